@@ -1,0 +1,57 @@
+//! What comes back from a turn.
+
+/// One step of an answer, in the order in which the model makes it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TurnEvent {
+    /// The model has begun to answer: the upstream call was accepted.
+    Started {
+        /// The resolved id of the model that answers.
+        model: String,
+    },
+    /// The next piece of the answer; never empty.
+    Text(String),
+    /// The answer is whole. Nothing follows.
+    Finished(Finish),
+}
+
+/// How an answer ended and what it took.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finish {
+    /// Why it ended.
+    pub reason: FinishReason,
+    /// Tokens, from the CLI's own counters.
+    pub usage: Usage,
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FinishReason {
+    /// The model was done, or met a stop text.
+    Stop,
+    /// The limit of tokens was reached.
+    Length,
+    /// The model refused to answer.
+    ContentFilter,
+}
+
+/// Tokens of one turn.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Prompt tokens that were neither read from the prompt cache nor written to it.
+    pub input_tokens: u64,
+    /// Prompt tokens written to the prompt cache.
+    pub cache_write_tokens: u64,
+    /// Prompt tokens read from the prompt cache.
+    pub cache_read_tokens: u64,
+    /// Tokens of the answer, thinking included.
+    pub output_tokens: u64,
+    /// The part of `output_tokens` that was thinking, where the CLI tells it.
+    pub thinking_tokens: u64,
+}
+
+impl Usage {
+    /// All tokens of the prompt, cached ones included, as `OpenAI` counts `prompt_tokens`.
+    pub fn prompt_tokens(&self) -> u64 {
+        self.input_tokens + self.cache_write_tokens + self.cache_read_tokens
+    }
+}

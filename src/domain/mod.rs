@@ -1,0 +1,16 @@
+//! The words every part shares: a turn, what comes back from it, and how it can fail.
+//!
+//! Knows no wire format: the types here are not `Serialize`, because the `OpenAI` language (`openai`) and the
+//! language of the CLI (`claude`) meet only in them.
+
+mod event;
+mod failure;
+mod model;
+mod turn;
+mod worker;
+
+pub use event::{Finish, FinishReason, TurnEvent, Usage};
+pub use failure::{Failure, FailureKind};
+pub use model::{Model, ModelName};
+pub use turn::{Caller, Message, Role, Sampling, Turn};
+pub use worker::TurnWorker;

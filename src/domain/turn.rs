@@ -1,0 +1,56 @@
+//! What a caller asks for.
+
+use super::ModelName;
+
+/// Who asks: the name under which a request is admitted, logged and later charged.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Caller {
+    /// `key-1` for the first configured key, `local` when the server runs without keys.
+    pub name: String,
+}
+
+/// One request, independent of the API it came in by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Turn {
+    /// The model as the caller named it; an alias until the gateway resolves it.
+    pub model: ModelName,
+    /// Instructions of the `system` and `developer` messages, in their order.
+    pub system: Vec<String>,
+    /// The conversation before the prompt, oldest first.
+    pub history: Vec<Message>,
+    /// The texts of the last user message; never empty.
+    pub prompt: Vec<String>,
+    /// How the answer is to be sampled and where it ends.
+    pub sampling: Sampling,
+}
+
+/// An earlier message of the conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Whose words they are.
+    pub role: Role,
+    /// Its text parts, in order; never empty.
+    pub texts: Vec<String>,
+}
+
+/// The two sides of a conversation. Instructions are no messages, see [`Turn::system`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The caller's side.
+    User,
+    /// The model's side.
+    Assistant,
+}
+
+/// Parameters of the answer; `None` leaves the model's default in force.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sampling {
+    /// Most tokens the answer may have.
+    pub max_output_tokens: Option<u32>,
+    /// 0.0 to 1.0, the range of the Messages API.
+    pub temperature: Option<f64>,
+    /// 0.0 to 1.0.
+    pub top_p: Option<f64>,
+    /// Texts that end the answer; not part of it.
+    pub stop: Vec<String>,
+}

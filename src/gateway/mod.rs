@@ -1,0 +1,79 @@
+//! One turn, from admitted to finished: the only part that knows the order.
+
+mod error;
+
+use std::pin::Pin;
+
+use futures::Stream;
+use futures::future::BoxFuture;
+
+use crate::domain::Caller;
+use crate::domain::ModelName;
+use crate::domain::Turn;
+use crate::domain::TurnEvent;
+
+pub use error::Error;
+
+/// The events of a running turn. Dropping it ends the turn: its run is interrupted and its worker given back.
+pub type TurnStream = Pin<Box<dyn Stream<Item = Result<TurnEvent, Error>> + Send>>;
+
+/// A turn that a worker has taken.
+pub struct RunningTurn {
+    /// The resolved id of the model that answers.
+    pub model: String,
+    /// What comes back. Ends after `TurnEvent::Finished` or after the first error.
+    pub events: TurnStream,
+}
+
+impl std::fmt::Debug for RunningTurn {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("RunningTurn").field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+/// A model that callers may name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelCard {
+    /// What to write into `model`.
+    pub name: ModelName,
+    /// The id it stands for; equal to `name` for an id.
+    pub resolves_to: String,
+}
+
+/// Whether turns can be served now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// What stands in the way, one sentence each that tells an operator what to do; empty when ready.
+    pub problems: Vec<String>,
+    /// Workers by what they are doing.
+    pub workers: WorkerCounts,
+    /// Requests that wait for a worker.
+    pub waiting: usize,
+}
+
+/// Worker processes by what they are doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WorkerCounts {
+    /// The most there may be.
+    pub max: usize,
+    /// Being started.
+    pub starting: usize,
+    /// Ready for a request.
+    pub idle: usize,
+    /// Lent to a request.
+    pub busy: usize,
+    /// Being reset after a request.
+    pub resetting: usize,
+}
+
+/// What the doors ask of the gateway; a trait, so that they can be tested without workers.
+pub trait Turns: Send + Sync {
+    /// Runs `turn` for `caller`: waits for a worker no longer than the queue allows and sends it the turn.
+    fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>>;
+
+    /// The models callers may name: ids, the CLI's aliases, configured aliases.
+    fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>>;
+
+    /// Whether turns can be served now.
+    fn readiness(&self) -> Readiness;
+}

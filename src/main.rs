@@ -1,0 +1,3 @@
+//! The `claude-switchboard` binary.
+
+fn main() {}

@@ -1,0 +1,2 @@
+//! Plays a CLI with faults.
+fn main() {}

@@ -2,12 +2,16 @@
 //!
 //! Imports point one way; `tests/it/architecture.rs` holds the table. In reading order:
 //!
-//! - [`domain`]: the words everyone shares; no wire format.
+//! - [`domain`]: the words everyone shares; no wire format. [`telemetry`]: the log.
 //! - [`openai`]: the language of clients. [`claude`]: the language and life of one CLI process.
 //! - [`pool`]: a bounded, prewarmed set of any expensive worker; does not know the CLI.
 //! - [`gateway`]: one turn, from admitted to finished.
 //! - [`http`]: the only part that knows axum, status codes and headers.
 //! - [`config`], [`app`], [`server`], [`cli`]: assembly.
 
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod domain;
 pub mod gateway;
+pub mod telemetry;

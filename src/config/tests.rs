@@ -143,7 +143,7 @@ fn a_value_without_sense_is_refused() {
     lower pool.prewarm or raise pool.max_workers
     ");
     assert_snapshot!(one("SWITCHBOARD_POOL__MAX_TURNS", "99999999999"), @r"
-    SWITCHBOARD_POOL__MAX_TURNS: expected a whole number, such as 200, found another text
+    SWITCHBOARD_POOL__MAX_TURNS: expected a whole number, such as 200, found a number that is too large
     docs/CONFIGURATION.md shows each key with its default
     ");
     assert_snapshot!(one("SWITCHBOARD_SERVER__LISTEN", "localhost:8080"), @r"

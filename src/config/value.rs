@@ -43,8 +43,11 @@ pub(super) fn fits(default: &Value, value: &Value) -> bool {
     }
 }
 
-/// Reads the text of a variable as what `default` is; `None` when it is something else.
-pub(super) fn parse(default: &Value, text: &str) -> Option<Value> {
+/// Reads the text of a variable as what `default` is.
+///
+/// # Errors
+/// With what it is instead, in words.
+pub(super) fn parse(default: &Value, text: &str) -> Result<Value, &'static str> {
     let trimmed = text.trim();
     let value = match default {
         Value::String(_) => Value::String(text.to_owned()),
@@ -53,11 +56,11 @@ pub(super) fn parse(default: &Value, text: &str) -> Option<Value> {
             Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
         }
         _ => {
-            let mut table: Table = format!("value = {trimmed}").parse().ok()?;
-            table.remove("value").filter(|_| table.is_empty())?
+            let mut table: Table = format!("value = {trimmed}").parse().map_err(|_| "another text")?;
+            table.remove("value").filter(|_| table.is_empty()).ok_or("another text")?
         }
     };
-    fits(default, &value).then_some(value)
+    if fits(default, &value) { Ok(value) } else { Err(found(&value)) }
 }
 
 /// The known name that looks most like `name`, if one looks like it at all. Both are dotted keys.
@@ -93,7 +96,7 @@ mod tests {
         let list = Value::Array(Vec::new());
         let number = Value::Integer(5);
         let table = Value::Table(toml::Table::new());
-        let read = |default: &Value, text| parse(default, text).map(|value| value.to_string());
+        let read = |default: &Value, text| parse(default, text).ok().map(|value| value.to_string());
         assert_eq!(read(&number, " 3 ").as_deref(), Some("3"));
         assert_eq!(read(&number, "three"), None);
         assert_eq!(read(&number, "-3"), None);

@@ -9,5 +9,6 @@
 //! - [`http`]: the only part that knows axum, status codes and headers.
 //! - [`config`], [`app`], [`server`], [`cli`]: assembly.
 
+pub mod claude;
 pub mod domain;
 pub mod gateway;

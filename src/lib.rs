@@ -12,3 +12,4 @@
 pub mod claude;
 pub mod domain;
 pub mod gateway;
+pub mod pool;

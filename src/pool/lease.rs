@@ -42,6 +42,11 @@ impl<L: Launcher> Lease<L> {
         self.slot.as_mut().map(|slot| &mut slot.worker)
     }
 
+    /// The worker, to be looked at: it stays as clean as it is.
+    pub fn inspect(&self) -> Option<&L::Worker> {
+        self.slot.as_ref().map(|slot| &slot.worker)
+    }
+
     /// Says that the worker must not be used again: it ends with the lease.
     pub fn mark_broken(&mut self) {
         self.is_broken = true;

@@ -12,7 +12,9 @@ use crate::domain::Model;
 
 use super::config::Config;
 use super::pipe::Pipe;
-use super::protocol::{Control, Event, FlagSettings, Lifecycle, assistant_line, parse, user_line};
+use super::protocol::{
+    Control, ControlAnswer, Event, FlagSettings, Lifecycle, assistant_line, parse, user_line,
+};
 use super::settings::Variables;
 
 /// Sends lines and control requests, and waits for what answers them.
@@ -84,10 +86,22 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     ) -> Result<(), Failure> {
         let model = model.map(|model| self.send(&Control::SetModel { model }));
         let settings = (!variables.is_empty()).then(|| self.queue_settings(variables));
-        for request in [model, settings].into_iter().flatten() {
-            self.control(&request).await?;
+        let mut awaited: Vec<String> = [model, settings].into_iter().flatten().collect();
+        if awaited.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let timeout = self.control_timeout;
+        // The answers come in any order.
+        let answered = self.read_until(|event| {
+            let Event::Control(answer) = event else { return None };
+            let index = awaited.iter().position(|request| *request == answer.request_id)?;
+            awaited.swap_remove(index);
+            match accepted(answer) {
+                Ok(_) => awaited.is_empty().then_some(Ok(())),
+                Err(failure) => Some(Err(failure)),
+            }
+        });
+        tokio::time::timeout(timeout, answered).await.map_err(|_| unanswered())??
     }
 
     /// Sends settings without waiting for the answer; yields the id of the request.
@@ -188,20 +202,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
 
     async fn control(&mut self, request: &str) -> Result<Vec<u8>, Failure> {
         let timeout = self.control_timeout;
-        tokio::time::timeout(timeout, self.answer(request))
-            .await
-            .map_err(|_| Failure::new(FailureKind::TimedOut, "The worker did not answer in time."))?
+        tokio::time::timeout(timeout, self.answer(request)).await.map_err(|_| unanswered())?
     }
 
     async fn answer(&mut self, request: &str) -> Result<Vec<u8>, Failure> {
         self.read_until(|event| match event {
-            Event::Control(answer) if answer.request_id == request => Some(match answer.error {
-                Some(error) => {
-                    tracing::warn!(%error, "the CLI refused a control request");
-                    Err(Failure::new(FailureKind::Crashed, "The worker refused a control request."))
-                }
-                None => Ok(answer.response.map_or("null", |response| response.get()).as_bytes().to_vec()),
-            }),
+            Event::Control(answer) if answer.request_id == request => Some(accepted(answer)),
             _ => None,
         })
         .await?
@@ -220,6 +226,21 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             Failure::new(FailureKind::TimedOut, "The worker did not take an earlier message in time.")
         })??
     }
+}
+
+/// What the CLI answered, unless it refused.
+fn accepted(answer: ControlAnswer<'_>) -> Result<Vec<u8>, Failure> {
+    match answer.error {
+        Some(error) => {
+            tracing::warn!(%error, "the CLI refused a control request");
+            Err(Failure::new(FailureKind::Crashed, "The worker refused a control request."))
+        }
+        None => Ok(answer.response.map_or("null", |response| response.get()).as_bytes().to_vec()),
+    }
+}
+
+fn unanswered() -> Failure {
+    Failure::new(FailureKind::TimedOut, "The worker did not answer in time.")
 }
 
 fn crashed(error: &io::Error) -> Failure {

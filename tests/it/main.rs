@@ -1,1 +1,5 @@
-//! Integration tests.
+//! The server as its clients see it: real sockets, real processes, the real CLI.
+#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should stop there")]
+
+mod chat;
+mod support;

@@ -79,34 +79,17 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     }
 
     /// Sets the model and the variables, where they are to change, and waits until both are in force.
-    pub(super) async fn configure(
-        &mut self,
-        model: Option<&str>,
-        variables: Variables,
-    ) -> Result<(), Failure> {
-        let model = model.map(|model| self.send(&Control::SetModel { model }));
-        let settings = (!variables.is_empty()).then(|| self.queue_settings(variables));
-        let mut awaited: Vec<String> = [model, settings].into_iter().flatten().collect();
-        if awaited.is_empty() {
+    pub(super) async fn configure(&mut self, model: Option<&str>, env: Variables) -> Result<(), Failure> {
+        if model.is_none() && env.is_empty() {
             return Ok(());
         }
-        let timeout = self.control_timeout;
-        // The answers come in any order.
-        let answered = self.read_until(|event| {
-            let Event::Control(answer) = event else { return None };
-            let index = awaited.iter().position(|request| *request == answer.request_id)?;
-            awaited.swap_remove(index);
-            match accepted(answer) {
-                Ok(_) => awaited.is_empty().then_some(Ok(())),
-                Err(failure) => Some(Err(failure)),
-            }
-        });
-        tokio::time::timeout(timeout, answered).await.map_err(|_| unanswered())??
+        let request = self.send(&Control::ApplyFlagSettings { settings: FlagSettings { model, env } });
+        self.control(&request).await.map(drop)
     }
 
-    /// Sends settings without waiting for the answer; yields the id of the request.
-    pub(super) fn queue_settings(&mut self, env: Variables) -> String {
-        self.send(&Control::ApplyFlagSettings { settings: FlagSettings { env } })
+    /// Sends variables without waiting until they are in force.
+    pub(super) fn queue_variables(&mut self, env: Variables) {
+        self.send(&Control::ApplyFlagSettings { settings: FlagSettings { model: None, env } });
     }
 
     /// Asks the running turn to stop, without waiting for the answer.
@@ -202,7 +185,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
 
     async fn control(&mut self, request: &str) -> Result<Vec<u8>, Failure> {
         let timeout = self.control_timeout;
-        tokio::time::timeout(timeout, self.answer(request)).await.map_err(|_| unanswered())?
+        tokio::time::timeout(timeout, self.answer(request))
+            .await
+            .map_err(|_| Failure::new(FailureKind::TimedOut, "The worker did not answer in time."))?
     }
 
     async fn answer(&mut self, request: &str) -> Result<Vec<u8>, Failure> {
@@ -237,10 +222,6 @@ fn accepted(answer: ControlAnswer<'_>) -> Result<Vec<u8>, Failure> {
         }
         None => Ok(answer.response.map_or("null", |response| response.get()).as_bytes().to_vec()),
     }
-}
-
-fn unanswered() -> Failure {
-    Failure::new(FailureKind::TimedOut, "The worker did not answer in time.")
 }
 
 fn crashed(error: &io::Error) -> Failure {

@@ -220,7 +220,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         if self.is_limited {
             let fence = settings::fence();
             self.variables.extend(fence.clone());
-            self.session.queue_settings(fence);
+            self.session.queue_variables(fence);
         }
     }
 

@@ -16,11 +16,6 @@ pub enum Control<'a> {
     },
     /// Asks for the catalogue of models.
     ListModels,
-    /// Chooses the model of the next turns.
-    SetModel {
-        /// An alias or an id.
-        model: &'a str,
-    },
     /// Sets what may change from turn to turn.
     ApplyFlagSettings {
         /// The settings; what is not named keeps its value.
@@ -40,6 +35,10 @@ pub enum Control<'a> {
 /// Settings of a running process.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct FlagSettings<'a> {
+    /// The id of the model of the next turns. The request `set_model` would do as well, but makes a call of its own,
+    /// which is billed, to try an id that it does not know by an alias.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<&'a str>,
     /// Environment variables the CLI reads anew on each turn; `None` unsets.
     pub env: BTreeMap<&'a str, Option<String>>,
 }
@@ -70,9 +69,8 @@ mod tests {
     fn lines_have_the_form_the_cli_reads() {
         insta::assert_snapshot!(text(&Control::Initialize { system_prompt: &["be brief"] }), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"initialize","systemPrompt":["be brief"]}}"#);
         insta::assert_snapshot!(text(&Control::ListModels), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"list_models"}}"#);
-        insta::assert_snapshot!(text(&Control::SetModel { model: "haiku" }), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"set_model","model":"haiku"}}"#);
         let env = [("A", Some("1".to_owned())), ("B", None)].into();
-        insta::assert_snapshot!(text(&Control::ApplyFlagSettings { settings: FlagSettings { env } }), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"apply_flag_settings","settings":{"env":{"A":"1","B":null}}}}"#);
+        insta::assert_snapshot!(text(&Control::ApplyFlagSettings { settings: FlagSettings { model: Some("m"), env } }), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"apply_flag_settings","settings":{"model":"m","env":{"A":"1","B":null}}}}"#);
         insta::assert_snapshot!(text(&Control::RewindConversation { target_message_uuid: "a", last_seen_user_message_uuid: "b" }), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"rewind_conversation","target_message_uuid":"a","last_seen_user_message_uuid":"b"}}"#);
     }
 }

@@ -300,3 +300,53 @@ fn outlives_sigterm_and_the_end_of_stdin_when_told_to() {
     cli.child.kill().unwrap();
     cli.child.wait().unwrap();
 }
+
+#[test]
+fn a_hung_process_answers_nothing_and_ends_with_stdin() {
+    let mut cli = Cli::start(&[]);
+    cli.prompt("u1", "[[hang_after_result dup_result]]");
+    cli.until(|line| line["type"] == "result");
+    let rewind = json!({"subtype": "rewind_conversation", "target_message_uuid": "u1"});
+    cli.write(&json!({"type": "control_request", "request_id": "r", "request": rewind}));
+    drop(cli.stdin.take());
+    let (rest, status) = cli.rest();
+    assert_eq!(String::from_utf8(rest).unwrap().lines().count(), 1, "the second result");
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn an_interrupt_before_the_start_does_not_stop_the_turn() {
+    let mut cli = Cli::start(&[]);
+    cli.prompt("u1", "[[queue_ms=50 finish_on_eof]]");
+    let told = cli.ask(&json!({"subtype": "interrupt"}));
+    assert_eq!(told["response"]["still_queued"], json!(["u1"]));
+    assert_eq!(cli.until(|line| line["type"] == "result")["result"], "w0 w1 w2 w3 w4 ");
+}
+
+#[test]
+fn finishes_the_turn_when_stdin_ends_if_told_to() {
+    let mut cli = Cli::start(&[]);
+    cli.prompt("u1", "[[gap_ms=10 finish_on_eof]]");
+    cli.until(|line| line["event"]["type"] == "content_block_start");
+    drop(cli.stdin.take());
+    let rest = String::from_utf8(cli.rest().0).unwrap();
+    assert!(rest.contains(r#""state":"completed""#), "{rest}");
+}
+
+#[test]
+fn a_grandchild_keeps_stdout_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let env = [("FAKE_CLAUDE_JOURNAL", path.to_str().unwrap()), ("FAKE_CLAUDE_SPAWN_GRANDCHILD", "1")];
+    let mut cli = Cli::start(&env);
+    cli.ask(&json!({"subtype": "initialize"}));
+    let journal = std::fs::read_to_string(&path).unwrap();
+    let events = journal.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let child = events.filter_map(|event| event["child"].as_i64()).next().unwrap();
+    drop(cli.stdin.take());
+    assert_eq!(cli.child.wait().unwrap().code(), Some(0));
+    let child = rustix::process::Pid::from_raw(i32::try_from(child).unwrap()).unwrap();
+    rustix::process::test_kill_process(child).unwrap();
+    rustix::process::kill_process(child, rustix::process::Signal::KILL).unwrap();
+    cli.stdout.read_to_end(&mut Vec::new()).unwrap();
+}

@@ -72,8 +72,9 @@ fn set_model(session: &Session, id: &str, request: &Value) -> io::Result<()> {
         drop(state);
         return respond(session, &response);
     };
+    let changed = state.model != model;
     state.model.clone_from(&model);
-    if !state.history.is_empty() {
+    if changed && !state.history.is_empty() {
         let label = if name == "default" { model.clone() } else { format!("{name} ({model})") };
         let text = format!("<local-command-stdout>Set model to `{label}`</local-command-stdout>");
         let (uuid, line) = session.lines.note(&text, r#","isReplay":true"#);

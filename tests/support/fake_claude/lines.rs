@@ -32,6 +32,7 @@ pub(crate) struct Outcome<'a> {
     pub(crate) uuid: &'a str,
     /// `"end_turn"` with its quotes, or `null`.
     pub(crate) stop_reason: String,
+    /// Empty for a line that asked nothing.
     pub(crate) terminal_reason: &'a str,
     pub(crate) is_error: bool,
     pub(crate) subtype: &'a str,
@@ -123,7 +124,7 @@ impl Lines {
              \"role\":\"assistant\",\"model\":{model},\"content\":[],\"stop_reason\":null,\
              \"stop_sequence\":null,\"usage\":{{{usage}}}}}}}"
         );
-        self.event(&event, &format!(r#","ttft_ms":1,"user_message_uuid":{uuid}"#))
+        self.event(&event, &format!(r#","ttft_ms":1,"thinking_display":"updates","user_message_uuid":{uuid},"user_message_uuids":[{uuid}]"#))
     }
 
     pub(crate) fn delta(&self, text: &str) -> String {
@@ -191,11 +192,15 @@ impl Lines {
         let Outcome { model_usage, model_usage_since, index, tokens, .. } = outcome;
         let (session, id, uuid) = (&self.session, self.uuid(), Value::from(outcome.uuid));
         let usage = usage(*tokens);
+        let terminal = match *terminal_reason {
+            "" => String::new(),
+            reason => format!(r#""terminal_reason":"{reason}","#),
+        };
         format!(
             "{{\"duration_api_ms\":1,\"stop_reason\":{stop_reason},\"session_id\":\"{session}\",\
              \"total_cost_usd\":{total_cost},\"usage\":{{{usage},{USAGE_END}}},\
              \"modelUsage\":{{{model_usage}}},\"permission_denials\":[],\
-             \"terminal_reason\":\"{terminal_reason}\",{RESULT_MIDDLE},\"is_error\":{is_error},\
+             {terminal}{RESULT_MIDDLE},\"is_error\":{is_error},\
              \"num_turns\":{turns},\"subtype\":\"{subtype}\",{told},\"type\":\"result\",\"duration_ms\":1,\
              \"uuid\":\"{id}\",\"user_message_uuid\":{uuid},\"user_message_uuids\":[{uuid}],\
              \"queued_turn_count\":0,\"result_index\":{index},\

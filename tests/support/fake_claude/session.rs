@@ -97,6 +97,8 @@ pub(crate) struct State {
     /// Running totals: tokens and dollars of each model.
     pub(crate) spent: BTreeMap<String, (Tokens, f64)>,
     pub(crate) results: u64,
+    /// Whether the last result was an error: the real CLI then ends with exit code 1.
+    pub(crate) last_failed: bool,
 }
 
 impl State {
@@ -151,6 +153,7 @@ impl Session {
             history: Vec::new(),
             spent: BTreeMap::new(),
             results: 0,
+            last_failed: false,
         };
         let noise = AtomicU8::new(noise_level(&modes));
         let (state, changed) = (Mutex::new(state), Condvar::new());

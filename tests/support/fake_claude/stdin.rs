@@ -42,7 +42,7 @@ fn end(session: &Session) {
         state.leave_when_idle = true;
         session.wake();
     } else {
-        session.leave(Exit::Code(0));
+        session.leave(Exit::Code(u8::from(state.last_failed)));
     }
 }
 

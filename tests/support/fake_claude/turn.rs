@@ -26,7 +26,7 @@ pub(crate) fn play_all(session: &Session) {
             }
         }
     }
-    session.leave(Exit::Code(0));
+    session.leave(Exit::Code(u8::from(session.state().last_failed)));
 }
 
 struct Turn<'a> {
@@ -36,6 +36,8 @@ struct Turn<'a> {
     model: String,
     /// What the calls used so far.
     tokens: Tokens,
+    /// The same without a call that was interrupted: what `usage` of the result tells.
+    counted: Tokens,
     calls: u64,
     deltas: u64,
     /// The text of the call under way.
@@ -59,6 +61,7 @@ impl<'a> Turn<'a> {
             modes: &job.modes,
             model: session.state().model.clone(),
             tokens: Tokens::default(),
+            counted: Tokens::default(),
             calls: 0,
             deltas: 0,
             text: String::new(),
@@ -73,7 +76,7 @@ impl<'a> Turn<'a> {
         self.remember(EntryKind::User, uuid.clone(), self.job.content.clone(), self.job.text.clone());
         self.session.say(&self.session.lines.init(uuid, &self.model))?;
         if !self.job.query {
-            return self.end("completed", "completed", r#""result":"""#.to_owned(), false);
+            return self.end("", "completed", r#""result":"""#.to_owned(), false);
         }
         match self.ask() {
             Err(Stop::Interrupted) => self.end_interrupted(),
@@ -176,6 +179,7 @@ impl<'a> Turn<'a> {
         let sequence = json!(stop_sequence.filter(|_| is_last));
         self.stop_reason = Some(reason);
         self.in_call = false;
+        self.counted = self.tokens;
         self.session.say(&lines.event(&message_delta(reason, &sequence, words.len()), ""))?;
         self.session.say(&lines.event(r#"{"type":"message_stop"}"#, ""))?;
         if is_last && self.modes.on("no_result") {
@@ -266,13 +270,14 @@ impl<'a> Turn<'a> {
                 spent.0.add(self.tokens);
                 spent.1 += cost;
             }
-            let total = state.spent.values().map(|(_, cost)| cost).sum();
+            let total = state.spent.values().fold(0.0, |total, (_, cost)| total + cost);
             let usage = state.spent.iter();
             let usage: Vec<String> = usage
                 .map(|(model, spent)| lines::model_usage(model, spent.0, &self.told_cost(spent.1)))
                 .collect();
             let since = lines::model_usage(&self.model, self.tokens, &self.told_cost(cost));
             state.results += 1;
+            state.last_failed = is_error;
             self.session.lines.result(&Outcome {
                 uuid: &self.job.uuid,
                 stop_reason: json!(self.stop_reason).to_string(),
@@ -280,8 +285,8 @@ impl<'a> Turn<'a> {
                 is_error,
                 subtype: if outcome == "interrupted" { "error_during_execution" } else { "success" },
                 told,
-                tokens: self.tokens,
-                turns: self.calls + u64::from(outcome == "interrupted"),
+                tokens: self.counted,
+                turns: self.turns(outcome),
                 total_cost: self.told_cost(total),
                 model_usage: usage.join(","),
                 model_usage_since: if self.calls > 0 { since } else { String::new() },
@@ -304,6 +309,15 @@ impl<'a> Turn<'a> {
         drop(state);
         let state = if outcome == "completed" { "completed" } else { "cancelled" };
         Ok(self.session.say(&self.session.lines.lifecycle(&self.job.uuid, state))?)
+    }
+
+    /// As the CLI counts them: the one that was interrupted and the interrupt itself are turns too.
+    fn turns(&self, outcome: &str) -> u64 {
+        match outcome {
+            "interrupted" => self.calls - u64::from(self.in_call) + 2,
+            _ if self.job.query => self.calls.max(1),
+            _ => 0,
+        }
     }
 
     /// A cost as JSON, or as what the modes make of it.

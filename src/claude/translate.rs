@@ -30,6 +30,7 @@ pub(super) enum Step {
 pub(super) struct Translator {
     /// The `uuid` of the turn's user line.
     uuid: String,
+    is_started: bool,
     has_begun: bool,
     has_text: bool,
     usage: Usage,
@@ -42,12 +43,18 @@ impl Translator {
     pub(super) fn new(uuid: String) -> Self {
         Self {
             uuid,
+            is_started: false,
             has_begun: false,
             has_text: false,
             usage: Usage::default(),
             failed_call: None,
             is_over: false,
         }
+    }
+
+    /// Whether the turn runs, so that an interrupt reaches it.
+    pub(super) fn is_running(&self) -> bool {
+        self.is_started && !self.is_over
     }
 
     /// Whether the CLI is done with the turn, so that it can be rewound.
@@ -77,18 +84,25 @@ impl Translator {
                     Failure::new(FailureKind::Upstream, no_call)
                 })
             }
-            Event::Lifecycle(uuid, Lifecycle::Completed | Lifecycle::Cancelled) if uuid == self.uuid => {
-                self.is_over = true;
-                Step::Fail(Failure::new(FailureKind::Upstream, "The CLI gave the turn up."))
+            Event::Lifecycle(..) => {
+                self.drain(&event);
+                if self.is_over {
+                    Step::Fail(Failure::new(FailureKind::Upstream, "The CLI gave the turn up."))
+                } else {
+                    Step::Nothing
+                }
             }
-            Event::Lifecycle(..) | Event::Control(_) | Event::ApiRetry | Event::Other => Step::Nothing,
+            Event::Control(_) | Event::ApiRetry | Event::Other => Step::Nothing,
         }
     }
 
-    /// Notes the end of the turn in the lines that come after its answer.
+    /// Follows the turn in lines that are no longer part of its answer.
     pub(super) fn drain(&mut self, event: &Event<'_>) {
-        if let Event::Lifecycle(uuid, Lifecycle::Completed | Lifecycle::Cancelled) = event {
-            self.is_over |= *uuid == self.uuid;
+        if let Event::Lifecycle(uuid, state) = event
+            && *uuid == self.uuid
+        {
+            self.is_started |= *state == Lifecycle::Started;
+            self.is_over |= matches!(state, Lifecycle::Completed | Lifecycle::Cancelled);
         }
     }
 

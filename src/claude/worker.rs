@@ -106,7 +106,6 @@ struct Transcript {
     /// The first user message; `None` when the conversation began with an answer, which no rewind reaches.
     first: Option<String>,
     last: String,
-    is_interrupted: bool,
 }
 
 /// Everything about the worker but its process, so that it can be tried without one.
@@ -164,7 +163,6 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
             translator: Translator::new(uuid.clone()),
             first: if leads_with_answer { None } else { first.or_else(|| Some(uuid.clone())) },
             last: uuid,
-            is_interrupted: false,
         });
         Ok(())
     }
@@ -225,10 +223,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
     }
 
     fn answered(&mut self, interrupt: bool) {
-        if let Phase::Running(mut transcript) = std::mem::replace(&mut self.phase, Phase::Preparing) {
+        if let Phase::Running(transcript) = std::mem::replace(&mut self.phase, Phase::Preparing) {
             if interrupt {
                 self.session.queue_interrupt();
-                transcript.is_interrupted = true;
             }
             self.phase = Phase::Answered(transcript);
         }
@@ -245,28 +242,33 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
                 return Err(format!("its conversation began with an answer ({})", transcript.last));
             }
             Phase::Running(mut transcript) => {
+                self.wait_for(&mut transcript.translator, |turn| turn.is_running() || turn.is_over()).await?;
                 self.session.queue_interrupt();
-                transcript.is_interrupted = true;
                 transcript
             }
             Phase::Answered(transcript) => transcript,
         };
-        self.wait_until_over(&mut transcript.translator).await?;
+        self.wait_for(&mut transcript.translator, Translator::is_over).await?;
         let first = transcript.first.unwrap_or_default();
         self.session.rewind(&first, &transcript.last).await?;
         self.phase = Phase::Clean;
         Ok(())
     }
 
-    async fn wait_until_over(&mut self, translator: &mut Translator) -> Result<(), String> {
-        if translator.is_over() {
+    /// Reads on until the turn is where it should be.
+    async fn wait_for(
+        &mut self,
+        translator: &mut Translator,
+        is_there: impl Fn(&Translator) -> bool,
+    ) -> Result<(), String> {
+        if is_there(translator) {
             return Ok(());
         }
-        let over = self.session.read_until(|event| {
+        let there = self.session.read_until(|event| {
             translator.drain(&event);
-            translator.is_over().then_some(())
+            is_there(translator).then_some(())
         });
-        match tokio::time::timeout(self.control_timeout, over).await {
+        match tokio::time::timeout(self.control_timeout, there).await {
             Ok(result) => result.map_err(|failure| failure.message),
             Err(_) => Err("its turn did not end in time".to_owned()),
         }

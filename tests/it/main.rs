@@ -2,4 +2,5 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should stop there")]
 
 mod chat;
+mod fake_claude;
 mod support;

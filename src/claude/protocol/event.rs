@@ -122,6 +122,8 @@ pub struct ControlAnswer<'line> {
 /// How far a sent line has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifecycle {
+    /// Its run has begun; before that an interrupt passes it by.
+    Started,
     /// It is in the transcript, or answered.
     Completed,
     /// It was interrupted, or its run failed.
@@ -268,6 +270,7 @@ fn text_of(value: Option<&RawValue>) -> Option<String> {
 
 fn lifecycle(state: Option<&RawValue>) -> Lifecycle {
     match state.map(RawValue::get) {
+        Some("\"started\"") => Lifecycle::Started,
         Some("\"completed\"") => Lifecycle::Completed,
         Some("\"cancelled\"") => Lifecycle::Cancelled,
         _ => Lifecycle::Other,

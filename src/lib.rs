@@ -13,4 +13,5 @@
 pub mod auth;
 pub mod domain;
 pub mod gateway;
+pub mod http;
 pub mod openai;

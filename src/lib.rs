@@ -15,3 +15,4 @@ pub mod domain;
 pub mod gateway;
 pub mod http;
 pub mod openai;
+pub mod server;

@@ -16,7 +16,7 @@ mod state;
 mod v1;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use config::Config;
 pub use routes::router;

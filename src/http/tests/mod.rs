@@ -153,15 +153,14 @@ impl Turns for ScriptedTurns {
 }
 
 pub(crate) fn config() -> Config {
-    let text = "
-        heartbeat_seconds = 15
-        first_event_wait_seconds = 10
-        body_limit_bytes = 1000
-        body_pause_timeout_seconds = 30
-        body_read_timeout_seconds = 60
-        strict = false
-    ";
-    toml::from_str(text).unwrap()
+    Config {
+        heartbeat: Duration::from_secs(15),
+        first_event_wait: Duration::from_secs(10),
+        body_limit: 1000,
+        body_pause_timeout: Duration::from_secs(30),
+        body_read_timeout: Duration::from_secs(60),
+        strict: false,
+    }
 }
 
 pub(crate) fn state(turns: ScriptedTurns) -> AppState {

@@ -29,13 +29,12 @@ use crate::http::tests::ScriptedTurns;
 const DEADLINE: Duration = Duration::from_secs(10);
 
 fn config() -> Config {
-    let text = "
-        header_read_timeout_seconds = 10
-        send_timeout_seconds = 30
-        drain_timeout_seconds = 30
-        send_buffer_bytes = 131072
-    ";
-    toml::from_str(text).unwrap()
+    Config {
+        header_read_timeout: Duration::from_secs(10),
+        send_timeout: Duration::from_secs(30),
+        drain_timeout: Duration::from_secs(30),
+        send_buffer: 128 * 1024,
+    }
 }
 
 /// A server on a free port.

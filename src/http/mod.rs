@@ -3,8 +3,6 @@
 //! A request passes the [`middleware`] from the outside in, then a handler of [`v1`] or [`ops`], which decodes,
 //! calls the gateway once, and encodes. A failure is an [`error`] until the table there gives it a status.
 
-pub(crate) mod seconds;
-
 mod config;
 mod error;
 mod extract;
@@ -16,7 +14,7 @@ mod state;
 mod v1;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use config::Config;
 pub use routes::router;

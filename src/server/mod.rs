@@ -125,7 +125,7 @@ async fn accept_until_stopped(
 /// Frames leave as they are written, and a reader that stopped pins no more than the send buffer.
 fn prepare(stream: &TcpStream, config: &Config) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    rustix::net::sockopt::set_socket_send_buffer_size(stream, config.send_buffer_bytes)?;
+    rustix::net::sockopt::set_socket_send_buffer_size(stream, config.send_buffer)?;
     Ok(())
 }
 

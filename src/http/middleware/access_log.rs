@@ -104,13 +104,16 @@ impl Line {
         }
     }
 
+    /// How the response ended: whole, with an error as its last event, or before its end.
     fn end(&self) -> &'static str {
         if std::thread::panicking() {
             "panicked"
-        } else if self.is_complete {
-            "complete"
-        } else {
+        } else if !self.is_complete {
             "client_gone"
+        } else if self.status == Some(StatusCode::OK) && self.notes.0.error.get().is_some() {
+            "failed"
+        } else {
+            "complete"
         }
     }
 }
@@ -133,7 +136,7 @@ impl Drop for Line {
                         method = self.method.as_str(),
                         path = self.path,
                         status = self.status.map(|status| status.as_u16()),
-                        duration_ms = duration.as_secs_f64() * 1000.0,
+                        duration_ms = duration.as_micros() as f64 / 1000.0,
                         end = self.end(),
                         error.code = error.map(ApiError::code),
                         error = story,

@@ -1,5 +1,6 @@
 //! The router in front of a scripted gateway.
 
+mod access_log;
 mod answers;
 mod refusals;
 mod streams;
@@ -57,6 +58,7 @@ type Script = dyn Fn(&Caller, &Turn) -> Result<TurnStream, Error> + Send + Sync;
 /// A gateway whose turns follow a script, and which knows how many of them are held.
 pub(crate) struct ScriptedTurns {
     script: Box<Script>,
+    has_queue: bool,
     pub(crate) readiness: Readiness,
     held: watch::Sender<usize>,
 }
@@ -80,7 +82,8 @@ impl ScriptedTurns {
     pub(crate) fn new(
         script: impl Fn(&Caller, &Turn) -> Result<TurnStream, Error> + Send + Sync + 'static,
     ) -> Self {
-        Self { script: Box::new(script), readiness: Readiness::default(), held: watch::Sender::new(0) }
+        let held = watch::Sender::new(0);
+        Self { script: Box::new(script), has_queue: false, readiness: Readiness::default(), held }
     }
 
     /// Every turn takes `steps`.
@@ -92,6 +95,11 @@ impl ScriptedTurns {
     /// Every turn is refused.
     pub(crate) fn refusing(error: Error) -> Self {
         Self::new(move |_, _| Err(error.clone()))
+    }
+
+    /// Every turn waits for a worker for ever.
+    pub(crate) fn queueing() -> Self {
+        Self { has_queue: true, ..Self::playing([]) }
     }
 
     /// Watches how many turns are held.
@@ -120,6 +128,9 @@ impl Turns for ScriptedTurns {
     fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
         let run = async move {
             let held = Held::new(&self.held);
+            if self.has_queue {
+                std::future::pending::<()>().await;
+            }
             let events = (self.script)(&caller, &turn)?;
             let events = events.inspect(move |_| {
                 let _ = &held;
@@ -142,15 +153,14 @@ impl Turns for ScriptedTurns {
 }
 
 pub(crate) fn config() -> Config {
-    let text = "
-        heartbeat_seconds = 15
-        first_event_wait_seconds = 10
-        body_limit_bytes = 1000
-        body_pause_timeout_seconds = 30
-        body_read_timeout_seconds = 60
-        strict = false
-    ";
-    toml::from_str(text).unwrap()
+    Config {
+        heartbeat: Duration::from_secs(15),
+        first_event_wait: Duration::from_secs(10),
+        body_limit: 1000,
+        body_pause_timeout: Duration::from_secs(30),
+        body_read_timeout: Duration::from_secs(60),
+        strict: false,
+    }
 }
 
 pub(crate) fn state(turns: ScriptedTurns) -> AppState {

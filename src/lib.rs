@@ -10,11 +10,15 @@
 //! - [`http`]: the only part that knows axum, status codes and headers.
 //! - [`config`], [`app`], [`server`], [`cli`]: assembly.
 
+pub mod app;
 pub mod auth;
 pub mod claude;
+pub mod cli;
+pub mod config;
 pub mod domain;
 pub mod gateway;
 pub mod http;
 pub mod openai;
 pub mod pool;
 pub mod server;
+pub mod telemetry;

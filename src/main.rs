@@ -1,3 +1,14 @@
 //! The `claude-switchboard` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use claude_switchboard::cli;
+use claude_switchboard::config;
+
+fn main() -> ExitCode {
+    match cli::run(cli::Cli::parse(), config::environment()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => cli::report(&error),
+    }
+}

@@ -1,0 +1,60 @@
+//! `[auth]`: who may ask.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::origin::Refusal;
+
+/// Who may ask. `default.toml` says what each key means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// Bearer keys, any of which admits a caller; empty admits everybody.
+    pub keys: Vec<Key>,
+}
+
+/// A bearer key. Shows as `***` wherever it is printed.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+pub struct Key(String);
+
+impl Key {
+    /// The key itself, to compare with what a caller sends.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("***")
+    }
+}
+
+impl Serialize for Key {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("***")
+    }
+}
+
+impl Auth {
+    pub(super) fn check(&self) -> Result<(), Refusal> {
+        for (index, key) in self.keys.iter().enumerate() {
+            let number = index + 1;
+            let refuse = |what: &str| {
+                let hint = "make a key with `openssl rand -hex 24`; take a key out of the list to revoke it";
+                Err(Refusal::new("auth.keys", format!("key {number} {what}"), hint))
+            };
+            if key.0.is_empty() {
+                return refuse("is empty");
+            }
+            if !key.0.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return refuse("holds a blank or another character that cannot stand in a header");
+            }
+            if self.keys[..index].contains(key) {
+                return refuse("is there twice");
+            }
+        }
+        Ok(())
+    }
+}

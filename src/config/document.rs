@@ -1,0 +1,93 @@
+//! Makes `docs/CONFIGURATION.md` of the embedded `default.toml`.
+
+use std::fmt::Write as _;
+
+use super::DEFAULTS;
+use super::origin::variable_of;
+
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/CONFIGURATION.md");
+
+const HEAD: &str = "<!-- Made from src/config/default.toml: edit that file, then run
+     UPDATE_DOCS=1 cargo test configuration_document -->
+
+# Configuration
+
+Everything has a default: a server without any configuration runs. What is set goes over it in this order, the later
+before the earlier:
+
+1. the file given with `--config FILE`, in TOML; it needs only the keys that it changes;
+2. variables of the environment, `SWITCHBOARD_SECTION__KEY`: numbers, `true` and `false` and texts as they are,
+   lists as `a,b` or `[\"a\", \"b\"]`, tables as `{ \"a\" = \"b\" }`;
+3. the flags `--listen`, `--data-dir`, `--claude-bin` and `--max-workers`.
+
+An unknown key or variable, a value of another type and one that makes no sense are refused: the server does not start,
+says which it was, and exits with 64. `claude-switchboard check-config` says the same without starting, and prints the
+settings in force, with `***` for secrets. A relative path starts in the directory in which the server was started.
+
+The sign-in is not part of the configuration. It comes from the environment, as the CLI has it: `ANTHROPIC_API_KEY`,
+`CLAUDE_CODE_OAUTH_TOKEN`, or the variables of Amazon Bedrock or Google Vertex AI; see `claude.sign_in`.
+`ANTHROPIC_BASE_URL` is handed to the workers as well.
+";
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a switch for whoever runs the test")]
+fn configuration_document_is_up_to_date() {
+    let made = render(DEFAULTS);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(PATH, &made).unwrap();
+    }
+    let kept = std::fs::read_to_string(PATH).unwrap_or_default();
+    assert!(
+        kept == made,
+        "docs/CONFIGURATION.md differs from src/config/default.toml; make it again with\n\n    \
+         UPDATE_DOCS=1 cargo test configuration_document\n"
+    );
+}
+
+#[test]
+fn every_key_is_explained() {
+    let rows = render(DEFAULTS);
+    let unexplained: Vec<&str> = rows.lines().filter(|line| line.ends_with("|  |")).collect();
+    assert!(unexplained.is_empty(), "keys of default.toml without a comment: {unexplained:?}");
+}
+
+/// A heading for each section, a table row for each key, the comment above it as its meaning.
+fn render(defaults: &str) -> String {
+    let mut text = HEAD.to_owned();
+    let mut section = String::new();
+    let mut comment: Vec<&str> = Vec::new();
+    // The first paragraph explains the file itself.
+    for line in defaults.lines().skip_while(|line| !line.is_empty()) {
+        if let Some(words) = line.strip_prefix('#') {
+            comment.push(words.trim());
+        } else if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            section = name.to_owned();
+            let meaning = comment.join(" ");
+            let _ = if name.contains('.') {
+                let variable = variable_of(name);
+                write!(
+                    text,
+                    "\n### `[{name}]`\n\n{meaning}\n\nVariable: `{variable}`\n\n| name | stands for |\n|---|---|\n"
+                )
+            } else {
+                write!(text, "\n## `[{name}]`\n\n{meaning}\n")
+            };
+            comment.clear();
+        } else if let Some((key, value)) = line.split_once(" = ") {
+            let meaning = comment.join(" ").replace('|', "\\|");
+            let _ = if section.contains('.') {
+                writeln!(text, "| `{}` | `{}` |", key.trim_matches('"'), value.trim_matches('"'))
+            } else {
+                let head = if text.ends_with("|\n") {
+                    ""
+                } else {
+                    "\n| key, variable | default | meaning |\n|---|---|---|\n"
+                };
+                let variable = variable_of(&format!("{section}.{key}"));
+                writeln!(text, "{head}| `{key}`<br>`{variable}` | `{value}` | {meaning} |")
+            };
+            comment.clear();
+        }
+    }
+    text
+}

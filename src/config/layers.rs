@@ -1,0 +1,155 @@
+//! Lays files, variables and flags over the defaults, and remembers what came from where.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::DEFAULTS;
+use super::environment::{Environment, PREFIX};
+use super::error::Error;
+use super::origin::{Flags, Origin, variable_of};
+use super::value;
+
+/// Tables whose keys are free; a table that is laid over one of them adds to it.
+const OPEN: &[&str] = &["models.aliases"];
+
+/// The layers so far.
+pub(super) struct Layers {
+    /// Every known key with its default.
+    known: BTreeMap<String, Value>,
+    merged: Table,
+    origins: BTreeMap<String, Origin>,
+}
+
+impl Layers {
+    pub(super) fn defaults() -> Result<Self, Error> {
+        let merged = parse("default.toml", DEFAULTS)?;
+        let mut known = BTreeMap::new();
+        collect(&merged, "", &mut known);
+        Ok(Self { known, merged, origins: BTreeMap::new() })
+    }
+
+    pub(super) fn add_file(&mut self, path: &Path) -> Result<(), Error> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
+        let table = parse(&path.display().to_string(), &text)?;
+        self.add_table(table, "", &Origin::File(path.to_owned()))
+    }
+
+    fn add_table(&mut self, table: Table, prefix: &str, origin: &Origin) -> Result<(), Error> {
+        for (name, found) in table {
+            let key = format!("{prefix}{name}");
+            let inside = format!("{key}.");
+            if let Some(default) = self.known.get(&key) {
+                if !value::fits(default, &found) {
+                    return Err(wrong_type(origin.name(&key), default, value::found(&found)));
+                }
+                self.set(&key, found, origin.clone());
+            } else if !self.known.keys().any(|known| known.starts_with(&inside)) {
+                let nearest = value::nearest(&key, self.known.keys().map(String::as_str));
+                let nearest = nearest.map(ToOwned::to_owned);
+                return Err(Error::Unknown { name: origin.name(&key), nearest });
+            } else if let Value::Table(found) = found {
+                self.add_table(found, &inside, origin)?;
+            } else {
+                let (name, expected) = (origin.name(&key), format!("a section, [{key}]"));
+                return Err(Error::WrongType { name, expected, found: value::found(&found).to_owned() });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_variables(&mut self, environment: &Environment) -> Result<(), Error> {
+        for (name, text) in environment.ours() {
+            let Some((key, default)) = self.known.iter().find(|(key, _)| variable_of(key) == name) else {
+                let key = name.trim_start_matches(PREFIX).replace("__", ".").to_lowercase();
+                let nearest = value::nearest(&key, self.known.keys().map(String::as_str)).map(variable_of);
+                return Err(Error::Unknown { name: name.to_owned(), nearest });
+            };
+            let value = value::parse(default, text)
+                .ok_or_else(|| wrong_type(name.to_owned(), default, "something else"))?;
+            self.set(&key.clone(), value, Origin::Variable(name.to_owned()));
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_flags(&mut self, flags: &Flags) {
+        let text = |text: &Option<String>| text.clone().map(Value::String);
+        let given = [
+            ("server.listen", "--listen", text(&flags.listen)),
+            ("server.data_dir", "--data-dir", text(&flags.data_dir)),
+            ("claude.binary", "--claude-bin", text(&flags.claude_binary)),
+            (
+                "pool.max_workers",
+                "--max-workers",
+                flags.max_workers.map(|number| Value::Integer(number.into())),
+            ),
+        ];
+        for (key, flag, value) in given {
+            if let Some(value) = value {
+                self.set(key, value, Origin::Flag(flag));
+            }
+        }
+    }
+
+    /// Everything laid over each other.
+    pub(super) fn merged(&self) -> Value {
+        Value::Table(self.merged.clone())
+    }
+
+    /// How to call the value at `path`, a key or a place inside its value.
+    pub(super) fn name_of(&self, path: &str) -> String {
+        let is_inside = |key: &str| {
+            path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let origin = self.origins.iter().find(|(key, _)| is_inside(key)).map(|(_, origin)| origin);
+        origin.unwrap_or(&Origin::Default).name(path)
+    }
+
+    fn set(&mut self, key: &str, value: Value, origin: Origin) {
+        lay(&mut self.merged, key, value, OPEN.contains(&key));
+        self.origins.insert(key.to_owned(), origin);
+    }
+}
+
+fn parse(name: &str, text: &str) -> Result<Table, Error> {
+    text.parse::<Table>().map_err(|error: toml::de::Error| {
+        // The parser's own text shows the offending line, which may hold a key.
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let place = format!("{name}:{}", before.matches('\n').count() + 1);
+        Error::Syntax { place, message: error.message().replace('\n', ", ") }
+    })
+}
+
+/// Puts `value` at `key`, or `adds` it to the table there.
+fn lay(table: &mut Table, key: &str, value: Value, adds: bool) {
+    if let Some((section, rest)) = key.split_once('.') {
+        if let Some(Value::Table(inner)) = table.get_mut(section) {
+            lay(inner, rest, value, adds);
+        }
+        return;
+    }
+    match (table.get_mut(key), value) {
+        (Some(Value::Table(kept)), Value::Table(added)) if adds => kept.extend(added),
+        (_, value) => {
+            table.insert(key.to_owned(), value);
+        }
+    }
+}
+
+fn collect(table: &Table, prefix: &str, known: &mut BTreeMap<String, Value>) {
+    for (name, value) in table {
+        let key = format!("{prefix}{name}");
+        match value {
+            Value::Table(inner) if !OPEN.contains(&key.as_str()) => collect(inner, &format!("{key}."), known),
+            _ => {
+                known.insert(key, value.clone());
+            }
+        }
+    }
+}
+
+fn wrong_type(name: String, default: &Value, found: &str) -> Error {
+    Error::WrongType { name, expected: value::expected(default), found: found.to_owned() }
+}

@@ -1,0 +1,36 @@
+//! Gathers the settings of every part: embedded defaults, a file, the environment, the command line.
+//!
+//! Knows no part: [`Settings`] has one struct for each section of `default.toml`, and `app` maps them to what the
+//! parts ask for. Nothing else reads the environment of the process, and it does so in [`environment`] alone.
+
+mod auth;
+mod claude;
+#[cfg(test)]
+mod document;
+mod environment;
+mod error;
+mod layers;
+mod log;
+mod models;
+mod origin;
+mod pool;
+mod seconds;
+mod server;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use auth::{Auth, Key};
+pub use claude::{Claude, SignIn};
+pub use environment::{Environment, environment};
+pub use error::Error;
+pub use log::{Log, LogFormat};
+pub use models::Models;
+pub use origin::Flags;
+pub use pool::Pool;
+pub use server::Server;
+pub use settings::Settings;
+
+/// The defaults, with what each key means.
+pub const DEFAULTS: &str = include_str!("default.toml");

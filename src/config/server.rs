@@ -1,0 +1,112 @@
+//! `[server]`: how the server meets its clients.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::environment::Environment;
+use super::origin::{Check, Refusal};
+use super::seconds;
+
+/// How the server meets its clients. `default.toml` says what each key means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// Where to listen.
+    #[serde(deserialize_with = "address")]
+    pub listen: SocketAddr,
+    /// Where everything lies that the server keeps. Absolute.
+    pub data_dir: PathBuf,
+    /// How long running requests may go on after the signal to stop.
+    #[serde(rename = "drain_timeout_seconds", with = "seconds")]
+    pub drain_timeout: Duration,
+    /// How long the head of a request may take.
+    #[serde(rename = "header_read_timeout_seconds", with = "seconds")]
+    pub header_read_timeout: Duration,
+    /// How long a whole body may take.
+    #[serde(rename = "body_read_timeout_seconds", with = "seconds")]
+    pub body_read_timeout: Duration,
+    /// How long the next piece of a body may take.
+    #[serde(rename = "body_pause_timeout_seconds", with = "seconds")]
+    pub body_pause_timeout: Duration,
+    /// How long a client may take nothing of what it is sent.
+    #[serde(rename = "send_timeout_seconds", with = "seconds")]
+    pub send_timeout: Duration,
+    /// The kernel's send buffer of a connection.
+    #[serde(rename = "send_buffer_bytes")]
+    pub send_buffer: usize,
+    /// The largest request body, in bytes.
+    #[serde(rename = "body_limit_bytes")]
+    pub body_limit: usize,
+    /// After how much silence a stream gets a comment.
+    #[serde(rename = "heartbeat_seconds", with = "seconds")]
+    pub heartbeat: Duration,
+    /// How long a stream's status waits for the first event.
+    #[serde(rename = "first_event_wait_seconds", with = "seconds")]
+    pub first_event_wait: Duration,
+    /// Whether request fields without effect are refused.
+    pub strict: bool,
+}
+
+impl Server {
+    pub(super) fn resolve(&mut self, environment: &Environment) -> Result<(), Refusal> {
+        let default = || {
+            let absolute = |name| environment.path(name).filter(|path| path.is_absolute());
+            let base = absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")));
+            base.map(|base| base.join("claude-switchboard"))
+        };
+        let chosen = if self.data_dir.as_os_str().is_empty() {
+            default()
+        } else {
+            environment.absolute(&self.data_dir)
+        };
+        self.data_dir = chosen.ok_or_else(|| {
+            Refusal::new(
+                "server.data_dir",
+                "there is no home directory to lay the data under (HOME is not set)",
+                "name a directory: --data-dir DIR, or SWITCHBOARD_SERVER__DATA_DIR",
+            )
+        })?;
+        Ok(())
+    }
+
+    pub(super) fn check(&self) -> Result<(), Refusal> {
+        let check = Check::section("server");
+        check.seconds("drain_timeout_seconds", self.drain_timeout, 0)?;
+        check.seconds("header_read_timeout_seconds", self.header_read_timeout, 1)?;
+        check.seconds("body_read_timeout_seconds", self.body_read_timeout, 1)?;
+        check.seconds("body_pause_timeout_seconds", self.body_pause_timeout, 1)?;
+        check.seconds("send_timeout_seconds", self.send_timeout, 1)?;
+        check.seconds("heartbeat_seconds", self.heartbeat, 1)?;
+        check.seconds("first_event_wait_seconds", self.first_event_wait, 0)?;
+        check.number("send_buffer_bytes", self.send_buffer, 4096..=1 << 30)?;
+        check.number("body_limit_bytes", self.body_limit, 1024..=1 << 30)
+    }
+
+    pub(super) fn check_reach(&self, has_keys: bool) -> Result<(), Refusal> {
+        if has_keys || self.listen.ip().is_loopback() {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            "server.listen",
+            format!(
+                "{} can be reached from other machines, and without keys everybody who reaches the server would \
+                 spend its Claude account",
+                self.listen
+            ),
+            "set keys (SWITCHBOARD_AUTH__KEYS=key,... or auth.keys in the file), or listen on loopback, such as \
+             127.0.0.1:8080",
+        ))
+    }
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        serde::de::Error::custom(format!(
+            "`{text}` is not ADDRESS:PORT with an IP address, such as 127.0.0.1:8080 or [::1]:8080"
+        ))
+    })
+}

@@ -1,0 +1,87 @@
+//! All settings together, from raw text to checked values.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::auth::Auth;
+use super::claude::Claude;
+use super::environment::Environment;
+use super::error::Error;
+use super::layers::Layers;
+use super::log::Log;
+use super::models::Models;
+use super::origin::{Flags, Refusal};
+use super::pool::Pool;
+use super::server::Server;
+
+/// The settings in force, checked. One field for each section of `default.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// How the server meets its clients.
+    pub server: Server,
+    /// Who may ask.
+    pub auth: Auth,
+    /// The Claude CLI and how it is run.
+    pub claude: Claude,
+    /// The warm worker processes.
+    pub pool: Pool,
+    /// Names that clients may use for models.
+    pub models: Models,
+    /// What the server writes to stderr.
+    pub log: Log,
+}
+
+impl Settings {
+    /// Lays `file`, the `SWITCHBOARD_` variables and `flags` over the defaults, in this order, and checks the result.
+    ///
+    /// # Errors
+    /// With the first offender: an unknown key or variable, a value of the wrong type, one that makes no sense.
+    pub fn load(file: Option<&Path>, environment: &Environment, flags: &Flags) -> Result<Self, Error> {
+        let mut layers = Layers::defaults()?;
+        if let Some(file) = file {
+            layers.add_file(file)?;
+        }
+        layers.add_variables(environment)?;
+        layers.add_flags(flags);
+        let mut settings: Self = serde_path_to_error::deserialize(layers.merged()).map_err(|error| {
+            let name = layers.name_of(&error.path().to_string());
+            let message = error.inner().message().to_owned();
+            Error::Refused {
+                name,
+                message,
+                hint: "docs/CONFIGURATION.md says what may stand there".to_owned(),
+            }
+        })?;
+        settings.resolve(environment).and_then(|()| settings.check()).map_err(|refusal| Error::Refused {
+            name: layers.name_of(&refusal.key),
+            message: refusal.message,
+            hint: refusal.hint,
+        })?;
+        Ok(settings)
+    }
+
+    /// The settings as TOML, as a configuration file would hold them, with `***` for secrets.
+    ///
+    /// # Errors
+    /// When a path is not UTF-8.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+
+    fn resolve(&mut self, environment: &Environment) -> Result<(), Refusal> {
+        self.claude.resolve(environment);
+        self.server.resolve(environment)
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        self.server.check()?;
+        self.auth.check()?;
+        self.claude.check()?;
+        self.pool.check()?;
+        self.models.check()?;
+        self.log.check()?;
+        self.server.check_reach(!self.auth.keys.is_empty())
+    }
+}

@@ -1,0 +1,222 @@
+//! Settings as an operator gives them, and what is said when they are wrong.
+
+use std::path::{Path, PathBuf};
+
+use insta::assert_snapshot;
+
+use super::{DEFAULTS, Environment, Flags, LogFormat, Settings, SignIn};
+
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    [("HOME", "/home/me")].iter().chain(variables).copied().collect()
+}
+
+fn load(file: &str, variables: &[(&str, &str)], flags: &Flags) -> Result<Settings, String> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("switchboard.toml");
+    std::fs::write(&path, file).unwrap();
+    Settings::load(Some(&path), &environment(variables), flags).map_err(|error| {
+        let text = format!("{error}\n{}", error.hint());
+        text.replace(&path.display().to_string(), "switchboard.toml")
+    })
+}
+
+fn refusal(file: &str, variables: &[(&str, &str)]) -> String {
+    load(file, variables, &Flags::default()).unwrap_err()
+}
+
+#[test]
+fn defaults_hold_without_anything() {
+    let settings = Settings::load(None, &environment(&[]), &Flags::default()).unwrap();
+    assert_eq!(settings.server.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(settings.server.data_dir, Path::new("/home/me/.local/share/claude-switchboard"));
+    assert_eq!(settings.claude.sign_in, SignIn::Auto);
+    assert_eq!(settings.claude.binary, Path::new("claude"));
+    assert_eq!(settings.pool.max_workers, 5);
+    assert_eq!(settings.models.aliases["gpt-4o"], "sonnet");
+    assert_eq!(settings.log.format, LogFormat::Text);
+}
+
+#[test]
+fn the_later_layer_goes_before_the_earlier() {
+    let file = "[pool]\nmax_workers = 6\nprewarm = 2\nqueue_length = 7\n[models.aliases]\nmine = \"opus\"\n";
+    let variables = [
+        ("SWITCHBOARD_POOL__PREWARM", "3"),
+        ("SWITCHBOARD_POOL__MAX_WORKERS", "8"),
+        ("SWITCHBOARD_LOG__FORMAT", "json"),
+        ("SWITCHBOARD_SERVER__STRICT", "true"),
+        ("SWITCHBOARD_MODELS__ALIASES", r#"{ "gpt-4o" = "opus" }"#),
+        ("SWITCHBOARD_AUTH__KEYS", "one,two"),
+    ];
+    let flags = Flags { max_workers: Some(9), listen: Some("0.0.0.0:80".to_owned()), ..Flags::default() };
+    let settings = load(file, &variables, &flags).unwrap();
+    assert_eq!((settings.pool.queue_length, settings.pool.prewarm, settings.pool.max_workers), (7, 3, 9));
+    assert_eq!(settings.log.format, LogFormat::Json);
+    assert!(settings.server.strict);
+    assert_eq!(settings.server.listen.to_string(), "0.0.0.0:80");
+    let keys: Vec<&str> = settings.auth.keys.iter().map(super::Key::reveal).collect();
+    assert_eq!(keys, ["one", "two"]);
+    let aliases = &settings.models.aliases;
+    assert_eq!((&*aliases["mine"], &*aliases["gpt-4o"], &*aliases["gpt-4"]), ("opus", "opus", "sonnet"));
+}
+
+#[test]
+fn paths_are_absolute() {
+    let directory = |variables: &[(&str, &str)], flag: Option<&str>| {
+        let flags = Flags { data_dir: flag.map(ToOwned::to_owned), ..Flags::default() };
+        load("", variables, &flags).unwrap().server.data_dir
+    };
+    assert_eq!(directory(&[("XDG_DATA_HOME", "/data")], None), Path::new("/data/claude-switchboard"));
+    assert_eq!(
+        directory(&[("XDG_DATA_HOME", "relative")], None),
+        Path::new("/home/me/.local/share/claude-switchboard")
+    );
+    assert_eq!(directory(&[], Some("~/kept")), Path::new("/home/me/kept"));
+    assert_eq!(directory(&[], Some("kept")), std::path::absolute("kept").unwrap());
+    let binary = |name: &str| {
+        load("", &[("SWITCHBOARD_CLAUDE__BINARY", name)], &Flags::default()).unwrap().claude.binary
+    };
+    assert_eq!(binary("claude-2"), PathBuf::from("claude-2"));
+    assert_eq!(binary("bin/claude"), std::path::absolute("bin/claude").unwrap());
+    assert_snapshot!(
+        Settings::load(None, &Environment::default(), &Flags::default()).unwrap_err(),
+        @"server.data_dir: there is no home directory to lay the data under (HOME is not set)"
+    );
+}
+
+#[test]
+fn what_is_unknown_is_named_with_the_nearest() {
+    assert_snapshot!(refusal("[pool]\nmax_worker = 3", &[]), @r"
+    switchboard.toml: pool.max_worker is not known
+    did you mean pool.max_workers?
+    ");
+    assert_snapshot!(refusal("[workers]\nsize = 3", &[]), @r"
+    switchboard.toml: workers is not known
+    docs/CONFIGURATION.md and `claude-switchboard check-config` list what is known
+    ");
+    assert_snapshot!(refusal("", &[("SWITCHBOARD_POOL_MAX_WORKERS", "3")]), @r"
+    SWITCHBOARD_POOL_MAX_WORKERS is not known
+    did you mean SWITCHBOARD_POOL__MAX_WORKERS?
+    ");
+    assert_snapshot!(refusal("", &[("SWITCHBOARD_AUTH__KEY", "secret")]), @r"
+    SWITCHBOARD_AUTH__KEY is not known
+    did you mean SWITCHBOARD_AUTH__KEYS?
+    ");
+}
+
+#[test]
+fn a_wrong_type_says_what_is_expected_and_shows_no_value() {
+    assert_snapshot!(refusal("", &[("SWITCHBOARD_POOL__MAX_WORKERS", "many")]), @r"
+    SWITCHBOARD_POOL__MAX_WORKERS: expected a whole number, such as 5, found something else
+    docs/CONFIGURATION.md shows each key with its default
+    ");
+    assert_snapshot!(refusal("[auth]\nkeys = \"secret\"", &[]), @r#"
+    switchboard.toml: auth.keys: expected a list of texts, such as ["a", "b"], found a text
+    docs/CONFIGURATION.md shows each key with its default
+    "#);
+    assert_snapshot!(refusal("pool = 3", &[]), @r"
+    switchboard.toml: pool: expected a section, [pool], found a whole number
+    docs/CONFIGURATION.md shows each key with its default
+    ");
+    assert_snapshot!(refusal("[pool]\nprewarm = -1", &[]), @r"
+    switchboard.toml: pool.prewarm: expected a whole number, such as 1, found a negative number
+    docs/CONFIGURATION.md shows each key with its default
+    ");
+    assert_snapshot!(refusal("[models.aliases]\nx = 3", &[]), @r#"
+    switchboard.toml: models.aliases: expected a table of texts, such as { "gpt-4o" = "opus" }, found a table of something else
+    docs/CONFIGURATION.md shows each key with its default
+    "#);
+    assert_snapshot!(refusal("[auth]\nkeys = [\"secret\"\n[log]\n", &[]), @r"
+    switchboard.toml:3: missing comma between array elements, expected `,`
+    the file is TOML: [section], then key = value with texts in quotes
+    ");
+}
+
+#[test]
+fn a_value_without_sense_is_refused() {
+    let one = |name: &str, value: &str| refusal("", &[(name, value)]);
+    assert_snapshot!(one("SWITCHBOARD_POOL__MAX_WORKERS", "0"), @r"
+    SWITCHBOARD_POOL__MAX_WORKERS: 0 is not between 1 and 1024
+    docs/CONFIGURATION.md says what the key means and why its default is what it is
+    ");
+    assert_snapshot!(one("SWITCHBOARD_POOL__PREWARM", "6"), @r"
+    SWITCHBOARD_POOL__PREWARM: 6 is above pool.max_workers, which is 5
+    lower pool.prewarm or raise pool.max_workers
+    ");
+    assert_snapshot!(one("SWITCHBOARD_POOL__MAX_TURNS", "99999999999"), @r"
+    SWITCHBOARD_POOL__MAX_TURNS: invalid value: integer `99999999999`, expected u32
+    docs/CONFIGURATION.md says what may stand there
+    ");
+    assert_snapshot!(one("SWITCHBOARD_SERVER__LISTEN", "localhost:8080"), @r"
+    SWITCHBOARD_SERVER__LISTEN: `localhost:8080` is not ADDRESS:PORT with an IP address, such as 127.0.0.1:8080 or [::1]:8080
+    docs/CONFIGURATION.md says what may stand there
+    ");
+    assert_snapshot!(one("SWITCHBOARD_SERVER__SEND_TIMEOUT_SECONDS", "0"), @r"
+    SWITCHBOARD_SERVER__SEND_TIMEOUT_SECONDS: 0 is not between 1 and 31536000 seconds
+    docs/CONFIGURATION.md says what the key means and why its default is what it is
+    ");
+    assert_snapshot!(one("SWITCHBOARD_CLAUDE__SIGN_IN", "apikey"), @r"
+    SWITCHBOARD_CLAUDE__SIGN_IN: unknown variant `apikey`, expected one of `auto`, `api_key`, `oauth_token`, `stored`, `bedrock`, `vertex`
+    docs/CONFIGURATION.md says what may stand there
+    ");
+    assert_snapshot!(one("SWITCHBOARD_CLAUDE__PASS_ENVIRONMENT", "*"), @r"
+    SWITCHBOARD_CLAUDE__PASS_ENVIRONMENT: an entry is empty or would pass everything
+    name the variables; nothing else of the server's environment may reach the workers
+    ");
+    assert_snapshot!(one("SWITCHBOARD_MODELS__ALIASES", r#"{ "gpt-4o" = "" }"#), @r#"
+    SWITCHBOARD_MODELS__ALIASES: `gpt-4o` stands for nothing
+    write "alias" = "sonnet", or another name or id of the CLI's catalogue
+    "#);
+    assert_snapshot!(one("SWITCHBOARD_LOG__FORMAT", "xml"), @r"
+    SWITCHBOARD_LOG__FORMAT: unknown variant `xml`, expected `text` or `json`
+    docs/CONFIGURATION.md says what may stand there
+    ");
+    assert_snapshot!(one("SWITCHBOARD_LOG__FILTER", "pool=loud"), @r#"
+    SWITCHBOARD_LOG__FILTER: `pool=loud`: error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5
+    write a level, such as "info", or "info,claude_switchboard::pool=debug"
+    "#);
+    assert_snapshot!(one("SWITCHBOARD_AUTH__KEYS", "fine,not fine"), @r"
+    SWITCHBOARD_AUTH__KEYS: key 2 holds a blank or another character that cannot stand in a header
+    make a key with `openssl rand -hex 24`; take a key out of the list to revoke it
+    ");
+    assert_snapshot!(refusal("[auth]\nkeys = [\"same\", \"same\"]", &[]), @r"
+    switchboard.toml: auth.keys: key 2 is there twice
+    make a key with `openssl rand -hex 24`; take a key out of the list to revoke it
+    ");
+}
+
+#[test]
+fn a_server_without_keys_binds_loopback_only() {
+    assert_snapshot!(refusal("[server]\nlisten = \"0.0.0.0:8080\"", &[]), @r"
+    switchboard.toml: server.listen: 0.0.0.0:8080 can be reached from other machines, and without keys everybody who reaches the server would spend its Claude account
+    set keys (SWITCHBOARD_AUTH__KEYS=key,... or auth.keys in the file), or listen on loopback, such as 127.0.0.1:8080
+    ");
+    let flags = Flags { listen: Some("[::]:8080".to_owned()), ..Flags::default() };
+    let refused = load("", &[], &flags).unwrap_err();
+    assert!(refused.starts_with("--listen: [::]:8080 can be reached"), "{refused}");
+    assert!(load("", &[("SWITCHBOARD_AUTH__KEYS", "key")], &flags).is_ok());
+    let loopback = Flags { listen: Some("[::1]:8080".to_owned()), ..Flags::default() };
+    assert!(load("", &[], &loopback).is_ok());
+}
+
+#[test]
+fn secrets_are_printed_nowhere() {
+    let variables = [("SWITCHBOARD_AUTH__KEYS", "hush-hush"), ("ANTHROPIC_API_KEY", "sk-hush-hush")];
+    let settings = load("", &variables, &Flags::default()).unwrap();
+    let printed = format!("{settings:?}{}{:?}", settings.to_toml().unwrap(), environment(&variables));
+    assert!(!printed.contains("hush"), "{printed}");
+    assert!(settings.to_toml().unwrap().contains("keys = [\"***\"]"));
+}
+
+#[test]
+fn what_is_printed_can_be_read_again() {
+    let settings = Settings::load(None, &environment(&[]), &Flags::default()).unwrap();
+    assert_eq!(load(&settings.to_toml().unwrap(), &[], &Flags::default()), Ok(settings));
+    assert!(load(DEFAULTS, &[], &Flags::default()).is_ok());
+}
+
+#[test]
+fn workers_see_nothing_of_our_own_variables() {
+    let environment = environment(&[("SWITCHBOARD_AUTH__KEYS", "key"), ("PATH", "/bin"), ("EMPTY", "")]);
+    assert_eq!(environment.for_workers().into_keys().collect::<Vec<_>>(), ["EMPTY", "HOME", "PATH"]);
+    assert_eq!((environment.get("PATH"), environment.get("EMPTY")), (Some("/bin"), None));
+}

@@ -1,0 +1,115 @@
+//! Types of values: what a key holds follows from its default.
+
+use toml::{Table, Value};
+
+/// What a key with this default holds, in words.
+pub(super) fn expected(default: &Value) -> String {
+    match default {
+        Value::String(_) => "a text".to_owned(),
+        Value::Integer(example) => format!("a whole number, such as {example}"),
+        Value::Float(example) => format!("a number, such as {example}"),
+        Value::Boolean(_) => "true or false".to_owned(),
+        Value::Datetime(_) => "a date".to_owned(),
+        Value::Array(_) => "a list of texts, such as [\"a\", \"b\"]".to_owned(),
+        Value::Table(_) => "a table of texts, such as { \"gpt-4o\" = \"opus\" }".to_owned(),
+    }
+}
+
+/// What stands there instead, in words; never the value itself, which may be a secret.
+pub(super) fn found(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "a text",
+        Value::Integer(number) if *number < 0 => "a negative number",
+        Value::Integer(_) => "a whole number",
+        Value::Float(_) => "a number with a point",
+        Value::Boolean(_) => "true or false",
+        Value::Datetime(_) => "a date",
+        Value::Array(_) => "a list of something else",
+        Value::Table(_) => "a table of something else",
+    }
+}
+
+/// Whether `value` may stand where `default` does. No number of ours is negative; lists and tables hold texts.
+pub(super) fn fits(default: &Value, value: &Value) -> bool {
+    match (default, value) {
+        (Value::Integer(_), Value::Integer(number)) => *number >= 0,
+        (Value::Array(_), Value::Array(items)) => items.iter().all(Value::is_str),
+        (Value::Table(_), Value::Table(table)) => table.values().all(Value::is_str),
+        _ => default.same_type(value),
+    }
+}
+
+/// Reads the text of a variable as what `default` is; `None` when it is something else.
+pub(super) fn parse(default: &Value, text: &str) -> Option<Value> {
+    let trimmed = text.trim();
+    let value = match default {
+        Value::String(_) => Value::String(text.to_owned()),
+        Value::Array(_) if !trimmed.starts_with('[') => {
+            let items = trimmed.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
+        }
+        _ => {
+            let mut table: Table = format!("value = {trimmed}").parse().ok()?;
+            table.remove("value").filter(|_| table.is_empty())?
+        }
+    };
+    fits(default, &value).then_some(value)
+}
+
+/// The known name that looks most like `name`, if one looks like it at all. Both are dotted keys.
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
+    let score = |key: &&str| distance(name, key).min(distance(&last(name), &last(key)) + 1);
+    known.min_by_key(score).filter(|key| score(key) <= 1 + name.len() / 4)
+}
+
+/// How many characters must be put in, taken out or replaced to make `left` of `right` (Levenshtein).
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (index, character) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = index + 1;
+        for (column, other) in right.iter().enumerate() {
+            let replaced = diagonal + usize::from(character != *other);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{nearest, parse};
+    use toml::Value;
+
+    #[test]
+    fn the_default_says_how_a_variable_is_read() {
+        let list = Value::Array(Vec::new());
+        let number = Value::Integer(5);
+        let table = Value::Table(toml::Table::new());
+        let read = |default: &Value, text| parse(default, text).map(|value| value.to_string());
+        assert_eq!(read(&number, " 3 ").as_deref(), Some("3"));
+        assert_eq!(read(&number, "three"), None);
+        assert_eq!(read(&number, "-3"), None);
+        assert_eq!(read(&number, "3\nother = 4"), None);
+        assert_eq!(read(&Value::Boolean(false), "true").as_deref(), Some("true"));
+        assert_eq!(read(&Value::Boolean(false), "yes"), None);
+        assert_eq!(read(&list, "a, b,").as_deref(), Some(r#"["a", "b"]"#));
+        assert_eq!(read(&list, r#"["a,b"]"#).as_deref(), Some(r#"["a,b"]"#));
+        assert_eq!(read(&list, "[1]"), None);
+        assert_eq!(read(&list, "").as_deref(), Some("[]"));
+        assert_eq!(read(&table, r#"{"gpt-4o" = "opus"}"#).as_deref(), Some(r#"{ gpt-4o = "opus" }"#));
+        assert_eq!(read(&table, "gpt-4o=opus"), None);
+    }
+
+    #[test]
+    fn the_nearest_is_found_across_sections_and_separators() {
+        let known = || ["pool.max_workers", "pool.max_turns", "server.listen"].into_iter();
+        assert_eq!(nearest("pool.max_worker", known()), Some("pool.max_workers"));
+        assert_eq!(nearest("server.max_workers", known()), Some("pool.max_workers"));
+        assert_eq!(nearest("pool_max_workers", known()), Some("pool.max_workers"));
+        assert_eq!(nearest("entirely.different", known()), None);
+    }
+}

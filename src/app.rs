@@ -70,7 +70,8 @@ impl App {
             killed => tracing::warn!(killed, "processes that an earlier server left behind were ended"),
         }
         let listen = settings.server.listen;
-        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let listener =
+            TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         let address = listener.local_addr()?;
         let workers = start_workers(settings, environment, &data_dir, &tracker).await?;
         let pool = match &workers {
@@ -86,7 +87,8 @@ impl App {
             last_words: LastWords(shutdown.last_words()),
         });
         let config = server_config(settings);
-        let serving = tracker.spawn(server::serve(listener, router, config, shutdown.clone(), tracker.clone()));
+        let serving =
+            tracker.spawn(server::serve(listener, router, config, shutdown.clone(), tracker.clone()));
         tracing::info!("listening on http://{address}");
         Ok(Self { address, shutdown, workers: pool, tracker, serving, data_dir })
     }

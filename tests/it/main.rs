@@ -3,4 +3,5 @@
 
 mod chat;
 mod fake_claude;
+mod isolation;
 mod support;

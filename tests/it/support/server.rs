@@ -18,7 +18,10 @@ use super::processes::workers_of;
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Waits until `condition` yields something.
-pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut condition: impl FnMut() -> F) -> T {
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) -> T {
     let begun = Instant::now();
     loop {
         if let Some(found) = condition().await {
@@ -31,7 +34,8 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut
 
 /// The real CLI, where `tools/install-cli` puts it.
 pub(crate) fn real_cli() -> PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/cli/node_modules/@anthropic-ai/claude-code");
+    let folder =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/cli/node_modules/@anthropic-ai/claude-code");
     let path = folder.join("bin/claude.exe");
     assert!(path.exists(), "the Claude CLI is not installed; run tools/install-cli");
     path
@@ -57,19 +61,29 @@ impl Builder {
 
     /// Starts the server on a free port and returns once it listens.
     pub(crate) async fn start(self) -> TestServer {
-        let data_dir = tempfile::tempdir().unwrap();
-        let data = data_dir.path().to_owned();
-        self.start_in(data_dir, &data).await
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = folder.path().to_owned();
+        let mut server = self.start_in(&data_dir).await;
+        server.folder = Some(folder);
+        server
     }
 
-    /// Starts the server over a data directory.
-    pub(crate) async fn start_in(mut self, data_dir: tempfile::TempDir, data: &Path) -> TestServer {
-        self.variables.insert("SWITCHBOARD_SERVER__DATA_DIR".to_owned(), data.display().to_string());
+    /// Starts the server over a data directory that outlives it.
+    pub(crate) async fn start_in(mut self, data_dir: &Path) -> TestServer {
+        let data_dir = data_dir.to_owned();
+        self.variables.insert("SWITCHBOARD_SERVER__DATA_DIR".to_owned(), data_dir.display().to_string());
         let environment: Environment = self.variables.into_iter().collect();
         let settings = Settings::load(None, &environment, &Flags::default()).unwrap();
         let app = App::start(&settings, &environment).await.unwrap();
         let address = app.address;
-        TestServer { app, address, upstream: self.upstream, http: reqwest::Client::new(), data_dir }
+        TestServer {
+            app,
+            address,
+            upstream: self.upstream,
+            http: reqwest::Client::new(),
+            data_dir,
+            folder: None,
+        }
     }
 }
 
@@ -79,7 +93,8 @@ pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     pub(crate) http: reqwest::Client,
     upstream: Option<StandIn>,
-    data_dir: tempfile::TempDir,
+    data_dir: PathBuf,
+    folder: Option<tempfile::TempDir>,
 }
 
 impl TestServer {
@@ -87,7 +102,8 @@ impl TestServer {
     pub(crate) async fn real() -> Builder {
         let upstream = StandIn::start().await.unwrap();
         let url = upstream.base_url();
-        let mut builder = Self::over(&real_cli()).set("ANTHROPIC_BASE_URL", url).set("SWITCHBOARD_CLAUDE__MAX_RETRIES", 0);
+        let mut builder =
+            Self::over(&real_cli()).set("ANTHROPIC_BASE_URL", url).set("SWITCHBOARD_CLAUDE__MAX_RETRIES", 0);
         builder.upstream = Some(upstream);
         builder
     }
@@ -134,17 +150,20 @@ impl TestServer {
 
     /// Waits until every worker is back and clean.
     pub(crate) async fn until_quiet(&self) {
-        self.until("every worker is back", |stats| stats.busy + stats.resetting + stats.starting + stats.waiting == 0).await;
+        self.until("every worker is back", |stats| {
+            stats.busy + stats.resetting + stats.starting + stats.waiting == 0
+        })
+        .await;
     }
 
     /// The worker processes that run now.
     pub(crate) fn workers(&self) -> Vec<i32> {
-        workers_of(self.data_dir.path())
+        workers_of(&self.data_dir)
     }
 
     /// Where the server keeps its data.
     pub(crate) fn data_dir(&self) -> &Path {
-        self.data_dir.path()
+        &self.data_dir
     }
 
     /// Stops the server and asserts that it leaves nothing behind: no lease, no waiting request, no process.
@@ -153,9 +172,9 @@ impl TestServer {
             self.until("no lease is left", |stats| stats.busy + stats.resetting + stats.waiting == 0).await;
         }
         self.app.shutdown.begin();
-        let data = self.data_dir;
         drop(self.http);
         self.app.wait().await;
-        assert_eq!(workers_of(data.path()), Vec::<i32>::new(), "no worker is left");
+        assert_eq!(workers_of(&self.data_dir), Vec::<i32>::new(), "no worker is left");
+        drop(self.folder);
     }
 }

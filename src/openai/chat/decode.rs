@@ -108,3 +108,7 @@ fn include_usage(request: &mut Object, stream: bool, ignored: &mut Ignored) -> R
 #[cfg(test)]
 #[path = "decode_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "decode_properties.rs"]
+mod properties;

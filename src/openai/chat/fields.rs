@@ -156,7 +156,7 @@ pub(super) static REQUEST: Table = Table {
         ignored(
             "seed",
             Integer(i64::MIN, i64::MAX),
-            "Claude has no such parameter. OpenAI promises no equal answers either.",
+            "Claude has no such parameter: equal requests may get different answers.",
         ),
         ignored("reasoning_effort", Text, "Only a hint. Claude's own default is in force."),
         ignored("verbosity", Text, "Only a hint. Ask for short or long answers in the messages.")
@@ -166,7 +166,7 @@ pub(super) static REQUEST: Table = Table {
         ignored("prompt_cache_key", Text, "The prompt cache needs no help."),
         ignored("prompt_cache_options", Object, "The prompt cache needs no help.").unless(&["{}"]),
         ignored("prompt_cache_retention", Text, "The prompt cache needs no help."),
-        ignored("safety_identifier", Text, "Nobody is told of it."),
+        ignored("safety_identifier", Text, "Not sent to Claude."),
     ],
 };
 

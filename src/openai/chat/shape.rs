@@ -60,7 +60,7 @@ impl Shape {
             Self::Any => "anything".into(),
             Self::Bool => "`true` or `false`".into(),
             Self::Text => "a string".into(),
-            Self::Integer(i64::MIN, i64::MAX) => "an integer".into(),
+            Self::Integer(i64::MIN, i64::MAX) => "an integer of 64 bits".into(),
             Self::Integer(min, max) => format!("an integer from {min} to {max}"),
             Self::Number(min, max) => format!("a number from {min} to {max}"),
             Self::Array => "an array".into(),

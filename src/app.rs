@@ -1,13 +1,181 @@
-//! Builds the parts from the settings and serves until told to stop.
+//! Puts the parts together: settings in, a serving process out.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::Keys;
+use crate::claude;
+use crate::claude::ClaudeLauncher;
+use crate::claude::DataDir;
+use crate::claude::SignIn;
 use crate::config::Environment;
 use crate::config::Settings;
+use crate::gateway::Gateway;
+use crate::gateway::SignInState;
+use crate::gateway::Turns;
+use crate::http;
+use crate::http::AppState;
+use crate::http::LastWords;
+use crate::pool;
+use crate::pool::Pool;
+use crate::server;
+use crate::server::Shutdown;
+use crate::server::Summary;
 
-/// Serves until a signal to stop has come and running requests are done.
+/// How long ended workers have to be reaped. They are killed, so only a wedged kernel takes longer.
+const REAP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A server that runs.
+#[derive(Debug)]
+pub struct App {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Stops it.
+    pub shutdown: Shutdown,
+    /// Its workers; none without a sign-in.
+    pub workers: Option<Pool<ClaudeLauncher>>,
+    tracker: TaskTracker,
+    serving: JoinHandle<Summary>,
+    /// Held until the last worker is gone.
+    data_dir: DataDir,
+}
+
+/// Serves until a signal stops it.
 ///
 /// # Errors
-/// When the server cannot start.
-#[expect(clippy::unused_async, reason = "the parts are not joined yet")]
-pub async fn run(_settings: Settings, _environment: Environment) -> anyhow::Result<()> {
-    Err(anyhow::anyhow!("not wired"))
+/// When the server cannot start, with what to do about it.
+pub async fn run(settings: Settings, environment: Environment) -> anyhow::Result<()> {
+    let app = App::start(&settings, &environment).await?;
+    app.shutdown.listen_for_signals(&app.tracker).context("cannot listen for signals")?;
+    app.wait().await;
+    Ok(())
+}
+
+impl App {
+    /// Starts a server and returns once it listens.
+    ///
+    /// # Errors
+    /// When its data directory is taken, its address cannot be bound, or the CLI cannot be used.
+    pub async fn start(settings: &Settings, environment: &Environment) -> anyhow::Result<Self> {
+        let tracker = TaskTracker::new();
+        let data_dir = claude::take_data_dir(&settings.server.data_dir)?;
+        match claude::sweep(&data_dir.instance) {
+            0 => {}
+            killed => tracing::warn!(killed, "processes that an earlier server left behind were ended"),
+        }
+        let listen = settings.server.listen;
+        let listener =
+            TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let address = listener.local_addr()?;
+        let workers = start_workers(settings, environment, &data_dir, &tracker).await?;
+        let pool = match &workers {
+            SignInState::SignedIn(pool) => Some(pool.clone()),
+            SignInState::Missing(_) => None,
+        };
+        let gateway = Gateway::new(workers, settings.models.aliases.clone());
+        let shutdown = Shutdown::new();
+        let router = http::router(AppState {
+            turns: Arc::new(gateway) as Arc<dyn Turns>,
+            keys: Arc::new(keys(settings)?),
+            config: Arc::new(http_config(settings)),
+            last_words: LastWords(shutdown.last_words()),
+        });
+        let config = server_config(settings);
+        let serving =
+            tracker.spawn(server::serve(listener, router, config, shutdown.clone(), tracker.clone()));
+        tracing::info!("listening on http://{address}");
+        Ok(Self { address, shutdown, workers: pool, tracker, serving, data_dir })
+    }
+
+    /// Waits until the server has stopped and every worker is gone.
+    pub async fn wait(self) {
+        match self.serving.await {
+            Ok(summary) => tracing::info!(summary.drained, summary.aborted, "connections are closed"),
+            Err(error) => tracing::error!(%error, "the accept loop ended"),
+        }
+        if let Some(pool) = &self.workers {
+            pool.close();
+        }
+        self.tracker.close();
+        if tokio::time::timeout(REAP_TIMEOUT, self.tracker.wait()).await.is_err() {
+            tracing::error!(tasks = self.tracker.len(), "stopped without waiting for the last workers");
+        }
+        drop(self.data_dir);
+        tracing::info!("stopped");
+    }
+}
+
+async fn start_workers(
+    settings: &Settings,
+    environment: &Environment,
+    data_dir: &DataDir,
+    tracker: &TaskTracker,
+) -> anyhow::Result<SignInState<ClaudeLauncher>> {
+    let variables = environment.for_workers();
+    let sign_in = match SignIn::choose(settings.claude.sign_in.as_str(), &variables) {
+        Ok(sign_in) => sign_in,
+        Err(missing) => {
+            tracing::warn!("{missing} Until then every request is answered with 401.");
+            return Ok(SignInState::Missing(missing.0));
+        }
+    };
+    let config = claude::Config {
+        binary: settings.claude.binary.clone(),
+        sign_in,
+        environment: variables,
+        pass_environment: settings.claude.pass_environment.clone(),
+        data_dir: settings.server.data_dir.clone(),
+        max_retries: settings.claude.max_retries,
+        event_timeout: settings.claude.event_timeout,
+        control_timeout: settings.claude.control_timeout,
+        start_timeout: settings.claude.start_timeout,
+        max_line_bytes: settings.claude.max_line_bytes,
+    };
+    let launcher = ClaudeLauncher::prepare(config, &data_dir.instance, tracker.clone()).await?;
+    Ok(SignInState::SignedIn(Pool::start(launcher, pool_config(settings), tracker.clone())))
+}
+
+fn keys(settings: &Settings) -> anyhow::Result<Keys> {
+    Ok(Keys::new(settings.auth.keys.iter().map(crate::config::Key::reveal))?)
+}
+
+fn pool_config(settings: &Settings) -> pool::Config {
+    let pool = &settings.pool;
+    pool::Config {
+        max_workers: pool.max_workers,
+        prewarm: pool.prewarm,
+        queue_length: pool.queue_length,
+        queue_timeout: pool.queue_timeout,
+        max_turns: pool.max_turns,
+        max_age: pool.max_age,
+        idle_timeout: pool.idle_timeout,
+    }
+}
+
+fn http_config(settings: &Settings) -> http::Config {
+    let server = &settings.server;
+    http::Config {
+        heartbeat: server.heartbeat,
+        first_event_wait: server.first_event_wait,
+        body_limit: server.body_limit,
+        body_pause_timeout: server.body_pause_timeout,
+        body_read_timeout: server.body_read_timeout,
+        strict: server.strict,
+    }
+}
+
+fn server_config(settings: &Settings) -> server::Config {
+    let server = &settings.server;
+    server::Config {
+        header_read_timeout: server.header_read_timeout,
+        send_timeout: server.send_timeout,
+        drain_timeout: server.drain_timeout,
+        send_buffer: server.send_buffer,
+    }
 }

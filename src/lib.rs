@@ -2,16 +2,23 @@
 //!
 //! Imports point one way; `tests/it/architecture.rs` holds the table. In reading order:
 //!
-//! - [`domain`]: the words everyone shares; no wire format. [`telemetry`]: the log.
+//! - [`domain`]: the words everyone shares; no wire format.
 //! - [`openai`]: the language of clients. [`claude`]: the language and life of one CLI process.
 //! - [`pool`]: a bounded, prewarmed set of any expensive worker; does not know the CLI.
 //! - [`gateway`]: one turn, from admitted to finished.
+//! - [`auth`]: who may ask.
 //! - [`http`]: the only part that knows axum, status codes and headers.
 //! - [`config`], [`app`], [`server`], [`cli`]: assembly.
 
 pub mod app;
+pub mod auth;
+pub mod claude;
 pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod gateway;
+pub mod http;
+pub mod openai;
+pub mod pool;
+pub mod server;
 pub mod telemetry;

@@ -1,6 +1,18 @@
 //! One turn, from admitted to finished: the only part that knows the order.
+//!
+//! 1. A server without a sign-in refuses the turn.
+//! 2. The model's name is resolved, where the catalogue is known already; an unknown one is refused before it waits.
+//! 3. The pool lends a worker, waiting no longer than its queue allows.
+//! 4. The worker takes the turn. One that died while it was idle is replaced once, before anything of the turn went
+//!    out.
+//! 5. The events stream out as they come; the lease lives in the stream.
+//! 6. The end of the stream, or whoever drops it, gives the worker back to be reset. A worker that failed is ended.
 
+mod catalogue;
 mod error;
+mod service;
+#[cfg(test)]
+mod tests;
 
 use std::pin::Pin;
 
@@ -12,7 +24,9 @@ use crate::domain::ModelName;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 
+pub use catalogue::Aliases;
 pub use error::Error;
+pub use service::{Gateway, SignInState};
 
 /// The events of a running turn. Dropping it ends the turn: its run is interrupted and its worker given back.
 pub type TurnStream = Pin<Box<dyn Stream<Item = Result<TurnEvent, Error>> + Send>>;

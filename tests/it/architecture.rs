@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("auth", &["domain"]),
     ("gateway", &["domain", "pool"]),
     ("http", &["domain", "openai", "gateway", "auth", "telemetry"]),
-    ("server", &["http"]),
+    ("server", &["domain", "http"]),
     ("config", &["domain"]),
     ("app", &["*"]),
     ("cli", &["config", "app", "telemetry"]),

@@ -2,4 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should stop there")]
 
 mod architecture;
+mod chat;
 mod command_line;
+mod fake_claude;
+mod isolation;
+mod support;

@@ -1,0 +1,157 @@
+//! Flags and environment of a CLI process, nothing else.
+//!
+//! Nothing of a request stands on the command line, and nothing of the server's environment reaches a process but
+//! what the allow-list names.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::config::Config;
+
+/// Variables any process may have: where programs lie, the language, certificates, the way out, the upstream.
+const ALLOWED: &[&str] = &[
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "ANTHROPIC_BASE_URL",
+    "ANTHROPIC_CUSTOM_HEADERS",
+];
+
+/// Switches that keep the CLI from adding anything of its own to a prompt, and from calling anybody but the model.
+const FIXED: &[(&str, &str)] = &[
+    ("CLAUDE_CODE_ATTRIBUTION_HEADER", "0"),
+    ("CLAUDE_CODE_DISABLE_ATTACHMENTS", "1"),
+    ("CLAUDE_CODE_DISABLE_AUTO_MEMORY", "1"),
+    ("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1"),
+    ("CLAUDE_CODE_DISABLE_BUNDLED_SKILLS", "1"),
+    ("CLAUDE_CODE_DISABLE_CLAUDE_MDS", "1"),
+    ("CLAUDE_CODE_DISABLE_FILE_MENTIONS", "1"),
+    ("CLAUDE_CODE_DISABLE_GIT_INSTRUCTIONS", "1"),
+    ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+    ("CLAUDE_CODE_TOTAL_TOKENS_REMINDER", "0"),
+    ("DISABLE_AUTOUPDATER", "1"),
+    ("DISABLE_ERROR_REPORTING", "1"),
+    ("DISABLE_TELEMETRY", "1"),
+    ("ENABLE_TOOL_SEARCH", "false"),
+];
+
+/// Carries the id of the server's data directory, by which a later server finds what this one left behind.
+pub(super) const INSTANCE_VARIABLE: &str = "SWITCHBOARD_INSTANCE";
+
+const ARGUMENTS: &[&str] = &[
+    "-p",
+    "--input-format",
+    "stream-json",
+    "--output-format",
+    "stream-json",
+    "--verbose",
+    "--include-partial-messages",
+    "--tools",
+    "",
+    "--strict-mcp-config",
+    "--setting-sources",
+    "",
+    "--no-session-persistence",
+];
+
+/// The arguments of a process that chats.
+pub(super) fn arguments(config: &Config) -> Vec<&'static str> {
+    let bare = config.sign_in.is_bare().then_some("--bare");
+    ARGUMENTS.iter().copied().chain(bare).collect()
+}
+
+/// The whole environment of a process of the server with the id `instance`.
+pub(super) fn environment(config: &Config, instance: &str) -> BTreeMap<String, String> {
+    let home = home(config).display().to_string();
+    let mut environment: BTreeMap<String, String> = [
+        ("HOME".to_owned(), home.clone()),
+        ("CLAUDE_CONFIG_DIR".to_owned(), format!("{home}/config")),
+        ("CLAUDE_CODE_MAX_RETRIES".to_owned(), config.max_retries.to_string()),
+        (INSTANCE_VARIABLE.to_owned(), instance.to_owned()),
+    ]
+    .into();
+    environment.extend(FIXED.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    let stored = config.sign_in == super::SignIn::Stored;
+    if stored {
+        // The CLI finds its login where it always does; a directory of ours would hide it.
+        environment.remove("CLAUDE_CONFIG_DIR");
+    }
+    let passed = config.environment.iter().filter(|(name, _)| is_allowed(config, name));
+    environment.extend(passed.map(|(name, value)| (name.clone(), value.clone())));
+    environment
+}
+
+/// The home of all processes. They share it, as the processes of one person do, so that upstream sees one device.
+pub(super) fn home(config: &Config) -> PathBuf {
+    config.data_dir.join("home")
+}
+
+/// The empty directory in which all processes run. It is one for all, so that its name, which the CLI may tell the
+/// model, does not differ from process to process and spoil the prompt cache.
+pub(super) fn working_directory(config: &Config) -> PathBuf {
+    config.data_dir.join("empty")
+}
+
+fn is_allowed(config: &Config, name: &str) -> bool {
+    let sign_in = config.sign_in.variables().iter().copied();
+    let passed = config.pass_environment.iter().map(String::as_str);
+    ALLOWED.iter().copied().chain(sign_in).chain(passed).any(|pattern| match pattern.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => name == pattern,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{arguments, environment};
+    use crate::claude::SignIn;
+    use crate::claude::testing::config;
+
+    #[test]
+    fn only_named_variables_reach_a_process() {
+        let mut config = config();
+        config.environment = [
+            ("PATH", "/bin"),
+            ("HOME", "/home/me"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("SWITCHBOARD_AUTH__KEYS", "secret"),
+            ("ANTHROPIC_API_KEY", "sk"),
+            ("CLAUDE_CODE_OAUTH_TOKEN", "token"),
+            ("ANTHROPIC_BASE_URL", "http://up"),
+            ("EXTRA_ONE", "1"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        config.pass_environment = vec!["EXTRA_*".to_owned()];
+        let names = |config: &crate::claude::Config| {
+            let environment = environment(config, "i");
+            let fixed = |name: &str| super::FIXED.iter().any(|(fixed, _)| *fixed == name);
+            environment.keys().filter(|name| !fixed(name)).cloned().collect::<Vec<_>>().join(" ")
+        };
+        insta::assert_snapshot!(names(&config), @"ANTHROPIC_API_KEY ANTHROPIC_BASE_URL CLAUDE_CODE_MAX_RETRIES CLAUDE_CONFIG_DIR EXTRA_ONE HOME PATH SWITCHBOARD_INSTANCE");
+        assert_eq!(environment(&config, "i")["HOME"], "/data/home");
+        config.sign_in = SignIn::OauthToken;
+        assert!(names(&config).contains("CLAUDE_CODE_OAUTH_TOKEN"));
+        config.sign_in = SignIn::Stored;
+        assert_eq!(environment(&config, "i")["HOME"], "/home/me");
+    }
+
+    #[test]
+    fn bare_is_for_api_keys_and_clouds() {
+        let mut config = config();
+        assert!(arguments(&config).contains(&"--bare"));
+        config.sign_in = SignIn::OauthToken;
+        assert!(!arguments(&config).contains(&"--bare"));
+    }
+}

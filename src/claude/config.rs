@@ -1,0 +1,44 @@
+//! What the life of a CLI process depends on.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::sign_in::SignIn;
+
+/// Everything needed to start and drive CLI processes.
+#[derive(Clone)]
+pub struct Config {
+    /// The CLI: a path, or a name that is looked up in `PATH`.
+    pub binary: PathBuf,
+    /// How the CLI signs in at Anthropic.
+    pub sign_in: SignIn,
+    /// The server's environment, from which the allow-list of [`super::command`] picks.
+    pub environment: BTreeMap<String, String>,
+    /// Names of further variables to hand through; a trailing `*` stands for any rest.
+    pub pass_environment: Vec<String>,
+    /// Where the processes' home and working directory lie.
+    pub data_dir: PathBuf,
+    /// How often the CLI tries a failed call again by itself.
+    pub max_retries: u32,
+    /// A running turn of which nothing comes for so long has failed.
+    pub event_timeout: Duration,
+    /// How long the CLI may take to answer a control request.
+    pub control_timeout: Duration,
+    /// How long a process may take until it can be used.
+    pub start_timeout: Duration,
+    /// The longest line read from a process, in bytes; a longer one is skipped.
+    pub max_line_bytes: usize,
+}
+
+impl std::fmt::Debug for Config {
+    /// Leaves the environment out: it holds the sign-in.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Config")
+            .field("binary", &self.binary)
+            .field("sign_in", &self.sign_in)
+            .field("data_dir", &self.data_dir)
+            .finish_non_exhaustive()
+    }
+}

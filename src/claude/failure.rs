@@ -1,0 +1,100 @@
+//! What the CLI's reports of failed calls mean to a caller.
+
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+
+use super::protocol::CallFailed;
+
+/// Classifies a failed call by the CLI's own word for it, the upstream status and, last, the report's text.
+pub(super) fn classify(call: Option<&CallFailed>, status: Option<u16>, report: &str) -> Failure {
+    let kind = call.map_or("", |call| call.kind.as_str());
+    let text = call.map_or(report, |call| call.text.as_str());
+    let status = status.or_else(|| status_in(text));
+    if is_about_length(text) {
+        return Failure::new(
+            FailureKind::ContextTooLong,
+            "The conversation is longer than the model can read. Shorten the messages.",
+        );
+    }
+    match (kind, status) {
+        ("authentication_failed" | "oauth_org_not_allowed" | "billing_error", _) | (_, Some(401..=403)) => {
+            Failure::new(
+                FailureKind::SignIn,
+                "Anthropic did not accept the sign-in of this server. Its operator must renew it.",
+            )
+        }
+        ("rate_limit", _) | (_, Some(429)) => Failure::new(
+            FailureKind::RateLimited,
+            "Anthropic's limit for the sign-in of this server is reached. Try again later.",
+        ),
+        ("overloaded", _) | (_, Some(503 | 529)) => {
+            Failure::new(FailureKind::Overloaded, "Anthropic is overloaded. Try again later.")
+        }
+        ("model_not_found", _) | (_, Some(404)) => Failure::new(
+            FailureKind::UnknownModel,
+            "The model does not exist, or the sign-in of this server may not use it.",
+        ),
+        ("invalid_request", _) | (_, Some(400 | 413 | 422)) => Failure::new(
+            FailureKind::InvalidRequest,
+            format!("Anthropic refused the request: {}", message_in(text)),
+        ),
+        (_, Some(status)) => {
+            Failure::new(FailureKind::Upstream, format!("The call to Anthropic failed with status {status}."))
+        }
+        _ => Failure::new(FailureKind::Upstream, "The call to Anthropic failed."),
+    }
+}
+
+fn is_about_length(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    text.contains("prompt is too long")
+        || text.contains("exceed context limit")
+        || text.contains("context window")
+}
+
+/// The status in a report such as `API Error: 429 {...}`.
+fn status_in(text: &str) -> Option<u16> {
+    let rest = text.strip_prefix("API Error: ")?;
+    let digits = rest.split(|character: char| !character.is_ascii_digit()).next()?;
+    digits.parse().ok().filter(|status| (400..600).contains(status))
+}
+
+/// Anthropic's own message in a report, without what the CLI says around it.
+fn message_in(text: &str) -> &str {
+    let text = text.strip_prefix("API Error: ").unwrap_or(text);
+    let text = text.trim_start_matches(|character: char| character.is_ascii_digit() || character == ' ');
+    if text.is_empty() { "no reason was given" } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::classify;
+    use crate::claude::protocol::CallFailed;
+    use crate::domain::FailureKind;
+
+    fn kind_of(kind: &str, status: Option<u16>, text: &str) -> FailureKind {
+        classify(Some(&CallFailed { kind: kind.to_owned(), text: text.to_owned() }), status, "").kind
+    }
+
+    #[test]
+    fn the_kind_the_status_and_the_text_decide() {
+        assert_eq!(kind_of("authentication_failed", None, ""), FailureKind::SignIn);
+        assert_eq!(kind_of("rate_limit", Some(429), ""), FailureKind::RateLimited);
+        assert_eq!(kind_of("unknown", Some(529), ""), FailureKind::Overloaded);
+        assert_eq!(kind_of("unknown", None, "API Error: 529 overloaded"), FailureKind::Overloaded);
+        assert_eq!(
+            kind_of("invalid_request", Some(400), "prompt is too long: 2 > 1"),
+            FailureKind::ContextTooLong
+        );
+        assert_eq!(kind_of("invalid_request", Some(400), "API Error: 400 bad"), FailureKind::InvalidRequest);
+        assert_eq!(kind_of("model_not_found", None, ""), FailureKind::UnknownModel);
+        assert_eq!(kind_of("server_error", Some(500), ""), FailureKind::Upstream);
+    }
+
+    #[test]
+    fn the_reason_of_a_refusal_is_passed_on() {
+        let call =
+            CallFailed { kind: "invalid_request".to_owned(), text: "API Error: 400 top_k: bad".to_owned() };
+        assert_eq!(classify(Some(&call), Some(400), "").message, "Anthropic refused the request: top_k: bad");
+    }
+}

@@ -1,0 +1,143 @@
+//! Starts CLI processes for the pool.
+
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio_util::task::TaskTracker;
+
+use crate::pool::LaunchError;
+use crate::pool::Launcher;
+
+use super::command;
+use super::config::Config;
+use super::process::{Program, Spawner};
+use super::version::{OLDEST_TESTED, TESTED, Version};
+use super::worker::ClaudeWorker;
+
+const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Makes workers that are processes of the CLI.
+#[derive(Debug)]
+pub struct ClaudeLauncher {
+    config: Config,
+    program: Program,
+    spawner: Spawner,
+}
+
+/// Why the CLI cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// There is no such program.
+    #[error(
+        "the Claude CLI `{0}` was not found; install it (npm install -g @anthropic-ai/claude-code) or name it with --claude-bin"
+    )]
+    NotFound(String),
+    /// It could not be run.
+    #[error("the Claude CLI could not be run")]
+    Run(#[source] io::Error),
+    /// What it said of its version cannot be read.
+    #[error(
+        "`{program} --version` said {output:?}, which is no version of the Claude CLI; name the CLI with --claude-bin"
+    )]
+    NoVersion {
+        /// The program that was run.
+        program: String,
+        /// What it said.
+        output: String,
+    },
+    /// It is too old.
+    #[error(
+        "the Claude CLI is version {found}, and the oldest that works is {OLDEST_TESTED}; upgrade it (npm install -g @anthropic-ai/claude-code@{TESTED})"
+    )]
+    TooOld {
+        /// Its version.
+        found: Version,
+    },
+}
+
+impl ClaudeLauncher {
+    /// Finds the CLI, reads its version and prepares to start it for the server whose data directory has the id
+    /// `instance`.
+    ///
+    /// # Errors
+    /// When the CLI is missing, cannot be run or is too old.
+    pub async fn prepare(config: Config, instance: &str, tracker: TaskTracker) -> Result<Self, SetupError> {
+        let path = find(&config)?;
+        let program = Program {
+            path,
+            arguments: command::arguments(&config).into_iter().map(str::to_owned).collect(),
+            environment: command::environment(&config, instance).into_iter().collect(),
+            directory: command::working_directory(&config),
+        };
+        let spawner = Spawner::start(tracker).map_err(SetupError::Run)?;
+        let launcher = Self { config, program, spawner };
+        let version = launcher.version().await?;
+        if version > TESTED {
+            tracing::warn!(%version, tested = %TESTED, "the Claude CLI is newer than the one the server was tested with");
+        }
+        tracing::info!(%version, program = %launcher.program.path.display(), "the Claude CLI was found");
+        Ok(launcher)
+    }
+
+    async fn version(&self) -> Result<Version, SetupError> {
+        let program = Program { arguments: vec!["--version".to_owned()], ..self.program.clone() };
+        let mut process = self.spawner.spawn(program).await.map_err(SetupError::Run)?;
+        let (stdout, _stdin) = process.take_pipes().map_err(SetupError::Run)?;
+        let mut output = Vec::new();
+        let mut stdout = stdout.take(1024);
+        match tokio::time::timeout(VERSION_TIMEOUT, stdout.read_to_end(&mut output)).await {
+            Ok(read) => read.map_err(SetupError::Run)?,
+            Err(elapsed) => return Err(SetupError::Run(io::Error::new(io::ErrorKind::TimedOut, elapsed))),
+        };
+        let output = String::from_utf8_lossy(&output).trim().to_owned();
+        let Some(version) = Version::parse(&output) else {
+            return Err(SetupError::NoVersion { program: self.program.path.display().to_string(), output });
+        };
+        if version < OLDEST_TESTED { Err(SetupError::TooOld { found: version }) } else { Ok(version) }
+    }
+
+    async fn open(&self) -> Result<ClaudeWorker, LaunchError> {
+        let process = self.spawner.spawn(self.program.clone()).await.map_err(|error| LaunchError {
+            message: format!("the Claude CLI could not be started: {error}"),
+            is_permanent: false,
+        })?;
+        let opened =
+            tokio::time::timeout(self.config.start_timeout, ClaudeWorker::open(process, &self.config)).await;
+        let opened =
+            opened.unwrap_or_else(|_| Err("the CLI did not answer the handshake in time".to_owned()));
+        opened.map_err(|message| LaunchError { message, is_permanent: false })
+    }
+}
+
+impl Launcher for ClaudeLauncher {
+    type Worker = ClaudeWorker;
+
+    async fn launch(&self) -> Result<ClaudeWorker, LaunchError> {
+        let begun = tokio::time::Instant::now();
+        let worker = self.open().await?;
+        tracing::debug!(duration_ms = begun.elapsed().as_millis(), "a worker was started");
+        Ok(worker)
+    }
+}
+
+fn find(config: &Config) -> Result<PathBuf, SetupError> {
+    let binary = &config.binary;
+    let not_found = || SetupError::NotFound(binary.display().to_string());
+    if binary.components().count() > 1 {
+        // Made absolute, because processes run in a directory of their own.
+        return std::fs::canonicalize(binary).map_err(|_| not_found());
+    }
+    let path = config.environment.get("PATH").ok_or_else(not_found)?;
+    std::env::split_paths(path)
+        .map(|folder| folder.join(binary))
+        .find(|file| is_program(file))
+        .ok_or_else(not_found)
+}
+
+fn is_program(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(file).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+}

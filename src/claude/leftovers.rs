@@ -1,0 +1,84 @@
+//! Processes that a killed server left behind.
+//!
+//! Every process of a server carries the id of its data directory in its environment, and so does whatever that
+//! process starts. One server at a time holds a data directory, so a process that carries its id when a server starts
+//! belongs to one that is gone.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal};
+
+use super::command::INSTANCE_VARIABLE;
+
+/// The data directory, held for this server alone until it is dropped.
+#[derive(Debug)]
+pub struct DataDir {
+    /// What its processes carry in their environment.
+    pub instance: String,
+    _lock: fs::File,
+}
+
+/// Takes a data directory, making it if it does not exist.
+///
+/// # Errors
+/// When another server holds it, or it cannot be written.
+pub fn take_data_dir(path: &Path) -> io::Result<DataDir> {
+    for folder in ["home", "empty"] {
+        fs::create_dir_all(path.join(folder))?;
+    }
+    let lock = fs::OpenOptions::new().create(true).truncate(false).write(true).open(path.join("lock"))?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
+        let message = format!("another server uses the data directory {}", path.display());
+        if error == rustix::io::Errno::WOULDBLOCK { io::Error::other(message) } else { error.into() }
+    })?;
+    let file = path.join("instance");
+    let instance = match fs::read_to_string(&file) {
+        Ok(instance) if !instance.trim().is_empty() => instance.trim().to_owned(),
+        _ => {
+            let instance = uuid::Uuid::new_v4().to_string();
+            fs::write(&file, &instance)?;
+            instance
+        }
+    };
+    Ok(DataDir { instance, _lock: lock })
+}
+
+/// Kills every process that carries `instance` in its environment and says how many there were.
+pub fn sweep(instance: &str) -> usize {
+    let marker = format!("{INSTANCE_VARIABLE}={instance}");
+    let Ok(entries) = fs::read_dir("/proc") else { return 0 };
+    let mut killed = 0;
+    for entry in entries.flatten() {
+        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let Ok(environment) = fs::read(entry.path().join("environ")) else { continue };
+        let is_ours = environment.split(|byte| *byte == 0).any(|variable| variable == marker.as_bytes());
+        let Some(pid) = Pid::from_raw(id).filter(|_| is_ours && id != std::process::id().cast_signed())
+        else {
+            continue;
+        };
+        match rustix::process::kill_process(pid, Signal::KILL) {
+            Ok(()) => killed += 1,
+            Err(error) => tracing::warn!(process.id = id, %error, "a worker left behind could not be ended"),
+        }
+    }
+    killed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::take_data_dir;
+
+    #[test]
+    fn a_data_directory_serves_one_server_at_a_time_and_keeps_its_id() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = take_data_dir(folder.path()).unwrap();
+        let error = take_data_dir(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("another server uses"), "{error}");
+        let instance = first.instance.clone();
+        drop(first);
+        assert_eq!(take_data_dir(folder.path()).unwrap().instance, instance);
+    }
+}

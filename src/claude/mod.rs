@@ -1,0 +1,28 @@
+//! The language and life of one CLI process.
+//!
+//! Knows the CLI's flags, environment, protocol and faults. Does not know HTTP, the `OpenAI` API, or how many
+//! processes there are: that is `pool`'s business.
+
+mod command;
+mod config;
+mod failure;
+mod launcher;
+mod leftovers;
+mod pipe;
+mod process;
+pub mod protocol;
+mod session;
+mod settings;
+mod sign_in;
+#[cfg(test)]
+mod testing;
+mod translate;
+mod version;
+mod worker;
+
+pub use config::Config;
+pub use launcher::{ClaudeLauncher, SetupError};
+pub use leftovers::{DataDir, sweep, take_data_dir};
+pub use sign_in::{Missing, SignIn};
+pub use version::{OLDEST_TESTED, TESTED, Version};
+pub use worker::ClaudeWorker;

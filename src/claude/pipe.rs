@@ -1,0 +1,107 @@
+//! Both pipes of a process, pumped together.
+
+use std::io;
+
+use bytes::Buf;
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::protocol::LineDecoder;
+
+const READ_CHUNK: usize = 8 * 1024;
+
+/// Lines out and lines in. Whoever waits for a line also writes what is queued, so neither side can block the other:
+/// a process that is busy writing is read, however much is still to be sent to it.
+#[derive(Debug)]
+pub(super) struct Pipe<R, W> {
+    reader: R,
+    writer: W,
+    decoder: LineDecoder,
+    outbox: BytesMut,
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Pipe<R, W> {
+    pub(super) fn new(reader: R, writer: W, max_line_bytes: usize) -> Self {
+        Self { reader, writer, decoder: LineDecoder::new(max_line_bytes), outbox: BytesMut::new() }
+    }
+
+    /// Queues a line; it leaves while [`next_line`](Self::next_line) is awaited.
+    pub(super) fn queue(&mut self, line: &[u8]) {
+        self.outbox.extend_from_slice(line);
+    }
+
+    /// Lines dropped because they were too long.
+    pub(super) fn overlong_lines(&self) -> u64 {
+        self.decoder.overlong_lines()
+    }
+
+    /// The next line. May be dropped while it waits without losing anything.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when the other side has closed its output, and what the pipes report.
+    pub(super) async fn next_line(&mut self) -> io::Result<BytesMut> {
+        loop {
+            if let Some(line) = self.decoder.next_line() {
+                return Ok(line);
+            }
+            let buffer = self.decoder.buffer();
+            buffer.reserve(READ_CHUNK);
+            let read = if self.outbox.is_empty() {
+                self.reader.read_buf(buffer).await?
+            } else {
+                tokio::select! {
+                    read = self.reader.read_buf(buffer) => read?,
+                    written = self.writer.write(&self.outbox) => {
+                        self.outbox.advance(written?);
+                        continue;
+                    }
+                }
+            };
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pipe;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn a_side_that_only_writes_is_read_while_much_is_to_be_sent() {
+        let (ours, theirs) = tokio::io::duplex(64);
+        let (reader, writer) = tokio::io::split(ours);
+        let mut pipe = Pipe::new(reader, writer, 1024);
+        pipe.queue(&[b'x'; 100_000]);
+        pipe.queue(b"\n");
+        let (mut their_reader, mut their_writer) = tokio::io::split(theirs);
+        let other = async {
+            // Writes more than the pipe holds before it reads at all.
+            for _ in 0..100 {
+                their_writer.write_all(b"noise noise noise\n").await.unwrap();
+            }
+            let mut received = vec![0; 100_001];
+            their_reader.read_exact(&mut received).await.unwrap();
+            their_writer.write_all(b"end\n").await.unwrap();
+        };
+        let ours = async {
+            loop {
+                if pipe.next_line().await.unwrap() == "end" {
+                    return;
+                }
+            }
+        };
+        tokio::join!(other, ours);
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_other_side_is_an_error() {
+        let (ours, theirs) = tokio::io::duplex(64);
+        let (reader, writer) = tokio::io::split(ours);
+        drop(theirs);
+        let error = Pipe::new(reader, writer, 1024).next_line().await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+    }
+}

@@ -1,0 +1,180 @@
+//! One CLI process: started in a group of its own, and ended with all it has started.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
+
+/// How much of what a process says on its standard error is kept for the log.
+const KEPT_STDERR: usize = 2 * 1024;
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub(super) struct Program {
+    pub(super) path: PathBuf,
+    pub(super) arguments: Vec<String>,
+    pub(super) environment: Vec<(String, String)>,
+    pub(super) directory: PathBuf,
+}
+
+/// Starts processes from one thread that lives as long as the server: the signal that ends a child with its parent
+/// is sent when the *thread* that started it ends.
+#[derive(Debug, Clone)]
+pub(super) struct Spawner {
+    requests: mpsc::Sender<(Program, oneshot::Sender<io::Result<Child>>)>,
+    tracker: TaskTracker,
+}
+
+impl Spawner {
+    /// Starts the thread. Must be called within the runtime that is to watch the children.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub(super) fn start(tracker: TaskTracker) -> io::Result<Self> {
+        let runtime = tokio::runtime::Handle::current();
+        let (requests, received) = mpsc::channel::<(Program, oneshot::Sender<io::Result<Child>>)>();
+        let setpriv = find_setpriv();
+        if setpriv.is_none() {
+            tracing::warn!(
+                "`setpriv` (util-linux) is not installed: workers that are busy when the server is killed are only \
+                 ended at its next start"
+            );
+        }
+        std::thread::Builder::new().name("spawner".to_owned()).spawn(move || {
+            let _runtime = runtime.enter();
+            while let Ok((program, reply)) = received.recv() {
+                let _ = reply.send(spawn(&program, setpriv.as_ref()));
+            }
+        })?;
+        Ok(Self { requests, tracker })
+    }
+
+    /// Starts a process.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) async fn spawn(&self, program: Program) -> io::Result<Process> {
+        let (reply, child) = oneshot::channel();
+        self.requests.send((program, reply)).map_err(io::Error::other)?;
+        let child = child.await.map_err(io::Error::other)??;
+        Process::new(child, self.tracker.clone())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
+fn spawn(program: &Program, setpriv: Option<&PathBuf>) -> io::Result<Child> {
+    let mut command = match setpriv {
+        Some(setpriv) => {
+            let mut command = Command::new(setpriv);
+            command.args(["--pdeathsig", "KILL", "--"]).arg(&program.path);
+            command
+        }
+        None => Command::new(&program.path),
+    };
+    command
+        .args(&program.arguments)
+        .env_clear()
+        .envs(program.environment.iter().map(|(name, value)| (name, value)))
+        .current_dir(&program.directory)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // A group of its own, so that it can be ended with all it has started. Unlike `pre_exec` this keeps the fast
+        // way of starting, which does not copy the server's page tables.
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+}
+
+fn find_setpriv() -> Option<PathBuf> {
+    ["/usr/bin/setpriv", "/bin/setpriv"].into_iter().map(PathBuf::from).find(|path| path.exists())
+}
+
+/// A running process. Dropping it kills its whole group and reaps it.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Option<Child>,
+    group: Option<Pid>,
+    stderr: Arc<Mutex<Vec<u8>>>,
+    tracker: TaskTracker,
+}
+
+impl Process {
+    fn new(mut child: Child, tracker: TaskTracker) -> io::Result<Self> {
+        let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let stderr = Arc::new(Mutex::new(Vec::new()));
+        if let Some(pipe) = child.stderr.take() {
+            tracker.spawn(drain(pipe, Arc::clone(&stderr)));
+        }
+        Ok(Self { child: Some(child), group, stderr, tracker })
+    }
+
+    /// Its standard output and input; they can be taken once.
+    pub(super) fn take_pipes(&mut self) -> io::Result<(ChildStdout, ChildStdin)> {
+        let child = self.child.as_mut();
+        let pipes = child.and_then(|child| Some((child.stdout.take()?, child.stdin.take()?)));
+        pipes.ok_or_else(|| io::Error::other("the pipes of the process are taken"))
+    }
+
+    /// Its id.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.child.as_ref().and_then(Child::id)
+    }
+
+    /// Whether it still runs.
+    pub(super) fn is_alive(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// How it ended and the last it said on its standard error, for the log. Gives it a moment to end.
+    pub(super) async fn last_words(&mut self) -> String {
+        let status = match self.child.as_mut() {
+            Some(child) => tokio::time::timeout(Duration::from_millis(100), child.wait()).await,
+            None => return String::new(),
+        };
+        let status = match status {
+            Ok(Ok(status)) => status.to_string(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "still running".to_owned(),
+        };
+        let stderr = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
+        let stderr = String::from_utf8_lossy(&stderr);
+        format!("{status}; stderr: {}", if stderr.is_empty() { "(empty)" } else { stderr.trim() })
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        if let Some(group) = self.group {
+            // Fails when the whole group is gone already, which is what is wanted.
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        }
+        self.tracker.spawn(async move {
+            if let Err(error) = child.wait().await {
+                tracing::warn!(%error, "an ended worker could not be reaped");
+            }
+        });
+    }
+}
+
+/// Reads a standard error to its end, so that the process never waits for somebody to do so; keeps the last of it.
+async fn drain(mut pipe: ChildStderr, kept: Arc<Mutex<Vec<u8>>>) {
+    let mut buffer = [0; 1024];
+    while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend_from_slice(&buffer[..count]);
+        let surplus = kept.len().saturating_sub(KEPT_STDERR);
+        kept.drain(..surplus);
+    }
+}

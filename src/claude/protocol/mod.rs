@@ -1,0 +1,16 @@
+//! The CLI's stream-json protocol: one JSON object a line, both ways.
+//!
+//! Follows the type definitions that ship with `@anthropic-ai/claude-agent-sdk` (`SDKMessage`, `SDKControlRequest`,
+//! `SDKUserMessage`). Events have an `Other` case, so that a newer CLI does not break the server.
+
+mod codec;
+mod control;
+mod event;
+mod line;
+#[cfg(test)]
+mod tests;
+
+pub use codec::LineDecoder;
+pub use control::{Control, FlagSettings};
+pub use event::{ApiUsage, CallFailed, ControlAnswer, Event, Lifecycle, ResultLine, StreamEvent, parse};
+pub use line::{assistant_line, user_line};

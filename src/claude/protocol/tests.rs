@@ -1,0 +1,86 @@
+//! Lines as CLI 2.1.329 writes them, and lines it should not.
+
+use proptest::prelude::*;
+
+use super::event::parse;
+use super::{Event, Lifecycle};
+
+fn stream(event: &str) -> String {
+    format!(
+        r#"{{"type":"stream_event","event":{event},"session_id":"s","parent_tool_use_id":null,"uuid":"u"}}"#
+    )
+}
+
+fn stream_event(event: &str) -> String {
+    match parse(stream(event).as_bytes()).unwrap() {
+        Event::Stream(event) => format!("{event:?}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn stream_events_are_read() {
+    insta::assert_snapshot!(stream_event(r#"{"type":"message_start","message":{"id":"msg_1","model":"claude-haiku-5-5","content":[],"usage":{"input_tokens":10,"cache_creation_input_tokens":3,"cache_read_input_tokens":4,"output_tokens":1}}}"#), @r#"MessageStart { model: "claude-haiku-5-5", usage: ApiUsage { input_tokens: Some(10), cache_creation_input_tokens: Some(3), cache_read_input_tokens: Some(4), output_tokens: Some(1), output_tokens_details: None } }"#);
+    insta::assert_snapshot!(stream_event(r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a\nb"}}"#), @r#"Text("a\nb")"#);
+    insta::assert_snapshot!(stream_event(r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"hm"}}"#), @"Other");
+    insta::assert_snapshot!(stream_event(r#"{"type":"message_delta","delta":{"stop_reason":"max_tokens"},"usage":{"output_tokens":3}}"#), @r#"MessageDelta { stop_reason: Some("max_tokens"), usage: ApiUsage { input_tokens: None, cache_creation_input_tokens: None, cache_read_input_tokens: None, output_tokens: Some(3), output_tokens_details: None } }"#);
+    insta::assert_snapshot!(stream_event(r#"{"type":"ping"}"#), @"Other");
+}
+
+#[test]
+fn counts_that_are_no_counts_are_passed_over() {
+    let event = stream_event(
+        r#"{"type":"message_delta","delta":{},"usage":{"input_tokens":-1,"output_tokens":1.5,"cache_read_input_tokens":"9"}}"#,
+    );
+    assert!(!event.contains("tokens: Some"), "{event}");
+}
+
+#[test]
+fn events_of_a_tools_own_run_are_no_part_of_the_answer() {
+    let line = r#"{"type":"stream_event","event":{"type":"content_block_delta","delta":{"type":"text_delta","text":"x"}},"parent_tool_use_id":"toolu_1"}"#;
+    assert!(matches!(parse(line.as_bytes()).unwrap(), Event::Other));
+}
+
+#[test]
+fn a_failed_call_is_told_from_an_answer() {
+    let answer = r#"{"type":"assistant","message":{"content":[{"type":"text","text":"hello"}]}}"#;
+    assert!(matches!(parse(answer.as_bytes()).unwrap(), Event::Other));
+    let report = r#"{"type":"assistant","error":"rate_limit","is_api_error_message":true,"message":{"content":[{"type":"text","text":"API Error: 429"}]}}"#;
+    insta::assert_snapshot!(format!("{:?}", parse(report.as_bytes()).unwrap()), @r#"CallFailed(CallFailed { kind: "rate_limit", text: "API Error: 429" })"#);
+    let result = r#"{"type":"result","subtype":"success","is_error":true,"api_error_status":429,"result":"API Error: 429","total_cost_usd":0}"#;
+    insta::assert_snapshot!(format!("{:?}", parse(result.as_bytes()).unwrap()), @r#"Result(ResultLine { subtype: "success", is_error: true, api_error_status: Some(429), report: "API Error: 429" })"#);
+}
+
+#[test]
+fn answers_and_lifecycles_are_read() {
+    let answer = r#"{"type":"control_response","response":{"subtype":"success","request_id":"1","response":{"model":"m"}}}"#;
+    assert!(
+        matches!(parse(answer.as_bytes()).unwrap(), Event::Control(answer) if answer.request_id == "1" && answer.response.unwrap().get() == r#"{"model":"m"}"#)
+    );
+    let done = r#"{"type":"command_lifecycle","command_uuid":"u","state":"completed"}"#;
+    assert!(
+        matches!(parse(done.as_bytes()).unwrap(), Event::Lifecycle(uuid, Lifecycle::Completed) if uuid == "u")
+    );
+    let queued = r#"{"type":"command_lifecycle","command_uuid":"u","state":"queued"}"#;
+    assert!(matches!(parse(queued.as_bytes()).unwrap(), Event::Lifecycle(_, Lifecycle::Other)));
+}
+
+#[test]
+fn unknown_lines_are_no_errors_and_broken_ones_are() {
+    assert!(matches!(parse(br#"{"type":"from_the_future","event":"ui.render"}"#).unwrap(), Event::Other));
+    assert!(matches!(
+        parse(br#"{"type":"system","subtype":"ui_invalidate","event":"ui.render"}"#).unwrap(),
+        Event::Other
+    ));
+    for broken in ["", "{", "[]", "7", r#"{"type":7}"#, r#"{"no":"type"}"#, "{\"type\":\"a\u{0}\"}"] {
+        assert!(parse(broken.as_bytes()).is_err(), "{broken}");
+    }
+    assert!(parse(b"{\"type\":\"\xff\"}").is_err());
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = parse(&bytes);
+    }
+}

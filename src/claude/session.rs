@@ -1,0 +1,237 @@
+//! The conversation with one process over its pipes.
+
+use std::io;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+use crate::domain::Model;
+
+use super::config::Config;
+use super::pipe::Pipe;
+use super::protocol::{
+    Control, ControlAnswer, Event, FlagSettings, Lifecycle, assistant_line, parse, user_line,
+};
+use super::settings::Variables;
+
+/// Sends lines and control requests, and waits for what answers them.
+#[derive(Debug)]
+pub(super) struct Session<R, W> {
+    pipe: Pipe<R, W>,
+    control_timeout: Duration,
+    requests: u64,
+    unreadable_lines: u64,
+}
+
+#[derive(Deserialize)]
+struct ListedModels {
+    models: Vec<ListedModel>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ListedModel {
+    value: String,
+    resolved_model: String,
+    #[serde(default)]
+    display_name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Rewound {
+    #[serde(default)]
+    rewound: bool,
+    #[serde(default)]
+    preceding_assistant_uuid: Option<String>,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
+    pub(super) fn new(reader: R, writer: W, config: &Config) -> Self {
+        Self {
+            pipe: Pipe::new(reader, writer, config.max_line_bytes),
+            control_timeout: config.control_timeout,
+            requests: 0,
+            unreadable_lines: 0,
+        }
+    }
+
+    /// Opens the protocol and asks for the models. The caller bounds the time it takes.
+    ///
+    /// # Errors
+    /// When the process ends, or answers neither.
+    pub(super) async fn handshake(&mut self) -> Result<Vec<Model>, Failure> {
+        let initialize = self.send(&Control::Initialize { system_prompt: &[""] });
+        let list = self.send(&Control::ListModels);
+        self.answer(&initialize).await?;
+        let models: ListedModels = read_answer(&self.answer(&list).await?)?;
+        let to_model = |listed: ListedModel| Model {
+            alias: listed.value,
+            id: listed.resolved_model,
+            display_name: listed.display_name,
+        };
+        Ok(models.models.into_iter().map(to_model).collect())
+    }
+
+    /// Sets the model and the variables, where they are to change, and waits until both are in force.
+    pub(super) async fn configure(&mut self, model: Option<&str>, env: Variables) -> Result<(), Failure> {
+        if model.is_none() && env.is_empty() {
+            return Ok(());
+        }
+        let request = self.send(&Control::ApplyFlagSettings { settings: FlagSettings { model, env } });
+        self.control(&request).await.map(drop)
+    }
+
+    /// Sends variables without waiting until they are in force.
+    pub(super) fn queue_variables(&mut self, env: Variables) {
+        self.send(&Control::ApplyFlagSettings { settings: FlagSettings { model: None, env } });
+    }
+
+    /// Asks the running turn to stop, without waiting for the answer.
+    pub(super) fn queue_interrupt(&mut self) {
+        self.send(&Control::Interrupt);
+    }
+
+    /// Sends a user message that the model is to answer.
+    pub(super) fn queue_prompt(&mut self, uuid: &str, texts: &[String]) {
+        self.pipe.queue(&user_line(uuid, texts, true));
+    }
+
+    /// Adds an earlier user message to the transcript. Written without waiting, the messages would lose their order.
+    pub(super) async fn replay_user(&mut self, uuid: &str, texts: &[String]) -> Result<(), Failure> {
+        self.pipe.queue(&user_line(uuid, texts, false));
+        self.completed(uuid).await
+    }
+
+    /// Adds an earlier answer to the transcript.
+    pub(super) async fn replay_assistant(
+        &mut self,
+        uuid: &str,
+        model: &str,
+        texts: &[String],
+    ) -> Result<(), Failure> {
+        self.pipe.queue(&assistant_line(uuid, model, texts));
+        self.completed(uuid).await
+    }
+
+    /// Forgets the conversation from its first user message on.
+    ///
+    /// # Errors
+    /// When something of it would stay.
+    pub(super) async fn rewind(&mut self, first: &str, last: &str) -> Result<(), String> {
+        let control =
+            Control::RewindConversation { target_message_uuid: first, last_seen_user_message_uuid: last };
+        let request = self.send(&control);
+        let answer = self.control(&request).await.map_err(|failure| failure.message)?;
+        let rewound: Rewound = read_answer(&answer).map_err(|failure| failure.message)?;
+        if !rewound.rewound {
+            return Err(format!("the rewind was refused: {}", rewound.reason.unwrap_or_default()));
+        }
+        match rewound.preceding_assistant_uuid {
+            Some(_) => Err("the rewind left an earlier answer behind".to_owned()),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads lines until `meaning` makes something of one. May be dropped while it waits without losing a line.
+    ///
+    /// # Errors
+    /// `Crashed` when the process has closed its output.
+    pub(super) async fn read_until<T>(
+        &mut self,
+        mut meaning: impl FnMut(Event<'_>) -> Option<T>,
+    ) -> Result<T, Failure> {
+        loop {
+            let line = self.pipe.next_line().await.map_err(|error| crashed(&error))?;
+            match parse(&line) {
+                Ok(event) => {
+                    if let Some(found) = meaning(event) {
+                        return Ok(found);
+                    }
+                }
+                Err(error) => self.skip(&error),
+            }
+        }
+    }
+
+    /// Lines that were dropped because they were too long or no line of the protocol.
+    pub(super) fn skipped_lines(&self) -> u64 {
+        self.unreadable_lines + self.pipe.overlong_lines()
+    }
+
+    fn skip(&mut self, error: &serde_json::Error) {
+        self.unreadable_lines += 1;
+        if self.unreadable_lines == 1 {
+            // Neither the line nor the parser's words about it: both may quote a prompt.
+            let category = error.classify();
+            tracing::warn!(
+                ?category,
+                "a line of the CLI cannot be read and is skipped; further ones are only counted"
+            );
+        }
+    }
+
+    fn send(&mut self, control: &Control<'_>) -> String {
+        self.requests += 1;
+        let id = self.requests.to_string();
+        self.pipe.queue(&control.line(&id));
+        id
+    }
+
+    async fn control(&mut self, request: &str) -> Result<Vec<u8>, Failure> {
+        let timeout = self.control_timeout;
+        tokio::time::timeout(timeout, self.answer(request))
+            .await
+            .map_err(|_| Failure::new(FailureKind::TimedOut, "The worker did not answer in time."))?
+    }
+
+    async fn answer(&mut self, request: &str) -> Result<Vec<u8>, Failure> {
+        self.read_until(|event| match event {
+            Event::Control(answer) if answer.request_id == request => Some(accepted(answer)),
+            _ => None,
+        })
+        .await?
+    }
+
+    async fn completed(&mut self, sent: &str) -> Result<(), Failure> {
+        let timeout = self.control_timeout;
+        let completed = self.read_until(|event| match event {
+            Event::Lifecycle(uuid, Lifecycle::Completed) if uuid == sent => Some(Ok(())),
+            Event::Lifecycle(uuid, Lifecycle::Cancelled) if uuid == sent => {
+                Some(Err(Failure::new(FailureKind::Crashed, "The worker did not take an earlier message.")))
+            }
+            _ => None,
+        });
+        tokio::time::timeout(timeout, completed).await.map_err(|_| {
+            Failure::new(FailureKind::TimedOut, "The worker did not take an earlier message in time.")
+        })??
+    }
+}
+
+/// What the CLI answered, unless it refused.
+fn accepted(answer: ControlAnswer<'_>) -> Result<Vec<u8>, Failure> {
+    match answer.error {
+        Some(error) => {
+            tracing::warn!(%error, "the CLI refused a control request");
+            Err(Failure::new(FailureKind::Crashed, "The worker refused a control request."))
+        }
+        None => Ok(answer.response.map_or("null", |response| response.get()).as_bytes().to_vec()),
+    }
+}
+
+fn crashed(error: &io::Error) -> Failure {
+    tracing::debug!(%error, "the pipes of a worker are closed");
+    Failure::new(FailureKind::Crashed, "The worker process ended while it was answering.")
+}
+
+fn read_answer<'a, T: Deserialize<'a>>(answer: &'a [u8]) -> Result<T, Failure> {
+    serde_json::from_slice(answer).map_err(|error| {
+        tracing::warn!(%error, "an answer of the CLI has not the form it should have");
+        Failure::new(FailureKind::Crashed, "The worker gave an answer that cannot be read.")
+    })
+}

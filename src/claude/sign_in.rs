@@ -1,0 +1,117 @@
+//! How the CLI signs in.
+
+use std::collections::BTreeMap;
+
+/// A way to sign in at Anthropic or at a cloud that serves its models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignIn {
+    /// `ANTHROPIC_API_KEY`. The only way in that allows `--bare`, under which the CLI adds nothing to the prompt.
+    ApiKey,
+    /// `CLAUDE_CODE_OAUTH_TOKEN`, made by `claude setup-token`.
+    OauthToken,
+    /// The login that the CLI keeps in its configuration directory.
+    Stored,
+    /// Amazon Bedrock, by `CLAUDE_CODE_USE_BEDROCK` and the AWS variables.
+    Bedrock,
+    /// Google Vertex AI, by `CLAUDE_CODE_USE_VERTEX` and the Google variables.
+    Vertex,
+}
+
+/// No sign-in was found.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Missing(pub String);
+
+const HOW_TO_SIGN_IN: &str = "set ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN (made by `claude setup-token`) in the \
+     server's environment, or sign_in = \"stored\" to use the login kept by the CLI";
+
+impl SignIn {
+    /// The way named by the configuration, `auto` for the first whose variable is set.
+    ///
+    /// # Errors
+    /// When the variable that it needs is not set, with what to set.
+    pub fn choose(configured: &str, environment: &BTreeMap<String, String>) -> Result<Self, Missing> {
+        let chosen = match configured {
+            "api_key" => Self::ApiKey,
+            "oauth_token" => Self::OauthToken,
+            "stored" => return Ok(Self::Stored),
+            "bedrock" => Self::Bedrock,
+            "vertex" => Self::Vertex,
+            _ => {
+                let known = [Self::Bedrock, Self::Vertex, Self::ApiKey, Self::OauthToken];
+                let found = known.into_iter().find(|way| way.is_set_in(environment));
+                return found.ok_or_else(|| {
+                    Missing(format!("The server has no sign-in for Claude: {HOW_TO_SIGN_IN}."))
+                });
+            }
+        };
+        if chosen.is_set_in(environment) {
+            return Ok(chosen);
+        }
+        let variable = chosen.variable();
+        Err(Missing(format!(
+            "The server is configured to sign in by {variable}, which is not set: {HOW_TO_SIGN_IN}."
+        )))
+    }
+
+    /// Whether the CLI runs with `--bare`. The stored login and the token are not read under it.
+    pub fn is_bare(self) -> bool {
+        !matches!(self, Self::OauthToken | Self::Stored)
+    }
+
+    /// The variables that reach the CLI for this way in; a trailing `*` stands for any rest.
+    pub(super) fn variables(self) -> &'static [&'static str] {
+        match self {
+            Self::ApiKey => &["ANTHROPIC_API_KEY"],
+            Self::OauthToken => &["CLAUDE_CODE_OAUTH_TOKEN"],
+            Self::Stored => &["HOME", "CLAUDE_CONFIG_DIR"],
+            Self::Bedrock => &["CLAUDE_CODE_USE_BEDROCK", "ANTHROPIC_BEDROCK_BASE_URL", "AWS_*"],
+            Self::Vertex => &[
+                "CLAUDE_CODE_USE_VERTEX",
+                "ANTHROPIC_VERTEX_*",
+                "CLOUD_ML_REGION",
+                "VERTEX_REGION_*",
+                "GOOGLE_*",
+            ],
+        }
+    }
+
+    fn variable(self) -> &'static str {
+        self.variables()[0]
+    }
+
+    fn is_set_in(self, environment: &BTreeMap<String, String>) -> bool {
+        environment.get(self.variable()).is_some_and(|value| !value.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SignIn;
+
+    fn choose(configured: &str, variables: &[&str]) -> Result<SignIn, String> {
+        let environment = variables.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect();
+        SignIn::choose(configured, &environment).map_err(|missing| missing.0)
+    }
+
+    #[test]
+    fn the_variables_decide() {
+        assert_eq!(choose("auto", &["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"]), Ok(SignIn::ApiKey));
+        assert_eq!(choose("auto", &["CLAUDE_CODE_OAUTH_TOKEN"]), Ok(SignIn::OauthToken));
+        assert_eq!(
+            choose("oauth_token", &["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"]),
+            Ok(SignIn::OauthToken)
+        );
+        assert_eq!(choose("stored", &[]), Ok(SignIn::Stored));
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        insta::assert_snapshot!(choose("auto", &[]).unwrap_err(), @r#"The server has no sign-in for Claude: set ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN (made by `claude setup-token`) in the server's environment, or sign_in = "stored" to use the login kept by the CLI."#);
+        assert!(
+            choose("oauth_token", &["ANTHROPIC_API_KEY"])
+                .unwrap_err()
+                .contains("CLAUDE_CODE_OAUTH_TOKEN, which is not set")
+        );
+    }
+}

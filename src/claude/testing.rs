@@ -1,0 +1,34 @@
+//! Values that the tests of this module share.
+
+use std::time::Duration;
+
+use crate::domain::ModelName;
+use crate::domain::Sampling;
+use crate::domain::Turn;
+
+use super::{Config, SignIn};
+
+pub(super) fn config() -> Config {
+    Config {
+        binary: "claude".into(),
+        sign_in: SignIn::ApiKey,
+        environment: [].into(),
+        pass_environment: Vec::new(),
+        data_dir: "/data".into(),
+        max_retries: 1,
+        event_timeout: Duration::from_secs(120),
+        control_timeout: Duration::from_secs(10),
+        start_timeout: Duration::from_secs(30),
+        max_line_bytes: 1024 * 1024,
+    }
+}
+
+pub(super) fn turn(prompt: &str) -> Turn {
+    Turn {
+        model: ModelName::new("claude-haiku-5-5"),
+        system: Vec::new(),
+        history: Vec::new(),
+        prompt: vec![prompt.to_owned()],
+        sampling: Sampling::default(),
+    }
+}

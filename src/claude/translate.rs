@@ -1,0 +1,226 @@
+//! The CLI's events of one turn, as steps of an answer.
+
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+use crate::domain::Finish;
+use crate::domain::FinishReason;
+use crate::domain::TurnEvent;
+use crate::domain::Usage;
+
+use super::failure::classify;
+use super::protocol::{ApiUsage, CallFailed, Event, Lifecycle, StreamEvent};
+
+/// What a line means for the turn.
+#[derive(Debug, PartialEq)]
+pub(super) enum Step {
+    /// Nothing.
+    Nothing,
+    /// The next step of the answer.
+    Emit(TurnEvent),
+    /// The model began to answer: from here on the CLI must not call it again in this turn.
+    Begin(TurnEvent),
+    /// The answer is whole.
+    Finish(Finish),
+    /// The turn failed.
+    Fail(Failure),
+}
+
+/// Follows one turn, from its user line to its end.
+#[derive(Debug)]
+pub(super) struct Translator {
+    /// The `uuid` of the turn's user line.
+    uuid: String,
+    is_started: bool,
+    has_begun: bool,
+    has_text: bool,
+    usage: Usage,
+    failed_call: Option<CallFailed>,
+    /// Whether the CLI has said that it is done with the turn.
+    is_over: bool,
+}
+
+impl Translator {
+    pub(super) fn new(uuid: String) -> Self {
+        Self {
+            uuid,
+            is_started: false,
+            has_begun: false,
+            has_text: false,
+            usage: Usage::default(),
+            failed_call: None,
+            is_over: false,
+        }
+    }
+
+    /// Whether the turn runs, so that an interrupt reaches it.
+    pub(super) fn is_running(&self) -> bool {
+        self.is_started && !self.is_over
+    }
+
+    /// Whether the CLI is done with the turn, so that it can be rewound.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Whether the CLI goes on by itself after an answer that ended for `reason`: it asks the model to continue one
+    /// that met its limit, and to say something when it said nothing or refused.
+    pub(super) fn would_continue(&self, reason: FinishReason) -> bool {
+        !self.has_text || reason != FinishReason::Stop
+    }
+
+    pub(super) fn accept(&mut self, event: Event<'_>) -> Step {
+        match event {
+            Event::Stream(event) => self.stream_event(event),
+            Event::CallFailed(call) => {
+                self.failed_call = Some(call);
+                Step::Nothing
+            }
+            // Every run is over with its result. One that reports no failure, and comes here, never called the model.
+            Event::Result(result) => {
+                let no_call = "The CLI ended the turn without an answer of the model.";
+                Step::Fail(if result.is_error || self.failed_call.is_some() {
+                    classify(self.failed_call.as_ref(), result.api_error_status, &result.report)
+                } else {
+                    Failure::new(FailureKind::Upstream, no_call)
+                })
+            }
+            Event::Lifecycle(..) => {
+                self.drain(&event);
+                if self.is_over {
+                    Step::Fail(Failure::new(FailureKind::Upstream, "The CLI gave the turn up."))
+                } else {
+                    Step::Nothing
+                }
+            }
+            Event::Control(_) | Event::ApiRetry | Event::Other => Step::Nothing,
+        }
+    }
+
+    /// Follows the turn in lines that are no longer part of its answer.
+    pub(super) fn drain(&mut self, event: &Event<'_>) {
+        if let Event::Lifecycle(uuid, state) = event
+            && *uuid == self.uuid
+        {
+            self.is_started |= *state == Lifecycle::Started;
+            self.is_over |= matches!(state, Lifecycle::Completed | Lifecycle::Cancelled);
+        }
+    }
+
+    fn stream_event(&mut self, event: StreamEvent<'_>) -> Step {
+        match event {
+            StreamEvent::MessageStart { .. } if self.has_text => Step::Fail(Failure::new(
+                FailureKind::Upstream,
+                "The answer was cut off upstream, and only a part of it has arrived.",
+            )),
+            StreamEvent::MessageStart { model, usage } => {
+                self.count(&usage);
+                if std::mem::replace(&mut self.has_begun, true) {
+                    return Step::Nothing;
+                }
+                Step::Begin(TurnEvent::Started { model: model.into_owned() })
+            }
+            StreamEvent::Text(text) if text.is_empty() => Step::Nothing,
+            StreamEvent::Text(text) => {
+                self.has_text = true;
+                Step::Emit(TurnEvent::Text(text.into_owned()))
+            }
+            StreamEvent::MessageDelta { stop_reason, usage } => {
+                self.count(&usage);
+                match stop_reason {
+                    Some(reason) => {
+                        Step::Finish(Finish { reason: finish_reason(&reason), usage: self.usage })
+                    }
+                    None => Step::Nothing,
+                }
+            }
+            StreamEvent::Other => Step::Nothing,
+        }
+    }
+
+    /// The counts of a `message_delta` are of the whole message: what it names replaces what was said before.
+    fn count(&mut self, usage: &ApiUsage) {
+        let pairs = [
+            (&mut self.usage.input_tokens, usage.input_tokens),
+            (&mut self.usage.cache_write_tokens, usage.cache_creation_input_tokens),
+            (&mut self.usage.cache_read_tokens, usage.cache_read_input_tokens),
+            (&mut self.usage.output_tokens, usage.output_tokens),
+            (
+                &mut self.usage.thinking_tokens,
+                usage.output_tokens_details.and_then(|details| details.thinking_tokens),
+            ),
+        ];
+        for (total, counted) in pairs {
+            *total = counted.unwrap_or(*total);
+        }
+    }
+}
+
+/// The one place where the reason of the end is decided.
+fn finish_reason(stop_reason: &str) -> FinishReason {
+    match stop_reason {
+        "max_tokens" | "model_context_window_exceeded" => FinishReason::Length,
+        "refusal" => FinishReason::ContentFilter,
+        _ => FinishReason::Stop,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Step, Translator};
+    use crate::claude::protocol::parse;
+    use crate::domain::FinishReason;
+
+    const START: &str = r#"{"type":"stream_event","event":{"type":"message_start","message":{"model":"m","usage":{"input_tokens":10,"cache_creation_input_tokens":3,"cache_read_input_tokens":4,"output_tokens":1}}}}"#;
+    const TEXT: &str = r#"{"type":"stream_event","event":{"type":"content_block_delta","delta":{"type":"text_delta","text":"w"}}}"#;
+    const END: &str = r#"{"type":"stream_event","event":{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":5}}}"#;
+    const LIMIT: &str = r#"{"type":"stream_event","event":{"type":"message_delta","delta":{"stop_reason":"max_tokens"},"usage":{"output_tokens":5}}}"#;
+    const FAILED: &str = r#"{"type":"assistant","error":"rate_limit","message":{"content":[{"type":"text","text":"API Error"}]}}"#;
+    const RESULT: &str = r#"{"type":"result","subtype":"success","is_error":false}"#;
+    const OVER: &str = r#"{"type":"command_lifecycle","command_uuid":"u","state":"completed"}"#;
+
+    fn steps(lines: &[&str]) -> (Translator, Vec<String>) {
+        let mut translator = Translator::new("u".to_owned());
+        let steps = lines
+            .iter()
+            .map(|line| translator.accept(parse(line.as_bytes()).unwrap()))
+            .filter(|step| *step != Step::Nothing)
+            .map(|step| format!("{step:?}"))
+            .collect();
+        (translator, steps)
+    }
+
+    #[test]
+    fn an_answer_begins_grows_and_finishes() {
+        let (translator, steps) = steps(&[START, TEXT, END]);
+        insta::assert_snapshot!(steps.join("\n"), @r#"
+        Begin(Started { model: "m" })
+        Emit(Text("w"))
+        Finish(Finish { reason: Stop, usage: Usage { input_tokens: 10, cache_write_tokens: 3, cache_read_tokens: 4, output_tokens: 5, thinking_tokens: 0 } })
+        "#);
+        assert!(!translator.would_continue(FinishReason::Stop));
+    }
+
+    #[test]
+    fn the_cli_would_continue_what_is_cut_or_empty() {
+        assert!(steps(&[START, TEXT, LIMIT]).0.would_continue(FinishReason::Length));
+        assert!(steps(&[START, END]).0.would_continue(FinishReason::Stop));
+    }
+
+    #[test]
+    fn a_second_call_after_text_is_a_failure_and_before_it_is_not() {
+        assert!(steps(&[START, START, TEXT]).1.iter().all(|step| !step.contains("Fail")));
+        assert!(steps(&[START, TEXT, START]).1[2].contains("cut off upstream"));
+    }
+
+    #[test]
+    fn the_report_of_a_failed_call_is_no_answer() {
+        insta::assert_snapshot!(steps(&[FAILED, RESULT]).1.join("\n"), @r#"Fail(Failure { kind: RateLimited, message: "Anthropic's limit for the sign-in of this server is reached. Try again later.", retry_after: None })"#);
+    }
+
+    #[test]
+    fn a_turn_that_ends_without_an_answer_has_failed() {
+        assert!(steps(&[RESULT]).1[0].contains("without an answer"));
+        let (translator, steps) = steps(&[OVER]);
+        assert!(steps[0].contains("gave the turn up") && translator.is_over());
+    }
+}

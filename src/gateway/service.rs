@@ -1,0 +1,192 @@
+//! The gateway over a pool of workers.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use crate::domain::Caller;
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+use crate::domain::Model;
+use crate::domain::Turn;
+use crate::domain::TurnEvent;
+use crate::domain::TurnWorker;
+use crate::pool::Error as PoolError;
+use crate::pool::Launcher;
+use crate::pool::Lease;
+use crate::pool::Pool;
+
+use super::catalogue::{Aliases, cards, resolve};
+use super::{Error, ModelCard, Readiness, RunningTurn, TurnStream, Turns, WorkerCounts};
+
+/// What a caller is told to wait when all workers are busy: long enough to let a short answer end.
+const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);
+
+/// Whether the server can sign in, and with what.
+#[derive(Debug)]
+pub enum SignInState<L: Launcher> {
+    /// Workers can be started.
+    SignedIn(Pool<L>),
+    /// No sign-in was found; the text says what to set.
+    Missing(String),
+}
+
+/// Runs turns on the workers of a pool.
+pub struct Gateway<L: Launcher> {
+    workers: SignInState<L>,
+    aliases: Aliases,
+    /// What the first worker said; the same for all of them.
+    models: OnceLock<Vec<Model>>,
+}
+
+impl<L: Launcher> std::fmt::Debug for Gateway<L> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Gateway").field("aliases", &self.aliases).finish_non_exhaustive()
+    }
+}
+
+impl<L: Launcher> Gateway<L>
+where
+    L::Worker: TurnWorker,
+{
+    /// A gateway that serves the CLI's models and the `aliases` for them.
+    pub fn new(workers: SignInState<L>, aliases: Aliases) -> Self {
+        Self { workers, aliases, models: OnceLock::new() }
+    }
+
+    fn pool(&self) -> Result<&Pool<L>, Error> {
+        match &self.workers {
+            SignInState::SignedIn(pool) => Ok(pool),
+            SignInState::Missing(what) => Err(Error::NotSignedIn(what.clone())),
+        }
+    }
+
+    async fn lease(&self) -> Result<Lease<L>, Error> {
+        let lease = self.pool()?.lease().await?;
+        if let Some(worker) = lease.inspect() {
+            self.models.get_or_init(|| worker.models().to_vec());
+        }
+        Ok(lease)
+    }
+
+    fn resolve(&self, turn: &Turn) -> Result<String, Error> {
+        resolve(&turn.model, &self.aliases, self.models.get().map_or(&[], Vec::as_slice))
+    }
+
+    async fn start(&self, mut turn: Turn) -> Result<RunningTurn, Error> {
+        self.pool()?;
+        if self.models.get().is_some() {
+            self.resolve(&turn)?;
+        }
+        let mut lease = self.lease().await?;
+        let model = self.resolve(&turn)?;
+        turn.model = crate::domain::ModelName::new(&*model);
+        if let Err(failure) = give_turn(&mut lease, &turn).await {
+            if !failure.is_workers_fault() {
+                return Err(failure.into());
+            }
+            tracing::info!(%failure, "the turn goes to another worker");
+            drop(lease);
+            lease = self.lease().await?;
+            give_turn(&mut lease, &turn).await?;
+        }
+        Ok(RunningTurn { model, events: events(lease) })
+    }
+
+    async fn list(&self) -> Result<Vec<ModelCard>, Error> {
+        if self.models.get().is_none() {
+            drop(self.lease().await?);
+        }
+        Ok(cards(&self.aliases, self.models.get().map_or(&[], Vec::as_slice)))
+    }
+}
+
+impl<L: Launcher> Turns for Gateway<L>
+where
+    L::Worker: TurnWorker,
+{
+    fn run(&self, _caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
+        Box::pin(self.start(turn))
+    }
+
+    fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {
+        Box::pin(self.list())
+    }
+
+    fn readiness(&self) -> Readiness {
+        let pool = match &self.workers {
+            SignInState::SignedIn(pool) => pool,
+            SignInState::Missing(what) => {
+                return Readiness { problems: vec![what.clone()], ..Readiness::default() };
+            }
+        };
+        let stats = pool.stats();
+        let mut problems: Vec<String> = stats.last_failure.into_iter().collect();
+        if problems.is_empty() && stats.idle + stats.busy + stats.resetting == 0 {
+            problems.push("The first worker is still being started.".to_owned());
+        }
+        Readiness {
+            problems,
+            workers: WorkerCounts {
+                max: stats.max,
+                starting: stats.starting,
+                idle: stats.idle,
+                busy: stats.busy,
+                resetting: stats.resetting,
+            },
+            waiting: stats.waiting,
+        }
+    }
+}
+
+impl From<PoolError> for Error {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Busy { workers } => Self::Busy { workers, retry_after: RETRY_WHEN_BUSY },
+            PoolError::Unavailable { reason, retry_after } => Self::Unavailable { reason, retry_after },
+            PoolError::Closed => Self::ShuttingDown,
+        }
+    }
+}
+
+async fn give_turn<L: Launcher>(lease: &mut Lease<L>, turn: &Turn) -> Result<(), Failure>
+where
+    L::Worker: TurnWorker,
+{
+    let worker = lease.worker().ok_or_else(lost_worker)?;
+    let started = worker.start(turn).await;
+    if started.as_ref().is_err_and(Failure::is_workers_fault) {
+        lease.mark_broken();
+    }
+    started
+}
+
+/// The events of a turn that a worker has taken. The lease ends with the last of them, or with the stream.
+fn events<L: Launcher>(lease: Lease<L>) -> TurnStream
+where
+    L::Worker: TurnWorker,
+{
+    Box::pin(futures::stream::unfold(Some(lease), |lease| async {
+        let mut lease = lease?;
+        let event = match lease.worker() {
+            Some(worker) => worker.next_event().await,
+            None => Err(lost_worker()),
+        };
+        match event {
+            Ok(Some(event @ TurnEvent::Finished(_))) => Some((Ok(event), None)),
+            Ok(Some(event)) => Some((Ok(event), Some(lease))),
+            Ok(None) => None,
+            Err(failure) => {
+                if failure.is_workers_fault() {
+                    lease.mark_broken();
+                }
+                Some((Err(failure.into()), None))
+            }
+        }
+    }))
+}
+
+fn lost_worker() -> Failure {
+    Failure::new(FailureKind::Crashed, "The worker is gone.")
+}

@@ -1,0 +1,220 @@
+//! The gateway with workers made of memory, on paused time.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::StreamExt;
+use tokio_util::task::TaskTracker;
+
+use crate::domain::{
+    Caller, Failure, FailureKind, Finish, FinishReason, Model, ModelName, Sampling, Turn, TurnEvent,
+    TurnWorker, Usage,
+};
+use crate::pool::{self, LaunchError, Launcher, Pool, Worker};
+
+use super::{Error, Gateway, SignInState, Turns};
+
+/// What the next turns do, and what the workers saw.
+#[derive(Default)]
+struct Script {
+    starts: VecDeque<Failure>,
+    events: VecDeque<Result<TurnEvent, Failure>>,
+    served: Vec<String>,
+    resets: usize,
+}
+
+#[derive(Clone, Default)]
+struct Scripted(Arc<Mutex<Script>>);
+
+impl Launcher for Scripted {
+    type Worker = Self;
+
+    async fn launch(&self) -> Result<Self, LaunchError> {
+        Ok(self.clone())
+    }
+}
+
+impl Worker for Scripted {
+    async fn reset(&mut self) -> Result<(), String> {
+        self.0.lock().unwrap().resets += 1;
+        Ok(())
+    }
+
+    fn is_alive(&mut self) -> bool {
+        true
+    }
+}
+
+impl TurnWorker for Scripted {
+    async fn start(&mut self, turn: &Turn) -> Result<(), Failure> {
+        let mut script = self.0.lock().unwrap();
+        script.served.push(turn.model.to_string());
+        script.starts.pop_front().map_or(Ok(()), Err)
+    }
+
+    async fn next_event(&mut self) -> Result<Option<TurnEvent>, Failure> {
+        let next = self.0.lock().unwrap().events.pop_front();
+        match next {
+            Some(event) => event.map(Some),
+            None => futures::future::pending().await,
+        }
+    }
+
+    fn models(&self) -> &[Model] {
+        static MODELS: std::sync::OnceLock<Vec<Model>> = std::sync::OnceLock::new();
+        MODELS.get_or_init(|| {
+            vec![Model { alias: "haiku".into(), id: "claude-haiku-5-5".into(), display_name: "Haiku".into() }]
+        })
+    }
+}
+
+struct Bench {
+    gateway: Gateway<Scripted>,
+    pool: Pool<Scripted>,
+    script: Scripted,
+    tracker: TaskTracker,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let script = Scripted::default();
+        let tracker = TaskTracker::new();
+        let config = pool::Config {
+            max_workers: 1,
+            prewarm: 1,
+            queue_length: 0,
+            queue_timeout: Duration::from_secs(5),
+            max_turns: 100,
+            max_age: Duration::from_secs(1000),
+            idle_timeout: Duration::from_secs(1000),
+        };
+        let pool = Pool::start(script.clone(), config, tracker.clone());
+        let aliases = [("gpt-4o".to_owned(), "haiku".to_owned())].into();
+        let gateway = Gateway::new(SignInState::SignedIn(pool.clone()), aliases);
+        Self { gateway, pool, script, tracker }
+    }
+
+    fn script(&self, events: impl IntoIterator<Item = Result<TurnEvent, Failure>>) {
+        self.script.0.lock().unwrap().events.extend(events);
+    }
+
+    async fn run(&self, model: &str) -> Result<super::RunningTurn, Error> {
+        self.gateway.run(Caller { name: "test".to_owned() }, turn(model)).await
+    }
+
+    /// Waits until no worker is lent, then ends all.
+    async fn end(self) -> usize {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(self.pool.stats().busy, 0, "no lease is left");
+        self.pool.close();
+        self.tracker.close();
+        self.tracker.wait().await;
+        let script = self.script.0.lock().unwrap();
+        script.resets
+    }
+}
+
+fn turn(model: &str) -> Turn {
+    Turn {
+        model: ModelName::new(model),
+        system: Vec::new(),
+        history: Vec::new(),
+        prompt: vec!["hi".to_owned()],
+        sampling: Sampling::default(),
+    }
+}
+
+fn finished() -> TurnEvent {
+    TurnEvent::Finished(Finish { reason: FinishReason::Stop, usage: Usage::default() })
+}
+
+fn text(text: &str) -> TurnEvent {
+    TurnEvent::Text(text.to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_streams_and_its_worker_is_reset() {
+    let bench = Bench::new();
+    bench.script([Ok(text("a")), Ok(text("b")), Ok(finished())]);
+    let running = bench.run("gpt-4o").await.unwrap();
+    assert_eq!(running.model, "claude-haiku-5-5");
+    let events: Vec<_> = running.events.map(Result::unwrap).collect().await;
+    assert_eq!(events, [text("a"), text("b"), finished()]);
+    assert_eq!(bench.script.0.lock().unwrap().served, ["claude-haiku-5-5"]);
+    assert_eq!(bench.end().await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_whose_caller_left_gives_its_worker_back() {
+    let bench = Bench::new();
+    bench.script([Ok(text("a"))]);
+    let mut running = bench.run("haiku").await.unwrap();
+    running.events.next().await.unwrap().unwrap();
+    drop(running);
+    assert_eq!(bench.end().await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_worker_is_ended_and_another_failure_keeps_it() {
+    for (kind, resets) in [(FailureKind::Crashed, 0), (FailureKind::Overloaded, 1)] {
+        let bench = Bench::new();
+        bench.script([Err(Failure::new(kind, "failed"))]);
+        let mut running = bench.run("haiku").await.unwrap();
+        assert!(
+            matches!(running.events.next().await, Some(Err(Error::Failed(failure))) if failure.kind == kind)
+        );
+        assert!(running.events.next().await.is_none());
+        assert_eq!(bench.end().await, resets);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_cannot_take_the_turn_is_replaced_once() {
+    let bench = Bench::new();
+    let crashed = || Failure::new(FailureKind::Crashed, "dead");
+    bench.script.0.lock().unwrap().starts.push_back(crashed());
+    bench.script([Ok(finished())]);
+    let running = bench.run("haiku").await.unwrap();
+    assert_eq!(running.events.count().await, 1);
+    bench.script.0.lock().unwrap().starts.extend([crashed(), crashed()]);
+    assert!(matches!(bench.run("haiku").await, Err(Error::Failed(_))));
+    assert_eq!(bench.script.0.lock().unwrap().served.len(), 4);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_model_takes_no_worker() {
+    let bench = Bench::new();
+    assert_eq!(bench.run("gpt-9").await.unwrap_err(), Error::UnknownModel("gpt-9".to_owned()));
+    assert!(bench.script.0.lock().unwrap().served.is_empty());
+    assert_eq!(bench.end().await, 0, "a worker that was only looked at needs no reset");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_pool_says_when_to_come_back() {
+    let bench = Bench::new();
+    let running = bench.run("haiku").await.unwrap();
+    let error = bench.run("haiku").await.unwrap_err();
+    assert_eq!(error, Error::Busy { workers: 1, retry_after: Duration::from_secs(1) });
+    drop(running);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_models_are_listed_with_their_aliases() {
+    let bench = Bench::new();
+    let cards = bench.gateway.models().await.unwrap();
+    let names: Vec<_> = cards.iter().map(|card| card.name.as_str()).collect();
+    assert_eq!(names, ["claude-haiku-5-5", "haiku", "gpt-4o"]);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_server_without_a_sign_in_says_so() {
+    let gateway: Gateway<Scripted> = Gateway::new(SignInState::Missing("Set X.".to_owned()), [].into());
+    let error = gateway.run(Caller { name: "test".to_owned() }, turn("haiku")).await.unwrap_err();
+    assert_eq!(error, Error::NotSignedIn("Set X.".to_owned()));
+    assert_eq!(gateway.models().await.unwrap_err(), Error::NotSignedIn("Set X.".to_owned()));
+    assert_eq!(gateway.readiness().problems, ["Set X."]);
+}

@@ -1,0 +1,143 @@
+//! How failures become responses.
+//!
+//! A handler returns an [`ApiError`]; what status, type and code it has is decided in one table, [`Kind::row`].
+//! Nothing is logged here: the error travels in the response's extensions to the access log.
+
+mod table;
+mod turns;
+
+#[cfg(test)]
+mod tests;
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::HeaderValue;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::response::Response;
+
+use crate::openai::Envelope;
+use crate::openai::InvalidRequest;
+
+pub(super) use table::Kind;
+
+/// A failure as the client gets to see it, with what only the log may tell. Clones share their content.
+#[derive(Debug, Clone)]
+pub(super) struct ApiError(Arc<Parts>);
+
+#[derive(Debug, Clone)]
+struct Parts {
+    kind: Kind,
+    message: String,
+    param: Option<String>,
+    code: Option<&'static str>,
+    retry_after: Option<Duration>,
+    source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl ApiError {
+    /// An error of `kind`; `message` tells a stranger what to do.
+    pub(super) fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self(Arc::new(Parts {
+            kind,
+            message: message.into(),
+            param: None,
+            code: kind.row().code,
+            retry_after: None,
+            source: None,
+        }))
+    }
+
+    /// With the field of the request that is at fault.
+    pub(super) fn at(mut self, param: impl Into<String>) -> Self {
+        self.parts().param = Some(param.into());
+        self
+    }
+
+    /// With the time after which a new try may help.
+    pub(super) fn retry_after(mut self, wait: impl Into<Option<Duration>>) -> Self {
+        self.parts().retry_after = wait.into();
+        self
+    }
+
+    /// With the cause, for the log alone.
+    pub(super) fn caused_by(mut self, source: impl Error + Send + Sync + 'static) -> Self {
+        self.parts().source = Some(Arc::new(source));
+        self
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    pub(super) fn code(&self) -> &'static str {
+        self.0.code.unwrap_or("none")
+    }
+
+    /// What a client gets to read, as a body or as the last event of a stream.
+    pub(super) fn envelope(&self) -> Envelope {
+        Envelope {
+            message: self.0.message.clone(),
+            r#type: self.0.kind.row().r#type,
+            param: self.0.param.clone(),
+            code: self.0.code,
+        }
+    }
+
+    /// The whole story for the log. Of a bad request only the field: its message may quote what it holds.
+    pub(super) fn story(&self) -> String {
+        let Some(source) = &self.0.source else {
+            return match self.0.kind {
+                Kind::InvalidRequest => self.0.param.clone().unwrap_or_else(|| "the body".to_owned()),
+                _ => self.0.message.clone(),
+            };
+        };
+        let mut story = source.to_string();
+        let mut next = source.source();
+        while let Some(cause) = next {
+            story.push_str(": ");
+            story.push_str(&cause.to_string());
+            next = cause.source();
+        }
+        story
+    }
+
+    /// The content, unshared as long as the error is being built.
+    fn parts(&mut self) -> &mut Parts {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl From<InvalidRequest> for ApiError {
+    fn from(error: InvalidRequest) -> Self {
+        let mut this = Self::new(Kind::InvalidRequest, error.message);
+        this.parts().param = error.param;
+        this.parts().code = error.code;
+        this
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let row = self.0.kind.row();
+        let mut response = Response::new(Body::from(self.envelope().to_json()));
+        *response.status_mut() =
+            StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(wait) = self.0.retry_after {
+            let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+            headers.insert("retry-after-ms", HeaderValue::from(milliseconds));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(milliseconds.div_ceil(1000)));
+        }
+        if row.lasts {
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}

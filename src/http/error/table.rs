@@ -1,0 +1,105 @@
+//! The table of errors.
+
+/// The kinds of errors a client gets to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) enum Kind {
+    /// The request cannot be understood or served as it stands.
+    InvalidRequest,
+    /// The body stopped before its end.
+    BodyUnreadable,
+    /// The request brings no key.
+    MissingKey,
+    /// The request brings a key that is not known.
+    WrongKey,
+    /// The server has no sign-in for Claude.
+    NotSignedIn,
+    /// Anthropic did not accept the server's sign-in.
+    SignInFailed,
+    /// Without keys: the request was made for another host than this one.
+    ForbiddenHost,
+    /// Without keys: the request was made by a page of another site.
+    ForbiddenOrigin,
+    /// No such path.
+    UnknownUrl,
+    /// A path of the `OpenAI` API that Claude has nothing for.
+    UnsupportedEndpoint,
+    /// No such model.
+    UnknownModel,
+    /// The path exists, the method on it does not.
+    MethodNotAllowed,
+    /// The body did not come in time.
+    BodyTimeout,
+    /// The body is over the limit.
+    TooLarge,
+    /// The body is compressed.
+    UnsupportedEncoding,
+    /// The conversation is longer than the model can read.
+    ContextTooLong,
+    /// Anthropic's rate or usage limit was met.
+    RateLimited,
+    /// All workers are busy and nobody more can wait.
+    ServerBusy,
+    /// A fault of this server.
+    Internal,
+    /// The worker died.
+    WorkerFailed,
+    /// Another failure of Anthropic's.
+    Upstream,
+    /// No worker can be started.
+    NoWorker,
+    /// The server is being stopped.
+    ShuttingDown,
+    /// Anthropic is overloaded.
+    Overloaded,
+    /// Nothing came for too long.
+    TimedOut,
+}
+
+/// How a kind is told to clients.
+pub(super) struct Row {
+    pub(super) status: u16,
+    pub(super) r#type: &'static str,
+    pub(super) code: Option<&'static str>,
+    /// The state lasts until somebody changes something, though the status says to try again.
+    pub(super) lasts: bool,
+}
+
+impl Kind {
+    /// Whether the operator of the server should know of it.
+    pub(in crate::http) const fn is_fault(self) -> bool {
+        let row = self.row();
+        row.status >= 500 || row.lasts
+    }
+
+    /// The row of the table. Statuses are chosen by what clients do on them: they try again on 408, 409, 429 and
+    /// 5xx, and name their exceptions after the rest.
+    pub(super) const fn row(self) -> Row {
+        let (status, r#type, code) = match self {
+            Self::InvalidRequest => (400, "invalid_request_error", None),
+            Self::BodyUnreadable => (400, "invalid_request_error", Some("body_unreadable")),
+            Self::ContextTooLong => (400, "invalid_request_error", Some("context_length_exceeded")),
+            Self::MissingKey | Self::WrongKey => (401, "invalid_request_error", Some("invalid_api_key")),
+            Self::NotSignedIn => (401, "authentication_error", Some("not_signed_in")),
+            Self::SignInFailed => (401, "authentication_error", Some("sign_in_failed")),
+            Self::ForbiddenHost => (403, "invalid_request_error", Some("forbidden_host")),
+            Self::ForbiddenOrigin => (403, "invalid_request_error", Some("forbidden_origin")),
+            Self::UnknownUrl => (404, "invalid_request_error", Some("unknown_url")),
+            Self::UnsupportedEndpoint => (404, "invalid_request_error", Some("unsupported_endpoint")),
+            Self::UnknownModel => (404, "invalid_request_error", Some("model_not_found")),
+            Self::MethodNotAllowed => (405, "invalid_request_error", Some("method_not_allowed")),
+            Self::BodyTimeout => (408, "invalid_request_error", Some("body_timeout")),
+            Self::TooLarge => (413, "invalid_request_error", Some("request_too_large")),
+            Self::UnsupportedEncoding => (415, "invalid_request_error", Some("unsupported_encoding")),
+            Self::RateLimited => (429, "rate_limit_error", Some("rate_limit_exceeded")),
+            Self::ServerBusy => (429, "rate_limit_error", Some("server_busy")),
+            Self::Internal => (500, "server_error", Some("internal_error")),
+            Self::WorkerFailed => (502, "server_error", Some("worker_failed")),
+            Self::Upstream => (502, "server_error", Some("upstream_error")),
+            Self::NoWorker => (503, "server_error", Some("no_worker")),
+            Self::ShuttingDown => (503, "server_error", Some("shutting_down")),
+            Self::Overloaded => (503, "server_error", Some("overloaded")),
+            Self::TimedOut => (504, "server_error", Some("timeout")),
+        };
+        Row { status, r#type, code, lasts: matches!(self, Self::NotSignedIn | Self::SignInFailed) }
+    }
+}

@@ -1,0 +1,158 @@
+use std::fmt::Write as _;
+
+use super::*;
+use crate::auth::AuthError;
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+use crate::gateway;
+
+const SOON: Duration = Duration::from_millis(1500);
+
+fn failed(kind: FailureKind, retry_after: Option<Duration>) -> ApiError {
+    gateway::Error::Failed(Failure { kind, message: "It failed.".into(), retry_after }).into()
+}
+
+/// One line of the table, and the message below it.
+fn row(table: &mut String, error: ApiError) {
+    let envelope = error.envelope();
+    let response = error.into_response();
+    let header = |name: &str| response.headers().get(name).map_or("-", |value| value.to_str().unwrap());
+    writeln!(
+        table,
+        "{} {} {} {} | {} {} | {}\n    {}",
+        response.status().as_u16(),
+        envelope.r#type,
+        envelope.code.unwrap_or("-"),
+        envelope.param.as_deref().unwrap_or("-"),
+        header("retry-after"),
+        header("retry-after-ms"),
+        header("x-should-retry"),
+        envelope.message,
+    )
+    .unwrap();
+}
+
+/// status, type, code, param | Retry-After, retry-after-ms | x-should-retry
+#[test]
+fn the_table_of_turns() {
+    let mut table = String::new();
+    let mut row = |error: gateway::Error| row(&mut table, error.into());
+    row(gateway::Error::Busy { workers: 5, retry_after: SOON });
+    row(gateway::Error::Unavailable { reason: "claude is not installed".into(), retry_after: SOON });
+    row(gateway::Error::NotSignedIn("Sign in.".into()));
+    row(gateway::Error::UnknownModel("gpt-9".into()));
+    row(gateway::Error::ShuttingDown);
+    insta::assert_snapshot!(table, @"
+429 rate_limit_error server_busy - | 2 1500 | -
+    All 5 workers of this server are busy and no more requests can wait. Try again in 2 s.
+503 server_error no_worker - | 2 1500 | -
+    No worker of this server can be started: claude is not installed.
+401 authentication_error not_signed_in - | - - | false
+    Sign in.
+404 invalid_request_error model_not_found model | - - | -
+    The model `gpt-9` does not exist or you do not have access to it. GET /v1/models lists the names.
+503 server_error shutting_down - | 1 1000 | -
+    This server is shutting down. Try again in a moment.
+");
+}
+
+#[test]
+fn the_table_of_failures() {
+    let mut table = String::new();
+    row(&mut table, failed(FailureKind::SignIn, None));
+    row(&mut table, failed(FailureKind::RateLimited, Some(Duration::from_secs(3600))));
+    row(&mut table, failed(FailureKind::RateLimited, None));
+    row(&mut table, failed(FailureKind::Overloaded, Some(Duration::from_micros(1))));
+    row(&mut table, failed(FailureKind::ContextTooLong, None));
+    row(&mut table, failed(FailureKind::UnknownModel, None));
+    row(&mut table, failed(FailureKind::InvalidRequest, None));
+    row(&mut table, failed(FailureKind::TimedOut, None));
+    row(&mut table, failed(FailureKind::Crashed, None));
+    row(&mut table, failed(FailureKind::Upstream, None));
+    insta::assert_snapshot!(table, @"
+401 authentication_error sign_in_failed - | - - | false
+    It failed.
+429 rate_limit_error rate_limit_exceeded - | 3600 3600000 | -
+    It failed.
+429 rate_limit_error rate_limit_exceeded - | - - | -
+    It failed.
+503 server_error overloaded - | 1 1 | -
+    It failed.
+400 invalid_request_error context_length_exceeded messages | - - | -
+    It failed.
+404 invalid_request_error model_not_found model | - - | -
+    It failed.
+400 invalid_request_error - - | - - | -
+    It failed.
+504 server_error timeout - | - - | -
+    It failed.
+502 server_error worker_failed - | - - | -
+    It failed.
+502 server_error upstream_error - | - - | -
+    It failed.
+");
+}
+
+#[test]
+fn the_table_of_requests() {
+    let mut table = String::new();
+    let invalid =
+        InvalidRequest { message: "n".into(), param: Some("n".into()), code: Some("invalid_value") };
+    row(&mut table, invalid.into());
+    row(&mut table, AuthError::Missing.into());
+    row(&mut table, AuthError::Wrong.into());
+    for kind in [
+        Kind::InvalidRequest,
+        Kind::BodyUnreadable,
+        Kind::ForbiddenHost,
+        Kind::ForbiddenOrigin,
+        Kind::UnknownUrl,
+        Kind::UnsupportedEndpoint,
+        Kind::MethodNotAllowed,
+        Kind::BodyTimeout,
+        Kind::TooLarge,
+        Kind::UnsupportedEncoding,
+        Kind::Internal,
+    ] {
+        row(&mut table, ApiError::new(kind, format!("{kind:?}")));
+    }
+    insta::assert_snapshot!(table, @"
+400 invalid_request_error invalid_value n | - - | -
+    n
+401 invalid_request_error invalid_api_key - | - - | -
+    You didn't provide an API key. Send one of this server's keys as `Authorization: Bearer KEY`.
+401 invalid_request_error invalid_api_key - | - - | -
+    Incorrect API key provided. Ask whoever runs this server for one of its keys; keys of OpenAI or Anthropic do not work here.
+400 invalid_request_error - - | - - | -
+    InvalidRequest
+400 invalid_request_error body_unreadable - | - - | -
+    BodyUnreadable
+403 invalid_request_error forbidden_host - | - - | -
+    ForbiddenHost
+403 invalid_request_error forbidden_origin - | - - | -
+    ForbiddenOrigin
+404 invalid_request_error unknown_url - | - - | -
+    UnknownUrl
+404 invalid_request_error unsupported_endpoint - | - - | -
+    UnsupportedEndpoint
+405 invalid_request_error method_not_allowed - | - - | -
+    MethodNotAllowed
+408 invalid_request_error body_timeout - | - - | -
+    BodyTimeout
+413 invalid_request_error request_too_large - | - - | -
+    TooLarge
+415 invalid_request_error unsupported_encoding - | - - | -
+    UnsupportedEncoding
+500 server_error internal_error - | - - | -
+    Internal
+");
+}
+
+#[test]
+fn the_log_gets_the_causes_and_nothing_of_a_bad_request() {
+    let error = ApiError::from(gateway::Error::Busy { workers: 5, retry_after: SOON });
+    assert_eq!(error.story(), "all 5 workers are busy");
+    let quoting =
+        InvalidRequest { message: "`secret` is no role".into(), param: Some("messages".into()), code: None };
+    assert_eq!(ApiError::from(quoting).story(), "messages");
+}

@@ -1,0 +1,84 @@
+//! The gateway's failures in words for a stranger.
+
+use std::time::Duration;
+
+use super::ApiError;
+use super::Kind;
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+use crate::gateway::Error;
+
+/// When a client may look for the server again that is being stopped; supervisors start the next one at once.
+const RESTART: Duration = Duration::from_secs(1);
+
+impl ApiError {
+    /// No model is called `name`.
+    pub(in crate::http) fn unknown_model(name: &str) -> Self {
+        let message = format!(
+            "The model `{name}` does not exist or you do not have access to it. GET /v1/models lists the names."
+        );
+        Self::new(Kind::UnknownModel, message).at("model")
+    }
+
+    /// The server is being stopped.
+    pub(in crate::http) fn shutting_down() -> Self {
+        Self::new(Kind::ShuttingDown, "This server is shutting down. Try again in a moment.")
+            .retry_after(RESTART)
+    }
+
+    /// A turn's events ended before the answer did, which no worker may do.
+    pub(in crate::http) fn ended_early() -> Self {
+        Self::new(Kind::WorkerFailed, "The worker's answer ended before it was complete. Try again.")
+    }
+}
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        let this = match &error {
+            Error::Busy { workers, retry_after } => {
+                let message = format!(
+                    "All {workers} workers of this server are busy and no more requests can wait. \
+                     Try again in {} s.",
+                    retry_after.as_millis().div_ceil(1000).max(1)
+                );
+                Self::new(Kind::ServerBusy, message).retry_after(*retry_after)
+            }
+            Error::Unavailable { reason, retry_after } => Self::new(
+                Kind::NoWorker,
+                format!("No worker of this server can be started: {}.", reason.trim_end_matches('.')),
+            )
+            .retry_after(*retry_after),
+            Error::NotSignedIn(message) => Self::new(Kind::NotSignedIn, message),
+            Error::UnknownModel(name) => Self::unknown_model(name),
+            Error::ShuttingDown => Self::shutting_down(),
+            Error::Failed(failure) => failed(failure),
+        };
+        this.caused_by(error)
+    }
+}
+
+fn failed(failure: &Failure) -> ApiError {
+    let kind = match failure.kind {
+        FailureKind::SignIn => Kind::SignInFailed,
+        FailureKind::RateLimited => Kind::RateLimited,
+        FailureKind::Overloaded => Kind::Overloaded,
+        FailureKind::ContextTooLong => Kind::ContextTooLong,
+        FailureKind::UnknownModel => Kind::UnknownModel,
+        FailureKind::InvalidRequest => Kind::InvalidRequest,
+        FailureKind::TimedOut => Kind::TimedOut,
+        FailureKind::Crashed => Kind::WorkerFailed,
+        FailureKind::Upstream => Kind::Upstream,
+    };
+    let error = ApiError::new(kind, &failure.message).retry_after(failure.retry_after);
+    match failure.kind {
+        FailureKind::ContextTooLong => error.at("messages"),
+        FailureKind::UnknownModel => error.at("model"),
+        FailureKind::SignIn
+        | FailureKind::RateLimited
+        | FailureKind::Overloaded
+        | FailureKind::InvalidRequest
+        | FailureKind::TimedOut
+        | FailureKind::Crashed
+        | FailureKind::Upstream => error,
+    }
+}

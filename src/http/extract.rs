@@ -1,0 +1,89 @@
+//! What handlers take out of a request.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::FromRef;
+use axum::extract::FromRequest;
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::http::header;
+use bytes::Bytes;
+use bytes::BytesMut;
+use http_body_util::BodyExt as _;
+use http_body_util::LengthLimitError;
+use tokio::time::timeout;
+
+use super::Config;
+use super::error::ApiError;
+use super::error::Kind;
+use super::middleware::body_limit;
+
+/// The most that is reserved on a client's word for how much will come, in bytes.
+const RESERVED: usize = 64 * 1024;
+
+/// The whole body, whatever its content type says: clients are known to send JSON under any.
+pub(super) struct RequestBody(pub(super) Bytes);
+
+impl<S> FromRequest<S> for RequestBody
+where
+    S: Send + Sync,
+    Arc<Config>: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let config = Arc::<Config>::from_ref(state);
+        check_encoding(request.headers())?;
+        match timeout(config.body_read_timeout, read(request.into_body(), &config)).await {
+            Ok(body) => body.map(Self),
+            Err(_) => Err(late(&format!("was not complete after {:?}", config.body_read_timeout))),
+        }
+    }
+}
+
+async fn read(mut body: Body, config: &Config) -> Result<Bytes, ApiError> {
+    let expected = usize::try_from(http_body::Body::size_hint(&body).lower()).unwrap_or(usize::MAX);
+    let mut whole = BytesMut::with_capacity(expected.min(RESERVED));
+    loop {
+        let Ok(frame) = timeout(config.body_pause_timeout, body.frame()).await else {
+            return Err(late(&format!("paused for {:?}", config.body_pause_timeout)));
+        };
+        match frame {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    whole.extend_from_slice(data);
+                }
+            }
+            Some(Err(error)) => return Err(unreadable(error, config)),
+            None => return Ok(whole.freeze()),
+        }
+    }
+}
+
+fn check_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
+    let Some(encoding) = headers.get(header::CONTENT_ENCODING) else { return Ok(()) };
+    if encoding.as_bytes().eq_ignore_ascii_case(b"identity") {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        Kind::UnsupportedEncoding,
+        "This server takes no compressed bodies. Send it plain, without `Content-Encoding`.",
+    ))
+}
+
+fn late(what: &str) -> ApiError {
+    ApiError::new(Kind::BodyTimeout, format!("The request body {what}."))
+}
+
+fn unreadable(error: axum::Error, config: &Config) -> ApiError {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+    while let Some(this) = cause {
+        if this.is::<LengthLimitError>() {
+            return body_limit::too_large(config.body_limit);
+        }
+        cause = this.source();
+    }
+    ApiError::new(Kind::BodyUnreadable, "The request body stopped before its end.").caused_by(error)
+}

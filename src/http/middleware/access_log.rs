@@ -1,0 +1,195 @@
+//! One line per request, written when its last byte is out or its client is gone.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
+
+use axum::body::Body;
+use axum::extract::MatchedPath;
+use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::Response;
+use bytes::Bytes;
+use http_body::Body as HttpBody;
+use http_body::Frame;
+use http_body::SizeHint;
+use tokio::time::Instant;
+use tracing::Instrument as _;
+use tracing::Span;
+
+use super::request_id::RequestId;
+use crate::domain::Caller;
+use crate::http::error::ApiError;
+
+/// The longest path that is logged, in bytes, where no route matched it.
+const LONGEST_PATH: usize = 200;
+
+/// What is learnt about a request on its way. Clones share their content.
+#[derive(Debug, Clone, Default)]
+pub(in crate::http) struct Notes(Arc<Noted>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    caller: OnceLock<Caller>,
+    error: OnceLock<ApiError>,
+}
+
+impl Notes {
+    /// Notes who asks.
+    pub(in crate::http) fn caller(&self, caller: &Caller) {
+        self.0.caller.get_or_init(|| caller.clone());
+    }
+
+    /// Notes what went wrong; the first counts.
+    pub(in crate::http) fn error(&self, error: &ApiError) {
+        self.0.error.get_or_init(|| error.clone());
+    }
+}
+
+/// Runs the request in its span and sees to it that its line is written, however it ends.
+pub(in crate::http) async fn layer(mut request: Request, next: Next) -> Response {
+    let mut line = Line::new(&request);
+    request.extensions_mut().insert(line.notes.clone());
+    let span = line.span.clone();
+    let mut response = next.run(request).instrument(span).await;
+    line.answered(&response);
+    let milliseconds = u64::try_from(line.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    response.headers_mut().insert("openai-processing-ms", HeaderValue::from(milliseconds));
+    response.map(|body| Body::new(LoggedBody::new(body, line)))
+}
+
+/// The line to be; written when dropped.
+struct Line {
+    span: Span,
+    notes: Notes,
+    id: RequestId,
+    method: Method,
+    path: String,
+    start: Instant,
+    status: Option<StatusCode>,
+    is_complete: bool,
+}
+
+impl Line {
+    fn new(request: &Request) -> Self {
+        let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
+        let path = match request.extensions().get::<MatchedPath>() {
+            Some(route) => route.as_str(),
+            None => shortened(request.uri().path()),
+        };
+        Self {
+            span: tracing::info_span!("request", request.id = id.as_str()),
+            notes: Notes::default(),
+            method: request.method().clone(),
+            path: path.to_owned(),
+            start: Instant::now(),
+            status: None,
+            is_complete: false,
+            id,
+        }
+    }
+
+    fn answered(&mut self, response: &Response) {
+        self.status = Some(response.status());
+        // hyper drops the body of an answer to HEAD unread.
+        self.is_complete = self.method == Method::HEAD || response.body().is_end_stream();
+        if let Some(error) = response.extensions().get::<ApiError>() {
+            self.notes.error(error);
+        }
+    }
+
+    /// How the response ended: whole, with an error as its last event, or before its end.
+    fn end(&self) -> &'static str {
+        if std::thread::panicking() {
+            "panicked"
+        } else if !self.is_complete {
+            "client_gone"
+        } else if self.status == Some(StatusCode::OK) && self.notes.0.error.get().is_some() {
+            "failed"
+        } else {
+            "complete"
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let noted = &self.notes.0;
+        let error = noted.error.get();
+        let story = error.map(ApiError::story);
+        let duration = self.start.elapsed();
+        let is_fault = error.is_some_and(|error| error.kind().is_fault()) || std::thread::panicking();
+        let _entered = self.span.enter();
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    target: "access",
+                    {
+                        request.id = self.id.as_str(),
+                        caller = noted.caller.get().map(|caller| caller.name.as_str()),
+                        method = self.method.as_str(),
+                        path = self.path,
+                        status = self.status.map(|status| status.as_u16()),
+                        duration_ms = duration.as_micros() as f64 / 1000.0,
+                        end = self.end(),
+                        error.code = error.map(ApiError::code),
+                        error = story,
+                    },
+                    "{} {}",
+                    self.method,
+                    self.path
+                )
+            };
+        }
+        if is_fault { line!(warn) } else { line!(info) }
+    }
+}
+
+fn shortened(path: &str) -> &str {
+    &path[..path.floor_char_boundary(LONGEST_PATH)]
+}
+
+/// A body that holds the line until it ends.
+struct LoggedBody {
+    inner: Body,
+    line: Line,
+}
+
+impl LoggedBody {
+    fn new(inner: Body, line: Line) -> Self {
+        Self { inner, line }
+    }
+}
+
+impl HttpBody for LoggedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = &mut *self;
+        let entered = this.line.span.enter();
+        let frame = ready!(Pin::new(&mut this.inner).poll_frame(context));
+        drop(entered);
+        if frame.is_none() || this.inner.is_end_stream() {
+            this.line.is_complete = true;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

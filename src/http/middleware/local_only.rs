@@ -1,0 +1,114 @@
+//! What protects a server without keys: it listens on loopback alone, so only a browser can be made to carry
+//! somebody else's request there. A page does so under its own name, either by resolving that name to 127.0.0.1
+//! (`Host`) or across sites (`Origin`).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::HeaderName;
+use axum::http::header;
+use axum::http::uri::Authority;
+use axum::middleware::Next;
+use axum::response::Response;
+
+use crate::auth::Keys;
+use crate::http::error::ApiError;
+use crate::http::error::Kind;
+
+/// Without keys, refuses what was not made for this host or was made by a page of another.
+pub(in crate::http) async fn layer(
+    State(keys): State<Arc<Keys>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    if keys.is_empty() {
+        check_host(&request)?;
+        check_origin(request.headers())?;
+    }
+    Ok(next.run(request).await)
+}
+
+fn check_host(request: &Request) -> Result<(), ApiError> {
+    let names_us = is_single(request.headers(), &header::HOST, |host| {
+        host.parse::<Authority>().is_ok_and(|authority| is_this_host(authority.host()))
+    });
+    let is_asked_of_us = request.uri().host().is_none_or(is_this_host);
+    if names_us && is_asked_of_us {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        Kind::ForbiddenHost,
+        "This server runs without keys and therefore serves only its own machine, as localhost or 127.0.0.1. \
+         To reach it by another name, configure a key.",
+    ))
+}
+
+fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
+    let is_ours = |origin: &str| {
+        origin
+            .split_once("://")
+            .and_then(|(_, authority)| authority.parse::<Authority>().ok())
+            .is_some_and(|authority| is_this_host(authority.host()))
+    };
+    if !headers.contains_key(header::ORIGIN) || is_single(headers, &header::ORIGIN, is_ours) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        Kind::ForbiddenOrigin,
+        "This server runs without keys and therefore answers no page of another site. \
+         To call it from a page, configure a key.",
+    ))
+}
+
+/// Whether the header is there once and `accepts` its value. A second one would be a way around the first.
+fn is_single(headers: &HeaderMap, name: &HeaderName, accepts: impl Fn(&str) -> bool) -> bool {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().is_ok_and(accepts),
+        _ => false,
+    }
+}
+
+fn is_this_host(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&host);
+    match address.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_is_this_host() {
+        for host in [
+            "localhost",
+            "LocalHost.",
+            "app.localhost",
+            "127.0.0.1",
+            "127.8.9.1",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+        ] {
+            assert!(is_this_host(host), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "evillocalhost",
+            "0.0.0.0",
+            "10.0.0.1",
+            "[::]",
+            "127.1",
+        ] {
+            assert!(!is_this_host(host), "{host}");
+        }
+    }
+}

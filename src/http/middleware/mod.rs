@@ -1,0 +1,8 @@
+//! What every request passes on its way to a handler, from the outside in.
+
+pub(super) mod access_log;
+pub(super) mod authenticate;
+pub(super) mod body_limit;
+pub(super) mod local_only;
+pub(super) mod panic;
+pub(super) mod request_id;

@@ -1,0 +1,46 @@
+//! The id by which a response, its log line and a bug report are matched.
+
+use axum::extract::Request;
+use axum::http::HeaderName;
+use axum::http::HeaderValue;
+use axum::middleware::Next;
+use axum::response::Response;
+use uuid::Uuid;
+
+const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+const LONGEST: usize = 128;
+
+/// The id of a request.
+#[derive(Debug, Clone)]
+pub(in crate::http) struct RequestId(HeaderValue);
+
+impl RequestId {
+    pub(in crate::http) fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+
+    /// The client's own id, as long as it can do no harm in a log or a header.
+    fn given(request: &Request) -> Option<Self> {
+        let id = request.headers().get(HEADER)?;
+        let is_sane = (1..=LONGEST).contains(&id.len())
+            && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte));
+        is_sane.then(|| Self(id.clone()))
+    }
+}
+
+impl Default for RequestId {
+    /// A new id.
+    fn default() -> Self {
+        let id = format!("req_{}", Uuid::new_v4().simple());
+        Self(HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("req_0")))
+    }
+}
+
+/// Gives the request an id and writes it on the response.
+pub(in crate::http) async fn layer(mut request: Request, next: Next) -> Response {
+    let id = RequestId::given(&request).unwrap_or_default();
+    request.extensions_mut().insert(id.clone());
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(HEADER, id.0);
+    response
+}

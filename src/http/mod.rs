@@ -1,0 +1,22 @@
+//! The HTTP side: paths, headers, statuses, streams. The only part that knows axum.
+//!
+//! A request passes the [`middleware`] from the outside in, then a handler of [`v1`] or [`ops`], which decodes,
+//! calls the gateway once, and encodes. A failure is an [`error`] until the table there gives it a status.
+
+mod config;
+mod error;
+mod extract;
+mod middleware;
+mod ops;
+mod routes;
+mod sse;
+mod state;
+mod v1;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use config::Config;
+pub use routes::router;
+pub use state::AppState;
+pub use state::LastWords;

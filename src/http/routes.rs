@@ -1,0 +1,77 @@
+//! Which path is answered by what.
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::from_fn;
+use axum::middleware::from_fn_with_state;
+use axum::routing::any;
+use axum::routing::get;
+use axum::routing::post;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::AppState;
+use super::error::ApiError;
+use super::error::Kind;
+use super::middleware::access_log;
+use super::middleware::authenticate;
+use super::middleware::body_limit;
+use super::middleware::local_only;
+use super::middleware::panic;
+use super::middleware::request_id;
+use super::ops;
+use super::v1::chat;
+use super::v1::models;
+
+/// The paths that need no key. Every other one does, those that do not exist included.
+pub(super) const OPEN: [&str; 2] = ["/health", "/ready"];
+
+/// Everything the server answers.
+pub fn router(state: AppState) -> Router {
+    Router::new()
+        .route("/v1/chat/completions", post(chat::create_chat_completion))
+        .route("/v1/models", get(models::list_models))
+        .route("/v1/models/{*id}", get(models::retrieve_model))
+        .route("/v1/embeddings", any(unsupported))
+        .route("/v1/moderations", any(unsupported))
+        .route("/v1/audio/{*rest}", any(unsupported))
+        .route("/v1/images/{*rest}", any(unsupported))
+        .route("/health", get(ops::health))
+        .route("/ready", get(ops::ready))
+        .fallback(unknown_url)
+        .method_not_allowed_fallback(method_not_allowed)
+        // From the inside out: the last one is the first a request meets.
+        .layer(from_fn_with_state(state.clone(), body_limit::layer))
+        .layer(from_fn_with_state(state.clone(), authenticate::layer))
+        .layer(from_fn_with_state(state.clone(), local_only::layer))
+        .layer(CatchPanicLayer::custom(panic::response))
+        .layer(from_fn(access_log::layer))
+        .layer(from_fn(request_id::layer))
+        .with_state(state)
+}
+
+async fn unsupported(request: Request) -> ApiError {
+    let message = format!(
+        "Claude has no model for {}, and this server no other. It serves chat: POST /v1/chat/completions.",
+        request.uri().path()
+    );
+    ApiError::new(Kind::UnsupportedEndpoint, message)
+}
+
+async fn unknown_url(request: Request) -> ApiError {
+    let message = format!(
+        "Unknown request URL: {} {}. This server serves POST /v1/chat/completions, GET /v1/models and \
+         GET /v1/models/{{model}}; a client's base URL ends in /v1.",
+        request.method(),
+        request.uri().path()
+    );
+    ApiError::new(Kind::UnknownUrl, message)
+}
+
+async fn method_not_allowed(request: Request) -> ApiError {
+    let message = format!(
+        "{} is not a method of {}. The `Allow` header of this response names those it has.",
+        request.method(),
+        request.uri().path()
+    );
+    ApiError::new(Kind::MethodNotAllowed, message)
+}

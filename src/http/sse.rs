@@ -1,0 +1,175 @@
+//! An answer as server-sent events.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::pin::Pin;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::HeaderValue;
+use axum::http::header;
+use axum::response::Response;
+use bytes::Bytes;
+use http_body::Body as HttpBody;
+use http_body::Frame;
+use tokio::time::Instant;
+use tokio::time::Sleep;
+use tokio::time::sleep;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::error::ApiError;
+use super::middleware::access_log::Notes;
+use super::state::LastWords;
+use crate::domain::TurnEvent;
+use crate::gateway::TurnStream;
+use crate::openai::chat::StreamEncoder;
+
+/// A comment: of all that could be sent in a silence, only this harms no client.
+const HEARTBEAT: &[u8] = b": heartbeat\n\n";
+
+/// A turn on its way to the client. When it is dropped, however that comes, its turn ends.
+pub(super) struct EventStream {
+    /// Gone once the answer is over.
+    events: Option<TurnStream>,
+    /// An event that was taken from `events` before the response began.
+    first: Option<TurnEvent>,
+    encoder: StreamEncoder,
+    heartbeat: Duration,
+    last_sent: Instant,
+    /// Wakes at the earliest time a heartbeat can be due; moved on only then, so that events cost no timer.
+    quiet: Pin<Box<Sleep>>,
+    last_words: Pin<Box<WaitForCancellationFutureOwned>>,
+    notes: Notes,
+}
+
+impl EventStream {
+    pub(super) fn new(
+        events: TurnStream,
+        encoder: StreamEncoder,
+        heartbeat: Duration,
+        last_words: LastWords,
+        notes: Notes,
+    ) -> Self {
+        Self {
+            events: Some(events),
+            first: None,
+            encoder,
+            heartbeat,
+            last_sent: Instant::now(),
+            quiet: Box::pin(sleep(heartbeat)),
+            last_words: Box::pin(last_words.0.cancelled_owned()),
+            notes,
+        }
+    }
+
+    /// Waits for the first event, so that a failure before it gets a status of its own.
+    ///
+    /// # Errors
+    /// When the turn failed before its first event.
+    pub(super) async fn wait_for_first(&mut self, limit: Duration) -> Result<(), ApiError> {
+        let Some(events) = &mut self.events else { return Ok(()) };
+        match tokio::time::timeout(limit, futures::StreamExt::next(events)).await {
+            Ok(Some(event)) => self.first = Some(event?),
+            Ok(None) => return Err(ApiError::ended_early()),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn into_response(self) -> Response {
+        let mut response = Response::new(Body::new(self));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+        response
+    }
+
+    fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        while let Some(events) = &mut self.events {
+            let event = match self.first.take() {
+                Some(event) => Ok(event),
+                None => match events.as_mut().poll_next(context) {
+                    Poll::Ready(Some(event)) => event.map_err(ApiError::from),
+                    Poll::Ready(None) => Err(ApiError::ended_early()),
+                    Poll::Pending => return self.poll_silence(context).map(Some),
+                },
+            };
+            let bytes = match event {
+                Ok(event) => self.event(&event),
+                Err(error) => self.fail(&error),
+            };
+            if !bytes.is_empty() {
+                self.last_sent = Instant::now();
+                return Poll::Ready(Some(bytes));
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    /// What is sent while nothing comes: the end, when the server stops, or a heartbeat.
+    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<Bytes> {
+        if self.last_words.as_mut().poll(context).is_ready() {
+            return Poll::Ready(self.fail(&ApiError::shutting_down()));
+        }
+        loop {
+            ready!(self.quiet.as_mut().poll(context));
+            let now = Instant::now();
+            let is_due = self.last_sent + self.heartbeat <= now;
+            if is_due {
+                self.last_sent = now;
+            }
+            self.quiet.as_mut().reset(self.last_sent + self.heartbeat);
+            if is_due {
+                return Poll::Ready(Bytes::from_static(HEARTBEAT));
+            }
+        }
+    }
+
+    fn event(&mut self, event: &TurnEvent) -> Bytes {
+        let mut frames = String::new();
+        for payload in self.encoder.event(event) {
+            frame(&mut frames, &payload);
+        }
+        if let TurnEvent::Finished(_) = event {
+            self.events = None;
+            if let Some(payload) = self.encoder.done() {
+                frame(&mut frames, payload);
+            }
+        }
+        Bytes::from(frames)
+    }
+
+    fn fail(&mut self, error: &ApiError) -> Bytes {
+        self.events = None;
+        self.notes.error(error);
+        let mut frames = String::new();
+        frame(&mut frames, &self.encoder.failed(&error.envelope()));
+        Bytes::from(frames)
+    }
+}
+
+/// Payloads are JSON or `[DONE]` and have no line breaks.
+fn frame(frames: &mut String, payload: &str) {
+    frames.reserve(payload.len() + 8);
+    let _ = write!(frames, "data: {payload}\n\n");
+}
+
+impl HttpBody for EventStream {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.get_mut().poll_bytes(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.events.is_none()
+    }
+}

@@ -1,0 +1,62 @@
+//! What handlers may reach.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use tokio_util::sync::CancellationToken;
+
+use super::Config;
+use crate::auth::Keys;
+use crate::gateway::Turns;
+
+/// Everything the handlers share; each takes the one part it needs.
+#[derive(Clone)]
+pub struct AppState {
+    /// The gateway.
+    pub turns: Arc<dyn Turns>,
+    /// Who may ask.
+    pub keys: Arc<Keys>,
+    /// The settings of this part.
+    pub config: Arc<Config>,
+    /// Cancelled when answers still under way are to end with an error.
+    pub last_words: LastWords,
+}
+
+/// The signal that answers still under way are to end with an error, since the server stops.
+#[derive(Debug, Clone, Default)]
+pub struct LastWords(pub CancellationToken);
+
+impl fmt::Debug for AppState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("AppState")
+            .field("keys", &self.keys)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FromRef<AppState> for Arc<dyn Turns> {
+    fn from_ref(state: &AppState) -> Self {
+        Self::clone(&state.turns)
+    }
+}
+
+impl FromRef<AppState> for Arc<Keys> {
+    fn from_ref(state: &AppState) -> Self {
+        Self::clone(&state.keys)
+    }
+}
+
+impl FromRef<AppState> for Arc<Config> {
+    fn from_ref(state: &AppState) -> Self {
+        Self::clone(&state.config)
+    }
+}
+
+impl FromRef<AppState> for LastWords {
+    fn from_ref(state: &AppState) -> Self {
+        state.last_words.clone()
+    }
+}

@@ -1,0 +1,125 @@
+use std::io;
+use std::sync::Mutex;
+
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::*;
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+
+/// Collects log lines.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Takes the lines of this thread until the guard is dropped.
+    fn collect() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let subscriber =
+            tracing_subscriber::fmt().json().flatten_event(true).with_writer(log.clone()).finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The one access line, without what differs from run to run.
+    fn line(&self) -> String {
+        let lines = self.text();
+        let mut access = lines.lines().filter(|line| line.contains(r#""target":"access""#));
+        let mut line: Value = serde_json::from_str(access.next().unwrap()).unwrap();
+        assert!(access.next().is_none(), "more than one line");
+        assert!(line["duration_ms"].as_f64().is_some());
+        assert_eq!(line["request.id"], line["span"]["request.id"]);
+        for field in ["timestamp", "target", "duration_ms", "request.id", "span", "spans", "method"] {
+            line.as_object_mut().unwrap().remove(field);
+        }
+        line.to_string()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn a_whole_answer_and_nothing_of_its_words() {
+    let (log, _guard) = Log::collect();
+    let headers = [("authorization", "Bearer secret-2")];
+    let request = request("POST", "/v1/chat/completions?key=secret-1", &headers, chat(false).to_string());
+    body(send(with_keys(ScriptedTurns::playing(greeting())), request).await).await;
+    insta::assert_snapshot!(log.line(), @r#"
+{"caller":"key-2","end":"complete","level":"INFO","message":"POST /v1/chat/completions","path":"/v1/chat/completions","status":200}
+"#);
+    for secret in ["secret", "Hi", "Hello"] {
+        assert!(!log.text().contains(secret), "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_with_its_cause() {
+    let (log, _guard) = Log::collect();
+    let failure = Failure::new(FailureKind::Crashed, "The worker ended with signal 9.");
+    let turns = ScriptedTurns::refusing(Error::Failed(failure));
+    body(send(router(state(turns)), post(&chat(false))).await).await;
+    insta::assert_snapshot!(log.line(), @r#"
+{"caller":"local","end":"complete","error":"The worker ended with signal 9.","error.code":"worker_failed","level":"WARN","message":"POST /v1/chat/completions","path":"/v1/chat/completions","status":502}
+"#);
+}
+
+#[tokio::test]
+async fn a_refused_key() {
+    let (log, _guard) = Log::collect();
+    let request = request("GET", "/nothing", &[("x-api-key", "a-wrong-one")], Body::empty());
+    body(send(with_keys(ScriptedTurns::playing([])), request).await).await;
+    insta::assert_snapshot!(log.line(), @r#"
+{"end":"complete","error":"Incorrect API key provided. Ask whoever runs this server for one of its keys; keys of OpenAI or Anthropic do not work here.","error.code":"invalid_api_key","level":"INFO","message":"GET /nothing","path":"/nothing","status":401}
+"#);
+    assert!(!log.text().contains("a-wrong-one"));
+}
+
+#[tokio::test]
+async fn a_stream_that_fails() {
+    let (log, _guard) = Log::collect();
+    let steps = [started(), Step::Fail(Error::Failed(Failure::new(FailureKind::TimedOut, "Nothing came.")))];
+    let response = send(router(state(ScriptedTurns::playing(steps))), post(&chat(true))).await;
+    assert_eq!(log.text(), "", "the line waits for the end of the body");
+    body(response).await;
+    insta::assert_snapshot!(log.line(), @r#"
+{"caller":"local","end":"failed","error":"Nothing came.","error.code":"timeout","level":"WARN","message":"POST /v1/chat/completions","path":"/v1/chat/completions","status":200}
+"#);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves() {
+    let leave = async |stream| {
+        let (log, _guard) = Log::collect();
+        let router = router(state(ScriptedTurns::playing([started(), Step::Hang])));
+        let mut response = Box::pin(send(router, post(&chat(stream))));
+        let _ = futures::poll!(&mut response);
+        drop(response);
+        log.line()
+    };
+    insta::assert_snapshot!(leave(false).await, @r#"
+{"caller":"local","end":"client_gone","level":"INFO","message":"POST /v1/chat/completions","path":"/v1/chat/completions"}
+"#);
+    insta::assert_snapshot!(leave(true).await, @r#"
+{"caller":"local","end":"client_gone","level":"INFO","message":"POST /v1/chat/completions","path":"/v1/chat/completions","status":200}
+"#);
+}

@@ -1,0 +1,233 @@
+//! The router in front of a scripted gateway.
+
+mod access_log;
+mod answers;
+mod refusals;
+mod streams;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use axum::http::StatusCode;
+use axum::response::Response;
+use futures::FutureExt as _;
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream;
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tower::ServiceExt as _;
+
+use super::AppState;
+use super::Config;
+use super::LastWords;
+use super::router;
+use crate::auth::Keys;
+use crate::domain::Caller;
+use crate::domain::Finish;
+use crate::domain::FinishReason;
+use crate::domain::ModelName;
+use crate::domain::Turn;
+use crate::domain::TurnEvent;
+use crate::domain::Usage;
+use crate::gateway::Error;
+use crate::gateway::ModelCard;
+use crate::gateway::Readiness;
+use crate::gateway::RunningTurn;
+use crate::gateway::TurnStream;
+use crate::gateway::Turns;
+
+/// What a scripted turn does next.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    Event(TurnEvent),
+    Wait(Duration),
+    Fail(Error),
+    Hang,
+    Panic,
+}
+
+type Script = dyn Fn(&Caller, &Turn) -> Result<TurnStream, Error> + Send + Sync;
+
+/// A gateway whose turns follow a script, and which knows how many of them are held.
+pub(crate) struct ScriptedTurns {
+    script: Box<Script>,
+    has_queue: bool,
+    pub(crate) readiness: Readiness,
+    held: watch::Sender<usize>,
+}
+
+struct Held(watch::Sender<usize>);
+
+impl Held {
+    fn new(count: &watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+impl ScriptedTurns {
+    pub(crate) fn new(
+        script: impl Fn(&Caller, &Turn) -> Result<TurnStream, Error> + Send + Sync + 'static,
+    ) -> Self {
+        let held = watch::Sender::new(0);
+        Self { script: Box::new(script), has_queue: false, readiness: Readiness::default(), held }
+    }
+
+    /// Every turn takes `steps`.
+    pub(crate) fn playing(steps: impl IntoIterator<Item = Step>) -> Self {
+        let steps: Vec<_> = steps.into_iter().collect();
+        Self::new(move |_, _| Ok(play(steps.clone())))
+    }
+
+    /// Every turn is refused.
+    pub(crate) fn refusing(error: Error) -> Self {
+        Self::new(move |_, _| Err(error.clone()))
+    }
+
+    /// Every turn waits for a worker for ever.
+    pub(crate) fn queueing() -> Self {
+        Self { has_queue: true, ..Self::playing([]) }
+    }
+
+    /// Watches how many turns are held.
+    pub(crate) fn held(&self) -> watch::Receiver<usize> {
+        self.held.subscribe()
+    }
+}
+
+/// A stream that takes `steps` and then ends.
+pub(crate) fn play(steps: Vec<Step>) -> TurnStream {
+    let events = stream::unfold(steps.into_iter(), async |mut steps| {
+        loop {
+            match steps.next()? {
+                Step::Event(event) => return Some((Ok(event), steps)),
+                Step::Fail(error) => return Some((Err(error), steps)),
+                Step::Wait(pause) => sleep(pause).await,
+                Step::Hang => std::future::pending().await,
+                Step::Panic => panic!("scripted"),
+            }
+        }
+    });
+    Box::pin(events)
+}
+
+impl Turns for ScriptedTurns {
+    fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
+        let run = async move {
+            let held = Held::new(&self.held);
+            if self.has_queue {
+                std::future::pending::<()>().await;
+            }
+            let events = (self.script)(&caller, &turn)?;
+            let events = events.inspect(move |_| {
+                let _ = &held;
+            });
+            Ok(RunningTurn { model: "claude-sonnet-5-5".into(), events: Box::pin(events) })
+        };
+        run.boxed()
+    }
+
+    fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {
+        let card =
+            |name: &str| ModelCard { name: ModelName::new(name), resolves_to: "claude-sonnet-5-5".into() };
+        let cards = vec![card("sonnet"), card("team/large model")];
+        std::future::ready(Ok(cards)).boxed()
+    }
+
+    fn readiness(&self) -> Readiness {
+        self.readiness.clone()
+    }
+}
+
+pub(crate) fn config() -> Config {
+    Config {
+        heartbeat: Duration::from_secs(15),
+        first_event_wait: Duration::from_secs(10),
+        body_limit: 1000,
+        body_pause_timeout: Duration::from_secs(30),
+        body_read_timeout: Duration::from_secs(60),
+        strict: false,
+    }
+}
+
+pub(crate) fn state(turns: ScriptedTurns) -> AppState {
+    AppState {
+        turns: Arc::new(turns),
+        keys: Arc::new(Keys::none()),
+        config: Arc::new(config()),
+        last_words: LastWords::default(),
+    }
+}
+
+fn with_keys(turns: ScriptedTurns) -> Router {
+    let keys = Arc::new(Keys::new(["secret-1", "secret-2"]).unwrap());
+    router(AppState { keys, ..state(turns) })
+}
+
+/// A greeting in two pieces.
+pub(crate) fn greeting() -> Vec<Step> {
+    vec![started(), text("Hel"), text("lo"), finished()]
+}
+
+pub(crate) fn started() -> Step {
+    Step::Event(TurnEvent::Started { model: "claude-sonnet-5-5".into() })
+}
+
+pub(crate) fn text(text: &str) -> Step {
+    Step::Event(TurnEvent::Text(text.into()))
+}
+
+pub(crate) fn finished() -> Step {
+    let usage = Usage { input_tokens: 3, output_tokens: 2, ..Usage::default() };
+    Step::Event(TurnEvent::Finished(Finish { reason: FinishReason::Stop, usage }))
+}
+
+pub(crate) fn chat(stream: bool) -> Value {
+    json!({"model": "sonnet", "messages": [{"role": "user", "content": "Hi"}], "stream": stream})
+}
+
+/// A request as a client on this machine sends it.
+fn request(method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Request<Body> {
+    let mut request = Request::builder().method(method).uri(path).header("host", "localhost:8080");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(body.into()).unwrap()
+}
+
+fn post(body: &Value) -> Request<Body> {
+    request("POST", "/v1/chat/completions", &[], body.to_string())
+}
+
+async fn send(router: Router, request: Request<Body>) -> Response {
+    router.oneshot(request).await.unwrap()
+}
+
+async fn body(response: Response) -> String {
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The status and the error's fields; also asserts what every error has.
+async fn error(response: Response) -> (StatusCode, Value) {
+    let status = response.status();
+    assert!(response.headers().contains_key("x-request-id"));
+    assert_eq!(response.headers()["content-type"], "application/json");
+    let body: Value = serde_json::from_str(&body(response).await).unwrap();
+    let fields = body["error"].as_object().unwrap();
+    assert_eq!(fields.keys().collect::<Vec<_>>(), ["code", "message", "param", "type"]);
+    (status, body["error"].clone())
+}

@@ -1,0 +1,162 @@
+use super::*;
+
+async fn refused(request: Request<Body>) -> (u16, String, String) {
+    let (status, error) = error(send(router(state(ScriptedTurns::playing(greeting()))), request).await).await;
+    let text = |field: &str| error[field].as_str().unwrap_or("null").to_owned();
+    (status.as_u16(), text("code"), text("message"))
+}
+
+#[tokio::test]
+async fn bad_bodies() {
+    let message = "[]";
+    for body in ["", "{", "nonsense", "[1]", "\"text\"", "{}", r#"{"model": 1}"#, message] {
+        let (status, ..) = refused(request("POST", "/v1/chat/completions", &[], body)).await;
+        assert_eq!(status, 400, "{body}");
+    }
+    let mut wrong = chat(false);
+    wrong["messages"] = json!("Hi");
+    assert_eq!(refused(post(&wrong)).await.0, 400);
+    let mut invalid = chat(false).to_string().into_bytes();
+    invalid.push(0xff);
+    assert_eq!(refused(request("POST", "/v1/chat/completions", &[], invalid)).await.0, 400);
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods() {
+    let (status, code, message) = refused(request("GET", "/v2/nothing?x=1", &[], Body::empty())).await;
+    assert_eq!((status, code.as_str()), (404, "unknown_url"));
+    assert!(message.contains("GET /v2/nothing."), "{message}");
+
+    let get = request("GET", "/v1/chat/completions", &[], Body::empty());
+    let response = send(router(state(ScriptedTurns::playing([]))), get).await;
+    assert_eq!(response.headers()["allow"], "POST");
+    let (status, error) = error(response).await;
+    assert_eq!((status.as_u16(), &error["code"]), (405, &json!("method_not_allowed")));
+
+    for path in ["/v1/embeddings", "/v1/audio/speech", "/v1/images/generations", "/v1/moderations"] {
+        let (status, code, message) = refused(request("POST", path, &[], "{}")).await;
+        assert_eq!((status, code.as_str()), (404, "unsupported_endpoint"));
+        assert!(message.contains("Claude has no model") && message.contains(path), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_are_too_large_or_compressed() {
+    let large = "x".repeat(1001);
+    let chunked =
+        Body::from_stream(stream::iter(large.clone().into_bytes()).map(|byte| Ok::<_, Error>(vec![byte])));
+    let announced = request("POST", "/v1/chat/completions", &[("content-length", "1001")], Body::empty());
+    for request in [request("POST", "/v1/chat/completions", &[], chunked), announced] {
+        let (status, code, message) = refused(request).await;
+        assert_eq!((status, code.as_str()), (413, "request_too_large"));
+        assert!(message.contains("1000 bytes"), "{message}");
+    }
+    let gzip = request("POST", "/v1/chat/completions", &[("content-encoding", "gzip")], "x");
+    assert_eq!(refused(gzip).await.0, 415);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_do_not_come() {
+    let stalled = Body::from_stream(stream::pending::<Result<Vec<u8>, Error>>());
+    let (status, code, _) = refused(request("POST", "/v1/chat/completions", &[], stalled)).await;
+    assert_eq!((status, code.as_str()), (408, "body_timeout"));
+    let trickling = stream::repeat(()).then(async |()| {
+        sleep(Duration::from_secs(7)).await;
+        Ok::<_, Error>(b"x".to_vec())
+    });
+    let trickling = request("POST", "/v1/chat/completions", &[], Body::from_stream(trickling));
+    assert_eq!(refused(trickling).await.0, 408);
+    let broken = stream::iter([Err::<Vec<u8>, _>(Error::ShuttingDown)]);
+    let broken = request("POST", "/v1/chat/completions", &[], Body::from_stream(broken));
+    assert_eq!(refused(broken).await.1, "body_unreadable");
+}
+
+#[tokio::test]
+async fn keys_are_asked_for_everywhere() {
+    let ask = async |path: &str, headers: &[(&str, &str)]| {
+        let response =
+            send(with_keys(ScriptedTurns::playing([])), request("GET", path, headers, Body::empty())).await;
+        let status = response.status().as_u16();
+        (status, body(response).await)
+    };
+    for path in ["/v1/models", "/v1/chat/completions", "/nothing", "/v1/embeddings", "/health/", "/"] {
+        let (status, body) = ask(path, &[]).await;
+        assert_eq!(status, 401, "{path}");
+        assert!(
+            body.contains("You didn't provide an API key") && body.contains(r#""code":"invalid_api_key""#)
+        );
+    }
+    let (status, body) = ask("/v1/models", &[("authorization", "Bearer secret-3")]).await;
+    assert_eq!(status, 401);
+    assert!(body.contains("Incorrect API key provided") && !body.contains("secret"), "{body}");
+    assert_eq!(ask("/v1/models", &[("authorization", "bearer secret-2")]).await.0, 200);
+    assert_eq!(ask("/v1/models", &[("x-api-key", "secret-1")]).await.0, 200);
+}
+
+#[tokio::test]
+async fn the_gateway_learns_who_asks() {
+    let turns = ScriptedTurns::new(|caller, _| Ok(play(vec![text(&caller.name), finished()])));
+    let headers = [("authorization", "Bearer secret-2")];
+    let request = request("POST", "/v1/chat/completions", &headers, chat(false).to_string());
+    assert!(body(send(with_keys(turns), request).await).await.contains(r#""content":"key-2""#));
+}
+
+#[tokio::test]
+async fn without_keys_other_sites_are_kept_out() {
+    let ask = async |host: &str, origin: Option<&str>| {
+        let mut request = Request::builder().uri("/v1/models").header("host", host);
+        if let Some(origin) = origin {
+            request = request.header("origin", origin);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        send(router(state(ScriptedTurns::playing([]))), request).await.status().as_u16()
+    };
+    assert_eq!(ask("127.0.0.1:8080", None).await, 200);
+    assert_eq!(ask("[::1]:8080", Some("http://localhost:3000")).await, 200);
+    assert_eq!(ask("evil.example", None).await, 403);
+    assert_eq!(ask("localhost:8080@evil.example", None).await, 403);
+    for origin in ["https://evil.example", "null", "http://localhost.evil.example", "localhost"] {
+        assert_eq!(ask("localhost", Some(origin)).await, 403, "{origin}");
+    }
+
+    let none = Request::builder().uri("/v1/models").body(Body::empty()).unwrap();
+    assert_eq!(refused(none).await.1, "forbidden_host");
+    let two = request("GET", "/v1/models", &[("host", "localhost")], Body::empty());
+    assert_eq!(refused(two).await.1, "forbidden_host");
+    let absolute = request("GET", "http://evil.example/v1/models", &[], Body::empty());
+    assert_eq!(refused(absolute).await.1, "forbidden_host");
+    let key = [("host", "proxy.example"), ("authorization", "Bearer secret-1")];
+    let mut named = Request::builder().uri("/v1/models");
+    for (name, value) in key {
+        named = named.header(name, value);
+    }
+    let named = named.body(Body::empty()).unwrap();
+    assert_eq!(send(with_keys(ScriptedTurns::playing([])), named).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn failed_turns() {
+    let busy = Error::Busy { workers: 5, retry_after: Duration::from_millis(1500) };
+    let response = send(router(state(ScriptedTurns::refusing(busy.clone()))), post(&chat(true))).await;
+    assert_eq!(response.headers()["retry-after"], "2");
+    assert_eq!(response.headers()["retry-after-ms"], "1500");
+    assert_eq!(error(response).await.0, StatusCode::TOO_MANY_REQUESTS);
+
+    for stream in [false, true] {
+        let turns = ScriptedTurns::playing([Step::Fail(busy.clone())]);
+        let response = send(router(state(turns)), post(&chat(stream))).await;
+        assert_eq!(error(response).await.0, StatusCode::TOO_MANY_REQUESTS);
+
+        let response = send(router(state(ScriptedTurns::playing([]))), post(&chat(stream))).await;
+        assert_eq!(error(response).await.1["code"], "worker_failed");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_costs_its_request() {
+    let router = router(state(ScriptedTurns::playing([Step::Panic])));
+    let (status, error) = error(send(router.clone(), post(&chat(false))).await).await;
+    assert_eq!((status.as_u16(), &error["code"]), (500, &json!("internal_error")));
+    let health = request("GET", "/health", &[], Body::empty());
+    assert_eq!(send(router, health).await.status(), StatusCode::OK);
+}

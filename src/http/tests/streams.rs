@@ -1,0 +1,143 @@
+use tokio::time::Instant;
+
+use super::*;
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+
+fn seconds(seconds: u64) -> Step {
+    Step::Wait(Duration::from_secs(seconds))
+}
+
+fn overloaded() -> Step {
+    Step::Fail(Error::Failed(Failure::new(FailureKind::Overloaded, "Anthropic is overloaded.")))
+}
+
+async fn next(response: &mut Response) -> Option<String> {
+    let frame = response.body_mut().frame().await?.unwrap();
+    Some(String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap())
+}
+
+/// The deltas' contents, the finish, and whatever else a frame holds.
+fn gist(frame: &str) -> String {
+    let mut gist = Vec::new();
+    for event in frame.split_terminator("\n\n") {
+        let Some(payload) = event.strip_prefix("data: ") else {
+            gist.push(event.to_owned());
+            continue;
+        };
+        match serde_json::from_str::<Value>(payload) {
+            Ok(chunk) if chunk["error"].is_object() => gist.push(format!("error {}", chunk["error"]["code"])),
+            Ok(chunk) => gist
+                .push(format!("{} {}", chunk["choices"][0]["delta"], chunk["choices"][0]["finish_reason"])),
+            Err(_) => gist.push(payload.to_owned()),
+        }
+    }
+    gist.join("\n")
+}
+
+#[tokio::test]
+async fn each_text_is_a_frame_of_its_own() {
+    let mut response = send(router(state(ScriptedTurns::playing(greeting()))), post(&chat(true))).await;
+    let headers = response.headers();
+    assert_eq!(headers["content-type"], "text/event-stream; charset=utf-8");
+    assert_eq!(headers["cache-control"], "no-cache, no-transform");
+    assert_eq!(headers["x-accel-buffering"], "no");
+    assert_eq!(headers["x-switchboard-model"], "claude-sonnet-5-5");
+    let mut frames = Vec::new();
+    while let Some(frame) = next(&mut response).await {
+        assert!(frame.ends_with("\n\n"));
+        frames.push(gist(&frame));
+    }
+    insta::assert_snapshot!(frames.join("\n---\n"), @r#"
+{"content":"","refusal":null,"role":"assistant"} null
+---
+{"content":"Hel"} null
+---
+{"content":"lo"} null
+---
+{} "stop"
+[DONE]
+"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_filled_with_comments() {
+    let steps = [started(), seconds(40), text("a"), seconds(14), text("b"), seconds(16), finished()];
+    let mut response = send(router(state(ScriptedTurns::playing(steps))), post(&chat(true))).await;
+    let start = Instant::now();
+    let mut log = Vec::new();
+    while let Some(frame) = next(&mut response).await {
+        log.push(format!("{:>2} {}", start.elapsed().as_secs(), gist(&frame)));
+    }
+    insta::assert_snapshot!(log.join("\n"), @r#"
+ 0 {"content":"","refusal":null,"role":"assistant"} null
+15 : heartbeat
+30 : heartbeat
+40 {"content":"a"} null
+54 {"content":"b"} null
+69 : heartbeat
+70 {} "stop"
+[DONE]
+"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_waits_for_the_first_event_and_not_for_ever() {
+    let early = ScriptedTurns::playing([seconds(9), overloaded()]);
+    assert_eq!(send(router(state(early)), post(&chat(true))).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+
+    let late = ScriptedTurns::playing([seconds(11), overloaded()]);
+    let mut response = send(router(state(late)), post(&chat(true))).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(gist(&next(&mut response).await.unwrap()), r#"error "overloaded""#);
+    assert_eq!(next(&mut response).await, None);
+}
+
+#[tokio::test]
+async fn a_late_failure_ends_the_stream_without_done() {
+    for (last, code) in [(vec![overloaded()], "overloaded"), (vec![], "worker_failed")] {
+        let steps = [vec![started(), text("Hel")], last].concat();
+        let response = send(router(state(ScriptedTurns::playing(steps))), post(&chat(true))).await;
+        let body = body(response).await;
+        let last = body.split_terminator("\n\n").last().unwrap();
+        assert_eq!(gist(last), format!("error \"{code}\""));
+        assert!(!body.contains("[DONE]"));
+    }
+}
+
+#[tokio::test]
+async fn the_last_event_gives_the_turn_back() {
+    let turns = ScriptedTurns::playing(greeting());
+    let held = turns.held();
+    let mut response = send(router(state(turns)), post(&chat(true))).await;
+    while *held.borrow() > 0 {
+        next(&mut response).await.unwrap();
+    }
+    assert!(http_body::Body::is_end_stream(response.body()));
+}
+
+#[tokio::test]
+async fn a_dropped_response_ends_the_turn() {
+    let turns = ScriptedTurns::playing([started(), Step::Hang]);
+    let held = turns.held();
+    let response = send(router(state(turns)), post(&chat(true))).await;
+    assert_eq!(*held.borrow(), 1);
+    drop(response);
+    assert_eq!(*held.borrow(), 0);
+}
+
+#[tokio::test]
+async fn stopping_gives_every_answer_its_last_words() {
+    let state = state(ScriptedTurns::playing([started(), Step::Hang]));
+    let mut stream = send(router(state.clone()), post(&chat(true))).await;
+    next(&mut stream).await.unwrap();
+    let whole = send(router(state.clone()), post(&chat(false)));
+    let stop = async {
+        tokio::task::yield_now().await;
+        state.last_words.0.cancel();
+    };
+    let (whole, ()) = tokio::join!(whole, stop);
+    assert_eq!(error(whole).await.1["code"], "shutting_down");
+    assert_eq!(gist(&next(&mut stream).await.unwrap()), r#"error "shutting_down""#);
+    assert_eq!(next(&mut stream).await, None);
+}

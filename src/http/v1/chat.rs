@@ -1,0 +1,91 @@
+//! `POST /v1/chat/completions`.
+
+use std::sync::Arc;
+
+use axum::extract::Extension;
+use axum::extract::State;
+use axum::http::HeaderValue;
+use axum::http::header;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
+use futures::StreamExt as _;
+
+use crate::domain::Caller;
+use crate::domain::Finish;
+use crate::domain::TurnEvent;
+use crate::gateway::TurnStream;
+use crate::gateway::Turns;
+use crate::http::Config;
+use crate::http::error::ApiError;
+use crate::http::extract::RequestBody;
+use crate::http::middleware::access_log::Notes;
+use crate::http::sse::EventStream;
+use crate::http::state::LastWords;
+use crate::openai::chat;
+use crate::openai::chat::ChatRequest;
+use crate::openai::chat::Policy;
+use crate::openai::chat::Reply;
+use crate::openai::chat::StreamEncoder;
+
+/// Answers a conversation, as one body or as a stream.
+pub(in crate::http) async fn create_chat_completion(
+    State(turns): State<Arc<dyn Turns>>,
+    State(config): State<Arc<Config>>,
+    State(last_words): State<LastWords>,
+    Extension(caller): Extension<Caller>,
+    Extension(notes): Extension<Notes>,
+    RequestBody(body): RequestBody,
+) -> Result<Response, ApiError> {
+    let policy = if config.strict { Policy::Strict } else { Policy::Lenient };
+    let request = chat::decode(&body, policy)?;
+    drop(body);
+    let answer = answer(&*turns, &config, caller, notes, request, last_words.clone());
+    last_words.0.run_until_cancelled(answer).await.unwrap_or_else(|| Err(ApiError::shutting_down()))
+}
+
+async fn answer(
+    turns: &dyn Turns,
+    config: &Config,
+    caller: Caller,
+    notes: Notes,
+    request: ChatRequest,
+    last_words: LastWords,
+) -> Result<Response, ApiError> {
+    let reply = Reply::new(request.turn.model.as_str());
+    let running = turns.run(caller, request.turn).await?;
+    let mut response = if request.stream {
+        let encoder = StreamEncoder::new(&reply, request.include_usage);
+        let mut stream = EventStream::new(running.events, encoder, config.heartbeat, last_words, notes);
+        stream.wait_for_first(config.first_event_wait).await?;
+        stream.into_response()
+    } else {
+        let (text, finish) = collect(running.events).await?;
+        ([(header::CONTENT_TYPE, "application/json")], reply.response(&text, &finish)).into_response()
+    };
+    describe(&mut response, &running.model, &request.ignored);
+    Ok(response)
+}
+
+/// The whole answer.
+async fn collect(mut events: TurnStream) -> Result<(String, Finish), ApiError> {
+    let mut whole = String::new();
+    while let Some(event) = events.next().await {
+        match event? {
+            TurnEvent::Started { .. } => {}
+            TurnEvent::Text(text) => whole.push_str(&text),
+            TurnEvent::Finished(finish) => return Ok((whole, finish)),
+        }
+    }
+    Err(ApiError::ended_early())
+}
+
+/// Says which model answers and what of the request had no effect.
+fn describe(response: &mut Response, model: &str, ignored: &[String]) {
+    let headers = response.headers_mut();
+    if let Ok(model) = HeaderValue::from_str(model) {
+        headers.insert("x-switchboard-model", model);
+    }
+    if let (false, Ok(list)) = (ignored.is_empty(), HeaderValue::from_str(&ignored.join(", "))) {
+        headers.insert("x-switchboard-ignored", list);
+    }
+}

@@ -1,0 +1,4 @@
+//! The paths under `/v1`: `OpenAI`'s.
+
+pub(super) mod chat;
+pub(super) mod models;

@@ -1,0 +1,114 @@
+//! From the bytes of a request to a turn.
+
+use serde_json::Value;
+use serde_json::error::Category;
+
+use super::messages;
+use super::object::Ignored;
+use super::object::Object;
+use super::object::Place;
+use super::parameters;
+use super::shape::got;
+use crate::domain::ModelName;
+use crate::domain::Turn;
+use crate::openai::InvalidRequest;
+use crate::openai::error::code;
+
+/// What to do with a field that has no effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Serve the request and name the field in [`ChatRequest::ignored`].
+    Lenient,
+    /// Refuse the request.
+    Strict,
+}
+
+/// A request, understood.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChatRequest {
+    /// What to ask of the model.
+    pub turn: Turn,
+    /// Whether the answer is to be a stream.
+    pub stream: bool,
+    /// Whether the stream is to end with the usage.
+    pub include_usage: bool,
+    /// The fields that have no effect, sorted; fields of messages as `messages[].name`.
+    ///
+    /// Fit for a header: at most 32 names of printable ASCII without commas.
+    pub ignored: Vec<String>,
+}
+
+/// Reads the body of `POST /v1/chat/completions`.
+///
+/// # Errors
+/// When the body is not such a request, or asks for something that is not served.
+pub fn decode(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest> {
+    let mut ignored = Ignored::new(policy);
+    let mut request = object(body)?;
+    let model = model(&mut request)?;
+    let stream = request.take_bool("stream")?.unwrap_or(false);
+    let include_usage = include_usage(&mut request, stream, &mut ignored)?;
+    let sampling = parameters::sampling(&mut request)?;
+    parameters::check_labels(&mut request)?;
+    let messages = request.take("messages")?.ok_or_else(|| request.missing("messages"))?;
+    // Before the messages: that tools are not served says more than that a message of role `tool` is not.
+    request.finish(&mut ignored)?;
+    let conversation = messages::decode(messages, &mut ignored)?;
+    let turn = Turn {
+        model,
+        system: conversation.system,
+        history: conversation.history,
+        prompt: conversation.prompt,
+        sampling,
+    };
+    Ok(ChatRequest { turn, stream, include_usage, ignored: ignored.into_names() })
+}
+
+fn object(body: &[u8]) -> Result<Object, InvalidRequest> {
+    let value: Value = serde_json::from_slice(body).map_err(|error| not_json(body, &error))?;
+    if !value.is_object() {
+        let message =
+            format!("The body must be a JSON object with `model` and `messages`, but it is {}.", got(&value));
+        return Err(InvalidRequest::body(message));
+    }
+    Object::new(value, Place::Request)
+}
+
+fn not_json(body: &[u8], error: &serde_json::Error) -> InvalidRequest {
+    InvalidRequest::body(match error.classify() {
+        _ if body.trim_ascii().is_empty() => {
+            "The body is empty. Send a JSON object with `model` and `messages`.".to_owned()
+        }
+        Category::Eof => format!("The body ends too early to be valid JSON: {error}."),
+        Category::Syntax | Category::Data | Category::Io => format!("The body is not valid JSON: {error}."),
+    })
+}
+
+fn model(request: &mut Object) -> Result<ModelName, InvalidRequest> {
+    let model = request.take_text("model")?.ok_or_else(|| request.missing("model"))?;
+    if model.trim().is_empty() {
+        return Err(InvalidRequest::at("model", code::VALUE, "`model` is blank. Give the name of a model."));
+    }
+    Ok(ModelName::new(model))
+}
+
+fn include_usage(request: &mut Object, stream: bool, ignored: &mut Ignored) -> Result<bool, InvalidRequest> {
+    let Some(options) = request.take("stream_options")? else { return Ok(false) };
+    if !stream {
+        let message =
+            "`stream_options` is only allowed together with `\"stream\": true`. Remove it, or stream.";
+        return Err(InvalidRequest::at("stream_options", code::VALUE, message));
+    }
+    let mut options = Object::new(options, Place::StreamOptions)?;
+    let include_usage = options.take_bool("include_usage")?.unwrap_or(false);
+    options.finish(ignored)?;
+    Ok(include_usage)
+}
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "decode_properties.rs"]
+mod properties;

@@ -1,0 +1,167 @@
+//! What holds of every request.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use serde_json::Map;
+use serde_json::Value;
+use serde_json::json;
+
+use super::*;
+use crate::domain::Message;
+use crate::domain::Role;
+use crate::domain::Sampling;
+
+/// A text with something to see in it.
+fn text() -> impl Strategy<Value = String> {
+    (any::<String>(), "[a-zé\u{1F600}]", any::<String>()).prop_map(|(a, b, c)| [a, b, c].concat())
+}
+
+/// The texts of a message, and whether to write a single one as a string.
+type Texts = (Vec<String>, bool);
+
+fn texts() -> impl Strategy<Value = Texts> {
+    (vec(text(), 1..4), any::<bool>())
+}
+
+fn content((texts, as_string): &Texts) -> Value {
+    match texts.as_slice() {
+        [text] if *as_string => json!(text),
+        texts => texts.iter().map(|text| json!({"type": "text", "text": text})).collect(),
+    }
+}
+
+/// The messages before the last one from the user, and that one's texts.
+fn conversation() -> impl Strategy<Value = (Vec<(&'static str, Texts)>, Texts)> {
+    let role = prop_oneof![Just("system"), Just("developer"), Just("user"), Just("assistant")];
+    (vec((role, texts()), 0..8), texts())
+}
+
+/// From 0 to 1, in steps that decimal fractions hold exactly enough to be read back.
+fn share() -> impl Strategy<Value = f64> {
+    (0..=1000_u32).prop_map(|thousandths| f64::from(thousandths) / 1000.0)
+}
+
+fn sampling() -> impl Strategy<Value = Sampling> {
+    (option::of(1..=u32::MAX), option::of(share()), option::of(share()), vec(text(), 0..=4)).prop_map(
+        |(max_output_tokens, temperature, top_p, stop)| Sampling {
+            max_output_tokens,
+            temperature,
+            top_p,
+            stop,
+        },
+    )
+}
+
+fn json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        word().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(5, 64, 6, |inner| {
+        let object = vec((word(), inner.clone()), 0..6);
+        prop_oneof![
+            vec(inner, 0..6).prop_map(Value::from),
+            object.prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+/// Often a word that means something.
+fn word() -> impl Strategy<Value = String> {
+    let words = [
+        "model",
+        "messages",
+        "role",
+        "user",
+        "assistant",
+        "content",
+        "type",
+        "text",
+        "refusal",
+        "stop",
+        "stream",
+        "stream_options",
+        "include_usage",
+        "metadata",
+        "temperature",
+        "tools",
+        "messages[].role",
+    ];
+    prop_oneof![proptest::sample::select(words.to_vec()).prop_map(String::from), any::<String>()]
+}
+
+proptest! {
+    #[test]
+    fn a_well_formed_request_becomes_its_turn(
+        model in text(),
+        (before, prompt) in conversation(),
+        sampling in sampling(),
+        stream in any::<bool>(),
+        include_usage in any::<bool>(),
+    ) {
+        let mut messages: Vec<_> =
+            before.iter().map(|(role, texts)| json!({"role": role, "content": content(texts)})).collect();
+        messages.push(json!({"role": "user", "content": content(&prompt)}));
+        let mut request = json!({
+            "model": model, "messages": messages, "stream": stream,
+            "max_completion_tokens": sampling.max_output_tokens, "temperature": sampling.temperature,
+            "top_p": sampling.top_p, "stop": sampling.stop,
+        });
+        if stream {
+            request["stream_options"] = json!({"include_usage": include_usage});
+        }
+
+        let is_instruction = |role: &str| role == "system" || role == "developer";
+        let (system, history): (Vec<_>, Vec<_>) = before.into_iter().partition(|(role, _)| is_instruction(role));
+        let role = |role: &str| if role == "user" { Role::User } else { Role::Assistant };
+        let turn = Turn {
+            model: ModelName::new(model),
+            system: system.into_iter().flat_map(|(_, (texts, _))| texts).collect(),
+            history: history.into_iter().map(|(name, (texts, _))| Message { role: role(name), texts }).collect(),
+            prompt: prompt.0,
+            sampling,
+        };
+        let expected = ChatRequest { turn, stream, include_usage: stream && include_usage, ignored: vec![] };
+        prop_assert_eq!(decode(request.to_string().as_bytes(), Policy::Strict), Ok(expected));
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in vec(any::<u8>(), 0..256)) {
+        prop_assert!(decode(&bytes, Policy::Lenient).is_err());
+    }
+
+    #[test]
+    fn no_json_makes_it_panic(value in json()) {
+        let _ = decode(value.to_string().as_bytes(), Policy::Lenient);
+    }
+
+    #[test]
+    fn no_request_makes_it_panic(fields in vec((word(), json()), 0..6), strict in any::<bool>()) {
+        let mut request: Map<String, Value> = fields.into_iter().collect();
+        request.entry("model").or_insert(json!("m"));
+        request.entry("messages").or_insert(json!([{"role": "user", "content": "Hi"}]));
+        let policy = if strict { Policy::Strict } else { Policy::Lenient };
+        match decode(Value::from(request).to_string().as_bytes(), policy) {
+            Ok(request) => {
+                prop_assert!(!request.turn.prompt.is_empty());
+                prop_assert!(request.turn.history.iter().all(|message| !message.texts.is_empty()));
+                prop_assert!(request.ignored.is_sorted());
+                prop_assert!(!strict || request.ignored.is_empty());
+            }
+            Err(error) => prop_assert!(!error.message.is_empty()),
+        }
+    }
+
+    #[test]
+    fn no_message_makes_it_panic(fields in vec((word(), json()), 0..4), parts in vec(json(), 0..3)) {
+        let mut message: Map<String, Value> = fields.into_iter().collect();
+        message.entry("role").or_insert(json!("user"));
+        message.entry("content").or_insert(json!(parts));
+        let request = json!({"model": "m", "messages": [message]});
+        let _ = decode(request.to_string().as_bytes(), Policy::Lenient);
+    }
+}

@@ -1,0 +1,335 @@
+//! Requests as clients write them, right and wrong.
+
+use serde_json::json;
+
+use super::*;
+use crate::domain::Message;
+use crate::domain::Role;
+use crate::domain::Sampling;
+
+fn decoded(request: &Value) -> ChatRequest {
+    decode(request.to_string().as_bytes(), Policy::Lenient).unwrap()
+}
+
+fn refused(request: &Value) -> InvalidRequest {
+    decode(request.to_string().as_bytes(), Policy::Lenient).unwrap_err()
+}
+
+/// A well-formed request with `fields` added or replaced.
+fn with(fields: Value) -> Value {
+    let mut request = json!({"model": "sonnet", "messages": [{"role": "user", "content": "Hi"}]});
+    let (Value::Object(into), Value::Object(fields)) = (&mut request, fields) else { unreachable!() };
+    into.extend(fields);
+    request
+}
+
+fn messages(messages: Value) -> Value {
+    with(Value::Object([("messages".to_owned(), messages)].into_iter().collect()))
+}
+
+/// Each row: a request, the path at fault, the code.
+fn assert_refused<const ROWS: usize>(rows: [(Value, &str, &str); ROWS]) {
+    for (request, param, code) in rows {
+        let error = refused(&request);
+        assert_eq!((error.param.as_deref(), error.code), (Some(param), Some(code)), "{request}\n{error}");
+    }
+}
+
+fn message(role: Role, texts: &[&str]) -> Message {
+    Message { role, texts: texts.iter().map(|&text| text.into()).collect() }
+}
+
+#[test]
+fn the_smallest_request() {
+    let request = decoded(&with(json!({})));
+    let turn = Turn {
+        model: ModelName::new("sonnet"),
+        system: vec![],
+        history: vec![],
+        prompt: vec!["Hi".into()],
+        sampling: Sampling::default(),
+    };
+    assert_eq!(request, ChatRequest { turn, stream: false, include_usage: false, ignored: vec![] });
+}
+
+#[test]
+fn a_conversation_is_sorted_into_a_turn() {
+    let turn = decoded(&messages(json!([
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+        {"role": "assistant", "content": "c", "refusal": null, "annotations": [], "tool_calls": null},
+        {"role": "developer", "content": [{"type": "text", "text": "And kind."}]},
+        {"role": "user", "content": "d"},
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
+        {"role": "assistant", "content": null, "refusal": "Never."},
+        {"role": "user", "content": " e\n"},
+        {"role": "system", "content": "Now."},
+    ])))
+    .turn;
+    assert_eq!(turn.system, ["Be brief.", "And kind.", "Now."]);
+    assert_eq!(
+        turn.history,
+        [
+            message(Role::User, &["a", "b"]),
+            message(Role::Assistant, &["c"]),
+            message(Role::User, &["d"]),
+            message(Role::Assistant, &["No."]),
+            message(Role::Assistant, &["Never."]),
+        ]
+    );
+    assert_eq!(turn.prompt, [" e\n"]);
+}
+
+#[test]
+fn blank_parts_beside_others_are_skipped() {
+    let parts =
+        json!([{"type": "text", "text": ""}, {"type": "text", "text": "x"}, {"type": "text", "text": " \n"}]);
+    assert_eq!(decoded(&messages(json!([{"role": "user", "content": parts}]))).turn.prompt, ["x"]);
+}
+
+#[test]
+fn parameters_of_the_answer() {
+    let sampling = |fields| decoded(&with(fields)).turn.sampling;
+    assert_eq!(
+        sampling(json!({"max_completion_tokens": 9, "temperature": 0.5, "top_p": 1, "stop": ["a", "b"]})),
+        Sampling {
+            max_output_tokens: Some(9),
+            temperature: Some(0.5),
+            top_p: Some(1.0),
+            stop: vec!["a".into(), "b".into()]
+        }
+    );
+    assert_eq!(sampling(json!({"max_tokens": 7.0})).max_output_tokens, Some(7));
+    assert_eq!(sampling(json!({"max_tokens": 7, "max_completion_tokens": 7})).max_output_tokens, Some(7));
+    assert_eq!(sampling(json!({"temperature": 2})).temperature, Some(1.0));
+    assert_eq!(sampling(json!({"stop": "\nend"})).stop, ["\nend"]);
+    assert_eq!(sampling(json!({"stop": [], "temperature": null})), Sampling::default());
+}
+
+#[test]
+fn streaming() {
+    let request = decoded(&with(json!({"stream": true, "stream_options": {"include_usage": true}})));
+    assert!(request.stream && request.include_usage);
+    let request = decoded(&with(json!({"stream": true, "stream_options": null})));
+    assert!(request.stream && !request.include_usage);
+    let request =
+        decoded(&with(json!({"stream": true, "stream_options": {"include_obfuscation": true, "x": 1}})));
+    assert_eq!(request.ignored, ["stream_options.include_obfuscation", "stream_options.x"]);
+    assert!(!decoded(&with(json!({"stream": false}))).stream);
+}
+
+#[test]
+fn what_asks_for_nothing_is_accepted_in_silence() {
+    let request = with(json!({
+        "n": 1, "tools": [], "tool_choice": "auto", "functions": [], "function_call": "none",
+        "parallel_tool_calls": true, "response_format": {"type": "text"}, "logprobs": false, "top_logprobs": 0,
+        "modalities": ["text"], "audio": null, "presence_penalty": 0, "frequency_penalty": 0.0, "logit_bias": {},
+        "store": false, "service_tier": "auto", "verbosity": "medium", "seed": null, "anything": null,
+        "user": "u", "metadata": {"a": "b"}, "stream_options": null,
+    }));
+    let strict = decode(request.to_string().as_bytes(), Policy::Strict).unwrap();
+    assert!(strict.ignored.is_empty());
+}
+
+#[test]
+fn fields_without_effect_are_named_or_under_the_strict_policy_refused() {
+    let request = with(json!({
+        "seed": 1, "presence_penalty": 0.5, "top_k": 3,
+        "messages": [
+            {"role": "user", "name": "Ann", "content": "Hi"},
+            {"role": "user", "name": "Bob", "content": [{"type": "text", "text": "Hi", "cache_control": {}}]},
+        ],
+    }));
+    assert_eq!(
+        decoded(&request).ignored,
+        ["messages[].content[].cache_control", "messages[].name", "presence_penalty", "seed", "top_k"]
+    );
+
+    let strict = |fields| decode(with(fields).to_string().as_bytes(), Policy::Strict).unwrap_err();
+    let error = strict(json!({"seed": 1}));
+    assert_eq!((error.param.as_deref(), error.code), (Some("seed"), Some("unsupported_parameter")));
+    let error = strict(json!({"top_k": 1}));
+    assert_eq!((error.param.as_deref(), error.code), (Some("top_k"), Some("unknown_parameter")));
+    assert_eq!(error.message, "`top_k` is no field of this request. Remove it.");
+    let error = strict(json!({"messages": [{"role": "user", "content": "Hi", "name": "Ann"}]}));
+    assert_eq!(
+        (error.param.as_deref(), error.code),
+        (Some("messages[0].name"), Some("unsupported_parameter"))
+    );
+}
+
+#[test]
+fn the_list_of_ignored_fields_stays_fit_for_a_header() {
+    let mut request = with(json!({"bad\r\nname,": 1, "é": 1}));
+    for index in 0..1000 {
+        request[format!("{index}{}", "x".repeat(200))] = json!(1);
+    }
+    let ignored = decoded(&request).ignored;
+    assert_eq!(ignored.len(), 32);
+    assert!(
+        ignored
+            .iter()
+            .all(|name| name.len() <= 64 && name.bytes().all(|b| b.is_ascii_graphic() && b != b','))
+    );
+}
+
+#[test]
+fn refusals_of_messages_name_the_field_at_fault() {
+    let tool_call = json!([{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]);
+    let user = json!({"role": "user", "content": "Hi"});
+    assert_refused([
+        (json!({"messages": [user]}), "model", code::MISSING),
+        (json!({"model": "m"}), "messages", code::MISSING),
+        (with(json!({"model": null})), "model", code::MISSING),
+        (with(json!({"model": 5})), "model", code::TYPE),
+        (with(json!({"model": " "})), "model", code::VALUE),
+        (messages(json!([])), "messages", code::VALUE),
+        (messages(json!("Hi")), "messages", code::TYPE),
+        (messages(json!(["Hi"])), "messages[0]", code::TYPE),
+        (messages(json!([{"role": "system", "content": "x"}])), "messages", code::VALUE),
+        (messages(json!([{"content": "x"}])), "messages[0].role", code::MISSING),
+        (messages(json!([{"role": "bot", "content": "x"}])), "messages[0].role", code::VALUE),
+        (messages(json!([user, {"role": "tool", "content": "x"}])), "messages[1].role", code::UNSUPPORTED),
+        (messages(json!([user, {"role": "assistant", "content": "x"}])), "messages[1].role", code::VALUE),
+        (
+            messages(json!([{"role": "assistant", "content": "x"}, {"role": "system", "content": "x"}])),
+            "messages[0].role",
+            code::VALUE,
+        ),
+        (messages(json!([{"role": "user"}])), "messages[0].content", code::MISSING),
+        (messages(json!([{"role": "user", "content": null}])), "messages[0].content", code::MISSING),
+        (messages(json!([{"role": "user", "content": " \n"}])), "messages[0].content", code::VALUE),
+        (messages(json!([{"role": "user", "content": []}])), "messages[0].content", code::VALUE),
+        (messages(json!([{"role": "user", "content": {}}])), "messages[0].content", code::TYPE),
+        (messages(json!([{"role": "user", "content": ["x"]}])), "messages[0].content[0]", code::TYPE),
+        (
+            messages(json!([{"role": "user", "content": "x", "refusal": "x"}])),
+            "messages[0].refusal",
+            code::VALUE,
+        ),
+        (
+            messages(json!([{"role": "assistant", "content": null, "tool_calls": tool_call}])),
+            "messages[0].tool_calls",
+            code::UNSUPPORTED,
+        ),
+    ]);
+}
+
+#[test]
+fn refusals_of_parameters_name_the_field_at_fault() {
+    assert_refused([
+        (with(json!({"temperature": "hot"})), "temperature", code::TYPE),
+        (with(json!({"temperature": 2.1})), "temperature", code::VALUE),
+        (with(json!({"top_p": -0.1})), "top_p", code::VALUE),
+        (with(json!({"max_tokens": 0})), "max_tokens", code::VALUE),
+        (with(json!({"max_tokens": 1.5})), "max_tokens", code::VALUE),
+        (with(json!({"max_tokens": 5_000_000_000_u64})), "max_tokens", code::VALUE),
+        (with(json!({"max_tokens": 1, "max_completion_tokens": 2})), "max_tokens", code::VALUE),
+        (with(json!({"stop": 5})), "stop", code::TYPE),
+        (with(json!({"stop": "\n"})), "stop", code::VALUE),
+        (with(json!({"stop": ["a", ""]})), "stop[1]", code::VALUE),
+        (with(json!({"stop": ["a", null]})), "stop[1]", code::TYPE),
+        (with(json!({"stop": ["a", "b", "c", "d", "e"]})), "stop", code::VALUE),
+        (with(json!({"stream": "yes"})), "stream", code::TYPE),
+        (with(json!({"stream_options": {}})), "stream_options", code::VALUE),
+        (
+            with(json!({"stream": true, "stream_options": {"include_usage": 1}})),
+            "stream_options.include_usage",
+            code::TYPE,
+        ),
+        (with(json!({"n": 0})), "n", code::VALUE),
+        (with(json!({"n": 2})), "n", code::UNSUPPORTED),
+        (with(json!({"tools": [{}]})), "tools", code::UNSUPPORTED),
+        (with(json!({"tool_choice": "required"})), "tool_choice", code::UNSUPPORTED),
+        (with(json!({"response_format": {"type": "json_object"}})), "response_format", code::UNSUPPORTED),
+        (with(json!({"logprobs": true})), "logprobs", code::UNSUPPORTED),
+        (with(json!({"top_logprobs": 21})), "top_logprobs", code::VALUE),
+        (with(json!({"modalities": ["text", "audio"]})), "modalities", code::UNSUPPORTED),
+        (with(json!({"presence_penalty": -3})), "presence_penalty", code::VALUE),
+        (with(json!({"seed": "x"})), "seed", code::TYPE),
+        (with(json!({"user": 5})), "user", code::TYPE),
+        (with(json!({"metadata": {"a": 5}})), "metadata.a", code::TYPE),
+        (with(json!({"metadata": {"a": "x".repeat(513)}})), "metadata.a", code::VALUE),
+        (with(json!({"metadata": {"k".repeat(65): "x"}})), "metadata", code::VALUE),
+    ]);
+}
+
+#[test]
+fn refusals_of_parts_name_the_part() {
+    let rows = [
+        ("user", json!({"text": "x"}), "type", code::MISSING),
+        ("user", json!({"type": "text"}), "text", code::MISSING),
+        ("user", json!({"type": "text", "text": 5}), "text", code::TYPE),
+        ("user", json!({"type": "image_url", "image_url": {"url": "x"}}), "type", code::UNSUPPORTED),
+        ("user", json!({"type": "input_audio"}), "type", code::UNSUPPORTED),
+        ("user", json!({"type": "file"}), "type", code::UNSUPPORTED),
+        ("user", json!({"type": "input_text", "text": "x"}), "type", code::VALUE),
+        ("user", json!({"type": "refusal", "refusal": "x"}), "type", code::VALUE),
+        ("assistant", json!({"type": "refusal", "text": "x"}), "refusal", code::MISSING),
+        ("assistant", json!({"type": "text", "text": "x", "refusal": "x"}), "refusal", code::VALUE),
+        ("user", json!({"type": "text", "text": "x", "file": {}}), "file", code::UNSUPPORTED),
+    ];
+    for (role, part, field, code) in rows {
+        let request = messages(json!([
+            {"role": "user", "content": "Hi"},
+            {"role": role, "content": [{"type": "text", "text": "x"}, part]},
+        ]));
+        let error = refused(&request);
+        let param = format!("messages[1].content[1].{field}");
+        assert_eq!(
+            (error.param.as_deref(), error.code),
+            (Some(param.as_str()), Some(code)),
+            "{request}\n{error}"
+        );
+    }
+}
+
+#[test]
+fn messages_say_what_to_change() {
+    let rows = [
+        (with(json!({"temperature": "hot"})), "`temperature`: expected a number from 0 to 2, got a string."),
+        (with(json!({"max_tokens": 0})), "`max_tokens`: expected an integer from 1 to 4294967295, got 0."),
+        (with(json!({"n": 3})), "`n`: One answer per request is supported. Remove it, or send `1`."),
+        (
+            with(json!({"tool_choice": "required"})),
+            r#"`tool_choice`: Tools are not supported yet. Remove it, or send `"none"` or `"auto"`."#,
+        ),
+        (
+            with(json!({"max_tokens": 1, "max_completion_tokens": 2})),
+            "`max_tokens` is 1 and `max_completion_tokens` is 2, but they are two names of one limit. \
+             Send only `max_completion_tokens`.",
+        ),
+        (
+            messages(json!([{"role": "Bot\n", "content": "x"}])),
+            "`messages[0].role`: expected `system`, `developer`, `user` or `assistant`, got `Bot?`.",
+        ),
+        (
+            messages(json!([{"role": "user", "content": ""}])),
+            "`messages[0].content` is blank, and Claude takes no message without text. \
+             Write some, or remove the message.",
+        ),
+    ];
+    for (request, message) in rows {
+        assert_eq!(refused(&request).message, message);
+    }
+}
+
+#[test]
+fn bodies_that_are_no_request() {
+    let deep = "[".repeat(100_000);
+    let rows: [(&[u8], &str); 7] = [
+        (b" \n", "The body is empty. Send a JSON object with `model` and `messages`."),
+        (
+            b"{\"model\": ",
+            "The body ends too early to be valid JSON: EOF while parsing a value at line 1 column 10.",
+        ),
+        (b"{\n'model'", "The body is not valid JSON: key must be a string at line 2 column 1."),
+        (b"\"\xff\"", "The body is not valid JSON: invalid unicode code point at line 1 column 2."),
+        (b"{} x", "The body is not valid JSON: trailing characters at line 1 column 4."),
+        (b"[1]", "The body must be a JSON object with `model` and `messages`, but it is an array."),
+        (deep.as_bytes(), "The body is not valid JSON: recursion limit exceeded at line 1 column 128."),
+    ];
+    for (body, message) in rows {
+        assert_eq!(decode(body, Policy::Lenient), Err(InvalidRequest::body(message)));
+    }
+}

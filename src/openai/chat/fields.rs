@@ -1,0 +1,226 @@
+//! What each field of a request does: the one place where that is decided.
+//!
+//! Decoding asks these tables; `docs/API.md` shows them, and a test holds the two together.
+
+use serde_json::Value;
+
+use super::shape::Shape;
+use super::shape::Shape::Any;
+use super::shape::Shape::Array;
+use super::shape::Shape::Bool;
+use super::shape::Shape::Integer;
+use super::shape::Shape::Number;
+use super::shape::Shape::Object;
+use super::shape::Shape::Text;
+use super::shape::Shape::TextOrArray;
+use super::shape::Shape::TextOrObject;
+
+/// What becomes of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Handling {
+    /// It does what the document says.
+    Honoured,
+    /// It does so by other means or within limits, which the note tells.
+    Emulated,
+    /// A request with it gets a 400.
+    Refused,
+    /// It cannot matter or is only a hint: accepted, and named in a header.
+    Ignored,
+}
+
+/// One field and what becomes of it.
+#[derive(Debug)]
+pub(super) struct Field {
+    pub(super) name: &'static str,
+    pub(super) handling: Handling,
+    pub(super) shape: Shape,
+    /// Values, as JSON, that ask for what happens anyway: as good as leaving the field out.
+    pub(super) no_op: &'static [&'static str],
+    /// One or two sentences for the documentation; of a refused field also the reason in the error.
+    pub(super) note: &'static str,
+}
+
+/// The fields of one kind of object.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// What stands before their names in a path.
+    pub(super) prefix: &'static str,
+    pub(super) fields: &'static [Field],
+}
+
+impl Table {
+    pub(super) fn find(&self, name: &str) -> Option<&'static Field> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+}
+
+impl Field {
+    /// Whether `value` asks for what happens anyway.
+    pub(super) fn is_no_op(&self, value: &Value) -> bool {
+        self.no_op.iter().filter_map(|text| serde_json::from_str::<Value>(text).ok()).any(|no_op| {
+            // JSON does not tell 0 from 0.0, `Value` does.
+            match (no_op.as_f64(), value.as_f64()) {
+                (Some(no_op), Some(value)) => no_op == value,
+                _ => no_op == *value,
+            }
+        })
+    }
+
+    /// What a client can do who may not send the field.
+    pub(super) fn remedy(&self) -> String {
+        let alternatives = self.no_op_words();
+        if alternatives.is_empty() {
+            "Remove it".into()
+        } else {
+            format!("Remove it, or send {alternatives}")
+        }
+    }
+
+    /// The values without effect in words: `` `"none"` or `"auto"` ``.
+    pub(super) fn no_op_words(&self) -> String {
+        self.no_op.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(" or ")
+    }
+
+    const fn unless(mut self, no_op: &'static [&'static str]) -> Self {
+        self.no_op = no_op;
+        self
+    }
+}
+
+const fn honoured(name: &'static str, shape: Shape, note: &'static str) -> Field {
+    Field { name, handling: Handling::Honoured, shape, no_op: &[], note }
+}
+
+const fn emulated(name: &'static str, shape: Shape, note: &'static str) -> Field {
+    Field { name, handling: Handling::Emulated, shape, no_op: &[], note }
+}
+
+const fn refused(name: &'static str, shape: Shape, note: &'static str) -> Field {
+    Field { name, handling: Handling::Refused, shape, no_op: &[], note }
+}
+
+const fn ignored(name: &'static str, shape: Shape, note: &'static str) -> Field {
+    Field { name, handling: Handling::Ignored, shape, no_op: &[], note }
+}
+
+/// The most a limit of tokens may be.
+const MAX_TOKENS: i64 = u32::MAX as i64;
+const NO_TOOLS: &str = "Tools are not supported yet.";
+
+/// The fields of the request itself.
+pub(super) static REQUEST: Table = Table {
+    prefix: "",
+    fields: &[
+        honoured("model", Text, "Required. The answer carries the name as it was sent."),
+        honoured("messages", Array, "Required. The last one that is no instruction must come from the user."),
+        honoured("stream", Bool, "The answer comes in pieces as it is made."),
+        honoured("stream_options", Object, "Only together with `\"stream\": true`."),
+        honoured("max_completion_tokens", Integer(1, MAX_TOKENS), "Thinking counts, as in OpenAI's API."),
+        honoured(
+            "max_tokens",
+            Integer(1, MAX_TOKENS),
+            "The old name of `max_completion_tokens`. If both are sent, they must be equal.",
+        ),
+        emulated("temperature", Number(0.0, 2.0), "Claude's range ends at 1: higher values act as 1."),
+        honoured("top_p", Number(0.0, 1.0), "Sent to Claude as it is."),
+        honoured(
+            "stop",
+            TextOrArray,
+            "Up to 4 strings, each with a visible character: Claude cannot stop at white space.",
+        ),
+        honoured("user", Text, "Checked, and not sent to Claude."),
+        honoured(
+            "metadata",
+            Object,
+            "Up to 16 pairs of strings, keys up to 64 and values up to 512 characters. Checked, and not sent to Claude.",
+        ),
+        refused("n", Integer(1, 128), "One answer per request is supported.").unless(&["1"]),
+        refused("tools", Array, NO_TOOLS).unless(&["[]"]),
+        refused("tool_choice", TextOrObject, NO_TOOLS).unless(&["\"none\"", "\"auto\""]),
+        refused("functions", Array, NO_TOOLS).unless(&["[]"]),
+        refused("function_call", TextOrObject, NO_TOOLS).unless(&["\"none\"", "\"auto\""]),
+        ignored("parallel_tool_calls", Bool, "Means nothing without tools.").unless(&["true", "false"]),
+        refused("response_format", Object, "Structured output is not supported yet.")
+            .unless(&["{\"type\":\"text\"}"]),
+        refused("logprobs", Bool, "Claude does not tell the probabilities of tokens.").unless(&["false"]),
+        refused("top_logprobs", Integer(0, 20), "Claude does not tell the probabilities of tokens.")
+            .unless(&["0"]),
+        refused("modalities", Array, "Only text can be answered.").unless(&["[\"text\"]"]),
+        refused("audio", Object, "Claude does not speak."),
+        refused("prediction", Object, "Predicted output is not supported."),
+        refused("web_search_options", Object, "Web search is not supported."),
+        refused("moderation", Object, "Moderation is not supported."),
+        ignored("frequency_penalty", Number(-2.0, 2.0), "Claude has no such parameter.").unless(&["0"]),
+        ignored("presence_penalty", Number(-2.0, 2.0), "Claude has no such parameter.").unless(&["0"]),
+        ignored("logit_bias", Object, "Claude has no such parameter.").unless(&["{}"]),
+        ignored(
+            "seed",
+            Integer(i64::MIN, i64::MAX),
+            "Claude has no such parameter: equal requests may get different answers.",
+        ),
+        ignored("reasoning_effort", Text, "Only a hint. Claude's own default is in force."),
+        ignored("verbosity", Text, "Only a hint. Ask for short or long answers in the messages.")
+            .unless(&["\"medium\""]),
+        ignored("service_tier", Text, "There is one tier.").unless(&["\"auto\"", "\"default\""]),
+        ignored("store", Bool, "Answers are not stored.").unless(&["false"]),
+        ignored("prompt_cache_key", Text, "The prompt cache needs no help."),
+        ignored("prompt_cache_options", Object, "The prompt cache needs no help.").unless(&["{}"]),
+        ignored("prompt_cache_retention", Text, "The prompt cache needs no help."),
+        ignored("safety_identifier", Text, "Not sent to Claude."),
+    ],
+};
+
+/// The fields of `stream_options`.
+pub(super) static STREAM_OPTIONS: Table = Table {
+    prefix: "stream_options.",
+    fields: &[
+        honoured("include_usage", Bool, "One more chunk at the end carries the usage."),
+        ignored("include_obfuscation", Bool, "Chunks are never padded.").unless(&["false"]),
+    ],
+};
+
+/// The fields of a message, whatever its role.
+pub(super) static MESSAGE: Table = Table {
+    prefix: "messages[].",
+    fields: &[
+        emulated(
+            "role",
+            Text,
+            "`system` and `developer` are the same, and are read before the conversation wherever they stand. `user` and `assistant` are honoured. `tool` and `function` are refused: tools are not supported yet.",
+        ),
+        honoured(
+            "content",
+            TextOrArray,
+            "A string or an array of parts. Blank parts are skipped. A message must have some text.",
+        ),
+        honoured("refusal", Text, "Of an assistant message: taken as text after its content."),
+        ignored("name", Text, "Claude knows no names of speakers."),
+        ignored("annotations", Array, "Part of an answer that is sent back.").unless(&["[]"]),
+        refused("audio", Object, "Claude does not hear."),
+        refused("tool_calls", Array, NO_TOOLS).unless(&["[]"]),
+        refused("tool_call_id", Text, NO_TOOLS),
+        refused("function_call", Object, NO_TOOLS),
+    ],
+};
+
+/// The fields of a part of a message's content.
+pub(super) static PART: Table = Table {
+    prefix: "messages[].content[].",
+    fields: &[
+        honoured(
+            "type",
+            Text,
+            "`text`, in assistant messages also `refusal`. The types `image_url`, `input_audio` and `file` are refused: not supported yet.",
+        ),
+        honoured("text", Text, "Every part stays a text of its own."),
+        honoured("refusal", Text, "Taken as text."),
+        refused("image_url", Object, "Images are not supported yet."),
+        refused("input_audio", Object, "Claude does not hear."),
+        refused("file", Object, "Files are not supported yet."),
+        ignored("prompt_cache_breakpoint", Any, "The prompt cache needs no help."),
+    ],
+};
+
+#[cfg(test)]
+#[path = "fields_tests.rs"]
+mod tests;

@@ -1,0 +1,164 @@
+//! From the messages of a request to the parts of a turn.
+
+use serde_json::Value;
+
+use super::object::Ignored;
+use super::object::Object;
+use super::object::Place;
+use super::shape::printable;
+use crate::domain::Message;
+use crate::domain::Role;
+use crate::openai::InvalidRequest;
+use crate::openai::error::code;
+
+/// The messages, sorted into what a turn is made of.
+#[derive(Debug, Default)]
+pub(super) struct Conversation {
+    pub(super) system: Vec<String>,
+    pub(super) history: Vec<Message>,
+    pub(super) prompt: Vec<String>,
+}
+
+/// Who speaks in a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Speaker {
+    /// `system` or `developer`.
+    Instructions,
+    User,
+    Assistant,
+}
+
+/// Reads `value`, the array of messages.
+pub(super) fn decode(value: Value, ignored: &mut Ignored) -> Result<Conversation, InvalidRequest> {
+    let Value::Array(messages) = value else { return Err(no_user_message()) };
+    let mut conversation = Conversation::default();
+    let mut last = 0;
+    for (index, message) in messages.into_iter().enumerate() {
+        let message = Object::new(message, Place::Message(index))?;
+        let (speaker, texts) = texts(message, index, ignored)?;
+        let role = match speaker {
+            Speaker::Instructions => {
+                conversation.system.extend(texts);
+                continue;
+            }
+            Speaker::User => Role::User,
+            Speaker::Assistant => Role::Assistant,
+        };
+        conversation.history.push(Message { role, texts });
+        last = index;
+    }
+    match conversation.history.pop() {
+        Some(Message { role: Role::User, texts }) => conversation.prompt = texts,
+        Some(Message { role: Role::Assistant, .. }) => return Err(prefill(last)),
+        None => return Err(no_user_message()),
+    }
+    Ok(conversation)
+}
+
+fn no_user_message() -> InvalidRequest {
+    let message = "`messages` has no message for Claude to answer. Add one with the role `user`.";
+    InvalidRequest::at("messages", code::VALUE, message)
+}
+
+fn prefill(index: usize) -> InvalidRequest {
+    let path = Place::Message(index).field("role");
+    let message = format!(
+        "`{path}`: the conversation ends with an assistant message, which Claude cannot continue. \
+         Add a message with the role `user` after it, or remove it."
+    );
+    InvalidRequest::at(path, code::VALUE, message)
+}
+
+fn texts(
+    mut message: Object,
+    index: usize,
+    ignored: &mut Ignored,
+) -> Result<(Speaker, Vec<String>), InvalidRequest> {
+    let speaker = speaker(&mut message)?;
+    let place = message.place;
+    let content = message.take("content")?;
+    let refusal = message.take_text("refusal")?;
+    if refusal.is_some() && speaker != Speaker::Assistant {
+        return Err(misplaced(&message, "refusal", "assistant messages"));
+    }
+    let is_missing = content.is_none();
+    message.finish(ignored)?;
+    let mut texts = match content {
+        Some(Value::String(text)) => vec![text],
+        Some(Value::Array(parts)) => self::parts(parts, speaker, index, ignored)?,
+        // The table lets nothing else through.
+        _ => Vec::new(),
+    };
+    texts.extend(refusal);
+    texts.retain(|text| !text.trim().is_empty());
+    if texts.is_empty() {
+        let path = place.field("content");
+        let (code, state) =
+            if is_missing { (code::MISSING, "is missing") } else { (code::VALUE, "is blank") };
+        let message = format!(
+            "`{path}` {state}, and Claude takes no message without text. Write some, or remove the message."
+        );
+        return Err(InvalidRequest::at(path, code, message));
+    }
+    Ok((speaker, texts))
+}
+
+fn speaker(message: &mut Object) -> Result<Speaker, InvalidRequest> {
+    let role = message.take_text("role")?.ok_or_else(|| message.missing("role"))?;
+    match role.as_str() {
+        "system" | "developer" => Ok(Speaker::Instructions),
+        "user" => Ok(Speaker::User),
+        "assistant" => Ok(Speaker::Assistant),
+        "tool" | "function" => {
+            let path = message.place.field("role");
+            let message = format!("`{path}`: messages of role `{role}` are not supported yet. Remove them.");
+            Err(InvalidRequest::at(path, code::UNSUPPORTED, message))
+        }
+        other => Err(unexpected(message, "role", other, "`system`, `developer`, `user` or `assistant`")),
+    }
+}
+
+fn parts(
+    parts: Vec<Value>,
+    speaker: Speaker,
+    message: usize,
+    ignored: &mut Ignored,
+) -> Result<Vec<String>, InvalidRequest> {
+    let read = |(index, part)| part_text(Object::new(part, Place::Part(message, index))?, speaker, ignored);
+    parts.into_iter().enumerate().map(read).collect()
+}
+
+fn part_text(mut part: Object, speaker: Speaker, ignored: &mut Ignored) -> Result<String, InvalidRequest> {
+    let kind = part.take_text("type")?.ok_or_else(|| part.missing("type"))?;
+    let (field, other) = match kind.as_str() {
+        "text" => ("text", "refusal"),
+        "refusal" if speaker == Speaker::Assistant => ("refusal", "text"),
+        "image_url" | "input_audio" | "file" => {
+            let path = part.place.field("type");
+            let message = format!("`{path}`: parts of type `{kind}` are not supported yet. Remove the part.");
+            return Err(InvalidRequest::at(path, code::UNSUPPORTED, message));
+        }
+        other if speaker == Speaker::Assistant => {
+            return Err(unexpected(&part, "type", other, "`text` or `refusal`"));
+        }
+        other => return Err(unexpected(&part, "type", other, "`text`")),
+    };
+    let text = part.take_text(field)?.ok_or_else(|| part.missing(field))?;
+    if part.take_text(other)?.is_some() {
+        return Err(misplaced(&part, other, &format!("parts of type `{other}`")));
+    }
+    part.finish(ignored)?;
+    Ok(text)
+}
+
+fn unexpected(object: &Object, field: &str, value: &str, expected: &str) -> InvalidRequest {
+    let path = object.place.field(field);
+    let message = format!("`{path}`: expected {expected}, got `{}`.", printable(value));
+    InvalidRequest::at(path, code::VALUE, message)
+}
+
+fn misplaced(object: &Object, field: &str, home: &str) -> InvalidRequest {
+    let path = object.place.field(field);
+    let message = format!("`{path}` belongs only to {home}. Remove it.");
+    InvalidRequest::at(path, code::VALUE, message)
+}

@@ -1,0 +1,21 @@
+//! `POST /v1/chat/completions`: its request, its answer, and its stream.
+//!
+//! [`decode()`] reads a request into a [`ChatRequest`], by the table in `fields.rs`, which decides what each field
+//! does. [`Reply`] writes an answer as one body, [`StreamEncoder`] as the payloads of a stream. Nothing here
+//! waits, reads a clock more than once per answer, or knows where bytes come from or go.
+
+mod decode;
+mod encode;
+mod fields;
+mod messages;
+mod object;
+mod parameters;
+mod shape;
+mod stream;
+mod types;
+
+pub use decode::ChatRequest;
+pub use decode::Policy;
+pub use decode::decode;
+pub use encode::Reply;
+pub use stream::StreamEncoder;

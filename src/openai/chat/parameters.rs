@@ -1,0 +1,99 @@
+//! The parameters of the answer, and the labels a client may put on a request.
+
+use serde_json::Value;
+
+use super::object::Object;
+use super::shape::Shape;
+use crate::domain::Sampling;
+use crate::openai::InvalidRequest;
+use crate::openai::error::code;
+
+/// The highest temperature Claude takes; `OpenAI`'s range goes on to 2.
+const HOTTEST: f64 = 1.0;
+const MOST_STOPS: usize = 4;
+const MOST_METADATA: usize = 16;
+const LONGEST_METADATA_KEY: usize = 64;
+const LONGEST_METADATA_VALUE: usize = 512;
+
+/// Takes the parameters of the answer.
+pub(super) fn sampling(request: &mut Object) -> Result<Sampling, InvalidRequest> {
+    Ok(Sampling {
+        max_output_tokens: max_tokens(request)?,
+        temperature: request.take_number("temperature")?.map(|temperature| temperature.min(HOTTEST)),
+        top_p: request.take_number("top_p")?,
+        stop: stop(request)?,
+    })
+}
+
+fn max_tokens(request: &mut Object) -> Result<Option<u32>, InvalidRequest> {
+    let new = request.take_integer("max_completion_tokens")?;
+    let old = request.take_integer("max_tokens")?;
+    if let (Some(new), Some(old)) = (new, old)
+        && new != old
+    {
+        let message = format!(
+            "`max_tokens` is {old} and `max_completion_tokens` is {new}, but they are two names of one limit. \
+             Send only `max_completion_tokens`."
+        );
+        return Err(InvalidRequest::at("max_tokens", code::VALUE, message));
+    }
+    // The table keeps both within the range of u32.
+    Ok(new.or(old).and_then(|tokens| u32::try_from(tokens).ok()))
+}
+
+fn stop(request: &mut Object) -> Result<Vec<String>, InvalidRequest> {
+    let texts = match request.take("stop")? {
+        None => return Ok(Vec::new()),
+        Some(Value::Array(texts)) => texts,
+        Some(text) => return Ok(vec![stop_text(text, || "stop".into())?]),
+    };
+    if texts.len() > MOST_STOPS {
+        let message =
+            format!("`stop`: expected at most {MOST_STOPS} strings, got {}. Remove some.", texts.len());
+        return Err(InvalidRequest::at("stop", code::VALUE, message));
+    }
+    texts.into_iter().enumerate().map(|(index, text)| stop_text(text, || format!("stop[{index}]"))).collect()
+}
+
+fn stop_text(value: Value, path: impl Fn() -> String) -> Result<String, InvalidRequest> {
+    Shape::Text.check(&value, &path)?;
+    match value {
+        Value::String(text) if !text.trim().is_empty() => Ok(text),
+        _ => {
+            let path = path();
+            let message = format!(
+                "`{path}` is empty or only white space, at which Claude cannot stop. \
+                 Use a text with a visible character, or remove it."
+            );
+            Err(InvalidRequest::at(path, code::VALUE, message))
+        }
+    }
+}
+
+/// Takes the labels, which are checked and go no further.
+pub(super) fn check_labels(request: &mut Object) -> Result<(), InvalidRequest> {
+    request.take("user")?;
+    let Some(Value::Object(metadata)) = request.take("metadata")? else { return Ok(()) };
+    if metadata.len() > MOST_METADATA {
+        let message = format!(
+            "`metadata`: expected at most {MOST_METADATA} pairs, got {}. Remove some.",
+            metadata.len()
+        );
+        return Err(InvalidRequest::at("metadata", code::VALUE, message));
+    }
+    for (key, value) in &metadata {
+        if key.chars().count() > LONGEST_METADATA_KEY {
+            let message =
+                format!("`metadata` has a key of more than {LONGEST_METADATA_KEY} characters. Shorten it.");
+            return Err(InvalidRequest::at("metadata", code::VALUE, message));
+        }
+        let path = || format!("metadata.{key}");
+        Shape::Text.check(value, path)?;
+        if value.as_str().is_some_and(|text| text.chars().count() > LONGEST_METADATA_VALUE) {
+            let path = path();
+            let message = format!("`{path}` has more than {LONGEST_METADATA_VALUE} characters. Shorten it.");
+            return Err(InvalidRequest::at(path, code::VALUE, message));
+        }
+    }
+    Ok(())
+}

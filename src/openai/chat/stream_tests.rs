@@ -1,0 +1,129 @@
+//! Streams as clients read them.
+
+use async_openai::types::chat::CreateChatCompletionStreamResponse as Chunk;
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::FinishReason;
+use crate::domain::Usage;
+
+fn reply() -> Reply {
+    Reply { id: "chatcmpl-1".into(), created: 7, model: "a \"model\"".into() }
+}
+
+fn started() -> TurnEvent {
+    TurnEvent::Started { model: "claude-sonnet".into() }
+}
+
+fn text(text: &str) -> TurnEvent {
+    TurnEvent::Text(text.into())
+}
+
+fn finished(reason: FinishReason) -> TurnEvent {
+    TurnEvent::Finished(Finish {
+        reason,
+        usage: Usage { input_tokens: 2, output_tokens: 3, ..Usage::default() },
+    })
+}
+
+fn encode(include_usage: bool, events: &[TurnEvent]) -> (Vec<String>, Option<&'static str>) {
+    let mut encoder = StreamEncoder::new(&reply(), include_usage);
+    let payloads = events.iter().flat_map(|event| encoder.event(event)).collect();
+    (payloads, encoder.done())
+}
+
+#[test]
+fn a_stream_without_usage() {
+    let (payloads, done) = encode(false, &[started(), text("Hé\n\u{7}"), finished(FinishReason::Length)]);
+    let head = r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":7,"model":"a \"model\"","system_fingerprint":null,"choices":[{"index":0,"delta":"#;
+    assert_eq!(
+        payloads,
+        [
+            format!(
+                r#"{head}{{"role":"assistant","content":"","refusal":null}},"logprobs":null,"finish_reason":null}}]}}"#
+            ),
+            format!(r#"{head}{{"content":"Hé\n\u0007"}},"logprobs":null,"finish_reason":null}}]}}"#),
+            format!(r#"{head}{{}},"logprobs":null,"finish_reason":"length"}}]}}"#),
+        ]
+    );
+    assert_eq!(done, Some("[DONE]"));
+}
+
+#[test]
+fn usage_comes_last_and_is_null_before() {
+    let (payloads, _) = encode(true, &[text("a"), finished(FinishReason::Stop)]);
+    let (last, others) = payloads.split_last().unwrap();
+    assert_eq!(others.len(), 3);
+    assert!(others.iter().all(|payload| payload.ends_with(r#"],"usage":null}"#)), "{others:?}");
+    assert!(
+        last.contains(r#""choices":[],"usage":{"prompt_tokens":2,"completion_tokens":3,"total_tokens":5,"#)
+    );
+}
+
+#[test]
+fn nothing_follows_a_failure() {
+    let mut encoder = StreamEncoder::new(&reply(), true);
+    encoder.event(&text("a"));
+    let envelope =
+        Envelope { message: "gone".into(), r#type: "server_error", param: None, code: Some("crashed") };
+    assert_eq!(
+        encoder.failed(&envelope),
+        r#"{"error":{"message":"gone","type":"server_error","param":null,"code":"crashed"}}"#
+    );
+    assert!(encoder.event(&text("b")).is_empty());
+    assert!(encoder.event(&finished(FinishReason::Stop)).is_empty());
+    assert_eq!(encoder.done(), None);
+}
+
+#[test]
+fn an_unfinished_stream_is_not_done() {
+    assert_eq!(encode(false, &[started(), text("a")]).1, None);
+}
+
+fn event() -> impl Strategy<Value = TurnEvent> {
+    prop_oneof![
+        1 => Just(started()),
+        6 => any::<String>().prop_map(TurnEvent::Text),
+        1 => prop_oneof![
+            Just(FinishReason::Stop), Just(FinishReason::Length), Just(FinishReason::ContentFilter)
+        ].prop_map(finished),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_events_give_a_well_formed_stream(
+        events in proptest::collection::vec(event(), 0..12),
+        include_usage in any::<bool>(),
+    ) {
+        let (payloads, done) = encode(include_usage, &events);
+        let chunks: Vec<Chunk> = payloads.iter().map(|payload| serde_json::from_str(payload).unwrap()).collect();
+        let end = events.iter().position(|event| matches!(event, TurnEvent::Finished(_)));
+
+        prop_assert!(payloads.iter().all(|payload| !payload.contains('\n')));
+        for chunk in &chunks {
+            prop_assert_eq!((chunk.id.as_str(), chunk.created, chunk.model.as_str()), ("chatcmpl-1", 7, "a \"model\""));
+            prop_assert_eq!(&chunk.object, "chat.completion.chunk");
+            prop_assert!(chunk.choices.iter().all(|choice| choice.index == 0));
+        }
+        let roles: Vec<_> = chunks.iter().map(|c| c.choices.iter().any(|c| c.delta.role.is_some())).collect();
+        prop_assert_eq!(roles.iter().filter(|&&role| role).count(), usize::from(!events.is_empty()));
+        prop_assert!(roles.first().is_none_or(|&first| first));
+
+        let said: String = chunks.iter().flat_map(|c| &c.choices).filter_map(|c| c.delta.content.as_deref()).collect();
+        let meant: String = events[..end.unwrap_or(events.len())]
+            .iter()
+            .filter_map(|event| if let TurnEvent::Text(text) = event { Some(text.as_str()) } else { None })
+            .collect();
+        prop_assert_eq!(said, meant);
+
+        let finishes = chunks.iter().flat_map(|c| &c.choices).filter(|c| c.finish_reason.is_some()).count();
+        prop_assert_eq!(finishes, usize::from(end.is_some()));
+        let usages = chunks.iter().filter(|chunk| chunk.usage.is_some()).count();
+        prop_assert_eq!(usages, usize::from(end.is_some() && include_usage));
+        prop_assert_eq!(done.is_some(), end.is_some());
+        if let (Some(last), Some(_)) = (chunks.last(), end) {
+            prop_assert_eq!(last.choices.is_empty(), include_usage);
+        }
+    }
+}

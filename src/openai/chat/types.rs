@@ -1,0 +1,91 @@
+//! The wire form of answers, fields in `OpenAI`'s order.
+//!
+//! Own types and not a crate's, since clients tell an absent field from a `null` one, and texts are borrowed.
+
+use serde::Serialize;
+
+use crate::domain::FinishReason;
+use crate::domain::Usage;
+
+/// `chat.completion`.
+#[derive(Serialize)]
+pub(super) struct Completion<'a> {
+    pub(super) id: &'a str,
+    pub(super) object: &'static str,
+    pub(super) created: u64,
+    pub(super) model: &'a str,
+    pub(super) choices: [Choice<'a>; 1],
+    pub(super) usage: CompletionUsage,
+    pub(super) system_fingerprint: (),
+}
+
+#[derive(Serialize)]
+pub(super) struct Choice<'a> {
+    pub(super) index: u32,
+    pub(super) message: AssistantMessage<'a>,
+    pub(super) logprobs: (),
+    pub(super) finish_reason: &'static str,
+}
+
+#[derive(Serialize)]
+pub(super) struct AssistantMessage<'a> {
+    pub(super) role: &'static str,
+    pub(super) content: &'a str,
+    pub(super) refusal: (),
+    pub(super) annotations: [(); 0],
+}
+
+#[derive(Serialize)]
+pub(super) struct CompletionUsage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+    prompt_tokens_details: PromptDetails,
+    completion_tokens_details: CompletionDetails,
+}
+
+#[derive(Serialize)]
+struct PromptDetails {
+    cached_tokens: u64,
+    cache_write_tokens: u64,
+    audio_tokens: u64,
+}
+
+#[derive(Serialize)]
+struct CompletionDetails {
+    reasoning_tokens: u64,
+    audio_tokens: u64,
+    accepted_prediction_tokens: u64,
+    rejected_prediction_tokens: u64,
+}
+
+impl From<&Usage> for CompletionUsage {
+    fn from(usage: &Usage) -> Self {
+        let prompt_tokens = usage.prompt_tokens();
+        Self {
+            prompt_tokens,
+            completion_tokens: usage.output_tokens,
+            total_tokens: prompt_tokens + usage.output_tokens,
+            prompt_tokens_details: PromptDetails {
+                cached_tokens: usage.cache_read_tokens,
+                cache_write_tokens: usage.cache_write_tokens,
+                audio_tokens: 0,
+            },
+            completion_tokens_details: CompletionDetails {
+                reasoning_tokens: usage.thinking_tokens,
+                audio_tokens: 0,
+                accepted_prediction_tokens: 0,
+                rejected_prediction_tokens: 0,
+            },
+        }
+    }
+}
+
+/// The value of `finish_reason`.
+pub(super) fn finish_reason(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop => "stop",
+        FinishReason::Length => "length",
+        FinishReason::ContentFilter => "content_filter",
+    }
+}

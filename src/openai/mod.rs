@@ -1,0 +1,14 @@
+//! The language of clients: what they may write, what they get back, and how they are told of a mistake.
+//!
+//! Knows `OpenAI`'s bodies, chunks and error envelopes, and turns them into the words of [`domain`](crate::domain)
+//! and back. Does not know HTTP: no status, no header, no framing of server-sent events. Does not know the CLI, the
+//! models that exist, or what becomes of a turn.
+
+pub mod chat;
+pub mod error;
+pub mod models;
+
+mod json;
+
+pub use error::Envelope;
+pub use error::InvalidRequest;

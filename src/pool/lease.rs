@@ -1,0 +1,71 @@
+//! A worker lent to one request.
+
+use super::Pool;
+use super::launcher::Launcher;
+use super::state::Slot;
+
+/// Holds a worker until it is dropped; the pool then resets it for the next request.
+#[must_use = "dropping a lease gives the worker back"]
+pub struct Lease<L: Launcher> {
+    /// Empty only once the lease has ended.
+    slot: Option<Slot<L::Worker>>,
+    pool: Pool<L>,
+    is_used: bool,
+    is_broken: bool,
+}
+
+/// In what state a worker comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Returned {
+    /// Nobody touched it: it is as clean as it was.
+    Unused,
+    /// To be reset.
+    Used,
+    /// To be ended.
+    Broken,
+}
+
+impl<L: Launcher> std::fmt::Debug for Lease<L> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Lease").field("is_used", &self.is_used).finish_non_exhaustive()
+    }
+}
+
+impl<L: Launcher> Lease<L> {
+    pub(super) fn new(slot: Slot<L::Worker>, pool: Pool<L>) -> Self {
+        Self { slot: Some(slot), pool, is_used: false, is_broken: false }
+    }
+
+    /// The worker, to be used: from now on it must be reset before another request gets it.
+    pub fn worker(&mut self) -> Option<&mut L::Worker> {
+        self.is_used = true;
+        self.slot.as_mut().map(|slot| &mut slot.worker)
+    }
+
+    /// The worker, to be looked at: it stays as clean as it is.
+    pub fn inspect(&self) -> Option<&L::Worker> {
+        self.slot.as_ref().map(|slot| &slot.worker)
+    }
+
+    /// Says that the worker must not be used again: it ends with the lease.
+    pub fn mark_broken(&mut self) {
+        self.is_broken = true;
+    }
+
+    /// Ends the lease without giving the worker back.
+    pub(super) fn into_slot(mut self) -> Option<Slot<L::Worker>> {
+        self.slot.take()
+    }
+}
+
+impl<L: Launcher> Drop for Lease<L> {
+    fn drop(&mut self) {
+        let Some(slot) = self.slot.take() else { return };
+        let state = match (self.is_broken, self.is_used) {
+            (true, _) => Returned::Broken,
+            (false, true) => Returned::Used,
+            (false, false) => Returned::Unused,
+        };
+        self.pool.take_back(slot, state);
+    }
+}

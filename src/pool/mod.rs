@@ -1,0 +1,293 @@
+//! A bounded, prewarmed set of any expensive worker.
+//!
+//! Does not know what it pools: a [`Launcher`] makes workers and a [`Worker`] can be reset between two uses. A
+//! request gets, in this order: an idle worker, a place in the queue for the next one that is reset or started, or
+//! [`Error::Busy`]. Starting and resetting always run on tasks of their own, never on a request's path.
+
+mod config;
+mod launcher;
+mod lease;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use config::Config;
+pub use launcher::{LaunchError, Launcher, Worker};
+pub use lease::Lease;
+pub use state::Stats;
+
+use lease::Returned;
+use state::{Phase, Slot, State};
+
+/// Why no worker was lent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The queue is full, or the wait in it was too long.
+    #[error("all {workers} workers are busy")]
+    Busy {
+        /// How many workers there may be.
+        workers: usize,
+    },
+    /// Workers cannot be started.
+    #[error("no worker can be started: {reason}")]
+    Unavailable {
+        /// What the last start failed with.
+        reason: String,
+        /// Until the next start is tried.
+        retry_after: Duration,
+    },
+    /// The pool is closed.
+    #[error("the pool is closed")]
+    Closed,
+}
+
+const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
+const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A handle on the set; clones share it.
+pub struct Pool<L: Launcher>(Arc<Shared<L>>);
+
+struct Shared<L: Launcher> {
+    launcher: L,
+    config: Config,
+    tracker: TaskTracker,
+    closed: CancellationToken,
+    /// Held for a few instructions at a time and never across an await, so a blocking mutex is enough.
+    state: Mutex<State<L>>,
+}
+
+impl<L: Launcher> Clone for Pool<L> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<L: Launcher> std::fmt::Debug for Pool<L> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("Pool").field(&self.stats()).finish()
+    }
+}
+
+impl<L: Launcher> Pool<L> {
+    /// A pool that starts its first workers at once, on tasks of `tracker`.
+    pub fn start(launcher: L, config: Config, tracker: TaskTracker) -> Self {
+        let pool = Self(Arc::new(Shared {
+            launcher,
+            config,
+            tracker,
+            closed: CancellationToken::new(),
+            state: Mutex::new(State::new()),
+        }));
+        pool.refill();
+        let maintained = pool.clone();
+        pool.0.tracker.spawn(async move { maintained.maintain().await });
+        pool
+    }
+
+    /// Lends a worker, waiting for one no longer than the queue allows.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when the queue is full or the wait too long, [`Error::Unavailable`] when no worker can be
+    /// started, [`Error::Closed`] after [`close`](Self::close).
+    pub async fn lease(&self) -> Result<Lease<L>, Error> {
+        let (sender, receiver) = oneshot::channel();
+        let idle = {
+            let mut state = self.state();
+            if self.0.closed.is_cancelled() {
+                return Err(Error::Closed);
+            }
+            let idle = state.take_idle();
+            if idle.is_none() {
+                self.enqueue(&mut state, sender)?;
+            }
+            idle
+        };
+        self.refill();
+        if let Some(slot) = idle {
+            return Ok(Lease::new(slot, self.clone()));
+        }
+        match tokio::time::timeout(self.0.config.queue_timeout, receiver).await {
+            Ok(Ok(lease)) => lease,
+            Ok(Err(_)) => Err(Error::Closed),
+            Err(_) => Err(self.busy()),
+        }
+    }
+
+    /// Takes no more requests, tells those who wait, and ends the workers: idle ones now, lent ones on return.
+    pub fn close(&self) {
+        let (idle, waiting) = {
+            let mut state = self.state();
+            self.0.closed.cancel();
+            (std::mem::take(&mut state.idle), std::mem::take(&mut state.waiting))
+        };
+        for waiter in waiting {
+            let _ = waiter.send(Err(Error::Closed));
+        }
+        drop(idle);
+    }
+
+    /// What the workers are doing now.
+    pub fn stats(&self) -> Stats {
+        self.state().stats(self.0.config.max_workers)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<L>> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn busy(&self) -> Error {
+        Error::Busy { workers: self.0.config.max_workers }
+    }
+
+    fn enqueue(
+        &self,
+        state: &mut State<L>,
+        sender: oneshot::Sender<Result<Lease<L>, Error>>,
+    ) -> Result<(), Error> {
+        if let Some(outage) = state.out_of_service() {
+            return Err(outage);
+        }
+        state.forget_gone_waiters();
+        // A request whose worker is already being started does not count as queued.
+        let coming = self.0.config.max_workers - state.busy.min(self.0.config.max_workers);
+        if state.waiting.len() >= self.0.config.queue_length + coming {
+            return Err(self.busy());
+        }
+        state.waiting.push_back(sender);
+        Ok(())
+    }
+
+    /// Starts as many workers as those who wait and the spare ones call for, within the bound.
+    fn refill(&self) {
+        let starts = {
+            let mut state = self.state();
+            if self.0.closed.is_cancelled() || state.backs_off() {
+                return;
+            }
+            let starts = state.shortage(&self.0.config);
+            state.starting += starts;
+            starts
+        };
+        for _ in 0..starts {
+            let pool = self.clone();
+            self.0.tracker.spawn(async move { pool.launch_one().await });
+        }
+    }
+
+    async fn launch_one(&self) {
+        match self.0.launcher.launch().await {
+            Ok(worker) => self.give(Slot::new(worker), Phase::Starting),
+            Err(error) => self.launch_failed(error),
+        }
+    }
+
+    fn launch_failed(&self, error: LaunchError) {
+        tracing::warn!(%error, "a worker could not be started");
+        let told = {
+            let mut state = self.state();
+            let failures = state.launch_failed(error);
+            let delay = FIRST_BACK_OFF.saturating_mul(1 << failures.min(16)).min(LONGEST_BACK_OFF);
+            state.retry_at = Some(Instant::now() + delay);
+            self.retry_later(delay);
+            state.out_of_service().map(|outage| (outage, std::mem::take(&mut state.waiting)))
+        };
+        let Some((outage, waiting)) = told else { return };
+        for waiter in waiting {
+            let _ = waiter.send(Err(outage.clone()));
+        }
+    }
+
+    fn retry_later(&self, delay: Duration) {
+        let pool = self.clone();
+        self.0.tracker.spawn(async move {
+            let closed = pool.0.closed.clone();
+            if closed.run_until_cancelled(tokio::time::sleep(delay)).await.is_some() {
+                pool.refill();
+            }
+        });
+    }
+
+    /// Hands a clean worker to whoever has waited longest, or keeps it idle.
+    fn give(&self, slot: Slot<L::Worker>, from: Phase) {
+        let mut state = self.state();
+        state.leave(from);
+        if from == Phase::Starting {
+            state.launch_succeeded();
+        }
+        state.busy += 1;
+        let mut lease = Lease::new(slot, self.clone());
+        while let Some(waiter) = state.waiting.pop_front() {
+            drop(state);
+            match waiter.send(Ok(lease)) {
+                Err(Ok(returned)) => lease = returned,
+                _ => return,
+            }
+            state = self.state();
+        }
+        state.busy -= 1;
+        if !self.0.closed.is_cancelled() {
+            state.idle.extend(lease.into_slot().map(Slot::now_idle));
+        } else {
+            // Its worker ends with it, outside the lock.
+            drop(state);
+            drop(lease.into_slot());
+        }
+    }
+
+    /// Takes back a worker whose lease has ended.
+    fn take_back(&self, slot: Slot<L::Worker>, state_of: Returned) {
+        let is_closed = self.0.closed.is_cancelled();
+        match state_of {
+            Returned::Unused if !is_closed => self.give(slot, Phase::Busy),
+            Returned::Used if !is_closed => {
+                self.state().turn_to_reset();
+                let pool = self.clone();
+                self.0.tracker.spawn(async move { pool.reset(slot).await });
+            }
+            _ => self.retire(slot, Phase::Busy),
+        }
+    }
+
+    async fn reset(&self, mut slot: Slot<L::Worker>) {
+        let result = slot.worker.reset().await;
+        slot.turns += 1;
+        if let Err(error) = &result {
+            tracing::info!(%error, "a worker could not be reset and is retired");
+        }
+        if result.is_ok() && !slot.is_worn_out(&self.0.config) && slot.worker.is_alive() {
+            self.give(slot, Phase::Resetting);
+        } else {
+            self.retire(slot, Phase::Resetting);
+        }
+    }
+
+    fn retire(&self, slot: Slot<L::Worker>, from: Phase) {
+        self.state().leave(from);
+        drop(slot);
+        self.refill();
+    }
+
+    async fn maintain(&self) {
+        let closed = self.0.closed.clone();
+        while closed.run_until_cancelled(tokio::time::sleep(MAINTENANCE_INTERVAL)).await.is_some() {
+            let retired = self.state().retire_idle(&self.0.config);
+            if !retired.is_empty() {
+                tracing::debug!(workers = retired.len(), "idle workers are retired");
+            }
+            drop(retired);
+            self.refill();
+        }
+    }
+}

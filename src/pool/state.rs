@@ -1,0 +1,190 @@
+//! The pool's book-keeping: who is idle, how many there are, who waits.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::Error;
+use super::config::Config;
+use super::launcher::{LaunchError, Launcher, Worker};
+use super::lease::Lease;
+
+/// After so many failed starts in a row those who wait are told, as long as no other worker is there for them.
+const FAILURES_BEFORE_TELLING: u32 = 3;
+
+/// What a worker that is not idle is counted under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Starting,
+    Busy,
+    Resetting,
+}
+
+/// A worker and its past.
+pub(super) struct Slot<W> {
+    pub(super) worker: W,
+    /// Requests it has served.
+    pub(super) turns: u32,
+    born: Instant,
+    idle_since: Instant,
+}
+
+impl<W: Worker> Slot<W> {
+    pub(super) fn new(worker: W) -> Self {
+        let now = Instant::now();
+        Self { worker, turns: 0, born: now, idle_since: now }
+    }
+
+    pub(super) fn now_idle(mut self) -> Self {
+        self.idle_since = Instant::now();
+        self
+    }
+
+    pub(super) fn is_worn_out(&self, config: &Config) -> bool {
+        self.turns >= config.max_turns || self.born.elapsed() >= config.max_age
+    }
+}
+
+/// What the workers are doing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// The most there may be.
+    pub max: usize,
+    /// Being started.
+    pub starting: usize,
+    /// Ready for a request.
+    pub idle: usize,
+    /// Lent to a request.
+    pub busy: usize,
+    /// Being reset after a request.
+    pub resetting: usize,
+    /// Requests that wait for a worker.
+    pub waiting: usize,
+    /// What the last start failed with, until one succeeds.
+    pub last_failure: Option<String>,
+}
+
+pub(super) struct State<L: Launcher> {
+    /// Clean workers; the one used last is at the end and is taken first, so that the others can age and go.
+    pub(super) idle: Vec<Slot<L::Worker>>,
+    pub(super) waiting: VecDeque<oneshot::Sender<Result<Lease<L>, Error>>>,
+    pub(super) starting: usize,
+    pub(super) busy: usize,
+    pub(super) resetting: usize,
+    pub(super) retry_at: Option<Instant>,
+    failures: u32,
+    last_failure: Option<LaunchError>,
+}
+
+impl<L: Launcher> State<L> {
+    pub(super) fn new() -> Self {
+        Self {
+            idle: Vec::new(),
+            waiting: VecDeque::new(),
+            starting: 0,
+            busy: 0,
+            resetting: 0,
+            retry_at: None,
+            failures: 0,
+            last_failure: None,
+        }
+    }
+
+    /// Lends the idle worker that was used last; dead ones are dropped on the way.
+    pub(super) fn take_idle(&mut self) -> Option<Slot<L::Worker>> {
+        while let Some(mut slot) = self.idle.pop() {
+            if slot.worker.is_alive() {
+                self.busy += 1;
+                return Some(slot);
+            }
+        }
+        None
+    }
+
+    pub(super) fn forget_gone_waiters(&mut self) {
+        self.waiting.retain(|waiter| !waiter.is_closed());
+    }
+
+    /// Takes a worker out of the count of those in `phase`.
+    pub(super) fn leave(&mut self, phase: Phase) {
+        match phase {
+            Phase::Starting => self.starting -= 1,
+            Phase::Busy => self.busy -= 1,
+            Phase::Resetting => self.resetting -= 1,
+        }
+    }
+
+    pub(super) fn turn_to_reset(&mut self) {
+        self.busy -= 1;
+        self.resetting += 1;
+    }
+
+    pub(super) fn launch_succeeded(&mut self) {
+        self.failures = 0;
+        self.last_failure = None;
+        self.retry_at = None;
+    }
+
+    /// Counts a failed start and says how many there were in a row.
+    pub(super) fn launch_failed(&mut self, error: LaunchError) -> u32 {
+        self.starting -= 1;
+        self.failures += 1;
+        self.last_failure = Some(error);
+        self.failures
+    }
+
+    pub(super) fn backs_off(&self) -> bool {
+        self.retry_at.is_some_and(|at| Instant::now() < at)
+    }
+
+    /// Why nobody can be served for now: starts fail, the next one is not due, and no other worker is there.
+    pub(super) fn out_of_service(&self) -> Option<Error> {
+        let failure = self.last_failure.as_ref()?;
+        let has_workers = self.idle.len() + self.busy + self.resetting + self.starting > 0;
+        let is_lasting = failure.is_permanent || self.failures >= FAILURES_BEFORE_TELLING;
+        if has_workers || !is_lasting || !self.backs_off() {
+            return None;
+        }
+        let retry_after = self.retry_at.map_or(Duration::ZERO, |at| at.duration_since(Instant::now()));
+        Some(Error::Unavailable { reason: failure.message.clone(), retry_after })
+    }
+
+    /// How many workers to start now.
+    pub(super) fn shortage(&mut self, config: &Config) -> usize {
+        self.forget_gone_waiters();
+        let coming = self.idle.len() + self.starting + self.resetting;
+        let room = config.max_workers.saturating_sub(coming + self.busy);
+        (self.waiting.len() + config.prewarm).saturating_sub(coming).min(room)
+    }
+
+    /// Takes out the idle workers that are dead, worn out, or too many for too long.
+    pub(super) fn retire_idle(&mut self, config: &Config) -> Vec<Slot<L::Worker>> {
+        let spare = config.prewarm;
+        let count = self.idle.len();
+        let (kept, retired) = std::mem::take(&mut self.idle)
+            .into_iter()
+            .enumerate()
+            .map(|(index, mut slot)| {
+                let is_spare = count - index > spare && slot.idle_since.elapsed() >= config.idle_timeout;
+                let is_kept = slot.worker.is_alive() && !slot.is_worn_out(config) && !is_spare;
+                (is_kept, slot)
+            })
+            .partition::<Vec<_>, _>(|(is_kept, _)| *is_kept);
+        self.idle = kept.into_iter().map(|(_, slot)| slot).collect();
+        retired.into_iter().map(|(_, slot)| slot).collect()
+    }
+
+    pub(super) fn stats(&self, max: usize) -> Stats {
+        Stats {
+            max,
+            starting: self.starting,
+            idle: self.idle.len(),
+            busy: self.busy,
+            resetting: self.resetting,
+            waiting: self.waiting.iter().filter(|waiter| !waiter.is_closed()).count(),
+            last_failure: self.last_failure.as_ref().map(|failure| failure.message.clone()),
+        }
+    }
+}

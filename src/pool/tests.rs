@@ -1,0 +1,293 @@
+//! The pool with workers made of memory, on paused time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
+
+use super::{Config, Error, LaunchError, Launcher, Lease, Pool, Worker};
+
+/// What the scripted workers do, shared with the test.
+#[derive(Default)]
+struct Script {
+    launches: AtomicUsize,
+    alive: AtomicUsize,
+    most_alive: AtomicUsize,
+    resets: AtomicUsize,
+    launch_fails: AtomicBool,
+    reset_fails: AtomicBool,
+    workers_are_dead: AtomicBool,
+}
+
+#[derive(Clone)]
+struct ScriptedLauncher(Arc<Script>);
+
+struct ScriptedWorker {
+    number: usize,
+    script: Arc<Script>,
+}
+
+impl Launcher for ScriptedLauncher {
+    type Worker = ScriptedWorker;
+
+    async fn launch(&self) -> Result<ScriptedWorker, LaunchError> {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if self.0.launch_fails.load(Ordering::Relaxed) {
+            return Err(LaunchError { message: "no such program".to_owned(), is_permanent: false });
+        }
+        let number = self.0.launches.fetch_add(1, Ordering::Relaxed);
+        let alive = self.0.alive.fetch_add(1, Ordering::Relaxed) + 1;
+        self.0.most_alive.fetch_max(alive, Ordering::Relaxed);
+        Ok(ScriptedWorker { number, script: Arc::clone(&self.0) })
+    }
+}
+
+impl Worker for ScriptedWorker {
+    async fn reset(&mut self) -> Result<(), String> {
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        self.script.resets.fetch_add(1, Ordering::Relaxed);
+        if self.script.reset_fails.load(Ordering::Relaxed) { Err("refused".to_owned()) } else { Ok(()) }
+    }
+
+    fn is_alive(&mut self) -> bool {
+        !self.script.workers_are_dead.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for ScriptedWorker {
+    fn drop(&mut self) {
+        self.script.alive.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn config() -> Config {
+    Config {
+        max_workers: 2,
+        prewarm: 1,
+        queue_length: 2,
+        queue_timeout: Duration::from_secs(60),
+        max_turns: 200,
+        max_age: Duration::from_secs(3600),
+        idle_timeout: Duration::from_secs(600),
+    }
+}
+
+struct Bench {
+    pool: Pool<ScriptedLauncher>,
+    script: Arc<Script>,
+    tracker: TaskTracker,
+}
+
+impl Bench {
+    fn new(config: Config) -> Self {
+        let script = Arc::new(Script::default());
+        let tracker = TaskTracker::new();
+        let pool = Pool::start(ScriptedLauncher(Arc::clone(&script)), config, tracker.clone());
+        Self { pool, script, tracker }
+    }
+
+    /// A lease that was used, so that its worker is reset when it ends.
+    async fn lease(&self) -> Lease<ScriptedLauncher> {
+        let mut lease = self.pool.lease().await.unwrap();
+        lease.worker().unwrap();
+        lease
+    }
+
+    async fn settle(&self) {
+        tokio::time::sleep(Duration::from_millis(600)).await;
+    }
+
+    /// Closes the pool and asserts that nothing is left of it.
+    async fn end(self) {
+        self.pool.close();
+        self.tracker.close();
+        self.tracker.wait().await;
+        assert_eq!(self.script.alive.load(Ordering::Relaxed), 0, "no worker is left");
+        let stats = self.pool.stats();
+        assert_eq!((stats.busy, stats.idle, stats.starting, stats.resetting), (0, 0, 0, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_worker_that_was_reset_last_is_lent_first() {
+    let bench = Bench::new(config());
+    bench.settle().await;
+    for _ in 0..10 {
+        let mut lease = bench.lease().await;
+        assert_eq!(lease.worker().unwrap().number, 0);
+        drop(lease);
+        tokio::time::sleep(Duration::from_millis(4)).await;
+    }
+    assert_eq!(bench.script.resets.load(Ordering::Relaxed), 10);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spare_worker_is_started_beside_the_one_in_use() {
+    let bench = Bench::new(config());
+    bench.settle().await;
+    let lease = bench.lease().await;
+    assert_eq!(bench.pool.stats().starting, 1);
+    bench.settle().await;
+    assert_eq!(bench.pool.stats().idle, 1);
+    drop(lease);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_are_never_more_workers_than_allowed() {
+    let bench = Bench::new(Config { queue_length: 100, ..config() });
+    let mut requests = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let pool = bench.pool.clone();
+        requests.spawn(async move {
+            let mut lease = pool.lease().await.unwrap();
+            lease.worker().unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        });
+    }
+    while let Some(result) = requests.join_next().await {
+        result.unwrap();
+    }
+    assert_eq!(bench.script.most_alive.load(Ordering::Relaxed), 2);
+    assert_eq!(bench.script.launches.load(Ordering::Relaxed), 2);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_queue_is_bounded_in_length() {
+    let bench = Bench::new(config());
+    let (first, second) = (bench.lease().await, bench.lease().await);
+    let waiting: Vec<_> = (0..2)
+        .map(|_| bench.pool.clone())
+        .map(|pool| bench.tracker.spawn(async move { pool.lease().await }))
+        .collect();
+    tokio::task::yield_now().await;
+    assert_eq!(bench.pool.lease().await.unwrap_err(), Error::Busy { workers: 2 });
+    drop((first, second));
+    for waiter in waiting {
+        drop(waiter.await.unwrap().unwrap());
+    }
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_in_the_queue_is_bounded_in_time() {
+    let bench = Bench::new(config());
+    let leases = (bench.lease().await, bench.lease().await);
+    let before = tokio::time::Instant::now();
+    assert_eq!(bench.pool.lease().await.unwrap_err(), Error::Busy { workers: 2 });
+    assert_eq!(before.elapsed(), Duration::from_secs(60));
+    drop(leases);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_gave_up_waiting_gets_no_worker() {
+    let bench = Bench::new(config());
+    let leases = (bench.lease().await, bench.lease().await);
+    let gone = tokio::time::timeout(Duration::from_millis(10), bench.pool.lease()).await;
+    assert!(gone.is_err());
+    drop(leases);
+    bench.settle().await;
+    assert_eq!(bench.pool.stats().busy, 0);
+    assert_eq!(bench.script.resets.load(Ordering::Relaxed), 2, "only the used workers were reset");
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_is_replaced_when_its_reset_fails() {
+    let bench = Bench::new(config());
+    let lease = bench.lease().await;
+    bench.script.reset_fails.store(true, Ordering::Relaxed);
+    drop(lease);
+    bench.settle().await;
+    bench.settle().await;
+    assert_eq!(bench.script.launches.load(Ordering::Relaxed), 2);
+    assert_eq!(bench.script.alive.load(Ordering::Relaxed), 1);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_worker_is_ended_without_a_reset() {
+    let bench = Bench::new(config());
+    let mut lease = bench.lease().await;
+    lease.mark_broken();
+    drop(lease);
+    bench.settle().await;
+    assert_eq!(bench.script.resets.load(Ordering::Relaxed), 0);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_is_replaced_after_its_turns_and_at_its_age() {
+    let bench = Bench::new(Config { max_turns: 2, max_workers: 1, ..config() });
+    for _ in 0..4 {
+        drop(bench.lease().await);
+    }
+    bench.settle().await;
+    assert_eq!(bench.script.launches.load(Ordering::Relaxed), 3);
+    tokio::time::sleep(Duration::from_secs(3602)).await;
+    bench.settle().await;
+    assert_eq!(bench.script.launches.load(Ordering::Relaxed), 4);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_workers_beyond_the_spare_ones_go_after_a_time() {
+    let bench = Bench::new(config());
+    drop((bench.lease().await, bench.lease().await));
+    bench.settle().await;
+    assert_eq!(bench.pool.stats().idle, 2);
+    tokio::time::sleep(Duration::from_secs(602)).await;
+    assert_eq!(bench.pool.stats().idle, 1);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_idle_worker_is_not_lent() {
+    let bench = Bench::new(config());
+    bench.settle().await;
+    bench.script.workers_are_dead.store(true, Ordering::Relaxed);
+    let waiting = {
+        let pool = bench.pool.clone();
+        bench.tracker.spawn(async move { pool.lease().await.map(|mut lease| lease.worker().unwrap().number) })
+    };
+    tokio::task::yield_now().await;
+    bench.script.workers_are_dead.store(false, Ordering::Relaxed);
+    assert_eq!(waiting.await.unwrap().unwrap(), 1);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn failing_starts_back_off_are_told_and_recover() {
+    let bench = Bench::new(config());
+    bench.script.launch_fails.store(true, Ordering::Relaxed);
+    let error = bench.pool.lease().await.unwrap_err();
+    assert!(matches!(&error, Error::Unavailable { reason, .. } if reason == "no such program"), "{error:?}");
+    assert_eq!(bench.pool.stats().last_failure.as_deref(), Some("no such program"));
+    let error = bench.pool.lease().await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "told at once while backing off: {error:?}");
+    bench.script.launch_fails.store(false, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    drop(bench.lease().await);
+    assert_eq!(bench.pool.stats().last_failure, None);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_tells_those_who_wait_and_ends_every_worker() {
+    let bench = Bench::new(config());
+    let leases = (bench.lease().await, bench.lease().await);
+    let waiting = {
+        let pool = bench.pool.clone();
+        bench.tracker.spawn(async move { pool.lease().await.map(drop) })
+    };
+    tokio::task::yield_now().await;
+    bench.pool.close();
+    assert_eq!(waiting.await.unwrap(), Err(Error::Closed));
+    assert_eq!(bench.pool.lease().await.map(drop), Err(Error::Closed));
+    drop(leases);
+    bench.end().await;
+}

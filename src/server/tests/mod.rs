@@ -1,0 +1,117 @@
+//! Real sockets in front of a scripted gateway.
+
+mod clients;
+mod stopping;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use super::Config;
+use super::Shutdown;
+use super::Summary;
+use super::serve;
+use crate::http::AppState;
+use crate::http::LastWords;
+use crate::http::router;
+use crate::http::tests as http;
+use crate::http::tests::ScriptedTurns;
+
+/// What takes longer than this has failed.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+fn config() -> Config {
+    Config {
+        header_read_timeout: Duration::from_secs(10),
+        send_timeout: Duration::from_secs(30),
+        drain_timeout: Duration::from_secs(30),
+        send_buffer: 128 * 1024,
+    }
+}
+
+/// A server on a free port.
+struct Server {
+    address: SocketAddr,
+    shutdown: Shutdown,
+    held: watch::Receiver<usize>,
+    done: JoinHandle<Summary>,
+}
+
+impl Server {
+    async fn start(turns: ScriptedTurns) -> Self {
+        Self::start_with(turns, config(), |_| {}).await
+    }
+
+    async fn start_with(
+        turns: ScriptedTurns,
+        config: Config,
+        set: impl FnOnce(&mut crate::http::Config),
+    ) -> Self {
+        let shutdown = Shutdown::new();
+        let held = turns.held();
+        let mut http_config = http::config();
+        set(&mut http_config);
+        let state = AppState {
+            last_words: LastWords(shutdown.last_words()),
+            config: http_config.into(),
+            ..http::state(turns)
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let tracker = TaskTracker::new();
+        let serving = serve(listener, router(state), config, shutdown.clone(), tracker.clone());
+        Self { address, shutdown, held, done: tracker.spawn(serving) }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Waits until `count` turns are held.
+    async fn until_held(&mut self, count: usize) {
+        within(DEADLINE, self.held.wait_for(|held| *held == count)).await.unwrap();
+    }
+
+    async fn summary(self) -> Summary {
+        within(DEADLINE, self.done).await.unwrap()
+    }
+}
+
+async fn within<F: Future>(limit: Duration, future: F) -> F::Output {
+    timeout(limit, future).await.expect("in time")
+}
+
+/// A chat request as it stands on the wire.
+fn chat(stream: bool) -> Vec<u8> {
+    let body = http::chat(stream).to_string();
+    let length = body.len();
+    format!("POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{body}")
+        .into()
+}
+
+/// Reads until `text` has come.
+async fn read_until(client: &mut TcpStream, text: &str) -> String {
+    let mut read = Vec::new();
+    let reading = async {
+        while !String::from_utf8_lossy(&read).contains(text) {
+            assert_ne!(client.read_buf(&mut read).await.unwrap(), 0, "closed before `{text}`");
+        }
+    };
+    within(DEADLINE, reading).await;
+    String::from_utf8(read).unwrap()
+}
+
+/// Reads until the server closes.
+async fn read_to_end(client: &mut TcpStream) -> String {
+    let mut read = Vec::new();
+    within(DEADLINE, client.read_to_end(&mut read)).await.unwrap();
+    String::from_utf8(read).unwrap()
+}

@@ -1,0 +1,277 @@
+//! Reads the `[[key=value ...]]` directives out of a prompt. The crate's documentation holds the table of keys.
+
+use std::{str::FromStr, time::Duration};
+
+use serde_json::Value;
+
+/// More would only fill memory; a client's `max_tokens` is far below it.
+const MAX_TOKENS: usize = 1_000_000;
+
+/// All keys; a group is one only if it begins with one of them.
+const KEYS: &str = "say echo echo_request tokens thinking tool input headers_ms ttft_ms gap_ms status message retry_after \
+    cut_after stall_after error_after times tag stop_reason usage_in usage_out usage_cache_read \
+    usage_cache_write";
+
+/// What a prompt asks of the stand-in.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Directives {
+    /// The groups as written, one after the other: the identity which `times` counts by.
+    pub written: String,
+    pub text: Text,
+    pub thinking: Option<String>,
+    pub tools: Vec<ToolCall>,
+    pub headers_delay: Duration,
+    pub first_delta_delay: Duration,
+    pub gap: Duration,
+    pub fault: Option<Fault>,
+    pub message: Option<String>,
+    pub retry_after_seconds: Option<u64>,
+    pub times: Option<u64>,
+    pub stop_reason: Option<String>,
+    pub usage: UsageOverrides,
+}
+
+/// The source of the answer's text, in falling order of precedence.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Text {
+    Say(String),
+    Echo,
+    EchoRequest,
+    Tokens(usize),
+    #[default]
+    Unscripted,
+}
+
+/// A scripted tool call; `input` is the JSON object as written.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ToolCall {
+    pub name: String,
+    pub input: String,
+}
+
+/// A scripted failure. The numbers of the last three are deltas sent before it happens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Fault {
+    Status(u16),
+    Cut(usize),
+    Stall(usize),
+    Error(usize),
+}
+
+/// Token counts which replace the stand-in's own.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct UsageOverrides {
+    pub input: Option<u64>,
+    pub output: Option<u64>,
+    pub cache_read: Option<u64>,
+    pub cache_write: Option<u64>,
+}
+
+impl Directives {
+    /// Reads all groups in `text`: `None` if it holds none, an error text if one of them is wrong.
+    pub fn parse(text: &str) -> Result<Option<Self>, String> {
+        let mut directives = Self::default();
+        let mut rest = text;
+        while let Some(start) = rest.find("[[") {
+            let body = &rest[start + 2..];
+            if !begins_with_key(body) {
+                // One bracket on, not two: `[[[tokens=1]]]` still holds a group.
+                rest = &rest[start + 1..];
+                continue;
+            }
+            let after = directives.read_group(body)?;
+            directives.written.push_str(&body[..body.len() - after.len() - 2]);
+            directives.written.push('\n');
+            rest = after;
+        }
+        Ok((!directives.written.is_empty()).then_some(directives))
+    }
+
+    /// Reads one group from behind its `[[` and returns what follows its `]]`.
+    fn read_group<'a>(&mut self, body: &'a str) -> Result<&'a str, String> {
+        let mut rest = body.trim_start();
+        loop {
+            if let Some(after) = rest.strip_prefix("]]") {
+                return Ok(after);
+            }
+            let (key, after_key) = split_key(rest);
+            if key.is_empty() {
+                let near: String = rest.chars().take(20).collect();
+                return Err(format!("directive group: expected a key or `]]` at `{near}`"));
+            }
+            let (value, after) = match after_key.strip_prefix('=') {
+                Some(written) => read_value(key, written)?,
+                None => (String::new(), after_key),
+            };
+            self.set(key, value)?;
+            rest = after.trim_start();
+        }
+    }
+
+    fn set(&mut self, key: &str, value: String) -> Result<(), String> {
+        match key {
+            "say" => self.prefer(Text::Say(value)),
+            "echo" => self.prefer(Text::Echo),
+            "echo_request" => self.prefer(Text::EchoRequest),
+            "tokens" => {
+                let count = number(key, &value)?;
+                if count > MAX_TOKENS {
+                    return Err(format!("directive `tokens`: {count} is more than {MAX_TOKENS}"));
+                }
+                self.prefer(Text::Tokens(count));
+            }
+            "thinking" => self.thinking = Some(value),
+            "tool" => self.tools.push(ToolCall { name: value, input: "{}".to_owned() }),
+            "input" => self.tools.last_mut().ok_or("directive `input`: no `tool` before it")?.input = value,
+            "headers_ms" => self.headers_delay = Duration::from_millis(number(key, &value)?),
+            "ttft_ms" => self.first_delta_delay = Duration::from_millis(number(key, &value)?),
+            "gap_ms" => self.gap = Duration::from_millis(number(key, &value)?),
+            "status" => match number(key, &value)? {
+                status @ 400..=599 => self.fault = Some(Fault::Status(status)),
+                status => return Err(format!("directive `status`: {status} is no error status")),
+            },
+            "message" => self.message = Some(value),
+            "retry_after" => self.retry_after_seconds = Some(number(key, &value)?),
+            "cut_after" => self.fault = Some(Fault::Cut(number(key, &value)?)),
+            "stall_after" => self.fault = Some(Fault::Stall(number(key, &value)?)),
+            "error_after" => self.fault = Some(Fault::Error(number(key, &value)?)),
+            "times" => self.times = Some(number(key, &value)?),
+            "tag" => {}
+            "stop_reason" => self.stop_reason = Some(value),
+            "usage_in" => self.usage.input = Some(number(key, &value)?),
+            "usage_out" => self.usage.output = Some(number(key, &value)?),
+            "usage_cache_read" => self.usage.cache_read = Some(number(key, &value)?),
+            "usage_cache_write" => self.usage.cache_write = Some(number(key, &value)?),
+            _ => return Err(format!("directive `{key}` is not known")),
+        }
+        Ok(())
+    }
+
+    /// Takes `text` unless one of higher precedence was given.
+    fn prefer(&mut self, text: Text) {
+        if text < self.text {
+            self.text = text;
+        }
+    }
+}
+
+fn begins_with_key(body: &str) -> bool {
+    let (key, after) = split_key(body.trim_start());
+    let is_bare = matches!(key, "echo" | "echo_request");
+    KEYS.split(' ').any(|known| known == key) && (after.starts_with('=') || is_bare)
+}
+
+fn split_key(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+    text.split_at(end)
+}
+
+/// Reads the value of `key` and returns it with what follows.
+fn read_value<'a>(key: &str, written: &'a str) -> Result<(String, &'a str), String> {
+    if key == "input" {
+        return read_object(written);
+    }
+    if let Some(quoted) = written.strip_prefix('"') {
+        return read_quoted(quoted).ok_or_else(|| format!("directive `{key}`: the closing quote is missing"));
+    }
+    let space = written.find(char::is_whitespace).unwrap_or(written.len());
+    let end = written.find("]]").unwrap_or(written.len()).min(space);
+    Ok((written[..end].to_owned(), &written[end..]))
+}
+
+fn read_quoted(quoted: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut chars = quoted.char_indices();
+    while let Some((index, c)) = chars.next() {
+        match c {
+            '"' => return Some((value, &quoted[index + 1..])),
+            '\\' => match chars.next()?.1 {
+                'n' => value.push('\n'),
+                't' => value.push('\t'),
+                escaped @ ('"' | '\\') => value.push(escaped),
+                other => value.extend(['\\', other]),
+            },
+            c => value.push(c),
+        }
+    }
+    None
+}
+
+/// Reads a JSON object, which may itself hold `]]`, and keeps it as written.
+fn read_object(written: &str) -> Result<(String, &str), String> {
+    let mut values = serde_json::Deserializer::from_str(written).into_iter::<Value>();
+    match values.next() {
+        Some(Ok(Value::Object(_))) => {
+            let (object, rest) = written.split_at(values.byte_offset());
+            Ok((object.to_owned(), rest))
+        }
+        Some(Err(error)) => Err(format!("directive `input`: {error}")),
+        _ => Err("directive `input`: expected a JSON object".to_owned()),
+    }
+}
+
+fn number<T: FromStr>(key: &str, value: &str) -> Result<T, String> {
+    value.parse().map_err(|_| format!("directive `{key}`: expected a whole number, got `{value}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Directives {
+        Directives::parse(text).unwrap().unwrap()
+    }
+
+    #[test]
+    fn reads_numbers_and_bare_words_of_all_groups() {
+        let read = parse("Hi [[tokens=50 gap_ms=20]] there [[ ttft_ms=100 stop_reason=refusal ]]!");
+        assert_eq!(read.text, Text::Tokens(50));
+        assert_eq!(read.gap, Duration::from_millis(20));
+        assert_eq!(read.first_delta_delay, Duration::from_millis(100));
+        assert_eq!(read.stop_reason.as_deref(), Some("refusal"));
+    }
+
+    #[test]
+    fn quoted_values_keep_escapes_brackets_and_newlines() {
+        let read = parse("[[say=\"a \\\"b\\\" ]] \\n c\nd \\x\\\\\"]]");
+        assert_eq!(read.text, Text::Say("a \"b\" ]] \n c\nd \\x\\".to_owned()));
+    }
+
+    #[test]
+    fn inputs_belong_to_the_tool_before_them() {
+        let read = parse(r#"[[tool=a input={"m":[[1, 2]]} tool=b tool=c input={}]]"#);
+        let calls: Vec<_> = read.tools.iter().map(|call| (call.name.as_str(), call.input.as_str())).collect();
+        assert_eq!(calls, [("a", r#"{"m":[[1, 2]]}"#), ("b", "{}"), ("c", "{}")]);
+    }
+
+    #[test]
+    fn precedence_of_texts_does_not_depend_on_order() {
+        assert_eq!(parse("[[tokens=3 echo]]").text, Text::Echo);
+        assert_eq!(parse(r#"[[say="" echo]]"#).text, Text::Say(String::new()));
+    }
+
+    #[test]
+    fn other_double_brackets_are_plain_text() {
+        for text in ["[[1,2],[3,4]]", "[[a wiki link]]", "[[tokens]]", "[[", "[[say it]]", "no brackets"] {
+            assert_eq!(Directives::parse(text), Ok(None), "{text}");
+        }
+        assert_eq!(parse("[[[tokens=1]]]").text, Text::Tokens(1));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, part) in [
+            ("[[tokens=x]]", "`tokens`"),
+            ("[[tokens=1 colour=red]]", "`colour`"),
+            ("[[say=\"open]]", "closing quote"),
+            ("[[tokens=1", "expected a key"),
+            ("[[input={}]]", "no `tool`"),
+            ("[[tool=a input=[1]]]", "JSON object"),
+            ("[[status=200]]", "no error status"),
+            ("[[tokens=1000001]]", "more than"),
+        ] {
+            let error = Directives::parse(text).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}

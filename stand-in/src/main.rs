@@ -1,0 +1,74 @@
+//! The stand-in as a program: prints where it listens, and serves until it is told to end.
+
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    thread,
+};
+
+use clap::Parser;
+use messages_stand_in::StandIn;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+};
+
+/// A scripted stand-in for the Anthropic Messages API, for this machine only.
+#[derive(Parser)]
+#[command(version)]
+struct Options {
+    /// The loopback address to listen on; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:0", value_parser = loopback)]
+    listen: SocketAddr,
+    /// Do not log the ends of answers to stderr.
+    #[arg(long)]
+    quiet: bool,
+    /// Exit when stdin is closed, so that the end of the parent is the end of the stand-in.
+    #[arg(long)]
+    exit_with_stdin: bool,
+}
+
+#[tokio::main]
+async fn main() -> io::Result<()> {
+    let options = Options::parse();
+    if !options.quiet {
+        tracing_subscriber::fmt().with_writer(io::stderr).init();
+    }
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stand_in = StandIn::serve(TcpListener::bind(options.listen).await?)?;
+    announce(&stand_in.base_url())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = stdin_closed(), if options.exit_with_stdin => {}
+    }
+    Ok(())
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr =
+        text.parse().map_err(|_| "expected ADDRESS:PORT, such as 127.0.0.1:0".to_owned())?;
+    if !address.ip().is_loopback() {
+        return Err("the stand-in takes any credential, so it listens on loopback addresses only".to_owned());
+    }
+    Ok(address)
+}
+
+#[expect(clippy::print_stdout, reason = "the one line which whoever starts the program reads")]
+fn announce(base_url: &str) -> io::Result<()> {
+    println!("listening on {base_url}");
+    io::stdout().flush()
+}
+
+/// Reads on a thread of its own: the runtime would wait for a blocking read of its own at the end.
+async fn stdin_closed() {
+    let (closed, is_closed) = oneshot::channel();
+    thread::spawn(move || {
+        // An error ends the input as well.
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        let _ = closed.send(());
+    });
+    let _ = is_closed.await;
+}

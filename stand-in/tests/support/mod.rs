@@ -1,0 +1,70 @@
+//! A client of the stand-in, as the tests need it.
+#![allow(clippy::unwrap_used, dead_code, reason = "test code, of which each test file uses a part")]
+
+use std::time::Duration;
+
+use messages_stand_in::StandIn;
+use reqwest::{Client, RequestBuilder, Response};
+use serde_json::{Value, json};
+
+/// Generous: it is only ever waited out by a test that fails.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+
+pub struct Api {
+    pub stand_in: StandIn,
+    pub client: Client,
+}
+
+impl Api {
+    pub async fn start() -> Self {
+        Self { stand_in: StandIn::start().await.unwrap(), client: Client::new() }
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> RequestBuilder {
+        self.client
+            .post(format!("{}{path}", self.stand_in.base_url()))
+            .header("x-api-key", "sk-test")
+            .json(body)
+    }
+
+    pub async fn send(&self, body: &Value) -> Response {
+        self.post("/v1/messages?beta=true", body).send().await.unwrap()
+    }
+
+    /// The whole message which answers `prompt`.
+    pub async fn ask(&self, prompt: &str) -> Value {
+        self.send(&request(prompt, json!({}))).await.json().await.unwrap()
+    }
+
+    /// The events which answer `prompt`.
+    pub async fn stream(&self, prompt: &str) -> Vec<Value> {
+        events(&self.send(&request(prompt, json!({"stream": true}))).await.text().await.unwrap())
+    }
+}
+
+/// A request of one user message, with `more` fields.
+pub fn request(prompt: &str, more: Value) -> Value {
+    let mut body = json!({"model": "claude-test", "max_tokens": 1000, "messages": [{"role": "user", "content": prompt}]});
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body
+}
+
+/// Reads server-sent events strictly, and checks that each name equals the type in its data.
+pub fn events(text: &str) -> Vec<Value> {
+    let parse = |frame: &str| {
+        let (name, data) = frame.split_once('\n').unwrap();
+        let data: Value = serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap();
+        assert_eq!(name.strip_prefix("event: "), data["type"].as_str());
+        data
+    };
+    text.split_terminator("\n\n").map(parse).collect()
+}
+
+pub fn kinds(events: &[Value]) -> Vec<&str> {
+    events.iter().map(|event| event["type"].as_str().unwrap()).collect()
+}
+
+/// The values of the field `name` in all deltas which have it.
+pub fn deltas<'a>(events: &'a [Value], name: &str) -> Vec<&'a str> {
+    events.iter().filter_map(|event| event["delta"][name].as_str()).collect()
+}

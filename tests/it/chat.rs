@@ -1,0 +1,196 @@
+//! Chat with the real CLI, and what of it goes upstream.
+
+use serde_json::{Value, json};
+
+use crate::support::TestServer;
+
+fn last_upstream(server: &TestServer) -> Value {
+    (*server.upstream().requests().last().unwrap().body).clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_comes_whole_or_token_by_token() {
+    let server = TestServer::real().await.start().await;
+    let prompt = "[[tokens=3 usage_in=10 usage_cache_read=4 usage_cache_write=3]]";
+    let answer = server.chat(prompt).send().await;
+    assert_eq!(answer.text(), "w1 w2 w3");
+    assert_eq!(answer.headers["x-switchboard-model"], "claude-haiku-5-5");
+    insta::assert_json_snapshot!(answer.body["usage"], @r#"
+    {
+      "completion_tokens": 3,
+      "completion_tokens_details": {
+        "accepted_prediction_tokens": 0,
+        "audio_tokens": 0,
+        "reasoning_tokens": 0,
+        "rejected_prediction_tokens": 0
+      },
+      "prompt_tokens": 17,
+      "prompt_tokens_details": {
+        "audio_tokens": 0,
+        "cache_write_tokens": 3,
+        "cached_tokens": 4
+      },
+      "total_tokens": 20
+    }
+    "#);
+    let events = server.chat(prompt).with("stream_options", json!({"include_usage": true})).stream().await;
+    assert_eq!(events.headers["content-type"], "text/event-stream; charset=utf-8");
+    let events = events.rest().await;
+    assert_eq!(events.last().unwrap(), "[DONE]");
+    let chunks: Vec<Value> =
+        events[..events.len() - 1].iter().map(|event| serde_json::from_str(event).unwrap()).collect();
+    let deltas: Vec<_> =
+        chunks.iter().map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
+    assert_eq!(deltas, [Some(""), Some("w1"), Some(" w2"), Some(" w3"), None, None]);
+    assert_eq!(chunks[5]["usage"], answer.body["usage"]);
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_leave_as_they_come() {
+    let server = TestServer::real().await.start().await;
+    let mut events = server.chat("[[tokens=50 stall_after=2]]").stream().await;
+    assert_eq!(events.next_text().await, "w1");
+    assert_eq!(events.next_text().await, " w2", "what has come is not held back for what is still to come");
+    drop(events);
+    server.until_quiet().await;
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_and_parameters_go_upstream_as_they_are() {
+    let server = TestServer::real().await.start().await;
+    let chat = server.chat("and now? [[tokens=2]]").after(&[
+        ("system", "be brief"),
+        ("user", "one"),
+        ("assistant", "two"),
+        ("developer", "in French"),
+        ("user", "three"),
+        ("assistant", "four"),
+    ]);
+    let chat =
+        chat.with("temperature", 0.5).with("top_p", 0.9).with("stop", json!(["END"])).with("user", "u");
+    let answer = chat.with("metadata", json!({"a": "b"})).send().await;
+    assert_eq!(answer.text(), "w1 w2");
+    assert!(!answer.headers.contains_key("x-switchboard-ignored"), "{:?}", answer.headers);
+    let body = last_upstream(&server);
+    insta::assert_json_snapshot!(body["system"], @r#"
+    [
+      {
+        "text": "You are a Claude agent, built on Anthropic's Claude Agent SDK.",
+        "type": "text"
+      },
+      {
+        "text": "be brief",
+        "type": "text"
+      },
+      {
+        "cache_control": {
+          "type": "ephemeral"
+        },
+        "text": "in French",
+        "type": "text"
+      }
+    ]
+    "#);
+    let turns = body["messages"].as_array().unwrap().iter().filter(|message| message["role"] != "system");
+    let turns: Vec<_> = turns
+        .map(|turn| {
+            format!("{}: {}", turn["role"].as_str().unwrap(), turn["content"][0]["text"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        turns,
+        ["user: one", "assistant: two", "user: three", "assistant: four", "user: and now? [[tokens=2]]"]
+    );
+    assert_eq!((&body["temperature"], &body["top_p"]), (&json!(0.5), &json!(0.9)));
+    assert_eq!((&body["stop_sequences"], &body["thinking"]), (&json!(["END"]), &Value::Null));
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_text_ends_the_answer_before_it() {
+    let server = TestServer::real().await.start().await;
+    let answer = server.chat("[[tokens=9]]").with("stop", " w4").send().await;
+    assert_eq!(answer.text(), "w1 w2 w3");
+    assert_eq!(answer.body["choices"][0]["finish_reason"], "stop");
+    server.end().await;
+}
+
+/// The CLI asks the model to go on when it meets its limit, up to three times, and each is billed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_ends_the_answer_without_a_further_call() {
+    let server = TestServer::real().await.workers(1).start().await;
+    for round in 1..=40 {
+        let field = if round % 2 == 0 { "max_tokens" } else { "max_completion_tokens" };
+        let answer = server.chat("[[tokens=50 gap_ms=3]]").with(field, 3).send().await;
+        assert_eq!(answer.text(), "w1 w2 w3");
+        assert_eq!(answer.body["choices"][0]["finish_reason"], "length");
+        assert_eq!(answer.body["usage"]["completion_tokens"], 3);
+        server.until_quiet().await;
+        assert_eq!(server.upstream().requests().len(), round);
+    }
+    let answer = server.chat("[[tokens=5]]").send().await;
+    assert_eq!(answer.text(), "w1 w2 w3 w4 w5", "the limit is gone with its turn");
+    assert_eq!(last_upstream(&server)["max_tokens"], 128_000);
+    server.end().await;
+}
+
+/// `set_model` would make a call of its own to try an id.
+#[tokio::test(flavor = "multi_thread")]
+async fn choosing_a_model_makes_no_call() {
+    let server = TestServer::real().await.workers(1).start().await;
+    let names = ["haiku", "sonnet", "opus", "claude-haiku-5-5", "gpt-4o", "gpt-4o-mini"];
+    for name in names {
+        let answer = server.chat("[[tokens=1]]").with("model", name).send().await;
+        assert_eq!(answer.body["model"], name);
+        assert_eq!(answer.headers["x-switchboard-model"].to_str().unwrap(), last_upstream(&server)["model"]);
+    }
+    assert_eq!(server.upstream().requests().len(), names.len());
+    let answer = server.chat("hi").with("model", "gpt-9").send().await;
+    assert_eq!(answer.error(), "404 invalid_request_error model_not_found");
+    assert_eq!(server.upstream().requests().len(), names.len());
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_calls_are_errors_and_never_answers() {
+    let server = TestServer::real().await.workers(1).start().await;
+    let mut table = Vec::new();
+    for fault in ["400", "401", "403", "404", "429", "500", "529"] {
+        let answer = server.chat(&format!("[[status={fault}]]")).send().await;
+        table.push(format!("{fault} -> {}", answer.error()));
+        assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w1", "the worker is used again");
+    }
+    let too_long = "[[status=400 message=\"prompt is too long: 200001 tokens > 200000 maximum\"]]";
+    table.push(format!("too long -> {}", server.chat(too_long).send().await.error()));
+    insta::assert_snapshot!(table.join("\n"));
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_fails_late_ends_with_an_error_event() {
+    let server = TestServer::real().await.workers(1).start().await;
+    for fault in ["cut_after=2", "error_after=2"] {
+        let events = server.chat(&format!("[[tokens=9 gap_ms=5 {fault}]]")).stream().await.rest().await;
+        let last: Value = serde_json::from_str(events.last().unwrap()).unwrap();
+        assert!(last["error"]["message"].is_string(), "{fault}: {events:?}");
+        assert!(!events.contains(&"[DONE]".to_owned()));
+    }
+    assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w1");
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_callers_share_four_workers() {
+    let server = TestServer::real().await.workers(4).start().await;
+    let prompts: Vec<_> = (0..40).map(|number| format!("[[say=\"nonce-{number}\"]]")).collect();
+    for round in prompts.chunks(8) {
+        let answers = round.iter().map(|prompt| server.chat(prompt).send());
+        for (answer, prompt) in futures::future::join_all(answers).await.iter().zip(round) {
+            assert_eq!(format!("[[say=\"{}\"]]", answer.text()), *prompt);
+        }
+    }
+    assert!(server.workers().len() <= 4);
+    server.end().await;
+}

@@ -1,0 +1,180 @@
+//! The server under test.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use claude_switchboard::app::App;
+use claude_switchboard::config::{Environment, Flags, Settings};
+use claude_switchboard::pool::Stats;
+use messages_stand_in::StandIn;
+use tokio::time::Instant;
+
+use super::client::Chat;
+use super::processes::workers_of;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Waits until `condition` yields something.
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = condition().await {
+            return found;
+        }
+        assert!(begun.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// The real CLI, where `tools/install-cli` puts it.
+pub(crate) fn real_cli() -> PathBuf {
+    let folder =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/cli/node_modules/@anthropic-ai/claude-code");
+    let path = folder.join("bin/claude.exe");
+    assert!(path.exists(), "the Claude CLI is not installed; run tools/install-cli");
+    path
+}
+
+/// What is still to be decided about a server.
+pub(crate) struct Builder {
+    variables: BTreeMap<String, String>,
+    upstream: Option<StandIn>,
+}
+
+impl Builder {
+    /// Sets a variable of the server's environment: a `SWITCHBOARD_` key, or one that reaches the workers.
+    pub(crate) fn set(mut self, name: &str, value: impl ToString) -> Self {
+        self.variables.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    /// The most workers there may be; one is kept ready.
+    pub(crate) fn workers(self, count: usize) -> Self {
+        self.set("SWITCHBOARD_POOL__MAX_WORKERS", count)
+    }
+
+    /// Starts the server on a free port and returns once it listens.
+    pub(crate) async fn start(self) -> TestServer {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = folder.path().to_owned();
+        let mut server = self.start_in(&data_dir).await;
+        server.folder = Some(folder);
+        server
+    }
+
+    /// Starts the server over a data directory that outlives it.
+    pub(crate) async fn start_in(mut self, data_dir: &Path) -> TestServer {
+        let data_dir = data_dir.to_owned();
+        self.variables.insert("SWITCHBOARD_SERVER__DATA_DIR".to_owned(), data_dir.display().to_string());
+        let environment: Environment = self.variables.into_iter().collect();
+        let settings = Settings::load(None, &environment, &Flags::default()).unwrap();
+        let app = App::start(&settings, &environment).await.unwrap();
+        let address = app.address;
+        TestServer {
+            app,
+            address,
+            upstream: self.upstream,
+            http: reqwest::Client::new(),
+            data_dir,
+            folder: None,
+        }
+    }
+}
+
+/// A server that runs.
+pub(crate) struct TestServer {
+    pub(crate) app: App,
+    pub(crate) address: SocketAddr,
+    pub(crate) http: reqwest::Client,
+    upstream: Option<StandIn>,
+    data_dir: PathBuf,
+    folder: Option<tempfile::TempDir>,
+}
+
+impl TestServer {
+    /// A server over the real CLI, whose upstream is the stand-in.
+    pub(crate) async fn real() -> Builder {
+        let upstream = StandIn::start().await.unwrap();
+        let url = upstream.base_url();
+        let mut builder =
+            Self::over(&real_cli()).set("ANTHROPIC_BASE_URL", url).set("SWITCHBOARD_CLAUDE__MAX_RETRIES", 0);
+        builder.upstream = Some(upstream);
+        builder
+    }
+
+    /// A server over the CLI with faults.
+    pub(crate) fn fake() -> Builder {
+        Self::over(Path::new(env!("CARGO_BIN_EXE_fake-claude")))
+            .set("SWITCHBOARD_CLAUDE__PASS_ENVIRONMENT", r#"["FAKE_CLAUDE_*"]"#)
+    }
+
+    fn over(binary: &Path) -> Builder {
+        Builder { variables: BTreeMap::new(), upstream: None }
+            .set("PATH", "/usr/bin:/bin")
+            .set("ANTHROPIC_API_KEY", "sk-ant-made-up")
+            .set("SWITCHBOARD_CLAUDE__BINARY", binary.display())
+            .set("SWITCHBOARD_SERVER__LISTEN", "127.0.0.1:0")
+            .workers(2)
+    }
+
+    /// What the CLI calls.
+    pub(crate) fn upstream(&self) -> &StandIn {
+        self.upstream.as_ref().expect("only a server over the real CLI has an upstream")
+    }
+
+    /// The URL of a path.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// A chat request with one user message.
+    pub(crate) fn chat(&self, prompt: &str) -> Chat<'_> {
+        Chat::new(self, prompt)
+    }
+
+    /// What the workers are doing.
+    pub(crate) fn stats(&self) -> Stats {
+        self.app.workers.as_ref().expect("the server is signed in").stats()
+    }
+
+    /// Waits until the workers are as `condition` wants them.
+    pub(crate) async fn until(&self, what: &str, condition: impl Fn(&Stats) -> bool) {
+        eventually(what, || async { condition(&self.stats()).then_some(()) }).await;
+    }
+
+    /// Waits until every worker is back and clean.
+    pub(crate) async fn until_quiet(&self) {
+        self.until("every worker is back", |stats| {
+            stats.busy + stats.resetting + stats.starting + stats.waiting == 0
+        })
+        .await;
+    }
+
+    /// The worker processes that run now.
+    pub(crate) fn workers(&self) -> Vec<i32> {
+        workers_of(&self.data_dir)
+    }
+
+    /// Where the server keeps its data.
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// Stops the server and asserts that it leaves nothing behind: no lease, no waiting request, no process.
+    pub(crate) async fn end(self) {
+        if self.app.workers.is_some() {
+            self.until("no lease is left", |stats| stats.busy + stats.resetting + stats.waiting == 0).await;
+        }
+        self.app.shutdown.begin();
+        drop(self.http);
+        self.app.wait().await;
+        assert_eq!(workers_of(&self.data_dir), Vec::<i32>::new(), "no worker is left");
+        drop(self.folder);
+    }
+}

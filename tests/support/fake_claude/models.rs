@@ -1,0 +1,116 @@
+//! The catalogue of the real CLI, and what its models cost.
+
+use serde_json::{Value, json};
+
+/// A model of the catalogue.
+#[derive(Debug)]
+pub(crate) struct Model {
+    value: &'static str,
+    resolved: &'static str,
+    display: &'static str,
+    description: &'static str,
+    /// Dollars a million tokens: read uncached, written.
+    price: (f64, f64),
+    /// What a token read from the cache costs, as a part of one read uncached.
+    cached: f64,
+}
+
+const MODELS: [Model; 5] = [
+    Model {
+        value: "default",
+        resolved: "claude-opus-5-5",
+        display: "Default (recommended)",
+        description: "Use the default model (currently Opus 5.5) · $4/$20 per Mtok",
+        price: (4.0, 20.0),
+        cached: 0.05,
+    },
+    Model {
+        value: "opus",
+        resolved: "claude-opus-5-5",
+        display: "Opus",
+        description: "Opus 5.5 · Best for everyday, complex tasks · $4/$20 per Mtok",
+        price: (4.0, 20.0),
+        cached: 0.05,
+    },
+    Model {
+        value: "fable",
+        resolved: "claude-fable-5-2",
+        display: "Fable",
+        description: "Fable 5.2 · Most capable for your hardest and longest-running tasks · $8/$40 per Mtok",
+        price: (8.0, 40.0),
+        cached: 0.05,
+    },
+    Model {
+        value: "sonnet",
+        resolved: "claude-sonnet-5-5",
+        display: "Sonnet",
+        description: "Sonnet 5.5 · Efficient for routine tasks · $2/$10 per Mtok",
+        price: (2.0, 10.0),
+        cached: 0.05,
+    },
+    Model {
+        value: "haiku",
+        resolved: "claude-haiku-5-5",
+        display: "Haiku",
+        description: "Haiku 5.5 · Fastest for quick answers · $0.10/$0.50 per Mtok ($0.50/$2.50 for prompts over 100k)",
+        price: (0.1, 0.5),
+        cached: 0.1,
+    },
+];
+
+/// The id of the model that a process starts with.
+pub(crate) const DEFAULT: &str = "claude-opus-5-5";
+
+/// The catalogue as `initialize` and `list_models` tell it.
+pub(crate) fn catalogue() -> Value {
+    let models = MODELS.iter().map(|model| {
+        json!({
+            "value": model.value,
+            "resolvedModel": model.resolved,
+            "displayName": model.display,
+            "description": model.description,
+            "supportsEffort": true,
+            "supportedEffortLevels": ["low", "medium", "high", "xhigh", "max"],
+            "supportsAdaptiveThinking": true,
+            "supportsAutoMode": true,
+            "supportsThinkingOff": false,
+        })
+    });
+    models.collect()
+}
+
+/// The id that a name stands for: an alias, or any id that could be one of Anthropic's.
+pub(crate) fn resolve(name: &str) -> Option<String> {
+    let known = MODELS.iter().find(|model| model.value == name || model.resolved == name);
+    known
+        .map(|model| model.resolved.to_owned())
+        .or_else(|| name.starts_with("claude-").then(|| name.to_owned()))
+}
+
+/// Tokens as the API counts them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Tokens {
+    pub(crate) input: u64,
+    pub(crate) cache_write: u64,
+    pub(crate) cache_read: u64,
+    pub(crate) output: u64,
+}
+
+impl Tokens {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.input += other.input;
+        self.cache_write += other.cache_write;
+        self.cache_read += other.cache_read;
+        self.output += other.output;
+    }
+
+    /// In dollars, at the list price of the model; of Opus for one that is not in the catalogue.
+    #[expect(clippy::cast_precision_loss, reason = "counts of tokens stay far below 2^52")]
+    pub(crate) fn cost(&self, model: &str) -> f64 {
+        let model = MODELS.iter().find(|known| known.resolved == model).unwrap_or(&MODELS[0]);
+        let (read, written) = model.price;
+        let input =
+            self.input as f64 + 1.25 * self.cache_write as f64 + model.cached * self.cache_read as f64;
+        (input * read + self.output as f64 * written) / 1e6
+    }
+}

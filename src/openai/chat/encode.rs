@@ -40,7 +40,6 @@ impl Reply {
             model: &self.model,
             choices: [Choice { index: 0, message, logprobs: (), finish_reason: reason }],
             usage: CompletionUsage::from(&finish.usage),
-            system_fingerprint: (),
         };
         json::to_string(&completion).into_bytes()
     }

@@ -31,7 +31,7 @@ fn a_whole_answer() {
             r#""usage":{"prompt_tokens":321,"completion_tokens":4000,"total_tokens":4321,"#,
             r#""prompt_tokens_details":{"cached_tokens":300,"cache_write_tokens":20,"audio_tokens":0},"#,
             r#""completion_tokens_details":{"reasoning_tokens":50,"audio_tokens":0,"#,
-            r#""accepted_prediction_tokens":0,"rejected_prediction_tokens":0}},"system_fingerprint":null}"#
+            r#""accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}}"#
         )
     );
 }

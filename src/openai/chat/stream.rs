@@ -41,7 +41,7 @@ impl StreamEncoder {
     /// An encoder for one answer; `include_usage` as the client wished in `stream_options`.
     pub fn new(reply: &Reply, include_usage: bool) -> Self {
         let head = format!(
-            r#"{{"id":{},"object":"chat.completion.chunk","created":{},"model":{},"system_fingerprint":null,"choices":["#,
+            r#"{{"id":{},"object":"chat.completion.chunk","created":{},"model":{},"choices":["#,
             json::to_string(&reply.id),
             reply.created,
             json::to_string(&reply.model),

@@ -35,7 +35,7 @@ fn encode(include_usage: bool, events: &[TurnEvent]) -> (Vec<String>, Option<&'s
 #[test]
 fn a_stream_without_usage() {
     let (payloads, done) = encode(false, &[started(), text("Hé\n\u{7}"), finished(FinishReason::Length)]);
-    let head = r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":7,"model":"a \"model\"","system_fingerprint":null,"choices":[{"index":0,"delta":"#;
+    let head = r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":7,"model":"a \"model\"","choices":[{"index":0,"delta":"#;
     assert_eq!(
         payloads,
         [

@@ -16,7 +16,6 @@ pub(super) struct Completion<'a> {
     pub(super) model: &'a str,
     pub(super) choices: [Choice<'a>; 1],
     pub(super) usage: CompletionUsage,
-    pub(super) system_fingerprint: (),
 }
 
 #[derive(Serialize)]

@@ -6,4 +6,5 @@ mod chat;
 mod command_line;
 mod fake_claude;
 mod isolation;
+mod project;
 mod support;

@@ -23,8 +23,9 @@ fmt-check: ## Check the format
 lint: ## Run clippy, warnings refused
 	cargo clippy --workspace --all-targets -- -D warnings
 
+# The documentation is for those who work on the code, so links to private items lead somewhere.
 doc: ## Build the documentation, warnings refused
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items
 
 bench: ## Measure, with the real CLI
 	@tools/install-cli

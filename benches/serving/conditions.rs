@@ -31,7 +31,7 @@ impl Conditions {
             ("kernel", read("/proc/sys/kernel/osrelease")),
             ("commit", commit + if changed.is_empty() { "" } else { ", with changes" }),
             ("date", date),
-            ("command", std::env::args().skip(1).fold("serving".to_owned(), |line, word| line + " " + &word)),
+            ("command", command()),
             ("load average", format!("{} at the begin, {} at the end", self.load, load())),
             ("duration", format!("{} s", self.begun.elapsed().as_secs())),
             (
@@ -41,6 +41,13 @@ impl Conditions {
         ];
         rows.iter().map(|(name, value)| format!("- {name}: {value}\n")).collect()
     }
+}
+
+fn command() -> String {
+    // `--bench` is cargo's own.
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let words = if words.is_empty() { String::new() } else { format!(" -- {}", words.join(" ")) };
+    format!("`cargo bench --bench serving{words}`")
 }
 
 fn machine() -> String {

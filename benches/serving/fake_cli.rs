@@ -1,14 +1,13 @@
 //! `fake-claude` in the place of the CLI: what the server itself costs, beside a bare axum echo.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::ensure;
 use futures::future::try_join_all;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use crate::client::{Connection, Timing};
-use crate::direct::{Cli, Direct};
+use crate::client::Connection;
+use crate::direct::Cli;
 use crate::plan::Plan;
 use crate::processes::{self, Core, own_cpu, pinned_program};
 use crate::progress;
@@ -17,20 +16,18 @@ use crate::roles;
 use crate::server::{Server, Settings, chat};
 use crate::statistics::Sample;
 
-const CLIENTS: usize = 8;
+pub(crate) const CLIENTS: usize = 8;
 /// An answer of five texts, at once.
 const SHORT: &str = "Go on.";
-const FRAMES: usize = 64;
-const GAP: Duration = Duration::from_millis(20);
 const BURST: &str = "[[tokens=100]]";
 /// Nagle's algorithm and a delayed acknowledgement together take 40 ms.
 const STALLED_MS: f64 = 35.0;
 
 /// Everything that takes part.
-struct Stage {
+pub(crate) struct Stage {
     echo: Server,
-    ours: Server,
-    cli: Cli,
+    pub(crate) ours: Server,
+    pub(crate) cli: Cli,
 }
 
 /// Measures with `fake` as CLI, servers on one core and all else on another if there are two.
@@ -192,67 +189,6 @@ impl Stage {
         Ok(())
     }
 
-    /// P4: streams at the pace of a model.
-    async fn paced(&self, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
-        let mut directs = Vec::new();
-        for _ in 0..CLIENTS {
-            directs.push(self.cli.open().await?);
-        }
-        let (mut past, mut through) = (Streams::default(), Streams::default());
-        for round in 0..=plan.paced {
-            progress(&format!("fake CLI: paced streams, round {round} of {}", plan.paced));
-            let timings = [self.paced_directly(&mut directs).await?, self.paced_through().await?];
-            // The first round warms up.
-            if round > 0 {
-                timings[0].iter().for_each(|timing| past.add(timing));
-                timings[1].iter().for_each(|timing| through.add(timing));
-            }
-        }
-        let added = |pick: fn(&Streams) -> &Sample, percent: f64| {
-            (pick(&through).percentile(percent) - pick(&past).percentile(percent)) * 1e3
-        };
-        let (first, gap) =
-            (added(|streams| &streams.first_ms, 99.0), added(|streams| &streams.gaps_ms, 99.0));
-        report.bar(
-            "P4: added time to first frame, p99",
-            "≤ 300 µs",
-            &format!("{first:.0} µs"),
-            first <= 300.0,
-        );
-        report.bar("P4: added gap, p99", "≤ 100 µs", &format!("{gap:.0} µs"), gap <= 100.0);
-        report.bar("P4: frames lost", "0", &through.lost.to_string(), through.lost == 0);
-        report.add(Table {
-            title: "P4: streams of 64 frames, one every 20 ms",
-            note: "8 at a time, begun 2.5 ms apart; past the server and through it in turns.".to_owned(),
-            header: vec!["way", "streams", "first frame p50 ms", "p99", "gap p50 ms", "p99", "frames lost"],
-            rows: [("`fake-claude` over its pipes", &past), ("ours", &through)]
-                .map(|(name, streams)| streams.row(name))
-                .to_vec(),
-        });
-        Ok(())
-    }
-
-    async fn paced_directly(&self, directs: &mut [Direct]) -> anyhow::Result<Vec<Timing>> {
-        let prompt = paced_prompt();
-        let streams = directs.iter_mut().zip(0..).map(async |(direct, place)| {
-            stagger(place).await;
-            let timing = direct.turn(&prompt, "").await?;
-            direct.reset().await?;
-            anyhow::Ok(timing)
-        });
-        try_join_all(streams).await
-    }
-
-    async fn paced_through(&self) -> anyhow::Result<Vec<Timing>> {
-        let body = chat(&paced_prompt(), "", true);
-        let streams = (0..).take(CLIENTS).map(async |place| {
-            let mut connection = self.ours.connect().await?;
-            stagger(place).await;
-            connection.stream(&body).await
-        });
-        try_join_all(streams).await
-    }
-
     /// P5: bursts of small frames on a kept connection, which a sender without `TCP_NODELAY` would hold back.
     async fn bursts(&self, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
         progress("fake CLI: bursts");
@@ -274,35 +210,5 @@ impl Stage {
         );
         report.bar("P5: bursts of 100 frames that take 35 ms or more", "0", &measured, slow == 0);
         Ok(())
-    }
-}
-
-fn paced_prompt() -> String {
-    format!("[[tokens={FRAMES} gap_ms={}]]", GAP.as_millis())
-}
-
-async fn stagger(place: u32) {
-    sleep(GAP / 8 * place).await;
-}
-
-#[derive(Default)]
-struct Streams {
-    first_ms: Sample,
-    gaps_ms: Sample,
-    lost: usize,
-}
-
-impl Streams {
-    fn add(&mut self, timing: &Timing) {
-        self.first_ms.push_ms(timing.first);
-        timing.gaps.iter().for_each(|gap| self.gaps_ms.push_ms(*gap));
-        self.lost += FRAMES.abs_diff(timing.texts);
-    }
-
-    fn row(&self, name: &str) -> Vec<String> {
-        let figures = [&self.first_ms, &self.gaps_ms].map(|sample| [sample.p50(), sample.percentile(99.0)]);
-        let figures = figures.concat().into_iter().map(|ms| format!("{ms:.3}"));
-        let count = self.first_ms.len().to_string();
-        [name.to_owned(), count].into_iter().chain(figures).chain([self.lost.to_string()]).collect()
     }
 }

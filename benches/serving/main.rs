@@ -14,6 +14,8 @@ mod conditions;
 mod direct;
 mod fake_cli;
 mod footprint;
+mod own_share;
+mod paced;
 mod plan;
 mod processes;
 mod real_cli;

@@ -7,8 +7,7 @@ use futures::future::try_join_all;
 use messages_stand_in::StandIn;
 use tokio::time::Instant;
 
-use crate::client::Connection;
-use crate::direct::{Cli, Direct};
+use crate::direct::Cli;
 use crate::plan::Plan;
 use crate::processes::{self, Core, ended_children_cpu, tree_cpu};
 use crate::progress;
@@ -17,7 +16,7 @@ use crate::server::{Server, Settings, chat};
 use crate::statistics::Sample;
 
 /// The upstream answers at once: what is left is the way to it and back.
-const PROMPT: &str = "Go on. [[tokens=5]]";
+pub(crate) const PROMPT: &str = "Go on. [[tokens=5]]";
 const CLIENTS: usize = 8;
 
 /// The figures of one way to serve.
@@ -56,12 +55,14 @@ impl Way {
 }
 
 /// Everything that takes part.
-struct Stage {
-    raw: Cli,
+pub(crate) struct Stage {
+    pub(crate) raw: Cli,
     /// Each of its workers serves one request.
     fresh: Server,
     reused: Server,
     crowd: Server,
+    /// Has one worker, which is as old as the process it is compared with.
+    pub(crate) lone: Server,
     upstream: StandIn,
     asked: usize,
 }
@@ -96,8 +97,9 @@ impl Stage {
         let lasting = || settings().set("SWITCHBOARD_POOL__MAX_TURNS", "100000");
         let reused = lasting().start_warm(1).await?;
         let crowd = lasting().workers(4, 4).start_warm(4).await?;
+        let lone = lasting().workers(1, 1).start_warm(1).await?;
         let raw = Cli::new(cli, Core::Any, Some(&url))?;
-        let mut stage = Self { raw, fresh, reused, crowd, upstream, asked: 0 };
+        let mut stage = Self { raw, fresh, reused, crowd, lone, upstream, asked: 0 };
         // The first turns of a process are slower; that is (b), and neither (c) nor (d).
         stage.raw.ask(PROMPT, "warm up").await?;
         stage.one_after_another(6, true, &mut Way::default()).await?;
@@ -106,7 +108,7 @@ impl Stage {
     }
 
     /// A system prompt that no request had before: what follows is independent of all others.
-    fn new_system(&mut self) -> String {
+    pub(crate) fn new_system(&mut self) -> String {
         self.asked += 1;
         format!("You are number {}. Be brief.", self.asked)
     }
@@ -175,73 +177,8 @@ impl Stage {
         Ok(())
     }
 
-    /// The same turn on a reused process, past the server and through it, in turns.
-    async fn own_share(&mut self, pairs: usize, report: &mut Report) -> anyhow::Result<()> {
-        let mut direct = self.raw.open().await?;
-        let mut connection = self.reused.connect().await?;
-        let mut rows = Vec::new();
-        for (is_new, name) in [(true, "a new system prompt each"), (false, "the same system prompt")] {
-            let [past, through, added] = self.pairs(pairs, is_new, &mut direct, &mut connection).await?;
-            let (difference, paired) = (through.p50() - past.p50(), added.p50());
-            if is_new {
-                let measured = format!("{difference:.2} ms (median of pairs {paired:.2} ms)");
-                report.bar("own share, TTFT p50", "≤ 2 ms", &measured, difference <= 2.0);
-            }
-            let row = [
-                past.p50(),
-                past.percentile(95.0),
-                through.p50(),
-                through.percentile(95.0),
-                difference,
-                paired,
-            ];
-            rows.push(
-                [name.to_owned(), pairs.to_string()]
-                    .into_iter()
-                    .chain(row.map(|ms| format!("{ms:.2}")))
-                    .collect(),
-            );
-        }
-        report.add(Table {
-            title: "The server's own share",
-            note: "The same turn on a reused process of the real CLI, driven directly over its pipes and through the \
-                   server, in turns; time to the first text in ms. The last column is the median of the differences \
-                   pair by pair."
-                .to_owned(),
-            header: vec!["turn", "pairs", "direct p50", "p95", "server p50", "p95", "difference of p50", "of pairs"],
-            rows,
-        });
-        Ok(())
-    }
-
-    async fn pairs(
-        &mut self,
-        pairs: usize,
-        is_new: bool,
-        direct: &mut Direct,
-        connection: &mut Connection,
-    ) -> anyhow::Result<[Sample; 3]> {
-        const WARM_UP: usize = 5;
-        let [mut past, mut through, mut added] = [Sample::default(), Sample::default(), Sample::default()];
-        for pair in 0..pairs + WARM_UP {
-            let system = if is_new { self.new_system() } else { "Be brief.".to_owned() };
-            let is_first = pair == 0;
-            let directly = direct.turn(PROMPT, if is_new || is_first { &system } else { "" }).await?.first;
-            direct.reset().await?;
-            self.reused.until_quiet().await?;
-            let served = connection.stream(&chat(PROMPT, &system, true)).await?.first;
-            self.reused.until_quiet().await?;
-            if pair >= WARM_UP {
-                past.push_ms(directly);
-                through.push_ms(served);
-                added.push((served.as_secs_f64() - directly.as_secs_f64()) * 1e3);
-            }
-        }
-        Ok([past, through, added])
-    }
-
     async fn clear(self) -> anyhow::Result<()> {
-        for server in [self.fresh, self.reused, self.crowd] {
+        for server in [self.fresh, self.reused, self.crowd, self.lone] {
             server.end().await?;
         }
         Ok(())
@@ -265,8 +202,8 @@ fn compare(ways: &[Way; 5], report: &mut Report) {
         title: "Real CLI",
         note: "Time to first token (TTFT) is to the first text, in ms. CPU is of all processes of the way: the CLI's, \
                and the server's where there is one. Each request has a system prompt of its own, but for (c2). A new \
-               conversation takes a process that was started beforehand and had no turn; its rate and CPU hold the \
-               start of the next one. Ratios are medians of the rounds, with the least and the greatest."
+               conversation takes a process that was started beforehand and had no turn; while it \
+               runs the next process is started beside it, and its rate and CPU hold that start. Ratios are medians of the rounds, with the least and the greatest."
             .to_owned(),
         header: vec!["way", "requests", "TTFT p50", "p95", "requests/s", "CPU s/request"],
         rows: vec![

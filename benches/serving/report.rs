@@ -37,7 +37,7 @@ impl Report {
 
     /// The whole report in Markdown.
     pub(crate) fn to_markdown(&self, conditions: &str) -> String {
-        let mut text = format!("{conditions}\n");
+        let mut text = conditions.to_owned();
         let mut wanted = vec!["figure", "wanted", "measured", ""];
         if !self.bars.is_empty() {
             section(&mut text, "Wanted and measured", "", &mut wanted, &self.bars);

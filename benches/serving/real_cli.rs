@@ -57,8 +57,10 @@ impl Way {
 /// Everything that takes part.
 pub(crate) struct Stage {
     pub(crate) raw: Cli,
-    /// Each of its workers serves one request.
+    /// Each of its workers serves one request; the next one is started beside it.
     fresh: Server,
+    /// The same with no room to start the next one before the request is over.
+    calm: Server,
     reused: Server,
     crowd: Server,
     /// Has one worker, which is as old as the process it is compared with.
@@ -70,14 +72,15 @@ pub(crate) struct Stage {
 /// Measures with the CLI at `cli`.
 pub(crate) async fn measure(cli: &Path, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let mut stage = Stage::set(cli).await?;
-    let mut ways: [Way; 5] = Default::default();
+    let mut ways: [Way; 6] = Default::default();
     for round in 1..=plan.real_rounds {
         progress(&format!("real CLI: round {round} of {}", plan.real_rounds));
         stage.spawned(plan.spawned, &mut ways[0]).await?;
-        stage.new_conversations(plan.spawned, &mut ways[1]).await?;
-        stage.one_after_another(plan.reused, true, &mut ways[2]).await?;
-        stage.one_after_another(plan.reused, false, &mut ways[3]).await?;
-        stage.crowd(plan.crowd, &mut ways[4]).await?;
+        stage.new_conversations(plan.spawned, false, &mut ways[1]).await?;
+        stage.new_conversations(plan.spawned, true, &mut ways[2]).await?;
+        stage.one_after_another(plan.reused, true, &mut ways[3]).await?;
+        stage.one_after_another(plan.reused, false, &mut ways[4]).await?;
+        stage.crowd(plan.crowd, &mut ways[5]).await?;
         stage.upstream.clear();
     }
     compare(&ways, report);
@@ -92,14 +95,16 @@ impl Stage {
         let upstream = StandIn::start().await?;
         let url = upstream.base_url();
         let settings = || Settings::over(cli).set("ANTHROPIC_BASE_URL", &url);
-        let fresh = settings().workers(2, 1).set("SWITCHBOARD_POOL__MAX_TURNS", "1").start_warm(1).await?;
+        let single = || settings().set("SWITCHBOARD_POOL__MAX_TURNS", "1");
+        let fresh = single().workers(2, 1).start_warm(1).await?;
+        let calm = single().workers(1, 1).start_warm(1).await?;
         // Turns enough that no worker is replaced on the way.
         let lasting = || settings().set("SWITCHBOARD_POOL__MAX_TURNS", "100000");
         let reused = lasting().start_warm(1).await?;
         let crowd = lasting().workers(4, 4).start_warm(4).await?;
         let lone = lasting().workers(1, 1).start_warm(1).await?;
         let raw = Cli::new(cli, Core::Any, Some(&url))?;
-        let mut stage = Self { raw, fresh, reused, crowd, lone, upstream, asked: 0 };
+        let mut stage = Self { raw, fresh, calm, reused, crowd, lone, upstream, asked: 0 };
         // The first turns of a process are slower; that is (b), and neither (c) nor (d).
         stage.raw.ask(PROMPT, "warm up").await?;
         stage.one_after_another(6, true, &mut Way::default()).await?;
@@ -124,17 +129,18 @@ impl Stage {
         Ok(())
     }
 
-    async fn new_conversations(&mut self, count: usize, way: &mut Way) -> anyhow::Result<()> {
-        self.fresh.until_quiet().await?;
-        let (begun, cpu) = (Instant::now(), tree_cpu(self.fresh.id)?);
+    async fn new_conversations(&mut self, count: usize, is_calm: bool, way: &mut Way) -> anyhow::Result<()> {
+        let bodies: Vec<String> = (0..count).map(|_| chat(PROMPT, &self.new_system(), true)).collect();
+        let server = if is_calm { &self.calm } else { &self.fresh };
+        server.until_quiet().await?;
+        let (begun, cpu) = (Instant::now(), tree_cpu(server.id)?);
         let mut first_ms = Sample::default();
-        let mut connection = self.fresh.connect().await?;
-        for _ in 0..count {
-            let body = chat(PROMPT, &self.new_system(), true);
-            first_ms.push_ms(connection.stream(&body).await?.first);
-            self.fresh.until_quiet().await?;
+        let mut connection = server.connect().await?;
+        for body in &bodies {
+            first_ms.push_ms(connection.stream(body).await?.first);
+            server.until_quiet().await?;
         }
-        way.add(&first_ms, begun.elapsed(), tree_cpu(self.fresh.id)? - cpu);
+        way.add(&first_ms, begun.elapsed(), tree_cpu(server.id)? - cpu);
         Ok(())
     }
 
@@ -178,15 +184,15 @@ impl Stage {
     }
 
     async fn clear(self) -> anyhow::Result<()> {
-        for server in [self.fresh, self.reused, self.crowd, self.lone] {
+        for server in [self.fresh, self.calm, self.reused, self.crowd, self.lone] {
             server.end().await?;
         }
         Ok(())
     }
 }
 
-fn compare(ways: &[Way; 5], report: &mut Report) {
-    let [spawned, fresh, reused, same, crowd] = ways;
+fn compare(ways: &[Way; 6], report: &mut Report) {
+    let [spawned, fresh, calm, reused, same, crowd] = ways;
     let ratios =
         |these: &[f64], those: &[f64]| these.iter().zip(those).map(|(a, b)| a / b).collect::<Sample>();
     let mut bar = |what: &str, wanted: &str, ratios: &Sample, is_met: bool| {
@@ -202,13 +208,15 @@ fn compare(ways: &[Way; 5], report: &mut Report) {
         title: "Real CLI",
         note: "Time to first token (TTFT) is to the first text, in ms. CPU is of all processes of the way: the CLI's, \
                and the server's where there is one. Each request has a system prompt of its own, but for (c2). A new \
-               conversation takes a process that was started beforehand and had no turn; while it \
-               runs the next process is started beside it, and its rate and CPU hold that start. Ratios are medians of the rounds, with the least and the greatest."
+               conversation takes a process that was started beforehand and had no turn. In (b) the next process is \
+               started while it runs, in (b2) afterwards; rate and CPU hold that start. Ratios are medians of the \
+               rounds, with the least and the greatest."
             .to_owned(),
         header: vec!["way", "requests", "TTFT p50", "p95", "requests/s", "CPU s/request"],
         rows: vec![
             spawned.row("(a) `claude -p` spawned per request"),
             fresh.row("(b) new conversation, fresh worker"),
+            calm.row("(b2) the same, next worker started later"),
             reused.row("(c) one after another, reused workers"),
             same.row("(c2) the same, settings unchanged"),
             crowd.row("(d) 8 clients, 4 workers"),

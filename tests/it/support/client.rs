@@ -1,6 +1,5 @@
 //! Clients: a well-mannered one, and a raw one for what no library would do.
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use super::server::TestServer;
 /// A chat request in the making.
 pub(crate) struct Chat<'a> {
     http: &'a reqwest::Client,
-    address: SocketAddr,
+    url: String,
     body: Value,
 }
 
@@ -34,9 +33,9 @@ pub(crate) struct Events {
 }
 
 impl<'a> Chat<'a> {
-    pub(crate) fn new(http: &'a reqwest::Client, address: SocketAddr, prompt: &str) -> Self {
+    pub(crate) fn new(http: &'a reqwest::Client, url: String, prompt: &str) -> Self {
         let messages = json!([{"role": "user", "content": prompt}]);
-        Self { http, address, body: json!({"model": "haiku", "messages": messages}) }
+        Self { http, url, body: json!({"model": "haiku", "messages": messages}) }
     }
 
     /// Sets a field of the request.
@@ -54,8 +53,7 @@ impl<'a> Chat<'a> {
     }
 
     async fn post(self) -> reqwest::Response {
-        let url = format!("http://{}/v1/chat/completions", self.address);
-        self.http.post(url).json(&self.body).send().await.unwrap()
+        self.http.post(self.url).json(&self.body).send().await.unwrap()
     }
 
     /// Sends it and reads the whole response.

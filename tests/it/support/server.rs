@@ -157,7 +157,7 @@ impl TestServer {
 
     /// A chat request with one user message.
     pub(crate) fn chat(&self, prompt: &str) -> Chat<'_> {
-        Chat::new(&self.http, self.address, prompt)
+        Chat::new(&self.http, self.url("/v1/chat/completions"), prompt)
     }
 
     /// What the workers are doing.

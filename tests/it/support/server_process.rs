@@ -57,7 +57,8 @@ impl ServerProcess {
 
     /// A chat request with one user message.
     pub(crate) fn chat(&self, prompt: &str) -> Chat<'_> {
-        Chat::new(&self.http, self.address, prompt)
+        let url = format!("http://{}/v1/chat/completions", self.address);
+        Chat::new(&self.http, url, prompt)
     }
 
     /// Keeps streams open, and so their workers busy, as long as the server runs.

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
@@ -27,7 +28,8 @@ pub struct DataDir {
 /// When another server holds it, or it cannot be written.
 pub fn take_data_dir(path: &Path) -> io::Result<DataDir> {
     for folder in ["home", "empty"] {
-        fs::create_dir_all(path.join(folder))?;
+        // For nobody else to read: the CLI keeps its state there.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path.join(folder))?;
     }
     let lock = fs::OpenOptions::new().create(true).truncate(false).write(true).open(path.join("lock"))?;
     flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| {

@@ -67,8 +67,8 @@ impl Layers {
                 let nearest = value::nearest(&key, self.known.keys().map(String::as_str)).map(variable_of);
                 return Err(Error::Unknown { name: name.to_owned(), nearest });
             };
-            let value = value::parse(default, text)
-                .ok_or_else(|| wrong_type(name.to_owned(), default, "something else"))?;
+            let value =
+                value::parse(default, text).map_err(|found| wrong_type(name.to_owned(), default, found))?;
             self.set(&key.clone(), value, Origin::Variable(name.to_owned()));
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Gathers the settings of every part: embedded defaults, a file, the environment, the command line.
 //!
 //! Knows no part: [`Settings`] has one struct for each section of `default.toml`, and `app` maps them to what the
-//! parts ask for. Nothing else reads the environment of the process, and it does so in [`environment`] alone.
+//! parts ask for. Nothing else reads the environment of the process, and it does so in [`environment()`] alone.
 
 mod auth;
 mod claude;

@@ -8,6 +8,9 @@ use super::environment::PREFIX;
 /// No setting of a time makes sense above a year; longer ones overflow clocks.
 const MOST_SECONDS: u64 = 31_536_000;
 
+/// What to do about a value out of its range.
+pub(super) const SEE_DOCUMENT: &str = "docs/CONFIGURATION.md says what the key means";
+
 /// The settings given on the command line, which go before all others.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flags {
@@ -90,11 +93,7 @@ impl Check {
         }
         let (least, most) = allowed.into_inner();
         let message = format!("{value} is not between {least} and {most}");
-        Err(self.refuse(
-            key,
-            message,
-            "docs/CONFIGURATION.md says what the key means and why its default is what it is",
-        ))
+        Err(self.refuse(key, message, SEE_DOCUMENT))
     }
 
     pub(super) fn seconds(&self, key: &str, value: Duration, least: u64) -> Result<(), Refusal> {
@@ -103,10 +102,6 @@ impl Check {
             return Ok(());
         }
         let message = format!("{seconds} is not between {least} and {MOST_SECONDS} seconds");
-        Err(self.refuse(
-            key,
-            message,
-            "docs/CONFIGURATION.md says what the key means and why its default is what it is",
-        ))
+        Err(self.refuse(key, message, SEE_DOCUMENT))
     }
 }

@@ -11,7 +11,7 @@ use super::error::Error;
 use super::layers::Layers;
 use super::log::Log;
 use super::models::Models;
-use super::origin::{Flags, Refusal};
+use super::origin::{Flags, Refusal, SEE_DOCUMENT};
 use super::pool::Pool;
 use super::server::Server;
 
@@ -47,12 +47,8 @@ impl Settings {
         layers.add_flags(flags);
         let mut settings: Self = serde_path_to_error::deserialize(layers.merged()).map_err(|error| {
             let name = layers.name_of(&error.path().to_string());
-            let message = error.inner().message().to_owned();
-            Error::Refused {
-                name,
-                message,
-                hint: "docs/CONFIGURATION.md says what may stand there".to_owned(),
-            }
+            let message = error.inner().message().replace("unknown variant", "unknown value");
+            Error::Refused { name, message, hint: SEE_DOCUMENT.to_owned() }
         })?;
         settings.resolve(environment).and_then(|()| settings.check()).map_err(|refusal| Error::Refused {
             name: layers.name_of(&refusal.key),

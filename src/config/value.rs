@@ -2,6 +2,9 @@
 
 use toml::{Table, Value};
 
+/// No number of ours is negative or larger than this.
+const MOST: i64 = u32::MAX as i64;
+
 /// What a key with this default holds, in words.
 pub(super) fn expected(default: &Value) -> String {
     match default {
@@ -20,6 +23,7 @@ pub(super) fn found(value: &Value) -> &'static str {
     match value {
         Value::String(_) => "a text",
         Value::Integer(number) if *number < 0 => "a negative number",
+        Value::Integer(number) if *number > MOST => "a number that is too large",
         Value::Integer(_) => "a whole number",
         Value::Float(_) => "a number with a point",
         Value::Boolean(_) => "true or false",
@@ -29,18 +33,21 @@ pub(super) fn found(value: &Value) -> &'static str {
     }
 }
 
-/// Whether `value` may stand where `default` does. No number of ours is negative; lists and tables hold texts.
+/// Whether `value` may stand where `default` does. Lists and tables of ours hold texts.
 pub(super) fn fits(default: &Value, value: &Value) -> bool {
     match (default, value) {
-        (Value::Integer(_), Value::Integer(number)) => *number >= 0,
+        (Value::Integer(_), Value::Integer(number)) => (0..=MOST).contains(number),
         (Value::Array(_), Value::Array(items)) => items.iter().all(Value::is_str),
         (Value::Table(_), Value::Table(table)) => table.values().all(Value::is_str),
         _ => default.same_type(value),
     }
 }
 
-/// Reads the text of a variable as what `default` is; `None` when it is something else.
-pub(super) fn parse(default: &Value, text: &str) -> Option<Value> {
+/// Reads the text of a variable as what `default` is.
+///
+/// # Errors
+/// With what it is instead, in words.
+pub(super) fn parse(default: &Value, text: &str) -> Result<Value, &'static str> {
     let trimmed = text.trim();
     let value = match default {
         Value::String(_) => Value::String(text.to_owned()),
@@ -49,11 +56,11 @@ pub(super) fn parse(default: &Value, text: &str) -> Option<Value> {
             Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
         }
         _ => {
-            let mut table: Table = format!("value = {trimmed}").parse().ok()?;
-            table.remove("value").filter(|_| table.is_empty())?
+            let mut table: Table = format!("value = {trimmed}").parse().map_err(|_| "another text")?;
+            table.remove("value").filter(|_| table.is_empty()).ok_or("another text")?
         }
     };
-    fits(default, &value).then_some(value)
+    if fits(default, &value) { Ok(value) } else { Err(found(&value)) }
 }
 
 /// The known name that looks most like `name`, if one looks like it at all. Both are dotted keys.
@@ -89,7 +96,7 @@ mod tests {
         let list = Value::Array(Vec::new());
         let number = Value::Integer(5);
         let table = Value::Table(toml::Table::new());
-        let read = |default: &Value, text| parse(default, text).map(|value| value.to_string());
+        let read = |default: &Value, text| parse(default, text).ok().map(|value| value.to_string());
         assert_eq!(read(&number, " 3 ").as_deref(), Some("3"));
         assert_eq!(read(&number, "three"), None);
         assert_eq!(read(&number, "-3"), None);

@@ -99,12 +99,13 @@ async fn a_stop_text_ends_the_answer_before_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_ends_the_answer_without_a_further_call() {
     let server = TestServer::real().await.workers(1).start().await;
-    for round in 1..=40 {
+    for round in 1..=20 {
         let field = if round % 2 == 0 { "max_tokens" } else { "max_completion_tokens" };
-        let answer = server.chat("[[tokens=50 gap_ms=3]]").with(field, 3).send().await;
-        assert_eq!(answer.text(), "w1 w2 w3");
+        // Fifty tokens a second: the pace of a model.
+        let answer = server.chat("[[tokens=50 gap_ms=20]]").with(field, 8).send().await;
+        assert_eq!(answer.text(), "w1 w2 w3 w4 w5 w6 w7 w8");
         assert_eq!(answer.body["choices"][0]["finish_reason"], "length");
-        assert_eq!(answer.body["usage"]["completion_tokens"], 3);
+        assert_eq!(answer.body["usage"]["completion_tokens"], 8);
         server.until_quiet().await;
         assert_eq!(server.upstream().requests().len(), round);
     }

@@ -137,14 +137,31 @@ async fn nothing_of_the_host_reaches_a_prompt() {
 async fn a_prompt_of_two_megabytes_arrives_whole() {
     let server = TestServer::real().await.workers(1).start().await;
     let long = "x".repeat(2_000_000);
-    let chat = server.chat(&format!("{long} [[tokens=1]]")).after(&[
-        ("system", &long),
-        ("user", &long),
-        ("assistant", "a"),
-    ]);
-    assert_eq!(chat.send().await.text(), "w1");
+    let length = |value: &Value| value.as_str().unwrap().len();
+    assert_eq!(server.chat(&format!("[[tokens=1]] {long}")).send().await.text(), "w1");
     let body = server.upstream().requests().last().unwrap().body.clone();
-    assert_eq!(body["system"][1]["text"].as_str().unwrap().len(), 2_000_000);
-    assert_eq!(body["messages"][0]["content"][0]["text"].as_str().unwrap().len(), 2_000_000);
+    assert_eq!(length(&body["messages"][0]["content"][0]["text"]), 2_000_013);
+    assert_eq!(server.chat("[[tokens=1]]").after(&[("system", &long)]).send().await.text(), "w1");
+    let body = server.upstream().requests().last().unwrap().body.clone();
+    assert_eq!(length(&body["system"][1]["text"]), 2_000_000);
+    assert_eq!(
+        server.chat("[[tokens=1]]").after(&[("user", &long), ("assistant", "a")]).send().await.text(),
+        "w1"
+    );
+    let body = server.upstream().requests().last().unwrap().body.clone();
+    assert_eq!(length(&body["messages"][0]["content"][0]["text"]), 2_000_000);
+    server.end().await;
+}
+
+/// The CLI would have the model summarise a long conversation, at a price, and send the summary in its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_is_never_summarised() {
+    let server = TestServer::real().await.workers(1).start().await;
+    let long = "x ".repeat(1_500_000);
+    let earlier = [("user", &*long), ("assistant", "a"), ("user", &*long), ("assistant", "a")];
+    let answer = server.chat("[[tokens=1]]").after(&earlier).send().await;
+    assert_eq!(answer.error(), "400 invalid_request_error context_length_exceeded");
+    assert_eq!(server.upstream().requests().len(), 0, "a conversation that is too long is not sent");
+    assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w1");
     server.end().await;
 }

@@ -76,6 +76,7 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
+    #[expect(clippy::disallowed_methods, reason = "the process under test, outside the server")]
     pub(crate) fn read() -> Self {
         let variables: BTreeMap<String, String> = std::env::vars_os()
             .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))

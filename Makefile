@@ -1,0 +1,38 @@
+# The commands of the project. `make` alone lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check fmt-check lint doc bench fuzz clean-cache
+
+help: ## List the commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
+		printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+run: ## Serve on 127.0.0.1:8080: Claude when signed in, else an offline demo (ARGS="--listen ...")
+	@tools/run $(ARGS)
+
+test: ## Run all tests, with the real CLI and other people's clients
+	@tools/install-cli
+	cargo test --workspace
+	@if [ -x compat-tests/run ]; then compat-tests/run; fi
+
+check: fmt-check lint doc ## Check format, lints and documentation
+
+fmt-check: ## Check the format
+	cargo fmt --all --check
+
+lint: ## Run clippy, warnings refused
+	cargo clippy --workspace --all-targets -- -D warnings
+
+# The documentation is for those who work on the code, so links to private items lead somewhere.
+doc: ## Build the documentation, warnings refused
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items
+
+bench: ## Measure, with the real CLI
+	@tools/install-cli
+	cargo bench --workspace $(ARGS)
+
+fuzz: ## Fuzz every target (SECONDS=60)
+	@tools/fuzz $(or $(SECONDS),60)
+
+clean-cache: ## Remove what the other commands have installed
+	rm -rf .cache compat-tests/node_modules compat-tests/.venv

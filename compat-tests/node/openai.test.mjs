@@ -1,0 +1,212 @@
+// The official SDK for Node: what its users do, and what they get when things go wrong.
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+
+import OpenAI from "openai";
+
+const { BASE_URL: baseURL, API_KEY: apiKey, STAND_IN_URL: standIn } = process.env;
+
+const model = "sonnet";
+const user = (content) => [{ role: "user", content }];
+
+// Bodies as they came over the wire, for the last test.
+const seen = { ChatCompletion: [], ChatCompletionChunk: [], Model: [], ErrorObject: [] };
+
+const client = new OpenAI({ baseURL, apiKey, maxRetries: 0, timeout: 30_000, fetch: recording });
+
+async function recording(url, init) {
+  const response = await fetch(url, init);
+  const type = response.headers.get("content-type") ?? "";
+  if (type.startsWith("application/json")) record(await response.clone().json());
+  return response;
+}
+
+function record(body) {
+  if (body.error) seen.ErrorObject.push(body.error);
+  else if (body.object === "list") seen.Model.push(...body.data);
+  else if (body.object === "model") seen.Model.push(body);
+  else seen.ChatCompletion.push(body);
+}
+
+async function collect(stream) {
+  const chunks = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  seen.ChatCompletionChunk.push(...chunks);
+  return chunks;
+}
+
+const joined = (chunks) => chunks.map((chunk) => chunk.choices[0]?.delta.content ?? "").join("");
+
+const ask = (prompt, options) => client.chat.completions.create({ model, messages: user(prompt), ...options });
+
+async function outcome(marker) {
+  const calls = await (await fetch(`${standIn}/_stand_in/requests`)).json();
+  return calls.find((call) => JSON.stringify(call.body).includes(marker))?.outcome;
+}
+
+async function becomes(condition, within = 5000) {
+  for (const deadline = Date.now() + within; Date.now() < deadline; await sleep(20)) {
+    if (await condition()) return true;
+  }
+  return false;
+}
+
+test("an answer", async () => {
+  const { data, response, request_id } = await ask('[[say="Hello there."]]').withResponse();
+  assert.equal(data.choices[0].message.content, "Hello there.");
+  assert.equal(data.choices[0].finish_reason, "stop");
+  assert.equal(data.model, model);
+  assert.ok(request_id);
+  assert.equal(response.headers.get("x-request-id"), request_id);
+});
+
+test("a stream", async () => {
+  const chunks = await collect(await ask("[[tokens=20]]", { stream: true, stream_options: { include_usage: true } }));
+  assert.equal(chunks[0].choices[0].delta.role, "assistant");
+  assert.match(joined(chunks), /^w1 w2 .* w20$/);
+  assert.deepEqual(chunks.at(-1).choices, []);
+  assert.equal(chunks.at(-1).usage.completion_tokens, 20);
+  assert.equal(chunks.at(-2).choices[0].finish_reason, "stop");
+  assert.ok(chunks.slice(0, -1).every((chunk) => chunk.usage === null));
+});
+
+test("the stream helper", async () => {
+  const stream = client.chat.completions.stream({ model, messages: user("[[tokens=9]]") });
+  const pieces = [];
+  stream.on("content", (delta) => pieces.push(delta));
+  const completion = await stream.finalChatCompletion();
+  assert.equal(completion.choices[0].message.content, "w1 w2 w3 w4 w5 w6 w7 w8 w9");
+  assert.equal(completion.choices[0].finish_reason, "stop");
+  assert.equal(pieces.join(""), completion.choices[0].message.content);
+  assert.ok(pieces.length > 5);
+});
+
+test("a conversation with a limit and a stop", async () => {
+  const messages = [
+    { role: "developer", content: "Be brief." },
+    { role: "user", content: "Hi." },
+    { role: "assistant", content: "Hello." },
+  ];
+  const limited = await client.chat.completions.create({
+    model,
+    messages: [...messages, ...user("[[tokens=50 gap_ms=20]]")],
+    max_completion_tokens: 4,
+  });
+  assert.equal(limited.choices[0].message.content, "w1 w2 w3 w4");
+  assert.equal(limited.choices[0].finish_reason, "length");
+  const stopped = await client.chat.completions.create({
+    model,
+    messages: [...messages, ...user('[[say="one two three"]]')],
+    stop: ["three"],
+  });
+  assert.equal(stopped.choices[0].message.content, "one two ");
+});
+
+test("eight at once get their own answers", async () => {
+  const numbers = [...Array(8).keys()];
+  const answers = await Promise.all(numbers.map((number) => ask(`[[say="answer ${number}"]]`)));
+  assert.deepEqual(
+    answers.map((answer) => answer.choices[0].message.content),
+    numbers.map((number) => `answer ${number}`),
+  );
+});
+
+test("an abort ends the call and harms nobody", { skip: !standIn && "STAND_IN_URL is not set" }, async () => {
+  const marker = `marker-${crypto.randomUUID()}`;
+  const stream = await ask(`${marker} [[tokens=500 gap_ms=50]]`, { stream: true });
+  let count = 0;
+  for await (const _ of stream) {
+    if (++count === 4) stream.controller.abort();
+  }
+  assert.ok(count < 20);
+  assert.ok(await becomes(async () => (await outcome(marker)) === "client_gone"));
+  assert.equal((await ask("[[say=ok]]")).choices[0].message.content, "ok");
+});
+
+test("an abort before the answer", { skip: !standIn && "STAND_IN_URL is not set" }, async () => {
+  const marker = `marker-${crypto.randomUUID()}`;
+  const controller = new AbortController();
+  const answer = client.chat.completions.create(
+    { model, messages: user(`${marker} [[say=late ttft_ms=20000]]`) },
+    { signal: controller.signal },
+  );
+  answer.catch(() => {});
+  assert.ok(await becomes(async () => (await outcome(marker)) === "running"));
+  controller.abort();
+  await assert.rejects(answer, OpenAI.APIUserAbortError);
+  assert.ok(await becomes(async () => (await outcome(marker)) === "client_gone"));
+  assert.equal((await ask("[[say=ok]]")).choices[0].message.content, "ok");
+});
+
+test("models", async () => {
+  const names = [];
+  for await (const { id } of client.models.list()) names.push(id);
+  for (const name of ["haiku", "sonnet", "opus", "gpt-4o"]) assert.ok(names.includes(name), name);
+  assert.equal((await client.models.retrieve("gpt-4o")).id, "gpt-4o");
+  await assert.rejects(client.models.retrieve("gpt-99"), OpenAI.NotFoundError);
+});
+
+test("every failure has its exception", async () => {
+  const fails = (promise, kind, fields) =>
+    assert.rejects(promise, (error) => {
+      assert.ok(error instanceof kind, `${error}`);
+      for (const [name, value] of Object.entries(fields)) assert.equal(error[name], value);
+      assert.ok(error.requestID);
+      return true;
+    });
+  const withWrongKey = client.withOptions({ apiKey: "wrong-key" });
+  await fails(withWrongKey.models.list(), OpenAI.AuthenticationError, { status: 401, code: "invalid_api_key" });
+  await fails(ask("Hi.", { model: "gpt-99" }), OpenAI.NotFoundError, { code: "model_not_found", param: "model" });
+  await fails(ask("Hi.", { temperature: 3 }), OpenAI.BadRequestError, { code: "invalid_value", param: "temperature" });
+  await fails(ask("[[status=429]]"), OpenAI.RateLimitError, { code: "rate_limit_exceeded", type: "rate_limit_error" });
+  await fails(ask("[[status=529]]", { stream: true }), OpenAI.InternalServerError, { status: 503, code: "overloaded" });
+});
+
+test("a late failure throws after what has come", async () => {
+  const chunks = [];
+  const read = async () => {
+    const stream = await ask("[[tokens=20 gap_ms=20 error_after=5]]", { stream: true });
+    for await (const chunk of stream) chunks.push(chunk);
+  };
+  await assert.rejects(read, (error) => {
+    assert.ok(error instanceof OpenAI.APIError);
+    assert.match(error.message, /overloaded/);
+    return true;
+  });
+  assert.match(joined(chunks), /^w1 w2 w3/);
+});
+
+// The compiler is the strict reader: in a literal it refuses unknown fields, missing ones and wrong types.
+test("every shape satisfies the SDK's declarations", async () => {
+  await collect(await ask("[[tokens=50 gap_ms=20]]", { stream: true, max_tokens: 3 }));
+  const folder = await mkdtemp(join(tmpdir(), "compat-types-"));
+  after(() => rm(folder, { recursive: true }));
+  await symlink(join(import.meta.dirname, "node_modules"), join(folder, "node_modules"));
+  const source = join(folder, "seen.mts");
+  await writeFile(source, literals());
+  const tsc = join(import.meta.dirname, "node_modules/.bin/tsc");
+  const options = ["--noEmit", "--strict", "--skipLibCheck", "--target", "es2022", "--module", "nodenext", "--types", ""];
+  const { stdout, code = 0 } = await promisify(execFile)(tsc, [...options, source]).catch((error) => error);
+  assert.equal(code, 0, stdout.split("\n").slice(0, 9).join("\n"));
+});
+
+function literals() {
+  const types = {
+    ChatCompletion: "OpenAI.ChatCompletion",
+    ChatCompletionChunk: "OpenAI.ChatCompletionChunk",
+    Model: "OpenAI.Model",
+    ErrorObject: "OpenAI.ErrorObject",
+  };
+  const lines = Object.entries(types).flatMap(([name, type]) => {
+    assert.ok(seen[name].length > 3, `few of ${name} were seen`);
+    return seen[name].map((body) => `(${JSON.stringify(body)}) satisfies ${type};`);
+  });
+  return ['import OpenAI from "openai";', ...lines].join("\n");
+}

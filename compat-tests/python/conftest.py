@@ -1,0 +1,89 @@
+"""What all suites share: where the server is, and how a test finds its own calls in the stand-in's record."""
+
+import os
+import time
+import uuid
+
+import httpx
+import openai
+import pytest
+
+BASE_URL = os.environ["BASE_URL"]
+API_KEY = os.environ["API_KEY"]
+# Without it, tests that look at what went upstream are skipped.
+STAND_IN_URL = os.environ.get("STAND_IN_URL")
+
+# Seconds a client waits for the next byte, so that a server which hangs fails the test.
+TIMEOUT = 30
+
+
+class Upstream:
+    """The calls which the stand-in got because of one test: those whose prompt holds the test's marker."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def calls(self):
+        calls = httpx.get(f"{STAND_IN_URL}/_stand_in/requests").json()
+        return [call for call in calls if call["path"] == "/v1/messages" and self.marker in str(call["body"])]
+
+    def call(self):
+        calls = self.calls()
+        assert len(calls) == 1, f"expected one call upstream, got {len(calls)}"
+        return calls[0]
+
+    def body(self):
+        return self.call()["body"]
+
+    def turns(self):
+        """The conversation as role and text. The CLI notes its effort in a system message of its own, without text."""
+        turns = [(message["role"], text(message["content"])) for message in self.body()["messages"]]
+        return [turn for turn in turns if turn != ("system", "")]
+
+    def system(self):
+        return text(self.body()["system"])
+
+
+def text(content):
+    return content if isinstance(content, str) else "\n".join(block["text"] for block in content)
+
+
+def eventually(condition, within=5):
+    """Waits until `condition` holds, and says whether it came to that."""
+    deadline = time.monotonic() + within
+    while not (holds := condition()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return holds
+
+
+@pytest.fixture
+def marker():
+    """A text no other prompt holds."""
+    return f"marker-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def upstream(marker):
+    if STAND_IN_URL is None:
+        pytest.skip("STAND_IN_URL is not set")
+    return Upstream(marker)
+
+
+@pytest.fixture
+def client():
+    with openai.OpenAI(base_url=BASE_URL, api_key=API_KEY, timeout=TIMEOUT, max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+async def async_client():
+    async with openai.AsyncOpenAI(base_url=BASE_URL, api_key=API_KEY, timeout=TIMEOUT, max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+def raw():
+    """HTTP without an SDK's leniency."""
+    headers = {"authorization": f"Bearer {API_KEY}"}
+    with httpx.Client(base_url=BASE_URL, headers=headers, timeout=TIMEOUT) as raw:
+        yield raw

@@ -1,0 +1,204 @@
+"""Every body and every chunk, held to the SDK's own types without the SDK's leniency.
+
+The SDK lets unknown fields, missing fields and wrong types pass. Here nothing does: types are strict, unknown fields
+are errors, and what OpenAI always sends must be there.
+"""
+
+import json
+import os
+import time
+
+import pydantic
+import pytest
+from openai.types import Model
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.shared import ErrorObject
+
+HEARTBEAT_SECONDS = float(os.environ.get("HEARTBEAT_SECONDS", 0))
+CHAT = "/chat/completions"
+
+
+class ModelList(pydantic.BaseModel):
+    object: str
+    data: list[Model]
+
+
+class ErrorResponse(pydantic.BaseModel):
+    error: ErrorObject
+
+
+def strictly(kind, text):
+    return kind.model_validate_json(text, strict=True, extra="forbid")
+
+
+def chat(prompt, **options):
+    return {"model": "sonnet", "messages": [{"role": "user", "content": prompt}], **options}
+
+
+PROMPTS = [
+    pytest.param("[[tokens=5]]", {}, id="plain"),
+    pytest.param("[[tokens=50 gap_ms=20]]", {"max_tokens": 3}, id="limited"),
+    pytest.param('[[say="one two three"]]', {"stop": "two"}, id="stopped"),
+    pytest.param("[[thinking=hm say=ok]]", {}, id="thinking"),
+    pytest.param('[[say="no" stop_reason=refusal]]', {}, id="refused"),
+    pytest.param("[[say=ok]]", {"seed": 1, "user": "u", "metadata": {"a": "b"}, "n": 1, "tools": []}, id="ignored"),
+]
+
+
+@pytest.mark.parametrize(("prompt", "options"), PROMPTS)
+def test_a_completion(raw, prompt, options):
+    response = raw.post(CHAT, json=chat(prompt, **options))
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "application/json"
+    completion = strictly(ChatCompletion, response.text)
+    assert completion.id.startswith("chatcmpl-")
+    assert abs(completion.created - time.time()) < 60
+    body = response.json()
+    assert {"id", "object", "created", "model", "choices", "usage"} <= body.keys()
+    [choice] = body["choices"]
+    assert {"index", "message", "logprobs", "finish_reason"} <= choice.keys()
+    assert {"role", "content", "refusal"} <= choice["message"].keys()
+
+
+class Stream:
+    """A stream as it came: comments apart, payloads parsed by nothing but the rules of the format."""
+
+    def __init__(self, raw, body):
+        with raw.stream("POST", CHAT, json={**body, "stream": True}) as response:
+            text = response.read().decode()
+            self.status, self.headers = response.status_code, response.headers
+        assert self.status == 200, text
+        assert text.endswith("\n\n")
+        events = text.removesuffix("\n\n").split("\n\n")
+        self.comments = [event for event in events if event.startswith(":")]
+        payloads = [event for event in events if not event.startswith(":")]
+        assert all("\n" not in event for event in events)
+        assert all(payload.startswith("data: ") for payload in payloads)
+        *self.payloads, self.last = [payload.removeprefix("data: ") for payload in payloads]
+
+    def chunks(self):
+        return [strictly(ChatCompletionChunk, payload) for payload in self.payloads]
+
+
+@pytest.mark.parametrize("include_usage", [False, True])
+@pytest.mark.parametrize(("prompt", "options"), PROMPTS)
+def test_a_stream(raw, prompt, options, include_usage):
+    extra = {"stream_options": {"include_usage": True}} if include_usage else {}
+    stream = Stream(raw, chat(prompt, **options, **extra))
+    assert stream.last == "[DONE]"
+    chunks = stream.chunks()
+    assert len({(chunk.id, chunk.created, chunk.model) for chunk in chunks}) == 1
+    if include_usage:
+        usage = chunks.pop()
+        assert usage.choices == []
+        assert usage.usage.total_tokens == usage.usage.prompt_tokens + usage.usage.completion_tokens
+        bodies = map(json.loads, stream.payloads[:-1])
+        assert all(body.get("usage", "absent") is None for body in bodies)
+    choices = [choice for chunk in chunks for choice in chunk.choices]
+    assert len(choices) == len(chunks)
+    assert [choice.delta.role for choice in choices] == ["assistant"] + [None] * (len(choices) - 1)
+    assert [choice.finish_reason is None for choice in choices] == [True] * (len(choices) - 1) + [False]
+    assert not choices[-1].delta.content
+
+
+def test_body_and_stream_say_the_same(raw):
+    prompt = chat("[[tokens=9]]")
+    body = raw.post(CHAT, json=prompt).json()
+    chunks = Stream(raw, {**prompt, "stream_options": {"include_usage": True}}).chunks()
+    content = "".join(chunk.choices[0].delta.content or "" for chunk in chunks[:-1])
+    assert content == body["choices"][0]["message"]["content"]
+    assert chunks[-2].choices[0].finish_reason == body["choices"][0]["finish_reason"]
+    assert json.loads(chunks[-1].usage.model_dump_json(exclude_unset=True)) == body["usage"]
+
+
+def test_the_headers_of_a_stream(raw):
+    headers = Stream(raw, chat("[[tokens=2]]")).headers
+    assert headers["content-type"].split(";")[0] == "text/event-stream"
+    assert "no-cache" in headers["cache-control"]
+    assert headers["x-accel-buffering"] == "no"
+    assert headers["x-request-id"]
+    assert "content-encoding" not in headers
+
+
+@pytest.mark.skipif(not HEARTBEAT_SECONDS, reason="HEARTBEAT_SECONDS is not set")
+def test_heartbeats_are_comments(raw):
+    silence = int(HEARTBEAT_SECONDS * 2500)
+    stream = Stream(raw, chat(f"[[say=late ttft_ms={silence}]]"))
+    assert len(stream.comments) == 2
+    assert (len(stream.chunks()), stream.last) == (3, "[DONE]")
+
+
+@pytest.mark.parametrize("fault", ["error_after", "cut_after"])
+def test_a_late_failure_ends_the_stream(raw, fault):
+    stream = Stream(raw, chat(f"[[tokens=9 gap_ms=20 {fault}=3]]"))
+    error = strictly(ErrorResponse, stream.last).error
+    assert error.type == "server_error"
+    assert set(json.loads(stream.last)["error"]) == {"message", "type", "param", "code"}
+    assert all(choice.finish_reason is None for chunk in stream.chunks() for choice in chunk.choices)
+
+
+def test_models(raw):
+    response = raw.get("/models")
+    models = strictly(ModelList, response.text)
+    assert models.object == "list"
+    for model in models.data:
+        assert strictly(Model, raw.get(f"/models/{model.id}").text) == model
+
+
+HI = [{"role": "user", "content": "Hi."}]
+
+REFUSALS = [
+    # name, status, code, param, how to ask
+    ("no JSON", 400, None, None, {"content": "{", "headers": {"content-type": "application/json"}}),
+    ("no object", 400, None, None, {"json": []}),
+    ("no model", 400, "missing_required_parameter", "model", {"json": {"messages": HI}}),
+    ("no messages", 400, "missing_required_parameter", "messages", {"json": {"model": "sonnet"}}),
+    ("wrong type", 400, "invalid_type", "messages", {"json": {"model": "sonnet", "messages": "Hi."}}),
+    ("wrong type of stream", 400, "invalid_type", "stream", {"json": chat("Hi.", stream="yes")}),
+    ("empty content", 400, "invalid_value", "messages[0].content", {"json": chat("")}),
+    ("too hot", 400, "invalid_value", "temperature", {"json": chat("Hi.", temperature=2.1)}),
+    ("no answers", 400, "invalid_value", "n", {"json": chat("Hi.", n=0)}),
+    ("not supported", 400, "unsupported_parameter", "logprobs", {"json": chat("Hi.", logprobs=True)}),
+    ("unknown model", 404, "model_not_found", "model", {"json": {"model": "gpt-99", "messages": HI}}),
+    ("wrong key", 401, "invalid_api_key", None, {"json": chat("Hi."), "headers": {"authorization": "Bearer no"}}),
+    ("no key", 401, "invalid_api_key", None, {"json": chat("Hi."), "headers": {"authorization": ""}}),
+    ("rate limit", 429, "rate_limit_exceeded", None, {"json": chat("[[status=429]]")}),
+    ("overloaded", 503, "overloaded", None, {"json": chat("[[status=529]]")}),
+    ("broken upstream", 502, "upstream_error", None, {"json": chat("[[status=500]]")}),
+    ("refused upstream", 400, None, None, {"json": chat("[[status=400]]")}),
+    ("too long", 400, "context_length_exceeded", "messages",
+     {"json": chat('[[status=400 message="prompt is too long: 210000 tokens > 200000 maximum"]]')}),
+]
+
+
+def refused(response, status):
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["x-request-id"]
+    assert set(response.json()["error"]) == {"message", "type", "param", "code"}
+    error = strictly(ErrorResponse, response.text).error
+    assert error.message
+    return error
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("status", "code", "param", "ask"), [pytest.param(*r[1:], id=r[0]) for r in REFUSALS])
+def test_a_refusal(raw, status, code, param, ask, stream):
+    if stream and isinstance(ask.get("json"), dict):
+        ask = {**ask, "json": {"stream": True, **ask["json"]}}
+    error = refused(raw.post(CHAT, **ask), status)
+    assert (error.code, error.param) == (code, param)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/no/such/path", 404, "unknown_url"),
+        ("POST", "/embeddings", 404, "unsupported_endpoint"),
+        ("GET", CHAT, 405, "method_not_allowed"),
+        ("DELETE", "/models", 405, "method_not_allowed"),
+        ("GET", "/models/no-such-model", 404, "model_not_found"),
+    ],
+)
+def test_a_wrong_path_or_method(raw, method, path, status, code):
+    assert refused(raw.request(method, path), status).code == code

@@ -1,0 +1,28 @@
+//! The lines of a CLI process, cut anywhere, with anything in them.
+#![no_main]
+
+use claude_switchboard::claude::protocol::{LineDecoder, parse};
+use libfuzzer_sys::fuzz_target;
+
+const MAX_LINE_BYTES: usize = 256;
+
+fuzz_target!(|input: (u8, &[u8])| {
+    let (cut, bytes) = input;
+    let mut whole = LineDecoder::new(MAX_LINE_BYTES);
+    whole.buffer().extend_from_slice(bytes);
+    let expected: Vec<_> = std::iter::from_fn(|| whole.next_line()).collect();
+
+    let mut pieces = LineDecoder::new(MAX_LINE_BYTES);
+    let mut lines = Vec::new();
+    for piece in bytes.chunks(usize::from(cut).max(1)) {
+        pieces.buffer().extend_from_slice(piece);
+        lines.extend(std::iter::from_fn(|| pieces.next_line()));
+        assert!(pieces.buffer().len() <= MAX_LINE_BYTES, "what is kept of an unfinished line is bounded");
+    }
+    assert_eq!(lines, expected, "any cut gives the same lines");
+    assert_eq!(pieces.overlong_lines(), whole.overlong_lines());
+    for line in &lines {
+        assert!(line.len() <= MAX_LINE_BYTES);
+        let _ = parse(line);
+    }
+});

@@ -4,7 +4,14 @@
 mod architecture;
 mod chat;
 mod command_line;
+mod crashes;
+mod crosstalk;
+mod disconnects;
 mod fake_claude;
+mod faults;
+mod garbage;
 mod isolation;
 mod project;
+mod restarts;
+mod starts;
 mod support;

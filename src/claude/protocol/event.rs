@@ -138,6 +138,8 @@ struct Line<'line> {
     #[serde(borrow)]
     r#type: Cow<'line, str>,
     #[serde(default, borrow)]
+    session_id: Option<&'line RawValue>,
+    #[serde(default, borrow)]
     subtype: Option<Cow<'line, str>>,
     #[serde(default, borrow)]
     event: Option<&'line RawValue>,
@@ -210,7 +212,19 @@ struct ReportBlock {
 /// # Errors
 /// When the line is no JSON object with a `type`, or a known type lacks what the server needs of it.
 pub fn parse(line: &[u8]) -> Result<Event<'_>, serde_json::Error> {
+    parse_with_session(line).map(|(_, event)| event)
+}
+
+/// Reads one line and the session it belongs to, as it stands there; answers to control requests belong to none.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_with_session(line: &[u8]) -> Result<(Option<&str>, Event<'_>), serde_json::Error> {
     let line: Line<'_> = serde_json::from_slice(line)?;
+    Ok((line.session_id.map(RawValue::get), event(line)?))
+}
+
+fn event(line: Line<'_>) -> Result<Event<'_>, serde_json::Error> {
     Ok(match &*line.r#type {
         "stream_event" => match line.event {
             // Events of a tool's own run are no part of the answer.

@@ -1,7 +1,14 @@
 //! The server as its clients see it: real sockets, real processes, the real CLI.
-#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should stop there")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that meets the unexpected should stop there"
+)]
 
 mod architecture;
+mod bad_input;
+mod binary;
 mod chat;
 mod command_line;
 mod crashes;
@@ -13,5 +20,7 @@ mod garbage;
 mod isolation;
 mod project;
 mod restarts;
+mod saturation;
+mod shutdown;
 mod starts;
 mod support;

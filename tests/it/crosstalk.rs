@@ -32,7 +32,7 @@ async fn request(server: &TestServer, number: u64) -> bool {
         // Leaves at some time, seen or not.
         0 => {
             let mut client = RawClient::connect(server).await;
-            client.write(&chat.with("stream", random(number) % 2 == 0).bytes()).await;
+            client.write(&chat.with("stream", random(number).is_multiple_of(2)).bytes()).await;
             client.reset();
             return false;
         }

@@ -60,6 +60,7 @@ pub(crate) struct Builder {
 
 impl Builder {
     /// Sets a variable of the server's environment: a `SWITCHBOARD_` key, or one that reaches the workers.
+    #[expect(clippy::needless_pass_by_value, reason = "so that numbers and texts are given alike")]
     pub(crate) fn set(mut self, name: &str, value: impl ToString) -> Self {
         self.variables.insert(name.to_owned(), value.to_string());
         self

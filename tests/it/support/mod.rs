@@ -10,9 +10,9 @@
 //!
 //! let journal = Journal::new();                               // what the CLI with faults was told and did
 //! let server = TestServer::fake().journal(&journal).spawn_in(folder).await;   // a process, to be killed or measured
-//! ```
-//! let process = TestServer::fake().workers(1).spawn().await;  // the same in a folder of its own
+//! let process = TestServer::fake().workers(1).spawn().await;   // the same in a folder of its own
 //! let ended = TestServer::fake().without("PATH").fail().await;    // one that refuses to serve: exit code and log
+//! ```
 //!
 //! Waiting is for conditions with a deadline ([`eventually`]), never for a time.
 

@@ -56,10 +56,11 @@ async fn small_client(address: SocketAddr) -> TcpStream {
     socket.connect(address).await.unwrap()
 }
 
-/// Asks for a stream that nobody reads.
+/// Asks for a stream and reads no more of it than its beginning.
 async fn unread_stream(server: &ServerProcess, prompt: &str) -> RawClient {
     let mut client = RawClient(small_client(server.address).await);
     client.write(&server.chat(prompt).with("stream", true).bytes()).await;
+    client.read_until(r#""content":"w0 ""#).await;
     client
 }
 
@@ -90,11 +91,10 @@ async fn slow_clients_are_closed_while_a_good_one_is_served() {
     let is_over = AtomicBool::new(false);
     let attack = async {
         let readers = async {
-            let readers = (0..20).map(|_| unread_stream(server, "[[tokens=20000]]"));
-            let readers = join_all(readers).await;
-            server.until("all of them are answered", |ready| busy(ready) >= 20).await;
-            server.until("they are cut off", |ready| busy(ready) <= 1).await;
-            join_all(readers.into_iter().map(async |mut reader| rest_of(&mut reader.0).await)).await
+            let readers = join_all((0..20).map(|_| unread_stream(server, "[[tokens=20000]]"))).await;
+            // The good client may have one.
+            server.until("the readers have lost their workers", |ready| busy(ready) <= 1).await;
+            readers
         };
         let told = tokio::join!(
             join_all((0..100).map(|_| stall(server, HEAD.as_bytes()))),
@@ -108,6 +108,7 @@ async fn slow_clients_are_closed_while_a_good_one_is_served() {
     };
     let (served, (stalled_heads, slow_heads, stalled_bodies, slow_bodies, readers)) =
         tokio::join!(good_client(server, &is_over), attack);
+    server.until("every worker is back", |ready| busy(ready) == 0).await;
     assert!(served > 1, "{served}");
     for told in stalled_heads.into_iter().chain(slow_heads) {
         assert_eq!(told, "", "nothing is said to half a request");
@@ -115,10 +116,10 @@ async fn slow_clients_are_closed_while_a_good_one_is_served() {
     for told in stalled_bodies.into_iter().chain(slow_bodies) {
         assert!(told.starts_with("HTTP/1.1 408 ") && told.contains(r#""code":"body_timeout""#), "{told}");
     }
-    for told in readers {
-        assert!(told.starts_with("HTTP/1.1 200 ") && !told.contains("[DONE]"), "{}", told.len());
+    for mut reader in readers {
+        let told = rest_of(&mut reader.0).await;
+        assert!(!told.contains("[DONE]"), "the whole answer, {} bytes", told.len());
     }
-    server.until("every worker is back", |ready| busy(ready) == 0).await;
     process.end().await;
 }
 
@@ -154,7 +155,6 @@ async fn fifty_readers_that_stop_hold_up_their_workers_and_cost_little() {
     // Some 12 MB each.
     let readers = join_all((0..READERS).map(|_| unread_stream(&server, "[[tokens=40000]]")));
     let mut readers = readers.await;
-    server.until("all of them are answered", |ready| busy(ready) == READERS as u64).await;
     until_all_are_held_up(&server).await;
 
     for written in written(&server) {
@@ -166,7 +166,7 @@ async fn fifty_readers_that_stop_hold_up_their_workers_and_cost_little() {
 
     // The server closes after its answer, as no further request comes.
     let whole = rest_of(&mut readers.swap_remove(0).0).await;
-    assert_eq!(whole.matches(r#""content":"w"#).count(), 40_000, "who reads on gets all of it");
+    assert!(whole.contains(r#""content":"w39999 ""#), "who reads on gets all of it");
     assert!(whole.contains("data: [DONE]"));
     drop(readers);
     server.until("every worker is back", |ready| busy(ready) == 0).await;

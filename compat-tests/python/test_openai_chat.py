@@ -295,5 +295,5 @@ def test_a_client_that_leaves_midway_ends_the_call_and_harms_nobody(client, upst
 def test_a_client_that_loses_patience(upstream, marker):
     with openai.OpenAI(base_url=BASE_URL, api_key=API_KEY, timeout=TIMEOUT, max_retries=0) as client:
         with pytest.raises(openai.APITimeoutError):
-            ask(client.with_options(timeout=1), f"{marker} [[say=late ttft_ms=20000]]")
+            ask(client.with_options(timeout=3), f"{marker} [[say=late ttft_ms=20000]]")
     assert eventually(lambda: upstream.call()["outcome"] == "client_gone")

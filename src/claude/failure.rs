@@ -1,12 +1,34 @@
 //! What the CLI's reports of failed calls mean to a caller.
 
+use std::time::Duration;
+
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 
 use super::protocol::CallFailed;
 
-/// Classifies a failed call by the CLI's own word for it, the upstream status and, last, the report's text.
-pub(super) fn classify(call: Option<&CallFailed>, status: Option<u16>, report: &str) -> Failure {
+/// When to come back after a limit of which upstream does not say when it ends.
+const AFTER_A_LIMIT: Duration = Duration::from_secs(5);
+const AFTER_AN_OVERLOAD: Duration = Duration::from_secs(2);
+
+/// Classifies a failed call; `retry_delay` is how long upstream last asked to wait.
+pub(super) fn classify(
+    call: Option<&CallFailed>,
+    status: Option<u16>,
+    report: &str,
+    retry_delay: Option<Duration>,
+) -> Failure {
+    let failure = without_time(call, status, report);
+    let default = match failure.kind {
+        FailureKind::RateLimited => AFTER_A_LIMIT,
+        FailureKind::Overloaded => AFTER_AN_OVERLOAD,
+        _ => return failure,
+    };
+    Failure { retry_after: Some(retry_delay.map_or(default, |delay| delay.max(default))), ..failure }
+}
+
+/// The CLI's own word for the failure decides, then the upstream status and, last, the report's text.
+fn without_time(call: Option<&CallFailed>, status: Option<u16>, report: &str) -> Failure {
     let kind = call.map_or("", |call| call.kind.as_str());
     let text = call.map_or(report, |call| call.text.as_str());
     let status = status.or_else(|| status_in(text));
@@ -73,7 +95,7 @@ mod tests {
     use crate::domain::FailureKind;
 
     fn kind_of(kind: &str, status: Option<u16>, text: &str) -> FailureKind {
-        classify(Some(&CallFailed { kind: kind.to_owned(), text: text.to_owned() }), status, "").kind
+        classify(Some(&CallFailed { kind: kind.to_owned(), text: text.to_owned() }), status, "", None).kind
     }
 
     #[test]
@@ -95,6 +117,9 @@ mod tests {
     fn the_reason_of_a_refusal_is_passed_on() {
         let call =
             CallFailed { kind: "invalid_request".to_owned(), text: "API Error: 400 top_k: bad".to_owned() };
-        assert_eq!(classify(Some(&call), Some(400), "").message, "Anthropic refused the request: top_k: bad");
+        assert_eq!(
+            classify(Some(&call), Some(400), "", None).message,
+            "Anthropic refused the request: top_k: bad"
+        );
     }
 }

@@ -13,7 +13,7 @@ use crate::domain::Model;
 use super::config::Config;
 use super::pipe::Pipe;
 use super::protocol::{
-    Control, ControlAnswer, Event, FlagSettings, Lifecycle, assistant_line, parse, user_line,
+    Control, ControlAnswer, Event, FlagSettings, Lifecycle, assistant_line, parse_with_session, user_line,
 };
 use super::settings::Variables;
 
@@ -21,6 +21,10 @@ use super::settings::Variables;
 #[derive(Debug)]
 pub(super) struct Session<R, W> {
     pipe: Pipe<R, W>,
+    /// The prompt that was sent last.
+    prompt: String,
+    /// The CLI's session in which it is answered, once the CLI has named it.
+    prompt_session: Option<String>,
     control_timeout: Duration,
     requests: u64,
     unreadable_lines: u64,
@@ -55,6 +59,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     pub(super) fn new(reader: R, writer: W, config: &Config) -> Self {
         Self {
             pipe: Pipe::new(reader, writer, config.max_line_bytes),
+            prompt: String::new(),
+            prompt_session: None,
             control_timeout: config.control_timeout,
             requests: 0,
             unreadable_lines: 0,
@@ -99,6 +105,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
 
     /// Sends a user message that the model is to answer.
     pub(super) fn queue_prompt(&mut self, uuid: &str, texts: &[String]) {
+        uuid.clone_into(&mut self.prompt);
+        self.prompt_session = None;
         self.pipe.queue(&user_line(uuid, texts, true));
     }
 
@@ -148,15 +156,26 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     ) -> Result<T, Failure> {
         loop {
             let line = self.pipe.next_line().await.map_err(|error| crashed(&error))?;
-            match parse(&line) {
-                Ok(event) => {
+            match parse_with_session(&line) {
+                Ok((session, event)) if self.is_ours(session, &event) => {
                     if let Some(found) = meaning(event) {
                         return Ok(found);
                     }
                 }
+                Ok(_) => {}
                 Err(error) => self.skip(&error),
             }
         }
+    }
+
+    /// Whether a line belongs to the conversation. What runs in a session of its own beside it is no answer to it.
+    fn is_ours(&mut self, session: Option<&str>, event: &Event<'_>) -> bool {
+        if let Event::Lifecycle(uuid, _) = event
+            && *uuid == self.prompt
+        {
+            self.prompt_session = session.map(str::to_owned);
+        }
+        session.is_none() || self.prompt_session.is_none() || session == self.prompt_session.as_deref()
     }
 
     /// Lines that were dropped because they were too long or no line of the protocol.

@@ -1,5 +1,7 @@
 //! The CLI's events of one turn, as steps of an answer.
 
+use std::time::Duration;
+
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Finish;
@@ -35,6 +37,8 @@ pub(super) struct Translator {
     has_text: bool,
     usage: Usage,
     failed_call: Option<CallFailed>,
+    /// How long upstream last asked to wait before the next try.
+    retry_delay: Option<Duration>,
     /// Whether the CLI has said that it is done with the turn.
     is_over: bool,
 }
@@ -48,6 +52,7 @@ impl Translator {
             has_text: false,
             usage: Usage::default(),
             failed_call: None,
+            retry_delay: None,
             is_over: false,
         }
     }
@@ -79,7 +84,12 @@ impl Translator {
             Event::Result(result) => {
                 let no_call = "The CLI ended the turn without an answer of the model.";
                 Step::Fail(if result.is_error || self.failed_call.is_some() {
-                    classify(self.failed_call.as_ref(), result.api_error_status, &result.report)
+                    classify(
+                        self.failed_call.as_ref(),
+                        result.api_error_status,
+                        &result.report,
+                        self.retry_delay,
+                    )
                 } else {
                     Failure::new(FailureKind::Upstream, no_call)
                 })
@@ -92,7 +102,11 @@ impl Translator {
                     Step::Nothing
                 }
             }
-            Event::Control(_) | Event::ApiRetry | Event::Other => Step::Nothing,
+            Event::ApiRetry(delay) => {
+                self.retry_delay = delay.or(self.retry_delay);
+                Step::Nothing
+            }
+            Event::Control(_) | Event::Other => Step::Nothing,
         }
     }
 
@@ -214,7 +228,7 @@ mod tests {
 
     #[test]
     fn the_report_of_a_failed_call_is_no_answer() {
-        insta::assert_snapshot!(steps(&[FAILED, RESULT]).1.join("\n"), @r#"Fail(Failure { kind: RateLimited, message: "Anthropic's limit for the sign-in of this server is reached. Try again later.", retry_after: None })"#);
+        insta::assert_snapshot!(steps(&[FAILED, RESULT]).1.join("\n"), @r#"Fail(Failure { kind: RateLimited, message: "Anthropic's limit for the sign-in of this server is reached. Try again later.", retry_after: Some(5s) })"#);
     }
 
     #[test]

@@ -1,10 +1,28 @@
 //! The server as its clients see it: real sockets, real processes, the real CLI.
-#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should stop there")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that meets the unexpected should stop there"
+)]
 
 mod architecture;
+mod bad_input;
+mod binary;
 mod chat;
 mod command_line;
+mod crashes;
+mod crosstalk;
+mod disconnects;
+mod edge;
 mod fake_claude;
+mod faults;
+mod garbage;
 mod isolation;
 mod project;
+mod restarts;
+mod saturation;
+mod shutdown;
+mod smuggling;
+mod starts;
 mod support;

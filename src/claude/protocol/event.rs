@@ -4,6 +4,7 @@
 //! that a tagged enum would make of every line.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -21,8 +22,8 @@ pub enum Event<'line> {
     Control(ControlAnswer<'line>),
     /// What became of a line that was sent with a `uuid`.
     Lifecycle(Cow<'line, str>, Lifecycle),
-    /// The CLI tries a failed call again.
-    ApiRetry,
+    /// The CLI tries a failed call again, after this time where it says so.
+    ApiRetry(Option<Duration>),
     /// Any other line.
     Other,
 }
@@ -137,6 +138,8 @@ struct Line<'line> {
     #[serde(borrow)]
     r#type: Cow<'line, str>,
     #[serde(default, borrow)]
+    session_id: Option<&'line RawValue>,
+    #[serde(default, borrow)]
     subtype: Option<Cow<'line, str>>,
     #[serde(default, borrow)]
     event: Option<&'line RawValue>,
@@ -158,6 +161,8 @@ struct Line<'line> {
     is_error: Option<bool>,
     #[serde(default)]
     api_error_status: Option<u16>,
+    #[serde(default, borrow)]
+    retry_delay_ms: Option<&'line RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -207,7 +212,19 @@ struct ReportBlock {
 /// # Errors
 /// When the line is no JSON object with a `type`, or a known type lacks what the server needs of it.
 pub fn parse(line: &[u8]) -> Result<Event<'_>, serde_json::Error> {
+    parse_with_session(line).map(|(_, event)| event)
+}
+
+/// Reads one line and the session it belongs to, as it stands there; answers to control requests belong to none.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_with_session(line: &[u8]) -> Result<(Option<&str>, Event<'_>), serde_json::Error> {
     let line: Line<'_> = serde_json::from_slice(line)?;
+    Ok((line.session_id.map(RawValue::get), event(line)?))
+}
+
+fn event(line: Line<'_>) -> Result<Event<'_>, serde_json::Error> {
     Ok(match &*line.r#type {
         "stream_event" => match line.event {
             // Events of a tool's own run are no part of the answer.
@@ -236,7 +253,9 @@ pub fn parse(line: &[u8]) -> Result<Event<'_>, serde_json::Error> {
                 String::new()
             },
         }),
-        "system" if line.subtype.as_deref() == Some("api_retry") => Event::ApiRetry,
+        "system" if line.subtype.as_deref() == Some("api_retry") => {
+            Event::ApiRetry(milliseconds(line.retry_delay_ms))
+        }
         _ => Event::Other,
     })
 }
@@ -266,6 +285,11 @@ fn is_null(value: Option<&RawValue>) -> bool {
 
 fn text_of(value: Option<&RawValue>) -> Option<String> {
     serde_json::from_str(value?.get()).ok()
+}
+
+fn milliseconds(value: Option<&RawValue>) -> Option<Duration> {
+    let milliseconds: f64 = serde_json::from_str(value?.get()).ok()?;
+    Duration::try_from_secs_f64(milliseconds / 1000.0).ok()
 }
 
 fn lifecycle(state: Option<&RawValue>) -> Lifecycle {

@@ -12,5 +12,7 @@ mod tests;
 
 pub use codec::LineDecoder;
 pub use control::{Control, FlagSettings};
-pub use event::{ApiUsage, CallFailed, ControlAnswer, Event, Lifecycle, ResultLine, StreamEvent, parse};
+pub use event::{
+    ApiUsage, CallFailed, ControlAnswer, Event, Lifecycle, ResultLine, StreamEvent, parse, parse_with_session,
+};
 pub use line::{assistant_line, user_line};

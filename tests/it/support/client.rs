@@ -13,7 +13,8 @@ use super::server::TestServer;
 
 /// A chat request in the making.
 pub(crate) struct Chat<'a> {
-    server: &'a TestServer,
+    http: &'a reqwest::Client,
+    url: String,
     body: Value,
 }
 
@@ -32,9 +33,9 @@ pub(crate) struct Events {
 }
 
 impl<'a> Chat<'a> {
-    pub(crate) fn new(server: &'a TestServer, prompt: &str) -> Self {
+    pub(crate) fn new(http: &'a reqwest::Client, url: String, prompt: &str) -> Self {
         let messages = json!([{"role": "user", "content": prompt}]);
-        Self { server, body: json!({"model": "haiku", "messages": messages}) }
+        Self { http, url, body: json!({"model": "haiku", "messages": messages}) }
     }
 
     /// Sets a field of the request.
@@ -52,15 +53,12 @@ impl<'a> Chat<'a> {
     }
 
     async fn post(self) -> reqwest::Response {
-        let url = self.server.url("/v1/chat/completions");
-        self.server.http.post(url).json(&self.body).send().await.unwrap()
+        self.http.post(self.url).json(&self.body).send().await.unwrap()
     }
 
     /// Sends it and reads the whole response.
     pub(crate) async fn send(self) -> Answer {
-        let response = self.post().await;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Answer { status, headers, body: response.json().await.unwrap() }
+        Answer::of(self.post().await).await
     }
 
     /// Sends it as a streamed request, which must be accepted.
@@ -69,10 +67,28 @@ impl<'a> Chat<'a> {
         if response.status() != 200 {
             panic!("{} {}", response.status(), response.text().await.unwrap());
         }
-        let headers = response.headers().clone();
-        let events = response.bytes_stream().eventsource();
-        let stream = events.map(|event| event.map(|event| event.data).map_err(|error| error.to_string()));
-        Events { headers, stream: Box::pin(stream) }
+        Events::of(response)
+    }
+
+    /// Sends it as a streamed request and tells all that came of it: `text | reason of the end`,
+    /// `text | type code` of an error event, or `status type code` of a refusal.
+    pub(crate) async fn told(self) -> String {
+        let response = self.with("stream", true).post().await;
+        if response.status() != 200 {
+            return Answer::of(response).await.error();
+        }
+        let (mut text, mut end) = (String::new(), "nothing".to_owned());
+        for event in Events::of(response).rest().await {
+            let Ok(event) = serde_json::from_str::<Value>(&event) else { continue };
+            let choice = &event["choices"][0];
+            text += choice["delta"]["content"].as_str().unwrap_or_default();
+            if let Some(reason) = choice["finish_reason"].as_str() {
+                reason.clone_into(&mut end);
+            } else if event["error"].is_object() {
+                end = error_words(&event);
+            }
+        }
+        format!("{text}| {end}")
     }
 
     /// The request as bytes, for a raw client.
@@ -88,6 +104,12 @@ impl<'a> Chat<'a> {
 }
 
 impl Answer {
+    /// Reads a whole response, which must be JSON.
+    pub(crate) async fn of(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Self { status, headers, body: response.json().await.unwrap() }
+    }
+
     /// The words of the answer, which must be one.
     pub(crate) fn text(&self) -> &str {
         let content = self.body["choices"][0]["message"]["content"].as_str();
@@ -96,13 +118,24 @@ impl Answer {
 
     /// `status type code` of an error.
     pub(crate) fn error(&self) -> String {
-        let error = &self.body["error"];
-        let word = |name: &str| error[name].as_str().unwrap_or("-").to_owned();
-        format!("{} {} {}", self.status, word("type"), word("code"))
+        format!("{} {}", self.status, error_words(&self.body))
     }
 }
 
+/// `type code` of an error.
+fn error_words(body: &Value) -> String {
+    let word = |name: &str| body["error"][name].as_str().unwrap_or("-");
+    format!("{} {}", word("type"), word("code"))
+}
+
 impl Events {
+    fn of(response: reqwest::Response) -> Self {
+        let headers = response.headers().clone();
+        let events = response.bytes_stream().eventsource();
+        let stream = events.map(|event| event.map(|event| event.data).map_err(|error| error.to_string()));
+        Self { headers, stream: Box::pin(stream) }
+    }
+
     /// The payload of the next event, `None` at the end of the stream.
     pub(crate) async fn next(&mut self) -> Option<String> {
         let next = tokio::time::timeout(Duration::from_secs(30), self.stream.next()).await;
@@ -156,6 +189,18 @@ impl RawClient {
             }
             assert!(count > 0, "the connection closed after: {whole}");
         }
+    }
+
+    /// Says that nothing more will be written, and goes on reading.
+    pub(crate) async fn half_close(&mut self) {
+        self.0.shutdown().await.unwrap();
+    }
+
+    /// Reads until the server closes, which it must do in time.
+    pub(crate) async fn read_to_end(&mut self) {
+        let mut rest = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(30), self.0.read_to_end(&mut rest));
+        read.await.expect("the connection closes within 30 s").unwrap();
     }
 
     /// Closes with a reset instead of a goodbye.

@@ -13,12 +13,23 @@ use messages_stand_in::StandIn;
 use tokio::time::Instant;
 
 use super::client::Chat;
-use super::processes::workers_of;
+use super::journal::Journal;
+use super::processes::{is_child, workers_of};
+use super::server_process::{Ended, ServerProcess, fail};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Waits until `condition` yields something.
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    condition: impl FnMut() -> F,
+) -> T {
+    within(DEADLINE, what, condition).await
+}
+
+/// Waits until `condition` yields something, which may take no longer than `limit`.
+pub(crate) async fn within<T, F: Future<Output = Option<T>>>(
+    limit: Duration,
     what: &str,
     mut condition: impl FnMut() -> F,
 ) -> T {
@@ -27,7 +38,7 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
         if let Some(found) = condition().await {
             return found;
         }
-        assert!(begun.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}");
+        assert!(begun.elapsed() < limit, "{what}: not within {limit:?}");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
@@ -49,6 +60,7 @@ pub(crate) struct Builder {
 
 impl Builder {
     /// Sets a variable of the server's environment: a `SWITCHBOARD_` key, or one that reaches the workers.
+    #[expect(clippy::needless_pass_by_value, reason = "so that numbers and texts are given alike")]
     pub(crate) fn set(mut self, name: &str, value: impl ToString) -> Self {
         self.variables.insert(name.to_owned(), value.to_string());
         self
@@ -57,6 +69,41 @@ impl Builder {
     /// The most workers there may be; one is kept ready.
     pub(crate) fn workers(self, count: usize) -> Self {
         self.set("SWITCHBOARD_POOL__MAX_WORKERS", count)
+    }
+
+    /// Has the workers write down what they are told and do; they must be fakes.
+    pub(crate) fn journal(self, journal: &Journal) -> Self {
+        self.set("FAKE_CLAUDE_JOURNAL", journal.path().display())
+    }
+
+    /// Takes a variable out of the server's environment.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.variables.remove(name);
+        self
+    }
+
+    /// Starts the server as a process of its own.
+    pub(crate) async fn spawn(self) -> ServerProcess {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = folder.path().to_owned();
+        self.spawn_in(&data_dir).await.in_folder(folder)
+    }
+
+    /// Starts a server process that refuses to serve, and waits for its end.
+    pub(crate) async fn fail(self) -> Ended {
+        let folder = tempfile::tempdir().unwrap();
+        self.fail_in(folder.path()).await
+    }
+
+    /// As [`Self::fail`], over a data directory that outlives it.
+    pub(crate) async fn fail_in(self, data_dir: &Path) -> Ended {
+        fail(&self.set("SWITCHBOARD_SERVER__DATA_DIR", data_dir.display()).variables).await
+    }
+
+    /// Starts the server as a process of its own, over a data directory that outlives it.
+    pub(crate) async fn spawn_in(mut self, data_dir: &Path) -> ServerProcess {
+        self = self.set("SWITCHBOARD_SERVER__DATA_DIR", data_dir.display());
+        ServerProcess::start(&self.variables, self.upstream, data_dir).await
     }
 
     /// Starts the server on a free port and returns once it listens.
@@ -135,7 +182,7 @@ impl TestServer {
 
     /// A chat request with one user message.
     pub(crate) fn chat(&self, prompt: &str) -> Chat<'_> {
-        Chat::new(self, prompt)
+        Chat::new(&self.http, self.url("/v1/chat/completions"), prompt)
     }
 
     /// What the workers are doing.
@@ -156,6 +203,15 @@ impl TestServer {
         .await;
     }
 
+    /// The one worker process there is, once it is ready.
+    pub(crate) async fn only_worker(&self) -> i32 {
+        eventually("one worker is ready", || async {
+            let workers = self.workers();
+            (self.stats().idle == 1 && workers.len() == 1).then(|| workers[0])
+        })
+        .await
+    }
+
     /// The worker processes that run now.
     pub(crate) fn workers(&self) -> Vec<i32> {
         workers_of(&self.data_dir)
@@ -174,7 +230,11 @@ impl TestServer {
         self.app.shutdown.begin();
         drop(self.http);
         self.app.wait().await;
-        assert_eq!(workers_of(&self.data_dir), Vec::<i32>::new(), "no worker is left");
+        let left = workers_of(&self.data_dir);
+        assert!(!left.iter().any(|id| is_child(*id)), "no worker is left: {left:?}");
+        // What a worker had started was killed with it, but nobody has waited for it.
+        let none_is_left = || async { workers_of(&self.data_dir).is_empty().then_some(()) };
+        eventually("nothing that a worker had started is left", none_is_left).await;
         drop(self.folder);
     }
 }

@@ -1,0 +1,45 @@
+//! Workers that are slow to start, fail to start, or start all at once.
+
+use std::time::Duration;
+
+use crate::support::TestServer;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_waits_for_a_worker_that_is_slow_to_start() {
+    let server = TestServer::fake().workers(1).set("FAKE_CLAUDE_START_MS", 700).start().await;
+    assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w0 ");
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_that_cannot_start_are_an_error_that_says_why() {
+    for (fault, why) in [
+        ("FAKE_CLAUDE_INIT_FAILS", "did not answer the handshake"),
+        ("FAKE_CLAUDE_EXIT_AT_START", "exit status: 1"),
+        ("FAKE_CLAUDE_START_MS", "did not answer the handshake in time"),
+    ] {
+        let value = if fault == "FAKE_CLAUDE_START_MS" { 600_000 } else { 1 };
+        let server = TestServer::fake().workers(1).set(fault, value);
+        let server = server.set("SWITCHBOARD_CLAUDE__START_TIMEOUT_SECONDS", 1).start().await;
+        for is_stream in [false, true] {
+            let chat = server.chat("hi").with("stream", is_stream).send();
+            let answer = tokio::time::timeout(Duration::from_secs(20), chat).await.expect(fault);
+            assert_eq!(answer.error(), "503 server_error no_worker", "{fault}");
+            assert!(answer.headers.contains_key("retry-after"), "{fault}: {:?}", answer.headers);
+            let message = answer.body["error"]["message"].as_str().unwrap();
+            assert!(message.contains(why), "{fault}: {message}");
+        }
+        server.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_workers_start_at_once() {
+    let server = TestServer::fake().workers(50).set("SWITCHBOARD_POOL__PREWARM", 50).start().await;
+    server.until("fifty workers are ready", |stats| stats.idle == 50).await;
+    assert_eq!(server.stats().last_failure, None);
+    assert_eq!(server.workers().len(), 50);
+    let answers = futures::future::join_all((0..50).map(|_| server.chat("[[tokens=1]]").send())).await;
+    assert!(answers.iter().all(|answer| answer.text() == "w0 "));
+    server.end().await;
+}

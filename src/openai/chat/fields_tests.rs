@@ -14,8 +14,8 @@ const DOCUMENT: &str = include_str!("../../../docs/API.md");
 const BEGIN: &str = "<!-- fields: begin -->\n";
 const END: &str = "<!-- fields: end -->";
 
-fn tables() -> [&'static Table; 4] {
-    [&REQUEST, &STREAM_OPTIONS, &MESSAGE, &PART]
+fn tables() -> [&'static Table; 8] {
+    [&REQUEST, &STREAM_OPTIONS, &RESPONSE_FORMAT, &JSON_SCHEMA, &MESSAGE, &PART, &IMAGE, &FILE]
 }
 
 fn handling(field: &Field) -> String {

@@ -53,6 +53,8 @@ pub struct App {
 pub async fn run(settings: Settings, environment: Environment) -> anyhow::Result<()> {
     let app = App::start(&settings, &environment).await?;
     app.shutdown.listen_for_signals(&app.tracker).context("cannot listen for signals")?;
+    // Only now, so that whoever waits for this line can stop the server in order.
+    tracing::info!("listening on http://{}", app.address);
     app.wait().await;
     Ok(())
 }
@@ -89,7 +91,6 @@ impl App {
         let config = server_config(settings);
         let serving =
             tracker.spawn(server::serve(listener, router, config, shutdown.clone(), tracker.clone()));
-        tracing::info!("listening on http://{address}");
         Ok(Self { address, shutdown, workers: pool, tracker, serving, data_dir })
     }
 

@@ -7,16 +7,22 @@
 )]
 
 mod architecture;
+mod bad_input;
+mod binary;
 mod chat;
 mod command_line;
 mod crashes;
 mod crosstalk;
 mod disconnects;
+mod edge;
 mod fake_claude;
 mod faults;
 mod garbage;
 mod isolation;
 mod project;
 mod restarts;
+mod saturation;
+mod shutdown;
+mod smuggling;
 mod starts;
 mod support;

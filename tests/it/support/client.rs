@@ -104,7 +104,8 @@ impl<'a> Chat<'a> {
 }
 
 impl Answer {
-    async fn of(response: reqwest::Response) -> Self {
+    /// Reads a whole response, which must be JSON.
+    pub(crate) async fn of(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Self { status, headers, body: response.json().await.unwrap() }
     }

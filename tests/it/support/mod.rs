@@ -10,6 +10,8 @@
 //!
 //! let journal = Journal::new();                               // what the CLI with faults was told and did
 //! let server = TestServer::fake().journal(&journal).spawn_in(folder).await;   // a process, to be killed or measured
+//! let process = TestServer::fake().workers(1).spawn().await;   // the same in a folder of its own
+//! let ended = TestServer::fake().without("PATH").fail().await;    // one that refuses to serve: exit code and log
 //! ```
 //!
 //! Waiting is for conditions with a deadline ([`eventually`]), never for a time.
@@ -20,7 +22,7 @@ mod processes;
 mod server;
 mod server_process;
 
-pub(crate) use client::{Events, RawClient};
+pub(crate) use client::{Answer, Events, RawClient};
 pub(crate) use journal::Journal;
 pub(crate) use processes::{is_gone, is_zombie, kill, workers_of};
 pub(crate) use server::{Builder, TestServer, eventually, within};

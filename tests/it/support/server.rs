@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::client::Chat;
 use super::journal::Journal;
 use super::processes::{is_child, workers_of};
-use super::server_process::ServerProcess;
+use super::server_process::{Ended, ServerProcess, fail};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -74,6 +74,30 @@ impl Builder {
     /// Has the workers write down what they are told and do; they must be fakes.
     pub(crate) fn journal(self, journal: &Journal) -> Self {
         self.set("FAKE_CLAUDE_JOURNAL", journal.path().display())
+    }
+
+    /// Takes a variable out of the server's environment.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.variables.remove(name);
+        self
+    }
+
+    /// Starts the server as a process of its own.
+    pub(crate) async fn spawn(self) -> ServerProcess {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = folder.path().to_owned();
+        self.spawn_in(&data_dir).await.in_folder(folder)
+    }
+
+    /// Starts a server process that refuses to serve, and waits for its end.
+    pub(crate) async fn fail(self) -> Ended {
+        let folder = tempfile::tempdir().unwrap();
+        self.fail_in(folder.path()).await
+    }
+
+    /// As [`Self::fail`], over a data directory that outlives it.
+    pub(crate) async fn fail_in(self, data_dir: &Path) -> Ended {
+        fail(&self.set("SWITCHBOARD_SERVER__DATA_DIR", data_dir.display()).variables).await
     }
 
     /// Starts the server as a process of its own, over a data directory that outlives it.

@@ -1,0 +1,214 @@
+//! `fake-claude` in the place of the CLI: what the server itself costs, beside a bare axum echo.
+
+use std::path::Path;
+
+use anyhow::ensure;
+use futures::future::try_join_all;
+use tokio::time::Instant;
+
+use crate::client::Connection;
+use crate::direct::Cli;
+use crate::plan::Plan;
+use crate::processes::{self, Core, own_cpu, pinned_program};
+use crate::progress;
+use crate::report::{Report, Table};
+use crate::roles;
+use crate::server::{Server, Settings, chat};
+use crate::statistics::Sample;
+
+pub(crate) const CLIENTS: usize = 8;
+/// An answer of five texts, at once.
+const SHORT: &str = "Go on.";
+const BURST: &str = "[[tokens=100]]";
+/// Nagle's algorithm and a delayed acknowledgement together take 40 ms.
+const STALLED_MS: f64 = 35.0;
+
+/// Everything that takes part.
+pub(crate) struct Stage {
+    echo: Server,
+    pub(crate) ours: Server,
+    pub(crate) cli: Cli,
+}
+
+/// Measures with `fake` as CLI, servers on one core and all else on another if there are two.
+pub(crate) async fn measure(
+    fake: &Path,
+    cores: [Core; 2],
+    plan: &Plan,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let [servers, load] = cores;
+    let folder = tempfile::tempdir()?;
+    let pinned = pinned_program(folder.path(), fake, load)?;
+    let workers = CLIENTS + 2;
+    let settings = Settings::over(&pinned).workers(workers, workers).on(servers);
+    let ours = settings.set("SWITCHBOARD_POOL__MAX_TURNS", "1000000");
+    let stage = Stage {
+        echo: Server::role(roles::ECHO, servers).await?,
+        ours: ours.start_warm(workers as u64).await?,
+        cli: Cli::new(fake, load, None)?,
+    };
+    memory(&stage.ours, "RSS of the server at start, 10 idle workers aside", report)?;
+    stage.cost(plan, report).await?;
+    stage.added(plan, report).await?;
+    stage.paced(plan, report).await?;
+    stage.bursts(plan, report).await?;
+    memory(&stage.ours, "RSS of the server after this load, children aside", report)?;
+    stage.ours.end().await?;
+    stage.echo.end().await
+}
+
+fn memory(server: &Server, what: &str, report: &mut Report) -> anyhow::Result<()> {
+    let memory = processes::memory(server.id)?;
+    let measured = format!("{:.1} MB ({:.1} MB anonymous)", memory.rss / 1e6, memory.anonymous / 1e6);
+    report.bar(what, "< 15 MB", &measured, memory.rss < 15e6);
+    Ok(())
+}
+
+/// One round of requests by eight clients at once.
+struct Round {
+    cpu_us: f64,
+    rate: f64,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count of requests")]
+async fn crowd(server: &Server, body: &str, requests: usize) -> anyhow::Result<Round> {
+    let (begun, cpu) = (Instant::now(), own_cpu(server.id)?);
+    let clients = (0..CLIENTS).map(async |_| {
+        let mut connection = server.connect().await?;
+        for _ in 0..requests / CLIENTS {
+            connection.chat(body).await?;
+        }
+        anyhow::Ok(())
+    });
+    try_join_all(clients).await?;
+    let rate = requests as f64 / begun.elapsed().as_secs_f64();
+    Ok(Round { cpu_us: (own_cpu(server.id)? - cpu) * 1e6 / requests as f64, rate })
+}
+
+async fn stream_crowd(server: &Server, requests: usize) -> anyhow::Result<f64> {
+    let cpu = own_cpu(server.id)?;
+    let body = chat(SHORT, "", true);
+    let clients = (0..CLIENTS).map(async |_| {
+        let mut connection = server.connect().await?;
+        for _ in 0..requests / CLIENTS {
+            connection.stream(&body).await?;
+        }
+        anyhow::Ok(())
+    });
+    try_join_all(clients).await?;
+    #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
+    Ok((own_cpu(server.id)? - cpu) * 1e6 / requests as f64)
+}
+
+impl Stage {
+    /// P1: CPU time of the server process for each request, as a multiple of the echo's.
+    async fn cost(&self, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+        let body = chat(SHORT, "", false);
+        crowd(&self.echo, &body, plan.echoes / 10).await?;
+        crowd(&self.ours, &body, plan.chats / 10).await?;
+        let (mut echoes, mut chats, mut streams) = (Sample::default(), Sample::default(), Sample::default());
+        let (mut echo_rates, mut rates, mut ratios) =
+            (Sample::default(), Sample::default(), Sample::default());
+        for round in 1..=plan.rounds {
+            progress(&format!("fake CLI: CPU per request, round {round} of {}", plan.rounds));
+            let echo = crowd(&self.echo, &body, plan.echoes).await?;
+            let ours = crowd(&self.ours, &body, plan.chats).await?;
+            streams.push(stream_crowd(&self.ours, plan.chats).await?);
+            ratios.push(ours.cpu_us / echo.cpu_us);
+            echoes.push(echo.cpu_us);
+            chats.push(ours.cpu_us);
+            echo_rates.push(echo.rate);
+            rates.push(ours.rate);
+        }
+        let drift = echoes.max() / echoes.min() - 1.0;
+        let steady = if drift > 0.2 { ", void: the echo drifted by more than 20 %" } else { "" };
+        let measured = format!("{} ×{steady}", ratios.spread(1));
+        report.bar(
+            "P1: CPU per request to the echo's",
+            "≤ 5 ×",
+            &measured,
+            ratios.p50() <= 5.0 && drift <= 0.2,
+        );
+        report.add(Table {
+            title: "P1: CPU of the server process",
+            note: format!(
+                "8 clients, kept connections, an answer of 5 texts at once; medians of {} rounds with the least and \
+                 the greatest. The rate is that of `fake-claude` and the load on one core, not the server's.",
+                plan.rounds
+            ),
+            header: vec!["server", "requests of a round", "CPU µs/request", "requests/s"],
+            rows: [
+                ("bare axum echo", plan.echoes, echoes.spread(1), echo_rates.spread(0)),
+                ("ours", plan.chats, chats.spread(1), rates.spread(0)),
+                ("ours, streamed", plan.chats, streams.spread(1), String::new()),
+            ]
+            .map(|(name, count, cpu, rate)| vec![name.to_owned(), count.to_string(), cpu, rate])
+            .to_vec(),
+        });
+        Ok(())
+    }
+
+    /// P2: what the server adds for one client.
+    async fn added(&self, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+        const WARM_UP: usize = 50;
+        progress("fake CLI: added latency");
+        let mut direct = self.cli.open().await?;
+        let mut connection = self.ours.connect().await?;
+        let mut echo = self.echo.connect().await?;
+        let body = chat(SHORT, "", false);
+        let (mut past, mut through, mut echoes) = (Sample::default(), Sample::default(), Sample::default());
+        for round in 0..plan.added + WARM_UP {
+            let directly = direct.turn(SHORT, "").await?.total;
+            direct.reset().await?;
+            let served = connection.chat(&body).await?;
+            let echoed = echo.chat(&body).await?;
+            if round >= WARM_UP {
+                past.push_ms(directly);
+                through.push_ms(served);
+                echoes.push_ms(echoed);
+            }
+        }
+        let us = |sample: &Sample, percent: f64| sample.percentile(percent) * 1e3;
+        let [half, most] = [50.0, 99.0].map(|percent| us(&through, percent) - us(&past, percent));
+        report.bar("P2: added p50, one client", "≤ 100 µs", &format!("{half:.0} µs"), half <= 100.0);
+        report.bar("P2: added p99, one client", "≤ 300 µs", &format!("{most:.0} µs"), most <= 300.0);
+        report.add(Table {
+            title: "P2: one client",
+            note: "Whole answers of 5 texts, in turns: past the server over the pipes of a process, through the \
+                   server, and from the echo."
+                .to_owned(),
+            header: vec!["way", "requests", "p50 µs", "p99 µs"],
+            rows: [("`fake-claude` over its pipes", &past), ("ours", &through), ("bare axum echo", &echoes)]
+                .map(|(name, sample)| {
+                    let figures = [50.0, 99.0].map(|percent| format!("{:.0}", us(sample, percent)));
+                    [name.to_owned(), sample.len().to_string()].into_iter().chain(figures).collect()
+                })
+                .to_vec(),
+        });
+        Ok(())
+    }
+
+    /// P5: bursts of small frames on a kept connection, which a sender without `TCP_NODELAY` would hold back.
+    async fn bursts(&self, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+        progress("fake CLI: bursts");
+        let mut connection: Connection = self.ours.connect().await?;
+        let body = chat(BURST, "", true);
+        let mut took_ms = Sample::default();
+        for _ in 0..plan.bursts {
+            let timing = connection.stream(&body).await?;
+            ensure!(timing.texts == 100, "{} of 100 frames", timing.texts);
+            took_ms.push_ms(timing.total);
+        }
+        let slow = took_ms.above(STALLED_MS);
+        let measured = format!(
+            "{slow} of {} (p50 {:.1} ms, p99 {:.1} ms, most {:.1} ms)",
+            took_ms.len(),
+            took_ms.p50(),
+            took_ms.percentile(99.0),
+            took_ms.max()
+        );
+        report.bar("P5: bursts of 100 frames that take 35 ms or more", "0", &measured, slow == 0);
+        Ok(())
+    }
+}

@@ -1,0 +1,118 @@
+//! What serving costs, in one run: `make bench`, or `cargo bench --bench serving -- [--quick] [real|fake|footprint]`.
+//!
+//! 1. The real CLI against the scripted stand-in ([`real_cli`]): spawned for each request, as other proxies do, and in
+//!    our workers.
+//! 2. `fake-claude` in its place ([`fake_cli`]): what the server itself costs, beside a bare axum echo.
+//! 3. What it takes up ([`footprint`]).
+//!
+//! What is compared takes turns within the run, counts are fixed, and a request that fails ends it: there are no
+//! figures then. A whole run writes its tables into docs/PERFORMANCE.md as well. `CLAUDE_BIN` names another CLI than
+//! the one that tools/install-cli installs.
+
+mod client;
+mod conditions;
+mod direct;
+mod fake_cli;
+mod footprint;
+mod own_share;
+mod paced;
+mod plan;
+mod processes;
+mod real_cli;
+mod report;
+mod roles;
+mod server;
+mod statistics;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::ensure;
+use clap::{Parser, ValueEnum};
+use tokio::runtime::Builder;
+
+use processes::Core;
+use report::Report;
+
+#[derive(Parser)]
+struct Options {
+    /// Only these parts, without writing docs/PERFORMANCE.md.
+    parts: Vec<Part>,
+    /// Fewer requests, to see that everything works; writes no document.
+    #[arg(long)]
+    quick: bool,
+    /// Serve as one of those that are measured.
+    #[arg(long, hide = true)]
+    role: Option<String>,
+    /// Given by cargo.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Real,
+    Fake,
+    Footprint,
+}
+
+fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    if let Some(role) = options.role {
+        return roles::play(&role);
+    }
+    let plan = if options.quick { plan::QUICK } else { plan::FULL };
+    let is_wanted = |part| options.parts.is_empty() || options.parts.contains(&part);
+    let mut report = Report::default();
+    let mut conditions = conditions::Conditions::begin();
+    if is_wanted(Part::Real) {
+        let cli = real_cli_path()?;
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        runtime.block_on(real_cli::measure(&cli, &plan, &mut report))?;
+    }
+    let fake = Path::new(env!("CARGO_BIN_EXE_fake-claude"));
+    if is_wanted(Part::Footprint) {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(footprint::measure(fake, &plan, &mut report))?;
+    }
+    if is_wanted(Part::Fake) {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let cores = runtime.block_on(cores());
+        conditions.pinned = cores[0] != Core::Any;
+        runtime.block_on(fake_cli::measure(fake, cores, &plan, &mut report))?;
+    }
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let text = report.to_markdown(&runtime.block_on(conditions.to_markdown()));
+    std::io::stdout().write_all(text.as_bytes())?;
+    if options.parts.is_empty() && !options.quick {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/PERFORMANCE.md");
+        report::write_into(&path, &text)?;
+        progress(&format!("written to {}", path.display()));
+    }
+    Ok(())
+}
+
+/// Says on stderr what is going on; stdout is for the tables.
+fn progress(what: &str) {
+    // Nobody reads it when stderr is closed.
+    let _ = writeln!(std::io::stderr(), "bench: {what}");
+}
+
+/// The servers' core and that of all else, where there are two.
+async fn cores() -> [Core; 2] {
+    let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if count >= 2 && processes::pin_self(1).await { [Core::Only(0), Core::Only(1)] } else { [Core::Any; 2] }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a bench has no configuration but this")]
+fn real_cli_path() -> anyhow::Result<PathBuf> {
+    const INSTALLED: &str = ".cache/cli/node_modules/@anthropic-ai/claude-code/bin/claude.exe";
+    let installed = || Path::new(env!("CARGO_MANIFEST_DIR")).join(INSTALLED);
+    let path = std::env::var_os("CLAUDE_BIN").map_or_else(installed, PathBuf::from);
+    ensure!(
+        path.exists(),
+        "the Claude CLI is not at {}; run tools/install-cli or set CLAUDE_BIN",
+        path.display()
+    );
+    Ok(path)
+}

@@ -1,0 +1,224 @@
+//! The real CLI against the scripted stand-in: a process for each request, and warm workers.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use messages_stand_in::StandIn;
+use tokio::time::Instant;
+
+use crate::direct::Cli;
+use crate::plan::Plan;
+use crate::processes::{self, Core, ended_children_cpu, tree_cpu};
+use crate::progress;
+use crate::report::{Report, Table};
+use crate::server::{Server, Settings, chat};
+use crate::statistics::Sample;
+
+/// The upstream answers at once: what is left is the way to it and back.
+pub(crate) const PROMPT: &str = "Go on. [[tokens=5]]";
+const CLIENTS: usize = 8;
+
+/// The figures of one way to serve.
+#[derive(Default)]
+struct Way {
+    first_ms: Sample,
+    elapsed: Duration,
+    cpu_seconds: f64,
+    /// Of each round, for the ratios.
+    first_by_round: Vec<f64>,
+    rate_by_round: Vec<f64>,
+}
+
+impl Way {
+    #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
+    fn add(&mut self, first_ms: &Sample, elapsed: Duration, cpu_seconds: f64) {
+        self.first_by_round.push(first_ms.p50());
+        self.rate_by_round.push(first_ms.len() as f64 / elapsed.as_secs_f64());
+        self.first_ms.extend(first_ms);
+        self.elapsed += elapsed;
+        self.cpu_seconds += cpu_seconds;
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
+    fn row(&self, name: &str) -> Vec<String> {
+        let requests = self.first_ms.len() as f64;
+        vec![
+            name.to_owned(),
+            requests.to_string(),
+            format!("{:.1}", self.first_ms.p50()),
+            format!("{:.1}", self.first_ms.percentile(95.0)),
+            format!("{:.2}", requests / self.elapsed.as_secs_f64()),
+            format!("{:.3}", self.cpu_seconds / requests),
+        ]
+    }
+}
+
+/// Everything that takes part.
+pub(crate) struct Stage {
+    pub(crate) raw: Cli,
+    /// Each of its workers serves one request.
+    fresh: Server,
+    reused: Server,
+    crowd: Server,
+    /// Has one worker, which is as old as the process it is compared with.
+    pub(crate) lone: Server,
+    upstream: StandIn,
+    asked: usize,
+}
+
+/// Measures with the CLI at `cli`.
+pub(crate) async fn measure(cli: &Path, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+    let mut stage = Stage::set(cli).await?;
+    let mut ways: [Way; 5] = Default::default();
+    for round in 1..=plan.real_rounds {
+        progress(&format!("real CLI: round {round} of {}", plan.real_rounds));
+        stage.spawned(plan.spawned, &mut ways[0]).await?;
+        stage.new_conversations(plan.spawned, &mut ways[1]).await?;
+        stage.one_after_another(plan.reused, true, &mut ways[2]).await?;
+        stage.one_after_another(plan.reused, false, &mut ways[3]).await?;
+        stage.crowd(plan.crowd, &mut ways[4]).await?;
+        stage.upstream.clear();
+    }
+    compare(&ways, report);
+    progress("real CLI: the server's own share");
+    stage.own_share(plan.pairs, report).await?;
+    memory(&stage.reused, report)?;
+    stage.clear().await
+}
+
+impl Stage {
+    async fn set(cli: &Path) -> anyhow::Result<Self> {
+        let upstream = StandIn::start().await?;
+        let url = upstream.base_url();
+        let settings = || Settings::over(cli).set("ANTHROPIC_BASE_URL", &url);
+        let fresh = settings().workers(2, 1).set("SWITCHBOARD_POOL__MAX_TURNS", "1").start_warm(1).await?;
+        // Turns enough that no worker is replaced on the way.
+        let lasting = || settings().set("SWITCHBOARD_POOL__MAX_TURNS", "100000");
+        let reused = lasting().start_warm(1).await?;
+        let crowd = lasting().workers(4, 4).start_warm(4).await?;
+        let lone = lasting().workers(1, 1).start_warm(1).await?;
+        let raw = Cli::new(cli, Core::Any, Some(&url))?;
+        let mut stage = Self { raw, fresh, reused, crowd, lone, upstream, asked: 0 };
+        // The first turns of a process are slower; that is (b), and neither (c) nor (d).
+        stage.raw.ask(PROMPT, "warm up").await?;
+        stage.one_after_another(6, true, &mut Way::default()).await?;
+        stage.crowd(3, &mut Way::default()).await?;
+        Ok(stage)
+    }
+
+    /// A system prompt that no request had before: what follows is independent of all others.
+    pub(crate) fn new_system(&mut self) -> String {
+        self.asked += 1;
+        format!("You are number {}. Be brief.", self.asked)
+    }
+
+    async fn spawned(&mut self, count: usize, way: &mut Way) -> anyhow::Result<()> {
+        let (begun, cpu) = (Instant::now(), ended_children_cpu()?);
+        let mut first_ms = Sample::default();
+        for _ in 0..count {
+            let system = self.new_system();
+            first_ms.push_ms(self.raw.ask(PROMPT, &system).await?.first);
+        }
+        way.add(&first_ms, begun.elapsed(), ended_children_cpu()? - cpu);
+        Ok(())
+    }
+
+    async fn new_conversations(&mut self, count: usize, way: &mut Way) -> anyhow::Result<()> {
+        self.fresh.until_quiet().await?;
+        let (begun, cpu) = (Instant::now(), tree_cpu(self.fresh.id)?);
+        let mut first_ms = Sample::default();
+        let mut connection = self.fresh.connect().await?;
+        for _ in 0..count {
+            let body = chat(PROMPT, &self.new_system(), true);
+            first_ms.push_ms(connection.stream(&body).await?.first);
+            self.fresh.until_quiet().await?;
+        }
+        way.add(&first_ms, begun.elapsed(), tree_cpu(self.fresh.id)? - cpu);
+        Ok(())
+    }
+
+    async fn one_after_another(&mut self, count: usize, is_new: bool, way: &mut Way) -> anyhow::Result<()> {
+        self.reused.until_quiet().await?;
+        let (begun, cpu) = (Instant::now(), tree_cpu(self.reused.id)?);
+        let mut first_ms = Sample::default();
+        let mut connection = self.reused.connect().await?;
+        for _ in 0..count {
+            let system = if is_new { self.new_system() } else { "Be brief.".to_owned() };
+            first_ms.push_ms(connection.stream(&chat(PROMPT, &system, true)).await?.first);
+        }
+        let elapsed = begun.elapsed();
+        self.reused.until_quiet().await?;
+        way.add(&first_ms, elapsed, tree_cpu(self.reused.id)? - cpu);
+        Ok(())
+    }
+
+    async fn crowd(&mut self, count: usize, way: &mut Way) -> anyhow::Result<()> {
+        self.crowd.until_quiet().await?;
+        let bodies: Vec<Vec<String>> = (0..CLIENTS)
+            .map(|_| (0..count).map(|_| chat(PROMPT, &self.new_system(), true)).collect())
+            .collect();
+        let (begun, cpu) = (Instant::now(), tree_cpu(self.crowd.id)?);
+        let clients = bodies.iter().map(async |bodies| {
+            let mut connection = self.crowd.connect().await?;
+            let mut first_ms = Sample::default();
+            for body in bodies {
+                first_ms.push_ms(connection.stream(body).await?.first);
+            }
+            anyhow::Ok(first_ms)
+        });
+        let mut first_ms = Sample::default();
+        for client in try_join_all(clients).await? {
+            first_ms.extend(&client);
+        }
+        let elapsed = begun.elapsed();
+        self.crowd.until_quiet().await?;
+        way.add(&first_ms, elapsed, tree_cpu(self.crowd.id)? - cpu);
+        Ok(())
+    }
+
+    async fn clear(self) -> anyhow::Result<()> {
+        for server in [self.fresh, self.reused, self.crowd, self.lone] {
+            server.end().await?;
+        }
+        Ok(())
+    }
+}
+
+fn compare(ways: &[Way; 5], report: &mut Report) {
+    let [spawned, fresh, reused, same, crowd] = ways;
+    let ratios =
+        |these: &[f64], those: &[f64]| these.iter().zip(those).map(|(a, b)| a / b).collect::<Sample>();
+    let mut bar = |what: &str, wanted: &str, ratios: &Sample, is_met: bool| {
+        report.bar(what, wanted, &ratios.spread(3), is_met);
+    };
+    let ratio = ratios(&fresh.first_by_round, &spawned.first_by_round);
+    bar("TTFT p50, (b) to (a)", "≤ 0.30", &ratio, ratio.p50() <= 0.30);
+    let ratio = ratios(&reused.first_by_round, &spawned.first_by_round);
+    bar("TTFT p50, (c) to (a)", "≤ 0.12", &ratio, ratio.p50() <= 0.12);
+    let ratio = ratios(&reused.rate_by_round, &spawned.rate_by_round);
+    bar("requests per second, (c) to (a)", "≥ 8", &ratio, ratio.p50() >= 8.0);
+    report.add(Table {
+        title: "Real CLI",
+        note: "Time to first token (TTFT) is to the first text, in ms. CPU is of all processes of the way: the CLI's, \
+               and the server's where there is one. Each request has a system prompt of its own, but for (c2). A new \
+               conversation takes a process that was started beforehand and had no turn; while it \
+               runs the next process is started beside it, and its rate and CPU hold that start. Ratios are medians of the rounds, with the least and the greatest."
+            .to_owned(),
+        header: vec!["way", "requests", "TTFT p50", "p95", "requests/s", "CPU s/request"],
+        rows: vec![
+            spawned.row("(a) `claude -p` spawned per request"),
+            fresh.row("(b) new conversation, fresh worker"),
+            reused.row("(c) one after another, reused workers"),
+            same.row("(c2) the same, settings unchanged"),
+            crowd.row("(d) 8 clients, 4 workers"),
+        ],
+    });
+}
+
+fn memory(server: &Server, report: &mut Report) -> anyhow::Result<()> {
+    let memory = processes::memory(server.id)?;
+    let measured = format!("{:.1} MB", memory.rss / 1e6);
+    report.bar("RSS of the server after the runs with the real CLI", "< 15 MB", &measured, memory.rss < 15e6);
+    Ok(())
+}

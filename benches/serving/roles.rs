@@ -1,0 +1,149 @@
+//! What the server is compared with, and the server's own doors with nobody behind them. Each runs in a process of
+//! its own, so that its CPU time and memory can be told from those of the load.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use axum::routing::post;
+use axum::serve::ListenerExt as _;
+use axum::{Json, Router};
+use claude_switchboard::auth::Keys;
+use claude_switchboard::domain::{Caller, Turn, TurnEvent};
+use claude_switchboard::gateway::{Error, ModelCard, Readiness, RunningTurn, Turns};
+use claude_switchboard::http::{self, AppState, LastWords};
+use claude_switchboard::server::{self, Shutdown};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::task::TaskTracker;
+
+/// axum with nothing but the JSON of a chat.
+pub(crate) const ECHO: &str = "echo";
+/// The server's HTTP side over turns that begin and then say nothing.
+pub(crate) const SILENT: &str = "silent";
+
+/// Serves as `role` until it is told to end.
+pub(crate) fn play(role: &str) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        writeln!(std::io::stderr(), "listening on http://{}", listener.local_addr()?)?;
+        let served = match role {
+            ECHO => echo(listener).boxed(),
+            SILENT => silent(listener).boxed(),
+            _ => bail!("there is no role `{role}`"),
+        };
+        tokio::select! {
+            served = served => served,
+            _ = terminate.recv() => Ok(()),
+        }
+    })
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    model: String,
+    messages: Vec<Message>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Message {
+    role: String,
+    content: String,
+}
+
+#[derive(Serialize)]
+struct Answered {
+    id: &'static str,
+    object: &'static str,
+    created: u64,
+    model: String,
+    choices: [Choice; 1],
+    usage: Usage,
+}
+
+#[derive(Serialize)]
+struct Choice {
+    index: u32,
+    message: Message,
+    finish_reason: &'static str,
+}
+
+#[derive(Serialize)]
+struct Usage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+}
+
+async fn echo(listener: TcpListener) -> anyhow::Result<()> {
+    let answer = async |Json(mut asked): Json<Asked>| {
+        let content = asked.messages.pop().map_or_else(String::new, |message| message.content);
+        let message = Message { role: "assistant".to_owned(), content };
+        Json(Answered {
+            id: "chatcmpl-1",
+            object: "chat.completion",
+            created: 1,
+            model: asked.model,
+            choices: [Choice { index: 0, message, finish_reason: "stop" }],
+            usage: Usage { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 },
+        })
+    };
+    let listener = listener.tap_io(|stream| {
+        // Without it the echo would only be slower.
+        let _ = stream.set_nodelay(true);
+    });
+    axum::serve(listener, Router::new().route("/v1/chat/completions", post(answer))).await?;
+    Ok(())
+}
+
+/// Turns that begin and never say anything.
+struct Silence;
+
+impl Turns for Silence {
+    fn run(&self, _caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
+        let model = turn.model.as_str().to_owned();
+        let begun = futures::stream::iter([Ok(TurnEvent::Started { model: model.clone() })]);
+        let events = Box::pin(begun.chain(futures::stream::pending()));
+        Box::pin(std::future::ready(Ok(RunningTurn { model, events })))
+    }
+
+    fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn readiness(&self) -> Readiness {
+        Readiness::default()
+    }
+}
+
+async fn silent(listener: TcpListener) -> anyhow::Result<()> {
+    let shutdown = Shutdown::new();
+    let http = http::Config {
+        heartbeat: Duration::from_secs(15),
+        first_event_wait: Duration::from_secs(10),
+        body_limit: 32 * 1024 * 1024,
+        body_pause_timeout: Duration::from_secs(30),
+        body_read_timeout: Duration::from_secs(60),
+        strict: false,
+    };
+    let router = http::router(AppState {
+        turns: Arc::new(Silence),
+        keys: Arc::new(Keys::none()),
+        config: Arc::new(http),
+        last_words: LastWords(shutdown.last_words()),
+    });
+    let config = server::Config {
+        header_read_timeout: Duration::from_secs(10),
+        send_timeout: Duration::from_secs(30),
+        drain_timeout: Duration::from_secs(1),
+        send_buffer: 128 * 1024,
+    };
+    server::serve(listener, router, config, shutdown, TaskTracker::new()).await;
+    Ok(())
+}

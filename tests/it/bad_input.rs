@@ -1,0 +1,135 @@
+//! Requests that cannot be served, through the whole server.
+
+use std::fmt::Write as _;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, TestServer};
+
+const CHAT: &str = "/v1/chat/completions";
+
+/// A chat request with one field changed.
+fn chat_with(field: &str, value: impl Into<Value>) -> String {
+    let mut body = json!({"model": "haiku", "messages": [{"role": "user", "content": "hi"}]});
+    body[field] = value.into();
+    body.to_string()
+}
+
+fn messages(messages: Value) -> String {
+    chat_with("messages", messages)
+}
+
+fn bodies() -> Vec<(&'static str, String)> {
+    let content = |content: Value| messages(json!([{"role": "user", "content": content}]));
+    vec![
+        ("no body", String::new()),
+        ("not JSON", "nonsense".to_owned()),
+        ("JSON cut off", r#"{"model": "haiku", "messages": ["#.to_owned()),
+        ("two documents", "{} {}".to_owned()),
+        ("not an object", "[1]".to_owned()),
+        ("deeply nested", format!("{}{}", "[".repeat(1000), "]".repeat(1000))),
+        ("no model", r#"{"messages": [{"role": "user", "content": "hi"}]}"#.to_owned()),
+        ("model of a wrong type", chat_with("model", 5)),
+        ("unknown model", chat_with("model", "gpt-9")),
+        ("messages missing", r#"{"model": "haiku"}"#.to_owned()),
+        ("messages of a wrong type", messages(json!("hi"))),
+        ("no messages", messages(json!([]))),
+        ("message of a wrong type", messages(json!(["hi"]))),
+        ("instructions only", messages(json!([{"role": "system", "content": "hi"}]))),
+        ("unknown role", messages(json!([{"role": "king", "content": "hi"}]))),
+        ("no role", messages(json!([{"content": "hi"}]))),
+        ("empty content", content(json!(""))),
+        ("blank content", content(json!(" \n"))),
+        ("no content", messages(json!([{"role": "user"}]))),
+        ("content of a wrong type", content(json!(5))),
+        ("unknown part", content(json!([{"type": "smell", "text": "x"}]))),
+        ("assistant last", messages(json!([{"role": "assistant", "content": "hi"}]))),
+        ("temperature too high", chat_with("temperature", 2.1)),
+        ("temperature below zero", chat_with("temperature", -0.1)),
+        ("temperature of a wrong type", chat_with("temperature", "hot")),
+        ("top_p too high", chat_with("top_p", 1.5)),
+        ("n = 0", chat_with("n", 0)),
+        ("n = 2", chat_with("n", 2)),
+        ("max_tokens = 0", chat_with("max_tokens", 0)),
+        ("max_tokens of a wrong type", chat_with("max_tokens", "many")),
+        ("stream of a wrong type", chat_with("stream", "yes")),
+        ("stream_options without stream", chat_with("stream_options", json!({"include_usage": true}))),
+        ("too many stops", chat_with("stop", json!(["a", "b", "c", "d", "e"]))),
+        ("tools", chat_with("tools", json!([{"type": "function", "function": {"name": "f"}}]))),
+        ("too large", content(json!("x".repeat(5000)))),
+    ]
+}
+
+/// Rows of a table of refusals.
+#[derive(Default)]
+struct Table(String);
+
+impl Table {
+    /// Adds a row, once the answer was found to be an envelope with all four fields.
+    fn add(&mut self, what: &str, answer: &Answer) {
+        assert_eq!(answer.headers["content-type"], "application/json", "{what}");
+        assert!(answer.headers.contains_key("x-request-id"), "{what}");
+        let fields: Vec<_> = answer.body.as_object().unwrap().keys().collect();
+        assert_eq!(fields, ["error"], "{what}");
+        let error = answer.body["error"].as_object().unwrap();
+        let mut fields: Vec<_> = error.keys().map(String::as_str).collect();
+        fields.sort_unstable();
+        assert_eq!(fields, ["code", "message", "param", "type"], "{what}");
+        let (kind, message) = (error["type"].as_str().unwrap(), error["message"].as_str().unwrap());
+        writeln!(
+            self.0,
+            "{what}\n    {} {kind}, code {}, param {}\n    {message}",
+            answer.status, error["code"], error["param"]
+        )
+        .unwrap();
+    }
+}
+
+async fn ask(server: &TestServer, method: Method, path: &str, body: String) -> Answer {
+    let request = server.http.request(method, server.url(path)).body(body);
+    Answer::of(request.header("content-type", "application/json").send().await.unwrap()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_refusal_has_its_place_in_the_envelope_of_openai() {
+    let server = TestServer::fake().set("SWITCHBOARD_SERVER__BODY_LIMIT_BYTES", 4096).start().await;
+    let mut table = Table::default();
+    for (what, body) in bodies() {
+        table.add(what, &ask(&server, Method::POST, CHAT, body).await);
+    }
+    for path in ["/", "/v1", "/v1/chat/completions/", "/v2/chat/completions", "/v1/embeddings"] {
+        let answer = ask(&server, Method::POST, path, chat_with("n", 1)).await;
+        table.add(&format!("POST {path}"), &answer);
+    }
+    for (method, path) in [(Method::GET, CHAT), (Method::DELETE, "/v1/models"), (Method::POST, "/health")] {
+        let answer = ask(&server, method.clone(), path, String::new()).await;
+        assert!(answer.headers.contains_key("allow"), "{method} {path}");
+        table.add(&format!("{method} {path}"), &answer);
+    }
+    table.add("GET /v1/models/gpt-9", &ask(&server, Method::GET, "/v1/models/gpt-9", String::new()).await);
+    assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w0 ", "the server is none the worse");
+    server.end().await;
+
+    let server = TestServer::fake().set("SWITCHBOARD_AUTH__KEYS", "the-right-key").start().await;
+    table.add("no key", &ask(&server, Method::POST, CHAT, chat_with("n", 1)).await);
+    let request = server.http.post(server.url(CHAT)).bearer_auth("a-wrong-key").body(chat_with("n", 1));
+    table.add("wrong key", &Answer::of(request.send().await.unwrap()).await);
+    server.end().await;
+
+    let server = TestServer::fake().set("SWITCHBOARD_SERVER__STRICT", true).start().await;
+    for (field, value) in [("seed", json!(1)), ("logit_bias", json!({"1": 1})), ("x_unknown", json!(1))] {
+        let answer = ask(&server, Method::POST, CHAT, chat_with(field, value)).await;
+        table.add(&format!("strict: {field}"), &answer);
+    }
+    server.end().await;
+    insta::assert_snapshot!(table.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_strictness_fields_without_effect_are_named_and_the_rest_is_served() {
+    let server = TestServer::fake().start().await;
+    let answer = ask(&server, Method::POST, CHAT, chat_with("seed", 1)).await;
+    assert_eq!((answer.status, &answer.headers["x-switchboard-ignored"]), (200, &"seed".parse().unwrap()));
+    server.end().await;
+}

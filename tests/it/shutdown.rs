@@ -1,0 +1,125 @@
+//! What becomes of running requests when the server is told to stop.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures::future::join_all;
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::{Answer, Events, TestServer, eventually};
+
+/// Requests of each kind; the first three have a worker each.
+const EACH: usize = 4;
+const QUEUED: usize = 3 * EACH;
+
+/// Counts what has come so far.
+#[derive(Default)]
+struct Progress {
+    /// Streams with a first token.
+    begun: AtomicUsize,
+    /// Answers that are whole.
+    whole: AtomicUsize,
+}
+
+/// The text of a stream and its last event.
+async fn read_on(mut events: Events, progress: &Progress) -> (String, String) {
+    let mut text = events.next_text().await;
+    progress.begun.fetch_add(1, Ordering::Relaxed);
+    let events = events.rest().await;
+    progress.whole.fetch_add(1, Ordering::Relaxed);
+    for event in events.iter().filter_map(|event| serde_json::from_str::<Value>(event).ok()) {
+        text += event["choices"][0]["delta"]["content"].as_str().unwrap_or_default();
+    }
+    (text, events.last().unwrap().clone())
+}
+
+/// SIGTERM amidst short requests, streams and requests that wait for a worker.
+async fn stop_under_load() {
+    let server = TestServer::fake().workers(3 * EACH).set("SWITCHBOARD_SERVER__DRAIN_TIMEOUT_SECONDS", 4);
+    let server = server.spawn().await;
+    let progress = &Progress::default();
+    let in_flight = async |count: usize| {
+        server
+            .until("all requests are there", |ready| {
+                let number = |value: &Value| usize::try_from(value.as_u64().unwrap()).unwrap();
+                let held = number(&ready["workers"]["busy"]) + number(&ready["waiting"]);
+                held + progress.whole.load(Ordering::Relaxed) == count
+            })
+            .await;
+    };
+    let stream = async |prompt: &str| read_on(server.chat(prompt).stream().await, progress).await;
+    let short = async || -> Answer {
+        let answer = server.chat("[[ttft_ms=700]]").send().await;
+        progress.whole.fetch_add(1, Ordering::Relaxed);
+        answer
+    };
+    let queued = async || {
+        eventually("streams run", || async {
+            (progress.begun.load(Ordering::Relaxed) == 2 * EACH).then_some(())
+        })
+        .await;
+        in_flight(3 * EACH).await;
+        join_all((0..QUEUED).map(|_| server.chat("[[stall_at=1]]").send())).await
+    };
+    let stop = async {
+        in_flight(3 * EACH + QUEUED).await;
+        server.signal(Signal::TERM);
+        server.until_refused().await;
+    };
+    let (endless, ending, short, queued, ()) = tokio::join!(
+        join_all((0..EACH).map(|_| stream("[[tokens=9 stall_at=2]]"))),
+        join_all((0..EACH).map(|_| stream("[[tokens=25 gap_ms=40]]"))),
+        join_all((0..EACH).map(|_| short())),
+        queued(),
+        stop,
+    );
+    let whole: String = (0..25).map(|number| format!("w{number} ")).collect();
+    for (text, last) in ending {
+        assert_eq!((text, last.as_str()), (whole.clone(), "[DONE]"));
+    }
+    for answer in short {
+        assert_eq!(answer.text(), "w0 w1 w2 w3 w4 ");
+    }
+    for (text, last) in endless {
+        assert_eq!(text, "w0 w1 ");
+        assert_eq!(serde_json::from_str::<Value>(&last).unwrap()["error"]["code"], "shutting_down", "{last}");
+    }
+    for answer in queued {
+        assert_eq!(answer.error(), "503 server_error shutting_down");
+    }
+    let ended = server.ended().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    assert!(ended.log.lines().last().unwrap().ends_with("stopped"), "{}", ended.log);
+}
+
+/// Five times at once, so that the rounds meet different timings and take no longer than one.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_can_end_within_the_grace_does_and_the_rest_are_told() {
+    join_all((0..5).map(|_| stop_under_load())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_it_at_once() {
+    for second in [Signal::TERM, Signal::INT] {
+        let server = TestServer::fake().set("SWITCHBOARD_SERVER__DRAIN_TIMEOUT_SECONDS", 3600).spawn().await;
+        let mut client = server.connect().await;
+        client.write(&server.chat("[[tokens=9 stall_at=2]]").with("stream", true).bytes()).await;
+        client.read_until("w1").await;
+        assert!(!server.workers().is_empty());
+        server.signal(Signal::TERM);
+        server.until_refused().await;
+        server.signal(second);
+        let ended = server.ended().await;
+        assert_eq!(ended.code, Some(0), "{}", ended.log);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_server_ends_though_connections_are_kept_open() {
+    let server = TestServer::fake().set("SWITCHBOARD_SERVER__DRAIN_TIMEOUT_SECONDS", 3600).spawn().await;
+    let mut kept = server.connect().await;
+    kept.write(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    kept.read_until("ok").await;
+    let _silent = server.connect().await;
+    server.end().await;
+}

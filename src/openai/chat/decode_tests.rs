@@ -248,7 +248,11 @@ fn refusals_of_parameters_name_the_field_at_fault() {
         (with(json!({"n": 2})), "n", code::UNSUPPORTED),
         (with(json!({"tools": [{}]})), "tools", code::UNSUPPORTED),
         (with(json!({"tool_choice": "required"})), "tool_choice", code::UNSUPPORTED),
-        (with(json!({"response_format": {"type": "json_object"}})), "response_format", code::UNSUPPORTED),
+        (
+            with(json!({"response_format": {"type": "json_object"}})),
+            "response_format.type",
+            code::UNSUPPORTED,
+        ),
         (with(json!({"logprobs": true})), "logprobs", code::UNSUPPORTED),
         (with(json!({"top_logprobs": 21})), "top_logprobs", code::VALUE),
         (with(json!({"modalities": ["text", "audio"]})), "modalities", code::UNSUPPORTED),
@@ -267,14 +271,14 @@ fn refusals_of_parts_name_the_part() {
         ("user", json!({"text": "x"}), "type", code::MISSING),
         ("user", json!({"type": "text"}), "text", code::MISSING),
         ("user", json!({"type": "text", "text": 5}), "text", code::TYPE),
-        ("user", json!({"type": "image_url", "image_url": {"url": "x"}}), "type", code::UNSUPPORTED),
+        ("user", json!({"type": "image_url", "image_url": {"url": "x"}}), "image_url.url", code::VALUE),
         ("user", json!({"type": "input_audio"}), "type", code::UNSUPPORTED),
-        ("user", json!({"type": "file"}), "type", code::UNSUPPORTED),
+        ("user", json!({"type": "file"}), "file", code::MISSING),
         ("user", json!({"type": "input_text", "text": "x"}), "type", code::VALUE),
         ("user", json!({"type": "refusal", "refusal": "x"}), "type", code::VALUE),
         ("assistant", json!({"type": "refusal", "text": "x"}), "refusal", code::MISSING),
         ("assistant", json!({"type": "text", "text": "x", "refusal": "x"}), "refusal", code::VALUE),
-        ("user", json!({"type": "text", "text": "x", "file": {}}), "file", code::UNSUPPORTED),
+        ("user", json!({"type": "text", "text": "x", "file": {}}), "file", code::VALUE),
     ];
     for (role, part, field, code) in rows {
         let request = messages(json!([

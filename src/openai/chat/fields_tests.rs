@@ -84,6 +84,8 @@ fn somebody_reads_every_honoured_field() {
         ("stop", "\"x\""),
         ("user", "\"x\""),
         ("metadata", "{}"),
+        ("response_format", r#"{"type":"text"}"#),
+        ("reasoning_effort", "\"low\""),
     ];
     let read = |field: &&Field| matches!(field.handling, Handling::Honoured | Handling::Emulated);
     let named: Vec<_> = REQUEST.fields.iter().filter(read).map(|field| field.name).collect();

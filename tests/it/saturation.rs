@@ -1,6 +1,7 @@
 //! Too many requests, or no worker to serve them.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use crate::support::{Answer, TestServer, eventually};
 
@@ -15,11 +16,13 @@ fn wait_of(answer: &Answer) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_refuses_at_once() {
-    let server = TestServer::fake().workers(1).set("SWITCHBOARD_POOL__QUEUE_LENGTH", 0).start().await;
+    let server = TestServer::fake().workers(1).set("SWITCHBOARD_POOL__QUEUE_LENGTH", 0);
+    let server = server.set("SWITCHBOARD_POOL__QUEUE_TIMEOUT_SECONDS", 3600).start().await;
     let mut running = server.chat("[[tokens=9 stall_at=1]]").stream().await;
     running.next_text().await;
     for stream in [false, true] {
-        let answer = server.chat("hi").with("stream", stream).send().await;
+        let answer = server.chat("hi").with("stream", stream).send();
+        let answer = tokio::time::timeout(Duration::from_secs(10), answer).await.expect("at once");
         assert_eq!(answer.error(), "429 rate_limit_error server_busy");
         wait_of(&answer);
     }

@@ -7,7 +7,7 @@ use crate::support::TestServer;
 const PNG: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEElEQVR4nGP4z8AARAwQCgAf7gP9i18U1AAAAABJRU5ErkJggg==";
 
-async fn upstream(server: &TestServer) -> Value {
+fn upstream(server: &TestServer) -> Value {
     (*server.upstream().requests().last().unwrap().body).clone()
 }
 
@@ -17,7 +17,7 @@ async fn blocks_of(server: &TestServer, parts: &[Value]) -> Vec<Value> {
         parts.iter().cloned().chain([json!({"type": "text", "text": "[[tokens=1]]"})]).collect();
     let answer = server.chat("").with("messages", json!([{"role": "user", "content": content}])).send().await;
     assert_eq!(answer.text(), "w1");
-    upstream(server).await["messages"][0]["content"].as_array().unwrap().clone()
+    upstream(server)["messages"][0]["content"].as_array().unwrap().clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,9 +50,9 @@ async fn a_picture_shown_earlier_is_replayed_and_then_forgotten() {
         {"role": "user", "content": "are you sure? [[tokens=1]]"},
     ]);
     assert_eq!(server.chat("").with("messages", messages).send().await.text(), "w1");
-    assert_eq!(upstream(&server).await["messages"][0]["content"][0]["source"]["data"], PNG);
+    assert_eq!(upstream(&server)["messages"][0]["content"][0]["source"]["data"], PNG);
     assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w1");
-    assert!(!upstream(&server).await.to_string().contains(PNG));
+    assert!(!upstream(&server).to_string().contains(PNG));
     server.end().await;
 }
 
@@ -82,18 +82,18 @@ async fn thinking_comes_before_the_answer_and_apart_from_it() {
 async fn effort_reaches_the_model_and_goes_with_its_turn() {
     let server = TestServer::real().await.workers(1).start().await;
     server.chat("[[tokens=1]]").send().await;
-    let plain = upstream(&server).await["output_config"].clone();
+    let plain = upstream(&server)["output_config"].clone();
     for (effort, expected) in
         [("minimal", "low"), ("low", "low"), ("medium", "medium"), ("high", "high"), ("xhigh", "xhigh")]
     {
         server.chat("[[tokens=1]]").with("reasoning_effort", effort).send().await;
-        assert_eq!(upstream(&server).await["output_config"]["effort"], expected, "{effort}");
+        assert_eq!(upstream(&server)["output_config"]["effort"], expected, "{effort}");
     }
     server.chat("[[tokens=1]]").with("reasoning_effort", "none").send().await;
-    assert_eq!(upstream(&server).await["thinking"], Value::Null);
+    assert_eq!(upstream(&server)["thinking"], Value::Null);
     server.chat("[[tokens=1]]").send().await;
-    assert_eq!(upstream(&server).await["output_config"], plain);
-    assert!(upstream(&server).await["thinking"].is_object());
+    assert_eq!(upstream(&server)["output_config"], plain);
+    assert!(upstream(&server)["thinking"].is_object());
     server.end().await;
 }
 
@@ -110,13 +110,9 @@ async fn a_schema_binds_the_answer() {
         server.chat("who?").with("response_format", format).with("reasoning_effort", "high").send().await;
     let person: Value = serde_json::from_str(answer.text()).unwrap();
     assert!(person["name"].is_string() && person["age"].is_i64(), "{person}");
-    let config = upstream(&server).await["output_config"].clone();
+    let config = upstream(&server)["output_config"].clone();
     assert_eq!(config, json!({"effort": "high", "format": {"type": "json_schema", "schema": schema}}));
     server.chat("[[tokens=1]]").send().await;
-    assert_eq!(
-        upstream(&server).await["output_config"]["format"],
-        Value::Null,
-        "the schema goes with its turn"
-    );
+    assert_eq!(upstream(&server)["output_config"]["format"], Value::Null, "the schema goes with its turn");
     server.end().await;
 }

@@ -11,7 +11,7 @@ use crate::openai::chat::decode;
 const PNG: &str = "data:image/jpeg;base64,iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEElEQVR4nGP4z8AARAwQCgAf7gP9i18U1AAAAABJRU5ErkJggg==";
 const PDF: &str = "data:application/pdf;base64,JVBERi0xLjQK";
 
-fn prompt(part: Value) -> Result<Vec<Part>, String> {
+fn prompt(part: &Value) -> Result<Vec<Part>, String> {
     let content = json!([part, {"type": "text", "text": "what is it?"}]);
     let body = json!({"model": "m", "messages": [{"role": "user", "content": content}]}).to_string();
     let request = decode(body.as_bytes(), Policy::Lenient);
@@ -19,7 +19,7 @@ fn prompt(part: Value) -> Result<Vec<Part>, String> {
 }
 
 fn image(url: &str) -> Result<Vec<Part>, String> {
-    prompt(json!({"type": "image_url", "image_url": {"url": url, "detail": "high"}}))
+    prompt(&json!({"type": "image_url", "image_url": {"url": url, "detail": "high"}}))
 }
 
 #[test]
@@ -52,9 +52,9 @@ fn what_is_no_image_is_refused() {
 
 #[test]
 fn a_pdf_is_read_and_other_files_are_refused() {
-    let parts = prompt(json!({"type": "file", "file": {"filename": "a.pdf", "file_data": PDF}})).unwrap();
+    let parts = prompt(&json!({"type": "file", "file": {"filename": "a.pdf", "file_data": PDF}})).unwrap();
     assert!(matches!(&parts[0], Part::Document { title: Some(title), .. } if title == "a.pdf"));
-    let refused = |file: Value| prompt(json!({"type": "file", "file": file})).unwrap_err();
+    let refused = |file: Value| prompt(&json!({"type": "file", "file": file})).unwrap_err();
     assert!(refused(json!({"file_data": "aGVsbG8="})).contains("is no PDF"));
     assert!(refused(json!({"filename": "a.pdf"})).contains("file_data` is missing"));
     assert!(refused(json!({"file_id": "file-1"})).contains("file_id`"));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use bytes::BytesMut;
 use claude_switchboard::claude::protocol::{Control, FlagSettings, LineDecoder, user_line};
+use claude_switchboard::domain::Part;
 use memchr::memmem;
 use serde_json::json;
 use tempfile::TempDir;
@@ -146,7 +147,7 @@ impl Direct {
             }
             self.last = Uuid::new_v4().to_string();
             self.is_over = false;
-            self.stdin.write_all(&user_line(&self.last, &[prompt.to_owned()], true)).await?;
+            self.stdin.write_all(&user_line(&self.last, &[Part::text(prompt)], true)).await?;
             loop {
                 let line = self.lines.next().await?.context("the CLI ended")?;
                 if has(&line, "\"text_delta\"") {
@@ -170,7 +171,9 @@ impl Direct {
         let body = json!({"system": blocks}).to_string();
         let env = [("CLAUDE_CODE_EXTRA_BODY", Some(body))].into();
         let model = (self.requests == 1).then_some("haiku");
-        self.control(&Control::ApplyFlagSettings { settings: FlagSettings { model, env } }).await.map(drop)
+        self.control(&Control::ApplyFlagSettings { settings: FlagSettings { model, effort: None, env } })
+            .await
+            .map(drop)
     }
 
     /// Forgets the turn, as the server does between two requests.

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Model;
+use crate::domain::Part;
 
 use super::config::Config;
 use super::pipe::Pipe;
@@ -84,18 +85,18 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         Ok(models.models.into_iter().map(to_model).collect())
     }
 
-    /// Sets the model and the variables, where they are to change, and waits until both are in force.
-    pub(super) async fn configure(&mut self, model: Option<&str>, env: Variables) -> Result<(), Failure> {
-        if model.is_none() && env.is_empty() {
+    /// Sets what is to change, and waits until it is in force.
+    pub(super) async fn configure(&mut self, settings: FlagSettings<'_>) -> Result<(), Failure> {
+        if settings.is_empty() {
             return Ok(());
         }
-        let request = self.send(&Control::ApplyFlagSettings { settings: FlagSettings { model, env } });
+        let request = self.send(&Control::ApplyFlagSettings { settings });
         self.control(&request).await.map(drop)
     }
 
     /// Sends variables without waiting until they are in force.
     pub(super) fn queue_variables(&mut self, env: Variables) {
-        self.send(&Control::ApplyFlagSettings { settings: FlagSettings { model: None, env } });
+        self.send(&Control::ApplyFlagSettings { settings: FlagSettings { env, ..FlagSettings::default() } });
     }
 
     /// Asks the running turn to stop, without waiting for the answer.
@@ -104,15 +105,15 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     }
 
     /// Sends a user message that the model is to answer.
-    pub(super) fn queue_prompt(&mut self, uuid: &str, texts: &[String]) {
+    pub(super) fn queue_prompt(&mut self, uuid: &str, parts: &[Part]) {
         uuid.clone_into(&mut self.prompt);
         self.prompt_session = None;
-        self.pipe.queue(&user_line(uuid, texts, true));
+        self.pipe.queue(&user_line(uuid, parts, true));
     }
 
     /// Adds an earlier user message to the transcript. Written without waiting, the messages would lose their order.
-    pub(super) async fn replay_user(&mut self, uuid: &str, texts: &[String]) -> Result<(), Failure> {
-        self.pipe.queue(&user_line(uuid, texts, false));
+    pub(super) async fn replay_user(&mut self, uuid: &str, parts: &[Part]) -> Result<(), Failure> {
+        self.pipe.queue(&user_line(uuid, parts, false));
         self.completed(uuid).await
     }
 
@@ -121,9 +122,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         &mut self,
         uuid: &str,
         model: &str,
-        texts: &[String],
+        parts: &[Part],
     ) -> Result<(), Failure> {
-        self.pipe.queue(&assistant_line(uuid, model, texts));
+        self.pipe.queue(&assistant_line(uuid, model, parts));
         self.completed(uuid).await
     }
 

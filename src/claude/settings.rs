@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use serde_json::value::RawValue;
+
+use crate::domain::Effort;
 use crate::domain::Turn;
 
 use super::SignIn;
+use super::protocol::FlagSettings;
 
 /// The first block of every system prompt, as the CLI itself sends it; Anthropic expects it of the CLI's sign-ins.
 pub(super) const IDENTITY: &str = "You are a Claude agent, built on Anthropic's Claude Agent SDK.";
@@ -31,6 +35,22 @@ struct ExtraBody<'a> {
     top_p: Option<f64>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     stop_sequences: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_config: Option<OutputConfig>,
+}
+
+/// Takes the place of what the CLI would send, so it repeats the effort.
+#[derive(Serialize)]
+struct OutputConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effort: Option<&'static str>,
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct Format {
+    r#type: &'static str,
+    schema: Box<RawValue>,
 }
 
 #[derive(Serialize)]
@@ -48,24 +68,70 @@ struct CacheControl {
     ttl: Option<&'static str>,
 }
 
-/// The variables a fresh process has.
-pub(super) fn at_start(base_url: Option<&String>) -> Variables {
-    [(MAX_OUTPUT_TOKENS, None), (EXTRA_BODY, None), (DISABLE_THINKING, None), (BASE_URL, base_url.cloned())]
-        .into()
+/// What is, or should be, in force in a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Settings {
+    /// `None` for the model that the CLI chose by itself.
+    model: Option<String>,
+    effort: Option<&'static str>,
+    variables: Variables,
 }
 
-/// The variables `turn` needs.
-pub(super) fn for_turn(turn: &Turn, sign_in: SignIn, base_url: Option<&String>) -> Variables {
-    let sampling = &turn.sampling;
-    // The Messages API refuses sampling parameters while the model thinks.
-    let is_sampled = sampling.temperature.is_some() || sampling.top_p.is_some();
-    [
-        (MAX_OUTPUT_TOKENS, sampling.max_output_tokens.map(|tokens| tokens.to_string())),
-        (EXTRA_BODY, extra_body(turn, sign_in)),
-        (DISABLE_THINKING, is_sampled.then(|| "1".to_owned())),
-        (BASE_URL, base_url.cloned()),
-    ]
-    .into()
+impl Settings {
+    /// Those of a fresh process.
+    pub(super) fn at_start(base_url: Option<&String>) -> Self {
+        let unset = [MAX_OUTPUT_TOKENS, EXTRA_BODY, DISABLE_THINKING].map(|name| (name, None));
+        let variables = unset.into_iter().chain([(BASE_URL, base_url.cloned())]).collect();
+        Self { model: None, effort: None, variables }
+    }
+
+    /// Those `turn` needs.
+    pub(super) fn for_turn(turn: &Turn, sign_in: SignIn, base_url: Option<&String>) -> Self {
+        let sampling = &turn.sampling;
+        // The Messages API refuses sampling parameters while the model thinks.
+        let is_sampled = sampling.temperature.is_some() || sampling.top_p.is_some();
+        let thinks = !is_sampled && sampling.effort != Some(Effort::None);
+        let effort = sampling.effort.and_then(level);
+        let variables = [
+            (MAX_OUTPUT_TOKENS, sampling.max_output_tokens.map(|tokens| tokens.to_string())),
+            (EXTRA_BODY, extra_body(turn, sign_in, effort)),
+            (DISABLE_THINKING, (!thinks).then(|| "1".to_owned())),
+            (BASE_URL, base_url.cloned()),
+        ];
+        Self { model: Some(turn.model.to_string()), effort, variables: variables.into() }
+    }
+
+    /// What must change for `wanted` to be in force.
+    pub(super) fn changes_to<'a>(&self, wanted: &'a Self) -> FlagSettings<'a> {
+        let differs =
+            |(name, value): &(&&'static str, &Option<String>)| self.variables.get(**name) != Some(*value);
+        FlagSettings {
+            model: wanted.model.as_deref().filter(|model| self.model.as_deref() != Some(model)),
+            effort: (self.effort != wanted.effort).then_some(wanted.effort),
+            env: wanted
+                .variables
+                .iter()
+                .filter(differs)
+                .map(|(name, value)| (*name, value.clone()))
+                .collect(),
+        }
+    }
+
+    /// Notes variables that were set beside a turn's own.
+    pub(super) fn note(&mut self, variables: Variables) {
+        self.variables.extend(variables);
+    }
+}
+
+/// The CLI's word for it.
+fn level(effort: Effort) -> Option<&'static str> {
+    match effort {
+        Effort::None => None,
+        Effort::Low => Some("low"),
+        Effort::Medium => Some("medium"),
+        Effort::High => Some("high"),
+        Effort::XHigh => Some("xhigh"),
+    }
 }
 
 /// What keeps the CLI from calling the model once more in the turn that runs: a call that is under way goes on, the
@@ -74,13 +140,7 @@ pub(super) fn fence() -> Variables {
     [(BASE_URL, Some(NOWHERE.to_owned()))].into()
 }
 
-/// What differs in `wanted` from `applied`.
-pub(super) fn changes(applied: &Variables, wanted: &Variables) -> Variables {
-    let differs = |(name, value): &(&&'static str, &Option<String>)| applied.get(**name) != Some(*value);
-    wanted.iter().filter(differs).map(|(name, value)| (*name, value.clone())).collect()
-}
-
-fn extra_body(turn: &Turn, sign_in: SignIn) -> Option<String> {
+fn extra_body(turn: &Turn, sign_in: SignIn, effort: Option<&'static str>) -> Option<String> {
     // The CLI marks the conversation for an hour under a subscription and for five minutes otherwise, and upstream
     // wants the longer time first.
     let ttl = (!sign_in.is_bare()).then_some("1h");
@@ -97,49 +157,61 @@ fn extra_body(turn: &Turn, sign_in: SignIn) -> Option<String> {
         temperature: turn.sampling.temperature,
         top_p: turn.sampling.top_p,
         stop_sequences: &turn.sampling.stop,
+        output_config: turn.sampling.schema.as_ref().and_then(|schema| {
+            let schema = RawValue::from_string(schema.clone()).ok()?;
+            Some(OutputConfig { effort, format: Format { r#type: "json_schema", schema } })
+        }),
     };
     serde_json::to_string(&body).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{at_start, changes, for_turn};
+    use super::Settings;
     use crate::claude::SignIn;
     use crate::claude::testing::turn;
+    use crate::domain::Effort;
+    use crate::domain::Turn;
+
+    fn for_turn(turn: &Turn) -> Settings {
+        Settings::for_turn(turn, SignIn::ApiKey, None)
+    }
 
     #[test]
-    fn parameters_become_variables() {
+    fn parameters_become_settings() {
         let mut turn = turn("hi");
         turn.system = vec!["be brief".to_owned()];
         turn.sampling.max_output_tokens = Some(7);
         turn.sampling.temperature = Some(0.5);
         turn.sampling.stop = vec!["END".to_owned()];
-        insta::assert_debug_snapshot!(for_turn(&turn, SignIn::ApiKey, None), @r#"
-        {
-            "ANTHROPIC_BASE_URL": None,
-            "CLAUDE_CODE_DISABLE_THINKING": Some(
-                "1",
-            ),
-            "CLAUDE_CODE_EXTRA_BODY": Some(
-                "{\"system\":[{\"type\":\"text\",\"text\":\"You are a Claude agent, built on Anthropic's Claude Agent SDK.\"},{\"type\":\"text\",\"text\":\"be brief\",\"cache_control\":{\"type\":\"ephemeral\"}}],\"temperature\":0.5,\"stop_sequences\":[\"END\"]}",
-            ),
-            "CLAUDE_CODE_MAX_OUTPUT_TOKENS": Some(
-                "7",
-            ),
-        }
-        "#);
+        turn.sampling.effort = Some(Effort::High);
+        turn.sampling.schema = Some(r#"{"type":"object"}"#.to_owned());
+        let settings = serde_json::to_value(Settings::at_start(None).changes_to(&for_turn(&turn))).unwrap();
+        insta::assert_snapshot!(settings.to_string());
     }
 
     #[test]
     fn only_changes_are_sent() {
-        let fresh = at_start(None);
         let mut limited = turn("hi");
-        let plain = for_turn(&limited, SignIn::ApiKey, None);
-        assert_eq!(changes(&fresh, &plain).keys().copied().collect::<Vec<_>>(), ["CLAUDE_CODE_EXTRA_BODY"]);
-        assert!(changes(&plain, &plain).is_empty());
+        let plain = for_turn(&limited);
+        let fresh = Settings::at_start(None);
+        let first = fresh.changes_to(&plain);
+        assert_eq!(first.env.keys().copied().collect::<Vec<_>>(), ["CLAUDE_CODE_EXTRA_BODY"]);
+        assert!(first.model.is_some() && first.effort.is_none());
+        assert!(plain.changes_to(&plain).is_empty());
         limited.sampling.max_output_tokens = Some(1);
-        let limited = for_turn(&limited, SignIn::ApiKey, None);
-        let back = changes(&limited, &plain);
-        assert_eq!(back, [("CLAUDE_CODE_MAX_OUTPUT_TOKENS", None)].into());
+        limited.sampling.effort = Some(Effort::Low);
+        let limited = for_turn(&limited);
+        let back = limited.changes_to(&plain);
+        assert_eq!(back.env, [("CLAUDE_CODE_MAX_OUTPUT_TOKENS", None)].into());
+        assert_eq!(back.effort, Some(None), "the effort goes back with its turn");
+    }
+
+    #[test]
+    fn a_model_that_must_not_think_does_not() {
+        let mut turn = turn("hi");
+        turn.sampling.effort = Some(Effort::None);
+        let changes = serde_json::to_value(Settings::at_start(None).changes_to(&for_turn(&turn))).unwrap();
+        assert_eq!(changes["env"]["CLAUDE_CODE_DISABLE_THINKING"], "1");
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::ModelName;
+use crate::domain::Part;
 use crate::domain::Sampling;
 use crate::domain::Turn;
 
@@ -28,7 +29,7 @@ pub(super) fn turn(prompt: &str) -> Turn {
         model: ModelName::new("claude-haiku-5-5"),
         system: Vec::new(),
         history: Vec::new(),
-        prompt: vec![prompt.to_owned()],
+        prompt: vec![Part::text(prompt)],
         sampling: Sampling::default(),
     }
 }

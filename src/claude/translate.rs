@@ -133,7 +133,8 @@ impl Translator {
                 }
                 Step::Begin(TurnEvent::Started { model: model.into_owned() })
             }
-            StreamEvent::Text(text) if text.is_empty() => Step::Nothing,
+            StreamEvent::Text(text) | StreamEvent::Thinking(text) if text.is_empty() => Step::Nothing,
+            StreamEvent::Thinking(text) => Step::Emit(TurnEvent::Thinking(text.into_owned())),
             StreamEvent::Text(text) => {
                 self.has_text = true;
                 Step::Emit(TurnEvent::Text(text.into_owned()))

@@ -19,7 +19,7 @@ use crate::pool::Worker;
 use super::config::Config;
 use super::process::Process;
 use super::session::Session;
-use super::settings::{self, Variables};
+use super::settings::{self, Settings};
 use super::sign_in::SignIn;
 use super::translate::{Step, Translator};
 
@@ -117,8 +117,7 @@ struct Talk<R, W> {
     base_url: Option<String>,
     event_timeout: Duration,
     control_timeout: Duration,
-    model: Option<String>,
-    variables: Variables,
+    settings: Settings,
     is_limited: bool,
     phase: Phase,
 }
@@ -130,11 +129,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
             session,
             models,
             sign_in: config.sign_in,
-            variables: settings::at_start(base_url.as_ref()),
+            settings: Settings::at_start(base_url.as_ref()),
             base_url,
             event_timeout: config.event_timeout,
             control_timeout: config.control_timeout,
-            model: None,
             is_limited: false,
             phase: Phase::Clean,
         }
@@ -148,11 +146,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
             let uuid = Uuid::new_v4().to_string();
             match message.role {
                 Role::User => {
-                    self.session.replay_user(&uuid, &message.texts).await?;
+                    self.session.replay_user(&uuid, &message.parts).await?;
                     first.get_or_insert(uuid);
                 }
                 Role::Assistant => {
-                    self.session.replay_assistant(&uuid, turn.model.as_str(), &message.texts).await?;
+                    self.session.replay_assistant(&uuid, turn.model.as_str(), &message.parts).await?;
                 }
             }
         }
@@ -168,13 +166,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
     }
 
     async fn configure(&mut self, turn: &Turn) -> Result<(), Failure> {
-        let wanted = settings::for_turn(turn, self.sign_in, self.base_url.as_ref());
-        let changes = settings::changes(&self.variables, &wanted);
-        let model = turn.model.as_str();
-        let changed_model = (self.model.as_deref() != Some(model)).then_some(model);
-        self.session.configure(changed_model, changes).await?;
-        self.variables = wanted;
-        self.model = Some(model.to_owned());
+        let wanted = Settings::for_turn(turn, self.sign_in, self.base_url.as_ref());
+        self.session.configure(self.settings.changes_to(&wanted)).await?;
+        self.settings = wanted;
         self.is_limited = turn.sampling.max_output_tokens.is_some();
         Ok(())
     }
@@ -217,7 +211,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
     fn fence(&mut self) {
         if self.is_limited {
             let fence = settings::fence();
-            self.variables.extend(fence.clone());
+            self.settings.note(fence.clone());
             self.session.queue_variables(fence);
         }
     }

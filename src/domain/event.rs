@@ -8,6 +8,8 @@ pub enum TurnEvent {
         /// The resolved id of the model that answers.
         model: String,
     },
+    /// The next piece of what the model thinks before it answers; never empty.
+    Thinking(String),
     /// The next piece of the answer; never empty.
     Text(String),
     /// The answer is whole. Nothing follows.

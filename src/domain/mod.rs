@@ -6,11 +6,13 @@
 mod event;
 mod failure;
 mod model;
+mod part;
 mod turn;
 mod worker;
 
 pub use event::{Finish, FinishReason, TurnEvent, Usage};
 pub use failure::{Failure, FailureKind};
 pub use model::{Model, ModelName};
-pub use turn::{Caller, Message, Role, Sampling, Turn};
+pub use part::{Part, Source};
+pub use turn::{Caller, Effort, Message, Role, Sampling, Turn};
 pub use worker::TurnWorker;

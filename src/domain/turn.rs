@@ -1,6 +1,7 @@
 //! What a caller asks for.
 
 use super::ModelName;
+use super::Part;
 
 /// Who asks: the name under which a request is admitted, logged and later charged.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -18,8 +19,8 @@ pub struct Turn {
     pub system: Vec<String>,
     /// The conversation before the prompt, oldest first.
     pub history: Vec<Message>,
-    /// The texts of the last user message; never empty.
-    pub prompt: Vec<String>,
+    /// The last user message; never empty.
+    pub prompt: Vec<Part>,
     /// How the answer is to be sampled and where it ends.
     pub sampling: Sampling,
 }
@@ -29,8 +30,8 @@ pub struct Turn {
 pub struct Message {
     /// Whose words they are.
     pub role: Role,
-    /// Its text parts, in order; never empty.
-    pub texts: Vec<String>,
+    /// What it is made of, in order; never empty.
+    pub parts: Vec<Part>,
 }
 
 /// The two sides of a conversation. Instructions are no messages, see [`Turn::system`].
@@ -53,4 +54,23 @@ pub struct Sampling {
     pub top_p: Option<f64>,
     /// Texts that end the answer; not part of it.
     pub stop: Vec<String>,
+    /// How hard to think.
+    pub effort: Option<Effort>,
+    /// A JSON Schema, as JSON, that the answer must keep to.
+    pub schema: Option<String>,
+}
+
+/// How hard the model is to think before it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// Not at all.
+    None,
+    /// Briefly.
+    Low,
+    /// As it does when it is not told.
+    Medium,
+    /// Thoroughly.
+    High,
+    /// More thoroughly still.
+    XHigh,
 }

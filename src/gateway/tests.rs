@@ -8,7 +8,7 @@ use futures::StreamExt;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::{
-    Caller, Failure, FailureKind, Finish, FinishReason, Model, ModelName, Sampling, Turn, TurnEvent,
+    Caller, Failure, FailureKind, Finish, FinishReason, Model, ModelName, Part, Sampling, Turn, TurnEvent,
     TurnWorker, Usage,
 };
 use crate::pool::{self, LaunchError, Launcher, Pool, Worker};
@@ -120,7 +120,7 @@ fn turn(model: &str) -> Turn {
         model: ModelName::new(model),
         system: Vec::new(),
         history: Vec::new(),
-        prompt: vec!["hi".to_owned()],
+        prompt: vec![Part::text("hi")],
         sampling: Sampling::default(),
     }
 }

@@ -11,6 +11,7 @@ mod bad_input;
 mod binary;
 mod chat;
 mod command_line;
+mod content;
 mod crashes;
 mod crosstalk;
 mod disconnects;

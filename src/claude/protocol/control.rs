@@ -39,8 +39,18 @@ pub struct FlagSettings<'a> {
     /// which is billed, to try an id that it does not know by an alias.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<&'a str>,
+    /// How hard to think; `Some(None)` goes back to the model's default.
+    #[serde(rename = "effortLevel", skip_serializing_if = "Option::is_none")]
+    pub effort: Option<Option<&'static str>>,
     /// Environment variables the CLI reads anew on each turn; `None` unsets.
     pub env: BTreeMap<&'a str, Option<String>>,
+}
+
+impl FlagSettings<'_> {
+    /// Whether there is nothing to set.
+    pub fn is_empty(&self) -> bool {
+        self.model.is_none() && self.effort.is_none() && self.env.is_empty()
+    }
 }
 
 #[derive(Serialize)]
@@ -70,7 +80,7 @@ mod tests {
         insta::assert_snapshot!(text(&Control::Initialize { system_prompt: &["be brief"] }), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"initialize","systemPrompt":["be brief"]}}"#);
         insta::assert_snapshot!(text(&Control::ListModels), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"list_models"}}"#);
         let env = [("A", Some("1".to_owned())), ("B", None)].into();
-        insta::assert_snapshot!(text(&Control::ApplyFlagSettings { settings: FlagSettings { model: Some("m"), env } }), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"apply_flag_settings","settings":{"model":"m","env":{"A":"1","B":null}}}}"#);
+        insta::assert_snapshot!(text(&Control::ApplyFlagSettings { settings: FlagSettings { model: Some("m"), effort: Some(Some("low")), env } }), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"apply_flag_settings","settings":{"model":"m","effortLevel":"low","env":{"A":"1","B":null}}}}"#);
         insta::assert_snapshot!(text(&Control::RewindConversation { target_message_uuid: "a", last_seen_user_message_uuid: "b" }), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"rewind_conversation","target_message_uuid":"a","last_seen_user_message_uuid":"b"}}"#);
     }
 }

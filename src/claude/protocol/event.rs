@@ -40,6 +40,8 @@ pub enum StreamEvent<'line> {
     },
     /// A piece of text.
     Text(Cow<'line, str>),
+    /// A piece of thinking.
+    Thinking(Cow<'line, str>),
     /// The end of the message.
     MessageDelta {
         /// `end_turn`, `max_tokens`, `stop_sequence`, `tool_use`, `refusal`, ...
@@ -192,6 +194,8 @@ struct Delta<'line> {
     #[serde(default, borrow)]
     text: Option<Cow<'line, str>>,
     #[serde(default, borrow)]
+    thinking: Option<Cow<'line, str>>,
+    #[serde(default, borrow)]
     stop_reason: Option<Cow<'line, str>>,
 }
 
@@ -270,6 +274,11 @@ fn stream_event(event: &str) -> Result<StreamEvent<'_>, serde_json::Error> {
             if kind == "text_delta" =>
         {
             StreamEvent::Text(text)
+        }
+        ("content_block_delta", _, Some(Delta { r#type: Some(kind), thinking: Some(thinking), .. }))
+            if kind == "thinking_delta" =>
+        {
+            StreamEvent::Thinking(thinking)
         }
         ("message_delta", _, Some(delta)) => StreamEvent::MessageDelta {
             stop_reason: delta.stop_reason,

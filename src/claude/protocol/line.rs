@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+use crate::domain::Part;
+use crate::domain::Source;
+
 #[derive(Serialize)]
 struct UserLine<'a> {
     r#type: &'static str,
@@ -18,13 +21,31 @@ struct UserLine<'a> {
 #[derive(Serialize)]
 struct UserMessage<'a> {
     role: &'static str,
-    content: Vec<TextBlock<'a>>,
+    content: Vec<Block<'a>>,
+}
+
+/// A content block of the Messages API.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Block<'a> {
+    Text {
+        text: &'a str,
+    },
+    Image {
+        source: BlockSource<'a>,
+    },
+    Document {
+        source: BlockSource<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        title: Option<&'a str>,
+    },
 }
 
 #[derive(Serialize)]
-struct TextBlock<'a> {
-    r#type: &'static str,
-    text: &'a str,
+#[serde(tag = "type", rename_all = "snake_case")]
+enum BlockSource<'a> {
+    Base64 { media_type: &'a str, data: &'a str },
+    Url { url: &'a str },
 }
 
 #[derive(Serialize)]
@@ -42,7 +63,7 @@ struct AssistantMessage<'a> {
     r#type: &'static str,
     role: &'static str,
     model: &'a str,
-    content: Vec<TextBlock<'a>>,
+    content: Vec<Block<'a>>,
     stop_reason: &'static str,
     stop_sequence: Option<&'static str>,
     usage: NoUsage,
@@ -55,7 +76,7 @@ struct NoUsage {
 }
 
 /// A user message; with `query` the model answers it, without it only joins the transcript.
-pub fn user_line(uuid: &str, texts: &[String], query: bool) -> Vec<u8> {
+pub fn user_line(uuid: &str, parts: &[Part], query: bool) -> Vec<u8> {
     to_line(&UserLine {
         r#type: "user",
         client_composed: true,
@@ -63,12 +84,12 @@ pub fn user_line(uuid: &str, texts: &[String], query: bool) -> Vec<u8> {
         session_id: "",
         parent_tool_use_id: None,
         should_query: (!query).then_some(false),
-        message: UserMessage { role: "user", content: blocks(texts) },
+        message: UserMessage { role: "user", content: blocks(parts) },
     })
 }
 
 /// An earlier answer of `model`, which joins the transcript.
-pub fn assistant_line(uuid: &str, model: &str, texts: &[String]) -> Vec<u8> {
+pub fn assistant_line(uuid: &str, model: &str, parts: &[Part]) -> Vec<u8> {
     to_line(&AssistantLine {
         r#type: "assistant",
         uuid,
@@ -79,7 +100,7 @@ pub fn assistant_line(uuid: &str, model: &str, texts: &[String]) -> Vec<u8> {
             r#type: "message",
             role: "assistant",
             model,
-            content: blocks(texts),
+            content: blocks(parts),
             stop_reason: "end_turn",
             stop_sequence: None,
             usage: NoUsage { input_tokens: 0, output_tokens: 0 },
@@ -87,8 +108,25 @@ pub fn assistant_line(uuid: &str, model: &str, texts: &[String]) -> Vec<u8> {
     })
 }
 
-fn blocks(texts: &[String]) -> Vec<TextBlock<'_>> {
-    texts.iter().map(|text| TextBlock { r#type: "text", text }).collect()
+fn blocks(parts: &[Part]) -> Vec<Block<'_>> {
+    parts.iter().map(block).collect()
+}
+
+fn block(part: &Part) -> Block<'_> {
+    match part {
+        Part::Text(text) => Block::Text { text },
+        Part::Image(image) => Block::Image { source: source(image) },
+        Part::Document { source: document, title } => {
+            Block::Document { source: source(document), title: title.as_deref() }
+        }
+    }
+}
+
+fn source(source: &Source) -> BlockSource<'_> {
+    match source {
+        Source::Base64 { media_type, data } => BlockSource::Base64 { media_type, data },
+        Source::Url(url) => BlockSource::Url { url },
+    }
 }
 
 /// Serialises a line, its line feed included.
@@ -106,12 +144,24 @@ pub(super) fn to_line(value: &impl Serialize) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::{assistant_line, user_line};
+    use crate::domain::Part;
+    use crate::domain::Source;
+
+    #[test]
+    fn parts_are_blocks_of_the_messages_api() {
+        let data = Source::Base64 { media_type: "application/pdf".to_owned(), data: "JVBERi0=".to_owned() };
+        let parts = [
+            Part::Image(Source::Url("https://a/b.png".to_owned())),
+            Part::Document { source: data, title: Some("a.pdf".to_owned()) },
+        ];
+        insta::assert_snapshot!(serde_json::to_string(&super::blocks(&parts)).unwrap(), @r#"[{"type":"image","source":{"type":"url","url":"https://a/b.png"}},{"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"JVBERi0="},"title":"a.pdf"}]"#);
+    }
 
     #[test]
     fn lines_have_the_form_the_cli_reads() {
-        let texts = ["hi".to_owned()];
-        insta::assert_snapshot!(String::from_utf8(user_line("u1", &texts, true)).unwrap(), @r#"{"type":"user","client_composed":true,"uuid":"u1","session_id":"","parent_tool_use_id":null,"message":{"role":"user","content":[{"type":"text","text":"hi"}]}}"#);
-        insta::assert_snapshot!(String::from_utf8(user_line("u2", &texts, false)).unwrap(), @r#"{"type":"user","client_composed":true,"uuid":"u2","session_id":"","parent_tool_use_id":null,"shouldQuery":false,"message":{"role":"user","content":[{"type":"text","text":"hi"}]}}"#);
-        insta::assert_snapshot!(String::from_utf8(assistant_line("a1", "m", &texts)).unwrap(), @r#"{"type":"assistant","uuid":"a1","session_id":"","parent_tool_use_id":null,"message":{"id":"msg_a1","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"hi"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":0,"output_tokens":0}}}"#);
+        let parts = [Part::text("hi")];
+        insta::assert_snapshot!(String::from_utf8(user_line("u1", &parts, true)).unwrap(), @r#"{"type":"user","client_composed":true,"uuid":"u1","session_id":"","parent_tool_use_id":null,"message":{"role":"user","content":[{"type":"text","text":"hi"}]}}"#);
+        insta::assert_snapshot!(String::from_utf8(user_line("u2", &parts, false)).unwrap(), @r#"{"type":"user","client_composed":true,"uuid":"u2","session_id":"","parent_tool_use_id":null,"shouldQuery":false,"message":{"role":"user","content":[{"type":"text","text":"hi"}]}}"#);
+        insta::assert_snapshot!(String::from_utf8(assistant_line("a1", "m", &parts)).unwrap(), @r#"{"type":"assistant","uuid":"a1","session_id":"","parent_tool_use_id":null,"message":{"id":"msg_a1","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"hi"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":0,"output_tokens":0}}}"#);
     }
 }

@@ -22,7 +22,7 @@ fn stream_event(event: &str) -> String {
 fn stream_events_are_read() {
     insta::assert_snapshot!(stream_event(r#"{"type":"message_start","message":{"id":"msg_1","model":"claude-haiku-5-5","content":[],"usage":{"input_tokens":10,"cache_creation_input_tokens":3,"cache_read_input_tokens":4,"output_tokens":1}}}"#), @r#"MessageStart { model: "claude-haiku-5-5", usage: ApiUsage { input_tokens: Some(10), cache_creation_input_tokens: Some(3), cache_read_input_tokens: Some(4), output_tokens: Some(1), output_tokens_details: None } }"#);
     insta::assert_snapshot!(stream_event(r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a\nb"}}"#), @r#"Text("a\nb")"#);
-    insta::assert_snapshot!(stream_event(r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"hm"}}"#), @"Other");
+    insta::assert_snapshot!(stream_event(r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"hm"}}"#), @r#"Thinking("hm")"#);
     insta::assert_snapshot!(stream_event(r#"{"type":"message_delta","delta":{"stop_reason":"max_tokens"},"usage":{"output_tokens":3}}"#), @r#"MessageDelta { stop_reason: Some("max_tokens"), usage: ApiUsage { input_tokens: None, cache_creation_input_tokens: None, cache_read_input_tokens: None, output_tokens: Some(3), output_tokens_details: None } }"#);
     insta::assert_snapshot!(stream_event(r#"{"type":"ping"}"#), @"Other");
 }

@@ -59,21 +59,29 @@ async fn answer(
         stream.wait_for_first(config.first_event_wait).await?;
         stream.into_response()
     } else {
-        let (text, finish) = collect(running.events).await?;
-        ([(header::CONTENT_TYPE, "application/json")], reply.response(&text, &finish)).into_response()
+        let answer = collect(running.events).await?;
+        let body = reply.response(&answer.thinking, &answer.text, &answer.finish);
+        ([(header::CONTENT_TYPE, "application/json")], body).into_response()
     };
     describe(&mut response, &running.model, &request.ignored);
     Ok(response)
 }
 
-/// The whole answer.
-async fn collect(mut events: TurnStream) -> Result<(String, Finish), ApiError> {
-    let mut whole = String::new();
+/// A whole answer.
+struct Answer {
+    thinking: String,
+    text: String,
+    finish: Finish,
+}
+
+async fn collect(mut events: TurnStream) -> Result<Answer, ApiError> {
+    let (mut thinking, mut text) = (String::new(), String::new());
     while let Some(event) = events.next().await {
         match event? {
             TurnEvent::Started { .. } => {}
-            TurnEvent::Text(text) => whole.push_str(&text),
-            TurnEvent::Finished(finish) => return Ok((whole, finish)),
+            TurnEvent::Thinking(piece) => thinking.push_str(&piece),
+            TurnEvent::Text(piece) => text.push_str(&piece),
+            TurnEvent::Finished(finish) => return Ok(Answer { thinking, text, finish }),
         }
     }
     Err(ApiError::ended_early())

@@ -48,7 +48,7 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest
     let model = model(&mut request)?;
     let stream = request.take_bool("stream")?.unwrap_or(false);
     let include_usage = include_usage(&mut request, stream, &mut ignored)?;
-    let sampling = parameters::sampling(&mut request)?;
+    let sampling = parameters::sampling(&mut request, &mut ignored)?;
     parameters::check_labels(&mut request)?;
     let messages = request.take("messages")?.ok_or_else(|| request.missing("messages"))?;
     // Before the messages: that tools are not served says more than that a message of role `tool` is not.

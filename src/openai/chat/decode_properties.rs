@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::domain::Message;
+use crate::domain::Part;
 use crate::domain::Role;
 use crate::domain::Sampling;
 
@@ -31,6 +32,10 @@ fn content((texts, as_string): &Texts) -> Value {
     }
 }
 
+fn parts(texts: Vec<String>) -> Vec<Part> {
+    texts.into_iter().map(Part::Text).collect()
+}
+
 /// The messages before the last one from the user, and that one's texts.
 fn conversation() -> impl Strategy<Value = (Vec<(&'static str, Texts)>, Texts)> {
     let role = prop_oneof![Just("system"), Just("developer"), Just("user"), Just("assistant")];
@@ -49,6 +54,7 @@ fn sampling() -> impl Strategy<Value = Sampling> {
             temperature,
             top_p,
             stop,
+            ..Sampling::default()
         },
     )
 }
@@ -121,8 +127,8 @@ proptest! {
         let turn = Turn {
             model: ModelName::new(model),
             system: system.into_iter().flat_map(|(_, (texts, _))| texts).collect(),
-            history: history.into_iter().map(|(name, (texts, _))| Message { role: role(name), texts }).collect(),
-            prompt: prompt.0,
+            history: history.into_iter().map(|(name, (texts, _))| Message { role: role(name), parts: parts(texts) }).collect(),
+            prompt: parts(prompt.0),
             sampling,
         };
         let expected = ChatRequest { turn, stream, include_usage: stream && include_usage, ignored: vec![] };
@@ -148,7 +154,7 @@ proptest! {
         match decode(Value::from(request).to_string().as_bytes(), policy) {
             Ok(request) => {
                 prop_assert!(!request.turn.prompt.is_empty());
-                prop_assert!(request.turn.history.iter().all(|message| !message.texts.is_empty()));
+                prop_assert!(request.turn.history.iter().all(|message| !message.parts.is_empty()));
                 prop_assert!(request.ignored.is_sorted());
                 prop_assert!(!strict || request.ignored.is_empty());
             }

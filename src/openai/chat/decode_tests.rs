@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::*;
+use crate::domain::Effort;
 use crate::domain::Message;
+use crate::domain::Part;
 use crate::domain::Role;
 use crate::domain::Sampling;
 
@@ -36,7 +38,7 @@ fn assert_refused<const ROWS: usize>(rows: [(Value, &str, &str); ROWS]) {
 }
 
 fn message(role: Role, texts: &[&str]) -> Message {
-    Message { role, texts: texts.iter().map(|&text| text.into()).collect() }
+    Message { role, parts: texts.iter().map(|&text| Part::text(text)).collect() }
 }
 
 #[test]
@@ -46,7 +48,7 @@ fn the_smallest_request() {
         model: ModelName::new("sonnet"),
         system: vec![],
         history: vec![],
-        prompt: vec!["Hi".into()],
+        prompt: vec![Part::text("Hi")],
         sampling: Sampling::default(),
     };
     assert_eq!(request, ChatRequest { turn, stream: false, include_usage: false, ignored: vec![] });
@@ -77,14 +79,17 @@ fn a_conversation_is_sorted_into_a_turn() {
             message(Role::Assistant, &["Never."]),
         ]
     );
-    assert_eq!(turn.prompt, [" e\n"]);
+    assert_eq!(turn.prompt, [Part::text(" e\n")]);
 }
 
 #[test]
 fn blank_parts_beside_others_are_skipped() {
     let parts =
         json!([{"type": "text", "text": ""}, {"type": "text", "text": "x"}, {"type": "text", "text": " \n"}]);
-    assert_eq!(decoded(&messages(json!([{"role": "user", "content": parts}]))).turn.prompt, ["x"]);
+    assert_eq!(
+        decoded(&messages(json!([{"role": "user", "content": parts}]))).turn.prompt,
+        [Part::text("x")]
+    );
 }
 
 #[test]
@@ -96,7 +101,9 @@ fn parameters_of_the_answer() {
             max_output_tokens: Some(9),
             temperature: Some(0.5),
             top_p: Some(1.0),
-            stop: vec!["a".into(), "b".into()]
+            stop: vec!["a".into(), "b".into()],
+            effort: None,
+            schema: None,
         }
     );
     assert_eq!(sampling(json!({"max_tokens": 7.0})).max_output_tokens, Some(7));
@@ -241,7 +248,11 @@ fn refusals_of_parameters_name_the_field_at_fault() {
         (with(json!({"n": 2})), "n", code::UNSUPPORTED),
         (with(json!({"tools": [{}]})), "tools", code::UNSUPPORTED),
         (with(json!({"tool_choice": "required"})), "tool_choice", code::UNSUPPORTED),
-        (with(json!({"response_format": {"type": "json_object"}})), "response_format", code::UNSUPPORTED),
+        (
+            with(json!({"response_format": {"type": "json_object"}})),
+            "response_format.type",
+            code::UNSUPPORTED,
+        ),
         (with(json!({"logprobs": true})), "logprobs", code::UNSUPPORTED),
         (with(json!({"top_logprobs": 21})), "top_logprobs", code::VALUE),
         (with(json!({"modalities": ["text", "audio"]})), "modalities", code::UNSUPPORTED),
@@ -260,14 +271,14 @@ fn refusals_of_parts_name_the_part() {
         ("user", json!({"text": "x"}), "type", code::MISSING),
         ("user", json!({"type": "text"}), "text", code::MISSING),
         ("user", json!({"type": "text", "text": 5}), "text", code::TYPE),
-        ("user", json!({"type": "image_url", "image_url": {"url": "x"}}), "type", code::UNSUPPORTED),
+        ("user", json!({"type": "image_url", "image_url": {"url": "x"}}), "image_url.url", code::VALUE),
         ("user", json!({"type": "input_audio"}), "type", code::UNSUPPORTED),
-        ("user", json!({"type": "file"}), "type", code::UNSUPPORTED),
+        ("user", json!({"type": "file"}), "file", code::MISSING),
         ("user", json!({"type": "input_text", "text": "x"}), "type", code::VALUE),
         ("user", json!({"type": "refusal", "refusal": "x"}), "type", code::VALUE),
         ("assistant", json!({"type": "refusal", "text": "x"}), "refusal", code::MISSING),
         ("assistant", json!({"type": "text", "text": "x", "refusal": "x"}), "refusal", code::VALUE),
-        ("user", json!({"type": "text", "text": "x", "file": {}}), "file", code::UNSUPPORTED),
+        ("user", json!({"type": "text", "text": "x", "file": {}}), "file", code::VALUE),
     ];
     for (role, part, field, code) in rows {
         let request = messages(json!([
@@ -332,4 +343,16 @@ fn bodies_that_are_no_request() {
     for (body, message) in rows {
         assert_eq!(decode(body, Policy::Lenient), Err(InvalidRequest::body(message)));
     }
+}
+
+#[test]
+fn efforts_and_schemas() {
+    let sampling = |fields| decoded(&with(fields)).turn.sampling;
+    assert_eq!(sampling(json!({"reasoning_effort": "minimal"})).effort, Some(Effort::Low));
+    assert_eq!(sampling(json!({"reasoning_effort": "none"})).effort, Some(Effort::None));
+    let schema = json!({"type": "object"});
+    let format =
+        json!({"type": "json_schema", "json_schema": {"name": "n", "strict": true, "schema": schema}});
+    assert_eq!(sampling(json!({"response_format": format})).schema.unwrap(), schema.to_string());
+    assert_eq!(sampling(json!({"response_format": {"type": "text"}})).schema, None);
 }

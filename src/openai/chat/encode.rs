@@ -29,9 +29,15 @@ impl Reply {
         Self { id: format!("chatcmpl-{}", uuid::Uuid::new_v4().simple()), created, model: model.into() }
     }
 
-    /// The whole answer: a `chat.completion`.
-    pub fn response(&self, text: &str, finish: &Finish) -> Vec<u8> {
-        let message = AssistantMessage { role: "assistant", content: text, refusal: (), annotations: [] };
+    /// The whole answer, after what the model thought: a `chat.completion`.
+    pub fn response(&self, thinking: &str, text: &str, finish: &Finish) -> Vec<u8> {
+        let message = AssistantMessage {
+            role: "assistant",
+            content: text,
+            reasoning_content: thinking,
+            refusal: (),
+            annotations: [],
+        };
         let reason = finish_reason(finish.reason);
         let completion = Completion {
             id: &self.id,

@@ -21,7 +21,7 @@ fn finish(reason: FinishReason) -> Finish {
 #[test]
 fn a_whole_answer() {
     let reply = Reply { id: "chatcmpl-1".into(), created: 7, model: "gpt-4o".into() };
-    let body = String::from_utf8(reply.response("Hi \"you\"\n", &finish(FinishReason::Stop))).unwrap();
+    let body = String::from_utf8(reply.response("", "Hi \"you\"\n", &finish(FinishReason::Stop))).unwrap();
     assert_eq!(
         body,
         concat!(
@@ -44,7 +44,7 @@ fn the_schema_reads_what_we_write() {
         (FinishReason::ContentFilter, Reason::ContentFilter),
     ];
     for (reason, expected) in rows {
-        let body = Reply::new("sonnet").response("text", &finish(reason));
+        let body = Reply::new("sonnet").response("", "text", &finish(reason));
         let read: CreateChatCompletionResponse = serde_json::from_slice(&body).unwrap();
         assert_eq!(read.choices[0].finish_reason, Some(expected));
         assert_eq!(read.choices[0].message.content.as_deref(), Some("text"));

@@ -140,8 +140,7 @@ pub(super) static REQUEST: Table = Table {
         refused("functions", Array, NO_TOOLS).unless(&["[]"]),
         refused("function_call", TextOrObject, NO_TOOLS).unless(&["\"none\"", "\"auto\""]),
         ignored("parallel_tool_calls", Bool, "Means nothing without tools.").unless(&["true", "false"]),
-        refused("response_format", Object, "Structured output is not supported yet.")
-            .unless(&["{\"type\":\"text\"}"]),
+        honoured("response_format", Object, "The answer is JSON that keeps to a schema."),
         refused("logprobs", Bool, "Claude does not tell the probabilities of tokens.").unless(&["false"]),
         refused("top_logprobs", Integer(0, 20), "Claude does not tell the probabilities of tokens.")
             .unless(&["0"]),
@@ -158,7 +157,11 @@ pub(super) static REQUEST: Table = Table {
             Integer(i64::MIN, i64::MAX),
             "Claude has no such parameter: equal requests may get different answers.",
         ),
-        ignored("reasoning_effort", Text, "Only a hint. Claude's own default is in force."),
+        honoured(
+            "reasoning_effort",
+            Text,
+            "`none`, `minimal` and `low` (which are one to Claude), `medium`, `high`, `xhigh`. Not beside `temperature` or `top_p`: with them Claude does not think.",
+        ),
         ignored("verbosity", Text, "Only a hint. Ask for short or long answers in the messages.")
             .unless(&["\"medium\""]),
         ignored("service_tier", Text, "There is one tier.").unless(&["\"auto\"", "\"default\""]),
@@ -191,7 +194,7 @@ pub(super) static MESSAGE: Table = Table {
         honoured(
             "content",
             TextOrArray,
-            "A string or an array of parts. Blank parts are skipped. A message must have some text.",
+            "A string or an array of parts. Blank texts are skipped. A message must have something else.",
         ),
         honoured("refusal", Text, "Of an assistant message: taken as text after its content."),
         ignored("name", Text, "Claude knows no names of speakers."),
@@ -210,14 +213,65 @@ pub(super) static PART: Table = Table {
         honoured(
             "type",
             Text,
-            "`text`, in assistant messages also `refusal`. The types `image_url`, `input_audio` and `file` are refused: not supported yet.",
+            "`text`; in messages of the user also `image_url` and `file`, in assistant messages `refusal`. `input_audio` is refused: Claude does not hear.",
         ),
         honoured("text", Text, "Every part stays a text of its own."),
         honoured("refusal", Text, "Taken as text."),
-        refused("image_url", Object, "Images are not supported yet."),
+        honoured("image_url", Object, "A picture for Claude to see."),
         refused("input_audio", Object, "Claude does not hear."),
-        refused("file", Object, "Files are not supported yet."),
+        honoured("file", Object, "A PDF for Claude to read."),
         ignored("prompt_cache_breakpoint", Any, "The prompt cache needs no help."),
+    ],
+};
+
+/// The fields of an `image_url`.
+pub(super) static IMAGE: Table = Table {
+    prefix: "messages[].content[].image_url.",
+    fields: &[
+        honoured(
+            "url",
+            Text,
+            "`data:image/png;base64,...` with a PNG, JPEG, GIF or WebP, or `https://...`, which Anthropic fetches. The CLI scales a large image down.",
+        ),
+        ignored("detail", Text, "Claude sees an image in one way.").unless(&["\"auto\""]),
+    ],
+};
+
+/// The fields of a `file`.
+pub(super) static FILE: Table = Table {
+    prefix: "messages[].content[].file.",
+    fields: &[
+        honoured(
+            "file_data",
+            Text,
+            "A PDF in base64, with or without `data:application/pdf;base64,` before it.",
+        ),
+        honoured("filename", Text, "Told to Claude as the title."),
+        refused("file_id", Text, "Files cannot be uploaded yet."),
+    ],
+};
+
+/// The fields of `response_format`.
+pub(super) static RESPONSE_FORMAT: Table = Table {
+    prefix: "response_format.",
+    fields: &[
+        honoured("type", Text, "`text` or `json_schema`. `json_object` is refused: Claude needs a schema."),
+        honoured("json_schema", Object, "The schema of the answer."),
+    ],
+};
+
+/// The fields of `response_format.json_schema`.
+pub(super) static JSON_SCHEMA: Table = Table {
+    prefix: "response_format.json_schema.",
+    fields: &[
+        honoured(
+            "schema",
+            Object,
+            "Required. Claude's answer is bound to it; what schemas may say is Anthropic's matter.",
+        ),
+        honoured("name", Text, "Required by OpenAI. Not sent to Claude."),
+        honoured("strict", Bool, "The schema always binds."),
+        ignored("description", Text, "Not sent to Claude. Describe the answer in the messages."),
     ],
 };
 

@@ -14,8 +14,8 @@ const DOCUMENT: &str = include_str!("../../../docs/API.md");
 const BEGIN: &str = "<!-- fields: begin -->\n";
 const END: &str = "<!-- fields: end -->";
 
-fn tables() -> [&'static Table; 4] {
-    [&REQUEST, &STREAM_OPTIONS, &MESSAGE, &PART]
+fn tables() -> [&'static Table; 8] {
+    [&REQUEST, &STREAM_OPTIONS, &RESPONSE_FORMAT, &JSON_SCHEMA, &MESSAGE, &PART, &IMAGE, &FILE]
 }
 
 fn handling(field: &Field) -> String {
@@ -84,6 +84,8 @@ fn somebody_reads_every_honoured_field() {
         ("stop", "\"x\""),
         ("user", "\"x\""),
         ("metadata", "{}"),
+        ("response_format", r#"{"type":"text"}"#),
+        ("reasoning_effort", "\"low\""),
     ];
     let read = |field: &&Field| matches!(field.handling, Handling::Honoured | Handling::Emulated);
     let named: Vec<_> = REQUEST.fields.iter().filter(read).map(|field| field.name).collect();

@@ -2,11 +2,13 @@
 
 use serde_json::Value;
 
+use super::content;
 use super::object::Ignored;
 use super::object::Object;
 use super::object::Place;
 use super::shape::printable;
 use crate::domain::Message;
+use crate::domain::Part;
 use crate::domain::Role;
 use crate::openai::InvalidRequest;
 use crate::openai::error::code;
@@ -16,12 +18,12 @@ use crate::openai::error::code;
 pub(super) struct Conversation {
     pub(super) system: Vec<String>,
     pub(super) history: Vec<Message>,
-    pub(super) prompt: Vec<String>,
+    pub(super) prompt: Vec<Part>,
 }
 
 /// Who speaks in a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Speaker {
+pub(super) enum Speaker {
     /// `system` or `developer`.
     Instructions,
     User,
@@ -35,20 +37,20 @@ pub(super) fn decode(value: Value, ignored: &mut Ignored) -> Result<Conversation
     let mut last = 0;
     for (index, message) in messages.into_iter().enumerate() {
         let message = Object::new(message, Place::Message(index))?;
-        let (speaker, texts) = texts(message, index, ignored)?;
+        let (speaker, parts) = parts(message, index, ignored)?;
         let role = match speaker {
             Speaker::Instructions => {
-                conversation.system.extend(texts);
+                conversation.system.extend(parts.into_iter().filter_map(text));
                 continue;
             }
             Speaker::User => Role::User,
             Speaker::Assistant => Role::Assistant,
         };
-        conversation.history.push(Message { role, texts });
+        conversation.history.push(Message { role, parts });
         last = index;
     }
     match conversation.history.pop() {
-        Some(Message { role: Role::User, texts }) => conversation.prompt = texts,
+        Some(Message { role: Role::User, parts }) => conversation.prompt = parts,
         Some(Message { role: Role::Assistant, .. }) => return Err(prefill(last)),
         None => return Err(no_user_message()),
     }
@@ -69,11 +71,11 @@ fn prefill(index: usize) -> InvalidRequest {
     InvalidRequest::at(path, code::VALUE, message)
 }
 
-fn texts(
+fn parts(
     mut message: Object,
     index: usize,
     ignored: &mut Ignored,
-) -> Result<(Speaker, Vec<String>), InvalidRequest> {
+) -> Result<(Speaker, Vec<Part>), InvalidRequest> {
     let speaker = speaker(&mut message)?;
     let place = message.place;
     let content = message.take("content")?;
@@ -83,15 +85,15 @@ fn texts(
     }
     let is_missing = content.is_none();
     message.finish(ignored)?;
-    let mut texts = match content {
-        Some(Value::String(text)) => vec![text],
-        Some(Value::Array(parts)) => self::parts(parts, speaker, index, ignored)?,
+    let mut parts = match content {
+        Some(Value::String(text)) => vec![Part::Text(text)],
+        Some(Value::Array(parts)) => content::parts(parts, speaker, index, ignored)?,
         // The table lets nothing else through.
         _ => Vec::new(),
     };
-    texts.extend(refusal);
-    texts.retain(|text| !text.trim().is_empty());
-    if texts.is_empty() {
+    parts.extend(refusal.map(Part::Text));
+    parts.retain(|part| !matches!(part, Part::Text(text) if text.trim().is_empty()));
+    if parts.is_empty() {
         let path = place.field("content");
         let (code, state) =
             if is_missing { (code::MISSING, "is missing") } else { (code::VALUE, "is blank") };
@@ -100,7 +102,7 @@ fn texts(
         );
         return Err(InvalidRequest::at(path, code, message));
     }
-    Ok((speaker, texts))
+    Ok((speaker, parts))
 }
 
 fn speaker(message: &mut Object) -> Result<Speaker, InvalidRequest> {
@@ -118,37 +120,11 @@ fn speaker(message: &mut Object) -> Result<Speaker, InvalidRequest> {
     }
 }
 
-fn parts(
-    parts: Vec<Value>,
-    speaker: Speaker,
-    message: usize,
-    ignored: &mut Ignored,
-) -> Result<Vec<String>, InvalidRequest> {
-    let read = |(index, part)| part_text(Object::new(part, Place::Part(message, index))?, speaker, ignored);
-    parts.into_iter().enumerate().map(read).collect()
-}
-
-fn part_text(mut part: Object, speaker: Speaker, ignored: &mut Ignored) -> Result<String, InvalidRequest> {
-    let kind = part.take_text("type")?.ok_or_else(|| part.missing("type"))?;
-    let (field, other) = match kind.as_str() {
-        "text" => ("text", "refusal"),
-        "refusal" if speaker == Speaker::Assistant => ("refusal", "text"),
-        "image_url" | "input_audio" | "file" => {
-            let path = part.place.field("type");
-            let message = format!("`{path}`: parts of type `{kind}` are not supported yet. Remove the part.");
-            return Err(InvalidRequest::at(path, code::UNSUPPORTED, message));
-        }
-        other if speaker == Speaker::Assistant => {
-            return Err(unexpected(&part, "type", other, "`text` or `refusal`"));
-        }
-        other => return Err(unexpected(&part, "type", other, "`text`")),
-    };
-    let text = part.take_text(field)?.ok_or_else(|| part.missing(field))?;
-    if part.take_text(other)?.is_some() {
-        return Err(misplaced(&part, other, &format!("parts of type `{other}`")));
+fn text(part: Part) -> Option<String> {
+    match part {
+        Part::Text(text) => Some(text),
+        Part::Image(_) | Part::Document { .. } => None,
     }
-    part.finish(ignored)?;
-    Ok(text)
 }
 
 fn unexpected(object: &Object, field: &str, value: &str, expected: &str) -> InvalidRequest {

@@ -4,6 +4,7 @@
 //! does. [`Reply`] writes an answer as one body, [`StreamEncoder`] as the payloads of a stream. Nothing here
 //! waits, reads a clock more than once per answer, or knows where bytes come from or go.
 
+mod content;
 mod decode;
 mod encode;
 mod fields;

@@ -20,6 +20,10 @@ pub(super) enum Place {
     StreamOptions,
     Message(usize),
     Part(usize, usize),
+    Image(usize, usize),
+    File(usize, usize),
+    ResponseFormat,
+    JsonSchema,
 }
 
 impl Place {
@@ -30,6 +34,10 @@ impl Place {
             Self::StreamOptions => "stream_options".into(),
             Self::Message(message) => format!("messages[{message}]"),
             Self::Part(message, part) => format!("messages[{message}].content[{part}]"),
+            Self::Image(message, part) => format!("messages[{message}].content[{part}].image_url"),
+            Self::File(message, part) => format!("messages[{message}].content[{part}].file"),
+            Self::ResponseFormat => "response_format".into(),
+            Self::JsonSchema => "response_format.json_schema".into(),
         }
     }
 
@@ -37,7 +45,15 @@ impl Place {
     pub(super) fn field(self, name: &str) -> String {
         match self {
             Self::Request => name.into(),
-            Self::StreamOptions | Self::Message(_) | Self::Part(..) => format!("{}.{name}", self.path()),
+            _ => format!("{}.{name}", self.path()),
+        }
+    }
+
+    /// The place of an object that stands in a part.
+    pub(super) fn inner(self, place: fn(usize, usize) -> Self) -> Self {
+        match self {
+            Self::Part(message, part) => place(message, part),
+            other => other,
         }
     }
 
@@ -47,6 +63,10 @@ impl Place {
             Self::StreamOptions => &fields::STREAM_OPTIONS,
             Self::Message(_) => &fields::MESSAGE,
             Self::Part(..) => &fields::PART,
+            Self::Image(..) => &fields::IMAGE,
+            Self::File(..) => &fields::FILE,
+            Self::ResponseFormat => &fields::RESPONSE_FORMAT,
+            Self::JsonSchema => &fields::JSON_SCHEMA,
         }
     }
 }

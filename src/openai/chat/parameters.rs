@@ -2,8 +2,12 @@
 
 use serde_json::Value;
 
+use super::object::Ignored;
 use super::object::Object;
+use super::object::Place;
 use super::shape::Shape;
+use super::shape::printable;
+use crate::domain::Effort;
 use crate::domain::Sampling;
 use crate::openai::InvalidRequest;
 use crate::openai::error::code;
@@ -16,13 +20,71 @@ const LONGEST_METADATA_KEY: usize = 64;
 const LONGEST_METADATA_VALUE: usize = 512;
 
 /// Takes the parameters of the answer.
-pub(super) fn sampling(request: &mut Object) -> Result<Sampling, InvalidRequest> {
+pub(super) fn sampling(request: &mut Object, ignored: &mut Ignored) -> Result<Sampling, InvalidRequest> {
     Ok(Sampling {
         max_output_tokens: max_tokens(request)?,
         temperature: request.take_number("temperature")?.map(|temperature| temperature.min(HOTTEST)),
         top_p: request.take_number("top_p")?,
         stop: stop(request)?,
+        effort: effort(request)?,
+        schema: schema(request, ignored)?,
     })
+}
+
+fn effort(request: &mut Object) -> Result<Option<Effort>, InvalidRequest> {
+    let Some(effort) = request.take_text("reasoning_effort")? else { return Ok(None) };
+    match effort.as_str() {
+        "none" => Ok(Some(Effort::None)),
+        "minimal" | "low" => Ok(Some(Effort::Low)),
+        "medium" => Ok(Some(Effort::Medium)),
+        "high" => Ok(Some(Effort::High)),
+        "xhigh" => Ok(Some(Effort::XHigh)),
+        other => {
+            let message = format!(
+                "`reasoning_effort`: expected `none`, `minimal`, `low`, `medium`, `high` or `xhigh`, got `{}`.",
+                printable(other)
+            );
+            Err(InvalidRequest::at("reasoning_effort", code::VALUE, message))
+        }
+    }
+}
+
+/// The schema that the answer must keep to, as JSON.
+fn schema(request: &mut Object, ignored: &mut Ignored) -> Result<Option<String>, InvalidRequest> {
+    let Some(format) = request.take("response_format")? else { return Ok(None) };
+    let mut format = Object::new(format, Place::ResponseFormat)?;
+    let kind = format.take_text("type")?.ok_or_else(|| format.missing("type"))?;
+    let schema = format.take("json_schema")?;
+    let path = "response_format.type";
+    match kind.as_str() {
+        "text" => {}
+        "json_schema" => {
+            let schema = schema.ok_or_else(|| format.missing("json_schema"))?;
+            format.finish(ignored)?;
+            return json_schema(schema, ignored).map(Some);
+        }
+        "json_object" => {
+            let message =
+                "`response_format.type`: Claude keeps to JSON only with a schema. Use `json_schema`.";
+            return Err(InvalidRequest::at(path, code::UNSUPPORTED, message));
+        }
+        other => {
+            let other = printable(other);
+            let message = format!("`{path}`: expected `text` or `json_schema`, got `{other}`.");
+            return Err(InvalidRequest::at(path, code::VALUE, message));
+        }
+    }
+    format.finish(ignored)?;
+    Ok(None)
+}
+
+fn json_schema(value: Value, ignored: &mut Ignored) -> Result<String, InvalidRequest> {
+    let mut object = Object::new(value, Place::JsonSchema)?;
+    object.take("name")?;
+    object.take("strict")?;
+    let schema = object.take("schema")?.ok_or_else(|| object.missing("schema"))?;
+    object.finish(ignored)?;
+    Ok(schema.to_string())
 }
 
 fn max_tokens(request: &mut Object) -> Result<Option<u32>, InvalidRequest> {

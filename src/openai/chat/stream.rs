@@ -10,6 +10,7 @@ use crate::openai::json;
 
 const ROLE: &str = r#"{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}"#;
 const TEXT_HEAD: &str = r#"{"index":0,"delta":{"content":"#;
+const THINKING_HEAD: &str = r#"{"index":0,"delta":{"reasoning_content":"#;
 const TEXT_TAIL: &str = r#"},"logprobs":null,"finish_reason":null}"#;
 
 /// Turns the events of a turn into the payloads of `data:` lines; framing them is left to HTTP.
@@ -62,7 +63,8 @@ impl StreamEncoder {
         }
         match event {
             TurnEvent::Started { .. } => {}
-            TurnEvent::Text(text) => payloads.extend((!text.is_empty()).then(|| self.text(text))),
+            TurnEvent::Thinking(text) => payloads.extend(self.piece(THINKING_HEAD, text)),
+            TurnEvent::Text(text) => payloads.extend(self.piece(TEXT_HEAD, text)),
             TurnEvent::Finished(finish) => self.finish(finish, &mut payloads),
         }
         payloads
@@ -92,14 +94,17 @@ impl StreamEncoder {
     }
 
     /// The hot path: only the text is escaped, all around it is copied.
-    fn text(&self, text: &str) -> String {
-        let around = self.head.len() + TEXT_HEAD.len() + TEXT_TAIL.len() + self.tail.len();
+    fn piece(&self, delta: &str, text: &str) -> Option<String> {
+        if text.is_empty() {
+            return None;
+        }
+        let around = self.head.len() + delta.len() + TEXT_TAIL.len() + self.tail.len();
         let text = json::to_string(text);
         let mut payload = String::with_capacity(around + text.len());
-        for piece in [&self.head, TEXT_HEAD, &text, TEXT_TAIL, self.tail] {
+        for piece in [&self.head, delta, &text, TEXT_TAIL, self.tail] {
             payload.push_str(piece);
         }
-        payload
+        Some(payload)
     }
 
     fn chunk(&self, choice: &str) -> String {

@@ -30,6 +30,9 @@ pub(super) struct Choice<'a> {
 pub(super) struct AssistantMessage<'a> {
     pub(super) role: &'static str,
     pub(super) content: &'a str,
+    /// What other servers of thinking models call it; `OpenAI` has no field for it.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(super) reasoning_content: &'a str,
     pub(super) refusal: (),
     pub(super) annotations: [(); 0],
 }

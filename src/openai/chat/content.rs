@@ -1,0 +1,144 @@
+//! From the content of a message to the parts of a turn.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::Value;
+
+use super::messages::Speaker;
+use super::object::Ignored;
+use super::object::Object;
+use super::object::Place;
+use super::shape::printable;
+use crate::domain::Part;
+use crate::domain::Source;
+use crate::openai::InvalidRequest;
+use crate::openai::error::code;
+
+const PDF: &str = "application/pdf";
+
+/// Reads the parts of a message's content.
+pub(super) fn parts(
+    parts: Vec<Value>,
+    speaker: Speaker,
+    message: usize,
+    ignored: &mut Ignored,
+) -> Result<Vec<Part>, InvalidRequest> {
+    let read = |(index, part)| self::part(Object::new(part, Place::Part(message, index))?, speaker, ignored);
+    parts.into_iter().enumerate().map(read).collect()
+}
+
+fn part(mut part: Object, speaker: Speaker, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
+    let kind = part.take_text("type")?.ok_or_else(|| part.missing("type"))?;
+    let (field, read): (_, fn(Value, Place, &mut Ignored) -> _) = match (kind.as_str(), speaker) {
+        ("text", _) => ("text", text),
+        ("refusal", Speaker::Assistant) => ("refusal", text),
+        ("image_url", Speaker::User) => ("image_url", image),
+        ("file", Speaker::User) => ("file", file),
+        ("input_audio", _) => {
+            let message =
+                "parts of type `input_audio` are not supported: Claude does not hear. Remove the part.";
+            return Err(refuse(&part, "type", code::UNSUPPORTED, message));
+        }
+        (other, _) => return Err(unexpected(&part, other, speaker)),
+    };
+    let value = part.take(field)?.ok_or_else(|| part.missing(field))?;
+    for other in ["text", "refusal", "image_url", "file"] {
+        if other != field && part.take(other)?.is_some() {
+            let message = format!("belongs only to parts of type `{other}`. Remove it.");
+            return Err(refuse(&part, other, code::VALUE, &message));
+        }
+    }
+    let place = part.place;
+    part.finish(ignored)?;
+    read(value, place, ignored)
+}
+
+fn unexpected(part: &Object, kind: &str, speaker: Speaker) -> InvalidRequest {
+    let expected = match speaker {
+        Speaker::Assistant => "`text` or `refusal`",
+        Speaker::Instructions => "`text`",
+        Speaker::User => "`text`, `image_url` or `file`",
+    };
+    refuse(part, "type", code::VALUE, &format!("expected {expected}, got `{}`.", printable(kind)))
+}
+
+fn refuse(object: &Object, field: &str, code: &'static str, message: &str) -> InvalidRequest {
+    let path = object.place.field(field);
+    let message = format!("`{path}`: {message}");
+    InvalidRequest::at(path, code, message)
+}
+
+fn text(value: Value, _: Place, _: &mut Ignored) -> Result<Part, InvalidRequest> {
+    match value {
+        Value::String(text) => Ok(Part::Text(text)),
+        // The table lets nothing else through.
+        _ => Ok(Part::Text(String::new())),
+    }
+}
+
+fn image(value: Value, place: Place, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
+    let mut image = Object::new(value, place.inner(Place::Image))?;
+    let url = image.take_text("url")?.ok_or_else(|| image.missing("url"))?;
+    let source = if url.starts_with("https://") {
+        Source::Url(url)
+    } else {
+        let data = data_uri(&url).ok_or_else(|| {
+            let message = "expected `https://...` or `data:image/png;base64,...`.";
+            refuse(&image, "url", code::VALUE, message)
+        })?;
+        let bytes = decoded(&image, "url", data)?;
+        let media_type = image_type(&bytes).ok_or_else(|| {
+            let message = "the data is no image that Claude can read. Send PNG, JPEG, GIF or WebP.";
+            refuse(&image, "url", code::VALUE, message)
+        })?;
+        Source::Base64 { media_type: media_type.to_owned(), data: data.to_owned() }
+    };
+    image.finish(ignored)?;
+    Ok(Part::Image(source))
+}
+
+fn file(value: Value, place: Place, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
+    let mut file = Object::new(value, place.inner(Place::File))?;
+    let title = file.take_text("filename")?;
+    let data = file.take_text("file_data")?;
+    let Some(data) = data else {
+        // A file that was uploaded is refused by the table, with its reason.
+        let missing = file.missing("file_data");
+        file.finish(ignored)?;
+        return Err(missing);
+    };
+    let encoded = data_uri(&data).unwrap_or(&data);
+    if !decoded(&file, "file_data", encoded)?.starts_with(b"%PDF-") {
+        let message = "the data is no PDF, and Claude reads no other files. Send its text as a text part.";
+        return Err(refuse(&file, "file_data", code::VALUE, message));
+    }
+    let source = Source::Base64 { media_type: PDF.to_owned(), data: encoded.to_owned() };
+    file.finish(ignored)?;
+    Ok(Part::Document { source, title })
+}
+
+/// The data of `data:TYPE;base64,DATA`.
+fn data_uri(url: &str) -> Option<&str> {
+    url.strip_prefix("data:")?.split_once(";base64,").map(|(_, data)| data)
+}
+
+fn decoded(object: &Object, field: &str, data: &str) -> Result<Vec<u8>, InvalidRequest> {
+    BASE64_STANDARD.decode(data).map_err(|error| {
+        refuse(object, field, code::VALUE, &format!("the data is not valid base64: {error}."))
+    })
+}
+
+/// What the bytes say they are. The name that a client gives is often wrong, and upstream minds.
+fn image_type(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0x89, b'P', b'N', b'G', ..] => Some("image/png"),
+        [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
+        [b'G', b'I', b'F', b'8', ..] => Some("image/gif"),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("image/webp"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "content_tests.rs"]
+mod tests;

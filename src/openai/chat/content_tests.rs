@@ -1,0 +1,79 @@
+//! Pictures and documents among the words.
+
+use serde_json::Value;
+use serde_json::json;
+
+use crate::domain::Part;
+use crate::domain::Source;
+use crate::openai::chat::Policy;
+use crate::openai::chat::decode;
+
+const PNG: &str = "data:image/jpeg;base64,iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEElEQVR4nGP4z8AARAwQCgAf7gP9i18U1AAAAABJRU5ErkJggg==";
+const PDF: &str = "data:application/pdf;base64,JVBERi0xLjQK";
+
+fn prompt(part: &Value) -> Result<Vec<Part>, String> {
+    let content = json!([part, {"type": "text", "text": "what is it?"}]);
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": content}]}).to_string();
+    let request = decode(body.as_bytes(), Policy::Lenient);
+    request.map(|request| request.turn.prompt).map_err(|error| error.message)
+}
+
+fn image(url: &str) -> Result<Vec<Part>, String> {
+    prompt(&json!({"type": "image_url", "image_url": {"url": url, "detail": "high"}}))
+}
+
+#[test]
+fn an_image_is_what_its_bytes_say() {
+    let parts = image(PNG).unwrap();
+    assert!(matches!(&parts[0], Part::Image(Source::Base64 { media_type, .. }) if media_type == "image/png"));
+    assert_eq!(parts[1], Part::text("what is it?"));
+}
+
+#[test]
+fn an_image_elsewhere_is_left_to_upstream() {
+    let url = "https://example.com/cat.png";
+    assert_eq!(image(url).unwrap()[0], Part::Image(Source::Url(url.to_owned())));
+}
+
+#[test]
+fn what_is_no_image_is_refused() {
+    for (url, expected) in [
+        ("http://example.com/cat.png", "expected `https://...`"),
+        ("file:///etc/passwd", "expected `https://...`"),
+        ("data:image/png;base64,AAAA", "no image that Claude can read"),
+        ("data:image/png;base64,?", "not valid base64"),
+        ("data:image/png,x", "expected `https://...`"),
+    ] {
+        let error = image(url).unwrap_err();
+        assert!(error.starts_with("`messages[0].content[0].image_url.url`: "), "{error}");
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_pdf_is_read_and_other_files_are_refused() {
+    let parts = prompt(&json!({"type": "file", "file": {"filename": "a.pdf", "file_data": PDF}})).unwrap();
+    assert!(matches!(&parts[0], Part::Document { title: Some(title), .. } if title == "a.pdf"));
+    let refused = |file: Value| prompt(&json!({"type": "file", "file": file})).unwrap_err();
+    assert!(refused(json!({"file_data": "aGVsbG8="})).contains("is no PDF"));
+    assert!(refused(json!({"filename": "a.pdf"})).contains("file_data` is missing"));
+    assert!(refused(json!({"file_id": "file-1"})).contains("file_id`"));
+}
+
+#[test]
+fn only_the_user_shows_pictures() {
+    for role in ["system", "assistant"] {
+        let part = json!([{"type": "image_url", "image_url": {"url": PNG}}]);
+        let messages = json!([{"role": role, "content": part}, {"role": "user", "content": "hi"}]);
+        let body = json!({"model": "m", "messages": messages}).to_string();
+        let error = decode(body.as_bytes(), Policy::Lenient).unwrap_err();
+        assert_eq!(error.param.as_deref(), Some("messages[0].content[0].type"));
+    }
+}
+
+#[test]
+fn a_picture_alone_is_a_message() {
+    let content = json!([{"type": "image_url", "image_url": {"url": PNG}}]);
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": content}]}).to_string();
+    assert_eq!(decode(body.as_bytes(), Policy::Strict).unwrap().turn.prompt.len(), 1);
+}

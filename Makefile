@@ -29,7 +29,7 @@ doc: ## Build the documentation, warnings refused
 
 bench: ## Measure, with the real CLI
 	@tools/install-cli
-	cargo bench --workspace $(ARGS)
+	cargo bench --bench serving $(ARGS)
 
 fuzz: ## Fuzz every target (SECONDS=60)
 	@tools/fuzz $(or $(SECONDS),60)

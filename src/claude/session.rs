@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
+use uuid::Uuid;
 
 use crate::domain::Failure;
 use crate::domain::FailureKind;
@@ -83,6 +84,25 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             display_name: listed.display_name,
         };
         Ok(models.models.into_iter().map(to_model).collect())
+    }
+
+    /// Goes through a turn whose call finds nobody, under the variables `away`, forgets it, and sets `back`. What the
+    /// CLI does only once, before its first call, is then not done while the first caller waits.
+    ///
+    /// # Errors
+    /// When the process ends, or something of the turn would stay.
+    pub(super) async fn rehearse(&mut self, away: Variables, back: Variables) -> Result<(), String> {
+        let set = |env| FlagSettings { env, ..FlagSettings::default() };
+        let uuid = Uuid::new_v4().to_string();
+        self.configure(set(away)).await.map_err(|failure| failure.message)?;
+        self.queue_prompt(&uuid, &[Part::text("rehearsal")]);
+        let over = self.read_until(|event| match event {
+            Event::Lifecycle(sent, Lifecycle::Completed | Lifecycle::Cancelled) if sent == uuid => Some(()),
+            _ => None,
+        });
+        over.await.map_err(|failure| failure.message)?;
+        self.rewind(&uuid, &uuid).await?;
+        self.configure(set(back)).await.map_err(|failure| failure.message)
     }
 
     /// Sets what is to change, and waits until it is in force.

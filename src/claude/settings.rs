@@ -20,8 +20,11 @@ const EXTRA_BODY: &str = "CLAUDE_CODE_EXTRA_BODY";
 const DISABLE_THINKING: &str = "CLAUDE_CODE_DISABLE_THINKING";
 const BASE_URL: &str = "ANTHROPIC_BASE_URL";
 
-/// Nothing listens on the discard port of the loopback interface: a call that goes there fails at once.
-const NOWHERE: &str = "http://127.0.0.1:9";
+const MAX_RETRIES: &str = "CLAUDE_CODE_MAX_RETRIES";
+
+/// Nothing listens on the discard port of the loopback interface: a call that goes there fails at once. By https, so
+/// that even a proxy in between would be shown no key.
+const NOWHERE: &str = "https://127.0.0.1:9";
 
 /// Variables that the CLI reads anew for each turn, with `None` for those that are unset.
 pub(super) type Variables = BTreeMap<&'static str, Option<String>>;
@@ -121,6 +124,13 @@ impl Settings {
     pub(super) fn note(&mut self, variables: Variables) {
         self.variables.extend(variables);
     }
+}
+
+/// What a call that is to find nobody needs, and what undoes it.
+pub(super) fn rehearsal(base_url: Option<&String>, max_retries: u32) -> (Variables, Variables) {
+    let away = fence().into_iter().chain([(MAX_RETRIES, Some("0".to_owned()))]).collect();
+    let back = [(BASE_URL, base_url.cloned()), (MAX_RETRIES, Some(max_retries.to_string()))];
+    (away, back.into())
 }
 
 /// The CLI's word for it.

@@ -59,6 +59,11 @@ impl SignIn {
         !matches!(self, Self::OauthToken | Self::Stored)
     }
 
+    /// Whether calls go where `ANTHROPIC_BASE_URL` says; those to a cloud do not.
+    pub(super) fn heeds_base_url(self) -> bool {
+        matches!(self, Self::ApiKey | Self::OauthToken | Self::Stored)
+    }
+
     /// The variables that reach the CLI for this way in; a trailing `*` stands for any rest.
     pub(super) fn variables(self) -> &'static [&'static str] {
         match self {

@@ -38,14 +38,29 @@ impl ClaudeWorker {
     pub(super) async fn open(mut process: Process, config: &Config) -> Result<Self, String> {
         let (stdout, stdin) = process.take_pipes().map_err(|error: io::Error| error.to_string())?;
         let mut session = Session::new(stdout, stdin, config);
-        match session.handshake().await {
+        match prepare(&mut session, config).await {
             Ok(models) => Ok(Self { process, talk: Talk::new(session, models, config) }),
-            Err(failure) => {
+            Err(reason) => {
                 let words = process.last_words().await;
-                Err(format!("the CLI did not answer the handshake ({}): {words}", failure.message))
+                Err(format!("the handshake with the CLI failed ({reason}): {words}"))
             }
         }
     }
+}
+
+/// Shakes hands, and rehearses where no call can come of it.
+async fn prepare<R, W>(session: &mut Session<R, W>, config: &Config) -> Result<Vec<Model>, String>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let models = session.handshake().await.map_err(|failure| failure.message)?;
+    if config.rehearse && config.sign_in.heeds_base_url() {
+        let base_url = config.environment.get("ANTHROPIC_BASE_URL");
+        let (away, back) = settings::rehearsal(base_url, config.max_retries);
+        session.rehearse(away, back).await?;
+    }
+    Ok(models)
 }
 
 impl TurnWorker for ClaudeWorker {

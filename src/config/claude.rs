@@ -21,6 +21,8 @@ pub struct Claude {
     pub pass_environment: Vec<String>,
     /// How often the CLI tries a failed call again.
     pub max_retries: u32,
+    /// Whether a new process rehearses a turn.
+    pub rehearse: bool,
     /// How long a running turn may be silent.
     #[serde(rename = "event_timeout_seconds", with = "seconds")]
     pub event_timeout: Duration,

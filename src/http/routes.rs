@@ -1,5 +1,7 @@
 //! Which path is answered by what.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::from_fn;
@@ -40,9 +42,9 @@ pub fn router(state: AppState) -> Router {
         .fallback(unknown_url)
         .method_not_allowed_fallback(method_not_allowed)
         // From the inside out: the last one is the first a request meets.
-        .layer(from_fn_with_state(state.clone(), body_limit::layer))
-        .layer(from_fn_with_state(state.clone(), authenticate::layer))
-        .layer(from_fn_with_state(state.clone(), local_only::layer))
+        .layer(from_fn_with_state(Arc::clone(&state.config), body_limit::layer))
+        .layer(from_fn_with_state(Arc::clone(&state.keys), authenticate::layer))
+        .layer(from_fn_with_state(Arc::clone(&state.keys), local_only::layer))
         .layer(CatchPanicLayer::custom(panic::response))
         .layer(from_fn(access_log::layer))
         .layer(from_fn(request_id::layer))

@@ -114,10 +114,12 @@ impl<L: Launcher> Pool<L> {
             }
             idle
         };
-        self.refill();
         if let Some(slot) = idle {
+            // A spare worker in its place can wait for the maintenance: a start takes a core for half a second, which the
+            // request that got this one can use better, and often this one is back by then.
             return Ok(Lease::new(slot, self.clone()));
         }
+        self.refill();
         match tokio::time::timeout(self.0.config.queue_timeout, receiver).await {
             Ok(Ok(lease)) => lease,
             Ok(Err(_)) => Err(Error::Closed),
@@ -266,7 +268,7 @@ impl<L: Launcher> Pool<L> {
         if let Err(error) = &result {
             tracing::info!(%error, "a worker could not be reset and is retired");
         }
-        if result.is_ok() && !slot.is_worn_out(&self.0.config) && slot.worker.is_alive() {
+        if result.is_ok() && !slot.is_worn_out(&self.0.config) {
             self.give(slot, Phase::Resetting);
         } else {
             self.retire(slot, Phase::Resetting);

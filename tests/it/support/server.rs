@@ -157,7 +157,9 @@ impl TestServer {
 
     /// A server over the CLI with faults.
     pub(crate) fn fake() -> Builder {
+        // Without a rehearsal: its faults would meet that turn first.
         Self::over(Path::new(env!("CARGO_BIN_EXE_fake-claude")))
+            .set("SWITCHBOARD_CLAUDE__REHEARSE", "false")
             .set("SWITCHBOARD_CLAUDE__PASS_ENVIRONMENT", r#"["FAKE_CLAUDE_*"]"#)
     }
 

@@ -42,7 +42,7 @@ impl ClaudeWorker {
             Ok(models) => Ok(Self { process, talk: Talk::new(session, models, config) }),
             Err(reason) => {
                 let words = process.last_words().await;
-                Err(format!("the handshake with the CLI failed ({reason}): {words}"))
+                Err(format!("the CLI did not answer the handshake ({reason}): {words}"))
             }
         }
     }

@@ -3,13 +3,13 @@
 //! 1. A server without a sign-in refuses the turn.
 //! 2. The model's name is resolved, where the catalogue is known already; an unknown one is refused before it waits.
 //! 3. The pool lends a worker, waiting no longer than its queue allows.
-//! 4. The worker takes the turn. One that died while it was idle is replaced once, before anything of the turn went
-//!    out.
+//! 4. The worker takes the turn. One that dies before the model began to answer is replaced, once.
 //! 5. The events stream out as they come; the lease lives in the stream.
 //! 6. The end of the stream, or whoever drops it, gives the worker back to be reset. A worker that failed is ended.
 
 mod catalogue;
 mod error;
+mod run;
 mod service;
 #[cfg(test)]
 mod tests;

@@ -6,11 +6,9 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use crate::domain::Caller;
-use crate::domain::Failure;
-use crate::domain::FailureKind;
 use crate::domain::Model;
+use crate::domain::ModelName;
 use crate::domain::Turn;
-use crate::domain::TurnEvent;
 use crate::domain::TurnWorker;
 use crate::pool::Error as PoolError;
 use crate::pool::Launcher;
@@ -18,7 +16,8 @@ use crate::pool::Lease;
 use crate::pool::Pool;
 
 use super::catalogue::{Aliases, cards, resolve};
-use super::{Error, ModelCard, Readiness, RunningTurn, TurnStream, Turns, WorkerCounts};
+use super::run::Run;
+use super::{Error, ModelCard, Readiness, RunningTurn, Turns, WorkerCounts};
 
 /// What a caller is told to wait when all workers are busy: long enough to let a short answer end.
 const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);
@@ -79,19 +78,11 @@ where
         if self.models.get().is_some() {
             self.resolve(&turn)?;
         }
-        let mut lease = self.lease().await?;
+        let lease = self.lease().await?;
         let model = self.resolve(&turn)?;
-        turn.model = crate::domain::ModelName::new(&*model);
-        if let Err(failure) = give_turn(&mut lease, &turn).await {
-            if !failure.is_workers_fault() {
-                return Err(failure.into());
-            }
-            tracing::info!(%failure, "the turn goes to another worker");
-            drop(lease);
-            lease = self.lease().await?;
-            give_turn(&mut lease, &turn).await?;
-        }
-        Ok(RunningTurn { model, events: events(lease) })
+        turn.model = ModelName::new(&*model);
+        let run = Run::start(self.pool()?.clone(), lease, turn).await?;
+        Ok(RunningTurn { model, events: run.into_events() })
     }
 
     async fn list(&self) -> Result<Vec<ModelCard>, Error> {
@@ -148,45 +139,4 @@ impl From<PoolError> for Error {
             PoolError::Closed => Self::ShuttingDown,
         }
     }
-}
-
-async fn give_turn<L: Launcher>(lease: &mut Lease<L>, turn: &Turn) -> Result<(), Failure>
-where
-    L::Worker: TurnWorker,
-{
-    let worker = lease.worker().ok_or_else(lost_worker)?;
-    let started = worker.start(turn).await;
-    if started.as_ref().is_err_and(Failure::is_workers_fault) {
-        lease.mark_broken();
-    }
-    started
-}
-
-/// The events of a turn that a worker has taken. The lease ends with the last of them, or with the stream.
-fn events<L: Launcher>(lease: Lease<L>) -> TurnStream
-where
-    L::Worker: TurnWorker,
-{
-    Box::pin(futures::stream::unfold(Some(lease), |lease| async {
-        let mut lease = lease?;
-        let event = match lease.worker() {
-            Some(worker) => worker.next_event().await,
-            None => Err(lost_worker()),
-        };
-        match event {
-            Ok(Some(event @ TurnEvent::Finished(_))) => Some((Ok(event), None)),
-            Ok(Some(event)) => Some((Ok(event), Some(lease))),
-            Ok(None) => None,
-            Err(failure) => {
-                if failure.is_workers_fault() {
-                    lease.mark_broken();
-                }
-                Some((Err(failure.into()), None))
-            }
-        }
-    }))
-}
-
-fn lost_worker() -> Failure {
-    Failure::new(FailureKind::Crashed, "The worker is gone.")
 }

@@ -157,10 +157,13 @@ async fn a_turn_whose_caller_left_gives_its_worker_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_worker_is_ended_and_another_failure_keeps_it() {
-    for (kind, resets) in [(FailureKind::Crashed, 0), (FailureKind::Overloaded, 1)] {
+    for (kind, resets) in
+        [(FailureKind::Crashed, 0), (FailureKind::TimedOut, 0), (FailureKind::Overloaded, 1)]
+    {
         let bench = Bench::new();
-        bench.script([Err(Failure::new(kind, "failed"))]);
+        bench.script([Ok(text("a")), Err(Failure::new(kind, "failed"))]);
         let mut running = bench.run("haiku").await.unwrap();
+        running.events.next().await.unwrap().unwrap();
         assert!(
             matches!(running.events.next().await, Some(Err(Error::Failed(failure))) if failure.kind == kind)
         );
@@ -180,6 +183,28 @@ async fn a_worker_that_cannot_take_the_turn_is_replaced_once() {
     bench.script.0.lock().unwrap().starts.extend([crashed(), crashed()]);
     assert!(matches!(bench.run("haiku").await, Err(Error::Failed(_))));
     assert_eq!(bench.script.0.lock().unwrap().served.len(), 4);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_dies_before_the_answer_is_replaced_once_and_a_silent_one_is_not() {
+    let bench = Bench::new();
+    let crashed = || Err(Failure::new(FailureKind::Crashed, "dead"));
+    bench.script([crashed(), Ok(text("a")), Ok(finished())]);
+    let running = bench.run("haiku").await.unwrap();
+    let events: Vec<_> = running.events.map(Result::unwrap).collect().await;
+    assert_eq!(events, [text("a"), finished()]);
+    assert_eq!(bench.script.0.lock().unwrap().served.len(), 2);
+
+    bench.script([crashed(), crashed()]);
+    let running = bench.run("haiku").await.unwrap();
+    assert!(matches!(running.events.collect::<Vec<_>>().await.as_slice(), [Err(Error::Failed(_))]));
+    assert_eq!(bench.script.0.lock().unwrap().served.len(), 4);
+
+    bench.script([Err(Failure::new(FailureKind::TimedOut, "silent"))]);
+    let running = bench.run("haiku").await.unwrap();
+    assert_eq!(running.events.count().await, 1);
+    assert_eq!(bench.script.0.lock().unwrap().served.len(), 5, "the model may be at work on it");
     bench.end().await;
 }
 

@@ -37,7 +37,7 @@ async fn a_reused_worker_sends_the_same_bytes_as_a_fresh_one() {
     ] {
         let server = builder.workers(1).start().await;
         let fresh_plain = upstream_of(&server, "plain [[tokens=1]]").await;
-        let only_worker = server.workers();
+        let only_worker = server.only_worker().await;
         let fresh_full = full_turn(&server).await;
 
         full_turn(&server).await;
@@ -62,7 +62,7 @@ async fn a_reused_worker_sends_the_same_bytes_as_a_fresh_one() {
 
         server.chat("[[tokens=9 cut_after=2]]").with("max_tokens", 50).send().await;
         assert_eq!(full_turn(&server).await, fresh_full, "after a turn that was cut off upstream");
-        assert_eq!(server.workers(), only_worker, "one worker has served all of them");
+        assert_eq!(server.only_worker().await, only_worker, "one worker has served all of them");
         server.end().await;
     }
 }

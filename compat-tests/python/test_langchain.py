@@ -1,6 +1,7 @@
 """LangChain's `ChatOpenAI`, as its users call it."""
 
 import openai
+import pydantic
 import pytest
 from conftest import API_KEY, BASE_URL, TIMEOUT
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
@@ -70,3 +71,15 @@ def test_failures_keep_their_exception(model):
         model.invoke("[[status=429]]")
     with pytest.raises(openai.APIError, match="overloaded"):
         list(model.stream("[[tokens=9 gap_ms=20 error_after=3]]"))
+
+
+class Person(pydantic.BaseModel):
+    """Somebody."""
+
+    name: str
+    age: int
+
+
+def test_structured_output_by_schema(model):
+    person = model.with_structured_output(Person, method="json_schema").invoke("Who?")
+    assert isinstance(person, Person)

@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import openai
+import pydantic
 import pytest
 from conftest import API_KEY, BASE_URL, TIMEOUT, eventually
 
@@ -297,3 +298,25 @@ def test_a_client_that_loses_patience(upstream, marker):
         with pytest.raises(openai.APITimeoutError):
             ask(client.with_options(timeout=3), f"{marker} [[say=late ttft_ms=20000]]")
     assert eventually(lambda: upstream.call()["outcome"] == "client_gone")
+
+
+class Person(pydantic.BaseModel):
+    name: str
+    age: int
+
+
+def test_parse_gives_an_object_of_the_schema(client):
+    messages = [{"role": "user", "content": "Who?"}]
+    completion = client.chat.completions.parse(model="sonnet", messages=messages, response_format=Person)
+    assert isinstance(completion.choices[0].message.parsed, Person)
+
+
+def test_a_picture_is_seen(client, marker, upstream):
+    pixel = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEElEQVR4nGP4z8AARAwQCgAf7gP9i18U1AAAAABJRU5ErkJggg=="
+    content = [
+        {"type": "text", "text": f"{marker} [[say=red]]"},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{pixel}"}},
+    ]
+    completion = client.chat.completions.create(model="sonnet", messages=[{"role": "user", "content": content}])
+    assert completion.choices[0].message.content == "red"
+    assert pixel in str(upstream.body())

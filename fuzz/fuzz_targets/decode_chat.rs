@@ -11,7 +11,7 @@ fuzz_target!(|body: &[u8]| {
     match decode(body, Policy::Lenient) {
         Ok(request) => {
             assert!(!request.turn.prompt.is_empty());
-            assert!(request.turn.history.iter().all(|message| !message.texts.is_empty()));
+            assert!(request.turn.history.iter().all(|message| !message.parts.is_empty()));
             assert_eq!(strict.is_ok(), request.ignored.is_empty());
         }
         Err(error) => {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::settings::BASE_URL;
 use super::sign_in::SignIn;
 
 /// Everything needed to start and drive CLI processes.
@@ -31,6 +32,13 @@ pub struct Config {
     pub start_timeout: Duration,
     /// The longest line read from a process, in bytes; a longer one is skipped.
     pub max_line_bytes: usize,
+}
+
+impl Config {
+    /// Where the calls go, where that is not the CLI's own choice.
+    pub(super) fn base_url(&self) -> Option<&String> {
+        self.environment.get(BASE_URL)
+    }
 }
 
 impl std::fmt::Debug for Config {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-
 use serde_json::value::RawValue;
 
 use crate::domain::Effort;
@@ -18,8 +17,7 @@ pub(super) const IDENTITY: &str = "You are a Claude agent, built on Anthropic's 
 const MAX_OUTPUT_TOKENS: &str = "CLAUDE_CODE_MAX_OUTPUT_TOKENS";
 const EXTRA_BODY: &str = "CLAUDE_CODE_EXTRA_BODY";
 const DISABLE_THINKING: &str = "CLAUDE_CODE_DISABLE_THINKING";
-const BASE_URL: &str = "ANTHROPIC_BASE_URL";
-
+pub(super) const BASE_URL: &str = "ANTHROPIC_BASE_URL";
 const MAX_RETRIES: &str = "CLAUDE_CODE_MAX_RETRIES";
 
 /// Nothing listens on the discard port of the loopback interface: a call that goes there fails at once. By https, so

@@ -56,8 +56,7 @@ where
 {
     let models = session.handshake().await.map_err(|failure| failure.message)?;
     if config.rehearse && config.sign_in.heeds_base_url() {
-        let base_url = config.environment.get("ANTHROPIC_BASE_URL");
-        let (away, back) = settings::rehearsal(base_url, config.max_retries);
+        let (away, back) = settings::rehearsal(config.base_url(), config.max_retries);
         session.rehearse(away, back).await?;
     }
     Ok(models)
@@ -139,7 +138,7 @@ struct Talk<R, W> {
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
     fn new(session: Session<R, W>, models: Vec<Model>, config: &Config) -> Self {
-        let base_url = config.environment.get("ANTHROPIC_BASE_URL").cloned();
+        let base_url = config.base_url().cloned();
         Self {
             session,
             models,

@@ -5,6 +5,7 @@
 
 mod command;
 mod config;
+mod extra_body;
 mod failure;
 mod launcher;
 mod leftovers;

@@ -2,17 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-use serde_json::value::RawValue;
-
 use crate::domain::Effort;
 use crate::domain::Turn;
 
 use super::SignIn;
+use super::extra_body::{extra_body, level, may_think};
 use super::protocol::FlagSettings;
-
-/// The first block of every system prompt, as the CLI itself sends it; Anthropic expects it of the CLI's sign-ins.
-pub(super) const IDENTITY: &str = "You are a Claude agent, built on Anthropic's Claude Agent SDK.";
 
 const MAX_OUTPUT_TOKENS: &str = "CLAUDE_CODE_MAX_OUTPUT_TOKENS";
 const EXTRA_BODY: &str = "CLAUDE_CODE_EXTRA_BODY";
@@ -26,48 +21,6 @@ const NOWHERE: &str = "https://127.0.0.1:9";
 
 /// Variables that the CLI reads anew for each turn, with `None` for those that are unset.
 pub(super) type Variables = BTreeMap<&'static str, Option<String>>;
-
-#[derive(Serialize)]
-struct ExtraBody<'a> {
-    system: Vec<SystemBlock<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    top_p: Option<f64>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    stop_sequences: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output_config: Option<OutputConfig>,
-}
-
-/// Takes the place of what the CLI would send, so it repeats the effort.
-#[derive(Serialize)]
-struct OutputConfig {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    effort: Option<&'static str>,
-    format: Format,
-}
-
-#[derive(Serialize)]
-struct Format {
-    r#type: &'static str,
-    schema: Box<RawValue>,
-}
-
-#[derive(Serialize)]
-struct SystemBlock<'a> {
-    r#type: &'static str,
-    text: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cache_control: Option<CacheControl>,
-}
-
-#[derive(Serialize, Clone, Copy)]
-struct CacheControl {
-    r#type: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ttl: Option<&'static str>,
-}
 
 /// What is, or should be, in force in a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,13 +42,11 @@ impl Settings {
     /// Those `turn` needs.
     pub(super) fn for_turn(turn: &Turn, sign_in: SignIn, base_url: Option<&String>) -> Self {
         let sampling = &turn.sampling;
-        // The Messages API refuses sampling parameters while the model thinks.
-        let is_sampled = sampling.temperature.is_some() || sampling.top_p.is_some();
-        let thinks = !is_sampled && sampling.effort != Some(Effort::None);
+        let thinks = may_think(turn) && sampling.effort != Some(Effort::None);
         let effort = sampling.effort.and_then(level);
         let variables = [
             (MAX_OUTPUT_TOKENS, sampling.max_output_tokens.map(|tokens| tokens.to_string())),
-            (EXTRA_BODY, extra_body(turn, sign_in, effort)),
+            (EXTRA_BODY, extra_body(turn, sign_in)),
             (DISABLE_THINKING, (!thinks).then(|| "1".to_owned())),
             (BASE_URL, base_url.cloned()),
         ];
@@ -131,46 +82,10 @@ pub(super) fn rehearsal(base_url: Option<&String>, max_retries: u32) -> (Variabl
     (away, back.into())
 }
 
-/// The CLI's word for it.
-fn level(effort: Effort) -> Option<&'static str> {
-    match effort {
-        Effort::None => None,
-        Effort::Low => Some("low"),
-        Effort::Medium => Some("medium"),
-        Effort::High => Some("high"),
-        Effort::XHigh => Some("xhigh"),
-    }
-}
-
 /// What keeps the CLI from calling the model once more in the turn that runs: a call that is under way goes on, the
 /// next one finds nobody. A turn that meets its limit of tokens would otherwise be continued, and billed, by the CLI.
 pub(super) fn fence() -> Variables {
     [(BASE_URL, Some(NOWHERE.to_owned()))].into()
-}
-
-fn extra_body(turn: &Turn, sign_in: SignIn, effort: Option<&'static str>) -> Option<String> {
-    // The CLI marks the conversation for an hour under a subscription and for five minutes otherwise, and upstream
-    // wants the longer time first.
-    let ttl = (!sign_in.is_bare()).then_some("1h");
-    let cache_control = CacheControl { r#type: "ephemeral", ttl };
-    let mut system: Vec<_> = std::iter::once(IDENTITY)
-        .chain(turn.system.iter().map(String::as_str))
-        .map(|text| SystemBlock { r#type: "text", text, cache_control: None })
-        .collect();
-    if let Some(last) = system.last_mut() {
-        last.cache_control = Some(cache_control);
-    }
-    let body = ExtraBody {
-        system,
-        temperature: turn.sampling.temperature,
-        top_p: turn.sampling.top_p,
-        stop_sequences: &turn.sampling.stop,
-        output_config: turn.sampling.schema.as_ref().and_then(|schema| {
-            let schema = RawValue::from_string(schema.clone()).ok()?;
-            Some(OutputConfig { effort, format: Format { r#type: "json_schema", schema } })
-        }),
-    };
-    serde_json::to_string(&body).ok()
 }
 
 #[cfg(test)]
@@ -179,6 +94,7 @@ mod tests {
     use crate::claude::SignIn;
     use crate::claude::testing::turn;
     use crate::domain::Effort;
+    use crate::domain::Format;
     use crate::domain::Turn;
 
     fn for_turn(turn: &Turn) -> Settings {
@@ -193,7 +109,7 @@ mod tests {
         turn.sampling.temperature = Some(0.5);
         turn.sampling.stop = vec!["END".to_owned()];
         turn.sampling.effort = Some(Effort::High);
-        turn.sampling.schema = Some(r#"{"type":"object"}"#.to_owned());
+        turn.sampling.format = Format::Schema(r#"{"type":"object"}"#.to_owned());
         let settings = serde_json::to_value(Settings::at_start(None).changes_to(&for_turn(&turn))).unwrap();
         insta::assert_snapshot!(settings.to_string());
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::domain::ModelName;
 use crate::domain::Part;
 use crate::domain::Sampling;
+use crate::domain::Tools;
 use crate::domain::Turn;
 
 use super::{Config, SignIn};
@@ -29,6 +30,7 @@ pub(super) fn turn(prompt: &str) -> Turn {
     Turn {
         model: ModelName::new("claude-haiku-5-5"),
         system: Vec::new(),
+        tools: Tools::default(),
         history: Vec::new(),
         prompt: vec![Part::text(prompt)],
         sampling: Sampling::default(),

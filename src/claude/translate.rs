@@ -142,9 +142,11 @@ impl Translator {
             StreamEvent::MessageDelta { stop_reason, usage } => {
                 self.count(&usage);
                 match stop_reason {
-                    Some(reason) => {
-                        Step::Finish(Finish { reason: finish_reason(&reason), usage: self.usage })
-                    }
+                    Some(reason) => Step::Finish(Finish {
+                        reason: finish_reason(&reason),
+                        stop_text: None,
+                        usage: self.usage,
+                    }),
                     None => Step::Nothing,
                 }
             }
@@ -210,7 +212,7 @@ mod tests {
         insta::assert_snapshot!(steps.join("\n"), @r#"
         Begin(Started { model: "m" })
         Emit(Text("w"))
-        Finish(Finish { reason: Stop, usage: Usage { input_tokens: 10, cache_write_tokens: 3, cache_read_tokens: 4, output_tokens: 5, thinking_tokens: 0 } })
+        Finish(Finish { reason: Stop, stop_text: None, usage: Usage { input_tokens: 10, cache_write_tokens: 3, cache_read_tokens: 4, output_tokens: 5, thinking_tokens: 0 } })
         "#);
         assert!(!translator.would_continue(FinishReason::Stop));
     }

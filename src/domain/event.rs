@@ -10,8 +10,22 @@ pub enum TurnEvent {
     },
     /// The next piece of what the model thinks before it answers; never empty.
     Thinking(String),
+    /// The seal of the thinking so far, with which a caller can send it back.
+    ThinkingSealed(String),
+    /// Thoughts that only upstream can read, whole.
+    ThinkingRedacted(String),
     /// The next piece of the answer; never empty.
     Text(String),
+    /// The model begins to call a tool.
+    ToolCall {
+        /// The id by which the result will name the call.
+        id: String,
+        /// The tool's name, as it was offered.
+        name: String,
+    },
+    /// The next piece of the input, a JSON object, of the call begun last; never empty. A call without any piece has
+    /// the input `{}`.
+    ToolInput(String),
     /// The answer is whole. Nothing follows.
     Finished(Finish),
 }
@@ -21,6 +35,8 @@ pub enum TurnEvent {
 pub struct Finish {
     /// Why it ended.
     pub reason: FinishReason,
+    /// The one of the stop texts that ended it.
+    pub stop_text: Option<String>,
     /// Tokens, from the CLI's own counters.
     pub usage: Usage,
 }
@@ -32,6 +48,8 @@ pub enum FinishReason {
     Stop,
     /// The limit of tokens was reached.
     Length,
+    /// The model waits for the results of the tools it called.
+    ToolCalls,
     /// The model refused to answer.
     ContentFilter,
 }

@@ -7,12 +7,14 @@ mod event;
 mod failure;
 mod model;
 mod part;
+mod tool;
 mod turn;
 mod worker;
 
 pub use event::{Finish, FinishReason, TurnEvent, Usage};
 pub use failure::{Failure, FailureKind};
 pub use model::{Model, ModelName};
-pub use part::{Part, Source};
-pub use turn::{Caller, Effort, Message, Role, Sampling, Turn};
+pub use part::{Part, Source, Thinking, ToolResult, ToolUse};
+pub use tool::{Tool, ToolChoice, Tools};
+pub use turn::{Caller, Effort, Format, Message, Role, Sampling, Turn};
 pub use worker::TurnWorker;

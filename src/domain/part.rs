@@ -14,6 +14,48 @@ pub enum Part {
         /// Its name, as the caller gave it.
         title: Option<String>,
     },
+    /// What the model thought before it answered; only in its own messages.
+    Thinking(Thinking),
+    /// The model's call of a tool; only in its own messages.
+    ToolUse(ToolUse),
+    /// What a tool gave; only in the caller's messages, before any other part.
+    ToolResult(ToolResult),
+}
+
+/// Thoughts of the model that a caller sends back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Thinking {
+    /// Readable ones.
+    Open {
+        /// The words.
+        text: String,
+        /// The seal upstream put on them, without which it does not take them back.
+        signature: String,
+    },
+    /// Ones that only upstream can read.
+    Redacted(String),
+}
+
+/// A call of a tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolUse {
+    /// The id by which the result names the call.
+    pub id: String,
+    /// The tool's name.
+    pub name: String,
+    /// The input: a JSON object, as JSON.
+    pub input: String,
+}
+
+/// The result of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolResult {
+    /// The id of the call.
+    pub id: String,
+    /// What came of it: texts, images, documents; may be empty.
+    pub parts: Vec<Part>,
+    /// Whether the tool failed.
+    pub is_error: bool,
 }
 
 /// Where the bytes of a part are.

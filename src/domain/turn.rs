@@ -2,6 +2,7 @@
 
 use super::ModelName;
 use super::Part;
+use super::Tools;
 
 /// Who asks: the name under which a request is admitted, logged and later charged.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -17,9 +18,11 @@ pub struct Turn {
     pub model: ModelName,
     /// Instructions of the `system` and `developer` messages, in their order.
     pub system: Vec<String>,
+    /// The tools the model may call.
+    pub tools: Tools,
     /// The conversation before the prompt, oldest first.
     pub history: Vec<Message>,
-    /// The last user message; never empty.
+    /// The last user message, or the results of the tools the model called last; never empty.
     pub prompt: Vec<Part>,
     /// How the answer is to be sampled and where it ends.
     pub sampling: Sampling,
@@ -52,12 +55,28 @@ pub struct Sampling {
     pub temperature: Option<f64>,
     /// 0.0 to 1.0.
     pub top_p: Option<f64>,
+    /// From how many of the likeliest tokens the next one is taken.
+    pub top_k: Option<u32>,
     /// Texts that end the answer; not part of it.
     pub stop: Vec<String>,
     /// How hard to think.
     pub effort: Option<Effort>,
-    /// A JSON Schema, as JSON, that the answer must keep to.
-    pub schema: Option<String>,
+    /// Most tokens of thinking; with it the model thinks whatever `effort` says.
+    pub thinking_budget: Option<u32>,
+    /// The form of the answer.
+    pub format: Format,
+}
+
+/// The form of an answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Any text.
+    #[default]
+    Text,
+    /// A JSON object.
+    JsonObject,
+    /// JSON that keeps to this JSON Schema, itself as JSON.
+    Schema(String),
 }
 
 /// How hard the model is to think before it answers.

@@ -8,8 +8,8 @@ use futures::StreamExt;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::{
-    Caller, Failure, FailureKind, Finish, FinishReason, Model, ModelName, Part, Sampling, Turn, TurnEvent,
-    TurnWorker, Usage,
+    Caller, Failure, FailureKind, Finish, FinishReason, Model, ModelName, Part, Sampling, Tools, Turn,
+    TurnEvent, TurnWorker, Usage,
 };
 use crate::pool::{self, LaunchError, Launcher, Pool, Worker};
 
@@ -119,6 +119,7 @@ fn turn(model: &str) -> Turn {
     Turn {
         model: ModelName::new(model),
         system: Vec::new(),
+        tools: Tools::default(),
         history: Vec::new(),
         prompt: vec![Part::text("hi")],
         sampling: Sampling::default(),
@@ -126,7 +127,7 @@ fn turn(model: &str) -> Turn {
 }
 
 fn finished() -> TurnEvent {
-    TurnEvent::Finished(Finish { reason: FinishReason::Stop, usage: Usage::default() })
+    TurnEvent::Finished(Finish { reason: FinishReason::Stop, stop_text: None, usage: Usage::default() })
 }
 
 fn text(text: &str) -> TurnEvent {

@@ -2,8 +2,11 @@
 
 use serde::Serialize;
 
+use serde_json::value::RawValue;
+
 use crate::domain::Part;
 use crate::domain::Source;
+use crate::domain::Thinking;
 
 #[derive(Serialize)]
 struct UserLine<'a> {
@@ -38,6 +41,24 @@ enum Block<'a> {
         source: BlockSource<'a>,
         #[serde(skip_serializing_if = "Option::is_none")]
         title: Option<&'a str>,
+    },
+    Thinking {
+        thinking: &'a str,
+        signature: &'a str,
+    },
+    RedactedThinking {
+        data: &'a str,
+    },
+    ToolUse {
+        id: &'a str,
+        name: &'a str,
+        input: Option<&'a RawValue>,
+    },
+    ToolResult {
+        tool_use_id: &'a str,
+        content: Vec<Self>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        is_error: bool,
     },
 }
 
@@ -119,6 +140,17 @@ fn block(part: &Part) -> Block<'_> {
         Part::Document { source: document, title } => {
             Block::Document { source: source(document), title: title.as_deref() }
         }
+        Part::Thinking(Thinking::Open { text, signature }) => Block::Thinking { thinking: text, signature },
+        Part::Thinking(Thinking::Redacted(data)) => Block::RedactedThinking { data },
+        // Whoever makes one has checked that its input is JSON.
+        Part::ToolUse(call) => {
+            Block::ToolUse { id: &call.id, name: &call.name, input: serde_json::from_str(&call.input).ok() }
+        }
+        Part::ToolResult(result) => Block::ToolResult {
+            tool_use_id: &result.id,
+            content: blocks(&result.parts),
+            is_error: result.is_error,
+        },
     }
 }
 

@@ -192,7 +192,7 @@ pub(crate) fn text(text: &str) -> Step {
 
 pub(crate) fn finished() -> Step {
     let usage = Usage { input_tokens: 3, output_tokens: 2, ..Usage::default() };
-    Step::Event(TurnEvent::Finished(Finish { reason: FinishReason::Stop, usage }))
+    Step::Event(TurnEvent::Finished(Finish { reason: FinishReason::Stop, stop_text: None, usage }))
 }
 
 pub(crate) fn chat(stream: bool) -> Value {

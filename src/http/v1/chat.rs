@@ -78,7 +78,11 @@ async fn collect(mut events: TurnStream) -> Result<Answer, ApiError> {
     let (mut thinking, mut text) = (String::new(), String::new());
     while let Some(event) = events.next().await {
         match event? {
-            TurnEvent::Started { .. } => {}
+            TurnEvent::Started { .. }
+            | TurnEvent::ThinkingSealed(_)
+            | TurnEvent::ThinkingRedacted(_)
+            | TurnEvent::ToolCall { .. }
+            | TurnEvent::ToolInput(_) => {}
             TurnEvent::Thinking(piece) => thinking.push_str(&piece),
             TurnEvent::Text(piece) => text.push_str(&piece),
             TurnEvent::Finished(finish) => return Ok(Answer { thinking, text, finish }),

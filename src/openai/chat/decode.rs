@@ -10,6 +10,7 @@ use super::object::Place;
 use super::parameters;
 use super::shape::got;
 use crate::domain::ModelName;
+use crate::domain::Tools;
 use crate::domain::Turn;
 use crate::openai::InvalidRequest;
 use crate::openai::error::code;
@@ -57,6 +58,7 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest
     let turn = Turn {
         model,
         system: conversation.system,
+        tools: Tools::default(),
         history: conversation.history,
         prompt: conversation.prompt,
         sampling,

@@ -127,6 +127,7 @@ proptest! {
         let turn = Turn {
             model: ModelName::new(model),
             system: system.into_iter().flat_map(|(_, (texts, _))| texts).collect(),
+            tools: Tools::default(),
             history: history.into_iter().map(|(name, (texts, _))| Message { role: role(name), parts: parts(texts) }).collect(),
             prompt: parts(prompt.0),
             sampling,

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::domain::Effort;
+use crate::domain::Format;
 use crate::domain::Message;
 use crate::domain::Part;
 use crate::domain::Role;
@@ -47,6 +48,7 @@ fn the_smallest_request() {
     let turn = Turn {
         model: ModelName::new("sonnet"),
         system: vec![],
+        tools: Tools::default(),
         history: vec![],
         prompt: vec![Part::text("Hi")],
         sampling: Sampling::default(),
@@ -102,8 +104,7 @@ fn parameters_of_the_answer() {
             temperature: Some(0.5),
             top_p: Some(1.0),
             stop: vec!["a".into(), "b".into()],
-            effort: None,
-            schema: None,
+            ..Sampling::default()
         }
     );
     assert_eq!(sampling(json!({"max_tokens": 7.0})).max_output_tokens, Some(7));
@@ -249,9 +250,9 @@ fn refusals_of_parameters_name_the_field_at_fault() {
         (with(json!({"tools": [{}]})), "tools", code::UNSUPPORTED),
         (with(json!({"tool_choice": "required"})), "tool_choice", code::UNSUPPORTED),
         (
-            with(json!({"response_format": {"type": "json_object"}})),
+            with(json!({"response_format": {"type": "xml"}})),
             "response_format.type",
-            code::UNSUPPORTED,
+            code::VALUE,
         ),
         (with(json!({"logprobs": true})), "logprobs", code::UNSUPPORTED),
         (with(json!({"top_logprobs": 21})), "top_logprobs", code::VALUE),
@@ -353,6 +354,6 @@ fn efforts_and_schemas() {
     let schema = json!({"type": "object"});
     let format =
         json!({"type": "json_schema", "json_schema": {"name": "n", "strict": true, "schema": schema}});
-    assert_eq!(sampling(json!({"response_format": format})).schema.unwrap(), schema.to_string());
-    assert_eq!(sampling(json!({"response_format": {"type": "text"}})).schema, None);
+    assert_eq!(sampling(json!({"response_format": format})).format, Format::Schema(schema.to_string()));
+    assert_eq!(sampling(json!({"response_format": {"type": "text"}})).format, Format::Text);
 }

@@ -15,7 +15,7 @@ fn finish(reason: FinishReason) -> Finish {
         output_tokens: 4000,
         thinking_tokens: 50,
     };
-    Finish { reason, usage }
+    Finish { reason, stop_text: None, usage }
 }
 
 #[test]

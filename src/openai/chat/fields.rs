@@ -255,7 +255,11 @@ pub(super) static FILE: Table = Table {
 pub(super) static RESPONSE_FORMAT: Table = Table {
     prefix: "response_format.",
     fields: &[
-        honoured("type", Text, "`text` or `json_schema`. `json_object` is refused: Claude needs a schema."),
+        emulated(
+            "type",
+            Text,
+            "`text`, `json_schema` or `json_object`. For the last Claude is made to call a tool that takes an object; its input is the answer.",
+        ),
         honoured("json_schema", Object, "The schema of the answer."),
     ],
 };

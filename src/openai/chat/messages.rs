@@ -123,7 +123,11 @@ fn speaker(message: &mut Object) -> Result<Speaker, InvalidRequest> {
 fn text(part: Part) -> Option<String> {
     match part {
         Part::Text(text) => Some(text),
-        Part::Image(_) | Part::Document { .. } => None,
+        Part::Image(_)
+        | Part::Document { .. }
+        | Part::Thinking(_)
+        | Part::ToolUse(_)
+        | Part::ToolResult(_) => None,
     }
 }
 

@@ -8,6 +8,7 @@ use super::object::Place;
 use super::shape::Shape;
 use super::shape::printable;
 use crate::domain::Effort;
+use crate::domain::Format;
 use crate::domain::Sampling;
 use crate::openai::InvalidRequest;
 use crate::openai::error::code;
@@ -27,7 +28,8 @@ pub(super) fn sampling(request: &mut Object, ignored: &mut Ignored) -> Result<Sa
         top_p: request.take_number("top_p")?,
         stop: stop(request)?,
         effort: effort(request)?,
-        schema: schema(request, ignored)?,
+        format: format(request, ignored)?,
+        ..Sampling::default()
     })
 }
 
@@ -49,33 +51,29 @@ fn effort(request: &mut Object) -> Result<Option<Effort>, InvalidRequest> {
     }
 }
 
-/// The schema that the answer must keep to, as JSON.
-fn schema(request: &mut Object, ignored: &mut Ignored) -> Result<Option<String>, InvalidRequest> {
-    let Some(format) = request.take("response_format")? else { return Ok(None) };
+/// The form of the answer.
+fn format(request: &mut Object, ignored: &mut Ignored) -> Result<Format, InvalidRequest> {
+    let Some(format) = request.take("response_format")? else { return Ok(Format::Text) };
     let mut format = Object::new(format, Place::ResponseFormat)?;
     let kind = format.take_text("type")?.ok_or_else(|| format.missing("type"))?;
     let schema = format.take("json_schema")?;
     let path = "response_format.type";
-    match kind.as_str() {
-        "text" => {}
+    let wanted = match kind.as_str() {
+        "text" => Format::Text,
+        "json_object" => Format::JsonObject,
         "json_schema" => {
             let schema = schema.ok_or_else(|| format.missing("json_schema"))?;
-            format.finish(ignored)?;
-            return json_schema(schema, ignored).map(Some);
-        }
-        "json_object" => {
-            let message =
-                "`response_format.type`: Claude keeps to JSON only with a schema. Use `json_schema`.";
-            return Err(InvalidRequest::at(path, code::UNSUPPORTED, message));
+            Format::Schema(json_schema(schema, ignored)?)
         }
         other => {
             let other = printable(other);
-            let message = format!("`{path}`: expected `text` or `json_schema`, got `{other}`.");
+            let message =
+                format!("`{path}`: expected `text`, `json_object` or `json_schema`, got `{other}`.");
             return Err(InvalidRequest::at(path, code::VALUE, message));
         }
-    }
+    };
     format.finish(ignored)?;
-    Ok(None)
+    Ok(wanted)
 }
 
 fn json_schema(value: Value, ignored: &mut Ignored) -> Result<String, InvalidRequest> {

@@ -62,7 +62,12 @@ impl StreamEncoder {
             payloads.push(self.chunk(ROLE));
         }
         match event {
-            TurnEvent::Started { .. } => {}
+            // Tools are not offered yet, and seals are for those who can send them back.
+            TurnEvent::Started { .. }
+            | TurnEvent::ThinkingSealed(_)
+            | TurnEvent::ThinkingRedacted(_)
+            | TurnEvent::ToolCall { .. }
+            | TurnEvent::ToolInput(_) => {}
             TurnEvent::Thinking(text) => payloads.extend(self.piece(THINKING_HEAD, text)),
             TurnEvent::Text(text) => payloads.extend(self.piece(TEXT_HEAD, text)),
             TurnEvent::Finished(finish) => self.finish(finish, &mut payloads),

@@ -22,6 +22,7 @@ fn text(text: &str) -> TurnEvent {
 fn finished(reason: FinishReason) -> TurnEvent {
     TurnEvent::Finished(Finish {
         reason,
+        stop_text: None,
         usage: Usage { input_tokens: 2, output_tokens: 3, ..Usage::default() },
     })
 }

@@ -1,0 +1,45 @@
+//! The tools of the caller: the model calls them, the caller runs them.
+
+/// What a turn offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tools {
+    /// The tools, in the caller's order; names are unique.
+    pub list: Vec<Tool>,
+    /// Whether the model must call one.
+    pub choice: ToolChoice,
+    /// Whether one answer may hold several calls.
+    pub parallel: bool,
+}
+
+impl Default for Tools {
+    /// None.
+    fn default() -> Self {
+        Self { list: Vec::new(), choice: ToolChoice::Auto, parallel: true }
+    }
+}
+
+/// A tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tool {
+    /// Its name, as the model sees it: 1 to 64 letters, digits, `_` and `-`.
+    pub name: String,
+    /// What it does, for the model.
+    pub description: Option<String>,
+    /// The JSON Schema of its input, a JSON object, as JSON.
+    pub schema: String,
+    /// Whether inputs are bound to the schema.
+    pub strict: bool,
+}
+
+/// Whether the model must call a tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToolChoice {
+    /// As it sees fit.
+    Auto,
+    /// It must not.
+    None,
+    /// It must call at least one.
+    Required,
+    /// It must call this one.
+    Named(String),
+}

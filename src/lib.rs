@@ -16,6 +16,7 @@ pub mod claude;
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod fields;
 pub mod gateway;
 pub mod http;
 pub mod openai;

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use claude_switchboard::openai::chat::Policy;
+use claude_switchboard::fields::Policy;
 use claude_switchboard::openai::chat::decode;
 use libfuzzer_sys::fuzz_target;
 

@@ -11,4 +11,3 @@ pub mod models;
 mod json;
 
 pub use error::Envelope;
-pub use error::InvalidRequest;

@@ -20,8 +20,8 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
 
+use crate::fields::InvalidRequest;
 use crate::openai::Envelope;
-use crate::openai::InvalidRequest;
 
 pub(super) use table::Kind;
 

@@ -13,6 +13,7 @@ use futures::StreamExt as _;
 use crate::domain::Caller;
 use crate::domain::Finish;
 use crate::domain::TurnEvent;
+use crate::fields::Policy;
 use crate::gateway::TurnStream;
 use crate::gateway::Turns;
 use crate::http::Config;
@@ -23,7 +24,6 @@ use crate::http::sse::EventStream;
 use crate::http::state::LastWords;
 use crate::openai::chat;
 use crate::openai::chat::ChatRequest;
-use crate::openai::chat::Policy;
 use crate::openai::chat::Reply;
 use crate::openai::chat::StreamEncoder;
 

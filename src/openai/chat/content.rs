@@ -4,15 +4,16 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
+use super::fields;
 use super::messages::Speaker;
-use super::object::Ignored;
-use super::object::Object;
-use super::object::Place;
-use super::shape::printable;
 use crate::domain::Part;
 use crate::domain::Source;
-use crate::openai::InvalidRequest;
-use crate::openai::error::code;
+use crate::fields::Ignored;
+use crate::fields::InvalidRequest;
+use crate::fields::Object;
+use crate::fields::Place;
+use crate::fields::code;
+use crate::fields::printable;
 
 const PDF: &str = "application/pdf";
 
@@ -20,16 +21,18 @@ const PDF: &str = "application/pdf";
 pub(super) fn parts(
     parts: Vec<Value>,
     speaker: Speaker,
-    message: usize,
+    message: &Place,
     ignored: &mut Ignored,
 ) -> Result<Vec<Part>, InvalidRequest> {
-    let read = |(index, part)| self::part(Object::new(part, Place::Part(message, index))?, speaker, ignored);
+    let read = |(index, part)| {
+        self::part(Object::new(part, message.item("content", index, &fields::PART))?, speaker, ignored)
+    };
     parts.into_iter().enumerate().map(read).collect()
 }
 
 fn part(mut part: Object, speaker: Speaker, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
     let kind = part.take_text("type")?.ok_or_else(|| part.missing("type"))?;
-    let (field, read): (_, fn(Value, Place, &mut Ignored) -> _) = match (kind.as_str(), speaker) {
+    let (field, read): (_, fn(Value, &Place, &mut Ignored) -> _) = match (kind.as_str(), speaker) {
         ("text", _) => ("text", text),
         ("refusal", Speaker::Assistant) => ("refusal", text),
         ("image_url", Speaker::User) => ("image_url", image),
@@ -48,9 +51,9 @@ fn part(mut part: Object, speaker: Speaker, ignored: &mut Ignored) -> Result<Par
             return Err(refuse(&part, other, code::VALUE, &message));
         }
     }
-    let place = part.place;
+    let place = part.place.clone();
     part.finish(ignored)?;
-    read(value, place, ignored)
+    read(value, &place, ignored)
 }
 
 fn unexpected(part: &Object, kind: &str, speaker: Speaker) -> InvalidRequest {
@@ -68,7 +71,7 @@ fn refuse(object: &Object, field: &str, code: &'static str, message: &str) -> In
     InvalidRequest::at(path, code, message)
 }
 
-fn text(value: Value, _: Place, _: &mut Ignored) -> Result<Part, InvalidRequest> {
+fn text(value: Value, _: &Place, _: &mut Ignored) -> Result<Part, InvalidRequest> {
     match value {
         Value::String(text) => Ok(Part::Text(text)),
         // The table lets nothing else through.
@@ -76,8 +79,8 @@ fn text(value: Value, _: Place, _: &mut Ignored) -> Result<Part, InvalidRequest>
     }
 }
 
-fn image(value: Value, place: Place, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
-    let mut image = Object::new(value, place.inner(Place::Image))?;
+fn image(value: Value, place: &Place, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
+    let mut image = Object::new(value, place.inner("image_url", &fields::IMAGE))?;
     let url = image.take_text("url")?.ok_or_else(|| image.missing("url"))?;
     let source = if url.starts_with("https://") {
         Source::Url(url)
@@ -97,8 +100,8 @@ fn image(value: Value, place: Place, ignored: &mut Ignored) -> Result<Part, Inva
     Ok(Part::Image(source))
 }
 
-fn file(value: Value, place: Place, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
-    let mut file = Object::new(value, place.inner(Place::File))?;
+fn file(value: Value, place: &Place, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
+    let mut file = Object::new(value, place.inner("file", &fields::FILE))?;
     let title = file.take_text("filename")?;
     let data = file.take_text("file_data")?;
     let Some(data) = data else {

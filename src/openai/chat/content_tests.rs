@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::domain::Part;
 use crate::domain::Source;
-use crate::openai::chat::Policy;
+use crate::fields::Policy;
 use crate::openai::chat::decode;
 
 const PNG: &str = "data:image/jpeg;base64,iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEElEQVR4nGP4z8AARAwQCgAf7gP9i18U1AAAAABJRU5ErkJggg==";

@@ -3,26 +3,19 @@
 use serde_json::Value;
 use serde_json::error::Category;
 
+use super::fields;
 use super::messages;
-use super::object::Ignored;
-use super::object::Object;
-use super::object::Place;
 use super::parameters;
-use super::shape::got;
 use crate::domain::ModelName;
 use crate::domain::Tools;
 use crate::domain::Turn;
-use crate::openai::InvalidRequest;
-use crate::openai::error::code;
-
-/// What to do with a field that has no effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Policy {
-    /// Serve the request and name the field in [`ChatRequest::ignored`].
-    Lenient,
-    /// Refuse the request.
-    Strict,
-}
+use crate::fields::Ignored;
+use crate::fields::InvalidRequest;
+use crate::fields::Object;
+use crate::fields::Place;
+use crate::fields::Policy;
+use crate::fields::code;
+use crate::fields::got;
 
 /// A request, understood.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,7 +66,7 @@ fn object(body: &[u8]) -> Result<Object, InvalidRequest> {
             format!("The body must be a JSON object with `model` and `messages`, but it is {}.", got(&value));
         return Err(InvalidRequest::body(message));
     }
-    Object::new(value, Place::Request)
+    Object::new(value, Place::root(&fields::REQUEST))
 }
 
 fn not_json(body: &[u8], error: &serde_json::Error) -> InvalidRequest {
@@ -101,7 +94,7 @@ fn include_usage(request: &mut Object, stream: bool, ignored: &mut Ignored) -> R
             "`stream_options` is only allowed together with `\"stream\": true`. Remove it, or stream.";
         return Err(InvalidRequest::at("stream_options", code::VALUE, message));
     }
-    let mut options = Object::new(options, Place::StreamOptions)?;
+    let mut options = Object::new(options, Place::at("stream_options", &fields::STREAM_OPTIONS))?;
     let include_usage = options.take_bool("include_usage")?.unwrap_or(false);
     options.finish(ignored)?;
     Ok(include_usage)

@@ -249,11 +249,7 @@ fn refusals_of_parameters_name_the_field_at_fault() {
         (with(json!({"n": 2})), "n", code::UNSUPPORTED),
         (with(json!({"tools": [{}]})), "tools", code::UNSUPPORTED),
         (with(json!({"tool_choice": "required"})), "tool_choice", code::UNSUPPORTED),
-        (
-            with(json!({"response_format": {"type": "xml"}})),
-            "response_format.type",
-            code::VALUE,
-        ),
+        (with(json!({"response_format": {"type": "xml"}})), "response_format.type", code::VALUE),
         (with(json!({"logprobs": true})), "logprobs", code::UNSUPPORTED),
         (with(json!({"top_logprobs": 21})), "top_logprobs", code::VALUE),
         (with(json!({"modalities": ["text", "audio"]})), "modalities", code::UNSUPPORTED),

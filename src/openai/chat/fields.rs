@@ -2,106 +2,20 @@
 //!
 //! Decoding asks these tables; `docs/API.md` shows them, and a test holds the two together.
 
-use serde_json::Value;
-
-use super::shape::Shape;
-use super::shape::Shape::Any;
-use super::shape::Shape::Array;
-use super::shape::Shape::Bool;
-use super::shape::Shape::Integer;
-use super::shape::Shape::Number;
-use super::shape::Shape::Object;
-use super::shape::Shape::Text;
-use super::shape::Shape::TextOrArray;
-use super::shape::Shape::TextOrObject;
-
-/// What becomes of a field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Handling {
-    /// It does what the document says.
-    Honoured,
-    /// It does so by other means or within limits, which the note tells.
-    Emulated,
-    /// A request with it gets a 400.
-    Refused,
-    /// It cannot matter or is only a hint: accepted, and named in a header.
-    Ignored,
-}
-
-/// One field and what becomes of it.
-#[derive(Debug)]
-pub(super) struct Field {
-    pub(super) name: &'static str,
-    pub(super) handling: Handling,
-    pub(super) shape: Shape,
-    /// Values, as JSON, that ask for what happens anyway: as good as leaving the field out.
-    pub(super) no_op: &'static [&'static str],
-    /// One or two sentences for the documentation; of a refused field also the reason in the error.
-    pub(super) note: &'static str,
-}
-
-/// The fields of one kind of object.
-#[derive(Debug)]
-pub(super) struct Table {
-    /// What stands before their names in a path.
-    pub(super) prefix: &'static str,
-    pub(super) fields: &'static [Field],
-}
-
-impl Table {
-    pub(super) fn find(&self, name: &str) -> Option<&'static Field> {
-        self.fields.iter().find(|field| field.name == name)
-    }
-}
-
-impl Field {
-    /// Whether `value` asks for what happens anyway.
-    pub(super) fn is_no_op(&self, value: &Value) -> bool {
-        self.no_op.iter().filter_map(|text| serde_json::from_str::<Value>(text).ok()).any(|no_op| {
-            // JSON does not tell 0 from 0.0, `Value` does.
-            match (no_op.as_f64(), value.as_f64()) {
-                (Some(no_op), Some(value)) => no_op == value,
-                _ => no_op == *value,
-            }
-        })
-    }
-
-    /// What a client can do who may not send the field.
-    pub(super) fn remedy(&self) -> String {
-        let alternatives = self.no_op_words();
-        if alternatives.is_empty() {
-            "Remove it".into()
-        } else {
-            format!("Remove it, or send {alternatives}")
-        }
-    }
-
-    /// The values without effect in words: `` `"none"` or `"auto"` ``.
-    pub(super) fn no_op_words(&self) -> String {
-        self.no_op.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(" or ")
-    }
-
-    const fn unless(mut self, no_op: &'static [&'static str]) -> Self {
-        self.no_op = no_op;
-        self
-    }
-}
-
-const fn honoured(name: &'static str, shape: Shape, note: &'static str) -> Field {
-    Field { name, handling: Handling::Honoured, shape, no_op: &[], note }
-}
-
-const fn emulated(name: &'static str, shape: Shape, note: &'static str) -> Field {
-    Field { name, handling: Handling::Emulated, shape, no_op: &[], note }
-}
-
-const fn refused(name: &'static str, shape: Shape, note: &'static str) -> Field {
-    Field { name, handling: Handling::Refused, shape, no_op: &[], note }
-}
-
-const fn ignored(name: &'static str, shape: Shape, note: &'static str) -> Field {
-    Field { name, handling: Handling::Ignored, shape, no_op: &[], note }
-}
+use crate::fields::Shape::Any;
+use crate::fields::Shape::Array;
+use crate::fields::Shape::Bool;
+use crate::fields::Shape::Integer;
+use crate::fields::Shape::Number;
+use crate::fields::Shape::Object;
+use crate::fields::Shape::Text;
+use crate::fields::Shape::TextOrArray;
+use crate::fields::Shape::TextOrObject;
+use crate::fields::Table;
+use crate::fields::emulated;
+use crate::fields::honoured;
+use crate::fields::ignored;
+use crate::fields::refused;
 
 /// The most a limit of tokens may be.
 const MAX_TOKENS: i64 = u32::MAX as i64;

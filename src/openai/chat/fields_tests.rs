@@ -5,9 +5,12 @@ use std::fmt;
 use async_openai::types::chat;
 use serde::Deserialize;
 use serde::de::Visitor;
+use serde_json::Value;
 
 use super::*;
-use crate::openai::chat::Policy;
+use crate::fields::Field;
+use crate::fields::Handling;
+use crate::fields::Policy;
 use crate::openai::chat::decode;
 
 const DOCUMENT: &str = include_str!("../../../docs/API.md");

@@ -3,15 +3,16 @@
 use serde_json::Value;
 
 use super::content;
-use super::object::Ignored;
-use super::object::Object;
-use super::object::Place;
-use super::shape::printable;
+use super::fields;
 use crate::domain::Message;
 use crate::domain::Part;
 use crate::domain::Role;
-use crate::openai::InvalidRequest;
-use crate::openai::error::code;
+use crate::fields::Ignored;
+use crate::fields::InvalidRequest;
+use crate::fields::Object;
+use crate::fields::Place;
+use crate::fields::code;
+use crate::fields::printable;
 
 /// The messages, sorted into what a turn is made of.
 #[derive(Debug, Default)]
@@ -36,8 +37,8 @@ pub(super) fn decode(value: Value, ignored: &mut Ignored) -> Result<Conversation
     let mut conversation = Conversation::default();
     let mut last = 0;
     for (index, message) in messages.into_iter().enumerate() {
-        let message = Object::new(message, Place::Message(index))?;
-        let (speaker, parts) = parts(message, index, ignored)?;
+        let message = Object::new(message, Place::at(format!("messages[{index}]"), &fields::MESSAGE))?;
+        let (speaker, parts) = parts(message, ignored)?;
         let role = match speaker {
             Speaker::Instructions => {
                 conversation.system.extend(parts.into_iter().filter_map(text));
@@ -63,7 +64,7 @@ fn no_user_message() -> InvalidRequest {
 }
 
 fn prefill(index: usize) -> InvalidRequest {
-    let path = Place::Message(index).field("role");
+    let path = format!("messages[{index}].role");
     let message = format!(
         "`{path}`: the conversation ends with an assistant message, which Claude cannot continue. \
          Add a message with the role `user` after it, or remove it."
@@ -71,13 +72,9 @@ fn prefill(index: usize) -> InvalidRequest {
     InvalidRequest::at(path, code::VALUE, message)
 }
 
-fn parts(
-    mut message: Object,
-    index: usize,
-    ignored: &mut Ignored,
-) -> Result<(Speaker, Vec<Part>), InvalidRequest> {
+fn parts(mut message: Object, ignored: &mut Ignored) -> Result<(Speaker, Vec<Part>), InvalidRequest> {
     let speaker = speaker(&mut message)?;
-    let place = message.place;
+    let place = message.place.clone();
     let content = message.take("content")?;
     let refusal = message.take_text("refusal")?;
     if refusal.is_some() && speaker != Speaker::Assistant {
@@ -87,7 +84,7 @@ fn parts(
     message.finish(ignored)?;
     let mut parts = match content {
         Some(Value::String(text)) => vec![Part::Text(text)],
-        Some(Value::Array(parts)) => content::parts(parts, speaker, index, ignored)?,
+        Some(Value::Array(parts)) => content::parts(parts, speaker, &place, ignored)?,
         // The table lets nothing else through.
         _ => Vec::new(),
     };

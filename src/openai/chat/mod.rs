@@ -9,14 +9,11 @@ mod decode;
 mod encode;
 mod fields;
 mod messages;
-mod object;
 mod parameters;
-mod shape;
 mod stream;
 mod types;
 
 pub use decode::ChatRequest;
-pub use decode::Policy;
 pub use decode::decode;
 pub use encode::Reply;
 pub use stream::StreamEncoder;

@@ -2,16 +2,17 @@
 
 use serde_json::Value;
 
-use super::object::Ignored;
-use super::object::Object;
-use super::object::Place;
-use super::shape::Shape;
-use super::shape::printable;
+use super::fields;
 use crate::domain::Effort;
 use crate::domain::Format;
 use crate::domain::Sampling;
-use crate::openai::InvalidRequest;
-use crate::openai::error::code;
+use crate::fields::Ignored;
+use crate::fields::InvalidRequest;
+use crate::fields::Object;
+use crate::fields::Place;
+use crate::fields::Shape;
+use crate::fields::code;
+use crate::fields::printable;
 
 /// The highest temperature Claude takes; `OpenAI`'s range goes on to 2.
 const HOTTEST: f64 = 1.0;
@@ -54,7 +55,7 @@ fn effort(request: &mut Object) -> Result<Option<Effort>, InvalidRequest> {
 /// The form of the answer.
 fn format(request: &mut Object, ignored: &mut Ignored) -> Result<Format, InvalidRequest> {
     let Some(format) = request.take("response_format")? else { return Ok(Format::Text) };
-    let mut format = Object::new(format, Place::ResponseFormat)?;
+    let mut format = Object::new(format, Place::at("response_format", &fields::RESPONSE_FORMAT))?;
     let kind = format.take_text("type")?.ok_or_else(|| format.missing("type"))?;
     let schema = format.take("json_schema")?;
     let path = "response_format.type";
@@ -77,7 +78,7 @@ fn format(request: &mut Object, ignored: &mut Ignored) -> Result<Format, Invalid
 }
 
 fn json_schema(value: Value, ignored: &mut Ignored) -> Result<String, InvalidRequest> {
-    let mut object = Object::new(value, Place::JsonSchema)?;
+    let mut object = Object::new(value, Place::at("response_format.json_schema", &fields::JSON_SCHEMA))?;
     object.take("name")?;
     object.take("strict")?;
     let schema = object.take("schema")?.ok_or_else(|| object.missing("schema"))?;

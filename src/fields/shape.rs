@@ -2,29 +2,38 @@
 
 use serde_json::Value;
 
-use crate::openai::InvalidRequest;
-use crate::openai::error::code;
+use super::error::InvalidRequest;
+use super::error::code;
 
 /// The values a field may have.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Shape {
+pub enum Shape {
     /// Anything, because nobody looks at it.
     Any,
+    /// A truth value.
     Bool,
+    /// A string.
     Text,
     /// A whole number, also written as `1.0`, from the first to the last.
     Integer(i64, i64),
     /// A number from the first to the last.
     Number(f64, f64),
+    /// An array.
     Array,
+    /// An object.
     Object,
+    /// A string or an array.
     TextOrArray,
+    /// A string or an object.
     TextOrObject,
 }
 
 impl Shape {
     /// Refuses `value` where it does not have this shape; `path` names it.
-    pub(super) fn check(self, value: &Value, path: impl FnOnce() -> String) -> Result<(), InvalidRequest> {
+    ///
+    /// # Errors
+    /// When it has not.
+    pub fn check(self, value: &Value, path: impl FnOnce() -> String) -> Result<(), InvalidRequest> {
         let code = match self.verdict(value) {
             Verdict::Fits => return Ok(()),
             Verdict::WrongType => code::TYPE,
@@ -55,7 +64,7 @@ impl Shape {
     }
 
     /// The shape in words, with an article: `a number from 0 to 2`.
-    pub(super) fn words(self) -> String {
+    pub fn words(self) -> String {
         match self {
             Self::Any => "anything".into(),
             Self::Bool => "`true` or `false`".into(),
@@ -96,7 +105,7 @@ pub(super) fn whole(number: &serde_json::Number) -> Option<i64> {
 }
 
 /// What stands there instead. Shows numbers and truth values, never texts, which may be long or private.
-pub(super) fn got(value: &Value) -> String {
+pub fn got(value: &Value) -> String {
     match value {
         Value::Null => "`null`".into(),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
@@ -107,7 +116,7 @@ pub(super) fn got(value: &Value) -> String {
 }
 
 /// A text of the client's, made fit to stand in a message or a header: short, and of plain characters.
-pub(super) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     const LONGEST: usize = 64;
     let fit = |c: char| if c.is_ascii_alphanumeric() || "_-.[]".contains(c) { c } else { '?' };
     text.chars().take(LONGEST).map(fit).collect()

@@ -1,0 +1,27 @@
+//! Reading JSON requests field by field, by tables that say what becomes of each field.
+//!
+//! Knows no API: a door lays down its tables, takes what it honours out of each [`Object`], and lets
+//! [`Object::finish`] refuse or note the rest.
+
+mod error;
+mod ignored;
+mod object;
+mod shape;
+mod table;
+
+pub use error::InvalidRequest;
+pub use error::code;
+pub use ignored::Ignored;
+pub use ignored::Policy;
+pub use object::Object;
+pub use object::Place;
+pub use shape::Shape;
+pub use shape::got;
+pub use shape::printable;
+pub use table::Field;
+pub use table::Handling;
+pub use table::Table;
+pub use table::emulated;
+pub use table::honoured;
+pub use table::ignored;
+pub use table::refused;

@@ -13,6 +13,7 @@ use axum::http::HeaderValue;
 use axum::http::header;
 use axum::response::Response;
 use bytes::Bytes;
+use futures::Stream;
 use http_body::Body as HttpBody;
 use http_body::Frame;
 use tokio::time::Instant;
@@ -23,20 +24,36 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::error::ApiError;
 use super::middleware::access_log::Notes;
 use super::state::LastWords;
-use crate::domain::TurnEvent;
-use crate::gateway::TurnStream;
-use crate::openai::chat::StreamEncoder;
+use crate::gateway::Error;
 
 /// A comment: of all that could be sent in a silence, only this harms no client.
-const HEARTBEAT: &[u8] = b": heartbeat\n\n";
+const COMMENT: &[u8] = b": heartbeat\n\n";
+
+/// What happens, in order, until it is over or fails.
+pub(super) type Events<T> = Pin<Box<dyn Stream<Item = Result<T, Error>> + Send>>;
+
+/// Writes what happens as server-sent events, in the words of one door.
+pub(super) trait Encoder: Send + Unpin + 'static {
+    /// What happens.
+    type Event: Send + Unpin;
+
+    /// Sent in a silence.
+    const HEARTBEAT: &'static [u8] = COMMENT;
+
+    /// Writes what `event` gives to `frames`, and says whether it was the last.
+    fn event(&mut self, event: Self::Event, frames: &mut String) -> bool;
+
+    /// Writes the end of a stream that failed.
+    fn failed(&mut self, error: &ApiError, frames: &mut String);
+}
 
 /// A turn on its way to the client. When it is dropped, however that comes, its turn ends.
-pub(super) struct EventStream {
+pub(super) struct EventStream<E: Encoder> {
     /// Gone once the answer is over.
-    events: Option<TurnStream>,
+    events: Option<Events<E::Event>>,
     /// An event that was taken from `events` before the response began.
-    first: Option<TurnEvent>,
-    encoder: StreamEncoder,
+    first: Option<E::Event>,
+    encoder: E,
     heartbeat: Duration,
     last_sent: Instant,
     /// Wakes at the earliest time a heartbeat can be due; moved on only then, so that events cost no timer.
@@ -45,10 +62,10 @@ pub(super) struct EventStream {
     notes: Notes,
 }
 
-impl EventStream {
+impl<E: Encoder> EventStream<E> {
     pub(super) fn new(
-        events: TurnStream,
-        encoder: StreamEncoder,
+        events: Events<E::Event>,
+        encoder: E,
         heartbeat: Duration,
         last_words: LastWords,
         notes: Notes,
@@ -99,7 +116,7 @@ impl EventStream {
                 },
             };
             let bytes = match event {
-                Ok(event) => self.event(&event),
+                Ok(event) => self.event(event),
                 Err(error) => self.fail(&error),
             };
             if !bytes.is_empty() {
@@ -124,21 +141,15 @@ impl EventStream {
             }
             self.quiet.as_mut().reset(self.last_sent + self.heartbeat);
             if is_due {
-                return Poll::Ready(Bytes::from_static(HEARTBEAT));
+                return Poll::Ready(Bytes::from_static(E::HEARTBEAT));
             }
         }
     }
 
-    fn event(&mut self, event: &TurnEvent) -> Bytes {
+    fn event(&mut self, event: E::Event) -> Bytes {
         let mut frames = String::new();
-        for payload in self.encoder.event(event) {
-            frame(&mut frames, &payload);
-        }
-        if let TurnEvent::Finished(_) = event {
+        if self.encoder.event(event, &mut frames) {
             self.events = None;
-            if let Some(payload) = self.encoder.done() {
-                frame(&mut frames, payload);
-            }
         }
         Bytes::from(frames)
     }
@@ -147,18 +158,18 @@ impl EventStream {
         self.events = None;
         self.notes.error(error);
         let mut frames = String::new();
-        frame(&mut frames, &self.encoder.failed(&error.envelope()));
+        self.encoder.failed(error, &mut frames);
         Bytes::from(frames)
     }
 }
 
-/// Payloads are JSON or `[DONE]` and have no line breaks.
-fn frame(frames: &mut String, payload: &str) {
+/// Writes an event without a name. Payloads are JSON or `[DONE]` and have no line breaks.
+pub(super) fn frame(frames: &mut String, payload: &str) {
     frames.reserve(payload.len() + 8);
     let _ = write!(frames, "data: {payload}\n\n");
 }
 
-impl HttpBody for EventStream {
+impl<E: Encoder> HttpBody for EventStream<E> {
     type Data = Bytes;
     type Error = Infallible;
 

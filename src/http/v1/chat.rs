@@ -20,7 +20,9 @@ use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
 use crate::http::middleware::access_log::Notes;
+use crate::http::sse::Encoder;
 use crate::http::sse::EventStream;
+use crate::http::sse::frame;
 use crate::http::state::LastWords;
 use crate::openai::chat;
 use crate::openai::chat::ChatRequest;
@@ -99,5 +101,24 @@ fn describe(response: &mut Response, model: &str, ignored: &[String]) {
     }
     if let (false, Ok(list)) = (ignored.is_empty(), HeaderValue::from_str(&ignored.join(", "))) {
         headers.insert("x-switchboard-ignored", list);
+    }
+}
+
+impl Encoder for StreamEncoder {
+    type Event = TurnEvent;
+
+    fn event(&mut self, event: TurnEvent, frames: &mut String) -> bool {
+        for payload in Self::event(self, &event) {
+            frame(frames, &payload);
+        }
+        let done = self.done();
+        if let Some(payload) = done {
+            frame(frames, payload);
+        }
+        done.is_some()
+    }
+
+    fn failed(&mut self, error: &ApiError, frames: &mut String) {
+        frame(frames, &Self::failed(self, &error.envelope()));
     }
 }

@@ -15,6 +15,7 @@ pub mod auth;
 pub mod claude;
 pub mod cli;
 pub mod config;
+pub mod conversations;
 pub mod domain;
 pub mod fields;
 pub mod gateway;

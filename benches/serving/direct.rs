@@ -119,7 +119,8 @@ impl Cli {
         let lines = Lines::new(stdout);
         let mut direct =
             Direct { _child: child, stdin, lines, requests: 0, last: String::new(), is_over: true };
-        let opened = direct.control(&Control::Initialize { system_prompt: &[""] });
+        let initialize = Control::initialize(&[""]);
+        let opened = direct.control(&initialize);
         tokio::time::timeout(DEADLINE, opened).await.context("the CLI did not start in time")??;
         Ok(direct)
     }

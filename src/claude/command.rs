@@ -28,8 +28,9 @@ const ALLOWED: &[&str] = &[
     "ANTHROPIC_CUSTOM_HEADERS",
 ];
 
-/// Switches that keep the CLI from adding anything of its own to a prompt, and from calling anybody but the model.
+/// Switches that leave the callers' tools their names, and keep the CLI from adding anything of its own to a prompt, and from calling anybody but the model.
 const FIXED: &[(&str, &str)] = &[
+    ("CLAUDE_AGENT_SDK_MCP_NO_PREFIX", "1"),
     ("CLAUDE_CODE_ATTRIBUTION_HEADER", "0"),
     ("CLAUDE_CODE_DISABLE_ATTACHMENTS", "1"),
     ("CLAUDE_CODE_DISABLE_AUTO_MEMORY", "1"),
@@ -65,6 +66,9 @@ const ARGUMENTS: &[&str] = &[
     "--setting-sources",
     "",
     "--no-session-persistence",
+    // The tools of the callers, by the name of their server, see `protocol::MCP_SERVER`.
+    "--allowed-tools",
+    "mcp__c",
 ];
 
 /// The arguments of a process that chats.

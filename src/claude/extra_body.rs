@@ -117,6 +117,16 @@ pub(super) fn extra_body(turn: &Turn, sign_in: SignIn) -> Option<String> {
     serde_json::to_string(&body).ok()
 }
 
+/// The instructions and the tools of `turn` as one text; none when there are neither.
+pub(super) fn as_text(turn: &Turn) -> Option<String> {
+    let tool = |tool: &Tool| {
+        let description = tool.description.as_deref().unwrap_or_default();
+        format!("{}\n{description}\n{}", tool.name, tool.schema)
+    };
+    let texts: Vec<String> = turn.system.iter().cloned().chain(turn.tools.list.iter().map(tool)).collect();
+    (!texts.is_empty()).then(|| texts.join("\n\n"))
+}
+
 /// Whether the model may think in `turn`: the Messages API refuses thinking beside sampling parameters and beside a
 /// call that the model is made to do.
 pub(super) fn may_think(turn: &Turn) -> bool {

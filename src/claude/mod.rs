@@ -15,8 +15,11 @@ pub mod protocol;
 mod session;
 mod settings;
 mod sign_in;
+mod talk;
 #[cfg(test)]
 mod testing;
+mod tools;
+mod transcript;
 mod translate;
 mod version;
 mod worker;

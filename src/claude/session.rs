@@ -11,6 +11,7 @@ use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Model;
 use crate::domain::Part;
+use crate::domain::ToolResult;
 
 use super::config::Config;
 use super::pipe::Pipe;
@@ -18,6 +19,7 @@ use super::protocol::{
     Control, ControlAnswer, Event, FlagSettings, Lifecycle, assistant_line, parse_with_session, user_line,
 };
 use super::settings::Variables;
+use super::tools::ToolServer;
 
 /// Sends lines and control requests, and waits for what answers them.
 #[derive(Debug)]
@@ -27,6 +29,7 @@ pub(super) struct Session<R, W> {
     prompt: String,
     /// The CLI's session in which it is answered, once the CLI has named it.
     prompt_session: Option<String>,
+    pub(super) tools: ToolServer,
     control_timeout: Duration,
     requests: u64,
     unreadable_lines: u64,
@@ -47,6 +50,17 @@ struct ListedModel {
 }
 
 #[derive(Deserialize)]
+struct ContextUsage {
+    categories: Vec<ContextCategory>,
+}
+
+#[derive(Deserialize)]
+struct ContextCategory {
+    id: String,
+    tokens: u64,
+}
+
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Rewound {
     #[serde(default)]
@@ -63,6 +77,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             pipe: Pipe::new(reader, writer, config.max_line_bytes),
             prompt: String::new(),
             prompt_session: None,
+            tools: ToolServer::default(),
             control_timeout: config.control_timeout,
             requests: 0,
             unreadable_lines: 0,
@@ -74,7 +89,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     /// # Errors
     /// When the process ends, or answers neither.
     pub(super) async fn handshake(&mut self) -> Result<Vec<Model>, Failure> {
-        let initialize = self.send(&Control::Initialize { system_prompt: &[""] });
+        let initialize = self.send(&Control::initialize(&[""]));
         let list = self.send(&Control::ListModels);
         self.answer(&initialize).await?;
         let models: ListedModels = read_answer(&self.answer(&list).await?)?;
@@ -101,7 +116,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             _ => None,
         });
         over.await.map_err(|failure| failure.message)?;
-        self.rewind(&uuid, &uuid).await?;
+        if self.rewind(&uuid, &uuid).await?.is_some() {
+            return Err("the rehearsal left something behind".to_owned());
+        }
         self.configure(set(back)).await.map_err(|failure| failure.message)
     }
 
@@ -148,23 +165,57 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         self.completed(uuid).await
     }
 
-    /// Forgets the conversation from its first user message on.
+    /// Has the process know the tools `names`, and waits until it does.
     ///
     /// # Errors
-    /// When something of it would stay.
-    pub(super) async fn rewind(&mut self, first: &str, last: &str) -> Result<(), String> {
+    /// When it does not ask for them in time.
+    pub(super) async fn offer(&mut self, names: &[String]) -> Result<(), Failure> {
+        self.tools.set(names);
+        self.send(&Control::tools_changed());
+        let timeout = self.control_timeout;
+        let listed = self.read_until(|event| match event {
+            Event::Mcp(request) if request.message.method == "tools/list" => Some(()),
+            _ => None,
+        });
+        tokio::time::timeout(timeout, listed).await.map_err(|_| {
+            Failure::new(FailureKind::TimedOut, "The worker did not ask for the tools in time.")
+        })?
+    }
+
+    /// Gives the results of calls.
+    pub(super) fn give(&mut self, results: &[&ToolResult]) {
+        for line in self.tools.give(results) {
+            self.pipe.queue(&line);
+        }
+    }
+
+    /// Has the tokens of the transcript counted.
+    pub(super) async fn count_tokens(&mut self) -> Result<u64, Failure> {
+        let request = self.send(&Control::GetContextUsage);
+        let usage: ContextUsage = read_answer(&self.control(&request).await?)?;
+        Ok(usage
+            .categories
+            .iter()
+            .filter(|category| category.id == "messages")
+            .map(|category| category.tokens)
+            .sum())
+    }
+
+    /// Forgets the conversation from the user message `target` on; `last` is the last one. Gives the answer that now
+    /// stands at the end, if any.
+    ///
+    /// # Errors
+    /// When the CLI refuses.
+    pub(super) async fn rewind(&mut self, target: &str, last: &str) -> Result<Option<String>, String> {
         let control =
-            Control::RewindConversation { target_message_uuid: first, last_seen_user_message_uuid: last };
+            Control::RewindConversation { target_message_uuid: target, last_seen_user_message_uuid: last };
         let request = self.send(&control);
         let answer = self.control(&request).await.map_err(|failure| failure.message)?;
         let rewound: Rewound = read_answer(&answer).map_err(|failure| failure.message)?;
         if !rewound.rewound {
             return Err(format!("the rewind was refused: {}", rewound.reason.unwrap_or_default()));
         }
-        match rewound.preceding_assistant_uuid {
-            Some(_) => Err("the rewind left an earlier answer behind".to_owned()),
-            None => Ok(()),
-        }
+        Ok(rewound.preceding_assistant_uuid)
     }
 
     /// Reads lines until `meaning` makes something of one. May be dropped while it waits without losing a line.
@@ -179,6 +230,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             let line = self.pipe.next_line().await.map_err(|error| crashed(&error))?;
             match parse_with_session(&line) {
                 Ok((session, event)) if self.is_ours(session, &event) => {
+                    if let Event::Mcp(request) = &event
+                        && let Some(line) = self.tools.receive(request)
+                    {
+                        self.pipe.queue(&line);
+                    }
                     if let Some(found) = meaning(event) {
                         return Ok(found);
                     }

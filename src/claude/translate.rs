@@ -1,11 +1,16 @@
 //! The CLI's events of one turn, as steps of an answer.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
+use crate::domain::Message;
+use crate::domain::Part;
+use crate::domain::Role;
+use crate::domain::ToolUse;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 
@@ -34,7 +39,13 @@ pub(super) struct Translator {
     uuid: String,
     is_started: bool,
     has_begun: bool,
-    has_text: bool,
+    answer: Answer,
+    /// The tool whose input is the answer, where there is one.
+    answer_tool: Option<String>,
+    /// Whether that tool was called.
+    has_called_answer_tool: bool,
+    /// Whether the input that comes is that tool's.
+    is_answer_input: bool,
     usage: Usage,
     failed_call: Option<CallFailed>,
     /// How long upstream last asked to wait before the next try.
@@ -43,18 +54,63 @@ pub(super) struct Translator {
     is_over: bool,
 }
 
+/// What the model said.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Answer {
+    /// Its words.
+    pub(super) text: String,
+    /// Its calls of the caller's tools.
+    pub(super) calls: Vec<ToolUse>,
+}
+
+impl Answer {
+    /// As the message that the caller sends back, thoughts aside.
+    pub(super) fn message(&self) -> Message {
+        let text = Some(&self.text).filter(|text| !text.trim().is_empty()).cloned().map(Part::Text);
+        let call = |call: &ToolUse| {
+            let input = if call.input.is_empty() { "{}" } else { &call.input };
+            Part::ToolUse(ToolUse { input: input.to_owned(), ..call.clone() })
+        };
+        let calls = self.calls.iter().map(call);
+        Message { role: Role::Assistant, parts: text.into_iter().chain(calls).collect() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.text.is_empty() && self.calls.is_empty()
+    }
+}
+
 impl Translator {
-    pub(super) fn new(uuid: String) -> Self {
+    /// Follows the turn whose user line has this `uuid`; the input of a call of `answer_tool` is its answer.
+    pub(super) fn new(uuid: String, answer_tool: Option<String>) -> Self {
         Self {
+            answer_tool,
+            has_called_answer_tool: false,
+            is_answer_input: false,
+            answer: Answer::default(),
             uuid,
             is_started: false,
             has_begun: false,
-            has_text: false,
             usage: Usage::default(),
             failed_call: None,
             retry_delay: None,
             is_over: false,
         }
+    }
+
+    /// Follows the further answer of a turn that runs already.
+    pub(super) fn resumed(uuid: String, answer_tool: Option<String>) -> Self {
+        Self { is_started: true, ..Self::new(uuid, answer_tool) }
+    }
+
+    /// Follows nothing, since there is no turn.
+    pub(super) fn over() -> Self {
+        Self { is_over: true, ..Self::new(String::new(), None) }
+    }
+
+    /// What the model has said so far.
+    pub(super) fn answer(&self) -> Answer {
+        self.answer.clone()
     }
 
     /// Whether the turn runs, so that an interrupt reaches it.
@@ -68,9 +124,10 @@ impl Translator {
     }
 
     /// Whether the CLI goes on by itself after an answer that ended for `reason`: it asks the model to continue one
-    /// that met its limit, and to say something when it said nothing or refused.
+    /// that met its limit, and to say something when it said nothing or refused; and it waits for the result of the
+    /// tool by which the model answered.
     pub(super) fn would_continue(&self, reason: FinishReason) -> bool {
-        !self.has_text || reason != FinishReason::Stop
+        self.answer.is_empty() || self.has_called_answer_tool || reason != FinishReason::Stop
     }
 
     pub(super) fn accept(&mut self, event: Event<'_>) -> Step {
@@ -106,7 +163,7 @@ impl Translator {
                 self.retry_delay = delay.or(self.retry_delay);
                 Step::Nothing
             }
-            Event::Control(_) | Event::Other => Step::Nothing,
+            Event::Control(_) | Event::Mcp(_) | Event::Other => Step::Nothing,
         }
     }
 
@@ -122,7 +179,7 @@ impl Translator {
 
     fn stream_event(&mut self, event: StreamEvent<'_>) -> Step {
         match event {
-            StreamEvent::MessageStart { .. } if self.has_text => Step::Fail(Failure::new(
+            StreamEvent::MessageStart { .. } if !self.answer.is_empty() => Step::Fail(Failure::new(
                 FailureKind::Upstream,
                 "The answer was cut off upstream, and only a part of it has arrived.",
             )),
@@ -135,22 +192,58 @@ impl Translator {
             }
             StreamEvent::Text(text) | StreamEvent::Thinking(text) if text.is_empty() => Step::Nothing,
             StreamEvent::Thinking(text) => Step::Emit(TurnEvent::Thinking(text.into_owned())),
-            StreamEvent::Text(text) => {
-                self.has_text = true;
-                Step::Emit(TurnEvent::Text(text.into_owned()))
-            }
-            StreamEvent::MessageDelta { stop_reason, usage } => {
+            StreamEvent::Signature(seal) => Step::Emit(TurnEvent::ThinkingSealed(seal.into_owned())),
+            StreamEvent::Redacted(data) => Step::Emit(TurnEvent::ThinkingRedacted(data.into_owned())),
+            StreamEvent::Text(text) => self.text(text.into_owned()),
+            StreamEvent::ToolUse { id, name } => self.call(id.into_owned(), name.into_owned()),
+            StreamEvent::Input(piece) => self.input(piece.into_owned()),
+            StreamEvent::MessageDelta { stop_reason, stop_sequence, usage } => {
                 self.count(&usage);
-                match stop_reason {
-                    Some(reason) => Step::Finish(Finish {
-                        reason: finish_reason(&reason),
-                        stop_text: None,
-                        usage: self.usage,
-                    }),
-                    None => Step::Nothing,
-                }
+                let Some(reason) = stop_reason else { return Step::Nothing };
+                Step::Finish(Finish {
+                    reason: self.finish_reason(&reason),
+                    stop_text: stop_sequence.map(Cow::into_owned),
+                    usage: self.usage,
+                })
             }
             StreamEvent::Other => Step::Nothing,
+        }
+    }
+
+    fn text(&mut self, text: String) -> Step {
+        self.answer.text.push_str(&text);
+        Step::Emit(TurnEvent::Text(text))
+    }
+
+    fn call(&mut self, id: String, name: String) -> Step {
+        self.is_answer_input = self.answer_tool.as_ref() == Some(&name);
+        if self.is_answer_input {
+            self.has_called_answer_tool = true;
+            return Step::Nothing;
+        }
+        self.answer.calls.push(ToolUse { id: id.clone(), name: name.clone(), input: String::new() });
+        Step::Emit(TurnEvent::ToolCall { id, name })
+    }
+
+    fn input(&mut self, piece: String) -> Step {
+        if piece.is_empty() {
+            return Step::Nothing;
+        }
+        if self.is_answer_input {
+            return self.text(piece);
+        }
+        let Some(call) = self.answer.calls.last_mut() else { return Step::Nothing };
+        call.input.push_str(&piece);
+        Step::Emit(TurnEvent::ToolInput(piece))
+    }
+
+    /// The one place where the reason of the end is decided.
+    fn finish_reason(&self, stop_reason: &str) -> FinishReason {
+        match stop_reason {
+            "max_tokens" | "model_context_window_exceeded" => FinishReason::Length,
+            "refusal" => FinishReason::ContentFilter,
+            "tool_use" if !self.answer.calls.is_empty() => FinishReason::ToolCalls,
+            _ => FinishReason::Stop,
         }
     }
 
@@ -172,15 +265,6 @@ impl Translator {
     }
 }
 
-/// The one place where the reason of the end is decided.
-fn finish_reason(stop_reason: &str) -> FinishReason {
-    match stop_reason {
-        "max_tokens" | "model_context_window_exceeded" => FinishReason::Length,
-        "refusal" => FinishReason::ContentFilter,
-        _ => FinishReason::Stop,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Step, Translator};
@@ -196,7 +280,7 @@ mod tests {
     const OVER: &str = r#"{"type":"command_lifecycle","command_uuid":"u","state":"completed"}"#;
 
     fn steps(lines: &[&str]) -> (Translator, Vec<String>) {
-        let mut translator = Translator::new("u".to_owned());
+        let mut translator = Translator::new("u".to_owned(), None);
         let steps = lines
             .iter()
             .map(|line| translator.accept(parse(line.as_bytes()).unwrap()))

@@ -9,7 +9,6 @@ mod model;
 mod part;
 mod tool;
 mod turn;
-mod worker;
 
 pub use event::{Finish, FinishReason, TurnEvent, Usage};
 pub use failure::{Failure, FailureKind};
@@ -17,4 +16,3 @@ pub use model::{Model, ModelName};
 pub use part::{Part, Source, Thinking, ToolResult, ToolUse};
 pub use tool::{Tool, ToolChoice, Tools};
 pub use turn::{Caller, Effort, Format, Message, Role, Sampling, Turn};
-pub use worker::TurnWorker;

@@ -47,6 +47,13 @@ pub struct ToolUse {
     pub input: String,
 }
 
+impl ToolUse {
+    /// Whether the input is what it should be: a JSON object, or nothing at all, which stands for an empty one.
+    pub fn is_sound(&self) -> bool {
+        self.input.is_empty() || serde_json::from_str::<serde_json::Map<_, _>>(&self.input).is_ok()
+    }
+}
+
 /// The result of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolResult {

@@ -2,10 +2,11 @@
 //!
 //! 1. A server without a sign-in refuses the turn.
 //! 2. The model's name is resolved, where the catalogue is known already; an unknown one is refused before it waits.
-//! 3. The pool lends a worker, waiting no longer than its queue allows.
+//! 3. The pool lends a worker: the one that holds the conversation, else a clean one, waiting no longer than its queue allows.
 //! 4. The worker takes the turn. One that dies before the model began to answer is replaced, once.
 //! 5. The events stream out as they come; the lease lives in the stream.
-//! 6. The end of the stream, or whoever drops it, gives the worker back to be reset. A worker that failed is ended.
+//! 6. After a whole answer the worker is kept for the conversation's next turn, or for the results of the tools it has
+//!    called. Whoever drops the stream before gives it back to be reset. A worker that failed is ended.
 
 mod catalogue;
 mod error;
@@ -76,6 +77,8 @@ pub struct WorkerCounts {
     pub idle: usize,
     /// Lent to a request.
     pub busy: usize,
+    /// Holding a conversation, until others need them.
+    pub holding: usize,
     /// Being reset after a request.
     pub resetting: usize,
 }
@@ -84,6 +87,9 @@ pub struct WorkerCounts {
 pub trait Turns: Send + Sync {
     /// Runs `turn` for `caller`: waits for a worker no longer than the queue allows and sends it the turn.
     fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>>;
+
+    /// How many tokens the prompt of `turn` has, instructions and tools included, as counted upstream.
+    fn count_tokens(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<u64, Error>>;
 
     /// The models callers may name: ids, the CLI's aliases, configured aliases.
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>>;

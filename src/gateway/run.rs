@@ -1,13 +1,14 @@
 //! One turn on a worker, and on another one when the first breaks before it has done anything.
 
+use crate::conversations::Errand;
+use crate::conversations::TurnWorker;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
-use crate::domain::Turn;
 use crate::domain::TurnEvent;
-use crate::domain::TurnWorker;
 use crate::pool::Launcher;
 use crate::pool::Lease;
 use crate::pool::Pool;
+use crate::pool::Worker;
 
 use super::Error;
 use super::TurnStream;
@@ -18,21 +19,21 @@ pub(super) struct Run<L: Launcher> {
     lease: Option<Lease<L>>,
     /// The turn, as long as it may go to another worker: until one retry, or the first sign of an answer, because from
     /// then on the call upstream has been accepted and would be paid twice.
-    again: Option<Turn>,
+    again: Option<Errand>,
 }
 
 impl<L: Launcher> Run<L>
 where
-    L::Worker: TurnWorker,
+    L::Worker: TurnWorker + Worker<Errand = Errand>,
 {
-    /// Gives `turn` to the worker of `lease`, or to one of `pool` should that one break over it.
+    /// Gives `errand` to the worker of `lease`, or to one of `pool` should that one break over it.
     ///
     /// # Errors
     /// When no worker takes the turn.
-    pub(super) async fn start(pool: Pool<L>, lease: Lease<L>, turn: Turn) -> Result<Self, Error> {
+    pub(super) async fn start(pool: Pool<L>, lease: Lease<L>, errand: Errand) -> Result<Self, Error> {
         let mut run = Self { pool, lease: Some(lease), again: None };
-        let given = run.give(&turn).await;
-        run.again = Some(turn);
+        let given = run.give(&errand).await;
+        run.again = Some(errand);
         match given {
             Ok(()) => Ok(run),
             // Nothing of the turn can have gone out yet, whatever is wrong with the worker.
@@ -46,7 +47,13 @@ where
         Box::pin(futures::stream::unfold(Some(self), |run| async {
             let mut run = run?;
             match run.next_event().await {
-                Ok(Some(event @ TurnEvent::Finished(_))) => Some((Ok(event), None)),
+                Ok(Some(event @ TurnEvent::Finished(_))) => {
+                    // Before the client reads the end, so that its next turn finds the worker.
+                    if let Some(lease) = run.lease.take() {
+                        lease.keep();
+                    }
+                    Some((Ok(event), None))
+                }
                 Ok(Some(event)) => Some((Ok(event), Some(run))),
                 Ok(None) => None,
                 Err(error) => Some((Err(error), None)),
@@ -76,8 +83,8 @@ where
         }
     }
 
-    async fn give(&mut self, turn: &Turn) -> Result<(), Failure> {
-        let started = self.worker()?.start(turn).await;
+    async fn give(&mut self, errand: &Errand) -> Result<(), Failure> {
+        let started = self.worker()?.start(errand).await;
         if let Err(failure) = &started {
             self.note(failure);
         }
@@ -86,12 +93,12 @@ where
 
     /// Gives the turn to another worker, if it still may go to one.
     async fn retry(&mut self, failure: Failure) -> Result<(), Error> {
-        let Some(turn) = self.again.take() else { return Err(failure.into()) };
+        let Some(errand) = self.again.take() else { return Err(failure.into()) };
         tracing::info!(%failure, "the turn goes to another worker");
         // Given back first: it may be the only one there can be.
         self.lease = None;
-        self.lease = Some(self.pool.lease().await?);
-        Ok(self.give(&turn).await?)
+        self.lease = Some(self.pool.lease(Some(&errand)).await?);
+        Ok(self.give(&errand).await?)
     }
 
     fn worker(&mut self) -> Result<&mut L::Worker, Failure> {

@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
+use crate::conversations::Errand;
+use crate::conversations::TurnWorker;
 use crate::domain::Caller;
+use crate::domain::Failure;
+use crate::domain::FailureKind;
 use crate::domain::Model;
 use crate::domain::ModelName;
 use crate::domain::Turn;
-use crate::domain::TurnWorker;
 use crate::pool::Error as PoolError;
 use crate::pool::Launcher;
-use crate::pool::Lease;
 use crate::pool::Pool;
+use crate::pool::Worker;
 
 use super::catalogue::{Aliases, cards, resolve};
 use super::run::Run;
@@ -47,7 +50,7 @@ impl<L: Launcher> std::fmt::Debug for Gateway<L> {
 
 impl<L: Launcher> Gateway<L>
 where
-    L::Worker: TurnWorker,
+    L::Worker: TurnWorker + Worker<Errand = Errand>,
 {
     /// A gateway that serves the CLI's models and the `aliases` for them.
     pub fn new(workers: SignInState<L>, aliases: Aliases) -> Self {
@@ -61,44 +64,60 @@ where
         }
     }
 
-    async fn lease(&self) -> Result<Lease<L>, Error> {
-        let lease = self.pool()?.lease().await?;
-        if let Some(worker) = lease.inspect() {
-            self.models.get_or_init(|| worker.models().to_vec());
+    /// The catalogue, for which the first request waits until there is a worker to ask.
+    async fn catalogue(&self) -> Result<&[Model], Error> {
+        if self.models.get().is_none() {
+            let lease = self.pool()?.lease(None).await?;
+            if let Some(worker) = lease.inspect() {
+                self.models.get_or_init(|| worker.models().to_vec());
+            }
         }
-        Ok(lease)
+        Ok(self.models.get().map_or(&[], Vec::as_slice))
     }
 
-    fn resolve(&self, turn: &Turn) -> Result<String, Error> {
-        resolve(&turn.model, &self.aliases, self.models.get().map_or(&[], Vec::as_slice))
-    }
-
-    async fn start(&self, mut turn: Turn) -> Result<RunningTurn, Error> {
+    /// What a worker is told, once the model's name is an id.
+    async fn errand(&self, caller: &Caller, mut turn: Turn) -> Result<Errand, Error> {
         self.pool()?;
-        if self.models.get().is_some() {
-            self.resolve(&turn)?;
-        }
-        let lease = self.lease().await?;
-        let model = self.resolve(&turn)?;
-        turn.model = ModelName::new(&*model);
-        let run = Run::start(self.pool()?.clone(), lease, turn).await?;
+        let model = resolve(&turn.model, &self.aliases, self.catalogue().await?)?;
+        turn.model = ModelName::new(model);
+        Ok(Errand::new(caller, turn))
+    }
+
+    async fn start(&self, caller: Caller, turn: Turn) -> Result<RunningTurn, Error> {
+        let errand = self.errand(&caller, turn).await?;
+        let model = errand.turn.model.to_string();
+        let pool = self.pool()?.clone();
+        let lease = pool.lease(Some(&errand)).await?;
+        let run = Run::start(pool, lease, errand).await?;
         Ok(RunningTurn { model, events: run.into_events() })
     }
 
-    async fn list(&self) -> Result<Vec<ModelCard>, Error> {
-        if self.models.get().is_none() {
-            drop(self.lease().await?);
+    async fn count(&self, caller: Caller, turn: Turn) -> Result<u64, Error> {
+        let errand = self.errand(&caller, turn).await?;
+        let mut lease = self.pool()?.lease(None).await?;
+        let gone = || Failure::new(FailureKind::Crashed, "The worker is gone.");
+        let counted = lease.worker().ok_or_else(gone)?.count_tokens(&errand).await;
+        if counted.as_ref().is_err_and(Failure::is_workers_fault) {
+            lease.mark_broken();
         }
-        Ok(cards(&self.aliases, self.models.get().map_or(&[], Vec::as_slice)))
+        Ok(counted?)
+    }
+
+    async fn list(&self) -> Result<Vec<ModelCard>, Error> {
+        Ok(cards(&self.aliases, self.catalogue().await?))
     }
 }
 
 impl<L: Launcher> Turns for Gateway<L>
 where
-    L::Worker: TurnWorker,
+    L::Worker: TurnWorker + Worker<Errand = Errand>,
 {
-    fn run(&self, _caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
-        Box::pin(self.start(turn))
+    fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
+        Box::pin(self.start(caller, turn))
+    }
+
+    fn count_tokens(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {
+        Box::pin(self.count(caller, turn))
     }
 
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {
@@ -114,7 +133,7 @@ where
         };
         let stats = pool.stats();
         let mut problems: Vec<String> = stats.last_failure.into_iter().collect();
-        if problems.is_empty() && stats.idle + stats.busy + stats.resetting == 0 {
+        if problems.is_empty() && stats.idle + stats.busy + stats.kept + stats.resetting == 0 {
             problems.push("The first worker is still being started.".to_owned());
         }
         Readiness {
@@ -124,6 +143,7 @@ where
                 starting: stats.starting,
                 idle: stats.idle,
                 busy: stats.busy,
+                holding: stats.kept,
                 resetting: stats.resetting,
             },
             waiting: stats.waiting,

@@ -7,11 +7,12 @@ use std::time::Duration;
 use futures::StreamExt;
 use tokio_util::task::TaskTracker;
 
+use crate::conversations::{Errand, TurnWorker};
 use crate::domain::{
     Caller, Failure, FailureKind, Finish, FinishReason, Model, ModelName, Part, Sampling, Tools, Turn,
-    TurnEvent, TurnWorker, Usage,
+    TurnEvent, Usage,
 };
-use crate::pool::{self, LaunchError, Launcher, Pool, Worker};
+use crate::pool::{self, LaunchError, Launcher, Pool, Stake, Worker};
 
 use super::{Error, Gateway, SignInState, Turns};
 
@@ -36,6 +37,16 @@ impl Launcher for Scripted {
 }
 
 impl Worker for Scripted {
+    type Errand = Errand;
+
+    fn done_of(&self, _: &Errand) -> usize {
+        0
+    }
+
+    fn stake(&self) -> Stake {
+        Stake::Nothing
+    }
+
     async fn reset(&mut self) -> Result<(), String> {
         self.0.lock().unwrap().resets += 1;
         Ok(())
@@ -47,9 +58,9 @@ impl Worker for Scripted {
 }
 
 impl TurnWorker for Scripted {
-    async fn start(&mut self, turn: &Turn) -> Result<(), Failure> {
+    async fn start(&mut self, errand: &Errand) -> Result<(), Failure> {
         let mut script = self.0.lock().unwrap();
-        script.served.push(turn.model.to_string());
+        script.served.push(errand.turn.model.to_string());
         script.starts.pop_front().map_or(Ok(()), Err)
     }
 
@@ -59,6 +70,10 @@ impl TurnWorker for Scripted {
             Some(event) => event.map(Some),
             None => futures::future::pending().await,
         }
+    }
+
+    async fn count_tokens(&mut self, _: &Errand) -> Result<u64, Failure> {
+        Ok(7)
     }
 
     fn models(&self) -> &[Model] {
@@ -88,6 +103,7 @@ impl Bench {
             max_turns: 100,
             max_age: Duration::from_secs(1000),
             idle_timeout: Duration::from_secs(1000),
+            hold_timeout: Duration::from_secs(1000),
         };
         let pool = Pool::start(script.clone(), config, tracker.clone());
         let aliases = [("gpt-4o".to_owned(), "haiku".to_owned())].into();

@@ -9,6 +9,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::mcp::{McpRequest, mcp_request};
+use super::stream::{StreamEvent, stream_event};
+
 /// One line of the CLI's standard output.
 #[derive(Debug)]
 pub enum Event<'line> {
@@ -24,66 +27,10 @@ pub enum Event<'line> {
     Lifecycle(Cow<'line, str>, Lifecycle),
     /// The CLI tries a failed call again, after this time where it says so.
     ApiRetry(Option<Duration>),
+    /// The CLI talks to our MCP server.
+    Mcp(McpRequest<'line>),
     /// Any other line.
     Other,
-}
-
-/// An event of the Messages API's stream.
-#[derive(Debug, PartialEq)]
-pub enum StreamEvent<'line> {
-    /// The call was accepted.
-    MessageStart {
-        /// The id of the model that answers.
-        model: Cow<'line, str>,
-        /// Counts of the prompt.
-        usage: ApiUsage,
-    },
-    /// A piece of text.
-    Text(Cow<'line, str>),
-    /// A piece of thinking.
-    Thinking(Cow<'line, str>),
-    /// The end of the message.
-    MessageDelta {
-        /// `end_turn`, `max_tokens`, `stop_sequence`, `tool_use`, `refusal`, ...
-        stop_reason: Option<Cow<'line, str>>,
-        /// Counts of the whole message.
-        usage: ApiUsage,
-    },
-    /// Any other event.
-    Other,
-}
-
-/// Token counts as the Messages API gives them. A count that is missing or no whole number reads as `None`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct ApiUsage {
-    /// Prompt tokens outside the prompt cache.
-    #[serde(deserialize_with = "count")]
-    pub input_tokens: Option<u64>,
-    /// Prompt tokens written to the cache.
-    #[serde(deserialize_with = "count")]
-    pub cache_creation_input_tokens: Option<u64>,
-    /// Prompt tokens read from the cache.
-    #[serde(deserialize_with = "count")]
-    pub cache_read_input_tokens: Option<u64>,
-    /// Tokens of the answer.
-    #[serde(deserialize_with = "count")]
-    pub output_tokens: Option<u64>,
-    /// The answer's tokens by what they were for.
-    pub output_tokens_details: Option<OutputDetails>,
-}
-
-/// The answer's tokens by what they were for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct OutputDetails {
-    /// Tokens of thinking.
-    #[serde(deserialize_with = "count")]
-    pub thinking_tokens: Option<u64>,
-}
-
-fn count<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    Ok(serde_json::Value::deserialize(deserializer)?.as_u64())
 }
 
 /// The CLI's report of a failed call.
@@ -150,6 +97,10 @@ struct Line<'line> {
     #[serde(default, borrow)]
     response: Option<&'line RawValue>,
     #[serde(default, borrow)]
+    request_id: Option<Cow<'line, str>>,
+    #[serde(default, borrow)]
+    request: Option<&'line RawValue>,
+    #[serde(default, borrow)]
     command_uuid: Option<Cow<'line, str>>,
     #[serde(default, borrow)]
     state: Option<&'line RawValue>,
@@ -165,38 +116,6 @@ struct Line<'line> {
     api_error_status: Option<u16>,
     #[serde(default, borrow)]
     retry_delay_ms: Option<&'line RawValue>,
-}
-
-#[derive(Deserialize)]
-struct StreamLine<'line> {
-    #[serde(borrow)]
-    r#type: Cow<'line, str>,
-    #[serde(default, borrow)]
-    message: Option<StartedMessage<'line>>,
-    #[serde(default, borrow)]
-    delta: Option<Delta<'line>>,
-    #[serde(default)]
-    usage: Option<ApiUsage>,
-}
-
-#[derive(Deserialize)]
-struct StartedMessage<'line> {
-    #[serde(borrow)]
-    model: Cow<'line, str>,
-    #[serde(default)]
-    usage: ApiUsage,
-}
-
-#[derive(Deserialize)]
-struct Delta<'line> {
-    #[serde(default, borrow)]
-    r#type: Option<Cow<'line, str>>,
-    #[serde(default, borrow)]
-    text: Option<Cow<'line, str>>,
-    #[serde(default, borrow)]
-    thinking: Option<Cow<'line, str>>,
-    #[serde(default, borrow)]
-    stop_reason: Option<Cow<'line, str>>,
 }
 
 #[derive(Deserialize)]
@@ -255,6 +174,12 @@ fn event(line: Line<'_>) -> Result<Event<'_>, serde_json::Error> {
             Some(response) => Event::Control(serde_json::from_str(response.get())?),
             None => Event::Other,
         },
+        "control_request" => match (line.request_id, line.request) {
+            (Some(request_id), Some(request)) => {
+                mcp_request(request_id, request.get())?.map_or(Event::Other, Event::Mcp)
+            }
+            _ => Event::Other,
+        },
         "command_lifecycle" => match line.command_uuid {
             Some(uuid) => Event::Lifecycle(uuid, lifecycle(line.state)),
             None => Event::Other,
@@ -277,30 +202,6 @@ fn event(line: Line<'_>) -> Result<Event<'_>, serde_json::Error> {
             Event::ApiRetry(milliseconds(line.retry_delay_ms))
         }
         _ => Event::Other,
-    })
-}
-
-fn stream_event(event: &str) -> Result<StreamEvent<'_>, serde_json::Error> {
-    let event: StreamLine<'_> = serde_json::from_str(event)?;
-    Ok(match (&*event.r#type, event.message, event.delta) {
-        ("message_start", Some(message), _) => {
-            StreamEvent::MessageStart { model: message.model, usage: message.usage }
-        }
-        ("content_block_delta", _, Some(Delta { r#type: Some(kind), text: Some(text), .. }))
-            if kind == "text_delta" =>
-        {
-            StreamEvent::Text(text)
-        }
-        ("content_block_delta", _, Some(Delta { r#type: Some(kind), thinking: Some(thinking), .. }))
-            if kind == "thinking_delta" =>
-        {
-            StreamEvent::Thinking(thinking)
-        }
-        ("message_delta", _, Some(delta)) => StreamEvent::MessageDelta {
-            stop_reason: delta.stop_reason,
-            usage: event.usage.unwrap_or_default(),
-        },
-        _ => StreamEvent::Other,
     })
 }
 

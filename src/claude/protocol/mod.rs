@@ -7,12 +7,17 @@ mod codec;
 mod control;
 mod event;
 mod line;
+mod mcp;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use codec::LineDecoder;
 pub use control::{Control, FlagSettings};
-pub use event::{
-    ApiUsage, CallFailed, ControlAnswer, Event, Lifecycle, ResultLine, StreamEvent, parse, parse_with_session,
-};
+pub use event::{CallFailed, ControlAnswer, Event, Lifecycle, ResultLine, parse, parse_with_session};
 pub use line::{assistant_line, user_line};
+pub use mcp::{
+    Announcement, MCP_SERVER, McpMessage, McpRequest, Treatment, acknowledgement_line, call_line,
+    initialize_line, tools_line,
+};
+pub use stream::{ApiUsage, StreamEvent};

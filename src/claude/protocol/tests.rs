@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::event::parse;
-use super::{Event, Lifecycle};
+use super::{Event, Lifecycle, acknowledgement_line, call_line, tools_line};
+use crate::domain::Part;
 
 fn stream(event: &str) -> String {
     format!(
@@ -23,7 +24,11 @@ fn stream_events_are_read() {
     insta::assert_snapshot!(stream_event(r#"{"type":"message_start","message":{"id":"msg_1","model":"claude-haiku-5-5","content":[],"usage":{"input_tokens":10,"cache_creation_input_tokens":3,"cache_read_input_tokens":4,"output_tokens":1}}}"#), @r#"MessageStart { model: "claude-haiku-5-5", usage: ApiUsage { input_tokens: Some(10), cache_creation_input_tokens: Some(3), cache_read_input_tokens: Some(4), output_tokens: Some(1), output_tokens_details: None } }"#);
     insta::assert_snapshot!(stream_event(r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a\nb"}}"#), @r#"Text("a\nb")"#);
     insta::assert_snapshot!(stream_event(r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"hm"}}"#), @r#"Thinking("hm")"#);
-    insta::assert_snapshot!(stream_event(r#"{"type":"message_delta","delta":{"stop_reason":"max_tokens"},"usage":{"output_tokens":3}}"#), @r#"MessageDelta { stop_reason: Some("max_tokens"), usage: ApiUsage { input_tokens: None, cache_creation_input_tokens: None, cache_read_input_tokens: None, output_tokens: Some(3), output_tokens_details: None } }"#);
+    insta::assert_snapshot!(stream_event(r#"{"type":"message_delta","delta":{"stop_reason":"max_tokens"},"usage":{"output_tokens":3}}"#), @r#"MessageDelta { stop_reason: Some("max_tokens"), stop_sequence: None, usage: ApiUsage { input_tokens: None, cache_creation_input_tokens: None, cache_read_input_tokens: None, output_tokens: Some(3), output_tokens_details: None } }"#);
+    insta::assert_snapshot!(stream_event(r#"{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"toolu_1","name":"look","input":{}}}"#), @r#"ToolUse { id: "toolu_1", name: "look" }"#);
+    insta::assert_snapshot!(stream_event(r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"a\":"}}"#), @r#"Input("{\"a\":")"#);
+    insta::assert_snapshot!(stream_event(r#"{"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"x"}}"#), @r#"Signature("x")"#);
+    insta::assert_snapshot!(stream_event(r#"{"type":"content_block_start","index":0,"content_block":{"type":"redacted_thinking","data":"x"}}"#), @r#"Redacted("x")"#);
     insta::assert_snapshot!(stream_event(r#"{"type":"ping"}"#), @"Other");
 }
 
@@ -83,4 +88,17 @@ proptest! {
     fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = parse(&bytes);
     }
+}
+
+#[test]
+fn messages_to_our_server_are_read_and_answered() {
+    let line = r#"{"type":"control_request","request_id":"r1","request":{"subtype":"mcp_message","server_name":"c","message":{"method":"tools/call","params":{"name":"look","arguments":{"a":1},"_meta":{"claudecode/toolUseId":"toolu_1","progressToken":2}},"jsonrpc":"2.0","id":5}}}"#;
+    let Event::Mcp(request) = parse(line.as_bytes()).unwrap() else { panic!("no message") };
+    assert_eq!(request.message.method, "tools/call");
+    assert_eq!(request.message.params.meta.tool_use_id.as_deref(), Some("toolu_1"));
+    let text = |line: Vec<u8>| String::from_utf8(line).unwrap();
+    let (request_id, id) = (&*request.request_id, request.message.id);
+    insta::assert_snapshot!(text(call_line(request_id, id, &[Part::text("ok")])), @r#"{"type":"control_response","response":{"subtype":"success","request_id":"r1","response":{"mcp_response":{"jsonrpc":"2.0","id":5,"result":{"content":[{"type":"text","text":"ok"}]}}}}}"#);
+    insta::assert_snapshot!(text(tools_line(request_id, id, &["look".to_owned()])), @r#"{"type":"control_response","response":{"subtype":"success","request_id":"r1","response":{"mcp_response":{"jsonrpc":"2.0","id":5,"result":{"tools":[{"name":"look","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":true},"_meta":{"anthropic/maxResultSizeChars":500000}}]}}}}}"#);
+    insta::assert_snapshot!(text(acknowledgement_line("r2", None)), @r#"{"type":"control_response","response":{"subtype":"success","request_id":"r2","response":{"mcp_response":{"jsonrpc":"2.0","id":null,"result":{}}}}}"#);
 }

@@ -140,6 +140,10 @@ impl Turns for ScriptedTurns {
         run.boxed()
     }
 
+    fn count_tokens(&self, _caller: Caller, _turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {
+        Box::pin(std::future::ready(Ok(7)))
+    }
+
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {
         let card =
             |name: &str| ModelCard { name: ModelName::new(name), resolves_to: "claude-sonnet-5-5".into() };

@@ -32,6 +32,7 @@ pub(super) async fn ready(State(turns): State<Arc<dyn Turns>>) -> impl IntoRespo
             "starting": workers.starting,
             "idle": workers.idle,
             "busy": workers.busy,
+            "holding": workers.holding,
             "resetting": workers.resetting,
         },
         "waiting": readiness.waiting,

@@ -50,10 +50,12 @@ impl<W: Worker> Kept<W> {
         (!self.0.is_empty()).then(|| self.0.remove(0).slot)
     }
 
-    /// Takes out those that were kept for too long.
+    /// Takes out those that were kept for too long, and the dead ones, whose reset will fail.
     pub(super) fn take_expired(&mut self, config: &Config) -> Vec<Slot<W>> {
-        let count = self.0.iter().take_while(|kept| kept.since.elapsed() >= config.hold_timeout).count();
-        self.0.drain(..count).map(|kept| kept.slot).collect()
+        let is_over = |kept: &mut KeptSlot<W>| {
+            kept.since.elapsed() >= config.hold_timeout || !kept.slot.worker.is_alive()
+        };
+        self.0.extract_if(.., is_over).map(|kept| kept.slot).collect()
     }
 
     pub(super) fn take_all(&mut self) -> Vec<Slot<W>> {

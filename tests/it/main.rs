@@ -12,6 +12,7 @@ mod binary;
 mod chat;
 mod command_line;
 mod content;
+mod conversations;
 mod crashes;
 mod crosstalk;
 mod disconnects;

@@ -209,7 +209,8 @@ impl TestServer {
     pub(crate) async fn only_worker(&self) -> i32 {
         eventually("one worker is ready", || async {
             let workers = self.workers();
-            (self.stats().idle == 1 && workers.len() == 1).then(|| workers[0])
+            let stats = self.stats();
+            (stats.idle + stats.kept == 1 && workers.len() == 1).then(|| workers[0])
         })
         .await
     }

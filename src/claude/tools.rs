@@ -84,3 +84,7 @@ impl ToolServer {
         self.results.clear();
     }
 }
+
+#[cfg(test)]
+#[path = "tools_tests.rs"]
+mod tests;

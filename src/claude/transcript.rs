@@ -136,3 +136,7 @@ fn is_plain(result: &ToolResult) -> bool {
     let total = lengths.map(|lengths| lengths.iter().sum::<usize>());
     !result.is_error && total.is_some_and(|total| (1..=LONGEST_LIVE_RESULT).contains(&total))
 }
+
+#[cfg(test)]
+#[path = "transcript_tests.rs"]
+mod tests;

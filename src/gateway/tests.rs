@@ -23,6 +23,8 @@ struct Script {
     events: VecDeque<Result<TurnEvent, Failure>>,
     served: Vec<String>,
     resets: usize,
+    /// Whether a worker holds its conversation after a turn.
+    holds: bool,
 }
 
 #[derive(Clone, Default)]
@@ -44,7 +46,7 @@ impl Worker for Scripted {
     }
 
     fn stake(&self) -> Stake {
-        Stake::Nothing
+        if self.0.lock().unwrap().holds { Stake::Work } else { Stake::Nothing }
     }
 
     async fn reset(&mut self) -> Result<(), String> {
@@ -169,6 +171,33 @@ async fn a_turn_whose_caller_left_gives_its_worker_back() {
     let mut running = bench.run("haiku").await.unwrap();
     running.events.next().await.unwrap().unwrap();
     drop(running);
+    assert_eq!(bench.end().await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_after_a_whole_answer_a_worker_is_kept() {
+    let bench = Bench::new();
+    bench.script.0.lock().unwrap().holds = true;
+    bench.script([Ok(text("a"))]);
+    let mut running = bench.run("haiku").await.unwrap();
+    running.events.next().await.unwrap().unwrap();
+    drop(running);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(bench.pool.stats().kept, 0, "its caller left");
+    bench.script([Ok(finished())]);
+    let mut running = bench.run("haiku").await.unwrap();
+    running.events.next().await.unwrap().unwrap();
+    assert_eq!(bench.pool.stats().kept, 1, "before the caller has read the end");
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_are_counted_by_a_clean_worker_that_is_reset_afterwards() {
+    let bench = Bench::new();
+    let caller = Caller { name: "test".to_owned() };
+    assert_eq!(bench.gateway.count_tokens(caller.clone(), turn("haiku")).await, Ok(7));
+    let unknown = bench.gateway.count_tokens(caller, turn("gpt-9")).await;
+    assert_eq!(unknown, Err(Error::UnknownModel("gpt-9".to_owned())));
     assert_eq!(bench.end().await, 1);
 }
 

@@ -52,9 +52,12 @@ impl<'a> Conversation<'a> {
         self.texts().last().copied().unwrap_or_default()
     }
 
-    /// The directives of the last text block which has any, with that block.
+    /// The directives of the last text block which has any, or else of the last result of a tool, with that text.
     pub fn directives(&self) -> Result<Option<(Directives, &'a str)>, String> {
-        for text in self.texts().into_iter().rev() {
+        let blocks = self.turn.as_array().into_iter().flatten();
+        let results = blocks.filter(|block| block["type"] == "tool_result");
+        let results = results.flat_map(|block| texts_of(&block["content"]));
+        for text in results.chain(self.texts()).rev() {
             if let Some(directives) = Directives::parse(text)? {
                 return Ok(Some((directives, text)));
             }

@@ -10,7 +10,7 @@
 //! [[thinking="Let me look." say="Looking." tool=search input={"q":"a"} tool=read input={"path":"b"}]]
 //! ```
 //!
-//! All `[[...]]` groups of the last text block holding one are read; blocks which begin with
+//! All `[[...]]` groups of the last text block holding one, or else of the last tool result, are read; blocks which begin with
 //! `<system-reminder>` are not the user's and are ignored. A group is a list of `key=value` and bare words,
 //! separated by spaces. A value is a bare word, or `"quoted"` with the escapes `\"`, `\\`, `\n`, `\t`; `input` takes
 //! a JSON object. Text in double brackets that does not begin with a known key is left alone; a mistake in a group

@@ -84,6 +84,10 @@ async fn unscripted_prompts_get_a_demo_text_and_tool_results_an_end() {
     body["messages"].as_array_mut().unwrap().extend(more);
     let answer: serde_json::Value = api.send(&body).await.json().await.unwrap();
     assert_eq!(answer["content"][0]["text"], "Tool results: sunny; 12 °C");
+
+    body["messages"][2]["content"][0]["content"] = json!("[[say=\"by a result\"]]");
+    let answer: serde_json::Value = api.send(&body).await.json().await.unwrap();
+    assert_eq!(answer["content"][0]["text"], "by a result");
 }
 
 #[tokio::test]

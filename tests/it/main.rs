@@ -28,3 +28,4 @@ mod shutdown;
 mod smuggling;
 mod starts;
 mod support;
+mod tools;

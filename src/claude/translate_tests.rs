@@ -1,0 +1,134 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::{Step, Translator};
+use crate::claude::protocol::parse;
+use crate::domain::FinishReason;
+use crate::domain::TurnEvent;
+
+const START: &str = r#"{"type":"stream_event","event":{"type":"message_start","message":{"model":"m","usage":{"input_tokens":10,"cache_creation_input_tokens":3,"cache_read_input_tokens":4,"output_tokens":1}}}}"#;
+const TEXT: &str = r#"{"type":"stream_event","event":{"type":"content_block_delta","delta":{"type":"text_delta","text":"w"}}}"#;
+const END: &str = r#"{"type":"stream_event","event":{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":5}}}"#;
+const LIMIT: &str = r#"{"type":"stream_event","event":{"type":"message_delta","delta":{"stop_reason":"max_tokens"},"usage":{"output_tokens":5}}}"#;
+const FAILED: &str =
+    r#"{"type":"assistant","error":"rate_limit","message":{"content":[{"type":"text","text":"API Error"}]}}"#;
+const RESULT: &str = r#"{"type":"result","subtype":"success","is_error":false}"#;
+const OVER: &str = r#"{"type":"command_lifecycle","command_uuid":"u","state":"completed"}"#;
+
+fn steps(lines: &[&str]) -> (Translator, Vec<String>) {
+    let mut translator = Translator::new("u".to_owned(), None);
+    let steps = lines
+        .iter()
+        .map(|line| translator.accept(parse(line.as_bytes()).unwrap()))
+        .filter(|step| *step != Step::Nothing)
+        .map(|step| format!("{step:?}"))
+        .collect();
+    (translator, steps)
+}
+
+#[test]
+fn an_answer_begins_grows_and_finishes() {
+    let (translator, steps) = steps(&[START, TEXT, END]);
+    insta::assert_snapshot!(steps.join("\n"), @r#"
+    Begin(Started { model: "m" })
+    Emit(Text("w"))
+    Finish(Finish { reason: Stop, stop_text: None, usage: Usage { input_tokens: 10, cache_write_tokens: 3, cache_read_tokens: 4, output_tokens: 5, thinking_tokens: 0 } })
+    "#);
+    assert!(!translator.would_continue(FinishReason::Stop));
+}
+
+#[test]
+fn the_cli_would_continue_what_is_cut_or_empty() {
+    assert!(steps(&[START, TEXT, LIMIT]).0.would_continue(FinishReason::Length));
+    assert!(steps(&[START, END]).0.would_continue(FinishReason::Stop));
+}
+
+#[test]
+fn a_second_call_after_text_is_a_failure_and_before_it_is_not() {
+    assert!(steps(&[START, START, TEXT]).1.iter().all(|step| !step.contains("Fail")));
+    assert!(steps(&[START, TEXT, START]).1[2].contains("cut off upstream"));
+}
+
+#[test]
+fn the_report_of_a_failed_call_is_no_answer() {
+    insta::assert_snapshot!(steps(&[FAILED, RESULT]).1.join("\n"), @r#"Fail(Failure { kind: RateLimited, message: "Anthropic's limit for the sign-in of this server is reached. Try again later.", retry_after: Some(5s) })"#);
+}
+
+#[test]
+fn a_turn_that_ends_without_an_answer_has_failed() {
+    assert!(steps(&[RESULT]).1[0].contains("without an answer"));
+    let (translator, steps) = steps(&[OVER]);
+    assert!(steps[0].contains("gave the turn up") && translator.is_over());
+}
+
+const SEAL: &str = r#"{"type":"stream_event","event":{"type":"content_block_delta","delta":{"type":"signature_delta","signature":"s"}}}"#;
+const CALL: &str = r#"{"type":"stream_event","event":{"type":"content_block_start","content_block":{"type":"tool_use","id":"toolu_1","name":"look"}}}"#;
+const ANSWER_CALL: &str = r#"{"type":"stream_event","event":{"type":"content_block_start","content_block":{"type":"tool_use","id":"toolu_2","name":"answer"}}}"#;
+const INPUT: &str = r#"{"type":"stream_event","event":{"type":"content_block_delta","delta":{"type":"input_json_delta","partial_json":"{}"}}}"#;
+const CALLED: &str = r#"{"type":"stream_event","event":{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":5}}}"#;
+const STOPPED: &str = r#"{"type":"stream_event","event":{"type":"message_delta","delta":{"stop_reason":"stop_sequence","stop_sequence":"END"},"usage":{"output_tokens":5}}}"#;
+const RETRY: &str = r#"{"type":"system","subtype":"api_retry","retry_delay_ms":5}"#;
+const STARTED: &str = r#"{"type":"command_lifecycle","command_uuid":"u","state":"started"}"#;
+const NOISE: &str = r#"{"type":"something_new"}"#;
+
+#[test]
+fn a_call_streams_and_ends_the_answer() {
+    let (translator, steps) = steps(&[START, TEXT, CALL, INPUT, CALLED]);
+    insta::assert_snapshot!(steps[2..4].join("\n"), @r#"
+    Emit(ToolCall { id: "toolu_1", name: "look" })
+    Emit(ToolInput("{}"))
+    "#);
+    assert!(steps[4].contains("ToolCalls"));
+    assert_eq!(translator.answer().message().parts.len(), 2);
+}
+
+#[test]
+fn the_input_of_the_answer_tool_is_the_answer() {
+    let mut translator = Translator::new("u".to_owned(), Some("answer".to_owned()));
+    let mut accept = |line: &str| format!("{:?}", translator.accept(parse(line.as_bytes()).unwrap()));
+    accept(START);
+    assert_eq!(accept(ANSWER_CALL), "Nothing");
+    assert_eq!(accept(INPUT), r#"Emit(Text("{}"))"#);
+    assert!(accept(CALLED).contains("reason: Stop"));
+    assert!(translator.would_continue(FinishReason::Stop), "the CLI waits for a result");
+}
+
+#[test]
+fn the_text_that_stopped_it_is_told() {
+    assert!(steps(&[START, TEXT, STOPPED]).1[2].contains(r#"stop_text: Some("END")"#));
+}
+
+proptest! {
+    /// What doors rely on: one beginning, inputs only of calls, and an end that is the last.
+    #[test]
+    fn any_lines_give_a_well_formed_answer(picks in vec(0..14_usize, 0..30)) {
+        let lines = [
+            START, TEXT, SEAL, CALL, INPUT, CALLED, END, LIMIT, STOPPED, RETRY, STARTED, NOISE, FAILED, RESULT,
+        ];
+        let mut translator = Translator::new("u".to_owned(), None);
+        let (mut begins, mut calls) = (0, 0);
+        for pick in picks {
+            match translator.accept(parse(lines[pick].as_bytes()).unwrap()) {
+                Step::Nothing => {}
+                Step::Begin(event) => {
+                    begins += 1;
+                    let is_start = matches!(event, TurnEvent::Started { .. });
+                    prop_assert!(is_start);
+                }
+                Step::Emit(TurnEvent::ToolCall { .. }) => calls += 1,
+                Step::Emit(TurnEvent::ToolInput(piece)) => prop_assert!(calls > 0 && !piece.is_empty()),
+                Step::Emit(TurnEvent::Started { .. } | TurnEvent::Finished(_)) => prop_assert!(false),
+                Step::Emit(_) => {}
+                Step::Finish(finish) => {
+                    prop_assert_eq!(finish.reason == FinishReason::ToolCalls, pick == 5 && calls > 0);
+                    break;
+                }
+                Step::Fail(failure) => {
+                    prop_assert!(!failure.message.is_empty());
+                    break;
+                }
+            }
+            prop_assert!(begins <= 1);
+        }
+    }
+}

@@ -3,12 +3,16 @@
 //! Knows no API: a door lays down its tables, takes what it honours out of each [`Object`], and lets
 //! [`Object::finish`] refuse or note the rest.
 
+mod body;
 mod error;
 mod ignored;
+pub mod media;
 mod object;
 mod shape;
 mod table;
+mod written;
 
+pub use body::request;
 pub use error::InvalidRequest;
 pub use error::code;
 pub use ignored::Ignored;
@@ -25,3 +29,4 @@ pub use table::emulated;
 pub use table::honoured;
 pub use table::ignored;
 pub use table::refused;
+pub use written::Written;

@@ -1,7 +1,5 @@
 //! From the content of a message to the parts of a turn.
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
 use super::fields;
@@ -13,9 +11,8 @@ use crate::fields::InvalidRequest;
 use crate::fields::Object;
 use crate::fields::Place;
 use crate::fields::code;
+use crate::fields::media;
 use crate::fields::printable;
-
-const PDF: &str = "application/pdf";
 
 /// Reads the parts of a message's content.
 pub(super) fn parts(
@@ -89,11 +86,7 @@ fn image(value: Value, place: &Place, ignored: &mut Ignored) -> Result<Part, Inv
             let message = "expected `https://...` or `data:image/png;base64,...`.";
             refuse(&image, "url", code::VALUE, message)
         })?;
-        let bytes = decoded(&image, "url", data)?;
-        let media_type = image_type(&bytes).ok_or_else(|| {
-            let message = "the data is no image that Claude can read. Send PNG, JPEG, GIF or WebP.";
-            refuse(&image, "url", code::VALUE, message)
-        })?;
+        let media_type = media::image(data).map_err(|fault| refuse(&image, "url", code::VALUE, &fault))?;
         Source::Base64 { media_type: media_type.to_owned(), data: data.to_owned() }
     };
     image.finish(ignored)?;
@@ -111,11 +104,9 @@ fn file(value: Value, place: &Place, ignored: &mut Ignored) -> Result<Part, Inva
         return Err(missing);
     };
     let encoded = data_uri(&data).unwrap_or(&data);
-    if !decoded(&file, "file_data", encoded)?.starts_with(b"%PDF-") {
-        let message = "the data is no PDF, and Claude reads no other files. Send its text as a text part.";
-        return Err(refuse(&file, "file_data", code::VALUE, message));
-    }
-    let source = Source::Base64 { media_type: PDF.to_owned(), data: encoded.to_owned() };
+    let media_type =
+        media::document(encoded).map_err(|fault| refuse(&file, "file_data", code::VALUE, &fault))?;
+    let source = Source::Base64 { media_type: media_type.to_owned(), data: encoded.to_owned() };
     file.finish(ignored)?;
     Ok(Part::Document { source, title })
 }
@@ -123,23 +114,6 @@ fn file(value: Value, place: &Place, ignored: &mut Ignored) -> Result<Part, Inva
 /// The data of `data:TYPE;base64,DATA`.
 fn data_uri(url: &str) -> Option<&str> {
     url.strip_prefix("data:")?.split_once(";base64,").map(|(_, data)| data)
-}
-
-fn decoded(object: &Object, field: &str, data: &str) -> Result<Vec<u8>, InvalidRequest> {
-    BASE64_STANDARD.decode(data).map_err(|error| {
-        refuse(object, field, code::VALUE, &format!("the data is not valid base64: {error}."))
-    })
-}
-
-/// What the bytes say they are. The name that a client gives is often wrong, and upstream minds.
-fn image_type(bytes: &[u8]) -> Option<&'static str> {
-    match bytes {
-        [0x89, b'P', b'N', b'G', ..] => Some("image/png"),
-        [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
-        [b'G', b'I', b'F', b'8', ..] => Some("image/gif"),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("image/webp"),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

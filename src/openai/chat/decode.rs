@@ -1,8 +1,5 @@
 //! From the bytes of a request to a turn.
 
-use serde_json::Value;
-use serde_json::error::Category;
-
 use super::fields;
 use super::messages;
 use super::parameters;
@@ -15,7 +12,7 @@ use crate::fields::Object;
 use crate::fields::Place;
 use crate::fields::Policy;
 use crate::fields::code;
-use crate::fields::got;
+use crate::fields::request;
 
 /// A request, understood.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,7 +35,7 @@ pub struct ChatRequest {
 /// When the body is not such a request, or asks for something that is not served.
 pub fn decode(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest> {
     let mut ignored = Ignored::new(policy);
-    let mut request = object(body)?;
+    let mut request = request(body, &fields::REQUEST, "`model` and `messages`")?;
     let model = model(&mut request)?;
     let stream = request.take_bool("stream")?.unwrap_or(false);
     let include_usage = include_usage(&mut request, stream, &mut ignored)?;
@@ -57,26 +54,6 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest
         sampling,
     };
     Ok(ChatRequest { turn, stream, include_usage, ignored: ignored.into_names() })
-}
-
-fn object(body: &[u8]) -> Result<Object, InvalidRequest> {
-    let value: Value = serde_json::from_slice(body).map_err(|error| not_json(body, &error))?;
-    if !value.is_object() {
-        let message =
-            format!("The body must be a JSON object with `model` and `messages`, but it is {}.", got(&value));
-        return Err(InvalidRequest::body(message));
-    }
-    Object::new(value, Place::root(&fields::REQUEST))
-}
-
-fn not_json(body: &[u8], error: &serde_json::Error) -> InvalidRequest {
-    InvalidRequest::body(match error.classify() {
-        _ if body.trim_ascii().is_empty() => {
-            "The body is empty. Send a JSON object with `model` and `messages`.".to_owned()
-        }
-        Category::Eof => format!("The body ends too early to be valid JSON: {error}."),
-        Category::Syntax | Category::Data | Category::Io => format!("The body is not valid JSON: {error}."),
-    })
 }
 
 fn model(request: &mut Object) -> Result<ModelName, InvalidRequest> {

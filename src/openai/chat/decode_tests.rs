@@ -1,5 +1,6 @@
 //! Requests as clients write them, right and wrong.
 
+use serde_json::Value;
 use serde_json::json;
 
 use super::*;

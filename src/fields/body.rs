@@ -1,0 +1,33 @@
+//! From bytes to the object that is a request.
+
+use serde_json::Value;
+use serde_json::error::Category;
+
+use super::error::InvalidRequest;
+use super::object::Object;
+use super::object::Place;
+use super::shape::got;
+use super::table::Table;
+
+/// The request that is the JSON object `body`; `needs` names the fields it must have, for whoever sent something else.
+///
+/// # Errors
+/// When the body is no JSON object.
+pub fn request(body: &[u8], table: &'static Table, needs: &str) -> Result<Object, InvalidRequest> {
+    let value: Value = serde_json::from_slice(body).map_err(|error| not_json(body, &error, needs))?;
+    if !value.is_object() {
+        let message = format!("The body must be a JSON object with {needs}, but it is {}.", got(&value));
+        return Err(InvalidRequest::body(message));
+    }
+    Object::new(value, Place::root(table))
+}
+
+fn not_json(body: &[u8], error: &serde_json::Error, needs: &str) -> InvalidRequest {
+    InvalidRequest::body(match error.classify() {
+        _ if body.trim_ascii().is_empty() => {
+            format!("The body is empty. Send a JSON object with {needs}.")
+        }
+        Category::Eof => format!("The body ends too early to be valid JSON: {error}."),
+        Category::Syntax | Category::Data | Category::Io => format!("The body is not valid JSON: {error}."),
+    })
+}

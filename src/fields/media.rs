@@ -1,0 +1,40 @@
+//! What the bytes of a picture or a document say they are. The name that a client gives is often wrong, and upstream
+//! minds.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+/// The media type of the image that `data` is in base64, or what is wrong with it, in words that follow a path.
+///
+/// # Errors
+/// When it is no base64, or no image that Claude can read.
+pub fn image(data: &str) -> Result<&'static str, String> {
+    image_type(&decoded(data)?)
+        .ok_or_else(|| "the data is no image that Claude can read. Send PNG, JPEG, GIF or WebP.".to_owned())
+}
+
+/// The media type of the document that `data` is in base64, or what is wrong with it, in words that follow a path.
+///
+/// # Errors
+/// When it is no base64, or no PDF.
+pub fn document(data: &str) -> Result<&'static str, String> {
+    if decoded(data)?.starts_with(b"%PDF-") {
+        Ok("application/pdf")
+    } else {
+        Err("the data is no PDF, and Claude reads no other files. Send its text as a text part.".to_owned())
+    }
+}
+
+fn decoded(data: &str) -> Result<Vec<u8>, String> {
+    BASE64_STANDARD.decode(data).map_err(|error| format!("the data is not valid base64: {error}."))
+}
+
+fn image_type(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0x89, b'P', b'N', b'G', ..] => Some("image/png"),
+        [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
+        [b'G', b'I', b'F', b'8', ..] => Some("image/gif"),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("image/webp"),
+        _ => None,
+    }
+}

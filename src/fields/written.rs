@@ -1,0 +1,93 @@
+//! JSON as the client wrote it.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// A value of a request as the client wrote it.
+///
+/// For what is to reach the model in the client's own order: a [`Value`] sorts the keys of objects. Of names that stand
+/// twice in an object the last counts, as in a [`Value`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Written<'a>(Option<&'a RawValue>);
+
+impl<'a> Written<'a> {
+    /// The whole of `body`.
+    pub fn new(body: &'a [u8]) -> Self {
+        Self(serde_json::from_slice(body).ok())
+    }
+
+    /// The field `name` of this object.
+    #[must_use]
+    pub fn field(self, name: &str) -> Self {
+        let fields: HashMap<Cow<'_, str>, &RawValue> = self.read().unwrap_or_default();
+        Self(fields.get(name).copied())
+    }
+
+    /// The items of this array.
+    pub fn items(self) -> Vec<Self> {
+        let items: Vec<&RawValue> = self.read().unwrap_or_default();
+        items.into_iter().map(|item| Self(Some(item))).collect()
+    }
+
+    /// Its text, without the white space between tokens: one line. `value` is the same, read.
+    pub fn text(self, value: &Value) -> String {
+        self.0.map_or_else(|| value.to_string(), |raw| compact(raw.get()))
+    }
+
+    fn read<T: Deserialize<'a>>(self) -> Option<T> {
+        serde_json::from_str(self.0?.get()).ok()
+    }
+}
+
+/// `json` without the white space between its tokens.
+fn compact(json: &str) -> String {
+    let (mut is_text, mut is_escaped) = (false, false);
+    let keep = |character: &char| {
+        let is_quote = *character == '"' && !is_escaped;
+        is_escaped = is_text && *character == '\\' && !is_escaped;
+        is_text ^= is_quote;
+        is_text || !character.is_ascii_whitespace()
+    };
+    json.chars().filter(keep).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_order_of_keys_is_the_clients() {
+        let body = br#"{"a": 1, "tools": [{"x": null}, {"schema": {"z": [1.0, "a \" b\\"], "b" : "\n" }}], "b": {}}"#;
+        let tools = Written::new(body).field("tools").items();
+        assert_eq!(tools.len(), 2);
+        assert_eq!(tools[1].field("schema").text(&json!(0)), r#"{"z":[1.0,"a \" b\\"],"b":"\n"}"#);
+    }
+
+    #[test]
+    fn what_was_not_written_is_what_was_read() {
+        let body = Written::new(br#"{"a": 1}"#);
+        assert_eq!(body.field("b").text(&json!({"x": 1})), r#"{"x":1}"#);
+        assert!(body.items().is_empty() && Written::new(b"{").field("a").items().is_empty());
+    }
+
+    #[test]
+    fn of_a_name_that_stands_twice_the_last_counts() {
+        assert_eq!(Written::new(br#"{"a":1,"\u0061":2}"#).field("a").text(&json!(0)), "2");
+    }
+
+    proptest! {
+        #[test]
+        fn white_space_goes_and_nothing_else(texts in proptest::collection::vec(any::<String>(), 0..4)) {
+            let value = json!({"a": texts, "b": {"c": [1, null, true, -0.5]}});
+            let pretty = serde_json::to_string_pretty(&value).unwrap();
+            prop_assert_eq!(Written::new(pretty.as_bytes()).text(&Value::Null), value.to_string());
+        }
+    }
+}

@@ -69,6 +69,20 @@ pub struct Usage {
     pub thinking_tokens: u64,
 }
 
+impl std::ops::Add for Usage {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            input_tokens: self.input_tokens + other.input_tokens,
+            cache_write_tokens: self.cache_write_tokens + other.cache_write_tokens,
+            cache_read_tokens: self.cache_read_tokens + other.cache_read_tokens,
+            output_tokens: self.output_tokens + other.output_tokens,
+            thinking_tokens: self.thinking_tokens + other.thinking_tokens,
+        }
+    }
+}
+
 impl Usage {
     /// All tokens of the prompt, cached ones included, as `OpenAI` counts `prompt_tokens`.
     pub fn prompt_tokens(&self) -> u64 {

@@ -4,6 +4,8 @@
 //! [`Object::finish`] refuse or note the rest.
 
 mod body;
+#[cfg(test)]
+pub(crate) mod document;
 mod error;
 mod ignored;
 pub mod media;

@@ -6,6 +6,7 @@
 mod config;
 mod error;
 mod extract;
+mod fan_out;
 mod middleware;
 mod ops;
 mod routes;

@@ -22,6 +22,7 @@ use super::middleware::panic;
 use super::middleware::request_id;
 use super::ops;
 use super::v1::chat;
+use super::v1::completions;
 use super::v1::models;
 
 /// The paths that need no key. Every other one does, those that do not exist included.
@@ -31,6 +32,7 @@ pub(super) const OPEN: [&str; 2] = ["/health", "/ready"];
 pub fn router(state: AppState) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(chat::create_chat_completion))
+        .route("/v1/completions", post(completions::create_completion))
         .route("/v1/models", get(models::list_models))
         .route("/v1/models/{*id}", get(models::retrieve_model))
         .route("/v1/embeddings", any(unsupported))
@@ -61,7 +63,7 @@ async fn unsupported(request: Request) -> ApiError {
 
 async fn unknown_url(request: Request) -> ApiError {
     let message = format!(
-        "Unknown request URL: {} {}. This server serves POST /v1/chat/completions, GET /v1/models and \
+        "Unknown request URL: {} {}. This server serves POST /v1/chat/completions, POST /v1/completions, GET /v1/models and \
          GET /v1/models/{{model}}; a client's base URL ends in /v1.",
         request.method(),
         request.uri().path()

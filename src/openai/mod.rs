@@ -5,6 +5,7 @@
 //! models that exist, or what becomes of a turn.
 
 pub mod chat;
+pub mod completions;
 pub mod error;
 pub mod models;
 

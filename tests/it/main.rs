@@ -11,6 +11,7 @@ mod bad_input;
 mod binary;
 mod chat;
 mod command_line;
+mod completions;
 mod content;
 mod conversations;
 mod crashes;

@@ -2,6 +2,7 @@
 
 mod access_log;
 mod answers;
+mod completions;
 mod refusals;
 mod streams;
 

@@ -94,7 +94,7 @@ async fn collect(mut events: TurnStream) -> Result<Answer, ApiError> {
 }
 
 /// Says which model answers and what of the request had no effect.
-fn describe(response: &mut Response, model: &str, ignored: &[String]) {
+pub(super) fn describe(response: &mut Response, model: &str, ignored: &[String]) {
     let headers = response.headers_mut();
     if let Ok(model) = HeaderValue::from_str(model) {
         headers.insert("x-switchboard-model", model);

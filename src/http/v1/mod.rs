@@ -1,4 +1,5 @@
 //! The paths under `/v1`: `OpenAI`'s.
 
 pub(super) mod chat;
+pub(super) mod completions;
 pub(super) mod models;

@@ -56,7 +56,7 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest
     Ok(ChatRequest { turn, stream, include_usage, ignored: ignored.into_names() })
 }
 
-fn model(request: &mut Object) -> Result<ModelName, InvalidRequest> {
+pub(in crate::openai) fn model(request: &mut Object) -> Result<ModelName, InvalidRequest> {
     let model = request.take_text("model")?.ok_or_else(|| request.missing("model"))?;
     if model.trim().is_empty() {
         return Err(InvalidRequest::at("model", code::VALUE, "`model` is blank. Give the name of a model."));
@@ -64,7 +64,11 @@ fn model(request: &mut Object) -> Result<ModelName, InvalidRequest> {
     Ok(ModelName::new(model))
 }
 
-fn include_usage(request: &mut Object, stream: bool, ignored: &mut Ignored) -> Result<bool, InvalidRequest> {
+pub(in crate::openai) fn include_usage(
+    request: &mut Object,
+    stream: bool,
+    ignored: &mut Ignored,
+) -> Result<bool, InvalidRequest> {
     let Some(options) = request.take("stream_options")? else { return Ok(false) };
     if !stream {
         let message =

@@ -15,5 +15,11 @@ mod types;
 
 pub use decode::ChatRequest;
 pub use decode::decode;
+pub(super) use decode::include_usage;
+pub(super) use decode::model;
 pub use encode::Reply;
+pub(super) use parameters::stop;
+pub(super) use parameters::temperature;
 pub use stream::StreamEncoder;
+pub(super) use types::CompletionUsage;
+pub(super) use types::finish_reason;

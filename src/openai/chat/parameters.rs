@@ -25,13 +25,18 @@ const LONGEST_METADATA_VALUE: usize = 512;
 pub(super) fn sampling(request: &mut Object, ignored: &mut Ignored) -> Result<Sampling, InvalidRequest> {
     Ok(Sampling {
         max_output_tokens: max_tokens(request)?,
-        temperature: request.take_number("temperature")?.map(|temperature| temperature.min(HOTTEST)),
+        temperature: temperature(request)?,
         top_p: request.take_number("top_p")?,
         stop: stop(request)?,
         effort: effort(request)?,
         format: format(request, ignored)?,
         ..Sampling::default()
     })
+}
+
+/// The temperature, within the range of Claude.
+pub(in crate::openai) fn temperature(request: &mut Object) -> Result<Option<f64>, InvalidRequest> {
+    Ok(request.take_number("temperature")?.map(|temperature| temperature.min(HOTTEST)))
 }
 
 fn effort(request: &mut Object) -> Result<Option<Effort>, InvalidRequest> {
@@ -102,7 +107,8 @@ fn max_tokens(request: &mut Object) -> Result<Option<u32>, InvalidRequest> {
     Ok(new.or(old).and_then(|tokens| u32::try_from(tokens).ok()))
 }
 
-fn stop(request: &mut Object) -> Result<Vec<String>, InvalidRequest> {
+/// The texts that end the answer.
+pub(in crate::openai) fn stop(request: &mut Object) -> Result<Vec<String>, InvalidRequest> {
     let texts = match request.take("stop")? {
         None => return Ok(Vec::new()),
         Some(Value::Array(texts)) => texts,

@@ -38,7 +38,7 @@ pub(super) struct AssistantMessage<'a> {
 }
 
 #[derive(Serialize)]
-pub(super) struct CompletionUsage {
+pub(in crate::openai) struct CompletionUsage {
     prompt_tokens: u64,
     completion_tokens: u64,
     total_tokens: u64,
@@ -84,7 +84,7 @@ impl From<&Usage> for CompletionUsage {
 }
 
 /// The value of `finish_reason`.
-pub(super) fn finish_reason(reason: FinishReason) -> &'static str {
+pub(in crate::openai) fn finish_reason(reason: FinishReason) -> &'static str {
     match reason {
         FinishReason::Stop => "stop",
         FinishReason::Length => "length",

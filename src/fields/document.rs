@@ -1,0 +1,83 @@
+//! Tables against the documentation and against types that know their fields; for tests.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::Visitor;
+
+use super::table::Field;
+use super::table::Handling;
+use super::table::Table;
+
+const DOCUMENT: &str = include_str!("../../docs/API.md");
+
+/// Asserts that docs/API.md shows `tables` between its comments `NAME: begin` and `NAME: end`.
+pub(crate) fn check(name: &str, tables: &[&Table]) {
+    let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->"));
+    let shown =
+        DOCUMENT.split_once(&begin).and_then(|(_, rest)| rest.split_once(&end)).map(|(shown, _)| shown);
+    let expected = markdown(tables);
+    assert!(
+        shown == Some(expected.as_str()),
+        "docs/API.md is out of date: put this between its two `{name}` comments:\n{expected}"
+    );
+}
+
+fn markdown(tables: &[&Table]) -> String {
+    let mut text = String::from("| Field | Value | Handling | Note |\n| --- | --- | --- | --- |\n");
+    for table in tables {
+        for field in table.fields {
+            let (prefix, name) = (table.prefix, field.name);
+            let (words, handling) = (field.shape.words(), handling(field));
+            text.push_str(&format!("| `{prefix}{name}` | {words} | {handling} | {} |\n", field.note));
+        }
+    }
+    text
+}
+
+fn handling(field: &Field) -> String {
+    let word = match field.handling {
+        Handling::Honoured => "honoured",
+        Handling::Emulated => "emulated",
+        Handling::Refused => "refused",
+        Handling::Ignored => "ignored",
+    };
+    match field.no_op_words() {
+        values if values.is_empty() => word.into(),
+        values => format!("{word} unless {values}"),
+    }
+}
+
+/// The names of the fields of `T`, which its `Deserialize` tells to whoever asks.
+pub(crate) fn fields_of<T: Deserialize<'static>>() -> &'static [&'static str] {
+    let mut fields = None;
+    let _ = T::deserialize(Asking { fields: &mut fields });
+    fields.expect("the type is a plain struct")
+}
+
+struct Asking<'a> {
+    fields: &'a mut Option<&'static [&'static str]>,
+}
+
+impl<'de> serde::Deserializer<'de> for Asking<'_> {
+    type Error = serde::de::value::Error;
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        *self.fields = Some(fields);
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Self::Error> {
+        Err(serde::de::Error::custom(fmt::Error))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}

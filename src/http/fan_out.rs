@@ -1,0 +1,51 @@
+//! Several turns as one answer.
+
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use futures::StreamExt as _;
+use futures::TryStreamExt as _;
+use futures::stream;
+use futures::stream::BoxStream;
+use futures::stream::SelectAll;
+
+use super::sse::Events;
+use crate::domain::Caller;
+use crate::domain::Turn;
+use crate::domain::TurnEvent;
+use crate::gateway::Error;
+use crate::gateway::Turns;
+
+/// Turns that run side by side.
+pub(super) struct FanOut {
+    /// The id of the model that answers.
+    pub(super) model: String,
+    /// What happens, with the number of the turn it happens in. Ends with the last turn or with the first error.
+    pub(super) events: Events<(usize, TurnEvent)>,
+}
+
+/// Runs `list`, which is not empty, for `caller`.
+///
+/// # Errors
+/// When no worker takes the first turn. What befalls the others is told by the events: each waits for a worker of its own
+/// while those that have one go on.
+pub(super) async fn fan_out(
+    turns: &Arc<dyn Turns>,
+    caller: &Caller,
+    list: Vec<Turn>,
+) -> Result<FanOut, Error> {
+    let mut list = list.into_iter();
+    let Some(first) = list.next() else {
+        return Ok(FanOut { model: String::new(), events: stream::empty().boxed() });
+    };
+    let first = turns.run(caller.clone(), first).await?;
+    let rest = list.map(|turn| {
+        let (turns, caller) = (Arc::clone(turns), caller.clone());
+        let running = async move { turns.run(caller, turn).await.map(|running| running.events) };
+        running.into_stream().try_flatten().boxed()
+    });
+    let runs = std::iter::once(first.events).chain(rest).enumerate();
+    let events: SelectAll<BoxStream<'static, _>> =
+        runs.map(|(index, events)| events.map_ok(move |event| (index, event)).boxed()).collect();
+    Ok(FanOut { model: first.model, events: Box::pin(events) })
+}

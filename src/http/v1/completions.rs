@@ -1,0 +1,102 @@
+//! `POST /v1/completions`.
+
+use std::sync::Arc;
+
+use axum::extract::Extension;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
+use futures::StreamExt as _;
+
+use super::chat::describe;
+use crate::domain::Caller;
+use crate::domain::Finish;
+use crate::domain::TurnEvent;
+use crate::fields::Policy;
+use crate::gateway::Turns;
+use crate::http::Config;
+use crate::http::error::ApiError;
+use crate::http::extract::RequestBody;
+use crate::http::fan_out::fan_out;
+use crate::http::middleware::access_log::Notes;
+use crate::http::sse::Encoder;
+use crate::http::sse::EventStream;
+use crate::http::sse::Events;
+use crate::http::sse::frame;
+use crate::http::state::LastWords;
+use crate::openai::completions;
+use crate::openai::completions::CompletionEncoder;
+use crate::openai::completions::CompletionReply;
+use crate::openai::completions::CompletionRequest;
+
+/// Answers prompts, as one body or as a stream.
+pub(in crate::http) async fn create_completion(
+    State(turns): State<Arc<dyn Turns>>,
+    State(config): State<Arc<Config>>,
+    State(last_words): State<LastWords>,
+    Extension(caller): Extension<Caller>,
+    Extension(notes): Extension<Notes>,
+    RequestBody(body): RequestBody,
+) -> Result<Response, ApiError> {
+    let policy = if config.strict { Policy::Strict } else { Policy::Lenient };
+    let request = completions::decode(&body, policy)?;
+    drop(body);
+    let answer = answer(&turns, &config, &caller, notes, request, last_words.clone());
+    last_words.0.run_until_cancelled(answer).await.unwrap_or_else(|| Err(ApiError::shutting_down()))
+}
+
+async fn answer(
+    turns: &Arc<dyn Turns>,
+    config: &Config,
+    caller: &Caller,
+    notes: Notes,
+    request: CompletionRequest,
+    last_words: LastWords,
+) -> Result<Response, ApiError> {
+    let reply = CompletionReply::new(request.model);
+    let running = fan_out(turns, caller, request.turns).await?;
+    let mut response = if request.stream {
+        let encoder = CompletionEncoder::new(reply, request.echoes, request.include_usage);
+        let mut stream = EventStream::new(running.events, encoder, config.heartbeat, last_words, notes);
+        stream.wait_for_first(config.first_event_wait).await?;
+        stream.into_response()
+    } else {
+        let body = reply.response(&collect(running.events, request.echoes).await?);
+        ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+    };
+    describe(&mut response, &running.model, &request.ignored);
+    Ok(response)
+}
+
+/// The texts, each after its echo, and how each ended.
+async fn collect(
+    mut events: Events<(usize, TurnEvent)>,
+    mut texts: Vec<String>,
+) -> Result<Vec<(String, Finish)>, ApiError> {
+    let mut finishes = vec![None; texts.len()];
+    while let Some(event) = events.next().await {
+        match event? {
+            (index, TurnEvent::Text(piece)) => texts[index].push_str(&piece),
+            (index, TurnEvent::Finished(finish)) => finishes[index] = Some(finish),
+            _ => {}
+        }
+    }
+    let whole = texts.into_iter().zip(finishes).map(|(text, finish)| Some((text, finish?)));
+    whole.collect::<Option<_>>().ok_or_else(ApiError::ended_early)
+}
+
+impl Encoder for CompletionEncoder {
+    type Event = (usize, TurnEvent);
+
+    fn event(&mut self, (index, event): (usize, TurnEvent), frames: &mut String) -> bool {
+        for payload in Self::event(self, index, &event) {
+            frame(frames, &payload);
+        }
+        self.is_over()
+    }
+
+    fn failed(&mut self, error: &ApiError, frames: &mut String) {
+        frame(frames, &Self::failed(self, &error.envelope()));
+    }
+}

@@ -1,0 +1,73 @@
+use serde_json::json;
+
+use super::*;
+
+fn decoded(body: &Value) -> CompletionRequest {
+    decode(body.to_string().as_bytes(), Policy::Strict).unwrap()
+}
+
+fn refused(body: &Value) -> (String, &'static str) {
+    let error = decode(body.to_string().as_bytes(), Policy::Lenient).unwrap_err();
+    (error.param.unwrap_or_default(), error.code.unwrap_or_default())
+}
+
+#[test]
+fn the_smallest_request() {
+    let request = decoded(&json!({"model": "m", "prompt": "Once"}));
+    assert_eq!(request.turns.len(), 1);
+    assert_eq!(request.turns[0].prompt, [Part::text("Once")]);
+    assert_eq!(request.turns[0].sampling.max_output_tokens, Some(16));
+    assert_eq!(request.turns[0].sampling.effort, Some(Effort::None));
+    assert_eq!(request.echoes, [""]);
+}
+
+#[test]
+fn prompts_and_answers_multiply_in_order() {
+    let request = decoded(&json!({"model": "m", "prompt": ["a", "b"], "n": 2, "echo": true}));
+    let prompts: Vec<_> = request.turns.iter().map(|turn| turn.prompt.clone()).collect();
+    assert_eq!(prompts, ["a", "a", "b", "b"].map(|text| vec![Part::text(text)]));
+    assert_eq!(request.echoes, ["a", "a", "b", "b"]);
+}
+
+#[test]
+fn parameters_are_those_of_chat() {
+    let body =
+        json!({"model": "m", "prompt": "a", "max_tokens": 5, "temperature": 2, "top_p": 0.5, "stop": ["x"]});
+    let sampling = decoded(&body).turns[0].sampling.clone();
+    let expected = Sampling {
+        max_output_tokens: Some(5),
+        temperature: Some(1.0),
+        top_p: Some(0.5),
+        stop: vec!["x".into()],
+        effort: Some(Effort::None),
+        ..Sampling::default()
+    };
+    assert_eq!(sampling, expected);
+}
+
+#[test]
+fn what_is_not_served_is_refused_by_name() {
+    let with = |field: &str, value: Value| {
+        let mut body = json!({"model": "m", "prompt": "a"});
+        body[field] = value;
+        refused(&body)
+    };
+    assert_eq!(with("prompt", json!([1, 2])), ("prompt[0]".into(), code::UNSUPPORTED));
+    assert_eq!(with("prompt", json!([[1]])), ("prompt[0]".into(), code::UNSUPPORTED));
+    assert_eq!(with("prompt", json!(" ")), ("prompt".into(), code::VALUE));
+    assert_eq!(with("prompt", json!([])), ("prompt".into(), code::VALUE));
+    assert_eq!(with("prompt", json!(vec!["a"; 17])), ("prompt".into(), code::VALUE));
+    assert_eq!(with("prompt", json!(null)), ("prompt".into(), code::MISSING));
+    assert_eq!(with("suffix", json!("end")), ("suffix".into(), code::UNSUPPORTED));
+    assert_eq!(with("best_of", json!(2)), ("best_of".into(), code::UNSUPPORTED));
+    assert_eq!(with("logprobs", json!(1)), ("logprobs".into(), code::UNSUPPORTED));
+    assert_eq!(with("n", json!(9)), ("n".into(), code::VALUE));
+    assert_eq!(with("stream_options", json!({})), ("stream_options".into(), code::VALUE));
+}
+
+#[test]
+fn fields_without_effect_are_named() {
+    let body = json!({"model": "m", "prompt": "a", "seed": 1, "logit_bias": {"1": 2}, "suffix": ""});
+    let request = decode(body.to_string().as_bytes(), Policy::Lenient).unwrap();
+    assert_eq!(request.ignored, ["logit_bias", "seed"]);
+}

@@ -85,6 +85,11 @@ impl Object {
         }
     }
 
+    /// The string that stands in a field, if one does; the field stays.
+    pub fn peek_text(&self, name: &str) -> Option<&str> {
+        self.fields.get(name)?.as_str()
+    }
+
     /// Takes a field that has the shape the table demands; `null` is as good as absent.
     ///
     /// # Errors

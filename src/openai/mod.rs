@@ -9,6 +9,7 @@ pub mod completions;
 pub mod error;
 pub mod models;
 
+mod functions;
 mod json;
 
 pub use error::Envelope;

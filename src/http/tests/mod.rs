@@ -5,6 +5,7 @@ mod answers;
 mod completions;
 mod refusals;
 mod streams;
+mod tools;
 
 use std::sync::Arc;
 use std::time::Duration;

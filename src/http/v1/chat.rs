@@ -11,20 +11,21 @@ use axum::response::Response;
 use futures::StreamExt as _;
 
 use crate::domain::Caller;
-use crate::domain::Finish;
 use crate::domain::TurnEvent;
 use crate::fields::Policy;
-use crate::gateway::TurnStream;
 use crate::gateway::Turns;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
+use crate::http::fan_out::fan_out;
 use crate::http::middleware::access_log::Notes;
 use crate::http::sse::Encoder;
 use crate::http::sse::EventStream;
+use crate::http::sse::Events;
 use crate::http::sse::frame;
 use crate::http::state::LastWords;
 use crate::openai::chat;
+use crate::openai::chat::Answer;
 use crate::openai::chat::ChatRequest;
 use crate::openai::chat::Reply;
 use crate::openai::chat::StreamEncoder;
@@ -41,56 +42,44 @@ pub(in crate::http) async fn create_chat_completion(
     let policy = if config.strict { Policy::Strict } else { Policy::Lenient };
     let request = chat::decode(&body, policy)?;
     drop(body);
-    let answer = answer(&*turns, &config, caller, notes, request, last_words.clone());
+    let answer = answer(&turns, &config, &caller, notes, request, last_words.clone());
     last_words.0.run_until_cancelled(answer).await.unwrap_or_else(|| Err(ApiError::shutting_down()))
 }
 
 async fn answer(
-    turns: &dyn Turns,
+    turns: &Arc<dyn Turns>,
     config: &Config,
-    caller: Caller,
+    caller: &Caller,
     notes: Notes,
     request: ChatRequest,
     last_words: LastWords,
 ) -> Result<Response, ApiError> {
-    let reply = Reply::new(request.turn.model.as_str());
-    let running = turns.run(caller, request.turn).await?;
+    let reply = Reply { dialect: request.dialect, ..Reply::new(request.turn.model.as_str()) };
+    let running = fan_out(turns, caller, vec![request.turn; request.n]).await?;
     let mut response = if request.stream {
-        let encoder = StreamEncoder::new(&reply, request.include_usage);
+        let encoder = StreamEncoder::new(&reply, request.n, request.include_usage);
         let mut stream = EventStream::new(running.events, encoder, config.heartbeat, last_words, notes);
         stream.wait_for_first(config.first_event_wait).await?;
         stream.into_response()
     } else {
-        let answer = collect(running.events).await?;
-        let body = reply.response(&answer.thinking, &answer.text, &answer.finish);
+        let body = reply.response(&collect(running.events, request.n).await?);
         ([(header::CONTENT_TYPE, "application/json")], body).into_response()
     };
     describe(&mut response, &running.model, &request.ignored);
     Ok(response)
 }
 
-/// A whole answer.
-struct Answer {
-    thinking: String,
-    text: String,
-    finish: Finish,
-}
-
-async fn collect(mut events: TurnStream) -> Result<Answer, ApiError> {
-    let (mut thinking, mut text) = (String::new(), String::new());
+async fn collect(mut events: Events<(usize, TurnEvent)>, n: usize) -> Result<Vec<Answer>, ApiError> {
+    let mut answers = vec![Answer::default(); n];
     while let Some(event) = events.next().await {
-        match event? {
-            TurnEvent::Started { .. }
-            | TurnEvent::ThinkingSealed(_)
-            | TurnEvent::ThinkingRedacted(_)
-            | TurnEvent::ToolCall { .. }
-            | TurnEvent::ToolInput(_) => {}
-            TurnEvent::Thinking(piece) => thinking.push_str(&piece),
-            TurnEvent::Text(piece) => text.push_str(&piece),
-            TurnEvent::Finished(finish) => return Ok(Answer { thinking, text, finish }),
-        }
+        let (index, event) = event?;
+        answers[index].add(event);
     }
-    Err(ApiError::ended_early())
+    if answers.iter().all(|answer| answer.finish.is_some()) {
+        Ok(answers)
+    } else {
+        Err(ApiError::ended_early())
+    }
 }
 
 /// Says which model answers and what of the request had no effect.
@@ -105,10 +94,10 @@ pub(super) fn describe(response: &mut Response, model: &str, ignored: &[String])
 }
 
 impl Encoder for StreamEncoder {
-    type Event = TurnEvent;
+    type Event = (usize, TurnEvent);
 
-    fn event(&mut self, event: TurnEvent, frames: &mut String) -> bool {
-        for payload in Self::event(self, &event) {
+    fn event(&mut self, (index, event): (usize, TurnEvent), frames: &mut String) -> bool {
+        for payload in Self::event(self, index, &event) {
             frame(frames, &payload);
         }
         let done = self.done();

@@ -56,7 +56,7 @@ fn part(mut part: Object, speaker: Speaker, ignored: &mut Ignored) -> Result<Par
 fn unexpected(part: &Object, kind: &str, speaker: Speaker) -> InvalidRequest {
     let expected = match speaker {
         Speaker::Assistant => "`text` or `refusal`",
-        Speaker::Instructions => "`text`",
+        Speaker::Instructions | Speaker::Tool | Speaker::Function => "`text`",
         Speaker::User => "`text`, `image_url` or `file`",
     };
     refuse(part, "type", code::VALUE, &format!("expected {expected}, got `{}`.", printable(kind)))

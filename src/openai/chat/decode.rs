@@ -3,8 +3,9 @@
 use super::fields;
 use super::messages;
 use super::parameters;
+use super::tools;
+use super::tools::Dialect;
 use crate::domain::ModelName;
-use crate::domain::Tools;
 use crate::domain::Turn;
 use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
@@ -19,6 +20,10 @@ use crate::fields::request;
 pub struct ChatRequest {
     /// What to ask of the model.
     pub turn: Turn,
+    /// How many answers are wanted.
+    pub n: usize,
+    /// In which words calls are to be told.
+    pub dialect: Dialect,
     /// Whether the answer is to be a stream.
     pub stream: bool,
     /// Whether the stream is to end with the usage.
@@ -39,21 +44,22 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest
     let model = model(&mut request)?;
     let stream = request.take_bool("stream")?.unwrap_or(false);
     let include_usage = include_usage(&mut request, stream, &mut ignored)?;
-    let sampling = parameters::sampling(&mut request, &mut ignored)?;
+    let sampling = parameters::sampling(&mut request, body, &mut ignored)?;
     parameters::check_labels(&mut request)?;
+    let n = request.take_integer("n")?.and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
+    let (tools, dialect) = tools::decode(&mut request, body, &mut ignored)?;
     let messages = request.take("messages")?.ok_or_else(|| request.missing("messages"))?;
-    // Before the messages: that tools are not served says more than that a message of role `tool` is not.
     request.finish(&mut ignored)?;
     let conversation = messages::decode(messages, &mut ignored)?;
     let turn = Turn {
         model,
         system: conversation.system,
-        tools: Tools::default(),
+        tools,
         history: conversation.history,
         prompt: conversation.prompt,
         sampling,
     };
-    Ok(ChatRequest { turn, stream, include_usage, ignored: ignored.into_names() })
+    Ok(ChatRequest { turn, n, dialect, stream, include_usage, ignored: ignored.into_names() })
 }
 
 pub(in crate::openai) fn model(request: &mut Object) -> Result<ModelName, InvalidRequest> {

@@ -12,6 +12,10 @@ use crate::domain::Message;
 use crate::domain::Part;
 use crate::domain::Role;
 use crate::domain::Sampling;
+use crate::domain::Tool;
+use crate::domain::ToolResult;
+use crate::domain::ToolUse;
+use crate::domain::Tools;
 
 /// A text with something to see in it.
 fn text() -> impl Strategy<Value = String> {
@@ -59,6 +63,22 @@ fn sampling() -> impl Strategy<Value = Sampling> {
     )
 }
 
+fn name() -> impl Strategy<Value = String> {
+    "[a-zA-Z0-9_-]{1,64}"
+}
+
+/// Names, descriptions, and whether they are strict.
+fn tools() -> impl Strategy<Value = Vec<(String, Option<String>, bool)>> {
+    let tools = proptest::collection::btree_map(name(), (option::of(any::<String>()), any::<bool>()), 0..5);
+    tools.prop_map(|tools| tools.into_iter().map(|(name, (words, strict))| (name, words, strict)).collect())
+}
+
+/// The name, the input and the result of a call.
+fn call() -> impl Strategy<Value = (String, Value, String)> {
+    let input = proptest::collection::btree_map(any::<String>(), json(), 0..4);
+    (name(), input.prop_map(|fields| Value::Object(fields.into_iter().collect())), text())
+}
+
 fn json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -95,6 +115,15 @@ fn word() -> impl Strategy<Value = String> {
         "metadata",
         "temperature",
         "tools",
+        "tool",
+        "tool_calls",
+        "tool_call_id",
+        "function",
+        "function_call",
+        "functions",
+        "name",
+        "arguments",
+        "id",
         "messages[].role",
     ];
     prop_oneof![proptest::sample::select(words.to_vec()).prop_map(String::from), any::<String>()]
@@ -132,8 +161,49 @@ proptest! {
             prompt: parts(prompt.0),
             sampling,
         };
-        let expected = ChatRequest { turn, stream, include_usage: stream && include_usage, ignored: vec![] };
+        let expected = ChatRequest { turn, n: 1, dialect: Dialect::Tools, stream, include_usage: stream && include_usage, ignored: vec![] };
         prop_assert_eq!(decode(request.to_string().as_bytes(), Policy::Strict), Ok(expected));
+    }
+
+    #[test]
+    fn tools_calls_and_results_become_their_turn(
+        tools in tools(),
+        rounds in vec((option::of(text()), vec(call(), 1..4)), 1..4),
+    ) {
+        let offered: Vec<_> = tools.iter().map(|(name, description, strict)| json!({
+            "type": "function",
+            "function": {"name": name, "description": description, "strict": strict, "parameters": {"type": "object"}},
+        })).collect();
+        let list = tools.iter().map(|(name, description, strict)| Tool {
+            name: name.clone(),
+            description: description.clone(),
+            schema: r#"{"type":"object"}"#.to_owned(),
+            strict: *strict,
+        }).collect();
+        let mut messages = vec![json!({"role": "user", "content": "q"})];
+        let mut history = vec![Message { role: Role::User, parts: vec![Part::text("q")] }];
+        for (round, (words, calls)) in rounds.iter().enumerate() {
+            let id = |index: usize| format!("c{round}-{index}");
+            let called: Vec<_> = calls.iter().enumerate().map(|(index, (name, input, _))| json!({
+                "id": id(index), "type": "function", "function": {"name": name, "arguments": input.to_string()},
+            })).collect();
+            messages.push(json!({"role": "assistant", "content": words, "tool_calls": called}));
+            let mut parts: Vec<_> = words.iter().map(Part::text).collect();
+            let mut results = Vec::new();
+            for (index, (name, input, result)) in calls.iter().enumerate() {
+                parts.push(Part::ToolUse(ToolUse { id: id(index), name: name.clone(), input: input.to_string() }));
+                messages.push(json!({"role": "tool", "tool_call_id": id(index), "content": result}));
+                let parts = vec![Part::text(result)];
+                results.push(Part::ToolResult(ToolResult { id: id(index), parts, is_error: false }));
+            }
+            history.push(Message { role: Role::Assistant, parts });
+            history.push(Message { role: Role::User, parts: results });
+        }
+        let prompt = history.pop().unwrap().parts;
+        let request = json!({"model": "m", "messages": messages, "tools": offered});
+        let turn = decode(request.to_string().as_bytes(), Policy::Strict).unwrap().turn;
+        prop_assert_eq!(turn.tools, Tools { list, ..Tools::default() });
+        prop_assert_eq!((turn.history, turn.prompt), (history, prompt));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::domain::Message;
 use crate::domain::Part;
 use crate::domain::Role;
 use crate::domain::Sampling;
+use crate::domain::Tools;
 
 fn decoded(request: &Value) -> ChatRequest {
     decode(request.to_string().as_bytes(), Policy::Lenient).unwrap()
@@ -54,7 +55,17 @@ fn the_smallest_request() {
         prompt: vec![Part::text("Hi")],
         sampling: Sampling::default(),
     };
-    assert_eq!(request, ChatRequest { turn, stream: false, include_usage: false, ignored: vec![] });
+    assert_eq!(
+        request,
+        ChatRequest {
+            turn,
+            n: 1,
+            dialect: Dialect::Tools,
+            stream: false,
+            include_usage: false,
+            ignored: vec![]
+        }
+    );
 }
 
 #[test]
@@ -198,7 +209,7 @@ fn refusals_of_messages_name_the_field_at_fault() {
         (messages(json!([{"role": "system", "content": "x"}])), "messages", code::VALUE),
         (messages(json!([{"content": "x"}])), "messages[0].role", code::MISSING),
         (messages(json!([{"role": "bot", "content": "x"}])), "messages[0].role", code::VALUE),
-        (messages(json!([user, {"role": "tool", "content": "x"}])), "messages[1].role", code::UNSUPPORTED),
+        (messages(json!([user, {"role": "robot", "content": "x"}])), "messages[1].role", code::VALUE),
         (messages(json!([user, {"role": "assistant", "content": "x"}])), "messages[1].role", code::VALUE),
         (
             messages(json!([{"role": "assistant", "content": "x"}, {"role": "system", "content": "x"}])),
@@ -219,7 +230,7 @@ fn refusals_of_messages_name_the_field_at_fault() {
         (
             messages(json!([{"role": "assistant", "content": null, "tool_calls": tool_call}])),
             "messages[0].tool_calls",
-            code::UNSUPPORTED,
+            code::VALUE,
         ),
     ]);
 }
@@ -247,9 +258,7 @@ fn refusals_of_parameters_name_the_field_at_fault() {
             code::TYPE,
         ),
         (with(json!({"n": 0})), "n", code::VALUE),
-        (with(json!({"n": 2})), "n", code::UNSUPPORTED),
-        (with(json!({"tools": [{}]})), "tools", code::UNSUPPORTED),
-        (with(json!({"tool_choice": "required"})), "tool_choice", code::UNSUPPORTED),
+        (with(json!({"n": 9})), "n", code::VALUE),
         (with(json!({"response_format": {"type": "xml"}})), "response_format.type", code::VALUE),
         (with(json!({"logprobs": true})), "logprobs", code::UNSUPPORTED),
         (with(json!({"top_logprobs": 21})), "top_logprobs", code::VALUE),
@@ -298,10 +307,10 @@ fn messages_say_what_to_change() {
     let rows = [
         (with(json!({"temperature": "hot"})), "`temperature`: expected a number from 0 to 2, got a string."),
         (with(json!({"max_tokens": 0})), "`max_tokens`: expected an integer from 1 to 4294967295, got 0."),
-        (with(json!({"n": 3})), "`n`: One answer per request is supported. Remove it, or send `1`."),
+        (with(json!({"n": 9})), "`n`: expected an integer from 1 to 8, got 9."),
         (
             with(json!({"tool_choice": "required"})),
-            r#"`tool_choice`: Tools are not supported yet. Remove it, or send `"none"` or `"auto"`."#,
+            "`tool_choice` asks for a tool, but `tools` offers none. Add `tools`, or remove it.",
         ),
         (
             with(json!({"max_tokens": 1, "max_completion_tokens": 2})),
@@ -310,7 +319,7 @@ fn messages_say_what_to_change() {
         ),
         (
             messages(json!([{"role": "Bot\n", "content": "x"}])),
-            "`messages[0].role`: expected `system`, `developer`, `user` or `assistant`, got `Bot?`.",
+            "`messages[0].role`: expected `system`, `developer`, `user`, `assistant` or `tool`, got `Bot?`.",
         ),
         (
             messages(json!([{"role": "user", "content": ""}])),

@@ -3,13 +3,22 @@
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
+use super::answer::Answer;
+use super::tools::Dialect;
 use super::types::AssistantMessage;
 use super::types::Choice;
 use super::types::Completion;
 use super::types::CompletionUsage;
-use super::types::finish_reason;
-use crate::domain::Finish;
+use super::types::FunctionCall;
+use super::types::ToolCall;
+use super::types::finish_word;
+use crate::domain::FinishReason;
+use crate::domain::ToolUse;
+use crate::domain::Usage;
 use crate::openai::json;
+
+/// What is said in the place of an answer that the model refused to give.
+pub(super) const REFUSAL: &str = "Claude refused to answer.";
 
 /// What every body and every chunk of one answer has in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,35 +29,60 @@ pub struct Reply {
     pub created: u64,
     /// The model's name as the client wrote it.
     pub model: String,
+    /// In which words calls are told.
+    pub dialect: Dialect,
 }
 
 impl Reply {
     /// A reply with a new id, begun now, from the model that the client called `model`.
     pub fn new(model: impl Into<String>) -> Self {
         let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        Self { id: format!("chatcmpl-{}", uuid::Uuid::new_v4().simple()), created, model: model.into() }
+        let id = format!("chatcmpl-{}", uuid::Uuid::new_v4().simple());
+        Self { id, created, model: model.into(), dialect: Dialect::Tools }
     }
 
-    /// The whole answer, after what the model thought: a `chat.completion`.
-    pub fn response(&self, thinking: &str, text: &str, finish: &Finish) -> Vec<u8> {
-        let message = AssistantMessage {
-            role: "assistant",
-            content: text,
-            reasoning_content: thinking,
-            refusal: (),
-            annotations: [],
-        };
-        let reason = finish_reason(finish.reason);
+    /// The whole answer, a `chat.completion` with these choices.
+    pub fn response(&self, answers: &[Answer]) -> Vec<u8> {
+        let finishes = answers.iter().filter_map(|answer| answer.finish.as_ref());
+        let usage = finishes.fold(Usage::default(), |sum, finish| sum + finish.usage);
         let completion = Completion {
             id: &self.id,
             object: "chat.completion",
             created: self.created,
             model: &self.model,
-            choices: [Choice { index: 0, message, logprobs: (), finish_reason: reason }],
-            usage: CompletionUsage::from(&finish.usage),
+            choices: answers.iter().enumerate().map(|(index, answer)| self.choice(index, answer)).collect(),
+            usage: CompletionUsage::from(&usage),
         };
         json::to_string(&completion).into_bytes()
     }
+
+    fn choice<'a>(&self, index: usize, answer: &'a Answer) -> Choice<'a> {
+        let reason = answer.finish.as_ref().map_or(FinishReason::Stop, |finish| finish.reason);
+        let is_refused = reason == FinishReason::ContentFilter;
+        let is_wordless = answer.text.is_empty() && (is_refused || !answer.calls.is_empty());
+        let mut message = AssistantMessage {
+            role: "assistant",
+            content: (!is_wordless).then_some(&answer.text),
+            reasoning_content: &answer.thinking,
+            refusal: is_refused.then_some(REFUSAL),
+            annotations: [],
+            tool_calls: Vec::new(),
+            function_call: None,
+        };
+        match self.dialect {
+            Dialect::Tools => message.tool_calls = answer.calls.iter().map(tool_call).collect(),
+            Dialect::Functions => message.function_call = answer.calls.first().map(function_call),
+        }
+        Choice { index, message, logprobs: (), finish_reason: finish_word(reason, self.dialect) }
+    }
+}
+
+fn tool_call(call: &ToolUse) -> ToolCall<'_> {
+    ToolCall { id: &call.id, r#type: "function", function: function_call(call) }
+}
+
+fn function_call(call: &ToolUse) -> FunctionCall<'_> {
+    FunctionCall { name: &call.name, arguments: if call.input.is_empty() { "{}" } else { &call.input } }
 }
 
 #[cfg(test)]

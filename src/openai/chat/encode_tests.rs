@@ -4,6 +4,7 @@ use async_openai::types::chat::CreateChatCompletionResponse;
 use async_openai::types::chat::FinishReason as Reason;
 
 use super::*;
+use crate::domain::Finish;
 use crate::domain::FinishReason;
 use crate::domain::Usage;
 
@@ -18,10 +19,63 @@ fn finish(reason: FinishReason) -> Finish {
     Finish { reason, stop_text: None, usage }
 }
 
+fn reply() -> Reply {
+    Reply { id: "chatcmpl-1".into(), created: 7, model: "gpt-4o".into(), dialect: Dialect::Tools }
+}
+
+fn said(text: &str, reason: FinishReason) -> Answer {
+    Answer { text: text.into(), finish: Some(finish(reason)), ..Answer::default() }
+}
+
+fn called() -> Answer {
+    let call = |id: &str, input: &str| ToolUse { id: id.into(), name: "look".into(), input: input.into() };
+    Answer { calls: vec![call("1", "{\"a\":1}"), call("2", "")], ..said("", FinishReason::ToolCalls) }
+}
+
+fn read(body: &[u8]) -> CreateChatCompletionResponse {
+    serde_json::from_slice(body).unwrap()
+}
+
+fn choice(reply: &Reply, answer: Answer) -> serde_json::Value {
+    let body: serde_json::Value = serde_json::from_slice(&reply.response(&[answer])).unwrap();
+    body["choices"][0].clone()
+}
+
+#[test]
+fn calls_come_with_their_ids_and_without_words() {
+    insta::assert_snapshot!(choice(&reply(), called()), @r#"{"finish_reason":"tool_calls","index":0,"logprobs":null,"message":{"annotations":[],"content":null,"refusal":null,"role":"assistant","tool_calls":[{"function":{"arguments":"{\"a\":1}","name":"look"},"id":"1","type":"function"},{"function":{"arguments":"{}","name":"look"},"id":"2","type":"function"}]}}"#);
+    assert_eq!(read(&reply().response(&[called()])).choices[0].finish_reason, Some(Reason::ToolCalls));
+    let with_words = choice(&reply(), Answer { text: "Let me.".into(), ..called() });
+    assert_eq!(with_words["message"]["content"], "Let me.");
+}
+
+#[test]
+fn the_old_form_has_one_call() {
+    let reply = Reply { dialect: Dialect::Functions, ..reply() };
+    insta::assert_snapshot!(choice(&reply, called()), @r#"{"finish_reason":"function_call","index":0,"logprobs":null,"message":{"annotations":[],"content":null,"function_call":{"arguments":"{\"a\":1}","name":"look"},"refusal":null,"role":"assistant"}}"#);
+}
+
+#[test]
+fn a_refusal_says_so() {
+    let refused = choice(&reply(), said("", FinishReason::ContentFilter));
+    assert_eq!(refused["message"]["refusal"], REFUSAL);
+    assert!(refused["message"]["content"].is_null());
+    let begun = choice(&reply(), said("I", FinishReason::ContentFilter));
+    assert_eq!(begun["message"]["content"], "I");
+}
+
+#[test]
+fn several_answers_are_numbered_and_summed() {
+    let read = read(&reply().response(&[said("a", FinishReason::Stop), said("b", FinishReason::Length)]));
+    let told: Vec<_> =
+        read.choices.iter().map(|choice| (choice.index, choice.message.content.as_deref())).collect();
+    assert_eq!(told, [(0, Some("a")), (1, Some("b"))]);
+    assert_eq!(read.usage.unwrap().total_tokens, 2 * 4321);
+}
+
 #[test]
 fn a_whole_answer() {
-    let reply = Reply { id: "chatcmpl-1".into(), created: 7, model: "gpt-4o".into() };
-    let body = String::from_utf8(reply.response("", "Hi \"you\"\n", &finish(FinishReason::Stop))).unwrap();
+    let body = String::from_utf8(reply().response(&[said("Hi \"you\"\n", FinishReason::Stop)])).unwrap();
     assert_eq!(
         body,
         concat!(
@@ -44,8 +98,7 @@ fn the_schema_reads_what_we_write() {
         (FinishReason::ContentFilter, Reason::ContentFilter),
     ];
     for (reason, expected) in rows {
-        let body = Reply::new("sonnet").response("", "text", &finish(reason));
-        let read: CreateChatCompletionResponse = serde_json::from_slice(&body).unwrap();
+        let read = read(&Reply::new("sonnet").response(&[said("text", reason)]));
         assert_eq!(read.choices[0].finish_reason, Some(expected));
         assert_eq!(read.choices[0].message.content.as_deref(), Some("text"));
         assert_eq!(read.usage.unwrap().total_tokens, 4321);

@@ -19,7 +19,6 @@ use crate::fields::refused;
 
 /// The most a limit of tokens may be.
 const MAX_TOKENS: i64 = u32::MAX as i64;
-const NO_TOOLS: &str = "Tools are not supported yet.";
 
 /// The fields of the request itself.
 pub(super) static REQUEST: Table = Table {
@@ -48,13 +47,25 @@ pub(super) static REQUEST: Table = Table {
             Object,
             "Up to 16 pairs of strings, keys up to 64 and values up to 512 characters. Checked, and not sent to Claude.",
         ),
-        refused("n", Integer(1, 128), "One answer per request is supported.").unless(&["1"]),
-        refused("tools", Array, NO_TOOLS).unless(&["[]"]),
-        refused("tool_choice", TextOrObject, NO_TOOLS).unless(&["\"none\"", "\"auto\""]),
-        refused("functions", Array, NO_TOOLS).unless(&["[]"]),
-        refused("function_call", TextOrObject, NO_TOOLS).unless(&["\"none\"", "\"auto\""]),
-        ignored("parallel_tool_calls", Bool, "Means nothing without tools.").unless(&["true", "false"]),
-        honoured("response_format", Object, "The answer is JSON that keeps to a schema."),
+        honoured(
+            "n",
+            Integer(1, 8),
+            "So many answers, each a run of its own; `usage` is their sum, that of the prompts too.",
+        ),
+        honoured("tools", Array, "Up to 128 functions. They reach Claude as they were written."),
+        honoured(
+            "tool_choice",
+            TextOrObject,
+            "`none`, `auto`, `required`, a function by its name, or `allowed_tools`. Made to call, Claude does not think.",
+        ),
+        honoured("functions", Array, "The old name of `tools`. Not beside it; answered in the old words."),
+        honoured(
+            "function_call",
+            TextOrObject,
+            "The old name of `tool_choice`: `none`, `auto` or a function's name.",
+        ),
+        honoured("parallel_tool_calls", Bool, "`false` holds Claude to one call in an answer."),
+        honoured("response_format", Object, "The answer is JSON: any object, or one that keeps to a schema."),
         refused("logprobs", Bool, "Claude does not tell the probabilities of tokens.").unless(&["false"]),
         refused("top_logprobs", Integer(0, 20), "Claude does not tell the probabilities of tokens.")
             .unless(&["0"]),
@@ -103,20 +114,117 @@ pub(super) static MESSAGE: Table = Table {
         emulated(
             "role",
             Text,
-            "`system` and `developer` are the same, and are read before the conversation wherever they stand. `user` and `assistant` are honoured. `tool` and `function` are refused: tools are not supported yet.",
+            "`system` and `developer` are the same, and are read before the conversation wherever they stand. `tool` and the older `function` bring the results of calls and must follow the message that made them.",
         ),
         honoured(
             "content",
             TextOrArray,
-            "A string or an array of parts. Blank texts are skipped. A message must have something else.",
+            "A string or an array of parts. Blank texts are skipped. A message must have something else, or calls; a result may be empty.",
         ),
         honoured("refusal", Text, "Of an assistant message: taken as text after its content."),
-        ignored("name", Text, "Claude knows no names of speakers."),
+        ignored(
+            "name",
+            Text,
+            "Claude knows no names of speakers. In a message of the role `function` it says whose result it is.",
+        ),
         ignored("annotations", Array, "Part of an answer that is sent back.").unless(&["[]"]),
+        ignored("reasoning_content", Text, "Part of an answer that is sent back."),
         refused("audio", Object, "Claude does not hear."),
-        refused("tool_calls", Array, NO_TOOLS).unless(&["[]"]),
-        refused("tool_call_id", Text, NO_TOOLS),
-        refused("function_call", Object, NO_TOOLS),
+        honoured("tool_calls", Array, "Of an assistant message. Each call needs its result."),
+        honoured("tool_call_id", Text, "Of a message of the role `tool`: the id of the call."),
+        honoured("function_call", Object, "Of an assistant message: a call in its old form."),
+    ],
+};
+
+/// The fields of a tool.
+pub(super) static TOOL: Table = Table {
+    prefix: "tools[].",
+    fields: &[
+        honoured("type", Text, "`function`. `custom` is refused: Claude's tools take JSON."),
+        honoured("function", Object, "The function."),
+    ],
+};
+
+/// The fields of a tool's function.
+pub(super) static FUNCTION: Table = Table {
+    prefix: "tools[].function.",
+    fields: &[
+        honoured("name", Text, "1 to 64 letters, digits, `_` and `-`."),
+        honoured("description", Text, "Told to Claude."),
+        honoured(
+            "parameters",
+            Object,
+            "A JSON Schema of the type `object`, told to Claude as it was written. Without it there are no parameters.",
+        ),
+        honoured("strict", Bool, "Claude's arguments are bound to the schema."),
+    ],
+};
+
+/// The fields of a function in its old form.
+pub(super) static OLD_FUNCTION: Table = Table {
+    prefix: "functions[].",
+    fields: &[
+        honoured("name", Text, "As that of a tool."),
+        honoured("description", Text, "As that of a tool."),
+        honoured("parameters", Object, "As those of a tool."),
+        honoured("strict", Bool, "As that of a tool."),
+    ],
+};
+
+/// The fields of `tool_choice`.
+pub(super) static TOOL_CHOICE: Table = Table {
+    prefix: "tool_choice.",
+    fields: &[
+        honoured("type", Text, "`function` or `allowed_tools`. `custom` is refused."),
+        honoured("function", Object, "The function that must be called."),
+        honoured("allowed_tools", Object, "Only these are offered to Claude."),
+    ],
+};
+
+/// The fields of `tool_choice.function`, and of a function that is allowed.
+pub(super) static CHOSEN_FUNCTION: Table = Table {
+    prefix: "tool_choice.function.",
+    fields: &[honoured("name", Text, "The name of one of the tools.")],
+};
+
+/// The fields of `tool_choice.allowed_tools`.
+pub(super) static ALLOWED_TOOLS: Table = Table {
+    prefix: "tool_choice.allowed_tools.",
+    fields: &[
+        honoured("mode", Text, "`auto` or `required`."),
+        honoured("tools", Array, "The tools, by name."),
+    ],
+};
+
+/// The fields of a tool that is allowed.
+pub(super) static ALLOWED_TOOL: Table = Table {
+    prefix: "tool_choice.allowed_tools.tools[].",
+    fields: &[honoured("type", Text, "`function`."), honoured("function", Object, "Its name.")],
+};
+
+/// The fields of `function_call`.
+pub(super) static OLD_CHOICE: Table = Table {
+    prefix: "function_call.",
+    fields: &[honoured("name", Text, "The name of the function that must be called.")],
+};
+
+/// The fields of a call.
+pub(super) static TOOL_CALL: Table = Table {
+    prefix: "messages[].tool_calls[].",
+    fields: &[
+        honoured("id", Text, "Required. Its result names it."),
+        honoured("type", Text, "`function`, also when it is left out."),
+        honoured("function", Object, "What was called."),
+        ignored("index", Any, "Part of a stream that is sent back."),
+    ],
+};
+
+/// The fields of a called function.
+pub(super) static CALLED_FUNCTION: Table = Table {
+    prefix: "messages[].tool_calls[].function.",
+    fields: &[
+        honoured("name", Text, "The function's name."),
+        honoured("arguments", Text, "A JSON object, as a string. An empty string is an empty object."),
     ],
 };
 

@@ -11,8 +11,27 @@ use crate::fields::document;
 use crate::fields::document::fields_of;
 use crate::openai::chat::decode;
 
-fn tables() -> [&'static Table; 8] {
-    [&REQUEST, &STREAM_OPTIONS, &RESPONSE_FORMAT, &JSON_SCHEMA, &MESSAGE, &PART, &IMAGE, &FILE]
+fn tables() -> [&'static Table; 18] {
+    [
+        &REQUEST,
+        &STREAM_OPTIONS,
+        &RESPONSE_FORMAT,
+        &JSON_SCHEMA,
+        &TOOL,
+        &FUNCTION,
+        &TOOL_CHOICE,
+        &CHOSEN_FUNCTION,
+        &ALLOWED_TOOLS,
+        &ALLOWED_TOOL,
+        &OLD_FUNCTION,
+        &OLD_CHOICE,
+        &MESSAGE,
+        &TOOL_CALL,
+        &CALLED_FUNCTION,
+        &PART,
+        &IMAGE,
+        &FILE,
+    ]
 }
 
 #[test]
@@ -51,6 +70,12 @@ fn somebody_reads_every_honoured_field() {
         ("stop", "\"x\""),
         ("user", "\"x\""),
         ("metadata", "{}"),
+        ("n", "1"),
+        ("tools", "[]"),
+        ("tool_choice", "\"none\""),
+        ("functions", "[]"),
+        ("function_call", "\"none\""),
+        ("parallel_tool_calls", "true"),
         ("response_format", r#"{"type":"text"}"#),
         ("reasoning_effort", "\"low\""),
     ];
@@ -85,6 +110,12 @@ fn every_field_of_the_schema_has_a_row() {
                 &["role"],
             ],
         ),
+        (&TOOL, vec![fields_of::<chat::ChatCompletionTool>(), &["type"]]),
+        (&FUNCTION, vec![fields_of::<chat::FunctionObject>()]),
+        (&OLD_FUNCTION, vec![fields_of::<chat::ChatCompletionFunctions>()]),
+        (&TOOL_CALL, vec![fields_of::<chat::ChatCompletionMessageToolCall>(), &["type"]]),
+        (&CALLED_FUNCTION, vec![fields_of::<chat::FunctionCall>()]),
+        (&ALLOWED_TOOLS, vec![fields_of::<chat::ChatCompletionAllowedTools>()]),
         (
             &PART,
             vec![

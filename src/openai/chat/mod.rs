@@ -4,6 +4,8 @@
 //! does. [`Reply`] writes an answer as one body, [`StreamEncoder`] as the payloads of a stream. Nothing here
 //! waits, reads a clock more than once per answer, or knows where bytes come from or go.
 
+mod answer;
+mod calls;
 mod content;
 mod decode;
 mod encode;
@@ -11,8 +13,10 @@ mod fields;
 mod messages;
 mod parameters;
 mod stream;
+mod tools;
 mod types;
 
+pub use answer::Answer;
 pub use decode::ChatRequest;
 pub use decode::decode;
 pub(super) use decode::include_usage;
@@ -21,5 +25,6 @@ pub use encode::Reply;
 pub(super) use parameters::stop;
 pub(super) use parameters::temperature;
 pub use stream::StreamEncoder;
+pub use tools::Dialect;
 pub(super) use types::CompletionUsage;
 pub(super) use types::finish_reason;

@@ -11,6 +11,7 @@ use crate::fields::InvalidRequest;
 use crate::fields::Object;
 use crate::fields::Place;
 use crate::fields::Shape;
+use crate::fields::Written;
 use crate::fields::code;
 use crate::fields::printable;
 
@@ -22,14 +23,18 @@ const LONGEST_METADATA_KEY: usize = 64;
 const LONGEST_METADATA_VALUE: usize = 512;
 
 /// Takes the parameters of the answer.
-pub(super) fn sampling(request: &mut Object, ignored: &mut Ignored) -> Result<Sampling, InvalidRequest> {
+pub(super) fn sampling(
+    request: &mut Object,
+    body: &[u8],
+    ignored: &mut Ignored,
+) -> Result<Sampling, InvalidRequest> {
     Ok(Sampling {
         max_output_tokens: max_tokens(request)?,
         temperature: temperature(request)?,
         top_p: request.take_number("top_p")?,
         stop: stop(request)?,
         effort: effort(request)?,
-        format: format(request, ignored)?,
+        format: format(request, body, ignored)?,
         ..Sampling::default()
     })
 }
@@ -58,7 +63,7 @@ fn effort(request: &mut Object) -> Result<Option<Effort>, InvalidRequest> {
 }
 
 /// The form of the answer.
-fn format(request: &mut Object, ignored: &mut Ignored) -> Result<Format, InvalidRequest> {
+fn format(request: &mut Object, body: &[u8], ignored: &mut Ignored) -> Result<Format, InvalidRequest> {
     let Some(format) = request.take("response_format")? else { return Ok(Format::Text) };
     let mut format = Object::new(format, Place::at("response_format", &fields::RESPONSE_FORMAT))?;
     let kind = format.take_text("type")?.ok_or_else(|| format.missing("type"))?;
@@ -69,7 +74,8 @@ fn format(request: &mut Object, ignored: &mut Ignored) -> Result<Format, Invalid
         "json_object" => Format::JsonObject,
         "json_schema" => {
             let schema = schema.ok_or_else(|| format.missing("json_schema"))?;
-            Format::Schema(json_schema(schema, ignored)?)
+            let written = Written::new(body).field("response_format").field("json_schema");
+            Format::Schema(json_schema(schema, written, ignored)?)
         }
         other => {
             let other = printable(other);
@@ -82,13 +88,13 @@ fn format(request: &mut Object, ignored: &mut Ignored) -> Result<Format, Invalid
     Ok(wanted)
 }
 
-fn json_schema(value: Value, ignored: &mut Ignored) -> Result<String, InvalidRequest> {
+fn json_schema(value: Value, written: Written<'_>, ignored: &mut Ignored) -> Result<String, InvalidRequest> {
     let mut object = Object::new(value, Place::at("response_format.json_schema", &fields::JSON_SCHEMA))?;
     object.take("name")?;
     object.take("strict")?;
     let schema = object.take("schema")?.ok_or_else(|| object.missing("schema"))?;
     object.finish(ignored)?;
-    Ok(schema.to_string())
+    Ok(written.field("schema").text(&schema))
 }
 
 fn max_tokens(request: &mut Object) -> Result<Option<u32>, InvalidRequest> {

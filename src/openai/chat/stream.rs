@@ -1,29 +1,47 @@
 //! An answer as the payloads of a stream.
 
+use super::encode::REFUSAL;
 use super::encode::Reply;
+use super::tools::Dialect;
 use super::types::CompletionUsage;
-use super::types::finish_reason;
+use super::types::finish_word;
 use crate::domain::Finish;
+use crate::domain::FinishReason;
 use crate::domain::TurnEvent;
+use crate::domain::Usage;
 use crate::openai::Envelope;
 use crate::openai::json;
 
-const ROLE: &str = r#"{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}"#;
-const TEXT_HEAD: &str = r#"{"index":0,"delta":{"content":"#;
-const THINKING_HEAD: &str = r#"{"index":0,"delta":{"reasoning_content":"#;
-const TEXT_TAIL: &str = r#"},"logprobs":null,"finish_reason":null}"#;
+const ROLE: &str = r#"{"role":"assistant","content":"","refusal":null}"#;
+const TAIL: &str = r#","logprobs":null,"finish_reason":null}"#;
 
-/// Turns the events of a turn into the payloads of `data:` lines; framing them is left to HTTP.
+/// Turns the events of the turns of one request into the payloads of `data:` lines; framing them is left to HTTP.
 ///
-/// Whatever comes in, what goes out is well-formed: the role first and once, then texts, then one finish.
+/// Whatever comes in, what goes out is well-formed: of each choice the role first and once, then texts and calls, then
+/// one finish.
 #[derive(Debug)]
 pub struct StreamEncoder {
     /// A chunk up to and with the opening bracket of `choices`.
     head: String,
     /// A chunk from the closing bracket of `choices` on.
     tail: &'static str,
+    dialect: Dialect,
     include_usage: bool,
+    usage: Usage,
+    choices: Vec<Choice>,
+    has_failed: bool,
+}
+
+/// How far a choice has come.
+#[derive(Debug)]
+struct Choice {
+    /// A choice up to and with the name of its delta.
+    head: String,
     state: State,
+    /// How many calls were begun.
+    calls: usize,
+    /// Whether the call begun last has any input yet.
+    has_input: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,88 +50,142 @@ enum State {
     Fresh,
     /// The role was sent.
     Open,
-    /// The finish was sent; only `[DONE]` may follow.
+    /// The finish was sent.
     Finished,
-    /// An error was sent; nothing may follow.
-    Failed,
 }
 
 impl StreamEncoder {
-    /// An encoder for one answer; `include_usage` as the client wished in `stream_options`.
-    pub fn new(reply: &Reply, include_usage: bool) -> Self {
+    /// An encoder for `n` choices of one answer; `include_usage` as the client wished in `stream_options`.
+    pub fn new(reply: &Reply, n: usize, include_usage: bool) -> Self {
         let head = format!(
             r#"{{"id":{},"object":"chat.completion.chunk","created":{},"model":{},"choices":["#,
             json::to_string(&reply.id),
             reply.created,
             json::to_string(&reply.model),
         );
-        let tail = if include_usage { r#"],"usage":null}"# } else { "]}" };
-        Self { head, tail, include_usage, state: State::Fresh }
+        let choice = |index| Choice {
+            head: format!(r#"{{"index":{index},"delta":"#),
+            state: State::Fresh,
+            calls: 0,
+            has_input: true,
+        };
+        Self {
+            head,
+            tail: if include_usage { r#"],"usage":null}"# } else { "]}" },
+            dialect: reply.dialect,
+            include_usage,
+            usage: Usage::default(),
+            choices: (0..n).map(choice).collect(),
+            has_failed: false,
+        }
     }
 
-    /// The payloads that `event` gives; none for what the stream has already said or must not say any more.
-    pub fn event(&mut self, event: &TurnEvent) -> Vec<String> {
-        if matches!(self.state, State::Finished | State::Failed) {
-            return Vec::new();
-        }
+    /// The payloads that `event` of the choice `index` gives; none for what the stream has already said or must not say
+    /// any more.
+    pub fn event(&mut self, index: usize, event: &TurnEvent) -> Vec<String> {
         let mut payloads = Vec::new();
-        if self.state == State::Fresh {
-            self.state = State::Open;
-            payloads.push(self.chunk(ROLE));
+        match self.choices.get_mut(index) {
+            Some(choice) if !self.has_failed && choice.state != State::Finished => {
+                if choice.state == State::Fresh {
+                    choice.state = State::Open;
+                    payloads.push(self.chunk(index, ROLE));
+                }
+            }
+            _ => return payloads,
         }
         match event {
-            // Tools are not offered yet, and seals are for those who can send them back.
-            TurnEvent::Started { .. }
-            | TurnEvent::ThinkingSealed(_)
-            | TurnEvent::ThinkingRedacted(_)
-            | TurnEvent::ToolCall { .. }
-            | TurnEvent::ToolInput(_) => {}
-            TurnEvent::Thinking(text) => payloads.extend(self.piece(THINKING_HEAD, text)),
-            TurnEvent::Text(text) => payloads.extend(self.piece(TEXT_HEAD, text)),
-            TurnEvent::Finished(finish) => self.finish(finish, &mut payloads),
+            TurnEvent::Started { .. } | TurnEvent::ThinkingSealed(_) | TurnEvent::ThinkingRedacted(_) => {}
+            TurnEvent::Thinking(text) => {
+                payloads.extend(self.piece(index, r#"{"reasoning_content":"#, text, "}"));
+            }
+            TurnEvent::Text(text) => payloads.extend(self.piece(index, r#"{"content":"#, text, "}")),
+            TurnEvent::ToolCall { id, name } => self.call(index, id, name, &mut payloads),
+            TurnEvent::ToolInput(piece) => payloads.extend(self.input(index, piece)),
+            TurnEvent::Finished(finish) => self.finish(index, finish, &mut payloads),
         }
         payloads
     }
 
     /// The payload that tells a client of a failure after the stream has begun; nothing may follow it.
     pub fn failed(&mut self, envelope: &Envelope) -> String {
-        self.state = State::Failed;
+        self.has_failed = true;
         envelope.to_json()
     }
 
-    /// The payload `[DONE]`, or none unless the answer is whole: its absence is how a client sees a broken stream.
+    /// The payload `[DONE]`, or none unless every choice is whole: its absence is how a client sees a broken stream.
     pub fn done(&self) -> Option<&'static str> {
-        (self.state == State::Finished).then_some("[DONE]")
+        let is_whole = self.choices.iter().all(|choice| choice.state == State::Finished);
+        (is_whole && !self.has_failed).then_some("[DONE]")
     }
 
-    fn finish(&mut self, finish: &Finish, payloads: &mut Vec<String>) {
-        self.state = State::Finished;
-        let reason = finish_reason(finish.reason);
-        payloads.push(
-            self.chunk(&format!(r#"{{"index":0,"delta":{{}},"logprobs":null,"finish_reason":"{reason}"}}"#)),
-        );
-        if self.include_usage {
-            let usage = json::to_string(&CompletionUsage::from(&finish.usage));
+    fn call(&mut self, index: usize, id: &str, name: &str, payloads: &mut Vec<String>) {
+        payloads.extend(self.end_call(index));
+        let Some(choice) = self.choices.get_mut(index) else { return };
+        let (number, name) = (choice.calls, json::to_string(name));
+        choice.calls += 1;
+        choice.has_input = false;
+        let delta = match self.dialect {
+            Dialect::Tools => format!(
+                r#"{{"tool_calls":[{{"index":{number},"id":{},"type":"function","function":{{"name":{name},"arguments":""}}}}]}}"#,
+                json::to_string(id)
+            ),
+            // A message in the old form has room for one call.
+            Dialect::Functions if number > 0 => return,
+            Dialect::Functions => format!(r#"{{"function_call":{{"name":{name},"arguments":""}}}}"#),
+        };
+        payloads.push(self.chunk(index, &delta));
+    }
+
+    fn input(&mut self, index: usize, piece: &str) -> Option<String> {
+        let choice = self.choices.get_mut(index)?;
+        choice.has_input = true;
+        let number = choice.calls.checked_sub(1)?;
+        match self.dialect {
+            Dialect::Tools => {
+                let delta = format!(r#"{{"tool_calls":[{{"index":{number},"function":{{"arguments":"#);
+                self.piece(index, &delta, piece, "}}]}")
+            }
+            Dialect::Functions if number > 0 => None,
+            Dialect::Functions => self.piece(index, r#"{"function_call":{"arguments":"#, piece, "}}"),
+        }
+    }
+
+    /// A call without any input has an empty object for it.
+    fn end_call(&mut self, index: usize) -> Option<String> {
+        let has_input = self.choices.get(index)?.has_input;
+        (!has_input).then(|| self.input(index, "{}")).flatten()
+    }
+
+    fn finish(&mut self, index: usize, finish: &Finish, payloads: &mut Vec<String>) {
+        payloads.extend(self.end_call(index));
+        if finish.reason == FinishReason::ContentFilter {
+            payloads.extend(self.piece(index, r#"{"refusal":"#, REFUSAL, "}"));
+        }
+        let Some(choice) = self.choices.get_mut(index) else { return };
+        choice.state = State::Finished;
+        let reason = finish_word(finish.reason, self.dialect);
+        let end = format!(r#"{{}},"logprobs":null,"finish_reason":"{reason}"}}"#);
+        payloads.push([&self.head, &choice.head, &end, self.tail].concat());
+        self.usage = self.usage + finish.usage;
+        if self.include_usage && self.done().is_some() {
+            let usage = json::to_string(&CompletionUsage::from(&self.usage));
             payloads.push(format!(r#"{}],"usage":{usage}}}"#, self.head));
         }
     }
 
     /// The hot path: only the text is escaped, all around it is copied.
-    fn piece(&self, delta: &str, text: &str) -> Option<String> {
+    fn piece(&self, index: usize, before: &str, text: &str, after: &str) -> Option<String> {
         if text.is_empty() {
             return None;
         }
-        let around = self.head.len() + delta.len() + TEXT_TAIL.len() + self.tail.len();
         let text = json::to_string(text);
-        let mut payload = String::with_capacity(around + text.len());
-        for piece in [&self.head, delta, &text, TEXT_TAIL, self.tail] {
-            payload.push_str(piece);
-        }
-        Some(payload)
+        let head = self.choices.get(index)?.head.as_str();
+        Some([&self.head, head, before, &text, after, TAIL, self.tail].concat())
     }
 
-    fn chunk(&self, choice: &str) -> String {
-        [&self.head, choice, self.tail].concat()
+    fn chunk(&self, index: usize, delta: &str) -> String {
+        let head = self.choices.get(index).map_or("", |choice| choice.head.as_str());
+        [&self.head, head, delta, TAIL, self.tail].concat()
     }
 }
 

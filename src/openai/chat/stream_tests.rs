@@ -8,7 +8,7 @@ use crate::domain::FinishReason;
 use crate::domain::Usage;
 
 fn reply() -> Reply {
-    Reply { id: "chatcmpl-1".into(), created: 7, model: "a \"model\"".into() }
+    Reply { id: "chatcmpl-1".into(), created: 7, model: "a \"model\"".into(), dialect: Dialect::Tools }
 }
 
 fn started() -> TurnEvent {
@@ -28,8 +28,8 @@ fn finished(reason: FinishReason) -> TurnEvent {
 }
 
 fn encode(include_usage: bool, events: &[TurnEvent]) -> (Vec<String>, Option<&'static str>) {
-    let mut encoder = StreamEncoder::new(&reply(), include_usage);
-    let payloads = events.iter().flat_map(|event| encoder.event(event)).collect();
+    let mut encoder = StreamEncoder::new(&reply(), 1, include_usage);
+    let payloads = events.iter().flat_map(|event| encoder.event(0, event)).collect();
     (payloads, encoder.done())
 }
 
@@ -63,16 +63,16 @@ fn usage_comes_last_and_is_null_before() {
 
 #[test]
 fn nothing_follows_a_failure() {
-    let mut encoder = StreamEncoder::new(&reply(), true);
-    encoder.event(&text("a"));
+    let mut encoder = StreamEncoder::new(&reply(), 1, true);
+    encoder.event(0, &text("a"));
     let envelope =
         Envelope { message: "gone".into(), r#type: "server_error", param: None, code: Some("crashed") };
     assert_eq!(
         encoder.failed(&envelope),
         r#"{"error":{"message":"gone","type":"server_error","param":null,"code":"crashed"}}"#
     );
-    assert!(encoder.event(&text("b")).is_empty());
-    assert!(encoder.event(&finished(FinishReason::Stop)).is_empty());
+    assert!(encoder.event(0, &text("b")).is_empty());
+    assert!(encoder.event(0, &finished(FinishReason::Stop)).is_empty());
     assert_eq!(encoder.done(), None);
 }
 
@@ -81,10 +81,83 @@ fn an_unfinished_stream_is_not_done() {
     assert_eq!(encode(false, &[started(), text("a")]).1, None);
 }
 
+fn call(id: &str) -> TurnEvent {
+    TurnEvent::ToolCall { id: id.into(), name: "look".into() }
+}
+
+fn input(piece: &str) -> TurnEvent {
+    TurnEvent::ToolInput(piece.into())
+}
+
+/// The deltas of the payloads of one choice.
+fn deltas(payloads: &[String]) -> String {
+    let delta = |payload: &String| {
+        let chunk: serde_json::Value = serde_json::from_str(payload).unwrap();
+        format!("{} {}", chunk["choices"][0]["delta"], chunk["choices"][0]["finish_reason"])
+    };
+    payloads.iter().map(delta).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn calls_stream_in_order_and_never_without_input() {
+    let (payloads, _) = encode(
+        false,
+        &[text("a"), call("1"), input("{\"x\":"), input("1}"), call("2"), finished(FinishReason::ToolCalls)],
+    );
+    insta::assert_snapshot!(deltas(&payloads), @r#"
+    {"content":"","refusal":null,"role":"assistant"} null
+    {"content":"a"} null
+    {"tool_calls":[{"function":{"arguments":"","name":"look"},"id":"1","index":0,"type":"function"}]} null
+    {"tool_calls":[{"function":{"arguments":"{\"x\":"},"index":0}]} null
+    {"tool_calls":[{"function":{"arguments":"1}"},"index":0}]} null
+    {"tool_calls":[{"function":{"arguments":"","name":"look"},"id":"2","index":1,"type":"function"}]} null
+    {"tool_calls":[{"function":{"arguments":"{}"},"index":1}]} null
+    {} "tool_calls"
+    "#);
+}
+
+#[test]
+fn the_old_form_streams_one_call() {
+    let reply = Reply { dialect: Dialect::Functions, ..reply() };
+    let mut encoder = StreamEncoder::new(&reply, 1, false);
+    let events = [call("1"), input("{}"), call("2"), input("{}"), finished(FinishReason::ToolCalls)];
+    let payloads: Vec<_> = events.iter().flat_map(|event| encoder.event(0, event)).collect();
+    insta::assert_snapshot!(deltas(&payloads[1..]), @r#"
+    {"function_call":{"arguments":"","name":"look"}} null
+    {"function_call":{"arguments":"{}"}} null
+    {} "function_call"
+    "#);
+}
+
+#[test]
+fn a_refusal_comes_before_the_end() {
+    let (payloads, _) = encode(false, &[text("I"), finished(FinishReason::ContentFilter)]);
+    insta::assert_snapshot!(deltas(&payloads[2..]), @r#"
+    {"refusal":"Claude refused to answer."} null
+    {} "content_filter"
+    "#);
+}
+
+#[test]
+fn choices_are_told_apart_and_summed() {
+    let mut encoder = StreamEncoder::new(&reply(), 2, true);
+    let end = finished(FinishReason::Stop);
+    let events =
+        [(1, text("b")), (0, text("a")), (1, end.clone()), (1, text("late")), (0, end.clone()), (5, end)];
+    let payloads: Vec<_> = events.iter().flat_map(|(index, event)| encoder.event(*index, event)).collect();
+    let chunks: Vec<Chunk> = payloads.iter().map(|payload| serde_json::from_str(payload).unwrap()).collect();
+    let order: Vec<_> = chunks.iter().flat_map(|chunk| &chunk.choices).map(|choice| choice.index).collect();
+    assert_eq!(order, [1, 1, 0, 0, 1, 0]);
+    assert_eq!(chunks.last().unwrap().usage.as_ref().unwrap().total_tokens, 10);
+    assert_eq!(encoder.done(), Some("[DONE]"));
+}
+
 fn event() -> impl Strategy<Value = TurnEvent> {
     prop_oneof![
         1 => Just(started()),
         6 => any::<String>().prop_map(TurnEvent::Text),
+        2 => Just(call("1")),
+        3 => prop_oneof![Just(input("{")), Just(input("}")), Just(input(""))],
         1 => prop_oneof![
             Just(FinishReason::Stop), Just(FinishReason::Length), Just(FinishReason::ContentFilter)
         ].prop_map(finished),
@@ -120,6 +193,18 @@ proptest! {
 
         let finishes = chunks.iter().flat_map(|c| &c.choices).filter(|c| c.finish_reason.is_some()).count();
         prop_assert_eq!(finishes, usize::from(end.is_some()));
+        let calls: Vec<_> = chunks.iter().flat_map(|c| &c.choices).flat_map(|c| c.delta.tool_calls.iter().flatten()).collect();
+        let mut begun = 0;
+        for call in calls {
+            if call.id.is_some() {
+                prop_assert_eq!(call.index, begun);
+                prop_assert!(call.function.as_ref().unwrap().name.is_some());
+                begun += 1;
+            } else {
+                prop_assert_eq!(call.index + 1, begun, "input of the call begun last");
+            }
+        }
+
         let usages = chunks.iter().filter(|chunk| chunk.usage.is_some()).count();
         prop_assert_eq!(usages, usize::from(end.is_some() && include_usage));
         prop_assert_eq!(done.is_some(), end.is_some());

@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use super::tools::Dialect;
 use crate::domain::FinishReason;
 use crate::domain::Usage;
 
@@ -14,13 +15,13 @@ pub(super) struct Completion<'a> {
     pub(super) object: &'static str,
     pub(super) created: u64,
     pub(super) model: &'a str,
-    pub(super) choices: [Choice<'a>; 1],
+    pub(super) choices: Vec<Choice<'a>>,
     pub(super) usage: CompletionUsage,
 }
 
 #[derive(Serialize)]
 pub(super) struct Choice<'a> {
-    pub(super) index: u32,
+    pub(super) index: usize,
     pub(super) message: AssistantMessage<'a>,
     pub(super) logprobs: (),
     pub(super) finish_reason: &'static str,
@@ -29,12 +30,29 @@ pub(super) struct Choice<'a> {
 #[derive(Serialize)]
 pub(super) struct AssistantMessage<'a> {
     pub(super) role: &'static str,
-    pub(super) content: &'a str,
+    pub(super) content: Option<&'a String>,
     /// What other servers of thinking models call it; `OpenAI` has no field for it.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(super) reasoning_content: &'a str,
-    pub(super) refusal: (),
+    pub(super) refusal: Option<&'static str>,
     pub(super) annotations: [(); 0],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) tool_calls: Vec<ToolCall<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) function_call: Option<FunctionCall<'a>>,
+}
+
+#[derive(Serialize)]
+pub(super) struct ToolCall<'a> {
+    pub(super) id: &'a str,
+    pub(super) r#type: &'static str,
+    pub(super) function: FunctionCall<'a>,
+}
+
+#[derive(Serialize)]
+pub(super) struct FunctionCall<'a> {
+    pub(super) name: &'a str,
+    pub(super) arguments: &'a str,
 }
 
 #[derive(Serialize)]
@@ -90,5 +108,13 @@ pub(in crate::openai) fn finish_reason(reason: FinishReason) -> &'static str {
         FinishReason::Length => "length",
         FinishReason::ToolCalls => "tool_calls",
         FinishReason::ContentFilter => "content_filter",
+    }
+}
+
+/// The value of `finish_reason` in the words of `dialect`.
+pub(super) fn finish_word(reason: FinishReason, dialect: Dialect) -> &'static str {
+    match (reason, dialect) {
+        (FinishReason::ToolCalls, Dialect::Functions) => "function_call",
+        _ => finish_reason(reason),
     }
 }

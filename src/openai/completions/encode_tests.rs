@@ -2,6 +2,7 @@ use async_openai::types::completions::CreateCompletionResponse;
 
 use super::*;
 use crate::domain::FinishReason;
+use crate::openai::chat::Dialect;
 
 fn finish(reason: FinishReason) -> Finish {
     let usage = Usage { input_tokens: 3, output_tokens: 2, ..Usage::default() };
@@ -11,7 +12,7 @@ fn finish(reason: FinishReason) -> Finish {
 fn reply() -> CompletionReply {
     let reply = CompletionReply::new("m");
     assert!(reply.0.id.starts_with("cmpl-"));
-    CompletionReply(Reply { id: "cmpl-1".into(), created: 7, model: "m".into() })
+    CompletionReply(Reply { id: "cmpl-1".into(), created: 7, model: "m".into(), dialect: Dialect::Tools })
 }
 
 #[test]

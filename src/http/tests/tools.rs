@@ -1,0 +1,53 @@
+//! Calls and several choices, from the door's side.
+
+use super::*;
+
+fn calling() -> ScriptedTurns {
+    let event = Step::Event;
+    ScriptedTurns::playing([
+        started(),
+        event(TurnEvent::ToolCall { id: "toolu_1".into(), name: "look".into() }),
+        event(TurnEvent::ToolInput("{\"a\":1}".into())),
+        event(TurnEvent::Finished(Finish {
+            reason: FinishReason::ToolCalls,
+            stop_text: None,
+            usage: Usage::default(),
+        })),
+    ])
+}
+
+fn with_tools(stream: bool) -> Value {
+    let mut request = chat(stream);
+    request["tools"] = json!([{"type": "function", "function": {"name": "look"}}]);
+    request
+}
+
+#[tokio::test]
+async fn a_call_comes_whole_or_in_pieces() {
+    let response = send(router(state(calling())), post(&with_tools(false))).await;
+    let answer: Value = serde_json::from_str(&body(response).await).unwrap();
+    let choice = &answer["choices"][0];
+    assert_eq!(choice["finish_reason"], "tool_calls");
+    assert_eq!(choice["message"]["tool_calls"][0]["function"]["arguments"], "{\"a\":1}");
+
+    let response = send(router(state(calling())), post(&with_tools(true))).await;
+    let stream = body(response).await;
+    assert!(stream.contains(r#""id":"toolu_1","type":"function","function":{"name":"look","arguments":""}"#));
+    assert!(stream.ends_with("data: [DONE]\n\n"), "{stream}");
+}
+
+#[tokio::test]
+async fn several_answers_are_several_turns() {
+    let mut request = chat(true);
+    request["n"] = 3.into();
+    let turns = ScriptedTurns::playing(greeting());
+    let mut held = turns.held();
+    let response = send(router(state(turns)), post(&request)).await;
+    let stream = body(response).await;
+    for index in 0..3 {
+        let finish = format!(r#"{{"index":{index},"delta":{{}},"logprobs":null,"finish_reason":"stop"}}"#);
+        assert_eq!(stream.matches(&finish).count(), 1, "{stream}");
+    }
+    assert_eq!(stream.matches("[DONE]").count(), 1);
+    held.wait_for(|held| *held == 0).await.unwrap();
+}

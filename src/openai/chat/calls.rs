@@ -1,0 +1,192 @@
+//! Calls and their results, matched as the messages of a request are read.
+
+use serde_json::Value;
+
+use super::fields;
+use crate::domain::Message;
+use crate::domain::Part;
+use crate::domain::Role;
+use crate::domain::ToolResult;
+use crate::domain::ToolUse;
+use crate::fields::Ignored;
+use crate::fields::InvalidRequest;
+use crate::fields::Object;
+use crate::fields::Place;
+use crate::fields::code;
+use crate::fields::printable;
+use crate::openai::functions;
+
+/// The calls of the last answer.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    list: Vec<Call>,
+    /// The path of the message that made them.
+    path: String,
+}
+
+#[derive(Debug)]
+struct Call {
+    /// Its id as the client knows it; a call in the old form has none.
+    id: Option<String>,
+    name: String,
+    /// Its id as upstream gets it.
+    upstream_id: String,
+    is_answered: bool,
+}
+
+impl Calls {
+    /// Takes the calls out of `message`, an assistant's, the `index`th of the request.
+    pub(super) fn of(
+        message: &mut Object,
+        index: usize,
+        ignored: &mut Ignored,
+    ) -> Result<(Self, Vec<Part>), InvalidRequest> {
+        let mut calls = Self { list: Vec::new(), path: format!("messages[{index}]") };
+        let mut parts = Vec::new();
+        if let Some(Value::Array(list)) = message.take("tool_calls")? {
+            for (number, call) in list.into_iter().enumerate() {
+                let call = Object::new(call, message.place.item("tool_calls", number, &fields::TOOL_CALL))?;
+                parts.push(calls.add(call, index, ignored)?);
+            }
+        }
+        if let Some(call) = message.take("function_call")? {
+            let mut call = Object::new(call, message.place.inner("function_call", &fields::CALLED_FUNCTION))?;
+            let (name, input) = called(&mut call)?;
+            call.finish(ignored)?;
+            parts.push(calls.push(None, format!("call-{index}"), name, input));
+        }
+        Ok((calls, parts))
+    }
+
+    fn add(&mut self, mut call: Object, index: usize, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
+        let id = call.take_text("id")?.ok_or_else(|| call.missing("id"))?;
+        if self.list.iter().any(|other| other.id.as_ref() == Some(&id)) {
+            let path = call.place.field("id");
+            let message = format!("`{path}`: a call before it has the same id `{}`.", printable(&id));
+            return Err(InvalidRequest::at(path, code::VALUE, message));
+        }
+        if let Some(kind) = call.take_text("type")?.filter(|kind| kind != "function") {
+            let path = call.place.field("type");
+            let kind = printable(&kind);
+            let message = format!("`{path}`: only calls of the type `function` are supported, got `{kind}`.");
+            return Err(InvalidRequest::at(path, code::UNSUPPORTED, message));
+        }
+        let function = call.take("function")?.ok_or_else(|| call.missing("function"))?;
+        let mut function = Object::new(function, call.place.inner("function", &fields::CALLED_FUNCTION))?;
+        let (name, input) = called(&mut function)?;
+        function.finish(ignored)?;
+        call.finish(ignored)?;
+        let upstream_id = upstream_id(&id, index, self.list.len());
+        Ok(self.push(Some(id), upstream_id, name, input))
+    }
+
+    fn push(&mut self, id: Option<String>, upstream_id: String, name: String, input: String) -> Part {
+        let part = ToolUse { id: upstream_id.clone(), name: name.clone(), input };
+        self.list.push(Call { id, name, upstream_id, is_answered: false });
+        Part::ToolUse(part)
+    }
+
+    /// Takes the result that `message`, of the role `tool`, brings; its content is `parts`.
+    pub(super) fn result(&mut self, message: &mut Object, parts: Vec<Part>) -> Result<Part, InvalidRequest> {
+        let id = message.take_text("tool_call_id")?.ok_or_else(|| message.missing("tool_call_id"))?;
+        let path = message.place.field("tool_call_id");
+        self.answer(
+            |call| call.id.as_ref() == Some(&id),
+            parts,
+            path,
+            &format!("the id `{}`", printable(&id)),
+        )
+    }
+
+    /// Takes the result that `message`, of the role `function`, brings.
+    pub(super) fn old_result(
+        &mut self,
+        message: &mut Object,
+        parts: Vec<Part>,
+    ) -> Result<Part, InvalidRequest> {
+        let name = message.take_text("name")?.ok_or_else(|| message.missing("name"))?;
+        let path = message.place.field("name");
+        let is_meant = |call: &Call| call.id.is_none() && call.name == name;
+        self.answer(is_meant, parts, path, &format!("the name `{}`", printable(&name)))
+    }
+
+    fn answer(
+        &mut self,
+        is_meant: impl Fn(&Call) -> bool,
+        parts: Vec<Part>,
+        path: String,
+        words: &str,
+    ) -> Result<Part, InvalidRequest> {
+        match self.list.iter_mut().find(|call| is_meant(call)) {
+            Some(call) if !call.is_answered => {
+                call.is_answered = true;
+                Ok(Part::ToolResult(ToolResult { id: call.upstream_id.clone(), parts, is_error: false }))
+            }
+            Some(_) => {
+                let message = format!("`{path}`: the call with {words} has a result already. Remove one.");
+                Err(InvalidRequest::at(path, code::VALUE, message))
+            }
+            None => {
+                let message = format!(
+                    "`{path}`: the assistant message before it has no call with {words}. A result must follow the \
+                     message that made its call."
+                );
+                Err(InvalidRequest::at(path, code::VALUE, message))
+            }
+        }
+    }
+
+    /// Refuses calls that have no result when a message comes that is none.
+    pub(super) fn check_answered(&self) -> Result<(), InvalidRequest> {
+        let open: Vec<String> = self
+            .list
+            .iter()
+            .filter(|call| !call.is_answered)
+            .map(|call| format!("`{}`", printable(call.id.as_ref().unwrap_or(&call.name))))
+            .collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+        let path = format!("{}.tool_calls", self.path);
+        let message = format!(
+            "`{path}`: every call needs its result in a message of the role `tool` after it. There is none for {}.",
+            open.join(", ")
+        );
+        Err(InvalidRequest::at(path, code::VALUE, message))
+    }
+}
+
+/// Adds the result of a call to `history`: all results of one answer are one message.
+pub(super) fn push_result(history: &mut Vec<Message>, result: Part) {
+    match history.last_mut() {
+        Some(Message { role: Role::User, parts }) if matches!(parts.last(), Some(Part::ToolResult(_))) => {
+            parts.push(result);
+        }
+        _ => history.push(Message { role: Role::User, parts: vec![result] }),
+    }
+}
+
+/// Takes the name and the arguments of a call.
+fn called(function: &mut Object) -> Result<(String, String), InvalidRequest> {
+    let name = functions::name(function)?;
+    let arguments = function.take_text("arguments")?.unwrap_or_default();
+    let input = if arguments.trim().is_empty() { "{}".to_owned() } else { arguments };
+    let call = ToolUse { id: String::new(), name, input };
+    if call.is_sound() {
+        return Ok((call.name, call.input));
+    }
+    let path: String = function.place.field("arguments");
+    let message = format!("`{path}`: expected a JSON object, written as a string.");
+    Err(InvalidRequest::at(path, code::VALUE, message))
+}
+
+/// The id under which upstream gets a call: the client's own, unless it has characters that upstream refuses.
+fn upstream_id(id: &str, message: usize, call: usize) -> String {
+    let is_fit = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !id.is_empty() && id.chars().all(is_fit) { id.to_owned() } else { format!("call-{message}-{call}") }
+}
+
+/// The place of the `index`th message.
+pub(super) fn place(index: usize) -> Place {
+    Place::at(format!("messages[{index}]"), &fields::MESSAGE)
+}

@@ -1,0 +1,243 @@
+//! From the tools of a request to those of a turn.
+
+use serde_json::Value;
+
+use super::fields;
+use crate::domain::Tool;
+use crate::domain::ToolChoice;
+use crate::domain::Tools;
+use crate::fields::Ignored;
+use crate::fields::InvalidRequest;
+use crate::fields::Object;
+use crate::fields::Place;
+use crate::fields::Written;
+use crate::fields::code;
+use crate::fields::printable;
+use crate::openai::functions;
+
+/// In which words a client speaks of tools, and is answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// `tools`, `tool_choice`, `tool_calls`.
+    #[default]
+    Tools,
+    /// The older `functions` and `function_call`, of which one is called at a time.
+    Functions,
+}
+
+/// Takes the tools out of `request`, whose body is `body`.
+pub(super) fn decode(
+    request: &mut Object,
+    body: &[u8],
+    ignored: &mut Ignored,
+) -> Result<(Tools, Dialect), InvalidRequest> {
+    let tools = list(request, "tools")?;
+    let functions = list(request, "functions")?;
+    let choice = request.take("tool_choice")?;
+    let call = request.take("function_call")?;
+    let parallel = request.take_bool("parallel_tool_calls")?.unwrap_or(true);
+    let is_new = !tools.is_empty() || choice.as_ref().is_some_and(asks_for_something);
+    let is_old = !functions.is_empty() || call.as_ref().is_some_and(asks_for_something);
+    if is_new && is_old {
+        let message = "`functions` and `function_call` are the old names of `tools` and `tool_choice`. \
+                       Send only the new ones.";
+        return Err(InvalidRequest::at("functions", code::VALUE, message));
+    }
+    if !is_old {
+        let written = if tools.is_empty() { Written::default() } else { Written::new(body).field("tools") };
+        let list = offered(tools, written, ignored)?;
+        return Ok((chosen(list, choice, parallel, ignored)?, Dialect::Tools));
+    }
+    let list = old_functions(functions, Written::new(body).field("functions"), ignored)?;
+    let choice = old_choice(call, &list, ignored)?;
+    Ok((Tools { list, choice, parallel: false }, Dialect::Functions))
+}
+
+/// Whether a choice asks for more than what happens without it.
+fn asks_for_something(choice: &Value) -> bool {
+    !matches!(choice.as_str(), Some("auto" | "none"))
+}
+
+fn list(request: &mut Object, name: &'static str) -> Result<Vec<Value>, InvalidRequest> {
+    Ok(match request.take(name)? {
+        Some(Value::Array(list)) => list,
+        _ => Vec::new(),
+    })
+}
+
+fn offered(
+    tools: Vec<Value>,
+    written: Written<'_>,
+    ignored: &mut Ignored,
+) -> Result<Vec<Tool>, InvalidRequest> {
+    let written = written.items();
+    let mut list = Vec::new();
+    for (index, tool) in tools.into_iter().enumerate() {
+        let mut tool = Object::new(tool, Place::at(format!("tools[{index}]"), &fields::TOOL))?;
+        function_type(&mut tool)?;
+        let function = tool.take("function")?.ok_or_else(|| tool.missing("function"))?;
+        let mut function = Object::new(function, tool.place.inner("function", &fields::FUNCTION))?;
+        let written = written.get(index).copied().unwrap_or_default().field("function");
+        list.push(functions::function(&mut function, written)?);
+        function.finish(ignored)?;
+        tool.finish(ignored)?;
+    }
+    functions::check_list(&list, "tools")?;
+    Ok(list)
+}
+
+fn old_functions(
+    functions: Vec<Value>,
+    written: Written<'_>,
+    ignored: &mut Ignored,
+) -> Result<Vec<Tool>, InvalidRequest> {
+    let written = written.items();
+    let mut list = Vec::new();
+    for (index, function) in functions.into_iter().enumerate() {
+        let place = Place::at(format!("functions[{index}]"), &fields::OLD_FUNCTION);
+        let mut function = Object::new(function, place)?;
+        list.push(functions::function(&mut function, written.get(index).copied().unwrap_or_default())?);
+        function.finish(ignored)?;
+    }
+    functions::check_list(&list, "functions")?;
+    Ok(list)
+}
+
+/// Takes a `type`, which must be `function`.
+fn function_type(object: &mut Object) -> Result<(), InvalidRequest> {
+    let kind = object.take_text("type")?.ok_or_else(|| object.missing("type"))?;
+    if kind == "function" {
+        return Ok(());
+    }
+    let path = object.place.field("type");
+    let kind = printable(&kind);
+    let message = format!("`{path}`: only tools of the type `function` are supported, got `{kind}`.");
+    Err(InvalidRequest::at(path, code::UNSUPPORTED, message))
+}
+
+/// The tools as `tool_choice` has them.
+fn chosen(
+    list: Vec<Tool>,
+    choice: Option<Value>,
+    parallel: bool,
+    ignored: &mut Ignored,
+) -> Result<Tools, InvalidRequest> {
+    let (list, choice) = match choice {
+        None => (list, ToolChoice::Auto),
+        Some(Value::String(word)) => {
+            let choice = choice_word(&word, "tool_choice", &["none", "auto", "required"])?;
+            (list, choice)
+        }
+        Some(choice) => {
+            let choice = Object::new(choice, Place::at("tool_choice", &fields::TOOL_CHOICE))?;
+            chosen_object(list, choice, ignored)?
+        }
+    };
+    if list.is_empty() && !matches!(choice, ToolChoice::Auto | ToolChoice::None) {
+        let message = "`tool_choice` asks for a tool, but `tools` offers none. Add `tools`, or remove it.";
+        return Err(InvalidRequest::at("tool_choice", code::VALUE, message));
+    }
+    Ok(Tools { list, choice, parallel })
+}
+
+fn choice_word(word: &str, path: &str, words: &[&str]) -> Result<ToolChoice, InvalidRequest> {
+    match word {
+        "none" if words.contains(&"none") => Ok(ToolChoice::None),
+        "auto" => Ok(ToolChoice::Auto),
+        "required" if words.contains(&"required") => Ok(ToolChoice::Required),
+        other => {
+            let words = words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+            let message =
+                format!("`{path}`: expected {words} or the name of a tool, got `{}`.", printable(other));
+            Err(InvalidRequest::at(path, code::VALUE, message))
+        }
+    }
+}
+
+fn chosen_object(
+    list: Vec<Tool>,
+    mut choice: Object,
+    ignored: &mut Ignored,
+) -> Result<(Vec<Tool>, ToolChoice), InvalidRequest> {
+    let function = choice.take("function")?;
+    let allowed = choice.take("allowed_tools")?;
+    if allowed.is_some() || choice.peek_text("type") == Some("allowed_tools") {
+        choice.take("type")?;
+        let allowed = allowed.ok_or_else(|| choice.missing("allowed_tools"))?;
+        let place = choice.place.inner("allowed_tools", &fields::ALLOWED_TOOLS);
+        choice.finish(ignored)?;
+        return allowed_tools(list, Object::new(allowed, place)?, ignored);
+    }
+    function_type(&mut choice)?;
+    let function = function.ok_or_else(|| choice.missing("function"))?;
+    let name = chosen_name(function, &choice.place, &list, ignored)?;
+    choice.finish(ignored)?;
+    Ok((list, ToolChoice::Named(name)))
+}
+
+/// Offers only the tools that are allowed.
+fn allowed_tools(
+    mut list: Vec<Tool>,
+    mut allowed: Object,
+    ignored: &mut Ignored,
+) -> Result<(Vec<Tool>, ToolChoice), InvalidRequest> {
+    let mode = allowed.take_text("mode")?.ok_or_else(|| allowed.missing("mode"))?;
+    let choice = choice_word(&mode, &allowed.place.field("mode"), &["auto", "required"])?;
+    let Some(Value::Array(tools)) = allowed.take("tools")? else { return Err(allowed.missing("tools")) };
+    let mut names = Vec::new();
+    for (index, tool) in tools.into_iter().enumerate() {
+        let mut tool = Object::new(tool, allowed.place.item("tools", index, &fields::ALLOWED_TOOL))?;
+        function_type(&mut tool)?;
+        let function = tool.take("function")?.ok_or_else(|| tool.missing("function"))?;
+        names.push(chosen_name(function, &tool.place, &list, ignored)?);
+        tool.finish(ignored)?;
+    }
+    allowed.finish(ignored)?;
+    list.retain(|tool| names.contains(&tool.name));
+    Ok((list, choice))
+}
+
+/// The name in `{"name": ..}`, which is the field `function` at `place` and must be that of a tool in `list`.
+fn chosen_name(
+    function: Value,
+    place: &Place,
+    list: &[Tool],
+    ignored: &mut Ignored,
+) -> Result<String, InvalidRequest> {
+    let mut function = Object::new(function, place.inner("function", &fields::CHOSEN_FUNCTION))?;
+    let name = functions::name(&mut function)?;
+    known(&name, list, &function.place.field("name"))?;
+    function.finish(ignored)?;
+    Ok(name)
+}
+
+fn known(name: &str, list: &[Tool], path: &str) -> Result<(), InvalidRequest> {
+    if list.iter().any(|tool| tool.name == name) {
+        return Ok(());
+    }
+    let message = format!("`{path}`: no tool of this request is called `{}`.", printable(name));
+    Err(InvalidRequest::at(path, code::VALUE, message))
+}
+
+/// What `function_call` asks for.
+fn old_choice(
+    call: Option<Value>,
+    list: &[Tool],
+    ignored: &mut Ignored,
+) -> Result<ToolChoice, InvalidRequest> {
+    match call {
+        None => Ok(ToolChoice::Auto),
+        Some(Value::String(word)) => choice_word(&word, "function_call", &["none", "auto"]),
+        Some(call) => {
+            let mut call = Object::new(call, Place::at("function_call", &fields::OLD_CHOICE))?;
+            let name = functions::name(&mut call)?;
+            known(&name, list, &call.place.field("name"))?;
+            call.finish(ignored)?;
+            Ok(ToolChoice::Named(name))
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "tools_tests.rs"]
+mod tests;

@@ -1,0 +1,231 @@
+//! Tools, calls and results as clients write them.
+
+use serde_json::json;
+
+use super::*;
+use crate::domain::Message;
+use crate::domain::Part;
+use crate::domain::Role;
+use crate::domain::ToolResult;
+use crate::domain::ToolUse;
+use crate::fields::Policy;
+use crate::openai::chat::ChatRequest;
+use crate::openai::chat::decode as decode_chat;
+
+fn decoded(body: &str) -> ChatRequest {
+    decode_chat(body.as_bytes(), Policy::Strict).unwrap()
+}
+
+fn refused(request: &Value) -> (String, &'static str, String) {
+    let error = decode_chat(request.to_string().as_bytes(), Policy::Lenient).unwrap_err();
+    (error.param.unwrap_or_default(), error.code.unwrap_or_default(), error.message)
+}
+
+fn request(fields: Value) -> Value {
+    let mut request = json!({"model": "m", "messages": [{"role": "user", "content": "q"}]});
+    let (Value::Object(into), Value::Object(fields)) = (&mut request, fields) else { unreachable!() };
+    into.extend(fields);
+    request
+}
+
+fn tool(name: &str) -> Value {
+    json!({"type": "function", "function": {"name": name}})
+}
+
+fn tools(request: &Value) -> Tools {
+    decoded(&request.to_string()).turn.tools
+}
+
+fn names(tools: &Tools) -> Vec<&str> {
+    tools.list.iter().map(|tool| tool.name.as_str()).collect()
+}
+
+#[test]
+fn a_function_goes_as_it_was_written() {
+    let body = r#"{"model":"m","messages":[{"role":"user","content":"q"}],"tools":[
+        {"type":"function","function":{"name":"look","description":"Looks.","strict":true,
+         "parameters":{ "type":"object", "properties":{"z":{"const":1.0},"a":{}} }}},
+        {"type":"function","function":{"name":"no-parameters","parameters":null}},
+        {"type":"function","function":{"name":"no_type","parameters":{"properties":{}}}}]}"#;
+    let tools = decoded(body).turn.tools;
+    assert_eq!(tools.list[0].schema, r#"{"type":"object","properties":{"z":{"const":1.0},"a":{}}}"#);
+    assert_eq!((tools.list[0].description.as_deref(), tools.list[0].strict), (Some("Looks."), true));
+    assert_eq!(tools.list[1].schema, r#"{"type":"object","properties":{}}"#);
+    assert_eq!(tools.list[2].schema, r#"{"properties":{},"type":"object"}"#);
+    assert_eq!((tools.choice, tools.parallel), (ToolChoice::Auto, true));
+}
+
+#[test]
+fn choices() {
+    let choice = |choice: Value| {
+        let tools = tools(&request(json!({"tools": [tool("a"), tool("b")], "tool_choice": choice})));
+        format!("{:?} {}", tools.choice, names(&tools).join(","))
+    };
+    assert_eq!(choice(json!("auto")), "Auto a,b");
+    assert_eq!(choice(json!("none")), "None a,b");
+    assert_eq!(choice(json!("required")), "Required a,b");
+    assert_eq!(choice(tool("b")), r#"Named("b") a,b"#);
+    let allowed =
+        |mode: &str| json!({"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": [tool("b")]}});
+    assert_eq!(choice(allowed("auto")), "Auto b");
+    assert_eq!(choice(allowed("required")), "Required b");
+    assert!(!tools(&request(json!({"tools": [tool("a")], "parallel_tool_calls": false}))).parallel);
+    assert_eq!(tools(&request(json!({"tools": [], "tool_choice": "none"}))).list, []);
+}
+
+#[test]
+fn the_old_words_mean_the_same() {
+    let body = request(json!({"functions": [{"name": "look", "parameters": {"type": "object"}}]}));
+    let request_of = decoded(&body.to_string());
+    assert_eq!(request_of.dialect, Dialect::Functions);
+    assert_eq!(names(&request_of.turn.tools), ["look"]);
+    assert!(!request_of.turn.tools.parallel);
+    let mut named = body;
+    named["function_call"] = json!({"name": "look"});
+    assert_eq!(tools(&named).choice, ToolChoice::Named("look".into()));
+}
+
+#[test]
+fn wrong_tools_are_refused_by_name() {
+    let offer = |tool: Value| refused(&request(json!({"tools": [tool]})));
+    let function = |function: Value| offer(json!({"type": "function", "function": function}));
+    let rows = [
+        (offer(json!({"type": "custom", "custom": {"name": "x"}})), "tools[0].type", code::UNSUPPORTED),
+        (offer(json!({"function": {"name": "x"}})), "tools[0].type", code::MISSING),
+        (offer(json!({"type": "function"})), "tools[0].function", code::MISSING),
+        (function(json!({})), "tools[0].function.name", code::MISSING),
+        (function(json!({"name": "a b"})), "tools[0].function.name", code::VALUE),
+        (function(json!({"name": "x".repeat(65)})), "tools[0].function.name", code::VALUE),
+        (function(json!({"name": "x", "parameters": []})), "tools[0].function.parameters", code::TYPE),
+        (
+            function(json!({"name": "x", "parameters": {"type": "array"}})),
+            "tools[0].function.parameters",
+            code::VALUE,
+        ),
+        (refused(&request(json!({"tools": [tool("a"), tool("a")]}))), "tools[1]", code::VALUE),
+        (refused(&request(json!({"tools": vec![tool("a"); 129]}))), "tools", code::VALUE),
+        (refused(&request(json!({"tool_choice": "required"}))), "tool_choice", code::VALUE),
+        (refused(&request(json!({"tools": [tool("a")], "tool_choice": "any"}))), "tool_choice", code::VALUE),
+        (
+            refused(&request(json!({"tools": [tool("a")], "tool_choice": tool("b")}))),
+            "tool_choice.function.name",
+            code::VALUE,
+        ),
+        (
+            refused(&request(json!({"tools": [tool("a")], "functions": [{"name": "b"}]}))),
+            "functions",
+            code::VALUE,
+        ),
+        (refused(&request(json!({"function_call": {"name": "b"}}))), "function_call.name", code::VALUE),
+        (refused(&request(json!({"n": 9}))), "n", code::VALUE),
+    ];
+    for ((param, code, message), expected, expected_code) in rows {
+        assert_eq!((param.as_str(), code), (expected, expected_code), "{message}");
+    }
+}
+
+fn call(id: &str, name: &str, arguments: &str) -> Value {
+    json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}})
+}
+
+/// A conversation with the calls `c1` and `c2`, and then `more`.
+fn called(more: &[Value]) -> Value {
+    let calls = json!([call("c1", "look", "{\"a\": 1}"), call("c2", "wait", "")]);
+    let before = [
+        json!({"role": "user", "content": "q"}),
+        json!({"role": "assistant", "content": null, "tool_calls": calls}),
+    ];
+    json!({"model": "m", "messages": before.iter().chain(more).collect::<Vec<_>>()})
+}
+
+fn result(id: &str, content: impl Into<Value>) -> Value {
+    json!({"role": "tool", "tool_call_id": id, "content": content.into()})
+}
+
+fn brought(id: &str, texts: &[&str]) -> Part {
+    let parts = texts.iter().map(|&text| Part::text(text)).collect();
+    Part::ToolResult(ToolResult { id: id.to_owned(), parts, is_error: false })
+}
+
+#[test]
+fn results_of_one_answer_are_one_message() {
+    let results = [
+        result("c2", json!("two")),
+        json!({"role": "system", "content": "in between"}),
+        result("c1", json!([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}])),
+    ];
+    let turn = decoded(&called(&results).to_string()).turn;
+    assert_eq!(turn.prompt, [brought("c2", &["two"]), brought("c1", &["a", "b"])]);
+    let use_of = |id: &str, name: &str, input: &str| {
+        Part::ToolUse(ToolUse { id: id.into(), name: name.into(), input: input.into() })
+    };
+    let calls = vec![use_of("c1", "look", "{\"a\": 1}"), use_of("c2", "wait", "{}")];
+    assert_eq!(turn.history[1], Message { role: Role::Assistant, parts: calls });
+    assert_eq!(turn.system, ["in between"]);
+
+    let results =
+        [result("c1", json!("")), result("c2", json!(null)), json!({"role": "user", "content": "well?"})];
+    let turn = decoded(&called(&results).to_string()).turn;
+    assert_eq!(turn.history[2].parts, [brought("c1", &[]), brought("c2", &[])]);
+    assert_eq!(turn.prompt, [Part::text("well?")]);
+}
+
+#[test]
+fn a_call_in_its_old_form_finds_its_result_by_name() {
+    let request = json!({"model": "m", "messages": [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": null, "function_call": {"name": "look", "arguments": "{}"}},
+        {"role": "function", "name": "look", "content": "seen"},
+    ]});
+    assert_eq!(decoded(&request.to_string()).turn.prompt, [brought("call-1", &["seen"])]);
+}
+
+#[test]
+fn ids_that_upstream_refuses_are_given_others() {
+    let calls = json!([call("a/b c", "look", "{}"), call("a?b c", "look", "{}")]);
+    let request = json!({"model": "m", "messages": [
+        {"role": "user", "content": "q"}, {"role": "assistant", "tool_calls": calls},
+        result("a?b c", json!("2")), result("a/b c", json!("1")),
+    ]});
+    assert_eq!(
+        decoded(&request.to_string()).turn.prompt,
+        [brought("call-1-1", &["2"]), brought("call-1-0", &["1"])]
+    );
+}
+
+#[test]
+fn calls_and_results_that_do_not_match_are_refused() {
+    let user = || json!({"role": "user", "content": "next"});
+    let rows = [
+        (called(&[result("c1", json!("x"))]), "messages[1].tool_calls", "`c2`"),
+        (called(&[result("c1", json!("x")), user()]), "messages[1].tool_calls", "`c2`"),
+        (called(&[user()]), "messages[1].tool_calls", "`c1`, `c2`"),
+        (called(&[result("c3", json!("x"))]), "messages[2].tool_call_id", "`c3`"),
+        (
+            called(&[result("c1", json!("x")), result("c1", json!("y"))]),
+            "messages[3].tool_call_id",
+            "has a result already",
+        ),
+        (called(&[json!({"role": "tool", "content": "x"})]), "messages[2].tool_call_id", "missing"),
+        (request(json!({"messages": [result("c1", json!("x"))]})), "messages[0].tool_call_id", "no call"),
+    ];
+    for (request, expected, words) in rows {
+        let (param, _, message) = refused(&request);
+        assert_eq!(param, expected, "{message}");
+        assert!(message.contains(words), "{message}");
+    }
+    let with_field = |field: &str, value: Value| {
+        let mut message = user();
+        message[field] = value;
+        refused(&json!({"model": "m", "messages": [message]})).0
+    };
+    assert_eq!(with_field("tool_calls", json!([call("c", "f", "{}")])), "messages[0].tool_calls");
+    assert_eq!(with_field("function_call", json!({"name": "f"})), "messages[0].function_call");
+    assert_eq!(with_field("tool_call_id", json!("c")), "messages[0].tool_call_id");
+    let calls = |calls: Value| {
+        refused(&json!({"model": "m", "messages": [user(), {"role": "assistant", "tool_calls": calls}]})).0
+    };
+    assert_eq!(calls(json!([call("c", "f", "[1]")])), "messages[1].tool_calls[0].function.arguments");
+    assert_eq!(calls(json!([call("c", "f", "{")])), "messages[1].tool_calls[0].function.arguments");
+    assert_eq!(calls(json!([call("c", "f", "{}"), call("c", "f", "{}")])), "messages[1].tool_calls[1].id");
+}

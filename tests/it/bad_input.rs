@@ -50,13 +50,13 @@ fn bodies() -> Vec<(&'static str, String)> {
         ("temperature of a wrong type", chat_with("temperature", "hot")),
         ("top_p too high", chat_with("top_p", 1.5)),
         ("n = 0", chat_with("n", 0)),
-        ("n = 2", chat_with("n", 2)),
+        ("n = 9", chat_with("n", 9)),
         ("max_tokens = 0", chat_with("max_tokens", 0)),
         ("max_tokens of a wrong type", chat_with("max_tokens", "many")),
         ("stream of a wrong type", chat_with("stream", "yes")),
         ("stream_options without stream", chat_with("stream_options", json!({"include_usage": true}))),
         ("too many stops", chat_with("stop", json!(["a", "b", "c", "d", "e"]))),
-        ("tools", chat_with("tools", json!([{"type": "function", "function": {"name": "f"}}]))),
+        ("tools", chat_with("tools", json!([{"type": "function", "function": {"name": "a b"}}]))),
         ("too large", content(json!("x".repeat(5000)))),
     ]
 }

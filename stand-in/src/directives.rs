@@ -9,8 +9,8 @@ const MAX_TOKENS: usize = 1_000_000;
 
 /// All keys; a group is one only if it begins with one of them.
 const KEYS: &str = "say echo echo_request tokens thinking tool input headers_ms ttft_ms gap_ms status message retry_after \
-    cut_after stall_after error_after times tag stop_reason usage_in usage_out usage_cache_read \
-    usage_cache_write";
+    cut_after stall_after error_after times tag limit limit_reset stop_reason usage_in usage_out \
+    usage_cache_read usage_cache_write";
 
 /// What a prompt asks of the stand-in.
 #[derive(Debug, Default, PartialEq)]
@@ -27,6 +27,9 @@ pub(crate) struct Directives {
     pub message: Option<String>,
     pub retry_after_seconds: Option<u64>,
     pub times: Option<u64>,
+    pub limit: Option<Limit>,
+    /// Seconds until the limit is lifted.
+    pub limit_reset_seconds: Option<u64>,
     pub stop_reason: Option<String>,
     pub usage: UsageOverrides,
 }
@@ -56,6 +59,14 @@ pub(crate) enum Fault {
     Cut(usize),
     Stall(usize),
     Error(usize),
+}
+
+/// How a subscription stands to its limit, in the words of the headers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Limit {
+    Allowed,
+    Warning,
+    Rejected,
 }
 
 /// Token counts which replace the stand-in's own.
@@ -137,6 +148,8 @@ impl Directives {
             "error_after" => self.fault = Some(Fault::Error(number(key, &value)?)),
             "times" => self.times = Some(number(key, &value)?),
             "tag" => {}
+            "limit" => self.limit = Some(limit(&value)?),
+            "limit_reset" => self.limit_reset_seconds = Some(number(key, &value)?),
             "stop_reason" => self.stop_reason = Some(value),
             "usage_in" => self.usage.input = Some(number(key, &value)?),
             "usage_out" => self.usage.output = Some(number(key, &value)?),
@@ -210,6 +223,15 @@ fn read_object(written: &str) -> Result<(String, &str), String> {
     }
 }
 
+fn limit(value: &str) -> Result<Limit, String> {
+    match value {
+        "allowed" => Ok(Limit::Allowed),
+        "warning" => Ok(Limit::Warning),
+        "rejected" => Ok(Limit::Rejected),
+        other => Err(format!("directive `limit`: expected allowed, warning or rejected, got `{other}`")),
+    }
+}
+
 fn number<T: FromStr>(key: &str, value: &str) -> Result<T, String> {
     value.parse().map_err(|_| format!("directive `{key}`: expected a whole number, got `{value}`"))
 }
@@ -268,6 +290,7 @@ mod tests {
             ("[[input={}]]", "no `tool`"),
             ("[[tool=a input=[1]]]", "JSON object"),
             ("[[status=200]]", "no error status"),
+            ("[[limit=maybe]]", "`limit`"),
             ("[[tokens=1000001]]", "more than"),
         ] {
             let error = Directives::parse(text).unwrap_err();

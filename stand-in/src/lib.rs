@@ -36,6 +36,8 @@
 //! | `error_after=N` | sends an `overloaded_error` event after N deltas (not streaming: status 529) |
 //! | `times=N` | only the first N calls with the same directives meet the fault (`status`, `*_after`) |
 //! | `tag=X` | no effect; tells otherwise equal directives apart for `times` |
+//! | `limit=X` | how the subscription stands to its five-hour limit, in the headers `anthropic-ratelimit-unified-*` of an answer or a scripted error: `allowed`, `warning` (nine tenths used) or `rejected` |
+//! | `limit_reset=S` | seconds until that limit is lifted (3600 by default) |
 //! | `stop_reason=X` | overrides the stop reason, e.g. `refusal` |
 //! | `usage_in=N`, `usage_out=N`, `usage_cache_read=N`, `usage_cache_write=N` | override the token counts |
 //!
@@ -54,6 +56,7 @@
 mod conversation;
 mod directives;
 mod envelope;
+mod limits;
 mod record;
 mod reply;
 mod routes;

@@ -20,6 +20,7 @@ use crate::{
     conversation::Conversation,
     directives::{Directives, Fault},
     envelope::ApiError,
+    limits,
     record::{Log, Recorded, Running, Stats},
     reply::Reply,
     stream,
@@ -142,18 +143,19 @@ async fn create_message(
     if directives.fault.is_some() && !desk.meets_fault(&directives) {
         directives.fault = None;
     }
-    if let Some(Fault::Status(status)) = directives.fault {
-        return Err((
-            ApiError::scripted(status, directives.message, directives.retry_after_seconds),
-            running,
-        ));
-    }
-    let reply = Reply::compose(&conversation, &directives, source, running.sequence());
-    if body["stream"] == true {
-        Ok(stream::events(reply, running))
+    let mut response = if let Some(Fault::Status(status)) = directives.fault {
+        let message = directives.message.clone();
+        settled(ApiError::scripted(status, message, directives.retry_after_seconds), running)
     } else {
-        Ok(stream::whole(reply, running).await)
-    }
+        let reply = Reply::compose(&conversation, &directives, source, running.sequence());
+        if body["stream"] == true {
+            stream::events(reply, running)
+        } else {
+            stream::whole(reply, running).await
+        }
+    };
+    limits::mark(response.headers_mut(), &directives);
+    Ok(response)
 }
 
 fn read_request(body: &Value) -> Result<(Conversation<'_>, Directives, &str), String> {

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use messages_stand_in::Outcome;
 use serde_json::{Value, json};
 use support::{Api, DEADLINE, deltas, events, kinds, request};
@@ -27,6 +29,27 @@ async fn each_status_has_its_type_in_the_envelope() {
         let body: Value = response.json().await.unwrap();
         assert_eq!(body, json!({"type": "error", "error": {"type": kind, "message": "no \"way\""}}));
     }
+}
+
+#[tokio::test]
+async fn a_limit_is_told_in_the_headers_of_answers_and_errors() {
+    let api = Api::start().await;
+    for (limit, told, status) in
+        [("allowed", "allowed", 200), ("warning", "allowed_warning", 200), ("rejected", "rejected", 429)]
+    {
+        let fault = if status == 429 { "status=429" } else { "tokens=1" };
+        let response =
+            api.send(&request(&format!("[[{fault} limit={limit} limit_reset=60]]"), json!({}))).await;
+        assert_eq!(response.status(), status);
+        let header =
+            |name: &str| response.headers()[&format!("anthropic-ratelimit-unified-{name}")].to_str().unwrap();
+        assert_eq!((header("status"), header("representative-claim")), (told, "five_hour"));
+        let reset = UNIX_EPOCH + Duration::from_secs(header("reset").parse().unwrap());
+        let wait = reset.duration_since(SystemTime::now()).unwrap();
+        assert!(wait <= Duration::from_secs(60) && wait > Duration::from_secs(30), "{wait:?}");
+    }
+    let response = api.send(&request("[[tokens=1]]", json!({}))).await;
+    assert!(!response.headers().keys().any(|name| name.as_str().contains("ratelimit")));
 }
 
 #[tokio::test]

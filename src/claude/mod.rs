@@ -9,6 +9,7 @@ mod extra_body;
 mod failure;
 mod launcher;
 mod leftovers;
+mod limit;
 mod pipe;
 mod process;
 pub mod protocol;

@@ -14,6 +14,7 @@ use crate::domain::Part;
 use crate::domain::ToolResult;
 
 use super::config::Config;
+use super::limit::Limit;
 use super::pipe::Pipe;
 use super::protocol::{
     Control, ControlAnswer, Event, FlagSettings, Lifecycle, assistant_line, parse_with_session, user_line,
@@ -30,6 +31,7 @@ pub(super) struct Session<R, W> {
     /// The CLI's session in which it is answered, once the CLI has named it.
     prompt_session: Option<String>,
     pub(super) tools: ToolServer,
+    pub(super) limit: Limit,
     control_timeout: Duration,
     requests: u64,
     unreadable_lines: u64,
@@ -78,6 +80,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             prompt: String::new(),
             prompt_session: None,
             tools: ToolServer::default(),
+            limit: Limit::default(),
             control_timeout: config.control_timeout,
             requests: 0,
             unreadable_lines: 0,
@@ -229,6 +232,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         loop {
             let line = self.pipe.next_line().await.map_err(|error| crashed(&error))?;
             match parse_with_session(&line) {
+                // It is the sign-in's, whichever session it is told in.
+                Ok((_, Event::Limit(report))) => self.limit.note(report),
                 Ok((session, event)) if self.is_ours(session, &event) => {
                     if let Event::Mcp(request) = &event
                         && let Some(line) = self.tools.receive(request)

@@ -218,7 +218,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
                     self.session.queue_interrupt();
                 }
                 self.spend();
-                Err(failure)
+                Err(self.session.limit.explain(failure))
             }
             Step::Nothing => Ok(None),
         }

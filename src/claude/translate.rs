@@ -163,7 +163,7 @@ impl Translator {
                 self.retry_delay = delay.or(self.retry_delay);
                 Step::Nothing
             }
-            Event::Control(_) | Event::Mcp(_) | Event::Other => Step::Nothing,
+            Event::Limit(_) | Event::Control(_) | Event::Mcp(_) | Event::Other => Step::Nothing,
         }
     }
 

@@ -22,6 +22,7 @@ mod fake_claude;
 mod faults;
 mod garbage;
 mod isolation;
+mod limits;
 mod project;
 mod restarts;
 mod saturation;

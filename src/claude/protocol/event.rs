@@ -27,6 +27,8 @@ pub enum Event<'line> {
     Lifecycle(Cow<'line, str>, Lifecycle),
     /// The CLI tries a failed call again, after this time where it says so.
     ApiRetry(Option<Duration>),
+    /// How the subscription stands to its limits. Written when that has changed, and for subscriptions alone.
+    Limit(LimitReport),
     /// The CLI talks to our MCP server.
     Mcp(McpRequest<'line>),
     /// Any other line.
@@ -53,6 +55,15 @@ pub struct ResultLine {
     pub api_error_status: Option<u16>,
     /// The report of the failure; empty when it did not fail.
     pub report: String,
+}
+
+/// How the subscription stands to the limit that matters most.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LimitReport {
+    /// Whether calls are refused for it; a warning is no refusal.
+    pub is_reached: bool,
+    /// When it is lifted, in seconds since 1970.
+    pub resets_at: Option<u64>,
 }
 
 /// The answer to a control request.
@@ -116,6 +127,8 @@ struct Line<'line> {
     api_error_status: Option<u16>,
     #[serde(default, borrow)]
     retry_delay_ms: Option<&'line RawValue>,
+    #[serde(default, borrow)]
+    rate_limit_info: Option<&'line RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -201,6 +214,7 @@ fn event(line: Line<'_>) -> Result<Event<'_>, serde_json::Error> {
         "system" if line.subtype.as_deref() == Some("api_retry") => {
             Event::ApiRetry(milliseconds(line.retry_delay_ms))
         }
+        "rate_limit_event" => Event::Limit(limit_report(line.rate_limit_info)),
         _ => Event::Other,
     })
 }
@@ -216,6 +230,15 @@ fn text_of(value: Option<&RawValue>) -> Option<String> {
 fn milliseconds(value: Option<&RawValue>) -> Option<Duration> {
     let milliseconds: f64 = serde_json::from_str(value?.get()).ok()?;
     Duration::try_from_secs_f64(milliseconds / 1000.0).ok()
+}
+
+/// What is said of a limit; of an unknown form, that there is none.
+fn limit_report(info: Option<&RawValue>) -> LimitReport {
+    let info = info.and_then(|info| serde_json::from_str::<serde_json::Value>(info.get()).ok());
+    info.map_or_else(LimitReport::default, |info| LimitReport {
+        is_reached: info["status"] == "rejected",
+        resets_at: info["resetsAt"].as_u64(),
+    })
 }
 
 fn lifecycle(state: Option<&RawValue>) -> Lifecycle {

@@ -14,7 +14,9 @@ mod tests;
 
 pub use codec::LineDecoder;
 pub use control::{Control, FlagSettings};
-pub use event::{CallFailed, ControlAnswer, Event, Lifecycle, ResultLine, parse, parse_with_session};
+pub use event::{
+    CallFailed, ControlAnswer, Event, Lifecycle, LimitReport, ResultLine, parse, parse_with_session,
+};
 pub use line::{assistant_line, user_line};
 pub use mcp::{
     Announcement, MCP_SERVER, McpMessage, McpRequest, Treatment, acknowledgement_line, call_line,

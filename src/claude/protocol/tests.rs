@@ -71,6 +71,29 @@ fn answers_and_lifecycles_are_read() {
 }
 
 #[test]
+fn limits_are_read_and_a_warning_is_none() {
+    let limit = |info: &str| match parse(
+        format!(r#"{{"type":"rate_limit_event","rate_limit_info":{info}}}"#).as_bytes(),
+    ) {
+        Ok(Event::Limit(report)) => (report.is_reached, report.resets_at),
+        other => panic!("{other:?}"),
+    };
+    let five_hours = r#""resetsAt":1795252704,"rateLimitType":"five_hour","isUsingOverage":false"#;
+    assert_eq!(limit(&format!(r#"{{"status":"rejected",{five_hours}}}"#)), (true, Some(1_795_252_704)));
+    assert_eq!(
+        limit(&format!(r#"{{"status":"allowed_warning",{five_hours}}}"#)),
+        (false, Some(1_795_252_704))
+    );
+    assert_eq!(limit(r#"{"status":"rejected","isUsingOverage":false}"#), (true, None));
+    for unknown in ["null", "7", "[]", "{}", r#"{"status":7,"resetsAt":"soon"}"#, r#"{"resetsAt":-1.5}"#] {
+        assert_eq!(limit(unknown), (false, None), "{unknown}");
+    }
+    assert!(
+        matches!(parse(br#"{"type":"rate_limit_event"}"#).unwrap(), Event::Limit(report) if !report.is_reached)
+    );
+}
+
+#[test]
 fn unknown_lines_are_no_errors_and_broken_ones_are() {
     assert!(matches!(parse(br#"{"type":"from_the_future","event":"ui.render"}"#).unwrap(), Event::Other));
     assert!(matches!(

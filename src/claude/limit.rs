@@ -1,0 +1,122 @@
+//! Until when a subscription's limit holds.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+
+use super::protocol::LimitReport;
+
+const DAY_SECONDS: u64 = 24 * 60 * 60;
+
+/// The longest that a limit is believed to hold: the longest there is are those of a month.
+const LONGEST: Duration = Duration::from_secs(32 * DAY_SECONDS);
+
+/// What a process last said about the limit. It says so only when that has changed, so it is kept from turn to turn.
+#[derive(Debug, Default)]
+pub(super) struct Limit {
+    reached: Option<LimitReport>,
+}
+
+impl Limit {
+    /// Keeps what the process says.
+    pub(super) fn note(&mut self, report: LimitReport) {
+        self.reached = Some(report).filter(|report| report.is_reached);
+    }
+
+    /// Adds to a failure by the limit how long it holds.
+    pub(super) fn explain(&self, failure: Failure) -> Failure {
+        self.explain_at(failure, SystemTime::now())
+    }
+
+    fn explain_at(&self, failure: Failure, now: SystemTime) -> Failure {
+        let resets_at = self.reached.and_then(|report| report.resets_at);
+        match resets_at.and_then(|seconds| Some((seconds, wait(seconds, now)?))) {
+            Some((seconds, wait)) if failure.kind == FailureKind::RateLimited => Failure {
+                message: format!(
+                    "Anthropic's limit for the sign-in of this server is reached until {}. Try again then.",
+                    time_of_day(seconds, wait)
+                ),
+                retry_after: Some(wait),
+                ..failure
+            },
+            _ => failure,
+        }
+    }
+}
+
+/// How long it is until `seconds` after 1970, where that is yet to come and to be believed.
+fn wait(seconds: u64, now: SystemTime) -> Option<Duration> {
+    let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
+    time.duration_since(now).ok().filter(|wait| !wait.is_zero() && *wait <= LONGEST)
+}
+
+/// `16:05 UTC`, not before the time itself, and in how many days where that is more than one ahead.
+fn time_of_day(seconds: u64, wait: Duration) -> String {
+    let minutes = seconds.div_ceil(60) % (24 * 60);
+    let time = format!("{:02}:{:02} UTC", minutes / 60, minutes % 60);
+    match wait.as_secs() / DAY_SECONDS {
+        0 => time,
+        1 => format!("{time}, in more than a day"),
+        days => format!("{time}, in more than {days} days"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2026-11-21 09:08:25 UTC.
+    const NOW: u64 = 1_795_252_105;
+
+    fn explained(report: LimitReport, kind: FailureKind) -> (String, Option<u64>) {
+        let mut limit = Limit::default();
+        limit.note(report);
+        let now = UNIX_EPOCH + Duration::from_secs(NOW);
+        let failure = limit.explain_at(Failure::new(kind, "It failed."), now);
+        (failure.message, failure.retry_after.map(|wait| wait.as_secs()))
+    }
+
+    fn reached(resets_at: Option<u64>) -> (String, Option<u64>) {
+        explained(LimitReport { is_reached: true, resets_at }, FailureKind::RateLimited)
+    }
+
+    #[test]
+    fn a_limit_says_until_when_it_holds() {
+        for (wait, until) in [
+            (600, "09:19 UTC"),
+            (5 * 3600, "14:09 UTC"),
+            (DAY_SECONDS, "09:09 UTC, in more than a day"),
+            (6 * DAY_SECONDS + 60, "09:10 UTC, in more than 6 days"),
+        ] {
+            let message = format!(
+                "Anthropic's limit for the sign-in of this server is reached until {until}. Try again then."
+            );
+            assert_eq!(reached(Some(NOW + wait)), (message, Some(wait)));
+        }
+    }
+
+    #[test]
+    fn what_says_nothing_about_the_failure_changes_nothing() {
+        let plain = ("It failed.".to_owned(), None);
+        for resets_at in
+            [None, Some(0), Some(NOW), Some(NOW + 33 * DAY_SECONDS), Some(NOW * 1000), Some(u64::MAX)]
+        {
+            assert_eq!(reached(resets_at), plain, "{resets_at:?}");
+        }
+        let soon = Some(NOW + 600);
+        let warning = LimitReport { is_reached: false, resets_at: soon };
+        assert_eq!(explained(warning, FailureKind::RateLimited), plain);
+        let reached = LimitReport { is_reached: true, resets_at: soon };
+        assert_eq!(explained(reached, FailureKind::Overloaded), plain);
+    }
+
+    #[test]
+    fn a_limit_that_was_lifted_is_forgotten() {
+        let mut limit = Limit::default();
+        limit.note(LimitReport { is_reached: true, resets_at: Some(NOW + 600) });
+        limit.note(LimitReport { is_reached: false, resets_at: Some(NOW + 600) });
+        let failure = Failure::new(FailureKind::RateLimited, "It failed.");
+        assert_eq!(limit.explain_at(failure.clone(), UNIX_EPOCH + Duration::from_secs(NOW)), failure);
+    }
+}

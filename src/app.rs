@@ -16,6 +16,7 @@ use crate::claude::DataDir;
 use crate::claude::SignIn;
 use crate::config::Environment;
 use crate::config::Settings;
+use crate::gateway::Breaker;
 use crate::gateway::Gateway;
 use crate::gateway::SignInState;
 use crate::gateway::Turns;
@@ -80,7 +81,11 @@ impl App {
             SignInState::SignedIn(pool) => Some(pool.clone()),
             SignInState::Missing(_) => None,
         };
-        let gateway = Gateway::new(workers, settings.models.aliases.clone());
+        let gateway = Gateway::new(
+            workers,
+            settings.models.aliases.clone(),
+            Breaker::new(settings.claude.breaker_failures),
+        );
         let shutdown = Shutdown::new();
         let router = http::router(AppState {
             turns: Arc::new(gateway) as Arc<dyn Turns>,

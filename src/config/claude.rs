@@ -21,6 +21,8 @@ pub struct Claude {
     pub pass_environment: Vec<String>,
     /// How often the CLI tries a failed call again.
     pub max_retries: u32,
+    /// How many turns in a row must fail upstream until calls are held back; 0 for never.
+    pub breaker_failures: u32,
     /// Whether a new process rehearses a turn.
     pub rehearse: bool,
     /// How long a running turn may be silent.
@@ -88,6 +90,7 @@ impl Claude {
             return Err(check.refuse("pass_environment", "an entry is empty or would pass everything", hint));
         }
         check.number("max_retries", self.max_retries as usize, 0..=10)?;
+        check.number("breaker_failures", self.breaker_failures as usize, 0..=1000)?;
         check.seconds("event_timeout_seconds", self.event_timeout, 1)?;
         check.seconds("control_timeout_seconds", self.control_timeout, 1)?;
         check.seconds("start_timeout_seconds", self.start_timeout, 1)?;

@@ -2,12 +2,14 @@
 //!
 //! 1. A server without a sign-in refuses the turn.
 //! 2. The model's name is resolved, where the catalogue is known already; an unknown one is refused before it waits.
-//! 3. The pool lends a worker: the one that holds the conversation, else a clean one, waiting no longer than its queue allows.
-//! 4. The worker takes the turn. One that dies before the model began to answer is replaced, once.
-//! 5. The events stream out as they come; the lease lives in the stream.
-//! 6. After a whole answer the worker is kept for the conversation's next turn, or for the results of the tools it has
+//! 3. While calls upstream keep failing, the breaker refuses the turn at once, but for one now and then as a probe.
+//! 4. The pool lends a worker: the one that holds the conversation, else a clean one, waiting no longer than its queue allows.
+//! 5. The worker takes the turn. One that dies before the model began to answer is replaced, once, after a pause.
+//! 6. The events stream out as they come; the lease lives in the stream.
+//! 7. After a whole answer the worker is kept for the conversation's next turn, or for the results of the tools it has
 //!    called. Whoever drops the stream before gives it back to be reset. A worker that failed is ended.
 
+mod breaker;
 mod catalogue;
 mod error;
 mod run;
@@ -25,6 +27,7 @@ use crate::domain::ModelName;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 
+pub use breaker::Breaker;
 pub use catalogue::Aliases;
 pub use error::Error;
 pub use service::{Gateway, SignInState};

@@ -1,5 +1,9 @@
 //! One turn on a worker, and on another one when the first breaks before it has done anything.
 
+use std::time::Duration;
+
+use uuid::Uuid;
+
 use crate::conversations::Errand;
 use crate::conversations::TurnWorker;
 use crate::domain::Failure;
@@ -12,6 +16,11 @@ use crate::pool::Worker;
 
 use super::Error;
 use super::TurnStream;
+use super::breaker::Pass;
+
+/// Long enough for another worker to be reset, too short to be noticed beside the time the model takes.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// A turn that a worker has taken.
 pub(super) struct Run<L: Launcher> {
@@ -20,6 +29,8 @@ pub(super) struct Run<L: Launcher> {
     /// The turn, as long as it may go to another worker: until one retry, or the first sign of an answer, because from
     /// then on the call upstream has been accepted and would be paid twice.
     again: Option<Errand>,
+    /// Gone once it is known how the call upstream went.
+    pass: Option<Pass>,
 }
 
 impl<L: Launcher> Run<L>
@@ -30,8 +41,13 @@ where
     ///
     /// # Errors
     /// When no worker takes the turn.
-    pub(super) async fn start(pool: Pool<L>, lease: Lease<L>, errand: Errand) -> Result<Self, Error> {
-        let mut run = Self { pool, lease: Some(lease), again: None };
+    pub(super) async fn start(
+        pool: Pool<L>,
+        lease: Lease<L>,
+        errand: Errand,
+        pass: Pass,
+    ) -> Result<Self, Error> {
+        let mut run = Self { pool, lease: Some(lease), again: None, pass: Some(pass) };
         let given = run.give(&errand).await;
         run.again = Some(errand);
         match given {
@@ -70,11 +86,17 @@ where
             match event {
                 Ok(event) => {
                     self.again = None;
+                    if let Some(pass) = self.pass.take() {
+                        pass.succeeded();
+                    }
                     return Ok(event);
                 }
                 Err(failure) => {
                     self.note(&failure);
                     if failure.kind != FailureKind::Crashed {
+                        if let Some(pass) = self.pass.take() {
+                            pass.failed(&failure);
+                        }
                         return Err(failure.into());
                     }
                     self.retry(failure).await?;
@@ -91,12 +113,14 @@ where
         started
     }
 
-    /// Gives the turn to another worker, if it still may go to one.
+    /// Gives the turn to another worker, if it still may go to one. After a pause, so that what broke the first one may
+    /// pass.
     async fn retry(&mut self, failure: Failure) -> Result<(), Error> {
         let Some(errand) = self.again.take() else { return Err(failure.into()) };
         tracing::info!(%failure, "the turn goes to another worker");
         // Given back first: it may be the only one there can be.
         self.lease = None;
+        tokio::time::sleep(pause()).await;
         self.lease = Some(self.pool.lease(Some(&errand)).await?);
         Ok(self.give(&errand).await?)
     }
@@ -112,4 +136,11 @@ where
             lease.mark_broken();
         }
     }
+}
+
+/// How long to wait before the turn goes to another worker: not the same for all, since many may have lost theirs at once.
+fn pause() -> Duration {
+    let range = LONGEST_PAUSE - SHORTEST_PAUSE;
+    let (_, random) = Uuid::new_v4().as_u64_pair();
+    SHORTEST_PAUSE + range.mul_f64(f64::from(random as u32) / f64::from(u32::MAX))
 }

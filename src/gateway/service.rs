@@ -18,6 +18,7 @@ use crate::pool::Launcher;
 use crate::pool::Pool;
 use crate::pool::Worker;
 
+use super::breaker::Breaker;
 use super::catalogue::{Aliases, cards, resolve};
 use super::run::Run;
 use super::{Error, ModelCard, Readiness, RunningTurn, Turns, WorkerCounts};
@@ -38,6 +39,8 @@ pub enum SignInState<L: Launcher> {
 pub struct Gateway<L: Launcher> {
     workers: SignInState<L>,
     aliases: Aliases,
+    /// That of the one sign-in there is.
+    breaker: Breaker,
     /// What the first worker said; the same for all of them.
     models: OnceLock<Vec<Model>>,
 }
@@ -52,9 +55,10 @@ impl<L: Launcher> Gateway<L>
 where
     L::Worker: TurnWorker + Worker<Errand = Errand>,
 {
-    /// A gateway that serves the CLI's models and the `aliases` for them.
-    pub fn new(workers: SignInState<L>, aliases: Aliases) -> Self {
-        Self { workers, aliases, models: OnceLock::new() }
+    /// A gateway that serves the CLI's models and the `aliases` for them, as long as the `breaker` of the workers' sign-in
+    /// lets it.
+    pub fn new(workers: SignInState<L>, aliases: Aliases, breaker: Breaker) -> Self {
+        Self { workers, aliases, breaker, models: OnceLock::new() }
     }
 
     fn pool(&self) -> Result<&Pool<L>, Error> {
@@ -85,15 +89,24 @@ where
 
     async fn start(&self, caller: Caller, turn: Turn) -> Result<RunningTurn, Error> {
         let errand = self.errand(&caller, turn).await?;
+        self.check()?;
         let model = errand.turn.model.to_string();
         let pool = self.pool()?.clone();
         let lease = pool.lease(Some(&errand)).await?;
-        let run = Run::start(pool, lease, errand).await?;
+        // Again: calls may have begun to fail while this one waited.
+        let pass = self.breaker.pass()?;
+        let run = Run::start(pool, lease, errand, pass).await?;
         Ok(RunningTurn { model, events: run.into_events() })
+    }
+
+    /// Refuses what would go upstream while calls keep failing.
+    fn check(&self) -> Result<(), Error> {
+        self.breaker.refusal().map_or(Ok(()), |refusal| Err(refusal.into()))
     }
 
     async fn count(&self, caller: Caller, turn: Turn) -> Result<u64, Error> {
         let errand = self.errand(&caller, turn).await?;
+        self.check()?;
         let mut lease = self.pool()?.lease(None).await?;
         let gone = || Failure::new(FailureKind::Crashed, "The worker is gone.");
         let counted = lease.worker().ok_or_else(gone)?.count_tokens(&errand).await;
@@ -133,6 +146,7 @@ where
         };
         let stats = pool.stats();
         let mut problems: Vec<String> = stats.last_failure.into_iter().collect();
+        problems.extend(self.breaker.refusal().map(|refusal| refusal.message));
         if problems.is_empty() && stats.idle + stats.busy + stats.kept + stats.resetting == 0 {
             problems.push("The first worker is still being started.".to_owned());
         }

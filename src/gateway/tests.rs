@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::conversations::{Errand, TurnWorker};
@@ -14,7 +15,7 @@ use crate::domain::{
 };
 use crate::pool::{self, LaunchError, Launcher, Pool, Stake, Worker};
 
-use super::{Error, Gateway, SignInState, Turns};
+use super::{Breaker, Error, Gateway, SignInState, Turns};
 
 /// What the next turns do, and what the workers saw.
 #[derive(Default)]
@@ -109,7 +110,7 @@ impl Bench {
         };
         let pool = Pool::start(script.clone(), config, tracker.clone());
         let aliases = [("gpt-4o".to_owned(), "haiku".to_owned())].into();
-        let gateway = Gateway::new(SignInState::SignedIn(pool.clone()), aliases);
+        let gateway = Gateway::new(SignInState::SignedIn(pool.clone()), aliases, Breaker::new(2));
         Self { gateway, pool, script, tracker }
     }
 
@@ -118,7 +119,7 @@ impl Bench {
     }
 
     async fn run(&self, model: &str) -> Result<super::RunningTurn, Error> {
-        self.gateway.run(Caller { name: "test".to_owned() }, turn(model)).await
+        self.gateway.run(caller(), turn(model)).await
     }
 
     /// Waits until no worker is lent, then ends all.
@@ -131,6 +132,10 @@ impl Bench {
         let script = self.script.0.lock().unwrap();
         script.resets
     }
+}
+
+fn caller() -> Caller {
+    Caller { name: "test".to_owned() }
 }
 
 fn turn(model: &str) -> Turn {
@@ -194,9 +199,8 @@ async fn only_after_a_whole_answer_a_worker_is_kept() {
 #[tokio::test(start_paused = true)]
 async fn tokens_are_counted_by_a_clean_worker_that_is_reset_afterwards() {
     let bench = Bench::new();
-    let caller = Caller { name: "test".to_owned() };
-    assert_eq!(bench.gateway.count_tokens(caller.clone(), turn("haiku")).await, Ok(7));
-    let unknown = bench.gateway.count_tokens(caller, turn("gpt-9")).await;
+    assert_eq!(bench.gateway.count_tokens(caller(), turn("haiku")).await, Ok(7));
+    let unknown = bench.gateway.count_tokens(caller(), turn("gpt-9")).await;
     assert_eq!(unknown, Err(Error::UnknownModel("gpt-9".to_owned())));
     assert_eq!(bench.end().await, 1);
 }
@@ -283,9 +287,52 @@ async fn the_models_are_listed_with_their_aliases() {
 
 #[tokio::test]
 async fn a_server_without_a_sign_in_says_so() {
-    let gateway: Gateway<Scripted> = Gateway::new(SignInState::Missing("Set X.".to_owned()), [].into());
-    let error = gateway.run(Caller { name: "test".to_owned() }, turn("haiku")).await.unwrap_err();
+    let gateway: Gateway<Scripted> =
+        Gateway::new(SignInState::Missing("Set X.".to_owned()), [].into(), Breaker::new(0));
+    let error = gateway.run(caller(), turn("haiku")).await.unwrap_err();
     assert_eq!(error, Error::NotSignedIn("Set X.".to_owned()));
     assert_eq!(gateway.models().await.unwrap_err(), Error::NotSignedIn("Set X.".to_owned()));
     assert_eq!(gateway.readiness().problems, ["Set X."]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_goes_to_another_worker_only_after_a_pause() {
+    let bench = Bench::new();
+    bench.script([Err(Failure::new(FailureKind::Crashed, "dead")), Ok(finished())]);
+    let running = bench.run("haiku").await.unwrap();
+    let begun = Instant::now();
+    assert_eq!(running.events.count().await, 1);
+    let paused = begun.elapsed();
+    assert!(Duration::from_millis(50) <= paused && paused <= Duration::from_millis(205), "{paused:?}");
+    bench.end().await;
+}
+
+async fn fail_once(bench: &Bench) {
+    bench.script([Err(Failure::new(FailureKind::Overloaded, "Overloaded."))]);
+    let running = bench.run("haiku").await.unwrap();
+    assert!(matches!(running.events.collect::<Vec<_>>().await.as_slice(), [Err(Error::Failed(_))]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_calls_keep_failing_turns_are_refused_until_one_is_answered() {
+    let bench = Bench::new();
+    fail_once(&bench).await;
+    assert!(bench.gateway.readiness().problems.is_empty());
+    fail_once(&bench).await;
+    let Err(Error::Failed(refusal)) = bench.run("haiku").await else { panic!("not refused") };
+    assert_eq!(refusal.kind, FailureKind::Overloaded);
+    assert_eq!(bench.gateway.readiness().problems, [refusal.message]);
+    assert!(bench.gateway.count_tokens(caller(), turn("haiku")).await.is_err());
+    assert_eq!(bench.script.0.lock().unwrap().served.len(), 2, "no worker is asked");
+
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(bench.gateway.readiness().problems.is_empty());
+    let probe = bench.run("haiku").await.unwrap();
+    assert!(matches!(bench.run("haiku").await, Err(Error::Failed(_))));
+    drop(probe);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    bench.script([Ok(text("a")), Ok(finished())]);
+    assert_eq!(bench.run("haiku").await.unwrap().events.count().await, 2);
+    assert!(bench.gateway.readiness().problems.is_empty());
+    bench.end().await;
 }

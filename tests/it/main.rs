@@ -9,6 +9,7 @@
 mod architecture;
 mod bad_input;
 mod binary;
+mod breaker;
 mod chat;
 mod command_line;
 mod completions;

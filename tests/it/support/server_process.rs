@@ -27,8 +27,7 @@ pub(crate) struct ServerProcess {
     pub(crate) http: reqwest::Client,
     process: Process,
     data_dir: PathBuf,
-    /// Kept alive for the workers.
-    _upstream: Option<StandIn>,
+    upstream: Option<StandIn>,
     /// Streams that stay open as long as the server runs.
     streams: Vec<Events>,
     /// The data directory, where it is to go with the server.
@@ -96,7 +95,7 @@ impl ServerProcess {
             http: reqwest::Client::new(),
             process,
             data_dir: data_dir.to_owned(),
-            _upstream: upstream,
+            upstream,
             streams: Vec::new(),
             folder: None,
         }
@@ -106,6 +105,11 @@ impl ServerProcess {
     pub(super) fn in_folder(mut self, folder: TempDir) -> Self {
         self.folder = Some(folder);
         self
+    }
+
+    /// What the CLI calls.
+    pub(crate) fn upstream(&self) -> &StandIn {
+        self.upstream.as_ref().expect("only a server over the real CLI has an upstream")
     }
 
     /// The URL of a path.

@@ -1,0 +1,192 @@
+//! A circuit breaker: when all calls upstream fail, turns are refused at once instead of each trying for itself.
+//!
+//! One for each sign-in, for a sign-in fails as a whole. Closed, it lets all turns pass. A row of failures opens it, and
+//! turns are refused with the failure that opened it. When the wait is over, one turn passes as the probe: if it fails,
+//! the breaker opens again for twice as long; if the model begins to answer it, or any turn from before, it closes.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+
+/// The first wait; each failed probe doubles it.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+/// The longest wait that comes of doubling.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The longest wait on upstream's word. A limit may be known to hold for days, but also be raised before.
+const LONGEST_ON_REQUEST: Duration = Duration::from_secs(300);
+
+/// Lets turns pass or not. Clones are the same breaker.
+#[derive(Debug, Clone)]
+pub struct Breaker(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// The length of the row of failures that opens it; 0 for never.
+    most_failures: u32,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// So many turns in a row have failed.
+    Closed(u32),
+    Open(Outage),
+    /// One turn is under way to see whether the outage is over.
+    Probing(Outage),
+}
+
+#[derive(Debug, Clone)]
+struct Outage {
+    /// What the last turn failed with.
+    failure: Failure,
+    failures: u32,
+    wait: Duration,
+    next_try: Instant,
+}
+
+/// A turn that may go upstream. Dropped without a word on how it went, as when its client leaves, it counts neither way.
+#[derive(Debug)]
+pub(super) struct Pass {
+    breaker: Breaker,
+    is_probe: bool,
+}
+
+impl Breaker {
+    /// A closed breaker that `most_failures` in a row open; with 0 nothing does.
+    pub fn new(most_failures: u32) -> Self {
+        Self(Arc::new(Shared { most_failures, state: Mutex::new(State::Closed(0)) }))
+    }
+
+    /// What a turn would be refused with now.
+    pub(super) fn refusal(&self) -> Option<Failure> {
+        self.state().refusal()
+    }
+
+    /// Lets a turn pass, as the probe when it is time for one.
+    ///
+    /// # Errors
+    /// What the turn is refused with.
+    pub(super) fn pass(&self) -> Result<Pass, Failure> {
+        let mut state = self.state();
+        if let Some(refusal) = state.refusal() {
+            return Err(refusal);
+        }
+        let outage = match &*state {
+            State::Open(outage) => Some(outage.clone()),
+            State::Closed(_) | State::Probing(_) => None,
+        };
+        let is_probe = outage.is_some();
+        if let Some(outage) = outage {
+            *state = State::Probing(outage);
+        }
+        Ok(Pass { breaker: self.clone(), is_probe })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn refusal(&self) -> Option<Failure> {
+        let now = Instant::now();
+        match self {
+            Self::Open(outage) if now < outage.next_try => Some(outage.refusal(outage.next_try - now)),
+            Self::Probing(outage) => Some(outage.refusal(SHORTEST_WAIT)),
+            Self::Closed(_) | Self::Open(_) => None,
+        }
+    }
+}
+
+impl Pass {
+    /// The model has begun to answer.
+    pub(super) fn succeeded(mut self) {
+        self.is_probe = false;
+        let before = std::mem::replace(&mut *self.breaker.state(), State::Closed(0));
+        if !matches!(before, State::Closed(_)) {
+            tracing::info!("calls to Anthropic succeed again");
+        }
+    }
+
+    /// The turn failed before the model began to answer.
+    pub(super) fn failed(mut self, failure: &Failure) {
+        if !is_outage(failure.kind) {
+            return;
+        }
+        let is_probe = std::mem::take(&mut self.is_probe);
+        let most_failures = self.breaker.0.most_failures;
+        let mut state = self.breaker.state();
+        match &*state {
+            State::Closed(failures) if most_failures == 0 || failures + 1 < most_failures => {
+                *state = State::Closed(failures.saturating_add(1));
+            }
+            State::Closed(_) => {
+                let outage = Outage::new(failure, most_failures, SHORTEST_WAIT);
+                let seconds = outage.wait.as_secs();
+                tracing::warn!(%failure, failures = most_failures, seconds, "calls to Anthropic are held back");
+                *state = State::Open(outage);
+            }
+            State::Probing(outage) if is_probe => {
+                let wait = (outage.wait * 2).min(LONGEST_WAIT);
+                *state = State::Open(Outage::new(failure, outage.failures.saturating_add(1), wait));
+            }
+            // A turn from before, which says nothing new.
+            State::Open(_) | State::Probing(_) => {}
+        }
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        if !self.is_probe {
+            return;
+        }
+        // The time of the next try is past, so the next turn is the probe.
+        let mut state = self.breaker.state();
+        if let State::Probing(outage) = &*state {
+            *state = State::Open(outage.clone());
+        }
+    }
+}
+
+impl Outage {
+    fn new(failure: &Failure, failures: u32, wait: Duration) -> Self {
+        let wished = failure.retry_after.unwrap_or_default().min(LONGEST_ON_REQUEST);
+        let next_try = Instant::now() + wait.max(wished);
+        Self { failure: failure.clone(), failures, wait, next_try }
+    }
+
+    fn refusal(&self, wait: Duration) -> Failure {
+        let seconds = wait.as_millis().div_ceil(1000).max(1);
+        let message = format!(
+            "{} After {} failures in a row this server holds calls back; the next try is in {seconds} s.",
+            self.failure.message, self.failures
+        );
+        Failure { message, retry_after: Some(wait), ..self.failure.clone() }
+    }
+}
+
+/// Whether a failure says that upstream is of no use to anybody who uses this sign-in.
+fn is_outage(kind: FailureKind) -> bool {
+    match kind {
+        FailureKind::SignIn | FailureKind::RateLimited | FailureKind::Overloaded | FailureKind::Upstream => true,
+        // A time-out is as likely the worker's, or a long thought's: a few slow turns must not stop the quick ones.
+        FailureKind::TimedOut
+        // The pool has a back-off of its own for these.
+        | FailureKind::Crashed
+        | FailureKind::ContextTooLong
+        | FailureKind::UnknownModel
+        | FailureKind::InvalidRequest => false,
+    }
+}
+
+#[cfg(test)]
+#[path = "breaker_tests.rs"]
+mod tests;

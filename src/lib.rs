@@ -1,15 +1,16 @@
-//! A drop-in `OpenAI` API in front of the Claude CLI.
+//! A drop-in `OpenAI` and Anthropic API in front of the Claude CLI.
 //!
 //! Imports point one way; `tests/it/architecture.rs` holds the table. In reading order:
 //!
 //! - [`domain`]: the words everyone shares; no wire format.
-//! - [`openai`]: the language of clients. [`claude`]: the language and life of one CLI process.
+//! - [`openai`], [`anthropic`]: the languages of clients. [`claude`]: the language and life of one CLI process.
 //! - [`pool`]: a bounded, prewarmed set of any expensive worker; does not know the CLI.
 //! - [`gateway`]: one turn, from admitted to finished.
 //! - [`auth`]: who may ask.
 //! - [`http`]: the only part that knows axum, status codes and headers.
 //! - [`config`], [`app`], [`server`], [`cli`]: assembly.
 
+pub mod anthropic;
 pub mod app;
 pub mod auth;
 pub mod claude;

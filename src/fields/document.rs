@@ -23,16 +23,20 @@ pub(crate) fn check(name: &str, tables: &[&Table]) {
     );
 }
 
+/// Rows that several tables share stand there once.
 fn markdown(tables: &[&Table]) -> String {
-    let mut text = String::from("| Field | Value | Handling | Note |\n| --- | --- | --- | --- |\n");
+    let mut rows = Vec::new();
     for table in tables {
         for field in table.fields {
             let (prefix, name) = (table.prefix, field.name);
             let (words, handling) = (field.shape.words(), handling(field));
-            text.push_str(&format!("| `{prefix}{name}` | {words} | {handling} | {} |\n", field.note));
+            let row = format!("| `{prefix}{name}` | {words} | {handling} | {} |\n", field.note);
+            if !rows.contains(&row) {
+                rows.push(row);
+            }
         }
     }
-    text
+    format!("| Field | Value | Handling | Note |\n| --- | --- | --- | --- |\n{}", rows.concat())
 }
 
 fn handling(field: &Field) -> String {

@@ -146,6 +146,13 @@ impl Object {
         InvalidRequest::at(path, code::MISSING, message)
     }
 
+    /// The error for a field whose value will not do; `words` follow its path.
+    pub fn refuse(&self, name: &str, code: &'static str, words: &str) -> InvalidRequest {
+        let path = self.place.field(name);
+        let message = format!("`{path}`: {words}");
+        InvalidRequest::at(path, code, message)
+    }
+
     /// Refuses what cannot be served of the fields nobody took, and notes the others in `ignored`.
     ///
     /// # Errors

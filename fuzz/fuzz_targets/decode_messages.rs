@@ -1,0 +1,22 @@
+//! Any body a client of Anthropic's may send either is a turn or is refused with a reason.
+
+#![no_main]
+
+use claude_switchboard::anthropic::decode_count;
+use claude_switchboard::fields::Policy;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|body: &[u8]| {
+    let strict = decode_count(body, Policy::Strict);
+    match decode_count(body, Policy::Lenient) {
+        Ok(request) => {
+            assert!(!request.turn.prompt.is_empty());
+            assert!(request.turn.history.iter().all(|message| !message.parts.is_empty()));
+            assert_eq!(strict.is_ok(), request.ignored.is_empty());
+        }
+        Err(error) => {
+            assert!(!error.message.is_empty());
+            assert!(strict.is_err());
+        }
+    }
+});

@@ -1,0 +1,91 @@
+//! Whole answers as clients read them.
+
+use super::*;
+use crate::anthropic::testing::call;
+use crate::anthropic::testing::finish;
+use crate::anthropic::testing::input;
+use crate::anthropic::testing::text;
+use crate::domain::FinishReason;
+
+fn body(shows_thinking: bool, events: Vec<TurnEvent>, finish: &Finish) -> String {
+    let mut answer = Answer::new(shows_thinking);
+    for event in events {
+        assert!(answer.event(event).is_none());
+    }
+    assert!(answer.event(TurnEvent::Finished(finish.clone())).is_some());
+    answer.body(&Reply { id: "msg_1".into(), model: "a \"model\"".into() }, finish)
+}
+
+fn content(shows_thinking: bool, events: Vec<TurnEvent>) -> String {
+    let body = body(shows_thinking, events, &finish(FinishReason::Stop, None));
+    let (_, rest) = body.split_once(r#""content":"#).unwrap();
+    rest.split_once(r#","stop_reason":"#).unwrap().0.to_owned()
+}
+
+#[test]
+fn a_message() {
+    let started = TurnEvent::Started { model: "claude-sonnet".into() };
+    let body = body(true, vec![started, text("Hé"), text("llo\n")], &finish(FinishReason::Stop, None));
+    assert_eq!(
+        body,
+        concat!(
+            r#"{"id":"msg_1","type":"message","role":"assistant","model":"a \"model\"","#,
+            r#""content":[{"type":"text","text":"Héllo\n"}],"stop_reason":"end_turn","stop_sequence":null,"#,
+            r#""usage":{"input_tokens":2,"cache_creation_input_tokens":3,"cache_read_input_tokens":4,"#,
+            r#""output_tokens":5,"output_tokens_details":{"thinking_tokens":1}}}"#
+        )
+    );
+}
+
+#[test]
+fn reasons_of_the_end() {
+    for (reason, stop_text, expected) in [
+        (FinishReason::Stop, None, r#""stop_reason":"end_turn","stop_sequence":null"#),
+        (FinishReason::Stop, Some("END"), r#""stop_reason":"stop_sequence","stop_sequence":"END""#),
+        (FinishReason::Length, None, r#""stop_reason":"max_tokens","stop_sequence":null"#),
+        (FinishReason::ToolCalls, None, r#""stop_reason":"tool_use","stop_sequence":null"#),
+        (FinishReason::ContentFilter, None, r#""stop_reason":"refusal","stop_sequence":null"#),
+    ] {
+        assert!(body(true, vec![], &finish(reason, stop_text)).contains(expected), "{expected}");
+    }
+}
+
+#[test]
+fn thoughts_words_and_calls_are_blocks_in_their_order() {
+    let events = || {
+        vec![
+            TurnEvent::Thinking("let ".into()),
+            TurnEvent::Thinking("me".into()),
+            TurnEvent::ThinkingSealed("seal".into()),
+            TurnEvent::ThinkingRedacted("xyz".into()),
+            TurnEvent::ThinkingSealed("seal 2".into()),
+            text("Look."),
+            call("t1", "look"),
+            input(r#"{"z":1.0,"#),
+            input(r#""a":2}"#),
+            call("t2", "wait"),
+        ]
+    };
+    let rest = concat!(
+        r#"{"type":"redacted_thinking","data":"xyz"},"#,
+        r#"{"type":"thinking","thinking":"","signature":"seal 2"},"#,
+        r#"{"type":"text","text":"Look."},"#,
+        r#"{"type":"tool_use","id":"t1","name":"look","input":{"z":1.0,"a":2}},"#,
+        r#"{"type":"tool_use","id":"t2","name":"wait","input":{}}]"#
+    );
+    let shown = r#"[{"type":"thinking","thinking":"let me","signature":"seal"},"#;
+    assert_eq!(content(true, events()), [shown, rest].concat());
+    let omitted = r#"[{"type":"thinking","thinking":"","signature":"seal"},"#;
+    assert_eq!(content(false, events()), [omitted, rest].concat());
+}
+
+#[test]
+fn an_input_that_was_cut_off_is_empty() {
+    let cut = content(true, vec![call("t1", "look"), input(r#"{"a":"#)]);
+    assert_eq!(cut, r#"[{"type":"tool_use","id":"t1","name":"look","input":{}}]"#);
+}
+
+#[test]
+fn a_count() {
+    assert_eq!(count(7), r#"{"input_tokens":7}"#);
+}

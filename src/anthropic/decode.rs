@@ -1,0 +1,108 @@
+//! From the bytes of a request to a turn.
+
+use serde_json::Value;
+
+use super::content;
+use super::fields;
+use super::messages;
+use super::parameters;
+use super::tools;
+use crate::domain::ModelName;
+use crate::domain::Turn;
+use crate::fields::Ignored;
+use crate::fields::InvalidRequest;
+use crate::fields::Object;
+use crate::fields::Policy;
+use crate::fields::Written;
+use crate::fields::code;
+use crate::fields::request;
+
+/// A request, understood.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MessagesRequest {
+    /// What to ask of the model.
+    pub turn: Turn,
+    /// Whether the answer is to be a stream.
+    pub stream: bool,
+    /// Whether the words of thoughts are to be shown, and not only their seals.
+    pub shows_thinking: bool,
+    /// The fields that have no effect, sorted; fields of messages as `messages[].name`.
+    ///
+    /// Fit for a header: at most 32 names of printable ASCII without commas.
+    pub ignored: Vec<String>,
+}
+
+/// Reads the body of `POST /v1/messages`.
+///
+/// # Errors
+/// When the body is not such a request, or asks for something that is not served.
+pub fn decode(body: &[u8], policy: Policy) -> Result<MessagesRequest, InvalidRequest> {
+    let mut request = request(body, &fields::REQUEST, "`model`, `max_tokens` and `messages`")?;
+    let limit = parameters::limit(&mut request)?;
+    let limit = limit.ok_or_else(|| request.missing("max_tokens"))?;
+    read(request, Some(limit), Written::new(body), policy)
+}
+
+/// Reads the body of `POST /v1/messages/count_tokens`: the same, but nobody needs a limit for an answer.
+///
+/// # Errors
+/// When the body is not such a request, or asks for something that is not served.
+pub fn decode_count(body: &[u8], policy: Policy) -> Result<MessagesRequest, InvalidRequest> {
+    let mut request = request(body, &fields::REQUEST, "`model` and `messages`")?;
+    let limit = parameters::limit(&mut request)?;
+    read(request, limit, Written::new(body), policy)
+}
+
+fn read(
+    mut request: Object,
+    limit: Option<u32>,
+    written: Written<'_>,
+    policy: Policy,
+) -> Result<MessagesRequest, InvalidRequest> {
+    let mut ignored = Ignored::new(policy);
+    let model = model(&mut request)?;
+    let stream = request.take_bool("stream")?.unwrap_or(false);
+    let tools = tools::decode(&mut request, written, &mut ignored)?;
+    let parameters = parameters::decode(&mut request, limit, &tools, written, &mut ignored)?;
+    let instructions = request.take("system")?;
+    let messages = request.take("messages")?.ok_or_else(|| request.missing("messages"))?;
+    // Before the messages: what is not served as a whole says more than a block that comes of it.
+    request.finish(&mut ignored)?;
+    let mut system = content::instructions(instructions, &mut ignored)?;
+    let conversation = messages::decode(messages, written.field("messages"), &mut ignored)?;
+    system.extend(conversation.system);
+    let turn = Turn {
+        model,
+        system,
+        tools,
+        history: conversation.history,
+        prompt: conversation.prompt,
+        sampling: parameters.sampling,
+    };
+    let shows_thinking = parameters.shows_thinking;
+    Ok(MessagesRequest { turn, stream, shows_thinking, ignored: ignored.into_names() })
+}
+
+fn model(request: &mut Object) -> Result<ModelName, InvalidRequest> {
+    let model = request.take_text("model")?.ok_or_else(|| request.missing("model"))?;
+    if model.trim().is_empty() {
+        return Err(request.refuse("model", code::VALUE, "is blank. Give the name of a model."));
+    }
+    Ok(ModelName::new(model))
+}
+
+/// The values of an array, or none: the tables let nothing but arrays through.
+pub(super) fn items(value: Option<Value>) -> Vec<Value> {
+    match value {
+        Some(Value::Array(items)) => items,
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "decode_properties.rs"]
+mod properties;

@@ -1,0 +1,304 @@
+//! Requests as clients write them, right and wrong: all but their messages.
+
+use serde_json::json;
+
+use super::*;
+use crate::anthropic::testing::assert_refused;
+use crate::anthropic::testing::decoded;
+use crate::anthropic::testing::messages;
+use crate::anthropic::testing::refused;
+use crate::anthropic::testing::with;
+use crate::domain::Effort;
+use crate::domain::Format;
+use crate::domain::Part;
+use crate::domain::Sampling;
+use crate::domain::Tool;
+use crate::domain::ToolChoice;
+use crate::domain::Tools;
+
+fn sampling(fields: Value) -> Sampling {
+    decoded(&with(fields)).turn.sampling
+}
+
+/// The sampling of a request that says nothing of it.
+fn plain() -> Sampling {
+    Sampling { max_output_tokens: Some(4096), effort: Some(Effort::None), ..Sampling::default() }
+}
+
+fn tools(fields: Value) -> Tools {
+    decoded(&with(fields)).turn.tools
+}
+
+fn look() -> Value {
+    json!({"name": "look", "input_schema": {"type": "object"}})
+}
+
+#[test]
+fn the_smallest_request() {
+    let turn = Turn {
+        model: ModelName::new("sonnet"),
+        system: vec![],
+        tools: Tools::default(),
+        history: vec![],
+        prompt: vec![Part::text("Hi")],
+        sampling: plain(),
+    };
+    let expected = MessagesRequest { turn, stream: false, shows_thinking: true, ignored: vec![] };
+    assert_eq!(decoded(&with(json!({}))), expected);
+    assert!(decoded(&with(json!({"stream": true}))).stream);
+}
+
+#[test]
+fn instructions() {
+    let system = |value: Value| decoded(&with(json!({"system": value}))).turn.system;
+    assert_eq!(system(json!("Be brief.")), ["Be brief."]);
+    assert!(system(json!(" \n")).is_empty() && system(json!(null)).is_empty());
+    let marked = json!({"type": "text", "text": "b", "cache_control": {"type": "ephemeral"}});
+    let blocks = json!([{"type": "text", "text": "a"}, {"type": "text", "text": ""}, marked]);
+    assert_eq!(system(blocks), ["a", "b"]);
+}
+
+#[test]
+fn parameters_of_the_answer() {
+    let fields = json!({"temperature": 0.5, "top_p": 1, "top_k": 40, "stop_sequences": ["a", "\nb"]});
+    let expected = Sampling {
+        temperature: Some(0.5),
+        top_p: Some(1.0),
+        top_k: Some(40),
+        stop: vec!["a".into(), "\nb".into()],
+        ..plain()
+    };
+    assert_eq!(sampling(fields), expected);
+    assert_eq!(sampling(json!({"stop_sequences": [], "temperature": null})), plain());
+}
+
+#[test]
+fn thinking_and_effort() {
+    let told = |fields: Value| {
+        let sampling = sampling(fields);
+        (sampling.effort, sampling.thinking_budget)
+    };
+    let budget = json!({"type": "enabled", "budget_tokens": 2048});
+    let (adaptive, disabled) = (json!({"type": "adaptive"}), json!({"type": "disabled"}));
+    let effort = |effort: &str| json!({"effort": effort});
+    assert_eq!(told(json!({"thinking": budget})), (None, Some(2048)));
+    assert_eq!(told(json!({"thinking": adaptive})), (None, None));
+    assert_eq!(told(json!({"thinking": disabled})), (Some(Effort::None), None));
+    assert_eq!(told(json!({"output_config": effort("low")})), (Some(Effort::Low), None));
+    assert_eq!(
+        told(json!({"thinking": budget, "output_config": effort("high")})),
+        (Some(Effort::High), Some(2048))
+    );
+    assert_eq!(told(json!({"thinking": adaptive, "output_config": effort("max")})).0, Some(Effort::XHigh));
+    assert_eq!(told(json!({"thinking": disabled, "output_config": effort("medium")})).0, Some(Effort::None));
+
+    let shows = |display: &str| {
+        decoded(&with(json!({"thinking": {"type": "adaptive", "display": display}}))).shows_thinking
+    };
+    assert!(shows("summarized") && !shows("omitted"));
+    let same = sampling(json!({"thinking": adaptive, "temperature": 1, "top_p": 1.0}));
+    assert_eq!((same.temperature, same.top_p), (None, None));
+}
+
+#[test]
+fn schemas_keep_the_order_of_the_client() {
+    let request = |fields: &str| {
+        let body = format!(
+            r#"{{"model":"m","max_tokens":9,"messages":[{{"role":"user","content":"x"}}],{fields}}}"#
+        );
+        decode(body.as_bytes(), Policy::Strict).unwrap().turn
+    };
+    let schema = r#"{"type":"object","required":["z"],"properties":{"z":{"type":"string"},"a":{}}}"#;
+    for fields in [
+        format!(r#""output_config": {{"format": {{"schema": {schema}, "type": "json_schema"}} }}"#),
+        format!(r#""output_format": {{"type": "json_schema", "schema": {schema} }}"#),
+    ] {
+        assert_eq!(request(&fields).sampling.format, Format::Schema(schema.into()));
+    }
+    let fields = format!(r#""tools": [{{"name": "look", "input_schema": {schema} }}]"#);
+    assert_eq!(request(&fields).tools.list[0].schema, schema);
+}
+
+#[test]
+fn tools_and_the_choice_among_them() {
+    let described = json!({
+        "type": "custom", "name": "look", "description": "Looks.", "strict": true, "defer_loading": false,
+        "allowed_callers": ["direct"], "input_schema": {"type": "object"},
+    });
+    let expected = Tool {
+        name: "look".into(),
+        description: Some("Looks.".into()),
+        schema: r#"{"type":"object"}"#.into(),
+        strict: true,
+    };
+    let offered = tools(json!({"tools": [described]}));
+    assert_eq!(offered, Tools { list: vec![expected], choice: ToolChoice::Auto, parallel: true });
+
+    let choice = |choice: Value| {
+        let tools = tools(json!({"tools": [look()], "tool_choice": choice}));
+        (tools.choice, tools.parallel)
+    };
+    assert_eq!(choice(json!({"type": "auto"})), (ToolChoice::Auto, true));
+    assert_eq!(choice(json!({"type": "auto", "disable_parallel_tool_use": true})), (ToolChoice::Auto, false));
+    assert_eq!(choice(json!({"type": "any"})), (ToolChoice::Required, true));
+    assert_eq!(choice(json!({"type": "none"})), (ToolChoice::None, true));
+    assert_eq!(choice(json!({"type": "tool", "name": "look"})), (ToolChoice::Named("look".into()), true));
+    assert_eq!(tools(json!({"tool_choice": {"type": "none"}})).choice, ToolChoice::None);
+}
+
+#[test]
+fn what_asks_for_nothing_is_accepted_in_silence() {
+    let request = with(json!({
+        "service_tier": "auto", "speed": "standard", "context_management": {}, "inference_geo": "global",
+        "mcp_servers": [], "fallbacks": "default", "container": null, "metadata": {"user_id": "u"},
+        "tools": [], "stop_sequences": [],
+    }));
+    let strict = decode(request.to_string().as_bytes(), Policy::Strict).unwrap();
+    assert!(strict.ignored.is_empty());
+}
+
+#[test]
+fn fields_without_effect_are_named_or_under_the_strict_policy_refused() {
+    let mark = json!({"type": "ephemeral"});
+    let request = with(json!({
+        "cache_control": mark, "speed": "fast", "seed": 1,
+        "system": [{"type": "text", "text": "x", "cache_control": mark}],
+        "tools": [{"name": "look", "input_schema": {"type": "object"}, "cache_control": mark}],
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "x", "cache_control": mark}]}],
+    }));
+    assert_eq!(
+        decoded(&request).ignored,
+        [
+            "cache_control",
+            "messages[].content[].cache_control",
+            "seed",
+            "speed",
+            "system[].cache_control",
+            "tools[].cache_control"
+        ]
+    );
+    let strict = |fields| decode(with(fields).to_string().as_bytes(), Policy::Strict).unwrap_err();
+    assert_eq!(strict(json!({"speed": "fast"})).code, Some(code::UNSUPPORTED));
+    assert_eq!(strict(json!({"seed": 1})).code, Some(code::UNKNOWN));
+}
+
+#[test]
+fn tokens_are_counted_without_a_limit() {
+    let mut request = messages(json!([{"role": "user", "content": "Hi"}]));
+    request.as_object_mut().unwrap().remove("max_tokens");
+    assert_eq!(refused(&request).message, "`max_tokens` is missing.");
+    let counted = decode_count(request.to_string().as_bytes(), Policy::Strict).unwrap();
+    assert_eq!(counted.turn.prompt, [Part::text("Hi")]);
+    assert_eq!(counted.turn.sampling.max_output_tokens, None);
+}
+
+#[test]
+fn refusals_name_the_field_at_fault() {
+    assert_refused([
+        (json!({"max_tokens": 1, "messages": []}), "model", "missing"),
+        (with(json!({"model": " "})), "model", "blank"),
+        (json!({"model": "m", "max_tokens": 1}), "messages", "missing"),
+        (with(json!({"max_tokens": 0})), "max_tokens", "expected an integer from 1"),
+        (with(json!({"temperature": 1.1})), "temperature", "from 0 to 1"),
+        (with(json!({"stop_sequences": "x"})), "stop_sequences", "expected an array, got a string"),
+        (with(json!({"stop_sequences": ["x", " "]})), "stop_sequences[1]", "white space"),
+        (with(json!({"stop_sequences": [1]})), "stop_sequences[0]", "expected a string"),
+        (with(json!({"metadata": {"user_id": 5}})), "metadata.user_id", "expected a string"),
+        (with(json!({"system": [{"type": "image"}]})), "system[0].type", "expected `text`, got `image`"),
+        (with(json!({"system": ["x"]})), "system[0]", "expected an object"),
+        (with(json!({"inference_geo": "us"})), "inference_geo", "sign-in"),
+        (with(json!({"container": "c"})), "container", "no code"),
+        (with(json!({"mcp_servers": [{}]})), "mcp_servers", "Offer their tools"),
+        (with(json!({"thread": {"type": "create"}})), "thread", "Send all messages"),
+    ]);
+}
+
+#[test]
+fn refusals_of_thinking_and_forms() {
+    let enabled = json!({"type": "enabled", "budget_tokens": 1024});
+    assert_refused([
+        (with(json!({"thinking": {"type": "between_tools"}})), "thinking.type", "`adaptive`"),
+        (with(json!({"thinking": {"type": "enabled"}})), "thinking.budget_tokens", "missing"),
+        (
+            with(json!({"thinking": {"type": "enabled", "budget_tokens": 100}})),
+            "thinking.budget_tokens",
+            "1024",
+        ),
+        (
+            with(json!({"thinking": enabled, "max_tokens": 1024})),
+            "thinking.budget_tokens",
+            "less than `max_tokens`, which is 1024",
+        ),
+        (
+            with(json!({"thinking": {"type": "adaptive", "display": "updates"}})),
+            "thinking.display",
+            "`omitted`",
+        ),
+        (with(json!({"thinking": enabled, "temperature": 0.5})), "temperature", "while it thinks"),
+        (with(json!({"thinking": enabled, "top_k": 5})), "top_k", "while it thinks"),
+        (
+            with(json!({"thinking": enabled, "tools": [look()], "tool_choice": {"type": "any"}})),
+            "tool_choice",
+            "while it thinks",
+        ),
+        (with(json!({"output_config": {"effort": "most"}})), "output_config.effort", "got `most`"),
+        (with(json!({"output_format": {"type": "json"}})), "output_format.type", "`json_schema`"),
+        (
+            with(json!({"output_config": {"format": {"type": "json_schema"}}})),
+            "output_config.format.schema",
+            "missing",
+        ),
+        (
+            with(json!({
+                "output_format": {"type": "json_schema", "schema": {}},
+                "output_config": {"format": {"type": "json_schema", "schema": {}}},
+            })),
+            "output_format",
+            "only the new one",
+        ),
+    ]);
+}
+
+#[test]
+fn refusals_of_tools() {
+    let named = |name: &str| json!({"name": name, "input_schema": {"type": "object"}});
+    let refusing = |tool: Value| with(json!({"tools": [tool]}));
+    let choosing = |choice: Value| with(json!({"tools": [look()], "tool_choice": choice}));
+    assert_refused([
+        (
+            refusing(json!({"type": "web_search_20250305", "name": "web_search"})),
+            "tools[0].type",
+            "`web_search_20250305` are Anthropic's own",
+        ),
+        (refusing(json!({"input_schema": {}})), "tools[0].name", "missing"),
+        (refusing(named("a b")), "tools[0].name", "letters, digits"),
+        (refusing(named(&"x".repeat(65))), "tools[0].name", "1 to 64"),
+        (refusing(json!({"name": "look"})), "tools[0].input_schema", "missing"),
+        (
+            refusing(json!({"name": "look", "input_schema": {}})),
+            "tools[0].input_schema",
+            r#"`"type": "object"`"#,
+        ),
+        (with(json!({"tools": [look(), look()]})), "tools[1].name", "two tools are called `look`"),
+        (choosing(json!({"type": "most"})), "tool_choice.type", "`any`"),
+        (choosing(json!({"type": "tool"})), "tool_choice.name", "missing"),
+        (choosing(json!({"type": "tool", "name": "wait"})), "tool_choice.name", "no such tool"),
+        (with(json!({"tool_choice": {"type": "any"}})), "tool_choice.type", "no such tool"),
+        (with(json!({"tool_choice": "auto"})), "tool_choice", "expected an object"),
+    ]);
+}
+
+#[test]
+fn bodies_that_are_no_request() {
+    let rows: [(&[u8], &str); 3] = [
+        (b"", "The body is empty. Send a JSON object with `model`, `max_tokens` and `messages`."),
+        (b"{", "The body ends too early to be valid JSON: EOF while parsing an object at line 1 column 1."),
+        (
+            b"[]",
+            "The body must be a JSON object with `model`, `max_tokens` and `messages`, but it is an array.",
+        ),
+    ];
+    for (body, message) in rows {
+        assert_eq!(decode(body, Policy::Lenient), Err(InvalidRequest::body(message)));
+    }
+}

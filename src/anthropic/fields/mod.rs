@@ -1,0 +1,27 @@
+//! What each field of a request does: the one place where that is decided.
+//!
+//! Decoding asks these tables; `docs/API.md` shows them, and a test holds the two together.
+
+mod content;
+mod request;
+
+pub(super) use content::DOCUMENT;
+pub(super) use content::IMAGE;
+pub(super) use content::MESSAGE;
+pub(super) use content::REDACTED;
+pub(super) use content::SOURCE;
+pub(super) use content::SYSTEM;
+pub(super) use content::TEXT;
+pub(super) use content::THOUGHT;
+pub(super) use content::TOOL_RESULT;
+pub(super) use content::TOOL_USE;
+pub(super) use request::METADATA;
+pub(super) use request::OUTPUT_CONFIG;
+pub(super) use request::OUTPUT_FORMAT;
+pub(super) use request::REQUEST;
+pub(super) use request::THINKING;
+pub(super) use request::TOOL;
+pub(super) use request::TOOL_CHOICE;
+
+#[cfg(test)]
+mod tests;

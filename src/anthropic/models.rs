@@ -1,0 +1,59 @@
+//! The bodies of `/v1/models`.
+
+use serde::Serialize;
+
+use super::json;
+
+/// Nothing tells when a model behind the CLI was released; this is what Anthropic's API says then.
+const CREATED: &str = "1970-01-01T00:00:00Z";
+
+#[derive(Serialize)]
+struct Model<'a> {
+    r#type: &'static str,
+    id: &'a str,
+    display_name: &'a str,
+    created_at: &'static str,
+}
+
+#[derive(Serialize)]
+struct List<'a> {
+    data: Vec<Model<'a>>,
+    has_more: bool,
+    first_id: Option<&'a str>,
+    last_id: Option<&'a str>,
+}
+
+/// The body of `GET /v1/models`: all of them, on one page.
+pub fn list(names: &[&str]) -> String {
+    let data = names.iter().map(|name| model(name)).collect();
+    let (first_id, last_id) = (names.first().copied(), names.last().copied());
+    json::to_string(&List { data, has_more: false, first_id, last_id })
+}
+
+/// The body of `GET /v1/models/{model}`.
+pub fn single(name: &str) -> String {
+    json::to_string(&model(name))
+}
+
+fn model(name: &str) -> Model<'_> {
+    Model { r#type: "model", id: name, display_name: name, created_at: CREATED }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_and_a_model() {
+        assert_eq!(
+            list(&["opus", "gpt-4o"]),
+            concat!(
+                r#"{"data":[{"type":"model","id":"opus","display_name":"opus","created_at":"1970-01-01T00:00:00Z"},"#,
+                r#"{"type":"model","id":"gpt-4o","display_name":"gpt-4o","created_at":"1970-01-01T00:00:00Z"}],"#,
+                r#""has_more":false,"first_id":"opus","last_id":"gpt-4o"}"#
+            )
+        );
+        assert_eq!(list(&[]), r#"{"data":[],"has_more":false,"first_id":null,"last_id":null}"#);
+        assert!(single("opus").starts_with(r#"{"type":"model","id":"opus","#));
+    }
+}

@@ -1,0 +1,83 @@
+//! Calls of tools and their results.
+
+use super::content;
+use crate::domain::Part;
+use crate::domain::Role;
+use crate::fields::InvalidRequest;
+use crate::fields::Place;
+use crate::fields::code;
+
+/// Follows a conversation and holds it to Anthropic's rule: the user's side answers each call at once, before it says
+/// anything else, and answers no call that was not made.
+#[derive(Debug, Default)]
+pub(super) struct Pairing {
+    /// The calls without a result yet, each with its id and its path.
+    open: Vec<(String, String)>,
+    /// Whose message was the last.
+    last: Option<Role>,
+}
+
+impl Pairing {
+    /// Follows the message at `place`. Its parts are as many as its blocks.
+    pub(super) fn message(
+        &mut self,
+        role: Role,
+        parts: &[Part],
+        place: &Place,
+    ) -> Result<(), InvalidRequest> {
+        for (index, part) in parts.iter().enumerate() {
+            let path = || place.field(&format!("content[{index}]"));
+            match part {
+                Part::ToolResult(result) => self.result(&result.id, path)?,
+                part if content::is_blank(part) => continue,
+                // Until somebody else speaks, an answer may go on calling.
+                part if role == Role::User || self.last != Some(Role::Assistant) => {
+                    self.all_have_results(path)?;
+                    self.call(part, path)?;
+                }
+                part => self.call(part, path)?,
+            }
+            self.last = Some(role);
+        }
+        Ok(())
+    }
+
+    /// The conversation is over.
+    pub(super) fn finish(self) -> Result<(), InvalidRequest> {
+        self.all_have_results(|| "messages".to_owned())
+    }
+
+    fn call(&mut self, part: &Part, path: impl Fn() -> String) -> Result<(), InvalidRequest> {
+        let Part::ToolUse(call) = part else { return Ok(()) };
+        if self.open.iter().any(|(id, _)| *id == call.id) {
+            let path = path() + ".id";
+            let message = format!("`{path}`: two calls have this id. Give each its own.");
+            return Err(InvalidRequest::at(path, code::VALUE, message));
+        }
+        self.open.push((call.id.clone(), path()));
+        Ok(())
+    }
+
+    fn result(&mut self, id: &str, path: impl Fn() -> String) -> Result<(), InvalidRequest> {
+        let Some(index) = self.open.iter().position(|(open, _)| open == id) else {
+            let path = path() + ".tool_use_id";
+            let message = format!(
+                "`{path}`: no call in the assistant's message before waits for this result. \
+                 Results stand at the start of the user's next message after the `tool_use`, each once."
+            );
+            return Err(InvalidRequest::at(path, code::VALUE, message));
+        };
+        self.open.remove(index);
+        Ok(())
+    }
+
+    fn all_have_results(&self, path: impl Fn() -> String) -> Result<(), InvalidRequest> {
+        let Some((_, call)) = self.open.first() else { return Ok(()) };
+        let path = path();
+        let message = format!(
+            "`{path}`: the call `{call}` has no result before this. The user's message after a call begins with \
+             a `tool_result` block for each `tool_use` block. Add it, or move it to the front."
+        );
+        Err(InvalidRequest::at(path, code::VALUE, message))
+    }
+}

@@ -1,0 +1,187 @@
+//! An answer as the events of a stream.
+
+use serde::Serialize;
+
+use super::error::Envelope;
+use super::json;
+use super::types::Block;
+use super::types::Ending;
+use super::types::MessageUsage;
+use super::types::Reply;
+use crate::domain::Finish;
+use crate::domain::TurnEvent;
+
+/// One event of a stream; framing it is left to HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its name, which its data repeats.
+    pub name: &'static str,
+    /// Its data: JSON on one line.
+    pub data: String,
+}
+
+/// Turns the events of a turn into those of a stream.
+///
+/// Whatever comes in, what goes out is well-formed: the message begins first and once, its blocks have ascending
+/// numbers, each is closed before the next begins, and nothing follows the end.
+#[derive(Debug)]
+pub struct StreamEncoder {
+    reply: Reply,
+    shows_thinking: bool,
+    state: State,
+    /// The block that is open.
+    open: Option<Kind>,
+    /// The number of the block that is open, or else of the next.
+    index: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing was sent.
+    Fresh,
+    /// The message has begun.
+    Open,
+    /// The message has ended, or failed; nothing may follow.
+    Over,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Thinking,
+    Text,
+    ToolUse,
+}
+
+#[derive(Serialize)]
+struct MessageDelta<'a> {
+    r#type: &'static str,
+    delta: Ending<'a>,
+    usage: MessageUsage,
+}
+
+impl StreamEncoder {
+    /// What is sent in a silence, and once at the beginning: a `ping`.
+    pub const PING: &'static str = r#"{"type":"ping"}"#;
+
+    /// An encoder for one answer; without `shows_thinking` only the seals of thoughts are told.
+    pub fn new(reply: Reply, shows_thinking: bool) -> Self {
+        Self { reply, shows_thinking, state: State::Fresh, open: None, index: 0 }
+    }
+
+    /// The events that `event` gives; none for what the stream must not say any more.
+    pub fn event(&mut self, event: TurnEvent) -> Vec<Event> {
+        let mut events = Vec::new();
+        match self.state {
+            State::Over => return events,
+            State::Fresh => self.begin(&mut events),
+            State::Open => {}
+        }
+        match event {
+            TurnEvent::Started { .. } => {}
+            TurnEvent::Thinking(piece) => {
+                self.ensure(Kind::Thinking, &mut events);
+                if self.shows_thinking {
+                    events.push(self.delta("thinking_delta", "thinking", &piece));
+                }
+            }
+            TurnEvent::ThinkingSealed(seal) => {
+                self.ensure(Kind::Thinking, &mut events);
+                events.push(self.delta("signature_delta", "signature", &seal));
+                self.close(&mut events);
+            }
+            TurnEvent::ThinkingRedacted(data) => {
+                self.close(&mut events);
+                events.push(self.start(&Block::RedactedThinking { data }));
+                events.push(self.stop());
+            }
+            TurnEvent::Text(piece) => {
+                self.ensure(Kind::Text, &mut events);
+                events.push(self.delta("text_delta", "text", &piece));
+            }
+            TurnEvent::ToolCall { id, name } => {
+                self.close(&mut events);
+                events.push(self.start(&Block::ToolUse { id, name, input: String::new() }));
+                self.open = Some(Kind::ToolUse);
+            }
+            TurnEvent::ToolInput(piece) if self.open == Some(Kind::ToolUse) => {
+                events.push(self.delta("input_json_delta", "partial_json", &piece));
+            }
+            // No call to belong to.
+            TurnEvent::ToolInput(_) => {}
+            TurnEvent::Finished(finish) => self.finish(&finish, &mut events),
+        }
+        events
+    }
+
+    /// The event that tells a client of a failure after the stream has begun; nothing may follow it.
+    pub fn failed(&mut self, envelope: &Envelope<'_>) -> Event {
+        self.state = State::Over;
+        Event { name: "error", data: envelope.to_json() }
+    }
+
+    /// Whether the last event was told.
+    pub fn is_over(&self) -> bool {
+        self.state == State::Over
+    }
+
+    fn begin(&mut self, events: &mut Vec<Event>) {
+        self.state = State::Open;
+        let message = json::to_string(&self.reply.message(&[], None));
+        let data = format!(r#"{{"type":"message_start","message":{message}}}"#);
+        events.push(Event { name: "message_start", data });
+        events.push(Event { name: "ping", data: Self::PING.to_owned() });
+    }
+
+    fn finish(&mut self, finish: &Finish, events: &mut Vec<Event>) {
+        self.close(events);
+        self.state = State::Over;
+        let (delta, usage) = (Ending::of(Some(finish)), MessageUsage::from(&finish.usage));
+        let data = json::to_string(&MessageDelta { r#type: "message_delta", delta, usage });
+        events.push(Event { name: "message_delta", data });
+        events.push(Event { name: "message_stop", data: r#"{"type":"message_stop"}"#.to_owned() });
+    }
+
+    /// Sees to it that a block of `kind` is open.
+    fn ensure(&mut self, kind: Kind, events: &mut Vec<Event>) {
+        if self.open == Some(kind) {
+            return;
+        }
+        self.close(events);
+        events.push(self.start(&match kind {
+            Kind::Thinking => Block::Thinking { thinking: String::new(), signature: String::new() },
+            Kind::Text | Kind::ToolUse => Block::Text { text: String::new() },
+        }));
+        self.open = Some(kind);
+    }
+
+    fn close(&mut self, events: &mut Vec<Event>) {
+        if self.open.take().is_some() {
+            events.push(self.stop());
+        }
+    }
+
+    fn start(&self, block: &Block) -> Event {
+        let (index, block) = (self.index, json::to_string(block));
+        let data = format!(r#"{{"type":"content_block_start","index":{index},"content_block":{block}}}"#);
+        Event { name: "content_block_start", data }
+    }
+
+    fn stop(&mut self) -> Event {
+        let data = format!(r#"{{"type":"content_block_stop","index":{}}}"#, self.index);
+        self.index += 1;
+        Event { name: "content_block_stop", data }
+    }
+
+    /// The hot path: only the piece is escaped, all around it is copied.
+    fn delta(&self, kind: &str, field: &str, piece: &str) -> Event {
+        let (index, piece) = (self.index, json::to_string(piece));
+        let data = format!(
+            r#"{{"type":"content_block_delta","index":{index},"delta":{{"type":"{kind}","{field}":{piece}}}}}"#
+        );
+        Event { name: "content_block_delta", data }
+    }
+}
+
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;

@@ -1,0 +1,67 @@
+//! What the tests of this part share.
+
+use serde_json::Value;
+use serde_json::json;
+
+use super::MessagesRequest;
+use super::decode;
+use crate::domain::Finish;
+use crate::domain::FinishReason;
+use crate::domain::TurnEvent;
+use crate::domain::Usage;
+use crate::fields::InvalidRequest;
+use crate::fields::Policy;
+
+/// A well-formed request with `fields` added or replaced.
+pub(super) fn with(fields: Value) -> Value {
+    let mut request =
+        json!({"model": "sonnet", "max_tokens": 4096, "messages": [{"role": "user", "content": "Hi"}]});
+    let (Value::Object(into), Value::Object(fields)) = (&mut request, fields) else { unreachable!() };
+    into.extend(fields);
+    request
+}
+
+/// A well-formed request but for its `messages`.
+pub(super) fn messages(messages: Value) -> Value {
+    with(Value::Object([("messages".to_owned(), messages)].into_iter().collect()))
+}
+
+pub(super) fn decoded(request: &Value) -> MessagesRequest {
+    decode(request.to_string().as_bytes(), Policy::Lenient).unwrap()
+}
+
+pub(super) fn refused(request: &Value) -> InvalidRequest {
+    decode(request.to_string().as_bytes(), Policy::Lenient).unwrap_err()
+}
+
+/// Each row: a request, the path at fault, a part of the message.
+pub(super) fn assert_refused<const ROWS: usize>(rows: [(Value, &str, &str); ROWS]) {
+    for (request, param, words) in rows {
+        let error = refused(&request);
+        assert_eq!(error.param.as_deref(), Some(param), "{request}\n{error}");
+        assert!(error.message.contains(words), "{request}\n{error}");
+    }
+}
+
+pub(super) fn text(text: &str) -> TurnEvent {
+    TurnEvent::Text(text.into())
+}
+
+pub(super) fn call(id: &str, name: &str) -> TurnEvent {
+    TurnEvent::ToolCall { id: id.into(), name: name.into() }
+}
+
+pub(super) fn input(piece: &str) -> TurnEvent {
+    TurnEvent::ToolInput(piece.into())
+}
+
+pub(super) fn finish(reason: FinishReason, stop_text: Option<&str>) -> Finish {
+    let usage = Usage {
+        input_tokens: 2,
+        cache_write_tokens: 3,
+        cache_read_tokens: 4,
+        output_tokens: 5,
+        thinking_tokens: 1,
+    };
+    Finish { reason, stop_text: stop_text.map(str::to_owned), usage }
+}

@@ -1,0 +1,133 @@
+//! The wire form of answers, fields in Anthropic's order.
+
+use serde::Serialize;
+use serde::Serializer;
+use serde::ser::SerializeMap as _;
+use serde_json::value::RawValue;
+
+use crate::domain::Finish;
+use crate::domain::FinishReason;
+use crate::domain::Usage;
+
+/// What every event of one answer has in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// `msg_` and 32 random hexadecimal digits.
+    pub id: String,
+    /// The model's name as the client wrote it.
+    pub model: String,
+}
+
+impl Reply {
+    /// A reply with a new id, from the model that the client called `model`.
+    pub fn new(model: impl Into<String>) -> Self {
+        Self { id: format!("msg_{}", uuid::Uuid::new_v4().simple()), model: model.into() }
+    }
+
+    /// The reply with `content`, or the beginning of one that has not ended.
+    pub(super) fn message<'a>(&'a self, content: &'a [Block], finish: Option<&'a Finish>) -> Message<'a> {
+        Message {
+            id: &self.id,
+            r#type: "message",
+            role: "assistant",
+            model: &self.model,
+            content,
+            end: Ending::of(finish),
+            usage: MessageUsage::from(&finish.map(|finish| finish.usage).unwrap_or_default()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Message<'a> {
+    id: &'a str,
+    r#type: &'static str,
+    role: &'static str,
+    model: &'a str,
+    content: &'a [Block],
+    #[serde(flatten)]
+    end: Ending<'a>,
+    usage: MessageUsage,
+}
+
+/// A block of an answer.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum Block {
+    Thinking {
+        thinking: String,
+        signature: String,
+    },
+    RedactedThinking {
+        data: String,
+    },
+    Text {
+        text: String,
+    },
+    ToolUse {
+        id: String,
+        name: String,
+        #[serde(serialize_with = "as_object")]
+        input: String,
+    },
+}
+
+/// The input of a call, which is JSON already. None, or one that was cut off by the limit, is `{}`.
+fn as_object<S: Serializer>(input: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    match serde_json::from_str::<&RawValue>(input) {
+        Ok(input) => input.serialize(serializer),
+        Err(_) => serializer.serialize_map(Some(0))?.end(),
+    }
+}
+
+/// Why an answer ended; of one that has not, nothing.
+#[derive(Serialize)]
+pub(super) struct Ending<'a> {
+    stop_reason: Option<&'static str>,
+    stop_sequence: Option<&'a str>,
+}
+
+impl<'a> Ending<'a> {
+    pub(super) fn of(finish: Option<&'a Finish>) -> Self {
+        Self {
+            stop_reason: finish.map(stop_reason),
+            stop_sequence: finish.and_then(|finish| finish.stop_text.as_deref()),
+        }
+    }
+}
+
+fn stop_reason(finish: &Finish) -> &'static str {
+    match finish.reason {
+        FinishReason::Stop if finish.stop_text.is_some() => "stop_sequence",
+        FinishReason::Stop => "end_turn",
+        FinishReason::Length => "max_tokens",
+        FinishReason::ToolCalls => "tool_use",
+        FinishReason::ContentFilter => "refusal",
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct MessageUsage {
+    input_tokens: u64,
+    cache_creation_input_tokens: u64,
+    cache_read_input_tokens: u64,
+    output_tokens: u64,
+    output_tokens_details: OutputDetails,
+}
+
+#[derive(Serialize)]
+struct OutputDetails {
+    thinking_tokens: u64,
+}
+
+impl From<&Usage> for MessageUsage {
+    fn from(usage: &Usage) -> Self {
+        Self {
+            input_tokens: usage.input_tokens,
+            cache_creation_input_tokens: usage.cache_write_tokens,
+            cache_read_input_tokens: usage.cache_read_tokens,
+            output_tokens: usage.output_tokens,
+            output_tokens_details: OutputDetails { thinking_tokens: usage.thinking_tokens },
+        }
+    }
+}

@@ -17,12 +17,14 @@ use super::error::Kind;
 use super::middleware::access_log;
 use super::middleware::authenticate;
 use super::middleware::body_limit;
+use super::middleware::door;
 use super::middleware::local_only;
 use super::middleware::panic;
 use super::middleware::request_id;
 use super::ops;
 use super::v1::chat;
 use super::v1::completions;
+use super::v1::messages;
 use super::v1::models;
 
 /// The paths that need no key. Every other one does, those that do not exist included.
@@ -33,6 +35,8 @@ pub fn router(state: AppState) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(chat::create_chat_completion))
         .route("/v1/completions", post(completions::create_completion))
+        .route("/v1/messages", post(messages::create_message))
+        .route("/v1/messages/count_tokens", post(messages::count_tokens))
         .route("/v1/models", get(models::list_models))
         .route("/v1/models/{*id}", get(models::retrieve_model))
         .route("/v1/embeddings", any(unsupported))
@@ -48,6 +52,7 @@ pub fn router(state: AppState) -> Router {
         .layer(from_fn_with_state(Arc::clone(&state.keys), authenticate::layer))
         .layer(from_fn_with_state(Arc::clone(&state.keys), local_only::layer))
         .layer(CatchPanicLayer::custom(panic::response))
+        .layer(from_fn(door::layer))
         .layer(from_fn(access_log::layer))
         .layer(from_fn(request_id::layer))
         .with_state(state)
@@ -55,7 +60,8 @@ pub fn router(state: AppState) -> Router {
 
 async fn unsupported(request: Request) -> ApiError {
     let message = format!(
-        "Claude has no model for {}, and this server no other. It serves chat: POST /v1/chat/completions.",
+        "Claude has no model for {}, and this server no other. It serves chat: POST /v1/chat/completions \
+         and POST /v1/messages.",
         request.uri().path()
     );
     ApiError::new(Kind::UnsupportedEndpoint, message)
@@ -63,8 +69,9 @@ async fn unsupported(request: Request) -> ApiError {
 
 async fn unknown_url(request: Request) -> ApiError {
     let message = format!(
-        "Unknown request URL: {} {}. This server serves POST /v1/chat/completions, POST /v1/completions, GET /v1/models and \
-         GET /v1/models/{{model}}; a client's base URL ends in /v1.",
+        "Unknown request URL: {} {}. This server serves POST /v1/chat/completions, POST /v1/completions, \
+         POST /v1/messages, POST /v1/messages/count_tokens, GET /v1/models and GET /v1/models/{{model}}; the base URL of OpenAI's \
+         clients ends in /v1, that of Anthropic's does not.",
         request.method(),
         request.uri().path()
     );

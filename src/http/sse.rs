@@ -169,6 +169,12 @@ pub(super) fn frame(frames: &mut String, payload: &str) {
     let _ = write!(frames, "data: {payload}\n\n");
 }
 
+/// Writes an event with a name, as [`frame`].
+pub(super) fn named_frame(frames: &mut String, name: &str, payload: &str) {
+    frames.reserve(name.len() + payload.len() + 16);
+    let _ = write!(frames, "event: {name}\ndata: {payload}\n\n");
+}
+
 impl<E: Encoder> HttpBody for EventStream<E> {
     type Data = Bytes;
     type Error = Infallible;

@@ -24,6 +24,7 @@ mod faults;
 mod garbage;
 mod isolation;
 mod limits;
+mod messages;
 mod project;
 mod restarts;
 mod saturation;

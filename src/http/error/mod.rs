@@ -3,6 +3,7 @@
 //! A handler returns an [`ApiError`]; what status, type and code it has is decided in one table, [`Kind::row`].
 //! Nothing is logged here: the error travels in the response's extensions to the access log.
 
+mod door;
 mod table;
 mod turns;
 
@@ -23,6 +24,7 @@ use axum::response::Response;
 use crate::fields::InvalidRequest;
 use crate::openai::Envelope;
 
+pub(super) use door::Door;
 pub(super) use table::Kind;
 
 /// A failure as the client gets to see it, with what only the log may tell. Clones share their content.
@@ -124,7 +126,8 @@ impl From<InvalidRequest> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let row = self.0.kind.row();
-        let mut response = Response::new(Body::from(self.envelope().to_json()));
+        // Its body is written where it is known in whose words: `middleware::door`.
+        let mut response = Response::new(Body::empty());
         *response.status_mut() =
             StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();

@@ -120,7 +120,7 @@ fn the_table_of_requests() {
 400 invalid_request_error invalid_value n | - - | -
     n
 401 invalid_request_error invalid_api_key - | - - | -
-    You didn't provide an API key. Send one of this server's keys as `Authorization: Bearer KEY`.
+    You didn't provide an API key. Send one of this server's keys as `Authorization: Bearer KEY` or `x-api-key: KEY`.
 401 invalid_request_error invalid_api_key - | - - | -
     Incorrect API key provided. Ask whoever runs this server for one of its keys; keys of OpenAI or Anthropic do not work here.
 400 invalid_request_error - - | - - | -

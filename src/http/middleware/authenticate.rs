@@ -40,7 +40,7 @@ impl From<AuthError> for ApiError {
         match error {
             AuthError::Missing => Self::new(
                 Kind::MissingKey,
-                "You didn't provide an API key. Send one of this server's keys as `Authorization: Bearer KEY`.",
+                "You didn't provide an API key. Send one of this server's keys as `Authorization: Bearer KEY` or `x-api-key: KEY`.",
             ),
             AuthError::Wrong => Self::new(
                 Kind::WrongKey,

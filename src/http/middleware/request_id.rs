@@ -19,6 +19,10 @@ impl RequestId {
         self.0.to_str().unwrap_or_default()
     }
 
+    pub(in crate::http) fn header(&self) -> HeaderValue {
+        self.0.clone()
+    }
+
     /// The client's own id, as long as it can do no harm in a log or a header.
     fn given(request: &Request) -> Option<Self> {
         let id = request.headers().get(HEADER)?;

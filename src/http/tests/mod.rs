@@ -3,6 +3,7 @@
 mod access_log;
 mod answers;
 mod completions;
+mod messages;
 mod refusals;
 mod streams;
 mod tools;

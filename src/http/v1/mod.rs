@@ -1,5 +1,6 @@
-//! The paths under `/v1`: `OpenAI`'s.
+//! The paths under `/v1`: `OpenAI`'s, and Anthropic's `messages`.
 
 pub(super) mod chat;
 pub(super) mod completions;
+pub(super) mod messages;
 pub(super) mod models;

@@ -2,37 +2,47 @@
 
 use std::sync::Arc;
 
+use axum::extract::Extension;
 use axum::extract::Path;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 
+use crate::anthropic;
 use crate::gateway::Turns;
 use crate::http::error::ApiError;
-use crate::openai::models;
+use crate::http::error::Door;
+use crate::openai;
 
 const OWNER: &str = "anthropic";
 
 /// The names callers may write into `model`.
 pub(in crate::http) async fn list_models(
     State(turns): State<Arc<dyn Turns>>,
+    Extension(door): Extension<Door>,
 ) -> Result<impl IntoResponse, ApiError> {
     let cards = turns.models().await?;
-    let names: Vec<_> = cards.iter().map(|card| (card.name.as_str(), OWNER)).collect();
-    Ok(json(models::list(&names)))
+    let names = cards.iter().map(|card| card.name.as_str());
+    Ok(json(match door {
+        Door::OpenAi => openai::models::list(&names.map(|name| (name, OWNER)).collect::<Vec<_>>()),
+        Door::Anthropic => anthropic::models::list(&names.collect::<Vec<_>>()),
+    }))
 }
 
 /// One of them.
 pub(in crate::http) async fn retrieve_model(
     State(turns): State<Arc<dyn Turns>>,
+    Extension(door): Extension<Door>,
     Path(name): Path<String>,
 ) -> Result<impl IntoResponse, ApiError> {
     let cards = turns.models().await?;
-    if cards.iter().any(|card| card.name.as_str() == name) {
-        Ok(json(models::single(&name, OWNER)))
-    } else {
-        Err(ApiError::unknown_model(&name))
+    if !cards.iter().any(|card| card.name.as_str() == name) {
+        return Err(ApiError::unknown_model(&name));
     }
+    Ok(json(match door {
+        Door::OpenAi => openai::models::single(&name, OWNER),
+        Door::Anthropic => anthropic::models::single(&name),
+    }))
 }
 
 fn json(body: String) -> impl IntoResponse {

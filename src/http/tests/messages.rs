@@ -1,0 +1,193 @@
+//! Anthropic's door.
+
+use super::*;
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+
+const PATH: &str = "/v1/messages";
+
+fn ask(stream: bool) -> Request<Body> {
+    let body = json!({
+        "model": "sonnet", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}], "stream": stream,
+    });
+    request("POST", PATH, &[], body.to_string())
+}
+
+fn playing(steps: Vec<Step>) -> Router {
+    router(state(ScriptedTurns::playing(steps)))
+}
+
+/// The status, the type and the message of an error; also asserts what every error of this door has.
+async fn refused(router: Router, request: Request<Body>) -> (u16, String, String) {
+    let response = send(router, request).await;
+    let status = response.status().as_u16();
+    let id = response.headers()["request-id"].clone();
+    assert_eq!(id, response.headers()["x-request-id"]);
+    assert_eq!(response.headers()["content-type"], "application/json");
+    let body: Value = serde_json::from_str(&body(response).await).unwrap();
+    assert_eq!(
+        body.as_object().unwrap().keys().collect::<Vec<_>>(),
+        ["error", "request_id", "type"],
+        "{body}"
+    );
+    assert_eq!((&body["type"], &body["request_id"]), (&json!("error"), &json!(id.to_str().unwrap())));
+    let text = |field: &str| body["error"][field].as_str().unwrap().to_owned();
+    (status, text("type"), text("message"))
+}
+
+fn failure(kind: FailureKind) -> Step {
+    Step::Fail(Error::Failed(Failure::new(kind, "It failed.")))
+}
+
+#[tokio::test]
+async fn a_whole_message() {
+    let response = send(playing(greeting()), ask(false)).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let headers = response.headers();
+    assert_eq!(headers["content-type"], "application/json");
+    assert_eq!(headers["x-switchboard-model"], "claude-sonnet-5-5");
+    assert_eq!(headers["request-id"], headers["x-request-id"]);
+    let body: Value = serde_json::from_str(&body(response).await).unwrap();
+    assert_eq!(body["content"], json!([{"type": "text", "text": "Hello"}]));
+    assert_eq!((&body["model"], &body["stop_reason"]), (&json!("sonnet"), &json!("end_turn")));
+}
+
+#[tokio::test]
+async fn fields_without_effect_are_named() {
+    let mut body = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]});
+    body["speed"] = json!("fast");
+    let response = send(playing(greeting()), request("POST", PATH, &[], body.to_string())).await;
+    assert_eq!(response.headers()["x-switchboard-ignored"], "speed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_named_events() {
+    let silence = Step::Wait(Duration::from_secs(20));
+    let response =
+        send(playing(vec![started(), silence, text("Hel"), text("lo"), finished()]), ask(true)).await;
+    assert_eq!(response.headers()["content-type"], "text/event-stream; charset=utf-8");
+    let body = body(response).await;
+    let events: Vec<_> = body.split_terminator("\n\n").collect();
+    for event in &events {
+        let (name, data) = event.strip_prefix("event: ").unwrap().split_once("\ndata: ").unwrap();
+        assert_eq!(serde_json::from_str::<Value>(data).unwrap()["type"], name);
+    }
+    let names: Vec<_> = events.iter().map(|event| event[7..].lines().next().unwrap()).collect();
+    assert_eq!(
+        names.join(" "),
+        "message_start ping ping content_block_start content_block_delta content_block_delta \
+         content_block_stop message_delta message_stop"
+    );
+}
+
+#[tokio::test]
+async fn a_late_failure_is_an_error_event() {
+    let steps = vec![started(), text("Hel"), failure(FailureKind::Overloaded)];
+    let response = send(playing(steps), ask(true)).await;
+    let id = response.headers()["request-id"].to_str().unwrap().to_owned();
+    let body = body(response).await;
+    let last = body.split_terminator("\n\n").last().unwrap();
+    assert_eq!(
+        last,
+        format!(
+            "event: error\ndata: {{\"type\":\"error\",\"error\":{{\"type\":\"overloaded_error\",\
+             \"message\":\"It failed.\"}},\"request_id\":\"{id}\"}}"
+        )
+    );
+}
+
+#[tokio::test]
+async fn tokens_are_counted() {
+    let body = json!({"model": "sonnet", "messages": [{"role": "user", "content": "Hi"}]}).to_string();
+    let response =
+        send(playing(vec![]), request("POST", "/v1/messages/count_tokens", &[], body.clone())).await;
+    assert_eq!(super::body(response).await, r#"{"input_tokens":7}"#);
+    let (status, kind, message) = refused(playing(vec![]), request("POST", PATH, &[], body)).await;
+    assert_eq!(
+        (status, kind.as_str(), message.as_str()),
+        (400, "invalid_request_error", "`max_tokens` is missing.")
+    );
+}
+
+#[tokio::test]
+async fn failures_by_their_status() {
+    for (kind, expected) in [
+        (FailureKind::InvalidRequest, (400, "invalid_request_error")),
+        (FailureKind::SignIn, (401, "authentication_error")),
+        (FailureKind::UnknownModel, (404, "not_found_error")),
+        (FailureKind::RateLimited, (429, "rate_limit_error")),
+        (FailureKind::Upstream, (502, "api_error")),
+        (FailureKind::Overloaded, (503, "overloaded_error")),
+        (FailureKind::TimedOut, (504, "timeout_error")),
+    ] {
+        for stream in [false, true] {
+            let (status, name, message) = refused(playing(vec![failure(kind)]), ask(stream)).await;
+            assert_eq!((status, name.as_str()), expected);
+            assert_eq!(message, "It failed.");
+        }
+    }
+}
+
+/// What is refused on the way is told in the same words as what is refused at the door.
+#[tokio::test]
+async fn refusals_on_the_way() {
+    let answering = || playing(greeting());
+    let told = async |router: Router, request: Request<Body>| {
+        let (status, kind, _) = refused(router, request).await;
+        format!("{status} {kind}")
+    };
+    let keyless = with_keys(ScriptedTurns::playing([]));
+    assert_eq!(told(keyless, ask(false)).await, "401 authentication_error");
+    let get = request("GET", PATH, &[], Body::empty());
+    assert_eq!(told(answering(), get).await, "405 invalid_request_error");
+    let large = request("POST", PATH, &[], "x".repeat(1001));
+    assert_eq!(told(answering(), large).await, "413 request_too_large");
+    let foreign = request("POST", PATH, &[("origin", "https://evil.example")], "{}");
+    assert_eq!(told(answering(), foreign).await, "403 permission_error");
+    assert_eq!(told(playing(vec![Step::Panic]), ask(false)).await, "500 api_error");
+    let batches = request("POST", "/v1/messages/batches", &[], "{}");
+    assert_eq!(told(answering(), batches).await, "404 not_found_error");
+    let version = [("anthropic-version", "2023-06-01")];
+    let doubled = request("POST", "/v1/v1/messages", &version, "{}");
+    let (status, kind, message) = refused(answering(), doubled).await;
+    assert_eq!((status, kind.as_str()), (404, "not_found_error"));
+    assert!(message.contains("POST /v1/messages") && message.contains("base URL"), "{message}");
+
+    let other = request("POST", "/v1/messages_of_others", &[], "{}");
+    assert_eq!(error(send(answering(), other).await).await.1["code"], "unknown_url");
+}
+
+#[tokio::test]
+async fn a_key_may_come_as_anthropics_clients_send_it() {
+    let body = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]});
+    let request = request("POST", PATH, &[("x-api-key", "secret-1")], body.to_string());
+    let response = send(with_keys(ScriptedTurns::playing(greeting())), request).await;
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn models_are_listed_as_the_client_reads_them() {
+    let version = [("anthropic-version", "2023-06-01")];
+    let get = async |path: &str| {
+        let response = send(playing(vec![]), request("GET", path, &version, Body::empty())).await;
+        assert!(response.headers().contains_key("request-id"));
+        serde_json::from_str::<Value>(&body(response).await).unwrap()
+    };
+    let list = get("/v1/models").await;
+    assert_eq!((&list["first_id"], &list["has_more"]), (&json!("sonnet"), &json!(false)));
+    assert_eq!(list["data"][1], get("/v1/models/team/large%20model").await);
+    assert_eq!(list["data"][1]["type"], "model");
+    assert_eq!(get("/v1/models/gpt-9").await["error"]["type"], "not_found_error");
+}
+
+#[tokio::test]
+async fn stopping_gives_every_answer_its_last_words() {
+    let state = state(ScriptedTurns::playing([started(), Step::Hang]));
+    let whole = refused(router(state.clone()), ask(false));
+    let stop = async {
+        tokio::task::yield_now().await;
+        state.last_words.0.cancel();
+    };
+    let (whole, ()) = tokio::join!(whole, stop);
+    assert_eq!((whole.0, whole.1.as_str()), (503, "overloaded_error"));
+}

@@ -1,0 +1,120 @@
+//! `POST /v1/messages` and `POST /v1/messages/count_tokens`, of Anthropic's API.
+
+use std::sync::Arc;
+
+use axum::extract::Extension;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
+use futures::StreamExt as _;
+
+use super::chat::describe;
+use crate::anthropic;
+use crate::anthropic::Answer;
+use crate::anthropic::MessagesRequest;
+use crate::anthropic::Reply;
+use crate::anthropic::StreamEncoder;
+use crate::domain::Caller;
+use crate::domain::TurnEvent;
+use crate::fields::Policy;
+use crate::gateway::Error;
+use crate::gateway::TurnStream;
+use crate::gateway::Turns;
+use crate::http::Config;
+use crate::http::error::ApiError;
+use crate::http::extract::RequestBody;
+use crate::http::middleware::access_log::Notes;
+use crate::http::middleware::request_id::RequestId;
+use crate::http::sse::Encoder;
+use crate::http::sse::EventStream;
+use crate::http::sse::named_frame;
+use crate::http::state::LastWords;
+
+/// Answers a conversation, as one body or as a stream.
+pub(in crate::http) async fn create_message(
+    State(turns): State<Arc<dyn Turns>>,
+    State(config): State<Arc<Config>>,
+    State(last_words): State<LastWords>,
+    Extension(caller): Extension<Caller>,
+    Extension(notes): Extension<Notes>,
+    Extension(id): Extension<RequestId>,
+    RequestBody(body): RequestBody,
+) -> Result<Response, ApiError> {
+    let request = anthropic::decode(&body, policy(&config))?;
+    drop(body);
+    let answer = async {
+        let reply = Reply::new(request.turn.model.as_str());
+        let MessagesRequest { turn, stream, shows_thinking, ignored } = request;
+        let running = turns.run(caller, turn).await?;
+        let mut response = if stream {
+            let encoder = Numbered { encoder: StreamEncoder::new(reply, shows_thinking), id };
+            let last_words = last_words.clone();
+            let mut stream = EventStream::new(running.events, encoder, config.heartbeat, last_words, notes);
+            stream.wait_for_first(config.first_event_wait).await?;
+            stream.into_response()
+        } else {
+            json(collect(running.events, &reply, shows_thinking).await?)
+        };
+        describe(&mut response, &running.model, &ignored);
+        Ok(response)
+    };
+    last_words.0.run_until_cancelled(answer).await.unwrap_or_else(|| Err(ApiError::shutting_down()))
+}
+
+/// Counts the tokens of a conversation.
+pub(in crate::http) async fn count_tokens(
+    State(turns): State<Arc<dyn Turns>>,
+    State(config): State<Arc<Config>>,
+    State(last_words): State<LastWords>,
+    Extension(caller): Extension<Caller>,
+    RequestBody(body): RequestBody,
+) -> Result<Response, ApiError> {
+    let request = anthropic::decode_count(&body, policy(&config))?;
+    drop(body);
+    let count = turns.count_tokens(caller, request.turn);
+    let count = last_words.0.run_until_cancelled(count).await;
+    Ok(json(anthropic::count(count.unwrap_or(Err(Error::ShuttingDown))?)))
+}
+
+fn policy(config: &Config) -> Policy {
+    if config.strict { Policy::Strict } else { Policy::Lenient }
+}
+
+fn json(body: String) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+async fn collect(mut events: TurnStream, reply: &Reply, shows_thinking: bool) -> Result<String, ApiError> {
+    let mut answer = Answer::new(shows_thinking);
+    while let Some(event) = events.next().await {
+        if let Some(finish) = answer.event(event?) {
+            return Ok(answer.body(reply, &finish));
+        }
+    }
+    Err(ApiError::ended_early())
+}
+
+/// An encoder that can name the request where it fails.
+struct Numbered {
+    encoder: StreamEncoder,
+    id: RequestId,
+}
+
+impl Encoder for Numbered {
+    type Event = TurnEvent;
+
+    const HEARTBEAT: &'static [u8] = b"event: ping\ndata: {\"type\":\"ping\"}\n\n";
+
+    fn event(&mut self, event: TurnEvent, frames: &mut String) -> bool {
+        for event in self.encoder.event(event) {
+            named_frame(frames, event.name, &event.data);
+        }
+        self.encoder.is_over()
+    }
+
+    fn failed(&mut self, error: &ApiError, frames: &mut String) {
+        let event = self.encoder.failed(&error.message(self.id.as_str()));
+        named_frame(frames, event.name, &event.data);
+    }
+}

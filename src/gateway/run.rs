@@ -8,6 +8,7 @@ use crate::conversations::Errand;
 use crate::conversations::TurnWorker;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
+use crate::domain::Finish;
 use crate::domain::TurnEvent;
 use crate::pool::Launcher;
 use crate::pool::Lease;
@@ -17,6 +18,7 @@ use crate::pool::Worker;
 use super::Error;
 use super::TurnStream;
 use super::breaker::Pass;
+use super::strict::Strict;
 
 /// Long enough for another worker to be reset, too short to be noticed beside the time the model takes.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
@@ -31,6 +33,7 @@ pub(super) struct Run<L: Launcher> {
     again: Option<Errand>,
     /// Gone once it is known how the call upstream went.
     pass: Option<Pass>,
+    strict: Strict,
 }
 
 impl<L: Launcher> Run<L>
@@ -47,7 +50,8 @@ where
         errand: Errand,
         pass: Pass,
     ) -> Result<Self, Error> {
-        let mut run = Self { pool, lease: Some(lease), again: None, pass: Some(pass) };
+        let strict = Strict::new(&errand.turn.tools);
+        let mut run = Self { pool, lease: Some(lease), again: None, pass: Some(pass), strict };
         let given = run.give(&errand).await;
         run.again = Some(errand);
         match given {
@@ -63,18 +67,25 @@ where
         Box::pin(futures::stream::unfold(Some(self), |run| async {
             let mut run = run?;
             match run.next_event().await {
-                Ok(Some(event @ TurnEvent::Finished(_))) => {
-                    // Before the client reads the end, so that its next turn finds the worker.
-                    if let Some(lease) = run.lease.take() {
-                        lease.keep();
-                    }
-                    Some((Ok(event), None))
+                Ok(Some(TurnEvent::Finished(finish))) => Some((run.finish(finish), None)),
+                Ok(Some(event)) => {
+                    run.strict.note(&event);
+                    Some((Ok(event), Some(run)))
                 }
-                Ok(Some(event)) => Some((Ok(event), Some(run))),
                 Ok(None) => None,
                 Err(error) => Some((Err(error), None)),
             }
         }))
+    }
+
+    /// Ends the lease before the client reads the end of the answer, so that its next turn finds the worker.
+    fn finish(mut self, finish: Finish) -> Result<TurnEvent, Error> {
+        // The conversation of an answer that is refused does not go on: its worker is not kept.
+        self.strict.check(finish.reason)?;
+        if let Some(lease) = self.lease.take() {
+            lease.keep();
+        }
+        Ok(TurnEvent::Finished(finish))
     }
 
     async fn next_event(&mut self) -> Result<Option<TurnEvent>, Error> {

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::conversations::{Errand, TurnWorker};
 use crate::domain::{
-    Caller, Failure, FailureKind, Finish, FinishReason, Model, ModelName, Part, Sampling, Tools, Turn,
+    Caller, Failure, FailureKind, Finish, FinishReason, Model, ModelName, Part, Sampling, Tool, Tools, Turn,
     TurnEvent, Usage,
 };
 use crate::pool::{self, LaunchError, Launcher, Pool, Stake, Worker};
@@ -193,6 +193,28 @@ async fn only_after_a_whole_answer_a_worker_is_kept() {
     let mut running = bench.run("haiku").await.unwrap();
     running.events.next().await.unwrap().unwrap();
     assert_eq!(bench.pool.stats().kept, 1, "before the caller has read the end");
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn arguments_that_break_a_strict_schema_fail_the_answer_at_its_end() {
+    let bench = Bench::new();
+    bench.script.0.lock().unwrap().holds = true;
+    let called = Finish { reason: FinishReason::ToolCalls, stop_text: None, usage: Usage::default() };
+    let call = || Ok(TurnEvent::ToolCall { id: "1".to_owned(), name: "look".to_owned() });
+    let finished = || Ok(TurnEvent::Finished(called.clone()));
+    let schema = r#"{"required":["a"]}"#.to_owned();
+    let look = Tool { name: "look".to_owned(), description: None, schema, strict: true };
+    let turn = Turn { tools: Tools { list: vec![look], ..Tools::default() }, ..turn("haiku") };
+    for (input, kept) in [(r#"{"b":1}"#, 0), (r#"{"a":1}"#, 1)] {
+        bench.script([call(), Ok(TurnEvent::ToolInput(input.to_owned())), finished()]);
+        let running = bench.gateway.run(caller(), turn.clone()).await.unwrap();
+        let events: Vec<_> = running.events.collect().await;
+        assert_eq!(events.len(), 3);
+        assert_eq!(events[2].is_ok(), kept == 1, "{events:?}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(bench.pool.stats().kept, kept);
+    }
     bench.end().await;
 }
 

@@ -1,0 +1,97 @@
+//! What is a violation, and what is not.
+
+use super::*;
+use crate::domain::ToolChoice;
+
+const COUNT: &str = r#"{"type":"object","properties":{"n":{"type":"integer","minimum":1},"to":{"enum":["a","b"]}},
+    "required":["n"],"additionalProperties":false}"#;
+
+fn tool(name: &str, schema: &str, strict: bool) -> Tool {
+    Tool { name: name.to_owned(), description: None, schema: schema.to_owned(), strict }
+}
+
+/// What comes of calls, as (tool, arguments), in an answer that ends for `reason`.
+fn told_at(reason: FinishReason, tools: &[Tool], calls: &[(&str, &str)]) -> Result<(), String> {
+    let mut strict = Strict::new(&Tools { list: tools.to_vec(), choice: ToolChoice::Auto, parallel: true });
+    for (name, arguments) in calls {
+        strict.note(&TurnEvent::Text("words".to_owned()));
+        strict.note(&TurnEvent::ToolCall { id: "1".to_owned(), name: (*name).to_owned() });
+        // In pieces, as they come.
+        for piece in arguments.split_inclusive(':') {
+            strict.note(&TurnEvent::ToolInput(piece.to_owned()));
+        }
+    }
+    strict.check(reason).map_err(|failure| {
+        assert_eq!(failure.kind, FailureKind::Upstream);
+        failure.message
+    })
+}
+
+fn told(tools: &[Tool], calls: &[(&str, &str)]) -> Result<(), String> {
+    told_at(FinishReason::ToolCalls, tools, calls)
+}
+
+#[test]
+fn arguments_that_do_not_fit_are_a_failure_that_does_not_quote_them() {
+    let tools = [tool("count", COUNT, true)];
+    for (arguments, expected) in [
+        (r#"{"n":"secret"}"#, "`/properties/n/type` is not met"),
+        (r#"{"n":0}"#, "`/properties/n/minimum` is not met"),
+        (r#"{"n":1,"to":"secret"}"#, "`/properties/to/enum` is not met"),
+        (r#"{"to":"a"}"#, "`/required` is not met"),
+        (r#"{"n":1,"secret":2}"#, "`/additionalProperties` is not met"),
+        ("", "`/required` is not met"),
+        ("[1]", "`/type` is not met"),
+        (r#"{"n":1"#, "they are no JSON"),
+    ] {
+        let message = told(&tools, &[("count", arguments)]).unwrap_err();
+        assert!(message.contains(expected), "{arguments}: {message}");
+        assert!(!message.contains("secret") && message.contains("`count`"), "{message}");
+    }
+    assert_eq!(told(&tools, &[("count", r#"{"n":1,"to":"b"}"#)]), Ok(()));
+}
+
+#[test]
+fn every_call_is_checked_and_only_those_of_strict_tools() {
+    let tools = [tool("count", COUNT, true), tool("loose", COUNT, false)];
+    let (good, bad) = (("count", r#"{"n":1}"#), ("count", "{}"));
+    assert_eq!(told(&tools, &[good, ("loose", "{}"), ("unknown", "x"), good]), Ok(()));
+    assert!(told(&tools, &[bad, good]).is_err());
+    assert!(told(&tools, &[good, ("loose", "{}"), bad]).is_err());
+    assert_eq!(told(&tools, &[]), Ok(()));
+}
+
+#[test]
+fn a_call_that_was_cut_off_is_not_judged() {
+    let tools = [tool("count", COUNT, true)];
+    assert_eq!(told_at(FinishReason::Length, &tools, &[("count", r#"{"n":"#)]), Ok(()));
+    assert!(told_at(FinishReason::Length, &tools, &[("count", "{}"), ("count", r#"{"n":"#)]).is_err());
+    assert_eq!(told_at(FinishReason::Stop, &tools, &[]), Ok(()));
+}
+
+#[test]
+fn a_schema_that_cannot_be_compiled_is_left_to_upstream() {
+    for schema in [
+        "no JSON",
+        r#"{"type":"nonsense"}"#,
+        r#"{"properties":{"n":{"$ref":"https://example.com/schema.json"}}}"#,
+        r#"{"properties":{"n":{"$ref":"file:///etc/passwd"}}}"#,
+        r##"{"properties":{"n":{"$ref":"#/$defs/gone"}}}"##,
+        r#"{"properties":{"n":{"pattern":"("}}}"#,
+    ] {
+        assert_eq!(told(&[tool("odd", schema, true)], &[("odd", r#"{"n":"x"}"#)]), Ok(()), "{schema}");
+    }
+}
+
+#[test]
+fn no_schema_takes_forever() {
+    for schema in [
+        r##"{"$ref":"#"}"##,
+        r##"{"allOf":[{"$ref":"#"}]}"##,
+        r##"{"$ref":"#/$defs/a","$defs":{"a":{"anyOf":[{"$ref":"#/$defs/b"}]},"b":{"not":{"$ref":"#/$defs/a"}}}}"##,
+        r#"{"properties":{"n":{"pattern":"^(?=a)(a+)+$"}}}"#,
+    ] {
+        let arguments = format!(r#"{{"n":"{}!"}}"#, "a".repeat(64));
+        let _ = told(&[tool("odd", schema, true)], &[("odd", &arguments)]);
+    }
+}

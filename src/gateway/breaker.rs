@@ -22,6 +22,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// The longest wait on upstream's word. A limit may be known to hold for days, but also be raised before.
 const LONGEST_ON_REQUEST: Duration = Duration::from_secs(300);
 
+/// The most turns that are the probe together: at least those of the largest request.
+const MOST_PROBES: u32 = 16;
+
 /// Lets turns pass or not. Clones are the same breaker.
 #[derive(Debug, Clone)]
 pub struct Breaker(Arc<Shared>);
@@ -38,8 +41,8 @@ enum State {
     /// So many turns in a row have failed.
     Closed(u32),
     Open(Outage),
-    /// One turn is under way to see whether the outage is over.
-    Probing(Outage),
+    /// A turn is under way to see whether the outage is over, and so many more may join it.
+    Probing(Outage, u32),
 }
 
 #[derive(Debug, Clone)]
@@ -49,6 +52,9 @@ struct Outage {
     failures: u32,
     wait: Duration,
     next_try: Instant,
+    /// How many turns may be the probe together: one, and twice as many each time that it ended without telling. A request
+    /// of several turns fails when one of them is refused, and takes the others with it, the probe too.
+    probes: u32,
 }
 
 /// A turn that may go upstream. Dropped without a word on how it went, as when its client leaves, it counts neither way.
@@ -78,14 +84,17 @@ impl Breaker {
         if let Some(refusal) = state.refusal() {
             return Err(refusal);
         }
-        let outage = match &*state {
-            State::Open(outage) => Some(outage.clone()),
-            State::Closed(_) | State::Probing(_) => None,
+        let is_probe = match &mut *state {
+            State::Closed(_) => false,
+            State::Open(outage) => {
+                *state = State::Probing(outage.clone(), outage.probes - 1);
+                true
+            }
+            State::Probing(_, more) => {
+                *more -= 1;
+                true
+            }
         };
-        let is_probe = outage.is_some();
-        if let Some(outage) = outage {
-            *state = State::Probing(outage);
-        }
         Ok(Pass { breaker: self.clone(), is_probe })
     }
 
@@ -99,8 +108,8 @@ impl State {
         let now = Instant::now();
         match self {
             Self::Open(outage) if now < outage.next_try => Some(outage.refusal(outage.next_try - now)),
-            Self::Probing(outage) => Some(outage.refusal(SHORTEST_WAIT)),
-            Self::Closed(_) | Self::Open(_) => None,
+            Self::Probing(outage, 0) => Some(outage.refusal(SHORTEST_WAIT)),
+            Self::Closed(_) | Self::Open(_) | Self::Probing(..) => None,
         }
     }
 }
@@ -133,12 +142,12 @@ impl Pass {
                 tracing::warn!(%failure, failures = most_failures, seconds, "calls to Anthropic are held back");
                 *state = State::Open(outage);
             }
-            State::Probing(outage) if is_probe => {
+            State::Probing(outage, _) if is_probe => {
                 let wait = (outage.wait * 2).min(LONGEST_WAIT);
                 *state = State::Open(Outage::new(failure, outage.failures.saturating_add(1), wait));
             }
             // A turn from before, which says nothing new.
-            State::Open(_) | State::Probing(_) => {}
+            State::Open(_) | State::Probing(..) => {}
         }
     }
 }
@@ -150,8 +159,9 @@ impl Drop for Pass {
         }
         // The time of the next try is past, so the next turn is the probe.
         let mut state = self.breaker.state();
-        if let State::Probing(outage) = &*state {
-            *state = State::Open(outage.clone());
+        if let State::Probing(outage, _) = &*state {
+            let probes = (outage.probes * 2).min(MOST_PROBES);
+            *state = State::Open(Outage { probes, ..outage.clone() });
         }
     }
 }
@@ -160,7 +170,7 @@ impl Outage {
     fn new(failure: &Failure, failures: u32, wait: Duration) -> Self {
         let wished = failure.retry_after.unwrap_or_default().min(LONGEST_ON_REQUEST);
         let next_try = Instant::now() + wait.max(wished);
-        Self { failure: failure.clone(), failures, wait, next_try }
+        Self { failure: failure.clone(), failures, wait, next_try, probes: 1 }
     }
 
     fn refusal(&self, wait: Duration) -> Failure {

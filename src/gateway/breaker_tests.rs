@@ -94,12 +94,31 @@ async fn a_probe_that_fails_doubles_the_wait() {
 async fn a_probe_that_tells_nothing_is_followed_by_another() {
     let breaker = opened();
     advance(SECOND).await;
-    drop(breaker.pass().unwrap());
     fail(&breaker, &[FailureKind::Crashed]);
-    let probe = breaker.pass().unwrap();
-    assert!(breaker.pass().is_err());
-    probe.failed(&failure(FailureKind::Overloaded));
+    let (probe, other) = (breaker.pass().unwrap(), breaker.pass().unwrap());
+    assert!(breaker.pass().is_err(), "two of them now");
+    drop(other);
+    breaker.pass().unwrap().failed(&failure(FailureKind::Overloaded));
     assert_eq!(wait(&breaker), Some(2));
+    probe.failed(&failure(FailureKind::Overloaded));
+    assert_eq!(wait(&breaker), Some(2), "the outage is known already");
+}
+
+/// What a request does whose turns fail together when one of them is refused.
+#[tokio::test(start_paused = true)]
+async fn a_request_of_many_turns_gets_through_in_the_end() {
+    let breaker = opened();
+    advance(SECOND).await;
+    let mut tries = 1;
+    let passes = loop {
+        match (0..16).map(|_| breaker.pass()).collect::<Result<Vec<_>, _>>() {
+            Ok(passes) => break passes,
+            Err(_) => tries += 1,
+        }
+    };
+    assert_eq!(tries, 5);
+    passes.into_iter().for_each(Pass::succeeded);
+    assert_eq!(breaker.refusal(), None);
 }
 
 #[tokio::test(start_paused = true)]

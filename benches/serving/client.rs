@@ -69,13 +69,20 @@ pub(crate) struct Connection {
     stream: TcpStream,
     buffer: BytesMut,
     rest: Rest,
+    /// A header line, or nothing.
+    authorization: String,
 }
 
 impl Connection {
     pub(crate) async fn open(address: SocketAddr) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: BytesMut::new(), rest: Rest::Bytes(0) })
+        Ok(Self { stream, buffer: BytesMut::new(), rest: Rest::Bytes(0), authorization: String::new() })
+    }
+
+    pub(crate) fn with_key(mut self, key: &str) -> Self {
+        self.authorization = format!("authorization: Bearer {key}\r\n");
+        self
     }
 
     /// Asks for a whole answer and says how long it took.
@@ -134,7 +141,8 @@ impl Connection {
     /// Sends a chat request without reading what comes back.
     pub(crate) async fn send(&mut self, body: &str) -> anyhow::Result<()> {
         let head = format!(
-            "POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            "POST {CHAT} HTTP/1.1\r\nhost: localhost\r\n{}content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            self.authorization,
             body.len()
         );
         Ok(self.stream.write_all((head + body).as_bytes()).await?)

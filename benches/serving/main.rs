@@ -1,9 +1,10 @@
-//! What serving costs, in one run: `make bench`, or `cargo bench --bench serving -- [--quick] [real|fake|footprint]`.
+//! What serving costs, in one run: `make bench`, or `cargo bench --bench serving -- [--quick] [real|conversations|fake|footprint]`.
 //!
 //! 1. The real CLI against the scripted stand-in ([`real_cli`]): spawned for each request, as other proxies do, and in
 //!    our workers.
-//! 2. `fake-claude` in its place ([`fake_cli`]): what the server itself costs, beside a bare axum echo.
-//! 3. What it takes up ([`footprint`]).
+//! 2. Conversations that go on ([`conversations`]), continued and replayed.
+//! 3. `fake-claude` in its place ([`fake_cli`]): what the server itself costs, beside a bare axum echo.
+//! 4. What it takes up ([`footprint`]).
 //!
 //! What is compared takes turns within the run, counts are fixed, and a request that fails ends it: there are no
 //! figures then. A whole run writes its tables into docs/PERFORMANCE.md as well. `CLAUDE_BIN` names another CLI than
@@ -11,6 +12,7 @@
 
 mod client;
 mod conditions;
+mod conversations;
 mod direct;
 mod fake_cli;
 mod footprint;
@@ -52,6 +54,7 @@ struct Options {
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
     Real,
+    Conversations,
     Fake,
     Footprint,
 }
@@ -69,6 +72,11 @@ fn main() -> anyhow::Result<()> {
         let cli = real_cli_path()?;
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         runtime.block_on(real_cli::measure(&cli, &plan, &mut report))?;
+    }
+    if is_wanted(Part::Conversations) {
+        let cli = real_cli_path()?;
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        runtime.block_on(conversations::measure(&cli, &plan, &mut report))?;
     }
     let fake = Path::new(env!("CARGO_BIN_EXE_fake-claude"));
     if is_wanted(Part::Footprint) {

@@ -11,6 +11,8 @@ pub(crate) struct Plan {
     pub(crate) reused: usize,
     /// Requests of a round of each client of the crowd.
     pub(crate) crowd: usize,
+    /// Conversations of a hundred turns.
+    pub(crate) conversations: usize,
     /// The same turn, through the server and past it.
     pub(crate) pairs: usize,
     /// Rounds with `fake-claude`.
@@ -36,6 +38,7 @@ pub(crate) const FULL: Plan = Plan {
     spawned: 4,
     reused: 15,
     crowd: 6,
+    conversations: 8,
     pairs: 120,
     rounds: 7,
     echoes: 40_000,
@@ -54,6 +57,7 @@ pub(crate) const QUICK: Plan = Plan {
     spawned: 2,
     reused: 5,
     crowd: 2,
+    conversations: 1,
     pairs: 10,
     rounds: 2,
     echoes: 2_000,

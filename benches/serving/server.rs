@@ -81,6 +81,7 @@ pub(crate) struct Workers {
     pub(crate) starting: u64,
     pub(crate) idle: u64,
     pub(crate) busy: u64,
+    pub(crate) holding: u64,
     pub(crate) resetting: u64,
     pub(crate) waiting: u64,
 }
@@ -124,6 +125,11 @@ impl Server {
         Connection::open(self.address).await
     }
 
+    /// A connection whose requests carry `key`.
+    pub(crate) async fn connect_as(&self, key: &str) -> anyhow::Result<Connection> {
+        Ok(Connection::open(self.address).await?.with_key(key))
+    }
+
     pub(crate) async fn workers(&self) -> anyhow::Result<Workers> {
         let ready: Value = serde_json::from_slice(&self.connect().await?.get("/ready").await?)?;
         let count = |value: &Value| value.as_u64().context("/ready has another form");
@@ -132,6 +138,7 @@ impl Server {
             starting: count(&workers["starting"])?,
             idle: count(&workers["idle"])?,
             busy: count(&workers["busy"])?,
+            holding: count(&workers["holding"])?,
             resetting: count(&workers["resetting"])?,
             waiting: count(&ready["waiting"])?,
         })
@@ -153,10 +160,11 @@ impl Server {
         }
     }
 
-    /// Waits until every worker is back and clean, and one is ready.
+    /// Waits until every worker is back, clean or holding its conversation, and one is there.
     pub(crate) async fn until_quiet(&self) -> anyhow::Result<()> {
         self.until("every worker is back", |workers| {
-            workers.idle > 0 && workers.busy + workers.resetting + workers.starting + workers.waiting == 0
+            workers.idle + workers.holding > 0
+                && workers.busy + workers.resetting + workers.starting + workers.waiting == 0
         })
         .await
     }

@@ -41,6 +41,11 @@ impl Sample {
         sorted.get(rank.max(1) - 1).copied().unwrap_or(f64::NAN)
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "a count of figures")]
+    pub(crate) fn mean(&self) -> f64 {
+        self.0.iter().sum::<f64>() / self.0.len() as f64
+    }
+
     pub(crate) fn min(&self) -> f64 {
         self.0.iter().copied().fold(f64::INFINITY, f64::min)
     }

@@ -56,7 +56,11 @@ fn without_time(call: Option<&CallFailed>, status: Option<u16>, report: &str) ->
             FailureKind::UnknownModel,
             "The model does not exist, or the sign-in of this server may not use it.",
         ),
-        ("invalid_request", _) | (_, Some(400 | 413 | 422)) => Failure::new(
+        (_, Some(413)) => Failure::new(
+            FailureKind::InvalidRequest,
+            "The request is larger than Anthropic takes. Send less, or fewer and smaller files.",
+        ),
+        ("invalid_request", _) | (_, Some(400 | 422)) => Failure::new(
             FailureKind::InvalidRequest,
             format!("Anthropic refused the request: {}", message_in(text)),
         ),

@@ -15,7 +15,10 @@ use crate::domain::TurnEvent;
 use crate::domain::Usage;
 
 use super::failure::classify;
-use super::protocol::{ApiUsage, CallFailed, Event, Lifecycle, StreamEvent};
+use super::protocol::{ApiRetry, ApiUsage, CallFailed, Event, Lifecycle, StreamEvent};
+
+/// The longest that a turn waits while the CLI waits before it tries a failed call again. Its own delays are shorter.
+const LONGEST_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// What a line means for the turn.
 #[derive(Debug, PartialEq)]
@@ -159,12 +162,18 @@ impl Translator {
                     Step::Nothing
                 }
             }
-            Event::ApiRetry(delay) => {
-                self.retry_delay = delay.or(self.retry_delay);
-                Step::Nothing
-            }
+            Event::ApiRetry(retry) => self.retry(&retry),
             Event::Limit(_) | Event::Control(_) | Event::Mcp(_) | Event::Other => Step::Nothing,
         }
+    }
+
+    /// Lets the CLI try again soon. Where upstream asks for more time, the caller can wait without holding a worker.
+    fn retry(&mut self, retry: &ApiRetry) -> Step {
+        self.retry_delay = retry.delay.or(self.retry_delay);
+        if retry.delay.is_some_and(|delay| delay > LONGEST_RETRY_DELAY) {
+            return Step::Fail(classify(Some(&retry.call), retry.status, "", retry.delay));
+        }
+        Step::Nothing
     }
 
     /// Follows the turn in lines that are no longer part of its answer.

@@ -55,6 +55,19 @@ fn the_report_of_a_failed_call_is_no_answer() {
 }
 
 #[test]
+fn a_long_wait_before_the_next_try_is_the_callers_to_wait() {
+    let retry = |delay: u32, error: &str| {
+        let line = r#"{"type":"system","subtype":"api_retry","attempt":1,"max_retries":1,"retry_delay_ms":"#;
+        format!("{line}{delay},{error}}}")
+    };
+    let limited = r#""error_status":429,"error":"rate_limit""#;
+    assert!(steps(&[&retry(5000, limited)]).1.is_empty());
+    insta::assert_snapshot!(steps(&[&retry(60_412, limited)]).1.join("\n"), @r#"Fail(Failure { kind: RateLimited, message: "Anthropic's limit for the sign-in of this server is reached. Try again later.", retry_after: Some(60.412s) })"#);
+    assert!(steps(&[&retry(9000, r#""error_status":529,"error":7"#)]).1[0].contains("Overloaded"));
+    assert!(steps(&[&retry(9000, r#""error_status":null"#)]).1[0].contains("Upstream"));
+}
+
+#[test]
 fn a_turn_that_ends_without_an_answer_has_failed() {
     assert!(steps(&[RESULT]).1[0].contains("without an answer"));
     let (translator, steps) = steps(&[OVER]);

@@ -133,34 +133,6 @@ async fn choosing_a_model_makes_no_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failed_calls_are_errors_and_never_answers() {
-    let server = TestServer::real().await.workers(1).start().await;
-    let mut table = Vec::new();
-    for fault in ["400", "401", "403", "404", "429", "500", "529"] {
-        let answer = server.chat(&format!("[[status={fault}]]")).send().await;
-        table.push(format!("{fault} -> {}", answer.error()));
-        assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w1", "the worker is used again");
-    }
-    let too_long = "[[status=400 message=\"prompt is too long: 200001 tokens > 200000 maximum\"]]";
-    table.push(format!("too long -> {}", server.chat(too_long).send().await.error()));
-    insta::assert_snapshot!(table.join("\n"));
-    server.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_fails_late_ends_with_an_error_event() {
-    let server = TestServer::real().await.workers(1).start().await;
-    for fault in ["cut_after=2", "error_after=2"] {
-        let events = server.chat(&format!("[[tokens=9 gap_ms=5 {fault}]]")).stream().await.rest().await;
-        let last: Value = serde_json::from_str(events.last().unwrap()).unwrap();
-        assert!(last["error"]["message"].is_string(), "{fault}: {events:?}");
-        assert!(!events.contains(&"[DONE]".to_owned()));
-    }
-    assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w1");
-    server.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn eight_callers_share_four_workers() {
     let server = TestServer::real().await.workers(4).start().await;
     let prompts: Vec<_> = (0..40).map(|number| format!("[[say=\"nonce-{number}\"]]")).collect();

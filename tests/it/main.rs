@@ -19,6 +19,7 @@ mod crashes;
 mod crosstalk;
 mod disconnects;
 mod edge;
+mod failures;
 mod fake_claude;
 mod faults;
 mod garbage;

@@ -25,8 +25,8 @@ pub enum Event<'line> {
     Control(ControlAnswer<'line>),
     /// What became of a line that was sent with a `uuid`.
     Lifecycle(Cow<'line, str>, Lifecycle),
-    /// The CLI tries a failed call again, after this time where it says so.
-    ApiRetry(Option<Duration>),
+    /// The CLI is going to try a failed call again.
+    ApiRetry(ApiRetry),
     /// How the subscription stands to its limits. Written when that has changed, and for subscriptions alone.
     Limit(LimitReport),
     /// The CLI talks to our MCP server.
@@ -42,6 +42,17 @@ pub struct CallFailed {
     pub kind: String,
     /// The report's text.
     pub text: String,
+}
+
+/// A failed call that the CLI is going to try again.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ApiRetry {
+    /// How the call failed.
+    pub call: CallFailed,
+    /// The status of the upstream answer that failed it.
+    pub status: Option<u16>,
+    /// How long the CLI waits before: as long as upstream asks it to.
+    pub delay: Option<Duration>,
 }
 
 /// A `result` line: a run has ended.
@@ -128,6 +139,8 @@ struct Line<'line> {
     #[serde(default, borrow)]
     retry_delay_ms: Option<&'line RawValue>,
     #[serde(default, borrow)]
+    error_status: Option<&'line RawValue>,
+    #[serde(default, borrow)]
     rate_limit_info: Option<&'line RawValue>,
 }
 
@@ -211,9 +224,11 @@ fn event(line: Line<'_>) -> Result<Event<'_>, serde_json::Error> {
                 String::new()
             },
         }),
-        "system" if line.subtype.as_deref() == Some("api_retry") => {
-            Event::ApiRetry(milliseconds(line.retry_delay_ms))
-        }
+        "system" if line.subtype.as_deref() == Some("api_retry") => Event::ApiRetry(ApiRetry {
+            call: CallFailed { kind: text_of(line.error).unwrap_or_default(), text: String::new() },
+            status: line.error_status.and_then(|status| serde_json::from_str(status.get()).ok()),
+            delay: milliseconds(line.retry_delay_ms),
+        }),
         "rate_limit_event" => Event::Limit(limit_report(line.rate_limit_info)),
         _ => Event::Other,
     })

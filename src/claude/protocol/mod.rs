@@ -15,7 +15,7 @@ mod tests;
 pub use codec::LineDecoder;
 pub use control::{Control, FlagSettings};
 pub use event::{
-    CallFailed, ControlAnswer, Event, Lifecycle, LimitReport, ResultLine, parse, parse_with_session,
+    ApiRetry, CallFailed, ControlAnswer, Event, Lifecycle, LimitReport, ResultLine, parse, parse_with_session,
 };
 pub use line::{assistant_line, user_line};
 pub use mcp::{

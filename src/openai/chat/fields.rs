@@ -156,7 +156,11 @@ pub(super) static FUNCTION: Table = Table {
             Object,
             "A JSON Schema of the type `object`, told to Claude as it was written. Without it there are no parameters.",
         ),
-        honoured("strict", Bool, "Claude's arguments are bound to the schema."),
+        honoured(
+            "strict",
+            Bool,
+            "Claude's arguments are bound to the schema. If they do not fit, the answer ends with an error.",
+        ),
     ],
 };
 

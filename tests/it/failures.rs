@@ -1,0 +1,123 @@
+//! What a client gets for each way in which a call of the real CLI fails. docs/API.md, "Errors", promises it.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::support::{Builder, TestServer};
+
+/// Sends each prompt, streamed and not, and tells what came of it: `status type code | Retry-After | message`, and the
+/// stream if it ended otherwise.
+async fn table(server: Builder, prompts: &[&str]) -> String {
+    let server = server.workers(1).set("SWITCHBOARD_CLAUDE__BREAKER_FAILURES", 0).start().await;
+    let mut table = String::new();
+    for prompt in prompts {
+        let answer = server.chat(prompt).send().await;
+        let wait = answer.headers.get("retry-after").map_or("-", |wait| wait.to_str().unwrap());
+        let message = answer.body["error"]["message"].as_str().unwrap();
+        writeln!(table, "{prompt} {} | {wait} | {message}", answer.error()).unwrap();
+        let told = server.chat(prompt).told().await;
+        if told != answer.error() {
+            writeln!(table, "    {told}").unwrap();
+        }
+    }
+    server.end().await;
+    table
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_calls() {
+    let mut prompts: Vec<String> = [400, 401, 402, 403, 404, 413, 422, 429, 500, 502, 503, 504, 529]
+        .map(|status| format!("[[status={status} message=reason]]"))
+        .into();
+    prompts.push(r#"[[status=400 message="prompt is too long: 200001 tokens > 200000 maximum"]]"#.to_owned());
+    let prompts: Vec<&str> = prompts.iter().map(String::as_str).collect();
+    insta::assert_snapshot!(table(TestServer::real().await, &prompts).await, @r#"
+[[status=400 message=reason]] 400 invalid_request_error - | - | Anthropic refused the request: reason
+[[status=401 message=reason]] 401 authentication_error sign_in_failed | - | Anthropic did not accept the sign-in of this server. Its operator must renew it.
+[[status=402 message=reason]] 401 authentication_error sign_in_failed | - | Anthropic did not accept the sign-in of this server. Its operator must renew it.
+[[status=403 message=reason]] 401 authentication_error sign_in_failed | - | Anthropic did not accept the sign-in of this server. Its operator must renew it.
+[[status=404 message=reason]] 404 invalid_request_error model_not_found | - | The model does not exist, or the sign-in of this server may not use it.
+[[status=413 message=reason]] 400 invalid_request_error - | - | The request is larger than Anthropic takes. Send less, or fewer and smaller files.
+[[status=422 message=reason]] 400 invalid_request_error - | - | Anthropic refused the request: reason
+[[status=429 message=reason]] 429 rate_limit_error rate_limit_exceeded | 5 | Anthropic's limit for the sign-in of this server is reached. Try again later.
+[[status=500 message=reason]] 502 server_error upstream_error | - | The call to Anthropic failed with status 500.
+[[status=502 message=reason]] 502 server_error upstream_error | - | The call to Anthropic failed with status 502.
+[[status=503 message=reason]] 503 server_error overloaded | 2 | Anthropic is overloaded. Try again later.
+[[status=504 message=reason]] 502 server_error upstream_error | - | The call to Anthropic failed with status 504.
+[[status=529 message=reason]] 503 server_error overloaded | 2 | Anthropic is overloaded. Try again later.
+[[status=400 message="prompt is too long: 200001 tokens > 200000 maximum"]] 400 invalid_request_error context_length_exceeded | - | The conversation is longer than the model can read. Shorten the messages.
+"#);
+}
+
+/// The CLI would wait, and the worker with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_wait_is_the_clients_and_not_the_workers() {
+    let server = TestServer::real().await.workers(1).set("SWITCHBOARD_CLAUDE__MAX_RETRIES", 1).start().await;
+    let worker = server.only_worker().await;
+    for (status, error) in
+        [(429, "429 rate_limit_error rate_limit_exceeded"), (529, "503 server_error overloaded")]
+    {
+        let answer = server.chat(&format!("[[status={status} retry_after=40]]")).send().await;
+        assert_eq!(answer.error(), error);
+        let wait: u64 = answer.headers["retry-after"].to_str().unwrap().parse().unwrap();
+        // The CLI adds up to a quarter. Of more than a minute or so it does not tell: it gives up at once.
+        assert!((40..=60).contains(&wait), "{wait}");
+        assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w1");
+    }
+    assert_eq!(server.only_worker().await, worker);
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_break_off() {
+    let server = TestServer::real().await.set("SWITCHBOARD_CLAUDE__EVENT_TIMEOUT_SECONDS", 1);
+    let prompts = [
+        "[[tokens=3 cut_after=0]]",
+        "[[tokens=3 gap_ms=5 cut_after=2]]",
+        "[[tokens=3 error_after=0]]",
+        "[[tokens=3 gap_ms=5 error_after=2]]",
+        "[[tokens=3 stall_after=0]]",
+        "[[tokens=3 stall_after=2]]",
+        "[[tokens=3 headers_ms=60000]]",
+    ];
+    insta::assert_snapshot!(table(server, &prompts).await, @r#"
+[[tokens=3 cut_after=0]] 502 server_error upstream_error | - | The call to Anthropic failed.
+    | server_error upstream_error
+[[tokens=3 gap_ms=5 cut_after=2]] 502 server_error upstream_error | - | The call to Anthropic failed.
+    w1 w2| server_error upstream_error
+[[tokens=3 error_after=0]] 503 server_error overloaded | 2 | Anthropic is overloaded. Try again later.
+    | server_error overloaded
+[[tokens=3 gap_ms=5 error_after=2]] 503 server_error overloaded | 2 | Anthropic is overloaded. Try again later.
+    w1 w2| server_error overloaded
+[[tokens=3 stall_after=0]] 504 server_error timeout | - | Nothing came from the model for 1 seconds.
+    | server_error timeout
+[[tokens=3 stall_after=2]] 504 server_error timeout | - | Nothing came from the model for 1 seconds.
+    w1 w2| server_error timeout
+[[tokens=3 headers_ms=60000]] 504 server_error timeout | - | Nothing came from the model for 1 seconds.
+"#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_find_nobody() {
+    // Nobody listens on the discard port.
+    let server = TestServer::real().await.set("ANTHROPIC_BASE_URL", "http://127.0.0.1:9");
+    insta::assert_snapshot!(table(server, &["hello"]).await, @r#"
+hello 502 server_error upstream_error | - | The call to Anthropic failed.
+"#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_fails_late_ends_with_the_error_and_the_worker_serves_on() {
+    let server = TestServer::real().await.workers(1).start().await;
+    let worker = server.only_worker().await;
+    for fault in ["cut_after=2", "error_after=2"] {
+        let events = server.chat(&format!("[[tokens=9 gap_ms=5 {fault}]]")).stream().await.rest().await;
+        let last: Value = serde_json::from_str(events.last().unwrap()).unwrap();
+        assert!(last["error"]["message"].is_string(), "{fault}: {events:?}");
+        assert!(!events.contains(&"[DONE]".to_owned()));
+        assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w1");
+    }
+    assert_eq!(server.only_worker().await, worker);
+    server.end().await;
+}

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Builder, TestServer};
 
@@ -118,6 +118,32 @@ async fn a_stream_that_fails_late_ends_with_the_error_and_the_worker_serves_on()
         assert!(!events.contains(&"[DONE]".to_owned()));
         assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w1");
     }
+    assert_eq!(server.only_worker().await, worker);
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arguments_that_break_a_strict_schema_never_pass_for_an_answer() {
+    let server = TestServer::real().await.workers(1).start().await;
+    let worker = server.only_worker().await;
+    let schema = json!({
+        "type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"],
+        "additionalProperties": false,
+    });
+    let ask = |input: &str, strict: bool| {
+        let function = json!({"name": "count", "parameters": schema, "strict": strict});
+        let chat = server.chat(&format!("[[tool=count input={input}]]"));
+        chat.with("tools", json!([{"type": "function", "function": function}]))
+    };
+    let refused = ask(r#"{"n":"one"}"#, true).send().await;
+    assert_eq!(refused.error(), "502 server_error upstream_error");
+    let message = refused.body["error"]["message"].as_str().unwrap();
+    insta::assert_snapshot!(message, @"Claude called the strict tool `count` with arguments that do not keep to its schema: `/properties/n/type` is not met. Try again.");
+    assert_eq!(ask(r#"{"n":"one"}"#, true).told().await, "| server_error upstream_error");
+    assert_eq!(server.stats().kept, 0, "nobody will bring the result of such a call");
+    assert_eq!(ask(r#"{"n":1}"#, true).told().await, "| tool_calls");
+    assert_eq!(ask(r#"{"n":"one"}"#, false).told().await, "| tool_calls");
+    server.until_quiet().await;
     assert_eq!(server.only_worker().await, worker);
     server.end().await;
 }

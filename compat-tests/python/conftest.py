@@ -1,5 +1,6 @@
 """What all suites share: where the server is, and how a test finds its own calls in the stand-in's record."""
 
+import json
 import os
 import time
 import uuid
@@ -27,6 +28,18 @@ class Upstream:
         calls = httpx.get(f"{STAND_IN_URL}/_stand_in/requests").json()
         return [call for call in calls if call["path"] == "/v1/messages" and self.marker in str(call["body"])]
 
+    def last(self):
+        return self.calls()[-1]["body"]
+
+    def tools(self):
+        """The tools of the last call by the names that the client gave them."""
+        return {bare(tool["name"]): tool for tool in self.last()["tools"]}
+
+    def blocks(self):
+        """All the last call told of the conversation, in order, with calls and results of tools."""
+        messages = [message for message in self.last()["messages"] if message["role"] != "system"]
+        return [told(block) for message in messages for block in parts(message["content"])]
+
     def call(self):
         calls = self.calls()
         assert len(calls) == 1, f"expected one call upstream, got {len(calls)}"
@@ -41,7 +54,41 @@ class Upstream:
         return [turn for turn in turns if turn != ("system", "")]
 
     def system(self):
-        return text(self.body()["system"])
+        return self.system_of(self.body())
+
+    @staticmethod
+    def system_of(body):
+        return text(body["system"])
+
+
+def bare(name):
+    """A tool's name without what the CLI puts before it."""
+    return name.rpartition("__")[2]
+
+
+def parts(content):
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def told(block):
+    match block["type"]:
+        case "tool_use":
+            return ("call", bare(block["name"]), block["input"])
+        case "tool_result":
+            return ("result", text(block["content"]))
+        case kind:
+            return (kind, block.get("text"))
+
+
+def call(tool, **arguments):
+    """The directive that makes the model call a tool."""
+    return f"[[tool={tool} input={json.dumps(arguments)}]]"
+
+
+def say(answer):
+    """The directive that makes the model say a text, or a value as JSON."""
+    answer = answer if isinstance(answer, str) else json.dumps(answer)
+    return f"[[say={json.dumps(answer, ensure_ascii=False)}]]"
 
 
 def text(content):

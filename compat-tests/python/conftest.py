@@ -35,10 +35,19 @@ class Upstream:
         """The tools of the last call by the names that the client gave them."""
         return {bare(tool["name"]): tool for tool in self.last()["tools"]}
 
+    def raw_blocks(self):
+        messages = [message for message in self.last()["messages"] if message["role"] != "system"]
+        return [block for message in messages for block in parts(message["content"])]
+
     def blocks(self):
         """All the last call told of the conversation, in order, with calls and results of tools."""
-        messages = [message for message in self.last()["messages"] if message["role"] != "system"]
-        return [told(block) for message in messages for block in parts(message["content"])]
+        return [told(block) for block in self.raw_blocks()]
+
+    def results(self):
+        """The results in the last call by the names of the tools, joined by the ids of the calls."""
+        names = {block["id"]: bare(block["name"]) for block in self.raw_blocks() if block["type"] == "tool_use"}
+        results = [block for block in self.raw_blocks() if block["type"] == "tool_result"]
+        return {names[block["tool_use_id"]]: text(block["content"]) for block in results}
 
     def call(self):
         calls = self.calls()

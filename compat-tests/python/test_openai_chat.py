@@ -223,7 +223,7 @@ def test_an_unknown_model(client):
     [
         ({"temperature": 3}, "temperature", "invalid_value"),
         ({"max_tokens": 0}, "max_tokens", "invalid_value"),
-        ({"n": 2}, "n", "unsupported_parameter"),
+        ({"n": 0}, "n", "invalid_value"),
         ({"messages": []}, "messages", "invalid_value"),
         ({"messages": [{"role": "wizard", "content": "Hi."}]}, "messages[0].role", "invalid_value"),
         ({"logprobs": True}, "logprobs", "unsupported_parameter"),

@@ -35,7 +35,7 @@ fn without_time(call: Option<&CallFailed>, status: Option<u16>, report: &str) ->
     if is_about_length(text) {
         return Failure::new(
             FailureKind::ContextTooLong,
-            "The conversation is longer than the model can read. Shorten the messages.",
+            "The conversation is longer than the model's context length. Shorten the messages.",
         );
     }
     match (kind, status) {

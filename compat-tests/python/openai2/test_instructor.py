@@ -1,0 +1,91 @@
+"""instructor: answers as objects, by tools, by schemas and by JSON."""
+
+import instructor
+import openai
+import pydantic
+import pytest
+from conftest import call, say
+from instructor.core import InstructorRetryException
+
+
+class Person(pydantic.BaseModel):
+    """Somebody."""
+
+    name: str
+    age: int
+
+
+ADA = {"name": "Ada", "age": 36}
+MODES = {
+    instructor.Mode.TOOLS: call("Person", **ADA),
+    instructor.Mode.JSON_SCHEMA: say(ADA),
+    instructor.Mode.JSON: call("answer_with_json", **ADA),
+    instructor.Mode.MD_JSON: say("```json\n" + '{"name": "Ada", "age": 36}' + "\n```"),
+}
+by_mode = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.value)
+
+
+def user(content):
+    return [{"role": "user", "content": content}]
+
+
+def asked(client, prompt, mode=instructor.Mode.TOOLS, **options):
+    return instructor.from_openai(client, mode=mode).chat.completions.create(
+        model="gpt-4o", messages=user(prompt), **{"response_model": Person, "max_retries": 0, **options}
+    )
+
+
+@by_mode
+def test_an_object(client, mode):
+    assert asked(client, f"Who? {MODES[mode]}", mode).model_dump() == ADA
+
+
+@by_mode
+async def test_an_object_async(async_client, mode):
+    assert (await asked(async_client, f"Who? {MODES[mode]}", mode)).model_dump() == ADA
+
+
+def test_the_tool_reaches_the_model_and_is_demanded(client, upstream, marker):
+    asked(client, f"{marker} {call('Person', **ADA)}")
+    assert upstream.tools()["Person"]["description"] == "Somebody."
+    assert upstream.last()["tool_choice"]["type"] == "tool"
+    assert len(upstream.calls()) == 1
+
+
+@pytest.mark.parametrize("mode", [instructor.Mode.TOOLS, instructor.Mode.JSON], ids=lambda mode: mode.value)
+def test_an_object_grows(client, mode):
+    partial = instructor.from_openai(client, mode=mode).chat.completions.create_partial(
+        model="gpt-4o", messages=user(f"[[gap_ms=5]] {MODES[mode]}"), response_model=Person, max_retries=0
+    )
+    seen = list(partial)
+    assert len(seen) > 1
+    assert seen[-1].model_dump() == ADA
+
+
+def test_several_objects(client):
+    people = {"tasks": [ADA, {"name": "Bob", "age": 9}]}
+    found = instructor.from_openai(client).chat.completions.create_iterable(
+        model="gpt-4o", messages=user(call("IterablePerson", **people)), response_model=Person, max_retries=0
+    )
+    assert [person.model_dump() for person in found] == people["tasks"]
+
+
+def test_a_wrong_object_is_asked_for_again(client, upstream, marker):
+    prompt = f"{marker} {call('Person', name='Ada', age='unknown')}"
+    with pytest.raises(InstructorRetryException) as caught:
+        asked(client, prompt, max_retries=2)
+    assert caught.value.n_attempts == len(upstream.calls()) == 2
+    assert "unknown" in str(upstream.blocks())
+
+
+def test_the_completion_comes_along(client):
+    person, completion = instructor.from_openai(client).chat.completions.create_with_completion(
+        model="gpt-4o", messages=user(call("Person", **ADA)), response_model=Person, max_retries=0
+    )
+    assert person.model_dump() == ADA
+    assert completion.usage.total_tokens > 0
+
+
+def test_a_failure_keeps_its_exception(client):
+    with pytest.raises((openai.RateLimitError, InstructorRetryException), match="429|limit"):
+        asked(client, "[[status=429]]")

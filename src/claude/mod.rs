@@ -3,6 +3,7 @@
 //! Knows the CLI's flags, environment, protocol and faults. Does not know HTTP, the `OpenAI` API, or how many
 //! processes there are: that is `pool`'s business.
 
+mod answer;
 mod command;
 mod config;
 mod extra_body;

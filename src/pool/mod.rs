@@ -12,6 +12,7 @@ mod lease;
 mod state;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -20,7 +21,6 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -53,10 +53,6 @@ pub enum Error {
     #[error("the pool is closed")]
     Closed,
 }
-
-const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
-const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A handle on the set; clones share it.
 pub struct Pool<L: Launcher>(Arc<Shared<L>>);
@@ -177,56 +173,6 @@ impl<L: Launcher> Pool<L> {
         Ok(())
     }
 
-    /// Starts as many workers as those who wait and the spare ones call for, within the bound.
-    fn refill(&self) {
-        let starts = {
-            let mut state = self.state();
-            if self.0.closed.is_cancelled() || state.backs_off() {
-                return;
-            }
-            let starts = state.shortage(&self.0.config);
-            state.starting += starts;
-            starts
-        };
-        for _ in 0..starts {
-            let pool = self.clone();
-            self.0.tracker.spawn(async move { pool.launch_one().await });
-        }
-    }
-
-    async fn launch_one(&self) {
-        match self.0.launcher.launch().await {
-            Ok(worker) => self.give(Slot::new(worker), Phase::Starting),
-            Err(error) => self.launch_failed(error),
-        }
-    }
-
-    fn launch_failed(&self, error: LaunchError) {
-        tracing::warn!(%error, "a worker could not be started");
-        let told = {
-            let mut state = self.state();
-            let failures = state.launch_failed(error);
-            let delay = FIRST_BACK_OFF.saturating_mul(1 << failures.min(16)).min(LONGEST_BACK_OFF);
-            state.retry_at = Some(Instant::now() + delay);
-            self.retry_later(delay);
-            state.out_of_service().map(|outage| (outage, std::mem::take(&mut state.waiting)))
-        };
-        let Some((outage, waiting)) = told else { return };
-        for waiter in waiting {
-            let _ = waiter.send(Err(outage.clone()));
-        }
-    }
-
-    fn retry_later(&self, delay: Duration) {
-        let pool = self.clone();
-        self.0.tracker.spawn(async move {
-            let closed = pool.0.closed.clone();
-            if closed.run_until_cancelled(tokio::time::sleep(delay)).await.is_some() {
-                pool.refill();
-            }
-        });
-    }
-
     /// Hands a clean worker to whoever has waited longest, or keeps it idle.
     fn give(&self, slot: Slot<L::Worker>, from: Phase) {
         let mut state = self.state();
@@ -317,24 +263,5 @@ impl<L: Launcher> Pool<L> {
         self.state().leave(from);
         drop(slot);
         self.refill();
-    }
-
-    async fn maintain(&self) {
-        let closed = self.0.closed.clone();
-        while closed.run_until_cancelled(tokio::time::sleep(MAINTENANCE_INTERVAL)).await.is_some() {
-            let (retired, expired) = {
-                let mut state = self.state();
-                let expired = state.kept.take_expired(&self.0.config);
-                state.resetting += expired.len();
-                (state.retire_idle(&self.0.config), expired)
-            };
-            expired.into_iter().for_each(|slot| self.reset_later(slot));
-            self.yield_kept();
-            if !retired.is_empty() {
-                tracing::debug!(workers = retired.len(), "idle workers are retired");
-            }
-            drop(retired);
-            self.refill();
-        }
     }
 }

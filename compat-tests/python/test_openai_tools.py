@@ -75,7 +75,7 @@ def test_several_calls_and_their_results_in_another_order(client, upstream, mark
     weather, time = message.tool_calls
     assert weather.id != time.id
     answer = ask(client, [*messages, message, result(time, "noon"), result(weather, "18 degrees")])
-    assert {"18 degrees", "noon"} == set(answer.choices[0].message.content.removeprefix("Tool results: ").split(", "))
+    assert {"18 degrees", "noon"} == set(answer.choices[0].message.content.removeprefix("Tool results: ").split("; "))
     assert upstream.results() == {"get_weather": "18 degrees", "get_time": "noon"}
 
 

@@ -1,0 +1,279 @@
+"""The Responses API with the official SDK: answers, events, tools, objects, and conversations that the server keeps."""
+
+import json
+
+import openai
+import pydantic
+import pytest
+from conftest import call, say
+
+MODEL = "sonnet"
+WEATHER = {
+    "type": "function",
+    "name": "get_weather",
+    "description": "The weather of a city.",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"],
+                   "additionalProperties": False},
+    "strict": True,
+}
+PARIS = call("get_weather", city="Paris")
+TWELVE = " ".join(f"w{n}" for n in range(1, 13))
+
+
+def ask(client, asked, **options):
+    return client.responses.create(model=MODEL, input=asked, **options)
+
+
+def user(content):
+    return [{"role": "user", "content": content}]
+
+
+def calls(response):
+    return [(item.name, json.loads(item.arguments)) for item in response.output if item.type == "function_call"]
+
+
+# Answers
+
+
+def test_an_answer(client):
+    response = ask(client, "[[tokens=4 usage_in=10 usage_cache_read=200 usage_cache_write=3000]]")
+    assert (response.object, response.status, response.model) == ("response", "completed", MODEL)
+    assert response.output_text == "w1 w2 w3 w4"
+    [message] = response.output
+    assert (message.type, message.role, message.status) == ("message", "assistant", "completed")
+    assert response.id.startswith("resp_")
+    assert (response.error, response.incomplete_details) == (None, None)
+    usage = response.usage
+    assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (3210, 4, 3214)
+    assert usage.input_tokens_details.cached_tokens == 200
+
+
+def test_instructions_and_a_conversation(client, upstream, marker):
+    asked = [
+        {"role": "developer", "content": "Speak French."},
+        *user("Hi."),
+        {"role": "assistant", "content": "Salut."},
+        {"role": "user", "content": [{"type": "input_text", "text": f"{marker} [[say=ok]]"}]},
+    ]
+    response = ask(client, asked, instructions="Be brief.", temperature=0.3, max_output_tokens=77)
+    assert response.output_text == "ok"
+    assert response.instructions == "Be brief."
+    assert upstream.turns() == [("user", "Hi."), ("assistant", "Salut."), ("user", f"{marker} [[say=ok]]")]
+    assert "Be brief." in upstream.system()
+    assert "Speak French." in upstream.system()
+    assert (upstream.body()["temperature"], upstream.body()["max_tokens"]) == (0.3, 77)
+
+
+def test_a_picture_is_seen(client, upstream, marker):
+    pixel = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEElEQVR4nGP4z8AARAwQCgAf7gP9i18U1AAAAABJRU5ErkJggg=="
+    content = [
+        {"type": "input_text", "text": f"{marker} [[say=red]]"},
+        {"type": "input_image", "image_url": f"data:image/png;base64,{pixel}", "detail": "auto"},
+    ]
+    assert ask(client, user(content)).output_text == "red"
+    assert pixel in str(upstream.body())
+
+
+def test_a_limit(client):
+    response = ask(client, "[[tokens=50 gap_ms=20]]", max_output_tokens=16)
+    assert (response.status, response.incomplete_details.reason) == ("incomplete", "max_output_tokens")
+    assert response.output_text == " ".join(f"w{n}" for n in range(1, 17))
+
+
+def test_thinking(client):
+    response = ask(client, '[[thinking="let me see" say=ok]]', reasoning={"effort": "low", "summary": "auto"})
+    assert [item.type for item in response.output] == ["reasoning", "message"]
+    assert "let me see" in response.output[0].model_dump_json()
+    assert response.output_text == "ok"
+
+
+async def test_async(async_client):
+    assert (await ask(async_client, "[[say=ok]]")).output_text == "ok"
+    stream = await ask(async_client, "[[tokens=12]]", stream=True)
+    deltas = [event.delta async for event in stream if event.type == "response.output_text.delta"]
+    assert "".join(deltas) == TWELVE
+
+
+# Streams
+
+
+def test_events_come_in_their_order(client):
+    events = list(ask(client, "[[tokens=12]]", stream=True))
+    kinds = [event.type for event in events]
+    deltas = [event for event in events if event.type == "response.output_text.delta"]
+    assert kinds[:4] == [
+        "response.created", "response.in_progress", "response.output_item.added", "response.content_part.added",
+    ]
+    assert kinds[4:-4] == ["response.output_text.delta"] * len(deltas)
+    assert kinds[-4:] == [
+        "response.output_text.done", "response.content_part.done", "response.output_item.done", "response.completed",
+    ]
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert len(deltas) > 10
+    assert "".join(delta.delta for delta in deltas) == events[-4].text == events[-1].response.output_text == TWELVE
+    assert len({events[0].response.id, events[-1].response.id}) == 1
+    assert len({event.item_id for event in events[3:-2]}) == 1
+    assert events[-1].response.usage.output_tokens == 12
+
+
+def test_the_stream_helper(client):
+    with client.responses.stream(model=MODEL, input="[[tokens=12]]") as stream:
+        pieces = [event.delta for event in stream if event.type == "response.output_text.delta"]
+        final = stream.get_final_response()
+    assert "".join(pieces) == final.output_text == TWELVE
+    assert (final.status, final.usage.output_tokens) == ("completed", 12)
+
+
+def test_a_limit_in_a_stream(client):
+    [*_, last] = ask(client, "[[tokens=50 gap_ms=20]]", max_output_tokens=16, stream=True)
+    assert (last.type, last.response.status) == ("response.incomplete", "incomplete")
+
+
+def test_a_late_failure_is_told_by_events(client):
+    events = list(ask(client, "[[tokens=20 gap_ms=20 error_after=5]]", stream=True))
+    assert [event.type for event in events[-2:]] == ["error", "response.failed"]
+    assert events[-1].response.status == "failed"
+    assert len(events[-1].response.error.message) > 20
+
+
+# Tools
+
+
+def test_a_call_and_its_result(client, upstream, marker):
+    asked = user(f"{marker} {PARIS}")
+    response = ask(client, asked, tools=[WEATHER])
+    [made] = response.output
+    assert (made.type, made.status, response.status) == ("function_call", "completed", "completed")
+    assert calls(response) == [("get_weather", {"city": "Paris"})]
+    assert made.call_id
+    assert upstream.tools()["get_weather"]["description"] == "The weather of a city."
+    asked += [*response.output, {"type": "function_call_output", "call_id": made.call_id, "output": "18 degrees"}]
+    assert ask(client, asked, tools=[WEATHER]).output_text == "Tool results: 18 degrees"
+    assert len(upstream.calls()) == 2
+    assert upstream.results() == {"get_weather": "18 degrees"}
+
+
+def test_a_result_after_a_response_that_the_server_keeps(client, upstream, marker):
+    first = ask(client, f"{marker} {PARIS}", tools=[WEATHER])
+    result = {"type": "function_call_output", "call_id": first.output[0].call_id, "output": "18 degrees"}
+    second = ask(client, [result], tools=[WEATHER], previous_response_id=first.id)
+    assert second.output_text == "Tool results: 18 degrees"
+    assert second.previous_response_id == first.id
+    assert len(upstream.calls()) == 2
+
+
+def test_a_stream_of_calls(client):
+    prompt = '[[tool=get_weather input={"city":"Paris"} tool=get_weather input={"city":"Oslo"}]]'
+    events = list(ask(client, prompt, tools=[WEATHER], stream=True))
+    added = [event for event in events if event.type == "response.output_item.added"]
+    done = [event for event in events if event.type == "response.function_call_arguments.done"]
+    assert [(event.output_index, event.item.type, event.item.arguments) for event in added] == [
+        (0, "function_call", ""),
+        (1, "function_call", ""),
+    ]
+    for event, city in zip(done, ["Paris", "Oslo"], strict=True):
+        assert json.loads(event.arguments) == {"city": city}
+        deltas = [of.delta for of in events
+                  if of.type == "response.function_call_arguments.delta" and of.item_id == event.item_id]
+        assert "".join(deltas) == event.arguments
+    assert calls(events[-1].response) == [("get_weather", {"city": "Paris"}), ("get_weather", {"city": "Oslo"})]
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "name": "get_weather"}], ids=["any", "named"])
+def test_a_call_that_is_demanded(client, choice):
+    assert calls(ask(client, "Hi.", tools=[WEATHER], tool_choice=choice)) == [("get_weather", {})]
+
+
+def test_a_call_that_is_forbidden(client):
+    assert ask(client, "[[say=no]]", tools=[WEATHER], tool_choice="none").output_text == "no"
+
+
+# Objects
+
+
+class Person(pydantic.BaseModel):
+    name: str
+    age: int
+
+
+ADA = {"name": "Ada", "age": 36}
+
+
+def test_parse(client, upstream, marker):
+    response = client.responses.parse(model=MODEL, input=f"{marker} {say(ADA)}", text_format=Person)
+    assert response.output_parsed == Person(**ADA)
+    assert upstream.body()["output_config"]["format"]["schema"]["required"] == ["name", "age"]
+
+
+def test_the_stream_helper_parses(client):
+    with client.responses.stream(model=MODEL, input=say(ADA), text_format=Person) as stream:
+        [done] = [event for event in stream if event.type == "response.output_text.done"]
+        final = stream.get_final_response()
+    assert done.parsed == final.output_parsed == Person(**ADA)
+
+
+class GetWeather(pydantic.BaseModel):
+    """The weather of a city."""
+
+    city: str
+
+
+def test_parse_gives_arguments_as_objects(client):
+    tools = [openai.pydantic_function_tool(GetWeather)]
+    tools = [{"type": "function", **tool["function"]} for tool in tools]
+    response = client.responses.parse(model=MODEL, input=call("GetWeather", city="Paris"), tools=tools)
+    assert json.loads(response.output[0].arguments) == {"city": "Paris"}
+
+
+# What the server keeps
+
+
+def test_a_conversation_goes_on_by_name(client, upstream, marker):
+    first = ask(client, f"{marker} My name is Ada. [[say=Hello.]]", instructions="Be brief.")
+    second = ask(client, "[[say=Bye.]]", previous_response_id=first.id)
+    assert second.output_text == "Bye."
+    assert upstream.blocks() == [
+        ("text", f"{marker} My name is Ada. [[say=Hello.]]"),
+        ("text", "Hello."),
+        ("text", "[[say=Bye.]]"),
+    ]
+    assert "Be brief." not in upstream.system_of(upstream.last())
+
+
+def test_a_response_is_kept_and_deleted(client):
+    made = ask(client, "[[say=ok]]", metadata={"topic": "demo"})
+    kept = client.responses.retrieve(made.id)
+    assert (kept.output_text, kept.metadata) == ("ok", {"topic": "demo"})
+    assert [item.type for item in client.responses.input_items.list(made.id)] == ["message"]
+    client.responses.delete(made.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(made.id)
+
+
+def test_a_response_is_not_kept_when_it_shall_not_be(client):
+    made = ask(client, "[[say=ok]]", store=False)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(made.id)
+    with pytest.raises(openai.APIStatusError) as caught:
+        ask(client, "Hi.", previous_response_id=made.id)
+    assert caught.value.param == "previous_response_id"
+
+
+# Failures
+
+
+@pytest.mark.parametrize(
+    ("asked", "options", "kind", "param"),
+    [
+        ("Hi.", {"temperature": 3}, openai.BadRequestError, "temperature"),
+        ("Hi.", {"tools": [{**WEATHER, "name": "no spaces"}]}, openai.BadRequestError, "tools[0].name"),
+        ("[[status=429]]", {}, openai.RateLimitError, None),
+        ("[[status=529]]", {}, openai.InternalServerError, None),
+    ],
+    ids=["mistake", "tool", "limit", "overloaded"],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_failure_has_its_exception(client, asked, options, kind, param, stream):
+    with pytest.raises(kind) as caught:
+        ask(client, asked, stream=stream, **options)
+    assert caught.value.param == param

@@ -46,7 +46,7 @@ async fn refused_calls() {
 [[status=503 message=reason]] 503 server_error overloaded | 2 | Anthropic is overloaded. Try again later.
 [[status=504 message=reason]] 502 server_error upstream_error | - | The call to Anthropic failed with status 504.
 [[status=529 message=reason]] 503 server_error overloaded | 2 | Anthropic is overloaded. Try again later.
-[[status=400 message="prompt is too long: 200001 tokens > 200000 maximum"]] 400 invalid_request_error context_length_exceeded | - | The conversation is longer than the model can read. Shorten the messages.
+[[status=400 message="prompt is too long: 200001 tokens > 200000 maximum"]] 400 invalid_request_error context_length_exceeded | - | The conversation is longer than the model's context length. Shorten the messages.
 "#);
 }
 
@@ -71,31 +71,37 @@ async fn a_long_wait_is_the_clients_and_not_the_workers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_that_break_off() {
-    let server = TestServer::real().await.set("SWITCHBOARD_CLAUDE__EVENT_TIMEOUT_SECONDS", 1);
-    let prompts = [
-        "[[tokens=3 cut_after=0]]",
-        "[[tokens=3 gap_ms=5 cut_after=2]]",
-        "[[tokens=3 error_after=0]]",
-        "[[tokens=3 gap_ms=5 error_after=2]]",
-        "[[tokens=3 stall_after=0]]",
-        "[[tokens=3 stall_after=2]]",
-        "[[tokens=3 headers_ms=60000]]",
-    ];
+    let prompts = ["[[tokens=3 error_after=0]]", "[[tokens=3 gap_ms=5 error_after=2]]"];
+    insta::assert_snapshot!(table(TestServer::real().await, &prompts).await, @r#"
+    [[tokens=3 error_after=0]] 503 server_error overloaded | 2 | Anthropic is overloaded. Try again later.
+        | server_error overloaded
+    [[tokens=3 gap_ms=5 error_after=2]] 503 server_error overloaded | 2 | Anthropic is overloaded. Try again later.
+        w1 w2| server_error overloaded
+    "#);
+}
+
+/// How much comes before the cut is chance: the reset of a connection discards what nobody has read yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_are_cut() {
+    let server = TestServer::real().await.workers(1).start().await;
+    for prompt in ["[[tokens=3 cut_after=0]]", "[[tokens=3 gap_ms=5 cut_after=2]]"] {
+        assert_eq!(server.chat(prompt).send().await.error(), "502 server_error upstream_error");
+        let told = server.chat(prompt).told().await;
+        assert!(told.ends_with("server_error upstream_error"), "{told}");
+        assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w1");
+    }
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_do_not_go_on() {
+    let server = TestServer::real().await.set("SWITCHBOARD_CLAUDE__EVENT_TIMEOUT_SECONDS", 3);
+    let prompts = ["[[tokens=3 stall_after=2]]", "[[headers_ms=60000]]"];
     insta::assert_snapshot!(table(server, &prompts).await, @r#"
-[[tokens=3 cut_after=0]] 502 server_error upstream_error | - | The call to Anthropic failed.
-    | server_error upstream_error
-[[tokens=3 gap_ms=5 cut_after=2]] 502 server_error upstream_error | - | The call to Anthropic failed.
-    w1 w2| server_error upstream_error
-[[tokens=3 error_after=0]] 503 server_error overloaded | 2 | Anthropic is overloaded. Try again later.
-    | server_error overloaded
-[[tokens=3 gap_ms=5 error_after=2]] 503 server_error overloaded | 2 | Anthropic is overloaded. Try again later.
-    w1 w2| server_error overloaded
-[[tokens=3 stall_after=0]] 504 server_error timeout | - | Nothing came from the model for 1 seconds.
-    | server_error timeout
-[[tokens=3 stall_after=2]] 504 server_error timeout | - | Nothing came from the model for 1 seconds.
-    w1 w2| server_error timeout
-[[tokens=3 headers_ms=60000]] 504 server_error timeout | - | Nothing came from the model for 1 seconds.
-"#);
+    [[tokens=3 stall_after=2]] 504 server_error timeout | - | Nothing came from the model for 3 seconds.
+        w1 w2| server_error timeout
+    [[headers_ms=60000]] 504 server_error timeout | - | Nothing came from the model for 3 seconds.
+    "#);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,7 +118,7 @@ async fn a_stream_that_fails_late_ends_with_the_error_and_the_worker_serves_on()
     let server = TestServer::real().await.workers(1).start().await;
     let worker = server.only_worker().await;
     for fault in ["cut_after=2", "error_after=2"] {
-        let events = server.chat(&format!("[[tokens=9 gap_ms=5 {fault}]]")).stream().await.rest().await;
+        let events = server.chat(&format!("[[tokens=9 gap_ms=100 {fault}]]")).stream().await.rest().await;
         let last: Value = serde_json::from_str(events.last().unwrap()).unwrap();
         assert!(last["error"]["message"].is_string(), "{fault}: {events:?}");
         assert!(!events.contains(&"[DONE]".to_owned()));

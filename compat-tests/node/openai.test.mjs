@@ -1,62 +1,21 @@
 // The official SDK for Node: what its users do, and what they get when things go wrong.
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
-import { promisify } from "node:util";
+import { test } from "node:test";
 
 import OpenAI from "openai";
 
-const { BASE_URL: baseURL, API_KEY: apiKey, STAND_IN_URL: standIn } = process.env;
+import { collect, recording, testDeclarations } from "./declarations.mjs";
+import { apiKey, baseURL, upstreamTest } from "./support.mjs";
 
 const model = "sonnet";
 const user = (content) => [{ role: "user", content }];
 
-// Bodies as they came over the wire, for the last test.
-const seen = { ChatCompletion: [], ChatCompletionChunk: [], Model: [], ErrorObject: [] };
-
 const client = new OpenAI({ baseURL, apiKey, maxRetries: 0, timeout: 30_000, fetch: recording });
-
-async function recording(url, init) {
-  const response = await fetch(url, init);
-  const type = response.headers.get("content-type") ?? "";
-  if (type.startsWith("application/json")) record(await response.clone().json());
-  return response;
-}
-
-function record(body) {
-  if (body.error) seen.ErrorObject.push(body.error);
-  else if (body.object === "list") seen.Model.push(...body.data);
-  else if (body.object === "model") seen.Model.push(body);
-  else seen.ChatCompletion.push(body);
-}
-
-async function collect(stream) {
-  const chunks = [];
-  for await (const chunk of stream) chunks.push(chunk);
-  seen.ChatCompletionChunk.push(...chunks);
-  return chunks;
-}
 
 const joined = (chunks) => chunks.map((chunk) => chunk.choices[0]?.delta.content ?? "").join("");
 
 const ask = (prompt, options) => client.chat.completions.create({ model, messages: user(prompt), ...options });
-
-async function outcome(marker) {
-  const calls = await (await fetch(`${standIn}/_stand_in/requests`)).json();
-  return calls.find((call) => JSON.stringify(call.body).includes(marker))?.outcome;
-}
-
-async function becomes(condition, within = 5000) {
-  for (const deadline = Date.now() + within; Date.now() < deadline; await sleep(20)) {
-    if (await condition()) return true;
-  }
-  return false;
-}
 
 test("an answer", async () => {
   const { data, response, request_id } = await ask('[[say="Hello there."]]').withResponse();
@@ -68,7 +27,7 @@ test("an answer", async () => {
 });
 
 test("a stream", async () => {
-  const chunks = await collect(await ask("[[tokens=20]]", { stream: true, stream_options: { include_usage: true } }));
+  const chunks = await collect("ChatCompletionChunk", await ask("[[tokens=20]]", { stream: true, stream_options: { include_usage: true } }));
   assert.equal(chunks[0].choices[0].delta.role, "assistant");
   assert.match(joined(chunks), /^w1 w2 .* w20$/);
   assert.deepEqual(chunks.at(-1).choices, []);
@@ -118,30 +77,28 @@ test("eight at once get their own answers", async () => {
   );
 });
 
-test("an abort ends the call and harms nobody", { skip: !standIn && "STAND_IN_URL is not set" }, async () => {
-  const marker = `marker-${crypto.randomUUID()}`;
-  const stream = await ask(`${marker} [[tokens=500 gap_ms=50]]`, { stream: true });
+upstreamTest("an abort ends the call and harms nobody", async (upstream) => {
+  const stream = await ask(`${upstream.marker} [[tokens=500 gap_ms=50]]`, { stream: true });
   let count = 0;
   for await (const _ of stream) {
     if (++count === 4) stream.controller.abort();
   }
   assert.ok(count < 20);
-  assert.ok(await becomes(async () => (await outcome(marker)) === "client_gone"));
+  await upstream.comesTo("client_gone");
   assert.equal((await ask("[[say=ok]]")).choices[0].message.content, "ok");
 });
 
-test("an abort before the answer", { skip: !standIn && "STAND_IN_URL is not set" }, async () => {
-  const marker = `marker-${crypto.randomUUID()}`;
+upstreamTest("an abort before the answer", async (upstream) => {
   const controller = new AbortController();
   const answer = client.chat.completions.create(
-    { model, messages: user(`${marker} [[say=late ttft_ms=20000]]`) },
+    { model, messages: user(`${upstream.marker} [[say=late ttft_ms=20000]]`) },
     { signal: controller.signal },
   );
   answer.catch(() => {});
-  assert.ok(await becomes(async () => (await outcome(marker)) === "running"));
+  await upstream.comesTo("running");
   controller.abort();
   await assert.rejects(answer, OpenAI.APIUserAbortError);
-  assert.ok(await becomes(async () => (await outcome(marker)) === "client_gone"));
+  await upstream.comesTo("client_gone");
   assert.equal((await ask("[[say=ok]]")).choices[0].message.content, "ok");
 });
 
@@ -183,30 +140,8 @@ test("a late failure throws after what has come", async () => {
   assert.match(joined(chunks), /^w1 w2 w3/);
 });
 
-// The compiler is the strict reader: in a literal it refuses unknown fields, missing ones and wrong types.
-test("every shape satisfies the SDK's declarations", async () => {
-  await collect(await ask("[[tokens=50 gap_ms=20]]", { stream: true, max_tokens: 3 }));
-  const folder = await mkdtemp(join(tmpdir(), "compat-types-"));
-  after(() => rm(folder, { recursive: true }));
-  await symlink(join(import.meta.dirname, "node_modules"), join(folder, "node_modules"));
-  const source = join(folder, "seen.mts");
-  await writeFile(source, literals());
-  const tsc = join(import.meta.dirname, "node_modules/.bin/tsc");
-  const options = ["--noEmit", "--strict", "--skipLibCheck", "--target", "es2022", "--module", "nodenext", "--types", ""];
-  const { stdout, code = 0 } = await promisify(execFile)(tsc, [...options, source]).catch((error) => error);
-  assert.equal(code, 0, stdout.split("\n").slice(0, 9).join("\n"));
+test("streams of other ends", async () => {
+  await collect("ChatCompletionChunk", await ask("[[tokens=50 gap_ms=20]]", { stream: true, max_tokens: 3 }));
 });
 
-function literals() {
-  const types = {
-    ChatCompletion: "OpenAI.ChatCompletion",
-    ChatCompletionChunk: "OpenAI.ChatCompletionChunk",
-    Model: "OpenAI.Model",
-    ErrorObject: "OpenAI.ErrorObject",
-  };
-  const lines = Object.entries(types).flatMap(([name, type]) => {
-    assert.ok(seen[name].length > 3, `few of ${name} were seen`);
-    return seen[name].map((body) => `(${JSON.stringify(body)}) satisfies ${type};`);
-  });
-  return ['import OpenAI from "openai";', ...lines].join("\n");
-}
+testDeclarations("ChatCompletion", "ChatCompletionChunk", "Model", "ErrorObject");

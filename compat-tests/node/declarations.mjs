@@ -1,0 +1,67 @@
+// The TypeScript compiler as the strict reader of what came over the wire: in a literal it refuses unknown fields,
+// missing ones and wrong types.
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { promisify } from "node:util";
+
+// What the SDK adds by itself is no part of a body.
+const types = {
+  ChatCompletion: "OpenAI.ChatCompletion",
+  ChatCompletionChunk: "OpenAI.ChatCompletionChunk",
+  Model: "OpenAI.Model",
+  ErrorObject: "OpenAI.ErrorObject",
+  Response: 'Omit<OpenAI.Responses.Response, "output_text">',
+  ResponseStreamEvent: "Raw<OpenAI.Responses.ResponseStreamEvent>",
+};
+const preamble = `import OpenAI from "openai";
+type Raw<E> = E extends { response: OpenAI.Responses.Response }
+  ? Omit<E, "response"> & { response: Omit<OpenAI.Responses.Response, "output_text"> } : E;`;
+
+const kinds = { "chat.completion": "ChatCompletion", model: "Model", response: "Response" };
+const seen = Object.fromEntries(Object.keys(types).map((name) => [name, []]));
+
+/** `fetch`, which keeps the bodies for the test of the declarations. */
+export async function recording(url, init) {
+  const response = await fetch(url, init);
+  const type = response.headers.get("content-type") ?? "";
+  if (type.startsWith("application/json")) record(await response.clone().json());
+  return response;
+}
+
+function record(body) {
+  if (body.error) seen.ErrorObject.push(body.error);
+  else if (body.object === "list") body.data.forEach(record);
+  else seen[kinds[body.object]]?.push(body);
+}
+
+/** All that a stream brings, kept as well. */
+export async function collect(kind, stream) {
+  const items = [];
+  for await (const item of stream) items.push(structuredClone(item));
+  seen[kind].push(...items);
+  return items;
+}
+
+/** The last test of a file: what was seen of each kind satisfies the SDK's declarations. */
+export const testDeclarations = (...names) =>
+  test("every shape satisfies the SDK's declarations", async (context) => {
+    const folder = await mkdtemp(join(tmpdir(), "compat-types-"));
+    context.after(() => rm(folder, { recursive: true }));
+    await symlink(join(import.meta.dirname, "node_modules"), join(folder, "node_modules"));
+    const source = join(folder, "seen.mts");
+    await writeFile(source, [preamble, ...names.flatMap(literals)].join("\n"));
+    const tsc = join(import.meta.dirname, "node_modules/.bin/tsc");
+    const options = ["--noEmit", "--strict", "--skipLibCheck", "--target", "es2022", "--module", "nodenext", "--types", ""];
+    const { stdout, code = 0 } = await promisify(execFile)(tsc, [...options, source]).catch((error) => error);
+    assert.equal(code, 0, stdout.split("\n").slice(0, 9).join("\n"));
+  });
+
+function literals(name) {
+  assert.ok(seen[name].length > 3, `few of ${name} were seen`);
+  return seen[name].map((body) => `(${JSON.stringify(body)}) satisfies ${types[name]};`);
+}

@@ -1,5 +1,8 @@
 //! Calls and their results, matched as the messages of a request are read.
 
+use std::collections::HashMap;
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::fields;
@@ -16,12 +19,18 @@ use crate::fields::code;
 use crate::fields::printable;
 use crate::openai::functions;
 
-/// The calls of the last answer.
+/// The calls of the answer read last, and the ids of all before it.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     list: Vec<Call>,
+    /// Where in the list a call stands, by its id as the client knows it.
+    numbers: HashMap<String, usize>,
     /// The path of the message that made them.
     path: String,
+    /// The ids that upstream gets, of all answers so far: no two calls may have the same.
+    taken: HashSet<String>,
+    /// How many ids were made up.
+    made: usize,
 }
 
 #[derive(Debug)]
@@ -35,32 +44,35 @@ struct Call {
 }
 
 impl Calls {
-    /// Takes the calls out of `message`, an assistant's, the `index`th of the request.
-    pub(super) fn of(
+    /// Takes the calls out of `message`, an assistant's, which stands at `path`. Those before it are done with.
+    pub(super) fn begin(
+        &mut self,
         message: &mut Object,
-        index: usize,
+        path: String,
         ignored: &mut Ignored,
-    ) -> Result<(Self, Vec<Part>), InvalidRequest> {
-        let mut calls = Self { list: Vec::new(), path: format!("messages[{index}]") };
+    ) -> Result<Vec<Part>, InvalidRequest> {
+        self.list.clear();
+        self.numbers.clear();
+        self.path = path;
         let mut parts = Vec::new();
         if let Some(Value::Array(list)) = message.take("tool_calls")? {
             for (number, call) in list.into_iter().enumerate() {
                 let call = Object::new(call, message.place.item("tool_calls", number, &fields::TOOL_CALL))?;
-                parts.push(calls.add(call, index, ignored)?);
+                parts.push(self.add(call, ignored)?);
             }
         }
         if let Some(call) = message.take("function_call")? {
             let mut call = Object::new(call, message.place.inner("function_call", &fields::CALLED_FUNCTION))?;
             let (name, input) = called(&mut call)?;
             call.finish(ignored)?;
-            parts.push(calls.push(None, format!("call-{index}"), name, input));
+            parts.push(self.push(None, name, input));
         }
-        Ok((calls, parts))
+        Ok(parts)
     }
 
-    fn add(&mut self, mut call: Object, index: usize, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
+    fn add(&mut self, mut call: Object, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
         let id = call.take_text("id")?.ok_or_else(|| call.missing("id"))?;
-        if self.list.iter().any(|other| other.id.as_ref() == Some(&id)) {
+        if self.numbers.contains_key(&id) {
             let path = call.place.field("id");
             let message = format!("`{path}`: a call before it has the same id `{}`.", printable(&id));
             return Err(InvalidRequest::at(path, code::VALUE, message));
@@ -76,26 +88,40 @@ impl Calls {
         let (name, input) = called(&mut function)?;
         function.finish(ignored)?;
         call.finish(ignored)?;
-        let upstream_id = upstream_id(&id, index, self.list.len());
-        Ok(self.push(Some(id), upstream_id, name, input))
+        self.numbers.insert(id.clone(), self.list.len());
+        Ok(self.push(Some(id), name, input))
     }
 
-    fn push(&mut self, id: Option<String>, upstream_id: String, name: String, input: String) -> Part {
+    fn push(&mut self, id: Option<String>, name: String, input: String) -> Part {
+        let upstream_id = self.upstream_id(id.as_deref());
         let part = ToolUse { id: upstream_id.clone(), name: name.clone(), input };
         self.list.push(Call { id, name, upstream_id, is_answered: false });
         Part::ToolUse(part)
+    }
+
+    /// The id under which upstream gets a call: the client's own, unless upstream refuses its characters or an earlier
+    /// call has it, for some clients count anew in every answer.
+    fn upstream_id(&mut self, id: Option<&str>) -> String {
+        let is_fit = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if let Some(id) = id.filter(|id| !id.is_empty() && id.chars().all(is_fit))
+            && self.taken.insert(id.to_owned())
+        {
+            return id.to_owned();
+        }
+        loop {
+            self.made += 1;
+            let made = format!("call-{}", self.made);
+            if self.taken.insert(made.clone()) {
+                return made;
+            }
+        }
     }
 
     /// Takes the result that `message`, of the role `tool`, brings; its content is `parts`.
     pub(super) fn result(&mut self, message: &mut Object, parts: Vec<Part>) -> Result<Part, InvalidRequest> {
         let id = message.take_text("tool_call_id")?.ok_or_else(|| message.missing("tool_call_id"))?;
         let path = message.place.field("tool_call_id");
-        self.answer(
-            |call| call.id.as_ref() == Some(&id),
-            parts,
-            path,
-            &format!("the id `{}`", printable(&id)),
-        )
+        self.answer(self.numbers.get(&id).copied(), parts, path, &format!("the id `{}`", printable(&id)))
     }
 
     /// Takes the result that `message`, of the role `function`, brings.
@@ -106,18 +132,18 @@ impl Calls {
     ) -> Result<Part, InvalidRequest> {
         let name = message.take_text("name")?.ok_or_else(|| message.missing("name"))?;
         let path = message.place.field("name");
-        let is_meant = |call: &Call| call.id.is_none() && call.name == name;
-        self.answer(is_meant, parts, path, &format!("the name `{}`", printable(&name)))
+        let number = self.list.iter().position(|call| call.id.is_none() && call.name == name);
+        self.answer(number, parts, path, &format!("the name `{}`", printable(&name)))
     }
 
     fn answer(
         &mut self,
-        is_meant: impl Fn(&Call) -> bool,
+        number: Option<usize>,
         parts: Vec<Part>,
         path: String,
         words: &str,
     ) -> Result<Part, InvalidRequest> {
-        match self.list.iter_mut().find(|call| is_meant(call)) {
+        match number.and_then(|number| self.list.get_mut(number)) {
             Some(call) if !call.is_answered => {
                 call.is_answered = true;
                 Ok(Part::ToolResult(ToolResult { id: call.upstream_id.clone(), parts, is_error: false }))
@@ -138,19 +164,18 @@ impl Calls {
 
     /// Refuses calls that have no result when a message comes that is none.
     pub(super) fn check_answered(&self) -> Result<(), InvalidRequest> {
-        let open: Vec<String> = self
-            .list
+        let open: Vec<&Call> = self.list.iter().filter(|call| !call.is_answered).collect();
+        let Some(first) = open.first() else { return Ok(()) };
+        let (field, role) =
+            if first.id.is_some() { ("tool_calls", "tool") } else { ("function_call", "function") };
+        let names: Vec<_> = open
             .iter()
-            .filter(|call| !call.is_answered)
             .map(|call| format!("`{}`", printable(call.id.as_ref().unwrap_or(&call.name))))
             .collect();
-        if open.is_empty() {
-            return Ok(());
-        }
-        let path = format!("{}.tool_calls", self.path);
+        let path = format!("{}.{field}", self.path);
         let message = format!(
-            "`{path}`: every call needs its result in a message of the role `tool` after it. There is none for {}.",
-            open.join(", ")
+            "`{path}`: every call needs its result in a message of the role `{role}` after it. There is none for {}.",
+            names.join(", ")
         );
         Err(InvalidRequest::at(path, code::VALUE, message))
     }
@@ -178,12 +203,6 @@ fn called(function: &mut Object) -> Result<(String, String), InvalidRequest> {
     let path: String = function.place.field("arguments");
     let message = format!("`{path}`: expected a JSON object, written as a string.");
     Err(InvalidRequest::at(path, code::VALUE, message))
-}
-
-/// The id under which upstream gets a call: the client's own, unless it has characters that upstream refuses.
-fn upstream_id(id: &str, message: usize, call: usize) -> String {
-    let is_fit = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if !id.is_empty() && id.chars().all(is_fit) { id.to_owned() } else { format!("call-{message}-{call}") }
 }
 
 /// The place of the `index`th message.

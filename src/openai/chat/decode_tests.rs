@@ -260,6 +260,11 @@ fn refusals_of_parameters_name_the_field_at_fault() {
         (with(json!({"n": 0})), "n", code::VALUE),
         (with(json!({"n": 9})), "n", code::VALUE),
         (with(json!({"response_format": {"type": "xml"}})), "response_format.type", code::VALUE),
+        (
+            with(json!({"response_format": {"type": "json_object", "json_schema": {"schema": {}}}})),
+            "response_format.json_schema",
+            code::VALUE,
+        ),
         (with(json!({"logprobs": true})), "logprobs", code::UNSUPPORTED),
         (with(json!({"top_logprobs": 21})), "top_logprobs", code::VALUE),
         (with(json!({"modalities": ["text", "audio"]})), "modalities", code::UNSUPPORTED),
@@ -362,4 +367,14 @@ fn efforts_and_schemas() {
         json!({"type": "json_schema", "json_schema": {"name": "n", "strict": true, "schema": schema}});
     assert_eq!(sampling(json!({"response_format": format})).format, Format::Schema(schema.to_string()));
     assert_eq!(sampling(json!({"response_format": {"type": "text"}})).format, Format::Text);
+    assert_eq!(sampling(json!({"response_format": {"type": "json_object"}})).format, Format::JsonObject);
+}
+
+#[test]
+fn the_schema_of_an_answer_goes_as_it_was_written() {
+    let body = r#"{"model":"m","messages":[{"role":"user","content":"q"}],"response_format":{"type":"json_schema",
+        "json_schema":{"name":"n","schema":{"type":"object", "properties":{"z":{"const":1.0},"a":{}}}}}}"#;
+    let request = decode(body.as_bytes(), Policy::Strict).unwrap();
+    let expected = r#"{"type":"object","properties":{"z":{"const":1.0},"a":{}}}"#;
+    assert_eq!(request.turn.sampling.format, Format::Schema(expected.to_owned()));
 }

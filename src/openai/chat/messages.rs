@@ -57,7 +57,7 @@ pub(super) fn decode(value: Value, ignored: &mut Ignored) -> Result<Conversation
     Ok(conversation)
 }
 
-/// Adds the message with the number `index`; `calls` are those of the answer before it.
+/// Adds the message with the number `index`; `calls` knows those of the answer before it.
 fn add(
     conversation: &mut Conversation,
     calls: &mut Calls,
@@ -85,9 +85,7 @@ fn add(
         Speaker::User => calls.check_answered()?,
         Speaker::Assistant => {
             calls.check_answered()?;
-            let (made, called) = Calls::of(&mut message, index, ignored)?;
-            *calls = made;
-            parts.extend(called);
+            parts.extend(calls.begin(&mut message, format!("messages[{index}]"), ignored)?);
         }
     }
     message.finish(ignored)?;

@@ -68,6 +68,11 @@ fn format(request: &mut Object, body: &[u8], ignored: &mut Ignored) -> Result<Fo
     let mut format = Object::new(format, Place::at("response_format", &fields::RESPONSE_FORMAT))?;
     let kind = format.take_text("type")?.ok_or_else(|| format.missing("type"))?;
     let schema = format.take("json_schema")?;
+    if schema.is_some() && kind != "json_schema" {
+        let path = format.place.field("json_schema");
+        let message = format!("`{path}` belongs only to the type `json_schema`. Remove it.");
+        return Err(InvalidRequest::at(path, code::VALUE, message));
+    }
     let path = "response_format.type";
     let wanted = match kind.as_str() {
         "text" => Format::Text,

@@ -93,6 +93,9 @@ impl StreamEncoder {
             }
             _ => return payloads,
         }
+        if !matches!(event, TurnEvent::ToolInput(_)) {
+            payloads.extend(self.end_call(index));
+        }
         match event {
             TurnEvent::Started { .. } | TurnEvent::ThinkingSealed(_) | TurnEvent::ThinkingRedacted(_) => {}
             TurnEvent::Thinking(text) => {
@@ -119,7 +122,6 @@ impl StreamEncoder {
     }
 
     fn call(&mut self, index: usize, id: &str, name: &str, payloads: &mut Vec<String>) {
-        payloads.extend(self.end_call(index));
         let Some(choice) = self.choices.get_mut(index) else { return };
         let (number, name) = (choice.calls, json::to_string(name));
         choice.calls += 1;
@@ -138,7 +140,7 @@ impl StreamEncoder {
 
     fn input(&mut self, index: usize, piece: &str) -> Option<String> {
         let choice = self.choices.get_mut(index)?;
-        choice.has_input = true;
+        choice.has_input |= !piece.is_empty();
         let number = choice.calls.checked_sub(1)?;
         match self.dialect {
             Dialect::Tools => {
@@ -150,14 +152,13 @@ impl StreamEncoder {
         }
     }
 
-    /// A call without any input has an empty object for it.
+    /// A call without any input has an empty object for it, before anything else is said.
     fn end_call(&mut self, index: usize) -> Option<String> {
         let has_input = self.choices.get(index)?.has_input;
         (!has_input).then(|| self.input(index, "{}")).flatten()
     }
 
     fn finish(&mut self, index: usize, finish: &Finish, payloads: &mut Vec<String>) {
-        payloads.extend(self.end_call(index));
         if finish.reason == FinishReason::ContentFilter {
             payloads.extend(self.piece(index, r#"{"refusal":"#, REFUSAL, "}"));
         }

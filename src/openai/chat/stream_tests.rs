@@ -117,6 +117,20 @@ fn calls_stream_in_order_and_never_without_input() {
 }
 
 #[test]
+fn a_call_has_its_empty_input_before_whatever_follows() {
+    let (payloads, _) =
+        encode(false, &[call("1"), input(""), text("a"), call("2"), finished(FinishReason::ToolCalls)]);
+    insta::assert_snapshot!(deltas(&payloads[1..]), @r#"
+    {"tool_calls":[{"function":{"arguments":"","name":"look"},"id":"1","index":0,"type":"function"}]} null
+    {"tool_calls":[{"function":{"arguments":"{}"},"index":0}]} null
+    {"content":"a"} null
+    {"tool_calls":[{"function":{"arguments":"","name":"look"},"id":"2","index":1,"type":"function"}]} null
+    {"tool_calls":[{"function":{"arguments":"{}"},"index":1}]} null
+    {} "tool_calls"
+    "#);
+}
+
+#[test]
 fn the_old_form_streams_one_call() {
     let reply = Reply { dialect: Dialect::Functions, ..reply() };
     let mut encoder = StreamEncoder::new(&reply, 1, false);

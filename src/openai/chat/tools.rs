@@ -38,10 +38,9 @@ pub(super) fn decode(
     let parallel = request.take_bool("parallel_tool_calls")?.unwrap_or(true);
     let is_new = !tools.is_empty() || choice.as_ref().is_some_and(asks_for_something);
     let is_old = !functions.is_empty() || call.as_ref().is_some_and(asks_for_something);
-    if is_new && is_old {
-        let message = "`functions` and `function_call` are the old names of `tools` and `tool_choice`. \
-                       Send only the new ones.";
-        return Err(InvalidRequest::at("functions", code::VALUE, message));
+    let is_order = |choice: &Option<Value>| choice.as_ref().is_some_and(|choice| choice != "auto");
+    if (is_new && (is_old || is_order(&call))) || (is_old && is_order(&choice)) {
+        return Err(mixed(if functions.is_empty() { "function_call" } else { "functions" }));
     }
     if !is_old {
         let written = if tools.is_empty() { Written::default() } else { Written::new(body).field("tools") };
@@ -53,7 +52,14 @@ pub(super) fn decode(
     Ok((Tools { list, choice, parallel: false }, Dialect::Functions))
 }
 
-/// Whether a choice asks for more than what happens without it.
+/// The old words beside the new ones: of two orders one would be dropped.
+fn mixed(path: &'static str) -> InvalidRequest {
+    let message = "`functions` and `function_call` are the old names of `tools` and `tool_choice`. \
+                   Send only the new ones.";
+    InvalidRequest::at(path, code::VALUE, message)
+}
+
+/// Whether a choice asks for more than what happens without any tools.
 fn asks_for_something(choice: &Value) -> bool {
     !matches!(choice.as_str(), Some("auto" | "none"))
 }
@@ -159,19 +165,27 @@ fn chosen_object(
     mut choice: Object,
     ignored: &mut Ignored,
 ) -> Result<(Vec<Tool>, ToolChoice), InvalidRequest> {
-    let function = choice.take("function")?;
-    let allowed = choice.take("allowed_tools")?;
-    if allowed.is_some() || choice.peek_text("type") == Some("allowed_tools") {
+    let is_allowance = choice.peek_text("type") == Some("allowed_tools");
+    let (field, other) =
+        if is_allowance { ("allowed_tools", "function") } else { ("function", "allowed_tools") };
+    if is_allowance {
         choice.take("type")?;
-        let allowed = allowed.ok_or_else(|| choice.missing("allowed_tools"))?;
-        let place = choice.place.inner("allowed_tools", &fields::ALLOWED_TOOLS);
-        choice.finish(ignored)?;
-        return allowed_tools(list, Object::new(allowed, place)?, ignored);
+    } else {
+        function_type(&mut choice)?;
     }
-    function_type(&mut choice)?;
-    let function = function.ok_or_else(|| choice.missing("function"))?;
-    let name = chosen_name(function, &choice.place, &list, ignored)?;
+    let value = choice.take(field)?.ok_or_else(|| choice.missing(field))?;
+    if choice.take(other)?.is_some() {
+        let path = choice.place.field(other);
+        let message = format!("`{path}` belongs only to a choice of the type `{other}`. Remove it.");
+        return Err(InvalidRequest::at(path, code::VALUE, message));
+    }
+    let place = choice.place.clone();
     choice.finish(ignored)?;
+    if is_allowance {
+        let allowed = Object::new(value, place.inner(field, &fields::ALLOWED_TOOLS))?;
+        return allowed_tools(list, allowed, ignored);
+    }
+    let name = chosen_name(value, &place, &list, ignored)?;
     Ok((list, ToolChoice::Named(name)))
 }
 

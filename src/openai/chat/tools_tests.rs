@@ -117,7 +117,58 @@ fn wrong_tools_are_refused_by_name() {
             code::VALUE,
         ),
         (refused(&request(json!({"function_call": {"name": "b"}}))), "function_call.name", code::VALUE),
+        (
+            refused(&request(json!({"tools": [tool("a")], "function_call": "none"}))),
+            "function_call",
+            code::VALUE,
+        ),
+        (
+            refused(&request(json!({"functions": [{"name": "b"}], "tool_choice": "none"}))),
+            "functions",
+            code::VALUE,
+        ),
         (refused(&request(json!({"n": 9}))), "n", code::VALUE),
+    ];
+    for ((param, code, message), expected, expected_code) in rows {
+        assert_eq!((param.as_str(), code), (expected, expected_code), "{message}");
+    }
+}
+
+#[test]
+fn wrong_choices_are_refused_by_name() {
+    let choice =
+        |choice: Value| refused(&request(json!({"tools": [tool("a"), tool("b")], "tool_choice": choice})));
+    let allowed = |fields: Value| choice(json!({"type": "allowed_tools", "allowed_tools": fields}));
+    let rows = [
+        (choice(json!({"function": {"name": "a"}})), "tool_choice.type", code::MISSING),
+        (choice(json!({"type": "custom", "custom": {"name": "a"}})), "tool_choice.type", code::UNSUPPORTED),
+        (choice(json!({"type": "function"})), "tool_choice.function", code::MISSING),
+        (choice(json!({"type": "function", "function": {}})), "tool_choice.function.name", code::MISSING),
+        (
+            choice(json!({"type": "function", "function": {"name": "a"}, "allowed_tools": {}})),
+            "tool_choice.allowed_tools",
+            code::VALUE,
+        ),
+        (choice(json!({"type": "allowed_tools"})), "tool_choice.allowed_tools", code::MISSING),
+        (
+            choice(json!({"type": "allowed_tools", "function": {"name": "a"}, "allowed_tools": {}})),
+            "tool_choice.function",
+            code::VALUE,
+        ),
+        (allowed(json!({"tools": []})), "tool_choice.allowed_tools.mode", code::MISSING),
+        (allowed(json!({"mode": "none", "tools": []})), "tool_choice.allowed_tools.mode", code::VALUE),
+        (allowed(json!({"mode": "auto"})), "tool_choice.allowed_tools.tools", code::MISSING),
+        (allowed(json!({"mode": "required", "tools": []})), "tool_choice", code::VALUE),
+        (
+            allowed(json!({"mode": "auto", "tools": [tool("a"), tool("c")]})),
+            "tool_choice.allowed_tools.tools[1].function.name",
+            code::VALUE,
+        ),
+        (
+            allowed(json!({"mode": "auto", "tools": [{"type": "custom"}]})),
+            "tool_choice.allowed_tools.tools[0].type",
+            code::UNSUPPORTED,
+        ),
     ];
     for ((param, code, message), expected, expected_code) in rows {
         assert_eq!((param.as_str(), code), (expected, expected_code), "{message}");
@@ -180,17 +231,45 @@ fn a_call_in_its_old_form_finds_its_result_by_name() {
     assert_eq!(decoded(&request.to_string()).turn.prompt, [brought("call-1", &["seen"])]);
 }
 
+/// A conversation of answers with calls of these ids, each with its results in reverse.
+fn rounds(rounds: &[&[&str]]) -> Value {
+    let mut messages = vec![json!({"role": "user", "content": "q"})];
+    for ids in rounds {
+        let calls: Vec<_> = ids.iter().map(|id| call(id, "look", "{}")).collect();
+        messages.push(json!({"role": "assistant", "tool_calls": calls}));
+        messages.extend(ids.iter().rev().map(|id| result(id, *id)));
+    }
+    json!({"model": "m", "messages": messages})
+}
+
+/// The ids that upstream gets, each with the client's own, as the results have them.
+fn told(request: &Value) -> Vec<(String, String)> {
+    let turn = decoded(&request.to_string()).turn;
+    let parts = turn.history.into_iter().flat_map(|message| message.parts).chain(turn.prompt);
+    let pair = |part| match part {
+        Part::ToolResult(ToolResult { id, parts, .. }) => {
+            let Some(Part::Text(own)) = parts.into_iter().next() else { panic!("a result without text") };
+            Some((id, own))
+        }
+        _ => None,
+    };
+    parts.filter_map(pair).collect()
+}
+
 #[test]
 fn ids_that_upstream_refuses_are_given_others() {
-    let calls = json!([call("a/b c", "look", "{}"), call("a?b c", "look", "{}")]);
-    let request = json!({"model": "m", "messages": [
-        {"role": "user", "content": "q"}, {"role": "assistant", "tool_calls": calls},
-        result("a?b c", json!("2")), result("a/b c", json!("1")),
-    ]});
-    assert_eq!(
-        decoded(&request.to_string()).turn.prompt,
-        [brought("call-1-1", &["2"]), brought("call-1-0", &["1"])]
-    );
+    let pair = |id: &str, own: &str| (id.to_owned(), own.to_owned());
+    assert_eq!(told(&rounds(&[&["a/b c", "a?b c"]])), [pair("call-2", "a?b c"), pair("call-1", "a/b c")]);
+    let again = rounds(&[&["0", "call-2"], &["0", "1"], &["call-1", "é"]]);
+    let expected = [
+        pair("call-2", "call-2"),
+        pair("0", "0"),
+        pair("1", "1"),
+        pair("call-1", "0"),
+        pair("call-4", "é"),
+        pair("call-3", "call-1"),
+    ];
+    assert_eq!(told(&again), expected, "clients count anew, and may count as this server does");
 }
 
 #[test]
@@ -214,6 +293,10 @@ fn calls_and_results_that_do_not_match_are_refused() {
         assert_eq!(param, expected, "{message}");
         assert!(message.contains(words), "{message}");
     }
+    let old = json!({"role": "assistant", "function_call": {"name": "look", "arguments": ""}});
+    let (param, _, message) = refused(&request(json!({"messages": [user(), old, user()]})));
+    assert_eq!(param, "messages[1].function_call");
+    assert!(message.contains("`function`") && message.contains("`look`"), "{message}");
     let with_field = |field: &str, value: Value| {
         let mut message = user();
         message[field] = value;

@@ -11,5 +11,6 @@ pub mod models;
 
 mod functions;
 mod json;
+mod labels;
 
 pub use error::Envelope;

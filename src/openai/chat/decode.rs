@@ -14,6 +14,7 @@ use crate::fields::Place;
 use crate::fields::Policy;
 use crate::fields::code;
 use crate::fields::request;
+use crate::openai::labels;
 
 /// A request, understood.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +46,7 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest
     let stream = request.take_bool("stream")?.unwrap_or(false);
     let include_usage = include_usage(&mut request, stream, &mut ignored)?;
     let sampling = parameters::sampling(&mut request, body, &mut ignored)?;
-    parameters::check_labels(&mut request)?;
+    labels::take(&mut request)?;
     let n = request.take_integer("n")?.and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
     let (tools, dialect) = tools::decode(&mut request, body, &mut ignored)?;
     let messages = request.take("messages")?.ok_or_else(|| request.missing("messages"))?;

@@ -18,9 +18,6 @@ use crate::fields::printable;
 /// The highest temperature Claude takes; `OpenAI`'s range goes on to 2.
 const HOTTEST: f64 = 1.0;
 const MOST_STOPS: usize = 4;
-const MOST_METADATA: usize = 16;
-const LONGEST_METADATA_KEY: usize = 64;
-const LONGEST_METADATA_VALUE: usize = 512;
 
 /// Takes the parameters of the answer.
 pub(super) fn sampling(
@@ -146,32 +143,4 @@ fn stop_text(value: Value, path: impl Fn() -> String) -> Result<String, InvalidR
             Err(InvalidRequest::at(path, code::VALUE, message))
         }
     }
-}
-
-/// Takes the labels, which are checked and go no further.
-pub(super) fn check_labels(request: &mut Object) -> Result<(), InvalidRequest> {
-    request.take("user")?;
-    let Some(Value::Object(metadata)) = request.take("metadata")? else { return Ok(()) };
-    if metadata.len() > MOST_METADATA {
-        let message = format!(
-            "`metadata`: expected at most {MOST_METADATA} pairs, got {}. Remove some.",
-            metadata.len()
-        );
-        return Err(InvalidRequest::at("metadata", code::VALUE, message));
-    }
-    for (key, value) in &metadata {
-        if key.chars().count() > LONGEST_METADATA_KEY {
-            let message =
-                format!("`metadata` has a key of more than {LONGEST_METADATA_KEY} characters. Shorten it.");
-            return Err(InvalidRequest::at("metadata", code::VALUE, message));
-        }
-        let path = || format!("metadata.{key}");
-        Shape::Text.check(value, path)?;
-        if value.as_str().is_some_and(|text| text.chars().count() > LONGEST_METADATA_VALUE) {
-            let path = path();
-            let message = format!("`{path}` has more than {LONGEST_METADATA_VALUE} characters. Shorten it.");
-            return Err(InvalidRequest::at(path, code::VALUE, message));
-        }
-    }
-    Ok(())
 }

@@ -1,0 +1,48 @@
+//! The labels a client may put on a request.
+
+use serde_json::Map;
+use serde_json::Value;
+
+use crate::fields::InvalidRequest;
+use crate::fields::Object;
+use crate::fields::Shape;
+use crate::fields::code;
+
+const MOST_METADATA: usize = 16;
+const LONGEST_METADATA_KEY: usize = 64;
+const LONGEST_METADATA_VALUE: usize = 512;
+
+/// Labels: they never go upstream.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Labels {
+    pub(super) user: Option<String>,
+    /// Pairs of strings.
+    pub(super) metadata: Map<String, Value>,
+}
+
+/// Takes the labels `user` and `metadata`.
+pub(super) fn take(request: &mut Object) -> Result<Labels, InvalidRequest> {
+    let user = request.take_text("user")?;
+    let Some(Value::Object(metadata)) = request.take("metadata")? else {
+        return Ok(Labels { user, ..Labels::default() });
+    };
+    if metadata.len() > MOST_METADATA {
+        let words = format!("expected at most {MOST_METADATA} pairs, got {}. Remove some.", metadata.len());
+        return Err(request.refuse("metadata", code::VALUE, &words));
+    }
+    for (key, value) in &metadata {
+        if key.chars().count() > LONGEST_METADATA_KEY {
+            let message =
+                format!("`metadata` has a key of more than {LONGEST_METADATA_KEY} characters. Shorten it.");
+            return Err(InvalidRequest::at("metadata", code::VALUE, message));
+        }
+        let path = || format!("metadata.{key}");
+        Shape::Text.check(value, path)?;
+        if value.as_str().is_some_and(|text| text.chars().count() > LONGEST_METADATA_VALUE) {
+            let path = path();
+            let message = format!("`{path}` has more than {LONGEST_METADATA_VALUE} characters. Shorten it.");
+            return Err(InvalidRequest::at(path, code::VALUE, message));
+        }
+    }
+    Ok(Labels { user, metadata })
+}

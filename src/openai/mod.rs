@@ -8,6 +8,7 @@ pub mod chat;
 pub mod completions;
 pub mod error;
 pub mod models;
+pub mod responses;
 
 mod functions;
 mod json;

@@ -1,0 +1,145 @@
+//! From the content of an item to the parts of a turn.
+
+use serde_json::Value;
+
+use super::item_fields;
+use super::parameters::unexpected;
+use crate::domain::Part;
+use crate::domain::Source;
+use crate::fields::Ignored;
+use crate::fields::InvalidRequest;
+use crate::fields::Object;
+use crate::fields::Place;
+use crate::fields::code;
+use crate::fields::media;
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Speaker {
+    /// `system` or `developer`.
+    Instructions,
+    User,
+    Assistant,
+    /// A tool, by its output.
+    Tool,
+}
+
+/// The fields that make the content of a part, of which each type has its own.
+const MATTER: [&str; 6] = ["text", "refusal", "image_url", "file_data", "file_url", "filename"];
+
+/// Reads `content`, which is the field `field` of the item at `place`: a string or an array of parts. Blank texts are
+/// left out.
+pub(super) fn parts(
+    content: Value,
+    speaker: Speaker,
+    place: &Place,
+    field: &str,
+    ignored: &mut Ignored,
+) -> Result<Vec<Part>, InvalidRequest> {
+    let mut parts = match content {
+        Value::String(text) => vec![Part::Text(text)],
+        Value::Array(parts) => {
+            let read = |(index, value)| {
+                let place = place.item(field, index, &item_fields::PART);
+                part(Object::new(value, place)?, speaker, ignored)
+            };
+            parts.into_iter().enumerate().map(read).collect::<Result<_, _>>()?
+        }
+        // The table lets nothing else through.
+        _ => Vec::new(),
+    };
+    parts.retain(|part| !matches!(part, Part::Text(text) if text.trim().is_empty()));
+    Ok(parts)
+}
+
+fn part(mut part: Object, speaker: Speaker, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
+    let kind = part.take_text("type")?.ok_or_else(|| part.missing("type"))?;
+    let (field, read): (_, fn(&mut Object) -> _) = match (kind.as_str(), speaker) {
+        ("input_text", Speaker::Instructions | Speaker::User | Speaker::Tool)
+        | ("output_text", Speaker::Assistant) => ("text", text),
+        ("refusal", Speaker::Assistant) => ("refusal", refusal),
+        ("input_image", Speaker::User | Speaker::Tool) => ("image_url", image),
+        ("input_file", Speaker::User | Speaker::Tool) => ("file_data", file),
+        ("input_audio", _) => {
+            let words =
+                "parts of type `input_audio` are not supported: Claude does not hear. Remove the part.";
+            return Err(part.refuse("type", code::UNSUPPORTED, words));
+        }
+        (other, _) => {
+            let expected = match speaker {
+                Speaker::Assistant => "`output_text` or `refusal`",
+                Speaker::Instructions => "`input_text`",
+                Speaker::User | Speaker::Tool => "`input_text`, `input_image` or `input_file`",
+            };
+            return Err(unexpected(&part, "type", expected, other));
+        }
+    };
+    let made: Option<Part> = read(&mut part)?;
+    only(&mut part, &MATTER, &kind)?;
+    let missing = part.missing(field);
+    // A file that was uploaded is refused here, with its reason.
+    part.finish(ignored)?;
+    made.ok_or(missing)
+}
+
+/// Refuses what is still there of the fields `matter`, which do not belong to objects of type `kind`.
+pub(super) fn only(object: &mut Object, matter: &[&'static str], kind: &str) -> Result<(), InvalidRequest> {
+    for field in matter {
+        if object.take(field)?.is_some() {
+            let words = format!("does not belong to the type `{kind}`. Remove it.");
+            return Err(object.refuse(field, code::VALUE, &words));
+        }
+    }
+    Ok(())
+}
+
+fn text(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
+    Ok(part.take_text("text")?.map(Part::Text))
+}
+
+fn refusal(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
+    Ok(part.take_text("refusal")?.map(Part::Text))
+}
+
+fn image(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
+    let Some(url) = part.take_text("image_url")? else { return Ok(None) };
+    if url.starts_with("https://") {
+        return Ok(Some(Part::Image(Source::Url(url))));
+    }
+    let Some(data) = media_data(&url) else {
+        let words = "expected `https://...` or `data:image/png;base64,...`.";
+        return Err(part.refuse("image_url", code::VALUE, words));
+    };
+    let media_type = media::image(data).map_err(|fault| part.refuse("image_url", code::VALUE, &fault))?;
+    let source = Source::Base64 { media_type: media_type.to_owned(), data: data.to_owned() };
+    Ok(Some(Part::Image(source)))
+}
+
+fn file(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
+    let title = part.take_text("filename")?;
+    let source = match (part.take_text("file_data")?, part.take_text("file_url")?) {
+        (Some(_), Some(_)) => {
+            let words = "is the file's address, and `file_data` the file itself. Send one of them.";
+            return Err(part.refuse("file_url", code::VALUE, words));
+        }
+        (Some(data), None) => {
+            let encoded = media_data(&data).unwrap_or(&data);
+            let media_type =
+                media::document(encoded).map_err(|fault| part.refuse("file_data", code::VALUE, &fault))?;
+            Source::Base64 { media_type: media_type.to_owned(), data: encoded.to_owned() }
+        }
+        (None, Some(url)) if url.starts_with("https://") => Source::Url(url),
+        (None, Some(_)) => return Err(part.refuse("file_url", code::VALUE, "expected `https://...`.")),
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(Part::Document { source, title }))
+}
+
+/// The data of `data:TYPE;base64,DATA`.
+fn media_data(url: &str) -> Option<&str> {
+    url.strip_prefix("data:")?.split_once(";base64,").map(|(_, data)| data)
+}
+
+#[cfg(test)]
+#[path = "content_tests.rs"]
+mod tests;

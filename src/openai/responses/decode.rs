@@ -1,0 +1,155 @@
+//! From the bytes of a request to a turn.
+
+use serde_json::Value;
+use serde_json::json;
+
+use super::fields;
+use super::id;
+use super::input;
+use super::parameters;
+use super::tools;
+use super::types::Response;
+use super::types::Status;
+use crate::domain::Sampling;
+use crate::domain::Tools;
+use crate::domain::Turn;
+use crate::fields::Ignored;
+use crate::fields::InvalidRequest;
+use crate::fields::Object;
+use crate::fields::Place;
+use crate::fields::Policy;
+use crate::fields::Written;
+use crate::fields::code;
+use crate::fields::request;
+use crate::openai::chat;
+use crate::openai::labels;
+
+/// A request, understood but for the conversation, which may need what is stored.
+#[derive(Debug)]
+pub struct CreateRequest {
+    /// The response as it begins: it holds what the request says about it.
+    pub response: Response,
+    /// The items of the input.
+    pub input: Vec<Value>,
+    /// Whether the answer is to be a stream.
+    pub stream: bool,
+    /// Whether thoughts are to be shown.
+    pub shows_thinking: bool,
+    sampling: Sampling,
+    tools: Tools,
+    ignored: Ignored,
+}
+
+/// Reads the body of `POST /v1/responses`.
+///
+/// # Errors
+/// When the body is not such a request, or asks for something that is not served.
+pub fn decode(body: &[u8], policy: Policy) -> Result<CreateRequest, InvalidRequest> {
+    let mut ignored = Ignored::new(policy);
+    let mut request = request(body, &fields::REQUEST, "`model` and `input`")?;
+    let written = Written::new(body);
+    let model = chat::model(&mut request)?.as_str().to_owned();
+    let stream = request.take_bool("stream")?.unwrap_or(false);
+    stream_options(&mut request, stream, &mut ignored)?;
+    let store = request.take_bool("store")?.unwrap_or(true);
+    let background = background(&mut request, store)?;
+    // Before the parameter is brought into Claude's range.
+    let labels = labels::take(&mut request)?;
+    let tools = tools::take(&mut request, written, &mut ignored)?;
+    let parameters = parameters::take(&mut request, written, &mut ignored)?;
+    let instructions = request.take_text("instructions")?;
+    let previous_response_id = request.take_text("previous_response_id")?;
+    let input = input(&mut request)?;
+    request.finish(&mut ignored)?;
+    let response = Response {
+        id: id::response(),
+        object: "response".to_owned(),
+        created_at: id::now(),
+        status: if background { Status::Queued } else { Status::InProgress },
+        background,
+        completed_at: None,
+        error: None,
+        incomplete_details: None,
+        instructions,
+        max_output_tokens: parameters.sampling.max_output_tokens,
+        model,
+        output: Vec::new(),
+        parallel_tool_calls: tools.tools.parallel,
+        previous_response_id,
+        reasoning: parameters.reasoning,
+        service_tier: "default".to_owned(),
+        store,
+        temperature: parameters.temperature,
+        text: parameters.text,
+        tool_choice: tools.choice_as_sent,
+        tools: tools.list_as_sent,
+        top_logprobs: 0,
+        top_p: parameters.sampling.top_p.unwrap_or(1.0),
+        truncation: "disabled".to_owned(),
+        usage: None,
+        user: labels.user,
+        metadata: labels.metadata,
+    };
+    let (sampling, shows_thinking) = (parameters.sampling, parameters.shows_thinking);
+    Ok(CreateRequest { response, input, stream, shows_thinking, sampling, tools: tools.tools, ignored })
+}
+
+fn stream_options(request: &mut Object, stream: bool, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
+    let Some(options) = request.take("stream_options")? else { return Ok(()) };
+    if !stream {
+        let words = "is only allowed together with `\"stream\": true`. Remove it, or stream.";
+        return Err(request.refuse("stream_options", code::VALUE, words));
+    }
+    Object::new(options, Place::at("stream_options", &fields::STREAM_OPTIONS))?.finish(ignored)
+}
+
+fn background(request: &mut Object, store: bool) -> Result<bool, InvalidRequest> {
+    let background = request.take_bool("background")?.unwrap_or(false);
+    if background && !store {
+        let words = "a response that nobody waits for must be stored. Remove `store`, or send `true`.";
+        return Err(request.refuse("background", code::VALUE, words));
+    }
+    Ok(background)
+}
+
+fn input(request: &mut Object) -> Result<Vec<Value>, InvalidRequest> {
+    match request.take("input")?.ok_or_else(|| request.missing("input"))? {
+        Value::Array(items) => Ok(items),
+        text => Ok(vec![json!({"role": "user", "content": text})]),
+    }
+}
+
+impl CreateRequest {
+    /// What to ask of the model, after the items `earlier` of the conversation, and the names of the fields that have no
+    /// effect. The input must hold no references any more.
+    ///
+    /// # Errors
+    /// When the items make no conversation.
+    pub fn turn(mut self, earlier: &[Value]) -> Result<(Turn, Vec<String>), InvalidRequest> {
+        let conversation = input::conversation(earlier, &self.input, &mut self.ignored)?;
+        let turn = Turn {
+            model: crate::domain::ModelName::new(self.response.model),
+            system: self
+                .response
+                .instructions
+                .into_iter()
+                .chain(conversation.system)
+                .filter(is_said)
+                .collect(),
+            tools: self.tools,
+            history: conversation.history,
+            prompt: conversation.prompt,
+            sampling: self.sampling,
+        };
+        Ok((turn, self.ignored.into_names()))
+    }
+}
+
+#[expect(clippy::ptr_arg, reason = "the predicate of a filter over strings")]
+fn is_said(text: &String) -> bool {
+    !text.trim().is_empty()
+}
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

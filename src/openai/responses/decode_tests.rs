@@ -1,0 +1,99 @@
+//! Requests as clients write them.
+
+use serde_json::Value;
+use serde_json::json;
+
+use super::*;
+use crate::domain::Effort;
+use crate::domain::Format;
+use crate::domain::Part;
+
+fn turn(body: &Value) -> Result<(Turn, Vec<String>), InvalidRequest> {
+    decode(body.to_string().as_bytes(), Policy::Lenient)?.turn(&[])
+}
+
+fn refusal(field: &str, value: &Value) -> String {
+    let mut body = json!({"model": "m", "input": "hi"});
+    body[field] = value.clone();
+    let error = turn(&body).unwrap_err();
+    format!("{} {}: {}", error.param.unwrap_or_default(), error.code.unwrap_or_default(), error.message)
+}
+
+#[test]
+fn a_string_is_a_message() {
+    let (turn, ignored) = turn(&json!({"model": "m", "input": "hi", "instructions": "be brief"})).unwrap();
+    assert_eq!((turn.model.as_str(), &*turn.system), ("m", &["be brief".to_owned()][..]));
+    assert_eq!((turn.prompt, turn.history), (vec![Part::text("hi")], vec![]));
+    assert!(ignored.is_empty());
+}
+
+#[test]
+fn the_response_begins_as_the_request_wants_it() {
+    let body = json!({
+        "model": "m", "input": "hi", "temperature": 1.5, "max_output_tokens": 9, "metadata": {"a": "b"},
+        "reasoning": {"effort": "max", "summary": "detailed"}, "background": true,
+        "text": {"format": {"type": "json_object"}},
+    });
+    let request = decode(body.to_string().as_bytes(), Policy::Lenient).unwrap();
+    assert!(request.shows_thinking && request.response.store);
+    let written = serde_json::to_value(&request.response).unwrap();
+    assert_eq!((&written["temperature"], &written["max_output_tokens"]), (&json!(1.5), &json!(9)));
+    assert_eq!(written["reasoning"], json!({"effort": "max", "summary": "detailed"}));
+    assert_eq!((&written["status"], &written["metadata"]["a"]), (&json!("queued"), &json!("b")));
+    assert_eq!(written["text"], json!({"format": {"type": "json_object"}}));
+    let (turn, _) = request.turn(&[]).unwrap();
+    assert_eq!((turn.sampling.temperature, turn.sampling.max_output_tokens), (Some(1.0), Some(9)));
+    assert_eq!((turn.sampling.effort, turn.sampling.format), (Some(Effort::XHigh), Format::JsonObject));
+}
+
+#[test]
+fn schemas_stay_as_they_were_written() {
+    let body = br#"{"model": "m", "input": "x",
+        "text": {"format": {"type": "json_schema", "name": "n", "schema": {"z": 1, "a": 2}}},
+        "tools": [{"type": "function", "name": "f", "parameters": {"y": 1, "b": 2}}]}"#;
+    let (turn, _) = decode(body, Policy::Strict).unwrap().turn(&[]).unwrap();
+    assert_eq!(turn.sampling.format, Format::Schema(r#"{"z":1,"a":2}"#.into()));
+    assert_eq!(turn.tools.list[0].schema, r#"{"y":1,"b":2}"#);
+}
+
+#[test]
+fn what_cannot_be_served_says_why() {
+    for (field, value, expected) in [
+        ("model", json!(" "), "model invalid_value"),
+        ("input", json!([]), "input invalid_value: `input` has no message"),
+        ("conversation", json!("conv_1"), "conversation unsupported_parameter"),
+        ("prompt", json!({"id": "p"}), "prompt unsupported_parameter"),
+        ("top_logprobs", json!(2), "top_logprobs unsupported_parameter"),
+        ("include", json!(["message.output_text.logprobs"]), "include[0] unsupported_parameter"),
+        ("include", json!(["x"]), "include[0] invalid_value"),
+        ("reasoning", json!({"effort": "hard"}), "reasoning.effort invalid_value"),
+        ("reasoning", json!({"summary": "all"}), "reasoning.summary invalid_value"),
+        ("text", json!({"format": {"type": "xml"}}), "text.format.type invalid_value"),
+        ("text", json!({"format": {"type": "json_schema"}}), "text.format.schema missing_required_parameter"),
+        ("stream_options", json!({}), "stream_options invalid_value"),
+        ("max_output_tokens", json!(0), "max_output_tokens invalid_value"),
+        ("metadata", json!({"a": 1}), "metadata.a invalid_type"),
+    ] {
+        let refusal = refusal(field, &value);
+        assert!(refusal.starts_with(expected), "{refusal}");
+    }
+    let unstored = json!({"model": "m", "input": "x", "background": true, "store": false});
+    assert_eq!(turn(&unstored).unwrap_err().param.as_deref(), Some("background"));
+}
+
+#[test]
+fn what_has_no_effect_is_named() {
+    let body = json!({
+        "model": "m", "truncation": "auto", "text": {"verbosity": "low"}, "max_tool_calls": 3, "personality": "x",
+        "input": [{"role": "user", "phase": "x", "content": [{"type": "input_text", "text": "x", "detail": "high"}]}],
+    });
+    let names = [
+        "input[].content[].detail",
+        "input[].phase",
+        "max_tool_calls",
+        "personality",
+        "text.verbosity",
+        "truncation",
+    ];
+    assert_eq!(turn(&body).unwrap().1, names);
+}

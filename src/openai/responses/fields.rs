@@ -1,0 +1,190 @@
+//! What each field of a request does: the one place where that is decided.
+//!
+//! Decoding asks these tables; `docs/API.md` shows them, and a test holds the two together.
+
+use crate::fields::Shape::Array;
+use crate::fields::Shape::Bool;
+use crate::fields::Shape::Integer;
+use crate::fields::Shape::Number;
+use crate::fields::Shape::Object;
+use crate::fields::Shape::Text;
+use crate::fields::Shape::TextOrArray;
+use crate::fields::Shape::TextOrObject;
+use crate::fields::Table;
+use crate::fields::emulated;
+use crate::fields::honoured;
+use crate::fields::ignored;
+use crate::fields::refused;
+
+/// The most a limit of tokens may be.
+const MAX_TOKENS: i64 = u32::MAX as i64;
+const CACHE: &str = "The prompt cache needs no help.";
+
+/// The fields of the request itself.
+pub(super) static REQUEST: Table = Table {
+    prefix: "",
+    fields: &[
+        honoured("model", Text, "Required. The answer carries the name as it was sent."),
+        honoured(
+            "input",
+            TextOrArray,
+            "Required. A string is a message of the user. The last item that is no instruction must be the user's or the output of a call.",
+        ),
+        honoured("instructions", Text, "Read before all else. Not carried over by `previous_response_id`."),
+        honoured("stream", Bool, "The answer comes in events as it is made."),
+        honoured("stream_options", Object, "Only together with `\"stream\": true`."),
+        honoured("store", Bool, "`true` unless sent otherwise. Stored for `responses.ttl_seconds`."),
+        honoured(
+            "previous_response_id",
+            Text,
+            "A stored response that this one goes on from: its input, its output, and all before them.",
+        ),
+        honoured(
+            "background",
+            Bool,
+            "The answer is made whether or not anybody waits. Needs `store`. It ends as `failed` when the server stops.",
+        ),
+        honoured("tools", Array, "Functions. OpenAI's own tools are refused by name."),
+        honoured(
+            "tool_choice",
+            TextOrObject,
+            "`none`, `auto`, `required`, a function, or `allowed_tools`, with which Claude is shown only those. Not beside thinking, other than `none` and `auto`.",
+        ),
+        honoured("parallel_tool_calls", Bool, "`true` unless sent otherwise."),
+        honoured("max_output_tokens", Integer(1, MAX_TOKENS), "Thinking counts, as in OpenAI's API."),
+        emulated("temperature", Number(0.0, 2.0), "Claude's range ends at 1: higher values act as 1."),
+        honoured("top_p", Number(0.0, 1.0), "Sent to Claude as it is."),
+        honoured("text", Object, "The form of the answer."),
+        honoured("reasoning", Object, "How hard Claude thinks, and whether its thoughts are shown."),
+        honoured(
+            "include",
+            Array,
+            "`reasoning.encrypted_content` is always there, what belongs to OpenAI's own tools never. `message.output_text.logprobs` is refused.",
+        ),
+        honoured(
+            "metadata",
+            Object,
+            "Up to 16 pairs of strings, keys up to 64 and values up to 512 characters. Given back, and not sent to Claude.",
+        ),
+        honoured("user", Text, "Given back, and not sent to Claude."),
+        ignored(
+            "max_tool_calls",
+            Integer(0, MAX_TOKENS),
+            "It counts calls of OpenAI's own tools, of which there are none.",
+        ),
+        ignored("truncation", Text, "Conversations are never shortened.").unless(&["\"disabled\""]),
+        ignored("context_management", Array, "Conversations are never shortened.").unless(&["[]"]),
+        ignored("service_tier", Text, "There is one tier.").unless(&["\"auto\"", "\"default\""]),
+        ignored("prompt_cache_key", Text, CACHE),
+        ignored("prompt_cache_options", Object, CACHE).unless(&["{}"]),
+        ignored("prompt_cache_retention", Text, CACHE),
+        ignored("safety_identifier", Text, "Not sent to Claude."),
+        ignored("access_programs", Object, "There are none.").unless(&["{}"]),
+        ignored("personality", Text, "Ask for a manner of speaking in `instructions`."),
+        refused("top_logprobs", Integer(0, 20), "Claude does not tell the probabilities of tokens.")
+            .unless(&["0"]),
+        refused("conversation", TextOrObject, "Conversations are not stored. Use `previous_response_id`."),
+        refused("prompt", Object, "Prompts are not stored. Send the text as `instructions`."),
+        refused("moderation", Object, "Moderation is not supported."),
+    ],
+};
+
+/// The fields of `stream_options`.
+pub(super) static STREAM_OPTIONS: Table = Table {
+    prefix: "stream_options.",
+    fields: &[ignored("include_obfuscation", Bool, "Events are never padded.").unless(&["false"])],
+};
+
+/// The fields of `text`.
+pub(super) static TEXT: Table = Table {
+    prefix: "text.",
+    fields: &[
+        honoured("format", Object, "Any text, a JSON object, or JSON that keeps to a schema."),
+        ignored("verbosity", Text, "Only a hint. Ask for short or long answers in the input.")
+            .unless(&["\"medium\""]),
+    ],
+};
+
+/// The fields of `text.format`.
+pub(super) static FORMAT: Table = Table {
+    prefix: "text.format.",
+    fields: &[
+        emulated(
+            "type",
+            Text,
+            "`text`, `json_schema` or `json_object`. For the last Claude is made to call a tool that takes an object; its input is the answer.",
+        ),
+        honoured(
+            "schema",
+            Object,
+            "Claude's answer is bound to it; what schemas may say is Anthropic's matter.",
+        ),
+        honoured("name", Text, "Required by OpenAI. Given back, and not sent to Claude."),
+        honoured("strict", Bool, "The schema always binds."),
+        ignored("description", Text, "Not sent to Claude. Describe the answer in the input."),
+    ],
+};
+
+/// The fields of `reasoning`.
+pub(super) static REASONING: Table = Table {
+    prefix: "reasoning.",
+    fields: &[
+        emulated(
+            "effort",
+            Text,
+            "`none`, `minimal` and `low` (which are one to Claude), `medium`, `high`, `xhigh` and `max` (which are one too). Not beside `temperature` or `top_p`: with them Claude does not think.",
+        ),
+        emulated(
+            "summary",
+            Text,
+            "`auto`, `concise` and `detailed` are one: the thoughts are shown as Claude tells them. Without it they are not shown.",
+        ),
+        emulated("generate_summary", Text, "The old name of `summary`."),
+        ignored("mode", Text, "There is one mode.").unless(&["\"standard\""]),
+        ignored("context", Text, "Which thoughts Claude reads again is Anthropic's matter.")
+            .unless(&["\"auto\""]),
+    ],
+};
+
+/// The fields of a tool that is a function.
+pub(super) static TOOL: Table = Table {
+    prefix: "tools[].",
+    fields: &[
+        honoured("type", Text, "`function`. The others are run by OpenAI, and are refused."),
+        honoured("name", Text, "1 to 64 letters, digits, `_` and `-`; each name once."),
+        honoured("description", Text, "Told to Claude."),
+        honoured(
+            "parameters",
+            Object,
+            "The schema of the arguments, sent to Claude as it was written. None means no arguments.",
+        ),
+        emulated(
+            "strict",
+            Bool,
+            "Binds the arguments to the schema. Where it is left out, a schema binds whose objects all name every property as required and allow no others.",
+        ),
+        ignored("output_schema", Object, "Claude is not told of it."),
+        ignored("defer_loading", Bool, "Claude is told of every tool at once.").unless(&["false"]),
+        ignored("allowed_callers", Array, "Claude calls tools directly.").unless(&["[\"direct\"]"]),
+        ignored("async", Bool, "Claude waits for the outputs of its calls.").unless(&["false"]),
+    ],
+};
+
+/// The fields of `tool_choice` that is no string.
+pub(super) static TOOL_CHOICE: Table = Table {
+    prefix: "tool_choice.",
+    fields: &[
+        honoured("type", Text, "`function` or `allowed_tools`."),
+        honoured("name", Text, "Of a function that must be called."),
+        honoured("mode", Text, "Of `allowed_tools`: `auto` or `required`."),
+        honoured(
+            "tools",
+            Array,
+            "Of `allowed_tools`: functions, each `{\"type\": \"function\", \"name\": ...}`.",
+        ),
+    ],
+};
+
+#[cfg(test)]
+#[path = "fields_tests.rs"]
+mod tests;

@@ -1,0 +1,102 @@
+//! The tables against the schema and against the documentation.
+
+use async_openai::types::responses;
+use serde_json::Value;
+use serde_json::json;
+
+use super::*;
+use crate::fields::Handling;
+use crate::fields::Policy;
+use crate::fields::document;
+use crate::fields::document::fields_of;
+use crate::openai::responses::decode;
+use crate::openai::responses::item_fields::ITEM;
+use crate::openai::responses::item_fields::PART;
+
+fn tables() -> [&'static Table; 9] {
+    [&REQUEST, &STREAM_OPTIONS, &TEXT, &FORMAT, &REASONING, &TOOL, &TOOL_CHOICE, &ITEM, &PART]
+}
+
+#[test]
+fn the_document_shows_the_tables() {
+    document::check("responses fields", &tables());
+}
+
+#[test]
+fn rows_are_unique_and_their_values_readable() {
+    for table in tables() {
+        for (index, field) in table.fields.iter().enumerate() {
+            let name = field.name;
+            assert!(table.fields[..index].iter().all(|other| other.name != name), "two rows for {name}");
+            assert!(field.note.ends_with('.'), "the note of {name} is no sentence");
+            for value in field.no_op {
+                let value: Value = serde_json::from_str(value).unwrap();
+                assert!(
+                    field.shape.check(&value, String::new).is_ok(),
+                    "{name} refuses what it names harmless"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn somebody_reads_every_honoured_field() {
+    let whole = json!({
+        "model": "m", "input": "hi", "instructions": "i", "stream": true, "stream_options": {}, "store": true,
+        "previous_response_id": "resp_1", "background": true,
+        "tools": [{"type": "function", "name": "f", "description": "d", "parameters": {}, "strict": true}],
+        "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "f"}]},
+        "parallel_tool_calls": false, "max_output_tokens": 1, "temperature": 2, "top_p": 1,
+        "text": {"format": {"type": "json_schema", "name": "n", "schema": {}, "strict": true}},
+        "reasoning": {"effort": "low", "summary": "auto", "generate_summary": "auto"},
+        "include": ["reasoning.encrypted_content"], "metadata": {"a": "b"}, "user": "u",
+    });
+    let read = |table: &'static Table| {
+        table.fields.iter().filter(|field| matches!(field.handling, Handling::Honoured | Handling::Emulated))
+    };
+    for field in read(&REQUEST) {
+        assert!(whole.get(field.name).is_some(), "{}", field.name);
+    }
+    let request = decode(whole.to_string().as_bytes(), Policy::Strict).unwrap();
+    assert_eq!(request.turn(&[]).unwrap().1, Vec::<String>::new());
+}
+
+#[test]
+fn every_field_of_the_schema_has_a_row() {
+    let schema = [
+        (&REQUEST, vec![fields_of::<responses::CreateResponse>(), fields_of::<responses::TokenCountsBody>()]),
+        (&STREAM_OPTIONS, vec![fields_of::<responses::ResponseStreamOptions>()]),
+        (&TEXT, vec![fields_of::<responses::ResponseTextParam>()]),
+        (&REASONING, vec![fields_of::<responses::Reasoning>()]),
+        (&TOOL, vec![fields_of::<responses::FunctionTool>(), &["type"]]),
+        (&TOOL_CHOICE, vec![fields_of::<responses::ToolChoiceAllowed>(), &["type", "name"]]),
+        (
+            &ITEM,
+            vec![
+                fields_of::<responses::EasyInputMessage>(),
+                fields_of::<responses::InputMessage>(),
+                fields_of::<responses::OutputMessage>(),
+                fields_of::<responses::FunctionToolCall>(),
+                fields_of::<responses::FunctionCallOutputItemParam>(),
+                fields_of::<responses::ReasoningItem>(),
+                fields_of::<responses::CompactionSummaryItemParam>(),
+            ],
+        ),
+        (
+            &PART,
+            vec![
+                fields_of::<responses::InputTextContent>(),
+                fields_of::<responses::InputImageContent>(),
+                fields_of::<responses::InputFileContent>(),
+                fields_of::<responses::OutputTextContent>(),
+                fields_of::<responses::RefusalContent>(),
+            ],
+        ),
+    ];
+    for (table, structs) in schema {
+        for name in structs.concat() {
+            assert!(table.find(name).is_some(), "no row for {}{name}", table.prefix);
+        }
+    }
+}

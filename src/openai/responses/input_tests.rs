@@ -1,0 +1,133 @@
+//! Conversations as items.
+
+use serde_json::json;
+
+use super::*;
+use crate::domain::Thinking;
+
+fn read(earlier: &Value, input: &Value) -> Result<Conversation, InvalidRequest> {
+    let mut ignored = Ignored::new(Policy::Strict);
+    conversation(earlier.as_array().unwrap(), input.as_array().unwrap(), &mut ignored)
+}
+
+fn call(id: &str) -> Value {
+    json!({"type": "function_call", "call_id": id, "name": "f", "arguments": "{\"b\": 1, \"a\": 2}", "status": "completed"})
+}
+
+fn output(id: &str) -> Value {
+    json!({"type": "function_call_output", "call_id": id, "output": "out"})
+}
+
+fn user(text: &str) -> Value {
+    json!({"role": "user", "content": text})
+}
+
+/// `user:text assistant:thinking,call`, and so on.
+fn outline(conversation: &Conversation) -> String {
+    let part = |part: &Part| match part {
+        Part::Text(text) => text.clone(),
+        Part::ToolUse(call) => format!("call {}", call.id),
+        Part::ToolResult(result) => format!("result {}", result.id),
+        Part::Thinking(_) => "thinking".into(),
+        Part::Image(_) | Part::Document { .. } => "media".into(),
+    };
+    let parts = |parts: &[Part]| parts.iter().map(part).collect::<Vec<_>>().join(", ");
+    let message = |message: &Message| format!("{:?}: {}; ", message.role, parts(&message.parts));
+    let history: String = conversation.history.iter().map(message).collect();
+    format!("{history}prompt: {}", parts(&conversation.prompt))
+}
+
+#[test]
+fn a_conversation_goes_on_with_the_outputs_of_its_calls() {
+    let seal = Sealed::Thinking { text: "hm".into(), signature: "s".into() }.to_text();
+    let earlier = json!([
+        user("hi"),
+        {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": seal},
+        {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant",
+            "content": [{"type": "output_text", "text": "let me see", "annotations": [], "logprobs": []}]},
+        call("c1"), call("c2"),
+    ]);
+    let conversation = read(&earlier, &json!([output("c2"), output("c1")])).unwrap();
+    let expected =
+        "User: hi; Assistant: thinking, let me see, call c1, call c2; prompt: result c2, result c1";
+    assert_eq!(outline(&conversation), expected);
+    let thinking = Thinking::Open { text: "hm".into(), signature: "s".into() };
+    assert_eq!(conversation.history[1].parts[0], Part::Thinking(thinking));
+    let more = read(&earlier, &json!([output("c1"), output("c2"), user("and?")])).unwrap();
+    assert!(outline(&more).ends_with("; User: result c1, result c2; prompt: and?"));
+}
+
+#[test]
+fn instructions_are_read_before_the_conversation() {
+    let items = json!([
+        {"role": "developer", "content": "a"}, user("hi"),
+        {"role": "system", "content": [{"type": "input_text", "text": "b"}]},
+    ]);
+    let conversation = read(&json!([]), &items).unwrap();
+    assert_eq!(
+        (conversation.system, conversation.prompt),
+        (vec!["a".into(), "b".into()], vec![Part::text("hi")])
+    );
+}
+
+#[test]
+fn a_call_cut_short_is_skipped_with_its_output() {
+    let cut = json!({"type": "function_call", "call_id": "c", "name": "f", "arguments": "{\"a", "status": "incomplete"});
+    let conversation = read(&json!([user("hi"), cut]), &json!([output("c"), user("again")])).unwrap();
+    assert_eq!(outline(&conversation), "User: hi; prompt: again");
+}
+
+#[test]
+fn a_compaction_is_what_it_stands_for() {
+    let sealed =
+        Sealed::Conversation(vec![user("one"), json!({"role": "assistant", "content": "two"}), call("c")]);
+    let compaction = json!({"type": "compaction", "encrypted_content": sealed.to_text()});
+    let conversation = read(&json!([]), &json!([compaction, output("c")])).unwrap();
+    assert_eq!(outline(&conversation), "User: one; Assistant: two, call c; prompt: result c");
+}
+
+#[test]
+fn what_makes_no_conversation_says_what_is_wrong() {
+    for (items, param, expected) in [
+        (json!([]), "input", "no message for Claude"),
+        (json!([user(" ")]), "input[0].content", "is blank"),
+        (json!([{"role": "assistant", "content": "x"}]), "input", "Claude cannot continue"),
+        (json!([user("hi"), call("c")]), "input", "No tool output found for function call c."),
+        (json!([user("hi"), call("c"), user("x")]), "input", "No tool output found for function call c."),
+        (json!([user("hi"), call("c"), call("d"), output("c"), call("e")]), "input", "function call d."),
+        (
+            json!([output("c")]),
+            "input[0].call_id",
+            "No tool call found for function call output with call_id c",
+        ),
+        (
+            json!([user("hi"), call("c"), output("c"), output("c")]),
+            "input[3].call_id",
+            "send its output once",
+        ),
+        (json!([user("hi"), call("c"), call("c")]), "input[2].call_id", "another call"),
+        (json!([{"type": "function_call", "call_id": "a b"}]), "input[0].call_id", "letters, digits"),
+        (
+            json!([{"type": "function_call", "call_id": "a", "name": "f", "arguments": "[]"}]),
+            "input[0].arguments",
+            "a JSON object",
+        ),
+        (
+            json!([{"type": "reasoning", "encrypted_content": "x"}]),
+            "input[0].encrypted_content",
+            "nothing that this",
+        ),
+        (
+            json!([{"type": "compaction", "encrypted_content": "x"}]),
+            "input[0].encrypted_content",
+            "nothing that this",
+        ),
+        (json!([{"type": "web_search_call"}]), "input[0].type", "`web_search_call`"),
+        (json!([{"role": "user", "content": "x", "output": "y"}]), "input[0].output", "does not belong"),
+        (json!([{"role": "robot", "content": "x"}]), "input[0].role", "expected `user`"),
+    ] {
+        let error = read(&json!([]), &items).unwrap_err();
+        assert_eq!(error.param.as_deref(), Some(param), "{}", error.message);
+        assert!(error.message.contains(expected), "{}", error.message);
+    }
+}

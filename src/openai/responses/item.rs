@@ -1,0 +1,190 @@
+//! An item of the output while it is being made, and its events.
+
+use super::events::Arguments;
+use super::events::ContentPart;
+use super::events::Delta;
+use super::events::Event;
+use super::events::ItemAt;
+use super::events::Sequence;
+use super::events::SummaryPart;
+use super::events::Text;
+use super::events::TextDelta;
+use super::events::TextDone;
+use super::events::Within;
+use super::events::in_message;
+use super::events::in_summary;
+use super::id;
+use super::sealed::Sealed;
+use super::types::Content;
+use super::types::Item;
+use super::types::Status;
+use super::types::Summary;
+
+/// What is being made.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Kind {
+    Message,
+    /// Thoughts; only with a seal can they be sent back.
+    Thinking {
+        is_shown: bool,
+        seal: Option<Sealed>,
+    },
+    Call {
+        call_id: String,
+        name: String,
+    },
+}
+
+impl Kind {
+    fn prefix(&self) -> &'static str {
+        match self {
+            Self::Message => "msg",
+            Self::Thinking { .. } => "rs",
+            Self::Call { .. } => "fc",
+        }
+    }
+}
+
+/// An item that is open.
+#[derive(Debug)]
+pub(super) struct Open {
+    id: String,
+    /// Its place in the output.
+    index: usize,
+    kind: Kind,
+    /// The words, thoughts or arguments so far.
+    text: String,
+}
+
+impl Open {
+    /// Opens item `index` of `response`.
+    pub(super) fn new(
+        kind: Kind,
+        response: &str,
+        index: usize,
+        sequence: &mut Sequence,
+        events: &mut Vec<Event>,
+    ) -> Self {
+        let open = Self { id: id::output(kind.prefix(), response, index), index, kind, text: String::new() };
+        let item = open.item(Status::InProgress);
+        events
+            .push(sequence.event("response.output_item.added", &ItemAt { output_index: index, item: &item }));
+        match &open.kind {
+            Kind::Message => {
+                let empty = Content::text("");
+                let part = in_message(ContentPart { part: &empty });
+                events.push(sequence.event("response.content_part.added", &open.within(part)));
+            }
+            Kind::Thinking { is_shown: true, .. } => {
+                let empty = Summary::Text { text: String::new() };
+                let part = in_summary(SummaryPart { part: &empty });
+                events.push(sequence.event("response.reasoning_summary_part.added", &open.within(part)));
+            }
+            Kind::Thinking { .. } | Kind::Call { .. } => {}
+        }
+        open
+    }
+
+    /// Whether more of what `kind` is belongs into this item.
+    pub(super) fn takes(&self, kind: &Kind) -> bool {
+        match (&self.kind, kind) {
+            (Kind::Message, Kind::Message) | (Kind::Thinking { seal: None, .. }, Kind::Thinking { .. }) => {
+                true
+            }
+            (Kind::Message | Kind::Thinking { .. } | Kind::Call { .. }, _) => false,
+        }
+    }
+
+    pub(super) fn is_call(&self) -> bool {
+        matches!(self.kind, Kind::Call { .. })
+    }
+
+    /// Puts the seal on thoughts, and says whether this is some.
+    pub(super) fn seal(&mut self, signature: &str) -> bool {
+        let Kind::Thinking { seal, .. } = &mut self.kind else { return false };
+        *seal = Some(Sealed::Thinking { text: self.text.clone(), signature: signature.to_owned() });
+        true
+    }
+
+    /// Adds a piece.
+    pub(super) fn push(&mut self, piece: &str, sequence: &mut Sequence, events: &mut Vec<Event>) {
+        self.text.push_str(piece);
+        events.extend(match &self.kind {
+            Kind::Message => {
+                let delta = in_message(TextDelta { delta: piece, logprobs: [] });
+                Some(sequence.event("response.output_text.delta", &self.within(delta)))
+            }
+            Kind::Thinking { is_shown: true, .. } => {
+                let delta = in_summary(Delta { delta: piece });
+                Some(sequence.event("response.reasoning_summary_text.delta", &self.within(delta)))
+            }
+            Kind::Thinking { .. } => None,
+            Kind::Call { .. } => {
+                let delta = self.within(Delta { delta: piece });
+                Some(sequence.event("response.function_call_arguments.delta", &delta))
+            }
+        });
+    }
+
+    /// Closes the item.
+    pub(super) fn close(mut self, status: Status, sequence: &mut Sequence, events: &mut Vec<Event>) -> Item {
+        if self.is_call() && self.text.is_empty() && status == Status::Completed {
+            self.push("{}", sequence, events);
+        }
+        let item = self.item(status);
+        match &item {
+            Item::Message { content, .. } => {
+                let done = in_message(TextDone { text: &self.text, logprobs: [] });
+                events.push(sequence.event("response.output_text.done", &self.within(done)));
+                for part in content {
+                    let part = in_message(ContentPart { part });
+                    events.push(sequence.event("response.content_part.done", &self.within(part)));
+                }
+            }
+            Item::Reasoning { summary, .. } => {
+                for part in summary {
+                    let done = in_summary(Text { text: &self.text });
+                    events.push(sequence.event("response.reasoning_summary_text.done", &self.within(done)));
+                    let part = in_summary(SummaryPart { part });
+                    events.push(sequence.event("response.reasoning_summary_part.done", &self.within(part)));
+                }
+            }
+            Item::FunctionCall { name, arguments, .. } => {
+                let done = self.within(Arguments { name, arguments });
+                events.push(sequence.event("response.function_call_arguments.done", &done));
+            }
+        }
+        let whole = ItemAt { output_index: self.index, item: &item };
+        events.push(sequence.event("response.output_item.done", &whole));
+        item
+    }
+
+    fn within<B>(&self, body: B) -> Within<'_, B> {
+        Within { item_id: &self.id, output_index: self.index, body }
+    }
+
+    /// The item as it is now; without its parts as long as it is in progress.
+    fn item(&self, status: Status) -> Item {
+        let is_open = status == Status::InProgress;
+        let id = self.id.clone();
+        match &self.kind {
+            Kind::Message => {
+                let content = if is_open { Vec::new() } else { vec![Content::text(&*self.text)] };
+                Item::Message { id, status, role: "assistant".to_owned(), content }
+            }
+            Kind::Thinking { is_shown, seal } => {
+                let text = Summary::Text { text: self.text.clone() };
+                let summary = if *is_shown && !is_open { vec![text] } else { Vec::new() };
+                let encrypted_content = seal.as_ref().map(Sealed::to_text);
+                Item::Reasoning { id, summary, encrypted_content, status }
+            }
+            Kind::Call { call_id, name } => Item::FunctionCall {
+                id,
+                status,
+                call_id: call_id.clone(),
+                name: name.clone(),
+                arguments: self.text.clone(),
+            },
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Items as they are kept, listed and referred to.
+
+use serde_json::Value;
+use serde_json::json;
+
+use super::id;
+use super::types::Response;
+use crate::openai::json as writing;
+
+/// The input of `response`, which was read and found good, in the form of a list: each item with its type and an id.
+pub fn input(response: &str, items: Vec<Value>) -> Vec<Value> {
+    let name = |(number, mut item): (usize, Value)| {
+        let fields = item.as_object_mut()?;
+        let kind = fields.entry("type").or_insert_with(|| json!("message"));
+        let prefix = match kind.as_str()? {
+            "message" => "msg",
+            "reasoning" => "rs",
+            "compaction" => "cmp",
+            _ => "fc",
+        };
+        if !fields.get("id").is_some_and(Value::is_string) {
+            fields.insert("id".to_owned(), json!(id::input(prefix, response, number)));
+        }
+        if prefix != "cmp" {
+            fields.entry("status").or_insert_with(|| json!("completed"));
+        }
+        if let Some(Value::String(text)) = fields.get("content") {
+            let part = match fields.get("role").and_then(Value::as_str) {
+                Some("assistant") => json!({"type": "output_text", "text": text, "annotations": []}),
+                _ => json!({"type": "input_text", "text": text}),
+            };
+            fields.insert("content".to_owned(), json!([part]));
+        }
+        Some(item)
+    };
+    items.into_iter().enumerate().filter_map(name).collect()
+}
+
+/// The output of `response` as items that a later request may begin with.
+pub fn output(response: &Response) -> Vec<Value> {
+    response.output.iter().filter_map(|item| serde_json::to_value(item).ok()).collect()
+}
+
+/// What an item is referred to by, if `item` is a reference.
+pub fn reference(item: &Value) -> Option<&str> {
+    let id = item.get("id")?.as_str()?;
+    match item.get("type") {
+        None => item.get("role").is_none().then_some(id),
+        Some(kind) => (kind == "item_reference").then_some(id),
+    }
+}
+
+/// A page of `items` as a list.
+pub fn list(items: &[&Value], has_more: bool) -> String {
+    let id = |item: Option<&&Value>| item.and_then(|item| item.get("id")).cloned();
+    let (first_id, last_id) = (id(items.first()), id(items.last()));
+    writing::to_string(&json!({
+        "object": "list", "data": items, "first_id": first_id, "last_id": last_id, "has_more": has_more,
+    }))
+}

@@ -1,0 +1,28 @@
+//! `POST /v1/responses` and what belongs to it: requests, responses, their items and their events.
+//!
+//! [`decode()`] reads a request into a [`CreateRequest`], by the tables in `fields.rs` and `item_fields.rs`, which decide
+//! what each field does; with the items that come before, it is a turn. [`Writer`] makes the [`Response`] and its
+//! [`Event`]s of what comes back. Nothing here waits, stores, or knows where bytes come from or go.
+
+mod content;
+mod decode;
+mod events;
+mod fields;
+mod id;
+mod input;
+mod item;
+mod item_fields;
+pub mod kept;
+mod parameters;
+mod sealed;
+mod tools;
+mod types;
+mod writer;
+
+pub use decode::CreateRequest;
+pub use decode::decode;
+pub use events::Event;
+pub use id::response_of;
+pub use types::Response;
+pub use types::Status;
+pub use writer::Writer;

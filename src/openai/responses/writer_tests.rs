@@ -1,0 +1,223 @@
+//! Responses as clients read them.
+
+use async_openai::types::responses;
+use async_openai::types::responses::ResponseStreamEvent;
+use proptest::prelude::*;
+use serde_json::Value;
+use serde_json::json;
+
+use super::*;
+use crate::domain;
+use crate::fields::Policy;
+use crate::openai::responses::decode;
+
+fn writer(shows_thinking: bool) -> Writer {
+    let body = json!({"model": "m", "input": "hi", "tools": [{"type": "function", "name": "f"}]}).to_string();
+    let mut response = decode(body.as_bytes(), Policy::Strict).unwrap().response;
+    response.id = "resp_0123456789abcdef0123456789abcdef".into();
+    response.created_at = 7;
+    Writer::new(response, shows_thinking)
+}
+
+fn finished(reason: FinishReason) -> TurnEvent {
+    let usage = domain::Usage { input_tokens: 2, output_tokens: 3, ..domain::Usage::default() };
+    TurnEvent::Finished(Finish { reason, stop_text: None, usage })
+}
+
+fn call(id: &str) -> TurnEvent {
+    TurnEvent::ToolCall { id: id.into(), name: "f".into() }
+}
+
+fn read(events: &[Event]) -> Vec<Value> {
+    events.iter().map(|event| serde_json::from_str(&event.data).unwrap()).collect()
+}
+
+fn outline(events: &[Event]) -> String {
+    let line = |event: &Value| {
+        let mut line = event["type"].as_str().unwrap().to_owned();
+        for field in ["output_index", "delta", "text", "arguments"] {
+            match &event[field] {
+                Value::Null => {}
+                Value::String(text) => line.push_str(&format!(" {text:?}")),
+                other => line.push_str(&format!(" {other}")),
+            }
+        }
+        line
+    };
+    read(events).iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn thoughts_words_and_calls_are_items() {
+    let mut writer = writer(true);
+    let events: Vec<Event> = [
+        TurnEvent::Started { model: "x".into() },
+        TurnEvent::Thinking("h".into()),
+        TurnEvent::Thinking("m".into()),
+        TurnEvent::ThinkingSealed("sig".into()),
+        TurnEvent::ThinkingRedacted("data".into()),
+        TurnEvent::Text("Hi".into()),
+        call("c1"),
+        TurnEvent::ToolInput("{\"a\":1}".into()),
+        call("c2"),
+        finished(FinishReason::ToolCalls),
+    ]
+    .iter()
+    .flat_map(|event| writer.event(event))
+    .collect();
+    insta::assert_snapshot!(outline(&events), @r#"
+    response.created
+    response.in_progress
+    response.output_item.added 0
+    response.reasoning_summary_part.added 0
+    response.reasoning_summary_text.delta 0 "h"
+    response.reasoning_summary_text.delta 0 "m"
+    response.reasoning_summary_text.done 0 "hm"
+    response.reasoning_summary_part.done 0
+    response.output_item.done 0
+    response.output_item.added 1
+    response.output_item.done 1
+    response.output_item.added 2
+    response.content_part.added 2
+    response.output_text.delta 2 "Hi"
+    response.output_text.done 2 "Hi"
+    response.content_part.done 2
+    response.output_item.done 2
+    response.output_item.added 3
+    response.function_call_arguments.delta 3 "{\"a\":1}"
+    response.function_call_arguments.done 3 "{\"a\":1}"
+    response.output_item.done 3
+    response.output_item.added 4
+    response.function_call_arguments.delta 4 "{}"
+    response.function_call_arguments.done 4 "{}"
+    response.output_item.done 4
+    response.completed
+    "#);
+    let response = serde_json::to_value(writer.response()).unwrap();
+    insta::assert_snapshot!(response["output"][3], @r#"{"arguments":"{\"a\":1}","call_id":"c1","id":"fc_0123456789abcdef0123456789abcdef0003","name":"f","status":"completed","type":"function_call"}"#);
+    assert_eq!(response["usage"]["total_tokens"], 5);
+    let sealed = response["output"][0]["encrypted_content"].as_str().unwrap();
+    let thinking = Sealed::Thinking { text: "hm".into(), signature: "sig".into() };
+    assert_eq!(Sealed::from_text(sealed), Some(thinking));
+}
+
+#[test]
+fn thoughts_are_shown_only_on_demand() {
+    let mut writer = writer(false);
+    let mut events = writer.event(&TurnEvent::Thinking("secret".into()));
+    events.extend(writer.event(&TurnEvent::ThinkingSealed("s".into())));
+    assert!(!events.iter().any(|event| event.data.contains("secret")));
+    let response = serde_json::to_value(writer.response()).unwrap();
+    assert_eq!(response["output"][0]["summary"], json!([]));
+    assert!(response["output"][0]["encrypted_content"].is_string());
+}
+
+#[test]
+fn a_limit_makes_a_response_incomplete() {
+    for (reason, word) in
+        [(FinishReason::Length, "max_output_tokens"), (FinishReason::ContentFilter, "content_filter")]
+    {
+        let mut writer = writer(false);
+        writer.event(&TurnEvent::Text("a".into()));
+        let events = writer.event(&finished(reason));
+        assert_eq!(events.last().unwrap().name, "response.incomplete");
+        let response = serde_json::to_value(writer.response()).unwrap();
+        assert_eq!(response["incomplete_details"]["reason"], word);
+        assert_eq!(response["output"][0]["status"], "incomplete");
+    }
+}
+
+#[test]
+fn a_failure_is_told_in_both_ways() {
+    let mut writer = writer(false);
+    writer.event(&TurnEvent::Text("a".into()));
+    let envelope =
+        Envelope { message: "gone".into(), r#type: "rate_limit_error", param: None, code: Some("busy") };
+    let events = read(&writer.fail(&envelope));
+    let last = &events[events.len() - 2..];
+    assert_eq!(
+        (&last[0]["type"], &last[0]["code"], &last[0]["message"]),
+        (&json!("error"), &json!("busy"), &json!("gone"))
+    );
+    assert_eq!(last[1]["response"]["error"], json!({"code": "rate_limit_exceeded", "message": "gone"}));
+    assert!(writer.fail(&envelope).is_empty() && writer.cancel().is_empty());
+}
+
+#[test]
+fn a_response_is_what_the_schema_says() {
+    let mut writer = writer(true);
+    for event in [
+        TurnEvent::Thinking("h".into()),
+        TurnEvent::Text("a".into()),
+        call("c"),
+        finished(FinishReason::Stop),
+    ] {
+        writer.event(&event);
+    }
+    let written = serde_json::to_string(writer.response()).unwrap();
+    let read: responses::Response = serde_json::from_str(&written).unwrap();
+    assert_eq!((read.output.len(), read.output_text().as_deref()), (3, Some("a")));
+    assert_eq!(serde_json::from_str::<Response>(&written).unwrap(), *writer.response());
+}
+
+fn event() -> impl Strategy<Value = TurnEvent> {
+    prop_oneof![
+        Just(TurnEvent::Started { model: "x".into() }),
+        any::<String>().prop_map(TurnEvent::Thinking),
+        any::<String>().prop_map(TurnEvent::ThinkingSealed),
+        any::<String>().prop_map(TurnEvent::ThinkingRedacted),
+        any::<String>().prop_map(TurnEvent::Text),
+        Just(call("c")),
+        any::<String>().prop_map(TurnEvent::ToolInput),
+        prop_oneof![Just(FinishReason::Stop), Just(FinishReason::Length), Just(FinishReason::ToolCalls)]
+            .prop_map(finished),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_events_give_a_well_formed_stream(
+        turn in proptest::collection::vec(event(), 0..14),
+        shows in any::<bool>(),
+        is_cancelled in any::<bool>(),
+    ) {
+        let mut writer = writer(shows);
+        let mut events: Vec<Event> = turn.iter().flat_map(|event| writer.event(event)).collect();
+        let envelope = Envelope { message: "m".into(), r#type: "server_error", param: None, code: None };
+        events.extend(if is_cancelled { writer.cancel() } else { writer.fail(&envelope) });
+        prop_assert!(writer.is_over());
+
+        let mut open: Option<(String, u64)> = None;
+        let mut done = Vec::new();
+        for (number, (event, raw)) in read(&events).iter().zip(&events).enumerate() {
+            prop_assert!(!raw.data.contains('\n'));
+            let typed: Result<ResponseStreamEvent, _> = serde_json::from_str(&raw.data);
+            prop_assert!(typed.is_ok(), "{}: {:?}", raw.data, typed.err());
+            prop_assert_eq!(&event["type"], raw.name);
+            prop_assert_eq!(event["sequence_number"].as_u64(), Some(number as u64));
+            match raw.name {
+                "response.output_item.added" => {
+                    prop_assert_eq!(event["output_index"].as_u64(), Some(done.len() as u64));
+                    prop_assert!(open.is_none());
+                    open = Some((event["item"]["id"].as_str().unwrap().to_owned(), done.len() as u64));
+                }
+                "response.output_item.done" => {
+                    let (id, index) = open.take().unwrap();
+                    prop_assert_eq!((event["item"]["id"].as_str(), event["output_index"].as_u64()), (Some(&*id), Some(index)));
+                    done.push(event["item"].clone());
+                }
+                _ if event.get("item_id").is_some() => {
+                    let (id, index) = open.clone().unwrap();
+                    prop_assert_eq!((event["item_id"].as_str(), event["output_index"].as_u64()), (Some(&*id), Some(index)));
+                }
+                _ => prop_assert!(open.is_none()),
+            }
+        }
+        let is_last = |event: &&Event| {
+            ["response.completed", "response.incomplete", "response.failed"].contains(&event.name)
+        };
+        prop_assert_eq!(events.iter().filter(is_last).count(), 1);
+        prop_assert!(events.last().as_ref().is_some_and(is_last));
+        prop_assert_eq!(&json!(writer.response().output), &json!(done));
+    }
+}

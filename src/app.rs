@@ -23,11 +23,16 @@ use crate::gateway::Turns;
 use crate::http;
 use crate::http::AppState;
 use crate::http::LastWords;
+use crate::http::Stopping;
 use crate::pool;
 use crate::pool::Pool;
+use crate::responses::Responses;
+use crate::responses::Shelves;
 use crate::server;
 use crate::server::Shutdown;
 use crate::server::Summary;
+use crate::store::Limits;
+use crate::store::Store;
 
 /// How long ended workers have to be reaped. They are killed, so only a wedged kernel takes longer.
 const REAP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -81,17 +86,21 @@ impl App {
             SignInState::SignedIn(pool) => Some(pool.clone()),
             SignInState::Missing(_) => None,
         };
-        let gateway = Gateway::new(
+        let turns: Arc<dyn Turns> = Arc::new(Gateway::new(
             workers,
             settings.models.aliases.clone(),
             Breaker::new(settings.claude.breaker_failures),
-        );
+        ));
+        let keys = Arc::new(keys(settings)?);
         let shutdown = Shutdown::new();
+        let responses = start_responses(settings, &turns, &keys, &shutdown, &tracker).await?;
         let router = http::router(AppState {
-            turns: Arc::new(gateway) as Arc<dyn Turns>,
-            keys: Arc::new(keys(settings)?),
+            turns,
+            keys,
             config: Arc::new(http_config(settings)),
             last_words: LastWords(shutdown.last_words()),
+            stopping: Stopping(shutdown.begun()),
+            responses,
         });
         let config = server_config(settings);
         let serving =
@@ -105,6 +114,8 @@ impl App {
             Ok(summary) => tracing::info!(summary.drained, summary.aborted, "connections are closed"),
             Err(error) => tracing::error!(%error, "the accept loop ended"),
         }
+        // What is made in the background has no connection that would end it.
+        self.shutdown.at_once();
         if let Some(pool) = &self.workers {
             pool.close();
         }
@@ -115,6 +126,32 @@ impl App {
         drop(self.data_dir);
         tracing::info!("stopped");
     }
+}
+
+async fn start_responses(
+    settings: &Settings,
+    turns: &Arc<dyn Turns>,
+    keys: &Arc<Keys>,
+    shutdown: &Shutdown,
+    tracker: &TaskTracker,
+) -> anyhow::Result<Responses> {
+    let folder = settings.server.data_dir.join("store");
+    let store =
+        Store::open(&folder, tracker.clone()).with_context(|| format!("cannot use {}", folder.display()))?;
+    let limits = Limits {
+        time_to_live: settings.responses.time_to_live,
+        max_records: settings.responses.max_stored as u64,
+        max_bytes: settings.responses.max_stored_bytes as u64,
+    };
+    let shelves = Shelves::open(&store, limits)?;
+    shelves.keep_tidy(&shutdown.begun());
+    let (turns, keys, stop) = (Arc::clone(turns), Arc::clone(keys), shutdown.last_words());
+    let responses = Responses::new(turns, keys, shelves, tracker.clone(), stop, http::explain);
+    match responses.recover().await? {
+        0 => {}
+        failed => tracing::warn!(failed, "responses that an earlier server was making were marked as failed"),
+    }
+    Ok(responses)
 }
 
 async fn start_workers(

@@ -85,6 +85,16 @@ impl Keys {
         Err(error)
     }
 
+    /// Whose what `caller` stores is: the same as long as its key is, wherever in the list that stands.
+    pub fn owner(&self, caller: &Caller) -> String {
+        let position = caller.name.strip_prefix("key-").and_then(|position| position.parse::<usize>().ok());
+        let digest = position.and_then(|position| self.digests.get(position.checked_sub(1)?));
+        match digest {
+            Some(digest) => digest[..8].iter().map(|byte| format!("{byte:02x}")).collect(),
+            None => caller.name.clone(),
+        }
+    }
+
     /// The place of `key` in the list, from 1. Looks at every digest, so that time does not tell which one it was.
     fn position(&self, key: &str) -> Option<usize> {
         let given = digest(key);
@@ -153,6 +163,18 @@ mod tests {
     fn a_key_that_an_unset_variable_makes_is_refused() {
         assert_eq!(Keys::new(["first", ""]).unwrap_err(), InvalidKey { position: 2 });
         assert_eq!(Keys::new(["two words"]).unwrap_err(), InvalidKey { position: 1 });
+    }
+
+    #[test]
+    fn what_a_key_owns_does_not_hang_on_its_place() {
+        let owner = |keys: Keys, key: &str| {
+            let caller = keys.authenticate(None, Some(key)).unwrap();
+            keys.owner(&caller)
+        };
+        let moved = Keys::new(["new", "second", "first"]).unwrap();
+        assert_eq!(owner(keys(), "first"), owner(moved.clone(), "first"));
+        assert_ne!(owner(moved.clone(), "first"), owner(moved, "new"));
+        assert_eq!(owner(Keys::none(), "any"), "local");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! - [`openai`], [`anthropic`]: the languages of clients. [`claude`]: the language and life of one CLI process.
 //! - [`pool`]: a bounded, prewarmed set of any expensive worker; does not know the CLI.
 //! - [`gateway`]: one turn, from admitted to finished.
+//! - [`store`]: what outlives a request. [`responses`]: answers that are kept, gone on from, or made while nobody waits.
 //! - [`auth`]: who may ask.
 //! - [`http`]: the only part that knows axum, status codes and headers.
 //! - [`config`], [`app`], [`server`], [`cli`]: assembly.
@@ -23,5 +24,7 @@ pub mod gateway;
 pub mod http;
 pub mod openai;
 pub mod pool;
+pub mod responses;
 pub mod server;
+pub mod store;
 pub mod telemetry;

@@ -12,8 +12,10 @@ use axum::{Json, Router};
 use claude_switchboard::auth::Keys;
 use claude_switchboard::domain::{Caller, Turn, TurnEvent};
 use claude_switchboard::gateway::{Error, ModelCard, Readiness, RunningTurn, Turns};
-use claude_switchboard::http::{self, AppState, LastWords};
+use claude_switchboard::http::{self, AppState, LastWords, Stopping};
+use claude_switchboard::responses::{Responses, Shelves};
 use claude_switchboard::server::{self, Shutdown};
+use claude_switchboard::store::{Limits, Store};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 use serde::{Deserialize, Serialize};
@@ -136,11 +138,20 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
         body_read_timeout: Duration::from_secs(60),
         strict: false,
     };
+    let (turns, keys): (Arc<dyn Turns>, _) = (Arc::new(Silence), Arc::new(Keys::none()));
+    let (tracker, folder) = (TaskTracker::new(), tempfile::tempdir()?);
+    let limits = Limits { time_to_live: Duration::from_secs(60), max_records: 1, max_bytes: 1 << 20 };
+    let shelves = Shelves::open(&Store::open(folder.path(), tracker.clone())?, limits)?;
+    let stop = shutdown.last_words();
+    let responses =
+        Responses::new(Arc::clone(&turns), Arc::clone(&keys), shelves, tracker, stop, http::explain);
     let router = http::router(AppState {
-        turns: Arc::new(Silence),
-        keys: Arc::new(Keys::none()),
+        turns,
+        keys,
         config: Arc::new(http),
         last_words: LastWords(shutdown.last_words()),
+        stopping: Stopping(shutdown.begun()),
+        responses,
     });
     let config = server::Config {
         header_read_timeout: Duration::from_secs(10),

@@ -14,6 +14,7 @@ mod log;
 mod models;
 mod origin;
 mod pool;
+mod responses;
 mod seconds;
 mod server;
 mod settings;
@@ -29,6 +30,7 @@ pub use log::{Log, LogFormat};
 pub use models::Models;
 pub use origin::Flags;
 pub use pool::Pool;
+pub use responses::Responses;
 pub use server::Server;
 pub use settings::Settings;
 

@@ -13,6 +13,7 @@ use super::log::Log;
 use super::models::Models;
 use super::origin::{Flags, Refusal, SEE_DOCUMENT};
 use super::pool::Pool;
+use super::responses::Responses;
 use super::server::Server;
 
 /// The settings in force, checked. One field for each section of `default.toml`.
@@ -29,6 +30,8 @@ pub struct Settings {
     pub pool: Pool,
     /// Names that clients may use for models.
     pub models: Models,
+    /// What is kept of responses.
+    pub responses: Responses,
     /// What the server writes to stderr.
     pub log: Log,
 }
@@ -77,6 +80,7 @@ impl Settings {
         self.claude.check()?;
         self.pool.check()?;
         self.models.check()?;
+        self.responses.check()?;
         self.log.check()?;
         self.server.check_reach(!self.auth.keys.is_empty())
     }

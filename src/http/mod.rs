@@ -18,6 +18,8 @@ mod v1;
 pub(crate) mod tests;
 
 pub use config::Config;
+pub use error::explain;
 pub use routes::router;
 pub use state::AppState;
 pub use state::LastWords;
+pub use state::Stopping;

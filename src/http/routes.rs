@@ -26,6 +26,7 @@ use super::v1::chat;
 use super::v1::completions;
 use super::v1::messages;
 use super::v1::models;
+use super::v1::responses;
 
 /// The paths that need no key. Every other one does, those that do not exist included.
 pub(super) const OPEN: [&str; 2] = ["/health", "/ready"];
@@ -37,6 +38,12 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/completions", post(completions::create_completion))
         .route("/v1/messages", post(messages::create_message))
         .route("/v1/messages/count_tokens", post(messages::count_tokens))
+        .route("/v1/responses", post(responses::create_response).get(responses::socket::open))
+        .route("/v1/responses/input_tokens", post(responses::count_input_tokens))
+        .route("/v1/responses/compact", post(responses::compact))
+        .route("/v1/responses/{id}", get(responses::retrieve_response).delete(responses::delete_response))
+        .route("/v1/responses/{id}/cancel", post(responses::cancel_response))
+        .route("/v1/responses/{id}/input_items", get(responses::list_input_items))
         .route("/v1/models", get(models::list_models))
         .route("/v1/models/{*id}", get(models::retrieve_model))
         .route("/v1/embeddings", any(unsupported))

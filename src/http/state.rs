@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Config;
 use crate::auth::Keys;
 use crate::gateway::Turns;
+use crate::responses::Responses;
 
 /// Everything the handlers share; each takes the one part it needs.
 #[derive(Clone)]
@@ -21,7 +22,15 @@ pub struct AppState {
     pub config: Arc<Config>,
     /// Cancelled when answers still under way are to end with an error.
     pub last_words: LastWords,
+    /// Cancelled when nothing new is to begin.
+    pub stopping: Stopping,
+    /// Responses that outlive their request.
+    pub responses: Responses,
 }
+
+/// The signal that nothing new is to begin, since the server stops.
+#[derive(Debug, Clone, Default)]
+pub struct Stopping(pub CancellationToken);
 
 /// The signal that answers still under way are to end with an error, since the server stops.
 #[derive(Debug, Clone, Default)]
@@ -58,5 +67,17 @@ impl FromRef<AppState> for Arc<Config> {
 impl FromRef<AppState> for LastWords {
     fn from_ref(state: &AppState) -> Self {
         state.last_words.clone()
+    }
+}
+
+impl FromRef<AppState> for Stopping {
+    fn from_ref(state: &AppState) -> Self {
+        state.stopping.clone()
+    }
+}
+
+impl FromRef<AppState> for Responses {
+    fn from_ref(state: &AppState) -> Self {
+        state.responses.clone()
     }
 }

@@ -15,3 +15,6 @@ mod json;
 mod labels;
 
 pub use error::Envelope;
+
+/// What is said in the place of an answer that the model refused to give.
+const REFUSAL: &str = "Claude refused to answer.";

@@ -7,6 +7,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::Answers;
 use super::Config;
@@ -17,8 +18,16 @@ use super::deadline_io::DeadlineIo;
 const BUFFER: usize = 64 * 1024;
 
 /// Serves `stream` until its client leaves or `shutdown` ends it. Dropping what still runs ends its turn.
-pub(super) async fn run<A: Answers>(stream: TcpStream, router: A, config: Config, shutdown: Shutdown) {
-    let io = TokioIo::new(DeadlineIo::new(stream, config.send_timeout));
+///
+/// A connection that becomes a WebSocket is handed to whoever serves that; `count` goes with it.
+pub(super) async fn run<A: Answers>(
+    stream: TcpStream,
+    router: A,
+    config: Config,
+    shutdown: Shutdown,
+    count: TaskTrackerToken,
+) {
+    let io = TokioIo::new(DeadlineIo::new(stream, config.send_timeout).counted(count));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(config.header_read_timeout)

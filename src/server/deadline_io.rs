@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio::time::Sleep;
 use tokio::time::sleep;
 use tokio::time::sleep_until;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// How long a closed connection waits for the next piece of what the client is still sending.
 const LINGER_PAUSE: Duration = Duration::from_millis(250);
@@ -29,6 +30,8 @@ pub(super) struct DeadlineIo<T> {
     /// Runs while the peer takes nothing; boxed because most connections never need it.
     stalled: Option<Pin<Box<Sleep>>>,
     linger: Option<Box<Linger>>,
+    /// Counts the connection for as long as it is open, also once it has become a WebSocket.
+    _count: Option<TaskTrackerToken>,
 }
 
 struct Linger {
@@ -38,7 +41,12 @@ struct Linger {
 
 impl<T> DeadlineIo<T> {
     pub(super) fn new(inner: T, send_timeout: Duration) -> Self {
-        Self { inner, send_timeout, stalled: None, linger: None }
+        Self { inner, send_timeout, stalled: None, linger: None, _count: None }
+    }
+
+    /// The same, counted by `count`.
+    pub(super) fn counted(self, count: TaskTrackerToken) -> Self {
+        Self { _count: Some(count), ..self }
     }
 
     fn watch<R>(&mut self, result: Poll<io::Result<R>>, context: &mut Context<'_>) -> Poll<io::Result<R>> {

@@ -77,8 +77,8 @@ pub async fn serve<A: Answers>(
 ) -> Summary {
     let connections = TaskTracker::new();
     accept_until_stopped(&listener, &config, &shutdown, |stream| {
-        let connection = connection::run(stream, router.clone(), config, shutdown.clone());
-        tracker.spawn(connections.track_future(connection));
+        let count = connections.token();
+        tracker.spawn(connection::run(stream, router.clone(), config, shutdown.clone(), count));
     })
     .await;
     drop(listener);

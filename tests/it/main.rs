@@ -27,6 +27,7 @@ mod isolation;
 mod limits;
 mod messages;
 mod project;
+mod responses;
 mod restarts;
 mod saturation;
 mod shutdown;

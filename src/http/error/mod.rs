@@ -4,6 +4,7 @@
 //! Nothing is logged here: the error travels in the response's extensions to the access log.
 
 mod door;
+mod responses;
 mod table;
 mod turns;
 
@@ -25,6 +26,7 @@ use crate::fields::InvalidRequest;
 use crate::openai::Envelope;
 
 pub(super) use door::Door;
+pub use responses::explain;
 pub(super) use table::Kind;
 
 /// A failure as the client gets to see it, with what only the log may tell. Clones share their content.
@@ -74,6 +76,10 @@ impl ApiError {
 
     pub(super) fn kind(&self) -> Kind {
         self.0.kind
+    }
+
+    pub(super) fn status(&self) -> u16 {
+        self.0.kind.row().status
     }
 
     pub(super) fn code(&self) -> &'static str {

@@ -25,6 +25,8 @@ pub(in crate::http) enum Kind {
     UnsupportedEndpoint,
     /// No such model.
     UnknownModel,
+    /// The caller has no such response.
+    UnknownResponse,
     /// The path exists, the method on it does not.
     MethodNotAllowed,
     /// The body did not come in time.
@@ -86,6 +88,7 @@ impl Kind {
             Self::UnknownUrl => (404, "invalid_request_error", Some("unknown_url")),
             Self::UnsupportedEndpoint => (404, "invalid_request_error", Some("unsupported_endpoint")),
             Self::UnknownModel => (404, "invalid_request_error", Some("model_not_found")),
+            Self::UnknownResponse => (404, "invalid_request_error", Some("response_not_found")),
             Self::MethodNotAllowed => (405, "invalid_request_error", Some("method_not_allowed")),
             Self::BodyTimeout => (408, "invalid_request_error", Some("body_timeout")),
             Self::TooLarge => (413, "invalid_request_error", Some("request_too_large")),

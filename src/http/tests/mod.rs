@@ -5,6 +5,7 @@ mod answers;
 mod completions;
 mod messages;
 mod refusals;
+mod responses;
 mod streams;
 mod tools;
 
@@ -25,11 +26,13 @@ use serde_json::Value;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::sleep;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::AppState;
 use super::Config;
 use super::LastWords;
+use super::Stopping;
 use super::router;
 use crate::auth::Keys;
 use crate::domain::Caller;
@@ -45,6 +48,8 @@ use crate::gateway::Readiness;
 use crate::gateway::RunningTurn;
 use crate::gateway::TurnStream;
 use crate::gateway::Turns;
+use crate::responses::Responses;
+use crate::responses::Shelves;
 
 /// What a scripted turn does next.
 #[derive(Debug, Clone)]
@@ -171,17 +176,26 @@ pub(crate) fn config() -> Config {
 }
 
 pub(crate) fn state(turns: ScriptedTurns) -> AppState {
-    AppState {
-        turns: Arc::new(turns),
-        keys: Arc::new(Keys::none()),
-        config: Arc::new(config()),
-        last_words: LastWords::default(),
-    }
+    state_until(turns, Stopping::default(), LastWords::default())
+}
+
+/// The state of a server that stops with the two signals.
+pub(crate) fn state_until(turns: ScriptedTurns, stopping: Stopping, last_words: LastWords) -> AppState {
+    AppState { stopping, ..whole_state(&Shelves::temporary().unwrap(), turns, Keys::none(), last_words) }
+}
+
+fn whole_state(shelves: &Shelves, turns: ScriptedTurns, keys: Keys, last_words: LastWords) -> AppState {
+    let (turns, keys): (Arc<dyn Turns>, _) = (Arc::new(turns), Arc::new(keys));
+    let (shelves, tracker, stop) = (shelves.clone(), TaskTracker::new(), last_words.0.clone());
+    let responses =
+        Responses::new(Arc::clone(&turns), Arc::clone(&keys), shelves, tracker, stop, super::explain);
+    let config = Arc::new(config());
+    AppState { turns, keys, config, last_words, stopping: Stopping::default(), responses }
 }
 
 fn with_keys(turns: ScriptedTurns) -> Router {
-    let keys = Arc::new(Keys::new(["secret-1", "secret-2"]).unwrap());
-    router(AppState { keys, ..state(turns) })
+    let keys = Keys::new(["secret-1", "secret-2"]).unwrap();
+    router(whole_state(&Shelves::temporary().unwrap(), turns, keys, LastWords::default()))
 }
 
 /// A greeting in two pieces.

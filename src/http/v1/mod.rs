@@ -4,3 +4,4 @@ pub(super) mod chat;
 pub(super) mod completions;
 pub(super) mod messages;
 pub(super) mod models;
+pub(super) mod responses;

@@ -15,10 +15,8 @@ use super::types::finish_word;
 use crate::domain::FinishReason;
 use crate::domain::ToolUse;
 use crate::domain::Usage;
+use crate::openai::REFUSAL;
 use crate::openai::json;
-
-/// What is said in the place of an answer that the model refused to give.
-pub(super) const REFUSAL: &str = "Claude refused to answer.";
 
 /// What every body and every chunk of one answer has in common.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,5 @@
 //! An answer as the payloads of a stream.
 
-use super::encode::REFUSAL;
 use super::encode::Reply;
 use super::tools::Dialect;
 use super::types::CompletionUsage;
@@ -10,6 +9,7 @@ use crate::domain::FinishReason;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 use crate::openai::Envelope;
+use crate::openai::REFUSAL;
 use crate::openai::json;
 
 const ROLE: &str = r#"{"role":"assistant","content":"","refusal":null}"#;

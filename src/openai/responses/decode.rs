@@ -7,6 +7,7 @@ use super::fields;
 use super::id;
 use super::input;
 use super::parameters;
+use super::socket;
 use super::tools;
 use super::types::Response;
 use super::types::Status;
@@ -35,9 +36,18 @@ pub struct CreateRequest {
     pub stream: bool,
     /// Whether thoughts are to be shown.
     pub shows_thinking: bool,
+    /// Whether an answer is to be made; otherwise only the conversation is to be kept.
+    pub generates: bool,
     sampling: Sampling,
     tools: Tools,
     ignored: Ignored,
+}
+
+/// How a request comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Http,
+    Socket,
 }
 
 /// Reads the body of `POST /v1/responses`.
@@ -45,21 +55,25 @@ pub struct CreateRequest {
 /// # Errors
 /// When the body is not such a request, or asks for something that is not served.
 pub fn decode(body: &[u8], policy: Policy) -> Result<CreateRequest, InvalidRequest> {
+    read(body, policy, Way::Http)
+}
+
+pub(super) fn read(body: &[u8], policy: Policy, way: Way) -> Result<CreateRequest, InvalidRequest> {
     let mut ignored = Ignored::new(policy);
     let mut request = request(body, &fields::REQUEST, "`model` and `input`")?;
     let written = Written::new(body);
+    let generates = socket::take(&mut request, way)?;
     let model = chat::model(&mut request)?.as_str().to_owned();
-    let stream = request.take_bool("stream")?.unwrap_or(false);
+    let stream = request.take_bool("stream")?.unwrap_or(false) || way == Way::Socket;
     stream_options(&mut request, stream, &mut ignored)?;
     let store = request.take_bool("store")?.unwrap_or(true);
-    let background = background(&mut request, store)?;
-    // Before the parameter is brought into Claude's range.
+    let background = background(&mut request, store, way)?;
     let labels = labels::take(&mut request)?;
     let tools = tools::take(&mut request, written, &mut ignored)?;
     let parameters = parameters::take(&mut request, written, &mut ignored)?;
     let instructions = request.take_text("instructions")?;
     let previous_response_id = request.take_text("previous_response_id")?;
-    let input = input(&mut request)?;
+    let input = input(&mut request, previous_response_id.is_some())?;
     request.finish(&mut ignored)?;
     let response = Response {
         id: id::response(),
@@ -91,7 +105,8 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<CreateRequest, InvalidReque
         metadata: labels.metadata,
     };
     let (sampling, shows_thinking) = (parameters.sampling, parameters.shows_thinking);
-    Ok(CreateRequest { response, input, stream, shows_thinking, sampling, tools: tools.tools, ignored })
+    let tools = tools.tools;
+    Ok(CreateRequest { response, input, stream, shows_thinking, generates, sampling, tools, ignored })
 }
 
 fn stream_options(request: &mut Object, stream: bool, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
@@ -103,8 +118,12 @@ fn stream_options(request: &mut Object, stream: bool, ignored: &mut Ignored) -> 
     Object::new(options, Place::at("stream_options", &fields::STREAM_OPTIONS))?.finish(ignored)
 }
 
-fn background(request: &mut Object, store: bool) -> Result<bool, InvalidRequest> {
+fn background(request: &mut Object, store: bool, way: Way) -> Result<bool, InvalidRequest> {
     let background = request.take_bool("background")?.unwrap_or(false);
+    if background && way == Way::Socket {
+        let words = "is not supported over a WebSocket. Use POST /v1/responses, or remove it.";
+        return Err(request.refuse("background", code::UNSUPPORTED, words));
+    }
     if background && !store {
         let words = "a response that nobody waits for must be stored. Remove `store`, or send `true`.";
         return Err(request.refuse("background", code::VALUE, words));
@@ -112,10 +131,12 @@ fn background(request: &mut Object, store: bool) -> Result<bool, InvalidRequest>
     Ok(background)
 }
 
-fn input(request: &mut Object) -> Result<Vec<Value>, InvalidRequest> {
-    match request.take("input")?.ok_or_else(|| request.missing("input"))? {
-        Value::Array(items) => Ok(items),
-        text => Ok(vec![json!({"role": "user", "content": text})]),
+fn input(request: &mut Object, is_continuing: bool) -> Result<Vec<Value>, InvalidRequest> {
+    match request.take("input")? {
+        Some(Value::Array(items)) => Ok(items),
+        Some(text) => Ok(vec![json!({"role": "user", "content": text})]),
+        None if is_continuing => Ok(Vec::new()),
+        None => Err(request.missing("input")),
     }
 }
 
@@ -142,6 +163,16 @@ impl CreateRequest {
             sampling: self.sampling,
         };
         Ok((turn, self.ignored.into_names()))
+    }
+
+    /// Checks that the input may follow `earlier`, though what comes next need not be the model's answer, and gives the
+    /// names of the fields that have no effect.
+    ///
+    /// # Errors
+    /// When an item cannot be understood, or does not go with those before it.
+    pub fn check(mut self, earlier: &[Value]) -> Result<Vec<String>, InvalidRequest> {
+        input::check(earlier, &self.input, &mut self.ignored)?;
+        Ok(self.ignored.into_names())
     }
 }
 

@@ -1,5 +1,7 @@
 //! The events of a stream, each as its name and its JSON.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::types::Content;
@@ -12,7 +14,7 @@ use crate::openai::json;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// Its type, such as `response.created`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Its JSON, without line breaks.
     pub data: String,
 }
@@ -25,7 +27,7 @@ impl Sequence {
     pub(super) fn event(&mut self, name: &'static str, body: &impl Serialize) -> Event {
         let event = Numbered { r#type: name, sequence_number: self.0, body };
         self.0 += 1;
-        Event { name, data: json::to_string(&event) }
+        Event { name: name.into(), data: json::to_string(&event) }
     }
 }
 
@@ -111,6 +113,11 @@ pub(super) struct Delta<'a> {
 #[derive(Serialize)]
 pub(super) struct Text<'a> {
     pub(super) text: &'a str,
+}
+
+#[derive(Serialize)]
+pub(super) struct Refusal<'a> {
+    pub(super) refusal: &'a str,
 }
 
 #[derive(Serialize)]

@@ -48,7 +48,7 @@ pub(super) static REQUEST: Table = Table {
         honoured(
             "tool_choice",
             TextOrObject,
-            "`none`, `auto`, `required`, a function, or `allowed_tools`, with which Claude is shown only those. Not beside thinking, other than `none` and `auto`.",
+            "`none`, `auto`, `required`, a function, or `allowed_tools`, with which Claude is shown only those. Made to call, Claude does not think.",
         ),
         honoured("parallel_tool_calls", Bool, "`true` unless sent otherwise."),
         honoured("max_output_tokens", Integer(1, MAX_TOKENS), "Thinking counts, as in OpenAI's API."),
@@ -67,6 +67,17 @@ pub(super) static REQUEST: Table = Table {
             "Up to 16 pairs of strings, keys up to 64 and values up to 512 characters. Given back, and not sent to Claude.",
         ),
         honoured("user", Text, "Given back, and not sent to Claude."),
+        honoured("type", Text, "Of a message of a WebSocket alone: `response.create`."),
+        honoured(
+            "stream_id",
+            Text,
+            "Of a message of a WebSocket alone: the events of its response carry it.",
+        ),
+        honoured(
+            "generate",
+            Bool,
+            "Of a message of a WebSocket alone: with `false` no answer is made, and the input is only kept to go on from.",
+        ),
         ignored(
             "max_tool_calls",
             Integer(0, MAX_TOKENS),

@@ -55,7 +55,8 @@ fn somebody_reads_every_honoured_field() {
     let read = |table: &'static Table| {
         table.fields.iter().filter(|field| matches!(field.handling, Handling::Honoured | Handling::Emulated))
     };
-    for field in read(&REQUEST) {
+    let of_sockets = ["type", "stream_id", "generate"];
+    for field in read(&REQUEST).filter(|field| !of_sockets.contains(&field.name)) {
         assert!(whole.get(field.name).is_some(), "{}", field.name);
     }
     let request = decode(whole.to_string().as_bytes(), Policy::Strict).unwrap();

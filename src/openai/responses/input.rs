@@ -40,6 +40,15 @@ pub(super) fn conversation(
     input: &[Value],
     ignored: &mut Ignored,
 ) -> Result<Conversation, InvalidRequest> {
+    read(earlier, input, ignored)?.finish()
+}
+
+/// As [`conversation`], but it may end anywhere.
+pub(super) fn check(earlier: &[Value], input: &[Value], ignored: &mut Ignored) -> Result<(), InvalidRequest> {
+    read(earlier, input, ignored).map(drop)
+}
+
+fn read(earlier: &[Value], input: &[Value], ignored: &mut Ignored) -> Result<Reader, InvalidRequest> {
     let mut reader = Reader::default();
     let mut known = Ignored::new(Policy::Lenient);
     for item in earlier {
@@ -48,7 +57,7 @@ pub(super) fn conversation(
     for (index, item) in input.iter().enumerate() {
         reader.item(item.clone(), Place::at(format!("input[{index}]"), &item_fields::ITEM), ignored)?;
     }
-    reader.finish()
+    Ok(reader)
 }
 
 /// A conversation as far as it was read.
@@ -206,9 +215,9 @@ impl Reader {
         Err(InvalidRequest::at("input", code::VALUE, message))
     }
 
-    fn finish(mut self) -> Result<Conversation, InvalidRequest> {
+    fn finish(self) -> Result<Conversation, InvalidRequest> {
         self.check_answered()?;
-        let Self { system, messages: mut history, .. } = std::mem::take(&mut self);
+        let Self { system, messages: mut history, .. } = self;
         match history.pop() {
             Some(Message { role: Role::User, parts: prompt }) => Ok(Conversation { system, history, prompt }),
             Some(Message { role: Role::Assistant, .. }) => Err(no_prompt(

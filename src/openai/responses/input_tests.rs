@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::domain::Thinking;
 
-fn read(earlier: &Value, input: &Value) -> Result<Conversation, InvalidRequest> {
+fn talk(earlier: &Value, input: &Value) -> Result<Conversation, InvalidRequest> {
     let mut ignored = Ignored::new(Policy::Strict);
     conversation(earlier.as_array().unwrap(), input.as_array().unwrap(), &mut ignored)
 }
@@ -47,13 +47,13 @@ fn a_conversation_goes_on_with_the_outputs_of_its_calls() {
             "content": [{"type": "output_text", "text": "let me see", "annotations": [], "logprobs": []}]},
         call("c1"), call("c2"),
     ]);
-    let conversation = read(&earlier, &json!([output("c2"), output("c1")])).unwrap();
+    let conversation = talk(&earlier, &json!([output("c2"), output("c1")])).unwrap();
     let expected =
         "User: hi; Assistant: thinking, let me see, call c1, call c2; prompt: result c2, result c1";
     assert_eq!(outline(&conversation), expected);
     let thinking = Thinking::Open { text: "hm".into(), signature: "s".into() };
     assert_eq!(conversation.history[1].parts[0], Part::Thinking(thinking));
-    let more = read(&earlier, &json!([output("c1"), output("c2"), user("and?")])).unwrap();
+    let more = talk(&earlier, &json!([output("c1"), output("c2"), user("and?")])).unwrap();
     assert!(outline(&more).ends_with("; User: result c1, result c2; prompt: and?"));
 }
 
@@ -63,7 +63,7 @@ fn instructions_are_read_before_the_conversation() {
         {"role": "developer", "content": "a"}, user("hi"),
         {"role": "system", "content": [{"type": "input_text", "text": "b"}]},
     ]);
-    let conversation = read(&json!([]), &items).unwrap();
+    let conversation = talk(&json!([]), &items).unwrap();
     assert_eq!(
         (conversation.system, conversation.prompt),
         (vec!["a".into(), "b".into()], vec![Part::text("hi")])
@@ -73,7 +73,7 @@ fn instructions_are_read_before_the_conversation() {
 #[test]
 fn a_call_cut_short_is_skipped_with_its_output() {
     let cut = json!({"type": "function_call", "call_id": "c", "name": "f", "arguments": "{\"a", "status": "incomplete"});
-    let conversation = read(&json!([user("hi"), cut]), &json!([output("c"), user("again")])).unwrap();
+    let conversation = talk(&json!([user("hi"), cut]), &json!([output("c"), user("again")])).unwrap();
     assert_eq!(outline(&conversation), "User: hi; prompt: again");
 }
 
@@ -82,7 +82,7 @@ fn a_compaction_is_what_it_stands_for() {
     let sealed =
         Sealed::Conversation(vec![user("one"), json!({"role": "assistant", "content": "two"}), call("c")]);
     let compaction = json!({"type": "compaction", "encrypted_content": sealed.to_text()});
-    let conversation = read(&json!([]), &json!([compaction, output("c")])).unwrap();
+    let conversation = talk(&json!([]), &json!([compaction, output("c")])).unwrap();
     assert_eq!(outline(&conversation), "User: one; Assistant: two, call c; prompt: result c");
 }
 
@@ -126,7 +126,7 @@ fn what_makes_no_conversation_says_what_is_wrong() {
         (json!([{"role": "user", "content": "x", "output": "y"}]), "input[0].output", "does not belong"),
         (json!([{"role": "robot", "content": "x"}]), "input[0].role", "expected `user`"),
     ] {
-        let error = read(&json!([]), &items).unwrap_err();
+        let error = talk(&json!([]), &items).unwrap_err();
         assert_eq!(error.param.as_deref(), Some(param), "{}", error.message);
         assert!(error.message.contains(expected), "{}", error.message);
     }

@@ -5,6 +5,7 @@ use super::events::ContentPart;
 use super::events::Delta;
 use super::events::Event;
 use super::events::ItemAt;
+use super::events::Refusal;
 use super::events::Sequence;
 use super::events::SummaryPart;
 use super::events::Text;
@@ -24,6 +25,7 @@ use super::types::Summary;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Kind {
     Message,
+    Refusal,
     /// Thoughts; only with a seal can they be sent back.
     Thinking {
         is_shown: bool,
@@ -38,7 +40,7 @@ pub(super) enum Kind {
 impl Kind {
     fn prefix(&self) -> &'static str {
         match self {
-            Self::Message => "msg",
+            Self::Message | Self::Refusal => "msg",
             Self::Thinking { .. } => "rs",
             Self::Call { .. } => "fc",
         }
@@ -70,8 +72,8 @@ impl Open {
         events
             .push(sequence.event("response.output_item.added", &ItemAt { output_index: index, item: &item }));
         match &open.kind {
-            Kind::Message => {
-                let empty = Content::text("");
+            Kind::Message | Kind::Refusal => {
+                let empty = open.content();
                 let part = in_message(ContentPart { part: &empty });
                 events.push(sequence.event("response.content_part.added", &open.within(part)));
             }
@@ -91,7 +93,7 @@ impl Open {
             (Kind::Message, Kind::Message) | (Kind::Thinking { seal: None, .. }, Kind::Thinking { .. }) => {
                 true
             }
-            (Kind::Message | Kind::Thinking { .. } | Kind::Call { .. }, _) => false,
+            (Kind::Message | Kind::Refusal | Kind::Thinking { .. } | Kind::Call { .. }, _) => false,
         }
     }
 
@@ -114,6 +116,10 @@ impl Open {
                 let delta = in_message(TextDelta { delta: piece, logprobs: [] });
                 Some(sequence.event("response.output_text.delta", &self.within(delta)))
             }
+            Kind::Refusal => {
+                let delta = in_message(Delta { delta: piece });
+                Some(sequence.event("response.refusal.delta", &self.within(delta)))
+            }
             Kind::Thinking { is_shown: true, .. } => {
                 let delta = in_summary(Delta { delta: piece });
                 Some(sequence.event("response.reasoning_summary_text.delta", &self.within(delta)))
@@ -134,9 +140,17 @@ impl Open {
         let item = self.item(status);
         match &item {
             Item::Message { content, .. } => {
-                let done = in_message(TextDone { text: &self.text, logprobs: [] });
-                events.push(sequence.event("response.output_text.done", &self.within(done)));
                 for part in content {
+                    events.push(match part {
+                        Content::OutputText { text, .. } => {
+                            let done = in_message(TextDone { text, logprobs: [] });
+                            sequence.event("response.output_text.done", &self.within(done))
+                        }
+                        Content::Refusal { refusal } => {
+                            let done = in_message(Refusal { refusal });
+                            sequence.event("response.refusal.done", &self.within(done))
+                        }
+                    });
                     let part = in_message(ContentPart { part });
                     events.push(sequence.event("response.content_part.done", &self.within(part)));
                 }
@@ -163,13 +177,21 @@ impl Open {
         Within { item_id: &self.id, output_index: self.index, body }
     }
 
+    /// The one part of a message as it is now.
+    fn content(&self) -> Content {
+        match self.kind {
+            Kind::Refusal => Content::Refusal { refusal: self.text.clone() },
+            Kind::Message | Kind::Thinking { .. } | Kind::Call { .. } => Content::text(&*self.text),
+        }
+    }
+
     /// The item as it is now; without its parts as long as it is in progress.
     fn item(&self, status: Status) -> Item {
         let is_open = status == Status::InProgress;
         let id = self.id.clone();
         match &self.kind {
-            Kind::Message => {
-                let content = if is_open { Vec::new() } else { vec![Content::text(&*self.text)] };
+            Kind::Message | Kind::Refusal => {
+                let content = if is_open { Vec::new() } else { vec![self.content()] };
                 Item::Message { id, status, role: "assistant".to_owned(), content }
             }
             Kind::Thinking { is_shown, seal } => {

@@ -4,7 +4,9 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::id;
+use super::sealed::Sealed;
 use super::types::Response;
+use super::types::Usage;
 use crate::openai::json as writing;
 
 /// The input of `response`, which was read and found good, in the form of a list: each item with its type and an id.
@@ -57,4 +59,38 @@ pub fn list(items: &[&Value], has_more: bool) -> String {
     writing::to_string(&json!({
         "object": "list", "data": items, "first_id": first_id, "last_id": last_id, "has_more": has_more,
     }))
+}
+
+/// The answer to a deletion.
+pub fn deleted(id: &str) -> String {
+    writing::to_string(&json!({"id": id, "object": "response", "deleted": true}))
+}
+
+/// The answer to a question for the number of tokens.
+pub fn input_tokens(count: u64) -> String {
+    writing::to_string(&json!({"object": "response.input_tokens", "input_tokens": count}))
+}
+
+/// A conversation as one item that stands for it. Nothing is lost and no model asked: the item holds the conversation.
+pub fn compacted(items: Vec<Value>) -> String {
+    let response = id::response();
+    let item = json!({
+        "id": id::output("cmp", &response, 0),
+        "type": "compaction",
+        "encrypted_content": Sealed::Conversation(items).to_text(),
+    });
+    writing::to_string(&json!({
+        "id": response,
+        "object": "response.compaction",
+        "created_at": id::now(),
+        "output": [item],
+        "usage": Usage::default(),
+    }))
+}
+
+impl Response {
+    /// The response as JSON.
+    pub fn to_json(&self) -> String {
+        writing::to_string(self)
+    }
 }

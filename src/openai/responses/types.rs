@@ -146,7 +146,7 @@ pub enum Summary {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Content {
-    /// The only kind that Claude gives.
+    /// Part of an answer.
     OutputText {
         /// The words.
         text: String,
@@ -154,6 +154,11 @@ pub enum Content {
         annotations: [(); 0],
         /// Always empty.
         logprobs: [(); 0],
+    },
+    /// What stands for an answer that was refused.
+    Refusal {
+        /// Words for people.
+        refusal: String,
     },
 }
 

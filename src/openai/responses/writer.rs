@@ -17,6 +17,7 @@ use crate::domain::Finish;
 use crate::domain::FinishReason;
 use crate::domain::TurnEvent;
 use crate::openai::Envelope;
+use crate::openai::REFUSAL;
 
 /// Writes one response.
 ///
@@ -156,6 +157,10 @@ impl Writer {
         };
         let status = if missing.is_none() { Status::Completed } else { Status::Incomplete };
         self.close(status, events);
+        if finish.reason == FinishReason::ContentFilter {
+            self.piece(Kind::Refusal, REFUSAL, events);
+            self.close(Status::Completed, events);
+        }
         self.response.status = status;
         self.response.incomplete_details = missing.map(|reason| Incomplete { reason: reason.to_owned() });
         self.response.usage = Some(Usage::from(&finish.usage));

@@ -128,6 +128,25 @@ fn a_limit_makes_a_response_incomplete() {
 }
 
 #[test]
+fn a_refusal_is_a_message_of_its_own() {
+    let mut writer = writer(false);
+    let events = writer.event(&finished(FinishReason::ContentFilter));
+    insta::assert_snapshot!(outline(&events), @r#"
+    response.created
+    response.in_progress
+    response.output_item.added 0
+    response.content_part.added 0
+    response.refusal.delta 0 "Claude refused to answer."
+    response.refusal.done 0
+    response.content_part.done 0
+    response.output_item.done 0
+    response.incomplete
+    "#);
+    let written = serde_json::to_value(writer.response()).unwrap();
+    assert_eq!(written["output"][0]["content"], json!([{"type": "refusal", "refusal": REFUSAL}]));
+}
+
+#[test]
 fn a_failure_is_told_in_both_ways() {
     let mut writer = writer(false);
     writer.event(&TurnEvent::Text("a".into()));
@@ -169,8 +188,13 @@ fn event() -> impl Strategy<Value = TurnEvent> {
         any::<String>().prop_map(TurnEvent::Text),
         Just(call("c")),
         any::<String>().prop_map(TurnEvent::ToolInput),
-        prop_oneof![Just(FinishReason::Stop), Just(FinishReason::Length), Just(FinishReason::ToolCalls)]
-            .prop_map(finished),
+        prop_oneof![
+            Just(FinishReason::Stop),
+            Just(FinishReason::Length),
+            Just(FinishReason::ContentFilter),
+            Just(FinishReason::ToolCalls)
+        ]
+        .prop_map(finished),
     ]
 }
 
@@ -193,9 +217,9 @@ proptest! {
             prop_assert!(!raw.data.contains('\n'));
             let typed: Result<ResponseStreamEvent, _> = serde_json::from_str(&raw.data);
             prop_assert!(typed.is_ok(), "{}: {:?}", raw.data, typed.err());
-            prop_assert_eq!(&event["type"], raw.name);
+            prop_assert_eq!(event["type"].as_str(), Some(&*raw.name));
             prop_assert_eq!(event["sequence_number"].as_u64(), Some(number as u64));
-            match raw.name {
+            match &*raw.name {
                 "response.output_item.added" => {
                     prop_assert_eq!(event["output_index"].as_u64(), Some(done.len() as u64));
                     prop_assert!(open.is_none());
@@ -214,7 +238,7 @@ proptest! {
             }
         }
         let is_last = |event: &&Event| {
-            ["response.completed", "response.incomplete", "response.failed"].contains(&event.name)
+            ["response.completed", "response.incomplete", "response.failed"].contains(&&*event.name)
         };
         prop_assert_eq!(events.iter().filter(is_last).count(), 1);
         prop_assert!(events.last().as_ref().is_some_and(is_last));

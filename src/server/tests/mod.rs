@@ -1,6 +1,7 @@
 //! Real sockets in front of a scripted gateway.
 
 mod clients;
+mod sockets;
 mod stopping;
 
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use super::Summary;
 use super::serve;
 use crate::http::AppState;
 use crate::http::LastWords;
+use crate::http::Stopping;
 use crate::http::router;
 use crate::http::tests as http;
 use crate::http::tests::ScriptedTurns;
@@ -59,11 +61,8 @@ impl Server {
         let held = turns.held();
         let mut http_config = http::config();
         set(&mut http_config);
-        let state = AppState {
-            last_words: LastWords(shutdown.last_words()),
-            config: http_config.into(),
-            ..http::state(turns)
-        };
+        let (stopping, last_words) = (Stopping(shutdown.begun()), LastWords(shutdown.last_words()));
+        let state = AppState { config: http_config.into(), ..http::state_until(turns, stopping, last_words) };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let tracker = TaskTracker::new();

@@ -1,0 +1,36 @@
+//! What goes wrong with responses, in words for a stranger.
+
+use super::ApiError;
+use super::Kind;
+use crate::fields::printable;
+use crate::gateway;
+use crate::openai::Envelope;
+use crate::responses::Error;
+
+/// How a client is told of a turn that failed, wherever that is: the one table of errors has the words.
+pub fn explain(error: &gateway::Error) -> Envelope {
+    turn(error.clone()).envelope()
+}
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Invalid(invalid) => invalid.into(),
+            Error::NotFound(id) => {
+                let id = printable(&id);
+                Self::new(Kind::UnknownResponse, format!("Response with id '{id}' not found."))
+            }
+            Error::Turn(error) => turn(error),
+            Error::Store(error) => {
+                Self::new(Kind::Internal, "This server cannot reach its store; its log tells more.")
+                    .caused_by(error)
+            }
+        }
+    }
+}
+
+/// The conversation is called `input` here.
+fn turn(error: gateway::Error) -> ApiError {
+    let error = ApiError::from(error);
+    if error.kind() == Kind::ContextTooLong { error.at("input") } else { error }
+}

@@ -1,0 +1,306 @@
+//! Responses, and what becomes of them after their request.
+
+use std::sync::Mutex;
+
+use super::*;
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+use crate::domain::Part;
+
+const PATH: &str = "/v1/responses";
+
+fn ask(fields: Value) -> Request<Body> {
+    let mut body = json!({"model": "sonnet", "input": "Hi"});
+    let Value::Object(fields) = fields else { panic!("no fields") };
+    body.as_object_mut().unwrap().extend(fields);
+    request("POST", PATH, &[], body.to_string())
+}
+
+fn at(method: &str, id: &str, rest: &str) -> Request<Body> {
+    request(method, &format!("{PATH}/{id}{rest}"), &[], "")
+}
+
+/// The body of an answer that is there.
+async fn found(router: &Router, request: Request<Body>) -> Value {
+    let response = send(router.clone(), request).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    serde_json::from_str(&body(response).await).unwrap()
+}
+
+/// The status, the code and the field of an error.
+async fn refused(router: &Router, request: Request<Body>) -> String {
+    let (status, error) = error(send(router.clone(), request).await).await;
+    format!("{} {} {}", status.as_u16(), error["code"], error["param"])
+}
+
+fn id(response: &Value) -> String {
+    response["id"].as_str().unwrap().to_owned()
+}
+
+/// The events of a stream, each with its name, which its type repeats.
+fn events(body: &str) -> Vec<Value> {
+    let frames = body.split_terminator("\n\n").filter(|frame| !frame.starts_with(':'));
+    let read = |frame: &str| {
+        let (name, data) = frame.strip_prefix("event: ").unwrap().split_once("\ndata: ").unwrap();
+        let data: Value = serde_json::from_str(data).unwrap();
+        assert_eq!(data["type"], name);
+        data
+    };
+    frames.map(read).collect()
+}
+
+fn names(events: &[Value]) -> String {
+    let name = |event: &Value| event["type"].as_str().unwrap().trim_start_matches("response.").to_owned();
+    events.iter().map(name).collect::<Vec<_>>().join(" ")
+}
+
+fn playing(steps: Vec<Step>) -> Router {
+    router(state(ScriptedTurns::playing(steps)))
+}
+
+/// A router that answers with a greeting, and the texts that each turn had.
+fn recording() -> (Router, Arc<Mutex<Vec<String>>>) {
+    let turns = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&turns);
+    let texts = |parts: &[Part]| {
+        let text = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            other => format!("{other:?}"),
+        };
+        parts.iter().map(text).collect::<Vec<_>>().join("+")
+    };
+    let script = move |_: &Caller, turn: &Turn| {
+        let mut said: Vec<_> = turn.history.iter().map(|message| texts(&message.parts)).collect();
+        said.push(texts(&turn.prompt));
+        seen.lock().unwrap().push(said.join(" | "));
+        Ok(play(greeting()))
+    };
+    (router(state(ScriptedTurns::new(script))), turns)
+}
+
+#[tokio::test]
+async fn a_response_is_there_until_it_is_deleted() {
+    let router = playing(greeting());
+    let response = send(router.clone(), ask(json!({"seed": 1}))).await;
+    assert_eq!(response.headers()["x-switchboard-model"], "claude-sonnet-5-5");
+    assert_eq!(response.headers()["x-switchboard-ignored"], "seed");
+    let made: Value = serde_json::from_str(&body(response).await).unwrap();
+    assert_eq!((&made["status"], &made["model"]), (&json!("completed"), &json!("sonnet")));
+    assert_eq!(made["output"][0]["content"][0]["text"], "Hello");
+    let id = id(&made);
+    assert_eq!(found(&router, at("GET", &id, "")).await, made);
+    let deleted = found(&router, at("DELETE", &id, "")).await;
+    assert_eq!(deleted, json!({"id": id, "object": "response", "deleted": true}));
+    for request in [at("GET", &id, ""), at("DELETE", &id, ""), at("POST", &id, "/cancel")] {
+        assert_eq!(refused(&router, request).await, r#"404 "response_not_found" null"#);
+    }
+    assert_eq!(
+        refused(&router, ask(json!({"previous_response_id": id}))).await,
+        r#"400 "previous_response_not_found" "previous_response_id""#
+    );
+}
+
+#[tokio::test]
+async fn a_response_is_its_callers_alone() {
+    let router = with_keys(ScriptedTurns::playing(greeting()));
+    let with = |key: &str, mut request: Request<Body>| {
+        request.headers_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
+        request
+    };
+    let made = found(&router, with("secret-1", ask(json!({})))).await;
+    let id = id(&made);
+    assert_eq!(found(&router, with("secret-1", at("GET", &id, ""))).await, made);
+    for request in [at("GET", &id, ""), at("GET", &id, "/input_items"), at("DELETE", &id, "")] {
+        assert_eq!(refused(&router, with("secret-2", request)).await, r#"404 "response_not_found" null"#);
+    }
+    let next = with("secret-2", ask(json!({"previous_response_id": id})));
+    assert!(refused(&router, next).await.starts_with("400 \"previous_response_not_found\""));
+}
+
+#[tokio::test]
+async fn a_conversation_goes_on_from_a_response() {
+    let (router, turns) = recording();
+    let first = found(&router, ask(json!({"input": "one"}))).await;
+    let second =
+        found(&router, ask(json!({"input": "two", "previous_response_id": first["id"], "store": false})))
+            .await;
+    let reference =
+        json!([{"type": "item_reference", "id": first["output"][0]["id"]}, {"role": "user", "content": "x"}]);
+    found(&router, ask(json!({"input": reference}))).await;
+    assert_eq!(*turns.lock().unwrap(), ["one", "one | Hello | two", "Hello | x"]);
+    assert_eq!(refused(&router, at("GET", &id(&second), "")).await, r#"404 "response_not_found" null"#);
+    let nowhere = json!({"input": [{"type": "item_reference", "id": "msg_1"}]});
+    assert_eq!(refused(&router, ask(nowhere)).await, r#"400 "item_not_found" "input[0].id""#);
+}
+
+#[tokio::test]
+async fn the_input_is_listed_in_pages() {
+    let router = playing(greeting());
+    let said = |text: &str| json!({"role": "user", "content": text});
+    let made = found(&router, ask(json!({"input": [said("a"), said("b"), said("c")]}))).await;
+    let id = id(&made);
+    let page = async |query: &str| {
+        let list = found(&router, at("GET", &id, &format!("/input_items{query}"))).await;
+        let text = |item: &Value| item["content"][0]["text"].as_str().unwrap().to_owned();
+        let texts: Vec<_> = list["data"].as_array().unwrap().iter().map(text).collect();
+        let last = list["last_id"].as_str().unwrap().to_owned();
+        (format!("{} {}", texts.join(","), list["has_more"]), last)
+    };
+    let (first, last) = page("?limit=2").await;
+    assert_eq!(first, "c,b true");
+    assert_eq!(page(&format!("?after={last}")).await.0, "a false");
+    assert_eq!(page("?order=asc").await.0, "a,b,c false");
+    for (query, param) in
+        [("limit=0", "limit"), ("limit=x", "limit"), ("order=up", "order"), ("after=x", "after")]
+    {
+        let refusal = refused(&router, at("GET", &id, &format!("/input_items?{query}"))).await;
+        assert_eq!(refusal, format!(r#"400 "invalid_value" "{param}""#));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_has_named_events_and_is_kept_alive() {
+    let steps = vec![started(), text("Hel"), Step::Wait(Duration::from_secs(20)), text("lo"), finished()];
+    let router = playing(steps);
+    let response = send(router.clone(), ask(json!({"stream": true}))).await;
+    assert_eq!(response.headers()["content-type"], "text/event-stream; charset=utf-8");
+    let body = body(response).await;
+    assert!(body.split_terminator("\n\n").any(|frame| frame.starts_with(':')), "{body}");
+    let events = events(&body);
+    assert_eq!(
+        names(&events),
+        "created in_progress output_item.added content_part.added output_text.delta output_text.delta \
+         output_text.done content_part.done output_item.done completed"
+    );
+    assert!(events.iter().enumerate().all(|(number, event)| event["sequence_number"] == number));
+    let made = &events.last().unwrap()["response"];
+    assert_eq!(found(&router, at("GET", &id(made), "")).await, *made);
+}
+
+#[tokio::test]
+async fn a_failure_is_an_error_before_and_events_after_the_beginning() {
+    let failure = || Step::Fail(Error::Failed(Failure::new(FailureKind::Overloaded, "It failed.")));
+    let before = playing(vec![failure()]);
+    for stream in [false, true] {
+        let refusal = refused(&before, ask(json!({"stream": stream}))).await;
+        assert_eq!(refusal, r#"503 "overloaded" null"#);
+    }
+    let after = playing(vec![started(), text("a"), failure()]);
+    assert_eq!(refused(&after, ask(json!({}))).await, r#"503 "overloaded" null"#);
+    let events = events(&body(send(after.clone(), ask(json!({"stream": true}))).await).await);
+    assert!(names(&events).ends_with("output_item.done error failed"), "{}", names(&events));
+    let error = &events[events.len() - 2];
+    assert_eq!((&error["code"], &error["message"]), (&json!("overloaded"), &json!("It failed.")));
+    let failed = &events.last().unwrap()["response"];
+    assert_eq!(found(&after, at("GET", &id(failed), "")).await["error"]["message"], "It failed.");
+}
+
+#[tokio::test]
+async fn a_response_in_the_background_can_be_followed_and_cancelled() {
+    let router = playing(vec![started(), text("a"), Step::Hang]);
+    let made = found(&router, ask(json!({"background": true}))).await;
+    assert_eq!((&made["status"], &made["background"]), (&json!("queued"), &json!(true)));
+    let id = id(&made);
+    let next = refused(&router, ask(json!({"previous_response_id": id}))).await;
+    assert_eq!(next, r#"400 "previous_response_not_finished" "previous_response_id""#);
+
+    let rest = send(router.clone(), at("GET", &id, "?stream=true&starting_after=1")).await;
+    let cancelled = found(&router, at("POST", &id, "/cancel")).await;
+    assert_eq!(cancelled["status"], "cancelled");
+    assert_eq!(found(&router, at("POST", &id, "/cancel")).await, cancelled, "again");
+    assert_eq!(found(&router, at("GET", &id, "")).await, cancelled);
+    let rest = events(&body(rest).await);
+    assert_eq!(rest[0]["sequence_number"], 2);
+    assert_eq!(rest.last().unwrap()["response"], cancelled);
+    assert_eq!(
+        refused(&router, at("GET", &id, "?stream=true")).await,
+        r#"400 "invalid_value" "stream""#,
+        "it was not made as a stream"
+    );
+}
+
+#[tokio::test]
+async fn a_stream_of_the_background_can_be_read_again() {
+    let router = playing(greeting());
+    let response = send(router.clone(), ask(json!({"background": true, "stream": true}))).await;
+    let first = events(&body(response).await);
+    assert!(names(&first).starts_with("created queued in_progress"), "{}", names(&first));
+    let made = &first.last().unwrap()["response"];
+    assert_eq!(made["status"], "completed");
+    let path = format!("?stream=true&starting_after={}", 3);
+    let again = events(&body(send(router.clone(), at("GET", &id(made), &path)).await).await);
+    assert_eq!(again, first[4..]);
+    assert_eq!(
+        refused(&router, at("GET", &id(made), "?stream=true&starting_after=x")).await,
+        r#"400 "invalid_value" "starting_after""#
+    );
+}
+
+#[tokio::test]
+async fn only_the_background_can_be_cancelled() {
+    let router = playing(greeting());
+    let made = found(&router, ask(json!({}))).await;
+    assert_eq!(refused(&router, at("POST", &id(&made), "/cancel")).await, "400 null null");
+}
+
+#[tokio::test]
+async fn deleting_ends_what_is_being_made() {
+    let turns = ScriptedTurns::playing([started(), Step::Hang]);
+    let mut held = turns.held();
+    let router = router(state(turns));
+    let made = found(&router, ask(json!({"background": true}))).await;
+    held.wait_for(|held| *held == 1).await.unwrap();
+    found(&router, at("DELETE", &id(&made), "")).await;
+    held.wait_for(|held| *held == 0).await.unwrap();
+    assert!(refused(&router, at("GET", &id(&made), "")).await.starts_with("404"));
+}
+
+#[tokio::test]
+async fn a_server_that_stops_fails_what_it_was_making() {
+    let state = state(ScriptedTurns::playing([started(), text("a"), Step::Hang]));
+    let (router, stop) = (router(state.clone()), state.last_words.0.clone());
+    let made = found(&router, ask(json!({"background": true, "stream": false}))).await;
+    let events = send(router.clone(), at("GET", &id(&made), "?stream=true")).await;
+    stop.cancel();
+    body(events).await;
+    let failed = found(&router, at("GET", &id(&made), "")).await;
+    assert_eq!((&failed["status"], &failed["error"]["code"]), (&json!("failed"), &json!("server_error")));
+}
+
+#[tokio::test]
+async fn what_an_earlier_server_was_making_has_failed() {
+    let shelves = Shelves::temporary().unwrap();
+    let state =
+        || whole_state(&shelves, ScriptedTurns::playing([Step::Hang]), Keys::none(), LastWords::default());
+    let made = found(&router(state()), ask(json!({"background": true}))).await;
+    let next = state();
+    assert_eq!(next.responses.recover().await.unwrap(), 1);
+    assert_eq!(next.responses.recover().await.unwrap(), 0);
+    let failed = found(&router(next), at("GET", &id(&made), "")).await;
+    assert_eq!(failed["status"], "failed");
+}
+
+#[tokio::test]
+async fn tokens_are_counted_and_conversations_packed() {
+    let (router, turns) = recording();
+    let ask = |path: &str, fields: Value| request("POST", &format!("{PATH}/{path}"), &[], fields.to_string());
+    let count = found(&router, ask("input_tokens", json!({"model": "m", "input": "Hi"}))).await;
+    assert_eq!(count, json!({"object": "response.input_tokens", "input_tokens": 7}));
+    let input = json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]);
+    let packed = found(&router, ask("compact", json!({"model": "m", "input": input}))).await;
+    assert_eq!(
+        (&packed["object"], &packed["output"][0]["type"]),
+        (&json!("response.compaction"), &json!("compaction"))
+    );
+    let input = json!([packed["output"][0], {"role": "user", "content": "c"}]);
+    found(&router, super::request("POST", PATH, &[], json!({"model": "m", "input": input}).to_string()))
+        .await;
+    assert_eq!(*turns.lock().unwrap(), ["a | b | c"]);
+}
+
+#[tokio::test]
+async fn what_is_no_websocket_is_told_what_to_do() {
+    let (status, error) = error(send(playing(greeting()), request("GET", PATH, &[], "")).await).await;
+    assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+    assert!(error["message"].as_str().unwrap().contains("use POST"), "{error}");
+}

@@ -1,0 +1,179 @@
+//! `/v1/responses` and what lies under it.
+
+pub(in crate::http) mod socket;
+mod stream;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::Extension;
+use axum::extract::Path;
+use axum::extract::Query;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
+
+use super::chat::describe;
+use crate::domain::Caller;
+use crate::fields::InvalidRequest;
+use crate::fields::Policy;
+use crate::fields::code;
+use crate::http::Config;
+use crate::http::error::ApiError;
+use crate::http::extract::RequestBody;
+use crate::http::middleware::access_log::Notes;
+use crate::http::state::LastWords;
+use crate::openai::responses;
+use crate::openai::responses::CreateRequest;
+use crate::openai::responses::kept;
+use crate::responses::Making;
+use crate::responses::Page;
+use crate::responses::Responses;
+
+const LARGEST_PAGE: usize = 100;
+const USUAL_PAGE: usize = 20;
+
+/// Answers an input, as one body, as a stream, or in the background.
+pub(in crate::http) async fn create_response(
+    State(responses): State<Responses>,
+    State(config): State<Arc<Config>>,
+    State(last_words): State<LastWords>,
+    Extension(caller): Extension<Caller>,
+    Extension(notes): Extension<Notes>,
+    RequestBody(body): RequestBody,
+) -> Result<Response, ApiError> {
+    let request = decode(&body, &config)?;
+    drop(body);
+    let answer = answer(&responses, &config, caller, notes, request);
+    last_words.0.run_until_cancelled(answer).await.unwrap_or_else(|| Err(ApiError::shutting_down()))
+}
+
+async fn answer(
+    responses: &Responses,
+    config: &Config,
+    caller: Caller,
+    notes: Notes,
+    request: CreateRequest,
+) -> Result<Response, ApiError> {
+    let stream = request.stream;
+    let created = responses.create(caller, request, None).await?;
+    let (mut response, model) = match created.making {
+        Making::Here { mut run, model } if stream => {
+            let first = run.begin(config.first_event_wait).await.map_err(crate::responses::Error::from)?;
+            (stream::response(run.into_steps(first), config.heartbeat, notes), model)
+        }
+        Making::Here { run, model } => (json(run.finish().await?.to_json()), model),
+        Making::There { events, .. } if stream => {
+            (stream::response(events.into_steps(), config.heartbeat, notes), String::new())
+        }
+        Making::There { response, .. } => (json(response.to_json()), String::new()),
+    };
+    describe(&mut response, &model, &created.ignored);
+    Ok(response)
+}
+
+/// A response that is stored; with `stream` its events.
+pub(in crate::http) async fn retrieve_response(
+    State(responses): State<Responses>,
+    State(config): State<Arc<Config>>,
+    Extension(caller): Extension<Caller>,
+    Extension(notes): Extension<Notes>,
+    Path(id): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Response, ApiError> {
+    if query.get("stream").is_none_or(|stream| stream != "true") {
+        return Ok(json(responses.get(&caller, &id).await?.to_json()));
+    }
+    let first = number(&query, "starting_after", 0..=usize::MAX - 1)?.map_or(0, |after| after + 1);
+    let events = responses.follow(&caller, &id, first).await?;
+    Ok(stream::response(events.into_steps(), config.heartbeat, notes))
+}
+
+/// Takes a response away.
+pub(in crate::http) async fn delete_response(
+    State(responses): State<Responses>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    responses.delete(&caller, &id).await?;
+    Ok(json(kept::deleted(&id)))
+}
+
+/// Ends the making of a response.
+pub(in crate::http) async fn cancel_response(
+    State(responses): State<Responses>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    Ok(json(responses.cancel(&caller, &id).await?.to_json()))
+}
+
+/// The input of a response.
+pub(in crate::http) async fn list_input_items(
+    State(responses): State<Responses>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Response, ApiError> {
+    let page = page(&query)?;
+    Ok(json(responses.input_items(&caller, &id, &page).await?))
+}
+
+/// How many tokens an input has.
+pub(in crate::http) async fn count_input_tokens(
+    State(responses): State<Responses>,
+    State(config): State<Arc<Config>>,
+    Extension(caller): Extension<Caller>,
+    RequestBody(body): RequestBody,
+) -> Result<Response, ApiError> {
+    let request = decode(&body, &config)?;
+    Ok(json(kept::input_tokens(responses.count_tokens(caller, request).await?)))
+}
+
+/// A conversation as one item.
+pub(in crate::http) async fn compact(
+    State(responses): State<Responses>,
+    State(config): State<Arc<Config>>,
+    Extension(caller): Extension<Caller>,
+    RequestBody(body): RequestBody,
+) -> Result<Response, ApiError> {
+    let request = decode(&body, &config)?;
+    Ok(json(kept::compacted(responses.conversation(&caller, request).await?)))
+}
+
+fn decode(body: &[u8], config: &Config) -> Result<CreateRequest, ApiError> {
+    let policy = if config.strict { Policy::Strict } else { Policy::Lenient };
+    Ok(responses::decode(body, policy)?)
+}
+
+fn page(query: &HashMap<String, String>) -> Result<Page, InvalidRequest> {
+    let limit = number(query, "limit", 1..=LARGEST_PAGE)?.unwrap_or(USUAL_PAGE);
+    let is_ascending = match query.get("order").map(String::as_str) {
+        None | Some("desc") => false,
+        Some("asc") => true,
+        Some(_) => {
+            return Err(InvalidRequest::at("order", code::VALUE, "`order`: expected `asc` or `desc`."));
+        }
+    };
+    Ok(Page { limit, after: query.get("after").cloned(), is_ascending })
+}
+
+fn number(
+    query: &HashMap<String, String>,
+    name: &str,
+    range: std::ops::RangeInclusive<usize>,
+) -> Result<Option<usize>, InvalidRequest> {
+    let Some(text) = query.get(name) else { return Ok(None) };
+    match text.parse().ok().filter(|number| range.contains(number)) {
+        Some(number) => Ok(Some(number)),
+        None => {
+            let message = format!("`{name}`: expected a number from {} to {}.", range.start(), range.end());
+            Err(InvalidRequest::at(name, code::VALUE, message))
+        }
+    }
+}
+
+fn json(body: String) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}

@@ -1,0 +1,198 @@
+//! Responses over a WebSocket: the requests of a client that stays, one after the other.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Extension;
+use axum::extract::State;
+use axum::extract::ws::CloseFrame;
+use axum::extract::ws::Message;
+use axum::extract::ws::WebSocket;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::close_code;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::response::Response;
+use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::StreamExt as _;
+use futures::TryStreamExt as _;
+use futures::stream::BoxStream;
+use tokio::time::sleep;
+use tokio::time::timeout;
+
+use crate::domain::Caller;
+use crate::fields::Policy;
+use crate::http::Config;
+use crate::http::error::ApiError;
+use crate::http::error::Kind;
+use crate::http::state::LastWords;
+use crate::http::state::Stopping;
+use crate::openai::responses::Lane;
+use crate::openai::responses::decode_message;
+use crate::responses::Making;
+use crate::responses::Memory;
+use crate::responses::Responses;
+use crate::responses::Step;
+
+/// Requests that may wait for the one that is being answered.
+const QUEUE: usize = 8;
+/// How long the last words may take to be sent.
+const FAREWELL: Duration = Duration::from_millis(400);
+
+/// Opens the socket.
+pub(in crate::http) async fn open(
+    State(responses): State<Responses>,
+    State(config): State<Arc<Config>>,
+    State(last_words): State<LastWords>,
+    State(stopping): State<Stopping>,
+    Extension(caller): Extension<Caller>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, ApiError> {
+    let Ok(upgrade) = upgrade else { return Err(no_socket()) };
+    let limit = config.body_limit;
+    let session = Session { responses, config, caller, memory: Memory::default(), waiting: VecDeque::new() };
+    let upgrade = upgrade.max_message_size(limit).max_frame_size(limit);
+    Ok(upgrade.on_upgrade(async move |socket| session.serve(socket, last_words, stopping).await))
+}
+
+fn no_socket() -> ApiError {
+    ApiError::new(
+        Kind::MethodNotAllowed,
+        "GET /v1/responses opens a WebSocket, and this request does not ask for one. To create a response, use POST; to \
+         get one, GET /v1/responses/{id}.",
+    )
+}
+
+/// One client.
+struct Session {
+    responses: Responses,
+    config: Arc<Config>,
+    caller: Caller,
+    memory: Memory,
+    /// What came while another response was being made.
+    waiting: VecDeque<String>,
+}
+
+/// Why a socket ends.
+struct Ended;
+
+impl Session {
+    /// Answers until the client leaves or the server stops. Dropping what runs ends its turn.
+    async fn serve(mut self, mut socket: WebSocket, last_words: LastWords, stopping: Stopping) {
+        let too_late = async {
+            last_words.0.cancelled().await;
+            sleep(FAREWELL).await;
+        };
+        // However it ends, nobody is left to be told.
+        tokio::select! {
+            _ = self.converse(&mut socket, &last_words, &stopping) => {}
+            () = too_late => {}
+        }
+    }
+
+    async fn converse(
+        &mut self,
+        socket: &mut WebSocket,
+        last_words: &LastWords,
+        stopping: &Stopping,
+    ) -> Result<(), Ended> {
+        loop {
+            let text = match self.waiting.pop_front() {
+                Some(text) => text,
+                None => match stopping.0.run_until_cancelled(listen(socket, self.config.heartbeat)).await {
+                    Some(heard) => heard?,
+                    None => return say(socket, Message::Close(Some(farewell()))).await,
+                },
+            };
+            if stopping.0.is_cancelled() {
+                let error = ApiError::shutting_down();
+                let error = Lane::of(&text).error(&error.envelope(), error.status());
+                say(socket, Message::text(error)).await?;
+            } else {
+                self.answer(socket, &text, last_words).await?;
+            }
+        }
+    }
+
+    /// Answers the message `text`. What comes meanwhile waits.
+    async fn answer(
+        &mut self,
+        socket: &mut WebSocket,
+        text: &str,
+        last_words: &LastWords,
+    ) -> Result<(), Ended> {
+        let lane = Lane::of(text);
+        let mut steps = self.steps(text, last_words);
+        loop {
+            let (texts, is_last) = tokio::select! {
+                step = steps.next() => match step {
+                    Some(Ok(step)) => (step.events.iter().map(|event| lane.event(event)).collect(), step.is_last),
+                    Some(Err(error)) => (vec![lane.error(&error.envelope(), error.status())], true),
+                    None => return Ok(()),
+                },
+                heard = listen(socket, self.config.heartbeat) => {
+                    self.waiting.push_back(heard?);
+                    if self.waiting.len() > QUEUE {
+                        return Err(Ended);
+                    }
+                    continue;
+                }
+            };
+            for text in texts {
+                say(socket, Message::text(text)).await?;
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What the message `text` asks for, from its beginning to its end.
+    ///
+    /// One that has begun knows itself when the server stops.
+    fn steps(&self, text: &str, last_words: &LastWords) -> BoxStream<'static, Result<Step, ApiError>> {
+        let policy = if self.config.strict { Policy::Strict } else { Policy::Lenient };
+        let request = decode_message(text, policy);
+        let (responses, caller, memory) = (self.responses.clone(), self.caller.clone(), self.memory.clone());
+        let limit = self.config.first_event_wait;
+        let begun = async move {
+            match responses.create(caller, request?, Some(memory)).await?.making {
+                Making::Here { mut run, .. } => {
+                    let first = run.begin(limit).await.map_err(crate::responses::Error::from)?;
+                    Ok::<_, ApiError>(run.into_steps(first).map(Ok).left_stream())
+                }
+                Making::There { events, .. } => Ok(events.into_steps().map(Ok).right_stream()),
+            }
+        };
+        let last_words = last_words.0.clone();
+        let begun = async move {
+            last_words.run_until_cancelled(begun).await.unwrap_or_else(|| Err(ApiError::shutting_down()))
+        };
+        begun.into_stream().try_flatten().boxed()
+    }
+}
+
+async fn say(socket: &mut WebSocket, message: Message) -> Result<(), Ended> {
+    socket.send(message).await.map_err(|_| Ended)
+}
+
+fn farewell() -> CloseFrame {
+    CloseFrame { code: close_code::RESTART, reason: "the server is shutting down".into() }
+}
+
+/// The next message; keeps the connection alive meanwhile.
+async fn listen(socket: &mut WebSocket, heartbeat: Duration) -> Result<String, Ended> {
+    loop {
+        let Ok(message) = timeout(heartbeat, socket.recv()).await else {
+            say(socket, Message::Ping(Bytes::new())).await?;
+            continue;
+        };
+        match message.ok_or(Ended)?.map_err(|_| Ended)? {
+            Message::Text(text) => return Ok(text.as_str().to_owned()),
+            Message::Binary(bytes) => return Ok(String::from_utf8_lossy(&bytes).into_owned()),
+            Message::Close(_) => return Err(Ended),
+            Message::Ping(_) | Message::Pong(_) => {}
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! A response as server-sent events.
+
+use std::time::Duration;
+
+use axum::response::Response;
+use futures::Stream;
+use futures::StreamExt as _;
+
+use crate::http::error::ApiError;
+use crate::http::middleware::access_log::Notes;
+use crate::http::sse::Encoder;
+use crate::http::sse::EventStream;
+use crate::http::sse::named_frame;
+use crate::http::state::LastWords;
+use crate::responses::Step;
+
+/// Writes `steps`, which tell of failures and of the server's end themselves.
+pub(super) fn response(
+    steps: impl Stream<Item = Step> + Send + 'static,
+    heartbeat: Duration,
+    notes: Notes,
+) -> Response {
+    let encoder = StepEncoder { notes: notes.clone() };
+    EventStream::new(Box::pin(steps.map(Ok)), encoder, heartbeat, LastWords::default(), notes).into_response()
+}
+
+struct StepEncoder {
+    notes: Notes,
+}
+
+impl Encoder for StepEncoder {
+    type Event = Step;
+
+    fn event(&mut self, step: Step, frames: &mut String) -> bool {
+        for event in &step.events {
+            named_frame(frames, &event.name, &event.data);
+        }
+        if let Some(error) = step.failure {
+            self.notes.error(&ApiError::from(error));
+        }
+        step.is_last
+    }
+
+    /// Only when the steps end without a last one, which they do not.
+    fn failed(&mut self, error: &ApiError, frames: &mut String) {
+        named_frame(frames, "error", &error.envelope().to_json());
+    }
+}

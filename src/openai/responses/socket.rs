@@ -1,0 +1,140 @@
+//! What is said on a WebSocket beside requests and events.
+
+use serde_json::Value;
+use serde_json::json;
+
+use super::decode::CreateRequest;
+use super::decode::Way;
+use super::decode::read;
+use super::events::Event;
+use crate::fields::InvalidRequest;
+use crate::fields::Object;
+use crate::fields::Policy;
+use crate::fields::code;
+use crate::fields::printable;
+use crate::openai::Envelope;
+use crate::openai::json;
+
+/// The most characters of the name of a lane.
+const LONGEST_LANE: usize = 256;
+
+/// The name a client gives to a request, with which every event of its response is marked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lane(Option<String>);
+
+/// Reads a message of a client: `response.create`.
+///
+/// # Errors
+/// As [`decode`](super::decode()).
+pub fn decode_message(text: &str, policy: Policy) -> Result<CreateRequest, InvalidRequest> {
+    read(text.as_bytes(), policy, Way::Socket)
+}
+
+impl Lane {
+    /// The lane of a message, whatever else is wrong with it.
+    pub fn of(message: &str) -> Self {
+        let message: Value = serde_json::from_str(message).unwrap_or_default();
+        Self(
+            message
+                .get("stream_id")
+                .and_then(Value::as_str)
+                .filter(|name| is_lane(name))
+                .map(ToOwned::to_owned),
+        )
+    }
+
+    /// An event as the text of a message.
+    pub fn event(&self, event: &Event) -> String {
+        self.mark(event.data.clone())
+    }
+
+    /// A failure without a response, as the text of a message; `status` is what it would be over HTTP.
+    pub fn error(&self, envelope: &Envelope, status: u16) -> String {
+        let error = json!({
+            "type": envelope.r#type, "code": envelope.code, "message": envelope.message, "param": envelope.param,
+        });
+        self.mark(json::to_string(&json!({"type": "error", "status": status, "error": error})))
+    }
+
+    fn mark(&self, event: String) -> String {
+        match (&self.0, event.strip_prefix('{')) {
+            (Some(name), Some(rest)) => format!(r#"{{"stream_id":{},{rest}"#, json::to_string(name)),
+            _ => event,
+        }
+    }
+}
+
+/// Takes what only messages of a WebSocket have, and says whether an answer is to be made.
+pub(super) fn take(request: &mut Object, way: Way) -> Result<bool, InvalidRequest> {
+    let kind = request.take_text("type")?;
+    let lane = request.take_text("stream_id")?;
+    let generate = request.take_bool("generate")?;
+    match way {
+        Way::Http => {
+            let sent =
+                [("type", kind.is_some()), ("stream_id", lane.is_some()), ("generate", generate.is_some())];
+            match sent.into_iter().find(|(_, is_sent)| *is_sent) {
+                Some((name, _)) => Err(request.refuse(
+                    name,
+                    code::VALUE,
+                    "belongs only to messages of a WebSocket. Remove it.",
+                )),
+                None => Ok(true),
+            }
+        }
+        Way::Socket => {
+            let kind = kind.ok_or_else(|| request.missing("type"))?;
+            if kind != "response.create" {
+                let words = format!("expected `response.create`, got `{}`.", printable(&kind));
+                return Err(request.refuse("type", code::VALUE, &words));
+            }
+            if lane.is_some_and(|lane| !is_lane(&lane)) {
+                let words = "expected 1 to 256 letters, digits, `_`, `.` and `-`.";
+                return Err(request.refuse("stream_id", code::VALUE, words));
+            }
+            Ok(generate.unwrap_or(true))
+        }
+    }
+}
+
+fn is_lane(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    (1..=LONGEST_LANE).contains(&name.len()) && name.bytes().all(fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(fields: &Value) -> Result<CreateRequest, InvalidRequest> {
+        let mut message = json!({"type": "response.create", "model": "m", "input": "hi"});
+        message.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        decode_message(&message.to_string(), Policy::Strict)
+    }
+
+    #[test]
+    fn a_message_is_a_request_that_streams() {
+        let request = message(&json!({"stream_id": "a.1"})).unwrap();
+        assert!(request.stream && request.generates);
+        assert!(!message(&json!({"generate": false})).unwrap().generates);
+        for (fields, param) in [
+            (json!({"type": "response.steer"}), "type"),
+            (json!({"stream_id": "a b"}), "stream_id"),
+            (json!({"background": true}), "background"),
+        ] {
+            assert_eq!(message(&fields).unwrap_err().param.as_deref(), Some(param));
+        }
+        let posted =
+            super::super::decode(br#"{"model":"m","input":"x","type":"response.create"}"#, Policy::Lenient);
+        assert_eq!(posted.unwrap_err().param.as_deref(), Some("type"));
+    }
+
+    #[test]
+    fn events_are_marked_with_their_lane() {
+        let event = Event { name: "x".into(), data: r#"{"type":"x"}"#.into() };
+        assert_eq!(Lane::of(r#"{"stream_id":"a"}"#).event(&event), r#"{"stream_id":"a","type":"x"}"#);
+        assert_eq!(Lane::of("{").event(&event), event.data);
+        let envelope = Envelope { message: "m".into(), r#type: "t", param: None, code: None };
+        insta::assert_snapshot!(Lane::default().error(&envelope, 400), @r#"{"error":{"code":null,"message":"m","param":null,"type":"t"},"status":400,"type":"error"}"#);
+    }
+}

@@ -1,0 +1,170 @@
+//! How a response begins.
+
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use futures::TryStreamExt as _;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::Error;
+use super::Responses;
+use super::background::Follower;
+use super::history::History;
+use super::history::Memory;
+use super::record::Record;
+use super::run::Keeper;
+use super::run::Run;
+use super::service::Inner;
+
+use crate::domain::Caller;
+use crate::domain::Finish;
+use crate::domain::FinishReason;
+use crate::domain::Turn;
+use crate::domain::TurnEvent;
+use crate::domain::Usage;
+use crate::gateway::RunningTurn;
+use crate::openai::responses::CreateRequest;
+use crate::openai::responses::Response;
+use crate::openai::responses::Writer;
+use crate::openai::responses::kept;
+
+/// A response that has begun.
+#[derive(Debug)]
+pub struct Created {
+    /// Where it is being made.
+    pub making: Making,
+    /// The fields of the request that have no effect.
+    pub ignored: Vec<String>,
+}
+
+/// Where a response is being made.
+#[derive(Debug)]
+pub enum Making {
+    /// Here, by whoever asks for its steps.
+    Here {
+        /// The response.
+        run: Box<Run>,
+        /// The id of the model that answers.
+        model: String,
+    },
+    /// In the background.
+    There {
+        /// The response as it begins.
+        response: Box<Response>,
+        /// Its events.
+        events: Follower,
+    },
+}
+
+impl Responses {
+    /// Begins the response that `request` asks for.
+    ///
+    /// # Errors
+    /// When the request cannot be served, or no worker takes its turn.
+    pub async fn create(
+        &self,
+        caller: Caller,
+        request: CreateRequest,
+        memory: Option<Memory>,
+    ) -> Result<Created, Error> {
+        let owner = self.0.keys.owner(&caller);
+        let (request, earlier) = self.gather(&owner, request, memory.as_ref()).await?;
+        let (response, input) = (request.response.clone(), request.input.clone());
+        let (shows_thinking, stream, generates) = (request.shows_thinking, request.stream, request.generates);
+        let (turn, ignored) = request.turn(&earlier)?;
+        let keeper = Keeper {
+            records: response.store.then(|| self.0.shelves.records.clone()),
+            input: kept::input(&response.id, input),
+            owner,
+            memory,
+            earlier,
+        };
+        let running = match (generates, response.background) {
+            (false, _) => nothing(&turn),
+            (true, true) => self.later(caller, turn),
+            (true, false) => self.0.turns.run(caller, turn).await?,
+        };
+        let run = Run {
+            writer: Writer::new(response, shows_thinking),
+            events: running.events,
+            keeper,
+            stop: self.0.stop.clone(),
+            cancel: CancellationToken::new(),
+            explain: self.0.explain,
+        };
+        let making = if run.response().background {
+            self.make_there(run, stream).await?
+        } else {
+            Making::Here { run: Box::new(run), model: running.model }
+        };
+        Ok(Created { making, ignored })
+    }
+
+    /// How many tokens the conversation of `request` has.
+    ///
+    /// # Errors
+    /// When the request cannot be served.
+    pub async fn count_tokens(&self, caller: Caller, request: CreateRequest) -> Result<u64, Error> {
+        let owner = self.0.keys.owner(&caller);
+        let (request, earlier) = self.gather(&owner, request, None).await?;
+        let (turn, _) = request.turn(&earlier)?;
+        Ok(self.0.turns.count_tokens(caller, turn).await?)
+    }
+
+    /// The conversation of `request`, its own input included.
+    ///
+    /// # Errors
+    /// When it is no conversation.
+    pub async fn conversation(&self, caller: &Caller, request: CreateRequest) -> Result<Vec<Value>, Error> {
+        let owner = self.0.keys.owner(caller);
+        let (request, earlier) = self.gather(&owner, request, None).await?;
+        let input = kept::input(&request.response.id, request.input.clone());
+        request.check(&earlier)?;
+        Ok(earlier.into_iter().chain(input).collect())
+    }
+
+    /// The request, its references replaced, and the conversation before it.
+    async fn gather(
+        &self,
+        owner: &str,
+        mut request: CreateRequest,
+        memory: Option<&Memory>,
+    ) -> Result<(CreateRequest, Vec<Value>), Error> {
+        let history = History { records: &self.0.shelves.records, owner, memory };
+        let earlier = history.before(request.response.previous_response_id.as_deref()).await?;
+        history.dereference(&earlier, &mut request.input).await?;
+        Ok((request, earlier))
+    }
+
+    /// A turn that asks for a worker only when its first event is asked for.
+    fn later(&self, caller: Caller, turn: Turn) -> RunningTurn {
+        let turns = Arc::clone(&self.0.turns);
+        let model = turn.model.as_str().to_owned();
+        let running = async move { turns.run(caller, turn).await.map(|running| running.events) };
+        RunningTurn { model, events: Box::pin(running.into_stream().try_flatten()) }
+    }
+
+    async fn make_there(&self, mut run: Run, stream: bool) -> Result<Making, Error> {
+        let response = run.response().clone();
+        let owner = run.keeper.owner.clone();
+        let Inner { shelves, running, tracker, .. } = &*self.0;
+        shelves.unfinished.put(&owner, &response.id, Vec::new()).await?;
+        Record { response: response.clone(), input: run.keeper.input.clone() }
+            .save(&shelves.records, &owner)
+            .await?;
+        let live = running.add(&owner, &response);
+        run.cancel = live.cancel.clone();
+        let events = live.follow(0);
+        let this = self.clone();
+        tracker.spawn(async move { this.0.running.drive(run, &live, &this.0.shelves, stream).await });
+        Ok(Making::There { response: Box::new(response), events })
+    }
+}
+
+/// A turn that nobody answers.
+fn nothing(turn: &Turn) -> RunningTurn {
+    let finish = Finish { reason: FinishReason::Stop, stop_text: None, usage: Usage::default() };
+    let events = futures::stream::iter([Ok(TurnEvent::Finished(finish))]);
+    RunningTurn { model: turn.model.as_str().to_owned(), events: Box::pin(events) }
+}

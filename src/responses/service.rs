@@ -1,0 +1,186 @@
+//! What can be done with responses.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Error;
+use super::background::Follower;
+use super::background::Running;
+use super::record;
+use super::record::Record;
+use super::run::Explain;
+use super::shelves::Shelves;
+
+use crate::auth::Keys;
+use crate::domain::Caller;
+use crate::fields::InvalidRequest;
+use crate::fields::code;
+use crate::gateway::Turns;
+use crate::openai::responses::Response;
+use crate::openai::responses::Writer;
+use crate::openai::responses::kept;
+
+/// Makes, keeps and gives back responses. Clones share all.
+#[derive(Clone)]
+pub struct Responses(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) turns: Arc<dyn Turns>,
+    pub(super) keys: Arc<Keys>,
+    pub(super) shelves: Shelves,
+    pub(super) running: Running,
+    pub(super) tracker: TaskTracker,
+    pub(super) stop: CancellationToken,
+    pub(super) explain: Explain,
+}
+
+/// Which part of a list is asked for.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The most items.
+    pub limit: usize,
+    /// The id of the item before the first.
+    pub after: Option<String>,
+    /// Whether the oldest come first.
+    pub is_ascending: bool,
+}
+
+impl fmt::Debug for Responses {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Responses").field("shelves", &self.0.shelves).finish_non_exhaustive()
+    }
+}
+
+impl Responses {
+    /// Responses made by `turns` and kept on `shelves`. What is made in the background is a task of `tracker`; all that is
+    /// being made fails with `stop`. `explain` has the words for failures.
+    pub fn new(
+        turns: Arc<dyn Turns>,
+        keys: Arc<Keys>,
+        shelves: Shelves,
+        tracker: TaskTracker,
+        stop: CancellationToken,
+        explain: Explain,
+    ) -> Self {
+        Self(Arc::new(Inner { turns, keys, shelves, running: Running::default(), tracker, stop, explain }))
+    }
+
+    /// Marks what an earlier server was still making as failed, and says how much that was.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn recover(&self) -> Result<usize, Error> {
+        let Inner { shelves, explain, .. } = &*self.0;
+        let names = shelves.unfinished.names().await?;
+        for (owner, id) in &names {
+            if let Some(record) = Record::load(&shelves.records, owner, id).await? {
+                let mut writer = Writer::new(record.response, false);
+                writer.fail(&explain(&crate::gateway::Error::ShuttingDown));
+                let record = Record { response: writer.response().clone(), input: record.input };
+                record.save(&shelves.records, owner).await?;
+            }
+            shelves.unfinished.remove(owner, id).await?;
+        }
+        Ok(names.len())
+    }
+
+    /// A response as it is now.
+    ///
+    /// # Errors
+    /// When the caller has none of this name.
+    pub async fn get(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
+        let owner = self.0.keys.owner(caller);
+        match self.0.running.get(&owner, id).and_then(|live| live.response()) {
+            Some(response) => Ok(response),
+            None => Ok(self.record(&owner, id).await?.response),
+        }
+    }
+
+    /// The events of a response from the one numbered `first` on.
+    ///
+    /// # Errors
+    /// When the caller has no such response, or its events are not kept.
+    pub async fn follow(&self, caller: &Caller, id: &str, first: usize) -> Result<Follower, Error> {
+        let owner = self.0.keys.owner(caller);
+        if let Some(live) = self.0.running.get(&owner, id) {
+            return Ok(live.follow(first));
+        }
+        self.record(&owner, id).await?;
+        match record::load_events(&self.0.shelves.streams, &owner, id).await? {
+            Some(events) => Ok(Follower::stored(events, first)),
+            None => {
+                let message = "The events of this response are not kept: only those of responses that were created with \
+                               `\"background\": true` and `\"stream\": true` are. Leave `stream` out.";
+                Err(InvalidRequest::at("stream", code::VALUE, message).into())
+            }
+        }
+    }
+
+    /// Ends the making of a response in the background. One that is over stays as it is.
+    ///
+    /// # Errors
+    /// When the caller has none of this name, or it was not made in the background.
+    pub async fn cancel(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
+        let owner = self.0.keys.owner(caller);
+        if let Some(live) = self.0.running.get(&owner, id) {
+            live.cancel.cancel();
+            live.over().await;
+        }
+        let response = self.record(&owner, id).await?.response;
+        if !response.background {
+            let message = "Cannot cancel a synchronous response: only one that was created with `\"background\": true` can \
+                           be cancelled. To end another, close its connection.";
+            return Err(InvalidRequest { message: message.to_owned(), param: None, code: None }.into());
+        }
+        Ok(response)
+    }
+
+    /// Takes a response away.
+    ///
+    /// # Errors
+    /// When the caller has none of this name.
+    pub async fn delete(&self, caller: &Caller, id: &str) -> Result<(), Error> {
+        let owner = self.0.keys.owner(caller);
+        if let Some(live) = self.0.running.get(&owner, id) {
+            live.cancel.cancel();
+            live.over().await;
+        }
+        self.0.shelves.streams.remove(&owner, id).await?;
+        if self.0.shelves.records.remove(&owner, id).await? {
+            return Ok(());
+        }
+        Err(Error::NotFound(id.to_owned()))
+    }
+
+    /// A page of the input of a response, as the body of a list.
+    ///
+    /// # Errors
+    /// When the caller has none of this name, or the page begins after an item that is not there.
+    pub async fn input_items(&self, caller: &Caller, id: &str, page: &Page) -> Result<String, Error> {
+        let owner = self.0.keys.owner(caller);
+        let input = self.record(&owner, id).await?.input;
+        let mut items: Vec<&Value> = input.iter().collect();
+        if !page.is_ascending {
+            items.reverse();
+        }
+        if let Some(after) = &page.after {
+            let Some(position) = items.iter().position(|item| item["id"] == **after) else {
+                let message = "`after`: there is no item with this id. Take the `last_id` of a page.";
+                return Err(InvalidRequest::at("after", code::VALUE, message).into());
+            };
+            items.drain(..=position);
+        }
+        let has_more = items.len() > page.limit;
+        items.truncate(page.limit);
+        Ok(kept::list(&items, has_more))
+    }
+
+    async fn record(&self, owner: &str, id: &str) -> Result<Record, Error> {
+        let record = Record::load(&self.0.shelves.records, owner, id).await?;
+        record.ok_or_else(|| Error::NotFound(id.to_owned()))
+    }
+}

@@ -1,0 +1,169 @@
+//! Responses over a WebSocket.
+
+use futures::SinkExt as _;
+use futures::StreamExt as _;
+use serde_json::Value;
+use serde_json::json;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::*;
+use crate::domain::Part;
+use crate::http::tests::Step;
+use crate::http::tests::play;
+
+/// A client's end.
+struct Socket(WebSocketStream<TcpStream>);
+
+impl Socket {
+    async fn open(server: &Server) -> Self {
+        let url = format!("ws://{}/v1/responses", server.address);
+        Self(client_async(url, server.connect().await).await.unwrap().0)
+    }
+
+    async fn ask(&mut self, fields: Value) {
+        let mut message = json!({"type": "response.create", "model": "sonnet", "input": "Hi"});
+        let Value::Object(fields) = fields else { panic!("no fields") };
+        message.as_object_mut().unwrap().extend(fields);
+        self.0.send(Message::text(message.to_string())).await.unwrap();
+    }
+
+    /// The next event; none when the connection is closed.
+    async fn next(&mut self) -> Option<Value> {
+        loop {
+            match within(DEADLINE, self.0.next()).await?.unwrap() {
+                Message::Text(text) => return Some(serde_json::from_str(&text).unwrap()),
+                Message::Close(frame) => return frame.map(|frame| json!(u16::from(frame.code))),
+                _ => {}
+            }
+        }
+    }
+
+    /// The event `name`, skipping those before it.
+    async fn until(&mut self, name: &str) -> Value {
+        loop {
+            let event = self.next().await.unwrap();
+            if event["type"] == name {
+                return event;
+            }
+        }
+    }
+
+    /// The response that is made next.
+    async fn made(&mut self) -> Value {
+        self.until("response.completed").await["response"].clone()
+    }
+}
+
+/// Answers with how many messages came before, and the prompt.
+fn repeating() -> ScriptedTurns {
+    ScriptedTurns::new(|_, turn| {
+        let Some(Part::Text(prompt)) = turn.prompt.first() else { panic!("no text") };
+        let words = format!("{} {prompt}", turn.history.len());
+        Ok(play(vec![http::started(), http::text(&words), http::finished()]))
+    })
+}
+
+fn hanging() -> ScriptedTurns {
+    ScriptedTurns::playing([http::started(), http::text("a"), Step::Hang])
+}
+
+fn said(response: &Value) -> &str {
+    response["output"][0]["content"][0]["text"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn requests_are_answered_in_their_order_with_their_marks() {
+    let server = Server::start(repeating()).await;
+    let mut socket = Socket::open(&server).await;
+    for (lane, input) in [("a", "1"), ("b", "2"), ("a", "3")] {
+        socket.ask(json!({"stream_id": lane, "input": input})).await;
+    }
+    for (lane, answer) in [("a", "0 1"), ("b", "0 2"), ("a", "0 3")] {
+        loop {
+            let event = socket.next().await.unwrap();
+            assert_eq!(event["stream_id"], lane);
+            if event["type"] == "response.completed" {
+                assert_eq!(said(&event["response"]), answer);
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_last_conversation_is_remembered_though_it_is_not_stored() {
+    let server = Server::start(repeating()).await;
+    let mut socket = Socket::open(&server).await;
+    socket.ask(json!({"store": false})).await;
+    let first = socket.made().await;
+    let next = json!({"store": false, "previous_response_id": first["id"], "input": "2"});
+    socket.ask(next.clone()).await;
+    assert_eq!(said(&socket.made().await), "2 2");
+    socket.ask(next).await;
+    let error = socket.next().await.unwrap();
+    assert_eq!((&error["type"], &error["status"]), (&json!("error"), &json!(400)));
+    assert_eq!(error["error"]["code"], "previous_response_not_found", "only the last one is remembered");
+
+    socket.ask(json!({"generate": false, "input": "kept"})).await;
+    let kept = socket.made().await;
+    assert_eq!(kept["output"], json!([]));
+    socket.ask(json!({"previous_response_id": kept["id"], "input": [{"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]})).await;
+    assert_eq!(said(&socket.made().await), "2 c");
+}
+
+#[tokio::test]
+async fn a_bad_request_is_told_and_the_connection_stays() {
+    let server = Server::start(repeating()).await;
+    let mut socket = Socket::open(&server).await;
+    for (message, param) in [
+        ("{", Value::Null),
+        (r#"{"type":"response.steer","stream_id":"s"}"#, json!("type")),
+        (r#"{"type":"response.create","model":"m","input":"x","background":true}"#, json!("background")),
+    ] {
+        socket.0.send(Message::text(message)).await.unwrap();
+        let error = socket.next().await.unwrap();
+        assert_eq!((&error["type"], &error["status"]), (&json!("error"), &json!(400)), "{error}");
+        assert_eq!(error["error"]["param"], param, "{error}");
+    }
+    socket.ask(json!({})).await;
+    assert_eq!(said(&socket.made().await), "0 Hi");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_ends_its_turn() {
+    let mut server = Server::start(hanging()).await;
+    let mut socket = Socket::open(&server).await;
+    socket.ask(json!({})).await;
+    socket.until("response.output_text.delta").await;
+    server.until_held(1).await;
+    drop(socket);
+    server.until_held(0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_asks_without_end_is_closed() {
+    let mut server = Server::start(hanging()).await;
+    let mut socket = Socket::open(&server).await;
+    for _ in 0..10 {
+        socket.ask(json!({})).await;
+    }
+    server.until_held(0).await;
+}
+
+#[tokio::test]
+async fn a_server_that_stops_closes_idle_sockets_and_ends_the_others_with_an_error() {
+    let config = Config { drain_timeout: Duration::from_millis(100), ..config() };
+    let server = Server::start_with(hanging(), config, |_| {}).await;
+    let (mut idle, mut busy) = (Socket::open(&server).await, Socket::open(&server).await);
+    busy.ask(json!({})).await;
+    busy.until("response.output_text.delta").await;
+    server.shutdown.begin();
+    assert_eq!(idle.next().await, Some(json!(1012)));
+    let failed = busy.until("response.failed").await;
+    assert_eq!(failed["response"]["status"], "failed");
+    assert_eq!(busy.next().await, Some(json!(1012)));
+    drop((idle, busy));
+    assert_eq!(server.summary().await.aborted, 0);
+}

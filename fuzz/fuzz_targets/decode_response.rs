@@ -1,0 +1,23 @@
+//! Any body a client may send either is a request for a response or is refused with a reason; so is its conversation.
+
+#![no_main]
+
+use claude_switchboard::fields::Policy;
+use claude_switchboard::openai::responses::decode;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|body: &[u8]| {
+    let turn = |policy| decode(body, policy).and_then(|request| request.turn(&[]));
+    let strict = turn(Policy::Strict);
+    match turn(Policy::Lenient) {
+        Ok((turn, ignored)) => {
+            assert!(!turn.prompt.is_empty());
+            assert!(turn.history.iter().all(|message| !message.parts.is_empty()));
+            assert_eq!(strict.is_ok(), ignored.is_empty());
+        }
+        Err(error) => {
+            assert!(!error.message.is_empty());
+            assert!(strict.is_err());
+        }
+    }
+});

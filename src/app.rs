@@ -143,7 +143,7 @@ async fn start_responses(
         max_records: settings.responses.max_stored as u64,
         max_bytes: settings.responses.max_stored_bytes as u64,
     };
-    let shelves = Shelves::open(&store, limits)?;
+    let shelves = Shelves::new(&store, limits);
     shelves.keep_tidy(&shutdown.begun());
     let (turns, keys, stop) = (Arc::clone(turns), Arc::clone(keys), shutdown.last_words());
     let responses = Responses::new(turns, keys, shelves, tracker.clone(), stop, http::explain);

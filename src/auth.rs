@@ -70,7 +70,7 @@ impl Keys {
         api_key: Option<&str>,
     ) -> Result<Caller, AuthError> {
         if self.is_empty() {
-            return Ok(Caller { name: "local".to_owned() });
+            return Ok(Caller::named("local"));
         }
         let mut error = AuthError::Missing;
         for key in [authorization.and_then(bearer), api_key.map(str::trim)].into_iter().flatten() {
@@ -78,7 +78,7 @@ impl Keys {
                 continue;
             }
             match self.position(key) {
-                Some(position) => return Ok(Caller { name: format!("key-{position}") }),
+                Some(position) => return Ok(Caller::named(format!("key-{position}"))),
                 None => error = AuthError::Wrong,
             }
         }

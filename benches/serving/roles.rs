@@ -139,9 +139,9 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
         strict: false,
     };
     let (turns, keys): (Arc<dyn Turns>, _) = (Arc::new(Silence), Arc::new(Keys::none()));
-    let (tracker, folder) = (TaskTracker::new(), tempfile::tempdir()?);
+    let tracker = TaskTracker::new();
     let limits = Limits { time_to_live: Duration::from_secs(60), max_records: 1, max_bytes: 1 << 20 };
-    let shelves = Shelves::open(&Store::open(folder.path(), tracker.clone())?, limits)?;
+    let shelves = Shelves::new(&Store::in_memory(tracker.clone())?, limits);
     let stop = shutdown.last_words();
     let responses =
         Responses::new(Arc::clone(&turns), Arc::clone(&keys), shelves, tracker, stop, http::explain);

@@ -12,7 +12,7 @@ use crate::domain::ToolUse;
 
 fn errand(history: &[Message], prompt: Vec<Part>) -> Errand {
     let turn = crate::domain::Turn { history: history.to_vec(), prompt, ..turn("q") };
-    Errand::new(&Caller { name: "a".to_owned() }, turn)
+    Errand::new(&Caller::named("a"), turn)
 }
 
 fn stream(event: &str) -> String {

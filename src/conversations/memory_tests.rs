@@ -31,7 +31,7 @@ fn trail_of(caller: &str, model: &str, history: &[Message]) -> Trail {
         prompt: vec![Part::text("next")],
         sampling: Sampling::default(),
     };
-    Trail::of(&Caller { name: caller.to_owned() }, &turn)
+    Trail::of(&Caller::named(caller), &turn)
 }
 
 fn trail(history: &[Message]) -> Trail {

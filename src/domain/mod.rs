@@ -3,16 +3,20 @@
 //! Knows no wire format: the types here are not `Serialize`, because the `OpenAI` language (`openai`) and the
 //! language of the CLI (`claude`) meet only in them.
 
+mod caller;
 mod event;
 mod failure;
 mod model;
+mod money;
 mod part;
 mod tool;
 mod turn;
 
+pub use caller::{Amount, Budget, Caller, Cap, DEFAULT_PROJECT, Grant, Rates};
 pub use event::{Finish, FinishReason, TurnEvent, Usage};
 pub use failure::{Failure, FailureKind};
 pub use model::{Model, ModelName};
+pub use money::Money;
 pub use part::{Part, Source, Thinking, ToolResult, ToolUse};
 pub use tool::{Tool, ToolChoice, Tools};
-pub use turn::{Caller, Effort, Format, Message, Role, Sampling, Turn};
+pub use turn::{Effort, Format, Message, Role, Sampling, Turn};

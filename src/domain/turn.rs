@@ -4,13 +4,6 @@ use super::ModelName;
 use super::Part;
 use super::Tools;
 
-/// Who asks: the name under which a request is admitted, logged and later charged.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Caller {
-    /// `key-1` for the first configured key, `local` when the server runs without keys.
-    pub name: String,
-}
-
 /// One request, independent of the API it came in by.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Turn {

@@ -135,7 +135,7 @@ impl Bench {
 }
 
 fn caller() -> Caller {
-    Caller { name: "test".to_owned() }
+    Caller::named("test")
 }
 
 fn turn(model: &str) -> Turn {

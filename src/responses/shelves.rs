@@ -4,10 +4,10 @@ use tokio_util::sync::CancellationToken;
 #[cfg(test)]
 use tokio_util::task::TaskTracker;
 
-use crate::store;
 use crate::store::Limits;
 use crate::store::Shelf;
 use crate::store::Store;
+use crate::store::Table;
 
 /// What is stored of responses.
 #[derive(Debug, Clone)]
@@ -21,26 +21,24 @@ pub struct Shelves {
 
 impl Shelves {
     /// The shelves of `store`.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn open(store: &Store, limits: Limits) -> Result<Self, store::Error> {
-        Ok(Self {
-            records: store.shelf("responses", limits)?,
-            streams: store.shelf("response-events", limits)?,
-            unfinished: store.shelf("responses-unfinished", limits)?,
-        })
+    pub fn new(store: &Store, limits: Limits) -> Self {
+        let shelf = |name| Shelf::new(store.clone(), Table::new(name), limits);
+        Self {
+            records: shelf("responses"),
+            streams: shelf("response-events"),
+            unfinished: shelf("responses-unfinished"),
+        }
     }
 
     /// Shelves that leave nothing behind.
     ///
     /// # Errors
-    /// When no files can be written.
+    /// When no thread can be started.
     #[cfg(test)]
-    pub(crate) fn temporary() -> Result<Self, store::Error> {
+    pub(crate) fn temporary() -> Result<Self, crate::store::Error> {
         let limits =
             Limits { time_to_live: std::time::Duration::from_secs(60), max_records: 100, max_bytes: 1 << 20 };
-        Self::open(&Store::temporary(TaskTracker::new())?, limits)
+        Ok(Self::new(&Store::in_memory(TaskTracker::new())?, limits))
     }
 
     /// Takes away what is there beyond its time, until `stop`.

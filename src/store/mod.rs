@@ -1,76 +1,187 @@
-//! What outlives a request: records on disk, by kind and owner, for a time.
+//! What outlives a request: records on disk, read by many and written by one.
 //!
-//! Knows nothing of what it keeps. A [`Shelf`] holds one kind of record; whoever owns one finds it there by its id, and
-//! nobody else does. Records leave when their time is over, or, the oldest first, when there are too many.
+//! Knows nothing of what it keeps. A [`Table`] is a kind of record; a [`Transaction`] changes any of them, all or nothing,
+//! and is on disk when it is done. A [`Shelf`] is a table whose records belong to owners and leave after a time.
 
+mod backend;
+#[cfg(test)]
+mod contract;
 mod shelf;
 #[cfg(test)]
-mod tests;
+mod shelf_tests;
+mod writer;
 
+use std::fmt;
+use std::ops::Bound;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
 
+use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
+use writer::Job;
+use writer::Outcome;
+
+pub use backend::Backend;
+pub use backend::Change;
+pub use backend::Memory;
+pub use backend::Record;
+pub use backend::Sled;
+pub use shelf::Limits;
 pub use shelf::Shelf;
-
-/// Memory for what was read, in bytes. Records are read seldom: what the database wants is an index, not a cache.
-const CACHE_BYTES: u64 = 16 * 1024 * 1024;
-
-/// How long and how much is kept on each shelf.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// How long a record is kept.
-    pub time_to_live: Duration,
-    /// Records there may be.
-    pub max_records: u64,
-    /// Bytes they may have together.
-    pub max_bytes: u64,
-}
+pub use writer::Transaction;
 
 /// Why something cannot be kept or found.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// The files cannot be read or written.
+    /// The database cannot be read or written.
     #[error("the store failed")]
     Database(#[from] sled::Error),
-    /// The server ends.
+    /// Its files cannot be used.
+    #[error("the store's files cannot be used")]
+    Files(#[source] Arc<std::io::Error>),
+    /// The server ends, or a transaction broke.
     #[error("the store is closed")]
     Closed,
 }
 
-/// The records of a server.
-#[derive(Debug, Clone)]
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::Files(Arc::new(error))
+    }
+}
+
+/// A kind of record. Its name is the beginning of each of its keys on disk, and never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Table(&'static str);
+
+impl Table {
+    /// The table called `name`, which must be nobody else's.
+    pub const fn new(name: &'static str) -> Self {
+        Self(name)
+    }
+
+    /// The key that `rest` has in this table.
+    pub fn key(self, rest: impl AsRef<[u8]>) -> Vec<u8> {
+        [self.0.as_bytes(), b"\0", rest.as_ref()].concat()
+    }
+
+    /// What follows the table's name in `key`.
+    pub fn rest(self, key: &[u8]) -> &[u8] {
+        key.get(self.0.len() + 1..).unwrap_or_default()
+    }
+}
+
+/// The records of a server. Clones share them; the last one to go ends the thread that writes.
+#[derive(Clone)]
 pub struct Store {
-    database: sled::Db,
+    backend: Arc<dyn Backend>,
+    jobs: mpsc::Sender<Job>,
     tracker: TaskTracker,
 }
 
+impl fmt::Debug for Store {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Store").field("backend", &self.backend).finish_non_exhaustive()
+    }
+}
+
 impl Store {
-    /// Opens the store in `directory`, which is made where it is missing. Its work is done on `tracker`.
+    /// Opens the store in `folder`, which is made where it is missing. Reads are done on `tracker`.
     ///
     /// # Errors
     /// When another process has it open, or its files cannot be used.
-    pub fn open(directory: &Path, tracker: TaskTracker) -> Result<Self, Error> {
-        let database = sled::Config::default().path(directory).cache_capacity(CACHE_BYTES).open()?;
-        Ok(Self { database, tracker })
+    pub fn open(folder: &Path, tracker: TaskTracker) -> Result<Self, Error> {
+        Self::new(Arc::new(Sled::open(folder)?), tracker)
     }
 
     /// A store that leaves nothing behind.
     ///
     /// # Errors
-    /// When no files can be written.
-    #[cfg(test)]
-    pub(crate) fn temporary(tracker: TaskTracker) -> Result<Self, Error> {
-        let database = sled::Config::default().temporary(true).cache_capacity(CACHE_BYTES).open()?;
-        Ok(Self { database, tracker })
+    /// When no thread can be started.
+    pub fn in_memory(tracker: TaskTracker) -> Result<Self, Error> {
+        Self::new(Arc::new(Memory::default()), tracker)
     }
 
-    /// The shelf called `name`.
+    /// A store of the records in `backend`.
     ///
     /// # Errors
-    /// When its files cannot be read.
-    pub fn shelf(&self, name: &str, limits: Limits) -> Result<Shelf, Error> {
-        Shelf::open(&self.database, name, limits, self.tracker.clone())
+    /// When no thread can be started.
+    pub fn new(backend: Arc<dyn Backend>, tracker: TaskTracker) -> Result<Self, Error> {
+        let (jobs, received) = mpsc::channel();
+        let writing = Arc::clone(&backend);
+        // Whoever waits for the tracker waits for what is still to be written.
+        let token = tracker.token();
+        thread::Builder::new().name("store".to_owned()).spawn(move || {
+            writer::run(&writing, &received);
+            drop(writing);
+            drop(token);
+        })?;
+        Ok(Self { backend, jobs, tracker })
+    }
+
+    /// Runs `work` alone, and returns once what it changed is on disk. It is told nothing twice and forgets nothing: an
+    /// error means that none of its changes was made. Work that has been asked for is done though nobody waits any more.
+    ///
+    /// # Errors
+    /// `work`'s own, or the store's.
+    pub fn transaction<T, E, W>(&self, work: W) -> impl Future<Output = Result<T, E>> + Send + use<T, E, W>
+    where
+        W: FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let job = Box::new(move |transaction: &mut Transaction<'_>| {
+            let result = work(transaction);
+            let is_good = result.is_ok();
+            let tell = Box::new(move |written: Result<(), Error>| {
+                // Nobody may be left to hear it.
+                let _ = sender.send(result.and_then(|value| written.map(|()| value).map_err(E::from)));
+            });
+            Outcome { is_good, tell }
+        });
+        // One that cannot be sent is dropped, and its sender with it.
+        let _ = self.jobs.send(job);
+        async move { receiver.await.unwrap_or_else(|_| Err(Error::Closed.into())) }
+    }
+
+    /// The value of `key`, as far as it is on disk.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn get(&self, key: Vec<u8>) -> Result<Option<Vec<u8>>, Error> {
+        self.read(move |backend| backend.get(&key)).await
+    }
+
+    /// The records whose keys start with `prefix`, in the order of their keys, as far as they are on disk.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn scan(&self, prefix: Vec<u8>) -> Result<Vec<Record>, Error> {
+        self.read(move |backend| scan(backend, &prefix)).await
+    }
+
+    /// Reads may wait for the disk, so they are done where that stops nobody.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Backend) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let backend = Arc::clone(&self.backend);
+        self.tracker.spawn_blocking(move || work(&*backend)).await.map_err(|_| Error::Closed)?
+    }
+}
+
+fn scan(backend: &dyn Backend, prefix: &[u8]) -> Result<Vec<Record>, Error> {
+    let mut records: Vec<Record> = Vec::new();
+    loop {
+        let after =
+            records.last().map_or(Bound::Included(prefix), |(key, _)| Bound::Excluded(key.as_slice()));
+        match backend.next(prefix, after)? {
+            Some(record) => records.push(record),
+            None => return Ok(records),
+        }
     }
 }

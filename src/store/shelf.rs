@@ -1,19 +1,15 @@
-//! One kind of record.
+//! Records that belong to somebody and leave after a time.
 
-use std::fmt;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
-use sled::Tree;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::Error;
-use super::Limits;
+use super::Store;
+use super::Table;
+use super::Transaction;
 
 /// The first byte of every record: how the rest is to be read.
 const VERSION: u8 = 1;
@@ -21,55 +17,53 @@ const VERSION: u8 = 1;
 const HEAD: usize = 9;
 /// How often records are looked for whose time is over.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// Records that are taken away in one transaction, so that others get their turn in between.
+const SWEEP_GROUP: usize = 256;
 /// Between owner and id in a key; neither has it.
 const BETWEEN: char = '\0';
 
-/// Records of one kind. Clones share them.
-#[derive(Clone)]
+/// Owner and id to record.
+const RECORD: u8 = b'r';
+/// The end of its time, owner and id to the size of a record.
+const ORDER: u8 = b'o';
+/// How many records there are, and their bytes.
+const TOTALS: u8 = b't';
+
+/// How long and how much is kept on a shelf.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How long a record is kept.
+    pub time_to_live: Duration,
+    /// Records there may be. Beyond, the oldest leave.
+    pub max_records: u64,
+    /// Bytes they may have together. Beyond, the oldest leave.
+    pub max_bytes: u64,
+}
+
+/// Records of one kind: whoever owns one finds it by its id, and nobody else does. Clones share them.
+#[derive(Debug, Clone)]
 pub struct Shelf {
-    inner: Arc<Inner>,
-    tracker: TaskTracker,
+    store: Store,
+    shape: Shape,
 }
 
-struct Inner {
-    /// Owner and id to record.
-    records: Tree,
-    /// The end of its time, owner and id to the size of a record. Always has what `records` has; after a crash it may have
-    /// more.
-    order: Tree,
+/// What a shelf is, whatever is on it.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    table: Table,
     limits: Limits,
-    /// Held by whoever writes.
-    totals: Mutex<Totals>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Totals {
     records: u64,
     bytes: u64,
 }
 
-impl fmt::Debug for Shelf {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Shelf").field("limits", &self.inner.limits).finish_non_exhaustive()
-    }
-}
-
 impl Shelf {
-    pub(super) fn open(
-        database: &sled::Db,
-        name: &str,
-        limits: Limits,
-        tracker: TaskTracker,
-    ) -> Result<Self, Error> {
-        let records = database.open_tree(name)?;
-        let order = database.open_tree(format!("{name}.order"))?;
-        let mut totals = Totals::default();
-        for size in order.iter().values() {
-            totals.records += 1;
-            totals.bytes += number(&size?);
-        }
-        let inner = Inner { records, order, limits, totals: Mutex::new(totals) };
-        Ok(Self { inner: Arc::new(inner), tracker })
+    /// The shelf of `store` that lies in `table`.
+    pub fn new(store: Store, table: Table, limits: Limits) -> Self {
+        Self { store, shape: Shape { table, limits } }
     }
 
     /// Keeps `record` of `owner` as `id`, in the place of an older one, whose time it takes over. Returns once it is on
@@ -78,10 +72,8 @@ impl Shelf {
     /// # Errors
     /// When it cannot be written.
     pub async fn put(&self, owner: &str, id: &str, record: Vec<u8>) -> Result<(), Error> {
-        let key = key(owner, id);
-        self.on_disk(move |inner| inner.put(&key, &record, now())).await?;
-        self.inner.records.flush_async().await?;
-        Ok(())
+        let (shape, key) = (self.shape, key(owner, id));
+        self.store.transaction(move |transaction| shape.put(transaction, &key, &record, now())).await
     }
 
     /// The record of `owner` called `id`.
@@ -89,8 +81,8 @@ impl Shelf {
     /// # Errors
     /// When it cannot be read.
     pub async fn get(&self, owner: &str, id: &str) -> Result<Option<Vec<u8>>, Error> {
-        let key = key(owner, id);
-        self.on_disk(move |inner| inner.get(&key, now())).await
+        let value = self.store.get(self.shape.place(RECORD, &key(owner, id))).await?;
+        Ok(value.and_then(|value| content(&value, now())))
     }
 
     /// Takes the record of `owner` called `id` away, and says whether there was one.
@@ -98,8 +90,8 @@ impl Shelf {
     /// # Errors
     /// When it cannot be written.
     pub async fn remove(&self, owner: &str, id: &str) -> Result<bool, Error> {
-        let key = key(owner, id);
-        self.on_disk(move |inner| inner.take(&key, now())).await
+        let (shape, key) = (self.shape, key(owner, id));
+        self.store.transaction(move |transaction| shape.take(transaction, &key, now())).await
     }
 
     /// Every owner and id.
@@ -107,137 +99,164 @@ impl Shelf {
     /// # Errors
     /// When they cannot be read.
     pub async fn names(&self) -> Result<Vec<(String, String)>, Error> {
-        self.on_disk(|inner| {
-            let name = |key: Result<sled::IVec, sled::Error>| {
-                let key = String::from_utf8_lossy(&key?).into_owned();
-                Ok(key.split_once(BETWEEN).map(|(owner, id)| (owner.to_owned(), id.to_owned())))
-            };
-            inner.records.iter().keys().filter_map(|key| name(key).transpose()).collect()
-        })
-        .await
+        let prefix = self.shape.place(RECORD, &[]);
+        let records = self.store.scan(prefix.clone()).await?;
+        let name = |key: &[u8]| {
+            let name = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
+            name.split_once(BETWEEN).map(|(owner, id)| (owner.to_owned(), id.to_owned()))
+        };
+        Ok(records.iter().filter_map(|(key, _)| name(key)).collect())
     }
 
     /// Takes records away whose time is over, from time to time, until `stop`.
     pub fn keep_tidy(&self, stop: CancellationToken) {
         let shelf = self.clone();
-        self.tracker.spawn(async move {
+        self.store.tracker.spawn(async move {
             while stop.run_until_cancelled(tokio::time::sleep(SWEEP_INTERVAL)).await.is_some() {
-                if let Err(error) = shelf.on_disk(|inner| inner.sweep(now())).await {
+                if let Err(error) = shelf.sweep(now()).await {
                     tracing::warn!(error = &error as &dyn std::error::Error, "the store was not swept");
                 }
             }
         });
     }
 
-    /// The database may wait for the disk.
-    async fn on_disk<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Inner) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let inner = Arc::clone(&self.inner);
-        self.tracker.spawn_blocking(move || work(&inner)).await.map_err(|_| Error::Closed)?
+    pub(super) async fn sweep(&self, now: u64) -> Result<(), Error> {
+        let shape = self.shape;
+        while self.store.transaction(move |transaction| shape.sweep(transaction, now)).await? {}
+        Ok(())
     }
 
     #[cfg(test)]
-    pub(super) fn at(&self, now: u64) -> At<'_> {
-        At { inner: &self.inner, now }
+    pub(super) async fn put_at(&self, now: u64, owner: &str, id: &str, record: &[u8]) {
+        let (shape, key, record) = (self.shape, key(owner, id), record.to_vec());
+        self.store.transaction(move |transaction| shape.put(transaction, &key, &record, now)).await.unwrap();
+    }
+
+    #[cfg(test)]
+    pub(super) async fn get_at(&self, now: u64, owner: &str, id: &str) -> Option<Vec<u8>> {
+        let value = self.store.get(self.shape.place(RECORD, &key(owner, id))).await.unwrap();
+        value.and_then(|value| content(&value, now))
+    }
+
+    /// How many records there are; they must agree about that.
+    #[cfg(test)]
+    pub(super) async fn count(&self) -> usize {
+        let records = self.store.scan(self.shape.place(RECORD, &[])).await.unwrap();
+        let order = self.store.scan(self.shape.place(ORDER, &[])).await.unwrap();
+        let shape = self.shape;
+        let totals = self.store.transaction(move |transaction| shape.totals(transaction)).await.unwrap();
+        let bytes = records.iter().map(|(_, value)| value.len() as u64).sum();
+        assert_eq!(totals, Totals { records: records.len() as u64, bytes });
+        assert_eq!(order.len(), records.len());
+        records.len()
     }
 }
 
-/// A shelf at a time of a test's choosing.
-#[cfg(test)]
-pub(super) struct At<'a> {
-    inner: &'a Inner,
-    now: u64,
-}
-
-#[cfg(test)]
-impl At<'_> {
-    pub(super) fn put(&self, owner: &str, id: &str, record: &[u8]) {
-        self.inner.put(&key(owner, id), record, self.now).unwrap();
+impl Shape {
+    fn place(&self, part: u8, rest: &[u8]) -> Vec<u8> {
+        self.table.key([&[part], rest].concat())
     }
 
-    pub(super) fn get(&self, owner: &str, id: &str) -> Option<Vec<u8>> {
-        self.inner.get(&key(owner, id), self.now).unwrap()
+    fn order(&self, ends: u64, key: &[u8]) -> Vec<u8> {
+        self.place(ORDER, &[&ends.to_be_bytes(), key].concat())
     }
 
-    pub(super) fn sweep(&self) -> usize {
-        self.inner.sweep(self.now).unwrap();
-        assert_eq!(self.inner.totals().records, self.inner.records.len() as u64);
-        self.inner.order.len()
-    }
-}
-
-impl Inner {
-    fn put(&self, key: &[u8], record: &[u8], now: u64) -> Result<(), Error> {
-        let mut totals = self.totals();
-        let ends = match self.records.get(key)? {
+    fn put(
+        &self,
+        transaction: &mut Transaction<'_>,
+        key: &[u8],
+        record: &[u8],
+        now: u64,
+    ) -> Result<(), Error> {
+        let mut totals = self.totals(transaction)?;
+        let place = self.place(RECORD, key);
+        let ends = match transaction.get(&place)? {
             Some(old) => {
-                self.forget(key, &old, &mut totals)?;
+                transaction.remove(self.order(ends_of(&old), key));
+                totals.less(old.len() as u64);
                 ends_of(&old)
             }
             None => now.saturating_add(self.limits.time_to_live.as_secs()),
         };
-        let mut value = Vec::with_capacity(HEAD + record.len());
-        value.push(VERSION);
-        value.extend_from_slice(&ends.to_be_bytes());
-        value.extend_from_slice(record);
+        let value = [&[VERSION], ends.to_be_bytes().as_slice(), record].concat();
         let size = value.len() as u64;
-        // In this order, so that a crash leaves nothing that would never be swept.
-        self.order.insert(place(ends, key), &size.to_be_bytes())?;
-        self.records.insert(key, value)?;
+        transaction.put(place, value);
+        transaction.put(self.order(ends, key), size.to_be_bytes().to_vec());
         totals.records += 1;
         totals.bytes += size;
         while totals.records > self.limits.max_records || totals.bytes > self.limits.max_bytes {
-            if !self.drop_first(&mut totals, u64::MAX)? {
+            if !self.drop_first(transaction, &mut totals, u64::MAX)? {
                 break;
             }
         }
+        self.save(transaction, totals);
         Ok(())
     }
 
-    fn get(&self, key: &[u8], now: u64) -> Result<Option<Vec<u8>>, Error> {
-        let value = self.records.get(key)?;
-        let is_good = |value: &sled::IVec| value.first() == Some(&VERSION) && ends_of(value) > now;
-        Ok(value.filter(is_good).map(|value| value[HEAD..].to_vec()))
-    }
-
-    fn take(&self, key: &[u8], now: u64) -> Result<bool, Error> {
-        let mut totals = self.totals();
-        let Some(old) = self.records.remove(key)? else { return Ok(false) };
-        self.forget(key, &old, &mut totals)?;
+    fn take(&self, transaction: &mut Transaction<'_>, key: &[u8], now: u64) -> Result<bool, Error> {
+        let place = self.place(RECORD, key);
+        let Some(old) = transaction.get(&place)? else { return Ok(false) };
+        let mut totals = self.totals(transaction)?;
+        transaction.remove(place);
+        transaction.remove(self.order(ends_of(&old), key));
+        totals.less(old.len() as u64);
+        self.save(transaction, totals);
         Ok(ends_of(&old) > now)
     }
 
-    fn sweep(&self, now: u64) -> Result<(), Error> {
-        while self.drop_first(&mut self.totals(), now)? {}
-        Ok(())
+    /// Takes some of the records away whose time is over, and says whether there may be more.
+    fn sweep(&self, transaction: &mut Transaction<'_>, now: u64) -> Result<bool, Error> {
+        let mut totals = self.totals(transaction)?;
+        let before = totals;
+        let mut is_more = true;
+        for _ in 0..SWEEP_GROUP {
+            is_more = self.drop_first(transaction, &mut totals, now)?;
+            if !is_more {
+                break;
+            }
+        }
+        if totals != before {
+            self.save(transaction, totals);
+        }
+        Ok(is_more)
     }
 
     /// Takes away the record whose time is over first, if it is over by `now`.
-    fn drop_first(&self, totals: &mut Totals, now: u64) -> Result<bool, Error> {
-        let Some((place, size)) = self.order.first()? else { return Ok(false) };
-        let (ends, key) = place.split_at(size_of::<u64>().min(place.len()));
+    fn drop_first(
+        &self,
+        transaction: &mut Transaction<'_>,
+        totals: &mut Totals,
+        now: u64,
+    ) -> Result<bool, Error> {
+        let prefix = self.place(ORDER, &[]);
+        let Some((place, size)) = transaction.first(&prefix)? else { return Ok(false) };
+        let rest = &place[prefix.len()..];
+        let (ends, key) = rest.split_at(size_of::<u64>().min(rest.len()));
         if number(ends) > now {
             return Ok(false);
         }
-        self.records.remove(key)?;
-        self.order.remove(&place)?;
-        totals.records = totals.records.saturating_sub(1);
-        totals.bytes = totals.bytes.saturating_sub(number(&size));
+        transaction.remove(self.place(RECORD, key));
+        transaction.remove(place.clone());
+        totals.less(number(&size));
         Ok(true)
     }
 
-    /// Takes the record at `key`, which has or had the value `old`, out of the order.
-    fn forget(&self, key: &[u8], old: &[u8], totals: &mut Totals) -> Result<(), Error> {
-        self.order.remove(place(ends_of(old), key))?;
-        totals.records = totals.records.saturating_sub(1);
-        totals.bytes = totals.bytes.saturating_sub(old.len() as u64);
-        Ok(())
+    fn totals(&self, transaction: &Transaction<'_>) -> Result<Totals, Error> {
+        let value = transaction.get(&self.place(TOTALS, &[]))?.unwrap_or_default();
+        let (records, bytes) = value.split_at(size_of::<u64>().min(value.len()));
+        Ok(Totals { records: number(records), bytes: number(bytes) })
     }
 
-    fn totals(&self) -> std::sync::MutexGuard<'_, Totals> {
-        self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    fn save(&self, transaction: &mut Transaction<'_>, totals: Totals) {
+        let value = [totals.records.to_be_bytes(), totals.bytes.to_be_bytes()].concat();
+        transaction.put(self.place(TOTALS, &[]), value);
+    }
+}
+
+impl Totals {
+    fn less(&mut self, bytes: u64) {
+        self.records = self.records.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
     }
 }
 
@@ -245,8 +264,10 @@ fn key(owner: &str, id: &str) -> Vec<u8> {
     format!("{owner}{BETWEEN}{id}").into_bytes()
 }
 
-fn place(ends: u64, key: &[u8]) -> Vec<u8> {
-    [&ends.to_be_bytes(), key].concat()
+/// The record in `value`, if it can be read and its time is not over.
+fn content(value: &[u8], now: u64) -> Option<Vec<u8>> {
+    let is_good = value.first() == Some(&VERSION) && ends_of(value) > now;
+    is_good.then(|| value[HEAD..].to_vec())
 }
 
 /// When the time of a record is over, in seconds of Unix time.

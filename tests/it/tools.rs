@@ -97,7 +97,7 @@ impl Bench {
     }
 
     async fn run(&self, turn: &Turn) -> Answer {
-        let caller = Caller { name: "test".to_owned() };
+        let caller = Caller::named("test");
         let mut running = self.gateway.run(caller, turn.clone()).await.unwrap();
         let mut answer = Answer::default();
         while let Some(event) = running.events.next().await {
@@ -285,9 +285,8 @@ async fn a_json_object_is_answered_as_text() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_are_counted_without_a_call_of_the_model() {
     let bench = Bench::start(1).await;
-    let count = async |turn: &Turn| {
-        bench.gateway.count_tokens(Caller { name: "test".to_owned() }, turn.clone()).await.unwrap()
-    };
+    let count =
+        async |turn: &Turn| bench.gateway.count_tokens(Caller::named("test"), turn.clone()).await.unwrap();
     let short = turn(&[], "one two three");
     let mut long = bench.run(&turn(&["look", "Bash"], TWO_CALLS)).await.then(&short, &[&["r"], &["s"]]);
     long.system = vec!["be brief ".repeat(100)];

@@ -164,7 +164,8 @@ impl Session {
                 }
                 Making::There { events, .. } => Ok(events.into_steps().map(Ok).right_stream()),
             }
-        };
+        }
+        .boxed();
         let last_words = last_words.0.clone();
         let begun = async move {
             last_words.run_until_cancelled(begun).await.unwrap_or_else(|| Err(ApiError::shutting_down()))

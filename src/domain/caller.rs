@@ -1,0 +1,80 @@
+//! Who asks, and what they may.
+
+use std::sync::Arc;
+
+use super::Money;
+
+/// The project of whoever belongs to no other.
+pub const DEFAULT_PROJECT: &str = "default";
+
+/// Who asks: the name under which a request is admitted, logged and charged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The id of a key: `key_…` for one that was made here, `key-1` for the first configured one, `local` when the
+    /// server runs without keys.
+    pub name: String,
+    /// Whose budget is charged and whose answers may be shared.
+    pub project: String,
+    /// What the key may do.
+    pub grant: Arc<Grant>,
+}
+
+/// What a key may do, and how much of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// The models it may name, as callers write them; none for all.
+    pub models: Option<Vec<String>>,
+    /// How often and how much it may ask.
+    pub rates: Rates,
+    /// How much it may spend.
+    pub budget: Budget,
+    /// How often and how much all keys of its project together may ask.
+    pub project_rates: Rates,
+    /// How much all keys of its project together may spend.
+    pub project_budget: Budget,
+}
+
+/// Limits of rate; none where there is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Requests a minute.
+    pub requests_per_minute: Option<u32>,
+    /// Tokens a minute, of prompts and answers.
+    pub tokens_per_minute: Option<u32>,
+    /// Requests at the same time.
+    pub concurrent_requests: Option<u32>,
+}
+
+/// Caps on what is spent, by calendar day and month in UTC.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// Within a day.
+    pub daily: Cap,
+    /// Within a month.
+    pub monthly: Cap,
+}
+
+/// The most that may be spent; none where there is no cap.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cap {
+    /// Tokens, of prompts and answers, cached ones included.
+    pub tokens: Option<u64>,
+    /// Money.
+    pub money: Option<Money>,
+}
+
+/// What is spent, or held to be spent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Tokens, of prompts and answers, cached ones included.
+    pub tokens: u64,
+    /// Money.
+    pub money: Money,
+}
+
+impl Caller {
+    /// A caller of the default project who may do everything.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self { name: name.into(), project: DEFAULT_PROJECT.to_owned(), grant: Arc::default() }
+    }
+}

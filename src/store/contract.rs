@@ -1,0 +1,212 @@
+//! What every backend promises.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+use futures::future::join_all;
+use proptest::prelude::*;
+
+use super::*;
+
+const TABLE: Table = Table::new("t");
+const OTHER: Table = Table::new("t2");
+
+fn key(rest: &str) -> Vec<u8> {
+    TABLE.key(rest)
+}
+
+async fn put(store: &Store, rest: &'static str, value: &'static str) {
+    let work = move |transaction: &mut Transaction<'_>| {
+        transaction.put(key(rest), value.into());
+        Ok::<_, Error>(())
+    };
+    store.transaction(work).await.unwrap();
+}
+
+async fn text(store: &Store, rest: &str) -> Option<String> {
+    store.get(key(rest)).await.unwrap().map(|value| String::from_utf8(value).unwrap())
+}
+
+/// Both backends, and a folder that must outlive the second.
+fn stores() -> (Vec<Store>, tempfile::TempDir) {
+    let (folder, tracker) = (tempfile::tempdir().unwrap(), TaskTracker::new());
+    let sled = Store::open(folder.path(), tracker.clone()).unwrap();
+    (vec![Store::in_memory(tracker).unwrap(), sled], folder)
+}
+
+#[tokio::test]
+async fn a_transaction_is_made_whole_or_not_at_all() {
+    let (stores, _folder) = stores();
+    for store in stores {
+        put(&store, "a", "1").await;
+        let refused: Result<(), Error> = store
+            .transaction(|transaction| {
+                transaction.put(key("a"), b"2".to_vec());
+                transaction.put(key("b"), b"2".to_vec());
+                assert_eq!(
+                    transaction.get(&key("a"))?.as_deref(),
+                    Some(&b"2"[..]),
+                    "it sees its own changes"
+                );
+                Err(Error::Closed)
+            })
+            .await;
+        assert!(refused.is_err());
+        assert_eq!((text(&store, "a").await.as_deref(), text(&store, "b").await), (Some("1"), None));
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_panics_takes_nobody_along() {
+    let (stores, _folder) = stores();
+    for store in stores {
+        let broken: Result<(), Error> = store
+            .transaction(|transaction| {
+                transaction.put(key("a"), b"1".to_vec());
+                panic!("scripted")
+            })
+            .await;
+        assert!(matches!(broken, Err(Error::Closed)));
+        put(&store, "b", "1").await;
+        assert_eq!((text(&store, "a").await, text(&store, "b").await.as_deref()), (None, Some("1")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_follow_one_another() {
+    let (stores, _folder) = stores();
+    for store in stores {
+        let add = || {
+            store.transaction(|transaction| {
+                let sum = transaction.get(&key("sum"))?.map_or(0, |value| value.len());
+                transaction.put(key("sum"), vec![0; sum + 1]);
+                Ok::<_, Error>(sum)
+            })
+        };
+        let mut seen: Vec<usize> =
+            join_all((0..300).map(|_| add())).await.into_iter().map(Result::unwrap).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..300).collect::<Vec<_>>(), "no two saw the same sum");
+    }
+}
+
+#[tokio::test]
+async fn tables_are_listed_in_order_and_apart() {
+    let (stores, _folder) = stores();
+    for store in stores {
+        for rest in ["b", "a", "c"] {
+            put(&store, rest, "1").await;
+        }
+        let other = |transaction: &mut Transaction<'_>| {
+            transaction.put(OTHER.key("a"), b"2".to_vec());
+            Ok::<_, Error>(())
+        };
+        store.transaction(other).await.unwrap();
+        let names: Vec<_> = store.scan(key("")).await.unwrap().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(names, [key("a"), key("b"), key("c")]);
+        let found = store.transaction(|transaction| {
+            transaction.remove(key("a"));
+            transaction.put(key("b2"), Vec::new());
+            let first = transaction.first(&key(""))?.unwrap().0;
+            let next = transaction.after(&key(""), &first)?.unwrap().0;
+            let last = transaction.after(&key(""), &key("c"))?;
+            Ok::<_, Error>((first, next, last))
+        });
+        assert_eq!(found.await.unwrap(), (key("b"), key("b2"), None), "with its own changes");
+        assert_eq!(TABLE.rest(&key("b")), b"b");
+    }
+}
+
+#[tokio::test]
+async fn what_was_asked_for_is_done_though_nobody_waits() {
+    let (stores, _folder) = stores();
+    for store in stores {
+        let work = |transaction: &mut Transaction<'_>| {
+            transaction.put(key("a"), b"1".to_vec());
+            Ok::<_, Error>(())
+        };
+        drop(store.transaction(work));
+        put(&store, "b", "1").await;
+        assert_eq!(text(&store, "a").await.as_deref(), Some("1"));
+    }
+}
+
+/// Refuses to write for as long as it is told to, and then until it is opened again.
+#[derive(Debug, Default)]
+struct Faulty {
+    memory: Memory,
+    is_full: AtomicBool,
+    is_broken: AtomicBool,
+}
+
+impl Backend for Faulty {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.memory.get(key)
+    }
+
+    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<Record>, Error> {
+        self.memory.next(prefix, after)
+    }
+
+    fn write(&self, changes: &[Change]) -> Result<(), Error> {
+        if self.is_full.load(Ordering::Relaxed) {
+            self.is_broken.store(true, Ordering::Relaxed);
+        }
+        if self.is_broken.load(Ordering::Relaxed) { Err(Error::Closed) } else { self.memory.write(changes) }
+    }
+
+    fn reopen(&self) -> Result<(), Error> {
+        self.is_broken.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_failed_is_used_again_when_it_can_be() {
+    let backend = Arc::new(Faulty::default());
+    let store = Store::new(Arc::clone(&backend) as Arc<dyn Backend>, TaskTracker::new()).unwrap();
+    let add = || {
+        store.transaction(|transaction| {
+            transaction.put(key("a"), b"1".to_vec());
+            Ok::<_, Error>(())
+        })
+    };
+    backend.is_full.store(true, Ordering::Relaxed);
+    for _ in 0..2 {
+        assert!(add().await.is_err());
+        assert_eq!(text(&store, "a").await, None);
+    }
+    backend.is_full.store(false, Ordering::Relaxed);
+    add().await.unwrap();
+    assert_eq!(text(&store, "a").await.as_deref(), Some("1"));
+}
+
+proptest! {
+    /// A transaction sees what a map would have, whatever is written and whatever is only changed.
+    #[test]
+    fn a_transaction_reads_like_a_map(
+        written in proptest::collection::btree_map("[ab]{0,3}", any::<bool>(), 0..8),
+        changed in proptest::collection::btree_map("[ab]{0,3}", any::<Option<bool>>(), 0..8),
+    ) {
+        let value = |is_set: bool| vec![u8::from(is_set)];
+        let backend = Memory::default();
+        let changes: Vec<Change> = written.iter().map(|(rest, is_set)| (key(rest), Some(value(*is_set)))).collect();
+        backend.write(&changes).unwrap();
+        let mut expected = written.clone();
+        let group = changed.iter().map(|(rest, change)| (key(rest), change.map(value))).collect();
+        for (rest, change) in changed {
+            match change {
+                Some(is_set) => expected.insert(rest, is_set),
+                None => expected.remove(&rest),
+            };
+        }
+        let transaction = Transaction::over(&backend, &group);
+        let mut found = Vec::new();
+        let mut next = transaction.first(&key("")).unwrap();
+        while let Some((place, value)) = next {
+            next = transaction.after(&key(""), &place).unwrap();
+            found.push((String::from_utf8(TABLE.rest(&place).to_vec()).unwrap(), value == [1]));
+        }
+        prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
+    }
+}

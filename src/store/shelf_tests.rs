@@ -1,0 +1,81 @@
+//! Shelves over time.
+
+use std::time::Duration;
+
+use super::*;
+
+const MINUTE: Limits = Limits { time_to_live: Duration::from_secs(60), max_records: 3, max_bytes: 100 };
+const THINGS: Table = Table::new("things");
+
+fn shelf() -> Shelf {
+    Shelf::new(Store::in_memory(TaskTracker::new()).unwrap(), THINGS, MINUTE)
+}
+
+#[tokio::test]
+async fn a_record_is_its_owners_alone() {
+    let shelf = shelf();
+    shelf.put_at(0, "a", "1", b"one").await;
+    assert_eq!(shelf.get_at(1, "a", "1").await.as_deref(), Some(&b"one"[..]));
+    assert_eq!(shelf.get_at(1, "b", "1").await, None);
+    assert_eq!(shelf.get_at(1, "a", "2").await, None);
+}
+
+#[tokio::test]
+async fn a_record_leaves_when_its_time_is_over() {
+    let shelf = shelf();
+    shelf.put_at(0, "a", "1", b"one").await;
+    shelf.put_at(30, "a", "2", b"two").await;
+    shelf.put_at(50, "a", "1", b"uno").await;
+    assert_eq!(shelf.get_at(59, "a", "1").await.as_deref(), Some(&b"uno"[..]));
+    assert_eq!(shelf.get_at(60, "a", "1").await, None, "a new text has no new time");
+    for (now, left) in [(59, 2), (60, 1), (89, 1), (90, 0)] {
+        shelf.sweep(now).await.unwrap();
+        assert_eq!(shelf.count().await, left, "{now}");
+    }
+}
+
+#[tokio::test]
+async fn the_oldest_leave_when_there_are_too_many_or_they_are_too_large() {
+    let shelf = shelf();
+    for (now, id) in [(0, "1"), (1, "2"), (2, "3"), (3, "4")] {
+        shelf.put_at(now, "a", id, b"x").await;
+    }
+    assert_eq!((shelf.get_at(4, "a", "1").await, shelf.count().await), (None, 3));
+    shelf.put_at(5, "a", "5", &[0; 80]).await;
+    assert_eq!((shelf.get_at(6, "a", "3").await, shelf.count().await), (None, 2));
+    assert!(shelf.get_at(6, "a", "4").await.is_some());
+}
+
+#[tokio::test]
+async fn a_sweep_of_many_takes_all() {
+    let limits = Limits { time_to_live: Duration::from_secs(60), max_records: 1000, max_bytes: 1 << 20 };
+    let shelf = Shelf::new(Store::in_memory(TaskTracker::new()).unwrap(), THINGS, limits);
+    for number in 0..600 {
+        shelf.put_at(0, "a", &number.to_string(), b"x").await;
+    }
+    shelf.sweep(60).await.unwrap();
+    assert_eq!(shelf.count().await, 0);
+}
+
+#[tokio::test]
+async fn what_is_kept_is_there_when_the_store_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits { max_bytes: 12, ..MINUTE };
+    for _ in 0..2 {
+        let tracker = TaskTracker::new();
+        let shelf = Shelf::new(Store::open(folder.path(), tracker.clone()).unwrap(), THINGS, limits);
+        let found = shelf.get("a", "1").await.unwrap();
+        shelf.put("a", "1", b"one".to_vec()).await.unwrap();
+        assert_eq!(shelf.names().await.unwrap(), [("a".to_owned(), "1".to_owned())]);
+        if found.is_some() {
+            shelf.put("a", "2", b"x".to_vec()).await.unwrap();
+            assert!(
+                !shelf.remove("a", "1").await.unwrap(),
+                "it had to make room: sizes are known after a restart"
+            );
+        }
+        drop(shelf);
+        tracker.close();
+        tracker.wait().await;
+    }
+}

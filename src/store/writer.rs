@@ -1,0 +1,134 @@
+//! The one who writes.
+//!
+//! Transactions are closures. One thread runs them one after the other, so nothing they read changes under them; what a
+//! group of them has changed is written at once, and only then is anybody told. So a wait for the disk is shared by all
+//! who wait, and a server that is busy writes no more often than one that is not.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use super::Error;
+use super::backend::Backend;
+use super::backend::Change;
+use super::backend::Record;
+
+/// Transactions that are written at once, at most: it bounds what one of them waits for.
+const GROUP: usize = 512;
+
+/// What a transaction sees and changes.
+#[derive(Debug)]
+pub struct Transaction<'a> {
+    backend: &'a dyn Backend,
+    /// What this group has changed and not written yet.
+    group: &'a BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// What this transaction has changed.
+    own: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+}
+
+impl<'a> Transaction<'a> {
+    /// One that sees `backend` with the changes of `group`.
+    pub(super) fn over(backend: &'a dyn Backend, group: &'a BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Self {
+        Self { backend, group, own: BTreeMap::new() }
+    }
+
+    /// The value of `key`.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        match self.own.get(key).or_else(|| self.group.get(key)) {
+            Some(value) => Ok(value.clone()),
+            None => self.backend.get(key),
+        }
+    }
+
+    /// The first record whose key starts with `prefix`.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn first(&self, prefix: &[u8]) -> Result<Option<Record>, Error> {
+        self.next(prefix, Bound::Included(prefix))
+    }
+
+    /// The first record with a key after `after` that starts with `prefix`.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn after(&self, prefix: &[u8], after: &[u8]) -> Result<Option<Record>, Error> {
+        self.next(prefix, Bound::Excluded(after))
+    }
+
+    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<Record>, Error> {
+        let mut after = after.map(<[u8]>::to_vec);
+        loop {
+            let bound = || after.as_ref().map(Vec::as_slice);
+            let changed = [&self.own, self.group].map(|changes| {
+                let next = changes.range::<[u8], _>((bound(), Bound::Unbounded)).next();
+                next.map(|(key, _)| key).filter(|key| key.starts_with(prefix))
+            });
+            let written = self.backend.next(prefix, bound())?;
+            let keys = changed.into_iter().flatten().chain(written.as_ref().map(|(key, _)| key));
+            let Some(key) = keys.min().cloned() else { return Ok(None) };
+            if let Some(value) = self.get(&key)? {
+                return Ok(Some((key, value)));
+            }
+            after = Bound::Excluded(key);
+        }
+    }
+
+    /// Gives `key` the value `value`.
+    pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.own.insert(key, Some(value));
+    }
+
+    /// Takes `key` away.
+    pub fn remove(&mut self, key: Vec<u8>) {
+        self.own.insert(key, None);
+    }
+}
+
+/// A transaction that waits for its turn: it runs, and gives what is to be said to whoever waits for it.
+pub(super) type Job = Box<dyn FnOnce(&mut Transaction<'_>) -> Outcome + Send>;
+
+/// What became of a transaction.
+pub(super) struct Outcome {
+    /// Whether its changes are to be made.
+    pub(super) is_good: bool,
+    /// Tells whoever waits, once they are made or cannot be.
+    pub(super) tell: Box<dyn FnOnce(Result<(), Error>)>,
+}
+
+/// Runs jobs until nobody can send any.
+pub(super) fn run(backend: &Arc<dyn Backend>, jobs: &mpsc::Receiver<Job>) {
+    let mut has_failed = false;
+    while let Ok(first) = jobs.recv() {
+        if has_failed {
+            has_failed = backend.reopen().is_err();
+        }
+        let mut group = BTreeMap::new();
+        let mut waiting = Vec::new();
+        for job in std::iter::once(first).chain(jobs.try_iter().take(GROUP - 1)) {
+            let mut transaction = Transaction::over(&**backend, &group);
+            // One that panics tells nobody; whoever waits sees that it is gone.
+            let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| job(&mut transaction))) else { continue };
+            let own = transaction.own;
+            if outcome.is_good {
+                group.extend(own);
+            }
+            waiting.push(outcome.tell);
+        }
+        let changes: Vec<Change> = group.into_iter().collect();
+        let written = if changes.is_empty() { Ok(()) } else { backend.write(&changes) };
+        if let Err(error) = &written {
+            has_failed = true;
+            tracing::error!(error = error as &dyn std::error::Error, "the store cannot be written");
+        }
+        for tell in waiting {
+            tell(written.clone());
+        }
+    }
+}

@@ -67,8 +67,8 @@ pub fn router(state: AppState) -> Router {
 
 async fn unsupported(request: Request) -> ApiError {
     let message = format!(
-        "Claude has no model for {}, and this server no other. It serves chat: POST /v1/chat/completions \
-         and POST /v1/messages.",
+        "Claude has no model for {}, and this server no other. It serves chat: POST /v1/chat/completions, \
+         POST /v1/responses and POST /v1/messages.",
         request.uri().path()
     );
     ApiError::new(Kind::UnsupportedEndpoint, message)
@@ -76,9 +76,9 @@ async fn unsupported(request: Request) -> ApiError {
 
 async fn unknown_url(request: Request) -> ApiError {
     let message = format!(
-        "Unknown request URL: {} {}. This server serves POST /v1/chat/completions, POST /v1/completions, \
-         POST /v1/messages, POST /v1/messages/count_tokens, GET /v1/models and GET /v1/models/{{model}}; the base URL of OpenAI's \
-         clients ends in /v1, that of Anthropic's does not.",
+        "Unknown request URL: {} {}. This server serves POST /v1/chat/completions, POST /v1/responses, \
+         POST /v1/completions, POST /v1/messages, POST /v1/messages/count_tokens, GET /v1/models and \
+         GET /v1/models/{{model}}; the base URL of OpenAI's clients ends in /v1, that of Anthropic's does not.",
         request.method(),
         request.uri().path()
     );

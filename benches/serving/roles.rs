@@ -10,7 +10,7 @@ use axum::routing::post;
 use axum::serve::ListenerExt as _;
 use axum::{Json, Router};
 use claude_switchboard::auth::Keys;
-use claude_switchboard::domain::{Caller, Turn, TurnEvent};
+use claude_switchboard::domain::{self, Caller, Turn, TurnEvent};
 use claude_switchboard::gateway::{Error, ModelCard, Readiness, RunningTurn, Turns};
 use claude_switchboard::http::{self, AppState, LastWords, Stopping};
 use claude_switchboard::responses::{Responses, Shelves};
@@ -110,7 +110,8 @@ struct Silence;
 impl Turns for Silence {
     fn run(&self, _caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
         let model = turn.model.as_str().to_owned();
-        let begun = futures::stream::iter([Ok(TurnEvent::Started { model: model.clone() })]);
+        let begun =
+            futures::stream::iter([Ok(TurnEvent::Started { model: model.clone(), usage: domain::Usage::default() })]);
         let events = Box::pin(begun.chain(futures::stream::pending()));
         Box::pin(std::future::ready(Ok(RunningTurn { model, events })))
     }

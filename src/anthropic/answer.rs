@@ -58,7 +58,7 @@ impl Answer {
 
     /// The whole answer.
     pub fn body(&self, reply: &Reply, finish: &Finish) -> String {
-        json::to_string(&reply.message(&self.blocks, Some(finish)))
+        json::to_string(&reply.message(&self.blocks, finish))
     }
 }
 

@@ -6,6 +6,7 @@ use crate::anthropic::testing::finish;
 use crate::anthropic::testing::input;
 use crate::anthropic::testing::text;
 use crate::domain::FinishReason;
+use crate::domain::Usage;
 
 fn body(shows_thinking: bool, events: Vec<TurnEvent>, finish: &Finish) -> String {
     let mut answer = Answer::new(shows_thinking);
@@ -24,7 +25,7 @@ fn content(shows_thinking: bool, events: Vec<TurnEvent>) -> String {
 
 #[test]
 fn a_message() {
-    let started = TurnEvent::Started { model: "claude-sonnet".into() };
+    let started = TurnEvent::Started { model: "claude-sonnet".into(), usage: Usage::default() };
     let body = body(true, vec![started, text("Hé"), text("llo\n")], &finish(FinishReason::Stop, None));
     assert_eq!(
         body,

@@ -10,6 +10,7 @@ use super::types::MessageUsage;
 use super::types::Reply;
 use crate::domain::Finish;
 use crate::domain::TurnEvent;
+use crate::domain::Usage;
 
 /// One event of a stream; framing it is left to HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +74,11 @@ impl StreamEncoder {
         let mut events = Vec::new();
         match self.state {
             State::Over => return events,
-            State::Fresh => self.begin(&mut events),
+            State::Fresh => {
+                let usage =
+                    if let TurnEvent::Started { usage, .. } = event { usage } else { Usage::default() };
+                self.begin(&usage, &mut events);
+            }
             State::Open => {}
         }
         match event {
@@ -124,9 +129,9 @@ impl StreamEncoder {
         self.state == State::Over
     }
 
-    fn begin(&mut self, events: &mut Vec<Event>) {
+    fn begin(&mut self, usage: &Usage, events: &mut Vec<Event>) {
         self.state = State::Open;
-        let message = json::to_string(&self.reply.message(&[], None));
+        let message = json::to_string(&self.reply.begun(usage));
         let data = format!(r#"{{"type":"message_start","message":{message}}}"#);
         events.push(Event { name: "message_start", data });
         events.push(Event { name: "ping", data: Self::PING.to_owned() });

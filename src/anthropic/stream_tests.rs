@@ -10,6 +10,7 @@ use crate::anthropic::testing::finish;
 use crate::anthropic::testing::input;
 use crate::anthropic::testing::text;
 use crate::domain::FinishReason;
+use crate::domain::Usage;
 
 fn encoder(shows_thinking: bool) -> StreamEncoder {
     let reply = Reply { id: "msg_1".into(), model: "a \"model\"".into() };
@@ -30,7 +31,7 @@ fn thoughts_words_and_calls() {
     let events = encode(
         true,
         vec![
-            TurnEvent::Started { model: "claude-sonnet".into() },
+            TurnEvent::Started { model: "claude-sonnet".into(), usage: Usage::default() },
             TurnEvent::Thinking("hm".into()),
             TurnEvent::ThinkingSealed("seal".into()),
             TurnEvent::ThinkingRedacted("xyz".into()),
@@ -102,7 +103,7 @@ fn nothing_follows_a_failure() {
 
 fn event() -> impl Strategy<Value = TurnEvent> {
     prop_oneof![
-        1 => Just(TurnEvent::Started { model: "claude-sonnet".into() }),
+        1 => Just(TurnEvent::Started { model: "claude-sonnet".into(), usage: Usage::default() }),
         3 => any::<String>().prop_map(TurnEvent::Thinking),
         2 => "[a-z]{1,3}".prop_map(TurnEvent::ThinkingSealed),
         1 => any::<String>().prop_map(TurnEvent::ThinkingRedacted),

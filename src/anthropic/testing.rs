@@ -62,6 +62,7 @@ pub(super) fn finish(reason: FinishReason, stop_text: Option<&str>) -> Finish {
         cache_read_tokens: 4,
         output_tokens: 5,
         thinking_tokens: 1,
+        ..Usage::default()
     };
     Finish { reason, stop_text: stop_text.map(str::to_owned), usage }
 }

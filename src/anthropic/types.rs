@@ -24,8 +24,17 @@ impl Reply {
         Self { id: format!("msg_{}", uuid::Uuid::new_v4().simple()), model: model.into() }
     }
 
-    /// The reply with `content`, or the beginning of one that has not ended.
-    pub(super) fn message<'a>(&'a self, content: &'a [Block], finish: Option<&'a Finish>) -> Message<'a> {
+    /// The reply with `content`.
+    pub(super) fn message<'a>(&'a self, content: &'a [Block], finish: &'a Finish) -> Message<'a> {
+        self.written(content, Some(finish), &finish.usage)
+    }
+
+    /// The beginning of the reply, with the tokens that are known by then.
+    pub(super) fn begun(&self, usage: &Usage) -> Message<'_> {
+        self.written(&[], None, usage)
+    }
+
+    fn written<'a>(&'a self, content: &'a [Block], finish: Option<&'a Finish>, usage: &Usage) -> Message<'a> {
         Message {
             id: &self.id,
             r#type: "message",
@@ -33,7 +42,7 @@ impl Reply {
             model: &self.model,
             content,
             end: Ending::of(finish),
-            usage: MessageUsage::from(&finish.map(|finish| finish.usage).unwrap_or_default()),
+            usage: MessageUsage::from(usage),
         }
     }
 }

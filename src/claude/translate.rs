@@ -169,7 +169,7 @@ impl Translator {
                 if std::mem::replace(&mut self.has_begun, true) {
                     return Step::Nothing;
                 }
-                Step::Begin(TurnEvent::Started { model: model.into_owned() })
+                Step::Begin(TurnEvent::Started { model: model.into_owned(), usage: self.usage })
             }
             StreamEvent::Text(text) | StreamEvent::Thinking(text) if text.is_empty() => Step::Nothing,
             StreamEvent::Thinking(text) => Step::Emit(TurnEvent::Thinking(text.into_owned())),

@@ -1,5 +1,7 @@
 //! What comes back from a turn.
 
+use super::Money;
+
 /// One step of an answer, in the order in which the model makes it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TurnEvent {
@@ -7,6 +9,8 @@ pub enum TurnEvent {
     Started {
         /// The resolved id of the model that answers.
         model: String,
+        /// Tokens as they are known at the beginning: those of the prompt.
+        usage: Usage,
     },
     /// The next piece of what the model thinks before it answers; never empty.
     Thinking(String),
@@ -67,6 +71,8 @@ pub struct Usage {
     pub output_tokens: u64,
     /// The part of `output_tokens` that was thinking, where the CLI tells it.
     pub thinking_tokens: u64,
+    /// What the turn cost, once it was charged.
+    pub cost: Option<Money>,
 }
 
 impl std::ops::Add for Usage {
@@ -79,11 +85,17 @@ impl std::ops::Add for Usage {
             cache_read_tokens: self.cache_read_tokens + other.cache_read_tokens,
             output_tokens: self.output_tokens + other.output_tokens,
             thinking_tokens: self.thinking_tokens + other.thinking_tokens,
+            cost: self.cost.map_or(other.cost, |cost| Some(cost + other.cost.unwrap_or_default())),
         }
     }
 }
 
 impl Usage {
+    /// All tokens, those of the prompt and of the answer.
+    pub fn total_tokens(&self) -> u64 {
+        self.prompt_tokens() + self.output_tokens
+    }
+
     /// All tokens of the prompt, cached ones included, as `OpenAI` counts `prompt_tokens`.
     pub fn prompt_tokens(&self) -> u64 {
         self.input_tokens + self.cache_write_tokens + self.cache_read_tokens

@@ -204,7 +204,7 @@ pub(crate) fn greeting() -> Vec<Step> {
 }
 
 pub(crate) fn started() -> Step {
-    Step::Event(TurnEvent::Started { model: "claude-sonnet-5-5".into() })
+    Step::Event(TurnEvent::Started { model: "claude-sonnet-5-5".into(), usage: Usage::default() })
 }
 
 pub(crate) fn text(text: &str) -> Step {

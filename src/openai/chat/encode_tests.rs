@@ -6,6 +6,7 @@ use async_openai::types::chat::FinishReason as Reason;
 use super::*;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
+use crate::domain::Money;
 use crate::domain::Usage;
 
 fn finish(reason: FinishReason) -> Finish {
@@ -15,6 +16,7 @@ fn finish(reason: FinishReason) -> Finish {
         cache_read_tokens: 300,
         output_tokens: 4000,
         thinking_tokens: 50,
+        cost: Some(Money::from_nanos(12_345_000)),
     };
     Finish { reason, stop_text: None, usage }
 }
@@ -85,7 +87,7 @@ fn a_whole_answer() {
             r#""usage":{"prompt_tokens":321,"completion_tokens":4000,"total_tokens":4321,"#,
             r#""prompt_tokens_details":{"cached_tokens":300,"cache_write_tokens":20,"audio_tokens":0},"#,
             r#""completion_tokens_details":{"reasoning_tokens":50,"audio_tokens":0,"#,
-            r#""accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}}"#
+            r#""accepted_prediction_tokens":0,"rejected_prediction_tokens":0},"cost_usd":0.012345}}"#
         )
     );
 }

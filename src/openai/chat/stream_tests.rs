@@ -12,7 +12,7 @@ fn reply() -> Reply {
 }
 
 fn started() -> TurnEvent {
-    TurnEvent::Started { model: "claude-sonnet".into() }
+    TurnEvent::Started { model: "claude-sonnet".into(), usage: Usage::default() }
 }
 
 fn text(text: &str) -> TurnEvent {

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::tools::Dialect;
 use crate::domain::FinishReason;
+use crate::domain::Money;
 use crate::domain::Usage;
 
 /// `chat.completion`.
@@ -62,6 +63,9 @@ pub(in crate::openai) struct CompletionUsage {
     total_tokens: u64,
     prompt_tokens_details: PromptDetails,
     completion_tokens_details: CompletionDetails,
+    /// Dollars; a field of ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_usd: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -97,6 +101,7 @@ impl From<&Usage> for CompletionUsage {
                 accepted_prediction_tokens: 0,
                 rejected_prediction_tokens: 0,
             },
+            cost_usd: usage.cost.map(Money::dollars),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::Failure;
+use crate::domain::FailureKind;
 
 /// Why a turn was not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,4 +36,11 @@ pub enum Error {
     /// The run failed.
     #[error(transparent)]
     Failed(#[from] Failure),
+}
+
+impl Error {
+    /// Whether its words may quote the request, so that no log may have them: what upstream refuses, it quotes.
+    pub fn may_quote_the_request(&self) -> bool {
+        matches!(self, Self::Failed(failure) if failure.kind == FailureKind::InvalidRequest)
+    }
 }

@@ -155,4 +155,6 @@ fn the_log_gets_the_causes_and_nothing_of_a_bad_request() {
     let quoting =
         InvalidRequest { message: "`secret` is no role".into(), param: Some("messages".into()), code: None };
     assert_eq!(ApiError::from(quoting).story(), "messages");
+    let refused = Failure::new(FailureKind::InvalidRequest, "Anthropic refused the request: secret");
+    assert_eq!(ApiError::from(gateway::Error::Failed(refused)).story(), "the body");
 }

@@ -53,7 +53,7 @@ impl From<Error> for ApiError {
             Error::ShuttingDown => Self::shutting_down(),
             Error::Failed(failure) => failed(failure),
         };
-        this.caused_by(error)
+        if error.may_quote_the_request() { this } else { this.caused_by(error) }
     }
 }
 

@@ -14,6 +14,7 @@ use super::Run;
 use super::Step;
 use super::record;
 use super::shelves::Shelves;
+use crate::gateway;
 use crate::openai::responses::Event;
 use crate::openai::responses::Response;
 
@@ -62,6 +63,9 @@ impl Running {
         live.add(run.writer.begin(), run.response());
         while let Some(step) = run.next().await {
             live.add(step.events, run.response());
+            if let Some(failure) = step.failure {
+                log(&id, &failure, (run.explain)(&failure).code);
+            }
         }
         let events = if keeps_events { live.log.borrow().events.clone() } else { Vec::new() };
         let tidied = async {
@@ -81,6 +85,12 @@ impl Running {
     fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Arc<Live>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Nobody may ever ask for a response that failed, so the log tells of it.
+fn log(id: &str, failure: &gateway::Error, code: Option<&str>) {
+    let cause = (!failure.may_quote_the_request()).then_some(failure as &dyn std::error::Error);
+    tracing::warn!(response.id = id, error.code = code, error = cause, "a response in the background failed");
 }
 
 impl Live {

@@ -65,7 +65,7 @@ pub(in crate::http) async fn layer(mut request: Request, next: Next) -> Response
 }
 
 /// The line to be; written when dropped.
-struct Line {
+pub(in crate::http) struct Line {
     span: Span,
     notes: Notes,
     id: RequestId,
@@ -93,6 +93,32 @@ impl Line {
             is_complete: false,
             id,
         }
+    }
+
+    /// The line of one message on the socket that the request `id` of `caller` has opened at `path`.
+    pub(in crate::http) fn of_message(id: &RequestId, caller: &Caller, path: &str) -> Self {
+        let notes = Notes::default();
+        notes.caller(caller);
+        Self {
+            span: tracing::info_span!("request", request.id = id.as_str()),
+            notes,
+            method: Method::GET,
+            path: path.to_owned(),
+            start: Instant::now(),
+            status: Some(StatusCode::OK),
+            is_complete: false,
+            id: id.clone(),
+        }
+    }
+
+    /// Notes that the answer ends with `error`.
+    pub(in crate::http) fn failed(&self, error: &ApiError) {
+        self.notes.error(error);
+    }
+
+    /// Notes that the client has the whole answer, and writes the line.
+    pub(in crate::http) fn complete(mut self) {
+        self.is_complete = true;
     }
 
     fn answered(&mut self, response: &Response) {

@@ -10,18 +10,18 @@ use crate::domain::FailureKind;
 
 /// Collects log lines.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     /// Takes the lines of this thread until the guard is dropped.
-    fn collect() -> (Self, DefaultGuard) {
+    pub(crate) fn collect() -> (Self, DefaultGuard) {
         let log = Self::default();
         let subscriber =
             tracing_subscriber::fmt().json().flatten_event(true).with_writer(log.clone()).finish();
         (log, tracing::subscriber::set_default(subscriber))
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
@@ -122,4 +122,23 @@ async fn a_client_that_leaves() {
     insta::assert_snapshot!(leave(true).await, @r#"
 {"caller":"local","end":"client_gone","level":"INFO","message":"POST /v1/chat/completions","path":"/v1/chat/completions","status":200}
 "#);
+}
+
+#[tokio::test]
+async fn a_response_that_fails_in_the_background() {
+    let fail = async |kind| {
+        let (log, _guard) = Log::collect();
+        let failure = Failure::new(kind, "It failed at secret.");
+        let router = router(state(ScriptedTurns::playing([Step::Fail(Error::Failed(failure))])));
+        let ask = json!({"model": "sonnet", "input": "Hi", "background": true, "stream": true});
+        body(send(router, request("POST", "/v1/responses", &[], ask.to_string())).await).await;
+        let text = log.text();
+        let line = text.lines().find(|line| line.contains("in the background")).unwrap();
+        let line: Value = serde_json::from_str(line).unwrap();
+        (line["level"].clone(), line["error.code"].clone(), line["error"].clone())
+    };
+    let failed = fail(FailureKind::Overloaded).await;
+    assert_eq!(failed, (json!("WARN"), json!("overloaded"), json!("It failed at secret.")));
+    let refused = fail(FailureKind::InvalidRequest).await;
+    assert_eq!(refused, (json!("WARN"), Value::Null, Value::Null), "its words may quote the request");
 }

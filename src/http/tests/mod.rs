@@ -1,6 +1,6 @@
 //! The router in front of a scripted gateway.
 
-mod access_log;
+pub(crate) mod access_log;
 mod answers;
 mod completions;
 mod messages;

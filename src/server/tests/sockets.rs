@@ -9,8 +9,11 @@ use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::*;
+use crate::domain::Failure;
+use crate::domain::FailureKind;
 use crate::domain::Part;
 use crate::http::tests::Step;
+use crate::http::tests::access_log::Log;
 use crate::http::tests::play;
 
 /// A client's end.
@@ -132,6 +135,32 @@ async fn a_bad_request_is_told_and_the_connection_stays() {
 }
 
 #[tokio::test]
+async fn each_message_has_its_line_in_the_log() {
+    let (log, _guard) = Log::collect();
+    let failure = Failure::new(FailureKind::Overloaded, "It failed.");
+    let steps = vec![http::started(), http::text("a"), Step::Fail(failure.into())];
+    let server = Server::start(ScriptedTurns::playing(steps)).await;
+    let mut socket = Socket::open(&server).await;
+    socket.ask(json!({})).await;
+    socket.until("response.failed").await;
+    socket.ask(json!({"n": 1, "temperature": 9, "input": "secret"})).await;
+    socket.until("error").await;
+    // The next answer begins when the line before it is written.
+    socket.ask(json!({})).await;
+    socket.until("response.created").await;
+    let text = log.text();
+    let told = |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        format!("{} {} {} {}", line["status"], line["end"], line["error.code"], line["error"])
+    };
+    let lines: Vec<_> = text.lines().filter(|line| line.contains(r#""status":200"#)).map(told).collect();
+    assert_eq!(
+        lines[..2],
+        [r#"200 "failed" "overloaded" "It failed.""#, r#"200 "failed" "invalid_value" "temperature""#]
+    );
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_ends_its_turn() {
     let mut server = Server::start(hanging()).await;
     let mut socket = Socket::open(&server).await;
@@ -148,6 +177,12 @@ async fn a_client_that_asks_without_end_is_closed() {
     let mut socket = Socket::open(&server).await;
     for _ in 0..10 {
         socket.ask(json!({})).await;
+    }
+    while let Some(event) = socket.next().await {
+        if event.is_number() {
+            assert_eq!(event, 1008);
+            break;
+        }
     }
     server.until_held(0).await;
 }

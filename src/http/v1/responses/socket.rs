@@ -26,6 +26,8 @@ use crate::fields::Policy;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::error::Kind;
+use crate::http::middleware::access_log::Line;
+use crate::http::middleware::request_id::RequestId;
 use crate::http::state::LastWords;
 use crate::http::state::Stopping;
 use crate::openai::responses::Lane;
@@ -37,6 +39,8 @@ use crate::responses::Step;
 
 /// Requests that may wait for the one that is being answered.
 const QUEUE: usize = 8;
+/// Where the socket is opened.
+const PATH: &str = "/v1/responses";
 /// How long the last words may take to be sent.
 const FAREWELL: Duration = Duration::from_millis(400);
 
@@ -47,11 +51,13 @@ pub(in crate::http) async fn open(
     State(last_words): State<LastWords>,
     State(stopping): State<Stopping>,
     Extension(caller): Extension<Caller>,
+    Extension(id): Extension<RequestId>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     let Ok(upgrade) = upgrade else { return Err(no_socket()) };
     let limit = config.body_limit;
-    let session = Session { responses, config, caller, memory: Memory::default(), waiting: VecDeque::new() };
+    let session =
+        Session { responses, config, caller, id, memory: Memory::default(), waiting: VecDeque::new() };
     let upgrade = upgrade.max_message_size(limit).max_frame_size(limit);
     Ok(upgrade.on_upgrade(async move |socket| session.serve(socket, last_words, stopping).await))
 }
@@ -69,6 +75,8 @@ struct Session {
     responses: Responses,
     config: Arc<Config>,
     caller: Caller,
+    /// The request that has opened the socket.
+    id: RequestId,
     memory: Memory,
     /// What came while another response was being made.
     waiting: VecDeque<String>,
@@ -123,17 +131,27 @@ impl Session {
         last_words: &LastWords,
     ) -> Result<(), Ended> {
         let lane = Lane::of(text);
+        let line = Line::of_message(&self.id, &self.caller, PATH);
         let mut steps = self.steps(text, last_words);
         loop {
             let (texts, is_last) = tokio::select! {
                 step = steps.next() => match step {
-                    Some(Ok(step)) => (step.events.iter().map(|event| lane.event(event)).collect(), step.is_last),
-                    Some(Err(error)) => (vec![lane.error(&error.envelope(), error.status())], true),
+                    Some(Ok(Step { events, failure, is_last })) => {
+                        if let Some(failure) = failure {
+                            line.failed(&failure.into());
+                        }
+                        (events.iter().map(|event| lane.event(event)).collect(), is_last)
+                    }
+                    Some(Err(error)) => {
+                        line.failed(&error);
+                        (vec![lane.error(&error.envelope(), error.status())], true)
+                    }
                     None => return Ok(()),
                 },
                 heard = listen(socket, self.config.heartbeat) => {
                     self.waiting.push_back(heard?);
                     if self.waiting.len() > QUEUE {
+                        say(socket, Message::Close(Some(too_many()))).await?;
                         return Err(Ended);
                     }
                     continue;
@@ -143,6 +161,7 @@ impl Session {
                 say(socket, Message::text(text)).await?;
             }
             if is_last {
+                line.complete();
                 return Ok(());
             }
         }
@@ -180,6 +199,11 @@ async fn say(socket: &mut WebSocket, message: Message) -> Result<(), Ended> {
 
 fn farewell() -> CloseFrame {
     CloseFrame { code: close_code::RESTART, reason: "the server is shutting down".into() }
+}
+
+fn too_many() -> CloseFrame {
+    let reason = format!("more than {QUEUE} requests are waiting; send the next when one is answered");
+    CloseFrame { code: close_code::POLICY, reason: reason.into() }
 }
 
 /// The next message; keeps the connection alive meanwhile.

@@ -129,6 +129,10 @@ async fn a_conversation_goes_on_from_a_response() {
     found(&router, ask(json!({"input": reference}))).await;
     assert_eq!(*turns.lock().unwrap(), ["one", "one | Hello | two", "Hello | x"]);
     assert_eq!(refused(&router, at("GET", &id(&second), "")).await, r#"404 "response_not_found" null"#);
+    let item = found(&router, at("GET", &id(&first), "/input_items")).await["data"][0].clone();
+    let both = json!([{"id": first["output"][0]["id"]}, {"type": "item_reference", "id": item["id"]}]);
+    found(&router, ask(json!({"input": both}))).await;
+    assert_eq!(turns.lock().unwrap().last().unwrap(), "Hello | one");
     let nowhere = json!({"input": [{"type": "item_reference", "id": "msg_1"}]});
     assert_eq!(refused(&router, ask(nowhere)).await, r#"400 "item_not_found" "input[0].id""#);
 }
@@ -303,4 +307,19 @@ async fn what_is_no_websocket_is_told_what_to_do() {
     let (status, error) = error(send(playing(greeting()), request("GET", PATH, &[], "")).await).await;
     assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
     assert!(error["message"].as_str().unwrap().contains("use POST"), "{error}");
+}
+
+#[tokio::test]
+async fn references_bring_no_more_than_can_be_read() {
+    let state = AppState {
+        config: Arc::new(Config { body_limit: 2 << 20, ..config() }),
+        ..state(ScriptedTurns::playing(greeting()))
+    };
+    let router = router(state);
+    let made = found(&router, ask(json!({"input": "a".repeat(800_000)}))).await;
+    let item = found(&router, at("GET", &id(&made), "/input_items")).await["data"][0]["id"].clone();
+    let naming =
+        |times| json!({"input": vec![json!({"type": "item_reference", "id": item}); times], "store": false});
+    found(&router, ask(naming(2))).await;
+    assert_eq!(refused(&router, ask(naming(100))).await, r#"400 "invalid_value" "input""#);
 }

@@ -1,5 +1,9 @@
 //! From items to a conversation.
 
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::content;
@@ -65,10 +69,12 @@ fn read(earlier: &[Value], input: &[Value], ignored: &mut Ignored) -> Result<Rea
 struct Reader {
     system: Vec<String>,
     messages: Vec<Message>,
-    /// The calls that have no output yet.
-    open: Vec<String>,
+    /// The number of each call so far, by its id.
+    calls: HashMap<String, usize>,
+    /// The ids of those that have no output yet, in their order.
+    open: BTreeMap<usize, String>,
     /// The calls that are passed over, and their outputs with them.
-    skipped: Vec<String>,
+    skipped: HashSet<String>,
 }
 
 impl Reader {
@@ -87,6 +93,8 @@ impl Reader {
                 self.reasoning(&mut item)?;
             }
             "compaction" => self.compaction(&mut item)?,
+            // Those with an id have been replaced by what they refer to.
+            "item_reference" => return Err(item.missing("id")),
             other => return Err(foreign(&item, other)),
         }
         only(&mut item, &MATTER, &kind)?;
@@ -134,7 +142,7 @@ impl Reader {
         let name = name.ok_or_else(|| item.missing("name"))?;
         let input = item.take_text("arguments")?.ok_or_else(|| item.missing("arguments"))?;
         if status == Some("incomplete") {
-            self.skipped.push(id);
+            self.skipped.insert(id);
             return Ok(());
         }
         let call = ToolUse { id, name, input: if input.trim().is_empty() { "{}".to_owned() } else { input } };
@@ -143,14 +151,15 @@ impl Reader {
                 "expected the arguments as a string that is a JSON object, such as `{\"city\": \"Paris\"}`.";
             return Err(item.refuse("arguments", code::VALUE, words));
         }
-        let is_known = |part: &Part| matches!(part, Part::ToolUse(other) if other.id == call.id);
-        if self.messages.iter().flat_map(|message| &message.parts).any(is_known) {
+        if self.calls.contains_key(&call.id) {
             let words = format!("another call is `{}` too. Give each call its own.", call.id);
             return Err(item.refuse("call_id", code::VALUE, &words));
         }
         let id = call.id.clone();
         self.say(vec![Part::ToolUse(call)])?;
-        self.open.push(id);
+        let number = self.calls.len();
+        self.calls.insert(id.clone(), number);
+        self.open.insert(number, id);
         Ok(())
     }
 
@@ -161,15 +170,14 @@ impl Reader {
         if self.skipped.contains(&id) {
             return Ok(());
         }
-        let Some(position) = self.open.iter().position(|open| *open == id) else {
+        if self.calls.get(&id).and_then(|number| self.open.remove(number)).is_none() {
             let words = format!(
                 "No tool call found for function call output with call_id {}. Send the `function_call` before it, or \
                  the `previous_response_id` of the response that made it; and send its output once.",
                 printable(&id)
             );
             return Err(InvalidRequest::at(item.place.field("call_id"), code::VALUE, words));
-        };
-        self.open.remove(position);
+        }
         let result = Part::ToolResult(ToolResult { id, parts, is_error: false });
         match self.messages.last_mut() {
             Some(last) if matches!(last.parts.last(), Some(Part::ToolResult(_))) => last.parts.push(result),
@@ -207,7 +215,7 @@ impl Reader {
     }
 
     fn check_answered(&self) -> Result<(), InvalidRequest> {
-        let Some(id) = self.open.first() else { return Ok(()) };
+        let Some((_, id)) = self.open.first_key_value() else { return Ok(()) };
         let message = format!(
             "No tool output found for function call {id}. Add an item of type `function_call_output` with this `call_id` \
              after the call."
@@ -252,7 +260,7 @@ fn broken(item: &Object) -> InvalidRequest {
 fn foreign(item: &Object, kind: &str) -> InvalidRequest {
     let kind = printable(kind);
     let words =
-        format!("items of type `{kind}` belong to tools of OpenAI that do not exist here. Remove the item.");
+        format!("items of type `{kind}` do not exist here, as those of OpenAI's own tools. Remove the item.");
     item.refuse("type", code::UNSUPPORTED, &words)
 }
 

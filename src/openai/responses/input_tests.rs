@@ -122,6 +122,7 @@ fn what_makes_no_conversation_says_what_is_wrong() {
             "input[0].encrypted_content",
             "nothing that this",
         ),
+        (json!([{"type": "item_reference"}]), "input[0].id", "is missing"),
         (json!([{"type": "web_search_call"}]), "input[0].type", "`web_search_call`"),
         (json!([{"role": "user", "content": "x", "output": "y"}]), "input[0].output", "does not belong"),
         (json!([{"role": "robot", "content": "x"}]), "input[0].role", "expected `user`"),
@@ -130,4 +131,16 @@ fn what_makes_no_conversation_says_what_is_wrong() {
         assert_eq!(error.param.as_deref(), Some(param), "{}", error.message);
         assert!(error.message.contains(expected), "{}", error.message);
     }
+}
+
+#[test]
+fn many_calls_are_read_in_a_moment() {
+    const CALLS: usize = 40_000;
+    let ids = || (0..CALLS).map(|number| format!("c{number}"));
+    let calls = ids().map(|id| call(&id));
+    let outputs = ids().rev().map(|id| output(&id));
+    let items: Vec<_> = std::iter::once(user("hi")).chain(calls).chain(outputs).collect();
+    let start = tokio::time::Instant::now();
+    assert_eq!(talk(&json!([]), &json!(items)).unwrap().prompt.len(), CALLS);
+    assert!(start.elapsed().as_secs() < 15, "{:?}", start.elapsed());
 }

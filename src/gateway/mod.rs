@@ -6,13 +6,15 @@
 //! 4. The pool lends a worker: the one that holds the conversation, else a clean one, waiting no longer than its queue allows.
 //! 5. The worker takes the turn. One that dies before the model began to answer is replaced, once, after a pause.
 //! 6. The events stream out as they come; the lease lives in the stream.
-//! 7. The answer has failed after all if the arguments of a strict tool do not keep to its schema.
+//! 7. The answer has failed after all if the arguments of a strict tool do not keep to its schema, or if it was to be JSON
+//!    and is none.
 //! 8. After a whole answer the worker is kept for the conversation's next turn, or for the results of the tools it has
 //!    called. Whoever drops the stream before gives it back to be reset. A worker that failed is ended.
 
 mod breaker;
 mod catalogue;
 mod error;
+mod form;
 mod run;
 mod service;
 mod strict;

@@ -18,6 +18,7 @@ use crate::pool::Worker;
 use super::Error;
 use super::TurnStream;
 use super::breaker::Pass;
+use super::form::Form;
 use super::strict::Strict;
 
 /// Long enough for another worker to be reset, too short to be noticed beside the time the model takes.
@@ -34,6 +35,7 @@ pub(super) struct Run<L: Launcher> {
     /// Gone once it is known how the call upstream went.
     pass: Option<Pass>,
     strict: Strict,
+    form: Form,
 }
 
 impl<L: Launcher> Run<L>
@@ -51,7 +53,8 @@ where
         pass: Pass,
     ) -> Result<Self, Error> {
         let strict = Strict::new(&errand.turn.tools);
-        let mut run = Self { pool, lease: Some(lease), again: None, pass: Some(pass), strict };
+        let form = Form::new(&errand.turn.sampling.format);
+        let mut run = Self { pool, lease: Some(lease), again: None, pass: Some(pass), strict, form };
         let given = run.give(&errand).await;
         run.again = Some(errand);
         match given {
@@ -70,6 +73,7 @@ where
                 Ok(Some(TurnEvent::Finished(finish))) => Some((run.finish(finish), None)),
                 Ok(Some(event)) => {
                     run.strict.note(&event);
+                    run.form.note(&event);
                     Some((Ok(event), Some(run)))
                 }
                 Ok(None) => None,
@@ -82,6 +86,7 @@ where
     fn finish(mut self, finish: Finish) -> Result<TurnEvent, Error> {
         // The conversation of an answer that is refused does not go on: its worker is not kept.
         self.strict.check(finish.reason)?;
+        self.form.check(&finish)?;
         if let Some(lease) = self.lease.take() {
             lease.keep();
         }

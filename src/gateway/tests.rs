@@ -10,8 +10,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::conversations::{Errand, TurnWorker};
 use crate::domain::{
-    Caller, Failure, FailureKind, Finish, FinishReason, Model, ModelName, Part, Sampling, Tool, Tools, Turn,
-    TurnEvent, Usage,
+    Caller, Failure, FailureKind, Finish, FinishReason, Format, Model, ModelName, Part, Sampling, Tool,
+    Tools, Turn, TurnEvent, Usage,
 };
 use crate::pool::{self, LaunchError, Launcher, Pool, Stake, Worker};
 
@@ -214,6 +214,21 @@ async fn arguments_that_break_a_strict_schema_fail_the_answer_at_its_end() {
         assert_eq!(events[2].is_ok(), kept == 1, "{events:?}");
         tokio::time::sleep(Duration::from_millis(1)).await;
         assert_eq!(bench.pool.stats().kept, kept);
+    }
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_was_to_be_json_and_is_none_has_failed() {
+    let bench = Bench::new();
+    let whole = Finish { reason: FinishReason::Stop, stop_text: None, usage: Usage::default() };
+    let turn =
+        Turn { sampling: Sampling { format: Format::JsonObject, ..Sampling::default() }, ..turn("haiku") };
+    for (text, is_good) in [("so: {}", false), ("{}", true)] {
+        bench.script([Ok(TurnEvent::Text(text.to_owned())), Ok(TurnEvent::Finished(whole.clone()))]);
+        let running = bench.gateway.run(caller(), turn.clone()).await.unwrap();
+        let events: Vec<_> = running.events.collect().await;
+        assert_eq!((events.len(), events[1].is_ok()), (2, is_good), "{events:?}");
     }
     bench.end().await;
 }

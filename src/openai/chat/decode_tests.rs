@@ -362,6 +362,7 @@ fn efforts_and_schemas() {
     let sampling = |fields| decoded(&with(fields)).turn.sampling;
     assert_eq!(sampling(json!({"reasoning_effort": "minimal"})).effort, Some(Effort::Low));
     assert_eq!(sampling(json!({"reasoning_effort": "none"})).effort, Some(Effort::None));
+    assert_eq!(sampling(json!({"reasoning_effort": "max"})).effort, Some(Effort::XHigh));
     let schema = json!({"type": "object"});
     let format =
         json!({"type": "json_schema", "json_schema": {"name": "n", "strict": true, "schema": schema}});

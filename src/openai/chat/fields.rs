@@ -85,7 +85,7 @@ pub(super) static REQUEST: Table = Table {
         honoured(
             "reasoning_effort",
             Text,
-            "`none`, `minimal` and `low` (which are one to Claude), `medium`, `high`, `xhigh`. Not beside `temperature` or `top_p`: with them Claude does not think.",
+            "`none`, `minimal` and `low` (which are one to Claude), `medium`, `high`, `xhigh` and `max` (which are one too). Not beside `temperature` or `top_p`: with them Claude does not think.",
         ),
         ignored("verbosity", Text, "Only a hint. Ask for short or long answers in the messages.")
             .unless(&["\"medium\""]),

@@ -48,10 +48,10 @@ fn effort(request: &mut Object) -> Result<Option<Effort>, InvalidRequest> {
         "minimal" | "low" => Ok(Some(Effort::Low)),
         "medium" => Ok(Some(Effort::Medium)),
         "high" => Ok(Some(Effort::High)),
-        "xhigh" => Ok(Some(Effort::XHigh)),
+        "xhigh" | "max" => Ok(Some(Effort::XHigh)),
         other => {
             let message = format!(
-                "`reasoning_effort`: expected `none`, `minimal`, `low`, `medium`, `high` or `xhigh`, got `{}`.",
+                "`reasoning_effort`: expected `none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`, got `{}`.",
                 printable(other)
             );
             Err(InvalidRequest::at("reasoning_effort", code::VALUE, message))

@@ -15,6 +15,9 @@ use crate::fields::code;
 use crate::fields::printable;
 use crate::openai::functions;
 
+/// The other form of a choice.
+const OR_AN_OBJECT: &str = ", or an object with the name of a tool";
+
 /// In which words a client speaks of tools, and is answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Dialect {
@@ -131,7 +134,7 @@ fn chosen(
     let (list, choice) = match choice {
         None => (list, ToolChoice::Auto),
         Some(Value::String(word)) => {
-            let choice = choice_word(&word, "tool_choice", &["none", "auto", "required"])?;
+            let choice = choice_word(&word, "tool_choice", &["none", "auto", "required"], OR_AN_OBJECT)?;
             (list, choice)
         }
         Some(choice) => {
@@ -146,15 +149,15 @@ fn chosen(
     Ok(Tools { list, choice, parallel })
 }
 
-fn choice_word(word: &str, path: &str, words: &[&str]) -> Result<ToolChoice, InvalidRequest> {
+/// Reads `word`, one of `words`; `else_` says what else might stand there.
+fn choice_word(word: &str, path: &str, words: &[&str], else_: &str) -> Result<ToolChoice, InvalidRequest> {
     match word {
         "none" if words.contains(&"none") => Ok(ToolChoice::None),
         "auto" => Ok(ToolChoice::Auto),
         "required" if words.contains(&"required") => Ok(ToolChoice::Required),
         other => {
             let words = words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
-            let message =
-                format!("`{path}`: expected {words} or the name of a tool, got `{}`.", printable(other));
+            let message = format!("`{path}`: expected one of {words}{else_}, got `{}`.", printable(other));
             Err(InvalidRequest::at(path, code::VALUE, message))
         }
     }
@@ -196,7 +199,7 @@ fn allowed_tools(
     ignored: &mut Ignored,
 ) -> Result<(Vec<Tool>, ToolChoice), InvalidRequest> {
     let mode = allowed.take_text("mode")?.ok_or_else(|| allowed.missing("mode"))?;
-    let choice = choice_word(&mode, &allowed.place.field("mode"), &["auto", "required"])?;
+    let choice = choice_word(&mode, &allowed.place.field("mode"), &["auto", "required"], "")?;
     let Some(Value::Array(tools)) = allowed.take("tools")? else { return Err(allowed.missing("tools")) };
     let mut names = Vec::new();
     for (index, tool) in tools.into_iter().enumerate() {
@@ -241,7 +244,7 @@ fn old_choice(
 ) -> Result<ToolChoice, InvalidRequest> {
     match call {
         None => Ok(ToolChoice::Auto),
-        Some(Value::String(word)) => choice_word(&word, "function_call", &["none", "auto"]),
+        Some(Value::String(word)) => choice_word(&word, "function_call", &["none", "auto"], OR_AN_OBJECT),
         Some(call) => {
             let mut call = Object::new(call, Place::at("function_call", &fields::OLD_CHOICE))?;
             let name = functions::name(&mut call)?;

@@ -170,6 +170,8 @@ fn wrong_choices_are_refused_by_name() {
             code::UNSUPPORTED,
         ),
     ];
+    let (_, _, message) = choice(json!("a"));
+    assert!(message.contains("`required`, or an object with the name of a tool"), "{message}");
     for ((param, code, message), expected, expected_code) in rows {
         assert_eq!((param.as_str(), code), (expected, expected_code), "{message}");
     }

@@ -103,6 +103,10 @@ fn prompts(request: &mut Object, n: usize) -> Result<Vec<String>, InvalidRequest
     if (1..=MOST_CHOICES).contains(&count) {
         return Ok(prompts);
     }
+    if prompts.is_empty() {
+        let message = "`prompt` is an empty list. Write at least one prompt.";
+        return Err(InvalidRequest::at("prompt", code::VALUE, message));
+    }
     let message = format!(
         "`prompt`: expected from 1 to {MOST_CHOICES} answers in all, got {} prompts of {n} each. Send fewer in a request.",
         prompts.len()

@@ -58,6 +58,9 @@ fn what_is_not_served_is_refused_by_name() {
     assert_eq!(with("prompt", json!([])), ("prompt".into(), code::VALUE));
     assert_eq!(with("prompt", json!(vec!["a"; 17])), ("prompt".into(), code::VALUE));
     assert_eq!(with("prompt", json!(null)), ("prompt".into(), code::MISSING));
+    assert_eq!(with("prompt", json!([])), ("prompt".into(), code::VALUE));
+    let error = decode(br#"{"model": "m", "prompt": []}"#, Policy::Lenient).unwrap_err();
+    assert!(error.message.contains("at least one"), "{}", error.message);
     assert_eq!(with("suffix", json!("end")), ("suffix".into(), code::UNSUPPORTED));
     assert_eq!(with("best_of", json!(2)), ("best_of".into(), code::UNSUPPORTED));
     assert_eq!(with("logprobs", json!(1)), ("logprobs".into(), code::UNSUPPORTED));

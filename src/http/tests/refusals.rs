@@ -25,7 +25,7 @@ async fn bad_bodies() {
 async fn unknown_paths_and_methods() {
     let (status, code, message) = refused(request("GET", "/v2/nothing?x=1", &[], Body::empty())).await;
     assert_eq!((status, code.as_str()), (404, "unknown_url"));
-    assert!(message.contains("GET /v2/nothing."), "{message}");
+    assert!(message.contains("GET /v2/nothing.") && message.contains("/v1/responses"), "{message}");
 
     let get = request("GET", "/v1/chat/completions", &[], Body::empty());
     let response = send(router(state(ScriptedTurns::playing([]))), get).await;

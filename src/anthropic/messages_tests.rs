@@ -153,6 +153,18 @@ fn results_of_several_calls_are_one_prompt() {
 }
 
 #[test]
+fn many_calls_are_matched_in_a_moment() {
+    const CALLS: usize = 40_000;
+    let ids = || (0..CALLS).map(|number| format!("c{number}"));
+    let calls: Vec<_> = ids().map(|id| call(&id)).collect();
+    let results: Vec<_> = ids().rev().map(|id| result(&id)).collect();
+    let start = tokio::time::Instant::now();
+    let said = turn(json!([user(&json!("hi")), assistant(&json!(calls)), user(&json!(results))]));
+    assert_eq!(said.prompt.len(), CALLS);
+    assert!(start.elapsed().as_secs() < 8, "{:?}", start.elapsed());
+}
+
+#[test]
 fn calls_and_results_that_do_not_match_are_refused() {
     let (hi, ask) = (user(&json!("x")), assistant(&json!([call("a")])));
     assert_refused([

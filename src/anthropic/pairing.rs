@@ -1,5 +1,8 @@
 //! Calls of tools and their results.
 
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+
 use super::content;
 use crate::domain::Part;
 use crate::domain::Role;
@@ -11,8 +14,12 @@ use crate::fields::code;
 /// anything else, and answers no call that was not made.
 #[derive(Debug, Default)]
 pub(super) struct Pairing {
-    /// The calls without a result yet, each with its id and its path.
-    open: Vec<(String, String)>,
+    /// The calls without a result yet: the number of each, by its id.
+    open: HashMap<String, usize>,
+    /// Their paths, by their numbers.
+    paths: BTreeMap<usize, String>,
+    /// How many calls there were.
+    calls: usize,
     /// Whose message was the last.
     last: Option<Role>,
 }
@@ -49,17 +56,19 @@ impl Pairing {
 
     fn call(&mut self, part: &Part, path: impl Fn() -> String) -> Result<(), InvalidRequest> {
         let Part::ToolUse(call) = part else { return Ok(()) };
-        if self.open.iter().any(|(id, _)| *id == call.id) {
+        if self.open.contains_key(&call.id) {
             let path = path() + ".id";
             let message = format!("`{path}`: two calls have this id. Give each its own.");
             return Err(InvalidRequest::at(path, code::VALUE, message));
         }
-        self.open.push((call.id.clone(), path()));
+        self.open.insert(call.id.clone(), self.calls);
+        self.paths.insert(self.calls, path());
+        self.calls += 1;
         Ok(())
     }
 
     fn result(&mut self, id: &str, path: impl Fn() -> String) -> Result<(), InvalidRequest> {
-        let Some(index) = self.open.iter().position(|(open, _)| open == id) else {
+        let Some(number) = self.open.remove(id) else {
             let path = path() + ".tool_use_id";
             let message = format!(
                 "`{path}`: no call in the assistant's message before waits for this result. \
@@ -67,12 +76,12 @@ impl Pairing {
             );
             return Err(InvalidRequest::at(path, code::VALUE, message));
         };
-        self.open.remove(index);
+        self.paths.remove(&number);
         Ok(())
     }
 
     fn all_have_results(&self, path: impl Fn() -> String) -> Result<(), InvalidRequest> {
-        let Some((_, call)) = self.open.first() else { return Ok(()) };
+        let Some((_, call)) = self.paths.first_key_value() else { return Ok(()) };
         let path = path();
         let message = format!(
             "`{path}`: the call `{call}` has no result before this. The user's message after a call begins with \

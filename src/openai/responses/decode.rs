@@ -134,6 +134,10 @@ fn background(request: &mut Object, store: bool, way: Way) -> Result<bool, Inval
 fn input(request: &mut Object, is_continuing: bool) -> Result<Vec<Value>, InvalidRequest> {
     match request.take("input")? {
         Some(Value::Array(items)) => Ok(items),
+        Some(Value::String(text)) if text.trim().is_empty() => {
+            let words = "is blank, and Claude takes no message without text. Write some.";
+            Err(request.refuse("input", code::VALUE, words))
+        }
         Some(text) => Ok(vec![json!({"role": "user", "content": text})]),
         None if is_continuing => Ok(Vec::new()),
         None => Err(request.missing("input")),

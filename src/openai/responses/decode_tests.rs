@@ -61,6 +61,7 @@ fn what_cannot_be_served_says_why() {
     for (field, value, expected) in [
         ("model", json!(" "), "model invalid_value"),
         ("input", json!([]), "input invalid_value: `input` has no message"),
+        ("input", json!(" "), "input invalid_value: `input`: is blank"),
         ("conversation", json!("conv_1"), "conversation unsupported_parameter"),
         ("prompt", json!({"id": "p"}), "prompt unsupported_parameter"),
         ("top_logprobs", json!(2), "top_logprobs unsupported_parameter"),

@@ -20,9 +20,11 @@ use super::service::Inner;
 use crate::domain::Caller;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
+use crate::domain::ModelName;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
+use crate::gateway;
 use crate::gateway::RunningTurn;
 use crate::openai::responses::CreateRequest;
 use crate::openai::responses::Response;
@@ -82,7 +84,10 @@ impl Responses {
         };
         let running = match (generates, response.background) {
             (false, _) => nothing(&turn),
-            (true, true) => self.later(caller, turn),
+            (true, true) => {
+                self.check_model(&turn.model).await?;
+                self.later(caller, turn)
+            }
             (true, false) => self.0.turns.run(caller, turn).await?,
         };
         let run = Run {
@@ -135,6 +140,14 @@ impl Responses {
         let earlier = history.before(request.response.previous_response_id.as_deref()).await?;
         history.dereference(&earlier, &mut request.input).await?;
         Ok((request, earlier))
+    }
+
+    /// Refuses at once what would fail only when nobody waits any more.
+    async fn check_model(&self, name: &ModelName) -> Result<(), Error> {
+        if self.0.turns.models().await?.iter().any(|card| card.name == *name) {
+            return Ok(());
+        }
+        Err(gateway::Error::UnknownModel(name.to_string()).into())
     }
 
     /// A turn that asks for a worker only when its first event is asked for.

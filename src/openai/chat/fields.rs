@@ -128,7 +128,11 @@ pub(super) static MESSAGE: Table = Table {
             "Claude knows no names of speakers. In a message of the role `function` it says whose result it is.",
         ),
         ignored("annotations", Array, "Part of an answer that is sent back.").unless(&["[]"]),
-        ignored("reasoning_content", Text, "Part of an answer that is sent back."),
+        honoured(
+            "reasoning_content",
+            Text,
+            "Part of an answer that is sent back: taken as it came, and not sent to Claude.",
+        ),
         refused("audio", Object, "Claude does not hear."),
         honoured("tool_calls", Array, "Of an assistant message. Each call needs its result."),
         honoured("tool_call_id", Text, "Of a message of the role `tool`: the id of the call."),

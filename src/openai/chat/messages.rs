@@ -120,6 +120,8 @@ fn content(
     speaker: Speaker,
     ignored: &mut Ignored,
 ) -> Result<Option<Vec<Part>>, InvalidRequest> {
+    // A client may send an answer back as it came.
+    message.take("reasoning_content")?;
     let content = message.take("content")?;
     let refusal = message.take_text("refusal")?;
     let mut parts = match content {

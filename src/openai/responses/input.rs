@@ -34,7 +34,8 @@ pub(super) struct Conversation {
 }
 
 /// The fields that make an item, of which each type has its own.
-const MATTER: [&str; 6] = ["role", "content", "arguments", "output", "encrypted_content", "call_id"];
+const MATTER: [&str; 7] =
+    ["role", "content", "arguments", "output", "encrypted_content", "summary", "call_id"];
 /// What a call must be named by to be told to Claude.
 const LONGEST_CALL_ID: usize = 64;
 
@@ -90,6 +91,7 @@ impl Reader {
             "function_call_output" => self.output(&mut item, ignored)?,
             "reasoning" => {
                 item.take("content")?;
+                item.take("summary")?;
                 self.reasoning(&mut item)?;
             }
             "compaction" => self.compaction(&mut item)?,

@@ -42,7 +42,7 @@ fn a_conversation_goes_on_with_the_outputs_of_its_calls() {
     let seal = Sealed::Thinking { text: "hm".into(), signature: "s".into() }.to_text();
     let earlier = json!([
         user("hi"),
-        {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": seal},
+        {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm"}], "encrypted_content": seal},
         {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant",
             "content": [{"type": "output_text", "text": "let me see", "annotations": [], "logprobs": []}]},
         call("c1"), call("c2"),
@@ -51,6 +51,10 @@ fn a_conversation_goes_on_with_the_outputs_of_its_calls() {
     let expected =
         "User: hi; Assistant: thinking, let me see, call c1, call c2; prompt: result c2, result c1";
     assert_eq!(outline(&conversation), expected);
+    let mut sent = earlier.as_array().unwrap().clone();
+    sent.extend([output("c2"), output("c1")]);
+    // A strict server takes its answers back.
+    assert_eq!(talk(&json!([]), &json!(sent)).as_ref(), Ok(&conversation));
     let thinking = Thinking::Open { text: "hm".into(), signature: "s".into() };
     assert_eq!(conversation.history[1].parts[0], Part::Thinking(thinking));
     let more = talk(&earlier, &json!([output("c1"), output("c2"), user("and?")])).unwrap();

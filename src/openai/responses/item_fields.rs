@@ -46,8 +46,11 @@ pub(super) static ITEM: Table = Table {
             Text,
             "Of reasoning: thoughts as this server gave them, which Claude reads again; without it the item is skipped. Of a compaction: the conversation it stands for.",
         ),
-        ignored("summary", Array, "Of reasoning. Claude takes thoughts back only as `encrypted_content`.")
-            .unless(&["[]"]),
+        honoured(
+            "summary",
+            Array,
+            "Of reasoning: taken as this server gave it. Claude reads thoughts again only as `encrypted_content`.",
+        ),
         ignored("phase", Text, "Claude knows no phases.").unless(&["\"final_answer\"", "\"commentary\""]),
         ignored("caller", Object, "Claude calls tools directly.").unless(&["{\"type\":\"direct\"}"]),
         ignored("async", Bool, "Claude waits for the outputs of its calls.").unless(&["false"]),

@@ -8,11 +8,17 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
 use super::command::INSTANCE_VARIABLE;
+
+/// How often a lock that is taken is tried again, and after how long each time.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(25);
 
 /// The data directory, held for this server alone until it is dropped.
 #[derive(Debug)]
@@ -32,9 +38,9 @@ pub fn take_data_dir(path: &Path) -> io::Result<DataDir> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path.join(folder))?;
     }
     let lock = fs::OpenOptions::new().create(true).truncate(false).write(true).open(path.join("lock"))?;
-    flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
+    take(&lock).map_err(|error| {
         let message = format!("another server uses the data directory {}", path.display());
-        if error == rustix::io::Errno::WOULDBLOCK { io::Error::other(message) } else { error.into() }
+        if error == Errno::WOULDBLOCK { io::Error::other(message) } else { error.into() }
     })?;
     let file = path.join("instance");
     let instance = match fs::read_to_string(&file) {
@@ -46,6 +52,17 @@ pub fn take_data_dir(path: &Path) -> io::Result<DataDir> {
         }
     };
     Ok(DataDir { instance, _lock: lock })
+}
+
+/// Takes the lock, and tries for a moment: a process that a killed server was just about to start holds it until it runs.
+fn take(lock: &fs::File) -> Result<(), Errno> {
+    for _ in 0..LOCK_TRIES {
+        match flock(lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => std::thread::sleep(LOCK_PAUSE),
+            taken => return taken,
+        }
+    }
+    flock(lock, FlockOperation::NonBlockingLockExclusive)
 }
 
 /// Kills every process that carries `instance` in its environment and says how many there were.

@@ -178,6 +178,12 @@ impl Translator {
             StreamEvent::Text(text) => self.text(text.into_owned()),
             StreamEvent::ToolUse { id, name } => self.call(id.into_owned(), name.into_owned()),
             StreamEvent::Input(piece) => self.input(piece.into_owned()),
+            // Upstream has no piece for an empty object.
+            StreamEvent::BlockEnd
+                if std::mem::take(&mut self.is_answer_input) && self.answer.text.is_empty() =>
+            {
+                self.text("{}".to_owned())
+            }
             StreamEvent::MessageDelta { stop_reason, stop_sequence, usage } => {
                 self.count(&usage);
                 let Some(reason) = stop_reason else { return Step::Nothing };
@@ -187,7 +193,7 @@ impl Translator {
                     usage: self.usage,
                 })
             }
-            StreamEvent::Other => Step::Nothing,
+            StreamEvent::BlockEnd | StreamEvent::Other => Step::Nothing,
         }
     }
 

@@ -107,6 +107,17 @@ fn the_input_of_the_answer_tool_is_the_answer() {
 }
 
 #[test]
+fn an_answer_tool_without_input_answers_an_empty_object() {
+    let mut translator = Translator::new("u".to_owned(), Some("answer".to_owned()));
+    let mut accept = |line: &str| format!("{:?}", translator.accept(parse(line.as_bytes()).unwrap()));
+    let block_end = r#"{"type":"stream_event","event":{"type":"content_block_stop","index":0}}"#;
+    accept(START);
+    accept(ANSWER_CALL);
+    assert_eq!(accept(block_end), r#"Emit(Text("{}"))"#);
+    assert_eq!(accept(block_end), "Nothing", "of another block");
+}
+
+#[test]
 fn the_text_that_stopped_it_is_told() {
     assert!(steps(&[START, TEXT, STOPPED]).1[2].contains(r#"stop_text: Some("END")"#));
 }

@@ -1,10 +1,14 @@
 //! What the gateway needs of a worker.
 
+use std::collections::HashMap;
 use std::future::Future;
 
 use crate::domain::Caller;
 use crate::domain::Failure;
+use crate::domain::Message;
 use crate::domain::Model;
+use crate::domain::Part;
+use crate::domain::Role;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 
@@ -21,10 +25,37 @@ pub struct Errand {
 
 impl Errand {
     /// The errand of `caller`.
-    pub fn new(caller: &Caller, turn: Turn) -> Self {
+    ///
+    /// Results are put in the order of their calls, whatever order they came in: so they are the same to the process that
+    /// waits for them, to one that gets the conversation anew, and to the prompt cache.
+    pub fn new(caller: &Caller, mut turn: Turn) -> Self {
+        order_results(&mut turn);
         let trail = Trail::of(caller, &turn);
         Self { turn, trail }
     }
+}
+
+fn order_results(turn: &mut Turn) {
+    let mut calls: HashMap<String, usize> = HashMap::new();
+    let prompt = Message { role: Role::User, parts: std::mem::take(&mut turn.prompt) };
+    turn.history.push(prompt);
+    for message in &mut turn.history {
+        if message.role == Role::User {
+            let is_result = |part: &Part| matches!(part, Part::ToolResult(_));
+            let results = message.parts.iter().take_while(|part| is_result(part)).count();
+            message.parts[..results].sort_by_key(|part| match part {
+                Part::ToolResult(result) => calls.get(&result.id).copied(),
+                _ => None,
+            });
+            continue;
+        }
+        let ids = message.parts.iter().filter_map(|part| match part {
+            Part::ToolUse(call) => Some(call.id.clone()),
+            _ => None,
+        });
+        calls = ids.zip(0..).collect();
+    }
+    turn.prompt = turn.history.pop().map(|prompt| prompt.parts).unwrap_or_default();
 }
 
 /// A worker that answers turns, one at a time.
@@ -53,4 +84,45 @@ pub trait TurnWorker: Send {
 
     /// The models this worker can serve.
     fn models(&self) -> &[Model];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ModelName;
+    use crate::domain::Sampling;
+    use crate::domain::ToolResult;
+    use crate::domain::ToolUse;
+    use crate::domain::Tools;
+
+    #[test]
+    fn results_stand_in_the_order_of_their_calls() {
+        let call =
+            |id: &str| Part::ToolUse(ToolUse { id: id.into(), name: "look".into(), input: "{}".into() });
+        let result = |id: &str| {
+            Part::ToolResult(ToolResult {
+                id: id.into(),
+                parts: vec![Part::Text(id.into())],
+                is_error: false,
+            })
+        };
+        let calls = |ids: [&str; 2]| Message { role: Role::Assistant, parts: ids.map(call).into() };
+        let text = Part::Text("and".into());
+        let turn = Turn {
+            model: ModelName::new("m"),
+            system: Vec::new(),
+            tools: Tools::default(),
+            history: vec![
+                Message { role: Role::User, parts: vec![text.clone()] },
+                calls(["a", "b"]),
+                Message { role: Role::User, parts: vec![result("b"), result("a"), text.clone()] },
+                calls(["a", "c"]),
+            ],
+            prompt: vec![result("c"), result("a"), text.clone()],
+            sampling: Sampling::default(),
+        };
+        let turn = Errand::new(&Caller::named("test"), turn).turn;
+        assert_eq!(turn.history[2].parts, [result("a"), result("b"), text.clone()]);
+        assert_eq!((turn.history.len(), turn.prompt), (4, vec![result("a"), result("c"), text]));
+    }
 }

@@ -12,6 +12,7 @@ use crate::{
 
 /// Characters of the user's text which the demo answer quotes.
 const QUOTED_CHARS: usize = 200;
+const EMPTY_INPUT: &str = "{}";
 /// Characters in each piece of a tool's input, at most.
 const INPUT_PIECE_CHARS: usize = 12;
 /// Thinking blocks carry a signature which clients hand back unread.
@@ -216,10 +217,12 @@ fn bounded(
         let is_over = pieces.len() > room;
         pieces.truncate(room);
         room -= pieces.len();
-        if matches!(kind, Kind::ToolUse { .. }) {
+        let is_call = matches!(kind, Kind::ToolUse { .. });
+        if is_call {
             stop = ("tool_use", None);
         }
-        if !pieces.is_empty() {
+        // A call without input has no piece, but is a call.
+        if !pieces.is_empty() || (is_call && room > 0) {
             blocks.push(Block { kind, pieces });
         }
         if is_over {
@@ -257,8 +260,11 @@ fn words(text: &str) -> Vec<String> {
     pieces
 }
 
-/// Cuts a tool's input into at least two pieces.
+/// Cuts a tool's input into at least two pieces. The real API has none for an empty object.
 fn input_pieces(input: &str) -> Vec<String> {
+    if input == EMPTY_INPUT {
+        return Vec::new();
+    }
     let chars: Vec<char> = input.chars().collect();
     let size = chars.len().div_ceil(3).clamp(1, INPUT_PIECE_CHARS);
     chars.chunks(size).map(|chunk| chunk.iter().collect()).collect()

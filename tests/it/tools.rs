@@ -276,8 +276,11 @@ async fn a_json_object_is_answered_as_text() {
     let answer = bench.run(&object).await;
     assert_eq!((answer.text.as_str(), answer.reason), (r#"{"a":[1]}"#, Some(FinishReason::Stop)));
     assert_eq!(answer.calls, []);
+    let mut empty = turn(&[], "[[tool=answer_with_json input={}]]");
+    empty.sampling.format = Format::JsonObject;
+    assert_eq!(bench.run(&empty).await.text, "{}");
     bench.run(&turn(&[], "[[tokens=1]]")).await;
-    assert_eq!(bench.calls_upstream(), 2);
+    assert_eq!(bench.calls_upstream(), 3);
     assert_eq!(bench.body()["tools"], json!([]));
     bench.server.end().await;
 }

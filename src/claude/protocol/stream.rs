@@ -31,6 +31,8 @@ pub enum StreamEvent<'line> {
     },
     /// A piece of the input of the call begun last.
     Input(Cow<'line, str>),
+    /// The end of a text, a thought or a call.
+    BlockEnd,
     /// The end of the message.
     MessageDelta {
         /// `end_turn`, `max_tokens`, `stop_sequence`, `tool_use`, `refusal`, ...
@@ -141,6 +143,7 @@ pub(super) fn stream_event(event: &str) -> Result<StreamEvent<'_>, serde_json::E
         }
         ("content_block_delta", _, Some(delta), _) => content(delta),
         ("content_block_start", .., Some(block)) => begin(block),
+        ("content_block_stop", ..) => StreamEvent::BlockEnd,
         ("message_delta", _, Some(delta), _) => StreamEvent::MessageDelta {
             stop_reason: delta.stop_reason,
             stop_sequence: delta.stop_sequence,

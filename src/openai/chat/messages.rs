@@ -90,7 +90,8 @@ fn add(
     }
     message.finish(ignored)?;
     if parts.is_empty() {
-        return Err(blank(&place, is_missing));
+        // An answer that was cut off before its first word is sent back so.
+        return if speaker == Speaker::Assistant { Ok(speaker) } else { Err(blank(&place, is_missing)) };
     }
     match speaker {
         Speaker::Instructions => conversation.system.extend(parts.into_iter().filter_map(text)),

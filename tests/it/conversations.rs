@@ -92,7 +92,7 @@ async fn instructions_and_parameters_may_change_from_turn_to_turn() {
     let server = TestServer::real().await.workers(1).start().await;
     turn(&server, &[("system", "be brief")], PROMPT).await;
     let earlier = [("system", "be long"), ("user", PROMPT), ("assistant", "one")];
-    server.chat("[[tokens=9]]").after(&earlier).with("max_tokens", 3).with("temperature", 0.5).send().await;
+    server.chat("[[tokens=9 gap_ms=40]]").after(&earlier).with("max_tokens", 3).with("temperature", 0.5).send().await;
     let body = server.upstream().requests().last().unwrap().body.clone();
     assert_eq!(body["system"][1]["text"], "be long");
     assert_eq!((&body["max_tokens"], &body["temperature"]), (&json!(3), &json!(0.5)));
@@ -125,9 +125,9 @@ async fn no_caller_goes_on_with_what_is_anothers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_was_cut_short_is_not_gone_on_with() {
     let server = TestServer::real().await.workers(1).start().await;
-    server.chat("[[tokens=9]]").with("max_tokens", 2).send().await;
+    server.chat("[[tokens=9 gap_ms=40]]").with("max_tokens", 2).send().await;
     assert_eq!(kept(&server).await, 0);
-    let earlier = [("user", "[[tokens=9]]"), ("assistant", "w1 w2")];
+    let earlier = [("user", "[[tokens=9 gap_ms=40]]"), ("assistant", "w1 w2")];
     turn(&server, &earlier, PROMPT).await;
     assert_eq!(messages(&server), replayed(&earlier, PROMPT).await);
     server.end().await;

@@ -255,7 +255,7 @@ async fn tools_may_change_while_a_call_is_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_holds_in_a_turn_with_tools() {
     let bench = Bench::start(1).await;
-    let mut limited = turn(&["look"], "[[tokens=40 gap_ms=3 tool=look input={}]]");
+    let mut limited = turn(&["look"], "[[tokens=40 gap_ms=40 tool=look input={}]]");
     limited.sampling.max_output_tokens = Some(10);
     assert_eq!(bench.run(&limited).await.reason, Some(FinishReason::Length));
     let mut called = turn(&["look"], "[[tool=look input={\"z\":\"1\"}]]");

@@ -92,7 +92,13 @@ async fn instructions_and_parameters_may_change_from_turn_to_turn() {
     let server = TestServer::real().await.workers(1).start().await;
     turn(&server, &[("system", "be brief")], PROMPT).await;
     let earlier = [("system", "be long"), ("user", PROMPT), ("assistant", "one")];
-    server.chat("[[tokens=9 gap_ms=40]]").after(&earlier).with("max_tokens", 3).with("temperature", 0.5).send().await;
+    server
+        .chat("[[tokens=9 gap_ms=40]]")
+        .after(&earlier)
+        .with("max_tokens", 3)
+        .with("temperature", 0.5)
+        .send()
+        .await;
     let body = server.upstream().requests().last().unwrap().body.clone();
     assert_eq!(body["system"][1]["text"], "be long");
     assert_eq!((&body["max_tokens"], &body["temperature"]), (&json!(3), &json!(0.5)));

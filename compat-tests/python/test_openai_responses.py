@@ -181,7 +181,8 @@ def test_a_stream_of_calls(client):
 
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "name": "get_weather"}], ids=["any", "named"])
 def test_a_call_that_is_demanded(client, choice):
-    assert calls(ask(client, "Hi.", tools=[WEATHER], tool_choice=choice)) == [("get_weather", {})]
+    free = {**WEATHER, "strict": False}
+    assert calls(ask(client, "Hi.", tools=[free], tool_choice=choice)) == [("get_weather", {})]
 
 
 def test_a_call_that_is_forbidden(client):

@@ -35,4 +35,4 @@ fuzz: ## Fuzz every target (SECONDS=60)
 	@tools/fuzz $(or $(SECONDS),60)
 
 clean-cache: ## Remove what the other commands have installed
-	rm -rf .cache compat-tests/node_modules compat-tests/.venv
+	rm -rf .cache compat-tests/node/node_modules

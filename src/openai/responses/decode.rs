@@ -77,6 +77,7 @@ pub(super) fn read(body: &[u8], policy: Policy, way: Way) -> Result<CreateReques
     request.finish(&mut ignored)?;
     let response = Response {
         id: id::response(),
+        access_programs: (),
         object: "response".to_owned(),
         created_at: id::now(),
         status: if background { Status::Queued } else { Status::InProgress },

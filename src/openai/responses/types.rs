@@ -12,6 +12,9 @@ use crate::domain;
 pub struct Response {
     /// `resp_` and 32 random hexadecimal digits.
     pub id: String,
+    /// Always null: there are none. The SDK for Node declares it.
+    #[serde(default)]
+    pub access_programs: (),
     /// Always `response`.
     pub object: String,
     /// When it was begun, in seconds of Unix time.

@@ -245,3 +245,18 @@ proptest! {
         prop_assert_eq!(&json!(writer.response().output), &json!(done));
     }
 }
+
+#[test]
+fn what_is_not_there_is_null() {
+    let response = serde_json::to_value(writer(false).response()).unwrap();
+    for field in ["access_programs", "error", "incomplete_details", "instructions", "usage", "user"] {
+        assert_eq!(response.get(field), Some(&Value::Null), "{field}");
+    }
+}
+
+#[test]
+fn a_response_stored_without_access_programs_is_read() {
+    let mut stored = serde_json::to_value(writer(false).response()).unwrap();
+    stored.as_object_mut().unwrap().remove("access_programs");
+    assert_eq!(serde_json::from_value::<Response>(stored).unwrap(), *writer(false).response());
+}

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
 
-// What the SDK adds by itself is no part of a body, and OpenAI sends more of a response than it declares.
+// What the SDK adds by itself is no part of a body, and OpenAI's document has more than the SDK.
 const types = {
   ChatCompletion: "OpenAI.ChatCompletion",
   ChatCompletionChunk: "OpenAI.ChatCompletionChunk",
@@ -22,7 +22,8 @@ const preamble = `import OpenAI from "openai";
 type Of = OpenAI.Responses.Response;
 type Sent = { usage: Of["usage"] | null; user: Of["user"] | null; store: boolean };
 type RawResponse = Omit<Of, "output_text" | keyof Sent> & Sent;
-type Raw<E> = E extends { response: Of } ? Omit<E, "response"> & { response: RawResponse } : E;`;
+type Raw<E> = E extends { response: Of } ? Omit<E, "response"> & { response: RawResponse }
+  : E extends { type: "response.function_call_arguments.done" } ? E & { name: string } : E;`;
 
 const kinds = { "chat.completion": "ChatCompletion", model: "Model", response: "Response" };
 const seen = Object.fromEntries(Object.keys(types).map((name) => [name, []]));

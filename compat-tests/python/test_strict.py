@@ -10,7 +10,7 @@ import time
 
 import pydantic
 import pytest
-from openai.types import Model
+from openai.types import Completion, Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.shared import ErrorObject
 
@@ -45,6 +45,14 @@ def chat(prompt, **options):
     return {"model": "sonnet", "messages": [{"role": "user", "content": prompt}], **options}
 
 
+WEATHER = {"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
+TOOLS = {"tools": [{"type": "function", "function": WEATHER}]}
+PARIS = '[[tool=get_weather input={"city":"Paris"}]]'
+BOTH = '[[say=Well. tool=get_weather input={"city":"Paris"} tool=get_weather input={"city":"Oslo"}]]'
+SCHEMA = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"],
+          "additionalProperties": False}
+OBJECT = {"response_format": {"type": "json_schema", "json_schema": {"name": "person", "schema": SCHEMA}}}
+
 PROMPTS = [
     pytest.param("[[tokens=5]]", {}, id="plain"),
     pytest.param("[[tokens=50 gap_ms=20]]", {"max_tokens": 3}, id="limited"),
@@ -52,6 +60,11 @@ PROMPTS = [
     pytest.param("[[thinking=hm say=ok]]", {}, id="thinking"),
     pytest.param('[[say="no" stop_reason=refusal]]', {}, id="refused"),
     pytest.param("[[say=ok]]", {"seed": 1, "user": "u", "metadata": {"a": "b"}, "n": 1, "tools": []}, id="ignored"),
+    pytest.param(PARIS, TOOLS, id="call"),
+    pytest.param(BOTH, TOOLS, id="text and calls"),
+    pytest.param(PARIS, {"functions": [WEATHER]}, id="function of old"),
+    pytest.param("Who?", OBJECT, id="object"),
+    pytest.param('[[tool=answer_with_json input={"age":36}]]', {"response_format": {"type": "json_object"}}, id="JSON"),
 ]
 
 
@@ -221,3 +234,25 @@ def test_a_refusal(raw, status, code, param, ask, stream):
 )
 def test_a_wrong_path_or_method(raw, method, path, status, code):
     assert refused(raw.request(method, path), status).code == code
+
+
+@pytest.mark.parametrize("options", [{}, {"max_tokens": 3}, {"n": 2, "echo": True}], ids=["plain", "limited", "two"])
+def test_a_text_completion(raw, options):
+    body = {"model": "sonnet", "prompt": "[[tokens=9 gap_ms=5]]", **options}
+    strictly(Completion, raw.post("/completions", json=body).text)
+    with raw.stream("POST", "/completions", json={**body, "stream": True}) as response:
+        *payloads, last = response.read().decode().removesuffix("\n\n").split("\n\n")
+    assert last == "data: [DONE]"
+    for payload in payloads:
+        # OpenAI sends null before the end, and the SDK does not know of it.
+        ended = payload.replace('"finish_reason":null', '"finish_reason":"stop"')
+        strictly(Completion, ended.removeprefix("data: "))
+
+
+@pytest.mark.parametrize("wrong", [{"extra": 1}, {"finish_reason": "other"}, {"index": "0"}], ids=lambda wrong: next(iter(wrong)))
+def test_strictness_is_strict(raw, wrong):
+    body = raw.post(CHAT, json=chat("[[say=ok]]")).json()
+    strictly(ChatCompletion, json.dumps(body))
+    body["choices"][0] |= wrong
+    with pytest.raises(pydantic.ValidationError):
+        strictly(ChatCompletion, json.dumps(body))

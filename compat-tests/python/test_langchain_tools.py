@@ -149,3 +149,21 @@ def test_an_agent_with_an_answer_of_a_kind(model, strategy, prompt):
     agent = create_agent(model, TOOLS, response_format=strategy)
     answer = agent.invoke({"messages": [HumanMessage(prompt)]})
     assert answer["structured_response"] == Person(**ADA)
+
+
+# Over responses
+
+
+def test_responses(model, upstream, marker):
+    over_responses = model.model_copy(update={"use_responses_api": True})
+    question = HumanMessage(f"{marker} {PARIS}")
+    bound = over_responses.bind_tools(TOOLS)
+    answer = bound.invoke([question])
+    assert calls(answer) == [("get_weather", {"city": "Paris"})]
+    assert answer.usage_metadata["output_tokens"] > 0
+    final = bound.invoke([question, answer, get_weather.invoke(answer.tool_calls[0])])
+    assert final.text == "Tool results: 18 degrees in Paris"
+    assert len(upstream.calls()) == 2
+    chunks = list(over_responses.stream("[[tokens=12]]"))
+    assert sum(chunks[1:], chunks[0]).text == " ".join(f"w{n}" for n in range(1, 13))
+    assert over_responses.with_structured_output(Person).invoke(METHODS["json_schema"]) == Person(**ADA)

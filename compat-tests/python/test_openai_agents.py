@@ -92,3 +92,12 @@ async def test_a_handoff(model, upstream, marker):
     assert result.last_agent is other
     assert "You are the weatherman." in upstream.system_of(upstream.last())
     assert len(upstream.calls()) == 2
+
+
+async def test_a_conversation_that_the_server_keeps(async_client, upstream, marker):
+    agent = Agent("Helper", model=OpenAIResponsesModel("gpt-4o", openai_client=async_client), tools=[get_weather])
+    first = await Runner.run(agent, f"{marker} {PARIS}", auto_previous_response_id=True)
+    assert first.final_output == "Tool results: 18 degrees in Paris"
+    second = await Runner.run(agent, "[[say=Bye.]]", previous_response_id=first.last_response_id)
+    assert second.final_output == "Bye."
+    assert [block[0] for block in upstream.blocks()] == ["text", "call", "result", "text", "text"]

@@ -5,7 +5,7 @@ import json
 import openai
 import pydantic
 import pytest
-from conftest import call, say
+from conftest import call, eventually, say
 
 MODEL = "sonnet"
 WEATHER = {
@@ -258,6 +258,58 @@ def test_a_response_is_not_kept_when_it_shall_not_be(client):
     with pytest.raises(openai.APIStatusError) as caught:
         ask(client, "Hi.", previous_response_id=made.id)
     assert caught.value.param == "previous_response_id"
+
+
+def test_a_response_in_the_background(client):
+    made = ask(client, "[[tokens=12]]", background=True)
+    assert made.status == "queued"
+    assert eventually(lambda: client.responses.retrieve(made.id).status == "completed")
+    assert client.responses.retrieve(made.id).output_text == TWELVE
+
+
+def test_a_stream_in_the_background_goes_on_where_it_was_left(client):
+    seen = []
+    for event in ask(client, "[[tokens=12 gap_ms=20]]", background=True, stream=True):
+        seen.append(event)
+        if event.type == "response.output_text.delta":
+            break
+    rest = client.responses.retrieve(
+        seen[0].response.id, stream=True, starting_after=seen[-1].sequence_number
+    )
+    seen += rest
+    assert [event.sequence_number for event in seen] == list(range(len(seen)))
+    assert "".join(event.delta for event in seen if event.type == "response.output_text.delta") == TWELVE
+
+
+def test_a_response_in_the_background_is_cancelled(client, upstream, marker):
+    made = ask(client, f"{marker} [[tokens=500 gap_ms=50]]", background=True)
+    assert eventually(upstream.calls)
+    assert client.responses.cancel(made.id).status == "cancelled"
+    assert eventually(lambda: upstream.call()["outcome"] == "client_gone")
+
+
+def test_tokens_are_counted(client):
+    short = client.responses.input_tokens.count(model=MODEL, input="Hi.")
+    long = client.responses.input_tokens.count(model=MODEL, input="Hi. " * 100, instructions="Be brief.")
+    assert long.input_tokens > short.input_tokens > 0
+
+
+def test_a_conversation_is_packed(client, upstream, marker):
+    asked = [*user("Hi."), {"role": "assistant", "content": "Hello."}]
+    packed = client.responses.compact(model=MODEL, input=asked)
+    answer = ask(client, [*packed.output, *user(f"{marker} [[say=Bye.]]")])
+    assert answer.output_text == "Bye."
+    assert [text for _, text in upstream.blocks()] == ["Hi.", "Hello.", f"{marker} [[say=Bye.]]"]
+
+
+def test_a_websocket(client):
+    with client.responses.connect() as connection:
+        for prompt in ("[[tokens=12]]", "[[say=ok]]"):
+            connection.response.create(model=MODEL, input=prompt)
+            for event in connection:
+                if event.type == "response.completed":
+                    break
+            assert event.response.output_text == (TWELVE if "tokens" in prompt else "ok")
 
 
 # Failures

@@ -20,6 +20,7 @@ MODES = {
     instructor.Mode.TOOLS: call("Person", **ADA),
     instructor.Mode.JSON_SCHEMA: say(ADA),
     instructor.Mode.JSON: call("answer_with_json", **ADA),
+    instructor.Mode.RESPONSES_TOOLS: call("Person", **ADA),
     instructor.Mode.MD_JSON: say("```json\n" + '{"name": "Ada", "age": 36}' + "\n```"),
 }
 by_mode = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.value)

@@ -7,6 +7,7 @@ from llama_index.core.agent.workflow import AgentStream, FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
+from llama_index.llms.openai import OpenAIResponses
 from llama_index.llms.openai_like import OpenAILike
 
 OPTIONS = {"model": "gpt-4o", "api_base": BASE_URL, "api_key": API_KEY, "timeout": TIMEOUT, "max_retries": 0}
@@ -96,3 +97,13 @@ def test_an_answer_of_a_kind_by_a_schema():
     llm = OpenAILike(is_chat_model=True, should_use_structured_outputs=True, **OPTIONS)
     answer = llm.as_structured_llm(Person).complete(f"Who? {say(ADA)}")
     assert answer.raw == Person(**ADA)
+
+
+def test_responses(upstream, marker):
+    llm = OpenAIResponses(**OPTIONS)
+    answer = llm.chat_with_tools([WEATHER], user_msg=f"{marker} {PARIS}")
+    [made] = llm.get_tool_calls_from_response(answer)
+    assert (made.tool_name, made.tool_kwargs) == ("get_weather", {"city": "Paris"})
+    pieces = list(llm.stream_chat([ChatMessage(content="[[tokens=12]]")]))
+    assert "".join(piece.delta for piece in pieces) == TWELVE
+    assert len(upstream.calls()) == 1

@@ -9,6 +9,7 @@ mod failure;
 mod model;
 mod money;
 mod part;
+mod price;
 mod tool;
 mod turn;
 
@@ -18,5 +19,6 @@ pub use failure::{Failure, FailureKind};
 pub use model::{Model, ModelName};
 pub use money::Money;
 pub use part::{Part, Source, Thinking, ToolResult, ToolUse};
+pub use price::{InvalidPrice, Price};
 pub use tool::{Tool, ToolChoice, Tools};
 pub use turn::{Effort, Format, Message, Role, Sampling, Turn};

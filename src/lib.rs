@@ -7,7 +7,7 @@
 //! - [`pool`]: a bounded, prewarmed set of any expensive worker; does not know the CLI.
 //! - [`gateway`]: one turn, from admitted to finished.
 //! - [`store`]: what outlives a request. [`responses`]: answers that are kept, gone on from, or made while nobody waits.
-//! - [`auth`]: who may ask.
+//! - [`auth`]: who may ask. [`pricing`]: what a turn costs. [`routing`]: which model is chosen for whoever leaves it open.
 //! - [`http`]: the only part that knows axum, status codes and headers.
 //! - [`config`], [`app`], [`server`], [`cli`]: assembly.
 
@@ -24,7 +24,9 @@ pub mod gateway;
 pub mod http;
 pub mod openai;
 pub mod pool;
+pub mod pricing;
 pub mod responses;
+pub mod routing;
 pub mod server;
 pub mod store;
 pub mod telemetry;

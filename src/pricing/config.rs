@@ -1,0 +1,18 @@
+//! What the prices are made of.
+
+use std::collections::BTreeMap;
+
+use crate::domain::Price;
+
+/// Prices, and the guesses of an estimate.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Prices by names, or parts of names, of models: `sonnet`, `opus-4`, `claude-opus-5-5`.
+    pub models: BTreeMap<String, Price>,
+    /// Tokens of an answer whose turn has no limit.
+    pub assumed_output_tokens: u64,
+    /// Tokens of an image.
+    pub image_tokens: u64,
+    /// Tokens of a document.
+    pub document_tokens: u64,
+}

@@ -1,0 +1,78 @@
+//! The price table.
+
+use crate::domain::Amount;
+use crate::domain::Money;
+use crate::domain::Price;
+use crate::domain::Turn;
+use crate::domain::Usage;
+
+use super::Config;
+use super::size;
+
+/// The prices of all models.
+#[derive(Debug, Clone)]
+pub struct Prices {
+    /// Longer names first: what they say is more exact.
+    models: Vec<(String, Price)>,
+    config: Config,
+}
+
+impl Prices {
+    /// The prices of `config`.
+    pub fn new(mut config: Config) -> Self {
+        let models = std::mem::take(&mut config.models);
+        let mut models: Vec<_> =
+            models.into_iter().map(|(name, price)| (name.to_ascii_lowercase(), price)).collect();
+        models.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+        Self { models, config }
+    }
+
+    /// What one call of `model` that took `usage` costs, rounded up once to whole nano-dollars. None for a model without a
+    /// price.
+    ///
+    /// `model` is an id or an alias of the CLI. The longest name of the table that stands in it decides, where it begins
+    /// and ends at words: `opus-4` is a name of `claude-opus-4-8`, and none of `claude-opus-45`.
+    pub fn cost(&self, model: &str, usage: &Usage) -> Option<Money> {
+        let model = model.to_ascii_lowercase();
+        self.models.iter().find(|(name, _)| stands_in(name, &model)).map(|(_, price)| price.cost(usage))
+    }
+
+    /// What `turn` takes if `model` answers: more than it usually is, so that it can be held against a budget. The answer
+    /// is as long as it may be, the whole prompt is written to the prompt cache, and an unknown model is the dearest.
+    pub fn estimate(&self, model: &str, turn: &Turn) -> Amount {
+        let usage = Usage {
+            cache_write_tokens: self.prompt_tokens(turn),
+            output_tokens: turn
+                .sampling
+                .max_output_tokens
+                .map_or(self.config.assumed_output_tokens, u64::from),
+            ..Usage::default()
+        };
+        let dearest = || self.models.iter().map(|(_, price)| price.cost(&usage)).max().unwrap_or_default();
+        Amount {
+            tokens: usage.cache_write_tokens + usage.output_tokens,
+            money: self.cost(model, &usage).unwrap_or_else(dearest),
+        }
+    }
+
+    /// How many tokens the prompt of `turn` has at most, more or less: instructions, tools and history included.
+    pub fn prompt_tokens(&self, turn: &Turn) -> u64 {
+        let size = size::of(turn);
+        size.tokens_of_text()
+            .saturating_add(size.images.saturating_mul(self.config.image_tokens))
+            .saturating_add(size.documents.saturating_mul(self.config.document_tokens))
+    }
+}
+
+/// Whether `name` is a part of `model` that begins and ends at words.
+fn stands_in(name: &str, model: &str) -> bool {
+    let is_word = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    model.match_indices(name).any(|(start, _)| {
+        let (before, after) = (&model.as_bytes()[..start], &model.as_bytes()[start + name.len()..]);
+        !is_word(before.last()) && !is_word(after.first())
+    })
+}
+
+#[cfg(test)]
+#[path = "prices_tests.rs"]
+mod tests;

@@ -1,0 +1,129 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::Message;
+use crate::domain::ModelName;
+use crate::domain::Part;
+use crate::domain::Role;
+use crate::domain::Sampling;
+use crate::domain::Source;
+use crate::domain::Tool;
+use crate::domain::ToolResult;
+use crate::domain::ToolUse;
+use crate::domain::Tools;
+
+const CHEAP: &str = "input 0.1, output 0.5, cache write 0.125, cache read 0.01";
+const DEAR: &str = "input 4, output 20, cache write 5, cache read 0.2";
+
+fn prices(models: &[(&str, &str)]) -> Prices {
+    let models = models.iter().map(|(name, price)| ((*name).to_owned(), price.parse().unwrap())).collect();
+    Prices::new(Config { models, assumed_output_tokens: 1000, image_tokens: 1600, document_tokens: 20_000 })
+}
+
+fn turn(prompt: Vec<Part>) -> Turn {
+    Turn {
+        model: ModelName::new("auto"),
+        system: Vec::new(),
+        tools: Tools::default(),
+        history: Vec::new(),
+        prompt,
+        sampling: Sampling::default(),
+    }
+}
+
+fn data(media_type: &str, data: &str) -> Source {
+    Source::Base64 { media_type: media_type.to_owned(), data: data.to_owned() }
+}
+
+#[test]
+fn the_longest_name_that_stands_in_a_model_decides() {
+    let price = |dollars: u32| format!("input {dollars}, output 0, cache write 0, cache read 0");
+    let names = ["opus", "opus-4", "claude-opus-4-8", "Haiku"];
+    let table: Vec<(&str, String)> = names.into_iter().zip((1..).map(price)).collect();
+    let table: Vec<(&str, &str)> = table.iter().map(|(name, price)| (*name, price.as_str())).collect();
+    let prices = prices(&table);
+    let million = Usage { input_tokens: 1_000_000, ..Usage::default() };
+    for (model, dollars) in [
+        ("opus", Some(1)),
+        ("claude-opus-5-5", Some(1)),
+        ("claude-opus-45", Some(1)),
+        ("claude-opus-4-20250514", Some(2)),
+        ("claude-opus-4-8", Some(3)),
+        ("us.anthropic.claude-opus-4-8-v1:0", Some(3)),
+        ("claude-haiku-5-5@20260101", Some(4)),
+        ("HAIKU", Some(4)),
+        ("claude-opusculum", None),
+        ("", None),
+        ("gpt-4o", None),
+    ] {
+        let cost = prices.cost(model, &million).map(|cost| cost.nanos() / 1_000_000_000);
+        assert_eq!(cost, dollars, "{model}");
+    }
+}
+
+#[test]
+fn everything_that_goes_upstream_is_counted() {
+    let prices = prices(&[("haiku", CHEAP)]);
+    let tokens = |turn: &Turn| prices.prompt_tokens(turn);
+    let none = tokens(&turn(Vec::new()));
+    let of_part = |part: Part| tokens(&turn(vec![part])) - none;
+    let result = |parts| Part::ToolResult(ToolResult { id: "1".into(), parts, is_error: false });
+    let call = ToolUse { id: "1".into(), name: "abc".into(), input: "{\"a\":1}".into() };
+    for (part, expected) in [
+        (Part::text("abcdef"), 2),
+        (Part::text("abcdefg"), 3),
+        (Part::text("日本語"), 3),
+        (Part::Image(Source::Url("https://example.com/a.png".into())), 1600),
+        (Part::Document { source: data("application/pdf", "JVBERi0xLjQK"), title: None }, 20_000),
+        (Part::ToolUse(call), 4),
+        (result(vec![Part::text("abcdef"), Part::Image(data("image/png", "AAAA"))]), 1602),
+    ] {
+        assert_eq!(of_part(part.clone()), expected, "{part:?}");
+    }
+    let mut whole = turn(vec![Part::text("abc")]);
+    whole.system = vec!["abc".into(), "abc".into()];
+    whole.history = vec![Message { role: Role::User, parts: vec![Part::text("abc")] }];
+    let tool = |description: Option<&str>| Tool {
+        name: "abc".into(),
+        description: description.map(Into::into),
+        schema: "{} ".into(),
+        strict: false,
+    };
+    whole.tools.list = vec![tool(Some("abc")), tool(None)];
+    assert_eq!(tokens(&whole) - none, 9);
+}
+
+#[test]
+fn an_answer_is_as_long_as_it_may_be_and_an_unknown_model_the_dearest() {
+    let prices = prices(&[("haiku", CHEAP), ("opus", DEAR)]);
+    let mut turn = turn(vec![Part::text("x".repeat(2850))]);
+    let estimate = |turn: &Turn, model| {
+        let Amount { tokens, money } = prices.estimate(model, turn);
+        (tokens, money.nanos())
+    };
+    assert_eq!(estimate(&turn, "haiku"), (2000, 1000 * 125 + 1000 * 500));
+    assert_eq!(estimate(&turn, "opus"), (2000, 1000 * 5000 + 1000 * 20_000));
+    assert_eq!(estimate(&turn, "mystery"), estimate(&turn, "opus"));
+    turn.sampling.max_output_tokens = Some(10);
+    assert_eq!(estimate(&turn, "haiku"), (1010, 1000 * 125 + 10 * 500));
+}
+
+proptest! {
+    #[test]
+    fn an_estimate_is_never_below_what_it_allows_for(
+        texts in prop::collection::vec(".{0,200}", 0..5),
+        limit in prop::option::of(0_u32..),
+        cached in 0_u64..=100,
+    ) {
+        let prices = prices(&[("haiku", CHEAP), ("opus", DEAR)]);
+        let mut turn = turn(texts.iter().map(Part::text).collect());
+        turn.sampling.max_output_tokens = limit;
+        let estimate = prices.estimate("opus", &turn);
+        let prompt = prices.prompt_tokens(&turn);
+        let read = prompt * cached / 100;
+        let output_tokens = limit.map_or(1000, u64::from);
+        let usage = Usage { input_tokens: prompt - read, cache_read_tokens: read, output_tokens, ..Usage::default() };
+        prop_assert!(prices.cost("opus", &usage).unwrap() <= estimate.money);
+        prop_assert!(prices.estimate("haiku", &turn).money <= estimate.money);
+    }
+}

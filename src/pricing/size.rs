@@ -1,0 +1,69 @@
+//! How large a turn is.
+
+use crate::domain::Part;
+use crate::domain::Thinking;
+use crate::domain::Tool;
+use crate::domain::Turn;
+
+/// Bytes of text that make a token. English has about four, code and JSON three; other scripts have more bytes for each
+/// character, and about a token for each.
+const BYTES_OF_TOKEN: u64 = 3;
+
+/// Tokens that come with every call: the CLI's own line of instructions, and what marks the messages off.
+const TOKENS_OF_CALL: u64 = 50;
+
+/// What a turn holds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Size {
+    /// Bytes of everything that is read as text.
+    pub(super) bytes: u64,
+    pub(super) images: u64,
+    pub(super) documents: u64,
+}
+
+impl Size {
+    pub(super) fn tokens_of_text(&self) -> u64 {
+        self.bytes.div_ceil(BYTES_OF_TOKEN) + TOKENS_OF_CALL
+    }
+
+    fn text(&mut self, text: &str) {
+        self.bytes += text.len() as u64;
+    }
+
+    fn parts(&mut self, parts: &[Part]) {
+        for part in parts {
+            self.part(part);
+        }
+    }
+
+    fn part(&mut self, part: &Part) {
+        match part {
+            Part::Text(text) | Part::Thinking(Thinking::Open { text, .. } | Thinking::Redacted(text)) => {
+                self.text(text);
+            }
+            Part::Image(_) => self.images += 1,
+            Part::Document { .. } => self.documents += 1,
+            Part::ToolUse(call) => {
+                self.text(&call.name);
+                self.text(&call.input);
+            }
+            Part::ToolResult(result) => self.parts(&result.parts),
+        }
+    }
+
+    fn tool(&mut self, tool: &Tool) {
+        self.text(&tool.name);
+        self.text(tool.description.as_deref().unwrap_or_default());
+        self.text(&tool.schema);
+    }
+}
+
+/// The size of all that goes upstream with `turn`.
+pub(super) fn of(turn: &Turn) -> Size {
+    let mut size = Size::default();
+    turn.system.iter().for_each(|text| size.text(text));
+    turn.tools.list.iter().for_each(|tool| size.tool(tool));
+    turn.history.iter().for_each(|message| size.parts(&message.parts));
+    size.parts(&turn.prompt);
+    size
+}

@@ -1,0 +1,68 @@
+//! How a caller stands to its budgets.
+
+use crate::domain::Amount;
+use crate::domain::Cap;
+
+/// What is left of the budgets that a turn is charged to; of several the one that is nearest to its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BudgetState {
+    /// Tokens that are left; none without a cap on tokens.
+    pub tokens_left: Option<u64>,
+    /// How much is used of tokens or of money, whichever is more, in whole percent; none without a cap.
+    pub percent_used: Option<u64>,
+}
+
+impl BudgetState {
+    /// The state of `budgets`: of each what is spent and held, and its cap.
+    pub fn of(budgets: impl IntoIterator<Item = (Amount, Cap)>) -> Self {
+        let mut state = Self::default();
+        for (spent, cap) in budgets {
+            if let Some(tokens) = cap.tokens {
+                let left = tokens.saturating_sub(spent.tokens);
+                state.tokens_left = Some(state.tokens_left.map_or(left, |least| least.min(left)));
+                state.note(spent.tokens.into(), tokens.into());
+            }
+            if let Some(money) = cap.money {
+                state.note(spent.money.nanos().into(), money.nanos().into());
+            }
+        }
+        state
+    }
+
+    /// A cap of nothing is used up.
+    fn note(&mut self, spent: i128, cap: i128) {
+        let percent = if cap > 0 { spent.max(0) * 100 / cap } else { 100 };
+        let percent = u64::try_from(percent).unwrap_or(u64::MAX);
+        self.percent_used = self.percent_used.max(Some(percent));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Money;
+
+    fn budget(spent: (u64, i64), cap: (Option<u64>, Option<i64>)) -> (Amount, Cap) {
+        let spent = Amount { tokens: spent.0, money: Money::from_nanos(spent.1) };
+        (spent, Cap { tokens: cap.0, money: cap.1.map(Money::from_nanos) })
+    }
+
+    #[test]
+    fn the_budget_nearest_to_its_end_counts() {
+        let both = [budget((900, 5), (Some(1000), Some(10))), budget((900, 5), (Some(5000), Some(5)))];
+        for (budgets, left, percent) in [
+            (&[][..], None, None),
+            (&[budget((7, 7), (None, None))], None, None),
+            (&both[..1], Some(100), Some(90)),
+            (&both, Some(100), Some(100)),
+            (&[budget((2000, 0), (Some(1000), None))], Some(0), Some(200)),
+            (&[budget((0, 199), (None, Some(200)))], None, Some(99)),
+            (&[budget((0, 0), (None, Some(0)))], None, Some(100)),
+            (&[budget((u64::MAX, i64::MAX), (Some(1), Some(1)))], Some(0), Some(u64::MAX)),
+            (&[budget((0, -5), (None, Some(10)))], None, Some(0)),
+        ] {
+            let expected = BudgetState { tokens_left: left, percent_used: percent };
+            assert_eq!(BudgetState::of(budgets.iter().copied()), expected, "{budgets:?}");
+        }
+    }
+}

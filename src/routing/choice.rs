@@ -1,0 +1,86 @@
+//! What was chosen, and how that is told.
+
+use crate::domain::ModelName;
+
+/// The longest that a header of ours may be, in bytes.
+const MOST_HEADER_BYTES: usize = 200;
+
+/// The model that was chosen for a turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// The model, as the configuration names it.
+    pub model: ModelName,
+    /// The rule that decided.
+    pub rule: Rule,
+    /// Why, in words; holds nothing of the prompt.
+    pub reason: String,
+}
+
+/// The rules, in the order in which they are asked. The last one is asked of what another has chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Rule {
+    /// Hardly any tokens of the budget are left.
+    ScarceBudget,
+    /// The context is long.
+    LongContext,
+    /// The prompt is short and simple.
+    SimplePrompt,
+    /// The prompt has a word of a hard task.
+    HardWords,
+    /// No other rule applies.
+    Otherwise,
+    /// The budget nears its end.
+    SavingBudget,
+}
+
+impl Rule {
+    /// Its name in answers, headers and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ScarceBudget => "scarce_budget",
+            Self::LongContext => "long_context",
+            Self::SimplePrompt => "simple_prompt",
+            Self::HardWords => "hard_words",
+            Self::Otherwise => "otherwise",
+            Self::SavingBudget => "saving_budget",
+        }
+    }
+}
+
+impl Choice {
+    /// The value of `x-switchboard-route`: `haiku; rule=simple_prompt; reason="..."`. At most 200 bytes of printable
+    /// ASCII, whatever the models are called.
+    pub fn header_value(&self) -> String {
+        let (model, rule) = (printable(self.model.as_str()), self.rule.name());
+        let mut value = format!("{model:.64}; rule={rule}; reason=\"{}", printable(&self.reason));
+        value.truncate(MOST_HEADER_BYTES - 1);
+        value.push('"');
+        value
+    }
+}
+
+/// With `?` for everything that has no place in a header, or would end what is quoted there.
+fn printable(text: &str) -> String {
+    let fits =
+        |character: char| (character.is_ascii_graphic() && !"\"\\;".contains(character)) || character == ' ';
+    text.chars().map(|character| if fits(character) { character } else { '?' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(model: &str, reason: &str) -> String {
+        Choice { model: ModelName::new(model), rule: Rule::LongContext, reason: reason.to_owned() }
+            .header_value()
+    }
+
+    #[test]
+    fn a_header_is_printable_and_short() {
+        assert_eq!(header("opus", "it is long"), r#"opus; rule=long_context; reason="it is long""#);
+        assert_eq!(header("ö\n;", "\"a\\"), r#"???; rule=long_context; reason="?a?""#);
+        let long = header(&"m".repeat(1000), &"r".repeat(1000));
+        assert_eq!(long.len(), MOST_HEADER_BYTES);
+        assert!(long.ends_with("r\"") && long.contains("; rule=long_context; "), "{long}");
+    }
+}

@@ -16,6 +16,7 @@ use crate::claude::DataDir;
 use crate::claude::SignIn;
 use crate::config::Environment;
 use crate::config::Settings;
+use crate::domain::ModelName;
 use crate::gateway::Breaker;
 use crate::gateway::Gateway;
 use crate::gateway::SignInState;
@@ -26,8 +27,12 @@ use crate::http::LastWords;
 use crate::http::Stopping;
 use crate::pool;
 use crate::pool::Pool;
+use crate::pricing;
+use crate::pricing::Prices;
 use crate::responses::Responses;
 use crate::responses::Shelves;
+use crate::routing;
+use crate::routing::Router;
 use crate::server;
 use crate::server::Shutdown;
 use crate::server::Summary;
@@ -101,6 +106,7 @@ impl App {
             last_words: LastWords(shutdown.last_words()),
             stopping: Stopping(shutdown.begun()),
             responses,
+            router: Arc::new(router(settings, &Arc::new(prices(settings)))),
         });
         let config = server_config(settings);
         let serving =
@@ -187,6 +193,34 @@ async fn start_workers(
 
 fn keys(settings: &Settings) -> anyhow::Result<Keys> {
     Ok(Keys::new(settings.auth.keys.iter().map(crate::config::Key::reveal))?)
+}
+
+/// The prices that `settings` name.
+pub fn prices(settings: &Settings) -> Prices {
+    let pricing = &settings.pricing;
+    Prices::new(pricing::Config {
+        models: pricing.models.iter().map(|(name, listed)| (name.clone(), listed.price.clone())).collect(),
+        assumed_output_tokens: pricing.assumed_output_tokens.into(),
+        image_tokens: pricing.image_tokens.into(),
+        document_tokens: pricing.document_tokens.into(),
+    })
+}
+
+/// The rules that `settings` draw up, counting tokens as `prices` does.
+pub fn router(settings: &Settings, prices: &Arc<Prices>) -> Router {
+    let routing = &settings.routing;
+    let config = routing::Config {
+        light_model: ModelName::new(&routing.light_model),
+        usual_model: ModelName::new(&routing.usual_model),
+        heavy_model: ModelName::new(&routing.heavy_model),
+        scarce_tokens: routing.scarce_tokens.into(),
+        long_context_tokens: routing.long_context_tokens.into(),
+        short_prompt_characters: routing.short_prompt_characters,
+        longest_simple_word: routing.longest_simple_word,
+        hard_words: routing.hard_words.clone(),
+        saving_percent: routing.saving_percent.into(),
+    };
+    Router::new(config, Arc::clone(prices))
 }
 
 fn pool_config(settings: &Settings) -> pool::Config {

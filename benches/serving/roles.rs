@@ -9,7 +9,9 @@ use anyhow::bail;
 use axum::routing::post;
 use axum::serve::ListenerExt as _;
 use axum::{Json, Router};
+use claude_switchboard::app;
 use claude_switchboard::auth::Keys;
+use claude_switchboard::config::{Environment, Flags, Settings};
 use claude_switchboard::domain::{self, Caller, Turn, TurnEvent};
 use claude_switchboard::gateway::{Error, ModelCard, Readiness, RunningTurn, Turns};
 use claude_switchboard::http::{self, AppState, LastWords, Stopping};
@@ -148,6 +150,7 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
     let stop = shutdown.last_words();
     let responses =
         Responses::new(Arc::clone(&turns), Arc::clone(&keys), shelves, tracker, stop, http::explain);
+    let settings = Settings::load(None, &Environment::from_iter([("HOME", "/")]), &Flags::default())?;
     let router = http::router(AppState {
         turns,
         keys,
@@ -155,6 +158,7 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
         last_words: LastWords(shutdown.last_words()),
         stopping: Stopping(shutdown.begun()),
         responses,
+        router: Arc::new(app::router(&settings, &Arc::new(app::prices(&settings)))),
     });
     let config = server::Config {
         header_read_timeout: Duration::from_secs(10),

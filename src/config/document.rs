@@ -67,7 +67,7 @@ fn render(defaults: &str) -> String {
                 let variable = variable_of(name);
                 write!(
                     text,
-                    "\n### `[{name}]`\n\n{meaning}\n\nVariable: `{variable}`\n\n| name | stands for |\n|---|---|\n"
+                    "\n### `[{name}]`\n\n{meaning}\n\nVariable: `{variable}`\n\n| name | value |\n|---|---|\n"
                 )
             } else {
                 write!(text, "\n## `[{name}]`\n\n{meaning}\n")

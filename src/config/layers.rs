@@ -12,7 +12,7 @@ use super::origin::{Flags, Origin, variable_of};
 use super::value;
 
 /// Tables whose keys are free; a table that is laid over one of them adds to it.
-const OPEN: &[&str] = &["models.aliases"];
+const OPEN: &[&str] = &["models.aliases", "pricing.models"];
 
 /// The layers so far.
 pub(super) struct Layers {

@@ -13,7 +13,9 @@ use super::log::Log;
 use super::models::Models;
 use super::origin::{Flags, Refusal, SEE_DOCUMENT};
 use super::pool::Pool;
+use super::pricing::Pricing;
 use super::responses::Responses;
+use super::routing::Routing;
 use super::server::Server;
 
 /// The settings in force, checked. One field for each section of `default.toml`.
@@ -30,6 +32,10 @@ pub struct Settings {
     pub pool: Pool,
     /// Names that clients may use for models.
     pub models: Models,
+    /// What turns cost.
+    pub pricing: Pricing,
+    /// Which model answers who leaves it open.
+    pub routing: Routing,
     /// What is kept of responses.
     pub responses: Responses,
     /// What the server writes to stderr.
@@ -80,6 +86,8 @@ impl Settings {
         self.claude.check()?;
         self.pool.check()?;
         self.models.check()?;
+        self.pricing.check()?;
+        self.routing.check()?;
         self.responses.check()?;
         self.log.check()?;
         self.server.check_reach(!self.auth.keys.is_empty())

@@ -185,6 +185,28 @@ fn a_value_without_sense_is_refused() {
 }
 
 #[test]
+fn prices_and_rules_without_sense_are_refused() {
+    let one = |name: &str, value: &str| refusal("", &[(name, value)]);
+    assert_snapshot!(one("SWITCHBOARD_PRICING__MODELS", r#"{ "haiku" = "input 1, output 5" }"#), @r"
+    SWITCHBOARD_PRICING__MODELS: in `input 1, output 5` the price of `cache write` is missing
+    docs/CONFIGURATION.md says what the key means
+    ");
+    let nameless = r#"{ "" = "input 1, output 5, cache write 1, cache read 1" }"#;
+    assert_snapshot!(one("SWITCHBOARD_PRICING__MODELS", nameless), @r#"
+    SWITCHBOARD_PRICING__MODELS: a price has no model
+    write "sonnet" = "input 2, output 10, cache write 2.5, cache read 0.1"
+    "#);
+    assert_snapshot!(one("SWITCHBOARD_ROUTING__USUAL_MODEL", "auto"), @r#"
+    SWITCHBOARD_ROUTING__USUAL_MODEL: `auto` is what the rules choose for
+    write a name or an id of the CLI's catalogue, such as "sonnet"
+    "#);
+    assert_snapshot!(one("SWITCHBOARD_ROUTING__HARD_WORDS", "de-bug"), @r#"
+    SWITCHBOARD_ROUTING__HARD_WORDS: an entry is no beginning of a word
+    write beginnings of words, letters and digits alone, such as "debug"
+    "#);
+}
+
+#[test]
 fn a_server_without_keys_binds_loopback_only() {
     assert_snapshot!(refusal("[server]\nlisten = \"0.0.0.0:8080\"", &[]), @r"
     switchboard.toml: server.listen: 0.0.0.0:8080 can be reached from other machines, and without keys everybody who reaches the server would spend its Claude account

@@ -27,6 +27,7 @@ use super::v1::completions;
 use super::v1::messages;
 use super::v1::models;
 use super::v1::responses;
+use super::v1::route;
 
 /// The paths that need no key. Every other one does, those that do not exist included.
 pub(super) const OPEN: [&str; 2] = ["/health", "/ready"];
@@ -46,6 +47,7 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/responses/{id}/input_items", get(responses::list_input_items))
         .route("/v1/models", get(models::list_models))
         .route("/v1/models/{*id}", get(models::retrieve_model))
+        .route("/v1/route", post(route::recommend_model))
         .route("/v1/embeddings", any(unsupported))
         .route("/v1/moderations", any(unsupported))
         .route("/v1/audio/{*rest}", any(unsupported))

@@ -10,6 +10,7 @@ use super::Config;
 use crate::auth::Keys;
 use crate::gateway::Turns;
 use crate::responses::Responses;
+use crate::routing::Router;
 
 /// Everything the handlers share; each takes the one part it needs.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub struct AppState {
     pub stopping: Stopping,
     /// Responses that outlive their request.
     pub responses: Responses,
+    /// Chooses models.
+    pub router: Arc<Router>,
 }
 
 /// The signal that nothing new is to begin, since the server stops.
@@ -79,5 +82,11 @@ impl FromRef<AppState> for Stopping {
 impl FromRef<AppState> for Responses {
     fn from_ref(state: &AppState) -> Self {
         state.responses.clone()
+    }
+}
+
+impl FromRef<AppState> for Arc<Router> {
+    fn from_ref(state: &AppState) -> Self {
+        Self::clone(&state.router)
     }
 }

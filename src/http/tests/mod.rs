@@ -6,6 +6,7 @@ mod completions;
 mod messages;
 mod refusals;
 mod responses;
+mod route;
 mod streams;
 mod tools;
 
@@ -50,6 +51,7 @@ use crate::gateway::TurnStream;
 use crate::gateway::Turns;
 use crate::responses::Responses;
 use crate::responses::Shelves;
+use crate::routing;
 
 /// What a scripted turn does next.
 #[derive(Debug, Clone)]
@@ -190,7 +192,8 @@ fn whole_state(shelves: &Shelves, turns: ScriptedTurns, keys: Keys, last_words: 
     let responses =
         Responses::new(Arc::clone(&turns), Arc::clone(&keys), shelves, tracker, stop, super::explain);
     let config = Arc::new(config());
-    AppState { turns, keys, config, last_words, stopping: Stopping::default(), responses }
+    let router = Arc::new(routing::testing::router());
+    AppState { turns, keys, config, last_words, stopping: Stopping::default(), responses, router }
 }
 
 fn with_keys(turns: ScriptedTurns) -> Router {

@@ -1,7 +1,8 @@
-//! The paths under `/v1`: `OpenAI`'s, and Anthropic's `messages`.
+//! The paths under `/v1`: `OpenAI`'s, Anthropic's `messages`, and `route`, which is ours.
 
 pub(super) mod chat;
 pub(super) mod completions;
 pub(super) mod messages;
 pub(super) mod models;
 pub(super) mod responses;
+pub(super) mod route;

@@ -1,0 +1,46 @@
+//! `POST /v1/route`.
+
+use super::*;
+
+async fn recommend(body: &Value) -> Response {
+    let request = request("POST", "/v1/route", &[], body.to_string());
+    send(router(state(ScriptedTurns::playing([]))), request).await
+}
+
+#[tokio::test]
+async fn a_model_is_recommended_with_the_rule_and_the_reason() {
+    for (task, size, project, model, rule) in [
+        ("Say hello.", 10, json!(null), "light", "simple_prompt"),
+        ("Debug this.", 10, json!("default"), "usual", "hard_words"),
+        ("Say hello.", 10_001, json!(null), "heavy", "long_context"),
+    ] {
+        let asked = json!({"task_description": task, "context_size": size, "project_id": project});
+        let response = recommend(&asked).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "application/json");
+        let answer: Value = serde_json::from_str(&body(response).await).unwrap();
+        assert_eq!((&answer["recommended_model"], &answer["rule"]), (&json!(model), &json!(rule)), "{task}");
+        assert!(answer["reasoning"].as_str().is_some_and(|reason| reason.len() > 20), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_meant_is_refused_by_name() {
+    for (asked, param, code) in [
+        (json!({"context_size": 1}), "task_description", "missing_required_parameter"),
+        (json!({"task_description": "x"}), "context_size", "missing_required_parameter"),
+        (json!({"task_description": 1, "context_size": 1}), "task_description", "invalid_type"),
+        (json!({"task_description": "x", "context_size": -1}), "context_size", "invalid_value"),
+        (json!({"task_description": "x", "context_size": 1.5}), "context_size", "invalid_value"),
+        (
+            json!({"task_description": "x", "context_size": 1, "project_id": "other"}),
+            "project_id",
+            "invalid_value",
+        ),
+        (json!({"task_description": "x", "context_size": 1, "model": "auto"}), "model", "unknown_parameter"),
+    ] {
+        let (status, error) = error(recommend(&asked).await).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{asked}");
+        assert_eq!((&error["param"], &error["code"]), (&json!(param), &json!(code)), "{asked}");
+    }
+}

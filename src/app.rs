@@ -17,6 +17,7 @@ use crate::claude::SignIn;
 use crate::config::Environment;
 use crate::config::Settings;
 use crate::domain::ModelName;
+use crate::gateway::Admission;
 use crate::gateway::Breaker;
 use crate::gateway::Gateway;
 use crate::gateway::SignInState;
@@ -91,26 +92,28 @@ impl App {
             SignInState::SignedIn(pool) => Some(pool.clone()),
             SignInState::Missing(_) => None,
         };
-        let turns: Arc<dyn Turns> = Arc::new(Gateway::new(
+        let gateway = Gateway::new(
             workers,
             settings.models.aliases.clone(),
             Breaker::new(settings.claude.breaker_failures),
-        ));
+        );
+        let router = Arc::new(router(settings, &Arc::new(prices(settings))));
+        let turns: Arc<dyn Turns> = Arc::new(Admission::new(Arc::new(gateway), Arc::clone(&router)));
         let keys = Arc::new(keys(settings)?);
         let shutdown = Shutdown::new();
         let responses = start_responses(settings, &turns, &keys, &shutdown, &tracker).await?;
-        let router = http::router(AppState {
+        let routes = http::router(AppState {
             turns,
             keys,
             config: Arc::new(http_config(settings)),
             last_words: LastWords(shutdown.last_words()),
             stopping: Stopping(shutdown.begun()),
             responses,
-            router: Arc::new(router(settings, &Arc::new(prices(settings)))),
+            router,
         });
         let config = server_config(settings);
         let serving =
-            tracker.spawn(server::serve(listener, router, config, shutdown.clone(), tracker.clone()));
+            tracker.spawn(server::serve(listener, routes, config, shutdown.clone(), tracker.clone()));
         Ok(Self { address, shutdown, workers: pool, tracker, serving, data_dir })
     }
 

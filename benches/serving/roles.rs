@@ -13,7 +13,7 @@ use claude_switchboard::app;
 use claude_switchboard::auth::Keys;
 use claude_switchboard::config::{Environment, Flags, Settings};
 use claude_switchboard::domain::{self, Caller, Turn, TurnEvent};
-use claude_switchboard::gateway::{Error, ModelCard, Readiness, RunningTurn, Turns};
+use claude_switchboard::gateway::{Error, ModelCard, Readiness, RunningTurn, Told, Turns};
 use claude_switchboard::http::{self, AppState, LastWords, Stopping};
 use claude_switchboard::responses::{Responses, Shelves};
 use claude_switchboard::server::{self, Shutdown};
@@ -117,7 +117,7 @@ impl Turns for Silence {
             usage: domain::Usage::default(),
         })]);
         let events = Box::pin(begun.chain(futures::stream::pending()));
-        Box::pin(std::future::ready(Ok(RunningTurn { model, events })))
+        Box::pin(std::future::ready(Ok(RunningTurn { told: Told::of(model), events })))
     }
 
     fn count_tokens(&self, _caller: Caller, _turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {

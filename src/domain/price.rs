@@ -121,6 +121,7 @@ mod tests {
             cache_write_tokens: write,
             cache_read_tokens: read,
             thinking_tokens: 0,
+            ..Usage::default()
         };
         price.parse::<Price>().unwrap().cost(&usage).nanos()
     }

@@ -1,5 +1,6 @@
 //! One turn, from admitted to finished: the only part that knows the order.
 //!
+//! 0. [`Admission`] chooses a model for a caller who leaves it open.
 //! 1. A server without a sign-in refuses the turn.
 //! 2. The model's name is resolved, where the catalogue is known already; an unknown one is refused before it waits.
 //! 3. While calls upstream keep failing, the breaker refuses the turn at once, but for one now and then as a probe.
@@ -11,6 +12,7 @@
 //! 8. After a whole answer the worker is kept for the conversation's next turn, or for the results of the tools it has
 //!    called. Whoever drops the stream before gives it back to be reset. A worker that failed is ended.
 
+mod admission;
 mod breaker;
 mod catalogue;
 mod error;
@@ -30,7 +32,9 @@ use crate::domain::Caller;
 use crate::domain::ModelName;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
+use crate::routing::Choice;
 
+pub use admission::Admission;
 pub use breaker::Breaker;
 pub use catalogue::Aliases;
 pub use error::Error;
@@ -41,15 +45,31 @@ pub type TurnStream = Pin<Box<dyn Stream<Item = Result<TurnEvent, Error>> + Send
 
 /// A turn that a worker has taken.
 pub struct RunningTurn {
-    /// The resolved id of the model that answers.
-    pub model: String,
+    /// What there is to say about it beside its events.
+    pub told: Told,
     /// What comes back. Ends after `TurnEvent::Finished` or after the first error.
     pub events: TurnStream,
 }
 
+/// What a caller is told of a turn beside its answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The resolved id of the model that answers; empty where that is not known yet.
+    pub model: String,
+    /// Why this model was chosen, for a caller who left it open.
+    pub route: Option<Choice>,
+}
+
+impl Told {
+    /// What there is to say of any turn that `model` answers.
+    pub fn of(model: impl Into<String>) -> Self {
+        Self { model: model.into(), route: None }
+    }
+}
+
 impl std::fmt::Debug for RunningTurn {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("RunningTurn").field("model", &self.model).finish_non_exhaustive()
+        formatter.debug_struct("RunningTurn").field("told", &self.told).finish_non_exhaustive()
     }
 }
 

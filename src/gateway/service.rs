@@ -21,7 +21,7 @@ use crate::pool::Worker;
 use super::breaker::Breaker;
 use super::catalogue::{Aliases, cards, resolve};
 use super::run::Run;
-use super::{Error, ModelCard, Readiness, RunningTurn, Turns, WorkerCounts};
+use super::{Error, ModelCard, Readiness, RunningTurn, Told, Turns, WorkerCounts};
 
 /// What a caller is told to wait when all workers are busy: long enough to let a short answer end.
 const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);
@@ -96,7 +96,7 @@ where
         // Again: calls may have begun to fail while this one waited.
         let pass = self.breaker.pass()?;
         let run = Run::start(pool, lease, errand, pass).await?;
-        Ok(RunningTurn { model, events: run.into_events() })
+        Ok(RunningTurn { told: Told::of(model), events: run.into_events() })
     }
 
     /// Refuses what would go upstream while calls keep failing.

@@ -162,7 +162,7 @@ async fn a_turn_streams_and_its_worker_is_reset() {
     let bench = Bench::new();
     bench.script([Ok(text("a")), Ok(text("b")), Ok(finished())]);
     let running = bench.run("gpt-4o").await.unwrap();
-    assert_eq!(running.model, "claude-haiku-5-5");
+    assert_eq!(running.told.model, "claude-haiku-5-5");
     let events: Vec<_> = running.events.map(Result::unwrap).collect().await;
     assert_eq!(events, [text("a"), text("b"), finished()]);
     assert_eq!(bench.script.0.lock().unwrap().served, ["claude-haiku-5-5"]);

@@ -14,12 +14,13 @@ use crate::domain::Caller;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::gateway::Error;
+use crate::gateway::Told;
 use crate::gateway::Turns;
 
 /// Turns that run side by side.
 pub(super) struct FanOut {
-    /// The id of the model that answers.
-    pub(super) model: String,
+    /// What there is to say about the first of them.
+    pub(super) told: Told,
     /// What happens, with the number of the turn it happens in. Ends with the last turn or with the first error.
     pub(super) events: Events<(usize, TurnEvent)>,
 }
@@ -36,7 +37,7 @@ pub(super) async fn fan_out(
 ) -> Result<FanOut, Error> {
     let mut list = list.into_iter();
     let Some(first) = list.next() else {
-        return Ok(FanOut { model: String::new(), events: stream::empty().boxed() });
+        return Ok(FanOut { told: Told::default(), events: stream::empty().boxed() });
     };
     let first = turns.run(caller.clone(), first).await?;
     let rest = list.map(|turn| {
@@ -47,5 +48,5 @@ pub(super) async fn fan_out(
     let runs = std::iter::once(first.events).chain(rest).enumerate();
     let events: SelectAll<BoxStream<'static, _>> =
         runs.map(|(index, events)| events.map_ok(move |event| (index, event)).boxed()).collect();
-    Ok(FanOut { model: first.model, events: Box::pin(events) })
+    Ok(FanOut { told: first.told, events: Box::pin(events) })
 }

@@ -26,6 +26,7 @@ use crate::domain::TurnEvent;
 use crate::domain::Usage;
 use crate::gateway;
 use crate::gateway::RunningTurn;
+use crate::gateway::Told;
 use crate::openai::responses::CreateRequest;
 use crate::openai::responses::Response;
 use crate::openai::responses::Writer;
@@ -47,8 +48,8 @@ pub enum Making {
     Here {
         /// The response.
         run: Box<Run>,
-        /// The id of the model that answers.
-        model: String,
+        /// What there is to say about its turn.
+        told: Told,
     },
     /// In the background.
     There {
@@ -101,7 +102,7 @@ impl Responses {
         let making = if run.response().background {
             self.make_there(run, stream).await?
         } else {
-            Making::Here { run: Box::new(run), model: running.model }
+            Making::Here { run: Box::new(run), told: running.told }
         };
         Ok(Created { making, ignored })
     }
@@ -153,9 +154,8 @@ impl Responses {
     /// A turn that asks for a worker only when its first event is asked for.
     fn later(&self, caller: Caller, turn: Turn) -> RunningTurn {
         let turns = Arc::clone(&self.0.turns);
-        let model = turn.model.as_str().to_owned();
         let running = async move { turns.run(caller, turn).await.map(|running| running.events) };
-        RunningTurn { model, events: Box::pin(running.into_stream().try_flatten()) }
+        RunningTurn { told: Told::default(), events: Box::pin(running.into_stream().try_flatten()) }
     }
 
     async fn make_there(&self, mut run: Run, stream: bool) -> Result<Making, Error> {
@@ -179,5 +179,5 @@ impl Responses {
 fn nothing(turn: &Turn) -> RunningTurn {
     let finish = Finish { reason: FinishReason::Stop, stop_text: None, usage: Usage::default() };
     let events = futures::stream::iter([Ok(TurnEvent::Finished(finish))]);
-    RunningTurn { model: turn.model.as_str().to_owned(), events: Box::pin(events) }
+    RunningTurn { told: Told::of(turn.model.as_str()), events: Box::pin(events) }
 }

@@ -21,7 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("routing", &["domain", "pricing"]),
     ("store", &[]),
     ("responses", &["domain", "fields", "openai", "gateway", "auth", "store"]),
-    ("gateway", &["domain", "conversations", "pool"]),
+    ("gateway", &["domain", "conversations", "pool", "routing"]),
     (
         "http",
         &["domain", "fields", "openai", "anthropic", "gateway", "responses", "auth", "routing", "telemetry"],

@@ -43,10 +43,12 @@ use crate::domain::ModelName;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
+use crate::gateway::Admission;
 use crate::gateway::Error;
 use crate::gateway::ModelCard;
 use crate::gateway::Readiness;
 use crate::gateway::RunningTurn;
+use crate::gateway::Told;
 use crate::gateway::TurnStream;
 use crate::gateway::Turns;
 use crate::responses::Responses;
@@ -145,7 +147,7 @@ impl Turns for ScriptedTurns {
             let events = events.inspect(move |_| {
                 let _ = &held;
             });
-            Ok(RunningTurn { model: "claude-sonnet-5-5".into(), events: Box::pin(events) })
+            Ok(RunningTurn { told: Told::of("claude-sonnet-5-5"), events: Box::pin(events) })
         };
         run.boxed()
     }
@@ -186,7 +188,12 @@ pub(crate) fn state_until(turns: ScriptedTurns, stopping: Stopping, last_words: 
     AppState { stopping, ..whole_state(&Shelves::temporary().unwrap(), turns, Keys::none(), last_words) }
 }
 
-fn whole_state(shelves: &Shelves, turns: ScriptedTurns, keys: Keys, last_words: LastWords) -> AppState {
+fn whole_state(
+    shelves: &Shelves,
+    turns: impl Turns + 'static,
+    keys: Keys,
+    last_words: LastWords,
+) -> AppState {
     let (turns, keys): (Arc<dyn Turns>, _) = (Arc::new(turns), Arc::new(keys));
     let (shelves, tracker, stop) = (shelves.clone(), TaskTracker::new(), last_words.0.clone());
     let responses =

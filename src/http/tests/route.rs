@@ -44,3 +44,40 @@ async fn what_cannot_be_meant_is_refused_by_name() {
         assert_eq!((&error["param"], &error["code"]), (&json!(param), &json!(code)), "{asked}");
     }
 }
+
+/// The server of an answer that repeats the name of the model it was asked for.
+fn repeating() -> Router {
+    let turns =
+        ScriptedTurns::new(|_, turn| Ok(play(vec![started(), text(turn.model.as_str()), finished()])));
+    let turns = Admission::new(Arc::new(turns), Arc::new(routing::testing::router()));
+    super::router(whole_state(&Shelves::temporary().unwrap(), turns, Keys::none(), LastWords::default()))
+}
+
+#[tokio::test]
+async fn a_model_that_is_left_open_is_chosen_and_told() {
+    for (model, prompt, chosen, route) in [
+        ("auto", "Say hello.", "light", Some("light; rule=simple_prompt; reason=")),
+        ("auto", "Debug this.", "usual", Some("usual; rule=hard_words; reason=")),
+        ("sonnet", "Debug this.", "sonnet", None),
+    ] {
+        for path in ["/v1/chat/completions", "/v1/responses", "/v1/messages"] {
+            let messages = json!([{"role": "user", "content": prompt}]);
+            let mut asked = json!({"model": model, "max_tokens": 9, "messages": messages});
+            if path == "/v1/responses" {
+                asked = json!({"model": model, "input": messages});
+            }
+            let response = send(repeating(), request("POST", path, &[], asked.to_string())).await;
+            let told =
+                response.headers().get("x-switchboard-route").map(|value| value.to_str().unwrap().to_owned());
+            assert_eq!(told.is_some(), route.is_some(), "{path}");
+            assert!(told.unwrap_or_default().starts_with(route.unwrap_or_default()), "{path}");
+            assert!(body(response).await.contains(&format!("\"{chosen}\"")), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_open_choice_is_listed_as_a_model() {
+    let listed = body(send(repeating(), request("GET", "/v1/models", &[], "")).await).await;
+    assert!(listed.contains(r#""id":"auto""#), "{listed}");
+}

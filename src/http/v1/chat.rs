@@ -13,6 +13,7 @@ use futures::StreamExt as _;
 use crate::domain::Caller;
 use crate::domain::TurnEvent;
 use crate::fields::Policy;
+use crate::gateway::Told;
 use crate::gateway::Turns;
 use crate::http::Config;
 use crate::http::error::ApiError;
@@ -65,7 +66,7 @@ async fn answer(
         let body = reply.response(&collect(running.events, request.n).await?);
         ([(header::CONTENT_TYPE, "application/json")], body).into_response()
     };
-    describe(&mut response, &running.model, &request.ignored);
+    describe(&mut response, &running.told, &request.ignored);
     Ok(response)
 }
 
@@ -82,11 +83,15 @@ async fn collect(mut events: Events<(usize, TurnEvent)>, n: usize) -> Result<Vec
     }
 }
 
-/// Says which model answers and what of the request had no effect.
-pub(super) fn describe(response: &mut Response, model: &str, ignored: &[String]) {
+/// Says which model answers, and why, and what of the request had no effect.
+pub(super) fn describe(response: &mut Response, told: &Told, ignored: &[String]) {
     let headers = response.headers_mut();
-    if let Ok(model) = HeaderValue::from_str(model) {
+    if let (false, Ok(model)) = (told.model.is_empty(), HeaderValue::from_str(&told.model)) {
         headers.insert("x-switchboard-model", model);
+    }
+    let route = told.route.as_ref().map(|choice| HeaderValue::from_str(&choice.header_value()));
+    if let Some(Ok(route)) = route {
+        headers.insert("x-switchboard-route", route);
     }
     if let (false, Ok(list)) = (ignored.is_empty(), HeaderValue::from_str(&ignored.join(", "))) {
         headers.insert("x-switchboard-ignored", list);

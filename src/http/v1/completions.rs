@@ -65,7 +65,7 @@ async fn answer(
         let body = reply.response(&collect(running.events, request.echoes).await?);
         ([(header::CONTENT_TYPE, "application/json")], body).into_response()
     };
-    describe(&mut response, &running.model, &request.ignored);
+    describe(&mut response, &running.told, &request.ignored);
     Ok(response)
 }
 

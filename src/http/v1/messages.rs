@@ -56,7 +56,7 @@ pub(in crate::http) async fn create_message(
         } else {
             json(collect(running.events, &reply, shows_thinking).await?)
         };
-        describe(&mut response, &running.model, &ignored);
+        describe(&mut response, &running.told, &ignored);
         Ok(response)
     };
     last_words.0.run_until_cancelled(answer).await.unwrap_or_else(|| Err(ApiError::shutting_down()))

@@ -19,6 +19,7 @@ use crate::domain::Caller;
 use crate::fields::InvalidRequest;
 use crate::fields::Policy;
 use crate::fields::code;
+use crate::gateway::Told;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
@@ -58,18 +59,18 @@ async fn answer(
 ) -> Result<Response, ApiError> {
     let stream = request.stream;
     let created = responses.create(caller, request, None).await?;
-    let (mut response, model) = match created.making {
-        Making::Here { mut run, model } if stream => {
+    let (mut response, told) = match created.making {
+        Making::Here { mut run, told } if stream => {
             let first = run.begin(config.first_event_wait).await.map_err(crate::responses::Error::from)?;
-            (stream::response(run.into_steps(first), config.heartbeat, notes), model)
+            (stream::response(run.into_steps(first), config.heartbeat, notes), told)
         }
-        Making::Here { run, model } => (json(run.finish().await?.to_json()), model),
+        Making::Here { run, told } => (json(run.finish().await?.to_json()), told),
         Making::There { events, .. } if stream => {
-            (stream::response(events.into_steps(), config.heartbeat, notes), String::new())
+            (stream::response(events.into_steps(), config.heartbeat, notes), Told::default())
         }
-        Making::There { response, .. } => (json(response.to_json()), String::new()),
+        Making::There { response, .. } => (json(response.to_json()), Told::default()),
     };
-    describe(&mut response, &model, &created.ignored);
+    describe(&mut response, &told, &created.ignored);
     Ok(response)
 }
 

@@ -29,7 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("server", &["domain", "http"]),
     ("config", &["domain"]),
     ("app", &["*"]),
-    ("cli", &["config", "app", "telemetry"]),
+    ("cli", &["domain", "fields", "openai", "pricing", "routing", "config", "app", "telemetry"]),
     ("main", &["*"]),
     ("lib", &["*"]),
 ];

@@ -1,4 +1,7 @@
-//! The command line.
+//! The command line: one file for each command that is more than a line.
+
+mod route;
+mod serve;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,13 +13,13 @@ use clap::Subcommand;
 use clap::ValueHint;
 use clap_complete::Shell;
 
-use crate::app;
 use crate::config;
 use crate::config::Environment;
 use crate::config::Flags;
-use crate::config::LogFormat;
 use crate::config::Settings;
-use crate::telemetry;
+
+use route::Route;
+use serve::Serve;
 
 /// The exit code of a configuration that is refused: `EX_USAGE` of sysexits.h.
 const BAD_CONFIGURATION: u8 = 64;
@@ -51,6 +54,8 @@ enum Command {
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         config: Option<PathBuf>,
     },
+    /// Show which models the rules of routing choose for requests, and what that saves.
+    Route(Route),
     /// Print completions for a shell.
     #[command(after_help = "Example:\n  claude-switchboard completions bash > \
                             ~/.local/share/bash-completion/completions/claude-switchboard")]
@@ -60,64 +65,24 @@ enum Command {
     },
 }
 
-/// Each flag goes before its variable and its key in the file.
-#[derive(Debug, clap::Args)]
-struct Serve {
-    /// A configuration file in TOML; it needs only the keys that it changes.
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    config: Option<PathBuf>,
-    /// Where to listen [default: 127.0.0.1:8080]; beyond loopback only with keys (see auth.keys).
-    #[arg(long, value_name = "ADDR:PORT")]
-    listen: Option<String>,
-    /// Directory for what the server keeps [default: ~/.local/share/claude-switchboard].
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    data_dir: Option<String>,
-    /// The Claude CLI, a path or a name in PATH [default: claude].
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::ExecutablePath)]
-    claude_bin: Option<String>,
-    /// The most worker processes at a time [default: 5].
-    #[arg(long, value_name = "N")]
-    max_workers: Option<u32>,
-}
-
 /// Does what the command line asks for, in the given environment.
 ///
 /// # Errors
 /// With what to show on the terminal, see [`report`].
 pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<()> {
     match cli.command {
-        Command::Serve(arguments) => serve(arguments, environment),
+        Command::Serve(arguments) => serve::serve(arguments, environment),
         Command::CheckConfig { config } => {
             let settings = Settings::load(config.as_deref(), &environment, &Flags::default())?;
             print(settings.to_toml()?.as_bytes())
         }
+        Command::Route(arguments) => print(route::explain(&arguments, &environment)?.as_bytes()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "claude-switchboard", &mut script);
             print(&script)
         }
     }
-}
-
-fn serve(arguments: Serve, environment: Environment) -> anyhow::Result<()> {
-    let flags = Flags {
-        listen: arguments.listen,
-        data_dir: arguments.data_dir,
-        claude_binary: arguments.claude_bin,
-        max_workers: arguments.max_workers,
-    };
-    let settings = Settings::load(arguments.config.as_deref(), &environment, &flags)?;
-    telemetry::init(&telemetry::Config {
-        filter: settings.log.filter.clone(),
-        format: match settings.log.format {
-            LogFormat::Text => telemetry::Format::Text,
-            LogFormat::Json => telemetry::Format::Json,
-        },
-    })?;
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(app::run(settings, environment))
 }
 
 /// Writes to stdout. A reader that has gone away, such as `head`, is no failure.

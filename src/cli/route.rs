@@ -1,0 +1,199 @@
+//! `route --explain`: what the rules of routing make of a file of requests.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use anyhow::bail;
+use clap::ValueHint;
+use serde::Serialize;
+use serde::Serializer;
+
+use crate::app;
+use crate::config::Environment;
+use crate::config::Flags;
+use crate::config::Settings;
+use crate::domain::Money;
+use crate::fields::Policy;
+use crate::openai::chat;
+use crate::pricing::Prices;
+use crate::routing::BudgetState;
+use crate::routing::Features;
+use crate::routing::Router;
+
+/// Characters of a prompt that the table shows.
+const PREVIEW: usize = 32;
+
+const EXAMPLE: &str = "Example:\n  claude-switchboard route --explain examples/prompts.jsonl";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Route {
+    /// A file of requests, each a line of JSON as for POST /v1/chat/completions.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    explain: PathBuf,
+    /// Print JSON in place of a table.
+    #[arg(long)]
+    json: bool,
+    /// A configuration file in TOML, for the rules and the prices.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    config: Option<PathBuf>,
+    /// As if so many tokens of the budget were left.
+    #[arg(long, value_name = "N")]
+    tokens_left: Option<u64>,
+    /// As if so much of the budget were used.
+    #[arg(long, value_name = "PERCENT")]
+    percent_used: Option<u64>,
+}
+
+/// What would be chosen for all requests.
+#[derive(Debug, Serialize)]
+struct Explanation {
+    requests: Vec<Row>,
+    /// How often each model is chosen.
+    models: BTreeMap<String, usize>,
+    #[serde(rename = "cost_usd", serialize_with = "dollars")]
+    cost: Money,
+    /// The model that all requests would have without the rules, and what they would cost.
+    always: String,
+    #[serde(rename = "always_cost_usd", serialize_with = "dollars")]
+    always_cost: Money,
+    /// In whole percent, rounded down.
+    saved_percent: i64,
+}
+
+/// What would be chosen for one request.
+#[derive(Debug, Serialize)]
+struct Row {
+    line: usize,
+    #[serde(skip)]
+    preview: String,
+    model: String,
+    rule: &'static str,
+    reason: String,
+    /// As estimated, with the answer.
+    tokens: u64,
+    #[serde(rename = "cost_usd", serialize_with = "dollars")]
+    cost: Money,
+    #[serde(rename = "always_cost_usd", serialize_with = "dollars")]
+    always_cost: Money,
+}
+
+/// The table, or the JSON, to be printed.
+pub(super) fn explain(arguments: &Route, environment: &Environment) -> anyhow::Result<String> {
+    let settings = Settings::load(arguments.config.as_deref(), environment, &Flags::default())?;
+    let prices = Arc::new(app::prices(&settings));
+    let router = app::router(&settings, &prices);
+    let file = &arguments.explain;
+    let name = file.display();
+    let text = std::fs::read_to_string(file).with_context(|| format!("{name} cannot be read"))?;
+    let budget = BudgetState { tokens_left: arguments.tokens_left, percent_used: arguments.percent_used };
+    let rows = text.lines().zip(1..).filter(|(text, _)| !text.trim().is_empty()).map(|(text, line)| {
+        row(text, line, &router, &prices, budget).with_context(|| format!("{name}:{line}"))
+    });
+    let rows = rows.collect::<anyhow::Result<Vec<Row>>>()?;
+    if rows.is_empty() {
+        bail!("{name} holds no request");
+    }
+    let explanation = sum_up(rows, router.heavy_model().as_str());
+    if arguments.json {
+        Ok(serde_json::to_string_pretty(&explanation)? + "\n")
+    } else {
+        Ok(table(&explanation))
+    }
+}
+
+fn row(
+    text: &str,
+    line: usize,
+    router: &Router,
+    prices: &Prices,
+    budget: BudgetState,
+) -> anyhow::Result<Row> {
+    let request = chat::decode(text.as_bytes(), Policy::Lenient)?;
+    let turn = &request.turn;
+    let features = Features::of(turn, prices.prompt_tokens(turn), budget);
+    let choice = router.choose(&features);
+    let chosen = prices.estimate(choice.model.as_str(), turn);
+    let always = prices.estimate(router.heavy_model().as_str(), turn);
+    let of_all = |one: Money| std::iter::repeat_n(one, request.n).fold(Money::ZERO, |sum, one| sum + one);
+    Ok(Row {
+        line,
+        preview: preview(&features.prompt),
+        model: choice.model.to_string(),
+        rule: choice.rule.name(),
+        reason: choice.reason,
+        tokens: chosen.tokens * request.n as u64,
+        cost: of_all(chosen.money),
+        always_cost: of_all(always.money),
+    })
+}
+
+fn sum_up(requests: Vec<Row>, always: &str) -> Explanation {
+    let mut models = BTreeMap::new();
+    for row in &requests {
+        *models.entry(row.model.clone()).or_default() += 1;
+    }
+    let sum = |of: fn(&Row) -> Money| requests.iter().map(of).fold(Money::ZERO, |sum, one| sum + one);
+    let (cost, always_cost) = (sum(|row| row.cost), sum(|row| row.always_cost));
+    let saved = i128::from((always_cost - cost).nanos()) * 100 / i128::from(always_cost.nanos().max(1));
+    Explanation {
+        requests,
+        models,
+        cost,
+        always: always.to_owned(),
+        always_cost,
+        saved_percent: i64::try_from(saved).unwrap_or(i64::MAX),
+    }
+}
+
+/// The beginning of a prompt on one line, without what a terminal would obey.
+fn preview(prompt: &[&str]) -> String {
+    let words: Vec<&str> = prompt.iter().flat_map(|text| text.split_whitespace()).take(PREVIEW).collect();
+    let mut text = words.join(" ").replace(char::is_control, "?");
+    if let Some((end, _)) = text.char_indices().nth(PREVIEW) {
+        text.truncate(end);
+        text.pop();
+        text.push('…');
+    }
+    text
+}
+
+fn dollars<S: Serializer>(money: &Money, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(money.dollars())
+}
+
+fn table(explanation: &Explanation) -> String {
+    let Explanation { requests, models, cost, always, always_cost, saved_percent } = explanation;
+    let short = |money: &Money| format!("${:.4}", money.dollars());
+    let longest = requests.iter().map(|row| row.model.chars().count()).max().unwrap_or_default().max(5);
+    let with = format!("with {always}");
+    let width = with.chars().count();
+    let mut text = format!(
+        "{:>4}  {:<PREVIEW$}  {:>7}  {:<longest$}  {:>8}  {with}  why\n",
+        "line", "prompt", "tokens", "model", "cost"
+    );
+    for Row { line, preview, model, reason, tokens, cost, always_cost, .. } in requests {
+        let (cost, always_cost) = (short(cost), short(always_cost));
+        let _ = writeln!(
+            text,
+            "{line:>4}  {preview:<PREVIEW$}  {tokens:>7}  {model:<longest$}  {cost:>8}  {always_cost:>width$}  {reason}"
+        );
+    }
+    let models: Vec<String> = models.iter().map(|(model, count)| format!("{count} {model}")).collect();
+    let _ = writeln!(
+        text,
+        "\n{} requests: {}\nestimated {}, always {always} {}: {saved_percent} % saved",
+        requests.len(),
+        models.join(", "),
+        short(cost),
+        short(always_cost)
+    );
+    text
+}
+
+#[cfg(test)]
+#[path = "route_tests.rs"]
+mod tests;

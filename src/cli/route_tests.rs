@@ -1,0 +1,65 @@
+use insta::assert_snapshot;
+
+use super::*;
+
+const REQUESTS: &str = r#"{"model": "auto", "messages": [{"role": "user", "content": "What is a mutex?"}], "max_tokens": 100}
+
+{"model": "auto", "messages": [{"role": "user", "content": "Debug\u001b[31m this, please,\nas soon as you can."}], "n": 2}
+{"model": "auto", "messages": [{"role": "system", "content": "LONG"}, {"role": "user", "content": "And now?"}]}
+"#;
+
+fn run(requests: &str, change: impl FnOnce(&mut Route)) -> anyhow::Result<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("requests.jsonl");
+    std::fs::write(&file, requests.replace("LONG", &"long ".repeat(7000))).unwrap();
+    let mut arguments =
+        Route { explain: file, json: false, config: None, tokens_left: None, percent_used: None };
+    change(&mut arguments);
+    let environment = [("HOME", "/home/me"), ("SWITCHBOARD_PRICING__ASSUMED_OUTPUT_TOKENS", "1000")];
+    explain(&arguments, &environment.into_iter().collect())
+}
+
+#[test]
+fn the_table_says_what_and_why_and_what_it_saves() {
+    assert_snapshot!(run(REQUESTS, |_| {}).unwrap(), @r"
+    line  prompt                             tokens  model       cost  with opus  why
+       1  What is a mutex?                      156  haiku    $0.0001    $0.0023  the prompt has fewer than 100 characters and simple words
+       3  Debug?[31m this, please, as soo…     2130  sonnet   $0.0203    $0.0406  the prompt has a word that begins with debug
+       4  And now?                            12720  opus     $0.0786    $0.0786  the context has 11720 tokens, more than 10000
+
+    3 requests: 1 haiku, 1 opus, 1 sonnet
+    estimated $0.0990, always opus $0.1215: 18 % saved
+    ");
+}
+
+#[test]
+fn the_budget_can_be_supposed() {
+    let table = run(REQUESTS, |arguments| arguments.percent_used = Some(95)).unwrap();
+    assert!(table.contains("3 requests: 2 haiku, 1 sonnet"), "{table}");
+    let table = run(REQUESTS, |arguments| arguments.tokens_left = Some(999)).unwrap();
+    assert!(table.contains("3 requests: 3 haiku"), "{table}");
+}
+
+#[test]
+fn json_says_the_same() {
+    let json = run(REQUESTS, |arguments| arguments.json = true).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["requests"][1]["line"], 3);
+    assert_snapshot!(json["requests"][0], @r#"{"always_cost_usd":0.00228,"cost_usd":0.000057,"line":1,"model":"haiku","reason":"the prompt has fewer than 100 characters and simple words","rule":"simple_prompt","tokens":156}"#);
+    assert_snapshot!(json["models"], @r#"{"haiku":1,"opus":1,"sonnet":1}"#);
+    assert_snapshot!(json["saved_percent"], @"18");
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let error = |requests: &str| {
+        let error = run(requests, |_| {}).unwrap_err();
+        let text = format!("{error:#}");
+        text[text.find("requests.jsonl").unwrap()..].to_owned()
+    };
+    assert_snapshot!(error(&format!("{REQUESTS}{{\"model\": \"auto\"}}")), @"requests.jsonl:5: `messages` is missing.");
+    assert_snapshot!(error("nonsense"), @"requests.jsonl:1: The body is not valid JSON: expected ident at line 1 column 2.");
+    assert_snapshot!(error("\n \n"), @"requests.jsonl holds no request");
+    let missing = run("", |arguments| arguments.explain = "/nowhere/requests.jsonl".into()).unwrap_err();
+    assert_snapshot!(format!("{missing:#}"), @"/nowhere/requests.jsonl cannot be read: No such file or directory (os error 2)");
+}

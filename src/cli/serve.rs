@@ -1,0 +1,54 @@
+//! `serve`: the server itself.
+
+use std::path::PathBuf;
+
+use clap::ValueHint;
+
+use crate::app;
+use crate::config::Environment;
+use crate::config::Flags;
+use crate::config::LogFormat;
+use crate::config::Settings;
+use crate::telemetry;
+
+/// Each flag goes before its variable and its key in the file.
+#[derive(Debug, clap::Args)]
+pub(super) struct Serve {
+    /// A configuration file in TOML; it needs only the keys that it changes.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    config: Option<PathBuf>,
+    /// Where to listen [default: 127.0.0.1:8080]; beyond loopback only with keys (see auth.keys).
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<String>,
+    /// Directory for what the server keeps [default: ~/.local/share/claude-switchboard].
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    data_dir: Option<String>,
+    /// The Claude CLI, a path or a name in PATH [default: claude].
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::ExecutablePath)]
+    claude_bin: Option<String>,
+    /// The most worker processes at a time [default: 5].
+    #[arg(long, value_name = "N")]
+    max_workers: Option<u32>,
+}
+
+/// Serves until a signal to stop.
+pub(super) fn serve(arguments: Serve, environment: Environment) -> anyhow::Result<()> {
+    let flags = Flags {
+        listen: arguments.listen,
+        data_dir: arguments.data_dir,
+        claude_binary: arguments.claude_bin,
+        max_workers: arguments.max_workers,
+    };
+    let settings = Settings::load(arguments.config.as_deref(), &environment, &flags)?;
+    telemetry::init(&telemetry::Config {
+        filter: settings.log.filter.clone(),
+        format: match settings.log.format {
+            LogFormat::Text => telemetry::Format::Text,
+            LogFormat::Json => telemetry::Format::Json,
+        },
+    })?;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(app::run(settings, environment))
+}

@@ -163,6 +163,17 @@ mod tests {
         assert_eq!(cost(dear, [u64::MAX; 4]), i64::MAX);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_price_or_refused(text: String, like in "(input|output|cache read|above|;|,|:|\\.| |[0-9]){0,30}") {
+            for text in [&text, &like, &format!("{HAIKU}{like}")] {
+                if let Ok(price) = text.parse::<Price>() {
+                    price.cost(&Usage { input_tokens: u64::MAX, ..Usage::default() });
+                }
+            }
+        }
+    }
+
     #[test]
     fn what_is_no_price_is_refused_with_what_is_wrong() {
         let whole = "input 1, output 5, cache write 1.25, cache read 0.1";

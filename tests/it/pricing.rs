@@ -48,6 +48,7 @@ async fn our_price_of_a_run_is_what_the_cli_charges() {
         cache_write_tokens,
         cache_read_tokens,
         thinking_tokens: 0,
+        ..Usage::default()
     };
     for model in ["haiku", "sonnet", "opus"] {
         // The last one is above the bound from which on haiku has other prices.

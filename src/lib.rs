@@ -8,6 +8,7 @@
 //! - [`gateway`]: one turn, from admitted to finished.
 //! - [`store`]: what outlives a request. [`responses`]: answers that are kept, gone on from, or made while nobody waits.
 //! - [`auth`]: who may ask. [`pricing`]: what a turn costs. [`routing`]: which model is chosen for whoever leaves it open.
+//! - [`auth`]: who may ask. [`limits`]: how often and how much.
 //! - [`http`]: the only part that knows axum, status codes and headers.
 //! - [`config`], [`app`], [`server`], [`cli`]: assembly.
 
@@ -22,6 +23,7 @@ pub mod domain;
 pub mod fields;
 pub mod gateway;
 pub mod http;
+pub mod limits;
 pub mod openai;
 pub mod pool;
 pub mod pricing;

@@ -9,6 +9,7 @@ use super::claude::Claude;
 use super::environment::Environment;
 use super::error::Error;
 use super::layers::Layers;
+use super::limits::Limits;
 use super::log::Log;
 use super::models::Models;
 use super::origin::{Flags, Refusal, SEE_DOCUMENT};
@@ -26,6 +27,8 @@ pub struct Settings {
     pub server: Server,
     /// Who may ask.
     pub auth: Auth,
+    /// How often and how much a key may ask.
+    pub limits: Limits,
     /// The Claude CLI and how it is run.
     pub claude: Claude,
     /// The warm worker processes.

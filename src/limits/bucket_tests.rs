@@ -1,0 +1,146 @@
+//! Buckets against a model that writes everything down and goes through all of it each time.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::bucket::Bucket;
+use super::bucket::Shortage;
+
+const SECOND: u64 = 1_000_000_000;
+
+fn bucket(limit: u32) -> Bucket {
+    Bucket::new(NonZeroU32::new(limit).unwrap())
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Time goes on.
+    Wait(u64),
+    /// Takes so much.
+    Take(u64),
+    /// One of those that are not settled took so much, or what it had asked for.
+    Settle(prop::sample::Index, Option<u64>),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0..40 * SECOND).prop_map(Step::Wait),
+        (0_u64..150).prop_map(Step::Take),
+        (any::<prop::sample::Index>(), prop::option::of(0_u64..300))
+            .prop_map(|(index, amount)| Step::Settle(index, amount)),
+    ]
+}
+
+/// When a bucket of 60 a minute is full again from which was taken so much at such times.
+fn full_at(takes: &[(u64, u64)]) -> u64 {
+    takes.iter().fold(0, |full_at: u64, (at, amount)| full_at.max(*at) + amount * SECOND)
+}
+
+proptest! {
+    /// However late it is known what was taken, the bucket is as if it had been known at once.
+    #[test]
+    fn a_settled_bucket_is_as_if_the_right_amount_had_been_taken(steps in prop::collection::vec(step(), 0..60)) {
+        let (mut now, mut bucket) = (0, bucket(60));
+        let (mut takes, mut open) = (Vec::new(), Vec::new());
+        for step in steps {
+            match step {
+                Step::Wait(time) => now += time,
+                Step::Take(amount) => {
+                    open.push((takes.len(), bucket.take(amount, now, false)));
+                    takes.push((now, amount));
+                }
+                Step::Settle(..) if open.is_empty() => {}
+                Step::Settle(index, amount) => {
+                    let (position, id) = open.remove(index.index(open.len()));
+                    takes[position].1 = amount.unwrap_or(takes[position].1);
+                    bucket.settle(id, amount);
+                }
+            }
+            let backlog = full_at(&takes).saturating_sub(now);
+            prop_assert_eq!(bucket.level(now).reset, Duration::from_nanos(backlog));
+            prop_assert!(bucket.kept() <= 2 * open.len());
+        }
+    }
+
+    /// Within any time no more is let through than a full bucket and what fills up meanwhile.
+    #[test]
+    fn no_more_passes_than_fills_up(asks in prop::collection::vec((0..20 * SECOND, 1_u64..70), 1..80)) {
+        let (mut now, mut bucket, mut passed) = (0, bucket(60), Vec::new());
+        for (wait, amount) in asks {
+            now += wait;
+            if bucket.shortage(amount, now).is_none() {
+                bucket.take(amount, now, true);
+                passed.push((now, amount));
+            }
+        }
+        for (first, (begin, _)) in passed.iter().enumerate() {
+            let mut sum = 0;
+            for (at, amount) in &passed[first..] {
+                sum += amount;
+                prop_assert!(sum * SECOND <= 60 * SECOND + (at - begin));
+            }
+        }
+    }
+
+    /// Who waits as long as was said gets through, who asks a nanosecond before does not.
+    #[test]
+    fn the_wait_is_exact(taken in 0_u64..200, amount in 1_u64..=60) {
+        let mut bucket = bucket(60);
+        bucket.take(taken, 0, true);
+        match bucket.shortage(amount, 0) {
+            None => prop_assert!(taken + amount <= 60),
+            Some(Shortage::Forever) => prop_assert!(false, "it fits into a full bucket"),
+            Some(Shortage::For(wait)) => {
+                let wait = u64::try_from(wait.as_nanos()).unwrap();
+                prop_assert_eq!(wait, (taken + amount - 60) * SECOND);
+                prop_assert!(bucket.shortage(amount, wait - 1).is_some());
+                prop_assert_eq!(bucket.shortage(amount, wait), None);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_fills_up_by_itself_is_not_given_back_as_well() {
+    let mut bucket = bucket(60);
+    let first = bucket.take(60, 0, false);
+    bucket.take(50, 59 * SECOND, true);
+    bucket.settle(first, Some(0));
+    assert_eq!(bucket.level(59 * SECOND).remaining, 10);
+}
+
+#[test]
+fn a_bucket_may_owe() {
+    let mut bucket = bucket(60);
+    let id = bucket.take(10, 0, false);
+    bucket.settle(id, Some(100));
+    assert_eq!(bucket.level(0).remaining, 0);
+    assert_eq!(bucket.shortage(0, 0), Some(Shortage::For(Duration::from_secs(41))));
+    assert_eq!(bucket.level(70 * SECOND).remaining, 30);
+}
+
+#[test]
+fn what_is_more_than_a_full_bucket_never_fits() {
+    for amount in [61, u64::from(u32::MAX), u64::MAX] {
+        assert_eq!(bucket(60).shortage(amount, 0), Some(Shortage::Forever), "{amount}");
+    }
+    assert_eq!(bucket(60).shortage(60, 0), None);
+    let mut bucket = bucket(u32::MAX);
+    assert_eq!(bucket.shortage(u64::from(u32::MAX), 0), None);
+    bucket.take(u64::MAX, 0, true);
+    assert!(matches!(bucket.shortage(u64::from(u32::MAX), 0), Some(Shortage::For(_))));
+}
+
+#[test]
+fn another_limit_fills_no_bucket() {
+    let mut bucket = bucket(60);
+    bucket.take(45, 0, false);
+    bucket.set(NonZeroU32::new(120).unwrap(), 0);
+    assert_eq!(bucket.level(0).remaining, 75);
+    bucket.set(NonZeroU32::new(30).unwrap(), 0);
+    assert_eq!(bucket.level(0).remaining, 0);
+    bucket.set(NonZeroU32::new(60).unwrap(), 0);
+    assert_eq!(bucket.level(0).remaining, 15);
+}

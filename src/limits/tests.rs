@@ -1,0 +1,243 @@
+//! Limits on paused time.
+
+use std::sync::Arc;
+use std::sync::Barrier;
+use std::time::Duration;
+
+use tokio::time::advance;
+
+use crate::domain::Caller;
+use crate::domain::Grant;
+use crate::domain::Rates;
+
+use super::Config;
+use super::Limited;
+use super::Limits;
+use super::What;
+use super::Whose;
+
+const NONE: Rates = Rates { requests_per_minute: None, tokens_per_minute: None, concurrent_requests: None };
+
+fn requests(limit: u32) -> Rates {
+    Rates { requests_per_minute: Some(limit), ..NONE }
+}
+
+fn tokens(limit: u32) -> Rates {
+    Rates { tokens_per_minute: Some(limit), ..NONE }
+}
+
+fn concurrent(limit: u32) -> Rates {
+    Rates { concurrent_requests: Some(limit), ..NONE }
+}
+
+/// A key of the project `p`.
+fn caller(name: &str, rates: Rates, project_rates: Rates) -> Caller {
+    let grant = Arc::new(Grant { rates, project_rates, ..Grant::default() });
+    Caller { name: name.to_owned(), project: "p".to_owned(), grant }
+}
+
+fn limits() -> Limits {
+    Limits::new(Config::default())
+}
+
+/// How many of 100 requests of `tokens` are let in.
+fn passing(limits: &Limits, caller: &Caller, tokens: u64) -> usize {
+    (0..100).filter_map(|_| limits.admit(caller, tokens).ok()).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_pass_as_long_as_there_are_some_left() {
+    let (limits, caller) = (limits(), caller("k", requests(6), NONE));
+    assert_eq!(passing(&limits, &caller, 0), 6);
+    let refused = limits.admit(&caller, 0).unwrap_err();
+    assert_eq!((refused.what, refused.whose, refused.limit), (What::Requests, Whose::Key, 6));
+    assert_eq!(refused.retry_after, Some(Duration::from_secs(10)));
+    advance(Duration::from_secs(25)).await;
+    assert_eq!(passing(&limits, &caller, 0), 2);
+    advance(Duration::from_secs(3600)).await;
+    assert_eq!(passing(&limits, &caller, 0), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_are_apart_and_their_project_is_common() {
+    let limits = limits();
+    let [one, two] = ["one", "two"].map(|name| caller(name, requests(4), requests(6)));
+    assert_eq!(passing(&limits, &one, 0), 4);
+    assert_eq!(passing(&limits, &two, 0), 2);
+    assert_eq!(limits.admit(&two, 0).unwrap_err().whose, Whose::Project);
+    // What the project refused is not taken from the key.
+    advance(Duration::from_secs(20)).await;
+    assert_eq!(passing(&limits, &two, 0), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_request_takes_nothing_of_any_limit() {
+    let limits = limits();
+    let rates =
+        Rates { requests_per_minute: Some(5), tokens_per_minute: Some(100), concurrent_requests: None };
+    let caller = caller("k", rates, concurrent(1));
+    let running = limits.admit(&caller, 60).unwrap();
+    let before = running.state();
+    for _ in 0..10 {
+        let refused = limits.admit(&caller, 10).unwrap_err();
+        assert_eq!((refused.what, refused.whose), (What::ConcurrentRequests, Whose::Project));
+        assert_eq!(refused.state, before);
+        // Tokens, which take longer, are told before the others.
+        let refused = limits.admit(&caller, 50).unwrap_err();
+        assert_eq!((refused.what, refused.whose), (What::Tokens(50), Whose::Key));
+        assert_eq!(refused.retry_after, Some(Duration::from_secs(6)));
+    }
+    assert_eq!(running.state(), before);
+    drop(running);
+    assert_eq!(passing(&limits, &caller, 10), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_difference_to_the_estimate_is_given_back_or_taken() {
+    let (limits, caller) = (limits(), caller("k", tokens(1000), tokens(5000)));
+    let remaining = |permit: &super::Permit| permit.state().tokens.unwrap().remaining;
+    let mut permit = limits.admit(&caller, 900).unwrap();
+    assert_eq!(remaining(&permit), 100);
+    permit.settle(200);
+    assert_eq!(remaining(&permit), 800);
+    permit.settle(900);
+    assert_eq!(remaining(&permit), 800);
+    drop(permit);
+    let mut permit = limits.admit(&caller, 100).unwrap();
+    permit.settle(1100);
+    assert_eq!(remaining(&permit), 0);
+    let refused = limits.admit(&caller, 1).unwrap_err();
+    assert_eq!(refused.retry_after, Some(Duration::from_millis(301 * 60)));
+    advance(Duration::from_millis(301 * 60)).await;
+    // Nobody said what this one took: the estimate.
+    drop(limits.admit(&caller, 1).unwrap());
+    assert!(limits.admit(&caller, 1).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn permits_count_until_they_are_dropped() {
+    let (limits, caller) = (limits(), caller("k", concurrent(2), NONE));
+    let mut first = limits.admit(&caller, 0).unwrap();
+    let second = limits.admit(&caller, 0).unwrap();
+    first.settle(0);
+    assert_eq!(limits.admit(&caller, 0).unwrap_err().retry_after, Some(Duration::from_secs(1)));
+    drop(first);
+    let third = limits.admit(&caller, 0).unwrap();
+    assert!(limits.admit(&caller, 0).is_err());
+    drop((second, third));
+    assert_eq!(passing(&limits, &caller, 0), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_never_pass_is_told_so() {
+    let limits = limits();
+    let refused = |caller: Caller, tokens| -> Limited { limits.admit(&caller, tokens).unwrap_err() };
+    let too_large = refused(caller("a", tokens(1000), NONE), 1001);
+    assert_eq!(too_large.retry_after, None);
+    insta::assert_snapshot!(too_large, @"The limit of this key is 1000 tokens a minute, and this request alone may take 1001: it can never pass. Shorten it, ask for fewer tokens in the answer, or have the limit raised.");
+    let project = caller("a", NONE, tokens(1000));
+    let _running = limits.admit(&project, 900).unwrap();
+    insta::assert_snapshot!(refused(project, 500), @"The limit of this project is 1000 tokens a minute, and this request may take 500 of them. Try again in 24 s.");
+    let busy = caller("b", concurrent(1), NONE);
+    let _running = limits.admit(&busy, 0).unwrap();
+    insta::assert_snapshot!(refused(busy, 0), @"The limit of this key is 1 requests at the same time. Try again in 1 s.");
+    for rates in [requests(0), tokens(0), concurrent(0)] {
+        assert_eq!(refused(caller("c", rates, NONE), 0).retry_after, None, "{rates:?}");
+    }
+    insta::assert_snapshot!(refused(caller("c", requests(0), NONE), 0), @"The limit of this key is 0 requests a minute: no request can pass. Have the limit raised.");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_without_its_own_limits_has_the_general_ones() {
+    let limits = Limits::new(Config { key_rates: requests(3) });
+    assert_eq!(passing(&limits, &caller("a", NONE, NONE), 0), 3);
+    assert_eq!(passing(&limits, &caller("b", requests(5), NONE), 0), 5);
+    assert_eq!(passing(&limits, &caller("c", tokens(20), NONE), 10), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_no_limits_leaves_no_trace() {
+    let limits = limits();
+    let permit = limits.admit(&caller("k", NONE, NONE), u64::MAX).unwrap();
+    assert_eq!(permit.state().headers(), []);
+    assert!(limits.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_limit_holds_at_once_and_forgets_nothing() {
+    let limits = limits();
+    assert_eq!(passing(&limits, &caller("k", requests(10), NONE), 0), 10);
+    assert_eq!(passing(&limits, &caller("k", requests(12), NONE), 0), 2);
+    assert_eq!(passing(&limits, &caller("k", requests(5), NONE), 0), 0);
+    assert_eq!(passing(&limits, &caller("k", concurrent(5), NONE), 0), 100);
+}
+
+/// 8 threads at once: of 1000 requests of two keys in a project just those pass that fit.
+#[tokio::test(start_paused = true)]
+async fn no_request_too_many_passes_from_many_threads() {
+    let limits = limits();
+    let (barrier, runtime) = (Barrier::new(8), tokio::runtime::Handle::current());
+    let ask = &|thread: usize| {
+        // For its paused time.
+        let _runtime = runtime.enter();
+        let caller = caller(&format!("key-{}", thread % 2), requests(90), tokens(1300));
+        barrier.wait();
+        passing(&limits, &caller, 10)
+    };
+    let passed: usize = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|thread| scope.spawn(move || ask(thread))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!(passed, 130);
+    assert!(limits.0.scopes.iter().all(|scope| !scope.lock().is_running()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_not_asked_for_a_while_is_forgotten() {
+    let (tracker, stop) = (tokio_util::task::TaskTracker::new(), tokio_util::sync::CancellationToken::new());
+    let limits = limits();
+    limits.keep_tidy(&tracker, stop.clone());
+    let running = limits.admit(&caller("running", concurrent(1), NONE), 0).unwrap();
+    let owing = caller("owing", tokens(10), NONE);
+    limits.admit(&owing, 10).unwrap().settle(40);
+    for name in 0..1000 {
+        let _ = limits.admit(&caller(&name.to_string(), requests(60), NONE), 0).unwrap();
+    }
+    assert_eq!(limits.len(), 1002);
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!(limits.len(), 2);
+    assert!(limits.admit(&owing, 10).is_err());
+    drop(running);
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(limits.len(), 0);
+    stop.cancel();
+    tracker.close();
+    tracker.wait().await;
+}
+
+/// The allocator keeps what was freed, so it shows only when it is used again.
+#[tokio::test(start_paused = true)]
+async fn a_million_keys_do_not_stay_in_memory() {
+    let limits = limits();
+    let mut caller = caller("", tokens(1000), NONE);
+    let mut fill = |names: std::ops::Range<u32>| {
+        for name in names {
+            caller.name = name.to_string();
+            limits.admit(&caller, 10).unwrap().settle(5);
+        }
+        resident_pages()
+    };
+    let most = fill(0..1_000_000);
+    let capacity = limits.0.scopes.capacity();
+    advance(Duration::from_secs(61)).await;
+    limits.sweep();
+    assert_eq!(limits.len(), 0);
+    assert!(limits.0.scopes.capacity() < capacity / 100, "{} of {capacity}", limits.0.scopes.capacity());
+    let again = fill(1_000_000..1_500_000);
+    assert!(again * 10 < most * 11, "{again} pages after {most}");
+}
+
+fn resident_pages() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split(' ').nth(1).unwrap().parse().unwrap()
+}

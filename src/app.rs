@@ -26,6 +26,8 @@ use crate::http;
 use crate::http::AppState;
 use crate::http::LastWords;
 use crate::http::Stopping;
+use crate::limits;
+use crate::limits::Limits;
 use crate::pool;
 use crate::pool::Pool;
 use crate::pricing;
@@ -37,7 +39,7 @@ use crate::routing::Router;
 use crate::server;
 use crate::server::Shutdown;
 use crate::server::Summary;
-use crate::store::Limits;
+use crate::store;
 use crate::store::Store;
 
 /// How long ended workers have to be reaped. They are killed, so only a wedged kernel takes longer.
@@ -92,15 +94,19 @@ impl App {
             SignInState::SignedIn(pool) => Some(pool.clone()),
             SignInState::Missing(_) => None,
         };
+        let shutdown = Shutdown::new();
         let gateway = Gateway::new(
             workers,
             settings.models.aliases.clone(),
             Breaker::new(settings.claude.breaker_failures),
         );
-        let router = Arc::new(router(settings, &Arc::new(prices(settings))));
-        let turns: Arc<dyn Turns> = Arc::new(Admission::new(Arc::new(gateway), Arc::clone(&router)));
+        let prices = Arc::new(prices(settings));
+        let router = Arc::new(router(settings, &prices));
+        let limits = Limits::new(limits::Config { key_rates: settings.limits.key_rates() });
+        limits.keep_tidy(&tracker, shutdown.begun());
+        let admission = Admission::new(Arc::new(gateway), Arc::clone(&router), prices, limits);
+        let turns: Arc<dyn Turns> = Arc::new(admission);
         let keys = Arc::new(keys(settings)?);
-        let shutdown = Shutdown::new();
         let responses = start_responses(settings, &turns, &keys, &shutdown, &tracker).await?;
         let routes = http::router(AppState {
             turns,
@@ -147,7 +153,7 @@ async fn start_responses(
     let folder = settings.server.data_dir.join("store");
     let store =
         Store::open(&folder, tracker.clone()).with_context(|| format!("cannot use {}", folder.display()))?;
-    let limits = Limits {
+    let limits = store::Limits {
         time_to_live: settings.responses.time_to_live,
         max_records: settings.responses.max_stored as u64,
         max_bytes: settings.responses.max_stored_bytes as u64,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::domain::Failure;
 use crate::domain::FailureKind;
+use crate::limits::Limited;
 
 /// Why a turn was not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +34,9 @@ pub enum Error {
     /// The server is shutting down.
     #[error("the server is shutting down")]
     ShuttingDown,
+    /// A limit of the caller does not let it in.
+    #[error(transparent)]
+    Limited(#[from] Limited),
     /// The run failed.
     #[error(transparent)]
     Failed(#[from] Failure),

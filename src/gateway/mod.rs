@@ -1,6 +1,7 @@
 //! One turn, from admitted to finished: the only part that knows the order.
 //!
-//! 0. [`Admission`] chooses a model for a caller who leaves it open.
+//! 0. [`Admission`] chooses a model for a caller who leaves it open, and asks the caller's limits. The permit lives in the
+//!    stream.
 //! 1. A server without a sign-in refuses the turn.
 //! 2. The model's name is resolved, where the catalogue is known already; an unknown one is refused before it waits.
 //! 3. While calls upstream keep failing, the breaker refuses the turn at once, but for one now and then as a probe.
@@ -32,6 +33,7 @@ use crate::domain::Caller;
 use crate::domain::ModelName;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
+use crate::limits::State;
 use crate::routing::Choice;
 
 pub use admission::Admission;
@@ -58,12 +60,14 @@ pub struct Told {
     pub model: String,
     /// Why this model was chosen, for a caller who left it open.
     pub route: Option<Choice>,
+    /// What is left of the caller's limits.
+    pub limits: State,
 }
 
 impl Told {
     /// What there is to say of any turn that `model` answers.
     pub fn of(model: impl Into<String>) -> Self {
-        Self { model: model.into(), route: None }
+        Self { model: model.into(), ..Self::default() }
     }
 }
 

@@ -20,11 +20,15 @@ pub(crate) fn router() -> Router {
         hard_words: ["analy", "architect", "debug"].map(str::to_owned).to_vec(),
         saving_percent: 90,
     };
-    let prices = pricing::Config {
+    Router::new(config, Arc::new(prices()))
+}
+
+/// Of no model, and with small guesses.
+pub(crate) fn prices() -> Prices {
+    Prices::new(pricing::Config {
         models: [].into(),
         assumed_output_tokens: 10,
         image_tokens: 10,
         document_tokens: 10,
-    };
-    Router::new(config, Arc::new(Prices::new(prices)))
+    })
 }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::http::HeaderName;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::header;
@@ -23,6 +24,7 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 
 use crate::fields::InvalidRequest;
+use crate::limits::State;
 use crate::openai::Envelope;
 
 pub(super) use door::Door;
@@ -40,6 +42,7 @@ struct Parts {
     param: Option<String>,
     code: Option<&'static str>,
     retry_after: Option<Duration>,
+    limits: State,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -52,6 +55,7 @@ impl ApiError {
             param: None,
             code: kind.row().code,
             retry_after: None,
+            limits: State::default(),
             source: None,
         }))
     }
@@ -65,6 +69,12 @@ impl ApiError {
     /// With the time after which a new try may help.
     pub(super) fn retry_after(mut self, wait: impl Into<Option<Duration>>) -> Self {
         self.parts().retry_after = wait.into();
+        self
+    }
+
+    /// With what is left of the caller's limits.
+    pub(super) fn limits(mut self, limits: State) -> Self {
+        self.parts().limits = limits;
         self
     }
 
@@ -143,7 +153,11 @@ impl IntoResponse for ApiError {
             headers.insert("retry-after-ms", HeaderValue::from(milliseconds));
             headers.insert(header::RETRY_AFTER, HeaderValue::from(milliseconds.div_ceil(1000)));
         }
-        if row.lasts {
+        headers.extend(self.0.limits.headers().into_iter().filter_map(|(name, value)| {
+            Some((HeaderName::from_static(name), HeaderValue::from_str(&value).ok()?))
+        }));
+        // A request that no limit will ever let in is as hopeless as one without a sign-in.
+        if row.lasts || (self.0.kind == Kind::Limited && self.0.retry_after.is_none()) {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         response.extensions_mut().insert(self);

@@ -37,6 +37,8 @@ pub(in crate::http) enum Kind {
     UnsupportedEncoding,
     /// The conversation is longer than the model can read.
     ContextTooLong,
+    /// A limit of the caller's own was met.
+    Limited,
     /// Anthropic's rate or usage limit was met.
     RateLimited,
     /// All workers are busy and nobody more can wait.
@@ -93,7 +95,7 @@ impl Kind {
             Self::BodyTimeout => (408, "invalid_request_error", Some("body_timeout")),
             Self::TooLarge => (413, "invalid_request_error", Some("request_too_large")),
             Self::UnsupportedEncoding => (415, "invalid_request_error", Some("unsupported_encoding")),
-            Self::RateLimited => (429, "rate_limit_error", Some("rate_limit_exceeded")),
+            Self::RateLimited | Self::Limited => (429, "rate_limit_error", Some("rate_limit_exceeded")),
             Self::ServerBusy => (429, "rate_limit_error", Some("server_busy")),
             Self::Internal => (500, "server_error", Some("internal_error")),
             Self::WorkerFailed => (502, "server_error", Some("worker_failed")),

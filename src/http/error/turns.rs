@@ -51,6 +51,9 @@ impl From<Error> for ApiError {
             Error::NotSignedIn(message) => Self::new(Kind::NotSignedIn, message),
             Error::UnknownModel(name) => Self::unknown_model(name),
             Error::ShuttingDown => Self::shutting_down(),
+            Error::Limited(limited) => Self::new(Kind::Limited, limited.to_string())
+                .retry_after(limited.retry_after)
+                .limits(limited.state),
             Error::Failed(failure) => failed(failure),
         };
         if error.may_quote_the_request() { this } else { this.caused_by(error) }

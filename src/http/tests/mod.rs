@@ -3,6 +3,7 @@
 pub(crate) mod access_log;
 mod answers;
 mod completions;
+mod limits;
 mod messages;
 mod refusals;
 mod responses;
@@ -40,6 +41,7 @@ use crate::domain::Caller;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
 use crate::domain::ModelName;
+use crate::domain::Rates;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
@@ -51,6 +53,7 @@ use crate::gateway::RunningTurn;
 use crate::gateway::Told;
 use crate::gateway::TurnStream;
 use crate::gateway::Turns;
+use crate::limits::Limits;
 use crate::responses::Responses;
 use crate::responses::Shelves;
 use crate::routing;
@@ -206,6 +209,14 @@ fn whole_state(
 fn with_keys(turns: ScriptedTurns) -> Router {
     let keys = Keys::new(["secret-1", "secret-2"]).unwrap();
     router(whole_state(&Shelves::temporary().unwrap(), turns, keys, LastWords::default()))
+}
+
+/// A router that lets a key in as often and as much as `rates` say.
+fn admitting(turns: ScriptedTurns, rates: Rates) -> Router {
+    let limits = Limits::new(crate::limits::Config { key_rates: rates });
+    let (router, prices) = (Arc::new(routing::testing::router()), Arc::new(routing::testing::prices()));
+    let turns = Admission::new(Arc::new(turns), router, prices, limits);
+    super::router(whole_state(&Shelves::temporary().unwrap(), turns, Keys::none(), LastWords::default()))
 }
 
 /// A greeting in two pieces.

@@ -49,8 +49,7 @@ async fn what_cannot_be_meant_is_refused_by_name() {
 fn repeating() -> Router {
     let turns =
         ScriptedTurns::new(|_, turn| Ok(play(vec![started(), text(turn.model.as_str()), finished()])));
-    let turns = Admission::new(Arc::new(turns), Arc::new(routing::testing::router()));
-    super::router(whole_state(&Shelves::temporary().unwrap(), turns, Keys::none(), LastWords::default()))
+    admitting(turns, Rates::default())
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::Extension;
 use axum::extract::State;
+use axum::http::HeaderName;
 use axum::http::HeaderValue;
 use axum::http::header;
 use axum::response::IntoResponse as _;
@@ -89,6 +90,9 @@ pub(super) fn describe(response: &mut Response, told: &Told, ignored: &[String])
     if let (false, Ok(model)) = (told.model.is_empty(), HeaderValue::from_str(&told.model)) {
         headers.insert("x-switchboard-model", model);
     }
+    headers.extend(told.limits.headers().into_iter().filter_map(|(name, value)| {
+        Some((HeaderName::from_static(name), HeaderValue::from_str(&value).ok()?))
+    }));
     let route = told.route.as_ref().map(|choice| HeaderValue::from_str(&choice.header_value()));
     if let Some(Ok(route)) = route {
         headers.insert("x-switchboard-route", route);

@@ -1,0 +1,77 @@
+//! What a caller hears of its limits.
+
+use super::*;
+
+/// The headers that tell of limits, by the last words of their names.
+fn told(response: &Response) -> String {
+    let told = response.headers().iter().filter_map(|(name, value)| {
+        Some(format!("{} {}", name.as_str().strip_prefix("x-ratelimit-")?, value.to_str().unwrap()))
+    });
+    let mut told: Vec<_> = told.collect();
+    told.sort();
+    told.join(", ")
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_above_the_limit_are_refused_until_they_can_pass() {
+    let rates = Rates { requests_per_minute: Some(2), ..Rates::default() };
+    let router = admitting(ScriptedTurns::playing(greeting()), rates);
+    for expected in [
+        "limit-requests 2, remaining-requests 1, reset-requests 30s",
+        "limit-requests 2, remaining-requests 0, reset-requests 1m0s",
+    ] {
+        let response = send(router.clone(), post(&chat(false))).await;
+        assert_eq!((response.status(), told(&response).as_str()), (StatusCode::OK, expected));
+    }
+    for path in ["/v1/chat/completions", "/v1/messages", "/v1/responses"] {
+        let mut asked =
+            json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]});
+        if path == "/v1/responses" {
+            asked = json!({"model": "m", "input": "Hi"});
+        }
+        let response = send(router.clone(), request("POST", path, &[], asked.to_string())).await;
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS, "{path}");
+        assert_eq!(response.headers()["retry-after"], "30");
+        assert_eq!(response.headers()["retry-after-ms"], "30000");
+        assert_eq!(told(&response), "limit-requests 2, remaining-requests 0, reset-requests 1m0s");
+        assert!(body(response).await.contains("The limit of this key is 2 requests a minute."));
+    }
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(send(router, post(&chat(true))).await.status(), StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_were_not_needed_are_given_back() {
+    let rates = Rates { tokens_per_minute: Some(1000), ..Rates::default() };
+    let router = admitting(ScriptedTurns::playing(greeting()), rates);
+    let mut asked = chat(false);
+    asked["max_tokens"] = json!(900);
+    let first = send(router.clone(), post(&asked)).await;
+    let remaining = |response: &Response| {
+        let value = response.headers()["x-ratelimit-remaining-tokens"].to_str().unwrap().to_owned();
+        value.parse::<u32>().unwrap()
+    };
+    assert!(remaining(&first) < 100, "{}", told(&first));
+    asked["max_tokens"] = json!(1);
+    let second = send(router.clone(), post(&asked)).await;
+    assert!(remaining(&second) > 900, "the greeting had 5 tokens: {}", told(&second));
+
+    asked["max_tokens"] = json!(2000);
+    let response = send(router, post(&asked)).await;
+    assert_eq!(response.headers()["x-should-retry"], "false");
+    let (status, error) = error(response).await;
+    assert_eq!((status.as_u16(), &error["code"]), (429, &json!("rate_limit_exceeded")));
+    assert!(error["message"].as_str().unwrap().contains("it can never pass"), "{error}");
+}
+
+#[tokio::test]
+async fn a_request_counts_until_its_client_has_left_or_has_all() {
+    let rates = Rates { concurrent_requests: Some(1), ..Rates::default() };
+    let router = admitting(ScriptedTurns::playing(vec![started(), text("a"), Step::Hang]), rates);
+    let mut running = send(router.clone(), post(&chat(true))).await;
+    running.body_mut().frame().await.unwrap().unwrap();
+    let (status, error) = error(send(router.clone(), post(&chat(true))).await).await;
+    assert_eq!((status.as_u16(), &error["code"]), (429, &json!("rate_limit_exceeded")));
+    drop(running);
+    assert_eq!(send(router, post(&chat(true))).await.status(), StatusCode::OK);
+}

@@ -131,6 +131,28 @@ async fn what_was_asked_for_is_done_though_nobody_waits() {
     }
 }
 
+#[tokio::test]
+async fn what_comes_afterwards_hears_whether_it_was_written_though_nobody_waits() {
+    let backend = Arc::new(Faulty::default());
+    let store = Store::new(Arc::clone(&backend) as Arc<dyn Backend>, TaskTracker::new()).unwrap();
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let work = |result: Result<(), Error>| {
+        let told = told.clone();
+        move |transaction: &mut Transaction<'_>| {
+            transaction.put(key("a"), b"1".to_vec());
+            transaction.afterwards(move |is_made| told.send(is_made).unwrap());
+            result
+        }
+    };
+    drop(store.transaction(work(Ok(()))));
+    assert_eq!(heard.recv().await, Some(true));
+    drop(store.transaction(work(Err(Error::Closed))));
+    assert_eq!(heard.recv().await, Some(false));
+    backend.is_full.store(true, Ordering::Relaxed);
+    drop(store.transaction(work(Ok(()))));
+    assert_eq!(heard.recv().await, Some(false));
+}
+
 /// Refuses to write for as long as it is told to, and then until it is opened again.
 #[derive(Debug, Default)]
 struct Faulty {

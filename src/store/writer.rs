@@ -5,6 +5,7 @@
 //! who wait, and a server that is busy writes no more often than one that is not.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Bound;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
@@ -19,20 +20,29 @@ use super::backend::Record;
 /// Transactions that are written at once, at most: it bounds what one of them waits for.
 const GROUP: usize = 512;
 
+/// What is to be done once it is known whether the changes were made.
+type Afterwards = Box<dyn FnOnce(bool)>;
+
 /// What a transaction sees and changes.
-#[derive(Debug)]
 pub struct Transaction<'a> {
     backend: &'a dyn Backend,
     /// What this group has changed and not written yet.
     group: &'a BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     /// What this transaction has changed.
     own: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    afterwards: Vec<Afterwards>,
+}
+
+impl fmt::Debug for Transaction<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Transaction").field("own", &self.own).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Transaction<'a> {
     /// One that sees `backend` with the changes of `group`.
     pub(super) fn over(backend: &'a dyn Backend, group: &'a BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Self {
-        Self { backend, group, own: BTreeMap::new() }
+        Self { backend, group, own: BTreeMap::new(), afterwards: Vec::new() }
     }
 
     /// The value of `key`.
@@ -89,6 +99,12 @@ impl<'a> Transaction<'a> {
     pub fn remove(&mut self, key: Vec<u8>) {
         self.own.insert(key, None);
     }
+
+    /// Has `work` told whether the changes are on disk, as soon as that is known and before whoever waits for it; also
+    /// when nobody does. It runs on the thread that writes, so it must be short.
+    pub fn afterwards(&mut self, work: impl FnOnce(bool) + 'static) {
+        self.afterwards.push(Box::new(work));
+    }
 }
 
 /// A transaction that waits for its turn: it runs, and gives what is to be said to whoever waits for it.
@@ -115,11 +131,11 @@ pub(super) fn run(backend: &Arc<dyn Backend>, jobs: &mpsc::Receiver<Job>) {
             let mut transaction = Transaction::over(&**backend, &group);
             // One that panics tells nobody; whoever waits sees that it is gone.
             let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| job(&mut transaction))) else { continue };
-            let own = transaction.own;
+            let Transaction { own, afterwards, .. } = transaction;
             if outcome.is_good {
                 group.extend(own);
             }
-            waiting.push(outcome.tell);
+            waiting.push((outcome, afterwards));
         }
         let changes: Vec<Change> = group.into_iter().collect();
         let written = if changes.is_empty() { Ok(()) } else { backend.write(&changes) };
@@ -127,8 +143,10 @@ pub(super) fn run(backend: &Arc<dyn Backend>, jobs: &mpsc::Receiver<Job>) {
             has_failed = true;
             tracing::error!(error = error as &dyn std::error::Error, "the store cannot be written");
         }
-        for tell in waiting {
-            tell(written.clone());
+        for (outcome, afterwards) in waiting {
+            let is_made = outcome.is_good && written.is_ok();
+            afterwards.into_iter().for_each(|work| work(is_made));
+            (outcome.tell)(written.clone());
         }
     }
 }

@@ -1,11 +1,9 @@
 //! What every backend promises.
 
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
-
 use futures::future::join_all;
 use proptest::prelude::*;
 
+use super::testing::Faulty;
 use super::*;
 
 const TABLE: Table = Table::new("t");
@@ -148,39 +146,9 @@ async fn what_comes_afterwards_hears_whether_it_was_written_though_nobody_waits(
     assert_eq!(heard.recv().await, Some(true));
     drop(store.transaction(work(Err(Error::Closed))));
     assert_eq!(heard.recv().await, Some(false));
-    backend.is_full.store(true, Ordering::Relaxed);
+    backend.fill(true);
     drop(store.transaction(work(Ok(()))));
     assert_eq!(heard.recv().await, Some(false));
-}
-
-/// Refuses to write for as long as it is told to, and then until it is opened again.
-#[derive(Debug, Default)]
-struct Faulty {
-    memory: Memory,
-    is_full: AtomicBool,
-    is_broken: AtomicBool,
-}
-
-impl Backend for Faulty {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        self.memory.get(key)
-    }
-
-    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<Record>, Error> {
-        self.memory.next(prefix, after)
-    }
-
-    fn write(&self, changes: &[Change]) -> Result<(), Error> {
-        if self.is_full.load(Ordering::Relaxed) {
-            self.is_broken.store(true, Ordering::Relaxed);
-        }
-        if self.is_broken.load(Ordering::Relaxed) { Err(Error::Closed) } else { self.memory.write(changes) }
-    }
-
-    fn reopen(&self) -> Result<(), Error> {
-        self.is_broken.store(false, Ordering::Relaxed);
-        Ok(())
-    }
 }
 
 #[tokio::test]
@@ -193,12 +161,12 @@ async fn a_store_that_failed_is_used_again_when_it_can_be() {
             Ok::<_, Error>(())
         })
     };
-    backend.is_full.store(true, Ordering::Relaxed);
+    backend.fill(true);
     for _ in 0..2 {
         assert!(add().await.is_err());
         assert_eq!(text(&store, "a").await, None);
     }
-    backend.is_full.store(false, Ordering::Relaxed);
+    backend.fill(false);
     add().await.unwrap();
     assert_eq!(text(&store, "a").await.as_deref(), Some("1"));
 }

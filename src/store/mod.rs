@@ -9,6 +9,8 @@ mod contract;
 mod shelf;
 #[cfg(test)]
 mod shelf_tests;
+#[cfg(test)]
+pub(crate) mod testing;
 mod writer;
 
 use std::fmt;

@@ -7,8 +7,8 @@
 //! - [`pool`]: a bounded, prewarmed set of any expensive worker; does not know the CLI.
 //! - [`gateway`]: one turn, from admitted to finished.
 //! - [`store`]: what outlives a request. [`responses`]: answers that are kept, gone on from, or made while nobody waits.
-//! - [`auth`]: who may ask. [`pricing`]: what a turn costs. [`routing`]: which model is chosen for whoever leaves it open.
-//! - [`auth`]: who may ask. [`limits`]: how often and how much.
+//! - [`auth`]: who may ask. [`ledger`]: what is spent, and what may be. [`pricing`]: what a turn costs. [`routing`]: which
+//!   model is chosen for whoever leaves it open. [`limits`]: how often and how much may be asked.
 //! - [`http`]: the only part that knows axum, status codes and headers.
 //! - [`config`], [`app`], [`server`], [`cli`]: assembly.
 
@@ -23,6 +23,7 @@ pub mod domain;
 pub mod fields;
 pub mod gateway;
 pub mod http;
+pub mod ledger;
 pub mod limits;
 pub mod openai;
 pub mod pool;

@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("pricing", &["domain"]),
     ("routing", &["domain", "pricing"]),
     ("store", &[]),
+    ("ledger", &["domain", "store"]),
     ("limits", &["domain"]),
     ("responses", &["domain", "fields", "openai", "gateway", "auth", "store"]),
     ("gateway", &["domain", "conversations", "pool", "routing", "pricing", "limits"]),

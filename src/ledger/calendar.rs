@@ -1,0 +1,180 @@
+//! Days and months in UTC.
+
+use std::fmt;
+
+use super::budget::Window;
+
+const SECONDS_A_DAY: u64 = 24 * 60 * 60;
+/// The last day of the year 9999. A clock that says more is wrong in any case.
+const LAST: u32 = 2_932_896;
+
+/// A day, as days since 1 January 1970.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day(u32);
+
+/// A month, as months since January 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Month(u32);
+
+/// One day or one month, within which a budget is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Span {
+    Day(Day),
+    Month(Month),
+}
+
+impl Day {
+    /// The first one of all.
+    #[cfg(test)]
+    pub(super) const MIN: Self = Self(0);
+
+    /// The day of a time in seconds of Unix time.
+    pub(super) fn of(seconds: u64) -> Self {
+        Self(u32::try_from(seconds / SECONDS_A_DAY).unwrap_or(LAST).min(LAST))
+    }
+
+    pub(super) const fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+
+    pub(super) const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// When it begins, in seconds of Unix time.
+    pub(super) fn begins_at(self) -> u64 {
+        u64::from(self.0) * SECONDS_A_DAY
+    }
+
+    pub(super) fn minus(self, days: u32) -> Self {
+        Self(self.0.saturating_sub(days))
+    }
+
+    pub(super) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+
+    /// The Monday of its week.
+    pub(super) fn monday(self) -> Self {
+        // The first day of all was a Thursday.
+        self.minus((self.0 + 3) % 7)
+    }
+
+    pub(super) fn month(self) -> Month {
+        let (year, month, _) = self.date();
+        Month((year - 1970) * 12 + month - 1)
+    }
+
+    /// Year, month from 1, and day from 1; the algorithm is Howard Hinnant's `civil_from_days`.
+    fn date(self) -> (u32, u32, u32) {
+        // Years begin in March, so that the leap day is the last.
+        let days = self.0 + 719_468;
+        let (era, day_of_era) = (days / 146_097, days % 146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let shifted = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+        let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+        (era * 400 + year_of_era + u32::from(month <= 2), month, day)
+    }
+}
+
+impl fmt::Display for Day {
+    /// `2026-11-21`
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = self.date();
+        write!(formatter, "{year:04}-{month:02}-{day:02}")
+    }
+}
+
+impl Month {
+    pub(super) fn first_day(self) -> Day {
+        // As `Day::date`, the other way: `days_from_civil`.
+        let (year, month) = (1970 + self.0 / 12, self.0 % 12 + 1);
+        let year = year - u32::from(month <= 2);
+        let (era, year_of_era) = (year / 400, year % 400);
+        let shifted = if month > 2 { month - 3 } else { month + 9 };
+        let day_of_year = (153 * shifted + 2) / 5;
+        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+        Day(era * 146_097 + day_of_era - 719_468)
+    }
+}
+
+impl Span {
+    /// The day or the month that `day` is in.
+    pub(super) fn around(window: Window, day: Day) -> Self {
+        match window {
+            Window::Day => Self::Day(day),
+            Window::Month => Self::Month(day.month()),
+        }
+    }
+
+    pub(super) fn first_day(self) -> Day {
+        match self {
+            Self::Day(day) => day,
+            Self::Month(month) => month.first_day(),
+        }
+    }
+
+    /// When the next one begins, in seconds of Unix time.
+    pub(super) fn ends_at(self) -> u64 {
+        match self {
+            Self::Day(day) => day.next().begins_at(),
+            Self::Month(month) => Month(month.0 + 1).first_day().begins_at(),
+        }
+    }
+
+    /// Its first byte in a key, and its number.
+    pub(super) fn to_key(self) -> (u8, u32) {
+        match self {
+            Self::Day(day) => (b'd', day.0),
+            Self::Month(month) => (b'm', month.0),
+        }
+    }
+
+    pub(super) fn from_key(kind: u8, number: u32) -> Option<Self> {
+        match kind {
+            b'd' => Some(Self::Day(Day(number))),
+            b'm' => Some(Self::Month(Month(number))),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_have_dates_and_months_first_days() {
+        for (seconds, date, first, week) in [
+            (0, "1970-01-01", "1970-01-01", "1970-01-01"),
+            (951_782_399, "2000-02-28", "2000-02-01", "2000-02-28"),
+            (951_782_400, "2000-02-29", "2000-02-01", "2000-02-28"),
+            (1_709_251_199, "2024-02-29", "2024-02-01", "2024-02-26"),
+            (1_798_761_599, "2026-12-31", "2026-12-01", "2026-12-28"),
+            (1_798_761_600, "2027-01-01", "2027-01-01", "2026-12-28"),
+            (4_107_542_400, "2100-03-01", "2100-03-01", "2100-03-01"),
+            (u64::MAX, "9999-12-31", "9999-12-01", "9999-12-27"),
+        ] {
+            let day = Day::of(seconds);
+            let shown = [day, day.month().first_day(), day.monday()].map(|day| day.to_string());
+            assert_eq!(shown, [date, first, week]);
+        }
+    }
+
+    #[test]
+    fn every_day_is_in_its_month_and_days_follow_one_another() {
+        let mut before = Day::MIN;
+        for number in 1..=60_000 {
+            let day = Day(number);
+            let (first, begins) = (day.month().first_day(), day.to_string().ends_with("-01"));
+            assert_eq!((first == day, first <= day), (begins, true), "{day}");
+            assert_eq!(day.month() == before.month(), !begins, "{day}");
+            let month = Span::around(Window::Month, before);
+            assert_eq!(month.ends_at() == day.begins_at(), begins, "{day}");
+            before = day;
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Why the ledger refuses.
+
+use crate::store;
+
+use super::budget::Over;
+
+/// What to do about records that cannot be used.
+const RESTORE: &str = "stop the server, move the folder `store` of its data directory out of the way, and run \
+                       `claude-switchboard ledger restore FILE` with a file that `ledger backup` has made";
+
+/// Why something is not held, charged or found.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// A budget has no room.
+    #[error("{0}")]
+    Over(Over),
+    /// The id is that of another hold, or of a charge.
+    #[error("`{id}` is held or charged already")]
+    Duplicate {
+        /// The id.
+        id: String,
+    },
+    /// The records are those of a later program.
+    #[error(
+        "the ledger has version {found}, and this program knows versions up to {known}: use the program that has \
+         written it, or {RESTORE}"
+    )]
+    Newer {
+        /// The version of the records.
+        found: u8,
+        /// The version that this program writes.
+        known: u8,
+    },
+    /// A record is damaged.
+    #[error("a record of the ledger cannot be read ({what}): {RESTORE}")]
+    Unreadable {
+        /// What kind of record it is.
+        what: &'static str,
+    },
+    /// The store failed.
+    #[error("the ledger cannot be read or written")]
+    Store(#[from] store::Error),
+    /// A file that is to be restored is none of ours, or not whole.
+    #[error("{0}")]
+    Backup(String),
+}

@@ -1,0 +1,155 @@
+//! What is promised before a run, and what becomes of it.
+
+use std::sync::Arc;
+
+use crate::domain::Amount;
+use crate::domain::Grant;
+use crate::domain::Money;
+use crate::domain::Usage;
+
+use super::Error;
+use super::Ledger;
+
+/// An amount that is set aside for a request. It ends in one of three ways: settled, released, or dropped, and then all of
+/// it is charged, since nobody has said what the run took.
+#[derive(Debug)]
+#[must_use = "a hold that is dropped is charged in full"]
+pub struct Hold {
+    ledger: Ledger,
+    id: String,
+    amount: Amount,
+    grant: Arc<Grant>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// On its way to whoever asked for it. When they are gone before it arrives, nothing can have been run.
+    Coming,
+    /// In the hands of whoever runs the request.
+    Open,
+    Closed,
+}
+
+/// What a run took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charge {
+    /// The resolved id of the model that answered; empty when none did.
+    pub model: String,
+    /// Tokens.
+    pub usage: Usage,
+    /// Money; none when it is not known, and then what was held is charged. So it is with a negative amount, because
+    /// a charge is never a credit.
+    pub money: Option<Money>,
+    /// How the run ended.
+    pub outcome: Outcome,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// With an answer.
+    Answered,
+    /// With an error.
+    Failed,
+    /// Its client has gone away.
+    Cancelled,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// What becomes of a hold.
+#[derive(Debug, Clone)]
+pub(super) enum Closing {
+    Settled(Charge),
+    Released,
+    Unknown,
+}
+
+impl Outcome {
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Self::Unknown => 0,
+            Self::Answered => 1,
+            Self::Failed => 2,
+            Self::Cancelled => 3,
+        }
+    }
+
+    pub(super) fn from_code(code: u8) -> Option<Self> {
+        [Self::Unknown, Self::Answered, Self::Failed, Self::Cancelled]
+            .into_iter()
+            .find(|outcome| outcome.code() == code)
+    }
+}
+
+impl Hold {
+    pub(super) fn new(ledger: Ledger, id: String, amount: Amount, grant: Arc<Grant>) -> Self {
+        Self { ledger, id, amount, grant, state: State::Coming }
+    }
+
+    /// It has arrived.
+    pub(super) fn arrived(mut self) -> Self {
+        self.state = State::Open;
+        self
+    }
+
+    /// The id it was taken with.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What is held.
+    pub fn amount(&self) -> Amount {
+        self.amount
+    }
+
+    /// Charges what the run took, also where that is above what was held or what the budget had left. It is done though
+    /// nobody waits; it is on disk when this returns, with what was debited. An id is debited once: for one that was
+    /// closed before, this changes nothing and returns what was debited then.
+    ///
+    /// # Errors
+    /// When the store fails. It is tried again then, until it is done or the server ends.
+    pub fn settle(self, charge: Charge) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
+        self.end(Closing::Settled(charge))
+    }
+
+    /// Gives all of it back and charges nothing: the run has not taken place.
+    ///
+    /// # Errors
+    /// As [`Hold::settle`].
+    pub fn release(self) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
+        self.end(Closing::Released)
+    }
+
+    /// Charges all of it, as dropping it does, but can be waited for.
+    ///
+    /// # Errors
+    /// As [`Hold::settle`].
+    pub fn forfeit(self) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
+        self.end(Closing::Unknown)
+    }
+
+    fn end(mut self, closing: Closing) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
+        self.state = State::Closed;
+        self.ledger.close(&self.id, closing, Arc::clone(&self.grant))
+    }
+
+    /// Forgets it as the death of the process would.
+    #[cfg(test)]
+    pub(super) fn lose(mut self) {
+        self.state = State::Closed;
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let closing = match self.state {
+            State::Coming => Closing::Released,
+            State::Open => Closing::Unknown,
+            State::Closed => return,
+        };
+        // The store does what it was asked for though nobody waits.
+        drop(self.ledger.close(&self.id, closing, Arc::clone(&self.grant)));
+    }
+}

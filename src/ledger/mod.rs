@@ -1,0 +1,213 @@
+//! What is spent, and what may be.
+//!
+//! Before a run its estimate is held ([`Ledger::hold`]), afterwards the [`Hold`] becomes a charge. Both are transactions of the
+//! store: they follow one another, are all or nothing, and are on disk when they are done. So budgets are exact, however
+//! many ask at once, and a server that is killed knows what it had promised: holds of an earlier start are charged in
+//! full when the ledger is opened again.
+//!
+//! Day and month are those of UTC. A hold counts in the day and the month in which it was taken, and its charge is booked
+//! there too, though it may come later.
+//!
+//! Knows callers, tokens and money. Knows neither prices nor models, nor how a turn is run; [`Alert`]s are handed to whoever
+//! opened the ledger.
+
+mod alerts;
+mod archive;
+mod book;
+mod budget;
+mod calendar;
+mod clock;
+mod codec;
+mod error;
+mod hold;
+mod migration;
+mod places;
+mod records;
+mod render;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod usage;
+mod verify;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::domain::Amount;
+use crate::domain::Caller;
+use crate::domain::Grant;
+use crate::store::Store;
+
+use budget::Account;
+use hold::Closing;
+use records::Meter;
+use records::Record as _;
+
+pub use alerts::Alert;
+pub use alerts::log_alerts;
+pub use archive::Restored;
+pub use archive::backup;
+pub use archive::restore;
+pub use budget::Left;
+pub use budget::Over;
+pub use budget::Scope;
+pub use budget::What;
+pub use budget::Window;
+pub use calendar::Day;
+pub use clock::Clock;
+pub use error::Error;
+pub use hold::Charge;
+pub use hold::Hold;
+pub use hold::Outcome;
+pub use render::to_csv;
+pub use render::to_json;
+pub use render::to_table;
+pub use usage::Figures;
+pub use usage::GroupBy;
+pub use usage::Period;
+pub use usage::Query;
+pub use usage::Report;
+pub use usage::usage;
+pub use verify::Verified;
+pub use verify::verify;
+
+/// What the ledger is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    /// Days for which single charges are kept; what they add up to is kept for ever.
+    pub keep_charges_days: u32,
+}
+
+/// The books. Clones share them.
+#[derive(Clone)]
+pub struct Ledger(Arc<Inner>);
+
+/// A ledger that has just been opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// Holds of an earlier start that were charged in full, because nobody knows what became of them.
+    pub unknown: usize,
+    /// What is to be told as budgets are used up, see [`log_alerts`].
+    pub alerts: UnboundedReceiver<Alert>,
+}
+
+struct Inner {
+    store: Store,
+    clock: Clock,
+    config: Config,
+    /// Counts the starts: a hold of an older one is nobody's.
+    epoch: u64,
+    alerts: UnboundedSender<Alert>,
+    /// Holds that the store failed to close. They are tried again, see `sweep`.
+    owed: Mutex<Vec<Owed>>,
+}
+
+/// How a hold is to be closed.
+#[derive(Debug, Clone)]
+struct Owed {
+    id: String,
+    closing: Closing,
+    grant: Arc<Grant>,
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Ledger").field("epoch", &self.0.epoch).finish_non_exhaustive()
+    }
+}
+
+impl Ledger {
+    /// Opens the ledger of `store`, once for each start of a server: the holds of earlier starts are charged in full.
+    ///
+    /// # Errors
+    /// When its records are newer than this program or cannot be read, or the store fails.
+    pub async fn open(store: Store, clock: Clock, config: Config) -> Result<Opened, Error> {
+        let now = clock.clone();
+        let (epoch, unknown) =
+            store.transaction(move |transaction| book::open(transaction, now.now())).await?;
+        let (sender, alerts) = mpsc::unbounded_channel();
+        let inner = Inner { store, clock, config, epoch, alerts: sender, owed: Mutex::default() };
+        Ok(Opened { ledger: Self(Arc::new(inner)), unknown, alerts })
+    }
+
+    /// Holds `estimate` for `caller`, if every one of its budgets has room for it beside what is spent and held already.
+    /// `id` names the request, or one attempt at it: it is charged once at most. It is on disk when this returns. When nobody
+    /// waits for it any more, it is released.
+    ///
+    /// # Errors
+    /// [`Error::Over`] when a budget has no room, [`Error::Duplicate`] when the id is taken, or the store's.
+    pub fn hold(
+        &self,
+        caller: &Caller,
+        estimate: Amount,
+        id: &str,
+    ) -> impl Future<Output = Result<Hold, Error>> + Send + use<> {
+        let (ledger, caller, id) = (self.clone(), caller.clone(), id.to_owned());
+        let taken = self.0.store.transaction(move |transaction| {
+            let now = ledger.0.clock.now();
+            let amount = book::take(transaction, now, ledger.0.epoch, &caller, estimate, &id)?;
+            Ok::<_, Error>(Hold::new(ledger, id, amount, caller.grant))
+        });
+        async move { taken.await.map(Hold::arrived) }
+    }
+
+    /// What is left to `caller` beside what is spent and held, as far as it is on disk; for choosing, not for deciding.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn left(&self, caller: &Caller) -> Result<Left, Error> {
+        let today = Day::of(self.0.clock.now());
+        let mut left = Left::default();
+        let accounts = Account::all(&caller.name, &caller.project, &caller.grant, today);
+        for account in accounts.into_iter().filter(Account::is_capped) {
+            let place = places::meter(account.span, account.scope, account.name);
+            let meter = match self.0.store.get(place).await? {
+                Some(bytes) => Meter::decode(&bytes)?,
+                None => Meter::default(),
+            };
+            left = left.and(account.left(&meter));
+        }
+        Ok(left)
+    }
+
+    /// What was used, see [`usage`].
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn usage(&self, query: &Query) -> Result<Report, Error> {
+        usage(&self.0.store, &self.0.clock, query).await
+    }
+
+    /// Closes the hold called `id`, now or later: it is asked for at once, and tried again when the store fails.
+    fn close(
+        &self,
+        id: &str,
+        closing: Closing,
+        grant: Arc<Grant>,
+    ) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
+        let (ledger, owed) = (self.clone(), Owed { id: id.to_owned(), closing, grant });
+        self.0.store.transaction(move |transaction| {
+            let (now, alerts) = (ledger.0.clock.now(), ledger.0.alerts.clone());
+            let Owed { id, closing, grant } = owed.clone();
+            transaction.afterwards(move |is_made| {
+                if !is_made {
+                    ledger.0.owed.lock().unwrap_or_else(PoisonError::into_inner).push(owed);
+                }
+            });
+            let (debit, new) = book::close(transaction, now, &id, closing, &grant)?;
+            transaction.afterwards(move |is_made| {
+                // Whoever opened the ledger may not want to hear of it.
+                new.into_iter().filter(|_| is_made).for_each(|alert| drop(alerts.send(alert)));
+            });
+            Ok(debit)
+        })
+    }
+}

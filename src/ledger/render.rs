@@ -1,0 +1,154 @@
+//! Reports of usage as others read them. Pure.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::Figures;
+use super::GroupBy;
+use super::Report;
+
+const NANOS: u128 = 1_000_000_000;
+/// The columns after the first, which is the group.
+const COLUMNS: [&str; 9] = [
+    "requests",
+    "input_tokens",
+    "cache_write_tokens",
+    "cache_read_tokens",
+    "output_tokens",
+    "estimated_tokens",
+    "total_tokens",
+    "cost_usd",
+    "unknown_requests",
+];
+/// How the line of everything together is called.
+const TOTAL: &str = "total";
+
+#[derive(Serialize)]
+struct Document<'a> {
+    object: &'static str,
+    project_id: Option<&'a str>,
+    key: Option<&'a str>,
+    period: &'static str,
+    from: Option<String>,
+    to: String,
+    group_by: Option<&'static str>,
+    totals: Row<'a>,
+    groups: Vec<Row<'a>>,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    requests: u64,
+    input_tokens: u128,
+    cache_write_tokens: u128,
+    cache_read_tokens: u128,
+    output_tokens: u128,
+    estimated_tokens: u128,
+    total_tokens: u128,
+    cost_usd: f64,
+    cost_nano_usd: u128,
+    unknown_requests: u64,
+}
+
+impl<'a> Row<'a> {
+    fn new(name: Option<&'a str>, figures: &Figures) -> Self {
+        Self {
+            name,
+            requests: figures.requests,
+            input_tokens: figures.input_tokens,
+            cache_write_tokens: figures.cache_write_tokens,
+            cache_read_tokens: figures.cache_read_tokens,
+            output_tokens: figures.output_tokens,
+            estimated_tokens: figures.estimated_tokens,
+            total_tokens: figures.total_tokens,
+            cost_usd: figures.cost_nanos as f64 / NANOS as f64,
+            cost_nano_usd: figures.cost_nanos,
+            unknown_requests: figures.unknown,
+        }
+    }
+}
+
+/// As JSON. `cost_usd` is as near as a fraction comes, `cost_nano_usd` exact.
+pub fn to_json(report: &Report) -> String {
+    let groups = report.groups.iter().map(|(name, figures)| Row::new(Some(name.as_str()), figures));
+    let document = Document {
+        object: "usage",
+        project_id: report.query.project.as_deref(),
+        key: report.query.key.as_deref(),
+        period: report.query.period.as_str(),
+        from: report.from.map(|day| day.to_string()),
+        to: report.to.to_string(),
+        group_by: report.query.group_by.map(GroupBy::as_str),
+        totals: Row::new(None, &report.totals),
+        groups: groups.collect(),
+    };
+    // Names and numbers can always be written.
+    serde_json::to_string(&document).unwrap_or_default()
+}
+
+/// As CSV after RFC 4180, with a head: a line for each group, or the totals where nothing is grouped.
+pub fn to_csv(report: &Report) -> String {
+    let mut text = String::new();
+    for line in lines(report, report.groups.is_empty()) {
+        let cells: Vec<String> = line.iter().map(|cell| quoted(cell)).collect();
+        let _ = write!(text, "{}\r\n", cells.join(","));
+    }
+    text
+}
+
+/// As a table for a terminal, with the totals below.
+pub fn to_table(report: &Report) -> String {
+    let lines = lines(report, true);
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..=COLUMNS.len()).map(width).collect();
+    let mut text = String::new();
+    for line in &lines {
+        let cells = line.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
+            // A name may come from a client, and a terminal obeys what it is sent.
+            let cell: String = cell.chars().map(|char| if char.is_control() { '?' } else { char }).collect();
+            if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        });
+        let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  "));
+    }
+    text
+}
+
+fn lines(report: &Report, has_totals: bool) -> Vec<Vec<String>> {
+    let group = report.query.group_by.map_or("", GroupBy::as_str);
+    let head = std::iter::once(group).chain(COLUMNS).map(str::to_owned).collect();
+    let totals = has_totals.then(|| line(TOTAL, &report.totals));
+    let groups = report.groups.iter().map(|(name, figures)| line(name, figures));
+    std::iter::once(head).chain(groups).chain(totals).collect()
+}
+
+fn line(name: &str, figures: &Figures) -> Vec<String> {
+    vec![
+        name.to_owned(),
+        figures.requests.to_string(),
+        figures.input_tokens.to_string(),
+        figures.cache_write_tokens.to_string(),
+        figures.cache_read_tokens.to_string(),
+        figures.output_tokens.to_string(),
+        figures.estimated_tokens.to_string(),
+        figures.total_tokens.to_string(),
+        dollars(figures.cost_nanos),
+        figures.unknown.to_string(),
+    ]
+}
+
+/// `1.25`, with as many digits as it takes, at least two.
+fn dollars(nanos: u128) -> String {
+    let rest = format!("{:09}", nanos % NANOS);
+    format!("{}.{:0<2}", nanos / NANOS, rest.trim_end_matches('0'))
+}
+
+fn quoted(cell: &str) -> String {
+    if cell.contains([',', '"', '\r', '\n']) {
+        format!("\"{}\"", cell.replace('"', "\"\""))
+    } else {
+        cell.to_owned()
+    }
+}

@@ -1,0 +1,99 @@
+//! M1: many at once, on real threads.
+
+use std::num::NonZero;
+
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+
+use super::*;
+
+/// Requests at the same time.
+const CALLERS: usize = 200;
+
+/// Lets `CALLERS` ask at once, where there is room for `room` of them. Returns how many were let in.
+async fn round(books: &Books, number: usize, room: u64) -> u64 {
+    let name = format!("key-{number}");
+    let budget = Budget { daily: cap(room * 10), ..Budget::default() };
+    let caller = Caller { project: format!("p{number}"), ..caller(&name, budget, budget) };
+    let barrier = Arc::new(Barrier::new(CALLERS));
+    let mut tasks = JoinSet::new();
+    for index in 0..CALLERS {
+        let (barrier, ledger, caller) = (Arc::clone(&barrier), books.ledger.clone(), caller.clone());
+        tasks.spawn(async move {
+            barrier.wait().await;
+            ledger.hold(&caller, amount(10, 0), &format!("{number}-{index}")).await
+        });
+    }
+    let results = tasks.join_all().await;
+    assert!(results.iter().flat_map(Result::as_ref).all(|hold| hold.amount() == amount(10, 0)));
+    assert!(
+        results
+            .iter()
+            .filter_map(|result| result.as_ref().err())
+            .all(|error| matches!(error, Error::Over(_)))
+    );
+    let holds: Vec<Hold> = results.into_iter().flatten().collect();
+    let admitted = holds.len() as u64;
+    let mut tasks = JoinSet::new();
+    for hold in holds {
+        tasks.spawn(async move {
+            tokio::task::yield_now().await;
+            hold.settle(charge(7, 0)).await.unwrap();
+        });
+    }
+    tasks.join_all().await;
+    let left = books.ledger.left(&caller).await.unwrap();
+    assert_eq!(left.tokens, Some(room * 10 - admitted * 7), "what was not needed is free again");
+    admitted
+}
+
+async fn rounds(books: &Books, count: usize) {
+    for number in 0..count {
+        let room = [1, 7, 100, 199, 200, 300][number % 6];
+        assert_eq!(round(books, number, room).await, room.min(CALLERS as u64), "round {number}");
+    }
+    books.assert_sound().await;
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(4, NonZero::get).max(4)
+}
+
+fn run(work: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads()).enable_all().build();
+    runtime.unwrap().block_on(work);
+}
+
+#[test]
+fn as_many_are_let_in_as_there_is_room_for() {
+    run(async { rounds(&Books::in_memory().await, 150).await });
+}
+
+#[test]
+fn as_many_are_let_in_as_there_is_room_for_on_disk() {
+    run(async { rounds(&Books::on_sled().await, 30).await });
+}
+
+/// M5 at once: whoever comes first debits, all others are told what it was.
+#[test]
+fn settlements_of_one_id_at_the_same_time_debit_once() {
+    run(async {
+        for books in Books::all().await {
+            for number in 0..30 {
+                let id = number.to_string();
+                books.ledger.hold(&daily(u64::MAX), amount(10, 0), &id).await.unwrap().lose();
+                let mut tasks = JoinSet::new();
+                for tokens in 1..=32 {
+                    let (ledger, id) = (books.ledger.clone(), id.clone());
+                    let closing = Closing::Settled(charge(tokens, 0));
+                    tasks.spawn(async move { ledger.close(&id, closing, Arc::default()).await.unwrap() });
+                }
+                let debits = tasks.join_all().await;
+                assert!(debits.iter().all(|debit| *debit == debits[0]), "{debits:?}");
+            }
+            books.assert_sound().await;
+            let charges = verify(&books.store).await.unwrap().charges;
+            assert_eq!(charges, 30);
+        }
+    });
+}

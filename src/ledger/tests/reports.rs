@@ -1,0 +1,165 @@
+//! What was used, by whom, of what and when.
+
+use insta::assert_snapshot;
+
+use super::*;
+
+async fn use_model(books: &Books, caller: &Caller, model: &str, usage: Usage, nanos: i64) {
+    let id = uuid::Uuid::new_v4().to_string();
+    let hold = books.ledger.hold(caller, Amount::default(), &id).await.unwrap();
+    hold.settle(Charge { model: model.to_owned(), usage, ..charge(0, nanos) }).await.unwrap();
+}
+
+/// A week of two keys and two models, and a request that was lost.
+async fn books() -> Books {
+    let books = Books::in_memory().await;
+    let [a, b] = ["a", "b"].map(|name| caller(name, Budget::default(), Budget::default()));
+    let usage = |input_tokens, output_tokens| Usage {
+        input_tokens,
+        cache_write_tokens: 3,
+        cache_read_tokens: 4,
+        output_tokens,
+        thinking_tokens: 1,
+        cost: None,
+    };
+    books.now.fetch_sub(21 * DAY, Ordering::SeqCst);
+    use_model(&books, &a, "opus", usage(1, 2), 5_000_000_000).await;
+    books.pass(14 * DAY);
+    use_model(&books, &a, "opus", usage(10, 20), 1_250_000_000).await;
+    books.pass(7 * DAY - 10 * HOUR);
+    use_model(&books, &a, "haiku", usage(100, 200), 1).await;
+    use_model(&books, &b, "haiku", usage(1000, 2000), 10).await;
+    let other = Caller { project: "q".to_owned(), ..b.clone() };
+    use_model(&books, &other, "say \"hi\", opus", usage(7, 7), 7).await;
+    drop(books.ledger.hold(&b, amount(50, 600), "lost").await.unwrap());
+    books.assert_sound().await;
+    books
+}
+
+async fn report(books: &Books, project: Option<&str>, period: Period, group_by: Option<GroupBy>) -> Report {
+    let query = Query { project: project.map(str::to_owned), key: None, period, group_by };
+    books.ledger.usage(&query).await.unwrap()
+}
+
+#[tokio::test]
+async fn periods_begin_where_the_calendar_says() {
+    let books = books().await;
+    for (period, from, requests) in [
+        (Period::Day, Some("2026-11-21"), 3),
+        (Period::Week, Some("2026-11-16"), 3),
+        (Period::Month, Some("2026-11-01"), 4),
+        (Period::All, None, 5),
+    ] {
+        let report = report(&books, Some("p"), period, None).await;
+        assert_eq!(report.from.map(|day| day.to_string()).as_deref(), from);
+        assert_eq!((report.totals.requests, report.groups.len()), (requests, 0), "{period:?}");
+        let sum: u64 = {
+            let by_day = super::reports::report(&books, Some("p"), period, Some(GroupBy::Day)).await;
+            by_day.groups.iter().map(|(_, figures)| figures.requests).sum()
+        };
+        assert_eq!(sum, requests);
+    }
+    assert_eq!(report(&books, None, Period::All, None).await.totals.requests, 6);
+    assert_eq!(report(&books, Some("nobody"), Period::All, None).await.totals, Figures::default());
+    let query = Query {
+        project: Some("p".to_owned()),
+        key: Some("b".to_owned()),
+        period: Period::Month,
+        group_by: Some(GroupBy::Key),
+    };
+    let of_a_key = books.ledger.usage(&query).await.unwrap();
+    assert_eq!(of_a_key.groups.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["b"]);
+    assert_eq!((of_a_key.totals.requests, of_a_key.totals.unknown), (2, 1));
+}
+
+#[tokio::test]
+async fn a_report_is_read_by_people_and_spreadsheets() {
+    let books = books().await;
+    let by_model = report(&books, None, Period::All, Some(GroupBy::Model)).await;
+    assert_snapshot!(to_table(&by_model), @r#"
+    model           requests  input_tokens  cache_write_tokens  cache_read_tokens  output_tokens  estimated_tokens  total_tokens     cost_usd  unknown_requests
+    haiku                  2          1100                   6                  8           2200                 0          3314  0.000000011                 0
+    opus                   2            11                   6                  8             22                 0            47         6.25                 0
+    say "hi", opus         1             7                   3                  4              7                 0            21  0.000000007                 0
+    unknown                1             0                   0                  0              0                50            50    0.0000006                 1
+    total                  6          1118                  15                 20           2229                50          3432  6.250000618                 1
+    "#);
+    assert_snapshot!(to_csv(&by_model).replace("\r\n", "|\n"), @r#"
+    model,requests,input_tokens,cache_write_tokens,cache_read_tokens,output_tokens,estimated_tokens,total_tokens,cost_usd,unknown_requests|
+    haiku,2,1100,6,8,2200,0,3314,0.000000011,0|
+    opus,2,11,6,8,22,0,47,6.25,0|
+    "say ""hi"", opus",1,7,3,4,7,0,21,0.000000007,0|
+    unknown,1,0,0,0,0,50,50,0.0000006,1|
+    "#);
+    let totals = report(&books, Some("q"), Period::Day, None).await;
+    assert_snapshot!(to_csv(&totals).replace("\r\n", "|\n"), @r"
+    ,requests,input_tokens,cache_write_tokens,cache_read_tokens,output_tokens,estimated_tokens,total_tokens,cost_usd,unknown_requests|
+    total,1,7,3,4,7,0,21,0.000000007,0|
+    ");
+}
+
+#[tokio::test]
+async fn a_report_is_read_by_programs() {
+    let books = books().await;
+    let by_day = report(&books, Some("p"), Period::Month, Some(GroupBy::Day)).await;
+    let json: serde_json::Value = serde_json::from_str(&to_json(&by_day)).unwrap();
+    assert_snapshot!(serde_json::to_string_pretty(&json).unwrap(), @r#"
+    {
+      "from": "2026-11-01",
+      "group_by": "day",
+      "groups": [
+        {
+          "cache_read_tokens": 4,
+          "cache_write_tokens": 3,
+          "cost_nano_usd": 1250000000,
+          "cost_usd": 1.25,
+          "estimated_tokens": 0,
+          "input_tokens": 10,
+          "name": "2026-11-14",
+          "output_tokens": 20,
+          "requests": 1,
+          "total_tokens": 37,
+          "unknown_requests": 0
+        },
+        {
+          "cache_read_tokens": 8,
+          "cache_write_tokens": 6,
+          "cost_nano_usd": 611,
+          "cost_usd": 6.11e-7,
+          "estimated_tokens": 50,
+          "input_tokens": 1100,
+          "name": "2026-11-21",
+          "output_tokens": 2200,
+          "requests": 3,
+          "total_tokens": 3364,
+          "unknown_requests": 1
+        }
+      ],
+      "key": null,
+      "object": "usage",
+      "period": "month",
+      "project_id": "p",
+      "to": "2026-11-21",
+      "totals": {
+        "cache_read_tokens": 12,
+        "cache_write_tokens": 9,
+        "cost_nano_usd": 1250000611,
+        "cost_usd": 1.250000611,
+        "estimated_tokens": 50,
+        "input_tokens": 1110,
+        "output_tokens": 2220,
+        "requests": 4,
+        "total_tokens": 3401,
+        "unknown_requests": 1
+      }
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn a_terminal_is_told_nothing_by_a_name() {
+    let books = Books::in_memory().await;
+    use_model(&books, &daily(9), "\u{1b}[2Jopus", Usage::default(), 0).await;
+    let report = report(&books, None, Period::All, Some(GroupBy::Model)).await;
+    assert!(to_table(&report).contains("\n?[2Jopus "), "{}", to_table(&report));
+}

@@ -178,7 +178,7 @@ impl Ledger {
         Ok(left)
     }
 
-    /// What was used, see [`usage`].
+    /// What was used, see [`usage()`].
     ///
     /// # Errors
     /// When it cannot be read.

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::sync::RwLock;
+use std::time::Duration;
 
 use super::Error;
 
@@ -18,6 +19,9 @@ pub type Record = (Vec<u8>, Vec<u8>);
 
 /// Memory for what was read, in bytes. Records are read seldom: what the database wants is an index, not a cache.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+/// How often a lock that is taken is tried again, and after how long each time.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(25);
 
 /// An ordered map from keys to values. Many may read; one at a time writes.
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
@@ -111,11 +115,26 @@ impl Open {
     fn at(folder: &Path) -> Result<Self, Error> {
         // A flush of its own would only come between ours.
         let config = sled::Config::default().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-        let database = config.open()?;
+        let database = open(&config)?;
         let file = File::open(folder.join("db"))?;
         File::open(folder)?.sync_all()?;
         Ok(Self { database, file })
     }
+}
+
+/// Opens a database, and tries for a moment: one that was just closed is let go of by its threads one after the other, and by
+/// a process that was about to be started once it runs.
+fn open(config: &sled::Config) -> Result<sled::Db, sled::Error> {
+    for _ in 0..LOCK_TRIES {
+        match config.open() {
+            // It wraps the system's error in one of its own, of which only the words are left.
+            Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock") => {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            opened => return opened,
+        }
+    }
+    config.open()
 }
 
 impl Backend for Sled {

@@ -63,7 +63,7 @@ async fn thinking_text_and_parallel_tools_make_one_message_both_ways() {
     assert_eq!(deltas(&events, "text"), ["Looking", "  up"]);
     let pieces = deltas(&events, "partial_json");
     assert!(pieces.len() > 4, "{pieces:?}");
-    assert_eq!(pieces.concat(), r#"{"q":"[[x]] and more"}{}"#);
+    assert_eq!(pieces.concat(), r#"{"q":"[[x]] and more"}"#, "an empty input has no piece");
 }
 
 #[tokio::test]

@@ -72,9 +72,29 @@ pub struct Amount {
     pub money: Money,
 }
 
+impl Grant {
+    /// Whether a caller may name `model`, written as it writes it.
+    pub fn allows_model(&self, model: &str) -> bool {
+        self.models.as_ref().is_none_or(|models| models.iter().any(|allowed| allowed == model))
+    }
+}
+
 impl Caller {
     /// A caller of the default project who may do everything.
     pub fn named(name: impl Into<String>) -> Self {
         Self { name: name.into(), project: DEFAULT_PROJECT.to_owned(), grant: Arc::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_models_lets_no_other_in() {
+        assert!(Grant::default().allows_model("opus"));
+        let grant = Grant { models: Some(vec!["haiku".to_owned()]), ..Grant::default() };
+        assert!(grant.allows_model("haiku"));
+        assert!(!grant.allows_model("opus") && !grant.allows_model("haiku "));
     }
 }

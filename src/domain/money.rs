@@ -6,6 +6,8 @@ use std::ops::Sub;
 
 /// Nano-dollars in a dollar.
 const NANOS: i64 = 1_000_000_000;
+/// Digits behind the point.
+const DIGITS: usize = 9;
 
 /// An amount of US dollars in whole nano-dollars; sums are never rounded. Reaches nine thousand million dollars, beyond
 /// which it stays where it is.
@@ -31,6 +33,25 @@ impl Money {
         let is_amount = dollars.is_finite() && dollars >= 0.0 && nanos < i64::MAX as f64;
         #[expect(clippy::cast_possible_truncation, reason = "a whole number within the range")]
         is_amount.then_some(Self(nanos.max(0.0) as i64))
+    }
+
+    /// The amount that is written `12` or `12.50`, with up to nine digits behind the point. None for anything else.
+    pub fn from_decimal(text: &str) -> Option<Self> {
+        let (whole, rest) = text.split_once('.').unwrap_or((text, "0"));
+        let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_number(whole) || !is_number(rest) || rest.len() > DIGITS {
+            return None;
+        }
+        let rest: i64 = format!("{rest:0<DIGITS$}").parse().ok()?;
+        whole.parse::<i64>().ok()?.checked_mul(NANOS)?.checked_add(rest).map(Self)
+    }
+
+    /// In dollars, as [`from_decimal`](Self::from_decimal) reads it: as many digits as it takes, at least two.
+    pub fn to_decimal(self) -> String {
+        let (whole, rest) = (self.0.unsigned_abs() / NANOS as u64, self.0.unsigned_abs() % NANOS as u64);
+        let digits = format!("{rest:0DIGITS$}");
+        let sign = if self.0 < 0 { "-" } else { "" };
+        format!("{sign}{whole}.{:0<2}", digits.trim_end_matches('0'))
     }
 
     /// In nano-dollars.
@@ -63,11 +84,11 @@ impl Sub for Money {
 impl fmt::Display for Money {
     /// `$1.25`, with as many digits as it takes, at least two.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (whole, rest) = (self.0.unsigned_abs() / NANOS as u64, self.0.unsigned_abs() % NANOS as u64);
-        let digits = format!("{rest:09}");
-        let digits = digits.trim_end_matches('0');
-        let sign = if self.0 < 0 { "-" } else { "" };
-        write!(formatter, "{sign}${whole}.{digits:0<2}")
+        let decimal = self.to_decimal();
+        match decimal.strip_prefix('-') {
+            Some(amount) => write!(formatter, "-${amount}"),
+            None => write!(formatter, "${decimal}"),
+        }
     }
 }
 
@@ -88,6 +109,25 @@ mod tests {
         }
         for nonsense in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.01, 1e12] {
             assert_eq!(Money::from_dollars(nonsense), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn decimals_are_read_and_written_to_the_last_digit() {
+        for (text, nanos, written) in [
+            ("0", 0, "0.00"),
+            ("12", 12_000_000_000, "12.00"),
+            ("12.5", 12_500_000_000, "12.50"),
+            ("0.000000001", 1, "0.000000001"),
+            ("9223372036.854775807", i64::MAX, "9223372036.854775807"),
+        ] {
+            assert_eq!(Money::from_decimal(text), Some(Money(nanos)), "{text}");
+            assert_eq!(Money(nanos).to_decimal(), written);
+        }
+        for nonsense in
+            ["", ".", "1.", ".5", "-1", "+1", "1e3", "$1", "1,5", "1.0000000001", "9223372036.854775808", "١"]
+        {
+            assert_eq!(Money::from_decimal(nonsense), None, "{nonsense}");
         }
     }
 

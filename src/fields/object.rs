@@ -90,6 +90,11 @@ impl Object {
         self.fields.get(name)?.as_str()
     }
 
+    /// Whether a field is there and `null`.
+    pub fn is_null(&self, name: &str) -> bool {
+        self.fields.get(name).is_some_and(Value::is_null)
+    }
+
     /// Takes a field that has the shape the table demands; `null` is as good as absent.
     ///
     /// # Errors

@@ -26,6 +26,8 @@ pub enum Shape {
     TextOrArray,
     /// A string or an object.
     TextOrObject,
+    /// A string or a number.
+    TextOrNumber,
 }
 
 impl Shape {
@@ -53,6 +55,7 @@ impl Shape {
             Self::Object => value.is_object(),
             Self::TextOrArray => value.is_string() || value.is_array(),
             Self::TextOrObject => value.is_string() || value.is_object(),
+            Self::TextOrNumber => value.is_string() || value.is_number(),
             Self::Integer(min, max) => {
                 return number(value, |n| whole(n).is_some_and(|n| (min..=max).contains(&n)));
             }
@@ -76,6 +79,7 @@ impl Shape {
             Self::Object => "an object".into(),
             Self::TextOrArray => "a string or an array".into(),
             Self::TextOrObject => "a string or an object".into(),
+            Self::TextOrNumber => "a string or a number".into(),
         }
     }
 }

@@ -114,6 +114,7 @@ impl App {
             config: Arc::new(http_config(settings)),
             last_words: LastWords(shutdown.last_words()),
             stopping: Stopping(shutdown.begun()),
+            admin: None,
             responses,
             router,
         });

@@ -157,6 +157,7 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
         config: Arc::new(http),
         last_words: LastWords(shutdown.last_words()),
         stopping: Stopping(shutdown.begun()),
+        admin: None,
         responses,
         router: Arc::new(app::router(&settings, &Arc::new(app::prices(&settings)))),
     });

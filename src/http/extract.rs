@@ -1,6 +1,8 @@
 //! What handlers take out of a request.
 
+use std::collections::HashMap;
 use std::error::Error;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -19,6 +21,8 @@ use super::Config;
 use super::error::ApiError;
 use super::error::Kind;
 use super::middleware::body_limit;
+use crate::fields::InvalidRequest;
+use crate::fields::code;
 
 /// The most that is reserved on a client's word for how much will come, in bytes.
 const RESERVED: usize = 64 * 1024;
@@ -86,4 +90,23 @@ fn unreadable(error: axum::Error, config: &Config) -> ApiError {
         cause = this.source();
     }
     ApiError::new(Kind::BodyUnreadable, "The request body stopped before its end.").caused_by(error)
+}
+
+/// The number that the query gives for `name`.
+///
+/// # Errors
+/// When it is no number of `range`.
+pub(super) fn number(
+    query: &HashMap<String, String>,
+    name: &str,
+    range: RangeInclusive<usize>,
+) -> Result<Option<usize>, InvalidRequest> {
+    let Some(text) = query.get(name) else { return Ok(None) };
+    match text.parse().ok().filter(|number| range.contains(number)) {
+        Some(number) => Ok(Some(number)),
+        None => {
+            let message = format!("`{name}`: expected a number from {} to {}.", range.start(), range.end());
+            Err(InvalidRequest::at(name, code::VALUE, message))
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! A request passes the [`middleware`] from the outside in, then a handler of [`v1`] or [`ops`], which decodes,
 //! calls the gateway once, and encodes. A failure is an [`error`] until the table there gives it a status.
 
+mod admin;
 mod config;
 mod error;
 mod extract;
@@ -19,6 +20,7 @@ pub(crate) mod tests;
 
 pub use config::Config;
 pub use error::explain;
+pub use routes::admin_router;
 pub use routes::router;
 pub use state::AppState;
 pub use state::LastWords;

@@ -6,16 +6,21 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::from_fn;
 use axum::middleware::from_fn_with_state;
+use axum::routing::MethodRouter;
 use axum::routing::any;
 use axum::routing::get;
 use axum::routing::post;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::AppState;
+use super::Config;
+use super::admin;
 use super::error::ApiError;
 use super::error::Kind;
 use super::middleware::access_log;
 use super::middleware::authenticate;
+use super::middleware::authenticate::Guard;
+use super::middleware::authenticate::Need;
 use super::middleware::body_limit;
 use super::middleware::door;
 use super::middleware::local_only;
@@ -28,43 +33,98 @@ use super::v1::messages;
 use super::v1::models;
 use super::v1::responses;
 use super::v1::route;
+use crate::auth::Keys;
+use crate::auth::Permission;
+use crate::auth::Registry;
 
-/// The paths that need no key. Every other one does, those that do not exist included.
-pub(super) const OPEN: [&str; 2] = ["/health", "/ready"];
+/// A path, and what it asks of whoever wants it.
+struct Route {
+    path: &'static str,
+    need: Need,
+    methods: MethodRouter<AppState>,
+}
 
 /// Everything the server answers.
 pub fn router(state: AppState) -> Router {
-    Router::new()
-        .route("/v1/chat/completions", post(chat::create_chat_completion))
-        .route("/v1/completions", post(completions::create_completion))
-        .route("/v1/messages", post(messages::create_message))
-        .route("/v1/messages/count_tokens", post(messages::count_tokens))
-        .route("/v1/responses", post(responses::create_response).get(responses::socket::open))
-        .route("/v1/responses/input_tokens", post(responses::count_input_tokens))
-        .route("/v1/responses/compact", post(responses::compact))
-        .route("/v1/responses/{id}", get(responses::retrieve_response).delete(responses::delete_response))
-        .route("/v1/responses/{id}/cancel", post(responses::cancel_response))
-        .route("/v1/responses/{id}/input_items", get(responses::list_input_items))
-        .route("/v1/models", get(models::list_models))
-        .route("/v1/models/{*id}", get(models::retrieve_model))
-        .route("/v1/route", post(route::recommend_model))
-        .route("/v1/embeddings", any(unsupported))
-        .route("/v1/moderations", any(unsupported))
-        .route("/v1/audio/{*rest}", any(unsupported))
-        .route("/v1/images/{*rest}", any(unsupported))
-        .route("/health", get(ops::health))
-        .route("/ready", get(ops::ready))
-        .fallback(unknown_url)
-        .method_not_allowed_fallback(method_not_allowed)
-        // From the inside out: the last one is the first a request meets.
+    let (mut router, mut needs) = (Router::new(), Vec::new());
+    for Route { path, need, methods } in routes() {
+        router = router.route(path, methods);
+        needs.push((path, need));
+    }
+    if let Some(registry) = &state.admin {
+        router = router.merge(admin::routes().with_state(admin::State::new(registry, &state.config)));
+    }
+    let guard = Guard::new(Arc::clone(&state.keys), needs, state.admin.is_some());
+    let router = router.fallback(unknown_url).method_not_allowed_fallback(method_not_allowed);
+    // From the inside out: the last one is the first a request meets.
+    let router = router
         .layer(from_fn_with_state(Arc::clone(&state.config), body_limit::layer))
-        .layer(from_fn_with_state(Arc::clone(&state.keys), authenticate::layer))
-        .layer(from_fn_with_state(Arc::clone(&state.keys), local_only::layer))
+        .layer(from_fn_with_state(guard, authenticate::layer))
+        .layer(from_fn_with_state(Arc::clone(&state.keys), local_only::layer));
+    noted(router).with_state(state)
+}
+
+/// The admin API alone. Whoever reaches it needs the admin key of `keys`; without `keys` nothing, so that nobody may reach
+/// it who may not use it.
+pub fn admin_router(registry: &Registry, config: &Arc<Config>, keys: Option<Arc<Keys>>) -> Router {
+    let router = admin::routes().with_state(admin::State::new(registry, config));
+    let router = router.fallback(unknown_admin_url).method_not_allowed_fallback(method_not_allowed);
+    let router = router.layer(from_fn_with_state(Arc::clone(config), body_limit::layer));
+    noted(match keys {
+        Some(keys) => router.layer(from_fn_with_state(Guard::admin(keys), authenticate::layer)),
+        None => router,
+    })
+}
+
+/// With what every request meets first.
+fn noted<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+    router
         .layer(CatchPanicLayer::custom(panic::response))
         .layer(from_fn(door::layer))
         .layer(from_fn(access_log::layer))
         .layer(from_fn(request_id::layer))
-        .with_state(state)
+}
+
+/// The paths of callers and of machinery. What is in no list needs a key.
+fn routes() -> Vec<Route> {
+    let mut routes = Vec::new();
+    let mut all = |need, list: Vec<(&'static str, MethodRouter<AppState>)>| {
+        routes.extend(list.into_iter().map(|(path, methods)| Route { path, need, methods }));
+    };
+    all(Need::Nothing, vec![("/health", get(ops::health)), ("/ready", get(ops::ready))]);
+    all(
+        Need::Permission(Permission::Inference),
+        vec![
+            ("/v1/chat/completions", post(chat::create_chat_completion)),
+            ("/v1/completions", post(completions::create_completion)),
+            ("/v1/messages", post(messages::create_message)),
+            ("/v1/messages/count_tokens", post(messages::count_tokens)),
+            ("/v1/responses", post(responses::create_response).get(responses::socket::open)),
+            ("/v1/responses/input_tokens", post(responses::count_input_tokens)),
+            ("/v1/responses/compact", post(responses::compact)),
+        ],
+    );
+    all(
+        Need::Permission(Permission::Responses),
+        vec![
+            ("/v1/responses/{id}", get(responses::retrieve_response).delete(responses::delete_response)),
+            ("/v1/responses/{id}/cancel", post(responses::cancel_response)),
+            ("/v1/responses/{id}/input_items", get(responses::list_input_items)),
+        ],
+    );
+    all(
+        Need::Key,
+        vec![
+            ("/v1/models", get(models::list_models)),
+            ("/v1/models/{*id}", get(models::retrieve_model)),
+            ("/v1/route", post(route::recommend_model)),
+            ("/v1/embeddings", any(unsupported)),
+            ("/v1/moderations", any(unsupported)),
+            ("/v1/audio/{*rest}", any(unsupported)),
+            ("/v1/images/{*rest}", any(unsupported)),
+        ],
+    );
+    routes
 }
 
 async fn unsupported(request: Request) -> ApiError {
@@ -87,6 +147,15 @@ async fn unknown_url(request: Request) -> ApiError {
     ApiError::new(Kind::UnknownUrl, message)
 }
 
+async fn unknown_admin_url(request: Request) -> ApiError {
+    let message = format!(
+        "Unknown request URL: {} {}. Here is the admin API alone: /admin/keys and /admin/projects.",
+        request.method(),
+        request.uri().path()
+    );
+    ApiError::new(Kind::UnknownUrl, message)
+}
+
 async fn method_not_allowed(request: Request) -> ApiError {
     let message = format!(
         "{} is not a method of {}. The `Allow` header of this response names those it has.",
@@ -94,4 +163,10 @@ async fn method_not_allowed(request: Request) -> ApiError {
         request.uri().path()
     );
     ApiError::new(Kind::MethodNotAllowed, message)
+}
+
+/// Every path with what it asks for; the wildcards are to be filled in.
+#[cfg(test)]
+pub(super) fn needs() -> Vec<(&'static str, Need)> {
+    routes().into_iter().map(|route| (route.path, route.need)).collect()
 }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Config;
 use crate::auth::Keys;
+use crate::auth::Registry;
 use crate::gateway::Turns;
 use crate::responses::Responses;
 use crate::routing::Router;
@@ -25,6 +26,8 @@ pub struct AppState {
     pub last_words: LastWords,
     /// Cancelled when nothing new is to begin.
     pub stopping: Stopping,
+    /// What the admin API changes, where that is served beside the rest.
+    pub admin: Option<Registry>,
     /// Responses that outlive their request.
     pub responses: Responses,
     /// Chooses models.

@@ -11,6 +11,10 @@ pub(in crate::http) enum Kind {
     MissingKey,
     /// The request brings a key that is not known.
     WrongKey,
+    /// The request brings a key whose time is over.
+    ExpiredKey,
+    /// The request brings a key that was revoked.
+    RevokedKey,
     /// The server has no sign-in for Claude.
     NotSignedIn,
     /// Anthropic did not accept the server's sign-in.
@@ -19,6 +23,12 @@ pub(in crate::http) enum Kind {
     ForbiddenHost,
     /// Without keys: the request was made by a page of another site.
     ForbiddenOrigin,
+    /// The request brings a key that is not for this.
+    NotPermitted,
+    /// The request names a project that is not its key's.
+    ForeignProject,
+    /// The request brings a key that is not the admin key.
+    NotAdmin,
     /// No such path.
     UnknownUrl,
     /// A path of the `OpenAI` API that Claude has nothing for.
@@ -27,6 +37,10 @@ pub(in crate::http) enum Kind {
     UnknownModel,
     /// The caller has no such response.
     UnknownResponse,
+    /// No such key.
+    UnknownKey,
+    /// No such project.
+    UnknownProject,
     /// The path exists, the method on it does not.
     MethodNotAllowed,
     /// The body did not come in time.
@@ -83,14 +97,21 @@ impl Kind {
             Self::BodyUnreadable => (400, "invalid_request_error", Some("body_unreadable")),
             Self::ContextTooLong => (400, "invalid_request_error", Some("context_length_exceeded")),
             Self::MissingKey | Self::WrongKey => (401, "invalid_request_error", Some("invalid_api_key")),
+            Self::ExpiredKey => (401, "invalid_request_error", Some("expired_api_key")),
+            Self::RevokedKey => (401, "invalid_request_error", Some("revoked_api_key")),
             Self::NotSignedIn => (401, "authentication_error", Some("not_signed_in")),
             Self::SignInFailed => (401, "authentication_error", Some("sign_in_failed")),
             Self::ForbiddenHost => (403, "invalid_request_error", Some("forbidden_host")),
             Self::ForbiddenOrigin => (403, "invalid_request_error", Some("forbidden_origin")),
+            Self::NotPermitted => (403, "invalid_request_error", Some("insufficient_permissions")),
+            Self::ForeignProject => (403, "invalid_request_error", Some("mismatched_project")),
+            Self::NotAdmin => (403, "invalid_request_error", Some("admin_key_required")),
             Self::UnknownUrl => (404, "invalid_request_error", Some("unknown_url")),
             Self::UnsupportedEndpoint => (404, "invalid_request_error", Some("unsupported_endpoint")),
             Self::UnknownModel => (404, "invalid_request_error", Some("model_not_found")),
             Self::UnknownResponse => (404, "invalid_request_error", Some("response_not_found")),
+            Self::UnknownKey => (404, "invalid_request_error", Some("key_not_found")),
+            Self::UnknownProject => (404, "invalid_request_error", Some("project_not_found")),
             Self::MethodNotAllowed => (405, "invalid_request_error", Some("method_not_allowed")),
             Self::BodyTimeout => (408, "invalid_request_error", Some("body_timeout")),
             Self::TooLarge => (413, "invalid_request_error", Some("request_too_large")),

@@ -1,7 +1,10 @@
 use std::fmt::Write as _;
 
 use super::*;
+use crate::auth;
+use crate::auth::AdminError;
 use crate::auth::AuthError;
+use crate::auth::Permission;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::gateway;
@@ -145,6 +148,53 @@ fn the_table_of_requests() {
     UnsupportedEncoding
 500 server_error internal_error - | - - | -
     Internal
+");
+}
+
+#[test]
+fn the_table_of_keys() {
+    let mut table = String::new();
+    let (id, project) = ("key_1\n".to_owned(), "proj_1".to_owned());
+    row(&mut table, AuthError::Expired.into());
+    row(&mut table, AuthError::Revoked.into());
+    row(&mut table, AuthError::NotPermitted(Permission::Usage).into());
+    row(&mut table, AuthError::ForeignProject.into());
+    row(&mut table, AdminError::Missing.into());
+    row(&mut table, AdminError::Wrong.into());
+    row(&mut table, AdminError::Ordinary.into());
+    row(&mut table, auth::Error::UnknownKey(id).into());
+    row(&mut table, auth::Error::UnknownProject(project.clone()).into());
+    row(&mut table, auth::Error::Revoked("key_1".to_owned()).into());
+    row(&mut table, auth::Error::DefaultProject.into());
+    row(&mut table, auth::Error::InUse { project, key: "key_1".to_owned() }.into());
+    row(&mut table, auth::Error::Unreadable("key_1".to_owned()).into());
+    insta::assert_snapshot!(table, @"
+401 invalid_request_error expired_api_key - | - - | -
+    This API key has expired, or was replaced by a new one. Ask whoever runs this server for the new one.
+401 invalid_request_error revoked_api_key - | - - | -
+    This API key was revoked. Ask whoever runs this server for another one.
+403 invalid_request_error insufficient_permissions - | - - | -
+    This API key has no permission `usage`, which this request needs. Ask whoever runs this server for it.
+403 invalid_request_error mismatched_project - | - - | -
+    This API key does not belong to the project that the request names. Leave out the header `OpenAI-Project`, or name the key's own project.
+401 invalid_request_error invalid_api_key - | - - | -
+    The admin API needs the admin key. Send it as `Authorization: Bearer KEY`. It is SWITCHBOARD_ADMIN_KEY, or else what the server's first start printed on the terminal.
+401 invalid_request_error invalid_api_key - | - - | -
+    Incorrect admin key provided. It is SWITCHBOARD_ADMIN_KEY, or else what the server's first start printed on the terminal; on the server's machine `claude-switchboard keys` works without it.
+403 invalid_request_error admin_key_required - | - - | -
+    This API key is not the admin key, which the admin API needs. It is SWITCHBOARD_ADMIN_KEY, or else what the server's first start printed on the terminal.
+404 invalid_request_error key_not_found - | - - | -
+    There is no key 'key_1?'. GET /admin/keys lists the ids.
+404 invalid_request_error project_not_found - | - - | -
+    There is no project 'proj_1'. GET /admin/projects lists the ids.
+400 invalid_request_error invalid_value id | - - | -
+    The key 'key_1' is revoked, which is for good. Make another one.
+400 invalid_request_error invalid_value id | - - | -
+    The project 'default' cannot be deleted: configured keys belong to it.
+400 invalid_request_error invalid_value id | - - | -
+    The project 'proj_1' has keys that are not revoked, such as 'key_1'. Revoke them first.
+500 server_error internal_error - | - - | -
+    This server cannot reach its store; its log tells more.
 ");
 }
 

@@ -1,8 +1,10 @@
 //! Who asks.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::Extension;
+use axum::extract::MatchedPath;
 use axum::extract::Request;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -11,43 +13,103 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::access_log::Notes;
-use crate::auth::AuthError;
+use crate::auth::Credentials;
 use crate::auth::Keys;
+use crate::auth::Permission;
+use crate::domain::Caller;
 use crate::http::error::ApiError;
-use crate::http::error::Kind;
-use crate::http::routes;
 
-/// Lets in whoever has a key, and tells the handler who it is. The paths that are open to all have no caller.
+/// Where the admin API lies.
+const ADMIN: &str = "/admin";
+/// Under this name the access log shows who uses it.
+const ADMIN_CALLER: &str = "admin";
+const PROJECT: &str = "openai-project";
+
+/// What a path asks of whoever wants it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) enum Need {
+    /// Nothing: it is open to all, and has no caller.
+    Nothing,
+    /// Any key.
+    Key,
+    /// A key with this permission.
+    Permission(Permission),
+    /// The admin key.
+    Admin,
+}
+
+/// Lets in whoever has what a path asks for.
+#[derive(Debug, Clone)]
+pub(in crate::http) struct Guard {
+    keys: Arc<Keys>,
+    /// By route.
+    needs: Arc<HashMap<&'static str, Need>>,
+    /// What every other path needs, those that do not exist included.
+    otherwise: Need,
+    has_admin: bool,
+}
+
+impl Guard {
+    /// Asks for `keys` as `needs` says, and for any key everywhere else; but everything below `/admin` needs the admin key
+    /// where `has_admin`.
+    pub(in crate::http) fn new(
+        keys: Arc<Keys>,
+        needs: impl IntoIterator<Item = (&'static str, Need)>,
+        has_admin: bool,
+    ) -> Self {
+        Self { keys, needs: Arc::new(needs.into_iter().collect()), otherwise: Need::Key, has_admin }
+    }
+
+    /// Asks for the admin key everywhere.
+    pub(in crate::http) fn admin(keys: Arc<Keys>) -> Self {
+        Self { keys, needs: Arc::default(), otherwise: Need::Admin, has_admin: true }
+    }
+
+    fn need(&self, request: &Request) -> Need {
+        let rest = request.uri().path().strip_prefix(ADMIN);
+        if self.has_admin && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+            return Need::Admin;
+        }
+        let route = request.extensions().get::<MatchedPath>();
+        route.and_then(|route| self.needs.get(route.as_str())).copied().unwrap_or(self.otherwise)
+    }
+
+    /// Who asks; nobody in particular where nothing is needed.
+    fn check(&self, request: &Request) -> Result<Option<Caller>, ApiError> {
+        let credentials = credentials(request.headers());
+        let permission = match self.need(request) {
+            Need::Nothing => return Ok(None),
+            Need::Admin => {
+                self.keys.authenticate_admin(&credentials)?;
+                return Ok(Some(Caller::named(ADMIN_CALLER)));
+            }
+            Need::Key => None,
+            Need::Permission(permission) => Some(permission),
+        };
+        Ok(Some(self.keys.authenticate(&credentials, permission)?))
+    }
+}
+
+/// Lets in whoever has a key, and tells the handler who it is.
 pub(in crate::http) async fn layer(
-    State(keys): State<Arc<Keys>>,
+    State(guard): State<Guard>,
     Extension(notes): Extension<Notes>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    if !routes::OPEN.contains(&request.uri().path()) {
-        let headers = request.headers();
-        let caller = keys
-            .authenticate(text(headers, header::AUTHORIZATION.as_str()), text(headers, "x-api-key"))
-            .map_err(ApiError::from)?;
+    if let Some(caller) = guard.check(&request)? {
         notes.caller(&caller);
         request.extensions_mut().insert(caller);
     }
     Ok(next.run(request).await)
 }
 
-impl From<AuthError> for ApiError {
-    fn from(error: AuthError) -> Self {
-        match error {
-            AuthError::Missing => Self::new(
-                Kind::MissingKey,
-                "You didn't provide an API key. Send one of this server's keys as `Authorization: Bearer KEY` or `x-api-key: KEY`.",
-            ),
-            AuthError::Wrong => Self::new(
-                Kind::WrongKey,
-                "Incorrect API key provided. Ask whoever runs this server for one of its keys; \
-                 keys of OpenAI or Anthropic do not work here.",
-            ),
-        }
+fn credentials(headers: &HeaderMap) -> Credentials<'_> {
+    Credentials {
+        authorization: text(headers, header::AUTHORIZATION.as_str()),
+        api_key: text(headers, "x-api-key"),
+        // One that is no text is the name of no project.
+        project: headers.get(PROJECT).map(|project| project.to_str().unwrap_or_default()),
     }
 }
 

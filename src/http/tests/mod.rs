@@ -1,8 +1,10 @@
 //! The router in front of a scripted gateway.
 
 pub(crate) mod access_log;
+mod admin;
 mod answers;
 mod completions;
+mod guard;
 mod limits;
 mod messages;
 mod refusals;
@@ -36,7 +38,9 @@ use super::Config;
 use super::LastWords;
 use super::Stopping;
 use super::router;
+use crate::auth::AdminKey;
 use crate::auth::Keys;
+use crate::auth::Registry;
 use crate::domain::Caller;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
@@ -203,7 +207,16 @@ fn whole_state(
         Responses::new(Arc::clone(&turns), Arc::clone(&keys), shelves, tracker, stop, super::explain);
     let config = Arc::new(config());
     let router = Arc::new(routing::testing::router());
-    AppState { turns, keys, config, last_words, stopping: Stopping::default(), responses, router }
+    AppState { turns, keys, config, last_words, stopping: Stopping::default(), admin: None, responses, router }
+}
+
+/// A server with the admin API, the configured key `secret-1` and the admin key `secret-admin`.
+async fn with_admin(turns: ScriptedTurns) -> (Router, Registry) {
+    let registry = Registry::temporary().await.unwrap();
+    let keys = Keys::new(["secret-1"]).unwrap().with_stored(&registry);
+    let keys = keys.with_admin(Some(AdminKey::of("secret-admin")));
+    let state = whole_state(&Shelves::temporary().unwrap(), turns, keys, LastWords::default());
+    (router(AppState { admin: Some(registry.clone()), ..state }), registry)
 }
 
 fn with_keys(turns: ScriptedTurns) -> Router {

@@ -23,6 +23,7 @@ use crate::gateway::Told;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
+use crate::http::extract::number;
 use crate::http::middleware::access_log::Notes;
 use crate::http::state::LastWords;
 use crate::openai::responses;
@@ -158,21 +159,6 @@ fn page(query: &HashMap<String, String>) -> Result<Page, InvalidRequest> {
         }
     };
     Ok(Page { limit, after: query.get("after").cloned(), is_ascending })
-}
-
-fn number(
-    query: &HashMap<String, String>,
-    name: &str,
-    range: std::ops::RangeInclusive<usize>,
-) -> Result<Option<usize>, InvalidRequest> {
-    let Some(text) = query.get(name) else { return Ok(None) };
-    match text.parse().ok().filter(|number| range.contains(number)) {
-        Some(number) => Ok(Some(number)),
-        None => {
-            let message = format!("`{name}`: expected a number from {} to {}.", range.start(), range.end());
-            Err(InvalidRequest::at(name, code::VALUE, message))
-        }
-    }
 }
 
 fn json(body: String) -> Response {

@@ -21,6 +21,8 @@ use futures::stream::BoxStream;
 use tokio::time::sleep;
 use tokio::time::timeout;
 
+use crate::auth::Keys;
+use crate::auth::Permission;
 use crate::domain::Caller;
 use crate::fields::Policy;
 use crate::http::Config;
@@ -47,6 +49,7 @@ const FAREWELL: Duration = Duration::from_millis(400);
 /// Opens the socket.
 pub(in crate::http) async fn open(
     State(responses): State<Responses>,
+    State(keys): State<Arc<Keys>>,
     State(config): State<Arc<Config>>,
     State(last_words): State<LastWords>,
     State(stopping): State<Stopping>,
@@ -57,7 +60,7 @@ pub(in crate::http) async fn open(
     let Ok(upgrade) = upgrade else { return Err(no_socket()) };
     let limit = config.body_limit;
     let session =
-        Session { responses, config, caller, id, memory: Memory::default(), waiting: VecDeque::new() };
+        Session { responses, keys, config, caller, id, memory: Memory::default(), waiting: VecDeque::new() };
     let upgrade = upgrade.max_message_size(limit).max_frame_size(limit);
     Ok(upgrade.on_upgrade(async move |socket| session.serve(socket, last_words, stopping).await))
 }
@@ -73,6 +76,7 @@ fn no_socket() -> ApiError {
 /// One client.
 struct Session {
     responses: Responses,
+    keys: Arc<Keys>,
     config: Arc<Config>,
     caller: Caller,
     /// The request that has opened the socket.
@@ -173,10 +177,12 @@ impl Session {
     fn steps(&self, text: &str, last_words: &LastWords) -> BoxStream<'static, Result<Step, ApiError>> {
         let policy = if self.config.strict { Policy::Strict } else { Policy::Lenient };
         let request = decode_message(text, policy);
-        let (responses, caller, memory) = (self.responses.clone(), self.caller.clone(), self.memory.clone());
+        // The key may have been changed or revoked since the connection was opened.
+        let caller = self.keys.authenticate_again(&self.caller, Some(Permission::Inference));
+        let (responses, memory) = (self.responses.clone(), self.memory.clone());
         let limit = self.config.first_event_wait;
         let begun = async move {
-            match responses.create(caller, request?, Some(memory)).await?.making {
+            match responses.create(caller?, request?, Some(memory)).await?.making {
                 Making::Here { mut run, .. } => {
                     let first = run.begin(limit).await.map_err(crate::responses::Error::from)?;
                     Ok::<_, ApiError>(run.into_steps(first).map(Ok).left_stream())

@@ -1,0 +1,85 @@
+//! What is kept of a key's text.
+
+use std::fmt;
+use std::fmt::Write as _;
+
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::Serialize;
+use serde::Serializer;
+use serde::de::Error as _;
+use sha2::Digest as _;
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+
+const BYTES: usize = 32;
+
+/// The SHA-256 of a whole key. A key has 256 random bits, so nothing slower is needed: nobody can try them all.
+#[derive(Clone)]
+pub(super) struct Digest([u8; BYTES]);
+
+impl Digest {
+    /// The digest of `text`.
+    pub(super) fn of(text: &str) -> Self {
+        Self(Sha256::digest(text.as_bytes()).into())
+    }
+
+    /// Whether both are of the same text; takes as long when they are not.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+
+    /// Its first `bytes` bytes in hexadecimal digits.
+    pub(super) fn hex(&self, bytes: usize) -> String {
+        self.0[..bytes.min(BYTES)].iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    }
+
+    fn from_hex(hex: &str) -> Option<Self> {
+        let mut bytes = [0; BYTES];
+        let is_whole = hex.len() == 2 * BYTES && hex.is_ascii();
+        for (index, byte) in bytes.iter_mut().enumerate().take_while(|_| is_whole) {
+            *byte = u8::from_str_radix(&hex[2 * index..2 * index + 2], 16).ok()?;
+        }
+        is_whole.then_some(Self(bytes))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("***")
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.hex(BYTES))
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let hex = String::deserialize(deserializer)?;
+        Self::from_hex(&hex).ok_or_else(|| D::Error::custom("a digest has 64 hexadecimal digits"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_written_and_read_and_shown_to_nobody() {
+        let digest = Digest::of("key");
+        let written = serde_json::to_string(&digest).unwrap();
+        assert!(serde_json::from_str::<Digest>(&written).unwrap().is(&digest));
+        assert!(!digest.is(&Digest::of("Key")));
+        assert_eq!(format!("{digest:?}"), "***");
+        let (short, other) = (format!("\"{}\"", digest.hex(31)), written.replace(['a', 'b', 'c', 'd'], "g"));
+        for nonsense in [r#""""#, &short, &other, r#""ä""#] {
+            assert!(serde_json::from_str::<Digest>(nonsense).is_err(), "{nonsense}");
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Whose request it is, by every kind of key.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::Caller;
+use crate::domain::Cap;
+use crate::domain::Money;
+use crate::domain::Rates;
+
+/// Some time after all keys of these tests were made.
+fn later(seconds: u64) -> u64 {
+    clock::now() + seconds
+}
+
+fn configured() -> Keys {
+    Keys::new(["first", "second"]).unwrap()
+}
+
+async fn registry() -> Registry {
+    Registry::temporary().await.unwrap()
+}
+
+fn named(name: &str) -> KeyChange {
+    KeyChange { name: Some(name.to_owned()), ..KeyChange::default() }
+}
+
+/// A key of the default project.
+async fn made(registry: &Registry, change: KeyChange) -> (Key, KeyText) {
+    registry.create_key("default".to_owned(), change).await.unwrap()
+}
+
+fn with(text: &str) -> Credentials<'_> {
+    Credentials { api_key: Some(text), ..Credentials::default() }
+}
+
+fn ask(keys: &Keys, text: &str) -> Result<Caller, AuthError> {
+    keys.authenticate(&with(text), None)
+}
+
+#[test]
+fn a_configured_key_names_its_caller() {
+    let name = |authorization, api_key| {
+        let credentials = Credentials { authorization, api_key, project: None };
+        configured().authenticate(&credentials, None).map(|caller| caller.name)
+    };
+    assert_eq!(name(Some("Bearer first"), None), Ok("key-1".to_owned()));
+    assert_eq!(name(Some("bEARER   second "), None), Ok("key-2".to_owned()));
+    assert_eq!(name(None, Some("second")), Ok("key-2".to_owned()));
+    assert_eq!(name(Some("Bearer dummy"), Some("first")), Ok("key-1".to_owned()));
+    assert_eq!(name(None, None), Err(AuthError::Missing));
+    assert_eq!(name(Some("Bearer "), Some("")), Err(AuthError::Missing));
+    assert_eq!(name(Some("Basic Zmlyc3Q="), None), Err(AuthError::Missing));
+    assert_eq!(name(Some("Bearer First"), None), Err(AuthError::Wrong));
+    assert_eq!(name(Some("Bearer firs"), None), Err(AuthError::Wrong));
+    assert_eq!(name(None, Some("first ,second")), Err(AuthError::Wrong));
+}
+
+#[test]
+fn without_keys_everyone_is_local_where_nobody_else_can_come() {
+    assert_eq!(ask(&Keys::none(), "anything").unwrap(), Caller::named("local"));
+    assert!(Keys::none().is_open());
+    let reachable = Keys::none().never_open();
+    assert!(!reachable.is_open());
+    assert_eq!(ask(&reachable, "anything"), Err(AuthError::Wrong));
+    assert_eq!(reachable.authenticate(&Credentials::default(), None), Err(AuthError::Missing));
+}
+
+#[test]
+fn a_key_that_an_unset_variable_makes_is_refused() {
+    assert_eq!(Keys::new(["first", ""]).unwrap_err(), InvalidKey { position: 2 });
+    assert_eq!(Keys::new(["two words"]).unwrap_err(), InvalidKey { position: 1 });
+}
+
+#[test]
+fn debug_tells_nothing_of_the_keys() {
+    assert_eq!(format!("{:?}", configured()), "Keys { count: 2, .. }");
+    let credentials = Credentials { authorization: Some("hush"), api_key: Some("hush"), project: Some("p") };
+    assert_eq!(format!("{credentials:?}"), r#"Credentials { project: Some("p"), .. }"#);
+}
+
+#[tokio::test]
+async fn a_stored_key_is_let_in_with_its_grant() {
+    let registry = registry().await;
+    let keys = Keys::none().with_stored(&registry);
+    let project = ProjectChange { name: Some("team".to_owned()), ..ProjectChange::default() };
+    let project = registry.create_project(project).await.unwrap().id;
+    let change = KeyChange {
+        models: Change::Set(vec!["haiku".to_owned()]),
+        rates: RatesChange { requests_per_minute: Change::Set(3), ..RatesChange::default() },
+        ..named("ci")
+    };
+    let (key, text) = registry.create_key(project.clone(), change).await.unwrap();
+
+    let caller = ask(&keys, text.reveal()).unwrap();
+    assert_eq!((&caller.name, &caller.project), (&key.id(), &project));
+    assert_eq!(caller.grant.rates, Rates { requests_per_minute: Some(3), ..Rates::default() });
+    assert!(caller.grant.allows_model("haiku") && !caller.grant.allows_model("opus"));
+    assert_eq!(keys.owner(&caller), key.id());
+
+    // What is changed holds for the next request.
+    let cap = Cap { money: Some(Money::from_nanos(5)), tokens: None };
+    let budget = crate::domain::Budget { daily: cap, ..Default::default() };
+    registry.set_budget(&project, budget).await.unwrap();
+    registry
+        .change_key(&key.id(), KeyChange { models: Change::Clear, ..KeyChange::default() })
+        .await
+        .unwrap();
+    let caller = ask(&keys, text.reveal()).unwrap();
+    assert_eq!((caller.grant.project_budget, caller.grant.models.clone()), (budget, None));
+    assert_eq!(caller.grant.rates.requests_per_minute, Some(3));
+    assert_eq!(keys.authenticate_again(&caller, None), Ok(caller));
+}
+
+/// Each row: what is done to a key, how much later it is used, and what comes of it.
+#[tokio::test]
+async fn every_key_that_is_no_longer_good_is_told_why() {
+    let registry = registry().await;
+    let keys = Keys::new(["other"]).unwrap().with_stored(&registry);
+    let until = |seconds| KeyChange { expires_at: Change::Set(later(seconds)), ..named("short") };
+    let (short, short_text) = made(&registry, until(100)).await;
+    let (revoked, revoked_text) = made(&registry, named("revoked")).await;
+    registry.revoke_key(&revoked.id()).await.unwrap();
+    let (both, both_text) = made(&registry, until(100)).await;
+    registry.revoke_key(&both.id()).await.unwrap();
+    let (rotated, old_text) = made(&registry, named("rotated")).await;
+    let (_, new_text) = registry.rotate_key(&rotated.id(), 100).await.unwrap();
+    let (at_once, lost_text) = made(&registry, named("leaked")).await;
+    registry.rotate_key(&at_once.id(), 0).await.unwrap();
+
+    for (what, text, seconds, expected) in [
+        ("before its end", &short_text, 0, Ok(&short)),
+        ("after its end", &short_text, 101, Err(AuthError::Expired)),
+        ("revoked", &revoked_text, 0, Err(AuthError::Revoked)),
+        ("revoked and over", &both_text, 101, Err(AuthError::Revoked)),
+        ("new secret", &new_text, 0, Ok(&rotated)),
+        ("old secret within the grace", &old_text, 0, Ok(&rotated)),
+        ("old secret after the grace", &old_text, 101, Err(AuthError::Expired)),
+        ("old secret without a grace", &lost_text, 0, Err(AuthError::Expired)),
+    ] {
+        let found = keys.authenticate_at(later(seconds), &with(text.reveal()), None);
+        assert_eq!(found.map(|caller| caller.name), expected.map(Key::id), "{what}");
+    }
+    registry.revoke_key(&rotated.id()).await.unwrap();
+    for text in [&new_text, &old_text] {
+        assert_eq!(ask(&keys, text.reveal()), Err(AuthError::Revoked));
+    }
+}
+
+#[tokio::test]
+async fn the_wrong_secret_hears_nothing_of_what_became_of_the_key() {
+    let registry = registry().await;
+    let keys = Keys::new(["other"]).unwrap().with_stored(&registry);
+    let (key, text) = made(&registry, named("revoked")).await;
+    registry.revoke_key(&key.id()).await.unwrap();
+    let guess = format!("{}x", &text.reveal()[..text.reveal().len() - 1]);
+    assert_eq!(ask(&keys, &guess), Err(AuthError::Wrong));
+    // Of two keys one right one is enough, and of two wrong ones the more telling counts.
+    let two = |authorization, api_key| {
+        let credentials =
+            Credentials { authorization: Some(authorization), api_key: Some(api_key), project: None };
+        keys.authenticate(&credentials, None).map(|caller| caller.name)
+    };
+    let bearer = format!("Bearer {}", text.reveal());
+    assert_eq!(two(&bearer, "other"), Ok("key-1".to_owned()));
+    assert_eq!(two(&bearer, "guess"), Err(AuthError::Revoked));
+    assert_eq!(two("Bearer guess", text.reveal()), Err(AuthError::Revoked));
+}
+
+#[tokio::test]
+async fn a_key_is_good_for_what_it_is_permitted() {
+    let registry = registry().await;
+    let keys = Keys::new(["configured"]).unwrap().with_stored(&registry);
+    let (_, all) = made(&registry, named("all")).await;
+    let permissions = Change::Set(vec![Permission::Usage]);
+    let (_, usage) = made(&registry, KeyChange { permissions, ..named("usage") }).await;
+    for permission in Permission::ALL {
+        let asked = |text: &str| keys.authenticate(&with(text), Some(permission)).map(drop);
+        assert_eq!((asked("configured"), asked(all.reveal())), (Ok(()), Ok(())));
+        let expected =
+            if permission == Permission::Usage { Ok(()) } else { Err(AuthError::NotPermitted(permission)) };
+        assert_eq!(asked(usage.reveal()), expected);
+    }
+    let caller = ask(&keys, usage.reveal()).unwrap();
+    let needed = Some(Permission::Inference);
+    assert_eq!(keys.authenticate_again(&caller, needed), Err(AuthError::NotPermitted(Permission::Inference)));
+}
+
+#[tokio::test]
+async fn a_request_may_name_its_own_project_and_no_other() {
+    let registry = registry().await;
+    let keys = Keys::new(["configured"]).unwrap().with_stored(&registry);
+    let project = registry.create_project(ProjectChange::default()).await.unwrap().id;
+    let (_, text) = registry.create_key(project.clone(), named("team")).await.unwrap();
+    let foreign = Err(AuthError::ForeignProject);
+    for (text, named, expected) in [
+        (text.reveal(), &*project, Ok(())),
+        (text.reveal(), "default", foreign),
+        (text.reveal(), "", foreign),
+        ("configured", "default", Ok(())),
+        ("configured", &*project, foreign),
+        ("wrong", "default", Err(AuthError::Wrong)),
+    ] {
+        let credentials = Credentials { project: Some(named), ..with(text) };
+        assert_eq!(keys.authenticate(&credentials, None).map(drop), expected, "{named}");
+    }
+    let open = Credentials { project: Some(&project), ..Credentials::default() };
+    assert_eq!(Keys::none().authenticate(&open, None).map(drop), foreign);
+}
+
+#[tokio::test]
+async fn the_server_is_open_only_while_no_key_is_good_for_anything() {
+    let registry = registry().await;
+    let keys = Keys::none().with_stored(&registry);
+    assert!(keys.is_open());
+    let local = keys.authenticate(&Credentials::default(), None).unwrap();
+    let ended = KeyChange { expires_at: Change::Set(1), ..named("over") };
+    let (key, text) = made(&registry, ended).await;
+    assert!(!keys.is_open(), "one that is over may be made to last longer");
+    assert_eq!(keys.authenticate(&Credentials::default(), None), Err(AuthError::Missing));
+    assert_eq!(keys.authenticate_again(&local, None), Err(AuthError::Missing));
+    registry.revoke_key(&key.id()).await.unwrap();
+    assert!(keys.is_open());
+    assert_eq!(keys.authenticate(&Credentials::default(), None), Ok(local));
+    assert_eq!(
+        ask(&keys, text.reveal()),
+        Err(AuthError::Revoked),
+        "who brings a revoked key is not let in by it"
+    );
+    assert!(!keys.never_open().is_open());
+}
+
+#[tokio::test]
+async fn what_a_key_owns_stays_its_own() {
+    let registry = registry().await;
+    let keys = configured().with_stored(&registry);
+    let moved = Keys::new(["new", "second", "first"]).unwrap();
+    let owner = |keys: &Keys, key: &str| keys.owner(&ask(keys, key).unwrap());
+    assert_eq!(owner(&keys, "first"), owner(&moved, "first"));
+    assert_ne!(owner(&moved, "first"), owner(&moved, "new"));
+    assert_eq!(owner(&Keys::none(), "any"), "local");
+    let (key, text) = made(&registry, named("rotated")).await;
+    let before = owner(&keys, text.reveal());
+    let (_, new) = registry.rotate_key(&key.id(), 0).await.unwrap();
+    assert_eq!(owner(&keys, new.reveal()), before);
+}
+
+#[tokio::test]
+async fn the_admin_key_opens_nothing_else_and_nothing_else_opens_admin() {
+    let registry = registry().await;
+    assert!(registry.admin_key().await.unwrap().is_none());
+    let (_, admin) = registry.make_admin_key().await.unwrap();
+    let kept = registry.admin_key().await.unwrap();
+    let keys = Keys::new(["configured"]).unwrap().with_stored(&registry).with_admin(kept);
+    let (_, text) = made(&registry, named("ordinary")).await;
+    let admitted = |text: &str| keys.authenticate_admin(&with(text));
+    assert_eq!(admitted(admin.reveal()), Ok(()));
+    assert_eq!(admitted(text.reveal()), Err(AdminError::Ordinary));
+    assert_eq!(admitted("configured"), Err(AdminError::Ordinary));
+    assert_eq!(admitted("guess"), Err(AdminError::Wrong));
+    assert_eq!(admitted(""), Err(AdminError::Missing));
+    assert_eq!(ask(&keys, admin.reveal()), Err(AuthError::Wrong));
+    let without = Keys::none().with_stored(&registry);
+    assert_eq!(without.authenticate_admin(&with(admin.reveal())), Err(AdminError::Wrong));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+    #[test]
+    fn no_other_text_is_let_in(
+        place in 0usize..71, character in any::<char>(), any_text in ".{0,80}", cut in 0usize..71,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let registry = registry().await;
+            let keys = Keys::none().with_stored(&registry);
+            let (_, text) = made(&registry, named("only")).await;
+            let text = text.reveal();
+            assert!(ask(&keys, text).is_ok());
+            let replaced: String =
+                text.chars().enumerate().map(|(at, old)| if at == place { character } else { old }).collect();
+            let inserted = format!("{}{character}{}", &text[..place], &text[place..]);
+            let near = [replaced, inserted, text[..cut].to_owned(), text.to_uppercase(), any_text];
+            for other in near.iter().filter(|other| other.trim() != text) {
+                assert!(ask(&keys, other).is_err(), "{other} was let in");
+            }
+        });
+    }
+}

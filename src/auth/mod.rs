@@ -1,0 +1,45 @@
+//! Who may ask, and what: configured keys, stored keys with their projects, and the key of the admin API.
+//!
+//! [`Keys`] says whose request it is and what its grant is at this moment, from memory. [`Registry`] makes, changes and
+//! revokes what is stored; memory follows as soon as a change is on disk. Texts of keys are kept nowhere, only their
+//! SHA-256. Does not know HTTP, nor how limits and budgets are held: it only says what they are.
+
+mod admin;
+mod change;
+mod clock;
+mod configured;
+mod digest;
+mod error;
+mod key;
+mod keys;
+#[cfg(test)]
+mod keys_tests;
+mod places;
+mod project;
+mod records;
+mod registry;
+#[cfg(test)]
+mod registry_tests;
+mod ring;
+#[cfg(test)]
+mod scale_tests;
+mod text;
+
+pub use admin::AdminKey;
+pub use change::Change;
+pub use change::KeyChange;
+pub use change::ProjectChange;
+pub use change::RatesChange;
+pub use configured::InvalidKey;
+pub use error::AdminError;
+pub use error::AuthError;
+pub use error::Error;
+pub use key::Key;
+pub use key::Permission;
+pub use key::Terms;
+pub use keys::Credentials;
+pub use keys::Keys;
+pub use places::Page;
+pub use project::Project;
+pub use registry::Registry;
+pub use text::KeyText;

@@ -1,0 +1,123 @@
+//! What can be done with projects.
+
+use std::sync::Arc;
+
+use super::Registry;
+use crate::auth::Error;
+use crate::auth::change::Change;
+use crate::auth::change::ProjectChange;
+use crate::auth::places;
+use crate::auth::places::Page;
+use crate::auth::project::Project;
+use crate::auth::records;
+use crate::auth::ring::Ring;
+use crate::auth::text::Prefix;
+use crate::domain::Budget;
+use crate::domain::DEFAULT_PROJECT;
+use crate::store::Transaction;
+
+impl Registry {
+    /// Makes a project that is as `change` says.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn create_project(&self, change: ProjectChange) -> Result<Project, Error> {
+        let ring = Arc::clone(&self.ring);
+        let work = move |transaction: &mut Transaction<'_>| {
+            let mut id = format!("proj_{}", Prefix::new()?);
+            while transaction.get(&places::project(&id))?.is_some() {
+                id = format!("proj_{}", Prefix::new()?);
+            }
+            let mut project = Project::named(id, "");
+            change.apply(&mut project);
+            save(transaction, &ring, &project);
+            Ok::<_, Error>(project)
+        };
+        let project = self.store.transaction(work).await?;
+        tracing::info!(project = project.id, "a project was made");
+        Ok(project)
+    }
+
+    /// A project.
+    ///
+    /// # Errors
+    /// When there is none with this id.
+    pub async fn project(&self, id: &str) -> Result<Project, Error> {
+        let id = id.to_owned();
+        self.store.transaction(move |transaction| places::get_project(transaction, &id)).await
+    }
+
+    /// Projects, the default one first and then as they were made, and whether there are more.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn projects(&self, page: Page) -> Result<(Vec<Project>, bool), Error> {
+        let work = move |transaction: &mut Transaction<'_>| {
+            places::page(transaction, places::PROJECTS, page.after.as_deref(), page.limit)
+        };
+        self.store.transaction(work).await
+    }
+
+    /// Changes a project.
+    ///
+    /// # Errors
+    /// When there is none with this id.
+    pub async fn change_project(&self, id: &str, change: ProjectChange) -> Result<Project, Error> {
+        let (id, ring) = (id.to_owned(), Arc::clone(&self.ring));
+        let work = move |transaction: &mut Transaction<'_>| {
+            let mut project = places::get_project(transaction, &id)?;
+            change.apply(&mut project);
+            save(transaction, &ring, &project);
+            Ok::<_, Error>(project)
+        };
+        let project = self.store.transaction(work).await?;
+        tracing::info!(project = project.id, "a project was changed");
+        Ok(project)
+    }
+
+    /// Puts `budget` in the place of a project's.
+    ///
+    /// # Errors
+    /// When there is none with this id.
+    pub async fn set_budget(&self, id: &str, budget: Budget) -> Result<Project, Error> {
+        self.change_project(id, ProjectChange { budget: Change::Set(budget), ..ProjectChange::default() })
+            .await
+    }
+
+    /// Takes a project away whose keys are all revoked.
+    ///
+    /// # Errors
+    /// When there is none with this id, it is the default one, or it has keys.
+    pub async fn delete_project(&self, id: &str) -> Result<(), Error> {
+        if id == DEFAULT_PROJECT {
+            return Err(Error::DefaultProject);
+        }
+        let (id, ring) = (id.to_owned(), Arc::clone(&self.ring));
+        let work = move |transaction: &mut Transaction<'_>| {
+            let project = places::get_project(transaction, &id)?.id;
+            if let Some(key) = places::member(transaction, &project)? {
+                return Err(Error::InUse { project, key });
+            }
+            transaction.remove(places::project(&project));
+            tracing::info!(project, "a project was taken away");
+            transaction.afterwards(move |is_made| {
+                if is_made {
+                    ring.remove_project(&project);
+                }
+            });
+            Ok(())
+        };
+        self.store.transaction(work).await
+    }
+}
+
+/// Writes a project, and has memory follow when it is written.
+pub(super) fn save(transaction: &mut Transaction<'_>, ring: &Arc<Ring>, project: &Project) {
+    transaction.put(places::project(&project.id), records::encode(project));
+    let (ring, project) = (Arc::clone(ring), project.clone());
+    transaction.afterwards(move |is_made| {
+        if is_made {
+            ring.put_project(&project);
+        }
+    });
+}

@@ -1,0 +1,260 @@
+//! Reading the bodies of the admin API. An unknown field is always refused: a limit that is misspelt would be none.
+
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+use serde_json::Value;
+
+use super::tables::BUDGET_FIELDS;
+use super::tables::CAP;
+use super::tables::KEY;
+use super::tables::NEW_KEY;
+use super::tables::PROJECT;
+use super::tables::ROTATION;
+use super::tables::WHOLE_BUDGET;
+use crate::auth::Change;
+use crate::auth::KeyChange;
+use crate::auth::Permission;
+use crate::auth::ProjectChange;
+use crate::auth::RatesChange;
+use crate::domain::Budget;
+use crate::domain::Cap;
+use crate::domain::DEFAULT_PROJECT;
+use crate::domain::Money;
+use crate::fields;
+use crate::fields::Ignored;
+use crate::fields::InvalidRequest;
+use crate::fields::Object;
+use crate::fields::Policy;
+use crate::fields::code;
+
+/// The longest name of a key or a project, in characters.
+const LONGEST_NAME: usize = 100;
+/// Models a key may be held to.
+const MOST_MODELS: usize = 100;
+
+/// The project and the properties of a key that is to be made.
+///
+/// # Errors
+/// When the body is no such thing.
+pub(super) fn new_key(body: &[u8]) -> Result<(String, KeyChange), InvalidRequest> {
+    let mut object = fields::request(body, &NEW_KEY, "`name`")?;
+    let project = object.take_text("project_id")?.unwrap_or_else(|| DEFAULT_PROJECT.to_owned());
+    let change = key(&mut object)?;
+    if change.name.is_none() {
+        return Err(object.missing("name"));
+    }
+    finish(object)?;
+    Ok((project, change))
+}
+
+/// What is to be different about a key.
+///
+/// # Errors
+/// When the body is no such thing.
+pub(super) fn key_change(body: &[u8]) -> Result<KeyChange, InvalidRequest> {
+    let mut object = fields::request(body, &KEY, "what is to be different")?;
+    let change = key(&mut object)?;
+    finish(object)?;
+    Ok(change)
+}
+
+/// For how many seconds the secret before a rotation stays good. No body is as good as an empty object.
+///
+/// # Errors
+/// When the body is no such thing.
+pub(super) fn grace(body: &[u8]) -> Result<u64, InvalidRequest> {
+    if body.is_empty() {
+        return Ok(0);
+    }
+    let mut object = fields::request(body, &ROTATION, "`grace_seconds`")?;
+    let seconds = object.take_integer("grace_seconds")?.unwrap_or(0);
+    finish(object)?;
+    Ok(seconds.unsigned_abs())
+}
+
+/// The properties of a project that is to be made.
+///
+/// # Errors
+/// When the body is no such thing.
+pub(super) fn new_project(body: &[u8]) -> Result<ProjectChange, InvalidRequest> {
+    let mut object = fields::request(body, &PROJECT, "`name`")?;
+    let change = project(&mut object)?;
+    if change.name.is_none() {
+        return Err(object.missing("name"));
+    }
+    finish(object)?;
+    Ok(change)
+}
+
+/// What is to be different about a project.
+///
+/// # Errors
+/// When the body is no such thing.
+pub(super) fn project_change(body: &[u8]) -> Result<ProjectChange, InvalidRequest> {
+    let mut object = fields::request(body, &PROJECT, "what is to be different")?;
+    let change = project(&mut object)?;
+    finish(object)?;
+    Ok(change)
+}
+
+/// A budget that is the whole body.
+///
+/// # Errors
+/// When the body is no such thing.
+pub(super) fn whole_budget(body: &[u8]) -> Result<Budget, InvalidRequest> {
+    caps(fields::request(body, &WHOLE_BUDGET, "`daily` and `monthly`")?)
+}
+
+/// A key was to be made for a project that is not there.
+pub(super) fn unknown_project() -> InvalidRequest {
+    let message = "`project_id`: there is no project with this id. GET /admin/projects lists them.";
+    InvalidRequest::at("project_id", code::VALUE, message)
+}
+
+fn key(object: &mut Object) -> Result<KeyChange, InvalidRequest> {
+    Ok(KeyChange {
+        name: name(object)?,
+        models: change(object, "models", models)?,
+        rates: rates(object)?,
+        budget: change(object, "budget", budget)?,
+        permissions: change(object, "permissions", permissions)?,
+        expires_at: change(object, "expires_at", expiry)?,
+    })
+}
+
+fn project(object: &mut Object) -> Result<ProjectChange, InvalidRequest> {
+    Ok(ProjectChange {
+        name: name(object)?,
+        rates: rates(object)?,
+        budget: change(object, "budget", budget)?,
+    })
+}
+
+/// A field that is `null` takes away what was there.
+fn change<T>(
+    object: &mut Object,
+    name: &'static str,
+    read: impl FnOnce(&mut Object) -> Result<Option<T>, InvalidRequest>,
+) -> Result<Change<T>, InvalidRequest> {
+    if object.is_null(name) {
+        return Ok(Change::Clear);
+    }
+    Ok(read(object)?.map_or(Change::Keep, Change::Set))
+}
+
+fn name(object: &mut Object) -> Result<Option<String>, InvalidRequest> {
+    let Some(name) = object.take_text("name")? else { return Ok(None) };
+    let is_good = !name.trim().is_empty()
+        && name.chars().count() <= LONGEST_NAME
+        && !name.chars().any(char::is_control);
+    if is_good {
+        return Ok(Some(name));
+    }
+    Err(object.refuse("name", code::VALUE, "expected 1 to 100 characters on one line."))
+}
+
+fn rates(object: &mut Object) -> Result<RatesChange, InvalidRequest> {
+    let mut rate = |name: &'static str| {
+        change(object, name, |object| {
+            Ok(object.take_integer(name)?.and_then(|number| u32::try_from(number).ok()))
+        })
+    };
+    Ok(RatesChange {
+        requests_per_minute: rate("requests_per_minute")?,
+        tokens_per_minute: rate("tokens_per_minute")?,
+        concurrent_requests: rate("concurrent_requests")?,
+    })
+}
+
+fn models(object: &mut Object) -> Result<Option<Vec<String>>, InvalidRequest> {
+    let Some(names) = texts(object, "models")? else { return Ok(None) };
+    let is_good =
+        (1..=MOST_MODELS).contains(&names.len()) && names.iter().all(|name| !name.trim().is_empty());
+    if is_good {
+        return Ok(Some(names));
+    }
+    Err(object.refuse(
+        "models",
+        code::VALUE,
+        "expected 1 to 100 names. `null` or nothing stands for all models.",
+    ))
+}
+
+fn permissions(object: &mut Object) -> Result<Option<Vec<Permission>>, InvalidRequest> {
+    let Some(names) = texts(object, "permissions")? else { return Ok(None) };
+    let known = |name: &String| Permission::ALL.into_iter().find(|permission| permission.as_str() == name);
+    let found: Option<Vec<Permission>> = names.iter().map(known).collect();
+    match found {
+        Some(mut permissions) if !permissions.is_empty() => {
+            permissions.sort_unstable();
+            permissions.dedup();
+            Ok(Some(permissions))
+        }
+        _ => {
+            let words = "expected one or more of `inference`, `responses` and `usage`. `null` or nothing stands for all.";
+            Err(object.refuse("permissions", code::VALUE, words))
+        }
+    }
+}
+
+fn expiry(object: &mut Object) -> Result<Option<u64>, InvalidRequest> {
+    let Some(end) = object.take_integer("expires_at")?.map(i64::unsigned_abs) else { return Ok(None) };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    if end > now.as_secs() {
+        return Ok(Some(end));
+    }
+    Err(object.refuse("expires_at", code::VALUE, "lies in the past. To end a key at once, delete it."))
+}
+
+/// An array of strings.
+fn texts(object: &mut Object, name: &'static str) -> Result<Option<Vec<String>>, InvalidRequest> {
+    let Some(Value::Array(items)) = object.take(name)? else { return Ok(None) };
+    let text = |item: Value| match item {
+        Value::String(text) => Some(text),
+        _ => None,
+    };
+    match items.into_iter().map(text).collect() {
+        Some(texts) => Ok(Some(texts)),
+        None => Err(object.refuse(name, code::TYPE, "expected an array of strings.")),
+    }
+}
+
+fn budget(object: &mut Object) -> Result<Option<Budget>, InvalidRequest> {
+    let Some(value) = object.take("budget")? else { return Ok(None) };
+    caps(Object::new(value, object.place.inner("budget", &BUDGET_FIELDS))?).map(Some)
+}
+
+fn caps(mut object: Object) -> Result<Budget, InvalidRequest> {
+    let budget = Budget { daily: cap(&mut object, "daily")?, monthly: cap(&mut object, "monthly")? };
+    finish(object)?;
+    Ok(budget)
+}
+
+fn cap(object: &mut Object, name: &'static str) -> Result<Cap, InvalidRequest> {
+    let Some(value) = object.take(name)? else { return Ok(Cap::default()) };
+    let mut object = Object::new(value, object.place.inner(name, &CAP))?;
+    let tokens = object.take_integer("tokens")?.map(i64::unsigned_abs);
+    let money = money(&mut object)?;
+    finish(object)?;
+    Ok(Cap { tokens, money })
+}
+
+fn money(object: &mut Object) -> Result<Option<Money>, InvalidRequest> {
+    let Some(value) = object.take("money")? else { return Ok(None) };
+    let amount = match &value {
+        Value::String(text) => Money::from_decimal(text),
+        // As it is written, so that 0.1 is 0.1; else to the next nano-dollar.
+        number => Money::from_decimal(&number.to_string()).or_else(|| Money::from_dollars(number.as_f64()?)),
+    };
+    match amount {
+        Some(amount) => Ok(Some(amount)),
+        None => {
+            Err(object.refuse("money", code::VALUE, "expected an amount of US dollars, such as \"12.50\"."))
+        }
+    }
+}
+
+fn finish(object: Object) -> Result<(), InvalidRequest> {
+    object.finish(&mut Ignored::new(Policy::Strict))
+}

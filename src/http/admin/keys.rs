@@ -1,0 +1,77 @@
+//! `/admin/keys` and what lies under it.
+
+use std::collections::HashMap;
+
+use axum::extract::Path;
+use axum::extract::Query;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::fields;
+use super::json;
+use super::page;
+use super::write;
+use crate::auth::Error;
+use crate::auth::Registry;
+use crate::http::error::ApiError;
+use crate::http::extract::RequestBody;
+
+/// Makes a key and shows it, this once.
+pub(super) async fn create_key(
+    State(registry): State<Registry>,
+    RequestBody(body): RequestBody,
+) -> Result<Response, ApiError> {
+    let (project, change) = fields::new_key(&body)?;
+    let (key, text) = registry.create_key(project, change).await.map_err(|error| match error {
+        Error::UnknownProject(_) => ApiError::from(fields::unknown_project()),
+        error => error.into(),
+    })?;
+    Ok(json(StatusCode::CREATED, &write::new_key(&key, &text)))
+}
+
+/// Keys as they were made, revoked ones too.
+pub(super) async fn list_keys(
+    State(registry): State<Registry>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Response, ApiError> {
+    let (keys, has_more) = registry.keys(page(&query)?).await?;
+    Ok(json(StatusCode::OK, &write::list(&keys.iter().map(write::key).collect::<Vec<_>>(), has_more)))
+}
+
+/// One of them.
+pub(super) async fn retrieve_key(
+    State(registry): State<Registry>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    Ok(json(StatusCode::OK, &write::key(&registry.key(&id).await?)))
+}
+
+/// Changes what it may do.
+pub(super) async fn change_key(
+    State(registry): State<Registry>,
+    Path(id): Path<String>,
+    RequestBody(body): RequestBody,
+) -> Result<Response, ApiError> {
+    let change = fields::key_change(&body)?;
+    Ok(json(StatusCode::OK, &write::key(&registry.change_key(&id, change).await?)))
+}
+
+/// Revokes it. Its record stays, so that whoever still sends it is told.
+pub(super) async fn revoke_key(
+    State(registry): State<Registry>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    Ok(json(StatusCode::OK, &write::key(&registry.revoke_key(&id).await?)))
+}
+
+/// Gives it another secret and shows that, this once.
+pub(super) async fn rotate_key(
+    State(registry): State<Registry>,
+    Path(id): Path<String>,
+    RequestBody(body): RequestBody,
+) -> Result<Response, ApiError> {
+    let grace_seconds = fields::grace(&body)?;
+    let (key, text) = registry.rotate_key(&id, grace_seconds).await?;
+    Ok(json(StatusCode::OK, &write::new_key(&key, &text)))
+}

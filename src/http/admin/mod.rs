@@ -1,0 +1,95 @@
+//! The admin API: keys and projects, for whoever runs the server.
+//!
+//! Knows what its bodies look like; what is done with keys is known by [`auth`](crate::auth).
+
+mod fields;
+mod keys;
+mod projects;
+mod tables;
+#[cfg(test)]
+mod tables_tests;
+mod write;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::FromRef;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
+use axum::routing::get;
+use axum::routing::post;
+use axum::routing::put;
+use serde_json::Value;
+
+use super::Config;
+use super::error::ApiError;
+use super::extract::number;
+use crate::auth::Page;
+use crate::auth::Registry;
+
+const LARGEST_PAGE: usize = 100;
+const USUAL_PAGE: usize = 20;
+
+/// What the handlers here share.
+#[derive(Clone)]
+pub(super) struct State {
+    registry: Registry,
+    config: Arc<Config>,
+}
+
+impl State {
+    pub(super) fn new(registry: &Registry, config: &Arc<Config>) -> Self {
+        Self { registry: registry.clone(), config: Arc::clone(config) }
+    }
+}
+
+impl FromRef<State> for Registry {
+    fn from_ref(state: &State) -> Self {
+        state.registry.clone()
+    }
+}
+
+impl FromRef<State> for Arc<Config> {
+    fn from_ref(state: &State) -> Self {
+        Self::clone(&state.config)
+    }
+}
+
+/// The paths of the admin API.
+pub(super) fn routes() -> Router<State> {
+    Router::new()
+        .route("/admin/keys", post(keys::create_key).get(keys::list_keys))
+        .route("/admin/keys/{id}", get(keys::retrieve_key).patch(keys::change_key).delete(keys::revoke_key))
+        .route("/admin/keys/{id}/rotate", post(keys::rotate_key))
+        .route("/admin/projects", post(projects::create_project).get(projects::list_projects))
+        .route(
+            "/admin/projects/{id}",
+            get(projects::retrieve_project).patch(projects::change_project).delete(projects::delete_project),
+        )
+        .route("/admin/projects/{id}/budget", put(projects::set_budget))
+}
+
+/// The paths of the admin API with their methods, for tests that walk them.
+#[cfg(test)]
+pub(super) const PATHS: [(&str, &[&str]); 6] = [
+    ("/admin/keys", &["POST", "GET"]),
+    ("/admin/keys/{id}", &["GET", "PATCH", "DELETE"]),
+    ("/admin/keys/{id}/rotate", &["POST"]),
+    ("/admin/projects", &["POST", "GET"]),
+    ("/admin/projects/{id}", &["GET", "PATCH", "DELETE"]),
+    ("/admin/projects/{id}/budget", &["PUT"]),
+];
+
+fn page(query: &HashMap<String, String>) -> Result<Page, ApiError> {
+    let limit = number(query, "limit", 1..=LARGEST_PAGE)?.unwrap_or(USUAL_PAGE);
+    Ok(Page { limit, after: query.get("after").cloned() })
+}
+
+fn json(status: StatusCode, body: &Value) -> Response {
+    // A key stands in some of them.
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    (status, headers, body.to_string()).into_response()
+}

@@ -1,0 +1,97 @@
+//! What the bodies of the admin API may hold.
+
+use crate::fields::Field;
+use crate::fields::Shape;
+use crate::fields::Table;
+use crate::fields::honoured;
+use crate::fields::refused;
+
+/// The longest grace at a rotation: 90 days, in seconds.
+const LONGEST_GRACE: i64 = 90 * 24 * 60 * 60;
+
+/// The end of the year 9999 in seconds of Unix time: whoever sends milliseconds is told.
+const LAST_SECOND: i64 = 253_402_300_799;
+
+const RATE: Shape = Shape::Integer(1, u32::MAX as i64);
+const NAME: Field = honoured("name", Shape::Text, "What people call it, up to 100 characters.");
+const MODELS: Field = honoured("models", Shape::Array, "The names it may send as `model`. Left out, all.");
+const REQUESTS: Field = honoured("requests_per_minute", RATE, "Left out, there is no limit.");
+const TOKENS: Field =
+    honoured("tokens_per_minute", RATE, "Of prompts and answers. Left out, there is no limit.");
+const CONCURRENT: Field = honoured("concurrent_requests", RATE, "Left out, there is no limit.");
+const BUDGET: Field = honoured("budget", Shape::Object, "What may be spent. Left out, anything.");
+const PERMISSIONS: Field = honoured(
+    "permissions",
+    Shape::Array,
+    "What it is good for: `inference` (having models answer), `responses` (stored ones), `usage`. Left out, all.",
+);
+const EXPIRES: Field =
+    honoured("expires_at", Shape::Integer(0, LAST_SECOND), "Seconds of Unix time. Left out, it lasts.");
+
+/// `POST /admin/keys`
+pub(super) static NEW_KEY: Table = Table {
+    prefix: "",
+    fields: &[
+        NAME,
+        honoured("project_id", Shape::Text, "The project it belongs to for good. Left out, `default`."),
+        MODELS,
+        REQUESTS,
+        TOKENS,
+        CONCURRENT,
+        BUDGET,
+        PERMISSIONS,
+        EXPIRES,
+    ],
+};
+/// `PATCH /admin/keys/{id}`
+pub(super) static KEY: Table = Table {
+    prefix: "",
+    fields: &[
+        NAME,
+        refused("project_id", Shape::Any, "A key stays in its project."),
+        MODELS,
+        REQUESTS,
+        TOKENS,
+        CONCURRENT,
+        BUDGET,
+        PERMISSIONS,
+        EXPIRES,
+    ],
+};
+/// `POST /admin/keys/{id}/rotate`
+pub(super) static ROTATION: Table = Table {
+    prefix: "",
+    fields: &[honoured(
+        "grace_seconds",
+        Shape::Integer(0, LONGEST_GRACE),
+        "How long the secret it had stays good. Left out, not at all.",
+    )],
+};
+/// `POST /admin/projects` and `PATCH /admin/projects/{id}`
+pub(super) static PROJECT: Table =
+    Table { prefix: "", fields: &[NAME, REQUESTS, TOKENS, CONCURRENT, BUDGET] };
+
+const CAPS: &[Field] = &[
+    honoured("daily", Shape::Object, "Within a day of UTC."),
+    honoured("monthly", Shape::Object, "Within a calendar month of UTC."),
+];
+/// `PUT /admin/projects/{id}/budget`
+pub(super) static WHOLE_BUDGET: Table = Table { prefix: "", fields: CAPS };
+/// A budget among other fields.
+pub(super) static BUDGET_FIELDS: Table = Table { prefix: "budget.", fields: CAPS };
+/// What may be spent within a time.
+pub(super) static CAP: Table = Table {
+    prefix: "budget.daily.",
+    fields: &[
+        honoured(
+            "tokens",
+            Shape::Integer(0, i64::MAX),
+            "Of prompts and answers. Left out, there is no limit.",
+        ),
+        honoured(
+            "money",
+            Shape::TextOrNumber,
+            "US dollars, as `\"12.50\"` or `12.5`. Left out, there is no limit.",
+        ),
+    ],
+};

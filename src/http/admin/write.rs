@@ -1,0 +1,71 @@
+//! What the admin API answers.
+
+use serde_json::Value;
+use serde_json::json;
+
+use crate::auth::Key;
+use crate::auth::KeyText;
+use crate::auth::Project;
+use crate::domain::Budget;
+use crate::domain::Cap;
+use crate::domain::Money;
+
+/// A key without its secret.
+pub(super) fn key(key: &Key) -> Value {
+    let rates = key.terms.rates;
+    let permissions = key.terms.permissions.as_ref();
+    json!({
+        "id": key.id(),
+        "object": "key",
+        "name": key.name,
+        "prefix": key.shown_prefix(),
+        "project_id": key.project,
+        "models": key.terms.models,
+        "requests_per_minute": rates.requests_per_minute,
+        "tokens_per_minute": rates.tokens_per_minute,
+        "concurrent_requests": rates.concurrent_requests,
+        "budget": budget(&key.terms.budget),
+        "permissions": permissions.map(|list| list.iter().map(|permission| permission.as_str()).collect::<Vec<_>>()),
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+        "revoked_at": key.revoked_at,
+        "rotated_at": key.rotated_at,
+        "previous_secret_until": key.previous_until,
+        "last_used_at": key.last_used_at,
+    })
+}
+
+/// A key with its secret, which is not seen again.
+pub(super) fn new_key(made: &Key, text: &KeyText) -> Value {
+    let mut value = key(made);
+    value["key"] = text.reveal().into();
+    value
+}
+
+pub(super) fn project(project: &Project) -> Value {
+    json!({
+        "id": project.id,
+        "object": "project",
+        "name": project.name,
+        "requests_per_minute": project.rates.requests_per_minute,
+        "tokens_per_minute": project.rates.tokens_per_minute,
+        "concurrent_requests": project.rates.concurrent_requests,
+        "budget": budget(&project.budget),
+        "created_at": project.created_at,
+    })
+}
+
+/// One page of a list.
+pub(super) fn list(items: &[Value], has_more: bool) -> Value {
+    let id = |item: Option<&Value>| item.map(|item| item["id"].clone());
+    let (first, last) = (id(items.first()), id(items.last()));
+    json!({"object": "list", "data": items, "first_id": first, "last_id": last, "has_more": has_more})
+}
+
+fn budget(budget: &Budget) -> Value {
+    json!({"daily": cap(budget.daily), "monthly": cap(budget.monthly)})
+}
+
+fn cap(cap: Cap) -> Value {
+    json!({"tokens": cap.tokens, "money": cap.money.map(Money::to_decimal)})
+}

@@ -1,0 +1,101 @@
+//! Who is not let in, and what goes wrong with keys and projects, in words for a stranger.
+
+use super::ApiError;
+use super::Kind;
+use crate::auth::AdminError;
+use crate::auth::AuthError;
+use crate::auth::Error;
+use crate::fields::InvalidRequest;
+use crate::fields::code;
+use crate::fields::printable;
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Missing => Self::new(
+                Kind::MissingKey,
+                "You didn't provide an API key. Send one of this server's keys as `Authorization: Bearer KEY` or `x-api-key: KEY`.",
+            ),
+            AuthError::Wrong => Self::new(
+                Kind::WrongKey,
+                "Incorrect API key provided. Ask whoever runs this server for one of its keys; \
+                 keys of OpenAI or Anthropic do not work here.",
+            ),
+            AuthError::Expired => Self::new(
+                Kind::ExpiredKey,
+                "This API key has expired, or was replaced by a new one. Ask whoever runs this server for the new one.",
+            ),
+            AuthError::Revoked => Self::new(
+                Kind::RevokedKey,
+                "This API key was revoked. Ask whoever runs this server for another one.",
+            ),
+            AuthError::NotPermitted(permission) => Self::new(
+                Kind::NotPermitted,
+                format!(
+                    "This API key has no permission `{permission}`, which this request needs. Ask whoever runs this server \
+                     for it."
+                ),
+            ),
+            AuthError::ForeignProject => Self::new(
+                Kind::ForeignProject,
+                "This API key does not belong to the project that the request names. Leave out the header \
+                 `OpenAI-Project`, or name the key's own project.",
+            ),
+        }
+    }
+}
+
+impl From<AdminError> for ApiError {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::Missing => Self::new(
+                Kind::MissingKey,
+                "The admin API needs the admin key. Send it as `Authorization: Bearer KEY`. It is SWITCHBOARD_ADMIN_KEY, or \
+                 else what the server's first start printed on the terminal.",
+            ),
+            AdminError::Wrong => Self::new(
+                Kind::WrongKey,
+                "Incorrect admin key provided. It is SWITCHBOARD_ADMIN_KEY, or else what the server's first start printed on \
+                 the terminal; on the server's machine `claude-switchboard keys` works without it.",
+            ),
+            AdminError::Ordinary => Self::new(
+                Kind::NotAdmin,
+                "This API key is not the admin key, which the admin API needs. It is SWITCHBOARD_ADMIN_KEY, or else what the \
+                 server's first start printed on the terminal.",
+            ),
+        }
+    }
+}
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        match &error {
+            Error::UnknownKey(id) => Self::new(
+                Kind::UnknownKey,
+                format!("There is no key '{}'. GET /admin/keys lists the ids.", printable(id)),
+            ),
+            Error::UnknownProject(id) => Self::new(
+                Kind::UnknownProject,
+                format!("There is no project '{}'. GET /admin/projects lists the ids.", printable(id)),
+            ),
+            Error::Revoked(id) => {
+                refused(format!("The key '{id}' is revoked, which is for good. Make another one."))
+            }
+            Error::DefaultProject => {
+                refused("The project 'default' cannot be deleted: configured keys belong to it.".to_owned())
+            }
+            Error::InUse { project, key } => refused(format!(
+                "The project '{project}' has keys that are not revoked, such as '{key}'. Revoke them first."
+            )),
+            Error::Unreadable(_) | Error::Random(_) | Error::Store(_) => {
+                Self::new(Kind::Internal, "This server cannot reach its store; its log tells more.")
+                    .caused_by(error)
+            }
+        }
+    }
+}
+
+/// What the path names cannot be treated so.
+fn refused(message: String) -> ApiError {
+    InvalidRequest::at("id", code::VALUE, message).into()
+}

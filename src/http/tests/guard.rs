@@ -1,0 +1,161 @@
+//! What each path asks of whoever wants it.
+
+use super::*;
+use crate::auth::Change;
+use crate::auth::Credentials;
+use crate::auth::KeyChange;
+use crate::auth::KeyText;
+use crate::auth::Permission;
+use crate::http::admin;
+use crate::http::middleware::authenticate::Need;
+use crate::http::routes;
+
+const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+
+/// A path of a route, with something in the place of what is in braces.
+fn filled(route: &str) -> String {
+    route
+        .replace("{*", "{")
+        .split('/')
+        .map(|part| if part.starts_with('{') { "x" } else { part })
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
+async fn status(router: &Router, method: &str, path: &str, key: Option<&str>) -> u16 {
+    let bearer = key.map(|key| format!("Bearer {key}"));
+    let headers: Vec<_> = bearer.iter().map(|bearer| ("authorization", bearer.as_str())).collect();
+    send(router.clone(), request(method, path, &headers, Body::empty())).await.status().as_u16()
+}
+
+async fn made(registry: &Registry, permissions: &[Permission]) -> KeyText {
+    let permissions = Change::Set(permissions.to_vec());
+    let change = KeyChange { name: Some("key".to_owned()), permissions, ..KeyChange::default() };
+    registry.create_key("default".to_owned(), change).await.unwrap().1
+}
+
+#[tokio::test]
+async fn every_path_needs_a_key_but_those_that_are_meant_to_be_open() {
+    let (router, _) = with_admin(ScriptedTurns::playing(greeting())).await;
+    let paths = routes::needs().into_iter().chain(admin::PATHS.map(|(path, _)| (path, Need::Admin)));
+    let elsewhere = [
+        "/",
+        "/nothing",
+        "/v1",
+        "/health/",
+        "/healthz",
+        "/admin",
+        "/admin/",
+        "/admin/nothing",
+        "/administer",
+    ];
+    let paths: Vec<_> = paths.chain(elsewhere.map(|path| (path, Need::Key))).collect();
+    let mut open = Vec::new();
+    for (route, _) in &paths {
+        for method in METHODS {
+            let path = filled(route);
+            if status(&router, method, &path, None).await != 401 {
+                open.push(path.clone());
+            }
+            assert!(
+                open.contains(&path) || status(&router, method, &path, Some("guess")).await == 401,
+                "{path}"
+            );
+        }
+    }
+    open.dedup();
+    assert_eq!(open, ["/health", "/ready"]);
+}
+
+#[tokio::test]
+async fn the_admin_api_needs_its_own_key_and_that_is_good_for_nothing_else() {
+    let (router, registry) = with_admin(ScriptedTurns::playing(greeting())).await;
+    let stored = made(&registry, &Permission::ALL).await;
+    for (route, methods) in admin::PATHS {
+        for method in METHODS {
+            let path = filled(route);
+            for key in ["secret-1", stored.reveal()] {
+                assert_eq!(status(&router, method, &path, Some(key)).await, 403, "{method} {path}");
+            }
+            let admitted = status(&router, method, &path, Some("secret-admin")).await;
+            assert!(![401, 403].contains(&admitted), "{method} {path}: {admitted}");
+            assert_eq!(admitted == 405, !methods.contains(&method), "{method} {path}: {admitted}");
+        }
+    }
+    assert_eq!(status(&router, "GET", "/admin/nothing", Some("secret-admin")).await, 404);
+    for (route, need) in routes::needs().into_iter().filter(|(_, need)| *need != Need::Nothing) {
+        let path = filled(route);
+        assert_eq!(status(&router, "GET", &path, Some("secret-admin")).await, 401, "{path} {need:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_without_the_permission_of_a_path_is_told_so() {
+    let (router, registry) = with_admin(ScriptedTurns::playing(greeting())).await;
+    for permission in Permission::ALL {
+        let key = made(&registry, &[permission]).await;
+        for (route, need) in routes::needs() {
+            let answered = status(&router, "POST", &filled(route), Some(key.reveal())).await;
+            let is_refused = matches!(need, Need::Permission(needed) if needed != permission);
+            assert_eq!(answered == 403, is_refused, "{route} with {permission}: {answered}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_admin_is_served_elsewhere_its_paths_are_like_any_other() {
+    let router = with_keys(ScriptedTurns::playing([]));
+    assert_eq!(status(&router, "GET", "/admin/keys", None).await, 401);
+    assert_eq!(status(&router, "GET", "/admin/keys", Some("secret-1")).await, 404);
+
+    let (_, registry) = with_admin(ScriptedTurns::playing([])).await;
+    let keys = Keys::none().with_stored(&registry).with_admin(Some(AdminKey::of("secret-admin")));
+    let alone = routes::admin_router(&registry, &Arc::new(config()), Some(Arc::new(keys)));
+    for path in ["/admin/keys", "/v1/models", "/health"] {
+        assert_eq!(status(&alone, "GET", path, None).await, 401, "{path}");
+    }
+    assert_eq!(status(&alone, "GET", "/admin/keys", Some("secret-admin")).await, 200);
+    let private = routes::admin_router(&registry, &Arc::new(config()), None);
+    assert_eq!(status(&private, "GET", "/admin/keys", None).await, 200);
+    assert_eq!(status(&private, "GET", "/v1/models", None).await, 404);
+}
+
+#[tokio::test]
+async fn a_request_names_its_project_in_a_header() {
+    let (router, registry) = with_admin(ScriptedTurns::playing(greeting())).await;
+    let stored = made(&registry, &Permission::ALL).await;
+    for key in ["secret-1", stored.reveal()] {
+        let ask = async |project: &[u8]| {
+            let mut request = request("GET", "/v1/models", &[("x-api-key", key)], Body::empty());
+            let project = axum::http::HeaderValue::from_bytes(project).unwrap();
+            request.headers_mut().insert("openai-project", project);
+            send(router.clone(), request).await
+        };
+        assert_eq!(ask(b"default").await.status(), StatusCode::OK);
+        for other in [&b"proj_other"[..], b"", b"\xff"] {
+            let (status, error) = error(ask(other).await).await;
+            assert_eq!((status.as_u16(), &error["code"]), (403, &json!("mismatched_project")));
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_first_key_closes_an_open_server_and_its_revocation_counts_at_once() {
+    let registry = Registry::temporary().await.unwrap();
+    let keys = Keys::none().with_stored(&registry);
+    let state = whole_state(
+        &Shelves::temporary().unwrap(),
+        ScriptedTurns::playing([]),
+        keys.clone(),
+        LastWords::default(),
+    );
+    let router = router(state);
+    assert_eq!(status(&router, "GET", "/v1/models", None).await, 200);
+    let text = made(&registry, &Permission::ALL).await;
+    assert_eq!(status(&router, "GET", "/v1/models", None).await, 401);
+    assert_eq!(status(&router, "GET", "/v1/models", Some(text.reveal())).await, 200);
+    let credentials = Credentials { api_key: Some(text.reveal()), ..Credentials::default() };
+    let id = keys.authenticate(&credentials, None).unwrap().name;
+    registry.revoke_key(&id).await.unwrap();
+    assert_eq!(status(&router, "GET", "/v1/models", Some(text.reveal())).await, 401);
+}

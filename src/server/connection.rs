@@ -6,7 +6,8 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpStream;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::Answers;
@@ -21,7 +22,7 @@ const BUFFER: usize = 64 * 1024;
 ///
 /// A connection that becomes a WebSocket is handed to whoever serves that; `count` goes with it.
 pub(super) async fn run<A: Answers>(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: A,
     config: Config,
     shutdown: Shutdown,

@@ -6,6 +6,7 @@
 mod config;
 mod connection;
 mod deadline_io;
+mod local;
 mod shutdown;
 
 #[cfg(test)]
@@ -25,6 +26,8 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 pub use config::Config;
+pub use local::LocalSocket;
+pub use local::ask;
 pub use shutdown::Shutdown;
 
 /// How long streams have for their last error event after the drain timeout.

@@ -21,6 +21,16 @@ impl Shutdown {
         Self::default()
     }
 
+    /// The same for another listener: its stages come with these, and its end is not theirs.
+    #[must_use]
+    pub fn aside(&self) -> Self {
+        Self {
+            begun: self.begun.clone(),
+            last_words: self.last_words.child_token(),
+            ended: self.ended.child_token(),
+        }
+    }
+
     /// Asks to stop: no new connection is taken, running requests go on until the drain timeout.
     pub fn begin(&self) {
         self.begun.cancel();

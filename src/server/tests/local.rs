@@ -1,0 +1,44 @@
+//! The socket in the file system.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+use crate::server::LocalSocket;
+use crate::server::ask;
+
+#[tokio::test]
+async fn a_local_socket_is_this_users_alone_whatever_the_length_of_its_path() {
+    let folder = tempfile::tempdir().unwrap();
+    // The address of a socket has room for 108 bytes.
+    let deep = folder.path().join("x".repeat(120));
+    std::fs::create_dir(&deep).unwrap();
+    let path = deep.join("socket");
+    let (shutdown, tracker) = (Shutdown::new(), TaskTracker::new());
+    // What a killed server has left behind.
+    std::fs::write(&path, "").unwrap();
+    let socket = LocalSocket::bind(&path).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let router = router(http::state(ScriptedTurns::playing([])));
+    tracker.spawn(socket.serve(router, config(), shutdown.clone(), tracker.clone()));
+
+    let (status, body) = within(DEADLINE, ask(&path, "GET", "/health", String::new())).await.unwrap();
+    assert_eq!((status, body.as_str()), (200, r#"{"status":"ok"}"#));
+    assert_eq!(within(DEADLINE, ask(&path, "GET", "/nothing", String::new())).await.unwrap().0, 404);
+
+    shutdown.begin();
+    tracker.close();
+    within(DEADLINE, tracker.wait()).await;
+    assert!(!path.exists(), "the socket goes with its server");
+    assert!(within(DEADLINE, ask(&path, "GET", "/health", String::new())).await.is_err());
+}
+
+#[test]
+fn the_end_of_a_listener_aside_is_not_the_others() {
+    let shutdown = Shutdown::new();
+    let aside = shutdown.aside();
+    aside.ended().cancel();
+    assert!(!shutdown.ended().is_cancelled() && !shutdown.begun().is_cancelled());
+    let other = shutdown.aside();
+    shutdown.at_once();
+    assert!(other.begun().is_cancelled() && other.last_words().is_cancelled() && other.ended().is_cancelled());
+}

@@ -31,7 +31,7 @@ pub struct DataDir {
 /// Takes a data directory, making it if it does not exist.
 ///
 /// # Errors
-/// When another server holds it, or it cannot be written.
+/// When another server holds it, of the kind `ResourceBusy`, or it cannot be written.
 pub fn take_data_dir(path: &Path) -> io::Result<DataDir> {
     for folder in ["home", "empty"] {
         // For nobody else to read: the CLI keeps its state there.
@@ -40,7 +40,11 @@ pub fn take_data_dir(path: &Path) -> io::Result<DataDir> {
     let lock = fs::OpenOptions::new().create(true).truncate(false).write(true).open(path.join("lock"))?;
     take(&lock).map_err(|error| {
         let message = format!("another server uses the data directory {}", path.display());
-        if error == Errno::WOULDBLOCK { io::Error::other(message) } else { error.into() }
+        if error == Errno::WOULDBLOCK {
+            io::Error::new(io::ErrorKind::ResourceBusy, message)
+        } else {
+            error.into()
+        }
     })?;
     let file = path.join("instance");
     let instance = match fs::read_to_string(&file) {

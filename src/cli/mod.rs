@@ -1,7 +1,12 @@
 //! The command line: one file for each command that is more than a line.
 
+mod admin;
+mod duration;
+mod keys;
+mod projects;
 mod route;
 mod serve;
+mod table;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -13,11 +18,14 @@ use clap::Subcommand;
 use clap::ValueHint;
 use clap_complete::Shell;
 
+use crate::app::DeskError;
 use crate::config;
 use crate::config::Environment;
 use crate::config::Flags;
 use crate::config::Settings;
 
+use keys::Keys;
+use projects::Projects;
 use route::Route;
 use serve::Serve;
 
@@ -30,6 +38,9 @@ Examples:
     ANTHROPIC_API_KEY=sk-ant-... claude-switchboard serve
   Serve other machines; they need a key:
     SWITCHBOARD_AUTH__KEYS=my-key claude-switchboard serve --listen 0.0.0.0:8080
+  Make a key, and let other machines in that have one:
+    claude-switchboard keys create laptop
+    claude-switchboard serve --listen 0.0.0.0:8080
   See the settings in force:
     claude-switchboard check-config --config switchboard.toml
 
@@ -56,6 +67,12 @@ enum Command {
     },
     /// Show which models the rules of routing choose for requests, and what that saves.
     Route(Route),
+    /// Make, list, rotate and revoke keys, whether or not the server runs.
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Make and list projects and set their budgets, whether or not the server runs.
+    #[command(subcommand)]
+    Projects(Projects),
     /// Print completions for a shell.
     #[command(after_help = "Example:\n  claude-switchboard completions bash > \
                             ~/.local/share/bash-completion/completions/claude-switchboard")]
@@ -77,6 +94,8 @@ pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<()> {
             print(settings.to_toml()?.as_bytes())
         }
         Command::Route(arguments) => print(route::explain(&arguments, &environment)?.as_bytes()),
+        Command::Keys(keys) => print(keys.run(&environment)?.as_bytes()),
+        Command::Projects(projects) => print(projects.run(&environment)?.as_bytes()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "claude-switchboard", &mut script);
@@ -97,9 +116,10 @@ fn print(bytes: &[u8]) -> anyhow::Result<()> {
 /// Shows an error on the terminal, one line for what happened and one for what to do, and says how to exit.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     let refused = error.downcast_ref::<config::Error>();
-    let hint = match refused {
-        Some(refused) => refused.hint(),
-        None => "`claude-switchboard check-config` shows the settings in force, SWITCHBOARD_LOG__FILTER=debug more of \
+    let hint = match (refused, error.downcast_ref::<DeskError>()) {
+        (Some(refused), _) => refused.hint(),
+        (None, Some(error)) => error.hint().to_owned(),
+        (None, None) => "`claude-switchboard check-config` shows the settings in force, SWITCHBOARD_LOG__FILTER=debug more of \
                  what happens"
             .to_owned(),
     };

@@ -10,7 +10,7 @@ use super::origin::Refusal;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
-    /// Bearer keys, any of which admits a caller; empty admits everybody.
+    /// Bearer keys, any of which admits a caller.
     pub keys: Vec<Key>,
 }
 
@@ -33,7 +33,14 @@ impl fmt::Debug for Key {
 
 impl Serialize for Key {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("***")
+        serializer.serialize_str(if self.0.is_empty() { "" } else { "***" })
+    }
+}
+
+impl Key {
+    /// Whether it can stand in a header.
+    pub(super) fn is_sendable(&self) -> bool {
+        self.0.bytes().all(|byte| byte.is_ascii_graphic())
     }
 }
 
@@ -48,7 +55,7 @@ impl Auth {
             if key.0.is_empty() {
                 return refuse("is empty");
             }
-            if !key.0.bytes().all(|byte| byte.is_ascii_graphic()) {
+            if !key.is_sendable() {
                 return refuse("holds a blank or another character that cannot stand in a header");
             }
             if self.keys[..index].contains(key) {

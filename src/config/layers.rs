@@ -13,6 +13,8 @@ use super::value;
 
 /// Tables whose keys are free; a table that is laid over one of them adds to it.
 const OPEN: &[&str] = &["models.aliases", "pricing.models"];
+/// Variables with a name of their own beside the one that their key gives them.
+const ALSO: &[(&str, &str)] = &[("SWITCHBOARD_ADMIN_KEY", "admin.key")];
 
 /// The layers so far.
 pub(super) struct Layers {
@@ -62,7 +64,10 @@ impl Layers {
 
     pub(super) fn add_variables(&mut self, environment: &Environment) -> Result<(), Error> {
         for (name, text) in environment.ours() {
-            let Some((key, default)) = self.known.iter().find(|(key, _)| variable_of(key) == name) else {
+            let is_named = |key: &str| {
+                variable_of(key) == name || ALSO.iter().any(|(also, of)| *also == name && *of == key)
+            };
+            let Some((key, default)) = self.known.iter().find(|(key, _)| is_named(key)) else {
                 let key = name.trim_start_matches(PREFIX).replace("__", ".").to_lowercase();
                 let nearest = value::nearest(&key, self.known.keys().map(String::as_str)).map(variable_of);
                 return Err(Error::Unknown { name: name.to_owned(), nearest });

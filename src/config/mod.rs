@@ -3,6 +3,7 @@
 //! Knows no part: [`Settings`] has one struct for each section of `default.toml`, and `app` maps them to what the
 //! parts ask for. Nothing else reads the environment of the process, and it does so in [`environment()`] alone.
 
+mod admin;
 mod auth;
 mod claude;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod settings;
 mod tests;
 mod value;
 
+pub use admin::Admin;
 pub use auth::{Auth, Key};
 pub use claude::{Claude, SignIn};
 pub use environment::{Environment, environment};

@@ -96,16 +96,20 @@ impl Server {
                  spend its Claude account",
                 self.listen
             ),
-            "set keys (SWITCHBOARD_AUTH__KEYS=key,... or auth.keys in the file), or listen on loopback, such as \
-             127.0.0.1:8080",
+            "make a key with `claude-switchboard keys create NAME`, set some (SWITCHBOARD_AUTH__KEYS=key,... or \
+             auth.keys in the file), or listen on loopback, such as 127.0.0.1:8080",
         ))
     }
 }
 
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
-    let text = String::deserialize(deserializer)?;
+    parse_address(&String::deserialize(deserializer)?)
+}
+
+/// Reads `ADDRESS:PORT`.
+pub(super) fn parse_address<E: serde::de::Error>(text: &str) -> Result<SocketAddr, E> {
     text.parse().map_err(|_| {
-        serde::de::Error::custom(format!(
+        E::custom(format!(
             "`{text}` is not ADDRESS:PORT with an IP address, such as 127.0.0.1:8080 or [::1]:8080"
         ))
     })

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::admin::Admin;
 use super::auth::Auth;
 use super::claude::Claude;
 use super::environment::Environment;
@@ -29,6 +30,8 @@ pub struct Settings {
     pub auth: Auth,
     /// How often and how much a key may ask.
     pub limits: Limits,
+    /// The admin API.
+    pub admin: Admin,
     /// The Claude CLI and how it is run.
     pub claude: Claude,
     /// The warm worker processes.
@@ -78,6 +81,19 @@ impl Settings {
         toml::to_string(self)
     }
 
+    /// Whether a server that has keys or not may listen where it is to. Keys may be stored as well as configured, so only
+    /// who has opened the store can ask.
+    ///
+    /// # Errors
+    /// When others could reach a server without keys.
+    pub fn check_reach(&self, has_keys: bool) -> Result<(), Error> {
+        self.server.check_reach(has_keys).map_err(|refusal| Error::Refused {
+            name: refusal.key,
+            message: refusal.message,
+            hint: refusal.hint,
+        })
+    }
+
     fn resolve(&mut self, environment: &Environment) -> Result<(), Refusal> {
         self.claude.resolve(environment);
         self.server.resolve(environment)
@@ -92,7 +108,7 @@ impl Settings {
         self.pricing.check()?;
         self.routing.check()?;
         self.responses.check()?;
-        self.log.check()?;
-        self.server.check_reach(!self.auth.keys.is_empty())
+        self.admin.check(&self.auth, &self.server)?;
+        self.log.check()
     }
 }

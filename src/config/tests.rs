@@ -208,21 +208,57 @@ fn prices_and_rules_without_sense_are_refused() {
 
 #[test]
 fn a_server_without_keys_binds_loopback_only() {
-    assert_snapshot!(refusal("[server]\nlisten = \"0.0.0.0:8080\"", &[]), @r"
-    switchboard.toml: server.listen: 0.0.0.0:8080 can be reached from other machines, and without keys everybody who reaches the server would spend its Claude account
-    set keys (SWITCHBOARD_AUTH__KEYS=key,... or auth.keys in the file), or listen on loopback, such as 127.0.0.1:8080
+    let reach = |listen: &str, has_keys: bool| {
+        let flags = Flags { listen: Some(listen.to_owned()), ..Flags::default() };
+        load("", &[], &flags)
+            .unwrap()
+            .check_reach(has_keys)
+            .map_err(|error| format!("{error}\n{}", error.hint()))
+    };
+    assert_snapshot!(reach("0.0.0.0:8080", false).unwrap_err(), @r"
+    server.listen: 0.0.0.0:8080 can be reached from other machines, and without keys everybody who reaches the server would spend its Claude account
+    make a key with `claude-switchboard keys create NAME`, set some (SWITCHBOARD_AUTH__KEYS=key,... or auth.keys in the file), or listen on loopback, such as 127.0.0.1:8080
     ");
-    let flags = Flags { listen: Some("[::]:8080".to_owned()), ..Flags::default() };
-    let refused = load("", &[], &flags).unwrap_err();
-    assert!(refused.starts_with("--listen: [::]:8080 can be reached"), "{refused}");
-    assert!(load("", &[("SWITCHBOARD_AUTH__KEYS", "key")], &flags).is_ok());
-    let loopback = Flags { listen: Some("[::1]:8080".to_owned()), ..Flags::default() };
-    assert!(load("", &[], &loopback).is_ok());
+    assert!(reach("[::]:8080", false).is_err());
+    assert_eq!(reach("[::]:8080", true), Ok(()));
+    assert_eq!(reach("[::1]:8080", false), Ok(()));
+}
+
+#[test]
+fn the_admin_key_has_a_variable_of_its_own_and_is_nobody_elses() {
+    let key = "0123456789abcdef";
+    for name in ["SWITCHBOARD_ADMIN_KEY", "SWITCHBOARD_ADMIN__KEY"] {
+        let settings = load("", &[(name, key)], &Flags::default()).unwrap();
+        assert_eq!((settings.admin.key.reveal(), settings.admin.listen), (key, None));
+        assert!(settings.to_toml().unwrap().contains("[admin]\nkey = \"***\"\nlisten = \"\""));
+    }
+    let listen = load("[admin]\nlisten = \"127.0.0.1:9\"", &[], &Flags::default()).unwrap().admin.listen;
+    assert_eq!(listen.unwrap().to_string(), "127.0.0.1:9");
+    assert_snapshot!(refusal("", &[("SWITCHBOARD_ADMIN_KEY", "short")]), @r"
+    SWITCHBOARD_ADMIN_KEY: it is no text of 16 or more visible ASCII characters
+    make a key with `openssl rand -hex 24`, or leave it out: then the server makes one
+    ");
+    assert_snapshot!(refusal("", &[("SWITCHBOARD_ADMIN_KEY", key), ("SWITCHBOARD_AUTH__KEYS", key)]), @r"
+    SWITCHBOARD_ADMIN_KEY: it is one of auth.keys, so every caller would have it
+    make a key with `openssl rand -hex 24`, or leave it out: then the server makes one
+    ");
+    assert_snapshot!(refusal("[admin]\nlisten = \"localhost\"", &[]), @r"
+    switchboard.toml: admin.listen: `localhost` is not ADDRESS:PORT with an IP address, such as 127.0.0.1:8080 or [::1]:8080
+    docs/CONFIGURATION.md says what the key means
+    ");
+    assert_snapshot!(refusal("[admin]\nlisten = \"127.0.0.1:8080\"", &[]), @r"
+    switchboard.toml: admin.listen: it is the address of server.listen
+    name another port, or leave it out to have both on one
+    ");
 }
 
 #[test]
 fn secrets_are_printed_nowhere() {
-    let variables = [("SWITCHBOARD_AUTH__KEYS", "hush-hush"), ("ANTHROPIC_API_KEY", "sk-hush-hush")];
+    let variables = [
+        ("SWITCHBOARD_AUTH__KEYS", "hush-hush"),
+        ("SWITCHBOARD_ADMIN_KEY", "hush-hush-hush-hush"),
+        ("ANTHROPIC_API_KEY", "sk-hush-hush"),
+    ];
     let settings = load("", &variables, &Flags::default()).unwrap();
     let printed = format!("{settings:?}{}{:?}", settings.to_toml().unwrap(), environment(&variables));
     assert!(!printed.contains("hush"), "{printed}");

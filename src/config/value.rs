@@ -67,7 +67,8 @@ pub(super) fn parse(default: &Value, text: &str) -> Result<Value, &'static str> 
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
     let score = |key: &&str| distance(name, key).min(distance(&last(name), &last(key)) + 1);
-    known.min_by_key(score).filter(|key| score(key) <= 1 + name.len() / 4)
+    // Of two whose last part is as like, the one of the same section.
+    known.min_by_key(|key| (score(key), distance(name, key))).filter(|key| score(key) <= 1 + name.len() / 4)
 }
 
 /// How many characters must be put in, taken out or replaced to make `left` of `right` (Levenshtein).

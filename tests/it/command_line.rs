@@ -87,11 +87,12 @@ fn a_file_that_is_not_there_is_named_with_the_reason() {
 }
 
 #[test]
-fn flags_are_checked_like_keys() {
-    let ran = run(&["serve", "--listen", "0.0.0.0:8080"], &[]);
+fn a_server_without_keys_does_not_listen_to_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = run(&["serve", "--listen", "0.0.0.0:0", "--data-dir", folder.path().to_str().unwrap()], &[]);
     assert_eq!(ran.code, Some(64));
-    assert!(ran.stderr.starts_with("error: --listen: 0.0.0.0:8080 can be reached"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("\nhint: set keys (SWITCHBOARD_AUTH__KEYS"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("error: server.listen: 0.0.0.0:0 can be reached"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("\nhint: make a key with `claude-switchboard keys create"), "{}", ran.stderr);
 }
 
 #[test]

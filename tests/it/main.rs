@@ -24,6 +24,7 @@ mod fake_claude;
 mod faults;
 mod garbage;
 mod isolation;
+mod keys;
 mod limits;
 mod messages;
 mod pricing;

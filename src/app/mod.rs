@@ -1,5 +1,9 @@
 //! Puts the parts together: settings in, a serving process out.
 
+mod admin;
+mod desk;
+mod parts;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +14,13 @@ use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Keys;
+use crate::auth::Registry;
 use crate::claude;
 use crate::claude::ClaudeLauncher;
 use crate::claude::DataDir;
 use crate::claude::SignIn;
 use crate::config::Environment;
 use crate::config::Settings;
-use crate::domain::ModelName;
 use crate::gateway::Admission;
 use crate::gateway::Breaker;
 use crate::gateway::Gateway;
@@ -28,19 +32,19 @@ use crate::http::LastWords;
 use crate::http::Stopping;
 use crate::limits;
 use crate::limits::Limits;
-use crate::pool;
 use crate::pool::Pool;
-use crate::pricing;
-use crate::pricing::Prices;
 use crate::responses::Responses;
 use crate::responses::Shelves;
-use crate::routing;
-use crate::routing::Router;
 use crate::server;
 use crate::server::Shutdown;
 use crate::server::Summary;
 use crate::store;
 use crate::store::Store;
+
+pub use desk::Desk;
+pub use desk::DeskError;
+pub use parts::prices;
+pub use parts::router;
 
 /// How long ended workers have to be reaped. They are killed, so only a wedged kernel takes longer.
 const REAP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -50,6 +54,8 @@ const REAP_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct App {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where the admin API listens, if that is elsewhere.
+    pub admin_address: Option<SocketAddr>,
     /// Stops it.
     pub shutdown: Shutdown,
     /// Its workers; none without a sign-in.
@@ -85,16 +91,17 @@ impl App {
             0 => {}
             killed => tracing::warn!(killed, "processes that an earlier server left behind were ended"),
         }
-        let listen = settings.server.listen;
-        let listener =
-            TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let store = open_store(settings, &tracker)?;
+        let registry = Registry::open(store.clone()).await?;
+        let keys = admin::keys(settings, &registry)?;
+        let listener = bind(settings.server.listen).await?;
         let address = listener.local_addr()?;
+        let keys = Arc::new(keys.with_admin(admin::key(settings, &registry).await?));
         let workers = start_workers(settings, environment, &data_dir, &tracker).await?;
         let pool = match &workers {
             SignInState::SignedIn(pool) => Some(pool.clone()),
             SignInState::Missing(_) => None,
         };
-        let shutdown = Shutdown::new();
         let gateway = Gateway::new(
             workers,
             settings.models.aliases.clone(),
@@ -103,25 +110,26 @@ impl App {
         let prices = Arc::new(prices(settings));
         let router = Arc::new(router(settings, &prices));
         let limits = Limits::new(limits::Config { key_rates: settings.limits.key_rates() });
+        let shutdown = Shutdown::new();
         limits.keep_tidy(&tracker, shutdown.begun());
         let admission = Admission::new(Arc::new(gateway), Arc::clone(&router), prices, limits);
         let turns: Arc<dyn Turns> = Arc::new(admission);
-        let keys = Arc::new(keys(settings)?);
-        let responses = start_responses(settings, &turns, &keys, &shutdown, &tracker).await?;
+        let responses = start_responses(settings, &store, &turns, &keys, &shutdown, &tracker).await?;
+        let admin_address = admin::serve(settings, &registry, &keys, &shutdown, &tracker).await?;
         let routes = http::router(AppState {
             turns,
             keys,
-            config: Arc::new(http_config(settings)),
+            config: Arc::new(parts::http_config(settings)),
             last_words: LastWords(shutdown.last_words()),
             stopping: Stopping(shutdown.begun()),
-            admin: None,
+            admin: admin_address.is_none().then_some(registry),
             responses,
             router,
         });
-        let config = server_config(settings);
+        let config = parts::server_config(settings);
         let serving =
             tracker.spawn(server::serve(listener, routes, config, shutdown.clone(), tracker.clone()));
-        Ok(Self { address, shutdown, workers: pool, tracker, serving, data_dir })
+        Ok(Self { address, admin_address, shutdown, workers: pool, tracker, serving, data_dir })
     }
 
     /// Waits until the server has stopped and every worker is gone.
@@ -144,22 +152,29 @@ impl App {
     }
 }
 
+fn open_store(settings: &Settings, tracker: &TaskTracker) -> anyhow::Result<Store> {
+    let folder = settings.server.data_dir.join("store");
+    Store::open(&folder, tracker.clone()).with_context(|| format!("cannot use {}", folder.display()))
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
 async fn start_responses(
     settings: &Settings,
+    store: &Store,
     turns: &Arc<dyn Turns>,
     keys: &Arc<Keys>,
     shutdown: &Shutdown,
     tracker: &TaskTracker,
 ) -> anyhow::Result<Responses> {
-    let folder = settings.server.data_dir.join("store");
-    let store =
-        Store::open(&folder, tracker.clone()).with_context(|| format!("cannot use {}", folder.display()))?;
     let limits = store::Limits {
         time_to_live: settings.responses.time_to_live,
         max_records: settings.responses.max_stored as u64,
         max_bytes: settings.responses.max_stored_bytes as u64,
     };
-    let shelves = Shelves::new(&store, limits);
+    let shelves = Shelves::new(store, limits);
     shelves.keep_tidy(&shutdown.begun());
     let (turns, keys, stop) = (Arc::clone(turns), Arc::clone(keys), shutdown.last_words());
     let responses = Responses::new(turns, keys, shelves, tracker.clone(), stop, http::explain);
@@ -198,73 +213,5 @@ async fn start_workers(
         max_line_bytes: settings.claude.max_line_bytes,
     };
     let launcher = ClaudeLauncher::prepare(config, &data_dir.instance, tracker.clone()).await?;
-    Ok(SignInState::SignedIn(Pool::start(launcher, pool_config(settings), tracker.clone())))
-}
-
-fn keys(settings: &Settings) -> anyhow::Result<Keys> {
-    Ok(Keys::new(settings.auth.keys.iter().map(crate::config::Key::reveal))?)
-}
-
-/// The prices that `settings` name.
-pub fn prices(settings: &Settings) -> Prices {
-    let pricing = &settings.pricing;
-    Prices::new(pricing::Config {
-        models: pricing.models.iter().map(|(name, listed)| (name.clone(), listed.price.clone())).collect(),
-        assumed_output_tokens: pricing.assumed_output_tokens.into(),
-        image_tokens: pricing.image_tokens.into(),
-        document_tokens: pricing.document_tokens.into(),
-    })
-}
-
-/// The rules that `settings` draw up, counting tokens as `prices` does.
-pub fn router(settings: &Settings, prices: &Arc<Prices>) -> Router {
-    let routing = &settings.routing;
-    let config = routing::Config {
-        light_model: ModelName::new(&routing.light_model),
-        usual_model: ModelName::new(&routing.usual_model),
-        heavy_model: ModelName::new(&routing.heavy_model),
-        scarce_tokens: routing.scarce_tokens.into(),
-        long_context_tokens: routing.long_context_tokens.into(),
-        short_prompt_characters: routing.short_prompt_characters,
-        longest_simple_word: routing.longest_simple_word,
-        hard_words: routing.hard_words.clone(),
-        saving_percent: routing.saving_percent.into(),
-    };
-    Router::new(config, Arc::clone(prices))
-}
-
-fn pool_config(settings: &Settings) -> pool::Config {
-    let pool = &settings.pool;
-    pool::Config {
-        max_workers: pool.max_workers,
-        prewarm: pool.prewarm,
-        queue_length: pool.queue_length,
-        queue_timeout: pool.queue_timeout,
-        max_turns: pool.max_turns,
-        max_age: pool.max_age,
-        idle_timeout: pool.idle_timeout,
-        hold_timeout: pool.hold_timeout,
-    }
-}
-
-fn http_config(settings: &Settings) -> http::Config {
-    let server = &settings.server;
-    http::Config {
-        heartbeat: server.heartbeat,
-        first_event_wait: server.first_event_wait,
-        body_limit: server.body_limit,
-        body_pause_timeout: server.body_pause_timeout,
-        body_read_timeout: server.body_read_timeout,
-        strict: server.strict,
-    }
-}
-
-fn server_config(settings: &Settings) -> server::Config {
-    let server = &settings.server;
-    server::Config {
-        header_read_timeout: server.header_read_timeout,
-        send_timeout: server.send_timeout,
-        drain_timeout: server.drain_timeout,
-        send_buffer: server.send_buffer,
-    }
+    Ok(SignInState::SignedIn(Pool::start(launcher, parts::pool_config(settings), tracker.clone())))
 }

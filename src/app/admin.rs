@@ -1,0 +1,108 @@
+//! Keys, and the admin API that makes them.
+
+use std::io::IsTerminal as _;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use super::parts;
+use crate::auth::AdminKey;
+use crate::auth::KeyText;
+use crate::auth::Keys;
+use crate::auth::Registry;
+use crate::config::Key;
+use crate::config::Settings;
+use crate::http;
+use crate::server;
+use crate::server::LocalSocket;
+use crate::server::Shutdown;
+
+/// The socket of the admin API in the data directory.
+pub(super) const SOCKET: &str = "admin.sock";
+
+/// The keys of the configuration and those of `registry`.
+///
+/// # Errors
+/// When there are none, and others than this machine could reach the server.
+pub(super) fn keys(settings: &Settings, registry: &Registry) -> anyhow::Result<Keys> {
+    let keys = Keys::new(settings.auth.keys.iter().map(Key::reveal))?.with_stored(registry);
+    settings.check_reach(keys.exist())?;
+    Ok(if settings.server.listen.ip().is_loopback() { keys } else { keys.never_open() })
+}
+
+/// The key of the admin API: the configured one, else the one that was made here. The first start on a terminal makes it;
+/// elsewhere its text could only be shown in a log, where it would stay.
+pub(super) async fn key(settings: &Settings, registry: &Registry) -> anyhow::Result<Option<AdminKey>> {
+    let configured = settings.admin.key.reveal();
+    if !configured.is_empty() {
+        return Ok(Some(AdminKey::of(configured)));
+    }
+    if let Some(made) = registry.admin_key().await? {
+        return Ok(Some(made));
+    }
+    if !std::io::stdout().is_terminal() {
+        tracing::info!(
+            "the admin API has no key and can be used through `claude-switchboard keys` alone; set \
+             SWITCHBOARD_ADMIN_KEY, or start once on a terminal, to use it over HTTP"
+        );
+        return Ok(None);
+    }
+    let (key, text) = registry.make_admin_key().await?;
+    show(&text)?;
+    Ok(Some(key))
+}
+
+fn show(text: &KeyText) -> std::io::Result<()> {
+    writeln!(
+        std::io::stdout(),
+        "The key of the admin API, shown this once:\n\n    {}\n\nSWITCHBOARD_ADMIN_KEY puts another in its place.\n",
+        text.reveal()
+    )
+}
+
+/// Serves the admin API at the socket, and on its own address if it has one, which is given.
+///
+/// # Errors
+/// When that cannot be bound.
+pub(super) async fn serve(
+    settings: &Settings,
+    registry: &Registry,
+    keys: &Arc<Keys>,
+    shutdown: &Shutdown,
+    tracker: &TaskTracker,
+) -> anyhow::Result<Option<SocketAddr>> {
+    let path = settings.server.data_dir.join(SOCKET);
+    if let Err(error) = serve_locally(&path, settings, registry, shutdown, tracker) {
+        tracing::warn!(%error, path = %path.display(), "the commands `keys` and `projects` cannot reach this server");
+    }
+    let Some(address) = settings.admin.listen else { return Ok(None) };
+    let listener = super::bind(address).await?;
+    let address = listener.local_addr()?;
+    let config = Arc::new(parts::http_config(settings));
+    let router = http::admin_router(registry, &config, Some(Arc::clone(keys)));
+    let (config, shutdown) = (parts::server_config(settings), shutdown.aside());
+    tracker.spawn(server::serve(listener, router, config, shutdown, tracker.clone()));
+    tracing::info!("the admin API listens on http://{address}");
+    Ok(Some(address))
+}
+
+/// Serves the admin API at the socket `path`, to this user's processes.
+///
+/// # Errors
+/// When the socket cannot be made.
+pub(super) fn serve_locally(
+    path: &Path,
+    settings: &Settings,
+    registry: &Registry,
+    shutdown: &Shutdown,
+    tracker: &TaskTracker,
+) -> std::io::Result<()> {
+    let socket = LocalSocket::bind(path)?;
+    let router = http::admin_router(registry, &Arc::new(parts::http_config(settings)), None);
+    let config = parts::server_config(settings);
+    tracker.spawn(socket.serve(router, config, shutdown.clone(), tracker.clone()));
+    Ok(())
+}

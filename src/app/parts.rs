@@ -1,0 +1,80 @@
+//! What the settings say, in the words of each part.
+
+use std::sync::Arc;
+
+use crate::config::Settings;
+use crate::domain::ModelName;
+use crate::http;
+use crate::pool;
+use crate::pricing;
+use crate::pricing::Prices;
+use crate::routing;
+use crate::routing::Router;
+use crate::server;
+
+/// The prices that `settings` name.
+pub fn prices(settings: &Settings) -> Prices {
+    let pricing = &settings.pricing;
+    Prices::new(pricing::Config {
+        models: pricing.models.iter().map(|(name, listed)| (name.clone(), listed.price.clone())).collect(),
+        assumed_output_tokens: pricing.assumed_output_tokens.into(),
+        image_tokens: pricing.image_tokens.into(),
+        document_tokens: pricing.document_tokens.into(),
+    })
+}
+
+/// The rules that `settings` draw up, counting tokens as `prices` does.
+pub fn router(settings: &Settings, prices: &Arc<Prices>) -> Router {
+    let routing = &settings.routing;
+    let config = routing::Config {
+        light_model: ModelName::new(&routing.light_model),
+        usual_model: ModelName::new(&routing.usual_model),
+        heavy_model: ModelName::new(&routing.heavy_model),
+        scarce_tokens: routing.scarce_tokens.into(),
+        long_context_tokens: routing.long_context_tokens.into(),
+        short_prompt_characters: routing.short_prompt_characters,
+        longest_simple_word: routing.longest_simple_word,
+        hard_words: routing.hard_words.clone(),
+        saving_percent: routing.saving_percent.into(),
+    };
+    Router::new(config, Arc::clone(prices))
+}
+
+/// How many workers there are.
+pub(super) fn pool_config(settings: &Settings) -> pool::Config {
+    let pool = &settings.pool;
+    pool::Config {
+        max_workers: pool.max_workers,
+        prewarm: pool.prewarm,
+        queue_length: pool.queue_length,
+        queue_timeout: pool.queue_timeout,
+        max_turns: pool.max_turns,
+        max_age: pool.max_age,
+        idle_timeout: pool.idle_timeout,
+        hold_timeout: pool.hold_timeout,
+    }
+}
+
+/// What HTTP is held to.
+pub(super) fn http_config(settings: &Settings) -> http::Config {
+    let server = &settings.server;
+    http::Config {
+        heartbeat: server.heartbeat,
+        first_event_wait: server.first_event_wait,
+        body_limit: server.body_limit,
+        body_pause_timeout: server.body_pause_timeout,
+        body_read_timeout: server.body_read_timeout,
+        strict: server.strict,
+    }
+}
+
+/// What sockets are held to.
+pub(super) fn server_config(settings: &Settings) -> server::Config {
+    let server = &settings.server;
+    server::Config {
+        header_read_timeout: server.header_read_timeout,
+        send_timeout: server.send_timeout,
+        drain_timeout: server.drain_timeout,
+        send_buffer: server.send_buffer,
+    }
+}

@@ -1,0 +1,152 @@
+//! What the commands for keys and projects share: where they find the server, and how they show what it answers.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::ValueHint;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::app::Desk;
+use crate::config::Environment;
+use crate::config::Flags;
+use crate::config::Settings;
+
+/// Which server is meant.
+#[derive(Debug, Args)]
+pub(super) struct Target {
+    /// The server's configuration file, if it has one.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    config: Option<PathBuf>,
+    /// The server's data directory [default: ~/.local/share/claude-switchboard].
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    data_dir: Option<String>,
+}
+
+/// How the answer is shown.
+#[derive(Debug, Args)]
+pub(super) struct Output {
+    /// Print JSON, as the admin API gives it.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Limits of a key or of a project.
+#[derive(Debug, Args)]
+pub(super) struct Limits {
+    /// Requests a minute [default: any].
+    #[arg(long, value_name = "N")]
+    requests_per_minute: Option<u32>,
+    /// Tokens a minute, of prompts and answers [default: any].
+    #[arg(long, value_name = "N")]
+    tokens_per_minute: Option<u32>,
+    /// Requests at the same time [default: any].
+    #[arg(long, value_name = "N")]
+    concurrent_requests: Option<u32>,
+    #[command(flatten)]
+    budget: Caps,
+}
+
+/// Caps on what is spent.
+#[derive(Debug, Args)]
+pub(super) struct Caps {
+    /// Tokens within a day [default: any].
+    #[arg(long, value_name = "N")]
+    daily_tokens: Option<u64>,
+    /// Dollars within a day, such as 2.50 [default: any].
+    #[arg(long, value_name = "DOLLARS")]
+    daily_money: Option<String>,
+    /// Tokens within a month [default: any].
+    #[arg(long, value_name = "N")]
+    monthly_tokens: Option<u64>,
+    /// Dollars within a month, such as 2.50 [default: any].
+    #[arg(long, value_name = "DOLLARS")]
+    monthly_money: Option<String>,
+}
+
+impl Limits {
+    /// The fields of a request.
+    pub(super) fn body(&self) -> Value {
+        json!({
+            "requests_per_minute": self.requests_per_minute,
+            "tokens_per_minute": self.tokens_per_minute,
+            "concurrent_requests": self.concurrent_requests,
+            "budget": self.budget.body(),
+        })
+    }
+}
+
+impl Caps {
+    /// The same as the admin API has it.
+    pub(super) fn body(&self) -> Value {
+        json!({
+            "daily": {"tokens": self.daily_tokens, "money": self.daily_money},
+            "monthly": {"tokens": self.monthly_tokens, "money": self.monthly_money},
+        })
+    }
+}
+
+impl Output {
+    /// `answer` as JSON, or as `words` has it.
+    ///
+    /// # Errors
+    /// Never, since it is JSON already.
+    pub(super) fn show(&self, answer: &Value, words: impl FnOnce() -> String) -> anyhow::Result<String> {
+        Ok(if self.json { format!("{}\n", serde_json::to_string_pretty(answer)?) } else { words() })
+    }
+}
+
+impl Target {
+    fn settings(&self, environment: &Environment) -> anyhow::Result<Settings> {
+        let flags = Flags { data_dir: self.data_dir.clone(), ..Flags::default() };
+        Ok(Settings::load(self.config.as_deref(), environment, &flags)?)
+    }
+}
+
+/// Sends one request to the server that is meant.
+///
+/// # Errors
+/// When it is refused.
+pub(super) fn ask(
+    target: &Target,
+    environment: &Environment,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> anyhow::Result<Value> {
+    at(target, environment, async |desk| desk.ask(method, path, body).await)
+}
+
+/// All items of the list at `path`, as an array.
+///
+/// # Errors
+/// When it is refused.
+pub(super) fn list(target: &Target, environment: &Environment, path: &str) -> anyhow::Result<Value> {
+    at(target, environment, async |desk| {
+        let (mut items, mut next) = (Vec::new(), format!("{path}?limit=100"));
+        loop {
+            let mut page = desk.ask("GET", &next, None).await?;
+            let last = page["last_id"].as_str().unwrap_or_default().to_owned();
+            items.append(page["data"].as_array_mut().unwrap_or(&mut Vec::new()));
+            if page["has_more"] != true {
+                return Ok(Value::Array(items));
+            }
+            next = format!("{path}?limit=100&after={last}");
+        }
+    })
+}
+
+fn at(
+    target: &Target,
+    environment: &Environment,
+    work: impl AsyncFnOnce(&Desk) -> anyhow::Result<Value>,
+) -> anyhow::Result<Value> {
+    let settings = target.settings(environment)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let desk = Desk::open(&settings).await?;
+        let done = work(&desk).await;
+        desk.close().await;
+        done
+    })
+}

@@ -1,0 +1,204 @@
+//! `claude-switchboard keys`: callers' keys.
+
+use clap::Args;
+use clap::Subcommand;
+use serde_json::Value;
+use serde_json::json;
+
+use super::admin::Limits;
+use super::admin::Output;
+use super::admin::Target;
+use super::admin::ask;
+use super::admin::list;
+use super::duration::Seconds;
+use super::table;
+use super::table::Table;
+use crate::config::Environment;
+
+const EXAMPLES: &str = "\
+Examples:
+  A key for everything, shown once:
+    claude-switchboard keys create laptop
+  One that may have haiku answer, spend 5 dollars a month, and ends after 30 days:
+    claude-switchboard keys create ci --models haiku --permissions inference --monthly-money 5 --expires-in 30d
+  Another secret; the old one stays good for a day:
+    claude-switchboard keys rotate key_01kxyz... --grace 1d
+
+They work while the server runs and while it does not, on its machine and as its user.";
+
+/// What is to be done with keys.
+#[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
+pub(super) enum Keys {
+    /// Make a key and show it, this once.
+    Create(Create),
+    /// List the keys, revoked ones too.
+    List {
+        #[command(flatten)]
+        output: Output,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Give a key another secret and show it, this once.
+    Rotate {
+        /// The key's id or prefix.
+        key: String,
+        /// How long the secret it had stays good, such as 30m, 12h or 7d [default: not at all].
+        #[arg(long, value_name = "TIME")]
+        grace: Option<Seconds>,
+        #[command(flatten)]
+        output: Output,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Revoke a key for good; the next request with it is refused.
+    Revoke {
+        /// The key's id or prefix.
+        key: String,
+        #[command(flatten)]
+        output: Output,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    /// What people call it.
+    name: String,
+    /// The id of its project [default: default].
+    #[arg(long, value_name = "ID")]
+    project: Option<String>,
+    /// The models it may name, with commas between them [default: all].
+    #[arg(long, value_name = "MODELS", value_delimiter = ',')]
+    models: Option<Vec<String>>,
+    /// What it is good for, of inference, responses and usage, with commas between them [default: all].
+    #[arg(long, value_name = "PERMISSIONS", value_delimiter = ',')]
+    permissions: Option<Vec<String>>,
+    /// How long it lasts, such as 30m, 12h or 7d [default: for ever].
+    #[arg(long, value_name = "TIME")]
+    expires_in: Option<Seconds>,
+    #[command(flatten)]
+    limits: Limits,
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    target: Target,
+}
+
+impl Keys {
+    /// Does it, and gives what is to be shown.
+    ///
+    /// # Errors
+    /// When it cannot be done, with what to do next.
+    pub(super) fn run(self, environment: &Environment) -> anyhow::Result<String> {
+        match self {
+            Self::Create(create) => create.run(environment),
+            Self::List { output, target } => {
+                let keys = list(&target, environment, "/admin/keys")?;
+                output.show(&keys, || table(&keys))
+            }
+            Self::Rotate { key, grace, output, target } => {
+                let body = json!({"grace_seconds": grace.map_or(0, |grace| grace.0)});
+                let path = format!("/admin/keys/{}/rotate", id(&key));
+                let rotated = ask(&target, environment, "POST", &path, Some(&body))?;
+                output.show(&rotated, || with_secret("has another secret", &rotated))
+            }
+            Self::Revoke { key, output, target } => {
+                let revoked =
+                    ask(&target, environment, "DELETE", &format!("/admin/keys/{}", id(&key)), None)?;
+                output.show(&revoked, || format!("The key {} is revoked.\n", words(&revoked)))
+            }
+        }
+    }
+}
+
+impl Create {
+    fn run(self, environment: &Environment) -> anyhow::Result<String> {
+        let mut body = self.limits.body();
+        body["name"] = self.name.into();
+        for (field, value) in [
+            ("project_id", self.project.map(Value::from)),
+            ("models", self.models.map(Value::from)),
+            ("permissions", self.permissions.map(Value::from)),
+            ("expires_at", self.expires_in.map(|time| table::now().saturating_add(time.0).into())),
+        ] {
+            if let Some(value) = value {
+                body[field] = value;
+            }
+        }
+        let made = ask(&self.target, environment, "POST", "/admin/keys", Some(&body))?;
+        self.output.show(&made, || with_secret("was made", &made))
+    }
+}
+
+/// The id of the key that is given by its id, its prefix, or its whole text.
+fn id(given: &str) -> String {
+    let Some(rest) = given.strip_prefix("sk-sb-") else { return table::segment(given) };
+    format!("key_{}", table::segment(rest.split('-').next().unwrap_or_default()))
+}
+
+fn words(key: &Value) -> String {
+    format!("{} ({})", table::text(&key["name"]), table::text(&key["id"]))
+}
+
+fn with_secret(what: &str, key: &Value) -> String {
+    format!("The key {} {what}. It is shown this once:\n\n    {}\n", words(key), table::text(&key["key"]))
+}
+
+fn table(keys: &Value) -> String {
+    let mut table = Table::new(["ID", "NAME", "PROJECT", "STATE", "LIMITS", "MADE", "LAST USED"]);
+    for key in keys.as_array().into_iter().flatten() {
+        table.row([
+            table::text(&key["id"]),
+            table::text(&key["name"]),
+            table::text(&key["project_id"]),
+            state(key),
+            table::limits(key),
+            table::ago(&key["created_at"]),
+            table::ago(&key["last_used_at"]),
+        ]);
+    }
+    table.to_string()
+}
+
+fn state(key: &Value) -> String {
+    let is_over = key["expires_at"].as_u64().is_some_and(|end| end <= table::now());
+    match () {
+        () if key["revoked_at"].is_u64() => "revoked".to_owned(),
+        () if is_over => "expired".to_owned(),
+        () if key["expires_at"].is_u64() => format!("ends in {}", table::until(&key["expires_at"])),
+        () => "good".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_named_by_its_id_its_prefix_or_its_text() {
+        for given in ["key_0123456789ab", "sk-sb-0123456789ab", "sk-sb-0123456789ab-secret"] {
+            assert_eq!(id(given), "key_0123456789ab");
+        }
+        assert_eq!(id("../projects?x"), "%2E%2E%2Fprojects%3Fx");
+    }
+
+    #[test]
+    fn keys_are_a_table() {
+        let now = table::now();
+        let keys = json!([
+            {"id": "key_1", "name": "ci", "project_id": "default", "created_at": now - 90_000, "models": ["haiku"],
+             "requests_per_minute": 60, "budget": {"monthly": {"money": "5.00"}}, "expires_at": now + 86_500},
+            {"id": "key_2", "name": "old laptop", "project_id": "proj_1", "created_at": now - 300, "revoked_at": now,
+             "last_used_at": now - 130},
+            {"id": "key_3", "name": "over", "project_id": "default", "created_at": now - 300, "expires_at": 1},
+        ]);
+        insta::assert_snapshot!(table(&keys), @"
+        ID     NAME        PROJECT  STATE         LIMITS                               MADE       LAST USED
+        key_1  ci          default  ends in 24 h  haiku, 60 requests/min, $5.00/month  25 h ago   never
+        key_2  old laptop  proj_1   revoked       none                                 5 min ago  2 min ago
+        key_3  over        default  expired       none                                 5 min ago  never
+        ");
+    }
+}

@@ -1,0 +1,122 @@
+//! Answers of the admin API in columns and words.
+
+use std::fmt;
+use std::fmt::Write as _;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+use serde_json::Value;
+
+/// Rows under headings, each column as wide as its widest text.
+#[derive(Debug)]
+pub(super) struct Table<const COLUMNS: usize> {
+    rows: Vec<[String; COLUMNS]>,
+}
+
+impl<const COLUMNS: usize> Table<COLUMNS> {
+    /// A table with these headings.
+    pub(super) fn new(headings: [&str; COLUMNS]) -> Self {
+        Self { rows: vec![headings.map(str::to_owned)] }
+    }
+
+    pub(super) fn row(&mut self, row: [String; COLUMNS]) {
+        self.rows.push(row);
+    }
+}
+
+impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width =
+            |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..COLUMNS).map(width).collect();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (text, width) in row.iter().zip(&widths) {
+                write!(line, "{text:width$}  ")?;
+            }
+            writeln!(formatter, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// Now, in seconds of Unix time.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// A text; what is none is `-`.
+pub(super) fn text(value: &Value) -> String {
+    value.as_str().unwrap_or("-").to_owned()
+}
+
+/// How long ago a time was.
+pub(super) fn ago(time: &Value) -> String {
+    match time.as_u64() {
+        Some(time) => format!("{} ago", length(now().saturating_sub(time))),
+        None => "never".to_owned(),
+    }
+}
+
+/// How long it is until a time.
+pub(super) fn until(time: &Value) -> String {
+    length(time.as_u64().unwrap_or(0).saturating_sub(now()))
+}
+
+fn length(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// What a key or a project is held to, in few words.
+pub(super) fn limits(of: &Value) -> String {
+    let mut words = Vec::new();
+    for field in ["models", "permissions"] {
+        if let Some(names) = of[field].as_array() {
+            words.push(names.iter().map(text).collect::<Vec<_>>().join(" or "));
+        }
+    }
+    for (field, unit) in [
+        ("requests_per_minute", "requests/min"),
+        ("tokens_per_minute", "tokens/min"),
+        ("concurrent_requests", "at once"),
+    ] {
+        words.extend(of[field].as_u64().map(|number| format!("{number} {unit}")));
+    }
+    for (time, unit) in [("daily", "day"), ("monthly", "month")] {
+        let cap = &of["budget"][time];
+        words.extend(cap["tokens"].as_u64().map(|tokens| format!("{tokens} tokens/{unit}")));
+        words.extend(cap["money"].as_str().map(|money| format!("${money}/{unit}")));
+    }
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+}
+
+/// A text as one segment of a path, whatever it holds.
+pub(super) fn segment(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut segment, byte| {
+        if byte.is_ascii_alphanumeric() || b"_-".contains(&byte) {
+            segment.push(char::from(byte));
+        } else {
+            let _ = write!(segment, "%{byte:02X}");
+        }
+        segment
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_rounded_down() {
+        for (seconds, words) in
+            [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "119 min"), (7200, "2 h"), (172_800, "2 d")]
+        {
+            assert_eq!(length(seconds), words);
+        }
+    }
+}

@@ -1,12 +1,15 @@
 //! The command line: one file for each command that is more than a line.
 
 mod admin;
+mod data;
 mod duration;
 mod keys;
+mod ledger;
 mod projects;
 mod route;
 mod serve;
 mod table;
+mod usage;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -25,9 +28,11 @@ use crate::config::Flags;
 use crate::config::Settings;
 
 use keys::Keys;
+use ledger::LedgerCommand;
 use projects::Projects;
 use route::Route;
 use serve::Serve;
+use usage::Usage;
 
 /// The exit code of a configuration that is refused: `EX_USAGE` of sysexits.h.
 const BAD_CONFIGURATION: u8 = 64;
@@ -73,6 +78,11 @@ enum Command {
     /// Make and list projects and set their budgets, whether or not the server runs.
     #[command(subcommand)]
     Projects(Projects),
+    /// Print what was used, while the server does not run.
+    Usage(Usage),
+    /// Back up, restore or verify what is spent, while the server does not run.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
     /// Print completions for a shell.
     #[command(after_help = "Example:\n  claude-switchboard completions bash > \
                             ~/.local/share/bash-completion/completions/claude-switchboard")]
@@ -80,6 +90,20 @@ enum Command {
         /// The shell.
         shell: Shell,
     },
+}
+
+/// What stands in a command's way, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+struct Advice {
+    message: String,
+    hint: &'static str,
+}
+
+impl Advice {
+    fn new(message: String, hint: &'static str) -> Self {
+        Self { message, hint }
+    }
 }
 
 /// Does what the command line asks for, in the given environment.
@@ -96,6 +120,8 @@ pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<()> {
         Command::Route(arguments) => print(route::explain(&arguments, &environment)?.as_bytes()),
         Command::Keys(keys) => print(keys.run(&environment)?.as_bytes()),
         Command::Projects(projects) => print(projects.run(&environment)?.as_bytes()),
+        Command::Usage(arguments) => print(usage::report(&arguments, &environment)?.as_bytes()),
+        Command::Ledger(command) => print(ledger::run(&command, &environment)?.as_bytes()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "claude-switchboard", &mut script);
@@ -116,9 +142,11 @@ fn print(bytes: &[u8]) -> anyhow::Result<()> {
 /// Shows an error on the terminal, one line for what happened and one for what to do, and says how to exit.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     let refused = error.downcast_ref::<config::Error>();
-    let hint = match (refused, error.downcast_ref::<DeskError>()) {
+    let advice = error.downcast_ref::<Advice>().map(|advice| advice.hint.to_owned());
+    let advice = advice.or_else(|| error.downcast_ref::<DeskError>().map(|error| error.hint().to_owned()));
+    let hint = match (refused, advice) {
         (Some(refused), _) => refused.hint(),
-        (None, Some(error)) => error.hint().to_owned(),
+        (None, Some(advice)) => advice,
         (None, None) => "`claude-switchboard check-config` shows the settings in force, SWITCHBOARD_LOG__FILTER=debug more of \
                  what happens"
             .to_owned(),

@@ -10,6 +10,7 @@ use super::claude::Claude;
 use super::environment::Environment;
 use super::error::Error;
 use super::layers::Layers;
+use super::ledger::Ledger;
 use super::limits::Limits;
 use super::log::Log;
 use super::models::Models;
@@ -44,6 +45,8 @@ pub struct Settings {
     pub routing: Routing,
     /// What is kept of responses.
     pub responses: Responses,
+    /// What is kept of what is spent.
+    pub ledger: Ledger,
     /// What the server writes to stderr.
     pub log: Log,
 }
@@ -108,6 +111,7 @@ impl Settings {
         self.pricing.check()?;
         self.routing.check()?;
         self.responses.check()?;
+        self.ledger.check()?;
         self.admin.check(&self.auth, &self.server)?;
         self.log.check()
     }

@@ -57,8 +57,7 @@ pub async fn restore(store: &Store, text: &str, may_replace: bool) -> Result<Res
         .transaction(move |transaction| {
             let old = clear(transaction)?;
             if old > 0 && !may_replace {
-                let message = format!("there is a ledger already, with {old} records");
-                return Err(Error::Backup(message));
+                return Err(Error::Occupied { records: old });
             }
             let restored = Restored { records: records.len(), replaced: old };
             for (key, value) in records {
@@ -83,26 +82,26 @@ fn clear(transaction: &mut Transaction<'_>) -> Result<usize, Error> {
 }
 
 fn read(text: &str) -> Result<Vec<Record>, Error> {
-    let refuse = |what: &str| Error::Backup(format!("the file {what}"));
     let rest = text.strip_prefix(FIRST_LINE).and_then(|rest| rest.strip_prefix('\n'));
-    let rest = rest.ok_or_else(|| refuse("is no backup of a ledger, or of a later version"))?;
+    let rest = rest.ok_or_else(|| Error::Backup("is no backup of a ledger, or of a later version"))?;
     let last = rest.rfind("end ").filter(|_| rest.ends_with('\n'));
-    let (body, last) = rest.split_at(last.ok_or_else(|| refuse("is cut off: its last line is missing"))?);
+    let (body, last) =
+        rest.split_at(last.ok_or_else(|| Error::Backup("is cut off: its last line is missing"))?);
     let whole = &text[..text.len() - last.len()];
     let expected = format!("end {} {}\n", body.lines().count(), checksum(whole));
     if last != expected {
-        return Err(refuse("is damaged: its checksum is another"));
+        return Err(Error::Backup("is damaged: its checksum is another"));
     }
     let record = |line: &str| {
         let (key, value) = line.split_once(' ')?;
         Some((TABLE.key(BASE64.decode(key).ok()?), BASE64.decode(value).ok()?))
     };
     let records: Option<Vec<Record>> = body.lines().map(record).collect();
-    let records = records.ok_or_else(|| refuse("has a line that is no record"))?;
+    let records = records.ok_or_else(|| Error::Backup("has a line that is no record"))?;
     if records.iter().any(|(key, _)| *key == places::head()) {
         Ok(records)
     } else {
-        Err(refuse("holds no ledger"))
+        Err(Error::Backup("holds no ledger"))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::domain::Amount;
 use crate::domain::Budget;
 use crate::domain::Cap;
 use crate::domain::Grant;
@@ -56,15 +57,6 @@ pub struct Over {
     pub held: u64,
     /// When the next day or month begins, in seconds of Unix time.
     pub resets_at: u64,
-}
-
-/// What is left of the tightest budgets beside what is spent and held; none where nothing is capped.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Left {
-    /// Tokens.
-    pub tokens: Option<u64>,
-    /// Money.
-    pub money: Option<Money>,
 }
 
 /// One of the four meters by which a request is counted, with the cap on it.
@@ -133,15 +125,11 @@ impl<'a> Account<'a> {
         self.caps().find_map(|(what, cap)| over(what, cap))
     }
 
-    /// What is left beside what `meter` shows.
-    pub(super) fn left(&self, meter: &Meter) -> Left {
+    /// What is spent and held by `meter`, and the cap on it.
+    pub(super) fn used(&self, meter: &Meter) -> (Amount, Cap) {
         let used = meter.spent.plus(meter.held);
-        let left = |what, cap: Option<u64>| Some(u128::from(cap?).saturating_sub(What::of(what, used)));
-        let money = left(What::Money, self.cap.money.map(nanos));
-        Left {
-            tokens: left(What::Tokens, self.cap.tokens).map(clamp),
-            money: money.map(|nanos| Money::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))),
-        }
+        let nanos = i64::try_from(used.money).unwrap_or(i64::MAX);
+        (Amount { tokens: clamp(used.tokens), money: Money::from_nanos(nanos) }, self.cap)
     }
 
     /// Whether anything is capped.
@@ -175,20 +163,6 @@ impl<'a> Account<'a> {
         let tokens = self.cap.tokens.map(|tokens| (What::Tokens, tokens));
         let money = self.cap.money.map(|money| (What::Money, nanos(money)));
         [tokens, money].into_iter().flatten()
-    }
-}
-
-impl Left {
-    /// The tighter of the two.
-    pub(super) fn and(self, other: Self) -> Self {
-        Self { tokens: tighter(self.tokens, other.tokens), money: tighter(self.money, other.money) }
-    }
-}
-
-fn tighter<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
     }
 }
 

@@ -40,7 +40,13 @@ pub enum Error {
     /// The store failed.
     #[error("the ledger cannot be read or written")]
     Store(#[from] store::Error),
-    /// A file that is to be restored is none of ours, or not whole.
-    #[error("{0}")]
-    Backup(String),
+    /// A file that is to be restored is no backup, or not whole.
+    #[error("the file {0}")]
+    Backup(&'static str),
+    /// What is to be restored would replace what is there.
+    #[error("there is a ledger already, with {records} records")]
+    Occupied {
+        /// How many records it has.
+        records: usize,
+    },
 }

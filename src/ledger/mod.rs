@@ -41,6 +41,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::domain::Amount;
 use crate::domain::Caller;
+use crate::domain::Cap;
 use crate::domain::Grant;
 use crate::store::Store;
 
@@ -54,7 +55,6 @@ pub use alerts::log_alerts;
 pub use archive::Restored;
 pub use archive::backup;
 pub use archive::restore;
-pub use budget::Left;
 pub use budget::Over;
 pub use budget::Scope;
 pub use budget::What;
@@ -159,23 +159,22 @@ impl Ledger {
         async move { taken.await.map(Hold::arrived) }
     }
 
-    /// What is left to `caller` beside what is spent and held, as far as it is on disk; for choosing, not for deciding.
+    /// What is spent and held of each budget of `caller` that caps anything, and its cap; as far as it is on disk, so for
+    /// choosing, not for deciding.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn left(&self, caller: &Caller) -> Result<Left, Error> {
+    pub async fn budgets(&self, caller: &Caller) -> Result<Vec<(Amount, Cap)>, Error> {
         let today = Day::of(self.0.clock.now());
-        let mut left = Left::default();
         let accounts = Account::all(&caller.name, &caller.project, &caller.grant, today);
+        let mut budgets = Vec::new();
         for account in accounts.into_iter().filter(Account::is_capped) {
             let place = places::meter(account.span, account.scope, account.name);
-            let meter = match self.0.store.get(place).await? {
-                Some(bytes) => Meter::decode(&bytes)?,
-                None => Meter::default(),
-            };
-            left = left.and(account.left(&meter));
+            let bytes = self.0.store.get(place).await?;
+            let meter = bytes.map(|bytes| Meter::decode(&bytes)).transpose()?.unwrap_or_default();
+            budgets.push(account.used(&meter));
         }
-        Ok(left)
+        Ok(budgets)
     }
 
     /// What was used, see [`usage()`].

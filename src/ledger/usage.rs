@@ -167,6 +167,9 @@ impl Figures {
 }
 
 impl Period {
+    /// All of them, the shortest first.
+    pub const ALL: [Self; 4] = [Self::Day, Self::Week, Self::Month, Self::All];
+
     /// Its name: `month`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -176,9 +179,17 @@ impl Period {
             Self::All => "all",
         }
     }
+
+    /// The one with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|period| period.as_str() == name)
+    }
 }
 
 impl GroupBy {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Model, Self::Key, Self::Day];
+
     /// Its name: `model`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -186,5 +197,10 @@ impl GroupBy {
             Self::Key => "key",
             Self::Day => "day",
         }
+    }
+
+    /// The one with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|group_by| group_by.as_str() == name)
     }
 }

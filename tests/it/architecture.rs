@@ -42,7 +42,22 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("server", &["domain", "http"]),
     ("config", &["domain"]),
     ("app", &["*"]),
-    ("cli", &["domain", "fields", "openai", "pricing", "routing", "config", "app", "telemetry"]),
+    (
+        "cli",
+        &[
+            "domain",
+            "fields",
+            "openai",
+            "pricing",
+            "routing",
+            "claude",
+            "store",
+            "ledger",
+            "config",
+            "app",
+            "telemetry",
+        ],
+    ),
     ("main", &["*"]),
     ("lib", &["*"]),
 ];

@@ -4,6 +4,7 @@ mod alerts;
 mod concurrency;
 mod contract;
 mod files;
+mod kills;
 mod model;
 mod reports;
 
@@ -22,7 +23,6 @@ use super::records::Meter;
 use super::records::Record as _;
 use super::*;
 use crate::domain::Budget;
-use crate::domain::Cap;
 use crate::domain::Money;
 use crate::domain::Usage;
 use crate::store::Backend;

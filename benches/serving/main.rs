@@ -1,10 +1,11 @@
-//! What serving costs, in one run: `make bench`, or `cargo bench --bench serving -- [--quick] [real|conversations|fake|footprint]`.
+//! What serving costs, in one run: `make bench`, or `cargo bench --bench serving -- [--quick] [real|conversations|ledger|fake|footprint]`.
 //!
 //! 1. The real CLI against the scripted stand-in ([`real_cli`]): spawned for each request, as other proxies do, and in
 //!    our workers.
 //! 2. Conversations that go on ([`conversations`]), continued and replayed.
-//! 3. `fake-claude` in its place ([`fake_cli`]): what the server itself costs, beside a bare axum echo.
-//! 4. What it takes up ([`footprint`]).
+//! 3. The books of a request ([`ledger`]), on disk.
+//! 4. `fake-claude` in its place ([`fake_cli`]): what the server itself costs, beside a bare axum echo.
+//! 5. What it takes up ([`footprint`]).
 //!
 //! What is compared takes turns within the run, counts are fixed, and a request that fails ends it: there are no
 //! figures then. A whole run writes its tables into docs/PERFORMANCE.md as well. `CLAUDE_BIN` names another CLI than
@@ -16,6 +17,7 @@ mod conversations;
 mod direct;
 mod fake_cli;
 mod footprint;
+mod ledger;
 mod own_share;
 mod paced;
 mod plan;
@@ -55,6 +57,7 @@ struct Options {
 enum Part {
     Real,
     Conversations,
+    Ledger,
     Fake,
     Footprint,
 }
@@ -77,6 +80,10 @@ fn main() -> anyhow::Result<()> {
         let cli = real_cli_path()?;
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         runtime.block_on(conversations::measure(&cli, &plan, &mut report))?;
+    }
+    if is_wanted(Part::Ledger) {
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        runtime.block_on(ledger::measure(&plan, &mut report))?;
     }
     let fake = Path::new(env!("CARGO_BIN_EXE_fake-claude"));
     if is_wanted(Part::Footprint) {

@@ -15,6 +15,9 @@ pub(crate) struct Plan {
     pub(crate) conversations: usize,
     /// The same turn, through the server and past it.
     pub(crate) pairs: usize,
+    /// Rounds of the ledger, and the requests of a round for each number of callers.
+    pub(crate) ledger_rounds: usize,
+    pub(crate) charges: usize,
     /// Rounds with `fake-claude`.
     pub(crate) rounds: usize,
     /// Requests of a round to the echo, and to the server.
@@ -40,6 +43,8 @@ pub(crate) const FULL: Plan = Plan {
     crowd: 6,
     conversations: 8,
     pairs: 120,
+    ledger_rounds: 5,
+    charges: 6_400,
     rounds: 7,
     echoes: 40_000,
     chats: 6_000,
@@ -59,6 +64,8 @@ pub(crate) const QUICK: Plan = Plan {
     crowd: 2,
     conversations: 1,
     pairs: 10,
+    ledger_rounds: 2,
+    charges: 256,
     rounds: 2,
     echoes: 2_000,
     chats: 400,

@@ -3,15 +3,15 @@
 use std::path::Path;
 
 /// What a run of the binary left behind.
-struct Ran {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// Runs the binary with nothing but these variables.
 #[expect(clippy::disallowed_methods, reason = "a test starts the binary as a shell would")]
-fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
+pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_claude-switchboard"))
         .args(arguments)
         .env_clear()

@@ -25,6 +25,7 @@ mod faults;
 mod garbage;
 mod isolation;
 mod keys;
+mod ledger;
 mod limits;
 mod messages;
 mod pricing;

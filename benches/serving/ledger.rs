@@ -1,0 +1,118 @@
+//! What a request's books cost: a hold before it and a charge after it, each on disk before it is answered.
+
+use std::sync::Arc;
+
+use claude_switchboard::domain::{Amount, Budget, Caller, Cap, Grant, Money, Usage};
+use claude_switchboard::ledger::{Charge, Clock, Config, Ledger, Outcome};
+use claude_switchboard::store::Store;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::plan::Plan;
+use crate::progress;
+use crate::report::{Report, Table};
+use crate::statistics::Sample;
+
+/// Callers at the same time.
+const CALLERS: [usize; 4] = [1, 16, 32, 128];
+/// What the slowest of a hundred settlements may take at 32 callers, in milliseconds.
+const MOST_MS: f64 = 2.0;
+
+/// What one crowd has measured.
+#[derive(Default)]
+struct Measured {
+    hold_ms: Sample,
+    settle_ms: Sample,
+    /// Of each round: requests a second.
+    rate: Sample,
+}
+
+pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+    let mut measured: Vec<Measured> = CALLERS.iter().map(|_| Measured::default()).collect();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let store = Store::open(folder.path(), TaskTracker::new())?;
+    let ledger = Ledger::open(store, Clock::system(), Config { keep_charges_days: 92 }).await?.ledger;
+    for round in 0..plan.ledger_rounds {
+        for (callers, measured) in CALLERS.into_iter().zip(&mut measured) {
+            crowd(&ledger, callers, plan.charges, round, measured).await?;
+        }
+        progress(&format!("ledger, round {} of {}", round + 1, plan.ledger_rounds));
+    }
+    let row = |(callers, measured): (usize, &Measured)| {
+        let of = |sample: &Sample, percent| format!("{:.2}", sample.percentile(percent));
+        vec![
+            callers.to_string(),
+            measured.rate.spread(0),
+            of(&measured.hold_ms, 50.0),
+            of(&measured.hold_ms, 99.0),
+            of(&measured.settle_ms, 50.0),
+            of(&measured.settle_ms, 99.0),
+        ]
+    };
+    let rows = CALLERS.into_iter().zip(&measured).map(row).collect();
+    let settle = measured[2].settle_ms.percentile(99.0);
+    let shown = format!("{settle:.2} ms");
+    report.bar("M11: a charge on disk, p99 at 32 callers", "≤ 2 ms", &shown, settle <= MOST_MS);
+    report.add(Table {
+        title: "The ledger: a hold and a charge of each request, on disk",
+        note: "Four budgets each: by day and by month, of the key and of its project, in tokens and in money. All callers \
+               are of one project, each with a key of its own. Times in ms; requests/s with the least and the greatest \
+               of the rounds."
+            .to_owned(),
+        header: vec!["callers", "requests/s", "hold p50", "hold p99", "charge p50", "charge p99"],
+        rows,
+    });
+    Ok(())
+}
+
+async fn crowd(
+    ledger: &Ledger,
+    callers: usize,
+    charges: usize,
+    round: usize,
+    measured: &mut Measured,
+) -> anyhow::Result<()> {
+    let (begun, mut tasks) = (Instant::now(), JoinSet::new());
+    for index in 0..callers {
+        let ledger = ledger.clone();
+        tasks.spawn(async move { spend(&ledger, index, charges / callers, round, callers).await });
+    }
+    while let Some(times) = tasks.join_next().await {
+        let (hold_ms, settle_ms) = times??;
+        measured.hold_ms.extend(&hold_ms);
+        measured.settle_ms.extend(&settle_ms);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
+    measured.rate.push((charges / callers * callers) as f64 / begun.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// One caller after another of its own requests.
+async fn spend(
+    ledger: &Ledger,
+    index: usize,
+    charges: usize,
+    round: usize,
+    callers: usize,
+) -> anyhow::Result<(Sample, Sample)> {
+    let cap = Cap { tokens: Some(u64::MAX), money: Some(Money::MAX) };
+    let budget = Budget { daily: cap, monthly: cap };
+    let grant = Arc::new(Grant { budget, project_budget: budget, ..Grant::default() });
+    let caller = Caller { name: format!("key_{index}"), project: "default".to_owned(), grant };
+    let estimate = Amount { tokens: 2_000, money: Money::from_nanos(9_000_000) };
+    let (mut hold_ms, mut settle_ms) = (Sample::default(), Sample::default());
+    for number in 0..charges {
+        let begun = Instant::now();
+        let hold = ledger.hold(&caller, estimate, &format!("{round}-{callers}-{index}-{number}")).await?;
+        hold_ms.push_ms(begun.elapsed());
+        let usage = Usage { input_tokens: 900, output_tokens: 300, ..Usage::default() };
+        let money = Some(Money::from_nanos(7_200_000));
+        let charge =
+            Charge { model: "claude-sonnet-5-5".to_owned(), usage, money, outcome: Outcome::Answered };
+        let begun = Instant::now();
+        hold.settle(charge).await?;
+        settle_ms.push_ms(begun.elapsed());
+    }
+    Ok((hold_ms, settle_ms))
+}

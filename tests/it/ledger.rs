@@ -1,0 +1,151 @@
+//! The commands `ledger` and `usage`, on a data directory whose server does not run.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use claude_switchboard::claude::take_data_dir;
+use claude_switchboard::domain::{Amount, Caller, Grant, Money, Usage};
+use claude_switchboard::ledger::{Charge, Clock, Config, Ledger, Outcome};
+use claude_switchboard::store::Store;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio_util::task::TaskTracker;
+
+use crate::command_line::{Ran, run};
+
+/// A data directory in which two keys have spent something, and a request was cut off.
+async fn used() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let tracker = TaskTracker::new();
+    let store = Store::open(&folder.path().join("store"), tracker.clone()).unwrap();
+    let config = Config { keep_charges_days: 92 };
+    let ledger = Ledger::open(store, Clock::system(), config).await.unwrap().ledger;
+    let held = Amount { tokens: 100, money: Money::from_nanos(1_000) };
+    for (key, project, model, tokens) in [("a", "p", "haiku", 10), ("a", "p", "opus", 20), ("b", "q", "opus", 40)] {
+        let grant = Arc::new(Grant::default());
+        let caller = Caller { name: key.to_owned(), project: project.to_owned(), grant };
+        let hold = ledger.hold(&caller, held, &format!("{key}{model}")).await.unwrap();
+        let usage = Usage { output_tokens: tokens, ..Usage::default() };
+        let money = Some(Money::from_nanos(1_500_000_000));
+        let charge = Charge { model: model.to_owned(), usage, money, outcome: Outcome::Answered };
+        hold.settle(charge).await.unwrap();
+    }
+    drop(ledger);
+    tracker.close();
+    tracker.wait().await;
+    folder
+}
+
+/// Runs a command on a data directory.
+fn on(folder: &Path, arguments: &[&str]) -> Ran {
+    let folder = folder.to_str().unwrap();
+    run(&[arguments, &["--data-dir", folder]].concat(), &[])
+}
+
+#[track_caller]
+fn said(ran: &Ran) -> &str {
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    &ran.stdout
+}
+
+/// The error and the hint of a command that has failed.
+#[track_caller]
+fn refused(ran: &Ran) -> (&str, &str) {
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+    let error = ran.stderr.trim_end().strip_prefix("error: ").unwrap();
+    error.split_once("\nhint: ").unwrap()
+}
+
+#[tokio::test]
+async fn what_was_used_is_printed_for_people_programs_and_spreadsheets() {
+    let folder = used().await;
+    let ran = on(folder.path(), &["usage", "--group-by", "model"]);
+    let rows: Vec<Vec<&str>> = said(&ran).lines().map(|line| line.split_whitespace().collect()).collect();
+    let shown: Vec<(&str, &str, &str)> = rows.iter().map(|row| (row[0], row[1], row[8])).collect();
+    assert_eq!(
+        shown,
+        [("model", "requests", "cost_usd"), ("haiku", "1", "1.50"), ("opus", "2", "3.00"), ("total", "3", "4.50")]
+    );
+    let ran = on(folder.path(), &["usage", "--project", "p", "--period", "day", "--format", "json"]);
+    let report: Value = serde_json::from_str(said(&ran)).unwrap();
+    assert_eq!((&report["totals"]["requests"], &report["totals"]["total_tokens"]), (&2.into(), &30.into()));
+    assert_eq!((&report["project_id"], &report["period"]), (&"p".into(), &"day".into()));
+    let ran = on(folder.path(), &["usage", "--period", "all", "--group-by", "key", "--format", "csv"]);
+    let lines: Vec<&str> = said(&ran).split("\r\n").collect();
+    assert!(lines[1].starts_with("a,2,") && lines[2].starts_with("b,1,"), "{lines:?}");
+    let ran = run(&["usage", "--period", "year"], &[]);
+    assert!(ran.stderr.contains("[possible values: day, week, month, all]"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn a_ledger_is_verified_backed_up_and_restored() {
+    let (folder, other) = (used().await, tempfile::tempdir().unwrap());
+    let ran = on(folder.path(), &["ledger", "verify"]);
+    assert_eq!(said(&ran), "all figures agree: 3 charges, 3 counters, 0 open holds\n");
+    let file = other.path().join("ledger.backup");
+    let name = file.to_str().unwrap();
+    for _ in 0..2 {
+        let ran = on(folder.path(), &["ledger", "backup", name]);
+        assert!(said(&ran).ends_with(&format!(" records written to {name}\n")), "{}", ran.stdout);
+    }
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let restored = other.path().join("data");
+    let ran = on(&restored, &["ledger", "restore", name]);
+    assert!(said(&ran).ends_with(" records restored, 0 replaced\n"), "{}", ran.stdout);
+    let usage = |folder: &Path| on(folder, &["usage", "--period", "all", "--format", "csv"]).stdout;
+    assert_eq!(usage(&restored), usage(folder.path()));
+
+    let ran = on(&restored, &["ledger", "restore", name]);
+    let (error, hint) = refused(&ran);
+    assert!(error.starts_with("there is a ledger already") && hint.contains("--replace"), "{error}, {hint}");
+    said(&on(&restored, &["ledger", "restore", name, "--replace"]));
+    said(&on(&restored, &["ledger", "verify"]));
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, &text[..text.len() / 2]).unwrap();
+    let ran = on(&restored, &["ledger", "restore", name, "--replace"]);
+    assert!(refused(&ran).0.contains("cut off"), "{}", ran.stderr);
+    said(&on(&restored, &["ledger", "verify"]));
+}
+
+#[tokio::test]
+async fn a_data_directory_that_is_taken_or_empty_is_named_with_what_to_do() {
+    let folder = used().await;
+    let taken = take_data_dir(folder.path()).unwrap();
+    for command in [&["usage"][..], &["ledger", "verify"], &["ledger", "backup", "/nowhere/file"]] {
+        let ran = on(folder.path(), command);
+        let (error, hint) = refused(&ran);
+        let expected = format!("another server uses the data directory {}", folder.path().display());
+        assert_eq!(error, expected);
+        assert!(hint.starts_with("stop the server"), "{hint}");
+    }
+    drop(taken);
+    let empty = tempfile::tempdir().unwrap();
+    for command in [&["usage"][..], &["ledger", "verify"]] {
+        let ran = on(empty.path(), command);
+        assert_eq!(refused(&ran).0, format!("there are no records in {}", empty.path().display()));
+        assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0, "and none are made");
+    }
+    let ran = on(folder.path(), &["ledger", "backup", "/nowhere/file"]);
+    assert!(refused(&ran).0.starts_with("cannot write /nowhere/file: No such file"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn figures_that_do_not_agree_are_listed() {
+    let folder = used().await;
+    let tracker = TaskTracker::new();
+    let store = Store::open(&folder.path().join("store"), tracker.clone()).unwrap();
+    let (charge, _) = store.scan(b"ledger\0c".to_vec()).await.unwrap().swap_remove(0);
+    let remove = move |transaction: &mut claude_switchboard::store::Transaction<'_>| {
+        transaction.remove(charge);
+        Ok::<_, claude_switchboard::store::Error>(())
+    };
+    store.transaction(remove).await.unwrap();
+    drop(store);
+    tracker.close();
+    tracker.wait().await;
+    let ran = on(folder.path(), &["ledger", "verify"]);
+    let (error, hint) = refused(&ran);
+    assert!(error.starts_with("2 figures do not agree:\n") && error.contains("haiku"), "{error}");
+    assert!(hint.contains("ledger restore FILE --replace"), "{hint}");
+}

@@ -71,6 +71,7 @@ pub(super) fn decode(
             Thinking::Unsaid | Thinking::Disabled | Thinking::Adaptive => None,
         },
         format,
+        ..Sampling::default()
     };
     Ok(Parameters { sampling, shows_thinking })
 }

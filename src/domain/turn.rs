@@ -21,6 +21,17 @@ pub struct Turn {
     pub sampling: Sampling,
 }
 
+impl Turn {
+    /// The same question `n` times, each for an answer of its own.
+    pub fn times(self, n: usize) -> Vec<Self> {
+        let mut turns = vec![self; n];
+        for (choice, turn) in turns.iter_mut().enumerate() {
+            turn.sampling.choice = choice;
+        }
+        turns
+    }
+}
+
 /// An earlier message of the conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -58,6 +69,11 @@ pub struct Sampling {
     pub thinking_budget: Option<u32>,
     /// The form of the answer.
     pub format: Format,
+    /// By what a caller asks for the same answer as before. The model knows no such thing: it only tells whether turns are
+    /// equal, as far as answers are kept.
+    pub seed: Option<i64>,
+    /// Which of several answers to one question this is, from 0. As `seed`, it only tells turns apart.
+    pub choice: usize,
 }
 
 /// The form of an answer.

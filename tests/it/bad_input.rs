@@ -118,7 +118,9 @@ async fn every_refusal_has_its_place_in_the_envelope_of_openai() {
     server.end().await;
 
     let server = TestServer::fake().set("SWITCHBOARD_SERVER__STRICT", true).start().await;
-    for (field, value) in [("seed", json!(1)), ("logit_bias", json!({"1": 1})), ("x_unknown", json!(1))] {
+    for (field, value) in
+        [("presence_penalty", json!(1)), ("logit_bias", json!({"1": 1})), ("x_unknown", json!(1))]
+    {
         let answer = ask(&server, Method::POST, CHAT, chat_with(field, value)).await;
         table.add(&format!("strict: {field}"), &answer);
     }
@@ -129,7 +131,10 @@ async fn every_refusal_has_its_place_in_the_envelope_of_openai() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_strictness_fields_without_effect_are_named_and_the_rest_is_served() {
     let server = TestServer::fake().start().await;
-    let answer = ask(&server, Method::POST, CHAT, chat_with("seed", 1)).await;
-    assert_eq!((answer.status, &answer.headers["x-switchboard-ignored"]), (200, &"seed".parse().unwrap()));
+    let answer = ask(&server, Method::POST, CHAT, chat_with("presence_penalty", 1)).await;
+    assert_eq!(
+        (answer.status, &answer.headers["x-switchboard-ignored"]),
+        (200, &"presence_penalty".parse().unwrap())
+    );
     server.end().await;
 }

@@ -31,9 +31,9 @@ async fn a_sane_request_id_is_kept() {
 #[tokio::test]
 async fn fields_without_effect_are_named() {
     let mut body = chat(false);
-    body["seed"] = json!(1);
+    body["presence_penalty"] = json!(1);
     let response = send(router(state(ScriptedTurns::playing(greeting()))), post(&body)).await;
-    assert_eq!(response.headers()["x-switchboard-ignored"], "seed");
+    assert_eq!(response.headers()["x-switchboard-ignored"], "presence_penalty");
 }
 
 #[tokio::test]

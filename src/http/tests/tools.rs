@@ -40,7 +40,11 @@ async fn a_call_comes_whole_or_in_pieces() {
 async fn several_answers_are_several_turns() {
     let mut request = chat(true);
     request["n"] = 3.into();
-    let turns = ScriptedTurns::playing(greeting());
+    let (choices, seen) = std::sync::mpsc::channel();
+    let turns = ScriptedTurns::new(move |_, turn| {
+        choices.send(turn.sampling.choice).unwrap();
+        Ok(play(greeting()))
+    });
     let mut held = turns.held();
     let response = send(router(state(turns)), post(&request)).await;
     let stream = body(response).await;
@@ -49,5 +53,6 @@ async fn several_answers_are_several_turns() {
         assert_eq!(stream.matches(&finish).count(), 1, "{stream}");
     }
     assert_eq!(stream.matches("[DONE]").count(), 1);
+    assert_eq!(seen.try_iter().collect::<Vec<_>>(), [0, 1, 2]);
     held.wait_for(|held| *held == 0).await.unwrap();
 }

@@ -57,7 +57,7 @@ async fn answer(
     last_words: LastWords,
 ) -> Result<Response, ApiError> {
     let reply = Reply { dialect: request.dialect, ..Reply::new(request.turn.model.as_str()) };
-    let running = fan_out(turns, caller, vec![request.turn; request.n]).await?;
+    let running = fan_out(turns, caller, request.turn.times(request.n)).await?;
     let mut response = if request.stream {
         let encoder = StreamEncoder::new(&reply, request.n, request.include_usage);
         let mut stream = EventStream::new(running.events, encoder, config.heartbeat, last_words, notes);

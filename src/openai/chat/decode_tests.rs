@@ -110,12 +110,15 @@ fn blank_parts_beside_others_are_skipped() {
 fn parameters_of_the_answer() {
     let sampling = |fields| decoded(&with(fields)).turn.sampling;
     assert_eq!(
-        sampling(json!({"max_completion_tokens": 9, "temperature": 0.5, "top_p": 1, "stop": ["a", "b"]})),
+        sampling(
+            json!({"max_completion_tokens": 9, "temperature": 0.5, "top_p": 1, "stop": ["a", "b"], "seed": -7})
+        ),
         Sampling {
             max_output_tokens: Some(9),
             temperature: Some(0.5),
             top_p: Some(1.0),
             stop: vec!["a".into(), "b".into()],
+            seed: Some(-7),
             ..Sampling::default()
         }
     );
@@ -154,7 +157,7 @@ fn what_asks_for_nothing_is_accepted_in_silence() {
 #[test]
 fn fields_without_effect_are_named_or_under_the_strict_policy_refused() {
     let request = with(json!({
-        "seed": 1, "presence_penalty": 0.5, "top_k": 3,
+        "logit_bias": {"1": 2}, "presence_penalty": 0.5, "top_k": 3,
         "messages": [
             {"role": "user", "name": "Ann", "content": "Hi"},
             {"role": "user", "name": "Bob", "content": [{"type": "text", "text": "Hi", "cache_control": {}}]},
@@ -162,12 +165,15 @@ fn fields_without_effect_are_named_or_under_the_strict_policy_refused() {
     }));
     assert_eq!(
         decoded(&request).ignored,
-        ["messages[].content[].cache_control", "messages[].name", "presence_penalty", "seed", "top_k"]
+        ["logit_bias", "messages[].content[].cache_control", "messages[].name", "presence_penalty", "top_k"]
     );
 
     let strict = |fields| decode(with(fields).to_string().as_bytes(), Policy::Strict).unwrap_err();
-    let error = strict(json!({"seed": 1}));
-    assert_eq!((error.param.as_deref(), error.code), (Some("seed"), Some("unsupported_parameter")));
+    let error = strict(json!({"presence_penalty": 1}));
+    assert_eq!(
+        (error.param.as_deref(), error.code),
+        (Some("presence_penalty"), Some("unsupported_parameter"))
+    );
     let error = strict(json!({"top_k": 1}));
     assert_eq!((error.param.as_deref(), error.code), (Some("top_k"), Some("unknown_parameter")));
     assert_eq!(error.message, "`top_k` is no field of this request. Remove it.");

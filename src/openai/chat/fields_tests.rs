@@ -77,6 +77,7 @@ fn somebody_reads_every_honoured_field() {
         ("function_call", "\"none\""),
         ("parallel_tool_calls", "true"),
         ("response_format", r#"{"type":"text"}"#),
+        ("seed", "1"),
         ("reasoning_effort", "\"low\""),
     ];
     let read = |field: &&Field| matches!(field.handling, Handling::Honoured | Handling::Emulated);

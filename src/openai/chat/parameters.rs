@@ -32,6 +32,7 @@ pub(super) fn sampling(
         stop: stop(request)?,
         effort: effort(request)?,
         format: format(request, body, ignored)?,
+        seed: request.take_integer("seed")?,
         ..Sampling::default()
     })
 }

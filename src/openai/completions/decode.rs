@@ -55,10 +55,10 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<CompletionRequest, InvalidR
     request.take("user")?;
     let prompts = prompts(&mut request, n)?;
     request.finish(&mut ignored)?;
-    let choices = || prompts.iter().flat_map(|prompt| std::iter::repeat_n(prompt, n));
+    let echoes = prompts.iter().map(|prompt| if echo { prompt.clone() } else { String::new() });
     Ok(CompletionRequest {
-        turns: choices().map(|prompt| turn(&model, prompt, &sampling)).collect(),
-        echoes: choices().map(|prompt| if echo { prompt.clone() } else { String::new() }).collect(),
+        turns: prompts.iter().flat_map(|prompt| turn(&model, prompt, &sampling).times(n)).collect(),
+        echoes: echoes.flat_map(|echo| std::iter::repeat_n(echo, n)).collect(),
         model: model.to_string(),
         stream,
         include_usage,
@@ -85,6 +85,7 @@ fn sampling(request: &mut Object) -> Result<Sampling, InvalidRequest> {
         top_p: request.take_number("top_p")?,
         stop: chat::stop(request)?,
         effort: Some(Effort::None),
+        seed: request.take_integer("seed")?,
         ..Sampling::default()
     })
 }

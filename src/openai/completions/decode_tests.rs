@@ -27,12 +27,13 @@ fn prompts_and_answers_multiply_in_order() {
     let prompts: Vec<_> = request.turns.iter().map(|turn| turn.prompt.clone()).collect();
     assert_eq!(prompts, ["a", "a", "b", "b"].map(|text| vec![Part::text(text)]));
     assert_eq!(request.echoes, ["a", "a", "b", "b"]);
+    let choices: Vec<_> = request.turns.iter().map(|turn| turn.sampling.choice).collect();
+    assert_eq!(choices, [0, 1, 0, 1]);
 }
 
 #[test]
 fn parameters_are_those_of_chat() {
-    let body =
-        json!({"model": "m", "prompt": "a", "max_tokens": 5, "temperature": 2, "top_p": 0.5, "stop": ["x"]});
+    let body = json!({"model": "m", "prompt": "a", "max_tokens": 5, "temperature": 2, "top_p": 0.5, "stop": ["x"], "seed": 3});
     let sampling = decoded(&body).turns[0].sampling.clone();
     let expected = Sampling {
         max_output_tokens: Some(5),
@@ -40,6 +41,7 @@ fn parameters_are_those_of_chat() {
         top_p: Some(0.5),
         stop: vec!["x".into()],
         effort: Some(Effort::None),
+        seed: Some(3),
         ..Sampling::default()
     };
     assert_eq!(sampling, expected);
@@ -70,7 +72,8 @@ fn what_is_not_served_is_refused_by_name() {
 
 #[test]
 fn fields_without_effect_are_named() {
-    let body = json!({"model": "m", "prompt": "a", "seed": 1, "logit_bias": {"1": 2}, "suffix": ""});
+    let body =
+        json!({"model": "m", "prompt": "a", "presence_penalty": 1, "logit_bias": {"1": 2}, "suffix": ""});
     let request = decode(body.to_string().as_bytes(), Policy::Lenient).unwrap();
-    assert_eq!(request.ignored, ["logit_bias", "seed"]);
+    assert_eq!(request.ignored, ["logit_bias", "presence_penalty"]);
 }

@@ -44,10 +44,10 @@ pub(super) static REQUEST: Table = Table {
         ignored("frequency_penalty", Number(-2.0, 2.0), "Claude has no such parameter.").unless(&["0"]),
         ignored("presence_penalty", Number(-2.0, 2.0), "Claude has no such parameter.").unless(&["0"]),
         ignored("logit_bias", Object, "Claude has no such parameter.").unless(&["{}"]),
-        ignored(
+        emulated(
             "seed",
             Integer(i64::MIN, i64::MAX),
-            "Claude has no such parameter: equal requests may get different answers.",
+            "Equal requests with a seed get one answer, as long as it is in the cache. Claude itself has no such parameter.",
         ),
     ],
 };

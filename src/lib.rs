@@ -9,12 +9,14 @@
 //! - [`store`]: what outlives a request. [`responses`]: answers that are kept, gone on from, or made while nobody waits.
 //! - [`auth`]: who may ask. [`ledger`]: what is spent, and what may be. [`pricing`]: what a turn costs. [`routing`]: which
 //!   model is chosen for whoever leaves it open. [`limits`]: how often and how much may be asked.
+//!   [`cache`]: answers that are given again.
 //! - [`http`]: the only part that knows axum, status codes and headers.
 //! - [`config`], [`app`], [`server`], [`cli`]: assembly.
 
 pub mod anthropic;
 pub mod app;
 pub mod auth;
+pub mod cache;
 pub mod claude;
 pub mod cli;
 pub mod config;

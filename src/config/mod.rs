@@ -5,6 +5,7 @@
 
 mod admin;
 mod auth;
+mod cache;
 mod claude;
 #[cfg(test)]
 mod document;
@@ -29,6 +30,7 @@ mod value;
 
 pub use admin::Admin;
 pub use auth::{Auth, Key};
+pub use cache::{Cache, CacheMode};
 pub use claude::{Claude, SignIn};
 pub use environment::{Environment, environment};
 pub use error::Error;

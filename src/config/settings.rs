@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::admin::Admin;
 use super::auth::Auth;
+use super::cache::Cache;
 use super::claude::Claude;
 use super::environment::Environment;
 use super::error::Error;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub responses: Responses,
     /// What is kept of what is spent.
     pub ledger: Ledger,
+    /// Answers that are given again.
+    pub cache: Cache,
     /// What the server writes to stderr.
     pub log: Log,
 }
@@ -111,6 +114,7 @@ impl Settings {
         self.pricing.check()?;
         self.routing.check()?;
         self.responses.check()?;
+        self.cache.check()?;
         self.ledger.check()?;
         self.admin.check(&self.auth, &self.server)?;
         self.log.check()

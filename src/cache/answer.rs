@@ -1,0 +1,93 @@
+//! An answer as one caller reads it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+
+use futures::Stream;
+
+use crate::domain::TurnEvent;
+
+use super::Kept;
+use super::flight::Flight;
+use super::flight::Reader;
+
+/// The events of an answer, as they come and as they came. Ends after `Finished` or after the first error.
+///
+/// To drop it is to leave: a run that nobody reads any more ends.
+#[must_use = "streams do nothing unless they are read"]
+pub struct Answer<E> {
+    source: Source<E>,
+    is_hit: bool,
+    /// How many events were read.
+    position: usize,
+    is_over: bool,
+}
+
+enum Source<E> {
+    Kept(Arc<Kept>),
+    Flying(Reader<E>),
+}
+
+impl<E> std::fmt::Debug for Answer<E> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Answer").field("is_hit", &self.is_hit).finish_non_exhaustive()
+    }
+}
+
+impl<E> Answer<E> {
+    pub(super) fn kept(kept: Arc<Kept>) -> Self {
+        Self { source: Source::Kept(kept), is_hit: true, position: 0, is_over: false }
+    }
+
+    pub(super) fn following(flight: Arc<Flight<E>>) -> Self {
+        Self { source: Source::Flying(Reader::new(flight)), is_hit: true, position: 0, is_over: false }
+    }
+
+    pub(super) fn leading(flight: Arc<Flight<E>>) -> Self {
+        Self { is_hit: false, ..Self::following(flight) }
+    }
+
+    /// Whether it takes no run of its own.
+    pub fn is_hit(&self) -> bool {
+        self.is_hit
+    }
+}
+
+impl<E: Clone + Send + 'static> Answer<E> {
+    /// Waits until the run that makes it is under way.
+    ///
+    /// # Errors
+    /// When the run did not come about, or has already failed.
+    pub async fn started(&mut self) -> Result<(), E> {
+        match &self.source {
+            Source::Kept(_) => Ok(()),
+            Source::Flying(reader) => std::future::poll_fn(|context| reader.poll_started(context)).await,
+        }
+    }
+
+    fn poll_event(&self, context: &mut Context<'_>) -> Poll<Option<Result<TurnEvent, E>>> {
+        match &self.source {
+            Source::Kept(kept) => Poll::Ready(kept.events.get(self.position).cloned().map(Ok)),
+            Source::Flying(reader) => reader.poll_event(self.position, context),
+        }
+    }
+}
+
+impl<E: Clone + Send + 'static> Stream for Answer<E> {
+    type Item = Result<TurnEvent, E>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if this.is_over {
+            return Poll::Ready(None);
+        }
+        let polled = this.poll_event(context);
+        if let Poll::Ready(event) = &polled {
+            this.position += 1;
+            this.is_over = !matches!(event, Some(Ok(_)));
+        }
+        polled
+    }
+}

@@ -1,0 +1,232 @@
+//! A run that several may read.
+//!
+//! Whoever reads on past what has come polls the run itself, under the flight's lock, and appends what it gives. The run is
+//! polled with a waker that wakes all who wait, so it does not matter who of them moves it along, or that the one who did it
+//! last leaves.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Context;
+use std::task::Poll;
+use std::task::Wake;
+use std::task::Waker;
+use std::task::ready;
+
+use futures::Stream;
+
+use crate::domain::TurnEvent;
+
+use super::Cache;
+use super::Kept;
+use super::Key;
+use super::may_be_kept;
+
+type Events<E> = Pin<Box<dyn Stream<Item = Result<TurnEvent, E>> + Send>>;
+type Start<E> = Pin<Box<dyn Future<Output = Result<Events<E>, E>> + Send>>;
+
+/// Locks, where several are held: the state of a flight, then the flights of the cache; never the other way round.
+pub(super) struct Flight<E> {
+    cache: Cache<E>,
+    key: Key,
+    project: Box<str>,
+    state: Mutex<State<E>>,
+    /// Whether the answer is not to be kept, however it ends.
+    is_forgotten: AtomicBool,
+    waiting: Arc<Waiting>,
+    readers: AtomicU64,
+}
+
+struct State<E> {
+    run: Run<E>,
+    /// What has come so far.
+    events: Vec<TurnEvent>,
+}
+
+enum Run<E> {
+    Starting(Start<E>),
+    Running(Events<E>),
+    Failed(E),
+    Over,
+}
+
+/// Those who have read all there is. Woken together.
+#[derive(Default)]
+struct Waiting(Mutex<HashMap<u64, Waker>>);
+
+/// One who reads a flight. The last one to go ends it.
+pub(super) struct Reader<E> {
+    flight: Arc<Flight<E>>,
+    number: u64,
+}
+
+impl<E> Flight<E> {
+    pub(super) fn new<S>(
+        cache: Cache<E>,
+        key: Key,
+        project: Box<str>,
+        run: impl Future<Output = Result<S, E>> + Send + 'static,
+    ) -> Self
+    where
+        S: Stream<Item = Result<TurnEvent, E>> + Send + 'static,
+    {
+        let start: Start<E> = Box::pin(async { run.await.map(|events| Box::pin(events) as Events<E>) });
+        Self {
+            cache,
+            key,
+            project,
+            state: Mutex::new(State { run: Run::Starting(start), events: Vec::new() }),
+            is_forgotten: AtomicBool::new(false),
+            waiting: Arc::default(),
+            readers: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn is_of(&self, project: &str) -> bool {
+        *self.project == *project
+    }
+
+    /// Nobody else shall find it, now or when it is over.
+    pub(super) fn forget(&self) {
+        self.is_forgotten.store(true, Relaxed);
+        self.land();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<E>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes it from the flights of the cache, unless another one has taken its place.
+    fn land(&self) {
+        let mut flights = self.cache.flights();
+        if flights.get(&self.key).is_some_and(|flight| std::ptr::eq(flight.as_ptr(), self)) {
+            flights.remove(&self.key);
+        }
+    }
+
+    /// Moves the run along by one step.
+    fn poll_step(&self, state: &mut State<E>) -> Poll<()> {
+        let waker = Waker::from(Arc::clone(&self.waiting));
+        let mut context = Context::from_waker(&waker);
+        match &mut state.run {
+            Run::Starting(start) => match ready!(start.as_mut().poll(&mut context)) {
+                Ok(events) => state.run = Run::Running(events),
+                Err(error) => self.end(state, Run::Failed(error)),
+            },
+            Run::Running(events) => match ready!(events.as_mut().poll_next(&mut context)) {
+                Some(Ok(event)) => self.add(state, event),
+                Some(Err(error)) => self.end(state, Run::Failed(error)),
+                None => self.end(state, Run::Over),
+            },
+            Run::Failed(_) | Run::Over => {}
+        }
+        Poll::Ready(())
+    }
+
+    fn add(&self, state: &mut State<E>, event: TurnEvent) {
+        let reason = match &event {
+            TurnEvent::Finished(finish) => Some(finish.reason),
+            _ => None,
+        };
+        state.events.push(event);
+        let Some(reason) = reason else { return };
+        if may_be_kept(reason) && !self.is_forgotten.load(Relaxed) {
+            let events = state.events.iter().cloned().collect();
+            self.cache.keep(self.key, Kept { project: self.project.clone(), events });
+        }
+        self.end(state, Run::Over);
+    }
+
+    fn end(&self, state: &mut State<E>, run: Run<E>) {
+        state.run = run;
+        self.land();
+    }
+}
+
+impl<E> Drop for Flight<E> {
+    fn drop(&mut self) {
+        self.land();
+    }
+}
+
+impl<E> Reader<E> {
+    pub(super) fn new(flight: Arc<Flight<E>>) -> Self {
+        let number = flight.readers.fetch_add(1, Relaxed);
+        Self { flight, number }
+    }
+}
+
+impl<E: Clone> Reader<E> {
+    /// Waits until the run is under way or over.
+    pub(super) fn poll_started(&self, context: &mut Context<'_>) -> Poll<Result<(), E>> {
+        let mut state = self.flight.state();
+        loop {
+            match &state.run {
+                Run::Starting(_) => ready!(self.poll_step(&mut state, context)),
+                Run::Failed(error) => return Poll::Ready(Err(error.clone())),
+                Run::Running(_) | Run::Over => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    /// The event at `position`.
+    pub(super) fn poll_event(
+        &self,
+        position: usize,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<TurnEvent, E>>> {
+        let mut state = self.flight.state();
+        loop {
+            if let Some(event) = state.events.get(position) {
+                return Poll::Ready(Some(Ok(event.clone())));
+            }
+            match &state.run {
+                Run::Starting(_) | Run::Running(_) => ready!(self.poll_step(&mut state, context)),
+                Run::Failed(error) => return Poll::Ready(Some(Err(error.clone()))),
+                Run::Over => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn poll_step(&self, state: &mut State<E>, context: &Context<'_>) -> Poll<()> {
+        // Before the run is polled, which may wake those who wait at once.
+        self.flight.waiting.wakers().insert(self.number, context.waker().clone());
+        ready!(self.flight.poll_step(state));
+        self.flight.waiting.wakers().remove(&self.number);
+        // There is something to read for the others.
+        self.flight.waiting.wake_all();
+        Poll::Ready(())
+    }
+}
+
+impl<E> Drop for Reader<E> {
+    fn drop(&mut self) {
+        self.flight.waiting.wakers().remove(&self.number);
+        // Should it have panicked in the run, nobody else would wake the others.
+        self.flight.waiting.wake_all();
+    }
+}
+
+impl Waiting {
+    fn wakers(&self) -> MutexGuard<'_, HashMap<u64, Waker>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake_all(&self) {
+        // Woken after the lock is free: to wake may be to poll.
+        let wakers = std::mem::take(&mut *self.wakers());
+        wakers.into_values().for_each(Waker::wake);
+    }
+}
+
+impl Wake for Waiting {
+    fn wake(self: Arc<Self>) {
+        self.wake_all();
+    }
+}

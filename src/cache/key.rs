@@ -1,0 +1,219 @@
+//! What makes two turns the same.
+
+use std::fmt;
+
+use sha2::Digest as _;
+use sha2::Sha256;
+
+use crate::domain::Effort;
+use crate::domain::Format;
+use crate::domain::Message;
+use crate::domain::Part;
+use crate::domain::Role;
+use crate::domain::Sampling;
+use crate::domain::Source;
+use crate::domain::Thinking;
+use crate::domain::Tool;
+use crate::domain::ToolChoice;
+use crate::domain::ToolResult;
+use crate::domain::ToolUse;
+use crate::domain::Tools;
+use crate::domain::Turn;
+
+/// Stands for a project and everything in a turn. SHA-256, because a collision would give somebody the answer to another
+/// question.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key([u8; 32]);
+
+impl fmt::Debug for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:02x}{:02x}..", self.0[0], self.0[1])
+    }
+}
+
+impl Key {
+    /// The key of `turn` for callers of `project`.
+    pub fn new(project: &str, turn: &Turn) -> Self {
+        let mut writer = Writer(Sha256::new());
+        writer.text(project);
+        writer.turn(turn);
+        Self(writer.0.finalize().into())
+    }
+}
+
+/// Writes values so that different ones give different bytes: each text and list has its length before it, each kind its
+/// number. Everything is taken apart field by field, so that a new field does not compile until it is written as well.
+struct Writer(Sha256);
+
+impl Writer {
+    fn turn(&mut self, turn: &Turn) {
+        let Turn { model, system, tools, history, prompt, sampling } = turn;
+        self.text(model.as_str());
+        self.list(system, |this, text| this.text(text));
+        self.tools(tools);
+        self.list(history, Self::message);
+        self.list(prompt, Self::part);
+        self.sampling(sampling);
+    }
+
+    fn tools(&mut self, tools: &Tools) {
+        let Tools { list, choice, parallel } = tools;
+        self.list(list, |this, tool| {
+            let Tool { name, description, schema, strict } = tool;
+            this.text(name);
+            this.option(description.as_deref(), Self::text);
+            this.text(schema);
+            this.flag(*strict);
+        });
+        match choice {
+            ToolChoice::Auto => self.kind(0),
+            ToolChoice::None => self.kind(1),
+            ToolChoice::Required => self.kind(2),
+            ToolChoice::Named(name) => {
+                self.kind(3);
+                self.text(name);
+            }
+        }
+        self.flag(*parallel);
+    }
+
+    fn message(&mut self, message: &Message) {
+        let Message { role, parts } = message;
+        self.kind(match role {
+            Role::User => 0,
+            Role::Assistant => 1,
+        });
+        self.list(parts, Self::part);
+    }
+
+    fn part(&mut self, part: &Part) {
+        match part {
+            Part::Text(text) => {
+                self.kind(0);
+                self.text(text);
+            }
+            Part::Image(source) => {
+                self.kind(1);
+                self.source(source);
+            }
+            Part::Document { source, title } => {
+                self.kind(2);
+                self.source(source);
+                self.option(title.as_deref(), Self::text);
+            }
+            Part::Thinking(Thinking::Open { text, signature }) => {
+                self.kind(3);
+                self.text(text);
+                self.text(signature);
+            }
+            Part::Thinking(Thinking::Redacted(data)) => {
+                self.kind(4);
+                self.text(data);
+            }
+            Part::ToolUse(ToolUse { id, name, input }) => {
+                self.kind(5);
+                self.text(id);
+                self.text(name);
+                self.text(input);
+            }
+            Part::ToolResult(ToolResult { id, parts, is_error }) => {
+                self.kind(6);
+                self.text(id);
+                self.list(parts, Self::part);
+                self.flag(*is_error);
+            }
+        }
+    }
+
+    fn source(&mut self, source: &Source) {
+        match source {
+            Source::Base64 { media_type, data } => {
+                self.kind(0);
+                self.text(media_type);
+                self.text(data);
+            }
+            Source::Url(url) => {
+                self.kind(1);
+                self.text(url);
+            }
+        }
+    }
+
+    fn sampling(&mut self, sampling: &Sampling) {
+        let Sampling {
+            max_output_tokens,
+            temperature,
+            top_p,
+            top_k,
+            stop,
+            effort,
+            thinking_budget,
+            format,
+            seed,
+            choice,
+        } = sampling;
+        self.option(max_output_tokens.as_ref(), |this, tokens| this.number((*tokens).into()));
+        self.option(temperature.as_ref(), Self::fraction);
+        self.option(top_p.as_ref(), Self::fraction);
+        self.option(top_k.as_ref(), |this, count| this.number((*count).into()));
+        self.list(stop, |this, text| this.text(text));
+        self.option(effort.as_ref(), Self::effort);
+        self.option(thinking_budget.as_ref(), |this, tokens| this.number((*tokens).into()));
+        match format {
+            Format::Text => self.kind(0),
+            Format::JsonObject => self.kind(1),
+            Format::Schema(schema) => {
+                self.kind(2);
+                self.text(schema);
+            }
+        }
+        self.option(seed.as_ref(), |this, seed| this.number(seed.cast_unsigned()));
+        self.number(*choice as u64);
+    }
+
+    fn effort(&mut self, effort: &Effort) {
+        self.kind(match effort {
+            Effort::None => 0,
+            Effort::Low => 1,
+            Effort::Medium => 2,
+            Effort::High => 3,
+            Effort::XHigh => 4,
+        });
+    }
+
+    fn list<T>(&mut self, list: &[T], write: impl Fn(&mut Self, &T)) {
+        self.number(list.len() as u64);
+        for item in list {
+            write(self, item);
+        }
+    }
+
+    fn option<T: ?Sized>(&mut self, value: Option<&T>, write: impl Fn(&mut Self, &T)) {
+        self.flag(value.is_some());
+        if let Some(value) = value {
+            write(self, value);
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        self.number(text.len() as u64);
+        self.0.update(text);
+    }
+
+    fn fraction(&mut self, fraction: &f64) {
+        // Makes the zero below zero the other one, to which it is equal.
+        self.number((fraction + 0.0).to_bits());
+    }
+
+    fn number(&mut self, number: u64) {
+        self.0.update(number.to_le_bytes());
+    }
+
+    fn flag(&mut self, flag: bool) {
+        self.kind(u8::from(flag));
+    }
+
+    fn kind(&mut self, kind: u8) {
+        self.0.update([kind]);
+    }
+}

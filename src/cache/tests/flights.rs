@@ -1,0 +1,237 @@
+//! Answers that several read at once.
+
+use super::*;
+
+#[tokio::test]
+async fn an_answer_made_anew_joins_no_other_run() {
+    let cache = cache();
+    let (old, events) = scripted();
+    let mut first = fill(miss(ask(&cache, "Hi")), events);
+    old.unbounded_send(Ok(text("old"))).unwrap();
+    let (new, events) = scripted();
+    let mut second = fill(miss(cache.lookup("p", &turn("Hi"), NO_CACHE)), events);
+    new.unbounded_send(Ok(text("new"))).unwrap();
+    assert_eq!(first.next().await, Some(Ok(text("old"))));
+    assert_eq!(second.next().await, Some(Ok(text("new"))));
+    // Who comes now follows the later one, also when the earlier one has ended.
+    old.unbounded_send(Err("broken")).unwrap();
+    assert_eq!(first.next().await, Some(Err("broken")));
+    assert_eq!(hit(ask(&cache, "Hi")).next().await, Some(Ok(text("new"))));
+    drop((first, second));
+    assert_at_rest(&cache);
+}
+
+#[tokio::test]
+async fn a_hundred_at_once_run_once() {
+    let cache = cache();
+    let runs = Arc::new(AtomicUsize::new(0));
+    let (sender, events) = scripted();
+    let mut events = Some(events);
+    let answers: Vec<_> = (0..100)
+        .map(|_| match ask(&cache, "Hi") {
+            Lookup::Hit(answer) => answer,
+            Lookup::Miss(filler) => {
+                let (runs, events) = (Arc::clone(&runs), events.take().unwrap());
+                filler.fill(async move {
+                    runs.fetch_add(1, Relaxed);
+                    Ok(events)
+                })
+            }
+            Lookup::Bypass => unreachable!(),
+        })
+        .collect();
+    let tasks = tokio_util::task::TaskTracker::new();
+    let readers: Vec<_> = answers.into_iter().map(|answer| tasks.spawn(answer.collect::<Vec<_>>())).collect();
+    for event in greeting() {
+        tokio::task::yield_now().await;
+        sender.unbounded_send(Ok(event)).unwrap();
+    }
+    for read in join_all(readers).await {
+        assert_eq!(read.unwrap(), items(greeting()));
+    }
+    assert_eq!(runs.load(Relaxed), 1);
+    let stats = cache.stats();
+    assert_eq!((stats.hits, stats.misses), (99, 1));
+    assert_at_rest(&cache);
+}
+
+#[test]
+fn readers_on_many_threads_all_see_the_whole_answer() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    let tasks = tokio_util::task::TaskTracker::new();
+    for round in 0..50 {
+        let cache = cache();
+        let runs = Arc::new(AtomicUsize::new(0));
+        let read = |reader: usize| {
+            let (cache, runs) = (cache.clone(), Arc::clone(&runs));
+            async move {
+                let mut answer = match ask(&cache, "Hi") {
+                    Lookup::Hit(answer) => answer,
+                    Lookup::Miss(filler) => filler.fill(async move {
+                        tokio::task::yield_now().await;
+                        runs.fetch_add(1, Relaxed);
+                        Ok(slowly(greeting()))
+                    }),
+                    Lookup::Bypass => unreachable!(),
+                };
+                // Some leave after the first event, wherever the others are.
+                if reader % 3 == 1 {
+                    answer.next().await.unwrap().unwrap();
+                    return;
+                }
+                assert_eq!(answer.collect::<Vec<_>>().await, items(greeting()), "round {round}");
+            }
+        };
+        let readers: Vec<_> = (0..100).map(|reader| tasks.spawn_on(read(reader), runtime.handle())).collect();
+        runtime.block_on(async {
+            for reader in join_all(readers).await {
+                reader.unwrap();
+            }
+        });
+        assert_eq!(runs.load(Relaxed), 1, "round {round}");
+        assert_at_rest(&cache);
+    }
+}
+
+/// Each event is only there after others had their turn.
+fn slowly(events: Vec<TurnEvent>) -> impl Stream<Item = Item> + Send + 'static {
+    futures::stream::iter(events).then(async |event| {
+        tokio::task::yield_now().await;
+        Ok(event)
+    })
+}
+
+#[tokio::test]
+async fn late_joiners_get_what_has_come_and_then_follow() {
+    let cache = cache();
+    let (sender, events) = scripted();
+    let mut first = fill(miss(ask(&cache, "Hi")), events);
+    sender.unbounded_send(Ok(text("a"))).unwrap();
+    sender.unbounded_send(Ok(text("b"))).unwrap();
+    assert_eq!(first.next().await, Some(Ok(text("a"))));
+    assert_eq!(first.next().await, Some(Ok(text("b"))));
+    let mut late = hit(ask(&cache, "Hi"));
+    assert_eq!(late.next().await, Some(Ok(text("a"))));
+    assert_eq!(late.next().await, Some(Ok(text("b"))));
+    assert!(late.next().now_or_never().is_none());
+    sender.unbounded_send(Ok(finished(FinishReason::Stop))).unwrap();
+    assert_eq!(late.next().await, Some(Ok(finished(FinishReason::Stop))));
+    assert_eq!(late.next().await, None);
+    // The first one reads on where it was.
+    assert_eq!(first.next().await, Some(Ok(finished(FinishReason::Stop))));
+    assert!(hit(ask(&cache, "Hi")).is_hit());
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_reading_stops_no_other() {
+    let cache = cache();
+    let (sender, events) = scripted();
+    let mut first = fill(miss(ask(&cache, "Hi")), events);
+    assert!(first.next().now_or_never().is_none());
+    let second = hit(ask(&cache, "Hi"));
+    let tasks = tokio_util::task::TaskTracker::new();
+    let reading = tasks.spawn(second.collect::<Vec<_>>());
+    for event in greeting() {
+        tokio::task::yield_now().await;
+        sender.unbounded_send(Ok(event)).unwrap();
+    }
+    assert_eq!(reading.await.unwrap(), items(greeting()));
+    assert_eq!(first.collect::<Vec<_>>().await, items(greeting()));
+}
+
+#[tokio::test]
+async fn a_run_ends_with_the_last_who_reads_it_and_not_before() {
+    let cache = cache();
+    let (sender, events) = scripted();
+    let mut first = fill(miss(ask(&cache, "Hi")), events);
+    sender.unbounded_send(Ok(text("a"))).unwrap();
+    first.next().await.unwrap().unwrap();
+    let mut second = hit(ask(&cache, "Hi"));
+    // The one who began it leaves while the other waits: who goes on is woken.
+    let tasks = tokio_util::task::TaskTracker::new();
+    let reading = tasks.spawn(async move {
+        assert_eq!(second.next().await, Some(Ok(text("a"))));
+        assert_eq!(second.next().await, Some(Ok(text("b"))));
+        second
+    });
+    tokio::task::yield_now().await;
+    assert!(first.next().now_or_never().is_none());
+    drop(first);
+    sender.unbounded_send(Ok(text("b"))).unwrap();
+    let second = reading.await.unwrap();
+    assert!(!sender.is_closed());
+    drop(second);
+    assert!(sender.is_closed());
+    assert!(matches!(ask(&cache, "Hi"), Lookup::Miss(_)));
+    assert_eq!(cache.stats().entries, 0);
+    assert_at_rest(&cache);
+}
+
+#[tokio::test]
+async fn a_failure_is_told_to_all_and_not_kept() {
+    let cache = cache();
+    let (sender, events) = scripted();
+    let mut first = fill(miss(ask(&cache, "Hi")), events);
+    let mut second = hit(ask(&cache, "Hi"));
+    sender.unbounded_send(Ok(text("a"))).unwrap();
+    sender.unbounded_send(Err("broken")).unwrap();
+    let expected = [Ok(text("a")), Err("broken")];
+    assert_eq!(first.by_ref().collect::<Vec<_>>().await, expected);
+    assert!(matches!(ask(&cache, "Hi"), Lookup::Miss(_)));
+    assert_eq!(second.by_ref().collect::<Vec<_>>().await, expected);
+    drop((first, second));
+    assert_at_rest(&cache);
+}
+
+#[tokio::test]
+async fn a_run_that_does_not_come_about_is_told_before_it_begins() {
+    let cache = cache();
+    let (refuse, refused) = futures::channel::oneshot::channel::<()>();
+    let mut first = miss(ask(&cache, "Hi")).fill(async {
+        let _ = refused.await;
+        Err::<mpsc::UnboundedReceiver<Item>, _>("busy")
+    });
+    let mut second = hit(ask(&cache, "Hi"));
+    assert!(first.started().now_or_never().is_none());
+    assert!(second.started().now_or_never().is_none());
+    refuse.send(()).unwrap();
+    assert_eq!(first.started().await, Err("busy"));
+    assert_eq!(second.started().await, Err("busy"));
+    assert_eq!(second.collect::<Vec<_>>().await, [Err("busy")]);
+    drop(first);
+    assert_at_rest(&cache);
+}
+
+#[tokio::test]
+async fn a_run_that_waits_to_begin_goes_on_for_who_joined() {
+    let cache = cache();
+    let (begin, begun) = futures::channel::oneshot::channel::<()>();
+    let mut first = miss(ask(&cache, "Hi")).fill(async {
+        let _ = begun.await;
+        Ok(futures::stream::iter(items(greeting())))
+    });
+    assert!(first.started().now_or_never().is_none());
+    let mut second = hit(ask(&cache, "Hi"));
+    drop(first);
+    assert!(second.started().now_or_never().is_none());
+    begin.send(()).unwrap();
+    second.started().await.unwrap();
+    assert_eq!(second.collect::<Vec<_>>().await, items(greeting()));
+}
+
+#[tokio::test]
+async fn of_two_who_missed_only_one_runs() {
+    let cache = cache();
+    let (one, other) = (miss(ask(&cache, "Hi")), miss(ask(&cache, "Hi")));
+    let (sender, events) = scripted();
+    let first = fill(one, events);
+    let (unused, events) = scripted();
+    let second = fill(other, events);
+    assert!(unused.is_closed());
+    assert_eq!((first.is_hit(), second.is_hit()), (false, true));
+    let third = miss(ask(&cache, "Hello"));
+    items(greeting()).into_iter().for_each(|item| sender.unbounded_send(item).unwrap());
+    assert_eq!(second.collect::<Vec<_>>().await, items(greeting()));
+    keep(&cache, "Hello").await;
+    assert!(fill(third, futures::stream::pending()).is_hit());
+}

@@ -1,0 +1,123 @@
+//! Answers that are kept.
+
+use super::*;
+
+#[tokio::test]
+async fn a_kept_answer_is_replayed_event_by_event() {
+    let cache = cache();
+    assert_eq!(play(miss(ask(&cache, "Hi")), greeting()).await, items(greeting()));
+    for _ in 0..2 {
+        let mut answer = hit(ask(&cache, "Hi"));
+        assert!(answer.is_hit());
+        answer.started().await.unwrap();
+        assert_eq!(answer.collect::<Vec<_>>().await, items(greeting()));
+    }
+    assert!(matches!(cache.lookup("other", &turn("Hi"), ANY), Lookup::Miss(_)));
+    let stats = cache.stats();
+    assert_eq!((stats.hits, stats.misses, stats.bypassed, stats.entries), (2, 1, 0, 1));
+    assert_at_rest(&cache);
+}
+
+#[tokio::test]
+async fn only_finished_answers_are_kept() {
+    let fails = vec![Ok(text("a")), Err("broken")];
+    let stops = vec![Ok(text("a"))];
+    let ends = |reason| vec![Ok(text("a")), Ok(finished(reason))];
+    for (events, is_kept) in [
+        (ends(FinishReason::Stop), true),
+        (ends(FinishReason::Length), true),
+        (ends(FinishReason::ContentFilter), false),
+        (ends(FinishReason::ToolCalls), false),
+        (fails, false),
+        (stops, false),
+    ] {
+        let cache = cache();
+        let answer = fill(miss(ask(&cache, "Hi")), futures::stream::iter(events.clone()));
+        assert_eq!(answer.collect::<Vec<_>>().await, events);
+        assert_eq!(matches!(ask(&cache, "Hi"), Lookup::Hit(_)), is_kept, "{events:?}");
+        assert_at_rest(&cache);
+    }
+}
+
+#[tokio::test]
+async fn the_mode_says_whose_answers_are_kept() {
+    let asking = |temperature, seed| {
+        let sampling = Sampling { temperature, seed, ..Sampling::default() };
+        Turn { sampling, ..turn("Hi") }
+    };
+    let turns = [asking(None, None), asking(Some(0.1), None), asking(Some(0.0), None), asking(None, Some(7))];
+    for (mode, expected) in
+        [(Mode::Off, [false; 4]), (Mode::Deterministic, [false, false, true, true]), (Mode::All, [true; 4])]
+    {
+        let cache = cache_of(mode, 1 << 20, Duration::from_secs(3600));
+        let lookups = turns.each_ref().map(|turn| matches!(cache.lookup("p", turn, ANY), Lookup::Miss(_)));
+        assert_eq!(lookups, expected, "{mode:?}");
+        let bypassed = expected.iter().filter(|is_candidate| !**is_candidate).count();
+        assert_eq!(cache.stats().bypassed, bypassed as u64);
+    }
+}
+
+#[tokio::test]
+async fn callers_may_have_an_answer_made_anew_or_not_kept() {
+    let cache = cache();
+    let look = |directives| cache.lookup("p", &turn("Hi"), directives);
+    assert!(matches!(look(NO_STORE), Lookup::Bypass));
+    keep(&cache, "Hi").await;
+    assert!(matches!(look(NO_STORE), Lookup::Hit(_)));
+    assert!(matches!(look(Directives { no_cache: true, no_store: true }), Lookup::Bypass));
+    let anew = vec![text("Hey"), finished(FinishReason::Stop)];
+    assert_eq!(play(miss(look(NO_CACHE)), anew.clone()).await, items(anew.clone()));
+    assert_eq!(hit(look(ANY)).collect::<Vec<_>>().await, items(anew));
+}
+
+/// As above, with threads that race for everything, leave in the middle, and come late.
+#[tokio::test]
+async fn what_is_cleared_is_gone_and_what_is_under_way_is_not_kept() {
+    let cache = cache();
+    keep(&cache, "Hi").await;
+    play(miss(cache.lookup("q", &turn("Hi"), ANY)), greeting()).await;
+    let (sender, events) = scripted();
+    let mut running = fill(miss(ask(&cache, "Hello")), events);
+    cache.clear(Some("p"));
+    assert!(matches!(ask(&cache, "Hi"), Lookup::Miss(_)));
+    assert!(matches!(ask(&cache, "Hello"), Lookup::Miss(_)));
+    assert!(matches!(cache.lookup("q", &turn("Hi"), ANY), Lookup::Hit(_)));
+    sender.unbounded_send(Ok(finished(FinishReason::Stop))).unwrap();
+    assert_eq!(running.next().await, Some(Ok(finished(FinishReason::Stop))));
+    assert!(matches!(ask(&cache, "Hello"), Lookup::Miss(_)));
+    drop(running);
+    cache.clear(None);
+    assert!(matches!(cache.lookup("q", &turn("Hi"), ANY), Lookup::Miss(_)));
+    let stats = cache.stats();
+    assert_eq!((stats.entries, stats.bytes), (0, 0));
+    // What comes after is kept again.
+    keep(&cache, "Hi").await;
+    assert!(matches!(ask(&cache, "Hi"), Lookup::Hit(_)));
+    assert_at_rest(&cache);
+}
+
+#[tokio::test]
+async fn answers_leave_when_they_weigh_too_much_together() {
+    let cache = cache_of(Mode::All, 100_000, Duration::from_secs(3600));
+    let long = vec![text(&"x".repeat(9_000)), finished(FinishReason::Stop)];
+    for prompt in 0..50 {
+        play(miss(ask(&cache, &prompt.to_string())), long.clone()).await;
+    }
+    let Stats { entries, bytes, .. } = cache.stats();
+    assert!((5..=11).contains(&entries), "{entries} entries");
+    assert!((entries * 9_000..=100_000).contains(&bytes), "{bytes} bytes in {entries} entries");
+}
+
+/// moka has a clock of its own, so this waits for it.
+#[tokio::test]
+async fn answers_leave_after_their_time() {
+    let cache = cache_of(Mode::All, 1 << 20, Duration::from_millis(20));
+    keep(&cache, "Hi").await;
+    let is_gone = async {
+        while matches!(ask(&cache, "Hi"), Lookup::Hit(_)) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), is_gone).await.unwrap();
+    assert_eq!(cache.stats().entries, 0);
+}

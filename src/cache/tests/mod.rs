@@ -1,0 +1,119 @@
+//! Scripted runs.
+
+mod flights;
+mod kept;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::Stream;
+use futures::StreamExt as _;
+use futures::channel::mpsc;
+use futures::future::join_all;
+
+use crate::domain::Finish;
+use crate::domain::FinishReason;
+use crate::domain::ModelName;
+use crate::domain::Part;
+use crate::domain::Sampling;
+use crate::domain::Tools;
+use crate::domain::Turn;
+use crate::domain::TurnEvent;
+use crate::domain::Usage;
+
+use super::Answer;
+use super::Cache;
+use super::Config;
+use super::Directives;
+use super::Filler;
+use super::Lookup;
+use super::Mode;
+use super::Stats;
+
+type Error = &'static str;
+type Item = Result<TurnEvent, Error>;
+
+const ANY: Directives = Directives { no_cache: false, no_store: false };
+const NO_CACHE: Directives = Directives { no_cache: true, no_store: false };
+const NO_STORE: Directives = Directives { no_cache: false, no_store: true };
+
+fn cache_of(mode: Mode, max_bytes: u64, time_to_live: Duration) -> Cache<Error> {
+    Cache::new(Config { mode, max_bytes, time_to_live })
+}
+
+fn cache() -> Cache<Error> {
+    cache_of(Mode::All, 1 << 20, Duration::from_secs(3600))
+}
+
+fn turn(prompt: &str) -> Turn {
+    Turn {
+        model: ModelName::new("claude-sonnet-5-5"),
+        system: Vec::new(),
+        tools: Tools::default(),
+        history: Vec::new(),
+        prompt: vec![Part::text(prompt)],
+        sampling: Sampling::default(),
+    }
+}
+
+fn text(text: &str) -> TurnEvent {
+    TurnEvent::Text(text.to_owned())
+}
+
+fn finished(reason: FinishReason) -> TurnEvent {
+    TurnEvent::Finished(Finish { reason, stop_text: None, usage: Usage::default() })
+}
+
+fn greeting() -> Vec<TurnEvent> {
+    let started = TurnEvent::Started { model: "claude-sonnet-5-5".to_owned() };
+    vec![started, text("Hel"), text("lo"), finished(FinishReason::Stop)]
+}
+
+fn hit(lookup: Lookup<Error>) -> Answer<Error> {
+    match lookup {
+        Lookup::Hit(answer) => answer,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn miss(lookup: Lookup<Error>) -> Filler<Error> {
+    match lookup {
+        Lookup::Miss(filler) => filler,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn ask(cache: &Cache<Error>, prompt: &str) -> Lookup<Error> {
+    cache.lookup("p", &turn(prompt), ANY)
+}
+
+fn fill<S: Stream<Item = Item> + Send + 'static>(filler: Filler<Error>, events: S) -> Answer<Error> {
+    filler.fill(async { Ok(events) })
+}
+
+/// Fills with `events` and reads them.
+async fn play(filler: Filler<Error>, events: Vec<TurnEvent>) -> Vec<Item> {
+    fill(filler, futures::stream::iter(events.into_iter().map(Ok))).collect().await
+}
+
+async fn keep(cache: &Cache<Error>, prompt: &str) {
+    play(miss(ask(cache, prompt)), greeting()).await;
+}
+
+fn items(events: Vec<TurnEvent>) -> Vec<Item> {
+    events.into_iter().map(Ok).collect()
+}
+
+/// Events that the test sends, and whether the run is still there.
+fn scripted() -> (mpsc::UnboundedSender<Item>, mpsc::UnboundedReceiver<Item>) {
+    mpsc::unbounded()
+}
+
+/// Nothing is under way and nobody holds the cache but the test.
+fn assert_at_rest(cache: &Cache<Error>) {
+    assert_eq!(cache.flights().len(), 0);
+    assert_eq!(Arc::strong_count(&cache.0), 1);
+}

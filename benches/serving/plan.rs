@@ -33,6 +33,9 @@ pub(crate) struct Plan {
     pub(crate) idle: &'static [usize],
     /// Idle streams that have a worker each.
     pub(crate) stalled: usize,
+    /// Answers in the cache, and how often one is asked for.
+    pub(crate) kept: usize,
+    pub(crate) hits: usize,
 }
 
 /// What a figure that is to be believed takes.
@@ -54,6 +57,8 @@ pub(crate) const FULL: Plan = Plan {
     starts: 20,
     idle: &[1_000, 5_000, 10_000],
     stalled: 1_000,
+    kept: 10_000,
+    hits: 100_000,
 };
 
 /// Enough to see that everything works.
@@ -75,4 +80,6 @@ pub(crate) const QUICK: Plan = Plan {
     starts: 3,
     idle: &[500],
     stalled: 50,
+    kept: 1_000,
+    hits: 5_000,
 };

@@ -31,13 +31,20 @@ pub(super) struct Bucket {
     takes: Vec<Take>,
     /// When it is full again.
     full_at: u64,
-    /// What the next take is called.
-    next: TakeId,
 }
 
-/// Names a take of one bucket.
+/// Names a take of one scope, whose buckets may come and go. Later ones are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct TakeId(u64);
+
+impl TakeId {
+    /// Less than any other.
+    pub(super) const FIRST: Self = Self(0);
+
+    pub(super) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
 
 /// The function `full_at -> max(full_at + weight, least)`.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +67,7 @@ pub(super) enum Shortage {
 impl Bucket {
     /// A full bucket of `limit`.
     pub(super) fn new(limit: NonZeroU32) -> Self {
-        Self { limit, settled: 0, takes: Vec::new(), full_at: 0, next: TakeId(0) }
+        Self { limit, settled: 0, takes: Vec::new(), full_at: 0 }
     }
 
     /// Makes it one of `limit`, from which as much is taken as before. What runs can no longer be corrected.
@@ -90,15 +97,12 @@ impl Bucket {
     }
 
     /// Takes `amount`, whether it is there or not.
-    pub(super) fn take(&mut self, amount: u64, now: u64, is_settled: bool) -> TakeId {
+    pub(super) fn take(&mut self, id: TakeId, amount: u64, now: u64, is_settled: bool) {
         let weight = self.weight(amount);
-        let id = self.next;
-        self.next.0 += 1;
         let take = Take { id, weight, least: now.saturating_add(weight), is_settled };
         self.full_at = take.apply(self.full_at);
         self.takes.push(take);
         self.fold();
-        id
     }
 
     /// Makes it `amount` that was taken as `id`, or leaves it at what it was.

@@ -7,8 +7,10 @@ use proptest::prelude::*;
 
 use super::bucket::Bucket;
 use super::bucket::Shortage;
+use super::bucket::TakeId;
 
 const SECOND: u64 = 1_000_000_000;
+const FIRST: TakeId = TakeId::FIRST;
 
 fn bucket(limit: u32) -> Bucket {
     Bucket::new(NonZeroU32::new(limit).unwrap())
@@ -43,12 +45,14 @@ proptest! {
     #[test]
     fn a_settled_bucket_is_as_if_the_right_amount_had_been_taken(steps in prop::collection::vec(step(), 0..60)) {
         let (mut now, mut bucket) = (0, bucket(60));
-        let (mut takes, mut open) = (Vec::new(), Vec::new());
+        let (mut takes, mut open, mut id) = (Vec::new(), Vec::new(), FIRST);
         for step in steps {
             match step {
                 Step::Wait(time) => now += time,
                 Step::Take(amount) => {
-                    open.push((takes.len(), bucket.take(amount, now, false)));
+                    id = id.next();
+                    bucket.take(id, amount, now, false);
+                    open.push((takes.len(), id));
                     takes.push((now, amount));
                 }
                 Step::Settle(..) if open.is_empty() => {}
@@ -71,7 +75,7 @@ proptest! {
         for (wait, amount) in asks {
             now += wait;
             if bucket.shortage(amount, now).is_none() {
-                bucket.take(amount, now, true);
+                bucket.take(FIRST, amount, now, true);
                 passed.push((now, amount));
             }
         }
@@ -88,7 +92,7 @@ proptest! {
     #[test]
     fn the_wait_is_exact(taken in 0_u64..200, amount in 1_u64..=60) {
         let mut bucket = bucket(60);
-        bucket.take(taken, 0, true);
+        bucket.take(FIRST, taken, 0, true);
         match bucket.shortage(amount, 0) {
             None => prop_assert!(taken + amount <= 60),
             Some(Shortage::Forever) => prop_assert!(false, "it fits into a full bucket"),
@@ -105,17 +109,17 @@ proptest! {
 #[test]
 fn what_fills_up_by_itself_is_not_given_back_as_well() {
     let mut bucket = bucket(60);
-    let first = bucket.take(60, 0, false);
-    bucket.take(50, 59 * SECOND, true);
-    bucket.settle(first, Some(0));
+    bucket.take(FIRST, 60, 0, false);
+    bucket.take(FIRST.next(), 50, 59 * SECOND, true);
+    bucket.settle(FIRST, Some(0));
     assert_eq!(bucket.level(59 * SECOND).remaining, 10);
 }
 
 #[test]
 fn a_bucket_may_owe() {
     let mut bucket = bucket(60);
-    let id = bucket.take(10, 0, false);
-    bucket.settle(id, Some(100));
+    bucket.take(FIRST, 10, 0, false);
+    bucket.settle(FIRST, Some(100));
     assert_eq!(bucket.level(0).remaining, 0);
     assert_eq!(bucket.shortage(0, 0), Some(Shortage::For(Duration::from_secs(41))));
     assert_eq!(bucket.level(70 * SECOND).remaining, 30);
@@ -129,14 +133,14 @@ fn what_is_more_than_a_full_bucket_never_fits() {
     assert_eq!(bucket(60).shortage(60, 0), None);
     let mut bucket = bucket(u32::MAX);
     assert_eq!(bucket.shortage(u64::from(u32::MAX), 0), None);
-    bucket.take(u64::MAX, 0, true);
+    bucket.take(FIRST, u64::MAX, 0, true);
     assert!(matches!(bucket.shortage(u64::from(u32::MAX), 0), Some(Shortage::For(_))));
 }
 
 #[test]
 fn another_limit_fills_no_bucket() {
     let mut bucket = bucket(60);
-    bucket.take(45, 0, false);
+    bucket.take(FIRST, 45, 0, false);
     bucket.set(NonZeroU32::new(120).unwrap(), 0);
     assert_eq!(bucket.level(0).remaining, 75);
     bucket.set(NonZeroU32::new(30).unwrap(), 0);

@@ -11,12 +11,13 @@ use super::state::State;
 #[derive(Debug)]
 pub struct Permit {
     limits: Limits,
-    scopes: Vec<(Shared, Option<TakeId>)>,
+    scopes: Vec<(Shared, TakeId)>,
+    is_settled: bool,
 }
 
 impl Permit {
-    pub(super) fn new(limits: Limits, scopes: Vec<(Shared, Option<TakeId>)>) -> Self {
-        Self { limits, scopes }
+    pub(super) fn new(limits: Limits, scopes: Vec<(Shared, TakeId)>) -> Self {
+        Self { limits, scopes, is_settled: false }
     }
 
     /// Says that the request took `tokens`, more or fewer than were estimated: the limits are then as if that had been
@@ -32,10 +33,11 @@ impl Permit {
     }
 
     fn settle_at(&mut self, tokens: Option<u64>) {
-        for (scope, take) in &mut self.scopes {
-            if let Some(take) = take.take() {
-                scope.lock().settle(take, tokens);
-            }
+        if std::mem::replace(&mut self.is_settled, true) {
+            return;
+        }
+        for (scope, take) in &self.scopes {
+            scope.lock().settle(*take, tokens);
         }
     }
 }

@@ -38,6 +38,7 @@ pub(super) struct Scope {
     whose: Whose,
     rates: Rates,
     running: u32,
+    last_take: TakeId,
     /// None without a limit, and with one of nothing.
     requests: Option<Bucket>,
     /// As `requests`.
@@ -55,8 +56,14 @@ pub(super) struct Refusal {
 
 impl Shared {
     pub(super) fn new(whose: Whose) -> Self {
-        let scope = Scope { whose, rates: Rates::default(), running: 0, requests: None, tokens: None };
-        Self(Arc::new(Mutex::new(scope)))
+        Self(Arc::new(Mutex::new(Scope {
+            whose,
+            rates: Rates::default(),
+            running: 0,
+            last_take: TakeId::FIRST,
+            requests: None,
+            tokens: None,
+        })))
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Scope> {
@@ -104,12 +111,17 @@ impl Scope {
     }
 
     /// Takes a request of about `tokens`. Gives what its tokens can be settled by.
-    pub(super) fn take(&mut self, now: u64, tokens: u64) -> Option<TakeId> {
+    pub(super) fn take(&mut self, now: u64, tokens: u64) -> TakeId {
+        let id = self.last_take.next();
+        self.last_take = id;
         self.running += 1;
-        if let Some(requests) = &mut self.requests {
-            requests.take(1, now, true);
+        if let Some(bucket) = &mut self.requests {
+            bucket.take(id, 1, now, true);
         }
-        self.tokens.as_mut().map(|bucket| bucket.take(tokens, now, false))
+        if let Some(bucket) = &mut self.tokens {
+            bucket.take(id, tokens, now, false);
+        }
+        id
     }
 
     /// Makes it `tokens` that were taken as `take`, or leaves it at what it was.

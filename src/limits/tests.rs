@@ -172,6 +172,16 @@ async fn a_new_limit_holds_at_once_and_forgets_nothing() {
     assert_eq!(passing(&limits, &caller("k", concurrent(5), NONE), 0), 100);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_permit_from_before_a_limit_was_taken_away_settles_no_other() {
+    let (limits, limited) = (limits(), caller("k", tokens(100), NONE));
+    let mut old = limits.admit(&limited, 10).unwrap();
+    drop(limits.admit(&caller("k", requests(10), NONE), 0).unwrap());
+    let new = limits.admit(&limited, 70).unwrap();
+    old.settle(0);
+    assert_eq!(new.state().tokens.unwrap().remaining, 30);
+}
+
 /// 8 threads at once: of 1000 requests of two keys in a project just those pass that fit.
 #[tokio::test(start_paused = true)]
 async fn no_request_too_many_passes_from_many_threads() {

@@ -1,0 +1,133 @@
+//! What the parts cost that stand before the workers, without HTTP: an answer from the cache, and what the limits take.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use claude_switchboard::cache;
+use claude_switchboard::cache::Cache;
+use claude_switchboard::cache::Directives;
+use claude_switchboard::cache::Lookup;
+use claude_switchboard::domain::Caller;
+use claude_switchboard::domain::Finish;
+use claude_switchboard::domain::FinishReason;
+use claude_switchboard::domain::Grant;
+use claude_switchboard::domain::ModelName;
+use claude_switchboard::domain::Part;
+use claude_switchboard::domain::Rates;
+use claude_switchboard::domain::Sampling;
+use claude_switchboard::domain::Tools;
+use claude_switchboard::domain::Turn;
+use claude_switchboard::domain::TurnEvent;
+use claude_switchboard::domain::Usage;
+use claude_switchboard::limits;
+use claude_switchboard::limits::Limits;
+use futures::StreamExt as _;
+use tokio::time::Instant;
+
+use crate::plan::Plan;
+use crate::progress;
+use crate::report::{Report, Table};
+use crate::statistics::Sample;
+
+/// Bytes of a prompt: some 700 words.
+const PROMPT_BYTES: usize = 4096;
+/// Events of an answer, and the text of each: some 350 words.
+const EVENTS: usize = 100;
+const PIECE: &str = " of twenty characters";
+
+pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+    let mut rows = Vec::new();
+    hits(plan, report, &mut rows).await?;
+    admissions(plan, &mut rows)?;
+    report.add(Table {
+        title: "Before the workers",
+        note: format!(
+            "On one thread, without HTTP. A hit: the key of a turn with a prompt of {PROMPT_BYTES} bytes, the look-up, and \
+             reading all {EVENTS} events. A request through the limits: let in by a key and its project, settled, ended."
+        ),
+        header: vec!["what", "p50 µs", "p99 µs", "most µs"],
+        rows,
+    });
+    Ok(())
+}
+
+/// Answers of a full cache, each asked for in turn.
+async fn hits(plan: &Plan, report: &mut Report, rows: &mut Vec<Vec<String>>) -> anyhow::Result<()> {
+    progress(&format!("cache: {} answers", plan.kept));
+    let config =
+        cache::Config { mode: cache::Mode::All, max_bytes: 1 << 30, time_to_live: Duration::from_secs(3600) };
+    let cache = Cache::<()>::new(config);
+    let (mut kept, mut hit) = (Sample::default(), Sample::default());
+    for number in 0..plan.kept {
+        let turn = turn(number);
+        let begin = Instant::now();
+        let Lookup::Miss(filler) = cache.lookup("project", &turn, Directives::default()) else { continue };
+        let answer = filler.fill(async { Ok(futures::stream::iter(answer())) });
+        let events = answer.count().await;
+        push(&mut kept, begin);
+        ensure!(events == EVENTS, "{events} events");
+    }
+    for number in 0..plan.hits {
+        let turn = turn(number * 7919 % plan.kept);
+        let begin = Instant::now();
+        let Lookup::Hit(answer) = cache.lookup("project", &turn, Directives::default()) else {
+            anyhow::bail!("an answer is gone")
+        };
+        let events = answer.count().await;
+        push(&mut hit, begin);
+        ensure!(events == EVENTS, "{events} events");
+    }
+    let stats = cache.stats();
+    ensure!(stats.entries == plan.kept as u64, "{} entries", stats.entries);
+    let what = format!("a hit in the cache, {} answers kept, p99", plan.kept);
+    report.bar(&what, "≤ 150 µs", &format!("{:.1} µs", hit.percentile(99.0)), hit.percentile(99.0) <= 150.0);
+    rows.push(row("a hit in the cache", &hit));
+    rows.push(row("an answer that is made at once, read and kept", &kept));
+    Ok(())
+}
+
+fn admissions(plan: &Plan, rows: &mut Vec<Vec<String>>) -> anyhow::Result<()> {
+    progress("limits");
+    let most = Rates {
+        requests_per_minute: Some(u32::MAX),
+        tokens_per_minute: Some(u32::MAX),
+        concurrent_requests: Some(9),
+    };
+    let grant = Grant { rates: most, project_rates: most, ..Grant::default() };
+    let caller = Caller { grant: grant.into(), ..Caller::named("key") };
+    let limits = Limits::new(limits::Config::default());
+    let mut sample = Sample::default();
+    for _ in 0..plan.hits {
+        let begin = Instant::now();
+        limits.admit(&caller, 1000)?.settle(500);
+        push(&mut sample, begin);
+    }
+    rows.push(row("a request through the limits", &sample));
+    Ok(())
+}
+
+fn push(sample: &mut Sample, begin: Instant) {
+    sample.push(begin.elapsed().as_secs_f64() * 1e6);
+}
+
+fn row(what: &str, sample: &Sample) -> Vec<String> {
+    let figure = |value: f64| format!("{value:.2}");
+    vec![what.to_owned(), figure(sample.p50()), figure(sample.percentile(99.0)), figure(sample.max())]
+}
+
+fn turn(number: usize) -> Turn {
+    Turn {
+        model: ModelName::new("claude-sonnet-5-5"),
+        system: vec!["You are a helpful assistant.".to_owned()],
+        tools: Tools::default(),
+        history: Vec::new(),
+        prompt: vec![Part::text(format!("{number:0>PROMPT_BYTES$}"))],
+        sampling: Sampling { temperature: Some(0.0), ..Sampling::default() },
+    }
+}
+
+fn answer() -> Vec<Result<TurnEvent, ()>> {
+    let finish = Finish { reason: FinishReason::Stop, stop_text: None, usage: Usage::default() };
+    let texts = std::iter::repeat_with(|| TurnEvent::Text(PIECE.to_owned())).take(EVENTS - 1);
+    texts.chain([TurnEvent::Finished(finish)]).map(Ok).collect()
+}

@@ -281,7 +281,7 @@ impl Kept {
 
 fn text_bytes(event: &TurnEvent) -> usize {
     match event {
-        TurnEvent::Started { model: text }
+        TurnEvent::Started { model: text, .. }
         | TurnEvent::Thinking(text)
         | TurnEvent::ThinkingSealed(text)
         | TurnEvent::ThinkingRedacted(text)

@@ -62,7 +62,7 @@ impl LocalSocket {
                     tracker.spawn(connection::run(stream, router, config, shutdown, count));
                 }
                 Ok(_) => {
-                    tracing::warn!("somebody else's process asked at the admin socket and was not heard")
+                    tracing::warn!("somebody else's process asked at the admin socket and was not heard");
                 }
                 Err(error) => {
                     tracing::debug!(%error, "the admin socket cannot accept");

@@ -22,7 +22,9 @@ async fn used() -> TempDir {
     let config = Config { keep_charges_days: 92 };
     let ledger = Ledger::open(store, Clock::system(), config).await.unwrap().ledger;
     let held = Amount { tokens: 100, money: Money::from_nanos(1_000) };
-    for (key, project, model, tokens) in [("a", "p", "haiku", 10), ("a", "p", "opus", 20), ("b", "q", "opus", 40)] {
+    for (key, project, model, tokens) in
+        [("a", "p", "haiku", 10), ("a", "p", "opus", 20), ("b", "q", "opus", 40)]
+    {
         let grant = Arc::new(Grant::default());
         let caller = Caller { name: key.to_owned(), project: project.to_owned(), grant };
         let hold = ledger.hold(&caller, held, &format!("{key}{model}")).await.unwrap();
@@ -65,7 +67,12 @@ async fn what_was_used_is_printed_for_people_programs_and_spreadsheets() {
     let shown: Vec<(&str, &str, &str)> = rows.iter().map(|row| (row[0], row[1], row[8])).collect();
     assert_eq!(
         shown,
-        [("model", "requests", "cost_usd"), ("haiku", "1", "1.50"), ("opus", "2", "3.00"), ("total", "3", "4.50")]
+        [
+            ("model", "requests", "cost_usd"),
+            ("haiku", "1", "1.50"),
+            ("opus", "2", "3.00"),
+            ("total", "3", "4.50")
+        ]
     );
     let ran = on(folder.path(), &["usage", "--project", "p", "--period", "day", "--format", "json"]);
     let report: Value = serde_json::from_str(said(&ran)).unwrap();

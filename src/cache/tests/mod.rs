@@ -68,7 +68,7 @@ fn finished(reason: FinishReason) -> TurnEvent {
 }
 
 fn greeting() -> Vec<TurnEvent> {
-    let started = TurnEvent::Started { model: "claude-sonnet-5-5".to_owned() };
+    let started = TurnEvent::Started { model: "claude-sonnet-5-5".to_owned(), usage: Usage::default() };
     vec![started, text("Hel"), text("lo"), finished(FinishReason::Stop)]
 }
 

@@ -207,7 +207,16 @@ fn whole_state(
         Responses::new(Arc::clone(&turns), Arc::clone(&keys), shelves, tracker, stop, super::explain);
     let config = Arc::new(config());
     let router = Arc::new(routing::testing::router());
-    AppState { turns, keys, config, last_words, stopping: Stopping::default(), admin: None, responses, router }
+    AppState {
+        turns,
+        keys,
+        config,
+        last_words,
+        stopping: Stopping::default(),
+        admin: None,
+        responses,
+        router,
+    }
 }
 
 /// A server with the admin API, the configured key `secret-1` and the admin key `secret-admin`.

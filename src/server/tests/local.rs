@@ -40,5 +40,7 @@ fn the_end_of_a_listener_aside_is_not_the_others() {
     assert!(!shutdown.ended().is_cancelled() && !shutdown.begun().is_cancelled());
     let other = shutdown.aside();
     shutdown.at_once();
-    assert!(other.begun().is_cancelled() && other.last_words().is_cancelled() && other.ended().is_cancelled());
+    assert!(
+        other.begun().is_cancelled() && other.last_words().is_cancelled() && other.ended().is_cancelled()
+    );
 }

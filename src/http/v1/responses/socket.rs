@@ -30,6 +30,7 @@ use crate::http::error::ApiError;
 use crate::http::error::Kind;
 use crate::http::middleware::access_log::Line;
 use crate::http::middleware::request_id::RequestId;
+use crate::http::state::AppState;
 use crate::http::state::LastWords;
 use crate::http::state::Stopping;
 use crate::openai::responses::Lane;
@@ -48,16 +49,13 @@ const FAREWELL: Duration = Duration::from_millis(400);
 
 /// Opens the socket.
 pub(in crate::http) async fn open(
-    State(responses): State<Responses>,
-    State(keys): State<Arc<Keys>>,
-    State(config): State<Arc<Config>>,
-    State(last_words): State<LastWords>,
-    State(stopping): State<Stopping>,
+    State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
     Extension(id): Extension<RequestId>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     let Ok(upgrade) = upgrade else { return Err(no_socket()) };
+    let AppState { responses, keys, config, last_words, stopping, .. } = state;
     let limit = config.body_limit;
     let session =
         Session { responses, keys, config, caller, id, memory: Memory::default(), waiting: VecDeque::new() };

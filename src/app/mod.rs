@@ -1,6 +1,7 @@
 //! Puts the parts together: settings in, a serving process out.
 
 mod admin;
+mod books;
 mod desk;
 mod parts;
 
@@ -112,6 +113,7 @@ impl App {
         let limits = Limits::new(limits::Config { key_rates: settings.limits.key_rates() });
         let shutdown = Shutdown::new();
         limits.keep_tidy(&tracker, shutdown.begun());
+        let ledger = books::open_ledger(settings, &store, &shutdown, &tracker).await?;
         let admission = Admission::new(Arc::new(gateway), Arc::clone(&router), prices, limits);
         let turns: Arc<dyn Turns> = Arc::new(admission);
         let responses = start_responses(settings, &store, &turns, &keys, &shutdown, &tracker).await?;

@@ -1,0 +1,31 @@
+//! What is spent and what is given again.
+
+use tokio_util::task::TaskTracker;
+
+use crate::config::Settings;
+use crate::ledger;
+use crate::ledger::Clock;
+use crate::ledger::Ledger;
+use crate::ledger::Opened;
+use crate::server::Shutdown;
+use crate::store::Store;
+
+/// Opens the ledger in `store`, keeps it tidy, and tells of budgets as they are used up.
+///
+/// # Errors
+/// When it cannot be read, with what to do about it.
+pub(super) async fn open_ledger(
+    settings: &Settings,
+    store: &Store,
+    shutdown: &Shutdown,
+    tracker: &TaskTracker,
+) -> anyhow::Result<Ledger> {
+    let config = ledger::Config { keep_charges_days: settings.ledger.keep_charges_days };
+    let Opened { ledger, unknown, alerts } = Ledger::open(store.clone(), Clock::system(), config).await?;
+    if unknown > 0 {
+        tracing::warn!(unknown, "requests that an earlier server was running were charged as estimated");
+    }
+    ledger.keep_tidy(tracker, shutdown.begun());
+    tracker.spawn(shutdown.last_words().run_until_cancelled_owned(ledger::log_alerts(alerts)));
+    Ok(ledger)
+}

@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::ensure;
 use claude_switchboard::cache;
 use claude_switchboard::cache::Cache;
-use claude_switchboard::cache::Directives;
 use claude_switchboard::cache::Lookup;
+use claude_switchboard::domain::CacheControl;
 use claude_switchboard::domain::Caller;
 use claude_switchboard::domain::Finish;
 use claude_switchboard::domain::FinishReason;
@@ -61,7 +61,7 @@ async fn hits(plan: &Plan, report: &mut Report, rows: &mut Vec<Vec<String>>) -> 
     for number in 0..plan.kept {
         let turn = turn(number);
         let begin = Instant::now();
-        let Lookup::Miss(filler) = cache.lookup("project", &turn, Directives::default()) else { continue };
+        let Lookup::Miss(filler) = cache.lookup("project", &turn, CacheControl::default()) else { continue };
         let answer = filler.fill(async { Ok(futures::stream::iter(answer())) });
         let events = answer.count().await;
         push(&mut kept, begin);
@@ -70,7 +70,7 @@ async fn hits(plan: &Plan, report: &mut Report, rows: &mut Vec<Vec<String>>) -> 
     for number in 0..plan.hits {
         let turn = turn(number * 7919 % plan.kept);
         let begin = Instant::now();
-        let Lookup::Hit(answer) = cache.lookup("project", &turn, Directives::default()) else {
+        let Lookup::Hit(answer) = cache.lookup("project", &turn, CacheControl::default()) else {
             anyhow::bail!("an answer is gone")
         };
         let events = answer.count().await;

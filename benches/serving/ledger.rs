@@ -99,7 +99,7 @@ async fn spend(
     let cap = Cap { tokens: Some(u64::MAX), money: Some(Money::MAX) };
     let budget = Budget { daily: cap, monthly: cap };
     let grant = Arc::new(Grant { budget, project_budget: budget, ..Grant::default() });
-    let caller = Caller { name: format!("key_{index}"), project: "default".to_owned(), grant };
+    let caller = Caller { grant, ..Caller::named(format!("key_{index}")) };
     let estimate = Amount { tokens: 2_000, money: Money::from_nanos(9_000_000) };
     let (mut hold_ms, mut settle_ms) = (Sample::default(), Sample::default());
     for number in 0..charges {

@@ -117,7 +117,7 @@ impl Turns for Silence {
             usage: domain::Usage::default(),
         })]);
         let events = Box::pin(begun.chain(futures::stream::pending()));
-        Box::pin(std::future::ready(Ok(RunningTurn { told: Told::of(model), events })))
+        Box::pin(std::future::ready(Ok(RunningTurn::new(Told::of(model), events))))
     }
 
     fn count_tokens(&self, _caller: Caller, _turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {
@@ -146,7 +146,7 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
     let (turns, keys): (Arc<dyn Turns>, _) = (Arc::new(Silence), Arc::new(Keys::none()));
     let tracker = TaskTracker::new();
     let limits = Limits { time_to_live: Duration::from_secs(60), max_records: 1, max_bytes: 1 << 20 };
-    let shelves = Shelves::new(&Store::in_memory(tracker.clone())?, limits);
+    let shelves = Shelves::new(&Store::in_memory(tracker.clone()), limits);
     let stop = shutdown.last_words();
     let responses =
         Responses::new(Arc::clone(&turns), Arc::clone(&keys), shelves, tracker, stop, http::explain);

@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Keys;
 use crate::auth::Registry;
+use crate::cache::Cache;
 use crate::claude;
 use crate::claude::ClaudeLauncher;
 use crate::claude::DataDir;
@@ -25,6 +27,7 @@ use crate::config::Settings;
 use crate::gateway::Admission;
 use crate::gateway::Breaker;
 use crate::gateway::Gateway;
+use crate::gateway::Rules;
 use crate::gateway::SignInState;
 use crate::gateway::Turns;
 use crate::http;
@@ -114,7 +117,16 @@ impl App {
         let shutdown = Shutdown::new();
         limits.keep_tidy(&tracker, shutdown.begun());
         let ledger = books::open_ledger(settings, &store, &shutdown, &tracker).await?;
-        let admission = Admission::new(Arc::new(gateway), Arc::clone(&router), prices, limits);
+        let rules = Rules {
+            router: Arc::clone(&router),
+            prices,
+            limits,
+            ledger,
+            cache: Cache::new(parts::cache_config(settings)),
+            tracker: tracker.clone(),
+            runtime: Handle::current(),
+        };
+        let admission = Admission::new(Arc::new(gateway), rules);
         let turns: Arc<dyn Turns> = Arc::new(admission);
         let responses = start_responses(settings, &store, &turns, &keys, &shutdown, &tracker).await?;
         let admin_address = admin::serve(settings, &registry, &keys, &shutdown, &tracker).await?;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::cache;
+use crate::config::CacheMode;
 use crate::config::Settings;
 use crate::domain::ModelName;
 use crate::http;
@@ -76,5 +78,19 @@ pub(super) fn server_config(settings: &Settings) -> server::Config {
         send_timeout: server.send_timeout,
         drain_timeout: server.drain_timeout,
         send_buffer: server.send_buffer,
+    }
+}
+
+/// What is given again.
+pub(super) fn cache_config(settings: &Settings) -> cache::Config {
+    let cache = &settings.cache;
+    cache::Config {
+        mode: match cache.mode {
+            CacheMode::Off => cache::Mode::Off,
+            CacheMode::Deterministic => cache::Mode::Deterministic,
+            CacheMode::All => cache::Mode::All,
+        },
+        max_bytes: cache.max_bytes as u64,
+        time_to_live: cache.time_to_live,
     }
 }

@@ -218,7 +218,7 @@ impl Keys {
 
     fn caller(&self, found: Found) -> Caller {
         let grant = Arc::new(self.ring.grant(&found.terms, &found.project));
-        Caller { name: found.name, project: found.project.as_ref().to_owned(), grant }
+        Caller { project: found.project.as_ref().to_owned(), grant, ..Caller::named(found.name) }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::store::Memory;
 use crate::store::Store;
 
 fn store() -> Store {
-    Store::in_memory(TaskTracker::new()).unwrap()
+    Store::in_memory(TaskTracker::new())
 }
 
 fn named(name: &str) -> KeyChange {

@@ -63,7 +63,7 @@ fn a_key_takes_little_memory() {
 async fn a_hundred_thousand_keys_are_cheap() {
     let mut report = String::new();
     for has_limits in [false, true] {
-        let store = Store::in_memory(TaskTracker::new()).unwrap();
+        let store = Store::in_memory(TaskTracker::new());
         let registry = Registry::open(store).await.unwrap();
         let before = resident();
         for number in 0..KEYS {

@@ -49,6 +49,18 @@ impl<E> Answer<E> {
         Self { is_hit: false, ..Self::following(flight) }
     }
 
+    /// The resolved id of the model that made it; empty before that has begun.
+    pub fn model(&self) -> String {
+        let first = match &self.source {
+            Source::Kept(kept) => kept.events.first().cloned(),
+            Source::Flying(reader) => reader.first(),
+        };
+        match first {
+            Some(TurnEvent::Started { model, .. }) => model,
+            _ => String::new(),
+        }
+    }
+
     /// Whether it takes no run of its own.
     pub fn is_hit(&self) -> bool {
         self.is_hit

@@ -162,6 +162,13 @@ impl<E> Reader<E> {
     }
 }
 
+impl<E> Reader<E> {
+    /// The first event, if it has come.
+    pub(super) fn first(&self) -> Option<TurnEvent> {
+        self.flight.state().events.first().cloned()
+    }
+}
+
 impl<E: Clone> Reader<E> {
     /// Waits until the run is under way or over.
     pub(super) fn poll_started(&self, context: &mut Context<'_>) -> Poll<Result<(), E>> {

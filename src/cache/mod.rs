@@ -12,7 +12,6 @@
 //! time.
 
 mod answer;
-mod directives;
 mod flight;
 mod key;
 #[cfg(test)]
@@ -32,6 +31,7 @@ use std::time::Duration;
 
 use futures::Stream;
 
+use crate::domain::CacheControl;
 use crate::domain::FinishReason;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
@@ -39,7 +39,6 @@ use crate::domain::TurnEvent;
 use flight::Flight;
 
 pub use answer::Answer;
-pub use directives::Directives;
 pub use key::Key;
 
 /// What an entry takes beside its events, about.
@@ -172,22 +171,22 @@ impl<E: Clone + Send + 'static> Cache<E> {
     }
 
     /// What there is for `turn`, whose model is resolved, of a caller of `project`.
-    pub fn lookup(&self, project: &str, turn: &Turn, directives: Directives) -> Lookup<E> {
+    pub fn lookup(&self, project: &str, turn: &Turn, control: CacheControl) -> Lookup<E> {
         let is_candidate = match self.0.mode {
             Mode::Off => false,
             Mode::Deterministic => turn.sampling.temperature == Some(0.0) || turn.sampling.seed.is_some(),
             Mode::All => true,
         };
-        if !is_candidate || (directives.no_cache && directives.no_store) {
+        if !is_candidate || (control.no_cache && control.no_store) {
             return self.bypass();
         }
         let key = Key::new(project, turn);
-        let found = if directives.no_cache { None } else { self.find(&self.flights(), key) };
+        let found = if control.no_cache { None } else { self.find(&self.flights(), key) };
         match found {
             Some(answer) => Lookup::Hit(answer),
-            None if directives.no_store => self.bypass(),
+            None if control.no_store => self.bypass(),
             None => {
-                let (cache, is_fresh) = (self.clone(), directives.no_cache);
+                let (cache, is_fresh) = (self.clone(), control.no_cache);
                 Lookup::Miss(Filler { cache, key, project: project.into(), is_fresh })
             }
         }

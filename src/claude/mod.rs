@@ -6,6 +6,7 @@
 mod answer;
 mod command;
 mod config;
+mod costs;
 mod extra_body;
 mod failure;
 mod launcher;

@@ -10,10 +10,12 @@ use uuid::Uuid;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Model;
+use crate::domain::Money;
 use crate::domain::Part;
 use crate::domain::ToolResult;
 
 use super::config::Config;
+use super::costs::Costs;
 use super::limit::Limit;
 use super::pipe::Pipe;
 use super::protocol::{
@@ -32,6 +34,7 @@ pub(super) struct Session<R, W> {
     prompt_session: Option<String>,
     pub(super) tools: ToolServer,
     pub(super) limit: Limit,
+    pub(super) costs: Costs,
     control_timeout: Duration,
     requests: u64,
     unreadable_lines: u64,
@@ -81,6 +84,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             prompt_session: None,
             tools: ToolServer::default(),
             limit: Limit::default(),
+            costs: Costs::default(),
             control_timeout: config.control_timeout,
             requests: 0,
             unreadable_lines: 0,
@@ -235,11 +239,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
                 // It is the sign-in's, whichever session it is told in.
                 Ok((_, Event::Limit(report))) => self.limit.note(report),
                 Ok((session, event)) if self.is_ours(session, &event) => {
-                    if let Event::Mcp(request) = &event
-                        && let Some(line) = self.tools.receive(request)
-                    {
-                        self.pipe.queue(&line);
-                    }
+                    self.attend(&event);
                     if let Some(found) = meaning(event) {
                         return Ok(found);
                     }
@@ -247,6 +247,21 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
                 Ok(_) => {}
                 Err(error) => self.skip(&error),
             }
+        }
+    }
+
+    /// Does what a line asks for, whoever waits for it.
+    fn attend(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Mcp(request) => {
+                if let Some(line) = self.tools.receive(request) {
+                    self.pipe.queue(&line);
+                }
+            }
+            Event::Result(result) => {
+                self.costs.report(result.total_cost_usd.and_then(Money::from_dollars));
+            }
+            _ => {}
         }
     }
 

@@ -18,11 +18,15 @@ use crate::pool::Stake;
 
 use super::config::Config;
 use super::extra_body::{self, answer_tool};
+use super::protocol::Event;
 use super::session::Session;
 use super::settings::{self, Settings};
 use super::sign_in::SignIn;
 use super::transcript::{Aftermath, Transcript, results};
 use super::translate::{Step, Translator};
+
+/// How long the end of an answer waits for what it cost. Usually it is 2 to 8 ms.
+const COSTS_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// What is going on with the process.
 #[derive(Debug)]
@@ -116,6 +120,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         let uuid = Uuid::new_v4().to_string();
         self.session.queue_prompt(&uuid, &turn.prompt);
         transcript.begin(errand, &uuid);
+        self.session.costs.begin(errand.bill.clone());
         self.phase = Phase::Running(transcript);
         Ok(())
     }
@@ -139,6 +144,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         self.configure(&errand.turn).await?;
         self.session.give(&results(errand));
         transcript.resume(errand);
+        self.session.costs.begin(errand.bill.clone());
         self.phase = Phase::Running(transcript);
         Ok(())
     }
@@ -211,6 +217,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
                 let aftermath =
                     transcript.finish(finish.reason, |name| session.tools.offers(&[name.to_owned()]));
                 self.answered(aftermath);
+                if aftermath != Aftermath::Parked {
+                    self.wait_for_costs().await;
+                }
                 Ok(Some(TurnEvent::Finished(finish)))
             }
             Step::Fail(failure) => {
@@ -221,6 +230,26 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
                 Err(self.session.limit.explain(failure))
             }
             Step::Nothing => Ok(None),
+        }
+    }
+
+    /// Reads on until the CLI has told what the turn cost, which is some milliseconds after the answer is whole. A CLI that
+    /// takes longer is not waited for: then it is not known.
+    async fn wait_for_costs(&mut self) {
+        let (Phase::Holding(transcript) | Phase::Spent(transcript)) = &mut self.phase else { return };
+        if self.session.costs.is_reported() {
+            return;
+        }
+        let translator = &mut transcript.translator;
+        let told = self.session.read_until(|event| {
+            translator.drain(&event);
+            matches!(event, Event::Result(_)).then_some(())
+        });
+        match tokio::time::timeout(COSTS_TIMEOUT, told).await {
+            Ok(Ok(())) => {}
+            // Whoever uses the process next sees that it is gone.
+            Ok(Err(failure)) => tracing::debug!(%failure, "the process ended with its answer"),
+            Err(_) => tracing::debug!("what a turn cost was not told in time"),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 
+use crate::domain::Bill;
 use crate::domain::Caller;
 use crate::domain::Failure;
 use crate::domain::Message;
@@ -21,6 +22,8 @@ pub struct Errand {
     pub turn: Turn,
     /// Its conversation.
     pub trail: Trail,
+    /// Where its worker notes what it cost.
+    pub bill: Bill,
 }
 
 impl Errand {
@@ -31,7 +34,7 @@ impl Errand {
     pub fn new(caller: &Caller, mut turn: Turn) -> Self {
         order_results(&mut turn);
         let trail = Trail::of(caller, &turn);
-        Self { turn, trail }
+        Self { turn, trail, bill: Bill::default() }
     }
 }
 

@@ -17,6 +17,17 @@ pub struct Caller {
     pub project: String,
     /// What the key may do.
     pub grant: Arc<Grant>,
+    /// What this request wants of answers that were given before.
+    pub cache_control: CacheControl,
+}
+
+/// What a request's `Cache-Control` asks for (RFC 9111).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheControl {
+    /// `no-cache`: the answer is to be made anew, and may be kept.
+    pub no_cache: bool,
+    /// `no-store`: the answer is not to be kept. It may be one that is kept already.
+    pub no_store: bool,
 }
 
 /// What a key may do, and how much of it.
@@ -73,6 +84,12 @@ pub struct Amount {
 }
 
 impl Grant {
+    /// Whether any budget caps what is spent.
+    pub fn is_capped(&self) -> bool {
+        let caps = [&self.budget, &self.project_budget].map(|budget| [budget.daily, budget.monthly]);
+        caps.as_flattened().iter().any(|cap| cap.tokens.is_some() || cap.money.is_some())
+    }
+
     /// Whether a caller may name `model`, written as it writes it.
     pub fn allows_model(&self, model: &str) -> bool {
         self.models.as_ref().is_none_or(|models| models.iter().any(|allowed| allowed == model))
@@ -82,7 +99,12 @@ impl Grant {
 impl Caller {
     /// A caller of the default project who may do everything.
     pub fn named(name: impl Into<String>) -> Self {
-        Self { name: name.into(), project: DEFAULT_PROJECT.to_owned(), grant: Arc::default() }
+        Self {
+            name: name.into(),
+            project: DEFAULT_PROJECT.to_owned(),
+            grant: Arc::default(),
+            cache_control: CacheControl::default(),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Knows no wire format: the types here are not `Serialize`, because the `OpenAI` language (`openai`) and the
 //! language of the CLI (`claude`) meet only in them.
 
+mod bill;
 mod caller;
 mod event;
 mod failure;
@@ -13,7 +14,8 @@ mod price;
 mod tool;
 mod turn;
 
-pub use caller::{Amount, Budget, Caller, Cap, DEFAULT_PROJECT, Grant, Rates};
+pub use bill::{Bill, BillReader};
+pub use caller::{Amount, Budget, CacheControl, Caller, Cap, DEFAULT_PROJECT, Grant, Rates};
 pub use event::{Finish, FinishReason, TurnEvent, Usage};
 pub use failure::{Failure, FailureKind};
 pub use model::{Model, ModelName};

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::domain::Failure;
 use crate::domain::FailureKind;
+use crate::ledger;
+use crate::ledger::Over;
 use crate::limits::Limited;
 
 /// Why a turn was not answered.
@@ -37,14 +39,37 @@ pub enum Error {
     /// A limit of the caller does not let it in.
     #[error(transparent)]
     Limited(#[from] Limited),
+    /// A budget of the caller has no room.
+    #[error(transparent)]
+    OverBudget(#[from] Over),
+    /// The caller may not name this model.
+    #[error("the key may not use the model `{0}`")]
+    ForbiddenModel(String),
+    /// What runs cost cannot be written down, so none may begin.
+    #[error("the ledger cannot be used: {0}")]
+    Ledger(String),
     /// The run failed.
     #[error(transparent)]
     Failed(#[from] Failure),
 }
 
 impl Error {
+    /// Whether it says something of the one caller alone, so that another with the same question need not hear it.
+    pub(super) fn is_callers_own(&self) -> bool {
+        matches!(self, Self::Limited(_) | Self::OverBudget(_) | Self::ForbiddenModel(_))
+    }
+
     /// Whether its words may quote the request, so that no log may have them: what upstream refuses, it quotes.
     pub fn may_quote_the_request(&self) -> bool {
         matches!(self, Self::Failed(failure) if failure.kind == FailureKind::InvalidRequest)
+    }
+}
+
+impl From<ledger::Error> for Error {
+    fn from(error: ledger::Error) -> Self {
+        match error {
+            ledger::Error::Over(over) => Self::OverBudget(over),
+            error => Self::Ledger(error.to_string()),
+        }
     }
 }

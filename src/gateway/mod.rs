@@ -1,7 +1,8 @@
 //! One turn, from admitted to finished: the only part that knows the order.
 //!
-//! 0. [`Admission`] chooses a model for a caller who leaves it open, and asks the caller's limits. The permit lives in the
-//!    stream.
+//! 0. [`Admission`] refuses a model that the caller may not name, chooses one for a caller who leaves it open, asks the
+//!    caller's limits, looks whether the answer is known, and holds in the ledger what the run may cost. Permit and hold live
+//!    in the stream; the charge is on disk before the last event leaves.
 //! 1. A server without a sign-in refuses the turn.
 //! 2. The model's name is resolved, where the catalogue is known already; an unknown one is refused before it waits.
 //! 3. While calls upstream keep failing, the breaker refuses the turn at once, but for one now and then as a probe.
@@ -22,6 +23,8 @@ mod run;
 mod service;
 mod strict;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::pin::Pin;
@@ -29,6 +32,8 @@ use std::pin::Pin;
 use futures::Stream;
 use futures::future::BoxFuture;
 
+use crate::domain::Bill;
+use crate::domain::BillReader;
 use crate::domain::Caller;
 use crate::domain::ModelName;
 use crate::domain::Turn;
@@ -37,6 +42,7 @@ use crate::limits::State;
 use crate::routing::Choice;
 
 pub use admission::Admission;
+pub use admission::Rules;
 pub use breaker::Breaker;
 pub use catalogue::Aliases;
 pub use error::Error;
@@ -51,6 +57,15 @@ pub struct RunningTurn {
     pub told: Told,
     /// What comes back. Ends after `TurnEvent::Finished` or after the first error.
     pub events: TurnStream,
+    /// What it cost, as soon as whoever runs it knows.
+    pub bill: BillReader,
+}
+
+impl RunningTurn {
+    /// One of which nobody says what it costs.
+    pub fn new(told: Told, events: TurnStream) -> Self {
+        Self { told, events, bill: Bill::default().reader() }
+    }
 }
 
 /// What a caller is told of a turn beside its answer.
@@ -62,6 +77,19 @@ pub struct Told {
     pub route: Option<Choice>,
     /// What is left of the caller's limits.
     pub limits: State,
+    /// What the cache had to do with it; none where nobody asked it.
+    pub cache: Option<CacheStatus>,
+}
+
+/// What the cache has to do with an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheStatus {
+    /// It is given again: it took no run of its own.
+    Hit,
+    /// It is made, and may be given again.
+    Miss,
+    /// It is made, and none of the cache's business.
+    Bypass,
 }
 
 impl Told {

@@ -95,8 +95,9 @@ where
         let lease = pool.lease(Some(&errand)).await?;
         // Again: calls may have begun to fail while this one waited.
         let pass = self.breaker.pass()?;
+        let bill = errand.bill.reader();
         let run = Run::start(pool, lease, errand, pass).await?;
-        Ok(RunningTurn { told: Told::of(model), events: run.into_events() })
+        Ok(RunningTurn { told: Told::of(model), events: run.into_events(), bill })
     }
 
     /// Refuses what would go upstream while calls keep failing.

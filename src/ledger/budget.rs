@@ -55,6 +55,8 @@ pub struct Over {
     pub spent: u64,
     /// What is held by requests that still run, in the same unit.
     pub held: u64,
+    /// What the request may take, in the same unit.
+    pub wanted: u64,
     /// When the next day or month begins, in seconds of Unix time.
     pub resets_at: u64,
 }
@@ -119,6 +121,7 @@ impl<'a> Account<'a> {
                 cap,
                 spent: clamp(spent),
                 held: clamp(held),
+                wanted: clamp(what.of(estimate)),
                 resets_at: self.span.ends_at(),
             })
         };
@@ -218,14 +221,19 @@ impl fmt::Display for Window {
     }
 }
 
+impl std::error::Error for Over {}
+
 impl fmt::Display for Over {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [cap, spent, held] = [self.cap, self.spent, self.held].map(|figure| self.what.show(figure));
-        let (scope, window) = (self.scope, self.window);
+        let left = self.cap.saturating_sub(self.spent).saturating_sub(self.held);
+        let figures = [self.wanted, left, self.cap, self.spent, self.held];
+        let [wanted, left, cap, spent, held] = figures.map(|figure| self.what.show(figure));
+        let (scope, window, resets) = (self.scope, self.window, Day::of(self.resets_at));
         write!(
             formatter,
-            "the {window} budget of this {scope} has no room: {spent} of {cap} are spent, {held} are held by \
-             requests that still run"
+            "The {window} budget of this {scope} has no room for this request, which may take {wanted}. Of {cap} {left} \
+             are left: {spent} are spent, and {held} are held by requests that still run. It begins anew on {resets} at \
+             00:00 UTC"
         )
     }
 }

@@ -10,10 +10,12 @@ use crate::domain::Usage;
 use super::Error;
 use super::Ledger;
 
-/// An amount that is set aside for a request. It ends in one of three ways: settled, released, or dropped, and then all of
-/// it is charged, since nobody has said what the run took.
+/// An amount that is set aside for a request.
+///
+/// It ends in one of three ways: settled, released, or dropped. Dropped before the run [begins](Self::begin) it is released;
+/// later all of it is charged, since nobody has said what the run took.
 #[derive(Debug)]
-#[must_use = "a hold that is dropped is charged in full"]
+#[must_use = "a hold that is dropped after its run has begun is charged in full"]
 pub struct Hold {
     ledger: Ledger,
     id: String,
@@ -24,8 +26,8 @@ pub struct Hold {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// On its way to whoever asked for it. When they are gone before it arrives, nothing can have been run.
-    Coming,
+    /// Nothing is run yet.
+    Unused,
     /// In the hands of whoever runs the request.
     Open,
     Closed,
@@ -85,11 +87,11 @@ impl Outcome {
 
 impl Hold {
     pub(super) fn new(ledger: Ledger, id: String, amount: Amount, grant: Arc<Grant>) -> Self {
-        Self { ledger, id, amount, grant, state: State::Coming }
+        Self { ledger, id, amount, grant, state: State::Unused }
     }
 
-    /// It has arrived.
-    pub(super) fn arrived(mut self) -> Self {
+    /// From now on something is run under it, of which it is not known what it takes.
+    pub fn begin(mut self) -> Self {
         self.state = State::Open;
         self
     }
@@ -145,7 +147,7 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         let closing = match self.state {
-            State::Coming => Closing::Released,
+            State::Unused => Closing::Released,
             State::Open => Closing::Unknown,
             State::Closed => return,
         };

@@ -151,12 +151,11 @@ impl Ledger {
         id: &str,
     ) -> impl Future<Output = Result<Hold, Error>> + Send + use<> {
         let (ledger, caller, id) = (self.clone(), caller.clone(), id.to_owned());
-        let taken = self.0.store.transaction(move |transaction| {
+        self.0.store.transaction(move |transaction| {
             let now = ledger.0.clock.now();
             let amount = book::take(transaction, now, ledger.0.epoch, &caller, estimate, &id)?;
             Ok::<_, Error>(Hold::new(ledger, id, amount, caller.grant))
-        });
-        async move { taken.await.map(Hold::arrived) }
+        })
     }
 
     /// What is spent and held of each budget of `caller` that caps anything, and its cap; as far as it is on disk, so for

@@ -33,7 +33,7 @@ fn concurrent(limit: u32) -> Rates {
 /// A key of the project `p`.
 fn caller(name: &str, rates: Rates, project_rates: Rates) -> Caller {
     let grant = Arc::new(Grant { rates, project_rates, ..Grant::default() });
-    Caller { name: name.to_owned(), project: "p".to_owned(), grant }
+    Caller { project: "p".to_owned(), grant, ..Caller::named(name) }
 }
 
 fn limits() -> Limits {

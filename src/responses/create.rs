@@ -155,7 +155,7 @@ impl Responses {
     fn later(&self, caller: Caller, turn: Turn) -> RunningTurn {
         let turns = Arc::clone(&self.0.turns);
         let running = async move { turns.run(caller, turn).await.map(|running| running.events) };
-        RunningTurn { told: Told::default(), events: Box::pin(running.into_stream().try_flatten()) }
+        RunningTurn::new(Told::default(), Box::pin(running.into_stream().try_flatten()))
     }
 
     async fn make_there(&self, mut run: Run, stream: bool) -> Result<Making, Error> {
@@ -179,5 +179,5 @@ impl Responses {
 fn nothing(turn: &Turn) -> RunningTurn {
     let finish = Finish { reason: FinishReason::Stop, stop_text: None, usage: Usage::default() };
     let events = futures::stream::iter([Ok(TurnEvent::Finished(finish))]);
-    RunningTurn { told: Told::of(turn.model.as_str()), events: Box::pin(events) }
+    RunningTurn::new(Told::of(turn.model.as_str()), Box::pin(events))
 }

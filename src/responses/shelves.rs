@@ -31,14 +31,11 @@ impl Shelves {
     }
 
     /// Shelves that leave nothing behind.
-    ///
-    /// # Errors
-    /// When no thread can be started.
     #[cfg(test)]
-    pub(crate) fn temporary() -> Result<Self, crate::store::Error> {
+    pub(crate) fn temporary() -> Self {
         let limits =
             Limits { time_to_live: std::time::Duration::from_secs(60), max_records: 100, max_bytes: 1 << 20 };
-        Ok(Self::new(&Store::in_memory(TaskTracker::new())?, limits))
+        Self::new(&Store::in_memory(TaskTracker::new()), limits)
     }
 
     /// Takes away what is there beyond its time, until `stop`.

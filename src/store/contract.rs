@@ -25,11 +25,12 @@ async fn text(store: &Store, rest: &str) -> Option<String> {
     store.get(key(rest)).await.unwrap().map(|value| String::from_utf8(value).unwrap())
 }
 
-/// Both backends, and a folder that must outlive the second.
+/// Both backends, the first also without a thread, and a folder that must outlive the second.
 fn stores() -> (Vec<Store>, tempfile::TempDir) {
     let (folder, tracker) = (tempfile::tempdir().unwrap(), TaskTracker::new());
     let sled = Store::open(folder.path(), tracker.clone()).unwrap();
-    (vec![Store::in_memory(tracker).unwrap(), sled], folder)
+    let threaded = Store::new(Arc::new(Memory::default()), tracker.clone()).unwrap();
+    (vec![Store::in_memory(tracker), threaded, sled], folder)
 }
 
 #[tokio::test]

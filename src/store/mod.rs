@@ -17,12 +17,14 @@ use std::fmt;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::mpsc;
 use std::thread;
 
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
+use writer::AtOnce;
 use writer::Job;
 use writer::Outcome;
 
@@ -80,8 +82,17 @@ impl Table {
 #[derive(Clone)]
 pub struct Store {
     backend: Arc<dyn Backend>,
-    jobs: mpsc::Sender<Job>,
+    writer: Writer,
     tracker: TaskTracker,
+}
+
+/// Who runs transactions.
+#[derive(Clone)]
+enum Writer {
+    /// A thread, since it waits for the disk.
+    Thread(mpsc::Sender<Job>),
+    /// Whoever asks for them.
+    AtOnce(Arc<Mutex<AtOnce>>),
 }
 
 impl fmt::Debug for Store {
@@ -99,12 +110,10 @@ impl Store {
         Self::new(Arc::new(Sled::open(folder)?), tracker)
     }
 
-    /// A store that leaves nothing behind.
-    ///
-    /// # Errors
-    /// When no thread can be started.
-    pub fn in_memory(tracker: TaskTracker) -> Result<Self, Error> {
-        Self::new(Arc::new(Memory::default()), tracker)
+    /// A store that leaves nothing behind, and in which nobody waits.
+    pub fn in_memory(tracker: TaskTracker) -> Self {
+        let writer = Writer::AtOnce(Arc::default());
+        Self { backend: Arc::new(Memory::default()), writer, tracker }
     }
 
     /// A store of the records in `backend`.
@@ -117,11 +126,11 @@ impl Store {
         // Whoever waits for the tracker waits for what is still to be written.
         let token = tracker.token();
         thread::Builder::new().name("store".to_owned()).spawn(move || {
-            writer::run(&writing, &received);
+            writer::run(&*writing, &received);
             drop(writing);
             drop(token);
         })?;
-        Ok(Self { backend, jobs, tracker })
+        Ok(Self { backend, writer: Writer::Thread(jobs), tracker })
     }
 
     /// Runs `work` alone, and returns once what it changed is on disk. It is told nothing twice and forgets nothing: an
@@ -136,7 +145,7 @@ impl Store {
         E: From<Error> + Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
-        let job = Box::new(move |transaction: &mut Transaction<'_>| {
+        let job: Job = Box::new(move |transaction: &mut Transaction<'_>| {
             let result = work(transaction);
             let is_good = result.is_ok();
             let tell = Box::new(move |written: Result<(), Error>| {
@@ -145,8 +154,11 @@ impl Store {
             });
             Outcome { is_good, tell }
         });
-        // One that cannot be sent is dropped, and its sender with it.
-        let _ = self.jobs.send(job);
+        match &self.writer {
+            // One that cannot be sent is dropped, and its sender with it.
+            Writer::Thread(jobs) => drop(jobs.send(job)),
+            Writer::AtOnce(queue) => AtOnce::take(queue, &*self.backend, job),
+        }
         async move { receiver.await.unwrap_or_else(|_| Err(Error::Closed.into())) }
     }
 
@@ -166,11 +178,14 @@ impl Store {
         self.read(move |backend| scan(backend, &prefix)).await
     }
 
-    /// Reads may wait for the disk, so they are done where that stops nobody.
+    /// Reads may wait for the disk, so they are done where that stops nobody. Without a disk they are done at once.
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Backend) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        if matches!(self.writer, Writer::AtOnce(_)) {
+            return work(&*self.backend);
+        }
         let backend = Arc::clone(&self.backend);
         self.tracker.spawn_blocking(move || work(&*backend)).await.map_err(|_| Error::Closed)?
     }

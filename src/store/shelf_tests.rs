@@ -8,7 +8,7 @@ const MINUTE: Limits = Limits { time_to_live: Duration::from_secs(60), max_recor
 const THINGS: Table = Table::new("things");
 
 fn shelf() -> Shelf {
-    Shelf::new(Store::in_memory(TaskTracker::new()).unwrap(), THINGS, MINUTE)
+    Shelf::new(Store::in_memory(TaskTracker::new()), THINGS, MINUTE)
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn the_oldest_leave_when_there_are_too_many_or_they_are_too_large() {
 #[tokio::test]
 async fn a_sweep_of_many_takes_all() {
     let limits = Limits { time_to_live: Duration::from_secs(60), max_records: 1000, max_bytes: 1 << 20 };
-    let shelf = Shelf::new(Store::in_memory(TaskTracker::new()).unwrap(), THINGS, limits);
+    let shelf = Shelf::new(Store::in_memory(TaskTracker::new()), THINGS, limits);
     for number in 0..600 {
         shelf.put_at(0, "a", &number.to_string(), b"x").await;
     }

@@ -5,11 +5,13 @@
 //! who wait, and a server that is busy writes no more often than one that is not.
 
 use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Bound;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
-use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::sync::mpsc;
 
 use super::Error;
@@ -119,34 +121,68 @@ pub(super) struct Outcome {
 }
 
 /// Runs jobs until nobody can send any.
-pub(super) fn run(backend: &Arc<dyn Backend>, jobs: &mpsc::Receiver<Job>) {
+pub(super) fn run(backend: &dyn Backend, jobs: &mpsc::Receiver<Job>) {
     let mut has_failed = false;
     while let Ok(first) = jobs.recv() {
         if has_failed {
             has_failed = backend.reopen().is_err();
         }
-        let mut group = BTreeMap::new();
-        let mut waiting = Vec::new();
-        for job in std::iter::once(first).chain(jobs.try_iter().take(GROUP - 1)) {
-            let mut transaction = Transaction::over(&**backend, &group);
-            // One that panics tells nobody; whoever waits sees that it is gone.
-            let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| job(&mut transaction))) else { continue };
-            let Transaction { own, afterwards, .. } = transaction;
-            if outcome.is_good {
-                group.extend(own);
-            }
-            waiting.push((outcome, afterwards));
+        let group = std::iter::once(first).chain(jobs.try_iter().take(GROUP - 1));
+        has_failed |= write(backend, group).is_err();
+    }
+}
+
+/// Runs a group of jobs, writes what they have changed, and tells whoever waits.
+fn write(backend: &dyn Backend, jobs: impl Iterator<Item = Job>) -> Result<(), Error> {
+    let mut group = BTreeMap::new();
+    let mut waiting = Vec::new();
+    for job in jobs {
+        let mut transaction = Transaction::over(backend, &group);
+        // One that panics tells nobody; whoever waits sees that it is gone.
+        let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| job(&mut transaction))) else { continue };
+        let Transaction { own, afterwards, .. } = transaction;
+        if outcome.is_good {
+            group.extend(own);
         }
-        let changes: Vec<Change> = group.into_iter().collect();
-        let written = if changes.is_empty() { Ok(()) } else { backend.write(&changes) };
-        if let Err(error) = &written {
-            has_failed = true;
-            tracing::error!(error = error as &dyn std::error::Error, "the store cannot be written");
+        waiting.push((outcome, afterwards));
+    }
+    let changes: Vec<Change> = group.into_iter().collect();
+    let written = if changes.is_empty() { Ok(()) } else { backend.write(&changes) };
+    if let Err(error) = &written {
+        tracing::error!(error = error as &dyn std::error::Error, "the store cannot be written");
+    }
+    for (outcome, afterwards) in waiting {
+        let is_made = outcome.is_good && written.is_ok();
+        afterwards.into_iter().for_each(|work| work(is_made));
+        (outcome.tell)(written.clone());
+    }
+    written
+}
+
+/// Jobs that are done at once by whoever brings them: where there is no disk, nobody has to wait.
+#[derive(Default)]
+pub(super) struct AtOnce {
+    waiting: VecDeque<Job>,
+    is_busy: bool,
+}
+
+impl AtOnce {
+    /// Does `job`. One that a job brings is done after it, and one of another thread by the thread that is at it.
+    pub(super) fn take(this: &Mutex<Self>, backend: &dyn Backend, job: Job) {
+        let lock = || this.lock().unwrap_or_else(PoisonError::into_inner);
+        lock().waiting.push_back(job);
+        if std::mem::replace(&mut lock().is_busy, true) {
+            return;
         }
-        for (outcome, afterwards) in waiting {
-            let is_made = outcome.is_good && written.is_ok();
-            afterwards.into_iter().for_each(|work| work(is_made));
-            (outcome.tell)(written.clone());
+        loop {
+            let mut state = lock();
+            let Some(job) = state.waiting.pop_front() else {
+                state.is_busy = false;
+                return;
+            };
+            drop(state);
+            // It has told whoever waits.
+            let _ = write(backend, std::iter::once(job));
         }
     }
 }

@@ -24,7 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("limits", &["domain"]),
     ("cache", &["domain"]),
     ("responses", &["domain", "fields", "openai", "gateway", "auth", "store"]),
-    ("gateway", &["domain", "conversations", "pool", "routing", "pricing", "limits"]),
+    ("gateway", &["domain", "conversations", "pool", "routing", "pricing", "limits", "cache", "ledger"]),
     (
         "http",
         &[

@@ -26,7 +26,7 @@ async fn used() -> TempDir {
         [("a", "p", "haiku", 10), ("a", "p", "opus", 20), ("b", "q", "opus", 40)]
     {
         let grant = Arc::new(Grant::default());
-        let caller = Caller { name: key.to_owned(), project: project.to_owned(), grant };
+        let caller = Caller { project: project.to_owned(), grant, ..Caller::named(key) };
         let hold = ledger.hold(&caller, held, &format!("{key}{model}")).await.unwrap();
         let usage = Usage { output_tokens: tokens, ..Usage::default() };
         let money = Some(Money::from_nanos(1_500_000_000));

@@ -45,7 +45,7 @@ impl Registry {
     /// When no thread can be started.
     #[cfg(test)]
     pub(crate) async fn temporary() -> Result<Self, Error> {
-        Self::open(Store::in_memory(tokio_util::task::TaskTracker::new())?).await
+        Self::open(Store::in_memory(tokio_util::task::TaskTracker::new())).await
     }
 
     /// The key of the admin API that was made here, if one was.

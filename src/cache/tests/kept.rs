@@ -60,11 +60,11 @@ async fn the_mode_says_whose_answers_are_kept() {
 #[tokio::test]
 async fn callers_may_have_an_answer_made_anew_or_not_kept() {
     let cache = cache();
-    let look = |directives| cache.lookup("p", &turn("Hi"), directives);
+    let look = |control| cache.lookup("p", &turn("Hi"), control);
     assert!(matches!(look(NO_STORE), Lookup::Bypass));
     keep(&cache, "Hi").await;
     assert!(matches!(look(NO_STORE), Lookup::Hit(_)));
-    assert!(matches!(look(Directives { no_cache: true, no_store: true }), Lookup::Bypass));
+    assert!(matches!(look(CacheControl { no_cache: true, no_store: true }), Lookup::Bypass));
     let anew = vec![text("Hey"), finished(FinishReason::Stop)];
     assert_eq!(play(miss(look(NO_CACHE)), anew.clone()).await, items(anew.clone()));
     assert_eq!(hit(look(ANY)).collect::<Vec<_>>().await, items(anew));

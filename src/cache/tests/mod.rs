@@ -14,6 +14,7 @@ use futures::StreamExt as _;
 use futures::channel::mpsc;
 use futures::future::join_all;
 
+use crate::domain::CacheControl;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
 use crate::domain::ModelName;
@@ -27,7 +28,6 @@ use crate::domain::Usage;
 use super::Answer;
 use super::Cache;
 use super::Config;
-use super::Directives;
 use super::Filler;
 use super::Lookup;
 use super::Mode;
@@ -36,9 +36,9 @@ use super::Stats;
 type Error = &'static str;
 type Item = Result<TurnEvent, Error>;
 
-const ANY: Directives = Directives { no_cache: false, no_store: false };
-const NO_CACHE: Directives = Directives { no_cache: true, no_store: false };
-const NO_STORE: Directives = Directives { no_cache: false, no_store: true };
+const ANY: CacheControl = CacheControl { no_cache: false, no_store: false };
+const NO_CACHE: CacheControl = CacheControl { no_cache: true, no_store: false };
+const NO_STORE: CacheControl = CacheControl { no_cache: false, no_store: true };
 
 fn cache_of(mode: Mode, max_bytes: u64, time_to_live: Duration) -> Cache<Error> {
     Cache::new(Config { mode, max_bytes, time_to_live })

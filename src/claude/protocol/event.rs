@@ -56,7 +56,7 @@ pub struct ApiRetry {
 }
 
 /// A `result` line: a run has ended.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub struct ResultLine {
     /// `success`, `error_during_execution`, ...
     pub subtype: String,
@@ -66,6 +66,8 @@ pub struct ResultLine {
     pub api_error_status: Option<u16>,
     /// The report of the failure; empty when it did not fail.
     pub report: String,
+    /// US dollars that the process has cost since it was started.
+    pub total_cost_usd: Option<f64>,
 }
 
 /// How the subscription stands to the limit that matters most.
@@ -136,6 +138,8 @@ struct Line<'line> {
     is_error: Option<bool>,
     #[serde(default)]
     api_error_status: Option<u16>,
+    #[serde(default)]
+    total_cost_usd: Option<f64>,
     #[serde(default, borrow)]
     retry_delay_ms: Option<&'line RawValue>,
     #[serde(default, borrow)]
@@ -218,6 +222,7 @@ fn event(line: Line<'_>) -> Result<Event<'_>, serde_json::Error> {
             subtype: line.subtype.map(Cow::into_owned).unwrap_or_default(),
             is_error: line.is_error.unwrap_or(false),
             api_error_status: line.api_error_status,
+            total_cost_usd: line.total_cost_usd,
             report: if line.is_error == Some(true) {
                 text_of(line.result).unwrap_or_default()
             } else {

@@ -53,7 +53,7 @@ fn a_failed_call_is_told_from_an_answer() {
     let report = r#"{"type":"assistant","error":"rate_limit","is_api_error_message":true,"message":{"content":[{"type":"text","text":"API Error: 429"}]}}"#;
     insta::assert_snapshot!(format!("{:?}", parse(report.as_bytes()).unwrap()), @r#"CallFailed(CallFailed { kind: "rate_limit", text: "API Error: 429" })"#);
     let result = r#"{"type":"result","subtype":"success","is_error":true,"api_error_status":429,"result":"API Error: 429","total_cost_usd":0}"#;
-    insta::assert_snapshot!(format!("{:?}", parse(result.as_bytes()).unwrap()), @r#"Result(ResultLine { subtype: "success", is_error: true, api_error_status: Some(429), report: "API Error: 429" })"#);
+    insta::assert_snapshot!(format!("{:?}", parse(result.as_bytes()).unwrap()), @r#"Result(ResultLine { subtype: "success", is_error: true, api_error_status: Some(429), report: "API Error: 429", total_cost_usd: Some(0.0) })"#);
 }
 
 #[test]

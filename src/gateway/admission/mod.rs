@@ -1,81 +1,227 @@
-//! What is decided of a turn before it asks for a worker: its model, where that is left open, and whether the limits of its
-//! caller let it in.
+//! What is decided of a turn before it asks for a worker: whether its caller may name its model, which one it is where that is
+//! left open, whether limits and budgets let it in, and whether its answer is known already.
 
+mod account;
+mod charging;
 mod spending;
+mod tally;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
+use std::sync::OnceLock;
 
 use futures::FutureExt as _;
+use futures::StreamExt as _;
 use futures::future::BoxFuture;
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
+use super::CacheStatus;
 use super::Error;
 use super::ModelCard;
 use super::Readiness;
 use super::RunningTurn;
 use super::Told;
+use super::TurnStream;
 use super::Turns;
+use crate::cache::Cache;
+use crate::cache::Lookup;
+use crate::domain::Amount;
 use crate::domain::Caller;
 use crate::domain::ModelName;
+use crate::domain::Money;
 use crate::domain::Turn;
+use crate::domain::TurnEvent;
+use crate::ledger::Ledger;
 use crate::limits::Limits;
+use crate::limits::Permit;
 use crate::pricing::Prices;
 use crate::routing::BudgetState;
 use crate::routing::Choice;
 use crate::routing::Router;
 
+use account::Account;
+use charging::Charging;
 use spending::Spending;
 
 /// The name of a model that leaves the choice to the server.
 const AUTO: &str = "auto";
 
+/// By what turns are let in.
+pub struct Rules {
+    /// Chooses models where callers do not.
+    pub router: Arc<Router>,
+    /// What a turn may take, and what it costs where its worker does not say.
+    pub prices: Arc<Prices>,
+    /// How often and how much callers may ask.
+    pub limits: Limits,
+    /// What they spend, and may.
+    pub ledger: Ledger,
+    /// Answers that are given again.
+    pub cache: Cache<Error>,
+    /// Where charges that nobody waits for are seen to their end.
+    pub tracker: TaskTracker,
+    /// The runtime for that.
+    pub runtime: Handle,
+}
+
 /// Turns that were let in.
 pub struct Admission {
     turns: Arc<dyn Turns>,
-    router: Arc<Router>,
-    prices: Arc<Prices>,
-    limits: Limits,
+    rules: Arc<Rules>,
+}
+
+/// A turn whose answer is not known.
+struct Order {
+    turns: Arc<dyn Turns>,
+    rules: Arc<Rules>,
+    caller: Caller,
+    turn: Turn,
+    /// What it may take.
+    estimate: Amount,
+}
+
+impl std::fmt::Debug for Rules {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Rules").field("router", &self.router).finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for Admission {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Admission").field("router", &self.router).finish_non_exhaustive()
+        formatter.debug_struct("Admission").field("rules", &self.rules).finish_non_exhaustive()
     }
 }
 
 impl Admission {
-    /// Lets turns in to `turns`: `router` chooses their models where callers do not, `prices` says what they may take, and
-    /// `limits` whether they may.
-    pub fn new(turns: Arc<dyn Turns>, router: Arc<Router>, prices: Arc<Prices>, limits: Limits) -> Self {
-        Self { turns, router, prices, limits }
+    /// Lets turns in to `turns` by `rules`.
+    pub fn new(turns: Arc<dyn Turns>, rules: Rules) -> Self {
+        Self { turns, rules: Arc::new(rules) }
     }
 
     async fn admit(&self, caller: Caller, mut turn: Turn) -> Result<RunningTurn, Error> {
-        let route = self.route(&mut turn);
-        let estimate = self.prices.estimate(turn.model.as_str(), &turn);
-        let mut permit = self.limits.admit(&caller, estimate.tokens)?;
+        let rules = &self.rules;
+        check_model(&caller, &turn.model)?;
+        let route = self.route(&caller, &mut turn).await?;
+        let estimate = rules.prices.estimate(turn.model.as_str(), &turn);
+        let mut permit = rules.limits.admit(&caller, estimate.tokens)?;
         let limits = permit.state();
-        match self.turns.run(caller, turn).await {
-            Ok(running) => {
-                let told = Told { route, limits, ..running.told };
-                Ok(RunningTurn { told, events: Box::pin(Spending::new(running.events, permit)) })
+        let answered = self.answer(caller, turn, estimate, &mut permit).await;
+        let (told, events) = answered.inspect_err(|_| permit.settle(0))?;
+        let told = Told { route, limits, ..told };
+        Ok(RunningTurn::new(told, Box::pin(Spending::new(events, permit))))
+    }
+
+    /// The answer that is known, or else one that is made.
+    async fn answer(
+        &self,
+        caller: Caller,
+        turn: Turn,
+        estimate: Amount,
+        permit: &mut Permit,
+    ) -> Result<(Told, TurnStream), Error> {
+        let known = |status, model| Told { cache: Some(status), ..Told::of(model) };
+        loop {
+            let order = || self.order(&caller, &turn, estimate);
+            let model = Arc::new(OnceLock::new());
+            let mut answer = match self.rules.cache.lookup(&caller.project, &turn, caller.cache_control) {
+                Lookup::Bypass => {
+                    let (model, events) = order().run().await?;
+                    return Ok((known(CacheStatus::Bypass, model), events));
+                }
+                Lookup::Hit(answer) => answer,
+                Lookup::Miss(filler) => filler.fill(order().run_telling(Arc::clone(&model))),
+            };
+            match answer.started().await {
+                Ok(()) if answer.is_hit() => {
+                    permit.settle(0);
+                    return Ok((known(CacheStatus::Hit, answer.model()), Box::pin(answer.map(free))));
+                }
+                Ok(()) => {
+                    let model = model.get().cloned().unwrap_or_default();
+                    return Ok((known(CacheStatus::Miss, model), Box::pin(answer)));
+                }
+                // Whoever was to make it may not. This caller may.
+                Err(error) if answer.is_hit() && error.is_callers_own() => {}
+                Err(error) => return Err(error),
             }
-            Err(error) => {
-                permit.settle(0);
-                Err(error)
-            }
+        }
+    }
+
+    fn order(&self, caller: &Caller, turn: &Turn, estimate: Amount) -> Order {
+        Order {
+            turns: Arc::clone(&self.turns),
+            rules: Arc::clone(&self.rules),
+            caller: caller.clone(),
+            turn: turn.clone(),
+            estimate,
         }
     }
 
     /// Gives `turn` a model, if its caller has left that open.
-    fn route(&self, turn: &mut Turn) -> Option<Choice> {
+    async fn route(&self, caller: &Caller, turn: &mut Turn) -> Result<Option<Choice>, Error> {
         if turn.model.as_str() != AUTO {
-            return None;
+            return Ok(None);
         }
-        let choice = self.router.route(turn, BudgetState::default());
+        let choice = self.rules.router.route(turn, self.rules.budget(caller).await?);
         tracing::info!(model = %choice.model, rule = choice.rule.name(), "a model was chosen");
         turn.model = choice.model.clone();
-        Some(choice)
+        Ok(Some(choice))
     }
+}
+
+impl Rules {
+    /// How `caller` stands to its budgets.
+    async fn budget(&self, caller: &Caller) -> Result<BudgetState, Error> {
+        Ok(BudgetState::of(self.ledger.budgets(caller).await?))
+    }
+}
+
+impl Order {
+    /// As [`run`](Self::run), and tells the model as soon as it is known.
+    async fn run_telling(self, told: Arc<OnceLock<String>>) -> Result<TurnStream, Error> {
+        let (model, events) = self.run().await?;
+        told.get_or_init(|| model);
+        Ok(events)
+    }
+
+    /// Has the turn run, and gives its model. What it may cost is held before.
+    async fn run(self) -> Result<(String, TurnStream), Error> {
+        let Self { turns, rules, caller, turn, estimate } = self;
+        let id = Uuid::new_v4().to_string();
+        let is_capped = caller.grant.is_capped();
+        let hold = rules.ledger.hold(&caller, estimate, &id);
+        let hold = async { Ok::<_, Error>(hold.await?) };
+        let (hold, running) = if is_capped {
+            let hold = hold.await?;
+            (hold, turns.run(caller, turn).await?)
+        } else {
+            // Nothing can be in the way, so nobody waits for the disk.
+            futures::try_join!(hold, turns.run(caller, turn))?
+        };
+        let RunningTurn { told, events, bill } = running;
+        let account = Account::new(rules, hold, bill);
+        Ok((told.model, Box::pin(Charging::new(events, account))))
+    }
+}
+
+/// Refuses a model that the caller may not name. The choice among all of them has to be allowed by its name as well.
+fn check_model(caller: &Caller, model: &ModelName) -> Result<(), Error> {
+    let model = model.as_str();
+    if caller.grant.allows_model(model) { Ok(()) } else { Err(Error::ForbiddenModel(model.to_owned())) }
+}
+
+/// An answer that is given again costs nothing.
+fn free(event: Result<TurnEvent, Error>) -> Result<TurnEvent, Error> {
+    event.map(|event| match event {
+        TurnEvent::Finished(mut finish) => {
+            finish.usage.cost = Some(Money::ZERO);
+            TurnEvent::Finished(finish)
+        }
+        event => event,
+    })
 }
 
 impl Turns for Admission {
@@ -84,8 +230,12 @@ impl Turns for Admission {
     }
 
     fn count_tokens(&self, caller: Caller, mut turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {
-        self.route(&mut turn);
-        self.turns.count_tokens(caller, turn)
+        let counted = async move {
+            check_model(&caller, &turn.model)?;
+            self.route(&caller, &mut turn).await?;
+            self.turns.count_tokens(caller, turn).await
+        };
+        counted.boxed()
     }
 
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {

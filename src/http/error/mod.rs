@@ -157,8 +157,13 @@ impl IntoResponse for ApiError {
         headers.extend(self.0.limits.headers().into_iter().filter_map(|(name, value)| {
             Some((HeaderName::from_static(name), HeaderValue::from_str(&value).ok()?))
         }));
-        // A request that no limit will ever let in is as hopeless as one without a sign-in.
-        if row.lasts || (self.0.kind == Kind::Limited && self.0.retry_after.is_none()) {
+        // What no limit will ever let in, and no budget before tomorrow, is as hopeless as a request without a sign-in.
+        let is_hopeless = match self.0.kind {
+            Kind::OverBudget => true,
+            Kind::Limited => self.0.retry_after.is_none(),
+            _ => row.lasts,
+        };
+        if is_hopeless {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         response.extensions_mut().insert(self);

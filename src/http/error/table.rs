@@ -25,6 +25,8 @@ pub(in crate::http) enum Kind {
     ForbiddenOrigin,
     /// The request brings a key that is not for this.
     NotPermitted,
+    /// The request names a model that its key may not use.
+    ForbiddenModel,
     /// The request names a project that is not its key's.
     ForeignProject,
     /// The request brings a key that is not the admin key.
@@ -53,6 +55,8 @@ pub(in crate::http) enum Kind {
     ContextTooLong,
     /// A limit of the caller's own was met.
     Limited,
+    /// A budget of the caller's has no room.
+    OverBudget,
     /// Anthropic's rate or usage limit was met.
     RateLimited,
     /// All workers are busy and nobody more can wait.
@@ -104,6 +108,7 @@ impl Kind {
             Self::ForbiddenHost => (403, "invalid_request_error", Some("forbidden_host")),
             Self::ForbiddenOrigin => (403, "invalid_request_error", Some("forbidden_origin")),
             Self::NotPermitted => (403, "invalid_request_error", Some("insufficient_permissions")),
+            Self::ForbiddenModel => (403, "invalid_request_error", Some("model_not_found")),
             Self::ForeignProject => (403, "invalid_request_error", Some("mismatched_project")),
             Self::NotAdmin => (403, "invalid_request_error", Some("admin_key_required")),
             Self::UnknownUrl => (404, "invalid_request_error", Some("unknown_url")),
@@ -117,6 +122,7 @@ impl Kind {
             Self::TooLarge => (413, "invalid_request_error", Some("request_too_large")),
             Self::UnsupportedEncoding => (415, "invalid_request_error", Some("unsupported_encoding")),
             Self::RateLimited | Self::Limited => (429, "rate_limit_error", Some("rate_limit_exceeded")),
+            Self::OverBudget => (429, "insufficient_quota", Some("insufficient_quota")),
             Self::ServerBusy => (429, "rate_limit_error", Some("server_busy")),
             Self::Internal => (500, "server_error", Some("internal_error")),
             Self::WorkerFailed => (502, "server_error", Some("worker_failed")),

@@ -20,6 +20,14 @@ impl ApiError {
         Self::new(Kind::UnknownModel, message).at("model")
     }
 
+    /// The key may not use the model called `name`.
+    fn forbidden_model(name: &str) -> Self {
+        let message = format!(
+            "This API key may not use the model `{name}`. GET /v1/models lists the names that it may use."
+        );
+        Self::new(Kind::ForbiddenModel, message).at("model")
+    }
+
     /// The server is being stopped.
     pub(in crate::http) fn shutting_down() -> Self {
         Self::new(Kind::ShuttingDown, "This server is shutting down. Try again in a moment.")
@@ -54,6 +62,12 @@ impl From<Error> for ApiError {
             Error::Limited(limited) => Self::new(Kind::Limited, limited.to_string())
                 .retry_after(limited.retry_after)
                 .limits(limited.state),
+            Error::OverBudget(over) => Self::new(Kind::OverBudget, format!("{over}.")),
+            Error::ForbiddenModel(name) => Self::forbidden_model(name),
+            Error::Ledger(_) => Self::new(
+                Kind::Internal,
+                "This server cannot write down what runs cost, so it runs nothing; its log tells more.",
+            ),
             Error::Failed(failure) => failed(failure),
         };
         if error.may_quote_the_request() { this } else { this.caused_by(error) }

@@ -16,6 +16,7 @@ use super::access_log::Notes;
 use crate::auth::Credentials;
 use crate::auth::Keys;
 use crate::auth::Permission;
+use crate::domain::CacheControl;
 use crate::domain::Caller;
 use crate::http::error::ApiError;
 
@@ -86,7 +87,8 @@ impl Guard {
             Need::Key => None,
             Need::Permission(permission) => Some(permission),
         };
-        Ok(Some(self.keys.authenticate(&credentials, permission)?))
+        let caller = self.keys.authenticate(&credentials, permission)?;
+        Ok(Some(Caller { cache_control: cache_control(request.headers()), ..caller }))
     }
 }
 
@@ -113,6 +115,39 @@ fn credentials(headers: &HeaderMap) -> Credentials<'_> {
     }
 }
 
+/// What all `Cache-Control` headers ask for. Other directives than these have no effect.
+fn cache_control(headers: &HeaderMap) -> CacheControl {
+    let values = headers.get_all(header::CACHE_CONTROL).into_iter().filter_map(|value| value.to_str().ok());
+    let names = values.flat_map(|value| value.split(',')).map(str::trim);
+    names.fold(CacheControl::default(), |control, name| CacheControl {
+        no_cache: control.no_cache || name.eq_ignore_ascii_case("no-cache"),
+        no_store: control.no_store || name.eq_ignore_ascii_case("no-store"),
+    })
+}
+
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directives_are_found_among_others() {
+        for (values, no_cache, no_store) in [
+            (&[][..], false, false),
+            (&[""], false, false),
+            (&["no-cache"], true, false),
+            (&["NO-Store"], false, true),
+            (&["max-age=0,  no-cache , no-transform"], true, false),
+            (&["no-store", "no-cache"], true, true),
+            (&["no-cached", "x-no-store"], false, false),
+        ] {
+            let headers = values.iter().map(|value| (header::CACHE_CONTROL, value.parse().unwrap()));
+            let mut map = HeaderMap::new();
+            map.extend(headers);
+            assert_eq!(cache_control(&map), CacheControl { no_cache, no_store }, "{values:?}");
+        }
+    }
 }

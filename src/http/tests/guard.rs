@@ -143,12 +143,8 @@ async fn a_request_names_its_project_in_a_header() {
 async fn the_first_key_closes_an_open_server_and_its_revocation_counts_at_once() {
     let registry = Registry::temporary().await.unwrap();
     let keys = Keys::none().with_stored(&registry);
-    let state = whole_state(
-        &Shelves::temporary().unwrap(),
-        ScriptedTurns::playing([]),
-        keys.clone(),
-        LastWords::default(),
-    );
+    let state =
+        whole_state(&Shelves::temporary(), ScriptedTurns::playing([]), keys.clone(), LastWords::default());
     let router = router(state);
     assert_eq!(status(&router, "GET", "/v1/models", None).await, 200);
     let text = made(&registry, &Permission::ALL).await;

@@ -15,7 +15,7 @@ fn told(response: &Response) -> String {
 #[tokio::test(start_paused = true)]
 async fn requests_above_the_limit_are_refused_until_they_can_pass() {
     let rates = Rates { requests_per_minute: Some(2), ..Rates::default() };
-    let router = admitting(ScriptedTurns::playing(greeting()), rates);
+    let router = admitting(ScriptedTurns::playing(greeting()), rates).await;
     for expected in [
         "limit-requests 2, remaining-requests 1, reset-requests 30s",
         "limit-requests 2, remaining-requests 0, reset-requests 1m0s",
@@ -43,7 +43,7 @@ async fn requests_above_the_limit_are_refused_until_they_can_pass() {
 #[tokio::test(start_paused = true)]
 async fn tokens_that_were_not_needed_are_given_back() {
     let rates = Rates { tokens_per_minute: Some(1000), ..Rates::default() };
-    let router = admitting(ScriptedTurns::playing(greeting()), rates);
+    let router = admitting(ScriptedTurns::playing(greeting()), rates).await;
     let mut asked = chat(false);
     asked["max_tokens"] = json!(900);
     let first = send(router.clone(), post(&asked)).await;
@@ -67,7 +67,7 @@ async fn tokens_that_were_not_needed_are_given_back() {
 #[tokio::test]
 async fn a_request_counts_until_its_client_has_left_or_has_all() {
     let rates = Rates { concurrent_requests: Some(1), ..Rates::default() };
-    let router = admitting(ScriptedTurns::playing(vec![started(), text("a"), Step::Hang]), rates);
+    let router = admitting(ScriptedTurns::playing(vec![started(), text("a"), Step::Hang]), rates).await;
     let mut running = send(router.clone(), post(&chat(true))).await;
     running.body_mut().frame().await.unwrap().unwrap();
     let (status, error) = error(send(router.clone(), post(&chat(true))).await).await;

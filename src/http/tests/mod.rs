@@ -49,10 +49,12 @@ use crate::domain::Rates;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
+use crate::gateway;
 use crate::gateway::Admission;
 use crate::gateway::Error;
 use crate::gateway::ModelCard;
 use crate::gateway::Readiness;
+use crate::gateway::Rules;
 use crate::gateway::RunningTurn;
 use crate::gateway::Told;
 use crate::gateway::TurnStream;
@@ -154,7 +156,7 @@ impl Turns for ScriptedTurns {
             let events = events.inspect(move |_| {
                 let _ = &held;
             });
-            Ok(RunningTurn { told: Told::of("claude-sonnet-5-5"), events: Box::pin(events) })
+            Ok(RunningTurn::new(Told::of("claude-sonnet-5-5"), Box::pin(events)))
         };
         run.boxed()
     }
@@ -192,7 +194,7 @@ pub(crate) fn state(turns: ScriptedTurns) -> AppState {
 
 /// The state of a server that stops with the two signals.
 pub(crate) fn state_until(turns: ScriptedTurns, stopping: Stopping, last_words: LastWords) -> AppState {
-    AppState { stopping, ..whole_state(&Shelves::temporary().unwrap(), turns, Keys::none(), last_words) }
+    AppState { stopping, ..whole_state(&Shelves::temporary(), turns, Keys::none(), last_words) }
 }
 
 fn whole_state(
@@ -224,21 +226,25 @@ async fn with_admin(turns: ScriptedTurns) -> (Router, Registry) {
     let registry = Registry::temporary().await.unwrap();
     let keys = Keys::new(["secret-1"]).unwrap().with_stored(&registry);
     let keys = keys.with_admin(Some(AdminKey::of("secret-admin")));
-    let state = whole_state(&Shelves::temporary().unwrap(), turns, keys, LastWords::default());
+    let state = whole_state(&Shelves::temporary(), turns, keys, LastWords::default());
     (router(AppState { admin: Some(registry.clone()), ..state }), registry)
 }
 
 fn with_keys(turns: ScriptedTurns) -> Router {
     let keys = Keys::new(["secret-1", "secret-2"]).unwrap();
-    router(whole_state(&Shelves::temporary().unwrap(), turns, keys, LastWords::default()))
+    router(whole_state(&Shelves::temporary(), turns, keys, LastWords::default()))
 }
 
 /// A router that lets a key in as often and as much as `rates` say.
-fn admitting(turns: ScriptedTurns, rates: Rates) -> Router {
+async fn admitting(turns: ScriptedTurns, rates: Rates) -> Router {
     let limits = Limits::new(crate::limits::Config { key_rates: rates });
-    let (router, prices) = (Arc::new(routing::testing::router()), Arc::new(routing::testing::prices()));
-    let turns = Admission::new(Arc::new(turns), router, prices, limits);
-    super::router(whole_state(&Shelves::temporary().unwrap(), turns, Keys::none(), LastWords::default()))
+    admitting_by(turns, Rules { limits, ..gateway::testing::rules().await })
+}
+
+/// A router that lets turns in by `rules`.
+fn admitting_by(turns: ScriptedTurns, rules: Rules) -> Router {
+    let turns = Admission::new(Arc::new(turns), rules);
+    super::router(whole_state(&Shelves::temporary(), turns, Keys::none(), LastWords::default()))
 }
 
 /// A greeting in two pieces.

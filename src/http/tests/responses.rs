@@ -275,7 +275,7 @@ async fn a_server_that_stops_fails_what_it_was_making() {
 
 #[tokio::test]
 async fn what_an_earlier_server_was_making_has_failed() {
-    let shelves = Shelves::temporary().unwrap();
+    let shelves = Shelves::temporary();
     let state =
         || whole_state(&shelves, ScriptedTurns::playing([Step::Hang]), Keys::none(), LastWords::default());
     let made = found(&router(state()), ask(json!({"background": true}))).await;

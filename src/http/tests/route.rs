@@ -46,10 +46,10 @@ async fn what_cannot_be_meant_is_refused_by_name() {
 }
 
 /// The server of an answer that repeats the name of the model it was asked for.
-fn repeating() -> Router {
+async fn repeating() -> Router {
     let turns =
         ScriptedTurns::new(|_, turn| Ok(play(vec![started(), text(turn.model.as_str()), finished()])));
-    admitting(turns, Rates::default())
+    admitting(turns, Rates::default()).await
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn a_model_that_is_left_open_is_chosen_and_told() {
             if path == "/v1/responses" {
                 asked = json!({"model": model, "input": messages});
             }
-            let response = send(repeating(), request("POST", path, &[], asked.to_string())).await;
+            let response = send(repeating().await, request("POST", path, &[], asked.to_string())).await;
             let told =
                 response.headers().get("x-switchboard-route").map(|value| value.to_str().unwrap().to_owned());
             assert_eq!(told.is_some(), route.is_some(), "{path}");
@@ -77,6 +77,6 @@ async fn a_model_that_is_left_open_is_chosen_and_told() {
 
 #[tokio::test]
 async fn the_open_choice_is_listed_as_a_model() {
-    let listed = body(send(repeating(), request("GET", "/v1/models", &[], "")).await).await;
+    let listed = body(send(repeating().await, request("GET", "/v1/models", &[], "")).await).await;
     assert!(listed.contains(r#""id":"auto""#), "{listed}");
 }

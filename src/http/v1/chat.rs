@@ -14,6 +14,7 @@ use futures::StreamExt as _;
 use crate::domain::Caller;
 use crate::domain::TurnEvent;
 use crate::fields::Policy;
+use crate::gateway::CacheStatus;
 use crate::gateway::Told;
 use crate::gateway::Turns;
 use crate::http::Config;
@@ -93,6 +94,13 @@ pub(super) fn describe(response: &mut Response, told: &Told, ignored: &[String])
     headers.extend(told.limits.headers().into_iter().filter_map(|(name, value)| {
         Some((HeaderName::from_static(name), HeaderValue::from_str(&value).ok()?))
     }));
+    let cache = told.cache.map(|status| match status {
+        CacheStatus::Hit => "hit",
+        CacheStatus::Miss => "miss",
+        CacheStatus::Bypass => "bypass",
+    });
+    headers
+        .extend(cache.map(|status| (HeaderName::from_static("x-cache"), HeaderValue::from_static(status))));
     let route = told.route.as_ref().map(|choice| HeaderValue::from_str(&choice.header_value()));
     if let Some(Ok(route)) = route {
         headers.insert("x-switchboard-route", route);

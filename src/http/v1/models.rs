@@ -9,6 +9,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 
 use crate::anthropic;
+use crate::domain::Caller;
 use crate::gateway::Turns;
 use crate::http::error::ApiError;
 use crate::http::error::Door;
@@ -20,9 +21,10 @@ const OWNER: &str = "anthropic";
 pub(in crate::http) async fn list_models(
     State(turns): State<Arc<dyn Turns>>,
     Extension(door): Extension<Door>,
+    Extension(caller): Extension<Caller>,
 ) -> Result<impl IntoResponse, ApiError> {
     let cards = turns.models().await?;
-    let names = cards.iter().map(|card| card.name.as_str());
+    let names = cards.iter().map(|card| card.name.as_str()).filter(|name| caller.grant.allows_model(name));
     Ok(json(match door {
         Door::OpenAi => openai::models::list(&names.map(|name| (name, OWNER)).collect::<Vec<_>>()),
         Door::Anthropic => anthropic::models::list(&names.collect::<Vec<_>>()),
@@ -33,10 +35,11 @@ pub(in crate::http) async fn list_models(
 pub(in crate::http) async fn retrieve_model(
     State(turns): State<Arc<dyn Turns>>,
     Extension(door): Extension<Door>,
+    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
 ) -> Result<impl IntoResponse, ApiError> {
     let cards = turns.models().await?;
-    if !cards.iter().any(|card| card.name.as_str() == name) {
+    if !caller.grant.allows_model(&name) || !cards.iter().any(|card| card.name.as_str() == name) {
         return Err(ApiError::unknown_model(&name));
     }
     Ok(json(match door {

@@ -78,7 +78,7 @@ async fn what_is_told_is_on_disk() {
     let hold = books.ledger.hold(&daily(10), amount(10, 0), "1").await.unwrap();
     backend.fill(true);
     // Also when nobody waits for it.
-    drop(hold);
+    drop(hold.begin());
     books.settle_down().await;
     books.ledger.try_again().await;
     assert_eq!(told(&mut books), []);

@@ -38,7 +38,7 @@ async fn what_is_released_costs_nothing_and_its_id_is_free() {
 async fn what_is_dropped_is_charged_in_full() {
     for books in Books::all().await {
         let hold = books.ledger.hold(&daily(100), amount(60, 7), "1").await.unwrap();
-        drop(hold);
+        drop(hold.begin());
         books.assert_sound().await;
         let kept = books.charge("1").await.unwrap();
         assert_eq!((kept.amount(), kept.outcome, kept.is_unknown), (amount(60, 7), Outcome::Unknown, true));
@@ -89,12 +89,13 @@ async fn every_cap_is_checked_and_the_one_that_lasts_longest_named() {
     for (budget, project_budget, scope, window, what, cap, resets_at) in cases {
         let caller = caller("a", budget, project_budget);
         let error = books.ledger.hold(&caller, amount(100, 5), "1").await.unwrap_err();
-        let expected = Over { scope, window, what, cap, spent: 0, held: 0, resets_at };
+        let wanted = if what == What::Tokens { 100 } else { 5 };
+        let expected = Over { scope, window, what, cap, spent: 0, held: 0, wanted, resets_at };
         assert_eq!(over(&error), expected);
         assert_eq!(books.tokens().await, (0, 0), "all or nothing");
     }
     let error = books.ledger.hold(&daily(99), amount(100, 5), "1").await.unwrap_err();
-    insta::assert_snapshot!(error, @"the daily budget of this key has no room: 0 tokens of 99 tokens are spent, 0 tokens are held by requests that still run");
+    insta::assert_snapshot!(error, @"The daily budget of this key has no room for this request, which may take 100 tokens. Of 99 tokens 99 tokens are left: 0 tokens are spent, and 0 tokens are held by requests that still run. It begins anew on 2026-11-22 at 00:00 UTC");
 }
 
 #[tokio::test]
@@ -241,7 +242,7 @@ async fn a_store_that_failed_is_told_again() {
     let error = books.ledger.hold(&daily(100), amount(1, 0), "3").await.unwrap_err();
     assert!(matches!(error, Error::Store(_)), "never free: {error}");
     assert!(settled.settle(charge(30, 0)).await.is_err());
-    drop(dropped);
+    drop(dropped.begin());
     books.settle_down().await;
     books.ledger.try_again().await;
     backend.fill(false);

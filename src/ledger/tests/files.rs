@@ -61,7 +61,7 @@ async fn a_damaged_ledger_is_refused_with_what_to_do() {
 /// What is refused is left as it was.
 #[tokio::test]
 async fn an_older_ledger_is_migrated_step_by_step_or_not_at_all() {
-    let store = Store::in_memory(TaskTracker::new()).unwrap();
+    let store = Store::in_memory(TaskTracker::new());
     let steps: [(u8, migration::Step); 2] = [
         (1, |transaction| {
             transaction.put(places::head(), vec![2, 20]);
@@ -92,7 +92,7 @@ async fn an_older_ledger_is_migrated_step_by_step_or_not_at_all() {
 async fn a_backup_is_restored_as_it_was() {
     let books = used().await;
     let (text, records) = backup(&books.store).await.unwrap();
-    let other = Store::in_memory(TaskTracker::new()).unwrap();
+    let other = Store::in_memory(TaskTracker::new());
     let restored = restore(&other, &text, false).await.unwrap();
     assert_eq!(restored, Restored { records, replaced: 0 });
     assert_eq!(backup(&other).await.unwrap().0, text);
@@ -109,7 +109,7 @@ async fn a_backup_is_restored_as_it_was() {
 async fn a_backup_with_any_byte_changed_or_lost_is_refused_and_changes_nothing() {
     let books = used().await;
     let (text, _) = backup(&books.store).await.unwrap();
-    let store = Store::in_memory(TaskTracker::new()).unwrap();
+    let store = Store::in_memory(TaskTracker::new());
     for place in 0..text.len() {
         let mut changed = text.clone().into_bytes();
         changed[place] = if changed[place] == b'A' { b'B' } else { b'A' };

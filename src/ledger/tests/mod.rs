@@ -151,7 +151,7 @@ impl Books {
 /// A key of the project `p`, with these budgets.
 fn caller(name: &str, budget: Budget, project_budget: Budget) -> Caller {
     let grant = Grant { budget, project_budget, ..Grant::default() };
-    Caller { name: name.to_owned(), project: "p".to_owned(), grant: Arc::new(grant) }
+    Caller { project: "p".to_owned(), grant: Arc::new(grant), ..Caller::named(name) }
 }
 
 /// The key `a`, with so many tokens a day.

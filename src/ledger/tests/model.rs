@@ -156,7 +156,7 @@ impl Pair {
             }
             Step::Drop { index } => {
                 if let Some(index) = open(index, &self.holds) {
-                    drop(self.holds.remove(index));
+                    drop(self.holds.remove(index).begin());
                     self.model.close_unknown(index);
                 }
             }

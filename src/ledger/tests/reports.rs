@@ -31,7 +31,7 @@ async fn books() -> Books {
     use_model(&books, &b, "haiku", usage(1000, 2000), 10).await;
     let other = Caller { project: "q".to_owned(), ..b.clone() };
     use_model(&books, &other, "say \"hi\", opus", usage(7, 7), 7).await;
-    drop(books.ledger.hold(&b, amount(50, 600), "lost").await.unwrap());
+    drop(books.ledger.hold(&b, amount(50, 600), "lost").await.unwrap().begin());
     books.assert_sound().await;
     books
 }

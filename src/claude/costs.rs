@@ -1,0 +1,104 @@
+//! What the turns of a process cost, by its own word.
+
+use crate::domain::Bill;
+use crate::domain::Money;
+
+/// The CLI tells with each result what its process has cost so far. What a turn cost is the difference, if the result is
+/// the first since the one before the turn began.
+#[derive(Debug, Default)]
+pub(super) struct Costs {
+    /// What it told last.
+    total: Money,
+    /// The turn that runs, or that ran last and was not reported yet.
+    open: Option<Bill>,
+    /// Whether the next result reports an earlier turn as well, so that what each of them cost is not known. A turn that
+    /// waits for the results of tools has no result of its own.
+    is_shared: bool,
+}
+
+impl Costs {
+    /// The turn of `bill` begins.
+    pub(super) fn begin(&mut self, bill: Bill) {
+        self.is_shared |= self.open.replace(bill).is_some();
+    }
+
+    /// A result has come, with the `total` so far.
+    pub(super) fn report(&mut self, total: Option<Money>) {
+        let bill = self.open.take();
+        let Some(total) = total else {
+            // What it does not tell now, the next one tells with its own.
+            self.is_shared |= bill.is_some();
+            return;
+        };
+        let cost = total - std::mem::replace(&mut self.total, total);
+        let is_shared = std::mem::take(&mut self.is_shared);
+        if let Some(bill) = bill.filter(|_| !is_shared && cost >= Money::ZERO) {
+            bill.note(cost);
+        }
+    }
+
+    /// Whether the turn that ran last is reported.
+    pub(super) fn is_reported(&self) -> bool {
+        self.open.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begin(costs: &mut Costs) -> impl Fn() -> Option<i64> + use<> {
+        let bill = Bill::default();
+        costs.begin(bill.clone());
+        move || bill.reader().noted().map(Money::nanos)
+    }
+
+    fn report(costs: &mut Costs, nanos: i64) {
+        costs.report(Some(Money::from_nanos(nanos)));
+    }
+
+    #[test]
+    fn a_turn_costs_what_was_added() {
+        let mut costs = Costs::default();
+        let first = begin(&mut costs);
+        assert!(!costs.is_reported());
+        report(&mut costs, 10);
+        assert!(costs.is_reported());
+        let second = begin(&mut costs);
+        report(&mut costs, 25);
+        assert_eq!((first(), second()), (Some(10), Some(15)));
+    }
+
+    #[test]
+    fn what_two_turns_cost_together_is_nobodys() {
+        let mut costs = Costs::default();
+        let (parked, resumed) = (begin(&mut costs), begin(&mut costs));
+        report(&mut costs, 30);
+        let next = begin(&mut costs);
+        report(&mut costs, 31);
+        assert_eq!((parked(), resumed(), next()), (None, None, Some(1)));
+    }
+
+    #[test]
+    fn a_result_without_a_total_or_with_less_tells_nothing() {
+        let mut costs = Costs::default();
+        let untold = begin(&mut costs);
+        costs.report(None);
+        let shared = begin(&mut costs);
+        report(&mut costs, 30);
+        let less = begin(&mut costs);
+        report(&mut costs, 20);
+        let next = begin(&mut costs);
+        report(&mut costs, 22);
+        assert_eq!((untold(), shared(), less(), next()), (None, None, None, Some(2)));
+    }
+
+    #[test]
+    fn what_comes_between_two_turns_is_of_neither() {
+        let mut costs = Costs::default();
+        report(&mut costs, 5);
+        let turn = begin(&mut costs);
+        report(&mut costs, 7);
+        assert_eq!(turn(), Some(2));
+    }
+}

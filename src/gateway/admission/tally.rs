@@ -1,0 +1,46 @@
+//! What a turn has taken so far, as far as it can be seen from its events.
+
+use crate::domain::TurnEvent;
+use crate::domain::Usage;
+
+/// Bytes of an answer that are a token, about: for an answer that nobody has counted since it was cut off.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// Counts along.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// The resolved id of the model that answers; empty before it has begun.
+    pub(super) model: String,
+    /// What is known.
+    counted: Usage,
+    /// Bytes of the answer that nobody has counted.
+    uncounted: u64,
+}
+
+impl Tally {
+    /// Notes what came.
+    pub(super) fn note(&mut self, event: &TurnEvent) {
+        match event {
+            TurnEvent::Started { model, usage } => {
+                model.clone_into(&mut self.model);
+                self.counted = *usage;
+            }
+            TurnEvent::Text(piece) | TurnEvent::Thinking(piece) | TurnEvent::ToolInput(piece) => {
+                self.uncounted += piece.len() as u64;
+            }
+            TurnEvent::Finished(finish) => (self.counted, self.uncounted) = (finish.usage, 0),
+            TurnEvent::ThinkingSealed(_) | TurnEvent::ThinkingRedacted(_) | TurnEvent::ToolCall { .. } => {}
+        }
+    }
+
+    /// Whether the model has begun to answer. Before, nothing is charged upstream.
+    pub(super) fn has_begun(&self) -> bool {
+        !self.model.is_empty()
+    }
+
+    /// What was taken, some of it estimated.
+    pub(super) fn usage(&self) -> Usage {
+        let output_tokens = self.counted.output_tokens.max(self.uncounted.div_ceil(BYTES_PER_TOKEN));
+        Usage { output_tokens, ..self.counted }
+    }
+}

@@ -1,0 +1,84 @@
+//! Answers that are given again.
+
+use super::*;
+
+/// A turn whose answer may be given again.
+fn same() -> Turn {
+    turn("m", Some(0.0))
+}
+
+fn status(asked: &Result<RunningTurn, Error>) -> Option<CacheStatus> {
+    asked.as_ref().unwrap().told.cache
+}
+
+#[tokio::test]
+async fn an_answer_that_is_given_again_costs_nothing() {
+    let setting = Setting::new().await;
+    let caller = capped("a", 10_000);
+    let made = setting.ask(&caller, same()).await;
+    assert_eq!(status(&made), Some(CacheStatus::Miss));
+    setting.runs.take().answer(777);
+    let made = read(made.unwrap()).await;
+    let again = setting.ask(&caller, same()).await;
+    assert_eq!(status(&again), Some(CacheStatus::Hit));
+    assert_eq!(again.as_ref().unwrap().told.model, "m-1");
+    let again = read(again.unwrap()).await;
+    assert_eq!((setting.runs.count(), cost(&again)), (0, Some(0)));
+    assert_eq!(again[..2], made[..2]);
+    assert_eq!((setting.charged().await, setting.used(&caller).await), ((1, 120, 777), 120));
+    let other = setting.ask(&caller, turn("m", None)).await;
+    assert_eq!(status(&other), Some(CacheStatus::Bypass));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_given_again_needs_no_room_in_a_budget() {
+    let setting = Setting::new().await;
+    let made = setting.ask(&Caller::named("a"), same()).await.unwrap();
+    setting.runs.take().answer(1);
+    read(made).await;
+    let again = setting.ask(&capped("poor", 1), same()).await;
+    assert_eq!(status(&again), Some(CacheStatus::Hit));
+    let fresh =
+        Caller { cache_control: CacheControl { no_cache: true, no_store: false }, ..capped("poor", 1) };
+    assert!(matches!(setting.ask(&fresh, same()).await, Err(Error::OverBudget(_))));
+}
+
+#[tokio::test]
+async fn many_who_ask_the_same_at_once_pay_for_one_run() {
+    let setting = Setting::new().await;
+    let mut running = Vec::new();
+    for _ in 0..20 {
+        running.push(setting.ask(&Caller::named("a"), same()).await.unwrap());
+    }
+    assert_eq!(setting.runs.count(), 1);
+    setting.runs.take().answer(777);
+    let answers = futures::future::join_all(running.into_iter().map(read)).await;
+    let mut costs: Vec<_> = answers.iter().map(|events| cost(events)).collect();
+    costs.sort();
+    assert_eq!(costs[..19], [Some(0); 19]);
+    assert_eq!((costs[19], setting.charged().await), (Some(777), (1, 120, 777)));
+}
+
+#[tokio::test]
+async fn a_run_goes_on_for_those_who_stay_and_is_paid_by_whom_it_began_for() {
+    let setting = Setting::new().await;
+    let first = setting.ask(&capped("a", 10_000), same()).await.unwrap();
+    let second = setting.ask(&capped("b", 10_000), same()).await.unwrap();
+    let run = setting.runs.take();
+    run.begin();
+    drop(first);
+    run.answer(9);
+    assert_eq!(cost(&read(second).await), Some(0));
+    let used = (setting.used(&capped("a", 10_000)).await, setting.used(&capped("b", 10_000)).await);
+    assert_eq!((used, setting.charged().await), ((120, 0), (1, 120, 9)));
+}
+
+#[tokio::test]
+async fn the_empty_budget_of_one_is_no_answer_to_another() {
+    let setting = Setting::new().await;
+    let (poor, rich) = (capped("poor", 1), Caller::named("rich"));
+    let (refused, running) = tokio::join!(setting.ask(&poor, same()), setting.ask(&rich, same()));
+    assert!(matches!(refused, Err(Error::OverBudget(_))));
+    setting.runs.take().answer(3);
+    assert_eq!(cost(&read(running.unwrap()).await), Some(3));
+}

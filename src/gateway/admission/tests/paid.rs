@@ -1,0 +1,136 @@
+//! What runs cost.
+
+use super::*;
+
+/// The least that is held for `turn(..)`: 50 tokens for the call, some of text, 50 of the answer.
+const ESTIMATE: u64 = 100;
+
+#[tokio::test]
+async fn an_answer_is_charged_what_its_worker_says() {
+    let setting = Setting::new().await;
+    let caller = capped("a", 10_000);
+    let running = setting.ask(&caller, turn("m", None)).await.unwrap();
+    assert!(setting.used(&caller).await >= ESTIMATE, "it is held before");
+    setting.runs.take().answer(777);
+    assert_eq!(cost(&read(running).await), Some(777));
+    assert_eq!(setting.charged().await, (1, 120, 777));
+    assert_eq!(setting.used(&caller).await, 120);
+}
+
+#[tokio::test]
+async fn the_table_of_prices_stands_in_for_a_worker_that_says_nothing() {
+    let setting = Setting::new().await;
+    let running = setting.ask(&Caller::named("a"), turn("m", None)).await.unwrap();
+    let run = setting.runs.take();
+    run.begin();
+    run.say(finished());
+    // 100 tokens at 3 nano-dollars, 20 at 15.
+    assert_eq!(cost(&read(running).await), Some(600));
+    assert_eq!(setting.charged().await, (1, 120, 600));
+}
+
+#[tokio::test]
+async fn of_many_at_once_just_those_run_that_the_budget_has_room_for() {
+    let setting = Setting::new().await;
+    let estimate = setting.admission.rules.prices.estimate("m", &turn("m", None)).tokens;
+    let caller = capped("a", estimate * 7 + estimate - 1);
+    let asked = (0..200).map(|_| setting.ask(&caller, turn("m", None)));
+    let answered = futures::future::join_all(asked).await;
+    let (running, refused): (Vec<_>, Vec<_>) = answered.into_iter().partition(Result::is_ok);
+    assert_eq!((running.len(), setting.runs.count()), (7, 7));
+    for refused in refused {
+        assert!(matches!(refused, Err(Error::OverBudget(_))));
+    }
+    drop(running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_left_is_charged_what_it_turns_out_to_cost() {
+    let setting = Setting::new().await;
+    let caller = capped("a", 10_000);
+    let mut running = setting.ask(&caller, turn("m", None)).await.unwrap();
+    let run = setting.runs.take();
+    run.begin();
+    running.events.next().await;
+    drop(running);
+    assert_eq!(setting.charged().await, (0, 0, 0));
+    assert!(setting.used(&caller).await >= ESTIMATE, "the hold lasts until it is known");
+    run.bill.note(Money::from_nanos(42));
+    setting.rest().await;
+    assert_eq!(setting.charged().await, (1, 100, 42));
+    assert_eq!(setting.used(&caller).await, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_of_which_nobody_says_anything_is_charged_for_what_came() {
+    let setting = Setting::new().await;
+    for is_known in [true, false] {
+        let mut running = setting.ask(&Caller::named("a"), turn("m", None)).await.unwrap();
+        let run = setting.runs.take();
+        run.begin();
+        run.say(TurnEvent::Text("x".repeat(41)));
+        running.events.next().await;
+        running.events.next().await;
+        drop(running);
+        // Its worker dies; or the time is over in which it could have said so.
+        let kept = is_known.then_some(run);
+        setting.rest().await;
+        setting.tracker.reopen();
+        drop(kept);
+    }
+    // Twice 100 tokens at 3 nano-dollars and 11 at 15.
+    assert_eq!(setting.charged().await, (2, 222, 930));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_not_begun_costs_nothing() {
+    let setting = Setting::new().await;
+    let caller = capped("a", 10_000);
+    assert!(setting.ask(&caller, turn("busy", None)).await.is_err());
+    let failed = setting.ask(&caller, turn("m", None)).await.unwrap();
+    let run = setting.runs.take();
+    run.events.unbounded_send(Err(Failure::new(FailureKind::Overloaded, "busy").into())).unwrap();
+    run.bill.note(Money::ZERO);
+    assert!(read(failed).await[0].is_err());
+    drop(setting.ask(&caller, turn("m", None)).await.unwrap());
+    drop(setting.runs.take());
+    setting.rest().await;
+    assert_eq!((setting.charged().await, setting.used(&caller).await), ((0, 0, 0), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_fails_on_the_way_is_charged() {
+    let setting = Setting::new().await;
+    let running = setting.ask(&Caller::named("a"), turn("m", None)).await.unwrap();
+    let run = setting.runs.take();
+    run.begin();
+    run.events.unbounded_send(Err(Failure::new(FailureKind::Upstream, "broken").into())).unwrap();
+    run.bill.note(Money::from_nanos(5));
+    assert!(read(running).await[1].is_err());
+    setting.rest().await;
+    assert_eq!(setting.charged().await, (1, 100, 5));
+}
+
+#[tokio::test]
+async fn a_key_names_the_models_it_may() {
+    let setting = Setting::new().await;
+    let grant = Grant { models: Some(vec!["haiku".to_owned()]), ..Grant::default() };
+    let caller = Caller { grant: Arc::new(grant), ..Caller::named("a") };
+    for (model, is_allowed) in [("haiku", true), ("opus", false), ("auto", false)] {
+        let asked = setting.ask(&caller, turn(model, None)).await;
+        assert_eq!(!matches!(&asked, Err(Error::ForbiddenModel(name)) if name == model), is_allowed);
+        let counted = setting.admission.count_tokens(caller.clone(), turn(model, None)).await;
+        assert_eq!(counted.is_ok(), is_allowed);
+    }
+}
+
+#[tokio::test]
+async fn near_the_end_of_a_budget_the_cheaper_model_is_chosen() {
+    let setting = Setting::new().await;
+    let hard =
+        || Turn { prompt: vec![Part::text("Debug this, please, and tell me why.")], ..turn("auto", None) };
+    for (tokens, model) in [(100_000, "usual"), (900, "light")] {
+        let running = setting.ask(&capped("a", tokens), hard()).await.unwrap();
+        assert_eq!(running.told.route.map(|choice| choice.model.to_string()).as_deref(), Some(model));
+    }
+}

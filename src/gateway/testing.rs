@@ -1,0 +1,57 @@
+//! Rules for tests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+
+use super::Rules;
+use crate::cache;
+use crate::cache::Cache;
+use crate::ledger;
+use crate::ledger::Clock;
+use crate::ledger::Ledger;
+use crate::limits;
+use crate::limits::Limits;
+use crate::pricing;
+use crate::pricing::Prices;
+use crate::routing;
+use crate::store::Store;
+
+/// 21 November 2026, 10:00 in UTC.
+pub(crate) const NOW: u64 = 1_795_255_200;
+
+/// Rules that stand in nobody's way: no limits, an empty ledger in memory, and a cache of turns that ask for the same answer
+/// each time.
+pub(crate) async fn rules() -> Rules {
+    let tracker = TaskTracker::new();
+    let store = Store::in_memory(tracker.clone());
+    let config = ledger::Config { keep_charges_days: 92 };
+    let opened = Ledger::open(store, Clock::new(|| NOW), config).await.unwrap();
+    let mode = cache::Mode::Deterministic;
+    Rules {
+        router: Arc::new(routing::testing::router()),
+        prices: Arc::new(prices()),
+        limits: Limits::new(limits::Config::default()),
+        ledger: opened.ledger,
+        cache: Cache::new(cache::Config {
+            mode,
+            max_bytes: 1 << 20,
+            time_to_live: Duration::from_secs(3600),
+        }),
+        tracker,
+        runtime: Handle::current(),
+    }
+}
+
+/// Of `m-1`: three nano-dollars for a token of the prompt, fifteen for one of the answer.
+fn prices() -> Prices {
+    let price = "input 0.003, output 0.015, cache write 0.003, cache read 0.003".parse().unwrap();
+    Prices::new(pricing::Config {
+        models: [("m-1".to_owned(), price)].into(),
+        assumed_output_tokens: 10,
+        image_tokens: 10,
+        document_tokens: 10,
+    })
+}

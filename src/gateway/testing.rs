@@ -10,14 +10,11 @@ use super::Rules;
 use crate::cache;
 use crate::cache::Cache;
 use crate::ledger;
-use crate::ledger::Clock;
-use crate::ledger::Ledger;
 use crate::limits;
 use crate::limits::Limits;
 use crate::pricing;
 use crate::pricing::Prices;
 use crate::routing;
-use crate::store::Store;
 
 /// 21 November 2026, 10:00 in UTC.
 pub(crate) const NOW: u64 = 1_795_255_200;
@@ -26,15 +23,12 @@ pub(crate) const NOW: u64 = 1_795_255_200;
 /// each time.
 pub(crate) async fn rules() -> Rules {
     let tracker = TaskTracker::new();
-    let store = Store::in_memory(tracker.clone());
-    let config = ledger::Config { keep_charges_days: 92 };
-    let opened = Ledger::open(store, Clock::new(|| NOW), config).await.unwrap();
     let mode = cache::Mode::Deterministic;
     Rules {
         router: Arc::new(routing::testing::router()),
         prices: Arc::new(prices()),
         limits: Limits::new(limits::Config::default()),
-        ledger: opened.ledger,
+        ledger: ledger::testing::temporary(NOW).await,
         cache: Cache::new(cache::Config {
             mode,
             max_bytes: 1 << 20,

@@ -16,6 +16,7 @@ mod archive;
 mod book;
 mod budget;
 mod calendar;
+mod charges;
 mod clock;
 mod codec;
 mod error;
@@ -25,6 +26,8 @@ mod places;
 mod records;
 mod render;
 mod sweep;
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -60,6 +63,8 @@ pub use budget::Scope;
 pub use budget::What;
 pub use budget::Window;
 pub use calendar::Day;
+pub use charges::ListedCharge;
+pub use charges::charges;
 pub use clock::Clock;
 pub use error::Error;
 pub use hold::Charge;

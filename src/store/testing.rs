@@ -1,6 +1,8 @@
-//! A backend with faults.
+//! Backends with faults.
 
 use std::ops::Bound;
+use std::sync::Condvar;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
@@ -43,6 +45,47 @@ impl Backend for Faulty {
 
     fn reopen(&self) -> Result<(), Error> {
         self.is_broken.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Writes nothing for as long as its gate is closed.
+#[derive(Debug, Default)]
+pub(crate) struct Gated {
+    memory: Memory,
+    is_closed: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gated {
+    /// Nothing is written from now on.
+    pub(crate) fn close(&self) {
+        *self.is_closed.lock().unwrap() = true;
+    }
+
+    /// What waits is written.
+    pub(crate) fn open(&self) {
+        *self.is_closed.lock().unwrap() = false;
+        self.opened.notify_all();
+    }
+}
+
+impl Backend for Gated {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.memory.get(key)
+    }
+
+    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<Record>, Error> {
+        self.memory.next(prefix, after)
+    }
+
+    fn write(&self, changes: &[Change]) -> Result<(), Error> {
+        let is_closed = self.is_closed.lock().unwrap();
+        drop(self.opened.wait_while(is_closed, |is_closed| *is_closed).unwrap());
+        self.memory.write(changes)
+    }
+
+    fn reopen(&self) -> Result<(), Error> {
         Ok(())
     }
 }

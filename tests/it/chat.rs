@@ -21,6 +21,8 @@ async fn an_answer_comes_whole_or_token_by_token() {
         "completion_tokens_details": {
             "reasoning_tokens": 0, "audio_tokens": 0, "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0
         },
+        // What the CLI reports: 10 tokens at $0.10 a million, 3 at 0.50, 3 at 0.125 and 4 at 0.01.
+        "cost_usd": 2.915e-6,
     });
     assert_eq!(answer.body["usage"], usage);
     let events = server.chat(prompt).with("stream_options", json!({"include_usage": true})).stream().await;

@@ -225,6 +225,13 @@ impl TestServer {
         &self.data_dir
     }
 
+    /// As [`Self::end`], and gives its data directory.
+    pub(crate) async fn end_and_keep(mut self) -> (PathBuf, Option<tempfile::TempDir>) {
+        let kept = (self.data_dir.clone(), self.folder.take());
+        self.end().await;
+        kept
+    }
+
     /// Stops the server and asserts that it leaves nothing behind: no lease, no waiting request, no process.
     pub(crate) async fn end(self) {
         if self.app.workers.is_some() {

@@ -26,6 +26,7 @@ use crate::domain::Sampling;
 use crate::domain::Tools;
 use crate::domain::Usage;
 use crate::gateway::testing;
+use crate::ledger;
 use crate::ledger::Figures;
 use crate::ledger::Period;
 use crate::ledger::Query;
@@ -129,7 +130,11 @@ struct Setting {
 
 impl Setting {
     async fn new() -> Self {
-        let (runs, rules) = (Runs::default(), testing::rules().await);
+        Self::with(testing::rules().await)
+    }
+
+    fn with(rules: Rules) -> Self {
+        let runs = Runs::default();
         let (ledger, tracker) = (rules.ledger.clone(), rules.tracker.clone());
         Self { admission: Admission::new(Arc::new(runs.clone()), rules), runs, ledger, tracker }
     }

@@ -18,6 +18,39 @@ async fn an_answer_is_charged_what_its_worker_says() {
 }
 
 #[tokio::test]
+async fn the_end_of_an_answer_waits_for_its_charge_to_be_on_disk() {
+    let (ledger, gate) = ledger::testing::gated(testing::NOW).await;
+    let setting = Setting::with(Rules { ledger, ..testing::rules().await });
+    let mut running = setting.ask(&Caller::named("a"), turn("m", None)).await.unwrap();
+    gate.close();
+    setting.runs.take().answer(777);
+    assert!(matches!(running.events.next().await, Some(Ok(TurnEvent::Started { .. }))));
+    assert!(matches!(running.events.next().await, Some(Ok(TurnEvent::Text(_)))));
+    assert!(futures::poll!(running.events.next()).is_pending());
+    assert_eq!(setting.charged().await, (0, 0, 0));
+    gate.open();
+    assert!(matches!(running.events.next().await, Some(Ok(TurnEvent::Finished(_)))));
+    assert_eq!(setting.charged().await, (1, 120, 777));
+}
+
+#[tokio::test]
+async fn nothing_runs_before_it_is_held_where_there_is_a_budget() {
+    let (ledger, gate) = ledger::testing::gated(testing::NOW).await;
+    let setting = Setting::with(Rules { ledger, ..testing::rules().await });
+    let (capped, uncapped) = (capped("a", 10_000), Caller::named("b"));
+    gate.close();
+    let mut asked = Box::pin(setting.ask(&capped, turn("m", None)));
+    assert!(futures::poll!(&mut asked).is_pending());
+    assert_eq!(setting.runs.count(), 0);
+    let mut free = Box::pin(setting.ask(&uncapped, turn("m", None)));
+    assert!(futures::poll!(&mut free).is_pending());
+    assert_eq!(setting.runs.count(), 1, "no budget can be in the way of this one");
+    gate.open();
+    assert!(asked.await.is_ok() && free.await.is_ok());
+    assert_eq!(setting.runs.count(), 2);
+}
+
+#[tokio::test]
 async fn the_table_of_prices_stands_in_for_a_worker_that_says_nothing() {
     let setting = Setting::new().await;
     let running = setting.ask(&Caller::named("a"), turn("m", None)).await.unwrap();

@@ -1,0 +1,125 @@
+//! A server that is killed at any moment loses no charge that anybody has seen, and charges nothing twice.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use claude_switchboard::ledger;
+use claude_switchboard::store::Store;
+use messages_stand_in::StandIn;
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
+
+use crate::support::{Builder, ServerProcess, TestServer, eventually};
+
+const KILLS: u64 = 50;
+const CLIENTS: u64 = 4;
+/// Each request takes a number of tokens of its own, from here on, by which its charge is known.
+const FIRST: u64 = 1000;
+/// Far more than is ever spent; but with a budget, nothing runs before it is held.
+const BUDGET: u64 = 1 << 40;
+
+/// A server over `upstream`.
+async fn server(upstream: &StandIn, data_dir: &Path) -> ServerProcess {
+    let builder: Builder = TestServer::real().await.workers(2);
+    let builder = builder.set("ANTHROPIC_BASE_URL", upstream.base_url());
+    builder.set("SWITCHBOARD_ADMIN_KEY", "made-up-admin-key").spawn_in(data_dir).await
+}
+
+async fn set_budget(server: &ServerProcess) {
+    let budget = json!({"monthly": {"tokens": BUDGET}});
+    let request = server.http.put(server.url("/admin/projects/default/budget")).json(&budget);
+    let response = request.bearer_auth("made-up-admin-key").send().await.unwrap();
+    assert_eq!(response.status(), 200);
+}
+
+/// Asks on and on, and notes which answers have come to their end; until the server is gone.
+async fn ask(http: reqwest::Client, url: String, next: Arc<AtomicU64>) -> Vec<u64> {
+    let mut answered = Vec::new();
+    loop {
+        let number = next.fetch_add(1, Ordering::SeqCst);
+        let prompt = format!("[[tokens=3 gap_ms=3 usage_in=0 usage_out={number}]]");
+        let body = json!({
+            "model": "haiku", "messages": [{"role": "user", "content": prompt}], "stream": number.is_multiple_of(2)
+        });
+        let Ok(response) = http.post(&url).json(&body).send().await else { return answered };
+        let Ok(text) = response.text().await else { return answered };
+        let is_whole = text.ends_with("data: [DONE]\n\n") || text.contains(r#""object":"chat.completion","#);
+        if is_whole && !text.contains(r#""error""#) {
+            answered.push(number);
+        }
+    }
+}
+
+/// The numbers of the calls that came upstream.
+fn called(upstream: &StandIn) -> Vec<u64> {
+    let number_of = |body: String| {
+        let (_, rest) = body.split_once("usage_out=")?;
+        rest.split(|other: char| !other.is_ascii_digit()).next()?.parse().ok()
+    };
+    let mut numbers: Vec<u64> =
+        upstream.requests().iter().filter_map(|request| number_of(request.body.to_string())).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_fifty_times_under_load_has_charged_what_upstream_has_counted() {
+    let upstream = StandIn::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let next = Arc::new(AtomicU64::new(FIRST));
+    let mut answered = Vec::new();
+    for kill in 0..KILLS {
+        let server = server(&upstream, folder.path()).await;
+        if kill == 0 {
+            set_budget(&server).await;
+        }
+        let (http, url) = (server.http.clone(), server.url("/v1/chat/completions"));
+        let mut asking = JoinSet::new();
+        for _ in 0..CLIENTS {
+            asking.spawn(ask(http.clone(), url.clone(), Arc::clone(&next)));
+        }
+        // The calls say when: each time a little later in the life of an answer.
+        let calls = upstream.stats().received + 1 + kill % 7;
+        let are_there = || async { (upstream.stats().received >= calls).then_some(()) };
+        eventually("calls come upstream", are_there).await;
+        for _ in 0..kill % 11 {
+            tokio::task::yield_now().await;
+        }
+        server.kill().await;
+        answered.extend(asking.join_all().await.into_iter().flatten());
+    }
+    let server = server(&upstream, folder.path()).await;
+    server.end().await;
+    check(folder.path(), &answered, &called(&upstream)).await;
+}
+
+async fn check(data_dir: &Path, answered: &[u64], called: &[u64]) {
+    let tracker = TaskTracker::new();
+    let store = Store::open(&data_dir.join("store"), tracker.clone()).unwrap();
+    let verified = ledger::verify(&store).await.unwrap();
+    assert_eq!((verified.problems, verified.holds), (Vec::new(), 0));
+    let mut known = BTreeMap::<u64, usize>::new();
+    let mut unknown = 0;
+    for charge in ledger::charges(&store).await.unwrap() {
+        match charge.usage.output_tokens {
+            number if number >= FIRST => *known.entry(number).or_default() += 1,
+            // Nobody saw its end: it is charged as it was held.
+            _ => unknown += 1,
+        }
+    }
+    for number in answered {
+        assert_eq!(known.get(number), Some(&1), "the charge of an answer that was seen");
+    }
+    assert!(known.values().all(|times| *times == 1), "nothing is charged twice: {known:?}");
+    assert!(known.keys().all(|number| called.contains(number)), "what is charged has run");
+    let charged = known.len() + unknown;
+    assert!(charged >= called.len(), "{charged} charges of {} calls", called.len());
+    assert!(!answered.is_empty() && unknown > 0, "it was killed under load");
+    drop(store);
+    tracker.close();
+    tracker.wait().await;
+}

@@ -1,0 +1,120 @@
+//! What runs of the real CLI cost, and whom.
+
+use claude_switchboard::ledger;
+use claude_switchboard::ledger::ListedCharge;
+use claude_switchboard::ledger::Outcome;
+use claude_switchboard::store::Store;
+use serde_json::{Value, json};
+use tokio_util::task::TaskTracker;
+
+use crate::support::TestServer;
+
+/// Ends the server and gives what it has charged, in the order of the requests.
+async fn charges_of(server: TestServer) -> Vec<ListedCharge> {
+    let (data_dir, folder) = server.end_and_keep().await;
+    let tracker = TaskTracker::new();
+    let store = Store::open(&data_dir.join("store"), tracker.clone()).unwrap();
+    assert_eq!(ledger::verify(&store).await.unwrap().problems, Vec::<String>::new());
+    let charges = ledger::charges(&store).await.unwrap();
+    drop(store);
+    tracker.close();
+    tracker.wait().await;
+    drop(folder);
+    charges
+}
+
+/// What upstream says that a call took; haiku costs 0.1, 0.5, 0.125 and 0.01 dollars for a million tokens.
+const USAGE: &str = "usage_in=1000 usage_out=100 usage_cache_write=200 usage_cache_read=300";
+const NANOS: i64 = 1000 * 100 + 100 * 500 + 200 * 125 + 300 * 10;
+
+fn nanos(charges: &[ListedCharge]) -> Vec<i64> {
+    let mut nanos: Vec<_> = charges.iter().map(|charge| charge.amount.money.nanos()).collect();
+    nanos.sort_unstable();
+    nanos
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_costs_what_the_cli_reports() {
+    let server = TestServer::real().await.workers(1).start().await;
+    for _ in 0..3 {
+        let answer = server.chat(&format!("[[say=Hello {USAGE}]]")).send().await;
+        assert_eq!(answer.body["usage"]["cost_usd"], json!(NANOS as f64 / 1e9));
+    }
+    let charges = charges_of(server).await;
+    assert_eq!(nanos(&charges), [NANOS; 3]);
+    for charge in charges {
+        assert_eq!((charge.project.as_str(), charge.model.as_str()), ("default", "claude-haiku-5-5"));
+        assert_eq!((charge.usage.total_tokens(), charge.amount.tokens), (1600, 1600));
+        assert_eq!((charge.outcome, charge.is_estimated), (Outcome::Answered, false));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_met_its_limit_costs_what_the_cli_reports() {
+    let server = TestServer::real().await.workers(1).start().await;
+    let prompt = format!("[[tokens=50 gap_ms=30 {USAGE}]]");
+    let answer = server.chat(&prompt).with("max_tokens", json!(5)).send().await;
+    assert_eq!(answer.body["choices"][0]["finish_reason"], "length");
+    assert_eq!(nanos(&charges_of(server).await), [NANOS]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_of_tools_and_their_results_are_each_charged() {
+    let server = TestServer::real().await.workers(1).start().await;
+    let tools = json!([{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]);
+    let prompt = format!("[[tool=look {USAGE}]]");
+    let first = server.chat(&prompt).with("tools", tools.clone()).send().await;
+    let message = &first.body["choices"][0]["message"];
+    let id = &message["tool_calls"][0]["id"];
+    assert_eq!(first.body["usage"]["cost_usd"], json!(NANOS as f64 / 1e9), "by the table of prices");
+    let messages = json!([
+        {"role": "user", "content": prompt}, message,
+        {"role": "tool", "tool_call_id": id, "content": format!("[[say=Done {USAGE}]]")},
+    ]);
+    let second = server.chat("").with("messages", messages).with("tools", tools).send().await;
+    assert_eq!(second.text(), "Done");
+    assert_eq!(server.upstream().requests().len(), 2, "the same process went on");
+    let third = server.chat(&format!("[[say=Hello {USAGE}]]")).send().await;
+    assert_eq!(third.body["usage"]["cost_usd"], json!(NANOS as f64 / 1e9));
+    assert_eq!(nanos(&charges_of(server).await), [NANOS; 3]);
+}
+
+/// The CLI says what an answer that was cut off has cost; what upstream had counted by then is the prompt.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_nobody_reads_on_is_charged() {
+    let server = TestServer::real().await.workers(1).start().await;
+    let mut events = server.chat(&format!("[[tokens=50 stall_after=2 {USAGE}]]")).stream().await;
+    events.next_text().await;
+    drop(events);
+    server.until_quiet().await;
+    let charges = charges_of(server).await;
+    assert_eq!(charges.len(), 1);
+    assert_eq!(charges[0].outcome, Outcome::Cancelled);
+    let prompt = 1000 * 100 + 200 * 125 + 300 * 10;
+    assert!((prompt..NANOS).contains(&charges[0].amount.money.nanos()), "{charges:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_upstream_refuses_costs_nothing() {
+    let server = TestServer::real().await.workers(1).start().await;
+    for status in ["400", "429", "529"] {
+        let answer = server.chat(&format!("[[status={status} {USAGE}]]")).send().await;
+        assert_ne!(answer.status, 200);
+    }
+    assert_eq!(charges_of(server).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_question_is_paid_once() {
+    let server = TestServer::real().await.workers(2).start().await;
+    let prompt = format!("[[tokens=5 gap_ms=20 {USAGE}]]");
+    let ask = || async { server.chat(&prompt).with("temperature", json!(0)).send().await };
+    let mut answers: Vec<_> = futures::future::join_all((0..10).map(|_| ask())).await;
+    answers.push(ask().await);
+    let cost = |answer: &Value| answer["usage"]["cost_usd"].as_f64().unwrap();
+    assert_eq!(answers.iter().filter(|answer| cost(&answer.body) > 0.0).count(), 1);
+    assert_eq!(answers.iter().filter(|answer| answer.headers["x-cache"] == "hit").count(), 10);
+    assert!(answers.iter().all(|answer| answer.text() == "w1 w2 w3 w4 w5"));
+    assert_eq!(server.upstream().requests().len(), 1);
+    assert_eq!(nanos(&charges_of(server).await), [NANOS]);
+}

@@ -117,6 +117,7 @@ fn row(what: &str, sample: &Sample) -> Vec<String> {
 
 fn turn(number: usize) -> Turn {
     Turn {
+        project: None,
         model: ModelName::new("claude-sonnet-5-5"),
         system: vec!["You are a helpful assistant.".to_owned()],
         tools: Tools::default(),

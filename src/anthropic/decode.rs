@@ -64,6 +64,7 @@ fn read(
     let stream = request.take_bool("stream")?.unwrap_or(false);
     let tools = tools::decode(&mut request, written, &mut ignored)?;
     let parameters = parameters::decode(&mut request, limit, &tools, written, &mut ignored)?;
+    let project = request.take_text("project_id")?;
     let instructions = request.take("system")?;
     let messages = request.take("messages")?.ok_or_else(|| request.missing("messages"))?;
     // Before the messages: what is not served as a whole says more than a block that comes of it.
@@ -78,6 +79,7 @@ fn read(
         history: conversation.history,
         prompt: conversation.prompt,
         sampling: parameters.sampling,
+        project,
     };
     let shows_thinking = parameters.shows_thinking;
     Ok(MessagesRequest { turn, stream, shows_thinking, ignored: ignored.into_names() })

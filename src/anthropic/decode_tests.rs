@@ -36,6 +36,7 @@ fn look() -> Value {
 #[test]
 fn the_smallest_request() {
     let turn = Turn {
+        project: None,
         model: ModelName::new("sonnet"),
         system: vec![],
         tools: Tools::default(),

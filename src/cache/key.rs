@@ -47,7 +47,8 @@ struct Writer(Sha256);
 
 impl Writer {
     fn turn(&mut self, turn: &Turn) {
-        let Turn { model, system, tools, history, prompt, sampling } = turn;
+        // Answers are kept by the project that the caller belongs to, which is the one that is named if any is.
+        let Turn { model, system, tools, history, prompt, sampling, project: _ } = turn;
         self.text(model.as_str());
         self.list(system, |this, text| this.text(text));
         self.tools(tools);

@@ -118,6 +118,7 @@ fn sampling() -> impl Strategy<Value = Sampling> {
 fn turn() -> impl Strategy<Value = Turn> {
     (text(), list(text()), tools(), list(message()), list(part()), sampling()).prop_map(
         |(model, system, tools, history, prompt, sampling)| Turn {
+            project: None,
             model: ModelName::new(model),
             system,
             tools,
@@ -183,6 +184,7 @@ proptest! {
 
 fn empty() -> Turn {
     Turn {
+        project: None,
         model: ModelName::new("m"),
         system: Vec::new(),
         tools: Tools::default(),

@@ -24,6 +24,7 @@ fn answer(text: &str) -> Message {
 
 fn trail_of(caller: &str, model: &str, history: &[Message]) -> Trail {
     let turn = Turn {
+        project: None,
         model: ModelName::new(model),
         system: vec![],
         tools: Tools::default(),

@@ -112,6 +112,7 @@ mod tests {
         let calls = |ids: [&str; 2]| Message { role: Role::Assistant, parts: ids.map(call).into() };
         let text = Part::Text("and".into());
         let turn = Turn {
+            project: None,
             model: ModelName::new("m"),
             system: Vec::new(),
             tools: Tools::default(),

@@ -19,6 +19,8 @@ pub struct Turn {
     pub prompt: Vec<Part>,
     /// How the answer is to be sampled and where it ends.
     pub sampling: Sampling,
+    /// The project that is to pay, as the caller names it; none for its own.
+    pub project: Option<String>,
 }
 
 impl Turn {

@@ -26,6 +26,7 @@ pub use shape::got;
 pub use shape::printable;
 pub use table::Field;
 pub use table::Handling;
+pub use table::PROJECT;
 pub use table::Table;
 pub use table::emulated;
 pub use table::honoured;

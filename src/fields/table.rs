@@ -83,6 +83,13 @@ impl Field {
     }
 }
 
+/// The project that is to pay: an extension of this server's to every API it speaks.
+pub const PROJECT: Field = honoured(
+    "project_id",
+    Shape::Text,
+    "This server's own. The project that is charged, which must be the key's; it is meant as well when this is left out.",
+);
+
 /// A field that does what the document says.
 pub const fn honoured(name: &'static str, shape: Shape, note: &'static str) -> Field {
     Field { name, handling: Handling::Honoured, shape, no_op: &[], note }

@@ -42,6 +42,9 @@ pub enum Error {
     /// A budget of the caller has no room.
     #[error(transparent)]
     OverBudget(#[from] Over),
+    /// The caller does not belong to the project that is to pay.
+    #[error("the key is of another project than the request names")]
+    ForeignProject,
     /// The caller may not name this model.
     #[error("the key may not use the model `{0}`")]
     ForbiddenModel(String),
@@ -56,7 +59,7 @@ pub enum Error {
 impl Error {
     /// Whether it says something of the one caller alone, so that another with the same question need not hear it.
     pub(super) fn is_callers_own(&self) -> bool {
-        matches!(self, Self::Limited(_) | Self::OverBudget(_) | Self::ForbiddenModel(_))
+        matches!(self, Self::Limited(_) | Self::OverBudget(_))
     }
 
     /// Whether its words may quote the request, so that no log may have them: what upstream refuses, it quotes.

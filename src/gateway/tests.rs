@@ -140,6 +140,7 @@ fn caller() -> Caller {
 
 fn turn(model: &str) -> Turn {
     Turn {
+        project: None,
         model: ModelName::new(model),
         system: Vec::new(),
         tools: Tools::default(),

@@ -22,6 +22,7 @@ fn prices(models: &[(&str, &str)]) -> Prices {
 
 fn turn(prompt: Vec<Part>) -> Turn {
     Turn {
+        project: None,
         model: ModelName::new("auto"),
         system: Vec::new(),
         tools: Tools::default(),

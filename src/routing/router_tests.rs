@@ -16,6 +16,7 @@ fn budget(tokens_left: Option<u64>, percent_used: Option<u64>) -> BudgetState {
 fn turn(history: &[(Role, Vec<Part>)], prompt: Vec<Part>) -> Turn {
     let message = |(role, parts): &(Role, Vec<Part>)| Message { role: *role, parts: parts.clone() };
     Turn {
+        project: None,
         model: ModelName::new("auto"),
         system: Vec::new(),
         tools: Tools::default(),

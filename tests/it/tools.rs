@@ -33,6 +33,7 @@ fn tool(name: &str) -> Tool {
 
 fn turn(tools: &[&str], prompt: &str) -> Turn {
     Turn {
+        project: None,
         model: ModelName::new("haiku"),
         system: Vec::new(),
         tools: Tools { list: tools.iter().map(|name| tool(name)).collect(), ..Tools::default() },

@@ -1,6 +1,7 @@
 //! The fields of a request beside its messages.
 
 use crate::fields::Field;
+use crate::fields::PROJECT;
 use crate::fields::Shape::Array;
 use crate::fields::Shape::Bool;
 use crate::fields::Shape::Integer;
@@ -56,6 +57,7 @@ pub(in crate::anthropic) static REQUEST: Table = Table {
         honoured("output_config", Object, "How hard to think, and the form of the answer."),
         honoured("output_format", Object, "The old name of `output_config.format`."),
         honoured("metadata", Object, "Checked, and not sent to Claude."),
+        PROJECT,
         CACHE_CONTROL,
         ignored("service_tier", Text, "There is one tier.").unless(&["\"auto\"", "\"standard_only\""]),
         ignored("speed", Text, "There is one speed.").unless(&["\"standard\""]),

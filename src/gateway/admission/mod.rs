@@ -103,7 +103,7 @@ impl Admission {
 
     async fn admit(&self, caller: Caller, mut turn: Turn) -> Result<RunningTurn, Error> {
         let rules = &self.rules;
-        check_model(&caller, &turn.model)?;
+        check(&caller, &turn)?;
         let route = self.route(&caller, &mut turn).await?;
         let estimate = rules.prices.estimate(turn.model.as_str(), &turn);
         let mut permit = rules.limits.admit(&caller, estimate.tokens)?;
@@ -207,9 +207,13 @@ impl Order {
     }
 }
 
-/// Refuses a model that the caller may not name. The choice among all of them has to be allowed by its name as well.
-fn check_model(caller: &Caller, model: &ModelName) -> Result<(), Error> {
-    let model = model.as_str();
+/// Refuses what is not the caller's: another project, and a model that it may not name. The choice among all models has to
+/// be allowed by its name as well.
+fn check(caller: &Caller, turn: &Turn) -> Result<(), Error> {
+    if turn.project.as_ref().is_some_and(|project| *project != caller.project) {
+        return Err(Error::ForeignProject);
+    }
+    let model = turn.model.as_str();
     if caller.grant.allows_model(model) { Ok(()) } else { Err(Error::ForbiddenModel(model.to_owned())) }
 }
 
@@ -231,7 +235,7 @@ impl Turns for Admission {
 
     fn count_tokens(&self, caller: Caller, mut turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {
         let counted = async move {
-            check_model(&caller, &turn.model)?;
+            check(&caller, &turn)?;
             self.route(&caller, &mut turn).await?;
             self.turns.count_tokens(caller, turn).await
         };

@@ -39,7 +39,7 @@ impl From<AuthError> for ApiError {
             AuthError::ForeignProject => Self::new(
                 Kind::ForeignProject,
                 "This API key does not belong to the project that the request names. Leave out the header \
-                 `OpenAI-Project`, or name the key's own project.",
+                 `OpenAI-Project` and the field `project_id`, or name the key's own project.",
             ),
         }
     }

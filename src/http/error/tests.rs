@@ -176,7 +176,7 @@ fn the_table_of_keys() {
 403 invalid_request_error insufficient_permissions - | - - | -
     This API key has no permission `usage`, which this request needs. Ask whoever runs this server for it.
 403 invalid_request_error mismatched_project - | - - | -
-    This API key does not belong to the project that the request names. Leave out the header `OpenAI-Project`, or name the key's own project.
+    This API key does not belong to the project that the request names. Leave out the header `OpenAI-Project` and the field `project_id`, or name the key's own project.
 401 invalid_request_error invalid_api_key - | - - | -
     The admin API needs the admin key. Send it as `Authorization: Bearer KEY`. It is SWITCHBOARD_ADMIN_KEY, or else what the server's first start printed on the terminal.
 401 invalid_request_error invalid_api_key - | - - | -

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::ApiError;
 use super::Kind;
+use crate::auth::AuthError;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::gateway::Error;
@@ -63,6 +64,7 @@ impl From<Error> for ApiError {
                 .retry_after(limited.retry_after)
                 .limits(limited.state),
             Error::OverBudget(over) => Self::new(Kind::OverBudget, format!("{over}.")),
+            Error::ForeignProject => AuthError::ForeignProject.into(),
             Error::ForbiddenModel(name) => Self::forbidden_model(name),
             Error::Ledger(_) => Self::new(
                 Kind::Internal,

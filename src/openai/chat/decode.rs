@@ -47,6 +47,7 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest
     let include_usage = include_usage(&mut request, stream, &mut ignored)?;
     let sampling = parameters::sampling(&mut request, body, &mut ignored)?;
     labels::take(&mut request)?;
+    let project = request.take_text("project_id")?;
     let n = request.take_integer("n")?.and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
     let (tools, dialect) = tools::decode(&mut request, body, &mut ignored)?;
     let messages = request.take("messages")?.ok_or_else(|| request.missing("messages"))?;
@@ -59,6 +60,7 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest
         history: conversation.history,
         prompt: conversation.prompt,
         sampling,
+        project,
     };
     Ok(ChatRequest { turn, n, dialect, stream, include_usage, ignored: ignored.into_names() })
 }

@@ -154,6 +154,7 @@ proptest! {
         let (system, history): (Vec<_>, Vec<_>) = before.into_iter().partition(|(role, _)| is_instruction(role));
         let role = |role: &str| if role == "user" { Role::User } else { Role::Assistant };
         let turn = Turn {
+            project: None,
             model: ModelName::new(model),
             system: system.into_iter().flat_map(|(_, (texts, _))| texts).collect(),
             tools: Tools::default(),

@@ -48,6 +48,7 @@ fn message(role: Role, texts: &[&str]) -> Message {
 fn the_smallest_request() {
     let request = decoded(&with(json!({})));
     let turn = Turn {
+        project: None,
         model: ModelName::new("sonnet"),
         system: vec![],
         tools: Tools::default(),

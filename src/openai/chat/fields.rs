@@ -2,6 +2,7 @@
 //!
 //! Decoding asks these tables; `docs/API.md` shows them, and a test holds the two together.
 
+use crate::fields::PROJECT;
 use crate::fields::Shape::Any;
 use crate::fields::Shape::Array;
 use crate::fields::Shape::Bool;
@@ -42,6 +43,7 @@ pub(super) static REQUEST: Table = Table {
             "Up to 4 strings, each with a visible character: Claude cannot stop at white space.",
         ),
         honoured("user", Text, "Checked, and not sent to Claude."),
+        PROJECT,
         honoured(
             "metadata",
             Object,

@@ -69,6 +69,7 @@ fn somebody_reads_every_honoured_field() {
         ("top_p", "1"),
         ("stop", "\"x\""),
         ("user", "\"x\""),
+        ("project_id", "\"x\""),
         ("metadata", "{}"),
         ("n", "1"),
         ("tools", "[]"),

@@ -53,11 +53,16 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<CompletionRequest, InvalidR
     let n = request.take_integer("n")?.and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
     let echo = request.take_bool("echo")?.unwrap_or(false);
     request.take("user")?;
+    let project = request.take_text("project_id")?;
     let prompts = prompts(&mut request, n)?;
     request.finish(&mut ignored)?;
     let echoes = prompts.iter().map(|prompt| if echo { prompt.clone() } else { String::new() });
     Ok(CompletionRequest {
-        turns: prompts.iter().flat_map(|prompt| turn(&model, prompt, &sampling).times(n)).collect(),
+        turns: prompts
+            .iter()
+            .map(|prompt| Turn { project: project.clone(), ..turn(&model, prompt, &sampling) })
+            .flat_map(|turn| turn.times(n))
+            .collect(),
         echoes: echoes.flat_map(|echo| std::iter::repeat_n(echo, n)).collect(),
         model: model.to_string(),
         stream,
@@ -74,6 +79,7 @@ fn turn(model: &ModelName, prompt: &str, sampling: &Sampling) -> Turn {
         history: Vec::new(),
         prompt: vec![Part::text(prompt)],
         sampling: sampling.clone(),
+        project: None,
     }
 }
 

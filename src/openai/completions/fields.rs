@@ -1,5 +1,6 @@
 //! What each field of a request does.
 
+use crate::fields::PROJECT;
 use crate::fields::Shape::Bool;
 use crate::fields::Shape::Integer;
 use crate::fields::Shape::Number;
@@ -38,6 +39,7 @@ pub(super) static REQUEST: Table = Table {
         ),
         honoured("echo", Bool, "The prompt stands before its answer."),
         honoured("user", Text, "Checked, and not sent to Claude."),
+        PROJECT,
         refused("suffix", Text, "Claude does not fill gaps.").unless(&["\"\""]),
         refused("best_of", Integer(1, 20), "Claude does not rate its answers.").unless(&["1"]),
         refused("logprobs", Integer(0, 5), "Claude does not tell the probabilities of tokens."),

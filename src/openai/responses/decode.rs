@@ -40,6 +40,7 @@ pub struct CreateRequest {
     pub generates: bool,
     sampling: Sampling,
     tools: Tools,
+    project: Option<String>,
     ignored: Ignored,
 }
 
@@ -69,6 +70,7 @@ pub(super) fn read(body: &[u8], policy: Policy, way: Way) -> Result<CreateReques
     let store = request.take_bool("store")?.unwrap_or(true);
     let background = background(&mut request, store, way)?;
     let labels = labels::take(&mut request)?;
+    let project = request.take_text("project_id")?;
     let tools = tools::take(&mut request, written, &mut ignored)?;
     let parameters = parameters::take(&mut request, written, &mut ignored)?;
     let instructions = request.take_text("instructions")?;
@@ -107,7 +109,17 @@ pub(super) fn read(body: &[u8], policy: Policy, way: Way) -> Result<CreateReques
     };
     let (sampling, shows_thinking) = (parameters.sampling, parameters.shows_thinking);
     let tools = tools.tools;
-    Ok(CreateRequest { response, input, stream, shows_thinking, generates, sampling, tools, ignored })
+    Ok(CreateRequest {
+        response,
+        input,
+        stream,
+        shows_thinking,
+        generates,
+        sampling,
+        tools,
+        project,
+        ignored,
+    })
 }
 
 fn stream_options(request: &mut Object, stream: bool, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
@@ -166,6 +178,7 @@ impl CreateRequest {
             history: conversation.history,
             prompt: conversation.prompt,
             sampling: self.sampling,
+            project: self.project,
         };
         Ok((turn, self.ignored.into_names()))
     }

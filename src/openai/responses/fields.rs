@@ -2,6 +2,7 @@
 //!
 //! Decoding asks these tables; `docs/API.md` shows them, and a test holds the two together.
 
+use crate::fields::PROJECT;
 use crate::fields::Shape::Array;
 use crate::fields::Shape::Bool;
 use crate::fields::Shape::Integer;
@@ -67,6 +68,7 @@ pub(super) static REQUEST: Table = Table {
             "Up to 16 pairs of strings, keys up to 64 and values up to 512 characters. Given back, and not sent to Claude.",
         ),
         honoured("user", Text, "Given back, and not sent to Claude."),
+        PROJECT,
         honoured("type", Text, "Of a message of a WebSocket alone: `response.create`."),
         honoured(
             "stream_id",

@@ -50,7 +50,7 @@ fn somebody_reads_every_honoured_field() {
         "parallel_tool_calls": false, "max_output_tokens": 1, "temperature": 2, "top_p": 1,
         "text": {"format": {"type": "json_schema", "name": "n", "schema": {}, "strict": true}},
         "reasoning": {"effort": "low", "summary": "auto", "generate_summary": "auto"},
-        "include": ["reasoning.encrypted_content"], "metadata": {"a": "b"}, "user": "u",
+        "include": ["reasoning.encrypted_content"], "metadata": {"a": "b"}, "user": "u", "project_id": "p",
     });
     let read = |table: &'static Table| {
         table.fields.iter().filter(|field| matches!(field.handling, Handling::Honoured | Handling::Emulated))

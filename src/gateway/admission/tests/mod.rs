@@ -105,6 +105,7 @@ fn finished() -> TurnEvent {
 
 fn turn(model: &str, temperature: Option<f64>) -> Turn {
     Turn {
+        project: None,
         model: ModelName::new(model),
         system: Vec::new(),
         tools: Tools::default(),

@@ -47,7 +47,7 @@ pub(in crate::http) async fn create_response(
 ) -> Result<Response, ApiError> {
     let request = decode(&body, &config)?;
     drop(body);
-    let answer = answer(&responses, &config, caller, notes, request);
+    let answer = Box::pin(answer(&responses, &config, caller, notes, request));
     last_words.0.run_until_cancelled(answer).await.unwrap_or_else(|| Err(ApiError::shutting_down()))
 }
 

@@ -15,6 +15,7 @@ use claude_switchboard::config::{Environment, Flags, Settings};
 use claude_switchboard::domain::{self, Caller, Turn, TurnEvent};
 use claude_switchboard::gateway::{Error, ModelCard, Readiness, RunningTurn, Told, Turns};
 use claude_switchboard::http::{self, AppState, LastWords, Stopping};
+use claude_switchboard::ledger::{Clock, Reader};
 use claude_switchboard::responses::{Responses, Shelves};
 use claude_switchboard::server::{self, Shutdown};
 use claude_switchboard::store::{Limits, Store};
@@ -146,7 +147,8 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
     let (turns, keys): (Arc<dyn Turns>, _) = (Arc::new(Silence), Arc::new(Keys::none()));
     let tracker = TaskTracker::new();
     let limits = Limits { time_to_live: Duration::from_secs(60), max_records: 1, max_bytes: 1 << 20 };
-    let shelves = Shelves::new(&Store::in_memory(tracker.clone()), limits);
+    let store = Store::in_memory(tracker.clone());
+    let shelves = Shelves::new(&store, limits);
     let stop = shutdown.last_words();
     let responses =
         Responses::new(Arc::clone(&turns), Arc::clone(&keys), shelves, tracker, stop, http::explain);
@@ -158,6 +160,7 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
         last_words: LastWords(shutdown.last_words()),
         stopping: Stopping(shutdown.begun()),
         admin: None,
+        ledger: Reader::new(store, Clock::system()),
         responses,
         router: Arc::new(app::router(&settings, &Arc::new(app::prices(&settings)))),
     });

@@ -16,6 +16,7 @@ use crate::auth::Registry;
 use crate::config::Key;
 use crate::config::Settings;
 use crate::http;
+use crate::http::Admin;
 use crate::server;
 use crate::server::LocalSocket;
 use crate::server::Shutdown;
@@ -69,20 +70,20 @@ fn show(text: &KeyText) -> std::io::Result<()> {
 /// When that cannot be bound.
 pub(super) async fn serve(
     settings: &Settings,
-    registry: &Registry,
+    admin: &Admin,
     keys: &Arc<Keys>,
     shutdown: &Shutdown,
     tracker: &TaskTracker,
 ) -> anyhow::Result<Option<SocketAddr>> {
     let path = settings.server.data_dir.join(SOCKET);
-    if let Err(error) = serve_locally(&path, settings, registry, shutdown, tracker) {
-        tracing::warn!(%error, path = %path.display(), "the commands `keys` and `projects` cannot reach this server");
+    if let Err(error) = serve_locally(&path, settings, admin, shutdown, tracker) {
+        tracing::warn!(%error, path = %path.display(), "the commands `keys`, `projects`, `usage` and `ledger` cannot reach this server");
     }
     let Some(address) = settings.admin.listen else { return Ok(None) };
     let listener = super::bind(address).await?;
     let address = listener.local_addr()?;
     let config = Arc::new(parts::http_config(settings));
-    let router = http::admin_router(registry, &config, Some(Arc::clone(keys)));
+    let router = http::admin_router(admin, &config, Some(Arc::clone(keys)));
     let (config, shutdown) = (parts::server_config(settings), shutdown.aside());
     tracker.spawn(server::serve(listener, router, config, shutdown, tracker.clone()));
     tracing::info!("the admin API listens on http://{address}");
@@ -96,12 +97,12 @@ pub(super) async fn serve(
 pub(super) fn serve_locally(
     path: &Path,
     settings: &Settings,
-    registry: &Registry,
+    admin: &Admin,
     shutdown: &Shutdown,
     tracker: &TaskTracker,
 ) -> std::io::Result<()> {
     let socket = LocalSocket::bind(path)?;
-    let router = http::admin_router(registry, &Arc::new(parts::http_config(settings)), None);
+    let router = http::admin_router(admin, &Arc::new(parts::http_config(settings)), None);
     let config = parts::server_config(settings);
     tracker.spawn(socket.serve(router, config, shutdown.clone(), tracker.clone()));
     Ok(())

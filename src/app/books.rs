@@ -2,6 +2,7 @@
 
 use tokio_util::task::TaskTracker;
 
+use super::BadRecords;
 use crate::config::Settings;
 use crate::ledger;
 use crate::ledger::Clock;
@@ -19,9 +20,10 @@ pub(super) async fn open_ledger(
     store: &Store,
     shutdown: &Shutdown,
     tracker: &TaskTracker,
-) -> anyhow::Result<Ledger> {
+) -> Result<Ledger, BadRecords> {
     let config = ledger::Config { keep_charges_days: settings.ledger.keep_charges_days };
-    let Opened { ledger, unknown, alerts } = Ledger::open(store.clone(), Clock::system(), config).await?;
+    let opened = Ledger::open(store.clone(), Clock::system(), config).await;
+    let Opened { ledger, unknown, alerts } = opened.map_err(|error| BadRecords::new(settings, error))?;
     if unknown > 0 {
         tracing::warn!(unknown, "requests that an earlier server was running were charged as estimated");
     }

@@ -1,7 +1,8 @@
 //! The admin API for commands.
 //!
 //! Where a server holds the data directory, it is asked at its socket. Where none does, the command takes the directory and
-//! serves that socket itself, for as long as it takes: there is one way to change a key.
+//! serves that socket itself, for as long as it takes: there is one way to change a key, and one to read what was used. Its
+//! ledger is only read: to open it is to begin a server's work.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,10 +12,13 @@ use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 use super::admin;
-use crate::auth::Registry;
+use super::records;
 use crate::claude;
 use crate::claude::DataDir;
 use crate::config::Settings;
+use crate::http::Admin;
+use crate::ledger::Clock;
+use crate::ledger::Reader;
 use crate::server;
 use crate::server::Shutdown;
 
@@ -55,6 +59,18 @@ pub enum DeskError {
         #[source]
         source: io::Error,
     },
+    /// There are no records, and none are to be made.
+    #[error("there are no records in {}", path.display())]
+    Empty {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// Somebody holds the data directory, which is to be left alone for this.
+    #[error("a server holds the data directory {}", path.display())]
+    Taken {
+        /// The directory.
+        path: PathBuf,
+    },
     /// It was asked for something that cannot be done.
     #[error("{0}")]
     Refused(String),
@@ -68,9 +84,14 @@ impl DeskError {
                 "run it as the user who runs the server, and name the server's directory: --data-dir DIR"
             }
             Self::Silent { .. } => {
-                "try again when the server has started or stopped, as the user who runs it; /admin/keys does the same over \
+                "try again when the server has started or stopped, as the user who runs it; /admin does the same over \
                  HTTP with the admin key"
             }
+            Self::Empty { .. } => {
+                "--data-dir or --config says which data directory is meant, and `claude-switchboard check-config` which one it \
+                 is without them"
+            }
+            Self::Taken { .. } => "stop the server and try again; it finishes what runs first",
             Self::Refused(_) => {
                 "`claude-switchboard keys list` and `projects list` show what there is, --help what can be done"
             }
@@ -94,25 +115,48 @@ impl Desk {
             Err(source) => return Err(DeskError::Folder { path, source }.into()),
         };
         let (tracker, shutdown) = (TaskTracker::new(), Shutdown::new());
-        let registry = Registry::open(super::open_store(settings, &tracker)?).await?;
-        admin::serve_locally(&socket, settings, &registry, &shutdown, &tracker)
+        let store = records::open_store(settings, &tracker)?;
+        let registry = records::open_registry(settings, &store).await?;
+        let admin = Admin { registry, ledger: Reader::new(store, Clock::system()) };
+        admin::serve_locally(&socket, settings, &admin, &shutdown, &tracker)
             .with_context(|| format!("cannot use {}", socket.display()))?;
         Ok(Self { socket, own: Some(Own { shutdown, tracker, _data_dir: data_dir }) })
     }
 
-    /// Sends a request, and gives what it is answered.
+    /// The same, but only where there are records.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub async fn find(settings: &Settings) -> anyhow::Result<Self> {
+        let path = settings.server.data_dir.clone();
+        if records::folder(&path).exists() {
+            Self::open(settings).await
+        } else {
+            Err(DeskError::Empty { path }.into())
+        }
+    }
+
+    /// Sends a request, and gives the JSON that it is answered with.
     ///
     /// # Errors
     /// When it is refused.
     pub async fn ask(&self, method: &str, target: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        Ok(serde_json::from_str(&self.read(method, target, body).await?)?)
+    }
+
+    /// Sends a request, and gives what it is answered with as it comes.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn read(&self, method: &str, target: &str, body: Option<&Value>) -> anyhow::Result<String> {
         let body = body.map(Value::to_string).unwrap_or_default();
         let path = self.socket.clone();
         let answer = server::ask(&self.socket, method, target, body).await;
         let (status, body) = answer.map_err(|source| DeskError::Silent { path, source })?;
-        let body: Value = serde_json::from_str(&body)?;
         if status < 300 {
             return Ok(body);
         }
+        let body: Value = serde_json::from_str(&body)?;
         let message = body["error"]["message"].as_str().unwrap_or("The server gave no reason.");
         Err(DeskError::Refused(message.to_owned()).into())
     }

@@ -4,6 +4,8 @@ mod admin;
 mod books;
 mod desk;
 mod parts;
+mod records;
+mod restore;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +18,6 @@ use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Keys;
-use crate::auth::Registry;
 use crate::cache::Cache;
 use crate::claude;
 use crate::claude::ClaudeLauncher;
@@ -31,6 +32,7 @@ use crate::gateway::Rules;
 use crate::gateway::SignInState;
 use crate::gateway::Turns;
 use crate::http;
+use crate::http::Admin;
 use crate::http::AppState;
 use crate::http::LastWords;
 use crate::http::Stopping;
@@ -49,6 +51,8 @@ pub use desk::Desk;
 pub use desk::DeskError;
 pub use parts::prices;
 pub use parts::router;
+pub use records::BadRecords;
+pub use restore::restore_ledger;
 
 /// How long ended workers have to be reaped. They are killed, so only a wedged kernel takes longer.
 const REAP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -95,8 +99,8 @@ impl App {
             0 => {}
             killed => tracing::warn!(killed, "processes that an earlier server left behind were ended"),
         }
-        let store = open_store(settings, &tracker)?;
-        let registry = Registry::open(store.clone()).await?;
+        let store = records::open_store(settings, &tracker)?;
+        let registry = records::open_registry(settings, &store).await?;
         let keys = admin::keys(settings, &registry)?;
         let listener = bind(settings.server.listen).await?;
         let address = listener.local_addr()?;
@@ -117,6 +121,7 @@ impl App {
         let shutdown = Shutdown::new();
         limits.keep_tidy(&tracker, shutdown.begun());
         let ledger = books::open_ledger(settings, &store, &shutdown, &tracker).await?;
+        let reader = ledger.reader();
         let rules = Rules {
             router: Arc::clone(&router),
             prices,
@@ -126,17 +131,18 @@ impl App {
             tracker: tracker.clone(),
             runtime: Handle::current(),
         };
-        let admission = Admission::new(Arc::new(gateway), rules);
-        let turns: Arc<dyn Turns> = Arc::new(admission);
+        let turns: Arc<dyn Turns> = Arc::new(Admission::new(Arc::new(gateway), rules));
         let responses = start_responses(settings, &store, &turns, &keys, &shutdown, &tracker).await?;
-        let admin_address = admin::serve(settings, &registry, &keys, &shutdown, &tracker).await?;
+        let admin = Admin { registry, ledger: reader.clone() };
+        let admin_address = admin::serve(settings, &admin, &keys, &shutdown, &tracker).await?;
         let routes = http::router(AppState {
             turns,
             keys,
             config: Arc::new(parts::http_config(settings)),
             last_words: LastWords(shutdown.last_words()),
             stopping: Stopping(shutdown.begun()),
-            admin: admin_address.is_none().then_some(registry),
+            admin: admin_address.is_none().then_some(admin),
+            ledger: reader,
             responses,
             router,
         });
@@ -164,11 +170,6 @@ impl App {
         drop(self.data_dir);
         tracing::info!("stopped");
     }
-}
-
-fn open_store(settings: &Settings, tracker: &TaskTracker) -> anyhow::Result<Store> {
-    let folder = settings.server.data_dir.join("store");
-    Store::open(&folder, tracker.clone()).with_context(|| format!("cannot use {}", folder.display()))
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

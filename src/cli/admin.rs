@@ -1,4 +1,4 @@
-//! What the commands for keys and projects share: where they find the server, and how they show what it answers.
+//! What the commands that ask a server share: where they find the server, and how they show what it answers.
 
 use std::path::PathBuf;
 
@@ -97,7 +97,11 @@ impl Output {
 }
 
 impl Target {
-    fn settings(&self, environment: &Environment) -> anyhow::Result<Settings> {
+    /// Its settings.
+    ///
+    /// # Errors
+    /// When they are refused.
+    pub(super) fn settings(&self, environment: &Environment) -> anyhow::Result<Settings> {
         let flags = Flags { data_dir: self.data_dir.clone(), ..Flags::default() };
         Ok(Settings::load(self.config.as_deref(), environment, &flags)?)
     }
@@ -136,17 +140,38 @@ pub(super) fn list(target: &Target, environment: &Environment, path: &str) -> an
     })
 }
 
+/// What there is at `path`, as it comes; where there are no records none are made.
+///
+/// # Errors
+/// When it is refused, or there are no records.
+pub(super) fn read(target: &Target, environment: &Environment, path: &str) -> anyhow::Result<String> {
+    let settings = target.settings(environment)?;
+    block_on(async {
+        let desk = Desk::find(&settings).await?;
+        let read = desk.read("GET", path, None).await;
+        desk.close().await;
+        read
+    })
+}
+
 fn at(
     target: &Target,
     environment: &Environment,
     work: impl AsyncFnOnce(&Desk) -> anyhow::Result<Value>,
 ) -> anyhow::Result<Value> {
     let settings = target.settings(environment)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    block_on(async {
         let desk = Desk::open(&settings).await?;
         let done = work(&desk).await;
         desk.close().await;
         done
     })
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// Its own, or when threads cannot be had.
+pub(super) fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
 }

@@ -9,15 +9,17 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Subcommand;
 use clap::ValueHint;
+use serde_json::Value;
 
+use super::Advice;
+use super::admin::Target;
+use super::admin::block_on;
+use super::admin::read;
+use crate::app;
 use crate::config::Environment;
 use crate::ledger;
 use crate::ledger::Error;
 use crate::ledger::Restored;
-use crate::store::Store;
-
-use super::Advice;
-use super::data::DataArguments;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum LedgerCommand {
@@ -27,9 +29,9 @@ pub(super) enum LedgerCommand {
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         file: PathBuf,
         #[command(flatten)]
-        data: DataArguments,
+        target: Target,
     },
-    /// Put the ledger of a file in place, all of it or nothing.
+    /// Put the ledger of a file in place, all of it or nothing, while no server runs.
     Restore {
         /// A file that `ledger backup` has made.
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -38,56 +40,65 @@ pub(super) enum LedgerCommand {
         #[arg(long)]
         replace: bool,
         #[command(flatten)]
-        data: DataArguments,
+        target: Target,
     },
     /// Add up all charges and holds again and compare; exit with 1 if a figure differs.
     Verify {
         #[command(flatten)]
-        data: DataArguments,
+        target: Target,
     },
 }
 
 /// What to say when it is done.
+///
+/// # Errors
+/// When it cannot be done, with what to do next.
 pub(super) fn run(command: &LedgerCommand, environment: &Environment) -> anyhow::Result<String> {
     match command {
-        LedgerCommand::Backup { file, data } => {
-            data.with_store(environment, false, async |store| backup(store, file).await)
-        }
-        LedgerCommand::Restore { file, replace, data } => {
-            let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-            data.with_store(environment, true, async |store| restore(store, &text, *replace).await)
-        }
-        LedgerCommand::Verify { data } => data.with_store(environment, false, verify),
+        LedgerCommand::Backup { file, target } => backup(target, environment, file),
+        LedgerCommand::Restore { file, replace, target } => restore(target, environment, file, *replace),
+        LedgerCommand::Verify { target } => verify(target, environment),
     }
 }
 
-async fn backup(store: &Store, file: &Path) -> anyhow::Result<String> {
-    let (text, records) = ledger::backup(store).await?;
+fn backup(target: &Target, environment: &Environment, file: &Path) -> anyhow::Result<String> {
+    let text = read(target, environment, "/admin/ledger/backup")?;
+    // What could not be restored must not replace what can be.
+    let records = ledger::records_in(&text).context("nothing was written")?;
     write(file, &text).with_context(|| format!("cannot write {}", file.display()))?;
     Ok(format!("{records} records written to {}\n", file.display()))
 }
 
-async fn restore(store: &Store, text: &str, may_replace: bool) -> anyhow::Result<String> {
-    let restored = ledger::restore(store, text, may_replace).await.map_err(|error| match error {
-        Error::Occupied { .. } => {
+fn restore(
+    target: &Target,
+    environment: &Environment,
+    file: &Path,
+    may_replace: bool,
+) -> anyhow::Result<String> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let settings = target.settings(environment)?;
+    let restored = block_on(app::restore_ledger(&settings, &text, may_replace));
+    let Restored { records, replaced } = restored.map_err(|error| match error.downcast_ref() {
+        Some(Error::Occupied { .. }) => {
             let hint = "make a backup of it, then put the file in its place with --replace";
             Advice::new(error.to_string(), hint).into()
         }
-        error => anyhow::Error::from(error),
+        _ => error,
     })?;
-    let Restored { records, replaced } = restored;
     Ok(format!("{records} records restored, {replaced} replaced\n"))
 }
 
-async fn verify(store: &Store) -> anyhow::Result<String> {
-    let found = ledger::verify(store).await?;
-    if found.problems.is_empty() {
-        let (charges, holds, counters) = (found.charges, found.holds, found.counters);
+fn verify(target: &Target, environment: &Environment) -> anyhow::Result<String> {
+    let found: Value = serde_json::from_str(&read(target, environment, "/admin/ledger/verify")?)?;
+    let problems = found["problems"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if problems.is_empty() {
+        let (charges, holds, counters) = (&found["charges"], &found["holds"], &found["counters"]);
         return Ok(format!(
             "all figures agree: {charges} charges, {counters} counters, {holds} open holds\n"
         ));
     }
-    let message = format!("{} figures do not agree:\n{}", found.problems.len(), found.problems.join("\n"));
+    let lines: Vec<&str> = problems.iter().filter_map(Value::as_str).collect();
+    let message = format!("{} figures do not agree:\n{}", lines.len(), lines.join("\n"));
     let hint = "make a backup of it as it is, then restore the last one that was right with `claude-switchboard ledger \
                 restore FILE --replace`";
     Err(Advice::new(message, hint).into())

@@ -1,7 +1,6 @@
 //! The command line: one file for each command that is more than a line.
 
 mod admin;
-mod data;
 mod duration;
 mod keys;
 mod ledger;
@@ -21,6 +20,7 @@ use clap::Subcommand;
 use clap::ValueHint;
 use clap_complete::Shell;
 
+use crate::app::BadRecords;
 use crate::app::DeskError;
 use crate::config;
 use crate::config::Environment;
@@ -78,9 +78,9 @@ enum Command {
     /// Make and list projects and set their budgets, whether or not the server runs.
     #[command(subcommand)]
     Projects(Projects),
-    /// Print what was used, while the server does not run.
+    /// Print what was used, whether or not the server runs.
     Usage(Usage),
-    /// Back up, restore or verify what is spent, while the server does not run.
+    /// Back up or verify what was spent, whether or not the server runs, or restore it.
     #[command(subcommand)]
     Ledger(LedgerCommand),
     /// Print completions for a shell.
@@ -144,6 +144,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     let refused = error.downcast_ref::<config::Error>();
     let advice = error.downcast_ref::<Advice>().map(|advice| advice.hint.to_owned());
     let advice = advice.or_else(|| error.downcast_ref::<DeskError>().map(|error| error.hint().to_owned()));
+    let advice = advice.or_else(|| error.downcast_ref::<BadRecords>().map(|error| error.hint().to_owned()));
     let hint = match (refused, advice) {
         (Some(refused), _) => refused.hint(),
         (None, Some(advice)) => advice,

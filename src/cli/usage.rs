@@ -1,17 +1,15 @@
-//! `usage`: what was used, from the records of a server that does not run.
+//! `usage`: what was used, whether or not the server runs.
 
 use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser as _;
 
+use super::admin::Target;
+use super::admin::read;
+use super::table;
 use crate::config::Environment;
-use crate::ledger;
-use crate::ledger::Clock;
 use crate::ledger::GroupBy;
 use crate::ledger::Period;
-use crate::ledger::Query;
-
-use super::data::DataArguments;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,7 +39,7 @@ pub(super) struct Usage {
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     #[command(flatten)]
-    data: DataArguments,
+    target: Target,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -52,19 +50,28 @@ enum Format {
 }
 
 /// The report, to be printed.
+///
+/// # Errors
+/// When it cannot be had, with what to do next.
 pub(super) fn report(arguments: &Usage, environment: &Environment) -> anyhow::Result<String> {
-    let query = Query {
-        project: arguments.project.clone(),
-        key: arguments.key.clone(),
-        period: arguments.period,
-        group_by: arguments.group_by,
+    let format = match arguments.format {
+        Format::Table => "table",
+        Format::Json => "json",
+        Format::Csv => "csv",
     };
-    let report = arguments.data.with_store(environment, false, async |store| {
-        Ok(ledger::usage(store, &Clock::system(), &query).await?)
-    })?;
-    Ok(match arguments.format {
-        Format::Table => ledger::to_table(&report),
-        Format::Json => ledger::to_json(&report) + "\n",
-        Format::Csv => ledger::to_csv(&report),
-    })
+    let mut path = format!("/admin/usage?format={format}&period={}", arguments.period.as_str());
+    for (name, value) in [
+        ("project_id", arguments.project.as_deref()),
+        ("key_id", arguments.key.as_deref()),
+        ("group_by", arguments.group_by.map(GroupBy::as_str)),
+    ] {
+        if let Some(value) = value {
+            path.push_str(&format!("&{name}={}", table::segment(value)));
+        }
+    }
+    let mut report = read(&arguments.target, environment, &path)?;
+    if !report.ends_with('\n') {
+        report.push('\n');
+    }
+    Ok(report)
 }

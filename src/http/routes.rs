@@ -12,6 +12,7 @@ use axum::routing::get;
 use axum::routing::post;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::Admin;
 use super::AppState;
 use super::Config;
 use super::admin;
@@ -33,9 +34,9 @@ use super::v1::messages;
 use super::v1::models;
 use super::v1::responses;
 use super::v1::route;
+use super::v1::usage;
 use crate::auth::Keys;
 use crate::auth::Permission;
-use crate::auth::Registry;
 
 /// A path, and what it asks of whoever wants it.
 struct Route {
@@ -51,8 +52,8 @@ pub fn router(state: AppState) -> Router {
         router = router.route(path, methods);
         needs.push((path, need));
     }
-    if let Some(registry) = &state.admin {
-        router = router.merge(admin::routes().with_state(admin::State::new(registry, &state.config)));
+    if let Some(admin) = &state.admin {
+        router = router.merge(admin::routes().with_state(admin::State::new(admin, &state.config)));
     }
     let guard = Guard::new(Arc::clone(&state.keys), needs, state.admin.is_some());
     let router = router.fallback(unknown_url).method_not_allowed_fallback(method_not_allowed);
@@ -66,8 +67,8 @@ pub fn router(state: AppState) -> Router {
 
 /// The admin API alone. Whoever reaches it needs the admin key of `keys`; without `keys` nothing, so that nobody may reach
 /// it who may not use it.
-pub fn admin_router(registry: &Registry, config: &Arc<Config>, keys: Option<Arc<Keys>>) -> Router {
-    let router = admin::routes().with_state(admin::State::new(registry, config));
+pub fn admin_router(admin: &Admin, config: &Arc<Config>, keys: Option<Arc<Keys>>) -> Router {
+    let router = admin::routes().with_state(admin::State::new(admin, config));
     let router = router.fallback(unknown_admin_url).method_not_allowed_fallback(method_not_allowed);
     let router = router.layer(from_fn_with_state(Arc::clone(config), body_limit::layer));
     noted(match keys {
@@ -112,6 +113,7 @@ fn routes() -> Vec<Route> {
             ("/v1/responses/{id}/input_items", get(responses::list_input_items)),
         ],
     );
+    all(Need::Permission(Permission::Usage), vec![("/v1/usage", get(usage::usage))]);
     all(
         Need::Key,
         vec![
@@ -149,7 +151,8 @@ async fn unknown_url(request: Request) -> ApiError {
 
 async fn unknown_admin_url(request: Request) -> ApiError {
     let message = format!(
-        "Unknown request URL: {} {}. Here is the admin API alone: /admin/keys and /admin/projects.",
+        "Unknown request URL: {} {}. Here is the admin API alone: /admin/keys, /admin/projects, /admin/usage and \
+         /admin/ledger.",
         request.method(),
         request.uri().path()
     );

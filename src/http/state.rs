@@ -10,6 +10,7 @@ use super::Config;
 use crate::auth::Keys;
 use crate::auth::Registry;
 use crate::gateway::Turns;
+use crate::ledger::Reader;
 use crate::responses::Responses;
 use crate::routing::Router;
 
@@ -26,12 +27,23 @@ pub struct AppState {
     pub last_words: LastWords,
     /// Cancelled when nothing new is to begin.
     pub stopping: Stopping,
-    /// What the admin API changes, where that is served beside the rest.
-    pub admin: Option<Registry>,
+    /// What the admin API is for, where that is served beside the rest.
+    pub admin: Option<Admin>,
+    /// What was used.
+    pub ledger: Reader,
     /// Responses that outlive their request.
     pub responses: Responses,
     /// Chooses models.
     pub router: Arc<Router>,
+}
+
+/// What the admin API is for.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// Keys and projects.
+    pub registry: Registry,
+    /// What was used.
+    pub ledger: Reader,
 }
 
 /// The signal that nothing new is to begin, since the server stops.
@@ -91,5 +103,11 @@ impl FromRef<AppState> for Responses {
 impl FromRef<AppState> for Arc<Router> {
     fn from_ref(state: &AppState) -> Self {
         Self::clone(&state.router)
+    }
+}
+
+impl FromRef<AppState> for Reader {
+    fn from_ref(state: &AppState) -> Self {
+        state.ledger.clone()
     }
 }

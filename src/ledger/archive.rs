@@ -28,12 +28,9 @@ pub struct Restored {
     pub replaced: usize,
 }
 
-/// The ledger of `store` as a file, and how many records it has.
-///
-/// # Errors
-/// When it cannot be read.
-pub async fn backup(store: &Store) -> Result<(String, usize), Error> {
-    let records = store.scan(TABLE.key("")).await?;
+/// The ledger of `store` as a file, as it is at one moment.
+pub(super) async fn backup(store: &Store) -> Result<String, Error> {
+    let records = store.snapshot(TABLE.key("")).await?;
     let mut text = format!("{FIRST_LINE}\n");
     for (key, value) in &records {
         BASE64.encode_string(TABLE.rest(key), &mut text);
@@ -42,7 +39,15 @@ pub async fn backup(store: &Store) -> Result<(String, usize), Error> {
         text.push('\n');
     }
     let last = format!("end {} {}\n", records.len(), checksum(&text));
-    Ok((text + &last, records.len()))
+    Ok(text + &last)
+}
+
+/// How many records a file has.
+///
+/// # Errors
+/// When it is none, or not whole.
+pub fn records_in(text: &str) -> Result<usize, Error> {
+    Ok(read(text)?.len())
 }
 
 /// Puts the ledger of a file in the place of that of `store`, all of it or nothing. A ledger that has records already is

@@ -4,10 +4,6 @@ use crate::store;
 
 use super::budget::Over;
 
-/// What to do about records that cannot be used.
-const RESTORE: &str = "stop the server, move the folder `store` of its data directory out of the way, and run \
-                       `claude-switchboard ledger restore FILE` with a file that `ledger backup` has made";
-
 /// Why something is not held, charged or found.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
@@ -21,10 +17,7 @@ pub enum Error {
         id: String,
     },
     /// The records are those of a later program.
-    #[error(
-        "the ledger has version {found}, and this program knows versions up to {known}: use the program that has \
-         written it, or {RESTORE}"
-    )]
+    #[error("the ledger has version {found}, and this program knows versions up to {known}")]
     Newer {
         /// The version of the records.
         found: u8,
@@ -32,7 +25,7 @@ pub enum Error {
         known: u8,
     },
     /// A record is damaged.
-    #[error("a record of the ledger cannot be read ({what}): {RESTORE}")]
+    #[error("a record of the ledger cannot be read ({what})")]
     Unreadable {
         /// What kind of record it is.
         what: &'static str,
@@ -49,4 +42,21 @@ pub enum Error {
         /// How many records it has.
         records: usize,
     },
+}
+
+impl Error {
+    /// What whoever runs the server is to do, if the ledger is at fault.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Newer { .. } => Some(
+                "use the program that has written it, or restore an older backup with `claude-switchboard ledger restore FILE \
+                 --replace`",
+            ),
+            Self::Unreadable { .. } => Some(
+                "stop the server and restore the last backup with `claude-switchboard ledger restore FILE --replace`; it does \
+                 not touch keys and responses",
+            ),
+            _ => None,
+        }
+    }
 }

@@ -23,6 +23,7 @@ mod error;
 mod hold;
 mod migration;
 mod places;
+mod reader;
 mod records;
 mod render;
 mod sweep;
@@ -48,15 +49,12 @@ use crate::domain::Cap;
 use crate::domain::Grant;
 use crate::store::Store;
 
-use budget::Account;
 use hold::Closing;
-use records::Meter;
-use records::Record as _;
 
 pub use alerts::Alert;
 pub use alerts::log_alerts;
 pub use archive::Restored;
-pub use archive::backup;
+pub use archive::records_in;
 pub use archive::restore;
 pub use budget::Over;
 pub use budget::Scope;
@@ -70,6 +68,8 @@ pub use error::Error;
 pub use hold::Charge;
 pub use hold::Hold;
 pub use hold::Outcome;
+pub use reader::Reader;
+pub use reader::Standing;
 pub use render::to_csv;
 pub use render::to_json;
 pub use render::to_table;
@@ -78,9 +78,7 @@ pub use usage::GroupBy;
 pub use usage::Period;
 pub use usage::Query;
 pub use usage::Report;
-pub use usage::usage;
 pub use verify::Verified;
-pub use verify::verify;
 
 /// What the ledger is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +141,16 @@ impl Ledger {
         Ok(Opened { ledger: Self(Arc::new(inner)), unknown, alerts })
     }
 
+    /// One that leaves nothing behind, at the time that `clock` tells.
+    ///
+    /// # Errors
+    /// Never: it holds nothing that could not be read.
+    #[cfg(test)]
+    pub(crate) async fn temporary(clock: Clock) -> Result<Self, Error> {
+        let store = Store::in_memory(tokio_util::task::TaskTracker::new());
+        Ok(Self::open(store, clock, Config { keep_charges_days: 92 }).await?.ledger)
+    }
+
     /// Holds `estimate` for `caller`, if every one of its budgets has room for it beside what is spent and held already.
     /// `id` names the request, or one attempt at it: it is charged once at most. It is on disk when this returns. When nobody
     /// waits for it any more, it is released.
@@ -169,24 +177,21 @@ impl Ledger {
     /// # Errors
     /// When the store fails.
     pub async fn budgets(&self, caller: &Caller) -> Result<Vec<(Amount, Cap)>, Error> {
-        let today = Day::of(self.0.clock.now());
-        let accounts = Account::all(&caller.name, &caller.project, &caller.grant, today);
-        let mut budgets = Vec::new();
-        for account in accounts.into_iter().filter(Account::is_capped) {
-            let place = places::meter(account.span, account.scope, account.name);
-            let bytes = self.0.store.get(place).await?;
-            let meter = bytes.map(|bytes| Meter::decode(&bytes)).transpose()?.unwrap_or_default();
-            budgets.push(account.used(&meter));
-        }
-        Ok(budgets)
+        let budgets = self.reader().budgets(caller).await?;
+        Ok(budgets.into_iter().map(|standing| (standing.used, standing.cap)).collect())
     }
 
-    /// What was used, see [`usage()`].
+    /// What was used.
     ///
     /// # Errors
     /// When it cannot be read.
     pub async fn usage(&self, query: &Query) -> Result<Report, Error> {
-        usage(&self.0.store, &self.0.clock, query).await
+        self.reader().usage(query).await
+    }
+
+    /// Reads it.
+    pub fn reader(&self) -> Reader {
+        Reader::new(self.0.store.clone(), self.0.clock.clone())
     }
 
     /// Closes the hold called `id`, now or later: it is asked for at once, and tried again when the store fails.

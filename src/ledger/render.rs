@@ -4,9 +4,12 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::domain::Money;
+
 use super::Figures;
 use super::GroupBy;
 use super::Report;
+use super::Standing;
 
 const NANOS: u128 = 1_000_000_000;
 /// The columns after the first, which is the group.
@@ -28,13 +31,15 @@ const TOTAL: &str = "total";
 struct Document<'a> {
     object: &'static str,
     project_id: Option<&'a str>,
-    key: Option<&'a str>,
+    key_id: Option<&'a str>,
     period: &'static str,
     from: Option<String>,
     to: String,
     group_by: Option<&'static str>,
     totals: Row<'a>,
     groups: Vec<Row<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budgets: Option<Vec<BudgetRow>>,
 }
 
 #[derive(Serialize)]
@@ -71,19 +76,53 @@ impl<'a> Row<'a> {
     }
 }
 
-/// As JSON. `cost_usd` is as near as a fraction comes, `cost_nano_usd` exact.
-pub fn to_json(report: &Report) -> String {
+/// A budget, as the admin API has it: money as a decimal in dollars.
+#[derive(Serialize)]
+struct BudgetRow {
+    scope: String,
+    window: String,
+    tokens: Option<Used<u64>>,
+    money: Option<Used<String>>,
+    resets_at: u64,
+}
+
+#[derive(Serialize)]
+struct Used<T> {
+    left: T,
+    used: T,
+    cap: T,
+}
+
+impl BudgetRow {
+    fn new(standing: &Standing) -> Self {
+        let Standing { scope, window, used, cap, resets_at } = standing;
+        let tokens = cap.tokens.map(|cap| {
+            let used = used.tokens;
+            Used { left: cap.saturating_sub(used), used, cap }
+        });
+        let money = cap.money.map(|cap| {
+            let left = (cap - used.money).max(Money::ZERO);
+            Used { left: left.to_decimal(), used: used.money.to_decimal(), cap: cap.to_decimal() }
+        });
+        let (scope, window) = (scope.to_string(), window.to_string());
+        Self { scope, window, tokens, money, resets_at: *resets_at }
+    }
+}
+
+/// As JSON, with how `budgets` stand if that is known. `cost_usd` is as near as a fraction comes, `cost_nano_usd` exact.
+pub fn to_json(report: &Report, budgets: Option<&[Standing]>) -> String {
     let groups = report.groups.iter().map(|(name, figures)| Row::new(Some(name.as_str()), figures));
     let document = Document {
         object: "usage",
         project_id: report.query.project.as_deref(),
-        key: report.query.key.as_deref(),
+        key_id: report.query.key.as_deref(),
         period: report.query.period.as_str(),
         from: report.from.map(|day| day.to_string()),
         to: report.to.to_string(),
         group_by: report.query.group_by.map(GroupBy::as_str),
         totals: Row::new(None, &report.totals),
         groups: groups.collect(),
+        budgets: budgets.map(|budgets| budgets.iter().map(BudgetRow::new).collect()),
     };
     // Names and numbers can always be written.
     serde_json::to_string(&document).unwrap_or_default()

@@ -90,11 +90,8 @@ pub struct Figures {
     pub unknown: u64,
 }
 
-/// What was used, of what `store` keeps. Nothing is changed, so it needs no open ledger.
-///
-/// # Errors
-/// When it cannot be read.
-pub async fn usage(store: &Store, clock: &Clock, query: &Query) -> Result<Report, Error> {
+/// What was used, of what `store` keeps.
+pub(super) async fn usage(store: &Store, clock: &Clock, query: &Query) -> Result<Report, Error> {
     let today = Day::of(clock.now());
     let from = match query.period {
         Period::Day => Some(today),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::domain::Grant;
+use crate::store;
 use crate::store::Store;
 
 use super::Day;
@@ -38,31 +39,38 @@ pub struct Verified {
 type Meters = BTreeMap<(Span, Scope, String), Meter>;
 type Usage = BTreeMap<(String, Day, String, String), Counters>;
 
-/// Adds up again what `store` keeps. Nothing may be written meanwhile: one kind of record is read after the other.
+/// Everything, in the order of keys.
+struct Snapshot(Vec<store::Record>);
+
+impl Snapshot {
+    /// The records whose keys start with `prefix`.
+    fn scan(&self, prefix: &[u8]) -> impl Iterator<Item = &store::Record> {
+        let first = self.0.partition_point(|(key, _)| key.as_slice() < prefix);
+        self.0[first..].iter().take_while(move |(key, _)| key.starts_with(prefix))
+    }
+}
+
+/// Adds up again what `store` keeps, as it is at one moment.
 ///
 /// For the days whose charges are all kept, the counters must be the sums of the charges, and what is spent of budgets
 /// must be the sums of the counters. What is held must be the sum of the holds.
-///
-/// # Errors
-/// When a record cannot be read.
-pub async fn verify(store: &Store) -> Result<Verified, Error> {
-    let head: Head = match store.get(places::head()).await? {
-        Some(bytes) => Head::decode(&bytes)?,
-        None => Head::default(),
-    };
-    let charges: Vec<(String, Charged)> = named(store, places::charges()).await?;
-    let holds: Vec<(String, Held)> = named(store, places::holds()).await?;
+pub(super) async fn verify(store: &Store) -> Result<Verified, Error> {
+    let snapshot = Snapshot(store.snapshot(places::TABLE.key("")).await?);
+    let head = snapshot.scan(&places::head()).next();
+    let head = head.map(|(_, value)| Head::decode(value)).transpose()?.unwrap_or_default();
+    let charges: Vec<(String, Charged)> = named(&snapshot, &places::charges())?;
+    let holds: Vec<(String, Held)> = named(&snapshot, &places::holds())?;
     let mut kept = Usage::new();
-    for (key, value) in store.scan(places::all_usage()).await? {
-        kept.insert(usage::parts_of(&key)?, Counters::decode(&value)?);
+    for (key, value) in snapshot.scan(&places::all_usage()) {
+        kept.insert(usage::parts_of(key)?, Counters::decode(value)?);
     }
     let mut meters = Meters::new();
-    for (key, value) in store.scan(places::meters()).await? {
-        let place = places::meter_of(&key).ok_or(Error::Unreadable { what: "the time of a budget" })?;
-        meters.insert(place, Meter::decode(&value)?);
+    for (key, value) in snapshot.scan(&places::meters()) {
+        let place = places::meter_of(key).ok_or(Error::Unreadable { what: "the time of a budget" })?;
+        meters.insert(place, Meter::decode(value)?);
     }
     let mut problems = Vec::new();
-    compare_orders(store, &charges, &mut problems).await?;
+    compare_orders(&snapshot, &charges, &mut problems)?;
     compare_holds(&head, &holds, &charges, &mut problems);
     let added = add_up(&charges);
     let is_kept = |(_, day, ..): &(String, Day, String, String)| *day >= head.swept;
@@ -73,23 +81,23 @@ pub async fn verify(store: &Store) -> Result<Verified, Error> {
     Ok(Verified { charges: charges.len(), holds: holds.len(), counters: kept.len(), problems })
 }
 
-async fn named<R: Record>(store: &Store, prefix: Vec<u8>) -> Result<Vec<(String, R)>, Error> {
-    let records = store.scan(prefix).await?.into_iter().map(|(key, value)| {
-        let id = places::id_of(&key).ok_or(Error::Unreadable { what: "an id" })?;
-        Ok((id, R::decode(&value)?))
+fn named<R: Record>(snapshot: &Snapshot, prefix: &[u8]) -> Result<Vec<(String, R)>, Error> {
+    let records = snapshot.scan(prefix).map(|(key, value)| {
+        let id = places::id_of(key).ok_or(Error::Unreadable { what: "an id" })?;
+        Ok((id, R::decode(value)?))
     });
     records.collect()
 }
 
-async fn compare_orders(
-    store: &Store,
+fn compare_orders(
+    snapshot: &Snapshot,
     charges: &[(String, Charged)],
     problems: &mut Vec<String>,
 ) -> Result<(), Error> {
     let mut found = BTreeMap::new();
-    for (key, _) in store.scan(places::orders()).await? {
+    for (key, _) in snapshot.scan(&places::orders()) {
         let (day, id) =
-            places::day_and_id_of(&key).ok_or(Error::Unreadable { what: "the day of a charge" })?;
+            places::day_and_id_of(key).ok_or(Error::Unreadable { what: "the day of a charge" })?;
         found.insert((id, day), ());
     }
     let expected = charges.iter().map(|(id, charged)| ((id.clone(), charged.day()), ())).collect();

@@ -171,11 +171,20 @@ impl Store {
     }
 
     /// The records whose keys start with `prefix`, in the order of their keys, as far as they are on disk.
+    /// What is written meanwhile may be among them or not.
     ///
     /// # Errors
     /// When they cannot be read.
     pub async fn scan(&self, prefix: Vec<u8>) -> Result<Vec<Record>, Error> {
         self.read(move |backend| scan(backend, &prefix)).await
+    }
+
+    /// The same records, as they are at one moment between two transactions. Those that come meanwhile wait.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn snapshot(&self, prefix: Vec<u8>) -> Result<Vec<Record>, Error> {
+        self.transaction(move |transaction| transaction.scan(&prefix)).await
     }
 
     /// Reads may wait for the disk, so they are done where that stops nobody. Without a disk they are done at once.

@@ -74,6 +74,19 @@ impl<'a> Transaction<'a> {
         self.next(prefix, Bound::Excluded(after))
     }
 
+    /// All records whose keys start with `prefix`, in the order of their keys.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn scan(&self, prefix: &[u8]) -> Result<Vec<Record>, Error> {
+        let (mut records, mut next) = (Vec::new(), self.first(prefix)?);
+        while let Some(record) = next {
+            next = self.after(prefix, &record.0)?;
+            records.push(record);
+        }
+        Ok(records)
+    }
+
     fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<Record>, Error> {
         let mut after = after.map(<[u8]>::to_vec);
         loop {

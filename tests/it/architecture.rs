@@ -36,6 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "responses",
             "auth",
             "routing",
+            "ledger",
             "limits",
             "telemetry",
         ],

@@ -1,4 +1,4 @@
-//! The commands `ledger` and `usage`, on a data directory whose server does not run.
+//! The commands `ledger` and `usage`, while a server runs and while none does.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -118,14 +118,20 @@ async fn a_ledger_is_verified_backed_up_and_restored() {
 #[tokio::test]
 async fn a_data_directory_that_is_taken_or_empty_is_named_with_what_to_do() {
     let folder = used().await;
+    let backup = folder.path().join("ledger.backup");
+    let backup = backup.to_str().unwrap();
+    said(&on(folder.path(), &["ledger", "backup", backup]));
     let taken = take_data_dir(folder.path()).unwrap();
     for command in [&["usage"][..], &["ledger", "verify"], &["ledger", "backup", "/nowhere/file"]] {
         let ran = on(folder.path(), command);
         let (error, hint) = refused(&ran);
-        let expected = format!("another server uses the data directory {}", folder.path().display());
-        assert_eq!(error, expected);
-        assert!(hint.starts_with("stop the server"), "{hint}");
+        assert!(error.starts_with("a server holds the data directory, but does not answer at "), "{error}");
+        assert!(hint.starts_with("try again"), "{hint}");
     }
+    let ran = on(folder.path(), &["ledger", "restore", backup, "--replace"]);
+    let (error, hint) = refused(&ran);
+    assert_eq!(error, format!("a server holds the data directory {}", folder.path().display()));
+    assert!(hint.starts_with("stop the server"), "{hint}");
     drop(taken);
     let empty = tempfile::tempdir().unwrap();
     for command in [&["usage"][..], &["ledger", "verify"]] {

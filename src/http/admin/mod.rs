@@ -1,9 +1,11 @@
-//! The admin API: keys and projects, for whoever runs the server.
+//! The admin API: keys and projects, and what they have used, for whoever runs the server.
 //!
-//! Knows what its bodies look like; what is done with keys is known by [`auth`](crate::auth).
+//! Knows what its bodies look like; what is done with keys is known by [`auth`](crate::auth), what was used by
+//! [`ledger`](crate::ledger).
 
 mod fields;
 mod keys;
+mod ledger;
 mod projects;
 mod tables;
 #[cfg(test)]
@@ -24,11 +26,13 @@ use axum::routing::post;
 use axum::routing::put;
 use serde_json::Value;
 
+use super::Admin;
 use super::Config;
 use super::error::ApiError;
 use super::extract::number;
 use crate::auth::Page;
 use crate::auth::Registry;
+use crate::ledger::Reader;
 
 const LARGEST_PAGE: usize = 100;
 const USUAL_PAGE: usize = 20;
@@ -36,19 +40,25 @@ const USUAL_PAGE: usize = 20;
 /// What the handlers here share.
 #[derive(Clone)]
 pub(super) struct State {
-    registry: Registry,
+    admin: Admin,
     config: Arc<Config>,
 }
 
 impl State {
-    pub(super) fn new(registry: &Registry, config: &Arc<Config>) -> Self {
-        Self { registry: registry.clone(), config: Arc::clone(config) }
+    pub(super) fn new(admin: &Admin, config: &Arc<Config>) -> Self {
+        Self { admin: admin.clone(), config: Arc::clone(config) }
     }
 }
 
 impl FromRef<State> for Registry {
     fn from_ref(state: &State) -> Self {
-        state.registry.clone()
+        state.admin.registry.clone()
+    }
+}
+
+impl FromRef<State> for Reader {
+    fn from_ref(state: &State) -> Self {
+        state.admin.ledger.clone()
     }
 }
 
@@ -70,17 +80,23 @@ pub(super) fn routes() -> Router<State> {
             get(projects::retrieve_project).patch(projects::change_project).delete(projects::delete_project),
         )
         .route("/admin/projects/{id}/budget", put(projects::set_budget))
+        .route("/admin/usage", get(ledger::usage))
+        .route("/admin/ledger/backup", get(ledger::backup))
+        .route("/admin/ledger/verify", get(ledger::verify))
 }
 
 /// The paths of the admin API with their methods, for tests that walk them.
 #[cfg(test)]
-pub(super) const PATHS: [(&str, &[&str]); 6] = [
+pub(super) const PATHS: [(&str, &[&str]); 9] = [
     ("/admin/keys", &["POST", "GET"]),
     ("/admin/keys/{id}", &["GET", "PATCH", "DELETE"]),
     ("/admin/keys/{id}/rotate", &["POST"]),
     ("/admin/projects", &["POST", "GET"]),
     ("/admin/projects/{id}", &["GET", "PATCH", "DELETE"]),
     ("/admin/projects/{id}/budget", &["PUT"]),
+    ("/admin/usage", &["GET"]),
+    ("/admin/ledger/backup", &["GET"]),
+    ("/admin/ledger/verify", &["GET"]),
 ];
 
 fn page(query: &HashMap<String, String>) -> Result<Page, ApiError> {

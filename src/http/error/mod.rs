@@ -5,6 +5,7 @@
 
 mod door;
 mod keys;
+mod ledger;
 mod responses;
 mod table;
 mod turns;

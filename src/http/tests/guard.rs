@@ -110,12 +110,14 @@ async fn where_admin_is_served_elsewhere_its_paths_are_like_any_other() {
 
     let (_, registry) = with_admin(ScriptedTurns::playing([])).await;
     let keys = Keys::none().with_stored(&registry).with_admin(Some(AdminKey::of("secret-admin")));
-    let alone = routes::admin_router(&registry, &Arc::new(config()), Some(Arc::new(keys)));
+    let ledger = Reader::temporary();
+    let admin = crate::http::Admin { registry, ledger };
+    let alone = routes::admin_router(&admin, &Arc::new(config()), Some(Arc::new(keys)));
     for path in ["/admin/keys", "/v1/models", "/health"] {
         assert_eq!(status(&alone, "GET", path, None).await, 401, "{path}");
     }
     assert_eq!(status(&alone, "GET", "/admin/keys", Some("secret-admin")).await, 200);
-    let private = routes::admin_router(&registry, &Arc::new(config()), None);
+    let private = routes::admin_router(&admin, &Arc::new(config()), None);
     assert_eq!(status(&private, "GET", "/admin/keys", None).await, 200);
     assert_eq!(status(&private, "GET", "/v1/models", None).await, 404);
 }

@@ -12,6 +12,7 @@ mod responses;
 mod route;
 mod streams;
 mod tools;
+mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,7 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::Admin;
 use super::AppState;
 use super::Config;
 use super::LastWords;
@@ -59,6 +61,7 @@ use crate::gateway::RunningTurn;
 use crate::gateway::Told;
 use crate::gateway::TurnStream;
 use crate::gateway::Turns;
+use crate::ledger::Reader;
 use crate::limits::Limits;
 use crate::responses::Responses;
 use crate::responses::Shelves;
@@ -216,6 +219,7 @@ fn whole_state(
         last_words,
         stopping: Stopping::default(),
         admin: None,
+        ledger: Reader::temporary(),
         responses,
         router,
     }
@@ -227,7 +231,8 @@ async fn with_admin(turns: ScriptedTurns) -> (Router, Registry) {
     let keys = Keys::new(["secret-1"]).unwrap().with_stored(&registry);
     let keys = keys.with_admin(Some(AdminKey::of("secret-admin")));
     let state = whole_state(&Shelves::temporary(), turns, keys, LastWords::default());
-    (router(AppState { admin: Some(registry.clone()), ..state }), registry)
+    let admin = Admin { registry: registry.clone(), ledger: state.ledger.clone() };
+    (router(AppState { admin: Some(admin), ..state }), registry)
 }
 
 fn with_keys(turns: ScriptedTurns) -> Router {

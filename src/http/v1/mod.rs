@@ -1,4 +1,4 @@
-//! The paths under `/v1`: `OpenAI`'s, Anthropic's `messages`, and `route`, which is ours.
+//! The paths under `/v1`: `OpenAI`'s, Anthropic's `messages`, and `route` and `usage`, which are ours.
 
 pub(super) mod chat;
 pub(super) mod completions;
@@ -6,3 +6,4 @@ pub(super) mod messages;
 pub(super) mod models;
 pub(super) mod responses;
 pub(super) mod route;
+pub(super) mod usage;

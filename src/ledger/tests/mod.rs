@@ -18,9 +18,11 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use super::archive::backup;
 use super::records::Charged;
 use super::records::Meter;
 use super::records::Record as _;
+use super::verify::verify;
 use super::*;
 use crate::domain::Budget;
 use crate::domain::Money;

@@ -224,7 +224,7 @@ impl Pair {
         }
         assert_eq!(found, self.model.meters);
         let query = Query { project: None, key: None, period: Period::All, group_by: None };
-        let totals = self.books.ledger.usage(&query).await.unwrap().totals;
+        let totals = self.books.ledger.reader().usage(&query).await.unwrap().totals;
         assert_eq!((totals.requests, totals.unknown), (self.model.requests, self.model.unknown));
     }
 }

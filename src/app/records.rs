@@ -1,0 +1,59 @@
+//! The records in the data directory.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use tokio_util::task::TaskTracker;
+
+use crate::auth::Registry;
+use crate::config::Settings;
+use crate::ledger;
+use crate::store::Store;
+
+const DAMAGED: &str = "if they are damaged, move that folder out of the way; its keys and stored responses are lost, and \
+                       `claude-switchboard ledger restore FILE` puts back what was spent, from a file that `ledger \
+                       backup` has made";
+
+/// Records that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the records in {} cannot be used", folder.display())]
+pub struct BadRecords {
+    folder: PathBuf,
+    #[source]
+    source: anyhow::Error,
+}
+
+impl BadRecords {
+    /// Those of `settings`, which fail with `error`.
+    pub(super) fn new(settings: &Settings, error: impl Into<anyhow::Error>) -> Self {
+        Self { folder: folder(&settings.server.data_dir), source: error.into() }
+    }
+
+    /// What to do next.
+    pub fn hint(&self) -> &'static str {
+        let ledger = self.source.downcast_ref::<ledger::Error>();
+        ledger.and_then(ledger::Error::hint).unwrap_or(DAMAGED)
+    }
+}
+
+/// Where the records of a data directory lie.
+pub(super) fn folder(data_dir: &Path) -> PathBuf {
+    data_dir.join("store")
+}
+
+/// Opens them; the data directory must be held.
+///
+/// # Errors
+/// When they cannot be used.
+pub(super) fn open_store(settings: &Settings, tracker: &TaskTracker) -> Result<Store, BadRecords> {
+    let folder = folder(&settings.server.data_dir);
+    Store::open(&folder, tracker.clone()).map_err(|error| BadRecords::new(settings, error))
+}
+
+/// The keys and projects among them.
+///
+/// # Errors
+/// When they cannot be used.
+pub(super) async fn open_registry(settings: &Settings, store: &Store) -> Result<Registry, BadRecords> {
+    Registry::open(store.clone()).await.map_err(|error| BadRecords::new(settings, error))
+}

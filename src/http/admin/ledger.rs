@@ -1,0 +1,58 @@
+//! `/admin/usage` and `/admin/ledger`: what everybody has used, and the books that say so.
+
+use axum::extract::Query;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
+use serde_json::json as object;
+
+use super::json;
+use crate::http::error::ApiError;
+use crate::http::error::Kind;
+use crate::http::report;
+use crate::http::report::Parameters;
+use crate::http::report::Wanted;
+use crate::ledger::Error;
+use crate::ledger::Reader;
+
+const PARAMETERS: [&str; 5] = ["project_id", "key_id", "period", "group_by", "format"];
+
+/// What was used, by everybody or whoever is named. One who is not known has used nothing.
+pub(super) async fn usage(
+    State(ledger): State<Reader>,
+    Query(parameters): Query<Parameters>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let Wanted { query, format } = Wanted::read(&parameters, &headers, &PARAMETERS)?;
+    Ok(report::response(format, &ledger.usage(&query).await.map_err(told)?, None))
+}
+
+/// Everything the ledger knows, as it is at one moment.
+pub(super) async fn backup(State(ledger): State<Reader>) -> Result<Response, ApiError> {
+    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, ledger.backup().await.map_err(told)?).into_response())
+}
+
+/// Whether its figures agree.
+pub(super) async fn verify(State(ledger): State<Reader>) -> Result<Response, ApiError> {
+    let found = ledger.verify().await.map_err(told)?;
+    let body = object!({
+        "object": "ledger.verification",
+        "charges": found.charges,
+        "counters": found.counters,
+        "holds": found.holds,
+        "problems": found.problems,
+    });
+    Ok(json(StatusCode::OK, &body))
+}
+
+/// An error with what to do about it: whoever asks here runs the server.
+fn told(error: Error) -> ApiError {
+    match error.hint() {
+        None => error.into(),
+        Some(hint) => ApiError::new(Kind::Internal, format!("{error}; {hint}")),
+    }
+}

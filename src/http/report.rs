@@ -1,0 +1,141 @@
+//! Reports of usage: how they are asked for, and in which form they are given.
+
+use axum::http::HeaderMap;
+use axum::http::header;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
+
+use crate::fields::InvalidRequest;
+use crate::fields::code;
+use crate::fields::printable;
+use crate::ledger::GroupBy;
+use crate::ledger::Period;
+use crate::ledger::Query;
+use crate::ledger::Report;
+use crate::ledger::Standing;
+use crate::ledger::to_csv;
+use crate::ledger::to_json;
+use crate::ledger::to_table;
+
+/// The parameters of a query, in the order in which they were sent.
+pub(super) type Parameters = Vec<(String, String)>;
+
+/// What a request wants to know, and how.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) query: Query,
+    pub(super) format: Format,
+}
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Json,
+    Csv,
+    Table,
+}
+
+impl Format {
+    const ALL: [Self; 3] = [Self::Json, Self::Csv, Self::Table];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Csv => "csv",
+            Self::Table => "table",
+        }
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Csv => "text/csv; charset=utf-8",
+            Self::Table => "text/plain; charset=utf-8",
+        }
+    }
+
+    /// Of JSON and CSV the one that `Accept` names first.
+    fn accepted(headers: &HeaderMap) -> Self {
+        let accept = headers.get_all(header::ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
+        let ranges = accept.flat_map(|value| value.split(','));
+        let essence = |range: &str| range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let mut known = ranges.filter_map(|range| match essence(range).as_str() {
+            "application/json" => Some(Self::Json),
+            "text/csv" => Some(Self::Csv),
+            _ => None,
+        });
+        known.next().unwrap_or(Self::Json)
+    }
+}
+
+impl Wanted {
+    /// What `parameters`, of which there may be those called `known`, ask for.
+    ///
+    /// # Errors
+    /// When one is unknown, or sent twice, or its value is none of those that are allowed.
+    pub(super) fn read(
+        parameters: &Parameters,
+        headers: &HeaderMap,
+        known: &[&str],
+    ) -> Result<Self, InvalidRequest> {
+        let mut query = Query { project: None, key: None, period: Period::Month, group_by: None };
+        let mut format = Format::accepted(headers);
+        for (index, (name, value)) in parameters.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                return Err(unknown(name, known));
+            }
+            if parameters[..index].iter().any(|(earlier, _)| earlier == name) {
+                return Err(InvalidRequest::at(name, code::VALUE, format!("`{name}` is sent twice.")));
+            }
+            match name.as_str() {
+                "period" => query.period = one_of(name, value, &Period::ALL, Period::as_str)?,
+                "group_by" => query.group_by = Some(one_of(name, value, &GroupBy::ALL, GroupBy::as_str)?),
+                "format" => format = one_of(name, value, &Format::ALL, Format::as_str)?,
+                "key_id" => query.key = Some(value.clone()),
+                _ => query.project = Some(value.clone()),
+            }
+        }
+        Ok(Self { query, format })
+    }
+}
+
+/// A report in the form that is wanted; as JSON with how `budgets` stand, if that is known.
+pub(super) fn response(format: Format, report: &Report, budgets: Option<&[Standing]>) -> Response {
+    let body = match format {
+        Format::Json => to_json(report, budgets),
+        Format::Csv => to_csv(report),
+        Format::Table => to_table(report),
+    };
+    // It changes with every request, and is not for everybody.
+    let headers = [(header::CONTENT_TYPE, format.content_type()), (header::CACHE_CONTROL, "no-store")];
+    (headers, body).into_response()
+}
+
+/// The one of `all` that is called `value`.
+fn one_of<T: Copy>(
+    name: &str,
+    value: &str,
+    all: &[T],
+    called: impl Fn(T) -> &'static str,
+) -> Result<T, InvalidRequest> {
+    let found = all.iter().copied().find(|one| called(*one) == value);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = all.iter().map(|one| called(*one)).collect();
+        let message = format!("`{name}`: expected {}, got '{}'.", either(&names), printable(value));
+        InvalidRequest::at(name, code::VALUE, message)
+    })
+}
+
+fn unknown(name: &str, known: &[&str]) -> InvalidRequest {
+    let name = printable(name);
+    let message = format!("`{name}` is not known here. There are {}.", all_of(known));
+    InvalidRequest::at(name, code::UNKNOWN, message)
+}
+
+fn either(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
+}
+
+fn all_of(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,33 @@
+//! `GET /v1/usage`, which is this server's own: what the caller's project has used, and what is left.
+
+use axum::extract::Extension;
+use axum::extract::Query;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+
+use crate::auth::AuthError;
+use crate::domain::Caller;
+use crate::http::error::ApiError;
+use crate::http::report;
+use crate::http::report::Parameters;
+use crate::http::report::Wanted;
+use crate::ledger::Reader;
+
+const PARAMETERS: [&str; 4] = ["project_id", "period", "group_by", "format"];
+
+/// What all keys of the caller's project have used: that is whose budgets they share.
+pub(in crate::http) async fn usage(
+    State(ledger): State<Reader>,
+    Extension(caller): Extension<Caller>,
+    Query(parameters): Query<Parameters>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let Wanted { mut query, format } = Wanted::read(&parameters, &headers, &PARAMETERS)?;
+    if query.project.is_some_and(|project| project != caller.project) {
+        return Err(ApiError::from(AuthError::ForeignProject).at("project_id"));
+    }
+    query.project = Some(caller.project.clone());
+    let (report, budgets) = (ledger.usage(&query).await?, ledger.budgets(&caller).await?);
+    Ok(report::response(format, &report, Some(&budgets)))
+}

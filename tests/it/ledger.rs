@@ -7,12 +7,13 @@ use std::sync::Arc;
 use claude_switchboard::claude::take_data_dir;
 use claude_switchboard::domain::{Amount, Caller, Grant, Money, Usage};
 use claude_switchboard::ledger::{Charge, Clock, Config, Ledger, Outcome};
-use claude_switchboard::store::Store;
+use claude_switchboard::store::{Store, Transaction};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
 use crate::command_line::{Ran, run};
+use crate::support::{Builder, TestServer};
 
 /// A data directory in which two keys have spent something, and a request was cut off.
 async fn used() -> TempDir {
@@ -23,7 +24,7 @@ async fn used() -> TempDir {
     let ledger = Ledger::open(store, Clock::system(), config).await.unwrap().ledger;
     let held = Amount { tokens: 100, money: Money::from_nanos(1_000) };
     for (key, project, model, tokens) in
-        [("a", "p", "haiku", 10), ("a", "p", "opus", 20), ("b", "q", "opus", 40)]
+        [("a", "p", "haiku", 10), ("a", "p", "opus", 20), ("b", "default", "opus", 40)]
     {
         let grant = Arc::new(Grant::default());
         let caller = Caller { project: project.to_owned(), grant, ..Caller::named(key) };
@@ -143,20 +144,114 @@ async fn a_data_directory_that_is_taken_or_empty_is_named_with_what_to_do() {
     assert!(refused(&ran).0.starts_with("cannot write /nowhere/file: No such file"), "{}", ran.stderr);
 }
 
-#[tokio::test]
-async fn figures_that_do_not_agree_are_listed() {
+/// A server without a sign-in: what these tests ask needs no model.
+fn server() -> Builder {
+    TestServer::fake().without("ANTHROPIC_API_KEY")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_runs_is_asked_and_says_the_same() {
     let folder = used().await;
+    let file = folder.path().join("ledger.backup");
+    let file = file.to_str().unwrap();
+    let all: [&[&str]; 5] = [
+        &["usage", "--group-by", "model"],
+        &["usage", "--project", "p", "--key", "a", "--period", "day", "--format", "json"],
+        &["usage", "--period", "all", "--group-by", "key", "--format", "csv"],
+        &["ledger", "verify"],
+        &["ledger", "backup", file],
+    ];
+    let said_by_all = || all.map(|command| said(&on(folder.path(), command)).to_owned());
+    let before = said_by_all();
+    let server = server().spawn_in(folder.path()).await;
+    assert_eq!(said_by_all(), before);
+    let ran = on(folder.path(), &["ledger", "restore", file, "--replace"]);
+    let (error, hint) = refused(&ran);
+    assert_eq!(error, format!("a server holds the data directory {}", folder.path().display()));
+    assert!(hint.starts_with("stop the server"), "{hint}");
+
+    let request = server.http.get(server.url("/v1/usage?group_by=key")).header("accept", "text/csv");
+    let csv = request.send().await.unwrap().text().await.unwrap();
+    let lines: Vec<&str> = csv.split("\r\n").collect();
+    assert!(lines[1].starts_with("b,1,") && lines[2].is_empty(), "{csv}");
+    server.end().await;
+    assert_eq!(said_by_all(), before);
+    said(&on(folder.path(), &["ledger", "restore", file, "--replace"]));
+}
+
+/// What a server and the commands say of records that cannot be used: the folder's name, and this.
+#[track_caller]
+fn assert_names(folder: &Path, log: &str, hint: &str) {
+    let store = folder.join("store");
+    let error = format!("error: the records in {} cannot be used: ", store.display());
+    assert!(log.contains(&error) && log.contains(&format!("\nhint: {hint}")), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_store_is_named_with_how_to_restore_what_was_spent() {
+    let (folder, kept) = (used().await, tempfile::tempdir().unwrap());
+    let usage = || on(folder.path(), &["usage", "--period", "all", "--format", "csv"]);
+    let (before, file) = (usage().stdout, kept.path().join("ledger.backup"));
+    let file = file.to_str().unwrap();
+    said(&on(folder.path(), &["ledger", "backup", file]));
+    let store = folder.path().join("store");
+    let length = std::fs::metadata(store.join("db")).unwrap().len();
+    std::fs::write(store.join("db"), vec![0xa5; usize::try_from(length).unwrap()]).unwrap();
+    let hint = "if they are damaged, move that folder out of the way";
+    let ended = server().fail_in(folder.path()).await;
+    assert_eq!(ended.code, Some(1));
+    assert_names(folder.path(), &ended.log, hint);
+    for command in [&["usage"][..], &["ledger", "verify"], &["ledger", "restore", file, "--replace"]] {
+        let ran = on(folder.path(), command);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+        assert_names(folder.path(), &ran.stderr, hint);
+    }
+
+    // It is done as the hint says.
+    std::fs::rename(&store, kept.path().join("store")).unwrap();
+    said(&on(folder.path(), &["ledger", "restore", file]));
+    assert_eq!(said(&usage()), before);
+    server().spawn_in(folder.path()).await.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_of_a_later_program_is_left_alone_until_it_is_replaced() {
+    let folder = used().await;
+    let file = folder.path().join("ledger.backup");
+    let file = file.to_str().unwrap();
+    said(&on(folder.path(), &["ledger", "backup", file]));
+    change(folder.path(), |transaction| transaction.put(b"ledger\0a".to_vec(), vec![9, 9])).await;
+    let ended = server().fail_in(folder.path()).await;
+    assert_eq!(ended.code, Some(1));
+    assert_names(folder.path(), &ended.log, "use the program that has written it, or restore");
+    let ran = on(folder.path(), &["ledger", "verify"]);
+    assert!(refused(&ran).0.contains("the ledger has version 9"), "{}", ran.stderr);
+    said(&on(folder.path(), &["ledger", "restore", file, "--replace"]));
+    server().spawn_in(folder.path()).await.end().await;
+}
+
+/// Changes records while no server runs.
+async fn change(folder: &Path, work: impl FnOnce(&mut Transaction<'_>) + Send + 'static) {
     let tracker = TaskTracker::new();
-    let store = Store::open(&folder.path().join("store"), tracker.clone()).unwrap();
-    let (charge, _) = store.scan(b"ledger\0c".to_vec()).await.unwrap().swap_remove(0);
-    let remove = move |transaction: &mut claude_switchboard::store::Transaction<'_>| {
-        transaction.remove(charge);
+    let store = Store::open(&folder.join("store"), tracker.clone()).unwrap();
+    let work = |transaction: &mut Transaction<'_>| {
+        work(transaction);
         Ok::<_, claude_switchboard::store::Error>(())
     };
-    store.transaction(remove).await.unwrap();
+    store.transaction(work).await.unwrap();
     drop(store);
     tracker.close();
     tracker.wait().await;
+}
+
+#[tokio::test]
+async fn figures_that_do_not_agree_are_listed() {
+    let folder = used().await;
+    change(folder.path(), |transaction| {
+        let (charge, _) = transaction.first(b"ledger\0c").unwrap().unwrap();
+        transaction.remove(charge);
+    })
+    .await;
     let ran = on(folder.path(), &["ledger", "verify"]);
     let (error, hint) = refused(&ran);
     assert!(error.starts_with("2 figures do not agree:\n") && error.contains("haiku"), "{error}");

@@ -5,6 +5,14 @@
 //! many ask at once, and a server that is killed knows what it had promised: holds of an earlier start are charged in
 //! full when the ledger is opened again.
 //!
+//! What was told survives a kill at any moment, and the loss of power as far as the disk keeps what it has confirmed: the
+//! store writes a group of transactions at once and has the disk confirm it before anybody is told. So a wait for the disk
+//! is shared by all who come meanwhile; `cargo bench --bench serving -- ledger` measures it. What is used and not told is
+//! lost with the process, and its hold is charged in its place.
+//!
+//! A [`Reader`] tells what was used from the store alone. Only a server opens the ledger; a command must not, for that
+//! charges open holds.
+//!
 //! Day and month are those of UTC. A hold counts in the day and the month in which it was taken, and its charge is booked
 //! there too, though it may come later.
 //!

@@ -98,3 +98,31 @@ fn settlements_of_one_id_at_the_same_time_debit_once() {
         }
     });
 }
+
+/// What is read meanwhile is of one moment: between a hold and its charge, but never within one of them.
+#[test]
+fn the_books_are_right_at_every_moment() {
+    run(async {
+        for books in Books::all().await {
+            let mut tasks = JoinSet::new();
+            for task in 0..4 {
+                let ledger = books.ledger.clone();
+                tasks.spawn(async move {
+                    for number in 0..100 {
+                        let hold = ledger.hold(&daily(u64::MAX), amount(10, 1), &format!("{task}-{number}"));
+                        hold.await.unwrap().settle(charge(7, 1)).await.unwrap();
+                    }
+                });
+            }
+            let mut looks = 0;
+            while tasks.try_join_next().transpose().unwrap().is_some() || !tasks.is_empty() {
+                assert_eq!(books.ledger.reader().verify().await.unwrap().problems, [""; 0]);
+                let other = Store::in_memory(TaskTracker::new());
+                restore(&other, &books.ledger.reader().backup().await.unwrap(), false).await.unwrap();
+                assert_eq!(verify(&other).await.unwrap().problems, [""; 0]);
+                looks += 1;
+            }
+            assert!(looks > 1, "nothing was read meanwhile");
+        }
+    });
+}

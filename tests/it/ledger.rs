@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
 use crate::command_line::{Ran, run};
-use crate::support::{Builder, TestServer};
+use crate::support::{Builder, TestServer, eventually};
 
 /// A data directory in which two keys have spent something, and a request was cut off.
 async fn used() -> TempDir {
@@ -177,6 +177,24 @@ async fn a_server_that_runs_is_asked_and_says_the_same() {
     server.end().await;
     assert_eq!(said_by_all(), before);
     said(&on(folder.path(), &["ledger", "restore", file, "--replace"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_seen_once_it_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::fake().workers(1).spawn_in(folder.path()).await;
+    assert_eq!(server.chat("[[tokens=2]]").send().await.status, 200);
+    // It is charged when its run is over, which may be after its answer.
+    let charged = || async {
+        let (_, report) = server.get("/v1/usage?group_by=key&period=day").await;
+        Some(report["groups"][0].clone()).filter(|group| group["requests"] == 1)
+    };
+    let group = eventually("the request is charged", charged).await;
+    assert!(group["name"] == "local" && group["total_tokens"].as_u64() > Some(0), "{group}");
+    let ran = on(folder.path(), &["usage", "--format", "csv"]);
+    assert!(said(&ran).contains("\r\ntotal,1,"), "{}", ran.stdout);
+    said(&on(folder.path(), &["ledger", "verify"]));
+    server.end().await;
 }
 
 /// What a server and the commands say of records that cannot be used: the folder's name, and this.

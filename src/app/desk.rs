@@ -12,10 +12,12 @@ use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 use super::admin;
+use super::parts;
 use super::records;
 use crate::claude;
 use crate::claude::DataDir;
 use crate::config::Settings;
+use crate::gateway::AnswerCache;
 use crate::http::Admin;
 use crate::ledger::Clock;
 use crate::ledger::Reader;
@@ -117,7 +119,11 @@ impl Desk {
         let (tracker, shutdown) = (TaskTracker::new(), Shutdown::new());
         let store = records::open_store(settings, &tracker)?;
         let registry = records::open_registry(settings, &store).await?;
-        let admin = Admin { registry, ledger: Reader::new(store, Clock::system()) };
+        let admin = Admin {
+            registry,
+            ledger: Reader::new(store, Clock::system()),
+            cache: AnswerCache::new(parts::cache_config(settings)),
+        };
         admin::serve_locally(&socket, settings, &admin, &shutdown, &tracker)
             .with_context(|| format!("cannot use {}", socket.display()))?;
         Ok(Self { socket, own: Some(Own { shutdown, tracker, _data_dir: data_dir }) })

@@ -18,7 +18,6 @@ use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Keys;
-use crate::cache::Cache;
 use crate::claude;
 use crate::claude::ClaudeLauncher;
 use crate::claude::DataDir;
@@ -26,6 +25,7 @@ use crate::claude::SignIn;
 use crate::config::Environment;
 use crate::config::Settings;
 use crate::gateway::Admission;
+use crate::gateway::AnswerCache;
 use crate::gateway::Breaker;
 use crate::gateway::Gateway;
 use crate::gateway::Rules;
@@ -122,18 +122,19 @@ impl App {
         limits.keep_tidy(&tracker, shutdown.begun());
         let ledger = books::open_ledger(settings, &store, &shutdown, &tracker).await?;
         let reader = ledger.reader();
+        let cache = AnswerCache::new(parts::cache_config(settings));
         let rules = Rules {
             router: Arc::clone(&router),
             prices,
             limits,
             ledger,
-            cache: Cache::new(parts::cache_config(settings)),
+            cache: cache.clone(),
             tracker: tracker.clone(),
             runtime: Handle::current(),
         };
         let turns: Arc<dyn Turns> = Arc::new(Admission::new(Arc::new(gateway), rules));
         let responses = start_responses(settings, &store, &turns, &keys, &shutdown, &tracker).await?;
-        let admin = Admin { registry, ledger: reader.clone() };
+        let admin = Admin { registry, ledger: reader.clone(), cache };
         let admin_address = admin::serve(settings, &admin, &keys, &shutdown, &tracker).await?;
         let routes = http::router(AppState {
             turns,

@@ -32,6 +32,7 @@ use std::pin::Pin;
 use futures::Stream;
 use futures::future::BoxFuture;
 
+use crate::cache::Cache;
 use crate::domain::Bill;
 use crate::domain::BillReader;
 use crate::domain::Caller;
@@ -47,6 +48,9 @@ pub use breaker::Breaker;
 pub use catalogue::Aliases;
 pub use error::Error;
 pub use service::{Gateway, SignInState};
+
+/// Answers that are given again. Clones share them.
+pub type AnswerCache = Cache<Error>;
 
 /// The events of a running turn. Dropping it ends the turn: its run is interrupted and its worker given back.
 pub type TurnStream = Pin<Box<dyn Stream<Item = Result<TurnEvent, Error>> + Send>>;

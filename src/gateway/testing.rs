@@ -6,10 +6,12 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
+use super::AnswerCache;
 use super::Rules;
 use crate::cache;
 use crate::cache::Cache;
-use crate::ledger;
+use crate::ledger::Clock;
+use crate::ledger::Ledger;
 use crate::limits;
 use crate::limits::Limits;
 use crate::pricing;
@@ -23,20 +25,21 @@ pub(crate) const NOW: u64 = 1_795_255_200;
 /// each time.
 pub(crate) async fn rules() -> Rules {
     let tracker = TaskTracker::new();
-    let mode = cache::Mode::Deterministic;
     Rules {
         router: Arc::new(routing::testing::router()),
         prices: Arc::new(prices()),
         limits: Limits::new(limits::Config::default()),
-        ledger: ledger::testing::temporary(NOW).await,
-        cache: Cache::new(cache::Config {
-            mode,
-            max_bytes: 1 << 20,
-            time_to_live: Duration::from_secs(3600),
-        }),
+        ledger: Ledger::temporary(Clock::new(|| NOW)).await.unwrap(),
+        cache: cache(),
         tracker,
         runtime: Handle::current(),
     }
+}
+
+/// Of turns that ask for the same answer each time.
+pub(crate) fn cache() -> AnswerCache {
+    let mode = cache::Mode::Deterministic;
+    Cache::new(cache::Config { mode, max_bytes: 1 << 20, time_to_live: Duration::from_secs(3600) })
 }
 
 /// Of `m-1`: three nano-dollars for a token of the prompt, fifteen for one of the answer.

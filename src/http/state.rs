@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Config;
 use crate::auth::Keys;
 use crate::auth::Registry;
+use crate::gateway::AnswerCache;
 use crate::gateway::Turns;
 use crate::ledger::Reader;
 use crate::responses::Responses;
@@ -44,6 +45,8 @@ pub struct Admin {
     pub registry: Registry,
     /// What was used.
     pub ledger: Reader,
+    /// What is given again.
+    pub cache: AnswerCache,
 }
 
 /// The signal that nothing new is to begin, since the server stops.

@@ -33,11 +33,8 @@ pub struct ListedCharge {
     pub is_estimated: bool,
 }
 
-/// The charges that `store` keeps, as long as they are kept.
-///
-/// # Errors
-/// When they cannot be read.
-pub async fn charges(store: &Store) -> Result<Vec<ListedCharge>, Error> {
+/// The charges that `store` keeps.
+pub(super) async fn charges(store: &Store) -> Result<Vec<ListedCharge>, Error> {
     let records = store.scan(places::charges()).await?;
     let listed = records.into_iter().map(|(key, value)| {
         let id = places::id_of(&key).ok_or(Error::Unreadable { what: "the id of a charge" })?;

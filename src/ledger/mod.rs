@@ -70,7 +70,6 @@ pub use budget::What;
 pub use budget::Window;
 pub use calendar::Day;
 pub use charges::ListedCharge;
-pub use charges::charges;
 pub use clock::Clock;
 pub use error::Error;
 pub use hold::Charge;

@@ -8,6 +8,7 @@ use crate::store::Store;
 use super::Clock;
 use super::Day;
 use super::Error;
+use super::ListedCharge;
 use super::Query;
 use super::Report;
 use super::Scope;
@@ -15,6 +16,7 @@ use super::Verified;
 use super::Window;
 use super::archive;
 use super::budget::Account;
+use super::charges;
 use super::places;
 use super::records::Meter;
 use super::records::Record as _;
@@ -80,6 +82,14 @@ impl Reader {
             budgets.push(Standing { scope, window, used, cap, resets_at });
         }
         Ok(budgets)
+    }
+
+    /// Charges one by one, those that are kept.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn charges(&self) -> Result<Vec<ListedCharge>, Error> {
+        charges::charges(&self.store).await
     }
 
     /// Everything, as a text for [`restore`](super::restore).

@@ -11,19 +11,11 @@ use crate::store::Store;
 
 pub(crate) use crate::store::testing::Gated;
 
-/// An empty one that leaves nothing behind, in which it is always `now` and nobody waits.
-pub(crate) async fn temporary(now: u64) -> Ledger {
-    over(Store::in_memory(TaskTracker::new()), now).await
-}
-
 /// One that writes nothing for as long as the gate is closed.
 pub(crate) async fn gated(now: u64) -> (Ledger, Arc<Gated>) {
     let gate = Arc::new(Gated::default());
     let store = Store::new(Arc::clone(&gate) as _, TaskTracker::new()).unwrap();
-    (over(store, now).await, gate)
-}
-
-async fn over(store: Store, now: u64) -> Ledger {
     let config = Config { keep_charges_days: 92 };
-    Ledger::open(store, Clock::new(move || now), config).await.unwrap().ledger
+    let opened = Ledger::open(store, Clock::new(move || now), config).await.unwrap();
+    (opened.ledger, gate)
 }

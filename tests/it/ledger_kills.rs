@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use claude_switchboard::ledger;
+use claude_switchboard::ledger::{Clock, Reader};
 use claude_switchboard::store::Store;
 use messages_stand_in::StandIn;
 use serde_json::json;
@@ -100,11 +100,12 @@ async fn a_server_killed_fifty_times_under_load_has_charged_what_upstream_has_co
 async fn check(data_dir: &Path, answered: &[u64], called: &[u64]) {
     let tracker = TaskTracker::new();
     let store = Store::open(&data_dir.join("store"), tracker.clone()).unwrap();
-    let verified = ledger::verify(&store).await.unwrap();
+    let ledger = Reader::new(store.clone(), Clock::system());
+    let verified = ledger.verify().await.unwrap();
     assert_eq!((verified.problems, verified.holds), (Vec::new(), 0));
     let mut known = BTreeMap::<u64, usize>::new();
     let mut unknown = 0;
-    for charge in ledger::charges(&store).await.unwrap() {
+    for charge in ledger.charges().await.unwrap() {
         match charge.usage.output_tokens {
             number if number >= FIRST => *known.entry(number).or_default() += 1,
             // Nobody saw its end: it is charged as it was held.
@@ -119,7 +120,7 @@ async fn check(data_dir: &Path, answered: &[u64], called: &[u64]) {
     let charged = known.len() + unknown;
     assert!(charged >= called.len(), "{charged} charges of {} calls", called.len());
     assert!(!answered.is_empty() && unknown > 0, "it was killed under load");
-    drop(store);
+    drop((store, ledger));
     tracker.close();
     tracker.wait().await;
 }

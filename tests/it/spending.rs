@@ -1,8 +1,6 @@
 //! What runs of the real CLI cost, and whom.
 
-use claude_switchboard::ledger;
-use claude_switchboard::ledger::ListedCharge;
-use claude_switchboard::ledger::Outcome;
+use claude_switchboard::ledger::{Clock, ListedCharge, Outcome, Reader};
 use claude_switchboard::store::Store;
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
@@ -14,9 +12,10 @@ async fn charges_of(server: TestServer) -> Vec<ListedCharge> {
     let (data_dir, folder) = server.end_and_keep().await;
     let tracker = TaskTracker::new();
     let store = Store::open(&data_dir.join("store"), tracker.clone()).unwrap();
-    assert_eq!(ledger::verify(&store).await.unwrap().problems, Vec::<String>::new());
-    let charges = ledger::charges(&store).await.unwrap();
-    drop(store);
+    let ledger = Reader::new(store.clone(), Clock::system());
+    assert_eq!(ledger.verify().await.unwrap().problems, Vec::<String>::new());
+    let charges = ledger.charges().await.unwrap();
+    drop((store, ledger));
     tracker.close();
     tracker.wait().await;
     drop(folder);

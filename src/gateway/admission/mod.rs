@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use super::AnswerCache;
 use super::CacheStatus;
 use super::Error;
 use super::ModelCard;
@@ -26,7 +27,6 @@ use super::RunningTurn;
 use super::Told;
 use super::TurnStream;
 use super::Turns;
-use crate::cache::Cache;
 use crate::cache::Lookup;
 use crate::domain::Amount;
 use crate::domain::Caller;
@@ -60,7 +60,7 @@ pub struct Rules {
     /// What they spend, and may.
     pub ledger: Ledger,
     /// Answers that are given again.
-    pub cache: Cache<Error>,
+    pub cache: AnswerCache,
     /// Where charges that nobody waits for are seen to their end.
     pub tracker: TaskTracker,
     /// The runtime for that.

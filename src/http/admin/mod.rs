@@ -3,6 +3,7 @@
 //! Knows what its bodies look like; what is done with keys is known by [`auth`](crate::auth), what was used by
 //! [`ledger`](crate::ledger).
 
+mod cache;
 mod fields;
 mod keys;
 mod ledger;
@@ -32,6 +33,7 @@ use super::error::ApiError;
 use super::extract::number;
 use crate::auth::Page;
 use crate::auth::Registry;
+use crate::gateway::AnswerCache;
 use crate::ledger::Reader;
 
 const LARGEST_PAGE: usize = 100;
@@ -62,6 +64,12 @@ impl FromRef<State> for Reader {
     }
 }
 
+impl FromRef<State> for AnswerCache {
+    fn from_ref(state: &State) -> Self {
+        state.admin.cache.clone()
+    }
+}
+
 impl FromRef<State> for Arc<Config> {
     fn from_ref(state: &State) -> Self {
         Self::clone(&state.config)
@@ -83,11 +91,12 @@ pub(super) fn routes() -> Router<State> {
         .route("/admin/usage", get(ledger::usage))
         .route("/admin/ledger/backup", get(ledger::backup))
         .route("/admin/ledger/verify", get(ledger::verify))
+        .route("/admin/cache", get(cache::stats).delete(cache::clear))
 }
 
 /// The paths of the admin API with their methods, for tests that walk them.
 #[cfg(test)]
-pub(super) const PATHS: [(&str, &[&str]); 9] = [
+pub(super) const PATHS: [(&str, &[&str]); 10] = [
     ("/admin/keys", &["POST", "GET"]),
     ("/admin/keys/{id}", &["GET", "PATCH", "DELETE"]),
     ("/admin/keys/{id}/rotate", &["POST"]),
@@ -97,6 +106,7 @@ pub(super) const PATHS: [(&str, &[&str]); 9] = [
     ("/admin/usage", &["GET"]),
     ("/admin/ledger/backup", &["GET"]),
     ("/admin/ledger/verify", &["GET"]),
+    ("/admin/cache", &["GET", "DELETE"]),
 ];
 
 fn page(query: &HashMap<String, String>) -> Result<Page, ApiError> {

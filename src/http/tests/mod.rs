@@ -7,6 +7,7 @@ mod completions;
 mod guard;
 mod limits;
 mod messages;
+mod money;
 mod refusals;
 mod responses;
 mod route;
@@ -231,7 +232,8 @@ async fn with_admin(turns: ScriptedTurns) -> (Router, Registry) {
     let keys = Keys::new(["secret-1"]).unwrap().with_stored(&registry);
     let keys = keys.with_admin(Some(AdminKey::of("secret-admin")));
     let state = whole_state(&Shelves::temporary(), turns, keys, LastWords::default());
-    let admin = Admin { registry: registry.clone(), ledger: state.ledger.clone() };
+    let admin =
+        Admin { registry: registry.clone(), ledger: state.ledger.clone(), cache: gateway::testing::cache() };
     (router(AppState { admin: Some(admin), ..state }), registry)
 }
 

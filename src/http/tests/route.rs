@@ -32,11 +32,6 @@ async fn what_cannot_be_meant_is_refused_by_name() {
         (json!({"task_description": 1, "context_size": 1}), "task_description", "invalid_type"),
         (json!({"task_description": "x", "context_size": -1}), "context_size", "invalid_value"),
         (json!({"task_description": "x", "context_size": 1.5}), "context_size", "invalid_value"),
-        (
-            json!({"task_description": "x", "context_size": 1, "project_id": "other"}),
-            "project_id",
-            "invalid_value",
-        ),
         (json!({"task_description": "x", "context_size": 1, "model": "auto"}), "model", "unknown_parameter"),
     ] {
         let (status, error) = error(recommend(&asked).await).await;
@@ -79,4 +74,12 @@ async fn a_model_that_is_left_open_is_chosen_and_told() {
 async fn the_open_choice_is_listed_as_a_model() {
     let listed = body(send(repeating().await, request("GET", "/v1/models", &[], "")).await).await;
     assert!(listed.contains(r#""id":"auto""#), "{listed}");
+}
+
+#[tokio::test]
+async fn no_other_project_can_be_meant() {
+    let response =
+        recommend(&json!({"task_description": "x", "context_size": 1, "project_id": "other"})).await;
+    let (status, error) = error(response).await;
+    assert_eq!((status, &error["code"]), (StatusCode::FORBIDDEN, &json!("mismatched_project")));
 }

@@ -32,7 +32,8 @@ async fn used() -> (Router, Registry, Ledger) {
     let keys = keys.with_admin(Some(AdminKey::of("secret-admin")));
     let shelves = Shelves::temporary();
     let state = whole_state(&shelves, ScriptedTurns::playing([]), keys, LastWords::default());
-    let admin = Admin { registry: registry.clone(), ledger: ledger.reader() };
+    let admin =
+        Admin { registry: registry.clone(), ledger: ledger.reader(), cache: gateway::testing::cache() };
     (router(AppState { admin: Some(admin), ledger: ledger.reader(), ..state }), registry, ledger)
 }
 
@@ -202,11 +203,11 @@ async fn what_cannot_be_told_is_refused_by_the_parameter() {
         ("/v1/usage?period=day&period=day", "400 invalid_value period: `period` is sent twice."),
         (
             "/v1/usage?project_id=q",
-            "403 mismatched_project project_id: This API key does not belong to the project that the request names. Leave out the header `OpenAI-Project` and the parameter `project_id`, or name the key's own project.",
+            "403 mismatched_project project_id: This API key does not belong to the project that the request names. Leave out the header `OpenAI-Project` and the field `project_id`, or name the key's own project.",
         ),
         (
             "/v1/usage?project_id=",
-            "403 mismatched_project project_id: This API key does not belong to the project that the request names. Leave out the header `OpenAI-Project` and the parameter `project_id`, or name the key's own project.",
+            "403 mismatched_project project_id: This API key does not belong to the project that the request names. Leave out the header `OpenAI-Project` and the field `project_id`, or name the key's own project.",
         ),
         (
             "/admin/usage?period=year",

@@ -7,19 +7,19 @@ use axum::extract::Extension;
 use axum::extract::State;
 use serde::Serialize;
 
+use crate::auth::AuthError;
 use crate::domain::Caller;
 use crate::fields::Ignored;
-use crate::fields::InvalidRequest;
+use crate::fields::PROJECT;
 use crate::fields::Policy;
 use crate::fields::Shape::Integer;
 use crate::fields::Shape::Text;
 use crate::fields::Table;
-use crate::fields::code;
 use crate::fields::honoured;
-use crate::fields::printable;
 use crate::fields::request;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
+use crate::ledger::Reader;
 use crate::routing::BudgetState;
 use crate::routing::Choice;
 use crate::routing::Features;
@@ -35,7 +35,7 @@ static REQUEST: Table = Table {
             Integer(0, u32::MAX as i64),
             "Required. Tokens of all that would go with it: messages, instructions and tools.",
         ),
-        honoured("project_id", Text, "The project of the key, which is meant also when this is left out."),
+        PROJECT,
     ],
 };
 
@@ -56,28 +56,25 @@ pub(in crate::http) struct Recommendation {
 /// Says which model the rules choose for a task, and why. Nothing is run.
 pub(in crate::http) async fn recommend_model(
     State(router): State<Arc<Router>>,
+    State(ledger): State<Reader>,
     Extension(caller): Extension<Caller>,
     RequestBody(body): RequestBody,
 ) -> Result<Json<Recommendation>, ApiError> {
     let RouteRequest { task, context_tokens } = decode(&body, &caller)?;
-    let budget = BudgetState::default();
+    let budgets = ledger.budgets(&caller).await?;
+    let budget = BudgetState::of(budgets.iter().map(|budget| (budget.used, budget.cap)));
     let Choice { model, rule, reason } =
         router.choose(&Features { prompt: vec![&task], context_tokens, budget });
     Ok(Json(Recommendation { recommended_model: model.to_string(), reasoning: reason, rule: rule.name() }))
 }
 
 /// Unknown fields are always refused: no client sends any by default.
-fn decode(body: &[u8], caller: &Caller) -> Result<RouteRequest, InvalidRequest> {
+fn decode(body: &[u8], caller: &Caller) -> Result<RouteRequest, ApiError> {
     let mut request = request(body, &REQUEST, "`task_description` and `context_size`")?;
     let task = request.take_text("task_description")?.ok_or_else(|| request.missing("task_description"))?;
     let size = request.take_integer("context_size")?.ok_or_else(|| request.missing("context_size"))?;
-    if let Some(project) = request.take_text("project_id")?.filter(|project| *project != caller.project) {
-        let words = format!(
-            "the key is not of the project `{}`, but of `{}`. Name that one, or leave it out.",
-            printable(&project),
-            caller.project
-        );
-        return Err(request.refuse("project_id", code::VALUE, &words));
+    if request.take_text("project_id")?.is_some_and(|project| project != caller.project) {
+        return Err(ApiError::from(AuthError::ForeignProject).at("project_id"));
     }
     request.finish(&mut Ignored::new(Policy::Strict))?;
     Ok(RouteRequest { task, context_tokens: u64::try_from(size).unwrap_or(0) })

@@ -1,0 +1,51 @@
+//! `/admin/cache`: answers that are given again.
+
+use axum::extract::Query;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::json as object;
+
+use super::json;
+use crate::fields::InvalidRequest;
+use crate::fields::code;
+use crate::fields::printable;
+use crate::gateway::AnswerCache;
+use crate::http::error::ApiError;
+use crate::http::report::Parameters;
+
+/// How often it helped, since the server was started, and what is in it.
+pub(super) async fn stats(State(cache): State<AnswerCache>) -> Response {
+    let stats = cache.stats();
+    let asked = stats.hits + stats.misses;
+    let ratio = if asked == 0 { 0.0 } else { stats.hits as f64 / asked as f64 };
+    let body = object!({
+        "object": "cache",
+        "hits": stats.hits,
+        "misses": stats.misses,
+        "bypassed": stats.bypassed,
+        "hit_ratio": ratio,
+        "entries": stats.entries,
+        "bytes": stats.bytes,
+    });
+    json(StatusCode::OK, &body)
+}
+
+/// Forgets the answers of a project, or of all.
+pub(super) async fn clear(
+    State(cache): State<AnswerCache>,
+    Query(parameters): Query<Parameters>,
+) -> Result<Response, ApiError> {
+    let project = match parameters.as_slice() {
+        [] => None,
+        [(name, project)] if name == "project_id" => Some(project.as_str()),
+        [(name, _), ..] => {
+            let message =
+                "There is one parameter here, once: `project_id`. Without it all answers are forgotten.";
+            return Err(InvalidRequest::at(printable(name), code::UNKNOWN, message).into());
+        }
+    };
+    cache.clear(project);
+    let body = object!({"object": "cache.cleared", "project_id": project, "cleared": true});
+    Ok(json(StatusCode::OK, &body))
+}

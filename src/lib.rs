@@ -9,7 +9,7 @@
 //! - [`store`]: what outlives a request. [`responses`]: answers that are kept, gone on from, or made while nobody waits.
 //! - [`auth`]: who may ask. [`ledger`]: what is spent, and what may be. [`pricing`]: what a turn costs. [`routing`]: which
 //!   model is chosen for whoever leaves it open. [`limits`]: how often and how much may be asked.
-//!   [`cache`]: answers that are given again.
+//!   [`cache`]: answers that are given again. [`webhooks`]: events for whoever wants to hear of them.
 //! - [`http`]: the only part that knows axum, status codes and headers.
 //! - [`config`], [`app`], [`server`], [`cli`]: assembly.
 
@@ -35,3 +35,4 @@ pub mod routing;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+pub mod webhooks;

@@ -22,6 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("ledger", &["domain", "store"]),
     ("limits", &["domain"]),
+    ("webhooks", &["store"]),
     ("cache", &["domain"]),
     ("responses", &["domain", "fields", "openai", "gateway", "auth", "store"]),
     ("gateway", &["domain", "conversations", "pool", "routing", "pricing", "limits", "cache", "ledger"]),

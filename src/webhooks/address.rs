@@ -1,0 +1,128 @@
+//! Where events go.
+
+use std::fmt;
+use std::str::FromStr;
+
+use hyper::Uri;
+use serde::Deserialize;
+use serde::Serialize;
+
+use super::secret::Secret;
+
+/// The longest URL, in bytes.
+const LONGEST: usize = 2000;
+
+/// Where events go, and what they are signed with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Who gets them.
+    pub url: Address,
+    /// How the receiver knows them.
+    pub secret: Secret,
+}
+
+/// An `http` or `https` URL. Its path and query may hold what is secret, so only its host is shown in logs.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Address(Uri);
+
+/// Why a text is no address; says what to change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidAddress {
+    /// It is no such URL.
+    #[error("expected a URL of up to 2000 characters that begins with https:// or http://")]
+    Url,
+    /// It holds a name or a password.
+    #[error("leave out the user and the password: a receiver knows events by their signatures")]
+    User,
+    /// It holds a fragment.
+    #[error("leave out what follows the #: it is never sent")]
+    Fragment,
+}
+
+impl Address {
+    /// The whole text.
+    pub fn reveal(&self) -> String {
+        self.0.to_string()
+    }
+
+    /// Its host, which may be shown.
+    pub fn host(&self) -> &str {
+        self.0.host().unwrap_or_default()
+    }
+
+    pub(super) fn uri(&self) -> &Uri {
+        &self.0
+    }
+}
+
+impl FromStr for Address {
+    type Err = InvalidAddress;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
+        if text.contains('#') {
+            return Err(InvalidAddress::Fragment);
+        }
+        let uri = Some(text).filter(|text| text.len() <= LONGEST).and_then(|text| text.parse::<Uri>().ok());
+        let uri = uri.ok_or(InvalidAddress::Url)?;
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(InvalidAddress::User);
+        }
+        let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
+        let is_good = is_web && uri.host().is_some_and(|host| !host.is_empty());
+        if is_good { Ok(Self(uri)) } else { Err(InvalidAddress::Url) }
+    }
+}
+
+impl TryFrom<String> for Address {
+    type Error = InvalidAddress;
+
+    fn try_from(text: String) -> Result<Self, InvalidAddress> {
+        text.parse()
+    }
+}
+
+impl From<Address> for String {
+    fn from(address: Address) -> Self {
+        address.reveal()
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.host())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_url_of_the_web() {
+        for (text, expected) in [
+            ("https://example.com/hook?token=x", Ok("https://example.com/hook?token=x")),
+            ("http://10.0.0.1:8080", Ok("http://10.0.0.1:8080/")),
+            ("https://[::1]/a", Ok("https://[::1]/a")),
+            ("https://user:secret@example.com/", Err(InvalidAddress::User)),
+            ("https://example.com/#top", Err(InvalidAddress::Fragment)),
+            ("ftp://example.com/", Err(InvalidAddress::Url)),
+            ("file:///etc/passwd", Err(InvalidAddress::Url)),
+            ("/hook", Err(InvalidAddress::Url)),
+            ("example.com", Err(InvalidAddress::Url)),
+            ("https://", Err(InvalidAddress::Url)),
+            ("https://:80/", Err(InvalidAddress::Url)),
+            ("https://exa mple.com/", Err(InvalidAddress::Url)),
+            (&format!("https://example.com/{}", "x".repeat(2000)), Err(InvalidAddress::Url)),
+        ] {
+            let address = text.parse::<Address>().map(|address| address.reveal());
+            assert_eq!(address, expected.map(str::to_owned), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_the_host_is_shown() {
+        let address: Address = "https://example.com:444/token".parse().unwrap();
+        assert_eq!(format!("{address:?}"), "example.com");
+    }
+}

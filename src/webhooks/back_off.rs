@@ -1,0 +1,39 @@
+//! How long after a try the next one is made.
+
+use std::time::Duration;
+
+/// The pauses between tries.
+const PAUSES: [Duration; 6] = [
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(2 * 60),
+    Duration::from_secs(10 * 60),
+    Duration::from_secs(60 * 60),
+    Duration::from_secs(6 * 60 * 60),
+];
+
+/// The pause after `tries` of them have failed, up to a fifth longer by chance, so that what failed together does not come
+/// together again; none after the last.
+pub(super) fn pause_after(tries: u32) -> Option<Duration> {
+    let index = usize::try_from(tries).ok()?.checked_sub(1)?;
+    let pause = *PAUSES.get(index)?;
+    let chance = getrandom::u32().unwrap_or_default();
+    Some(pause + pause.mul_f64(f64::from(chance) / f64::from(u32::MAX) / 5.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_end() {
+        assert_eq!(pause_after(0), None);
+        for (tries, pause) in (1..).zip(PAUSES) {
+            for _ in 0..100 {
+                let given = pause_after(tries).unwrap();
+                assert!(given >= pause && given <= pause.mul_f64(1.2), "{tries}: {given:?}");
+            }
+        }
+        assert_eq!(pause_after(7), None);
+    }
+}

@@ -1,0 +1,92 @@
+//! Letters over HTTP.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http_body_util::Full;
+use hyper::Request;
+use hyper::rt::Executor;
+use hyper_rustls::HttpsConnector;
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use tokio_util::task::TaskTracker;
+
+use super::sender::Letter;
+use super::sender::SendError;
+use super::sender::Sender;
+
+const USER_AGENT: &str = concat!("claude-switchboard/", env!("CARGO_PKG_VERSION"));
+
+type Web = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// Sends letters to where they are addressed, by one connection each. It goes straight there: private addresses are good,
+/// proxies and redirects are not followed.
+pub struct Http(LazyLock<Web, Box<dyn FnOnce() -> Web + Send>>);
+
+/// Has connections live on the server's tracker.
+#[derive(Clone)]
+struct OnTracker(TaskTracker);
+
+impl Http {
+    /// One whose connections live on `tracker`. The authorities it trusts are read with the first letter: those of this
+    /// machine, or Mozilla's where it has none.
+    pub fn new(tracker: TaskTracker) -> Self {
+        Self(LazyLock::new(Box::new(|| {
+            let builder = HttpsConnectorBuilder::new();
+            let builder = match builder.with_native_roots() {
+                Ok(builder) => builder,
+                Err(_) => HttpsConnectorBuilder::new().with_webpki_roots(),
+            };
+            let connector = builder.https_or_http().enable_http1().build();
+            Client::builder(OnTracker(tracker)).pool_max_idle_per_host(0).build(connector)
+        })))
+    }
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Http")
+    }
+}
+
+impl Sender for Http {
+    fn send(&self, letter: Letter) -> BoxFuture<'_, Result<u16, SendError>> {
+        let request = Request::post(letter.url.uri())
+            .header("content-type", "application/json")
+            .header("user-agent", USER_AGENT)
+            .header("webhook-id", letter.id)
+            .header("webhook-timestamp", letter.timestamp)
+            .header("webhook-signature", letter.signature)
+            .body(Full::from(letter.body));
+        async move {
+            let request = request.map_err(|error| SendError::Unreachable(error.to_string()))?;
+            let answer = self.0.request(request).await;
+            // Its body is nobody's business; dropped with the answer, it is not read.
+            answer.map(|answer| answer.status().as_u16()).map_err(|error| unreachable(&error))
+        }
+        .boxed()
+    }
+}
+
+/// The innermost cause says most: the outer ones are called `client error`.
+fn unreachable(error: &hyper_util::client::legacy::Error) -> SendError {
+    let mut cause: &dyn Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    SendError::Unreachable(cause.to_string())
+}
+
+impl<F> Executor<F> for OnTracker
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
+}

@@ -1,0 +1,90 @@
+//! Letters through real sockets.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::HeaderMap;
+use axum::http::StatusCode;
+use axum::http::Uri;
+use axum::routing::any;
+use serde_json::json;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+
+use super::*;
+
+type Requests = mpsc::UnboundedReceiver<(String, HeaderMap, String)>;
+
+/// A receiver that answers `status`, and points elsewhere.
+async fn receiver(status: u16) -> (SocketAddr, Requests) {
+    let (sender, requests) = mpsc::unbounded_channel();
+    let handler = async move |uri: Uri, headers: HeaderMap, body: String| {
+        sender.send((uri.to_string(), headers, body)).unwrap();
+        (StatusCode::from_u16(status).unwrap(), [("location", "/elsewhere")], "an answer")
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().fallback(any(handler));
+    TaskTracker::new().spawn(async move { axum::serve(listener, router).await });
+    (address, requests)
+}
+
+async fn send(url: &str) -> (Event, Endpoint, Result<u16, SendError>) {
+    let sender: Arc<dyn Sender> = Arc::new(Http::new(TaskTracker::new()));
+    let endpoint = Endpoint { url: url.parse().unwrap(), secret: Secret::new().unwrap() };
+    let event = Event::new("webhook.test", &json!({"grüße": "\n"}));
+    let answer = try_once(&*sender, &endpoint, &event).await;
+    (event, endpoint, answer)
+}
+
+#[tokio::test]
+async fn a_letter_arrives_as_it_was_signed() {
+    let (address, mut requests) = receiver(204).await;
+    let (event, endpoint, answer) = send(&format!("http://{address}/hook?token=x")).await;
+    assert_eq!(answer, Ok(204));
+    let (uri, headers, body) = requests.try_recv().unwrap();
+    let header = |name: &str| headers[name].to_str().unwrap();
+    assert_eq!((uri.as_str(), &body), ("/hook?token=x", &event.body));
+    assert_eq!(
+        (header("webhook-id"), header("content-type"), header("host")),
+        (event.id.as_str(), "application/json", address.to_string().as_str())
+    );
+    let timestamp = header("webhook-timestamp").parse().unwrap();
+    assert_eq!(header("webhook-signature"), endpoint.secret.sign(&event.id, timestamp, &body));
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed() {
+    for status in [301, 302, 307, 308] {
+        let (address, mut requests) = receiver(status).await;
+        assert_eq!(send(&format!("http://{address}/hook")).await.2, Ok(status));
+        assert_eq!(requests.try_recv().unwrap().0, "/hook");
+        assert!(requests.try_recv().is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_not_there_is_named_by_its_cause() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let (.., answer) = send(&format!("http://{address}/secret-path")).await;
+    let said = answer.unwrap_err().to_string();
+    assert!(said.contains("Connection refused") && !said.contains("secret"), "{said}");
+}
+
+#[tokio::test]
+async fn https_begins_with_a_handshake() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}/hook", listener.local_addr().unwrap());
+    let first = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read_u8().await.unwrap()
+    };
+    let (first, (.., answer)) = tokio::join!(first, send(&url));
+    assert_eq!(first, 22, "the type of a handshake record");
+    assert!(matches!(answer, Err(SendError::Unreachable(_))), "{answer:?}");
+}

@@ -1,0 +1,115 @@
+//! What events are signed with.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use hmac::Hmac;
+use hmac::KeyInit as _;
+use hmac::Mac as _;
+use serde::Deserialize;
+use serde::Serialize;
+use sha2::Sha256;
+
+/// With this begins the text of every secret.
+const PREFIX: &str = "whsec_";
+/// Bytes of a secret that is made here.
+const BYTES: usize = 32;
+/// Bytes that a secret may have, by the specification.
+const ALLOWED: std::ops::RangeInclusive<usize> = 24..=64;
+
+/// What sender and receiver know. Shows as `***` wherever it is printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Secret(Vec<u8>);
+
+/// Why a text is no secret; says what to change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected `whsec_` and the base64 of 24 to 64 bytes; left out, one is made")]
+pub struct InvalidSecret;
+
+impl Secret {
+    /// A new one.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn new() -> Result<Self, getrandom::Error> {
+        let mut bytes = vec![0; BYTES];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self(bytes))
+    }
+
+    /// The text itself, to be shown once.
+    pub fn reveal(&self) -> String {
+        format!("{PREFIX}{}", BASE64_STANDARD.encode(&self.0))
+    }
+
+    /// The signature of `body`, sent as `id` at `timestamp` (seconds of Unix time).
+    pub(super) fn sign(&self, id: &str, timestamp: u64, body: &str) -> String {
+        // A key may have any length, so there is no other case.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return String::new() };
+        mac.update(format!("{id}.{timestamp}.{body}").as_bytes());
+        format!("v1,{}", BASE64_STANDARD.encode(mac.finalize().into_bytes()))
+    }
+}
+
+impl FromStr for Secret {
+    type Err = InvalidSecret;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSecret> {
+        let bytes = text.strip_prefix(PREFIX).and_then(|text| BASE64_STANDARD.decode(text).ok());
+        bytes.filter(|bytes| ALLOWED.contains(&bytes.len())).map(Self).ok_or(InvalidSecret)
+    }
+}
+
+impl TryFrom<String> for Secret {
+    type Error = InvalidSecret;
+
+    fn try_from(text: String) -> Result<Self, InvalidSecret> {
+        text.parse()
+    }
+}
+
+impl From<Secret> for String {
+    fn from(secret: Secret) -> Self {
+        secret.reveal()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("***")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_that_of_the_specification() {
+        let secret: Secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();
+        let signature = secret.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, r#"{"test": 2432232314}"#);
+        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn a_secret_is_written_and_read_and_shown_to_nobody() {
+        let secret = Secret::new().unwrap();
+        assert_ne!(secret, Secret::new().unwrap());
+        assert_eq!(secret.reveal().parse(), Ok(secret.clone()));
+        assert_eq!(format!("{secret:?}"), "***");
+        let text = |bytes: usize| format!("whsec_{}", BASE64_STANDARD.encode(vec![1; bytes]));
+        for (text, is_good) in [
+            (text(23), false),
+            (text(24), true),
+            (text(64), true),
+            (text(65), false),
+            (text(32).replace("whsec_", ""), false),
+            ("whsec_not base64".to_owned(), false),
+        ] {
+            assert_eq!(text.parse::<Secret>().is_ok(), is_good, "{text}");
+        }
+    }
+}

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -23,6 +24,7 @@ use crate::ledger::Clock;
 use crate::ledger::Reader;
 use crate::server;
 use crate::server::Shutdown;
+use crate::webhooks::Http;
 
 /// The admin API of a data directory.
 #[derive(Debug)]
@@ -123,6 +125,7 @@ impl Desk {
             registry,
             ledger: Reader::new(store, Clock::system()),
             cache: AnswerCache::new(parts::cache_config(settings)),
+            webhooks: Arc::new(Http::new(tracker.clone())),
         };
         admin::serve_locally(&socket, settings, &admin, &shutdown, &tracker)
             .with_context(|| format!("cannot use {}", socket.display()))?;

@@ -46,6 +46,7 @@ use crate::server::Shutdown;
 use crate::server::Summary;
 use crate::store;
 use crate::store::Store;
+use crate::webhooks;
 
 pub use desk::Desk;
 pub use desk::DeskError;
@@ -134,7 +135,8 @@ impl App {
         };
         let turns: Arc<dyn Turns> = Arc::new(Admission::new(Arc::new(gateway), rules));
         let responses = start_responses(settings, &store, &turns, &keys, &shutdown, &tracker).await?;
-        let admin = Admin { registry, ledger: reader.clone(), cache };
+        let webhooks = Arc::new(webhooks::Http::new(tracker.clone()));
+        let admin = Admin { registry, ledger: reader.clone(), cache, webhooks };
         let admin_address = admin::serve(settings, &admin, &keys, &shutdown, &tracker).await?;
         let routes = http::router(AppState {
             turns,

@@ -5,6 +5,9 @@ use super::key::Permission;
 use super::project::Project;
 use crate::domain::Budget;
 use crate::domain::Rates;
+use crate::webhooks::Address;
+use crate::webhooks::Endpoint;
+use crate::webhooks::Secret;
 
 /// What becomes of something that may be there or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,6 +22,14 @@ pub enum Change<T> {
 }
 
 impl<T> Change<T> {
+    fn try_map<U, E>(self, make: impl FnOnce(T) -> Result<U, E>) -> Result<Change<U>, E> {
+        Ok(match self {
+            Self::Keep => Change::Keep,
+            Self::Clear => Change::Clear,
+            Self::Set(value) => Change::Set(make(value)?),
+        })
+    }
+
     fn apply(self, to: &mut Option<T>) {
         match self {
             Self::Keep => {}
@@ -54,6 +65,17 @@ pub struct ProjectChange {
     pub rates: RatesChange,
     /// How much its keys may spend; cleared, anything.
     pub budget: Change<Budget>,
+    /// Who hears of what happens in it; cleared, nobody.
+    pub webhook: Change<NewWebhook>,
+}
+
+/// Where events are to go from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewWebhook {
+    /// The receiver.
+    pub url: Address,
+    /// What events are signed with; left out, one is made.
+    pub secret: Option<Secret>,
 }
 
 /// Which limits of rate are to be different; cleared, there is none.
@@ -81,12 +103,22 @@ impl KeyChange {
 }
 
 impl ProjectChange {
-    pub(super) fn apply(self, project: &mut Project) {
+    /// # Errors
+    /// When the system gives no random bytes for a secret.
+    pub(super) fn apply(self, project: &mut Project) -> Result<(), getrandom::Error> {
         if let Some(name) = self.name {
             project.name = name;
         }
         self.rates.apply(&mut project.rates);
         replace(self.budget, &mut project.budget);
+        self.webhook.try_map(NewWebhook::endpoint)?.apply(&mut project.webhook);
+        Ok(())
+    }
+}
+
+impl NewWebhook {
+    fn endpoint(self) -> Result<Endpoint, getrandom::Error> {
+        Ok(Endpoint { url: self.url, secret: self.secret.map_or_else(Secret::new, Ok)? })
     }
 }
 

@@ -28,6 +28,7 @@ mod text;
 pub use admin::AdminKey;
 pub use change::Change;
 pub use change::KeyChange;
+pub use change::NewWebhook;
 pub use change::ProjectChange;
 pub use change::RatesChange;
 pub use configured::InvalidKey;

@@ -8,6 +8,7 @@ use super::records;
 use crate::domain::Budget;
 use crate::domain::DEFAULT_PROJECT;
 use crate::domain::Rates;
+use crate::webhooks::Endpoint;
 
 /// What keys share: limits, a budget, and answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +23,9 @@ pub struct Project {
     /// How much all its keys together may spend.
     #[serde(default, with = "records::BudgetForm")]
     pub budget: Budget,
+    /// Who hears of what happens in it. Its secret is kept as it is: without it nothing can be signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Endpoint>,
     /// When it was made, in seconds of Unix time.
     pub created_at: u64,
 }
@@ -30,7 +34,7 @@ impl Project {
     /// A project without limits.
     pub(super) fn named(id: String, name: impl Into<String>) -> Self {
         let (rates, budget) = (Rates::default(), Budget::default());
-        Self { id, name: name.into(), rates, budget, created_at: clock::now() }
+        Self { id, name: name.into(), rates, budget, webhook: None, created_at: clock::now() }
     }
 
     /// The one that is always there.

@@ -12,6 +12,7 @@ use crate::domain::Cap;
 use crate::domain::Money;
 use crate::store::Memory;
 use crate::store::Store;
+use crate::webhooks::Secret;
 
 fn store() -> Store {
     Store::in_memory(TaskTracker::new())
@@ -252,4 +253,45 @@ async fn the_last_use_is_written_once_a_minute() {
     assert_eq!(registry.key(&key.id()).await.unwrap().last_used_at, Some(start + 200));
     let started = Registry::open(store).await.unwrap();
     assert_eq!(started.key(&key.id()).await.unwrap().last_used_at, Some(start + 200));
+}
+
+#[tokio::test]
+async fn a_webhook_comes_and_goes_with_its_project() {
+    let store = store();
+    let registry = Registry::open(store.clone()).await.unwrap();
+    let set = |url: &str, secret: Option<Secret>| {
+        let webhook = NewWebhook { url: url.parse().unwrap(), secret };
+        ProjectChange { webhook: Change::Set(webhook), ..ProjectChange::default() }
+    };
+    let made = registry.create_project(set("https://example.com/a", None)).await.unwrap();
+    let webhook = made.webhook.clone().unwrap();
+    assert_eq!((registry.webhook(&made.id), registry.webhook("default")), (Some(webhook.clone()), None));
+    let opened = Registry::open(store.clone()).await.unwrap();
+    assert_eq!(
+        (opened.webhook(&made.id), opened.project(&made.id).await.unwrap()),
+        (Some(webhook.clone()), made.clone())
+    );
+
+    let own = Secret::new().unwrap();
+    let changed =
+        registry.change_project(&made.id, set("http://example.org", Some(own.clone()))).await.unwrap();
+    assert_eq!(changed.webhook.clone().unwrap().secret, own);
+    let renamed = ProjectChange { name: Some("x".to_owned()), ..ProjectChange::default() };
+    registry.change_project(&made.id, renamed).await.unwrap();
+    assert_eq!(registry.webhook(&made.id), changed.webhook);
+    let cleared = ProjectChange { webhook: Change::Clear, ..ProjectChange::default() };
+    registry.change_project(&made.id, cleared).await.unwrap();
+    assert_eq!(registry.webhook(&made.id), None);
+    registry.change_project(&made.id, set("https://example.com/a", None)).await.unwrap();
+    assert_ne!(registry.webhook(&made.id).unwrap().secret, webhook.secret, "each gets a secret of its own");
+    registry.delete_project(&made.id).await.unwrap();
+    assert_eq!(registry.webhook(&made.id), None);
+}
+
+#[test]
+fn a_project_that_was_kept_before_there_were_webhooks_has_none() {
+    let record = b"\x01{\"id\":\"proj_1\",\"name\":\"team\",\"rates\":{},\"budget\":{\"daily\":{},\"monthly\":{}},\"created_at\":1}";
+    let project: Project = records::decode(record, "proj_1").unwrap();
+    assert_eq!((project.name.as_str(), &project.webhook), ("team", &None));
+    assert_eq!(records::encode(&project), record, "and is kept as before");
 }

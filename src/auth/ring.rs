@@ -21,6 +21,7 @@ use super::text::Prefix;
 use crate::domain::Budget;
 use crate::domain::Grant;
 use crate::domain::Rates;
+use crate::webhooks::Endpoint;
 
 /// How often a key's last use is noted, in seconds.
 const NOTED_EVERY: u64 = 60;
@@ -33,6 +34,8 @@ pub(super) struct Ring(RwLock<Inner>);
 struct Inner {
     keys: HashMap<Prefix, Arc<Entry>>,
     projects: HashMap<Arc<str>, Limits>,
+    /// Of the projects that have one.
+    webhooks: HashMap<String, Endpoint>,
     /// How many keys are not revoked.
     unrevoked: usize,
     /// The terms of keys without limits, which most are: they share one.
@@ -101,11 +104,23 @@ impl Ring {
 
     pub(super) fn put_project(&self, project: &Project) {
         let limits = Limits { rates: project.rates, budget: project.budget };
-        self.write().projects.insert(project.id.as_str().into(), limits);
+        let mut inner = self.write();
+        inner.projects.insert(project.id.as_str().into(), limits);
+        match &project.webhook {
+            Some(webhook) => inner.webhooks.insert(project.id.clone(), webhook.clone()),
+            None => inner.webhooks.remove(&project.id),
+        };
     }
 
     pub(super) fn remove_project(&self, id: &str) {
-        self.write().projects.remove(id);
+        let mut inner = self.write();
+        inner.projects.remove(id);
+        inner.webhooks.remove(id);
+    }
+
+    /// Who hears of what happens in a project.
+    pub(super) fn webhook(&self, project: &str) -> Option<Endpoint> {
+        self.read().webhooks.get(project).cloned()
     }
 
     /// What a key with these terms may do in `project` now.

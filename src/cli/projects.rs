@@ -1,7 +1,10 @@
 //! `claude-switchboard projects`: what keys share.
 
+use clap::Args;
 use clap::Subcommand;
+use clap::ValueHint;
 use serde_json::Value;
+use serde_json::json;
 
 use super::admin::Caps;
 use super::admin::Limits;
@@ -45,6 +48,32 @@ pub(super) enum Projects {
         #[command(flatten)]
         target: Target,
     },
+    /// Have the events of a project sent to a URL, try that out, or take it away.
+    Webhook {
+        /// The project's id, such as default.
+        project: String,
+        #[command(flatten)]
+        wanted: Wanted,
+        #[command(flatten)]
+        output: Output,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+/// What is to become of a webhook.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Wanted {
+    /// Where events go from now on; the secret they are signed with is made, and shown this once.
+    #[arg(value_hint = ValueHint::Url)]
+    url: Option<String>,
+    /// Take the webhook away.
+    #[arg(long)]
+    remove: bool,
+    /// Send an event, this once, and say what came of it.
+    #[arg(long)]
+    test: bool,
 }
 
 impl Projects {
@@ -71,12 +100,42 @@ impl Projects {
                     || format!("The project {} has the limits: {}.\n", words(&held), table::limits(&held));
                 output.show(&held, limits)
             }
+            Self::Webhook { project, wanted, output, target } => {
+                let path = format!("/admin/projects/{}", table::segment(&project));
+                if wanted.test {
+                    let path = format!("{path}/webhook/test");
+                    let tried = ask(&target, environment, "POST", &path, None)?;
+                    return output.show(&tried, || outcome(&tried));
+                }
+                let body = json!({"webhook": wanted.url.map(|url| json!({"url": url}))});
+                let changed = ask(&target, environment, "PATCH", &path, Some(&body))?;
+                output.show(&changed, || webhook(&changed))
+            }
         }
     }
 }
 
 fn words(project: &Value) -> String {
     format!("{} ({})", table::text(&project["name"]), table::text(&project["id"]))
+}
+
+fn webhook(project: &Value) -> String {
+    let (words, webhook) = (words(project), &project["webhook"]);
+    if webhook.is_null() {
+        return format!("The project {words} has no webhook.\n");
+    }
+    format!(
+        "The project {words} has its events sent to {}.\nTheir secret, shown this once:\n\n    {}\n",
+        table::text(&webhook["url"]),
+        table::text(&webhook["secret"])
+    )
+}
+
+fn outcome(tried: &Value) -> String {
+    match tried["error"].as_str() {
+        Some(error) => format!("The event did not arrive: {error}.\n"),
+        None => format!("The receiver answered with {}.\n", tried["status"]),
+    }
 }
 
 fn table(projects: &Value) -> String {

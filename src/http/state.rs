@@ -14,6 +14,7 @@ use crate::gateway::Turns;
 use crate::ledger::Reader;
 use crate::responses::Responses;
 use crate::routing::Router;
+use crate::webhooks::Sender;
 
 /// Everything the handlers share; each takes the one part it needs.
 #[derive(Clone)]
@@ -47,6 +48,8 @@ pub struct Admin {
     pub ledger: Reader,
     /// What is given again.
     pub cache: AnswerCache,
+    /// Sends the events by which webhooks are tried out.
+    pub webhooks: Arc<dyn Sender>,
 }
 
 /// The signal that nothing new is to begin, since the server stops.

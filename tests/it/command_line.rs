@@ -3,6 +3,7 @@
 use std::path::Path;
 
 /// What a run of the binary left behind.
+#[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,

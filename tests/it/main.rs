@@ -41,3 +41,4 @@ mod spending;
 mod starts;
 mod support;
 mod tools;
+mod webhooks;

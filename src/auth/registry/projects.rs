@@ -15,6 +15,7 @@ use crate::auth::text::Prefix;
 use crate::domain::Budget;
 use crate::domain::DEFAULT_PROJECT;
 use crate::store::Transaction;
+use crate::webhooks::Endpoint;
 
 impl Registry {
     /// Makes a project that is as `change` says.
@@ -29,7 +30,7 @@ impl Registry {
                 id = format!("proj_{}", Prefix::new()?);
             }
             let mut project = Project::named(id, "");
-            change.apply(&mut project);
+            change.apply(&mut project)?;
             save(transaction, &ring, &project);
             Ok::<_, Error>(project)
         };
@@ -58,6 +59,11 @@ impl Registry {
         self.store.transaction(work).await
     }
 
+    /// Who hears of what happens in a project now; from memory.
+    pub fn webhook(&self, project: &str) -> Option<Endpoint> {
+        self.ring.webhook(project)
+    }
+
     /// Changes a project.
     ///
     /// # Errors
@@ -66,7 +72,7 @@ impl Registry {
         let (id, ring) = (id.to_owned(), Arc::clone(&self.ring));
         let work = move |transaction: &mut Transaction<'_>| {
             let mut project = places::get_project(transaction, &id)?;
-            change.apply(&mut project);
+            change.apply(&mut project)?;
             save(transaction, &ring, &project);
             Ok::<_, Error>(project)
         };

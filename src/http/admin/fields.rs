@@ -11,9 +11,11 @@ use super::tables::KEY;
 use super::tables::NEW_KEY;
 use super::tables::PROJECT;
 use super::tables::ROTATION;
+use super::tables::WEBHOOK;
 use super::tables::WHOLE_BUDGET;
 use crate::auth::Change;
 use crate::auth::KeyChange;
+use crate::auth::NewWebhook;
 use crate::auth::Permission;
 use crate::auth::ProjectChange;
 use crate::auth::RatesChange;
@@ -27,6 +29,8 @@ use crate::fields::InvalidRequest;
 use crate::fields::Object;
 use crate::fields::Policy;
 use crate::fields::code;
+use crate::webhooks::InvalidAddress;
+use crate::webhooks::InvalidSecret;
 
 /// The longest name of a key or a project, in characters.
 const LONGEST_NAME: usize = 100;
@@ -112,6 +116,12 @@ pub(super) fn unknown_project() -> InvalidRequest {
     InvalidRequest::at("project_id", code::VALUE, message)
 }
 
+/// A project without a webhook was to try it out.
+pub(super) fn no_webhook() -> InvalidRequest {
+    let message = "The project has no webhook. Set one with PATCH /admin/projects/{id}: {\"webhook\": {\"url\": \"https://...\"}}.";
+    InvalidRequest::at("id", code::VALUE, message)
+}
+
 fn key(object: &mut Object) -> Result<KeyChange, InvalidRequest> {
     Ok(KeyChange {
         name: name(object)?,
@@ -128,6 +138,7 @@ fn project(object: &mut Object) -> Result<ProjectChange, InvalidRequest> {
         name: name(object)?,
         rates: rates(object)?,
         budget: change(object, "budget", budget)?,
+        webhook: change(object, "webhook", webhook)?,
     })
 }
 
@@ -253,6 +264,19 @@ fn money(object: &mut Object) -> Result<Option<Money>, InvalidRequest> {
             Err(object.refuse("money", code::VALUE, "expected an amount of US dollars, such as \"12.50\"."))
         }
     }
+}
+
+fn webhook(object: &mut Object) -> Result<Option<NewWebhook>, InvalidRequest> {
+    let Some(value) = object.take("webhook")? else { return Ok(None) };
+    let mut object = Object::new(value, object.place.inner("webhook", &WEBHOOK))?;
+    let (url, secret) = (object.take_text("url")?, object.take_text("secret")?);
+    let url = url.ok_or_else(|| object.missing("url"))?.parse();
+    let url = url.map_err(|error: InvalidAddress| object.refuse("url", code::VALUE, &format!("{error}.")))?;
+    let secret = secret.map(|secret| secret.parse()).transpose();
+    let secret =
+        secret.map_err(|error: InvalidSecret| object.refuse("secret", code::VALUE, &format!("{error}.")))?;
+    finish(object)?;
+    Ok(Some(NewWebhook { url, secret }))
 }
 
 fn finish(object: Object) -> Result<(), InvalidRequest> {

@@ -35,6 +35,7 @@ use crate::auth::Page;
 use crate::auth::Registry;
 use crate::gateway::AnswerCache;
 use crate::ledger::Reader;
+use crate::webhooks::Sender;
 
 const LARGEST_PAGE: usize = 100;
 const USUAL_PAGE: usize = 20;
@@ -70,6 +71,12 @@ impl FromRef<State> for AnswerCache {
     }
 }
 
+impl FromRef<State> for Arc<dyn Sender> {
+    fn from_ref(state: &State) -> Self {
+        Self::clone(&state.admin.webhooks)
+    }
+}
+
 impl FromRef<State> for Arc<Config> {
     fn from_ref(state: &State) -> Self {
         Self::clone(&state.config)
@@ -88,6 +95,7 @@ pub(super) fn routes() -> Router<State> {
             get(projects::retrieve_project).patch(projects::change_project).delete(projects::delete_project),
         )
         .route("/admin/projects/{id}/budget", put(projects::set_budget))
+        .route("/admin/projects/{id}/webhook/test", post(projects::test_webhook))
         .route("/admin/usage", get(ledger::usage))
         .route("/admin/ledger/backup", get(ledger::backup))
         .route("/admin/ledger/verify", get(ledger::verify))
@@ -103,6 +111,7 @@ pub(super) const PATHS: [(&str, &[&str]); 10] = [
     ("/admin/projects", &["POST", "GET"]),
     ("/admin/projects/{id}", &["GET", "PATCH", "DELETE"]),
     ("/admin/projects/{id}/budget", &["PUT"]),
+    ("/admin/projects/{id}/webhook/test", &["POST"]),
     ("/admin/usage", &["GET"]),
     ("/admin/ledger/backup", &["GET"]),
     ("/admin/ledger/verify", &["GET"]),

@@ -1,29 +1,38 @@
 //! `/admin/projects` and what lies under it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use axum::extract::Path;
 use axum::extract::Query;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde_json::Value;
 use serde_json::json as object;
 
 use super::fields;
 use super::json;
 use super::page;
 use super::write;
+use crate::auth::Change;
+use crate::auth::Project;
+use crate::auth::ProjectChange;
 use crate::auth::Registry;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
+use crate::webhooks;
+use crate::webhooks::Event;
+use crate::webhooks::Sender;
 
 /// Makes a project.
 pub(super) async fn create_project(
     State(registry): State<Registry>,
     RequestBody(body): RequestBody,
 ) -> Result<Response, ApiError> {
-    let project = registry.create_project(fields::new_project(&body)?).await?;
-    Ok(json(StatusCode::CREATED, &write::project(&project)))
+    let change = fields::new_project(&body)?;
+    let show = shown_after(&change);
+    Ok(json(StatusCode::CREATED, &show(&registry.create_project(change).await?)))
 }
 
 /// The default one, then the others as they were made.
@@ -43,14 +52,15 @@ pub(super) async fn retrieve_project(
     Ok(json(StatusCode::OK, &write::project(&registry.project(&id).await?)))
 }
 
-/// Changes its name, its limits or its budget.
+/// Changes its name, its limits, its budget or its webhook.
 pub(super) async fn change_project(
     State(registry): State<Registry>,
     Path(id): Path<String>,
     RequestBody(body): RequestBody,
 ) -> Result<Response, ApiError> {
     let change = fields::project_change(&body)?;
-    Ok(json(StatusCode::OK, &write::project(&registry.change_project(&id, change).await?)))
+    let show = shown_after(&change);
+    Ok(json(StatusCode::OK, &show(&registry.change_project(&id, change).await?)))
 }
 
 /// Puts another budget in the place of the one it has.
@@ -61,6 +71,23 @@ pub(super) async fn set_budget(
 ) -> Result<Response, ApiError> {
     let budget = fields::whole_budget(&body)?;
     Ok(json(StatusCode::OK, &write::project(&registry.set_budget(&id, budget).await?)))
+}
+
+/// Sends an event to its webhook, this once, and says what came of it.
+pub(super) async fn test_webhook(
+    State(registry): State<Registry>,
+    State(sender): State<Arc<dyn Sender>>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let endpoint = registry.project(&id).await?.webhook.ok_or_else(fields::no_webhook)?;
+    let event = Event::new("webhook.test", &object!({"project_id": id}));
+    let answer = webhooks::try_once(&*sender, &endpoint, &event).await;
+    Ok(json(StatusCode::OK, &write::webhook_test(&event, &answer)))
+}
+
+/// The secret of a webhook is shown by the answer that makes it.
+fn shown_after(change: &ProjectChange) -> fn(&Project) -> Value {
+    if matches!(change.webhook, Change::Set(_)) { write::with_secret } else { write::project }
 }
 
 /// Takes one away whose keys are all revoked.

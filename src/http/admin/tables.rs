@@ -20,6 +20,8 @@ const TOKENS: Field =
     honoured("tokens_per_minute", RATE, "Of prompts and answers. Left out, there is no limit.");
 const CONCURRENT: Field = honoured("concurrent_requests", RATE, "Left out, there is no limit.");
 const BUDGET: Field = honoured("budget", Shape::Object, "What may be spent. Left out, anything.");
+const WEBHOOK_FIELD: Field =
+    honoured("webhook", Shape::Object, "Who hears of what happens in it. `null` takes it away.");
 const PERMISSIONS: Field = honoured(
     "permissions",
     Shape::Array,
@@ -69,7 +71,15 @@ pub(super) static ROTATION: Table = Table {
 };
 /// `POST /admin/projects` and `PATCH /admin/projects/{id}`
 pub(super) static PROJECT: Table =
-    Table { prefix: "", fields: &[NAME, REQUESTS, TOKENS, CONCURRENT, BUDGET] };
+    Table { prefix: "", fields: &[NAME, REQUESTS, TOKENS, CONCURRENT, BUDGET, WEBHOOK_FIELD] };
+/// The webhook of a project.
+pub(super) static WEBHOOK: Table = Table {
+    prefix: "webhook.",
+    fields: &[
+        honoured("url", Shape::Text, "Where events go: `https` or `http`, without user and password."),
+        honoured("secret", Shape::Text, "`whsec_` and the base64 of 24 to 64 bytes. Left out, one is made."),
+    ],
+};
 
 const CAPS: &[Field] = &[
     honoured("daily", Shape::Object, "Within a day of UTC."),

@@ -9,6 +9,8 @@ use crate::auth::Project;
 use crate::domain::Budget;
 use crate::domain::Cap;
 use crate::domain::Money;
+use crate::webhooks::Event;
+use crate::webhooks::SendError;
 
 /// A key without its secret.
 pub(super) fn key(key: &Key) -> Value {
@@ -51,7 +53,28 @@ pub(super) fn project(project: &Project) -> Value {
         "tokens_per_minute": project.rates.tokens_per_minute,
         "concurrent_requests": project.rates.concurrent_requests,
         "budget": budget(&project.budget),
+        "webhook": project.webhook.as_ref().map(|webhook| json!({"url": webhook.url.reveal()})),
         "created_at": project.created_at,
+    })
+}
+
+/// A project with the secret of its webhook, which is not seen again.
+pub(super) fn with_secret(made: &Project) -> Value {
+    let mut value = project(made);
+    if let Some(webhook) = &made.webhook {
+        value["webhook"]["secret"] = webhook.secret.reveal().into();
+    }
+    value
+}
+
+/// What came of a try to send an event.
+pub(super) fn webhook_test(event: &Event, answer: &Result<u16, SendError>) -> Value {
+    json!({
+        "object": "webhook.test",
+        "event_id": event.id,
+        "delivered": matches!(answer, Ok(200..=299)),
+        "status": answer.as_ref().ok(),
+        "error": answer.as_ref().err().map(ToString::to_string),
     })
 }
 

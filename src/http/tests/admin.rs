@@ -3,7 +3,7 @@
 use super::*;
 
 /// A request with the admin key, and the status and body of its answer.
-async fn ask(router: &Router, method: &str, path: &str, body: Value) -> (u16, Value) {
+pub(super) async fn ask(router: &Router, method: &str, path: &str, body: Value) -> (u16, Value) {
     let body_text = if body.is_null() { String::new() } else { body.to_string() };
     let headers = [("authorization", "Bearer secret-admin")];
     let response = send(router.clone(), request(method, path, &headers, body_text)).await;
@@ -17,7 +17,7 @@ async fn models(router: &Router, key: &Value) -> u16 {
 }
 
 /// The status, the code and the field of an error.
-fn refusal((status, body): (u16, Value)) -> String {
+pub(super) fn refusal((status, body): (u16, Value)) -> String {
     let error = &body["error"];
     format!("{status} {} {}", error["code"].as_str().unwrap_or("-"), error["param"].as_str().unwrap_or("-"))
 }

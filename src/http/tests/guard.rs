@@ -110,8 +110,7 @@ async fn where_admin_is_served_elsewhere_its_paths_are_like_any_other() {
 
     let (_, registry) = with_admin(ScriptedTurns::playing([])).await;
     let keys = Keys::none().with_stored(&registry).with_admin(Some(AdminKey::of("secret-admin")));
-    let ledger = Reader::temporary();
-    let admin = crate::http::Admin { registry, ledger, cache: gateway::testing::cache() };
+    let admin = super::admin_of(&registry);
     let alone = routes::admin_router(&admin, &Arc::new(config()), Some(Arc::new(keys)));
     for path in ["/admin/keys", "/v1/models", "/health"] {
         assert_eq!(status(&alone, "GET", path, None).await, 401, "{path}");

@@ -14,6 +14,7 @@ mod route;
 mod streams;
 mod tools;
 mod usage;
+mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -232,9 +233,13 @@ async fn with_admin(turns: ScriptedTurns) -> (Router, Registry) {
     let keys = Keys::new(["secret-1"]).unwrap().with_stored(&registry);
     let keys = keys.with_admin(Some(AdminKey::of("secret-admin")));
     let state = whole_state(&Shelves::temporary(), turns, keys, LastWords::default());
-    let admin =
-        Admin { registry: registry.clone(), ledger: state.ledger.clone(), cache: gateway::testing::cache() };
-    (router(AppState { admin: Some(admin), ..state }), registry)
+    (router(AppState { admin: Some(admin_of(&registry)), ..state }), registry)
+}
+
+fn admin_of(registry: &Registry) -> Admin {
+    let webhooks = Arc::new(crate::webhooks::Http::new(TaskTracker::new()));
+    let (ledger, cache) = (Reader::temporary(), gateway::testing::cache());
+    Admin { registry: registry.clone(), ledger, cache, webhooks }
 }
 
 fn with_keys(turns: ScriptedTurns) -> Router {

@@ -3,6 +3,7 @@
 use tokio_util::task::TaskTracker;
 
 use super::BadRecords;
+use super::alerts;
 use crate::config::Settings;
 use crate::ledger;
 use crate::ledger::Clock;
@@ -10,6 +11,7 @@ use crate::ledger::Ledger;
 use crate::ledger::Opened;
 use crate::server::Shutdown;
 use crate::store::Store;
+use crate::webhooks::Webhooks;
 
 /// Opens the ledger in `store`, keeps it tidy, and tells of budgets as they are used up.
 ///
@@ -18,6 +20,7 @@ use crate::store::Store;
 pub(super) async fn open_ledger(
     settings: &Settings,
     store: &Store,
+    webhooks: Webhooks,
     shutdown: &Shutdown,
     tracker: &TaskTracker,
 ) -> Result<Ledger, BadRecords> {
@@ -28,6 +31,6 @@ pub(super) async fn open_ledger(
         tracing::warn!(unknown, "requests that an earlier server was running were charged as estimated");
     }
     ledger.keep_tidy(tracker, shutdown.begun());
-    tracker.spawn(shutdown.last_words().run_until_cancelled_owned(ledger::log_alerts(alerts)));
+    tracker.spawn(alerts::tell(alerts, webhooks, shutdown.last_words()));
     Ok(ledger)
 }

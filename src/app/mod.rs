@@ -1,6 +1,9 @@
 //! Puts the parts together: settings in, a serving process out.
 
 mod admin;
+mod alerts;
+#[cfg(test)]
+mod alerts_tests;
 mod books;
 mod desk;
 mod parts;
@@ -47,6 +50,8 @@ use crate::server::Summary;
 use crate::store;
 use crate::store::Store;
 use crate::webhooks;
+use crate::webhooks::Sender;
+use crate::webhooks::Webhooks;
 
 pub use desk::Desk;
 pub use desk::DeskError;
@@ -121,7 +126,9 @@ impl App {
         let limits = Limits::new(limits::Config { key_rates: settings.limits.key_rates() });
         let shutdown = Shutdown::new();
         limits.keep_tidy(&tracker, shutdown.begun());
-        let ledger = books::open_ledger(settings, &store, &shutdown, &tracker).await?;
+        let sender: Arc<dyn Sender> = Arc::new(webhooks::Http::new(tracker.clone()));
+        let webhooks = start_webhooks(&store, &registry, &sender, &shutdown, &tracker).await?;
+        let ledger = books::open_ledger(settings, &store, webhooks, &shutdown, &tracker).await?;
         let reader = ledger.reader();
         let cache = AnswerCache::new(parts::cache_config(settings));
         let rules = Rules {
@@ -135,8 +142,7 @@ impl App {
         };
         let turns: Arc<dyn Turns> = Arc::new(Admission::new(Arc::new(gateway), rules));
         let responses = start_responses(settings, &store, &turns, &keys, &shutdown, &tracker).await?;
-        let webhooks = Arc::new(webhooks::Http::new(tracker.clone()));
-        let admin = Admin { registry, ledger: reader.clone(), cache, webhooks };
+        let admin = Admin { registry, ledger: reader.clone(), cache, webhooks: sender };
         let admin_address = admin::serve(settings, &admin, &keys, &shutdown, &tracker).await?;
         let routes = http::router(AppState {
             turns,
@@ -201,6 +207,24 @@ async fn start_responses(
         failed => tracing::warn!(failed, "responses that an earlier server was making were marked as failed"),
     }
     Ok(responses)
+}
+
+async fn start_webhooks(
+    store: &Store,
+    registry: &Registry,
+    sender: &Arc<dyn Sender>,
+    shutdown: &Shutdown,
+    tracker: &TaskTracker,
+) -> Result<Webhooks, store::Error> {
+    let registry = registry.clone();
+    let parts = webhooks::Parts {
+        store: store.clone(),
+        addresses: Box::new(move |project| registry.webhook(project)),
+        sender: Arc::clone(sender),
+        tracker: tracker.clone(),
+        stop: shutdown.last_words(),
+    };
+    Webhooks::open(parts).await
 }
 
 async fn start_workers(

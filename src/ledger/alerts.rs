@@ -1,8 +1,7 @@
 //! What is told as budgets are used up.
-//!
-//! A log line is the only one who hears of it so far. A signed webhook for each project would read the same channel.
 
-use tokio::sync::mpsc::UnboundedReceiver;
+use serde_json::Value;
+use serde_json::json;
 
 use super::Scope;
 use super::What;
@@ -47,20 +46,33 @@ impl Alert {
             spent: reached.spent,
         }
     }
-}
-
-/// Logs each alert, until the ledger is gone.
-pub async fn log_alerts(mut alerts: UnboundedReceiver<Alert>) {
-    while let Some(alert) = alerts.recv().await {
-        let [cap, spent] = [alert.cap, alert.spent].map(|figure| alert.what.show(figure));
+    /// Logs it.
+    pub fn log(&self) {
+        let [cap, spent] = [self.cap, self.spent].map(|figure| self.what.show(figure));
         tracing::warn!(
-            budget.scope = %alert.scope,
-            budget.name = alert.name,
-            budget.window = %alert.window,
-            budget.since = alert.since,
-            budget.percent = alert.percent,
-            project = alert.project,
+            budget.scope = %self.scope,
+            budget.name = self.name,
+            budget.window = %self.window,
+            budget.since = self.since,
+            budget.percent = self.percent,
+            project = self.project,
             "{spent} of a budget of {cap} are spent"
         );
+    }
+
+    /// The same for programs: tokens as numbers, money as strings of dollars.
+    pub fn to_json(&self) -> Value {
+        let [cap, spent] = [self.cap, self.spent].map(|figure| self.what.to_json(figure));
+        json!({
+            "scope": self.scope.to_string(),
+            "key_id": (self.scope == Scope::Key).then_some(&self.name),
+            "project_id": self.project,
+            "window": self.window.to_string(),
+            "since": self.since,
+            "what": self.what.to_string(),
+            "percent": self.percent,
+            "cap": cap,
+            "spent": spent,
+        })
     }
 }

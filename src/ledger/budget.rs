@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
 use crate::domain::Amount;
 use crate::domain::Budget;
 use crate::domain::Cap;
@@ -181,9 +183,21 @@ impl What {
     pub(super) fn show(self, figure: u64) -> String {
         match self {
             Self::Tokens => format!("{figure} tokens"),
-            Self::Money => Money::from_nanos(i64::try_from(figure).unwrap_or(i64::MAX)).to_string(),
+            Self::Money => money(figure).to_string(),
         }
     }
+
+    /// The figure for programs.
+    pub(super) fn to_json(self, figure: u64) -> Value {
+        match self {
+            Self::Tokens => figure.into(),
+            Self::Money => money(figure).to_decimal().into(),
+        }
+    }
+}
+
+fn money(nanos: u64) -> Money {
+    Money::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
 }
 
 impl Scope {
@@ -200,6 +214,15 @@ impl Scope {
             b'p' => Some(Self::Project),
             _ => None,
         }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Tokens => "tokens",
+            Self::Money => "money",
+        })
     }
 }
 

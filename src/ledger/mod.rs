@@ -60,7 +60,6 @@ use crate::store::Store;
 use hold::Closing;
 
 pub use alerts::Alert;
-pub use alerts::log_alerts;
 pub use archive::Restored;
 pub use archive::records_in;
 pub use archive::restore;
@@ -105,7 +104,7 @@ pub struct Opened {
     pub ledger: Ledger,
     /// Holds of an earlier start that were charged in full, because nobody knows what became of them.
     pub unknown: usize,
-    /// What is to be told as budgets are used up, see [`log_alerts`].
+    /// What is to be told as budgets are used up.
     pub alerts: UnboundedReceiver<Alert>,
 }
 

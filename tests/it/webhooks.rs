@@ -2,16 +2,21 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::http::HeaderMap;
+use claude_switchboard::auth::{Change, NewWebhook, ProjectChange, Registry};
+use claude_switchboard::store::Store;
+use claude_switchboard::webhooks::{Event, Http, Parts, Webhooks};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::command_line::{Ran, run};
-use crate::support::TestServer;
+use crate::support::{TestServer, eventually};
 
 type Requests = mpsc::UnboundedReceiver<(HeaderMap, Value)>;
 
@@ -28,15 +33,15 @@ async fn receiver() -> (SocketAddr, Requests) {
     (address, requests)
 }
 
-/// Runs `projects webhook default` on a data directory.
-async fn webhook(folder: &Path, arguments: &[&str]) -> Ran {
-    let folder = folder.to_str().unwrap().to_owned();
-    let arguments: Vec<String> = arguments.iter().map(|&text| text.to_owned()).collect();
-    let command = move || {
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        run(&[&["projects", "webhook", "default", "--data-dir", &folder], &arguments[..]].concat(), &[])
-    };
-    tokio::task::spawn_blocking(command).await.unwrap()
+/// Runs `projects COMMAND default` on a data directory.
+fn project(folder: &Path, command: &str, arguments: &[&str]) -> Ran {
+    let folder = folder.to_str().unwrap();
+    let arguments = [&["projects", command, "default", "--data-dir", folder], arguments].concat();
+    tokio::task::block_in_place(|| run(&arguments, &[]))
+}
+
+fn webhook(folder: &Path, arguments: &[&str]) -> Ran {
+    project(folder, "webhook", arguments)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,27 +49,91 @@ async fn a_webhook_is_set_tried_out_and_taken_away_by_commands() {
     let (address, mut requests) = receiver().await;
     let folder = tempfile::tempdir().unwrap();
     let url = format!("http://{address}/hook?token=hidden");
-    let set = webhook(folder.path(), &[&url]).await;
+    let set = webhook(folder.path(), &[&url]);
     assert!(set.code == Some(0) && set.stdout.contains(&url) && set.stdout.contains("whsec_"), "{set:?}");
-    let tried = webhook(folder.path(), &["--test"]).await;
+    let tried = webhook(folder.path(), &["--test"]);
     assert_eq!(tried.stdout, "The receiver answered with 200.\n");
     let (headers, event) = requests.recv().await.unwrap();
     assert_eq!((&event["type"], &event["data"]), (&json!("webhook.test"), &json!({"project_id": "default"})));
     assert_eq!(headers["webhook-id"].to_str().unwrap(), event["id"]);
 
     let server = TestServer::fake().without("ANTHROPIC_API_KEY").spawn_in(folder.path()).await;
-    let tried = webhook(folder.path(), &["--test", "--json"]).await;
+    let tried = webhook(folder.path(), &["--test", "--json"]);
     let tried: Value = serde_json::from_str(&tried.stdout).unwrap();
     assert_eq!((&tried["delivered"], &tried["status"]), (&json!(true), &json!(200)));
     assert_eq!(requests.recv().await.unwrap().1["id"], tried["event_id"]);
-    let removed = webhook(folder.path(), &["--remove"]).await;
+    let removed = webhook(folder.path(), &["--remove"]);
     assert!(removed.stdout.ends_with("has no webhook.\n"), "{removed:?}");
-    let refused = webhook(folder.path(), &["--test"]).await;
+    let refused = webhook(folder.path(), &["--test"]);
     assert!(refused.code == Some(1) && refused.stderr.contains("has no webhook"), "{refused:?}");
     for arguments in [&[][..], &["--test", "--remove"], &["http://a.example", "--test"]] {
-        assert_eq!(webhook(folder.path(), arguments).await.code, Some(2), "{arguments:?}");
+        assert_eq!(webhook(folder.path(), arguments).code, Some(2), "{arguments:?}");
     }
     let log = server.log();
     assert!(!log.contains("hidden") && !log.contains("whsec_"), "{log}");
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_server_could_not_deliver_is_delivered_by_the_next() {
+    let (address, mut requests) = receiver().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+    let store = Store::open(&folder.path().join("store"), tracker.clone()).unwrap();
+    let registry = Registry::open(store.clone()).await.unwrap();
+    let url = format!("http://{address}/hook?token=hidden").parse().unwrap();
+    let webhook = Change::Set(NewWebhook { url, secret: None });
+    registry.change_project("default", ProjectChange { webhook, ..Default::default() }).await.unwrap();
+    let parts = Parts {
+        store,
+        addresses: Box::new(move |project| registry.webhook(project)),
+        sender: Arc::new(Http::new(tracker.clone())),
+        tracker: tracker.clone(),
+        stop: stop.clone(),
+    };
+    // It stops before it begins.
+    stop.cancel();
+    let webhooks = Webhooks::open(parts).await.unwrap();
+    let event = Event::new("budget.threshold_reached", &json!({"percent": 80}));
+    webhooks.send("default", event.clone()).await.unwrap();
+    drop(webhooks);
+    tracker.close();
+    tracker.wait().await;
+    assert!(requests.try_recv().is_err());
+
+    let server = TestServer::fake().without("ANTHROPIC_API_KEY").spawn_in(folder.path()).await;
+    let (headers, body) = requests.recv().await.unwrap();
+    assert_eq!(headers["webhook-id"].to_str().unwrap(), event.id);
+    assert_eq!((&body["id"], &body["data"]), (&json!(event.id), &json!({"percent": 80})));
+    let log = eventually("a line of the log about the delivery", async || {
+        Some(server.log()).filter(|log| log.contains("a webhook event was delivered"))
+    });
+    let log = log.await;
+    assert!(log.contains("host=\"127.0.0.1\"") && !log.contains("hidden"), "{log}");
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_that_is_used_up_is_told() {
+    let (address, mut requests) = receiver().await;
+    let server = TestServer::real().await.workers(1).start().await;
+    let budget = project(server.data_dir(), "budget", &["--daily-tokens", "2000"]);
+    let set = webhook(server.data_dir(), &[&format!("http://{address}/hook")]);
+    assert_eq!((budget.code, set.code), (Some(0), Some(0)), "{budget:?} {set:?}");
+    let prompt = "[[say=Hello usage_in=1500 usage_out=100]]";
+    let answer = server.chat(prompt).with("max_tokens", json!(100)).send().await;
+    assert_eq!(answer.text(), "Hello");
+    // They are sent at the same time.
+    let mut events = [requests.recv().await.unwrap().1, requests.recv().await.unwrap().1];
+    events.sort_by_key(|event| event["data"]["percent"].as_u64());
+    for (mut event, percent) in events.into_iter().zip([50, 80]) {
+        assert_eq!(event["type"], "budget.threshold_reached");
+        event["data"]["since"].take();
+        let expected = json!({
+            "scope": "project", "key_id": null, "project_id": "default", "window": "daily", "since": null,
+            "what": "tokens", "percent": percent, "cap": 2000, "spent": 1600,
+        });
+        assert_eq!(event["data"], expected);
+    }
     server.end().await;
 }

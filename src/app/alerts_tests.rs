@@ -1,0 +1,151 @@
+//! From a charge to the webhook of its project.
+
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use serde_json::Value;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::task::TaskTracker;
+
+use super::alerts;
+use super::start_webhooks;
+use crate::auth::Change;
+use crate::auth::NewWebhook;
+use crate::auth::ProjectChange;
+use crate::auth::Registry;
+use crate::domain::Amount;
+use crate::domain::Budget;
+use crate::domain::CacheControl;
+use crate::domain::Caller;
+use crate::domain::Cap;
+use crate::domain::Grant;
+use crate::domain::Money;
+use crate::domain::Usage;
+use crate::ledger::Charge;
+use crate::ledger::Clock;
+use crate::ledger::Config;
+use crate::ledger::Ledger;
+use crate::ledger::Outcome;
+use crate::server::Shutdown;
+use crate::store::Store;
+use crate::webhooks::Letter;
+use crate::webhooks::SendError;
+use crate::webhooks::Sender;
+
+/// A receiver that takes everything.
+#[derive(Debug)]
+struct Mailbox(UnboundedSender<Letter>);
+
+impl Sender for Mailbox {
+    fn send(&self, letter: Letter) -> BoxFuture<'_, Result<u16, SendError>> {
+        self.0.send(letter).unwrap();
+        async { Ok(204) }.boxed()
+    }
+}
+
+/// A server's books, and what its webhooks are told.
+struct Office {
+    registry: Registry,
+    ledger: Ledger,
+    letters: UnboundedReceiver<Letter>,
+    shutdown: Shutdown,
+    tracker: TaskTracker,
+}
+
+impl Office {
+    async fn on(store: &Store) -> Self {
+        let (tracker, shutdown) = (TaskTracker::new(), Shutdown::new());
+        let registry = Registry::open(store.clone()).await.unwrap();
+        let (sender, letters) = mpsc::unbounded_channel();
+        let sender: Arc<dyn Sender> = Arc::new(Mailbox(sender));
+        let webhooks = start_webhooks(store, &registry, &sender, &shutdown, &tracker).await.unwrap();
+        // 2026-11-21 in UTC.
+        let clock = Clock::new(|| 1_795_219_200);
+        let opened = Ledger::open(store.clone(), clock, Config { keep_charges_days: 1 }).await.unwrap();
+        tracker.spawn(alerts::tell(opened.alerts, webhooks, shutdown.last_words()));
+        Self { registry, ledger: opened.ledger, letters, shutdown, tracker }
+    }
+
+    async fn project(&self, url: Option<&str>) -> String {
+        let webhook = url.map(|url| NewWebhook { url: url.parse().unwrap(), secret: None });
+        let webhook = webhook.map_or(Change::Keep, Change::Set);
+        let change = ProjectChange { webhook, ..ProjectChange::default() };
+        self.registry.create_project(change).await.unwrap().id
+    }
+
+    /// Charges a request of the key `key-1`, which may spend 100 tokens a day, in a project that may spend 2 dollars a month.
+    async fn spend(&self, project: &str, id: &str, tokens: u64, nanos: i64) {
+        let daily = Cap { tokens: Some(100), money: None };
+        let monthly = Cap { tokens: None, money: Some(Money::from_nanos(2_000_000_000)) };
+        let grant = Grant {
+            budget: Budget { daily, ..Budget::default() },
+            project_budget: Budget { monthly, ..Budget::default() },
+            ..Grant::default()
+        };
+        let caller = Caller {
+            name: "key-1".to_owned(),
+            project: project.to_owned(),
+            grant: Arc::new(grant),
+            cache_control: CacheControl::default(),
+        };
+        let hold = self.ledger.hold(&caller, Amount::default(), id).await.unwrap();
+        let usage = Usage { output_tokens: tokens, ..Usage::default() };
+        let money = Some(Money::from_nanos(nanos));
+        hold.settle(Charge { model: "haiku".to_owned(), usage, money, outcome: Outcome::Answered })
+            .await
+            .unwrap();
+    }
+
+    async fn told(&mut self) -> Value {
+        let letter = self.letters.recv().await.unwrap();
+        let mut body: Value = serde_json::from_str(&letter.body).unwrap();
+        assert_eq!((&body["id"], &body["type"]), (&json!(letter.id), &json!("budget.threshold_reached")));
+        body["data"].take()
+    }
+
+    async fn end(self) -> UnboundedReceiver<Letter> {
+        drop(self.ledger);
+        self.tracker.close();
+        self.tracker.wait().await;
+        self.letters
+    }
+}
+
+#[tokio::test]
+async fn a_project_hears_of_its_budgets_and_of_those_of_its_keys() {
+    let store = Store::in_memory(TaskTracker::new());
+    let mut office = Office::on(&store).await;
+    let (told, silent) = (office.project(Some("https://example.com/hook")).await, office.project(None).await);
+    office.spend(&told, "1", 81, 1_000_000_000).await;
+    let mut events = [office.told().await, office.told().await, office.told().await];
+    events.sort_by_key(|event| (event["scope"].to_string(), event["percent"].as_u64()));
+    let of_key = |percent: u8| {
+        json!({
+            "scope": "key", "key_id": "key-1", "project_id": told, "window": "daily", "since": "2026-11-21",
+            "what": "tokens", "percent": percent, "cap": 100, "spent": 81,
+        })
+    };
+    let of_project = json!({
+        "scope": "project", "key_id": null, "project_id": told, "window": "monthly", "since": "2026-11-01",
+        "what": "money", "percent": 50, "cap": "2.00", "spent": "1.00",
+    });
+    assert_eq!(events, [of_key(50), of_key(80), of_project]);
+    office.spend(&silent, "2", 1, 2_000_000_000).await;
+    assert!(office.end().await.recv().await.is_none(), "whoever has no webhook is told nothing");
+}
+
+#[tokio::test]
+async fn what_is_charged_while_the_server_stops_is_told_by_the_next_start() {
+    let store = Store::in_memory(TaskTracker::new());
+    let office = Office::on(&store).await;
+    let project = office.project(Some("https://example.com/hook")).await;
+    office.shutdown.at_once();
+    office.spend(&project, "1", 50, 0).await;
+    assert!(office.end().await.recv().await.is_none());
+    let mut again = Office::on(&store).await;
+    assert_eq!(again.told().await["percent"], 50);
+}

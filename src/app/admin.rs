@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
+use super::Ground;
 use super::parts;
 use crate::auth::AdminKey;
 use crate::auth::KeyText;
@@ -69,12 +70,11 @@ fn show(text: &KeyText) -> std::io::Result<()> {
 /// # Errors
 /// When that cannot be bound.
 pub(super) async fn serve(
-    settings: &Settings,
+    ground: &Ground<'_>,
     admin: &Admin,
     keys: &Arc<Keys>,
-    shutdown: &Shutdown,
-    tracker: &TaskTracker,
 ) -> anyhow::Result<Option<SocketAddr>> {
+    let Ground { settings, shutdown, tracker, .. } = ground;
     let path = settings.server.data_dir.join(SOCKET);
     if let Err(error) = serve_locally(&path, settings, admin, shutdown, tracker) {
         tracing::warn!(%error, path = %path.display(), "the commands `keys`, `projects`, `usage` and `ledger` cannot reach this server");

@@ -11,12 +11,16 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::task::TaskTracker;
 
+use super::Ground;
 use super::alerts;
-use super::start_webhooks;
+use super::books::start_webhooks;
 use crate::auth::Change;
 use crate::auth::NewWebhook;
 use crate::auth::ProjectChange;
 use crate::auth::Registry;
+use crate::config::Environment;
+use crate::config::Flags;
+use crate::config::Settings;
 use crate::domain::Amount;
 use crate::domain::Budget;
 use crate::domain::CacheControl;
@@ -62,7 +66,11 @@ impl Office {
         let registry = Registry::open(store.clone()).await.unwrap();
         let (sender, letters) = mpsc::unbounded_channel();
         let sender: Arc<dyn Sender> = Arc::new(Mailbox(sender));
-        let webhooks = start_webhooks(store, &registry, &sender, &shutdown, &tracker).await.unwrap();
+        let environment = Environment::from_iter([("HOME", "/")]);
+        let settings = Settings::load(None, &environment, &Flags::default()).unwrap();
+        let ground = Ground { settings: &settings, store: store.clone(), registry, shutdown, tracker };
+        let webhooks = start_webhooks(&ground, &sender).await.unwrap();
+        let Ground { registry, shutdown, tracker, .. } = ground;
         // 2026-11-21 in UTC.
         let clock = Clock::new(|| 1_795_219_200);
         let opened = Ledger::open(store.clone(), clock, Config { keep_charges_days: 1 }).await.unwrap();

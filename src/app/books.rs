@@ -1,36 +1,107 @@
-//! What is spent and what is given again.
+//! What is spent, by whom it is heard, and what is given again.
 
-use tokio_util::task::TaskTracker;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
 
 use super::BadRecords;
+use super::Ground;
 use super::alerts;
-use crate::config::Settings;
+use super::parts;
+use crate::gateway::Admission;
+use crate::gateway::AnswerCache;
+use crate::gateway::Rules;
+use crate::gateway::Turns;
+use crate::http::Admin;
 use crate::ledger;
 use crate::ledger::Clock;
 use crate::ledger::Ledger;
 use crate::ledger::Opened;
-use crate::server::Shutdown;
-use crate::store::Store;
+use crate::limits;
+use crate::limits::Limits;
+use crate::routing::Router;
+use crate::store;
+use crate::webhooks;
+use crate::webhooks::Sender;
 use crate::webhooks::Webhooks;
 
-/// Opens the ledger in `store`, keeps it tidy, and tells of budgets as they are used up.
+/// The ledger, and what goes with it.
+pub(super) struct Books {
+    pub(super) ledger: Ledger,
+    cache: AnswerCache,
+    sender: Arc<dyn Sender>,
+}
+
+impl Books {
+    /// Opens the ledger, keeps it tidy, and tells of budgets as they are used up.
+    ///
+    /// # Errors
+    /// When it cannot be read, with what to do about it.
+    pub(super) async fn open(ground: &Ground<'_>) -> Result<Self, BadRecords> {
+        let Ground { settings, store, shutdown, tracker, .. } = ground;
+        let bad = |error: anyhow::Error| BadRecords::new(settings, error);
+        let sender: Arc<dyn Sender> = Arc::new(webhooks::Http::new(tracker.clone()));
+        let webhooks = start_webhooks(ground, &sender).await.map_err(|error| bad(error.into()))?;
+        let config = ledger::Config { keep_charges_days: settings.ledger.keep_charges_days };
+        let opened = Ledger::open(store.clone(), Clock::system(), config).await;
+        let Opened { ledger, unknown, alerts } = opened.map_err(|error| bad(error.into()))?;
+        if unknown > 0 {
+            tracing::warn!(unknown, "requests that an earlier server was running were charged as estimated");
+        }
+        ledger.keep_tidy(tracker, shutdown.begun());
+        tracker.spawn(alerts::tell(alerts, webhooks, shutdown.last_words()));
+        Ok(Self { ledger, cache: AnswerCache::new(parts::cache_config(settings)), sender })
+    }
+
+    /// Lets turns in to `turns`, and says who chooses their models.
+    pub(super) fn admission(
+        &self,
+        ground: &Ground<'_>,
+        turns: Arc<dyn Turns>,
+    ) -> (Arc<dyn Turns>, Arc<Router>) {
+        let Ground { settings, shutdown, tracker, .. } = ground;
+        let prices = Arc::new(parts::prices(settings));
+        let router = Arc::new(parts::router(settings, &prices));
+        let limits = Limits::new(limits::Config { key_rates: settings.limits.key_rates() });
+        limits.keep_tidy(tracker, shutdown.begun());
+        let rules = Rules {
+            router: Arc::clone(&router),
+            prices,
+            limits,
+            ledger: self.ledger.clone(),
+            cache: self.cache.clone(),
+            tracker: tracker.clone(),
+            runtime: Handle::current(),
+        };
+        (Arc::new(Admission::new(turns, rules)), router)
+    }
+
+    /// What the admin API is for.
+    pub(super) fn admin(&self, ground: &Ground<'_>) -> Admin {
+        Admin {
+            registry: ground.registry.clone(),
+            ledger: self.ledger.reader(),
+            cache: self.cache.clone(),
+            webhooks: Arc::clone(&self.sender),
+        }
+    }
+}
+
+/// Delivers by `sender` what the webhooks of projects are to be told.
 ///
 /// # Errors
-/// When it cannot be read, with what to do about it.
-pub(super) async fn open_ledger(
-    settings: &Settings,
-    store: &Store,
-    webhooks: Webhooks,
-    shutdown: &Shutdown,
-    tracker: &TaskTracker,
-) -> Result<Ledger, BadRecords> {
-    let config = ledger::Config { keep_charges_days: settings.ledger.keep_charges_days };
-    let opened = Ledger::open(store.clone(), Clock::system(), config).await;
-    let Opened { ledger, unknown, alerts } = opened.map_err(|error| BadRecords::new(settings, error))?;
-    if unknown > 0 {
-        tracing::warn!(unknown, "requests that an earlier server was running were charged as estimated");
-    }
-    ledger.keep_tidy(tracker, shutdown.begun());
-    tracker.spawn(alerts::tell(alerts, webhooks, shutdown.last_words()));
-    Ok(ledger)
+/// When what an earlier start has left undelivered cannot be read.
+pub(super) async fn start_webhooks(
+    ground: &Ground<'_>,
+    sender: &Arc<dyn Sender>,
+) -> Result<Webhooks, store::Error> {
+    let registry = ground.registry.clone();
+    let parts = webhooks::Parts {
+        store: ground.store.clone(),
+        addresses: Box::new(move |project| registry.webhook(project)),
+        sender: Arc::clone(sender),
+        tracker: ground.tracker.clone(),
+        stop: ground.shutdown.last_words(),
+    };
+    Webhooks::open(parts).await
 }

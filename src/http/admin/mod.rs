@@ -104,7 +104,7 @@ pub(super) fn routes() -> Router<State> {
 
 /// The paths of the admin API with their methods, for tests that walk them.
 #[cfg(test)]
-pub(super) const PATHS: [(&str, &[&str]); 10] = [
+pub(super) const PATHS: [(&str, &[&str]); 11] = [
     ("/admin/keys", &["POST", "GET"]),
     ("/admin/keys/{id}", &["GET", "PATCH", "DELETE"]),
     ("/admin/keys/{id}/rotate", &["POST"]),

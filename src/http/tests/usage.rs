@@ -32,8 +32,7 @@ async fn used() -> (Router, Registry, Ledger) {
     let keys = keys.with_admin(Some(AdminKey::of("secret-admin")));
     let shelves = Shelves::temporary();
     let state = whole_state(&shelves, ScriptedTurns::playing([]), keys, LastWords::default());
-    let admin =
-        Admin { registry: registry.clone(), ledger: ledger.reader(), cache: gateway::testing::cache() };
+    let admin = Admin { registry: registry.clone(), ledger: ledger.reader(), ..admin_of(&registry) };
     (router(AppState { admin: Some(admin), ledger: ledger.reader(), ..state }), registry, ledger)
 }
 

@@ -1,0 +1,67 @@
+//! What every part of a server stands on.
+
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use super::BadRecords;
+use super::records;
+use crate::auth::Keys;
+use crate::auth::Registry;
+use crate::config::Settings;
+use crate::gateway::Turns;
+use crate::http;
+use crate::responses::Responses;
+use crate::responses::Shelves;
+use crate::server::Shutdown;
+use crate::store;
+use crate::store::Store;
+
+/// The settings, the records, and how the server is stopped.
+pub(super) struct Ground<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) store: Store,
+    pub(super) registry: Registry,
+    pub(super) shutdown: Shutdown,
+    pub(super) tracker: TaskTracker,
+}
+
+impl<'a> Ground<'a> {
+    /// Opens the records. The data directory must be held.
+    ///
+    /// # Errors
+    /// When they cannot be used.
+    pub(super) async fn open(settings: &'a Settings, tracker: &TaskTracker) -> Result<Self, BadRecords> {
+        let store = records::open_store(settings, tracker)?;
+        let registry = records::open_registry(settings, &store).await?;
+        Ok(Self { settings, store, registry, shutdown: Shutdown::new(), tracker: tracker.clone() })
+    }
+
+    /// Responses that outlive their request, made by `turns`.
+    ///
+    /// # Errors
+    /// When those of an earlier start cannot be read.
+    pub(super) async fn responses(
+        &self,
+        turns: &Arc<dyn Turns>,
+        keys: &Arc<Keys>,
+    ) -> anyhow::Result<Responses> {
+        let settings = &self.settings.responses;
+        let limits = store::Limits {
+            time_to_live: settings.time_to_live,
+            max_records: settings.max_stored as u64,
+            max_bytes: settings.max_stored_bytes as u64,
+        };
+        let shelves = Shelves::new(&self.store, limits);
+        shelves.keep_tidy(&self.shutdown.begun());
+        let (turns, keys, stop) = (Arc::clone(turns), Arc::clone(keys), self.shutdown.last_words());
+        let responses = Responses::new(turns, keys, shelves, self.tracker.clone(), stop, http::explain);
+        match responses.recover().await? {
+            0 => {}
+            failed => {
+                tracing::warn!(failed, "responses that an earlier server was making were marked as failed");
+            }
+        }
+        Ok(responses)
+    }
+}

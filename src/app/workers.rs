@@ -1,0 +1,46 @@
+//! The workers of a server.
+
+use super::Ground;
+use super::parts;
+use crate::claude;
+use crate::claude::ClaudeLauncher;
+use crate::claude::DataDir;
+use crate::claude::SignIn;
+use crate::config::Environment;
+use crate::gateway::SignInState;
+use crate::pool::Pool;
+
+/// Starts workers, if there is a sign-in.
+///
+/// # Errors
+/// When the CLI cannot be used.
+pub(super) async fn start(
+    ground: &Ground<'_>,
+    environment: &Environment,
+    data_dir: &DataDir,
+) -> anyhow::Result<SignInState<ClaudeLauncher>> {
+    let Ground { settings, tracker, .. } = ground;
+    let variables = environment.for_workers();
+    let sign_in = match SignIn::choose(settings.claude.sign_in.as_str(), &variables) {
+        Ok(sign_in) => sign_in,
+        Err(missing) => {
+            tracing::warn!("{missing} Until then every request is answered with 401.");
+            return Ok(SignInState::Missing(missing.0));
+        }
+    };
+    let config = claude::Config {
+        binary: settings.claude.binary.clone(),
+        sign_in,
+        environment: variables,
+        pass_environment: settings.claude.pass_environment.clone(),
+        data_dir: settings.server.data_dir.clone(),
+        max_retries: settings.claude.max_retries,
+        rehearse: settings.claude.rehearse,
+        event_timeout: settings.claude.event_timeout,
+        control_timeout: settings.claude.control_timeout,
+        start_timeout: settings.claude.start_timeout,
+        max_line_bytes: settings.claude.max_line_bytes,
+    };
+    let launcher = ClaudeLauncher::prepare(config, &data_dir.instance, tracker.clone()).await?;
+    Ok(SignInState::SignedIn(Pool::start(launcher, parts::pool_config(settings), tracker.clone())))
+}

@@ -46,6 +46,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -117,6 +119,8 @@ struct Inner {
     alerts: UnboundedSender<Alert>,
     /// Holds that the store failed to close. They are tried again, see `sweep`.
     owed: Mutex<Vec<Owed>>,
+    /// Whether the store failed when it was asked last.
+    is_failing: AtomicBool,
 }
 
 /// How a hold is to be closed.
@@ -143,7 +147,15 @@ impl Ledger {
         let (epoch, unknown) =
             store.transaction(move |transaction| book::open(transaction, now.now())).await?;
         let (sender, alerts) = mpsc::unbounded_channel();
-        let inner = Inner { store, clock, config, epoch, alerts: sender, owed: Mutex::default() };
+        let inner = Inner {
+            store,
+            clock,
+            config,
+            epoch,
+            alerts: sender,
+            owed: Mutex::default(),
+            is_failing: AtomicBool::new(false),
+        };
         Ok(Opened { ledger: Self(Arc::new(inner)), unknown, alerts })
     }
 
@@ -169,12 +181,27 @@ impl Ledger {
         estimate: Amount,
         id: &str,
     ) -> impl Future<Output = Result<Hold, Error>> + Send + use<> {
-        let (ledger, caller, id) = (self.clone(), caller.clone(), id.to_owned());
-        self.0.store.transaction(move |transaction| {
+        let (this, ledger, caller, id) = (self.clone(), self.clone(), caller.clone(), id.to_owned());
+        let held = self.0.store.transaction(move |transaction| {
             let now = ledger.0.clock.now();
             let amount = book::take(transaction, now, ledger.0.epoch, &caller, estimate, &id)?;
             Ok::<_, Error>(Hold::new(ledger, id, amount, caller.grant))
-        })
+        });
+        async move { this.noted(held.await) }
+    }
+
+    /// Whether the store fails, so that nothing can be held or charged. It is tried again each second.
+    pub fn is_failing(&self) -> bool {
+        self.0.is_failing.load(Relaxed)
+    }
+
+    fn noted<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        match &result {
+            Ok(_) => self.0.is_failing.store(false, Relaxed),
+            Err(Error::Store(_)) => self.0.is_failing.store(true, Relaxed),
+            Err(_) => {}
+        }
+        result
     }
 
     /// What is spent and held of each budget of `caller` that caps anything, and its cap; as far as it is on disk, so for
@@ -207,8 +234,9 @@ impl Ledger {
         closing: Closing,
         grant: Arc<Grant>,
     ) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
-        let (ledger, owed) = (self.clone(), Owed { id: id.to_owned(), closing, grant });
-        self.0.store.transaction(move |transaction| {
+        let (this, ledger) = (self.clone(), self.clone());
+        let owed = Owed { id: id.to_owned(), closing, grant };
+        let closed = self.0.store.transaction(move |transaction| {
             let (now, alerts) = (ledger.0.clock.now(), ledger.0.alerts.clone());
             let Owed { id, closing, grant } = owed.clone();
             transaction.afterwards(move |is_made| {
@@ -222,6 +250,7 @@ impl Ledger {
                 new.into_iter().filter(|_| is_made).for_each(|alert| drop(alerts.send(alert)));
             });
             Ok(debit)
-        })
+        });
+        async move { this.noted(closed.await) }
     }
 }

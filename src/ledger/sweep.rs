@@ -36,6 +36,7 @@ impl Ledger {
             let mut intervals = 0;
             while stop.run_until_cancelled(tokio::time::sleep(RETRY_INTERVAL)).await.is_some() {
                 ledger.try_again().await;
+                ledger.probe().await;
                 if intervals % SWEEP_INTERVALS == 0
                     && let Err(error) = ledger.sweep().await
                 {
@@ -60,6 +61,21 @@ impl Ledger {
                 failed,
                 "charges that could not be written were tried again"
             );
+        }
+    }
+
+    /// Looks whether the store can be written again that could not.
+    pub(super) async fn probe(&self) {
+        if !self.is_failing() {
+            return;
+        }
+        let written = self.0.store.transaction(|transaction| {
+            let head: Head = load(transaction, &places::head())?.unwrap_or_default();
+            transaction.put(places::head(), head.encode());
+            Ok::<_, Error>(())
+        });
+        if self.noted(written.await).is_ok() {
+            tracing::info!("the ledger can be written again");
         }
     }
 

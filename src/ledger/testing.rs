@@ -9,13 +9,24 @@ use super::Config;
 use super::Ledger;
 use crate::store::Store;
 
+pub(crate) use crate::store::testing::Faulty;
 pub(crate) use crate::store::testing::Gated;
 
 /// One that writes nothing for as long as the gate is closed.
 pub(crate) async fn gated(now: u64) -> (Ledger, Arc<Gated>) {
     let gate = Arc::new(Gated::default());
     let store = Store::new(Arc::clone(&gate) as _, TaskTracker::new()).unwrap();
+    (over(store, now).await, gate)
+}
+
+/// One whose disk may be full.
+pub(crate) async fn faulty(now: u64) -> (Ledger, Arc<Faulty>) {
+    let disk = Arc::new(Faulty::default());
+    let store = Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap();
+    (over(store, now).await, disk)
+}
+
+async fn over(store: Store, now: u64) -> Ledger {
     let config = Config { keep_charges_days: 92 };
-    let opened = Ledger::open(store, Clock::new(move || now), config).await.unwrap();
-    (opened.ledger, gate)
+    Ledger::open(store, Clock::new(move || now), config).await.unwrap().ledger
 }

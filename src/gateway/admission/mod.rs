@@ -46,6 +46,9 @@ use account::Account;
 use charging::Charging;
 use spending::Spending;
 
+const UNWRITABLE: &str = "What runs cost cannot be written down, so none is begun: the disk under server.data_dir is full, or \
+                          fails. It is tried again each second.";
+
 /// The name of a model that leaves the choice to the server.
 const AUTO: &str = "auto";
 
@@ -191,10 +194,10 @@ impl Order {
     async fn run(self) -> Result<(String, TurnStream), Error> {
         let Self { turns, rules, caller, turn, estimate } = self;
         let id = Uuid::new_v4().to_string();
-        let is_capped = caller.grant.is_capped();
+        let must_wait = caller.grant.is_capped() || rules.ledger.is_failing();
         let hold = rules.ledger.hold(&caller, estimate, &id);
         let hold = async { Ok::<_, Error>(hold.await?) };
-        let (hold, running) = if is_capped {
+        let (hold, running) = if must_wait {
             let hold = hold.await?;
             (hold, turns.run(caller, turn).await?)
         } else {
@@ -252,6 +255,10 @@ impl Turns for Admission {
     }
 
     fn readiness(&self) -> Readiness {
-        self.turns.readiness()
+        let mut readiness = self.turns.readiness();
+        if self.rules.ledger.is_failing() {
+            readiness.problems.push(UNWRITABLE.to_owned());
+        }
+        readiness
     }
 }

@@ -69,6 +69,8 @@ pub(in crate::http) enum Kind {
     Upstream,
     /// No worker can be started.
     NoWorker,
+    /// What runs cost cannot be written down.
+    Unwritable,
     /// The server is being stopped.
     ShuttingDown,
     /// Anthropic is overloaded.
@@ -128,6 +130,7 @@ impl Kind {
             Self::WorkerFailed => (502, "server_error", Some("worker_failed")),
             Self::Upstream => (502, "server_error", Some("upstream_error")),
             Self::NoWorker => (503, "server_error", Some("no_worker")),
+            Self::Unwritable => (503, "server_error", Some("ledger_unavailable")),
             Self::ShuttingDown => (503, "server_error", Some("shutting_down")),
             Self::Overloaded => (503, "server_error", Some("overloaded")),
             Self::TimedOut => (504, "server_error", Some("timeout")),

@@ -9,7 +9,8 @@ use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::gateway::Error;
 
-/// When a client may look for the server again that is being stopped; supervisors start the next one at once.
+/// When a client may try again what does not depend on it: a server that is being stopped is started anew at once, and a disk
+/// that was full is looked at each second.
 const RESTART: Duration = Duration::from_secs(1);
 
 impl ApiError {
@@ -67,9 +68,10 @@ impl From<Error> for ApiError {
             Error::ForeignProject => AuthError::ForeignProject.into(),
             Error::ForbiddenModel(name) => Self::forbidden_model(name),
             Error::Ledger(_) => Self::new(
-                Kind::Internal,
+                Kind::Unwritable,
                 "This server cannot write down what runs cost, so it runs nothing; its log tells more.",
-            ),
+            )
+            .retry_after(RESTART),
             Error::Failed(failure) => failed(failure),
         };
         if error.may_quote_the_request() { this } else { this.caused_by(error) }

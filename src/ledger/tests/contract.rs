@@ -241,11 +241,16 @@ async fn a_store_that_failed_is_told_again() {
     backend.fill(true);
     let error = books.ledger.hold(&daily(100), amount(1, 0), "3").await.unwrap_err();
     assert!(matches!(error, Error::Store(_)), "never free: {error}");
+    assert!(books.ledger.is_failing());
     assert!(settled.settle(charge(30, 0)).await.is_err());
     drop(dropped.begin());
     books.settle_down().await;
     books.ledger.try_again().await;
+    books.ledger.probe().await;
+    assert!(books.ledger.is_failing());
     backend.fill(false);
+    books.ledger.probe().await;
+    assert!(!books.ledger.is_failing());
     books.ledger.try_again().await;
     assert_eq!(books.tokens().await, (35, 0));
     assert!(books.ledger.0.owed.lock().unwrap().is_empty());

@@ -58,6 +58,9 @@ impl Turns for Runs {
             let failure = Failure::new(FailureKind::Overloaded, "busy");
             return std::future::ready(Err(failure.into())).boxed();
         }
+        if turn.model.as_str() == "queue" {
+            return std::future::pending().boxed();
+        }
         let (events, received) = mpsc::unbounded();
         let bill = Bill::default();
         let running =

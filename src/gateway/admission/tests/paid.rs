@@ -1,5 +1,9 @@
 //! What runs cost.
 
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
 use super::*;
 
 /// The least that is held for `turn(..)`: 50 tokens for the call, some of text, 50 of the answer.
@@ -48,6 +52,48 @@ async fn nothing_runs_before_it_is_held_where_there_is_a_budget() {
     gate.open();
     assert!(asked.await.is_ok() && free.await.is_ok());
     assert_eq!(setting.runs.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_runs_while_it_cannot_be_written_down() {
+    let (ledger, disk) = ledger::testing::faulty(testing::NOW).await;
+    ledger.keep_tidy(&TaskTracker::new(), CancellationToken::new());
+    let setting = Setting::with(Rules { ledger, ..testing::rules().await });
+    let running = setting.ask(&capped("a", 10_000), turn("m", None)).await.unwrap();
+    disk.fill(true);
+    for caller in [capped("a", 10_000), Caller::named("b")] {
+        assert!(matches!(setting.ask(&caller, turn("m", None)).await, Err(Error::Ledger(_))));
+    }
+    assert_eq!(setting.admission.readiness().problems, [UNWRITABLE]);
+    // What has been paid for upstream reaches its client, and is charged when it can be.
+    setting.runs.0.lock().unwrap().remove(0).answer(5);
+    assert_eq!(cost(&read(running).await), Some(5));
+    assert_eq!(setting.charged().await, (0, 0, 0));
+    disk.fill(false);
+    while !setting.admission.readiness().problems.is_empty() || setting.charged().await.0 == 0 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(setting.charged().await, (1, 120, 5));
+    assert!(setting.ask(&Caller::named("b"), turn("m", None)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_the_queue_takes_nothing_and_who_leaves_at_the_end_has_paid() {
+    let setting = Setting::new().await;
+    let caller = capped("a", 10_000);
+    let mut queueing = Box::pin(setting.ask(&caller, turn("queue", None)));
+    assert!(futures::poll!(&mut queueing).is_pending());
+    assert!(setting.used(&caller).await >= ESTIMATE);
+    drop(queueing);
+    assert_eq!(setting.used(&caller).await, 0);
+    // All of the answer has come, but its end was not read.
+    let mut running = setting.ask(&caller, turn("m", None)).await.unwrap();
+    setting.runs.take().answer(9);
+    running.events.next().await;
+    running.events.next().await;
+    drop(running);
+    setting.rest().await;
+    assert_eq!((setting.charged().await.0, setting.charged().await.2), (1, 9));
 }
 
 #[tokio::test]

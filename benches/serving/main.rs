@@ -1,5 +1,5 @@
 //! What serving costs, in one run: `make bench`, or `cargo bench --bench serving -- [--quick]
-//! [real|conversations|ledger|fake|footprint|engines]`.
+//! [real|conversations|ledger|fake|footprint|engines|keys]`.
 //!
 //! 1. The real CLI against the scripted stand-in ([`real_cli`]): spawned for each request, as other proxies do, and in
 //!    our workers.
@@ -7,7 +7,7 @@
 //! 3. The books of a request ([`ledger`]), on disk.
 //! 4. `fake-claude` in its place ([`fake_cli`]): what the server itself costs, beside a bare axum echo.
 //! 5. What it takes up ([`footprint`]).
-//! 6. The cache and the limits by themselves ([`engines`]).
+//! 6. The cache and the limits by themselves ([`engines`]), and a hundred thousand keys ([`keys`]).
 //!
 //! What is compared takes turns within the run, counts are fixed, and a request that fails ends it: there are no
 //! figures then. A whole run writes its tables into docs/PERFORMANCE.md as well. `CLAUDE_BIN` names another CLI than
@@ -20,6 +20,7 @@ mod direct;
 mod engines;
 mod fake_cli;
 mod footprint;
+mod keys;
 mod ledger;
 mod own_share;
 mod paced;
@@ -64,6 +65,7 @@ enum Part {
     Fake,
     Footprint,
     Engines,
+    Keys,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -92,6 +94,10 @@ fn main() -> anyhow::Result<()> {
     if is_wanted(Part::Engines) {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(engines::measure(&plan, &mut report))?;
+    }
+    if is_wanted(Part::Keys) {
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        runtime.block_on(keys::measure(&plan, &mut report))?;
     }
     let fake = Path::new(env!("CARGO_BIN_EXE_fake-claude"));
     if is_wanted(Part::Footprint) {

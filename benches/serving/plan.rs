@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     /// Answers in the cache, and how often one is asked for.
     pub(crate) kept: usize,
     pub(crate) hits: usize,
+    /// Keys that are stored.
+    pub(crate) keys: usize,
 }
 
 /// What a figure that is to be believed takes.
@@ -59,6 +61,7 @@ pub(crate) const FULL: Plan = Plan {
     stalled: 1_000,
     kept: 10_000,
     hits: 100_000,
+    keys: 100_000,
 };
 
 /// Enough to see that everything works.
@@ -82,4 +85,5 @@ pub(crate) const QUICK: Plan = Plan {
     stalled: 50,
     kept: 1_000,
     hits: 5_000,
+    keys: 5_000,
 };

@@ -1,0 +1,89 @@
+//! What a hundred thousand keys cost: the time to find one, and the memory they take.
+
+use anyhow::Context as _;
+use anyhow::ensure;
+use claude_switchboard::auth::Credentials;
+use claude_switchboard::auth::KeyChange;
+use claude_switchboard::auth::Keys;
+use claude_switchboard::auth::Permission;
+use claude_switchboard::auth::Registry;
+use claude_switchboard::store::Store;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::plan::Plan;
+use crate::progress;
+use crate::report::{Report, Table};
+use crate::statistics::Sample;
+
+/// Keys that are made at the same time.
+const AT_ONCE: usize = 500;
+
+pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let texts = make(plan.keys, folder.path()).await?;
+    // Opened anew, as at the start of a server: what making them has taken is not theirs.
+    let before = resident()?;
+    let begin = Instant::now();
+    let tracker = TaskTracker::new();
+    let registry = Registry::open(Store::open(folder.path(), tracker)?).await?;
+    let opened = begin.elapsed();
+    let grown = resident()?.saturating_sub(before) as f64 / 1e6;
+    let keys = Keys::new([""; 0])?.with_stored(&registry);
+    let mut sample = Sample::default();
+    let begin = Instant::now();
+    for text in &texts {
+        let begin = Instant::now();
+        let credentials = Credentials { api_key: Some(text), ..Credentials::default() };
+        ensure!(keys.authenticate(&credentials, Some(Permission::Inference)).is_ok(), "a key is not known");
+        sample.push(begin.elapsed().as_secs_f64() * 1e6);
+    }
+    let rate = texts.len() as f64 / begin.elapsed().as_secs_f64();
+    report.add(Table {
+        title: "Keys",
+        note: format!(
+            "{} keys, each looked up by {} of them in turn, on one thread. Memory is what the process has grown by from \
+             before the store was opened; sled keeps pages of its own in it.",
+            plan.keys,
+            texts.len()
+        ),
+        header: vec!["lookups/s", "p50 µs", "p99 µs", "opened in ms", "memory MB"],
+        rows: vec![vec![
+            format!("{rate:.0}"),
+            format!("{:.2}", sample.p50()),
+            format!("{:.2}", sample.percentile(99.0)),
+            opened.as_millis().to_string(),
+            format!("{grown:.1}"),
+        ]],
+    });
+    Ok(())
+}
+
+/// Makes keys in `folder`, and gives the texts of some, in no order.
+async fn make(count: usize, folder: &std::path::Path) -> anyhow::Result<Vec<String>> {
+    let tracker = TaskTracker::new();
+    let registry = Registry::open(Store::open(folder, tracker.clone())?).await?;
+    let mut texts = Vec::new();
+    for made in (0..count).step_by(AT_ONCE) {
+        let change = || KeyChange { name: Some("somebody".to_owned()), ..KeyChange::default() };
+        let making = (0..AT_ONCE).map(|_| registry.create_key("default".to_owned(), change()));
+        for made in futures::future::try_join_all(making).await? {
+            texts.push(made.1.reveal().to_owned());
+        }
+        if made.is_multiple_of(20_000) {
+            progress(&format!("keys: {made} of {count}"));
+        }
+    }
+    drop(registry);
+    tracker.close();
+    tracker.wait().await;
+    texts.sort_unstable_by_key(|text| text.bytes().rev().collect::<Vec<_>>());
+    Ok(texts.into_iter().step_by(5).collect())
+}
+
+/// Memory in use, in bytes.
+fn resident() -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+}

@@ -10,6 +10,7 @@
 //! - [`auth`]: who may ask. [`ledger`]: what is spent, and what may be. [`pricing`]: what a turn costs. [`routing`]: which
 //!   model is chosen for whoever leaves it open. [`limits`]: how often and how much may be asked.
 //!   [`cache`]: answers that are given again. [`webhooks`]: events for whoever wants to hear of them.
+//!   [`metrics`]: figures for whoever watches.
 //! - [`http`]: the only part that knows axum, status codes and headers.
 //! - [`config`], [`app`], [`server`], [`cli`]: assembly.
 
@@ -27,6 +28,7 @@ pub mod gateway;
 pub mod http;
 pub mod ledger;
 pub mod limits;
+pub mod metrics;
 pub mod openai;
 pub mod pool;
 pub mod pricing;

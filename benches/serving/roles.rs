@@ -11,11 +11,13 @@ use axum::serve::ListenerExt as _;
 use axum::{Json, Router};
 use claude_switchboard::app;
 use claude_switchboard::auth::Keys;
+use claude_switchboard::cache;
 use claude_switchboard::config::{Environment, Flags, Settings};
 use claude_switchboard::domain::{self, Caller, Turn, TurnEvent};
-use claude_switchboard::gateway::{Error, ModelCard, Readiness, RunningTurn, Told, Turns};
+use claude_switchboard::gateway::{AnswerCache, Error, ModelCard, Readiness, RunningTurn, Told, Turns};
 use claude_switchboard::http::{self, AppState, LastWords, Stopping};
 use claude_switchboard::ledger::{Clock, Reader};
+use claude_switchboard::metrics::Metrics;
 use claude_switchboard::responses::{Responses, Shelves};
 use claude_switchboard::server::{self, Shutdown};
 use claude_switchboard::store::{Limits, Store};
@@ -153,6 +155,7 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
     let responses =
         Responses::new(Arc::clone(&turns), Arc::clone(&keys), shelves, tracker, stop, http::explain);
     let settings = Settings::load(None, &Environment::from_iter([("HOME", "/")]), &Flags::default())?;
+    let off = cache::Config { mode: cache::Mode::Off, max_bytes: 0, time_to_live: Duration::from_secs(1) };
     let router = http::router(AppState {
         turns,
         keys,
@@ -161,6 +164,8 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
         stopping: Stopping(shutdown.begun()),
         admin: None,
         ledger: Reader::new(store, Clock::system()),
+        cache: AnswerCache::new(off),
+        metrics: Metrics::default(),
         responses,
         router: Arc::new(app::router(&settings, &Arc::new(app::prices(&settings)))),
     });

@@ -1,4 +1,4 @@
-//! Who hears that a budget is used up: the log, and the webhook of the project.
+//! Who hears that a budget is used up: the log, the metrics, and the webhook of the project.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::Alert;
+use crate::metrics::Metrics;
 use crate::webhooks::Event;
 use crate::webhooks::Webhooks;
 
@@ -18,6 +19,7 @@ const LAST_MOMENT: Duration = Duration::from_secs(1);
 pub(super) async fn tell(
     mut alerts: UnboundedReceiver<Alert>,
     webhooks: Webhooks,
+    metrics: Metrics,
     last_words: CancellationToken,
 ) {
     let mut over = pin!(async {
@@ -31,6 +33,7 @@ pub(super) async fn tell(
         };
         let Some(alert) = alert else { return };
         alert.log();
+        metrics.budget_alert(alert.scope, alert.window, alert.percent);
         let event = Event::new("budget.threshold_reached", &alert.to_json());
         if let Err(error) = webhooks.send(&alert.project, event).await {
             let error: &dyn std::error::Error = &error;

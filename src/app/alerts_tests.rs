@@ -34,6 +34,7 @@ use crate::ledger::Clock;
 use crate::ledger::Config;
 use crate::ledger::Ledger;
 use crate::ledger::Outcome;
+use crate::metrics::Metrics;
 use crate::server::Shutdown;
 use crate::store::Store;
 use crate::webhooks::Letter;
@@ -74,7 +75,7 @@ impl Office {
         // 2026-11-21 in UTC.
         let clock = Clock::new(|| 1_795_219_200);
         let opened = Ledger::open(store.clone(), clock, Config { keep_charges_days: 1 }).await.unwrap();
-        tracker.spawn(alerts::tell(opened.alerts, webhooks, shutdown.last_words()));
+        tracker.spawn(alerts::tell(opened.alerts, webhooks, Metrics::default(), shutdown.last_words()));
         Self { registry, ledger: opened.ledger, letters, shutdown, tracker }
     }
 

@@ -19,6 +19,7 @@ use crate::ledger::Ledger;
 use crate::ledger::Opened;
 use crate::limits;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::routing::Router;
 use crate::store;
 use crate::webhooks;
@@ -28,7 +29,8 @@ use crate::webhooks::Webhooks;
 /// The ledger, and what goes with it.
 pub(super) struct Books {
     pub(super) ledger: Ledger,
-    cache: AnswerCache,
+    pub(super) cache: AnswerCache,
+    pub(super) metrics: Metrics,
     sender: Arc<dyn Sender>,
 }
 
@@ -49,8 +51,9 @@ impl Books {
             tracing::warn!(unknown, "requests that an earlier server was running were charged as estimated");
         }
         ledger.keep_tidy(tracker, shutdown.begun());
-        tracker.spawn(alerts::tell(alerts, webhooks, shutdown.last_words()));
-        Ok(Self { ledger, cache: AnswerCache::new(parts::cache_config(settings)), sender })
+        let (cache, metrics) = (AnswerCache::new(parts::cache_config(settings)), Metrics::default());
+        tracker.spawn(alerts::tell(alerts, webhooks, metrics.clone(), shutdown.last_words()));
+        Ok(Self { ledger, cache, metrics, sender })
     }
 
     /// Lets turns in to `turns`, and says who chooses their models.

@@ -119,6 +119,8 @@ impl App {
             stopping: Stopping(ground.shutdown.begun()),
             admin: admin_address.is_none().then_some(admin),
             ledger,
+            cache: books.cache.clone(),
+            metrics: books.metrics.clone(),
             responses,
             router,
         });

@@ -1,14 +1,20 @@
-//! What operators and their machinery ask: `/health` and `/ready`, open to all.
+//! What operators and their machinery ask: `/health` and `/ready`, open to all, and `/metrics`.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header;
 use axum::response::IntoResponse;
 use serde_json::json;
 
+use super::error::ApiError;
+use super::error::Kind;
+use crate::gateway::AnswerCache;
 use crate::gateway::Turns;
+use crate::metrics::Levels;
+use crate::metrics::Metrics;
 
 /// The process serves.
 pub(super) async fn health() -> impl IntoResponse {
@@ -38,4 +44,36 @@ pub(super) async fn ready(State(turns): State<Arc<dyn Turns>>) -> impl IntoRespo
         "waiting": readiness.waiting,
     });
     (status, Json(body))
+}
+
+/// Figures for Prometheus.
+pub(super) async fn metrics(
+    State(turns): State<Arc<dyn Turns>>,
+    State(cache): State<AnswerCache>,
+    State(metrics): State<Metrics>,
+) -> Result<impl IntoResponse, ApiError> {
+    let (readiness, cache) = (turns.readiness(), cache.stats());
+    let workers = readiness.workers;
+    let levels = Levels {
+        cache_hits: cache.hits,
+        cache_misses: cache.misses,
+        cache_bypassed: cache.bypassed,
+        cache_entries: cache.entries,
+        cache_bytes: cache.bytes,
+        workers: [
+            ("starting", workers.starting),
+            ("idle", workers.idle),
+            ("busy", workers.busy),
+            ("holding", workers.holding),
+            ("resetting", workers.resetting),
+        ],
+        most_workers: workers.max,
+        waiting: readiness.waiting,
+        is_ready: readiness.problems.is_empty(),
+    };
+    let text = metrics.to_text(&levels);
+    let text = text
+        .map_err(|error| ApiError::new(Kind::Internal, "The figures cannot be written.").caused_by(error))?;
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, content_type)], text))
 }

@@ -93,6 +93,7 @@ fn routes() -> Vec<Route> {
         routes.extend(list.into_iter().map(|(path, methods)| Route { path, need, methods }));
     };
     all(Need::Nothing, vec![("/health", get(ops::health)), ("/ready", get(ops::ready))]);
+    all(Need::Admin, vec![("/metrics", get(ops::metrics))]);
     all(
         Need::Permission(Permission::Inference),
         vec![

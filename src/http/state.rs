@@ -12,6 +12,7 @@ use crate::auth::Registry;
 use crate::gateway::AnswerCache;
 use crate::gateway::Turns;
 use crate::ledger::Reader;
+use crate::metrics::Metrics;
 use crate::responses::Responses;
 use crate::routing::Router;
 use crate::webhooks::Sender;
@@ -33,6 +34,10 @@ pub struct AppState {
     pub admin: Option<Admin>,
     /// What was used.
     pub ledger: Reader,
+    /// What is given again.
+    pub cache: AnswerCache,
+    /// What is counted.
+    pub metrics: Metrics,
     /// Responses that outlive their request.
     pub responses: Responses,
     /// Chooses models.
@@ -97,6 +102,18 @@ impl FromRef<AppState> for LastWords {
 impl FromRef<AppState> for Stopping {
     fn from_ref(state: &AppState) -> Self {
         state.stopping.clone()
+    }
+}
+
+impl FromRef<AppState> for AnswerCache {
+    fn from_ref(state: &AppState) -> Self {
+        state.cache.clone()
+    }
+}
+
+impl FromRef<AppState> for Metrics {
+    fn from_ref(state: &AppState) -> Self {
+        state.metrics.clone()
     }
 }
 

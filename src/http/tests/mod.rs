@@ -65,6 +65,7 @@ use crate::gateway::TurnStream;
 use crate::gateway::Turns;
 use crate::ledger::Reader;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::responses::Responses;
 use crate::responses::Shelves;
 use crate::routing;
@@ -222,6 +223,8 @@ fn whole_state(
         stopping: Stopping::default(),
         admin: None,
         ledger: Reader::temporary(),
+        cache: gateway::testing::cache(),
+        metrics: Metrics::default(),
         responses,
         router,
     }

@@ -116,3 +116,16 @@ async fn whoever_runs_the_server_may_have_answers_forgotten() {
     let (status, error) = error(refused).await;
     assert_eq!((status, &error["param"]), (StatusCode::BAD_REQUEST, &json!("project")));
 }
+
+#[tokio::test]
+async fn figures_are_for_whoever_runs_the_server() {
+    let (router, _) = with_admin(ScriptedTurns::playing(greeting())).await;
+    let asked = |key| request("GET", "/metrics", &[("authorization", key)], "");
+    for (key, status) in [("Bearer secret-1", 403), ("Bearer wrong", 401)] {
+        assert_eq!(send(router.clone(), asked(key)).await.status(), status);
+    }
+    let response = send(router, asked("Bearer secret-admin")).await;
+    assert!(response.headers()["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
+    let text = body(response).await;
+    assert!(text.contains("switchboard_cache_hits_total 0\n") && text.ends_with("# EOF\n"), "{text}");
+}

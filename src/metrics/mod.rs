@@ -1,0 +1,137 @@
+//! Figures for whoever watches the server, in the text format of `OpenMetrics`, which Prometheus reads.
+//!
+//! What happens is counted where it happens; what is the case is asked for when somebody looks.
+
+use std::fmt;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// What stands before the name of every figure.
+const PREFIX: &str = "switchboard";
+
+/// What is counted. Clones count together.
+#[derive(Clone, Default)]
+pub struct Metrics {
+    alerts: Family<AlertLabels, Counter>,
+}
+
+/// What is the case at a moment.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Levels {
+    /// Turns that were answered without a run of their own.
+    pub cache_hits: u64,
+    /// Turns that were run and could be kept.
+    pub cache_misses: u64,
+    /// Turns that are none of the cache's business.
+    pub cache_bypassed: u64,
+    /// Answers that are kept.
+    pub cache_entries: u64,
+    /// Bytes of memory they take.
+    pub cache_bytes: u64,
+    /// Workers by what they are doing.
+    pub workers: [(&'static str, usize); 5],
+    /// The most workers there may be.
+    pub most_workers: usize,
+    /// Requests that wait for a worker.
+    pub waiting: usize,
+    /// Whether requests can be served.
+    pub is_ready: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AlertLabels {
+    scope: String,
+    window: String,
+    percent: u8,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Metrics {
+    /// Counts that `percent` of a budget are spent: of a key or a project (`scope`), of a day or a month (`window`).
+    pub fn budget_alert(&self, scope: impl fmt::Display, window: impl fmt::Display, percent: u8) {
+        let labels = AlertLabels { scope: scope.to_string(), window: window.to_string(), percent };
+        self.alerts.get_or_create(&labels).inc();
+    }
+
+    /// Everything as a text.
+    ///
+    /// # Errors
+    /// When it cannot be written, which a text always can.
+    pub fn to_text(&self, levels: &Levels) -> Result<String, fmt::Error> {
+        let mut registry = Registry::with_prefix(PREFIX);
+        let alerts = self.alerts.clone();
+        registry.register("budget_alerts", "Budgets of which a part was spent, in percent", alerts);
+        let counters = [
+            ("cache_hits", "Turns answered without a run of their own", levels.cache_hits),
+            ("cache_misses", "Turns that were run and may be given again", levels.cache_misses),
+            ("cache_bypassed", "Turns that are none of the cache's business", levels.cache_bypassed),
+        ];
+        for (name, help, count) in counters {
+            registry.register(name, help, ConstCounter::new(count));
+        }
+        let workers = Family::<StateLabel, Gauge>::default();
+        for (state, count) in levels.workers {
+            workers.get_or_create(&StateLabel { state }).set(whole(count as u64));
+        }
+        registry.register("workers", "Worker processes by what they are doing", workers);
+        let gauges = [
+            ("cache_entries", "Answers that are kept", levels.cache_entries),
+            ("cache_bytes", "Bytes of memory that kept answers take", levels.cache_bytes),
+            ("workers_max", "The most worker processes there may be", levels.most_workers as u64),
+            ("requests_waiting", "Requests that wait for a worker", levels.waiting as u64),
+            ("ready", "Whether requests can be served", levels.is_ready.into()),
+        ];
+        for (name, help, value) in gauges {
+            registry.register(name, help, ConstGauge::new(whole(value)));
+        }
+        let mut text = String::new();
+        encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}
+
+fn whole(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_has_a_line() {
+        let metrics = Metrics::default();
+        metrics.budget_alert("key", "daily", 80);
+        metrics.clone().budget_alert("key", "daily", 80);
+        let workers = [("idle", 1), ("busy", 2), ("holding", 0), ("starting", 0), ("resetting", 0)];
+        let levels = Levels { cache_hits: 3, workers, is_ready: true, ..Levels::default() };
+        let text = metrics.to_text(&levels).unwrap();
+        for line in [
+            "# TYPE switchboard_budget_alerts counter",
+            r#"switchboard_budget_alerts_total{scope="key",window="daily",percent="80"} 2"#,
+            "switchboard_cache_hits_total 3",
+            r#"switchboard_workers{state="busy"} 2"#,
+            "switchboard_ready 1",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|written| written == line), "{line} is missing in\n{text}");
+        }
+    }
+}

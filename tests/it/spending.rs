@@ -26,6 +26,12 @@ async fn charges_of(server: TestServer) -> Vec<ListedCharge> {
 const USAGE: &str = "usage_in=1000 usage_out=100 usage_cache_write=200 usage_cache_read=300";
 const NANOS: i64 = 1000 * 100 + 100 * 500 + 200 * 125 + 300 * 10;
 
+/// A server whose own prices are all wrong, so that only the CLI can have said what is right.
+async fn wrong_about_prices() -> TestServer {
+    let prices = r#"{ "haiku" = "input 9000, output 9000, cache write 9000, cache read 9000" }"#;
+    TestServer::real().await.workers(1).set("SWITCHBOARD_PRICING__MODELS", prices).start().await
+}
+
 fn nanos(charges: &[ListedCharge]) -> Vec<i64> {
     let mut nanos: Vec<_> = charges.iter().map(|charge| charge.amount.money.nanos()).collect();
     nanos.sort_unstable();
@@ -34,7 +40,7 @@ fn nanos(charges: &[ListedCharge]) -> Vec<i64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_costs_what_the_cli_reports() {
-    let server = TestServer::real().await.workers(1).start().await;
+    let server = wrong_about_prices().await;
     for _ in 0..3 {
         let answer = server.chat(&format!("[[say=Hello {USAGE}]]")).send().await;
         assert_eq!(answer.body["usage"]["cost_usd"], json!(NANOS as f64 / 1e9));
@@ -50,7 +56,7 @@ async fn an_answer_costs_what_the_cli_reports() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_met_its_limit_costs_what_the_cli_reports() {
-    let server = TestServer::real().await.workers(1).start().await;
+    let server = wrong_about_prices().await;
     let prompt = format!("[[tokens=50 gap_ms=30 {USAGE}]]");
     let answer = server.chat(&prompt).with("max_tokens", json!(5)).send().await;
     assert_eq!(answer.body["choices"][0]["finish_reason"], "length");
@@ -81,7 +87,7 @@ async fn calls_of_tools_and_their_results_are_each_charged() {
 /// The CLI says what an answer that was cut off has cost; what upstream had counted by then is the prompt.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_nobody_reads_on_is_charged() {
-    let server = TestServer::real().await.workers(1).start().await;
+    let server = wrong_about_prices().await;
     let mut events = server.chat(&format!("[[tokens=50 stall_after=2 {USAGE}]]")).stream().await;
     events.next_text().await;
     drop(events);
@@ -95,7 +101,7 @@ async fn an_answer_that_nobody_reads_on_is_charged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_upstream_refuses_costs_nothing() {
-    let server = TestServer::real().await.workers(1).start().await;
+    let server = wrong_about_prices().await;
     for status in ["400", "429", "529"] {
         let answer = server.chat(&format!("[[status={status} {USAGE}]]")).send().await;
         assert_ne!(answer.status, 200);

@@ -23,6 +23,7 @@ use super::error::Kind;
 use super::middleware::body_limit;
 use crate::fields::InvalidRequest;
 use crate::fields::code;
+use crate::openai::Page;
 
 /// The most that is reserved on a client's word for how much will come, in bytes.
 const RESERVED: usize = 64 * 1024;
@@ -109,4 +110,24 @@ pub(super) fn number(
             Err(InvalidRequest::at(name, code::VALUE, message))
         }
     }
+}
+
+/// The page that the query asks for: `usual` items, unless it says how many, up to `most`.
+///
+/// # Errors
+/// When it makes no sense.
+pub(super) fn page(
+    query: &HashMap<String, String>,
+    usual: usize,
+    most: usize,
+) -> Result<Page, InvalidRequest> {
+    let limit = number(query, "limit", 1..=most)?.unwrap_or(usual);
+    let is_ascending = match query.get("order").map(String::as_str) {
+        None | Some("desc") => false,
+        Some("asc") => true,
+        Some(_) => {
+            return Err(InvalidRequest::at("order", code::VALUE, "`order`: expected `asc` or `desc`."));
+        }
+    };
+    Ok(Page { limit, after: query.get("after").cloned(), is_ascending })
 }

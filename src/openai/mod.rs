@@ -13,8 +13,10 @@ pub mod responses;
 mod functions;
 mod json;
 mod labels;
+mod list;
 
 pub use error::Envelope;
+pub use list::Page;
 
 /// What is said in the place of an answer that the model refused to give.
 const REFUSAL: &str = "Claude refused to answer.";

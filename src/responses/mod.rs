@@ -23,6 +23,5 @@ pub use error::Error;
 pub use history::Memory;
 pub use run::Run;
 pub use run::Step;
-pub use service::Page;
 pub use service::Responses;
 pub use shelves::Shelves;

@@ -20,6 +20,7 @@ use crate::domain::Caller;
 use crate::fields::InvalidRequest;
 use crate::fields::code;
 use crate::gateway::Turns;
+use crate::openai::Page;
 use crate::openai::responses::Response;
 use crate::openai::responses::Writer;
 use crate::openai::responses::kept;
@@ -36,17 +37,6 @@ pub(super) struct Inner {
     pub(super) tracker: TaskTracker,
     pub(super) stop: CancellationToken,
     pub(super) explain: Explain,
-}
-
-/// Which part of a list is asked for.
-#[derive(Debug, Clone)]
-pub struct Page {
-    /// The most items.
-    pub limit: usize,
-    /// The id of the item before the first.
-    pub after: Option<String>,
-    /// Whether the oldest come first.
-    pub is_ascending: bool,
 }
 
 impl fmt::Debug for Responses {
@@ -163,19 +153,7 @@ impl Responses {
     pub async fn input_items(&self, caller: &Caller, id: &str, page: &Page) -> Result<String, Error> {
         let owner = self.0.keys.owner(caller);
         let input = self.record(&owner, id).await?.input;
-        let mut items: Vec<&Value> = input.iter().collect();
-        if !page.is_ascending {
-            items.reverse();
-        }
-        if let Some(after) = &page.after {
-            let Some(position) = items.iter().position(|item| item["id"] == **after) else {
-                let message = "`after`: there is no item with this id. Take the `last_id` of a page.";
-                return Err(InvalidRequest::at("after", code::VALUE, message).into());
-            };
-            items.drain(..=position);
-        }
-        let has_more = items.len() > page.limit;
-        items.truncate(page.limit);
+        let (items, has_more) = page.of(input.iter().collect(), |item: &&Value| item["id"].as_str())?;
         Ok(kept::list(&items, has_more))
     }
 

@@ -8,6 +8,7 @@ use super::sealed::Sealed;
 use super::types::Response;
 use super::types::Usage;
 use crate::openai::json as writing;
+use crate::openai::list as pages;
 
 /// The input of `response`, which was read and found good, in the form of a list: each item with its type and an id.
 pub fn input(response: &str, items: Vec<Value>) -> Vec<Value> {
@@ -54,11 +55,7 @@ pub fn reference(item: &Value) -> Option<&str> {
 
 /// A page of `items` as a list.
 pub fn list(items: &[&Value], has_more: bool) -> String {
-    let id = |item: Option<&&Value>| item.and_then(|item| item.get("id")).cloned();
-    let (first_id, last_id) = (id(items.first()), id(items.last()));
-    writing::to_string(&json!({
-        "object": "list", "data": items, "first_id": first_id, "last_id": last_id, "has_more": has_more,
-    }))
+    pages::body(items, |item| item["id"].as_str(), has_more)
 }
 
 /// The answer to a deletion.

@@ -16,21 +16,19 @@ use axum::response::Response;
 
 use super::chat::describe;
 use crate::domain::Caller;
-use crate::fields::InvalidRequest;
 use crate::fields::Policy;
-use crate::fields::code;
 use crate::gateway::Told;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
 use crate::http::extract::number;
+use crate::http::extract::page;
 use crate::http::middleware::access_log::Notes;
 use crate::http::state::LastWords;
 use crate::openai::responses;
 use crate::openai::responses::CreateRequest;
 use crate::openai::responses::kept;
 use crate::responses::Making;
-use crate::responses::Page;
 use crate::responses::Responses;
 
 const LARGEST_PAGE: usize = 100;
@@ -118,7 +116,7 @@ pub(in crate::http) async fn list_input_items(
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
-    let page = page(&query)?;
+    let page = page(&query, USUAL_PAGE, LARGEST_PAGE)?;
     Ok(json(responses.input_items(&caller, &id, &page).await?))
 }
 
@@ -147,18 +145,6 @@ pub(in crate::http) async fn compact(
 fn decode(body: &[u8], config: &Config) -> Result<CreateRequest, ApiError> {
     let policy = if config.strict { Policy::Strict } else { Policy::Lenient };
     Ok(responses::decode(body, policy)?)
-}
-
-fn page(query: &HashMap<String, String>) -> Result<Page, InvalidRequest> {
-    let limit = number(query, "limit", 1..=LARGEST_PAGE)?.unwrap_or(USUAL_PAGE);
-    let is_ascending = match query.get("order").map(String::as_str) {
-        None | Some("desc") => false,
-        Some("asc") => true,
-        Some(_) => {
-            return Err(InvalidRequest::at("order", code::VALUE, "`order`: expected `asc` or `desc`."));
-        }
-    };
-    Ok(Page { limit, after: query.get("after").cloned(), is_ascending })
 }
 
 fn json(body: String) -> Response {

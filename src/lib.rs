@@ -6,7 +6,7 @@
 //! - [`openai`], [`anthropic`]: the languages of clients. [`claude`]: the language and life of one CLI process.
 //! - [`pool`]: a bounded, prewarmed set of any expensive worker; does not know the CLI.
 //! - [`gateway`]: one turn, from admitted to finished.
-//! - [`store`]: what outlives a request. [`responses`]: answers that are kept, gone on from, or made while nobody waits.
+//! - [`store`]: what outlives a request. [`files`]: what clients upload. [`responses`]: answers that are kept, gone on from, or made while nobody waits.
 //! - [`auth`]: who may ask. [`ledger`]: what is spent, and what may be. [`pricing`]: what a turn costs. [`routing`]: which
 //!   model is chosen for whoever leaves it open. [`limits`]: how often and how much may be asked.
 //!   [`cache`]: answers that are given again. [`webhooks`]: events for whoever wants to hear of them.
@@ -24,6 +24,7 @@ pub mod config;
 pub mod conversations;
 pub mod domain;
 pub mod fields;
+pub mod files;
 pub mod gateway;
 pub mod http;
 pub mod ledger;

@@ -249,7 +249,7 @@ fn refusals_of_blocks_name_the_block() {
         ("user", source(json!({"type": "base64", "data": "?"})), "source.data", "not valid base64"),
         ("user", source(json!({"type": "url", "url": "http://x"})), "source.url", "https://"),
         ("user", source(json!({"type": "text", "data": "x"})), "source.type", "`base64` or `url`"),
-        ("user", source(json!({"type": "file", "file_id": "f"})), "source.file_id", "cannot be uploaded"),
+        ("user", source(json!({"type": "file", "file_id": "f"})), "source.file_id", "cannot be named"),
         ("user", document(json!({"type": "base64", "data": PNG})), "source.data", "no PDF"),
         ("user", document(json!({"type": "content", "content": "x"})), "source.content", "made of blocks"),
         (

@@ -10,6 +10,7 @@ mod ground;
 mod parts;
 mod records;
 mod restore;
+mod shelves;
 mod workers;
 
 use std::net::SocketAddr;
@@ -122,6 +123,7 @@ impl App {
             cache: books.cache.clone(),
             metrics: books.metrics.clone(),
             responses,
+            files: ground.files().await?,
             router,
         });
         let (config, shutdown) = (parts::server_config(settings), ground.shutdown);

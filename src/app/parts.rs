@@ -64,6 +64,7 @@ pub(super) fn http_config(settings: &Settings) -> http::Config {
         heartbeat: server.heartbeat,
         first_event_wait: server.first_event_wait,
         body_limit: server.body_limit,
+        upload_limit: settings.files.max_file_bytes(),
         body_pause_timeout: server.body_pause_timeout,
         body_read_timeout: server.body_read_timeout,
         strict: server.strict,

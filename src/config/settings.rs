@@ -10,6 +10,7 @@ use super::cache::Cache;
 use super::claude::Claude;
 use super::environment::Environment;
 use super::error::Error;
+use super::files::Files;
 use super::layers::Layers;
 use super::ledger::Ledger;
 use super::limits::Limits;
@@ -46,6 +47,8 @@ pub struct Settings {
     pub routing: Routing,
     /// What is kept of responses.
     pub responses: Responses,
+    /// What is kept of files.
+    pub files: Files,
     /// What is kept of what is spent.
     pub ledger: Ledger,
     /// Answers that are given again.
@@ -114,6 +117,7 @@ impl Settings {
         self.pricing.check()?;
         self.routing.check()?;
         self.responses.check()?;
+        self.files.check()?;
         self.cache.check()?;
         self.ledger.check()?;
         self.admin.check(&self.auth, &self.server)?;

@@ -13,6 +13,8 @@ pub struct Config {
     pub first_event_wait: Duration,
     /// The largest request body, in bytes. 33554432 (32 MiB): the limit of the Messages API.
     pub body_limit: usize,
+    /// The largest file that is uploaded, in bytes. 536870912 (512 MiB): that of OpenAI's API.
+    pub upload_limit: u64,
     /// The longest wait for the next piece of a body, in seconds. 30: a mobile network's pause.
     pub body_pause_timeout: Duration,
     /// The longest a whole body may take, in seconds. 60: the largest body at 0.5 MB/s.

@@ -86,7 +86,7 @@ fn unreadable(error: axum::Error, config: &Config) -> ApiError {
     let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
     while let Some(this) = cause {
         if this.is::<LengthLimitError>() {
-            return body_limit::too_large(config.body_limit);
+            return body_limit::too_large(config.body_limit as u64);
         }
         cause = this.source();
     }

@@ -8,6 +8,7 @@ mod config;
 mod error;
 mod extract;
 mod fan_out;
+mod form;
 mod middleware;
 mod ops;
 mod report;

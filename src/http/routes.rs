@@ -30,6 +30,7 @@ use super::middleware::request_id;
 use super::ops;
 use super::v1::chat;
 use super::v1::completions;
+use super::v1::files;
 use super::v1::messages;
 use super::v1::models;
 use super::v1::responses;
@@ -104,6 +105,9 @@ fn routes() -> Vec<Route> {
             ("/v1/responses", post(responses::create_response).get(responses::socket::open)),
             ("/v1/responses/input_tokens", post(responses::count_input_tokens)),
             ("/v1/responses/compact", post(responses::compact)),
+            (body_limit::UPLOADS, get(files::list_files).post(files::create_file)),
+            ("/v1/files/{id}", get(files::retrieve_file).delete(files::delete_file)),
+            ("/v1/files/{id}/content", get(files::download_file)),
         ],
     );
     all(
@@ -125,6 +129,8 @@ fn routes() -> Vec<Route> {
             ("/v1/moderations", any(unsupported)),
             ("/v1/audio/{*rest}", any(unsupported)),
             ("/v1/images/{*rest}", any(unsupported)),
+            ("/v1/uploads", any(no_uploads)),
+            ("/v1/uploads/{*rest}", any(no_uploads)),
         ],
     );
     routes
@@ -134,6 +140,14 @@ async fn unsupported(request: Request) -> ApiError {
     let message = format!(
         "Claude has no model for {}, and this server no other. It serves chat: POST /v1/chat/completions, \
          POST /v1/responses and POST /v1/messages.",
+        request.uri().path()
+    );
+    ApiError::new(Kind::UnsupportedEndpoint, message)
+}
+
+async fn no_uploads(request: Request) -> ApiError {
+    let message = format!(
+        "This server takes no files in parts, so there is no {}. Upload the file as a whole: POST /v1/files.",
         request.uri().path()
     );
     ApiError::new(Kind::UnsupportedEndpoint, message)

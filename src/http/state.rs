@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Config;
 use crate::auth::Keys;
 use crate::auth::Registry;
+use crate::files::Files;
 use crate::gateway::AnswerCache;
 use crate::gateway::Turns;
 use crate::ledger::Reader;
@@ -40,6 +41,8 @@ pub struct AppState {
     pub metrics: Metrics,
     /// Responses that outlive their request.
     pub responses: Responses,
+    /// Files of clients.
+    pub files: Files,
     /// Chooses models.
     pub router: Arc<Router>,
 }
@@ -120,6 +123,12 @@ impl FromRef<AppState> for Metrics {
 impl FromRef<AppState> for Responses {
     fn from_ref(state: &AppState) -> Self {
         state.responses.clone()
+    }
+}
+
+impl FromRef<AppState> for Files {
+    fn from_ref(state: &AppState) -> Self {
+        state.files.clone()
     }
 }
 

@@ -26,6 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("webhooks", &["store"]),
     ("cache", &["domain"]),
     ("responses", &["domain", "fields", "openai", "gateway", "auth", "store"]),
+    ("files", &["fields", "openai", "store"]),
     ("gateway", &["domain", "conversations", "pool", "routing", "pricing", "limits", "cache", "ledger"]),
     (
         "http",
@@ -36,6 +37,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "anthropic",
             "gateway",
             "responses",
+            "files",
             "auth",
             "routing",
             "ledger",

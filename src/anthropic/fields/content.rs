@@ -141,6 +141,6 @@ pub(in crate::anthropic) static SOURCE: Table = Table {
             TextOrArray,
             "Documents made of blocks are not supported. Send the blocks themselves.",
         ),
-        refused("file_id", Text, "Files cannot be uploaded yet."),
+        refused("file_id", Text, "Uploaded files cannot be named here yet: send `data`."),
     ],
 };

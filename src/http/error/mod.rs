@@ -4,6 +4,7 @@
 //! Nothing is logged here: the error travels in the response's extensions to the access log.
 
 mod door;
+mod files;
 mod keys;
 mod ledger;
 mod responses;

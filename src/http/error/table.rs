@@ -39,6 +39,8 @@ pub(in crate::http) enum Kind {
     UnknownModel,
     /// The caller has no such response.
     UnknownResponse,
+    /// The caller's project has no such file.
+    UnknownFile,
     /// No such key.
     UnknownKey,
     /// No such project.
@@ -49,6 +51,8 @@ pub(in crate::http) enum Kind {
     BodyTimeout,
     /// The body is over the limit.
     TooLarge,
+    /// The files of a project take all the room they may.
+    FilesFull,
     /// The body is compressed.
     UnsupportedEncoding,
     /// The conversation is longer than the model can read.
@@ -117,11 +121,13 @@ impl Kind {
             Self::UnsupportedEndpoint => (404, "invalid_request_error", Some("unsupported_endpoint")),
             Self::UnknownModel => (404, "invalid_request_error", Some("model_not_found")),
             Self::UnknownResponse => (404, "invalid_request_error", Some("response_not_found")),
+            Self::UnknownFile => (404, "invalid_request_error", Some("file_not_found")),
             Self::UnknownKey => (404, "invalid_request_error", Some("key_not_found")),
             Self::UnknownProject => (404, "invalid_request_error", Some("project_not_found")),
             Self::MethodNotAllowed => (405, "invalid_request_error", Some("method_not_allowed")),
             Self::BodyTimeout => (408, "invalid_request_error", Some("body_timeout")),
             Self::TooLarge => (413, "invalid_request_error", Some("request_too_large")),
+            Self::FilesFull => (413, "invalid_request_error", Some("file_storage_full")),
             Self::UnsupportedEncoding => (415, "invalid_request_error", Some("unsupported_encoding")),
             Self::RateLimited | Self::Limited => (429, "rate_limit_error", Some("rate_limit_exceeded")),
             Self::OverBudget => (429, "insufficient_quota", Some("insufficient_quota")),

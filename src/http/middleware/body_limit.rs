@@ -1,8 +1,9 @@
-//! The largest body, for every route.
+//! The largest body of every route.
 
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::extract::MatchedPath;
 use axum::extract::Request;
 use axum::extract::State;
 use axum::http::header;
@@ -14,25 +15,35 @@ use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::error::Kind;
 
+/// The path of uploads, whose bodies go to disk as they come.
+pub(in crate::http) const UPLOADS: &str = "/v1/files";
+/// Room for the form around a file, in bytes.
+const FORM: u64 = 1 << 20;
+
 /// Refuses a body that says it is over the limit, before a byte of it is read, and stops one that turns out to be.
 pub(in crate::http) async fn layer(
     State(config): State<Arc<Config>>,
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
+    let route = request.extensions().get::<MatchedPath>();
+    let is_upload = route.is_some_and(|route| route.as_str() == UPLOADS);
+    let limit = if is_upload { of_uploads(&config) } else { config.body_limit as u64 };
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    if length
-        .and_then(|length| length.parse::<u64>().ok())
-        .is_some_and(|length| length > config.body_limit as u64)
-    {
-        return Err(too_large(config.body_limit));
+    if length.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length > limit) {
+        return Err(too_large(limit));
     }
-    let limit = config.body_limit;
-    Ok(next.run(request.map(|body| Body::new(Limited::new(body, limit)))).await)
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    Ok(next.run(request.map(|body| Body::new(Limited::new(body, most)))).await)
+}
+
+/// The largest form with a file, in bytes.
+pub(in crate::http) fn of_uploads(config: &Config) -> u64 {
+    config.upload_limit.saturating_add(FORM)
 }
 
 /// The body is over `limit` bytes.
-pub(in crate::http) fn too_large(limit: usize) -> ApiError {
+pub(in crate::http) fn too_large(limit: u64) -> ApiError {
     ApiError::new(
         Kind::TooLarge,
         format!("The request body is larger than the {limit} bytes this server takes."),

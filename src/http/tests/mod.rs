@@ -4,6 +4,7 @@ pub(crate) mod access_log;
 mod admin;
 mod answers;
 mod completions;
+mod files;
 mod guard;
 mod limits;
 mod messages;
@@ -53,6 +54,7 @@ use crate::domain::Rates;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
+use crate::files::Files;
 use crate::gateway;
 use crate::gateway::Admission;
 use crate::gateway::Error;
@@ -188,6 +190,7 @@ pub(crate) fn config() -> Config {
         heartbeat: Duration::from_secs(15),
         first_event_wait: Duration::from_secs(10),
         body_limit: 1000,
+        upload_limit: 10_000,
         body_pause_timeout: Duration::from_secs(30),
         body_read_timeout: Duration::from_secs(60),
         strict: false,
@@ -226,6 +229,7 @@ fn whole_state(
         cache: gateway::testing::cache(),
         metrics: Metrics::default(),
         responses,
+        files: Files::nowhere(),
         router,
     }
 }

@@ -2,6 +2,7 @@
 
 pub(super) mod chat;
 pub(super) mod completions;
+pub(super) mod files;
 pub(super) mod messages;
 pub(super) mod models;
 pub(super) mod responses;

@@ -279,7 +279,7 @@ pub(super) static FILE: Table = Table {
             "A PDF in base64, with or without `data:application/pdf;base64,` before it.",
         ),
         honoured("filename", Text, "Told to Claude as the title."),
-        refused("file_id", Text, "Files cannot be uploaded yet."),
+        refused("file_id", Text, "Uploaded files cannot be named here yet: send `file_data`."),
     ],
 };
 

@@ -34,7 +34,7 @@ fn what_cannot_be_read_is_refused_by_its_field() {
     for (part, expected) in [
         (
             json!({"type": "input_image", "file_id": "file-1"}),
-            "content[0].file_id`: Files cannot be uploaded",
+            "content[0].file_id`: Uploaded files cannot be named",
         ),
         (json!({"type": "input_image"}), "content[0].image_url` is missing"),
         (
@@ -45,7 +45,10 @@ fn what_cannot_be_read_is_refused_by_its_field() {
             json!({"type": "input_image", "image_url": "data:image/png;base64,AAAA"}),
             "no image that Claude can read",
         ),
-        (json!({"type": "input_file", "file_id": "file-1"}), "content[0].file_id`: Files cannot be uploaded"),
+        (
+            json!({"type": "input_file", "file_id": "file-1"}),
+            "content[0].file_id`: Uploaded files cannot be named",
+        ),
         (json!({"type": "input_file", "file_data": "aGVsbG8="}), "is no PDF"),
         (json!({"type": "input_file", "file_url": "ftp://a"}), "content[0].file_url`: expected"),
         (json!({"type": "input_file", "file_url": "https://a", "file_data": PDF}), "Send one of them"),

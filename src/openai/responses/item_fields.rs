@@ -82,7 +82,7 @@ pub(super) static PART: Table = Table {
         ),
         honoured("file_url", Text, "`https://...` of a PDF, which Anthropic fetches."),
         honoured("filename", Text, "Told to Claude as the title."),
-        refused("file_id", Text, "Files cannot be uploaded yet."),
+        refused("file_id", Text, "Uploaded files cannot be named here yet: send `file_data`."),
         ignored("detail", Text, "Claude sees an image or a file in one way.").unless(&["\"auto\""]),
         ignored("annotations", Array, "Part of an answer that is sent back.").unless(&["[]"]),
         ignored("logprobs", Array, "Part of an answer that is sent back.").unless(&["[]"]),

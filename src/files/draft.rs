@@ -1,0 +1,114 @@
+//! A file being made.
+
+use tokio::fs;
+use tokio::io::AsyncWriteExt as _;
+use uuid::Uuid;
+
+use super::Error;
+use super::folder::Bytes;
+use super::folder::Folder;
+use super::service;
+use super::space::Room;
+use crate::openai::files::File;
+use crate::openai::files::Purpose;
+use crate::store::Transaction;
+
+/// Files of this purpose and of outputs go by themselves after so many seconds: 30 days.
+const LIFE_OF_BATCHES: u64 = 2_592_000;
+
+/// A file that is being written. Dropped, it was never there.
+#[derive(Debug)]
+pub struct Draft {
+    pub(super) id: String,
+    pub(super) file: fs::File,
+    pub(super) bytes: Bytes,
+    pub(super) room: Room,
+    pub(super) folder: Folder,
+    /// How large it may be, and how large all files of its project; `u64::MAX` for as large as it comes.
+    pub(super) file_limit: u64,
+    pub(super) project_limit: u64,
+}
+
+/// A file whose bytes are on disk and which nobody knows yet. Dropped, it was never there.
+#[derive(Debug)]
+pub struct Finished {
+    file: File,
+    bytes: Bytes,
+    room: Room,
+}
+
+impl Draft {
+    /// The id of a file that is made now.
+    pub(super) fn new_id() -> String {
+        format!("file-{}", Uuid::now_v7().simple())
+    }
+
+    /// Adds `bytes` at the end.
+    ///
+    /// # Errors
+    /// When there is no room for them, or they cannot be written.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let more = bytes.len() as u64;
+        if self.room.bytes() + more > self.file_limit {
+            return Err(Error::TooLarge { limit: self.file_limit });
+        }
+        if !self.room.take(more, self.project_limit) {
+            return Err(Error::Full { limit: self.project_limit });
+        }
+        Ok(self.file.write_all(bytes).await?)
+    }
+
+    /// Whether nothing was written.
+    pub fn is_empty(&self) -> bool {
+        self.room.bytes() == 0
+    }
+
+    /// Makes the file whole. It is called `filename`, and goes after so many seconds, if it goes by itself.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn finish(
+        self,
+        filename: String,
+        purpose: Purpose,
+        expires_after: Option<u64>,
+    ) -> Result<Finished, Error> {
+        let Self { id, mut file, mut bytes, room, folder, .. } = self;
+        file.flush().await?;
+        folder.finish(&id, file, &mut bytes).await?;
+        let usual = (purpose != Purpose::UserData).then_some(LIFE_OF_BATCHES);
+        let now = service::now();
+        let file = File {
+            id,
+            object: "file".to_owned(),
+            bytes: room.bytes(),
+            created_at: now,
+            expires_at: expires_after.or(usual).map(|seconds| now.saturating_add(seconds)),
+            filename,
+            purpose,
+            status: "processed".to_owned(),
+            status_details: (),
+        };
+        Ok(Finished { file, bytes, room })
+    }
+}
+
+impl Finished {
+    /// The file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// What writes in a transaction that there is such a file.
+    pub fn entry(&self) -> impl FnOnce(&mut Transaction<'_>) + Send + use<> {
+        let (key, value) = (service::key(self.room.project(), &self.file.id), self.file.to_json());
+        move |transaction| transaction.put(key, value.into_bytes())
+    }
+
+    /// Says that the transaction is made: the file stays.
+    pub fn keep(self) -> File {
+        self.bytes.keep();
+        self.room.keep();
+        self.file
+    }
+}

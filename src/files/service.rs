@@ -1,0 +1,251 @@
+//! What can be done with files.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+use tokio::fs;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Draft;
+use super::Error;
+use super::Finished;
+use super::folder::Folder;
+use super::space::Space;
+use crate::openai::Page;
+use crate::openai::files::File;
+use crate::openai::files::Purpose;
+use crate::store::Store;
+use crate::store::Table;
+
+/// Project and id to the file as its client sees it.
+const TABLE: Table = Table::new("files");
+/// Between project and id in a key; neither has it.
+const BETWEEN: char = '\0';
+/// How often files are looked for whose time is over.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How much may be kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    /// Bytes a file may have.
+    pub max_file_bytes: u64,
+    /// Bytes all files of a project may have together.
+    pub max_project_bytes: u64,
+}
+
+/// The files of all projects. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Files(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    folder: Folder,
+    space: Space,
+    config: Config,
+}
+
+impl Files {
+    /// The files whose records are in `store` and whose bytes are in the folder at `path`, where what a crash has left is
+    /// removed.
+    ///
+    /// # Errors
+    /// When the store or the folder cannot be used.
+    pub async fn open(store: Store, path: &Path, config: Config) -> Result<Self, Error> {
+        let folder = Folder::open(path).await?;
+        let files = Self(Arc::new(Inner { store, folder, space: Space::default(), config }));
+        let all = files.all().await?;
+        let ids: HashSet<String> = all.iter().map(|(_, file)| file.id.clone()).collect();
+        match files.0.folder.sweep(&ids).await? {
+            0 => {}
+            removed => {
+                tracing::warn!(
+                    removed,
+                    "files that were not whole when an earlier server ended were removed"
+                );
+            }
+        }
+        for (project, file) in &all {
+            let mut room = files.0.space.room(project);
+            room.take(file.bytes, u64::MAX);
+            room.keep();
+        }
+        Ok(files)
+    }
+
+    /// Files that leave nothing behind but in `path`.
+    ///
+    /// # Errors
+    /// When the folder cannot be used.
+    #[cfg(test)]
+    pub(crate) async fn temporary(path: &Path) -> Result<Self, Error> {
+        let config = Config { max_file_bytes: 10_000, max_project_bytes: 15_000 };
+        Self::open(Store::in_memory(TaskTracker::new()), path, config).await
+    }
+
+    /// Files that cannot be written, for servers whose tests need none.
+    #[cfg(test)]
+    pub(crate) fn nowhere() -> Self {
+        let store = Store::in_memory(TaskTracker::new());
+        let config = Config { max_file_bytes: 0, max_project_bytes: 0 };
+        let folder = Folder::nowhere();
+        Self(Arc::new(Inner { store, folder, space: Space::default(), config }))
+    }
+
+    /// Takes files away whose time is over, from time to time, until `stop`.
+    pub fn keep_tidy(&self, tracker: &TaskTracker, stop: CancellationToken) {
+        let files = self.clone();
+        tracker.spawn(async move {
+            while stop.run_until_cancelled(tokio::time::sleep(SWEEP_INTERVAL)).await.is_some() {
+                if let Err(error) = files.sweep(now()).await {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "the files were not swept");
+                }
+            }
+        });
+    }
+
+    pub(super) async fn sweep(&self, now: u64) -> Result<(), Error> {
+        for (project, file) in self.all().await? {
+            if is_over(&file, now) {
+                self.remove(&project, &file.id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A file of `project` to be written, within the limits of size.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub async fn draft(&self, project: &str) -> Result<Draft, Error> {
+        let Config { max_file_bytes, max_project_bytes } = self.0.config;
+        self.begin(project, max_file_bytes, max_project_bytes).await
+    }
+
+    /// A file of `project` to be written by this server, which has to go somewhere whatever its size.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub async fn draft_of_ours(&self, project: &str) -> Result<Draft, Error> {
+        self.begin(project, u64::MAX, u64::MAX).await
+    }
+
+    async fn begin(&self, project: &str, file_limit: u64, project_limit: u64) -> Result<Draft, Error> {
+        let Inner { folder, space, .. } = &*self.0;
+        let id = Draft::new_id();
+        let (file, bytes) = folder.create(&id).await?;
+        let (room, folder) = (space.room(project), folder.clone());
+        Ok(Draft { id, file, bytes, room, folder, file_limit, project_limit })
+    }
+
+    /// Has it known that there is such a file.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn keep(&self, finished: Finished) -> Result<File, Error> {
+        let entry = finished.entry();
+        self.0
+            .store
+            .transaction(move |transaction| {
+                entry(transaction);
+                Ok::<_, Error>(())
+            })
+            .await?;
+        Ok(finished.keep())
+    }
+
+    /// The file of `project` called `id`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn get(&self, project: &str, id: &str) -> Result<File, Error> {
+        let record = self.0.store.get(key(project, id)).await?;
+        let file = record.and_then(|record| serde_json::from_slice::<File>(&record).ok());
+        file.filter(|file| !is_over(file, now())).ok_or_else(|| Error::NotFound(id.to_owned()))
+    }
+
+    /// The file of `project` called `id`, and its bytes.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn open_content(&self, project: &str, id: &str) -> Result<(File, fs::File), Error> {
+        let file = self.get(project, id).await?;
+        match self.0.folder.read(&file.id).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NotFound(id.to_owned())),
+            bytes => Ok((file, bytes?)),
+        }
+    }
+
+    /// A page of the files of `project`, those of `purpose` if one is given, and whether there are more.
+    ///
+    /// # Errors
+    /// When the page begins after a file that is not there.
+    pub async fn list(
+        &self,
+        project: &str,
+        purpose: Option<Purpose>,
+        page: &Page,
+    ) -> Result<(Vec<File>, bool), Error> {
+        let now = now();
+        let is_listed =
+            |file: &File| !is_over(file, now) && purpose.is_none_or(|purpose| file.purpose == purpose);
+        let records = self.0.store.scan(key(project, "")).await?;
+        let files = records.iter().filter_map(|(_, record)| serde_json::from_slice(record).ok());
+        Ok(page.of(files.filter(is_listed).collect(), |file: &File| Some(&file.id))?)
+    }
+
+    /// Takes the file of `project` called `id` away.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn delete(&self, project: &str, id: &str) -> Result<(), Error> {
+        self.get(project, id).await?;
+        self.remove(project, id).await
+    }
+
+    /// First the record, so that none is ever without its bytes.
+    async fn remove(&self, project: &str, id: &str) -> Result<(), Error> {
+        let key = key(project, id);
+        let work = move |transaction: &mut crate::store::Transaction<'_>| {
+            let record = transaction.get(&key)?;
+            transaction.remove(key);
+            Ok::<_, Error>(record)
+        };
+        let Some(record) = self.0.store.transaction(work).await? else { return Ok(()) };
+        if let Ok(file) = serde_json::from_slice::<File>(&record) {
+            self.0.space.give_back(project, file.bytes);
+            self.0.folder.remove(&file.id).await?;
+        }
+        Ok(())
+    }
+
+    /// Every file with its project.
+    async fn all(&self) -> Result<Vec<(String, File)>, Error> {
+        let records = self.0.store.scan(TABLE.key("")).await?;
+        let read = |(key, record): &(Vec<u8>, Vec<u8>)| {
+            let name = String::from_utf8_lossy(TABLE.rest(key)).into_owned();
+            let (project, _) = name.split_once(BETWEEN)?;
+            Some((project.to_owned(), serde_json::from_slice(record).ok()?))
+        };
+        Ok(records.iter().filter_map(read).collect())
+    }
+}
+
+pub(super) fn key(project: &str, id: &str) -> Vec<u8> {
+    TABLE.key(format!("{project}{BETWEEN}{id}"))
+}
+
+fn is_over(file: &File, now: u64) -> bool {
+    file.expires_at.is_some_and(|expires_at| expires_at <= now)
+}
+
+/// In seconds of Unix time.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,40 @@
+//! What goes wrong with files, in words for a stranger.
+
+use super::ApiError;
+use super::Kind;
+use crate::fields::printable;
+use crate::files::Error;
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Invalid(invalid) => invalid.into(),
+            Error::NotFound(id) => {
+                let message = format!(
+                    "No such file: '{}'. It was never uploaded to this key's project, or deleted, or its time is over.",
+                    printable(&id)
+                );
+                Self::new(Kind::UnknownFile, message).at("id")
+            }
+            Error::TooLarge { limit } => Self::new(
+                Kind::TooLarge,
+                format!("The file is larger than the {limit} bytes that this server takes. Split it."),
+            )
+            .at("file"),
+            Error::Full { limit } => Self::new(
+                Kind::FilesFull,
+                format!(
+                    "The files of this project may have {limit} bytes together, and with this one they would have more. \
+                     Delete some: GET /v1/files lists them."
+                ),
+            )
+            .at("file"),
+            Error::Folder(error) => {
+                Self::new(Kind::Internal, "This server cannot reach its files; its log tells more.").caused_by(error)
+            }
+            Error::Store(error) => {
+                Self::new(Kind::Internal, "This server cannot reach its store; its log tells more.").caused_by(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Forms with a file in them, read as they come.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::FromRef;
+use axum::extract::FromRequest;
+use axum::extract::Request;
+use axum::http::header;
+use bytes::Bytes;
+use http_body_util::LengthLimitError;
+use multer::Field;
+use multer::Multipart;
+use tokio::time::timeout;
+
+use super::Config;
+use super::error::ApiError;
+use super::error::Kind;
+use super::middleware::body_limit;
+use crate::fields::InvalidRequest;
+use crate::fields::code;
+use crate::fields::printable;
+
+/// The longest text of a form, in bytes: what is longer is no field of ours.
+const LONGEST_TEXT: usize = 4096;
+/// The most texts of a form.
+const MOST_TEXTS: usize = 64;
+/// The longest name of a file, in characters.
+const LONGEST_NAME: usize = 255;
+/// The field that is a file.
+const FILE: &str = "file";
+
+/// What a form brings next.
+pub(super) enum Piece {
+    /// A field that is a text.
+    Text {
+        /// The field.
+        name: String,
+        /// What it says.
+        text: String,
+    },
+    /// The file begins.
+    File {
+        /// What the client calls it.
+        name: Option<String>,
+    },
+    /// The next of the file's bytes.
+    Bytes(Bytes),
+}
+
+/// A form, as far as it has come.
+pub(super) struct Form {
+    parts: Multipart<'static>,
+    /// The file, while its bytes come.
+    file: Option<Field<'static>>,
+    texts: usize,
+    pause_limit: Duration,
+    limit: u64,
+}
+
+impl<S> FromRequest<S> for Form
+where
+    S: Send + Sync,
+    Arc<Config>: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let config = Arc::<Config>::from_ref(state);
+        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let boundary = multer::parse_boundary(kind.unwrap_or_default()).map_err(|_| no_form())?;
+        let parts = Multipart::new(request.into_body().into_data_stream(), boundary);
+        let (pause_limit, limit) = (config.body_pause_timeout, body_limit::of_uploads(&config));
+        Ok(Self { parts, file: None, texts: 0, pause_limit, limit })
+    }
+}
+
+impl Form {
+    /// What comes next; none at the end.
+    ///
+    /// # Errors
+    /// When it does not come, or is no form of ours.
+    pub(super) async fn next(&mut self) -> Result<Option<Piece>, ApiError> {
+        let (pause_limit, limit) = (self.pause_limit, self.limit);
+        let next = async { self.read().await.map_err(|error| unreadable(error, limit))? };
+        timeout(pause_limit, next).await.unwrap_or_else(|_| {
+            let message = format!("The request body paused for {pause_limit:?}.");
+            Err(ApiError::new(Kind::BodyTimeout, message))
+        })
+    }
+
+    async fn read(&mut self) -> Result<Result<Option<Piece>, ApiError>, multer::Error> {
+        if let Some(file) = &mut self.file {
+            if let Some(bytes) = file.chunk().await? {
+                return Ok(Ok(Some(Piece::Bytes(bytes))));
+            }
+            self.file = None;
+        }
+        let Some(part) = self.parts.next_field().await? else { return Ok(Ok(None)) };
+        let name = part.name().unwrap_or_default().to_owned();
+        if name == FILE {
+            let named = part.file_name().map(|name| name.chars().take(LONGEST_NAME).collect());
+            self.file = Some(part);
+            return Ok(Ok(Some(Piece::File { name: named })));
+        }
+        self.texts += 1;
+        if self.texts > MOST_TEXTS {
+            return Ok(Err(odd(&name, "the form has too many fields.")));
+        }
+        self.text(name, part).await
+    }
+
+    async fn text(
+        &self,
+        name: String,
+        mut part: Field<'static>,
+    ) -> Result<Result<Option<Piece>, ApiError>, multer::Error> {
+        let mut text = Vec::new();
+        while let Some(bytes) = part.chunk().await? {
+            text.extend_from_slice(&bytes);
+            if text.len() > LONGEST_TEXT {
+                return Ok(Err(odd(&name, "the text is too long. The file belongs into the field `file`.")));
+            }
+        }
+        Ok(match String::from_utf8(text) {
+            Ok(text) => Ok(Some(Piece::Text { name, text })),
+            Err(_) => Err(odd(&name, "expected a text in UTF-8. The file belongs into the field `file`.")),
+        })
+    }
+
+    /// The form has no file.
+    pub(super) fn no_file() -> ApiError {
+        let message = "`file` is missing: it is the field of the form that holds the file itself.";
+        InvalidRequest::at(FILE, code::MISSING, message).into()
+    }
+
+    /// The form has more than one file.
+    pub(super) fn second_file() -> ApiError {
+        InvalidRequest::at(FILE, code::VALUE, "`file`: expected one file, got more. Upload each by itself.")
+            .into()
+    }
+}
+
+fn odd(name: &str, words: &str) -> ApiError {
+    let name = printable(name);
+    let message = format!("`{name}`: {words}");
+    InvalidRequest::at(name, code::VALUE, message).into()
+}
+
+fn no_form() -> ApiError {
+    let message = "The body must be a form with the fields `file` and `purpose`. Send it as `multipart/form-data`, whose \
+                   content type names a boundary, as `curl -F` does.";
+    InvalidRequest::body(message).into()
+}
+
+fn unreadable(error: multer::Error, limit: u64) -> ApiError {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+    while let Some(this) = cause {
+        if this.is::<LengthLimitError>() {
+            return body_limit::too_large(limit);
+        }
+        cause = this.source();
+    }
+    match error {
+        multer::Error::StreamReadFailed(_)
+        | multer::Error::IncompleteFieldData { .. }
+        | multer::Error::IncompleteStream => {
+            ApiError::new(Kind::BodyUnreadable, "The request body stopped before its end.").caused_by(error)
+        }
+        _ => no_form(),
+    }
+}

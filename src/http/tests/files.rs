@@ -1,0 +1,130 @@
+//! Files of clients.
+
+use super::*;
+
+const BOUNDARY: &str = "multipart/form-data; boundary=b";
+
+/// A router with room for files, which go with the folder.
+pub(super) async fn with_files(turns: ScriptedTurns) -> (Router, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let files = Files::temporary(folder.path()).await.unwrap();
+    (router(AppState { files, ..state(turns) }), folder)
+}
+
+fn part(head: &str, content: &str) -> String {
+    format!("--b\r\nContent-Disposition: form-data; {head}\r\n\r\n{content}\r\n")
+}
+
+/// A form that ends well.
+fn form(parts: &[String]) -> String {
+    format!("{}--b--\r\n", parts.concat())
+}
+
+pub(super) fn upload(content: &str) -> Request<Body> {
+    let parts = [part("name=\"file\"; filename=\"in.jsonl\"", content), part("name=\"purpose\"", "batch")];
+    request("POST", "/v1/files", &[("content-type", BOUNDARY)], form(&parts))
+}
+
+/// The body of an answer that is there.
+pub(super) async fn found(router: &Router, request: Request<Body>) -> Value {
+    let response = send(router.clone(), request).await;
+    let status = response.status();
+    let body = body(response).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    serde_json::from_str(&body).unwrap()
+}
+
+fn at(method: &str, path: &str) -> Request<Body> {
+    request(method, path, &[], "")
+}
+
+async fn refused(router: &Router, request: Request<Body>) -> String {
+    let (status, error) = error(send(router.clone(), request).await).await;
+    format!("{} {} {}", status.as_u16(), error["code"], error["param"])
+}
+
+#[tokio::test]
+async fn a_file_is_uploaded_listed_read_and_deleted() {
+    let (router, _folder) = with_files(ScriptedTurns::playing([])).await;
+    // Larger than the body of any other request may be.
+    let content = "a line\n".repeat(1000);
+    let file = found(&router, upload(&content)).await;
+    assert_eq!(
+        (&file["object"], &file["bytes"], &file["status"]),
+        (&json!("file"), &json!(7000), &json!("processed"))
+    );
+    assert_eq!((&file["filename"], &file["purpose"]), (&json!("in.jsonl"), &json!("batch")));
+    assert_eq!(file["expires_at"].as_u64(), file["created_at"].as_u64().map(|made| made + 2_592_000));
+    let path = format!("/v1/files/{}", file["id"].as_str().unwrap());
+    assert_eq!(found(&router, at("GET", &path)).await, file);
+    let list = found(&router, at("GET", "/v1/files?limit=1&order=asc&purpose=batch")).await;
+    assert_eq!((&list["data"], &list["has_more"]), (&json!([file]), &json!(false)));
+    let download = send(router.clone(), at("GET", &format!("{path}/content"))).await;
+    assert_eq!(download.headers()["content-type"], "application/octet-stream");
+    assert_eq!(download.headers()["content-length"], "7000");
+    assert_eq!(body(download).await, content);
+    let deleted = found(&router, at("DELETE", &path)).await;
+    assert_eq!(deleted, json!({"id": file["id"], "object": "file", "deleted": true}));
+    for (method, path) in [("GET", path.clone()), ("GET", format!("{path}/content")), ("DELETE", path)] {
+        assert_eq!(
+            refused(&router, at(method, &path)).await,
+            r#"404 "file_not_found" "id""#,
+            "{method} {path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_cannot_be_served_says_what_to_change() {
+    let (router, folder) = with_files(ScriptedTurns::playing([])).await;
+    let file = || part("name=\"file\"; filename=\"a\"", "x");
+    let purpose = |purpose| part("name=\"purpose\"", purpose);
+    for (parts, expected) in [
+        (vec![purpose("batch")], r#"400 "missing_required_parameter" "file""#),
+        (vec![file()], r#"400 "missing_required_parameter" "purpose""#),
+        (vec![file(), purpose("vision")], r#"400 "invalid_value" "purpose""#),
+        (vec![file(), file(), purpose("batch")], r#"400 "invalid_value" "file""#),
+        (vec![purpose(&"x".repeat(5000)), file()], r#"400 "invalid_value" "purpose""#),
+        (vec![part("name=\"file\"", &"x".repeat(10_001))], r#"413 "request_too_large" "file""#),
+    ] {
+        let upload = request("POST", "/v1/files", &[("content-type", BOUNDARY)], form(&parts));
+        assert_eq!(refused(&router, upload).await, expected);
+    }
+    let cut = format!("{}{}", file(), "--b");
+    let cut = request("POST", "/v1/files", &[("content-type", BOUNDARY)], cut);
+    assert_eq!(refused(&router, cut).await, r#"400 "body_unreadable" null"#);
+    for kind in ["application/json", "multipart/form-data"] {
+        let upload = request("POST", "/v1/files", &[("content-type", kind)], form(&[file()]));
+        assert_eq!(refused(&router, upload).await, "400 null null");
+    }
+    let large = [("content-type", BOUNDARY), ("content-length", "1058577")];
+    let large = request("POST", "/v1/files", &large, form(&[file()]));
+    assert_eq!(refused(&router, large).await, r#"413 "request_too_large" null"#);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left of them");
+}
+
+#[tokio::test]
+async fn lists_and_paths_that_make_no_sense_are_refused() {
+    let (router, _folder) = with_files(ScriptedTurns::playing([])).await;
+    for (path, expected) in [
+        ("/v1/files?limit=0", r#"400 "invalid_value" "limit""#),
+        ("/v1/files?order=up", r#"400 "invalid_value" "order""#),
+        ("/v1/files?purpose=vision", r#"400 "invalid_value" "purpose""#),
+        ("/v1/files?after=file-1", r#"400 "invalid_value" "after""#),
+        ("/v1/files/file-1", r#"404 "file_not_found" "id""#),
+        ("/v1/uploads", r#"404 "unsupported_endpoint" null"#),
+        ("/v1/uploads/1/parts", r#"404 "unsupported_endpoint" null"#),
+    ] {
+        assert_eq!(refused(&router, at("GET", path)).await, expected, "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_pauses_for_too_long_is_given_up() {
+    let (router, folder) = with_files(ScriptedTurns::playing([])).await;
+    let begun = part("name=\"file\"; filename=\"a\"", "x");
+    let body = stream::iter([Ok::<_, std::io::Error>(begun)]).chain(stream::pending());
+    let upload = request("POST", "/v1/files", &[("content-type", BOUNDARY)], Body::from_stream(body));
+    assert_eq!(refused(&router, upload).await, r#"408 "body_timeout" null"#);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}

@@ -6,7 +6,8 @@
 //! - [`openai`], [`anthropic`]: the languages of clients. [`claude`]: the language and life of one CLI process.
 //! - [`pool`]: a bounded, prewarmed set of any expensive worker; does not know the CLI.
 //! - [`gateway`]: one turn, from admitted to finished.
-//! - [`store`]: what outlives a request. [`files`]: what clients upload. [`responses`]: answers that are kept, gone on from, or made while nobody waits.
+//! - [`store`]: what outlives a request. [`files`]: what clients upload.
+//!   [`batches`]: files of requests, answered while nobody waits, by [`answers`], which answer any request whole. [`responses`]: answers that are kept, gone on from, or made while nobody waits.
 //! - [`auth`]: who may ask. [`ledger`]: what is spent, and what may be. [`pricing`]: what a turn costs. [`routing`]: which
 //!   model is chosen for whoever leaves it open. [`limits`]: how often and how much may be asked.
 //!   [`cache`]: answers that are given again. [`webhooks`]: events for whoever wants to hear of them.
@@ -14,9 +15,11 @@
 //! - [`http`]: the only part that knows axum, status codes and headers.
 //! - [`config`], [`app`], [`server`], [`cli`]: assembly.
 
+pub mod answers;
 pub mod anthropic;
 pub mod app;
 pub mod auth;
+pub mod batches;
 pub mod cache;
 pub mod claude;
 pub mod cli;

@@ -9,11 +9,15 @@ use anyhow::bail;
 use axum::routing::post;
 use axum::serve::ListenerExt as _;
 use axum::{Json, Router};
+use claude_switchboard::answers::Answers;
 use claude_switchboard::app;
 use claude_switchboard::auth::Keys;
+use claude_switchboard::batches::{self, Batches, Tools};
 use claude_switchboard::cache;
 use claude_switchboard::config::{Environment, Flags, Settings};
 use claude_switchboard::domain::{self, Caller, Turn, TurnEvent};
+use claude_switchboard::fields::Policy;
+use claude_switchboard::files::{self, Files};
 use claude_switchboard::gateway::{AnswerCache, Error, ModelCard, Readiness, RunningTurn, Told, Turns};
 use claude_switchboard::http::{self, AppState, LastWords, Stopping};
 use claude_switchboard::ledger::{Clock, Reader};
@@ -142,6 +146,7 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
         heartbeat: Duration::from_secs(15),
         first_event_wait: Duration::from_secs(10),
         body_limit: 32 * 1024 * 1024,
+        upload_limit: 0,
         body_pause_timeout: Duration::from_secs(30),
         body_read_timeout: Duration::from_secs(60),
         strict: false,
@@ -149,11 +154,29 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
     let (turns, keys): (Arc<dyn Turns>, _) = (Arc::new(Silence), Arc::new(Keys::none()));
     let tracker = TaskTracker::new();
     let limits = Limits { time_to_live: Duration::from_secs(60), max_records: 1, max_bytes: 1 << 20 };
-    let store = Store::in_memory(tracker.clone());
+    let (store, folder) = (Store::in_memory(tracker.clone()), tempfile::tempdir()?);
     let shelves = Shelves::new(&store, limits);
-    let stop = shutdown.last_words();
-    let responses =
-        Responses::new(Arc::clone(&turns), Arc::clone(&keys), shelves, tracker, stop, http::explain);
+    let responses = Responses::new(
+        Arc::clone(&turns),
+        Arc::clone(&keys),
+        shelves,
+        tracker.clone(),
+        shutdown.last_words(),
+        http::explain,
+    );
+    let room = files::Config { max_file_bytes: 0, max_project_bytes: 0 };
+    let files = Files::open(store.clone(), folder.path(), room).await?;
+    let tools = Tools {
+        files: files.clone(),
+        keys: Arc::clone(&keys),
+        turns: Arc::clone(&turns),
+        answers: Answers::new(Arc::clone(&turns), responses.clone(), Policy::Lenient),
+        explain: http::refusal,
+        tracker,
+        stopping: shutdown.begun(),
+        stop: shutdown.last_words(),
+    };
+    let batches = Batches::new(tools, batches::Config { parallel: 1, longest_line: 0 });
     let settings = Settings::load(None, &Environment::from_iter([("HOME", "/")]), &Flags::default())?;
     let off = cache::Config { mode: cache::Mode::Off, max_bytes: 0, time_to_live: Duration::from_secs(1) };
     let router = http::router(AppState {
@@ -167,6 +190,8 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
         cache: AnswerCache::new(off),
         metrics: Metrics::default(),
         responses,
+        batches,
+        files,
         router: Arc::new(app::router(&settings, &Arc::new(app::prices(&settings)))),
     });
     let config = server::Config {

@@ -108,7 +108,7 @@ impl App {
         let breaker = Breaker::new(settings.claude.breaker_failures);
         let gateway = Gateway::new(workers, settings.models.aliases.clone(), breaker);
         let (turns, router) = books.admission(&ground, Arc::new(gateway));
-        let responses = ground.responses(&turns, &keys).await?;
+        let shelves = ground.shelves(&turns, &keys).await?;
         let ledger = books.ledger.reader();
         let admin = books.admin(&ground);
         let admin_address = admin::serve(&ground, &admin, &keys).await?;
@@ -122,8 +122,9 @@ impl App {
             ledger,
             cache: books.cache.clone(),
             metrics: books.metrics.clone(),
-            responses,
-            files: ground.files().await?,
+            responses: shelves.responses,
+            batches: shelves.batches,
+            files: shelves.files,
             router,
         });
         let (config, shutdown) = (parts::server_config(settings), ground.shutdown);

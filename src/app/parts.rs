@@ -6,6 +6,7 @@ use crate::cache;
 use crate::config::CacheMode;
 use crate::config::Settings;
 use crate::domain::ModelName;
+use crate::fields::Policy;
 use crate::http;
 use crate::pool;
 use crate::pricing;
@@ -55,6 +56,11 @@ pub(super) fn pool_config(settings: &Settings) -> pool::Config {
         idle_timeout: pool.idle_timeout,
         hold_timeout: pool.hold_timeout,
     }
+}
+
+/// What becomes of fields without effect.
+pub(super) fn policy(settings: &Settings) -> Policy {
+    if settings.server.strict { Policy::Strict } else { Policy::Lenient }
 }
 
 /// What HTTP is held to.

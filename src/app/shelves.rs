@@ -1,17 +1,60 @@
-//! What is kept for clients beside responses.
+//! What is kept for clients: responses, files, batches.
+
+use std::sync::Arc;
 
 use anyhow::Context as _;
 
 use super::ground::Ground;
+use super::parts;
+use crate::answers::Answers;
+use crate::auth::Keys;
+use crate::batches;
+use crate::batches::Batches;
 use crate::files;
 use crate::files::Files;
+use crate::gateway::Turns;
+use crate::http;
+use crate::responses::Responses;
+
+/// What is kept for clients.
+pub(super) struct Shelves {
+    pub(super) responses: Responses,
+    pub(super) files: Files,
+    pub(super) batches: Batches,
+}
 
 impl Ground<'_> {
-    /// The folder of files, kept tidy.
+    /// All of it, made by `turns`, and going on with what an earlier server has left.
     ///
     /// # Errors
-    /// When it cannot be used.
-    pub(super) async fn files(&self) -> anyhow::Result<Files> {
+    /// When the store or the folder of files cannot be used.
+    pub(super) async fn shelves(&self, turns: &Arc<dyn Turns>, keys: &Arc<Keys>) -> anyhow::Result<Shelves> {
+        let responses = self.responses(turns, keys).await?;
+        let files = self.files().await?;
+        let tools = batches::Tools {
+            files: files.clone(),
+            keys: Arc::clone(keys),
+            turns: Arc::clone(turns),
+            answers: Answers::new(Arc::clone(turns), responses.clone(), parts::policy(self.settings)),
+            explain: http::refusal,
+            tracker: self.tracker.clone(),
+            stopping: self.shutdown.begun(),
+            stop: self.shutdown.last_words(),
+        };
+        let config = batches::Config {
+            parallel: self.settings.batches.share_of(self.settings.pool.max_workers),
+            longest_line: self.settings.server.body_limit,
+        };
+        let batches = Batches::new(tools, config);
+        match batches.recover().await? {
+            0 => {}
+            unfinished => tracing::info!(unfinished, "batches of an earlier server go on"),
+        }
+        Ok(Shelves { responses, files, batches })
+    }
+
+    /// The folder of files, kept tidy.
+    async fn files(&self) -> anyhow::Result<Files> {
         let folder = self.settings.server.data_dir.join("files");
         let config = files::Config {
             max_file_bytes: self.settings.files.max_file_bytes(),

@@ -41,9 +41,14 @@ impl Configured {
 
     /// The name of the key with this digest. Looks at every one, so that time does not tell which it was.
     pub(super) fn name(&self, given: &Digest) -> Option<String> {
+        self.name_of(|known| known.is(given))
+    }
+
+    /// The name of the first key whose digest is the right one. Looks at every one.
+    pub(super) fn name_of(&self, is_right: impl Fn(&Digest) -> bool) -> Option<String> {
         let mut position = None;
         for (index, known) in self.0.iter().enumerate() {
-            if known.is(given) {
+            if is_right(known) {
                 position = position.or(Some(index + 1));
             }
         }

@@ -25,6 +25,8 @@ use crate::store::Store;
 
 /// Who everybody is to a server without keys.
 const LOCAL: &str = "local";
+/// How much of a configured key's digest names what it stores, in bytes.
+const OWNER_BYTES: usize = 8;
 
 /// The keys that open this server. Their texts are not kept.
 #[derive(Clone, Default)]
@@ -174,9 +176,23 @@ impl Keys {
     /// secret has become.
     pub fn owner(&self, caller: &Caller) -> String {
         match self.configured.digest(caller) {
-            Some(digest) => digest.hex(8),
+            Some(digest) => digest.hex(OWNER_BYTES),
             None => caller.name.clone(),
         }
+    }
+
+    /// Whoever stored what belongs to `owner`, as [`owner`](Self::owner) names it, with the grant of this moment.
+    ///
+    /// # Errors
+    /// When its key is no longer good for this.
+    pub fn caller_of(&self, owner: &str, needed: Option<Permission>) -> Result<Caller, AuthError> {
+        if let Some(name) = self.configured.name_of(|digest| digest.hex(OWNER_BYTES) == owner) {
+            return Ok(self.caller(Found::plain(&name)));
+        }
+        if owner != LOCAL && prefix_of(owner).is_none() {
+            return Err(AuthError::Wrong);
+        }
+        self.authenticate_again(&Caller::named(owner), needed)
     }
 
     /// The first right key of `credentials`, or what is most to be said of the wrong ones.

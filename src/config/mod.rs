@@ -5,6 +5,7 @@
 
 mod admin;
 mod auth;
+mod batches;
 mod cache;
 mod claude;
 #[cfg(test)]
@@ -31,6 +32,7 @@ mod value;
 
 pub use admin::Admin;
 pub use auth::{Auth, Key};
+pub use batches::Batches;
 pub use cache::{Cache, CacheMode};
 pub use claude::{Claude, SignIn};
 pub use environment::{Environment, environment};

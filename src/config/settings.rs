@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::admin::Admin;
 use super::auth::Auth;
+use super::batches::Batches;
 use super::cache::Cache;
 use super::claude::Claude;
 use super::environment::Environment;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub routing: Routing,
     /// What is kept of responses.
     pub responses: Responses,
+    /// How much of the pool batches take.
+    pub batches: Batches,
     /// What is kept of files.
     pub files: Files,
     /// What is kept of what is spent.
@@ -117,6 +120,7 @@ impl Settings {
         self.pricing.check()?;
         self.routing.check()?;
         self.responses.check()?;
+        self.batches.check()?;
         self.files.check()?;
         self.cache.check()?;
         self.ledger.check()?;

@@ -98,6 +98,11 @@ impl Files {
         Self(Arc::new(Inner { store, folder, space: Space::default(), config }))
     }
 
+    /// The store of their records, for what is to become known together with a file.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
     /// Takes files away whose time is over, from time to time, until `stop`.
     pub fn keep_tidy(&self, tracker: &TaskTracker, stop: CancellationToken) {
         let files = self.clone();

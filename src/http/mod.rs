@@ -7,7 +7,6 @@ mod admin;
 mod config;
 mod error;
 mod extract;
-mod fan_out;
 mod form;
 mod middleware;
 mod ops;
@@ -22,6 +21,7 @@ pub(crate) mod tests;
 
 pub use config::Config;
 pub use error::explain;
+pub use error::refusal;
 pub use routes::admin_router;
 pub use routes::router;
 pub use state::Admin;

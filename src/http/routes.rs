@@ -28,6 +28,7 @@ use super::middleware::local_only;
 use super::middleware::panic;
 use super::middleware::request_id;
 use super::ops;
+use super::v1::batches;
 use super::v1::chat;
 use super::v1::completions;
 use super::v1::files;
@@ -105,6 +106,9 @@ fn routes() -> Vec<Route> {
             ("/v1/responses", post(responses::create_response).get(responses::socket::open)),
             ("/v1/responses/input_tokens", post(responses::count_input_tokens)),
             ("/v1/responses/compact", post(responses::compact)),
+            ("/v1/batches", get(batches::list_batches).post(batches::create_batch)),
+            ("/v1/batches/{id}", get(batches::retrieve_batch)),
+            ("/v1/batches/{id}/cancel", post(batches::cancel_batch)),
             (body_limit::UPLOADS, get(files::list_files).post(files::create_file)),
             ("/v1/files/{id}", get(files::retrieve_file).delete(files::delete_file)),
             ("/v1/files/{id}/content", get(files::download_file)),

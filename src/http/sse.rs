@@ -13,7 +13,6 @@ use axum::http::HeaderValue;
 use axum::http::header;
 use axum::response::Response;
 use bytes::Bytes;
-use futures::Stream;
 use http_body::Body as HttpBody;
 use http_body::Frame;
 use tokio::time::Instant;
@@ -24,13 +23,10 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::error::ApiError;
 use super::middleware::access_log::Notes;
 use super::state::LastWords;
-use crate::gateway::Error;
+use crate::answers::Events;
 
 /// A comment: of all that could be sent in a silence, only this harms no client.
 const COMMENT: &[u8] = b": heartbeat\n\n";
-
-/// What happens, in order, until it is over or fails.
-pub(super) type Events<T> = Pin<Box<dyn Stream<Item = Result<T, Error>> + Send>>;
 
 /// Writes what happens as server-sent events, in the words of one door.
 pub(super) trait Encoder: Send + Unpin + 'static {

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Config;
 use crate::auth::Keys;
 use crate::auth::Registry;
+use crate::batches::Batches;
 use crate::files::Files;
 use crate::gateway::AnswerCache;
 use crate::gateway::Turns;
@@ -41,6 +42,8 @@ pub struct AppState {
     pub metrics: Metrics,
     /// Responses that outlive their request.
     pub responses: Responses,
+    /// Requests that are answered while nobody waits.
+    pub batches: Batches,
     /// Files of clients.
     pub files: Files,
     /// Chooses models.
@@ -123,6 +126,12 @@ impl FromRef<AppState> for Metrics {
 impl FromRef<AppState> for Responses {
     fn from_ref(state: &AppState) -> Self {
         state.responses.clone()
+    }
+}
+
+impl FromRef<AppState> for Batches {
+    fn from_ref(state: &AppState) -> Self {
+        state.batches.clone()
     }
 }
 

@@ -49,6 +49,10 @@ const EXPIRES_AFTER_FIELDS: [Field; 2] = [
 /// The fields of `expires_after`, in a form `expires_after[anchor]` and so on.
 pub(super) const EXPIRES_AFTER: Table = Table { prefix: "expires_after.", fields: &EXPIRES_AFTER_FIELDS };
 
+/// The fields of `output_expires_after`.
+pub(super) const OUTPUT_EXPIRES_AFTER: Table =
+    Table { prefix: "output_expires_after.", fields: &EXPIRES_AFTER_FIELDS };
+
 /// What a file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -23,9 +23,12 @@ pub(super) struct Labels {
 /// Takes the labels `user` and `metadata`.
 pub(super) fn take(request: &mut Object) -> Result<Labels, InvalidRequest> {
     let user = request.take_text("user")?;
-    let Some(Value::Object(metadata)) = request.take("metadata")? else {
-        return Ok(Labels { user, ..Labels::default() });
-    };
+    Ok(Labels { user, metadata: metadata(request)?.unwrap_or_default() })
+}
+
+/// Takes the label `metadata`.
+pub(super) fn metadata(request: &mut Object) -> Result<Option<Map<String, Value>>, InvalidRequest> {
+    let Some(Value::Object(metadata)) = request.take("metadata")? else { return Ok(None) };
     if metadata.len() > MOST_METADATA {
         let words = format!("expected at most {MOST_METADATA} pairs, got {}. Remove some.", metadata.len());
         return Err(request.refuse("metadata", code::VALUE, &words));
@@ -44,5 +47,5 @@ pub(super) fn take(request: &mut Object) -> Result<Labels, InvalidRequest> {
             return Err(InvalidRequest::at(path, code::VALUE, message));
         }
     }
-    Ok(Labels { user, metadata })
+    Ok(Some(metadata))
 }

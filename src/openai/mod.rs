@@ -4,6 +4,7 @@
 //! and back. Does not know HTTP: no status, no header, no framing of server-sent events. Does not know the CLI, the
 //! models that exist, or what becomes of a turn.
 
+pub mod batches;
 pub mod chat;
 pub mod completions;
 pub mod error;

@@ -27,6 +27,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cache", &["domain"]),
     ("responses", &["domain", "fields", "openai", "gateway", "auth", "store"]),
     ("files", &["fields", "openai", "store"]),
+    ("batches", &["domain", "fields", "openai", "gateway", "answers", "files", "auth", "store"]),
+    ("answers", &["domain", "fields", "openai", "gateway", "responses"]),
     ("gateway", &["domain", "conversations", "pool", "routing", "pricing", "limits", "cache", "ledger"]),
     (
         "http",
@@ -36,7 +38,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "openai",
             "anthropic",
             "gateway",
+            "answers",
             "responses",
+            "batches",
             "files",
             "auth",
             "routing",

@@ -3,6 +3,8 @@
 //! A handler returns an [`ApiError`]; what status, type and code it has is decided in one table, [`Kind::row`].
 //! Nothing is logged here: the error travels in the response's extensions to the access log.
 
+mod answers;
+mod batches;
 mod door;
 mod files;
 mod keys;
@@ -30,6 +32,7 @@ use crate::fields::InvalidRequest;
 use crate::limits::State;
 use crate::openai::Envelope;
 
+pub use answers::refusal;
 pub(super) use door::Door;
 pub use responses::explain;
 pub(super) use table::Kind;

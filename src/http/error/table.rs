@@ -39,6 +39,8 @@ pub(in crate::http) enum Kind {
     UnknownModel,
     /// The caller has no such response.
     UnknownResponse,
+    /// The caller's project has no such batch.
+    UnknownBatch,
     /// The caller's project has no such file.
     UnknownFile,
     /// No such key.
@@ -121,6 +123,7 @@ impl Kind {
             Self::UnsupportedEndpoint => (404, "invalid_request_error", Some("unsupported_endpoint")),
             Self::UnknownModel => (404, "invalid_request_error", Some("model_not_found")),
             Self::UnknownResponse => (404, "invalid_request_error", Some("response_not_found")),
+            Self::UnknownBatch => (404, "invalid_request_error", Some("batch_not_found")),
             Self::UnknownFile => (404, "invalid_request_error", Some("file_not_found")),
             Self::UnknownKey => (404, "invalid_request_error", Some("key_not_found")),
             Self::UnknownProject => (404, "invalid_request_error", Some("project_not_found")),

@@ -3,6 +3,7 @@
 pub(crate) mod access_log;
 mod admin;
 mod answers;
+mod batches;
 mod completions;
 mod files;
 mod guard;
@@ -43,9 +44,12 @@ use super::Config;
 use super::LastWords;
 use super::Stopping;
 use super::router;
+use crate::answers::Answers;
 use crate::auth::AdminKey;
 use crate::auth::Keys;
 use crate::auth::Registry;
+use crate::batches::Batches;
+use crate::batches::Tools;
 use crate::domain::Caller;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
@@ -54,6 +58,7 @@ use crate::domain::Rates;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
+use crate::fields::Policy;
 use crate::files::Files;
 use crate::gateway;
 use crate::gateway::Admission;
@@ -216,11 +221,9 @@ fn whole_state(
     let (shelves, tracker, stop) = (shelves.clone(), TaskTracker::new(), last_words.0.clone());
     let responses =
         Responses::new(Arc::clone(&turns), Arc::clone(&keys), shelves, tracker, stop, super::explain);
-    let config = Arc::new(config());
+    let (config, files) = (Arc::new(config()), Files::nowhere());
     let router = Arc::new(routing::testing::router());
     AppState {
-        turns,
-        keys,
         config,
         last_words,
         stopping: Stopping::default(),
@@ -228,10 +231,24 @@ fn whole_state(
         ledger: Reader::temporary(),
         cache: gateway::testing::cache(),
         metrics: Metrics::default(),
+        batches: batches_with(batch_tools(&turns, &keys, &responses, files.clone()), 1),
+        files,
+        turns,
+        keys,
         responses,
-        files: Files::nowhere(),
         router,
     }
+}
+
+/// What answers by `turns` and leaves nothing behind.
+fn batch_tools(turns: &Arc<dyn Turns>, keys: &Arc<Keys>, responses: &Responses, files: Files) -> Tools {
+    let answers = Answers::new(Arc::clone(turns), responses.clone(), Policy::Lenient);
+    Tools::temporary(files, Arc::clone(keys), Arc::clone(turns), answers, super::refusal)
+}
+
+/// Batches of `parallel` lines at a time.
+fn batches_with(tools: Tools, parallel: usize) -> Batches {
+    Batches::new(tools, crate::batches::Config { parallel, longest_line: 1000 })
 }
 
 /// A server with the admin API, the configured key `secret-1` and the admin key `secret-admin`.

@@ -9,8 +9,9 @@ use axum::http::HeaderValue;
 use axum::http::header;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
-use futures::StreamExt as _;
 
+use crate::answers;
+use crate::answers::fan_out;
 use crate::domain::Caller;
 use crate::domain::TurnEvent;
 use crate::fields::Policy;
@@ -20,15 +21,12 @@ use crate::gateway::Turns;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
-use crate::http::fan_out::fan_out;
 use crate::http::middleware::access_log::Notes;
 use crate::http::sse::Encoder;
 use crate::http::sse::EventStream;
-use crate::http::sse::Events;
 use crate::http::sse::frame;
 use crate::http::state::LastWords;
 use crate::openai::chat;
-use crate::openai::chat::Answer;
 use crate::openai::chat::ChatRequest;
 use crate::openai::chat::Reply;
 use crate::openai::chat::StreamEncoder;
@@ -65,24 +63,11 @@ async fn answer(
         stream.wait_for_first(config.first_event_wait).await?;
         stream.into_response()
     } else {
-        let body = reply.response(&collect(running.events, request.n).await?);
+        let body = reply.response(&answers::answers(running.events, request.n).await?);
         ([(header::CONTENT_TYPE, "application/json")], body).into_response()
     };
     describe(&mut response, &running.told, &request.ignored);
     Ok(response)
-}
-
-async fn collect(mut events: Events<(usize, TurnEvent)>, n: usize) -> Result<Vec<Answer>, ApiError> {
-    let mut answers = vec![Answer::default(); n];
-    while let Some(event) = events.next().await {
-        let (index, event) = event?;
-        answers[index].add(event);
-    }
-    if answers.iter().all(|answer| answer.finish.is_some()) {
-        Ok(answers)
-    } else {
-        Err(ApiError::ended_early())
-    }
 }
 
 /// Says which model answers, and why, and what of the request had no effect.

@@ -7,22 +7,20 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
-use futures::StreamExt as _;
 
 use super::chat::describe;
+use crate::answers;
+use crate::answers::fan_out;
 use crate::domain::Caller;
-use crate::domain::Finish;
 use crate::domain::TurnEvent;
 use crate::fields::Policy;
 use crate::gateway::Turns;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
-use crate::http::fan_out::fan_out;
 use crate::http::middleware::access_log::Notes;
 use crate::http::sse::Encoder;
 use crate::http::sse::EventStream;
-use crate::http::sse::Events;
 use crate::http::sse::frame;
 use crate::http::state::LastWords;
 use crate::openai::completions;
@@ -62,28 +60,11 @@ async fn answer(
         stream.wait_for_first(config.first_event_wait).await?;
         stream.into_response()
     } else {
-        let body = reply.response(&collect(running.events, request.echoes).await?);
+        let body = reply.response(&answers::texts(running.events, request.echoes).await?);
         ([(header::CONTENT_TYPE, "application/json")], body).into_response()
     };
     describe(&mut response, &running.told, &request.ignored);
     Ok(response)
-}
-
-/// The texts, each after its echo, and how each ended.
-async fn collect(
-    mut events: Events<(usize, TurnEvent)>,
-    mut texts: Vec<String>,
-) -> Result<Vec<(String, Finish)>, ApiError> {
-    let mut finishes = vec![None; texts.len()];
-    while let Some(event) = events.next().await {
-        match event? {
-            (index, TurnEvent::Text(piece)) => texts[index].push_str(&piece),
-            (index, TurnEvent::Finished(finish)) => finishes[index] = Some(finish),
-            _ => {}
-        }
-    }
-    let whole = texts.into_iter().zip(finishes).map(|(text, finish)| Some((text, finish?)));
-    whole.collect::<Option<_>>().ok_or_else(ApiError::ended_early)
 }
 
 impl Encoder for CompletionEncoder {

@@ -28,4 +28,5 @@ pub use socket::Lane;
 pub use socket::decode_message;
 pub use types::Response;
 pub use types::Status;
+pub use types::Usage;
 pub use writer::Writer;

@@ -175,10 +175,15 @@ impl Content {
 /// Tokens of a response.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
+    /// Those of the prompt.
     pub input_tokens: u64,
+    /// Some of these.
     pub input_tokens_details: InputDetails,
+    /// Those of the answer.
     pub output_tokens: u64,
+    /// Some of these.
     pub output_tokens_details: OutputDetails,
+    /// All of them.
     pub total_tokens: u64,
 }
 
@@ -193,6 +198,20 @@ pub struct InputDetails {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputDetails {
     pub reasoning_tokens: u64,
+}
+
+impl From<Usage> for domain::Usage {
+    fn from(usage: Usage) -> Self {
+        let InputDetails { cached_tokens, cache_write_tokens } = usage.input_tokens_details;
+        Self {
+            input_tokens: usage.input_tokens.saturating_sub(cached_tokens + cache_write_tokens),
+            cache_write_tokens,
+            cache_read_tokens: cached_tokens,
+            output_tokens: usage.output_tokens,
+            thinking_tokens: usage.output_tokens_details.reasoning_tokens,
+            cost: None,
+        }
+    }
 }
 
 impl From<&domain::Usage> for Usage {

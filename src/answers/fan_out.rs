@@ -1,15 +1,17 @@
 //! Several turns as one answer.
 
+use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
+use futures::Stream;
 use futures::StreamExt as _;
 use futures::TryStreamExt as _;
 use futures::stream;
 use futures::stream::BoxStream;
 use futures::stream::SelectAll;
 
-use super::sse::Events;
 use crate::domain::Caller;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
@@ -17,12 +19,21 @@ use crate::gateway::Error;
 use crate::gateway::Told;
 use crate::gateway::Turns;
 
+/// What happens, in order, until it is over or fails.
+pub type Events<T> = Pin<Box<dyn Stream<Item = Result<T, Error>> + Send>>;
+
 /// Turns that run side by side.
-pub(super) struct FanOut {
+pub struct FanOut {
     /// What there is to say about the first of them.
-    pub(super) told: Told,
+    pub told: Told,
     /// What happens, with the number of the turn it happens in. Ends with the last turn or with the first error.
-    pub(super) events: Events<(usize, TurnEvent)>,
+    pub events: Events<(usize, TurnEvent)>,
+}
+
+impl fmt::Debug for FanOut {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("FanOut").field("told", &self.told).finish_non_exhaustive()
+    }
 }
 
 /// Runs `list`, which is not empty, for `caller`.
@@ -30,11 +41,7 @@ pub(super) struct FanOut {
 /// # Errors
 /// When no worker takes the first turn. What befalls the others is told by the events: each waits for a worker of its own
 /// while those that have one go on.
-pub(super) async fn fan_out(
-    turns: &Arc<dyn Turns>,
-    caller: &Caller,
-    list: Vec<Turn>,
-) -> Result<FanOut, Error> {
+pub async fn fan_out(turns: &Arc<dyn Turns>, caller: &Caller, list: Vec<Turn>) -> Result<FanOut, Error> {
     let mut list = list.into_iter();
     let Some(first) = list.next() else {
         return Ok(FanOut { told: Told::default(), events: stream::empty().boxed() });

@@ -1,0 +1,127 @@
+//! Requests of `OpenAI`'s endpoints answered whole, from the bytes of a body to the bytes of a body.
+//!
+//! For whoever has requests and no client: batches, and several requests in one. Knows no HTTP: which status an [`Error`] has,
+//! and whether to try again, is told by whoever knows ([`Explain`]).
+
+mod collect;
+mod endpoint;
+mod error;
+mod fan_out;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::domain::Caller;
+use crate::domain::Usage;
+use crate::fields::InvalidRequest;
+use crate::fields::Policy;
+use crate::fields::code;
+use crate::gateway::Turns;
+use crate::openai::chat;
+use crate::openai::chat::Reply;
+use crate::openai::completions;
+use crate::openai::completions::CompletionReply;
+use crate::openai::responses;
+use crate::responses::Making;
+use crate::responses::Responses;
+
+pub use collect::answers;
+pub use collect::texts;
+pub use endpoint::Endpoint;
+pub use error::Again;
+pub use error::Error;
+pub use error::Explain;
+pub use error::Refusal;
+pub use fan_out::Events;
+pub use fan_out::FanOut;
+pub use fan_out::fan_out;
+
+/// Answers requests. Clones share all.
+#[derive(Clone)]
+pub struct Answers {
+    turns: Arc<dyn Turns>,
+    responses: Responses,
+    policy: Policy,
+}
+
+/// The answer to a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answered {
+    /// Its body, in JSON.
+    pub body: Vec<u8>,
+    /// What it took.
+    pub usage: Usage,
+    /// The fields of the request that had no effect, sorted.
+    pub ignored: Vec<String>,
+}
+
+impl fmt::Debug for Answers {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Answers").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+impl Answers {
+    /// Answers by `turns` and `responses`. Fields without effect are treated by `policy`.
+    pub fn new(turns: Arc<dyn Turns>, responses: Responses, policy: Policy) -> Self {
+        Self { turns, responses, policy }
+    }
+
+    /// Answers the request `body`, as `endpoint` would answer it for `caller`.
+    ///
+    /// # Errors
+    /// When it cannot be served, or its turn fails.
+    pub async fn answer(&self, caller: &Caller, endpoint: Endpoint, body: &[u8]) -> Result<Answered, Error> {
+        match endpoint {
+            Endpoint::Chat => Box::pin(self.chat(caller, body)).await,
+            Endpoint::Completions => Box::pin(self.completions(caller, body)).await,
+            Endpoint::Responses => Box::pin(self.response(caller, body)).await,
+        }
+    }
+
+    async fn chat(&self, caller: &Caller, body: &[u8]) -> Result<Answered, Error> {
+        let request = chat::decode(body, self.policy)?;
+        whole(request.stream)?;
+        let reply = Reply { dialect: request.dialect, ..Reply::new(request.turn.model.as_str()) };
+        let running = fan_out(&self.turns, caller, request.turn.times(request.n)).await?;
+        let answers = answers(running.events, request.n).await?;
+        let finishes = answers.iter().filter_map(|answer| answer.finish.as_ref());
+        let usage = finishes.fold(Usage::default(), |sum, finish| sum + finish.usage);
+        Ok(Answered { body: reply.response(&answers), usage, ignored: request.ignored })
+    }
+
+    async fn completions(&self, caller: &Caller, body: &[u8]) -> Result<Answered, Error> {
+        let request = completions::decode(body, self.policy)?;
+        whole(request.stream)?;
+        let reply = CompletionReply::new(request.model);
+        let running = fan_out(&self.turns, caller, request.turns).await?;
+        let texts = texts(running.events, request.echoes).await?;
+        let usage = texts.iter().fold(Usage::default(), |sum, (_, finish)| sum + finish.usage);
+        Ok(Answered { body: reply.response(&texts), usage, ignored: request.ignored })
+    }
+
+    async fn response(&self, caller: &Caller, body: &[u8]) -> Result<Answered, Error> {
+        let request = responses::decode(body, self.policy)?;
+        whole(request.stream)?;
+        if request.response.background {
+            let message = "`background`: somebody waits for this answer. Remove it, or send `false`.";
+            return Err(InvalidRequest::at("background", code::UNSUPPORTED, message).into());
+        }
+        let created = self.responses.create(caller.clone(), request, None).await?;
+        let response = match created.making {
+            Making::Here { run, .. } => run.finish().await?,
+            Making::There { response, .. } => *response,
+        };
+        let usage = response.usage.map(Usage::from).unwrap_or_default();
+        Ok(Answered { body: response.to_json().into_bytes(), usage, ignored: created.ignored })
+    }
+}
+
+/// Refuses what would be a stream.
+fn whole(stream: bool) -> Result<(), InvalidRequest> {
+    if !stream {
+        return Ok(());
+    }
+    let message = "`stream`: this answer cannot be a stream. Remove it, or send `false`.";
+    Err(InvalidRequest::at("stream", code::UNSUPPORTED, message))
+}

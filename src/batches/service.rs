@@ -1,0 +1,274 @@
+//! What can be done with batches.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::Error;
+use super::job::Job;
+use super::records::Record;
+use super::records::Records;
+use super::share::Share;
+use crate::answers::Answers;
+use crate::answers::Endpoint;
+use crate::answers::Explain;
+use crate::auth::Keys;
+use crate::domain::Caller;
+use crate::fields::InvalidRequest;
+use crate::fields::code;
+use crate::files;
+use crate::files::Files;
+use crate::gateway::Turns;
+use crate::openai::Page;
+use crate::openai::batches::Batch;
+use crate::openai::batches::Counts;
+use crate::openai::batches::CreateRequest;
+use crate::openai::batches::Status;
+use crate::openai::files::Purpose;
+use crate::store::Transaction;
+
+/// How long a batch may take, in seconds.
+const WINDOW: u64 = 24 * 3600;
+
+/// What can be set about batches.
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    /// Lines of all batches together that run at a time.
+    pub parallel: usize,
+    /// Bytes a line may have.
+    pub longest_line: usize,
+}
+
+/// What batches are made with.
+#[derive(Clone)]
+pub struct Tools {
+    /// Where their files are; they themselves are kept in the store of these.
+    pub files: Files,
+    /// Whose keys run them.
+    pub keys: Arc<Keys>,
+    /// Who tells whether clients wait.
+    pub turns: Arc<dyn Turns>,
+    /// Who answers their lines.
+    pub answers: Answers,
+    /// Who has the words for what goes wrong.
+    pub explain: Explain,
+    /// Where their tasks run.
+    pub tracker: TaskTracker,
+    /// Cancelled when no line is to begin any more.
+    pub stopping: CancellationToken,
+    /// Cancelled when lines that still run are to end.
+    pub stop: CancellationToken,
+}
+
+/// Makes batches and runs them. Clones share all.
+#[derive(Clone)]
+pub struct Batches(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) records: Records,
+    pub(super) files: Files,
+    pub(super) keys: Arc<Keys>,
+    pub(super) answers: Answers,
+    pub(super) explain: Explain,
+    pub(super) share: Share,
+    pub(super) config: Config,
+    pub(super) stop: CancellationToken,
+    tracker: TaskTracker,
+    /// What ends the batches that run, by id.
+    running: Mutex<HashMap<String, CancellationToken>>,
+}
+
+impl fmt::Debug for Tools {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Tools").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Batches {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Batches").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
+
+impl Tools {
+    /// Tools that leave nothing behind but in the folder of `files`.
+    #[cfg(test)]
+    pub(crate) fn temporary(
+        files: Files,
+        keys: Arc<Keys>,
+        turns: Arc<dyn Turns>,
+        answers: Answers,
+        explain: Explain,
+    ) -> Self {
+        let (tracker, stopping, stop) =
+            (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
+        Self { files, keys, turns, answers, explain, tracker, stopping, stop }
+    }
+}
+
+impl Batches {
+    /// Batches that are made with `tools`.
+    pub fn new(tools: Tools, config: Config) -> Self {
+        Self(Arc::new(Inner {
+            records: Records(tools.files.store().clone()),
+            files: tools.files,
+            keys: tools.keys,
+            answers: tools.answers,
+            explain: tools.explain,
+            share: Share::new(config.parallel, tools.turns, tools.stopping),
+            config,
+            stop: tools.stop,
+            tracker: tools.tracker,
+            running: Mutex::default(),
+        }))
+    }
+
+    /// Goes on with what an earlier server has left unfinished, and says how much that is.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn recover(&self) -> Result<usize, Error> {
+        let mut unfinished = self.0.records.list(None).await?;
+        unfinished.retain(|record| !record.is_tidy);
+        unfinished.iter().for_each(|record| self.start(record));
+        Ok(unfinished.len())
+    }
+
+    /// Begins the batch that `request` asks for.
+    ///
+    /// # Errors
+    /// When its file is not there, or not for batches.
+    pub async fn create(&self, caller: &Caller, request: CreateRequest) -> Result<Batch, Error> {
+        let file = self.0.files.get(&caller.project, &request.input_file_id).await;
+        let file = file.map_err(|error| match error {
+            files::Error::NotFound(_) => {
+                let message =
+                    "`input_file_id`: this project has no such file. Upload it first: POST /v1/files.";
+                InvalidRequest::at("input_file_id", code::VALUE, message).into()
+            }
+            error => Error::from(error),
+        })?;
+        if file.purpose != Purpose::Batch {
+            let message = "`input_file_id`: the file is not for batches. Upload it with the purpose `batch`.";
+            return Err(InvalidRequest::at("input_file_id", code::VALUE, message).into());
+        }
+        let record = Record {
+            batch: begun(&request),
+            project: caller.project.clone(),
+            owner: self.0.keys.owner(caller),
+            lines: 0,
+            output_expires_after: request.output_expires_after,
+            is_tidy: false,
+        };
+        self.0.records.save(record.clone()).await?;
+        self.start(&record);
+        Ok(record.batch)
+    }
+
+    /// A batch as it is now.
+    ///
+    /// # Errors
+    /// When the caller's project has none of this name.
+    pub async fn get(&self, caller: &Caller, id: &str) -> Result<Batch, Error> {
+        let record = self.0.records.load(&caller.project, id).await?;
+        Ok(record.ok_or_else(|| Error::NotFound(id.to_owned()))?.batch)
+    }
+
+    /// A page of the batches of the caller's project, and whether there are more.
+    ///
+    /// # Errors
+    /// When the page begins after a batch that is not there.
+    pub async fn list(&self, caller: &Caller, page: &Page) -> Result<(Vec<Batch>, bool), Error> {
+        let records = self.0.records.list(Some(&caller.project)).await?;
+        let batches = records.into_iter().map(|record| record.batch).collect();
+        Ok(page.of(batches, |batch: &Batch| Some(&batch.id))?)
+    }
+
+    /// Ends a batch before its time. What was answered by then is kept.
+    ///
+    /// # Errors
+    /// When the caller's project has none of this name, or it is over.
+    pub async fn cancel(&self, caller: &Caller, id: &str) -> Result<Batch, Error> {
+        let work = |record: &mut Record, _: &mut Transaction<'_>| {
+            if matches!(record.batch.status, Status::Validating | Status::InProgress) {
+                record.batch.status = Status::Cancelling;
+                record.batch.cancelling_at = Some(now());
+            }
+        };
+        let record = self.0.records.update(&caller.project, id, work).await?;
+        let batch = record.ok_or_else(|| Error::NotFound(id.to_owned()))?.batch;
+        if !matches!(batch.status, Status::Cancelling | Status::Cancelled) {
+            let message = format!("A batch whose status is `{}` cannot be cancelled.", batch.status.word());
+            return Err(InvalidRequest { message, param: None, code: None }.into());
+        }
+        if let Some(running) = self.running().get(id) {
+            running.cancel();
+        }
+        Ok(batch)
+    }
+
+    fn start(&self, record: &Record) {
+        let (id, cancel) = (record.batch.id.clone(), CancellationToken::new());
+        self.running().insert(id.clone(), cancel.clone());
+        let job = Job { inner: Arc::clone(&self.0), project: record.project.clone(), id: id.clone(), cancel };
+        let this = self.clone();
+        self.0.tracker.spawn(async move {
+            this.0.stop.run_until_cancelled(job.drive()).await;
+            this.running().remove(&id);
+        });
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<String, CancellationToken>> {
+        self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The batch that `request` asks for, as it begins.
+fn begun(request: &CreateRequest) -> Batch {
+    let now = now();
+    Batch {
+        id: format!("batch_{}", Uuid::now_v7().simple()),
+        object: "batch".to_owned(),
+        endpoint: request.endpoint.clone(),
+        model: None,
+        errors: None,
+        input_file_id: request.input_file_id.clone(),
+        completion_window: request.completion_window.clone(),
+        status: Status::Validating,
+        output_file_id: None,
+        error_file_id: None,
+        created_at: now,
+        in_progress_at: None,
+        expires_at: Some(now + WINDOW),
+        finalizing_at: None,
+        completed_at: None,
+        failed_at: None,
+        expired_at: None,
+        cancelling_at: None,
+        cancelled_at: None,
+        request_counts: Counts::default(),
+        usage: None,
+        metadata: request.metadata.clone(),
+    }
+}
+
+impl Inner {
+    /// The endpoint of `batch`; the request was checked, so it is there.
+    pub(super) fn endpoint(batch: &Batch) -> Endpoint {
+        Endpoint::at(&batch.endpoint).unwrap_or(Endpoint::Chat)
+    }
+}
+
+/// In seconds of Unix time.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,27 @@
+//! What goes wrong with batches, in words for a stranger.
+
+use super::ApiError;
+use super::Kind;
+use crate::batches::Error;
+use crate::fields::printable;
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Invalid(invalid) => invalid.into(),
+            Error::NotFound(id) => {
+                let message = format!("No batch found with id '{}' in this key's project.", printable(&id));
+                Self::new(Kind::UnknownBatch, message).at("id")
+            }
+            Error::File(error) => error.into(),
+            Error::Read(_) => {
+                Self::new(Kind::Internal, "This server cannot reach its files; its log tells more.")
+                    .caused_by(error)
+            }
+            Error::Store(_) => {
+                Self::new(Kind::Internal, "This server cannot reach its store; its log tells more.")
+                    .caused_by(error)
+            }
+        }
+    }
+}

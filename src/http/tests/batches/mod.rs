@@ -1,0 +1,151 @@
+//! Files of requests that are answered while nobody waits.
+
+mod endings;
+mod requests;
+mod running;
+
+use std::sync::Mutex;
+
+use tokio_util::sync::CancellationToken;
+
+use super::files::found;
+use super::files::upload;
+use super::*;
+use crate::domain::Part;
+
+/// How long a batch may take in a test.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A server with batches.
+struct Bench {
+    router: Router,
+    batches: Batches,
+    stop: CancellationToken,
+    _ground: Ground,
+}
+
+/// What a server that is killed leaves: its files, and what its batches have stored.
+#[derive(Clone)]
+struct Ground {
+    _folder: Arc<tempfile::TempDir>,
+    tools: Tools,
+}
+
+impl Ground {
+    async fn new(keys: Keys) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::temporary(folder.path()).await.unwrap();
+        let state = state(ScriptedTurns::playing([]));
+        let tools = batch_tools(&state.turns, &Arc::new(keys), &state.responses, files);
+        Self { _folder: Arc::new(folder), tools }
+    }
+
+    /// A server that stands on it, whose batches run `parallel` lines at a time.
+    fn bench(&self, turns: impl Turns + 'static, parallel: usize) -> Bench {
+        let Tools { files, keys, .. } = self.tools.clone();
+        let state = whole_state(&Shelves::temporary(), turns, Keys::none(), LastWords::default());
+        let tools = batch_tools(&state.turns, &keys, &state.responses, files.clone());
+        let stop = tools.stop.clone();
+        let batches = batches_with(tools, parallel);
+        let state = AppState { files, batches: batches.clone(), keys, ..state };
+        Bench { router: router(state), batches, stop, _ground: self.clone() }
+    }
+}
+
+impl Bench {
+    async fn of(turns: impl Turns + 'static) -> Self {
+        Ground::new(Keys::none()).await.bench(turns, 2)
+    }
+
+    /// The id of a file with these lines.
+    async fn file(&self, lines: &[Value]) -> Value {
+        let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        found(&self.router, upload(&lines)).await["id"].clone()
+    }
+
+    /// Begins a batch of these lines.
+    async fn begin(&self, lines: &[Value]) -> String {
+        let made = self.ask("POST", "/v1/batches", &order(&self.file(lines).await)).await;
+        assert_eq!((&made["object"], &made["status"]), (&json!("batch"), &json!("validating")));
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+        found(&self.router, request(method, path, &[], body.to_string())).await
+    }
+
+    async fn get(&self, id: &str) -> Value {
+        self.ask("GET", &format!("/v1/batches/{id}"), &Value::Null).await
+    }
+
+    /// Waits until the batch is as `condition` wants it.
+    async fn until(&self, id: &str, condition: impl Fn(&Value) -> bool) -> Value {
+        let waiting = async {
+            loop {
+                let batch = self.get(id).await;
+                if condition(&batch) {
+                    return batch;
+                }
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        match tokio::time::timeout(DEADLINE, waiting).await {
+            Ok(batch) => batch,
+            Err(_) => panic!("still {}", self.get(id).await),
+        }
+    }
+
+    /// Waits until the batch has this status.
+    async fn until_is(&self, id: &str, status: &str) -> Value {
+        self.until(id, |batch| batch["status"] == status).await
+    }
+
+    /// The lines of a file that a batch names; none when it names none.
+    async fn lines(&self, id: &Value) -> Vec<Value> {
+        let Some(id) = id.as_str() else { return Vec::new() };
+        let request = request("GET", &format!("/v1/files/{id}/content"), &[], "");
+        let content = body(send(self.router.clone(), request).await).await;
+        content.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// What begins a batch of chat requests.
+fn order(file: &Value) -> Value {
+    json!({"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h"})
+}
+
+/// A line that asks `prompt` and is called so as well.
+fn line(prompt: &str) -> Value {
+    let body = json!({"model": "sonnet", "messages": [{"role": "user", "content": prompt}]});
+    json!({"custom_id": prompt, "method": "POST", "url": "/v1/chat/completions", "body": body})
+}
+
+fn lines(count: usize) -> Vec<Value> {
+    (1..=count).map(|number| line(&format!("line {number}"))).collect()
+}
+
+fn ids(lines: &[Value]) -> Vec<&str> {
+    lines.iter().map(|line| line["custom_id"].as_str().unwrap()).collect()
+}
+
+/// What a turn was asked.
+fn prompt(turn: &Turn) -> String {
+    match &turn.prompt[0] {
+        Part::Text(text) => text.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A log of what turns were asked, and turns that write it and then do as `script` says.
+fn logging(
+    script: impl Fn(&str) -> Result<Vec<Step>, Error> + Send + Sync + 'static,
+) -> (ScriptedTurns, Arc<Mutex<Vec<String>>>) {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&log);
+    let turns = ScriptedTurns::new(move |_, turn| {
+        let prompt = prompt(turn);
+        seen.lock().unwrap().push(prompt.clone());
+        script(&prompt).map(play)
+    });
+    (turns, log)
+}

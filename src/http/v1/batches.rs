@@ -1,0 +1,75 @@
+//! `/v1/batches` and what lies under it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::Extension;
+use axum::extract::Path;
+use axum::extract::Query;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
+
+use super::chat::describe;
+use crate::answers::Endpoint;
+use crate::batches::Batches;
+use crate::domain::Caller;
+use crate::fields::Policy;
+use crate::gateway::Told;
+use crate::http::Config;
+use crate::http::error::ApiError;
+use crate::http::extract::RequestBody;
+use crate::http::extract::page;
+use crate::openai::batches;
+
+const LARGEST_PAGE: usize = 100;
+const USUAL_PAGE: usize = 20;
+
+/// Begins a batch.
+pub(in crate::http) async fn create_batch(
+    State(store): State<Batches>,
+    State(config): State<Arc<Config>>,
+    Extension(caller): Extension<Caller>,
+    RequestBody(body): RequestBody,
+) -> Result<Response, ApiError> {
+    let policy = if config.strict { Policy::Strict } else { Policy::Lenient };
+    let request = batches::decode(&body, &Endpoint::ALL.map(Endpoint::path), policy)?;
+    let ignored = request.ignored.clone();
+    let mut response = json(store.create(&caller, request).await?.to_json());
+    describe(&mut response, &Told::default(), &ignored);
+    Ok(response)
+}
+
+/// The batches of the caller's project.
+pub(in crate::http) async fn list_batches(
+    State(store): State<Batches>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Response, ApiError> {
+    let page = page(&query, USUAL_PAGE, LARGEST_PAGE)?;
+    let (list, has_more) = store.list(&caller, &page).await?;
+    Ok(json(batches::list(&list, has_more)))
+}
+
+/// A batch as it is now.
+pub(in crate::http) async fn retrieve_batch(
+    State(store): State<Batches>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    Ok(json(store.get(&caller, &id).await?.to_json()))
+}
+
+/// Ends a batch before its time.
+pub(in crate::http) async fn cancel_batch(
+    State(store): State<Batches>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    Ok(json(store.cancel(&caller, &id).await?.to_json()))
+}
+
+fn json(body: String) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}

@@ -1,0 +1,26 @@
+//! The bodies of `/v1/batches`, and the lines of the files of a batch.
+
+mod line;
+mod request;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+pub use line::Line;
+pub use line::answer;
+pub use line::failure;
+pub use request::CreateRequest;
+pub use request::decode;
+pub use types::Batch;
+pub use types::Counts;
+pub use types::Fault;
+pub use types::Faults;
+pub use types::Status;
+
+use super::list;
+
+/// The body of a list.
+pub fn list(batches: &[Batch], has_more: bool) -> String {
+    list::body(batches, |batch| Some(&batch.id), has_more)
+}

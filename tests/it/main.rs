@@ -8,6 +8,7 @@
 
 mod architecture;
 mod bad_input;
+mod batches;
 mod binary;
 mod breaker;
 mod chat;

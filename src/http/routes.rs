@@ -28,6 +28,7 @@ use super::middleware::local_only;
 use super::middleware::panic;
 use super::middleware::request_id;
 use super::ops;
+use super::v1::batch;
 use super::v1::batches;
 use super::v1::chat;
 use super::v1::completions;
@@ -106,6 +107,7 @@ fn routes() -> Vec<Route> {
             ("/v1/responses", post(responses::create_response).get(responses::socket::open)),
             ("/v1/responses/input_tokens", post(responses::count_input_tokens)),
             ("/v1/responses/compact", post(responses::compact)),
+            ("/v1/batch", post(batch::answer_requests)),
             ("/v1/batches", get(batches::list_batches).post(batches::create_batch)),
             ("/v1/batches/{id}", get(batches::retrieve_batch)),
             ("/v1/batches/{id}/cancel", post(batches::cancel_batch)),

@@ -3,6 +3,7 @@
 pub(crate) mod access_log;
 mod admin;
 mod answers;
+mod batch;
 mod batches;
 mod completions;
 mod files;

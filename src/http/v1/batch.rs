@@ -1,0 +1,75 @@
+//! `POST /v1/batch`, this server's own: several requests in one.
+
+use std::sync::Arc;
+
+use axum::extract::Extension;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
+use futures::StreamExt as _;
+use futures::stream;
+
+use super::chat::describe;
+use crate::answers::Answers;
+use crate::answers::Endpoint;
+use crate::auth::AuthError;
+use crate::domain::Caller;
+use crate::fields::InvalidRequest;
+use crate::fields::Policy;
+use crate::gateway::Told;
+use crate::gateway::Turns;
+use crate::http::Config;
+use crate::http::error::ApiError;
+use crate::http::error::refusal;
+use crate::http::extract::RequestBody;
+use crate::http::state::LastWords;
+use crate::openai::together;
+use crate::openai::together::Outcome;
+use crate::responses::Responses;
+
+/// Answers several requests at once, in their order.
+pub(in crate::http) async fn answer_requests(
+    State(turns): State<Arc<dyn Turns>>,
+    State(responses): State<Responses>,
+    State(config): State<Arc<Config>>,
+    State(last_words): State<LastWords>,
+    Extension(caller): Extension<Caller>,
+    RequestBody(body): RequestBody,
+) -> Result<Response, ApiError> {
+    let policy = if config.strict { Policy::Strict } else { Policy::Lenient };
+    let request = together::decode(&body, policy)?;
+    drop(body);
+    if request.project.is_some_and(|project| project != caller.project) {
+        return Err(AuthError::ForeignProject.into());
+    }
+    // More than there are workers would only stand in the queue.
+    let workers = turns.readiness().workers.max.max(1);
+    let answers = Answers::new(turns, responses, policy);
+    let outcomes = stream::iter(request.bodies)
+        .map(|body| outcome(&answers, &caller, body))
+        .buffered(request.parallel.min(workers))
+        .collect::<Vec<_>>();
+    let outcomes = last_words.0.run_until_cancelled(outcomes).await.ok_or_else(ApiError::shutting_down)?;
+    let body = together::answer(&outcomes);
+    let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
+    describe(&mut response, &Told::default(), &request.ignored);
+    Ok(response)
+}
+
+async fn outcome(answers: &Answers, caller: &Caller, body: Result<Vec<u8>, InvalidRequest>) -> Outcome {
+    let answered = match body {
+        Ok(body) => answers.answer(caller, Endpoint::Chat, &body).await,
+        Err(invalid) => Err(invalid.into()),
+    };
+    match answered {
+        Ok(answered) => {
+            let (body, usage, ignored) = (answered.body, answered.usage, answered.ignored);
+            Outcome::Answered { body, usage, ignored }
+        }
+        Err(error) => {
+            let refusal = refusal(error);
+            Outcome::Failed { status: refusal.status, envelope: refusal.envelope }
+        }
+    }
+}

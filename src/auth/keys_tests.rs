@@ -287,3 +287,24 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn an_owner_is_found_again_as_long_as_its_key_is_good() {
+    let registry = Registry::temporary().await.unwrap();
+    let change = KeyChange { name: Some("key".to_owned()), ..KeyChange::default() };
+    let (key, _) = registry.create_key("default".to_owned(), change).await.unwrap();
+    let before = Keys::new(["first", "second"]).unwrap().with_stored(&registry);
+    let second = before.owner(&Caller::named("key-2"));
+    let stored = before.owner(&Caller::named(key.id()));
+    let name = |keys: &Keys, owner: &str| keys.caller_of(owner, None).map(|caller| caller.name);
+    assert_eq!(name(&before, &second).as_deref(), Ok("key-2"));
+    assert_eq!(name(&before, &stored), Ok(key.id()));
+    assert_eq!(name(&before, "local"), Err(AuthError::Missing));
+    let moved = Keys::new(["second"]).unwrap().with_stored(&registry);
+    assert_eq!(name(&moved, &second).as_deref(), Ok("key-1"), "wherever in the list it stands");
+    let gone = Keys::new(["first"]).unwrap().with_stored(&registry);
+    assert_eq!(name(&gone, &second), Err(AuthError::Wrong), "another in its place is another");
+    registry.revoke_key(&key.id()).await.unwrap();
+    assert_eq!(name(&before, &stored), Err(AuthError::Revoked));
+    assert_eq!(name(&Keys::none(), "local").as_deref(), Ok("local"));
+}

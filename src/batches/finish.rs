@@ -48,15 +48,15 @@ impl Job {
             self.add_unanswered(&record, &mut output, code, message).await?;
         }
         let (answers, errors) = output.finish().await?;
-        let ids = [&answers, &errors].map(|made| made.as_ref().map(|made| made.file().id.clone()));
-        let entries: Vec<_> = [&answers, &errors].into_iter().flatten().map(Finished::entry).collect();
         let work = move |record: &mut Record, transaction: &mut Transaction<'_>| {
-            entries.into_iter().for_each(|entry| entry(transaction));
+            let ids = [answers, errors].map(|made| {
+                let (file, enter) = made?.entry();
+                enter(transaction);
+                Some(file.id)
+            });
             close(record, end, ids);
         };
-        let record = records.update(&self.project, &self.id, work).await?;
-        [answers, errors].into_iter().flatten().for_each(|made| drop(made.keep()));
-        Ok(record)
+        records.update(&self.project, &self.id, work).await
     }
 
     /// Says of each line without an outcome why it has none.

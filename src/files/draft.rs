@@ -94,21 +94,20 @@ impl Draft {
 }
 
 impl Finished {
-    /// The file.
-    pub fn file(&self) -> &File {
-        &self.file
-    }
-
-    /// What writes in a transaction that there is such a file.
-    pub fn entry(&self) -> impl FnOnce(&mut Transaction<'_>) + Send + use<> {
-        let (key, value) = (service::key(self.room.project(), &self.file.id), self.file.to_json());
-        move |transaction| transaction.put(key, value.into_bytes())
-    }
-
-    /// Says that the transaction is made: the file stays.
-    pub fn keep(self) -> File {
-        self.bytes.keep();
-        self.room.keep();
-        self.file
+    /// The file, and what makes it known in a transaction. With that it stays; and if that is not made it goes, whether or not
+    /// anybody waits for it any more.
+    pub fn entry(self) -> (File, impl FnOnce(&mut Transaction<'_>) + Send + 'static) {
+        let Self { file, bytes, room } = self;
+        let (key, value) = (service::key(room.project(), &file.id), file.to_json());
+        let enter = move |transaction: &mut Transaction<'_>| {
+            transaction.put(key, value.into_bytes());
+            transaction.afterwards(move |is_made| {
+                if is_made {
+                    bytes.keep();
+                    room.keep();
+                }
+            });
+        };
+        (file, enter)
     }
 }

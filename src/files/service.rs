@@ -22,6 +22,7 @@ use crate::openai::files::File;
 use crate::openai::files::Purpose;
 use crate::store::Store;
 use crate::store::Table;
+use crate::store::Transaction;
 
 /// Project and id to the file as its client sees it.
 const TABLE: Table = Table::new("files");
@@ -154,15 +155,12 @@ impl Files {
     /// # Errors
     /// When it cannot be written.
     pub async fn keep(&self, finished: Finished) -> Result<File, Error> {
-        let entry = finished.entry();
-        self.0
-            .store
-            .transaction(move |transaction| {
-                entry(transaction);
-                Ok::<_, Error>(())
-            })
-            .await?;
-        Ok(finished.keep())
+        let (file, enter) = finished.entry();
+        let work = move |transaction: &mut Transaction<'_>| {
+            enter(transaction);
+            Ok::<_, Error>(file)
+        };
+        self.0.store.transaction(work).await
     }
 
     /// The file of `project` called `id`.
@@ -216,18 +214,25 @@ impl Files {
 
     /// First the record, so that none is ever without its bytes.
     async fn remove(&self, project: &str, id: &str) -> Result<(), Error> {
-        let key = key(project, id);
-        let work = move |transaction: &mut crate::store::Transaction<'_>| {
+        let (key, space, owner) = (key(project, id), self.0.space.clone(), project.to_owned());
+        let work = move |transaction: &mut Transaction<'_>| {
             let record = transaction.get(&key)?;
+            let Some(file) = record.and_then(|record| serde_json::from_slice::<File>(&record).ok()) else {
+                return Ok(None);
+            };
             transaction.remove(key);
-            Ok::<_, Error>(record)
+            let bytes = file.bytes;
+            transaction.afterwards(move |is_made| {
+                if is_made {
+                    space.give_back(&owner, bytes);
+                }
+            });
+            Ok::<_, Error>(Some(file))
         };
-        let Some(record) = self.0.store.transaction(work).await? else { return Ok(()) };
-        if let Ok(file) = serde_json::from_slice::<File>(&record) {
-            self.0.space.give_back(project, file.bytes);
-            self.0.folder.remove(&file.id).await?;
+        match self.0.store.transaction(work).await? {
+            Some(file) => Ok(self.0.folder.remove(&file.id).await?),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Every file with its project.

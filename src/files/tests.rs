@@ -127,3 +127,24 @@ async fn what_a_crash_leaves_behind_is_removed_at_the_next_start() {
     );
     assert_eq!(content(&files, "a", &file.id).await.unwrap(), b"12345");
 }
+
+#[tokio::test]
+async fn an_upload_whose_client_leaves_at_the_last_moment_is_there_or_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("store"), TaskTracker::new()).unwrap();
+    let config = Config { max_file_bytes: 10, max_project_bytes: 10 };
+    let files = Files::open(store, &folder.path().join("files"), config).await.unwrap();
+    let mut draft = files.draft("a").await.unwrap();
+    draft.write(b"12345").await.unwrap();
+    let finished = draft.finish("a".to_owned(), Purpose::UserData, None).await.unwrap();
+    let keeping = files.keep(finished);
+    // Asked for once, and then nobody waits any more.
+    let is_kept = futures::FutureExt::now_or_never(keeping).is_some();
+    let page = Page { limit: 1, after: None, is_ascending: true };
+    // Whatever is written after it is written when it is.
+    make(&files, "b", b"1", None).await.unwrap();
+    let (list, _) = files.list("a", None, &page).await.unwrap();
+    assert!(is_kept || list.len() == 1, "work that was asked for is done");
+    assert_eq!(content(&files, "a", &list[0].id).await.unwrap(), b"12345");
+    assert!(matches!(make(&files, "a", b"123456", None).await, Err(Error::Full { .. })));
+}

@@ -23,6 +23,7 @@ mod edge;
 mod failures;
 mod fake_claude;
 mod faults;
+mod files;
 mod garbage;
 mod isolation;
 mod keys;

@@ -25,3 +25,7 @@ fn again(error: &ApiError) -> Again {
         (None, _) => Again::Never,
     }
 }
+
+#[cfg(test)]
+#[path = "answers_tests.rs"]
+mod tests;

@@ -1,0 +1,57 @@
+use std::time::Duration;
+
+use super::*;
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+use crate::fields::InvalidRequest;
+use crate::gateway;
+use crate::ledger;
+use crate::limits::Limited;
+use crate::limits::State;
+use crate::limits::What;
+use crate::limits::Whose;
+use crate::responses;
+
+const SOON: Duration = Duration::from_secs(3);
+
+fn limited(retry_after: Option<Duration>) -> gateway::Error {
+    let (what, whose, state) = (What::Requests, Whose::Key, State::default());
+    Limited { what, whose, limit: 1, retry_after, state }.into()
+}
+
+fn failed(kind: FailureKind) -> gateway::Error {
+    Failure::new(kind, "It failed.").into()
+}
+
+/// What does not change by itself is never asked for again, however often a batch could.
+#[test]
+fn an_error_says_whether_it_helps_to_ask_again() {
+    let over = ledger::Over {
+        scope: ledger::Scope::Key,
+        window: ledger::Window::Day,
+        what: ledger::What::Tokens,
+        cap: 1,
+        spent: 1,
+        held: 0,
+        wanted: 1,
+        resets_at: 86_400,
+    };
+    for (error, status, again) in [
+        (InvalidRequest::body("No.").into(), 400, Again::Never),
+        (Error::Turn(limited(Some(SOON))), 429, Again::After(SOON)),
+        (Error::Turn(limited(None)), 429, Again::Never),
+        (Error::Turn(over.into()), 429, Again::Never),
+        (Error::Turn(gateway::Error::NotSignedIn("Sign in.".into())), 401, Again::Never),
+        (Error::Turn(gateway::Error::UnknownModel("x".into())), 404, Again::Never),
+        (Error::Turn(gateway::Error::Busy { workers: 1, retry_after: SOON }), 429, Again::After(SOON)),
+        (Error::Turn(failed(FailureKind::RateLimited)), 429, Again::Perhaps),
+        (Error::Turn(failed(FailureKind::Crashed)), 502, Again::Perhaps),
+        (Error::Turn(failed(FailureKind::ContextTooLong)), 400, Again::Never),
+        (Error::Response(responses::Error::NotFound("x".into())), 404, Again::Never),
+        (Error::Response(limited(Some(SOON)).into()), 429, Again::After(SOON)),
+    ] {
+        let words = error.to_string();
+        let refusal = refusal(error);
+        assert_eq!((refusal.status, refusal.again), (status, again), "{words}");
+    }
+}

@@ -140,9 +140,8 @@ impl Turns for Silence {
     }
 }
 
-async fn silent(listener: TcpListener) -> anyhow::Result<()> {
-    let shutdown = Shutdown::new();
-    let http = http::Config {
+fn http_config() -> http::Config {
+    http::Config {
         heartbeat: Duration::from_secs(15),
         first_event_wait: Duration::from_secs(10),
         body_limit: 32 * 1024 * 1024,
@@ -150,7 +149,11 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
         body_pause_timeout: Duration::from_secs(30),
         body_read_timeout: Duration::from_secs(60),
         strict: false,
-    };
+    }
+}
+
+async fn silent(listener: TcpListener) -> anyhow::Result<()> {
+    let shutdown = Shutdown::new();
     let (turns, keys): (Arc<dyn Turns>, _) = (Arc::new(Silence), Arc::new(Keys::none()));
     let tracker = TaskTracker::new();
     let limits = Limits { time_to_live: Duration::from_secs(60), max_records: 1, max_bytes: 1 << 20 };
@@ -182,7 +185,7 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
     let router = http::router(AppState {
         turns,
         keys,
-        config: Arc::new(http),
+        config: Arc::new(http_config()),
         last_words: LastWords(shutdown.last_words()),
         stopping: Stopping(shutdown.begun()),
         admin: None,

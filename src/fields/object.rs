@@ -85,6 +85,12 @@ impl Object {
         }
     }
 
+    /// What is left of it, to be read by another table.
+    #[must_use]
+    pub fn under(self, table: &'static Table) -> Self {
+        Self { place: Place { table, ..self.place }, ..self }
+    }
+
     /// The string that stands in a field, if one does; the field stays.
     pub fn peek_text(&self, name: &str) -> Option<&str> {
         self.fields.get(name)?.as_str()

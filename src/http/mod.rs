@@ -12,6 +12,7 @@ mod middleware;
 mod ops;
 mod report;
 mod routes;
+mod socket;
 mod sse;
 mod state;
 mod v1;

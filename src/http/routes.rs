@@ -37,6 +37,7 @@ use super::v1::messages;
 use super::v1::models;
 use super::v1::responses;
 use super::v1::route;
+use super::v1::stream;
 use super::v1::usage;
 use crate::auth::Keys;
 use crate::auth::Permission;
@@ -116,6 +117,7 @@ fn routes() -> Vec<Route> {
             ("/v1/files/{id}/content", get(files::download_file)),
         ],
     );
+    all(Need::Greeting(Permission::Inference), vec![("/v1/stream", get(stream::open))]);
     all(
         Need::Permission(Permission::Responses),
         vec![

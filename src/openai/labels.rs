@@ -1,4 +1,4 @@
-//! The labels a client may put on a request.
+//! The labels a client may put on a request, and the marks by which it knows its answers on a socket.
 
 use serde_json::Map;
 use serde_json::Value;
@@ -11,6 +11,11 @@ use crate::fields::code;
 const MOST_METADATA: usize = 16;
 const LONGEST_METADATA_KEY: usize = 64;
 const LONGEST_METADATA_VALUE: usize = 512;
+
+/// The most characters of a mark.
+const LONGEST_MARK: usize = 256;
+/// What a mark may be, in words.
+pub(super) const MARK: &str = "expected 1 to 256 letters, digits, `_`, `.` and `-`.";
 
 /// Labels: they never go upstream.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -48,4 +53,10 @@ pub(super) fn metadata(request: &mut Object) -> Result<Option<Map<String, Value>
         }
     }
     Ok(Some(metadata))
+}
+
+/// Whether a client may mark a request on a socket with `name`.
+pub(super) fn is_mark(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    (1..=LONGEST_MARK).contains(&name.len()) && name.bytes().all(fits)
 }

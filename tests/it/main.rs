@@ -41,6 +41,7 @@ mod shutdown;
 mod smuggling;
 mod spending;
 mod starts;
+mod stream;
 mod support;
 mod tools;
 mod webhooks;

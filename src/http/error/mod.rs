@@ -102,6 +102,12 @@ impl ApiError {
         self.0.code.unwrap_or("none")
     }
 
+    /// The time after which a new try may help, in milliseconds.
+    pub(super) fn wait(&self) -> Option<u64> {
+        let wait = self.0.retry_after?;
+        Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1))
+    }
+
     /// What a client gets to read, as a body or as the last event of a stream.
     pub(super) fn envelope(&self) -> Envelope {
         Envelope {
@@ -154,8 +160,7 @@ impl IntoResponse for ApiError {
             StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(wait) = self.0.retry_after {
-            let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+        if let Some(milliseconds) = self.wait() {
             headers.insert("retry-after-ms", HeaderValue::from(milliseconds));
             headers.insert(header::RETRY_AFTER, HeaderValue::from(milliseconds.div_ceil(1000)));
         }

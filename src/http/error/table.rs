@@ -43,6 +43,8 @@ pub(in crate::http) enum Kind {
     UnknownBatch,
     /// The caller's project has no such file.
     UnknownFile,
+    /// No such turn runs on the socket.
+    UnknownTurn,
     /// No such key.
     UnknownKey,
     /// No such project.
@@ -59,6 +61,8 @@ pub(in crate::http) enum Kind {
     UnsupportedEncoding,
     /// The conversation is longer than the model can read.
     ContextTooLong,
+    /// As many turns run on the socket as may.
+    TooManyTurns,
     /// A limit of the caller's own was met.
     Limited,
     /// A budget of the caller's has no room.
@@ -125,6 +129,7 @@ impl Kind {
             Self::UnknownResponse => (404, "invalid_request_error", Some("response_not_found")),
             Self::UnknownBatch => (404, "invalid_request_error", Some("batch_not_found")),
             Self::UnknownFile => (404, "invalid_request_error", Some("file_not_found")),
+            Self::UnknownTurn => (404, "invalid_request_error", Some("turn_not_found")),
             Self::UnknownKey => (404, "invalid_request_error", Some("key_not_found")),
             Self::UnknownProject => (404, "invalid_request_error", Some("project_not_found")),
             Self::MethodNotAllowed => (405, "invalid_request_error", Some("method_not_allowed")),
@@ -133,6 +138,7 @@ impl Kind {
             Self::FilesFull => (413, "invalid_request_error", Some("file_storage_full")),
             Self::UnsupportedEncoding => (415, "invalid_request_error", Some("unsupported_encoding")),
             Self::RateLimited | Self::Limited => (429, "rate_limit_error", Some("rate_limit_exceeded")),
+            Self::TooManyTurns => (429, "rate_limit_error", Some("too_many_turns")),
             Self::OverBudget => (429, "insufficient_quota", Some("insufficient_quota")),
             Self::ServerBusy => (429, "rate_limit_error", Some("server_busy")),
             Self::Internal => (500, "server_error", Some("internal_error")),

@@ -74,6 +74,7 @@ pub(in crate::http) struct Line {
     start: Instant,
     status: Option<StatusCode>,
     is_complete: bool,
+    is_cancelled: bool,
 }
 
 impl Line {
@@ -91,14 +92,17 @@ impl Line {
             start: Instant::now(),
             status: None,
             is_complete: false,
+            is_cancelled: false,
             id,
         }
     }
 
-    /// The line of one message on the socket that the request `id` of `caller` has opened at `path`.
-    pub(in crate::http) fn of_message(id: &RequestId, caller: &Caller, path: &str) -> Self {
+    /// The line of one message on the socket that the request `id` has opened at `path`; of `caller`, where that is known.
+    pub(in crate::http) fn of_message(id: &RequestId, caller: Option<&Caller>, path: &str) -> Self {
         let notes = Notes::default();
-        notes.caller(caller);
+        if let Some(caller) = caller {
+            notes.caller(caller);
+        }
         Self {
             span: tracing::info_span!("request", request.id = id.as_str()),
             notes,
@@ -107,6 +111,7 @@ impl Line {
             start: Instant::now(),
             status: Some(StatusCode::OK),
             is_complete: false,
+            is_cancelled: false,
             id: id.clone(),
         }
     }
@@ -121,6 +126,17 @@ impl Line {
         self.is_complete = true;
     }
 
+    /// Notes that the client has an answer that is `error`, and writes the line.
+    pub(in crate::http) fn fail(self, error: &ApiError) {
+        self.failed(error);
+        self.complete();
+    }
+
+    /// Notes that the client did not want the rest of the answer, and writes the line.
+    pub(in crate::http) fn cancel(mut self) {
+        self.is_cancelled = true;
+    }
+
     fn answered(&mut self, response: &Response) {
         self.status = Some(response.status());
         // hyper drops the body of an answer to HEAD unread.
@@ -130,10 +146,12 @@ impl Line {
         }
     }
 
-    /// How the response ended: whole, with an error as its last event, or before its end.
+    /// How the response ended: whole, with an error as its last event, as its client wished, or before its end.
     fn end(&self) -> &'static str {
         if std::thread::panicking() {
             "panicked"
+        } else if self.is_cancelled {
+            "cancelled"
         } else if !self.is_complete {
             "client_gone"
         } else if self.status == Some(StatusCode::OK) && self.notes.0.error.get().is_some() {

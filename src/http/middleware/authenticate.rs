@@ -13,6 +13,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::access_log::Notes;
+use crate::auth::AuthError;
 use crate::auth::Credentials;
 use crate::auth::Keys;
 use crate::auth::Permission;
@@ -24,6 +25,8 @@ use crate::http::error::ApiError;
 const ADMIN: &str = "/admin";
 /// Under this name the access log shows who uses it.
 const ADMIN_CALLER: &str = "admin";
+/// What stands before a key that is offered as the protocol of a WebSocket.
+const OFFERED_KEY: &str = "openai-insecure-api-key.";
 const PROJECT: &str = "openai-project";
 
 /// What a path asks of whoever wants it.
@@ -35,6 +38,8 @@ pub(in crate::http) enum Need {
     Key,
     /// A key with this permission.
     Permission(Permission),
+    /// A key with this permission; of a WebSocket also in its first message, which the handler sees to.
+    Greeting(Permission),
     /// The admin key.
     Admin,
 }
@@ -75,20 +80,23 @@ impl Guard {
         route.and_then(|route| self.needs.get(route.as_str())).copied().unwrap_or(self.otherwise)
     }
 
-    /// Who asks; nobody in particular where nothing is needed.
+    /// Who asks; nobody in particular where nothing is needed, or not yet.
     fn check(&self, request: &Request) -> Result<Option<Caller>, ApiError> {
         let credentials = credentials(request.headers());
-        let permission = match self.need(request) {
+        let need = self.need(request);
+        let permission = match need {
             Need::Nothing => return Ok(None),
             Need::Admin => {
                 self.keys.authenticate_admin(&credentials)?;
                 return Ok(Some(Caller::named(ADMIN_CALLER)));
             }
             Need::Key => None,
-            Need::Permission(permission) => Some(permission),
+            Need::Permission(permission) | Need::Greeting(permission) => Some(permission),
         };
-        let caller = self.keys.authenticate(&credentials, permission)?;
-        Ok(Some(Caller { cache_control: cache_control(request.headers()), ..caller }))
+        match self.keys.authenticate(&credentials, permission) {
+            Err(AuthError::Missing) if matches!(need, Need::Greeting(_)) && wants_socket(request) => Ok(None),
+            caller => Ok(Some(Caller { cache_control: cache_control(request.headers()), ..caller? })),
+        }
     }
 }
 
@@ -109,10 +117,22 @@ pub(in crate::http) async fn layer(
 fn credentials(headers: &HeaderMap) -> Credentials<'_> {
     Credentials {
         authorization: text(headers, header::AUTHORIZATION.as_str()),
-        api_key: text(headers, "x-api-key"),
+        api_key: text(headers, "x-api-key").or_else(|| offered(headers)),
         // One that is no text is the name of no project.
         project: headers.get(PROJECT).map(|project| project.to_str().unwrap_or_default()),
     }
+}
+
+/// The key among the protocols that are offered for a WebSocket, where pages of `OpenAI`'s clients put it: they can set no
+/// header.
+fn offered(headers: &HeaderMap) -> Option<&str> {
+    let protocols = text(headers, header::SEC_WEBSOCKET_PROTOCOL.as_str())?.split(',');
+    protocols.map(str::trim).find_map(|protocol| protocol.strip_prefix(OFFERED_KEY))
+}
+
+fn wants_socket(request: &Request) -> bool {
+    text(request.headers(), header::UPGRADE.as_str())
+        .is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
 }
 
 /// What all `Cache-Control` headers ask for. Other directives than these have no effect.

@@ -98,7 +98,7 @@ async fn a_key_without_the_permission_of_a_path_is_told_so() {
         for (route, need) in routes::needs() {
             let answered = status(&router, "POST", &filled(route), Some(key.reveal())).await;
             let is_refused = match need {
-                Need::Permission(needed) => needed != permission,
+                Need::Permission(needed) | Need::Greeting(needed) => needed != permission,
                 Need::Admin => true,
                 Need::Nothing | Need::Key => false,
             };

@@ -8,6 +8,7 @@ mod batches;
 mod completions;
 mod files;
 mod guard;
+pub(crate) mod keyed;
 mod limits;
 mod messages;
 mod money;

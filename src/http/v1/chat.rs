@@ -79,19 +79,23 @@ pub(super) fn describe(response: &mut Response, told: &Told, ignored: &[String])
     headers.extend(told.limits.headers().into_iter().filter_map(|(name, value)| {
         Some((HeaderName::from_static(name), HeaderValue::from_str(&value).ok()?))
     }));
-    let cache = told.cache.map(|status| match status {
-        CacheStatus::Hit => "hit",
-        CacheStatus::Miss => "miss",
-        CacheStatus::Bypass => "bypass",
-    });
-    headers
-        .extend(cache.map(|status| (HeaderName::from_static("x-cache"), HeaderValue::from_static(status))));
+    let cache = told.cache.map(|status| HeaderValue::from_static(cache_word(status)));
+    headers.extend(cache.map(|status| (HeaderName::from_static("x-cache"), status)));
     let route = told.route.as_ref().map(|choice| HeaderValue::from_str(&choice.header_value()));
     if let Some(Ok(route)) = route {
         headers.insert("x-switchboard-route", route);
     }
     if let (false, Ok(list)) = (ignored.is_empty(), HeaderValue::from_str(&ignored.join(", "))) {
         headers.insert("x-switchboard-ignored", list);
+    }
+}
+
+/// What the cache had to do with an answer, in a word.
+pub(super) const fn cache_word(status: CacheStatus) -> &'static str {
+    match status {
+        CacheStatus::Hit => "hit",
+        CacheStatus::Miss => "miss",
+        CacheStatus::Bypass => "bypass",
     }
 }
 

@@ -40,8 +40,12 @@ pub struct ChatRequest {
 /// # Errors
 /// When the body is not such a request, or asks for something that is not served.
 pub fn decode(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest> {
+    read(request(body, &fields::REQUEST, "`model` and `messages`")?, body, policy)
+}
+
+/// Reads `request`, which is all of `body` that belongs to this API.
+pub(super) fn read(mut request: Object, body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest> {
     let mut ignored = Ignored::new(policy);
-    let mut request = request(body, &fields::REQUEST, "`model` and `messages`")?;
     let model = model(&mut request)?;
     let stream = request.take_bool("stream")?.unwrap_or(false);
     let include_usage = include_usage(&mut request, stream, &mut ignored)?;

@@ -14,9 +14,8 @@ use crate::fields::code;
 use crate::fields::printable;
 use crate::openai::Envelope;
 use crate::openai::json;
-
-/// The most characters of the name of a lane.
-const LONGEST_LANE: usize = 256;
+use crate::openai::labels::MARK;
+use crate::openai::labels::is_mark;
 
 /// The name a client gives to a request, with which every event of its response is marked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,7 +37,7 @@ impl Lane {
             message
                 .get("stream_id")
                 .and_then(Value::as_str)
-                .filter(|name| is_lane(name))
+                .filter(|name| is_mark(name))
                 .map(ToOwned::to_owned),
         )
     }
@@ -88,18 +87,12 @@ pub(super) fn take(request: &mut Object, way: Way) -> Result<bool, InvalidReques
                 let words = format!("expected `response.create`, got `{}`.", printable(&kind));
                 return Err(request.refuse("type", code::VALUE, &words));
             }
-            if lane.is_some_and(|lane| !is_lane(&lane)) {
-                let words = "expected 1 to 256 letters, digits, `_`, `.` and `-`.";
-                return Err(request.refuse("stream_id", code::VALUE, words));
+            if lane.is_some_and(|lane| !is_mark(&lane)) {
+                return Err(request.refuse("stream_id", code::VALUE, MARK));
             }
             Ok(generate.unwrap_or(true))
         }
     }
-}
-
-fn is_lane(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    (1..=LONGEST_LANE).contains(&name.len()) && name.bytes().all(fits)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod clients;
 mod local;
 mod sockets;
 mod stopping;
+mod streams;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -58,12 +59,22 @@ impl Server {
         config: Config,
         set: impl FnOnce(&mut crate::http::Config),
     ) -> Self {
+        Self::start_as(turns, config, set, |state| state).await
+    }
+
+    async fn start_as(
+        turns: ScriptedTurns,
+        config: Config,
+        set: impl FnOnce(&mut crate::http::Config),
+        change: impl FnOnce(AppState) -> AppState,
+    ) -> Self {
         let shutdown = Shutdown::new();
         let held = turns.held();
         let mut http_config = http::config();
         set(&mut http_config);
         let (stopping, last_words) = (Stopping(shutdown.begun()), LastWords(shutdown.last_words()));
-        let state = AppState { config: http_config.into(), ..http::state_until(turns, stopping, last_words) };
+        let state = http::state_until(turns, stopping, last_words);
+        let state = change(AppState { config: http_config.into(), ..state });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let tracker = TaskTracker::new();

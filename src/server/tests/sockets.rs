@@ -17,23 +17,31 @@ use crate::http::tests::access_log::Log;
 use crate::http::tests::play;
 
 /// A client's end.
-struct Socket(WebSocketStream<TcpStream>);
+pub(super) struct Socket(pub(super) WebSocketStream<TcpStream>);
 
 impl Socket {
     async fn open(server: &Server) -> Self {
-        let url = format!("ws://{}/v1/responses", server.address);
+        Self::open_at(server, "/v1/responses").await
+    }
+
+    pub(super) async fn open_at(server: &Server, path: &str) -> Self {
+        let url = format!("ws://{}{path}", server.address);
         Self(client_async(url, server.connect().await).await.unwrap().0)
+    }
+
+    pub(super) async fn say(&mut self, message: Value) {
+        self.0.send(Message::text(message.to_string())).await.unwrap();
     }
 
     async fn ask(&mut self, fields: Value) {
         let mut message = json!({"type": "response.create", "model": "sonnet", "input": "Hi"});
         let Value::Object(fields) = fields else { panic!("no fields") };
         message.as_object_mut().unwrap().extend(fields);
-        self.0.send(Message::text(message.to_string())).await.unwrap();
+        self.say(message).await;
     }
 
     /// The next event; none when the connection is closed.
-    async fn next(&mut self) -> Option<Value> {
+    pub(super) async fn next(&mut self) -> Option<Value> {
         loop {
             match within(DEADLINE, self.0.next()).await?.unwrap() {
                 Message::Text(text) => return Some(serde_json::from_str(&text).unwrap()),
@@ -44,7 +52,7 @@ impl Socket {
     }
 
     /// The event `name`, skipping those before it.
-    async fn until(&mut self, name: &str) -> Value {
+    pub(super) async fn until(&mut self, name: &str) -> Value {
         loop {
             let event = self.next().await.unwrap();
             if event["type"] == name {
@@ -68,7 +76,7 @@ fn repeating() -> ScriptedTurns {
     })
 }
 
-fn hanging() -> ScriptedTurns {
+pub(super) fn hanging() -> ScriptedTurns {
     ScriptedTurns::playing([http::started(), http::text("a"), Step::Hang])
 }
 

@@ -2,24 +2,18 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::Extension;
 use axum::extract::State;
 use axum::extract::ws::CloseFrame;
-use axum::extract::ws::Message;
-use axum::extract::ws::WebSocket;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::close_code;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
-use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::StreamExt as _;
 use futures::TryStreamExt as _;
 use futures::stream::BoxStream;
-use tokio::time::sleep;
-use tokio::time::timeout;
 
 use crate::auth::Keys;
 use crate::auth::Permission;
@@ -30,6 +24,9 @@ use crate::http::error::ApiError;
 use crate::http::error::Kind;
 use crate::http::middleware::access_log::Line;
 use crate::http::middleware::request_id::RequestId;
+use crate::http::socket;
+use crate::http::socket::Ended;
+use crate::http::socket::Socket;
 use crate::http::state::AppState;
 use crate::http::state::LastWords;
 use crate::http::state::Stopping;
@@ -44,8 +41,6 @@ use crate::responses::Step;
 const QUEUE: usize = 8;
 /// Where the socket is opened.
 const PATH: &str = "/v1/responses";
-/// How long the last words may take to be sent.
-const FAREWELL: Duration = Duration::from_millis(400);
 
 /// Opens the socket.
 pub(in crate::http) async fn open(
@@ -56,11 +51,15 @@ pub(in crate::http) async fn open(
 ) -> Result<Response, ApiError> {
     let Ok(upgrade) = upgrade else { return Err(no_socket()) };
     let AppState { responses, keys, config, last_words, stopping, .. } = state;
-    let limit = config.body_limit;
+    let upgrade = socket::prepared(upgrade, config.body_limit);
     let session =
         Session { responses, keys, config, caller, id, memory: Memory::default(), waiting: VecDeque::new() };
-    let upgrade = upgrade.max_message_size(limit).max_frame_size(limit);
-    Ok(upgrade.on_upgrade(async move |socket| session.serve(socket, last_words, stopping).await))
+    Ok(upgrade.on_upgrade(async move |socket| {
+        let mut session = session;
+        let socket = Socket::new(socket, session.config.heartbeat);
+        // However it ends, nobody is left to be told.
+        socket::serve(session.converse(socket, &last_words, &stopping), &last_words).await;
+    }))
 }
 
 fn no_socket() -> ApiError {
@@ -84,56 +83,36 @@ struct Session {
     waiting: VecDeque<String>,
 }
 
-/// Why a socket ends.
-struct Ended;
-
 impl Session {
     /// Answers until the client leaves or the server stops. Dropping what runs ends its turn.
-    async fn serve(mut self, mut socket: WebSocket, last_words: LastWords, stopping: Stopping) {
-        let too_late = async {
-            last_words.0.cancelled().await;
-            sleep(FAREWELL).await;
-        };
-        // However it ends, nobody is left to be told.
-        tokio::select! {
-            _ = self.converse(&mut socket, &last_words, &stopping) => {}
-            () = too_late => {}
-        }
-    }
-
     async fn converse(
         &mut self,
-        socket: &mut WebSocket,
+        mut socket: Socket,
         last_words: &LastWords,
         stopping: &Stopping,
     ) -> Result<(), Ended> {
         loop {
             let text = match self.waiting.pop_front() {
                 Some(text) => text,
-                None => match stopping.0.run_until_cancelled(listen(socket, self.config.heartbeat)).await {
+                None => match stopping.0.run_until_cancelled(socket.hear()).await {
                     Some(heard) => heard?,
-                    None => return say(socket, Message::Close(Some(farewell()))).await,
+                    None => return socket.close(socket::farewell()).await,
                 },
             };
             if stopping.0.is_cancelled() {
                 let error = ApiError::shutting_down();
                 let error = Lane::of(&text).error(&error.envelope(), error.status());
-                say(socket, Message::text(error)).await?;
+                socket.say(error).await?;
             } else {
-                self.answer(socket, &text, last_words).await?;
+                self.answer(&mut socket, &text, last_words).await?;
             }
         }
     }
 
     /// Answers the message `text`. What comes meanwhile waits.
-    async fn answer(
-        &mut self,
-        socket: &mut WebSocket,
-        text: &str,
-        last_words: &LastWords,
-    ) -> Result<(), Ended> {
+    async fn answer(&mut self, socket: &mut Socket, text: &str, last_words: &LastWords) -> Result<(), Ended> {
         let lane = Lane::of(text);
-        let line = Line::of_message(&self.id, &self.caller, PATH);
+        let line = Line::of_message(&self.id, Some(&self.caller), PATH);
         let mut steps = self.steps(text, last_words);
         loop {
             let (texts, is_last) = tokio::select! {
@@ -150,17 +129,17 @@ impl Session {
                     }
                     None => return Ok(()),
                 },
-                heard = listen(socket, self.config.heartbeat) => {
+                heard = socket.hear() => {
                     self.waiting.push_back(heard?);
                     if self.waiting.len() > QUEUE {
-                        say(socket, Message::Close(Some(too_many()))).await?;
+                        socket.close(too_many()).await?;
                         return Err(Ended);
                     }
                     continue;
                 }
             };
             for text in texts {
-                say(socket, Message::text(text)).await?;
+                socket.say(text).await?;
             }
             if is_last {
                 line.complete();
@@ -197,31 +176,7 @@ impl Session {
     }
 }
 
-async fn say(socket: &mut WebSocket, message: Message) -> Result<(), Ended> {
-    socket.send(message).await.map_err(|_| Ended)
-}
-
-fn farewell() -> CloseFrame {
-    CloseFrame { code: close_code::RESTART, reason: "the server is shutting down".into() }
-}
-
 fn too_many() -> CloseFrame {
     let reason = format!("more than {QUEUE} requests are waiting; send the next when one is answered");
     CloseFrame { code: close_code::POLICY, reason: reason.into() }
-}
-
-/// The next message; keeps the connection alive meanwhile.
-async fn listen(socket: &mut WebSocket, heartbeat: Duration) -> Result<String, Ended> {
-    loop {
-        let Ok(message) = timeout(heartbeat, socket.recv()).await else {
-            say(socket, Message::Ping(Bytes::new())).await?;
-            continue;
-        };
-        match message.ok_or(Ended)?.map_err(|_| Ended)? {
-            Message::Text(text) => return Ok(text.as_str().to_owned()),
-            Message::Binary(bytes) => return Ok(String::from_utf8_lossy(&bytes).into_owned()),
-            Message::Close(_) => return Err(Ended),
-            Message::Ping(_) | Message::Pong(_) => {}
-        }
-    }
 }

@@ -1,0 +1,225 @@
+//! `GET /v1/stream`, which is this server's own: a WebSocket that carries many turns, also side by side.
+
+mod turns;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Extension;
+use axum::extract::State;
+use axum::extract::ws::CloseFrame;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::response::Response;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use self::turns::All;
+use self::turns::message_of;
+use crate::auth::Credentials;
+use crate::auth::Keys;
+use crate::auth::Permission;
+use crate::domain::Caller;
+use crate::fields::InvalidRequest;
+use crate::fields::Policy;
+use crate::fields::code;
+use crate::gateway::Turns;
+use crate::http::Config;
+use crate::http::error::ApiError;
+use crate::http::error::Kind;
+use crate::http::middleware::access_log::Line;
+use crate::http::middleware::request_id::RequestId;
+use crate::http::socket;
+use crate::http::socket::Ended;
+use crate::http::socket::Socket;
+use crate::http::state::AppState;
+use crate::http::state::LastWords;
+use crate::http::state::Stopping;
+use crate::openai::chat::ChatRequest;
+use crate::openai::chat::Said;
+use crate::openai::chat::SocketEncoder;
+use crate::openai::chat::hear;
+use crate::openai::chat::id_of;
+
+/// Where the socket is opened.
+const PATH: &str = "/v1/stream";
+/// Turns that may run at the same time.
+const MOST_TURNS: usize = 16;
+/// How long a client without a key in its request may take to say who it is.
+const GREETING: Duration = Duration::from_secs(10);
+/// Bytes of a message where anybody may send one.
+const LATE_LIMIT: usize = 4 << 20;
+/// Closes a socket that brings no good key.
+const UNAUTHORIZED: u16 = 4401;
+const AUTHENTICATED: &str = r#"{"type":"authenticated"}"#;
+const PONG: &str = r#"{"type":"pong"}"#;
+
+/// Opens the socket.
+pub(in crate::http) async fn open(
+    State(state): State<AppState>,
+    caller: Option<Extension<Caller>>,
+    Extension(id): Extension<RequestId>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, ApiError> {
+    let Ok(upgrade) = upgrade else { return Err(no_socket()) };
+    let AppState { turns, keys, config, last_words, stopping, .. } = state;
+    let caller = caller.map(|Extension(caller)| caller);
+    let limit = if caller.is_some() { config.body_limit } else { config.body_limit.min(LATE_LIMIT) };
+    let session = Session { turns, keys, config, stopping, last_words: last_words.clone(), id };
+    Ok(socket::prepared(upgrade, limit).on_upgrade(async move |socket| {
+        let socket = Socket::new(socket, session.config.heartbeat);
+        socket::serve(session.converse(socket, caller), &last_words).await;
+    }))
+}
+
+fn no_socket() -> ApiError {
+    ApiError::new(
+        Kind::MethodNotAllowed,
+        "GET /v1/stream opens a WebSocket, and this request does not ask for one. To have an answer streamed over HTTP, use \
+         POST /v1/chat/completions with `\"stream\": true`.",
+    )
+}
+
+/// What a socket works with.
+struct Session {
+    turns: Arc<dyn Turns>,
+    keys: Arc<Keys>,
+    config: Arc<Config>,
+    stopping: Stopping,
+    last_words: LastWords,
+    /// The request that has opened the socket.
+    id: RequestId,
+}
+
+impl Session {
+    /// Answers until the client leaves or the server stops. Dropping what runs ends its turns.
+    async fn converse(&self, mut socket: Socket, caller: Option<Caller>) -> Result<(), Ended> {
+        let mut caller = match caller {
+            Some(caller) => caller,
+            None => self.greet(&mut socket).await?,
+        };
+        let mut running = All::default();
+        loop {
+            let messages = tokio::select! {
+                () = self.last_words.0.cancelled() => {
+                    for message in running.fail(&ApiError::shutting_down()) {
+                        socket.say(message).await?;
+                    }
+                    return socket.close(socket::farewell()).await;
+                }
+                () = self.stopping.0.cancelled(), if running.count() == 0 => {
+                    return socket.close(socket::farewell()).await;
+                }
+                heard = socket.hear() => vec![self.answer(&heard?, &mut caller, &mut running)],
+                messages = running.next() => messages,
+            };
+            for message in messages {
+                socket.say(message).await?;
+            }
+        }
+    }
+
+    /// Who the client says it is, in its first message.
+    async fn greet(&self, socket: &mut Socket) -> Result<Caller, Ended> {
+        let heard = self.stopping.0.run_until_cancelled(timeout(GREETING, socket.hear())).await;
+        let caller = match heard {
+            Some(Ok(text)) => self.read_greeting(&text?),
+            Some(Err(_)) => Err(no_greeting()),
+            None => {
+                socket.close(socket::farewell()).await?;
+                return Err(Ended);
+            }
+        };
+        match caller {
+            Ok(caller) => socket.say(AUTHENTICATED.to_owned()).await.map(|()| caller),
+            Err(error) => {
+                Line::of_message(&self.id, None, PATH).fail(&error);
+                socket.say(message_of(None, &error)).await?;
+                let reason = "no good API key".into();
+                socket.close(CloseFrame { code: UNAUTHORIZED, reason }).await?;
+                Err(Ended)
+            }
+        }
+    }
+
+    fn read_greeting(&self, text: &str) -> Result<Caller, ApiError> {
+        match hear(text, self.policy())? {
+            Said::Auth { api_key } => self.identify(&api_key),
+            Said::Chat { .. } | Said::Cancel { .. } | Said::Ping => Err(no_greeting()),
+        }
+    }
+
+    fn identify(&self, api_key: &str) -> Result<Caller, ApiError> {
+        let credentials = Credentials { api_key: Some(api_key), ..Credentials::default() };
+        Ok(self.keys.authenticate(&credentials, Some(Permission::Inference))?)
+    }
+
+    /// What is said at once to the message `text`.
+    fn answer(&self, text: &str, caller: &mut Caller, running: &mut All) -> String {
+        let answer = hear(text, self.policy()).map_err(ApiError::from).and_then(|said| match said {
+            Said::Ping => Ok(PONG.to_owned()),
+            Said::Auth { api_key } => {
+                *caller = self.identify(&api_key)?;
+                Ok(AUTHENTICATED.to_owned())
+            }
+            Said::Cancel { id } => running.cancel(&id).ok_or_else(|| unknown_turn(&id)),
+            Said::Chat { id, request } => self.begin(id, *request, caller, running),
+        });
+        answer.unwrap_or_else(|error| {
+            Line::of_message(&self.id, Some(caller), PATH).fail(&error);
+            message_of(id_of(text).as_deref(), &error)
+        })
+    }
+
+    fn begin(
+        &self,
+        id: Option<String>,
+        request: ChatRequest,
+        caller: &Caller,
+        running: &mut All,
+    ) -> Result<String, ApiError> {
+        if self.stopping.0.is_cancelled() {
+            return Err(ApiError::shutting_down());
+        }
+        let id = id.unwrap_or_else(|| format!("turn_{}", Uuid::new_v4().simple()));
+        if running.has(&id) {
+            let message = format!("`id`: a turn called `{id}` is still running. Choose another name.");
+            return Err(InvalidRequest::at("id", code::VALUE, message).into());
+        }
+        if running.count() == MOST_TURNS {
+            return Err(too_many());
+        }
+        // The key may have been changed or revoked since it was shown.
+        let again = self.keys.authenticate_again(caller, Some(Permission::Inference))?;
+        let again = Caller { cache_control: caller.cache_control, ..again };
+        let encoder = SocketEncoder::new(id);
+        let started = encoder.started(request.turn.model.as_str(), &request.ignored);
+        let line = Line::of_message(&self.id, Some(&again), PATH);
+        running.begin(&self.turns, again, request.turn, encoder, line);
+        Ok(started)
+    }
+
+    fn policy(&self) -> Policy {
+        if self.config.strict { Policy::Strict } else { Policy::Lenient }
+    }
+}
+
+fn no_greeting() -> ApiError {
+    ApiError::new(
+        Kind::MissingKey,
+        "You didn't provide an API key. Send it in the header `Authorization: Bearer KEY`, or within 10 seconds as the first \
+         message: {\"type\": \"auth\", \"api_key\": \"KEY\"}.",
+    )
+}
+
+fn unknown_turn(id: &str) -> ApiError {
+    let message = format!("No turn called `{id}` is running on this socket; it may have just ended.");
+    ApiError::new(Kind::UnknownTurn, message).at("id")
+}
+
+fn too_many() -> ApiError {
+    let message = format!(
+        "{MOST_TURNS} turns are running on this socket, and no more may. Send the next when one of them is done."
+    );
+    ApiError::new(Kind::TooManyTurns, message)
+}

@@ -1,0 +1,151 @@
+//! The turns of one socket, side by side.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+
+use futures::FutureExt as _;
+use futures::StreamExt as _;
+use futures::TryStreamExt as _;
+use futures::stream;
+use futures::stream::BoxStream;
+
+use crate::domain::Caller;
+use crate::domain::Turn;
+use crate::domain::TurnEvent;
+use crate::gateway::Told;
+use crate::gateway::Turns;
+use crate::http::error::ApiError;
+use crate::http::middleware::access_log::Line;
+use crate::http::v1::chat::cache_word;
+use crate::openai::chat::About;
+use crate::openai::chat::SocketEncoder;
+use crate::openai::chat::error_message;
+
+/// A turn that runs. When it is dropped, its run is interrupted.
+pub(super) struct Running {
+    encoder: SocketEncoder,
+    line: Line,
+    steps: BoxStream<'static, Result<Step, ApiError>>,
+}
+
+/// What happens in a turn.
+enum Step {
+    /// It was let in, and a worker has it.
+    Taken(Told),
+    Event(TurnEvent),
+}
+
+/// All turns that run. None is asked for its next event before the last one of any was sent, so that a client which does
+/// not read holds up its own turns, and nothing is gathered for it.
+#[derive(Default)]
+pub(super) struct All(VecDeque<Running>);
+
+impl All {
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether one is called `id`.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.0.iter().any(|turn| turn.encoder.id() == id)
+    }
+
+    /// Has `turn` run for `caller`; `line` is written when it ends.
+    pub(super) fn begin(
+        &mut self,
+        turns: &Arc<dyn Turns>,
+        caller: Caller,
+        turn: Turn,
+        encoder: SocketEncoder,
+        line: Line,
+    ) {
+        let turns = Arc::clone(turns);
+        let run = async move {
+            let running = turns.run(caller, turn).await.map_err(ApiError::from)?;
+            let events = running.events.map_ok(Step::Event).map_err(ApiError::from);
+            Ok::<_, ApiError>(stream::iter([Ok(Step::Taken(running.told))]).chain(events))
+        };
+        let steps = run.boxed().into_stream().try_flatten().boxed();
+        self.0.push_back(Running { encoder, line, steps });
+    }
+
+    /// Ends the turn `id`, and gives its last message; none where no turn is called so.
+    pub(super) fn cancel(&mut self, id: &str) -> Option<String> {
+        let index = self.0.iter().position(|turn| turn.encoder.id() == id)?;
+        let Running { encoder, line, .. } = self.0.remove(index)?;
+        line.cancel();
+        Some(encoder.cancelled())
+    }
+
+    /// Ends them all with `error`, and gives their last messages.
+    pub(super) fn fail(&mut self, error: &ApiError) -> Vec<String> {
+        self.0.drain(..).map(|turn| turn.failed(error)).collect()
+    }
+
+    /// The messages of what happens next in any of them; waits for ever where there is none. Nothing is lost when it is
+    /// dropped.
+    pub(super) async fn next(&mut self) -> Vec<String> {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// They take turns: whoever was asked is asked last the next time.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Vec<String>> {
+        for _ in 0..self.0.len() {
+            let Some(mut turn) = self.0.pop_front() else { break };
+            match turn.steps.poll_next_unpin(context) {
+                Poll::Pending => self.0.push_back(turn),
+                Poll::Ready(step) => {
+                    let (messages, turn) = turn.after(step);
+                    self.0.extend(turn);
+                    return Poll::Ready(messages);
+                }
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Running {
+    /// The messages of `step`, and the turn, unless that was its end.
+    fn after(mut self, step: Option<Result<Step, ApiError>>) -> (Vec<String>, Option<Self>) {
+        match step {
+            Some(Ok(Step::Taken(told))) => {
+                self.encoder.about(about(&told));
+                (Vec::new(), Some(self))
+            }
+            Some(Ok(Step::Event(event))) => {
+                let messages = self.encoder.event(&event);
+                let is_over = matches!(event, TurnEvent::Finished(_));
+                if is_over {
+                    self.line.complete();
+                    return (messages, None);
+                }
+                (messages, Some(self))
+            }
+            Some(Err(error)) => (vec![self.failed(&error)], None),
+            None => (vec![self.failed(&ApiError::ended_early())], None),
+        }
+    }
+
+    fn failed(self, error: &ApiError) -> String {
+        self.line.fail(error);
+        message_of(Some(self.encoder.id()), error)
+    }
+}
+
+/// `error` as a message.
+pub(super) fn message_of(id: Option<&str>, error: &ApiError) -> String {
+    error_message(id, &error.envelope(), error.status(), error.wait())
+}
+
+fn about(told: &Told) -> About {
+    About {
+        model: told.model.clone(),
+        route: told.route.as_ref().map(crate::routing::Choice::header_value),
+        cache: told.cache.map(cache_word),
+    }
+}

@@ -1,0 +1,151 @@
+//! A turn as messages of the WebSocket of many turns.
+
+use serde::Serialize;
+
+use super::types::CompletionUsage;
+use super::types::finish_reason;
+use crate::domain::Finish;
+use crate::domain::FinishReason;
+use crate::domain::TurnEvent;
+use crate::openai::REFUSAL;
+use crate::openai::json;
+
+/// What there is to say of a turn beside its answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct About {
+    /// The resolved id of the model that answers.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub model: String,
+    /// Why this model was chosen, where the client left that open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// What the cache had to do with the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<&'static str>,
+}
+
+/// Turns what happens in one turn into messages, each of which names the turn.
+#[derive(Debug)]
+pub struct SocketEncoder {
+    id: String,
+    about: About,
+    /// How many calls were begun.
+    calls: usize,
+    /// Whether the call begun last has any input yet.
+    has_input: bool,
+}
+
+/// The messages, with their fields in the order in which they are written.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Told<'a> {
+    Started {
+        id: &'a str,
+        model: &'a str,
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        ignored: &'a [String],
+    },
+    Token {
+        id: &'a str,
+        content: &'a str,
+    },
+    Reasoning {
+        id: &'a str,
+        content: &'a str,
+    },
+    ToolCall {
+        id: &'a str,
+        index: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        call_id: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+        arguments: &'a str,
+    },
+    Done {
+        id: &'a str,
+        finish_reason: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refusal: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        usage: Option<CompletionUsage>,
+        #[serde(flatten)]
+        about: &'a About,
+    },
+}
+
+impl SocketEncoder {
+    /// An encoder for the turn `id`.
+    pub fn new(id: String) -> Self {
+        Self { id, about: About::default(), calls: 0, has_input: true }
+    }
+
+    /// The name of the turn.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Keeps what its end is to tell.
+    pub fn about(&mut self, about: About) {
+        self.about = about;
+    }
+
+    /// The first message: the turn is taken, `model` as the client wrote it, `ignored` without effect.
+    pub fn started(&self, model: &str, ignored: &[String]) -> String {
+        json::to_string(&Told::Started { id: &self.id, model, ignored })
+    }
+
+    /// The messages that `event` gives.
+    pub fn event(&mut self, event: &TurnEvent) -> Vec<String> {
+        let mut messages = Vec::new();
+        if !matches!(event, TurnEvent::ToolInput(_)) && !self.has_input {
+            messages.push(self.input("{}"));
+        }
+        match event {
+            TurnEvent::Started { .. } | TurnEvent::ThinkingSealed(_) | TurnEvent::ThinkingRedacted(_) => {}
+            TurnEvent::Thinking(content) => {
+                messages.push(json::to_string(&Told::Reasoning { id: &self.id, content }));
+            }
+            TurnEvent::Text(content) => {
+                messages.push(json::to_string(&Told::Token { id: &self.id, content }));
+            }
+            TurnEvent::ToolCall { id, name } => messages.push(self.call(id, name)),
+            TurnEvent::ToolInput(piece) => messages.push(self.input(piece)),
+            TurnEvent::Finished(finish) => messages.push(self.finish(finish)),
+        }
+        messages
+    }
+
+    /// The last message of a turn that the client did not want any more.
+    pub fn cancelled(&self) -> String {
+        self.done("cancelled", None, None)
+    }
+
+    fn call(&mut self, call_id: &str, name: &str) -> String {
+        let index = self.calls;
+        self.calls += 1;
+        self.has_input = false;
+        let (call_id, name) = (Some(call_id), Some(name));
+        json::to_string(&Told::ToolCall { id: &self.id, index, call_id, name, arguments: "" })
+    }
+
+    fn input(&mut self, arguments: &str) -> String {
+        self.has_input = true;
+        let index = self.calls.saturating_sub(1);
+        json::to_string(&Told::ToolCall { id: &self.id, index, call_id: None, name: None, arguments })
+    }
+
+    fn finish(&self, finish: &Finish) -> String {
+        let refusal = (finish.reason == FinishReason::ContentFilter).then_some(REFUSAL);
+        self.done(finish_reason(finish.reason), refusal, Some((&finish.usage).into()))
+    }
+
+    fn done(
+        &self,
+        finish_reason: &'static str,
+        refusal: Option<&'static str>,
+        usage: Option<CompletionUsage>,
+    ) -> String {
+        json::to_string(&Told::Done { id: &self.id, finish_reason, refusal, usage, about: &self.about })
+    }
+}

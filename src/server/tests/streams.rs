@@ -1,0 +1,356 @@
+//! Many turns over a WebSocket.
+
+use futures::SinkExt as _;
+use futures::StreamExt as _;
+use futures::stream;
+use serde_json::Value;
+use serde_json::json;
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+
+use super::sockets::Socket;
+use super::sockets::hanging;
+use super::*;
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+use crate::domain::Part;
+use crate::domain::Turn;
+use crate::domain::TurnEvent;
+use crate::http::tests::Step;
+use crate::http::tests::access_log::Log;
+use crate::http::tests::keyed::Revocable;
+use crate::http::tests::keyed::keyed;
+use crate::http::tests::play;
+
+async fn open(server: &Server) -> Socket {
+    Socket::open_at(server, "/v1/stream").await
+}
+
+fn chat(id: &str, prompt: &str) -> Value {
+    json!({"type": "chat", "id": id, "model": "sonnet", "messages": [{"role": "user", "content": prompt}]})
+}
+
+fn prompt(turn: &Turn) -> &str {
+    let Some(Part::Text(prompt)) = turn.prompt.first() else { panic!("no text") };
+    prompt
+}
+
+/// Says what it was asked; hangs when asked to, and fails.
+fn obeying() -> ScriptedTurns {
+    ScriptedTurns::new(|_, turn| {
+        let mut steps = vec![http::started(), http::text(prompt(turn))];
+        steps.extend(match prompt(turn) {
+            "hang" => vec![Step::Hang],
+            "fail" => vec![Step::Fail(Failure::new(FailureKind::Overloaded, "It failed.").into())],
+            _ => vec![http::text("!"), http::finished()],
+        });
+        Ok(play(steps))
+    })
+}
+
+/// What is said of one turn after the other, each in few words, until `count` turns have ended.
+async fn told(socket: &mut Socket, count: usize) -> Vec<String> {
+    let (mut told, mut ended) = (Vec::new(), 0);
+    while ended < count {
+        let event = socket.next().await.unwrap();
+        let kind = event["type"].as_str().unwrap();
+        ended += usize::from(["done", "error"].contains(&kind));
+        let detail =
+            [&event["content"], &event["finish_reason"], &event["error"]["code"]].map(|value| value.as_str());
+        let detail = detail.into_iter().flatten().collect::<String>();
+        told.push(format!("{} {kind} {detail}", event["id"].as_str().unwrap_or("-")).trim().to_owned());
+    }
+    told
+}
+
+#[tokio::test]
+async fn turns_run_side_by_side_and_one_after_the_other() {
+    let server = Server::start(obeying()).await;
+    let mut socket = open(&server).await;
+    socket.say(chat("slow", "hang")).await;
+    socket.until("token").await;
+    for id in ["b", "a", "b"] {
+        socket.say(chat(id, "hi")).await;
+        let expected = ["started", "token hi", "token !", "done stop"].map(|words| format!("{id} {words}"));
+        assert_eq!(told(&mut socket, 1).await, expected);
+    }
+    let mut both = Vec::new();
+    for id in ["c", "d"] {
+        socket.say(chat(id, "ho")).await;
+    }
+    both.extend(told(&mut socket, 2).await);
+    for id in ["c", "d"] {
+        let of_one: Vec<_> = both.iter().filter(|line| line.starts_with(id)).cloned().collect();
+        assert_eq!(
+            of_one,
+            ["started", "token ho", "token !", "done stop"].map(|words| format!("{id} {words}"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_end_tells_what_the_answer_took() {
+    let server = Server::start(obeying()).await;
+    let mut socket = open(&server).await;
+    let mut message = chat("a", "hi");
+    message.as_object_mut().unwrap().remove("id");
+    message["verbosity"] = json!("low");
+    socket.say(message).await;
+    let started = socket.next().await.unwrap();
+    assert!(started["id"].as_str().unwrap().starts_with("turn_"), "{started}");
+    assert_eq!((&started["model"], &started["ignored"]), (&json!("sonnet"), &json!(["verbosity"])));
+    let done = socket.until("done").await;
+    assert_eq!((&done["id"], &done["model"]), (&started["id"], &json!("claude-sonnet-5-5")));
+    assert_eq!(done["usage"]["total_tokens"], 5);
+}
+
+#[tokio::test]
+async fn a_cancelled_turn_is_ended_and_the_others_go_on() {
+    let mut server = Server::start(obeying()).await;
+    let mut socket = open(&server).await;
+    for id in ["a", "b"] {
+        socket.say(chat(id, "hang")).await;
+        socket.until("token").await;
+    }
+    server.until_held(2).await;
+    socket.say(json!({"type": "cancel", "id": "a"})).await;
+    assert_eq!(told(&mut socket, 1).await, ["a done cancelled"]);
+    server.until_held(1).await;
+    socket.say(json!({"type": "cancel", "id": "a"})).await;
+    assert_eq!(told(&mut socket, 1).await, ["a error turn_not_found"]);
+    socket.say(chat("b", "hi")).await;
+    assert_eq!(told(&mut socket, 1).await, ["b error invalid_value"], "it is still running");
+    server.until_held(1).await;
+    drop(socket);
+    server.until_held(0).await;
+}
+
+#[tokio::test]
+async fn a_queued_turn_can_be_cancelled() {
+    let mut server = Server::start(ScriptedTurns::queueing()).await;
+    let mut socket = open(&server).await;
+    socket.say(chat("a", "hi")).await;
+    socket.until("started").await;
+    server.until_held(1).await;
+    socket.say(json!({"type": "cancel", "id": "a"})).await;
+    assert_eq!(told(&mut socket, 1).await, ["a done cancelled"]);
+    server.until_held(0).await;
+}
+
+#[tokio::test]
+async fn what_goes_wrong_is_told_and_the_socket_stays() {
+    let server = Server::start(obeying()).await;
+    let mut socket = open(&server).await;
+    for (message, param) in [
+        ("{", Value::Null),
+        (r#"{"type":"steer"}"#, json!("type")),
+        (r#"{"type":"chat","id":"a","model":"m","messages":[]}"#, json!("messages")),
+        (r#"{"type":"chat","model":"m","n":2,"messages":[{"role":"user","content":"x"}]}"#, json!("n")),
+    ] {
+        socket.0.send(Message::text(message)).await.unwrap();
+        let error = socket.next().await.unwrap();
+        assert_eq!((&error["type"], &error["status"]), (&json!("error"), &json!(400)), "{error}");
+        assert_eq!(error["error"]["param"], param, "{error}");
+    }
+    socket.say(chat("a", "fail")).await;
+    assert_eq!(told(&mut socket, 1).await, ["a started", "a token fail", "a error overloaded"]);
+    socket.say(json!({"type": "ping"})).await;
+    assert_eq!(socket.next().await, Some(json!({"type": "pong"})));
+    socket.0.send(Message::Binary(chat("a", "hi").to_string().into())).await.unwrap();
+    assert_eq!(told(&mut socket, 1).await.last().unwrap(), "a done stop");
+}
+
+#[tokio::test]
+async fn so_many_turns_run_and_no_more() {
+    let mut server = Server::start(obeying()).await;
+    let mut socket = open(&server).await;
+    for index in 0..17 {
+        socket.say(chat(&format!("t{index}"), "hang")).await;
+    }
+    let error = socket.until("error").await;
+    assert_eq!((&error["id"], &error["status"]), (&json!("t16"), &json!(429)));
+    assert_eq!(error["error"]["code"], "too_many_turns");
+    server.until_held(16).await;
+    socket.0.close(None).await.unwrap();
+    server.until_held(0).await;
+}
+
+#[tokio::test]
+async fn a_key_comes_with_the_first_message() {
+    let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
+    let mut socket = open(&server).await;
+    socket.say(json!({"type": "auth", "api_key": "secret-1"})).await;
+    assert_eq!(socket.next().await, Some(json!({"type": "authenticated"})));
+    socket.say(chat("a", "hi")).await;
+    assert_eq!(told(&mut socket, 1).await.last().unwrap(), "a done stop");
+    socket.say(json!({"type": "auth", "api_key": "guess"})).await;
+    assert_eq!(told(&mut socket, 1).await, ["- error invalid_api_key"]);
+    socket.say(chat("a", "hi")).await;
+    assert_eq!(told(&mut socket, 1).await.last().unwrap(), "a done stop", "still the key that was good");
+
+    for first in [json!({"type": "auth", "api_key": "guess"}), chat("a", "hi"), json!({"type": "ping"})] {
+        let mut socket = open(&server).await;
+        socket.say(first).await;
+        assert_eq!(told(&mut socket, 1).await, ["- error invalid_api_key"]);
+        assert_eq!(socket.next().await, Some(json!(4401)));
+    }
+}
+
+/// Time stands still but where all wait for it, so nobody waits for ten seconds.
+#[tokio::test(start_paused = true)]
+async fn who_does_not_say_who_it_is_is_closed() {
+    let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
+    let url = format!("ws://{}/v1/stream", server.address);
+    let (mut socket, _) = client_async(url, server.connect().await).await.unwrap();
+    let Some(Ok(Message::Text(text))) = socket.next().await else { panic!("no error") };
+    assert!(text.contains("invalid_api_key"), "{text}");
+    let Some(Ok(Message::Close(Some(frame)))) = socket.next().await else { panic!("not closed") };
+    assert_eq!(u16::from(frame.code), 4401);
+}
+
+/// How the server answers a request that opens a socket with these headers: its status and the protocol it agrees on.
+async fn handshake(server: &Server, headers: &[(&'static str, &str)]) -> (u16, Option<String>) {
+    let mut request = format!("ws://{}/v1/stream", server.address).into_client_request().unwrap();
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, HeaderValue::from_str(value).unwrap());
+    }
+    match client_async(request, server.connect().await).await {
+        Ok((_, response)) => {
+            let protocol = response.headers().get("sec-websocket-protocol");
+            (101, protocol.map(|protocol| protocol.to_str().unwrap().to_owned()))
+        }
+        Err(tokio_tungstenite::tungstenite::Error::Http(response)) => (response.status().as_u16(), None),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_key_comes_in_a_header_or_among_the_protocols() {
+    let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
+    let protocols = |key: &str| format!("realtime, openai-insecure-api-key.{key}, openai-beta.realtime-v1");
+    assert_eq!(handshake(&server, &[("authorization", "Bearer secret-1")]).await, (101, None));
+    assert_eq!(handshake(&server, &[("authorization", "Bearer guess")]).await.0, 401);
+    let right = protocols("secret-1");
+    let right = handshake(&server, &[("sec-websocket-protocol", &right)]).await;
+    assert_eq!(right, (101, Some("realtime".to_owned())));
+    assert_eq!(handshake(&server, &[("sec-websocket-protocol", &protocols("guess"))]).await.0, 401);
+}
+
+#[tokio::test]
+async fn without_keys_only_local_pages_open_a_socket() {
+    let server = Server::start(obeying()).await;
+    for (origin, status) in [("http://localhost:3000", 101), ("https://evil.example", 403), ("null", 403)] {
+        assert_eq!(handshake(&server, &[("origin", origin)]).await.0, status, "{origin}");
+    }
+    let mut socket = open(&server).await;
+    socket.say(json!({"type": "auth", "api_key": "any"})).await;
+    assert_eq!(socket.next().await, Some(json!({"type": "authenticated"})), "pages always say it");
+}
+
+#[tokio::test]
+async fn a_key_that_is_revoked_counts_for_the_next_turn() {
+    let key = Revocable::new().await;
+    let server = Server::start_as(obeying(), config(), |_| {}, |state| key.state(state)).await;
+    let mut socket = open(&server).await;
+    socket.say(json!({"type": "auth", "api_key": key.text})).await;
+    socket.until("authenticated").await;
+    socket.say(chat("a", "hi")).await;
+    assert_eq!(told(&mut socket, 1).await.last().unwrap(), "a done stop");
+    key.revoke().await;
+    socket.say(chat("b", "hi")).await;
+    assert_eq!(told(&mut socket, 1).await, ["b error revoked_api_key"]);
+}
+
+#[tokio::test]
+async fn who_does_not_read_holds_up_its_own_turns_alone_and_is_closed() {
+    let endless = ScriptedTurns::new(|_, turn| {
+        if prompt(turn) == "hi" {
+            return Ok(play(http::greeting()));
+        }
+        Ok(stream::repeat_with(|| Ok(TurnEvent::Text("x".repeat(64 * 1024)))).boxed())
+    });
+    let config = Config { send_timeout: Duration::from_millis(300), send_buffer: 4096, ..config() };
+    let mut server = Server::start_with(endless, config, |_| {}).await;
+    let mut deaf = open(&server).await;
+    deaf.say(chat("a", "much")).await;
+    server.until_held(1).await;
+    let mut socket = open(&server).await;
+    socket.say(chat("b", "hi")).await;
+    assert_eq!(told(&mut socket, 1).await.last().unwrap(), "b done stop");
+    server.until_held(0).await;
+    drop(deaf);
+}
+
+#[tokio::test]
+async fn a_dead_socket_is_closed_and_a_silent_one_is_not() {
+    let heartbeat = |config: &mut crate::http::Config| config.heartbeat = Duration::from_millis(50);
+    let mut server = Server::start_with(hanging(), config(), heartbeat).await;
+    let mut alive = open(&server).await;
+    alive.say(chat("a", "hi")).await;
+    alive.until("token").await;
+    let mut dead = open(&server).await;
+    dead.say(chat("a", "hi")).await;
+    dead.until("token").await;
+    server.until_held(2).await;
+    let mut pings = 0;
+    while pings < 6 {
+        pings += usize::from(matches!(alive.0.next().await, Some(Ok(Message::Ping(_)))));
+    }
+    server.until_held(1).await;
+    alive.say(json!({"type": "cancel", "id": "a"})).await;
+    assert_eq!(alive.next().await.unwrap()["finish_reason"], "cancelled");
+}
+
+#[tokio::test]
+async fn each_turn_has_its_line_in_the_log() {
+    let (log, _guard) = Log::collect();
+    let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
+    let mut socket = open(&server).await;
+    socket.say(json!({"type": "auth", "api_key": "secret-1"})).await;
+    socket.until("authenticated").await;
+    for (prompt, end) in [("hi", "done"), ("fail", "error")] {
+        socket.say(chat("a", prompt)).await;
+        socket.until(end).await;
+    }
+    socket.say(json!({"type": "chat", "n": 9, "messages": "secret-prompt"})).await;
+    socket.until("error").await;
+    socket.say(chat("a", "hang")).await;
+    socket.until("token").await;
+    socket.say(json!({"type": "cancel", "id": "a"})).await;
+    socket.until("done").await;
+    let text = log.text();
+    let told = |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let fields = ["caller", "path", "end", "error.code"];
+        fields.map(|name| line[name].as_str().unwrap_or("-").to_owned()).join(" ")
+    };
+    let lines: Vec<_> = text.lines().filter(|line| line.contains(r#""status":200"#)).map(told).collect();
+    assert_eq!(
+        lines,
+        [
+            "key-1 /v1/stream complete -",
+            "key-1 /v1/stream failed overloaded",
+            "key-1 /v1/stream failed missing_required_parameter",
+            "key-1 /v1/stream cancelled -",
+        ]
+    );
+    assert!(!text.contains("secret"), "{text}");
+}
+
+#[tokio::test]
+async fn a_server_that_stops_says_so() {
+    let config = Config { drain_timeout: Duration::from_millis(100), ..config() };
+    let server = Server::start_with(obeying(), config, |_| {}).await;
+    let (mut idle, mut busy) = (open(&server).await, open(&server).await);
+    busy.say(chat("a", "hang")).await;
+    busy.until("token").await;
+    server.shutdown.begin();
+    assert_eq!(idle.next().await, Some(json!(1012)));
+    busy.say(chat("b", "hi")).await;
+    assert_eq!(told(&mut busy, 2).await, ["b error shutting_down", "a error shutting_down"]);
+    assert_eq!(busy.next().await, Some(json!(1012)));
+    drop((idle, busy));
+    assert_eq!(server.summary().await.aborted, 0);
+}

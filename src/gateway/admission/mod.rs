@@ -127,15 +127,17 @@ impl Admission {
     ) -> Result<(Told, TurnStream), Error> {
         let known = |status, model| Told { cache: Some(status), ..Told::of(model) };
         loop {
-            let order = || self.order(&caller, &turn, estimate);
             let model = Arc::new(OnceLock::new());
             let mut answer = match self.rules.cache.lookup(&caller.project, &turn, caller.cache_control) {
                 Lookup::Bypass => {
-                    let (model, events) = order().run().await?;
+                    let (model, events) = self.order(caller, turn, estimate).run().await?;
                     return Ok((known(CacheStatus::Bypass, model), events));
                 }
                 Lookup::Hit(answer) => answer,
-                Lookup::Miss(filler) => filler.fill(order().run_telling(Arc::clone(&model))),
+                Lookup::Miss(filler) => {
+                    let order = self.order(caller.clone(), turn.clone(), estimate);
+                    filler.fill(order.run_telling(Arc::clone(&model)))
+                }
             };
             match answer.started().await {
                 Ok(()) if answer.is_hit() => {
@@ -153,14 +155,8 @@ impl Admission {
         }
     }
 
-    fn order(&self, caller: &Caller, turn: &Turn, estimate: Amount) -> Order {
-        Order {
-            turns: Arc::clone(&self.turns),
-            rules: Arc::clone(&self.rules),
-            caller: caller.clone(),
-            turn: turn.clone(),
-            estimate,
-        }
+    fn order(&self, caller: Caller, turn: Turn, estimate: Amount) -> Order {
+        Order { turns: Arc::clone(&self.turns), rules: Arc::clone(&self.rules), caller, turn, estimate }
     }
 
     /// Gives `turn` a model, if its caller has left that open.

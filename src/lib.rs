@@ -7,7 +7,7 @@
 //! - [`pool`]: a bounded, prewarmed set of any expensive worker; does not know the CLI.
 //! - [`gateway`]: one turn, from admitted to finished.
 //! - [`store`]: what outlives a request. [`files`]: what clients upload.
-//!   [`batches`]: files of requests, answered while nobody waits, by [`answers`], which answer any request whole. [`responses`]: answers that are kept, gone on from, or made while nobody waits.
+//!   [`batches`]: files of requests, answered while nobody waits, by [`answers`], which answer any request whole. [`responses`]: answers that are kept, gone on from, or made while nobody waits. [`sessions`]: conversations that are kept.
 //! - [`auth`]: who may ask. [`ledger`]: what is spent, and what may be. [`pricing`]: what a turn costs. [`routing`]: which
 //!   model is chosen for whoever leaves it open. [`limits`]: how often and how much may be asked.
 //!   [`cache`]: answers that are given again. [`webhooks`]: events for whoever wants to hear of them.
@@ -39,6 +39,7 @@ pub mod pricing;
 pub mod responses;
 pub mod routing;
 pub mod server;
+pub mod sessions;
 pub mod store;
 pub mod telemetry;
 pub mod webhooks;

@@ -24,6 +24,7 @@ use claude_switchboard::ledger::{Clock, Reader};
 use claude_switchboard::metrics::Metrics;
 use claude_switchboard::responses::{Responses, Shelves};
 use claude_switchboard::server::{self, Shutdown};
+use claude_switchboard::sessions::{self, Sessions};
 use claude_switchboard::store::{Limits, Store};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
@@ -182,6 +183,8 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
     let batches = Batches::new(tools, batches::Config { parallel: 1, longest_line: 0 });
     let settings = Settings::load(None, &Environment::from_iter([("HOME", "/")]), &Flags::default())?;
     let off = cache::Config { mode: cache::Mode::Off, max_bytes: 0, time_to_live: Duration::from_secs(1) };
+    let few = sessions::Config { idle: Duration::from_secs(60), max_sessions: 1, max_bytes: 1 << 20 };
+    let sessions = Sessions::new(&store, Arc::clone(&keys), few);
     let router = http::router(AppState {
         turns,
         keys,
@@ -195,6 +198,7 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
         responses,
         batches,
         files,
+        sessions,
         router: Arc::new(app::router(&settings, &Arc::new(app::prices(&settings)))),
     });
     let config = server::Config {

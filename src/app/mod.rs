@@ -125,6 +125,7 @@ impl App {
             responses: shelves.responses,
             batches: shelves.batches,
             files: shelves.files,
+            sessions: shelves.sessions,
             router,
         });
         let (config, shutdown) = (parts::server_config(settings), ground.shutdown);

@@ -1,4 +1,4 @@
-//! What is kept for clients: responses, files, batches.
+//! What is kept for clients: responses, files, batches, sessions.
 
 use std::sync::Arc;
 
@@ -15,12 +15,15 @@ use crate::files::Files;
 use crate::gateway::Turns;
 use crate::http;
 use crate::responses::Responses;
+use crate::sessions;
+use crate::sessions::Sessions;
 
 /// What is kept for clients.
 pub(super) struct Shelves {
     pub(super) responses: Responses,
     pub(super) files: Files,
     pub(super) batches: Batches,
+    pub(super) sessions: Sessions,
 }
 
 impl Ground<'_> {
@@ -50,7 +53,20 @@ impl Ground<'_> {
             0 => {}
             unfinished => tracing::info!(unfinished, "batches of an earlier server go on"),
         }
-        Ok(Shelves { responses, files, batches })
+        Ok(Shelves { responses, files, batches, sessions: self.sessions(keys) })
+    }
+
+    /// Conversations, kept tidy.
+    fn sessions(&self, keys: &Arc<Keys>) -> Sessions {
+        let settings = &self.settings.sessions;
+        let config = sessions::Config {
+            idle: settings.idle,
+            max_sessions: settings.max_sessions,
+            max_bytes: settings.max_bytes as u64,
+        };
+        let sessions = Sessions::new(&self.store, Arc::clone(keys), config);
+        sessions.keep_tidy(self.shutdown.begun());
+        sessions
     }
 
     /// The folder of files, kept tidy.

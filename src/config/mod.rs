@@ -25,6 +25,7 @@ mod responses;
 mod routing;
 mod seconds;
 mod server;
+mod sessions;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,7 @@ pub use pricing::{ListedPrice, Pricing};
 pub use responses::Responses;
 pub use routing::Routing;
 pub use server::Server;
+pub use sessions::Sessions;
 pub use settings::Settings;
 
 /// The defaults, with what each key means.

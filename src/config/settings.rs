@@ -23,6 +23,7 @@ use super::pricing::Pricing;
 use super::responses::Responses;
 use super::routing::Routing;
 use super::server::Server;
+use super::sessions::Sessions;
 
 /// The settings in force, checked. One field for each section of `default.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +49,8 @@ pub struct Settings {
     pub routing: Routing,
     /// What is kept of responses.
     pub responses: Responses,
+    /// What is kept of sessions.
+    pub sessions: Sessions,
     /// How much of the pool batches take.
     pub batches: Batches,
     /// What is kept of files.
@@ -120,6 +123,7 @@ impl Settings {
         self.pricing.check()?;
         self.routing.check()?;
         self.responses.check()?;
+        self.sessions.check()?;
         self.batches.check()?;
         self.files.check()?;
         self.cache.check()?;

@@ -37,6 +37,7 @@ use super::v1::messages;
 use super::v1::models;
 use super::v1::responses;
 use super::v1::route;
+use super::v1::sessions;
 use super::v1::stream;
 use super::v1::usage;
 use crate::auth::Keys;
@@ -115,6 +116,9 @@ fn routes() -> Vec<Route> {
             (body_limit::UPLOADS, get(files::list_files).post(files::create_file)),
             ("/v1/files/{id}", get(files::retrieve_file).delete(files::delete_file)),
             ("/v1/files/{id}/content", get(files::download_file)),
+            ("/v1/sessions", get(sessions::list_sessions).post(sessions::create_session)),
+            ("/v1/sessions/{id}", get(sessions::retrieve_session).delete(sessions::delete_session)),
+            ("/v1/sessions/{id}/messages", get(sessions::list_messages).post(sessions::create_message)),
         ],
     );
     all(Need::Greeting(Permission::Inference), vec![("/v1/stream", get(stream::open))]);

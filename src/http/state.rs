@@ -7,6 +7,7 @@ use axum::extract::FromRef;
 use tokio_util::sync::CancellationToken;
 
 use super::Config;
+use super::v1::sessions::Answering;
 use crate::auth::Keys;
 use crate::auth::Registry;
 use crate::batches::Batches;
@@ -17,6 +18,7 @@ use crate::ledger::Reader;
 use crate::metrics::Metrics;
 use crate::responses::Responses;
 use crate::routing::Router;
+use crate::sessions::Sessions;
 use crate::webhooks::Sender;
 
 /// Everything the handlers share; each takes the one part it needs.
@@ -46,6 +48,8 @@ pub struct AppState {
     pub batches: Batches,
     /// Files of clients.
     pub files: Files,
+    /// Conversations that are kept.
+    pub sessions: Sessions,
     /// Chooses models.
     pub router: Arc<Router>,
 }
@@ -150,5 +154,18 @@ impl FromRef<AppState> for Arc<Router> {
 impl FromRef<AppState> for Reader {
     fn from_ref(state: &AppState) -> Self {
         state.ledger.clone()
+    }
+}
+
+impl FromRef<AppState> for Sessions {
+    fn from_ref(state: &AppState) -> Self {
+        state.sessions.clone()
+    }
+}
+
+impl FromRef<AppState> for Answering {
+    fn from_ref(state: &AppState) -> Self {
+        let AppState { sessions, turns, config, last_words, .. } = state.clone();
+        Self { sessions, turns, config, last_words }
     }
 }

@@ -11,6 +11,7 @@ pub mod error;
 pub mod files;
 pub mod models;
 pub mod responses;
+pub mod sessions;
 pub mod together;
 
 mod functions;

@@ -76,6 +76,25 @@ impl Shelf {
         self.store.transaction(move |transaction| shape.put(transaction, &key, &record, now())).await
     }
 
+    /// Keeps `record` of `owner` in the place of the one called `id`, with a time of its own that begins now. Returns once it
+    /// is on disk, with whether there was one: where there is none, none is made.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn renew(&self, owner: &str, id: &str, record: Vec<u8>) -> Result<bool, Error> {
+        let (shape, key) = (self.shape, key(owner, id));
+        self.store.transaction(move |transaction| shape.renew(transaction, &key, &record, now())).await
+    }
+
+    /// All records of `owner`.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn of(&self, owner: &str) -> Result<Vec<Vec<u8>>, Error> {
+        let records = self.store.scan(self.shape.place(RECORD, &key(owner, ""))).await?;
+        Ok(records.iter().filter_map(|(_, value)| content(value, now())).collect())
+    }
+
     /// The record of `owner` called `id`.
     ///
     /// # Errors
@@ -130,6 +149,13 @@ impl Shelf {
     pub(super) async fn put_at(&self, now: u64, owner: &str, id: &str, record: &[u8]) {
         let (shape, key, record) = (self.shape, key(owner, id), record.to_vec());
         self.store.transaction(move |transaction| shape.put(transaction, &key, &record, now)).await.unwrap();
+    }
+
+    #[cfg(test)]
+    pub(super) async fn renew_at(&self, now: u64, owner: &str, id: &str, record: &[u8]) -> bool {
+        let (shape, key, record) = (self.shape, key(owner, id), record.to_vec());
+        let renewed = self.store.transaction(move |transaction| shape.renew(transaction, &key, &record, now));
+        renewed.await.unwrap()
     }
 
     #[cfg(test)]
@@ -202,6 +228,20 @@ impl Shape {
         totals.less(old.len() as u64);
         self.save(transaction, totals);
         Ok(ends_of(&old) > now)
+    }
+
+    fn renew(
+        &self,
+        transaction: &mut Transaction<'_>,
+        key: &[u8],
+        record: &[u8],
+        now: u64,
+    ) -> Result<bool, Error> {
+        let is_there = self.take(transaction, key, now)?;
+        if is_there {
+            self.put(transaction, key, record, now)?;
+        }
+        Ok(is_there)
     }
 
     /// Takes some of the records away whose time is over, and says whether there may be more.

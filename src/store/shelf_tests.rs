@@ -35,6 +35,19 @@ async fn a_record_leaves_when_its_time_is_over() {
 }
 
 #[tokio::test]
+async fn a_renewed_record_begins_its_time_anew_and_one_that_is_gone_stays_so() {
+    let shelf = shelf();
+    shelf.put_at(0, "a", "1", b"one").await;
+    assert!(shelf.renew_at(50, "a", "1", b"uno").await);
+    assert_eq!(shelf.get_at(109, "a", "1").await.as_deref(), Some(&b"uno"[..]));
+    assert_eq!(shelf.get_at(110, "a", "1").await, None);
+    assert!(!shelf.renew_at(110, "a", "1", b"late").await, "its time is over");
+    assert!(!shelf.renew_at(1, "b", "1", b"never").await);
+    assert_eq!(shelf.get_at(111, "a", "1").await, None);
+    assert_eq!(shelf.get_at(2, "b", "1").await, None);
+}
+
+#[tokio::test]
 async fn the_oldest_leave_when_there_are_too_many_or_they_are_too_large() {
     let shelf = shelf();
     for (now, id) in [(0, "1"), (1, "2"), (2, "3"), (3, "4")] {

@@ -28,6 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("responses", &["domain", "fields", "openai", "gateway", "auth", "store"]),
     ("files", &["fields", "openai", "store"]),
     ("batches", &["domain", "fields", "openai", "gateway", "answers", "files", "auth", "store"]),
+    ("sessions", &["domain", "fields", "openai", "gateway", "auth", "store"]),
     ("answers", &["domain", "fields", "openai", "gateway", "responses"]),
     ("gateway", &["domain", "conversations", "pool", "routing", "pricing", "limits", "cache", "ledger"]),
     (
@@ -40,6 +41,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "gateway",
             "answers",
             "responses",
+            "sessions",
             "batches",
             "files",
             "auth",

@@ -37,6 +37,7 @@ mod responses;
 mod restarts;
 mod routing;
 mod saturation;
+mod sessions;
 mod shutdown;
 mod smuggling;
 mod spending;

@@ -10,6 +10,7 @@ mod files;
 mod keys;
 mod ledger;
 mod responses;
+mod sessions;
 mod table;
 mod turns;
 

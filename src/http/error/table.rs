@@ -43,6 +43,8 @@ pub(in crate::http) enum Kind {
     UnknownBatch,
     /// The caller's project has no such file.
     UnknownFile,
+    /// The caller has no such session.
+    UnknownSession,
     /// No such turn runs on the socket.
     UnknownTurn,
     /// No such key.
@@ -51,6 +53,12 @@ pub(in crate::http) enum Kind {
     UnknownProject,
     /// The path exists, the method on it does not.
     MethodNotAllowed,
+    /// A message to the session is being answered.
+    SessionBusy,
+    /// The caller has as many sessions as may be.
+    TooManySessions,
+    /// The session has as much in it as may be.
+    SessionFull,
     /// The body did not come in time.
     BodyTimeout,
     /// The body is over the limit.
@@ -129,10 +137,14 @@ impl Kind {
             Self::UnknownResponse => (404, "invalid_request_error", Some("response_not_found")),
             Self::UnknownBatch => (404, "invalid_request_error", Some("batch_not_found")),
             Self::UnknownFile => (404, "invalid_request_error", Some("file_not_found")),
+            Self::UnknownSession => (404, "invalid_request_error", Some("session_not_found")),
             Self::UnknownTurn => (404, "invalid_request_error", Some("turn_not_found")),
             Self::UnknownKey => (404, "invalid_request_error", Some("key_not_found")),
             Self::UnknownProject => (404, "invalid_request_error", Some("project_not_found")),
             Self::MethodNotAllowed => (405, "invalid_request_error", Some("method_not_allowed")),
+            Self::SessionBusy => (409, "invalid_request_error", Some("session_busy")),
+            Self::TooManySessions => (400, "invalid_request_error", Some("too_many_sessions")),
+            Self::SessionFull => (400, "invalid_request_error", Some("session_full")),
             Self::BodyTimeout => (408, "invalid_request_error", Some("body_timeout")),
             Self::TooLarge => (413, "invalid_request_error", Some("request_too_large")),
             Self::FilesFull => (413, "invalid_request_error", Some("file_storage_full")),

@@ -15,6 +15,7 @@ mod money;
 mod refusals;
 mod responses;
 mod route;
+mod sessions;
 mod streams;
 mod tools;
 mod usage;
@@ -78,6 +79,7 @@ use crate::metrics::Metrics;
 use crate::responses::Responses;
 use crate::responses::Shelves;
 use crate::routing;
+use crate::sessions::Sessions;
 
 /// What a scripted turn does next.
 #[derive(Debug, Clone)]
@@ -235,6 +237,7 @@ fn whole_state(
         metrics: Metrics::default(),
         batches: batches_with(batch_tools(&turns, &keys, &responses, files.clone()), 1),
         files,
+        sessions: Sessions::temporary(&keys),
         turns,
         keys,
         responses,

@@ -11,8 +11,10 @@ use axum::response::IntoResponse as _;
 use axum::response::Response;
 
 use crate::answers;
+use crate::answers::FanOut;
 use crate::answers::fan_out;
 use crate::domain::Caller;
+use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::fields::Policy;
 use crate::gateway::CacheStatus;
@@ -55,18 +57,51 @@ async fn answer(
     request: ChatRequest,
     last_words: LastWords,
 ) -> Result<Response, ApiError> {
-    let reply = Reply { dialect: request.dialect, ..Reply::new(request.turn.model.as_str()) };
-    let running = fan_out(turns, caller, request.turn.times(request.n)).await?;
-    let mut response = if request.stream {
-        let encoder = StreamEncoder::new(&reply, request.n, request.include_usage);
+    let (turn, wish) = Wish::of(request);
+    let running = fan_out(turns, caller, turn.times(wish.n)).await?;
+    tell(running, wish, config, notes, last_words).await
+}
+
+/// How an answer is to be told.
+pub(super) struct Wish {
+    reply: Reply,
+    n: usize,
+    stream: bool,
+    include_usage: bool,
+    ignored: Vec<String>,
+}
+
+impl Wish {
+    /// What of `request` is for Claude, and how the answer is to be told.
+    pub(super) fn of(request: ChatRequest) -> (Turn, Self) {
+        let ChatRequest { turn, n, dialect, stream, include_usage, ignored } = request;
+        let reply = Reply { dialect, ..Reply::new(turn.model.as_str()) };
+        (turn, Self { reply, n, stream, include_usage, ignored })
+    }
+}
+
+/// Tells what comes of `running`, as one body or as a stream.
+///
+/// # Errors
+/// When it fails before anything was told.
+pub(super) async fn tell(
+    running: FanOut,
+    wish: Wish,
+    config: &Config,
+    notes: Notes,
+    last_words: LastWords,
+) -> Result<Response, ApiError> {
+    let Wish { reply, n, stream, include_usage, ignored } = wish;
+    let mut response = if stream {
+        let encoder = StreamEncoder::new(&reply, n, include_usage);
         let mut stream = EventStream::new(running.events, encoder, config.heartbeat, last_words, notes);
         stream.wait_for_first(config.first_event_wait).await?;
         stream.into_response()
     } else {
-        let body = reply.response(&answers::answers(running.events, request.n).await?);
+        let body = reply.response(&answers::answers(running.events, n).await?);
         ([(header::CONTENT_TYPE, "application/json")], body).into_response()
     };
-    describe(&mut response, &running.told, &request.ignored);
+    describe(&mut response, &running.told, &ignored);
     Ok(response)
 }
 

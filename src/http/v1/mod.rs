@@ -1,4 +1,4 @@
-//! The paths under `/v1`: `OpenAI`'s, Anthropic's `messages`, and `route`, `stream` and `usage`, which are ours.
+//! The paths under `/v1`: `OpenAI`'s, Anthropic's `messages`, and `route`, `sessions`, `stream` and `usage`, which are ours.
 
 pub(super) mod batch;
 pub(super) mod batches;
@@ -9,5 +9,6 @@ pub(super) mod messages;
 pub(super) mod models;
 pub(super) mod responses;
 pub(super) mod route;
+pub(super) mod sessions;
 pub(super) mod stream;
 pub(super) mod usage;

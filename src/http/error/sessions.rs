@@ -1,0 +1,41 @@
+//! What goes wrong with sessions, in words for a stranger.
+
+use super::ApiError;
+use super::Kind;
+use crate::fields::printable;
+use crate::sessions::Error;
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Invalid(invalid) => invalid.into(),
+            Error::NotFound(id) => {
+                let message = format!(
+                    "No such session: '{}'. It was never made by this key, or deleted, or nothing was said in it for too \
+                     long.",
+                    printable(&id)
+                );
+                Self::new(Kind::UnknownSession, message)
+            }
+            Error::Busy(_) => Self::new(
+                Kind::SessionBusy,
+                "Another message to this session is being answered. Send the next when that is over.",
+            ),
+            Error::TooMany(most) => Self::new(
+                Kind::TooManySessions,
+                format!(
+                    "This key has {most} sessions, and no more may be. Delete some: GET /v1/sessions lists them."
+                ),
+            ),
+            Error::Full(_) => Self::new(
+                Kind::SessionFull,
+                "The conversation of this session is as long as may be. Go on in a new one.",
+            ),
+            Error::Turn(error) => error.into(),
+            Error::Store(error) => {
+                Self::new(Kind::Internal, "This server cannot reach its store; its log tells more.")
+                    .caused_by(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Conversations that the server keeps.
+
+use super::*;
+use crate::domain::Part;
+
+/// Answers with how many messages came before, and the prompt.
+fn repeating() -> ScriptedTurns {
+    ScriptedTurns::new(|_, turn| {
+        let Some(Part::Text(prompt)) = turn.prompt.first() else { panic!("no text") };
+        let mut steps = vec![started(), text(&format!("{} {prompt}", turn.history.len()))];
+        steps.push(if prompt == "hang" { Step::Hang } else { finished() });
+        Ok(play(steps))
+    })
+}
+
+async fn ask(router: &Router, method: &str, path: &str, key: &str, fields: Value) -> (u16, Value) {
+    let bearer = format!("Bearer {key}");
+    let request = request(method, path, &[("authorization", &bearer)], fields.to_string());
+    let response = send(router.clone(), request).await;
+    let status = response.status().as_u16();
+    (status, serde_json::from_str(&body(response).await).unwrap())
+}
+
+async fn made(router: &Router) -> String {
+    let (status, session) =
+        ask(router, "POST", "/v1/sessions", "secret-1", json!({"model": "sonnet", "metadata": {"a": "b"}}))
+            .await;
+    assert_eq!((status, &session["object"], &session["message_count"]), (201, &json!("session"), &json!(0)));
+    format!("/v1/sessions/{}", session["id"].as_str().unwrap())
+}
+
+#[tokio::test]
+async fn only_the_new_message_is_sent() {
+    let router = with_keys(repeating());
+    let path = made(&router).await;
+    let messages = format!("{path}/messages");
+    for (words, answer) in [("a", "0 a"), ("b", "2 b"), ("c", "4 c")] {
+        let (status, body) = ask(&router, "POST", &messages, "secret-1", json!({"content": words})).await;
+        assert_eq!((status, &body["object"]), (200, &json!("chat.completion")));
+        assert_eq!(body["choices"][0]["message"]["content"], answer);
+    }
+    let (_, session) = ask(&router, "GET", &path, "secret-1", json!(null)).await;
+    assert_eq!((&session["message_count"], &session["usage"]["total_tokens"]), (&json!(6), &json!(15)));
+    let (_, page) =
+        ask(&router, "GET", &format!("{messages}?order=asc&limit=2"), "secret-1", json!(null)).await;
+    assert_eq!((&page["data"][1]["content"], &page["has_more"]), (&json!("0 a"), &json!(true)));
+    let (_, list) = ask(&router, "GET", "/v1/sessions", "secret-1", json!(null)).await;
+    assert_eq!(list["data"][0], session);
+}
+
+#[tokio::test]
+async fn a_stream_is_kept_when_its_end_is_told() {
+    let router = with_keys(repeating());
+    let path = made(&router).await;
+    let key = [("authorization", "Bearer secret-1")];
+    let message = json!({"content": "a", "stream": true}).to_string();
+    let streamed = send(router.clone(), request("POST", &format!("{path}/messages"), &key, message)).await;
+    assert!(body(streamed).await.ends_with("data: [DONE]\n\n"));
+    let (_, session) = ask(&router, "GET", &path, "secret-1", json!(null)).await;
+    assert_eq!(session["message_count"], 2);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_left_is_not_kept_and_frees_the_session() {
+    let router = with_keys(repeating());
+    let path = made(&router).await;
+    let messages = format!("{path}/messages");
+    let key = [("authorization", "Bearer secret-1")];
+    let hanging = json!({"content": "hang", "stream": true}).to_string();
+    let hanging = send(router.clone(), request("POST", &messages, &key, hanging)).await;
+    let (status, error) = ask(&router, "POST", &messages, "secret-1", json!({"content": "a"})).await;
+    assert_eq!((status, &error["error"]["code"]), (409, &json!("session_busy")));
+    drop(hanging);
+    let (_, body) = ask(&router, "POST", &messages, "secret-1", json!({"content": "a"})).await;
+    assert_eq!(body["choices"][0]["message"]["content"], "0 a");
+}
+
+#[tokio::test]
+async fn another_key_has_no_such_session() {
+    let router = with_keys(repeating());
+    let path = made(&router).await;
+    for (method, path) in [
+        ("GET", path.clone()),
+        ("DELETE", path.clone()),
+        ("GET", format!("{path}/messages")),
+        ("POST", format!("{path}/messages")),
+    ] {
+        let (status, error) = ask(&router, method, &path, "secret-2", json!({"content": "a"})).await;
+        assert_eq!((status, &error["error"]["code"]), (404, &json!("session_not_found")), "{method} {path}");
+    }
+    assert_eq!(ask(&router, "DELETE", &path, "secret-1", json!(null)).await.1["deleted"], true);
+    assert_eq!(ask(&router, "GET", &path, "secret-1", json!(null)).await.0, 404);
+}
+
+#[tokio::test]
+async fn so_many_sessions_are_kept_and_no_more() {
+    let router = with_keys(repeating());
+    for _ in 0..3 {
+        made(&router).await;
+    }
+    let (status, error) = ask(&router, "POST", "/v1/sessions", "secret-1", json!({})).await;
+    assert_eq!((status, &error["error"]["code"]), (400, &json!("too_many_sessions")));
+    let (status, error) =
+        ask(&router, "POST", "/v1/sessions", "secret-1", json!({"project_id": "other"})).await;
+    assert_eq!((status, &error["error"]["param"]), (403, &json!("project_id")));
+}

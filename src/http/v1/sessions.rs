@@ -1,0 +1,128 @@
+//! `/v1/sessions`, which is this server's own: conversations that the server keeps.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::Extension;
+use axum::extract::Path;
+use axum::extract::Query;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
+use futures::TryStreamExt as _;
+
+use super::chat::Wish;
+use super::chat::tell;
+use crate::answers::FanOut;
+use crate::auth::AuthError;
+use crate::domain::Caller;
+use crate::fields::Policy;
+use crate::gateway::Turns;
+use crate::http::Config;
+use crate::http::error::ApiError;
+use crate::http::extract::RequestBody;
+use crate::http::extract::page;
+use crate::http::middleware::access_log::Notes;
+use crate::http::state::LastWords;
+use crate::openai::sessions;
+use crate::openai::sessions::MessageRequest;
+use crate::sessions::Sessions;
+
+const LARGEST_PAGE: usize = 100;
+const USUAL_PAGE: usize = 20;
+
+/// Makes a session.
+pub(in crate::http) async fn create_session(
+    State(store): State<Sessions>,
+    Extension(caller): Extension<Caller>,
+    RequestBody(body): RequestBody,
+) -> Result<Response, ApiError> {
+    let request = sessions::create(&body)?;
+    if request.project.as_ref().is_some_and(|project| *project != caller.project) {
+        return Err(ApiError::from(AuthError::ForeignProject).at("project_id"));
+    }
+    let session = store.create(&caller, request).await?;
+    Ok((StatusCode::CREATED, json(session.to_json())).into_response())
+}
+
+/// The caller's sessions.
+pub(in crate::http) async fn list_sessions(
+    State(store): State<Sessions>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Response, ApiError> {
+    let (list, has_more) = store.list(&caller, &page(&query, USUAL_PAGE, LARGEST_PAGE)?).await?;
+    Ok(json(sessions::list(&list, has_more)))
+}
+
+/// A session as it is now.
+pub(in crate::http) async fn retrieve_session(
+    State(store): State<Sessions>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    Ok(json(store.get(&caller, &id).await?.to_json()))
+}
+
+/// Takes a session away.
+pub(in crate::http) async fn delete_session(
+    State(store): State<Sessions>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    store.delete(&caller, &id).await?;
+    Ok(json(sessions::deleted(&id)))
+}
+
+/// What was said in a session.
+pub(in crate::http) async fn list_messages(
+    State(store): State<Sessions>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Response, ApiError> {
+    let page = page(&query, USUAL_PAGE, LARGEST_PAGE)?;
+    let (list, has_more) = store.messages(&caller, &id, &page).await?;
+    Ok(json(sessions::entries(&list, has_more)))
+}
+
+/// What a message is answered with.
+#[derive(Clone)]
+pub(in crate::http) struct Answering {
+    pub(in crate::http) sessions: Sessions,
+    pub(in crate::http) turns: Arc<dyn Turns>,
+    pub(in crate::http) config: Arc<Config>,
+    pub(in crate::http) last_words: LastWords,
+}
+
+/// Says something in a session, and answers it as a chat, as one body or as a stream.
+pub(in crate::http) async fn create_message(
+    State(answering): State<Answering>,
+    Extension(caller): Extension<Caller>,
+    Extension(notes): Extension<Notes>,
+    Path(id): Path<String>,
+    RequestBody(body): RequestBody,
+) -> Result<Response, ApiError> {
+    let last_words = answering.last_words.0.clone();
+    let answer = Box::pin(answering.answer(caller, notes, &id, &body));
+    last_words.run_until_cancelled(answer).await.unwrap_or_else(|| Err(ApiError::shutting_down()))
+}
+
+impl Answering {
+    async fn answer(self, caller: Caller, notes: Notes, id: &str, body: &[u8]) -> Result<Response, ApiError> {
+        let policy = if self.config.strict { Policy::Strict } else { Policy::Lenient };
+        let talk = self.sessions.talk(&caller, id).await?;
+        let MessageRequest { chat, new } = talk.read(body, policy)?;
+        let (turn, wish) = Wish::of(chat);
+        let running = self.turns.run(caller, turn).await?;
+        let events = talk.keep(new, running.events).map_ok(|event| (0, event));
+        let running = FanOut { told: running.told, events: Box::pin(events) };
+        tell(running, wish, &self.config, notes, self.last_words.clone()).await
+    }
+}
+
+fn json(body: String) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}

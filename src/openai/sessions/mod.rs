@@ -1,0 +1,21 @@
+//! `/v1/sessions`, in the words of chat: what makes a session, a message to one, and what is told of both.
+
+mod create;
+mod message;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+pub use create::CreateRequest;
+pub use create::create;
+pub use message::Earlier;
+pub use message::MessageRequest;
+pub use message::answered;
+pub use message::message;
+pub use types::Entry;
+pub use types::Session;
+pub use types::Totals;
+pub use types::deleted;
+pub use types::entries;
+pub use types::list;

@@ -1,0 +1,118 @@
+//! One message to a session, and its answer.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::Error;
+use super::busy::Taken;
+use super::record::Record;
+use super::service::Inner;
+use super::service::now;
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+use crate::domain::Finish;
+use crate::domain::FinishReason;
+use crate::domain::TurnEvent;
+use crate::fields::InvalidRequest;
+use crate::fields::Policy;
+use crate::gateway;
+use crate::gateway::TurnStream;
+use crate::openai::chat::Answer;
+use crate::openai::sessions::Earlier;
+use crate::openai::sessions::Entry;
+use crate::openai::sessions::MessageRequest;
+use crate::openai::sessions::answered;
+use crate::openai::sessions::message;
+
+/// The most bytes of a conversation: as many as Anthropic takes in a request.
+const LARGEST: usize = 32 << 20;
+
+/// A session that is taken, for as long as this is there.
+pub struct Talk {
+    pub(super) inner: Arc<Inner>,
+    pub(super) owner: String,
+    pub(super) record: Record,
+    pub(super) taken: Taken,
+}
+
+impl fmt::Debug for Talk {
+    /// Leaves out what was said.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Talk").field("id", &self.record.session.id).finish_non_exhaustive()
+    }
+}
+
+impl Talk {
+    /// Reads a message to the session.
+    ///
+    /// # Errors
+    /// When the body is none, or no more can be said.
+    pub fn read(&self, body: &[u8], policy: Policy) -> Result<MessageRequest, Error> {
+        let Record { session, entries } = &self.record;
+        if self.record.to_bytes().len() + body.len() > LARGEST {
+            return Err(Error::Full(session.id.clone()));
+        }
+        let messages: Vec<&Value> = entries.iter().map(|entry| &entry.message).collect();
+        let (model, instructions) = (session.model.as_deref(), session.instructions.as_deref());
+        let read: Result<_, InvalidRequest> =
+            message(body, &Earlier { model, instructions, messages: &messages }, policy);
+        Ok(read?)
+    }
+
+    /// `events`, the answer to the messages `new`. It is kept before its end is told, and the session is free then.
+    pub fn keep(self, new: Vec<Value>, events: TurnStream) -> TurnStream {
+        let begun = Some((self, new, Answer::default(), events));
+        Box::pin(futures::stream::unfold(begun, async |state| {
+            let (talk, new, mut answer, mut events) = state?;
+            match events.next().await? {
+                Ok(TurnEvent::Finished(finish)) => {
+                    let kept = talk.append(new, &answer, &finish).await;
+                    Some((kept.map(|()| TurnEvent::Finished(finish)), None))
+                }
+                Ok(event) => {
+                    answer.add(event.clone());
+                    Some((Ok(event), Some((talk, new, answer, events))))
+                }
+                Err(error) => Some((Err(error), None)),
+            }
+        }))
+    }
+
+    /// What Claude refused to answer is not kept: it would refuse all that follows too.
+    async fn append(self, new: Vec<Value>, answer: &Answer, finish: &Finish) -> Result<(), gateway::Error> {
+        let Self { inner, owner, mut record, taken } = self;
+        let now = now();
+        if finish.reason != FinishReason::ContentFilter {
+            let messages = new.into_iter().chain([answered(answer)]);
+            record.entries.extend(messages.map(|message| Entry {
+                id: message_id(),
+                created_at: now,
+                message,
+            }));
+        }
+        let session = &mut record.session;
+        session.message_count = record.entries.len();
+        session.usage.add(&finish.usage);
+        session.last_active_at = now;
+        session.expires_at = now + inner.config.idle.as_secs();
+        let renewed = inner.shelf.renew(&owner, &record.session.id, record.to_bytes()).await;
+        drop(taken);
+        let message = match renewed {
+            Ok(true) => return Ok(()),
+            Ok(false) => "The session was deleted while this was answered, so the answer is not kept.",
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "an answer could not be kept");
+                "This server could not keep the answer; its log tells more. The session is as it was before."
+            }
+        };
+        Err(Failure::new(FailureKind::Upstream, message).into())
+    }
+}
+
+fn message_id() -> String {
+    format!("msg_{}", Uuid::new_v4().simple())
+}

@@ -1,0 +1,92 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream;
+use serde_json::Map;
+use serde_json::json;
+use tokio_util::task::TaskTracker;
+
+use super::*;
+use crate::auth::Keys;
+use crate::domain::Caller;
+use crate::domain::Finish;
+use crate::domain::FinishReason;
+use crate::domain::TurnEvent;
+use crate::domain::Usage;
+use crate::fields::Policy;
+use crate::openai::Page;
+use crate::openai::sessions::CreateRequest;
+use crate::openai::sessions::Session;
+use crate::store::Store;
+
+fn sessions(store: &Store) -> Sessions {
+    let config = Config { idle: Duration::from_secs(60), max_sessions: 2, max_bytes: 1 << 20 };
+    Sessions::new(store, Arc::new(Keys::none()), config)
+}
+
+fn new() -> CreateRequest {
+    CreateRequest { model: Some("haiku".into()), instructions: None, metadata: Map::new(), project: None }
+}
+
+fn caller() -> Caller {
+    Caller::named("key_a")
+}
+
+/// Says `words`, and is answered, unless the answer is left before its `end`.
+async fn say(sessions: &Sessions, session: &Session, words: &str, reason: Option<FinishReason>) {
+    let talk = sessions.talk(&caller(), &session.id).await.unwrap();
+    let request = talk.read(json!({"content": words}).to_string().as_bytes(), Policy::Strict).unwrap();
+    let usage = Usage { input_tokens: 3, output_tokens: 2, ..Usage::default() };
+    let end = reason.map(|reason| TurnEvent::Finished(Finish { reason, stop_text: None, usage }));
+    let events = [TurnEvent::Text("Hel".into()), TurnEvent::Text("lo".into())].into_iter().chain(end).map(Ok);
+    let mut answer = talk.keep(request.new, stream::iter(events).boxed());
+    while answer.next().await.is_some() {}
+}
+
+#[tokio::test]
+async fn a_whole_answer_is_kept_and_no_other() {
+    let store = Store::in_memory(TaskTracker::new());
+    let sessions = sessions(&store);
+    let session = sessions.create(&caller(), new()).await.unwrap();
+    say(&sessions, &session, "lost", None).await;
+    say(&sessions, &session, "refused", Some(FinishReason::ContentFilter)).await;
+    assert_eq!(sessions.get(&caller(), &session.id).await.unwrap().message_count, 0);
+    say(&sessions, &session, "hi", Some(FinishReason::Stop)).await;
+    // The same records, as a next server finds them.
+    let next = self::sessions(&store);
+    let now = next.get(&caller(), &session.id).await.unwrap();
+    assert_eq!((now.message_count, now.usage.total_tokens), (2, 10));
+    let page = Page { limit: 9, after: None, is_ascending: true };
+    let (entries, _) = next.messages(&caller(), &session.id, &page).await.unwrap();
+    let said: Vec<_> = entries.iter().map(|entry| entry.message["content"].as_str().unwrap()).collect();
+    assert_eq!(said, ["hi", "Hello"]);
+}
+
+#[tokio::test]
+async fn a_session_is_its_keys_and_one_message_at_a_time() {
+    let sessions = sessions(&Store::in_memory(TaskTracker::new()));
+    let session = sessions.create(&caller(), new()).await.unwrap();
+    let stranger = Caller::named("key_b");
+    let talk = sessions.talk(&caller(), &session.id).await.unwrap();
+    assert!(matches!(sessions.talk(&caller(), &session.id).await, Err(Error::Busy(_))));
+    assert!(matches!(sessions.talk(&stranger, &session.id).await, Err(Error::NotFound(_))));
+    drop(talk);
+    sessions.talk(&caller(), &session.id).await.unwrap();
+    assert!(matches!(sessions.delete(&stranger, &session.id).await, Err(Error::NotFound(_))));
+    sessions.create(&caller(), new()).await.unwrap();
+    assert!(matches!(sessions.create(&caller(), new()).await, Err(Error::TooMany(2))));
+    sessions.create(&stranger, new()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_that_is_deleted_while_it_is_answered_stays_deleted() {
+    let sessions = sessions(&Store::in_memory(TaskTracker::new()));
+    let session = sessions.create(&caller(), new()).await.unwrap();
+    let talk = sessions.talk(&caller(), &session.id).await.unwrap();
+    sessions.delete(&caller(), &session.id).await.unwrap();
+    let finish = Finish { reason: FinishReason::Stop, stop_text: None, usage: Usage::default() };
+    let mut answer = talk.keep(Vec::new(), stream::iter([Ok(TurnEvent::Finished(finish))]).boxed());
+    assert!(answer.next().await.unwrap().is_err());
+    assert!(matches!(sessions.get(&caller(), &session.id).await, Err(Error::NotFound(_))));
+}

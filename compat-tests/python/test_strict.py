@@ -28,12 +28,14 @@ class ErrorResponse(pydantic.BaseModel):
 
 
 def strictly(kind, text):
-    return kind.model_validate_json(without_thinking(text), strict=True, extra="forbid")
+    return kind.model_validate_json(without_extensions(text), strict=True, extra="forbid")
 
 
-def without_thinking(text):
-    """Takes out the one field that OpenAI does not have and docs/API.md names, which must be a text."""
+def without_extensions(text):
+    """Takes out the two fields that OpenAI does not have and docs/API.md names: thoughts, a text, and what it cost."""
     body = json.loads(text)
+    cost = (body.get("usage") or {}).pop("cost_usd", 0)
+    assert isinstance(cost, int | float) and cost >= 0
     for choice in body.get("choices", []):
         for part in ("message", "delta"):
             thinking = choice.get(part, {}).pop("reasoning_content", "text")
@@ -127,11 +129,13 @@ def test_a_stream(raw, prompt, options, include_usage):
 def test_body_and_stream_say_the_same(raw):
     prompt = chat("[[tokens=9]]")
     body = raw.post(CHAT, json=prompt).json()
-    chunks = Stream(raw, {**prompt, "stream_options": {"include_usage": True}}).chunks()
+    stream = Stream(raw, {**prompt, "stream_options": {"include_usage": True}})
+    chunks = stream.chunks()
     content = "".join(chunk.choices[0].delta.content or "" for chunk in chunks[:-1])
     assert content == body["choices"][0]["message"]["content"]
     assert chunks[-2].choices[0].finish_reason == body["choices"][0]["finish_reason"]
-    assert json.loads(chunks[-1].usage.model_dump_json(exclude_unset=True)) == body["usage"]
+    assert json.loads(stream.payloads[-1])["usage"] == body["usage"]
+    assert body["usage"]["cost_usd"] > 0
 
 
 def test_thinking_stands_apart(raw):

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::fields::Policy;
+
 /// What can be set about requests and answers. The defaults named here are those of the configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -19,7 +21,7 @@ pub struct Config {
     pub body_pause_timeout: Duration,
     /// The longest a whole body may take, in seconds. 60: the largest body at 0.5 MB/s.
     pub body_read_timeout: Duration,
-    /// Refuse request fields that would have no effect instead of listing them in `x-switchboard-ignored`.
-    /// false: clients send such fields by default and cannot be told not to.
-    pub strict: bool,
+    /// What becomes of request fields that would have no effect: refused, or listed in `x-switchboard-ignored`. Listed:
+    /// clients send such fields by default and cannot be told not to.
+    pub policy: Policy,
 }

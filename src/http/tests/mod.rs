@@ -202,7 +202,7 @@ pub(crate) fn config() -> Config {
         upload_limit: 10_000,
         body_pause_timeout: Duration::from_secs(30),
         body_read_timeout: Duration::from_secs(60),
-        strict: false,
+        policy: Policy::Lenient,
     }
 }
 

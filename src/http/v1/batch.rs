@@ -16,7 +16,6 @@ use crate::answers::Endpoint;
 use crate::auth::AuthError;
 use crate::domain::Caller;
 use crate::fields::InvalidRequest;
-use crate::fields::Policy;
 use crate::gateway::Told;
 use crate::gateway::Turns;
 use crate::http::Config;
@@ -37,15 +36,14 @@ pub(in crate::http) async fn answer_requests(
     Extension(caller): Extension<Caller>,
     RequestBody(body): RequestBody,
 ) -> Result<Response, ApiError> {
-    let policy = if config.strict { Policy::Strict } else { Policy::Lenient };
-    let request = together::decode(&body, policy)?;
+    let request = together::decode(&body, config.policy)?;
     drop(body);
     if request.project.is_some_and(|project| project != caller.project) {
         return Err(AuthError::ForeignProject.into());
     }
     // More than there are workers would only stand in the queue.
     let workers = turns.readiness().workers.max.max(1);
-    let answers = Answers::new(turns, responses, policy);
+    let answers = Answers::new(turns, responses, config.policy);
     let outcomes = stream::iter(request.bodies)
         .map(|body| outcome(&answers, &caller, body))
         .buffered(request.parallel.min(workers))

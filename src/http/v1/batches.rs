@@ -15,7 +15,6 @@ use super::chat::describe;
 use crate::answers::Endpoint;
 use crate::batches::Batches;
 use crate::domain::Caller;
-use crate::fields::Policy;
 use crate::gateway::Told;
 use crate::http::Config;
 use crate::http::error::ApiError;
@@ -33,8 +32,7 @@ pub(in crate::http) async fn create_batch(
     Extension(caller): Extension<Caller>,
     RequestBody(body): RequestBody,
 ) -> Result<Response, ApiError> {
-    let policy = if config.strict { Policy::Strict } else { Policy::Lenient };
-    let request = batches::decode(&body, &Endpoint::ALL.map(Endpoint::path), policy)?;
+    let request = batches::decode(&body, &Endpoint::ALL.map(Endpoint::path), config.policy)?;
     let ignored = request.ignored.clone();
     let mut response = json(store.create(&caller, request).await?.to_json());
     describe(&mut response, &Told::default(), &ignored);

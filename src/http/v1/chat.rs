@@ -16,7 +16,6 @@ use crate::answers::fan_out;
 use crate::domain::Caller;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
-use crate::fields::Policy;
 use crate::gateway::CacheStatus;
 use crate::gateway::Told;
 use crate::gateway::Turns;
@@ -42,8 +41,7 @@ pub(in crate::http) async fn create_chat_completion(
     Extension(notes): Extension<Notes>,
     RequestBody(body): RequestBody,
 ) -> Result<Response, ApiError> {
-    let policy = if config.strict { Policy::Strict } else { Policy::Lenient };
-    let request = chat::decode(&body, policy)?;
+    let request = chat::decode(&body, config.policy)?;
     drop(body);
     let answer = answer(&turns, &config, &caller, notes, request, last_words.clone());
     last_words.0.run_until_cancelled(answer).await.unwrap_or_else(|| Err(ApiError::shutting_down()))

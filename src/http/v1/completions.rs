@@ -13,7 +13,6 @@ use crate::answers;
 use crate::answers::fan_out;
 use crate::domain::Caller;
 use crate::domain::TurnEvent;
-use crate::fields::Policy;
 use crate::gateway::Turns;
 use crate::http::Config;
 use crate::http::error::ApiError;
@@ -37,8 +36,7 @@ pub(in crate::http) async fn create_completion(
     Extension(notes): Extension<Notes>,
     RequestBody(body): RequestBody,
 ) -> Result<Response, ApiError> {
-    let policy = if config.strict { Policy::Strict } else { Policy::Lenient };
-    let request = completions::decode(&body, policy)?;
+    let request = completions::decode(&body, config.policy)?;
     drop(body);
     let answer = answer(&turns, &config, &caller, notes, request, last_words.clone());
     last_words.0.run_until_cancelled(answer).await.unwrap_or_else(|| Err(ApiError::shutting_down()))

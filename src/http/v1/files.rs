@@ -16,7 +16,6 @@ use tokio::io::AsyncReadExt as _;
 
 use super::chat::describe;
 use crate::domain::Caller;
-use crate::fields::Policy;
 use crate::files::Files;
 use crate::gateway::Told;
 use crate::http::Config;
@@ -55,8 +54,7 @@ pub(in crate::http) async fn create_file(
             }
         }
     }
-    let policy = if config.strict { Policy::Strict } else { Policy::Lenient };
-    let request = files::decode(texts, policy)?;
+    let request = files::decode(texts, config.policy)?;
     let draft = draft.ok_or_else(Form::no_file)?;
     let filename = filename.unwrap_or_else(|| NAMELESS.to_owned());
     let finished = draft.finish(filename, request.purpose, request.expires_after).await?;

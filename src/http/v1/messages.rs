@@ -17,7 +17,6 @@ use crate::anthropic::Reply;
 use crate::anthropic::StreamEncoder;
 use crate::domain::Caller;
 use crate::domain::TurnEvent;
-use crate::fields::Policy;
 use crate::gateway::Error;
 use crate::gateway::TurnStream;
 use crate::gateway::Turns;
@@ -41,7 +40,7 @@ pub(in crate::http) async fn create_message(
     Extension(id): Extension<RequestId>,
     RequestBody(body): RequestBody,
 ) -> Result<Response, ApiError> {
-    let request = anthropic::decode(&body, policy(&config))?;
+    let request = anthropic::decode(&body, config.policy)?;
     drop(body);
     let answer = async {
         let reply = Reply::new(request.turn.model.as_str());
@@ -70,15 +69,11 @@ pub(in crate::http) async fn count_tokens(
     Extension(caller): Extension<Caller>,
     RequestBody(body): RequestBody,
 ) -> Result<Response, ApiError> {
-    let request = anthropic::decode_count(&body, policy(&config))?;
+    let request = anthropic::decode_count(&body, config.policy)?;
     drop(body);
     let count = turns.count_tokens(caller, request.turn);
     let count = last_words.0.run_until_cancelled(count).await;
     Ok(json(anthropic::count(count.unwrap_or(Err(Error::ShuttingDown))?)))
-}
-
-fn policy(config: &Config) -> Policy {
-    if config.strict { Policy::Strict } else { Policy::Lenient }
 }
 
 fn json(body: String) -> Response {

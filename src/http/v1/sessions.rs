@@ -18,7 +18,6 @@ use super::chat::tell;
 use crate::answers::FanOut;
 use crate::auth::AuthError;
 use crate::domain::Caller;
-use crate::fields::Policy;
 use crate::gateway::Turns;
 use crate::http::Config;
 use crate::http::error::ApiError;
@@ -112,9 +111,8 @@ pub(in crate::http) async fn create_message(
 
 impl Answering {
     async fn answer(self, caller: Caller, notes: Notes, id: &str, body: &[u8]) -> Result<Response, ApiError> {
-        let policy = if self.config.strict { Policy::Strict } else { Policy::Lenient };
         let talk = self.sessions.talk(&caller, id).await?;
-        let MessageRequest { chat, new } = talk.read(body, policy)?;
+        let MessageRequest { chat, new } = talk.read(body, self.config.policy)?;
         let (turn, wish) = Wish::of(chat);
         let running = self.turns.run(caller, turn).await?;
         let events = talk.keep(new, running.events).map_ok(|event| (0, event));

@@ -16,7 +16,6 @@ use axum::response::Response;
 
 use super::chat::describe;
 use crate::domain::Caller;
-use crate::fields::Policy;
 use crate::gateway::Told;
 use crate::http::Config;
 use crate::http::error::ApiError;
@@ -143,8 +142,7 @@ pub(in crate::http) async fn compact(
 }
 
 fn decode(body: &[u8], config: &Config) -> Result<CreateRequest, ApiError> {
-    let policy = if config.strict { Policy::Strict } else { Policy::Lenient };
-    Ok(responses::decode(body, policy)?)
+    Ok(responses::decode(body, config.policy)?)
 }
 
 fn json(body: String) -> Response {

@@ -18,7 +18,6 @@ use futures::stream::BoxStream;
 use crate::auth::Keys;
 use crate::auth::Permission;
 use crate::domain::Caller;
-use crate::fields::Policy;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::error::Kind;
@@ -152,8 +151,7 @@ impl Session {
     ///
     /// One that has begun knows itself when the server stops.
     fn steps(&self, text: &str, last_words: &LastWords) -> BoxStream<'static, Result<Step, ApiError>> {
-        let policy = if self.config.strict { Policy::Strict } else { Policy::Lenient };
-        let request = decode_message(text, policy);
+        let request = decode_message(text, self.config.policy);
         // The key may have been changed or revoked since the connection was opened.
         let caller = self.keys.authenticate_again(&self.caller, Some(Permission::Inference));
         let (responses, memory) = (self.responses.clone(), self.memory.clone());

@@ -21,7 +21,6 @@ use crate::auth::Keys;
 use crate::auth::Permission;
 use crate::domain::Caller;
 use crate::fields::InvalidRequest;
-use crate::fields::Policy;
 use crate::fields::code;
 use crate::gateway::Turns;
 use crate::http::Config;
@@ -143,7 +142,7 @@ impl Session {
     }
 
     fn read_greeting(&self, text: &str) -> Result<Caller, ApiError> {
-        match hear(text, self.policy())? {
+        match hear(text, self.config.policy)? {
             Said::Auth { api_key } => self.identify(&api_key),
             Said::Chat { .. } | Said::Cancel { .. } | Said::Ping => Err(no_greeting()),
         }
@@ -156,7 +155,7 @@ impl Session {
 
     /// What is said at once to the message `text`.
     fn answer(&self, text: &str, caller: &mut Caller, running: &mut All) -> String {
-        let answer = hear(text, self.policy()).map_err(ApiError::from).and_then(|said| match said {
+        let answer = hear(text, self.config.policy).map_err(ApiError::from).and_then(|said| match said {
             Said::Ping => Ok(PONG.to_owned()),
             Said::Auth { api_key } => {
                 *caller = self.identify(&api_key)?;
@@ -197,10 +196,6 @@ impl Session {
         let line = Line::of_message(&self.id, Some(&again), PATH);
         running.begin(&self.turns, again, request.turn, encoder, line);
         Ok(started)
-    }
-
-    fn policy(&self) -> Policy {
-        if self.config.strict { Policy::Strict } else { Policy::Lenient }
     }
 }
 

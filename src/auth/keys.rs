@@ -7,7 +7,6 @@ use super::AdminError;
 use super::AuthError;
 use super::InvalidKey;
 use super::admin::AdminKey;
-use super::clock;
 use super::configured::Configured;
 use super::digest::Digest;
 use super::key::Permission;
@@ -20,6 +19,7 @@ use super::ring::Ring;
 use super::text::Prefix;
 use crate::domain::Caller;
 use crate::domain::DEFAULT_PROJECT;
+use crate::domain::unix_now;
 use crate::store::Error;
 use crate::store::Store;
 
@@ -108,7 +108,7 @@ impl Keys {
         credentials: &Credentials<'_>,
         needed: Option<Permission>,
     ) -> Result<Caller, AuthError> {
-        self.authenticate_at(clock::now(), credentials, needed)
+        self.authenticate_at(unix_now(), credentials, needed)
     }
 
     pub(super) fn authenticate_at(
@@ -148,7 +148,7 @@ impl Keys {
             };
         };
         let entry = self.ring.find(prefix).ok_or(AuthError::Wrong)?;
-        entry.check_life(clock::now())?;
+        entry.check_life(unix_now())?;
         if let Some(permission) = needed.filter(|permission| !entry.terms.permit(*permission)) {
             return Err(AuthError::NotPermitted(permission));
         }
@@ -165,7 +165,7 @@ impl Keys {
         if credentials.texts().any(is_admin) {
             return Ok(());
         }
-        Err(match self.identify(credentials, clock::now()) {
+        Err(match self.identify(credentials, unix_now()) {
             Ok(_) => AdminError::Ordinary,
             Err(AuthError::Missing) => AdminError::Missing,
             Err(_) => AdminError::Wrong,

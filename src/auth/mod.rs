@@ -6,7 +6,6 @@
 
 mod admin;
 mod change;
-mod clock;
 mod configured;
 mod digest;
 mod error;

@@ -3,11 +3,11 @@
 use serde::Deserialize;
 use serde::Serialize;
 
-use super::clock;
 use super::records;
 use crate::domain::Budget;
 use crate::domain::DEFAULT_PROJECT;
 use crate::domain::Rates;
+use crate::domain::unix_now;
 use crate::webhooks::Endpoint;
 
 /// What keys share: limits, a budget, and answers.
@@ -34,7 +34,7 @@ impl Project {
     /// A project without limits.
     pub(super) fn named(id: String, name: impl Into<String>) -> Self {
         let (rates, budget) = (Rates::default(), Budget::default());
-        Self { id, name: name.into(), rates, budget, webhook: None, created_at: clock::now() }
+        Self { id, name: name.into(), rates, budget, webhook: None, created_at: unix_now() }
     }
 
     /// The one that is always there.

@@ -10,6 +10,8 @@ use super::*;
 use crate::domain::Budget;
 use crate::domain::Cap;
 use crate::domain::Money;
+use crate::domain::unix_now;
+use crate::domain::unix_now_ms;
 use crate::store::Memory;
 use crate::store::Store;
 use crate::webhooks::Secret;
@@ -56,7 +58,7 @@ async fn all_of_it_outlives_the_server() {
     let change = KeyChange {
         models: Change::Set(vec!["opus".to_owned()]),
         permissions: Change::Set(vec![Permission::Inference]),
-        expires_at: Change::Set(clock::now() + 1000),
+        expires_at: Change::Set(unix_now() + 1000),
         budget: Change::Set(budget),
         ..named("lasting")
     };
@@ -107,8 +109,8 @@ async fn keys_are_listed_as_they_were_made_page_by_page() {
     for number in 0..5 {
         made_ids.push(made(&registry, &format!("key {number}")).await.0.id());
         // Within a millisecond their order is chance.
-        let last = clock::now_ms();
-        while clock::now_ms() == last {
+        let last = unix_now_ms();
+        while unix_now_ms() == last {
             tokio::task::yield_now().await;
         }
     }
@@ -240,7 +242,7 @@ async fn the_last_use_is_written_once_a_minute() {
     let (key, text) = made(&registry, "key").await;
     assert_eq!(registry.key(&key.id()).await.unwrap().last_used_at, None);
     let prefix = key.prefix.parse().unwrap();
-    let start = clock::now();
+    let start = unix_now();
     for (after, written) in [(0, 0), (59, 0), (60, 60), (61, 60), (200, 200)] {
         keys.authenticate_at(start + after, &with(&text), None).unwrap();
         let kept =

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::clock;
+use crate::domain::unix_now_ms;
 
 /// With this begins every key that is made here, so that scanners for leaked secrets can know it.
 pub(super) const BRAND: &str = "sk-sb-";
@@ -61,7 +61,7 @@ impl Prefix {
     /// When the system gives no random bytes.
     pub(super) fn new() -> Result<Self, getrandom::Error> {
         let chance = getrandom::u32()? & ((1 << CHANCE) - 1);
-        let bits = (clock::now_ms() << CHANCE) | u64::from(chance);
+        let bits = (unix_now_ms() << CHANCE) | u64::from(chance);
         Ok(Self(bits & ((1 << (5 * PREFIX)) - 1)))
     }
 

@@ -6,7 +6,7 @@ use super::job::Job;
 use super::lines::Lines;
 use super::records::Outcome;
 use super::records::Record;
-use super::service::now;
+use crate::domain::unix_now;
 use crate::files;
 use crate::files::Draft;
 use crate::files::Files;
@@ -33,7 +33,7 @@ impl Job {
         // What is written after the last line's outcome sees them all.
         let begin = |record: &mut Record, _: &mut Transaction<'_>| {
             if record.batch.status == Status::InProgress {
-                (record.batch.status, record.batch.finalizing_at) = (Status::Finalizing, Some(now()));
+                (record.batch.status, record.batch.finalizing_at) = (Status::Finalizing, Some(unix_now()));
             }
         };
         let Some(record) = records.update(&self.project, &self.id, begin).await? else { return Ok(None) };
@@ -147,5 +147,5 @@ fn close(record: &mut Record, end: End, [answers, errors]: [Option<String>; 2]) 
             (Status::Failed, &mut batch.failed_at)
         }
     };
-    (batch.status, *at) = (status, Some(now()));
+    (batch.status, *at) = (status, Some(unix_now()));
 }

@@ -15,11 +15,11 @@ use super::lines::Lines;
 use super::records::Outcome;
 use super::records::Record;
 use super::service::Inner;
-use super::service::now;
 use crate::answers::Again;
 use crate::auth::AuthError;
 use crate::auth::Permission;
 use crate::domain::Usage;
+use crate::domain::unix_now;
 use crate::files;
 use crate::openai::batches;
 use crate::openai::batches::Fault;
@@ -121,11 +121,11 @@ impl Job {
                 return;
             }
             if checked.faults.is_empty() {
-                (batch.status, batch.in_progress_at) = (Status::InProgress, Some(now()));
+                (batch.status, batch.in_progress_at) = (Status::InProgress, Some(unix_now()));
                 batch.request_counts.total = checked.total;
                 (batch.model, record.lines) = (checked.model, checked.lines);
             } else {
-                (batch.status, batch.failed_at) = (Status::Failed, Some(now()));
+                (batch.status, batch.failed_at) = (Status::Failed, Some(unix_now()));
                 batch.errors = Some(checked.faults.into());
             }
         };
@@ -160,7 +160,7 @@ impl Job {
         });
         let outcomes = lines.map(async |line: Result<_, Error>| self.settle(record, line?).await);
         let mut outcomes = pin!(outcomes.buffer_unordered(self.inner.config.parallel));
-        let left = record.batch.expires_at.unwrap_or(u64::MAX).saturating_sub(now());
+        let left = record.batch.expires_at.unwrap_or(u64::MAX).saturating_sub(unix_now());
         let mut deadline = pin!(sleep(Duration::from_secs(left)));
         loop {
             tokio::select! {

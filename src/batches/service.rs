@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,6 +21,7 @@ use crate::answers::Endpoint;
 use crate::answers::Explain;
 use crate::auth::Keys;
 use crate::domain::Caller;
+use crate::domain::unix_now;
 use crate::fields::InvalidRequest;
 use crate::fields::code;
 use crate::files;
@@ -201,7 +200,7 @@ impl Batches {
         let work = |record: &mut Record, _: &mut Transaction<'_>| {
             if matches!(record.batch.status, Status::Validating | Status::InProgress) {
                 record.batch.status = Status::Cancelling;
-                record.batch.cancelling_at = Some(now());
+                record.batch.cancelling_at = Some(unix_now());
             }
         };
         let record = self.0.records.update(&caller.project, id, work).await?;
@@ -234,7 +233,7 @@ impl Batches {
 
 /// The batch that `request` asks for, as it begins.
 fn begun(request: &CreateRequest) -> Batch {
-    let now = now();
+    let now = unix_now();
     Batch {
         id: format!("batch_{}", Uuid::now_v7().simple()),
         object: "batch".to_owned(),
@@ -266,9 +265,4 @@ impl Inner {
     pub(super) fn endpoint(batch: &Batch) -> Endpoint {
         Endpoint::at(&batch.endpoint).unwrap_or(Endpoint::Chat)
     }
-}
-
-/// In seconds of Unix time.
-pub(super) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

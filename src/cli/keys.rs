@@ -14,6 +14,7 @@ use super::duration::Seconds;
 use super::table;
 use super::table::Table;
 use crate::config::Environment;
+use crate::domain::unix_now;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -121,7 +122,7 @@ impl Create {
             ("project_id", self.project.map(Value::from)),
             ("models", self.models.map(Value::from)),
             ("permissions", self.permissions.map(Value::from)),
-            ("expires_at", self.expires_in.map(|time| table::now().saturating_add(time.0).into())),
+            ("expires_at", self.expires_in.map(|time| unix_now().saturating_add(time.0).into())),
         ] {
             if let Some(value) = value {
                 body[field] = value;
@@ -163,7 +164,7 @@ fn table(keys: &Value) -> String {
 }
 
 fn state(key: &Value) -> String {
-    let is_over = key["expires_at"].as_u64().is_some_and(|end| end <= table::now());
+    let is_over = key["expires_at"].as_u64().is_some_and(|end| end <= unix_now());
     match () {
         () if key["revoked_at"].is_u64() => "revoked".to_owned(),
         () if is_over => "expired".to_owned(),
@@ -186,7 +187,7 @@ mod tests {
 
     #[test]
     fn keys_are_a_table() {
-        let now = table::now();
+        let now = unix_now();
         let keys = json!([
             {"id": "key_1", "name": "ci", "project_id": "default", "created_at": now - 90_000, "models": ["haiku"],
              "requests_per_minute": 60, "budget": {"monthly": {"money": "5.00"}}, "expires_at": now + 86_500},

@@ -2,9 +2,8 @@
 
 use std::fmt;
 use std::fmt::Write as _;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
 
+use crate::domain::unix_now;
 use serde_json::Value;
 
 /// Rows under headings, each column as wide as its widest text.
@@ -40,11 +39,6 @@ impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
     }
 }
 
-/// Now, in seconds of Unix time.
-pub(super) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
 /// A text; what is none is `-`.
 pub(super) fn text(value: &Value) -> String {
     value.as_str().unwrap_or("-").to_owned()
@@ -53,14 +47,14 @@ pub(super) fn text(value: &Value) -> String {
 /// How long ago a time was.
 pub(super) fn ago(time: &Value) -> String {
     match time.as_u64() {
-        Some(time) => format!("{} ago", length(now().saturating_sub(time))),
+        Some(time) => format!("{} ago", length(unix_now().saturating_sub(time))),
         None => "never".to_owned(),
     }
 }
 
 /// How long it is until a time.
 pub(super) fn until(time: &Value) -> String {
-    length(time.as_u64().unwrap_or(0).saturating_sub(now()))
+    length(time.as_u64().unwrap_or(0).saturating_sub(unix_now()))
 }
 
 fn length(seconds: u64) -> String {

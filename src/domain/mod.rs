@@ -5,6 +5,7 @@
 
 mod bill;
 mod caller;
+mod clock;
 mod event;
 mod failure;
 mod model;
@@ -16,6 +17,7 @@ mod turn;
 
 pub use bill::{Bill, BillReader};
 pub use caller::{Amount, Budget, CacheControl, Caller, Cap, DEFAULT_PROJECT, Grant, Rates};
+pub use clock::{unix_now, unix_now_ms};
 pub use event::{Finish, FinishReason, TurnEvent, Usage};
 pub use failure::{Failure, FailureKind};
 pub use model::{Model, ModelName};

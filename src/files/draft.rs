@@ -9,6 +9,7 @@ use super::folder::Bytes;
 use super::folder::Folder;
 use super::service;
 use super::space::Room;
+use crate::domain::unix_now;
 use crate::openai::files::File;
 use crate::openai::files::Purpose;
 use crate::store::Transaction;
@@ -77,7 +78,7 @@ impl Draft {
         file.flush().await?;
         folder.finish(&id, file, &mut bytes).await?;
         let usual = (purpose != Purpose::UserData).then_some(LIFE_OF_BATCHES);
-        let now = service::now();
+        let now = unix_now();
         let file = File {
             id,
             object: "file".to_owned(),

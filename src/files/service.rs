@@ -5,8 +5,6 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
 
 use tokio::fs;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +15,7 @@ use super::Error;
 use super::Finished;
 use super::folder::Folder;
 use super::space::Space;
+use crate::domain::unix_now;
 use crate::openai::Page;
 use crate::openai::files::File;
 use crate::openai::files::Purpose;
@@ -109,7 +108,7 @@ impl Files {
         let files = self.clone();
         tracker.spawn(async move {
             while stop.run_until_cancelled(tokio::time::sleep(SWEEP_INTERVAL)).await.is_some() {
-                if let Err(error) = files.sweep(now()).await {
+                if let Err(error) = files.sweep(unix_now()).await {
                     tracing::warn!(error = &error as &dyn std::error::Error, "the files were not swept");
                 }
             }
@@ -170,7 +169,7 @@ impl Files {
     pub async fn get(&self, project: &str, id: &str) -> Result<File, Error> {
         let record = self.0.store.get(key(project, id)).await?;
         let file = record.and_then(|record| serde_json::from_slice::<File>(&record).ok());
-        file.filter(|file| !is_over(file, now())).ok_or_else(|| Error::NotFound(id.to_owned()))
+        file.filter(|file| !is_over(file, unix_now())).ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
     /// The file of `project` called `id`, and its bytes.
@@ -195,7 +194,7 @@ impl Files {
         purpose: Option<Purpose>,
         page: &Page,
     ) -> Result<(Vec<File>, bool), Error> {
-        let now = now();
+        let now = unix_now();
         let is_listed =
             |file: &File| !is_over(file, now) && purpose.is_none_or(|purpose| file.purpose == purpose);
         let records = self.0.store.scan(key(project, "")).await?;
@@ -253,9 +252,4 @@ pub(super) fn key(project: &str, id: &str) -> Vec<u8> {
 
 fn is_over(file: &File, now: u64) -> bool {
     file.expires_at.is_some_and(|expires_at| expires_at <= now)
-}
-
-/// In seconds of Unix time.
-pub(super) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
+
+use crate::domain::unix_now;
 
 /// Tells the seconds of Unix time. Clones tell the same.
 #[derive(Clone)]
@@ -17,7 +17,7 @@ impl Clock {
 
     /// The machine's.
     pub fn system() -> Self {
-        Self::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+        Self::new(unix_now)
     }
 
     pub(super) fn now(&self) -> u64 {

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
 
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -15,6 +13,7 @@ use super::record::Record;
 use super::talk::Talk;
 use crate::auth::Keys;
 use crate::domain::Caller;
+use crate::domain::unix_now;
 use crate::openai::Page;
 use crate::openai::sessions::CreateRequest;
 use crate::openai::sessions::Entry;
@@ -90,7 +89,7 @@ impl Sessions {
         if shelf.of(&owner).await?.len() >= config.max_sessions {
             return Err(Error::TooMany(config.max_sessions));
         }
-        let now = now();
+        let now = unix_now();
         let session = Session {
             id: format!("sess_{}", Uuid::new_v4().simple()),
             object: "session".to_owned(),
@@ -168,9 +167,4 @@ impl Sessions {
     fn owner(&self, caller: &Caller) -> String {
         self.0.keys.owner(caller)
     }
-}
-
-/// Seconds of Unix time.
-pub(super) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -11,12 +11,12 @@ use super::Error;
 use super::busy::Taken;
 use super::record::Record;
 use super::service::Inner;
-use super::service::now;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
 use crate::domain::TurnEvent;
+use crate::domain::unix_now;
 use crate::fields::InvalidRequest;
 use crate::fields::Policy;
 use crate::gateway;
@@ -85,7 +85,7 @@ impl Talk {
     /// What Claude refused to answer is not kept: it would refuse all that follows too.
     async fn append(self, new: Vec<Value>, answer: &Answer, finish: &Finish) -> Result<(), gateway::Error> {
         let Self { inner, owner, mut record, taken } = self;
-        let now = now();
+        let now = unix_now();
         if finish.reason != FinishReason::ContentFilter {
             let messages = new.into_iter().chain([answered(answer)]);
             record.entries.extend(messages.map(|message| Entry {

@@ -1,8 +1,6 @@
 //! Records that belong to somebody and leave after a time.
 
 use std::time::Duration;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
 
 use tokio_util::sync::CancellationToken;
 
@@ -10,6 +8,7 @@ use super::Error;
 use super::Store;
 use super::Table;
 use super::Transaction;
+use crate::domain::unix_now;
 
 /// The first byte of every record: how the rest is to be read.
 const VERSION: u8 = 1;
@@ -73,7 +72,7 @@ impl Shelf {
     /// When it cannot be written.
     pub async fn put(&self, owner: &str, id: &str, record: Vec<u8>) -> Result<(), Error> {
         let (shape, key) = (self.shape, key(owner, id));
-        self.store.transaction(move |transaction| shape.put(transaction, &key, &record, now())).await
+        self.store.transaction(move |transaction| shape.put(transaction, &key, &record, unix_now())).await
     }
 
     /// Keeps `record` of `owner` in the place of the one called `id`, with a time of its own that begins now. Returns once it
@@ -83,7 +82,7 @@ impl Shelf {
     /// When it cannot be written.
     pub async fn renew(&self, owner: &str, id: &str, record: Vec<u8>) -> Result<bool, Error> {
         let (shape, key) = (self.shape, key(owner, id));
-        self.store.transaction(move |transaction| shape.renew(transaction, &key, &record, now())).await
+        self.store.transaction(move |transaction| shape.renew(transaction, &key, &record, unix_now())).await
     }
 
     /// All records of `owner`.
@@ -92,7 +91,7 @@ impl Shelf {
     /// When they cannot be read.
     pub async fn of(&self, owner: &str) -> Result<Vec<Vec<u8>>, Error> {
         let records = self.store.scan(self.shape.place(RECORD, &key(owner, ""))).await?;
-        Ok(records.iter().filter_map(|(_, value)| content(value, now())).collect())
+        Ok(records.iter().filter_map(|(_, value)| content(value, unix_now())).collect())
     }
 
     /// The record of `owner` called `id`.
@@ -101,7 +100,7 @@ impl Shelf {
     /// When it cannot be read.
     pub async fn get(&self, owner: &str, id: &str) -> Result<Option<Vec<u8>>, Error> {
         let value = self.store.get(self.shape.place(RECORD, &key(owner, id))).await?;
-        Ok(value.and_then(|value| content(&value, now())))
+        Ok(value.and_then(|value| content(&value, unix_now())))
     }
 
     /// Takes the record of `owner` called `id` away, and says whether there was one.
@@ -110,7 +109,7 @@ impl Shelf {
     /// When it cannot be written.
     pub async fn remove(&self, owner: &str, id: &str) -> Result<bool, Error> {
         let (shape, key) = (self.shape, key(owner, id));
-        self.store.transaction(move |transaction| shape.take(transaction, &key, now())).await
+        self.store.transaction(move |transaction| shape.take(transaction, &key, unix_now())).await
     }
 
     /// Every owner and id.
@@ -132,7 +131,7 @@ impl Shelf {
         let shelf = self.clone();
         self.store.tracker.spawn(async move {
             while stop.run_until_cancelled(tokio::time::sleep(SWEEP_INTERVAL)).await.is_some() {
-                if let Err(error) = shelf.sweep(now()).await {
+                if let Err(error) = shelf.sweep(unix_now()).await {
                     tracing::warn!(error = &error as &dyn std::error::Error, "the store was not swept");
                 }
             }
@@ -317,8 +316,4 @@ fn ends_of(value: &[u8]) -> u64 {
 
 fn number(bytes: &[u8]) -> u64 {
     bytes.try_into().map_or(0, u64::from_be_bytes)
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

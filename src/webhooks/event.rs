@@ -1,8 +1,6 @@
 //! What is told.
 
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
-
+use crate::domain::unix_now;
 use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Value;
@@ -34,16 +32,11 @@ impl Event {
     /// An event of the type `kind` that happens now and is told with `data`.
     pub fn new(kind: &str, data: &Value) -> Self {
         let id = format!("evt_{}", Uuid::new_v4().simple());
-        let created_at = now();
+        let created_at = unix_now();
         // Texts, a number and a JSON value: there is nothing in them that JSON cannot hold.
         let body = serde_json::to_string(&Body { id: &id, object: "event", kind, created_at, data });
         Self { kind: kind.to_owned(), body: body.unwrap_or_default(), id }
     }
-}
-
-/// Now, in seconds of Unix time.
-pub(super) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use tokio::time::timeout;
 
 use super::address::Address;
 use super::address::Endpoint;
-use super::event;
 use super::event::Event;
+use crate::domain::unix_now;
 
 /// How long a receiver may take to answer.
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,7 +54,7 @@ pub enum SendError {
 /// # Errors
 /// When nobody answers in time.
 pub async fn try_once(sender: &dyn Sender, endpoint: &Endpoint, event: &Event) -> Result<u16, SendError> {
-    let timestamp = event::now();
+    let timestamp = unix_now();
     let letter = Letter {
         url: endpoint.url.clone(),
         id: event.id.clone(),

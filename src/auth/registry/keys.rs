@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::Registry;
 use crate::auth::Error;
 use crate::auth::change::KeyChange;
-use crate::auth::clock;
 use crate::auth::digest::Digest;
 use crate::auth::key::Key;
 use crate::auth::key::Stored;
@@ -17,6 +16,7 @@ use crate::auth::places::Page;
 use crate::auth::ring::Ring;
 use crate::auth::text::KeyText;
 use crate::auth::text::Prefix;
+use crate::domain::unix_now;
 use crate::store::Transaction;
 
 impl Registry {
@@ -89,7 +89,7 @@ impl Registry {
         let prefix = known(id)?;
         let rotated = self.edit(id, move |stored| {
             let text = KeyText::new(prefix)?;
-            let now = clock::now();
+            let now = unix_now();
             let old = std::mem::replace(&mut stored.digest, Digest::of(text.reveal()));
             // Kept without a grace too, so that whoever still sends it hears that it is over.
             stored.previous = Some(old);
@@ -108,7 +108,7 @@ impl Registry {
     /// When there is none with this id.
     pub async fn revoke_key(&self, id: &str) -> Result<Key, Error> {
         let revoked = self.edit(id, |stored| {
-            stored.key.revoked_at = Some(clock::now());
+            stored.key.revoked_at = Some(unix_now());
             Ok(())
         });
         match revoked.await {
@@ -159,7 +159,7 @@ fn blank(prefix: Prefix, project: String) -> Key {
         name: String::new(),
         project,
         terms: Terms::default(),
-        created_at: clock::now(),
+        created_at: unix_now(),
         expires_at: None,
         revoked_at: None,
         rotated_at: None,

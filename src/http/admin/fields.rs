@@ -1,8 +1,5 @@
 //! Reading the bodies of the admin API. An unknown field is always refused: a limit that is misspelt would be none.
 
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
-
 use serde_json::Value;
 
 use super::tables::BUDGET_FIELDS;
@@ -23,6 +20,7 @@ use crate::domain::Budget;
 use crate::domain::Cap;
 use crate::domain::DEFAULT_PROJECT;
 use crate::domain::Money;
+use crate::domain::unix_now;
 use crate::fields;
 use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
@@ -211,8 +209,7 @@ fn permissions(object: &mut Object) -> Result<Option<Vec<Permission>>, InvalidRe
 
 fn expiry(object: &mut Object) -> Result<Option<u64>, InvalidRequest> {
     let Some(end) = object.take_integer("expires_at")?.map(i64::unsigned_abs) else { return Ok(None) };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    if end > now.as_secs() {
+    if end > unix_now() {
         return Ok(Some(end));
     }
     Err(object.refuse("expires_at", code::VALUE, "lies in the past. To end a key at once, delete it."))

@@ -1,8 +1,5 @@
 //! An answer as one body.
 
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
-
 use super::answer::Answer;
 use super::tools::Dialect;
 use super::types::AssistantMessage;
@@ -15,6 +12,7 @@ use super::types::finish_word;
 use crate::domain::FinishReason;
 use crate::domain::ToolUse;
 use crate::domain::Usage;
+use crate::domain::unix_now;
 use crate::openai::REFUSAL;
 use crate::openai::json;
 
@@ -34,7 +32,7 @@ pub struct Reply {
 impl Reply {
     /// A reply with a new id, begun now, from the model that the client called `model`.
     pub fn new(model: impl Into<String>) -> Self {
-        let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let created = unix_now();
         let id = format!("chatcmpl-{}", uuid::Uuid::new_v4().simple());
         Self { id, created, model: model.into(), dialect: Dialect::Tools }
     }

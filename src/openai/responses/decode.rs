@@ -14,6 +14,7 @@ use super::types::Status;
 use crate::domain::Sampling;
 use crate::domain::Tools;
 use crate::domain::Turn;
+use crate::domain::unix_now;
 use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
 use crate::fields::Object;
@@ -81,7 +82,7 @@ pub(super) fn read(body: &[u8], policy: Policy, way: Way) -> Result<CreateReques
         id: id::response(),
         access_programs: (),
         object: "response".to_owned(),
-        created_at: id::now(),
+        created_at: unix_now(),
         status: if background { Status::Queued } else { Status::InProgress },
         background,
         completed_at: None,

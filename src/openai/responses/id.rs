@@ -2,9 +2,6 @@
 //!
 //! An item's name holds that of its response, so that a reference to an item finds it without an index.
 
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
-
 const RESPONSE: &str = "resp_";
 /// The digits of a random name.
 const DIGITS: usize = 32;
@@ -33,11 +30,6 @@ pub fn response_of(item: &str) -> Option<String> {
 
 fn digits(response: &str) -> &str {
     response.strip_prefix(RESPONSE).unwrap_or(response)
-}
-
-/// Now, in seconds of Unix time.
-pub(super) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

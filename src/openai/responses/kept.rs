@@ -7,6 +7,7 @@ use super::id;
 use super::sealed::Sealed;
 use super::types::Response;
 use super::types::Usage;
+use crate::domain::unix_now;
 use crate::openai::json as writing;
 use crate::openai::list as pages;
 
@@ -79,7 +80,7 @@ pub fn compacted(items: Vec<Value>) -> String {
     writing::to_string(&json!({
         "id": response,
         "object": "response.compaction",
-        "created_at": id::now(),
+        "created_at": unix_now(),
         "output": [item],
         "usage": Usage::default(),
     }))

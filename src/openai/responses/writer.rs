@@ -4,7 +4,6 @@ use super::events::Event;
 use super::events::Failure;
 use super::events::Sequence;
 use super::events::Whole;
-use super::id;
 use super::item::Kind;
 use super::item::Open;
 use super::sealed::Sealed;
@@ -16,6 +15,7 @@ use super::types::Usage;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
 use crate::domain::TurnEvent;
+use crate::domain::unix_now;
 use crate::openai::Envelope;
 use crate::openai::REFUSAL;
 
@@ -164,7 +164,7 @@ impl Writer {
         self.response.status = status;
         self.response.incomplete_details = missing.map(|reason| Incomplete { reason: reason.to_owned() });
         self.response.usage = Some(Usage::from(&finish.usage));
-        self.response.completed_at = missing.is_none().then(id::now);
+        self.response.completed_at = missing.is_none().then(unix_now);
         events.push(self.whole(if missing.is_none() { "response.completed" } else { "response.incomplete" }));
     }
 

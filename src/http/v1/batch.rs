@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::Extension;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::IntoResponse as _;
 use axum::response::Response;
 use futures::StreamExt as _;
 use futures::stream;
 
-use super::chat::describe;
+use super::answer::describe;
+use super::answer::json;
 use crate::answers::Answers;
 use crate::answers::Endpoint;
 use crate::auth::AuthError;
@@ -49,8 +48,7 @@ pub(in crate::http) async fn answer_requests(
         .buffered(request.parallel.min(workers))
         .collect::<Vec<_>>();
     let outcomes = last_words.0.run_until_cancelled(outcomes).await.ok_or_else(ApiError::shutting_down)?;
-    let body = together::answer(&outcomes);
-    let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
+    let mut response = json(together::answer(&outcomes));
     describe(&mut response, &Told::default(), &request.ignored);
     Ok(response)
 }

@@ -7,11 +7,10 @@ use axum::extract::Extension;
 use axum::extract::Path;
 use axum::extract::Query;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::IntoResponse as _;
 use axum::response::Response;
 
-use super::chat::describe;
+use super::answer::describe;
+use super::answer::json;
 use crate::answers::Endpoint;
 use crate::batches::Batches;
 use crate::domain::Caller;
@@ -66,8 +65,4 @@ pub(in crate::http) async fn cancel_batch(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     Ok(json(store.cancel(&caller, &id).await?.to_json()))
-}
-
-fn json(body: String) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }

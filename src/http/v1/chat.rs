@@ -4,20 +4,16 @@ use std::sync::Arc;
 
 use axum::extract::Extension;
 use axum::extract::State;
-use axum::http::HeaderName;
-use axum::http::HeaderValue;
-use axum::http::header;
-use axum::response::IntoResponse as _;
 use axum::response::Response;
 
+use super::answer::describe;
+use super::answer::json;
 use crate::answers;
 use crate::answers::FanOut;
 use crate::answers::fan_out;
 use crate::domain::Caller;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
-use crate::gateway::CacheStatus;
-use crate::gateway::Told;
 use crate::gateway::Turns;
 use crate::http::Config;
 use crate::http::error::ApiError;
@@ -96,40 +92,10 @@ pub(super) async fn tell(
         stream.wait_for_first(config.first_event_wait).await?;
         stream.into_response()
     } else {
-        let body = reply.response(&answers::answers(running.events, n).await?);
-        ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+        json(reply.response(&answers::answers(running.events, n).await?))
     };
     describe(&mut response, &running.told, &ignored);
     Ok(response)
-}
-
-/// Says which model answers, and why, and what of the request had no effect.
-pub(super) fn describe(response: &mut Response, told: &Told, ignored: &[String]) {
-    let headers = response.headers_mut();
-    if let (false, Ok(model)) = (told.model.is_empty(), HeaderValue::from_str(&told.model)) {
-        headers.insert("x-switchboard-model", model);
-    }
-    headers.extend(told.limits.headers().into_iter().filter_map(|(name, value)| {
-        Some((HeaderName::from_static(name), HeaderValue::from_str(&value).ok()?))
-    }));
-    let cache = told.cache.map(|status| HeaderValue::from_static(cache_word(status)));
-    headers.extend(cache.map(|status| (HeaderName::from_static("x-cache"), status)));
-    let route = told.route.as_ref().map(|choice| HeaderValue::from_str(&choice.header_value()));
-    if let Some(Ok(route)) = route {
-        headers.insert("x-switchboard-route", route);
-    }
-    if let (false, Ok(list)) = (ignored.is_empty(), HeaderValue::from_str(&ignored.join(", "))) {
-        headers.insert("x-switchboard-ignored", list);
-    }
-}
-
-/// What the cache had to do with an answer, in a word.
-pub(super) const fn cache_word(status: CacheStatus) -> &'static str {
-    match status {
-        CacheStatus::Hit => "hit",
-        CacheStatus::Miss => "miss",
-        CacheStatus::Bypass => "bypass",
-    }
 }
 
 impl Encoder for StreamEncoder {

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use axum::extract::Extension;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::IntoResponse as _;
 use axum::response::Response;
 
-use super::chat::describe;
+use super::answer::describe;
+use super::answer::json;
 use crate::answers;
 use crate::answers::fan_out;
 use crate::domain::Caller;
@@ -58,8 +57,7 @@ async fn answer(
         stream.wait_for_first(config.first_event_wait).await?;
         stream.into_response()
     } else {
-        let body = reply.response(&answers::texts(running.events, request.echoes).await?);
-        ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+        json(reply.response(&answers::texts(running.events, request.echoes).await?))
     };
     describe(&mut response, &running.told, &request.ignored);
     Ok(response)

@@ -14,7 +14,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use tokio::io::AsyncReadExt as _;
 
-use super::chat::describe;
+use super::answer::describe;
+use super::answer::json;
 use crate::domain::Caller;
 use crate::files::Files;
 use crate::gateway::Told;
@@ -112,8 +113,4 @@ pub(in crate::http) async fn delete_file(
 ) -> Result<Response, ApiError> {
     store.delete(&caller.project, &id).await?;
     Ok(json(files::deleted(&id)))
-}
-
-fn json(body: String) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }

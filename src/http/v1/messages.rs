@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use axum::extract::Extension;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::IntoResponse as _;
 use axum::response::Response;
 use futures::StreamExt as _;
 
-use super::chat::describe;
+use super::answer::describe;
+use super::answer::json;
 use crate::anthropic;
 use crate::anthropic::Answer;
 use crate::anthropic::MessagesRequest;
@@ -74,10 +73,6 @@ pub(in crate::http) async fn count_tokens(
     let count = turns.count_tokens(caller, request.turn);
     let count = last_words.0.run_until_cancelled(count).await;
     Ok(json(anthropic::count(count.unwrap_or(Err(Error::ShuttingDown))?)))
-}
-
-fn json(body: String) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 async fn collect(mut events: TurnStream, reply: &Reply, shows_thinking: bool) -> Result<String, ApiError> {

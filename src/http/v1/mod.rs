@@ -1,5 +1,6 @@
 //! The paths under `/v1`: `OpenAI`'s, Anthropic's `messages`, and `route`, `sessions`, `stream` and `usage`, which are ours.
 
+mod answer;
 pub(super) mod batch;
 pub(super) mod batches;
 pub(super) mod chat;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::extract::Extension;
 use axum::extract::Path;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::IntoResponse;
+use axum::response::Response;
 
+use super::answer::json;
 use crate::anthropic;
 use crate::domain::Caller;
 use crate::gateway::Turns;
@@ -22,7 +22,7 @@ pub(in crate::http) async fn list_models(
     State(turns): State<Arc<dyn Turns>>,
     Extension(door): Extension<Door>,
     Extension(caller): Extension<Caller>,
-) -> Result<impl IntoResponse, ApiError> {
+) -> Result<Response, ApiError> {
     let cards = turns.models().await?;
     let names = cards.iter().map(|card| card.name.as_str()).filter(|name| caller.grant.allows_model(name));
     Ok(json(match door {
@@ -37,7 +37,7 @@ pub(in crate::http) async fn retrieve_model(
     Extension(door): Extension<Door>,
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
-) -> Result<impl IntoResponse, ApiError> {
+) -> Result<Response, ApiError> {
     let cards = turns.models().await?;
     if !caller.grant.allows_model(&name) || !cards.iter().any(|card| card.name.as_str() == name) {
         return Err(ApiError::unknown_model(&name));
@@ -46,8 +46,4 @@ pub(in crate::http) async fn retrieve_model(
         Door::OpenAi => openai::models::single(&name, OWNER),
         Door::Anthropic => anthropic::models::single(&name),
     }))
-}
-
-fn json(body: String) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], body)
 }

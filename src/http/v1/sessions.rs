@@ -8,11 +8,11 @@ use axum::extract::Path;
 use axum::extract::Query;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
 use futures::TryStreamExt as _;
 
+use super::answer::json;
 use super::chat::Wish;
 use super::chat::tell;
 use crate::answers::FanOut;
@@ -119,8 +119,4 @@ impl Answering {
         let running = FanOut { told: running.told, events: Box::pin(events) };
         tell(running, wish, &self.config, notes, self.last_words.clone()).await
     }
-}
-
-fn json(body: String) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }

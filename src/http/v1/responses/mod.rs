@@ -10,11 +10,10 @@ use axum::extract::Extension;
 use axum::extract::Path;
 use axum::extract::Query;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::IntoResponse as _;
 use axum::response::Response;
 
-use super::chat::describe;
+use super::answer::describe;
+use super::answer::json;
 use crate::domain::Caller;
 use crate::gateway::Told;
 use crate::http::Config;
@@ -143,8 +142,4 @@ pub(in crate::http) async fn compact(
 
 fn decode(body: &[u8], config: &Config) -> Result<CreateRequest, ApiError> {
     Ok(responses::decode(body, config.policy)?)
-}
-
-fn json(body: String) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }

@@ -19,7 +19,7 @@ use crate::gateway::Told;
 use crate::gateway::Turns;
 use crate::http::error::ApiError;
 use crate::http::middleware::access_log::Line;
-use crate::http::v1::chat::cache_word;
+use crate::http::v1::answer::cache_word;
 use crate::openai::chat::About;
 use crate::openai::chat::SocketEncoder;
 use crate::openai::chat::error_message;

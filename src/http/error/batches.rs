@@ -14,14 +14,8 @@ impl From<Error> for ApiError {
                 Self::new(Kind::UnknownBatch, message).at("id")
             }
             Error::File(error) => error.into(),
-            Error::Read(_) => {
-                Self::new(Kind::Internal, "This server cannot reach its files; its log tells more.")
-                    .caused_by(error)
-            }
-            Error::Store(_) => {
-                Self::new(Kind::Internal, "This server cannot reach its store; its log tells more.")
-                    .caused_by(error)
-            }
+            Error::Read(_) => Self::unreachable("files", error),
+            Error::Store(_) => Self::unreachable("store", error),
         }
     }
 }

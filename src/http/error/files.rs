@@ -29,12 +29,8 @@ impl From<Error> for ApiError {
                 ),
             )
             .at("file"),
-            Error::Folder(error) => {
-                Self::new(Kind::Internal, "This server cannot reach its files; its log tells more.").caused_by(error)
-            }
-            Error::Store(error) => {
-                Self::new(Kind::Internal, "This server cannot reach its store; its log tells more.").caused_by(error)
-            }
+            Error::Folder(error) => Self::unreachable("files", error),
+            Error::Store(error) => Self::unreachable("store", error),
         }
     }
 }

@@ -87,10 +87,7 @@ impl From<Error> for ApiError {
             Error::InUse { project, key } => refused(format!(
                 "The project '{project}' has keys that are not revoked, such as '{key}'. Revoke them first."
             )),
-            Error::Unreadable(_) | Error::Random(_) | Error::Store(_) => {
-                Self::new(Kind::Internal, "This server cannot reach its store; its log tells more.")
-                    .caused_by(error)
-            }
+            Error::Unreadable(_) | Error::Random(_) | Error::Store(_) => Self::unreachable("store", error),
         }
     }
 }

@@ -67,6 +67,12 @@ impl ApiError {
         }))
     }
 
+    /// The server's `part`, its store or its files, cannot be reached. Why is for the log alone.
+    fn unreachable(part: &str, cause: impl Error + Send + Sync + 'static) -> Self {
+        let message = format!("This server cannot reach its {part}; its log tells more.");
+        Self::new(Kind::Internal, message).caused_by(cause)
+    }
+
     /// With the field of the request that is at fault.
     pub(super) fn at(mut self, param: impl Into<String>) -> Self {
         self.parts().param = Some(param.into());

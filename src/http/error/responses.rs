@@ -21,10 +21,7 @@ impl From<Error> for ApiError {
                 Self::new(Kind::UnknownResponse, format!("Response with id '{id}' not found."))
             }
             Error::Turn(error) => turn(error),
-            Error::Store(error) => {
-                Self::new(Kind::Internal, "This server cannot reach its store; its log tells more.")
-                    .caused_by(error)
-            }
+            Error::Store(error) => Self::unreachable("store", error),
         }
     }
 }

@@ -32,10 +32,7 @@ impl From<Error> for ApiError {
                 "The conversation of this session is as long as may be. Go on in a new one.",
             ),
             Error::Turn(error) => error.into(),
-            Error::Store(error) => {
-                Self::new(Kind::Internal, "This server cannot reach its store; its log tells more.")
-                    .caused_by(error)
-            }
+            Error::Store(error) => Self::unreachable("store", error),
         }
     }
 }

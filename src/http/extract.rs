@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::FromRef;
@@ -53,7 +54,7 @@ async fn read(mut body: Body, config: &Config) -> Result<Bytes, ApiError> {
     let mut whole = BytesMut::with_capacity(expected.min(RESERVED));
     loop {
         let Ok(frame) = timeout(config.body_pause_timeout, body.frame()).await else {
-            return Err(late(&format!("paused for {:?}", config.body_pause_timeout)));
+            return Err(paused(config.body_pause_timeout));
         };
         match frame {
             Some(Ok(frame)) => {
@@ -61,7 +62,7 @@ async fn read(mut body: Body, config: &Config) -> Result<Bytes, ApiError> {
                     whole.extend_from_slice(data);
                 }
             }
-            Some(Err(error)) => return Err(unreadable(error, config)),
+            Some(Err(error)) => return Err(unreadable(error, config.body_limit as u64)),
             None => return Ok(whole.freeze()),
         }
     }
@@ -82,11 +83,17 @@ fn late(what: &str) -> ApiError {
     ApiError::new(Kind::BodyTimeout, format!("The request body {what}."))
 }
 
-fn unreadable(error: axum::Error, config: &Config) -> ApiError {
+/// No piece of a body has come for `limit`.
+pub(super) fn paused(limit: Duration) -> ApiError {
+    late(&format!("paused for {limit:?}"))
+}
+
+/// A body cannot be read on for `error`: it has more than `limit` bytes, or ends too early.
+pub(super) fn unreadable(error: impl Error + Send + Sync + 'static, limit: u64) -> ApiError {
     let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
     while let Some(this) = cause {
         if this.is::<LengthLimitError>() {
-            return body_limit::too_large(config.body_limit as u64);
+            return body_limit::too_large(limit);
         }
         cause = this.source();
     }

@@ -1,6 +1,5 @@
 //! Forms with a file in them, read as they come.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,14 +8,14 @@ use axum::extract::FromRequest;
 use axum::extract::Request;
 use axum::http::header;
 use bytes::Bytes;
-use http_body_util::LengthLimitError;
 use multer::Field;
 use multer::Multipart;
 use tokio::time::timeout;
 
 use super::Config;
 use super::error::ApiError;
-use super::error::Kind;
+use super::extract::paused;
+use super::extract::unreadable;
 use super::middleware::body_limit;
 use crate::fields::InvalidRequest;
 use crate::fields::code;
@@ -83,11 +82,8 @@ impl Form {
     /// When it does not come, or is no form of ours.
     pub(super) async fn next(&mut self) -> Result<Option<Piece>, ApiError> {
         let (pause_limit, limit) = (self.pause_limit, self.limit);
-        let next = async { self.read().await.map_err(|error| unreadable(error, limit))? };
-        timeout(pause_limit, next).await.unwrap_or_else(|_| {
-            let message = format!("The request body paused for {pause_limit:?}.");
-            Err(ApiError::new(Kind::BodyTimeout, message))
-        })
+        let next = async { self.read().await.map_err(|error| broken(error, limit))? };
+        timeout(pause_limit, next).await.unwrap_or_else(|_| Err(paused(pause_limit)))
     }
 
     async fn read(&mut self) -> Result<Result<Option<Piece>, ApiError>, multer::Error> {
@@ -154,20 +150,11 @@ fn no_form() -> ApiError {
     InvalidRequest::body(message).into()
 }
 
-fn unreadable(error: multer::Error, limit: u64) -> ApiError {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
-    while let Some(this) = cause {
-        if this.is::<LengthLimitError>() {
-            return body_limit::too_large(limit);
-        }
-        cause = this.source();
-    }
+fn broken(error: multer::Error, limit: u64) -> ApiError {
     match error {
         multer::Error::StreamReadFailed(_)
         | multer::Error::IncompleteFieldData { .. }
-        | multer::Error::IncompleteStream => {
-            ApiError::new(Kind::BodyUnreadable, "The request body stopped before its end.").caused_by(error)
-        }
+        | multer::Error::IncompleteStream => unreadable(error, limit),
         _ => no_form(),
     }
 }

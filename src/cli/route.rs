@@ -15,11 +15,11 @@ use crate::app;
 use crate::config::Environment;
 use crate::config::Flags;
 use crate::config::Settings;
+use crate::domain::BudgetState;
 use crate::domain::Money;
 use crate::fields::Policy;
 use crate::openai::chat;
 use crate::pricing::Prices;
-use crate::routing::BudgetState;
 use crate::routing::Features;
 use crate::routing::Router;
 

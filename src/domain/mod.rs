@@ -4,6 +4,7 @@
 //! language of the CLI (`claude`) meet only in them.
 
 mod bill;
+mod budget;
 mod caller;
 mod clock;
 mod event;
@@ -16,6 +17,7 @@ mod tool;
 mod turn;
 
 pub use bill::{Bill, BillReader};
+pub use budget::BudgetState;
 pub use caller::{Amount, Budget, CacheControl, Caller, Cap, DEFAULT_PROJECT, Grant, Rates};
 pub use clock::{unix_now, unix_now_ms};
 pub use event::{Finish, FinishReason, TurnEvent, Usage};

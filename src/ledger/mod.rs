@@ -55,7 +55,6 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::domain::Amount;
 use crate::domain::Caller;
-use crate::domain::Cap;
 use crate::domain::Grant;
 use crate::store::Store;
 
@@ -202,24 +201,6 @@ impl Ledger {
             Err(_) => {}
         }
         result
-    }
-
-    /// What is spent and held of each budget of `caller` that caps anything, and its cap; as far as it is on disk, so for
-    /// choosing, not for deciding.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn budgets(&self, caller: &Caller) -> Result<Vec<(Amount, Cap)>, Error> {
-        let budgets = self.reader().budgets(caller).await?;
-        Ok(budgets.into_iter().map(|standing| (standing.used, standing.cap)).collect())
-    }
-
-    /// What was used.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub async fn usage(&self, query: &Query) -> Result<Report, Error> {
-        self.reader().usage(query).await
     }
 
     /// Reads it.

@@ -1,6 +1,7 @@
 //! What can be read of a ledger, whether or not it is open.
 
 use crate::domain::Amount;
+use crate::domain::BudgetState;
 use crate::domain::Caller;
 use crate::domain::Cap;
 use crate::store::Store;
@@ -82,6 +83,15 @@ impl Reader {
             budgets.push(Standing { scope, window, used, cap, resets_at });
         }
         Ok(budgets)
+    }
+
+    /// The same in short, for who chooses a model.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn budget_state(&self, caller: &Caller) -> Result<BudgetState, Error> {
+        let budgets = self.budgets(caller).await?;
+        Ok(BudgetState::of(budgets.into_iter().map(|standing| (standing.used, standing.cap))))
     }
 
     /// Charges one by one, those that are kept.

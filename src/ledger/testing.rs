@@ -7,6 +7,9 @@ use tokio_util::task::TaskTracker;
 use super::Clock;
 use super::Config;
 use super::Ledger;
+use crate::domain::Amount;
+use crate::domain::Caller;
+use crate::domain::Cap;
 use crate::store::Store;
 
 pub(crate) use crate::store::testing::Faulty;
@@ -24,6 +27,12 @@ pub(crate) async fn faulty(now: u64) -> (Ledger, Arc<Faulty>) {
     let disk = Arc::new(Faulty::default());
     let store = Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap();
     (over(store, now).await, disk)
+}
+
+/// What is spent and held of each budget of `caller`, and its cap.
+pub(crate) async fn budgets(ledger: &Ledger, caller: &Caller) -> Vec<(Amount, Cap)> {
+    let budgets = ledger.reader().budgets(caller).await.unwrap();
+    budgets.into_iter().map(|standing| (standing.used, standing.cap)).collect()
 }
 
 async fn over(store: Store, now: u64) -> Ledger {

@@ -1,10 +1,9 @@
 //! What the rules look at.
 
+use crate::domain::BudgetState;
 use crate::domain::Part;
 use crate::domain::Role;
 use crate::domain::Turn;
-
-use super::BudgetState;
 
 /// What the rules look at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

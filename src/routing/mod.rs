@@ -3,7 +3,6 @@
 //! Rules alone: pure, in one order, the same for the same turn and the same state of the budget. Knows neither who asks
 //! nor where budgets are kept, and whether a model exists is the gateway's question.
 
-mod budget;
 mod choice;
 mod config;
 mod features;
@@ -12,7 +11,6 @@ mod router;
 pub(crate) mod testing;
 mod words;
 
-pub use budget::BudgetState;
 pub use choice::{Choice, Rule};
 pub use config::Config;
 pub use features::Features;

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::domain::BudgetState;
 use crate::domain::ModelName;
 use crate::domain::Turn;
 use crate::pricing::Prices;
 
 use super::words::{are_simple, first_hard, is_short};
-use super::{BudgetState, Choice, Config, Features, Rule};
+use super::{Choice, Config, Features, Rule};
 
 /// Chooses models.
 #[derive(Debug, Clone)]

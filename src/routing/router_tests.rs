@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::BudgetState;
 use crate::domain::Message;
 use crate::domain::Part;
 use crate::domain::Role;

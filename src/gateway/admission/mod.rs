@@ -38,7 +38,6 @@ use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::limits::Permit;
 use crate::pricing::Prices;
-use crate::routing::BudgetState;
 use crate::routing::Choice;
 use crate::routing::Router;
 
@@ -164,17 +163,10 @@ impl Admission {
         if turn.model.as_str() != AUTO {
             return Ok(None);
         }
-        let choice = self.rules.router.route(turn, self.rules.budget(caller).await?);
+        let choice = self.rules.router.route(turn, self.rules.ledger.reader().budget_state(caller).await?);
         tracing::info!(model = %choice.model, rule = choice.rule.name(), "a model was chosen");
         turn.model = choice.model.clone();
         Ok(Some(choice))
-    }
-}
-
-impl Rules {
-    /// How `caller` stands to its budgets.
-    async fn budget(&self, caller: &Caller) -> Result<BudgetState, Error> {
-        Ok(BudgetState::of(self.ledger.budgets(caller).await?))
     }
 }
 

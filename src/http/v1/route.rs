@@ -20,7 +20,6 @@ use crate::fields::request;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
 use crate::ledger::Reader;
-use crate::routing::BudgetState;
 use crate::routing::Choice;
 use crate::routing::Features;
 use crate::routing::Router;
@@ -61,8 +60,7 @@ pub(in crate::http) async fn recommend_model(
     RequestBody(body): RequestBody,
 ) -> Result<Json<Recommendation>, ApiError> {
     let RouteRequest { task, context_tokens } = decode(&body, &caller)?;
-    let budgets = ledger.budgets(&caller).await?;
-    let budget = BudgetState::of(budgets.iter().map(|budget| (budget.used, budget.cap)));
+    let budget = ledger.budget_state(&caller).await?;
     let Choice { model, rule, reason } =
         router.choose(&Features { prompt: vec![&task], context_tokens, budget });
     Ok(Json(Recommendation { recommended_model: model.to_string(), reasoning: reason, rule: rule.name() }))

@@ -138,10 +138,7 @@ async fn check(folder: &Path, round: u64, seen: &Seen) {
     assert_eq!(closed.len(), unknown);
     assert!(closed.iter().all(|charged| charged.amount() == amount(ESTIMATE, 3)), "in full");
     let spent: u64 = charges.values().map(|charged| charged.amount().tokens).sum();
-    assert_eq!(
-        ledger.budgets(&key(round)).await.unwrap(),
-        [(amount(spent, spent_nanos(&charges)), cap(CAP))]
-    );
+    assert_eq!(budgets(&ledger, &key(round)).await, [(amount(spent, spent_nanos(&charges)), cap(CAP))]);
     assert!(spent <= CAP, "{spent}");
     let holds: Vec<Held> = store
         .scan(places::holds())

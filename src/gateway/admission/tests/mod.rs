@@ -151,13 +151,13 @@ impl Setting {
     async fn charged(&self) -> (u64, u128, u128) {
         let query = Query { project: None, key: None, period: Period::All, group_by: None };
         let Figures { requests, total_tokens, cost_nanos, .. } =
-            self.ledger.usage(&query).await.unwrap().totals;
+            self.ledger.reader().usage(&query).await.unwrap().totals;
         (requests, total_tokens, cost_nanos)
     }
 
     /// What is spent and held of the tokens of `caller`'s budget.
     async fn used(&self, caller: &Caller) -> u64 {
-        self.ledger.budgets(caller).await.unwrap()[0].0.tokens
+        ledger::testing::budgets(&self.ledger, caller).await[0].0.tokens
     }
 
     /// Waits until everything that nobody waits for is done.

@@ -1,7 +1,7 @@
 //! How a caller stands to its budgets.
 
-use crate::domain::Amount;
-use crate::domain::Cap;
+use super::Amount;
+use super::Cap;
 
 /// What is left of the budgets that a turn is charged to; of several the one that is nearest to its end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

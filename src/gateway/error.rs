@@ -57,9 +57,10 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether it says something of the one caller alone, so that another with the same question need not hear it.
+    /// Whether a run failed for the one caller alone that began it, so that another with the same question need not hear
+    /// it. Limits are no matter of a run: they are asked before.
     pub(super) fn is_callers_own(&self) -> bool {
-        matches!(self, Self::Limited(_) | Self::OverBudget(_))
+        matches!(self, Self::OverBudget(_))
     }
 
     /// Whether its words may quote the request, so that no log may have them: what upstream refuses, it quotes.

@@ -10,8 +10,7 @@ use super::AnswerCache;
 use super::Rules;
 use crate::cache;
 use crate::cache::Cache;
-use crate::ledger::Clock;
-use crate::ledger::Ledger;
+use crate::ledger;
 use crate::limits;
 use crate::limits::Limits;
 use crate::pricing;
@@ -29,7 +28,7 @@ pub(crate) async fn rules() -> Rules {
         router: Arc::new(routing::testing::router()),
         prices: Arc::new(prices()),
         limits: Limits::new(limits::Config::default()),
-        ledger: Ledger::temporary(Clock::new(|| NOW)).await.unwrap(),
+        ledger: ledger::testing::temporary(NOW).await,
         cache: cache(),
         tracker,
         runtime: Handle::current(),

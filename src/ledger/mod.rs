@@ -158,16 +158,6 @@ impl Ledger {
         Ok(Opened { ledger: Self(Arc::new(inner)), unknown, alerts })
     }
 
-    /// One that leaves nothing behind, at the time that `clock` tells.
-    ///
-    /// # Errors
-    /// Never: it holds nothing that could not be read.
-    #[cfg(test)]
-    pub(crate) async fn temporary(clock: Clock) -> Result<Self, Error> {
-        let store = Store::in_memory(tokio_util::task::TaskTracker::new());
-        Ok(Self::open(store, clock, Config { keep_charges_days: 92 }).await?.ledger)
-    }
-
     /// Holds `estimate` for `caller`, if every one of its budgets has room for it beside what is spent and held already.
     /// `id` names the request, or one attempt at it: it is charged once at most. It is on disk when this returns. When nobody
     /// waits for it any more, it is released.

@@ -15,6 +15,11 @@ use crate::store::Store;
 pub(crate) use crate::store::testing::Faulty;
 pub(crate) use crate::store::testing::Gated;
 
+/// One that leaves nothing behind.
+pub(crate) async fn temporary(now: u64) -> Ledger {
+    over(Store::in_memory(TaskTracker::new()), now).await
+}
+
 /// One that writes nothing for as long as the gate is closed.
 pub(crate) async fn gated(now: u64) -> (Ledger, Arc<Gated>) {
     let gate = Arc::new(Gated::default());

@@ -10,8 +10,8 @@ use crate::domain::Amount;
 use crate::domain::Budget;
 use crate::domain::Cap;
 use crate::domain::Money;
+use crate::ledger;
 use crate::ledger::Charge;
-use crate::ledger::Clock;
 use crate::ledger::Ledger;
 use crate::ledger::Outcome;
 
@@ -20,7 +20,7 @@ const NOW: u64 = 1_795_255_200;
 
 /// A server in whose ledger `key-1` of the project `default` and the key `b` of `q` have spent something.
 async fn used() -> (Router, Registry, Ledger) {
-    let ledger = Ledger::temporary(Clock::new(|| NOW)).await.unwrap();
+    let ledger = ledger::testing::temporary(NOW).await;
     for (key, project, model, tokens) in
         [("key-1", "default", "haiku", 10), ("key-1", "default", "opus", 20), ("b", "q", "opus", 40)]
     {

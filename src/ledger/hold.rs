@@ -124,14 +124,6 @@ impl Hold {
         self.end(Closing::Released)
     }
 
-    /// Charges all of it, as dropping it does, but can be waited for.
-    ///
-    /// # Errors
-    /// As [`Hold::settle`].
-    pub fn forfeit(self) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
-        self.end(Closing::Unknown)
-    }
-
     fn end(mut self, closing: Closing) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
         self.state = State::Closed;
         self.ledger.close(&self.id, closing, Arc::clone(&self.grant))

@@ -168,13 +168,14 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
         shutdown.last_words(),
         http::explain,
     );
+    let answers = Answers::new(Arc::clone(&turns), responses.clone(), Policy::Lenient);
     let room = files::Config { max_file_bytes: 0, max_project_bytes: 0 };
     let files = Files::open(store.clone(), folder.path(), room).await?;
     let tools = Tools {
         files: files.clone(),
         keys: Arc::clone(&keys),
         turns: Arc::clone(&turns),
-        answers: Answers::new(Arc::clone(&turns), responses.clone(), Policy::Lenient),
+        answers: answers.clone(),
         explain: http::refusal,
         tracker,
         stopping: shutdown.begun(),
@@ -196,6 +197,7 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
         cache: AnswerCache::new(off),
         metrics: Metrics::default(),
         responses,
+        answers,
         batches,
         files,
         sessions,

@@ -123,6 +123,7 @@ impl App {
             cache: books.cache.clone(),
             metrics: books.metrics.clone(),
             responses: shelves.responses,
+            answers: shelves.answers,
             batches: shelves.batches,
             files: shelves.files,
             sessions: shelves.sessions,

@@ -21,6 +21,7 @@ use crate::sessions::Sessions;
 /// What is kept for clients.
 pub(super) struct Shelves {
     pub(super) responses: Responses,
+    pub(super) answers: Answers,
     pub(super) files: Files,
     pub(super) batches: Batches,
     pub(super) sessions: Sessions,
@@ -33,12 +34,13 @@ impl Ground<'_> {
     /// When the store or the folder of files cannot be used.
     pub(super) async fn shelves(&self, turns: &Arc<dyn Turns>, keys: &Arc<Keys>) -> anyhow::Result<Shelves> {
         let responses = self.responses(turns, keys).await?;
+        let answers = Answers::new(Arc::clone(turns), responses.clone(), parts::policy(self.settings));
         let files = self.files().await?;
         let tools = batches::Tools {
             files: files.clone(),
             keys: Arc::clone(keys),
             turns: Arc::clone(turns),
-            answers: Answers::new(Arc::clone(turns), responses.clone(), parts::policy(self.settings)),
+            answers: answers.clone(),
             explain: http::refusal,
             tracker: self.tracker.clone(),
             stopping: self.shutdown.begun(),
@@ -53,7 +55,7 @@ impl Ground<'_> {
             0 => {}
             unfinished => tracing::info!(unfinished, "batches of an earlier server go on"),
         }
-        Ok(Shelves { responses, files, batches, sessions: self.sessions(keys) })
+        Ok(Shelves { responses, answers, files, batches, sessions: self.sessions(keys) })
     }
 
     /// Conversations, kept tidy.

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Config;
 use super::v1::sessions::Answering;
+use crate::answers::Answers;
 use crate::auth::Keys;
 use crate::auth::Registry;
 use crate::batches::Batches;
@@ -42,6 +43,8 @@ pub struct AppState {
     pub cache: AnswerCache,
     /// What is counted.
     pub metrics: Metrics,
+    /// Requests answered whole.
+    pub answers: Answers,
     /// Responses that outlive their request.
     pub responses: Responses,
     /// Requests that are answered while nobody waits.
@@ -124,6 +127,12 @@ impl FromRef<AppState> for AnswerCache {
 impl FromRef<AppState> for Metrics {
     fn from_ref(state: &AppState) -> Self {
         state.metrics.clone()
+    }
+}
+
+impl FromRef<AppState> for Answers {
+    fn from_ref(state: &AppState) -> Self {
+        state.answers.clone()
     }
 }
 

@@ -225,6 +225,7 @@ fn whole_state(
     let (shelves, tracker, stop) = (shelves.clone(), TaskTracker::new(), last_words.0.clone());
     let responses =
         Responses::new(Arc::clone(&turns), Arc::clone(&keys), shelves, tracker, stop, super::explain);
+    let answers = Answers::new(Arc::clone(&turns), responses.clone(), Policy::Lenient);
     let (config, files) = (Arc::new(config()), Files::nowhere());
     let router = Arc::new(routing::testing::router());
     AppState {
@@ -235,19 +236,19 @@ fn whole_state(
         ledger: Reader::temporary(),
         cache: gateway::testing::cache(),
         metrics: Metrics::default(),
-        batches: batches_with(batch_tools(&turns, &keys, &responses, files.clone()), 1),
+        batches: batches_with(batch_tools(&turns, &keys, answers.clone(), files.clone()), 1),
         files,
         sessions: Sessions::temporary(&keys),
         turns,
         keys,
         responses,
+        answers,
         router,
     }
 }
 
 /// What answers by `turns` and leaves nothing behind.
-fn batch_tools(turns: &Arc<dyn Turns>, keys: &Arc<Keys>, responses: &Responses, files: Files) -> Tools {
-    let answers = Answers::new(Arc::clone(turns), responses.clone(), Policy::Lenient);
+fn batch_tools(turns: &Arc<dyn Turns>, keys: &Arc<Keys>, answers: Answers, files: Files) -> Tools {
     Tools::temporary(files, Arc::clone(keys), Arc::clone(turns), answers, super::refusal)
 }
 

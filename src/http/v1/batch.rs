@@ -24,12 +24,11 @@ use crate::http::extract::RequestBody;
 use crate::http::state::LastWords;
 use crate::openai::together;
 use crate::openai::together::Outcome;
-use crate::responses::Responses;
 
 /// Answers several requests at once, in their order.
 pub(in crate::http) async fn answer_requests(
     State(turns): State<Arc<dyn Turns>>,
-    State(responses): State<Responses>,
+    State(answers): State<Answers>,
     State(config): State<Arc<Config>>,
     State(last_words): State<LastWords>,
     Extension(caller): Extension<Caller>,
@@ -42,7 +41,6 @@ pub(in crate::http) async fn answer_requests(
     }
     // More than there are workers would only stand in the queue.
     let workers = turns.readiness().workers.max.max(1);
-    let answers = Answers::new(turns, responses, config.policy);
     let outcomes = stream::iter(request.bodies)
         .map(|body| outcome(&answers, &caller, body))
         .buffered(request.parallel.min(workers))

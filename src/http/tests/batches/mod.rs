@@ -36,7 +36,7 @@ impl Ground {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::temporary(folder.path()).await.unwrap();
         let state = state(ScriptedTurns::playing([]));
-        let tools = batch_tools(&state.turns, &Arc::new(keys), &state.responses, files);
+        let tools = batch_tools(&state.turns, &Arc::new(keys), state.answers.clone(), files);
         Self { _folder: Arc::new(folder), tools }
     }
 
@@ -44,7 +44,7 @@ impl Ground {
     fn bench(&self, turns: impl Turns + 'static, parallel: usize) -> Bench {
         let Tools { files, keys, .. } = self.tools.clone();
         let state = whole_state(&Shelves::temporary(), turns, Keys::none(), LastWords::default());
-        let tools = batch_tools(&state.turns, &keys, &state.responses, files.clone());
+        let tools = batch_tools(&state.turns, &keys, state.answers.clone(), files.clone());
         let stop = tools.stop.clone();
         let batches = batches_with(tools, parallel);
         let state = AppState { files, batches: batches.clone(), keys, ..state };

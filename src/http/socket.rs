@@ -1,5 +1,13 @@
 //! What all sockets have in common.
+//!
+//! What is to be said waits in the socket, and is sent while it is listened to. So a client is heard though it does not read,
+//! and whoever makes what is to be said waits until the socket [is clear](Socket::is_clear), so that nothing is gathered.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
 use std::time::Duration;
 
 use axum::extract::ws::CloseFrame;
@@ -8,6 +16,8 @@ use axum::extract::ws::WebSocket;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::close_code;
 use bytes::Bytes;
+use futures::SinkExt as _;
+use futures::StreamExt as _;
 use tokio::time::Instant;
 use tokio::time::sleep;
 use tokio::time::timeout_at;
@@ -18,6 +28,8 @@ use super::state::LastWords;
 const FAREWELL: Duration = Duration::from_millis(400);
 /// Pings in a row that may stay without an answer: a client may be busy for a while, and not read.
 const UNANSWERED: usize = 2;
+/// Messages that may wait to be sent while a client is heard that does not read. It is not heard any more beyond.
+const MOST_UNSENT: usize = 64;
 /// What is agreed on where a page offers it beside its key: a browser wants one of what it offers, and the key is not told
 /// back.
 const PROTOCOL: &str = "realtime";
@@ -26,7 +38,16 @@ const PROTOCOL: &str = "realtime";
 #[derive(Debug)]
 pub(super) struct Ended;
 
-/// One client's socket. Nothing is read from it but by [`hear`](Self::hear).
+/// What happens on a socket.
+#[derive(Debug)]
+pub(super) enum Happened {
+    /// The client has said something.
+    Heard(String),
+    /// All that was to be said is sent, as far as the connection takes it.
+    Sent,
+}
+
+/// One client's socket. Nothing is read from it but by [`next`](Self::next) and [`hear`](Self::hear).
 pub(super) struct Socket {
     inner: WebSocket,
     heartbeat: Duration,
@@ -34,38 +55,62 @@ pub(super) struct Socket {
     deadline: Instant,
     /// Pings since the client was heard last.
     unanswered: usize,
+    /// What is still to be said.
+    unsent: VecDeque<Message>,
+    /// Whether what was said may still lie in this process.
+    is_unflushed: bool,
 }
 
 impl Socket {
     pub(super) fn new(inner: WebSocket, heartbeat: Duration) -> Self {
-        Self { inner, heartbeat, deadline: Instant::now() + heartbeat, unanswered: 0 }
+        let deadline = Instant::now() + heartbeat;
+        Self { inner, heartbeat, deadline, unanswered: 0, unsent: VecDeque::new(), is_unflushed: false }
     }
 
-    /// The next message. Asks a silent client for a sign of life, and gives up on one that gives none. May be dropped at any
-    /// time without losing anything.
-    pub(super) async fn hear(&mut self) -> Result<String, Ended> {
+    /// Whether nothing is left to be sent.
+    pub(super) fn is_clear(&self) -> bool {
+        self.unsent.is_empty() && !self.is_unflushed
+    }
+
+    /// Has `text` said by whoever asks what happens next.
+    pub(super) fn add(&mut self, text: String) {
+        self.unsent.push_back(Message::text(text));
+    }
+
+    /// What happens next. Asks a silent client for a sign of life, and gives up on one that gives none; one that is sent
+    /// something has the send timeout to take it. May be dropped at any time without losing anything.
+    pub(super) async fn next(&mut self) -> Result<Happened, Ended> {
         loop {
-            let Ok(message) = timeout_at(self.deadline, self.inner.recv()).await else {
+            if !self.is_clear() {
+                return poll_fn(|context| self.poll_next(context)).await;
+            }
+            let deadline = self.deadline;
+            if let Ok(happened) = timeout_at(deadline, poll_fn(|context| self.poll_next(context))).await {
+                return happened;
+            }
+            // It may have given signs of life and said nothing.
+            if self.deadline == deadline {
                 if self.unanswered == UNANSWERED {
                     return Err(Ended);
                 }
                 self.unanswered += 1;
                 self.deadline = Instant::now() + self.heartbeat;
                 self.send(Message::Ping(Bytes::new())).await?;
-                continue;
-            };
-            self.unanswered = 0;
-            self.deadline = Instant::now() + self.heartbeat;
-            match message.ok_or(Ended)?.map_err(|_| Ended)? {
-                Message::Text(text) => return Ok(text.as_str().to_owned()),
-                Message::Binary(bytes) => return Ok(String::from_utf8_lossy(&bytes).into_owned()),
-                Message::Close(_) => return Err(Ended),
-                Message::Ping(_) | Message::Pong(_) => {}
             }
         }
     }
 
-    /// Sends a message, as fast as the client takes it; the connection fails when it takes nothing for the send timeout.
+    /// The next message. As [`next`](Self::next).
+    pub(super) async fn hear(&mut self) -> Result<String, Ended> {
+        loop {
+            if let Happened::Heard(text) = self.next().await? {
+                return Ok(text);
+            }
+        }
+    }
+
+    /// Sends a message, as fast as the client takes it, and hears nothing meanwhile; the connection fails when it takes nothing
+    /// for the send timeout.
     pub(super) async fn say(&mut self, text: String) -> Result<(), Ended> {
         self.send(Message::text(text)).await
     }
@@ -76,7 +121,40 @@ impl Socket {
     }
 
     async fn send(&mut self, message: Message) -> Result<(), Ended> {
-        self.inner.send(message).await.map_err(|_| Ended)
+        self.unsent.push_back(message);
+        poll_fn(|context| self.poll_send(context)).await
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Happened, Ended>> {
+        if !self.is_clear() && self.poll_send(context)?.is_ready() {
+            return Poll::Ready(Ok(Happened::Sent));
+        }
+        while self.unsent.len() < MOST_UNSENT {
+            let message = ready!(self.inner.poll_next_unpin(context));
+            self.unanswered = 0;
+            self.deadline = Instant::now() + self.heartbeat;
+            let text = match message.ok_or(Ended)?.map_err(|_| Ended)? {
+                Message::Text(text) => text.as_str().to_owned(),
+                Message::Binary(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+                Message::Close(_) => return Poll::Ready(Err(Ended)),
+                Message::Ping(_) | Message::Pong(_) => continue,
+            };
+            return Poll::Ready(Ok(Happened::Heard(text)));
+        }
+        Poll::Pending
+    }
+
+    /// Sends what is to be said.
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+        while !self.unsent.is_empty() {
+            ready!(self.inner.poll_ready_unpin(context)).map_err(|_| Ended)?;
+            let Some(message) = self.unsent.pop_front() else { break };
+            self.is_unflushed = true;
+            self.inner.start_send_unpin(message).map_err(|_| Ended)?;
+        }
+        ready!(self.inner.poll_flush_unpin(context)).map_err(|_| Ended)?;
+        self.is_unflushed = false;
+        Poll::Ready(Ok(()))
     }
 }
 

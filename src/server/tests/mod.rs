@@ -1,6 +1,7 @@
 //! Real sockets in front of a scripted gateway.
 
 mod clients;
+mod deaf;
 mod local;
 mod sockets;
 mod stopping;

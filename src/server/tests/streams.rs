@@ -2,7 +2,6 @@
 
 use futures::SinkExt as _;
 use futures::StreamExt as _;
-use futures::stream;
 use serde_json::Value;
 use serde_json::json;
 use tokio_tungstenite::client_async;
@@ -17,22 +16,21 @@ use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Part;
 use crate::domain::Turn;
-use crate::domain::TurnEvent;
 use crate::http::tests::Step;
 use crate::http::tests::access_log::Log;
 use crate::http::tests::keyed::Revocable;
 use crate::http::tests::keyed::keyed;
 use crate::http::tests::play;
 
-async fn open(server: &Server) -> Socket {
+pub(super) async fn open(server: &Server) -> Socket {
     Socket::open_at(server, "/v1/stream").await
 }
 
-fn chat(id: &str, prompt: &str) -> Value {
+pub(super) fn chat(id: &str, prompt: &str) -> Value {
     json!({"type": "chat", "id": id, "model": "sonnet", "messages": [{"role": "user", "content": prompt}]})
 }
 
-fn prompt(turn: &Turn) -> &str {
+pub(super) fn prompt(turn: &Turn) -> &str {
     let Some(Part::Text(prompt)) = turn.prompt.first() else { panic!("no text") };
     prompt
 }
@@ -51,7 +49,7 @@ fn obeying() -> ScriptedTurns {
 }
 
 /// What is said of one turn after the other, each in few words, until `count` turns have ended.
-async fn told(socket: &mut Socket, count: usize) -> Vec<String> {
+pub(super) async fn told(socket: &mut Socket, count: usize) -> Vec<String> {
     let (mut told, mut ended) = (Vec::new(), 0);
     while ended < count {
         let event = socket.next().await.unwrap();
@@ -261,26 +259,6 @@ async fn a_key_that_is_revoked_counts_for_the_next_turn() {
     key.revoke().await;
     socket.say(chat("b", "hi")).await;
     assert_eq!(told(&mut socket, 1).await, ["b error revoked_api_key"]);
-}
-
-#[tokio::test]
-async fn who_does_not_read_holds_up_its_own_turns_alone_and_is_closed() {
-    let endless = ScriptedTurns::new(|_, turn| {
-        if prompt(turn) == "hi" {
-            return Ok(play(http::greeting()));
-        }
-        Ok(stream::repeat_with(|| Ok(TurnEvent::Text("x".repeat(64 * 1024)))).boxed())
-    });
-    let config = Config { send_timeout: Duration::from_millis(300), send_buffer: 4096, ..config() };
-    let mut server = Server::start_with(endless, config, |_| {}).await;
-    let mut deaf = open(&server).await;
-    deaf.say(chat("a", "much")).await;
-    server.until_held(1).await;
-    let mut socket = open(&server).await;
-    socket.say(chat("b", "hi")).await;
-    assert_eq!(told(&mut socket, 1).await.last().unwrap(), "b done stop");
-    server.until_held(0).await;
-    drop(deaf);
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ use crate::http::middleware::access_log::Line;
 use crate::http::middleware::request_id::RequestId;
 use crate::http::socket;
 use crate::http::socket::Ended;
+use crate::http::socket::Happened;
 use crate::http::socket::Socket;
 use crate::http::state::AppState;
 use crate::http::state::LastWords;
@@ -113,38 +114,25 @@ impl Session {
         let lane = Lane::of(text);
         let line = Line::of_message(&self.id, Some(&self.caller), PATH);
         let mut steps = self.steps(text, last_words);
-        loop {
-            let (texts, is_last) = tokio::select! {
-                step = steps.next() => match step {
-                    Some(Ok(Step { events, failure, is_last })) => {
-                        if let Some(failure) = failure {
-                            line.failed(&failure.into());
-                        }
-                        (events.iter().map(|event| lane.event(event)).collect(), is_last)
-                    }
-                    Some(Err(error)) => {
-                        line.failed(&error);
-                        (vec![lane.error(&error.envelope(), error.status())], true)
-                    }
-                    None => return Ok(()),
-                },
-                heard = socket.hear() => {
-                    self.waiting.push_back(heard?);
+        let mut is_over = false;
+        while !is_over || !socket.is_clear() {
+            let is_clear = socket.is_clear();
+            tokio::select! {
+                step = steps.next(), if is_clear => {
+                    let Some(step) = step else { return Ok(()) };
+                    is_over = add(socket, &lane, &line, step);
+                }
+                happened = socket.next() => if let Happened::Heard(text) = happened? {
+                    self.waiting.push_back(text);
                     if self.waiting.len() > QUEUE {
                         socket.close(too_many()).await?;
                         return Err(Ended);
                     }
-                    continue;
-                }
-            };
-            for text in texts {
-                socket.say(text).await?;
-            }
-            if is_last {
-                line.complete();
-                return Ok(());
+                },
             }
         }
+        line.complete();
+        Ok(())
     }
 
     /// What the message `text` asks for, from its beginning to its end.
@@ -171,6 +159,24 @@ impl Session {
             last_words.run_until_cancelled(begun).await.unwrap_or_else(|| Err(ApiError::shutting_down()))
         };
         begun.into_stream().try_flatten().boxed()
+    }
+}
+
+/// Has `step` told, and says whether it is the last one.
+fn add(socket: &mut Socket, lane: &Lane, line: &Line, step: Result<Step, ApiError>) -> bool {
+    match step {
+        Ok(Step { events, failure, is_last }) => {
+            if let Some(failure) = failure {
+                line.failed(&failure.into());
+            }
+            events.iter().for_each(|event| socket.add(lane.event(event)));
+            is_last
+        }
+        Err(error) => {
+            line.failed(&error);
+            socket.add(lane.error(&error.envelope(), error.status()));
+            true
+        }
     }
 }
 

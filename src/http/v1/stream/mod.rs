@@ -30,6 +30,7 @@ use crate::http::middleware::access_log::Line;
 use crate::http::middleware::request_id::RequestId;
 use crate::http::socket;
 use crate::http::socket::Ended;
+use crate::http::socket::Happened;
 use crate::http::socket::Socket;
 use crate::http::state::AppState;
 use crate::http::state::LastWords;
@@ -99,7 +100,8 @@ impl Session {
         };
         let mut running = All::default();
         loop {
-            let messages = tokio::select! {
+            let is_clear = socket.is_clear();
+            tokio::select! {
                 () = self.last_words.0.cancelled() => {
                     for message in running.fail(&ApiError::shutting_down()) {
                         socket.say(message).await?;
@@ -109,11 +111,12 @@ impl Session {
                 () = self.stopping.0.cancelled(), if running.count() == 0 => {
                     return socket.close(socket::farewell()).await;
                 }
-                heard = socket.hear() => vec![self.answer(&heard?, &mut caller, &mut running)],
-                messages = running.next() => messages,
-            };
-            for message in messages {
-                socket.say(message).await?;
+                happened = socket.next() => if let Happened::Heard(text) = happened? {
+                    socket.add(self.answer(&text, &mut caller, &mut running));
+                },
+                messages = running.next(), if is_clear => {
+                    messages.into_iter().for_each(|message| socket.add(message));
+                }
             }
         }
     }

@@ -4,6 +4,7 @@
 //! and whoever makes what is to be said waits until the socket [is clear](Socket::is_clear), so that nothing is gathered.
 
 use std::collections::VecDeque;
+use std::error::Error as _;
 use std::future::poll_fn;
 use std::task::Context;
 use std::task::Poll;
@@ -15,6 +16,7 @@ use axum::extract::ws::Message;
 use axum::extract::ws::WebSocket;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::close_code;
+use axum::response::Response;
 use bytes::Bytes;
 use futures::SinkExt as _;
 use futures::StreamExt as _;
@@ -50,6 +52,8 @@ pub(super) enum Happened {
 /// One client's socket. Nothing is read from it but by [`next`](Self::next) and [`hear`](Self::hear).
 pub(super) struct Socket {
     inner: WebSocket,
+    /// The most bytes of a message.
+    limit: usize,
     heartbeat: Duration,
     /// When the silence has lasted too long.
     deadline: Instant,
@@ -59,12 +63,22 @@ pub(super) struct Socket {
     unsent: VecDeque<Message>,
     /// Whether what was said may still lie in this process.
     is_unflushed: bool,
+    /// Whether the client was told that it is heard no more.
+    is_refused: bool,
 }
 
 impl Socket {
-    pub(super) fn new(inner: WebSocket, heartbeat: Duration) -> Self {
-        let deadline = Instant::now() + heartbeat;
-        Self { inner, heartbeat, deadline, unanswered: 0, unsent: VecDeque::new(), is_unflushed: false }
+    fn new(inner: WebSocket, limit: usize, heartbeat: Duration) -> Self {
+        Self {
+            inner,
+            limit,
+            heartbeat,
+            deadline: Instant::now() + heartbeat,
+            unanswered: 0,
+            unsent: VecDeque::new(),
+            is_unflushed: false,
+            is_refused: false,
+        }
     }
 
     /// Whether nothing is left to be sent.
@@ -127,17 +141,22 @@ impl Socket {
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Happened, Ended>> {
         if !self.is_clear() && self.poll_send(context)?.is_ready() {
-            return Poll::Ready(Ok(Happened::Sent));
+            return Poll::Ready(if self.is_refused { Err(Ended) } else { Ok(Happened::Sent) });
         }
-        while self.unsent.len() < MOST_UNSENT {
-            let message = ready!(self.inner.poll_next_unpin(context));
+        while self.unsent.len() < MOST_UNSENT && !self.is_refused {
+            let message = ready!(self.inner.poll_next_unpin(context)).ok_or(Ended)?;
             self.unanswered = 0;
             self.deadline = Instant::now() + self.heartbeat;
-            let text = match message.ok_or(Ended)?.map_err(|_| Ended)? {
-                Message::Text(text) => text.as_str().to_owned(),
-                Message::Binary(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-                Message::Close(_) => return Poll::Ready(Err(Ended)),
-                Message::Ping(_) | Message::Pong(_) => continue,
+            let text = match message {
+                Ok(Message::Text(text)) => text.as_str().to_owned(),
+                Ok(Message::Binary(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+                Ok(Message::Ping(_) | Message::Pong(_)) => continue,
+                Err(error) if is_too_long(&error) => {
+                    self.unsent.push_back(Message::Close(Some(too_long(self.limit))));
+                    self.is_refused = true;
+                    return self.poll_next(context);
+                }
+                Ok(Message::Close(_)) | Err(_) => return Poll::Ready(Err(Ended)),
             };
             return Poll::Ready(Ok(Happened::Heard(text)));
         }
@@ -158,21 +177,44 @@ impl Socket {
     }
 }
 
-/// An upgrade to a socket whose messages have at most `limit` bytes.
-pub(super) fn prepared(upgrade: WebSocketUpgrade, limit: usize) -> WebSocketUpgrade {
-    upgrade.max_message_size(limit).max_frame_size(limit).protocols([PROTOCOL])
+/// Opens a socket whose messages have at most `limit` bytes, and has `converse` serve it until that ends, or the server has had
+/// its last words. A client that is silent for the time of `heartbeat` is asked for a sign of life.
+pub(super) fn open<F, C>(
+    upgrade: WebSocketUpgrade,
+    limit: usize,
+    heartbeat: Duration,
+    last_words: LastWords,
+    converse: F,
+) -> Response
+where
+    F: FnOnce(Socket) -> C + Send + 'static,
+    C: Future<Output = Result<(), Ended>> + Send + 'static,
+{
+    let upgrade = upgrade.max_message_size(limit).max_frame_size(limit).protocols([PROTOCOL]);
+    upgrade.on_upgrade(async move |inner| {
+        let conversation = converse(Socket::new(inner, limit, heartbeat));
+        let too_late = async {
+            last_words.0.cancelled().await;
+            sleep(FAREWELL).await;
+        };
+        // However it ends, nobody is left to be told.
+        tokio::select! {
+            _ = conversation => {}
+            () = too_late => {}
+        }
+    })
 }
 
-/// Serves a socket until it ends, or the server has had its last words.
-pub(super) async fn serve(conversation: impl Future<Output = Result<(), Ended>>, last_words: &LastWords) {
-    let too_late = async {
-        last_words.0.cancelled().await;
-        sleep(FAREWELL).await;
-    };
-    tokio::select! {
-        _ = conversation => {}
-        () = too_late => {}
-    }
+/// Whether a message was larger than may be.
+fn is_too_long(error: &axum::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    matches!(cause, Some(tungstenite::Error::Capacity(_)))
+}
+
+/// What a client is told whose message is larger than may be. A reason has at most 123 bytes.
+fn too_long(limit: usize) -> CloseFrame {
+    let reason = format!("a message may have {limit} bytes at most");
+    CloseFrame { code: close_code::SIZE, reason: reason.into() }
 }
 
 /// What a client is told when the server stops.

@@ -6,6 +6,7 @@ mod local;
 mod sockets;
 mod stopping;
 mod streams;
+mod too_long;
 
 use std::net::SocketAddr;
 use std::time::Duration;

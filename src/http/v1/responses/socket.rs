@@ -51,14 +51,11 @@ pub(in crate::http) async fn open(
 ) -> Result<Response, ApiError> {
     let Ok(upgrade) = upgrade else { return Err(no_socket()) };
     let AppState { responses, keys, config, last_words, stopping, .. } = state;
-    let upgrade = socket::prepared(upgrade, config.body_limit);
-    let session =
+    let (limit, heartbeat) = (config.body_limit, config.heartbeat);
+    let mut session =
         Session { responses, keys, config, caller, id, memory: Memory::default(), waiting: VecDeque::new() };
-    Ok(upgrade.on_upgrade(async move |socket| {
-        let mut session = session;
-        let socket = Socket::new(socket, session.config.heartbeat);
-        // However it ends, nobody is left to be told.
-        socket::serve(session.converse(socket, &last_words, &stopping), &last_words).await;
+    Ok(socket::open(upgrade, limit, heartbeat, last_words.clone(), async move |socket| {
+        session.converse(socket, &last_words, &stopping).await
     }))
 }
 

@@ -65,10 +65,10 @@ pub(in crate::http) async fn open(
     let AppState { turns, keys, config, last_words, stopping, .. } = state;
     let caller = caller.map(|Extension(caller)| caller);
     let limit = if caller.is_some() { config.body_limit } else { config.body_limit.min(LATE_LIMIT) };
+    let heartbeat = config.heartbeat;
     let session = Session { turns, keys, config, stopping, last_words: last_words.clone(), id };
-    Ok(socket::prepared(upgrade, limit).on_upgrade(async move |socket| {
-        let socket = Socket::new(socket, session.config.heartbeat);
-        socket::serve(session.converse(socket, caller), &last_words).await;
+    Ok(socket::open(upgrade, limit, heartbeat, last_words, async move |socket| {
+        session.converse(socket, caller).await
     }))
 }
 

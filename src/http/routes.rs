@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::from_fn;
@@ -39,6 +40,7 @@ use super::v1::responses;
 use super::v1::route;
 use super::v1::sessions;
 use super::v1::stream;
+use super::v1::stream::Strangers;
 use super::v1::usage;
 use crate::auth::Keys;
 use crate::auth::Permission;
@@ -121,7 +123,10 @@ fn routes() -> Vec<Route> {
             ("/v1/sessions/{id}/messages", get(sessions::list_messages).post(sessions::create_message)),
         ],
     );
-    all(Need::Greeting(Permission::Inference), vec![("/v1/stream", get(stream::open))]);
+    all(
+        Need::Greeting(Permission::Inference),
+        vec![("/v1/stream", get(stream::open).layer(Extension(Strangers::default())))],
+    );
     all(
         Need::Permission(Permission::Responses),
         vec![

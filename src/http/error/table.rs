@@ -89,6 +89,8 @@ pub(in crate::http) enum Kind {
     NoWorker,
     /// What runs cost cannot be written down.
     Unwritable,
+    /// As many sockets are open as may whose clients are not known yet.
+    TooManyStrangers,
     /// The server is being stopped.
     ShuttingDown,
     /// Anthropic is overloaded.
@@ -158,6 +160,7 @@ impl Kind {
             Self::Upstream => (502, "server_error", Some("upstream_error")),
             Self::NoWorker => (503, "server_error", Some("no_worker")),
             Self::Unwritable => (503, "server_error", Some("ledger_unavailable")),
+            Self::TooManyStrangers => (503, "server_error", Some("too_many_sockets")),
             Self::ShuttingDown => (503, "server_error", Some("shutting_down")),
             Self::Overloaded => (503, "server_error", Some("overloaded")),
             Self::TimedOut => (504, "server_error", Some("timeout")),

@@ -2,6 +2,7 @@
 
 mod clients;
 mod deaf;
+mod greetings;
 mod local;
 mod sockets;
 mod stopping;

@@ -4,10 +4,7 @@ use futures::SinkExt as _;
 use futures::StreamExt as _;
 use serde_json::Value;
 use serde_json::json;
-use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 use super::sockets::Socket;
 use super::sockets::hanging;
@@ -18,7 +15,6 @@ use crate::domain::Part;
 use crate::domain::Turn;
 use crate::http::tests::Step;
 use crate::http::tests::access_log::Log;
-use crate::http::tests::keyed::Revocable;
 use crate::http::tests::keyed::keyed;
 use crate::http::tests::play;
 
@@ -36,7 +32,7 @@ pub(super) fn prompt(turn: &Turn) -> &str {
 }
 
 /// Says what it was asked; hangs when asked to, and fails.
-fn obeying() -> ScriptedTurns {
+pub(super) fn obeying() -> ScriptedTurns {
     ScriptedTurns::new(|_, turn| {
         let mut steps = vec![http::started(), http::text(prompt(turn))];
         steps.extend(match prompt(turn) {
@@ -173,92 +169,6 @@ async fn so_many_turns_run_and_no_more() {
     server.until_held(16).await;
     socket.0.close(None).await.unwrap();
     server.until_held(0).await;
-}
-
-#[tokio::test]
-async fn a_key_comes_with_the_first_message() {
-    let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
-    let mut socket = open(&server).await;
-    socket.say(json!({"type": "auth", "api_key": "secret-1"})).await;
-    assert_eq!(socket.next().await, Some(json!({"type": "authenticated"})));
-    socket.say(chat("a", "hi")).await;
-    assert_eq!(told(&mut socket, 1).await.last().unwrap(), "a done stop");
-    socket.say(json!({"type": "auth", "api_key": "guess"})).await;
-    assert_eq!(told(&mut socket, 1).await, ["- error invalid_api_key"]);
-    socket.say(chat("a", "hi")).await;
-    assert_eq!(told(&mut socket, 1).await.last().unwrap(), "a done stop", "still the key that was good");
-
-    for first in [json!({"type": "auth", "api_key": "guess"}), chat("a", "hi"), json!({"type": "ping"})] {
-        let mut socket = open(&server).await;
-        socket.say(first).await;
-        assert_eq!(told(&mut socket, 1).await, ["- error invalid_api_key"]);
-        assert_eq!(socket.next().await, Some(json!(4401)));
-    }
-}
-
-/// Time stands still but where all wait for it, so nobody waits for ten seconds.
-#[tokio::test(start_paused = true)]
-async fn who_does_not_say_who_it_is_is_closed() {
-    let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
-    let url = format!("ws://{}/v1/stream", server.address);
-    let (mut socket, _) = client_async(url, server.connect().await).await.unwrap();
-    let Some(Ok(Message::Text(text))) = socket.next().await else { panic!("no error") };
-    assert!(text.contains("invalid_api_key"), "{text}");
-    let Some(Ok(Message::Close(Some(frame)))) = socket.next().await else { panic!("not closed") };
-    assert_eq!(u16::from(frame.code), 4401);
-}
-
-/// How the server answers a request that opens a socket with these headers: its status and the protocol it agrees on.
-async fn handshake(server: &Server, headers: &[(&'static str, &str)]) -> (u16, Option<String>) {
-    let mut request = format!("ws://{}/v1/stream", server.address).into_client_request().unwrap();
-    for (name, value) in headers {
-        request.headers_mut().insert(*name, HeaderValue::from_str(value).unwrap());
-    }
-    match client_async(request, server.connect().await).await {
-        Ok((_, response)) => {
-            let protocol = response.headers().get("sec-websocket-protocol");
-            (101, protocol.map(|protocol| protocol.to_str().unwrap().to_owned()))
-        }
-        Err(tokio_tungstenite::tungstenite::Error::Http(response)) => (response.status().as_u16(), None),
-        Err(error) => panic!("{error}"),
-    }
-}
-
-#[tokio::test]
-async fn a_key_comes_in_a_header_or_among_the_protocols() {
-    let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
-    let protocols = |key: &str| format!("realtime, openai-insecure-api-key.{key}, openai-beta.realtime-v1");
-    assert_eq!(handshake(&server, &[("authorization", "Bearer secret-1")]).await, (101, None));
-    assert_eq!(handshake(&server, &[("authorization", "Bearer guess")]).await.0, 401);
-    let right = protocols("secret-1");
-    let right = handshake(&server, &[("sec-websocket-protocol", &right)]).await;
-    assert_eq!(right, (101, Some("realtime".to_owned())));
-    assert_eq!(handshake(&server, &[("sec-websocket-protocol", &protocols("guess"))]).await.0, 401);
-}
-
-#[tokio::test]
-async fn without_keys_only_local_pages_open_a_socket() {
-    let server = Server::start(obeying()).await;
-    for (origin, status) in [("http://localhost:3000", 101), ("https://evil.example", 403), ("null", 403)] {
-        assert_eq!(handshake(&server, &[("origin", origin)]).await.0, status, "{origin}");
-    }
-    let mut socket = open(&server).await;
-    socket.say(json!({"type": "auth", "api_key": "any"})).await;
-    assert_eq!(socket.next().await, Some(json!({"type": "authenticated"})), "pages always say it");
-}
-
-#[tokio::test]
-async fn a_key_that_is_revoked_counts_for_the_next_turn() {
-    let key = Revocable::new().await;
-    let server = Server::start_as(obeying(), config(), |_| {}, |state| key.state(state)).await;
-    let mut socket = open(&server).await;
-    socket.say(json!({"type": "auth", "api_key": key.text})).await;
-    socket.until("authenticated").await;
-    socket.say(chat("a", "hi")).await;
-    assert_eq!(told(&mut socket, 1).await.last().unwrap(), "a done stop");
-    key.revoke().await;
-    socket.say(chat("b", "hi")).await;
-    assert_eq!(told(&mut socket, 1).await, ["b error revoked_api_key"]);
 }
 
 #[tokio::test]

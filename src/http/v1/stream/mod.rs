@@ -1,5 +1,6 @@
 //! `GET /v1/stream`, which is this server's own: a WebSocket that carries many turns, also side by side.
 
+mod strangers;
 mod turns;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use axum::response::Response;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use self::strangers::Stranger;
 use self::turns::All;
 use self::turns::message_of;
 use crate::auth::Credentials;
@@ -41,6 +43,8 @@ use crate::openai::chat::SocketEncoder;
 use crate::openai::chat::hear;
 use crate::openai::chat::id_of;
 
+pub(in crate::http) use self::strangers::Strangers;
+
 /// Where the socket is opened.
 const PATH: &str = "/v1/stream";
 /// Turns that may run at the same time.
@@ -58,17 +62,20 @@ const PONG: &str = r#"{"type":"pong"}"#;
 pub(in crate::http) async fn open(
     State(state): State<AppState>,
     caller: Option<Extension<Caller>>,
+    Extension(strangers): Extension<Strangers>,
     Extension(id): Extension<RequestId>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     let Ok(upgrade) = upgrade else { return Err(no_socket()) };
     let AppState { turns, keys, config, last_words, stopping, .. } = state;
-    let caller = caller.map(|Extension(caller)| caller);
-    let limit = if caller.is_some() { config.body_limit } else { config.body_limit.min(LATE_LIMIT) };
+    let (client, limit) = match caller {
+        Some(Extension(caller)) => (Client::Known(caller), config.body_limit),
+        None => (Client::Unknown(strangers.admit()?), config.body_limit.min(LATE_LIMIT)),
+    };
     let heartbeat = config.heartbeat;
     let session = Session { turns, keys, config, stopping, last_words: last_words.clone(), id };
     Ok(socket::open(upgrade, limit, heartbeat, last_words, async move |socket| {
-        session.converse(socket, caller).await
+        session.converse(socket, client).await
     }))
 }
 
@@ -78,6 +85,12 @@ fn no_socket() -> ApiError {
         "GET /v1/stream opens a WebSocket, and this request does not ask for one. To have an answer streamed over HTTP, use \
          POST /v1/chat/completions with `\"stream\": true`.",
     )
+}
+
+/// Who has opened a socket.
+enum Client {
+    Known(Caller),
+    Unknown(Stranger),
 }
 
 /// What a socket works with.
@@ -93,10 +106,10 @@ struct Session {
 
 impl Session {
     /// Answers until the client leaves or the server stops. Dropping what runs ends its turns.
-    async fn converse(&self, mut socket: Socket, caller: Option<Caller>) -> Result<(), Ended> {
-        let mut caller = match caller {
-            Some(caller) => caller,
-            None => self.greet(&mut socket).await?,
+    async fn converse(&self, mut socket: Socket, client: Client) -> Result<(), Ended> {
+        let mut caller = match client {
+            Client::Known(caller) => caller,
+            Client::Unknown(stranger) => self.greet(&mut socket, stranger).await?,
         };
         let mut running = All::default();
         loop {
@@ -122,7 +135,7 @@ impl Session {
     }
 
     /// Who the client says it is, in its first message.
-    async fn greet(&self, socket: &mut Socket) -> Result<Caller, Ended> {
+    async fn greet(&self, socket: &mut Socket, stranger: Stranger) -> Result<Caller, Ended> {
         let heard = self.stopping.0.run_until_cancelled(timeout(GREETING, socket.hear())).await;
         let caller = match heard {
             Some(Ok(text)) => self.read_greeting(&text?),
@@ -133,7 +146,10 @@ impl Session {
             }
         };
         match caller {
-            Ok(caller) => socket.say(AUTHENTICATED.to_owned()).await.map(|()| caller),
+            Ok(caller) => {
+                drop(stranger);
+                socket.say(AUTHENTICATED.to_owned()).await.map(|()| caller)
+            }
             Err(error) => {
                 Line::of_message(&self.id, None, PATH).fail(&error);
                 socket.say(message_of(None, &error)).await?;

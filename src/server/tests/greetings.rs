@@ -1,0 +1,147 @@
+//! Who opens a socket of many turns.
+
+use std::future::ready;
+
+use bytes::Bytes;
+use futures::SinkExt as _;
+use futures::StreamExt as _;
+use futures::stream::SplitStream;
+use serde_json::json;
+use tokio::time::sleep;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+
+use super::streams::chat;
+use super::streams::obeying;
+use super::streams::open;
+use super::streams::told;
+use super::*;
+use crate::http::tests::keyed::Revocable;
+use crate::http::tests::keyed::keyed;
+
+#[tokio::test]
+async fn a_key_comes_with_the_first_message() {
+    let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
+    let mut socket = open(&server).await;
+    socket.say(json!({"type": "auth", "api_key": "secret-1"})).await;
+    assert_eq!(socket.next().await, Some(json!({"type": "authenticated"})));
+    socket.say(chat("a", "hi")).await;
+    assert_eq!(told(&mut socket, 1).await.last().unwrap(), "a done stop");
+    socket.say(json!({"type": "auth", "api_key": "guess"})).await;
+    assert_eq!(told(&mut socket, 1).await, ["- error invalid_api_key"]);
+    socket.say(chat("a", "hi")).await;
+    assert_eq!(told(&mut socket, 1).await.last().unwrap(), "a done stop", "still the key that was good");
+
+    for first in [json!({"type": "auth", "api_key": "guess"}), chat("a", "hi"), json!({"type": "ping"})] {
+        let mut socket = open(&server).await;
+        socket.say(first).await;
+        assert_eq!(told(&mut socket, 1).await, ["- error invalid_api_key"]);
+        assert_eq!(socket.next().await, Some(json!(4401)));
+    }
+}
+
+/// Time stands still but where all wait for it, so nobody waits for ten seconds.
+#[tokio::test(start_paused = true)]
+async fn who_does_not_say_who_it_is_is_closed() {
+    let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
+    let (_, mut socket) = open(&server).await.0.split();
+    expect_farewell(&mut socket).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn signs_of_life_do_not_say_who_it_is() {
+    let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
+    let (mut sink, mut socket) = open(&server).await.0.split();
+    let alive = async {
+        while sink.send(Message::Ping(Bytes::new())).await.is_ok() {
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::join!(expect_farewell(&mut socket), alive);
+}
+
+async fn expect_farewell(socket: &mut SplitStream<WebSocketStream<TcpStream>>) {
+    let mut said = socket.filter(|message| ready(!matches!(message, Ok(Message::Pong(_)))));
+    let Some(Ok(Message::Text(text))) = said.next().await else { panic!("no error") };
+    assert!(text.contains("invalid_api_key"), "{text}");
+    let Some(Ok(Message::Close(Some(frame)))) = said.next().await else { panic!("not closed") };
+    assert_eq!(u16::from(frame.code), 4401);
+}
+
+#[tokio::test]
+async fn there_are_so_many_strangers_and_no_more() {
+    let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
+    let mut strangers = Vec::new();
+    for _ in 0..64 {
+        strangers.push(open(&server).await);
+    }
+    assert_eq!(handshake(&server, &[]).await.0, 503);
+    assert_eq!(handshake(&server, &[("authorization", "Bearer secret-1")]).await.0, 101, "it is none");
+    let mut known = strangers.pop().unwrap();
+    known.say(json!({"type": "auth", "api_key": "secret-1"})).await;
+    known.until("authenticated").await;
+    strangers.push(open(&server).await);
+    assert_eq!(handshake(&server, &[]).await.0, 503);
+    // Whoever is refused makes room as well.
+    strangers[0].say(json!({"type": "ping"})).await;
+    while strangers[0].next().await.is_some() {}
+    open(&server).await;
+    known.say(chat("a", "hi")).await;
+    assert_eq!(told(&mut known, 1).await.last().unwrap(), "a done stop");
+}
+
+/// How the server answers a request that opens a socket with these headers: its status and the protocol it agrees on.
+async fn handshake(server: &Server, headers: &[(&'static str, &str)]) -> (u16, Option<String>) {
+    let mut request = format!("ws://{}/v1/stream", server.address).into_client_request().unwrap();
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, HeaderValue::from_str(value).unwrap());
+    }
+    match client_async(request, server.connect().await).await {
+        Ok((_, response)) => {
+            let protocol = response.headers().get("sec-websocket-protocol");
+            (101, protocol.map(|protocol| protocol.to_str().unwrap().to_owned()))
+        }
+        Err(tokio_tungstenite::tungstenite::Error::Http(response)) => (response.status().as_u16(), None),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_key_comes_in_a_header_or_among_the_protocols() {
+    let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
+    let protocols = |key: &str| format!("realtime, openai-insecure-api-key.{key}, openai-beta.realtime-v1");
+    assert_eq!(handshake(&server, &[("authorization", "Bearer secret-1")]).await, (101, None));
+    assert_eq!(handshake(&server, &[("authorization", "Bearer guess")]).await.0, 401);
+    let right = protocols("secret-1");
+    let right = handshake(&server, &[("sec-websocket-protocol", &right)]).await;
+    assert_eq!(right, (101, Some("realtime".to_owned())));
+    assert_eq!(handshake(&server, &[("sec-websocket-protocol", &protocols("guess"))]).await.0, 401);
+}
+
+#[tokio::test]
+async fn without_keys_only_local_pages_open_a_socket() {
+    let server = Server::start(obeying()).await;
+    for (origin, status) in [("http://localhost:3000", 101), ("https://evil.example", 403), ("null", 403)] {
+        assert_eq!(handshake(&server, &[("origin", origin)]).await.0, status, "{origin}");
+    }
+    let mut socket = open(&server).await;
+    socket.say(json!({"type": "auth", "api_key": "any"})).await;
+    assert_eq!(socket.next().await, Some(json!({"type": "authenticated"})), "pages always say it");
+}
+
+#[tokio::test]
+async fn a_key_that_is_revoked_counts_for_the_next_turn() {
+    let key = Revocable::new().await;
+    let server = Server::start_as(obeying(), config(), |_| {}, |state| key.state(state)).await;
+    let mut socket = open(&server).await;
+    socket.say(json!({"type": "auth", "api_key": key.text})).await;
+    socket.until("authenticated").await;
+    socket.say(chat("a", "hi")).await;
+    assert_eq!(told(&mut socket, 1).await.last().unwrap(), "a done stop");
+    key.revoke().await;
+    socket.say(chat("b", "hi")).await;
+    assert_eq!(told(&mut socket, 1).await, ["b error revoked_api_key"]);
+}

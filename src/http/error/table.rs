@@ -53,6 +53,8 @@ pub(in crate::http) enum Kind {
     UnknownProject,
     /// The path exists, the method on it does not.
     MethodNotAllowed,
+    /// The path opens a WebSocket, and the request asks for none.
+    NoSocket,
     /// A message to the session is being answered.
     SessionBusy,
     /// The caller has as many sessions as may be.
@@ -151,6 +153,7 @@ impl Kind {
             Self::TooLarge => (413, "invalid_request_error", Some("request_too_large")),
             Self::FilesFull => (413, "invalid_request_error", Some("file_storage_full")),
             Self::UnsupportedEncoding => (415, "invalid_request_error", Some("unsupported_encoding")),
+            Self::NoSocket => (426, "invalid_request_error", Some("websocket_required")),
             Self::RateLimited | Self::Limited => (429, "rate_limit_error", Some("rate_limit_exceeded")),
             Self::TooManyTurns => (429, "rate_limit_error", Some("too_many_turns")),
             Self::OverBudget => (429, "insufficient_quota", Some("insufficient_quota")),

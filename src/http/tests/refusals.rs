@@ -33,6 +33,12 @@ async fn unknown_paths_and_methods() {
     let (status, error) = error(response).await;
     assert_eq!((status.as_u16(), &error["code"]), (405, &json!("method_not_allowed")));
 
+    let response =
+        send(router(state(ScriptedTurns::playing([]))), request("GET", "/v1/stream", &[], "")).await;
+    assert_eq!(response.headers()["upgrade"], "websocket");
+    let (status, error) = self::error(response).await;
+    assert_eq!((status.as_u16(), &error["code"]), (426, &json!("websocket_required")));
+
     for path in ["/v1/embeddings", "/v1/audio/speech", "/v1/images/generations", "/v1/moderations"] {
         let (status, code, message) = refused(request("POST", path, &[], "{}")).await;
         assert_eq!((status, code.as_str()), (404, "unsupported_endpoint"));

@@ -306,7 +306,9 @@ async fn tokens_are_counted_and_conversations_packed() {
 
 #[tokio::test]
 async fn what_is_no_websocket_is_told_what_to_do() {
-    let (status, error) = error(send(playing(greeting()), request("GET", PATH, &[], "")).await).await;
+    let response = send(playing(greeting()), request("GET", PATH, &[], "")).await;
+    assert_eq!(response.headers()["allow"], "POST");
+    let (status, error) = error(response).await;
     assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
     assert!(error["message"].as_str().unwrap().contains("use POST"), "{error}");
 }

@@ -9,6 +9,8 @@ use axum::extract::ws::CloseFrame;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::close_code;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::http::header;
+use axum::response::IntoResponse as _;
 use axum::response::Response;
 use futures::FutureExt as _;
 use futures::StreamExt as _;
@@ -48,23 +50,24 @@ pub(in crate::http) async fn open(
     Extension(caller): Extension<Caller>,
     Extension(id): Extension<RequestId>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Result<Response, ApiError> {
-    let Ok(upgrade) = upgrade else { return Err(no_socket()) };
+) -> Response {
+    let Ok(upgrade) = upgrade else { return no_socket() };
     let AppState { responses, keys, config, last_words, stopping, .. } = state;
     let (limit, heartbeat) = (config.body_limit, config.heartbeat);
     let mut session =
         Session { responses, keys, config, caller, id, memory: Memory::default(), waiting: VecDeque::new() };
-    Ok(socket::open(upgrade, limit, heartbeat, last_words.clone(), async move |socket| {
+    socket::open(upgrade, limit, heartbeat, last_words.clone(), async move |socket| {
         session.converse(socket, &last_words, &stopping).await
-    }))
+    })
 }
 
-fn no_socket() -> ApiError {
-    ApiError::new(
+fn no_socket() -> Response {
+    let error = ApiError::new(
         Kind::MethodNotAllowed,
         "GET /v1/responses opens a WebSocket, and this request does not ask for one. To create a response, use POST; to \
          get one, GET /v1/responses/{id}.",
-    )
+    );
+    ([(header::ALLOW, "POST")], error).into_response()
 }
 
 /// One client.

@@ -11,6 +11,8 @@ use axum::extract::State;
 use axum::extract::ws::CloseFrame;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::http::header;
+use axum::response::IntoResponse as _;
 use axum::response::Response;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -66,7 +68,7 @@ pub(in crate::http) async fn open(
     Extension(id): Extension<RequestId>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let Ok(upgrade) = upgrade else { return Err(no_socket()) };
+    let Ok(upgrade) = upgrade else { return Ok(no_socket()) };
     let AppState { turns, keys, config, last_words, stopping, .. } = state;
     let (client, limit) = match caller {
         Some(Extension(caller)) => (Client::Known(caller), config.body_limit),
@@ -79,12 +81,13 @@ pub(in crate::http) async fn open(
     }))
 }
 
-fn no_socket() -> ApiError {
-    ApiError::new(
-        Kind::MethodNotAllowed,
+fn no_socket() -> Response {
+    let error = ApiError::new(
+        Kind::NoSocket,
         "GET /v1/stream opens a WebSocket, and this request does not ask for one. To have an answer streamed over HTTP, use \
          POST /v1/chat/completions with `\"stream\": true`.",
-    )
+    );
+    ([(header::UPGRADE, "websocket"), (header::CONNECTION, "upgrade")], error).into_response()
 }
 
 /// Who has opened a socket.

@@ -6,6 +6,7 @@
 //! - [`openai`], [`anthropic`]: the languages of clients. [`claude`]: the language and life of one CLI process.
 //! - [`pool`]: a bounded, prewarmed set of any expensive worker; does not know the CLI.
 //! - [`gateway`]: one turn, from admitted to finished.
+//! - [`tasks`]: agents that work with real tools, in a folder of the server.
 //! - [`store`]: what outlives a request. [`files`]: what clients upload.
 //!   [`batches`]: files of requests, answered while nobody waits, by [`answers`], which answer any request whole. [`responses`]: answers that are kept, gone on from, or made while nobody waits. [`sessions`]: conversations that are kept.
 //! - [`auth`]: who may ask. [`ledger`]: what is spent, and what may be. [`pricing`]: what a turn costs. [`routing`]: which
@@ -41,5 +42,6 @@ pub mod routing;
 pub mod server;
 pub mod sessions;
 pub mod store;
+pub mod tasks;
 pub mod telemetry;
 pub mod webhooks;

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::pool::LaunchError;
 use crate::pool::Launcher;
 
+use super::agent::ClaudeRunner;
 use super::command;
 use super::config::Config;
 use super::process::{Program, Spawner};
@@ -24,6 +25,7 @@ const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
 pub struct ClaudeLauncher {
     config: Config,
     program: Program,
+    instance: String,
     spawner: Spawner,
 }
 
@@ -73,13 +75,19 @@ impl ClaudeLauncher {
             directory: command::working_directory(&config),
         };
         let spawner = Spawner::start(tracker).map_err(SetupError::Run)?;
-        let launcher = Self { config, program, spawner };
+        let launcher = Self { config, program, instance: instance.to_owned(), spawner };
         let version = launcher.version().await?;
         if version > TESTED {
             tracing::warn!(%version, tested = %TESTED, "the Claude CLI is newer than the one the server was tested with");
         }
         tracing::info!(%version, program = %launcher.program.path.display(), "the Claude CLI was found");
         Ok(launcher)
+    }
+
+    /// Starts processes of the same CLI that work on tasks.
+    pub fn runner(&self) -> ClaudeRunner {
+        let (config, path) = (self.config.clone(), self.program.path.clone());
+        ClaudeRunner::new(config, path, self.instance.clone(), self.spawner.clone())
     }
 
     async fn version(&self) -> Result<Version, SetupError> {

@@ -33,7 +33,7 @@ pub struct DataDir {
 /// # Errors
 /// When another server holds it, of the kind `ResourceBusy`, or it cannot be written.
 pub fn take_data_dir(path: &Path) -> io::Result<DataDir> {
-    for folder in ["home", "empty"] {
+    for folder in ["home", "empty", "agents"] {
         // For nobody else to read: the CLI keeps its state there.
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path.join(folder))?;
     }
@@ -71,7 +71,12 @@ fn take(lock: &fs::File) -> Result<(), Errno> {
 
 /// Kills every process that carries `instance` in its environment and says how many there were.
 pub fn sweep(instance: &str) -> usize {
-    let marker = format!("{INSTANCE_VARIABLE}={instance}");
+    end_marked(INSTANCE_VARIABLE, instance)
+}
+
+/// Kills every process with this variable in its environment and says how many there were.
+pub(super) fn end_marked(variable: &str, value: &str) -> usize {
+    let marker = format!("{variable}={value}");
     let Ok(entries) = fs::read_dir("/proc") else { return 0 };
     let mut killed = 0;
     for entry in entries.flatten() {

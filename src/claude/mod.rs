@@ -3,6 +3,7 @@
 //! Knows the CLI's flags, environment, protocol and faults. Does not know HTTP, the `OpenAI` API, or how many
 //! processes there are: that is `pool`'s business.
 
+mod agent;
 mod answer;
 mod command;
 mod config;
@@ -27,6 +28,7 @@ mod translate;
 mod version;
 mod worker;
 
+pub use agent::ClaudeRunner;
 pub use config::Config;
 pub use launcher::{ClaudeLauncher, SetupError};
 pub use leftovers::{DataDir, sweep, take_data_dir};

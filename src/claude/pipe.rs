@@ -30,6 +30,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Pipe<R, W> {
         self.outbox.extend_from_slice(line);
     }
 
+    /// Closes the other side's input, and gives what its output is read from.
+    pub(super) fn into_reader(self) -> R {
+        self.reader
+    }
+
     /// Lines dropped because they were too long.
     pub(super) fn overlong_lines(&self) -> u64 {
         self.decoder.overlong_lines()

@@ -59,6 +59,11 @@ impl Spawner {
         Ok(Self { requests, tracker })
     }
 
+    /// Where what outlives a process is done.
+    pub(super) fn tracker(&self) -> &TaskTracker {
+        &self.tracker
+    }
+
     /// Starts a process.
     ///
     /// # Errors

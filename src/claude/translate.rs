@@ -13,7 +13,7 @@ use crate::domain::Usage;
 
 use super::answer::Answer;
 use super::failure::classify;
-use super::protocol::{ApiRetry, ApiUsage, CallFailed, Event, Lifecycle, StreamEvent};
+use super::protocol::{ApiRetry, CallFailed, Event, Lifecycle, StreamEvent};
 
 /// The longest that a turn waits while the CLI waits before it tries a failed call again. Its own delays are shorter.
 const LONGEST_RETRY_DELAY: Duration = Duration::from_secs(5);
@@ -165,7 +165,7 @@ impl Translator {
                 "The answer was cut off upstream, and only a part of it has arrived.",
             )),
             StreamEvent::MessageStart { model, usage } => {
-                self.count(&usage);
+                usage.count_into(&mut self.usage);
                 if std::mem::replace(&mut self.has_begun, true) {
                     return Step::Nothing;
                 }
@@ -185,7 +185,7 @@ impl Translator {
                 self.text("{}".to_owned())
             }
             StreamEvent::MessageDelta { stop_reason, stop_sequence, usage } => {
-                self.count(&usage);
+                usage.count_into(&mut self.usage);
                 let Some(reason) = stop_reason else { return Step::Nothing };
                 Step::Finish(Finish {
                     reason: self.finish_reason(&reason),
@@ -231,23 +231,6 @@ impl Translator {
             "refusal" => FinishReason::ContentFilter,
             "tool_use" if !self.answer.calls.is_empty() => FinishReason::ToolCalls,
             _ => FinishReason::Stop,
-        }
-    }
-
-    /// The counts of a `message_delta` are of the whole message: what it names replaces what was said before.
-    fn count(&mut self, usage: &ApiUsage) {
-        let pairs = [
-            (&mut self.usage.input_tokens, usage.input_tokens),
-            (&mut self.usage.cache_write_tokens, usage.cache_creation_input_tokens),
-            (&mut self.usage.cache_read_tokens, usage.cache_read_input_tokens),
-            (&mut self.usage.output_tokens, usage.output_tokens),
-            (
-                &mut self.usage.thinking_tokens,
-                usage.output_tokens_details.and_then(|details| details.thinking_tokens),
-            ),
-        ];
-        for (total, counted) in pairs {
-            *total = counted.unwrap_or(*total);
         }
     }
 }

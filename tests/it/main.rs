@@ -6,6 +6,7 @@
     reason = "a test that meets the unexpected should stop there"
 )]
 
+mod agents;
 mod architecture;
 mod bad_input;
 mod batches;

@@ -22,6 +22,13 @@ pub enum Control<'a> {
         /// How they are treated.
         sdk_mcp_server_configs: Treatment,
     },
+    /// Opens the protocol with a process that has tools of its own. Comes first, once.
+    #[serde(rename = "initialize", rename_all = "camelCase")]
+    InitializeAgent {
+        /// Added to the CLI's own system prompt.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        append_system_prompt: Option<&'a str>,
+    },
     /// A message of our MCP server to the CLI.
     McpMessage {
         /// The server.

@@ -3,6 +3,7 @@
 //! Follows the type definitions that ship with `@anthropic-ai/claude-agent-sdk` (`SDKMessage`, `SDKControlRequest`,
 //! `SDKUserMessage`). Events have an `Other` case, so that a newer CLI does not break the server.
 
+mod agent;
 mod codec;
 mod control;
 mod event;
@@ -12,6 +13,9 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+pub use agent::{
+    AgentLine, AgentRequest, AgentResult, Decision, Told, decision_line, parse_agent, refusal_line,
+};
 pub use codec::LineDecoder;
 pub use control::{Control, FlagSettings};
 pub use event::{

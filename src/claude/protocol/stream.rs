@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use crate::domain::Usage;
+
 /// An event of the Messages API's stream.
 #[derive(Debug, PartialEq)]
 pub enum StreamEvent<'line> {
@@ -73,6 +75,26 @@ pub struct OutputDetails {
     /// Tokens of thinking.
     #[serde(deserialize_with = "count")]
     pub thinking_tokens: Option<u64>,
+}
+
+impl ApiUsage {
+    /// Sets in `usage` what is counted here. The counts of a `message_delta` are of the whole message: what it names replaces what
+    /// was said before.
+    pub fn count_into(&self, usage: &mut Usage) {
+        let pairs = [
+            (&mut usage.input_tokens, self.input_tokens),
+            (&mut usage.cache_write_tokens, self.cache_creation_input_tokens),
+            (&mut usage.cache_read_tokens, self.cache_read_input_tokens),
+            (&mut usage.output_tokens, self.output_tokens),
+            (
+                &mut usage.thinking_tokens,
+                self.output_tokens_details.and_then(|details| details.thinking_tokens),
+            ),
+        ];
+        for (total, counted) in pairs {
+            *total = counted.unwrap_or(*total);
+        }
+    }
 }
 
 fn count<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {

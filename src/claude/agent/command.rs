@@ -1,0 +1,123 @@
+//! Flags and environment of a process that works on a task.
+//!
+//! As for those that chat, nothing of a request stands on the command line but what is of a fixed form: names of tools out of a
+//! list of ours, numbers, and an id.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::claude::command;
+use crate::claude::config::Config;
+use crate::tasks::Job;
+use crate::tasks::Mode;
+use crate::tasks::Session;
+
+/// Carries the id of the task, by which what it leaves behind is found.
+pub(super) const TASK_VARIABLE: &str = "SWITCHBOARD_TASK";
+
+const ARGUMENTS: &[&str] = &[
+    "-p",
+    "--input-format",
+    "stream-json",
+    "--output-format",
+    "stream-json",
+    "--verbose",
+    "--include-partial-messages",
+    "--strict-mcp-config",
+    // Neither the operator's settings nor those in the workspace, whose hooks would be run.
+    "--setting-sources",
+    "",
+    // Questions come to us.
+    "--permission-prompt-tool",
+    "stdio",
+];
+
+/// Switches of processes that chat which do not suit an agent: a long run may well be summarised.
+const NOT_FOR_AGENTS: &[&str] =
+    &["DISABLE_AUTO_COMPACT", "DISABLE_COMPACT", "CLAUDE_AGENT_SDK_MCP_NO_PREFIX"];
+
+/// The arguments of a process that does `job`. Never `--bare`: it has no tool to write a file with.
+pub(super) fn arguments(job: &Job) -> Vec<String> {
+    let mode = match job.mode {
+        Mode::Default => "default",
+        Mode::AcceptEdits => "acceptEdits",
+        Mode::Plan => "plan",
+    };
+    let session = match job.session {
+        Session::New(id) => ["--session-id".to_owned(), id.to_string()],
+        Session::Stored(id) => ["--resume".to_owned(), id.to_string()],
+    };
+    let turns = job.max_turns.map(|turns| ["--max-turns".to_owned(), turns.to_string()]);
+    let budget = job.max_budget.map(|budget| ["--max-budget-usd".to_owned(), budget.to_decimal()]);
+    let fixed = ARGUMENTS.iter().map(|argument| (*argument).to_owned());
+    let tools = ["--tools".to_owned(), job.tools.join(","), "--permission-mode".to_owned(), mode.to_owned()];
+    fixed
+        .chain(tools)
+        .chain(session)
+        .chain(turns.into_iter().flatten())
+        .chain(budget.into_iter().flatten())
+        .collect()
+}
+
+/// The whole environment of a process that does `job` for the server with the id `instance`.
+pub(super) fn environment(config: &Config, instance: &str, job: &Job) -> BTreeMap<String, String> {
+    let mut environment = command::environment(config, instance);
+    environment.retain(|name, _| !NOT_FOR_AGENTS.contains(&name.as_str()));
+    let home = home(config).display().to_string();
+    if config.sign_in != crate::claude::SignIn::Stored {
+        environment.insert("CLAUDE_CONFIG_DIR".to_owned(), format!("{home}/config"));
+        environment.insert("HOME".to_owned(), home);
+    }
+    environment.insert(TASK_VARIABLE.to_owned(), job.task.clone());
+    environment
+}
+
+/// The home of all processes that work on tasks: their sessions lie there.
+fn home(config: &Config) -> PathBuf {
+    config.data_dir.join("agents")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{arguments, environment};
+    use crate::claude::testing::config;
+    use crate::domain::Money;
+    use crate::tasks::{Job, Mode, Session};
+
+    fn job() -> Job {
+        Job {
+            task: "task_1".to_owned(),
+            prompt: "--help".to_owned(),
+            workspace: "/work".into(),
+            model: Some("--model".to_owned()),
+            system_prompt: Some("--system".to_owned()),
+            tools: vec!["Read", "Write"],
+            mode: Mode::AcceptEdits,
+            max_turns: Some(3),
+            max_budget: Money::from_decimal("1.5"),
+            session: Session::New(uuid::Uuid::nil()),
+        }
+    }
+
+    #[test]
+    fn no_text_of_a_task_stands_on_its_command_line() {
+        let line = arguments(&job()).join(" ");
+        insta::assert_snapshot!(line, @"-p --input-format stream-json --output-format stream-json --verbose --include-partial-messages --strict-mcp-config --setting-sources  --permission-prompt-tool stdio --tools Read,Write --permission-mode acceptEdits --session-id 00000000-0000-0000-0000-000000000000 --max-turns 3 --max-budget-usd 1.50");
+        let stored =
+            Job { session: Session::Stored(uuid::Uuid::nil()), max_turns: None, max_budget: None, ..job() };
+        assert!(
+            arguments(&stored)
+                .join(" ")
+                .ends_with("acceptEdits --resume 00000000-0000-0000-0000-000000000000")
+        );
+    }
+
+    #[test]
+    fn a_task_has_a_home_of_its_own_and_a_mark() {
+        let environment = environment(&config(), "i", &job());
+        assert_eq!(environment["HOME"], "/data/agents");
+        assert_eq!(environment["CLAUDE_CONFIG_DIR"], "/data/agents/config");
+        assert_eq!(environment["SWITCHBOARD_TASK"], "task_1");
+        assert!(!environment.contains_key("DISABLE_COMPACT"));
+    }
+}

@@ -1,0 +1,221 @@
+//! Processes that work on a task, with tools of their own: each for one task, and never from the pool.
+
+mod command;
+mod translate;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::ChildStdin;
+use tokio::process::ChildStdout;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::config::Config;
+use super::leftovers;
+use super::pipe::Pipe;
+use super::process::Process;
+use super::process::Program;
+use super::process::Spawner;
+use super::protocol::{Control, Decision, FlagSettings, decision_line, parse_agent, refusal_line, user_line};
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+use crate::domain::Part;
+use crate::tasks::Agent;
+use crate::tasks::AgentEvent;
+use crate::tasks::Answer;
+use crate::tasks::Ending;
+use crate::tasks::Job;
+use crate::tasks::Runner;
+
+use command::TASK_VARIABLE;
+use translate::Reaction;
+use translate::Translator;
+
+/// How long a process may take to write down its session when it is done.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Starts a process of the CLI for each task.
+#[derive(Debug)]
+pub struct ClaudeRunner {
+    config: Config,
+    path: PathBuf,
+    instance: String,
+    spawner: Spawner,
+}
+
+/// A process that works on a task.
+#[derive(Debug)]
+struct ClaudeAgent {
+    process: Process,
+    link: Link,
+    translator: Translator,
+    /// Marks what the process has started.
+    task: String,
+    tracker: TaskTracker,
+}
+
+/// What still comes of the process.
+#[derive(Debug)]
+enum Link {
+    Open(Pipe<ChildStdout, ChildStdin>),
+    /// It has told how it ended, and is to exit.
+    Ending(ChildStdout, Ending),
+    Closed,
+}
+
+impl ClaudeRunner {
+    pub(super) fn new(config: Config, path: PathBuf, instance: String, spawner: Spawner) -> Self {
+        Self { config, path, instance, spawner }
+    }
+
+    async fn open(&self, job: Job) -> Result<ClaudeAgent, Failure> {
+        let program = Program {
+            path: self.path.clone(),
+            arguments: command::arguments(&job),
+            environment: command::environment(&self.config, &self.instance, &job).into_iter().collect(),
+            directory: job.workspace.clone(),
+        };
+        let not_started = |error: std::io::Error| {
+            tracing::warn!(%error, "an agent could not be started");
+            Failure::new(FailureKind::Crashed, "The agent could not be started.")
+        };
+        let mut process = self.spawner.spawn(program).await.map_err(not_started)?;
+        let (stdout, stdin) = process.take_pipes().map_err(not_started)?;
+        let pipe = Pipe::new(stdout, stdin, self.config.max_line_bytes);
+        let mut agent = ClaudeAgent {
+            process,
+            link: Link::Open(pipe),
+            translator: Translator::default(),
+            task: job.task.clone(),
+            tracker: self.spawner.tracker().clone(),
+        };
+        let ready = tokio::time::timeout(self.config.start_timeout, agent.begin(&job)).await;
+        ready.unwrap_or_else(|_| {
+            Err(Failure::new(FailureKind::TimedOut, "The agent did not answer the handshake in time."))
+        })?;
+        Ok(agent)
+    }
+}
+
+impl Runner for ClaudeRunner {
+    fn start(&self, job: Job) -> BoxFuture<'_, Result<Box<dyn Agent>, Failure>> {
+        self.open(job).map(|agent| agent.map(|agent| Box::new(agent) as Box<dyn Agent>)).boxed()
+    }
+}
+
+impl ClaudeAgent {
+    /// Opens the protocol and gives the prompt. Each is answered before the next is sent; a process that ends at once, because
+    /// there is no such session, has then told so.
+    async fn begin(&mut self, job: &Job) -> Result<(), Failure> {
+        let system_prompt = job.system_prompt.as_deref();
+        self.ask("initialize", &Control::InitializeAgent { append_system_prompt: system_prompt }).await?;
+        if let Some(model) = job.model.as_deref() {
+            let settings = FlagSettings { model: Some(model), ..FlagSettings::default() };
+            self.ask("model", &Control::ApplyFlagSettings { settings }).await?;
+        }
+        self.queue(&user_line(&Uuid::new_v4().to_string(), &[Part::text(&job.prompt)], true));
+        Ok(())
+    }
+
+    async fn ask(&mut self, id: &str, control: &Control<'_>) -> Result<(), Failure> {
+        self.queue(&control.line(id));
+        while let Link::Open(_) = &self.link {
+            match self.step().await? {
+                Reaction::Answered(answered, None) if answered == id => return Ok(()),
+                Reaction::Answered(answered, Some(error)) if answered == id => {
+                    tracing::warn!(%error, "an agent refused a control request");
+                    return Err(Failure::new(FailureKind::Crashed, "The agent refused a control request."));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn queue(&mut self, line: &[u8]) {
+        if let Link::Open(pipe) = &mut self.link {
+            pipe.queue(line);
+        }
+    }
+
+    /// Reads a line and does what it calls for.
+    async fn step(&mut self) -> Result<Reaction, Failure> {
+        let Link::Open(pipe) = &mut self.link else { return Err(gone()) };
+        let line = pipe.next_line().await.map_err(|error| {
+            tracing::debug!(%error, "the pipes of an agent are closed");
+            gone()
+        })?;
+        let Ok(line) = parse_agent(&line) else { return Ok(Reaction::None) };
+        let reaction = self.translator.read(line);
+        match reaction {
+            Reaction::Refuse(id) => {
+                self.queue(&refusal_line(&id));
+                Ok(Reaction::None)
+            }
+            Reaction::End(ending) => {
+                if let Link::Open(pipe) = std::mem::replace(&mut self.link, Link::Closed) {
+                    // Without its input it exits, and writes down its session before.
+                    self.link = Link::Ending(pipe.into_reader(), *ending);
+                }
+                Ok(Reaction::None)
+            }
+            reaction => Ok(reaction),
+        }
+    }
+
+    async fn next(&mut self) -> Result<AgentEvent, Failure> {
+        loop {
+            if let Some(event) = self.translator.told.pop_front() {
+                return Ok(event);
+            }
+            if let Link::Ending(stdout, ending) = &mut self.link {
+                let mut rest = [0; 1024];
+                let exit = async { while let Ok(1..) = stdout.read(&mut rest).await {} };
+                let _ = tokio::time::timeout(EXIT_TIMEOUT, exit).await;
+                let ending = ending.clone();
+                self.link = Link::Closed;
+                return Ok(AgentEvent::Finished(ending));
+            }
+            if let Err(failure) = self.step().await {
+                let (id, words) = (self.process.id(), self.process.last_words().await);
+                tracing::warn!(process.id = id, %words, "an agent failed");
+                return Err(failure);
+            }
+        }
+    }
+}
+
+fn gone() -> Failure {
+    Failure::new(FailureKind::Crashed, "The agent's process ended before its task did.")
+}
+
+impl Agent for ClaudeAgent {
+    fn next_event(&mut self) -> BoxFuture<'_, Result<AgentEvent, Failure>> {
+        self.next().boxed()
+    }
+
+    fn answer(&mut self, question: &str, answer: Answer) {
+        let Some(input) = self.translator.asked.remove(question) else { return };
+        let line = match &answer {
+            Answer::Allow => decision_line(question, &Decision::Allow { updated_input: &input }),
+            Answer::Deny(message) => decision_line(question, &Decision::Deny { message }),
+        };
+        self.queue(&line);
+    }
+
+    fn interrupt(&mut self) {
+        self.queue(&Control::Interrupt.line("interrupt"));
+    }
+}
+
+impl Drop for ClaudeAgent {
+    /// The process ends with its group; what its tools have put into groups of their own is found by its mark.
+    fn drop(&mut self) {
+        let task = std::mem::take(&mut self.task);
+        self.tracker.spawn_blocking(move || leftovers::end_marked(TASK_VARIABLE, &task));
+    }
+}

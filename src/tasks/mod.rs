@@ -5,6 +5,21 @@
 
 mod agent;
 mod change;
+mod end;
+mod error;
+mod follow;
+mod live;
+mod run;
+mod service;
+mod shelves;
+mod spec;
+mod task;
+mod terms;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod workspace;
 
 pub use agent::Agent;
 pub use agent::AgentEvent;
@@ -17,3 +32,21 @@ pub use agent::Question;
 pub use agent::Runner;
 pub use agent::Session;
 pub use change::Change;
+pub use error::Error;
+pub use follow::Follower;
+pub use service::Parts;
+pub use service::Tasks;
+pub use shelves::Shelves;
+pub use spec::Config;
+pub use spec::Spec;
+pub use task::Event;
+pub use task::Status;
+pub use task::Task;
+pub use task::Tokens;
+pub use task::Told;
+pub use task::Trouble;
+pub use terms::PermissionMode;
+pub use terms::Preset;
+pub use terms::TOOLS;
+pub use workspace::BadWorkspace;
+pub use workspace::Roots;

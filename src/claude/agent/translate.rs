@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use serde_json::Value;
 
+use crate::claude::failure::classify;
 use crate::claude::protocol::{AgentLine, AgentRequest, AgentResult, StreamEvent, Told};
 use crate::domain::Money;
 use crate::domain::Usage;
@@ -139,6 +140,11 @@ fn ending(result: AgentResult) -> Ending {
     result.usage.count_into(&mut usage);
     let reason = reason(&result);
     let words = result.result.unwrap_or_else(|| result.errors.join("\n"));
+    // A report of a failed call names the host and more; it is worded as that of a turn would be.
+    let words = match reason {
+        EndReason::Failed => classify(None, result.api_error_status, &words, None).message,
+        _ => words,
+    };
     Ending { reason, result: words, usage, session_cost: result.total_cost_usd.and_then(Money::from_dollars) }
 }
 

@@ -1,0 +1,127 @@
+//! How a task ends, and what is paid for it.
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+
+use super::agent::EndReason;
+use super::agent::Ending;
+use super::task::Status;
+use super::task::Task;
+use super::task::Tokens;
+use super::task::Trouble;
+use crate::domain::Amount;
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+use crate::domain::Money;
+use crate::domain::Usage;
+use crate::ledger;
+use crate::ledger::Charge;
+use crate::ledger::Hold;
+use crate::ledger::Outcome;
+use crate::store;
+
+/// Why a task is stopped before it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Its owner wants it, or the server stops.
+    Asked,
+    /// Its time is over.
+    Late,
+}
+
+/// How a task ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// It was called off in the queue.
+    NotBegun,
+    /// The agent has told.
+    Told { ending: Ending, why: Option<Why> },
+    /// The agent broke.
+    Lost { failure: Failure, why: Option<Why>, usage: Usage },
+    /// The agent did not stop by itself.
+    Killed { why: Why, usage: Usage },
+}
+
+type Settled = BoxFuture<'static, Result<Amount, ledger::Error>>;
+
+impl End {
+    /// One of which no record can be kept.
+    pub(super) fn unkept(error: &store::Error) -> Self {
+        tracing::error!(%error, "a task is ended because what it tells cannot be kept");
+        let failure = Failure::new(FailureKind::Crashed, "What the task tells cannot be kept.");
+        Self::Lost { failure, why: None, usage: Usage::default() }
+    }
+
+    /// Has the task paid. Gives what it cost, as far as that is known, and what is over when that is on disk.
+    pub(super) fn settle(&self, hold: Hold, task: &Task, spent: Money) -> (Option<Money>, Settled) {
+        let (cost, usage, outcome) = match self {
+            Self::NotBegun => return (Some(Money::ZERO), hold.release().boxed()),
+            Self::Told { ending, .. } => {
+                let outcome = match ending.reason {
+                    EndReason::Completed => Outcome::Answered,
+                    EndReason::Interrupted => Outcome::Cancelled,
+                    _ => Outcome::Failed,
+                };
+                (ending.session_cost.map(|cost| (cost - spent).max(Money::ZERO)), ending.usage, outcome)
+            }
+            Self::Lost { usage, .. } => (None, *usage, Outcome::Failed),
+            Self::Killed { usage, .. } => (None, *usage, Outcome::Cancelled),
+        };
+        if task.turns == 0 {
+            // The model was never called.
+            return (Some(Money::ZERO), hold.release().boxed());
+        }
+        let model = task.model.clone().unwrap_or_default();
+        (cost, hold.settle(Charge { model, usage, money: cost, outcome }).boxed())
+    }
+
+    /// Notes on the task how it ended.
+    pub(super) fn mark(self, task: &mut Task, cost: Option<Money>) {
+        task.cost_nanos = cost.map(Money::nanos);
+        if let Self::Told { ending, .. } = &self {
+            task.session_cost_nanos = ending.session_cost.map(Money::nanos);
+            task.tokens = Tokens::from(ending.usage);
+        }
+        task.status = match &self {
+            Self::NotBegun => Status::Cancelled,
+            Self::Told { ending: Ending { reason: EndReason::Completed, .. }, .. } => Status::Completed,
+            Self::Told { why: Some(Why::Asked), .. }
+            | Self::Told { ending: Ending { reason: EndReason::Interrupted, .. }, why: None }
+            | Self::Lost { why: Some(Why::Asked), .. }
+            | Self::Killed { why: Why::Asked, .. } => Status::Interrupted,
+            _ => Status::Failed,
+        };
+        if task.status == Status::Failed {
+            task.error = Some(self.trouble());
+        } else if let Self::Told { ending, .. } = self
+            && task.status == Status::Completed
+        {
+            task.result = Some(ending.result);
+        }
+    }
+
+    /// What went wrong.
+    fn trouble(self) -> Trouble {
+        const LATE: &str = "The task did not end in the time it had.";
+        let (code, message) = match self {
+            Self::Told { why: Some(Why::Late), .. }
+            | Self::Lost { why: Some(Why::Late), .. }
+            | Self::Killed { .. } => ("timeout", LATE.to_owned()),
+            Self::Told { ending, .. } => match ending.reason {
+                EndReason::MaxTurns => {
+                    ("max_turns", "The agent has had all the turns it may have.".to_owned())
+                }
+                EndReason::MaxBudget => ("max_budget", "The agent has spent what it may spend.".to_owned()),
+                EndReason::NoSession => {
+                    ("session_not_found", "The session of this task was not stored, or is gone.".to_owned())
+                }
+                EndReason::Completed | EndReason::Interrupted | EndReason::Failed => {
+                    ("failed", ending.result)
+                }
+            },
+            Self::Lost { failure, .. } => ("agent_failed", failure.message),
+            Self::NotBegun => ("cancelled", "The task was called off.".to_owned()),
+        };
+        Trouble { code: code.to_owned(), message }
+    }
+}

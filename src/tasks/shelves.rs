@@ -1,0 +1,86 @@
+//! Where tasks are kept, and what they have told.
+
+use tokio_util::sync::CancellationToken;
+
+use super::task::Event;
+use super::task::Task;
+use crate::store::Error;
+use crate::store::Limits;
+use crate::store::Shelf;
+use crate::store::Store;
+use crate::store::Table;
+
+/// What is stored of tasks.
+#[derive(Debug, Clone)]
+pub struct Shelves {
+    tasks: Shelf,
+    /// Each event by the id of its task and its number.
+    events: Shelf,
+}
+
+/// Events that there may be for each task that is kept, on the average.
+const EVENTS_OF_A_TASK: u64 = 1000;
+
+impl Shelves {
+    /// The shelves of `store`; `limits` are those of the tasks, and of the bytes that their events have together.
+    pub fn new(store: &Store, limits: Limits) -> Self {
+        let of_events = Limits { max_records: limits.max_records.saturating_mul(EVENTS_OF_A_TASK), ..limits };
+        Self {
+            tasks: Shelf::new(store.clone(), Table::new("tasks"), limits),
+            events: Shelf::new(store.clone(), Table::new("task-events"), of_events),
+        }
+    }
+
+    /// Takes away what is there beyond its time, until `stop`.
+    pub fn keep_tidy(&self, stop: &CancellationToken) {
+        for shelf in [&self.tasks, &self.events] {
+            shelf.keep_tidy(stop.clone());
+        }
+    }
+
+    pub(super) async fn save(&self, owner: &str, task: &Task) -> Result<(), Error> {
+        // Its keys are texts and it is written to memory: nothing can fail.
+        self.tasks.put(owner, &task.id, serde_json::to_vec(task).unwrap_or_default()).await
+    }
+
+    pub(super) async fn task(&self, owner: &str, id: &str) -> Result<Option<Task>, Error> {
+        let bytes = self.tasks.get(owner, id).await?;
+        // One that cannot be read was written by another version, and is as good as gone.
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
+    /// All tasks, or those of one owner, with their owners.
+    pub(super) async fn all(&self, of: Option<&str>) -> Result<Vec<(String, Task)>, Error> {
+        let mut tasks = Vec::new();
+        for (owner, id) in self.tasks.names().await? {
+            if of.is_none_or(|of| of == owner)
+                && let Some(task) = self.task(&owner, &id).await?
+            {
+                tasks.push((owner, task));
+            }
+        }
+        Ok(tasks)
+    }
+
+    pub(super) async fn tell(&self, owner: &str, id: &str, event: &Event) -> Result<(), Error> {
+        let record = serde_json::to_vec(event).unwrap_or_default();
+        self.events.put(owner, &place(id, event.sequence_number), record).await
+    }
+
+    pub(super) async fn event(&self, owner: &str, id: &str, number: u64) -> Result<Option<Event>, Error> {
+        let bytes = self.events.get(owner, &place(id, number)).await?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
+    /// Takes a task away with all it has told, and says whether there was one.
+    pub(super) async fn remove(&self, owner: &str, task: &Task) -> Result<bool, Error> {
+        for number in 0..task.events {
+            self.events.remove(owner, &place(&task.id, number)).await?;
+        }
+        self.tasks.remove(owner, &task.id).await
+    }
+}
+
+fn place(id: &str, number: u64) -> String {
+    format!("{id}/{number:08}")
+}

@@ -1,0 +1,74 @@
+//! What is asked for, and within which bounds.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::agent::Job;
+use super::agent::Session;
+use super::terms::PermissionMode;
+use super::workspace::Roots;
+use crate::domain::Money;
+
+/// Within which bounds tasks are run.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where agents may work.
+    pub roots: Roots,
+    /// Tasks that run at the same time.
+    pub max_running: usize,
+    /// Tasks that may wait for their turn.
+    pub queue_length: usize,
+    /// How long a task may run that names no time itself, and the most that one may name.
+    pub timeout: Duration,
+    /// What a task may cost that names no amount itself.
+    pub budget: Money,
+    /// How long a question waits for its answer. Then it is denied.
+    pub permission_timeout: Duration,
+    /// How long an agent has to stop by itself.
+    pub grace: Duration,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// What the agent is to do.
+    pub prompt: String,
+    /// The folder in which it is to do it.
+    pub workspace: PathBuf,
+    /// The resolved id of the model; none for the CLI's own choice.
+    pub model: Option<String>,
+    /// Instructions that are added to those of the CLI.
+    pub system_prompt: Option<String>,
+    /// Its tools, see [`Preset::tools`](super::Preset::tools).
+    pub tools: Vec<&'static str>,
+    /// What becomes of its questions.
+    pub permission_mode: PermissionMode,
+    /// The most calls of the model.
+    pub max_turns: Option<u32>,
+    /// What it may cost.
+    pub max_budget: Option<Money>,
+    /// How long it may run.
+    pub timeout: Option<Duration>,
+    /// The session of an earlier task of the same caller, which it goes on with.
+    pub session: Option<Uuid>,
+}
+
+impl Spec {
+    /// What the agent is told.
+    pub(super) fn into_job(self, task: String, workspace: PathBuf, budget: Money, session: Session) -> Job {
+        Job {
+            task,
+            prompt: self.prompt,
+            workspace,
+            model: self.model,
+            system_prompt: self.system_prompt,
+            tools: self.tools,
+            mode: self.permission_mode.mode(),
+            max_turns: self.max_turns,
+            max_budget: Some(budget),
+            session,
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! A task, as its owner sees it and as it is stored.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+use serde::Deserialize;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::json;
+
+use super::agent::Job;
+use super::agent::Question;
+use super::agent::Session;
+use super::terms::PermissionMode;
+use crate::domain::Money;
+use crate::domain::Usage;
+
+/// A task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its name, `task_...`.
+    pub id: String,
+    /// How far it has come.
+    pub status: Status,
+    /// What the agent was told to do.
+    pub prompt: String,
+    /// Where it works, without links.
+    pub workspace: PathBuf,
+    /// The resolved id of the model that was asked for, and then of the one that answers.
+    pub model: Option<String>,
+    /// The tools it has.
+    pub tools: Vec<String>,
+    /// What becomes of its questions.
+    pub permission_mode: PermissionMode,
+    /// The id of the session it works in, by which another task goes on with it.
+    pub session_id: String,
+    /// When it was asked for, in seconds of Unix time.
+    pub created_at: u64,
+    /// When it began.
+    pub started_at: Option<u64>,
+    /// When it ended.
+    pub ended_at: Option<u64>,
+    /// Calls of the model.
+    pub turns: u32,
+    /// Tokens it took.
+    pub tokens: Tokens,
+    /// What it cost, in nano-dollars; none while that is not known.
+    pub cost_nanos: Option<i64>,
+    /// What its session has cost since it began, in nano-dollars, as far as that is known.
+    pub(super) session_cost_nanos: Option<i64>,
+    /// Files it made.
+    pub files_created: BTreeSet<PathBuf>,
+    /// Files it changed that were there before.
+    pub files_modified: BTreeSet<PathBuf>,
+    /// Its last words.
+    pub result: Option<String>,
+    /// Why it failed.
+    pub error: Option<Trouble>,
+    /// How many events it has told.
+    pub events: u64,
+    /// What it asks and waits for.
+    #[serde(skip)]
+    pub questions: Vec<Question>,
+}
+
+/// How far a task has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It waits for its turn.
+    Queued,
+    /// Its agent works.
+    Running,
+    /// It was stopped before it was done, and can be gone on with.
+    Interrupted,
+    /// It is done.
+    Completed,
+    /// It went wrong.
+    Failed,
+    /// It was called off before it began.
+    Cancelled,
+}
+
+/// Why a task failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// For machines: `max_turns`, `max_budget`, `timeout`, ...
+    pub code: String,
+    /// For people.
+    pub message: String,
+}
+
+/// Tokens of a task.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tokens {
+    /// Of prompts, outside the prompt cache.
+    pub input: u64,
+    /// Of prompts, written to the cache.
+    pub cache_write: u64,
+    /// Of prompts, read from the cache.
+    pub cache_read: u64,
+    /// Of answers.
+    pub output: u64,
+}
+
+/// Something that a task tells.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its place among all that the task tells, from 0.
+    pub sequence_number: u64,
+    /// When, in seconds of Unix time.
+    pub created_at: u64,
+    /// What.
+    pub told: Told,
+}
+
+/// What a task tells.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Told {
+    /// A text of the model, whole.
+    Message {
+        /// It.
+        text: String,
+    },
+    /// The model calls a tool.
+    ToolUse {
+        /// The id of the call.
+        id: String,
+        /// The tool.
+        name: String,
+        /// Its input.
+        input: Value,
+    },
+    /// A tool was run, or refused.
+    ToolResult {
+        /// The id of the call.
+        id: String,
+        /// What the model is told.
+        content: String,
+        /// Whether it failed.
+        is_error: bool,
+    },
+    /// It asks whether it may use a tool, and waits.
+    PermissionRequest {
+        /// By what it is answered.
+        request_id: String,
+        /// The tool.
+        tool: String,
+        /// The id of the call.
+        tool_use_id: String,
+        /// Its input.
+        input: Value,
+        /// Why it is asked.
+        reason: Option<String>,
+    },
+    /// A question is answered, or is asked no longer.
+    PermissionResolved {
+        /// Which.
+        request_id: String,
+        /// `allow`, `deny`, `timeout` or `withdrawn`.
+        decision: String,
+    },
+    /// It has begun, or gone on.
+    Progress {
+        /// How far.
+        status: Status,
+        /// Calls of the model so far.
+        turns: u32,
+        /// Tokens so far.
+        tokens: Tokens,
+    },
+    /// It has ended, and not failed. Nothing follows.
+    Complete {
+        /// How.
+        status: Status,
+        /// Its last words.
+        result: Option<String>,
+    },
+    /// It has failed. Nothing follows.
+    Error {
+        /// For machines.
+        code: String,
+        /// For people.
+        message: String,
+    },
+}
+
+impl Status {
+    /// Whether nothing more comes of it.
+    pub fn is_over(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
+}
+
+impl Task {
+    /// One that is asked for now.
+    pub(super) fn queued(job: &Job, permission_mode: PermissionMode) -> Self {
+        let (Session::New(session) | Session::Stored(session)) = job.session;
+        Self {
+            id: job.task.clone(),
+            status: Status::Queued,
+            prompt: job.prompt.clone(),
+            workspace: job.workspace.clone(),
+            model: job.model.clone(),
+            tools: job.tools.iter().map(|tool| (*tool).to_owned()).collect(),
+            permission_mode,
+            session_id: session.to_string(),
+            created_at: now(),
+            started_at: None,
+            ended_at: None,
+            turns: 0,
+            tokens: Tokens::default(),
+            cost_nanos: None,
+            session_cost_nanos: None,
+            files_created: BTreeSet::new(),
+            files_modified: BTreeSet::new(),
+            result: None,
+            error: None,
+            events: 0,
+            questions: Vec::new(),
+        }
+    }
+
+    /// What it cost.
+    pub fn cost(&self) -> Option<Money> {
+        self.cost_nanos.map(Money::from_nanos)
+    }
+
+    /// The type of the webhook event that tells of its end.
+    pub(super) fn event_name(&self) -> &'static str {
+        match self.status {
+            Status::Completed => "task.completed",
+            Status::Failed => "task.failed",
+            Status::Cancelled => "task.cancelled",
+            Status::Interrupted | Status::Queued | Status::Running => "task.interrupted",
+        }
+    }
+
+    /// What a webhook is told of it: how it ended, and nothing of what it was about.
+    pub(super) fn summary(&self) -> Value {
+        let code = self.error.as_ref().map(|error| &error.code);
+        json!({"task_id": self.id, "status": self.status, "turns": self.turns, "error_code": code,
+            "cost_usd": self.cost().map(Money::to_decimal)})
+    }
+
+    /// What its last event is, now that it has ended.
+    pub(super) fn last_word(&self) -> Told {
+        match &self.error {
+            Some(Trouble { code, message }) => Told::Error { code: code.clone(), message: message.clone() },
+            None => Told::Complete { status: self.status, result: self.result.clone() },
+        }
+    }
+}
+
+impl From<Usage> for Tokens {
+    fn from(usage: Usage) -> Self {
+        Self {
+            input: usage.input_tokens,
+            cache_write: usage.cache_write_tokens,
+            cache_read: usage.cache_read_tokens,
+            output: usage.output_tokens,
+        }
+    }
+}
+
+/// Now, in seconds of Unix time.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

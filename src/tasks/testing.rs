@@ -1,0 +1,198 @@
+//! Agents that do what a test says, and a service that runs them.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::*;
+use crate::auth::Keys;
+use crate::domain::Caller;
+use crate::domain::Failure;
+use crate::domain::Money;
+use crate::domain::Usage;
+use crate::ledger;
+use crate::ledger::Clock;
+use crate::ledger::Ledger;
+use crate::store::Limits;
+use crate::store::Store;
+
+/// What an agent heard.
+#[derive(Debug, PartialEq)]
+pub(super) enum Heard {
+    Answer(String, Answer),
+    Interrupt,
+    /// Nobody holds it any more.
+    Dropped,
+}
+
+/// The strings of an agent.
+pub(super) struct Puppet {
+    pub(super) job: Job,
+    pub(super) says: UnboundedSender<Result<AgentEvent, Failure>>,
+    pub(super) heard: UnboundedReceiver<Heard>,
+}
+
+#[derive(Debug)]
+struct Stage(UnboundedSender<Puppet>);
+
+struct Actor {
+    lines: UnboundedReceiver<Result<AgentEvent, Failure>>,
+    heard: UnboundedSender<Heard>,
+}
+
+impl Runner for Stage {
+    fn start(&self, job: Job) -> BoxFuture<'_, Result<Box<dyn Agent>, Failure>> {
+        let (says, lines) = mpsc::unbounded_channel();
+        let (heard, hears) = mpsc::unbounded_channel();
+        self.0.send(Puppet { job, says, heard: hears }).unwrap();
+        async { Ok(Box::new(Actor { lines, heard }) as Box<dyn Agent>) }.boxed()
+    }
+}
+
+impl Agent for Actor {
+    fn next_event(&mut self) -> BoxFuture<'_, Result<AgentEvent, Failure>> {
+        async {
+            match self.lines.recv().await {
+                Some(line) => line,
+                None => std::future::pending().await,
+            }
+        }
+        .boxed()
+    }
+
+    fn answer(&mut self, question: &str, answer: Answer) {
+        let _ = self.heard.send(Heard::Answer(question.to_owned(), answer));
+    }
+
+    fn interrupt(&mut self) {
+        let _ = self.heard.send(Heard::Interrupt);
+    }
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        let _ = self.heard.send(Heard::Dropped);
+    }
+}
+
+impl Puppet {
+    pub(super) fn say(&self, event: AgentEvent) {
+        self.says.send(Ok(event)).unwrap();
+    }
+
+    pub(super) fn ask(&self, id: &str) {
+        self.say(AgentEvent::Question(Question {
+            id: id.to_owned(),
+            tool: "Bash".to_owned(),
+            tool_use_id: "toolu_1".to_owned(),
+            input: r#"{"command":"ls"}"#.to_owned(),
+            reason: None,
+        }));
+    }
+
+    /// Calls the model, and ends.
+    pub(super) fn end(&self, reason: EndReason, dollars: &str) {
+        self.say(AgentEvent::Turn { model: "haiku".to_owned() });
+        self.say(AgentEvent::Finished(Ending {
+            reason,
+            result: "words".to_owned(),
+            usage: Usage { input_tokens: 7, output_tokens: 3, ..Usage::default() },
+            session_cost: Money::from_decimal(dollars),
+        }));
+    }
+}
+
+/// A server's tasks.
+pub(super) struct Office {
+    pub(super) tasks: Tasks,
+    pub(super) puppets: UnboundedReceiver<Puppet>,
+    pub(super) ledger: Ledger,
+    pub(super) stop: CancellationToken,
+    pub(super) folder: TempDir,
+}
+
+impl Office {
+    pub(super) async fn open() -> Self {
+        Self::on(&Store::in_memory(TaskTracker::new()), tempfile::tempdir().unwrap()).await
+    }
+
+    pub(super) async fn on(store: &Store, folder: TempDir) -> Self {
+        let (sender, puppets) = mpsc::unbounded_channel();
+        // 2026-11-21 in UTC.
+        let config = ledger::Config { keep_charges_days: 1 };
+        let opened = Ledger::open(store.clone(), Clock::new(|| 1_795_219_200), config).await.unwrap();
+        let stop = CancellationToken::new();
+        let limits = Limits { time_to_live: Duration::from_secs(600), max_records: 100, max_bytes: 1 << 20 };
+        let tasks = Tasks::new(Parts {
+            runner: Some(Arc::new(Stage(sender))),
+            keys: Arc::new(Keys::none()),
+            shelves: Shelves::new(store, limits),
+            ledger: opened.ledger.clone(),
+            webhooks: None,
+            tracker: TaskTracker::new(),
+            stop: stop.clone(),
+            config: Config {
+                roots: Roots::new([folder.path().to_owned()]),
+                max_running: 1,
+                queue_length: 1,
+                timeout: Duration::from_secs(60),
+                budget: Money::from_decimal("1").unwrap(),
+                permission_timeout: Duration::from_secs(20),
+                grace: Duration::from_secs(5),
+            },
+        });
+        Self { tasks, puppets, ledger: opened.ledger, stop, folder }
+    }
+
+    pub(super) fn spec(&self) -> Spec {
+        Spec {
+            prompt: "do it".to_owned(),
+            workspace: self.folder.path().to_owned(),
+            model: None,
+            system_prompt: None,
+            tools: Preset::Edit.tools(None, &[]).unwrap(),
+            permission_mode: Preset::Edit.mode(),
+            max_turns: None,
+            max_budget: None,
+            timeout: None,
+            session: None,
+        }
+    }
+
+    pub(super) async fn create(&self) -> Task {
+        self.tasks.create(&me(), self.spec()).await.unwrap()
+    }
+
+    /// All that a task tells from one of its events on, a line for each.
+    pub(super) async fn told(&self, id: &str, first: u64) -> String {
+        let follower = self.tasks.follow(&me(), id, first).await.unwrap();
+        let mut events = std::pin::pin!(follower.into_events());
+        let mut text = String::new();
+        while let Some(event) = events.next().await {
+            let event = event.unwrap();
+            let told = serde_json::to_value(&event.told).unwrap();
+            writeln!(text, "{} {told}", event.sequence_number).unwrap();
+        }
+        text
+    }
+
+    /// Waits for a task to end.
+    pub(super) async fn ended(&self, id: &str) -> Task {
+        self.told(id, 0).await;
+        self.tasks.get(&me(), id).await.unwrap()
+    }
+}
+
+pub(super) fn me() -> Caller {
+    Caller::named("local")
+}

@@ -1,0 +1,260 @@
+//! Tasks whose agents are puppets, at a time that passes as the test says.
+
+use std::path::Path;
+
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::testing::Heard;
+use super::testing::Office;
+use super::testing::me;
+use super::*;
+use crate::domain::Budget;
+use crate::domain::Caller;
+use crate::domain::Cap;
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+use crate::domain::Grant;
+use crate::domain::Money;
+use crate::store::Store;
+
+#[tokio::test(start_paused = true)]
+async fn what_a_task_tells_is_there_for_whoever_comes_late() {
+    let mut office = Office::open().await;
+    let task = office.create().await;
+    assert_eq!(task.status, Status::Queued);
+    let puppet = office.puppets.recv().await.unwrap();
+    assert_eq!(puppet.job.workspace, office.folder.path().canonicalize().unwrap());
+    puppet.say(AgentEvent::Message("hm".to_owned()));
+    let input = r#"{"file_path":"a"}"#.to_owned();
+    puppet.say(AgentEvent::ToolUse { id: "toolu_1".to_owned(), name: "Write".to_owned(), input });
+    for (path, is_new) in [("a", true), ("a", false), ("b", false)] {
+        puppet.say(AgentEvent::ToolResult {
+            id: "toolu_1".to_owned(),
+            content: "ok".to_owned(),
+            is_error: false,
+            change: Some(Change { path: path.into(), is_new }),
+        });
+    }
+    puppet.end(EndReason::Completed, "0.25");
+    let early = office.told(&task.id, 0).await;
+    insta::assert_snapshot!(early, @r#"
+    0 {"status":"running","tokens":{"cache_read":0,"cache_write":0,"input":0,"output":0},"turns":0,"type":"progress"}
+    1 {"text":"hm","type":"message"}
+    2 {"id":"toolu_1","input":{"file_path":"a"},"name":"Write","type":"tool_use"}
+    3 {"content":"ok","id":"toolu_1","is_error":false,"type":"tool_result"}
+    4 {"content":"ok","id":"toolu_1","is_error":false,"type":"tool_result"}
+    5 {"content":"ok","id":"toolu_1","is_error":false,"type":"tool_result"}
+    6 {"result":"words","status":"completed","type":"complete"}
+    "#);
+    assert_eq!(office.told(&task.id, 0).await, early, "whoever comes later reads the same");
+    let rest: String = early.lines().skip(3).map(|line| format!("{line}\n")).collect();
+    assert_eq!(office.told(&task.id, 3).await, rest);
+    let task = office.tasks.get(&me(), &task.id).await.unwrap();
+    assert_eq!((task.status, task.turns, task.tokens.input), (Status::Completed, 1, 7));
+    assert_eq!((task.cost(), task.result.as_deref()), (Money::from_decimal("0.25"), Some("words")));
+    assert!(
+        task.files_created.iter().eq([Path::new("a")]) && task.files_modified.iter().eq([Path::new("b")])
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_are_answered_by_the_caller_or_denied_in_time() {
+    let mut office = Office::open().await;
+    let task = office.create().await;
+    let mut puppet = office.puppets.recv().await.unwrap();
+    let asked = async |office: &Office, id: &str| loop {
+        let task = office.tasks.get(&me(), &task.id).await.unwrap();
+        if task.questions.iter().any(|question| question.id == id) {
+            break;
+        }
+        tokio::task::yield_now().await;
+    };
+    puppet.ask("q1");
+    asked(&office, "q1").await;
+    let nobody = office.tasks.answer(&me(), &task.id, "q9", Answer::Allow).await.unwrap_err();
+    assert!(matches!(nobody, Error::UnknownQuestion(_)));
+    office.tasks.answer(&me(), &task.id, "q1", Answer::Allow).await.unwrap();
+    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Answer("q1".to_owned(), Answer::Allow));
+    let again = office.tasks.answer(&me(), &task.id, "q1", Answer::Allow).await;
+    assert!(matches!(again, Err(Error::UnknownQuestion(_))), "a question is answered once");
+    puppet.ask("q2");
+    let begun = Instant::now();
+    let denied = puppet.heard.recv().await.unwrap();
+    assert!(matches!(denied, Heard::Answer(id, Answer::Deny(_)) if id == "q2"));
+    assert_eq!(begun.elapsed().as_secs(), 20);
+    puppet.ask("q3");
+    asked(&office, "q3").await;
+    puppet.say(AgentEvent::Withdrawn("q3".to_owned()));
+    puppet.end(EndReason::Completed, "0.25");
+    let told = office.told(&task.id, 0).await;
+    let decisions: Vec<&str> = told.lines().filter(|line| line.contains("resolved")).collect();
+    insta::assert_snapshot!(decisions.join("\n"), @r#"
+    2 {"decision":"allow","request_id":"q1","type":"permission_resolved"}
+    4 {"decision":"timeout","request_id":"q2","type":"permission_resolved"}
+    6 {"decision":"withdrawn","request_id":"q3","type":"permission_resolved"}
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_policy_answers_where_the_caller_is_not_asked() {
+    let mut office = Office::open().await;
+    for (permission_mode, is_allowed) in [
+        (PermissionMode::BypassPermissions, true),
+        (PermissionMode::DontAsk, false),
+        (PermissionMode::Plan, false),
+    ] {
+        let spec = Spec { permission_mode, ..office.spec() };
+        let task = office.tasks.create(&me(), spec).await.unwrap();
+        let mut puppet = office.puppets.recv().await.unwrap();
+        puppet.ask("q1");
+        let Heard::Answer(_, answer) = puppet.heard.recv().await.unwrap() else { panic!("no answer") };
+        assert_eq!(answer == Answer::Allow, is_allowed, "{permission_mode:?}");
+        puppet.end(EndReason::Completed, "0.25");
+        assert_eq!(office.ended(&task.id).await.status, Status::Completed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_is_asked_to_stop_and_then_made_to() {
+    let mut office = Office::open().await;
+    let task = office.create().await;
+    let mut puppet = office.puppets.recv().await.unwrap();
+    office.tasks.interrupt(&me(), &task.id).await.unwrap();
+    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
+    puppet.end(EndReason::Interrupted, "0.25");
+    let task = office.ended(&task.id).await;
+    assert_eq!((task.status, task.cost()), (Status::Interrupted, Money::from_decimal("0.25")));
+    assert!(matches!(office.tasks.interrupt(&me(), &task.id).await, Err(Error::Over)));
+
+    let task = office.create().await;
+    let mut puppet = office.puppets.recv().await.unwrap();
+    puppet.say(AgentEvent::Turn { model: "haiku".to_owned() });
+    let begun = Instant::now();
+    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
+    assert_eq!(begun.elapsed().as_secs(), 60, "the time of a task ends");
+    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Dropped);
+    assert_eq!(begun.elapsed().as_secs(), 65, "and it is killed a while later");
+    let task = office.ended(&task.id).await;
+    assert_eq!((task.status, &*task.error.unwrap().code), (Status::Failed, "timeout"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_wait_for_their_turn_and_can_be_called_off() {
+    let mut office = Office::open().await;
+    let first = office.create().await;
+    let puppet = office.puppets.recv().await.unwrap();
+    let second = office.create().await;
+    assert!(matches!(office.tasks.create(&me(), office.spec()).await, Err(Error::Full)));
+    office.tasks.interrupt(&me(), &second.id).await.unwrap();
+    let second = office.ended(&second.id).await;
+    assert_eq!((second.status, second.cost()), (Status::Cancelled, Some(Money::ZERO)));
+    let third = office.create().await;
+    puppet.end(EndReason::Completed, "0.25");
+    office.ended(&first.id).await;
+    let mut puppet = office.puppets.recv().await.unwrap();
+    assert_eq!(puppet.job.task, third.id);
+    let listed: Vec<String> =
+        office.tasks.list(&me()).await.unwrap().into_iter().map(|task| task.id).collect();
+    assert!(listed.len() == 3 && listed.contains(&third.id));
+    assert!(office.tasks.list(&Caller::named("other")).await.unwrap().is_empty());
+    let foreign = office.tasks.get(&Caller::named("other"), &third.id).await;
+    assert!(matches!(foreign, Err(Error::NotFound(_))));
+    office.stop.cancel();
+    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
+    puppet.end(EndReason::Interrupted, "0.25");
+    assert_eq!(office.ended(&third.id).await.status, Status::Interrupted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_deleted_leaves_nothing() {
+    let mut office = Office::open().await;
+    let task = office.create().await;
+    let mut puppet = office.puppets.recv().await.unwrap();
+    let me = me();
+    let (deleted, ()) = tokio::join!(office.tasks.delete(&me, &task.id), async {
+        assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
+        puppet.end(EndReason::Interrupted, "0.25");
+    });
+    deleted.unwrap();
+    assert!(matches!(office.tasks.get(&me, &task.id).await, Err(Error::NotFound(_))));
+    assert!(matches!(office.tasks.follow(&me, &task.id, 0).await, Err(Error::NotFound(_))));
+    assert!(matches!(office.tasks.delete(&me, &task.id).await, Err(Error::NotFound(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_killed_server_was_running_is_interrupted_and_can_be_gone_on_with() {
+    let store = Store::in_memory(TaskTracker::new());
+    let mut office = Office::on(&store, tempfile::tempdir().unwrap()).await;
+    let (running, waiting) = (office.create().await, office.create().await);
+    let puppet = office.puppets.recv().await.unwrap();
+    puppet.say(AgentEvent::Message("hm".to_owned()));
+    while office.tasks.get(&me(), &running.id).await.unwrap().events < 2 {
+        tokio::task::yield_now().await;
+    }
+    // Nothing more comes of the first server.
+    let Office { folder, tasks: _dead, puppets: _silent, .. } = office;
+    let mut office = Office::on(&store, folder).await;
+    assert_eq!(office.tasks.recover().await.unwrap(), 2);
+    let running = office.tasks.get(&me(), &running.id).await.unwrap();
+    assert_eq!((running.status, running.events), (Status::Interrupted, 3));
+    assert_eq!(office.ended(&waiting.id).await.status, Status::Cancelled);
+    assert_eq!(office.told(&running.id, 1).await.lines().count(), 2);
+
+    let of_it = running.session_id.parse().unwrap();
+    let session = Some(of_it);
+    let next = office.tasks.create(&me(), Spec { session, ..office.spec() }).await.unwrap();
+    let puppet = office.puppets.recv().await.unwrap();
+    assert_eq!(puppet.job.session, Session::Stored(of_it));
+    let busy = office.tasks.create(&me(), Spec { session, ..office.spec() }).await;
+    assert!(matches!(busy, Err(Error::SessionBusy(task)) if task == next.id));
+    puppet.end(EndReason::Completed, "0.25");
+    office.ended(&next.id).await;
+    // What the session has cost before was paid by the task before.
+    let last = office.tasks.create(&me(), Spec { session, ..office.spec() }).await.unwrap();
+    office.puppets.recv().await.unwrap().end(EndReason::Completed, "0.40");
+    assert_eq!(office.ended(&last.id).await.cost(), Money::from_decimal("0.15"));
+    for caller in [Caller::named("other"), me()] {
+        let session = if caller == me() { Some(uuid::Uuid::nil()) } else { session };
+        let unknown = office.tasks.create(&caller, Spec { session, ..office.spec() }).await;
+        assert!(matches!(unknown, Err(Error::UnknownSession(_))));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_is_paid_out_of_what_was_held() {
+    let mut office = Office::open().await;
+    let monthly = Cap { tokens: None, money: Money::from_decimal("1.5") };
+    let grant = Grant { budget: Budget { monthly, ..Budget::default() }, ..Grant::default() };
+    let caller = Caller { grant: std::sync::Arc::new(grant), ..me() };
+    let used = async |office: &Office| {
+        let budgets = office.ledger.budgets(&caller).await.unwrap();
+        budgets[0].0.money.to_decimal()
+    };
+    let task = office.tasks.create(&caller, office.spec()).await.unwrap();
+    assert_eq!(used(&office).await, "1.00");
+    let over = office.tasks.create(&caller, office.spec()).await;
+    assert!(matches!(over, Err(Error::Ledger(_))), "{over:?}");
+    let puppet = office.puppets.recv().await.unwrap();
+    assert_eq!(puppet.job.max_budget, Money::from_decimal("1"));
+    puppet.end(EndReason::MaxTurns, "0.25");
+    let task = office.ended(&task.id).await;
+    assert_eq!((task.status, &*task.error.unwrap().code), (Status::Failed, "max_turns"));
+    assert_eq!(used(&office).await, "0.25");
+    // Of one that breaks nobody knows what it took.
+    let task = office.tasks.create(&caller, office.spec()).await.unwrap();
+    let puppet = office.puppets.recv().await.unwrap();
+    puppet.say(AgentEvent::Turn { model: "haiku".to_owned() });
+    puppet.says.send(Err(Failure::new(FailureKind::Crashed, "gone"))).unwrap();
+    let task = office.ended(&task.id).await;
+    assert_eq!((task.cost(), &*task.error.unwrap().code), (None, "agent_failed"));
+    assert_eq!(used(&office).await, "1.25");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_works_elsewhere() {
+    let office = Office::open().await;
+    let workspace = office.folder.path().join("missing");
+    let refused = office.tasks.create(&me(), Spec { workspace, ..office.spec() }).await;
+    assert!(matches!(refused, Err(Error::Workspace(BadWorkspace::Missing))));
+}

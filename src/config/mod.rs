@@ -27,6 +27,7 @@ mod seconds;
 mod server;
 mod sessions;
 mod settings;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -51,6 +52,7 @@ pub use routing::Routing;
 pub use server::Server;
 pub use sessions::Sessions;
 pub use settings::Settings;
+pub use tasks::Tasks;
 
 /// The defaults, with what each key means.
 pub const DEFAULTS: &str = include_str!("default.toml");

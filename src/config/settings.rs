@@ -24,6 +24,7 @@ use super::responses::Responses;
 use super::routing::Routing;
 use super::server::Server;
 use super::sessions::Sessions;
+use super::tasks::Tasks;
 
 /// The settings in force, checked. One field for each section of `default.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +56,8 @@ pub struct Settings {
     pub batches: Batches,
     /// What is kept of files.
     pub files: Files,
+    /// Agents that work in folders of this machine.
+    pub tasks: Tasks,
     /// What is kept of what is spent.
     pub ledger: Ledger,
     /// Answers that are given again.
@@ -126,6 +129,7 @@ impl Settings {
         self.sessions.check()?;
         self.batches.check()?;
         self.files.check()?;
+        self.tasks.check()?;
         self.cache.check()?;
         self.ledger.check()?;
         self.admin.check(&self.auth, &self.server)?;

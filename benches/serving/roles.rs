@@ -15,7 +15,7 @@ use claude_switchboard::auth::Keys;
 use claude_switchboard::batches::{self, Batches, Tools};
 use claude_switchboard::cache;
 use claude_switchboard::config::{Environment, Flags, Settings};
-use claude_switchboard::domain::{self, Caller, Turn, TurnEvent};
+use claude_switchboard::domain::{self, Caller, ModelName, Turn, TurnEvent};
 use claude_switchboard::fields::Policy;
 use claude_switchboard::files::{self, Files};
 use claude_switchboard::gateway::{AnswerCache, Error, ModelCard, Readiness, RunningTurn, Told, Turns};
@@ -130,6 +130,10 @@ impl Turns for Silence {
 
     fn count_tokens(&self, _caller: Caller, _turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {
         Box::pin(std::future::ready(Ok(0)))
+    }
+
+    fn resolve(&self, _caller: Caller, turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {
+        Box::pin(std::future::ready(Ok(turn.model)))
     }
 
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {

@@ -154,6 +154,9 @@ pub trait Turns: Send + Sync {
     /// How many tokens the prompt of `turn` has, instructions and tools included, as counted upstream.
     fn count_tokens(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<u64, Error>>;
 
+    /// The id of the model that would answer `turn`, if its caller may have it.
+    fn resolve(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>>;
+
     /// The models callers may name: ids, the CLI's aliases, configured aliases.
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>>;
 

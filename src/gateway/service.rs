@@ -134,6 +134,10 @@ where
         Box::pin(self.count(caller, turn))
     }
 
+    fn resolve(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {
+        Box::pin(async move { Ok(self.errand(&caller, turn).await?.turn.model) })
+    }
+
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {
         Box::pin(self.list())
     }

@@ -244,6 +244,16 @@ async fn tokens_are_counted_by_a_clean_worker_that_is_reset_afterwards() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_name_is_resolved_without_a_turn() {
+    let bench = Bench::new();
+    let resolved = bench.gateway.resolve(caller(), turn("haiku")).await;
+    assert_eq!(resolved, Ok(ModelName::new("claude-haiku-5-5")));
+    let unknown = bench.gateway.resolve(caller(), turn("gpt-9")).await;
+    assert_eq!(unknown, Err(Error::UnknownModel("gpt-9".to_owned())));
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_worker_is_ended_and_another_failure_keeps_it() {
     for (kind, resets) in
         [(FailureKind::Crashed, 0), (FailureKind::TimedOut, 0), (FailureKind::Overloaded, 1)]

@@ -233,6 +233,15 @@ impl Turns for Admission {
         counted.boxed()
     }
 
+    fn resolve(&self, caller: Caller, mut turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {
+        let resolved = async move {
+            check(&caller, &turn)?;
+            self.route(&caller, &mut turn).await?;
+            self.turns.resolve(caller, turn).await
+        };
+        resolved.boxed()
+    }
+
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {
         let listed = async {
             let mut cards = self.turns.models().await?;

@@ -182,6 +182,13 @@ impl Turns for ScriptedTurns {
         Box::pin(std::future::ready(Ok(7)))
     }
 
+    fn resolve(&self, _caller: Caller, turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {
+        Box::pin(std::future::ready(match turn.model.as_str() {
+            "sonnet" => Ok(ModelName::new("claude-sonnet-5-5")),
+            other => Err(Error::UnknownModel(other.to_owned())),
+        }))
+    }
+
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {
         let card =
             |name: &str| ModelCard { name: ModelName::new(name), resolves_to: "claude-sonnet-5-5".into() };

@@ -73,6 +73,10 @@ impl Turns for Runs {
         std::future::ready(Ok(7)).boxed()
     }
 
+    fn resolve(&self, _: Caller, turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {
+        std::future::ready(Ok(turn.model)).boxed()
+    }
+
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {
         std::future::ready(Ok(Vec::new())).boxed()
     }

@@ -200,7 +200,11 @@ async fn a_key_names_the_models_it_may() {
         assert_eq!(!matches!(&asked, Err(Error::ForbiddenModel(name)) if name == model), is_allowed);
         let counted = setting.admission.count_tokens(caller.clone(), turn(model, None)).await;
         assert_eq!(counted.is_ok(), is_allowed);
+        let resolved = setting.admission.resolve(caller.clone(), turn(model, None)).await;
+        assert_eq!(resolved.is_ok(), is_allowed);
     }
+    let chosen = setting.admission.resolve(Caller::named("b"), turn("auto", None)).await;
+    assert_eq!(chosen, Ok(ModelName::new("light")));
 }
 
 #[tokio::test]

@@ -106,6 +106,10 @@ impl Turns for Crowded {
         self.0.count_tokens(caller, turn)
     }
 
+    fn resolve(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {
+        self.0.resolve(caller, turn)
+    }
+
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {
         self.0.models()
     }

@@ -56,7 +56,7 @@ pub struct Terms {
     /// How much it may spend.
     #[serde(default, with = "records::BudgetForm")]
     pub budget: Budget,
-    /// What it may be used for; none for all.
+    /// What it may be used for; none for all but [`Permission::Tasks`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permissions: Option<Vec<Permission>>,
 }
@@ -71,6 +71,8 @@ pub enum Permission {
     Responses,
     /// Reading what was spent.
     Usage,
+    /// Having agents work in folders of the server. No key has it that does not name it.
+    Tasks,
 }
 
 /// A key as it is stored.
@@ -98,13 +100,16 @@ impl Key {
 impl Terms {
     /// Whether it may be used for this.
     pub(super) fn permit(&self, permission: Permission) -> bool {
-        self.permissions.as_ref().is_none_or(|permissions| permissions.contains(&permission))
+        match &self.permissions {
+            Some(permissions) => permissions.contains(&permission),
+            None => permission != Permission::Tasks,
+        }
     }
 }
 
 impl Permission {
     /// All there are.
-    pub const ALL: [Self; 3] = [Self::Inference, Self::Responses, Self::Usage];
+    pub const ALL: [Self; 4] = [Self::Inference, Self::Responses, Self::Usage, Self::Tasks];
 
     /// Its name.
     pub const fn as_str(self) -> &'static str {
@@ -112,6 +117,7 @@ impl Permission {
             Self::Inference => "inference",
             Self::Responses => "responses",
             Self::Usage => "usage",
+            Self::Tasks => "tasks",
         }
     }
 }

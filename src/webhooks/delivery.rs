@@ -89,7 +89,7 @@ impl Webhooks {
         }
         let webhooks = Self { parts: Arc::new(parts), lanes: Arc::default() };
         for pending in pending {
-            let lane = webhooks.lanes.of(&pending.owner);
+            let lane = webhooks.lanes.of(&pending.way());
             if let Some(place) = lane.place() {
                 webhooks.start(pending, lane, place);
             }
@@ -106,9 +106,20 @@ impl Webhooks {
         if (self.parts.addresses)(owner).is_none() {
             return Ok(());
         }
-        let lane = self.lanes.of(owner);
+        self.take(Pending { owner: owner.to_owned(), event, endpoint: None, tries: 0 }).await
+    }
+
+    /// Has `event` of `owner` delivered to `endpoint`; returns once it is on disk, as [`send`](Self::send).
+    ///
+    /// # Errors
+    /// When too many of the owner's for this host wait already, or it cannot be kept.
+    pub async fn send_to(&self, owner: &str, endpoint: Endpoint, event: Event) -> Result<(), Error> {
+        self.take(Pending { owner: owner.to_owned(), event, endpoint: Some(endpoint), tries: 0 }).await
+    }
+
+    async fn take(&self, pending: Pending) -> Result<(), Error> {
+        let lane = self.lanes.of(&pending.way());
         let place = lane.place().ok_or(Error::Full)?;
-        let pending = Pending { owner: owner.to_owned(), event, tries: 0 };
         pending.save(&self.parts.store).await?;
         self.start(pending, lane, place);
         Ok(())
@@ -138,10 +149,14 @@ impl Webhooks {
         note_store(&pending, pending.remove(&self.parts.store).await);
     }
 
+    fn endpoint(&self, pending: &Pending) -> Option<Endpoint> {
+        pending.endpoint.clone().or_else(|| (self.parts.addresses)(&pending.owner))
+    }
+
     /// One try, when it is its turn.
     async fn attempt(&self, pending: &Pending, lane: &Lane) -> Verdict {
         let _turn = lane.turn().await;
-        let Some(endpoint) = (self.parts.addresses)(&pending.owner) else {
+        let Some(endpoint) = self.endpoint(pending) else {
             return Verdict::Unwanted("the webhook was taken away");
         };
         match try_once(&*self.parts.sender, &endpoint, &pending.event).await {
@@ -153,8 +168,8 @@ impl Webhooks {
     }
 
     fn note(&self, pending: &Pending, verdict: Verdict, pause: Option<Duration>) {
-        let Pending { owner, event: Event { id, kind, .. }, tries } = pending;
-        let endpoint = (self.parts.addresses)(owner);
+        let Pending { owner, event: Event { id, kind, .. }, tries, .. } = pending;
+        let endpoint = self.endpoint(pending);
         let host = endpoint.as_ref().map(|endpoint| endpoint.url.host());
         let reason = match verdict {
             Verdict::Arrived => {

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde::Serialize;
 
+use super::address::Endpoint;
 use super::event::Event;
 use crate::store::Error;
 use crate::store::Store;
@@ -20,11 +21,22 @@ pub(super) struct Pending {
     /// Whose it is.
     pub(super) owner: String,
     pub(super) event: Event,
+    /// Where it goes; none for where its owner's events go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) endpoint: Option<Endpoint>,
     /// How often it was tried in vain.
     pub(super) tries: u32,
 }
 
 impl Pending {
+    /// What shares its lane: all events of its owner that go to the same place.
+    pub(super) fn way(&self) -> String {
+        match &self.endpoint {
+            Some(endpoint) => format!("{} {}", self.owner, endpoint.url.host()),
+            None => self.owner.clone(),
+        }
+    }
+
     /// Writes it, or what has become of it.
     pub(super) async fn save(&self, store: &Store) -> Result<(), Error> {
         let mut record = vec![VERSION];

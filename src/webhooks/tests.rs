@@ -168,7 +168,7 @@ async fn what_is_pending_outlives_a_restart() {
     }
     start.stop.cancel();
     start.settle().await;
-    let expected = Pending { owner: "a".to_owned(), event: event.clone(), tries: 3 };
+    let expected = Pending { owner: "a".to_owned(), event: event.clone(), endpoint: None, tries: 3 };
     assert_eq!(start.pending().await, [expected]);
 
     let mut again = Start::on(start.store.clone(), &[("a", &[Status(500), Status(500), Status(200)])]).await;
@@ -179,6 +179,23 @@ async fn what_is_pending_outlives_a_restart() {
         assert!((at - last).as_secs() >= pause, "a try that failed before counts");
         last = at;
     }
+    again.settle().await;
+    assert!(again.pending().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_may_have_a_receiver_of_its_own() {
+    let mut start = Start::first(&[("own", &[Status(500)])]).await;
+    start.closed.lock().unwrap().push("a".to_owned());
+    let event = Event::new("task.completed", &json!({}));
+    start.webhooks.send_to("a", endpoint("own"), event.clone()).await.unwrap();
+    assert_eq!(start.arrival().await.1.url.host(), "own");
+    start.stop.cancel();
+    start.settle().await;
+    let mut again = Start::on(start.store.clone(), &[("own", &[Status(200)])]).await;
+    again.closed.lock().unwrap().push("a".to_owned());
+    let (_, letter) = again.arrival().await;
+    assert_eq!((letter.url.host(), &letter.id), ("own", &event.id));
     again.settle().await;
     assert!(again.pending().await.is_empty());
 }

@@ -205,6 +205,7 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
         batches,
         files,
         sessions,
+        tasks: None,
         router: Arc::new(app::router(&settings, &Arc::new(app::prices(&settings)))),
     });
     let config = server::Config {

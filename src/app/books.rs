@@ -20,6 +20,7 @@ use crate::ledger::Opened;
 use crate::limits;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::pricing::Prices;
 use crate::routing::Router;
 use crate::store;
 use crate::webhooks;
@@ -31,6 +32,9 @@ pub(super) struct Books {
     pub(super) ledger: Ledger,
     pub(super) cache: AnswerCache,
     pub(super) metrics: Metrics,
+    pub(super) prices: Arc<Prices>,
+    pub(super) limits: Limits,
+    pub(super) webhooks: Webhooks,
     sender: Arc<dyn Sender>,
 }
 
@@ -52,8 +56,11 @@ impl Books {
         }
         ledger.keep_tidy(tracker, shutdown.begun());
         let (cache, metrics) = (AnswerCache::new(parts::cache_config(settings)), Metrics::default());
-        tracker.spawn(alerts::tell(alerts, webhooks, metrics.clone(), shutdown.last_words()));
-        Ok(Self { ledger, cache, metrics, sender })
+        tracker.spawn(alerts::tell(alerts, webhooks.clone(), metrics.clone(), shutdown.last_words()));
+        let limits = Limits::new(limits::Config { key_rates: settings.limits.key_rates() });
+        limits.keep_tidy(tracker, shutdown.begun());
+        let prices = Arc::new(parts::prices(settings));
+        Ok(Self { ledger, cache, metrics, prices, limits, webhooks, sender })
     }
 
     /// Lets turns in to `turns`, and says who chooses their models.
@@ -62,15 +69,12 @@ impl Books {
         ground: &Ground<'_>,
         turns: Arc<dyn Turns>,
     ) -> (Arc<dyn Turns>, Arc<Router>) {
-        let Ground { settings, shutdown, tracker, .. } = ground;
-        let prices = Arc::new(parts::prices(settings));
-        let router = Arc::new(parts::router(settings, &prices));
-        let limits = Limits::new(limits::Config { key_rates: settings.limits.key_rates() });
-        limits.keep_tidy(tracker, shutdown.begun());
+        let Ground { settings, tracker, .. } = ground;
+        let router = Arc::new(parts::router(settings, &self.prices));
         let rules = Rules {
             router: Arc::clone(&router),
-            prices,
-            limits,
+            prices: Arc::clone(&self.prices),
+            limits: self.limits.clone(),
             ledger: self.ledger.clone(),
             cache: self.cache.clone(),
             tracker: tracker.clone(),

@@ -11,6 +11,7 @@ mod parts;
 mod records;
 mod restore;
 mod shelves;
+mod tasks;
 mod workers;
 
 use std::net::SocketAddr;
@@ -38,9 +39,11 @@ use crate::pool::Pool;
 use crate::server;
 use crate::server::Shutdown;
 use crate::server::Summary;
+use crate::tasks::Tasks;
 
 use books::Books;
 use ground::Ground;
+use workers::Workers;
 
 pub use desk::Desk;
 pub use desk::DeskError;
@@ -63,6 +66,7 @@ pub struct App {
     pub shutdown: Shutdown,
     /// Its workers; none without a sign-in.
     pub workers: Option<Pool<ClaudeLauncher>>,
+    tasks: Option<Tasks>,
     tracker: TaskTracker,
     serving: JoinHandle<Summary>,
     /// Held until the last worker is gone.
@@ -100,7 +104,7 @@ impl App {
         let address = listener.local_addr()?;
         let keys = Arc::new(keys.with_admin(admin::key(settings, &ground.registry).await?));
         let books = Books::open(&ground).await?;
-        let workers = workers::start(&ground, environment, &data_dir).await?;
+        let Workers { turns: workers, agents } = workers::start(&ground, environment, &data_dir).await?;
         let pool = match &workers {
             SignInState::SignedIn(pool) => Some(pool.clone()),
             SignInState::Missing(_) => None,
@@ -109,6 +113,7 @@ impl App {
         let gateway = Gateway::new(workers, settings.models.aliases.clone(), breaker);
         let (turns, router) = books.admission(&ground, Arc::new(gateway));
         let shelves = ground.shelves(&turns, &keys).await?;
+        let tasks = ground.tasks(&books, &keys, agents).await?;
         let ledger = books.ledger.reader();
         let admin = books.admin(&ground);
         let admin_address = admin::serve(&ground, &admin, &keys).await?;
@@ -127,12 +132,13 @@ impl App {
             batches: shelves.batches,
             files: shelves.files,
             sessions: shelves.sessions,
+            tasks: tasks.clone(),
             router,
         });
         let (config, shutdown) = (parts::server_config(settings), ground.shutdown);
         let serving =
             tracker.spawn(server::serve(listener, routes, config, shutdown.clone(), tracker.clone()));
-        Ok(Self { address, admin_address, shutdown, workers: pool, tracker, serving, data_dir })
+        Ok(Self { address, admin_address, shutdown, workers: pool, tasks, tracker, serving, data_dir })
     }
 
     /// Waits until the server has stopped and every worker is gone.
@@ -141,17 +147,27 @@ impl App {
             Ok(summary) => tracing::info!(summary.drained, summary.aborted, "connections are closed"),
             Err(error) => tracing::error!(%error, "the accept loop ended"),
         }
+        // Agents were asked to stop when stopping began, and each has its grace.
+        self.shutdown.begin();
+        self.shutdown.last_words().run_until_cancelled(agents_gone(self.tasks.as_ref())).await;
         // What is made in the background has no connection that would end it.
         self.shutdown.at_once();
         if let Some(pool) = &self.workers {
             pool.close();
         }
         self.tracker.close();
-        if tokio::time::timeout(REAP_TIMEOUT, self.tracker.wait()).await.is_err() {
+        let gone = futures::future::join(self.tracker.wait(), agents_gone(self.tasks.as_ref()));
+        if tokio::time::timeout(REAP_TIMEOUT, gone).await.is_err() {
             tracing::error!(tasks = self.tracker.len(), "stopped without waiting for the last workers");
         }
         drop(self.data_dir);
         tracing::info!("stopped");
+    }
+}
+
+async fn agents_gone(tasks: Option<&Tasks>) {
+    if let Some(tasks) = tasks {
+        tasks.ended().await;
     }
 }
 

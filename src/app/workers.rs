@@ -1,5 +1,7 @@
 //! The workers of a server.
 
+use std::sync::Arc;
+
 use super::Ground;
 use super::parts;
 use crate::claude;
@@ -9,6 +11,15 @@ use crate::claude::SignIn;
 use crate::config::Environment;
 use crate::gateway::SignInState;
 use crate::pool::Pool;
+use crate::tasks::Runner;
+
+/// Whoever runs the CLI.
+pub(super) struct Workers {
+    /// Those that answer turns.
+    pub(super) turns: SignInState<ClaudeLauncher>,
+    /// Whoever starts agents; nobody without a sign-in.
+    pub(super) agents: Option<Arc<dyn Runner>>,
+}
 
 /// Starts workers, if there is a sign-in.
 ///
@@ -18,14 +29,14 @@ pub(super) async fn start(
     ground: &Ground<'_>,
     environment: &Environment,
     data_dir: &DataDir,
-) -> anyhow::Result<SignInState<ClaudeLauncher>> {
+) -> anyhow::Result<Workers> {
     let Ground { settings, tracker, .. } = ground;
     let variables = environment.for_workers();
     let sign_in = match SignIn::choose(settings.claude.sign_in.as_str(), &variables) {
         Ok(sign_in) => sign_in,
         Err(missing) => {
             tracing::warn!("{missing} Until then every request is answered with 401.");
-            return Ok(SignInState::Missing(missing.0));
+            return Ok(Workers { turns: SignInState::Missing(missing.0), agents: None });
         }
     };
     let config = claude::Config {
@@ -42,5 +53,7 @@ pub(super) async fn start(
         max_line_bytes: settings.claude.max_line_bytes,
     };
     let launcher = ClaudeLauncher::prepare(config, &data_dir.instance, tracker.clone()).await?;
-    Ok(SignInState::SignedIn(Pool::start(launcher, parts::pool_config(settings), tracker.clone())))
+    let agents: Arc<dyn Runner> = Arc::new(launcher.runner());
+    let pool = Pool::start(launcher, parts::pool_config(settings), tracker.clone());
+    Ok(Workers { turns: SignInState::SignedIn(pool), agents: Some(agents) })
 }

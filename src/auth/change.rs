@@ -117,7 +117,11 @@ impl ProjectChange {
 }
 
 impl NewWebhook {
-    fn endpoint(self) -> Result<Endpoint, getrandom::Error> {
+    /// The webhook, with a secret.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes for one.
+    pub fn endpoint(self) -> Result<Endpoint, getrandom::Error> {
         Ok(Endpoint { url: self.url, secret: self.secret.map_or_else(Secret::new, Ok)? })
     }
 }

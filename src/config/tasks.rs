@@ -15,6 +15,8 @@ use crate::domain::Money;
 pub struct Tasks {
     /// Folders under which agents may work.
     pub roots: Vec<PathBuf>,
+    /// The model of tasks that name none.
+    pub model: String,
     /// Tasks that run at the same time.
     pub max_running: usize,
     /// Tasks that may wait.
@@ -24,6 +26,8 @@ pub struct Tasks {
     pub timeout: Duration,
     /// What a task may cost that names no amount, as a decimal number of dollars.
     pub max_budget_usd: String,
+    /// Hosts of webhooks that tasks may name.
+    pub webhook_hosts: Vec<String>,
     /// How long a question waits.
     #[serde(rename = "permission_timeout_seconds", with = "seconds")]
     pub permission_timeout: Duration,
@@ -50,6 +54,15 @@ impl Tasks {
         if let Some(root) = self.roots.iter().find(|root| !root.is_absolute()) {
             let message = format!("`{}` is not an absolute path", root.display());
             return Err(check.refuse("roots", message, "name folders as /srv/work is named"));
+        }
+        if self.model.trim().is_empty() {
+            return Err(check.refuse("model", "it is blank".to_owned(), "name a model, such as sonnet"));
+        }
+        if let Some(host) =
+            self.webhook_hosts.iter().find(|host| host.is_empty() || host.contains(['/', ':', '@']))
+        {
+            let message = format!("`{host}` is not the name of a host");
+            return Err(check.refuse("webhook_hosts", message, "write it as ci.example.com is written"));
         }
         check.number("max_running", self.max_running, 1..=1000)?;
         check.number("queue_length", self.queue_length, 0..=100_000)?;

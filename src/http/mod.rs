@@ -16,6 +16,7 @@ mod socket;
 mod sse;
 mod state;
 mod v1;
+mod values;
 
 #[cfg(test)]
 pub(crate) mod tests;

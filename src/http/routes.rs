@@ -41,6 +41,7 @@ use super::v1::route;
 use super::v1::sessions;
 use super::v1::stream;
 use super::v1::stream::Strangers;
+use super::v1::tasks;
 use super::v1::usage;
 use crate::auth::Keys;
 use crate::auth::Permission;
@@ -135,6 +136,7 @@ fn routes() -> Vec<Route> {
             ("/v1/responses/{id}/input_items", get(responses::list_input_items)),
         ],
     );
+    all(Need::Permission(Permission::Tasks), task_routes());
     all(Need::Permission(Permission::Usage), vec![("/v1/usage", get(usage::usage))]);
     all(
         Need::Key,
@@ -151,6 +153,24 @@ fn routes() -> Vec<Route> {
         ],
     );
     routes
+}
+
+/// The paths of tasks, each under both of its names.
+fn task_routes() -> Vec<(&'static str, MethodRouter<AppState>)> {
+    let both =
+        |paths: [&'static str; 2], methods: MethodRouter<AppState>| paths.map(|path| (path, methods.clone()));
+    [
+        both(["/v1/tasks", "/api/v1/tasks"], get(tasks::list_tasks).post(tasks::create_task)),
+        both(["/v1/tasks/{id}", "/api/v1/tasks/{id}"], get(tasks::retrieve_task).delete(tasks::delete_task)),
+        both(["/v1/tasks/{id}/interrupt", "/api/v1/tasks/{id}/interrupt"], post(tasks::interrupt_task)),
+        both(["/v1/tasks/{id}/events", "/api/v1/tasks/{id}/events"], get(tasks::stream_events)),
+        both(["/v1/tasks/{id}/ws", "/api/v1/tasks/{id}/ws"], get(tasks::open_socket)),
+        both(
+            ["/v1/tasks/{id}/permissions/{request_id}", "/api/v1/tasks/{id}/permissions/{request_id}"],
+            post(tasks::answer_permission),
+        ),
+    ]
+    .concat()
 }
 
 async fn unsupported(request: Request) -> ApiError {

@@ -20,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::responses::Responses;
 use crate::routing::Router;
 use crate::sessions::Sessions;
+use crate::tasks::Tasks;
 use crate::webhooks::Sender;
 
 /// Everything the handlers share; each takes the one part it needs.
@@ -53,6 +54,8 @@ pub struct AppState {
     pub files: Files,
     /// Conversations that are kept.
     pub sessions: Sessions,
+    /// Agents that work on this machine; none where they are off.
+    pub tasks: Option<Tasks>,
     /// Chooses models.
     pub router: Arc<Router>,
 }

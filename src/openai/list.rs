@@ -53,7 +53,7 @@ impl Page {
 }
 
 /// The body of a page of `items`, which are told apart by `id`.
-pub(super) fn body<T: Serialize>(items: &[T], id: impl Fn(&T) -> Option<&str>, has_more: bool) -> String {
+pub fn body<T: Serialize>(items: &[T], id: impl Fn(&T) -> Option<&str>, has_more: bool) -> String {
     json::to_string(&Body {
         object: "list",
         data: items,

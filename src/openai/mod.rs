@@ -21,6 +21,7 @@ mod list;
 
 pub use error::Envelope;
 pub use list::Page;
+pub use list::body as list_body;
 
 /// What is said in the place of an answer that the model refused to give.
 const REFUSAL: &str = "Claude refused to answer.";

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::change::Change;
 use crate::domain::Failure;
+use crate::domain::ModelName;
 use crate::domain::Money;
 use crate::domain::Usage;
 
@@ -45,8 +46,8 @@ pub struct Job {
     pub prompt: String,
     /// The folder it works in.
     pub workspace: PathBuf,
-    /// The resolved id of the model; none for the CLI's own choice.
-    pub model: Option<String>,
+    /// The resolved id of the model.
+    pub model: ModelName,
     /// Instructions that are added to those of the CLI.
     pub system_prompt: Option<String>,
     /// The tools it has, by the CLI's names.
@@ -55,8 +56,8 @@ pub struct Job {
     pub mode: Mode,
     /// The most calls of the model.
     pub max_turns: Option<u32>,
-    /// What it may cost, in the currency of the ledger.
-    pub max_budget: Option<Money>,
+    /// What this run may cost.
+    pub max_budget: Money,
     /// The conversation it works in.
     pub session: Session,
 }
@@ -68,6 +69,14 @@ pub enum Session {
     New(Uuid),
     /// One that the CLI has stored.
     Stored(Uuid),
+}
+
+impl Session {
+    /// Its id.
+    pub fn id(self) -> Uuid {
+        let (Self::New(id) | Self::Stored(id)) = self;
+        id
+    }
 }
 
 /// What an agent may do unasked, of what stays within its workspace.

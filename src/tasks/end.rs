@@ -5,6 +5,7 @@ use futures::future::BoxFuture;
 
 use super::agent::EndReason;
 use super::agent::Ending;
+use super::spent::Spent;
 use super::task::Status;
 use super::task::Task;
 use super::task::Tokens;
@@ -18,6 +19,7 @@ use crate::ledger;
 use crate::ledger::Charge;
 use crate::ledger::Hold;
 use crate::ledger::Outcome;
+use crate::pricing::Prices;
 use crate::store;
 
 /// Why a task is stopped before it is done.
@@ -37,9 +39,9 @@ pub(super) enum End {
     /// The agent has told.
     Told { ending: Ending, why: Option<Why> },
     /// The agent broke.
-    Lost { failure: Failure, why: Option<Why>, usage: Usage },
+    Lost { failure: Failure, why: Option<Why>, usage: Option<Usage> },
     /// The agent did not stop by itself.
-    Killed { why: Why, usage: Usage },
+    Killed { why: Why, usage: Option<Usage> },
 }
 
 type Settled = BoxFuture<'static, Result<Amount, ledger::Error>>;
@@ -49,30 +51,33 @@ impl End {
     pub(super) fn unkept(error: &store::Error) -> Self {
         tracing::error!(%error, "a task is ended because what it tells cannot be kept");
         let failure = Failure::new(FailureKind::Crashed, "What the task tells cannot be kept.");
-        Self::Lost { failure, why: None, usage: Usage::default() }
+        Self::Lost { failure, why: None, usage: None }
     }
 
-    /// Has the task paid. Gives what it cost, as far as that is known, and what is over when that is on disk.
-    pub(super) fn settle(&self, hold: Hold, task: &Task, spent: Money) -> (Option<Money>, Settled) {
-        let (cost, usage, outcome) = match self {
-            Self::NotBegun => return (Some(Money::ZERO), hold.release().boxed()),
+    /// Has the task paid: what the CLI says, or else what its calls cost by `prices`, or, where nobody knows what they took, all
+    /// that was held. What comes of it is over when that is on disk.
+    pub(super) fn settle(&self, hold: Hold, task: &Task, spent: Spent, prices: &Prices) -> Settled {
+        let (told, usage, outcome) = match self {
+            Self::NotBegun => return hold.release().boxed(),
             Self::Told { ending, .. } => {
                 let outcome = match ending.reason {
                     EndReason::Completed => Outcome::Answered,
                     EndReason::Interrupted => Outcome::Cancelled,
                     _ => Outcome::Failed,
                 };
-                (ending.session_cost.map(|cost| (cost - spent).max(Money::ZERO)), ending.usage, outcome)
+                let told = ending.session_cost.and_then(|total| spent.since(total));
+                (told, Some(ending.usage), outcome)
             }
             Self::Lost { usage, .. } => (None, *usage, Outcome::Failed),
             Self::Killed { usage, .. } => (None, *usage, Outcome::Cancelled),
         };
         if task.turns == 0 {
             // The model was never called.
-            return (Some(Money::ZERO), hold.release().boxed());
+            return hold.release().boxed();
         }
-        let model = task.model.clone().unwrap_or_default();
-        (cost, hold.settle(Charge { model, usage, money: cost, outcome }).boxed())
+        let money = told.or_else(|| prices.cost(&task.model, &usage?));
+        let (model, usage) = (task.model.clone(), usage.unwrap_or_default());
+        hold.settle(Charge { model, usage, money, outcome }).boxed()
     }
 
     /// Notes on the task how it ended.

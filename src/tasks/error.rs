@@ -1,7 +1,11 @@
 //! How a request about tasks fails.
 
+use std::time::Duration;
+
+use super::live::Refusal;
 use super::workspace::BadWorkspace;
 use crate::ledger;
+use crate::limits::Limited;
 use crate::store;
 
 /// Why something was not done.
@@ -19,9 +23,18 @@ pub enum Error {
     /// A task works in the session.
     #[error("the task {0} works in this session")]
     SessionBusy(String),
+    /// It asks for more time than a task may have.
+    #[error("a task may run for {0:?}")]
+    TooLong(Duration),
+    /// Its webhook is on a host that none may be on.
+    #[error("no webhook may be on this host")]
+    WebhookHost,
     /// Too many tasks wait already.
     #[error("too many tasks wait already")]
     Full,
+    /// The server stops.
+    #[error("the server is shutting down")]
+    ShuttingDown,
     /// The caller has no task of this name.
     #[error("no task is called {0}")]
     NotFound(String),
@@ -31,10 +44,22 @@ pub enum Error {
     /// The task is over.
     #[error("the task is over")]
     Over,
+    /// A limit of the caller does not let it in.
+    #[error(transparent)]
+    Limited(#[from] Limited),
     /// A budget has no room.
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Full => Self::Full,
+            Refusal::SessionBusy(task) => Self::SessionBusy(task),
+        }
+    }
 }

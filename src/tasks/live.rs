@@ -7,6 +7,7 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
@@ -14,7 +15,7 @@ use super::agent::Answer;
 use super::task::Event;
 use super::task::Task;
 use super::task::Told;
-use super::task::now;
+use crate::domain::unix_now;
 use crate::store::Error;
 
 use super::shelves::Shelves;
@@ -43,6 +44,22 @@ pub(super) struct Log {
     shelves: Shelves,
 }
 
+/// The place of a task among them, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    lives: Lives,
+    key: (String, String),
+}
+
+/// Why a task is not taken in.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// There are as many as may be.
+    Full,
+    /// This one works in its session.
+    SessionBusy(String),
+}
+
 /// All of them, by owner and id.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Lives(Arc<Mutex<HashMap<(String, String), Live>>>);
@@ -52,33 +69,26 @@ impl Lives {
         self.lock().get(&(owner.to_owned(), id.to_owned())).cloned()
     }
 
-    /// The task that works in a session.
-    pub(super) fn in_session(&self, session: &str) -> Option<String> {
-        self.lock().values().find_map(|live| {
-            let task = live.task.borrow();
-            (task.session_id == session).then(|| task.id.clone())
-        })
-    }
-
-    pub(super) fn count(&self) -> usize {
-        self.lock().len()
-    }
-
-    pub(super) fn add(
+    /// Takes `task` in, unless there are `most` already or one works in its session.
+    pub(super) fn admit(
         &self,
         owner: &str,
         task: Task,
         shelves: &Shelves,
-    ) -> (Log, mpsc::UnboundedReceiver<Command>) {
+        most: usize,
+    ) -> Result<(Log, UnboundedReceiver<Command>, Place), Refusal> {
+        let mut lives = self.lock();
+        if lives.len() >= most {
+            return Err(Refusal::Full);
+        }
+        if let Some(other) = lives.values().find_map(|live| live.if_in(&task.session_id)) {
+            return Err(Refusal::SessionBusy(other));
+        }
         let (commands, received) = mpsc::unbounded_channel();
         let key = (owner.to_owned(), task.id.clone());
-        let (sender, task) = watch::channel(task);
-        self.lock().insert(key, Live { task, commands });
-        (Log { owner: owner.to_owned(), task: sender, shelves: shelves.clone() }, received)
-    }
-
-    pub(super) fn remove(&self, owner: &str, id: &str) {
-        self.lock().remove(&(owner.to_owned(), id.to_owned()));
+        let (log, task) = Log::new(owner, task, shelves);
+        lives.insert(key.clone(), Live { task, commands });
+        Ok((log, received, Place { lives: self.clone(), key }))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Live>> {
@@ -86,7 +96,19 @@ impl Lives {
     }
 }
 
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.lives.lock().remove(&self.key);
+    }
+}
+
 impl Live {
+    /// The task's id, if it works in `session`.
+    fn if_in(&self, session: &str) -> Option<String> {
+        let task = self.task.borrow();
+        (task.session_id == session).then(|| task.id.clone())
+    }
+
     pub(super) fn tell(&self, command: Command) {
         // One that is just over has no use for it.
         let _ = self.commands.send(command);
@@ -99,6 +121,12 @@ impl Live {
 }
 
 impl Log {
+    /// The log of a task, and the task as others see it.
+    pub(super) fn new(owner: &str, task: Task, shelves: &Shelves) -> (Self, watch::Receiver<Task>) {
+        let (sender, task) = watch::channel(task);
+        (Self { owner: owner.to_owned(), task: sender, shelves: shelves.clone() }, task)
+    }
+
     pub(super) fn task(&self) -> Task {
         self.task.borrow().clone()
     }
@@ -120,7 +148,7 @@ impl Log {
     /// Tells `told`: it is on disk before anybody hears of it.
     pub(super) async fn tell(&self, told: Told) -> Result<(), Error> {
         let task = self.task();
-        let event = Event { sequence_number: task.events, created_at: now(), told };
+        let event = Event { sequence_number: task.events, created_at: unix_now(), told };
         self.shelves.tell(&self.owner, &task.id, &event).await?;
         self.task.send_modify(|task| task.events += 1);
         Ok(())
@@ -131,8 +159,9 @@ impl Log {
         let mut task = self.task();
         change(&mut task);
         task.questions.clear();
-        task.ended_at = Some(now());
-        let event = Event { sequence_number: task.events, created_at: now(), told: task.last_word() };
+        task.running_tools.clear();
+        task.ended_at = Some(unix_now());
+        let event = Event { sequence_number: task.events, created_at: unix_now(), told: task.last_word() };
         task.events += 1;
         let told = self.shelves.tell(&self.owner, &task.id, &event).await;
         let saved = self.shelves.save(&self.owner, &task).await;

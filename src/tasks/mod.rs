@@ -13,10 +13,11 @@ mod run;
 mod service;
 mod shelves;
 mod spec;
+mod spent;
 mod task;
 mod terms;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod workspace;

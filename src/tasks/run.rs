@@ -11,21 +11,23 @@ use tokio::time::sleep_until;
 use super::agent::Agent;
 use super::agent::AgentEvent;
 use super::agent::Answer;
-use super::agent::Job;
 use super::agent::Question;
 use super::agent::Runner;
+use super::agent::Session;
 use super::end::End;
 use super::end::Why;
 use super::live::Command;
 use super::live::Log;
+use super::live::Place;
 use super::service::Inner;
+use super::service::Parts;
+use super::spent::Spent;
 use super::task::Status;
 use super::task::Tokens;
 use super::task::Told;
-use super::task::now;
 use super::terms::Answerer;
-use crate::domain::Money;
 use crate::domain::Usage;
+use crate::domain::unix_now;
 use crate::ledger::Hold;
 use crate::store;
 
@@ -38,10 +40,11 @@ pub(super) struct Run {
     pub(super) runner: Arc<dyn Runner>,
     pub(super) log: Log,
     pub(super) commands: UnboundedReceiver<Command>,
-    pub(super) project: String,
+    pub(super) place: Place,
     pub(super) timeout: Duration,
-    /// What its session has cost before.
-    pub(super) spent: Money,
+    pub(super) session: Session,
+    /// What that has cost before.
+    pub(super) spent: Spent,
 }
 
 /// What is decided while it runs.
@@ -53,30 +56,38 @@ struct Course {
     why: Option<Why>,
     /// Until when questions are to be answered.
     questions: HashMap<String, Instant>,
+    /// What the calls of the model took that are over.
     usage: Usage,
+    /// Whether one is under way, of which nobody knows yet what it takes.
+    is_calling: bool,
 }
 
 impl Run {
     /// Runs the task to its end, and has it paid.
-    pub(super) async fn drive(mut self, job: Job, hold: Hold) {
+    pub(super) async fn drive(mut self, hold: Hold) {
         let (end, hold) = match self.turn().await {
             Some(_permit) => {
                 let hold = hold.begin();
-                (self.work(job).await, hold)
+                (self.work().await, hold)
             }
             None => (End::NotBegun, hold),
         };
-        let task = self.log.task();
-        let (cost, settled) = end.settle(hold, &task, self.spent);
-        if let Err(error) = settled.await {
-            tracing::error!(%error, "what a task cost is not on disk yet");
+        let prices = &self.inner.parts.prices;
+        let cost = match end.settle(hold, &self.log.task(), self.spent, prices).await {
+            Ok(charged) => Some(charged.money),
+            Err(error) => {
+                tracing::error!(%error, "what a task cost is not on disk yet");
+                None
+            }
+        };
+        if let Err(error) = self.log.end(|task| end.mark(task, cost)).await {
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(task = self.log.task().id, error, "the end of a task was not kept");
         }
-        let ended = self.log.end(|task| end.mark(task, cost)).await;
-        note(&task.id, ended);
-        self.inner.lives.remove(&self.log.owner, &task.id);
+        drop(self.place);
         let task = self.log.task();
         tracing::info!(task = task.id, status = ?task.status, turns = task.turns, "a task has ended");
-        end_heard(&self.inner, &self.project, &task).await;
+        self.inner.tell_webhooks(&task).await;
     }
 
     /// Waits until the task may run; none when it is called off before.
@@ -94,10 +105,10 @@ impl Run {
         }
     }
 
-    async fn work(&mut self, job: Job) -> End {
+    async fn work(&mut self) -> End {
         self.log.change(|task| {
             task.status = Status::Running;
-            task.started_at = Some(now());
+            task.started_at = Some(unix_now());
         });
         let begun = async {
             self.log.save().await?;
@@ -106,9 +117,11 @@ impl Run {
         if let Err(error) = begun.await {
             return End::unkept(&error);
         }
-        let agent = match self.runner.start(job).await {
-            Ok(agent) => agent,
-            Err(failure) => return End::Lost { failure, why: None, usage: Usage::default() },
+        let starting = self.runner.start(self.log.task().job(self.session));
+        let agent = match self.inner.parts.kill.run_until_cancelled(starting).await {
+            Some(Ok(agent)) => agent,
+            Some(Err(failure)) => return End::Lost { failure, why: None, usage: None },
+            None => return End::Killed { why: Why::Asked, usage: None },
         };
         let mut course = Course {
             agent,
@@ -116,6 +129,7 @@ impl Run {
             why: None,
             questions: HashMap::new(),
             usage: Usage::default(),
+            is_calling: false,
         };
         loop {
             match self.step(&mut course).await {
@@ -130,7 +144,7 @@ impl Run {
     async fn step(&mut self, course: &mut Course) -> Result<Option<End>, store::Error> {
         let next_question = course.questions.values().min().copied();
         let wake = next_question.map_or(course.deadline, |question| question.min(course.deadline));
-        let stop = &self.inner.parts.stop;
+        let Parts { stop, kill, .. } = &self.inner.parts;
         tokio::select! {
             event = course.agent.next_event() => match event {
                 Ok(AgentEvent::Finished(ending)) => {
@@ -138,8 +152,7 @@ impl Run {
                 }
                 Ok(event) => self.note(course, event).await?,
                 Err(failure) => {
-                    let (why, usage) = (course.why, course.usage);
-                    return Ok(Some(End::Lost { failure, why, usage }));
+                    return Ok(Some(End::Lost { failure, why: course.why, usage: course.known_usage() }));
                 }
             },
             command = self.commands.recv() => match command {
@@ -150,10 +163,13 @@ impl Run {
                 Some(Command::Interrupt) | None => self.stop(course, Why::Asked),
             },
             () = stop.cancelled(), if course.why.is_none() => self.stop(course, Why::Asked),
+            () = kill.cancelled() => {
+                return Ok(Some(End::Killed { why: Why::Asked, usage: course.known_usage() }));
+            }
             () = sleep_until(wake) => {
                 if course.deadline <= Instant::now() {
                     if let Some(why) = course.why {
-                        return Ok(Some(End::Killed { why, usage: course.usage }));
+                        return Ok(Some(End::Killed { why, usage: course.known_usage() }));
                     }
                     self.stop(course, Why::Late);
                 }
@@ -206,30 +222,26 @@ impl Run {
     async fn note(&self, course: &mut Course, event: AgentEvent) -> Result<(), store::Error> {
         let told = match event {
             AgentEvent::Turn { model } => {
+                course.is_calling = true;
                 self.log.change(|task| {
                     task.turns += 1;
-                    task.model = Some(model);
+                    task.model = model;
                 });
                 return self.log.save().await;
             }
             AgentEvent::Spent(usage) => {
-                course.usage = usage;
+                (course.usage, course.is_calling) = (usage, false);
                 self.log.change(|task| task.tokens = Tokens::from(usage));
                 self.progress()
             }
             AgentEvent::Message(text) => Told::Message { text },
-            AgentEvent::ToolUse { id, name, input } => Told::ToolUse { id, name, input: json(&input) },
+            AgentEvent::ToolUse { id, name, input } => {
+                self.log.change(|task| task.running_tools.push((id.clone(), name.clone())));
+                Told::ToolUse { id, name, input: json(&input) }
+            }
             AgentEvent::ToolResult { id, content, is_error, change } => {
-                if let Some(change) = change {
-                    self.log.change(|task| {
-                        if change.is_new {
-                            task.files_created.insert(change.path);
-                        } else if !task.files_created.contains(&change.path) {
-                            task.files_modified.insert(change.path);
-                        }
-                    });
-                }
-                Told::ToolResult { id, content, is_error }
+                self.log.change(|task| task.tool_is_done(&id, change));
+                Told::ToolResult { tool_use_id: id, content, is_error }
             }
             AgentEvent::Question(question) => return self.ask(course, question).await,
             AgentEvent::Withdrawn(question) => {
@@ -268,24 +280,14 @@ impl Run {
     }
 }
 
+impl Course {
+    /// What it took so far, if that is known.
+    fn known_usage(&self) -> Option<Usage> {
+        (!self.is_calling).then_some(self.usage)
+    }
+}
+
 /// What was JSON when it came.
 fn json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap_or_default()
-}
-
-fn note(id: &str, kept: Result<(), store::Error>) {
-    if let Err(error) = kept {
-        let error: &dyn std::error::Error = &error;
-        tracing::error!(task = id, error, "the end of a task was not kept");
-    }
-}
-
-/// Tells the webhook of the project.
-async fn end_heard(inner: &Inner, project: &str, task: &super::task::Task) {
-    let Some(webhooks) = &inner.parts.webhooks else { return };
-    let event = crate::webhooks::Event::new(task.event_name(), &task.summary());
-    if let Err(error) = webhooks.send(project, event).await {
-        let error: &dyn std::error::Error = &error;
-        tracing::warn!(project, error, "a webhook was not told of a task");
-    }
 }

@@ -17,17 +17,23 @@ use super::error::Error;
 use super::follow::Follower;
 use super::live::Command;
 use super::live::Lives;
+use super::live::Log;
 use super::run::Run;
 use super::shelves::Shelves;
+use super::spec::Bounds;
 use super::spec::Config;
 use super::spec::Spec;
+use super::spent::Spent;
 use super::task::Status;
 use super::task::Task;
 use crate::auth::Keys;
 use crate::domain::Amount;
 use crate::domain::Caller;
-use crate::domain::Money;
+use crate::domain::ModelName;
 use crate::ledger::Ledger;
+use crate::limits::Limits;
+use crate::pricing::Prices;
+use crate::webhooks::Event;
 use crate::webhooks::Webhooks;
 
 /// What tasks are run with.
@@ -40,12 +46,18 @@ pub struct Parts {
     pub shelves: Shelves,
     /// What they cost is charged here.
     pub ledger: Ledger,
+    /// What their calls cost where the CLI does not say.
+    pub prices: Arc<Prices>,
+    /// How often callers may ask.
+    pub limits: Limits,
     /// Projects hear of their ends.
     pub webhooks: Option<Webhooks>,
-    /// Where they live.
+    /// Where they live, and nothing else.
     pub tracker: TaskTracker,
     /// Cancelled when they are to end.
     pub stop: CancellationToken,
+    /// Cancelled when they are to end at once.
+    pub kill: CancellationToken,
     /// The bounds.
     pub config: Config,
 }
@@ -72,6 +84,23 @@ impl fmt::Debug for Tasks {
     }
 }
 
+impl Inner {
+    /// Has the webhooks of a task told that it has ended.
+    pub(super) async fn tell_webhooks(&self, task: &Task) {
+        let Some(webhooks) = &self.parts.webhooks else { return };
+        let event = || Event::new(task.event_name(), &task.summary());
+        let of_project = webhooks.send(&task.project, event()).await;
+        let of_task = match &task.webhook {
+            Some(endpoint) => webhooks.send_to(&task.project, endpoint.clone(), event()).await,
+            None => Ok(()),
+        };
+        if let Err(error) = of_project.and(of_task) {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(task = task.id, error, "a webhook was not told of a task");
+        }
+    }
+}
+
 impl Tasks {
     /// Tasks made of `parts`.
     pub fn new(parts: Parts) -> Self {
@@ -84,7 +113,7 @@ impl Tasks {
     /// # Errors
     /// When the store fails.
     pub async fn recover(&self) -> Result<usize, Error> {
-        let (lives, shelves) = (&self.0.lives, &self.0.parts.shelves);
+        let shelves = &self.0.parts.shelves;
         let mut found = 0;
         for (owner, mut task) in shelves.all(None).await? {
             if task.status.is_over() {
@@ -94,15 +123,24 @@ impl Tasks {
             while shelves.event(&owner, &task.id, task.events).await?.is_some() {
                 task.events += 1;
             }
-            let has_begun = task.started_at.is_some();
-            let id = task.id.clone();
-            let (log, _) = lives.add(&owner, task, shelves);
-            let status = if has_begun { Status::Interrupted } else { Status::Cancelled };
+            let status = if task.started_at.is_some() { Status::Interrupted } else { Status::Cancelled };
+            let (log, _) = Log::new(&owner, task, shelves);
             log.end(|task| task.status = status).await?;
-            lives.remove(&owner, &id);
+            self.0.tell_webhooks(&log.task()).await;
             found += 1;
         }
         Ok(found)
+    }
+
+    /// Waits until none runs, after the signal that they are to stop.
+    pub async fn ended(&self) {
+        self.0.parts.tracker.close();
+        self.0.parts.tracker.wait().await;
+    }
+
+    /// The model of tasks that name none.
+    pub fn model(&self) -> &ModelName {
+        &self.0.parts.config.model
     }
 
     /// Begins a task, or puts it into the queue. What it may cost is held before this returns.
@@ -110,34 +148,44 @@ impl Tasks {
     /// # Errors
     /// When it may not be run, or cannot be.
     pub async fn create(&self, caller: &Caller, spec: Spec) -> Result<Task, Error> {
-        let Parts { runner, keys, shelves, ledger, config, tracker, .. } = &self.0.parts;
-        let runner = runner.as_ref().filter(|_| !config.roots.is_empty()).ok_or(Error::Off)?;
-        let workspace = config.roots.resolve(&spec.workspace)?;
-        let owner = keys.owner(caller);
-        let (session, spent) = self.session(&owner, spec.session, &workspace).await?;
-        if self.0.lives.count() >= config.max_running + config.queue_length {
-            return Err(Error::Full);
+        let Parts { runner, keys, shelves, ledger, limits, config, tracker, stop, .. } = &self.0.parts;
+        let runner = runner.as_ref().ok_or(Error::Off)?;
+        if stop.is_cancelled() {
+            return Err(Error::ShuttingDown);
         }
+        // It counts as a request, and not as one that runs: nobody waits for it.
+        limits.admit(caller, 0)?.settle(0);
+        let owner = keys.owner(caller);
+        let (bounds, spent) = self.bounds(&owner, &spec).await?;
+        let (session, timeout, held) = (bounds.session, bounds.timeout, bounds.budget);
         let id = format!("task_{}", Uuid::new_v4().simple());
-        let budget = spec.max_budget.unwrap_or(config.budget);
-        let hold = ledger.hold(caller, Amount { tokens: 0, money: budget }, &id).await?;
-        let timeout = spec.timeout.map_or(config.timeout, |timeout| timeout.min(config.timeout));
-        let permission_mode = spec.permission_mode;
-        let job = spec.into_job(id, workspace, budget, session);
-        let task = Task::queued(&job, permission_mode);
+        let task = Task::queued(id, &caller.project, spec, bounds);
+        let most = config.max_running + config.queue_length;
+        let (log, commands, place) = self.0.lives.admit(&owner, task.clone(), shelves, most)?;
+        let hold = ledger.hold(caller, Amount { tokens: 0, money: held }, &task.id).await?;
         shelves.save(&owner, &task).await?;
-        let (log, commands) = self.0.lives.add(&owner, task.clone(), shelves);
-        let run = Run {
-            inner: Arc::clone(&self.0),
-            runner: Arc::clone(runner),
-            log,
-            commands,
-            project: caller.project.clone(),
-            timeout,
-            spent,
-        };
-        tracker.spawn(run.drive(job, hold));
+        let (inner, runner) = (Arc::clone(&self.0), Arc::clone(runner));
+        let run = Run { inner, runner, log, commands, place, timeout, session, spent };
+        tracker.spawn(run.drive(hold));
         Ok(task)
+    }
+
+    /// Within which bounds a task may run, and what its session has cost before.
+    async fn bounds(&self, owner: &str, spec: &Spec) -> Result<(Bounds, Spent), Error> {
+        let config = &self.0.parts.config;
+        let workspace = config.roots.resolve(&spec.workspace)?;
+        if spec.timeout.is_some_and(|timeout| timeout > config.timeout) {
+            return Err(Error::TooLong(config.timeout));
+        }
+        let host = spec.webhook.as_ref().map(|webhook| webhook.url.host());
+        if host.is_some_and(|host| !config.webhook_hosts.iter().any(|known| known.eq_ignore_ascii_case(host)))
+        {
+            return Err(Error::WebhookHost);
+        }
+        let (session, spent) = self.session(owner, spec.session, &workspace).await?;
+        let (budget, timeout) =
+            (spec.max_budget.unwrap_or(config.budget), spec.timeout.unwrap_or(config.timeout));
+        Ok((Bounds { workspace, budget, timeout, session }, spent))
     }
 
     /// The session that a task is to work in, and what that has cost before.
@@ -146,8 +194,8 @@ impl Tasks {
         owner: &str,
         asked: Option<Uuid>,
         workspace: &Path,
-    ) -> Result<(Session, Money), Error> {
-        let Some(asked) = asked else { return Ok((Session::New(Uuid::new_v4()), Money::ZERO)) };
+    ) -> Result<(Session, Spent), Error> {
+        let Some(asked) = asked else { return Ok((Session::New(Uuid::new_v4()), Spent::NOTHING)) };
         let name = asked.to_string();
         let tasks = self.0.parts.shelves.all(Some(owner)).await?;
         // The CLI keeps sessions by their folders.
@@ -158,11 +206,7 @@ impl Tasks {
         if earlier.is_empty() {
             return Err(Error::UnknownSession(name));
         }
-        if let Some(task) = self.0.lives.in_session(&name) {
-            return Err(Error::SessionBusy(task));
-        }
-        let spent = earlier.iter().filter_map(|task| task.session_cost_nanos).max().unwrap_or(0);
-        Ok((Session::Stored(asked), Money::from_nanos(spent)))
+        Ok((Session::Stored(asked), Spent::of(&earlier)))
     }
 
     /// A task as it is now.
@@ -177,7 +221,7 @@ impl Tasks {
         self.0.parts.shelves.task(&owner, id).await?.ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
-    /// The caller's tasks, the newest first.
+    /// The caller's tasks, the oldest first.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -189,7 +233,7 @@ impl Tasks {
             None => task,
         };
         let mut tasks: Vec<Task> = stored.into_iter().map(|(_, task)| now(task)).collect();
-        tasks.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
+        tasks.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         Ok(tasks)
     }
 

@@ -1,5 +1,8 @@
 //! Where tasks are kept, and what they have told.
 
+use futures::StreamExt as _;
+use futures::TryStreamExt as _;
+use futures::stream;
 use tokio_util::sync::CancellationToken;
 
 use super::task::Event;
@@ -20,6 +23,8 @@ pub struct Shelves {
 
 /// Events that there may be for each task that is kept, on the average.
 const EVENTS_OF_A_TASK: u64 = 1000;
+/// Events that are taken away side by side.
+const REMOVED_AT_ONCE: usize = 64;
 
 impl Shelves {
     /// The shelves of `store`; `limits` are those of the tasks, and of the bytes that their events have together.
@@ -74,10 +79,15 @@ impl Shelves {
 
     /// Takes a task away with all it has told, and says whether there was one.
     pub(super) async fn remove(&self, owner: &str, task: &Task) -> Result<bool, Error> {
-        for number in 0..task.events {
-            self.events.remove(owner, &place(&task.id, number)).await?;
-        }
+        let removals = (0..task.events).map(|number| self.remove_event(owner, &task.id, number));
+        // Side by side: what is written together is synced together.
+        stream::iter(removals).buffer_unordered(REMOVED_AT_ONCE).try_collect::<()>().await?;
         self.tasks.remove(owner, &task.id).await
+    }
+
+    async fn remove_event(&self, owner: &str, id: &str, number: u64) -> Result<(), Error> {
+        self.events.remove(owner, &place(id, number)).await?;
+        Ok(())
     }
 }
 

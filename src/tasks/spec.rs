@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::agent::Job;
 use super::agent::Session;
 use super::terms::PermissionMode;
 use super::workspace::Roots;
+use crate::domain::ModelName;
 use crate::domain::Money;
+use crate::webhooks::Endpoint;
 
 /// Within which bounds tasks are run.
 #[derive(Debug, Clone)]
@@ -20,6 +21,10 @@ pub struct Config {
     pub max_running: usize,
     /// Tasks that may wait for their turn.
     pub queue_length: usize,
+    /// The model of tasks that name none.
+    pub model: ModelName,
+    /// Hosts that tasks may name as webhooks of their own.
+    pub webhook_hosts: Vec<String>,
     /// How long a task may run that names no time itself, and the most that one may name.
     pub timeout: Duration,
     /// What a task may cost that names no amount itself.
@@ -37,8 +42,8 @@ pub struct Spec {
     pub prompt: String,
     /// The folder in which it is to do it.
     pub workspace: PathBuf,
-    /// The resolved id of the model; none for the CLI's own choice.
-    pub model: Option<String>,
+    /// The resolved id of the model.
+    pub model: ModelName,
     /// Instructions that are added to those of the CLI.
     pub system_prompt: Option<String>,
     /// Its tools, see [`Preset::tools`](super::Preset::tools).
@@ -53,22 +58,16 @@ pub struct Spec {
     pub timeout: Option<Duration>,
     /// The session of an earlier task of the same caller, which it goes on with.
     pub session: Option<Uuid>,
+    /// Who hears of its end, beside the project's webhook.
+    pub webhook: Option<Endpoint>,
 }
 
-impl Spec {
-    /// What the agent is told.
-    pub(super) fn into_job(self, task: String, workspace: PathBuf, budget: Money, session: Session) -> Job {
-        Job {
-            task,
-            prompt: self.prompt,
-            workspace,
-            model: self.model,
-            system_prompt: self.system_prompt,
-            tools: self.tools,
-            mode: self.permission_mode.mode(),
-            max_turns: self.max_turns,
-            max_budget: Some(budget),
-            session,
-        }
-    }
+/// Within which bounds one task is run.
+#[derive(Debug)]
+pub(super) struct Bounds {
+    /// Where, without links.
+    pub(super) workspace: PathBuf,
+    pub(super) budget: Money,
+    pub(super) timeout: Duration,
+    pub(super) session: Session,
 }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -13,9 +11,16 @@ use serde_json::json;
 use super::agent::Job;
 use super::agent::Question;
 use super::agent::Session;
+use super::change::Change;
+use super::spec::Bounds;
+use super::spec::Spec;
 use super::terms::PermissionMode;
+use super::terms::TOOLS;
+use crate::domain::ModelName;
 use crate::domain::Money;
 use crate::domain::Usage;
+use crate::domain::unix_now;
+use crate::webhooks::Endpoint;
 
 /// A task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,18 +29,30 @@ pub struct Task {
     pub id: String,
     /// How far it has come.
     pub status: Status,
+    /// The project that pays.
+    pub project: String,
     /// What the agent was told to do.
     pub prompt: String,
+    /// Instructions that were added to those of the CLI.
+    pub system_prompt: Option<String>,
     /// Where it works, without links.
     pub workspace: PathBuf,
     /// The resolved id of the model that was asked for, and then of the one that answers.
-    pub model: Option<String>,
+    pub model: String,
     /// The tools it has.
     pub tools: Vec<String>,
     /// What becomes of its questions.
     pub permission_mode: PermissionMode,
     /// The id of the session it works in, by which another task goes on with it.
     pub session_id: String,
+    /// The most calls of the model.
+    pub max_turns: Option<u32>,
+    /// The most it may cost.
+    pub(super) max_budget_nanos: i64,
+    /// The longest it may run, in seconds.
+    pub timeout_seconds: u64,
+    /// Who hears of its end, beside the project's webhook.
+    pub webhook: Option<Endpoint>,
     /// When it was asked for, in seconds of Unix time.
     pub created_at: u64,
     /// When it began.
@@ -63,6 +80,9 @@ pub struct Task {
     /// What it asks and waits for.
     #[serde(skip)]
     pub questions: Vec<Question>,
+    /// Its tools that run: the ids of their calls, and their names.
+    #[serde(skip)]
+    pub running_tools: Vec<(String, String)>,
 }
 
 /// How far a task has come.
@@ -137,7 +157,7 @@ pub enum Told {
     /// A tool was run, or refused.
     ToolResult {
         /// The id of the call.
-        id: String,
+        tool_use_id: String,
         /// What the model is told.
         content: String,
         /// Whether it failed.
@@ -195,20 +215,46 @@ impl Status {
     }
 }
 
+impl Told {
+    /// What it is called.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Message { .. } => "message",
+            Self::ToolUse { .. } => "tool_use",
+            Self::ToolResult { .. } => "tool_result",
+            Self::PermissionRequest { .. } => "permission_request",
+            Self::PermissionResolved { .. } => "permission_resolved",
+            Self::Progress { .. } => "progress",
+            Self::Complete { .. } => "complete",
+            Self::Error { .. } => "error",
+        }
+    }
+
+    /// Whether nothing follows.
+    pub fn is_last(&self) -> bool {
+        matches!(self, Self::Complete { .. } | Self::Error { .. })
+    }
+}
+
 impl Task {
     /// One that is asked for now.
-    pub(super) fn queued(job: &Job, permission_mode: PermissionMode) -> Self {
-        let (Session::New(session) | Session::Stored(session)) = job.session;
+    pub(super) fn queued(id: String, project: &str, spec: Spec, bounds: Bounds) -> Self {
         Self {
-            id: job.task.clone(),
+            id,
             status: Status::Queued,
-            prompt: job.prompt.clone(),
-            workspace: job.workspace.clone(),
-            model: job.model.clone(),
-            tools: job.tools.iter().map(|tool| (*tool).to_owned()).collect(),
-            permission_mode,
-            session_id: session.to_string(),
-            created_at: now(),
+            project: project.to_owned(),
+            prompt: spec.prompt,
+            system_prompt: spec.system_prompt,
+            workspace: bounds.workspace,
+            model: spec.model.to_string(),
+            tools: spec.tools.into_iter().map(str::to_owned).collect(),
+            permission_mode: spec.permission_mode,
+            session_id: bounds.session.id().to_string(),
+            max_turns: spec.max_turns,
+            max_budget_nanos: bounds.budget.nanos(),
+            timeout_seconds: bounds.timeout.as_secs(),
+            webhook: spec.webhook,
+            created_at: unix_now(),
             started_at: None,
             ended_at: None,
             turns: 0,
@@ -221,6 +267,40 @@ impl Task {
             error: None,
             events: 0,
             questions: Vec::new(),
+            running_tools: Vec::new(),
+        }
+    }
+
+    /// What its agent is told.
+    pub(super) fn job(&self, session: Session) -> Job {
+        let is_chosen = |tool: &&'static str| self.tools.iter().any(|name| name == tool);
+        Job {
+            task: self.id.clone(),
+            prompt: self.prompt.clone(),
+            workspace: self.workspace.clone(),
+            model: ModelName::new(&self.model),
+            system_prompt: self.system_prompt.clone(),
+            tools: TOOLS.iter().map(|(tool, _)| *tool).filter(is_chosen).collect(),
+            mode: self.permission_mode.mode(),
+            max_turns: self.max_turns,
+            max_budget: self.max_budget(),
+            session,
+        }
+    }
+
+    /// The most it may cost.
+    pub fn max_budget(&self) -> Money {
+        Money::from_nanos(self.max_budget_nanos)
+    }
+
+    /// One of its tools has done its work, and this to a file.
+    pub(super) fn tool_is_done(&mut self, call: &str, change: Option<Change>) {
+        self.running_tools.retain(|(id, _)| id != call);
+        let Some(Change { path, is_new }) = change else { return };
+        if is_new {
+            self.files_created.insert(path);
+        } else if !self.files_created.contains(&path) {
+            self.files_modified.insert(path);
         }
     }
 
@@ -264,9 +344,4 @@ impl From<Usage> for Tokens {
             output: usage.output_tokens,
         }
     }
-}
-
-/// Now, in seconds of Unix time.
-pub(super) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -31,9 +31,9 @@ pub enum Preset {
     Full,
 }
 
-/// What becomes of a question.
+/// What becomes of a question, by the CLI's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "camelCase")]
 pub enum PermissionMode {
     /// The caller is asked, also before a file is changed.
     Default,

@@ -18,17 +18,21 @@ use super::*;
 use crate::auth::Keys;
 use crate::domain::Caller;
 use crate::domain::Failure;
+use crate::domain::ModelName;
 use crate::domain::Money;
 use crate::domain::Usage;
 use crate::ledger;
 use crate::ledger::Clock;
 use crate::ledger::Ledger;
+use crate::limits;
+use crate::pricing;
+use crate::pricing::Prices;
 use crate::store::Limits;
 use crate::store::Store;
 
 /// What an agent heard.
 #[derive(Debug, PartialEq)]
-pub(super) enum Heard {
+pub(crate) enum Heard {
     Answer(String, Answer),
     Interrupt,
     /// Nobody holds it any more.
@@ -36,10 +40,10 @@ pub(super) enum Heard {
 }
 
 /// The strings of an agent.
-pub(super) struct Puppet {
-    pub(super) job: Job,
-    pub(super) says: UnboundedSender<Result<AgentEvent, Failure>>,
-    pub(super) heard: UnboundedReceiver<Heard>,
+pub(crate) struct Puppet {
+    pub(crate) job: Job,
+    pub(crate) says: UnboundedSender<Result<AgentEvent, Failure>>,
+    pub(crate) heard: UnboundedReceiver<Heard>,
 }
 
 #[derive(Debug)]
@@ -86,11 +90,11 @@ impl Drop for Actor {
 }
 
 impl Puppet {
-    pub(super) fn say(&self, event: AgentEvent) {
+    pub(crate) fn say(&self, event: AgentEvent) {
         self.says.send(Ok(event)).unwrap();
     }
 
-    pub(super) fn ask(&self, id: &str) {
+    pub(crate) fn ask(&self, id: &str) {
         self.say(AgentEvent::Question(Question {
             id: id.to_owned(),
             tool: "Bash".to_owned(),
@@ -101,7 +105,7 @@ impl Puppet {
     }
 
     /// Calls the model, and ends.
-    pub(super) fn end(&self, reason: EndReason, dollars: &str) {
+    pub(crate) fn end(&self, reason: EndReason, dollars: &str) {
         self.say(AgentEvent::Turn { model: "haiku".to_owned() });
         self.say(AgentEvent::Finished(Ending {
             reason,
@@ -113,36 +117,47 @@ impl Puppet {
 }
 
 /// A server's tasks.
-pub(super) struct Office {
-    pub(super) tasks: Tasks,
-    pub(super) puppets: UnboundedReceiver<Puppet>,
-    pub(super) ledger: Ledger,
-    pub(super) stop: CancellationToken,
-    pub(super) folder: TempDir,
+pub(crate) struct Office {
+    pub(crate) tasks: Tasks,
+    pub(crate) puppets: UnboundedReceiver<Puppet>,
+    pub(crate) ledger: Ledger,
+    pub(crate) stop: CancellationToken,
+    pub(crate) kill: CancellationToken,
+    pub(crate) folder: TempDir,
 }
 
 impl Office {
-    pub(super) async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         Self::on(&Store::in_memory(TaskTracker::new()), tempfile::tempdir().unwrap()).await
     }
 
-    pub(super) async fn on(store: &Store, folder: TempDir) -> Self {
+    pub(crate) async fn on(store: &Store, folder: TempDir) -> Self {
+        Self::of(Keys::none(), store, folder).await
+    }
+
+    /// One for callers with `keys`.
+    pub(crate) async fn of(keys: Keys, store: &Store, folder: TempDir) -> Self {
         let (sender, puppets) = mpsc::unbounded_channel();
         // 2026-11-21 in UTC.
         let config = ledger::Config { keep_charges_days: 1 };
         let opened = Ledger::open(store.clone(), Clock::new(|| 1_795_219_200), config).await.unwrap();
-        let stop = CancellationToken::new();
+        let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
         let limits = Limits { time_to_live: Duration::from_secs(600), max_records: 100, max_bytes: 1 << 20 };
         let tasks = Tasks::new(Parts {
             runner: Some(Arc::new(Stage(sender))),
-            keys: Arc::new(Keys::none()),
+            keys: Arc::new(keys),
             shelves: Shelves::new(store, limits),
             ledger: opened.ledger.clone(),
+            prices: Arc::new(prices()),
+            limits: limits::Limits::new(limits::Config::default()),
             webhooks: None,
             tracker: TaskTracker::new(),
             stop: stop.clone(),
+            kill: kill.clone(),
             config: Config {
                 roots: Roots::new([folder.path().to_owned()]),
+                model: ModelName::new("sonnet"),
+                webhook_hosts: vec!["hooks.example.com".to_owned()],
                 max_running: 1,
                 queue_length: 1,
                 timeout: Duration::from_secs(60),
@@ -151,14 +166,14 @@ impl Office {
                 grace: Duration::from_secs(5),
             },
         });
-        Self { tasks, puppets, ledger: opened.ledger, stop, folder }
+        Self { tasks, puppets, ledger: opened.ledger, stop, kill, folder }
     }
 
-    pub(super) fn spec(&self) -> Spec {
+    pub(crate) fn spec(&self) -> Spec {
         Spec {
             prompt: "do it".to_owned(),
             workspace: self.folder.path().to_owned(),
-            model: None,
+            model: ModelName::new("sonnet"),
             system_prompt: None,
             tools: Preset::Edit.tools(None, &[]).unwrap(),
             permission_mode: Preset::Edit.mode(),
@@ -166,15 +181,16 @@ impl Office {
             max_budget: None,
             timeout: None,
             session: None,
+            webhook: None,
         }
     }
 
-    pub(super) async fn create(&self) -> Task {
+    pub(crate) async fn create(&self) -> Task {
         self.tasks.create(&me(), self.spec()).await.unwrap()
     }
 
     /// All that a task tells from one of its events on, a line for each.
-    pub(super) async fn told(&self, id: &str, first: u64) -> String {
+    pub(crate) async fn told(&self, id: &str, first: u64) -> String {
         let follower = self.tasks.follow(&me(), id, first).await.unwrap();
         let mut events = std::pin::pin!(follower.into_events());
         let mut text = String::new();
@@ -187,12 +203,23 @@ impl Office {
     }
 
     /// Waits for a task to end.
-    pub(super) async fn ended(&self, id: &str) -> Task {
+    pub(crate) async fn ended(&self, id: &str) -> Task {
         self.told(id, 0).await;
         self.tasks.get(&me(), id).await.unwrap()
     }
 }
 
-pub(super) fn me() -> Caller {
+/// Of haiku: a dollar for a million tokens of a prompt, and ten for one of answers.
+fn prices() -> Prices {
+    let price = "input 1, output 10, cache write 1, cache read 1".parse().unwrap();
+    Prices::new(pricing::Config {
+        models: [("haiku".to_owned(), price)].into(),
+        assumed_output_tokens: 0,
+        image_tokens: 0,
+        document_tokens: 0,
+    })
+}
+
+pub(crate) fn me() -> Caller {
     Caller::named("local")
 }

@@ -1,7 +1,9 @@
 //! Tasks whose agents are puppets, at a time that passes as the test says.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use futures::FutureExt as _;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -16,7 +18,11 @@ use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Grant;
 use crate::domain::Money;
+use crate::domain::Usage;
 use crate::store::Store;
+use crate::store::testing::Gated;
+use crate::webhooks::Endpoint;
+use crate::webhooks::Secret;
 
 #[tokio::test(start_paused = true)]
 async fn what_a_task_tells_is_there_for_whoever_comes_late() {
@@ -42,9 +48,9 @@ async fn what_a_task_tells_is_there_for_whoever_comes_late() {
     0 {"status":"running","tokens":{"cache_read":0,"cache_write":0,"input":0,"output":0},"turns":0,"type":"progress"}
     1 {"text":"hm","type":"message"}
     2 {"id":"toolu_1","input":{"file_path":"a"},"name":"Write","type":"tool_use"}
-    3 {"content":"ok","id":"toolu_1","is_error":false,"type":"tool_result"}
-    4 {"content":"ok","id":"toolu_1","is_error":false,"type":"tool_result"}
-    5 {"content":"ok","id":"toolu_1","is_error":false,"type":"tool_result"}
+    3 {"content":"ok","is_error":false,"tool_use_id":"toolu_1","type":"tool_result"}
+    4 {"content":"ok","is_error":false,"tool_use_id":"toolu_1","type":"tool_result"}
+    5 {"content":"ok","is_error":false,"tool_use_id":"toolu_1","type":"tool_result"}
     6 {"result":"words","status":"completed","type":"complete"}
     "#);
     assert_eq!(office.told(&task.id, 0).await, early, "whoever comes later reads the same");
@@ -226,17 +232,17 @@ async fn a_task_is_paid_out_of_what_was_held() {
     let mut office = Office::open().await;
     let monthly = Cap { tokens: None, money: Money::from_decimal("1.5") };
     let grant = Grant { budget: Budget { monthly, ..Budget::default() }, ..Grant::default() };
-    let caller = Caller { grant: std::sync::Arc::new(grant), ..me() };
+    let caller = Caller { grant: Arc::new(grant), ..me() };
     let used = async |office: &Office| {
-        let budgets = office.ledger.budgets(&caller).await.unwrap();
-        budgets[0].0.money.to_decimal()
+        let budgets = office.ledger.reader().budgets(&caller).await.unwrap();
+        budgets[0].used.money.to_decimal()
     };
     let task = office.tasks.create(&caller, office.spec()).await.unwrap();
     assert_eq!(used(&office).await, "1.00");
     let over = office.tasks.create(&caller, office.spec()).await;
     assert!(matches!(over, Err(Error::Ledger(_))), "{over:?}");
     let puppet = office.puppets.recv().await.unwrap();
-    assert_eq!(puppet.job.max_budget, Money::from_decimal("1"));
+    assert_eq!(Some(puppet.job.max_budget), Money::from_decimal("1"));
     puppet.end(EndReason::MaxTurns, "0.25");
     let task = office.ended(&task.id).await;
     assert_eq!((task.status, &*task.error.unwrap().code), (Status::Failed, "max_turns"));
@@ -247,8 +253,80 @@ async fn a_task_is_paid_out_of_what_was_held() {
     puppet.say(AgentEvent::Turn { model: "haiku".to_owned() });
     puppet.says.send(Err(Failure::new(FailureKind::Crashed, "gone"))).unwrap();
     let task = office.ended(&task.id).await;
-    assert_eq!((task.cost(), &*task.error.unwrap().code), (None, "agent_failed"));
+    assert_eq!((task.cost(), &*task.error.unwrap().code), (Money::from_decimal("1"), "agent_failed"));
     assert_eq!(used(&office).await, "1.25");
+    // All its calls were over.
+    let task = office.tasks.create(&with_room(&caller), office.spec()).await.unwrap();
+    let puppet = office.puppets.recv().await.unwrap();
+    puppet.say(AgentEvent::Turn { model: "haiku".to_owned() });
+    let usage = Usage { input_tokens: 10_000, output_tokens: 1000, ..Usage::default() };
+    puppet.say(AgentEvent::Spent(usage));
+    puppet.says.send(Err(Failure::new(FailureKind::Crashed, "gone"))).unwrap();
+    assert_eq!(office.ended(&task.id).await.cost(), Money::from_decimal("0.02"));
+}
+
+/// The same caller, without a budget.
+fn with_room(caller: &Caller) -> Caller {
+    Caller { grant: Arc::default(), ..caller.clone() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_at_once_does_not_wait_for_its_agents() {
+    let mut office = Office::open().await;
+    let task = office.create().await;
+    let mut puppet = office.puppets.recv().await.unwrap();
+    puppet.say(AgentEvent::Message("hm".to_owned()));
+    let begun = Instant::now();
+    office.stop.cancel();
+    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
+    let late = office.tasks.create(&me(), office.spec()).await;
+    assert!(matches!(late, Err(Error::ShuttingDown)));
+    office.kill.cancel();
+    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Dropped);
+    office.tasks.ended().await;
+    assert_eq!(begun.elapsed().as_secs(), 0);
+    assert_eq!(office.tasks.get(&me(), &task.id).await.unwrap().status, Status::Interrupted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_for_stays_within_the_servers_bounds() {
+    let office = Office::open().await;
+    let timeout = Some(std::time::Duration::from_secs(61));
+    let long = office.tasks.create(&me(), Spec { timeout, ..office.spec() }).await;
+    assert!(matches!(long, Err(Error::TooLong(most)) if most.as_secs() == 60));
+    for (url, is_allowed) in [("https://hooks.example.com/a", true), ("https://example.com/a", false)] {
+        let webhook = Some(Endpoint { url: url.parse().unwrap(), secret: Secret::new().unwrap() });
+        let asked = office.tasks.create(&me(), Spec { webhook, ..office.spec() }).await;
+        assert_eq!(!matches!(asked, Err(Error::WebhookHost)), is_allowed, "{url}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_tasks_for_one_session_one_is_taken() {
+    let mut office = Office::open().await;
+    let first = office.create().await;
+    office.puppets.recv().await.unwrap().end(EndReason::Completed, "0.25");
+    office.ended(&first.id).await;
+    let session = first.session_id.parse().ok();
+    let me = me();
+    let ask = || office.tasks.create(&me, Spec { session, ..office.spec() });
+    let (one, other) = tokio::join!(ask(), ask());
+    assert!(one.is_ok(), "{one:?}");
+    assert!(matches!(other, Err(Error::SessionBusy(task)) if task == one.unwrap().id));
+}
+
+#[tokio::test]
+async fn whoever_leaves_while_a_task_is_made_leaves_no_place_taken() {
+    let gate = Arc::new(Gated::default());
+    let store = Store::new(Arc::clone(&gate) as _, TaskTracker::new()).unwrap();
+    let mut office = Office::on(&store, tempfile::tempdir().unwrap()).await;
+    gate.close();
+    for _ in 0..5 {
+        assert!(office.tasks.create(&me(), office.spec()).now_or_never().is_none(), "the disk is waited for");
+    }
+    gate.open();
+    office.create().await;
+    assert!(office.puppets.recv().await.is_some());
 }
 
 #[tokio::test(start_paused = true)]

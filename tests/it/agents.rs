@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use claude_switchboard::claude::{self, ClaudeLauncher, DataDir, SignIn};
+use claude_switchboard::domain::{ModelName, Money};
 use claude_switchboard::tasks::{Agent, AgentEvent, Answer, EndReason, Ending, Job, Mode, Runner, Session};
 use messages_stand_in::StandIn;
 use tempfile::TempDir;
@@ -59,12 +60,12 @@ impl Yard {
             task: format!("task_{}", Uuid::new_v4().simple()),
             prompt: prompt.to_owned(),
             workspace: self.workspace(),
-            model: Some("claude-haiku-5-5".to_owned()),
+            model: ModelName::new("claude-haiku-5-5"),
             system_prompt: None,
             tools: vec!["Read", "Write", "Edit", "Bash"],
             mode: Mode::Default,
             max_turns: None,
-            max_budget: None,
+            max_budget: Money::from_nanos(1_000_000_000),
             session: Session::New(Uuid::new_v4()),
         }
     }
@@ -251,13 +252,7 @@ async fn turns_and_money_are_bounded() {
     let prompt = call("Read", &serde_json::json!({"file_path": yard.workspace().join("nothing")}));
     let bounded = [
         (Job { max_turns: Some(1), ..yard.job(&prompt) }, EndReason::MaxTurns),
-        (
-            Job {
-                max_budget: claude_switchboard::domain::Money::from_decimal("0.000001"),
-                ..yard.job(&prompt)
-            },
-            EndReason::MaxBudget,
-        ),
+        (Job { max_budget: Money::from_nanos(1000), ..yard.job(&prompt) }, EndReason::MaxBudget),
         (yard.job("[[status=500]]"), EndReason::Failed),
         (Job { session: Session::Stored(Uuid::new_v4()), ..yard.job("hi") }, EndReason::NoSession),
     ];
@@ -280,7 +275,11 @@ async fn a_session_goes_on_and_its_cost_adds_up() {
     assert!(second.session_cost > first.session_cost, "{first:?} {second:?}");
     // The bound on money is that of the run: what the session has cost before does not count.
     let read = call("Read", &serde_json::json!({"file_path": "nothing"}));
-    let third = Job { session: Session::Stored(session), max_budget: second.session_cost, ..yard.job(&read) };
+    let third = Job {
+        session: Session::Stored(session),
+        max_budget: second.session_cost.unwrap(),
+        ..yard.job(&read)
+    };
     let (_, third) = yard.start(third).await.finish(Answer::Allow, &yard.workspace()).await;
     assert_eq!(third.reason, EndReason::Completed, "{third:?}");
     yard.until_quiet().await;

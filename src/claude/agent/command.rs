@@ -48,15 +48,10 @@ pub(super) fn arguments(job: &Job) -> Vec<String> {
         Session::Stored(id) => ["--resume".to_owned(), id.to_string()],
     };
     let turns = job.max_turns.map(|turns| ["--max-turns".to_owned(), turns.to_string()]);
-    let budget = job.max_budget.map(|budget| ["--max-budget-usd".to_owned(), budget.to_decimal()]);
+    let budget = ["--max-budget-usd".to_owned(), job.max_budget.to_decimal()];
     let fixed = ARGUMENTS.iter().map(|argument| (*argument).to_owned());
     let tools = ["--tools".to_owned(), job.tools.join(","), "--permission-mode".to_owned(), mode.to_owned()];
-    fixed
-        .chain(tools)
-        .chain(session)
-        .chain(turns.into_iter().flatten())
-        .chain(budget.into_iter().flatten())
-        .collect()
+    fixed.chain(tools).chain(session).chain(turns.into_iter().flatten()).chain(budget).collect()
 }
 
 /// The whole environment of a process that does `job` for the server with the id `instance`.
@@ -81,6 +76,7 @@ fn home(config: &Config) -> PathBuf {
 mod tests {
     use super::{arguments, environment};
     use crate::claude::testing::config;
+    use crate::domain::ModelName;
     use crate::domain::Money;
     use crate::tasks::{Job, Mode, Session};
 
@@ -89,12 +85,12 @@ mod tests {
             task: "task_1".to_owned(),
             prompt: "--help".to_owned(),
             workspace: "/work".into(),
-            model: Some("--model".to_owned()),
+            model: ModelName::new("--model"),
             system_prompt: Some("--system".to_owned()),
             tools: vec!["Read", "Write"],
             mode: Mode::AcceptEdits,
             max_turns: Some(3),
-            max_budget: Money::from_decimal("1.5"),
+            max_budget: Money::from_nanos(1_500_000_000),
             session: Session::New(uuid::Uuid::nil()),
         }
     }
@@ -103,12 +99,11 @@ mod tests {
     fn no_text_of_a_task_stands_on_its_command_line() {
         let line = arguments(&job()).join(" ");
         insta::assert_snapshot!(line, @"-p --input-format stream-json --output-format stream-json --verbose --include-partial-messages --strict-mcp-config --setting-sources  --permission-prompt-tool stdio --tools Read,Write --permission-mode acceptEdits --session-id 00000000-0000-0000-0000-000000000000 --max-turns 3 --max-budget-usd 1.50");
-        let stored =
-            Job { session: Session::Stored(uuid::Uuid::nil()), max_turns: None, max_budget: None, ..job() };
+        let stored = Job { session: Session::Stored(uuid::Uuid::nil()), max_turns: None, ..job() };
         assert!(
             arguments(&stored)
                 .join(" ")
-                .ends_with("acceptEdits --resume 00000000-0000-0000-0000-000000000000")
+                .ends_with("--resume 00000000-0000-0000-0000-000000000000 --max-budget-usd 1.50")
         );
     }
 

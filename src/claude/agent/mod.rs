@@ -113,10 +113,8 @@ impl ClaudeAgent {
     async fn begin(&mut self, job: &Job) -> Result<(), Failure> {
         let system_prompt = job.system_prompt.as_deref();
         self.ask("initialize", &Control::InitializeAgent { append_system_prompt: system_prompt }).await?;
-        if let Some(model) = job.model.as_deref() {
-            let settings = FlagSettings { model: Some(model), ..FlagSettings::default() };
-            self.ask("model", &Control::ApplyFlagSettings { settings }).await?;
-        }
+        let settings = FlagSettings { model: Some(job.model.as_str()), ..FlagSettings::default() };
+        self.ask("model", &Control::ApplyFlagSettings { settings }).await?;
         self.queue(&user_line(&Uuid::new_v4().to_string(), &[Part::text(&job.prompt)], true));
         Ok(())
     }

@@ -1,7 +1,5 @@
 //! Reading the bodies of the admin API. An unknown field is always refused: a limit that is misspelt would be none.
 
-use serde_json::Value;
-
 use super::tables::BUDGET_FIELDS;
 use super::tables::CAP;
 use super::tables::KEY;
@@ -12,23 +10,21 @@ use super::tables::WEBHOOK;
 use super::tables::WHOLE_BUDGET;
 use crate::auth::Change;
 use crate::auth::KeyChange;
-use crate::auth::NewWebhook;
 use crate::auth::Permission;
 use crate::auth::ProjectChange;
 use crate::auth::RatesChange;
 use crate::domain::Budget;
 use crate::domain::Cap;
 use crate::domain::DEFAULT_PROJECT;
-use crate::domain::Money;
 use crate::domain::unix_now;
 use crate::fields;
-use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
 use crate::fields::Object;
-use crate::fields::Policy;
 use crate::fields::code;
-use crate::webhooks::InvalidAddress;
-use crate::webhooks::InvalidSecret;
+use crate::http::values::finish;
+use crate::http::values::money;
+use crate::http::values::texts;
+use crate::http::values::webhook;
 
 /// The longest name of a key or a project, in characters.
 const LONGEST_NAME: usize = 100;
@@ -136,7 +132,7 @@ fn project(object: &mut Object) -> Result<ProjectChange, InvalidRequest> {
         name: name(object)?,
         rates: rates(object)?,
         budget: change(object, "budget", budget)?,
-        webhook: change(object, "webhook", webhook)?,
+        webhook: change(object, "webhook", |object| webhook(object, &WEBHOOK))?,
     })
 }
 
@@ -215,19 +211,6 @@ fn expiry(object: &mut Object) -> Result<Option<u64>, InvalidRequest> {
     Err(object.refuse("expires_at", code::VALUE, "lies in the past. To end a key at once, delete it."))
 }
 
-/// An array of strings.
-fn texts(object: &mut Object, name: &'static str) -> Result<Option<Vec<String>>, InvalidRequest> {
-    let Some(Value::Array(items)) = object.take(name)? else { return Ok(None) };
-    let text = |item: Value| match item {
-        Value::String(text) => Some(text),
-        _ => None,
-    };
-    match items.into_iter().map(text).collect() {
-        Some(texts) => Ok(Some(texts)),
-        None => Err(object.refuse(name, code::TYPE, "expected an array of strings.")),
-    }
-}
-
 fn budget(object: &mut Object) -> Result<Option<Budget>, InvalidRequest> {
     let Some(value) = object.take("budget")? else { return Ok(None) };
     caps(Object::new(value, object.place.inner("budget", &BUDGET_FIELDS))?).map(Some)
@@ -243,39 +226,7 @@ fn cap(object: &mut Object, name: &'static str) -> Result<Cap, InvalidRequest> {
     let Some(value) = object.take(name)? else { return Ok(Cap::default()) };
     let mut object = Object::new(value, object.place.inner(name, &CAP))?;
     let tokens = object.take_integer("tokens")?.map(i64::unsigned_abs);
-    let money = money(&mut object)?;
+    let money = money(&mut object, "money")?;
     finish(object)?;
     Ok(Cap { tokens, money })
-}
-
-fn money(object: &mut Object) -> Result<Option<Money>, InvalidRequest> {
-    let Some(value) = object.take("money")? else { return Ok(None) };
-    let amount = match &value {
-        Value::String(text) => Money::from_decimal(text),
-        // As it is written, so that 0.1 is 0.1; else to the next nano-dollar.
-        number => Money::from_decimal(&number.to_string()).or_else(|| Money::from_dollars(number.as_f64()?)),
-    };
-    match amount {
-        Some(amount) => Ok(Some(amount)),
-        None => {
-            Err(object.refuse("money", code::VALUE, "expected an amount of US dollars, such as \"12.50\"."))
-        }
-    }
-}
-
-fn webhook(object: &mut Object) -> Result<Option<NewWebhook>, InvalidRequest> {
-    let Some(value) = object.take("webhook")? else { return Ok(None) };
-    let mut object = Object::new(value, object.place.inner("webhook", &WEBHOOK))?;
-    let (url, secret) = (object.take_text("url")?, object.take_text("secret")?);
-    let url = url.ok_or_else(|| object.missing("url"))?.parse();
-    let url = url.map_err(|error: InvalidAddress| object.refuse("url", code::VALUE, &format!("{error}.")))?;
-    let secret = secret.map(|secret| secret.parse()).transpose();
-    let secret =
-        secret.map_err(|error: InvalidSecret| object.refuse("secret", code::VALUE, &format!("{error}.")))?;
-    finish(object)?;
-    Ok(Some(NewWebhook { url, secret }))
-}
-
-fn finish(object: Object) -> Result<(), InvalidRequest> {
-    object.finish(&mut Ignored::new(Policy::Strict))
 }

@@ -12,6 +12,7 @@ mod ledger;
 mod responses;
 mod sessions;
 mod table;
+mod tasks;
 mod turns;
 
 #[cfg(test)]

@@ -47,6 +47,16 @@ pub(in crate::http) enum Kind {
     UnknownSession,
     /// No such turn runs on the socket.
     UnknownTurn,
+    /// The caller has no such task.
+    UnknownTask,
+    /// The task asks no such question.
+    UnknownPermissionRequest,
+    /// The task has ended.
+    TaskOver,
+    /// As many tasks run and wait as may.
+    TooManyTasks,
+    /// The server runs no tasks.
+    TasksOff,
     /// No such key.
     UnknownKey,
     /// No such project.
@@ -143,10 +153,16 @@ impl Kind {
             Self::UnknownFile => (404, "invalid_request_error", Some("file_not_found")),
             Self::UnknownSession => (404, "invalid_request_error", Some("session_not_found")),
             Self::UnknownTurn => (404, "invalid_request_error", Some("turn_not_found")),
+            Self::UnknownTask => (404, "invalid_request_error", Some("task_not_found")),
+            Self::UnknownPermissionRequest => {
+                (404, "invalid_request_error", Some("permission_request_not_found"))
+            }
+            Self::TasksOff => (404, "invalid_request_error", Some("tasks_disabled")),
             Self::UnknownKey => (404, "invalid_request_error", Some("key_not_found")),
             Self::UnknownProject => (404, "invalid_request_error", Some("project_not_found")),
             Self::MethodNotAllowed => (405, "invalid_request_error", Some("method_not_allowed")),
             Self::SessionBusy => (409, "invalid_request_error", Some("session_busy")),
+            Self::TaskOver => (400, "invalid_request_error", Some("task_over")),
             Self::TooManySessions => (400, "invalid_request_error", Some("too_many_sessions")),
             Self::SessionFull => (400, "invalid_request_error", Some("session_full")),
             Self::BodyTimeout => (408, "invalid_request_error", Some("body_timeout")),
@@ -155,6 +171,7 @@ impl Kind {
             Self::UnsupportedEncoding => (415, "invalid_request_error", Some("unsupported_encoding")),
             Self::NoSocket => (426, "invalid_request_error", Some("websocket_required")),
             Self::RateLimited | Self::Limited => (429, "rate_limit_error", Some("rate_limit_exceeded")),
+            Self::TooManyTasks => (429, "rate_limit_error", Some("too_many_tasks")),
             Self::TooManyTurns => (429, "rate_limit_error", Some("too_many_turns")),
             Self::OverBudget => (429, "insufficient_quota", Some("insufficient_quota")),
             Self::ServerBusy => (429, "rate_limit_error", Some("server_busy")),

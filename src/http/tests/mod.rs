@@ -17,6 +17,7 @@ mod responses;
 mod route;
 mod sessions;
 mod streams;
+pub(crate) mod tasks;
 mod tools;
 mod usage;
 mod webhooks;
@@ -250,6 +251,7 @@ fn whole_state(
         keys,
         responses,
         answers,
+        tasks: None,
         router,
     }
 }

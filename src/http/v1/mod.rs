@@ -1,4 +1,4 @@
-//! The paths under `/v1`: `OpenAI`'s, Anthropic's `messages`, and `route`, `sessions`, `stream` and `usage`, which are ours.
+//! The paths under `/v1`: `OpenAI`'s, Anthropic's `messages`, and `route`, `sessions`, `stream`, `tasks` and `usage`, which are ours.
 
 mod answer;
 pub(super) mod batch;
@@ -12,4 +12,5 @@ pub(super) mod responses;
 pub(super) mod route;
 pub(super) mod sessions;
 pub(super) mod stream;
+pub(super) mod tasks;
 pub(super) mod usage;

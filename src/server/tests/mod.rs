@@ -7,6 +7,7 @@ mod local;
 mod sockets;
 mod stopping;
 mod streams;
+mod tasks;
 mod too_long;
 
 use std::net::SocketAddr;

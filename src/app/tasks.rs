@@ -1,0 +1,79 @@
+//! Agents that work on this machine.
+
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use super::Books;
+use super::ground::Ground;
+use crate::auth::Keys;
+use crate::domain::ModelName;
+use crate::store::Limits;
+use crate::tasks;
+use crate::tasks::Parts;
+use crate::tasks::Roots;
+use crate::tasks::Runner;
+use crate::tasks::Shelves;
+use crate::tasks::Tasks;
+
+impl Ground<'_> {
+    /// Tasks, done by `agents`, with those that an earlier server has left; none where there is no folder to work in.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub(super) async fn tasks(
+        &self,
+        books: &Books,
+        keys: &Arc<Keys>,
+        agents: Option<Arc<dyn Runner>>,
+    ) -> anyhow::Result<Option<Tasks>> {
+        let settings = &self.settings.tasks;
+        if settings.roots.is_empty() {
+            return Ok(None);
+        }
+        for root in settings.roots.iter().filter(|root| !root.is_dir()) {
+            tracing::warn!(root = %root.display(), "a folder of `tasks.roots` is not there, so no agent can work in it");
+        }
+        let limits = Limits {
+            time_to_live: settings.time_to_live,
+            max_records: settings.max_stored as u64,
+            max_bytes: settings.max_stored_bytes as u64,
+        };
+        let shelves = Shelves::new(&self.store, limits);
+        shelves.keep_tidy(&self.shutdown.begun());
+        let tasks = Tasks::new(Parts {
+            runner: agents,
+            keys: Arc::clone(keys),
+            shelves,
+            ledger: books.ledger.clone(),
+            prices: Arc::clone(&books.prices),
+            limits: books.limits.clone(),
+            webhooks: Some(books.webhooks.clone()),
+            tracker: TaskTracker::new(),
+            stop: self.shutdown.begun(),
+            kill: self.shutdown.last_words(),
+            config: self.bounds(),
+        });
+        match tasks.recover().await? {
+            0 => {}
+            cut_off => tracing::warn!(cut_off, "tasks that an earlier server was running are interrupted"),
+        }
+        Ok(Some(tasks))
+    }
+
+    /// Within which bounds tasks are run.
+    fn bounds(&self) -> tasks::Config {
+        let settings = &self.settings.tasks;
+        tasks::Config {
+            roots: Roots::new(settings.roots.clone()),
+            max_running: settings.max_running,
+            queue_length: settings.queue_length,
+            model: ModelName::new(&settings.model),
+            webhook_hosts: settings.webhook_hosts.clone(),
+            timeout: settings.timeout,
+            budget: settings.budget(),
+            permission_timeout: settings.permission_timeout,
+            grace: settings.grace,
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What goes wrong with tasks, in words for a stranger.
+
+use std::time::Duration;
+
+use super::ApiError;
+use super::Kind;
+use crate::fields::InvalidRequest;
+use crate::fields::code;
+use crate::fields::printable;
+use crate::gateway;
+use crate::tasks::Error;
+
+/// When a task may have ended.
+const LATER: Duration = Duration::from_secs(10);
+
+impl ApiError {
+    /// The server runs no tasks.
+    pub(in crate::http) fn tasks_off() -> Self {
+        Self::new(
+            Kind::TasksOff,
+            "This server runs no tasks. Whoever runs it can allow them: `tasks.roots` in its configuration lists the folders in \
+             which agents may work.",
+        )
+    }
+}
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Off => Self::tasks_off(),
+            Error::Workspace(bad) => refused("workspace", &format!("{bad}.")),
+            Error::TooLong(most) => {
+                refused("timeout_seconds", &format!("a task of this server may run for {} s.", most.as_secs()))
+            }
+            Error::WebhookHost => refused(
+                "webhook.url",
+                "no webhook may be on this host. Whoever runs the server can allow it: `tasks.webhook_hosts`.",
+            ),
+            Error::UnknownSession(_) => Self::new(
+                Kind::UnknownSession,
+                "No task of this key has worked in this workspace with that `session_id`. Take the one of an earlier task \
+                 and its workspace, or leave it out.",
+            )
+            .at("session_id"),
+            Error::SessionBusy(task) => Self::new(
+                Kind::SessionBusy,
+                format!("The task {task} works in this session. Begin the next when it has ended."),
+            )
+            .at("session_id"),
+            Error::Full => Self::new(
+                Kind::TooManyTasks,
+                "As many tasks run and wait as this server takes. Try again when one of them has ended.",
+            )
+            .retry_after(LATER),
+            Error::ShuttingDown => Self::shutting_down(),
+            Error::NotFound(id) => {
+                let message = format!(
+                    "No such task: '{}'. It was never made by this key, or deleted, or its time is over.",
+                    printable(&id)
+                );
+                Self::new(Kind::UnknownTask, message)
+            }
+            Error::UnknownQuestion(id) => {
+                let message = format!(
+                    "The task asks nothing called '{}', or no longer: a question is answered once, and denied after a while.",
+                    printable(&id)
+                );
+                Self::new(Kind::UnknownPermissionRequest, message)
+            }
+            Error::Over => Self::new(Kind::TaskOver, "The task has ended already."),
+            Error::Limited(limited) => gateway::Error::from(limited).into(),
+            Error::Ledger(error) => gateway::Error::from(error).into(),
+            Error::Store(error) => Self::unreachable("store", error),
+        }
+    }
+}
+
+fn refused(field: &str, words: &str) -> ApiError {
+    InvalidRequest::at(field, code::VALUE, format!("`{field}`: {words}")).into()
+}

@@ -1,0 +1,390 @@
+//! Agents that work on the server, which here are puppets.
+
+use std::fmt::Write as _;
+
+use super::*;
+use crate::auth::Change;
+use crate::auth::KeyChange;
+use crate::auth::Permission;
+use crate::store::Store;
+use crate::tasks::AgentEvent;
+use crate::tasks::Answer;
+use crate::tasks::EndReason;
+use crate::tasks::testing::Heard;
+use crate::tasks::testing::Office;
+use crate::tasks::testing::Puppet;
+
+/// A server whose callers may have tasks: two keys, and one that may not.
+pub(crate) struct Desk {
+    router: Router,
+    pub(crate) office: Office,
+    pub(crate) keys: [String; 2],
+    other: String,
+    known: Keys,
+}
+
+impl Desk {
+    pub(crate) async fn open() -> Self {
+        let registry = Registry::temporary().await.unwrap();
+        let key = async |permissions: Change<Vec<Permission>>| {
+            let change = KeyChange { name: Some("key".to_owned()), permissions, ..KeyChange::default() };
+            registry.create_key("default".to_owned(), change).await.unwrap().1.reveal().to_owned()
+        };
+        let may = || Change::Set(vec![Permission::Tasks]);
+        let (keys, other) = ([key(may()).await, key(may()).await], key(Change::Keep).await);
+        let known = Keys::none().with_stored(&registry);
+        let store = Store::in_memory(TaskTracker::new());
+        let office = Office::of(known.clone(), &store, tempfile::tempdir().unwrap()).await;
+        let turns = Arc::new(ScriptedTurns::playing(greeting()));
+        let turns = Admission::new(turns, gateway::testing::rules().await);
+        let state = whole_state(&Shelves::temporary(), turns, known.clone(), LastWords::default());
+        let router = router(AppState { tasks: Some(office.tasks.clone()), ..state });
+        Self { router, office, keys, other, known }
+    }
+
+    /// A server with the same keys and tasks.
+    pub(crate) fn state(&self, state: AppState) -> AppState {
+        AppState { tasks: Some(self.office.tasks.clone()), keys: self.known.clone().into(), ..state }
+    }
+
+    async fn ask_as(&self, key: &str, method: &str, path: &str, body: Value) -> (u16, Value) {
+        let bearer = format!("Bearer {key}");
+        let body_text = if body.is_null() { String::new() } else { body.to_string() };
+        let request = request(method, path, &[("authorization", &bearer)], body_text);
+        let response = send(self.router.clone(), request).await;
+        (response.status().as_u16(), serde_json::from_str(&super::body(response).await).unwrap())
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        self.ask_as(&self.keys[0], method, path, body).await
+    }
+
+    /// A request for a task with these fields beside those that have to be.
+    fn order(&self, fields: Value) -> Value {
+        let mut body = json!({"prompt": "do it", "workspace": self.office.folder.path(), "preset": "edit"});
+        let Value::Object(fields) = fields else { panic!("no fields") };
+        body.as_object_mut().unwrap().extend(fields);
+        body
+    }
+
+    /// A task that has begun, and what moves it.
+    pub(crate) async fn begun(&mut self, fields: Value) -> (String, Puppet) {
+        let (status, task) = self.ask("POST", "/v1/tasks", self.order(fields)).await;
+        assert_eq!(status, 201, "{task}");
+        (task["id"].as_str().unwrap().to_owned(), self.office.puppets.recv().await.unwrap())
+    }
+
+    async fn events(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        let bearer = format!("Bearer {}", self.keys[0]);
+        let headers: Vec<_> = headers.iter().copied().chain([("authorization", &*bearer)]).collect();
+        send(self.router.clone(), request("GET", path, &headers, Body::empty())).await
+    }
+
+    /// Waits until a task looks so.
+    async fn until(&self, id: &str, condition: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let (_, task) = self.ask("GET", &format!("/v1/tasks/{id}"), json!(null)).await;
+            if condition(&task) {
+                return task;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// The same without what is different each time.
+fn steady(text: &str) -> String {
+    let mut steady = String::new();
+    for line in text.lines() {
+        let Some(json) = line.strip_prefix("data: ") else {
+            writeln!(steady, "{line}").unwrap();
+            continue;
+        };
+        let mut event: Value = serde_json::from_str(json).unwrap();
+        assert!(event["created_at"].as_u64().unwrap() > 0 && event["task_id"].as_str().is_some());
+        event.as_object_mut().unwrap().retain(|name, _| !["created_at", "task_id"].contains(&&**name));
+        writeln!(steady, "data: {event}").unwrap();
+    }
+    steady
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_is_made_watched_and_taken_away() {
+    let mut desk = Desk::open().await;
+    let (id, puppet) =
+        desk.begun(json!({"max_turns": 9, "max_budget_usd": 0.5, "system_prompt": "Brief."})).await;
+    assert_eq!((puppet.job.model.as_str(), puppet.job.max_turns), ("claude-sonnet-5-5", Some(9)));
+    puppet.say(AgentEvent::Message("hm".to_owned()));
+    puppet.say(AgentEvent::ToolUse {
+        id: "toolu_1".to_owned(),
+        name: "Bash".to_owned(),
+        input: "{}".to_owned(),
+    });
+    let task = desk.until(&id, |task| task["progress"]["tools"] == json!(["Bash"])).await;
+    assert_eq!((&task["status"], &task["result"]), (&json!("running"), &Value::Null));
+    puppet.end(EndReason::Completed, "0.25");
+    let events = desk.events(&format!("/v1/tasks/{id}/events"), &[]).await;
+    assert_eq!(events.headers()["content-type"], "text/event-stream; charset=utf-8");
+    insta::assert_snapshot!(steady(&body(events).await), @r#"
+    id: 0
+    event: progress
+    data: {"sequence_number":0,"status":"running","turns":0,"type":"progress","usage":{"input_tokens":0,"input_tokens_details":{"cache_write_tokens":0,"cached_tokens":0},"output_tokens":0,"total_tokens":0}}
+
+    id: 1
+    event: message
+    data: {"sequence_number":1,"text":"hm","type":"message"}
+
+    id: 2
+    event: tool_use
+    data: {"id":"toolu_1","input":{},"name":"Bash","sequence_number":2,"type":"tool_use"}
+
+    id: 3
+    event: complete
+    data: {"result":"words","sequence_number":3,"status":"completed","type":"complete"}
+    "#);
+    let (_, list) = desk.ask("GET", "/v1/tasks?limit=1", json!(null)).await;
+    assert_eq!((&list["data"][0]["id"], &list["has_more"]), (&json!(id), &json!(false)));
+    let (status, gone) = desk.ask("DELETE", &format!("/v1/tasks/{id}"), json!(null)).await;
+    assert_eq!((status, gone), (200, json!({"id": id, "object": "task.deleted", "deleted": true})));
+    assert_eq!(desk.ask("GET", &format!("/v1/tasks/{id}"), json!(null)).await.0, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_shows_what_became_of_it() {
+    let mut desk = Desk::open().await;
+    let fields = json!({"max_turns": 9, "max_budget_usd": 0.5, "system_prompt": "Brief."});
+    let (id, puppet) = desk.begun(fields).await;
+    puppet.end(EndReason::Completed, "0.25");
+    let mut task = desk.until(&id, |task| task["status"] == "completed").await;
+    assert_eq!(desk.ask("GET", &format!("/api/v1/tasks/{id}"), json!(null)).await.1, task);
+    for name in ["id", "created_at", "started_at", "ended_at", "workspace", "session_id"] {
+        assert!(!task[name].take().is_null(), "{name}");
+    }
+    insta::assert_snapshot!(serde_json::to_string_pretty(&task).unwrap(), @r#"
+    {
+      "cost_usd": 0.25,
+      "created_at": null,
+      "ended_at": null,
+      "error": null,
+      "files": {
+        "created": [],
+        "modified": []
+      },
+      "id": null,
+      "max_budget_usd": 0.5,
+      "max_turns": 9,
+      "model": "haiku",
+      "object": "task",
+      "permission_mode": "acceptEdits",
+      "permission_requests": [],
+      "progress": {
+        "events": 2,
+        "tools": [],
+        "turns": 1
+      },
+      "project_id": "default",
+      "prompt": "do it",
+      "result": "words",
+      "session_id": null,
+      "started_at": null,
+      "status": "completed",
+      "system_prompt": "Brief.",
+      "timeout_seconds": 60,
+      "tools": [
+        "Read",
+        "Glob",
+        "Grep",
+        "Edit",
+        "Write",
+        "NotebookEdit"
+      ],
+      "usage": {
+        "input_tokens": 7,
+        "input_tokens_details": {
+          "cache_write_tokens": 0,
+          "cached_tokens": 0
+        },
+        "output_tokens": 3,
+        "total_tokens": 10
+      },
+      "webhook": null,
+      "workspace": null
+    }
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_are_those_of_a_key_that_may_have_some() {
+    let mut desk = Desk::open().await;
+    let (id, _puppet) = desk.begun(json!({})).await;
+    let paths = [
+        ("GET", format!("/v1/tasks/{id}")),
+        ("DELETE", format!("/v1/tasks/{id}")),
+        ("POST", format!("/v1/tasks/{id}/interrupt")),
+        ("GET", format!("/v1/tasks/{id}/events")),
+        ("POST", format!("/v1/tasks/{id}/permissions/q")),
+    ];
+    for (method, path) in &paths {
+        let (status, error) = desk.ask_as(&desk.keys[1], method, path, json!({"decision": "allow"})).await;
+        assert_eq!((status, &error["error"]["code"]), (404, &json!("task_not_found")), "{method} {path}");
+        let (status, error) = desk.ask_as(&desk.other, method, path, json!({"decision": "allow"})).await;
+        assert_eq!((status, &error["error"]["code"]), (403, &json!("insufficient_permissions")));
+    }
+    assert_eq!(desk.ask_as(&desk.keys[1], "GET", "/v1/tasks", json!(null)).await.1["data"], json!([]));
+    assert_eq!(desk.ask_as(&desk.other, "POST", "/v1/tasks", desk.order(json!({}))).await.0, 403);
+}
+
+#[tokio::test]
+async fn where_no_folder_is_configured_there_are_no_tasks() {
+    let registry = Registry::temporary().await.unwrap();
+    let permissions = Change::Set(vec![Permission::Tasks]);
+    let change = KeyChange { name: Some("key".to_owned()), permissions, ..KeyChange::default() };
+    let key = registry.create_key("default".to_owned(), change).await.unwrap().1;
+    let keys = Keys::none().with_stored(&registry);
+    let turns = ScriptedTurns::playing([]);
+    let router = router(whole_state(&Shelves::temporary(), turns, keys, LastWords::default()));
+    let bearer = format!("Bearer {}", key.reveal());
+    let response = send(router, request("POST", "/v1/tasks", &[("authorization", &bearer)], "{}")).await;
+    let (status, error) = error(response).await;
+    assert_eq!((status.as_u16(), &error["code"]), (404, &json!("tasks_disabled")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_done_is_refused_by_its_field() {
+    let desk = Desk::open().await;
+    let root = desk.office.folder.path().to_owned();
+    for (fields, status, param) in [
+        (json!({"prompt": " "}), 400, "prompt"),
+        (json!({"prompt": null}), 400, "prompt"),
+        (json!({"workspace": null}), 400, "workspace"),
+        (json!({"workspace": "relative"}), 400, "workspace"),
+        (json!({"workspace": "/etc"}), 400, "workspace"),
+        (json!({"workspace": root.join("..")}), 400, "workspace"),
+        (json!({"workspace": root.join("missing")}), 400, "workspace"),
+        (json!({"model": "gpt-9"}), 404, "model"),
+        (json!({"model": ""}), 400, "model"),
+        (json!({"preset": "all"}), 400, "preset"),
+        (json!({"permission_mode": "yolo"}), 400, "permission_mode"),
+        (json!({"tools": ["Bash"]}), 400, "tools"),
+        (json!({"tools": {"allow": ["Shell"]}}), 400, "tools"),
+        (json!({"tools": {"allow": [1]}}), 400, "tools.allow"),
+        (json!({"tools": {"only": []}}), 400, "tools.only"),
+        (json!({"max_turns": 0}), 400, "max_turns"),
+        (json!({"max_budget_usd": 0}), 400, "max_budget_usd"),
+        (json!({"max_budget_usd": "a lot"}), 400, "max_budget_usd"),
+        (json!({"timeout_seconds": 61}), 400, "timeout_seconds"),
+        (json!({"session_id": "x"}), 400, "session_id"),
+        (json!({"session_id": "6a0e3a0e-8f5c-4d1b-9d3c-0a4f4d1f7c11"}), 404, "session_id"),
+        (json!({"webhook": {}}), 400, "webhook.url"),
+        (json!({"webhook": {"url": "ftp://x"}}), 400, "webhook.url"),
+        (json!({"webhook": {"url": "https://169.254.169.254/"}}), 400, "webhook.url"),
+        (json!({"max_turn": 1}), 400, "max_turn"),
+    ] {
+        let (found, error) = desk.ask("POST", "/v1/tasks", desk.order(fields.clone())).await;
+        assert_eq!((found, &error["error"]["param"]), (status, &json!(param)), "{fields}: {error}");
+    }
+    let (status, error) = desk.ask("POST", "/v1/tasks", desk.order(json!({"project_id": "other"}))).await;
+    assert_eq!((status, &error["error"]["code"]), (403, &json!("mismatched_project")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn presets_and_lists_say_what_an_agent_may_do() {
+    let mut desk = Desk::open().await;
+    for (fields, tools, mode) in [
+        (json!({"preset": null}), json!(["Read", "Glob", "Grep"]), "dontAsk"),
+        (
+            json!({"tools": {"deny": ["NotebookEdit"]}}),
+            json!(["Read", "Glob", "Grep", "Edit", "Write"]),
+            "acceptEdits",
+        ),
+        (json!({"tools": {"allow": ["Bash"]}, "permission_mode": "default"}), json!(["Bash"]), "default"),
+    ] {
+        let (id, puppet) = desk.begun(fields).await;
+        puppet.end(EndReason::Completed, "0.01");
+        let task = desk.until(&id, |task| task["status"] == "completed").await;
+        assert_eq!((&task["tools"], &task["permission_mode"]), (&tools, &json!(mode)));
+    }
+    let (_, task) = desk
+        .ask("POST", "/v1/tasks", desk.order(json!({"webhook": {"url": "https://hooks.example.com/a"}})))
+        .await;
+    assert!(task["webhook"]["secret"].as_str().unwrap().starts_with("whsec_"), "{task}");
+    let (_, again) =
+        desk.ask("GET", &format!("/v1/tasks/{}", task["id"].as_str().unwrap()), json!(null)).await;
+    assert_eq!(again["webhook"], json!({"url": "https://hooks.example.com/a"}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_is_answered_once() {
+    let mut desk = Desk::open().await;
+    let (id, mut puppet) = desk.begun(json!({})).await;
+    puppet.ask("q1");
+    let task = desk.until(&id, |task| task["permission_requests"] != json!([])).await;
+    let asked = json!({"request_id": "q1", "tool": "Bash", "tool_use_id": "toolu_1", "input": {"command": "ls"}, "reason": null});
+    assert_eq!(task["permission_requests"], json!([asked]));
+    let path = format!("/v1/tasks/{id}/permissions/q1");
+    for (body, param) in [
+        (json!({}), "decision"),
+        (json!({"decision": "maybe"}), "decision"),
+        (json!({"decision": "allow", "message": "x"}), "message"),
+        (json!({"decision": "allow", "for": "ever"}), "for"),
+    ] {
+        let (status, error) = desk.ask("POST", &path, body).await;
+        assert_eq!((status, &error["error"]["param"]), (400, &json!(param)));
+    }
+    let (status, answered) =
+        desk.ask("POST", &path, json!({"decision": "deny", "message": "Not that."})).await;
+    assert_eq!((status, &answered["decision"]), (200, &json!("deny")));
+    let heard = puppet.heard.recv().await.unwrap();
+    assert_eq!(heard, Heard::Answer("q1".to_owned(), Answer::Deny("Not that.".to_owned())));
+    let (status, error) = desk.ask("POST", &path, json!({"decision": "allow"})).await;
+    assert_eq!((status, &error["error"]["code"]), (404, &json!("permission_request_not_found")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_is_interrupted_once() {
+    let mut desk = Desk::open().await;
+    let (id, mut puppet) = desk.begun(json!({})).await;
+    let path = format!("/v1/tasks/{id}/interrupt");
+    let (status, task) = desk.ask("POST", &path, json!(null)).await;
+    assert_eq!((status, &task["status"]), (200, &json!("running")));
+    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
+    puppet.end(EndReason::Interrupted, "0.25");
+    let told = body(desk.events(&format!("/v1/tasks/{id}/events?starting_after=0"), &[]).await).await;
+    assert!(told.contains(r#""status":"interrupted""#) && told.contains("event: complete"), "{told}");
+    let (status, error) = desk.ask("POST", &path, json!(null)).await;
+    assert_eq!((status, &error["error"]["code"]), (400, &json!("task_over")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_who_comes_back_misses_nothing_of_a_thousand_events() {
+    let mut desk = Desk::open().await;
+    let (id, puppet) = desk.begun(json!({})).await;
+    let path = format!("/v1/tasks/{id}/events");
+    for number in 1..=998 {
+        puppet.say(AgentEvent::Message(number.to_string()));
+    }
+    // Whoever reads from the beginning leaves in the middle.
+    let mut stream = desk.events(&path, &[]).await.into_body().into_data_stream();
+    let mut read = String::new();
+    while !read.contains("id: 400\n") {
+        read.push_str(std::str::from_utf8(&stream.next().await.unwrap().unwrap()).unwrap());
+    }
+    drop(stream);
+    let last = read.lines().rfind(|line| line.starts_with("id: ")).unwrap()["id: ".len()..].to_owned();
+    puppet.end(EndReason::Completed, "0.25");
+    read.push_str(&body(desk.events(&path, &[("last-event-id", &last)]).await).await);
+    let ids: Vec<usize> = read.lines().filter_map(|line| line.strip_prefix("id: ")?.parse().ok()).collect();
+    assert_eq!(ids, (0..1000).collect::<Vec<_>>());
+    assert!(
+        read.ends_with("\n\n")
+            && read.lines().rfind(|line| line.starts_with("event: ")) == Some("event: complete")
+    );
+    let nothing = desk.events(&path, &[("last-event-id", "999")]).await;
+    assert_eq!(nothing.status(), StatusCode::NO_CONTENT);
+    for (path, headers) in
+        [(path.clone(), [("last-event-id", "x")]), (format!("{path}?starting_after=-1"), [("x-nothing", "")])]
+    {
+        let (status, _) = error(desk.events(&path, &headers).await).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+    }
+}

@@ -1,0 +1,109 @@
+//! What a task tells, as server-sent events.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::extract::Extension;
+use axum::extract::FromRequestParts;
+use axum::extract::Path;
+use axum::extract::Query;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
+use futures::Stream;
+use futures::StreamExt as _;
+
+use super::Offered;
+use super::view;
+use crate::domain::Caller;
+use crate::fields::InvalidRequest;
+use crate::fields::code;
+use crate::http::Config;
+use crate::http::error::ApiError;
+use crate::http::extract::number;
+use crate::http::middleware::access_log::Notes;
+use crate::http::sse::Encoder;
+use crate::http::sse::EventStream;
+use crate::http::state::LastWords;
+use crate::tasks::Event;
+use crate::tasks::Follower;
+
+/// By this a client that has lost its connection says what it has had last, as browsers do by themselves.
+const LAST: &str = "last-event-id";
+/// The same in the query, for the first connection.
+const AFTER: &str = "starting_after";
+
+/// Tells what a task has told and will tell, until it is over.
+pub(in crate::http) async fn stream_events(
+    Offered(tasks): Offered,
+    State(config): State<Arc<Config>>,
+    State(last_words): State<LastWords>,
+    Extension(caller): Extension<Caller>,
+    Extension(notes): Extension<Notes>,
+    Path(id): Path<String>,
+    First(first): First,
+) -> Result<Response, ApiError> {
+    let task = tasks.get(&caller, &id).await?;
+    if task.status.is_over() && task.events <= first {
+        // By the HTML standard this, and nothing else, keeps an `EventSource` from coming again.
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let events = readable(tasks.follow(&caller, &id, first).await?);
+    let encoder = TaskEncoder { id };
+    let stream = EventStream::new(Box::pin(events.map(Ok)), encoder, config.heartbeat, last_words, notes);
+    Ok(stream.into_response())
+}
+
+/// The events, until one cannot be read: whoever comes again finds it, or is told why not.
+pub(super) fn readable(follower: Follower) -> impl Stream<Item = Event> + Send {
+    follower.into_events().filter_map(|event| {
+        let told = event.inspect_err(|error| tracing::error!(%error, "what a task has told cannot be read"));
+        futures::future::ready(told.ok())
+    })
+}
+
+/// The number of the first event that is wanted.
+pub(in crate::http) struct First(pub(super) u64);
+
+impl<S: Sync> FromRequestParts<S> for First {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let after = match parts.headers.get(LAST) {
+            Some(last) => {
+                let last = last.to_str().ok().and_then(|last| last.parse::<u64>().ok());
+                Some(last.ok_or_else(|| {
+                    let message = "`Last-Event-ID`: expected the `sequence_number` of an event.";
+                    InvalidRequest::at("Last-Event-ID", code::VALUE, message)
+                })?)
+            }
+            None => {
+                let query = Query::<HashMap<String, String>>::try_from_uri(&parts.uri).unwrap_or_default();
+                number(&query, AFTER, 0..=usize::MAX)?.map(|after| after as u64)
+            }
+        };
+        Ok(Self(after.map_or(0, |after| after.saturating_add(1))))
+    }
+}
+
+struct TaskEncoder {
+    id: String,
+}
+
+impl Encoder for TaskEncoder {
+    type Event = Event;
+
+    fn event(&mut self, event: Event, frames: &mut String) -> bool {
+        let (number, name, data) = (event.sequence_number, event.told.name(), view::event(&self.id, &event));
+        let _ = write!(frames, "id: {number}\nevent: {name}\ndata: {data}\n\n");
+        event.told.is_last()
+    }
+
+    /// A comment: an `error` event would say that the task has failed. Who reads events comes again by itself.
+    fn failed(&mut self, error: &ApiError, frames: &mut String) {
+        let _ = write!(frames, ": {}\n\n", error.envelope().message.replace('\n', " "));
+    }
+}

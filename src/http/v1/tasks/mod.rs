@@ -1,0 +1,140 @@
+//! `/v1/tasks`, which is this server's own: agents that work in folders of the server.
+
+mod events;
+mod request;
+mod socket;
+mod view;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::Extension;
+use axum::extract::FromRequestParts;
+use axum::extract::Path;
+use axum::extract::Query;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
+
+use self::request::CreateRequest;
+use super::answer::json;
+use crate::auth;
+use crate::auth::NewWebhook;
+use crate::domain::Caller;
+use crate::domain::Part;
+use crate::domain::Sampling;
+use crate::domain::Tools;
+use crate::domain::Turn;
+use crate::gateway::Turns;
+use crate::http::error::ApiError;
+use crate::http::extract::RequestBody;
+use crate::http::extract::page;
+use crate::http::state::AppState;
+use crate::openai;
+use crate::tasks::Spec;
+use crate::tasks::Task;
+use crate::tasks::Tasks;
+
+pub(in crate::http) use self::events::stream_events;
+pub(in crate::http) use self::socket::open as open_socket;
+
+const LARGEST_PAGE: usize = 100;
+const USUAL_PAGE: usize = 20;
+
+/// The tasks of a server that has any.
+pub(in crate::http) struct Offered(Tasks);
+
+impl FromRequestParts<AppState> for Offered {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        state.tasks.clone().map(Self).ok_or_else(ApiError::tasks_off)
+    }
+}
+
+/// Has an agent work, as soon as it is its turn.
+pub(in crate::http) async fn create_task(
+    Offered(tasks): Offered,
+    State(turns): State<Arc<dyn Turns>>,
+    Extension(caller): Extension<Caller>,
+    RequestBody(body): RequestBody,
+) -> Result<Response, ApiError> {
+    let CreateRequest { mut spec, webhook, project } = request::create(&body, tasks.model())?;
+    spec.model = turns.resolve(caller.clone(), as_turn(&spec, project)).await?;
+    let endpoint = webhook.map(NewWebhook::endpoint).transpose();
+    spec.webhook = endpoint.map_err(auth::Error::from)?;
+    let task = tasks.create(&caller, spec).await?;
+    Ok((StatusCode::CREATED, json(view::created(&task).to_string())).into_response())
+}
+
+/// The task as a question to its model: by that its model is chosen.
+fn as_turn(spec: &Spec, project: Option<String>) -> Turn {
+    Turn {
+        model: spec.model.clone(),
+        system: spec.system_prompt.iter().cloned().collect(),
+        tools: Tools::default(),
+        history: Vec::new(),
+        prompt: vec![Part::text(&spec.prompt)],
+        sampling: Sampling::default(),
+        project,
+    }
+}
+
+/// The caller's tasks.
+pub(in crate::http) async fn list_tasks(
+    Offered(tasks): Offered,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Response, ApiError> {
+    let page = page(&query, USUAL_PAGE, LARGEST_PAGE)?;
+    let (list, has_more) = page.of(tasks.list(&caller).await?, |task| Some(&task.id))?;
+    let list: Vec<_> = list.iter().map(view::task).collect();
+    Ok(json(openai::list_body(&list, |task| task["id"].as_str(), has_more)))
+}
+
+/// A task as it is now.
+pub(in crate::http) async fn retrieve_task(
+    Offered(tasks): Offered,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    Ok(shown(&tasks.get(&caller, &id).await?))
+}
+
+/// Asks a task to stop.
+pub(in crate::http) async fn interrupt_task(
+    Offered(tasks): Offered,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    Ok(shown(&tasks.interrupt(&caller, &id).await?))
+}
+
+/// Takes a task away with all it has told.
+pub(in crate::http) async fn delete_task(
+    Offered(tasks): Offered,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    tasks.delete(&caller, &id).await?;
+    Ok(json(view::deleted(&id).to_string()))
+}
+
+/// Answers a question of a task.
+pub(in crate::http) async fn answer_permission(
+    Offered(tasks): Offered,
+    Extension(caller): Extension<Caller>,
+    Path((id, question)): Path<(String, String)>,
+    RequestBody(body): RequestBody,
+) -> Result<Response, ApiError> {
+    let answer = request::answer(&body)?;
+    let shown = view::answered(&question, &answer).to_string();
+    tasks.answer(&caller, &id, &question, answer).await?;
+    Ok(json(shown))
+}
+
+fn shown(task: &Task) -> Response {
+    json(view::task(task).to_string())
+}

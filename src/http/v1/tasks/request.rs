@@ -1,0 +1,305 @@
+//! What clients send about tasks.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::auth::NewWebhook;
+use crate::domain::ModelName;
+use crate::domain::Money;
+use crate::fields::Field;
+use crate::fields::InvalidRequest;
+use crate::fields::Object;
+use crate::fields::PROJECT;
+use crate::fields::Shape;
+use crate::fields::Table;
+use crate::fields::code;
+use crate::fields::honoured;
+use crate::fields::printable;
+use crate::fields::request;
+use crate::http::values::finish;
+use crate::http::values::money;
+use crate::http::values::texts;
+use crate::http::values::webhook;
+use crate::tasks;
+use crate::tasks::Answer;
+use crate::tasks::PermissionMode;
+use crate::tasks::Preset;
+use crate::tasks::Spec;
+
+/// The longest time that a task may name, in seconds; the server's own bound is below.
+const LONGEST: i64 = 7 * 24 * 60 * 60;
+/// What an agent is told whose question was denied without a word.
+const DENIED: &str = "The user does not want this to be done.";
+
+const DECISION: Field = honoured("decision", Shape::Text, "Required. `allow` or `deny`.");
+const DENIAL: Field = honoured("message", Shape::Text, "What the agent is told beside a `deny`.");
+
+/// The fields of `POST /v1/tasks`.
+pub(super) static CREATE: Table = Table {
+    prefix: "",
+    fields: &[
+        honoured("prompt", Shape::Text, "Required. What the agent is to do."),
+        honoured(
+            "workspace",
+            Shape::Text,
+            "Required. The folder of the server in which it is to do it: an absolute path, one of `tasks.roots` or under one.",
+        ),
+        honoured(
+            "model",
+            Shape::Text,
+            "As in a chat, `auto` included. Left out, `tasks.model` of the configuration.",
+        ),
+        honoured("system_prompt", Shape::Text, "Instructions, added to those that the CLI gives its agents."),
+        honoured(
+            "preset",
+            Shape::Text,
+            "`read_only` (unless it says otherwise), `edit` or `full`: tools and permissions that go together.",
+        ),
+        honoured("tools", Shape::Object, "Which tools it has, in the place of the preset's."),
+        honoured(
+            "permission_mode",
+            Shape::Text,
+            "What becomes of what it may not do unasked, in the place of the preset's way: `default` and `acceptEdits` ask you, \
+             `dontAsk` and `plan` deny, `bypassPermissions` allows.",
+        ),
+        honoured("max_turns", Shape::Integer(1, 10_000), "The most calls of the model."),
+        honoured(
+            "max_budget_usd",
+            Shape::TextOrNumber,
+            "The most it may cost, in US dollars; held in the key's budgets until it ends. Left out, `tasks.max_budget_usd`.",
+        ),
+        honoured(
+            "timeout_seconds",
+            Shape::Integer(1, LONGEST),
+            "How long it may run; then it is stopped. Not above `tasks.timeout_seconds`, which counts when it is left out.",
+        ),
+        honoured(
+            "session_id",
+            Shape::Text,
+            "The session of an earlier task of this key in the same workspace. The agent goes on in it and knows all of it.",
+        ),
+        honoured(
+            "webhook",
+            Shape::Object,
+            "Who is told that it has ended, beside the webhook of the project.",
+        ),
+        PROJECT,
+    ],
+};
+
+/// The fields of `tools`.
+pub(super) static TOOLS: Table = Table {
+    prefix: "tools.",
+    fields: &[
+        honoured("allow", Shape::Array, "Names of tools: it has these and no others."),
+        honoured(
+            "deny",
+            Shape::Array,
+            "Names of tools that it has not, whatever the preset or `allow` says.",
+        ),
+    ],
+};
+
+/// The fields of `webhook`.
+pub(super) static WEBHOOK: Table = Table {
+    prefix: "webhook.",
+    fields: &[
+        honoured("url", Shape::Text, "Required. On one of the hosts of `tasks.webhook_hosts`."),
+        honoured(
+            "secret",
+            Shape::Text,
+            "`whsec_` and 24 to 64 bytes in base64, for the signature. Left out, one is made and shown once, in the answer.",
+        ),
+    ],
+};
+
+/// The fields of `POST /v1/tasks/{id}/permissions/{request_id}`.
+pub(super) static ANSWER: Table = Table { prefix: "", fields: &[DECISION, DENIAL] };
+
+/// The fields of a message on the WebSocket of a task.
+pub(super) static MESSAGE: Table = Table {
+    prefix: "",
+    fields: &[honoured("type", Shape::Text, "Required. `permission`, `interrupt` or `ping`.")],
+};
+
+/// What `permission` has beside the fields of [`ANSWER`].
+pub(super) static PERMISSION: Table = Table {
+    prefix: "",
+    fields: &[honoured("request_id", Shape::Text, "Required. Which question is answered."), DECISION, DENIAL],
+};
+
+/// What a client says on the WebSocket of a task.
+#[derive(Debug, PartialEq)]
+pub(super) enum Said {
+    /// A question is answered.
+    Permission { request_id: String, answer: Answer },
+    /// The task is to stop.
+    Interrupt,
+    /// Is anybody there?
+    Ping,
+}
+
+/// A request for a task, understood.
+#[derive(Debug)]
+pub(super) struct CreateRequest {
+    /// What is asked for; its model is still what the client calls it, and it has no webhook yet.
+    pub(super) spec: Spec,
+    /// Who is to hear of its end.
+    pub(super) webhook: Option<NewWebhook>,
+    /// The project that is to pay, as the client names it.
+    pub(super) project: Option<String>,
+}
+
+/// Reads the body of `POST /v1/tasks`; `model` answers where it names none. Unknown fields are refused: what bounds an agent
+/// must not be misspelled.
+///
+/// # Errors
+/// When the body is not such a request.
+pub(super) fn create(body: &[u8], model: &ModelName) -> Result<CreateRequest, InvalidRequest> {
+    let mut request = request(body, &CREATE, "`prompt` and `workspace`")?;
+    let prompt = request.take_text("prompt")?.ok_or_else(|| request.missing("prompt"))?;
+    if prompt.trim().is_empty() {
+        return Err(request.refuse("prompt", code::VALUE, "it is blank. Say what is to be done."));
+    }
+    let workspace = request.take_text("workspace")?.ok_or_else(|| request.missing("workspace"))?;
+    let preset = word::<Preset>(&mut request, "preset", "`read_only`, `edit` or `full`")?.unwrap_or_default();
+    let modes = "`default`, `acceptEdits`, `plan`, `dontAsk` or `bypassPermissions`";
+    let permission_mode = word::<PermissionMode>(&mut request, "permission_mode", modes)?;
+    let spec = Spec {
+        prompt,
+        workspace: PathBuf::from(workspace),
+        model: name(&mut request)?.unwrap_or_else(|| model.clone()),
+        system_prompt: request.take_text("system_prompt")?.filter(|text| !text.trim().is_empty()),
+        tools: tools(&mut request, preset)?,
+        permission_mode: permission_mode.unwrap_or(preset.mode()),
+        max_turns: request.take_integer("max_turns")?.and_then(|turns| u32::try_from(turns).ok()),
+        max_budget: budget(&mut request)?,
+        timeout: request
+            .take_integer("timeout_seconds")?
+            .map(|time| Duration::from_secs(time.unsigned_abs())),
+        session: session(&mut request)?,
+        webhook: None,
+    };
+    let webhook = webhook(&mut request, &WEBHOOK)?;
+    let project = request.take_text("project_id")?;
+    finish(request)?;
+    Ok(CreateRequest { spec, webhook, project })
+}
+
+/// Reads the answer to a question.
+///
+/// # Errors
+/// When the body is none.
+pub(super) fn answer(body: &[u8]) -> Result<Answer, InvalidRequest> {
+    let mut request = request(body, &ANSWER, "`decision`")?;
+    let answer = decision(&mut request)?;
+    finish(request)?;
+    Ok(answer)
+}
+
+/// Reads a message on the WebSocket of a task.
+///
+/// # Errors
+/// When it is none.
+pub(super) fn hear(text: &str) -> Result<Said, InvalidRequest> {
+    let mut message = request(text.as_bytes(), &MESSAGE, "a `type`")?;
+    let kind = message.take_text("type")?.ok_or_else(|| message.missing("type"))?;
+    match kind.as_str() {
+        "permission" => {
+            let mut message = message.under(&PERMISSION);
+            let request_id = message.take_text("request_id")?.ok_or_else(|| message.missing("request_id"))?;
+            let answer = decision(&mut message)?;
+            finish(message).map(|()| Said::Permission { request_id, answer })
+        }
+        "interrupt" => finish(message).map(|()| Said::Interrupt),
+        "ping" => finish(message).map(|()| Said::Ping),
+        _ => {
+            let words = format!("expected `permission`, `interrupt` or `ping`, got `{}`.", printable(&kind));
+            Err(message.refuse("type", code::VALUE, &words))
+        }
+    }
+}
+
+/// The answer that `request` gives to a question.
+fn decision(request: &mut Object) -> Result<Answer, InvalidRequest> {
+    let message = request.take_text("message")?;
+    match request.take_text("decision")?.as_deref() {
+        Some("allow") if message.is_some() => Err(request.refuse(
+            "message",
+            code::VALUE,
+            "an agent that is allowed hears no message. Remove it.",
+        )),
+        Some("allow") => Ok(Answer::Allow),
+        Some("deny") => Ok(Answer::Deny(message.unwrap_or_else(|| DENIED.to_owned()))),
+        Some(_) => Err(request.refuse("decision", code::VALUE, "expected `allow` or `deny`.")),
+        None => Err(request.missing("decision")),
+    }
+}
+
+/// One of a few words.
+fn word<T: DeserializeOwned>(
+    request: &mut Object,
+    name: &'static str,
+    words: &str,
+) -> Result<Option<T>, InvalidRequest> {
+    let Some(text) = request.take_text(name)? else { return Ok(None) };
+    match serde_json::from_value(Value::String(text)) {
+        Ok(word) => Ok(Some(word)),
+        Err(_) => Err(request.refuse(name, code::VALUE, &format!("expected {words}."))),
+    }
+}
+
+fn name(request: &mut Object) -> Result<Option<ModelName>, InvalidRequest> {
+    match request.take_text("model")? {
+        Some(model) if model.trim().is_empty() => Err(request.refuse(
+            "model",
+            code::VALUE,
+            "it is blank. Give the name of a model, or leave it out.",
+        )),
+        model => Ok(model.map(ModelName::new)),
+    }
+}
+
+fn tools(request: &mut Object, preset: Preset) -> Result<Vec<&'static str>, InvalidRequest> {
+    let Some(value) = request.take("tools")? else { return Ok(preset.tools(None, &[]).unwrap_or_default()) };
+    let mut object = Object::new(value, request.place.inner("tools", &TOOLS))?;
+    let (allow, deny) = (texts(&mut object, "allow")?, texts(&mut object, "deny")?);
+    finish(object)?;
+    preset.tools(allow.as_deref(), &deny.unwrap_or_default()).map_err(|unknown| {
+        let known: Vec<_> = tasks::TOOLS.iter().map(|(tool, _)| *tool).collect();
+        let unknown = printable(&unknown);
+        request.refuse(
+            "tools",
+            code::VALUE,
+            &format!("no tool is called `{unknown}`. There are {}.", known.join(", ")),
+        )
+    })
+}
+
+fn budget(request: &mut Object) -> Result<Option<Money>, InvalidRequest> {
+    let name = "max_budget_usd";
+    match money(request, name)? {
+        Some(amount) if amount <= Money::ZERO => Err(request.refuse(
+            name,
+            code::VALUE,
+            "expected an amount above 0. Nothing can be done for nothing.",
+        )),
+        amount => Ok(amount),
+    }
+}
+
+fn session(request: &mut Object) -> Result<Option<Uuid>, InvalidRequest> {
+    let Some(text) = request.take_text("session_id")? else { return Ok(None) };
+    let session = Uuid::try_parse(&text).ok();
+    session.map(Some).ok_or_else(|| {
+        request.refuse("session_id", code::VALUE, "expected the `session_id` of an earlier task.")
+    })
+}
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;

@@ -1,0 +1,148 @@
+//! `GET /v1/tasks/{id}/ws`: what a task tells, and what it is told, over a WebSocket.
+
+use std::sync::Arc;
+
+use axum::extract::Extension;
+use axum::extract::Path;
+use axum::extract::State;
+use axum::extract::ws::CloseFrame;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::close_code;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::response::Response;
+use futures::Stream;
+use futures::StreamExt as _;
+use serde_json::json;
+
+use super::Offered;
+use super::events::First;
+use super::events::readable;
+use super::request;
+use super::request::Said;
+use super::view;
+use crate::auth::Keys;
+use crate::auth::Permission;
+use crate::domain::Caller;
+use crate::http::error::ApiError;
+use crate::http::error::Kind;
+use crate::http::middleware::access_log::Line;
+use crate::http::middleware::request_id::RequestId;
+use crate::http::socket;
+use crate::http::socket::Ended;
+use crate::http::socket::Happened;
+use crate::http::socket::Socket;
+use crate::http::state::AppState;
+use crate::http::state::LastWords;
+use crate::tasks::Event;
+use crate::tasks::Tasks;
+
+const PATH: &str = "/v1/tasks/{id}/ws";
+const PONG: &str = r#"{"type":"pong"}"#;
+/// Bytes of a message: a decision, and a few words with it.
+const LIMIT: usize = 64 * 1024;
+
+/// Opens the socket.
+pub(in crate::http) async fn open(
+    State(state): State<AppState>,
+    Offered(tasks): Offered,
+    Extension(caller): Extension<Caller>,
+    Extension(request): Extension<RequestId>,
+    Path(id): Path<String>,
+    First(first): First,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, ApiError> {
+    let Ok(upgrade) = upgrade else { return Err(no_socket()) };
+    let events = readable(tasks.follow(&caller, &id, first).await?);
+    let AppState { keys, config, last_words, .. } = state;
+    let heartbeat = config.heartbeat;
+    let view = View { tasks, keys, caller, id, request, last_words: last_words.clone() };
+    Ok(socket::open(upgrade, LIMIT, heartbeat, last_words, async move |socket| {
+        view.converse(socket, events).await
+    }))
+}
+
+fn no_socket() -> ApiError {
+    ApiError::new(
+        Kind::MethodNotAllowed,
+        "GET /v1/tasks/{id}/ws opens a WebSocket, and this request does not ask for one. The same events come over HTTP from \
+         GET /v1/tasks/{id}/events.",
+    )
+}
+
+/// What a socket works with.
+struct View {
+    tasks: Tasks,
+    keys: Arc<Keys>,
+    caller: Caller,
+    /// The task.
+    id: String,
+    /// The request that has opened the socket.
+    request: RequestId,
+    last_words: LastWords,
+}
+
+impl View {
+    /// Tells the events until the task is over, the client leaves or the server stops.
+    async fn converse(
+        &self,
+        mut socket: Socket,
+        events: impl Stream<Item = Event> + Send,
+    ) -> Result<(), Ended> {
+        let mut events = std::pin::pin!(events);
+        loop {
+            tokio::select! {
+                () = self.last_words.0.cancelled() => return socket.close(socket::farewell()).await,
+                happened = socket.next() => {
+                    if let Happened::Heard(text) = happened? {
+                        let answer = self.answer(&text).await;
+                        answer.into_iter().for_each(|answer| socket.add(answer));
+                    }
+                }
+                event = events.next(), if socket.is_clear() => match event {
+                    Some(event) => socket.add(view::event(&self.id, &event)),
+                    None => {
+                        let reason = "the task is over".into();
+                        return socket.close(CloseFrame { code: close_code::NORMAL, reason }).await;
+                    }
+                },
+            }
+        }
+    }
+
+    /// What is said at once to the message `text`.
+    async fn answer(&self, text: &str) -> Option<String> {
+        let done = match request::hear(text) {
+            Ok(said) => self.act(said).await,
+            Err(error) => Err(error.into()),
+        };
+        done.unwrap_or_else(|error| {
+            Line::of_message(&self.request, Some(&self.caller), PATH).fail(&error);
+            Some(refusal(&error))
+        })
+    }
+
+    /// Does what is asked for; what comes of it is told by an event.
+    async fn act(&self, said: Said) -> Result<Option<String>, ApiError> {
+        // The key may have been changed or revoked since it was shown.
+        let caller = self.keys.authenticate_again(&self.caller, Some(Permission::Tasks))?;
+        match said {
+            Said::Ping => return Ok(Some(PONG.to_owned())),
+            Said::Interrupt => {
+                self.tasks.interrupt(&caller, &self.id).await?;
+            }
+            Said::Permission { request_id, answer } => {
+                self.tasks.answer(&caller, &self.id, &request_id, answer).await?;
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A failure as a message. Not of the type `error`: that would say that the task has failed.
+fn refusal(error: &ApiError) -> String {
+    let envelope = error.envelope();
+    let words = json!({
+        "type": envelope.r#type, "code": envelope.code, "message": envelope.message, "param": envelope.param,
+    });
+    json!({"type": "request_error", "status": error.status(), "error": words}).to_string()
+}

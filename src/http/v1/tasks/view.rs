@@ -1,0 +1,103 @@
+//! Tasks, and what they tell, as clients see them.
+
+use serde_json::Value;
+use serde_json::json;
+
+use crate::domain::Money;
+use crate::tasks::Answer;
+use crate::tasks::Event;
+use crate::tasks::Question;
+use crate::tasks::Task;
+use crate::tasks::Tokens;
+use crate::tasks::Told;
+
+/// A task.
+pub(super) fn task(task: &Task) -> Value {
+    let error = task.error.as_ref().map(|error| json!({"code": error.code, "message": error.message}));
+    json!({
+        "id": task.id,
+        "object": "task",
+        "status": task.status,
+        "created_at": task.created_at,
+        "started_at": task.started_at,
+        "ended_at": task.ended_at,
+        "project_id": task.project,
+        "prompt": task.prompt,
+        "workspace": task.workspace,
+        "model": task.model,
+        "system_prompt": task.system_prompt,
+        "tools": task.tools,
+        "permission_mode": task.permission_mode,
+        "max_turns": task.max_turns,
+        "max_budget_usd": task.max_budget().dollars(),
+        "timeout_seconds": task.timeout_seconds,
+        "session_id": task.session_id,
+        "webhook": task.webhook.as_ref().map(|webhook| json!({"url": webhook.url.reveal()})),
+        "progress": {
+            "turns": task.turns,
+            "events": task.events,
+            "tools": task.running_tools.iter().map(|(_, name)| name).collect::<Vec<_>>(),
+        },
+        "permission_requests": task.questions.iter().map(question).collect::<Vec<_>>(),
+        "usage": usage(task.tokens),
+        "cost_usd": task.cost().map(Money::dollars),
+        "files": {"created": task.files_created, "modified": task.files_modified},
+        "result": task.result,
+        "error": error,
+    })
+}
+
+/// A task that was just made: with the secret of its webhook, which is not seen again.
+pub(super) fn created(made: &Task) -> Value {
+    let mut value = task(made);
+    if let Some(webhook) = &made.webhook {
+        value["webhook"]["secret"] = webhook.secret.reveal().into();
+    }
+    value
+}
+
+/// Confirms that a task is gone.
+pub(super) fn deleted(id: &str) -> Value {
+    json!({"id": id, "object": "task.deleted", "deleted": true})
+}
+
+/// Confirms an answer.
+pub(super) fn answered(question: &str, answer: &Answer) -> Value {
+    let decision = if *answer == Answer::Allow { "allow" } else { "deny" };
+    json!({"object": "task.permission", "request_id": question, "decision": decision})
+}
+
+/// Something that a task tells: the same over server-sent events and over a `WebSocket`.
+pub(super) fn event(id: &str, event: &Event) -> String {
+    let mut value = serde_json::to_value(&event.told).unwrap_or_default();
+    if let Some(fields) = value.as_object_mut() {
+        if let Told::Progress { tokens, .. } = event.told {
+            fields.remove("tokens");
+            fields.insert("usage".to_owned(), usage(tokens));
+        }
+        fields.insert("task_id".to_owned(), id.into());
+        fields.insert("sequence_number".to_owned(), event.sequence_number.into());
+        fields.insert("created_at".to_owned(), event.created_at.into());
+    }
+    value.to_string()
+}
+
+fn question(question: &Question) -> Value {
+    json!({
+        "request_id": question.id,
+        "tool": question.tool,
+        "tool_use_id": question.tool_use_id,
+        "input": serde_json::from_str::<Value>(&question.input).unwrap_or_default(),
+        "reason": question.reason,
+    })
+}
+
+fn usage(tokens: Tokens) -> Value {
+    let input = tokens.input + tokens.cache_write + tokens.cache_read;
+    json!({
+        "input_tokens": input,
+        "input_tokens_details": {"cached_tokens": tokens.cache_read, "cache_write_tokens": tokens.cache_write},
+        "output_tokens": tokens.output,
+        "total_tokens": input + tokens.output,
+    })
+}

@@ -1,0 +1,105 @@
+//! Tasks over a WebSocket.
+
+use futures::SinkExt as _;
+use serde_json::Value;
+use serde_json::json;
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+
+use super::sockets::Socket;
+use super::*;
+use crate::http::tests::tasks::Desk;
+use crate::tasks::AgentEvent;
+use crate::tasks::Answer;
+use crate::tasks::EndReason;
+use crate::tasks::testing::Heard;
+use crate::tasks::testing::Puppet;
+
+/// A server and a task of it that has begun.
+struct Stage {
+    desk: Desk,
+    server: Server,
+    task: String,
+    puppet: Puppet,
+}
+
+impl Stage {
+    async fn open() -> Self {
+        let mut desk = Desk::open().await;
+        let turns = ScriptedTurns::playing([]);
+        let server = Server::start_as(turns, config(), |_| {}, |state| desk.state(state)).await;
+        let (task, puppet) = desk.begun(json!({})).await;
+        Self { desk, server, task, puppet }
+    }
+
+    async fn open_socket(&self, query: &str, key: usize) -> Result<Socket, u16> {
+        let url = format!("ws://{}/v1/tasks/{}/ws{query}", self.server.address, self.task);
+        let mut request = url.into_client_request().unwrap();
+        let bearer = format!("Bearer {}", self.desk.keys[key]).parse().unwrap();
+        request.headers_mut().insert("authorization", bearer);
+        match client_async(request, self.server.connect().await).await {
+            Ok((socket, _)) => Ok(Socket(socket)),
+            Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn numbers(events: &[Value]) -> Vec<u64> {
+    events.iter().filter_map(|event| event["sequence_number"].as_u64()).collect()
+}
+
+#[tokio::test]
+async fn a_task_is_watched_and_steered_over_one_socket() {
+    let mut stage = Stage::open().await;
+    let mut socket = stage.open_socket("", 0).await.unwrap();
+    stage.puppet.say(AgentEvent::Message("hm".to_owned()));
+    assert_eq!(socket.until("message").await["text"], "hm");
+    stage.puppet.ask("q1");
+    assert_eq!(socket.until("permission_request").await["request_id"], "q1");
+    socket.say(json!({"type": "permission", "request_id": "q1", "decision": "allow"})).await;
+    assert_eq!(stage.puppet.heard.recv().await.unwrap(), Heard::Answer("q1".to_owned(), Answer::Allow));
+    assert_eq!(socket.until("permission_resolved").await["decision"], "allow");
+    socket.say(json!({"type": "ping"})).await;
+    socket.until("pong").await;
+    for (wrong, status, what) in [
+        (
+            json!({"type": "permission", "request_id": "q1", "decision": "allow"}),
+            404,
+            "permission_request_not_found",
+        ),
+        (json!({"type": "permission", "request_id": "q1"}), 400, "missing_required_parameter"),
+        (json!({"type": "stop"}), 400, "invalid_value"),
+    ] {
+        socket.say(wrong).await;
+        let refused = socket.until("request_error").await;
+        assert_eq!((&refused["status"], &refused["error"]["code"]), (&json!(status), &json!(what)));
+    }
+    socket.0.send(Message::text("not JSON")).await.unwrap();
+    socket.until("request_error").await;
+    socket.say(json!({"type": "interrupt"})).await;
+    assert_eq!(stage.puppet.heard.recv().await.unwrap(), Heard::Interrupt);
+    stage.puppet.end(EndReason::Interrupted, "0.25");
+    assert_eq!(socket.until("complete").await["status"], "interrupted");
+    assert_eq!(socket.next().await, Some(json!(1000)));
+}
+
+#[tokio::test]
+async fn a_socket_that_comes_later_begins_where_it_wants() {
+    let stage = Stage::open().await;
+    for number in 1..=5 {
+        stage.puppet.say(AgentEvent::Message(number.to_string()));
+    }
+    let mut socket = stage.open_socket("?starting_after=2", 0).await.unwrap();
+    let mut events = Vec::new();
+    while events.len() < 3 {
+        events.push(socket.next().await.unwrap());
+    }
+    stage.puppet.end(EndReason::Completed, "0.25");
+    events.push(socket.until("complete").await);
+    assert_eq!(numbers(&events), [3, 4, 5, 6]);
+    assert_eq!(stage.open_socket("", 1).await.err(), Some(404), "another key has no such task");
+    assert_eq!(stage.open_socket("?starting_after=x", 0).await.err(), Some(400));
+}

@@ -149,14 +149,18 @@ impl App {
         }
         // Agents were asked to stop when stopping began, and each has its grace.
         self.shutdown.begin();
-        self.shutdown.last_words().run_until_cancelled(agents_gone(self.tasks.as_ref())).await;
+        self.shutdown.last_words().run_until_cancelled(agents_gone(self.tasks.clone())).await;
         // What is made in the background has no connection that would end it.
         self.shutdown.at_once();
         if let Some(pool) = &self.workers {
             pool.close();
         }
         self.tracker.close();
-        let gone = futures::future::join(self.tracker.wait(), agents_gone(self.tasks.as_ref()));
+        let gone = async {
+            // With the last of them goes whoever starts processes.
+            agents_gone(self.tasks).await;
+            self.tracker.wait().await;
+        };
         if tokio::time::timeout(REAP_TIMEOUT, gone).await.is_err() {
             tracing::error!(tasks = self.tracker.len(), "stopped without waiting for the last workers");
         }
@@ -165,7 +169,7 @@ impl App {
     }
 }
 
-async fn agents_gone(tasks: Option<&Tasks>) {
+async fn agents_gone(tasks: Option<Tasks>) {
     if let Some(tasks) = tasks {
         tasks.ended().await;
     }

@@ -136,7 +136,11 @@ impl Office {
     }
 
     /// One for callers with `keys`.
-    pub(crate) async fn of(keys: Keys, store: &Store, folder: TempDir) -> Self {
+    pub(crate) async fn for_keys(keys: Keys) -> Self {
+        Self::of(keys, &Store::in_memory(TaskTracker::new()), tempfile::tempdir().unwrap()).await
+    }
+
+    async fn of(keys: Keys, store: &Store, folder: TempDir) -> Self {
         let (sender, puppets) = mpsc::unbounded_channel();
         // 2026-11-21 in UTC.
         let config = ledger::Config { keep_charges_days: 1 };

@@ -45,5 +45,6 @@ mod spending;
 mod starts;
 mod stream;
 mod support;
+mod tasks;
 mod tools;
 mod webhooks;

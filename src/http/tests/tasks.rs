@@ -6,13 +6,13 @@ use super::*;
 use crate::auth::Change;
 use crate::auth::KeyChange;
 use crate::auth::Permission;
-use crate::store::Store;
-use crate::tasks::AgentEvent;
-use crate::tasks::Answer;
-use crate::tasks::EndReason;
-use crate::tasks::testing::Heard;
 use crate::tasks::testing::Office;
-use crate::tasks::testing::Puppet;
+
+pub(crate) use crate::tasks::AgentEvent;
+pub(crate) use crate::tasks::Answer;
+pub(crate) use crate::tasks::EndReason;
+pub(crate) use crate::tasks::testing::Heard;
+pub(crate) use crate::tasks::testing::Puppet;
 
 /// A server whose callers may have tasks: two keys, and one that may not.
 pub(crate) struct Desk {
@@ -33,8 +33,7 @@ impl Desk {
         let may = || Change::Set(vec![Permission::Tasks]);
         let (keys, other) = ([key(may()).await, key(may()).await], key(Change::Keep).await);
         let known = Keys::none().with_stored(&registry);
-        let store = Store::in_memory(TaskTracker::new());
-        let office = Office::of(known.clone(), &store, tempfile::tempdir().unwrap()).await;
+        let office = Office::for_keys(known.clone()).await;
         let turns = Arc::new(ScriptedTurns::playing(greeting()));
         let turns = Admission::new(turns, gateway::testing::rules().await);
         let state = whole_state(&Shelves::temporary(), turns, known.clone(), LastWords::default());

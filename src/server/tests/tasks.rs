@@ -10,12 +10,12 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use super::sockets::Socket;
 use super::*;
+use crate::http::tests::tasks::AgentEvent;
+use crate::http::tests::tasks::Answer;
 use crate::http::tests::tasks::Desk;
-use crate::tasks::AgentEvent;
-use crate::tasks::Answer;
-use crate::tasks::EndReason;
-use crate::tasks::testing::Heard;
-use crate::tasks::testing::Puppet;
+use crate::http::tests::tasks::EndReason;
+use crate::http::tests::tasks::Heard;
+use crate::http::tests::tasks::Puppet;
 
 /// A server and a task of it that has begun.
 struct Stage {

@@ -16,6 +16,8 @@ use axum::extract::ws::Message;
 use axum::extract::ws::WebSocket;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::close_code;
+use axum::http::header;
+use axum::response::IntoResponse as _;
 use axum::response::Response;
 use bytes::Bytes;
 use futures::SinkExt as _;
@@ -24,6 +26,8 @@ use tokio::time::Instant;
 use tokio::time::sleep;
 use tokio::time::timeout_at;
 
+use super::error::ApiError;
+use super::error::Kind;
 use super::state::LastWords;
 
 /// How long the last words may take to be sent.
@@ -215,6 +219,12 @@ fn is_too_long(error: &axum::Error) -> bool {
 fn too_long(limit: usize) -> CloseFrame {
     let reason = format!("a message may have {limit} bytes at most");
     CloseFrame { code: close_code::SIZE, reason: reason.into() }
+}
+
+/// The answer to a request that does not open a socket where nothing else can be done.
+pub(super) fn required(message: &str) -> Response {
+    let error = ApiError::new(Kind::NoSocket, message);
+    ([(header::UPGRADE, "websocket"), (header::CONNECTION, "upgrade")], error).into_response()
 }
 
 /// What a client is told when the server stops.

@@ -352,6 +352,8 @@ async fn a_task_is_interrupted_once() {
     assert!(told.contains(r#""status":"interrupted""#) && told.contains("event: complete"), "{told}");
     let (status, error) = desk.ask("POST", &path, json!(null)).await;
     assert_eq!((status, &error["error"]["code"]), (400, &json!("task_over")));
+    let (status, error) = desk.ask("GET", &format!("/v1/tasks/{id}/ws"), json!(null)).await;
+    assert_eq!((status, &error["error"]["code"]), (426, &json!("websocket_required")));
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,8 +11,6 @@ use axum::extract::State;
 use axum::extract::ws::CloseFrame;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::http::header;
-use axum::response::IntoResponse as _;
 use axum::response::Response;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -82,12 +80,10 @@ pub(in crate::http) async fn open(
 }
 
 fn no_socket() -> Response {
-    let error = ApiError::new(
-        Kind::NoSocket,
+    socket::required(
         "GET /v1/stream opens a WebSocket, and this request does not ask for one. To have an answer streamed over HTTP, use \
          POST /v1/chat/completions with `\"stream\": true`.",
-    );
-    ([(header::UPGRADE, "websocket"), (header::CONNECTION, "upgrade")], error).into_response()
+    )
 }
 
 /// Who has opened a socket.

@@ -24,7 +24,6 @@ use crate::auth::Keys;
 use crate::auth::Permission;
 use crate::domain::Caller;
 use crate::http::error::ApiError;
-use crate::http::error::Kind;
 use crate::http::middleware::access_log::Line;
 use crate::http::middleware::request_id::RequestId;
 use crate::http::socket;
@@ -51,7 +50,7 @@ pub(in crate::http) async fn open(
     First(first): First,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let Ok(upgrade) = upgrade else { return Err(no_socket()) };
+    let Ok(upgrade) = upgrade else { return Ok(no_socket()) };
     let events = readable(tasks.follow(&caller, &id, first).await?);
     let AppState { keys, config, last_words, .. } = state;
     let heartbeat = config.heartbeat;
@@ -61,9 +60,8 @@ pub(in crate::http) async fn open(
     }))
 }
 
-fn no_socket() -> ApiError {
-    ApiError::new(
-        Kind::MethodNotAllowed,
+fn no_socket() -> Response {
+    socket::required(
         "GET /v1/tasks/{id}/ws opens a WebSocket, and this request does not ask for one. The same events come over HTTP from \
          GET /v1/tasks/{id}/events.",
     )

@@ -153,6 +153,7 @@ fn http_config() -> http::Config {
         upload_limit: 0,
         body_pause_timeout: Duration::from_secs(30),
         body_read_timeout: Duration::from_secs(60),
+        allowed_origins: Vec::new(),
         policy: Policy::Lenient,
     }
 }

@@ -73,6 +73,7 @@ pub(super) fn http_config(settings: &Settings) -> http::Config {
         upload_limit: settings.files.max_file_bytes(),
         body_pause_timeout: server.body_pause_timeout,
         body_read_timeout: server.body_read_timeout,
+        allowed_origins: server.allowed_origins.clone(),
         policy: policy(settings),
     }
 }

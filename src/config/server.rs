@@ -46,6 +46,8 @@ pub struct Server {
     /// How long a stream's status waits for the first event.
     #[serde(rename = "first_event_wait_seconds", with = "seconds")]
     pub first_event_wait: Duration,
+    /// Pages of which origins may call, beside those of this machine.
+    pub allowed_origins: Vec<String>,
     /// Whether request fields without effect are refused.
     pub strict: bool,
 }
@@ -82,7 +84,8 @@ impl Server {
         check.seconds("heartbeat_seconds", self.heartbeat, 1)?;
         check.seconds("first_event_wait_seconds", self.first_event_wait, 0)?;
         check.number("send_buffer_bytes", self.send_buffer, 4096..=1 << 30)?;
-        check.number("body_limit_bytes", self.body_limit, 1024..=1 << 30)
+        check.number("body_limit_bytes", self.body_limit, 1024..=1 << 30)?;
+        self.allowed_origins.iter().try_for_each(|origin| check_origin(origin))
     }
 
     pub(super) fn check_reach(&self, has_keys: bool) -> Result<(), Refusal> {
@@ -104,6 +107,23 @@ impl Server {
 
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
     parse_address(&String::deserialize(deserializer)?)
+}
+
+/// Refuses what no browser ever calls a page's origin.
+fn check_origin(origin: &str) -> Result<(), Refusal> {
+    let is_origin = origin.split_once("://").is_some_and(|(scheme, host)| {
+        let fits = |byte: u8| byte.is_ascii_graphic() && !b"/?#@*".contains(&byte);
+        !scheme.is_empty() && !host.is_empty() && scheme.bytes().chain(host.bytes()).all(fits)
+    });
+    if is_origin || origin == "*" {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        "server.allowed_origins",
+        format!("`{origin}` is not the origin of a page"),
+        "write it as browsers do, SCHEME://HOST or SCHEME://HOST:PORT without a slash at the end, such as \
+         https://chat.example; or * for every page",
+    ))
 }
 
 /// Reads `ADDRESS:PORT`.

@@ -154,6 +154,14 @@ fn a_value_without_sense_is_refused() {
     SWITCHBOARD_SERVER__SEND_TIMEOUT_SECONDS: 0 is not between 1 and 31536000 seconds
     docs/CONFIGURATION.md says what the key means
     ");
+    for page in ["chat.example", "https://chat.example/", "https://*.example", "https://", "null", "**"] {
+        let refused = one("SWITCHBOARD_SERVER__ALLOWED_ORIGINS", &format!("https://a.example, {page}"));
+        assert!(refused.contains(&format!("`{page}` is not the origin of a page")), "{refused}");
+    }
+    assert!(
+        load("", &[("SWITCHBOARD_SERVER__ALLOWED_ORIGINS", "*, app://x, http://a:1")], &Flags::default())
+            .is_ok()
+    );
     assert_snapshot!(one("SWITCHBOARD_CLAUDE__SIGN_IN", "apikey"), @r"
     SWITCHBOARD_CLAUDE__SIGN_IN: unknown value `apikey`, expected one of `auto`, `api_key`, `oauth_token`, `stored`, `bedrock`, `vertex`
     docs/CONFIGURATION.md says what the key means

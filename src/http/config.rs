@@ -21,6 +21,9 @@ pub struct Config {
     pub body_pause_timeout: Duration,
     /// The longest a whole body may take, in seconds. 60: the largest body at 0.5 MB/s.
     pub body_read_timeout: Duration,
+    /// Origins of pages that may call, beside those of this machine; `*` is all of them, for a server with keys. None: the
+    /// operator knows which pages are to use the server.
+    pub allowed_origins: Vec<String>,
     /// What becomes of request fields that would have no effect: refused, or listed in `x-switchboard-ignored`. Listed:
     /// clients send such fields by default and cannot be told not to.
     pub policy: Policy,

@@ -26,6 +26,8 @@ use super::middleware::authenticate::Need;
 use super::middleware::body_limit;
 use super::middleware::door;
 use super::middleware::local_only;
+use super::middleware::pages;
+use super::middleware::pages::Pages;
 use super::middleware::panic;
 use super::middleware::request_id;
 use super::ops;
@@ -69,7 +71,8 @@ pub fn router(state: AppState) -> Router {
     let router = router
         .layer(from_fn_with_state(Arc::clone(&state.config), body_limit::layer))
         .layer(from_fn_with_state(guard, authenticate::layer))
-        .layer(from_fn_with_state(Arc::clone(&state.keys), local_only::layer));
+        .layer(from_fn_with_state(Arc::clone(&state.keys), local_only::layer))
+        .layer(from_fn_with_state(Pages::new(&state.keys, &state.config), pages::layer));
     noted(router).with_state(state)
 }
 

@@ -130,7 +130,8 @@ fn offered(headers: &HeaderMap) -> Option<&str> {
     protocols.map(str::trim).find_map(|protocol| protocol.strip_prefix(OFFERED_KEY))
 }
 
-fn wants_socket(request: &Request) -> bool {
+/// Whether the request is to become a WebSocket.
+pub(super) fn wants_socket(request: &Request) -> bool {
     text(request.headers(), header::UPGRADE.as_str())
         .is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
 }

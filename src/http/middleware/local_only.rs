@@ -1,6 +1,6 @@
 //! What protects a server without keys: it listens on loopback alone, so only a browser can be made to carry
-//! somebody else's request there. A page does so under its own name, either by resolving that name to 127.0.0.1
-//! (`Host`) or across sites (`Origin`).
+//! somebody else's request there. A page does so under its own name, either across sites (see [`pages`](super::pages)) or by
+//! resolving that name to 127.0.0.1, which its `Host` tells.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::auth::Keys;
 use crate::http::error::ApiError;
 use crate::http::error::Kind;
 
-/// Without keys, refuses what was not made for this host or was made by a page of another.
+/// Without keys, refuses what was not made for this host.
 pub(in crate::http) async fn layer(
     State(keys): State<Arc<Keys>>,
     request: Request,
@@ -26,7 +26,6 @@ pub(in crate::http) async fn layer(
 ) -> Result<Response, ApiError> {
     if keys.is_open() {
         check_host(&request)?;
-        check_origin(request.headers())?;
     }
     Ok(next.run(request).await)
 }
@@ -46,25 +45,8 @@ fn check_host(request: &Request) -> Result<(), ApiError> {
     ))
 }
 
-fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
-    let is_ours = |origin: &str| {
-        origin
-            .split_once("://")
-            .and_then(|(_, authority)| authority.parse::<Authority>().ok())
-            .is_some_and(|authority| is_this_host(authority.host()))
-    };
-    if !headers.contains_key(header::ORIGIN) || is_single(headers, &header::ORIGIN, is_ours) {
-        return Ok(());
-    }
-    Err(ApiError::new(
-        Kind::ForbiddenOrigin,
-        "This server runs without keys and therefore answers no page of another site. \
-         To call it from a page, configure a key.",
-    ))
-}
-
 /// Whether the header is there once and `accepts` its value. A second one would be a way around the first.
-fn is_single(headers: &HeaderMap, name: &HeaderName, accepts: impl Fn(&str) -> bool) -> bool {
+pub(super) fn is_single(headers: &HeaderMap, name: &HeaderName, accepts: impl Fn(&str) -> bool) -> bool {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => value.to_str().is_ok_and(accepts),
@@ -72,7 +54,7 @@ fn is_single(headers: &HeaderMap, name: &HeaderName, accepts: impl Fn(&str) -> b
     }
 }
 
-fn is_this_host(host: &str) -> bool {
+pub(super) fn is_this_host(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&host);
     match address.parse::<IpAddr>() {

@@ -5,5 +5,6 @@ pub(super) mod authenticate;
 pub(super) mod body_limit;
 pub(super) mod door;
 pub(super) mod local_only;
+pub(super) mod pages;
 pub(super) mod panic;
 pub(super) mod request_id;

@@ -12,6 +12,7 @@ pub(crate) mod keyed;
 mod limits;
 mod messages;
 mod money;
+mod pages;
 mod refusals;
 mod responses;
 mod route;
@@ -210,6 +211,7 @@ pub(crate) fn config() -> Config {
         upload_limit: 10_000,
         body_pause_timeout: Duration::from_secs(30),
         body_read_timeout: Duration::from_secs(60),
+        allowed_origins: Vec::new(),
         policy: Policy::Lenient,
     }
 }

@@ -122,10 +122,15 @@ async fn a_key_comes_in_a_header_or_among_the_protocols() {
 }
 
 #[tokio::test]
-async fn without_keys_only_local_pages_open_a_socket() {
+async fn only_local_pages_open_a_socket() {
     let server = Server::start(obeying()).await;
     for (origin, status) in [("http://localhost:3000", 101), ("https://evil.example", 403), ("null", 403)] {
         assert_eq!(handshake(&server, &[("origin", origin)]).await.0, status, "{origin}");
+    }
+    let keyed = Server::start_as(obeying(), config(), |_| {}, keyed).await;
+    for (origin, status) in [("http://localhost:3000", 101), ("https://evil.example", 403), ("null", 403)] {
+        let headers = [("origin", origin), ("authorization", "Bearer secret-1")];
+        assert_eq!(handshake(&keyed, &headers).await.0, status, "with a key: {origin}");
     }
     let mut socket = open(&server).await;
     socket.say(json!({"type": "auth", "api_key": "any"})).await;

@@ -7,7 +7,7 @@
 //! - [`pool`]: a bounded, prewarmed set of any expensive worker; does not know the CLI.
 //! - [`gateway`]: one turn, from admitted to finished.
 //! - [`tasks`]: agents that work with real tools, in a folder of the server.
-//! - [`store`]: what outlives a request. [`files`]: what clients upload.
+//! - [`store`]: what outlives a request. [`files`]: what clients upload, and [`uploads`]: turns that name it.
 //!   [`batches`]: files of requests, answered while nobody waits, by [`answers`], which answer any request whole. [`responses`]: answers that are kept, gone on from, or made while nobody waits. [`sessions`]: conversations that are kept.
 //! - [`auth`]: who may ask. [`ledger`]: what is spent, and what may be. [`pricing`]: what a turn costs. [`routing`]: which
 //!   model is chosen for whoever leaves it open. [`limits`]: how often and how much may be asked.
@@ -44,4 +44,5 @@ pub mod sessions;
 pub mod store;
 pub mod tasks;
 pub mod telemetry;
+pub mod uploads;
 pub mod webhooks;

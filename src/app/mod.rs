@@ -112,13 +112,13 @@ impl App {
         let breaker = Breaker::new(settings.claude.breaker_failures);
         let gateway = Gateway::new(workers, settings.models.aliases.clone(), breaker);
         let (turns, router) = books.admission(&ground, Arc::new(gateway));
-        let shelves = ground.shelves(&turns, &keys).await?;
+        let shelves = ground.shelves(turns, &keys).await?;
         let tasks = ground.tasks(&books, &keys, agents).await?;
         let ledger = books.ledger.reader();
         let admin = books.admin(&ground);
         let admin_address = admin::serve(&ground, &admin, &keys).await?;
         let routes = http::router(AppState {
-            turns,
+            turns: shelves.turns,
             keys,
             config: Arc::new(parts::http_config(settings)),
             last_words: LastWords(ground.shutdown.last_words()),

@@ -17,9 +17,12 @@ use crate::http;
 use crate::responses::Responses;
 use crate::sessions;
 use crate::sessions::Sessions;
+use crate::uploads::Uploads;
 
 /// What is kept for clients.
 pub(super) struct Shelves {
+    /// Turns that may name files.
+    pub(super) turns: Arc<dyn Turns>,
     pub(super) responses: Responses,
     pub(super) answers: Answers,
     pub(super) files: Files,
@@ -32,14 +35,16 @@ impl Ground<'_> {
     ///
     /// # Errors
     /// When the store or the folder of files cannot be used.
-    pub(super) async fn shelves(&self, turns: &Arc<dyn Turns>, keys: &Arc<Keys>) -> anyhow::Result<Shelves> {
-        let responses = self.responses(turns, keys).await?;
-        let answers = Answers::new(Arc::clone(turns), responses.clone(), parts::policy(self.settings));
+    pub(super) async fn shelves(&self, turns: Arc<dyn Turns>, keys: &Arc<Keys>) -> anyhow::Result<Shelves> {
         let files = self.files().await?;
+        let limit = self.settings.server.body_limit as u64;
+        let turns: Arc<dyn Turns> = Arc::new(Uploads::new(turns, files.clone(), limit));
+        let responses = self.responses(&turns, keys).await?;
+        let answers = Answers::new(Arc::clone(&turns), responses.clone(), parts::policy(self.settings));
         let tools = batches::Tools {
             files: files.clone(),
             keys: Arc::clone(keys),
-            turns: Arc::clone(turns),
+            turns: Arc::clone(&turns),
             answers: answers.clone(),
             explain: http::refusal,
             tracker: self.tracker.clone(),
@@ -55,7 +60,7 @@ impl Ground<'_> {
             0 => {}
             unfinished => tracing::info!(unfinished, "batches of an earlier server go on"),
         }
-        Ok(Shelves { responses, answers, files, batches, sessions: self.sessions(keys) })
+        Ok(Shelves { turns, responses, answers, files, batches, sessions: self.sessions(keys) })
     }
 
     /// Conversations, kept tidy.

@@ -137,6 +137,10 @@ impl Writer {
                 self.kind(1);
                 self.text(url);
             }
+            Source::Upload { id, .. } => {
+                self.kind(2);
+                self.text(id);
+            }
         }
     }
 

@@ -115,6 +115,7 @@ impl Writer {
                 self.field(b'b', data.as_bytes());
             }
             Source::Url(url) => self.field(b'l', url.as_bytes()),
+            Source::Upload { id, .. } => self.field(b'f', id.as_bytes()),
         }
     }
 }

@@ -77,6 +77,13 @@ pub enum Source {
     },
     /// There: upstream fetches it, this server never does.
     Url(String),
+    /// In a file that was uploaded here before, which takes its place before a turn runs.
+    Upload {
+        /// The file's id, as the caller wrote it.
+        id: String,
+        /// The field that names it, for whoever must be told that it cannot be used.
+        place: String,
+    },
 }
 
 impl Part {

@@ -4,13 +4,40 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
+/// What a PDF begins with.
+const PDF: &[u8] = b"%PDF-";
+/// What is wrong with bytes that should be an image, in words that follow a path.
+pub const NO_IMAGE: &str = "the data is no image that Claude can read. Send PNG, JPEG, GIF or WebP.";
+
+/// What Claude can read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Media<'a> {
+    /// An image of this media type.
+    Image(&'static str),
+    /// A document of this media type.
+    Document(&'static str),
+    /// Words.
+    Text(&'a str),
+}
+
+/// What `bytes` are, if Claude can read them.
+pub fn of(bytes: &[u8]) -> Option<Media<'_>> {
+    if let Some(image) = image_type(bytes) {
+        return Some(Media::Image(image));
+    }
+    if bytes.starts_with(PDF) {
+        return Some(Media::Document("application/pdf"));
+    }
+    let is_words = |text: &&str| !text.trim().is_empty() && !text.contains('\0');
+    std::str::from_utf8(bytes).ok().filter(is_words).map(Media::Text)
+}
+
 /// The media type of the image that `data` is in base64, or what is wrong with it, in words that follow a path.
 ///
 /// # Errors
 /// When it is no base64, or no image that Claude can read.
 pub fn image(data: &str) -> Result<&'static str, String> {
-    image_type(&decoded(data)?)
-        .ok_or_else(|| "the data is no image that Claude can read. Send PNG, JPEG, GIF or WebP.".to_owned())
+    image_type(&decoded(data)?).ok_or_else(|| NO_IMAGE.to_owned())
 }
 
 /// The media type of the document that `data` is in base64, or what is wrong with it, in words that follow a path.
@@ -18,7 +45,7 @@ pub fn image(data: &str) -> Result<&'static str, String> {
 /// # Errors
 /// When it is no base64, or no PDF.
 pub fn document(data: &str) -> Result<&'static str, String> {
-    if decoded(data)?.starts_with(b"%PDF-") {
+    if decoded(data)?.starts_with(PDF) {
         Ok("application/pdf")
     } else {
         Err("the data is no PDF, and Claude reads no other files. Send its text as a text part.".to_owned())

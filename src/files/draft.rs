@@ -77,7 +77,8 @@ impl Draft {
         let Self { id, mut file, mut bytes, room, folder, .. } = self;
         file.flush().await?;
         folder.finish(&id, file, &mut bytes).await?;
-        let usual = (purpose != Purpose::UserData).then_some(LIFE_OF_BATCHES);
+        let is_of_batch = matches!(purpose, Purpose::Batch | Purpose::BatchOutput);
+        let usual = is_of_batch.then_some(LIFE_OF_BATCHES);
         let now = unix_now();
         let file = File {
             id,

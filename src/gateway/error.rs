@@ -48,12 +48,43 @@ pub enum Error {
     /// The caller may not name this model.
     #[error("the key may not use the model `{0}`")]
     ForbiddenModel(String),
+    /// A file that the turn names cannot be part of it.
+    #[error("the file at `{place}` cannot be used: {fault}")]
+    File {
+        /// The field that names it.
+        place: String,
+        /// Why.
+        fault: FileFault,
+    },
     /// What runs cost cannot be written down, so none may begin.
     #[error("the ledger cannot be used: {0}")]
     Ledger(String),
     /// The run failed.
     #[error(transparent)]
     Failed(#[from] Failure),
+}
+
+/// Why a file is no part of a turn that names it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FileFault {
+    /// The caller's project has no such file.
+    #[error("it is not there")]
+    Missing {
+        /// Its id, as the caller wrote it.
+        id: String,
+    },
+    /// It is nothing that the model reads here, as the words say.
+    #[error("{0}")]
+    Unfit(String),
+    /// With it the files of the turn are larger than they may be.
+    #[error("it is too large")]
+    TooLarge {
+        /// How large they may be, in bytes of base64.
+        limit: u64,
+    },
+    /// It could not be read; why is for the log.
+    #[error("{0}")]
+    Unreadable(String),
 }
 
 impl Error {

@@ -47,6 +47,7 @@ pub use admission::Rules;
 pub use breaker::Breaker;
 pub use catalogue::Aliases;
 pub use error::Error;
+pub use error::FileFault;
 pub use service::{Gateway, SignInState};
 
 /// Answers that are given again. Clones share them.

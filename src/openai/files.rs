@@ -28,7 +28,11 @@ const LONGEST_LIFE: i64 = 2_592_000;
 pub(super) const UPLOAD: Table = Table {
     prefix: "",
     fields: &[
-        honoured("purpose", Shape::Text, "Required. `batch` or `user_data`."),
+        honoured(
+            "purpose",
+            Shape::Text,
+            "Required. `batch`, for the requests of a batch; `user_data` or `vision`, for what messages name by `file_id`.",
+        ),
         honoured(
             "expires_after",
             Shape::Object,
@@ -61,8 +65,10 @@ pub enum Purpose {
     Batch,
     /// The answers of a batch.
     BatchOutput,
-    /// Anything.
+    /// Anything that a message may name.
     UserData,
+    /// Pictures that a message may name.
+    Vision,
 }
 
 /// A file as clients get to see it.
@@ -106,6 +112,7 @@ impl Purpose {
             "batch" => Some(Self::Batch),
             "batch_output" => Some(Self::BatchOutput),
             "user_data" => Some(Self::UserData),
+            "vision" => Some(Self::Vision),
             _ => None,
         }
     }
@@ -128,8 +135,8 @@ pub fn decode(texts: Vec<(String, String)>, policy: Policy) -> Result<UploadRequ
     let purpose = form.take_text("purpose")?.ok_or_else(|| form.missing("purpose"))?;
     let purpose = Purpose::named(&purpose).filter(|purpose| *purpose != Purpose::BatchOutput);
     let purpose = purpose.ok_or_else(|| {
-        let words = "expected `batch`, for the requests of a batch, or `user_data`. Claude has no use for files of other \
-                     purposes, and `batch_output` is that of the files that batches make.";
+        let words = "expected `batch`, for the requests of a batch, or `user_data` or `vision`, for what messages name. Claude has \
+                     no use for files of other purposes, and `batch_output` is that of the files that batches make.";
         form.refuse("purpose", code::VALUE, words)
     })?;
     let expires_after = expires_after(&mut form, "expires_after", &EXPIRES_AFTER, &mut ignored)?;
@@ -178,7 +185,8 @@ fn nested(texts: Vec<(String, String)>) -> Map<String, Value> {
 pub fn purpose_of_list(name: &str) -> Result<Purpose, InvalidRequest> {
     Purpose::named(name).ok_or_else(|| {
         let message = format!(
-            "`purpose`: there are no files of the purpose '{}'. Files are for `batch`, `batch_output` or `user_data`.",
+            "`purpose`: there are no files of the purpose '{}'. Files are for `batch`, `batch_output`, `user_data` or \
+             `vision`.",
             printable(name)
         );
         InvalidRequest::at("purpose", code::VALUE, message)

@@ -67,6 +67,7 @@ enum Block<'a> {
 enum BlockSource<'a> {
     Base64 { media_type: &'a str, data: &'a str },
     Url { url: &'a str },
+    File { file_id: &'a str },
 }
 
 #[derive(Serialize)]
@@ -158,6 +159,8 @@ fn source(source: &Source) -> BlockSource<'_> {
     match source {
         Source::Base64 { media_type, data } => BlockSource::Base64 { media_type, data },
         Source::Url(url) => BlockSource::Url { url },
+        // Upstream's own word for it. It knows no file of this server, which reads them before a turn runs.
+        Source::Upload { id, .. } => BlockSource::File { file_id: id },
     }
 }
 

@@ -7,7 +7,11 @@ use super::Kind;
 use crate::auth::AuthError;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
+use crate::fields::InvalidRequest;
+use crate::fields::code;
+use crate::fields::printable;
 use crate::gateway::Error;
+use crate::gateway::FileFault;
 
 /// When a client may try again what does not depend on it: a server that is being stopped is started anew at once, and a disk
 /// that was full is looked at each second.
@@ -67,6 +71,7 @@ impl From<Error> for ApiError {
             Error::OverBudget(over) => Self::new(Kind::OverBudget, format!("{over}.")),
             Error::ForeignProject => AuthError::ForeignProject.into(),
             Error::ForbiddenModel(name) => Self::forbidden_model(name),
+            Error::File { place, fault } => no_file(place, fault),
             Error::Ledger(_) => Self::new(
                 Kind::Unwritable,
                 "This server cannot write down what runs cost, so it runs nothing; its log tells more.",
@@ -76,6 +81,34 @@ impl From<Error> for ApiError {
         };
         if error.may_quote_the_request() { this } else { this.caused_by(error) }
     }
+}
+
+/// The file that the field `place` names is no part of the turn.
+fn no_file(place: &str, fault: &FileFault) -> ApiError {
+    let error = match fault {
+        FileFault::Missing { id } => {
+            let message = format!(
+                "`{place}`: there is no file '{}'. It was never uploaded to this key's project, or deleted, or its time is \
+                 over.",
+                printable(id)
+            );
+            ApiError::new(Kind::UnknownFile, message)
+        }
+        FileFault::Unfit(words) => {
+            return InvalidRequest::at(place, code::VALUE, format!("`{place}`: {words}")).into();
+        }
+        FileFault::TooLarge { limit } => {
+            let message = format!(
+                "`{place}`: with this file those of the request have more than {limit} bytes in base64, which is as much as \
+                 one may bring. Name fewer or smaller ones."
+            );
+            ApiError::new(Kind::TooLarge, message)
+        }
+        FileFault::Unreadable(_) => {
+            ApiError::new(Kind::Internal, "This server cannot reach its files; its log tells more.")
+        }
+    };
+    error.at(place)
 }
 
 fn failed(failure: &Failure) -> ApiError {

@@ -21,8 +21,19 @@ fn form(parts: &[String]) -> String {
 }
 
 pub(super) fn upload(content: &str) -> Request<Body> {
-    let parts = [part("name=\"file\"; filename=\"in.jsonl\"", content), part("name=\"purpose\"", "batch")];
-    request("POST", "/v1/files", &[("content-type", BOUNDARY)], form(&parts))
+    upload_for("batch", "in.jsonl", content, &[])
+}
+
+/// The upload of a file called `name`, with further headers.
+pub(super) fn upload_for(
+    purpose: &str,
+    name: &str,
+    content: &str,
+    headers: &[(&str, &str)],
+) -> Request<Body> {
+    let file = part(&format!("name=\"file\"; filename=\"{name}\""), content);
+    let headers = [&[("content-type", BOUNDARY)], headers].concat();
+    request("POST", "/v1/files", &headers, form(&[file, part("name=\"purpose\"", purpose)]))
 }
 
 /// The body of an answer that is there.
@@ -82,7 +93,7 @@ async fn an_upload_that_cannot_be_served_says_what_to_change() {
     for (parts, expected) in [
         (vec![purpose("batch")], r#"400 "missing_required_parameter" "file""#),
         (vec![file()], r#"400 "missing_required_parameter" "purpose""#),
-        (vec![file(), purpose("vision")], r#"400 "invalid_value" "purpose""#),
+        (vec![file(), purpose("assistants")], r#"400 "invalid_value" "purpose""#),
         (vec![file(), file(), purpose("batch")], r#"400 "invalid_value" "file""#),
         (vec![purpose(&"x".repeat(5000)), file()], r#"400 "invalid_value" "purpose""#),
         (vec![part("name=\"file\"", &"x".repeat(10_001))], r#"413 "request_too_large" "file""#),
@@ -109,7 +120,7 @@ async fn lists_and_paths_that_make_no_sense_are_refused() {
     for (path, expected) in [
         ("/v1/files?limit=0", r#"400 "invalid_value" "limit""#),
         ("/v1/files?order=up", r#"400 "invalid_value" "order""#),
-        ("/v1/files?purpose=vision", r#"400 "invalid_value" "purpose""#),
+        ("/v1/files?purpose=assistants", r#"400 "invalid_value" "purpose""#),
         ("/v1/files?after=file-1", r#"400 "invalid_value" "after""#),
         ("/v1/files/file-1", r#"404 "file_not_found" "id""#),
         ("/v1/uploads", r#"404 "unsupported_endpoint" null"#),

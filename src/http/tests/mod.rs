@@ -20,6 +20,7 @@ mod sessions;
 mod streams;
 pub(crate) mod tasks;
 mod tools;
+mod uploads;
 mod usage;
 mod webhooks;
 

@@ -96,17 +96,20 @@ fn image(value: Value, place: &Place, ignored: &mut Ignored) -> Result<Part, Inv
 fn file(value: Value, place: &Place, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
     let mut file = Object::new(value, place.inner("file", &fields::FILE))?;
     let title = file.take_text("filename")?;
-    let data = file.take_text("file_data")?;
-    let Some(data) = data else {
-        // A file that was uploaded is refused by the table, with its reason.
-        let missing = file.missing("file_data");
-        file.finish(ignored)?;
-        return Err(missing);
+    let source = match (file.take_text("file_data")?, file.take_text("file_id")?) {
+        (Some(_), Some(_)) => {
+            let message = "names an uploaded file, and `file_data` is a file itself. Send one of them.";
+            return Err(refuse(&file, "file_id", code::VALUE, message));
+        }
+        (None, Some(id)) => Source::Upload { id, place: file.place.field("file_id") },
+        (Some(data), None) => {
+            let encoded = data_uri(&data).unwrap_or(&data);
+            let media_type =
+                media::document(encoded).map_err(|fault| refuse(&file, "file_data", code::VALUE, &fault))?;
+            Source::Base64 { media_type: media_type.to_owned(), data: encoded.to_owned() }
+        }
+        (None, None) => return Err(file.missing("file_data")),
     };
-    let encoded = data_uri(&data).unwrap_or(&data);
-    let media_type =
-        media::document(encoded).map_err(|fault| refuse(&file, "file_data", code::VALUE, &fault))?;
-    let source = Source::Base64 { media_type: media_type.to_owned(), data: encoded.to_owned() };
     file.finish(ignored)?;
     Ok(Part::Document { source, title })
 }

@@ -57,7 +57,11 @@ fn a_pdf_is_read_and_other_files_are_refused() {
     let refused = |file: Value| prompt(&json!({"type": "file", "file": file})).unwrap_err();
     assert!(refused(json!({"file_data": "aGVsbG8="})).contains("is no PDF"));
     assert!(refused(json!({"filename": "a.pdf"})).contains("file_data` is missing"));
-    assert!(refused(json!({"file_id": "file-1"})).contains("file_id`"));
+    assert!(refused(json!({"file_id": "file-1", "file_data": PDF})).contains("Send one of them"));
+    let parts = prompt(&json!({"type": "file", "file": {"file_id": "file-1"}})).unwrap();
+    let place = "messages[0].content[0].file.file_id".to_owned();
+    let source = Source::Upload { id: "file-1".to_owned(), place };
+    assert_eq!(parts[0], Part::Document { source, title: None });
 }
 
 #[test]

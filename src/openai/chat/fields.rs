@@ -251,7 +251,7 @@ pub(super) static PART: Table = Table {
         honoured("refusal", Text, "Taken as text."),
         honoured("image_url", Object, "A picture for Claude to see."),
         refused("input_audio", Object, "Claude does not hear."),
-        honoured("file", Object, "A PDF for Claude to read."),
+        honoured("file", Object, "A file for Claude to read."),
         ignored("prompt_cache_breakpoint", Any, "The prompt cache needs no help."),
     ],
 };
@@ -279,7 +279,11 @@ pub(super) static FILE: Table = Table {
             "A PDF in base64, with or without `data:application/pdf;base64,` before it.",
         ),
         honoured("filename", Text, "Told to Claude as the title."),
-        refused("file_id", Text, "Uploaded files cannot be named here yet: send `file_data`."),
+        honoured(
+            "file_id",
+            Text,
+            "In the place of `file_data`: a [file](#v1files) of the key's project with the purpose `user_data` or `vision`, which is a PDF, an image (PNG, JPEG, GIF or WebP) or text in UTF-8. It is read anew for each request.",
+        ),
     ],
 };
 

@@ -25,7 +25,7 @@ pub(super) enum Speaker {
 }
 
 /// The fields that make the content of a part, of which each type has its own.
-const MATTER: [&str; 6] = ["text", "refusal", "image_url", "file_data", "file_url", "filename"];
+const MATTER: [&str; 7] = ["text", "refusal", "image_url", "file_data", "file_url", "file_id", "filename"];
 
 /// Reads `content`, which is the field `field` of the item at `place`: a string or an array of parts. Blank texts are
 /// left out.
@@ -77,7 +77,6 @@ fn part(mut part: Object, speaker: Speaker, ignored: &mut Ignored) -> Result<Par
     let made: Option<Part> = read(&mut part)?;
     only(&mut part, &MATTER, &kind)?;
     let missing = part.missing(field);
-    // A file that was uploaded is refused here, with its reason.
     part.finish(ignored)?;
     made.ok_or(missing)
 }
@@ -102,7 +101,12 @@ fn refusal(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
 }
 
 fn image(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
-    let Some(url) = part.take_text("image_url")? else { return Ok(None) };
+    let (url, id) = (part.take_text("image_url")?, part.take_text("file_id")?);
+    let url = match (url, id) {
+        (Some(_), Some(_)) => return Err(two(part, "image_url")),
+        (Some(url), None) => url,
+        (None, id) => return Ok(id.map(|id| Part::Image(upload(part, id)))),
+    };
     if url.starts_with("https://") {
         return Ok(Some(Part::Image(Source::Url(url))));
     }
@@ -117,22 +121,35 @@ fn image(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
 
 fn file(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
     let title = part.take_text("filename")?;
-    let source = match (part.take_text("file_data")?, part.take_text("file_url")?) {
-        (Some(_), Some(_)) => {
-            let words = "is the file's address, and `file_data` the file itself. Send one of them.";
-            return Err(part.refuse("file_url", code::VALUE, words));
-        }
-        (Some(data), None) => {
+    let (data, url, id) =
+        (part.take_text("file_data")?, part.take_text("file_url")?, part.take_text("file_id")?);
+    let source = match (data, url, id) {
+        (None, None, None) => return Ok(None),
+        (Some(data), None, None) => {
             let encoded = media_data(&data).unwrap_or(&data);
             let media_type =
                 media::document(encoded).map_err(|fault| part.refuse("file_data", code::VALUE, &fault))?;
             Source::Base64 { media_type: media_type.to_owned(), data: encoded.to_owned() }
         }
-        (None, Some(url)) if url.starts_with("https://") => Source::Url(url),
-        (None, Some(_)) => return Err(part.refuse("file_url", code::VALUE, "expected `https://...`.")),
-        (None, None) => return Ok(None),
+        (None, Some(url), None) if url.starts_with("https://") => Source::Url(url),
+        (None, Some(_), None) => return Err(part.refuse("file_url", code::VALUE, "expected `https://...`.")),
+        (None, None, Some(id)) => upload(part, id),
+        (_, _, Some(_)) => return Err(two(part, "file_data` or `file_url")),
+        (Some(_), Some(_), None) => {
+            let words = "is the file's address, and `file_data` the file itself. Send one of them.";
+            return Err(part.refuse("file_url", code::VALUE, words));
+        }
     };
     Ok(Some(Part::Document { source, title }))
+}
+
+fn upload(part: &Object, id: String) -> Source {
+    Source::Upload { id, place: part.place.field("file_id") }
+}
+
+fn two(part: &Object, other: &str) -> InvalidRequest {
+    let words = format!("names an uploaded file, and `{other}` another one. Send one of them.");
+    part.refuse("file_id", code::VALUE, &words)
 }
 
 /// The data of `data:TYPE;base64,DATA`.

@@ -33,8 +33,8 @@ fn pictures_and_documents() {
 fn what_cannot_be_read_is_refused_by_its_field() {
     for (part, expected) in [
         (
-            json!({"type": "input_image", "file_id": "file-1"}),
-            "content[0].file_id`: Uploaded files cannot be named",
+            json!({"type": "input_image", "file_id": "file-1", "image_url": PNG}),
+            "content[0].file_id`: names an uploaded file, and `image_url` another",
         ),
         (json!({"type": "input_image"}), "content[0].image_url` is missing"),
         (
@@ -46,9 +46,10 @@ fn what_cannot_be_read_is_refused_by_its_field() {
             "no image that Claude can read",
         ),
         (
-            json!({"type": "input_file", "file_id": "file-1"}),
-            "content[0].file_id`: Uploaded files cannot be named",
+            json!({"type": "input_file", "file_id": "file-1", "file_data": PDF}),
+            "content[0].file_id`: names an uploaded file, and `file_data` or",
         ),
+        (json!({"type": "input_text", "text": "x", "file_id": "file-1"}), "file_id`: does not belong"),
         (json!({"type": "input_file", "file_data": "aGVsbG8="}), "is no PDF"),
         (json!({"type": "input_file", "file_url": "ftp://a"}), "content[0].file_url`: expected"),
         (json!({"type": "input_file", "file_url": "https://a", "file_data": PDF}), "Send one of them"),

@@ -82,7 +82,11 @@ pub(super) static PART: Table = Table {
         ),
         honoured("file_url", Text, "`https://...` of a PDF, which Anthropic fetches."),
         honoured("filename", Text, "Told to Claude as the title."),
-        refused("file_id", Text, "Uploaded files cannot be named here yet: send `file_data`."),
+        honoured(
+            "file_id",
+            Text,
+            "In the place of `file_data` or `image_url`: a [file](#v1files) of the key's project with the purpose `user_data` or `vision`, which is a PDF, an image (PNG, JPEG, GIF or WebP) or text in UTF-8. It is read anew for each request.",
+        ),
         ignored("detail", Text, "Claude sees an image or a file in one way.").unless(&["\"auto\""]),
         ignored("annotations", Array, "Part of an answer that is sent back.").unless(&["[]"]),
         ignored("logprobs", Array, "Part of an answer that is sent back.").unless(&["[]"]),

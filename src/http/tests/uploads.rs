@@ -1,0 +1,250 @@
+//! Files that messages name by their ids.
+
+use super::files::found;
+use super::files::upload_for;
+use super::*;
+use crate::auth::KeyChange;
+use crate::auth::ProjectChange;
+use crate::domain::Message;
+use crate::domain::Part;
+use crate::domain::Source;
+use crate::uploads::Uploads;
+
+/// Bytes of base64 that the files of a turn may have.
+const LIMIT: u64 = 400;
+
+/// A server that answers with what it was told.
+struct Server {
+    router: Router,
+    /// A key of another project than `secret-1`.
+    stranger: String,
+    _folder: tempfile::TempDir,
+}
+
+fn told(part: &Part) -> String {
+    match part {
+        Part::Text(text) => text.clone(),
+        Part::Image(Source::Base64 { media_type, data }) => format!("{media_type} {data}"),
+        Part::Document { source: Source::Base64 { media_type, data }, title } => {
+            format!("{media_type} {data} {}", title.as_deref().unwrap_or("-"))
+        }
+        Part::ToolResult(result) => result.parts.iter().map(told).collect::<Vec<_>>().join(" + "),
+        other => format!("{other:?}"),
+    }
+}
+
+fn echo(_: &Caller, turn: &Turn) -> Result<TurnStream, Error> {
+    let history = turn.history.iter().flat_map(|Message { parts, .. }| parts);
+    let parts: Vec<String> = history.chain(&turn.prompt).map(told).collect();
+    Ok(play(vec![started(), text(&parts.join(" | ")), finished()]))
+}
+
+impl Server {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::temporary(folder.path()).await.unwrap();
+        let turns = Uploads::new(Arc::new(ScriptedTurns::new(echo)), files.clone(), LIMIT);
+        let registry = Registry::temporary().await.unwrap();
+        let named = |name: &str| Some(name.to_owned());
+        let project = ProjectChange { name: named("other"), ..ProjectChange::default() };
+        let project = registry.create_project(project).await.unwrap().id;
+        let key = KeyChange { name: named("stranger"), ..KeyChange::default() };
+        let stranger = registry.create_key(project, key).await.unwrap().1.reveal().to_owned();
+        let keys = Keys::new(["secret-1"]).unwrap().with_stored(&registry);
+        let state = whole_state(&Shelves::temporary(), turns, keys, LastWords::default());
+        Self { router: router(AppState { files, ..state }), stranger, _folder: folder }
+    }
+
+    async fn upload(&self, purpose: &str, name: &str, content: &str) -> String {
+        let file = found(&self.router, upload_for(purpose, name, content, &KEY)).await;
+        file["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn ask(&self, path: &str, body: &Value) -> Response {
+        send(self.router.clone(), request("POST", path, &KEY, body.to_string())).await
+    }
+
+    async fn chat(&self, part: Value) -> Response {
+        let content = json!([{"type": "text", "text": "Read"}, part]);
+        self.ask(
+            "/v1/chat/completions",
+            &json!({"model": "m", "messages": [{"role": "user", "content": content}]}),
+        )
+        .await
+    }
+
+    async fn respond(&self, input: Value) -> Response {
+        self.ask("/v1/responses", &json!({"model": "m", "input": input})).await
+    }
+}
+
+const KEY: [(&str, &str); 1] = [("authorization", "Bearer secret-1")];
+
+fn file(id: &str) -> Value {
+    json!({"type": "file", "file": {"file_id": id}})
+}
+
+fn from_user(part: &Value) -> Value {
+    json!([{"role": "user", "content": [part]}])
+}
+
+async fn answer(response: Response) -> String {
+    let body: Value = serde_json::from_str(&body(response).await).unwrap();
+    let chat = &body["choices"][0]["message"]["content"];
+    let text = chat.as_str().or_else(|| body["output"][0]["content"][0]["text"].as_str());
+    text.unwrap_or_else(|| panic!("{body}")).to_owned()
+}
+
+async fn refusal(response: Response) -> String {
+    let (status, error) = error(response).await;
+    format!("{} {} {} {}", status.as_u16(), error["code"], error["param"], error["message"].as_str().unwrap())
+}
+
+#[tokio::test]
+async fn a_file_is_what_its_bytes_say() {
+    let server = Server::new().await;
+    // A form of these tests is text, so a PNG is not among them; the bytes of a GIF are.
+    for (name, content, seen) in [
+        ("a.pdf", "%PDF-1", "application/pdf JVBERi0x a.pdf"),
+        ("a.png", "GIF89a", "image/gif R0lGODlh"),
+        ("a.md", "# Words", "a.md\n\n# Words"),
+    ] {
+        let id = server.upload("user_data", name, content).await;
+        assert_eq!(answer(server.chat(file(&id)).await).await, format!("Read | {seen}"));
+        let input = from_user(&json!({"type": "input_file", "file_id": id}));
+        assert_eq!(answer(server.respond(input).await).await, seen);
+    }
+    let id = server.upload("vision", "a.gif", "GIF89a").await;
+    let input = from_user(&json!({"type": "input_image", "file_id": id, "detail": "auto"}));
+    assert_eq!(answer(server.respond(input).await).await, "image/gif R0lGODlh");
+    let id = server.upload("user_data", "a.pdf", "%PDF-1").await;
+    let named = json!({"type": "file", "file": {"file_id": id, "filename": "Other.pdf"}});
+    assert_eq!(answer(server.chat(named).await).await, "Read | application/pdf JVBERi0x Other.pdf");
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_is_refused_where_it_is_named() {
+    let server = Server::new().await;
+    let place = "\"messages[0].content[1].file.file_id\"";
+    let none = refusal(server.chat(file("file-0")).await).await;
+    assert!(
+        none.starts_with(&format!("404 \"file_not_found\" {place} ")) && none.contains("'file-0'"),
+        "{none}"
+    );
+    let batch = server.upload("batch", "in.jsonl", "{}").await;
+    let refused = refusal(server.chat(file(&batch)).await).await;
+    assert!(
+        refused.starts_with(&format!("400 \"invalid_value\" {place} ")) && refused.contains("`user_data`"),
+        "{refused}"
+    );
+    for content in ["\0", " \n"] {
+        let id = server.upload("user_data", "a.bin", content).await;
+        let refused = refusal(server.chat(file(&id)).await).await;
+        assert!(refused.starts_with(&format!("400 \"invalid_value\" {place} ")), "{refused}");
+    }
+    let words = server.upload("user_data", "a.png", "no image").await;
+    let input = json!([{"role": "user", "content": "x"}, {"role": "user", "content": [{"type": "input_image", "file_id": words}]}]);
+    let refused = refusal(server.respond(input).await).await;
+    assert!(refused.starts_with("400 \"invalid_value\" \"input[1].content[0].file_id\" "), "{refused}");
+}
+
+#[tokio::test]
+async fn a_file_of_another_project_is_not_there() {
+    let server = Server::new().await;
+    let id = server.upload("user_data", "a.txt", "Secret words").await;
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": [file(&id)]}]}).to_string();
+    let bearer = format!("Bearer {}", server.stranger);
+    let of_stranger = request("POST", "/v1/chat/completions", &[("authorization", &bearer)], body);
+    let refused = refusal(send(server.router.clone(), of_stranger).await).await;
+    assert!(
+        refused.starts_with("404 \"file_not_found\" \"messages[0].content[0].file.file_id\" "),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn requests_of_a_batch_name_files_too() {
+    let server = Server::new().await;
+    let id = server.upload("user_data", "a.txt", "Words").await;
+    let ask = |id: &str| json!({"model": "m", "messages": [{"role": "user", "content": [file(id)]}]});
+    let answers = server.ask("/v1/batch", &json!({"requests": [ask(&id), ask("file-0")]})).await;
+    let answers = body(answers).await;
+    assert!(answers.contains("a.txt\\n\\nWords") && answers.contains("file_not_found"), "{answers}");
+}
+
+#[tokio::test]
+async fn the_files_of_a_turn_have_a_limit_together() {
+    let server = Server::new().await;
+    let id = server.upload("user_data", "a.txt", &"x".repeat(150)).await;
+    let messages = |count: usize| json!({"model": "m", "messages": [{"role": "user", "content": vec![file(&id); count]}]});
+    assert_eq!(server.ask("/v1/chat/completions", &messages(2)).await.status(), StatusCode::OK);
+    let refused = refusal(server.ask("/v1/chat/completions", &messages(3)).await).await;
+    assert!(
+        refused.starts_with("413 \"request_too_large\" \"messages[0].content[2].file.file_id\" "),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn one_file_in_one_way() {
+    let server = Server::new().await;
+    let both = json!({"type": "file", "file": {"file_id": "file-0", "file_data": "JVBERi0x"}});
+    let refused = refusal(server.chat(both).await).await;
+    assert!(
+        refused.starts_with("400 \"invalid_value\" \"messages[0].content[1].file.file_id\" "),
+        "{refused}"
+    );
+    for part in [
+        json!({"type": "input_file", "file_id": "file-0", "file_data": "JVBERi0x"}),
+        json!({"type": "input_file", "file_id": "file-0", "file_url": "https://a.example/b.pdf"}),
+        json!({"type": "input_image", "file_id": "file-0", "image_url": "https://a.example/b.png"}),
+        json!({"type": "input_text", "file_id": "file-0", "text": "x"}),
+    ] {
+        let refused = refusal(server.respond(from_user(&part)).await).await;
+        assert!(refused.starts_with("400 \"invalid_value\" \"input[0].content[0].file_id\" "), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_conversation_that_is_kept_reads_its_files_anew() {
+    let server = Server::new().await;
+    let id = server.upload("user_data", "a.txt", "Words").await;
+    let first = server.respond(from_user(&json!({"type": "input_file", "file_id": id}))).await;
+    let first: Value = serde_json::from_str(&body(first).await).unwrap();
+    let next = json!({"model": "m", "previous_response_id": first["id"], "input": "And?"});
+    let said = answer(server.ask("/v1/responses", &next).await).await;
+    assert_eq!(said, "a.txt\n\nWords | a.txt\n\nWords | And?");
+    let session = server.ask("/v1/sessions", &json!({"model": "m"})).await;
+    let session: Value = serde_json::from_str(&body(session).await).unwrap();
+    let path = format!("/v1/sessions/{}/messages", session["id"].as_str().unwrap());
+    assert_eq!(answer(server.ask(&path, &json!({"content": [file(&id)]})).await).await, "a.txt\n\nWords");
+    assert!(answer(server.ask(&path, &json!({"content": "And?"})).await).await.ends_with("| And?"));
+    found(&server.router, request("DELETE", &format!("/v1/files/{id}"), &KEY, "")).await;
+    let refused = refusal(server.ask("/v1/responses", &next).await).await;
+    assert!(
+        refused.starts_with("404 \"file_not_found\" \"previous_response_id.content[0].file_id\" "),
+        "{refused}"
+    );
+    let refused = refusal(server.ask(&path, &json!({"content": "And?"})).await).await;
+    assert!(
+        refused.starts_with("404 \"file_not_found\" \"messages[0].content[0].file.file_id\" "),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn results_of_tools_may_be_files_and_tokens_are_counted_with_them() {
+    let server = Server::new().await;
+    let id = server.upload("user_data", "a.txt", "Words").await;
+    let input = json!([
+        {"role": "user", "content": "Look"},
+        {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": [{"type": "input_file", "file_id": id}]},
+    ]);
+    let said = answer(server.respond(input).await).await;
+    assert!(said.ends_with("| a.txt\n\nWords"), "{said}");
+    let count =
+        json!({"model": "m", "input": from_user(&json!({"type": "input_file", "file_id": "file-0"}))});
+    let refused = refusal(server.ask("/v1/responses/input_tokens", &count).await).await;
+    assert!(refused.starts_with("404 \"file_not_found\" "), "{refused}");
+}

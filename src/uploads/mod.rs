@@ -1,0 +1,170 @@
+//! Files in the place of their ids.
+//!
+//! A turn may name files that its caller has uploaded before, and whoever runs it meets what is in them, as if the caller had
+//! sent that. So everybody who counts, compares or remembers parts knows one form of them. Knows no wire format, nor how a refusal is worded.
+
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use futures::future::BoxFuture;
+use tokio::io::AsyncReadExt as _;
+
+use crate::domain::Caller;
+use crate::domain::ModelName;
+use crate::domain::Part;
+use crate::domain::Source;
+use crate::domain::Turn;
+use crate::fields::media;
+use crate::fields::media::Media;
+use crate::files;
+use crate::files::Files;
+use crate::gateway::Error;
+use crate::gateway::FileFault;
+use crate::gateway::ModelCard;
+use crate::gateway::Readiness;
+use crate::gateway::RunningTurn;
+use crate::gateway::Turns;
+use crate::openai::files::Purpose;
+
+/// Turns that may name files.
+#[derive(Clone)]
+pub struct Uploads {
+    turns: Arc<dyn Turns>,
+    files: Files,
+    limit: u64,
+}
+
+impl fmt::Debug for Uploads {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Uploads").field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+impl Uploads {
+    /// Has `turns` run with what is in `files`, of which one turn may name so many that they have `limit` bytes in base64.
+    pub fn new(turns: Arc<dyn Turns>, files: Files, limit: u64) -> Self {
+        Self { turns, files, limit }
+    }
+
+    /// Puts the files in their places.
+    async fn fill(&self, caller: &Caller, turn: &mut Turn) -> Result<(), Error> {
+        let mut room = self.limit;
+        for part in parts(turn) {
+            if let Some(file) = Named::by(part) {
+                let fault = |fault| Error::File { place: file.place.to_owned(), fault };
+                *part = self.read(caller, &file, &mut room).await.map_err(fault)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is in `file`, for which there is so much `room`.
+    async fn read(&self, caller: &Caller, file: &Named<'_>, room: &mut u64) -> Result<Part, FileFault> {
+        let (record, mut content) = self.files.open_content(&caller.project, file.id).await?;
+        if !matches!(record.purpose, Purpose::UserData | Purpose::Vision) {
+            let words = "the file was uploaded for batches. Upload it with the purpose `user_data`.";
+            return Err(FileFault::Unfit(words.to_owned()));
+        }
+        let encoded = record.bytes.div_ceil(3).saturating_mul(4);
+        *room = room.checked_sub(encoded).ok_or(FileFault::TooLarge { limit: self.limit })?;
+        let mut bytes = Vec::new();
+        content.read_to_end(&mut bytes).await.map_err(files::Error::from)?;
+        part(&bytes, file.title.unwrap_or(&record.filename), file.is_image)
+    }
+}
+
+impl Turns for Uploads {
+    fn run(&self, caller: Caller, mut turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
+        Box::pin(async move {
+            self.fill(&caller, &mut turn).await?;
+            self.turns.run(caller, turn).await
+        })
+    }
+
+    fn count_tokens(&self, caller: Caller, mut turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {
+        Box::pin(async move {
+            self.fill(&caller, &mut turn).await?;
+            self.turns.count_tokens(caller, turn).await
+        })
+    }
+
+    fn resolve(&self, caller: Caller, mut turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {
+        Box::pin(async move {
+            self.fill(&caller, &mut turn).await?;
+            self.turns.resolve(caller, turn).await
+        })
+    }
+
+    fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {
+        self.turns.models()
+    }
+
+    fn readiness(&self) -> Readiness {
+        self.turns.readiness()
+    }
+}
+
+/// A file that a part names.
+struct Named<'a> {
+    id: &'a str,
+    place: &'a str,
+    /// What the caller calls it.
+    title: Option<&'a str>,
+    /// Whether only a picture will do.
+    is_image: bool,
+}
+
+impl<'a> Named<'a> {
+    fn by(part: &'a Part) -> Option<Self> {
+        match part {
+            Part::Image(Source::Upload { id, place }) => {
+                Some(Self { id, place, title: None, is_image: true })
+            }
+            Part::Document { source: Source::Upload { id, place }, title } => {
+                Some(Self { id, place, title: title.as_deref(), is_image: false })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Every part of the conversation that is no list of parts itself.
+fn parts(turn: &mut Turn) -> impl Iterator<Item = &mut Part> {
+    let messages = turn.history.iter_mut().map(|message| &mut message.parts);
+    messages.chain([&mut turn.prompt]).flatten().flat_map(|part| match part {
+        Part::ToolResult(result) => result.parts.as_mut_slice(),
+        part => std::slice::from_mut(part),
+    })
+}
+
+/// What `bytes` are to the model: a file of words is told as its title and its words.
+fn part(bytes: &[u8], title: &str, is_image: bool) -> Result<Part, FileFault> {
+    let source = |media_type: &str| Source::Base64 {
+        media_type: media_type.to_owned(),
+        data: BASE64_STANDARD.encode(bytes),
+    };
+    match media::of(bytes) {
+        Some(Media::Image(media_type)) => Ok(Part::Image(source(media_type))),
+        _ if is_image => Err(FileFault::Unfit(media::NO_IMAGE.to_owned())),
+        Some(Media::Document(media_type)) => {
+            Ok(Part::Document { source: source(media_type), title: Some(title.to_owned()) })
+        }
+        Some(Media::Text(words)) => Ok(Part::Text(format!("{title}\n\n{words}"))),
+        None => {
+            let words =
+                "Claude can read nothing of the file. It reads PNG, JPEG, GIF, WebP, PDF and text in UTF-8.";
+            Err(FileFault::Unfit(words.to_owned()))
+        }
+    }
+}
+
+impl From<files::Error> for FileFault {
+    fn from(error: files::Error) -> Self {
+        match error {
+            files::Error::NotFound(id) => Self::Missing { id },
+            error => Self::Unreadable(error.to_string()),
+        }
+    }
+}

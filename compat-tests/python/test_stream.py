@@ -1,12 +1,16 @@
 """The WebSocket of many turns, as a Python program without an SDK drives it."""
 
 import asyncio
+import itertools
 import json
+import socket as sockets
 import uuid
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import websockets
-from conftest import API_KEY, BASE_URL, say
+from conftest import API_KEY, BASE_URL, TIMEOUT, call, eventually, say
 
 URL = BASE_URL.replace("http", "ws", 1) + "/stream"
 KEY = {"Authorization": f"Bearer {API_KEY}"}
@@ -27,18 +31,23 @@ class Turns:
     async def send(self, **message):
         await self.socket.send(json.dumps(message))
 
-    async def chat(self, prompt):
+    async def chat(self, prompt, **options):
         turn = uuid.uuid4().hex
         self.queues[turn] = asyncio.Queue()
         messages = [{"role": "user", "content": prompt}]
-        await self.send(type="chat", id=turn, model="haiku", messages=messages)
+        await self.send(**{"type": "chat", "id": turn, "model": "haiku", "messages": messages, **options})
         return turn
 
+    async def messages(self, turn):
+        """All of them, the last one included."""
+        messages = []
+        while not messages or messages[-1]["type"] not in ("done", "error"):
+            messages.append(await asyncio.wait_for(self.queues[turn].get(), TIMEOUT))
+        return messages
+
     async def answer(self, turn):
-        words = ""
-        while (message := await asyncio.wait_for(self.queues[turn].get(), 30))["type"] not in ("done", "error"):
-            words += message.get("content", "")
-        return words, message
+        messages = await self.messages(turn)
+        return "".join(message["content"] for message in messages if message["type"] == "token"), messages[-1]
 
 
 @pytest.fixture
@@ -54,6 +63,75 @@ async def read(socket):
     return json.loads(await asyncio.wait_for(socket.recv(), 30))
 
 
+def runs(messages):
+    """The types, each once for all that follow one another."""
+    return [kind for kind, _ in itertools.groupby(messages, lambda message: message["type"])]
+
+
+async def test_a_turn_from_beginning_to_end(turns):
+    turn = await turns.chat("[[tokens=12 gap_ms=10]]", user="ann", verbosity="low")
+    messages = await turns.messages(turn)
+    assert runs(messages) == ["started", "token", "done"]
+    assert messages[0] == {"type": "started", "id": turn, "model": "haiku", "ignored": ["verbosity"]}
+    tokens = messages[1:-1]
+    assert all(set(token) == {"type", "id", "content"} for token in tokens)
+    assert len(tokens) > 6, "they come as they are made"
+    assert "".join(token["content"] for token in tokens) == " ".join(f"w{n}" for n in range(1, 13))
+    done = messages[-1]
+    assert (done["finish_reason"], done["usage"]["completion_tokens"]) == ("stop", 12)
+    assert done["model"].startswith("claude-haiku")
+
+
+async def test_thoughts_come_before_the_answer(turns):
+    turn = await turns.chat('[[thinking="Let me look." say="Here it is."]]', reasoning_effort="medium")
+    messages = await turns.messages(turn)
+    assert runs(messages) == ["started", "reasoning", "token", "done"]
+    thoughts = "".join(message["content"] for message in messages if message["type"] == "reasoning")
+    assert thoughts == "Let me look."
+
+
+async def test_calls_and_their_results(turns):
+    parameters = {"type": "object", "properties": {"city": {"type": "string"}}}
+    tool = {"type": "function", "function": {"name": "weather", "parameters": parameters}}
+    prompt = f"{say('Looking.')} {call('weather', city='Paris')} {call('weather', city='Rome')}"
+    turn = await turns.chat(prompt, tools=[tool])
+    messages = await turns.messages(turn)
+    assert runs(messages) == ["started", "token", "tool_call", "done"]
+    assert messages[-1]["finish_reason"] == "tool_calls"
+    pieces = [message for message in messages if message["type"] == "tool_call"]
+    calls = {}
+    for piece in pieces:
+        if "name" in piece:
+            calls[piece["index"]] = {"id": piece["call_id"], "name": piece["name"], "arguments": ""}
+        calls[piece["index"]]["arguments"] += piece["arguments"]
+    assert len(pieces) > len(calls), "arguments stream"
+    assert [(call["name"], json.loads(call["arguments"])["city"]) for call in calls.values()] == [
+        ("weather", "Paris"),
+        ("weather", "Rome"),
+    ]
+    made = [
+        {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": call["arguments"]}}
+        for call in calls.values()
+    ]
+    conversation = [
+        {"role": "user", "content": prompt},
+        {"role": "assistant", "content": "Looking.", "tool_calls": made},
+        *({"role": "tool", "tool_call_id": call["id"], "content": "sunny"} for call in made),
+    ]
+    words, done = await turns.answer(await turns.chat("", messages=conversation, tools=[tool]))
+    assert (words, done["finish_reason"]) == ("Tool results: sunny; sunny", "stop")
+
+
+async def test_errors_leave_the_socket(turns):
+    refused = (await turns.messages(await turns.chat("hi", temperature=3)))[-1]
+    assert (refused["status"], refused["error"]["code"], refused["error"]["param"]) == (400, "invalid_value", "temperature")
+    failed = await turns.messages(await turns.chat("[[tokens=20 gap_ms=20 error_after=5]]"))
+    assert runs(failed) == ["started", "token", "error"]
+    assert (failed[-1]["status"], failed[-1]["error"]["code"]) == (503, "overloaded")
+    assert failed[-1]["retry_after_ms"] > 0
+    assert (await turns.answer(await turns.chat(say("Fine."))))[0] == "Fine."
+
+
 async def test_several_turns_at_once(turns):
     asked = [await turns.chat(say(f"answer {number}")) for number in range(6)]
     answers = await asyncio.gather(*(turns.answer(turn) for turn in asked))
@@ -61,14 +139,16 @@ async def test_several_turns_at_once(turns):
     assert all(done["finish_reason"] == "stop" and done["usage"]["total_tokens"] for _, done in answers)
 
 
-async def test_a_cancelled_turn_leaves_the_others_alone(turns):
-    long = await turns.chat("[[tokens=2000 gap_ms=20]]")
+async def test_a_cancelled_turn_leaves_the_others_alone(turns, upstream, marker):
+    long = await turns.chat(f"{marker} [[tokens=2000 gap_ms=20]]")
     while (await turns.queues[long].get())["type"] != "token":
         pass
     short = await turns.chat(say("short"))
     assert (await turns.answer(short))[0] == "short"
     await turns.send(type="cancel", id=long)
-    assert (await turns.answer(long))[1]["finish_reason"] == "cancelled"
+    done = (await turns.answer(long))[1]
+    assert (done["finish_reason"], "usage" in done) == ("cancelled", False)
+    assert eventually(lambda: upstream.call()["outcome"] == "client_gone")
 
 
 async def test_a_key_in_the_first_message():
@@ -96,3 +176,50 @@ async def test_a_key_among_the_protocols():
         assert socket.subprotocol == "realtime"
         await socket.send(json.dumps({"type": "ping"}))
         assert await read(socket) == {"type": "pong"}
+
+
+def busy():
+    """How many workers are in use."""
+    ready = urlsplit(BASE_URL)._replace(path="/ready").geturl()
+    return httpx.get(ready).json()["workers"]["busy"]
+
+
+def slow_socket():
+    """A connection that takes little at a time."""
+    address = urlsplit(BASE_URL)
+    connection = sockets.socket()
+    connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 32 * 1024)
+    connection.connect((address.hostname, address.port))
+    return connection
+
+
+async def ping(socket):
+    """Gives signs of life, without which a silent client is given up."""
+    while True:
+        await socket.send(json.dumps({"type": "ping"}))
+        await asyncio.sleep(0.3)
+
+
+async def test_who_does_not_read_holds_up_its_own_turn_alone(turns):
+    """Its answer is far larger than what lies between the server and it, so its worker cannot be done with it."""
+    count = 8_000
+    prompt = f"[[tokens={count}]]"
+    before = busy()
+    options = {"additional_headers": KEY, "max_queue": 1, "ping_interval": None}
+    async with websockets.connect(URL, sock=slow_socket(), **options) as deaf:
+        messages = [{"role": "user", "content": prompt}]
+        await deaf.send(json.dumps({"type": "chat", "id": "much", "model": "haiku", "messages": messages}))
+        assert (await read(deaf))["type"] == "started"
+        pinging = asyncio.create_task(ping(deaf))
+        words, done = await turns.answer(await turns.chat(prompt))
+        assert (len(words.split()), done["finish_reason"]) == (count, "stop")
+        # Longer than the same took another that was asked for later.
+        await asyncio.sleep(1)
+        assert busy() == before + 1
+        pinging.cancel()
+        words = ""
+        while (message := await read(deaf))["type"] in ("token", "pong"):
+            words += message.get("content", "")
+        assert (message["type"], len(words.split())) == ("done", count)
+        assert words.startswith("w1 w2 ") and words.endswith(f" w{count}"), "nothing is lost"
+    assert eventually(lambda: busy() == before)

@@ -23,7 +23,6 @@ use crate::config::Flags;
 use crate::config::Settings;
 use crate::domain::Amount;
 use crate::domain::Budget;
-use crate::domain::CacheControl;
 use crate::domain::Caller;
 use crate::domain::Cap;
 use crate::domain::Grant;
@@ -95,12 +94,7 @@ impl Office {
             project_budget: Budget { monthly, ..Budget::default() },
             ..Grant::default()
         };
-        let caller = Caller {
-            name: "key-1".to_owned(),
-            project: project.to_owned(),
-            grant: Arc::new(grant),
-            cache_control: CacheControl::default(),
-        };
+        let caller = Caller { project: project.to_owned(), grant: Arc::new(grant), ..Caller::named("key-1") };
         let hold = self.ledger.hold(&caller, Amount::default(), id).await.unwrap();
         let usage = Usage { output_tokens: tokens, ..Usage::default() };
         let money = Some(Money::from_nanos(nanos));

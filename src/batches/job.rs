@@ -18,6 +18,7 @@ use super::service::Inner;
 use crate::answers::Again;
 use crate::auth::AuthError;
 use crate::auth::Permission;
+use crate::domain::Caller;
 use crate::domain::Usage;
 use crate::domain::unix_now;
 use crate::files;
@@ -185,7 +186,7 @@ impl Job {
         }
         let read = Line::decode(&line.bytes.unwrap_or_default(), line.number, &record.batch.endpoint);
         let (outcome, usage) = match read {
-            Ok(request) => self.ask(record, &request).await.map_err(Unanswered::Refused)?,
+            Ok(request) => self.ask(record, &request, line.number).await.map_err(Unanswered::Refused)?,
             // The file was found good, so this is for somebody who has changed it on the disk.
             Err(fault) => {
                 let line = batches::failure("", &fault.code, &fault.message);
@@ -196,13 +197,16 @@ impl Job {
     }
 
     /// Asks until there is an answer, or none to be had.
-    async fn ask(&self, record: &Record, request: &Line) -> Result<(Outcome, Usage), Fault> {
+    async fn ask(&self, record: &Record, request: &Line, number: u64) -> Result<(Outcome, Usage), Fault> {
         let Inner { share, keys, answers, explain, .. } = &*self.inner;
         let (endpoint, id, body) = (Inner::endpoint(&record.batch), &request.custom_id, request.body.get());
         let mut tries = 0;
         loop {
             let turn = share.enter().await;
             let caller = keys.caller_of(&record.owner, Some(Permission::Inference)).map_err(key_is_gone)?;
+            // The end of a run and its outcome are not written in one: whatever comes between, it is charged once.
+            let errand = Some(format!("{}/{number}/{tries}", self.id).into());
+            let caller = Caller { errand, ..caller };
             let error = match answers.answer(&caller, endpoint, body.as_bytes()).await {
                 Ok(answered) => {
                     let line = batches::answer(id, 200, &answered.body, &answered.ignored);

@@ -19,6 +19,9 @@ pub struct Caller {
     pub grant: Arc<Grant>,
     /// What this request wants of answers that were given before.
     pub cache_control: CacheControl,
+    /// What this request does its part of, where that is gone on with after a restart: the name of the part, which is charged
+    /// once however often it is run.
+    pub errand: Option<Arc<str>>,
 }
 
 /// What a request's `Cache-Control` asks for (RFC 9111).
@@ -104,6 +107,7 @@ impl Caller {
             project: DEFAULT_PROJECT.to_owned(),
             grant: Arc::default(),
             cache_control: CacheControl::default(),
+            errand: None,
         }
     }
 }

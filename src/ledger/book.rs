@@ -25,22 +25,39 @@ use super::records::Record as _;
 use super::records::Sum;
 use super::records::load;
 
-/// Begins a new epoch and charges what older ones have left open. Returns the epoch, and how many holds there were.
+/// What the ids of runs begin with that are run again until it is known what came of them.
+const REPEATED: &str = "again/";
+
+/// The id of a run, `name` by its own name, that is run again until it is known what came of it.
+///
+/// A hold that a crash has left is given back, since there will be another; and once it is charged, further runs are not.
+pub fn repeated(name: &str) -> String {
+    format!("{REPEATED}{name}")
+}
+
+fn is_repeated(id: &str) -> bool {
+    id.starts_with(REPEATED)
+}
+
+/// Begins a new epoch and charges what older ones have left open. Returns the epoch, and how many holds that were.
 pub(super) fn open(transaction: &mut Transaction<'_>, now: u64) -> Result<(u64, usize), Error> {
     migration::migrate(transaction)?;
     let mut head: Head = load(transaction, &places::head())?.unwrap_or_default();
     head.epoch += 1;
     transaction.put(places::head(), head.encode());
-    let (holds, mut closed) = (places::holds(), 0);
+    let (holds, mut unknown) = (places::holds(), 0_usize);
     let mut next = transaction.first(&holds)?;
     while let Some((key, _)) = next {
         let id = places::id_of(&key).ok_or(Error::Unreadable { what: "the id of a hold" })?;
+        // What is gone on with is held, and charged, when it is run again.
+        let is_unknown = !is_repeated(&id);
+        let closing = if is_unknown { Closing::Unknown } else { Closing::Released };
         // Their budgets are not known here. Whoever is charged next hears how much is spent.
-        close(transaction, now, &id, Closing::Unknown, &Grant::default())?;
-        closed += 1;
+        close(transaction, now, &id, closing, &Grant::default())?;
+        unknown += usize::from(is_unknown);
         next = transaction.after(&holds, &key)?;
     }
-    Ok((head.epoch, closed))
+    Ok((head.epoch, unknown))
 }
 
 /// Holds `estimate`, if all budgets have room. Returns what is held.
@@ -53,7 +70,12 @@ pub(super) fn take(
     id: &str,
 ) -> Result<Amount, Error> {
     let is_taken = |key: Vec<u8>| Ok::<_, Error>(transaction.get(&key)?.is_some());
-    if is_taken(places::hold(id))? || is_taken(places::charge(id))? {
+    let is_charged = is_taken(places::charge(id))?;
+    if is_charged && is_repeated(id) {
+        // It was run before, and what came of it was lost. Closing its hold finds the charge and leaves it.
+        return Ok(Amount::default());
+    }
+    if is_charged || is_taken(places::hold(id))? {
         return Err(Error::Duplicate { id: id.to_owned() });
     }
     let amount = Amount { money: estimate.money.max(Money::ZERO), ..estimate };

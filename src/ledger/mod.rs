@@ -64,6 +64,7 @@ pub use alerts::Alert;
 pub use archive::Restored;
 pub use archive::records_in;
 pub use archive::restore;
+pub use book::repeated;
 pub use budget::Over;
 pub use budget::Scope;
 pub use budget::What;

@@ -131,6 +131,10 @@ async fn a_batch_survives_kills_and_answers_every_line_once() {
     let answers: BTreeSet<_> =
         output.iter().map(|line| line["response"]["body"]["id"].as_str().unwrap()).collect();
     assert_eq!(answers.len(), LINES, "each has an answer of its own");
+    let usage = client.get("/v1/usage").await;
+    let figures =
+        ["requests", "unknown_requests", "output_tokens"].map(|name| usage["totals"][name].as_u64());
+    assert_eq!(figures, [Some(LINES as u64), Some(0), Some(LINES as u64)], "each is charged once: {usage}");
     let runs = journal.prompts();
     assert!((LINES..=LINES + KILLS.len() * PARALLEL).contains(&runs), "{runs} runs");
     last.end().await;

@@ -34,6 +34,7 @@ use crate::domain::ModelName;
 use crate::domain::Money;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
+use crate::ledger;
 use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::limits::Permit;
@@ -181,7 +182,10 @@ impl Order {
     /// Has the turn run, and gives its model. What it may cost is held before.
     async fn run(self) -> Result<(String, TurnStream), Error> {
         let Self { turns, rules, caller, turn, estimate } = self;
-        let id = Uuid::new_v4().to_string();
+        let id = match &caller.errand {
+            Some(errand) => ledger::repeated(&format!("{errand}/{}", turn.sampling.choice)),
+            None => Uuid::new_v4().to_string(),
+        };
         let must_wait = caller.grant.is_capped() || rules.ledger.is_failing();
         let hold = rules.ledger.hold(&caller, estimate, &id);
         let hold = async { Ok::<_, Error>(hold.await?) };

@@ -166,6 +166,31 @@ async fn a_hold_that_a_crash_left_is_charged_in_full_once() {
     }
 }
 
+/// A run that a crash has cut off is run again, and charged then; one that was charged is not charged again.
+#[tokio::test]
+async fn what_is_run_until_it_is_done_is_charged_once() {
+    for books in Books::all().await {
+        let (lost, kept) = (repeated("batch/1"), repeated("batch/2"));
+        books.ledger.hold(&daily(100), amount(50, 3), &lost).await.unwrap().lose();
+        let hold = books.ledger.hold(&daily(100), amount(50, 3), &kept).await.unwrap();
+        let twice = books.ledger.hold(&daily(100), amount(0, 0), &kept).await;
+        assert!(matches!(twice, Err(Error::Duplicate { .. })), "it runs");
+        hold.settle(charge(30, 2)).await.unwrap();
+        let books = books.restart().await;
+        assert_eq!((books.unknown, books.tokens().await), (0, (30, 0)));
+        for id in [&lost, &kept] {
+            let hold = books.ledger.hold(&daily(100), amount(60, 3), id).await.unwrap();
+            hold.begin().settle(charge(20, 1)).await.unwrap();
+        }
+        assert_eq!(books.tokens().await, (50, 0));
+        let again = books.ledger.hold(&daily(100), amount(60, 3), &lost).await.unwrap();
+        drop(again.begin());
+        let books = books.restart().await;
+        assert_eq!(books.tokens().await, (50, 0), "nor is one that nobody ends");
+        books.assert_sound().await;
+    }
+}
+
 /// M10: what makes no sense is never a credit.
 #[tokio::test]
 async fn a_cost_without_sense_is_charged_as_it_was_held() {

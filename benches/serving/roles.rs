@@ -158,6 +158,10 @@ fn http_config() -> http::Config {
     }
 }
 
+fn no_batches() -> batches::Config {
+    batches::Config { parallel: 1, longest_line: 0, time_to_live: Duration::from_secs(60) }
+}
+
 async fn silent(listener: TcpListener) -> anyhow::Result<()> {
     let shutdown = Shutdown::new();
     let (turns, keys): (Arc<dyn Turns>, _) = (Arc::new(Silence), Arc::new(Keys::none()));
@@ -186,7 +190,7 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
         stopping: shutdown.begun(),
         stop: shutdown.last_words(),
     };
-    let batches = Batches::new(tools, batches::Config { parallel: 1, longest_line: 0 });
+    let batches = Batches::new(tools, no_batches());
     let settings = Settings::load(None, &Environment::from_iter([("HOME", "/")]), &Flags::default())?;
     let off = cache::Config { mode: cache::Mode::Off, max_bytes: 0, time_to_live: Duration::from_secs(1) };
     let few = sessions::Config { idle: Duration::from_secs(60), max_sessions: 1, max_bytes: 1 << 20 };

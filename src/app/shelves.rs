@@ -54,8 +54,10 @@ impl Ground<'_> {
         let config = batches::Config {
             parallel: self.settings.batches.share_of(self.settings.pool.max_workers),
             longest_line: self.settings.server.body_limit,
+            time_to_live: self.settings.batches.time_to_live,
         };
         let batches = Batches::new(tools, config);
+        batches.keep_tidy();
         match batches.recover().await? {
             0 => {}
             unfinished => tracing::info!(unfinished, "batches of an earlier server go on"),

@@ -18,6 +18,7 @@ mod lines;
 mod records;
 mod service;
 mod share;
+mod tidy;
 
 pub use error::Error;
 pub use service::Batches;

@@ -67,6 +67,16 @@ impl Records {
         self.0.transaction(work).await
     }
 
+    /// Takes one away.
+    pub(super) async fn remove(&self, project: &str, id: &str) -> Result<(), Error> {
+        let key = key(project, id);
+        let work = move |transaction: &mut Transaction<'_>| {
+            transaction.remove(key);
+            Ok(())
+        };
+        self.0.transaction(work).await
+    }
+
     /// Has `work` change the batch and, beside it, whatever it likes, and gives what it has become; none if there is none.
     pub(super) async fn update<W>(&self, project: &str, id: &str, work: W) -> Result<Option<Record>, Error>
     where

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -45,6 +46,8 @@ pub struct Config {
     pub parallel: usize,
     /// Bytes a line may have.
     pub longest_line: usize,
+    /// How long a batch is kept that is over.
+    pub time_to_live: Duration,
 }
 
 /// What batches are made with.
@@ -81,7 +84,7 @@ pub(super) struct Inner {
     pub(super) share: Share,
     pub(super) config: Config,
     pub(super) stop: CancellationToken,
-    tracker: TaskTracker,
+    pub(super) tracker: TaskTracker,
     /// What ends the batches that run, by id.
     running: Mutex<HashMap<String, CancellationToken>>,
 }

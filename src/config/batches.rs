@@ -1,8 +1,11 @@
 //! `[batches]`: how much of the pool batches take.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::origin::{Check, Refusal};
+use super::seconds;
 
 /// The share of batches. `default.toml` says what each key means.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,6 +13,9 @@ use super::origin::{Check, Refusal};
 pub struct Batches {
     /// Lines of all batches together that run at a time; 0 for a third of the pool.
     pub parallel: usize,
+    /// How long a batch is kept that is over.
+    #[serde(rename = "ttl_seconds", with = "seconds")]
+    pub time_to_live: Duration,
 }
 
 impl Batches {
@@ -19,17 +25,19 @@ impl Batches {
     }
 
     pub(super) fn check(&self) -> Result<(), Refusal> {
-        Check::section("batches").number("parallel", self.parallel, 0..=1024)
+        let check = Check::section("batches");
+        check.number("parallel", self.parallel, 0..=1024)?;
+        check.seconds("ttl_seconds", self.time_to_live, 1)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Batches;
+    use super::{Batches, Duration};
 
     #[test]
     fn the_usual_share_is_a_third_and_one_at_least() {
-        let share = |parallel, workers| Batches { parallel }.share_of(workers);
+        let share = |parallel, workers| Batches { parallel, time_to_live: Duration::ZERO }.share_of(workers);
         assert_eq!([share(0, 1), share(0, 5), share(0, 9), share(4, 1)], [1, 1, 3, 4]);
     }
 }

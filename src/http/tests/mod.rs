@@ -266,7 +266,10 @@ fn batch_tools(turns: &Arc<dyn Turns>, keys: &Arc<Keys>, answers: Answers, files
 
 /// Batches of `parallel` lines at a time.
 fn batches_with(tools: Tools, parallel: usize) -> Batches {
-    Batches::new(tools, crate::batches::Config { parallel, longest_line: 1000 })
+    Batches::new(
+        tools,
+        crate::batches::Config { parallel, longest_line: 1000, time_to_live: Duration::from_secs(60) },
+    )
 }
 
 /// A server with the admin API, the configured key `secret-1` and the admin key `secret-admin`.

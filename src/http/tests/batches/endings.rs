@@ -54,6 +54,22 @@ async fn a_batch_that_is_over_cannot_be_cancelled() {
     assert!(error["message"].as_str().unwrap().contains("`completed`"), "{error}");
 }
 
+#[tokio::test]
+async fn a_batch_that_is_over_goes_after_its_time() {
+    let (turns, _) = answering(1);
+    let bench = Bench::of(turns).await;
+    let over = bench.begin(&lines(1)).await;
+    let ended = bench.until_is(&over, "completed").await["completed_at"].as_u64().unwrap();
+    let running = bench.begin(&lines(1)).await;
+    for (later, left) in [(59, vec![&running, &over]), (60, vec![&running]), (1_000_000, vec![&running])] {
+        bench.batches.sweep(ended + later).await.unwrap();
+        let list = bench.ask("GET", "/v1/batches", &Value::Null).await;
+        let ids: Vec<_> =
+            list["data"].as_array().unwrap().iter().map(|batch| batch["id"].as_str().unwrap()).collect();
+        assert_eq!(ids, left, "{later} s after its end");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_batch_ends_when_its_time_is_over() {
     let (turns, _) = answering(1);

@@ -1,0 +1,46 @@
+//! Batches whose time is over.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::Batches;
+use super::Error;
+use super::records::Record;
+use crate::domain::unix_now;
+use crate::openai::batches::Batch;
+
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+impl Batches {
+    /// Takes batches away that ended long ago, from time to time, until nothing new is to begin.
+    pub fn keep_tidy(&self) {
+        let (batches, stop) = (self.clone(), self.0.stop.clone());
+        self.0.tracker.spawn(async move {
+            while stop.run_until_cancelled(sleep(SWEEP_INTERVAL)).await.is_some() {
+                if let Err(error) = batches.sweep(unix_now()).await {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "the batches were not swept");
+                }
+            }
+        });
+    }
+
+    /// Takes those away that ended long before `now`, in seconds of Unix time. Their files have a time of their own.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) async fn sweep(&self, now: u64) -> Result<(), Error> {
+        let kept = self.0.config.time_to_live.as_secs();
+        let is_over = |record: &Record| {
+            record.is_tidy && ended_at(&record.batch).is_some_and(|end| end.saturating_add(kept) <= now)
+        };
+        for record in self.0.records.list(None).await?.iter().filter(|record| is_over(record)) {
+            self.0.records.remove(&record.project, &record.batch.id).await?;
+        }
+        Ok(())
+    }
+}
+
+fn ended_at(batch: &Batch) -> Option<u64> {
+    batch.completed_at.or(batch.failed_at).or(batch.expired_at).or(batch.cancelled_at)
+}

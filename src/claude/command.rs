@@ -52,7 +52,9 @@ const FIXED: &[(&str, &str)] = &[
 /// Carries the id of the server's data directory, by which a later server finds what this one left behind.
 pub(super) const INSTANCE_VARIABLE: &str = "SWITCHBOARD_INSTANCE";
 
-const ARGUMENTS: &[&str] = &[
+/// What every process is told: the protocol, and to heed nothing that lies about, neither the operator's settings nor those of a
+/// folder, whose hooks would be run.
+pub(super) const PROTOCOL: &[&str] = &[
     "-p",
     "--input-format",
     "stream-json",
@@ -60,10 +62,13 @@ const ARGUMENTS: &[&str] = &[
     "stream-json",
     "--verbose",
     "--include-partial-messages",
-    "--tools",
-    "",
     "--strict-mcp-config",
     "--setting-sources",
+    "",
+];
+
+const ARGUMENTS: &[&str] = &[
+    "--tools",
     "",
     "--no-session-persistence",
     // The tools of the callers, by the name of their server, see `protocol::MCP_SERVER`.
@@ -74,7 +79,7 @@ const ARGUMENTS: &[&str] = &[
 /// The arguments of a process that chats.
 pub(super) fn arguments(config: &Config) -> Vec<&'static str> {
     let bare = config.sign_in.is_bare().then_some("--bare");
-    ARGUMENTS.iter().copied().chain(bare).collect()
+    PROTOCOL.iter().chain(ARGUMENTS).copied().chain(bare).collect()
 }
 
 /// The whole environment of a process of the server with the id `instance`.

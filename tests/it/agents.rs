@@ -74,6 +74,22 @@ impl Yard {
         Run { agent: self.runner.start(job).await.unwrap() }
     }
 
+    /// An agent whose tool runs `command`, which makes the file `begun` and never ends.
+    async fn run_on(&self, command: &str) -> Run {
+        let prompt = call("Bash", &serde_json::json!({"command": command}));
+        let mut run = self.start(self.job(&prompt)).await;
+        let asked = run.until(|event| matches!(event, AgentEvent::Question(_))).await;
+        let AgentEvent::Question(question) = asked else { unreachable!() };
+        run.agent.answer(&question.id, Answer::Allow);
+        let begun = self.workspace().join("begun");
+        // Nothing is told while the tool runs, but what is to be sent leaves while it is waited for.
+        tokio::select! {
+            event = run.next() => panic!("{event:?}"),
+            () = eventually("the tool runs", || async { begun.exists().then_some(()) }) => {}
+        }
+        run
+    }
+
     /// Waits until nothing runs any more.
     async fn until_quiet(&self) {
         let data_dir = self.folder.path().join("data");
@@ -200,20 +216,7 @@ async fn what_is_denied_is_not_done() {
 async fn an_interrupt_ends_a_tool_and_an_answer() {
     let yard = Yard::open().await;
     // It never ends by itself.
-    let prompt = call("Bash", &serde_json::json!({"command": "touch begun; tail -f /dev/null"}));
-    let mut run = yard.start(yard.job(&prompt)).await;
-    let AgentEvent::Question(question) = run.until(|event| matches!(event, AgentEvent::Question(_))).await
-    else {
-        unreachable!()
-    };
-    run.agent.answer(&question.id, Answer::Allow);
-    let begun = yard.workspace().join("begun");
-    // Nothing is told while the tool runs, but what is to be sent leaves while it is waited for.
-    let ran = tokio::select! {
-        event = run.next() => panic!("{event:?}"),
-        () = eventually("the tool runs", || async { begun.exists().then_some(()) }) => true,
-    };
-    assert!(ran);
+    let mut run = yard.run_on("touch begun; tail -f /dev/null").await;
     run.agent.interrupt();
     let (_, ending) = run.finish(Answer::Allow, &yard.workspace()).await;
     assert_eq!(ending.reason, EndReason::Interrupted);
@@ -229,20 +232,7 @@ async fn an_interrupt_ends_a_tool_and_an_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_drops_an_agent_ends_what_it_has_started() {
     let yard = Yard::open().await;
-    let command = "setsid tail -f /dev/null & touch begun; tail -f /dev/null";
-    let prompt = call("Bash", &serde_json::json!({"command": command}));
-    let mut run = yard.start(yard.job(&prompt)).await;
-    let AgentEvent::Question(question) = run.until(|event| matches!(event, AgentEvent::Question(_))).await
-    else {
-        unreachable!()
-    };
-    run.agent.answer(&question.id, Answer::Allow);
-    let begun = yard.workspace().join("begun");
-    tokio::select! {
-        event = run.next() => panic!("{event:?}"),
-        () = eventually("the tool runs", || async { begun.exists().then_some(()) }) => {}
-    }
-    drop(run);
+    drop(yard.run_on("setsid tail -f /dev/null & touch begun; tail -f /dev/null").await);
     yard.until_quiet().await;
 }
 

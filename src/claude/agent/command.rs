@@ -15,22 +15,8 @@ use crate::tasks::Session;
 /// Carries the id of the task, by which what it leaves behind is found.
 pub(super) const TASK_VARIABLE: &str = "SWITCHBOARD_TASK";
 
-const ARGUMENTS: &[&str] = &[
-    "-p",
-    "--input-format",
-    "stream-json",
-    "--output-format",
-    "stream-json",
-    "--verbose",
-    "--include-partial-messages",
-    "--strict-mcp-config",
-    // Neither the operator's settings nor those in the workspace, whose hooks would be run.
-    "--setting-sources",
-    "",
-    // Questions come to us.
-    "--permission-prompt-tool",
-    "stdio",
-];
+/// Questions come to us.
+const ARGUMENTS: &[&str] = &["--permission-prompt-tool", "stdio"];
 
 /// Switches of processes that chat which do not suit an agent: a long run may well be summarised.
 const NOT_FOR_AGENTS: &[&str] =
@@ -49,7 +35,7 @@ pub(super) fn arguments(job: &Job) -> Vec<String> {
     };
     let turns = job.max_turns.map(|turns| ["--max-turns".to_owned(), turns.to_string()]);
     let budget = ["--max-budget-usd".to_owned(), job.max_budget.to_decimal()];
-    let fixed = ARGUMENTS.iter().map(|argument| (*argument).to_owned());
+    let fixed = command::PROTOCOL.iter().chain(ARGUMENTS).map(|argument| (*argument).to_owned());
     let tools = ["--tools".to_owned(), job.tools.join(","), "--permission-mode".to_owned(), mode.to_owned()];
     fixed.chain(tools).chain(session).chain(turns.into_iter().flatten()).chain(budget).collect()
 }

@@ -15,6 +15,7 @@ use crate::gateway::AnswerCache;
 use crate::gateway::Turns;
 use crate::metrics::Levels;
 use crate::metrics::Metrics;
+use crate::tasks::Tasks;
 
 /// The process serves.
 pub(super) async fn health() -> impl IntoResponse {
@@ -51,6 +52,7 @@ pub(super) async fn metrics(
     State(turns): State<Arc<dyn Turns>>,
     State(cache): State<AnswerCache>,
     State(metrics): State<Metrics>,
+    State(tasks): State<Option<Tasks>>,
 ) -> Result<impl IntoResponse, ApiError> {
     let (readiness, cache) = (turns.readiness(), cache.stats());
     let workers = readiness.workers;
@@ -69,6 +71,7 @@ pub(super) async fn metrics(
         ],
         most_workers: workers.max,
         waiting: readiness.waiting,
+        tasks: tasks.map_or([("queued", 0), ("running", 0)], |tasks| tasks.counts()),
         is_ready: readiness.problems.is_empty(),
     };
     let text = metrics.to_text(&levels);

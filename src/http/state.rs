@@ -175,6 +175,12 @@ impl FromRef<AppState> for Sessions {
     }
 }
 
+impl FromRef<AppState> for Option<Tasks> {
+    fn from_ref(state: &AppState) -> Self {
+        state.tasks.clone()
+    }
+}
+
 impl FromRef<AppState> for Answering {
     fn from_ref(state: &AppState) -> Self {
         let AppState { sessions, turns, config, last_words, .. } = state.clone();

@@ -41,6 +41,8 @@ pub struct Levels {
     pub most_workers: usize,
     /// Requests that wait for a worker.
     pub waiting: usize,
+    /// Tasks that are not over, by their status.
+    pub tasks: [(&'static str, usize); 2],
     /// Whether requests can be served.
     pub is_ready: bool,
 }
@@ -86,11 +88,8 @@ impl Metrics {
         for (name, help, count) in counters {
             registry.register(name, help, ConstCounter::new(count));
         }
-        let workers = Family::<StateLabel, Gauge>::default();
-        for (state, count) in levels.workers {
-            workers.get_or_create(&StateLabel { state }).set(whole(count as u64));
-        }
-        registry.register("workers", "Worker processes by what they are doing", workers);
+        registry.register("workers", "Worker processes by what they are doing", by_state(&levels.workers));
+        registry.register("tasks", "Tasks that are not over, by their status", by_state(&levels.tasks));
         let gauges = [
             ("cache_entries", "Answers that are kept", levels.cache_entries),
             ("cache_bytes", "Bytes of memory that kept answers take", levels.cache_bytes),
@@ -107,6 +106,14 @@ impl Metrics {
     }
 }
 
+fn by_state(counts: &[(&'static str, usize)]) -> Family<StateLabel, Gauge> {
+    let family = Family::<StateLabel, Gauge>::default();
+    for (state, count) in counts {
+        family.get_or_create(&StateLabel { state }).set(whole(*count as u64));
+    }
+    family
+}
+
 fn whole(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
@@ -121,13 +128,15 @@ mod tests {
         metrics.budget_alert("key", "daily", 80);
         metrics.clone().budget_alert("key", "daily", 80);
         let workers = [("idle", 1), ("busy", 2), ("holding", 0), ("starting", 0), ("resetting", 0)];
-        let levels = Levels { cache_hits: 3, workers, is_ready: true, ..Levels::default() };
+        let tasks = [("queued", 0), ("running", 1)];
+        let levels = Levels { cache_hits: 3, workers, tasks, is_ready: true, ..Levels::default() };
         let text = metrics.to_text(&levels).unwrap();
         for line in [
             "# TYPE switchboard_budget_alerts counter",
             r#"switchboard_budget_alerts_total{scope="key",window="daily",percent="80"} 2"#,
             "switchboard_cache_hits_total 3",
             r#"switchboard_workers{state="busy"} 2"#,
+            r#"switchboard_tasks{state="running"} 1"#,
             "switchboard_ready 1",
             "# EOF",
         ] {

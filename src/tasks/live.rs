@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::agent::Answer;
 use super::task::Event;
+use super::task::Status;
 use super::task::Task;
 use super::task::Told;
 use crate::domain::unix_now;
@@ -67,6 +68,13 @@ pub(super) struct Lives(Arc<Mutex<HashMap<(String, String), Live>>>);
 impl Lives {
     pub(super) fn get(&self, owner: &str, id: &str) -> Option<Live> {
         self.lock().get(&(owner.to_owned(), id.to_owned())).cloned()
+    }
+
+    /// How many wait for their turn, and how many run.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let lives = self.lock();
+        let queued = lives.values().filter(|live| live.task.borrow().status == Status::Queued).count();
+        (queued, lives.len() - queued)
     }
 
     /// Takes `task` in, unless there are `most` already or one works in its session.

@@ -138,6 +138,12 @@ impl Tasks {
         self.0.parts.tracker.wait().await;
     }
 
+    /// How many are not over, by their status.
+    pub fn counts(&self) -> [(&'static str, usize); 2] {
+        let (queued, running) = self.0.lives.counts();
+        [("queued", queued), ("running", running)]
+    }
+
     /// The model of tasks that name none.
     pub fn model(&self) -> &ModelName {
         &self.0.parts.config.model

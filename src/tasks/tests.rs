@@ -152,6 +152,7 @@ async fn tasks_wait_for_their_turn_and_can_be_called_off() {
     let puppet = office.puppets.recv().await.unwrap();
     let second = office.create().await;
     assert!(matches!(office.tasks.create(&me(), office.spec()).await, Err(Error::Full)));
+    assert_eq!(office.tasks.counts(), [("queued", 1), ("running", 1)]);
     office.tasks.interrupt(&me(), &second.id).await.unwrap();
     let second = office.ended(&second.id).await;
     assert_eq!((second.status, second.cost()), (Status::Cancelled, Some(Money::ZERO)));

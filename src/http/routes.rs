@@ -58,15 +58,20 @@ struct Route {
 /// Everything the server answers.
 pub fn router(state: AppState) -> Router {
     let (mut router, mut needs) = (Router::new(), Vec::new());
-    for Route { path, need, methods } in routes() {
+    let there_is = format!(
+        "This server serves {}; the base URL of OpenAI's clients ends in /v1, that of Anthropic's does not.",
+        listed(routes().iter().map(|route| route.path))
+    );
+    for Route { path, need, methods } in routes().into_iter().chain(unserved()) {
         router = router.route(path, methods);
         needs.push((path, need));
     }
     if let Some(admin) = &state.admin {
-        router = router.merge(admin::routes().with_state(admin::State::new(admin, &state.config)));
+        router = router.merge(admin::router(admin, &state.config));
     }
     let guard = Guard::new(Arc::clone(&state.keys), needs, state.admin.is_some());
-    let router = router.fallback(unknown_url).method_not_allowed_fallback(method_not_allowed);
+    let unknown = async move |request: Request| unknown_url(&request, &there_is);
+    let router = router.fallback(unknown).method_not_allowed_fallback(method_not_allowed);
     // From the inside out: the last one is the first a request meets.
     let router = router
         .layer(from_fn_with_state(Arc::clone(&state.config), body_limit::layer))
@@ -79,8 +84,11 @@ pub fn router(state: AppState) -> Router {
 /// The admin API alone. Whoever reaches it needs the admin key of `keys`; without `keys` nothing, so that nobody may reach
 /// it who may not use it.
 pub fn admin_router(admin: &Admin, config: &Arc<Config>, keys: Option<Arc<Keys>>) -> Router {
-    let router = admin::routes().with_state(admin::State::new(admin, config));
-    let router = router.fallback(unknown_admin_url).method_not_allowed_fallback(method_not_allowed);
+    let listed = listed(admin::routes().iter().map(|(path, _)| *path));
+    let there_is = format!("Here is the admin API alone: {listed}.");
+    let unknown = async move |request: Request| unknown_url(&request, &there_is);
+    let router = admin::router(admin, config);
+    let router = router.fallback(unknown).method_not_allowed_fallback(method_not_allowed);
     let router = router.layer(from_fn_with_state(Arc::clone(config), body_limit::layer));
     noted(match keys {
         Some(keys) => router.layer(from_fn_with_state(Guard::admin(keys), authenticate::layer)),
@@ -147,12 +155,6 @@ fn routes() -> Vec<Route> {
             ("/v1/models", get(models::list_models)),
             ("/v1/models/{*id}", get(models::retrieve_model)),
             ("/v1/route", post(route::recommend_model)),
-            ("/v1/embeddings", any(unsupported)),
-            ("/v1/moderations", any(unsupported)),
-            ("/v1/audio/{*rest}", any(unsupported)),
-            ("/v1/images/{*rest}", any(unsupported)),
-            ("/v1/uploads", any(no_uploads)),
-            ("/v1/uploads/{*rest}", any(no_uploads)),
         ],
     );
     routes
@@ -176,6 +178,25 @@ fn task_routes() -> Vec<(&'static str, MethodRouter<AppState>)> {
     .concat()
 }
 
+/// Paths of `OpenAI`'s API that there is nothing for, and whose clients are told why.
+fn unserved() -> impl Iterator<Item = Route> {
+    [
+        ("/v1/embeddings", any(unsupported)),
+        ("/v1/moderations", any(unsupported)),
+        ("/v1/audio/{*rest}", any(unsupported)),
+        ("/v1/images/{*rest}", any(unsupported)),
+        ("/v1/uploads", any(no_uploads)),
+        ("/v1/uploads/{*rest}", any(no_uploads)),
+    ]
+    .into_iter()
+    .map(|(path, methods)| Route { path, need: Need::Key, methods })
+}
+
+/// Those of `paths` that can be written down as they are. What lies under an id is found by who has come so far.
+fn listed(paths: impl Iterator<Item = &'static str>) -> String {
+    paths.filter(|path| !path.contains('{')).collect::<Vec<_>>().join(", ")
+}
+
 async fn unsupported(request: Request) -> ApiError {
     let message = format!(
         "Claude has no model for {}, and this server no other. It serves chat: POST /v1/chat/completions, \
@@ -193,24 +214,8 @@ async fn no_uploads(request: Request) -> ApiError {
     ApiError::new(Kind::UnsupportedEndpoint, message)
 }
 
-async fn unknown_url(request: Request) -> ApiError {
-    let message = format!(
-        "Unknown request URL: {} {}. This server serves POST /v1/chat/completions, POST /v1/responses, \
-         POST /v1/completions, POST /v1/messages, POST /v1/messages/count_tokens, GET /v1/models and \
-         GET /v1/models/{{model}}; the base URL of OpenAI's clients ends in /v1, that of Anthropic's does not.",
-        request.method(),
-        request.uri().path()
-    );
-    ApiError::new(Kind::UnknownUrl, message)
-}
-
-async fn unknown_admin_url(request: Request) -> ApiError {
-    let message = format!(
-        "Unknown request URL: {} {}. Here is the admin API alone: /admin/keys, /admin/projects, /admin/usage and \
-         /admin/ledger.",
-        request.method(),
-        request.uri().path()
-    );
+fn unknown_url(request: &Request, there_is: &str) -> ApiError {
+    let message = format!("Unknown request URL: {} {}. {there_is}", request.method(), request.uri().path());
     ApiError::new(Kind::UnknownUrl, message)
 }
 
@@ -226,5 +231,5 @@ async fn method_not_allowed(request: Request) -> ApiError {
 /// Every path with what it asks for; the wildcards are to be filled in.
 #[cfg(test)]
 pub(super) fn needs() -> Vec<(&'static str, Need)> {
-    routes().into_iter().map(|route| (route.path, route.need)).collect()
+    routes().into_iter().chain(unserved()).map(|route| (route.path, route.need)).collect()
 }

@@ -22,6 +22,7 @@ use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
+use axum::routing::MethodRouter;
 use axum::routing::get;
 use axum::routing::post;
 use axum::routing::put;
@@ -45,12 +46,6 @@ const USUAL_PAGE: usize = 20;
 pub(super) struct State {
     admin: Admin,
     config: Arc<Config>,
-}
-
-impl State {
-    pub(super) fn new(admin: &Admin, config: &Arc<Config>) -> Self {
-        Self { admin: admin.clone(), config: Arc::clone(config) }
-    }
 }
 
 impl FromRef<State> for Registry {
@@ -83,23 +78,31 @@ impl FromRef<State> for Arc<Config> {
     }
 }
 
-/// The paths of the admin API.
-pub(super) fn routes() -> Router<State> {
-    Router::new()
-        .route("/admin/keys", post(keys::create_key).get(keys::list_keys))
-        .route("/admin/keys/{id}", get(keys::retrieve_key).patch(keys::change_key).delete(keys::revoke_key))
-        .route("/admin/keys/{id}/rotate", post(keys::rotate_key))
-        .route("/admin/projects", post(projects::create_project).get(projects::list_projects))
-        .route(
+/// The admin API.
+pub(super) fn router<S>(admin: &Admin, config: &Arc<Config>) -> Router<S> {
+    let router =
+        routes().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
+    router.with_state(State { admin: admin.clone(), config: Arc::clone(config) })
+}
+
+/// Its paths.
+pub(super) fn routes() -> Vec<(&'static str, MethodRouter<State>)> {
+    vec![
+        ("/admin/keys", post(keys::create_key).get(keys::list_keys)),
+        ("/admin/keys/{id}", get(keys::retrieve_key).patch(keys::change_key).delete(keys::revoke_key)),
+        ("/admin/keys/{id}/rotate", post(keys::rotate_key)),
+        ("/admin/projects", post(projects::create_project).get(projects::list_projects)),
+        (
             "/admin/projects/{id}",
             get(projects::retrieve_project).patch(projects::change_project).delete(projects::delete_project),
-        )
-        .route("/admin/projects/{id}/budget", put(projects::set_budget))
-        .route("/admin/projects/{id}/webhook/test", post(projects::test_webhook))
-        .route("/admin/usage", get(ledger::usage))
-        .route("/admin/ledger/backup", get(ledger::backup))
-        .route("/admin/ledger/verify", get(ledger::verify))
-        .route("/admin/cache", get(cache::stats).delete(cache::clear))
+        ),
+        ("/admin/projects/{id}/budget", put(projects::set_budget)),
+        ("/admin/projects/{id}/webhook/test", post(projects::test_webhook)),
+        ("/admin/usage", get(ledger::usage)),
+        ("/admin/ledger/backup", get(ledger::backup)),
+        ("/admin/ledger/verify", get(ledger::verify)),
+        ("/admin/cache", get(cache::stats).delete(cache::clear)),
+    ]
 }
 
 /// The paths of the admin API with their methods, for tests that walk them.

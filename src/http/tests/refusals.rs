@@ -25,7 +25,7 @@ async fn bad_bodies() {
 async fn unknown_paths_and_methods() {
     let (status, code, message) = refused(request("GET", "/v2/nothing?x=1", &[], Body::empty())).await;
     assert_eq!((status, code.as_str()), (404, "unknown_url"));
-    assert!(message.contains("GET /v2/nothing.") && message.contains("/v1/responses"), "{message}");
+    insta::assert_snapshot!(message, @"Unknown request URL: GET /v2/nothing. This server serves /health, /ready, /metrics, /v1/chat/completions, /v1/completions, /v1/messages, /v1/messages/count_tokens, /v1/responses, /v1/responses/input_tokens, /v1/responses/compact, /v1/batch, /v1/batches, /v1/files, /v1/sessions, /v1/stream, /v1/tasks, /api/v1/tasks, /v1/usage, /v1/models, /v1/route; the base URL of OpenAI's clients ends in /v1, that of Anthropic's does not.");
 
     let get = request("GET", "/v1/chat/completions", &[], Body::empty());
     let response = send(router(state(ScriptedTurns::playing([]))), get).await;

@@ -6,6 +6,7 @@
 mod backend;
 #[cfg(test)]
 mod contract;
+mod shape;
 mod shelf;
 #[cfg(test)]
 mod shelf_tests;

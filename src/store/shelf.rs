@@ -8,34 +8,24 @@ use super::Error;
 use super::Store;
 use super::Table;
 use super::Transaction;
+use super::shape::BETWEEN;
+use super::shape::RECORD;
+use super::shape::Shape;
+use super::shape::content;
+use super::shape::key;
 use crate::domain::unix_now;
 
-/// The first byte of every record: how the rest is to be read.
-const VERSION: u8 = 1;
-/// Bytes before a record's own: the version, and when its time is over in seconds of Unix time.
-const HEAD: usize = 9;
 /// How often records are looked for whose time is over.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
-/// Records that are taken away in one transaction, so that others get their turn in between.
-const SWEEP_GROUP: usize = 256;
-/// Between owner and id in a key; neither has it.
-const BETWEEN: char = '\0';
-
-/// Owner and id to record.
-const RECORD: u8 = b'r';
-/// The end of its time, owner and id to the size of a record.
-const ORDER: u8 = b'o';
-/// How many records there are, and their bytes.
-const TOTALS: u8 = b't';
 
 /// How long and how much is kept on a shelf.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// How long a record is kept.
     pub time_to_live: Duration,
-    /// Records there may be. Beyond, the oldest leave.
+    /// Records there may be. Beyond, the oldest of the owner leave who has most.
     pub max_records: u64,
-    /// Bytes they may have together. Beyond, the oldest leave.
+    /// Bytes they may have together. Beyond, the oldest of the owner leave who has most.
     pub max_bytes: u64,
 }
 
@@ -44,19 +34,6 @@ pub struct Limits {
 pub struct Shelf {
     store: Store,
     shape: Shape,
-}
-
-/// What a shelf is, whatever is on it.
-#[derive(Debug, Clone, Copy)]
-struct Shape {
-    table: Table,
-    limits: Limits,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-struct Totals {
-    records: u64,
-    bytes: u64,
 }
 
 impl Shelf {
@@ -83,6 +60,18 @@ impl Shelf {
     pub async fn renew(&self, owner: &str, id: &str, record: Vec<u8>) -> Result<bool, Error> {
         let (shape, key) = (self.shape, key(owner, id));
         self.store.transaction(move |transaction| shape.renew(transaction, &key, &record, unix_now())).await
+    }
+
+    /// Keeps `record` of `owner` as `id`, which is a new one, if the owner has less than `most`, and says so. However many ask
+    /// at once, there are never more. Returns once it is on disk.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn add(&self, owner: &str, id: &str, record: Vec<u8>, most: usize) -> Result<bool, Error> {
+        let (shape, key, most) = (self.shape, key(owner, id), most as u64);
+        let add =
+            move |transaction: &mut Transaction<'_>| shape.add(transaction, &key, &record, unix_now(), most);
+        self.store.transaction(add).await
     }
 
     /// All records of `owner`.
@@ -163,157 +152,39 @@ impl Shelf {
         value.and_then(|value| content(&value, now))
     }
 
-    /// How many records there are; they must agree about that.
+    #[cfg(test)]
+    pub(super) async fn add_at(&self, now: u64, owner: &str, id: &str, most: u64) -> bool {
+        let (shape, key) = (self.shape, key(owner, id));
+        let add = self.store.transaction(move |transaction| shape.add(transaction, &key, b"x", now, most));
+        add.await.unwrap()
+    }
+
+    /// How many records there are; all that is told of them must agree.
     #[cfg(test)]
     pub(super) async fn count(&self) -> usize {
-        let records = self.store.scan(self.shape.place(RECORD, &[])).await.unwrap();
-        let order = self.store.scan(self.shape.place(ORDER, &[])).await.unwrap();
-        let shape = self.shape;
-        let totals = self.store.transaction(move |transaction| shape.totals(transaction)).await.unwrap();
-        let bytes = records.iter().map(|(_, value)| value.len() as u64).sum();
-        assert_eq!(totals, Totals { records: records.len() as u64, bytes });
-        assert_eq!(order.len(), records.len());
+        use super::shape::ORDER;
+        use super::shape::OWN_ORDER;
+        use super::shape::OWN_TOTALS;
+        use super::shape::Totals;
+
+        let part = async |part| self.store.scan(self.shape.place(part, &[])).await.unwrap();
+        let records = part(RECORD).await;
+        let mut sums = std::collections::BTreeMap::<Vec<u8>, Totals>::new();
+        for (place, value) in &records {
+            let end = place.iter().rposition(|byte| *byte == 0).unwrap();
+            for owner in [&[][..], &place[self.shape.place(RECORD, &[]).len()..=end]] {
+                let sum = sums.entry(owner.to_vec()).or_default();
+                (sum.records, sum.bytes) = (sum.records + 1, sum.bytes + value.len() as u64);
+            }
+        }
+        let of_owners = part(OWN_TOTALS).await.len();
+        assert_eq!(of_owners, sums.len().saturating_sub(1));
+        for (owner, sum) in sums {
+            let (shape, of) = (self.shape, (!owner.is_empty()).then_some(owner));
+            let totals = self.store.transaction(move |transaction| shape.totals(transaction, of.as_deref()));
+            assert_eq!(totals.await.unwrap(), sum);
+        }
+        assert_eq!((part(ORDER).await.len(), part(OWN_ORDER).await.len()), (records.len(), records.len()));
         records.len()
     }
-}
-
-impl Shape {
-    fn place(&self, part: u8, rest: &[u8]) -> Vec<u8> {
-        self.table.key([&[part], rest].concat())
-    }
-
-    fn order(&self, ends: u64, key: &[u8]) -> Vec<u8> {
-        self.place(ORDER, &[&ends.to_be_bytes(), key].concat())
-    }
-
-    fn put(
-        &self,
-        transaction: &mut Transaction<'_>,
-        key: &[u8],
-        record: &[u8],
-        now: u64,
-    ) -> Result<(), Error> {
-        let mut totals = self.totals(transaction)?;
-        let place = self.place(RECORD, key);
-        let ends = match transaction.get(&place)? {
-            Some(old) => {
-                transaction.remove(self.order(ends_of(&old), key));
-                totals.less(old.len() as u64);
-                ends_of(&old)
-            }
-            None => now.saturating_add(self.limits.time_to_live.as_secs()),
-        };
-        let value = [&[VERSION], ends.to_be_bytes().as_slice(), record].concat();
-        let size = value.len() as u64;
-        transaction.put(place, value);
-        transaction.put(self.order(ends, key), size.to_be_bytes().to_vec());
-        totals.records += 1;
-        totals.bytes += size;
-        while totals.records > self.limits.max_records || totals.bytes > self.limits.max_bytes {
-            if !self.drop_first(transaction, &mut totals, u64::MAX)? {
-                break;
-            }
-        }
-        self.save(transaction, totals);
-        Ok(())
-    }
-
-    fn take(&self, transaction: &mut Transaction<'_>, key: &[u8], now: u64) -> Result<bool, Error> {
-        let place = self.place(RECORD, key);
-        let Some(old) = transaction.get(&place)? else { return Ok(false) };
-        let mut totals = self.totals(transaction)?;
-        transaction.remove(place);
-        transaction.remove(self.order(ends_of(&old), key));
-        totals.less(old.len() as u64);
-        self.save(transaction, totals);
-        Ok(ends_of(&old) > now)
-    }
-
-    fn renew(
-        &self,
-        transaction: &mut Transaction<'_>,
-        key: &[u8],
-        record: &[u8],
-        now: u64,
-    ) -> Result<bool, Error> {
-        let is_there = self.take(transaction, key, now)?;
-        if is_there {
-            self.put(transaction, key, record, now)?;
-        }
-        Ok(is_there)
-    }
-
-    /// Takes some of the records away whose time is over, and says whether there may be more.
-    fn sweep(&self, transaction: &mut Transaction<'_>, now: u64) -> Result<bool, Error> {
-        let mut totals = self.totals(transaction)?;
-        let before = totals;
-        let mut is_more = true;
-        for _ in 0..SWEEP_GROUP {
-            is_more = self.drop_first(transaction, &mut totals, now)?;
-            if !is_more {
-                break;
-            }
-        }
-        if totals != before {
-            self.save(transaction, totals);
-        }
-        Ok(is_more)
-    }
-
-    /// Takes away the record whose time is over first, if it is over by `now`.
-    fn drop_first(
-        &self,
-        transaction: &mut Transaction<'_>,
-        totals: &mut Totals,
-        now: u64,
-    ) -> Result<bool, Error> {
-        let prefix = self.place(ORDER, &[]);
-        let Some((place, size)) = transaction.first(&prefix)? else { return Ok(false) };
-        let rest = &place[prefix.len()..];
-        let (ends, key) = rest.split_at(size_of::<u64>().min(rest.len()));
-        if number(ends) > now {
-            return Ok(false);
-        }
-        transaction.remove(self.place(RECORD, key));
-        transaction.remove(place.clone());
-        totals.less(number(&size));
-        Ok(true)
-    }
-
-    fn totals(&self, transaction: &Transaction<'_>) -> Result<Totals, Error> {
-        let value = transaction.get(&self.place(TOTALS, &[]))?.unwrap_or_default();
-        let (records, bytes) = value.split_at(size_of::<u64>().min(value.len()));
-        Ok(Totals { records: number(records), bytes: number(bytes) })
-    }
-
-    fn save(&self, transaction: &mut Transaction<'_>, totals: Totals) {
-        let value = [totals.records.to_be_bytes(), totals.bytes.to_be_bytes()].concat();
-        transaction.put(self.place(TOTALS, &[]), value);
-    }
-}
-
-impl Totals {
-    fn less(&mut self, bytes: u64) {
-        self.records = self.records.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(bytes);
-    }
-}
-
-fn key(owner: &str, id: &str) -> Vec<u8> {
-    format!("{owner}{BETWEEN}{id}").into_bytes()
-}
-
-/// The record in `value`, if it can be read and its time is not over.
-fn content(value: &[u8], now: u64) -> Option<Vec<u8>> {
-    let is_good = value.first() == Some(&VERSION) && ends_of(value) > now;
-    is_good.then(|| value[HEAD..].to_vec())
-}
-
-/// When the time of a record is over, in seconds of Unix time.
-fn ends_of(value: &[u8]) -> u64 {
-    number(value.get(1..HEAD).unwrap_or_default())
-}
-
-fn number(bytes: &[u8]) -> u64 {
-    bytes.try_into().map_or(0, u64::from_be_bytes)
 }

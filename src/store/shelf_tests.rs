@@ -60,6 +60,70 @@ async fn the_oldest_leave_when_there_are_too_many_or_they_are_too_large() {
 }
 
 #[tokio::test]
+async fn the_oldest_of_the_owner_who_has_most_leave() {
+    let shelf = shelf();
+    let there = async |now, names: [(&str, &str); 3]| {
+        for (owner, id) in names {
+            assert!(shelf.get_at(now, owner, id).await.is_some(), "{owner} {id} at {now}");
+        }
+        assert_eq!(shelf.count().await, 3, "at {now}");
+    };
+    shelf.put_at(0, "b", "1", b"x").await;
+    for (now, id) in [(1, "1"), (2, "2"), (3, "3"), (4, "4")] {
+        shelf.put_at(now, "a", id, b"x").await;
+    }
+    there(4, [("b", "1"), ("a", "3"), ("a", "4")]).await;
+    // Who comes late to a full shelf has a share as well.
+    shelf.put_at(5, "c", "1", b"x").await;
+    there(5, [("b", "1"), ("a", "4"), ("c", "1")]).await;
+    shelf.put_at(6, "c", "2", b"x").await;
+    there(6, [("b", "1"), ("a", "4"), ("c", "2")]).await;
+    // Of bytes likewise: the smaller one, though it is older, is not in the way.
+    shelf.put_at(7, "c", "3", &[0; 60]).await;
+    shelf.put_at(8, "a", "5", &[0; 20]).await;
+    assert_eq!(shelf.get_at(8, "c", "3").await, None);
+    assert_eq!((shelf.get_at(8, "b", "1").await.is_some(), shelf.count().await), (true, 2));
+}
+
+#[tokio::test]
+async fn an_owner_has_no_more_than_may_be_added() {
+    let shelf = shelf();
+    for (now, owner, id, is_added) in
+        [(0, "a", "1", true), (1, "a", "2", true), (2, "a", "3", false), (2, "b", "1", true)]
+    {
+        assert_eq!(shelf.add_at(now, owner, id, 2).await, is_added, "{owner} {id}");
+    }
+    assert!(!shelf.add_at(59, "a", "3", 2).await);
+    assert!(shelf.add_at(60, "a", "3", 2).await, "the time of one is over, though nobody has swept it");
+    assert_eq!(shelf.count().await, 3);
+}
+
+#[tokio::test]
+async fn a_shelf_without_owners_in_its_orders_learns_of_them() {
+    let store = Store::in_memory(TaskTracker::new());
+    let shelf = Shelf::new(store.clone(), THINGS, MINUTE);
+    for (now, owner, id) in [(0, "b", "1"), (1, "a", "1"), (2, "a", "2")] {
+        shelf.put_at(now, owner, id, b"x").await;
+    }
+    let forget = |transaction: &mut Transaction<'_>| {
+        for part in ["n", "p"] {
+            for (place, _) in transaction.scan(&THINGS.key(part))? {
+                transaction.remove(place);
+            }
+        }
+        Ok::<_, Error>(())
+    };
+    store.transaction(forget).await.unwrap();
+    shelf.put_at(3, "a", "3", b"x").await;
+    assert!(shelf.get_at(3, "b", "1").await.is_some());
+    assert_eq!(shelf.count().await, 3);
+    store.transaction(forget).await.unwrap();
+    assert!(!shelf.add_at(4, "a", "4", 2).await);
+    shelf.sweep(60).await.unwrap();
+    assert_eq!(shelf.count().await, 2);
+}
+
+#[tokio::test]
 async fn a_sweep_of_many_takes_all() {
     let limits = Limits { time_to_live: Duration::from_secs(60), max_records: 1000, max_bytes: 1 << 20 };
     let shelf = Shelf::new(Store::in_memory(TaskTracker::new()), THINGS, limits);

@@ -1,0 +1,310 @@
+//! How the records of a shelf lie in their table.
+//!
+//! Beside each record lie its places in two orders by the end of its time, that of all and that of its owner's, and beside all
+//! of them how many there are, in all and of each owner. One transaction changes them together.
+
+use super::Error;
+use super::Table;
+use super::Transaction;
+use super::shelf::Limits;
+
+/// The first byte of every record: how the rest is to be read.
+const VERSION: u8 = 1;
+/// Bytes before a record's own: the version, and when its time is over in seconds of Unix time.
+const HEAD: usize = 9;
+/// Records that are taken away in one sweep, so that others get their turn in between.
+const SWEEP_GROUP: usize = 256;
+/// Between owner and id in a key; neither has it.
+pub(super) const BETWEEN: char = '\0';
+
+/// Owner and id to record.
+pub(super) const RECORD: u8 = b'r';
+/// The end of its time, owner and id to the size of a record.
+pub(super) const ORDER: u8 = b'o';
+/// Owner, the end of its time and id to the size of a record.
+pub(super) const OWN_ORDER: u8 = b'p';
+/// How many records there are, and their bytes.
+pub(super) const TOTALS: u8 = b't';
+/// Owner to how many records are the owner's, and their bytes.
+pub(super) const OWN_TOTALS: u8 = b'n';
+
+/// What a shelf is, whatever is on it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    pub(super) table: Table,
+    pub(super) limits: Limits,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Totals {
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+}
+
+/// A record as it stands in an order.
+struct Entry {
+    /// Owner and id.
+    key: Vec<u8>,
+    ends: u64,
+    size: u64,
+}
+
+impl Shape {
+    pub(super) fn place(&self, part: u8, rest: &[u8]) -> Vec<u8> {
+        self.table.key([&[part], rest].concat())
+    }
+
+    /// Keeps a record, in the place of an older one, whose time it takes over.
+    pub(super) fn put(
+        &self,
+        transaction: &mut Transaction<'_>,
+        key: &[u8],
+        record: &[u8],
+        now: u64,
+    ) -> Result<(), Error> {
+        let ends = match self.remove(transaction, key)? {
+            Some(ends) => ends,
+            None => now.saturating_add(self.limits.time_to_live.as_secs()),
+        };
+        let value = [&[VERSION], ends.to_be_bytes().as_slice(), record].concat();
+        let entry = Entry { key: key.to_vec(), ends, size: value.len() as u64 };
+        transaction.put(self.place(RECORD, key), value);
+        self.enter(transaction, &entry)?;
+        self.make_room(transaction)
+    }
+
+    /// Keeps a record if its owner has less than `most`, and says so.
+    pub(super) fn add(
+        &self,
+        transaction: &mut Transaction<'_>,
+        key: &[u8],
+        record: &[u8],
+        now: u64,
+        most: u64,
+    ) -> Result<bool, Error> {
+        self.know_owners(transaction)?;
+        if self.totals(transaction, Some(owner(key)))?.records >= most {
+            // Some may only wait to be swept.
+            while self.sweep(transaction, now)? {}
+        }
+        let has_room = self.totals(transaction, Some(owner(key)))?.records < most;
+        if has_room {
+            self.put(transaction, key, record, now)?;
+        }
+        Ok(has_room)
+    }
+
+    /// Takes a record away, and says whether its time was not over.
+    pub(super) fn take(
+        &self,
+        transaction: &mut Transaction<'_>,
+        key: &[u8],
+        now: u64,
+    ) -> Result<bool, Error> {
+        Ok(self.remove(transaction, key)?.is_some_and(|ends| ends > now))
+    }
+
+    /// Keeps a record in the place of an older one, if there is one whose time is not over.
+    pub(super) fn renew(
+        &self,
+        transaction: &mut Transaction<'_>,
+        key: &[u8],
+        record: &[u8],
+        now: u64,
+    ) -> Result<bool, Error> {
+        let is_there = self.take(transaction, key, now)?;
+        if is_there {
+            self.put(transaction, key, record, now)?;
+        }
+        Ok(is_there)
+    }
+
+    /// Takes some of the records away whose time is over, and says whether there may be more.
+    pub(super) fn sweep(&self, transaction: &mut Transaction<'_>, now: u64) -> Result<bool, Error> {
+        self.know_owners(transaction)?;
+        let prefix = self.place(ORDER, &[]);
+        for _ in 0..SWEEP_GROUP {
+            let Some((place, size)) = transaction.first(&prefix)? else { return Ok(false) };
+            let entry = Entry::in_order(&place[prefix.len()..], &size);
+            if entry.ends > now {
+                return Ok(false);
+            }
+            self.leave(transaction, &entry)?;
+        }
+        Ok(true)
+    }
+
+    /// Takes records away until the rest is within the limits: of the owner who has most, the oldest. So nobody can fill a shelf
+    /// at the cost of others.
+    fn make_room(&self, transaction: &mut Transaction<'_>) -> Result<(), Error> {
+        loop {
+            let totals = self.totals(transaction, None)?;
+            let measure = if totals.records > self.limits.max_records {
+                |totals: Totals| totals.records
+            } else if totals.bytes > self.limits.max_bytes {
+                |totals: Totals| totals.bytes
+            } else {
+                return Ok(());
+            };
+            let Some(entry) = self.first_of_largest(transaction, measure)? else { return Ok(()) };
+            self.leave(transaction, &entry)?;
+        }
+    }
+
+    /// The oldest record of the owner who has most; of several such owners, the oldest of theirs.
+    fn first_of_largest(
+        &self,
+        transaction: &Transaction<'_>,
+        measure: fn(Totals) -> u64,
+    ) -> Result<Option<Entry>, Error> {
+        let prefix = self.place(OWN_TOTALS, &[]);
+        let owners = transaction.scan(&prefix)?;
+        let sizes = owners.iter().map(|(_, totals)| measure(Totals::read(totals)));
+        let most = sizes.clone().max().unwrap_or_default();
+        let mut oldest: Option<Entry> = None;
+        for ((place, _), _) in owners.iter().zip(sizes).filter(|(_, size)| *size == most) {
+            let owner = &place[prefix.len()..];
+            let order = self.place(OWN_ORDER, owner);
+            let Some((place, size)) = transaction.first(&order)? else { continue };
+            let entry = Entry::in_own_order(owner, &place[order.len()..], &size);
+            if oldest.as_ref().is_none_or(|oldest| entry.ends < oldest.ends) {
+                oldest = Some(entry);
+            }
+        }
+        Ok(oldest)
+    }
+
+    /// Takes a record away, if there is one, and gives the end of its time.
+    fn remove(&self, transaction: &mut Transaction<'_>, key: &[u8]) -> Result<Option<u64>, Error> {
+        self.know_owners(transaction)?;
+        let Some(old) = transaction.get(&self.place(RECORD, key))? else { return Ok(None) };
+        let ends = ends_of(&old);
+        self.leave(transaction, &Entry { key: key.to_vec(), ends, size: old.len() as u64 })?;
+        Ok(Some(ends))
+    }
+
+    /// Enters a record into the orders and counts it.
+    fn enter(&self, transaction: &mut Transaction<'_>, entry: &Entry) -> Result<(), Error> {
+        let size = entry.size.to_be_bytes().to_vec();
+        transaction.put(self.place(ORDER, &entry.order()), size.clone());
+        transaction.put(self.place(OWN_ORDER, &entry.own_order()), size);
+        self.count(transaction, entry, |totals| Totals {
+            records: totals.records + 1,
+            bytes: totals.bytes + entry.size,
+        })
+    }
+
+    /// Takes a record out of its place, out of the orders and out of the count.
+    fn leave(&self, transaction: &mut Transaction<'_>, entry: &Entry) -> Result<(), Error> {
+        transaction.remove(self.place(RECORD, &entry.key));
+        transaction.remove(self.place(ORDER, &entry.order()));
+        transaction.remove(self.place(OWN_ORDER, &entry.own_order()));
+        self.count(transaction, entry, |totals| Totals {
+            records: totals.records.saturating_sub(1),
+            bytes: totals.bytes.saturating_sub(entry.size),
+        })
+    }
+
+    fn count(
+        &self,
+        transaction: &mut Transaction<'_>,
+        entry: &Entry,
+        change: impl Fn(Totals) -> Totals,
+    ) -> Result<(), Error> {
+        for of in [None, Some(owner(&entry.key))] {
+            let (place, totals) = (self.totals_place(of), change(self.totals(transaction, of)?));
+            if totals.records == 0 {
+                transaction.remove(place);
+            } else {
+                transaction.put(place, totals.to_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    /// How much there is: of one owner, or in all.
+    pub(super) fn totals(
+        &self,
+        transaction: &Transaction<'_>,
+        owner: Option<&[u8]>,
+    ) -> Result<Totals, Error> {
+        let value = transaction.get(&self.totals_place(owner))?;
+        Ok(Totals::read(&value.unwrap_or_default()))
+    }
+
+    fn totals_place(&self, owner: Option<&[u8]>) -> Vec<u8> {
+        owner.map_or_else(|| self.place(TOTALS, &[]), |owner| self.place(OWN_TOTALS, owner))
+    }
+
+    /// Enters what lies on a shelf of an earlier version, which knew no owners in its orders.
+    fn know_owners(&self, transaction: &mut Transaction<'_>) -> Result<(), Error> {
+        if transaction.first(&self.place(OWN_TOTALS, &[]))?.is_some() {
+            return Ok(());
+        }
+        let prefix = self.place(ORDER, &[]);
+        let entries = transaction.scan(&prefix)?;
+        transaction.remove(self.place(TOTALS, &[]));
+        for (place, size) in entries {
+            self.enter(transaction, &Entry::in_order(&place[prefix.len()..], &size))?;
+        }
+        Ok(())
+    }
+}
+
+impl Entry {
+    fn in_order(place: &[u8], size: &[u8]) -> Self {
+        let (ends, key) = place.split_at(size_of::<u64>().min(place.len()));
+        Self { key: key.to_vec(), ends: number(ends), size: number(size) }
+    }
+
+    fn in_own_order(owner: &[u8], rest: &[u8], size: &[u8]) -> Self {
+        let (ends, id) = rest.split_at(size_of::<u64>().min(rest.len()));
+        Self { key: [owner, id].concat(), ends: number(ends), size: number(size) }
+    }
+
+    fn order(&self) -> Vec<u8> {
+        [&self.ends.to_be_bytes(), self.key.as_slice()].concat()
+    }
+
+    fn own_order(&self) -> Vec<u8> {
+        let (owner, id) = self.key.split_at(owner(&self.key).len());
+        [owner, &self.ends.to_be_bytes(), id].concat()
+    }
+}
+
+impl Totals {
+    fn read(value: &[u8]) -> Self {
+        let (records, bytes) = value.split_at(size_of::<u64>().min(value.len()));
+        Self { records: number(records), bytes: number(bytes) }
+    }
+
+    fn to_bytes(self) -> Vec<u8> {
+        [self.records.to_be_bytes(), self.bytes.to_be_bytes()].concat()
+    }
+}
+
+/// The key of the record of `owner` called `id`.
+pub(super) fn key(owner: &str, id: &str) -> Vec<u8> {
+    format!("{owner}{BETWEEN}{id}").into_bytes()
+}
+
+/// The owner in `key`, with what stands behind it.
+fn owner(key: &[u8]) -> &[u8] {
+    let end = key.iter().position(|byte| *byte == BETWEEN as u8);
+    end.map_or(key, |end| &key[..=end])
+}
+
+/// The record in `value`, if it can be read and its time is not over.
+pub(super) fn content(value: &[u8], now: u64) -> Option<Vec<u8>> {
+    let is_good = value.first() == Some(&VERSION) && ends_of(value) > now;
+    is_good.then(|| value[HEAD..].to_vec())
+}
+
+/// When the time of a record is over, in seconds of Unix time.
+fn ends_of(value: &[u8]) -> u64 {
+    number(value.get(1..HEAD).unwrap_or_default())
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    bytes.try_into().map_or(0, u64::from_be_bytes)
+}

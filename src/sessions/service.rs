@@ -34,7 +34,8 @@ pub struct Config {
     pub idle: Duration,
     /// Sessions of one key. 1000.
     pub max_sessions: usize,
-    /// Bytes of all sessions; beyond, those leave in which nothing was said for longest. 1073741824 (1 GiB).
+    /// Bytes of all sessions; beyond, of the key that has most those leave in which nothing was said for longest. 1073741824
+    /// (1 GiB).
     pub max_bytes: u64,
 }
 
@@ -85,10 +86,6 @@ impl Sessions {
     /// When the caller has as many as may be.
     pub async fn create(&self, caller: &Caller, request: CreateRequest) -> Result<Session, Error> {
         let Inner { shelf, config, .. } = &*self.0;
-        let owner = self.owner(caller);
-        if shelf.of(&owner).await?.len() >= config.max_sessions {
-            return Err(Error::TooMany(config.max_sessions));
-        }
         let now = unix_now();
         let session = Session {
             id: format!("sess_{}", Uuid::new_v4().simple()),
@@ -104,8 +101,11 @@ impl Sessions {
             usage: Totals::default(),
         };
         let record = Record { session, entries: Vec::new() };
-        shelf.put(&owner, &record.session.id, record.to_bytes()).await?;
-        Ok(record.session)
+        let (owner, id, bytes) = (self.owner(caller), &record.session.id, record.to_bytes());
+        if shelf.add(&owner, id, bytes, config.max_sessions).await? {
+            return Ok(record.session);
+        }
+        Err(Error::TooMany(config.max_sessions))
     }
 
     /// A page of the caller's sessions.

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use futures::future::join_all;
 use futures::stream;
 use serde_json::Map;
 use serde_json::json;
@@ -18,6 +19,7 @@ use crate::fields::Policy;
 use crate::openai::Page;
 use crate::openai::sessions::CreateRequest;
 use crate::openai::sessions::Session;
+use crate::store::Memory;
 use crate::store::Store;
 
 fn sessions(store: &Store) -> Sessions {
@@ -89,4 +91,15 @@ async fn a_session_that_is_deleted_while_it_is_answered_stays_deleted() {
     let mut answer = talk.keep(Vec::new(), stream::iter([Ok(TurnEvent::Finished(finish))]).boxed());
     assert!(answer.next().await.unwrap().is_err());
     assert!(matches!(sessions.get(&caller(), &session.id).await, Err(Error::NotFound(_))));
+}
+
+#[tokio::test]
+async fn there_are_no_more_sessions_however_many_ask_at_once() {
+    let store = Store::new(Arc::new(Memory::default()), TaskTracker::new()).unwrap();
+    let sessions = sessions(&store);
+    let caller = caller();
+    let made = join_all((0..20).map(|_| sessions.create(&caller, new()))).await;
+    assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 2);
+    let page = Page { limit: 9, after: None, is_ascending: true };
+    assert_eq!(sessions.list(&caller, &page).await.unwrap().0.len(), 2);
 }

@@ -14,14 +14,17 @@ use crate::openai::chat::Answer;
 ///
 /// # Errors
 /// When one of them fails.
-pub async fn answers(mut events: Events<(usize, TurnEvent)>, n: usize) -> Result<Vec<Answer>, Error> {
+pub async fn answers<E>(mut events: Events<(usize, TurnEvent), E>, n: usize) -> Result<Vec<Answer>, E>
+where
+    E: From<Error>,
+{
     let mut answers = vec![Answer::default(); n];
     while let Some(event) = events.next().await {
         let (index, event) = event?;
         answers[index].add(event);
     }
     let is_whole = answers.iter().all(|answer| answer.finish.is_some());
-    is_whole.then_some(answers).ok_or_else(ended_early)
+    is_whole.then_some(answers).ok_or_else(|| ended_early().into())
 }
 
 /// The texts that `events` give, each after its echo, and how each ended.

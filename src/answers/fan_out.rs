@@ -20,17 +20,17 @@ use crate::gateway::Told;
 use crate::gateway::Turns;
 
 /// What happens, in order, until it is over or fails.
-pub type Events<T> = Pin<Box<dyn Stream<Item = Result<T, Error>> + Send>>;
+pub type Events<T, E = Error> = Pin<Box<dyn Stream<Item = Result<T, E>> + Send>>;
 
 /// Turns that run side by side.
-pub struct FanOut {
+pub struct FanOut<E = Error> {
     /// What there is to say about the first of them.
     pub told: Told,
     /// What happens, with the number of the turn it happens in. Ends with the last turn or with the first error.
-    pub events: Events<(usize, TurnEvent)>,
+    pub events: Events<(usize, TurnEvent), E>,
 }
 
-impl fmt::Debug for FanOut {
+impl<E> fmt::Debug for FanOut<E> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("FanOut").field("told", &self.told).finish_non_exhaustive()
     }

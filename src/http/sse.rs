@@ -44,9 +44,9 @@ pub(super) trait Encoder: Send + Unpin + 'static {
 }
 
 /// A turn on its way to the client. When it is dropped, however that comes, its turn ends.
-pub(super) struct EventStream<E: Encoder> {
+pub(super) struct EventStream<E: Encoder, F> {
     /// Gone once the answer is over.
-    events: Option<Events<E::Event>>,
+    events: Option<Events<E::Event, F>>,
     /// An event that was taken from `events` before the response began.
     first: Option<E::Event>,
     encoder: E,
@@ -58,9 +58,9 @@ pub(super) struct EventStream<E: Encoder> {
     notes: Notes,
 }
 
-impl<E: Encoder> EventStream<E> {
+impl<E: Encoder, F: Into<ApiError> + 'static> EventStream<E, F> {
     pub(super) fn new(
-        events: Events<E::Event>,
+        events: Events<E::Event, F>,
         encoder: E,
         heartbeat: Duration,
         last_words: LastWords,
@@ -85,7 +85,7 @@ impl<E: Encoder> EventStream<E> {
     pub(super) async fn wait_for_first(&mut self, limit: Duration) -> Result<(), ApiError> {
         let Some(events) = &mut self.events else { return Ok(()) };
         match tokio::time::timeout(limit, futures::StreamExt::next(events)).await {
-            Ok(Some(event)) => self.first = Some(event?),
+            Ok(Some(event)) => self.first = Some(event.map_err(F::into)?),
             Ok(None) => return Err(ApiError::ended_early()),
             Err(_) => {}
         }
@@ -106,7 +106,7 @@ impl<E: Encoder> EventStream<E> {
             let event = match self.first.take() {
                 Some(event) => Ok(event),
                 None => match events.as_mut().poll_next(context) {
-                    Poll::Ready(Some(event)) => event.map_err(ApiError::from),
+                    Poll::Ready(Some(event)) => event.map_err(F::into),
                     Poll::Ready(None) => Err(ApiError::ended_early()),
                     Poll::Pending => return self.poll_silence(context).map(Some),
                 },
@@ -171,7 +171,7 @@ pub(super) fn named_frame(frames: &mut String, name: &str, payload: &str) {
     let _ = write!(frames, "event: {name}\ndata: {payload}\n\n");
 }
 
-impl<E: Encoder> HttpBody for EventStream<E> {
+impl<E: Encoder, F: Into<ApiError> + 'static> HttpBody for EventStream<E, F> {
     type Data = Bytes;
     type Error = Infallible;
 

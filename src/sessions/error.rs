@@ -25,6 +25,12 @@ pub enum Error {
     /// The turn failed before its answer began.
     #[error(transparent)]
     Turn(#[from] gateway::Error),
+    /// The session was taken away while its answer was made.
+    #[error("the session {0} was deleted while it was answered")]
+    Gone(String),
+    /// The answer was made and could not be kept, so the session is as it was.
+    #[error("the answer could not be kept")]
+    NotKept(#[source] store::Error),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),

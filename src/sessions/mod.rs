@@ -15,9 +15,12 @@ mod service;
 mod talk;
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 pub use error::Error;
 pub use service::Config;
 pub use service::Sessions;
+pub use talk::KeptStream;
 pub use talk::Talk;

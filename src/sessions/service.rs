@@ -68,13 +68,6 @@ impl Sessions {
         Self(Arc::new(Inner { keys, shelf, busy: Busy::default(), config }))
     }
 
-    /// Sessions that leave nothing behind, three of each key.
-    #[cfg(test)]
-    pub(crate) fn temporary(keys: &Arc<Keys>) -> Self {
-        let config = Config { idle: Duration::from_secs(60), max_sessions: 3, max_bytes: 1 << 20 };
-        Self::new(&Store::in_memory(tokio_util::task::TaskTracker::new()), Arc::clone(keys), config)
-    }
-
     /// Takes sessions away whose time is over, until `stop`.
     pub fn keep_tidy(&self, stop: CancellationToken) {
         self.0.shelf.keep_tidy(stop);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -11,15 +12,12 @@ use super::Error;
 use super::busy::Taken;
 use super::record::Record;
 use super::service::Inner;
-use crate::domain::Failure;
-use crate::domain::FailureKind;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
 use crate::domain::TurnEvent;
 use crate::domain::unix_now;
 use crate::fields::InvalidRequest;
 use crate::fields::Policy;
-use crate::gateway;
 use crate::gateway::TurnStream;
 use crate::openai::chat::Answer;
 use crate::openai::sessions::Earlier;
@@ -30,6 +28,9 @@ use crate::openai::sessions::message;
 
 /// The most bytes of a conversation: as many as Anthropic takes in a request.
 const LARGEST: usize = 32 << 20;
+
+/// An answer that is kept, or else fails.
+pub type KeptStream = BoxStream<'static, Result<TurnEvent, Error>>;
 
 /// A session that is taken, for as long as this is there.
 pub struct Talk {
@@ -63,8 +64,9 @@ impl Talk {
         Ok(read?)
     }
 
-    /// `events`, the answer to the messages `new`. It is kept before its end is told, and the session is free then.
-    pub fn keep(self, new: Vec<Value>, events: TurnStream) -> TurnStream {
+    /// `events`, the answer to the messages `new`. It is kept before its end is told, and the session is free then. Where it
+    /// cannot be kept, its end is an error: who has seen another one would go on from what the session does not have.
+    pub fn keep(self, new: Vec<Value>, events: TurnStream) -> KeptStream {
         let begun = Some((self, new, Answer::default(), events));
         Box::pin(futures::stream::unfold(begun, async |state| {
             let (talk, new, mut answer, mut events) = state?;
@@ -77,13 +79,13 @@ impl Talk {
                     answer.add(event.clone());
                     Some((Ok(event), Some((talk, new, answer, events))))
                 }
-                Err(error) => Some((Err(error), None)),
+                Err(error) => Some((Err(error.into()), None)),
             }
         }))
     }
 
     /// What Claude refused to answer is not kept: it would refuse all that follows too.
-    async fn append(self, new: Vec<Value>, answer: &Answer, finish: &Finish) -> Result<(), gateway::Error> {
+    async fn append(self, new: Vec<Value>, answer: &Answer, finish: &Finish) -> Result<(), Error> {
         let Self { inner, owner, mut record, taken } = self;
         let now = unix_now();
         if finish.reason != FinishReason::ContentFilter {
@@ -99,17 +101,10 @@ impl Talk {
         session.usage.add(&finish.usage);
         session.last_active_at = now;
         session.expires_at = now + inner.config.idle.as_secs();
-        let renewed = inner.shelf.renew(&owner, &record.session.id, record.to_bytes()).await;
+        let id = record.session.id.clone();
+        let renewed = inner.shelf.renew(&owner, &id, record.to_bytes()).await;
         drop(taken);
-        let message = match renewed {
-            Ok(true) => return Ok(()),
-            Ok(false) => "The session was deleted while this was answered, so the answer is not kept.",
-            Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "an answer could not be kept");
-                "This server could not keep the answer; its log tells more. The session is as it was before."
-            }
-        };
-        Err(Failure::new(FailureKind::Upstream, message).into())
+        if renewed.map_err(Error::NotKept)? { Ok(()) } else { Err(Error::Gone(id)) }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::openai::sessions::CreateRequest;
 use crate::openai::sessions::Session;
 use crate::store::Memory;
 use crate::store::Store;
+use crate::store::testing::Faulty;
 
 fn sessions(store: &Store) -> Sessions {
     let config = Config { idle: Duration::from_secs(60), max_sessions: 2, max_bytes: 1 << 20 };
@@ -89,7 +90,7 @@ async fn a_session_that_is_deleted_while_it_is_answered_stays_deleted() {
     sessions.delete(&caller(), &session.id).await.unwrap();
     let finish = Finish { reason: FinishReason::Stop, stop_text: None, usage: Usage::default() };
     let mut answer = talk.keep(Vec::new(), stream::iter([Ok(TurnEvent::Finished(finish))]).boxed());
-    assert!(answer.next().await.unwrap().is_err());
+    assert!(matches!(answer.next().await, Some(Err(Error::Gone(_)))));
     assert!(matches!(sessions.get(&caller(), &session.id).await, Err(Error::NotFound(_))));
 }
 
@@ -102,4 +103,22 @@ async fn there_are_no_more_sessions_however_many_ask_at_once() {
     assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 2);
     let page = Page { limit: 9, after: None, is_ascending: true };
     assert_eq!(sessions.list(&caller, &page).await.unwrap().0.len(), 2);
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_kept_fails_and_leaves_the_session_as_it_was() {
+    let disk = Arc::new(Faulty::default());
+    let sessions = sessions(&Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap());
+    let session = sessions.create(&caller(), new()).await.unwrap();
+    say(&sessions, &session, "hi", Some(FinishReason::Stop)).await;
+    let before = sessions.get(&caller(), &session.id).await.unwrap();
+    disk.fill(true);
+    let talk = sessions.talk(&caller(), &session.id).await.unwrap();
+    let finish = Finish { reason: FinishReason::Stop, stop_text: None, usage: Usage::default() };
+    let mut answer = talk.keep(Vec::new(), stream::iter([Ok(TurnEvent::Finished(finish))]).boxed());
+    assert!(matches!(answer.next().await, Some(Err(Error::NotKept(_)))));
+    disk.fill(false);
+    assert_eq!(sessions.get(&caller(), &session.id).await.unwrap(), before);
+    say(&sessions, &session, "again", Some(FinishReason::Stop)).await;
+    assert_eq!(sessions.get(&caller(), &session.id).await.unwrap().message_count, 4);
 }

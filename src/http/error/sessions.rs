@@ -31,6 +31,16 @@ impl From<Error> for ApiError {
                 Kind::SessionFull,
                 "The conversation of this session is as long as may be. Go on in a new one.",
             ),
+            Error::Gone(id) => {
+                let id = printable(&id);
+                let message = format!("The session '{id}' was deleted while this was answered, so the answer is not kept.");
+                Self::new(Kind::UnknownSession, message)
+            }
+            Error::NotKept(error) => Self::new(
+                Kind::NotKept,
+                "This server could not keep the answer; its log tells more. The session is as it was before the message.",
+            )
+            .caused_by(error),
             Error::Turn(error) => error.into(),
             Error::Store(error) => Self::unreachable("store", error),
         }

@@ -93,6 +93,8 @@ pub(in crate::http) enum Kind {
     ServerBusy,
     /// A fault of this server.
     Internal,
+    /// An answer of a session was made and cannot be kept.
+    NotKept,
     /// The worker died.
     WorkerFailed,
     /// Another failure of Anthropic's.
@@ -137,7 +139,8 @@ impl Kind {
             (_, 500..) => "server_error",
             _ => "invalid_request_error",
         };
-        Row { status, r#type, code, lasts: matches!(self, Self::NotSignedIn | Self::SignInFailed) }
+        let lasts = matches!(self, Self::NotSignedIn | Self::SignInFailed | Self::NotKept);
+        Row { status, r#type, code, lasts }
     }
 
     /// Statuses are chosen by what clients do on them: they try again on 408, 409, 429 and 5xx, and name their exceptions after
@@ -187,6 +190,7 @@ impl Kind {
             Self::OverBudget => (429, Some("insufficient_quota")),
             Self::ServerBusy => (429, Some("server_busy")),
             Self::Internal => (500, Some("internal_error")),
+            Self::NotKept => (500, Some("answer_not_kept")),
             Self::WorkerFailed => (502, Some("worker_failed")),
             Self::Upstream => (502, Some("upstream_error")),
             Self::NoWorker => (503, Some("no_worker")),

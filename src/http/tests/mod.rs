@@ -82,7 +82,6 @@ use crate::metrics::Metrics;
 use crate::responses::Responses;
 use crate::responses::Shelves;
 use crate::routing;
-use crate::sessions::Sessions;
 
 /// What a scripted turn does next.
 #[derive(Debug, Clone)]
@@ -249,7 +248,7 @@ fn whole_state(
         metrics: Metrics::default(),
         batches: batches_with(batch_tools(&turns, &keys, answers.clone(), files.clone()), 1),
         files,
-        sessions: Sessions::temporary(&keys),
+        sessions: crate::sessions::testing::temporary(&keys),
         turns,
         keys,
         responses,

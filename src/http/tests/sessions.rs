@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::Part;
+use crate::sessions::testing::faulty;
 
 /// Answers with how many messages came before, and the prompt.
 fn repeating() -> ScriptedTurns {
@@ -103,4 +104,30 @@ async fn so_many_sessions_are_kept_and_no_more() {
     let (status, error) =
         ask(&router, "POST", "/v1/sessions", "secret-1", json!({"project_id": "other"})).await;
     assert_eq!((status, &error["error"]["param"]), (403, &json!("project_id")));
+}
+
+/// Who has seen an answer end well would go on from it, so one that is not kept does not.
+#[tokio::test]
+async fn an_answer_that_cannot_be_kept_says_so() {
+    let state = keyed::keyed(state(repeating()));
+    let (sessions, disk) = faulty(&state.keys);
+    let router = router(AppState { sessions, ..state });
+    let path = made(&router).await;
+    let messages = format!("{path}/messages");
+    disk.fill(true);
+    let key = [("authorization", "Bearer secret-1")];
+    let say = async |stream| {
+        let message = json!({"content": "a", "stream": stream}).to_string();
+        send(router.clone(), request("POST", &messages, &key, message)).await
+    };
+    let whole = say(false).await;
+    assert_eq!(whole.headers()["x-should-retry"], "false", "it would be paid for once more");
+    let (status, failure) = error(whole).await;
+    assert_eq!((status.as_u16(), &failure["code"]), (500, &json!("answer_not_kept")));
+    let streamed = body(say(true).await).await;
+    assert!(streamed.contains("0 a") && streamed.contains("answer_not_kept"), "{streamed}");
+    assert!(!streamed.contains("[DONE]") && !streamed.contains("\"stop\""), "{streamed}");
+    disk.fill(false);
+    let (_, session) = ask(&router, "GET", &path, "secret-1", json!(null)).await;
+    assert_eq!(session["message_count"], 0);
 }

@@ -14,6 +14,7 @@ use crate::answers::fan_out;
 use crate::domain::Caller;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
+use crate::gateway;
 use crate::gateway::Turns;
 use crate::http::Config;
 use crate::http::error::ApiError;
@@ -78,13 +79,16 @@ impl Wish {
 ///
 /// # Errors
 /// When it fails before anything was told.
-pub(super) async fn tell(
-    running: FanOut,
+pub(super) async fn tell<E>(
+    running: FanOut<E>,
     wish: Wish,
     config: &Config,
     notes: Notes,
     last_words: LastWords,
-) -> Result<Response, ApiError> {
+) -> Result<Response, ApiError>
+where
+    E: From<gateway::Error> + Into<ApiError> + 'static,
+{
     let Wish { reply, n, stream, include_usage, ignored } = wish;
     let mut response = if stream {
         let encoder = StreamEncoder::new(&reply, n, include_usage);
@@ -92,7 +96,7 @@ pub(super) async fn tell(
         stream.wait_for_first(config.first_event_wait).await?;
         stream.into_response()
     } else {
-        json(reply.response(&answers::answers(running.events, n).await?))
+        json(reply.response(&answers::answers(running.events, n).await.map_err(E::into)?))
     };
     describe(&mut response, &running.told, &ignored);
     Ok(response)

@@ -21,7 +21,8 @@ pub(super) fn response(
     notes: Notes,
 ) -> Response {
     let encoder = StepEncoder { notes: notes.clone() };
-    EventStream::new(Box::pin(steps.map(Ok)), encoder, heartbeat, LastWords::default(), notes).into_response()
+    EventStream::new(Box::pin(steps.map(Ok::<_, ApiError>)), encoder, heartbeat, LastWords::default(), notes)
+        .into_response()
 }
 
 struct StepEncoder {

@@ -53,7 +53,13 @@ pub(in crate::http) async fn stream_events(
     }
     let events = readable(tasks.follow(&caller, &id, first).await?);
     let encoder = TaskEncoder { id };
-    let stream = EventStream::new(Box::pin(events.map(Ok)), encoder, config.heartbeat, last_words, notes);
+    let stream = EventStream::new(
+        Box::pin(events.map(Ok::<_, ApiError>)),
+        encoder,
+        config.heartbeat,
+        last_words,
+        notes,
+    );
     Ok(stream.into_response())
 }
 

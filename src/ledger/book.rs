@@ -27,10 +27,13 @@ use super::records::load;
 
 /// What the ids of runs begin with that are run again until it is known what came of them.
 const REPEATED: &str = "again/";
+/// What an id ends in, once more for each run that was charged and gave no answer.
+const NEXT: char = '+';
 
 /// The id of a run, `name` by its own name, that is run again until it is known what came of it.
 ///
-/// A hold that a crash has left is given back, since there will be another; and once it is charged, further runs are not.
+/// A hold that a crash has left is given back, since there will be another; and once an answer is charged, further runs are
+/// not.
 pub fn repeated(name: &str) -> String {
     format!("{REPEATED}{name}")
 }
@@ -60,7 +63,7 @@ pub(super) fn open(transaction: &mut Transaction<'_>, now: u64) -> Result<(u64, 
     Ok((head.epoch, unknown))
 }
 
-/// Holds `estimate`, if all budgets have room. Returns what is held.
+/// Holds `estimate`, if all budgets have room. Returns what is held, and by which id.
 pub(super) fn take(
     transaction: &mut Transaction<'_>,
     now: u64,
@@ -68,15 +71,19 @@ pub(super) fn take(
     caller: &Caller,
     estimate: Amount,
     id: &str,
-) -> Result<Amount, Error> {
-    let is_taken = |key: Vec<u8>| Ok::<_, Error>(transaction.get(&key)?.is_some());
-    let is_charged = is_taken(places::charge(id))?;
-    if is_charged && is_repeated(id) {
-        // It was run before, and what came of it was lost. Closing its hold finds the charge and leaves it.
-        return Ok(Amount::default());
+) -> Result<(String, Amount), Error> {
+    let mut id = id.to_owned();
+    while let Some(charged) = load::<Charged>(transaction, &places::charge(&id))? {
+        match charged.outcome {
+            _ if !is_repeated(&id) => return Err(Error::Duplicate { id }),
+            // What came of it was lost. Closing the hold finds the charge and leaves it.
+            Outcome::Answered => return Ok((id, Amount::default())),
+            // It took something and gave nothing, and so did whoever runs it again.
+            _ => id.push(NEXT),
+        }
     }
-    if is_charged || is_taken(places::hold(id))? {
-        return Err(Error::Duplicate { id: id.to_owned() });
+    if transaction.get(&places::hold(&id))?.is_some() {
+        return Err(Error::Duplicate { id });
     }
     let amount = Amount { money: estimate.money.max(Money::ZERO), ..estimate };
     let wanted = Sum::of(amount);
@@ -96,8 +103,17 @@ pub(super) fn take(
     }
     let (project, key) = (caller.project.clone(), caller.name.clone());
     let held = Held { epoch, taken_at: now, project, key, amount };
-    transaction.put(places::hold(id), held.encode());
-    Ok(amount)
+    transaction.put(places::hold(&id), held.encode());
+    Ok((id, amount))
+}
+
+/// Has the hold called `id` be called `begun` from now on.
+pub(super) fn rename(transaction: &mut Transaction<'_>, id: &str, begun: &str) -> Result<(), Error> {
+    if let Some(held) = load::<Held>(transaction, &places::hold(id))? {
+        transaction.remove(places::hold(id));
+        transaction.put(places::hold(begun), held.encode());
+    }
+    Ok(())
 }
 
 /// Closes the hold called `id`, if it is open. Returns what is debited, now or earlier, and what is to be told.

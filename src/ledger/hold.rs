@@ -96,6 +96,21 @@ impl Hold {
         self
     }
 
+    /// As [`begin`](Self::begin), for a run that has waited, under an id that says so (see [`repeated`](super::repeated)):
+    /// from now on it is called `id`, and a crash has it charged too. It is on disk when this returns.
+    ///
+    /// # Errors
+    /// When the store fails. It is released then.
+    pub fn begin_as(mut self, id: &str) -> impl Future<Output = Result<Self, Error>> + Send + use<> {
+        let renamed = self.ledger.rename(&self.id, id);
+        let id = id.to_owned();
+        async move {
+            renamed.await?;
+            (self.id, self.state) = (id, State::Open);
+            Ok(self)
+        }
+    }
+
     /// The id it was taken with.
     pub fn id(&self) -> &str {
         &self.id

@@ -174,10 +174,16 @@ impl Ledger {
         let (this, ledger, caller, id) = (self.clone(), self.clone(), caller.clone(), id.to_owned());
         let held = self.0.store.transaction(move |transaction| {
             let now = ledger.0.clock.now();
-            let amount = book::take(transaction, now, ledger.0.epoch, &caller, estimate, &id)?;
+            let (id, amount) = book::take(transaction, now, ledger.0.epoch, &caller, estimate, &id)?;
             Ok::<_, Error>(Hold::new(ledger, id, amount, caller.grant))
         });
         async move { this.noted(held.await) }
+    }
+
+    fn rename(&self, id: &str, begun: &str) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        let (this, id, begun) = (self.clone(), id.to_owned(), begun.to_owned());
+        let renamed = self.0.store.transaction(move |transaction| book::rename(transaction, &id, &begun));
+        async move { this.noted(renamed.await) }
     }
 
     /// Whether the store fails, so that nothing can be held or charged. It is tried again each second.

@@ -191,6 +191,40 @@ async fn what_is_run_until_it_is_done_is_charged_once() {
     }
 }
 
+/// A run that was stopped took what it took, and the next one is charged as well.
+#[tokio::test]
+async fn what_gave_no_answer_is_charged_beside_what_does() {
+    for books in Books::all().await {
+        let id = repeated("batch/1");
+        for (tokens, outcome) in [(10, Outcome::Cancelled), (20, Outcome::Failed), (40, Outcome::Answered)] {
+            let hold = books.ledger.hold(&daily(100), amount(50, 3), &id).await.unwrap();
+            hold.begin().settle(Charge { outcome, ..charge(tokens, 1) }).await.unwrap();
+        }
+        let free = books.ledger.hold(&daily(100), amount(50, 3), &id).await.unwrap();
+        free.begin().settle(charge(90, 1)).await.unwrap();
+        assert_eq!(books.tokens().await, (70, 0));
+        books.assert_sound().await;
+    }
+}
+
+/// What waits is not charged by a crash; once it has begun, it is.
+#[tokio::test]
+async fn a_run_that_waits_is_charged_by_a_crash_only_when_it_has_begun() {
+    for books in Books::all().await {
+        for id in ["1", "2"] {
+            let hold = books.ledger.hold(&daily(100), amount(10, 3), &repeated(id)).await.unwrap();
+            match id {
+                "1" => hold.lose(),
+                _ => hold.begin_as(id).await.unwrap().lose(),
+            }
+        }
+        let books = books.restart().await;
+        assert_eq!((books.unknown, books.tokens().await), (1, (10, 0)));
+        assert_eq!(books.charge("2").await.unwrap().outcome, Outcome::Unknown);
+        books.assert_sound().await;
+    }
+}
+
 /// M10: what makes no sense is never a credit.
 #[tokio::test]
 async fn a_cost_without_sense_is_charged_as_it_was_held() {

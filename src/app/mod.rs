@@ -21,6 +21,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::claude;
@@ -67,6 +68,7 @@ pub struct App {
     /// Its workers; none without a sign-in.
     pub workers: Option<Pool<ClaudeLauncher>>,
     tasks: Option<Tasks>,
+    drain_timeout: Duration,
     tracker: TaskTracker,
     serving: JoinHandle<Summary>,
     /// Held until the last worker is gone.
@@ -138,7 +140,17 @@ impl App {
         let (config, shutdown) = (parts::server_config(settings), ground.shutdown);
         let serving =
             tracker.spawn(server::serve(listener, routes, config, shutdown.clone(), tracker.clone()));
-        Ok(Self { address, admin_address, shutdown, workers: pool, tasks, tracker, serving, data_dir })
+        Ok(Self {
+            address,
+            admin_address,
+            shutdown,
+            workers: pool,
+            tasks,
+            drain_timeout: settings.server.drain_timeout,
+            tracker,
+            serving,
+            data_dir,
+        })
     }
 
     /// Waits until the server has stopped and every worker is gone.
@@ -147,9 +159,10 @@ impl App {
             Ok(summary) => tracing::info!(summary.drained, summary.aborted, "connections are closed"),
             Err(error) => tracing::error!(%error, "the accept loop ended"),
         }
-        // Agents were asked to stop when stopping began, and each has its grace.
+        // Agents were asked to stop when stopping began. They have their grace, but no longer than requests have.
         self.shutdown.begin();
-        self.shutdown.last_words().run_until_cancelled(agents_gone(self.tasks.clone())).await;
+        let ending = timeout(self.drain_timeout, agents_gone(self.tasks.clone()));
+        let _ = self.shutdown.last_words().run_until_cancelled(ending).await;
         // What is made in the background has no connection that would end it.
         self.shutdown.at_once();
         if let Some(pool) = &self.workers {
@@ -161,7 +174,7 @@ impl App {
             agents_gone(self.tasks).await;
             self.tracker.wait().await;
         };
-        if tokio::time::timeout(REAP_TIMEOUT, gone).await.is_err() {
+        if timeout(REAP_TIMEOUT, gone).await.is_err() {
             tracing::error!(tasks = self.tracker.len(), "stopped without waiting for the last workers");
         }
         drop(self.data_dir);

@@ -54,6 +54,7 @@ impl Ground<'_> {
             kill: self.shutdown.last_words(),
             config: self.bounds(),
         });
+        tasks.keep_tidy();
         match tasks.recover().await? {
             0 => {}
             cut_off => tracing::warn!(cut_off, "tasks that an earlier server was running are interrupted"),
@@ -65,7 +66,7 @@ impl Ground<'_> {
     fn bounds(&self) -> tasks::Config {
         let settings = &self.settings.tasks;
         tasks::Config {
-            roots: Roots::new(settings.roots.clone()),
+            roots: Roots::new(settings.roots.clone()).without(self.settings.server.data_dir.clone()),
             max_running: settings.max_running,
             queue_length: settings.queue_length,
             model: ModelName::new(&settings.model),

@@ -4,6 +4,7 @@
 //! process starts. One server at a time holds a data directory, so a process that carries its id when a server starts
 //! belongs to one that is gone.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -15,6 +16,9 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
 use super::command::INSTANCE_VARIABLE;
+
+/// Looks for processes to end, at the most: whatever forks without end is not ended by looking.
+const MOST_PASSES: usize = 100;
 
 /// How often a lock that is taken is tried again, and after how long each time.
 const LOCK_TRIES: u32 = 20;
@@ -76,9 +80,21 @@ pub fn sweep(instance: &str) -> usize {
 
 /// Kills every process with this variable in its environment and says how many there were.
 pub(super) fn end_marked(variable: &str, value: &str) -> usize {
+    let mut killed = HashSet::new();
+    for _ in 0..MOST_PASSES {
+        let before = killed.len();
+        end_those_there_are(variable, value, &mut killed);
+        // One that was forked while others were looked at is found by the next look.
+        if killed.len() == before {
+            break;
+        }
+    }
+    killed.len()
+}
+
+fn end_those_there_are(variable: &str, value: &str, killed: &mut HashSet<i32>) {
     let marker = format!("{variable}={value}");
-    let Ok(entries) = fs::read_dir("/proc") else { return 0 };
-    let mut killed = 0;
+    let Ok(entries) = fs::read_dir("/proc") else { return };
     for entry in entries.flatten() {
         let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
         let Ok(environment) = fs::read(entry.path().join("environ")) else { continue };
@@ -88,11 +104,12 @@ pub(super) fn end_marked(variable: &str, value: &str) -> usize {
             continue;
         };
         match rustix::process::kill_process(pid, Signal::KILL) {
-            Ok(()) => killed += 1,
+            Ok(()) => {
+                killed.insert(id);
+            }
             Err(error) => tracing::warn!(process.id = id, %error, "a worker left behind could not be ended"),
         }
     }
-    killed
 }
 
 #[cfg(test)]

@@ -91,6 +91,18 @@ impl std::ops::Add for Usage {
 }
 
 impl Usage {
+    /// Of two counts of the same calls, each of which may lack some, the greater figures.
+    #[must_use]
+    pub fn greater(self, other: Self) -> Self {
+        Self {
+            input_tokens: self.input_tokens.max(other.input_tokens),
+            cache_write_tokens: self.cache_write_tokens.max(other.cache_write_tokens),
+            cache_read_tokens: self.cache_read_tokens.max(other.cache_read_tokens),
+            output_tokens: self.output_tokens.max(other.output_tokens),
+            ..self
+        }
+    }
+
     /// All tokens, those of the prompt and of the answer.
     pub fn total_tokens(&self) -> u64 {
         self.prompt_tokens() + self.output_tokens

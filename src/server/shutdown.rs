@@ -73,7 +73,8 @@ impl Shutdown {
                     _ = interrupt.recv() => "SIGINT",
                 }
             };
-            let ended = shutdown.ended();
+            // Not the end of this listener: others may still be on their way down.
+            let ended = shutdown.last_words();
             for stage in [Self::begin, Self::at_once] {
                 tokio::select! {
                     name = next() => tracing::info!(signal = name, "asked to stop; a second signal stops at once"),

@@ -1,5 +1,6 @@
 //! What the tasks need of whoever runs an agent.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use uuid::Uuid;
 
 use super::change::Change;
 use crate::domain::Failure;
+use crate::domain::FailureKind;
 use crate::domain::ModelName;
 use crate::domain::Money;
 use crate::domain::Usage;
@@ -19,6 +21,12 @@ pub trait Runner: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// When it cannot be started.
     fn start(&self, job: Job) -> BoxFuture<'_, Result<Box<dyn Agent>, Failure>>;
+
+    /// Forgets what was said and done in a session. It is done though nobody waits.
+    fn forget(&self, session: Uuid);
+
+    /// Forgets all sessions but these, and those that were touched of late.
+    fn forget_others(&self, sessions: HashSet<Uuid>);
 }
 
 /// An agent at work. Dropped, it is ended with all it has started.
@@ -181,7 +189,7 @@ pub enum EndReason {
     /// There is no such session.
     NoSession,
     /// Anything else went wrong.
-    Failed,
+    Failed(FailureKind),
 }
 
 impl fmt::Debug for dyn Agent {

@@ -29,6 +29,8 @@ pub(super) enum Why {
     Asked,
     /// Its time is over.
     Late,
+    /// Its key is no longer good for tasks.
+    Revoked,
 }
 
 /// How a task ended.
@@ -47,11 +49,37 @@ pub(super) enum End {
 type Settled = BoxFuture<'static, Result<Amount, ledger::Error>>;
 
 impl End {
-    /// One of which no record can be kept.
-    pub(super) fn unkept(error: &store::Error) -> Self {
-        tracing::error!(%error, "a task is ended because what it tells cannot be kept");
+    /// One of which no record can be kept, and which took so much by then, if that is known.
+    pub(super) fn unkept(error: &store::Error, usage: Option<Usage>) -> Self {
+        let error: &dyn std::error::Error = error;
+        tracing::error!(error, "a task is ended because what it tells cannot be kept");
         let failure = Failure::new(FailureKind::Crashed, "What the task tells cannot be kept.");
+        Self::Lost { failure, why: None, usage }
+    }
+
+    /// One that may not begin, since what it costs cannot be written down.
+    pub(super) fn unpaid(error: &ledger::Error) -> Self {
+        let error: &dyn std::error::Error = error;
+        tracing::error!(error, "a task is not begun because what it costs cannot be written down");
+        let failure = Failure::new(FailureKind::Crashed, "What the task costs cannot be written down.");
         Self::Lost { failure, why: None, usage: None }
+    }
+
+    /// One whose workspace is another than it was.
+    pub(super) fn moved() -> Self {
+        let failure = Failure::new(
+            FailureKind::Crashed,
+            "The workspace is not where it was, or may not be used any more.",
+        );
+        Self::Lost { failure, why: None, usage: None }
+    }
+
+    /// What its session has cost since it began, if the agent has told.
+    pub(super) fn session_cost(&self) -> Option<Money> {
+        match self {
+            Self::Told { ending, .. } => ending.session_cost,
+            Self::NotBegun | Self::Lost { .. } | Self::Killed { .. } => None,
+        }
     }
 
     /// Has the task paid: what the CLI says, or else what its calls cost by `prices`, or, where nobody knows what they took, all
@@ -84,7 +112,6 @@ impl End {
     pub(super) fn mark(self, task: &mut Task, cost: Option<Money>) {
         task.cost_nanos = cost.map(Money::nanos);
         if let Self::Told { ending, .. } = &self {
-            task.session_cost_nanos = ending.session_cost.map(Money::nanos);
             task.tokens = Tokens::from(ending.usage);
         }
         task.status = match &self {
@@ -108,7 +135,11 @@ impl End {
     /// What went wrong.
     fn trouble(self) -> Trouble {
         const LATE: &str = "The task did not end in the time it had.";
+        const REVOKED: &str = "The key of this task was revoked, has expired, or may have no tasks any more.";
         let (code, message) = match self {
+            Self::Told { why: Some(Why::Revoked), .. }
+            | Self::Lost { why: Some(Why::Revoked), .. }
+            | Self::Killed { why: Why::Revoked, .. } => ("key_revoked", REVOKED.to_owned()),
             Self::Told { why: Some(Why::Late), .. }
             | Self::Lost { why: Some(Why::Late), .. }
             | Self::Killed { .. } => ("timeout", LATE.to_owned()),
@@ -120,13 +151,27 @@ impl End {
                 EndReason::NoSession => {
                     ("session_not_found", "The session of this task was not stored, or is gone.".to_owned())
                 }
-                EndReason::Completed | EndReason::Interrupted | EndReason::Failed => {
-                    ("failed", ending.result)
-                }
+                EndReason::Failed(kind) => (code_of(kind), ending.result),
+                EndReason::Completed | EndReason::Interrupted => ("failed", ending.result),
             },
             Self::Lost { failure, .. } => ("agent_failed", failure.message),
             Self::NotBegun => ("cancelled", "The task was called off.".to_owned()),
         };
         Trouble { code: code.to_owned(), message }
+    }
+}
+
+/// The code of a failed call, as it stands in an answer to a chat.
+fn code_of(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::SignIn => "sign_in_failed",
+        FailureKind::RateLimited => "rate_limit_exceeded",
+        FailureKind::Overloaded => "overloaded",
+        FailureKind::ContextTooLong => "context_length_exceeded",
+        FailureKind::UnknownModel => "model_not_found",
+        FailureKind::InvalidRequest => "failed",
+        FailureKind::TimedOut => "timeout",
+        FailureKind::Crashed => "agent_failed",
+        FailureKind::Upstream => "upstream_error",
     }
 }

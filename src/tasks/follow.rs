@@ -35,8 +35,9 @@ impl Follower {
             if self.next < told {
                 let event = self.shelves.event(&self.owner, &id, self.next).await?;
                 self.next += 1;
-                // One that is gone has had its time, or its task was taken away.
-                match event {
+                // One that is gone has had its time, or its task was taken away; how that ended is known still.
+                let is_last = is_over && self.next == told;
+                match event.or_else(|| is_last.then(|| self.task.borrow().last_event())) {
                     Some(event) => return Ok(Some(event)),
                     None => continue,
                 }

@@ -5,29 +5,37 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::agent::Answer;
 use super::task::Event;
 use super::task::Status;
 use super::task::Task;
 use super::task::Told;
+use crate::domain::Money;
 use crate::domain::unix_now;
 use crate::store::Error;
 
 use super::shelves::Shelves;
+
+/// How long to wait after the disk has failed.
+const REPAIR: Duration = Duration::from_secs(1);
 
 /// What a task that is not over can be told.
 #[derive(Debug)]
 pub(super) enum Command {
     /// To stop.
     Interrupt,
-    /// The answer to a question.
-    Answer(String, Answer),
+    /// The answer to a question; tells whether it was still asked.
+    Answer(String, Answer, oneshot::Sender<bool>),
 }
 
 /// A task that is not over, as others see it.
@@ -162,18 +170,40 @@ impl Log {
         Ok(())
     }
 
-    /// Ends the task with its last word.
-    pub(super) async fn end(&self, change: impl FnOnce(&mut Task)) -> Result<(), Error> {
+    /// Ends the task with its last word, and notes what its session has cost, if that is known. Where the disk fails it is
+    /// tried again, until `kill`.
+    pub(super) async fn end(
+        &self,
+        change: impl FnOnce(&mut Task),
+        session_cost: Option<Money>,
+        kill: &CancellationToken,
+    ) {
         let mut task = self.task();
         change(&mut task);
         task.questions.clear();
         task.running_tools.clear();
         task.ended_at = Some(unix_now());
-        let event = Event { sequence_number: task.events, created_at: unix_now(), told: task.last_word() };
         task.events += 1;
-        let told = self.shelves.tell(&self.owner, &task.id, &event).await;
-        let saved = self.shelves.save(&self.owner, &task).await;
+        let event = task.last_event();
+        while let Err(error) = self.write_end(&task, &event, session_cost).await {
+            note(&task.id, &error);
+            if kill.run_until_cancelled(sleep(REPAIR)).await.is_none() {
+                break;
+            }
+        }
         self.task.send_replace(task);
-        told.and(saved)
     }
+
+    async fn write_end(&self, task: &Task, event: &Event, session_cost: Option<Money>) -> Result<(), Error> {
+        if task.turns > 0 {
+            self.shelves.note_session(&self.owner, &task.session_id, session_cost).await?;
+        }
+        self.shelves.tell(&self.owner, &task.id, event).await?;
+        self.shelves.save(&self.owner, task).await
+    }
+}
+
+fn note(id: &str, error: &Error) {
+    let error: &dyn std::error::Error = error;
+    tracing::error!(task = id, error, "the end of a task is not on disk yet");
 }

@@ -5,17 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio::time::sleep_until;
 
 use super::agent::Agent;
 use super::agent::AgentEvent;
 use super::agent::Answer;
+use super::agent::Ending;
 use super::agent::Question;
 use super::agent::Runner;
 use super::agent::Session;
 use super::end::End;
 use super::end::Why;
+use super::error::Error;
 use super::live::Command;
 use super::live::Log;
 use super::live::Place;
@@ -26,11 +29,18 @@ use super::task::Status;
 use super::task::Tokens;
 use super::task::Told;
 use super::terms::Answerer;
+use crate::auth::Permission;
+use crate::domain::Amount;
+use crate::domain::Caller;
+use crate::domain::Money;
 use crate::domain::Usage;
 use crate::domain::unix_now;
+use crate::ledger;
 use crate::ledger::Hold;
 use crate::store;
 
+/// How often it is looked whether the key of a task is still good.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 const TOO_LATE: &str = "Nobody answered in time whether this may be done.";
 const NOT_ALLOWED: &str = "The permissions of this task do not allow it.";
 
@@ -52,6 +62,8 @@ struct Course {
     agent: Box<dyn Agent>,
     /// Until when it may run, or has to stop.
     deadline: Instant,
+    /// When its key is looked at again.
+    next_look: Instant,
     /// Why it is to stop.
     why: Option<Why>,
     /// Until when questions are to be answered.
@@ -63,27 +75,53 @@ struct Course {
 }
 
 impl Run {
-    /// Runs the task to its end, and has it paid.
-    pub(super) async fn drive(mut self, hold: Hold) {
-        let (end, hold) = match self.turn().await {
-            Some(_permit) => {
-                let hold = hold.begin();
-                (self.work().await, hold)
+    /// Holds what the task may cost, writes it down, says so by `made`, and runs it.
+    pub(super) async fn begin(self, caller: Caller, made: oneshot::Sender<Result<(), Error>>) {
+        let task = self.log.task();
+        let amount = Amount { tokens: 0, money: task.max_budget() };
+        // While it waits, a crash costs nothing.
+        let hold = async {
+            let hold = self.inner.parts.ledger.hold(&caller, amount, &ledger::repeated(&task.id)).await?;
+            self.log.save().await?;
+            Ok::<_, Error>(hold)
+        };
+        // Whoever has asked may be gone.
+        match hold.await {
+            Ok(hold) => {
+                let _ = made.send(Ok(()));
+                self.drive(hold).await;
             }
-            None => (End::NotBegun, hold),
+            Err(error) => {
+                drop(self.place);
+                let _ = made.send(Err(error));
+            }
+        }
+    }
+
+    /// Runs the task to its end, and has it paid.
+    async fn drive(mut self, hold: Hold) {
+        let (end, hold) = match self.turn().await {
+            Some(_permit) => match hold.begin_as(&self.log.task().id).await {
+                Ok(hold) => (self.work().await, Some(hold)),
+                Err(error) => (End::unpaid(&error), None),
+            },
+            None => (End::NotBegun, Some(hold)),
         };
         let prices = &self.inner.parts.prices;
-        let cost = match end.settle(hold, &self.log.task(), self.spent, prices).await {
-            Ok(charged) => Some(charged.money),
+        let settled = match hold {
+            Some(hold) => end.settle(hold, &self.log.task(), self.spent, prices).await.map(Some),
+            None => Ok(None),
+        };
+        let cost = match settled {
+            Ok(charged) => Some(charged.map_or(Money::ZERO, |charged| charged.money)),
             Err(error) => {
-                tracing::error!(%error, "what a task cost is not on disk yet");
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(error, "what a task cost is not on disk yet");
                 None
             }
         };
-        if let Err(error) = self.log.end(|task| end.mark(task, cost)).await {
-            let error: &dyn std::error::Error = &error;
-            tracing::error!(task = self.log.task().id, error, "the end of a task was not kept");
-        }
+        let session_cost = end.session_cost();
+        self.log.end(|task| end.mark(task, cost), session_cost, &self.inner.parts.kill).await;
         drop(self.place);
         let task = self.log.task();
         tracing::info!(task = task.id, status = ?task.status, turns = task.turns, "a task has ended");
@@ -98,6 +136,7 @@ impl Run {
                 permit = &mut permit => return permit.ok(),
                 () = self.inner.parts.stop.cancelled() => return None,
                 command = self.commands.recv() => match command {
+                    // It asks nothing yet: whoever answers is told so, since nobody takes the answer.
                     Some(Command::Answer(..)) => {}
                     Some(Command::Interrupt) | None => return None,
                 },
@@ -115,10 +154,13 @@ impl Run {
             self.log.tell(self.progress()).await
         };
         if let Err(error) = begun.await {
-            return End::unkept(&error);
+            return End::unkept(&error, None);
+        }
+        if let Err(refused) = self.check() {
+            return refused;
         }
         let starting = self.runner.start(self.log.task().job(self.session));
-        let agent = match self.inner.parts.kill.run_until_cancelled(starting).await {
+        let agent = match self.inner.parts.stop.run_until_cancelled(starting).await {
             Some(Ok(agent)) => agent,
             Some(Err(failure)) => return End::Lost { failure, why: None, usage: None },
             None => return End::Killed { why: Why::Asked, usage: None },
@@ -126,6 +168,7 @@ impl Run {
         let mut course = Course {
             agent,
             deadline: Instant::now() + self.timeout,
+            next_look: Instant::now() + LOOK_INTERVAL,
             why: None,
             questions: HashMap::new(),
             usage: Usage::default(),
@@ -135,20 +178,39 @@ impl Run {
             match self.step(&mut course).await {
                 Ok(None) => {}
                 Ok(Some(end)) => return end,
-                Err(error) => return End::unkept(&error),
+                Err(error) => return End::unkept(&error, course.known_usage()),
             }
         }
+    }
+
+    /// Looks once more, since it may have waited for hours, whether it may be run there.
+    fn check(&self) -> Result<(), End> {
+        let Parts { config, .. } = &self.inner.parts;
+        if !self.may_go_on() {
+            return Err(End::Killed { why: Why::Revoked, usage: None });
+        }
+        let task = self.log.task();
+        let found = config.roots.resolve(&task.workspace);
+        if found.as_ref() == Ok(&task.workspace) { Ok(()) } else { Err(End::moved()) }
+    }
+
+    /// Whether its key is still good for it.
+    fn may_go_on(&self) -> bool {
+        self.inner.parts.keys.caller_of(&self.log.owner, Some(Permission::Tasks)).is_ok()
     }
 
     /// Waits for what comes next, and does what it calls for.
     async fn step(&mut self, course: &mut Course) -> Result<Option<End>, store::Error> {
         let next_question = course.questions.values().min().copied();
-        let wake = next_question.map_or(course.deadline, |question| question.min(course.deadline));
+        let wake = next_question.into_iter().chain([course.deadline, course.next_look]).min();
+        let wake = wake.unwrap_or(course.deadline);
         let Parts { stop, kill, .. } = &self.inner.parts;
         tokio::select! {
             event = course.agent.next_event() => match event {
                 Ok(AgentEvent::Finished(ending)) => {
-                    return Ok(Some(End::Told { ending, why: course.why }));
+                    // The CLI leaves out the call that was cut off, and may count some that are not told one by one.
+                    let usage = ending.usage.greater(course.usage);
+                    return Ok(Some(End::Told { ending: Ending { usage, ..ending }, why: course.why }));
                 }
                 Ok(event) => self.note(course, event).await?,
                 Err(failure) => {
@@ -156,9 +218,12 @@ impl Run {
                 }
             },
             command = self.commands.recv() => match command {
-                Some(Command::Answer(question, answer)) => {
+                Some(Command::Answer(question, answer, heard)) => {
                     let decision = if answer == Answer::Allow { "allow" } else { "deny" };
+                    let is_open = course.questions.contains_key(&question);
                     self.resolve(course, &question, Some(answer), decision).await?;
+                    // Whoever has answered may be gone.
+                    let _ = heard.send(is_open);
                 }
                 Some(Command::Interrupt) | None => self.stop(course, Why::Asked),
             },
@@ -172,6 +237,12 @@ impl Run {
                         return Ok(Some(End::Killed { why, usage: course.known_usage() }));
                     }
                     self.stop(course, Why::Late);
+                }
+                if course.next_look <= Instant::now() {
+                    course.next_look = Instant::now() + LOOK_INTERVAL;
+                    if !self.may_go_on() {
+                        self.stop(course, Why::Revoked);
+                    }
                 }
                 self.deny_late(course).await?;
             }
@@ -240,7 +311,13 @@ impl Run {
                 Told::ToolUse { id, name, input: json(&input) }
             }
             AgentEvent::ToolResult { id, content, is_error, change } => {
+                let has_changed = change.is_some();
                 self.log.change(|task| task.tool_is_done(&id, change));
+                // The model is called with the last of the results, though nothing says so before it answers.
+                course.is_calling = self.log.task().running_tools.is_empty();
+                if has_changed {
+                    self.log.save().await?;
+                }
                 Told::ToolResult { tool_use_id: id, content, is_error }
             }
             AgentEvent::Question(question) => return self.ask(course, question).await,

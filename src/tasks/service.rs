@@ -3,9 +3,12 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -27,7 +30,6 @@ use super::spent::Spent;
 use super::task::Status;
 use super::task::Task;
 use crate::auth::Keys;
-use crate::domain::Amount;
 use crate::domain::Caller;
 use crate::domain::ModelName;
 use crate::ledger::Ledger;
@@ -35,6 +37,9 @@ use crate::limits::Limits;
 use crate::pricing::Prices;
 use crate::webhooks::Event;
 use crate::webhooks::Webhooks;
+
+/// How often sessions are looked for of which no task is kept.
+const TIDY_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// What tasks are run with.
 pub struct Parts {
@@ -115,7 +120,7 @@ impl Tasks {
     pub async fn recover(&self) -> Result<usize, Error> {
         let shelves = &self.0.parts.shelves;
         let mut found = 0;
-        for (owner, mut task) in shelves.all(None).await? {
+        for (owner, mut task) in shelves.all().await? {
             if task.status.is_over() {
                 continue;
             }
@@ -125,11 +130,33 @@ impl Tasks {
             }
             let status = if task.started_at.is_some() { Status::Interrupted } else { Status::Cancelled };
             let (log, _) = Log::new(&owner, task, shelves);
-            log.end(|task| task.status = status).await?;
+            log.end(|task| task.status = status, None, &self.0.parts.kill).await;
             self.0.tell_webhooks(&log.task()).await;
             found += 1;
         }
         Ok(found)
+    }
+
+    /// Has the sessions forgotten of which no task is kept, from time to time, until they are to end.
+    pub fn keep_tidy(&self) {
+        let (this, stop) = (self.clone(), self.0.parts.stop.clone());
+        self.0.parts.tracker.spawn(async move {
+            while stop.run_until_cancelled(sleep(TIDY_INTERVAL)).await.is_some() {
+                if let Err(error) = this.tidy().await {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "sessions of tasks were not tidied"
+                    );
+                }
+            }
+        });
+    }
+
+    async fn tidy(&self) -> Result<(), Error> {
+        let Parts { runner: Some(runner), shelves, .. } = &self.0.parts else { return Ok(()) };
+        let tasks = shelves.all().await?;
+        runner.forget_others(tasks.iter().filter_map(|(_, task)| task.session_id.parse().ok()).collect());
+        Ok(())
     }
 
     /// Waits until none runs, after the signal that they are to stop.
@@ -154,7 +181,7 @@ impl Tasks {
     /// # Errors
     /// When it may not be run, or cannot be.
     pub async fn create(&self, caller: &Caller, spec: Spec) -> Result<Task, Error> {
-        let Parts { runner, keys, shelves, ledger, limits, config, tracker, stop, .. } = &self.0.parts;
+        let Parts { runner, keys, shelves, limits, config, tracker, stop, .. } = &self.0.parts;
         let runner = runner.as_ref().ok_or(Error::Off)?;
         if stop.is_cancelled() {
             return Err(Error::ShuttingDown);
@@ -163,17 +190,17 @@ impl Tasks {
         limits.admit(caller, 0)?.settle(0);
         let owner = keys.owner(caller);
         let (bounds, spent) = self.bounds(&owner, &spec).await?;
-        let (session, timeout, held) = (bounds.session, bounds.timeout, bounds.budget);
+        let (session, timeout) = (bounds.session, bounds.timeout);
         let id = format!("task_{}", Uuid::new_v4().simple());
         let task = Task::queued(id, &caller.project, spec, bounds);
         let most = config.max_running + config.queue_length;
         let (log, commands, place) = self.0.lives.admit(&owner, task.clone(), shelves, most)?;
-        let hold = ledger.hold(caller, Amount { tokens: 0, money: held }, &task.id).await?;
-        shelves.save(&owner, &task).await?;
-        let (inner, runner) = (Arc::clone(&self.0), Arc::clone(runner));
+        let (inner, runner, caller) = (Arc::clone(&self.0), Arc::clone(runner), caller.clone());
         let run = Run { inner, runner, log, commands, place, timeout, session, spent };
-        tracker.spawn(run.drive(hold));
-        Ok(task)
+        let (made, hears) = oneshot::channel();
+        // Whoever leaves meanwhile leaves nothing that is half made.
+        tracker.spawn(run.begin(caller, made));
+        hears.await.unwrap_or(Err(Error::ShuttingDown)).map(|()| task)
     }
 
     /// Within which bounds a task may run, and what its session has cost before.
@@ -202,17 +229,18 @@ impl Tasks {
         workspace: &Path,
     ) -> Result<(Session, Spent), Error> {
         let Some(asked) = asked else { return Ok((Session::New(Uuid::new_v4()), Spent::NOTHING)) };
-        let name = asked.to_string();
-        let tasks = self.0.parts.shelves.all(Some(owner)).await?;
+        let (name, shelves) = (asked.to_string(), &self.0.parts.shelves);
         // The CLI keeps sessions by their folders.
         let is_of_it =
             |task: &Task| task.session_id == name && task.started_at.is_some() && task.workspace == workspace;
-        let earlier: Vec<Task> =
-            tasks.into_iter().map(|(_, task)| task).filter(|task| is_of_it(task)).collect();
+        let earlier: Vec<Task> = shelves.of(owner).await?.into_iter().filter(is_of_it).collect();
         if earlier.is_empty() {
             return Err(Error::UnknownSession(name));
         }
-        Ok((Session::Stored(asked), Spent::of(&earlier)))
+        let was_called = earlier.iter().any(|task| task.turns > 0);
+        let spent =
+            if was_called { Spent(shelves.session_cost(owner, &name).await?) } else { Spent::NOTHING };
+        Ok((Session::Stored(asked), spent))
     }
 
     /// A task as it is now.
@@ -233,12 +261,12 @@ impl Tasks {
     /// When they cannot be read.
     pub async fn list(&self, caller: &Caller) -> Result<Vec<Task>, Error> {
         let owner = self.0.parts.keys.owner(caller);
-        let stored = self.0.parts.shelves.all(Some(&owner)).await?;
+        let stored = self.0.parts.shelves.of(&owner).await?;
         let now = |task: Task| match self.0.lives.get(&owner, &task.id) {
             Some(live) => live.task.borrow().clone(),
             None => task,
         };
-        let mut tasks: Vec<Task> = stored.into_iter().map(|(_, task)| now(task)).collect();
+        let mut tasks: Vec<Task> = stored.into_iter().map(now).collect();
         tasks.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         Ok(tasks)
     }
@@ -265,7 +293,12 @@ impl Tasks {
             live.over().await;
         }
         let task = self.get(caller, id).await?;
-        self.0.parts.shelves.remove(&owner, &task).await?;
+        let Parts { shelves, runner, .. } = &self.0.parts;
+        shelves.remove(&owner, &task).await?;
+        let is_left = shelves.of(&owner).await?.iter().any(|other| other.session_id == task.session_id);
+        if let (Some(runner), Ok(session), false) = (runner, task.session_id.parse(), is_left) {
+            runner.forget(session);
+        }
         Ok(())
     }
 
@@ -280,13 +313,13 @@ impl Tasks {
         question: &str,
         answer: Answer,
     ) -> Result<(), Error> {
-        let task = self.get(caller, id).await?;
-        let live = self.0.lives.get(&self.0.parts.keys.owner(caller), id);
-        match live.filter(|_| task.questions.iter().any(|asked| asked.id == question)) {
-            Some(live) => live.tell(Command::Answer(question.to_owned(), answer)),
-            None => return Err(Error::UnknownQuestion(question.to_owned())),
-        }
-        Ok(())
+        self.get(caller, id).await?;
+        let unknown = || Error::UnknownQuestion(question.to_owned());
+        let live = self.0.lives.get(&self.0.parts.keys.owner(caller), id).ok_or_else(unknown)?;
+        let (heard, is_heard) = oneshot::channel();
+        live.tell(Command::Answer(question.to_owned(), answer, heard));
+        // One that has ended meanwhile asks nothing.
+        if is_heard.await.unwrap_or(false) { Ok(()) } else { Err(unknown()) }
     }
 
     /// The events of a task from the one numbered `first` on.

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::task::Event;
 use super::task::Task;
+use crate::domain::Money;
 use crate::store::Error;
 use crate::store::Limits;
 use crate::store::Shelf;
@@ -19,6 +20,8 @@ pub struct Shelves {
     tasks: Shelf,
     /// Each event by the id of its task and its number.
     events: Shelf,
+    /// What the CLI has counted for each session, in nano-dollars; none where it could not tell.
+    sessions: Shelf,
 }
 
 /// Events that there may be for each task that is kept, on the average.
@@ -33,12 +36,13 @@ impl Shelves {
         Self {
             tasks: Shelf::new(store.clone(), Table::new("tasks"), limits),
             events: Shelf::new(store.clone(), Table::new("task-events"), of_events),
+            sessions: Shelf::new(store.clone(), Table::new("task-sessions"), limits),
         }
     }
 
     /// Takes away what is there beyond its time, until `stop`.
     pub fn keep_tidy(&self, stop: &CancellationToken) {
-        for shelf in [&self.tasks, &self.events] {
+        for shelf in [&self.tasks, &self.events, &self.sessions] {
             shelf.keep_tidy(stop.clone());
         }
     }
@@ -54,17 +58,37 @@ impl Shelves {
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
-    /// All tasks, or those of one owner, with their owners.
-    pub(super) async fn all(&self, of: Option<&str>) -> Result<Vec<(String, Task)>, Error> {
+    /// All tasks, with their owners.
+    pub(super) async fn all(&self) -> Result<Vec<(String, Task)>, Error> {
         let mut tasks = Vec::new();
         for (owner, id) in self.tasks.names().await? {
-            if of.is_none_or(|of| of == owner)
-                && let Some(task) = self.task(&owner, &id).await?
-            {
-                tasks.push((owner, task));
-            }
+            tasks.extend(self.task(&owner, &id).await?.map(|task| (owner, task)));
         }
         Ok(tasks)
+    }
+
+    /// The tasks of `owner`.
+    pub(super) async fn of(&self, owner: &str) -> Result<Vec<Task>, Error> {
+        let records = self.tasks.of(owner).await?;
+        Ok(records.iter().filter_map(|record| serde_json::from_slice(record).ok()).collect())
+    }
+
+    /// What a session has cost, by the CLI's count; none where that is not known.
+    pub(super) async fn session_cost(&self, owner: &str, session: &str) -> Result<Option<Money>, Error> {
+        let record = self.sessions.get(owner, session).await?;
+        let nanos = record.and_then(|record| serde_json::from_slice::<Option<i64>>(&record).ok()?);
+        Ok(nanos.map(Money::from_nanos))
+    }
+
+    pub(super) async fn note_session(
+        &self,
+        owner: &str,
+        session: &str,
+        cost: Option<Money>,
+    ) -> Result<(), Error> {
+        let record = serde_json::to_vec(&cost.map(Money::nanos)).unwrap_or_default();
+        self.sessions.remove(owner, session).await?;
+        self.sessions.put(owner, session, record).await
     }
 
     pub(super) async fn tell(&self, owner: &str, id: &str, event: &Event) -> Result<(), Error> {
@@ -77,12 +101,13 @@ impl Shelves {
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
-    /// Takes a task away with all it has told, and says whether there was one.
-    pub(super) async fn remove(&self, owner: &str, task: &Task) -> Result<bool, Error> {
+    /// Takes a task away with all it has told.
+    pub(super) async fn remove(&self, owner: &str, task: &Task) -> Result<(), Error> {
         let removals = (0..task.events).map(|number| self.remove_event(owner, &task.id, number));
         // Side by side: what is written together is synced together.
         stream::iter(removals).buffer_unordered(REMOVED_AT_ONCE).try_collect::<()>().await?;
-        self.tasks.remove(owner, &task.id).await
+        self.tasks.remove(owner, &task.id).await?;
+        Ok(())
     }
 
     async fn remove_event(&self, owner: &str, id: &str, number: u64) -> Result<(), Error> {

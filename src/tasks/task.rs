@@ -65,8 +65,6 @@ pub struct Task {
     pub tokens: Tokens,
     /// What it cost, in nano-dollars; none while that is not known.
     pub cost_nanos: Option<i64>,
-    /// What its session has cost since it began, in nano-dollars, as far as that is known.
-    pub(super) session_cost_nanos: Option<i64>,
     /// Files it made.
     pub files_created: BTreeSet<PathBuf>,
     /// Files it changed that were there before.
@@ -260,7 +258,6 @@ impl Task {
             turns: 0,
             tokens: Tokens::default(),
             cost_nanos: None,
-            session_cost_nanos: None,
             files_created: BTreeSet::new(),
             files_modified: BTreeSet::new(),
             result: None,
@@ -297,6 +294,8 @@ impl Task {
     pub(super) fn tool_is_done(&mut self, call: &str, change: Option<Change>) {
         self.running_tools.retain(|(id, _)| id != call);
         let Some(Change { path, is_new }) = change else { return };
+        // As the agent wrote it, which may be from where it is.
+        let path = self.workspace.join(path);
         if is_new {
             self.files_created.insert(path);
         } else if !self.files_created.contains(&path) {
@@ -326,8 +325,13 @@ impl Task {
             "cost_usd": self.cost().map(Money::to_decimal)})
     }
 
-    /// What its last event is, now that it has ended.
-    pub(super) fn last_word(&self) -> Told {
+    /// Its last event, now that it has ended.
+    pub(super) fn last_event(&self) -> Event {
+        let created_at = self.ended_at.unwrap_or_else(unix_now);
+        Event { sequence_number: self.events.saturating_sub(1), created_at, told: self.last_word() }
+    }
+
+    fn last_word(&self) -> Told {
         match &self.error {
             Some(Trouble { code, message }) => Told::Error { code: code.clone(), message: message.clone() },
             None => Told::Complete { status: self.status, result: self.result.clone() },

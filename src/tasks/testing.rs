@@ -1,5 +1,6 @@
 //! Agents that do what a test says, and a service that runs them.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use super::*;
 use crate::auth::Keys;
@@ -47,7 +49,10 @@ pub(crate) struct Puppet {
 }
 
 #[derive(Debug)]
-struct Stage(UnboundedSender<Puppet>);
+struct Stage {
+    puppets: UnboundedSender<Puppet>,
+    forgotten: UnboundedSender<Uuid>,
+}
 
 struct Actor {
     lines: UnboundedReceiver<Result<AgentEvent, Failure>>,
@@ -58,9 +63,15 @@ impl Runner for Stage {
     fn start(&self, job: Job) -> BoxFuture<'_, Result<Box<dyn Agent>, Failure>> {
         let (says, lines) = mpsc::unbounded_channel();
         let (heard, hears) = mpsc::unbounded_channel();
-        self.0.send(Puppet { job, says, heard: hears }).unwrap();
+        self.puppets.send(Puppet { job, says, heard: hears }).unwrap();
         async { Ok(Box::new(Actor { lines, heard }) as Box<dyn Agent>) }.boxed()
     }
+
+    fn forget(&self, session: Uuid) {
+        let _ = self.forgotten.send(session);
+    }
+
+    fn forget_others(&self, _sessions: HashSet<Uuid>) {}
 }
 
 impl Agent for Actor {
@@ -120,6 +131,8 @@ impl Puppet {
 pub(crate) struct Office {
     pub(crate) tasks: Tasks,
     pub(crate) puppets: UnboundedReceiver<Puppet>,
+    /// Sessions that the runner was told to forget.
+    pub(crate) forgotten: UnboundedReceiver<Uuid>,
     pub(crate) ledger: Ledger,
     pub(crate) stop: CancellationToken,
     pub(crate) kill: CancellationToken,
@@ -142,13 +155,14 @@ impl Office {
 
     async fn of(keys: Keys, store: &Store, folder: TempDir) -> Self {
         let (sender, puppets) = mpsc::unbounded_channel();
+        let (forgets, forgotten) = mpsc::unbounded_channel();
         // 2026-11-21 in UTC.
         let config = ledger::Config { keep_charges_days: 1 };
         let opened = Ledger::open(store.clone(), Clock::new(|| 1_795_219_200), config).await.unwrap();
         let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
         let limits = Limits { time_to_live: Duration::from_secs(600), max_records: 100, max_bytes: 1 << 20 };
         let tasks = Tasks::new(Parts {
-            runner: Some(Arc::new(Stage(sender))),
+            runner: Some(Arc::new(Stage { puppets: sender, forgotten: forgets })),
             keys: Arc::new(keys),
             shelves: Shelves::new(store, limits),
             ledger: opened.ledger.clone(),
@@ -170,7 +184,7 @@ impl Office {
                 grace: Duration::from_secs(5),
             },
         });
-        Self { tasks, puppets, ledger: opened.ledger, stop, kill, folder }
+        Self { tasks, puppets, forgotten, ledger: opened.ledger, stop, kill, folder }
     }
 
     pub(crate) fn spec(&self) -> Spec {

@@ -7,7 +7,11 @@ use std::path::PathBuf;
 
 /// The folders under which agents may work.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Roots(Vec<PathBuf>);
+pub struct Roots {
+    roots: Vec<PathBuf>,
+    /// Where nobody may work, though it lie under a root: the server's own data.
+    private: Option<PathBuf>,
+}
 
 /// Why an agent may not work there. None of them tells what is outside of the roots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +25,9 @@ pub enum BadWorkspace {
     /// It lies elsewhere, itself or by a link.
     #[error("it is not under any of the roots that the server is configured with")]
     Outside,
+    /// It has to do with the server's own data.
+    #[error("it holds the server's own data, or lies in them")]
+    Private,
     /// There is no such folder.
     #[error("there is no such folder")]
     Missing,
@@ -29,12 +36,18 @@ pub enum BadWorkspace {
 impl Roots {
     /// These folders. A relative one starts where the server does.
     pub fn new(roots: impl IntoIterator<Item = PathBuf>) -> Self {
-        Self(roots.into_iter().collect())
+        Self { roots: roots.into_iter().collect(), private: None }
+    }
+
+    /// The same, but nowhere that holds `private`, or lies in it.
+    #[must_use]
+    pub fn without(self, private: PathBuf) -> Self {
+        Self { private: Some(private), ..self }
     }
 
     /// Whether there are none, so that nobody may work anywhere.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.roots.is_empty()
     }
 
     /// The folder that `asked` means, without links.
@@ -48,20 +61,45 @@ impl Roots {
         if asked.components().any(|component| component == Component::ParentDir) {
             return Err(BadWorkspace::Climbs);
         }
-        let real = self.0.iter().filter_map(|root| Some((root, root.canonicalize().ok()?)));
+        let real = self.roots.iter().filter_map(|root| Some((root, root.canonicalize().ok()?)));
         let roots: Vec<(&PathBuf, PathBuf)> = real.collect();
         // As it is written first: whether something is there is told of what is under a root alone.
         if !roots.iter().any(|(root, real)| asked.starts_with(root) || asked.starts_with(real)) {
             return Err(BadWorkspace::Outside);
         }
-        let found = asked.canonicalize().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => BadWorkspace::Missing,
-            _ => BadWorkspace::Outside,
-        })?;
-        if !roots.iter().any(|(_, real)| found.starts_with(real)) {
-            return Err(BadWorkspace::Outside);
+        let is_within = |path: &Path| roots.iter().any(|(_, real)| path.starts_with(real));
+        let found = match asked.canonicalize() {
+            Ok(found) if !is_within(&found) => return Err(BadWorkspace::Outside),
+            Ok(found) if found.is_dir() => found,
+            Err(error) if !is_missing(&error) => return Err(BadWorkspace::Outside),
+            // What is not there is told of folders under a root alone, and no link says what it leads to.
+            _ if nearest(asked).is_some_and(|folder| is_within(&folder)) => {
+                return Err(BadWorkspace::Missing);
+            }
+            _ => return Err(BadWorkspace::Outside),
+        };
+        let private = self.private.as_ref().and_then(|private| private.canonicalize().ok());
+        if private.is_some_and(|private| found.starts_with(&private) || private.starts_with(&found)) {
+            return Err(BadWorkspace::Private);
         }
-        if found.is_dir() { Ok(found) } else { Err(BadWorkspace::Missing) }
+        Ok(found)
+    }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// The nearest thing above what is not there, without links; none where a link leads to nothing.
+fn nearest(missing: &Path) -> Option<PathBuf> {
+    let is_link = |path: &Path| path.symlink_metadata().is_ok_and(|data| data.is_symlink());
+    let (mut above, mut path) = (missing.ancestors().skip(1), missing);
+    loop {
+        match path.canonicalize() {
+            Ok(real) => return Some(real),
+            Err(_) if is_link(path) => return None,
+            Err(_) => path = above.next()?,
+        }
     }
 }
 
@@ -109,8 +147,12 @@ mod tests {
             ("root/out", Err(BadWorkspace::Outside)),
             ("root/out/c", Err(BadWorkspace::Outside)),
             ("root/up", Err(BadWorkspace::Outside)),
+            ("root/out/nothing", Err(BadWorkspace::Outside)),
+            ("root/dangling", Err(BadWorkspace::Outside)),
+            ("root/dangling/x", Err(BadWorkspace::Outside)),
+            ("root/in/nothing", Err(BadWorkspace::Missing)),
             ("root/nothing", Err(BadWorkspace::Missing)),
-            ("root/dangling_within", Err(BadWorkspace::Missing)),
+            ("root/dangling_within", Err(BadWorkspace::Outside)),
             ("root/file", Err(BadWorkspace::Missing)),
             ("root/file/x", Err(BadWorkspace::Missing)),
         ] {
@@ -120,5 +162,21 @@ mod tests {
         assert_eq!(resolve(&linked, "root/a"), Ok(at("root/a")), "as it is");
         assert_eq!(roots.resolve(Path::new("root")), Err(BadWorkspace::Relative));
         assert_eq!(Roots::default().resolve(&at("root")), Err(BadWorkspace::Outside));
+    }
+
+    #[test]
+    fn the_servers_own_data_are_nobodys_workspace() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().canonicalize().unwrap().join(path);
+        for path in ["root/a/b", "root/c"] {
+            std::fs::create_dir_all(at(path)).unwrap();
+        }
+        symlink(at("root"), at("link")).unwrap();
+        let guarded = Roots::new([at("root")]).without(at("link/a"));
+        for (path, is_allowed) in [("root", false), ("root/a", false), ("root/a/b", false), ("root/c", true)]
+        {
+            let expected = if is_allowed { Ok(at(path)) } else { Err(BadWorkspace::Private) };
+            assert_eq!(guarded.resolve(&at(path)), expected, "{path}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use claude_switchboard::claude::{self, ClaudeLauncher, DataDir, SignIn};
-use claude_switchboard::domain::{ModelName, Money};
+use claude_switchboard::domain::{FailureKind, ModelName, Money};
 use claude_switchboard::tasks::{Agent, AgentEvent, Answer, EndReason, Ending, Job, Mode, Runner, Session};
 use messages_stand_in::StandIn;
 use tempfile::TempDir;
@@ -243,7 +243,7 @@ async fn turns_and_money_are_bounded() {
     let bounded = [
         (Job { max_turns: Some(1), ..yard.job(&prompt) }, EndReason::MaxTurns),
         (Job { max_budget: Money::from_nanos(1000), ..yard.job(&prompt) }, EndReason::MaxBudget),
-        (yard.job("[[status=500]]"), EndReason::Failed),
+        (yard.job("[[status=500]]"), EndReason::Failed(FailureKind::Upstream)),
         (Job { session: Session::Stored(Uuid::new_v4()), ..yard.job("hi") }, EndReason::NoSession),
     ];
     for (job, reason) in bounded {

@@ -236,6 +236,38 @@ async fn a_question_is_answered_over_http() {
     server.end().await;
 }
 
+/// Whether a file below a folder holds `text`.
+fn holds(folder: &Path, text: &str) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_found =
+        |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).contains(text);
+    entries
+        .map(|entry| entry.path())
+        .any(|path| if path.is_dir() { holds(&path, text) } else { is_found(&path) })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_agent_reads_what_another_has_done_and_what_is_deleted_is_gone() {
+    const SECRET: &str = "TANGERINE";
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(&folder).await.start().await;
+    let agents = server.data_dir().join("agents");
+    let boss = Boss::new(server.url(""), &folder, json!({})).await;
+    let other = Boss::new(server.url(""), &folder, json!({})).await;
+    let id = boss.begin(&format!("[[say=\"{SECRET}\"]]"), json!({})).await;
+    assert_eq!(boss.ended(&id).await["result"], SECRET);
+    assert!(holds(&agents, SECRET), "the CLI keeps its sessions there");
+    let search = json!({"pattern": "TANG[E]RINE", "path": agents, "output_mode": "content"});
+    let found = other.begin(&call("Grep", &search), json!({"preset": "read_only"})).await;
+    other.ended(&found).await;
+    let told = other.told(&found, None).await;
+    assert!(told.iter().any(|event| event["is_error"] == true), "{told:?}");
+    assert!(!json!(told).to_string().contains(SECRET));
+    assert_eq!(boss.ask("DELETE", &format!("/v1/tasks/{id}"), Value::Null).await.0, 200);
+    eventually("what was said is gone", || async { (!holds(&agents, SECRET)).then_some(()) }).await;
+    server.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_servers_task_is_interrupted_and_goes_on() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::claude::SignIn;
 use crate::claude::command;
 use crate::claude::config::Config;
 use crate::tasks::Job;
@@ -44,17 +45,34 @@ pub(super) fn arguments(job: &Job) -> Vec<String> {
 pub(super) fn environment(config: &Config, instance: &str, job: &Job) -> BTreeMap<String, String> {
     let mut environment = command::environment(config, instance);
     environment.retain(|name, _| !NOT_FOR_AGENTS.contains(&name.as_str()));
-    let home = home(config).display().to_string();
-    if config.sign_in != crate::claude::SignIn::Stored {
+    if let Some(home) = home(config, job) {
+        let home = home.display().to_string();
         environment.insert("CLAUDE_CONFIG_DIR".to_owned(), format!("{home}/config"));
+        environment.insert("CLAUDE_CODE_TMPDIR".to_owned(), format!("{home}/tmp"));
         environment.insert("HOME".to_owned(), home);
     }
     environment.insert(TASK_VARIABLE.to_owned(), job.task.clone());
     environment
 }
 
-/// The home of all processes that work on tasks: their sessions lie there.
-fn home(config: &Config) -> PathBuf {
+/// The home of a process that does `job`: one for each session, since the CLI lets an agent read whatever it keeps of others
+/// for the same folder. None where a person's own sign-in is used, which is found in that person's home alone.
+pub(super) fn home(config: &Config, job: &Job) -> Option<PathBuf> {
+    (config.sign_in != SignIn::Stored).then(|| homes(config).join(job.session.id().to_string()))
+}
+
+/// The folder below which sessions are kept.
+pub(super) fn sessions(config: &Config) -> PathBuf {
+    let variables = &config.environment;
+    let own = || variables.get("CLAUDE_CONFIG_DIR").map(PathBuf::from);
+    let usual = || variables.get("HOME").map(|home| PathBuf::from(home).join(".claude"));
+    match config.sign_in {
+        SignIn::Stored => own().or_else(usual).unwrap_or_default(),
+        _ => homes(config),
+    }
+}
+
+fn homes(config: &Config) -> PathBuf {
     config.data_dir.join("agents")
 }
 
@@ -96,8 +114,9 @@ mod tests {
     #[test]
     fn a_task_has_a_home_of_its_own_and_a_mark() {
         let environment = environment(&config(), "i", &job());
-        assert_eq!(environment["HOME"], "/data/agents");
-        assert_eq!(environment["CLAUDE_CONFIG_DIR"], "/data/agents/config");
+        let home = format!("/data/agents/{}", uuid::Uuid::nil());
+        assert_eq!(environment["HOME"], home);
+        assert_eq!(environment["CLAUDE_CONFIG_DIR"], format!("{home}/config"));
         assert_eq!(environment["SWITCHBOARD_TASK"], "task_1");
         assert!(!environment.contains_key("DISABLE_COMPACT"));
     }

@@ -1,8 +1,10 @@
 //! Processes that work on a task, with tools of their own: each for one task, and never from the pool.
 
 mod command;
+mod transcripts;
 mod translate;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -37,6 +39,9 @@ use translate::Translator;
 
 /// How long a process may take to write down its session when it is done.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a session is left alone of which no task is known: it may be about to be written down.
+const YOUNG: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Starts a process of the CLI for each task.
 #[derive(Debug)]
@@ -83,6 +88,9 @@ impl ClaudeRunner {
             tracing::warn!(%error, "an agent could not be started");
             Failure::new(FailureKind::Crashed, "The agent could not be started.")
         };
+        if let Some(home) = command::home(&self.config, &job) {
+            tokio::fs::create_dir_all(home.join("tmp")).await.map_err(not_started)?;
+        }
         let mut process = self.spawner.spawn(program).await.map_err(not_started)?;
         let (stdout, stdin) = process.take_pipes().map_err(not_started)?;
         let pipe = Pipe::new(stdout, stdin, self.config.max_line_bytes);
@@ -104,6 +112,24 @@ impl ClaudeRunner {
 impl Runner for ClaudeRunner {
     fn start(&self, job: Job) -> BoxFuture<'_, Result<Box<dyn Agent>, Failure>> {
         self.open(job).map(|agent| agent.map(|agent| Box::new(agent) as Box<dyn Agent>)).boxed()
+    }
+
+    fn forget(&self, session: Uuid) {
+        let folder = command::sessions(&self.config);
+        self.spawner.tracker().spawn_blocking(move || {
+            transcripts::forget(&folder, Duration::ZERO, &|other| *other == session);
+        });
+    }
+
+    fn forget_others(&self, sessions: HashSet<Uuid>) {
+        // Where a person's own sign-in is used, that person's sessions lie beside ours.
+        if self.config.sign_in == super::SignIn::Stored {
+            return;
+        }
+        let folder = command::sessions(&self.config);
+        self.spawner.tracker().spawn_blocking(move || {
+            transcripts::forget(&folder, YOUNG, &|session| !sessions.contains(session));
+        });
     }
 }
 
@@ -147,7 +173,11 @@ impl ClaudeAgent {
             tracing::debug!(%error, "the pipes of an agent are closed");
             gone()
         })?;
-        let Ok(line) = parse_agent(&line) else { return Ok(Reaction::None) };
+        self.check_length()?;
+        let line = match parse_agent(&line) {
+            Ok(line) => line,
+            Err(error) => return self.unreadable(&line, &error),
+        };
         let reaction = self.translator.read(line);
         match reaction {
             Reaction::Refuse(id) => {
@@ -162,6 +192,27 @@ impl ClaudeAgent {
                 Ok(Reaction::None)
             }
             reaction => Ok(reaction),
+        }
+    }
+
+    /// Passes over a line that cannot be read, unless nothing would go on without it.
+    fn unreadable(&self, line: &[u8], error: &serde_json::Error) -> Result<Reaction, Failure> {
+        // Neither the line nor the parser's words about it: both may quote what was said.
+        tracing::warn!(process.id = self.process.id(), category = ?error.classify(), "a line of an agent cannot be read");
+        if is_vital(line) {
+            return Err(Failure::new(FailureKind::Crashed, "The agent said something that cannot be read."));
+        }
+        Ok(Reaction::None)
+    }
+
+    /// That no line was too long to be read: it may have been a question.
+    fn check_length(&self) -> Result<(), Failure> {
+        match &self.link {
+            Link::Open(pipe) if pipe.overlong_lines() > 0 => {
+                let message = "The agent said more at once than may be (`claude.max_line_bytes`).";
+                Err(Failure::new(FailureKind::Crashed, message))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -185,6 +236,14 @@ impl ClaudeAgent {
             }
         }
     }
+}
+
+/// Whether a line is one that is waited for, by its beginning.
+fn is_vital(line: &[u8]) -> bool {
+    let begin = &line[..line.len().min(200)];
+    [r#""type":"control_request""#, r#""type":"result""#]
+        .iter()
+        .any(|kind| begin.windows(kind.len()).any(|part| part == kind.as_bytes()))
 }
 
 fn gone() -> Failure {

@@ -140,24 +140,28 @@ fn ending(result: AgentResult) -> Ending {
     result.usage.count_into(&mut usage);
     let reason = reason(&result);
     let words = result.result.unwrap_or_else(|| result.errors.join("\n"));
-    // A report of a failed call names the host and more; it is worded as that of a turn would be.
-    let words = match reason {
-        EndReason::Failed => classify(None, result.api_error_status, &words, None).message,
-        _ => words,
+    let (reason, words) = match reason {
+        Some(reason) => (reason, words),
+        None => {
+            // A report of a failed call names the host and more; it is worded as that of a turn would be.
+            let failure = classify(None, result.api_error_status, &words, None);
+            (EndReason::Failed(failure.kind), failure.message)
+        }
     };
     Ending { reason, result: words, usage, session_cost: result.total_cost_usd.and_then(Money::from_dollars) }
 }
 
-fn reason(result: &AgentResult) -> EndReason {
+/// Why it ended; none for a failure of a call.
+fn reason(result: &AgentResult) -> Option<EndReason> {
     match (result.terminal_reason.as_deref(), result.subtype.as_str()) {
-        (Some("aborted_tools" | "aborted_streaming"), _) => EndReason::Interrupted,
-        (Some("max_turns"), _) | (_, "error_max_turns") => EndReason::MaxTurns,
-        (Some("budget_exhausted"), _) | (_, "error_max_budget_usd") => EndReason::MaxBudget,
-        _ if !result.is_error => EndReason::Completed,
+        (Some("aborted_tools" | "aborted_streaming"), _) => Some(EndReason::Interrupted),
+        (Some("max_turns"), _) | (_, "error_max_turns") => Some(EndReason::MaxTurns),
+        (Some("budget_exhausted"), _) | (_, "error_max_budget_usd") => Some(EndReason::MaxBudget),
+        _ if !result.is_error => Some(EndReason::Completed),
         _ if result.errors.iter().any(|error| error.starts_with("No conversation found")) => {
-            EndReason::NoSession
+            Some(EndReason::NoSession)
         }
-        _ => EndReason::Failed,
+        _ => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tasks whose agents are puppets, at a time that passes as the test says.
 
-use std::path::Path;
+mod money;
+
 use std::sync::Arc;
 
 use futures::FutureExt as _;
@@ -19,7 +20,10 @@ use crate::domain::FailureKind;
 use crate::domain::Grant;
 use crate::domain::Money;
 use crate::domain::Usage;
+use crate::ledger::Period;
+use crate::ledger::Query;
 use crate::store::Store;
+use crate::store::testing::Faulty;
 use crate::store::testing::Gated;
 use crate::webhooks::Endpoint;
 use crate::webhooks::Secret;
@@ -59,9 +63,8 @@ async fn what_a_task_tells_is_there_for_whoever_comes_late() {
     let task = office.tasks.get(&me(), &task.id).await.unwrap();
     assert_eq!((task.status, task.turns, task.tokens.input), (Status::Completed, 1, 7));
     assert_eq!((task.cost(), task.result.as_deref()), (Money::from_decimal("0.25"), Some("words")));
-    assert!(
-        task.files_created.iter().eq([Path::new("a")]) && task.files_modified.iter().eq([Path::new("b")])
-    );
+    let at = |path: &str| puppet.job.workspace.join(path);
+    assert!(task.files_created.iter().eq([&at("a")]) && task.files_modified.iter().eq([&at("b")]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,91 +187,10 @@ async fn a_task_that_is_deleted_leaves_nothing() {
         puppet.end(EndReason::Interrupted, "0.25");
     });
     deleted.unwrap();
+    assert_eq!(office.forgotten.recv().await, task.session_id.parse().ok());
     assert!(matches!(office.tasks.get(&me, &task.id).await, Err(Error::NotFound(_))));
     assert!(matches!(office.tasks.follow(&me, &task.id, 0).await, Err(Error::NotFound(_))));
     assert!(matches!(office.tasks.delete(&me, &task.id).await, Err(Error::NotFound(_))));
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_a_killed_server_was_running_is_interrupted_and_can_be_gone_on_with() {
-    let store = Store::in_memory(TaskTracker::new());
-    let mut office = Office::on(&store, tempfile::tempdir().unwrap()).await;
-    let (running, waiting) = (office.create().await, office.create().await);
-    let puppet = office.puppets.recv().await.unwrap();
-    puppet.say(AgentEvent::Message("hm".to_owned()));
-    while office.tasks.get(&me(), &running.id).await.unwrap().events < 2 {
-        tokio::task::yield_now().await;
-    }
-    // Nothing more comes of the first server.
-    let Office { folder, tasks: _dead, puppets: _silent, .. } = office;
-    let mut office = Office::on(&store, folder).await;
-    assert_eq!(office.tasks.recover().await.unwrap(), 2);
-    let running = office.tasks.get(&me(), &running.id).await.unwrap();
-    assert_eq!((running.status, running.events), (Status::Interrupted, 3));
-    assert_eq!(office.ended(&waiting.id).await.status, Status::Cancelled);
-    assert_eq!(office.told(&running.id, 1).await.lines().count(), 2);
-
-    let of_it = running.session_id.parse().unwrap();
-    let session = Some(of_it);
-    let next = office.tasks.create(&me(), Spec { session, ..office.spec() }).await.unwrap();
-    let puppet = office.puppets.recv().await.unwrap();
-    assert_eq!(puppet.job.session, Session::Stored(of_it));
-    let busy = office.tasks.create(&me(), Spec { session, ..office.spec() }).await;
-    assert!(matches!(busy, Err(Error::SessionBusy(task)) if task == next.id));
-    puppet.end(EndReason::Completed, "0.25");
-    office.ended(&next.id).await;
-    // What the session has cost before was paid by the task before.
-    let last = office.tasks.create(&me(), Spec { session, ..office.spec() }).await.unwrap();
-    office.puppets.recv().await.unwrap().end(EndReason::Completed, "0.40");
-    assert_eq!(office.ended(&last.id).await.cost(), Money::from_decimal("0.15"));
-    for caller in [Caller::named("other"), me()] {
-        let session = if caller == me() { Some(uuid::Uuid::nil()) } else { session };
-        let unknown = office.tasks.create(&caller, Spec { session, ..office.spec() }).await;
-        assert!(matches!(unknown, Err(Error::UnknownSession(_))));
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_task_is_paid_out_of_what_was_held() {
-    let mut office = Office::open().await;
-    let monthly = Cap { tokens: None, money: Money::from_decimal("1.5") };
-    let grant = Grant { budget: Budget { monthly, ..Budget::default() }, ..Grant::default() };
-    let caller = Caller { grant: Arc::new(grant), ..me() };
-    let used = async |office: &Office| {
-        let budgets = office.ledger.reader().budgets(&caller).await.unwrap();
-        budgets[0].used.money.to_decimal()
-    };
-    let task = office.tasks.create(&caller, office.spec()).await.unwrap();
-    assert_eq!(used(&office).await, "1.00");
-    let over = office.tasks.create(&caller, office.spec()).await;
-    assert!(matches!(over, Err(Error::Ledger(_))), "{over:?}");
-    let puppet = office.puppets.recv().await.unwrap();
-    assert_eq!(Some(puppet.job.max_budget), Money::from_decimal("1"));
-    puppet.end(EndReason::MaxTurns, "0.25");
-    let task = office.ended(&task.id).await;
-    assert_eq!((task.status, &*task.error.unwrap().code), (Status::Failed, "max_turns"));
-    assert_eq!(used(&office).await, "0.25");
-    // Of one that breaks nobody knows what it took.
-    let task = office.tasks.create(&caller, office.spec()).await.unwrap();
-    let puppet = office.puppets.recv().await.unwrap();
-    puppet.say(AgentEvent::Turn { model: "haiku".to_owned() });
-    puppet.says.send(Err(Failure::new(FailureKind::Crashed, "gone"))).unwrap();
-    let task = office.ended(&task.id).await;
-    assert_eq!((task.cost(), &*task.error.unwrap().code), (Money::from_decimal("1"), "agent_failed"));
-    assert_eq!(used(&office).await, "1.25");
-    // All its calls were over.
-    let task = office.tasks.create(&with_room(&caller), office.spec()).await.unwrap();
-    let puppet = office.puppets.recv().await.unwrap();
-    puppet.say(AgentEvent::Turn { model: "haiku".to_owned() });
-    let usage = Usage { input_tokens: 10_000, output_tokens: 1000, ..Usage::default() };
-    puppet.say(AgentEvent::Spent(usage));
-    puppet.says.send(Err(Failure::new(FailureKind::Crashed, "gone"))).unwrap();
-    assert_eq!(office.ended(&task.id).await.cost(), Money::from_decimal("0.02"));
-}
-
-/// The same caller, without a budget.
-fn with_room(caller: &Caller) -> Caller {
-    Caller { grant: Arc::default(), ..caller.clone() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -317,17 +239,17 @@ async fn of_two_tasks_for_one_session_one_is_taken() {
 }
 
 #[tokio::test]
-async fn whoever_leaves_while_a_task_is_made_leaves_no_place_taken() {
+async fn whoever_leaves_while_a_task_is_made_leaves_a_whole_one() {
     let gate = Arc::new(Gated::default());
     let store = Store::new(Arc::clone(&gate) as _, TaskTracker::new()).unwrap();
     let mut office = Office::on(&store, tempfile::tempdir().unwrap()).await;
     gate.close();
-    for _ in 0..5 {
-        assert!(office.tasks.create(&me(), office.spec()).now_or_never().is_none(), "the disk is waited for");
-    }
+    assert!(office.tasks.create(&me(), office.spec()).now_or_never().is_none(), "the disk is waited for");
     gate.open();
-    office.create().await;
-    assert!(office.puppets.recv().await.is_some());
+    let puppet = office.puppets.recv().await.unwrap();
+    puppet.end(EndReason::Completed, "0.25");
+    assert_eq!(office.ended(&puppet.job.task).await.status, Status::Completed);
+    assert_eq!(office.tasks.counts(), [("queued", 0), ("running", 0)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -336,4 +258,38 @@ async fn nobody_works_elsewhere() {
     let workspace = office.folder.path().join("missing");
     let refused = office.tasks.create(&me(), Spec { workspace, ..office.spec() }).await;
     assert!(matches!(refused, Err(Error::Workspace(BadWorkspace::Missing))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_answers_one_is_heard() {
+    let mut office = Office::open().await;
+    let task = office.create().await;
+    let mut puppet = office.puppets.recv().await.unwrap();
+    puppet.ask("q1");
+    while office.tasks.get(&me(), &task.id).await.unwrap().questions.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let me = me();
+    let answer = |answer| office.tasks.answer(&me, &task.id, "q1", answer);
+    let (one, other) = tokio::join!(answer(Answer::Allow), answer(Answer::Deny("no".to_owned())));
+    assert!(one.is_ok() && matches!(other, Err(Error::UnknownQuestion(_))), "{one:?} {other:?}");
+    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Answer("q1".to_owned(), Answer::Allow));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workspace_that_has_moved_is_not_worked_in() {
+    let mut office = Office::open().await;
+    let first = office.create().await;
+    let puppet = office.puppets.recv().await.unwrap();
+    let workspace = office.folder.path().join("a");
+    std::fs::create_dir(&workspace).unwrap();
+    let waiting =
+        office.tasks.create(&me(), Spec { workspace: workspace.clone(), ..office.spec() }).await.unwrap();
+    std::fs::remove_dir(&workspace).unwrap();
+    std::os::unix::fs::symlink("/", &workspace).unwrap();
+    puppet.end(EndReason::Completed, "0.25");
+    office.ended(&first.id).await;
+    let waiting = office.ended(&waiting.id).await;
+    assert_eq!((waiting.status, waiting.cost()), (Status::Failed, Some(Money::ZERO)));
+    assert!(office.puppets.try_recv().is_err());
 }

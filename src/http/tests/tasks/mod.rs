@@ -1,5 +1,7 @@
 //! Agents that work on the server, which here are puppets.
 
+mod running;
+
 use std::fmt::Write as _;
 
 use super::*;
@@ -21,6 +23,7 @@ pub(crate) struct Desk {
     pub(crate) keys: [String; 2],
     other: String,
     known: Keys,
+    registry: Registry,
 }
 
 impl Desk {
@@ -38,7 +41,7 @@ impl Desk {
         let turns = Admission::new(turns, gateway::testing::rules().await);
         let state = whole_state(&Shelves::temporary(), turns, known.clone(), LastWords::default());
         let router = router(AppState { tasks: Some(office.tasks.clone()), ..state });
-        Self { router, office, keys, other, known }
+        Self { router, office, keys, other, known, registry }
     }
 
     /// A server with the same keys and tasks.
@@ -310,82 +313,4 @@ async fn presets_and_lists_say_what_an_agent_may_do() {
     let (_, again) =
         desk.ask("GET", &format!("/v1/tasks/{}", task["id"].as_str().unwrap()), json!(null)).await;
     assert_eq!(again["webhook"], json!({"url": "https://hooks.example.com/a"}));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_question_is_answered_once() {
-    let mut desk = Desk::open().await;
-    let (id, mut puppet) = desk.begun(json!({})).await;
-    puppet.ask("q1");
-    let task = desk.until(&id, |task| task["permission_requests"] != json!([])).await;
-    let asked = json!({"request_id": "q1", "tool": "Bash", "tool_use_id": "toolu_1", "input": {"command": "ls"}, "reason": null});
-    assert_eq!(task["permission_requests"], json!([asked]));
-    let path = format!("/v1/tasks/{id}/permissions/q1");
-    for (body, param) in [
-        (json!({}), "decision"),
-        (json!({"decision": "maybe"}), "decision"),
-        (json!({"decision": "allow", "message": "x"}), "message"),
-        (json!({"decision": "allow", "for": "ever"}), "for"),
-    ] {
-        let (status, error) = desk.ask("POST", &path, body).await;
-        assert_eq!((status, &error["error"]["param"]), (400, &json!(param)));
-    }
-    let (status, answered) =
-        desk.ask("POST", &path, json!({"decision": "deny", "message": "Not that."})).await;
-    assert_eq!((status, &answered["decision"]), (200, &json!("deny")));
-    let heard = puppet.heard.recv().await.unwrap();
-    assert_eq!(heard, Heard::Answer("q1".to_owned(), Answer::Deny("Not that.".to_owned())));
-    let (status, error) = desk.ask("POST", &path, json!({"decision": "allow"})).await;
-    assert_eq!((status, &error["error"]["code"]), (404, &json!("permission_request_not_found")));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_task_is_interrupted_once() {
-    let mut desk = Desk::open().await;
-    let (id, mut puppet) = desk.begun(json!({})).await;
-    let path = format!("/v1/tasks/{id}/interrupt");
-    let (status, task) = desk.ask("POST", &path, json!(null)).await;
-    assert_eq!((status, &task["status"]), (200, &json!("running")));
-    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
-    puppet.end(EndReason::Interrupted, "0.25");
-    let told = body(desk.events(&format!("/v1/tasks/{id}/events?starting_after=0"), &[]).await).await;
-    assert!(told.contains(r#""status":"interrupted""#) && told.contains("event: complete"), "{told}");
-    let (status, error) = desk.ask("POST", &path, json!(null)).await;
-    assert_eq!((status, &error["error"]["code"]), (400, &json!("task_over")));
-    let (status, error) = desk.ask("GET", &format!("/v1/tasks/{id}/ws"), json!(null)).await;
-    assert_eq!((status, &error["error"]["code"]), (426, &json!("websocket_required")));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_reader_who_comes_back_misses_nothing_of_a_thousand_events() {
-    let mut desk = Desk::open().await;
-    let (id, puppet) = desk.begun(json!({})).await;
-    let path = format!("/v1/tasks/{id}/events");
-    for number in 1..=998 {
-        puppet.say(AgentEvent::Message(number.to_string()));
-    }
-    // Whoever reads from the beginning leaves in the middle.
-    let mut stream = desk.events(&path, &[]).await.into_body().into_data_stream();
-    let mut read = String::new();
-    while !read.contains("id: 400\n") {
-        read.push_str(std::str::from_utf8(&stream.next().await.unwrap().unwrap()).unwrap());
-    }
-    drop(stream);
-    let last = read.lines().rfind(|line| line.starts_with("id: ")).unwrap()["id: ".len()..].to_owned();
-    puppet.end(EndReason::Completed, "0.25");
-    read.push_str(&body(desk.events(&path, &[("last-event-id", &last)]).await).await);
-    let ids: Vec<usize> = read.lines().filter_map(|line| line.strip_prefix("id: ")?.parse().ok()).collect();
-    assert_eq!(ids, (0..1000).collect::<Vec<_>>());
-    assert!(
-        read.ends_with("\n\n")
-            && read.lines().rfind(|line| line.starts_with("event: ")) == Some("event: complete")
-    );
-    let nothing = desk.events(&path, &[("last-event-id", "999")]).await;
-    assert_eq!(nothing.status(), StatusCode::NO_CONTENT);
-    for (path, headers) in
-        [(path.clone(), [("last-event-id", "x")]), (format!("{path}?starting_after=-1"), [("x-nothing", "")])]
-    {
-        let (status, _) = error(desk.events(&path, &headers).await).await;
-        assert_eq!(status, StatusCode::BAD_REQUEST);
-    }
 }

@@ -66,7 +66,10 @@ pub(in crate::http) async fn stream_events(
 /// The events, until one cannot be read: whoever comes again finds it, or is told why not.
 pub(super) fn readable(follower: Follower) -> impl Stream<Item = Event> + Send {
     follower.into_events().filter_map(|event| {
-        let told = event.inspect_err(|error| tracing::error!(%error, "what a task has told cannot be read"));
+        let told = event.inspect_err(|error| {
+            let error: &dyn std::error::Error = error;
+            tracing::error!(error, "what a task has told cannot be read");
+        });
         futures::future::ready(told.ok())
     })
 }
@@ -78,7 +81,7 @@ impl<S: Sync> FromRequestParts<S> for First {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let after = match parts.headers.get(LAST) {
+        let after = match parts.headers.get(LAST).filter(|last| !last.is_empty()) {
             Some(last) => {
                 let last = last.to_str().ok().and_then(|last| last.parse::<u64>().ok());
                 Some(last.ok_or_else(|| {

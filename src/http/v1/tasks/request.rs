@@ -32,6 +32,8 @@ use crate::tasks::Spec;
 
 /// The longest time that a task may name, in seconds; the server's own bound is below.
 const LONGEST: i64 = 7 * 24 * 60 * 60;
+/// The longest prompt, in bytes: it is kept with the task.
+const LONGEST_PROMPT: usize = 1 << 20;
 /// What an agent is told whose question was denied without a word.
 const DENIED: &str = "The user does not want this to be done.";
 
@@ -42,7 +44,7 @@ const DENIAL: Field = honoured("message", Shape::Text, "What the agent is told b
 pub(super) static CREATE: Table = Table {
     prefix: "",
     fields: &[
-        honoured("prompt", Shape::Text, "Required. What the agent is to do."),
+        honoured("prompt", Shape::Text, "Required. What the agent is to do, in up to 1 MiB."),
         honoured(
             "workspace",
             Shape::Text,
@@ -164,6 +166,10 @@ pub(super) fn create(body: &[u8], model: &ModelName) -> Result<CreateRequest, In
     let prompt = request.take_text("prompt")?.ok_or_else(|| request.missing("prompt"))?;
     if prompt.trim().is_empty() {
         return Err(request.refuse("prompt", code::VALUE, "it is blank. Say what is to be done."));
+    }
+    if prompt.len() > LONGEST_PROMPT {
+        let words = "it has more than 1 MiB. Put what is to be read into a file of the workspace.";
+        return Err(request.refuse("prompt", code::VALUE, words));
     }
     let workspace = request.take_text("workspace")?.ok_or_else(|| request.missing("workspace"))?;
     let preset = word::<Preset>(&mut request, "preset", "`read_only`, `edit` or `full`")?.unwrap_or_default();

@@ -51,10 +51,12 @@ pub(in crate::http) async fn open(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     let Ok(upgrade) = upgrade else { return Ok(no_socket()) };
+    let task = tasks.get(&caller, &id).await?;
+    let is_whole = task.status.is_over() && task.events <= first;
     let events = readable(tasks.follow(&caller, &id, first).await?);
     let AppState { keys, config, last_words, .. } = state;
     let heartbeat = config.heartbeat;
-    let view = View { tasks, keys, caller, id, request, last_words: last_words.clone() };
+    let view = View { tasks, keys, caller, id, is_whole, request, last_words: last_words.clone() };
     Ok(socket::open(upgrade, LIMIT, heartbeat, last_words, async move |socket| {
         view.converse(socket, events).await
     }))
@@ -74,6 +76,8 @@ struct View {
     caller: Caller,
     /// The task.
     id: String,
+    /// Whether nothing is left to be told.
+    is_whole: bool,
     /// The request that has opened the socket.
     request: RequestId,
     last_words: LastWords,
@@ -87,6 +91,7 @@ impl View {
         events: impl Stream<Item = Event> + Send,
     ) -> Result<(), Ended> {
         let mut events = std::pin::pin!(events);
+        let mut is_whole = self.is_whole;
         loop {
             tokio::select! {
                 () = self.last_words.0.cancelled() => return socket.close(socket::farewell()).await,
@@ -97,11 +102,11 @@ impl View {
                     }
                 }
                 event = events.next(), if socket.is_clear() => match event {
-                    Some(event) => socket.add(view::event(&self.id, &event)),
-                    None => {
-                        let reason = "the task is over".into();
-                        return socket.close(CloseFrame { code: close_code::NORMAL, reason }).await;
+                    Some(event) => {
+                        is_whole = event.told.is_last();
+                        socket.add(view::event(&self.id, &event));
                     }
+                    None => return socket.close(end(is_whole)).await,
                 },
             }
         }
@@ -134,6 +139,14 @@ impl View {
         }
         Ok(None)
     }
+}
+
+/// What a client is told when no more comes.
+fn end(is_whole: bool) -> CloseFrame {
+    if is_whole {
+        return CloseFrame { code: close_code::NORMAL, reason: "the task is over".into() };
+    }
+    CloseFrame { code: close_code::ERROR, reason: "what follows cannot be read now; come again".into() }
 }
 
 /// A failure as a message. Not of the type `error`: that would say that the task has failed.

@@ -1,0 +1,73 @@
+//! What is kept of sessions: files and folders whose names begin with the session's id. The home of a session is one; in a
+//! person's own home the CLI lays them some folders below its own, and takes none away where its settings are not read.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+/// How far below the CLI's folder they lie: `projects/FOLDER/ID.jsonl`.
+const DEPTH: u8 = 3;
+/// Characters of an id.
+const ID: usize = 36;
+
+/// Takes away what is kept of the sessions that are `unwanted` and were not touched for the time of `idle`.
+pub(super) fn forget(folder: &Path, idle: Duration, unwanted: &dyn Fn(&Uuid) -> bool) {
+    below(folder, idle, unwanted, DEPTH);
+}
+
+fn below(folder: &Path, idle: Duration, unwanted: &dyn Fn(&Uuid) -> bool, depth: u8) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let Ok(data) = entry.metadata() else { continue };
+        let (name, path) = (entry.file_name(), entry.path());
+        let session = name.to_str().and_then(|name| name.get(..ID)).and_then(|id| Uuid::try_parse(id).ok());
+        if let Some(session) = session {
+            let is_idle =
+                data.modified().ok().and_then(|then| then.elapsed().ok()).is_some_and(|age| age >= idle);
+            if (is_idle || idle.is_zero()) && unwanted(&session) {
+                let removed = if data.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+                if let Err(error) = removed {
+                    tracing::warn!(%error, "what was kept of a session could not be removed");
+                }
+            }
+        } else if data.is_dir() && depth > 1 {
+            below(&path, idle, unwanted, depth - 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_belongs_to_a_session_goes_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let [gone, kept] = [Uuid::new_v4(), Uuid::new_v4()];
+        let at = |path: &str| folder.path().join(path);
+        for path in ["projects/-work", "todos", "plugins/store"] {
+            fs::create_dir_all(at(path)).unwrap();
+        }
+        let of = |id: Uuid| [format!("projects/-work/{id}.jsonl"), format!("todos/{id}-agent.json")];
+        for file in
+            of(gone).into_iter().chain(of(kept)).chain([".claude.json".into(), "plugins/store/a.json".into()])
+        {
+            fs::write(at(&file), "").unwrap();
+        }
+        fs::create_dir(at(&format!("projects/-work/{gone}"))).unwrap();
+        forget(folder.path(), Duration::from_secs(3600), &|_| true);
+        assert!(at(&of(gone)[0]).exists(), "it was touched just now");
+        forget(folder.path(), Duration::ZERO, &|session| *session == gone);
+        assert!(
+            of(gone).iter().all(|file| !at(file).exists()) && !at(&format!("projects/-work/{gone}")).exists()
+        );
+        assert!(
+            of(kept)
+                .iter()
+                .chain([&".claude.json".to_owned(), &"plugins/store/a.json".to_owned()])
+                .all(|file| at(file).exists())
+        );
+    }
+}

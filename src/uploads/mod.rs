@@ -10,6 +10,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures::future::BoxFuture;
 use tokio::io::AsyncReadExt as _;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
 
 use crate::domain::Caller;
 use crate::domain::ModelName;
@@ -28,12 +30,19 @@ use crate::gateway::RunningTurn;
 use crate::gateway::Turns;
 use crate::openai::files::Purpose;
 
+/// Bytes that memory is counted in.
+const BLOCK: u64 = 1024;
+/// Turns with as many bytes of files as may be that can wait at the same time; further ones wait for these.
+const WAITING: u64 = 8;
+
 /// Turns that may name files.
 #[derive(Clone)]
 pub struct Uploads {
     turns: Arc<dyn Turns>,
     files: Files,
     limit: u64,
+    /// Blocks of memory that may be taken by turns which are not under way yet.
+    memory: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Uploads {
@@ -45,30 +54,56 @@ impl fmt::Debug for Uploads {
 impl Uploads {
     /// Has `turns` run with what is in `files`, of which one turn may name so many that they have `limit` bytes in base64.
     pub fn new(turns: Arc<dyn Turns>, files: Files, limit: u64) -> Self {
-        Self { turns, files, limit }
+        let blocks = usize::try_from(limit.saturating_mul(WAITING).div_ceil(BLOCK)).unwrap_or(usize::MAX);
+        Self { turns, files, limit, memory: Arc::new(Semaphore::new(blocks.min(Semaphore::MAX_PERMITS))) }
     }
 
-    /// Puts the files in their places.
-    async fn fill(&self, caller: &Caller, turn: &mut Turn) -> Result<(), Error> {
-        let mut room = self.limit;
+    /// Puts the files in their places. What comes back is held until the turn is under way: so much of memory is taken until
+    /// then, whatever the turn waits for.
+    async fn fill(&self, caller: &Caller, turn: &mut Turn) -> Result<Option<OwnedSemaphorePermit>, Error> {
+        let encoded = self.size(caller, turn).await?;
+        if encoded == 0 {
+            return Ok(None);
+        }
+        let blocks = u32::try_from(encoded.div_ceil(BLOCK)).unwrap_or(u32::MAX);
+        // It is never closed.
+        let memory = Arc::clone(&self.memory).acquire_many_owned(blocks).await.ok();
         for part in parts(turn) {
             if let Some(file) = Named::by(part) {
                 let fault = |fault| Error::File { place: file.place.to_owned(), fault };
-                *part = self.read(caller, &file, &mut room).await.map_err(fault)?;
+                *part = self.read(caller, &file).await.map_err(fault)?;
             }
         }
-        Ok(())
+        Ok(memory)
     }
 
-    /// What is in `file`, for which there is so much `room`.
-    async fn read(&self, caller: &Caller, file: &Named<'_>, room: &mut u64) -> Result<Part, FileFault> {
-        let (record, mut content) = self.files.open_content(&caller.project, file.id).await?;
+    /// How many bytes the files of a turn have in base64.
+    async fn size(&self, caller: &Caller, turn: &mut Turn) -> Result<u64, Error> {
+        let mut size = 0;
+        for part in parts(turn) {
+            if let Some(file) = Named::by(part) {
+                let fault = |fault| Error::File { place: file.place.to_owned(), fault };
+                size += self.size_of(caller, &file).await.map_err(fault)?;
+                if size > self.limit {
+                    return Err(fault(FileFault::TooLarge { limit: self.limit }));
+                }
+            }
+        }
+        Ok(size)
+    }
+
+    async fn size_of(&self, caller: &Caller, file: &Named<'_>) -> Result<u64, FileFault> {
+        let record = self.files.get(&caller.project, file.id).await?;
         if !matches!(record.purpose, Purpose::UserData | Purpose::Vision) {
             let words = "the file was uploaded for batches. Upload it with the purpose `user_data`.";
             return Err(FileFault::Unfit(words.to_owned()));
         }
-        let encoded = record.bytes.div_ceil(3).saturating_mul(4);
-        *room = room.checked_sub(encoded).ok_or(FileFault::TooLarge { limit: self.limit })?;
+        Ok(record.bytes.div_ceil(3).saturating_mul(4))
+    }
+
+    /// What is in `file`.
+    async fn read(&self, caller: &Caller, file: &Named<'_>) -> Result<Part, FileFault> {
+        let (record, mut content) = self.files.open_content(&caller.project, file.id).await?;
         let mut bytes = Vec::new();
         content.read_to_end(&mut bytes).await.map_err(files::Error::from)?;
         part(&bytes, file.title.unwrap_or(&record.filename), file.is_image)
@@ -78,21 +113,21 @@ impl Uploads {
 impl Turns for Uploads {
     fn run(&self, caller: Caller, mut turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
         Box::pin(async move {
-            self.fill(&caller, &mut turn).await?;
+            let _memory = self.fill(&caller, &mut turn).await?;
             self.turns.run(caller, turn).await
         })
     }
 
     fn count_tokens(&self, caller: Caller, mut turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {
         Box::pin(async move {
-            self.fill(&caller, &mut turn).await?;
+            let _memory = self.fill(&caller, &mut turn).await?;
             self.turns.count_tokens(caller, turn).await
         })
     }
 
     fn resolve(&self, caller: Caller, mut turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {
         Box::pin(async move {
-            self.fill(&caller, &mut turn).await?;
+            let _memory = self.fill(&caller, &mut turn).await?;
             self.turns.resolve(caller, turn).await
         })
     }

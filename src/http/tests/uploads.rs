@@ -41,9 +41,13 @@ fn echo(_: &Caller, turn: &Turn) -> Result<TurnStream, Error> {
 
 impl Server {
     async fn new() -> Self {
+        Self::of(ScriptedTurns::new(echo), LIMIT).await
+    }
+
+    async fn of(turns: ScriptedTurns, limit: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::temporary(folder.path()).await.unwrap();
-        let turns = Uploads::new(Arc::new(ScriptedTurns::new(echo)), files.clone(), LIMIT);
+        let turns = Uploads::new(Arc::new(turns), files.clone(), limit);
         let registry = Registry::temporary().await.unwrap();
         let named = |name: &str| Some(name.to_owned());
         let project = ProjectChange { name: named("other"), ..ProjectChange::default() };
@@ -247,4 +251,26 @@ async fn results_of_tools_may_be_files_and_tokens_are_counted_with_them() {
         json!({"model": "m", "input": from_user(&json!({"type": "input_file", "file_id": "file-0"}))});
     let refused = refusal(server.ask("/v1/responses/input_tokens", &count).await).await;
     assert!(refused.starts_with("404 \"file_not_found\" "), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn turns_that_wait_hold_the_files_of_some_and_no_more() {
+    let turns = ScriptedTurns::queueing();
+    let mut held = turns.held();
+    // Eight turns of a KiB each.
+    let server = Arc::new(Server::of(turns, 1024).await);
+    let id = server.upload("user_data", "a.md", "words").await;
+    let tracker = TaskTracker::new();
+    let mut waiting: Vec<_> = (0..9)
+        .map(|_| {
+            let (server, part) = (Arc::clone(&server), file(&id));
+            tracker.spawn(async move { server.chat(part).await })
+        })
+        .collect();
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(*held.borrow_and_update(), 8);
+    waiting.drain(..8).for_each(|turn| turn.abort());
+    sleep(Duration::from_secs(60)).await;
+    assert!(*held.borrow_and_update() >= 1, "those that waited for memory go on");
+    waiting.drain(..).for_each(|turn| turn.abort());
 }

@@ -153,8 +153,24 @@ impl Sessions {
         Record::load(&self.0.shelf, &owner, id).await?;
         let taken = self.0.busy.take(&owner, id).ok_or_else(|| Error::Busy(id.to_owned()))?;
         // Read once more: it may have been answered in between.
-        let record = Record::load(&self.0.shelf, &owner, id).await?;
+        let mut record = Record::load(&self.0.shelf, &owner, id).await?;
+        self.keep(&owner, &mut record).await?;
         Ok(Talk { inner: Arc::clone(&self.0), owner, record, taken })
+    }
+
+    /// Sees to it that a session does not end while it is answered: where half of its time is over, it begins anew.
+    async fn keep(&self, owner: &str, record: &mut Record) -> Result<(), Error> {
+        let (now, idle) = (unix_now(), self.0.config.idle.as_secs());
+        if record.session.expires_at.saturating_sub(now) > idle / 2 {
+            return Ok(());
+        }
+        record.session.expires_at = now + idle;
+        let id = record.session.id.clone();
+        if self.0.shelf.renew(owner, &id, record.to_bytes()).await? {
+            Ok(())
+        } else {
+            Err(Error::NotFound(id))
+        }
     }
 
     fn owner(&self, caller: &Caller) -> String {

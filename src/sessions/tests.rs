@@ -24,7 +24,12 @@ use crate::store::Store;
 use crate::store::testing::Faulty;
 
 fn sessions(store: &Store) -> Sessions {
-    let config = Config { idle: Duration::from_secs(60), max_sessions: 2, max_bytes: 1 << 20 };
+    sessions_for(store, 60)
+}
+
+/// Sessions that are kept for so many seconds.
+fn sessions_for(store: &Store, idle: u64) -> Sessions {
+    let config = Config { idle: Duration::from_secs(idle), max_sessions: 2, max_bytes: 1 << 20 };
     Sessions::new(store, Arc::new(Keys::none()), config)
 }
 
@@ -121,4 +126,16 @@ async fn an_answer_that_cannot_be_kept_fails_and_leaves_the_session_as_it_was() 
     assert_eq!(sessions.get(&caller(), &session.id).await.unwrap(), before);
     say(&sessions, &session, "again", Some(FinishReason::Stop)).await;
     assert_eq!(sessions.get(&caller(), &session.id).await.unwrap().message_count, 4);
+}
+
+#[tokio::test]
+async fn a_session_that_is_spoken_in_late_has_time_for_the_answer() {
+    let store = Store::in_memory(TaskTracker::new());
+    let session = sessions_for(&store, 1000).create(&caller(), new()).await.unwrap();
+    for (idle, is_renewed) in [(1500, false), (3000, true)] {
+        let sessions = sessions_for(&store, idle);
+        drop(sessions.talk(&caller(), &session.id).await.unwrap());
+        let now = sessions.get(&caller(), &session.id).await.unwrap();
+        assert_eq!(now.expires_at >= session.created_at + idle, is_renewed, "{idle}");
+    }
 }

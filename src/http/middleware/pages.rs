@@ -66,21 +66,26 @@ impl Pages {
 /// to the pages that may have them. What says of no origin passes.
 pub(in crate::http) async fn layer(State(pages): State<Pages>, request: Request, next: Next) -> Response {
     let headers = request.headers();
-    let Some(origin) = headers.get(header::ORIGIN).cloned() else { return next.run(request).await };
+    let Some(origin) = headers.get(header::ORIGIN).cloned() else { return varying(next.run(request).await) };
     let is_question =
         request.method() == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = match (pages.welcome(headers), is_question) {
         (true, true) => answer(headers),
         (true, false) => next.run(request).await,
         (false, _) if is_question || pages.keys.is_open() || wants_socket(&request) => {
-            return refusal().into_response();
+            return varying(refusal().into_response());
         }
-        (false, _) => return next.run(request).await,
+        (false, _) => return varying(next.run(request).await),
     };
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
-    headers.append(header::VARY, HeaderValue::from_name(header::ORIGIN));
+    varying(response)
+}
+
+/// A response, marked as one that is another for another origin, so that no cache gives it to that.
+fn varying(mut response: Response) -> Response {
+    response.headers_mut().append(header::VARY, HeaderValue::from_name(header::ORIGIN));
     response
 }
 

@@ -6,6 +6,7 @@ mod translate;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -13,6 +14,8 @@ use futures::future::BoxFuture;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::ChildStdin;
 use tokio::process::ChildStdout;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -39,6 +42,11 @@ use translate::Translator;
 
 /// How long a process may take to write down its session when it is done.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Before each look for what an agent has left behind. One look is too few: a process that is just becoming another program
+/// shows no mark for a moment.
+const LOOKS: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(20), Duration::from_millis(100), Duration::from_millis(500)];
 
 /// How long a session is left alone of which no task is known: it may be about to be written down.
 const YOUNG: Duration = Duration::from_secs(24 * 60 * 60);
@@ -272,7 +280,14 @@ impl Agent for ClaudeAgent {
 impl Drop for ClaudeAgent {
     /// The process ends with its group; what its tools have put into groups of their own is found by its mark.
     fn drop(&mut self) {
-        let task = std::mem::take(&mut self.task);
-        self.tracker.spawn_blocking(move || leftovers::end_marked(TASK_VARIABLE, &task));
+        let task: Arc<str> = std::mem::take(&mut self.task).into();
+        self.tracker.spawn(async move {
+            for pause in LOOKS {
+                sleep(pause).await;
+                let task = Arc::clone(&task);
+                // Nobody is left to be told.
+                let _ = spawn_blocking(move || leftovers::end_marked(TASK_VARIABLE, &task)).await;
+            }
+        });
     }
 }

@@ -69,6 +69,7 @@ impl Ground<'_> {
             roots: Roots::new(settings.roots.clone()).without(self.settings.server.data_dir.clone()),
             max_running: settings.max_running,
             queue_length: settings.queue_length,
+            max_per_key: settings.max_per_key,
             model: ModelName::new(&settings.model),
             webhook_hosts: settings.webhook_hosts.clone(),
             timeout: settings.timeout,

@@ -21,6 +21,8 @@ pub struct Tasks {
     pub max_running: usize,
     /// Tasks that may wait.
     pub queue_length: usize,
+    /// Tasks of one key that may run and wait.
+    pub max_per_key: usize,
     /// How long a task may run.
     #[serde(rename = "timeout_seconds", with = "seconds")]
     pub timeout: Duration,
@@ -66,6 +68,7 @@ impl Tasks {
         }
         check.number("max_running", self.max_running, 1..=1000)?;
         check.number("queue_length", self.queue_length, 0..=100_000)?;
+        check.number("max_per_key", self.max_per_key, 1..=100_000)?;
         check.seconds("timeout_seconds", self.timeout, 1)?;
         if self.budget() <= Money::ZERO {
             let message = format!("`{}` is not an amount of dollars", self.max_budget_usd);

@@ -32,6 +32,9 @@ pub enum Error {
     /// Too many tasks wait already.
     #[error("too many tasks wait already")]
     Full,
+    /// So many of the caller's run or wait already.
+    #[error("{0} tasks of the key run or wait already")]
+    TooMany(usize),
     /// The server stops.
     #[error("the server is shutting down")]
     ShuttingDown,
@@ -59,6 +62,7 @@ impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Full => Self::Full,
+            Refusal::TooMany(most) => Self::TooMany(most),
             Refusal::SessionBusy(task) => Self::SessionBusy(task),
         }
     }

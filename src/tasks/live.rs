@@ -25,6 +25,7 @@ use crate::domain::unix_now;
 use crate::store::Error;
 
 use super::shelves::Shelves;
+use super::spec::Config;
 
 /// How long to wait after the disk has failed.
 const REPAIR: Duration = Duration::from_secs(1);
@@ -65,6 +66,8 @@ pub(super) struct Place {
 pub(super) enum Refusal {
     /// There are as many as may be.
     Full,
+    /// So many are its owner's, and no more may be.
+    TooMany(usize),
     /// This one works in its session.
     SessionBusy(String),
 }
@@ -85,17 +88,20 @@ impl Lives {
         (queued, lives.len() - queued)
     }
 
-    /// Takes `task` in, unless there are `most` already or one works in its session.
+    /// Takes `task` in, unless there are as many as `config` allows, of all or of its owner, or one works in its session.
     pub(super) fn admit(
         &self,
         owner: &str,
         task: Task,
         shelves: &Shelves,
-        most: usize,
+        config: &Config,
     ) -> Result<(Log, UnboundedReceiver<Command>, Place), Refusal> {
         let mut lives = self.lock();
-        if lives.len() >= most {
+        if lives.len() >= config.max_running + config.queue_length {
             return Err(Refusal::Full);
+        }
+        if lives.keys().filter(|(other, _)| other == owner).count() >= config.max_per_key {
+            return Err(Refusal::TooMany(config.max_per_key));
         }
         if let Some(other) = lives.values().find_map(|live| live.if_in(&task.session_id)) {
             return Err(Refusal::SessionBusy(other));

@@ -193,8 +193,7 @@ impl Tasks {
         let (session, timeout) = (bounds.session, bounds.timeout);
         let id = format!("task_{}", Uuid::new_v4().simple());
         let task = Task::queued(id, &caller.project, spec, bounds);
-        let most = config.max_running + config.queue_length;
-        let (log, commands, place) = self.0.lives.admit(&owner, task.clone(), shelves, most)?;
+        let (log, commands, place) = self.0.lives.admit(&owner, task.clone(), shelves, config)?;
         let (inner, runner, caller) = (Arc::clone(&self.0), Arc::clone(runner), caller.clone());
         let run = Run { inner, runner, log, commands, place, timeout, session, spent };
         let (made, hears) = oneshot::channel();

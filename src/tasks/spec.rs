@@ -21,6 +21,8 @@ pub struct Config {
     pub max_running: usize,
     /// Tasks that may wait for their turn.
     pub queue_length: usize,
+    /// Tasks of one key that may run and wait.
+    pub max_per_key: usize,
     /// The model of tasks that name none.
     pub model: ModelName,
     /// Hosts that tasks may name as webhooks of their own.

@@ -52,6 +52,11 @@ impl From<Error> for ApiError {
                 "As many tasks run and wait as this server takes. Try again when one of them has ended.",
             )
             .retry_after(LATER),
+            Error::TooMany(most) => Self::new(
+                Kind::TooManyTasks,
+                format!("{most} tasks of this key run or wait, and no more may. Try again when one of them has ended."),
+            )
+            .retry_after(LATER),
             Error::ShuttingDown => Self::shutting_down(),
             Error::NotFound(id) => {
                 let message = format!(

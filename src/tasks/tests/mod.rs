@@ -154,7 +154,11 @@ async fn tasks_wait_for_their_turn_and_can_be_called_off() {
     let first = office.create().await;
     let puppet = office.puppets.recv().await.unwrap();
     let second = office.create().await;
-    assert!(matches!(office.tasks.create(&me(), office.spec()).await, Err(Error::Full)));
+    assert!(matches!(office.tasks.create(&me(), office.spec()).await, Err(Error::TooMany(2))));
+    let others = office.tasks.create(&Caller::named("other"), office.spec()).await.unwrap();
+    assert!(matches!(office.tasks.create(&Caller::named("third"), office.spec()).await, Err(Error::Full)));
+    office.tasks.interrupt(&Caller::named("other"), &others.id).await.unwrap();
+    office.tasks.delete(&Caller::named("other"), &others.id).await.unwrap();
     assert_eq!(office.tasks.counts(), [("queued", 1), ("running", 1)]);
     office.tasks.interrupt(&me(), &second.id).await.unwrap();
     let second = office.ended(&second.id).await;

@@ -13,7 +13,7 @@ use crate::openai::batches::Batch;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 impl Batches {
-    /// Takes batches away that ended long ago, from time to time, until nothing new is to begin.
+    /// Takes batches away that ended long ago, from time to time, until the server has its last words.
     pub fn keep_tidy(&self) {
         let (batches, stop) = (self.clone(), self.0.stop.clone());
         self.0.tracker.spawn(async move {

@@ -26,6 +26,12 @@ impl Follower {
         })
     }
 
+    /// Whether the task is over and nothing is left to be told.
+    pub fn is_done(&self) -> bool {
+        let task = self.task.borrow();
+        task.status.is_over() && task.events <= self.next
+    }
+
     async fn next(&mut self) -> Result<Option<Event>, Error> {
         loop {
             let (id, told, is_over) = {

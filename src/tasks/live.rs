@@ -153,6 +153,11 @@ impl Log {
         self.task.borrow().clone()
     }
 
+    /// What `read` says of the task, which is not copied for it.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&Task) -> T) -> T {
+        read(&self.task.borrow())
+    }
+
     /// Changes the task, without telling.
     pub(super) fn change(&self, change: impl FnOnce(&mut Task)) {
         self.task.send_if_modified(|task| {
@@ -169,9 +174,9 @@ impl Log {
 
     /// Tells `told`: it is on disk before anybody hears of it.
     pub(super) async fn tell(&self, told: Told) -> Result<(), Error> {
-        let task = self.task();
-        let event = Event { sequence_number: task.events, created_at: unix_now(), told };
-        self.shelves.tell(&self.owner, &task.id, &event).await?;
+        let (id, sequence_number) = self.read(|task| (task.id.clone(), task.events));
+        let event = Event { sequence_number, created_at: unix_now(), told };
+        self.shelves.tell(&self.owner, &id, &event).await?;
         self.task.send_modify(|task| task.events += 1);
         Ok(())
     }

@@ -314,7 +314,7 @@ impl Run {
                 let has_changed = change.is_some();
                 self.log.change(|task| task.tool_is_done(&id, change));
                 // The model is called with the last of the results, though nothing says so before it answers.
-                course.is_calling = self.log.task().running_tools.is_empty();
+                course.is_calling = self.log.read(|task| task.running_tools.is_empty());
                 if has_changed {
                     self.log.save().await?;
                 }
@@ -331,7 +331,7 @@ impl Run {
 
     /// Has a question answered by whoever is to.
     async fn ask(&self, course: &mut Course, question: Question) -> Result<(), store::Error> {
-        match self.log.task().permission_mode.answerer() {
+        match self.log.read(|task| task.permission_mode).answerer() {
             Answerer::Always => course.agent.answer(&question.id, Answer::Allow),
             Answerer::Never => course.agent.answer(&question.id, Answer::Deny(NOT_ALLOWED.to_owned())),
             Answerer::Caller => {
@@ -352,8 +352,7 @@ impl Run {
     }
 
     fn progress(&self) -> Told {
-        let task = self.log.task();
-        Told::Progress { status: task.status, turns: task.turns, tokens: task.tokens }
+        self.log.read(|task| Told::Progress { status: task.status, turns: task.turns, tokens: task.tokens })
     }
 }
 

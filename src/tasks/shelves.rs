@@ -87,7 +87,9 @@ impl Shelves {
         cost: Option<Money>,
     ) -> Result<(), Error> {
         let record = serde_json::to_vec(&cost.map(Money::nanos)).unwrap_or_default();
-        self.sessions.remove(owner, session).await?;
+        if self.sessions.renew(owner, session, record.clone()).await? {
+            return Ok(());
+        }
         self.sessions.put(owner, session, record).await
     }
 

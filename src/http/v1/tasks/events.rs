@@ -46,12 +46,12 @@ pub(in crate::http) async fn stream_events(
     Path(id): Path<String>,
     First(first): First,
 ) -> Result<Response, ApiError> {
-    let task = tasks.get(&caller, &id).await?;
-    if task.status.is_over() && task.events <= first {
+    let follower = tasks.follow(&caller, &id, first).await?;
+    if follower.is_done() {
         // By the HTML standard this, and nothing else, keeps an `EventSource` from coming again.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let events = readable(tasks.follow(&caller, &id, first).await?);
+    let events = readable(follower);
     let encoder = TaskEncoder { id };
     let stream = EventStream::new(
         Box::pin(events.map(Ok::<_, ApiError>)),

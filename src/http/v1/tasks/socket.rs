@@ -51,9 +51,9 @@ pub(in crate::http) async fn open(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     let Ok(upgrade) = upgrade else { return Ok(no_socket()) };
-    let task = tasks.get(&caller, &id).await?;
-    let is_whole = task.status.is_over() && task.events <= first;
-    let events = readable(tasks.follow(&caller, &id, first).await?);
+    let follower = tasks.follow(&caller, &id, first).await?;
+    let is_whole = follower.is_done();
+    let events = readable(follower);
     let AppState { keys, config, last_words, .. } = state;
     let heartbeat = config.heartbeat;
     let view = View { tasks, keys, caller, id, is_whole, request, last_words: last_words.clone() };

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use bytes::BytesMut;
-use claude_switchboard::claude::protocol::{Control, FlagSettings, LineDecoder, user_line};
-use claude_switchboard::domain::Part;
+use claude_switchboard::claude::protocol::{Control, FlagSettings, LineDecoder, prompt_line};
 use memchr::memmem;
 use serde_json::json;
 use tempfile::TempDir;
@@ -119,7 +118,7 @@ impl Cli {
         let lines = Lines::new(stdout);
         let mut direct =
             Direct { _child: child, stdin, lines, requests: 0, last: String::new(), is_over: true };
-        let initialize = Control::initialize(&[""]);
+        let initialize = Control::Initialize { system_prompt: &[""] };
         let opened = direct.control(&initialize);
         tokio::time::timeout(DEADLINE, opened).await.context("the CLI did not start in time")??;
         Ok(direct)
@@ -139,16 +138,14 @@ pub(crate) struct Direct {
 }
 
 impl Direct {
-    /// One turn, timed to the line that makes the answer whole. An empty `system` leaves the settings as they are.
+    /// One turn, timed to the line that makes the answer whole.
     pub(crate) async fn turn(&mut self, prompt: &str, system: &str) -> anyhow::Result<Timing> {
         let turn = async {
             let mut clock = Clock::start();
-            if !system.is_empty() {
-                self.configure(system).await?;
-            }
+            self.configure(prompt, system).await?;
             self.last = Uuid::new_v4().to_string();
             self.is_over = false;
-            self.stdin.write_all(&user_line(&self.last, &[Part::text(prompt)], true)).await?;
+            self.stdin.write_all(&prompt_line(&self.last, ".")).await?;
             loop {
                 let line = self.lines.next().await?.context("the CLI ended")?;
                 if has(&line, "\"text_delta\"") {
@@ -164,12 +161,14 @@ impl Direct {
         tokio::time::timeout(DEADLINE, turn).await.context("the CLI did not answer in time")?
     }
 
-    async fn configure(&mut self, system: &str) -> anyhow::Result<()> {
+    async fn configure(&mut self, prompt: &str, system: &str) -> anyhow::Result<()> {
         let blocks = json!([
             {"type": "text", "text": IDENTITY},
             {"type": "text", "text": system, "cache_control": {"type": "ephemeral"}},
         ]);
-        let body = json!({"system": blocks}).to_string();
+        let content = json!([{"type": "text", "text": prompt, "cache_control": {"type": "ephemeral"}}]);
+        let messages = json!([{"role": "user", "content": content}]);
+        let body = json!({"system": blocks, "tools": [], "messages": messages}).to_string();
         let env = [("CLAUDE_CODE_EXTRA_BODY", Some(body))].into();
         let model = (self.requests == 1).then_some("haiku");
         self.control(&Control::ApplyFlagSettings { settings: FlagSettings { model, effort: None, env } })

@@ -3,7 +3,7 @@
 //!
 //! 1. The real CLI against the scripted stand-in ([`real_cli`]): spawned for each request, as other proxies do, and in
 //!    our workers.
-//! 2. Conversations that go on ([`conversations`]), continued and replayed.
+//! 2. Conversations ([`conversations`]) of one turn to a thousand; with `--baseline PROGRAM` beside another version.
 //! 3. The books of a request ([`ledger`]), on disk.
 //! 4. `fake-claude` in its place ([`fake_cli`]): what the server itself costs, beside a bare axum echo.
 //! 5. What it takes up ([`footprint`]).
@@ -49,6 +49,9 @@ struct Options {
     /// Fewer requests, to see that everything works; writes no document.
     #[arg(long)]
     quick: bool,
+    /// Another version's server program (a release build of another commit), measured beside this one where conversations are.
+    #[arg(long)]
+    baseline: Option<PathBuf>,
     /// Serve as one of those that are measured.
     #[arg(long, hide = true)]
     role: Option<String>,
@@ -85,7 +88,7 @@ fn main() -> anyhow::Result<()> {
     if is_wanted(Part::Conversations) {
         let cli = real_cli_path()?;
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        runtime.block_on(conversations::measure(&cli, &plan, &mut report))?;
+        runtime.block_on(conversations::measure(&cli, options.baseline.as_ref(), &plan, &mut report))?;
     }
     if is_wanted(Part::Ledger) {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

@@ -28,6 +28,7 @@ pub(crate) struct Server {
 
 /// What is still to be decided about a server of ours.
 pub(crate) struct Settings {
+    program: PathBuf,
     cli: PathBuf,
     core: Core,
     variables: BTreeMap<String, String>,
@@ -36,12 +37,19 @@ pub(crate) struct Settings {
 impl Settings {
     /// A server over the CLI at `cli`, signed in with a key that opens nothing.
     pub(crate) fn over(cli: &Path) -> Self {
-        let settings = Self { cli: cli.to_owned(), core: Core::Any, variables: BTreeMap::new() };
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_claude-switchboard"));
+        let settings = Self { program, cli: cli.to_owned(), core: Core::Any, variables: BTreeMap::new() };
         settings.set("ANTHROPIC_API_KEY", "made-up").set("SWITCHBOARD_CLAUDE__SIGN_IN", "api_key")
     }
 
     pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
         self.variables.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    /// Another version of the server, to compare with.
+    pub(crate) fn program(mut self, program: &Path) -> Self {
+        self.program = program.to_owned();
         self
     }
 
@@ -57,7 +65,7 @@ impl Settings {
     }
 
     pub(crate) async fn start(self) -> anyhow::Result<Server> {
-        let mut command = processes::command(env!("CARGO_BIN_EXE_claude-switchboard"), self.core);
+        let mut command = processes::command(&self.program, self.core);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--claude-bin"])
             .arg(&self.cli)
@@ -81,9 +89,14 @@ pub(crate) struct Workers {
     pub(crate) starting: u64,
     pub(crate) idle: u64,
     pub(crate) busy: u64,
-    pub(crate) holding: u64,
     pub(crate) resetting: u64,
     pub(crate) waiting: u64,
+}
+
+impl Workers {
+    fn is_quiet(self) -> bool {
+        self.busy + self.resetting + self.starting + self.waiting == 0
+    }
 }
 
 impl Server {
@@ -138,7 +151,6 @@ impl Server {
             starting: count(&workers["starting"])?,
             idle: count(&workers["idle"])?,
             busy: count(&workers["busy"])?,
-            holding: count(&workers["holding"])?,
             resetting: count(&workers["resetting"])?,
             waiting: count(&ready["waiting"])?,
         })
@@ -160,13 +172,14 @@ impl Server {
         }
     }
 
-    /// Waits until every worker is back, clean or holding its conversation, and one is there.
+    /// Waits until every worker is back and clean, and one is there.
     pub(crate) async fn until_quiet(&self) -> anyhow::Result<()> {
-        self.until("every worker is back", |workers| {
-            workers.idle + workers.holding > 0
-                && workers.busy + workers.resetting + workers.starting + workers.waiting == 0
-        })
-        .await
+        self.until("every worker is back", |workers| workers.idle > 0 && workers.is_quiet()).await
+    }
+
+    /// Waits until no worker has anything to do, whether it is clean or not.
+    pub(crate) async fn until_clean(&self) -> anyhow::Result<()> {
+        self.until("no worker is busy", Workers::is_quiet).await
     }
 
     pub(crate) async fn end(self) -> anyhow::Result<()> {

@@ -54,7 +54,6 @@ pub(super) fn pool_config(settings: &Settings) -> pool::Config {
         max_turns: pool.max_turns,
         max_age: pool.max_age,
         idle_timeout: pool.idle_timeout,
-        hold_timeout: pool.hold_timeout,
     }
 }
 

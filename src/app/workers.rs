@@ -46,7 +46,6 @@ pub(super) async fn start(
         pass_environment: settings.claude.pass_environment.clone(),
         data_dir: settings.server.data_dir.clone(),
         max_retries: settings.claude.max_retries,
-        rehearse: settings.claude.rehearse,
         event_timeout: settings.claude.event_timeout,
         control_timeout: settings.claude.control_timeout,
         start_timeout: settings.claude.start_timeout,

@@ -28,9 +28,8 @@ const ALLOWED: &[&str] = &[
     "ANTHROPIC_CUSTOM_HEADERS",
 ];
 
-/// Switches that leave the callers' tools their names, and keep the CLI from adding anything of its own to a prompt, and from calling anybody but the model.
+/// Switches that keep the CLI from adding anything of its own to a prompt, and from calling anybody but the model.
 const FIXED: &[(&str, &str)] = &[
-    ("CLAUDE_AGENT_SDK_MCP_NO_PREFIX", "1"),
     ("CLAUDE_CODE_ATTRIBUTION_HEADER", "0"),
     ("CLAUDE_CODE_DISABLE_ATTACHMENTS", "1"),
     ("CLAUDE_CODE_DISABLE_AUTO_MEMORY", "1"),
@@ -40,6 +39,7 @@ const FIXED: &[(&str, &str)] = &[
     ("CLAUDE_CODE_DISABLE_FILE_MENTIONS", "1"),
     ("CLAUDE_CODE_DISABLE_GIT_INSTRUCTIONS", "1"),
     ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+    ("CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK", "1"),
     ("CLAUDE_CODE_TOTAL_TOKENS_REMINDER", "0"),
     ("DISABLE_AUTO_COMPACT", "1"),
     ("DISABLE_AUTOUPDATER", "1"),
@@ -51,6 +51,9 @@ const FIXED: &[(&str, &str)] = &[
 
 /// Carries the id of the server's data directory, by which a later server finds what this one left behind.
 pub(super) const INSTANCE_VARIABLE: &str = "SWITCHBOARD_INSTANCE";
+
+/// Never reached by a proxy: the calls of the start check go there.
+const LOOPBACK: &str = "127.0.0.1";
 
 /// What every process is told: the protocol, and to heed nothing that lies about, neither the operator's settings nor those of a
 /// folder, whose hooks would be run.
@@ -71,9 +74,9 @@ const ARGUMENTS: &[&str] = &[
     "--tools",
     "",
     "--no-session-persistence",
-    // The tools of the callers, by the name of their server, see `protocol::MCP_SERVER`.
-    "--allowed-tools",
-    "mcp__c",
+    // The callers' tools stand in the body and are unknown to the CLI: it ends the turn instead of telling the model so.
+    "--max-turns",
+    "1",
 ];
 
 /// The arguments of a process that chats.
@@ -100,6 +103,11 @@ pub(super) fn environment(config: &Config, instance: &str) -> BTreeMap<String, S
     }
     let passed = config.environment.iter().filter(|(name, _)| is_allowed(config, name));
     environment.extend(passed.map(|(name, value)| (name.clone(), value.clone())));
+    for name in ["NO_PROXY", "no_proxy"] {
+        let listed = environment.get(name).filter(|listed| !listed.is_empty());
+        let listed = listed.map_or_else(|| LOOPBACK.to_owned(), |listed| format!("{listed},{LOOPBACK}"));
+        environment.insert(name.to_owned(), listed);
+    }
     environment
 }
 
@@ -150,7 +158,7 @@ mod tests {
             let fixed = |name: &str| super::FIXED.iter().any(|(fixed, _)| *fixed == name);
             environment.keys().filter(|name| !fixed(name)).cloned().collect::<Vec<_>>().join(" ")
         };
-        insta::assert_snapshot!(names(&config), @"ANTHROPIC_API_KEY ANTHROPIC_BASE_URL CLAUDE_CODE_MAX_RETRIES CLAUDE_CONFIG_DIR EXTRA_ONE HOME PATH SWITCHBOARD_INSTANCE");
+        insta::assert_snapshot!(names(&config), @"ANTHROPIC_API_KEY ANTHROPIC_BASE_URL CLAUDE_CODE_MAX_RETRIES CLAUDE_CONFIG_DIR EXTRA_ONE HOME NO_PROXY PATH SWITCHBOARD_INSTANCE no_proxy");
         assert_eq!(environment(&config, "i")["HOME"], "/data/home");
         config.sign_in = SignIn::OauthToken;
         assert!(names(&config).contains("CLAUDE_CODE_OAUTH_TOKEN"));

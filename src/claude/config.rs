@@ -22,8 +22,6 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// How often the CLI tries a failed call again by itself.
     pub max_retries: u32,
-    /// Whether a new process first goes through a turn whose call finds nobody.
-    pub rehearse: bool,
     /// A running turn of which nothing comes for so long has failed.
     pub event_timeout: Duration,
     /// How long the CLI may take to answer a control request.

@@ -11,8 +11,7 @@ pub(super) struct Costs {
     total: Money,
     /// The turn that runs, or that ran last and was not reported yet.
     open: Option<Bill>,
-    /// Whether the next result reports an earlier turn as well, so that what each of them cost is not known. A turn that
-    /// waits for the results of tools has no result of its own.
+    /// Whether the next result reports an earlier turn as well, so that the cost of each is not known.
     is_shared: bool,
 }
 
@@ -72,11 +71,11 @@ mod tests {
     #[test]
     fn what_two_turns_cost_together_is_nobodys() {
         let mut costs = Costs::default();
-        let (parked, resumed) = (begin(&mut costs), begin(&mut costs));
+        let (first, second) = (begin(&mut costs), begin(&mut costs));
         report(&mut costs, 30);
         let next = begin(&mut costs);
         report(&mut costs, 31);
-        assert_eq!((parked(), resumed(), next()), (None, None, Some(1)));
+        assert_eq!((first(), second(), next()), (None, None, Some(1)));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::agent::ClaudeRunner;
 use super::command;
 use super::config::Config;
 use super::process::{Program, Spawner};
-use super::version::{OLDEST_TESTED, TESTED, Version};
+use super::version::{TESTED, Version};
 use super::worker::ClaudeWorker;
 
 const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
@@ -50,14 +50,6 @@ pub enum SetupError {
         /// What it said.
         output: String,
     },
-    /// It is too old.
-    #[error(
-        "the Claude CLI is version {found}, and the oldest that works is {OLDEST_TESTED}; upgrade it (npm install -g @anthropic-ai/claude-code@{TESTED})"
-    )]
-    TooOld {
-        /// Its version.
-        found: Version,
-    },
 }
 
 impl ClaudeLauncher {
@@ -65,7 +57,7 @@ impl ClaudeLauncher {
     /// `instance`.
     ///
     /// # Errors
-    /// When the CLI is missing, cannot be run or is too old.
+    /// When the CLI is missing or cannot be run.
     pub async fn prepare(config: Config, instance: &str, tracker: TaskTracker) -> Result<Self, SetupError> {
         let path = find(&config)?;
         let program = Program {
@@ -77,10 +69,8 @@ impl ClaudeLauncher {
         let spawner = Spawner::start(tracker).map_err(SetupError::Run)?;
         let launcher = Self { config, program, instance: instance.to_owned(), spawner };
         let version = launcher.version().await?;
-        if version > TESTED {
-            tracing::warn!(%version, tested = %TESTED, "the Claude CLI is newer than the one the server was tested with");
-        }
-        tracing::info!(%version, program = %launcher.program.path.display(), "the Claude CLI was found");
+        let path = launcher.program.path.display();
+        tracing::info!(%version, tested = %TESTED, program = %path, "the Claude CLI was found");
         Ok(launcher)
     }
 
@@ -104,7 +94,7 @@ impl ClaudeLauncher {
         let Some(version) = Version::parse(&output) else {
             return Err(SetupError::NoVersion { program: self.program.path.display().to_string(), output });
         };
-        if version < OLDEST_TESTED { Err(SetupError::TooOld { found: version }) } else { Ok(version) }
+        Ok(version)
     }
 
     async fn open(&self) -> Result<ClaudeWorker, LaunchError> {
@@ -114,9 +104,10 @@ impl ClaudeLauncher {
         })?;
         let opened =
             tokio::time::timeout(self.config.start_timeout, ClaudeWorker::open(process, &self.config)).await;
-        let opened =
-            opened.unwrap_or_else(|_| Err("the CLI did not answer the handshake in time".to_owned()));
-        opened.map_err(|message| LaunchError { message, is_permanent: false })
+        opened.unwrap_or_else(|_| {
+            let message = "the CLI did not answer the handshake in time".to_owned();
+            Err(LaunchError { message, is_permanent: false })
+        })
     }
 }
 

@@ -4,11 +4,10 @@
 //! processes there are: that is `pool`'s business.
 
 mod agent;
-mod answer;
+mod body;
 mod command;
 mod config;
 mod costs;
-mod extra_body;
 mod failure;
 mod launcher;
 mod leftovers;
@@ -19,11 +18,10 @@ pub mod protocol;
 mod session;
 mod settings;
 mod sign_in;
+mod start_check;
 mod talk;
 #[cfg(test)]
 mod testing;
-mod tools;
-mod transcript;
 mod translate;
 mod version;
 mod worker;
@@ -33,5 +31,5 @@ pub use config::Config;
 pub use launcher::{ClaudeLauncher, SetupError};
 pub use leftovers::{DataDir, sweep, take_data_dir};
 pub use sign_in::{Missing, SignIn};
-pub use version::{OLDEST_TESTED, TESTED, Version};
+pub use version::{TESTED, Version};
 pub use worker::ClaudeWorker;

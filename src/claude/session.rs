@@ -4,25 +4,24 @@ use std::io;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncWrite};
-use uuid::Uuid;
 
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Model;
 use crate::domain::Money;
-use crate::domain::Part;
-use crate::domain::ToolResult;
 
 use super::config::Config;
 use super::costs::Costs;
 use super::limit::Limit;
 use super::pipe::Pipe;
 use super::protocol::{
-    Control, ControlAnswer, Event, FlagSettings, Lifecycle, assistant_line, parse_with_session, user_line,
+    Control, ControlAnswer, Event, FlagSettings, Lifecycle, parse_with_session, prompt_line, transcript_line,
 };
-use super::settings::Variables;
-use super::tools::ToolServer;
+
+/// What a prompt says. The conversation is in the body of the call, in whose place the CLI would put the prompt.
+const PROMPT: &str = ".";
 
 /// Sends lines and control requests, and waits for what answers them.
 #[derive(Debug)]
@@ -32,7 +31,6 @@ pub(super) struct Session<R, W> {
     prompt: String,
     /// The CLI's session in which it is answered, once the CLI has named it.
     prompt_session: Option<String>,
-    pub(super) tools: ToolServer,
     pub(super) limit: Limit,
     pub(super) costs: Costs,
     control_timeout: Duration,
@@ -82,7 +80,6 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             pipe: Pipe::new(reader, writer, config.max_line_bytes),
             prompt: String::new(),
             prompt_session: None,
-            tools: ToolServer::default(),
             limit: Limit::default(),
             costs: Costs::default(),
             control_timeout: config.control_timeout,
@@ -96,7 +93,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     /// # Errors
     /// When the process ends, or answers neither.
     pub(super) async fn handshake(&mut self) -> Result<Vec<Model>, Failure> {
-        let initialize = self.send(&Control::initialize(&[""]));
+        let initialize = self.send(&Control::Initialize { system_prompt: &[""] });
         let list = self.send(&Control::ListModels);
         self.answer(&initialize).await?;
         let models: ListedModels = read_answer(&self.answer(&list).await?)?;
@@ -108,27 +105,6 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         Ok(models.models.into_iter().map(to_model).collect())
     }
 
-    /// Goes through a turn whose call finds nobody, under the variables `away`, forgets it, and sets `back`. What the
-    /// CLI does only once, before its first call, is then not done while the first caller waits.
-    ///
-    /// # Errors
-    /// When the process ends, or something of the turn would stay.
-    pub(super) async fn rehearse(&mut self, away: Variables, back: Variables) -> Result<(), String> {
-        let set = |env| FlagSettings { env, ..FlagSettings::default() };
-        let uuid = Uuid::new_v4().to_string();
-        self.configure(set(away)).await.map_err(|failure| failure.message)?;
-        self.queue_prompt(&uuid, &[Part::text("rehearsal")]);
-        let over = self.read_until(|event| match event {
-            Event::Lifecycle(sent, Lifecycle::Completed | Lifecycle::Cancelled) if sent == uuid => Some(()),
-            _ => None,
-        });
-        over.await.map_err(|failure| failure.message)?;
-        if self.rewind(&uuid, &uuid).await?.is_some() {
-            return Err("the rehearsal left something behind".to_owned());
-        }
-        self.configure(set(back)).await.map_err(|failure| failure.message)
-    }
-
     /// Sets what is to change, and waits until it is in force.
     pub(super) async fn configure(&mut self, settings: FlagSettings<'_>) -> Result<(), Failure> {
         if settings.is_empty() {
@@ -138,9 +114,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         self.control(&request).await.map(drop)
     }
 
-    /// Sends variables without waiting until they are in force.
-    pub(super) fn queue_variables(&mut self, env: Variables) {
-        self.send(&Control::ApplyFlagSettings { settings: FlagSettings { env, ..FlagSettings::default() } });
+    /// Sends settings without waiting until they are in force.
+    pub(super) fn queue_settings(&mut self, settings: FlagSettings<'_>) {
+        self.send(&Control::ApplyFlagSettings { settings });
     }
 
     /// Asks the running turn to stop, without waiting for the answer.
@@ -148,52 +124,29 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         self.send(&Control::Interrupt);
     }
 
-    /// Sends a user message that the model is to answer.
-    pub(super) fn queue_prompt(&mut self, uuid: &str, parts: &[Part]) {
+    /// Has the process make its call.
+    pub(super) fn queue_prompt(&mut self, uuid: &str) {
         uuid.clone_into(&mut self.prompt);
         self.prompt_session = None;
-        self.pipe.queue(&user_line(uuid, parts, true));
+        self.pipe.queue(&prompt_line(uuid, PROMPT));
     }
 
-    /// Adds an earlier user message to the transcript. Written without waiting, the messages would lose their order.
-    pub(super) async fn replay_user(&mut self, uuid: &str, parts: &[Part]) -> Result<(), Failure> {
-        self.pipe.queue(&user_line(uuid, parts, false));
-        self.completed(uuid).await
-    }
-
-    /// Adds an earlier answer to the transcript.
-    pub(super) async fn replay_assistant(
-        &mut self,
-        uuid: &str,
-        model: &str,
-        parts: &[Part],
-    ) -> Result<(), Failure> {
-        self.pipe.queue(&assistant_line(uuid, model, parts));
-        self.completed(uuid).await
-    }
-
-    /// Has the process know the tools `names`, and waits until it does.
-    ///
-    /// # Errors
-    /// When it does not ask for them in time.
-    pub(super) async fn offer(&mut self, names: &[String]) -> Result<(), Failure> {
-        self.tools.set(names);
-        self.send(&Control::tools_changed());
-        let timeout = self.control_timeout;
-        let listed = self.read_until(|event| match event {
-            Event::Mcp(request) if request.message.method == "tools/list" => Some(()),
+    /// Waits until the CLI is done with the prompt `uuid`, however it ended.
+    pub(super) async fn over(&mut self, uuid: &str) -> Result<(), Failure> {
+        self.read_until(|event| match event {
+            Event::Lifecycle(sent, Lifecycle::Completed | Lifecycle::Cancelled) if sent == uuid => Some(()),
             _ => None,
-        });
-        tokio::time::timeout(timeout, listed).await.map_err(|_| {
-            Failure::new(FailureKind::TimedOut, "The worker did not ask for the tools in time.")
-        })?
+        })
+        .await
     }
 
-    /// Gives the results of calls.
-    pub(super) fn give(&mut self, results: &[&ToolResult]) {
-        for line in self.tools.give(results) {
-            self.pipe.queue(&line);
-        }
+    /// Adds a user message of `blocks` to the transcript, without a call.
+    pub(super) async fn add_to_transcript(&mut self, uuid: &str, blocks: &RawValue) -> Result<(), Failure> {
+        self.pipe.queue(&transcript_line(uuid, blocks));
+        let timeout = self.control_timeout;
+        tokio::time::timeout(timeout, self.over(uuid))
+            .await
+            .map_err(|_| Failure::new(FailureKind::TimedOut, "The worker did not take a message in time."))?
     }
 
     /// Has the tokens of the transcript counted.
@@ -208,14 +161,13 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             .sum())
     }
 
-    /// Forgets the conversation from the user message `target` on; `last` is the last one. Gives the answer that now
-    /// stands at the end, if any.
+    /// Forgets the last user message, `uuid`, and what came after it. Gives the answer that now stands at the end, if any.
     ///
     /// # Errors
     /// When the CLI refuses.
-    pub(super) async fn rewind(&mut self, target: &str, last: &str) -> Result<Option<String>, String> {
+    pub(super) async fn rewind(&mut self, uuid: &str) -> Result<Option<String>, String> {
         let control =
-            Control::RewindConversation { target_message_uuid: target, last_seen_user_message_uuid: last };
+            Control::RewindConversation { target_message_uuid: uuid, last_seen_user_message_uuid: uuid };
         let request = self.send(&control);
         let answer = self.control(&request).await.map_err(|failure| failure.message)?;
         let rewound: Rewound = read_answer(&answer).map_err(|failure| failure.message)?;
@@ -239,7 +191,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
                 // It is the sign-in's, whichever session it is told in.
                 Ok((_, Event::Limit(report))) => self.limit.note(report),
                 Ok((session, event)) if self.is_ours(session, &event) => {
-                    self.attend(&event);
+                    if let Event::Result(result) = &event {
+                        self.costs.report(result.total_cost_usd.and_then(Money::from_dollars));
+                    }
                     if let Some(found) = meaning(event) {
                         return Ok(found);
                     }
@@ -247,21 +201,6 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
                 Ok(_) => {}
                 Err(error) => self.skip(&error),
             }
-        }
-    }
-
-    /// Does what a line asks for, whoever waits for it.
-    fn attend(&mut self, event: &Event<'_>) {
-        match event {
-            Event::Mcp(request) => {
-                if let Some(line) = self.tools.receive(request) {
-                    self.pipe.queue(&line);
-                }
-            }
-            Event::Result(result) => {
-                self.costs.report(result.total_cost_usd.and_then(Money::from_dollars));
-            }
-            _ => {}
         }
     }
 
@@ -312,20 +251,6 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             _ => None,
         })
         .await?
-    }
-
-    async fn completed(&mut self, sent: &str) -> Result<(), Failure> {
-        let timeout = self.control_timeout;
-        let completed = self.read_until(|event| match event {
-            Event::Lifecycle(uuid, Lifecycle::Completed) if uuid == sent => Some(Ok(())),
-            Event::Lifecycle(uuid, Lifecycle::Cancelled) if uuid == sent => {
-                Some(Err(Failure::new(FailureKind::Crashed, "The worker did not take an earlier message.")))
-            }
-            _ => None,
-        });
-        tokio::time::timeout(timeout, completed).await.map_err(|_| {
-            Failure::new(FailureKind::TimedOut, "The worker did not take an earlier message in time.")
-        })??
     }
 }
 

@@ -6,7 +6,7 @@ use crate::domain::Effort;
 use crate::domain::Turn;
 
 use super::SignIn;
-use super::extra_body::{extra_body, level, may_think};
+use super::body::{level, may_think};
 use super::protocol::FlagSettings;
 
 const MAX_OUTPUT_TOKENS: &str = "CLAUDE_CODE_MAX_OUTPUT_TOKENS";
@@ -14,78 +14,95 @@ const EXTRA_BODY: &str = "CLAUDE_CODE_EXTRA_BODY";
 const DISABLE_THINKING: &str = "CLAUDE_CODE_DISABLE_THINKING";
 pub(super) const BASE_URL: &str = "ANTHROPIC_BASE_URL";
 const MAX_RETRIES: &str = "CLAUDE_CODE_MAX_RETRIES";
+const BLOCKING_LIMIT: &str = "CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE";
 
-/// Nothing listens on the discard port of the loopback interface: a call that goes there fails at once. By https, so
-/// that even a proxy in between would be shown no key.
-const NOWHERE: &str = "https://127.0.0.1:9";
+/// Tokens of the CLI's own transcript from which on it makes no call. A prompt of the server has 22. After an answer there are its
+/// counted tokens and the words with which the CLI would have it continued, some 100. So each prompt leads to one call.
+const ONE_CALL: &str = "64";
+
+/// The same without `--bare`, where the CLI puts a text of its own before the prompt, some 350 tokens. It is too much to keep a
+/// call from following a short answer, so a turn that is limited sets [`no_further_call`] as well.
+const FIRST_CALL: &str = "1024";
 
 /// Variables that the CLI reads anew for each turn, with `None` for those that are unset.
-pub(super) type Variables = BTreeMap<&'static str, Option<String>>;
+type Variables = BTreeMap<&'static str, Option<String>>;
 
-/// What is, or should be, in force in a process.
+/// Settings that are, or should be, in force in a process. The body of the call is not among them, because it is sent with
+/// every turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Settings {
-    /// `None` for the model that the CLI chose by itself.
-    model: Option<String>,
+    model: String,
     effort: Option<&'static str>,
     variables: Variables,
 }
 
 impl Settings {
-    /// Those of a fresh process.
-    pub(super) fn at_start(base_url: Option<&String>) -> Self {
-        let unset = [MAX_OUTPUT_TOKENS, EXTRA_BODY, DISABLE_THINKING].map(|name| (name, None));
-        let variables = unset.into_iter().chain([(BASE_URL, base_url.cloned())]).collect();
-        Self { model: None, effort: None, variables }
-    }
-
-    /// Those `turn` needs.
-    pub(super) fn for_turn(turn: &Turn, sign_in: SignIn, base_url: Option<&String>) -> Self {
+    /// Those `turn` needs under `sign_in`.
+    pub(super) fn for_turn(turn: &Turn, sign_in: SignIn) -> Self {
         let sampling = &turn.sampling;
         let thinks = may_think(turn) && sampling.effort != Some(Effort::None);
-        let effort = sampling.effort.and_then(level);
         let variables = [
+            // The body has the limit too. Here it keeps the CLI from giving an older model more to think than to say.
             (MAX_OUTPUT_TOKENS, sampling.max_output_tokens.map(|tokens| tokens.to_string())),
-            (EXTRA_BODY, extra_body(turn, sign_in)),
             (DISABLE_THINKING, (!thinks).then(|| "1".to_owned())),
-            (BASE_URL, base_url.cloned()),
+            (BLOCKING_LIMIT, Some(calls_limit(sign_in).to_owned())),
         ];
-        Self { model: Some(turn.model.to_string()), effort, variables: variables.into() }
-    }
-
-    /// What must change for `wanted` to be in force.
-    pub(super) fn changes_to<'a>(&self, wanted: &'a Self) -> FlagSettings<'a> {
-        let differs =
-            |(name, value): &(&&'static str, &Option<String>)| self.variables.get(**name) != Some(*value);
-        FlagSettings {
-            model: wanted.model.as_deref().filter(|model| self.model.as_deref() != Some(model)),
-            effort: (self.effort != wanted.effort).then_some(wanted.effort),
-            env: wanted
-                .variables
-                .iter()
-                .filter(differs)
-                .map(|(name, value)| (*name, value.clone()))
-                .collect(),
+        Self {
+            model: turn.model.to_string(),
+            effort: sampling.effort.and_then(level),
+            variables: variables.into(),
         }
     }
 
-    /// Notes variables that were set beside a turn's own.
-    pub(super) fn note(&mut self, variables: Variables) {
-        self.variables.extend(variables);
+    /// What to set for these to be in force after those of `before`, none where they are not known, and for `body` to be sent.
+    pub(super) fn after<'a>(&'a self, before: Option<&Self>, body: String) -> FlagSettings<'a> {
+        let differs = |(name, value): &(&&'static str, &Option<String>)| {
+            before.is_none_or(|before| before.variables.get(**name) != Some(*value))
+        };
+        let changed = self.variables.iter().filter(differs).map(|(name, value)| (*name, value.clone()));
+        FlagSettings {
+            model: before.is_none_or(|before| before.model != self.model).then_some(&*self.model),
+            effort: before.is_none_or(|before| before.effort != self.effort).then_some(self.effort),
+            env: changed.chain([(EXTRA_BODY, Some(body))]).collect(),
+        }
     }
 }
 
-/// What a call that is to find nobody needs, and what undoes it.
-pub(super) fn rehearsal(base_url: Option<&String>, max_retries: u32) -> (Variables, Variables) {
-    let away = fence().into_iter().chain([(MAX_RETRIES, Some("0".to_owned()))]).collect();
-    let back = [(BASE_URL, base_url.cloned()), (MAX_RETRIES, Some(max_retries.to_string()))];
-    (away, back.into())
+/// Has the next calls go to `address`, once each, with `body`.
+pub(super) fn checked(address: &str, body: &str) -> FlagSettings<'static> {
+    of([
+        (BASE_URL, Some(address.to_owned())),
+        (MAX_RETRIES, Some("0".to_owned())),
+        (EXTRA_BODY, Some(body.to_owned())),
+    ])
 }
 
-/// What keeps the CLI from calling the model once more in the turn that runs: a call that is under way goes on, the
-/// next one finds nobody. A turn that meets its limit of tokens would otherwise be continued, and billed, by the CLI.
-pub(super) fn fence() -> Variables {
-    [(BASE_URL, Some(NOWHERE.to_owned()))].into()
+/// Has each prompt lead to one call, as far as that can be had under `sign_in` before the call is made.
+pub(super) fn one_call(sign_in: SignIn) -> FlagSettings<'static> {
+    of([(BLOCKING_LIMIT, Some(calls_limit(sign_in).to_owned()))])
+}
+
+/// Keeps the CLI from a further call in the turn that runs.
+pub(super) fn no_further_call() -> FlagSettings<'static> {
+    of([(BLOCKING_LIMIT, Some("1".to_owned()))])
+}
+
+fn calls_limit(sign_in: SignIn) -> &'static str {
+    if sign_in.is_bare() { ONE_CALL } else { FIRST_CALL }
+}
+
+/// Has calls go upstream again, after [`checked`].
+pub(super) fn unchecked(base_url: Option<&String>, max_retries: u32) -> FlagSettings<'static> {
+    of([(BASE_URL, base_url.cloned()), (MAX_RETRIES, Some(max_retries.to_string())), (EXTRA_BODY, None)])
+}
+
+/// Has the process forget the body of its last call.
+pub(super) fn no_body() -> FlagSettings<'static> {
+    of([(EXTRA_BODY, None)])
+}
+
+fn of<const N: usize>(variables: [(&'static str, Option<String>); N]) -> FlagSettings<'static> {
+    FlagSettings { env: variables.into(), ..FlagSettings::default() }
 }
 
 #[cfg(test)]
@@ -94,48 +111,29 @@ mod tests {
     use crate::claude::SignIn;
     use crate::claude::testing::turn;
     use crate::domain::Effort;
-    use crate::domain::Format;
-    use crate::domain::Turn;
 
-    fn for_turn(turn: &Turn) -> Settings {
-        Settings::for_turn(turn, SignIn::ApiKey, None)
+    fn changes(before: Option<&Settings>, wanted: &Settings) -> String {
+        serde_json::to_string(&wanted.after(before, "{}".to_owned())).unwrap()
     }
 
     #[test]
-    fn parameters_become_settings() {
-        let mut turn = turn("hi");
-        turn.system = vec!["be brief".to_owned()];
-        turn.sampling.max_output_tokens = Some(7);
-        turn.sampling.temperature = Some(0.5);
-        turn.sampling.stop = vec!["END".to_owned()];
-        turn.sampling.effort = Some(Effort::High);
-        turn.sampling.format = Format::Schema(r#"{"type":"object"}"#.to_owned());
-        let settings = serde_json::to_value(Settings::at_start(None).changes_to(&for_turn(&turn))).unwrap();
-        insta::assert_snapshot!(settings.to_string());
-    }
-
-    #[test]
-    fn only_changes_are_sent() {
+    fn only_changes_are_sent_and_the_body_always() {
         let mut limited = turn("hi");
-        let plain = for_turn(&limited);
-        let fresh = Settings::at_start(None);
-        let first = fresh.changes_to(&plain);
-        assert_eq!(first.env.keys().copied().collect::<Vec<_>>(), ["CLAUDE_CODE_EXTRA_BODY"]);
-        assert!(first.model.is_some() && first.effort.is_none());
-        assert!(plain.changes_to(&plain).is_empty());
+        let plain = Settings::for_turn(&limited, SignIn::ApiKey);
+        insta::assert_snapshot!(changes(None, &plain), @r#"{"model":"claude-haiku-5-5","effortLevel":null,"env":{"CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE":"64","CLAUDE_CODE_DISABLE_THINKING":null,"CLAUDE_CODE_EXTRA_BODY":"{}","CLAUDE_CODE_MAX_OUTPUT_TOKENS":null}}"#);
+        insta::assert_snapshot!(changes(Some(&plain), &plain), @r#"{"env":{"CLAUDE_CODE_EXTRA_BODY":"{}"}}"#);
         limited.sampling.max_output_tokens = Some(1);
         limited.sampling.effort = Some(Effort::Low);
-        let limited = for_turn(&limited);
-        let back = limited.changes_to(&plain);
-        assert_eq!(back.env, [("CLAUDE_CODE_MAX_OUTPUT_TOKENS", None)].into());
-        assert_eq!(back.effort, Some(None), "the effort goes back with its turn");
+        let limited = Settings::for_turn(&limited, SignIn::ApiKey);
+        insta::assert_snapshot!(changes(Some(&plain), &limited), @r#"{"effortLevel":"low","env":{"CLAUDE_CODE_EXTRA_BODY":"{}","CLAUDE_CODE_MAX_OUTPUT_TOKENS":"1"}}"#);
+        insta::assert_snapshot!(changes(Some(&limited), &plain), @r#"{"effortLevel":null,"env":{"CLAUDE_CODE_EXTRA_BODY":"{}","CLAUDE_CODE_MAX_OUTPUT_TOKENS":null}}"#);
     }
 
     #[test]
     fn a_model_that_must_not_think_does_not() {
         let mut turn = turn("hi");
         turn.sampling.effort = Some(Effort::None);
-        let changes = serde_json::to_value(Settings::at_start(None).changes_to(&for_turn(&turn))).unwrap();
-        assert_eq!(changes["env"]["CLAUDE_CODE_DISABLE_THINKING"], "1");
+        let text = changes(None, &Settings::for_turn(&turn, SignIn::ApiKey));
+        assert!(text.contains(r#""CLAUDE_CODE_DISABLE_THINKING":"1""#), "{text}");
     }
 }

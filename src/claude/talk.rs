@@ -2,306 +2,232 @@
 
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncWrite};
 use uuid::Uuid;
 
-use crate::conversations::Errand;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
-use crate::domain::Message;
 use crate::domain::Model;
-use crate::domain::Part;
-use crate::domain::Role;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
-use crate::pool::Stake;
+use crate::worker::WorkerTurn;
 
+use super::body;
 use super::config::Config;
-use super::extra_body::{self, answer_tool};
 use super::protocol::Event;
 use super::session::Session;
 use super::settings::{self, Settings};
 use super::sign_in::SignIn;
-use super::transcript::{Aftermath, Transcript, results};
 use super::translate::{Step, Translator};
 
-/// How long the end of an answer waits for what it cost. Usually it is 2 to 8 ms.
+/// How long the end of an answer waits for its cost. Usually it comes after 2 to 8 ms.
 const COSTS_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// What is going on with the process.
+/// A process forgets the body of its last call at once if it is longer than this, in bytes.
+const LARGE_BODY: usize = 256 * 1024;
+
+/// What is going on in the process.
 #[derive(Debug)]
 enum Phase {
-    /// Its transcript is empty.
+    /// Nothing of a turn is left.
     Clean,
-    /// A turn is being prepared. Left there, nobody knows how much of it has arrived.
-    Preparing,
+    /// Settings are on their way. The transcript is as it was.
+    Configuring,
+    /// The transcript is being changed. Left there, nobody knows how much of the change has arrived.
+    Changing,
     /// The model is at work.
-    Running(Transcript),
-    /// The answer is whole, and the conversation can go on.
-    Holding(Transcript),
-    /// The model waits for the results of the tools it has called.
-    Parked(Transcript),
-    /// The turn has failed or was cut short.
-    Spent(Transcript),
+    Running(Translator),
+    /// The answer is whole, has failed or was cut short. The CLI may still be busy with it.
+    Ended(Translator),
 }
 
 /// Everything about the worker but its process, so that it can be tried without one.
+///
+/// A worker holds nothing from one turn to the next: each turn brings its whole conversation in the body of its one call.
 #[derive(Debug)]
 pub(super) struct Talk<R, W> {
     pub(super) session: Session<R, W>,
     pub(super) models: Vec<Model>,
     sign_in: SignIn,
-    base_url: Option<String>,
     event_timeout: Duration,
     control_timeout: Duration,
-    settings: Settings,
+    /// What is in force; none where that is not known.
+    settings: Option<Settings>,
+    body_bytes: usize,
     is_limited: bool,
     phase: Phase,
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
     pub(super) fn new(session: Session<R, W>, models: Vec<Model>, config: &Config) -> Self {
-        let base_url = config.base_url().cloned();
         Self {
             session,
             models,
             sign_in: config.sign_in,
-            settings: Settings::at_start(base_url.as_ref()),
-            base_url,
+            settings: None,
             event_timeout: config.event_timeout,
             control_timeout: config.control_timeout,
+            body_bytes: 0,
             is_limited: false,
             phase: Phase::Clean,
         }
     }
 
-    /// How many messages of the conversation need not be sent.
-    pub(super) fn done_of(&self, errand: &Errand) -> usize {
-        match &self.phase {
-            Phase::Holding(transcript) => transcript.memory.usable(&errand.trail),
-            Phase::Parked(transcript) if transcript.awaits(errand) && self.offers(&errand.turn) => {
-                transcript.memory.len()
-            }
-            Phase::Clean | Phase::Preparing | Phase::Running(_) | Phase::Parked(_) | Phase::Spent(_) => 0,
-        }
-    }
-
-    pub(super) fn stake(&self) -> Stake {
-        match &self.phase {
-            Phase::Holding(_) => Stake::Work,
-            Phase::Parked(_) => Stake::Promise,
-            Phase::Clean | Phase::Preparing | Phase::Running(_) | Phase::Spent(_) => Stake::Nothing,
-        }
-    }
-
-    pub(super) async fn start(&mut self, errand: &Errand) -> Result<(), Failure> {
-        let can_go_on = self.done_of(errand) > 0;
-        let transcript = match std::mem::replace(&mut self.phase, Phase::Preparing) {
-            Phase::Parked(transcript) if can_go_on => return self.resume(transcript, errand).await,
-            Phase::Holding(transcript) if can_go_on => self.cut(transcript, errand).await?,
-            phase => {
-                self.phase = phase;
-                self.reset().await.map_err(|error| Failure::new(FailureKind::Crashed, error))?;
-                self.phase = Phase::Preparing;
-                Transcript::new(errand)
-            }
-        };
-        self.send(transcript, errand).await
-    }
-
-    /// Sends what the transcript lacks, and the prompt.
-    async fn send(&mut self, mut transcript: Transcript, errand: &Errand) -> Result<(), Failure> {
-        let turn = &errand.turn;
-        if !self.offers(turn) {
-            self.session.offer(&names(turn)).await?;
-        }
-        self.configure(turn).await?;
-        self.replay(&mut transcript, turn).await?;
+    pub(super) async fn start(&mut self, worker_turn: &WorkerTurn) -> Result<(), Failure> {
+        self.prepare().await?;
+        self.configure(&worker_turn.turn).await?;
         let uuid = Uuid::new_v4().to_string();
-        self.session.queue_prompt(&uuid, &turn.prompt);
-        transcript.begin(errand, &uuid);
-        self.session.costs.begin(errand.bill.clone());
-        self.phase = Phase::Running(transcript);
+        self.session.queue_prompt(&uuid);
+        self.session.costs.begin(worker_turn.bill.clone());
+        self.phase = Phase::Running(Translator::new(uuid, body::answer_tool(&worker_turn.turn)));
         Ok(())
     }
 
-    async fn replay(&mut self, transcript: &mut Transcript, turn: &Turn) -> Result<(), Failure> {
-        for message in &turn.history[transcript.memory.len()..] {
-            let uuid = Uuid::new_v4().to_string();
-            match message.role {
-                Role::User => self.session.replay_user(&uuid, &message.parts).await?,
-                Role::Assistant => {
-                    self.session.replay_assistant(&uuid, turn.model.as_str(), &message.parts).await?;
-                }
-            }
-            transcript.push(message, &uuid);
-        }
-        Ok(())
-    }
-
-    /// Gives the waiting run what it waits for.
-    async fn resume(&mut self, mut transcript: Transcript, errand: &Errand) -> Result<(), Failure> {
-        self.configure(&errand.turn).await?;
-        self.session.give(&results(errand));
-        transcript.resume(errand);
-        self.session.costs.begin(errand.bill.clone());
-        self.phase = Phase::Running(transcript);
-        Ok(())
-    }
-
-    /// Waits until the last turn is over, and forgets what is not common with `errand`.
-    async fn cut(&mut self, mut transcript: Transcript, errand: &Errand) -> Result<Transcript, Failure> {
-        let crashed = |error| Failure::new(FailureKind::Crashed, error);
-        self.wait_for(&mut transcript.translator, Translator::is_over).await.map_err(crashed)?;
-        let length = transcript.memory.usable(&errand.trail);
-        if let Some(target) = transcript.memory.cut_at(length) {
-            self.session.rewind(target, &transcript.last).await.map_err(crashed)?;
-            transcript.memory.truncate(length);
-        }
-        Ok(transcript)
-    }
-
-    /// Whether the process knows the tools of `turn`.
-    fn offers(&self, turn: &Turn) -> bool {
-        self.session.tools.offers(&names(turn))
-    }
-
-    async fn configure(&mut self, turn: &Turn) -> Result<(), Failure> {
-        let wanted = Settings::for_turn(turn, self.sign_in, self.base_url.as_ref());
-        self.session.configure(self.settings.changes_to(&wanted)).await?;
-        self.settings = wanted;
-        self.is_limited = turn.sampling.max_output_tokens.is_some();
-        Ok(())
-    }
-
-    /// How many tokens the prompt has. The CLI has upstream count the transcript alone, so the instructions and the tools
-    /// join it as a text; the few tokens by which upstream marks them off are not counted.
-    pub(super) async fn count_tokens(&mut self, errand: &Errand) -> Result<u64, Failure> {
+    async fn prepare(&mut self) -> Result<(), Failure> {
         self.reset().await.map_err(|error| Failure::new(FailureKind::Crashed, error))?;
-        self.phase = Phase::Preparing;
-        let turn = &errand.turn;
-        let mut transcript = Transcript::new(errand);
-        self.configure(turn).await?;
-        self.replay(&mut transcript, turn).await?;
-        let mut parts = turn.prompt.clone();
-        parts.extend(extra_body::as_text(turn).map(Part::Text));
+        self.phase = Phase::Configuring;
+        Ok(())
+    }
+
+    /// Sets the body of the next call and what else the turn needs. Waits until it is in force: a prompt that came before would be
+    /// answered with the body of the last caller.
+    async fn configure(&mut self, turn: &Turn) -> Result<(), Failure> {
+        let unreadable = || Failure::new(FailureKind::InvalidRequest, "A schema of the request is no JSON.");
+        let body = body::request_body(turn, self.sign_in).ok_or_else(unreadable)?;
+        let wanted = Settings::for_turn(turn, self.sign_in);
+        self.body_bytes = body.len();
+        self.is_limited = turn.sampling.max_output_tokens.is_some();
+        // Gone while it waits: a turn that is left here leaves some of them in force, or all.
+        let before = self.settings.take();
+        self.session.configure(wanted.after(before.as_ref(), body)).await?;
+        self.settings = Some(wanted);
+        Ok(())
+    }
+
+    /// How many tokens the prompt has. The CLI has upstream count its transcript and no body, so the request joins the transcript as
+    /// one message.
+    pub(super) async fn count_tokens(&mut self, worker_turn: &WorkerTurn) -> Result<u64, Failure> {
+        self.prepare().await?;
+        self.configure(&worker_turn.turn).await?;
+        let unreadable = |_| Failure::new(FailureKind::InvalidRequest, "The request cannot be counted.");
+        let blocks = RawValue::from_string(body::content_to_count(&worker_turn.turn)).map_err(unreadable)?;
         let uuid = Uuid::new_v4().to_string();
-        self.session.replay_user(&uuid, &parts).await?;
-        transcript.push(&Message { role: Role::User, parts }, &uuid);
-        transcript.last = uuid;
-        transcript.translator = Translator::over();
-        self.phase = Phase::Spent(transcript);
+        self.phase = Phase::Changing;
+        self.session.add_to_transcript(&uuid, &blocks).await?;
+        self.phase = Phase::Ended(Translator::over(uuid));
         self.session.count_tokens().await
     }
 
     pub(super) async fn next_event(&mut self) -> Result<Option<TurnEvent>, Failure> {
-        let Phase::Running(transcript) = &mut self.phase else { return Ok(None) };
-        let translator = &mut transcript.translator;
+        loop {
+            match self.next_step().await? {
+                Step::Emit(event) => return Ok(Some(event)),
+                Step::Call => self.forbid_further_calls(),
+                Step::Finish(finish) => {
+                    self.finish().await;
+                    return Ok(Some(TurnEvent::Finished(finish)));
+                }
+                Step::Fail(failure) => {
+                    self.interrupt_unless(Translator::is_over);
+                    self.end();
+                    return Err(self.session.limit.explain(failure));
+                }
+                Step::Nothing => return Ok(None),
+            }
+        }
+    }
+
+    /// The next step of the turn that runs, [`Step::Nothing`] if there is none.
+    async fn next_step(&mut self) -> Result<Step, Failure> {
+        let Phase::Running(translator) = &mut self.phase else { return Ok(Step::Nothing) };
         let step = self.session.read_until(|event| match translator.accept(event) {
             Step::Nothing => None,
             step => Some(step),
         });
-        let step = tokio::time::timeout(self.event_timeout, step).await.unwrap_or_else(|_| {
+        tokio::time::timeout(self.event_timeout, step).await.unwrap_or_else(|_| {
             let seconds = self.event_timeout.as_secs();
             let message = format!("Nothing came from the model for {seconds} seconds.");
             Err(Failure::new(FailureKind::TimedOut, message))
-        });
-        match step? {
-            Step::Emit(event) => Ok(Some(event)),
-            Step::Begin(event) => {
-                self.fence();
-                Ok(Some(event))
-            }
-            Step::Finish(finish) => {
-                let session = &self.session;
-                let aftermath =
-                    transcript.finish(finish.reason, |name| session.tools.offers(&[name.to_owned()]));
-                self.answered(aftermath);
-                if aftermath != Aftermath::Parked {
-                    self.wait_for_costs().await;
-                }
-                Ok(Some(TurnEvent::Finished(finish)))
-            }
-            Step::Fail(failure) => {
-                if !transcript.translator.is_over() {
-                    self.session.queue_interrupt();
-                }
-                self.spend();
-                Err(self.session.limit.explain(failure))
-            }
-            Step::Nothing => Ok(None),
+        })
+    }
+
+    /// Now that the call of a limited turn is under way, no other may follow it. With `--bare` none can.
+    fn forbid_further_calls(&mut self) {
+        if self.is_limited && !self.sign_in.is_bare() {
+            self.session.queue_settings(settings::no_further_call());
+            self.settings = None;
         }
     }
 
-    /// Reads on until the CLI has told what the turn cost, which is some milliseconds after the answer is whole. A CLI that
-    /// takes longer is not waited for: then it is not known.
+    async fn finish(&mut self) {
+        // The CLI asks a model that said nothing to say something.
+        self.interrupt_unless(|turn| !turn.is_silent());
+        self.end();
+        self.wait_for_costs().await;
+    }
+
+    fn interrupt_unless(&mut self, condition: impl Fn(&Translator) -> bool) {
+        if let Phase::Running(translator) = &self.phase
+            && !condition(translator)
+        {
+            self.session.queue_interrupt();
+        }
+    }
+
+    /// Reads on until the CLI has told the cost of the turn, which is some milliseconds after the answer is whole. A CLI that
+    /// takes longer is not waited for: then the cost is not known.
     async fn wait_for_costs(&mut self) {
-        let (Phase::Holding(transcript) | Phase::Spent(transcript)) = &mut self.phase else { return };
+        let Phase::Ended(translator) = &mut self.phase else { return };
         if self.session.costs.is_reported() {
             return;
         }
-        let translator = &mut transcript.translator;
         let told = self.session.read_until(|event| {
             translator.drain(&event);
             matches!(event, Event::Result(_)).then_some(())
         });
         match tokio::time::timeout(COSTS_TIMEOUT, told).await {
             Ok(Ok(())) => {}
-            // Whoever uses the process next sees that it is gone.
+            // The reset, which comes next, sees that the process is gone.
             Ok(Err(failure)) => tracing::debug!(%failure, "the process ended with its answer"),
-            Err(_) => tracing::debug!("what a turn cost was not told in time"),
+            Err(_) => tracing::debug!("the cost of a turn was not told in time"),
         }
     }
 
-    /// Once the call of a limited turn is under way, no other may follow it.
-    fn fence(&mut self) {
-        if self.is_limited {
-            let fence = settings::fence();
-            self.settings.note(fence.clone());
-            self.session.queue_variables(fence);
-        }
+    fn end(&mut self) {
+        self.phase = match std::mem::replace(&mut self.phase, Phase::Changing) {
+            Phase::Running(translator) => Phase::Ended(translator),
+            phase => phase,
+        };
     }
 
-    fn answered(&mut self, aftermath: Aftermath) {
-        match (aftermath, std::mem::replace(&mut self.phase, Phase::Preparing)) {
-            (Aftermath::Whole, Phase::Running(transcript)) => self.phase = Phase::Holding(transcript),
-            (Aftermath::Parked, Phase::Running(transcript)) => self.phase = Phase::Parked(transcript),
-            (_, phase) => {
-                self.phase = phase;
-                self.session.queue_interrupt();
-                self.spend();
-            }
-        }
-    }
-
-    fn spend(&mut self) {
-        if let Phase::Running(transcript) = std::mem::replace(&mut self.phase, Phase::Preparing) {
-            self.phase = Phase::Spent(transcript);
-        }
-    }
-
+    /// Waits until the last turn is over, and forgets it.
+    ///
+    /// # Errors
+    /// When the CLI cannot confirm that nothing of the turn is left.
     pub(super) async fn reset(&mut self) -> Result<(), String> {
-        let mut transcript = match std::mem::replace(&mut self.phase, Phase::Preparing) {
-            Phase::Clean => {
+        let mut translator = match std::mem::replace(&mut self.phase, Phase::Changing) {
+            // Settings are taken in their order, so those of the next turn come after what is on its way.
+            Phase::Clean | Phase::Configuring => {
                 self.phase = Phase::Clean;
                 return Ok(());
             }
-            Phase::Preparing => return Err("it was left while a turn was being prepared".to_owned()),
-            Phase::Running(mut transcript) | Phase::Parked(mut transcript) => {
-                self.wait_for(&mut transcript.translator, |turn| turn.is_running() || turn.is_over()).await?;
+            Phase::Changing => return Err("it was left while its transcript was being changed".to_owned()),
+            Phase::Running(mut translator) => {
+                // Before its run has begun, an interrupt passes a prompt by.
+                self.wait_for(&mut translator, |turn| turn.is_running() || turn.is_over()).await?;
                 self.session.queue_interrupt();
-                transcript
+                translator
             }
-            Phase::Holding(transcript) | Phase::Spent(transcript) => transcript,
+            Phase::Ended(translator) => translator,
         };
-        let Some(first) = transcript.first.take() else {
-            return Err(format!("its conversation began with an answer ({})", transcript.last));
-        };
-        self.wait_for(&mut transcript.translator, Translator::is_over).await?;
-        if self.session.rewind(&first, &transcript.last).await?.is_some() {
+        self.wait_for(&mut translator, Translator::is_over).await?;
+        if self.session.rewind(translator.uuid()).await?.is_some() {
             return Err("the rewind left an earlier answer behind".to_owned());
         }
-        self.session.tools.forget_calls();
+        if std::mem::take(&mut self.body_bytes) > LARGE_BODY {
+            self.session.configure(settings::no_body()).await.map_err(|failure| failure.message)?;
+        }
         self.phase = Phase::Clean;
         Ok(())
     }
@@ -324,9 +250,4 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
             Err(_) => Err("its turn did not end in time".to_owned()),
         }
     }
-}
-
-/// The names of the tools that a process must know for `turn`.
-fn names(turn: &Turn) -> Vec<String> {
-    turn.tools.list.iter().map(|tool| tool.name.clone()).chain(answer_tool(turn)).collect()
 }

@@ -18,7 +18,6 @@ pub(super) fn config() -> Config {
         pass_environment: Vec::new(),
         data_dir: "/data".into(),
         max_retries: 1,
-        rehearse: true,
         event_timeout: Duration::from_secs(120),
         control_timeout: Duration::from_secs(10),
         start_timeout: Duration::from_secs(30),

@@ -7,11 +7,9 @@ use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
-use crate::domain::ToolUse;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 
-use super::answer::Answer;
 use super::failure::classify;
 use super::protocol::{ApiRetry, CallFailed, Event, Lifecycle, StreamEvent};
 
@@ -25,8 +23,8 @@ pub(super) enum Step {
     Nothing,
     /// The next step of the answer.
     Emit(TurnEvent),
-    /// The model began to answer: from here on the CLI must not call it again in this turn.
-    Begin(TurnEvent),
+    /// The call upstream is made.
+    Call,
     /// The answer is whole.
     Finish(Finish),
     /// The turn failed.
@@ -40,7 +38,10 @@ pub(super) struct Translator {
     uuid: String,
     is_started: bool,
     has_begun: bool,
-    answer: Answer,
+    /// Whether a text has come.
+    has_text: bool,
+    /// Whether a tool of the caller was called.
+    has_called: bool,
     /// The tool whose input is the answer, where there is one.
     answer_tool: Option<String>,
     /// Whether that tool was called.
@@ -62,7 +63,8 @@ impl Translator {
             answer_tool,
             has_called_answer_tool: false,
             is_answer_input: false,
-            answer: Answer::default(),
+            has_text: false,
+            has_called: false,
             uuid,
             is_started: false,
             has_begun: false,
@@ -73,19 +75,14 @@ impl Translator {
         }
     }
 
-    /// Follows the further answer of a turn that runs already.
-    pub(super) fn resumed(uuid: String, answer_tool: Option<String>) -> Self {
-        Self { is_started: true, ..Self::new(uuid, answer_tool) }
+    /// Follows the message `uuid`, which is in the transcript already and no turn.
+    pub(super) fn over(uuid: String) -> Self {
+        Self { is_over: true, ..Self::new(uuid, None) }
     }
 
-    /// Follows nothing, since there is no turn.
-    pub(super) fn over() -> Self {
-        Self { is_over: true, ..Self::new(String::new(), None) }
-    }
-
-    /// What the model has said so far.
-    pub(super) fn answer(&self) -> Answer {
-        self.answer.clone()
+    /// The `uuid` of the turn's user line.
+    pub(super) fn uuid(&self) -> &str {
+        &self.uuid
     }
 
     /// Whether the turn runs, so that an interrupt reaches it.
@@ -98,13 +95,16 @@ impl Translator {
         self.is_over
     }
 
-    /// Whether the CLI goes on by itself after an answer that ended for `reason`: it asks the model to continue one
-    /// that met its limit, and to say something when it said nothing or refused; and it waits for the result of the
-    /// tool by which the model answered.
-    pub(super) fn would_continue(&self, reason: FinishReason) -> bool {
-        self.answer.is_empty() || self.has_called_answer_tool || reason != FinishReason::Stop
+    /// Whether the model has said nothing so far.
+    pub(super) fn is_silent(&self) -> bool {
+        !self.has_said_something() && !self.has_called_answer_tool
     }
 
+    fn has_said_something(&self) -> bool {
+        self.has_text || self.has_called
+    }
+
+    /// What `event` means for the turn.
     pub(super) fn accept(&mut self, event: Event<'_>) -> Step {
         match event {
             Event::Stream(event) => self.stream_event(event),
@@ -135,7 +135,8 @@ impl Translator {
                 }
             }
             Event::ApiRetry(retry) => self.retry(&retry),
-            Event::Limit(_) | Event::Control(_) | Event::Mcp(_) | Event::Other => Step::Nothing,
+            Event::Call => Step::Call,
+            Event::Limit(_) | Event::Control(_) | Event::Other => Step::Nothing,
         }
     }
 
@@ -160,7 +161,7 @@ impl Translator {
 
     fn stream_event(&mut self, event: StreamEvent<'_>) -> Step {
         match event {
-            StreamEvent::MessageStart { .. } if !self.answer.is_empty() => Step::Fail(Failure::new(
+            StreamEvent::MessageStart { .. } if self.has_said_something() => Step::Fail(Failure::new(
                 FailureKind::Upstream,
                 "The answer was cut off upstream, and only a part of it has arrived.",
             )),
@@ -169,7 +170,7 @@ impl Translator {
                 if std::mem::replace(&mut self.has_begun, true) {
                     return Step::Nothing;
                 }
-                Step::Begin(TurnEvent::Started { model: model.into_owned(), usage: self.usage })
+                Step::Emit(TurnEvent::Started { model: model.into_owned(), usage: self.usage })
             }
             StreamEvent::Text(text) | StreamEvent::Thinking(text) if text.is_empty() => Step::Nothing,
             StreamEvent::Thinking(text) => Step::Emit(TurnEvent::Thinking(text.into_owned())),
@@ -179,9 +180,7 @@ impl Translator {
             StreamEvent::ToolUse { id, name } => self.call(id.into_owned(), name.into_owned()),
             StreamEvent::Input(piece) => self.input(piece.into_owned()),
             // Upstream has no piece for an empty object.
-            StreamEvent::BlockEnd
-                if std::mem::take(&mut self.is_answer_input) && self.answer.text.is_empty() =>
-            {
+            StreamEvent::BlockEnd if std::mem::take(&mut self.is_answer_input) && !self.has_text => {
                 self.text("{}".to_owned())
             }
             StreamEvent::MessageDelta { stop_reason, stop_sequence, usage } => {
@@ -198,7 +197,7 @@ impl Translator {
     }
 
     fn text(&mut self, text: String) -> Step {
-        self.answer.text.push_str(&text);
+        self.has_text = true;
         Step::Emit(TurnEvent::Text(text))
     }
 
@@ -208,7 +207,7 @@ impl Translator {
             self.has_called_answer_tool = true;
             return Step::Nothing;
         }
-        self.answer.calls.push(ToolUse { id: id.clone(), name: name.clone(), input: String::new() });
+        self.has_called = true;
         Step::Emit(TurnEvent::ToolCall { id, name })
     }
 
@@ -219,9 +218,7 @@ impl Translator {
         if self.is_answer_input {
             return self.text(piece);
         }
-        let Some(call) = self.answer.calls.last_mut() else { return Step::Nothing };
-        call.input.push_str(&piece);
-        Step::Emit(TurnEvent::ToolInput(piece))
+        if self.has_called { Step::Emit(TurnEvent::ToolInput(piece)) } else { Step::Nothing }
     }
 
     /// The one place where the reason of the end is decided.
@@ -229,7 +226,7 @@ impl Translator {
         match stop_reason {
             "max_tokens" | "model_context_window_exceeded" => FinishReason::Length,
             "refusal" => FinishReason::ContentFilter,
-            "tool_use" if !self.answer.calls.is_empty() => FinishReason::ToolCalls,
+            "tool_use" if self.has_called => FinishReason::ToolCalls,
             _ => FinishReason::Stop,
         }
     }

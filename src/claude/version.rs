@@ -1,12 +1,9 @@
-//! Which versions of the CLI the server works with.
+//! Versions of the CLI. Whether one can be used is for [`start_check`](super::start_check) to find out.
 
 use std::fmt;
 
 /// The version all tests run against.
 pub const TESTED: Version = Version { major: 2, minor: 1, patch: 329 };
-
-/// Versions below this were never tried and are refused.
-pub const OLDEST_TESTED: Version = Version { major: 2, minor: 1, patch: 329 };
 
 /// A version of the CLI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

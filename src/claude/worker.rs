@@ -2,21 +2,20 @@
 
 use std::io;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::process::{ChildStdin, ChildStdout};
 
-use crate::conversations::Errand;
-use crate::conversations::TurnWorker;
 use crate::domain::Failure;
 use crate::domain::Model;
 use crate::domain::TurnEvent;
-use crate::pool::Stake;
+use crate::pool::LaunchError;
 use crate::pool::Worker;
+use crate::worker::TurnWorker;
+use crate::worker::WorkerTurn;
 
 use super::config::Config;
 use super::process::Process;
 use super::session::Session;
-use super::settings;
+use super::start_check;
 use super::talk::Talk;
 
 /// A live CLI process.
@@ -27,40 +26,35 @@ pub struct ClaudeWorker {
 }
 
 impl ClaudeWorker {
-    /// Shakes hands with a process that was just started. The caller bounds the time it takes.
+    /// Shakes hands with a process that was just started, and checks it. The caller bounds the time it takes.
     ///
     /// # Errors
-    /// With how the process ended or what it refused.
-    pub(super) async fn open(mut process: Process, config: &Config) -> Result<Self, String> {
-        let (stdout, stdin) = process.take_pipes().map_err(|error: io::Error| error.to_string())?;
+    /// With how the process ended, or why it must not be used.
+    pub(super) async fn open(mut process: Process, config: &Config) -> Result<Self, LaunchError> {
+        let failed = |message: String| LaunchError { message, is_permanent: false };
+        let (stdout, stdin) = process.take_pipes().map_err(|error: io::Error| failed(error.to_string()))?;
         let mut session = Session::new(stdout, stdin, config);
-        match prepare(&mut session, config).await {
-            Ok(models) => Ok(Self { process, talk: Talk::new(session, models, config) }),
-            Err(reason) => {
+        let models = match session.handshake().await {
+            Ok(models) => models,
+            Err(failure) => {
                 let words = process.last_words().await;
-                Err(format!("the CLI did not answer the handshake ({reason}): {words}"))
+                return Err(failed(format!("the CLI did not answer the handshake ({failure}): {words}")));
             }
+        };
+        if config.sign_in.heeds_base_url() {
+            let checked = start_check::check(&mut session, &models, config).await;
+            checked.map_err(|error| LaunchError {
+                message: error.to_string(),
+                is_permanent: error.is_permanent(),
+            })?;
         }
+        Ok(Self { process, talk: Talk::new(session, models, config) })
     }
-}
-
-/// Shakes hands, and rehearses where no call can come of it.
-async fn prepare<R, W>(session: &mut Session<R, W>, config: &Config) -> Result<Vec<Model>, String>
-where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
-    let models = session.handshake().await.map_err(|failure| failure.message)?;
-    if config.rehearse && config.sign_in.heeds_base_url() {
-        let (away, back) = settings::rehearsal(config.base_url(), config.max_retries);
-        session.rehearse(away, back).await?;
-    }
-    Ok(models)
 }
 
 impl TurnWorker for ClaudeWorker {
-    async fn start(&mut self, errand: &Errand) -> Result<(), Failure> {
-        self.talk.start(errand).await
+    async fn start(&mut self, turn: &WorkerTurn) -> Result<(), Failure> {
+        self.talk.start(turn).await
     }
 
     async fn next_event(&mut self) -> Result<Option<TurnEvent>, Failure> {
@@ -74,8 +68,8 @@ impl TurnWorker for ClaudeWorker {
         event
     }
 
-    async fn count_tokens(&mut self, errand: &Errand) -> Result<u64, Failure> {
-        self.talk.count_tokens(errand).await
+    async fn count_tokens(&mut self, turn: &WorkerTurn) -> Result<u64, Failure> {
+        self.talk.count_tokens(turn).await
     }
 
     fn models(&self) -> &[Model] {
@@ -84,16 +78,6 @@ impl TurnWorker for ClaudeWorker {
 }
 
 impl Worker for ClaudeWorker {
-    type Errand = Errand;
-
-    fn done_of(&self, errand: &Errand) -> usize {
-        self.talk.done_of(errand)
-    }
-
-    fn stake(&self) -> Stake {
-        self.talk.stake()
-    }
-
     async fn reset(&mut self) -> Result<(), String> {
         self.talk.reset().await
     }

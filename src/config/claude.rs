@@ -23,8 +23,6 @@ pub struct Claude {
     pub max_retries: u32,
     /// How many turns in a row must fail upstream until calls are held back; 0 for never.
     pub breaker_failures: u32,
-    /// Whether a new process rehearses a turn.
-    pub rehearse: bool,
     /// How long a running turn may be silent.
     #[serde(rename = "event_timeout_seconds", with = "seconds")]
     pub event_timeout: Duration,

@@ -28,9 +28,6 @@ pub struct Pool {
     /// Idleness after which a process beyond `prewarm` is ended.
     #[serde(rename = "idle_timeout_seconds", with = "seconds")]
     pub idle_timeout: Duration,
-    /// How long a process holds a conversation for its next turn.
-    #[serde(rename = "hold_timeout_seconds", with = "seconds")]
-    pub hold_timeout: Duration,
 }
 
 impl Pool {
@@ -48,7 +45,6 @@ impl Pool {
         check.seconds("queue_timeout_seconds", self.queue_timeout, 1)?;
         check.number("max_turns", self.max_turns as usize, 1..=u32::MAX as usize)?;
         check.seconds("max_age_seconds", self.max_age, 1)?;
-        check.seconds("idle_timeout_seconds", self.idle_timeout, 1)?;
-        check.seconds("hold_timeout_seconds", self.hold_timeout, 1)
+        check.seconds("idle_timeout_seconds", self.idle_timeout, 1)
     }
 }

@@ -6,13 +6,13 @@
 //! 1. A server without a sign-in refuses the turn.
 //! 2. The model's name is resolved, where the catalogue is known already; an unknown one is refused before it waits.
 //! 3. While calls upstream keep failing, the breaker refuses the turn at once, but for one now and then as a probe.
-//! 4. The pool lends a worker: the one that holds the conversation, else a clean one, waiting no longer than its queue allows.
-//! 5. The worker takes the turn. One that dies before the model began to answer is replaced, once, after a pause.
+//! 4. The pool lends a clean worker, waiting no longer than its queue allows.
+//! 5. The worker takes the turn with its whole conversation. One that dies before the model began to answer is replaced, once, after a pause.
 //! 6. The events stream out as they come; the lease lives in the stream.
 //! 7. The answer has failed after all if the arguments of a strict tool do not keep to its schema, or if it was to be JSON
 //!    and is none.
-//! 8. After a whole answer the worker is kept for the conversation's next turn, or for the results of the tools it has
-//!    called. Whoever drops the stream before gives it back to be reset. A worker that failed is ended.
+//! 8. With the end of the answer, or of the stream, the worker goes back to the pool and is reset. A worker that failed is
+//!    ended.
 
 mod admission;
 mod breaker;
@@ -141,8 +141,6 @@ pub struct WorkerCounts {
     pub idle: usize,
     /// Lent to a request.
     pub busy: usize,
-    /// Holding a conversation, until others need them.
-    pub holding: usize,
     /// Being reset after a request.
     pub resetting: usize,
 }

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::conversations::Errand;
-use crate::conversations::TurnWorker;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Finish;
@@ -13,7 +11,8 @@ use crate::domain::TurnEvent;
 use crate::pool::Launcher;
 use crate::pool::Lease;
 use crate::pool::Pool;
-use crate::pool::Worker;
+use crate::worker::TurnWorker;
+use crate::worker::WorkerTurn;
 
 use super::Error;
 use super::TurnStream;
@@ -31,7 +30,7 @@ pub(super) struct Run<L: Launcher> {
     lease: Option<Lease<L>>,
     /// The turn, as long as it may go to another worker: until one retry, or the first sign of an answer, because from
     /// then on the call upstream has been accepted and would be paid twice.
-    again: Option<Errand>,
+    again: Option<WorkerTurn>,
     /// Gone once it is known how the call upstream went.
     pass: Option<Pass>,
     strict: Strict,
@@ -40,23 +39,23 @@ pub(super) struct Run<L: Launcher> {
 
 impl<L: Launcher> Run<L>
 where
-    L::Worker: TurnWorker + Worker<Errand = Errand>,
+    L::Worker: TurnWorker,
 {
-    /// Gives `errand` to the worker of `lease`, or to one of `pool` should that one break over it.
+    /// Gives `turn` to the worker of `lease`, or to one of `pool` should that one break over it.
     ///
     /// # Errors
     /// When no worker takes the turn.
     pub(super) async fn start(
         pool: Pool<L>,
         lease: Lease<L>,
-        errand: Errand,
+        turn: WorkerTurn,
         pass: Pass,
     ) -> Result<Self, Error> {
-        let strict = Strict::new(&errand.turn.tools);
-        let form = Form::new(&errand.turn.sampling.format);
+        let strict = Strict::new(&turn.turn.tools);
+        let form = Form::new(&turn.turn.sampling.format);
         let mut run = Self { pool, lease: Some(lease), again: None, pass: Some(pass), strict, form };
-        let given = run.give(&errand).await;
-        run.again = Some(errand);
+        let given = run.give(&turn).await;
+        run.again = Some(turn);
         match given {
             Ok(()) => Ok(run),
             // Nothing of the turn can have gone out yet, whatever is wrong with the worker.
@@ -82,14 +81,11 @@ where
         }))
     }
 
-    /// Ends the lease before the client reads the end of the answer, so that its next turn finds the worker.
+    /// Ends the lease before the client reads the end of the answer, so that its next turn finds a worker.
     fn finish(mut self, finish: Finish) -> Result<TurnEvent, Error> {
-        // The conversation of an answer that is refused does not go on: its worker is not kept.
+        self.lease = None;
         self.strict.check(finish.reason)?;
         self.form.check(&finish)?;
-        if let Some(lease) = self.lease.take() {
-            lease.keep();
-        }
         Ok(TurnEvent::Finished(finish))
     }
 
@@ -121,8 +117,8 @@ where
         }
     }
 
-    async fn give(&mut self, errand: &Errand) -> Result<(), Failure> {
-        let started = self.worker()?.start(errand).await;
+    async fn give(&mut self, turn: &WorkerTurn) -> Result<(), Failure> {
+        let started = self.worker()?.start(turn).await;
         if let Err(failure) = &started {
             self.note(failure);
         }
@@ -132,13 +128,13 @@ where
     /// Gives the turn to another worker, if it still may go to one. After a pause, so that what broke the first one may
     /// pass.
     async fn retry(&mut self, failure: Failure) -> Result<(), Error> {
-        let Some(errand) = self.again.take() else { return Err(failure.into()) };
+        let Some(turn) = self.again.take() else { return Err(failure.into()) };
         tracing::info!(%failure, "the turn goes to another worker");
         // Given back first: it may be the only one there can be.
         self.lease = None;
         tokio::time::sleep(pause()).await;
-        self.lease = Some(self.pool.lease(Some(&errand)).await?);
-        Ok(self.give(&errand).await?)
+        self.lease = Some(self.pool.lease().await?);
+        Ok(self.give(&turn).await?)
     }
 
     fn worker(&mut self) -> Result<&mut L::Worker, Failure> {

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use crate::conversations::Errand;
-use crate::conversations::TurnWorker;
 use crate::domain::Caller;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
@@ -16,7 +14,8 @@ use crate::domain::Turn;
 use crate::pool::Error as PoolError;
 use crate::pool::Launcher;
 use crate::pool::Pool;
-use crate::pool::Worker;
+use crate::worker::TurnWorker;
+use crate::worker::WorkerTurn;
 
 use super::breaker::Breaker;
 use super::catalogue::{Aliases, cards, resolve};
@@ -53,7 +52,7 @@ impl<L: Launcher> std::fmt::Debug for Gateway<L> {
 
 impl<L: Launcher> Gateway<L>
 where
-    L::Worker: TurnWorker + Worker<Errand = Errand>,
+    L::Worker: TurnWorker,
 {
     /// A gateway that serves the CLI's models and the `aliases` for them, as long as the `breaker` of the workers' sign-in
     /// lets it.
@@ -71,7 +70,7 @@ where
     /// The catalogue, for which the first request waits until there is a worker to ask.
     async fn catalogue(&self) -> Result<&[Model], Error> {
         if self.models.get().is_none() {
-            let lease = self.pool()?.lease(None).await?;
+            let lease = self.pool()?.lease().await?;
             if let Some(worker) = lease.inspect() {
                 self.models.get_or_init(|| worker.models().to_vec());
             }
@@ -79,24 +78,24 @@ where
         Ok(self.models.get().map_or(&[], Vec::as_slice))
     }
 
-    /// What a worker is told, once the model's name is an id.
-    async fn errand(&self, caller: &Caller, mut turn: Turn) -> Result<Errand, Error> {
+    /// The turn with the id of its model.
+    async fn resolved(&self, mut turn: Turn) -> Result<Turn, Error> {
         self.pool()?;
         let model = resolve(&turn.model, &self.aliases, self.catalogue().await?)?;
         turn.model = ModelName::new(model);
-        Ok(Errand::new(caller, turn))
+        Ok(turn)
     }
 
-    async fn start(&self, caller: Caller, turn: Turn) -> Result<RunningTurn, Error> {
-        let errand = self.errand(&caller, turn).await?;
+    async fn start(&self, turn: Turn) -> Result<RunningTurn, Error> {
+        let turn = WorkerTurn::new(self.resolved(turn).await?);
         self.check()?;
-        let model = errand.turn.model.to_string();
+        let model = turn.turn.model.to_string();
         let pool = self.pool()?.clone();
-        let lease = pool.lease(Some(&errand)).await?;
+        let lease = pool.lease().await?;
         // Again: calls may have begun to fail while this one waited.
         let pass = self.breaker.pass()?;
-        let bill = errand.bill.reader();
-        let run = Run::start(pool, lease, errand, pass).await?;
+        let bill = turn.bill.reader();
+        let run = Run::start(pool, lease, turn, pass).await?;
         Ok(RunningTurn { told: Told::of(model), events: run.into_events(), bill })
     }
 
@@ -105,12 +104,12 @@ where
         self.breaker.refusal().map_or(Ok(()), |refusal| Err(refusal.into()))
     }
 
-    async fn count(&self, caller: Caller, turn: Turn) -> Result<u64, Error> {
-        let errand = self.errand(&caller, turn).await?;
+    async fn count(&self, turn: Turn) -> Result<u64, Error> {
+        let turn = WorkerTurn::new(self.resolved(turn).await?);
         self.check()?;
-        let mut lease = self.pool()?.lease(None).await?;
+        let mut lease = self.pool()?.lease().await?;
         let gone = || Failure::new(FailureKind::Crashed, "The worker is gone.");
-        let counted = lease.worker().ok_or_else(gone)?.count_tokens(&errand).await;
+        let counted = lease.worker().ok_or_else(gone)?.count_tokens(&turn).await;
         if counted.as_ref().is_err_and(Failure::is_workers_fault) {
             lease.mark_broken();
         }
@@ -124,18 +123,18 @@ where
 
 impl<L: Launcher> Turns for Gateway<L>
 where
-    L::Worker: TurnWorker + Worker<Errand = Errand>,
+    L::Worker: TurnWorker,
 {
-    fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
-        Box::pin(self.start(caller, turn))
+    fn run(&self, _: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
+        Box::pin(self.start(turn))
     }
 
-    fn count_tokens(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {
-        Box::pin(self.count(caller, turn))
+    fn count_tokens(&self, _: Caller, turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {
+        Box::pin(self.count(turn))
     }
 
-    fn resolve(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {
-        Box::pin(async move { Ok(self.errand(&caller, turn).await?.turn.model) })
+    fn resolve(&self, _: Caller, turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {
+        Box::pin(async move { Ok(self.resolved(turn).await?.model) })
     }
 
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {
@@ -152,7 +151,7 @@ where
         let stats = pool.stats();
         let mut problems: Vec<String> = stats.last_failure.into_iter().collect();
         problems.extend(self.breaker.refusal().map(|refusal| refusal.message));
-        if problems.is_empty() && stats.idle + stats.busy + stats.kept + stats.resetting == 0 {
+        if problems.is_empty() && stats.idle + stats.busy + stats.resetting == 0 {
             problems.push("The first worker is still being started.".to_owned());
         }
         Readiness {
@@ -162,7 +161,6 @@ where
                 starting: stats.starting,
                 idle: stats.idle,
                 busy: stats.busy,
-                holding: stats.kept,
                 resetting: stats.resetting,
             },
             waiting: stats.waiting,

@@ -8,12 +8,12 @@ use futures::StreamExt;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::conversations::{Errand, TurnWorker};
 use crate::domain::{
     Caller, Failure, FailureKind, Finish, FinishReason, Format, Model, ModelName, Part, Sampling, Tool,
     Tools, Turn, TurnEvent, Usage,
 };
-use crate::pool::{self, LaunchError, Launcher, Pool, Stake, Worker};
+use crate::pool::{self, LaunchError, Launcher, Pool, Worker};
+use crate::worker::{TurnWorker, WorkerTurn};
 
 use super::{Breaker, Error, Gateway, SignInState, Turns};
 
@@ -24,8 +24,6 @@ struct Script {
     events: VecDeque<Result<TurnEvent, Failure>>,
     served: Vec<String>,
     resets: usize,
-    /// Whether a worker holds its conversation after a turn.
-    holds: bool,
 }
 
 #[derive(Clone, Default)]
@@ -40,16 +38,6 @@ impl Launcher for Scripted {
 }
 
 impl Worker for Scripted {
-    type Errand = Errand;
-
-    fn done_of(&self, _: &Errand) -> usize {
-        0
-    }
-
-    fn stake(&self) -> Stake {
-        if self.0.lock().unwrap().holds { Stake::Work } else { Stake::Nothing }
-    }
-
     async fn reset(&mut self) -> Result<(), String> {
         self.0.lock().unwrap().resets += 1;
         Ok(())
@@ -61,9 +49,9 @@ impl Worker for Scripted {
 }
 
 impl TurnWorker for Scripted {
-    async fn start(&mut self, errand: &Errand) -> Result<(), Failure> {
+    async fn start(&mut self, turn: &WorkerTurn) -> Result<(), Failure> {
         let mut script = self.0.lock().unwrap();
-        script.served.push(errand.turn.model.to_string());
+        script.served.push(turn.turn.model.to_string());
         script.starts.pop_front().map_or(Ok(()), Err)
     }
 
@@ -75,7 +63,7 @@ impl TurnWorker for Scripted {
         }
     }
 
-    async fn count_tokens(&mut self, _: &Errand) -> Result<u64, Failure> {
+    async fn count_tokens(&mut self, _: &WorkerTurn) -> Result<u64, Failure> {
         Ok(7)
     }
 
@@ -106,7 +94,6 @@ impl Bench {
             max_turns: 100,
             max_age: Duration::from_secs(1000),
             idle_timeout: Duration::from_secs(1000),
-            hold_timeout: Duration::from_secs(1000),
         };
         let pool = Pool::start(script.clone(), config, tracker.clone());
         let aliases = [("gpt-4o".to_owned(), "haiku".to_owned())].into();
@@ -181,40 +168,32 @@ async fn a_turn_whose_caller_left_gives_its_worker_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_after_a_whole_answer_a_worker_is_kept() {
+async fn a_worker_is_back_before_the_caller_has_read_the_end() {
     let bench = Bench::new();
-    bench.script.0.lock().unwrap().holds = true;
-    bench.script([Ok(text("a"))]);
-    let mut running = bench.run("haiku").await.unwrap();
-    running.events.next().await.unwrap().unwrap();
-    drop(running);
-    tokio::time::sleep(Duration::from_millis(1)).await;
-    assert_eq!(bench.pool.stats().kept, 0, "its caller left");
     bench.script([Ok(finished())]);
     let mut running = bench.run("haiku").await.unwrap();
     running.events.next().await.unwrap().unwrap();
-    assert_eq!(bench.pool.stats().kept, 1, "before the caller has read the end");
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(bench.pool.stats().idle, 1);
+    drop(running);
     bench.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn arguments_that_break_a_strict_schema_fail_the_answer_at_its_end() {
     let bench = Bench::new();
-    bench.script.0.lock().unwrap().holds = true;
     let called = Finish { reason: FinishReason::ToolCalls, stop_text: None, usage: Usage::default() };
     let call = || Ok(TurnEvent::ToolCall { id: "1".to_owned(), name: "look".to_owned() });
     let finished = || Ok(TurnEvent::Finished(called.clone()));
     let schema = r#"{"required":["a"]}"#.to_owned();
     let look = Tool { name: "look".to_owned(), description: None, schema, strict: true };
     let turn = Turn { tools: Tools { list: vec![look], ..Tools::default() }, ..turn("haiku") };
-    for (input, kept) in [(r#"{"b":1}"#, 0), (r#"{"a":1}"#, 1)] {
+    for (input, is_good) in [(r#"{"b":1}"#, false), (r#"{"a":1}"#, true)] {
         bench.script([call(), Ok(TurnEvent::ToolInput(input.to_owned())), finished()]);
         let running = bench.gateway.run(caller(), turn.clone()).await.unwrap();
         let events: Vec<_> = running.events.collect().await;
         assert_eq!(events.len(), 3);
-        assert_eq!(events[2].is_ok(), kept == 1, "{events:?}");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        assert_eq!(bench.pool.stats().kept, kept);
+        assert_eq!(events[2].is_ok(), is_good, "{events:?}");
     }
     bench.end().await;
 }

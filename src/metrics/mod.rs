@@ -36,7 +36,7 @@ pub struct Levels {
     /// Bytes of memory they take.
     pub cache_bytes: u64,
     /// Workers by what they are doing.
-    pub workers: [(&'static str, usize); 5],
+    pub workers: [(&'static str, usize); 4],
     /// The most workers there may be.
     pub most_workers: usize,
     /// Requests that wait for a worker.
@@ -127,7 +127,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.budget_alert("key", "daily", 80);
         metrics.clone().budget_alert("key", "daily", 80);
-        let workers = [("idle", 1), ("busy", 2), ("holding", 0), ("starting", 0), ("resetting", 0)];
+        let workers = [("idle", 1), ("busy", 2), ("starting", 0), ("resetting", 0)];
         let tasks = [("queued", 0), ("running", 1)];
         let levels = Levels { cache_hits: 3, workers, tasks, is_ready: true, ..Levels::default() };
         let text = metrics.to_text(&levels).unwrap();

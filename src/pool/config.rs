@@ -19,6 +19,4 @@ pub struct Config {
     pub max_age: Duration,
     /// A worker beyond `prewarm` that was idle for so long is ended.
     pub idle_timeout: Duration,
-    /// How long a worker is kept for a request that goes on where its last one ended.
-    pub hold_timeout: Duration,
 }

@@ -11,29 +11,8 @@ pub trait Launcher: Send + Sync + 'static {
     fn launch(&self) -> impl Future<Output = Result<Self::Worker, LaunchError>> + Send;
 }
 
-/// What would be lost if a worker were reset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stake {
-    /// Nothing.
-    Nothing,
-    /// Something that would have to be made again should anybody come back for it.
-    Work,
-    /// Something that somebody is about to come back for.
-    Promise,
-}
-
 /// An expensive thing that serves one request at a time. Dropping it ends it.
 pub trait Worker: Send + 'static {
-    /// What a request wants a worker for.
-    type Errand: Sync;
-
-    /// How much of `errand` is done already in the worker as its last request left it; 0 when a clean one serves as
-    /// well.
-    fn done_of(&self, errand: &Self::Errand) -> usize;
-
-    /// What would be lost by a reset now.
-    fn stake(&self) -> Stake;
-
     /// Ends what the last request left running and forgets all of it.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use super::Pool;
 use super::launcher::Launcher;
 use super::state::Slot;
 
-/// Holds a worker until it is dropped; the pool then resets it for the next request, unless it is to be kept.
+/// Holds a worker until it is dropped; the pool then resets it for the next request.
 #[must_use = "dropping a lease gives the worker back"]
 pub struct Lease<L: Launcher> {
     /// Empty only once the lease has ended.
@@ -12,7 +12,6 @@ pub struct Lease<L: Launcher> {
     pool: Pool<L>,
     is_used: bool,
     is_broken: bool,
-    is_kept: bool,
 }
 
 /// In what state a worker comes back.
@@ -22,8 +21,6 @@ pub(super) enum Returned {
     Unused,
     /// To be reset.
     Used,
-    /// To be left as it is while it is worth it.
-    Kept,
     /// To be ended.
     Broken,
 }
@@ -36,14 +33,7 @@ impl<L: Launcher> std::fmt::Debug for Lease<L> {
 
 impl<L: Launcher> Lease<L> {
     pub(super) fn new(slot: Slot<L::Worker>, pool: Pool<L>) -> Self {
-        Self { slot: Some(slot), pool, is_used: false, is_broken: false, is_kept: false }
-    }
-
-    /// A lease of a worker that was kept, and so is not clean.
-    pub(super) fn of_kept(slot: Slot<L::Worker>, pool: Pool<L>) -> Self {
-        let mut lease = Self::new(slot, pool);
-        lease.is_used = true;
-        lease
+        Self { slot: Some(slot), pool, is_used: false, is_broken: false }
     }
 
     /// The worker, to be used: from now on it must be reset before another request gets it.
@@ -62,12 +52,6 @@ impl<L: Launcher> Lease<L> {
         self.is_broken = true;
     }
 
-    /// Ends the lease and leaves the worker as it is, for a request that goes on where this one ended. The pool resets
-    /// it when nobody comes for it in time, or others need it.
-    pub fn keep(mut self) {
-        self.is_kept = true;
-    }
-
     /// Ends the lease without giving the worker back.
     pub(super) fn into_slot(mut self) -> Option<Slot<L::Worker>> {
         self.slot.take()
@@ -79,7 +63,6 @@ impl<L: Launcher> Drop for Lease<L> {
         let Some(slot) = self.slot.take() else { return };
         let state = match self {
             Self { is_broken: true, .. } => Returned::Broken,
-            Self { is_kept: true, .. } => Returned::Kept,
             Self { is_used: true, .. } => Returned::Used,
             _ => Returned::Unused,
         };

@@ -1,12 +1,10 @@
 //! A bounded, prewarmed set of any expensive worker.
 //!
 //! Does not know what it pools: a [`Launcher`] makes workers and a [`Worker`] can be reset between two uses. A
-//! request gets, in this order: a worker that was kept because the request goes on where its last one ended, an idle
-//! worker, a place in the queue for the next one that is reset or started, or
+//! request gets an idle worker, or a place in the queue for the next one that is reset or started, or
 //! [`Error::Busy`]. Starting and resetting always run on tasks of their own, never on a request's path.
 
 mod config;
-mod kept;
 mod launcher;
 mod lease;
 mod state;
@@ -25,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use config::Config;
-pub use launcher::{LaunchError, Launcher, Stake, Worker};
+pub use launcher::{LaunchError, Launcher, Worker};
 pub use lease::Lease;
 pub use state::Stats;
 
@@ -94,20 +92,17 @@ impl<L: Launcher> Pool<L> {
         pool
     }
 
-    /// Lends a worker, one that was kept for `errand` if there is any, and waits for one no longer than the queue allows.
+    /// Lends a clean worker, and waits for one no longer than the queue allows.
     ///
     /// # Errors
     /// [`Error::Busy`] when the queue is full or the wait too long, [`Error::Unavailable`] when no worker can be
     /// started, [`Error::Closed`] after [`close`](Self::close).
-    pub async fn lease(&self, errand: Option<&<L::Worker as Worker>::Errand>) -> Result<Lease<L>, Error> {
+    pub async fn lease(&self) -> Result<Lease<L>, Error> {
         let (sender, receiver) = oneshot::channel();
         let idle = {
             let mut state = self.state();
             if self.0.closed.is_cancelled() {
                 return Err(Error::Closed);
-            }
-            if let Some(slot) = errand.and_then(|errand| state.take_kept(errand)) {
-                return Ok(Lease::of_kept(slot, self.clone()));
             }
             let idle = state.take_idle();
             if idle.is_none() {
@@ -120,7 +115,6 @@ impl<L: Launcher> Pool<L> {
             // request that got this one can use better, and often this one is back by then.
             return Ok(Lease::new(slot, self.clone()));
         }
-        self.yield_kept();
         self.refill();
         match tokio::time::timeout(self.0.config.queue_timeout, receiver).await {
             Ok(Ok(lease)) => lease,
@@ -131,15 +125,15 @@ impl<L: Launcher> Pool<L> {
 
     /// Takes no more requests, tells those who wait, and ends the workers: idle ones now, lent ones on return.
     pub fn close(&self) {
-        let (idle, kept, waiting) = {
+        let (idle, waiting) = {
             let mut state = self.state();
             self.0.closed.cancel();
-            (std::mem::take(&mut state.idle), state.kept.take_all(), std::mem::take(&mut state.waiting))
+            (std::mem::take(&mut state.idle), std::mem::take(&mut state.waiting))
         };
         for waiter in waiting {
             let _ = waiter.send(Err(Error::Closed));
         }
-        drop((idle, kept));
+        drop(idle);
     }
 
     /// What the workers are doing now.
@@ -207,38 +201,10 @@ impl<L: Launcher> Pool<L> {
             _ if self.0.closed.is_cancelled() => self.retire(slot, Phase::Busy),
             Returned::Broken => self.retire(slot, Phase::Busy),
             Returned::Unused => self.give(slot, Phase::Busy),
-            Returned::Kept if slot.worker.stake() != Stake::Nothing && !slot.is_worn_out(&self.0.config) => {
-                self.keep(slot);
-            }
-            Returned::Kept | Returned::Used => {
+            Returned::Used => {
                 self.state().turn_to_reset();
                 self.reset_later(slot);
             }
-        }
-    }
-
-    fn keep(&self, slot: Slot<L::Worker>) {
-        let mut state = self.state();
-        // Asked under the lock, so that a pool being closed misses none.
-        if self.0.closed.is_cancelled() {
-            drop(state);
-            return self.retire(slot, Phase::Busy);
-        }
-        state.keep(slot);
-        drop(state);
-        self.yield_kept();
-    }
-
-    /// Resets kept workers where others wait or clean ones run short.
-    fn yield_kept(&self) {
-        loop {
-            let slot = {
-                let mut state = self.state();
-                let slot = state.yield_to_waiters();
-                slot.or_else(|| state.yield_to_spares(&self.0.config))
-            };
-            let Some(slot) = slot else { return };
-            self.reset_later(slot);
         }
     }
 

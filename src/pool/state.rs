@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use super::Error;
 use super::config::Config;
-use super::kept::Kept;
 use super::launcher::{LaunchError, Launcher, Worker};
 use super::lease::Lease;
 
@@ -59,8 +58,6 @@ pub struct Stats {
     pub idle: usize,
     /// Lent to a request.
     pub busy: usize,
-    /// Left as their last request left them, for the next one to go on; they give way when others wait.
-    pub kept: usize,
     /// Being reset after a request.
     pub resetting: usize,
     /// Requests that wait for a worker.
@@ -72,7 +69,6 @@ pub struct Stats {
 pub(super) struct State<L: Launcher> {
     /// Clean workers; the one used last is at the end and is taken first, so that the others can age and go.
     pub(super) idle: Vec<Slot<L::Worker>>,
-    pub(super) kept: Kept<L::Worker>,
     pub(super) waiting: VecDeque<oneshot::Sender<Result<Lease<L>, Error>>>,
     pub(super) starting: usize,
     pub(super) busy: usize,
@@ -86,7 +82,6 @@ impl<L: Launcher> State<L> {
     pub(super) fn new() -> Self {
         Self {
             idle: Vec::new(),
-            kept: Kept::new(),
             waiting: VecDeque::new(),
             starting: 0,
             busy: 0,
@@ -110,43 +105,6 @@ impl<L: Launcher> State<L> {
 
     pub(super) fn forget_gone_waiters(&mut self) {
         self.waiting.retain(|waiter| !waiter.is_closed());
-    }
-
-    /// Lends the kept worker that has done most of `errand`.
-    pub(super) fn take_kept(&mut self, errand: &<L::Worker as Worker>::Errand) -> Option<Slot<L::Worker>> {
-        let slot = self.kept.take_for(errand)?;
-        self.busy += 1;
-        Some(slot)
-    }
-
-    /// Keeps a worker that was lent.
-    pub(super) fn keep(&mut self, slot: Slot<L::Worker>) {
-        self.busy -= 1;
-        self.kept.push(slot);
-    }
-
-    /// A kept worker to be reset for somebody who waits, if all that wait are not served by others already coming.
-    pub(super) fn yield_to_waiters(&mut self) -> Option<Slot<L::Worker>> {
-        self.forget_gone_waiters();
-        if self.waiting.len() <= self.resetting {
-            return None;
-        }
-        let slot = self.kept.take_oldest()?;
-        self.resetting += 1;
-        Some(slot)
-    }
-
-    /// A kept worker to be reset because clean ones run short and no other may be started. One is always left: alone
-    /// it is as quickly reset when somebody comes as now.
-    pub(super) fn yield_to_spares(&mut self, config: &Config) -> Option<Slot<L::Worker>> {
-        let clean = self.idle.len() + self.starting + self.resetting;
-        let is_full = clean + self.busy + self.kept.len() >= config.max_workers;
-        if !is_full || clean >= config.prewarm || self.kept.len() < 2 {
-            return None;
-        }
-        let slot = self.kept.take_oldest_unpromised()?;
-        self.resetting += 1;
-        Some(slot)
     }
 
     /// Takes a worker out of the count of those in `phase`.
@@ -184,7 +142,7 @@ impl<L: Launcher> State<L> {
     /// Why nobody can be served for now: starts fail, the next one is not due, and no other worker is there.
     pub(super) fn out_of_service(&self) -> Option<Error> {
         let failure = self.last_failure.as_ref()?;
-        let has_workers = self.idle.len() + self.kept.len() + self.busy + self.resetting + self.starting > 0;
+        let has_workers = self.idle.len() + self.busy + self.resetting + self.starting > 0;
         let is_lasting = failure.is_permanent || self.failures >= FAILURES_BEFORE_TELLING;
         if has_workers || !is_lasting || !self.backs_off() {
             return None;
@@ -197,7 +155,7 @@ impl<L: Launcher> State<L> {
     pub(super) fn shortage(&mut self, config: &Config) -> usize {
         self.forget_gone_waiters();
         let coming = self.idle.len() + self.starting + self.resetting;
-        let room = config.max_workers.saturating_sub(coming + self.busy + self.kept.len());
+        let room = config.max_workers.saturating_sub(coming + self.busy);
         (self.waiting.len() + config.prewarm).saturating_sub(coming).min(room)
     }
 
@@ -224,7 +182,6 @@ impl<L: Launcher> State<L> {
             starting: self.starting,
             idle: self.idle.len(),
             busy: self.busy,
-            kept: self.kept.len(),
             resetting: self.resetting,
             waiting: self.waiting.iter().filter(|waiter| !waiter.is_closed()).count(),
             last_failure: self.last_failure.as_ref().map(|failure| failure.message.clone()),

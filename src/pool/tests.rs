@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 
-use super::{Config, Error, LaunchError, Launcher, Lease, Pool, Stake, Stats, Worker};
+use super::{Config, Error, LaunchError, Launcher, Lease, Pool, Stats, Worker};
 
 /// What the scripted workers do, shared with the test.
 #[derive(Default)]
@@ -23,12 +23,8 @@ struct Script {
 #[derive(Clone)]
 struct ScriptedLauncher(Arc<Script>);
 
-/// Conversations from this number on are waited for.
-const PROMISED: u32 = 100;
-
 struct ScriptedWorker {
     number: usize,
-    holds: Option<u32>,
     script: Arc<Script>,
 }
 
@@ -43,29 +39,13 @@ impl Launcher for ScriptedLauncher {
         let number = self.0.launches.fetch_add(1, Ordering::Relaxed);
         let alive = self.0.alive.fetch_add(1, Ordering::Relaxed) + 1;
         self.0.most_alive.fetch_max(alive, Ordering::Relaxed);
-        Ok(ScriptedWorker { number, holds: None, script: Arc::clone(&self.0) })
+        Ok(ScriptedWorker { number, script: Arc::clone(&self.0) })
     }
 }
 
 impl Worker for ScriptedWorker {
-    /// The number of a conversation.
-    type Errand = u32;
-
-    fn done_of(&self, errand: &u32) -> usize {
-        usize::from(self.holds == Some(*errand))
-    }
-
-    fn stake(&self) -> Stake {
-        match self.holds {
-            None => Stake::Nothing,
-            Some(PROMISED..) => Stake::Promise,
-            Some(_) => Stake::Work,
-        }
-    }
-
     async fn reset(&mut self) -> Result<(), String> {
         tokio::time::sleep(Duration::from_millis(3)).await;
-        self.holds = None;
         self.script.resets.fetch_add(1, Ordering::Relaxed);
         if self.script.reset_fails.load(Ordering::Relaxed) { Err("refused".to_owned()) } else { Ok(()) }
     }
@@ -90,7 +70,6 @@ fn config() -> Config {
         max_turns: 200,
         max_age: Duration::from_secs(3600),
         idle_timeout: Duration::from_secs(600),
-        hold_timeout: Duration::from_secs(300),
     }
 }
 
@@ -110,7 +89,7 @@ impl Bench {
 
     /// A lease that was used, so that its worker is reset when it ends.
     async fn lease(&self) -> Lease<ScriptedLauncher> {
-        let mut lease = self.pool.lease(None).await.unwrap();
+        let mut lease = self.pool.lease().await.unwrap();
         lease.worker().unwrap();
         lease
     }
@@ -126,8 +105,8 @@ impl Bench {
         self.tracker.wait().await;
         assert_eq!(self.script.alive.load(Ordering::Relaxed), 0, "no worker is left");
         let stats = self.pool.stats();
-        let Stats { busy, idle, kept, starting, resetting, .. } = stats;
-        assert_eq!((busy, idle, kept, starting, resetting), (0, 0, 0, 0, 0));
+        let Stats { busy, idle, starting, resetting, .. } = stats;
+        assert_eq!((busy, idle, starting, resetting), (0, 0, 0, 0));
     }
 }
 
@@ -164,7 +143,7 @@ async fn there_are_never_more_workers_than_allowed() {
     for _ in 0..50 {
         let pool = bench.pool.clone();
         requests.spawn(async move {
-            let mut lease = pool.lease(None).await.unwrap();
+            let mut lease = pool.lease().await.unwrap();
             lease.worker().unwrap();
             tokio::time::sleep(Duration::from_millis(20)).await;
         });
@@ -183,10 +162,10 @@ async fn the_queue_is_bounded_in_length() {
     let (first, second) = (bench.lease().await, bench.lease().await);
     let waiting: Vec<_> = (0..2)
         .map(|_| bench.pool.clone())
-        .map(|pool| bench.tracker.spawn(async move { pool.lease(None).await }))
+        .map(|pool| bench.tracker.spawn(async move { pool.lease().await }))
         .collect();
     tokio::task::yield_now().await;
-    assert_eq!(bench.pool.lease(None).await.unwrap_err(), Error::Busy { workers: 2 });
+    assert_eq!(bench.pool.lease().await.unwrap_err(), Error::Busy { workers: 2 });
     drop((first, second));
     for waiter in waiting {
         drop(waiter.await.unwrap().unwrap());
@@ -199,7 +178,7 @@ async fn the_wait_in_the_queue_is_bounded_in_time() {
     let bench = Bench::new(config());
     let leases = (bench.lease().await, bench.lease().await);
     let before = tokio::time::Instant::now();
-    assert_eq!(bench.pool.lease(None).await.unwrap_err(), Error::Busy { workers: 2 });
+    assert_eq!(bench.pool.lease().await.unwrap_err(), Error::Busy { workers: 2 });
     assert_eq!(before.elapsed(), Duration::from_secs(60));
     drop(leases);
     bench.end().await;
@@ -209,7 +188,7 @@ async fn the_wait_in_the_queue_is_bounded_in_time() {
 async fn a_request_that_gave_up_waiting_gets_no_worker() {
     let bench = Bench::new(config());
     let leases = (bench.lease().await, bench.lease().await);
-    let gone = tokio::time::timeout(Duration::from_millis(10), bench.pool.lease(None)).await;
+    let gone = tokio::time::timeout(Duration::from_millis(10), bench.pool.lease()).await;
     assert!(gone.is_err());
     drop(leases);
     bench.settle().await;
@@ -274,9 +253,7 @@ async fn a_dead_idle_worker_is_not_lent() {
     bench.script.workers_are_dead.store(true, Ordering::Relaxed);
     let waiting = {
         let pool = bench.pool.clone();
-        bench
-            .tracker
-            .spawn(async move { pool.lease(None).await.map(|mut lease| lease.worker().unwrap().number) })
+        bench.tracker.spawn(async move { pool.lease().await.map(|mut lease| lease.worker().unwrap().number) })
     };
     tokio::task::yield_now().await;
     bench.script.workers_are_dead.store(false, Ordering::Relaxed);
@@ -288,10 +265,10 @@ async fn a_dead_idle_worker_is_not_lent() {
 async fn failing_starts_back_off_are_told_and_recover() {
     let bench = Bench::new(config());
     bench.script.launch_fails.store(true, Ordering::Relaxed);
-    let error = bench.pool.lease(None).await.unwrap_err();
+    let error = bench.pool.lease().await.unwrap_err();
     assert!(matches!(&error, Error::Unavailable { reason, .. } if reason == "no such program"), "{error:?}");
     assert_eq!(bench.pool.stats().last_failure.as_deref(), Some("no such program"));
-    let error = bench.pool.lease(None).await.unwrap_err();
+    let error = bench.pool.lease().await.unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "told at once while backing off: {error:?}");
     bench.script.launch_fails.store(false, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_secs(31)).await;
@@ -306,15 +283,12 @@ async fn closing_tells_those_who_wait_and_ends_every_worker() {
     let leases = (bench.lease().await, bench.lease().await);
     let waiting = {
         let pool = bench.pool.clone();
-        bench.tracker.spawn(async move { pool.lease(None).await.map(drop) })
+        bench.tracker.spawn(async move { pool.lease().await.map(drop) })
     };
     tokio::task::yield_now().await;
     bench.pool.close();
     assert_eq!(waiting.await.unwrap(), Err(Error::Closed));
-    assert_eq!(bench.pool.lease(None).await.map(drop), Err(Error::Closed));
+    assert_eq!(bench.pool.lease().await.map(drop), Err(Error::Closed));
     drop(leases);
     bench.end().await;
 }
-
-#[path = "kept_tests.rs"]
-mod kept;

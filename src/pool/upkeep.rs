@@ -67,14 +67,7 @@ impl<L: Launcher> Pool<L> {
     pub(super) async fn maintain(&self) {
         let closed = self.0.closed.clone();
         while closed.run_until_cancelled(tokio::time::sleep(MAINTENANCE_INTERVAL)).await.is_some() {
-            let (retired, expired) = {
-                let mut state = self.state();
-                let expired = state.kept.take_expired(&self.0.config);
-                state.resetting += expired.len();
-                (state.retire_idle(&self.0.config), expired)
-            };
-            expired.into_iter().for_each(|slot| self.reset_later(slot));
-            self.yield_kept();
+            let retired = self.state().retire_idle(&self.0.config);
             if !retired.is_empty() {
                 tracing::debug!(workers = retired.len(), "idle workers are retired");
             }

@@ -41,7 +41,6 @@ impl Yard {
             pass_environment: Vec::new(),
             data_dir: folder.path().join("data"),
             max_retries: 0,
-            rehearse: false,
             event_timeout: Duration::from_secs(120),
             control_timeout: Duration::from_secs(10),
             start_timeout: Duration::from_secs(30),

@@ -14,9 +14,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("openai", &["domain", "fields"]),
     ("anthropic", &["domain", "fields"]),
     ("pool", &["telemetry"]),
-    ("conversations", &["domain"]),
+    ("worker", &["domain"]),
     ("tasks", &["domain", "auth", "ledger", "limits", "pricing", "store", "webhooks"]),
-    ("claude", &["domain", "conversations", "pool", "tasks", "telemetry"]),
+    ("claude", &["domain", "worker", "pool", "tasks", "telemetry"]),
     ("pricing", &["domain"]),
     ("routing", &["domain", "pricing"]),
     ("auth", &["domain", "store", "webhooks"]),
@@ -32,7 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("batches", &["domain", "fields", "openai", "gateway", "answers", "files", "auth", "store"]),
     ("sessions", &["domain", "fields", "openai", "gateway", "auth", "store"]),
     ("answers", &["domain", "fields", "openai", "gateway", "responses"]),
-    ("gateway", &["domain", "conversations", "pool", "routing", "pricing", "limits", "cache", "ledger"]),
+    ("gateway", &["domain", "worker", "pool", "routing", "pricing", "limits", "cache", "ledger"]),
     (
         "http",
         &[

@@ -1,140 +1,110 @@
-//! A conversation goes on in the process that holds it, and nobody can tell but by the time it takes.
+//! A conversation goes on in any process: each request brings all of it, and upstream gets just that.
 
 use serde_json::{Value, json};
 
-use crate::support::{Journal, TestServer};
+use crate::support::TestServer;
 
 const PROMPT: &str = "[[say=\"one\"]]";
 
-/// The messages of the last call upstream, without the marks of the prompt cache.
-fn messages(server: &TestServer) -> Value {
-    let mut messages = server.upstream().requests().last().unwrap().body["messages"].clone();
-    for message in messages.as_array_mut().unwrap() {
-        for block in message["content"].as_array_mut().unwrap() {
-            block.as_object_mut().unwrap().remove("cache_control");
+/// The body of the last call upstream.
+fn body(server: &TestServer) -> Value {
+    Value::clone(&server.upstream().requests().last().unwrap().body)
+}
+
+/// `value` without the marks of the prompt cache, as text. Keys stand in one order in all of them.
+fn unmarked(value: &Value) -> String {
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                fields.remove("cache_control");
+                fields.values_mut().for_each(strip);
+            }
+            Value::Array(items) => items.iter_mut().for_each(strip),
+            _ => {}
         }
     }
-    messages
+    let mut value = value.clone();
+    strip(&mut value);
+    value.to_string()
 }
 
-/// A turn of a conversation whose earlier messages are `earlier`.
-async fn turn(server: &TestServer, earlier: &[(&str, &str)], prompt: &str) -> String {
-    server.chat(prompt).after(earlier).send().await.text().to_owned()
-}
-
-/// What the last call upstream would be, were the conversation replayed in a fresh process.
-async fn replayed(earlier: &[(&str, &str)], prompt: &str) -> Value {
-    let server = TestServer::real().await.workers(1).start().await;
-    turn(&server, earlier, prompt).await;
-    let messages = messages(&server);
-    server.end().await;
-    messages
-}
-
-/// How many user lines and how many answers the workers were told.
-fn told(journal: &Journal) -> (usize, usize) {
-    let lines = journal.of("line");
-    let count = |kind: &str| lines.iter().filter(|line| line["type"] == kind).count();
-    (count("user"), count("assistant"))
-}
-
-/// The kept workers, after all others have come to rest.
-async fn kept(server: &TestServer) -> usize {
-    server.until_quiet().await;
-    server.stats().kept
+/// Where the prompt cache is marked: of each message the blocks that are.
+fn marked(body: &Value) -> Vec<(usize, usize)> {
+    let mut places = Vec::new();
+    for (index, message) in body["messages"].as_array().unwrap().iter().enumerate() {
+        for (block, content) in message["content"].as_array().unwrap().iter().enumerate() {
+            if !content["cache_control"].is_null() {
+                places.push((index, block));
+            }
+        }
+    }
+    places
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_next_turn_sends_only_what_is_new_and_upstream_sees_it_whole() {
+async fn each_turn_is_one_call_with_the_conversation_as_it_came() {
     let server = TestServer::real().await.workers(1).start().await;
-    assert_eq!(turn(&server, &[], PROMPT).await, "one");
-    assert_eq!(kept(&server).await, 1);
+    assert_eq!(server.chat(PROMPT).send().await.text(), "one");
     let earlier = [("user", PROMPT), ("assistant", "one")];
-    assert_eq!(turn(&server, &earlier, "[[say=\"two\"]]").await, "two");
-    assert_eq!(messages(&server), replayed(&earlier, "[[say=\"two\"]]").await);
+    assert_eq!(server.chat("[[say=\"two\"]]").after(&earlier).send().await.text(), "two");
     assert_eq!(server.upstream().requests().len(), 2, "one call for each turn");
+    let text = |role: &str, text: &str| json!({"role": role, "content": [{"type": "text", "text": text}]});
+    let expected = json!([text("user", PROMPT), text("assistant", "one"), text("user", "[[say=\"two\"]]")]);
+    assert_eq!(unmarked(&body(&server)["messages"]), expected.to_string());
     server.end().await;
 }
 
-/// The fake says which of its lines it got: a turn that goes on sends its prompt alone.
+/// What the next turn sends begins with what the last one has sent, up to the mark that it has left.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_worker_holds_is_not_sent_again() {
-    let journal = Journal::new();
-    let server = TestServer::fake().workers(1).journal(&journal).start().await;
-    assert_eq!(turn(&server, &[], "[[tokens=1]]").await, "w0 ");
-    let first = [("user", "[[tokens=1]]"), ("assistant", "w0 ")];
-    assert_eq!(turn(&server, &first, "[[tokens=2]]").await, "w0 w1 ");
-    assert_eq!(told(&journal), (2, 0));
-    server.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn edits_and_regenerations_go_on_from_what_is_common() {
+async fn a_turn_begins_with_the_bytes_that_the_last_one_has_cached() {
     let server = TestServer::real().await.workers(1).start().await;
-    turn(&server, &[], PROMPT).await;
-    let first = [("user", PROMPT), ("assistant", "one")];
-    turn(&server, &first, "[[say=\"two\"]]").await;
-
-    turn(&server, &first, "[[say=\"two\"]]").await;
-    assert_eq!(messages(&server), replayed(&first, "[[say=\"two\"]]").await, "asked for again");
-
-    turn(&server, &first, "[[say=\"other\"]]").await;
-    assert_eq!(messages(&server), replayed(&first, "[[say=\"other\"]]").await, "edited");
-
-    let longer = [first[0], first[1], ("user", "[[say=\"new\"]]"), ("assistant", "new")];
-    turn(&server, &longer, "[[say=\"end\"]]").await;
-    assert_eq!(messages(&server), replayed(&longer, "[[say=\"end\"]]").await, "a branch");
+    let tool = json!({"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}});
+    let mut earlier = vec![("system", "be brief")];
+    let mut last: Option<Value> = None;
+    for prompt in ["[[say=\"one\"]]", "[[say=\"two\"]]", "[[say=\"three\"]]"] {
+        let chat = server.chat(prompt).after(&earlier).with("tools", json!([tool]));
+        let answer = chat.send().await.text().to_owned();
+        let body = body(&server);
+        let count = body["messages"].as_array().unwrap().len();
+        let marks: Vec<_> = [count.checked_sub(3), Some(count - 1)].into_iter().flatten().collect();
+        assert_eq!(marked(&body), marks.iter().map(|index| (*index, 0)).collect::<Vec<_>>());
+        assert!(!body["system"].as_array().unwrap().last().unwrap()["cache_control"].is_null());
+        assert!(!body["tools"][0]["cache_control"].is_null());
+        if let Some(last) = &last {
+            for field in ["tools", "system"] {
+                assert_eq!(body[field].to_string(), last[field].to_string(), "{field}");
+            }
+            let prefix = &body["messages"].as_array().unwrap()[..count - 2];
+            assert_eq!(unmarked(&json!(prefix)), unmarked(&last["messages"]));
+        }
+        last = Some(body);
+        earlier.extend([("user", prompt), ("assistant", Box::leak(answer.into_boxed_str()))]);
+    }
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn instructions_and_parameters_may_change_from_turn_to_turn() {
     let server = TestServer::real().await.workers(1).start().await;
-    turn(&server, &[("system", "be brief")], PROMPT).await;
+    server.chat(PROMPT).after(&[("system", "be brief")]).send().await;
     let earlier = [("system", "be long"), ("user", PROMPT), ("assistant", "one")];
-    server
-        .chat("[[tokens=9 gap_ms=40]]")
-        .after(&earlier)
-        .with("max_tokens", 3)
-        .with("temperature", 0.5)
-        .send()
-        .await;
-    let body = server.upstream().requests().last().unwrap().body.clone();
+    let chat = server.chat("[[tokens=9]]").after(&earlier);
+    chat.with("max_tokens", 3).with("temperature", 0.5).send().await;
+    let body = body(&server);
     assert_eq!(body["system"][1]["text"], "be long");
     assert_eq!((&body["max_tokens"], &body["temperature"]), (&json!(3), &json!(0.5)));
     assert_eq!(server.upstream().requests().len(), 2);
     server.end().await;
 }
 
-/// Two keys, the same words: the second caller's turn is replayed in a worker that holds nothing of the first.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_caller_goes_on_with_what_is_anothers() {
-    let journal = Journal::new();
-    let server = TestServer::fake().workers(3).journal(&journal);
-    let server = server.set("SWITCHBOARD_AUTH__KEYS", r#"["key-a","key-b"]"#).start().await;
-    let ask = async |key: &str, messages: Value| {
-        let body = json!({"model": "haiku", "messages": messages});
-        let request = server.http.post(server.url("/v1/chat/completions")).bearer_auth(key).json(&body);
-        assert_eq!(request.send().await.unwrap().status(), 200);
-    };
-    let user = json!({"role": "user", "content": "[[tokens=1]]"});
-    let answer = json!({"role": "assistant", "content": "w0 "});
-    ask("key-a", json!([user])).await;
-    server.until("a clean worker is there for the other", |stats| stats.idle == 1).await;
-    ask("key-b", json!([user, answer, user])).await;
-    assert_eq!(told(&journal), (3, 1), "all was replayed");
-    ask("key-a", json!([user, answer, user])).await;
-    assert_eq!(told(&journal), (4, 1), "and here nothing");
-    server.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_was_cut_short_is_not_gone_on_with() {
+async fn twenty_thousand_messages_are_answered_at_once() {
     let server = TestServer::real().await.workers(1).start().await;
-    server.chat("[[tokens=9 gap_ms=40]]").with("max_tokens", 2).send().await;
-    assert_eq!(kept(&server).await, 0);
-    let earlier = [("user", "[[tokens=9 gap_ms=40]]"), ("assistant", "w1 w2")];
-    turn(&server, &earlier, PROMPT).await;
-    assert_eq!(messages(&server), replayed(&earlier, PROMPT).await);
+    let earlier: Vec<(&str, &str)> = (0..20_000)
+        .map(|index| if index % 2 == 0 { ("user", "word") } else { ("assistant", "word") })
+        .collect();
+    assert_eq!(server.chat("[[say=\"all\"]]").after(&earlier).send().await.text(), "all");
+    assert_eq!(body(&server)["messages"].as_array().unwrap().len(), 20_001);
+    assert_eq!(server.upstream().requests().len(), 1);
     server.end().await;
 }

@@ -146,7 +146,6 @@ async fn arguments_that_break_a_strict_schema_never_pass_for_an_answer() {
     let message = refused.body["error"]["message"].as_str().unwrap();
     insta::assert_snapshot!(message, @"Claude called the strict tool `count` with arguments that do not keep to its schema: `/properties/n/type` is not met. Try again.");
     assert_eq!(ask(r#"{"n":"one"}"#, true).told().await, "| server_error upstream_error");
-    assert_eq!(server.stats().kept, 0, "nobody will bring the result of such a call");
     assert_eq!(ask(r#"{"n":1}"#, true).told().await, "| tool_calls");
     assert_eq!(ask(r#"{"n":"one"}"#, false).told().await, "| tool_calls");
     server.until_quiet().await;

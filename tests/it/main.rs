@@ -32,6 +32,7 @@ mod ledger;
 mod ledger_kills;
 mod limits;
 mod messages;
+mod one_call;
 mod pricing;
 mod project;
 mod responses;

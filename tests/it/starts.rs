@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::TestServer;
+use crate::support::{Journal, TestServer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_waits_for_a_worker_that_is_slow_to_start() {
@@ -42,4 +42,42 @@ async fn fifty_workers_start_at_once() {
     let answers = futures::future::join_all((0..50).map(|_| server.chat("[[tokens=1]]").send())).await;
     assert!(answers.iter().all(|answer| answer.text() == "w0 "));
     server.end().await;
+}
+
+/// A version says nothing: what counts is what a process does in its start check.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_version_that_passes_the_start_check_is_used() {
+    for version in ["2.1.10", "9.0.0"] {
+        let server = TestServer::fake().set("FAKE_CLAUDE_VERSION", version).start().await;
+        assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w0 ");
+        server.end().await;
+    }
+}
+
+/// The calls of the check are the server's own, whatever way the others have to take.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_is_not_asked_for_the_start_check() {
+    let server = TestServer::real().await.workers(1).set("HTTP_PROXY", "http://127.0.0.1:9").start().await;
+    assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w1");
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_works_otherwise_hears_no_caller() {
+    for (fault, why) in [
+        (
+            "FAKE_CLAUDE_BODY_IGNORED",
+            "does not send requests as they are given to it: `max_tokens`, `messages`",
+        ),
+        ("FAKE_CLAUDE_CALLS_AGAIN", "made 2 calls for one prompt"),
+    ] {
+        let journal = Journal::new();
+        let server = TestServer::fake().workers(1).set(fault, 1).journal(&journal).start().await;
+        let answer = server.chat("secret [[tokens=1]]").send().await;
+        assert_eq!(answer.error(), "503 server_error no_worker", "{fault}");
+        let message = answer.body["error"]["message"].as_str().unwrap();
+        assert!(message.contains(why), "{fault}: {message}");
+        assert_eq!(journal.prompts(), 0, "{fault}");
+        server.end().await;
+    }
 }

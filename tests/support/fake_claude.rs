@@ -3,7 +3,8 @@
 //!
 //! Every flag of the real CLI is accepted and ignored, but `--version`. What it does comes from *modes*. A mode is
 //! set for the whole process by the environment (`FAKE_CLAUDE_TTFT_MS=20`) or for one turn by a directive in the
-//! text of its prompt (`[[ttft_ms=20 stop="a b" echo]]`); directives win. `x`, `x=1` and `x=anything` switch a
+//! text of its prompt (`[[ttft_ms=20 stop="a b" echo]]`), which is the last message of `CLAUDE_CODE_EXTRA_BODY` where that
+//! has messages; directives win. `x`, `x=1` and `x=anything` switch a
 //! mode on, `x=0` off. Sizes take `k` and `M`. An unknown mode in the environment is an error (exit code 2), an
 //! unknown directive is plain text, but for the journal.
 //!
@@ -27,6 +28,8 @@
 //! | `spawn_grandchild` | starts `sleep 1000`, which keeps stdout open; at the start or, as directive, in the turn |
 //! | `ignore_sigterm` | ignores SIGTERM (environment only) |
 //! | `ignore_stdin_eof` | stays when stdin ends |
+//! | `body_ignored` | sends a body of its own in the start check (environment only) |
+//! | `calls_again` | calls again after an answer that met its limit in the start check (environment only) |
 //! | `finish_on_eof` | when stdin ends, first finishes the running turn, as the real CLI does |
 //!
 //! | faults of a turn; `N` counts deltas already sent | |
@@ -68,6 +71,8 @@
 
 #[path = "fake_claude/answer.rs"]
 mod answer;
+#[path = "fake_claude/check.rs"]
+mod check;
 #[path = "fake_claude/control.rs"]
 mod control;
 #[path = "fake_claude/faults.rs"]

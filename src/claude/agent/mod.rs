@@ -25,10 +25,11 @@ use super::pipe::Pipe;
 use super::process::Process;
 use super::process::Program;
 use super::process::Spawner;
-use super::protocol::{Control, Decision, FlagSettings, decision_line, parse_agent, refusal_line, user_line};
+use super::protocol::{
+    Control, Decision, FlagSettings, decision_line, parse_agent, prompt_line, refusal_line,
+};
 use crate::domain::Failure;
 use crate::domain::FailureKind;
-use crate::domain::Part;
 use crate::tasks::Agent;
 use crate::tasks::AgentEvent;
 use crate::tasks::Answer;
@@ -149,7 +150,7 @@ impl ClaudeAgent {
         self.ask("initialize", &Control::InitializeAgent { append_system_prompt: system_prompt }).await?;
         let settings = FlagSettings { model: Some(job.model.as_str()), ..FlagSettings::default() };
         self.ask("model", &Control::ApplyFlagSettings { settings }).await?;
-        self.queue(&user_line(&Uuid::new_v4().to_string(), &[Part::text(&job.prompt)], true));
+        self.queue(&prompt_line(&Uuid::new_v4().to_string(), &job.prompt));
         Ok(())
     }
 

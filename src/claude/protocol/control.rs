@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::mcp::{Announcement, MCP_SERVER, Treatment};
-
 /// A control request, by its `subtype`.
 #[derive(Debug, Serialize)]
 #[serde(tag = "subtype", rename_all = "snake_case")]
@@ -15,12 +13,6 @@ pub enum Control<'a> {
     Initialize {
         /// Replaces the CLI's own system prompt for the life of the process.
         system_prompt: &'a [&'a str],
-        /// The MCP servers that are on this side of the pipe.
-        sdk_mcp_servers: &'a [&'a str],
-        /// What they are.
-        sdk_mcp_server_manifests: Announcement,
-        /// How they are treated.
-        sdk_mcp_server_configs: Treatment,
     },
     /// Opens the protocol with a process that has tools of its own. Comes first, once.
     #[serde(rename = "initialize", rename_all = "camelCase")]
@@ -29,14 +21,7 @@ pub enum Control<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         append_system_prompt: Option<&'a str>,
     },
-    /// A message of our MCP server to the CLI.
-    McpMessage {
-        /// The server.
-        server_name: &'a str,
-        /// The message.
-        message: Notification<'a>,
-    },
-    /// Asks how much of the model's window the conversation takes.
+    /// Asks how much of the model's window the transcript of the process takes.
     GetContextUsage,
     /// Asks for the catalogue of models.
     ListModels,
@@ -54,31 +39,6 @@ pub enum Control<'a> {
         /// The `uuid` of the last user message.
         last_seen_user_message_uuid: &'a str,
     },
-}
-
-/// A JSON-RPC notification.
-#[derive(Debug, Serialize)]
-pub struct Notification<'a> {
-    jsonrpc: &'static str,
-    method: &'a str,
-}
-
-impl<'a> Control<'a> {
-    /// Opens the protocol, with our MCP server.
-    pub fn initialize(system_prompt: &'a [&'a str]) -> Self {
-        Self::Initialize {
-            system_prompt,
-            sdk_mcp_servers: &[MCP_SERVER],
-            sdk_mcp_server_manifests: Announcement::default(),
-            sdk_mcp_server_configs: Treatment::default(),
-        }
-    }
-
-    /// Has the CLI ask anew for the tools of our MCP server.
-    pub fn tools_changed() -> Self {
-        let message = Notification { jsonrpc: "2.0", method: "notifications/tools/list_changed" };
-        Self::McpMessage { server_name: MCP_SERVER, message }
-    }
 }
 
 /// Settings of a running process.
@@ -126,8 +86,7 @@ mod tests {
 
     #[test]
     fn lines_have_the_form_the_cli_reads() {
-        insta::assert_snapshot!(text(&Control::initialize(&["be brief"])), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"initialize","systemPrompt":["be brief"],"sdkMcpServers":["c"],"sdkMcpServerManifests":{"c":{"initializeResult":{"protocolVersion":"2025-11-25","capabilities":{"tools":{"listChanged":true}},"serverInfo":{"name":"c","version":"1"}},"toolsListResult":{"tools":[]}}},"sdkMcpServerConfigs":{"c":{"timeout":86400000,"alwaysLoad":true}}}}"#);
-        insta::assert_snapshot!(text(&Control::tools_changed()), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"mcp_message","server_name":"c","message":{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}}}"#);
+        insta::assert_snapshot!(text(&Control::Initialize { system_prompt: &["be brief"] }), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"initialize","systemPrompt":["be brief"]}}"#);
         insta::assert_snapshot!(text(&Control::ListModels), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"list_models"}}"#);
         let env = [("A", Some("1".to_owned())), ("B", None)].into();
         insta::assert_snapshot!(text(&Control::ApplyFlagSettings { settings: FlagSettings { model: Some("m"), effort: Some(Some("low")), env } }), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"apply_flag_settings","settings":{"model":"m","effortLevel":"low","env":{"A":"1","B":null}}}}"#);

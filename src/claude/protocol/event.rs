@@ -9,7 +9,6 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::mcp::{McpRequest, mcp_request};
 use super::stream::{StreamEvent, stream_event};
 
 /// One line of the CLI's standard output.
@@ -25,12 +24,12 @@ pub enum Event<'line> {
     Control(ControlAnswer<'line>),
     /// What became of a line that was sent with a `uuid`.
     Lifecycle(Cow<'line, str>, Lifecycle),
+    /// The CLI makes a call.
+    Call,
     /// The CLI is going to try a failed call again.
     ApiRetry(ApiRetry),
     /// How the subscription stands to its limits. Written when that has changed, and for subscriptions alone.
     Limit(LimitReport),
-    /// The CLI talks to our MCP server.
-    Mcp(McpRequest<'line>),
     /// Any other line.
     Other,
 }
@@ -121,10 +120,6 @@ struct Line<'line> {
     #[serde(default, borrow)]
     response: Option<&'line RawValue>,
     #[serde(default, borrow)]
-    request_id: Option<Cow<'line, str>>,
-    #[serde(default, borrow)]
-    request: Option<&'line RawValue>,
-    #[serde(default, borrow)]
     command_uuid: Option<Cow<'line, str>>,
     #[serde(default, borrow)]
     state: Option<&'line RawValue>,
@@ -173,12 +168,18 @@ pub fn parse(line: &[u8]) -> Result<Event<'_>, serde_json::Error> {
 /// # Errors
 /// As [`parse`].
 pub fn parse_with_session(line: &[u8]) -> Result<(Option<&str>, Event<'_>), serde_json::Error> {
+    if line.starts_with(CALL) {
+        return Ok((None, Event::Call));
+    }
     if says_nothing(line) {
         return Ok((None, Event::Other));
     }
     let line: Line<'_> = serde_json::from_slice(line)?;
     Ok((line.session_id.map(RawValue::get), event(line)?))
 }
+
+/// How the line begins that tells of a call.
+const CALL: &[u8] = br#"{"type":"system","subtype":"status","status":"requesting","#;
 
 /// Whether a line is of a kind that is passed over, told by its first bytes. These are the longest lines of a turn, and
 /// reading them as JSON was a tenth of what a request costs; a line that begins otherwise is read as any other.
@@ -203,12 +204,6 @@ fn event(line: Line<'_>) -> Result<Event<'_>, serde_json::Error> {
         "control_response" => match line.response {
             Some(response) => Event::Control(serde_json::from_str(response.get())?),
             None => Event::Other,
-        },
-        "control_request" => match (line.request_id, line.request) {
-            (Some(request_id), Some(request)) => {
-                mcp_request(request_id, request.get())?.map_or(Event::Other, Event::Mcp)
-            }
-            _ => Event::Other,
         },
         "command_lifecycle" => match line.command_uuid {
             Some(uuid) => Event::Lifecycle(uuid, lifecycle(line.state)),

@@ -8,7 +8,6 @@ mod codec;
 mod control;
 mod event;
 mod line;
-mod mcp;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -21,9 +20,5 @@ pub use control::{Control, FlagSettings};
 pub use event::{
     ApiRetry, CallFailed, ControlAnswer, Event, Lifecycle, LimitReport, ResultLine, parse, parse_with_session,
 };
-pub use line::{assistant_line, user_line};
-pub use mcp::{
-    Announcement, MCP_SERVER, McpMessage, McpRequest, Treatment, acknowledgement_line, call_line,
-    initialize_line, tools_line,
-};
+pub use line::{prompt_line, transcript_line};
 pub use stream::{ApiUsage, StreamEvent};

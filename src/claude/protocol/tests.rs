@@ -3,8 +3,7 @@
 use proptest::prelude::*;
 
 use super::event::parse;
-use super::{Event, Lifecycle, acknowledgement_line, call_line, tools_line};
-use crate::domain::Part;
+use super::{Event, Lifecycle};
 
 fn stream(event: &str) -> String {
     format!(
@@ -111,17 +110,4 @@ proptest! {
     fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = parse(&bytes);
     }
-}
-
-#[test]
-fn messages_to_our_server_are_read_and_answered() {
-    let line = r#"{"type":"control_request","request_id":"r1","request":{"subtype":"mcp_message","server_name":"c","message":{"method":"tools/call","params":{"name":"look","arguments":{"a":1},"_meta":{"claudecode/toolUseId":"toolu_1","progressToken":2}},"jsonrpc":"2.0","id":5}}}"#;
-    let Event::Mcp(request) = parse(line.as_bytes()).unwrap() else { panic!("no message") };
-    assert_eq!(request.message.method, "tools/call");
-    assert_eq!(request.message.params.meta.tool_use_id.as_deref(), Some("toolu_1"));
-    let text = |line: Vec<u8>| String::from_utf8(line).unwrap();
-    let (request_id, id) = (&*request.request_id, request.message.id);
-    insta::assert_snapshot!(text(call_line(request_id, id, &[Part::text("ok")])), @r#"{"type":"control_response","response":{"subtype":"success","request_id":"r1","response":{"mcp_response":{"jsonrpc":"2.0","id":5,"result":{"content":[{"type":"text","text":"ok"}]}}}}}"#);
-    insta::assert_snapshot!(text(tools_line(request_id, id, &["look".to_owned()])), @r#"{"type":"control_response","response":{"subtype":"success","request_id":"r1","response":{"mcp_response":{"jsonrpc":"2.0","id":5,"result":{"tools":[{"name":"look","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":true},"_meta":{"anthropic/maxResultSizeChars":500000}}]}}}}}"#);
-    insta::assert_snapshot!(text(acknowledgement_line("r2", None)), @r#"{"type":"control_response","response":{"subtype":"success","request_id":"r2","response":{"mcp_response":{"jsonrpc":"2.0","id":null,"result":{}}}}}"#);
 }

@@ -22,7 +22,7 @@ mod processes;
 mod server;
 mod server_process;
 
-pub(crate) use client::{Answer, Events, RawClient};
+pub(crate) use client::{Answer, Chat, Events, RawClient};
 pub(crate) use journal::Journal;
 pub(crate) use processes::{is_gone, is_zombie, kill, workers_of};
 pub(crate) use server::{Builder, TestServer, eventually, real_cli, within};

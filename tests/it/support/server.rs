@@ -157,9 +157,7 @@ impl TestServer {
 
     /// A server over the CLI with faults.
     pub(crate) fn fake() -> Builder {
-        // Without a rehearsal: its faults would meet that turn first.
         Self::over(Path::new(env!("CARGO_BIN_EXE_fake-claude")))
-            .set("SWITCHBOARD_CLAUDE__REHEARSE", "false")
             .set("SWITCHBOARD_CLAUDE__PASS_ENVIRONMENT", r#"["FAKE_CLAUDE_*"]"#)
     }
 
@@ -210,7 +208,7 @@ impl TestServer {
         eventually("one worker is ready", || async {
             let workers = self.workers();
             let stats = self.stats();
-            (stats.idle + stats.kept == 1 && workers.len() == 1).then(|| workers[0])
+            (stats.idle == 1 && workers.len() == 1).then(|| workers[0])
         })
         .await
     }

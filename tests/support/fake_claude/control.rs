@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::check;
 use crate::models;
 use crate::session::{Entry, EntryKind, Session, State};
 
@@ -127,16 +128,19 @@ fn interrupt(session: &Session, id: &str) -> io::Result<()> {
 
 fn rewind(session: &Session, id: &str, request: &Value) -> io::Result<()> {
     let modes = session.state().modes.clone();
+    let is_checked = check::address(&session.state()).is_some();
     std::thread::sleep(Duration::from_millis(modes.count("rewind_slow_ms")));
     let name = |field: &str| request.get(field).and_then(Value::as_str);
     let target = name("target_message_uuid").unwrap_or_default();
-    let outcome = match modes.text("rewind_fails") {
+    let outcome = match modes.text("rewind_fails").filter(|_| !is_checked) {
         Some("1") => Err("target_not_found"),
         Some(reason) => Err(reason),
         None => rewind_to(&mut session.state(), target, name("last_seen_user_message_uuid")),
     };
     let (rewound, reason) = (outcome.is_ok(), outcome.as_ref().err().copied());
-    session.journal.write("rewind", json!({"rewound": rewound, "reason": reason}));
+    if !is_checked {
+        session.journal.write("rewind", json!({"rewound": rewound, "reason": reason}));
+    }
     let response = match outcome {
         Ok((prefill, preceding)) => json!({
             "rewound": true,

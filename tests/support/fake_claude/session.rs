@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::check;
 use crate::faults;
 use crate::journal::Journal;
 use crate::lines::Lines;
@@ -104,14 +105,21 @@ pub(crate) struct State {
 impl State {
     /// All that the model would see, and how.
     pub(crate) fn context(&self) -> Value {
-        let messages = self.history.iter();
-        let messages: Value =
-            messages.map(|entry| json!({"role": entry.kind.role(), "content": entry.content})).collect();
+        let held = || {
+            let entries = self.history.iter();
+            entries.map(|entry| json!({"role": entry.kind.role(), "content": entry.content})).collect()
+        };
+        let (system, messages) = match check::body(self) {
+            Some(body) => (body["system"].clone(), body["messages"].clone()),
+            None => (self.system.clone(), held()),
+        };
+        let mut env = self.env.clone();
+        env.remove(check::EXTRA_BODY);
         json!({
-            "system": self.system,
+            "system": system,
             "model": self.model,
             "effort": self.effort,
-            "env": self.env,
+            "env": env,
             "messages": messages,
         })
     }

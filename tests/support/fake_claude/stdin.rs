@@ -4,6 +4,7 @@ use std::io::{self, BufRead as _, Write as _};
 
 use serde_json::Value;
 
+use crate::check;
 use crate::control;
 use crate::session::{Entry, EntryKind, Exit, Job, Session};
 
@@ -22,7 +23,9 @@ pub(crate) fn read(session: &Session) {
                     let _ = writeln!(io::stderr(), "Error parsing streaming input line");
                     return session.leave(Exit::Code(1));
                 };
-                session.journal.line(&value);
+                if check::address(&session.state()).is_none() {
+                    session.journal.line(&value);
+                }
                 if take(session, value).is_err() {
                     return session.leave(Exit::Code(1));
                 }
@@ -66,10 +69,13 @@ fn take_user(session: &Session, mut line: Value) -> io::Result<()> {
     if known(&session.state()) {
         return Ok(());
     }
-    let text = text_of(&content);
     let query = line.get("shouldQuery") != Some(&Value::Bool(false));
+    let is_checked = check::address(&session.state()).is_some();
+    let of_body = check::prompt_of_body(&session.state()).filter(|_| query && !is_checked);
+    let content = of_body.unwrap_or(content);
+    let text = text_of(&content);
     let modes = &session.process_modes;
-    let modes = if query { modes.with_directives(&text) } else { modes.clone() };
+    let modes = if query && !is_checked { modes.with_directives(&text) } else { modes.clone() };
     session.say(&session.lines.lifecycle(&uuid, "queued"))?;
     session.state().queue.push_back(Job { uuid, content, text, query, modes });
     session.wake();

@@ -12,6 +12,9 @@ use crate::session::{Entry, EntryKind, Exit, Job, Session, Stop};
 /// How often the CLI by itself asks the model to go on after a limit of tokens.
 const CONTINUATIONS: usize = 3;
 
+/// Bounds the transcript from which on there is no call, so that none follows an answer.
+const ONE_CALL: &str = "CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE";
+
 const GO_ON: &str = "Output token limit hit. Resume directly — no apology, no recap of what you were doing. Pick up mid-thought if that is where the cut happened. Break remaining work into smaller pieces.";
 
 /// Plays one turn after the other, until the process is to end.
@@ -75,6 +78,12 @@ impl<'a> Turn<'a> {
         self.session.say(&self.session.lines.lifecycle(uuid, "started"))?;
         self.remember(EntryKind::User, uuid.clone(), self.job.content.clone(), self.job.text.clone());
         self.session.say(&self.session.lines.init(uuid, &self.model))?;
+        let checked_at = crate::check::address(&self.session.state());
+        if let Some(address) = checked_at {
+            crate::check::call(self.session, self.job, &address)?;
+            self.session.state().running = None;
+            return Ok(self.session.say(&self.session.lines.lifecycle(uuid, "completed"))?);
+        }
         if !self.job.query {
             return self.end("", "completed", r#""result":"""#.to_owned(), false);
         }
@@ -124,6 +133,11 @@ impl<'a> Turn<'a> {
             self.call(now, rest.is_empty(), answer.stop_sequence.as_deref())?;
             if rest.is_empty() {
                 return Ok(None);
+            }
+            if self.session.state().env.contains_key(ONE_CALL) {
+                self.stop_reason = Some("stop_sequence");
+                let text = "Prompt is too long".to_owned();
+                return Ok(Some(ApiError { kind: "invalid_request".to_owned(), status: None, text }));
             }
             if call < CONTINUATIONS {
                 self.session.say(&self.session.lines.note(GO_ON, r#","isSynthetic":true"#).1)?;

@@ -1,10 +1,9 @@
-//! What the gateway needs of a worker.
+//! What the gateway asks of a worker: to answer turns, one at a time.
 
 use std::collections::HashMap;
 use std::future::Future;
 
 use crate::domain::Bill;
-use crate::domain::Caller;
 use crate::domain::Failure;
 use crate::domain::Message;
 use crate::domain::Model;
@@ -13,28 +12,22 @@ use crate::domain::Role;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 
-use super::trail::Trail;
-
-/// A turn and the conversation it belongs to.
+/// A turn as a worker gets it.
 #[derive(Debug, Clone)]
-pub struct Errand {
+pub struct WorkerTurn {
     /// The turn; its model is resolved.
     pub turn: Turn,
-    /// Its conversation.
-    pub trail: Trail,
-    /// Where its worker notes what it cost.
+    /// Receives the cost of the run.
     pub bill: Bill,
 }
 
-impl Errand {
-    /// The errand of `caller`.
+impl WorkerTurn {
+    /// Makes `turn` ready for a worker.
     ///
-    /// Results are put in the order of their calls, whatever order they came in: so they are the same to the process that
-    /// waits for them, to one that gets the conversation anew, and to the prompt cache.
-    pub fn new(caller: &Caller, mut turn: Turn) -> Self {
+    /// Results of tools are sorted by their calls, so that the prompt cache sees the same prefix whatever order they came in.
+    pub fn new(mut turn: Turn) -> Self {
         order_results(&mut turn);
-        let trail = Trail::of(caller, &turn);
-        Self { turn, trail, bill: Bill::default() }
+        Self { turn, bill: Bill::default() }
     }
 }
 
@@ -66,12 +59,11 @@ fn order_results(turn: &mut Turn) {
 /// A turn may be left at any point by no longer calling [`next_event`](Self::next_event): whoever owns the worker
 /// then has it reset, which interrupts what still runs.
 pub trait TurnWorker: Send {
-    /// Prepares the worker for the turn and sends it: only what it does not hold of the conversation yet. Returns once
-    /// the turn is on its way.
+    /// Sends the turn, with its whole conversation. Returns once it is on its way.
     ///
     /// # Errors
     /// When the worker cannot take the turn; it is then not usable before a reset.
-    fn start(&mut self, errand: &Errand) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn start(&mut self, turn: &WorkerTurn) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// The next step of the answer, or `None` after [`TurnEvent::Finished`].
     ///
@@ -83,7 +75,7 @@ pub trait TurnWorker: Send {
     ///
     /// # Errors
     /// When they cannot be counted.
-    fn count_tokens(&mut self, errand: &Errand) -> impl Future<Output = Result<u64, Failure>> + Send;
+    fn count_tokens(&mut self, turn: &WorkerTurn) -> impl Future<Output = Result<u64, Failure>> + Send;
 
     /// The models this worker can serve.
     fn models(&self) -> &[Model];
@@ -125,7 +117,7 @@ mod tests {
             prompt: vec![result("c"), result("a"), text.clone()],
             sampling: Sampling::default(),
         };
-        let turn = Errand::new(&Caller::named("test"), turn).turn;
+        let turn = WorkerTurn::new(turn).turn;
         assert_eq!(turn.history[2].parts, [result("a"), result("b"), text.clone()]);
         assert_eq!((turn.history.len(), turn.prompt), (4, vec![result("a"), result("c"), text]));
     }

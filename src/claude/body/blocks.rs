@@ -1,0 +1,115 @@
+//! Content blocks of the Messages API, made of the parts of a message.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::domain::Part;
+use crate::domain::Source;
+use crate::domain::Thinking;
+
+use super::cache::CacheControl;
+
+/// A content block, and the mark for the prompt cache at its end.
+#[derive(Debug, Serialize)]
+pub(super) struct Block<'a> {
+    #[serde(flatten)]
+    content: Content<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cache_control: Option<CacheControl>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Content<'a> {
+    Text {
+        text: &'a str,
+    },
+    Image {
+        source: BlockSource<'a>,
+    },
+    Document {
+        source: BlockSource<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        title: Option<&'a str>,
+    },
+    Thinking {
+        thinking: &'a str,
+        signature: &'a str,
+    },
+    RedactedThinking {
+        data: &'a str,
+    },
+    ToolUse {
+        id: &'a str,
+        name: &'a str,
+        input: Option<&'a RawValue>,
+    },
+    ToolResult {
+        tool_use_id: &'a str,
+        content: Vec<Block<'a>>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        is_error: bool,
+    },
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum BlockSource<'a> {
+    Base64 { media_type: &'a str, data: &'a str },
+    Url { url: &'a str },
+    File { file_id: &'a str },
+}
+
+/// The blocks of `parts`, in their order.
+pub(super) fn blocks(parts: &[Part]) -> Vec<Block<'_>> {
+    parts.iter().map(|part| Block { content: content(part), cache_control: None }).collect()
+}
+
+fn content(part: &Part) -> Content<'_> {
+    match part {
+        Part::Text(text) => Content::Text { text },
+        Part::Image(image) => Content::Image { source: source(image) },
+        Part::Document { source: document, title } => {
+            Content::Document { source: source(document), title: title.as_deref() }
+        }
+        Part::Thinking(Thinking::Open { text, signature }) => Content::Thinking { thinking: text, signature },
+        Part::Thinking(Thinking::Redacted(data)) => Content::RedactedThinking { data },
+        // The decoders have checked that the input is JSON.
+        Part::ToolUse(call) => Content::ToolUse {
+            id: &call.id,
+            name: &call.name,
+            input: serde_json::from_str(if call.input.is_empty() { "{}" } else { &call.input }).ok(),
+        },
+        Part::ToolResult(result) => Content::ToolResult {
+            tool_use_id: &result.id,
+            content: blocks(&result.parts),
+            is_error: result.is_error,
+        },
+    }
+}
+
+fn source(source: &Source) -> BlockSource<'_> {
+    match source {
+        Source::Base64 { media_type, data } => BlockSource::Base64 { media_type, data },
+        Source::Url(url) => BlockSource::Url { url },
+        // Upstream's own word for it. It knows no file of this server, which reads them before a turn runs.
+        Source::Upload { id, .. } => BlockSource::File { file_id: id },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::blocks;
+    use crate::domain::Part;
+    use crate::domain::Source;
+
+    #[test]
+    fn parts_are_blocks_of_the_messages_api() {
+        let data = Source::Base64 { media_type: "application/pdf".to_owned(), data: "JVBERi0=".to_owned() };
+        let parts = [
+            Part::Image(Source::Url("https://a/b.png".to_owned())),
+            Part::Document { source: data, title: Some("a.pdf".to_owned()) },
+        ];
+        insta::assert_snapshot!(serde_json::to_string(&blocks(&parts)).unwrap(), @r#"[{"type":"image","source":{"type":"url","url":"https://a/b.png"}},{"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"JVBERi0="},"title":"a.pdf"}]"#);
+    }
+}

@@ -1,0 +1,200 @@
+//! The body of the call to the Messages API: the one place where a turn becomes it.
+//!
+//! The CLI merges it over its own body, field by field (`CLAUDE_CODE_EXTRA_BODY`). Instructions, tools and the whole
+//! conversation are among it, so what goes upstream is the caller's and does not depend on what a process did before.
+
+mod blocks;
+mod cache;
+mod tools;
+
+#[cfg(test)]
+mod tests;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::domain::Effort;
+use crate::domain::Format;
+use crate::domain::Message;
+use crate::domain::Part;
+use crate::domain::Role;
+use crate::domain::Sampling;
+use crate::domain::Tool;
+use crate::domain::ToolChoice;
+use crate::domain::Turn;
+
+use super::SignIn;
+use blocks::Block;
+use blocks::blocks;
+use cache::CacheControl;
+use tools::Choice;
+use tools::ToolBlock;
+
+pub(super) use tools::answer_tool;
+
+/// The first block of every system prompt, as the CLI itself sends it; Anthropic expects it of the CLI's sign-ins.
+pub(super) const IDENTITY: &str = "You are a Claude agent, built on Anthropic's Claude Agent SDK.";
+
+#[derive(Serialize)]
+struct RequestBody<'a> {
+    system: Vec<SystemBlock<'a>>,
+    tools: Vec<ToolBlock<'a>>,
+    messages: Vec<MessageBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<Choice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_k: Option<u32>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    stop_sequences: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking: Option<Budget>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_config: Option<OutputConfig>,
+}
+
+#[derive(Serialize)]
+struct MessageBody<'a> {
+    role: &'static str,
+    content: Vec<Block<'a>>,
+}
+
+#[derive(Serialize)]
+struct Budget {
+    r#type: &'static str,
+    budget_tokens: u32,
+}
+
+/// Takes the place of what the CLI would send, so it repeats the effort.
+#[derive(Serialize)]
+struct OutputConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effort: Option<&'static str>,
+    format: SchemaFormat,
+}
+
+#[derive(Serialize)]
+struct SchemaFormat {
+    r#type: &'static str,
+    schema: Box<RawValue>,
+}
+
+#[derive(Serialize)]
+struct SystemBlock<'a> {
+    r#type: &'static str,
+    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<CacheControl>,
+}
+
+/// The body for `turn` as JSON. None if a schema of the turn is no JSON, which the decoders refuse.
+pub(super) fn request_body(turn: &Turn, sign_in: SignIn) -> Option<String> {
+    let sampling = &turn.sampling;
+    let answer_tool = answer_tool(turn);
+    let mark = CacheControl::of(sign_in);
+    let mut messages = messages(turn);
+    cache::mark_messages(&mut messages, mark);
+    let body = RequestBody {
+        system: system(turn, mark),
+        tools: tools::tools(&turn.tools.list, answer_tool.as_deref(), mark)?,
+        messages,
+        max_tokens: sampling.max_output_tokens,
+        tool_choice: tools::choice(&turn.tools, answer_tool.as_deref()),
+        temperature: sampling.temperature,
+        top_p: sampling.top_p,
+        top_k: sampling.top_k,
+        stop_sequences: &sampling.stop,
+        thinking: budget(turn),
+        output_config: output_config(sampling),
+    };
+    serde_json::to_string(&body).ok()
+}
+
+/// The content of one user message that has as many tokens as the prompt of `turn`, as JSON, but for the few by which upstream
+/// marks messages off: calls and results of tools, instructions and tools stand in it as texts.
+pub(super) fn content_to_count(turn: &Turn) -> String {
+    let history = turn.history.iter().flat_map(|message| &message.parts);
+    let mut parts: Vec<Part> = history.chain(&turn.prompt).flat_map(countable).collect();
+    parts.extend(as_text(turn).map(Part::Text));
+    serde_json::to_string(&blocks(&parts)).unwrap_or_default()
+}
+
+/// What stands for `part` in a user message.
+fn countable(part: &Part) -> Vec<Part> {
+    match part {
+        Part::Text(_) | Part::Image(_) | Part::Document { .. } => vec![part.clone()],
+        // Upstream does not count earlier thoughts.
+        Part::Thinking(_) => Vec::new(),
+        Part::ToolUse(call) => vec![Part::Text(format!("{}\n{}", call.name, call.input))],
+        Part::ToolResult(result) => result.parts.clone(),
+    }
+}
+
+/// The instructions and the tools of `turn` as one text; none when there are neither.
+fn as_text(turn: &Turn) -> Option<String> {
+    let tool = |tool: &Tool| {
+        let description = tool.description.as_deref().unwrap_or_default();
+        format!("{}\n{description}\n{}", tool.name, tool.schema)
+    };
+    let texts: Vec<String> = turn.system.iter().cloned().chain(turn.tools.list.iter().map(tool)).collect();
+    (!texts.is_empty()).then(|| texts.join("\n\n"))
+}
+
+/// Whether the model may think in `turn`: the Messages API refuses thinking beside sampling parameters and beside a
+/// call that the model is made to do.
+pub(super) fn may_think(turn: &Turn) -> bool {
+    let sampling = &turn.sampling;
+    let is_sampled = sampling.temperature.is_some() || sampling.top_p.is_some() || sampling.top_k.is_some();
+    let is_made_to_call = matches!(turn.tools.choice, ToolChoice::Required | ToolChoice::Named(_));
+    !is_sampled && !is_made_to_call && sampling.format != Format::JsonObject
+}
+
+/// The CLI's word for an effort.
+pub(super) fn level(effort: Effort) -> Option<&'static str> {
+    match effort {
+        Effort::None => None,
+        Effort::Low => Some("low"),
+        Effort::Medium => Some("medium"),
+        Effort::High => Some("high"),
+        Effort::XHigh => Some("xhigh"),
+    }
+}
+
+fn system(turn: &Turn, mark: CacheControl) -> Vec<SystemBlock<'_>> {
+    let mut system: Vec<_> = std::iter::once(IDENTITY)
+        .chain(turn.system.iter().map(String::as_str))
+        .map(|text| SystemBlock { r#type: "text", text, cache_control: None })
+        .collect();
+    if let Some(last) = system.last_mut() {
+        last.cache_control = Some(mark);
+    }
+    system
+}
+
+/// The conversation and its prompt. A message without content is left out: upstream takes none.
+fn messages(turn: &Turn) -> Vec<MessageBody<'_>> {
+    let body = |role, parts| MessageBody { role, content: blocks(parts) };
+    let earlier = turn.history.iter().map(|message: &Message| match message.role {
+        Role::User => body("user", &message.parts),
+        Role::Assistant => body("assistant", &message.parts),
+    });
+    let messages = earlier.chain([body("user", &turn.prompt)]);
+    messages.filter(|message| !message.content.is_empty()).collect()
+}
+
+fn budget(turn: &Turn) -> Option<Budget> {
+    let budget_tokens = turn.sampling.thinking_budget.filter(|_| may_think(turn))?;
+    Some(Budget { r#type: "enabled", budget_tokens })
+}
+
+fn output_config(sampling: &Sampling) -> Option<OutputConfig> {
+    let Format::Schema(schema) = &sampling.format else { return None };
+    let schema = RawValue::from_string(schema.clone()).ok()?;
+    let effort = sampling.effort.and_then(level);
+    Some(OutputConfig { effort, format: SchemaFormat { r#type: "json_schema", schema } })
+}

@@ -1,0 +1,105 @@
+//! Tools of the caller in the body of a call.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::domain::Format;
+use crate::domain::Tool;
+use crate::domain::ToolChoice;
+use crate::domain::Tools;
+use crate::domain::Turn;
+
+use super::cache::CacheControl;
+
+/// The tool whose input is the answer when any JSON object is wanted. A call of a tool is the one form of answer that
+/// is an object whatever the model makes of the prompt, without a schema that names its fields.
+const ANSWER_TOOL: &str = "answer_with_json";
+const ANSWER_TOOL_USE: &str =
+    "Gives the answer. Its input is the whole answer: a JSON object of the form asked for.";
+
+#[derive(Serialize)]
+pub(super) struct ToolBlock<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    input_schema: Box<RawValue>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    strict: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<CacheControl>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Choice<'a> {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    disable_parallel_tool_use: bool,
+}
+
+/// The name of the tool by which the model answers with a JSON object, where it has to; none of the caller's own.
+pub(in crate::claude) fn answer_tool(turn: &Turn) -> Option<String> {
+    if turn.sampling.format != Format::JsonObject {
+        return None;
+    }
+    let mut name = ANSWER_TOOL.to_owned();
+    while turn.tools.list.iter().any(|tool| tool.name == name) {
+        name.push('_');
+    }
+    Some(name)
+}
+
+/// The tools of `list` and, where there is one, the tool by which the model answers. None if a schema is no JSON.
+pub(super) fn tools<'a>(
+    list: &'a [Tool],
+    answer_tool: Option<&'a str>,
+    mark: CacheControl,
+) -> Option<Vec<ToolBlock<'a>>> {
+    let block = |tool: &'a Tool| {
+        Some(ToolBlock {
+            name: &tool.name,
+            description: tool.description.as_deref(),
+            input_schema: RawValue::from_string(tool.schema.clone()).ok()?,
+            strict: tool.strict,
+            cache_control: None,
+        })
+    };
+    let mut blocks: Vec<_> = list.iter().map(block).collect::<Option<_>>()?;
+    if let Some(name) = answer_tool {
+        let input_schema = RawValue::from_string(r#"{"type":"object"}"#.to_owned()).ok()?;
+        let description = Some(ANSWER_TOOL_USE);
+        blocks.push(ToolBlock { name, description, input_schema, strict: false, cache_control: None });
+    }
+    if let Some(last) = blocks.last_mut() {
+        last.cache_control = Some(mark);
+    }
+    Some(blocks)
+}
+
+/// Whether and what the model must call; none leaves it the choice.
+pub(super) fn choice<'a>(tools: &'a Tools, answer_tool: Option<&'a str>) -> Option<Choice<'a>> {
+    let one = |r#type, name| Choice { r#type, name, disable_parallel_tool_use: true };
+    let may_call = !tools.list.is_empty() && tools.choice != ToolChoice::None;
+    match answer_tool {
+        // A call of the caller's or the answer, but not both.
+        Some(_) if may_call && !matches!(tools.choice, ToolChoice::Named(_)) => {
+            return Some(one("any", None));
+        }
+        Some(name) if !may_call => return Some(one("tool", Some(name))),
+        _ => {}
+    }
+    if tools.list.is_empty() {
+        return None;
+    }
+    let (r#type, name) = match &tools.choice {
+        ToolChoice::Auto if tools.parallel => return None,
+        ToolChoice::Auto => ("auto", None),
+        ToolChoice::None => {
+            return Some(Choice { r#type: "none", name: None, disable_parallel_tool_use: false });
+        }
+        ToolChoice::Required => ("any", None),
+        ToolChoice::Named(name) => ("tool", Some(name.as_str())),
+    };
+    Some(Choice { r#type, name, disable_parallel_tool_use: !tools.parallel })
+}

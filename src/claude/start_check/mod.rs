@@ -1,0 +1,166 @@
+//! What a new process has to show before it gets a caller's request.
+//!
+//! Its first calls go to a listener of the server's own instead of upstream. The body that arrives there must have every field that
+//! was asked for, byte for byte, and a prompt must lead to one call however its answer ends. So a CLI that works otherwise, of
+//! whatever version, or one that a policy of the organisation forbids to, is refused before it hears a word of anybody. The calls
+//! also do what the CLI does only once, before its first call, which would else take the first caller's time.
+
+mod endpoint;
+mod sample;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use tokio::io::{AsyncRead, AsyncWrite};
+use uuid::Uuid;
+
+use crate::domain::Failure;
+use crate::domain::Model;
+
+use super::body;
+use super::config::Config;
+use super::session::Session;
+use super::settings;
+use endpoint::{Endpoint, Reply};
+
+/// Why a process is not used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StartCheckError {
+    /// It sends other bodies than it is given.
+    #[error(
+        "the Claude CLI does not send requests as they are given to it: {0}. Either a policy of your organisation has it \
+         ignore CLAUDE_CODE_EXTRA_BODY, or this version works differently: use the one that the server was tested with"
+    )]
+    OtherBody(String),
+    /// It calls the model again by itself.
+    #[error(
+        "the Claude CLI made {0} calls for one prompt whose answer met its limit, and each would be billed. This version \
+         works differently: use the one that the server was tested with"
+    )]
+    CallsAgain(usize),
+    /// It did not take part.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl StartCheckError {
+    /// Whether the next process of the same CLI would fail in the same way.
+    pub(super) fn is_permanent(&self) -> bool {
+        !matches!(self, Self::Failed(_))
+    }
+}
+
+impl From<Failure> for StartCheckError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure.message)
+    }
+}
+
+/// Checks the process of `session`, which knows `models`, and leaves its transcript empty.
+///
+/// # Errors
+/// When the process must not be used.
+pub(super) async fn check<R, W>(
+    session: &mut Session<R, W>,
+    models: &[Model],
+    config: &Config,
+) -> Result<(), StartCheckError>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let listening = |error: std::io::Error| StartCheckError::Failed(format!("no port is free: {error}"));
+    let endpoint = Endpoint::bind().await.map_err(listening)?;
+    let address = endpoint.base_url();
+    let (calls, served) = endpoint.serve();
+    let checked = converse(session, models, config, &address, calls);
+    tokio::select! {
+        result = checked => result,
+        () = served => Err(StartCheckError::Failed("its calls could not be answered".to_owned())),
+    }
+}
+
+async fn converse<R, W>(
+    session: &mut Session<R, W>,
+    models: &[Model],
+    config: &Config,
+    address: &str,
+    mut calls: endpoint::Calls,
+) -> Result<(), StartCheckError>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let asked = models.first().and_then(|model| body::request_body(&sample::turn(model), config.sign_in));
+    let asked = asked.ok_or_else(|| StartCheckError::Failed("it has no models".to_owned()))?;
+    session.configure(settings::checked(address, &asked)).await?;
+    calls.reply_with(Reply::Whole);
+    prompt(session).await?;
+    let bodies = calls.take();
+    let sent = bodies.first().ok_or_else(|| StartCheckError::OtherBody("no call came".to_owned()))?;
+    compare(&asked, sent).map_err(StartCheckError::OtherBody)?;
+    session.configure(settings::one_call(config.sign_in)).await?;
+    calls.reply_with(Reply::CutByLimit);
+    prompt(session).await?;
+    match calls.take().len() {
+        1 => {}
+        // Without `--bare` it depends on the length of the answer, and turns that are limited are taken care of by themselves.
+        2.. if !config.sign_in.is_bare() => {}
+        count => return Err(StartCheckError::CallsAgain(count)),
+    }
+    session.configure(settings::unchecked(config.base_url(), config.max_retries)).await?;
+    Ok(())
+}
+
+/// Has the process answer a prompt, and forget it.
+async fn prompt<R, W>(session: &mut Session<R, W>) -> Result<(), StartCheckError>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let uuid = Uuid::new_v4().to_string();
+    session.queue_prompt(&uuid);
+    session.over(&uuid).await?;
+    match session.rewind(&uuid).await.map_err(StartCheckError::Failed)? {
+        None => Ok(()),
+        Some(_) => Err(StartCheckError::Failed("its rewind left an answer behind".to_owned())),
+    }
+}
+
+/// Compares the fields that were asked for with those that were sent.
+///
+/// # Errors
+/// With the fields that differ.
+fn compare(asked: &str, sent: &Bytes) -> Result<(), String> {
+    type Fields<'a> = BTreeMap<String, &'a RawValue>;
+    let unreadable = |_| "its body is no JSON object".to_owned();
+    let asked: Fields<'_> = serde_json::from_str(asked).map_err(unreadable)?;
+    let sent: Fields<'_> = serde_json::from_slice(sent).map_err(unreadable)?;
+    let differs =
+        |(name, value): &(&String, &&RawValue)| sent.get(*name).is_none_or(|sent| sent.get() != value.get());
+    let names: Vec<String> = asked.iter().filter(differs).map(|(name, _)| format!("`{name}`")).collect();
+    match names.as_slice() {
+        [] => Ok(()),
+        names => Err(format!("{} came changed or not at all", names.join(", "))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_must_be_sent_byte_for_byte() {
+        let compare = |asked: &str, sent: &'static str| compare(asked, &Bytes::from_static(sent.as_bytes()));
+        let asked = r#"{"messages":[{"a":1,"b":"ü"}],"tools":[]}"#;
+        assert_eq!(
+            compare(asked, r#"{"stream":true,"tools":[], "messages":[{"a":1,"b":"ü"}]}"#),
+            Ok(()),
+            "further fields are the CLI's own"
+        );
+        let changed = r#"{"messages":[{"b":"ü","a":1}]}"#;
+        assert_eq!(compare(asked, changed), Err("`messages`, `tools` came changed or not at all".to_owned()));
+        assert!(compare(asked, "no").is_err());
+    }
+}

@@ -1,0 +1,53 @@
+//! The calls of the start check: those that settings send to another address are made, as the real CLI makes them.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
+
+use serde_json::{Value, json};
+
+use crate::session::{Job, Session, State};
+
+const BASE_URL: &str = "ANTHROPIC_BASE_URL";
+/// Holds the fields that settings add to the body of the call.
+pub(crate) const EXTRA_BODY: &str = "CLAUDE_CODE_EXTRA_BODY";
+
+/// The address to which settings send the calls, if they do.
+pub(crate) fn address(state: &State) -> Option<String> {
+    state.env.get(BASE_URL)?.strip_prefix("http://").map(str::to_owned)
+}
+
+/// The body, where settings add messages to it.
+pub(crate) fn body(state: &State) -> Option<Value> {
+    let body: Value = serde_json::from_str(state.env.get(EXTRA_BODY)?).ok()?;
+    body.get("messages").is_some().then_some(body)
+}
+
+/// The last message of that body: what the model is to answer.
+pub(crate) fn prompt_of_body(state: &State) -> Option<Value> {
+    body(state)?["messages"].as_array()?.last()?.get("content").cloned()
+}
+
+/// Makes the calls of `job` at `address`: one, and with the mode `calls_again` another one after an answer that was cut off.
+pub(crate) fn call(session: &Session, job: &Job, address: &str) -> io::Result<()> {
+    let body = session.state().env.get(EXTRA_BODY).cloned().unwrap_or_else(|| "{}".to_owned());
+    let own = json!({"messages": [{"role": "user", "content": job.content}]}).to_string();
+    let ignores_body = session.process_modes.on("body_ignored");
+    let body = if ignores_body { own } else { body };
+    let answer = post(address, &body)?;
+    if answer.contains("max_tokens") && session.process_modes.on("calls_again") {
+        post(address, &body)?;
+    }
+    Ok(())
+}
+
+fn post(address: &str, body: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    write!(
+        stream,
+        "POST /v1/messages?beta=true HTTP/1.1\r\nhost: {address}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}

@@ -53,6 +53,7 @@
 //! Out of process, `GET` and `DELETE /_stand_in/requests` read and clear the record, and `GET /_stand_in/stats`
 //! gives [`Stats`].
 
+mod blocks;
 mod conversation;
 mod directives;
 mod envelope;
@@ -63,6 +64,7 @@ mod routes;
 mod schema;
 mod server;
 mod stream;
+mod values;
 
 pub use record::{Outcome, RecordLimits, Recorded, Stats};
 pub use server::StandIn;

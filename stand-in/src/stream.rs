@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 use tokio::{task, time};
 
 use crate::{
+    blocks::{Block, Kind, SIGNATURE},
     directives::Fault,
     envelope::{self, ApiError},
     record::Running,
-    reply::{Block, Kind, Reply, SIGNATURE},
+    reply::Reply,
 };
 
 /// One thing to do, after a wait.

@@ -2,11 +2,16 @@
 
 use serde_json::{Value, json};
 
+use crate::server_tools::WEB_SEARCH;
+
 const EMPTY_INPUT: &str = "{}";
 /// Characters in each piece of a tool's input, at most.
 const INPUT_PIECE_CHARS: usize = 12;
 /// Thinking blocks carry a signature which clients hand back unread.
 pub(crate) const SIGNATURE: &str = "c3RhbmQtaW4gc2lnbmF0dXJl";
+
+/// A block before its bounds, with its text or its input.
+pub(crate) type Part = (Kind, String);
 
 /// A content block, cut into the pieces which its deltas carry. Each piece is a token.
 #[derive(Debug, PartialEq)]
@@ -18,8 +23,20 @@ pub(crate) struct Block {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Kind {
     Thinking,
-    Text,
-    ToolUse { id: String, name: String },
+    /// With the deltas which follow the text.
+    Text(Vec<Value>),
+    ToolUse {
+        id: String,
+        name: String,
+    },
+    /// A web search which the API makes itself.
+    Search {
+        id: String,
+    },
+    /// The results of a search, or its error. It is sent as it is.
+    SearchResult(Value),
+    /// A scripted block, which is sent as it is.
+    Other(Value),
 }
 
 /// Why an answer ends, and by which stop sequence.
@@ -30,8 +47,13 @@ impl Block {
     pub fn opening(&self) -> Value {
         match &self.kind {
             Kind::Thinking => json!({"type": "thinking", "thinking": "", "signature": ""}),
-            Kind::Text => json!({"type": "text", "text": ""}),
-            Kind::ToolUse { id, name } => json!({"type": "tool_use", "id": id, "name": name, "input": {}}),
+            Kind::Text(deltas) if citations(deltas).next().is_some() => {
+                json!({"type": "text", "text": "", "citations": []})
+            }
+            Kind::Text(_) => json!({"type": "text", "text": ""}),
+            Kind::ToolUse { id, name } => tool_use("tool_use", id, name, &json!({})),
+            Kind::Search { id } => tool_use("server_tool_use", id, WEB_SEARCH, &json!({})),
+            Kind::SearchResult(block) | Kind::Other(block) => block.clone(),
         }
     }
 
@@ -40,43 +62,104 @@ impl Block {
         let content = self.pieces.concat();
         match &self.kind {
             Kind::Thinking => json!({"type": "thinking", "thinking": content, "signature": SIGNATURE}),
-            Kind::Text => json!({"type": "text", "text": content}),
-            Kind::ToolUse { id, name } => {
-                // An input which `max_tokens` has cut is no JSON any more.
-                let input: Value = serde_json::from_str(&content).unwrap_or_else(|_| json!({}));
-                json!({"type": "tool_use", "id": id, "name": name, "input": input})
+            Kind::Text(deltas) => {
+                let mut text = json!({"type": "text", "text": content});
+                let citations: Vec<_> = citations(deltas).collect();
+                if !citations.is_empty() {
+                    text["citations"] = json!(citations);
+                }
+                text
             }
+            Kind::ToolUse { id, name } => tool_use("tool_use", id, name, &input(&content)),
+            Kind::Search { id } => tool_use("server_tool_use", id, WEB_SEARCH, &input(&content)),
+            Kind::SearchResult(block) | Kind::Other(block) => block.clone(),
+        }
+    }
+
+    /// The delta which carries a piece.
+    pub fn delta(&self, piece: usize) -> Value {
+        let piece = &self.pieces[piece];
+        match self.kind {
+            Kind::Thinking => json!({"type": "thinking_delta", "thinking": piece}),
+            Kind::ToolUse { .. } | Kind::Search { .. } => {
+                json!({"type": "input_json_delta", "partial_json": piece})
+            }
+            Kind::Text(_) | Kind::SearchResult(_) | Kind::Other(_) => {
+                json!({"type": "text_delta", "text": piece})
+            }
+        }
+    }
+
+    /// The deltas which follow the pieces.
+    pub fn extras(&self) -> &[Value] {
+        match &self.kind {
+            Kind::Text(deltas) => deltas,
+            _ => &[],
         }
     }
 }
 
-/// Cuts the parts at the first stop sequence in a text and at `max_tokens` pieces; empty texts make no block.
+impl Kind {
+    /// Whether it is a call, whose input is streamed.
+    pub fn has_input(&self) -> bool {
+        matches!(self, Self::ToolUse { .. } | Self::Search { .. })
+    }
+
+    fn pieces(&self, content: &str) -> Vec<String> {
+        if self.has_input() { input_pieces(content) } else { words(content) }
+    }
+
+    /// Whether it makes a block without any piece, where there is `room` for more tokens.
+    fn stands_alone(&self, room: usize) -> bool {
+        match self {
+            Self::Thinking | Self::Search { .. } => false,
+            Self::Text(deltas) => !deltas.is_empty(),
+            // A call without input has no piece, but is a call.
+            Self::ToolUse { .. } => room > 0,
+            Self::SearchResult(_) | Self::Other(_) => true,
+        }
+    }
+}
+
+fn tool_use(kind: &str, id: &str, name: &str, input: &Value) -> Value {
+    json!({"type": kind, "id": id, "name": name, "input": input})
+}
+
+/// The input of a call as a value. One which `max_tokens` has cut is no JSON any more.
+fn input(content: &str) -> Value {
+    serde_json::from_str(content).unwrap_or_else(|_| json!({}))
+}
+
+/// What the deltas of a text cite.
+fn citations(deltas: &[Value]) -> impl Iterator<Item = &Value> {
+    deltas.iter().filter(|delta| delta["type"] == "citations_delta").map(|delta| &delta["citation"])
+}
+
+/// Cuts the parts at the first stop sequence in a text and at `max_tokens` pieces. An empty text without deltas makes no block.
 pub(crate) fn bounded(
-    parts: impl Iterator<Item = (Kind, String)>,
+    parts: impl Iterator<Item = Part>,
     sequences: &[&str],
     max_tokens: usize,
 ) -> (Vec<Block>, Stop) {
     let mut blocks = Vec::new();
     let mut room = max_tokens;
     let mut stop = ("end_turn", None);
-    for (kind, mut content) in parts {
-        let cut = (kind == Kind::Text).then(|| stop_match(&content, sequences)).flatten();
+    for (mut kind, mut content) in parts {
+        let cut = matches!(kind, Kind::Text(_)).then(|| stop_match(&content, sequences)).flatten();
         if let Some((at, _)) = cut {
             content.truncate(at);
         }
-        let mut pieces = match kind {
-            Kind::ToolUse { .. } => input_pieces(&content),
-            Kind::Thinking | Kind::Text => words(&content),
-        };
+        let mut pieces = kind.pieces(&content);
         let is_over = pieces.len() > room;
         pieces.truncate(room);
         room -= pieces.len();
-        let is_call = matches!(kind, Kind::ToolUse { .. });
-        if is_call {
-            stop = ("tool_use", None);
+        match &mut kind {
+            Kind::ToolUse { .. } => stop = ("tool_use", None),
+            // The answer ends within the text.
+            Kind::Text(deltas) if is_over || cut.is_some() => deltas.clear(),
+            _ => {}
         }
-        // A call without input has no piece, but is a call.
-        if !pieces.is_empty() || (is_call && room > 0) {
+        if !pieces.is_empty() || kind.stands_alone(room) {
             blocks.push(Block { kind, pieces });
         }
         if is_over {
@@ -131,7 +214,8 @@ mod tests {
     use super::*;
 
     fn text(content: &str, sequences: &[&str], max_tokens: usize) -> (String, Stop) {
-        let (blocks, stop) = bounded(iter::once((Kind::Text, content.to_owned())), sequences, max_tokens);
+        let (blocks, stop) =
+            bounded(iter::once((Kind::Text(Vec::new()), content.to_owned())), sequences, max_tokens);
         (blocks.into_iter().flat_map(|block| block.pieces).collect(), stop)
     }
 
@@ -164,7 +248,7 @@ mod tests {
     #[test]
     fn max_tokens_counts_over_all_blocks() {
         let tool = Kind::ToolUse { id: "t".into(), name: "n".into() };
-        let parts = [(Kind::Thinking, "x y"), (Kind::Text, "z"), (tool, "{\"a\":1}")];
+        let parts = [(Kind::Thinking, "x y"), (Kind::Text(Vec::new()), "z"), (tool, "{\"a\":1}")];
         let parts = parts.map(|(kind, content)| (kind, content.to_owned()));
         let (blocks, stop) = bounded(parts.clone().into_iter(), &[], 4);
         assert_eq!((blocks.len(), blocks[2].pieces.len(), stop.0), (3, 1, "max_tokens"));

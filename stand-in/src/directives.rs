@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use crate::values::{number, read_value, split_key};
+use serde_json::Value;
+
+use crate::values::{number, object, read_value, split_key};
 
 /// More would only fill memory; a client's `max_tokens` is far below it.
 const MAX_TOKENS: usize = 1_000_000;
 
 /// All keys; a group is one only if it begins with one of them.
-const KEYS: &str = "say echo echo_request tokens thinking tool input headers_ms ttft_ms gap_ms status message retry_after \
-    cut_after stall_after error_after times tag limit limit_reset stop_reason usage_in usage_out \
+const KEYS: &str = "say echo echo_request tokens thinking tool input search block delta headers_ms ttft_ms gap_ms status \
+    message retry_after cut_after stall_after error_after times tag limit limit_reset stop_reason usage_in usage_out \
     usage_cache_read usage_cache_write";
 
 /// What a prompt asks of the stand-in.
@@ -20,6 +22,12 @@ pub(crate) struct Directives {
     pub text: Text,
     pub thinking: Option<String>,
     pub tools: Vec<ToolCall>,
+    /// The queries of the web searches which the API makes.
+    pub searches: Vec<String>,
+    /// Content blocks which are sent as they are.
+    pub blocks: Vec<Value>,
+    /// Deltas which follow the text in its block.
+    pub deltas: Vec<Value>,
     pub headers_delay: Duration,
     pub first_delta_delay: Duration,
     pub gap: Duration,
@@ -134,6 +142,17 @@ impl Directives {
             "thinking" => self.thinking = Some(value),
             "tool" => self.tools.push(ToolCall { name: value, input: "{}".to_owned() }),
             "input" => self.tools.last_mut().ok_or("directive `input`: no `tool` before it")?.input = value,
+            "search" => self.searches.push(value),
+            "block" => self.blocks.push(object(key, &value)?),
+            "delta" => self.deltas.push(object(key, &value)?),
+            _ => return self.set_course(key, value),
+        }
+        Ok(())
+    }
+
+    /// Sets what is not content: the pace, the fault, the end and the usage.
+    fn set_course(&mut self, key: &str, value: String) -> Result<(), String> {
+        match key {
             "headers_ms" => self.headers_delay = Duration::from_millis(number(key, &value)?),
             "ttft_ms" => self.first_delta_delay = Duration::from_millis(number(key, &value)?),
             "gap_ms" => self.gap = Duration::from_millis(number(key, &value)?),
@@ -236,6 +255,8 @@ mod tests {
             ("[[tokens=1", "expected a key"),
             ("[[input={}]]", "no `tool`"),
             ("[[tool=a input=[1]]]", "JSON object"),
+            ("[[block={} block]]", "`block`"),
+            ("[[delta=text]]", "`delta`"),
             ("[[status=200]]", "no error status"),
             ("[[limit=maybe]]", "`limit`"),
             ("[[tokens=1000001]]", "more than"),

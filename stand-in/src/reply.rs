@@ -1,14 +1,15 @@
 //! Composes the answer to a conversation, within its `max_tokens` and `stop_sequences`.
 
-use std::{iter, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::{
-    blocks::{self, Block, Kind},
+    blocks::{self, Block, Kind, Part},
     conversation::Conversation,
     directives::{Directives, Fault, Text, ToolCall},
     schema,
+    server_tools::{self, Searches},
 };
 
 /// Characters of the user's text which the demo answer quotes.
@@ -33,6 +34,8 @@ struct Usage {
     output: u64,
     cache_read: u64,
     cache_write: u64,
+    /// Web searches which were charged; `None` if there was none at all.
+    searches: Option<u64>,
 }
 
 impl Reply {
@@ -43,16 +46,10 @@ impl Reply {
         source: &str,
         sequence: u64,
     ) -> Self {
-        let calls = tool_calls(conversation, directives);
-        let tools = calls.iter().enumerate().map(|(index, call)| {
-            let id = format!("toolu_standin{sequence:08}{index:02}");
-            (Kind::ToolUse { id, name: conversation.offered_name(&call.name).to_owned() }, call.input.clone())
-        });
-        let thinking = directives.thinking.iter().map(|text| (Kind::Thinking, text.clone()));
-        let text = answer_text(conversation, directives, source, !calls.is_empty());
-        let parts = thinking.chain(iter::once((Kind::Text, text))).chain(tools);
+        let parts = parts(conversation, directives, source, sequence);
         let (blocks, (stop_reason, stop_sequence)) =
-            blocks::bounded(parts, &conversation.stop_sequences(), conversation.max_tokens());
+            blocks::bounded(parts.into_iter(), &conversation.stop_sequences(), conversation.max_tokens());
+        let searches = server_tools::charged(&blocks);
         let sent: usize = blocks.iter().map(|block| block.pieces.len()).sum();
         let overrides = &directives.usage;
         Self {
@@ -66,6 +63,7 @@ impl Reply {
                 output: overrides.output.unwrap_or(u64::try_from(sent).unwrap_or(u64::MAX)),
                 cache_read: overrides.cache_read.unwrap_or(0),
                 cache_write: overrides.cache_write.unwrap_or(0),
+                searches,
             },
             first_delta_delay: directives.first_delta_delay,
             gap: directives.gap,
@@ -77,7 +75,7 @@ impl Reply {
     /// The message as it stands when a stream begins: without content or an end.
     pub fn opening(&self) -> Value {
         // The real API counts the first token before it has sent any.
-        let usage = Usage { output: 1, ..self.usage }.to_json();
+        let usage = Usage { output: 1, searches: None, ..self.usage }.to_json();
         self.message(Vec::new(), Value::Null, Value::Null, usage)
     }
 
@@ -103,20 +101,45 @@ impl Reply {
 
 impl Usage {
     fn to_json(&self) -> Value {
-        json!({
+        let mut usage = json!({
             "input_tokens": self.input, "cache_creation_input_tokens": self.cache_write,
             "cache_read_input_tokens": self.cache_read, "output_tokens": self.output,
-        })
+        });
+        if let Some(searches) = self.searches {
+            usage["server_tool_use"] = json!({"web_search_requests": searches});
+        }
+        usage
     }
 }
 
-/// The scripted calls, or else the one which the request forces, unless that brings the results of the last.
+/// All that the answer holds, in order, before its bounds.
+fn parts(conversation: &Conversation<'_>, directives: &Directives, source: &str, sequence: u64) -> Vec<Part> {
+    let calls = tool_calls(conversation, directives);
+    let tools = calls.iter().enumerate().map(|(index, call)| {
+        let id = format!("toolu_standin{sequence:08}{index:02}");
+        (Kind::ToolUse { id, name: conversation.offered_name(&call.name).to_owned() }, call.input.clone())
+    });
+    let text = answer_text(conversation, directives, source, !calls.is_empty());
+    let searches = Searches::new(conversation, directives, sequence);
+    // Without a text there is nothing which a source could support.
+    let citations = if text.is_empty() { Vec::new() } else { searches.citations };
+    let deltas = citations.into_iter().chain(directives.deltas.iter().cloned()).collect();
+    let mut parts: Vec<_> = directives.thinking.iter().map(|text| (Kind::Thinking, text.clone())).collect();
+    parts.extend(searches.parts);
+    parts.push((Kind::Text(deltas), text));
+    parts.extend(directives.blocks.iter().map(|block| (Kind::Other(block.clone()), String::new())));
+    parts.extend(tools);
+    parts
+}
+
+/// The scripted calls, or else the one which the request forces, unless that brings the results of the last. A
+/// tool which the API runs is no call of the client's.
 fn tool_calls(conversation: &Conversation<'_>, directives: &Directives) -> Vec<ToolCall> {
     if !directives.tools.is_empty() || conversation.tool_results().is_some() {
         return directives.tools.clone();
     }
-    let forced = conversation.forced_tool().into_iter();
-    forced.map(|name| ToolCall { name: name.to_owned(), input: "{}".to_owned() }).collect()
+    let forced = conversation.forced_tool().filter(|name| !conversation.is_server_tool(name));
+    forced.into_iter().map(|name| ToolCall { name: name.to_owned(), input: "{}".to_owned() }).collect()
 }
 
 fn answer_text(

@@ -12,8 +12,8 @@ pub(crate) fn split_key(text: &str) -> (&str, &str) {
 
 /// Reads the value of `key` and returns it with what follows.
 pub(crate) fn read_value<'a>(key: &str, written: &'a str) -> Result<(String, &'a str), String> {
-    if key == "input" {
-        return read_object(written);
+    if matches!(key, "input" | "block" | "delta") {
+        return read_object(key, written);
     }
     if let Some(quoted) = written.strip_prefix('"') {
         return read_quoted(quoted).ok_or_else(|| format!("directive `{key}`: the closing quote is missing"));
@@ -42,16 +42,21 @@ fn read_quoted(quoted: &str) -> Option<(String, &str)> {
 }
 
 /// Reads a JSON object, which may itself hold `]]`, and keeps it as written.
-fn read_object(written: &str) -> Result<(String, &str), String> {
+fn read_object<'a>(key: &str, written: &'a str) -> Result<(String, &'a str), String> {
     let mut values = serde_json::Deserializer::from_str(written).into_iter::<Value>();
     match values.next() {
         Some(Ok(Value::Object(_))) => {
             let (object, rest) = written.split_at(values.byte_offset());
             Ok((object.to_owned(), rest))
         }
-        Some(Err(error)) => Err(format!("directive `input`: {error}")),
-        _ => Err("directive `input`: expected a JSON object".to_owned()),
+        Some(Err(error)) => Err(format!("directive `{key}`: {error}")),
+        _ => Err(format!("directive `{key}`: expected a JSON object")),
     }
+}
+
+/// The JSON object which [`read_value`] has read for `key`; there is none if the key was a bare word.
+pub(crate) fn object(key: &str, value: &str) -> Result<Value, String> {
+    serde_json::from_str(value).map_err(|_| format!("directive `{key}`: expected a JSON object"))
 }
 
 /// Reads the number which is the value of `key`.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::directives::Directives;
+use crate::{directives::Directives, server_tools};
 
 /// The CLI puts text of its own into user messages, in blocks which begin so.
 const REMINDER: &str = "<system-reminder>";
@@ -72,14 +72,32 @@ impl<'a> Conversation<'a> {
         (!results.is_empty()).then(|| results.join("; "))
     }
 
-    /// The tool which `tool_choice` forces.
+    /// The tool which `tool_choice` forces; of any, the first that the client runs, or else the first.
     pub fn forced_tool(&self) -> Option<&'a str> {
         let choice = &self.body["tool_choice"];
         match choice["type"].as_str()? {
             "tool" => choice["name"].as_str(),
-            "any" => self.tool_names().next(),
+            "any" => {
+                let mut names = self.tool_names();
+                names.find(|name| !self.is_server_tool(name)).or_else(|| self.tool_names().next())
+            }
             _ => None,
         }
+    }
+
+    /// The offered tool named `name`.
+    pub fn offered(&self, name: &str) -> Option<&'a Value> {
+        self.tools().find(|tool| tool["name"] == name)
+    }
+
+    /// Whether the API runs the offered tool named `name` itself.
+    pub fn is_server_tool(&self, name: &str) -> bool {
+        self.offered(name).is_some_and(server_tools::is_server_tool)
+    }
+
+    /// The tools of the request. Those with a type may lack a name or a schema.
+    pub fn tools(&self) -> impl Iterator<Item = &'a Value> {
+        self.body["tools"].as_array().into_iter().flatten()
     }
 
     /// The name of the offered tool which `name` means: itself, or with the prefix the client gave it.
@@ -108,7 +126,7 @@ impl<'a> Conversation<'a> {
     }
 
     fn tool_names(&self) -> impl Iterator<Item = &'a str> {
-        self.body["tools"].as_array().into_iter().flatten().filter_map(|tool| tool["name"].as_str())
+        self.tools().filter_map(|tool| tool["name"].as_str())
     }
 }
 

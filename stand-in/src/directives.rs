@@ -1,15 +1,17 @@
 //! Reads the `[[key=value ...]]` directives out of a prompt. The crate's documentation holds the table of keys.
 
-use std::{str::FromStr, time::Duration};
+use std::time::Duration;
 
 use serde_json::Value;
+
+use crate::values::{number, object, read_value, split_key};
 
 /// More would only fill memory; a client's `max_tokens` is far below it.
 const MAX_TOKENS: usize = 1_000_000;
 
 /// All keys; a group is one only if it begins with one of them.
-const KEYS: &str = "say echo echo_request tokens thinking tool input headers_ms ttft_ms gap_ms status message retry_after \
-    cut_after stall_after error_after times tag limit limit_reset stop_reason usage_in usage_out \
+const KEYS: &str = "say echo echo_request tokens thinking tool input search block delta headers_ms ttft_ms gap_ms status \
+    message retry_after cut_after stall_after error_after times tag limit limit_reset stop_reason usage_in usage_out \
     usage_cache_read usage_cache_write";
 
 /// What a prompt asks of the stand-in.
@@ -20,6 +22,12 @@ pub(crate) struct Directives {
     pub text: Text,
     pub thinking: Option<String>,
     pub tools: Vec<ToolCall>,
+    /// The queries of the web searches which the API makes.
+    pub searches: Vec<String>,
+    /// Content blocks which are sent as they are.
+    pub blocks: Vec<Value>,
+    /// Deltas which follow the text in its block.
+    pub deltas: Vec<Value>,
     pub headers_delay: Duration,
     pub first_delta_delay: Duration,
     pub gap: Duration,
@@ -134,6 +142,17 @@ impl Directives {
             "thinking" => self.thinking = Some(value),
             "tool" => self.tools.push(ToolCall { name: value, input: "{}".to_owned() }),
             "input" => self.tools.last_mut().ok_or("directive `input`: no `tool` before it")?.input = value,
+            "search" => self.searches.push(value),
+            "block" => self.blocks.push(object(key, &value)?),
+            "delta" => self.deltas.push(object(key, &value)?),
+            _ => return self.set_course(key, value),
+        }
+        Ok(())
+    }
+
+    /// Sets what is not content: the pace, the fault, the end and the usage.
+    fn set_course(&mut self, key: &str, value: String) -> Result<(), String> {
+        match key {
             "headers_ms" => self.headers_delay = Duration::from_millis(number(key, &value)?),
             "ttft_ms" => self.first_delta_delay = Duration::from_millis(number(key, &value)?),
             "gap_ms" => self.gap = Duration::from_millis(number(key, &value)?),
@@ -174,55 +193,6 @@ fn begins_with_key(body: &str) -> bool {
     KEYS.split(' ').any(|known| known == key) && (after.starts_with('=') || is_bare)
 }
 
-fn split_key(text: &str) -> (&str, &str) {
-    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
-    text.split_at(end)
-}
-
-/// Reads the value of `key` and returns it with what follows.
-fn read_value<'a>(key: &str, written: &'a str) -> Result<(String, &'a str), String> {
-    if key == "input" {
-        return read_object(written);
-    }
-    if let Some(quoted) = written.strip_prefix('"') {
-        return read_quoted(quoted).ok_or_else(|| format!("directive `{key}`: the closing quote is missing"));
-    }
-    let space = written.find(char::is_whitespace).unwrap_or(written.len());
-    let end = written.find("]]").unwrap_or(written.len()).min(space);
-    Ok((written[..end].to_owned(), &written[end..]))
-}
-
-fn read_quoted(quoted: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut chars = quoted.char_indices();
-    while let Some((index, c)) = chars.next() {
-        match c {
-            '"' => return Some((value, &quoted[index + 1..])),
-            '\\' => match chars.next()?.1 {
-                'n' => value.push('\n'),
-                't' => value.push('\t'),
-                escaped @ ('"' | '\\') => value.push(escaped),
-                other => value.extend(['\\', other]),
-            },
-            c => value.push(c),
-        }
-    }
-    None
-}
-
-/// Reads a JSON object, which may itself hold `]]`, and keeps it as written.
-fn read_object(written: &str) -> Result<(String, &str), String> {
-    let mut values = serde_json::Deserializer::from_str(written).into_iter::<Value>();
-    match values.next() {
-        Some(Ok(Value::Object(_))) => {
-            let (object, rest) = written.split_at(values.byte_offset());
-            Ok((object.to_owned(), rest))
-        }
-        Some(Err(error)) => Err(format!("directive `input`: {error}")),
-        _ => Err("directive `input`: expected a JSON object".to_owned()),
-    }
-}
-
 fn limit(value: &str) -> Result<Limit, String> {
     match value {
         "allowed" => Ok(Limit::Allowed),
@@ -230,10 +200,6 @@ fn limit(value: &str) -> Result<Limit, String> {
         "rejected" => Ok(Limit::Rejected),
         other => Err(format!("directive `limit`: expected allowed, warning or rejected, got `{other}`")),
     }
-}
-
-fn number<T: FromStr>(key: &str, value: &str) -> Result<T, String> {
-    value.parse().map_err(|_| format!("directive `{key}`: expected a whole number, got `{value}`"))
 }
 
 #[cfg(test)]
@@ -289,6 +255,8 @@ mod tests {
             ("[[tokens=1", "expected a key"),
             ("[[input={}]]", "no `tool`"),
             ("[[tool=a input=[1]]]", "JSON object"),
+            ("[[block={} block]]", "`block`"),
+            ("[[delta=text]]", "`delta`"),
             ("[[status=200]]", "no error status"),
             ("[[limit=maybe]]", "`limit`"),
             ("[[tokens=1000001]]", "more than"),

@@ -12,9 +12,9 @@
 //!
 //! All `[[...]]` groups of the last text block holding one, or else of the last tool result, are read; blocks which begin with
 //! `<system-reminder>` are not the user's and are ignored. A group is a list of `key=value` and bare words,
-//! separated by spaces. A value is a bare word, or `"quoted"` with the escapes `\"`, `\\`, `\n`, `\t`; `input` takes
-//! a JSON object. Text in double brackets that does not begin with a known key is left alone; a mistake in a group
-//! that does is answered with a 400 naming it.
+//! separated by spaces. A value is a bare word, or `"quoted"` with the escapes `\"`, `\\`, `\n`, `\t`; `input`,
+//! `block` and `delta` take a JSON object. Text in double brackets that does not begin with a known key is left
+//! alone; a mistake in a group that does is answered with a 400 naming it.
 //!
 //! | directive | effect |
 //! | --- | --- |
@@ -25,6 +25,9 @@
 //! | `thinking="text"` | a thinking block, with a signature, before the text |
 //! | `tool=NAME` | a `tool_use` block after the text; repeat for parallel calls. `NAME` may lack the prefix of an offered `..__NAME` |
 //! | `input={..}` | the input of the `tool` before it (`{}` by default), streamed in pieces |
+//! | `search="query"` | a web search of the API's own before the text, with two results; the text cites the first. Repeat for more. Needs an offered tool whose type begins with `web_search`, and keeps its `max_uses` |
+//! | `delta={..}` | one more delta of the text's block, after the text, as written. Not streaming, a `citations_delta` adds its citation and others are left out. Repeatable |
+//! | `block={..}` | a content block of any kind, as written, whole, between the text and the tools. Repeatable |
 //! | `headers_ms=N` | milliseconds before the response headers, of an error as well |
 //! | `ttft_ms=N` | milliseconds between `message_start` and the first delta |
 //! | `gap_ms=N` | milliseconds between one delta and the next |
@@ -44,15 +47,18 @@
 //! The text is the first given of `say`, `echo`, `echo_request`, `tokens`. With none of them: nothing if a `tool` is
 //! called, `Tool results: ...` if the message holds tool results, a minimal value of the schema if
 //! `output_config.format` asks for one, otherwise a demo text quoting the user. A forced `tool_choice` without `tool`
-//! calls that tool (or the first) with `{}`. Only the default texts give way to tools: a `say` is kept.
+//! calls that tool (or the first) with `{}`; a forced web search asks for the user's text, and other tools
+//! which the API runs leave no trace. Only the default texts give way to tools: a `say` is kept.
 //!
-//! One word is one token, and so is one piece of a tool's input; `max_tokens` and the `*_after` directives count
-//! these. `stop_sequences` end the text before the match. `input_tokens` is a quarter of the characters in system,
-//! messages and tools, unless overridden.
+//! One word is one token, and so is one piece of the input of a tool or a search; `max_tokens` and the
+//! `*_after` directives count these. `stop_sequences` end the text before the match. What follows a text that these
+//! bounds cut is left out. `input_tokens` is a quarter of the characters in system, messages and tools, unless
+//! overridden.
 //!
 //! Out of process, `GET` and `DELETE /_stand_in/requests` read and clear the record, and `GET /_stand_in/stats`
 //! gives [`Stats`].
 
+mod blocks;
 mod conversation;
 mod directives;
 mod envelope;
@@ -62,7 +68,9 @@ mod reply;
 mod routes;
 mod schema;
 mod server;
+mod server_tools;
 mod stream;
+mod values;
 
 pub use record::{Outcome, RecordLimits, Recorded, Stats};
 pub use server::StandIn;

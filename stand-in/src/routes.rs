@@ -23,7 +23,7 @@ use crate::{
     limits,
     record::{Log, Recorded, Running, Stats},
     reply::Reply,
-    stream,
+    server_tools, stream,
 };
 
 /// The real API's own limit on a request.
@@ -164,6 +164,7 @@ fn read_request(body: &Value) -> Result<(Conversation<'_>, Directives, &str), St
     }
     let conversation = Conversation::new(body, true)?;
     let (directives, source) = conversation.directives()?.unwrap_or_default();
+    server_tools::check(&conversation, &directives)?;
     Ok((conversation, directives, source))
 }
 

@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 use tokio::{task, time};
 
 use crate::{
+    blocks::{Block, Kind, SIGNATURE},
     directives::Fault,
     envelope::{self, ApiError},
     record::Running,
-    reply::{Block, Kind, Reply, SIGNATURE},
+    reply::Reply,
 };
 
 /// One thing to do, after a wait.
@@ -35,6 +36,8 @@ enum Action {
     /// The real API begins each tool input with an empty delta. It is no token.
     EmptyInput(usize),
     Delta(usize, usize),
+    /// A delta after the text of a block, for example a citation. It is no token.
+    Extra(usize, usize),
     Signature(usize),
     BlockStop(usize),
     MessageDelta,
@@ -110,8 +113,9 @@ fn actions(blocks: &[Block]) -> Vec<Action> {
     for (index, block) in blocks.iter().enumerate() {
         actions.push(Action::BlockStart(index));
         actions.extend((index == 0).then_some(Action::Ping));
-        actions.extend(matches!(block.kind, Kind::ToolUse { .. }).then_some(Action::EmptyInput(index)));
+        actions.extend(block.kind.has_input().then_some(Action::EmptyInput(index)));
         actions.extend((0..block.pieces.len()).map(|piece| Action::Delta(index, piece)));
+        actions.extend((0..block.extras().len()).map(|extra| Action::Extra(index, extra)));
         actions.extend((block.kind == Kind::Thinking).then_some(Action::Signature(index)));
         actions.push(Action::BlockStop(index));
     }
@@ -133,7 +137,7 @@ impl Sender {
         let Step { wait, action } = self.steps.next()?;
         if wait.is_zero() {
             // The server writes to the socket when the body is not ready. So what came before leaves by itself.
-            if matches!(action, Action::Delta(..) | Action::BlockStop(_) | Action::Cut) {
+            if matches!(action, Action::Delta(..) | Action::Extra(..) | Action::BlockStop(_) | Action::Cut) {
                 task::yield_now().await;
             }
         } else {
@@ -171,16 +175,8 @@ impl Reply {
             Action::EmptyInput(index) => {
                 block_delta(index, &json!({"type": "input_json_delta", "partial_json": ""}))
             }
-            Action::Delta(index, piece) => {
-                let block = &self.blocks[index];
-                let piece = &block.pieces[piece];
-                let delta = match block.kind {
-                    Kind::Thinking => json!({"type": "thinking_delta", "thinking": piece}),
-                    Kind::Text => json!({"type": "text_delta", "text": piece}),
-                    Kind::ToolUse { .. } => json!({"type": "input_json_delta", "partial_json": piece}),
-                };
-                block_delta(index, &delta)
-            }
+            Action::Delta(index, piece) => block_delta(index, &self.blocks[index].delta(piece)),
+            Action::Extra(index, extra) => block_delta(index, &self.blocks[index].extras()[extra]),
             Action::Signature(index) => {
                 block_delta(index, &json!({"type": "signature_delta", "signature": SIGNATURE}))
             }

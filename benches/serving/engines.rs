@@ -118,6 +118,7 @@ fn row(what: &str, sample: &Sample) -> Vec<String> {
 fn turn(number: usize) -> Turn {
     Turn {
         project: None,
+        native: Default::default(),
         model: ModelName::new("claude-sonnet-5-5"),
         system: vec!["You are a helpful assistant.".to_owned()],
         tools: Tools::default(),

@@ -1,8 +1,14 @@
 //! An answer as one body.
 
+use serde::Deserialize;
+use serde_json::Map;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
 use super::json;
 use super::types::Block;
 use super::types::Reply;
+use crate::domain::Citation;
 use crate::domain::Finish;
 use crate::domain::TurnEvent;
 
@@ -11,12 +17,16 @@ use crate::domain::TurnEvent;
 pub struct Answer {
     shows_thinking: bool,
     blocks: Vec<Block>,
+    /// Whether the next words are a text of their own.
+    begins_text: bool,
+    /// The input of the server block that came last, as far as it came in pieces.
+    server_input: String,
 }
 
 impl Answer {
     /// An empty answer; without `shows_thinking` only the seals of thoughts are told.
     pub fn new(shows_thinking: bool) -> Self {
-        Self { shows_thinking, blocks: Vec::new() }
+        Self { shows_thinking, blocks: Vec::new(), begins_text: false, server_input: String::new() }
     }
 
     /// Adds what `event` gives, and says how the answer ended when it has.
@@ -40,8 +50,11 @@ impl Answer {
             },
             TurnEvent::ThinkingRedacted(data) => self.blocks.push(Block::RedactedThinking { data }),
             TurnEvent::Text(piece) => match self.blocks.last_mut() {
-                Some(Block::Text { text }) => text.push_str(&piece),
-                _ => self.blocks.push(Block::Text { text: piece }),
+                Some(Block::Text { text, .. }) if !self.begins_text => text.push_str(&piece),
+                _ => {
+                    self.begins_text = false;
+                    self.blocks.push(Block::Text { text: piece, citations: Vec::new() });
+                }
             },
             TurnEvent::ToolCall { id, name } => {
                 self.blocks.push(Block::ToolUse { id, name, input: String::new() });
@@ -51,15 +64,63 @@ impl Answer {
                     input.push_str(&piece);
                 }
             }
-            TurnEvent::Finished(finish) => return Some(finish),
+            TurnEvent::ServerBlock(block) => {
+                self.complete_server_block();
+                self.blocks.extend(RawValue::from_string(block.json).ok().map(Block::Server));
+            }
+            TurnEvent::BlockDelta(delta) => self.server_input.push_str(&input_piece(&delta)),
+            TurnEvent::Citation(citation) => self.cite(&citation),
+            TurnEvent::NextText => self.begins_text = true,
+            TurnEvent::Finished(finish) => {
+                self.complete_server_block();
+                return Some(finish);
+            }
         }
         None
+    }
+
+    fn cite(&mut self, citation: &Citation) {
+        let Ok(delta) = serde_json::from_str::<CitationDelta>(&citation.json) else { return };
+        match self.blocks.last_mut() {
+            Some(Block::Text { citations, .. }) => citations.push(delta.citation),
+            _ => self.blocks.push(Block::Text { text: String::new(), citations: vec![delta.citation] }),
+        }
+    }
+
+    /// Puts the input that came in pieces into its server block.
+    fn complete_server_block(&mut self) {
+        let input = std::mem::take(&mut self.server_input);
+        let is_server = |block: &&mut Block| matches!(block, Block::Server(_));
+        let Some(Block::Server(block)) = self.blocks.iter_mut().rev().find(is_server) else { return };
+        let Ok(input) = serde_json::from_str::<Value>(&input) else { return };
+        if let Ok(mut fields) = serde_json::from_str::<Map<String, Value>>(block.get()) {
+            fields.insert("input".to_owned(), input);
+            if let Ok(whole) = RawValue::from_string(Value::Object(fields).to_string()) {
+                *block = whole;
+            }
+        }
     }
 
     /// The whole answer.
     pub fn body(&self, reply: &Reply, finish: &Finish) -> String {
         json::to_string(&reply.message(&self.blocks, finish))
     }
+}
+
+#[derive(Deserialize)]
+struct CitationDelta {
+    citation: Box<RawValue>,
+}
+
+#[derive(Deserialize)]
+struct InputDelta {
+    #[serde(default)]
+    partial_json: String,
+}
+
+/// The piece of an input that a delta brings; of another delta nothing.
+fn input_piece(delta: &str) -> String {
+    serde_json::from_str::<InputDelta>(delta).map(|delta| delta.partial_json).unwrap_or_default()
 }
 
 /// The body of `POST /v1/messages/count_tokens`.

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::fields;
+use super::native;
 use super::source;
 use super::tools;
 use crate::domain::Part;
@@ -48,6 +49,11 @@ impl Home {
         Some(kind)
     }
 
+    /// Whether there are blocks of the type called `kind` here, as far as the tables know.
+    pub(super) fn knows(self, kind: &str) -> bool {
+        self.kind(kind).is_some()
+    }
+
     fn expected(self) -> &'static str {
         match self {
             Self::Instructions => "`text`",
@@ -72,12 +78,15 @@ pub(super) fn parts(
         // The tables let nothing else through.
         _ => Vec::new(),
     };
-    // Only calls have something to keep as it is written.
-    let written = if home == Home::Assistant { written.items() } else { Vec::new() };
-    let read = |(index, block)| {
+    let written = written.items();
+    let read = |(index, block): (usize, Value)| {
+        let written = written.get(index).copied().unwrap_or_default();
+        if let Some(native) = native::block(&block, written, home, ignored.is_strict()) {
+            return Ok(native);
+        }
         let block = Object::new(block, place.item("content", index, &fields::TEXT))?;
         let place = |table| place.item("content", index, table);
-        self::block(block, place, written.get(index).copied().unwrap_or_default(), home, ignored)
+        self::block(block, place, written, home, ignored)
     };
     blocks.into_iter().enumerate().map(read).collect()
 }
@@ -98,24 +107,53 @@ fn block(
     read(block, written, ignored)
 }
 
+/// A text of the instructions.
+#[derive(Debug)]
+pub(super) struct Instruction {
+    pub(super) text: String,
+    /// Its block as it was written, if that says more than the text.
+    pub(super) json: Option<String>,
+}
+
+impl Instruction {
+    /// One that is said by its text.
+    pub(super) fn plain(text: String) -> Self {
+        Self { text, json: None }
+    }
+}
+
 /// Reads `system`.
 pub(super) fn instructions(
     value: Option<Value>,
+    written: Written<'_>,
     ignored: &mut Ignored,
-) -> Result<Vec<String>, InvalidRequest> {
+) -> Result<Vec<Instruction>, InvalidRequest> {
     let blocks = match value {
         Some(Value::Array(blocks)) => blocks,
-        Some(Value::String(text)) if !text.trim().is_empty() => return Ok(vec![text]),
+        Some(Value::String(text)) if !text.trim().is_empty() => return Ok(vec![Instruction::plain(text)]),
         _ => Vec::new(),
     };
-    let mut texts = Vec::new();
+    let written = written.items();
+    let mut instructions = Vec::new();
     for (index, block) in blocks.into_iter().enumerate() {
+        let written = written.get(index).copied().unwrap_or_default();
+        let json = (!native::is_plain(&block, "text")).then(|| written.text(&block));
         let place = |_| Place::at(format!("system[{index}]"), &fields::SYSTEM);
-        let block = Object::new(block, place(&fields::SYSTEM))?;
-        let part = self::block(block, place, Written::default(), Home::Instructions, ignored)?;
-        texts.extend(Some(part).filter(|part| !is_blank(part)).and_then(words));
+        let mut block = Object::new(block, place(&fields::SYSTEM))?;
+        let kind = required(&mut block, "type")?;
+        if kind != "text" {
+            let words = format!("expected `text`, got `{}`.", printable(&kind));
+            return Err(block.refuse("type", code::VALUE, &words));
+        }
+        let text = required(&mut block, "text")?;
+        block.finish_passing(ignored)?;
+        if native::is_about_billing(&text) {
+            ignored.note("system[] (billing header)");
+        } else if !text.trim().is_empty() {
+            instructions.push(Instruction { text, json });
+        }
     }
-    Ok(texts)
+    Ok(instructions)
 }
 
 /// Whether the part is a text with nothing to see in it, which upstream does not take.
@@ -123,10 +161,14 @@ pub(super) fn is_blank(part: &Part) -> bool {
     matches!(part, Part::Text(text) if text.trim().is_empty())
 }
 
-/// The words of a part of instructions, which has nothing else.
-pub(super) fn words(part: Part) -> Option<String> {
+/// A part of instructions, which has nothing but words, as an instruction.
+pub(super) fn instruction(part: Part) -> Option<Instruction> {
     match part {
-        Part::Text(text) => Some(text),
+        Part::Text(text) => Some(Instruction::plain(text)),
+        Part::Native(block) => {
+            let text = serde_json::from_str::<Value>(&block.json).ok()?["text"].as_str()?.to_owned();
+            Some(Instruction { text, json: Some(block.json) })
+        }
         Part::Image(_)
         | Part::Document { .. }
         | Part::Thinking(_)
@@ -187,11 +229,15 @@ fn tool_use(mut block: Object, written: Written<'_>, ignored: &mut Ignored) -> R
     Ok(Part::ToolUse(ToolUse { id, name, input }))
 }
 
-fn tool_result(mut block: Object, _: Written<'_>, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
+fn tool_result(
+    mut block: Object,
+    written: Written<'_>,
+    ignored: &mut Ignored,
+) -> Result<Part, InvalidRequest> {
     let id = id(&mut block, "tool_use_id")?;
     let is_error = block.take_bool("is_error")?.unwrap_or(false);
     let mut parts = match block.take("content")? {
-        Some(content) => self::parts(content, Written::default(), Home::Result, &block.place, ignored)?,
+        Some(content) => self::parts(content, written.field("content"), Home::Result, &block.place, ignored)?,
         None => Vec::new(),
     };
     parts.retain(|part| !is_blank(part));

@@ -3,11 +3,16 @@
 use serde_json::Value;
 
 use super::content;
+use super::content::Instruction;
 use super::fields;
 use super::messages;
+use super::native;
 use super::parameters;
 use super::tools;
+use super::tools::Offer;
 use crate::domain::ModelName;
+use crate::domain::Native;
+use crate::domain::Part;
 use crate::domain::Turn;
 use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
@@ -62,27 +67,58 @@ fn read(
     let mut ignored = Ignored::new(policy);
     let model = model(&mut request)?;
     let stream = request.take_bool("stream")?.unwrap_or(false);
-    let tools = tools::decode(&mut request, written, &mut ignored)?;
-    let parameters = parameters::decode(&mut request, limit, &tools, written, &mut ignored)?;
+    let Offer { tools, written: written_tools } = tools::decode(&mut request, written, &mut ignored)?;
+    let mut parameters = parameters::decode(&mut request, limit, &tools, written, &mut ignored)?;
     let project = request.take_text("project_id")?;
     let instructions = request.take("system")?;
     let messages = request.take("messages")?.ok_or_else(|| request.missing("messages"))?;
+    let passed = request.take_passed(&mut ignored)?;
+    let passed = passed.into_iter().map(|(name, value)| (name.clone(), written.field(&name).text(&value)));
+    parameters.passed.extend(passed);
     // Before the messages: what is not served as a whole says more than a block that comes of it.
     request.finish(&mut ignored)?;
-    let mut system = content::instructions(instructions, &mut ignored)?;
+    let mut system = content::instructions(instructions, written.field("system"), &mut ignored)?;
     let conversation = messages::decode(messages, written.field("messages"), &mut ignored)?;
     system.extend(conversation.system);
+    let mut native = Native {
+        system: written_system(&system),
+        tools: written_tools,
+        fields: parameters.passed,
+        is_marked: false,
+    };
+    let parts = conversation.history.iter().flat_map(|message| &message.parts).chain(&conversation.prompt);
+    native.is_marked = is_marked(&native, parts);
     let turn = Turn {
         model,
-        system,
+        system: system.into_iter().map(|instruction| instruction.text).collect(),
         tools,
         history: conversation.history,
         prompt: conversation.prompt,
         sampling: parameters.sampling,
         project,
+        native,
     };
     let shows_thinking = parameters.shows_thinking;
     Ok(MessagesRequest { turn, stream, shows_thinking, ignored: ignored.into_names() })
+}
+
+/// The instructions as they were written, if that says more than their texts.
+fn written_system(system: &[Instruction]) -> Option<Vec<String>> {
+    if system.iter().all(|instruction| instruction.json.is_none()) {
+        return None;
+    }
+    let json = |instruction: &Instruction| {
+        let made = || serde_json::json!({"type": "text", "text": instruction.text}).to_string();
+        instruction.json.clone().unwrap_or_else(made)
+    };
+    Some(system.iter().map(json).collect())
+}
+
+fn is_marked<'a>(native: &Native, parts: impl Iterator<Item = &'a Part>) -> bool {
+    let lists = native.system.iter().chain(&native.tools).flatten();
+    native.has_field("cache_control")
+        || lists.into_iter().any(|json| native::is_marked(json))
+        || parts.into_iter().any(|part| matches!(part, Part::Native(block) if native::is_marked(&block.json)))
 }
 
 fn model(request: &mut Object) -> Result<ModelName, InvalidRequest> {

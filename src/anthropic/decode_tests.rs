@@ -10,6 +10,8 @@ use crate::anthropic::testing::refused;
 use crate::anthropic::testing::with;
 use crate::domain::Effort;
 use crate::domain::Format;
+use crate::domain::NativeBlock;
+use crate::domain::NativeRole;
 use crate::domain::Part;
 use crate::domain::Sampling;
 use crate::domain::Tool;
@@ -37,6 +39,7 @@ fn look() -> Value {
 fn the_smallest_request() {
     let turn = Turn {
         project: None,
+        native: Default::default(),
         model: ModelName::new("sonnet"),
         system: vec![],
         tools: Tools::default(),
@@ -133,7 +136,10 @@ fn tools_and_the_choice_among_them() {
         strict: true,
     };
     let offered = tools(json!({"tools": [described]}));
-    assert_eq!(offered, Tools { list: vec![expected], choice: ToolChoice::Auto, parallel: true });
+    assert_eq!(
+        offered,
+        Tools { list: vec![expected], choice: ToolChoice::Auto, parallel: true, web_search: None }
+    );
 
     let choice = |choice: Value| {
         let tools = tools(json!({"tools": [look()], "tool_choice": choice}));
@@ -150,37 +156,81 @@ fn tools_and_the_choice_among_them() {
 #[test]
 fn what_asks_for_nothing_is_accepted_in_silence() {
     let request = with(json!({
-        "service_tier": "auto", "speed": "standard", "context_management": {}, "inference_geo": "global",
-        "mcp_servers": [], "fallbacks": "default", "container": null, "metadata": {"user_id": "u"},
-        "tools": [], "stop_sequences": [],
+        "container": null, "metadata": {"user_id": "u"}, "tools": [], "stop_sequences": [],
     }));
     let strict = decode(request.to_string().as_bytes(), Policy::Strict).unwrap();
     assert!(strict.ignored.is_empty());
 }
 
 #[test]
-fn fields_without_effect_are_named_or_under_the_strict_policy_refused() {
+fn what_no_part_of_a_turn_stands_for_goes_as_it_was_written() {
     let mark = json!({"type": "ephemeral"});
     let request = with(json!({
-        "cache_control": mark, "speed": "fast", "seed": 1,
+        "speed": "fast", "seed": 1, "context_management": {"edits": []}, "container": "c",
+        "mcp_servers": [{"type": "url"}],
+        "thinking": {"type": "between_tools", "display": "updates"},
+        "output_config": {"effort": "low", "task_budget": {"total": 9}},
         "system": [{"type": "text", "text": "x", "cache_control": mark}],
-        "tools": [{"name": "look", "input_schema": {"type": "object"}, "cache_control": mark}],
-        "messages": [{"role": "user", "content": [{"type": "text", "text": "x", "cache_control": mark}]}],
+        "tools": [look(), {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}],
+        "messages": [{"role": "user", "content": [
+            {"type": "text", "text": "x", "cache_control": mark}, {"type": "search_result", "z": 1, "a": 2},
+        ]}],
     }));
+    let decoded = decoded(&request);
+    assert_eq!(decoded.ignored, Vec::<String>::new());
+    let Turn { native, prompt, tools, system, .. } = decoded.turn;
+    let names: Vec<_> = native.fields.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
-        decoded(&request).ignored,
-        [
-            "cache_control",
-            "messages[].content[].cache_control",
-            "seed",
-            "speed",
-            "system[].cache_control",
-            "tools[].cache_control"
-        ]
+        names,
+        ["thinking", "output_config", "container", "context_management", "mcp_servers", "seed", "speed"]
     );
-    let strict = |fields| decode(with(fields).to_string().as_bytes(), Policy::Strict).unwrap_err();
-    assert_eq!(strict(json!({"speed": "fast"})).code, Some(code::UNSUPPORTED));
-    assert_eq!(strict(json!({"seed": 1})).code, Some(code::UNKNOWN));
+    assert_eq!(native.fields[0].1, request["thinking"].to_string());
+    assert_eq!(native.system, Some(vec![request["system"][0].to_string()]));
+    assert_eq!(system, ["x"]);
+    let written: Vec<String> = request["tools"].as_array().unwrap().iter().map(Value::to_string).collect();
+    assert_eq!(native.tools, Some(written));
+    assert_eq!((tools.list.len(), tools.web_search.unwrap().max_uses), (1, Some(3)));
+    let block = |index: usize| NativeBlock {
+        json: request["messages"][0]["content"][index].to_string(),
+        role: NativeRole::Other,
+    };
+    assert_eq!(prompt, [Part::Native(block(0)), Part::Native(block(1))]);
+    assert!(native.is_marked);
+}
+
+#[test]
+fn a_plain_request_has_nothing_that_goes_as_it_was_written() {
+    let request = with(json!({"system": [{"type": "text", "text": "x"}], "tools": [look()]}));
+    assert_eq!(decoded(&request).turn.native, Native::default());
+}
+
+#[test]
+fn a_billing_header_in_the_instructions_does_not_spoil_the_prompt_cache() {
+    let system = |cch: &str| {
+        let billing = format!("x-anthropic-billing-header: cc_version=2.1.332; cch={cch};");
+        let request = with(json!({"system": [
+            {"type": "text", "text": billing},
+            {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}},
+        ]}));
+        let decoded = decoded(&request);
+        assert_eq!(decoded.ignored, ["system[] (billing header)"]);
+        (decoded.turn.system, decoded.turn.native.system)
+    };
+    assert_eq!(system("1f"), system("e0"));
+}
+
+#[test]
+fn what_is_not_known_is_refused_under_the_strict_policy() {
+    let strict = |fields| decode(with(fields).to_string().as_bytes(), Policy::Strict);
+    assert!(strict(json!({"speed": "fast", "container": "c"})).is_ok());
+    let refused = |fields| strict(fields).unwrap_err();
+    assert_eq!(refused(json!({"seed": 1})).code, Some(code::UNKNOWN));
+    let tool = json!({"name": "look", "input_schema": {"type": "object"}, "colour": "red"});
+    assert_eq!(refused(json!({"tools": [tool]})).param.as_deref(), Some("tools[0].colour"));
+    let block = json!([{"role": "user", "content": [{"type": "from_the_future"}]}]);
+    assert_eq!(refused(json!({"messages": block})).param.as_deref(), Some("messages[0].content[0].type"));
+    let thinking = json!({"type": "between_tools"});
+    assert_eq!(refused(json!({"thinking": thinking})).param.as_deref(), Some("thinking.type"));
 }
 
 #[test]
@@ -207,10 +257,10 @@ fn refusals_name_the_field_at_fault() {
         (with(json!({"metadata": {"user_id": 5}})), "metadata.user_id", "expected a string"),
         (with(json!({"system": [{"type": "image"}]})), "system[0].type", "expected `text`, got `image`"),
         (with(json!({"system": ["x"]})), "system[0]", "expected an object"),
-        (with(json!({"inference_geo": "us"})), "inference_geo", "sign-in"),
-        (with(json!({"container": "c"})), "container", "no code"),
-        (with(json!({"mcp_servers": [{}]})), "mcp_servers", "Offer their tools"),
+        (with(json!({"billing_policy": {"type": "x"}})), "billing_policy", "is billed"),
+        (with(json!({"mcp_servers": "x"})), "mcp_servers", "expected an array"),
         (with(json!({"thread": {"type": "create"}})), "thread", "Send all messages"),
+        (with(json!({"fallbacks": ["opus"]})), "fallbacks", "kept to some models"),
     ]);
 }
 
@@ -218,7 +268,6 @@ fn refusals_name_the_field_at_fault() {
 fn refusals_of_thinking_and_forms() {
     let enabled = json!({"type": "enabled", "budget_tokens": 1024});
     assert_refused([
-        (with(json!({"thinking": {"type": "between_tools"}})), "thinking.type", "`adaptive`"),
         (with(json!({"thinking": {"type": "enabled"}})), "thinking.budget_tokens", "missing"),
         (
             with(json!({"thinking": {"type": "enabled", "budget_tokens": 100}})),
@@ -229,11 +278,6 @@ fn refusals_of_thinking_and_forms() {
             with(json!({"thinking": enabled, "max_tokens": 1024})),
             "thinking.budget_tokens",
             "less than `max_tokens`, which is 1024",
-        ),
-        (
-            with(json!({"thinking": {"type": "adaptive", "display": "updates"}})),
-            "thinking.display",
-            "`omitted`",
         ),
         (with(json!({"thinking": enabled, "temperature": 0.5})), "temperature", "while it thinks"),
         (with(json!({"thinking": enabled, "top_k": 5})), "top_k", "while it thinks"),
@@ -266,11 +310,6 @@ fn refusals_of_tools() {
     let refusing = |tool: Value| with(json!({"tools": [tool]}));
     let choosing = |choice: Value| with(json!({"tools": [look()], "tool_choice": choice}));
     assert_refused([
-        (
-            refusing(json!({"type": "web_search_20250305", "name": "web_search"})),
-            "tools[0].type",
-            "`web_search_20250305` are Anthropic's own",
-        ),
         (refusing(json!({"input_schema": {}})), "tools[0].name", "missing"),
         (refusing(named("a b")), "tools[0].name", "letters, digits"),
         (refusing(named(&"x".repeat(65))), "tools[0].name", "1 to 64"),

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::content;
 use super::content::Home;
+use super::content::Instruction;
 use super::fields;
 use super::pairing::Pairing;
 use crate::domain::Message;
@@ -20,7 +21,7 @@ use crate::fields::printable;
 /// The messages, sorted into what a turn is made of.
 #[derive(Debug, Default)]
 pub(super) struct Conversation {
-    pub(super) system: Vec<String>,
+    pub(super) system: Vec<Instruction>,
     pub(super) history: Vec<Message>,
     pub(super) prompt: Vec<Part>,
 }
@@ -44,7 +45,7 @@ pub(super) fn decode(
             Home::User => Role::User,
             Home::Assistant => Role::Assistant,
             Home::Instructions | Home::Result => {
-                conversation.system.extend(parts.into_iter().filter_map(content::words));
+                conversation.system.extend(parts.into_iter().filter_map(content::instruction));
                 continue;
             }
         };

@@ -13,6 +13,7 @@ mod decode;
 mod fields;
 mod json;
 mod messages;
+mod native;
 mod pairing;
 mod parameters;
 mod source;

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 
 use super::content;
+use crate::domain::NativeBlock;
+use crate::domain::NativeRole;
 use crate::domain::Part;
 use crate::domain::Role;
+use crate::domain::ToolResult;
 use crate::fields::InvalidRequest;
 use crate::fields::Place;
 use crate::fields::code;
@@ -35,7 +38,8 @@ impl Pairing {
         for (index, part) in parts.iter().enumerate() {
             let path = || place.field(&format!("content[{index}]"));
             match part {
-                Part::ToolResult(result) => self.result(&result.id, path)?,
+                Part::ToolResult(ToolResult { id, .. })
+                | Part::Native(NativeBlock { role: NativeRole::Result(id), .. }) => self.result(id, path)?,
                 part if content::is_blank(part) => continue,
                 // Until somebody else speaks, an answer may go on calling.
                 part if role == Role::User || self.last != Some(Role::Assistant) => {
@@ -55,13 +59,17 @@ impl Pairing {
     }
 
     fn call(&mut self, part: &Part, path: impl Fn() -> String) -> Result<(), InvalidRequest> {
-        let Part::ToolUse(call) = part else { return Ok(()) };
-        if self.open.contains_key(&call.id) {
+        let id = match part {
+            Part::ToolUse(call) => &call.id,
+            Part::Native(NativeBlock { role: NativeRole::Call(id), .. }) => id,
+            _ => return Ok(()),
+        };
+        if self.open.contains_key(id) {
             let path = path() + ".id";
             let message = format!("`{path}`: two calls have this id. Give each its own.");
             return Err(InvalidRequest::at(path, code::VALUE, message));
         }
-        self.open.insert(call.id.clone(), self.calls);
+        self.open.insert(id.clone(), self.calls);
         self.paths.insert(self.calls, path());
         self.calls += 1;
         Ok(())

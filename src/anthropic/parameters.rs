@@ -22,6 +22,8 @@ use crate::fields::printable;
 pub(super) struct Parameters {
     pub(super) sampling: Sampling,
     pub(super) shows_thinking: bool,
+    /// Fields of the request that go to Claude as they were written.
+    pub(super) passed: Vec<(String, String)>,
 }
 
 /// Whether the model is asked to think.
@@ -47,13 +49,15 @@ pub(super) fn decode(
     ignored: &mut Ignored,
 ) -> Result<Parameters, InvalidRequest> {
     check_labels(request, ignored)?;
-    let (thinking, shows_thinking) = thinking(request, limit, ignored)?;
+    let mut passed = Vec::new();
+    let (thinking, shows_thinking) =
+        thinking(request, limit, written.field("thinking"), &mut passed, ignored)?;
     let is_made_to_call = matches!(tools.choice, ToolChoice::Required | ToolChoice::Named(_));
     if is_made_to_call && matches!(thinking, Thinking::Enabled(_)) {
         let words = "Claude cannot be made to call a tool while it thinks. Use `auto`, or remove `thinking`.";
         return Err(request.refuse("tool_choice", code::VALUE, words));
     }
-    let (effort, format) = output(request, written, ignored)?;
+    let (effort, format) = output(request, written, &mut passed, ignored)?;
     let (temperature, top_p, top_k) = chances(request, thinking)?;
     let sampling = Sampling {
         max_output_tokens: limit,
@@ -73,7 +77,7 @@ pub(super) fn decode(
         format,
         ..Sampling::default()
     };
-    Ok(Parameters { sampling, shows_thinking })
+    Ok(Parameters { sampling, shows_thinking, passed })
 }
 
 /// Takes a number of tokens, which the table keeps within the range of u32.
@@ -93,9 +97,12 @@ fn check_labels(request: &mut Object, ignored: &mut Ignored) -> Result<(), Inval
 fn thinking(
     request: &mut Object,
     limit: Option<u32>,
+    written: Written<'_>,
+    passed: &mut Vec<(String, String)>,
     ignored: &mut Ignored,
 ) -> Result<(Thinking, bool), InvalidRequest> {
     let Some(thinking) = request.take("thinking")? else { return Ok((Thinking::Unsaid, true)) };
+    let json = written.text(&thinking);
     let mut thinking = Object::new(thinking, Place::at("thinking", &fields::THINKING))?;
     let kind = thinking.take_text("type")?.ok_or_else(|| thinking.missing("type"))?;
     let budget = tokens(&mut thinking, "budget_tokens")?;
@@ -110,14 +117,20 @@ fn thinking(
             }
             Thinking::Enabled(budget)
         }
+        _ if !ignored.is_strict() => Thinking::Adaptive,
         other => return Err(unexpected(&thinking, "type", other, "`enabled`, `adaptive` or `disabled`")),
     };
     let shows = match thinking.take_text("display")?.as_deref() {
-        None | Some("summarized") => true,
         Some("omitted") => false,
-        Some(other) => return Err(unexpected(&thinking, "display", other, "`summarized` or `omitted`")),
+        Some(other) if other != "summarized" && ignored.is_strict() => {
+            return Err(unexpected(&thinking, "display", other, "`summarized` or `omitted`"));
+        }
+        _ => true,
     };
-    thinking.finish(ignored)?;
+    thinking.finish_passing(ignored)?;
+    if wanted != Thinking::Disabled {
+        passed.push(("thinking".to_owned(), json));
+    }
     Ok((wanted, shows))
 }
 
@@ -145,6 +158,7 @@ fn chances(request: &mut Object, thinking: Thinking) -> Result<Chances, InvalidR
 fn output(
     request: &mut Object,
     written: Written<'_>,
+    passed: &mut Vec<(String, String)>,
     ignored: &mut Ignored,
 ) -> Result<(Option<Effort>, Format), InvalidRequest> {
     let mut effort = None;
@@ -153,6 +167,12 @@ fn output(
         None => Format::Text,
     };
     if let Some(config) = request.take("output_config")? {
+        if config
+            .as_object()
+            .is_some_and(|config| config.keys().any(|name| name != "effort" && name != "format"))
+        {
+            passed.push(("output_config".to_owned(), written.field("output_config").text(&config)));
+        }
         let mut config = Object::new(config, Place::at("output_config", &fields::OUTPUT_CONFIG))?;
         effort = self::effort(&mut config)?;
         if let Some(value) = config.take("format")? {
@@ -163,7 +183,7 @@ fn output(
             let written = written.field("output_config").field("format");
             format = self::format(value, "output_config.format", written, ignored)?;
         }
-        config.finish(ignored)?;
+        config.finish_passing(ignored)?;
     }
     Ok((effort, format))
 }

@@ -51,6 +51,7 @@ enum Kind {
     Thinking,
     Text,
     ToolUse,
+    Server,
 }
 
 #[derive(Serialize)]
@@ -113,6 +114,19 @@ impl StreamEncoder {
             }
             // No call to belong to.
             TurnEvent::ToolInput(_) => {}
+            TurnEvent::ServerBlock(block) => {
+                self.close(&mut events);
+                events.push(self.start_written(&block.json));
+                self.open = Some(Kind::Server);
+            }
+            TurnEvent::BlockDelta(delta) if self.open.is_some() => events.push(self.written_delta(&delta)),
+            // No block to belong to.
+            TurnEvent::BlockDelta(_) => {}
+            TurnEvent::Citation(citation) => {
+                self.ensure(Kind::Text, &mut events);
+                events.push(self.written_delta(&citation.json));
+            }
+            TurnEvent::NextText => self.close(&mut events),
             TurnEvent::Finished(finish) => self.finish(&finish, &mut events),
         }
         events
@@ -154,7 +168,9 @@ impl StreamEncoder {
         self.close(events);
         events.push(self.start(&match kind {
             Kind::Thinking => Block::Thinking { thinking: String::new(), signature: String::new() },
-            Kind::Text | Kind::ToolUse => Block::Text { text: String::new() },
+            Kind::Text | Kind::ToolUse | Kind::Server => {
+                Block::Text { text: String::new(), citations: Vec::new() }
+            }
         }));
         self.open = Some(kind);
     }
@@ -166,7 +182,12 @@ impl StreamEncoder {
     }
 
     fn start(&self, block: &Block) -> Event {
-        let (index, block) = (self.index, json::to_string(block));
+        self.start_written(&json::to_string(block))
+    }
+
+    /// Begins a block that is JSON already.
+    fn start_written(&self, block: &str) -> Event {
+        let index = self.index;
         let data = format!(r#"{{"type":"content_block_start","index":{index},"content_block":{block}}}"#);
         Event { name: "content_block_start", data }
     }
@@ -175,6 +196,13 @@ impl StreamEncoder {
         let data = format!(r#"{{"type":"content_block_stop","index":{}}}"#, self.index);
         self.index += 1;
         Event { name: "content_block_stop", data }
+    }
+
+    /// A delta that is JSON already.
+    fn written_delta(&self, delta: &str) -> Event {
+        let index = self.index;
+        let data = format!(r#"{{"type":"content_block_delta","index":{index},"delta":{delta}}}"#);
+        Event { name: "content_block_delta", data }
     }
 
     /// The hot path: only the piece is escaped, all around it is copied.

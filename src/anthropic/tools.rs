@@ -2,9 +2,11 @@
 
 use super::decode::items;
 use super::fields;
+use super::native;
 use crate::domain::Tool;
 use crate::domain::ToolChoice;
 use crate::domain::Tools;
+use crate::domain::WebSearch;
 use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
 use crate::fields::Object;
@@ -15,39 +17,64 @@ use crate::fields::printable;
 
 const LONGEST_NAME: usize = 64;
 
+/// The tools that a request offers.
+#[derive(Debug)]
+pub(super) struct Offer {
+    pub(super) tools: Tools,
+    /// All of them as they were written, if that says more.
+    pub(super) written: Option<Vec<String>>,
+}
+
 /// Takes `tools` and `tool_choice`.
 pub(super) fn decode(
     request: &mut Object,
     written: Written<'_>,
     ignored: &mut Ignored,
-) -> Result<Tools, InvalidRequest> {
+) -> Result<Offer, InvalidRequest> {
     let texts = written.field("tools").items();
-    let mut list: Vec<Tool> = Vec::new();
+    let mut tools = Tools::default();
+    let mut names: Vec<String> = Vec::new();
+    let mut as_written = Vec::new();
+    let mut is_plain = true;
     for (index, tool) in items(request.take("tools")?).into_iter().enumerate() {
-        let tool = Object::new(tool, Place::at(format!("tools[{index}]"), &fields::TOOL))?;
-        let place = tool.place.clone();
-        let tool = self::tool(tool, texts.get(index).copied().unwrap_or_default(), ignored)?;
-        if list.iter().any(|other| other.name == tool.name) {
+        let written = texts.get(index).copied().unwrap_or_default();
+        let is_own = tool["type"].as_str().is_none_or(|kind| kind == "custom");
+        is_plain &= is_own && native::is_plain_tool(&tool);
+        as_written.push(written.text(&tool));
+        let object = Object::new(tool, Place::at(format!("tools[{index}]"), &fields::TOOL))?;
+        let place = object.place.clone();
+        let name = if is_own {
+            let tool = self::tool(object, written, ignored)?;
+            let name = tool.name.clone();
+            tools.list.push(tool);
+            Some(name)
+        } else {
+            server_tool(object, &mut tools)?
+        };
+        let Some(name) = name else { continue };
+        if names.contains(&name) {
             let path = place.field("name");
-            let message = format!("`{path}`: two tools are called `{}`. Rename one.", tool.name);
+            let message = format!("`{path}`: two tools are called `{name}`. Rename one.");
             return Err(InvalidRequest::at(path, code::VALUE, message));
         }
-        list.push(tool);
+        names.push(name);
     }
-    let (choice, parallel) = choice(request, &list, ignored)?;
-    Ok(Tools { list, choice, parallel })
+    (tools.choice, tools.parallel) = choice(request, &names, ignored)?;
+    Ok(Offer { tools, written: (!is_plain).then_some(as_written) })
+}
+
+/// Notes a tool that Anthropic defines, and gives its name, if it has one.
+fn server_tool(mut tool: Object, tools: &mut Tools) -> Result<Option<String>, InvalidRequest> {
+    let kind = tool.take_text("type")?.unwrap_or_default();
+    if kind.starts_with("web_search") {
+        let max_uses = tool.take_integer("max_uses")?.and_then(|uses| u32::try_from(uses).ok());
+        tools.web_search = Some(WebSearch { max_uses, ..WebSearch::default() });
+    }
+    tool.take_text("name")
 }
 
 fn tool(mut tool: Object, written: Written<'_>, ignored: &mut Ignored) -> Result<Tool, InvalidRequest> {
-    let kind = tool.take_text("type")?;
-    if let Some(kind) = kind.filter(|kind| kind != "custom") {
-        let words = format!(
-            "tools of type `{}` are Anthropic's own, and the CLI takes none of them. \
-             Remove the tool, or offer one of your own of the type `custom`.",
-            printable(&kind)
-        );
-        return Err(tool.refuse("type", code::UNSUPPORTED, &words));
-    }
+    tool.take_text("type")?;
     let name = name(&mut tool)?;
     let description = tool.take_text("description")?;
     let schema = tool.take("input_schema")?.ok_or_else(|| tool.missing("input_schema"))?;
@@ -57,7 +84,7 @@ fn tool(mut tool: Object, written: Written<'_>, ignored: &mut Ignored) -> Result
     }
     let schema = written.field("input_schema").text(&schema);
     let strict = tool.take_bool("strict")?.unwrap_or(false);
-    tool.finish(ignored)?;
+    tool.finish_passing(ignored)?;
     Ok(Tool { name, description, schema, strict })
 }
 
@@ -79,7 +106,7 @@ pub(super) fn is_word(text: &str) -> bool {
 /// Whether the model must call a tool, and whether it may call several at once.
 fn choice(
     request: &mut Object,
-    tools: &[Tool],
+    tools: &[String],
     ignored: &mut Ignored,
 ) -> Result<(ToolChoice, bool), InvalidRequest> {
     let Some(choice) = request.take("tool_choice")? else { return Ok((ToolChoice::Auto, true)) };
@@ -93,7 +120,7 @@ fn choice(
         "any" => ToolChoice::Required,
         "tool" => {
             let name = name.ok_or_else(|| choice.missing("name"))?;
-            if tools.iter().all(|tool| tool.name != name) {
+            if !tools.contains(&name) {
                 return Err(no_such_tool(&choice, "name"));
             }
             ToolChoice::Named(name)

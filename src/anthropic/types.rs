@@ -72,6 +72,8 @@ pub(super) enum Block {
     },
     Text {
         text: String,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        citations: Vec<Box<RawValue>>,
     },
     ToolUse {
         id: String,
@@ -79,6 +81,9 @@ pub(super) enum Block {
         #[serde(serialize_with = "as_object")]
         input: String,
     },
+    /// One that only Anthropic's API has, as it came.
+    #[serde(untagged)]
+    Server(Box<RawValue>),
 }
 
 /// The input of a call, which is JSON already. None, or one that was cut off by the limit, is `{}`.
@@ -112,6 +117,7 @@ fn stop_reason(finish: &Finish) -> &'static str {
         FinishReason::Length => "max_tokens",
         FinishReason::ToolCalls => "tool_use",
         FinishReason::ContentFilter => "refusal",
+        FinishReason::Paused => "pause_turn",
     }
 }
 
@@ -122,6 +128,13 @@ pub(super) struct MessageUsage {
     cache_read_input_tokens: u64,
     output_tokens: u64,
     output_tokens_details: OutputDetails,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_tool_use: Option<ServerToolUse>,
+}
+
+#[derive(Serialize)]
+struct ServerToolUse {
+    web_search_requests: u64,
 }
 
 #[derive(Serialize)]
@@ -137,6 +150,8 @@ impl From<&Usage> for MessageUsage {
             cache_read_input_tokens: usage.cache_read_tokens,
             output_tokens: usage.output_tokens,
             output_tokens_details: OutputDetails { thinking_tokens: usage.thinking_tokens },
+            server_tool_use: (usage.web_searches > 0)
+                .then_some(ServerToolUse { web_search_requests: usage.web_searches }),
         }
     }
 }

@@ -8,6 +8,8 @@ use sha2::Sha256;
 use crate::domain::Effort;
 use crate::domain::Format;
 use crate::domain::Message;
+use crate::domain::Native;
+use crate::domain::NativeBlock;
 use crate::domain::Part;
 use crate::domain::Role;
 use crate::domain::Sampling;
@@ -19,6 +21,7 @@ use crate::domain::ToolResult;
 use crate::domain::ToolUse;
 use crate::domain::Tools;
 use crate::domain::Turn;
+use crate::domain::WebSearch;
 
 /// Stands for a project and everything in a turn. SHA-256, because a collision would give somebody the answer to another
 /// question.
@@ -48,17 +51,30 @@ struct Writer(Sha256);
 impl Writer {
     fn turn(&mut self, turn: &Turn) {
         // Answers are kept by the project that the caller belongs to, which is the one that is named if any is.
-        let Turn { model, system, tools, history, prompt, sampling, project: _ } = turn;
+        let Turn { model, system, tools, history, prompt, sampling, project: _, native } = turn;
         self.text(model.as_str());
         self.list(system, |this, text| this.text(text));
         self.tools(tools);
         self.list(history, Self::message);
         self.list(prompt, Self::part);
         self.sampling(sampling);
+        self.native(native);
+    }
+
+    fn native(&mut self, native: &Native) {
+        let Native { system, tools, fields, is_marked } = native;
+        for blocks in [system, tools] {
+            self.option(blocks.as_deref(), |this, blocks| this.list(blocks, |this, block| this.text(block)));
+        }
+        self.list(fields, |this, (name, value)| {
+            this.text(name);
+            this.text(value);
+        });
+        self.flag(*is_marked);
     }
 
     fn tools(&mut self, tools: &Tools) {
-        let Tools { list, choice, parallel } = tools;
+        let Tools { list, choice, parallel, web_search } = tools;
         self.list(list, |this, tool| {
             let Tool { name, description, schema, strict } = tool;
             this.text(name);
@@ -76,6 +92,13 @@ impl Writer {
             }
         }
         self.flag(*parallel);
+        self.option(web_search.as_ref(), |this, search| {
+            let WebSearch { max_uses, allowed_domains, blocked_domains, user_location } = search;
+            this.option(max_uses.as_ref(), |this, uses| this.number((*uses).into()));
+            this.list(allowed_domains, |this, domain| this.text(domain));
+            this.list(blocked_domains, |this, domain| this.text(domain));
+            this.option(user_location.as_deref(), Self::text);
+        });
     }
 
     fn message(&mut self, message: &Message) {
@@ -122,6 +145,11 @@ impl Writer {
                 self.text(id);
                 self.list(parts, Self::part);
                 self.flag(*is_error);
+            }
+            // What its role is stands in the JSON.
+            Part::Native(NativeBlock { json, role: _ }) => {
+                self.kind(7);
+                self.text(json);
             }
         }
     }

@@ -67,6 +67,7 @@ fn tools() -> impl Strategy<Value = Tools> {
         list,
         choice,
         parallel,
+        web_search: None,
     })
 }
 
@@ -119,6 +120,7 @@ fn turn() -> impl Strategy<Value = Turn> {
     (text(), list(text()), tools(), list(message()), list(part()), sampling()).prop_map(
         |(model, system, tools, history, prompt, sampling)| Turn {
             project: None,
+            native: Default::default(),
             model: ModelName::new(model),
             system,
             tools,
@@ -185,6 +187,7 @@ proptest! {
 fn empty() -> Turn {
     Turn {
         project: None,
+        native: Default::default(),
         model: ModelName::new("m"),
         system: Vec::new(),
         tools: Tools::default(),

@@ -285,7 +285,11 @@ fn text_bytes(event: &TurnEvent) -> usize {
         | TurnEvent::ThinkingSealed(text)
         | TurnEvent::ThinkingRedacted(text)
         | TurnEvent::Text(text)
+        | TurnEvent::BlockDelta(text)
         | TurnEvent::ToolInput(text) => text.capacity(),
+        TurnEvent::ServerBlock(block) => block.json.capacity(),
+        TurnEvent::Citation(citation) => citation.json.capacity(),
+        TurnEvent::NextText => 0,
         TurnEvent::ToolCall { id, name } => id.capacity() + name.capacity(),
         TurnEvent::Finished(finish) => finish.stop_text.as_ref().map_or(0, String::capacity),
     }
@@ -295,6 +299,6 @@ fn text_bytes(event: &TurnEvent) -> usize {
 fn may_be_kept(reason: FinishReason) -> bool {
     match reason {
         FinishReason::Stop | FinishReason::Length => true,
-        FinishReason::ToolCalls | FinishReason::ContentFilter => false,
+        FinishReason::ToolCalls | FinishReason::ContentFilter | FinishReason::Paused => false,
     }
 }

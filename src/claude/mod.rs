@@ -15,6 +15,7 @@ mod limit;
 mod pipe;
 mod process;
 pub mod protocol;
+mod server;
 mod session;
 mod settings;
 mod sign_in;

@@ -28,6 +28,7 @@ pub(super) fn config() -> Config {
 pub(super) fn turn(prompt: &str) -> Turn {
     Turn {
         project: None,
+        native: Default::default(),
         model: ModelName::new("claude-haiku-5-5"),
         system: Vec::new(),
         tools: Tools::default(),

@@ -12,6 +12,7 @@ use crate::domain::Usage;
 
 use super::failure::classify;
 use super::protocol::{ApiRetry, CallFailed, Event, Lifecycle, StreamEvent};
+use super::server;
 
 /// The longest that a turn waits while the CLI waits before it tries a failed call again. Its own delays are shorter.
 const LONGEST_RETRY_DELAY: Duration = Duration::from_secs(5);
@@ -48,6 +49,12 @@ pub(super) struct Translator {
     has_called_answer_tool: bool,
     /// Whether the input that comes is that tool's.
     is_answer_input: bool,
+    /// Whether the block that comes is one that only Anthropic's API has.
+    is_server_block: bool,
+    /// Whether such a block has come.
+    has_block: bool,
+    /// Whether the block that came last is a text.
+    is_after_text: bool,
     usage: Usage,
     failed_call: Option<CallFailed>,
     /// How long upstream last asked to wait before the next try.
@@ -63,6 +70,9 @@ impl Translator {
             answer_tool,
             has_called_answer_tool: false,
             is_answer_input: false,
+            is_server_block: false,
+            has_block: false,
+            is_after_text: false,
             has_text: false,
             has_called: false,
             uuid,
@@ -97,11 +107,11 @@ impl Translator {
 
     /// Whether the model has said nothing so far.
     pub(super) fn is_silent(&self) -> bool {
-        !self.has_said_something() && !self.has_called_answer_tool
+        !self.has_text && !self.has_called && !self.has_called_answer_tool
     }
 
     fn has_said_something(&self) -> bool {
-        self.has_text || self.has_called
+        self.has_text || self.has_called || self.has_block
     }
 
     /// What `event` means for the turn.
@@ -178,10 +188,26 @@ impl Translator {
             StreamEvent::Redacted(data) => Step::Emit(TurnEvent::ThinkingRedacted(data.into_owned())),
             StreamEvent::Text(text) => self.text(text.into_owned()),
             StreamEvent::ToolUse { id, name } => self.call(id.into_owned(), name.into_owned()),
+            StreamEvent::TextStart => {
+                let is_next = std::mem::replace(&mut self.is_after_text, true) && self.has_text;
+                if is_next { Step::Emit(TurnEvent::NextText) } else { Step::Nothing }
+            }
+            StreamEvent::ServerBlock(block) => {
+                self.is_server_block = true;
+                self.is_after_text = false;
+                self.has_block = true;
+                Step::Emit(TurnEvent::ServerBlock(server::block(block)))
+            }
+            StreamEvent::Input(piece) if self.is_server_block => {
+                Step::Emit(TurnEvent::BlockDelta(server::input_delta(&piece)))
+            }
+            StreamEvent::OtherDelta(delta) => Step::Emit(server::delta(delta)),
             StreamEvent::Input(piece) => self.input(piece.into_owned()),
-            // Upstream has no piece for an empty object.
-            StreamEvent::BlockEnd if std::mem::take(&mut self.is_answer_input) && !self.has_text => {
-                self.text("{}".to_owned())
+            StreamEvent::BlockEnd => {
+                self.is_server_block = false;
+                // Upstream has no piece for an empty object.
+                let is_empty_answer = std::mem::take(&mut self.is_answer_input) && !self.has_text;
+                if is_empty_answer { self.text("{}".to_owned()) } else { Step::Nothing }
             }
             StreamEvent::MessageDelta { stop_reason, stop_sequence, usage } => {
                 usage.count_into(&mut self.usage);
@@ -192,7 +218,7 @@ impl Translator {
                     usage: self.usage,
                 })
             }
-            StreamEvent::BlockEnd | StreamEvent::Other => Step::Nothing,
+            StreamEvent::Other => Step::Nothing,
         }
     }
 
@@ -202,6 +228,7 @@ impl Translator {
     }
 
     fn call(&mut self, id: String, name: String) -> Step {
+        self.is_after_text = false;
         self.is_answer_input = self.answer_tool.as_ref() == Some(&name);
         if self.is_answer_input {
             self.has_called_answer_tool = true;
@@ -226,6 +253,7 @@ impl Translator {
         match stop_reason {
             "max_tokens" | "model_context_window_exceeded" => FinishReason::Length,
             "refusal" => FinishReason::ContentFilter,
+            "pause_turn" => FinishReason::Paused,
             "tool_use" if self.has_called => FinishReason::ToolCalls,
             _ => FinishReason::Stop,
         }

@@ -30,9 +30,9 @@ fn steps(lines: &[&str]) -> (Translator, Vec<String>) {
 fn an_answer_begins_grows_and_finishes() {
     let (translator, steps) = steps(&[START, TEXT, END]);
     insta::assert_snapshot!(steps.join("\n"), @r#"
-    Emit(Started { model: "m", usage: Usage { input_tokens: 10, cache_write_tokens: 3, cache_read_tokens: 4, output_tokens: 1, thinking_tokens: 0, cost: None } })
+    Emit(Started { model: "m", usage: Usage { input_tokens: 10, cache_write_tokens: 3, cache_read_tokens: 4, output_tokens: 1, thinking_tokens: 0, web_searches: 0, cost: None } })
     Emit(Text("w"))
-    Finish(Finish { reason: Stop, stop_text: None, usage: Usage { input_tokens: 10, cache_write_tokens: 3, cache_read_tokens: 4, output_tokens: 5, thinking_tokens: 0, cost: None } })
+    Finish(Finish { reason: Stop, stop_text: None, usage: Usage { input_tokens: 10, cache_write_tokens: 3, cache_read_tokens: 4, output_tokens: 5, thinking_tokens: 0, web_searches: 0, cost: None } })
     "#);
     assert!(!translator.is_silent());
 }

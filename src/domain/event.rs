@@ -30,8 +30,53 @@ pub enum TurnEvent {
     /// The next piece of the input, a JSON object, of the call begun last; never empty. A call without any piece has
     /// the input `{}`.
     ToolInput(String),
+    /// A content block begins that only Anthropic's API has, such as a search of the web or its results.
+    ServerBlock(ServerBlock),
+    /// The next piece of the block begun last, as the JSON of its delta: of a server block, or one of another block that has
+    /// no event of its own.
+    BlockDelta(String),
+    /// A source of the text so far.
+    Citation(Citation),
+    /// A further text begins right behind another one, with sources of its own.
+    NextText,
     /// The answer is whole. Nothing follows.
     Finished(Finish),
+}
+
+/// A content block that only Anthropic's API has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerBlock {
+    /// The block, as it begins.
+    pub json: String,
+    /// What it tells of tools that Anthropic runs.
+    pub tool: ServerTool,
+}
+
+/// What a server block tells of tools that Anthropic runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerTool {
+    /// A search of the web with this id begins. Its query, `{"query": ..}`, comes in pieces.
+    SearchCall(String),
+    /// The search with this id is over.
+    SearchResult {
+        /// The id.
+        id: String,
+        /// The URLs that were found; none if it failed.
+        urls: Option<Vec<String>>,
+    },
+    /// Something else.
+    Other,
+}
+
+/// A source of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Citation {
+    /// The delta that tells of it, as JSON.
+    pub json: String,
+    /// Where the source is, if it is on the web.
+    pub url: Option<String>,
+    /// What it is called.
+    pub title: Option<String>,
 }
 
 /// How an answer ended and what it took.
@@ -56,6 +101,8 @@ pub enum FinishReason {
     ToolCalls,
     /// The model refused to answer.
     ContentFilter,
+    /// Anthropic has interrupted a long turn with tools of its own; sent back as it is, the answer goes on.
+    Paused,
 }
 
 /// Tokens of one turn.
@@ -71,6 +118,8 @@ pub struct Usage {
     pub output_tokens: u64,
     /// The part of `output_tokens` that was thinking, where the CLI tells it.
     pub thinking_tokens: u64,
+    /// Searches of the web, which have a price of their own.
+    pub web_searches: u64,
     /// What the turn cost, once it was charged.
     pub cost: Option<Money>,
 }
@@ -85,6 +134,7 @@ impl std::ops::Add for Usage {
             cache_read_tokens: self.cache_read_tokens + other.cache_read_tokens,
             output_tokens: self.output_tokens + other.output_tokens,
             thinking_tokens: self.thinking_tokens + other.thinking_tokens,
+            web_searches: self.web_searches + other.web_searches,
             cost: self.cost.map_or(other.cost, |cost| Some(cost + other.cost.unwrap_or_default())),
         }
     }
@@ -99,6 +149,7 @@ impl Usage {
             cache_write_tokens: self.cache_write_tokens.max(other.cache_write_tokens),
             cache_read_tokens: self.cache_read_tokens.max(other.cache_read_tokens),
             output_tokens: self.output_tokens.max(other.output_tokens),
+            web_searches: self.web_searches.max(other.web_searches),
             ..self
         }
     }

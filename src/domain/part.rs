@@ -1,5 +1,7 @@
 //! What a message is made of.
 
+use super::NativeBlock;
+
 /// One part of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
@@ -20,6 +22,8 @@ pub enum Part {
     ToolUse(ToolUse),
     /// What a tool gave; only in the caller's messages, before any other part.
     ToolResult(ToolResult),
+    /// A content block as the caller wrote it.
+    Native(NativeBlock),
 }
 
 /// Thoughts of the model that a caller sends back.

@@ -9,12 +9,27 @@ pub struct Tools {
     pub choice: ToolChoice,
     /// Whether one answer may hold several calls.
     pub parallel: bool,
+    /// Searches of the web that Anthropic does for the model; none where it may not search.
+    pub web_search: Option<WebSearch>,
+}
+
+/// Searches of the web, which Anthropic does while the model answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WebSearch {
+    /// Most searches in one answer; none for no limit.
+    pub max_uses: Option<u32>,
+    /// Only results of these domains; empty for all.
+    pub allowed_domains: Vec<String>,
+    /// No results of these domains.
+    pub blocked_domains: Vec<String>,
+    /// Where the user is, as the JSON object of Anthropic's API; none where that is not told.
+    pub user_location: Option<String>,
 }
 
 impl Default for Tools {
     /// None.
     fn default() -> Self {
-        Self { list: Vec::new(), choice: ToolChoice::Auto, parallel: true }
+        Self { list: Vec::new(), choice: ToolChoice::Auto, parallel: true, web_search: None }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a caller asks for.
 
 use super::ModelName;
+use super::Native;
 use super::Part;
 use super::Tools;
 
@@ -21,6 +22,8 @@ pub struct Turn {
     pub sampling: Sampling,
     /// The project that is to pay, as the caller names it; none for its own.
     pub project: Option<String>,
+    /// What goes to Claude as the caller wrote it.
+    pub native: Native,
 }
 
 impl Turn {

@@ -45,6 +45,7 @@ fn handling(field: &Field) -> String {
         Handling::Emulated => "emulated",
         Handling::Refused => "refused",
         Handling::Ignored => "ignored",
+        Handling::Passed => "passed on",
     };
     match field.no_op_words() {
         values if values.is_empty() => word.into(),

@@ -56,6 +56,16 @@ impl Ignored {
         Ok(())
     }
 
+    /// Whether fields that are not known are refused.
+    pub fn is_strict(&self) -> bool {
+        self.policy == Policy::Strict
+    }
+
+    /// Notes something that is left out and harms nobody.
+    pub fn note(&mut self, name: &str) {
+        self.push(name.to_owned());
+    }
+
     fn push(&mut self, name: String) {
         if self.names.len() < Self::MOST && !self.names.contains(&name) {
             self.names.push(name);

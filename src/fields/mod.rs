@@ -31,5 +31,6 @@ pub use table::Table;
 pub use table::emulated;
 pub use table::honoured;
 pub use table::ignored;
+pub use table::passed;
 pub use table::refused;
 pub use written::Written;

@@ -164,6 +164,40 @@ impl Object {
         InvalidRequest::at(path, code, message)
     }
 
+    /// As [`finish`](Self::finish) for an object that goes to Claude as it was written: a field that is not known is refused
+    /// where such fields are, and passed on elsewhere.
+    ///
+    /// # Errors
+    /// When a field asks for what is not served.
+    pub fn finish_passing(mut self, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
+        if !ignored.is_strict() {
+            self.fields.retain(|name, _| self.place.table.find(name).is_some());
+        }
+        self.finish(ignored)
+    }
+
+    /// Takes the fields that go to Claude as they were written: those of which the table says so, and those that it does not
+    /// know.
+    ///
+    /// # Errors
+    /// When one has another shape than the table demands, or is not known where such fields are refused.
+    pub fn take_passed(&mut self, ignored: &mut Ignored) -> Result<Vec<(String, Value)>, InvalidRequest> {
+        let table = self.place.table;
+        let is_passed = |name: &String| {
+            table.find(name).map_or(!ignored.is_strict(), |field| field.handling == Handling::Passed)
+        };
+        let names: Vec<String> = self.fields.keys().filter(|name| is_passed(name)).cloned().collect();
+        let mut passed = Vec::new();
+        for name in names {
+            let Some(value) = self.fields.remove(&name).filter(|value| !value.is_null()) else { continue };
+            if let Some(field) = table.find(&name) {
+                field.shape.check(&value, || self.place.field(&name))?;
+            }
+            passed.push((name, value));
+        }
+        Ok(passed)
+    }
+
     /// Refuses what cannot be served of the fields nobody took, and notes the others in `ignored`.
     ///
     /// # Errors
@@ -197,6 +231,7 @@ fn leftover(
             Err(InvalidRequest::at(path, code::UNSUPPORTED, message))
         }
         Handling::Ignored => ignored.known(place, field),
+        Handling::Passed => Ok(()),
         Handling::Honoured | Handling::Emulated => {
             debug_assert!(false, "nobody reads {}", field.name);
             ignored.known(place, field)

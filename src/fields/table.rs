@@ -15,6 +15,8 @@ pub enum Handling {
     Refused,
     /// It cannot matter or is only a hint: accepted, and named in a header.
     Ignored,
+    /// It goes to Claude as it was written.
+    Passed,
 }
 
 /// One field and what becomes of it.
@@ -103,6 +105,11 @@ pub const fn emulated(name: &'static str, shape: Shape, note: &'static str) -> F
 /// A field with which a request gets a 400.
 pub const fn refused(name: &'static str, shape: Shape, note: &'static str) -> Field {
     Field { name, handling: Handling::Refused, shape, no_op: &[], note }
+}
+
+/// A field that goes to Claude as it was written.
+pub const fn passed(name: &'static str, shape: Shape, note: &'static str) -> Field {
+    Field { name, handling: Handling::Passed, shape, no_op: &[], note }
 }
 
 /// A field without effect.

@@ -12,7 +12,12 @@ fn tool(name: &str, schema: &str, strict: bool) -> Tool {
 
 /// What comes of calls, as (tool, arguments), in an answer that ends for `reason`.
 fn told_at(reason: FinishReason, tools: &[Tool], calls: &[(&str, &str)]) -> Result<(), String> {
-    let mut strict = Strict::new(&Tools { list: tools.to_vec(), choice: ToolChoice::Auto, parallel: true });
+    let mut strict = Strict::new(&Tools {
+        list: tools.to_vec(),
+        choice: ToolChoice::Auto,
+        parallel: true,
+        web_search: None,
+    });
     for (name, arguments) in calls {
         strict.note(&TurnEvent::Text("words".to_owned()));
         strict.note(&TurnEvent::ToolCall { id: "1".to_owned(), name: (*name).to_owned() });

@@ -128,6 +128,7 @@ fn caller() -> Caller {
 fn turn(model: &str) -> Turn {
     Turn {
         project: None,
+        native: Default::default(),
         model: ModelName::new(model),
         system: Vec::new(),
         tools: Tools::default(),

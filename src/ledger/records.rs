@@ -255,6 +255,8 @@ impl Record for Charged {
             cache_read_tokens: reader.number()?,
             output_tokens: reader.number()?,
             thinking_tokens: reader.number()?,
+            // Their price is in the money; records have no count of them.
+            web_searches: 0,
             cost: None,
         };
         let Amount { tokens: estimated_tokens, money } = read_amount(reader)?;

@@ -23,6 +23,7 @@ fn prices(models: &[(&str, &str)]) -> Prices {
 fn turn(prompt: Vec<Part>) -> Turn {
     Turn {
         project: None,
+        native: Default::default(),
         model: ModelName::new("auto"),
         system: Vec::new(),
         tools: Tools::default(),

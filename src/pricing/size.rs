@@ -48,6 +48,7 @@ impl Size {
                 self.text(&call.input);
             }
             Part::ToolResult(result) => self.parts(&result.parts),
+            Part::Native(block) => self.text(&block.json),
         }
     }
 
@@ -61,8 +62,14 @@ impl Size {
 /// The size of all that goes upstream with `turn`.
 pub(super) fn of(turn: &Turn) -> Size {
     let mut size = Size::default();
-    turn.system.iter().for_each(|text| size.text(text));
-    turn.tools.list.iter().for_each(|tool| size.tool(tool));
+    match &turn.native.system {
+        Some(blocks) => blocks.iter().for_each(|block| size.text(block)),
+        None => turn.system.iter().for_each(|text| size.text(text)),
+    }
+    match &turn.native.tools {
+        Some(tools) => tools.iter().for_each(|tool| size.text(tool)),
+        None => turn.tools.list.iter().for_each(|tool| size.tool(tool)),
+    }
     turn.history.iter().for_each(|message| size.parts(&message.parts));
     size.parts(&turn.prompt);
     size

@@ -39,7 +39,8 @@ fn texts<'a>(parts: &'a [Part]) -> Vec<&'a str> {
         | Part::Document { .. }
         | Part::Thinking(_)
         | Part::ToolUse(_)
-        | Part::ToolResult(_) => None,
+        | Part::ToolResult(_)
+        | Part::Native(_) => None,
     };
     parts.iter().filter_map(text).collect()
 }

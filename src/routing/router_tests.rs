@@ -18,6 +18,7 @@ fn turn(history: &[(Role, Vec<Part>)], prompt: Vec<Part>) -> Turn {
     let message = |(role, parts): &(Role, Vec<Part>)| Message { role: *role, parts: parts.clone() };
     Turn {
         project: None,
+        native: Default::default(),
         model: ModelName::new("auto"),
         system: Vec::new(),
         tools: Tools::default(),

@@ -105,6 +105,7 @@ mod tests {
         let text = Part::Text("and".into());
         let turn = Turn {
             project: None,
+            native: Default::default(),
             model: ModelName::new("m"),
             system: Vec::new(),
             tools: Tools::default(),

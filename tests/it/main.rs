@@ -33,6 +33,7 @@ mod ledger_kills;
 mod limits;
 mod messages;
 mod one_call;
+mod passing;
 mod pricing;
 mod project;
 mod responses;

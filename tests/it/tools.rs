@@ -34,6 +34,7 @@ fn tool(name: &str) -> Tool {
 fn turn(tools: &[&str], prompt: &str) -> Turn {
     Turn {
         project: None,
+        native: Default::default(),
         model: ModelName::new("haiku"),
         system: Vec::new(),
         tools: Tools { list: tools.iter().map(|name| tool(name)).collect(), ..Tools::default() },
@@ -61,7 +62,11 @@ impl Answer {
             TurnEvent::Started { .. }
             | TurnEvent::Thinking(_)
             | TurnEvent::ThinkingSealed(_)
-            | TurnEvent::ThinkingRedacted(_) => {}
+            | TurnEvent::ThinkingRedacted(_)
+            | TurnEvent::ServerBlock(_)
+            | TurnEvent::BlockDelta(_)
+            | TurnEvent::Citation(_)
+            | TurnEvent::NextText => {}
         }
     }
 

@@ -3,7 +3,6 @@
 use super::request::CACHE_CONTROL;
 use crate::fields::Field;
 use crate::fields::Shape::Any;
-use crate::fields::Shape::Array;
 use crate::fields::Shape::Bool;
 use crate::fields::Shape::Object;
 use crate::fields::Shape::Text;
@@ -12,6 +11,7 @@ use crate::fields::Table;
 use crate::fields::emulated;
 use crate::fields::honoured;
 use crate::fields::ignored;
+use crate::fields::passed;
 use crate::fields::refused;
 
 const BLOCK: &str = "messages[].content[].";
@@ -19,17 +19,16 @@ const BLOCK: &str = "messages[].content[].";
 const TYPE: Field = honoured(
     "type",
     Text,
-    "Of the user: `text`, `image`, `document`, `tool_result`, and in a result the first three. Of the assistant: `text`, `thinking`, `redacted_thinking`, `tool_use`. Others, which come of tools that Anthropic runs, are refused.",
+    "Any that Anthropic's API knows. A block that this server does not know goes to Claude as it is; strict mode refuses it.",
 );
 
 const WORDS: Field = honoured("text", Text, "Every text stays one of its own. Blank ones are skipped.");
 
-const CITED: Field =
-    ignored("citations", Array, "Of a text: part of an answer that is sent back.").unless(&["[]"]);
+const CITED: Field = passed("citations", Any, "Of a text: the sources of an answer that is sent back.");
 
 const PLACE: Field = honoured("source", Object, "Of an image or a document. Required.");
 
-const TOOLSET: Field = refused("toolset_name", Text, "There are no sets of tools.");
+const TOOLSET: Field = passed("toolset_name", Text, "Goes to Claude as it is.");
 
 /// The fields of a block of `system`.
 pub(in crate::anthropic) static SYSTEM: Table =
@@ -61,12 +60,7 @@ pub(in crate::anthropic) static TEXT: Table =
 /// The fields of an image.
 pub(in crate::anthropic) static IMAGE: Table = Table {
     prefix: BLOCK,
-    fields: &[
-        TYPE,
-        PLACE,
-        ignored("transformations", Object, "The CLI scales a large image down."),
-        CACHE_CONTROL,
-    ],
+    fields: &[TYPE, PLACE, passed("transformations", Object, "Goes to Claude as it is."), CACHE_CONTROL],
 };
 
 /// The fields of a document.
@@ -76,9 +70,8 @@ pub(in crate::anthropic) static DOCUMENT: Table = Table {
         TYPE,
         PLACE,
         honoured("title", Text, "Of a document. Told to Claude."),
-        ignored("context", Text, "Not sent to Claude. Say it in a text."),
-        refused("citations", Object, "Of a document: citations are not supported.")
-            .unless(&["{\"enabled\":false}", "{}"]),
+        passed("context", Text, "Goes to Claude as it is."),
+        passed("citations", Any, "Of a document: `{\"enabled\": true}` has Claude cite it."),
         CACHE_CONTROL,
     ],
 };
@@ -118,7 +111,7 @@ pub(in crate::anthropic) static TOOL_USE: Table = Table {
         honoured("id", Text, "Required. Letters, digits, `_` and `-`."),
         honoured("name", Text, "Required. 1 to 64 letters, digits, `_` and `-`."),
         honoured("input", Object, "Required. It reaches Claude as it was sent."),
-        ignored("caller", Any, "Only Claude itself calls tools.").unless(&["{\"type\":\"direct\"}"]),
+        passed("caller", Any, "Goes to Claude as it is."),
         CACHE_CONTROL,
         TOOLSET,
     ],
@@ -131,16 +124,16 @@ pub(in crate::anthropic) static SOURCE: Table = Table {
         emulated(
             "type",
             Text,
-            "`base64` or `url`; of a document also `text`, which becomes a text after its title. `content` and `file` are refused.",
+            "`base64` or `url`. Others, such as `text`, `content` and `file`, go to Claude as they are.",
         ),
         honoured("data", Text, "In base64 a PNG, JPEG, GIF or WebP, or a PDF; of a `text` the words."),
         emulated("media_type", Text, "What the bytes say counts."),
         honoured("url", Text, "`https://...`, which Anthropic fetches."),
-        refused(
-            "content",
-            TextOrArray,
-            "Documents made of blocks are not supported. Send the blocks themselves.",
+        passed("content", TextOrArray, "Goes to Claude as it is."),
+        passed(
+            "file_id",
+            Text,
+            "A file of Anthropic's Files API, to which this server has no door. Goes to Claude as it is.",
         ),
-        refused("file_id", Text, "Uploaded files cannot be named here yet: send `data`."),
     ],
 };

@@ -13,17 +13,17 @@ use crate::fields::Shape::TextOrObject;
 use crate::fields::Table;
 use crate::fields::emulated;
 use crate::fields::honoured;
-use crate::fields::ignored;
+use crate::fields::passed;
 use crate::fields::refused;
 
 /// The most a number of tokens may be.
 const MOST: i64 = u32::MAX as i64;
 
 /// Stands on everything that can be marked for the prompt cache.
-pub(super) const CACHE_CONTROL: Field = ignored(
+pub(super) const CACHE_CONTROL: Field = passed(
     "cache_control",
     Object,
-    "The CLI marks the conversation for the prompt cache by itself, and the instructions with it.",
+    "Goes to Claude as it is. Without any, the server marks the ends of the tools, of the instructions and of the last two user messages.",
 );
 
 /// The fields of the request itself.
@@ -59,19 +59,29 @@ pub(in crate::anthropic) static REQUEST: Table = Table {
         honoured("metadata", Object, "Checked, and not sent to Claude."),
         PROJECT,
         CACHE_CONTROL,
-        ignored("service_tier", Text, "There is one tier.").unless(&["\"auto\"", "\"standard_only\""]),
-        ignored("speed", Text, "There is one speed.").unless(&["\"standard\""]),
-        ignored("diagnostics", Object, "Nothing is known of earlier requests' use of the cache."),
-        ignored("context_management", Object, "The conversation goes to Claude whole.").unless(&["{}"]),
-        refused("inference_geo", Text, "Where the model runs is a matter of the server's sign-in.")
-            .unless(&["\"global\""]),
-        refused("container", TextOrObject, "Claude runs no code here, so there is nothing to contain it."),
-        refused("mcp_servers", Array, "MCP servers are not called. Offer their tools in `tools`.")
-            .unless(&["[]"]),
-        refused("compaction", Object, "Conversations are never summarised."),
-        refused("thread", Object, "Conversations are not stored. Send all messages."),
-        refused("fallbacks", TextOrArray, "The model that is named answers, or none.")
-            .unless(&["[]", "\"default\""]),
+        passed("service_tier", Text, "Goes to Claude as it is."),
+        passed("speed", Text, "Goes to Claude as it is."),
+        passed("diagnostics", Object, "Goes to Claude as it is."),
+        passed(
+            "context_management",
+            Object,
+            "Goes to Claude as it is, in the place of what the CLI would send.",
+        ),
+        passed("inference_geo", Text, "Goes to Claude as it is."),
+        passed("container", TextOrObject, "Goes to Claude as it is."),
+        passed("mcp_servers", Array, "Goes to Claude as it is."),
+        passed("compaction", Object, "Goes to Claude as it is."),
+        refused(
+            "thread",
+            Object,
+            "Conversations that Anthropic stores are the sign-in's, and would be every caller's. Send all messages.",
+        ),
+        refused(
+            "fallbacks",
+            TextOrArray,
+            "The model that is named answers, or none: a key may be kept to some models.",
+        )
+        .unless(&["[]", "\"default\""]),
         refused("fallback_credit_token", TextOrObject, "No such tokens are given out."),
         refused("billing_policy", Object, "The owner of the server's sign-in is billed."),
     ],
@@ -88,11 +98,15 @@ pub(in crate::anthropic) static THINKING: Table = Table {
         emulated(
             "type",
             Text,
-            "`enabled`, `adaptive` or `disabled`. The last is the same as no `thinking` and no effort: nothing about it is sent to Claude.",
+            "`enabled`, `adaptive` or `disabled`. The last is the same as no `thinking` and no effort: nothing about it is sent to Claude. Others go to Claude as they are.",
         ),
         honoured("budget_tokens", Integer(1024, MOST), "Required by `enabled`, and less than `max_tokens`."),
-        honoured("display", Text, "`summarized`, or `omitted`: only the seals of thoughts are sent."),
-        ignored("block_binding", Object, "Not sent to Claude."),
+        honoured(
+            "display",
+            Text,
+            "`summarized`, or `omitted`: only the seals of thoughts are sent. Others go to Claude as they are.",
+        ),
+        passed("block_binding", Object, "Goes to Claude as it is."),
     ],
 };
 
@@ -102,7 +116,7 @@ pub(in crate::anthropic) static OUTPUT_CONFIG: Table = Table {
     fields: &[
         emulated("effort", Text, "`low`, `medium`, `high`, `xhigh`, or `max`, which acts as `xhigh`."),
         honoured("format", Object, "The answer is JSON that keeps to a schema."),
-        ignored("task_budget", Object, "Only a hint, and not sent to Claude."),
+        passed("task_budget", Object, "Goes to Claude as it is."),
     ],
 };
 
@@ -122,18 +136,22 @@ pub(in crate::anthropic) static TOOL: Table = Table {
         honoured(
             "type",
             Text,
-            "`custom`, or left out. Tools that Anthropic defines or runs (`web_search_...`, `bash_...`, `computer_...` and others) are refused: the CLI takes none.",
+            "`custom`, or left out. Tools that Anthropic defines or runs (`web_search_...`, `code_execution_...`, `bash_...`, `mcp_toolset` and others) go to Claude as they are.",
         ),
         honoured("name", Text, "Required. 1 to 64 letters, digits, `_` and `-`; each name once."),
         honoured("description", Text, "Told to Claude."),
         honoured("input_schema", Object, "Required, with `\"type\": \"object\"`."),
         honoured("strict", Bool, "Inputs are bound to the schema."),
+        honoured(
+            "max_uses",
+            Integer(1, MOST),
+            "Of `web_search_...`: most searches in one answer. What they may cost is held before.",
+        ),
         CACHE_CONTROL,
-        ignored("eager_input_streaming", Bool, "Inputs stream as they come, in any case."),
-        ignored("defer_loading", Bool, "All tools are offered at once.").unless(&["false"]),
-        ignored("input_examples", Array, "Not sent to Claude. Put them into the description.")
-            .unless(&["[]"]),
-        refused("allowed_callers", Array, "Only Claude itself calls tools.").unless(&["[\"direct\"]", "[]"]),
+        passed("eager_input_streaming", Bool, "Goes to Claude as it is."),
+        passed("defer_loading", Bool, "Goes to Claude as it is."),
+        passed("input_examples", Array, "Goes to Claude as it is."),
+        passed("allowed_callers", Array, "Goes to Claude as it is."),
     ],
 };
 

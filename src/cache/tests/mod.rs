@@ -51,6 +51,7 @@ fn cache() -> Cache<Error> {
 fn turn(prompt: &str) -> Turn {
     Turn {
         project: None,
+        native: Default::default(),
         model: ModelName::new("claude-sonnet-5-5"),
         system: Vec::new(),
         tools: Tools::default(),

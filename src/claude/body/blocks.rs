@@ -9,9 +9,19 @@ use crate::domain::Thinking;
 
 use super::cache::CacheControl;
 
-/// A content block, and the mark for the prompt cache at its end.
+/// A content block.
 #[derive(Debug, Serialize)]
-pub(super) struct Block<'a> {
+#[serde(untagged)]
+pub(super) enum Block<'a> {
+    /// One that is made here.
+    Made(MadeBlock<'a>),
+    /// One that the caller has written.
+    Written(&'a RawValue),
+}
+
+/// The content of a block, and the mark for the prompt cache at its end.
+#[derive(Debug, Serialize)]
+pub(super) struct MadeBlock<'a> {
     #[serde(flatten)]
     content: Content<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,11 +72,13 @@ enum BlockSource<'a> {
 
 /// The blocks of `parts`, in their order.
 pub(super) fn blocks(parts: &[Part]) -> Vec<Block<'_>> {
-    parts.iter().map(|part| Block { content: content(part), cache_control: None }).collect()
+    parts.iter().filter_map(block).collect()
 }
 
-fn content(part: &Part) -> Content<'_> {
-    match part {
+fn block(part: &Part) -> Option<Block<'_>> {
+    let content = match part {
+        // The decoders have checked that it is JSON.
+        Part::Native(native) => return serde_json::from_str(&native.json).ok().map(Block::Written),
         Part::Text(text) => Content::Text { text },
         Part::Image(image) => Content::Image { source: source(image) },
         Part::Document { source: document, title } => {
@@ -85,7 +97,8 @@ fn content(part: &Part) -> Content<'_> {
             content: blocks(&result.parts),
             is_error: result.is_error,
         },
-    }
+    };
+    Some(Block::Made(MadeBlock { content, cache_control: None }))
 }
 
 fn source(source: &Source) -> BlockSource<'_> {

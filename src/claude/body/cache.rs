@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::claude::SignIn;
 
 use super::MessageBody;
+use super::blocks::Block;
 
 /// User messages that are marked, counted from the end. With the marks on tools and instructions that makes four, the most
 /// that upstream allows.
@@ -33,7 +34,7 @@ impl CacheControl {
 pub(super) fn mark_messages(messages: &mut [MessageBody<'_>], mark: CacheControl) {
     let users = messages.iter_mut().rev().filter(|message| message.role == "user");
     for message in users.take(MARKED_MESSAGES) {
-        if let Some(last) = message.content.last_mut() {
+        if let Some(Block::Made(last)) = message.content.last_mut() {
             last.cache_control = Some(mark);
         }
     }

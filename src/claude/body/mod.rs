@@ -10,6 +10,8 @@ mod tools;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -18,7 +20,6 @@ use crate::domain::Format;
 use crate::domain::Message;
 use crate::domain::Part;
 use crate::domain::Role;
-use crate::domain::Sampling;
 use crate::domain::Tool;
 use crate::domain::ToolChoice;
 use crate::domain::Turn;
@@ -37,8 +38,8 @@ pub(super) const IDENTITY: &str = "You are a Claude agent, built on Anthropic's 
 
 #[derive(Serialize)]
 struct RequestBody<'a> {
-    system: Vec<SystemBlock<'a>>,
-    tools: Vec<ToolBlock<'a>>,
+    system: Vec<Item<'a, SystemBlock<'a>>>,
+    tools: Vec<Item<'a, ToolBlock<'a>>>,
     messages: Vec<MessageBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<u32>,
@@ -56,6 +57,17 @@ struct RequestBody<'a> {
     thinking: Option<Budget>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_config: Option<OutputConfig>,
+    /// Fields that the caller has written. None of them is above.
+    #[serde(flatten)]
+    native: BTreeMap<&'a str, &'a RawValue>,
+}
+
+/// An item of a list that is made here or that the caller has written.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Item<'a, T> {
+    Made(T),
+    Written(&'a RawValue),
 }
 
 #[derive(Serialize)]
@@ -96,12 +108,15 @@ struct SystemBlock<'a> {
 pub(super) fn request_body(turn: &Turn, sign_in: SignIn) -> Option<String> {
     let sampling = &turn.sampling;
     let answer_tool = answer_tool(turn);
-    let mark = CacheControl::of(sign_in);
+    // The caller's own marks take precedence: all of them together must not be more than four.
+    let mark = (!turn.native.is_marked).then(|| CacheControl::of(sign_in));
     let mut messages = messages(turn);
-    cache::mark_messages(&mut messages, mark);
+    if let Some(mark) = mark {
+        cache::mark_messages(&mut messages, mark);
+    }
     let body = RequestBody {
-        system: system(turn, mark),
-        tools: tools::tools(&turn.tools.list, answer_tool.as_deref(), mark)?,
+        system: system(turn, mark)?,
+        tools: tools(turn, answer_tool.as_deref(), mark)?,
         messages,
         max_tokens: sampling.max_output_tokens,
         tool_choice: tools::choice(&turn.tools, answer_tool.as_deref()),
@@ -110,7 +125,8 @@ pub(super) fn request_body(turn: &Turn, sign_in: SignIn) -> Option<String> {
         top_k: sampling.top_k,
         stop_sequences: &sampling.stop,
         thinking: budget(turn),
-        output_config: output_config(sampling),
+        output_config: output_config(turn),
+        native: native(turn)?,
     };
     serde_json::to_string(&body).ok()
 }
@@ -132,6 +148,7 @@ fn countable(part: &Part) -> Vec<Part> {
         Part::Thinking(_) => Vec::new(),
         Part::ToolUse(call) => vec![Part::Text(format!("{}\n{}", call.name, call.input))],
         Part::ToolResult(result) => result.parts.clone(),
+        Part::Native(block) => vec![Part::Text(block.json.clone())],
     }
 }
 
@@ -165,15 +182,39 @@ pub(super) fn level(effort: Effort) -> Option<&'static str> {
     }
 }
 
-fn system(turn: &Turn, mark: CacheControl) -> Vec<SystemBlock<'_>> {
-    let mut system: Vec<_> = std::iter::once(IDENTITY)
-        .chain(turn.system.iter().map(String::as_str))
-        .map(|text| SystemBlock { r#type: "text", text, cache_control: None })
-        .collect();
-    if let Some(last) = system.last_mut() {
-        last.cache_control = Some(mark);
+fn system(turn: &Turn, mark: Option<CacheControl>) -> Option<Vec<Item<'_, SystemBlock<'_>>>> {
+    let block = |text| SystemBlock { r#type: "text", text, cache_control: None };
+    if let Some(written) = &turn.native.system {
+        return std::iter::once(Some(Item::Made(block(IDENTITY)))).chain(written_items(written)).collect();
     }
-    system
+    let mut system: Vec<_> =
+        std::iter::once(IDENTITY).chain(turn.system.iter().map(String::as_str)).map(block).collect();
+    if let Some(last) = system.last_mut() {
+        last.cache_control = mark;
+    }
+    Some(system.into_iter().map(Item::Made).collect())
+}
+
+/// The tools as the caller has written them, or else those of the turn.
+fn tools<'a>(
+    turn: &'a Turn,
+    answer_tool: Option<&'a str>,
+    mark: Option<CacheControl>,
+) -> Option<Vec<Item<'a, ToolBlock<'a>>>> {
+    if let Some(written) = &turn.native.tools {
+        return written_items(written).collect();
+    }
+    let made = tools::tools(&turn.tools, answer_tool, mark)?;
+    Some(made.into_iter().map(Item::Made).collect())
+}
+
+fn written_items<T>(items: &[String]) -> impl Iterator<Item = Option<Item<'_, T>>> {
+    items.iter().map(|item| serde_json::from_str(item).ok().map(Item::Written))
+}
+
+fn native(turn: &Turn) -> Option<BTreeMap<&str, &RawValue>> {
+    let fields = turn.native.fields.iter();
+    fields.map(|(name, value)| Some((name.as_str(), serde_json::from_str(value).ok()?))).collect()
 }
 
 /// The conversation and its prompt. A message without content is left out: upstream takes none.
@@ -188,12 +229,19 @@ fn messages(turn: &Turn) -> Vec<MessageBody<'_>> {
 }
 
 fn budget(turn: &Turn) -> Option<Budget> {
+    if turn.native.has_field("thinking") {
+        return None;
+    }
     let budget_tokens = turn.sampling.thinking_budget.filter(|_| may_think(turn))?;
     Some(Budget { r#type: "enabled", budget_tokens })
 }
 
-fn output_config(sampling: &Sampling) -> Option<OutputConfig> {
+fn output_config(turn: &Turn) -> Option<OutputConfig> {
+    let sampling = &turn.sampling;
     let Format::Schema(schema) = &sampling.format else { return None };
+    if turn.native.has_field("output_config") {
+        return None;
+    }
     let schema = RawValue::from_string(schema.clone()).ok()?;
     let effort = sampling.effort.and_then(level);
     Some(OutputConfig { effort, format: SchemaFormat { r#type: "json_schema", schema } })

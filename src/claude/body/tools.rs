@@ -8,6 +8,7 @@ use crate::domain::Tool;
 use crate::domain::ToolChoice;
 use crate::domain::Tools;
 use crate::domain::Turn;
+use crate::domain::WebSearch;
 
 use super::cache::CacheControl;
 
@@ -17,8 +18,18 @@ const ANSWER_TOOL: &str = "answer_with_json";
 const ANSWER_TOOL_USE: &str =
     "Gives the answer. Its input is the whole answer: a JSON object of the form asked for.";
 
+/// A tool.
 #[derive(Serialize)]
-pub(super) struct ToolBlock<'a> {
+#[serde(untagged)]
+pub(super) enum ToolBlock<'a> {
+    /// One of the caller's.
+    Function(FunctionBlock<'a>),
+    /// The search of the web that Anthropic does.
+    WebSearch(SearchBlock<'a>),
+}
+
+#[derive(Serialize)]
+pub(super) struct FunctionBlock<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
@@ -27,6 +38,31 @@ pub(super) struct ToolBlock<'a> {
     strict: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_control: Option<CacheControl>,
+}
+
+#[derive(Serialize)]
+pub(super) struct SearchBlock<'a> {
+    r#type: &'static str,
+    name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_uses: Option<u32>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    allowed_domains: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    blocked_domains: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_location: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<CacheControl>,
+}
+
+impl ToolBlock<'_> {
+    fn mark(&mut self, mark: Option<CacheControl>) {
+        match self {
+            Self::Function(block) => block.cache_control = mark,
+            Self::WebSearch(block) => block.cache_control = mark,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -50,31 +86,47 @@ pub(in crate::claude) fn answer_tool(turn: &Turn) -> Option<String> {
     Some(name)
 }
 
-/// The tools of `list` and, where there is one, the tool by which the model answers. None if a schema is no JSON.
+/// The tools of the caller, the search of the web, and the tool by which the model answers, where there are such. None if a
+/// schema is no JSON.
 pub(super) fn tools<'a>(
-    list: &'a [Tool],
+    tools: &'a Tools,
     answer_tool: Option<&'a str>,
-    mark: CacheControl,
+    mark: Option<CacheControl>,
 ) -> Option<Vec<ToolBlock<'a>>> {
-    let block = |tool: &'a Tool| {
-        Some(ToolBlock {
-            name: &tool.name,
-            description: tool.description.as_deref(),
-            input_schema: RawValue::from_string(tool.schema.clone()).ok()?,
-            strict: tool.strict,
-            cache_control: None,
-        })
-    };
-    let mut blocks: Vec<_> = list.iter().map(block).collect::<Option<_>>()?;
+    let mut blocks: Vec<_> = tools.list.iter().map(function).collect::<Option<_>>()?;
+    blocks.extend(tools.web_search.as_ref().map(search));
     if let Some(name) = answer_tool {
         let input_schema = RawValue::from_string(r#"{"type":"object"}"#.to_owned()).ok()?;
         let description = Some(ANSWER_TOOL_USE);
-        blocks.push(ToolBlock { name, description, input_schema, strict: false, cache_control: None });
+        let block = FunctionBlock { name, description, input_schema, strict: false, cache_control: None };
+        blocks.push(ToolBlock::Function(block));
     }
     if let Some(last) = blocks.last_mut() {
-        last.cache_control = Some(mark);
+        last.mark(mark);
     }
     Some(blocks)
+}
+
+fn function(tool: &Tool) -> Option<ToolBlock<'_>> {
+    Some(ToolBlock::Function(FunctionBlock {
+        name: &tool.name,
+        description: tool.description.as_deref(),
+        input_schema: RawValue::from_string(tool.schema.clone()).ok()?,
+        strict: tool.strict,
+        cache_control: None,
+    }))
+}
+
+fn search(search: &WebSearch) -> ToolBlock<'_> {
+    ToolBlock::WebSearch(SearchBlock {
+        r#type: "web_search_20250305",
+        name: "web_search",
+        max_uses: search.max_uses,
+        allowed_domains: &search.allowed_domains,
+        blocked_domains: &search.blocked_domains,
+        user_location: search.user_location.as_deref().and_then(|place| serde_json::from_str(place).ok()),
+        cache_control: None,
+    })
 }
 
 /// Whether and what the model must call; none leaves it the choice.

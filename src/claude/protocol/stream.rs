@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::domain::Usage;
 
 /// An event of the Messages API's stream.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub enum StreamEvent<'line> {
     /// The call was accepted.
     MessageStart {
@@ -16,6 +17,8 @@ pub enum StreamEvent<'line> {
         /// Counts of the prompt.
         usage: ApiUsage,
     },
+    /// A text begins.
+    TextStart,
     /// A piece of text.
     Text(Cow<'line, str>),
     /// A piece of thinking.
@@ -33,7 +36,11 @@ pub enum StreamEvent<'line> {
     },
     /// A piece of the input of the call begun last.
     Input(Cow<'line, str>),
-    /// The end of a text, a thought or a call.
+    /// A block begins that is none of the above, as JSON.
+    ServerBlock(&'line RawValue),
+    /// A delta that is none of the above, as JSON.
+    OtherDelta(&'line RawValue),
+    /// The end of a block.
     BlockEnd,
     /// The end of the message.
     MessageDelta {
@@ -66,6 +73,17 @@ pub struct ApiUsage {
     pub output_tokens: Option<u64>,
     /// The answer's tokens by what they were for.
     pub output_tokens_details: Option<OutputDetails>,
+    /// What tools that Anthropic runs were used for.
+    pub server_tool_use: Option<ServerToolUse>,
+}
+
+/// How often tools were used that Anthropic runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct ServerToolUse {
+    /// Searches of the web.
+    #[serde(deserialize_with = "count")]
+    pub web_search_requests: Option<u64>,
 }
 
 /// The answer's tokens by what they were for.
@@ -90,6 +108,7 @@ impl ApiUsage {
                 &mut usage.thinking_tokens,
                 self.output_tokens_details.and_then(|details| details.thinking_tokens),
             ),
+            (&mut usage.web_searches, self.server_tool_use.and_then(|used| used.web_search_requests)),
         ];
         for (total, counted) in pairs {
             *total = counted.unwrap_or(*total);
@@ -108,9 +127,9 @@ struct StreamLine<'line> {
     #[serde(default, borrow)]
     message: Option<StartedMessage<'line>>,
     #[serde(default, borrow)]
-    content_block: Option<StartedBlock<'line>>,
+    content_block: Option<&'line RawValue>,
     #[serde(default, borrow)]
-    delta: Option<Delta<'line>>,
+    delta: Option<&'line RawValue>,
     #[serde(default)]
     usage: Option<ApiUsage>,
 }
@@ -163,19 +182,23 @@ pub(super) fn stream_event(event: &str) -> Result<StreamEvent<'_>, serde_json::E
         ("message_start", Some(message), ..) => {
             StreamEvent::MessageStart { model: message.model, usage: message.usage }
         }
-        ("content_block_delta", _, Some(delta), _) => content(delta),
-        ("content_block_start", .., Some(block)) => begin(block),
+        ("content_block_delta", _, Some(delta), _) => content(delta)?,
+        ("content_block_start", .., Some(block)) => begin(block)?,
         ("content_block_stop", ..) => StreamEvent::BlockEnd,
-        ("message_delta", _, Some(delta), _) => StreamEvent::MessageDelta {
-            stop_reason: delta.stop_reason,
-            stop_sequence: delta.stop_sequence,
-            usage: event.usage.unwrap_or_default(),
-        },
+        ("message_delta", _, Some(delta), _) => {
+            let delta: Delta<'_> = serde_json::from_str(delta.get())?;
+            StreamEvent::MessageDelta {
+                stop_reason: delta.stop_reason,
+                stop_sequence: delta.stop_sequence,
+                usage: event.usage.unwrap_or_default(),
+            }
+        }
         _ => StreamEvent::Other,
     })
 }
 
-fn content(delta: Delta<'_>) -> StreamEvent<'_> {
+fn content(json: &RawValue) -> Result<StreamEvent<'_>, serde_json::Error> {
+    let delta: Delta<'_> = serde_json::from_str(json.get())?;
     let event = match delta.r#type.as_deref().unwrap_or_default() {
         "text_delta" => delta.text.map(StreamEvent::Text),
         "thinking_delta" => delta.thinking.map(StreamEvent::Thinking),
@@ -183,13 +206,16 @@ fn content(delta: Delta<'_>) -> StreamEvent<'_> {
         "input_json_delta" => delta.partial_json.map(StreamEvent::Input),
         _ => None,
     };
-    event.unwrap_or(StreamEvent::Other)
+    Ok(event.unwrap_or(StreamEvent::OtherDelta(json)))
 }
 
-fn begin(block: StartedBlock<'_>) -> StreamEvent<'_> {
-    match (&*block.r#type, block.id, block.name, block.data) {
+fn begin(json: &RawValue) -> Result<StreamEvent<'_>, serde_json::Error> {
+    let block: StartedBlock<'_> = serde_json::from_str(json.get())?;
+    Ok(match (&*block.r#type, block.id, block.name, block.data) {
         ("tool_use", Some(id), Some(name), _) => StreamEvent::ToolUse { id, name },
         ("redacted_thinking", .., Some(data)) => StreamEvent::Redacted(data),
-        _ => StreamEvent::Other,
-    }
+        ("text", ..) => StreamEvent::TextStart,
+        ("thinking", ..) => StreamEvent::Other,
+        _ => StreamEvent::ServerBlock(json),
+    })
 }

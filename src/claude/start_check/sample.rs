@@ -3,6 +3,7 @@
 use crate::domain::Message;
 use crate::domain::Model;
 use crate::domain::ModelName;
+use crate::domain::Native;
 use crate::domain::Part;
 use crate::domain::Role;
 use crate::domain::Sampling;
@@ -27,6 +28,7 @@ const TEXT: &str =
 pub(super) fn turn(model: &Model) -> Turn {
     Turn {
         project: None,
+        native: Native::default(),
         model: ModelName::new(&model.id),
         system: vec![TEXT.to_owned(), "second".to_owned()],
         tools: tools(),
@@ -60,6 +62,7 @@ fn tools() -> Tools {
         list: vec![tool("z_look", false), tool("Bash", true)],
         choice: ToolChoice::Named("Bash".to_owned()),
         parallel: false,
+        web_search: None,
     }
 }
 

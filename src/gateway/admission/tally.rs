@@ -25,11 +25,19 @@ impl Tally {
                 model.clone_into(&mut self.model);
                 self.counted = *usage;
             }
-            TurnEvent::Text(piece) | TurnEvent::Thinking(piece) | TurnEvent::ToolInput(piece) => {
+            TurnEvent::Text(piece)
+            | TurnEvent::Thinking(piece)
+            | TurnEvent::ToolInput(piece)
+            | TurnEvent::BlockDelta(piece) => {
                 self.uncounted += piece.len() as u64;
             }
             TurnEvent::Finished(finish) => (self.counted, self.uncounted) = (finish.usage, 0),
-            TurnEvent::ThinkingSealed(_) | TurnEvent::ThinkingRedacted(_) | TurnEvent::ToolCall { .. } => {}
+            TurnEvent::ThinkingSealed(_)
+            | TurnEvent::ThinkingRedacted(_)
+            | TurnEvent::ToolCall { .. }
+            | TurnEvent::ServerBlock(_)
+            | TurnEvent::Citation(_)
+            | TurnEvent::NextText => {}
         }
     }
 

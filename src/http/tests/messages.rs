@@ -53,11 +53,11 @@ async fn a_whole_message() {
 }
 
 #[tokio::test]
-async fn fields_without_effect_are_named() {
+async fn what_is_left_out_is_named() {
     let mut body = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]});
-    body["speed"] = json!("fast");
+    body["system"] = json!([{"type": "text", "text": "x-anthropic-billing-header: cch=1"}]);
     let response = send(playing(greeting()), request("POST", PATH, &[], body.to_string())).await;
-    assert_eq!(response.headers()["x-switchboard-ignored"], "speed");
+    assert_eq!(response.headers()["x-switchboard-ignored"], "system[] (billing header)");
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,6 +20,7 @@ async fn books() -> Books {
         cache_read_tokens: 4,
         output_tokens,
         thinking_tokens: 1,
+        web_searches: 0,
         cost: None,
     };
     books.now.fetch_sub(21 * DAY, Ordering::SeqCst);

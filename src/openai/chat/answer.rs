@@ -21,7 +21,13 @@ impl Answer {
     /// Adds what happened next.
     pub fn add(&mut self, event: TurnEvent) {
         match event {
-            TurnEvent::Started { .. } | TurnEvent::ThinkingSealed(_) | TurnEvent::ThinkingRedacted(_) => {}
+            TurnEvent::Started { .. }
+            | TurnEvent::ThinkingSealed(_)
+            | TurnEvent::ThinkingRedacted(_)
+            | TurnEvent::ServerBlock(_)
+            | TurnEvent::BlockDelta(_)
+            | TurnEvent::Citation(_)
+            | TurnEvent::NextText => {}
             TurnEvent::Thinking(piece) => self.thinking.push_str(&piece),
             TurnEvent::Text(piece) => self.text.push_str(&piece),
             TurnEvent::ToolCall { id, name } => self.calls.push(ToolUse { id, name, input: String::new() }),

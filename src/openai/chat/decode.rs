@@ -6,6 +6,7 @@ use super::parameters;
 use super::tools;
 use super::tools::Dialect;
 use crate::domain::ModelName;
+use crate::domain::Native;
 use crate::domain::Turn;
 use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
@@ -65,6 +66,7 @@ pub(super) fn read(mut request: Object, body: &[u8], policy: Policy) -> Result<C
         prompt: conversation.prompt,
         sampling,
         project,
+        native: Native::default(),
     };
     Ok(ChatRequest { turn, n, dialect, stream, include_usage, ignored: ignored.into_names() })
 }

@@ -155,6 +155,7 @@ proptest! {
         let role = |role: &str| if role == "user" { Role::User } else { Role::Assistant };
         let turn = Turn {
             project: None,
+            native: Default::default(),
             model: ModelName::new(model),
             system: system.into_iter().flat_map(|(_, (texts, _))| texts).collect(),
             tools: Tools::default(),

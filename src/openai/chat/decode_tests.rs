@@ -49,6 +49,7 @@ fn the_smallest_request() {
     let request = decoded(&with(json!({})));
     let turn = Turn {
         project: None,
+        native: Default::default(),
         model: ModelName::new("sonnet"),
         system: vec![],
         tools: Tools::default(),

@@ -16,6 +16,7 @@ fn finish(reason: FinishReason) -> Finish {
         cache_read_tokens: 300,
         output_tokens: 4000,
         thinking_tokens: 50,
+        web_searches: 0,
         cost: Some(Money::from_nanos(12_345_000)),
     };
     Finish { reason, stop_text: None, usage }

@@ -167,7 +167,8 @@ fn text(part: Part) -> Option<String> {
         | Part::Document { .. }
         | Part::Thinking(_)
         | Part::ToolUse(_)
-        | Part::ToolResult(_) => None,
+        | Part::ToolResult(_)
+        | Part::Native(_) => None,
     }
 }
 

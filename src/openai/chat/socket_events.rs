@@ -102,7 +102,13 @@ impl SocketEncoder {
             messages.push(self.input("{}"));
         }
         match event {
-            TurnEvent::Started { .. } | TurnEvent::ThinkingSealed(_) | TurnEvent::ThinkingRedacted(_) => {}
+            TurnEvent::Started { .. }
+            | TurnEvent::ThinkingSealed(_)
+            | TurnEvent::ThinkingRedacted(_)
+            | TurnEvent::ServerBlock(_)
+            | TurnEvent::BlockDelta(_)
+            | TurnEvent::Citation(_)
+            | TurnEvent::NextText => {}
             TurnEvent::Thinking(content) => {
                 messages.push(json::to_string(&Told::Reasoning { id: &self.id, content }));
             }

@@ -97,7 +97,13 @@ impl StreamEncoder {
             payloads.extend(self.end_call(index));
         }
         match event {
-            TurnEvent::Started { .. } | TurnEvent::ThinkingSealed(_) | TurnEvent::ThinkingRedacted(_) => {}
+            TurnEvent::Started { .. }
+            | TurnEvent::ThinkingSealed(_)
+            | TurnEvent::ThinkingRedacted(_)
+            | TurnEvent::ServerBlock(_)
+            | TurnEvent::BlockDelta(_)
+            | TurnEvent::Citation(_)
+            | TurnEvent::NextText => {}
             TurnEvent::Thinking(text) => {
                 payloads.extend(self.piece(index, r#"{"reasoning_content":"#, text, "}"));
             }

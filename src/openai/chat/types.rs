@@ -109,7 +109,7 @@ impl From<&Usage> for CompletionUsage {
 /// The value of `finish_reason`.
 pub(in crate::openai) fn finish_reason(reason: FinishReason) -> &'static str {
     match reason {
-        FinishReason::Stop => "stop",
+        FinishReason::Stop | FinishReason::Paused => "stop",
         FinishReason::Length => "length",
         FinishReason::ToolCalls => "tool_calls",
         FinishReason::ContentFilter => "content_filter",

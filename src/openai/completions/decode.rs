@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::fields::REQUEST;
 use crate::domain::Effort;
 use crate::domain::ModelName;
+use crate::domain::Native;
 use crate::domain::Part;
 use crate::domain::Sampling;
 use crate::domain::Tools;
@@ -80,6 +81,7 @@ fn turn(model: &ModelName, prompt: &str, sampling: &Sampling) -> Turn {
         prompt: vec![Part::text(prompt)],
         sampling: sampling.clone(),
         project: None,
+        native: Native::default(),
     }
 }
 

@@ -79,7 +79,11 @@ impl CompletionEncoder {
             | TurnEvent::ThinkingSealed(_)
             | TurnEvent::ThinkingRedacted(_)
             | TurnEvent::ToolCall { .. }
-            | TurnEvent::ToolInput(_) => {}
+            | TurnEvent::ToolInput(_)
+            | TurnEvent::ServerBlock(_)
+            | TurnEvent::BlockDelta(_)
+            | TurnEvent::Citation(_)
+            | TurnEvent::NextText => {}
         }
         payloads
     }

@@ -11,6 +11,7 @@ use super::socket;
 use super::tools;
 use super::types::Response;
 use super::types::Status;
+use crate::domain::Native;
 use crate::domain::Sampling;
 use crate::domain::Tools;
 use crate::domain::Turn;
@@ -180,6 +181,7 @@ impl CreateRequest {
             prompt: conversation.prompt,
             sampling: self.sampling,
             project: self.project,
+            native: Native::default(),
         };
         Ok((turn, self.ignored.into_names()))
     }

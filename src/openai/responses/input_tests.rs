@@ -29,6 +29,7 @@ fn outline(conversation: &Conversation) -> String {
         Part::ToolUse(call) => format!("call {}", call.id),
         Part::ToolResult(result) => format!("result {}", result.id),
         Part::Thinking(_) => "thinking".into(),
+        Part::Native(block) => block.json.clone(),
         Part::Image(_) | Part::Document { .. } => "media".into(),
     };
     let parts = |parts: &[Part]| parts.iter().map(part).collect::<Vec<_>>().join(", ");

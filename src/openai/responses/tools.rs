@@ -54,7 +54,7 @@ pub(super) fn take(
     let parallel = request.take_bool("parallel_tool_calls")?.unwrap_or(true);
     let choice_as_sent = request.take("tool_choice")?.unwrap_or_else(|| json!("auto"));
     let choice = choice(request, choice_as_sent.clone(), &mut list, ignored)?;
-    Ok(Offer { tools: Tools { list, choice, parallel }, list_as_sent, choice_as_sent })
+    Ok(Offer { tools: Tools { list, choice, parallel, web_search: None }, list_as_sent, choice_as_sent })
 }
 
 fn tool(

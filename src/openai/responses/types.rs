@@ -209,6 +209,7 @@ impl From<Usage> for domain::Usage {
             cache_read_tokens: cached_tokens,
             output_tokens: usage.output_tokens,
             thinking_tokens: usage.output_tokens_details.reasoning_tokens,
+            web_searches: 0,
             cost: None,
         }
     }

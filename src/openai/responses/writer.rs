@@ -69,7 +69,11 @@ impl Writer {
         }
         let mut events = self.begin();
         match event {
-            TurnEvent::Started { .. } => {}
+            TurnEvent::Started { .. }
+            | TurnEvent::ServerBlock(_)
+            | TurnEvent::BlockDelta(_)
+            | TurnEvent::Citation(_)
+            | TurnEvent::NextText => {}
             TurnEvent::Thinking(piece) => self.piece(self.thinking(None), piece, &mut events),
             TurnEvent::ThinkingSealed(signature) => {
                 if self.open.as_mut().is_some_and(|open| open.seal(signature)) {
@@ -151,7 +155,7 @@ impl Writer {
 
     fn finish(&mut self, finish: &Finish, events: &mut Vec<Event>) {
         let missing = match finish.reason {
-            FinishReason::Stop | FinishReason::ToolCalls => None,
+            FinishReason::Stop | FinishReason::ToolCalls | FinishReason::Paused => None,
             FinishReason::Length => Some("max_output_tokens"),
             FinishReason::ContentFilter => Some("content_filter"),
         };

@@ -113,6 +113,7 @@ fn finished() -> TurnEvent {
 fn turn(model: &str, temperature: Option<f64>) -> Turn {
     Turn {
         project: None,
+        native: Default::default(),
         model: ModelName::new(model),
         system: Vec::new(),
         tools: Tools::default(),

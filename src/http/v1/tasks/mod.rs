@@ -23,6 +23,7 @@ use super::answer::json;
 use crate::auth;
 use crate::auth::NewWebhook;
 use crate::domain::Caller;
+use crate::domain::Native;
 use crate::domain::Part;
 use crate::domain::Sampling;
 use crate::domain::Tools;
@@ -79,6 +80,7 @@ fn as_turn(spec: &Spec, project: Option<String>) -> Turn {
         prompt: vec![Part::text(&spec.prompt)],
         sampling: Sampling::default(),
         project,
+        native: Native::default(),
     }
 }
 

@@ -1,0 +1,41 @@
+//! What a request or an answer holds in the form of Anthropic's API alone. It passes through as it is, as JSON.
+
+/// A content block that goes to Claude exactly as the caller wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NativeBlock {
+    /// The block.
+    pub json: String,
+    /// Its part in the calls of tools.
+    pub role: NativeRole,
+}
+
+/// The part of a native block in the calls of tools.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NativeRole {
+    /// The call with this id.
+    Call(String),
+    /// The result of the call with this id.
+    Result(String),
+    /// None.
+    Other,
+}
+
+/// What of a turn goes to Claude exactly as the caller wrote it, beside its content blocks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Native {
+    /// The instructions, block by block, in the place of [`Turn::system`](super::Turn::system). None where those say it all.
+    pub system: Option<Vec<String>>,
+    /// The tools, one by one, in the place of [`Tools::list`](super::Tools::list). None where those say it all.
+    pub tools: Option<Vec<String>>,
+    /// Further fields of the request, by their names.
+    pub fields: Vec<(String, String)>,
+    /// Whether the caller has marked the prompt for the prompt cache, so that no other marks are set.
+    pub is_marked: bool,
+}
+
+impl Native {
+    /// Whether a field of this name is among [`fields`](Self::fields).
+    pub fn has_field(&self, name: &str) -> bool {
+        self.fields.iter().any(|(known, _)| known == name)
+    }
+}

@@ -68,7 +68,9 @@ impl Answer {
                 self.complete_server_block();
                 self.blocks.extend(RawValue::from_string(block.json).ok().map(Block::Server));
             }
-            TurnEvent::BlockDelta(delta) => self.server_input.push_str(&input_piece(&delta)),
+            TurnEvent::BlockDelta(delta) => {
+                self.server_input.push_str(delta.input.as_deref().unwrap_or_default());
+            }
             TurnEvent::Citation(citation) => self.cite(&citation),
             TurnEvent::NextText => self.begins_text = true,
             TurnEvent::Finished(finish) => {
@@ -110,17 +112,6 @@ impl Answer {
 #[derive(Deserialize)]
 struct CitationDelta {
     citation: Box<RawValue>,
-}
-
-#[derive(Deserialize)]
-struct InputDelta {
-    #[serde(default)]
-    partial_json: String,
-}
-
-/// The piece of an input that a delta brings; of another delta nothing.
-fn input_piece(delta: &str) -> String {
-    serde_json::from_str::<InputDelta>(delta).map(|delta| delta.partial_json).unwrap_or_default()
 }
 
 /// The body of `POST /v1/messages/count_tokens`.

@@ -119,7 +119,9 @@ impl StreamEncoder {
                 events.push(self.start_written(&block.json));
                 self.open = Some(Kind::Server);
             }
-            TurnEvent::BlockDelta(delta) if self.open.is_some() => events.push(self.written_delta(&delta)),
+            TurnEvent::BlockDelta(delta) if self.open.is_some() => {
+                events.push(self.written_delta(&delta.json));
+            }
             // No block to belong to.
             TurnEvent::BlockDelta(_) => {}
             TurnEvent::Citation(citation) => {

@@ -76,6 +76,7 @@ impl Books {
             prices: Arc::clone(&self.prices),
             limits: self.limits.clone(),
             ledger: self.ledger.clone(),
+            web_searches: settings.web_search.enabled.then_some(settings.web_search.max_uses),
             cache: self.cache.clone(),
             tracker: tracker.clone(),
             runtime: Handle::current(),

@@ -23,6 +23,7 @@ pub fn prices(settings: &Settings) -> Prices {
         assumed_output_tokens: pricing.assumed_output_tokens.into(),
         image_tokens: pricing.image_tokens.into(),
         document_tokens: pricing.document_tokens.into(),
+        web_search: settings.web_search.price(),
     })
 }
 

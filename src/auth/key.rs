@@ -73,6 +73,8 @@ pub enum Permission {
     Usage,
     /// Having agents work in folders of the server. No key has it that does not name it.
     Tasks,
+    /// Having Anthropic search the web for an answer.
+    WebSearch,
 }
 
 /// A key as it is stored.
@@ -109,7 +111,7 @@ impl Terms {
 
 impl Permission {
     /// All there are.
-    pub const ALL: [Self; 4] = [Self::Inference, Self::Responses, Self::Usage, Self::Tasks];
+    pub const ALL: [Self; 5] = [Self::Inference, Self::Responses, Self::Usage, Self::Tasks, Self::WebSearch];
 
     /// Its name.
     pub const fn as_str(self) -> &'static str {
@@ -118,6 +120,7 @@ impl Permission {
             Self::Responses => "responses",
             Self::Usage => "usage",
             Self::Tasks => "tasks",
+            Self::WebSearch => "web_search",
         }
     }
 }

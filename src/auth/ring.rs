@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 
 use super::AuthError;
 use super::digest::Digest;
+use super::key::Permission;
 use super::key::Stored;
 use super::key::Terms;
 use super::project::Project;
@@ -128,6 +129,7 @@ impl Ring {
         let limits = self.read().projects.get(project).copied().unwrap_or_default();
         Grant {
             models: terms.models.clone(),
+            no_web_search: !terms.permit(Permission::WebSearch),
             rates: terms.rates,
             budget: terms.budget,
             project_rates: limits.rates,

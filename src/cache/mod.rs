@@ -285,9 +285,9 @@ fn text_bytes(event: &TurnEvent) -> usize {
         | TurnEvent::ThinkingSealed(text)
         | TurnEvent::ThinkingRedacted(text)
         | TurnEvent::Text(text)
-        | TurnEvent::BlockDelta(text)
         | TurnEvent::ToolInput(text) => text.capacity(),
         TurnEvent::ServerBlock(block) => block.json.capacity(),
+        TurnEvent::BlockDelta(delta) => delta.json.capacity(),
         TurnEvent::Citation(citation) => citation.json.capacity(),
         TurnEvent::NextText => 0,
         TurnEvent::ToolCall { id, name } => id.capacity() + name.capacity(),

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use crate::domain::BlockDelta;
 use crate::domain::Citation;
 use crate::domain::ServerBlock;
 use crate::domain::ServerTool;
@@ -62,11 +63,12 @@ pub(super) fn delta(json: &RawValue) -> TurnEvent {
         Ok(CitationDelta { citation: CitedSource { url, title } }) => {
             TurnEvent::Citation(Citation { json: text, url, title })
         }
-        Err(_) => TurnEvent::BlockDelta(text),
+        Err(_) => TurnEvent::BlockDelta(BlockDelta { json: text, input: None }),
     }
 }
 
 /// The delta of a piece of the input of a server block.
-pub(super) fn input_delta(piece: &str) -> String {
-    json!({"type": "input_json_delta", "partial_json": piece}).to_string()
+pub(super) fn input_delta(piece: &str) -> TurnEvent {
+    let json = json!({"type": "input_json_delta", "partial_json": piece}).to_string();
+    TurnEvent::BlockDelta(BlockDelta { json, input: Some(piece.to_owned()) })
 }

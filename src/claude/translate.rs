@@ -198,9 +198,7 @@ impl Translator {
                 self.has_block = true;
                 Step::Emit(TurnEvent::ServerBlock(server::block(block)))
             }
-            StreamEvent::Input(piece) if self.is_server_block => {
-                Step::Emit(TurnEvent::BlockDelta(server::input_delta(&piece)))
-            }
+            StreamEvent::Input(piece) if self.is_server_block => Step::Emit(server::input_delta(&piece)),
             StreamEvent::OtherDelta(delta) => Step::Emit(server::delta(delta)),
             StreamEvent::Input(piece) => self.input(piece.into_owned()),
             StreamEvent::BlockEnd => {

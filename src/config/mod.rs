@@ -31,6 +31,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod value;
+mod web_search;
 
 pub use admin::Admin;
 pub use auth::{Auth, Key};
@@ -53,6 +54,7 @@ pub use server::Server;
 pub use sessions::Sessions;
 pub use settings::Settings;
 pub use tasks::Tasks;
+pub use web_search::WebSearch;
 
 /// The defaults, with what each key means.
 pub const DEFAULTS: &str = include_str!("default.toml");

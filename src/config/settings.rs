@@ -25,6 +25,7 @@ use super::routing::Routing;
 use super::server::Server;
 use super::sessions::Sessions;
 use super::tasks::Tasks;
+use super::web_search::WebSearch;
 
 /// The settings in force, checked. One field for each section of `default.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +63,8 @@ pub struct Settings {
     pub ledger: Ledger,
     /// Answers that are given again.
     pub cache: Cache,
+    /// Searches of the web.
+    pub web_search: WebSearch,
     /// What the server writes to stderr.
     pub log: Log,
 }
@@ -131,6 +134,7 @@ impl Settings {
         self.files.check()?;
         self.tasks.check()?;
         self.cache.check()?;
+        self.web_search.check()?;
         self.ledger.check()?;
         self.admin.check(&self.auth, &self.server)?;
         self.log.check()

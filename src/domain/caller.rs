@@ -38,6 +38,8 @@ pub struct CacheControl {
 pub struct Grant {
     /// The models it may name, as callers write them; none for all.
     pub models: Option<Vec<String>>,
+    /// Whether it may not have the web searched.
+    pub no_web_search: bool,
     /// How often and how much it may ask.
     pub rates: Rates,
     /// How much it may spend.

@@ -32,9 +32,8 @@ pub enum TurnEvent {
     ToolInput(String),
     /// A content block begins that only Anthropic's API has, such as a search of the web or its results.
     ServerBlock(ServerBlock),
-    /// The next piece of the block begun last, as the JSON of its delta: of a server block, or one of another block that has
-    /// no event of its own.
-    BlockDelta(String),
+    /// The next piece of the block begun last: of a server block, or one of another block that has no event of its own.
+    BlockDelta(BlockDelta),
     /// A source of the text so far.
     Citation(Citation),
     /// A further text begins right behind another one, with sources of its own.
@@ -50,6 +49,15 @@ pub struct ServerBlock {
     pub json: String,
     /// What it tells of tools that Anthropic runs.
     pub tool: ServerTool,
+}
+
+/// A piece of a content block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockDelta {
+    /// The delta.
+    pub json: String,
+    /// The piece of the input of a server tool that it brings.
+    pub input: Option<String>,
 }
 
 /// What a server block tells of tools that Anthropic runs.

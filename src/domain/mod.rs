@@ -21,7 +21,7 @@ pub use bill::{Bill, BillReader};
 pub use budget::BudgetState;
 pub use caller::{Amount, Budget, CacheControl, Caller, Cap, DEFAULT_PROJECT, Grant, Rates};
 pub use clock::{unix_now, unix_now_ms};
-pub use event::{Citation, Finish, FinishReason, ServerBlock, ServerTool, TurnEvent, Usage};
+pub use event::{BlockDelta, Citation, Finish, FinishReason, ServerBlock, ServerTool, TurnEvent, Usage};
 pub use failure::{Failure, FailureKind};
 pub use model::{Model, ModelName};
 pub use money::Money;

@@ -48,6 +48,12 @@ pub enum Error {
     /// The caller may not name this model.
     #[error("the key may not use the model `{0}`")]
     ForbiddenModel(String),
+    /// The turn may search the web, and its caller may not have that, or nobody here.
+    #[error("the web may not be searched")]
+    WebSearchOff {
+        /// Whether it is the key that may not.
+        by_key: bool,
+    },
     /// A file that the turn names cannot be part of it.
     #[error("the file at `{place}` cannot be used: {fault}")]
     File {

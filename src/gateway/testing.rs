@@ -10,6 +10,7 @@ use super::AnswerCache;
 use super::Rules;
 use crate::cache;
 use crate::cache::Cache;
+use crate::domain::Money;
 use crate::ledger;
 use crate::limits;
 use crate::limits::Limits;
@@ -30,6 +31,7 @@ pub(crate) async fn rules() -> Rules {
         limits: Limits::new(limits::Config::default()),
         ledger: ledger::testing::temporary(NOW).await,
         cache: cache(),
+        web_searches: Some(5),
         tracker,
         runtime: Handle::current(),
     }
@@ -49,5 +51,6 @@ fn prices() -> Prices {
         assumed_output_tokens: 10,
         image_tokens: 10,
         document_tokens: 10,
+        web_search: Money::from_nanos(10_000_000),
     })
 }

@@ -14,10 +14,12 @@ pub mod responses;
 pub mod sessions;
 pub mod together;
 
+mod citation;
 mod functions;
 mod json;
 mod labels;
 mod list;
+mod web_search;
 
 pub use error::Envelope;
 pub use list::Page;

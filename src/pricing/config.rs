@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::Money;
 use crate::domain::Price;
 
 /// Prices, and the guesses of an estimate.
@@ -15,4 +16,6 @@ pub struct Config {
     pub image_tokens: u64,
     /// Tokens of a document.
     pub document_tokens: u64,
+    /// The price of a search of the web.
+    pub web_search: Money,
 }

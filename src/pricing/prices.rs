@@ -34,7 +34,8 @@ impl Prices {
     /// and ends at words: `opus-4` is a name of `claude-opus-4-8`, and none of `claude-opus-45`.
     pub fn cost(&self, model: &str, usage: &Usage) -> Option<Money> {
         let model = model.to_ascii_lowercase();
-        self.models.iter().find(|(name, _)| stands_in(name, &model)).map(|(_, price)| price.cost(usage))
+        let price = self.models.iter().find(|(name, _)| stands_in(name, &model));
+        price.map(|(_, price)| price.cost(usage) + self.searches(usage))
     }
 
     /// What `turn` takes if `model` answers: more than it usually is, so that it can be held against a budget. The answer
@@ -46,13 +47,26 @@ impl Prices {
                 .sampling
                 .max_output_tokens
                 .map_or(self.config.assumed_output_tokens, u64::from),
+            web_searches: turn
+                .tools
+                .web_search
+                .as_ref()
+                .map_or(0, |search| search.max_uses.map_or(1, u64::from)),
             ..Usage::default()
         };
-        let dearest = || self.models.iter().map(|(_, price)| price.cost(&usage)).max().unwrap_or_default();
+        let dearest = || {
+            let prices = self.models.iter().map(|(_, price)| price.cost(&usage));
+            prices.max().unwrap_or_default() + self.searches(&usage)
+        };
         Amount {
             tokens: usage.cache_write_tokens + usage.output_tokens,
             money: self.cost(model, &usage).unwrap_or_else(dearest),
         }
+    }
+
+    fn searches(&self, usage: &Usage) -> Money {
+        let count = i64::try_from(usage.web_searches).unwrap_or(i64::MAX);
+        Money::from_nanos(self.config.web_search.nanos().saturating_mul(count))
     }
 
     /// How many tokens the prompt of `turn` has at most, more or less: instructions, tools and history included.

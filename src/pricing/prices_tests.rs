@@ -17,7 +17,13 @@ const DEAR: &str = "input 4, output 20, cache write 5, cache read 0.2";
 
 fn prices(models: &[(&str, &str)]) -> Prices {
     let models = models.iter().map(|(name, price)| ((*name).to_owned(), price.parse().unwrap())).collect();
-    Prices::new(Config { models, assumed_output_tokens: 1000, image_tokens: 1600, document_tokens: 20_000 })
+    Prices::new(Config {
+        models,
+        assumed_output_tokens: 1000,
+        image_tokens: 1600,
+        document_tokens: 20_000,
+        web_search: Money::from_nanos(10_000_000),
+    })
 }
 
 fn turn(prompt: Vec<Part>) -> Turn {

@@ -30,5 +30,6 @@ pub(crate) fn prices() -> Prices {
         assumed_output_tokens: 10,
         image_tokens: 10,
         document_tokens: 10,
+        web_search: crate::domain::Money::ZERO,
     })
 }

@@ -236,6 +236,7 @@ fn prices() -> Prices {
         assumed_output_tokens: 0,
         image_tokens: 0,
         document_tokens: 0,
+        web_search: crate::domain::Money::ZERO,
     })
 }
 

@@ -49,4 +49,5 @@ mod stream;
 mod support;
 mod tasks;
 mod tools;
+mod web_search;
 mod webhooks;

@@ -64,6 +64,8 @@ pub struct Rules {
     pub ledger: Ledger,
     /// Answers that are given again.
     pub cache: AnswerCache,
+    /// Most searches of the web in an answer whose turn sets no limit; none where nobody may have it searched.
+    pub web_searches: Option<u32>,
     /// Where charges that nobody waits for are seen to their end.
     pub tracker: TaskTracker,
     /// The runtime for that.
@@ -107,6 +109,7 @@ impl Admission {
     async fn admit(&self, caller: Caller, mut turn: Turn) -> Result<RunningTurn, Error> {
         let rules = &self.rules;
         check(&caller, &turn)?;
+        check_search(rules.web_searches, &caller, &mut turn)?;
         let route = self.route(&caller, &mut turn).await?;
         let estimate = rules.prices.estimate(turn.model.as_str(), &turn);
         let mut permit = rules.limits.admit(&caller, estimate.tokens)?;
@@ -210,6 +213,15 @@ fn check(caller: &Caller, turn: &Turn) -> Result<(), Error> {
     }
     let model = turn.model.as_str();
     if caller.grant.allows_model(model) { Ok(()) } else { Err(Error::ForbiddenModel(model.to_owned())) }
+}
+
+/// Refuses a search of the web that may not be, and bounds one that has no bound.
+fn check_search(most: Option<u32>, caller: &Caller, turn: &mut Turn) -> Result<(), Error> {
+    let Some(search) = &mut turn.tools.web_search else { return Ok(()) };
+    let by_key = caller.grant.no_web_search;
+    let most = most.filter(|_| !by_key).ok_or(Error::WebSearchOff { by_key })?;
+    search.max_uses.get_or_insert(most);
+    Ok(())
 }
 
 /// An answer that is given again costs nothing.

@@ -25,10 +25,7 @@ impl Tally {
                 model.clone_into(&mut self.model);
                 self.counted = *usage;
             }
-            TurnEvent::Text(piece)
-            | TurnEvent::Thinking(piece)
-            | TurnEvent::ToolInput(piece)
-            | TurnEvent::BlockDelta(piece) => {
+            TurnEvent::Text(piece) | TurnEvent::Thinking(piece) | TurnEvent::ToolInput(piece) => {
                 self.uncounted += piece.len() as u64;
             }
             TurnEvent::Finished(finish) => (self.counted, self.uncounted) = (finish.usage, 0),
@@ -36,6 +33,7 @@ impl Tally {
             | TurnEvent::ThinkingRedacted(_)
             | TurnEvent::ToolCall { .. }
             | TurnEvent::ServerBlock(_)
+            | TurnEvent::BlockDelta(_)
             | TurnEvent::Citation(_)
             | TurnEvent::NextText => {}
         }

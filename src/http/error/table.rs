@@ -27,6 +27,8 @@ pub(in crate::http) enum Kind {
     NotPermitted,
     /// The request names a model that its key may not use.
     ForbiddenModel,
+    /// The request asks for a search of the web, which is not allowed.
+    WebSearchOff,
     /// The request names a project that is not its key's.
     ForeignProject,
     /// The request brings a key that is not the admin key.
@@ -159,6 +161,7 @@ impl Kind {
             Self::ForbiddenOrigin => (403, Some("forbidden_origin")),
             Self::NotPermitted => (403, Some("insufficient_permissions")),
             Self::ForbiddenModel => (403, Some("model_not_found")),
+            Self::WebSearchOff => (403, Some("web_search_not_allowed")),
             Self::ForeignProject => (403, Some("mismatched_project")),
             Self::NotAdmin => (403, Some("admin_key_required")),
             Self::UnknownUrl => (404, Some("unknown_url")),

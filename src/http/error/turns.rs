@@ -34,6 +34,17 @@ impl ApiError {
         Self::new(Kind::ForbiddenModel, message).at("model")
     }
 
+    /// The web may not be searched.
+    fn web_search_off(by_key: bool) -> Self {
+        let whose = if by_key {
+            "This API key may not have the web searched"
+        } else {
+            "This server does not have the web searched"
+        };
+        let message = format!("{whose}. Leave `web_search_options` and tools of the type `web_search` out.");
+        Self::new(Kind::WebSearchOff, message)
+    }
+
     /// The server is being stopped.
     pub(in crate::http) fn shutting_down() -> Self {
         Self::new(Kind::ShuttingDown, "This server is shutting down. Try again in a moment.")
@@ -71,6 +82,7 @@ impl From<Error> for ApiError {
             Error::OverBudget(over) => Self::new(Kind::OverBudget, format!("{over}.")),
             Error::ForeignProject => AuthError::ForeignProject.into(),
             Error::ForbiddenModel(name) => Self::forbidden_model(name),
+            Error::WebSearchOff { by_key } => Self::web_search_off(*by_key),
             Error::File { place, fault } => no_file(place, fault),
             Error::Ledger(_) => Self::new(
                 Kind::Unwritable,

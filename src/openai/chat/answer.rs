@@ -3,6 +3,8 @@
 use crate::domain::Finish;
 use crate::domain::ToolUse;
 use crate::domain::TurnEvent;
+use crate::openai::citation::CitedText;
+use crate::openai::citation::UrlCitation;
 
 /// What came of a turn so far.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -13,20 +15,23 @@ pub struct Answer {
     pub text: String,
     /// Its calls.
     pub calls: Vec<ToolUse>,
+    /// Its sources.
+    pub annotations: Vec<UrlCitation>,
     /// How it ended, once it has.
     pub finish: Option<Finish>,
+    pub(in crate::openai) cited: CitedText,
 }
 
 impl Answer {
     /// Adds what happened next.
     pub fn add(&mut self, event: TurnEvent) {
+        self.cited.note(&event);
         match event {
             TurnEvent::Started { .. }
             | TurnEvent::ThinkingSealed(_)
             | TurnEvent::ThinkingRedacted(_)
             | TurnEvent::ServerBlock(_)
             | TurnEvent::BlockDelta(_)
-            | TurnEvent::Citation(_)
             | TurnEvent::NextText => {}
             TurnEvent::Thinking(piece) => self.thinking.push_str(&piece),
             TurnEvent::Text(piece) => self.text.push_str(&piece),
@@ -36,6 +41,7 @@ impl Answer {
                     call.input.push_str(&piece);
                 }
             }
+            TurnEvent::Citation(citation) => self.annotations.extend(self.cited.cite(&citation)),
             TurnEvent::Finished(finish) => self.finish = Some(finish),
         }
     }

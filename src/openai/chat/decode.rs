@@ -16,6 +16,7 @@ use crate::fields::Policy;
 use crate::fields::code;
 use crate::fields::request;
 use crate::openai::labels;
+use crate::openai::web_search;
 
 /// A request, understood.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +55,12 @@ pub(super) fn read(mut request: Object, body: &[u8], policy: Policy) -> Result<C
     labels::take(&mut request)?;
     let project = request.take_text("project_id")?;
     let n = request.take_integer("n")?.and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
-    let (tools, dialect) = tools::decode(&mut request, body, &mut ignored)?;
+    let (mut tools, dialect) = tools::decode(&mut request, body, &mut ignored)?;
+    let search = request.take("web_search_options")?;
+    if search.as_ref().is_some_and(|options| options.get("search_context_size").is_some()) {
+        ignored.note("web_search_options.search_context_size");
+    }
+    tools.web_search = search.map(|options| web_search::near(options.get("user_location")));
     let messages = request.take("messages")?.ok_or_else(|| request.missing("messages"))?;
     request.finish(&mut ignored)?;
     let conversation = messages::decode(messages, &mut ignored)?;

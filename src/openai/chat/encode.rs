@@ -61,7 +61,7 @@ impl Reply {
             content: (!is_wordless).then_some(&answer.text),
             reasoning_content: &answer.thinking,
             refusal: is_refused.then_some(REFUSAL),
-            annotations: [],
+            annotations: answer.annotations.iter().map(Into::into).collect(),
             tool_calls: Vec::new(),
             function_call: None,
         };

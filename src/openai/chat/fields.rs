@@ -74,7 +74,11 @@ pub(super) static REQUEST: Table = Table {
         refused("modalities", Array, "Only text can be answered.").unless(&["[\"text\"]"]),
         refused("audio", Object, "Claude does not speak."),
         refused("prediction", Object, "Predicted output is not supported."),
-        refused("web_search_options", Object, "Web search is not supported."),
+        emulated(
+            "web_search_options",
+            Object,
+            "Claude may search the web, by Anthropic's own tool; the sources come as `annotations`. `user_location` is told to it, `search_context_size` has no effect.",
+        ),
         refused("moderation", Object, "Moderation is not supported."),
         ignored("frequency_penalty", Number(-2.0, 2.0), "Claude has no such parameter.").unless(&["0"]),
         ignored("presence_penalty", Number(-2.0, 2.0), "Claude has no such parameter.").unless(&["0"]),
@@ -129,7 +133,8 @@ pub(super) static MESSAGE: Table = Table {
             Text,
             "Claude knows no names of speakers. In a message of the role `function` it says whose result it is.",
         ),
-        ignored("annotations", Array, "Part of an answer that is sent back.").unless(&["[]"]),
+        ignored("annotations", Array, "Part of an answer that is sent back; not told to Claude again.")
+            .unless(&["[]"]),
         honoured(
             "reasoning_content",
             Text,

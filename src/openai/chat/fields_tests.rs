@@ -78,6 +78,7 @@ fn somebody_reads_every_honoured_field() {
         ("function_call", "\"none\""),
         ("parallel_tool_calls", "true"),
         ("response_format", r#"{"type":"text"}"#),
+        ("web_search_options", "{}"),
         ("seed", "1"),
         ("reasoning_effort", "\"low\""),
     ];

@@ -2,14 +2,17 @@
 
 use super::encode::Reply;
 use super::tools::Dialect;
+use super::types::Annotation;
 use super::types::CompletionUsage;
 use super::types::finish_word;
+use crate::domain::Citation;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 use crate::openai::Envelope;
 use crate::openai::REFUSAL;
+use crate::openai::citation::CitedText;
 use crate::openai::json;
 
 const ROLE: &str = r#"{"role":"assistant","content":"","refusal":null}"#;
@@ -42,6 +45,7 @@ struct Choice {
     calls: usize,
     /// Whether the call begun last has any input yet.
     has_input: bool,
+    cited: CitedText,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +72,7 @@ impl StreamEncoder {
             state: State::Fresh,
             calls: 0,
             has_input: true,
+            cited: CitedText::default(),
         };
         Self {
             head,
@@ -96,13 +101,15 @@ impl StreamEncoder {
         if !matches!(event, TurnEvent::ToolInput(_)) {
             payloads.extend(self.end_call(index));
         }
+        if let Some(choice) = self.choices.get_mut(index) {
+            choice.cited.note(event);
+        }
         match event {
             TurnEvent::Started { .. }
             | TurnEvent::ThinkingSealed(_)
             | TurnEvent::ThinkingRedacted(_)
             | TurnEvent::ServerBlock(_)
             | TurnEvent::BlockDelta(_)
-            | TurnEvent::Citation(_)
             | TurnEvent::NextText => {}
             TurnEvent::Thinking(text) => {
                 payloads.extend(self.piece(index, r#"{"reasoning_content":"#, text, "}"));
@@ -110,6 +117,7 @@ impl StreamEncoder {
             TurnEvent::Text(text) => payloads.extend(self.piece(index, r#"{"content":"#, text, "}")),
             TurnEvent::ToolCall { id, name } => self.call(index, id, name, &mut payloads),
             TurnEvent::ToolInput(piece) => payloads.extend(self.input(index, piece)),
+            TurnEvent::Citation(citation) => payloads.extend(self.annotation(index, citation)),
             TurnEvent::Finished(finish) => self.finish(index, finish, &mut payloads),
         }
         payloads
@@ -125,6 +133,13 @@ impl StreamEncoder {
     pub fn done(&self) -> Option<&'static str> {
         let is_whole = self.choices.iter().all(|choice| choice.state == State::Finished);
         (is_whole && !self.has_failed).then_some("[DONE]")
+    }
+
+    /// A source, in a piece of its own.
+    fn annotation(&mut self, index: usize, citation: &Citation) -> Option<String> {
+        let citation = self.choices.get(index)?.cited.cite(citation)?;
+        let annotation = json::to_string(&Annotation::from(&citation));
+        Some(self.chunk(index, &format!(r#"{{"annotations":[{annotation}]}}"#)))
     }
 
     fn call(&mut self, index: usize, id: &str, name: &str, payloads: &mut Vec<String>) {

@@ -8,6 +8,7 @@ use super::tools::Dialect;
 use crate::domain::FinishReason;
 use crate::domain::Money;
 use crate::domain::Usage;
+use crate::openai::citation::UrlCitation;
 
 /// `chat.completion`.
 #[derive(Serialize)]
@@ -36,11 +37,24 @@ pub(super) struct AssistantMessage<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(super) reasoning_content: &'a str,
     pub(super) refusal: Option<&'static str>,
-    pub(super) annotations: [(); 0],
+    pub(super) annotations: Vec<Annotation<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) tool_calls: Vec<ToolCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) function_call: Option<FunctionCall<'a>>,
+}
+
+/// A source.
+#[derive(Serialize)]
+pub(super) struct Annotation<'a> {
+    r#type: &'static str,
+    url_citation: &'a UrlCitation,
+}
+
+impl<'a> From<&'a UrlCitation> for Annotation<'a> {
+    fn from(url_citation: &'a UrlCitation) -> Self {
+        Self { r#type: "url_citation", url_citation }
+    }
 }
 
 #[derive(Serialize)]

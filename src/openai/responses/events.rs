@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use super::types::Annotation;
 use super::types::Content;
 use super::types::Item;
 use super::types::Response;
@@ -124,6 +125,13 @@ pub(super) struct Refusal<'a> {
 pub(super) struct Arguments<'a> {
     pub(super) name: &'a str,
     pub(super) arguments: &'a str,
+}
+
+/// A source of a message.
+#[derive(Serialize)]
+pub(super) struct AnnotationAdded<'a> {
+    pub(super) annotation_index: usize,
+    pub(super) annotation: &'a Annotation,
 }
 
 /// A failure, as an event of its own.

@@ -163,7 +163,14 @@ pub(super) static REASONING: Table = Table {
 pub(super) static TOOL: Table = Table {
     prefix: "tools[].",
     fields: &[
-        honoured("type", Text, "`function`. The others are run by OpenAI, and are refused."),
+        honoured(
+            "type",
+            Text,
+            "`function`, or `web_search` (also as `web_search_preview` and with a date), which Anthropic does. The others are run by OpenAI, and are refused.",
+        ),
+        honoured("user_location", Object, "Of `web_search`: told to the search."),
+        honoured("filters", Object, "Of `web_search`: `allowed_domains` and `blocked_domains`."),
+        ignored("search_context_size", Text, "Of `web_search`: Anthropic has no such parameter."),
         honoured("name", Text, "1 to 64 letters, digits, `_` and `-`; each name once."),
         honoured("description", Text, "Told to Claude."),
         honoured(
@@ -187,7 +194,7 @@ pub(super) static TOOL: Table = Table {
 pub(super) static TOOL_CHOICE: Table = Table {
     prefix: "tool_choice.",
     fields: &[
-        honoured("type", Text, "`function` or `allowed_tools`."),
+        honoured("type", Text, "`function`, `allowed_tools` or `web_search`."),
         honoured("name", Text, "Of a function that must be called."),
         honoured("mode", Text, "Of `allowed_tools`: `auto` or `required`."),
         honoured(

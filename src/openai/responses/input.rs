@@ -94,6 +94,7 @@ impl Reader {
                 item.take("summary")?;
                 self.reasoning(&mut item)?;
             }
+            "web_search_call" => drop(item.take("action")?),
             "compaction" => self.compaction(&mut item)?,
             // Those with an id have been replaced by what they refer to.
             "item_reference" => return Err(item.missing("id")),

@@ -128,7 +128,7 @@ fn what_makes_no_conversation_says_what_is_wrong() {
             "nothing that this",
         ),
         (json!([{"type": "item_reference"}]), "input[0].id", "is missing"),
-        (json!([{"type": "web_search_call"}]), "input[0].type", "`web_search_call`"),
+        (json!([{"type": "file_search_call"}]), "input[0].type", "`file_search_call`"),
         (json!([{"role": "user", "content": "x", "output": "y"}]), "input[0].output", "does not belong"),
         (json!([{"role": "robot", "content": "x"}]), "input[0].role", "expected `user`"),
     ] {

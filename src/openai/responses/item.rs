@@ -1,5 +1,9 @@
 //! An item of the output while it is being made, and its events.
 
+use serde::Serialize;
+use serde_json::Value;
+
+use super::events::AnnotationAdded;
 use super::events::Arguments;
 use super::events::ContentPart;
 use super::events::Delta;
@@ -16,10 +20,16 @@ use super::events::in_message;
 use super::events::in_summary;
 use super::id;
 use super::sealed::Sealed;
+use super::types::Annotation;
 use super::types::Content;
 use super::types::Item;
+use super::types::Search;
+use super::types::SearchSource;
 use super::types::Status;
 use super::types::Summary;
+use crate::domain::Citation;
+use crate::domain::TurnEvent;
+use crate::openai::citation::CitedText;
 
 /// What is being made.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +45,10 @@ pub(super) enum Kind {
         call_id: String,
         name: String,
     },
+    /// A search of the web; its query comes as the text.
+    Search {
+        sources: Vec<SearchSource>,
+    },
 }
 
 impl Kind {
@@ -43,6 +57,7 @@ impl Kind {
             Self::Message | Self::Refusal => "msg",
             Self::Thinking { .. } => "rs",
             Self::Call { .. } => "fc",
+            Self::Search { .. } => "ws",
         }
     }
 }
@@ -56,6 +71,8 @@ pub(super) struct Open {
     kind: Kind,
     /// The words, thoughts or arguments so far.
     text: String,
+    annotations: Vec<Annotation>,
+    cited: CitedText,
 }
 
 impl Open {
@@ -67,7 +84,14 @@ impl Open {
         sequence: &mut Sequence,
         events: &mut Vec<Event>,
     ) -> Self {
-        let open = Self { id: id::output(kind.prefix(), response, index), index, kind, text: String::new() };
+        let open = Self {
+            id: id::output(kind.prefix(), response, index),
+            index,
+            kind,
+            text: String::new(),
+            annotations: Vec::new(),
+            cited: CitedText::default(),
+        };
         let item = open.item(Status::InProgress);
         events
             .push(sequence.event("response.output_item.added", &ItemAt { output_index: index, item: &item }));
@@ -82,6 +106,11 @@ impl Open {
                 let part = in_summary(SummaryPart { part: &empty });
                 events.push(sequence.event("response.reasoning_summary_part.added", &open.within(part)));
             }
+            Kind::Search { .. } => {
+                for name in ["response.web_search_call.in_progress", "response.web_search_call.searching"] {
+                    events.push(sequence.event(name, &open.within(Nothing {})));
+                }
+            }
             Kind::Thinking { .. } | Kind::Call { .. } => {}
         }
         open
@@ -93,12 +122,49 @@ impl Open {
             (Kind::Message, Kind::Message) | (Kind::Thinking { seal: None, .. }, Kind::Thinking { .. }) => {
                 true
             }
-            (Kind::Message | Kind::Refusal | Kind::Thinking { .. } | Kind::Call { .. }, _) => false,
+            (
+                Kind::Message
+                | Kind::Refusal
+                | Kind::Thinking { .. }
+                | Kind::Call { .. }
+                | Kind::Search { .. },
+                _,
+            ) => false,
         }
     }
 
     pub(super) fn is_call(&self) -> bool {
         matches!(self.kind, Kind::Call { .. })
+    }
+
+    /// Adds a piece of the query of a search.
+    pub(super) fn push_query(&mut self, piece: &str) {
+        if matches!(self.kind, Kind::Search { .. }) {
+            self.text.push_str(piece);
+        }
+    }
+
+    /// Notes what a search has found, and says whether this is one.
+    pub(super) fn found(&mut self, urls: &[String]) -> bool {
+        let Kind::Search { sources } = &mut self.kind else { return false };
+        let source = |url: &String| SearchSource { r#type: "url".to_owned(), url: url.clone() };
+        sources.extend(urls.iter().map(source));
+        true
+    }
+
+    /// Takes note of where texts end, for the sources that come.
+    pub(super) fn follow(&mut self, event: &TurnEvent) {
+        self.cited.note(event);
+    }
+
+    /// Adds a source of a message.
+    pub(super) fn cite(&mut self, citation: &Citation, sequence: &mut Sequence, events: &mut Vec<Event>) {
+        let Some(citation) = self.cited.cite(citation) else { return };
+        let annotation = Annotation::UrlCitation(citation);
+        let added =
+            in_message(AnnotationAdded { annotation_index: self.annotations.len(), annotation: &annotation });
+        events.push(sequence.event("response.output_text.annotation.added", &self.within(added)));
+        self.annotations.push(annotation);
     }
 
     /// Puts the seal on thoughts, and says whether this is some.
@@ -124,7 +190,7 @@ impl Open {
                 let delta = in_summary(Delta { delta: piece });
                 Some(sequence.event("response.reasoning_summary_text.delta", &self.within(delta)))
             }
-            Kind::Thinking { .. } => None,
+            Kind::Thinking { .. } | Kind::Search { .. } => None,
             Kind::Call { .. } => {
                 let delta = self.within(Delta { delta: piece });
                 Some(sequence.event("response.function_call_arguments.delta", &delta))
@@ -167,6 +233,9 @@ impl Open {
                 let done = self.within(Arguments { name, arguments });
                 events.push(sequence.event("response.function_call_arguments.done", &done));
             }
+            Item::WebSearchCall { .. } => {
+                events.push(sequence.event("response.web_search_call.completed", &self.within(Nothing {})));
+            }
         }
         let whole = ItemAt { output_index: self.index, item: &item };
         events.push(sequence.event("response.output_item.done", &whole));
@@ -181,7 +250,13 @@ impl Open {
     fn content(&self) -> Content {
         match self.kind {
             Kind::Refusal => Content::Refusal { refusal: self.text.clone() },
-            Kind::Message | Kind::Thinking { .. } | Kind::Call { .. } => Content::text(&*self.text),
+            Kind::Message | Kind::Thinking { .. } | Kind::Call { .. } | Kind::Search { .. } => {
+                Content::OutputText {
+                    text: self.text.clone(),
+                    annotations: self.annotations.clone(),
+                    logprobs: [],
+                }
+            }
         }
     }
 
@@ -207,6 +282,16 @@ impl Open {
                 name: name.clone(),
                 arguments: self.text.clone(),
             },
+            Kind::Search { sources } => {
+                let input = serde_json::from_str::<Value>(&self.text).unwrap_or_default();
+                let query = input["query"].as_str().unwrap_or_default().to_owned();
+                let action = Search { r#type: "search".to_owned(), query, sources: sources.clone() };
+                Item::WebSearchCall { id, status, action }
+            }
         }
     }
 }
+
+/// An event that says all by its name and its item.
+#[derive(Serialize)]
+struct Nothing {}

@@ -19,7 +19,7 @@ pub(super) static ITEM: Table = Table {
         honoured(
             "type",
             Text,
-            "`message` (which may be left out), `function_call`, `function_call_output`, `reasoning`, `compaction` and `item_reference`. Items of OpenAI's own tools are refused.",
+            "`message` (which may be left out), `function_call`, `function_call_output`, `reasoning`, `compaction` and `item_reference`. A `web_search_call` is skipped: what was found stands in the answer. Other items of OpenAI's own tools are refused.",
         ),
         honoured("id", Text, "Names the item in lists and references."),
         honoured("status", Text, "A function call that is `incomplete` is skipped."),
@@ -51,6 +51,7 @@ pub(super) static ITEM: Table = Table {
             Array,
             "Of reasoning: taken as this server gave it. Claude reads thoughts again only as `encrypted_content`.",
         ),
+        honoured("action", Object, "Of a `web_search_call`, which is skipped."),
         ignored("phase", Text, "Claude knows no phases.").unless(&["\"final_answer\"", "\"commentary\""]),
         ignored("caller", Object, "Claude calls tools directly.").unless(&["{\"type\":\"direct\"}"]),
         ignored("async", Bool, "Claude waits for the outputs of its calls.").unless(&["false"]),
@@ -88,7 +89,8 @@ pub(super) static PART: Table = Table {
             "In the place of `file_data` or `image_url`: a [file](#v1files) of the key's project with the purpose `user_data` or `vision`, which is a PDF, an image (PNG, JPEG, GIF or WebP) or text in UTF-8. It is read anew for each request.",
         ),
         ignored("detail", Text, "Claude sees an image or a file in one way.").unless(&["\"auto\""]),
-        ignored("annotations", Array, "Part of an answer that is sent back.").unless(&["[]"]),
+        ignored("annotations", Array, "Part of an answer that is sent back; not told to Claude again.")
+            .unless(&["[]"]),
         ignored("logprobs", Array, "Part of an answer that is sent back.").unless(&["[]"]),
         ignored("prompt_cache_breakpoint", Any, "The prompt cache needs no help."),
     ],

@@ -8,6 +8,7 @@ use super::parameters::unexpected;
 use crate::domain::Tool;
 use crate::domain::ToolChoice;
 use crate::domain::Tools;
+use crate::domain::WebSearch;
 use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
 use crate::fields::Object;
@@ -15,6 +16,7 @@ use crate::fields::Place;
 use crate::fields::Written;
 use crate::fields::code;
 use crate::fields::printable;
+use crate::openai::web_search;
 
 const LONGEST_NAME: usize = 64;
 const NO_ARGUMENTS: &str = r#"{"type":"object","properties":{}}"#;
@@ -37,9 +39,14 @@ pub(super) fn take(
         _ => Vec::new(),
     };
     let written = written.field("tools").items();
-    let (mut list, mut list_as_sent) = (Vec::<Tool>::new(), Vec::new());
+    let (mut list, mut list_as_sent, mut web_search) = (Vec::<Tool>::new(), Vec::new(), None);
     for (index, value) in sent.into_iter().enumerate() {
         let place = request.place.item("tools", index, &fields::TOOL);
+        if is_web_search(&value) {
+            list_as_sent.push(value.clone());
+            web_search = Some(search(Object::new(value, place)?, ignored)?);
+            continue;
+        }
         let schema = written.get(index).copied().unwrap_or_default().field("parameters");
         let (tool, as_sent) = tool(Object::new(value, place.clone())?, schema, ignored)?;
         if list.iter().any(|other| other.name == tool.name) {
@@ -53,8 +60,29 @@ pub(super) fn take(
     }
     let parallel = request.take_bool("parallel_tool_calls")?.unwrap_or(true);
     let choice_as_sent = request.take("tool_choice")?.unwrap_or_else(|| json!("auto"));
-    let choice = choice(request, choice_as_sent.clone(), &mut list, ignored)?;
-    Ok(Offer { tools: Tools { list, choice, parallel, web_search: None }, list_as_sent, choice_as_sent })
+    let choice = choice(request, choice_as_sent.clone(), &mut list, web_search.is_some(), ignored)?;
+    Ok(Offer { tools: Tools { list, choice, parallel, web_search }, list_as_sent, choice_as_sent })
+}
+
+/// Whether a tool is the search of the web, which Anthropic does in `OpenAI`'s place.
+fn is_web_search(tool: &Value) -> bool {
+    tool["type"].as_str().is_some_and(|kind| kind.starts_with("web_search"))
+}
+
+fn search(mut tool: Object, ignored: &mut Ignored) -> Result<WebSearch, InvalidRequest> {
+    tool.take_text("type")?;
+    let location = tool.take("user_location")?;
+    let filters = tool.take("filters")?;
+    tool.finish(ignored)?;
+    let domains = |name: &str| {
+        let list = filters.as_ref().and_then(|filters| filters.get(name)?.as_array());
+        list.into_iter().flatten().filter_map(|domain| domain.as_str().map(str::to_owned)).collect()
+    };
+    Ok(WebSearch {
+        allowed_domains: domains("allowed_domains"),
+        blocked_domains: domains("blocked_domains"),
+        ..web_search::near(location.as_ref())
+    })
 }
 
 fn tool(
@@ -116,9 +144,13 @@ fn choice(
     request: &Object,
     choice: Value,
     list: &mut Vec<Tool>,
+    has_search: bool,
     ignored: &mut Ignored,
 ) -> Result<ToolChoice, InvalidRequest> {
     let choice = match choice {
+        Value::Object(fields) if has_search && is_web_search(&Value::Object(fields.clone())) => {
+            return Ok(ToolChoice::Named("web_search".to_owned()));
+        }
         Value::String(word) => match word.as_str() {
             "auto" => ToolChoice::Auto,
             "none" => ToolChoice::None,
@@ -133,7 +165,7 @@ fn choice(
             chosen(Object::new(object, place)?, list, ignored)?
         }
     };
-    if list.is_empty() && !matches!(choice, ToolChoice::Auto | ToolChoice::None) {
+    if list.is_empty() && !has_search && !matches!(choice, ToolChoice::Auto | ToolChoice::None) {
         let words = "asks for a call, but `tools` offers nothing to call. Offer a tool, or remove it.";
         return Err(request.refuse("tool_choice", code::VALUE, words));
     }

@@ -6,6 +6,7 @@ use serde_json::Map;
 use serde_json::Value;
 
 use crate::domain;
+use crate::openai::citation::UrlCitation;
 
 /// A response, whole or still being made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -122,13 +123,47 @@ pub enum Item {
     Message { id: String, status: Status, role: String, content: Vec<Content> },
     /// What it wants to be called.
     FunctionCall { id: String, status: Status, call_id: String, name: String, arguments: String },
+    /// What it searched the web for.
+    WebSearchCall { id: String, status: Status, action: Search },
+}
+
+/// A search of the web.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Search {
+    /// Always `search`.
+    pub r#type: String,
+    /// What was searched for.
+    pub query: String,
+    /// What was found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SearchSource>,
+}
+
+/// Something that a search has found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchSource {
+    /// Always `url`.
+    pub r#type: String,
+    /// Where it is.
+    pub url: String,
+}
+
+/// A source of a part of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Annotation {
+    /// One on the web.
+    UrlCitation(UrlCitation),
 }
 
 impl Item {
     /// Its id.
     pub fn id(&self) -> &str {
         match self {
-            Self::Reasoning { id, .. } | Self::Message { id, .. } | Self::FunctionCall { id, .. } => id,
+            Self::Reasoning { id, .. }
+            | Self::Message { id, .. }
+            | Self::FunctionCall { id, .. }
+            | Self::WebSearchCall { id, .. } => id,
         }
     }
 }
@@ -153,8 +188,8 @@ pub enum Content {
     OutputText {
         /// The words.
         text: String,
-        /// Always empty.
-        annotations: [(); 0],
+        /// Its sources.
+        annotations: Vec<Annotation>,
         /// Always empty.
         logprobs: [(); 0],
     },
@@ -168,7 +203,7 @@ pub enum Content {
 impl Content {
     /// Words.
     pub fn text(text: impl Into<String>) -> Self {
-        Self::OutputText { text: text.into(), annotations: [], logprobs: [] }
+        Self::OutputText { text: text.into(), annotations: Vec::new(), logprobs: [] }
     }
 }
 

@@ -14,6 +14,7 @@ use super::types::Status;
 use super::types::Usage;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
+use crate::domain::ServerTool;
 use crate::domain::TurnEvent;
 use crate::domain::unix_now;
 use crate::openai::Envelope;
@@ -69,11 +70,18 @@ impl Writer {
         }
         let mut events = self.begin();
         match event {
-            TurnEvent::Started { .. }
-            | TurnEvent::ServerBlock(_)
-            | TurnEvent::BlockDelta(_)
-            | TurnEvent::Citation(_)
-            | TurnEvent::NextText => {}
+            TurnEvent::Started { .. } | TurnEvent::NextText => {}
+            TurnEvent::ServerBlock(block) => self.server_block(&block.tool, &mut events),
+            TurnEvent::BlockDelta(delta) => {
+                if let (Some(open), Some(piece)) = (&mut self.open, &delta.input) {
+                    open.push_query(piece);
+                }
+            }
+            TurnEvent::Citation(citation) => {
+                if let Some(open) = self.open.as_mut().filter(|open| open.takes(&Kind::Message)) {
+                    open.cite(citation, &mut self.sequence, &mut events);
+                }
+            }
             TurnEvent::Thinking(piece) => self.piece(self.thinking(None), piece, &mut events),
             TurnEvent::ThinkingSealed(signature) => {
                 if self.open.as_mut().is_some_and(|open| open.seal(signature)) {
@@ -95,7 +103,25 @@ impl Writer {
             }
             TurnEvent::Finished(finish) => self.finish(finish, &mut events),
         }
+        if let Some(open) = &mut self.open {
+            open.follow(event);
+        }
         events
+    }
+
+    fn server_block(&mut self, tool: &ServerTool, events: &mut Vec<Event>) {
+        match tool {
+            ServerTool::SearchCall(_) => self.open(Kind::Search { sources: Vec::new() }, events),
+            ServerTool::SearchResult { urls, .. } => {
+                let urls = urls.as_deref();
+                if self.open.as_mut().is_some_and(|open| open.found(urls.unwrap_or_default())) {
+                    let status = if urls.is_some() { Status::Completed } else { Status::Failed };
+                    self.close(status, events);
+                }
+            }
+            // OpenAI has no form for it.
+            ServerTool::Other => self.close(Status::Completed, events),
+        }
     }
 
     /// The events that tell of a failure; none once the response is over.

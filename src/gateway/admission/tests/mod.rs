@@ -25,6 +25,7 @@ use crate::domain::Part;
 use crate::domain::Sampling;
 use crate::domain::Tools;
 use crate::domain::Usage;
+use crate::domain::WebSearch;
 use crate::gateway::testing;
 use crate::ledger;
 use crate::ledger::Figures;

@@ -207,6 +207,38 @@ async fn a_key_names_the_models_it_may() {
     assert_eq!(chosen, Ok(ModelName::new("light")));
 }
 
+fn searching(max_uses: Option<u32>) -> Turn {
+    let web_search = Some(WebSearch { max_uses, ..WebSearch::default() });
+    Turn { tools: Tools { web_search, ..Tools::default() }, ..turn("m-1", None) }
+}
+
+#[tokio::test]
+async fn a_key_may_be_kept_from_searching_the_web() {
+    let setting = Setting::new().await;
+    let grant = Grant { no_web_search: true, ..Grant::default() };
+    let caller = Caller { grant: Arc::new(grant), ..Caller::named("a") };
+    let refused = setting.ask(&caller, searching(Some(1))).await.map(drop);
+    assert_eq!(refused, Err(Error::WebSearchOff { by_key: true }));
+    assert!(setting.ask(&Caller::named("b"), searching(Some(1))).await.is_ok());
+    let off = Setting::with(Rules { web_searches: None, ..testing::rules().await });
+    let refused = off.ask(&Caller::named("b"), searching(Some(1))).await.map(drop);
+    assert_eq!(refused, Err(Error::WebSearchOff { by_key: false }));
+}
+
+/// A search costs a cent: there is room for four of them, and a turn without a limit may make five.
+#[tokio::test]
+async fn the_price_of_searches_is_held_before_they_are_made() {
+    let setting = Setting::new().await;
+    let daily = Cap { tokens: None, money: Some(Money::from_nanos(45_000_000)) };
+    let grant = Grant { budget: Budget { daily, ..Budget::default() }, ..Grant::default() };
+    let caller = Caller { grant: Arc::new(grant), ..Caller::named("a") };
+    for max_uses in [None, Some(5)] {
+        let refused = setting.ask(&caller, searching(max_uses)).await.map(drop);
+        assert!(matches!(refused, Err(Error::OverBudget(_))), "{max_uses:?}");
+    }
+    assert!(setting.ask(&caller, searching(Some(4))).await.is_ok());
+}
+
 #[tokio::test]
 async fn near_the_end_of_a_budget_the_cheaper_model_is_chosen() {
     let setting = Setting::new().await;

@@ -173,7 +173,8 @@ pub(super) fn instruction(part: Part) -> Option<Instruction> {
         | Part::Document { .. }
         | Part::Thinking(_)
         | Part::ToolUse(_)
-        | Part::ToolResult(_) => None,
+        | Part::ToolResult(_)
+        | Part::CacheMark(_) => None,
     }
 }
 

@@ -85,6 +85,7 @@ fn read(
         tools: written_tools,
         fields: parameters.passed,
         is_marked: false,
+        is_cached_long: false,
     };
     let parts = conversation.history.iter().flat_map(|message| &message.parts).chain(&conversation.prompt);
     native.is_marked = is_marked(&native, parts);

@@ -62,7 +62,7 @@ impl Writer {
     }
 
     fn native(&mut self, native: &Native) {
-        let Native { system, tools, fields, is_marked } = native;
+        let Native { system, tools, fields, is_marked, is_cached_long } = native;
         for blocks in [system, tools] {
             self.option(blocks.as_deref(), |this, blocks| this.list(blocks, |this, block| this.text(block)));
         }
@@ -71,6 +71,7 @@ impl Writer {
             this.text(value);
         });
         self.flag(*is_marked);
+        self.flag(*is_cached_long);
     }
 
     fn tools(&mut self, tools: &Tools) {
@@ -145,6 +146,10 @@ impl Writer {
                 self.text(id);
                 self.list(parts, Self::part);
                 self.flag(*is_error);
+            }
+            Part::CacheMark(json) => {
+                self.kind(8);
+                self.text(json);
             }
             // What its role is stands in the JSON.
             Part::Native(NativeBlock { json, role: _ }) => {

@@ -31,6 +31,8 @@ pub struct Native {
     pub fields: Vec<(String, String)>,
     /// Whether the caller has marked the prompt for the prompt cache, so that no other marks are set.
     pub is_marked: bool,
+    /// Whether the prompt is to stay in the prompt cache for long: an hour.
+    pub is_cached_long: bool,
 }
 
 impl Native {

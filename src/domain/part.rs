@@ -24,6 +24,8 @@ pub enum Part {
     ToolResult(ToolResult),
     /// A content block as the caller wrote it.
     Native(NativeBlock),
+    /// The caller's mark for the prompt cache at the end of the part before it, as JSON.
+    CacheMark(String),
 }
 
 /// Thoughts of the model that a caller sends back.

@@ -14,6 +14,7 @@ pub mod responses;
 pub mod sessions;
 pub mod together;
 
+mod cache_mark;
 mod citation;
 mod functions;
 mod json;

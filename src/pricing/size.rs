@@ -49,6 +49,7 @@ impl Size {
             }
             Part::ToolResult(result) => self.parts(&result.parts),
             Part::Native(block) => self.text(&block.json),
+            Part::CacheMark(_) => {}
         }
     }
 

@@ -40,7 +40,8 @@ fn texts<'a>(parts: &'a [Part]) -> Vec<&'a str> {
         | Part::Thinking(_)
         | Part::ToolUse(_)
         | Part::ToolResult(_)
-        | Part::Native(_) => None,
+        | Part::Native(_)
+        | Part::CacheMark(_) => None,
     };
     parts.iter().filter_map(text).collect()
 }

@@ -65,20 +65,20 @@ async fn an_answer_that_met_its_limit_costs_what_the_cli_reports() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_of_tools_and_their_results_are_each_charged() {
-    let server = TestServer::real().await.workers(1).start().await;
+    let server = wrong_about_prices().await;
     let tools = json!([{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]);
     let prompt = format!("[[tool=look {USAGE}]]");
     let first = server.chat(&prompt).with("tools", tools.clone()).send().await;
     let message = &first.body["choices"][0]["message"];
     let id = &message["tool_calls"][0]["id"];
-    assert_eq!(first.body["usage"]["cost_usd"], json!(NANOS as f64 / 1e9), "by the table of prices");
+    assert_eq!(first.body["usage"]["cost_usd"], json!(NANOS as f64 / 1e9));
     let messages = json!([
         {"role": "user", "content": prompt}, message,
         {"role": "tool", "tool_call_id": id, "content": format!("[[say=Done {USAGE}]]")},
     ]);
     let second = server.chat("").with("messages", messages).with("tools", tools).send().await;
     assert_eq!(second.text(), "Done");
-    assert_eq!(server.upstream().requests().len(), 2, "the same process went on");
+    assert_eq!(server.upstream().requests().len(), 2, "one for each request");
     let third = server.chat(&format!("[[say=Hello {USAGE}]]")).send().await;
     assert_eq!(third.body["usage"]["cost_usd"], json!(NANOS as f64 / 1e9));
     assert_eq!(nanos(&charges_of(server).await), [NANOS; 3]);
@@ -97,6 +97,22 @@ async fn an_answer_that_nobody_reads_on_is_charged() {
     assert_eq!(charges[0].outcome, Outcome::Cancelled);
     let prompt = 1000 * 100 + 200 * 125 + 300 * 10;
     assert!((prompt..NANOS).contains(&charges[0].amount.money.nanos()), "{charges:?}");
+}
+
+/// Upstream breaks the answer off, for which the CLI counts nothing: the table of prices says what its beginning costs.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_upstream_breaks_off_is_charged() {
+    for fault in ["error_after=3", "cut_after=3"] {
+        let server = TestServer::real().await.workers(1).start().await;
+        let events =
+            server.chat(&format!("[[tokens=9 gap_ms=50 {fault} {USAGE}]]")).stream().await.rest().await;
+        assert!(events.last().unwrap().contains("error"), "{events:?}");
+        server.until_quiet().await;
+        let charges = charges_of(server).await;
+        assert_eq!(charges.len(), 1, "{fault}");
+        let prompt = 1000 * 100 + 200 * 125 + 300 * 10;
+        assert!(charges[0].amount.money.nanos() >= prompt, "{fault}: {charges:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use crate::domain::Part;
 use crate::domain::Source;
 use crate::domain::Thinking;
 
-use super::cache::CacheControl;
+use super::cache::Mark;
 
 /// A content block.
 #[derive(Debug, Serialize)]
@@ -25,7 +25,7 @@ pub(super) struct MadeBlock<'a> {
     #[serde(flatten)]
     content: Content<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) cache_control: Option<CacheControl>,
+    pub(super) cache_control: Option<Mark<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -72,11 +72,22 @@ enum BlockSource<'a> {
 
 /// The blocks of `parts`, in their order.
 pub(super) fn blocks(parts: &[Part]) -> Vec<Block<'_>> {
-    parts.iter().filter_map(block).collect()
+    let mut blocks: Vec<Block<'_>> = Vec::with_capacity(parts.len());
+    for part in parts {
+        match (part, blocks.last_mut()) {
+            (Part::CacheMark(json), Some(Block::Made(last))) => {
+                last.cache_control = serde_json::from_str(json).ok().map(Mark::Written);
+            }
+            _ => blocks.extend(block(part)),
+        }
+    }
+    blocks
 }
 
 fn block(part: &Part) -> Option<Block<'_>> {
     let content = match part {
+        // Nothing stands before it that could be marked.
+        Part::CacheMark(_) => return None,
         // The decoders have checked that it is JSON.
         Part::Native(native) => return serde_json::from_str(&native.json).ok().map(Block::Written),
         Part::Text(text) => Content::Text { text },

@@ -4,14 +4,18 @@
 //! on the last and the last but one user message a turn reads what the turn before it has stored, and stores its own.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::claude::SignIn;
+use crate::domain::Turn;
 
 use super::MessageBody;
 use super::blocks::Block;
+use super::blocks::MadeBlock;
 
-/// User messages that are marked, counted from the end. With the marks on tools and instructions that makes four, the most
-/// that upstream allows.
+/// Most marks that upstream allows.
+const MOST: usize = 4;
+/// User messages that the server marks, counted from the end. With the marks on tools and instructions that makes four.
 const MARKED_MESSAGES: usize = 2;
 
 /// A mark for the prompt cache.
@@ -22,20 +26,52 @@ pub(super) struct CacheControl {
     ttl: Option<&'static str>,
 }
 
-impl CacheControl {
-    /// The mark for turns under `sign_in`, kept as long as the CLI has it kept: an hour under a subscription, else upstream's
-    /// five minutes. All marks of a body have one lifetime, because upstream wants longer ones first.
-    pub(super) fn of(sign_in: SignIn) -> Self {
-        Self { r#type: "ephemeral", ttl: (!sign_in.is_bare()).then_some("1h") }
-    }
+/// A mark on a block of a message.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Mark<'a> {
+    /// The server's.
+    Made(CacheControl),
+    /// The caller's.
+    Written(&'a RawValue),
 }
 
-/// Marks the ends of the last user messages.
-pub(super) fn mark_messages(messages: &mut [MessageBody<'_>], mark: CacheControl) {
+/// Marks the ends of the last user messages, unless the caller has marked the prompt. Gives the mark for tools and instructions,
+/// where there is room for it: the caller's marks take precedence.
+///
+/// It is kept as long as the CLI has its own marks kept, an hour under a subscription and else upstream's five minutes, or an
+/// hour where the caller wants that. All of them have one lifetime, because upstream wants longer ones first.
+pub(super) fn mark(turn: &Turn, messages: &mut [MessageBody<'_>], sign_in: SignIn) -> Option<CacheControl> {
+    if turn.native.is_marked {
+        return None;
+    }
+    let written = written(messages);
+    let is_long = !sign_in.is_bare()
+        || turn.native.is_cached_long
+        || written.iter().any(|mark| mark.get().contains("\"1h\""));
+    let mark = CacheControl { r#type: "ephemeral", ttl: is_long.then_some("1h") };
+    if written.is_empty() {
+        mark_messages(messages, mark);
+    }
+    (written.len() + 2 <= MOST).then_some(mark)
+}
+
+/// The caller's marks.
+fn written<'a>(messages: &[MessageBody<'a>]) -> Vec<&'a RawValue> {
+    let blocks = messages.iter().flat_map(|message| &message.content);
+    blocks
+        .filter_map(|block| match block {
+            Block::Made(MadeBlock { cache_control: Some(Mark::Written(mark)), .. }) => Some(*mark),
+            _ => None,
+        })
+        .collect()
+}
+
+fn mark_messages(messages: &mut [MessageBody<'_>], mark: CacheControl) {
     let users = messages.iter_mut().rev().filter(|message| message.role == "user");
     for message in users.take(MARKED_MESSAGES) {
         if let Some(Block::Made(last)) = message.content.last_mut() {
-            last.cache_control = Some(mark);
+            last.cache_control = Some(Mark::Made(mark));
         }
     }
 }

@@ -108,12 +108,8 @@ struct SystemBlock<'a> {
 pub(super) fn request_body(turn: &Turn, sign_in: SignIn) -> Option<String> {
     let sampling = &turn.sampling;
     let answer_tool = answer_tool(turn);
-    // The caller's own marks take precedence: all of them together must not be more than four.
-    let mark = (!turn.native.is_marked).then(|| CacheControl::of(sign_in));
     let mut messages = messages(turn);
-    if let Some(mark) = mark {
-        cache::mark_messages(&mut messages, mark);
-    }
+    let mark = cache::mark(turn, &mut messages, sign_in);
     let body = RequestBody {
         system: system(turn, mark)?,
         tools: tools(turn, answer_tool.as_deref(), mark)?,
@@ -145,7 +141,7 @@ fn countable(part: &Part) -> Vec<Part> {
     match part {
         Part::Text(_) | Part::Image(_) | Part::Document { .. } => vec![part.clone()],
         // Upstream does not count earlier thoughts.
-        Part::Thinking(_) => Vec::new(),
+        Part::Thinking(_) | Part::CacheMark(_) => Vec::new(),
         Part::ToolUse(call) => vec![Part::Text(format!("{}\n{}", call.name, call.input))],
         Part::ToolResult(result) => result.parts.clone(),
         Part::Native(block) => vec![Part::Text(block.json.clone())],

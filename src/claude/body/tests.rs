@@ -4,6 +4,9 @@ use super::request_body;
 use crate::claude::SignIn;
 use crate::claude::testing::turn;
 use crate::domain::Format;
+use crate::domain::Message;
+use crate::domain::Part;
+use crate::domain::Role;
 use crate::domain::Tool;
 use crate::domain::ToolChoice;
 use crate::domain::Turn;
@@ -64,4 +67,46 @@ fn a_budget_of_thinking_is_sent_where_the_model_may_think() {
     assert_eq!(body(&turn)["thinking"]["budget_tokens"], 2000);
     turn.tools.choice = ToolChoice::Required;
     assert!(body(&turn)["thinking"].is_null());
+}
+
+/// The marks in a body: those of tools, of instructions, and of messages as `message/block`.
+fn marks(turn: &Turn) -> Vec<String> {
+    let body = body(turn);
+    let ttl = |block: &serde_json::Value| {
+        let ttl = block["cache_control"]["ttl"].as_str().unwrap_or("5m").to_owned();
+        (!block["cache_control"].is_null()).then_some(ttl)
+    };
+    let list = |name: &str, list: &serde_json::Value| {
+        let blocks = list.as_array().unwrap().iter().enumerate();
+        blocks.filter_map(|(index, block)| Some(format!("{name}{index} {}", ttl(block)?))).collect::<Vec<_>>()
+    };
+    let mut marks = [list("tool", &body["tools"]), list("system", &body["system"])].concat();
+    for (index, message) in body["messages"].as_array().unwrap().iter().enumerate() {
+        marks.extend(list(&format!("{index}/"), &message["content"]));
+    }
+    marks
+}
+
+#[test]
+fn the_ends_of_tools_instructions_and_of_two_user_messages_are_marked() {
+    let mut turn = with_tool();
+    let said = |role, text: &str| Message { role, parts: vec![Part::text(text)] };
+    turn.history = vec![said(Role::User, "a"), said(Role::Assistant, "b"), said(Role::User, "c")];
+    turn.history.push(said(Role::Assistant, "d"));
+    assert_eq!(marks(&turn), ["tool0 5m", "system0 5m", "2/0 5m", "4/0 5m"]);
+    turn.native.is_cached_long = true;
+    assert_eq!(marks(&turn), ["tool0 1h", "system0 1h", "2/0 1h", "4/0 1h"]);
+}
+
+#[test]
+fn the_callers_marks_take_precedence() {
+    let mut turn = with_tool();
+    let mark = |ttl: &str| Part::CacheMark(format!(r#"{{"type":"ephemeral","ttl":"{ttl}"}}"#));
+    turn.prompt = vec![Part::text("a"), mark("1h"), Part::text("b")];
+    assert_eq!(marks(&turn), ["tool0 1h", "system0 1h", "0/0 1h"], "longer ones first");
+    turn.prompt = vec![Part::text("a"), mark("5m"), Part::text("b"), mark("5m"), Part::text("c"), mark("5m")];
+    assert_eq!(marks(&turn), ["0/0 5m", "0/1 5m", "0/2 5m"], "no more than four in all");
+    turn.prompt = vec![Part::text("a")];
+    turn.native.is_marked = true;
+    assert_eq!(marks(&turn), Vec::<String>::new());
 }

@@ -51,6 +51,8 @@ impl Account {
         let (tracker, runtime) = (self.rules.tracker.clone(), self.rules.runtime.clone());
         let settling = async move {
             let told = tokio::time::timeout(BILL_TIMEOUT, self.bill.wait()).await.ok().flatten();
+            // The CLI counts nothing for an answer that upstream broke off, though it had begun.
+            let told = told.filter(|cost| *cost > Money::ZERO || !self.tally.has_begun());
             let cost = told.or_else(|| self.price());
             let is_free = !self.tally.has_begun() && cost.is_none_or(|cost| cost == Money::ZERO);
             let settled = if is_free {

@@ -13,6 +13,7 @@ use crate::fields::Place;
 use crate::fields::code;
 use crate::fields::media;
 use crate::fields::printable;
+use crate::openai::cache_mark;
 
 /// Reads the parts of a message's content.
 pub(super) fn parts(
@@ -24,10 +25,17 @@ pub(super) fn parts(
     let read = |(index, part)| {
         self::part(Object::new(part, message.item("content", index, &fields::PART))?, speaker, ignored)
     };
-    parts.into_iter().enumerate().map(read).collect()
+    let parts: Vec<_> = parts.into_iter().enumerate().map(read).collect::<Result<_, _>>()?;
+    Ok(parts.into_iter().flat_map(|(part, mark)| std::iter::once(part).chain(mark)).collect())
 }
 
-fn part(mut part: Object, speaker: Speaker, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
+/// A part, and the mark for the prompt cache at its end. Instructions have none: the server marks their end by itself.
+fn part(
+    mut part: Object,
+    speaker: Speaker,
+    ignored: &mut Ignored,
+) -> Result<(Part, Option<Part>), InvalidRequest> {
+    let mark = cache_mark::take(&mut part)?.filter(|_| speaker != Speaker::Instructions);
     let kind = part.take_text("type")?.ok_or_else(|| part.missing("type"))?;
     let (field, read): (_, fn(Value, &Place, &mut Ignored) -> _) = match (kind.as_str(), speaker) {
         ("text", _) => ("text", text),
@@ -50,7 +58,9 @@ fn part(mut part: Object, speaker: Speaker, ignored: &mut Ignored) -> Result<Par
     }
     let place = part.place.clone();
     part.finish(ignored)?;
-    read(value, &place, ignored)
+    let read = read(value, &place, ignored)?;
+    let is_blank = matches!(&read, Part::Text(text) if text.trim().is_empty());
+    Ok((read, mark.filter(|_| !is_blank)))
 }
 
 fn unexpected(part: &Object, kind: &str, speaker: Speaker) -> InvalidRequest {

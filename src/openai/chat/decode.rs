@@ -15,6 +15,7 @@ use crate::fields::Place;
 use crate::fields::Policy;
 use crate::fields::code;
 use crate::fields::request;
+use crate::openai::cache_mark;
 use crate::openai::labels;
 use crate::openai::web_search;
 
@@ -61,6 +62,7 @@ pub(super) fn read(mut request: Object, body: &[u8], policy: Policy) -> Result<C
         ignored.note("web_search_options.search_context_size");
     }
     tools.web_search = search.map(|options| web_search::near(options.get("user_location")));
+    let is_cached_long = cache_mark::is_long(&mut request)?;
     let messages = request.take("messages")?.ok_or_else(|| request.missing("messages"))?;
     request.finish(&mut ignored)?;
     let conversation = messages::decode(messages, &mut ignored)?;
@@ -72,7 +74,7 @@ pub(super) fn read(mut request: Object, body: &[u8], policy: Policy) -> Result<C
         prompt: conversation.prompt,
         sampling,
         project,
-        native: Native::default(),
+        native: Native { is_cached_long, ..Native::default() },
     };
     Ok(ChatRequest { turn, n, dialect, stream, include_usage, ignored: ignored.into_names() })
 }

@@ -97,9 +97,13 @@ pub(super) static REQUEST: Table = Table {
             .unless(&["\"medium\""]),
         ignored("service_tier", Text, "There is one tier.").unless(&["\"auto\"", "\"default\""]),
         ignored("store", Bool, "Answers are not stored.").unless(&["false"]),
-        ignored("prompt_cache_key", Text, "The prompt cache needs no help."),
-        ignored("prompt_cache_options", Object, "The prompt cache needs no help.").unless(&["{}"]),
-        ignored("prompt_cache_retention", Text, "The prompt cache needs no help."),
+        ignored("prompt_cache_key", Text, "Anthropic finds a prompt by its beginning."),
+        ignored("prompt_cache_options", Object, "Anthropic finds a prompt by its beginning.").unless(&["{}"]),
+        emulated(
+            "prompt_cache_retention",
+            Text,
+            "`24h` has the prompt kept for an hour, which is Anthropic's longest; other values for its five minutes.",
+        ),
         ignored("safety_identifier", Text, "Not sent to Claude."),
     ],
 };
@@ -257,7 +261,16 @@ pub(super) static PART: Table = Table {
         honoured("image_url", Object, "A picture for Claude to see."),
         refused("input_audio", Object, "Claude does not hear."),
         honoured("file", Object, "A file for Claude to read."),
-        ignored("prompt_cache_breakpoint", Any, "The prompt cache needs no help."),
+        honoured(
+            "prompt_cache_breakpoint",
+            Any,
+            "Marks the prompt for Anthropic's prompt cache up to this part. Without any mark the server sets its own.",
+        ),
+        honoured(
+            "cache_control",
+            Object,
+            "Anthropic's own mark, which some clients send to every server: the same, with its `ttl`.",
+        ),
     ],
 };
 
@@ -268,7 +281,7 @@ pub(super) static IMAGE: Table = Table {
         honoured(
             "url",
             Text,
-            "`data:image/png;base64,...` with a PNG, JPEG, GIF or WebP, or `https://...`, which Anthropic fetches. The CLI scales a large image down.",
+            "`data:image/png;base64,...` with a PNG, JPEG, GIF or WebP, or `https://...`, which Anthropic fetches. It reaches Claude as it was sent.",
         ),
         ignored("detail", Text, "Claude sees an image in one way.").unless(&["\"auto\""]),
     ],

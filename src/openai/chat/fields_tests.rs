@@ -81,6 +81,7 @@ fn somebody_reads_every_honoured_field() {
         ("web_search_options", "{}"),
         ("seed", "1"),
         ("reasoning_effort", "\"low\""),
+        ("prompt_cache_retention", "\"24h\""),
     ];
     let read = |field: &&Field| matches!(field.handling, Handling::Honoured | Handling::Emulated);
     let named: Vec<_> = REQUEST.fields.iter().filter(read).map(|field| field.name).collect();

@@ -168,7 +168,8 @@ fn text(part: Part) -> Option<String> {
         | Part::Thinking(_)
         | Part::ToolUse(_)
         | Part::ToolResult(_)
-        | Part::Native(_) => None,
+        | Part::Native(_)
+        | Part::CacheMark(_) => None,
     }
 }
 

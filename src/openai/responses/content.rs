@@ -12,6 +12,7 @@ use crate::fields::Object;
 use crate::fields::Place;
 use crate::fields::code;
 use crate::fields::media;
+use crate::openai::cache_mark;
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +44,8 @@ pub(super) fn parts(
                 let place = place.item(field, index, &item_fields::PART);
                 part(Object::new(value, place)?, speaker, ignored)
             };
-            parts.into_iter().enumerate().map(read).collect::<Result<_, _>>()?
+            let parts: Vec<_> = parts.into_iter().enumerate().map(read).collect::<Result<_, _>>()?;
+            parts.into_iter().flat_map(|(part, mark)| std::iter::once(part).chain(mark)).collect()
         }
         // The table lets nothing else through.
         _ => Vec::new(),
@@ -52,7 +54,13 @@ pub(super) fn parts(
     Ok(parts)
 }
 
-fn part(mut part: Object, speaker: Speaker, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
+/// A part, and the mark for the prompt cache at its end. Instructions have none: the server marks their end by itself.
+fn part(
+    mut part: Object,
+    speaker: Speaker,
+    ignored: &mut Ignored,
+) -> Result<(Part, Option<Part>), InvalidRequest> {
+    let mark = cache_mark::take(&mut part)?.filter(|_| speaker != Speaker::Instructions);
     let kind = part.take_text("type")?.ok_or_else(|| part.missing("type"))?;
     let (field, read): (_, fn(&mut Object) -> _) = match (kind.as_str(), speaker) {
         ("input_text", Speaker::Instructions | Speaker::User | Speaker::Tool)
@@ -78,7 +86,9 @@ fn part(mut part: Object, speaker: Speaker, ignored: &mut Ignored) -> Result<Par
     only(&mut part, &MATTER, &kind)?;
     let missing = part.missing(field);
     part.finish(ignored)?;
-    made.ok_or(missing)
+    let made = made.ok_or(missing)?;
+    let is_blank = matches!(&made, Part::Text(text) if text.trim().is_empty());
+    Ok((made, mark.filter(|_| !is_blank)))
 }
 
 /// Refuses what is still there of the fields `matter`, which do not belong to objects of type `kind`.

@@ -24,6 +24,7 @@ use crate::fields::Policy;
 use crate::fields::Written;
 use crate::fields::code;
 use crate::fields::request;
+use crate::openai::cache_mark;
 use crate::openai::chat;
 use crate::openai::labels;
 
@@ -43,6 +44,7 @@ pub struct CreateRequest {
     sampling: Sampling,
     tools: Tools,
     project: Option<String>,
+    is_cached_long: bool,
     ignored: Ignored,
 }
 
@@ -73,6 +75,7 @@ pub(super) fn read(body: &[u8], policy: Policy, way: Way) -> Result<CreateReques
     let background = background(&mut request, store, way)?;
     let labels = labels::take(&mut request)?;
     let project = request.take_text("project_id")?;
+    let is_cached_long = cache_mark::is_long(&mut request)?;
     let tools = tools::take(&mut request, written, &mut ignored)?;
     let parameters = parameters::take(&mut request, written, &mut ignored)?;
     let instructions = request.take_text("instructions")?;
@@ -109,17 +112,16 @@ pub(super) fn read(body: &[u8], policy: Policy, way: Way) -> Result<CreateReques
         user: labels.user,
         metadata: labels.metadata,
     };
-    let (sampling, shows_thinking) = (parameters.sampling, parameters.shows_thinking);
-    let tools = tools.tools;
     Ok(CreateRequest {
         response,
         input,
         stream,
-        shows_thinking,
+        shows_thinking: parameters.shows_thinking,
         generates,
-        sampling,
-        tools,
+        sampling: parameters.sampling,
+        tools: tools.tools,
         project,
+        is_cached_long,
         ignored,
     })
 }
@@ -181,7 +183,7 @@ impl CreateRequest {
             prompt: conversation.prompt,
             sampling: self.sampling,
             project: self.project,
-            native: Native::default(),
+            native: Native { is_cached_long: self.is_cached_long, ..Native::default() },
         };
         Ok((turn, self.ignored.into_names()))
     }

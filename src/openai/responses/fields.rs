@@ -19,7 +19,7 @@ use crate::fields::refused;
 
 /// The most a limit of tokens may be.
 const MAX_TOKENS: i64 = u32::MAX as i64;
-const CACHE: &str = "The prompt cache needs no help.";
+const CACHE: &str = "Anthropic finds a prompt by its beginning.";
 
 /// The fields of the request itself.
 pub(super) static REQUEST: Table = Table {
@@ -90,7 +90,11 @@ pub(super) static REQUEST: Table = Table {
         ignored("service_tier", Text, "There is one tier.").unless(&["\"auto\"", "\"default\""]),
         ignored("prompt_cache_key", Text, CACHE),
         ignored("prompt_cache_options", Object, CACHE).unless(&["{}"]),
-        ignored("prompt_cache_retention", Text, CACHE),
+        emulated(
+            "prompt_cache_retention",
+            Text,
+            "`24h` has the prompt kept for an hour, which is Anthropic's longest; other values for its five minutes.",
+        ),
         ignored("safety_identifier", Text, "Not sent to Claude."),
         ignored("access_programs", Object, "There are none.").unless(&["{}"]),
         ignored("personality", Text, "Ask for a manner of speaking in `instructions`."),

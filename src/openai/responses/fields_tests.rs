@@ -51,6 +51,7 @@ fn somebody_reads_every_honoured_field() {
         "text": {"format": {"type": "json_schema", "name": "n", "schema": {}, "strict": true}},
         "reasoning": {"effort": "low", "summary": "auto", "generate_summary": "auto"},
         "include": ["reasoning.encrypted_content"], "metadata": {"a": "b"}, "user": "u", "project_id": "p",
+        "prompt_cache_retention": "24h",
     });
     let read = |table: &'static Table| {
         table.fields.iter().filter(|field| matches!(field.handling, Handling::Honoured | Handling::Emulated))

@@ -30,6 +30,7 @@ fn outline(conversation: &Conversation) -> String {
         Part::ToolResult(result) => format!("result {}", result.id),
         Part::Thinking(_) => "thinking".into(),
         Part::Native(block) => block.json.clone(),
+        Part::CacheMark(mark) => mark.clone(),
         Part::Image(_) | Part::Document { .. } => "media".into(),
     };
     let parts = |parts: &[Part]| parts.iter().map(part).collect::<Vec<_>>().join(", ");

@@ -74,7 +74,7 @@ pub(super) static PART: Table = Table {
         honoured(
             "image_url",
             Text,
-            "`data:image/png;base64,...` with a PNG, JPEG, GIF or WebP, or `https://...`, which Anthropic fetches. The CLI scales a large image down.",
+            "`data:image/png;base64,...` with a PNG, JPEG, GIF or WebP, or `https://...`, which Anthropic fetches. It reaches Claude as it was sent.",
         ),
         honoured(
             "file_data",
@@ -92,6 +92,15 @@ pub(super) static PART: Table = Table {
         ignored("annotations", Array, "Part of an answer that is sent back; not told to Claude again.")
             .unless(&["[]"]),
         ignored("logprobs", Array, "Part of an answer that is sent back.").unless(&["[]"]),
-        ignored("prompt_cache_breakpoint", Any, "The prompt cache needs no help."),
+        honoured(
+            "prompt_cache_breakpoint",
+            Any,
+            "Marks the prompt for Anthropic's prompt cache up to this part. Without any mark the server sets its own.",
+        ),
+        honoured(
+            "cache_control",
+            Object,
+            "Anthropic's own mark, which some clients send to every server: the same, with its `ttl`.",
+        ),
     ],
 };

@@ -75,6 +75,7 @@ pub(super) fn http_config(settings: &Settings) -> http::Config {
         body_read_timeout: server.body_read_timeout,
         allowed_origins: server.allowed_origins.clone(),
         policy: policy(settings),
+        betas: settings.claude.betas.clone(),
     }
 }
 

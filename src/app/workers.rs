@@ -46,6 +46,7 @@ pub(super) async fn start(
         pass_environment: settings.claude.pass_environment.clone(),
         data_dir: settings.server.data_dir.clone(),
         max_retries: settings.claude.max_retries,
+        betas: settings.claude.betas.clone(),
         event_timeout: settings.claude.event_timeout,
         control_timeout: settings.claude.control_timeout,
         start_timeout: settings.claude.start_timeout,

@@ -95,6 +95,9 @@ pub(super) fn environment(config: &Config, instance: &str) -> BTreeMap<String, S
         (INSTANCE_VARIABLE.to_owned(), instance.to_owned()),
     ]
     .into();
+    if !config.betas.is_empty() {
+        environment.insert("ANTHROPIC_BETAS".to_owned(), config.betas.join(","));
+    }
     environment.extend(FIXED.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     let stored = config.sign_in == super::SignIn::Stored;
     if stored {

@@ -22,6 +22,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// How often the CLI tries a failed call again by itself.
     pub max_retries: u32,
+    /// Betas of Anthropic's API that every call of a turn asks for.
+    pub betas: Vec<String>,
     /// A running turn of which nothing comes for so long has failed.
     pub event_timeout: Duration,
     /// How long the CLI may take to answer a control request.

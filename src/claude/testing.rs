@@ -18,6 +18,7 @@ pub(super) fn config() -> Config {
         pass_environment: Vec::new(),
         data_dir: "/data".into(),
         max_retries: 1,
+        betas: Vec::new(),
         event_timeout: Duration::from_secs(120),
         control_timeout: Duration::from_secs(10),
         start_timeout: Duration::from_secs(30),

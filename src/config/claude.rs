@@ -23,6 +23,8 @@ pub struct Claude {
     pub max_retries: u32,
     /// How many turns in a row must fail upstream until calls are held back; 0 for never.
     pub breaker_failures: u32,
+    /// Betas of Anthropic's API that every call asks for.
+    pub betas: Vec<String>,
     /// How long a running turn may be silent.
     #[serde(rename = "event_timeout_seconds", with = "seconds")]
     pub event_timeout: Duration,
@@ -86,6 +88,14 @@ impl Claude {
         if self.pass_environment.iter().any(|name| name.trim_end_matches('*').is_empty()) {
             let hint = "name the variables; nothing else of the server's environment may reach the workers";
             return Err(check.refuse("pass_environment", "an entry is empty or would pass everything", hint));
+        }
+        let is_name = |beta: &String| {
+            !beta.is_empty()
+                && beta.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+        };
+        if !self.betas.iter().all(is_name) {
+            let hint = "write each as Anthropic does, such as \"code-execution-2025-08-25\"";
+            return Err(check.refuse("betas", "an entry is no name of a beta", hint));
         }
         check.number("max_retries", self.max_retries as usize, 0..=10)?;
         check.number("breaker_failures", self.breaker_failures as usize, 0..=1000)?;

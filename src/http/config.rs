@@ -27,4 +27,6 @@ pub struct Config {
     /// What becomes of request fields that would have no effect: refused, or listed in `x-switchboard-ignored`. Listed:
     /// clients send such fields by default and cannot be told not to.
     pub policy: Policy,
+    /// Betas of Anthropic's API that every call asks for.
+    pub betas: Vec<String>,
 }

@@ -41,6 +41,7 @@ impl Yard {
             pass_environment: Vec::new(),
             data_dir: folder.path().join("data"),
             max_retries: 0,
+            betas: Vec::new(),
             event_timeout: Duration::from_secs(120),
             control_timeout: Duration::from_secs(10),
             start_timeout: Duration::from_secs(30),

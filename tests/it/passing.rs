@@ -166,3 +166,22 @@ async fn a_search_of_the_web_is_charged() {
     assert!((0.02..0.03).contains(&searched), "two searches of a cent each: {searched}");
     server.end().await;
 }
+
+/// Betas are the server's: the CLI settles them before the first call of a process.
+#[tokio::test(flavor = "multi_thread")]
+async fn betas_reach_upstream_from_the_configuration() {
+    let server = TestServer::real().await.workers(1);
+    let server = server.set("SWITCHBOARD_CLAUDE__BETAS", r#"["one-2026-01-01"]"#).start().await;
+    for model in ["haiku", "opus"] {
+        let body = json!({
+            "model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "[[tokens=1]]"}],
+        });
+        let request = server.http.post(server.url("/v1/messages")).json(&body);
+        let response =
+            request.header("anthropic-beta", "one-2026-01-01,two-2026-01-01").send().await.unwrap();
+        assert_eq!(response.headers()["x-switchboard-ignored"], "anthropic-beta: two-2026-01-01");
+        let sent = server.upstream().requests().last().unwrap().headers["anthropic-beta"].clone();
+        assert!(sent.contains("one-2026-01-01") && !sent.contains("two-"), "{sent}");
+    }
+    server.end().await;
+}

@@ -213,6 +213,7 @@ pub(crate) fn config() -> Config {
         body_read_timeout: Duration::from_secs(60),
         allowed_origins: Vec::new(),
         policy: Policy::Lenient,
+        betas: vec!["known-2026-01-01".to_owned()],
     }
 }
 

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::Extension;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Response;
 use futures::StreamExt as _;
 
 use super::answer::describe;
 use super::answer::json;
+use super::betas;
 use crate::anthropic;
 use crate::anthropic::Answer;
 use crate::anthropic::MessagesRequest;
@@ -37,10 +39,12 @@ pub(in crate::http) async fn create_message(
     Extension(caller): Extension<Caller>,
     Extension(notes): Extension<Notes>,
     Extension(id): Extension<RequestId>,
+    headers: HeaderMap,
     RequestBody(body): RequestBody,
 ) -> Result<Response, ApiError> {
-    let request = anthropic::decode(&body, config.policy)?;
+    let mut request = anthropic::decode(&body, config.policy)?;
     drop(body);
+    request.ignored.extend(betas::missing(&headers, &config.betas));
     let answer = async {
         let reply = Reply::new(request.turn.model.as_str());
         let MessagesRequest { turn, stream, shows_thinking, ignored } = request;

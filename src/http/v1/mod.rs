@@ -3,6 +3,7 @@
 mod answer;
 pub(super) mod batch;
 pub(super) mod batches;
+mod betas;
 pub(super) mod chat;
 pub(super) mod completions;
 pub(super) mod files;

@@ -1,8 +1,7 @@
 //! Conversations that the server keeps, so that a client sends only what is new.
 //!
 //! 1. A session is a record of its owner, the key that made it, and leaves after a time in which nothing was said.
-//! 2. A message takes the session: another one is refused until it is answered. What is kept and what is new become one turn,
-//!    so a worker that holds the conversation is found as in chat.
+//! 2. A message takes the session: another one is refused until it is answered. What is kept and what is new become one turn.
 //! 3. When the answer is whole, both sides are appended in one transaction, before its last event leaves. Whoever has seen
 //!    the end can go on from it; of an answer that fails or is not waited for, nothing stays.
 //!

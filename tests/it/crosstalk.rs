@@ -1,6 +1,7 @@
 //! No answer ever carries anything of another request, whatever happened to the requests before it.
 
 use futures::StreamExt;
+use serde_json::json;
 
 use crate::support::{RawClient, TestServer};
 
@@ -72,5 +73,56 @@ async fn a_thousand_requests_get_their_own_answers() {
     assert!(answered > 500, "only {answered} were answered");
     server.until_quiet().await;
     assert!(server.workers().len() <= 4);
+    server.end().await;
+}
+
+/// A turn of one of three callers, of a kind that the random numbers choose: all that it sends holds the caller's word.
+async fn turn_of(server: &TestServer, number: u64) {
+    let word = format!("caller-{}", number % 3);
+    let key = format!("key-{}", number % 3);
+    let tool = json!({"name": format!("{word}_look"), "parameters": {"type": "object"}});
+    let said = |role: &str, text: &str| json!({"role": role, "content": format!("{word} {text}")});
+    let (prompt, further) = match random(number) % 6 {
+        0 => ("[[tokens=3]]", json!({})),
+        1 => ("[[tokens=30]]", json!({"max_tokens": 3})),
+        2 => ("[[tool=look input={}]]", json!({"tools": [{"type": "function", "function": tool}]})),
+        3 => ("[[status=400]]", json!({"temperature": 0.5})),
+        4 => ("[[tokens=40 gap_ms=5]]", json!({"stream": true})),
+        _ => ("[[thinking=\"hm\" say=\"yes\"]]", json!({"stop": ["X"]})),
+    };
+    let mut messages = vec![said("system", "be brief")];
+    for _ in 0..random(number + 7) % 5 {
+        messages.extend([said("user", "earlier"), said("assistant", "answer")]);
+    }
+    messages.push(said("user", prompt));
+    let mut body = json!({"model": "haiku", "messages": messages});
+    body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+    let request = server.http.post(server.url("/v1/chat/completions")).bearer_auth(key).json(&body);
+    let mut response = request.send().await.unwrap();
+    if random(number) % 6 == 4 {
+        // Leaves in the middle.
+        response.chunk().await.unwrap();
+        return;
+    }
+    response.text().await.unwrap();
+}
+
+/// A thousand turns on four processes of the real CLI: no body that goes upstream holds a word of another caller.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_body_upstream_holds_a_word_of_another_caller() {
+    let server = TestServer::real().await.workers(4);
+    let server = server.set("SWITCHBOARD_AUTH__KEYS", r#"["key-0","key-1","key-2"]"#);
+    let server = server.set("SWITCHBOARD_CLAUDE__BREAKER_FAILURES", 0).start().await;
+    let turns = (0..REQUESTS).map(|number| turn_of(&server, number));
+    futures::stream::iter(turns).buffer_unordered(8).for_each(|()| async {}).await;
+    server.until_quiet().await;
+    let requests = server.upstream().requests();
+    assert!(requests.len() as u64 >= REQUESTS * 9 / 10, "{}", requests.len());
+    for request in &requests {
+        let body = request.body.to_string();
+        let callers =
+            ["caller-0", "caller-1", "caller-2"].iter().filter(|word| body.contains(**word)).count();
+        assert_eq!(callers, 1, "{body}");
+    }
     server.end().await;
 }

@@ -11,6 +11,7 @@ mod architecture;
 mod bad_input;
 mod batches;
 mod binary;
+mod bodies;
 mod breaker;
 mod chat;
 mod command_line;

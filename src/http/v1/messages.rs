@@ -37,8 +37,7 @@ pub(in crate::http) async fn create_message(
     State(config): State<Arc<Config>>,
     State(last_words): State<LastWords>,
     Extension(caller): Extension<Caller>,
-    Extension(notes): Extension<Notes>,
-    Extension(id): Extension<RequestId>,
+    (Extension(notes), Extension(id)): (Extension<Notes>, Extension<RequestId>),
     headers: HeaderMap,
     RequestBody(body): RequestBody,
 ) -> Result<Response, ApiError> {

@@ -64,7 +64,7 @@ impl ClaudeLauncher {
             path,
             arguments: command::arguments(&config).into_iter().map(str::to_owned).collect(),
             environment: command::environment(&config, instance).into_iter().collect(),
-            directory: command::working_directory(&config),
+            directory: command::home(&config),
         };
         let spawner = Spawner::start(tracker).map_err(SetupError::Run)?;
         let launcher = Self { config, program, instance: instance.to_owned(), spawner };

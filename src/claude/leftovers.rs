@@ -37,7 +37,7 @@ pub struct DataDir {
 /// # Errors
 /// When another server holds it, of the kind `ResourceBusy`, or it cannot be written.
 pub fn take_data_dir(path: &Path) -> io::Result<DataDir> {
-    for folder in ["home", "empty", "agents"] {
+    for folder in ["home", "agents"] {
         // For nobody else to read: the CLI keeps its state there.
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path.join(folder))?;
     }

@@ -1,5 +1,7 @@
 //! Nothing of one caller reaches another, and nothing of the host reaches a prompt.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use serde_json::{Value, json};
 
 use crate::support::TestServer;
@@ -104,14 +106,7 @@ async fn a_text_is_a_text_whatever_the_cli_would_make_of_it() {
 async fn nothing_of_the_host_reaches_a_prompt() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    for place in [
-        "CLAUDE.md",
-        "data/CLAUDE.md",
-        "data/empty/CLAUDE.md",
-        "data/home/CLAUDE.md",
-        "data/home/.claude/CLAUDE.md",
-        "data/home/config/CLAUDE.md",
-    ] {
+    for place in ["CLAUDE.md", "data/CLAUDE.md", "data/home/CLAUDE.md", "data/home/.claude/CLAUDE.md"] {
         let file = folder.path().join(place);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, "secret instruction").unwrap();
@@ -131,6 +126,22 @@ async fn nothing_of_the_host_reaches_a_prompt() {
         }
         server.end().await;
     }
+}
+
+/// The CLI would ask `git` about its settings with each change of them, which every turn brings.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_starts_no_other_program() {
+    let programs = tempfile::tempdir().unwrap();
+    let (git, started) = (programs.path().join("git"), programs.path().join("started"));
+    std::fs::write(&git, format!("#!/bin/sh\necho \"$@\" >>{}\nexit 1\n", started.display())).unwrap();
+    std::fs::set_permissions(&git, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", programs.path().display());
+    let server = TestServer::real().await.workers(1).set("PATH", path).start().await;
+    for prompt in ["one [[tokens=1]]", "two [[tokens=1]]"] {
+        assert_eq!(server.chat(prompt).send().await.text(), "w1");
+    }
+    server.end().await;
+    assert_eq!(std::fs::read_to_string(started).unwrap_or_default(), "");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -147,7 +147,10 @@ async fn a_command_that_cannot_be_done_says_what_to_do() {
         "{unknown}"
     );
     let permissions = failed(&["keys", "create", "x", "--permissions", "all"]).await;
-    assert!(permissions.contains("`inference`, `responses`, `usage` and `tasks`"), "{permissions}");
+    assert!(
+        permissions.contains("`inference`, `responses`, `usage`, `tasks` and `web_search`"),
+        "{permissions}"
+    );
     let money = failed(&["projects", "budget", "default", "--daily-money", "lots"]).await;
     assert!(money.contains("daily.money"), "{money}");
     let project = failed(&["keys", "create", "x", "--project", "proj_none"]).await;

@@ -84,8 +84,11 @@ impl Answer {
     fn cite(&mut self, citation: &Citation) {
         let Ok(delta) = serde_json::from_str::<CitationDelta>(&citation.json) else { return };
         match self.blocks.last_mut() {
-            Some(Block::Text { citations, .. }) => citations.push(delta.citation),
-            _ => self.blocks.push(Block::Text { text: String::new(), citations: vec![delta.citation] }),
+            Some(Block::Text { citations, .. }) if !self.begins_text => citations.push(delta.citation),
+            _ => {
+                self.begins_text = false;
+                self.blocks.push(Block::Text { text: String::new(), citations: vec![delta.citation] });
+            }
         }
     }
 

@@ -141,6 +141,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
     /// The next step of the turn that runs, [`Step::Nothing`] if there is none.
     async fn next_step(&mut self) -> Result<Step, Failure> {
         let Phase::Running(translator) = &mut self.phase else { return Ok(Step::Nothing) };
+        if let Some(source) = translator.source() {
+            return Ok(Step::Emit(source));
+        }
         let step = self.session.read_until(|event| match translator.accept(event) {
             Step::Nothing => None,
             step => Some(step),

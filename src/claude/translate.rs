@@ -1,6 +1,7 @@
 //! The CLI's events of one turn, as steps of an answer.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::domain::Failure;
@@ -55,6 +56,10 @@ pub(super) struct Translator {
     has_block: bool,
     /// Whether the block that came last is a text.
     is_after_text: bool,
+    /// Whether the block that comes is a text.
+    is_text_open: bool,
+    /// Sources of the text that comes. Upstream tells them before its words, and a door can place them only after.
+    sources: VecDeque<TurnEvent>,
     usage: Usage,
     failed_call: Option<CallFailed>,
     /// How long upstream last asked to wait before the next try.
@@ -73,6 +78,8 @@ impl Translator {
             is_server_block: false,
             has_block: false,
             is_after_text: false,
+            is_text_open: false,
+            sources: VecDeque::new(),
             has_text: false,
             has_called: false,
             uuid,
@@ -189,6 +196,7 @@ impl Translator {
             StreamEvent::Text(text) => self.text(text.into_owned()),
             StreamEvent::ToolUse { id, name } => self.call(id.into_owned(), name.into_owned()),
             StreamEvent::TextStart => {
+                self.is_text_open = true;
                 let is_next = std::mem::replace(&mut self.is_after_text, true) && self.has_text;
                 if is_next { Step::Emit(TurnEvent::NextText) } else { Step::Nothing }
             }
@@ -199,13 +207,18 @@ impl Translator {
                 Step::Emit(TurnEvent::ServerBlock(server::block(block)))
             }
             StreamEvent::Input(piece) if self.is_server_block => Step::Emit(server::input_delta(&piece)),
-            StreamEvent::OtherDelta(delta) => Step::Emit(server::delta(delta)),
+            StreamEvent::OtherDelta(delta) => self.delta(server::delta(delta)),
             StreamEvent::Input(piece) => self.input(piece.into_owned()),
             StreamEvent::BlockEnd => {
                 self.is_server_block = false;
+                self.is_text_open = false;
                 // Upstream has no piece for an empty object.
                 let is_empty_answer = std::mem::take(&mut self.is_answer_input) && !self.has_text;
-                if is_empty_answer { self.text("{}".to_owned()) } else { Step::Nothing }
+                if is_empty_answer {
+                    self.text("{}".to_owned())
+                } else {
+                    self.source().map_or(Step::Nothing, Step::Emit)
+                }
             }
             StreamEvent::MessageDelta { stop_reason, stop_sequence, usage } => {
                 usage.count_into(&mut self.usage);
@@ -218,6 +231,19 @@ impl Translator {
             }
             StreamEvent::Other => Step::Nothing,
         }
+    }
+
+    /// The next source of a text that is whole.
+    pub(super) fn source(&mut self) -> Option<TurnEvent> {
+        if self.is_text_open { None } else { self.sources.pop_front() }
+    }
+
+    fn delta(&mut self, delta: TurnEvent) -> Step {
+        if self.is_text_open && matches!(delta, TurnEvent::Citation(_)) {
+            self.sources.push_back(delta);
+            return Step::Nothing;
+        }
+        Step::Emit(delta)
     }
 
     fn text(&mut self, text: String) -> Step {

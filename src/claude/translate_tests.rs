@@ -122,6 +122,34 @@ fn the_text_that_stopped_it_is_told() {
     assert!(steps(&[START, TEXT, STOPPED]).1[2].contains(r#"stop_text: Some("END")"#));
 }
 
+/// Upstream tells the sources of a text before its words.
+#[test]
+fn sources_come_after_the_text_that_they_are_of() {
+    let event = |event: &str| format!(r#"{{"type":"stream_event","event":{event}}}"#);
+    let begin = event(r#"{"type":"content_block_start","content_block":{"type":"text","text":""}}"#);
+    let source = |url: &str| {
+        let citation = format!(r#"{{"type":"citations_delta","citation":{{"url":"{url}"}}}}"#);
+        event(&format!(r#"{{"type":"content_block_delta","delta":{citation}}}"#))
+    };
+    let end = event(r#"{"type":"content_block_stop"}"#);
+    let mut translator = Translator::new("u".to_owned(), None);
+    let mut told = Vec::new();
+    for line in [START, &begin, &source("a"), &source("b"), TEXT, &end, &begin, TEXT, &end, END] {
+        while let Some(event) = translator.source() {
+            told.push(event);
+        }
+        if let Step::Emit(event) = translator.accept(parse(line.as_bytes()).unwrap()) {
+            told.push(event);
+        }
+    }
+    let told = told.iter().skip(1).map(|event| match event {
+        TurnEvent::Text(text) => text.clone(),
+        TurnEvent::Citation(citation) => citation.url.clone().unwrap(),
+        other => format!("{other:?}"),
+    });
+    assert_eq!(told.collect::<Vec<_>>(), ["w", "a", "b", "NextText", "w"]);
+}
+
 proptest! {
     /// What doors rely on: one beginning, inputs only of calls, and an end that is the last.
     #[test]

@@ -90,7 +90,7 @@ impl Block {
         }
     }
 
-    /// The deltas which follow the pieces.
+    /// The deltas which come before the pieces, as the real API sends them.
     pub fn extras(&self) -> &[Value] {
         match &self.kind {
             Kind::Text(deltas) => deltas,

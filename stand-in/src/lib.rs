@@ -26,7 +26,7 @@
 //! | `tool=NAME` | a `tool_use` block after the text; repeat for parallel calls. `NAME` may lack the prefix of an offered `..__NAME` |
 //! | `input={..}` | the input of the `tool` before it (`{}` by default), streamed in pieces |
 //! | `search="query"` | a web search of the API's own before the text, with two results; the text cites the first. Repeat for more. Needs an offered tool whose type begins with `web_search`, and keeps its `max_uses` |
-//! | `delta={..}` | one more delta of the text's block, after the text, as written. Not streaming, a `citations_delta` adds its citation and others are left out. Repeatable |
+//! | `delta={..}` | one more delta of the text's block, before the text, as written. Not streaming, a `citations_delta` adds its citation and others are left out. Repeatable |
 //! | `block={..}` | a content block of any kind, as written, whole, between the text and the tools. Repeatable |
 //! | `headers_ms=N` | milliseconds before the response headers, of an error as well |
 //! | `ttft_ms=N` | milliseconds between `message_start` and the first delta |

@@ -36,7 +36,7 @@ enum Action {
     /// The real API begins each tool input with an empty delta. It is no token.
     EmptyInput(usize),
     Delta(usize, usize),
-    /// A delta after the text of a block, for example a citation. It is no token.
+    /// A delta before the text of a block, for example a citation. It is no token.
     Extra(usize, usize),
     Signature(usize),
     BlockStop(usize),
@@ -114,8 +114,8 @@ fn actions(blocks: &[Block]) -> Vec<Action> {
         actions.push(Action::BlockStart(index));
         actions.extend((index == 0).then_some(Action::Ping));
         actions.extend(block.kind.has_input().then_some(Action::EmptyInput(index)));
-        actions.extend((0..block.pieces.len()).map(|piece| Action::Delta(index, piece)));
         actions.extend((0..block.extras().len()).map(|extra| Action::Extra(index, extra)));
+        actions.extend((0..block.pieces.len()).map(|piece| Action::Delta(index, piece)));
         actions.extend((block.kind == Kind::Thinking).then_some(Action::Signature(index)));
         actions.push(Action::BlockStop(index));
     }

@@ -28,6 +28,13 @@ pub(super) struct MadeBlock<'a> {
     pub(super) cache_control: Option<Mark<'a>>,
 }
 
+impl<'a> MadeBlock<'a> {
+    /// The blocks inside the result of a tool; none of any other block.
+    pub(super) fn results(&self) -> &[Block<'a>] {
+        if let Content::ToolResult { content, .. } = &self.content { content } else { &[] }
+    }
+}
+
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Content<'a> {

@@ -11,7 +11,6 @@ use crate::domain::Turn;
 
 use super::MessageBody;
 use super::blocks::Block;
-use super::blocks::MadeBlock;
 
 /// Most marks that upstream allows.
 const MOST: usize = 4;
@@ -27,7 +26,7 @@ pub(super) struct CacheControl {
 }
 
 /// A mark on a block of a message.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Clone, Copy)]
 #[serde(untagged)]
 pub(super) enum Mark<'a> {
     /// The server's.
@@ -58,13 +57,22 @@ pub(super) fn mark(turn: &Turn, messages: &mut [MessageBody<'_>], sign_in: SignI
 
 /// The caller's marks.
 fn written<'a>(messages: &[MessageBody<'a>]) -> Vec<&'a RawValue> {
-    let blocks = messages.iter().flat_map(|message| &message.content);
-    blocks
-        .filter_map(|block| match block {
-            Block::Made(MadeBlock { cache_control: Some(Mark::Written(mark)), .. }) => Some(*mark),
-            _ => None,
-        })
-        .collect()
+    let mut marks = Vec::new();
+    for message in messages {
+        collect(&message.content, &mut marks);
+    }
+    marks
+}
+
+fn collect<'a>(blocks: &[Block<'a>], marks: &mut Vec<&'a RawValue>) {
+    for block in blocks {
+        let Block::Made(block) = block else { continue };
+        if let Some(Mark::Written(mark)) = block.cache_control {
+            marks.push(mark);
+        }
+        // Upstream counts those inside a result as well.
+        collect(block.results(), marks);
+    }
 }
 
 fn mark_messages(messages: &mut [MessageBody<'_>], mark: CacheControl) {

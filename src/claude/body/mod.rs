@@ -115,7 +115,7 @@ pub(super) fn request_body(turn: &Turn, sign_in: SignIn) -> Option<String> {
         tools: tools(turn, answer_tool.as_deref(), mark)?,
         messages,
         max_tokens: sampling.max_output_tokens,
-        tool_choice: tools::choice(&turn.tools, answer_tool.as_deref()),
+        tool_choice: tools::choice(turn, answer_tool.as_deref()),
         temperature: sampling.temperature,
         top_p: sampling.top_p,
         top_k: sampling.top_k,

@@ -1,5 +1,7 @@
 //! Bodies, as they leave.
 
+use serde_json::json;
+
 use super::request_body;
 use crate::claude::SignIn;
 use crate::claude::testing::turn;
@@ -9,7 +11,9 @@ use crate::domain::Part;
 use crate::domain::Role;
 use crate::domain::Tool;
 use crate::domain::ToolChoice;
+use crate::domain::ToolResult;
 use crate::domain::Turn;
+use crate::domain::WebSearch;
 
 fn body(turn: &Turn) -> serde_json::Value {
     serde_json::from_str(&request_body(turn, SignIn::ApiKey).unwrap()).unwrap()
@@ -42,6 +46,23 @@ fn choices_are_those_of_the_messages_api() {
     assert_eq!(choice(ToolChoice::None, false), r#"{"type":"none"}"#);
     assert_eq!(choice(ToolChoice::Required, true), r#"{"type":"any"}"#);
     assert_eq!(choice(ToolChoice::Named("look".to_owned()), true), r#"{"name":"look","type":"tool"}"#);
+}
+
+#[test]
+fn tools_that_anthropic_runs_can_be_chosen_too() {
+    let mut turn = turn("hi");
+    turn.tools.choice = ToolChoice::Required;
+    assert!(body(&turn)["tool_choice"].is_null(), "there is none");
+    let mut written = turn.clone();
+    written.native.tools = Some(vec![r#"{"type":"bash_20250124","name":"bash"}"#.to_owned()]);
+    assert_eq!(body(&written)["tool_choice"], json!({"type": "any"}));
+    turn.tools.web_search = Some(WebSearch::default());
+    assert_eq!(body(&turn)["tool_choice"], json!({"type": "any"}));
+    turn.tools.choice = ToolChoice::None;
+    assert_eq!(body(&turn)["tool_choice"], json!({"type": "none"}));
+    turn.tools.choice = ToolChoice::Auto;
+    turn.sampling.format = Format::JsonObject;
+    assert_eq!(body(&turn)["tool_choice"]["type"], "any", "it may search before it answers");
 }
 
 #[test]
@@ -106,6 +127,10 @@ fn the_callers_marks_take_precedence() {
     assert_eq!(marks(&turn), ["tool0 1h", "system0 1h", "0/0 1h"], "longer ones first");
     turn.prompt = vec![Part::text("a"), mark("5m"), Part::text("b"), mark("5m"), Part::text("c"), mark("5m")];
     assert_eq!(marks(&turn), ["0/0 5m", "0/1 5m", "0/2 5m"], "no more than four in all");
+    let parts = vec![Part::text("a"), mark("5m")];
+    turn.prompt = vec![Part::ToolResult(ToolResult { id: "t".to_owned(), parts, is_error: false })];
+    assert_eq!(marks(&turn), ["tool0 5m", "system0 5m"], "and one inside the result");
+    assert!(!body(&turn)["messages"][0]["content"][0]["content"][0]["cache_control"].is_null());
     turn.prompt = vec![Part::text("a")];
     turn.native.is_marked = true;
     assert_eq!(marks(&turn), Vec::<String>::new());

@@ -130,18 +130,21 @@ fn search(search: &WebSearch) -> ToolBlock<'_> {
 }
 
 /// Whether and what the model must call; none leaves it the choice.
-pub(super) fn choice<'a>(tools: &'a Tools, answer_tool: Option<&'a str>) -> Option<Choice<'a>> {
+pub(super) fn choice<'a>(turn: &'a Turn, answer_tool: Option<&'a str>) -> Option<Choice<'a>> {
+    let tools = &turn.tools;
+    let has_written = turn.native.tools.as_ref().is_some_and(|written| !written.is_empty());
+    let offers_tools = !tools.list.is_empty() || tools.web_search.is_some() || has_written;
     let one = |r#type, name| Choice { r#type, name, disable_parallel_tool_use: true };
-    let may_call = !tools.list.is_empty() && tools.choice != ToolChoice::None;
+    let may_call = offers_tools && tools.choice != ToolChoice::None;
     match answer_tool {
-        // A call of the caller's or the answer, but not both.
+        // A call or the answer, but not both.
         Some(_) if may_call && !matches!(tools.choice, ToolChoice::Named(_)) => {
             return Some(one("any", None));
         }
         Some(name) if !may_call => return Some(one("tool", Some(name))),
         _ => {}
     }
-    if tools.list.is_empty() {
+    if !offers_tools {
         return None;
     }
     let (r#type, name) = match &tools.choice {

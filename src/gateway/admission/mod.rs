@@ -14,6 +14,7 @@ use std::sync::OnceLock;
 use futures::FutureExt as _;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
+use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -220,8 +221,22 @@ fn check_search(most: Option<u32>, caller: &Caller, turn: &mut Turn) -> Result<(
     let Some(search) = &mut turn.tools.web_search else { return Ok(()) };
     let by_key = caller.grant.no_web_search;
     let most = most.filter(|_| !by_key).ok_or(Error::WebSearchOff { by_key })?;
-    search.max_uses.get_or_insert(most);
+    let most = *search.max_uses.get_or_insert(most);
+    for tool in turn.native.tools.iter_mut().flatten() {
+        bound_search(tool, most);
+    }
     Ok(())
+}
+
+/// Bounds the search `tool` as a caller has written it, unless it has a bound.
+fn bound_search(tool: &mut String, most: u32) {
+    let Ok(Value::Object(mut fields)) = serde_json::from_str(tool) else { return };
+    let is_search =
+        fields.get("type").and_then(Value::as_str).is_some_and(|kind| kind.starts_with("web_search"));
+    if is_search && fields.get("max_uses").is_none_or(Value::is_null) {
+        fields.insert("max_uses".to_owned(), most.into());
+        *tool = Value::Object(fields).to_string();
+    }
 }
 
 /// An answer that is given again costs nothing.

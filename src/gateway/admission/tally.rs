@@ -1,5 +1,7 @@
 //! What a turn has taken so far, as far as it can be seen from its events.
 
+use crate::domain::ServerBlock;
+use crate::domain::ServerTool;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 
@@ -15,6 +17,8 @@ pub(super) struct Tally {
     counted: Usage,
     /// Bytes of the answer that nobody has counted.
     uncounted: u64,
+    /// Searches of the web that have begun.
+    searches: u64,
 }
 
 impl Tally {
@@ -28,7 +32,12 @@ impl Tally {
             TurnEvent::Text(piece) | TurnEvent::Thinking(piece) | TurnEvent::ToolInput(piece) => {
                 self.uncounted += piece.len() as u64;
             }
-            TurnEvent::Finished(finish) => (self.counted, self.uncounted) = (finish.usage, 0),
+            TurnEvent::ServerBlock(ServerBlock { tool: ServerTool::SearchCall(_), .. }) => {
+                self.searches += 1;
+            }
+            TurnEvent::Finished(finish) => {
+                (self.counted, self.uncounted, self.searches) = (finish.usage, 0, 0);
+            }
             TurnEvent::ThinkingSealed(_)
             | TurnEvent::ThinkingRedacted(_)
             | TurnEvent::ToolCall { .. }
@@ -47,6 +56,6 @@ impl Tally {
     /// What was taken, some of it estimated.
     pub(super) fn usage(&self) -> Usage {
         let output_tokens = self.counted.output_tokens.max(self.uncounted.div_ceil(BYTES_PER_TOKEN));
-        Usage { output_tokens, ..self.counted }
+        Usage { output_tokens, web_searches: self.counted.web_searches.max(self.searches), ..self.counted }
     }
 }

@@ -23,6 +23,8 @@ use crate::domain::FinishReason;
 use crate::domain::Grant;
 use crate::domain::Part;
 use crate::domain::Sampling;
+use crate::domain::ServerBlock;
+use crate::domain::ServerTool;
 use crate::domain::Tools;
 use crate::domain::Usage;
 use crate::domain::WebSearch;
@@ -34,6 +36,7 @@ use crate::ledger::Query;
 
 /// A run, in the hands of the test.
 struct Run {
+    turn: Turn,
     events: UnboundedSender<Result<TurnEvent, Error>>,
     /// Noted on by whoever runs it; dropped when nobody will any more.
     bill: Bill,
@@ -66,7 +69,7 @@ impl Turns for Runs {
         let bill = Bill::default();
         let running =
             RunningTurn { bill: bill.reader(), ..RunningTurn::new(Told::of("m-1"), Box::pin(received)) };
-        self.0.lock().unwrap().push(Run { events, bill });
+        self.0.lock().unwrap().push(Run { turn, events, bill });
         std::future::ready(Ok(running)).boxed()
     }
 

@@ -225,6 +225,43 @@ async fn a_key_may_be_kept_from_searching_the_web() {
     assert_eq!(refused, Err(Error::WebSearchOff { by_key: false }));
 }
 
+/// The count of searches comes with the end of an answer, which a client need not wait for.
+#[tokio::test(start_paused = true)]
+async fn searches_of_an_answer_that_is_broken_off_are_charged() {
+    let mut cents = Vec::new();
+    for searches in [0, 3] {
+        let setting = Setting::new().await;
+        let running = setting.ask(&Caller::named("a"), searching(None)).await.unwrap();
+        let run = setting.runs.take();
+        run.begin();
+        for search in 0..searches {
+            let tool = ServerTool::SearchCall(search.to_string());
+            run.say(TurnEvent::ServerBlock(ServerBlock { json: "{}".to_owned(), tool }));
+        }
+        run.events.unbounded_send(Err(Failure::new(FailureKind::Upstream, "broken").into())).unwrap();
+        drop(run);
+        assert!(read(running).await.last().unwrap().is_err());
+        setting.rest().await;
+        cents.push(setting.charged().await.2 / 10_000_000);
+    }
+    assert_eq!(cents[1] - cents[0], 3);
+}
+
+#[tokio::test]
+async fn a_search_that_a_client_has_written_has_a_bound_too() {
+    let setting = Setting::new().await;
+    let tool = |rest: &str| format!(r#"{{"type":"web_search_20250305","name":"web_search"{rest}}}"#);
+    let other = r#"{"type":"bash_20250124","name":"bash"}"#.to_owned();
+    for (written, bound) in [(tool(""), 5), (tool(r#","max_uses":2"#), 2), (tool(r#","max_uses":null"#), 5)] {
+        let mut turn = searching((bound == 2).then_some(2));
+        turn.native.tools = Some(vec![written, other.clone()]);
+        let _running = setting.ask(&Caller::named("a"), turn).await.unwrap();
+        let sent = setting.runs.take().turn.native.tools.unwrap();
+        let search: serde_json::Value = serde_json::from_str(&sent[0]).unwrap();
+        assert_eq!((&search["max_uses"], &sent[1]), (&bound.into(), &other));
+    }
+}
+
 /// A search costs a cent: there is room for four of them, and a turn without a limit may make five.
 #[tokio::test]
 async fn the_price_of_searches_is_held_before_they_are_made() {

@@ -30,7 +30,9 @@ const BILLING: &str = "x-anthropic-billing-header:";
 /// parts do with their reasons.
 pub(super) fn block(value: &Value, written: Written<'_>, home: Home, is_strict: bool) -> Option<Part> {
     let kind = value["type"].as_str()?;
-    if is_plain(value, kind) || (is_strict && !home.knows(kind)) {
+    // Upstream takes no blank text, whatever else it has: it is skipped where a plain one is.
+    let is_blank = kind == "text" && value["text"].as_str().is_some_and(|text| text.trim().is_empty());
+    if is_blank || is_plain(value, kind) || (is_strict && !home.knows(kind)) {
         return None;
     }
     let text = |name: &str| value[name].as_str().map(str::to_owned);

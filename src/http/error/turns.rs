@@ -36,12 +36,17 @@ impl ApiError {
 
     /// The web may not be searched.
     fn web_search_off(by_key: bool) -> Self {
-        let whose = if by_key {
-            "This API key may not have the web searched"
+        let (whose, remedy) = if by_key {
+            (
+                "This API key may not have the web searched",
+                "ask the operator for a key with the permission `web_search`",
+            )
         } else {
-            "This server does not have the web searched"
+            ("This server does not have the web searched", "ask the operator to set `web_search.enabled`")
         };
-        let message = format!("{whose}. Leave `web_search_options` and tools of the type `web_search` out.");
+        let message = format!(
+            "{whose}. Leave `web_search_options` and tools of the type `web_search` out, or {remedy}."
+        );
         Self::new(Kind::WebSearchOff, message)
     }
 

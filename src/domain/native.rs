@@ -1,5 +1,7 @@
 //! What a request or an answer holds in the form of Anthropic's API alone. It passes through as it is, as JSON.
 
+use serde_json::Value;
+
 /// A content block that goes to Claude exactly as the caller wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NativeBlock {
@@ -7,6 +9,40 @@ pub struct NativeBlock {
     pub json: String,
     /// Its part in the calls of tools.
     pub role: NativeRole,
+}
+
+/// What a native block is for those who count it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NativeMedium {
+    /// A picture.
+    Image,
+    /// A document that is not plain text.
+    Document,
+    /// Words, or JSON.
+    Text,
+}
+
+impl NativeBlock {
+    /// The blocks inside the result of a tool; this one alone where it is none.
+    pub fn innermost(&self) -> Vec<Self> {
+        let block = serde_json::from_str::<Value>(&self.json).unwrap_or_default();
+        match block["content"].as_array().filter(|_| block["type"] == "tool_result") {
+            Some(inner) => {
+                inner.iter().map(|block| Self { json: block.to_string(), role: NativeRole::Other }).collect()
+            }
+            None => vec![self.clone()],
+        }
+    }
+
+    /// What it is.
+    pub fn medium(&self) -> NativeMedium {
+        let block = serde_json::from_str::<Value>(&self.json).unwrap_or_default();
+        match (block["type"].as_str(), block["source"]["type"].as_str()) {
+            (Some("image"), _) => NativeMedium::Image,
+            (Some("document"), Some("base64" | "url" | "file")) => NativeMedium::Document,
+            _ => NativeMedium::Text,
+        }
+    }
 }
 
 /// The part of a native block in the calls of tools.

@@ -3,6 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::Message;
 use crate::domain::ModelName;
+use crate::domain::NativeBlock;
+use crate::domain::NativeRole;
 use crate::domain::Part;
 use crate::domain::Role;
 use crate::domain::Sampling;
@@ -76,6 +78,7 @@ fn everything_that_goes_upstream_is_counted() {
     let none = tokens(&turn(Vec::new()));
     let of_part = |part: Part| tokens(&turn(vec![part])) - none;
     let result = |parts| Part::ToolResult(ToolResult { id: "1".into(), parts, is_error: false });
+    let native = |json: &str| Part::Native(NativeBlock { json: json.to_owned(), role: NativeRole::Other });
     let call = ToolUse { id: "1".into(), name: "abc".into(), input: "{\"a\":1}".into() };
     for (part, expected) in [
         (Part::text("abcdef"), 2),
@@ -85,6 +88,10 @@ fn everything_that_goes_upstream_is_counted() {
         (Part::Document { source: data("application/pdf", "JVBERi0xLjQK"), title: None }, 20_000),
         (Part::ToolUse(call), 4),
         (result(vec![Part::text("abcdef"), Part::Image(data("image/png", "AAAA"))]), 1602),
+        (native(r#"{"type":"image","source":{"type":"base64","data":"AAAA"},"cache_control":{}}"#), 1600),
+        (native(r#"{"type":"document","source":{"type":"base64","data":"AAAA"},"context":""}"#), 20_000),
+        (native(r#"{"type":"tool_result","content":[{"type":"image","source":{}},{"a":1}]}"#), 1603),
+        (native(r#"{"type":"search_result"}"#), 8),
     ] {
         assert_eq!(of_part(part.clone()), expected, "{part:?}");
     }

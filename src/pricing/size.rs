@@ -1,5 +1,7 @@
 //! How large a turn is.
 
+use crate::domain::NativeBlock;
+use crate::domain::NativeMedium;
 use crate::domain::Part;
 use crate::domain::Thinking;
 use crate::domain::Tool;
@@ -48,8 +50,16 @@ impl Size {
                 self.text(&call.input);
             }
             Part::ToolResult(result) => self.parts(&result.parts),
-            Part::Native(block) => self.text(&block.json),
+            Part::Native(block) => block.innermost().iter().for_each(|block| self.native(block)),
             Part::CacheMark(_) => {}
+        }
+    }
+
+    fn native(&mut self, block: &NativeBlock) {
+        match block.medium() {
+            NativeMedium::Image => self.images += 1,
+            NativeMedium::Document => self.documents += 1,
+            NativeMedium::Text => self.text(&block.json),
         }
     }
 

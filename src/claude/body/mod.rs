@@ -18,6 +18,8 @@ use serde_json::value::RawValue;
 use crate::domain::Effort;
 use crate::domain::Format;
 use crate::domain::Message;
+use crate::domain::NativeBlock;
+use crate::domain::NativeMedium;
 use crate::domain::Part;
 use crate::domain::Role;
 use crate::domain::Tool;
@@ -144,7 +146,14 @@ fn countable(part: &Part) -> Vec<Part> {
         Part::Thinking(_) | Part::CacheMark(_) => Vec::new(),
         Part::ToolUse(call) => vec![Part::Text(format!("{}\n{}", call.name, call.input))],
         Part::ToolResult(result) => result.parts.clone(),
-        Part::Native(block) => vec![Part::Text(block.json.clone())],
+        Part::Native(block) => block.innermost().into_iter().map(countable_block).collect(),
+    }
+}
+
+fn countable_block(block: NativeBlock) -> Part {
+    match block.medium() {
+        NativeMedium::Image | NativeMedium::Document => Part::Native(block),
+        NativeMedium::Text => Part::Text(block.json),
     }
 }
 

@@ -289,6 +289,19 @@ fn refusals_of_thinking_and_forms() {
         (with(json!({"output_config": {"effort": "most"}})), "output_config.effort", "got `most`"),
         (with(json!({"output_format": {"type": "json"}})), "output_format.type", "`json_schema`"),
         (
+            with(json!({
+                "output_format": {"type": "json_schema", "schema": {"type": "object"}},
+                "output_config": {"task_budget": {"total": 5}},
+            })),
+            "output_format",
+            "`output_config.format`",
+        ),
+        (
+            with(json!({"tools": [{"type": "advisor_1", "name": "advisor", "model": "opus"}]})),
+            "tools[0].model",
+            "Remove it",
+        ),
+        (
             with(json!({"output_config": {"format": {"type": "json_schema"}}})),
             "output_config.format.schema",
             "missing",

@@ -167,10 +167,15 @@ fn output(
         None => Format::Text,
     };
     if let Some(config) = request.take("output_config")? {
-        if config
+        let is_passed = config
             .as_object()
-            .is_some_and(|config| config.keys().any(|name| name != "effort" && name != "format"))
-        {
+            .is_some_and(|config| config.keys().any(|name| name != "effort" && name != "format"));
+        if is_passed && format != Format::Text {
+            let words =
+                "has no effect beside an `output_config` like this. Send it as `output_config.format`.";
+            return Err(request.refuse("output_format", code::VALUE, words));
+        }
+        if is_passed {
             passed.push(("output_config".to_owned(), written.field("output_config").text(&config)));
         }
         let mut config = Object::new(config, Place::at("output_config", &fields::OUTPUT_CONFIG))?;

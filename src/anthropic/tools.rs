@@ -70,6 +70,10 @@ fn server_tool(mut tool: Object, tools: &mut Tools) -> Result<Option<String>, In
         let max_uses = tool.take_integer("max_uses")?.and_then(|uses| u32::try_from(uses).ok());
         tools.web_search = Some(WebSearch { max_uses, ..WebSearch::default() });
     }
+    if tool.take("model")?.is_some() {
+        let words = "a tool cannot bring a model of its own, which the key may not use. Remove it.";
+        return Err(tool.refuse("model", code::UNSUPPORTED, words));
+    }
     tool.take_text("name")
 }
 

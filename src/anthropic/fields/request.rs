@@ -147,6 +147,7 @@ pub(in crate::anthropic) static TOOL: Table = Table {
             Integer(1, MOST),
             "Of `web_search_...`: most searches in one answer. What they may cost is held before.",
         ),
+        refused("model", Text, "A tool cannot bring a model of its own, which the key may not use."),
         CACHE_CONTROL,
         passed("eager_input_streaming", Bool, "Goes to Claude as it is."),
         passed("defer_loading", Bool, "Goes to Claude as it is."),

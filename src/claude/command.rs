@@ -116,7 +116,7 @@ pub(super) fn environment(config: &Config, instance: &str) -> BTreeMap<String, S
 
 /// The home of all processes, in which they run. They share it, as the processes of one person do, so that upstream sees one
 /// device; and its name, which the CLI may tell the model, does not differ from process to process and spoil the prompt cache.
-/// In any other directory the CLI asks `git`, with each change of its settings, whether they are tracked: 6 ms of each turn.
+/// In any other directory the CLI asks `git`, with each change of its settings, whether they are tracked, some milliseconds of each turn.
 pub(super) fn home(config: &Config) -> PathBuf {
     config.data_dir.join("home")
 }

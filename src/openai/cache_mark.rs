@@ -1,8 +1,33 @@
 //! Marks for the prompt cache, as `OpenAI`'s clients write them.
 
 use crate::domain::Part;
+use crate::fields::Field;
 use crate::fields::InvalidRequest;
 use crate::fields::Object;
+use crate::fields::Shape;
+use crate::fields::emulated;
+use crate::fields::honoured;
+
+/// `OpenAI`'s mark at the end of a part of a message.
+pub(in crate::openai) const BREAKPOINT: Field = honoured(
+    "prompt_cache_breakpoint",
+    Shape::Any,
+    "Marks the prompt for Anthropic's prompt cache up to this part. Without any mark the server sets its own.",
+);
+
+/// Anthropic's mark at the end of a part of a message.
+pub(in crate::openai) const CACHE_CONTROL: Field = honoured(
+    "cache_control",
+    Shape::Object,
+    "Anthropic's own mark, which some clients send to every server: the same, with its `ttl`.",
+);
+
+/// How long a request's prompt stays in the prompt cache.
+pub(in crate::openai) const RETENTION: Field = emulated(
+    "prompt_cache_retention",
+    Shape::Text,
+    "`24h` has the prompt kept for an hour, which is Anthropic's longest; other values for its five minutes.",
+);
 
 /// Takes the mark at the end of the part of a message: Anthropic's `cache_control`, which some clients send to every server, or
 /// `OpenAI`'s `prompt_cache_breakpoint`.

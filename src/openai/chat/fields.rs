@@ -17,6 +17,7 @@ use crate::fields::emulated;
 use crate::fields::honoured;
 use crate::fields::ignored;
 use crate::fields::refused;
+use crate::openai::cache_mark;
 
 /// The most a limit of tokens may be.
 const MAX_TOKENS: i64 = u32::MAX as i64;
@@ -99,11 +100,7 @@ pub(super) static REQUEST: Table = Table {
         ignored("store", Bool, "Answers are not stored.").unless(&["false"]),
         ignored("prompt_cache_key", Text, "Anthropic finds a prompt by its beginning."),
         ignored("prompt_cache_options", Object, "Anthropic finds a prompt by its beginning.").unless(&["{}"]),
-        emulated(
-            "prompt_cache_retention",
-            Text,
-            "`24h` has the prompt kept for an hour, which is Anthropic's longest; other values for its five minutes.",
-        ),
+        cache_mark::RETENTION,
         ignored("safety_identifier", Text, "Not sent to Claude."),
     ],
 };
@@ -261,16 +258,8 @@ pub(super) static PART: Table = Table {
         honoured("image_url", Object, "A picture for Claude to see."),
         refused("input_audio", Object, "Claude does not hear."),
         honoured("file", Object, "A file for Claude to read."),
-        honoured(
-            "prompt_cache_breakpoint",
-            Any,
-            "Marks the prompt for Anthropic's prompt cache up to this part. Without any mark the server sets its own.",
-        ),
-        honoured(
-            "cache_control",
-            Object,
-            "Anthropic's own mark, which some clients send to every server: the same, with its `ttl`.",
-        ),
+        cache_mark::BREAKPOINT,
+        cache_mark::CACHE_CONTROL,
     ],
 };
 

@@ -16,6 +16,7 @@ use crate::fields::emulated;
 use crate::fields::honoured;
 use crate::fields::ignored;
 use crate::fields::refused;
+use crate::openai::cache_mark;
 
 /// The most a limit of tokens may be.
 const MAX_TOKENS: i64 = u32::MAX as i64;
@@ -90,11 +91,7 @@ pub(super) static REQUEST: Table = Table {
         ignored("service_tier", Text, "There is one tier.").unless(&["\"auto\"", "\"default\""]),
         ignored("prompt_cache_key", Text, CACHE),
         ignored("prompt_cache_options", Object, CACHE).unless(&["{}"]),
-        emulated(
-            "prompt_cache_retention",
-            Text,
-            "`24h` has the prompt kept for an hour, which is Anthropic's longest; other values for its five minutes.",
-        ),
+        cache_mark::RETENTION,
         ignored("safety_identifier", Text, "Not sent to Claude."),
         ignored("access_programs", Object, "There are none.").unless(&["{}"]),
         ignored("personality", Text, "Ask for a manner of speaking in `instructions`."),

@@ -1,6 +1,5 @@
 //! What each field of an item and of its content does; as [`fields`](super::fields).
 
-use crate::fields::Shape::Any;
 use crate::fields::Shape::Array;
 use crate::fields::Shape::Bool;
 use crate::fields::Shape::Object;
@@ -11,6 +10,7 @@ use crate::fields::emulated;
 use crate::fields::honoured;
 use crate::fields::ignored;
 use crate::fields::refused;
+use crate::openai::cache_mark;
 
 /// The fields of an item, whatever its type.
 pub(super) static ITEM: Table = Table {
@@ -92,15 +92,7 @@ pub(super) static PART: Table = Table {
         ignored("annotations", Array, "Part of an answer that is sent back; not told to Claude again.")
             .unless(&["[]"]),
         ignored("logprobs", Array, "Part of an answer that is sent back.").unless(&["[]"]),
-        honoured(
-            "prompt_cache_breakpoint",
-            Any,
-            "Marks the prompt for Anthropic's prompt cache up to this part. Without any mark the server sets its own.",
-        ),
-        honoured(
-            "cache_control",
-            Object,
-            "Anthropic's own mark, which some clients send to every server: the same, with its `ttl`.",
-        ),
+        cache_mark::BREAKPOINT,
+        cache_mark::CACHE_CONTROL,
     ],
 };

@@ -107,9 +107,6 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
 
     /// Sets what is to change, and waits until it is in force.
     pub(super) async fn configure(&mut self, settings: FlagSettings<'_>) -> Result<(), Failure> {
-        if settings.is_empty() {
-            return Ok(());
-        }
         let request = self.send(&Control::ApplyFlagSettings { settings });
         self.control(&request).await.map(drop)
     }

@@ -55,13 +55,6 @@ pub struct FlagSettings<'a> {
     pub env: BTreeMap<&'a str, Option<String>>,
 }
 
-impl FlagSettings<'_> {
-    /// Whether there is nothing to set.
-    pub fn is_empty(&self) -> bool {
-        self.model.is_none() && self.effort.is_none() && self.env.is_empty()
-    }
-}
-
 #[derive(Serialize)]
 struct Envelope<'a> {
     r#type: &'static str,

@@ -66,7 +66,7 @@ pub(super) fn decode(
 /// Notes a tool that Anthropic defines, and gives its name, if it has one.
 fn server_tool(mut tool: Object, tools: &mut Tools) -> Result<Option<String>, InvalidRequest> {
     let kind = tool.take_text("type")?.unwrap_or_default();
-    if kind.starts_with("web_search") {
+    if WebSearch::is_named_by(&kind) {
         let max_uses = tool.take_integer("max_uses")?.and_then(|uses| u32::try_from(uses).ok());
         tools.web_search = Some(WebSearch { max_uses, ..WebSearch::default() });
     }

@@ -1,6 +1,7 @@
 //! What a request or an answer holds in the form of Anthropic's API alone. It passes through as it is, as JSON.
 
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 /// A content block that goes to Claude exactly as the caller wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,21 +24,39 @@ pub enum NativeMedium {
 }
 
 impl NativeBlock {
-    /// The blocks inside the result of a tool; this one alone where it is none.
-    pub fn innermost(&self) -> Vec<Self> {
-        let block = serde_json::from_str::<Value>(&self.json).unwrap_or_default();
-        match block["content"].as_array().filter(|_| block["type"] == "tool_result") {
-            Some(inner) => {
-                inner.iter().map(|block| Self { json: block.to_string(), role: NativeRole::Other }).collect()
+    /// What the block consists of, each piece with its JSON: the blocks inside the result of a tool, or else the block itself.
+    pub fn pieces(&self) -> Vec<(NativeMedium, &str)> {
+        let outline = Outline::of(&self.json);
+        let inner = outline.content.filter(|_| outline.r#type.as_deref() == Some("tool_result"));
+        match inner.and_then(|content| serde_json::from_str::<Vec<&RawValue>>(content.get()).ok()) {
+            Some(blocks) => {
+                blocks.iter().map(|block| (Outline::of(block.get()).medium(), block.get())).collect()
             }
-            None => vec![self.clone()],
+            None => vec![(outline.medium(), self.json.as_str())],
         }
     }
+}
 
-    /// What it is.
-    pub fn medium(&self) -> NativeMedium {
-        let block = serde_json::from_str::<Value>(&self.json).unwrap_or_default();
-        match (block["type"].as_str(), block["source"]["type"].as_str()) {
+/// What tells the medium of a block, without the block's data.
+#[derive(Default, Deserialize)]
+struct Outline<'a> {
+    #[serde(default)]
+    r#type: Option<String>,
+    #[serde(default, borrow)]
+    source: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    content: Option<&'a RawValue>,
+}
+
+impl<'a> Outline<'a> {
+    /// The outline of `json`; an empty one of what is no block.
+    fn of(json: &'a str) -> Self {
+        serde_json::from_str(json).unwrap_or_default()
+    }
+
+    fn medium(&self) -> NativeMedium {
+        let source = self.source.and_then(|source| Outline::of(source.get()).r#type);
+        match (self.r#type.as_deref(), source.as_deref()) {
             (Some("image"), _) => NativeMedium::Image,
             (Some("document"), Some("base64" | "url" | "file")) => NativeMedium::Document,
             _ => NativeMedium::Text,

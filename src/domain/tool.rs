@@ -26,6 +26,13 @@ pub struct WebSearch {
     pub user_location: Option<String>,
 }
 
+impl WebSearch {
+    /// Whether a tool of the type `kind` is a search of the web, in Anthropic's API or `OpenAI`'s. Both add dates and words to it.
+    pub fn is_named_by(kind: &str) -> bool {
+        kind.starts_with("web_search")
+    }
+}
+
 impl Default for Tools {
     /// None.
     fn default() -> Self {

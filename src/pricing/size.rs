@@ -50,16 +50,18 @@ impl Size {
                 self.text(&call.input);
             }
             Part::ToolResult(result) => self.parts(&result.parts),
-            Part::Native(block) => block.innermost().iter().for_each(|block| self.native(block)),
+            Part::Native(block) => self.native(block),
             Part::CacheMark(_) => {}
         }
     }
 
     fn native(&mut self, block: &NativeBlock) {
-        match block.medium() {
-            NativeMedium::Image => self.images += 1,
-            NativeMedium::Document => self.documents += 1,
-            NativeMedium::Text => self.text(&block.json),
+        for (medium, json) in block.pieces() {
+            match medium {
+                NativeMedium::Image => self.images += 1,
+                NativeMedium::Document => self.documents += 1,
+                NativeMedium::Text => self.text(json),
+            }
         }
     }
 

@@ -20,6 +20,7 @@ use crate::domain::Format;
 use crate::domain::Message;
 use crate::domain::NativeBlock;
 use crate::domain::NativeMedium;
+use crate::domain::NativeRole;
 use crate::domain::Part;
 use crate::domain::Role;
 use crate::domain::Tool;
@@ -146,14 +147,17 @@ fn countable(part: &Part) -> Vec<Part> {
         Part::Thinking(_) | Part::CacheMark(_) => Vec::new(),
         Part::ToolUse(call) => vec![Part::Text(format!("{}\n{}", call.name, call.input))],
         Part::ToolResult(result) => result.parts.clone(),
-        Part::Native(block) => block.innermost().into_iter().map(countable_block).collect(),
+        Part::Native(block) => block.pieces().into_iter().map(countable_piece).collect(),
     }
 }
 
-fn countable_block(block: NativeBlock) -> Part {
-    match block.medium() {
-        NativeMedium::Image | NativeMedium::Document => Part::Native(block),
-        NativeMedium::Text => Part::Text(block.json),
+fn countable_piece((medium, json): (NativeMedium, &str)) -> Part {
+    let json = json.to_owned();
+    match medium {
+        NativeMedium::Image | NativeMedium::Document => {
+            Part::Native(NativeBlock { json, role: NativeRole::Other })
+        }
+        NativeMedium::Text => Part::Text(json),
     }
 }
 

@@ -35,6 +35,7 @@ use crate::domain::ModelName;
 use crate::domain::Money;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
+use crate::domain::WebSearch;
 use crate::ledger;
 use crate::ledger::Ledger;
 use crate::limits::Limits;
@@ -231,8 +232,7 @@ fn check_search(most: Option<u32>, caller: &Caller, turn: &mut Turn) -> Result<(
 /// Bounds the search `tool` as a caller has written it, unless it has a bound.
 fn bound_search(tool: &mut String, most: u32) {
     let Ok(Value::Object(mut fields)) = serde_json::from_str(tool) else { return };
-    let is_search =
-        fields.get("type").and_then(Value::as_str).is_some_and(|kind| kind.starts_with("web_search"));
+    let is_search = fields.get("type").and_then(Value::as_str).is_some_and(WebSearch::is_named_by);
     if is_search && fields.get("max_uses").is_none_or(Value::is_null) {
         fields.insert("max_uses".to_owned(), most.into());
         *tool = Value::Object(fields).to_string();

@@ -66,7 +66,7 @@ pub(super) fn take(
 
 /// Whether a tool is the search of the web, which Anthropic does in `OpenAI`'s place.
 fn is_web_search(tool: &Value) -> bool {
-    tool["type"].as_str().is_some_and(|kind| kind.starts_with("web_search"))
+    tool["type"].as_str().is_some_and(WebSearch::is_named_by)
 }
 
 fn search(mut tool: Object, ignored: &mut Ignored) -> Result<WebSearch, InvalidRequest> {
@@ -148,7 +148,7 @@ fn choice(
     ignored: &mut Ignored,
 ) -> Result<ToolChoice, InvalidRequest> {
     let choice = match choice {
-        Value::Object(fields) if has_search && is_web_search(&Value::Object(fields.clone())) => {
+        tool if has_search && is_web_search(&tool) => {
             return Ok(ToolChoice::Named("web_search".to_owned()));
         }
         Value::String(word) => match word.as_str() {

@@ -68,7 +68,7 @@ impl Settings {
     }
 }
 
-/// Has the next calls go to `address`, once each, with `body`.
+/// Points the next calls at `address`, without retries, with `body`.
 pub(super) fn checked(address: &str, body: &str) -> FlagSettings<'static> {
     of([
         (BASE_URL, Some(address.to_owned())),
@@ -91,7 +91,7 @@ fn calls_limit(sign_in: SignIn) -> &'static str {
     if sign_in.is_bare() { ONE_CALL } else { FIRST_CALL }
 }
 
-/// Has calls go upstream again, after [`checked`].
+/// Points calls at the upstream API again, after [`checked`].
 pub(super) fn unchecked(base_url: Option<&String>, max_retries: u32) -> FlagSettings<'static> {
     of([(BASE_URL, base_url.cloned()), (MAX_RETRIES, Some(max_retries.to_string())), (EXTRA_BODY, None)])
 }

@@ -27,7 +27,7 @@ const COSTS_TIMEOUT: Duration = Duration::from_millis(250);
 /// A process forgets the body of its last call at once if it is longer than this, in bytes.
 const LARGE_BODY: usize = 256 * 1024;
 
-/// What is going on in the process.
+/// The state of the process.
 #[derive(Debug)]
 enum Phase {
     /// Nothing of a turn is left.
@@ -52,7 +52,7 @@ pub(super) struct Talk<R, W> {
     sign_in: SignIn,
     event_timeout: Duration,
     control_timeout: Duration,
-    /// What is in force; none where that is not known.
+    /// The settings in force in the process; `None` if unknown.
     settings: Option<Settings>,
     body_bytes: usize,
     is_limited: bool,

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 pub struct NativeBlock {
     /// The block.
     pub json: String,
-    /// Its part in the calls of tools.
+    /// Whether it is a call of a tool, the result of one, or neither.
     pub role: NativeRole,
 }
 

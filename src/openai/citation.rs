@@ -15,7 +15,7 @@ pub struct UrlCitation {
     pub end_index: usize,
     /// What the source is called.
     pub title: String,
-    /// Where it is.
+    /// The URL of the source.
     pub url: String,
 }
 

@@ -1,4 +1,4 @@
-//! What the gateway asks of a worker: to answer turns, one at a time.
+//! The interface between the gateway and a worker, which answers turns one at a time.
 
 use std::collections::HashMap;
 use std::future::Future;

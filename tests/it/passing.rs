@@ -1,4 +1,4 @@
-//! What Anthropic's API knows goes through to it and comes back as it is, with the real CLI between.
+//! Fields and blocks of Anthropic's API pass through the server and the real CLI unchanged, in both directions.
 
 use futures::StreamExt;
 use serde_json::{Value, json};

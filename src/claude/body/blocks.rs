@@ -13,9 +13,9 @@ use super::cache::Mark;
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Block<'a> {
-    /// One that is made here.
+    /// A block built from a part of the turn.
     Made(MadeBlock<'a>),
-    /// One that the caller has written.
+    /// A block in the JSON of the caller.
     Written(&'a RawValue),
 }
 

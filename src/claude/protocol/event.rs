@@ -178,7 +178,7 @@ pub fn parse_with_session(line: &[u8]) -> Result<(Option<&str>, Event<'_>), serd
     Ok((line.session_id.map(RawValue::get), event(line)?))
 }
 
-/// How the line begins that tells of a call.
+/// The beginning of the line by which the CLI reports that it calls the API.
 const CALL: &[u8] = br#"{"type":"system","subtype":"status","status":"requesting","#;
 
 /// Whether a line is of a kind that is passed over, told by its first bytes. These are the longest lines of a turn, and

@@ -6,7 +6,7 @@ use crate::fields::printable;
 
 const HEADER: &str = "anthropic-beta";
 
-/// What the CLI itself asks for, up to the date: of these a client need not be told.
+/// Prefixes of the betas that the CLI requests by itself, without their dates. They are not reported as ignored.
 const OF_THE_CLI: [&str; 6] = [
     "claude-code-",
     "interleaved-thinking-",

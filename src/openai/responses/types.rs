@@ -144,7 +144,7 @@ pub struct Search {
 pub struct SearchSource {
     /// Always `url`.
     pub r#type: String,
-    /// Where it is.
+    /// The URL of the source.
     pub url: String,
 }
 

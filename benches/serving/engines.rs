@@ -129,7 +129,7 @@ fn turn(number: usize) -> Turn {
 }
 
 fn answer() -> Vec<Result<TurnEvent, ()>> {
-    let finish = Finish { reason: FinishReason::Stop, stop_text: None, usage: Usage::default() };
+    let finish = Finish::new(FinishReason::Stop, Usage::default());
     let texts = std::iter::repeat_with(|| TurnEvent::Text(PIECE.to_owned())).take(EVENTS - 1);
     texts.chain([TurnEvent::Finished(finish)]).map(Ok).collect()
 }

@@ -120,10 +120,7 @@ struct Silence;
 impl Turns for Silence {
     fn run(&self, _caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
         let model = turn.model.as_str().to_owned();
-        let begun = futures::stream::iter([Ok(TurnEvent::Started {
-            model: model.clone(),
-            usage: domain::Usage::default(),
-        })]);
+        let begun = futures::stream::iter([Ok(TurnEvent::started(model.clone(), domain::Usage::default()))]);
         let events = Box::pin(begun.chain(futures::stream::pending()));
         Box::pin(std::future::ready(Ok(RunningTurn::new(Told::of(model), events))))
     }

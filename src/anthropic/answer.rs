@@ -8,8 +8,10 @@ use serde_json::value::RawValue;
 use super::json;
 use super::types::Block;
 use super::types::Reply;
+use crate::domain::BlockDelta;
 use crate::domain::Citation;
 use crate::domain::Finish;
+use crate::domain::NativeFields;
 use crate::domain::TurnEvent;
 
 /// An answer that is being gathered.
@@ -21,18 +23,26 @@ pub struct Answer {
     begins_text: bool,
     /// The input of the server block that came last, as far as it came in pieces.
     server_input: String,
+    /// What upstream says of the whole answer.
+    native: NativeFields,
 }
 
 impl Answer {
     /// An empty answer; without `shows_thinking` only the seals of thoughts are told.
     pub fn new(shows_thinking: bool) -> Self {
-        Self { shows_thinking, blocks: Vec::new(), begins_text: false, server_input: String::new() }
+        Self {
+            shows_thinking,
+            blocks: Vec::new(),
+            begins_text: false,
+            server_input: String::new(),
+            native: NativeFields::default(),
+        }
     }
 
     /// Adds what `event` gives, and says how the answer ended when it has.
     pub fn event(&mut self, event: TurnEvent) -> Option<Finish> {
         match event {
-            TurnEvent::Started { .. } => {}
+            TurnEvent::Started { native, .. } => self.native = native,
             TurnEvent::Thinking(piece) => {
                 let shown = if self.shows_thinking { piece.as_str() } else { "" };
                 match self.blocks.last_mut() {
@@ -56,9 +66,7 @@ impl Answer {
                     self.blocks.push(Block::Text { text: piece, citations: Vec::new() });
                 }
             },
-            TurnEvent::ToolCall { id, name } => {
-                self.blocks.push(Block::ToolUse { id, name, input: String::new() });
-            }
+            TurnEvent::ToolCall { id, name, caller } => self.blocks.push(Block::call(id, name, caller)),
             TurnEvent::ToolInput(piece) => {
                 if let Some(Block::ToolUse { input, .. }) = self.blocks.last_mut() {
                     input.push_str(&piece);
@@ -68,13 +76,15 @@ impl Answer {
                 self.complete_server_block();
                 self.blocks.extend(RawValue::from_string(block.json).ok().map(Block::Server));
             }
-            TurnEvent::BlockDelta(delta) => {
-                self.server_input.push_str(delta.input.as_deref().unwrap_or_default());
+            TurnEvent::BlockDelta(BlockDelta { input: Some(piece), .. }) => {
+                self.server_input.push_str(&piece);
             }
+            TurnEvent::BlockDelta(delta) => self.add_to_server_block(&delta.json),
             TurnEvent::Citation(citation) => self.cite(&citation),
             TurnEvent::NextText => self.begins_text = true,
             TurnEvent::Finished(finish) => {
                 self.complete_server_block();
+                self.native.update(finish.native.clone());
                 return Some(finish);
             }
         }
@@ -95,20 +105,40 @@ impl Answer {
     /// Puts the input that came in pieces into its server block.
     fn complete_server_block(&mut self) {
         let input = std::mem::take(&mut self.server_input);
+        let Ok(input) = serde_json::from_str::<Value>(&input) else { return };
+        self.change_server_block(|fields| {
+            fields.insert("input".to_owned(), input);
+        });
+    }
+
+    /// Adds the fields of a delta to the server block that came last: texts grow, all else is replaced.
+    fn add_to_server_block(&mut self, delta: &str) {
+        let Ok(delta) = serde_json::from_str::<Map<String, Value>>(delta) else { return };
+        self.change_server_block(|fields| {
+            for (name, value) in delta.into_iter().filter(|(name, _)| name != "type") {
+                match (fields.get_mut(&name), value) {
+                    (Some(Value::String(text)), Value::String(piece)) => text.push_str(&piece),
+                    (_, value) => {
+                        fields.insert(name, value);
+                    }
+                }
+            }
+        });
+    }
+
+    fn change_server_block(&mut self, change: impl FnOnce(&mut Map<String, Value>)) {
         let is_server = |block: &&mut Block| matches!(block, Block::Server(_));
         let Some(Block::Server(block)) = self.blocks.iter_mut().rev().find(is_server) else { return };
-        let Ok(input) = serde_json::from_str::<Value>(&input) else { return };
-        if let Ok(mut fields) = serde_json::from_str::<Map<String, Value>>(block.get()) {
-            fields.insert("input".to_owned(), input);
-            if let Ok(whole) = RawValue::from_string(Value::Object(fields).to_string()) {
-                *block = whole;
-            }
+        let Ok(mut fields) = serde_json::from_str(block.get()) else { return };
+        change(&mut fields);
+        if let Ok(whole) = RawValue::from_string(Value::Object(fields).to_string()) {
+            *block = whole;
         }
     }
 
     /// The whole answer.
     pub fn body(&self, reply: &Reply, finish: &Finish) -> String {
-        json::to_string(&reply.message(&self.blocks, finish))
+        json::to_string(&reply.message(&self.blocks, finish, &self.native))
     }
 }
 

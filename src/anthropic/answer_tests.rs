@@ -4,8 +4,11 @@ use super::*;
 use crate::anthropic::testing::call;
 use crate::anthropic::testing::finish;
 use crate::anthropic::testing::input;
+use crate::anthropic::testing::native;
 use crate::anthropic::testing::text;
 use crate::domain::FinishReason;
+use crate::domain::ServerBlock;
+use crate::domain::ServerTool;
 use crate::domain::Usage;
 
 fn body(shows_thinking: bool, events: Vec<TurnEvent>, finish: &Finish) -> String {
@@ -25,7 +28,7 @@ fn content(shows_thinking: bool, events: Vec<TurnEvent>) -> String {
 
 #[test]
 fn a_message() {
-    let started = TurnEvent::Started { model: "claude-sonnet".into(), usage: Usage::default() };
+    let started = TurnEvent::started("claude-sonnet", Usage::default());
     let body = body(true, vec![started, text("Hé"), text("llo\n")], &finish(FinishReason::Stop, None));
     assert_eq!(
         body,
@@ -35,6 +38,33 @@ fn a_message() {
             r#""usage":{"input_tokens":2,"cache_creation_input_tokens":3,"cache_read_input_tokens":4,"#,
             r#""output_tokens":5,"output_tokens_details":{"thinking_tokens":1}}}"#
         )
+    );
+}
+
+#[test]
+fn what_only_upstream_knows_stands_in_the_message() {
+    let (begun, ended) = native();
+    let started = TurnEvent::Started { model: "m".to_owned(), usage: Usage::default(), native: begun };
+    let call = TurnEvent::ToolCall {
+        id: "a".to_owned(),
+        name: "look".to_owned(),
+        caller: Some(r#"{"type":"direct"}"#.to_owned()),
+    };
+    let finish = Finish { native: ended, ..finish(FinishReason::Stop, None) };
+    insta::assert_snapshot!(body(true, vec![started, call], &finish), @r#"{"id":"msg_1","type":"message","role":"assistant","model":"a \"model\"","content":[{"type":"tool_use","id":"a","name":"look","input":{},"caller":{"type":"direct"}}],"stop_reason":"new_reason","stop_sequence":null,"usage":{"input_tokens":2,"cache_creation_input_tokens":3,"cache_read_input_tokens":4,"output_tokens":5,"output_tokens_details":{"thinking_tokens":1},"service_tier":"standard","cache_creation":{"a":1}},"container":{"id":"c"},"context_management":{}}"#);
+}
+
+#[test]
+fn other_deltas_change_the_block_they_belong_to() {
+    let block = r#"{"type":"compaction","content":null}"#.to_owned();
+    let delta = |piece: &str| {
+        let json = format!(r#"{{"type":"compaction_delta","content":"{piece}"}}"#);
+        TurnEvent::BlockDelta(BlockDelta { json, input: None })
+    };
+    let begun = TurnEvent::ServerBlock(ServerBlock { json: block, tool: ServerTool::Other });
+    assert_eq!(
+        content(true, vec![begun, delta("so "), delta("far")]),
+        r#"[{"content":"so far","type":"compaction"}]"#
     );
 }
 

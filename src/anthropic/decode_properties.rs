@@ -93,7 +93,8 @@ proptest! {
         let policy = if strict { Policy::Strict } else { Policy::Lenient };
         match decode(Value::from(request).to_string().as_bytes(), policy) {
             Ok(request) => {
-                prop_assert!(!request.turn.prompt.is_empty());
+                let turn = &request.turn;
+                prop_assert!(!turn.prompt.is_empty() || !turn.history.is_empty());
                 prop_assert!(request.ignored.is_sorted());
                 prop_assert!(!strict || request.ignored.is_empty());
             }

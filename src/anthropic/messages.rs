@@ -6,6 +6,7 @@ use super::content;
 use super::content::Home;
 use super::content::Instruction;
 use super::fields;
+use super::native;
 use super::pairing::Pairing;
 use crate::domain::Message;
 use crate::domain::Part;
@@ -23,6 +24,7 @@ use crate::fields::printable;
 pub(super) struct Conversation {
     pub(super) system: Vec<Instruction>,
     pub(super) history: Vec<Message>,
+    /// Empty if the model is to go on with its last answer.
     pub(super) prompt: Vec<Part>,
 }
 
@@ -55,6 +57,10 @@ pub(super) fn decode(
     }
     match conversation.history.pop() {
         Some(Message { role: Role::User, parts }) => conversation.prompt = parts,
+        // Anthropic goes on with what it has interrupted itself (`pause_turn`), and with nothing else.
+        Some(message) if message.parts.iter().any(native::is_server_tool) => {
+            conversation.history.push(message);
+        }
         Some(Message { role: Role::Assistant, .. }) => return Err(prefill(last)),
         None => return Err(no_user_message()),
     }

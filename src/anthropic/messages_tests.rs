@@ -200,6 +200,17 @@ fn calls_and_results_that_do_not_match_are_refused() {
 }
 
 #[test]
+fn an_answer_that_was_interrupted_may_be_the_last_message() {
+    let search = json!({"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}});
+    let found = json!({"type": "web_search_tool_result", "tool_use_id": "s", "content": []});
+    let turn = turn(json!([user(&json!("x")), assistant(&json!([words("y"), search, found, words("z")]))]));
+    assert!(turn.prompt.is_empty());
+    assert_eq!((turn.history[1].role, turn.history[1].parts.len()), (Role::Assistant, 4));
+    let with_call = assistant(&json!([found, call("a")]));
+    assert_refused([(messages(json!([user(&json!("x")), with_call])), "messages", "no result")]);
+}
+
+#[test]
 fn refusals_of_messages_name_the_field_at_fault() {
     let hi = user(&json!("x"));
     assert_refused([

@@ -79,6 +79,17 @@ pub(super) fn is_about_billing(text: &str) -> bool {
     text.starts_with(BILLING)
 }
 
+/// Whether a part is a call of a tool that Anthropic runs, or its result.
+pub(super) fn is_server_tool(part: &Part) -> bool {
+    let Part::Native(block) = part else { return false };
+    let kind = serde_json::from_str::<Value>(&block.json).map(|block| block["type"].clone());
+    kind.is_ok_and(|kind| {
+        kind.as_str().is_some_and(|kind| {
+            matches!(kind, "server_tool_use" | "mcp_tool_use") || kind.ends_with("_tool_result")
+        })
+    })
+}
+
 /// Whether something that goes as it was written marks the prompt for the prompt cache. A mark in the input of a tool, which is
 /// none, only keeps the server from setting marks of its own.
 pub(super) fn is_marked(json: &str) -> bool {

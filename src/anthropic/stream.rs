@@ -8,7 +8,9 @@ use super::types::Block;
 use super::types::Ending;
 use super::types::MessageUsage;
 use super::types::Reply;
+use super::types::as_fields;
 use crate::domain::Finish;
+use crate::domain::NativeFields;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 
@@ -57,8 +59,18 @@ enum Kind {
 #[derive(Serialize)]
 struct MessageDelta<'a> {
     r#type: &'static str,
-    delta: Ending<'a>,
-    usage: MessageUsage,
+    delta: EndDelta<'a>,
+    usage: MessageUsage<'a>,
+    #[serde(flatten, serialize_with = "as_fields")]
+    beside: &'a [(String, String)],
+}
+
+#[derive(Serialize)]
+struct EndDelta<'a> {
+    #[serde(flatten)]
+    end: Ending<'a>,
+    #[serde(flatten, serialize_with = "as_fields")]
+    native: &'a [(String, String)],
 }
 
 impl StreamEncoder {
@@ -75,11 +87,10 @@ impl StreamEncoder {
         let mut events = Vec::new();
         match self.state {
             State::Over => return events,
-            State::Fresh => {
-                let usage =
-                    if let TurnEvent::Started { usage, .. } = event { usage } else { Usage::default() };
-                self.begin(&usage, &mut events);
-            }
+            State::Fresh => match &event {
+                TurnEvent::Started { usage, native, .. } => self.begin(usage, native, &mut events),
+                _ => self.begin(&Usage::default(), &NativeFields::default(), &mut events),
+            },
             State::Open => {}
         }
         match event {
@@ -104,9 +115,9 @@ impl StreamEncoder {
                 self.ensure(Kind::Text, &mut events);
                 events.push(self.delta("text_delta", "text", &piece));
             }
-            TurnEvent::ToolCall { id, name } => {
+            TurnEvent::ToolCall { id, name, caller } => {
                 self.close(&mut events);
-                events.push(self.start(&Block::ToolUse { id, name, input: String::new() }));
+                events.push(self.start(&Block::call(id, name, caller)));
                 self.open = Some(Kind::ToolUse);
             }
             TurnEvent::ToolInput(piece) if self.open == Some(Kind::ToolUse) => {
@@ -145,9 +156,9 @@ impl StreamEncoder {
         self.state == State::Over
     }
 
-    fn begin(&mut self, usage: &Usage, events: &mut Vec<Event>) {
+    fn begin(&mut self, usage: &Usage, native: &NativeFields, events: &mut Vec<Event>) {
         self.state = State::Open;
-        let message = json::to_string(&self.reply.begun(usage));
+        let message = json::to_string(&self.reply.begun(usage, native));
         let data = format!(r#"{{"type":"message_start","message":{message}}}"#);
         events.push(Event { name: "message_start", data });
         events.push(Event { name: "ping", data: Self::PING.to_owned() });
@@ -156,8 +167,12 @@ impl StreamEncoder {
     fn finish(&mut self, finish: &Finish, events: &mut Vec<Event>) {
         self.close(events);
         self.state = State::Over;
-        let (delta, usage) = (Ending::of(Some(finish)), MessageUsage::from(&finish.usage));
-        let data = json::to_string(&MessageDelta { r#type: "message_delta", delta, usage });
+        let data = json::to_string(&MessageDelta {
+            r#type: "message_delta",
+            delta: EndDelta { end: Ending::of(Some(finish)), native: &finish.native.message },
+            usage: MessageUsage::new(&finish.usage, &finish.native),
+            beside: &finish.native.beside,
+        });
         events.push(Event { name: "message_delta", data });
         events.push(Event { name: "message_stop", data: r#"{"type":"message_stop"}"#.to_owned() });
     }

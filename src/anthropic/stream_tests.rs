@@ -8,6 +8,7 @@ use crate::anthropic::Answer;
 use crate::anthropic::testing::call;
 use crate::anthropic::testing::finish;
 use crate::anthropic::testing::input;
+use crate::anthropic::testing::native;
 use crate::anthropic::testing::text;
 use crate::domain::FinishReason;
 use crate::domain::Usage;
@@ -27,11 +28,26 @@ fn finished() -> TurnEvent {
 }
 
 #[test]
+fn what_only_upstream_knows_is_told_where_it_was_told() {
+    let (begun, ended) = native();
+    let started = TurnEvent::Started { model: "m".to_owned(), usage: Usage::default(), native: begun };
+    let finish = Finish { native: ended, ..finish(FinishReason::Stop, None) };
+    let events = encode(true, vec![started, TurnEvent::Finished(finish)]);
+    let data: Vec<_> = events.iter().map(|event| event.data.as_str()).collect();
+    insta::assert_snapshot!(data.join("\n"), @r#"
+    {"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"a \"model\"","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":0,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":0,"output_tokens_details":{"thinking_tokens":0},"service_tier":"standard"},"container":null}}
+    {"type":"ping"}
+    {"type":"message_delta","delta":{"stop_reason":"new_reason","stop_sequence":null,"container":{"id":"c"}},"usage":{"input_tokens":2,"cache_creation_input_tokens":3,"cache_read_input_tokens":4,"output_tokens":5,"output_tokens_details":{"thinking_tokens":1},"cache_creation":{"a":1}},"context_management":{}}
+    {"type":"message_stop"}
+    "#);
+}
+
+#[test]
 fn thoughts_words_and_calls() {
     let events = encode(
         true,
         vec![
-            TurnEvent::Started { model: "claude-sonnet".into(), usage: Usage::default() },
+            TurnEvent::started("claude-sonnet", Usage::default()),
             TurnEvent::Thinking("hm".into()),
             TurnEvent::ThinkingSealed("seal".into()),
             TurnEvent::ThinkingRedacted("xyz".into()),
@@ -103,7 +119,7 @@ fn nothing_follows_a_failure() {
 
 fn event() -> impl Strategy<Value = TurnEvent> {
     prop_oneof![
-        1 => Just(TurnEvent::Started { model: "claude-sonnet".into(), usage: Usage::default() }),
+        1 => Just(TurnEvent::started("claude-sonnet", Usage::default())),
         3 => any::<String>().prop_map(TurnEvent::Thinking),
         2 => "[a-z]{1,3}".prop_map(TurnEvent::ThinkingSealed),
         1 => any::<String>().prop_map(TurnEvent::ThinkingRedacted),

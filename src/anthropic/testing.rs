@@ -7,6 +7,7 @@ use super::MessagesRequest;
 use super::decode;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
+use crate::domain::NativeFields;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 use crate::fields::InvalidRequest;
@@ -48,7 +49,7 @@ pub(super) fn text(text: &str) -> TurnEvent {
 }
 
 pub(super) fn call(id: &str, name: &str) -> TurnEvent {
-    TurnEvent::ToolCall { id: id.into(), name: name.into() }
+    TurnEvent::tool_call(id, name)
 }
 
 pub(super) fn input(piece: &str) -> TurnEvent {
@@ -64,5 +65,22 @@ pub(super) fn finish(reason: FinishReason, stop_text: Option<&str>) -> Finish {
         thinking_tokens: 1,
         ..Usage::default()
     };
-    Finish { reason, stop_text: stop_text.map(str::to_owned), usage }
+    Finish { stop_text: stop_text.map(str::to_owned), ..Finish::new(reason, usage) }
+}
+
+/// Fields of the beginning of an answer and of its end. One of the end replaces one of the beginning.
+pub(super) fn native() -> (NativeFields, NativeFields) {
+    let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let begun = NativeFields {
+        message: vec![field("container", "null")],
+        usage: vec![field("service_tier", "\"standard\"")],
+        ..NativeFields::default()
+    };
+    let ended = NativeFields {
+        stop_reason: Some("new_reason".to_owned()),
+        message: vec![field("container", r#"{"id":"c"}"#)],
+        beside: vec![field("context_management", "{}")],
+        usage: vec![field("cache_creation", r#"{"a":1}"#)],
+    };
+    (begun, ended)
 }

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::domain::Finish;
 use crate::domain::FinishReason;
+use crate::domain::NativeFields;
 use crate::domain::Usage;
 
 /// What every event of one answer has in common.
@@ -24,17 +25,28 @@ impl Reply {
         Self { id: format!("msg_{}", uuid::Uuid::new_v4().simple()), model: model.into() }
     }
 
-    /// The reply with `content`.
-    pub(super) fn message<'a>(&'a self, content: &'a [Block], finish: &'a Finish) -> Message<'a> {
-        self.written(content, Some(finish), &finish.usage)
+    /// The reply with `content`, and with what upstream says of the whole answer.
+    pub(super) fn message<'a>(
+        &'a self,
+        content: &'a [Block],
+        finish: &'a Finish,
+        native: &'a NativeFields,
+    ) -> Message<'a> {
+        self.written(content, Some(finish), &finish.usage, native)
     }
 
     /// The beginning of the reply, with the tokens that are known by then.
-    pub(super) fn begun(&self, usage: &Usage) -> Message<'_> {
-        self.written(&[], None, usage)
+    pub(super) fn begun<'a>(&'a self, usage: &Usage, native: &'a NativeFields) -> Message<'a> {
+        self.written(&[], None, usage, native)
     }
 
-    fn written<'a>(&'a self, content: &'a [Block], finish: Option<&'a Finish>, usage: &Usage) -> Message<'a> {
+    fn written<'a>(
+        &'a self,
+        content: &'a [Block],
+        finish: Option<&'a Finish>,
+        usage: &Usage,
+        native: &'a NativeFields,
+    ) -> Message<'a> {
         Message {
             id: &self.id,
             r#type: "message",
@@ -42,7 +54,9 @@ impl Reply {
             model: &self.model,
             content,
             end: Ending::of(finish),
-            usage: MessageUsage::from(usage),
+            usage: MessageUsage::new(usage, native),
+            native: &native.message,
+            beside: &native.beside,
         }
     }
 }
@@ -56,7 +70,25 @@ pub(super) struct Message<'a> {
     content: &'a [Block],
     #[serde(flatten)]
     end: Ending<'a>,
-    usage: MessageUsage,
+    usage: MessageUsage<'a>,
+    #[serde(flatten, serialize_with = "as_fields")]
+    native: &'a [(String, String)],
+    #[serde(flatten, serialize_with = "as_fields")]
+    beside: &'a [(String, String)],
+}
+
+/// Fields whose values are JSON already.
+pub(super) fn as_fields<S: Serializer>(
+    fields: &[(String, String)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(fields.len()))?;
+    for (name, value) in fields {
+        if let Ok(value) = serde_json::from_str::<&RawValue>(value) {
+            map.serialize_entry(name, value)?;
+        }
+    }
+    map.end()
 }
 
 /// A block of an answer.
@@ -80,10 +112,20 @@ pub(super) enum Block {
         name: String,
         #[serde(serialize_with = "as_object")]
         input: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        caller: Option<Box<RawValue>>,
     },
     /// One that only Anthropic's API has, as it came.
     #[serde(untagged)]
     Server(Box<RawValue>),
+}
+
+impl Block {
+    /// A call whose input is still to come.
+    pub(super) fn call(id: String, name: String, caller: Option<String>) -> Self {
+        let caller = caller.and_then(|caller| RawValue::from_string(caller).ok());
+        Self::ToolUse { id, name, input: String::new(), caller }
+    }
 }
 
 /// The input of a call, which is JSON already. None, or one that was cut off by the limit, is `{}`.
@@ -97,7 +139,7 @@ fn as_object<S: Serializer>(input: &str, serializer: S) -> Result<S::Ok, S::Erro
 /// Why an answer ended; of one that has not, nothing.
 #[derive(Serialize)]
 pub(super) struct Ending<'a> {
-    stop_reason: Option<&'static str>,
+    stop_reason: Option<&'a str>,
     stop_sequence: Option<&'a str>,
 }
 
@@ -110,7 +152,10 @@ impl<'a> Ending<'a> {
     }
 }
 
-fn stop_reason(finish: &Finish) -> &'static str {
+fn stop_reason(finish: &Finish) -> &str {
+    if let Some(told) = &finish.native.stop_reason {
+        return told;
+    }
     match finish.reason {
         FinishReason::Stop if finish.stop_text.is_some() => "stop_sequence",
         FinishReason::Stop => "end_turn",
@@ -122,7 +167,7 @@ fn stop_reason(finish: &Finish) -> &'static str {
 }
 
 #[derive(Serialize)]
-pub(super) struct MessageUsage {
+pub(super) struct MessageUsage<'a> {
     input_tokens: u64,
     cache_creation_input_tokens: u64,
     cache_read_input_tokens: u64,
@@ -130,6 +175,8 @@ pub(super) struct MessageUsage {
     output_tokens_details: OutputDetails,
     #[serde(skip_serializing_if = "Option::is_none")]
     server_tool_use: Option<ServerToolUse>,
+    #[serde(flatten, serialize_with = "as_fields")]
+    native: &'a [(String, String)],
 }
 
 #[derive(Serialize)]
@@ -142,16 +189,18 @@ struct OutputDetails {
     thinking_tokens: u64,
 }
 
-impl From<&Usage> for MessageUsage {
-    fn from(usage: &Usage) -> Self {
+impl<'a> MessageUsage<'a> {
+    pub(super) fn new(usage: &Usage, native: &'a NativeFields) -> Self {
+        let is_told = native.usage.iter().any(|(name, _)| name == "server_tool_use");
         Self {
             input_tokens: usage.input_tokens,
             cache_creation_input_tokens: usage.cache_write_tokens,
             cache_read_input_tokens: usage.cache_read_tokens,
             output_tokens: usage.output_tokens,
             output_tokens_details: OutputDetails { thinking_tokens: usage.thinking_tokens },
-            server_tool_use: (usage.web_searches > 0)
+            server_tool_use: (usage.web_searches > 0 && !is_told)
                 .then_some(ServerToolUse { web_search_requests: usage.web_searches }),
+            native: &native.usage,
         }
     }
 }

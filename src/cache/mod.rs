@@ -280,8 +280,8 @@ impl Kept {
 
 fn text_bytes(event: &TurnEvent) -> usize {
     match event {
-        TurnEvent::Started { model: text, .. }
-        | TurnEvent::Thinking(text)
+        TurnEvent::Started { model, native, .. } => model.capacity() + native.bytes(),
+        TurnEvent::Thinking(text)
         | TurnEvent::ThinkingSealed(text)
         | TurnEvent::ThinkingRedacted(text)
         | TurnEvent::Text(text)
@@ -290,8 +290,12 @@ fn text_bytes(event: &TurnEvent) -> usize {
         TurnEvent::BlockDelta(delta) => delta.json.capacity(),
         TurnEvent::Citation(citation) => citation.json.capacity(),
         TurnEvent::NextText => 0,
-        TurnEvent::ToolCall { id, name } => id.capacity() + name.capacity(),
-        TurnEvent::Finished(finish) => finish.stop_text.as_ref().map_or(0, String::capacity),
+        TurnEvent::ToolCall { id, name, caller } => {
+            id.capacity() + name.capacity() + caller.as_ref().map_or(0, String::capacity)
+        }
+        TurnEvent::Finished(finish) => {
+            finish.stop_text.as_ref().map_or(0, String::capacity) + finish.native.bytes()
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
+use crate::domain::NativeFields;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 
@@ -61,6 +62,8 @@ pub(super) struct Translator {
     /// Sources of the text that comes. Upstream tells them before its words, and a door can place them only after.
     sources: VecDeque<TurnEvent>,
     usage: Usage,
+    /// What upstream says of the end beside it.
+    native: NativeFields,
     failed_call: Option<CallFailed>,
     /// How long upstream last asked to wait before the next try.
     retry_delay: Option<Duration>,
@@ -86,6 +89,7 @@ impl Translator {
             is_started: false,
             has_begun: false,
             usage: Usage::default(),
+            native: NativeFields::default(),
             failed_call: None,
             retry_delay: None,
             is_over: false,
@@ -178,23 +182,19 @@ impl Translator {
 
     fn stream_event(&mut self, event: StreamEvent<'_>) -> Step {
         match event {
-            StreamEvent::MessageStart { .. } if self.has_said_something() => Step::Fail(Failure::new(
-                FailureKind::Upstream,
-                "The answer was cut off upstream, and only a part of it has arrived.",
-            )),
-            StreamEvent::MessageStart { model, usage } => {
+            StreamEvent::MessageStart { model, usage, native } => {
                 usage.count_into(&mut self.usage);
-                if std::mem::replace(&mut self.has_begun, true) {
-                    return Step::Nothing;
-                }
-                Step::Emit(TurnEvent::Started { model: model.into_owned(), usage: self.usage })
+                self.begin(model.into_owned(), native)
             }
             StreamEvent::Text(text) | StreamEvent::Thinking(text) if text.is_empty() => Step::Nothing,
             StreamEvent::Thinking(text) => Step::Emit(TurnEvent::Thinking(text.into_owned())),
             StreamEvent::Signature(seal) => Step::Emit(TurnEvent::ThinkingSealed(seal.into_owned())),
             StreamEvent::Redacted(data) => Step::Emit(TurnEvent::ThinkingRedacted(data.into_owned())),
             StreamEvent::Text(text) => self.text(text.into_owned()),
-            StreamEvent::ToolUse { id, name } => self.call(id.into_owned(), name.into_owned()),
+            StreamEvent::ToolUse { id, name, caller } => {
+                let caller = caller.map(|caller| caller.get().to_owned());
+                self.call(id.into_owned(), name.into_owned(), caller)
+            }
             StreamEvent::TextStart => {
                 self.is_text_open = true;
                 let is_next = std::mem::replace(&mut self.is_after_text, true) && self.has_text;
@@ -209,27 +209,37 @@ impl Translator {
             StreamEvent::Input(piece) if self.is_server_block => Step::Emit(server::input_delta(&piece)),
             StreamEvent::OtherDelta(delta) => self.delta(server::delta(delta)),
             StreamEvent::Input(piece) => self.input(piece.into_owned()),
-            StreamEvent::BlockEnd => {
-                self.is_server_block = false;
-                self.is_text_open = false;
-                // Upstream has no piece for an empty object.
-                let is_empty_answer = std::mem::take(&mut self.is_answer_input) && !self.has_text;
-                if is_empty_answer {
-                    self.text("{}".to_owned())
-                } else {
-                    self.source().map_or(Step::Nothing, Step::Emit)
-                }
-            }
-            StreamEvent::MessageDelta { stop_reason, stop_sequence, usage } => {
+            StreamEvent::BlockEnd => self.end_block(),
+            StreamEvent::MessageDelta { stop_reason, stop_sequence, usage, native } => {
                 usage.count_into(&mut self.usage);
+                self.native.update(native);
                 let Some(reason) = stop_reason else { return Step::Nothing };
-                Step::Finish(Finish {
-                    reason: self.finish_reason(&reason),
-                    stop_text: stop_sequence.map(Cow::into_owned),
-                    usage: self.usage,
-                })
+                Step::Finish(self.finish(&reason, stop_sequence.map(Cow::into_owned)))
             }
             StreamEvent::Other => Step::Nothing,
+        }
+    }
+
+    fn begin(&mut self, model: String, native: NativeFields) -> Step {
+        if self.has_said_something() {
+            let message = "The answer was cut off upstream, and only a part of it has arrived.";
+            return Step::Fail(Failure::new(FailureKind::Upstream, message));
+        }
+        if std::mem::replace(&mut self.has_begun, true) {
+            return Step::Nothing;
+        }
+        Step::Emit(TurnEvent::Started { model, usage: self.usage, native })
+    }
+
+    fn end_block(&mut self) -> Step {
+        self.is_server_block = false;
+        self.is_text_open = false;
+        // Upstream has no piece for an empty object.
+        let is_empty_answer = std::mem::take(&mut self.is_answer_input) && !self.has_text;
+        if is_empty_answer {
+            self.text("{}".to_owned())
+        } else {
+            self.source().map_or(Step::Nothing, Step::Emit)
         }
     }
 
@@ -251,7 +261,7 @@ impl Translator {
         Step::Emit(TurnEvent::Text(text))
     }
 
-    fn call(&mut self, id: String, name: String) -> Step {
+    fn call(&mut self, id: String, name: String, caller: Option<String>) -> Step {
         self.is_after_text = false;
         self.is_answer_input = self.answer_tool.as_ref() == Some(&name);
         if self.is_answer_input {
@@ -259,7 +269,7 @@ impl Translator {
             return Step::Nothing;
         }
         self.has_called = true;
-        Step::Emit(TurnEvent::ToolCall { id, name })
+        Step::Emit(TurnEvent::ToolCall { id, name, caller })
     }
 
     fn input(&mut self, piece: String) -> Step {
@@ -273,14 +283,19 @@ impl Translator {
     }
 
     /// The one place where the reason of the end is decided.
-    fn finish_reason(&self, stop_reason: &str) -> FinishReason {
-        match stop_reason {
-            "max_tokens" | "model_context_window_exceeded" => FinishReason::Length,
-            "refusal" => FinishReason::ContentFilter,
-            "pause_turn" => FinishReason::Paused,
-            "tool_use" if self.has_called => FinishReason::ToolCalls,
-            _ => FinishReason::Stop,
-        }
+    fn finish(&mut self, stop_reason: &str, stop_text: Option<String>) -> Finish {
+        let (reason, is_whole) = match stop_reason {
+            "max_tokens" => (FinishReason::Length, true),
+            "model_context_window_exceeded" => (FinishReason::Length, false),
+            "refusal" => (FinishReason::ContentFilter, true),
+            "pause_turn" => (FinishReason::Paused, true),
+            "tool_use" if self.has_called => (FinishReason::ToolCalls, true),
+            "tool_use" | "end_turn" | "stop_sequence" => (FinishReason::Stop, true),
+            _ => (FinishReason::Stop, false),
+        };
+        let mut native = std::mem::take(&mut self.native);
+        native.stop_reason = (!is_whole).then(|| stop_reason.to_owned());
+        Finish { reason, stop_text, usage: self.usage, native }
     }
 }
 

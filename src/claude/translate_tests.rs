@@ -30,11 +30,24 @@ fn steps(lines: &[&str]) -> (Translator, Vec<String>) {
 fn an_answer_begins_grows_and_finishes() {
     let (translator, steps) = steps(&[START, TEXT, END]);
     insta::assert_snapshot!(steps.join("\n"), @r#"
-    Emit(Started { model: "m", usage: Usage { input_tokens: 10, cache_write_tokens: 3, cache_read_tokens: 4, output_tokens: 1, thinking_tokens: 0, web_searches: 0, cost: None } })
+    Emit(Started { model: "m", usage: Usage { input_tokens: 10, cache_write_tokens: 3, cache_read_tokens: 4, output_tokens: 1, thinking_tokens: 0, web_searches: 0, cost: None }, native: NativeFields { stop_reason: None, message: [], beside: [], usage: [] } })
     Emit(Text("w"))
-    Finish(Finish { reason: Stop, stop_text: None, usage: Usage { input_tokens: 10, cache_write_tokens: 3, cache_read_tokens: 4, output_tokens: 5, thinking_tokens: 0, web_searches: 0, cost: None } })
+    Finish(Finish { reason: Stop, stop_text: None, usage: Usage { input_tokens: 10, cache_write_tokens: 3, cache_read_tokens: 4, output_tokens: 5, thinking_tokens: 0, web_searches: 0, cost: None }, native: NativeFields { stop_reason: None, message: [], beside: [], usage: [] } })
     "#);
     assert!(!translator.is_silent());
+}
+
+#[test]
+fn what_only_upstream_knows_of_an_answer_comes_along() {
+    let start = r#"{"type":"stream_event","event":{"type":"message_start","message":{"id":"i","model":"m","container":null,"usage":{"input_tokens":10,"service_tier":"standard"}}}}"#;
+    let call = r#"{"type":"stream_event","event":{"type":"content_block_start","content_block":{"type":"tool_use","id":"t","name":"look","caller":{"type":"direct"}}}}"#;
+    let end = r#"{"type":"stream_event","event":{"type":"message_delta","delta":{"stop_reason":"new","container":{"id":"c"}},"usage":{"output_tokens":5,"cache_creation":{"a":1}},"context_management":{}}}"#;
+    let told = steps(&[start, call, end]).1;
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    Emit(Started { model: "m", usage: Usage { input_tokens: 10, cache_write_tokens: 0, cache_read_tokens: 0, output_tokens: 0, thinking_tokens: 0, web_searches: 0, cost: None }, native: NativeFields { stop_reason: None, message: [("container", "null")], beside: [], usage: [("service_tier", "\"standard\"")] } })
+    Emit(ToolCall { id: "t", name: "look", caller: Some("{\"type\":\"direct\"}") })
+    Finish(Finish { reason: Stop, stop_text: None, usage: Usage { input_tokens: 10, cache_write_tokens: 0, cache_read_tokens: 0, output_tokens: 5, thinking_tokens: 0, web_searches: 0, cost: None }, native: NativeFields { stop_reason: Some("new"), message: [("container", "{\"id\":\"c\"}")], beside: [("context_management", "{}")], usage: [("cache_creation", "{\"a\":1}")] } })
+    "#);
 }
 
 #[test]
@@ -88,7 +101,7 @@ const NOISE: &str = r#"{"type":"something_new"}"#;
 fn a_call_streams_and_ends_the_answer() {
     let (translator, steps) = steps(&[START, TEXT, CALL, INPUT, CALLED]);
     insta::assert_snapshot!(steps[2..4].join("\n"), @r#"
-    Emit(ToolCall { id: "toolu_1", name: "look" })
+    Emit(ToolCall { id: "toolu_1", name: "look", caller: None })
     Emit(ToolInput("{}"))
     "#);
     assert!(steps[4].contains("ToolCalls"));

@@ -1,6 +1,7 @@
 //! What comes back from a turn.
 
 use super::Money;
+use super::NativeFields;
 
 /// One step of an answer, in the order in which the model makes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,6 +12,8 @@ pub enum TurnEvent {
         model: String,
         /// Tokens as they are known at the beginning: those of the prompt.
         usage: Usage,
+        /// What upstream says of the answer beside it.
+        native: NativeFields,
     },
     /// The next piece of what the model thinks before it answers; never empty.
     Thinking(String),
@@ -26,6 +29,8 @@ pub enum TurnEvent {
         id: String,
         /// The tool's name, as it was offered.
         name: String,
+        /// What made the call if it was not the model itself, as JSON: code that Anthropic runs, for instance.
+        caller: Option<String>,
     },
     /// The next piece of the input, a JSON object, of the call begun last; never empty. A call without any piece has
     /// the input `{}`.
@@ -40,6 +45,18 @@ pub enum TurnEvent {
     NextText,
     /// The answer is whole. Nothing follows.
     Finished(Finish),
+}
+
+impl TurnEvent {
+    /// The beginning of an answer of `model`, of which upstream says no more than the tokens.
+    pub fn started(model: impl Into<String>, usage: Usage) -> Self {
+        Self::Started { model: model.into(), usage, native: NativeFields::default() }
+    }
+
+    /// A call that the model makes itself.
+    pub fn tool_call(id: impl Into<String>, name: impl Into<String>) -> Self {
+        Self::ToolCall { id: id.into(), name: name.into(), caller: None }
+    }
 }
 
 /// A content block that only Anthropic's API has.
@@ -96,6 +113,15 @@ pub struct Finish {
     pub stop_text: Option<String>,
     /// Tokens, from the CLI's own counters.
     pub usage: Usage,
+    /// What upstream says of the answer beside it.
+    pub native: NativeFields,
+}
+
+impl Finish {
+    /// An end that no stop text has made, of which upstream says no more than the tokens.
+    pub fn new(reason: FinishReason, usage: Usage) -> Self {
+        Self { reason, stop_text: None, usage, native: NativeFields::default() }
+    }
 }
 
 /// Why an answer ended.

@@ -25,7 +25,7 @@ pub use event::{BlockDelta, Citation, Finish, FinishReason, ServerBlock, ServerT
 pub use failure::{Failure, FailureKind};
 pub use model::{Model, ModelName};
 pub use money::Money;
-pub use native::{Native, NativeBlock, NativeMedium, NativeRole};
+pub use native::{Native, NativeBlock, NativeFields, NativeMedium, NativeRole};
 pub use part::{Part, Source, Thinking, ToolResult, ToolUse};
 pub use price::{InvalidPrice, Price};
 pub use tool::{Tool, ToolChoice, Tools, WebSearch};

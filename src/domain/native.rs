@@ -75,6 +75,41 @@ pub enum NativeRole {
     Other,
 }
 
+/// Fields of an answer that only Anthropic's API has, each with its name and its value as JSON.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NativeFields {
+    /// The reason of the end in upstream's word, where a [`FinishReason`](super::FinishReason) does not say it all.
+    pub stop_reason: Option<String>,
+    /// Fields of the message, such as `container`.
+    pub message: Vec<(String, String)>,
+    /// Fields of the message that a stream tells beside its end and not in it, such as `context_management`.
+    pub beside: Vec<(String, String)>,
+    /// Fields of its usage, such as `cache_creation` and `service_tier`.
+    pub usage: Vec<(String, String)>,
+}
+
+impl NativeFields {
+    /// How many bytes the values take.
+    pub fn bytes(&self) -> usize {
+        let fields = self.message.iter().chain(&self.beside).chain(&self.usage);
+        fields.map(|(name, value)| name.len() + value.len()).sum()
+    }
+
+    /// Adds `later` fields. They replace those of the same name.
+    pub fn update(&mut self, later: Self) {
+        self.stop_reason = later.stop_reason.or_else(|| self.stop_reason.take());
+        let pairs = [
+            (&mut self.message, later.message),
+            (&mut self.beside, later.beside),
+            (&mut self.usage, later.usage),
+        ];
+        for (fields, later) in pairs {
+            fields.retain(|(name, _)| later.iter().all(|(other, _)| other != name));
+            fields.extend(later);
+        }
+    }
+}
+
 /// What of a turn goes to Claude exactly as the caller wrote it, beside its content blocks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Native {

@@ -16,7 +16,8 @@ pub struct Turn {
     pub tools: Tools,
     /// The conversation before the prompt, oldest first.
     pub history: Vec<Message>,
-    /// The last user message, or the results of the tools the model called last; never empty.
+    /// The last user message, or the results of the tools the model called last. Empty if, and only if, the model is to go on
+    /// with the answer at the end of `history`, in which Anthropic interrupted it.
     pub prompt: Vec<Part>,
     /// How the answer is to be sampled and where it ends.
     pub sampling: Sampling,

@@ -60,7 +60,7 @@ mod tests {
             form.note(&TurnEvent::Thinking("words".to_owned()));
         }
         let stop_text = stop_text.map(ToOwned::to_owned);
-        form.check(&Finish { reason, stop_text, usage: Usage::default() }).is_ok()
+        form.check(&Finish { stop_text, ..Finish::new(reason, Usage::default()) }).is_ok()
     }
 
     #[test]

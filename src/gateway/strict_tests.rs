@@ -20,7 +20,7 @@ fn told_at(reason: FinishReason, tools: &[Tool], calls: &[(&str, &str)]) -> Resu
     });
     for (name, arguments) in calls {
         strict.note(&TurnEvent::Text("words".to_owned()));
-        strict.note(&TurnEvent::ToolCall { id: "1".to_owned(), name: (*name).to_owned() });
+        strict.note(&TurnEvent::tool_call("1", (*name).to_owned()));
         // In pieces, as they come.
         for piece in arguments.split_inclusive(':') {
             strict.note(&TurnEvent::ToolInput(piece.to_owned()));

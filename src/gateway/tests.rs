@@ -139,7 +139,7 @@ fn turn(model: &str) -> Turn {
 }
 
 fn finished() -> TurnEvent {
-    TurnEvent::Finished(Finish { reason: FinishReason::Stop, stop_text: None, usage: Usage::default() })
+    TurnEvent::Finished(Finish::new(FinishReason::Stop, Usage::default()))
 }
 
 fn text(text: &str) -> TurnEvent {
@@ -183,8 +183,8 @@ async fn a_worker_is_back_before_the_caller_has_read_the_end() {
 #[tokio::test(start_paused = true)]
 async fn arguments_that_break_a_strict_schema_fail_the_answer_at_its_end() {
     let bench = Bench::new();
-    let called = Finish { reason: FinishReason::ToolCalls, stop_text: None, usage: Usage::default() };
-    let call = || Ok(TurnEvent::ToolCall { id: "1".to_owned(), name: "look".to_owned() });
+    let called = Finish::new(FinishReason::ToolCalls, Usage::default());
+    let call = || Ok(TurnEvent::tool_call("1", "look"));
     let finished = || Ok(TurnEvent::Finished(called.clone()));
     let schema = r#"{"required":["a"]}"#.to_owned();
     let look = Tool { name: "look".to_owned(), description: None, schema, strict: true };
@@ -202,7 +202,7 @@ async fn arguments_that_break_a_strict_schema_fail_the_answer_at_its_end() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_was_to_be_json_and_is_none_has_failed() {
     let bench = Bench::new();
-    let whole = Finish { reason: FinishReason::Stop, stop_text: None, usage: Usage::default() };
+    let whole = Finish::new(FinishReason::Stop, Usage::default());
     let turn =
         Turn { sampling: Sampling { format: Format::JsonObject, ..Sampling::default() }, ..turn("haiku") };
     for (text, is_good) in [("so: {}", false), ("{}", true)] {

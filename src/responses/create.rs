@@ -177,7 +177,7 @@ impl Responses {
 
 /// A turn that nobody answers.
 fn nothing(turn: &Turn) -> RunningTurn {
-    let finish = Finish { reason: FinishReason::Stop, stop_text: None, usage: Usage::default() };
+    let finish = Finish::new(FinishReason::Stop, Usage::default());
     let events = futures::stream::iter([Ok(TurnEvent::Finished(finish))]);
     RunningTurn::new(Told::of(turn.model.as_str()), Box::pin(events))
 }

@@ -46,7 +46,7 @@ async fn say(sessions: &Sessions, session: &Session, words: &str, reason: Option
     let talk = sessions.talk(&caller(), &session.id).await.unwrap();
     let request = talk.read(json!({"content": words}).to_string().as_bytes(), Policy::Strict).unwrap();
     let usage = Usage { input_tokens: 3, output_tokens: 2, ..Usage::default() };
-    let end = reason.map(|reason| TurnEvent::Finished(Finish { reason, stop_text: None, usage }));
+    let end = reason.map(|reason| TurnEvent::Finished(Finish::new(reason, usage)));
     let events = [TurnEvent::Text("Hel".into()), TurnEvent::Text("lo".into())].into_iter().chain(end).map(Ok);
     let mut answer = talk.keep(request.new, stream::iter(events).boxed());
     while answer.next().await.is_some() {}
@@ -93,7 +93,7 @@ async fn a_session_that_is_deleted_while_it_is_answered_stays_deleted() {
     let session = sessions.create(&caller(), new()).await.unwrap();
     let talk = sessions.talk(&caller(), &session.id).await.unwrap();
     sessions.delete(&caller(), &session.id).await.unwrap();
-    let finish = Finish { reason: FinishReason::Stop, stop_text: None, usage: Usage::default() };
+    let finish = Finish::new(FinishReason::Stop, Usage::default());
     let mut answer = talk.keep(Vec::new(), stream::iter([Ok(TurnEvent::Finished(finish))]).boxed());
     assert!(matches!(answer.next().await, Some(Err(Error::Gone(_)))));
     assert!(matches!(sessions.get(&caller(), &session.id).await, Err(Error::NotFound(_))));
@@ -119,7 +119,7 @@ async fn an_answer_that_cannot_be_kept_fails_and_leaves_the_session_as_it_was() 
     let before = sessions.get(&caller(), &session.id).await.unwrap();
     disk.fill(true);
     let talk = sessions.talk(&caller(), &session.id).await.unwrap();
-    let finish = Finish { reason: FinishReason::Stop, stop_text: None, usage: Usage::default() };
+    let finish = Finish::new(FinishReason::Stop, Usage::default());
     let mut answer = talk.keep(Vec::new(), stream::iter([Ok(TurnEvent::Finished(finish))]).boxed());
     assert!(matches!(answer.next().await, Some(Err(Error::NotKept(_)))));
     disk.fill(false);

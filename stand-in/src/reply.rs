@@ -104,6 +104,8 @@ impl Usage {
         let mut usage = json!({
             "input_tokens": self.input, "cache_creation_input_tokens": self.cache_write,
             "cache_read_input_tokens": self.cache_read, "output_tokens": self.output,
+            "cache_creation": {"ephemeral_5m_input_tokens": self.cache_write, "ephemeral_1h_input_tokens": 0},
+            "service_tier": "standard",
         });
         if let Some(searches) = self.searches {
             usage["server_tool_use"] = json!({"web_search_requests": searches});

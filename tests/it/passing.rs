@@ -119,7 +119,7 @@ async fn an_answer_comes_back_as_it_was_given() {
     let server = TestServer::real().await.workers(1).start().await;
     let future = r#"{"type":"from_the_future","content":[{"z":1}]}"#;
     let delta = r#"{"type":"citations_delta","citation":{"type":"char_location","cited_text":"d"}}"#;
-    let mut request =
+    let request =
         request(&format!("[[search=\"rust news\" say=\"It is out.\" delta={delta} block={future}]]"));
     let (status, whole) = post(&server, &request).await;
     assert_eq!(status, 200, "{whole}");
@@ -134,6 +134,7 @@ async fn an_answer_comes_back_as_it_was_given() {
     );
     assert_eq!(blocks[3], serde_json::from_str::<Value>(future).unwrap());
     assert_eq!(whole["usage"]["server_tool_use"], json!({"web_search_requests": 1}));
+    assert_eq!(whole["usage"]["service_tier"], "standard");
 
     let events = events(&server, &request).await;
     let ids = |blocks: &[Value]| {
@@ -145,8 +146,22 @@ async fn an_answer_comes_back_as_it_was_given() {
     };
     assert_eq!(ids(&gathered(&events)), ids(blocks), "streamed as whole");
 
-    request["messages"][2]["content"][1]["text"] = json!("[[say=\"later\" stop_reason=pause_turn]]");
-    assert_eq!(post(&server, &request).await.1["stop_reason"], "pause_turn");
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_was_interrupted_goes_on() {
+    let server = TestServer::real().await.workers(1).start().await;
+    let mut request = request("[[search=\"rust news\" say=\"So far.\" stop_reason=pause_turn]]");
+    let (_, paused) = post(&server, &request).await;
+    assert_eq!(paused["stop_reason"], "pause_turn");
+    let so_far = json!({"role": "assistant", "content": paused["content"]});
+    request["messages"].as_array_mut().unwrap().push(so_far);
+    let (status, answer) = post(&server, &request).await;
+    assert_eq!((status, &answer["stop_reason"]), (200, &json!("end_turn")), "{answer}");
+    let requests = server.upstream().requests();
+    assert_eq!(requests.last().unwrap().body["messages"], request["messages"]);
+    assert_eq!(requests.len(), 2);
     server.end().await;
 }
 

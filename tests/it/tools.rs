@@ -56,7 +56,9 @@ impl Answer {
     fn add(&mut self, event: TurnEvent) {
         match event {
             TurnEvent::Text(text) => self.text += &text,
-            TurnEvent::ToolCall { id, name } => self.calls.push(ToolUse { id, name, input: String::new() }),
+            TurnEvent::ToolCall { id, name, .. } => {
+                self.calls.push(ToolUse { id, name, input: String::new() });
+            }
             TurnEvent::ToolInput(piece) => self.calls.last_mut().unwrap().input += &piece,
             TurnEvent::Finished(finish) => self.reason = Some(finish.reason),
             TurnEvent::Started { .. }

@@ -66,11 +66,11 @@ fn text(text: &str) -> TurnEvent {
 }
 
 fn finished(reason: FinishReason) -> TurnEvent {
-    TurnEvent::Finished(Finish { reason, stop_text: None, usage: Usage::default() })
+    TurnEvent::Finished(Finish::new(reason, Usage::default()))
 }
 
 fn greeting() -> Vec<TurnEvent> {
-    let started = TurnEvent::Started { model: "claude-sonnet-5-5".to_owned(), usage: Usage::default() };
+    let started = TurnEvent::started("claude-sonnet-5-5", Usage::default());
     vec![started, text("Hel"), text("lo"), finished(FinishReason::Stop)]
 }
 

@@ -72,7 +72,7 @@ impl Translator {
 
     fn stream(&mut self, event: StreamEvent<'_>) {
         match event {
-            StreamEvent::MessageStart { model, usage } => {
+            StreamEvent::MessageStart { model, usage, .. } => {
                 self.spent = self.spent + self.call;
                 self.call = Usage::default();
                 usage.count_into(&mut self.call);

@@ -226,7 +226,8 @@ fn native(turn: &Turn) -> Option<BTreeMap<&str, &RawValue>> {
     fields.map(|(name, value)| Some((name.as_str(), serde_json::from_str(value).ok()?))).collect()
 }
 
-/// The conversation and its prompt. A message without content is left out: upstream takes none.
+/// The conversation and its prompt. A message without content is left out, as the prompt of a turn that goes on with an answer
+/// is: upstream takes none.
 fn messages(turn: &Turn) -> Vec<MessageBody<'_>> {
     let body = |role, parts| MessageBody { role, content: blocks(parts) };
     let earlier = turn.history.iter().map(|message: &Message| match message.role {

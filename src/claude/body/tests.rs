@@ -34,6 +34,23 @@ fn tools_go_as_they_came() {
 }
 
 #[test]
+fn a_turn_without_a_prompt_ends_with_the_answer_that_goes_on() {
+    let mut turn = turn("hi");
+    let asked = std::mem::take(&mut turn.prompt);
+    turn.history = vec![
+        Message { role: Role::User, parts: asked },
+        Message { role: Role::Assistant, parts: vec![Part::text("so far")] },
+    ];
+    assert_eq!(
+        body(&turn)["messages"],
+        json!([
+            {"role": "user", "content": [{"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}}]},
+            {"role": "assistant", "content": [{"type": "text", "text": "so far"}]},
+        ])
+    );
+}
+
+#[test]
 fn choices_are_those_of_the_messages_api() {
     let choice = |choice, parallel| {
         let mut turn = with_tool();

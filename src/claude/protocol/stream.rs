@@ -1,10 +1,12 @@
 //! Events of the Messages API's stream, as the CLI passes them on.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::domain::NativeFields;
 use crate::domain::Usage;
 
 /// An event of the Messages API's stream.
@@ -16,6 +18,8 @@ pub enum StreamEvent<'line> {
         model: Cow<'line, str>,
         /// Counts of the prompt.
         usage: ApiUsage,
+        /// Its other fields.
+        native: NativeFields,
     },
     /// A text begins.
     TextStart,
@@ -33,6 +37,8 @@ pub enum StreamEvent<'line> {
         id: Cow<'line, str>,
         /// The tool.
         name: Cow<'line, str>,
+        /// What made the call, as JSON, if it is told.
+        caller: Option<&'line RawValue>,
     },
     /// A piece of the input of the call begun last.
     Input(Cow<'line, str>),
@@ -50,6 +56,8 @@ pub enum StreamEvent<'line> {
         stop_sequence: Option<Cow<'line, str>>,
         /// Counts of the whole message.
         usage: ApiUsage,
+        /// Its other fields.
+        native: NativeFields,
     },
     /// Any other event.
     Other,
@@ -125,22 +133,29 @@ struct StreamLine<'line> {
     #[serde(borrow)]
     r#type: Cow<'line, str>,
     #[serde(default, borrow)]
-    message: Option<StartedMessage<'line>>,
+    message: Option<Fields<'line>>,
     #[serde(default, borrow)]
     content_block: Option<&'line RawValue>,
     #[serde(default, borrow)]
     delta: Option<&'line RawValue>,
-    #[serde(default)]
-    usage: Option<ApiUsage>,
+    #[serde(default, borrow)]
+    usage: Option<&'line RawValue>,
 }
 
-#[derive(Deserialize)]
-struct StartedMessage<'line> {
-    #[serde(borrow)]
-    model: Cow<'line, str>,
-    #[serde(default)]
-    usage: ApiUsage,
-}
+/// The fields of an object, by their names.
+type Fields<'line> = BTreeMap<Cow<'line, str>, &'line RawValue>;
+
+/// The fields of a message, its end among them, that the server writes itself.
+const MESSAGE: &[&str] = &["id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage"];
+
+/// The fields of its usage that the server writes itself.
+const USAGE: &[&str] = &[
+    "input_tokens",
+    "cache_creation_input_tokens",
+    "cache_read_input_tokens",
+    "output_tokens",
+    "output_tokens_details",
+];
 
 #[derive(Deserialize)]
 struct StartedBlock<'line> {
@@ -152,6 +167,8 @@ struct StartedBlock<'line> {
     name: Option<Cow<'line, str>>,
     #[serde(default, borrow)]
     data: Option<Cow<'line, str>>,
+    #[serde(default, borrow)]
+    caller: Option<&'line RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -166,6 +183,11 @@ struct Delta<'line> {
     signature: Option<Cow<'line, str>>,
     #[serde(default, borrow)]
     partial_json: Option<Cow<'line, str>>,
+}
+
+/// The end of a message.
+#[derive(Deserialize)]
+struct MessageEnd<'line> {
     #[serde(default, borrow)]
     stop_reason: Option<Cow<'line, str>>,
     #[serde(default, borrow)]
@@ -176,25 +198,61 @@ struct Delta<'line> {
 ///
 /// # Errors
 /// When it has no type, or lacks what the server needs of it.
-pub(super) fn stream_event(event: &str) -> Result<StreamEvent<'_>, serde_json::Error> {
-    let event: StreamLine<'_> = serde_json::from_str(event)?;
+pub(super) fn stream_event(line: &str) -> Result<StreamEvent<'_>, serde_json::Error> {
+    let event: StreamLine<'_> = serde_json::from_str(line)?;
     Ok(match (&*event.r#type, event.message, event.delta, event.content_block) {
-        ("message_start", Some(message), ..) => {
-            StreamEvent::MessageStart { model: message.model, usage: message.usage }
-        }
+        ("message_start", Some(message), ..) => message_start(&message)?,
         ("content_block_delta", _, Some(delta), _) => content(delta)?,
         ("content_block_start", .., Some(block)) => begin(block)?,
         ("content_block_stop", ..) => StreamEvent::BlockEnd,
-        ("message_delta", _, Some(delta), _) => {
-            let delta: Delta<'_> = serde_json::from_str(delta.get())?;
-            StreamEvent::MessageDelta {
-                stop_reason: delta.stop_reason,
-                stop_sequence: delta.stop_sequence,
-                usage: event.usage.unwrap_or_default(),
-            }
-        }
+        ("message_delta", _, Some(delta), _) => message_delta(line, delta, event.usage)?,
         _ => StreamEvent::Other,
     })
+}
+
+fn message_start<'line>(message: &Fields<'line>) -> Result<StreamEvent<'line>, serde_json::Error> {
+    let field = |name: &str| message.get(name).map_or("null", |json| json.get());
+    let usage = message.get("usage").copied();
+    Ok(StreamEvent::MessageStart {
+        model: serde_json::from_str(field("model"))?,
+        usage: usage_of(usage)?,
+        native: NativeFields {
+            message: others(message, MESSAGE),
+            usage: other_usage(usage)?,
+            ..NativeFields::default()
+        },
+    })
+}
+
+/// The end of the message, which `line` tells.
+fn message_delta<'line>(
+    line: &'line str,
+    delta: &'line RawValue,
+    usage: Option<&'line RawValue>,
+) -> Result<StreamEvent<'line>, serde_json::Error> {
+    let MessageEnd { stop_reason, stop_sequence } = serde_json::from_str(delta.get())?;
+    let native = NativeFields {
+        message: others(&serde_json::from_str(delta.get())?, MESSAGE),
+        beside: others(&serde_json::from_str(line)?, &["type", "delta", "usage"]),
+        usage: other_usage(usage)?,
+        stop_reason: None,
+    };
+    Ok(StreamEvent::MessageDelta { stop_reason, stop_sequence, usage: usage_of(usage)?, native })
+}
+
+fn usage_of(usage: Option<&RawValue>) -> Result<ApiUsage, serde_json::Error> {
+    usage.map_or(Ok(ApiUsage::default()), |usage| serde_json::from_str(usage.get()))
+}
+
+fn other_usage(usage: Option<&RawValue>) -> Result<Vec<(String, String)>, serde_json::Error> {
+    let fields: Fields<'_> = usage.map_or(Ok(Fields::new()), |usage| serde_json::from_str(usage.get()))?;
+    Ok(others(&fields, USAGE))
+}
+
+/// Those of `fields` that are not `known`.
+fn others(fields: &Fields<'_>, known: &[&str]) -> Vec<(String, String)> {
+    let others = fields.iter().filter(|(name, _)| !known.contains(&&***name));
+    others.map(|(name, value)| (name.to_string(), value.get().to_owned())).collect()
 }
 
 fn content(json: &RawValue) -> Result<StreamEvent<'_>, serde_json::Error> {
@@ -212,7 +270,7 @@ fn content(json: &RawValue) -> Result<StreamEvent<'_>, serde_json::Error> {
 fn begin(json: &RawValue) -> Result<StreamEvent<'_>, serde_json::Error> {
     let block: StartedBlock<'_> = serde_json::from_str(json.get())?;
     Ok(match (&*block.r#type, block.id, block.name, block.data) {
-        ("tool_use", Some(id), Some(name), _) => StreamEvent::ToolUse { id, name },
+        ("tool_use", Some(id), Some(name), _) => StreamEvent::ToolUse { id, name, caller: block.caller },
         ("redacted_thinking", .., Some(data)) => StreamEvent::Redacted(data),
         ("text", ..) => StreamEvent::TextStart,
         ("thinking", ..) => StreamEvent::Other,

@@ -25,7 +25,7 @@ impl Tally {
     /// Notes what came.
     pub(super) fn note(&mut self, event: &TurnEvent) {
         match event {
-            TurnEvent::Started { model, usage } => {
+            TurnEvent::Started { model, usage, .. } => {
                 model.clone_into(&mut self.model);
                 self.counted = *usage;
             }

@@ -310,7 +310,7 @@ pub(crate) fn greeting() -> Vec<Step> {
 }
 
 pub(crate) fn started() -> Step {
-    Step::Event(TurnEvent::Started { model: "claude-sonnet-5-5".into(), usage: Usage::default() })
+    Step::Event(TurnEvent::started("claude-sonnet-5-5", Usage::default()))
 }
 
 pub(crate) fn text(text: &str) -> Step {
@@ -319,7 +319,7 @@ pub(crate) fn text(text: &str) -> Step {
 
 pub(crate) fn finished() -> Step {
     let usage = Usage { input_tokens: 3, output_tokens: 2, ..Usage::default() };
-    Step::Event(TurnEvent::Finished(Finish { reason: FinishReason::Stop, stop_text: None, usage }))
+    Step::Event(TurnEvent::Finished(Finish::new(FinishReason::Stop, usage)))
 }
 
 pub(crate) fn chat(stream: bool) -> Value {

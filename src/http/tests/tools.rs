@@ -6,13 +6,9 @@ fn calling() -> ScriptedTurns {
     let event = Step::Event;
     ScriptedTurns::playing([
         started(),
-        event(TurnEvent::ToolCall { id: "toolu_1".into(), name: "look".into() }),
+        event(TurnEvent::tool_call("toolu_1", "look")),
         event(TurnEvent::ToolInput("{\"a\":1}".into())),
-        event(TurnEvent::Finished(Finish {
-            reason: FinishReason::ToolCalls,
-            stop_text: None,
-            usage: Usage::default(),
-        })),
+        event(TurnEvent::Finished(Finish::new(FinishReason::ToolCalls, Usage::default()))),
     ])
 }
 

@@ -35,7 +35,9 @@ impl Answer {
             | TurnEvent::NextText => {}
             TurnEvent::Thinking(piece) => self.thinking.push_str(&piece),
             TurnEvent::Text(piece) => self.text.push_str(&piece),
-            TurnEvent::ToolCall { id, name } => self.calls.push(ToolUse { id, name, input: String::new() }),
+            TurnEvent::ToolCall { id, name, .. } => {
+                self.calls.push(ToolUse { id, name, input: String::new() });
+            }
             TurnEvent::ToolInput(piece) => {
                 if let Some(call) = self.calls.last_mut() {
                     call.input.push_str(&piece);

@@ -19,7 +19,7 @@ fn finish(reason: FinishReason) -> Finish {
         web_searches: 0,
         cost: Some(Money::from_nanos(12_345_000)),
     };
-    Finish { reason, stop_text: None, usage }
+    Finish::new(reason, usage)
 }
 
 fn reply() -> Reply {

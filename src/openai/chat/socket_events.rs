@@ -115,7 +115,7 @@ impl SocketEncoder {
             TurnEvent::Text(content) => {
                 messages.push(json::to_string(&Told::Token { id: &self.id, content }));
             }
-            TurnEvent::ToolCall { id, name } => messages.push(self.call(id, name)),
+            TurnEvent::ToolCall { id, name, .. } => messages.push(self.call(id, name)),
             TurnEvent::ToolInput(piece) => messages.push(self.input(piece)),
             TurnEvent::Finished(finish) => messages.push(self.finish(finish)),
         }

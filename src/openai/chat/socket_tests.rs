@@ -81,21 +81,21 @@ fn a_turn_in_messages() {
     let mut messages = vec![encoder.started("sonnet", &[]), encoder.started("sonnet", &["seed".into()])];
     encoder.about(About { model: "claude-sonnet-5-5".into(), route: None, cache: Some("miss") });
     let usage = Usage { input_tokens: 3, output_tokens: 2, ..Usage::default() };
-    let call = |id: &str| TurnEvent::ToolCall { id: id.into(), name: "look".into() };
+    let call = |id: &str| TurnEvent::tool_call(id, "look");
     for event in [
-        TurnEvent::Started { model: "m".into(), usage },
+        TurnEvent::started("m", usage),
         TurnEvent::Thinking("why\n".into()),
         TurnEvent::Text("\"Hel".into()),
         call("c1"),
         call("c2"),
         TurnEvent::ToolInput("{\"a\"".into()),
         TurnEvent::ToolInput(":1}".into()),
-        TurnEvent::Finished(Finish { reason: FinishReason::ToolCalls, stop_text: None, usage }),
+        TurnEvent::Finished(Finish::new(FinishReason::ToolCalls, usage)),
     ] {
         messages.extend(encoder.event(&event));
     }
     messages.push(encoder.cancelled());
-    let refused = Finish { reason: FinishReason::ContentFilter, stop_text: None, usage };
+    let refused = Finish::new(FinishReason::ContentFilter, usage);
     messages.extend(SocketEncoder::new("b".into()).event(&TurnEvent::Finished(refused)));
     insta::assert_snapshot!(messages.join("\n"), @r#"
     {"type":"started","id":"a","model":"sonnet"}

@@ -115,7 +115,7 @@ impl StreamEncoder {
                 payloads.extend(self.piece(index, r#"{"reasoning_content":"#, text, "}"));
             }
             TurnEvent::Text(text) => payloads.extend(self.piece(index, r#"{"content":"#, text, "}")),
-            TurnEvent::ToolCall { id, name } => self.call(index, id, name, &mut payloads),
+            TurnEvent::ToolCall { id, name, .. } => self.call(index, id, name, &mut payloads),
             TurnEvent::ToolInput(piece) => payloads.extend(self.input(index, piece)),
             TurnEvent::Citation(citation) => payloads.extend(self.annotation(index, citation)),
             TurnEvent::Finished(finish) => self.finish(index, finish, &mut payloads),

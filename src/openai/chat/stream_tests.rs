@@ -12,7 +12,7 @@ fn reply() -> Reply {
 }
 
 fn started() -> TurnEvent {
-    TurnEvent::Started { model: "claude-sonnet".into(), usage: Usage::default() }
+    TurnEvent::started("claude-sonnet", Usage::default())
 }
 
 fn text(text: &str) -> TurnEvent {
@@ -20,11 +20,8 @@ fn text(text: &str) -> TurnEvent {
 }
 
 fn finished(reason: FinishReason) -> TurnEvent {
-    TurnEvent::Finished(Finish {
-        reason,
-        stop_text: None,
-        usage: Usage { input_tokens: 2, output_tokens: 3, ..Usage::default() },
-    })
+    let usage = Usage { input_tokens: 2, output_tokens: 3, ..Usage::default() };
+    TurnEvent::Finished(Finish::new(reason, usage))
 }
 
 fn encode(include_usage: bool, events: &[TurnEvent]) -> (Vec<String>, Option<&'static str>) {
@@ -82,7 +79,7 @@ fn an_unfinished_stream_is_not_done() {
 }
 
 fn call(id: &str) -> TurnEvent {
-    TurnEvent::ToolCall { id: id.into(), name: "look".into() }
+    TurnEvent::tool_call(id, "look")
 }
 
 fn input(piece: &str) -> TurnEvent {

@@ -123,8 +123,9 @@ impl From<&Usage> for CompletionUsage {
 /// The value of `finish_reason`.
 pub(in crate::openai) fn finish_reason(reason: FinishReason) -> &'static str {
     match reason {
-        FinishReason::Stop | FinishReason::Paused => "stop",
-        FinishReason::Length => "length",
+        FinishReason::Stop => "stop",
+        // OpenAI has no word for an answer that Anthropic has interrupted. This one says that it is not whole.
+        FinishReason::Length | FinishReason::Paused => "length",
         FinishReason::ToolCalls => "tool_calls",
         FinishReason::ContentFilter => "content_filter",
     }

@@ -6,7 +6,7 @@ use crate::openai::chat::Dialect;
 
 fn finish(reason: FinishReason) -> Finish {
     let usage = Usage { input_tokens: 3, output_tokens: 2, ..Usage::default() };
-    Finish { reason, stop_text: None, usage }
+    Finish::new(reason, usage)
 }
 
 fn reply() -> CompletionReply {

@@ -93,7 +93,7 @@ impl Writer {
                 self.close(Status::Completed, &mut events);
             }
             TurnEvent::Text(piece) => self.piece(Kind::Message, piece, &mut events),
-            TurnEvent::ToolCall { id, name } => {
+            TurnEvent::ToolCall { id, name, .. } => {
                 self.open(Kind::Call { call_id: id.clone(), name: name.clone() }, &mut events);
             }
             TurnEvent::ToolInput(piece) => {
@@ -181,8 +181,9 @@ impl Writer {
 
     fn finish(&mut self, finish: &Finish, events: &mut Vec<Event>) {
         let missing = match finish.reason {
-            FinishReason::Stop | FinishReason::ToolCalls | FinishReason::Paused => None,
-            FinishReason::Length => Some("max_output_tokens"),
+            FinishReason::Stop | FinishReason::ToolCalls => None,
+            // OpenAI has no word for an answer that Anthropic has interrupted. This one says that it is not whole.
+            FinishReason::Length | FinishReason::Paused => Some("max_output_tokens"),
             FinishReason::ContentFilter => Some("content_filter"),
         };
         let status = if missing.is_none() { Status::Completed } else { Status::Incomplete };

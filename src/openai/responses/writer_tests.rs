@@ -21,11 +21,11 @@ fn writer(shows_thinking: bool) -> Writer {
 
 fn finished(reason: FinishReason) -> TurnEvent {
     let usage = domain::Usage { input_tokens: 2, output_tokens: 3, ..domain::Usage::default() };
-    TurnEvent::Finished(Finish { reason, stop_text: None, usage })
+    TurnEvent::Finished(Finish::new(reason, usage))
 }
 
 fn call(id: &str) -> TurnEvent {
-    TurnEvent::ToolCall { id: id.into(), name: "f".into() }
+    TurnEvent::tool_call(id, "f")
 }
 
 fn read(events: &[Event]) -> Vec<Value> {
@@ -51,7 +51,7 @@ fn outline(events: &[Event]) -> String {
 fn thoughts_words_and_calls_are_items() {
     let mut writer = writer(true);
     let events: Vec<Event> = [
-        TurnEvent::Started { model: "x".into(), usage: domain::Usage::default() },
+        TurnEvent::started("x", domain::Usage::default()),
         TurnEvent::Thinking("h".into()),
         TurnEvent::Thinking("m".into()),
         TurnEvent::ThinkingSealed("sig".into()),
@@ -181,7 +181,7 @@ fn a_response_is_what_the_schema_says() {
 
 fn event() -> impl Strategy<Value = TurnEvent> {
     prop_oneof![
-        Just(TurnEvent::Started { model: "x".into(), usage: domain::Usage::default() }),
+        Just(TurnEvent::started("x", domain::Usage::default())),
         any::<String>().prop_map(TurnEvent::Thinking),
         any::<String>().prop_map(TurnEvent::ThinkingSealed),
         any::<String>().prop_map(TurnEvent::ThinkingRedacted),

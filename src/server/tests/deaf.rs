@@ -31,7 +31,7 @@ fn endless() -> (ScriptedTurns, watch::Receiver<usize>) {
             count.send_modify(|count| *count += 1);
             Ok(TurnEvent::Text("x".repeat(64 * 1024)))
         });
-        let started = TurnEvent::Started { model: "m".into(), usage: Usage::default() };
+        let started = TurnEvent::started("m", Usage::default());
         Ok(stream::iter([Ok(started)]).chain(texts).boxed())
     });
     (turns, taken)

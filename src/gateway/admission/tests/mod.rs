@@ -97,7 +97,7 @@ impl Run {
 
     fn begin(&self) {
         let usage = Usage { input_tokens: 100, ..Usage::default() };
-        self.say(TurnEvent::Started { model: "m-1".to_owned(), usage });
+        self.say(TurnEvent::started("m-1", usage));
     }
 
     /// A whole answer that costs `nanos`.
@@ -111,7 +111,7 @@ impl Run {
 
 fn finished() -> TurnEvent {
     let usage = Usage { input_tokens: 100, output_tokens: 20, ..Usage::default() };
-    TurnEvent::Finished(Finish { reason: FinishReason::Stop, stop_text: None, usage })
+    TurnEvent::Finished(Finish::new(FinishReason::Stop, usage))
 }
 
 fn turn(model: &str, temperature: Option<f64>) -> Turn {

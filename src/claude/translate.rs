@@ -34,6 +34,19 @@ pub(super) enum Step {
     Fail(Failure),
 }
 
+/// The content block of which pieces come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OpenBlock {
+    /// A text.
+    Text,
+    /// The call whose input is the answer.
+    Answer,
+    /// A block that only Anthropic's API has.
+    Server,
+    /// Any other block, or none.
+    Other,
+}
+
 /// Follows one turn, from its user line to its end.
 #[derive(Debug)]
 pub(super) struct Translator {
@@ -49,16 +62,11 @@ pub(super) struct Translator {
     answer_tool: Option<String>,
     /// Whether that tool was called.
     has_called_answer_tool: bool,
-    /// Whether the input that comes is that tool's.
-    is_answer_input: bool,
-    /// Whether the block that comes is one that only Anthropic's API has.
-    is_server_block: bool,
-    /// Whether such a block has come.
-    has_block: bool,
+    open: OpenBlock,
+    /// Whether a block that only Anthropic's API has has come.
+    has_server_block: bool,
     /// Whether the block that came last is a text.
     is_after_text: bool,
-    /// Whether the block that comes is a text.
-    is_text_open: bool,
     /// Sources of the text that comes. Upstream tells them before its words, and a door can place them only after.
     sources: VecDeque<TurnEvent>,
     usage: Usage,
@@ -77,11 +85,9 @@ impl Translator {
         Self {
             answer_tool,
             has_called_answer_tool: false,
-            is_answer_input: false,
-            is_server_block: false,
-            has_block: false,
+            open: OpenBlock::Other,
+            has_server_block: false,
             is_after_text: false,
-            is_text_open: false,
             sources: VecDeque::new(),
             has_text: false,
             has_called: false,
@@ -122,7 +128,7 @@ impl Translator {
     }
 
     fn has_said_something(&self) -> bool {
-        self.has_text || self.has_called || self.has_block
+        self.has_text || self.has_called || self.has_server_block
     }
 
     /// What `event` means for the turn.
@@ -196,17 +202,19 @@ impl Translator {
                 self.call(id.into_owned(), name.into_owned(), caller)
             }
             StreamEvent::TextStart => {
-                self.is_text_open = true;
+                self.open = OpenBlock::Text;
                 let is_next = std::mem::replace(&mut self.is_after_text, true) && self.has_text;
                 if is_next { Step::Emit(TurnEvent::NextText) } else { Step::Nothing }
             }
             StreamEvent::ServerBlock(block) => {
-                self.is_server_block = true;
+                self.open = OpenBlock::Server;
                 self.is_after_text = false;
-                self.has_block = true;
+                self.has_server_block = true;
                 Step::Emit(TurnEvent::ServerBlock(server::block(block)))
             }
-            StreamEvent::Input(piece) if self.is_server_block => Step::Emit(server::input_delta(&piece)),
+            StreamEvent::Input(piece) if self.open == OpenBlock::Server => {
+                Step::Emit(server::input_delta(&piece))
+            }
             StreamEvent::OtherDelta(delta) => self.delta(server::delta(delta)),
             StreamEvent::Input(piece) => self.input(piece.into_owned()),
             StreamEvent::BlockEnd => self.end_block(),
@@ -232,24 +240,20 @@ impl Translator {
     }
 
     fn end_block(&mut self) -> Step {
-        self.is_server_block = false;
-        self.is_text_open = false;
-        // Upstream has no piece for an empty object.
-        let is_empty_answer = std::mem::take(&mut self.is_answer_input) && !self.has_text;
-        if is_empty_answer {
-            self.text("{}".to_owned())
-        } else {
-            self.source().map_or(Step::Nothing, Step::Emit)
+        match std::mem::replace(&mut self.open, OpenBlock::Other) {
+            // Upstream has no piece for an empty object.
+            OpenBlock::Answer if !self.has_text => self.text("{}".to_owned()),
+            _ => self.source().map_or(Step::Nothing, Step::Emit),
         }
     }
 
     /// The next source of a text that is whole.
     pub(super) fn source(&mut self) -> Option<TurnEvent> {
-        if self.is_text_open { None } else { self.sources.pop_front() }
+        if self.open == OpenBlock::Text { None } else { self.sources.pop_front() }
     }
 
     fn delta(&mut self, delta: TurnEvent) -> Step {
-        if self.is_text_open && matches!(delta, TurnEvent::Citation(_)) {
+        if self.open == OpenBlock::Text && matches!(delta, TurnEvent::Citation(_)) {
             self.sources.push_back(delta);
             return Step::Nothing;
         }
@@ -263,11 +267,12 @@ impl Translator {
 
     fn call(&mut self, id: String, name: String, caller: Option<String>) -> Step {
         self.is_after_text = false;
-        self.is_answer_input = self.answer_tool.as_ref() == Some(&name);
-        if self.is_answer_input {
+        if self.answer_tool.as_ref() == Some(&name) {
+            self.open = OpenBlock::Answer;
             self.has_called_answer_tool = true;
             return Step::Nothing;
         }
+        self.open = OpenBlock::Other;
         self.has_called = true;
         Step::Emit(TurnEvent::ToolCall { id, name, caller })
     }
@@ -276,7 +281,7 @@ impl Translator {
         if piece.is_empty() {
             return Step::Nothing;
         }
-        if self.is_answer_input {
+        if self.open == OpenBlock::Answer {
             return self.text(piece);
         }
         if self.has_called { Step::Emit(TurnEvent::ToolInput(piece)) } else { Step::Nothing }

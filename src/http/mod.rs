@@ -4,6 +4,7 @@
 //! calls the gateway once, and encodes. A failure is an [`error`] until the table there gives it a status.
 
 mod admin;
+mod canonical_path;
 mod config;
 mod error;
 mod extract;
@@ -11,6 +12,7 @@ mod form;
 mod middleware;
 mod ops;
 mod report;
+mod root;
 mod routes;
 mod socket;
 mod sse;

@@ -5,18 +5,26 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::Router;
 use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::http::Method;
+use axum::http::StatusCode;
 use axum::middleware::from_fn;
 use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
 use axum::routing::MethodRouter;
 use axum::routing::any;
 use axum::routing::get;
 use axum::routing::post;
+use tower::Layer as _;
+use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::Admin;
 use super::AppState;
 use super::Config;
 use super::admin;
+use super::canonical_path;
 use super::error::ApiError;
 use super::error::Kind;
 use super::middleware::access_log;
@@ -31,6 +39,7 @@ use super::middleware::pages::Pages;
 use super::middleware::panic;
 use super::middleware::request_id;
 use super::ops;
+use super::root::Root;
 use super::v1::batch;
 use super::v1::batches;
 use super::v1::chat;
@@ -57,11 +66,11 @@ struct Route {
 
 /// Everything the server answers.
 pub fn router(state: AppState) -> Router {
-    let (mut router, mut needs) = (Router::new(), Vec::new());
-    let there_is = format!(
-        "This server serves {}; the base URL of OpenAI's clients ends in /v1, that of Anthropic's does not.",
-        listed(routes().iter().map(|route| route.path))
-    );
+    let root = Root::new(without_ids(routes().iter().map(|route| route.path)));
+    let described = Arc::clone(&root);
+    let mut router =
+        Router::new().route("/", get(async move |headers: HeaderMap| described.answer(&headers)));
+    let mut needs = vec![("/", Need::Nothing)];
     for Route { path, need, methods } in routes().into_iter().chain(unserved()) {
         router = router.route(path, methods);
         needs.push((path, need));
@@ -69,8 +78,12 @@ pub fn router(state: AppState) -> Router {
     if let Some(admin) = &state.admin {
         router = router.merge(admin::router(admin, &state.config));
     }
+    let resources = canonical_path::resources(needs.iter().map(|(path, _)| *path));
     let guard = Guard::new(Arc::clone(&state.keys), needs, state.admin.is_some());
-    let unknown = async move |request: Request| unknown_url(&request, &there_is);
+    let unknown = async move |request: Request| {
+        let hint = hint(root.nearest(request.uri().path()));
+        unknown_url(&request, &hint)
+    };
     let router = router.fallback(unknown).method_not_allowed_fallback(method_not_allowed);
     // From the inside out: the last one is the first a request meets.
     let router = router
@@ -78,13 +91,25 @@ pub fn router(state: AppState) -> Router {
         .layer(from_fn_with_state(guard, authenticate::layer))
         .layer(from_fn_with_state(Arc::clone(&state.keys), local_only::layer))
         .layer(from_fn_with_state(Pages::new(&state.keys, &state.config), pages::layer));
-    noted(router).with_state(state)
+    let router = noted(router).with_state(state);
+    // Before the router looks at the path.
+    let canonical = MapRequestLayer::new(move |request| canonical_path::rewrite(request, &resources));
+    Router::new().fallback_service(canonical.layer(router))
+}
+
+/// What the client of an unknown URL can do.
+fn hint(nearest: Option<&str>) -> String {
+    let nearest = match nearest {
+        Some(path) => format!("The nearest path that this server serves is {path}"),
+        None => "GET / lists what this server serves".to_owned(),
+    };
+    format!("{nearest}; the base URL of OpenAI's clients ends in /v1, that of Anthropic's does not.")
 }
 
 /// The admin API alone. Whoever reaches it needs the admin key of `keys`; without `keys` nothing, so that nobody may reach
 /// it who may not use it.
 pub fn admin_router(admin: &Admin, config: &Arc<Config>, keys: Option<Arc<Keys>>) -> Router {
-    let listed = listed(admin::routes().iter().map(|(path, _)| *path));
+    let listed = without_ids(admin::routes().iter().map(|(path, _)| *path)).join(", ");
     let there_is = format!("Here is the admin API alone: {listed}.");
     let unknown = async move |request: Request| unknown_url(&request, &there_is);
     let router = admin::router(admin, config);
@@ -160,22 +185,15 @@ fn routes() -> Vec<Route> {
     routes
 }
 
-/// The paths of tasks, each under both of its names.
 fn task_routes() -> Vec<(&'static str, MethodRouter<AppState>)> {
-    let both =
-        |paths: [&'static str; 2], methods: MethodRouter<AppState>| paths.map(|path| (path, methods.clone()));
-    [
-        both(["/v1/tasks", "/api/v1/tasks"], get(tasks::list_tasks).post(tasks::create_task)),
-        both(["/v1/tasks/{id}", "/api/v1/tasks/{id}"], get(tasks::retrieve_task).delete(tasks::delete_task)),
-        both(["/v1/tasks/{id}/interrupt", "/api/v1/tasks/{id}/interrupt"], post(tasks::interrupt_task)),
-        both(["/v1/tasks/{id}/events", "/api/v1/tasks/{id}/events"], get(tasks::stream_events)),
-        both(["/v1/tasks/{id}/ws", "/api/v1/tasks/{id}/ws"], get(tasks::open_socket)),
-        both(
-            ["/v1/tasks/{id}/permissions/{request_id}", "/api/v1/tasks/{id}/permissions/{request_id}"],
-            post(tasks::answer_permission),
-        ),
+    vec![
+        ("/v1/tasks", get(tasks::list_tasks).post(tasks::create_task)),
+        ("/v1/tasks/{id}", get(tasks::retrieve_task).delete(tasks::delete_task)),
+        ("/v1/tasks/{id}/interrupt", post(tasks::interrupt_task)),
+        ("/v1/tasks/{id}/events", get(tasks::stream_events)),
+        ("/v1/tasks/{id}/ws", get(tasks::open_socket)),
+        ("/v1/tasks/{id}/permissions/{request_id}", post(tasks::answer_permission)),
     ]
-    .concat()
 }
 
 /// Paths of `OpenAI`'s API that there is nothing for, and whose clients are told why.
@@ -192,9 +210,9 @@ fn unserved() -> impl Iterator<Item = Route> {
     .map(|(path, methods)| Route { path, need: Need::Key, methods })
 }
 
-/// Those of `paths` that can be written down as they are. What lies under an id is found by who has come so far.
-fn listed(paths: impl Iterator<Item = &'static str>) -> String {
-    paths.filter(|path| !path.contains('{')).collect::<Vec<_>>().join(", ")
+/// The `paths` that hold no id, which can be asked for as they are.
+fn without_ids(paths: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
+    paths.filter(|path| !path.contains('{')).collect()
 }
 
 async fn unsupported(request: Request) -> ApiError {
@@ -219,13 +237,17 @@ fn unknown_url(request: &Request, there_is: &str) -> ApiError {
     ApiError::new(Kind::UnknownUrl, message)
 }
 
-async fn method_not_allowed(request: Request) -> ApiError {
+/// Answers `HEAD` and `OPTIONS` with the methods there are, and refuses all others. The router adds the header `Allow`.
+async fn method_not_allowed(request: Request) -> Response {
+    if matches!(*request.method(), Method::HEAD | Method::OPTIONS) {
+        return StatusCode::NO_CONTENT.into_response();
+    }
     let message = format!(
         "{} is not a method of {}. The `Allow` header of this response names those it has.",
         request.method(),
         request.uri().path()
     );
-    ApiError::new(Kind::MethodNotAllowed, message)
+    ApiError::new(Kind::MethodNotAllowed, message).into_response()
 }
 
 /// Every path with what it asks for; the wildcards are to be filled in.

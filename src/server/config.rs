@@ -5,8 +5,8 @@ use std::time::Duration;
 /// What can be set about connections. The defaults named here are those of the configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct Config {
-    /// How long the head of a request may take, in seconds; a kept connection without a next request is closed
-    /// after as long. 10: a head is one packet, and whoever trickles it only wants to hold the connection.
+    /// How long the head of the next request may take, in seconds; an idle connection is closed after as long. 75: longer than
+    /// clients and proxies keep an idle connection.
     pub header_read_timeout: Duration,
     /// How long a client may take nothing of what it is sent, in seconds. 30: longer than a lost network link
     /// usually takes to come back, short enough that a stopped reader does not keep a worker for minutes.

@@ -98,7 +98,7 @@ async fn every_refusal_has_its_place_in_the_envelope_of_openai() {
     for (what, body) in bodies() {
         table.add(what, &ask(&server, Method::POST, CHAT, body).await);
     }
-    for path in ["/", "/v1", "/v1/chat/completions/", "/v2/chat/completions", "/v1/embeddings"] {
+    for path in ["/", "/v1", "/v1/chat/completion/", "/v2/chat/completions", "/v1/embeddings"] {
         let answer = ask(&server, Method::POST, path, chat_with("n", 1)).await;
         table.add(&format!("POST {path}"), &answer);
     }

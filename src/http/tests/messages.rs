@@ -148,10 +148,10 @@ async fn refusals_on_the_way() {
     let batches = request("POST", "/v1/messages/batches", &[], "{}");
     assert_eq!(told(answering(), batches).await, "404 not_found_error");
     let version = [("anthropic-version", "2023-06-01")];
-    let doubled = request("POST", "/v1/v1/messages", &version, "{}");
+    let doubled = request("POST", "/v1/v2/messages", &version, "{}");
     let (status, kind, message) = refused(answering(), doubled).await;
     assert_eq!((status, kind.as_str()), (404, "not_found_error"));
-    assert!(message.contains("/v1/messages,") && message.contains("base URL"), "{message}");
+    assert!(message.contains("/v1/messages;") && message.contains("base URL"), "{message}");
 
     let other = request("POST", "/v1/messages_of_others", &[], "{}");
     assert_eq!(error(send(answering(), other).await).await.1["code"], "unknown_url");

@@ -25,7 +25,9 @@ async fn bad_bodies() {
 async fn unknown_paths_and_methods() {
     let (status, code, message) = refused(request("GET", "/v2/nothing?x=1", &[], Body::empty())).await;
     assert_eq!((status, code.as_str()), (404, "unknown_url"));
-    insta::assert_snapshot!(message, @"Unknown request URL: GET /v2/nothing. This server serves /health, /ready, /metrics, /v1/chat/completions, /v1/completions, /v1/messages, /v1/messages/count_tokens, /v1/responses, /v1/responses/input_tokens, /v1/responses/compact, /v1/batch, /v1/batches, /v1/files, /v1/sessions, /v1/stream, /v1/tasks, /api/v1/tasks, /v1/usage, /v1/models, /v1/route; the base URL of OpenAI's clients ends in /v1, that of Anthropic's does not.");
+    insta::assert_snapshot!(message, @"Unknown request URL: GET /v2/nothing. GET / lists what this server serves; the base URL of OpenAI's clients ends in /v1, that of Anthropic's does not.");
+    let (.., message) = refused(request("POST", "/v1/chat/completion", &[], Body::empty())).await;
+    insta::assert_snapshot!(message, @"Unknown request URL: POST /v1/chat/completion. The nearest path that this server serves is /v1/chat/completions; the base URL of OpenAI's clients ends in /v1, that of Anthropic's does not.");
 
     let get = request("GET", "/v1/chat/completions", &[], Body::empty());
     let response = send(router(state(ScriptedTurns::playing([]))), get).await;
@@ -43,6 +45,49 @@ async fn unknown_paths_and_methods() {
         let (status, code, message) = refused(request("POST", path, &[], "{}")).await;
         assert_eq!((status, code.as_str()), (404, "unsupported_endpoint"));
         assert!(message.contains("Claude has no model") && message.contains(path), "{message}");
+    }
+}
+
+/// Each client joins its own path to a base URL that people write in many ways.
+#[tokio::test]
+async fn a_path_is_found_in_each_of_its_forms() {
+    for path in [
+        "/chat/completions",
+        "/v1/v1/chat/completions",
+        "//v1/chat//completions/",
+        "/api/v1/chat/completions",
+    ] {
+        let post = request("POST", path, &[("content-type", "application/json")], chat(false).to_string());
+        let response = send(router(state(ScriptedTurns::playing(greeting()))), post).await;
+        assert_eq!(response.status(), 200, "{path}");
+    }
+    let messages = request("POST", "/messages/", &[], "{}");
+    let answer = body(send(router(state(ScriptedTurns::playing([]))), messages).await).await;
+    assert!(answer.starts_with(r#"{"type":"error""#), "in Anthropic's words: {answer}");
+}
+
+#[tokio::test]
+async fn the_address_itself_says_what_this_is() {
+    let ask = async |accept: &str| {
+        let request = request("GET", "/", &[("accept", accept)], "");
+        let response = send(router(keyed::keyed(state(ScriptedTurns::playing([])))), request).await;
+        assert_eq!(response.status(), 200);
+        (response.headers()["content-type"].to_str().unwrap().to_owned(), body(response).await)
+    };
+    let (kind, page) = ask("text/html,*/*;q=0.8").await;
+    assert!(kind.starts_with("text/html") && page.contains("<code>/v1/chat/completions</code>"), "{page}");
+    let (kind, json) = ask("*/*").await;
+    assert_eq!(kind, "application/json");
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["base_urls"]["openai"], "/v1");
+}
+
+#[tokio::test]
+async fn the_methods_of_a_path_can_be_asked_for() {
+    for method in ["OPTIONS", "HEAD"] {
+        let request = request(method, "/v1/chat/completions", &[], "");
+        let response = send(router(state(ScriptedTurns::playing([]))), request).await;
+        assert_eq!(response.status(), 204, "{method}");
+        assert_eq!(response.headers()["allow"], "POST", "{method}");
     }
 }
 
@@ -85,7 +130,7 @@ async fn keys_are_asked_for_everywhere() {
         let status = response.status().as_u16();
         (status, body(response).await)
     };
-    for path in ["/v1/models", "/v1/chat/completions", "/nothing", "/v1/embeddings", "/health/", "/"] {
+    for path in ["/v1/models", "/v1/chat/completions", "/nothing", "/v1/embeddings"] {
         let (status, body) = ask(path, &[]).await;
         assert_eq!(status, 401, "{path}");
         assert!(

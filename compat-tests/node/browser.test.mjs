@@ -171,9 +171,9 @@ chatTest("errors are shown, and the next message works", async (page) => {
   assert.match(await answer(page, "failed").getByRole("alert").textContent(), /overloaded.*503 · overloaded/i);
   await ask(page, "[[tokens=20 gap_ms=20 error_after=5]]");
   await answer(page, "failed", "w3").getByRole("alert").waitFor();
-  await page.getByLabel("Model").fill("gpt-99");
+  await page.getByLabel("Model").fill("gemini-9");
   await ask(page, "hi");
-  await answer(page, "failed", "The model `gpt-99` does not exist").getByText("404 · model_not_found · model").waitFor();
+  await answer(page, "failed", "The model `gemini-9` does not exist").getByText("404 · model_not_found · model").waitFor();
   await page.getByLabel("Model").fill("haiku");
   await ask(page, say("Fine."));
   await answer(page, "done", "Fine.").waitFor();
@@ -255,7 +255,7 @@ pageTest("the official SDK in a page", { path: "/blank" }, async (page) => {
         deltas.push(chunk.choices[0]?.delta.content ?? "");
       }
       const response = await client.responses.create({ model: "haiku", input: "[[say=Whole.]]" });
-      const refused = await client.chat.completions.create({ model: "gpt-99", messages }).catch((error) => error);
+      const refused = await client.chat.completions.create({ model: "gemini-9", messages }).catch((error) => error);
       return [deltas.join(""), response.output_text, refused instanceof OpenAI.NotFoundError, refused.requestID?.length > 0];
     },
     [baseURL, apiKey],

@@ -107,7 +107,7 @@ test("models", async () => {
   for await (const { id } of client.models.list()) names.push(id);
   for (const name of ["haiku", "sonnet", "opus", "gpt-4o"]) assert.ok(names.includes(name), name);
   assert.equal((await client.models.retrieve("gpt-4o")).id, "gpt-4o");
-  await assert.rejects(client.models.retrieve("gpt-99"), OpenAI.NotFoundError);
+  await assert.rejects(client.models.retrieve("gemini-9"), OpenAI.NotFoundError);
 });
 
 test("every failure has its exception", async () => {
@@ -120,7 +120,7 @@ test("every failure has its exception", async () => {
     });
   const withWrongKey = client.withOptions({ apiKey: "wrong-key" });
   await fails(withWrongKey.models.list(), OpenAI.AuthenticationError, { status: 401, code: "invalid_api_key" });
-  await fails(ask("Hi.", { model: "gpt-99" }), OpenAI.NotFoundError, { code: "model_not_found", param: "model" });
+  await fails(ask("Hi.", { model: "gemini-9" }), OpenAI.NotFoundError, { code: "model_not_found", param: "model" });
   await fails(ask("Hi.", { temperature: 3 }), OpenAI.BadRequestError, { code: "invalid_value", param: "temperature" });
   await fails(ask("[[status=429]]"), OpenAI.RateLimitError, { code: "rate_limit_exceeded", type: "rate_limit_error" });
   await fails(ask("[[status=529]]", { stream: true }), OpenAI.InternalServerError, { status: 503, code: "overloaded" });

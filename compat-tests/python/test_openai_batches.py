@@ -89,7 +89,7 @@ def test_a_batch_from_upload_to_download(client):
 
 
 def test_requests_that_fail_are_in_the_error_file(client):
-    requests = [request("good", "[[say=yes]]"), request("hot", "x", temperature="hot"), request("odd", "x", model="gpt-9")]
+    requests = [request("good", "[[say=yes]]"), request("hot", "x", temperature="hot"), request("odd", "x", model="gemini-9")]
     batch = wait(client, begin(client, requests))
     assert (batch.status, batch.request_counts.completed, batch.request_counts.failed) == ("completed", 1, 2)
     [good] = lines(client, batch.output_file_id)

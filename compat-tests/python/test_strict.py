@@ -195,7 +195,7 @@ REFUSALS = [
     ("too hot", 400, "invalid_value", "temperature", {"json": chat("Hi.", temperature=2.1)}),
     ("no answers", 400, "invalid_value", "n", {"json": chat("Hi.", n=0)}),
     ("not supported", 400, "unsupported_parameter", "logprobs", {"json": chat("Hi.", logprobs=True)}),
-    ("unknown model", 404, "model_not_found", "model", {"json": {"model": "gpt-99", "messages": HI}}),
+    ("unknown model", 404, "model_not_found", "model", {"json": {"model": "gemini-9", "messages": HI}}),
     ("wrong key", 401, "invalid_api_key", None, {"json": chat("Hi."), "headers": {"authorization": "Bearer no"}}),
     ("no key", 401, "invalid_api_key", None, {"json": chat("Hi."), "headers": {"authorization": ""}}),
     ("rate limit", 429, "rate_limit_exceeded", None, {"json": chat("[[status=429]]")}),

@@ -151,7 +151,7 @@ def test_the_background(raw):
     ("options", "status", "code", "param"),
     [
         ({"input": None}, 400, None, "input"),
-        ({"model": "gpt-99"}, 404, "model_not_found", "model"),
+        ({"model": "gemini-9"}, 404, "model_not_found", "model"),
         ({"temperature": 3}, 400, "invalid_value", "temperature"),
         ({"conversation": "conv_1"}, 400, "unsupported_parameter", "conversation"),
         ({"previous_response_id": "resp_1"}, 400, "previous_response_not_found", "previous_response_id"),

@@ -112,7 +112,7 @@ impl App {
             SignInState::Missing(_) => None,
         };
         let breaker = Breaker::new(settings.claude.breaker_failures);
-        let gateway = Gateway::new(workers, settings.models.aliases.clone(), breaker);
+        let gateway = Gateway::new(workers, parts::model_names(settings), breaker);
         let (turns, router) = books.admission(&ground, Arc::new(gateway));
         let shelves = ground.shelves(turns, &keys).await?;
         let tasks = ground.tasks(&books, &keys, agents).await?;

@@ -7,6 +7,7 @@ use crate::config::CacheMode;
 use crate::config::Settings;
 use crate::domain::ModelName;
 use crate::fields::Policy;
+use crate::gateway::ModelNames;
 use crate::http;
 use crate::pool;
 use crate::pricing;
@@ -25,6 +26,12 @@ pub fn prices(settings: &Settings) -> Prices {
         document_tokens: pricing.document_tokens.into(),
         web_search: settings.web_search.price(),
     })
+}
+
+/// The names of models that `settings` add to the catalogue.
+pub(super) fn model_names(settings: &Settings) -> ModelNames {
+    let fallback = settings.models.fallback.trim();
+    ModelNames::new(settings.models.aliases.clone(), (!fallback.is_empty()).then(|| fallback.to_owned()))
 }
 
 /// The rules that `settings` draw up, counting tokens as `prices` does.

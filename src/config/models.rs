@@ -12,6 +12,8 @@ use super::origin::{Check, Refusal};
 pub struct Models {
     /// What a client writes, and the name or id in the CLI's catalogue that it stands for.
     pub aliases: BTreeMap<String, String>,
+    /// What every other name stands for; empty if there is no such name.
+    pub fallback: String,
 }
 
 impl Models {

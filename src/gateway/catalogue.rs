@@ -2,57 +2,102 @@
 
 use std::collections::BTreeMap;
 
+use wildmatch::WildMatch;
+
 use crate::domain::Model;
 use crate::domain::ModelName;
 
 use super::{Error, ModelCard};
 
-/// Names an operator gives to models, such as `gpt-4o` for `sonnet`; the targets are ids or aliases of the CLI.
-pub type Aliases = BTreeMap<String, String>;
+/// What begins the id of every model of Anthropic's.
+const CLAUDE: &str = "claude-";
+/// Ends the name of a model that is to have a context of a million tokens. The CLI understands it.
+const LONG_CONTEXT: &str = "[1m]";
 
-/// The id that `name` stands for.
-///
-/// Tried in this order: a configured alias, an id of the catalogue, an alias of the CLI. The target of a configured
-/// alias that is in no catalogue is taken as it is, so that an operator can offer a model the CLI does not list.
-///
-/// # Errors
-/// [`Error::UnknownModel`] when it is none of them.
-pub(super) fn resolve(name: &ModelName, aliases: &Aliases, models: &[Model]) -> Result<String, Error> {
-    let name = name.as_str();
-    if let Some(target) = aliases.get(name) {
-        return Ok(lookup(target, models).unwrap_or_else(|| target.clone()));
-    }
-    lookup(name, models).ok_or_else(|| Error::UnknownModel(name.to_owned()))
+/// The names that clients may use beside those of the CLI's catalogue.
+#[derive(Debug, Clone, Default)]
+pub struct ModelNames {
+    /// Names and what they stand for.
+    aliases: BTreeMap<String, String>,
+    /// Patterns of names and what they stand for, the longest first.
+    patterns: Vec<(WildMatch, String)>,
+    /// What every other name stands for.
+    fallback: Option<String>,
 }
 
-/// All names callers may use, in the order of the catalogue and then of the alphabet.
-pub(super) fn cards(aliases: &Aliases, models: &[Model]) -> Vec<ModelCard> {
-    let mut cards: Vec<ModelCard> = Vec::new();
-    let mut add = |name: &str, resolves_to: &str| {
-        if !cards.iter().any(|card| card.name.as_str() == name) {
-            cards.push(ModelCard { name: ModelName::new(name), resolves_to: resolves_to.to_owned() });
+impl ModelNames {
+    /// Takes names, or patterns with `*` and `?`, and ids or names of the CLI that they stand for. `fallback` is for all other
+    /// names.
+    pub fn new(names: BTreeMap<String, String>, fallback: Option<String>) -> Self {
+        let is_pattern = |name: &String| name.contains(['*', '?']);
+        let (patterns, aliases): (BTreeMap<_, _>, _) =
+            names.into_iter().partition(|(name, _)| is_pattern(name));
+        let mut patterns: Vec<_> = patterns.into_iter().collect();
+        patterns.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.len()));
+        let patterns = patterns.into_iter().map(|(pattern, target)| (WildMatch::new(&pattern), target));
+        Self { aliases, patterns: patterns.collect(), fallback }
+    }
+
+    /// The id that `name` stands for.
+    ///
+    /// Tried in this order: an alias, the CLI's catalogue, any other id of Anthropic's, a pattern, the fallback. What stands for
+    /// something outside the catalogue goes upstream as it is, so that Anthropic says whether there is such a model.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`] when it is none of them.
+    pub(super) fn resolve(&self, name: &ModelName, models: &[Model]) -> Result<String, Error> {
+        let name = name.as_str();
+        if let Some(target) = self.aliases.get(name) {
+            return Ok(id(target, models));
         }
-    };
-    for model in models {
-        add(&model.id, &model.id);
+        if let Some(id) = lookup(name, models) {
+            return Ok(id);
+        }
+        if name.starts_with(CLAUDE) {
+            return Ok(name.to_owned());
+        }
+        let matching = self.patterns.iter().find(|(pattern, _)| pattern.matches(name));
+        let target = matching.map(|(_, target)| target).or(self.fallback.as_ref());
+        target.map(|target| id(target, models)).ok_or_else(|| Error::UnknownModel(name.to_owned()))
     }
-    for model in models {
-        add(&model.alias, &model.id);
+
+    /// The names that can be listed, in the order of the catalogue and then of the alphabet.
+    pub(super) fn cards(&self, models: &[Model]) -> Vec<ModelCard> {
+        let mut cards: Vec<ModelCard> = Vec::new();
+        let mut add = |name: &str, resolves_to: &str| {
+            if !cards.iter().any(|card| card.name.as_str() == name) {
+                cards.push(ModelCard { name: ModelName::new(name), resolves_to: resolves_to.to_owned() });
+            }
+        };
+        for model in models {
+            add(&model.id, &model.id);
+        }
+        for model in models {
+            add(&model.alias, &model.id);
+        }
+        for (alias, target) in &self.aliases {
+            add(alias, &id(target, models));
+        }
+        cards
     }
-    for (alias, target) in aliases {
-        add(alias, &lookup(target, models).unwrap_or_else(|| target.clone()));
-    }
-    cards
+}
+
+/// The id of `target`, or itself if the catalogue does not have it.
+fn id(target: &str, models: &[Model]) -> String {
+    lookup(target, models).unwrap_or_else(|| target.to_owned())
 }
 
 fn lookup(name: &str, models: &[Model]) -> Option<String> {
+    if let Some(name) = name.strip_suffix(LONG_CONTEXT) {
+        return lookup(name, models).map(|id| id + LONG_CONTEXT);
+    }
     let by_id = models.iter().find(|model| model.id == name);
     by_id.or_else(|| models.iter().find(|model| model.alias == name)).map(|model| model.id.clone())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Aliases, cards, resolve};
+    use super::ModelNames;
     use crate::domain::Model;
     use crate::domain::ModelName;
 
@@ -69,23 +114,43 @@ mod tests {
         ]
     }
 
-    fn aliases() -> Aliases {
-        [("gpt-4o-mini", "haiku"), ("old", "claude-3-opus")].map(|(a, b)| (a.to_owned(), b.to_owned())).into()
+    fn names(fallback: Option<&str>) -> ModelNames {
+        let names = [
+            ("gpt-4o-mini", "haiku"),
+            ("old", "claude-3-opus"),
+            ("gpt-*", "opus"),
+            ("gpt-*-mini*", "haiku"),
+            ("o?-*", "haiku"),
+        ];
+        let names = names.map(|(name, target)| (name.to_owned(), target.to_owned())).into();
+        ModelNames::new(names, fallback.map(str::to_owned))
     }
 
     #[test]
     fn names_are_resolved() {
-        let resolve = |name| resolve(&ModelName::new(name), &aliases(), &models()).ok();
-        assert_eq!(resolve("haiku").as_deref(), Some("claude-haiku-5-5"));
-        assert_eq!(resolve("claude-opus-5-5").as_deref(), Some("claude-opus-5-5"));
-        assert_eq!(resolve("gpt-4o-mini").as_deref(), Some("claude-haiku-5-5"));
-        assert_eq!(resolve("old").as_deref(), Some("claude-3-opus"));
-        assert_eq!(resolve("gpt-9"), None);
+        for (name, expected) in [
+            ("haiku", Some("claude-haiku-5-5")),
+            ("claude-opus-5-5", Some("claude-opus-5-5")),
+            ("opus[1m]", Some("claude-opus-5-5[1m]")),
+            ("gpt-4o-mini", Some("claude-haiku-5-5")),
+            ("gpt-5.4-mini-2026-03-01", Some("claude-haiku-5-5")),
+            ("gpt-9", Some("claude-opus-5-5")),
+            ("o7-deep", Some("claude-haiku-5-5")),
+            ("old", Some("claude-3-opus")),
+            ("claude-sonnet-4-5[1m]", Some("claude-sonnet-4-5[1m]")),
+            ("gemini-9", None),
+            ("", None),
+        ] {
+            let resolved = names(None).resolve(&ModelName::new(name), &models()).ok();
+            assert_eq!(resolved.as_deref(), expected, "{name}");
+        }
+        let resolved = names(Some("haiku")).resolve(&ModelName::new("gemini-9"), &models());
+        assert_eq!(resolved.as_deref(), Ok("claude-haiku-5-5"));
     }
 
     #[test]
-    fn every_name_is_listed_once() {
-        let cards = cards(&aliases(), &models());
+    fn every_name_is_listed_once_and_no_pattern() {
+        let cards = names(None).cards(&models());
         let names: Vec<_> = cards.iter().map(|card| card.name.as_str()).collect();
         assert_eq!(
             names,

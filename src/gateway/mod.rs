@@ -45,7 +45,7 @@ use crate::routing::Choice;
 pub use admission::Admission;
 pub use admission::Rules;
 pub use breaker::Breaker;
-pub use catalogue::Aliases;
+pub use catalogue::ModelNames;
 pub use error::Error;
 pub use error::FileFault;
 pub use service::{Gateway, SignInState};
@@ -156,7 +156,18 @@ pub trait Turns: Send + Sync {
     /// The id of the model that would answer `turn`, if its caller may have it.
     fn resolve(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>>;
 
-    /// The models callers may name: ids, the CLI's aliases, configured aliases.
+    /// The model that callers may call `name`. An implementation may know more names than it lists.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`] when there is none.
+    fn model(&self, name: ModelName) -> BoxFuture<'_, Result<ModelCard, Error>> {
+        Box::pin(async move {
+            let card = self.models().await?.into_iter().find(|card| card.name == name);
+            card.ok_or_else(|| Error::UnknownModel(name.to_string()))
+        })
+    }
+
+    /// The models that are listed: ids, the CLI's aliases, configured names.
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>>;
 
     /// Whether turns can be served now.

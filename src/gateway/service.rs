@@ -18,7 +18,7 @@ use crate::worker::TurnWorker;
 use crate::worker::WorkerTurn;
 
 use super::breaker::Breaker;
-use super::catalogue::{Aliases, cards, resolve};
+use super::catalogue::ModelNames;
 use super::run::Run;
 use super::{Error, ModelCard, Readiness, RunningTurn, Told, Turns, WorkerCounts};
 
@@ -37,7 +37,7 @@ pub enum SignInState<L: Launcher> {
 /// Runs turns on the workers of a pool.
 pub struct Gateway<L: Launcher> {
     workers: SignInState<L>,
-    aliases: Aliases,
+    names: ModelNames,
     /// That of the one sign-in there is.
     breaker: Breaker,
     /// What the first worker said; the same for all of them.
@@ -46,7 +46,7 @@ pub struct Gateway<L: Launcher> {
 
 impl<L: Launcher> std::fmt::Debug for Gateway<L> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Gateway").field("aliases", &self.aliases).finish_non_exhaustive()
+        formatter.debug_struct("Gateway").field("names", &self.names).finish_non_exhaustive()
     }
 }
 
@@ -54,10 +54,10 @@ impl<L: Launcher> Gateway<L>
 where
     L::Worker: TurnWorker,
 {
-    /// A gateway that serves the CLI's models and the `aliases` for them, as long as the `breaker` of the workers' sign-in
+    /// A gateway that serves the CLI's models by their own and by further `names`, as long as the `breaker` of the workers' sign-in
     /// lets it.
-    pub fn new(workers: SignInState<L>, aliases: Aliases, breaker: Breaker) -> Self {
-        Self { workers, aliases, breaker, models: OnceLock::new() }
+    pub fn new(workers: SignInState<L>, names: ModelNames, breaker: Breaker) -> Self {
+        Self { workers, names, breaker, models: OnceLock::new() }
     }
 
     fn pool(&self) -> Result<&Pool<L>, Error> {
@@ -81,7 +81,7 @@ where
     /// The turn with the id of its model.
     async fn resolved(&self, mut turn: Turn) -> Result<Turn, Error> {
         self.pool()?;
-        let model = resolve(&turn.model, &self.aliases, self.catalogue().await?)?;
+        let model = self.names.resolve(&turn.model, self.catalogue().await?)?;
         turn.model = ModelName::new(model);
         Ok(turn)
     }
@@ -116,8 +116,13 @@ where
         Ok(counted?)
     }
 
+    async fn look_up(&self, name: ModelName) -> Result<ModelCard, Error> {
+        let resolves_to = self.names.resolve(&name, self.catalogue().await?)?;
+        Ok(ModelCard { name, resolves_to })
+    }
+
     async fn list(&self) -> Result<Vec<ModelCard>, Error> {
-        Ok(cards(&self.aliases, self.catalogue().await?))
+        Ok(self.names.cards(self.catalogue().await?))
     }
 }
 
@@ -135,6 +140,10 @@ where
 
     fn resolve(&self, _: Caller, turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {
         Box::pin(async move { Ok(self.resolved(turn).await?.model) })
+    }
+
+    fn model(&self, name: ModelName) -> BoxFuture<'_, Result<ModelCard, Error>> {
+        Box::pin(self.look_up(name))
     }
 
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {

@@ -15,7 +15,7 @@ use crate::domain::{
 use crate::pool::{self, LaunchError, Launcher, Pool, Worker};
 use crate::worker::{TurnWorker, WorkerTurn};
 
-use super::{Breaker, Error, Gateway, SignInState, Turns};
+use super::{Breaker, Error, Gateway, ModelNames, SignInState, Turns};
 
 /// What the next turns do, and what the workers saw.
 #[derive(Default)]
@@ -96,8 +96,8 @@ impl Bench {
             idle_timeout: Duration::from_secs(1000),
         };
         let pool = Pool::start(script.clone(), config, tracker.clone());
-        let aliases = [("gpt-4o".to_owned(), "haiku".to_owned())].into();
-        let gateway = Gateway::new(SignInState::SignedIn(pool.clone()), aliases, Breaker::new(2));
+        let names = ModelNames::new([("gpt-4o".to_owned(), "haiku".to_owned())].into(), None);
+        let gateway = Gateway::new(SignInState::SignedIn(pool.clone()), names, Breaker::new(2));
         Self { gateway, pool, script, tracker }
     }
 
@@ -218,8 +218,8 @@ async fn an_answer_that_was_to_be_json_and_is_none_has_failed() {
 async fn tokens_are_counted_by_a_clean_worker_that_is_reset_afterwards() {
     let bench = Bench::new();
     assert_eq!(bench.gateway.count_tokens(caller(), turn("haiku")).await, Ok(7));
-    let unknown = bench.gateway.count_tokens(caller(), turn("gpt-9")).await;
-    assert_eq!(unknown, Err(Error::UnknownModel("gpt-9".to_owned())));
+    let unknown = bench.gateway.count_tokens(caller(), turn("gemini-9")).await;
+    assert_eq!(unknown, Err(Error::UnknownModel("gemini-9".to_owned())));
     assert_eq!(bench.end().await, 1);
 }
 
@@ -228,8 +228,8 @@ async fn a_name_is_resolved_without_a_turn() {
     let bench = Bench::new();
     let resolved = bench.gateway.resolve(caller(), turn("haiku")).await;
     assert_eq!(resolved, Ok(ModelName::new("claude-haiku-5-5")));
-    let unknown = bench.gateway.resolve(caller(), turn("gpt-9")).await;
-    assert_eq!(unknown, Err(Error::UnknownModel("gpt-9".to_owned())));
+    let unknown = bench.gateway.resolve(caller(), turn("gemini-9")).await;
+    assert_eq!(unknown, Err(Error::UnknownModel("gemini-9".to_owned())));
     bench.end().await;
 }
 
@@ -289,7 +289,7 @@ async fn a_worker_that_dies_before_the_answer_is_replaced_once_and_a_silent_one_
 #[tokio::test(start_paused = true)]
 async fn an_unknown_model_takes_no_worker() {
     let bench = Bench::new();
-    assert_eq!(bench.run("gpt-9").await.unwrap_err(), Error::UnknownModel("gpt-9".to_owned()));
+    assert_eq!(bench.run("gemini-9").await.unwrap_err(), Error::UnknownModel("gemini-9".to_owned()));
     assert!(bench.script.0.lock().unwrap().served.is_empty());
     assert_eq!(bench.end().await, 0, "a worker that was only looked at needs no reset");
 }
@@ -316,7 +316,7 @@ async fn the_models_are_listed_with_their_aliases() {
 #[tokio::test]
 async fn a_server_without_a_sign_in_says_so() {
     let gateway: Gateway<Scripted> =
-        Gateway::new(SignInState::Missing("Set X.".to_owned()), [].into(), Breaker::new(0));
+        Gateway::new(SignInState::Missing("Set X.".to_owned()), ModelNames::default(), Breaker::new(0));
     let error = gateway.run(caller(), turn("haiku")).await.unwrap_err();
     assert_eq!(error, Error::NotSignedIn("Set X.".to_owned()));
     assert_eq!(gateway.models().await.unwrap_err(), Error::NotSignedIn("Set X.".to_owned()));

@@ -132,6 +132,10 @@ impl Turns for Uploads {
         })
     }
 
+    fn model(&self, name: ModelName) -> BoxFuture<'_, Result<ModelCard, Error>> {
+        self.turns.model(name)
+    }
+
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {
         self.turns.models()
     }

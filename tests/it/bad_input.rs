@@ -31,7 +31,7 @@ fn bodies() -> Vec<(&'static str, String)> {
         ("deeply nested", format!("{}{}", "[".repeat(1000), "]".repeat(1000))),
         ("no model", r#"{"messages": [{"role": "user", "content": "hi"}]}"#.to_owned()),
         ("model of a wrong type", chat_with("model", 5)),
-        ("unknown model", chat_with("model", "gpt-9")),
+        ("unknown model", chat_with("model", "gemini-9")),
         ("messages missing", r#"{"model": "haiku"}"#.to_owned()),
         ("messages of a wrong type", messages(json!("hi"))),
         ("no messages", messages(json!([]))),
@@ -107,7 +107,10 @@ async fn every_refusal_has_its_place_in_the_envelope_of_openai() {
         assert!(answer.headers.contains_key("allow"), "{method} {path}");
         table.add(&format!("{method} {path}"), &answer);
     }
-    table.add("GET /v1/models/gpt-9", &ask(&server, Method::GET, "/v1/models/gpt-9", String::new()).await);
+    table.add(
+        "GET /v1/models/gemini-9",
+        &ask(&server, Method::GET, "/v1/models/gemini-9", String::new()).await,
+    );
     assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w0 ", "the server is none the worse");
     server.end().await;
 

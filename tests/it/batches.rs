@@ -82,7 +82,7 @@ async fn a_batch_is_answered_by_the_cli_beside_a_client() {
     let server = TestServer::real().await.workers(2).start().await;
     let client = Client::new(server.url(""));
     let mut lines: Vec<Value> = (0..6).map(|index| line(&format!("r{index}"), "[[tokens=2]]")).collect();
-    lines[4]["body"]["model"] = json!("gpt-9");
+    lines[4]["body"]["model"] = json!("gemini-9");
     let id = client.begin(&lines).await;
     assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w1");
     let batch = client.until(&id, is_completed).await;

@@ -128,7 +128,7 @@ async fn choosing_a_model_makes_no_call() {
         assert_eq!(answer.headers["x-switchboard-model"].to_str().unwrap(), last_upstream(&server)["model"]);
     }
     assert_eq!(server.upstream().requests().len(), names.len());
-    let answer = server.chat("hi").with("model", "gpt-9").send().await;
+    let answer = server.chat("hi").with("model", "gemini-9").send().await;
     assert_eq!(answer.error(), "404 invalid_request_error model_not_found");
     assert_eq!(server.upstream().requests().len(), names.len());
     server.end().await;

@@ -35,7 +35,8 @@ async fn a_message_comes_whole_or_token_by_token() {
     assert_eq!(answer["content"], json!([{"type": "text", "text": "w1 w2 w3"}]));
     let usage = json!({
         "input_tokens": 10, "cache_creation_input_tokens": 3, "cache_read_input_tokens": 4, "output_tokens": 3,
-        "output_tokens_details": {"thinking_tokens": 0},
+        "output_tokens_details": {"thinking_tokens": 0}, "service_tier": "standard",
+        "cache_creation": {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 0},
     });
     assert_eq!((&answer["usage"], &answer["stop_reason"]), (&usage, &json!("end_turn")));
     assert_eq!(upstream(&server)["thinking"], Value::Null, "nobody asked for thoughts");
@@ -151,7 +152,7 @@ async fn what_is_wrong_is_told_in_anthropics_words() {
     prefilled["messages"] =
         json!([prefilled["messages"][0], {"role": "assistant", "content": "The answer is"}]);
     let mut unknown = ask("hi");
-    unknown["model"] = json!("gpt-9");
+    unknown["model"] = json!("gemini-9");
     let failing = |status: u16| ask(&format!("[[status={status}]]")).to_string();
     for body in [
         "nonsense".to_owned(),
@@ -171,7 +172,7 @@ async fn what_is_wrong_is_told_in_anthropics_words() {
 400 invalid_request_error: The body is not valid JSON: expected ident at line 1 column 2.
 400 invalid_request_error: `max_tokens` is missing.
 400 invalid_request_error: `messages[1].role`: the conversation ends with an assistant message, which the newest Claude models do not continue. Add a message with the role `user` after it, or remove it.
-404 not_found_error: The model `gpt-9` does not exist or you do not have access to it. GET /v1/models lists the names.
+404 not_found_error: The model `gemini-9` does not exist or you do not have access to it. GET /v1/models lists the names.
 429 rate_limit_error: Anthropic's limit for the sign-in of this server is reached. Try again later.
 503 overloaded_error: Anthropic is overloaded. Try again later.
 ");

@@ -16,7 +16,7 @@ use claude_switchboard::domain::ToolUse;
 use claude_switchboard::domain::Tools;
 use claude_switchboard::domain::Turn;
 use claude_switchboard::domain::TurnEvent;
-use claude_switchboard::gateway::{Breaker, Gateway, SignInState, Turns};
+use claude_switchboard::gateway::{Breaker, Gateway, ModelNames, SignInState, Turns};
 use futures::StreamExt;
 use serde_json::{Value, json};
 
@@ -101,7 +101,10 @@ impl Bench {
     async fn start(workers: usize) -> Self {
         let server = TestServer::real().await.workers(workers).start().await;
         let pool = server.app.workers.clone().unwrap();
-        Self { server, gateway: Gateway::new(SignInState::SignedIn(pool), [].into(), Breaker::new(0)) }
+        Self {
+            server,
+            gateway: Gateway::new(SignInState::SignedIn(pool), ModelNames::default(), Breaker::new(0)),
+        }
     }
 
     async fn run(&self, turn: &Turn) -> Answer {

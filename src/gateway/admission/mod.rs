@@ -273,10 +273,17 @@ impl Turns for Admission {
         resolved.boxed()
     }
 
+    fn model(&self, name: ModelName) -> BoxFuture<'_, Result<ModelCard, Error>> {
+        if name.as_str() == AUTO {
+            return std::future::ready(Ok(auto())).boxed();
+        }
+        self.turns.model(name)
+    }
+
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {
         let listed = async {
             let mut cards = self.turns.models().await?;
-            cards.push(ModelCard { name: ModelName::new(AUTO), resolves_to: AUTO.to_owned() });
+            cards.push(auto());
             Ok(cards)
         };
         listed.boxed()
@@ -289,4 +296,9 @@ impl Turns for Admission {
         }
         readiness
     }
+}
+
+/// Stands for the model that the router chooses.
+fn auto() -> ModelCard {
+    ModelCard { name: ModelName::new(AUTO), resolves_to: AUTO.to_owned() }
 }

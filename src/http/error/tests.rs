@@ -43,7 +43,7 @@ fn the_table_of_turns() {
     row(gateway::Error::Busy { workers: 5, retry_after: SOON });
     row(gateway::Error::Unavailable { reason: "claude is not installed".into(), retry_after: SOON });
     row(gateway::Error::NotSignedIn("Sign in.".into()));
-    row(gateway::Error::UnknownModel("gpt-9".into()));
+    row(gateway::Error::UnknownModel("gemini-9".into()));
     row(gateway::Error::ShuttingDown);
     insta::assert_snapshot!(table, @"
 429 rate_limit_error server_busy - | 2 1500 | -
@@ -53,7 +53,7 @@ fn the_table_of_turns() {
 401 authentication_error not_signed_in - | - - | false
     Sign in.
 404 invalid_request_error model_not_found model | - - | -
-    The model `gpt-9` does not exist or you do not have access to it. GET /v1/models lists the names.
+    The model `gemini-9` does not exist or you do not have access to it. GET /v1/models lists the names.
 503 server_error shutting_down - | 1 1000 | -
     This server is shutting down. Try again in a moment.
 ");

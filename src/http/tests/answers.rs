@@ -55,7 +55,7 @@ async fn models_are_listed_and_looked_up() {
         let one: Value = serde_json::from_str(&body(get(path).await).await).unwrap();
         assert_eq!(one["id"], "team/large model");
     }
-    let (status, error) = error(get("/v1/models/gpt-9").await).await;
+    let (status, error) = error(get("/v1/models/gemini-9").await).await;
     assert_eq!((status, &error["code"]), (StatusCode::NOT_FOUND, &json!("model_not_found")));
     assert_eq!(error["param"], "model");
 }

@@ -177,7 +177,7 @@ async fn models_are_listed_as_the_client_reads_them() {
     assert_eq!((&list["first_id"], &list["has_more"]), (&json!("sonnet"), &json!(false)));
     assert_eq!(list["data"][1], get("/v1/models/team/large%20model").await);
     assert_eq!(list["data"][1]["type"], "model");
-    assert_eq!(get("/v1/models/gpt-9").await["error"]["type"], "not_found_error");
+    assert_eq!(get("/v1/models/gemini-9").await["error"]["type"], "not_found_error");
 }
 
 #[tokio::test]

@@ -204,7 +204,7 @@ async fn a_response_in_the_background_can_be_followed_and_cancelled() {
     let router = playing(vec![started(), text("a"), Step::Hang]);
     let made = found(&router, ask(json!({"background": true}))).await;
     assert_eq!((&made["status"], &made["background"]), (&json!("queued"), &json!(true)));
-    let unknown = refused(&router, ask(json!({"background": true, "model": "gpt-9"}))).await;
+    let unknown = refused(&router, ask(json!({"background": true, "model": "gemini-9"}))).await;
     assert_eq!(unknown, r#"404 "model_not_found" "model""#, "at once");
     let id = id(&made);
     let next = refused(&router, ask(json!({"previous_response_id": id}))).await;

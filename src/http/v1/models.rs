@@ -10,6 +10,7 @@ use axum::response::Response;
 use super::answer::json;
 use crate::anthropic;
 use crate::domain::Caller;
+use crate::domain::ModelName;
 use crate::gateway::Turns;
 use crate::http::error::ApiError;
 use crate::http::error::Door;
@@ -38,10 +39,10 @@ pub(in crate::http) async fn retrieve_model(
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
-    let cards = turns.models().await?;
-    if !caller.grant.allows_model(&name) || !cards.iter().any(|card| card.name.as_str() == name) {
+    if !caller.grant.allows_model(&name) {
         return Err(ApiError::unknown_model(&name));
     }
+    turns.model(ModelName::new(&name)).await?;
     Ok(json(match door {
         Door::OpenAi => openai::models::single(&name, OWNER),
         Door::Anthropic => anthropic::models::single(&name),

@@ -263,7 +263,7 @@ async fn what_cannot_be_done_is_refused_by_its_field() {
         (json!({"workspace": "/etc"}), 400, "workspace"),
         (json!({"workspace": root.join("..")}), 400, "workspace"),
         (json!({"workspace": root.join("missing")}), 400, "workspace"),
-        (json!({"model": "gpt-9"}), 404, "model"),
+        (json!({"model": "gemini-9"}), 404, "model"),
         (json!({"model": ""}), 400, "model"),
         (json!({"preset": "all"}), 400, "preset"),
         (json!({"permission_mode": "yolo"}), 400, "permission_mode"),

@@ -23,6 +23,8 @@ const MOST_OF_BASELINE: usize = 100;
 const WORDS: usize = 60;
 /// Workers, and clients that ask at the same time.
 const CROWD: usize = 4;
+/// Requests of each client before those that count: a worker lives for hundreds.
+const WARM_UP: usize = 15;
 /// Turns that each of their requests brings.
 const CROWD_TURNS: usize = 21;
 
@@ -48,7 +50,7 @@ pub(crate) async fn measure(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let upstream = StandIn::start().await?;
-    let keys = json!((0..plan.conversations * 64).map(key).collect::<Vec<_>>()).to_string();
+    let keys = json!((0..plan.conversations * 64 + CROWD).map(key).collect::<Vec<_>>()).to_string();
     let settings = |program: Option<&PathBuf>| {
         let settings = Settings::over(cli).set("ANTHROPIC_BASE_URL", &upstream.base_url());
         let settings =
@@ -103,6 +105,7 @@ impl Candidate {
             let key = candidate.next_key();
             candidate.lone.connect_as(&key).await?.stream(&body(0, 2)).await?;
         }
+        candidate.ask_all(WARM_UP, 0).await?;
         Ok(candidate)
     }
 
@@ -129,8 +132,18 @@ impl Candidate {
     }
 
     async fn crowd(&mut self, requests: usize, round: usize) -> anyhow::Result<()> {
+        let (begun, cpu) = (Instant::now(), tree_cpu(self.crowd.id)?);
+        self.ask_all(requests, round).await?;
+        self.elapsed += begun.elapsed();
+        self.crowd_cpu += tree_cpu(self.crowd.id)? - cpu;
+        self.served += requests * CROWD;
+        Ok(())
+    }
+
+    /// Has all clients ask at the same time, each `requests` times.
+    async fn ask_all(&mut self, requests: usize, round: usize) -> anyhow::Result<()> {
         let keys: Vec<String> = (0..CROWD).map(|_| self.next_key()).collect();
-        let (server, begun, cpu) = (&self.crowd, Instant::now(), tree_cpu(self.crowd.id)?);
+        let server = &self.crowd;
         let clients = keys.iter().map(|key| async move {
             let mut connection = server.connect_as(key).await?;
             for request in 0..requests {
@@ -139,11 +152,7 @@ impl Candidate {
             }
             anyhow::Ok(())
         });
-        try_join_all(clients).await?;
-        self.elapsed += begun.elapsed();
-        self.crowd_cpu += tree_cpu(self.crowd.id)? - cpu;
-        self.served += requests * CROWD;
-        Ok(())
+        try_join_all(clients).await.map(drop)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a count of requests")]

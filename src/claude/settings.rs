@@ -16,9 +16,10 @@ pub(super) const BASE_URL: &str = "ANTHROPIC_BASE_URL";
 const MAX_RETRIES: &str = "CLAUDE_CODE_MAX_RETRIES";
 const BLOCKING_LIMIT: &str = "CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE";
 
-/// Tokens of the CLI's own transcript from which on it makes no call. A prompt of the server has 22. After an answer there are its
-/// counted tokens and the words with which the CLI would have it continued, some 100. So each prompt leads to one call.
-const ONE_CALL: &str = "64";
+/// The number of tokens of the CLI's own transcript from which on it makes no call. A prompt of the server has 22. After an answer,
+/// even one without a word, the words with which the CLI would have it continued make them 50 or more. So each prompt leads to one
+/// call.
+const ONE_CALL: &str = "36";
 
 /// The same without `--bare`, where the CLI puts a text of its own before the prompt, some 350 tokens. It is too much to keep a
 /// call from following a short answer, so a turn that is limited sets [`no_further_call`] as well.
@@ -120,7 +121,7 @@ mod tests {
     fn only_changes_are_sent_and_the_body_always() {
         let mut limited = turn("hi");
         let plain = Settings::for_turn(&limited, SignIn::ApiKey);
-        insta::assert_snapshot!(changes(None, &plain), @r#"{"model":"claude-haiku-5-5","effortLevel":null,"env":{"CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE":"64","CLAUDE_CODE_DISABLE_THINKING":null,"CLAUDE_CODE_EXTRA_BODY":"{}","CLAUDE_CODE_MAX_OUTPUT_TOKENS":null}}"#);
+        insta::assert_snapshot!(changes(None, &plain), @r#"{"model":"claude-haiku-5-5","effortLevel":null,"env":{"CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE":"36","CLAUDE_CODE_DISABLE_THINKING":null,"CLAUDE_CODE_EXTRA_BODY":"{}","CLAUDE_CODE_MAX_OUTPUT_TOKENS":null}}"#);
         insta::assert_snapshot!(changes(Some(&plain), &plain), @r#"{"env":{"CLAUDE_CODE_EXTRA_BODY":"{}"}}"#);
         limited.sampling.max_output_tokens = Some(1);
         limited.sampling.effort = Some(Effort::Low);

@@ -5,11 +5,13 @@ use serde_json::json;
 use crate::support::{Chat, TestServer};
 
 /// Endings after which the CLI would call again, with what the client is told.
-const ENDINGS: [(&str, &str); 4] = [
+const ENDINGS: [(&str, &str); 6] = [
     ("[[tokens=50]]", "w1 w2 w3| length"),
     ("[[thinking=\"a b\" tokens=50]]", "w1| length"),
     ("[[tokens=2 stop_reason=refusal]]", "w1 w2| content_filter"),
     ("[[tool=look input={\"a\":1}]]", "| tool_calls"),
+    ("[[say=\"\"]]", "| stop"),
+    ("[[thinking=\"a b\" say=\"\"]]", "| stop"),
 ];
 
 fn chat<'a>(server: &'a TestServer, prompt: &str) -> Chat<'a> {
@@ -22,7 +24,7 @@ fn chat<'a>(server: &'a TestServer, prompt: &str) -> Chat<'a> {
 async fn no_call_follows_an_answer_that_comes_in_one_burst() {
     let server = TestServer::real().await.workers(2).start().await;
     let mut count = 0;
-    for _ in 0..25 {
+    for _ in 0..20 {
         for (prompt, told) in ENDINGS {
             let (one, two) = tokio::join!(chat(&server, prompt).told(), chat(&server, prompt).told());
             assert_eq!((one.as_str(), two.as_str()), (told, told));

@@ -21,9 +21,12 @@ const BLOCKING_LIMIT: &str = "CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE";
 /// call.
 const ONE_CALL: &str = "36";
 
-/// The same without `--bare`, where the CLI puts a text of its own before the prompt, some 350 tokens. It is too much to keep a
-/// call from following a short answer, so a turn that is limited sets [`no_further_call`] as well.
+/// The same number without `--bare`, where the CLI puts a text of its own before the prompt, some 350 tokens. It lets a call follow a
+/// short answer, so [`NO_CALL`] takes its place as soon as the first call is under way.
 const FIRST_CALL: &str = "1024";
+
+/// The number with which the CLI makes no call at all.
+const NO_CALL: &str = "1";
 
 /// Variables that the CLI reads anew for each turn, with `None` for those that are unset.
 type Variables = BTreeMap<&'static str, Option<String>>;
@@ -53,6 +56,17 @@ impl Settings {
             effort: sampling.effort.and_then(level),
             variables: variables.into(),
         }
+    }
+
+    /// Whether the CLI may make a further call after the answer to a short request.
+    pub(super) fn allow_further_calls(&self) -> bool {
+        self.variables.get(BLOCKING_LIMIT).is_some_and(|limit| limit.as_deref() == Some(FIRST_CALL))
+    }
+
+    /// Keeps the CLI from a further call, and gives what is to be set for it.
+    pub(super) fn forbid_further_calls(&mut self) -> FlagSettings<'static> {
+        self.variables.insert(BLOCKING_LIMIT, Some(NO_CALL.to_owned()));
+        no_further_call()
     }
 
     /// What to set for these to be in force after those of `before`, none where they are not known, and for `body` to be sent.
@@ -85,7 +99,7 @@ pub(super) fn one_call(sign_in: SignIn) -> FlagSettings<'static> {
 
 /// Keeps the CLI from a further call in the turn that runs.
 pub(super) fn no_further_call() -> FlagSettings<'static> {
-    of([(BLOCKING_LIMIT, Some("1".to_owned()))])
+    of([(BLOCKING_LIMIT, Some(NO_CALL.to_owned()))])
 }
 
 fn calls_limit(sign_in: SignIn) -> &'static str {
@@ -128,6 +142,18 @@ mod tests {
         let limited = Settings::for_turn(&limited, SignIn::ApiKey);
         insta::assert_snapshot!(changes(Some(&plain), &limited), @r#"{"effortLevel":"low","env":{"CLAUDE_CODE_EXTRA_BODY":"{}","CLAUDE_CODE_MAX_OUTPUT_TOKENS":"1"}}"#);
         insta::assert_snapshot!(changes(Some(&limited), &plain), @r#"{"effortLevel":null,"env":{"CLAUDE_CODE_EXTRA_BODY":"{}","CLAUDE_CODE_MAX_OUTPUT_TOKENS":null}}"#);
+    }
+
+    #[test]
+    fn a_further_call_is_forbidden_until_the_next_turn_and_with_bare_not_possible() {
+        let plain = Settings::for_turn(&turn("hi"), SignIn::OauthToken);
+        let mut running = plain.clone();
+        assert!(running.allow_further_calls());
+        let told = serde_json::to_string(&running.forbid_further_calls()).unwrap();
+        insta::assert_snapshot!(told, @r#"{"env":{"CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE":"1"}}"#);
+        assert!(!running.allow_further_calls());
+        insta::assert_snapshot!(changes(Some(&running), &plain), @r#"{"env":{"CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE":"1024","CLAUDE_CODE_EXTRA_BODY":"{}"}}"#);
+        assert!(!Settings::for_turn(&turn("hi"), SignIn::ApiKey).allow_further_calls());
     }
 
     #[test]

@@ -55,7 +55,6 @@ pub(super) struct Talk<R, W> {
     /// The settings in force in the process; `None` if unknown.
     settings: Option<Settings>,
     body_bytes: usize,
-    is_limited: bool,
     phase: Phase,
 }
 
@@ -69,7 +68,6 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
             event_timeout: config.event_timeout,
             control_timeout: config.control_timeout,
             body_bytes: 0,
-            is_limited: false,
             phase: Phase::Clean,
         }
     }
@@ -97,7 +95,6 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         let body = body::request_body(turn, self.sign_in).ok_or_else(unreadable)?;
         let wanted = Settings::for_turn(turn, self.sign_in);
         self.body_bytes = body.len();
-        self.is_limited = turn.sampling.max_output_tokens.is_some();
         // Gone while it waits: a turn that is left here leaves some of them in force, or all.
         let before = self.settings.take();
         self.session.configure(wanted.after(before.as_ref(), body)).await?;
@@ -155,11 +152,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         })
     }
 
-    /// Now that the call of a limited turn is under way, no other may follow it. With `--bare` none can.
+    /// Keeps the CLI from a further call once the call of the turn is under way. With `--bare` none can follow anyway.
     fn forbid_further_calls(&mut self) {
-        if self.is_limited && !self.sign_in.is_bare() {
-            self.session.queue_settings(settings::no_further_call());
-            self.settings = None;
+        if let Some(settings) = &mut self.settings
+            && settings.allow_further_calls()
+        {
+            self.session.queue_settings(settings.forbid_further_calls());
         }
     }
 

@@ -130,9 +130,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
 
     /// Waits until the CLI is done with the prompt `uuid`, however it ended.
     pub(super) async fn over(&mut self, uuid: &str) -> Result<(), Failure> {
+        self.read_until(|event| is_over(&event, uuid).then_some(())).await
+    }
+
+    /// Waits until the CLI makes the call of the prompt `uuid`; `false` if it is done with the prompt without one.
+    pub(super) async fn is_called(&mut self, uuid: &str) -> Result<bool, Failure> {
         self.read_until(|event| match event {
-            Event::Lifecycle(sent, Lifecycle::Completed | Lifecycle::Cancelled) if sent == uuid => Some(()),
-            _ => None,
+            Event::Call => Some(true),
+            event => is_over(&event, uuid).then_some(false),
         })
         .await
     }
@@ -249,6 +254,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         })
         .await?
     }
+}
+
+fn is_over(event: &Event<'_>, uuid: &str) -> bool {
+    matches!(event, Event::Lifecycle(sent, Lifecycle::Completed | Lifecycle::Cancelled) if sent == uuid)
 }
 
 /// What the CLI answered, unless it refused.

@@ -58,15 +58,14 @@ impl Settings {
         }
     }
 
-    /// Whether the CLI may make a further call after the answer to a short request.
-    pub(super) fn allow_further_calls(&self) -> bool {
-        self.variables.get(BLOCKING_LIMIT).is_some_and(|limit| limit.as_deref() == Some(FIRST_CALL))
-    }
-
-    /// Keeps the CLI from a further call, and gives what is to be set for it.
-    pub(super) fn forbid_further_calls(&mut self) -> FlagSettings<'static> {
-        self.variables.insert(BLOCKING_LIMIT, Some(NO_CALL.to_owned()));
-        no_further_call()
+    /// Keeps the CLI from a further call once the call of the turn is under way, and gives what is to be set for it; `None` where none
+    /// can follow.
+    pub(super) fn forbid_further_calls(&mut self) -> Option<FlagSettings<'static>> {
+        let limit = self.variables.get_mut(BLOCKING_LIMIT)?;
+        (limit.as_deref() == Some(FIRST_CALL)).then(|| {
+            *limit = Some(NO_CALL.to_owned());
+            blocking_limit(NO_CALL)
+        })
     }
 
     /// What to set for these to be in force after those of `before`, none where they are not known, and for `body` to be sent.
@@ -92,14 +91,18 @@ pub(super) fn checked(address: &str, body: &str) -> FlagSettings<'static> {
     ])
 }
 
-/// Has each prompt lead to one call, as far as that can be had under `sign_in` before the call is made.
+/// Sets what each turn under `sign_in` has in force when its call is made.
 pub(super) fn one_call(sign_in: SignIn) -> FlagSettings<'static> {
-    of([(BLOCKING_LIMIT, Some(calls_limit(sign_in).to_owned()))])
+    blocking_limit(calls_limit(sign_in))
 }
 
-/// Keeps the CLI from a further call in the turn that runs.
-pub(super) fn no_further_call() -> FlagSettings<'static> {
-    of([(BLOCKING_LIMIT, Some(NO_CALL.to_owned()))])
+/// Sets what each turn under `sign_in` adds when its call is under way, see [`Settings::forbid_further_calls`].
+pub(super) fn no_further_call(sign_in: SignIn) -> Option<FlagSettings<'static>> {
+    (calls_limit(sign_in) == FIRST_CALL).then(|| blocking_limit(NO_CALL))
+}
+
+fn blocking_limit(tokens: &str) -> FlagSettings<'static> {
+    of([(BLOCKING_LIMIT, Some(tokens.to_owned()))])
 }
 
 fn calls_limit(sign_in: SignIn) -> &'static str {
@@ -148,12 +151,11 @@ mod tests {
     fn a_further_call_is_forbidden_until_the_next_turn_and_with_bare_not_possible() {
         let plain = Settings::for_turn(&turn("hi"), SignIn::OauthToken);
         let mut running = plain.clone();
-        assert!(running.allow_further_calls());
-        let told = serde_json::to_string(&running.forbid_further_calls()).unwrap();
+        let told = serde_json::to_string(&running.forbid_further_calls().unwrap()).unwrap();
         insta::assert_snapshot!(told, @r#"{"env":{"CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE":"1"}}"#);
-        assert!(!running.allow_further_calls());
+        assert_eq!(running.forbid_further_calls(), None, "once is enough");
         insta::assert_snapshot!(changes(Some(&running), &plain), @r#"{"env":{"CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE":"1024","CLAUDE_CODE_EXTRA_BODY":"{}"}}"#);
-        assert!(!Settings::for_turn(&turn("hi"), SignIn::ApiKey).allow_further_calls());
+        assert_eq!(Settings::for_turn(&turn("hi"), SignIn::ApiKey).forbid_further_calls(), None);
     }
 
     #[test]

@@ -152,12 +152,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         })
     }
 
-    /// Keeps the CLI from a further call once the call of the turn is under way. With `--bare` none can follow anyway.
+    /// Keeps the CLI from a further call once the call of the turn is under way.
     fn forbid_further_calls(&mut self) {
-        if let Some(settings) = &mut self.settings
-            && settings.allow_further_calls()
-        {
-            self.session.queue_settings(settings.forbid_further_calls());
+        if let Some(settings) = self.settings.as_mut().and_then(Settings::forbid_further_calls) {
+            self.session.queue_settings(settings);
         }
     }
 

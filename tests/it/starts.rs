@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Journal, TestServer};
+use crate::support::{Builder, Journal, TestServer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_waits_for_a_worker_that_is_slow_to_start() {
@@ -69,15 +69,23 @@ async fn a_process_that_works_otherwise_hears_no_caller() {
             "FAKE_CLAUDE_BODY_IGNORED",
             "does not send requests as they are given to it: `max_tokens`, `messages`",
         ),
-        ("FAKE_CLAUDE_CALLS_AGAIN", "made 2 calls for one prompt"),
+        ("FAKE_CLAUDE_CALLS_AGAIN", "made 2 calls instead of one for a prompt whose answer met its limit"),
     ] {
-        let journal = Journal::new();
-        let server = TestServer::fake().workers(1).set(fault, 1).journal(&journal).start().await;
-        let answer = server.chat("secret [[tokens=1]]").send().await;
-        assert_eq!(answer.error(), "503 server_error no_worker", "{fault}");
-        let message = answer.body["error"]["message"].as_str().unwrap();
-        assert!(message.contains(why), "{fault}: {message}");
-        assert_eq!(journal.prompts(), 0, "{fault}");
-        server.end().await;
+        for sign_in in ["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"] {
+            let server = TestServer::fake().set("ANTHROPIC_API_KEY", "").set(sign_in, "made-up");
+            let message = assert_refused(server.set(fault, 1)).await;
+            assert!(message.contains(why), "{fault}: {message}");
+        }
     }
+}
+
+/// Asserts that no process of the server is used, and gives what its client is told.
+async fn assert_refused(server: Builder) -> String {
+    let journal = Journal::new();
+    let server = server.workers(1).journal(&journal).start().await;
+    let answer = server.chat("secret [[tokens=1]]").send().await;
+    assert_eq!(answer.error(), "503 server_error no_worker");
+    assert_eq!(journal.prompts(), 0);
+    server.end().await;
+    answer.body["error"]["message"].as_str().unwrap().to_owned()
 }

@@ -19,6 +19,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 /// How a call is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,33 +28,41 @@ pub(super) enum Reply {
     Whole,
     /// With a word that is cut off by the limit of tokens, after which the CLI would ask the model to go on.
     CutByLimit,
-}
-
-#[derive(Debug)]
-struct State {
-    reply: Reply,
-    bodies: Vec<Bytes>,
+    /// With a word and a refusal, after which the CLI would ask once more.
+    Refused,
 }
 
 /// The calls that have come. Clones share them.
 #[derive(Debug, Clone)]
-pub(super) struct Calls(Arc<Mutex<State>>);
+pub(super) struct Calls {
+    bodies: Arc<Mutex<Vec<Bytes>>>,
+    reply: Arc<watch::Sender<Option<Reply>>>,
+}
 
 impl Calls {
-    /// Answers the next calls with `reply`.
-    pub(super) fn reply_with(&mut self, reply: Reply) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).reply = reply;
+    fn new() -> Self {
+        Self { bodies: Arc::default(), reply: Arc::new(watch::Sender::new(None)) }
+    }
+
+    /// Answers the calls that wait and those to come with `reply`.
+    pub(super) fn answer_with(&self, reply: Reply) {
+        self.reply.send_replace(Some(reply));
+    }
+
+    /// Lets the calls to come wait for [`answer_with`](Self::answer_with).
+    pub(super) fn hold(&self) {
+        self.reply.send_replace(None);
     }
 
     /// Takes the bodies of the calls so far.
-    pub(super) fn take(&mut self) -> Vec<Bytes> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).bodies)
+    pub(super) fn take(&self) -> Vec<Bytes> {
+        std::mem::take(&mut self.bodies.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn note(&self, body: Bytes) -> Reply {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.bodies.push(body);
-        state.reply
+    /// Keeps the body of a call, and waits until the call may be answered.
+    async fn note(&self, body: Bytes) -> Option<Reply> {
+        self.bodies.lock().unwrap_or_else(PoisonError::into_inner).push(body);
+        *self.reply.subscribe().wait_for(Option::is_some).await.ok()?
     }
 }
 
@@ -78,7 +87,7 @@ impl Endpoint {
 
     /// The calls that come, as long as the future beside them is polled. It ends only if nothing more can be accepted.
     pub(super) fn serve(self) -> (Calls, impl Future<Output = ()>) {
-        let calls = Calls(Arc::new(Mutex::new(State { reply: Reply::Whole, bodies: Vec::new() })));
+        let calls = Calls::new();
         let served = accept(self.listener, calls.clone());
         (calls, served)
     }
@@ -112,7 +121,8 @@ async fn respond(request: Request<Incoming>, calls: &Calls) -> Response<Full<Byt
     if !is_call {
         return refusal();
     }
-    let mut response = Response::new(Full::from(stream_of(calls.note(body.to_bytes()))));
+    let Some(reply) = calls.note(body.to_bytes()).await else { return refusal() };
+    let mut response = Response::new(Full::from(stream_of(reply)));
     let content_type = hyper::header::HeaderValue::from_static("text/event-stream");
     response.headers_mut().insert(hyper::header::CONTENT_TYPE, content_type);
     response
@@ -129,6 +139,7 @@ fn stream_of(reply: Reply) -> String {
     let stop_reason = match reply {
         Reply::Whole => "end_turn",
         Reply::CutByLimit => "max_tokens",
+        Reply::Refused => "refusal",
     };
     let delta = format!(
         r#"{{"type":"message_delta","delta":{{"stop_reason":"{stop_reason}","stop_sequence":null}},"usage":{{"output_tokens":1}}}}"#

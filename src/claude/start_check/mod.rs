@@ -22,7 +22,8 @@ use super::body;
 use super::config::Config;
 use super::session::Session;
 use super::settings;
-use endpoint::{Endpoint, Reply};
+use super::sign_in::SignIn;
+use endpoint::{Calls, Endpoint, Reply};
 
 /// Why a process is not used.
 #[derive(Debug, thiserror::Error)]
@@ -33,12 +34,17 @@ pub(super) enum StartCheckError {
          ignore CLAUDE_CODE_EXTRA_BODY, or this version works differently: use the one that the server was tested with"
     )]
     OtherBody(String),
-    /// It calls the model again by itself.
+    /// It calls the model again by itself, or not at all.
     #[error(
-        "the Claude CLI made {0} calls for one prompt whose answer met its limit, and each would be billed. This version \
-         works differently: use the one that the server was tested with"
+        "the Claude CLI made {count} calls instead of one for a prompt whose answer {ending}, and each would be billed. This \
+         version works differently: use the one that the server was tested with"
     )]
-    CallsAgain(usize),
+    OtherCalls {
+        /// How many calls it made.
+        count: usize,
+        /// How the answer ended.
+        ending: &'static str,
+    },
     /// It did not take part.
     #[error("{0}")]
     Failed(String),
@@ -86,7 +92,7 @@ async fn converse<R, W>(
     models: &[Model],
     config: &Config,
     address: &str,
-    mut calls: endpoint::Calls,
+    calls: Calls,
 ) -> Result<(), StartCheckError>
 where
     R: AsyncRead + Unpin,
@@ -95,34 +101,69 @@ where
     let asked = models.first().and_then(|model| body::request_body(&sample::turn(model), config.sign_in));
     let asked = asked.ok_or_else(|| StartCheckError::Failed("it has no models".to_owned()))?;
     session.configure(settings::checked(address, &asked)).await?;
-    calls.reply_with(Reply::Whole);
-    prompt(session).await?;
+    calls.answer_with(Reply::Whole);
+    let uuid = prompt(session);
+    forget(session, &uuid).await?;
     let bodies = calls.take();
     let sent = bodies.first().ok_or_else(|| StartCheckError::OtherBody("no call came".to_owned()))?;
     compare(&asked, sent).map_err(StartCheckError::OtherBody)?;
-    session.configure(settings::one_call(config.sign_in)).await?;
-    calls.reply_with(Reply::CutByLimit);
-    prompt(session).await?;
-    match calls.take().len() {
-        1 => {}
-        // Without `--bare` it depends on the length of the answer, and turns that are limited are taken care of by themselves.
-        2.. if !config.sign_in.is_bare() => {}
-        count => return Err(StartCheckError::CallsAgain(count)),
+    for (reply, ending) in ENDINGS {
+        let count = count_calls(session, config.sign_in, &calls, reply).await?;
+        if count != 1 {
+            return Err(StartCheckError::OtherCalls { count, ending });
+        }
     }
     session.configure(settings::unchecked(config.base_url(), config.max_retries)).await?;
     Ok(())
 }
 
-/// Has the process answer a prompt, and forget it.
-async fn prompt<R, W>(session: &mut Session<R, W>) -> Result<(), StartCheckError>
+/// Endings of answers after which the CLI by itself would call again.
+const ENDINGS: [(Reply, &str); 2] = [(Reply::CutByLimit, "met its limit"), (Reply::Refused, "was a refusal")];
+
+/// Counts the calls for a prompt whose answer ends with `reply`, under the settings that a turn has at each moment.
+async fn count_calls<R, W>(
+    session: &mut Session<R, W>,
+    sign_in: SignIn,
+    calls: &Calls,
+    reply: Reply,
+) -> Result<usize, StartCheckError>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    session.configure(settings::one_call(sign_in)).await?;
+    calls.hold();
+    let uuid = prompt(session);
+    if let Some(settings) = settings::no_further_call(sign_in) {
+        if !session.is_called(&uuid).await? {
+            return Ok(0);
+        }
+        session.configure(settings).await?;
+    }
+    calls.answer_with(reply);
+    forget(session, &uuid).await?;
+    Ok(calls.take().len())
+}
+
+/// Has the process answer a prompt.
+fn prompt<R, W>(session: &mut Session<R, W>) -> String
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
     let uuid = Uuid::new_v4().to_string();
     session.queue_prompt(&uuid);
-    session.over(&uuid).await?;
-    match session.rewind(&uuid).await.map_err(StartCheckError::Failed)? {
+    uuid
+}
+
+/// Waits until the prompt `uuid` is answered, and has the process forget it.
+async fn forget<R, W>(session: &mut Session<R, W>, uuid: &str) -> Result<(), StartCheckError>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    session.over(uuid).await?;
+    match session.rewind(uuid).await.map_err(StartCheckError::Failed)? {
         None => Ok(()),
         Some(_) => Err(StartCheckError::Failed("its rewind left an answer behind".to_owned())),
     }

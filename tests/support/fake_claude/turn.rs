@@ -80,6 +80,7 @@ impl<'a> Turn<'a> {
         self.session.say(&self.session.lines.init(uuid, &self.model))?;
         let checked_at = crate::check::address(&self.session.state());
         if let Some(address) = checked_at {
+            self.session.say(&self.session.lines.requesting(uuid))?;
             crate::check::call(self.session, self.job, &address)?;
             self.session.state().running = None;
             return Ok(self.session.say(&self.session.lines.lifecycle(uuid, "completed"))?);

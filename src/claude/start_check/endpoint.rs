@@ -20,6 +20,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 /// How a call is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,61 +67,63 @@ impl Calls {
     }
 }
 
-/// A listener on a free port of the loopback interface.
+/// A listener on a free port of the loopback interface. It answers calls under a path that only the process hears of, so no other
+/// program of the machine can pass for it.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     listener: TcpListener,
     port: u16,
+    secret: String,
 }
 
 impl Endpoint {
     pub(super) async fn bind() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
-        Ok(Self { listener, port })
+        Ok(Self { listener, port, secret: Uuid::new_v4().simple().to_string() })
     }
 
     /// The address that stands in for that of the Messages API.
     pub(super) fn base_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://127.0.0.1:{}/{}", self.port, self.secret)
     }
 
-    /// The calls that come, as long as the future beside them is polled. It ends only if nothing more can be accepted.
-    pub(super) fn serve(self) -> (Calls, impl Future<Output = ()>) {
+    /// The calls that come, as long as the future beside them is polled. It ends only with the error for which nothing more can be
+    /// accepted.
+    pub(super) fn serve(self) -> (Calls, impl Future<Output = io::Error>) {
         let calls = Calls::new();
-        let served = accept(self.listener, calls.clone());
+        let path = format!("/{}/v1/messages", self.secret);
+        let served = accept(self.listener, path, calls.clone());
         (calls, served)
     }
 }
 
-async fn accept(listener: TcpListener, calls: Calls) {
+async fn accept(listener: TcpListener, path: String, calls: Calls) -> io::Error {
     let mut connections = FuturesUnordered::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => connections.push(answer(stream, calls.clone())),
-                Err(_) => return,
+                Ok((stream, _)) => connections.push(answer(stream, &path, &calls)),
+                // The other side has hung up already.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => return error,
             },
             Some(()) = connections.next() => {}
         }
     }
 }
 
-async fn answer(stream: TcpStream, calls: Calls) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let calls = calls.clone();
-        async move { Ok::<_, Infallible>(respond(request, &calls).await) }
-    });
+async fn answer(stream: TcpStream, path: &str, calls: &Calls) {
+    let service = service_fn(async |request| Ok::<_, Infallible>(respond(request, path, calls).await));
     // A process that hangs up is noticed where its calls are missed.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn respond(request: Request<Incoming>, calls: &Calls) -> Response<Full<Bytes>> {
-    let is_call = request.uri().path() == "/v1/messages";
-    let Ok(body) = request.into_body().collect().await else { return refusal() };
-    if !is_call {
+async fn respond(request: Request<Incoming>, path: &str, calls: &Calls) -> Response<Full<Bytes>> {
+    if request.uri().path() != path {
         return refusal();
     }
+    let Ok(body) = request.into_body().collect().await else { return refusal() };
     let Some(reply) = calls.note(body.to_bytes()).await else { return refusal() };
     let mut response = Response::new(Full::from(stream_of(reply)));
     let content_type = hyper::header::HeaderValue::from_static("text/event-stream");
@@ -162,4 +165,46 @@ fn stream_of(reply: Reply) -> String {
         ("message_stop", r#"{"type":"message_stop"}"#),
     ];
     events.iter().map(|(name, data)| format!("event: {name}\ndata: {data}\n\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    async fn post(base_url: &str, path: &str) -> String {
+        let address = base_url.strip_prefix("http://").unwrap();
+        let (host, secret) = address.split_once('/').unwrap();
+        let mut stream = TcpStream::connect(host).await.unwrap();
+        let path = path.replace("SECRET", secret);
+        let request =
+            format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        // The end of an answer that came before the body was read may be a reset.
+        let _ = stream.read_to_string(&mut answer).await;
+        answer
+    }
+
+    #[tokio::test]
+    async fn calls_of_others_are_neither_answered_nor_counted() {
+        let endpoint = Endpoint::bind().await.unwrap();
+        let address = endpoint.base_url();
+        let (calls, served) = endpoint.serve();
+        calls.answer_with(Reply::Whole);
+        let others = async {
+            for path in ["/v1/messages", "/SECRET", "/SECRETx/v1/messages", "/x/v1/messages"] {
+                let answer = post(&address, path).await;
+                assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
+            }
+            assert_eq!(calls.take().len(), 0);
+            assert!(post(&address, "/SECRET/v1/messages?beta=true").await.contains("message_stop"));
+            assert_eq!(calls.take().len(), 1);
+        };
+        tokio::select! {
+            () = others => {}
+            error = served => panic!("{error}"),
+        }
+    }
 }

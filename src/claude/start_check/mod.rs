@@ -83,7 +83,7 @@ where
     let checked = converse(session, models, config, &address, calls);
     tokio::select! {
         result = checked => result,
-        () = served => Err(StartCheckError::Failed("its calls could not be answered".to_owned())),
+        error = served => Err(StartCheckError::Failed(format!("its calls could not be accepted: {error}"))),
     }
 }
 

@@ -11,7 +11,7 @@ const BASE_URL: &str = "ANTHROPIC_BASE_URL";
 /// Holds the fields that settings add to the body of the call.
 pub(crate) const EXTRA_BODY: &str = "CLAUDE_CODE_EXTRA_BODY";
 
-/// The address to which settings send the calls, if they do.
+/// The host, port and path to which settings send the calls, if they do.
 pub(crate) fn address(state: &State) -> Option<String> {
     state.env.get(BASE_URL)?.strip_prefix("http://").map(str::to_owned)
 }
@@ -41,10 +41,11 @@ pub(crate) fn call(session: &Session, job: &Job, address: &str) -> io::Result<()
 }
 
 fn post(address: &str, body: &str) -> io::Result<String> {
-    let mut stream = TcpStream::connect(address)?;
+    let (host, path) = address.split_once('/').unwrap_or((address, ""));
+    let mut stream = TcpStream::connect(host)?;
     write!(
         stream,
-        "POST /v1/messages?beta=true HTTP/1.1\r\nhost: {address}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        "POST /{path}/v1/messages?beta=true HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()
     )?;
     let mut answer = String::new();

@@ -102,12 +102,7 @@ impl ClaudeLauncher {
             message: format!("the Claude CLI could not be started: {error}"),
             is_permanent: false,
         })?;
-        let opened =
-            tokio::time::timeout(self.config.start_timeout, ClaudeWorker::open(process, &self.config)).await;
-        opened.unwrap_or_else(|_| {
-            let message = "the CLI did not answer the handshake in time".to_owned();
-            Err(LaunchError { message, is_permanent: false })
-        })
+        ClaudeWorker::open(process, &self.config).await
     }
 }
 

@@ -19,6 +19,7 @@ mod server;
 mod session;
 mod settings;
 mod sign_in;
+mod start;
 mod start_check;
 mod talk;
 #[cfg(test)]

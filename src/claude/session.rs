@@ -17,7 +17,8 @@ use super::costs::Costs;
 use super::limit::Limit;
 use super::pipe::Pipe;
 use super::protocol::{
-    Control, ControlAnswer, Event, FlagSettings, Lifecycle, parse_with_session, prompt_line, transcript_line,
+    CallFailed, Control, ControlAnswer, Event, FlagSettings, Lifecycle, parse_with_session, prompt_line,
+    transcript_line,
 };
 
 /// What a prompt says. The conversation is in the body of the call, in whose place the CLI would put the prompt.
@@ -88,7 +89,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         }
     }
 
-    /// Opens the protocol and asks for the models. The caller bounds the time it takes.
+    /// Opens the protocol and asks for the models. The caller bounds the time.
     ///
     /// # Errors
     /// When the process ends, or answers neither.
@@ -128,9 +129,18 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         self.pipe.queue(&prompt_line(uuid, PROMPT));
     }
 
-    /// Waits until the CLI is done with the prompt `uuid`, however it ended.
-    pub(super) async fn over(&mut self, uuid: &str) -> Result<(), Failure> {
-        self.read_until(|event| is_over(&event, uuid).then_some(())).await
+    /// Waits until the CLI is done with the prompt `uuid`, however it ended. Gives its report if the call failed.
+    pub(super) async fn over(&mut self, uuid: &str) -> Result<Option<CallFailed>, Failure> {
+        let mut report = None;
+        self.read_until(|event| match event {
+            Event::CallFailed(call) => {
+                report = Some(call);
+                None
+            }
+            event => is_over(&event, uuid).then_some(()),
+        })
+        .await?;
+        Ok(report)
     }
 
     /// Waits until the CLI makes the call of the prompt `uuid`; `false` if it is done with the prompt without one.
@@ -149,6 +159,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         tokio::time::timeout(timeout, self.over(uuid))
             .await
             .map_err(|_| Failure::new(FailureKind::TimedOut, "The worker did not take a message in time."))?
+            .map(drop)
     }
 
     /// Has the tokens of the transcript counted.

@@ -15,7 +15,7 @@ use crate::worker::WorkerTurn;
 use super::config::Config;
 use super::process::Process;
 use super::session::Session;
-use super::start_check;
+use super::start::start;
 use super::talk::Talk;
 
 /// A live CLI process.
@@ -26,29 +26,24 @@ pub struct ClaudeWorker {
 }
 
 impl ClaudeWorker {
-    /// Shakes hands with a process that was just started, and checks it. The caller bounds the time it takes.
+    /// Makes a process that was just started ready for turns.
     ///
     /// # Errors
-    /// With how the process ended, or why it must not be used.
+    /// With why it must not be used, how it ended, and its last words.
     pub(super) async fn open(mut process: Process, config: &Config) -> Result<Self, LaunchError> {
-        let failed = |message: String| LaunchError { message, is_permanent: false };
-        let (stdout, stdin) = process.take_pipes().map_err(|error: io::Error| failed(error.to_string()))?;
+        let failed = |error: io::Error| LaunchError { message: error.to_string(), is_permanent: false };
+        let (stdout, stdin) = process.take_pipes().map_err(failed)?;
         let mut session = Session::new(stdout, stdin, config);
-        let models = match session.handshake().await {
-            Ok(models) => models,
-            Err(failure) => {
+        match start(&mut session, config).await {
+            Ok(models) => Ok(Self { process, talk: Talk::new(session, models, config) }),
+            Err(error) => {
                 let words = process.last_words().await;
-                return Err(failed(format!("the CLI did not answer the handshake ({failure}): {words}")));
+                Err(LaunchError {
+                    message: format!("{error}. The process: {words}"),
+                    is_permanent: error.is_permanent(),
+                })
             }
-        };
-        if config.sign_in.heeds_base_url() {
-            let checked = start_check::check(&mut session, &models, config).await;
-            checked.map_err(|error| LaunchError {
-                message: error.to_string(),
-                is_permanent: error.is_permanent(),
-            })?;
         }
-        Ok(Self { process, talk: Talk::new(session, models, config) })
     }
 }
 

@@ -16,7 +16,14 @@ async fn workers_that_cannot_start_are_an_error_that_says_why() {
     for (fault, why) in [
         ("FAKE_CLAUDE_INIT_FAILS", "did not answer the handshake"),
         ("FAKE_CLAUDE_EXIT_AT_START", "exit status: 1"),
-        ("FAKE_CLAUDE_START_MS", "did not answer the handshake in time"),
+        (
+            "FAKE_CLAUDE_START_MS",
+            "did not answer the handshake within 1 s (claude.start_timeout_seconds). The process: still running; stderr: (empty)",
+        ),
+        (
+            "FAKE_CLAUDE_CHECK_HANGS",
+            "start check of the Claude CLI did not end within 1 s (claude.start_timeout_seconds). The process: still running",
+        ),
     ] {
         let value = if fault == "FAKE_CLAUDE_START_MS" { 600_000 } else { 1 };
         let server = TestServer::fake().workers(1).set(fault, value);
@@ -69,12 +76,20 @@ async fn a_process_that_works_otherwise_hears_no_caller() {
             "FAKE_CLAUDE_BODY_IGNORED",
             "does not send requests as they are given to it: `max_tokens`, `messages`",
         ),
+        (
+            "FAKE_CLAUDE_BASE_URL_IGNORED",
+            "If the managed settings of your organisation set ANTHROPIC_BASE_URL",
+        ),
         ("FAKE_CLAUDE_CALLS_AGAIN", "made 2 calls instead of one for a prompt whose answer met its limit"),
     ] {
         for sign_in in ["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"] {
             let server = TestServer::fake().set("ANTHROPIC_API_KEY", "").set(sign_in, "made-up");
             let message = assert_refused(server.set(fault, 1)).await;
             assert!(message.contains(why), "{fault}: {message}");
+            assert!(
+                message.ends_with(". The process: still running; stderr: (empty)."),
+                "{fault}: {message}"
+            );
         }
     }
 }

@@ -29,6 +29,8 @@
 //! | `ignore_sigterm` | ignores SIGTERM (environment only) |
 //! | `ignore_stdin_eof` | stays when stdin ends |
 //! | `body_ignored` | sends a body of its own in the start check (environment only) |
+//! | `base_url_ignored` | makes no call to the start check, as if it went elsewhere (environment only) |
+//! | `check_hangs` | hangs in the start check (environment only) |
 //! | `calls_again` | calls again after an answer that met its limit in the start check (environment only) |
 //! | `finish_on_eof` | when stdin ends, first finishes the running turn, as the real CLI does |
 //!

@@ -13,13 +13,17 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::domain::Failure;
+use crate::domain::FailureKind;
 use crate::domain::Model;
 
 use super::body;
 use super::config::Config;
+use super::failure::classify;
+use super::protocol::CallFailed;
 use super::session::Session;
 use super::settings;
 use super::sign_in::SignIn;
@@ -45,6 +49,16 @@ pub(super) enum StartCheckError {
         /// How the answer ended.
         ending: &'static str,
     },
+    /// Its call went elsewhere.
+    #[error(
+        "no call of the Claude CLI has reached the start check. If the managed settings of your organisation set \
+         ANTHROPIC_BASE_URL, the CLI calls that address whatever the server asks of it: take the variable out of them, and set \
+         it for the server instead"
+    )]
+    NotReached,
+    /// It was not done in time.
+    #[error("the start check of the Claude CLI did not end within {0} s (claude.start_timeout_seconds)")]
+    TimedOut(u64),
     /// It did not take part.
     #[error("{0}")]
     Failed(String),
@@ -53,7 +67,7 @@ pub(super) enum StartCheckError {
 impl StartCheckError {
     /// Whether the next process of the same CLI would fail in the same way.
     pub(super) fn is_permanent(&self) -> bool {
-        !matches!(self, Self::Failed(_))
+        !matches!(self, Self::TimedOut(_) | Self::Failed(_))
     }
 }
 
@@ -63,7 +77,7 @@ impl From<Failure> for StartCheckError {
     }
 }
 
-/// Checks the process of `session`, which knows `models`, and leaves its transcript empty.
+/// Checks the process of `session`, which knows `models`, until `deadline`, and leaves its transcript empty.
 ///
 /// # Errors
 /// When the process must not be used.
@@ -71,6 +85,7 @@ pub(super) async fn check<R, W>(
     session: &mut Session<R, W>,
     models: &[Model],
     config: &Config,
+    deadline: Instant,
 ) -> Result<(), StartCheckError>
 where
     R: AsyncRead + Unpin,
@@ -83,6 +98,7 @@ where
     let checked = converse(session, models, config, &address, calls);
     tokio::select! {
         result = checked => result,
+        () = tokio::time::sleep_until(deadline) => Err(StartCheckError::TimedOut(config.start_timeout.as_secs())),
         error = served => Err(StartCheckError::Failed(format!("its calls could not be accepted: {error}"))),
     }
 }
@@ -103,9 +119,9 @@ where
     session.configure(settings::checked(address, &asked)).await?;
     calls.answer_with(Reply::Whole);
     let uuid = prompt(session);
-    forget(session, &uuid).await?;
+    let report = forget(session, &uuid).await?;
     let bodies = calls.take();
-    let sent = bodies.first().ok_or_else(|| StartCheckError::OtherBody("no call came".to_owned()))?;
+    let sent = bodies.first().ok_or_else(|| not_reached(report))?;
     compare(&asked, sent).map_err(StartCheckError::OtherBody)?;
     for (reply, ending) in ENDINGS {
         let count = count_calls(session, config.sign_in, &calls, reply).await?;
@@ -156,15 +172,24 @@ where
     uuid
 }
 
-/// Waits until the prompt `uuid` is answered, and has the process forget it.
-async fn forget<R, W>(session: &mut Session<R, W>, uuid: &str) -> Result<(), StartCheckError>
+/// Why no call came: the CLI makes none with a sign-in that it knows to be useless.
+fn not_reached(report: Option<CallFailed>) -> StartCheckError {
+    let failure = report.map(|call| classify(Some(&call), None, "", None));
+    match failure.filter(|failure| failure.kind == FailureKind::SignIn) {
+        Some(failure) => failure.into(),
+        None => StartCheckError::NotReached,
+    }
+}
+
+/// Waits until the prompt `uuid` is answered, and has the process forget it. Gives the report of a failed call.
+async fn forget<R, W>(session: &mut Session<R, W>, uuid: &str) -> Result<Option<CallFailed>, StartCheckError>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    session.over(uuid).await?;
+    let report = session.over(uuid).await?;
     match session.rewind(uuid).await.map_err(StartCheckError::Failed)? {
-        None => Ok(()),
+        None => Ok(report),
         Some(_) => Err(StartCheckError::Failed("its rewind left an answer behind".to_owned())),
     }
 }

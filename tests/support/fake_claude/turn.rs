@@ -81,7 +81,12 @@ impl<'a> Turn<'a> {
         let checked_at = crate::check::address(&self.session.state());
         if let Some(address) = checked_at {
             self.session.say(&self.session.lines.requesting(uuid))?;
-            crate::check::call(self.session, self.job, &address)?;
+            if self.modes.on("check_hangs") {
+                return Err(self.session.stall());
+            }
+            if !self.modes.on("base_url_ignored") {
+                crate::check::call(self.session, self.job, &address)?;
+            }
             self.session.state().running = None;
             return Ok(self.session.say(&self.session.lines.lifecycle(uuid, "completed"))?);
         }

@@ -1,0 +1,55 @@
+//! The start of a process: its handshake and its check, within the time that a start may take.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use crate::domain::Failure;
+use crate::domain::Model;
+
+use super::config::Config;
+use super::session::Session;
+use super::start_check;
+use super::start_check::StartCheckError;
+
+/// Why a process that was started is not used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StartError {
+    /// It ended, or refused the handshake.
+    #[error("the CLI did not answer the handshake ({0})")]
+    Handshake(Failure),
+    /// It took too long for the handshake.
+    #[error("the CLI did not answer the handshake within {0} s (claude.start_timeout_seconds)")]
+    HandshakeTimedOut(u64),
+    /// It did not pass the check.
+    #[error(transparent)]
+    Check(#[from] StartCheckError),
+}
+
+impl StartError {
+    /// Whether the next process of the same CLI would fail in the same way.
+    pub(super) fn is_permanent(&self) -> bool {
+        matches!(self, Self::Check(error) if error.is_permanent())
+    }
+}
+
+/// Shakes hands with the process of `session` and checks it. Gives the models that it knows.
+///
+/// # Errors
+/// When the process must not be used, or was not ready in time.
+pub(super) async fn start<R, W>(
+    session: &mut Session<R, W>,
+    config: &Config,
+) -> Result<Vec<Model>, StartError>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let deadline = Instant::now() + config.start_timeout;
+    let shaken = tokio::time::timeout_at(deadline, session.handshake()).await;
+    let late = |_| StartError::HandshakeTimedOut(config.start_timeout.as_secs());
+    let models = shaken.map_err(late)?.map_err(StartError::Handshake)?;
+    if config.sign_in.heeds_base_url() {
+        start_check::check(session, &models, config, deadline).await?;
+    }
+    Ok(models)
+}

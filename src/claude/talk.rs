@@ -207,10 +207,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
     pub(super) async fn reset(&mut self) -> Result<(), String> {
         let mut translator = match std::mem::replace(&mut self.phase, Phase::Changing) {
             // Settings are taken in their order, so those of the next turn come after what is on its way.
-            Phase::Clean | Phase::Configuring => {
-                self.phase = Phase::Clean;
-                return Ok(());
-            }
+            Phase::Clean | Phase::Configuring => return self.forget_large_body().await,
             Phase::Changing => return Err("it was left while its transcript was being changed".to_owned()),
             Phase::Running(mut translator) => {
                 // Before its run has begun, an interrupt passes a prompt by.
@@ -224,6 +221,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         if self.session.rewind(translator.uuid()).await?.is_some() {
             return Err("the rewind left an earlier answer behind".to_owned());
         }
+        self.forget_large_body().await
+    }
+
+    /// Leaves the process clean, without the body of its last call where that is large.
+    async fn forget_large_body(&mut self) -> Result<(), String> {
         if std::mem::take(&mut self.body_bytes) > LARGE_BODY {
             self.session.configure(settings::no_body()).await.map_err(|failure| failure.message)?;
         }
@@ -250,3 +252,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "talk_tests.rs"]
+mod tests;

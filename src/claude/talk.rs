@@ -141,9 +141,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         if let Some(source) = translator.source() {
             return Ok(Step::Emit(source));
         }
-        let step = self.session.read_until(|event| match translator.accept(event) {
-            Step::Nothing => None,
-            step => Some(step),
+        let step = self.session.read_until(|event| {
+            let is_retry = matches!(event, Event::ApiRetry(_));
+            match translator.accept(event) {
+                // What another call answers could not be joined to what has left already, and would be billed.
+                Step::Nothing if is_retry && !translator.is_silent() => Some(Step::Fail(cut_off())),
+                Step::Nothing => None,
+                step => Some(step),
+            }
         });
         tokio::time::timeout(self.event_timeout, step).await.unwrap_or_else(|_| {
             let seconds = self.event_timeout.as_secs();
@@ -251,6 +256,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
             Err(_) => Err("its turn did not end in time".to_owned()),
         }
     }
+}
+
+fn cut_off() -> Failure {
+    let message = "The connection to Anthropic was lost in the middle of the answer, and only a part of it has arrived.";
+    Failure::new(FailureKind::Upstream, message)
 }
 
 #[cfg(test)]

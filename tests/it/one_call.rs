@@ -66,3 +66,20 @@ async fn no_call_follows_a_burst_after_a_request_of_a_thousand_tokens_under_a_su
 async fn no_call_follows_an_answer_under_a_subscription() {
     assert_one_call_each(subscribed().await, &[&ENDINGS[..], &SILENT].concat(), 3, "headers_ms=300").await;
 }
+
+/// A call that fails is tried again, but not once a part of its answer has left.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_call_follows_an_answer_that_is_cut_off() {
+    for server in [TestServer::real().await, subscribed().await] {
+        let server = server.workers(1).set("SWITCHBOARD_CLAUDE__MAX_RETRIES", 1).start().await;
+        let mut events = server.chat("[[tokens=9 gap_ms=200 cut_after=3]]").stream().await;
+        events.next_text().await;
+        let rest = events.rest().await;
+        assert!(rest.last().unwrap().contains("upstream_error"), "{rest:?}");
+        server.until_quiet().await;
+        assert_eq!(server.upstream().requests().len(), 1);
+        assert_eq!(server.chat("[[status=500 times=1 tokens=1]]").send().await.text(), "w1");
+        assert_eq!(server.upstream().requests().len(), 3);
+        server.end().await;
+    }
+}

@@ -1,4 +1,4 @@
-//! What the CLI's reports of failed calls mean to a caller.
+//! Turns the CLI's reports of failed calls into failures for a caller.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::domain::FailureKind;
 
 use super::protocol::CallFailed;
 
-/// When to come back after a limit of which upstream does not say when it ends.
+/// The time until the next try after a limit, where upstream does not say when the limit ends.
 const AFTER_A_LIMIT: Duration = Duration::from_secs(5);
 const AFTER_AN_OVERLOAD: Duration = Duration::from_secs(2);
 
@@ -27,48 +27,55 @@ pub(super) fn classify(
     Failure { retry_after: Some(retry_delay.map_or(default, |delay| delay.max(default))), ..failure }
 }
 
-/// The CLI's own word for the failure decides, then the upstream status and, last, the report's text.
+/// The failure but for when to try again.
 fn without_time(call: Option<&CallFailed>, status: Option<u16>, report: &str) -> Failure {
-    let kind = call.map_or("", |call| call.kind.as_str());
+    let word = call.map_or("", |call| call.kind.as_str());
     let text = call.map_or(report, |call| call.text.as_str());
     let status = status.or_else(|| status_in(text));
-    if is_about_length(text) {
-        return Failure::new(
-            FailureKind::ContextTooLong,
-            "The conversation is longer than the model's context length. Shorten the messages.",
-        );
-    }
-    match (kind, status) {
+    let kind = if is_about_length(text) { FailureKind::ContextTooLong } else { kind_of(word, status) };
+    Failure::new(kind, message_for(kind, status, text))
+}
+
+/// The CLI's own word for the failure decides, then the upstream status.
+fn kind_of(word: &str, status: Option<u16>) -> FailureKind {
+    match (word, status) {
         ("authentication_failed" | "oauth_org_not_allowed" | "billing_error", _) | (_, Some(401..=403)) => {
-            Failure::new(
-                FailureKind::SignIn,
-                "Anthropic did not accept the sign-in of this server. Its operator must renew it.",
-            )
+            FailureKind::SignIn
         }
-        ("rate_limit", _) | (_, Some(429)) => Failure::new(
-            FailureKind::RateLimited,
-            "Anthropic's limit for the sign-in of this server is reached. Try again later.",
-        ),
-        ("overloaded", _) | (_, Some(503 | 529)) => {
-            Failure::new(FailureKind::Overloaded, "Anthropic is overloaded. Try again later.")
-        }
-        ("model_not_found", _) | (_, Some(404)) => Failure::new(
-            FailureKind::UnknownModel,
-            "The model does not exist, or the sign-in of this server may not use it.",
-        ),
-        (_, Some(413)) => Failure::new(
-            FailureKind::InvalidRequest,
-            "The request is larger than Anthropic takes. Send less, or fewer and smaller files.",
-        ),
-        ("invalid_request", _) | (_, Some(400 | 422)) => Failure::new(
-            FailureKind::InvalidRequest,
-            format!("Anthropic refused the request: {}", message_in(text)),
-        ),
-        (_, Some(status)) => {
-            Failure::new(FailureKind::Upstream, format!("The call to Anthropic failed with status {status}."))
-        }
-        _ => Failure::new(FailureKind::Upstream, "The call to Anthropic failed."),
+        ("rate_limit", _) | (_, Some(429)) => FailureKind::RateLimited,
+        ("overloaded", _) | (_, Some(503 | 529)) => FailureKind::Overloaded,
+        ("model_not_found", _) | (_, Some(404)) => FailureKind::UnknownModel,
+        ("invalid_request", _) | (_, Some(400 | 413 | 422)) => FailureKind::InvalidRequest,
+        _ => FailureKind::Upstream,
     }
+}
+
+/// The sentence for the caller.
+fn message_for(kind: FailureKind, status: Option<u16>, text: &str) -> String {
+    let sentence = match (kind, status) {
+        (FailureKind::ContextTooLong, _) => {
+            "The conversation is longer than the model's context length. Shorten the messages."
+        }
+        (FailureKind::SignIn, _) => {
+            "Anthropic did not accept the sign-in of this server. Its operator must renew it."
+        }
+        (FailureKind::RateLimited, _) => {
+            "Anthropic's limit for the sign-in of this server is reached. Try again later."
+        }
+        (FailureKind::Overloaded, _) => "Anthropic is overloaded. Try again later.",
+        (FailureKind::UnknownModel, _) => {
+            "The model does not exist, or the sign-in of this server may not use it."
+        }
+        (FailureKind::InvalidRequest, Some(413)) => {
+            "The request is larger than Anthropic takes. Send less, or fewer and smaller files."
+        }
+        (FailureKind::InvalidRequest, _) => {
+            return format!("Anthropic refused the request: {}", message_in(text));
+        }
+        (_, Some(status)) => return format!("The call to Anthropic failed with status {status}."),
+        (_, None) => "The call to Anthropic failed.",
+    };
+    sentence.to_owned()
 }
 
 fn is_about_length(text: &str) -> bool {
@@ -115,6 +122,19 @@ mod tests {
         assert_eq!(kind_of("invalid_request", Some(400), "API Error: 400 bad"), FailureKind::InvalidRequest);
         assert_eq!(kind_of("model_not_found", None, ""), FailureKind::UnknownModel);
         assert_eq!(kind_of("server_error", Some(500), ""), FailureKind::Upstream);
+    }
+
+    #[test]
+    fn a_request_that_is_too_large_is_told_so() {
+        let call = CallFailed { kind: "invalid_request".to_owned(), text: "API Error: 413 x".to_owned() };
+        let failure = classify(Some(&call), None, "", None);
+        assert_eq!(failure.kind, FailureKind::InvalidRequest);
+        assert!(failure.message.starts_with("The request is larger"), "{failure}");
+        assert_eq!(
+            classify(None, Some(500), "", None).message,
+            "The call to Anthropic failed with status 500."
+        );
+        assert_eq!(classify(None, None, "", None).message, "The call to Anthropic failed.");
     }
 
     #[test]

@@ -49,14 +49,14 @@ const FIXED: &[(&str, &str)] = &[
     ("ENABLE_TOOL_SEARCH", "false"),
 ];
 
-/// Carries the id of the server's data directory, by which a later server finds what this one left behind.
+/// The variable that holds the id of the server's data directory. A later server finds what this one left behind by it.
 pub(super) const INSTANCE_VARIABLE: &str = "SWITCHBOARD_INSTANCE";
 
-/// Never reached by a proxy: the calls of the start check go there.
+/// The address of the start check's listener. Calls to it never go through a proxy.
 const LOOPBACK: &str = "127.0.0.1";
 
-/// What every process is told: the protocol, and to heed nothing that lies about, neither the operator's settings nor those of a
-/// folder, whose hooks would be run.
+/// The arguments of every process. They choose the protocol and turn off the settings of the operator and of folders, whose hooks
+/// would be run.
 pub(super) const PROTOCOL: &[&str] = &[
     "-p",
     "--input-format",
@@ -114,9 +114,9 @@ pub(super) fn environment(config: &Config, instance: &str) -> BTreeMap<String, S
     environment
 }
 
-/// The home of all processes, in which they run. They share it, as the processes of one person do, so that upstream sees one
-/// device; and its name, which the CLI may tell the model, does not differ from process to process and spoil the prompt cache.
-/// In any other directory the CLI asks `git`, with each change of its settings, whether they are tracked, some milliseconds of each turn.
+/// The home and working directory of all processes. They share it, so that upstream sees one device, and so that the name of the
+/// directory, which the CLI may tell the model, is the same for all and the prompt cache is read. In any other directory the CLI
+/// starts `git` with each change of its settings, which takes some milliseconds of each turn.
 pub(super) fn home(config: &Config) -> PathBuf {
     config.data_dir.join("home")
 }

@@ -1,4 +1,4 @@
-//! What the life of a CLI process depends on.
+//! The configuration of CLI processes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,30 +12,30 @@ use super::sign_in::SignIn;
 pub struct Config {
     /// The CLI: a path, or a name that is looked up in `PATH`.
     pub binary: PathBuf,
-    /// How the CLI signs in at Anthropic.
+    /// The way in which the CLI signs in at Anthropic.
     pub sign_in: SignIn,
     /// The server's environment, from which the allow-list of [`super::command`] picks.
     pub environment: BTreeMap<String, String>,
     /// Names of further variables to hand through; a trailing `*` stands for any rest.
     pub pass_environment: Vec<String>,
-    /// Where the processes' home and working directory lie.
+    /// The directory of the processes' home and working directory.
     pub data_dir: PathBuf,
-    /// How often the CLI tries a failed call again by itself.
+    /// The number of times that the CLI tries a failed call again by itself.
     pub max_retries: u32,
     /// Betas of Anthropic's API that every call of a turn asks for.
     pub betas: Vec<String>,
-    /// A running turn of which nothing comes for so long has failed.
+    /// The longest pause between two events of a turn. A longer one fails the turn.
     pub event_timeout: Duration,
-    /// How long the CLI may take to answer a control request.
+    /// The time that the CLI has to answer a control request.
     pub control_timeout: Duration,
-    /// How long a process may take until it can be used.
+    /// The time that a process has until it can be used.
     pub start_timeout: Duration,
     /// The longest line read from a process, in bytes; a longer one is skipped.
     pub max_line_bytes: usize,
 }
 
 impl Config {
-    /// Where the calls go, where that is not the CLI's own choice.
+    /// The base URL of the operator; `None` leaves it to the CLI.
     pub(super) fn base_url(&self) -> Option<&String> {
         self.environment.get(BASE_URL)
     }

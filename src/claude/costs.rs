@@ -1,27 +1,27 @@
-//! What the turns of a process cost, by its own word.
+//! The costs of turns, as the CLI reports them.
 
 use crate::domain::Bill;
 use crate::domain::Money;
 
-/// The CLI tells with each result what its process has cost so far. What a turn cost is the difference, if the result is
-/// the first since the one before the turn began.
+/// Computes the cost of each turn. The CLI tells with each result what its process has cost so far, so a turn costs the difference
+/// between the result after it and the result before it.
 #[derive(Debug, Default)]
 pub(super) struct Costs {
-    /// What it told last.
+    /// The total of the last result.
     total: Money,
-    /// The turn that runs, or that ran last and was not reported yet.
+    /// The bill of the turn that runs, or that ran last and was not reported yet.
     open: Option<Bill>,
     /// Whether the next result reports an earlier turn as well, so that the cost of each is not known.
     is_shared: bool,
 }
 
 impl Costs {
-    /// The turn of `bill` begins.
+    /// Begins the turn of `bill`.
     pub(super) fn begin(&mut self, bill: Bill) {
         self.is_shared |= self.open.replace(bill).is_some();
     }
 
-    /// A result has come, with the `total` so far.
+    /// Takes a result with the `total` so far, and notes the cost of the turn.
     pub(super) fn report(&mut self, total: Option<Money>) {
         let bill = self.open.take();
         let Some(total) = total else {
@@ -36,7 +36,7 @@ impl Costs {
         }
     }
 
-    /// Whether the turn that ran last is reported.
+    /// Whether the cost of the last turn was reported.
     pub(super) fn is_reported(&self) -> bool {
         self.open.is_none()
     }

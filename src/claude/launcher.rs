@@ -29,7 +29,7 @@ pub struct ClaudeLauncher {
     spawner: Spawner,
 }
 
-/// Why the CLI cannot be used.
+/// The reasons why the CLI cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// There is no such program.
@@ -37,17 +37,17 @@ pub enum SetupError {
         "the Claude CLI `{0}` was not found; install it (npm install -g @anthropic-ai/claude-code) or name it with --claude-bin"
     )]
     NotFound(String),
-    /// It could not be run.
+    /// The program could not be run.
     #[error("the Claude CLI could not be run")]
     Run(#[source] io::Error),
-    /// What it said of its version cannot be read.
+    /// The output of `--version` cannot be read.
     #[error(
         "`{program} --version` said {output:?}, which is no version of the Claude CLI; name the CLI with --claude-bin"
     )]
     NoVersion {
         /// The program that was run.
         program: String,
-        /// What it said.
+        /// The output.
         output: String,
     },
 }

@@ -17,17 +17,17 @@ use rustix::process::{Pid, Signal};
 
 use super::command::INSTANCE_VARIABLE;
 
-/// Looks for processes to end, at the most: whatever forks without end is not ended by looking.
+/// The largest number of looks for processes to end. A process that forks without end is not ended by looking.
 const MOST_PASSES: usize = 100;
 
-/// How often a lock that is taken is tried again, and after how long each time.
+/// The number of tries to take a lock that is held, and the pause between them.
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(25);
 
 /// The data directory, held for this server alone until it is dropped.
 #[derive(Debug)]
 pub struct DataDir {
-    /// What its processes carry in their environment.
+    /// The id that its processes carry in their environment.
     pub instance: String,
     _lock: fs::File,
 }
@@ -62,7 +62,7 @@ pub fn take_data_dir(path: &Path) -> io::Result<DataDir> {
     Ok(DataDir { instance, _lock: lock })
 }
 
-/// Takes the lock, and tries for a moment: a process that a killed server was just about to start holds it until it runs.
+/// Takes the lock, and tries for a moment. A process that a killed server was about to start holds the lock until it runs.
 fn take(lock: &fs::File) -> Result<(), Errno> {
     for _ in 0..LOCK_TRIES {
         match flock(lock, FlockOperation::NonBlockingLockExclusive) {

@@ -1,4 +1,4 @@
-//! Until when a subscription's limit holds.
+//! The limit of a subscription, and the time until which it holds.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,22 +9,22 @@ use super::protocol::LimitReport;
 
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 
-/// The longest that a limit is believed to hold: the longest there is are those of a month.
+/// The longest time that a limit can hold. There are limits of a month; a longer time is not believed.
 const LONGEST: Duration = Duration::from_secs(32 * DAY_SECONDS);
 
-/// What a process last said about the limit. It says so only when that has changed, so it is kept from turn to turn.
+/// The last report of a process about the limit. The process reports changes only, so it is kept from turn to turn.
 #[derive(Debug, Default)]
 pub(super) struct Limit {
     reached: Option<LimitReport>,
 }
 
 impl Limit {
-    /// Keeps what the process says.
+    /// Keeps a report of the process.
     pub(super) fn note(&mut self, report: LimitReport) {
         self.reached = Some(report).filter(|report| report.is_reached);
     }
 
-    /// Adds to a failure by the limit how long it holds.
+    /// Adds to a failure by the limit the time until which the limit holds.
     pub(super) fn explain(&self, failure: Failure) -> Failure {
         self.explain_at(failure, SystemTime::now())
     }
@@ -45,13 +45,13 @@ impl Limit {
     }
 }
 
-/// How long it is until `seconds` after 1970, where that is yet to come and to be believed.
+/// The time from `now` until `seconds` after 1970. `None` for a time that is past or too far ahead.
 fn wait(seconds: u64, now: SystemTime) -> Option<Duration> {
     let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
     time.duration_since(now).ok().filter(|wait| !wait.is_zero() && *wait <= LONGEST)
 }
 
-/// `16:05 UTC`, not before the time itself, and in how many days where that is more than one ahead.
+/// Words a time as `16:05 UTC`, rounded up to a minute, with the number of days where it is more than one ahead.
 fn time_of_day(seconds: u64, wait: Duration) -> String {
     let minutes = seconds.div_ceil(60) % (24 * 60);
     let time = format!("{:02}:{:02} UTC", minutes / 60, minutes % 60);

@@ -1,7 +1,7 @@
 //! The language and life of one CLI process.
 //!
-//! Knows the CLI's flags, environment, protocol and faults. Does not know HTTP, the `OpenAI` API, or how many
-//! processes there are: that is `pool`'s business.
+//! This part knows the CLI's flags, environment, protocol and faults. It does not know HTTP, the `OpenAI` API, or the number of
+//! processes, which `pool` decides.
 
 mod agent;
 mod body;

@@ -10,8 +10,8 @@ use super::protocol::LineDecoder;
 
 const READ_CHUNK: usize = 8 * 1024;
 
-/// Lines out and lines in. Whoever waits for a line also writes what is queued, so neither side can block the other:
-/// a process that is busy writing is read, however much is still to be sent to it.
+/// Sends and receives lines. Waiting for a line also writes the queued ones, so neither side can block the other: a process that is
+/// busy writing is read, however much is still to be sent to it.
 #[derive(Debug)]
 pub(super) struct Pipe<R, W> {
     reader: R,
@@ -30,12 +30,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Pipe<R, W> {
         self.outbox.extend_from_slice(line);
     }
 
-    /// Closes the other side's input, and gives what its output is read from.
+    /// Closes the input of the other side, and gives the reader of its output.
     pub(super) fn into_reader(self) -> R {
         self.reader
     }
 
-    /// Lines dropped because they were too long.
+    /// The number of lines that were dropped because they were too long.
     pub(super) fn overlong_lines(&self) -> u64 {
         self.decoder.overlong_lines()
     }

@@ -15,10 +15,10 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
-/// How much of what a process says on its standard error is kept for the log.
+/// The number of bytes that are kept of the standard error of a process, for the log.
 const KEPT_STDERR: usize = 2 * 1024;
 
-/// What to start.
+/// A program to start, with its arguments, environment and working directory.
 #[derive(Debug, Clone)]
 pub(super) struct Program {
     pub(super) path: PathBuf,
@@ -59,7 +59,7 @@ impl Spawner {
         Ok(Self { requests, tracker })
     }
 
-    /// Where what outlives a process is done.
+    /// The tracker for tasks that outlive a process.
     pub(super) fn tracker(&self) -> &TaskTracker {
         &self.tracker
     }
@@ -124,24 +124,24 @@ impl Process {
         Ok(Self { child: Some(child), group, stderr, tracker })
     }
 
-    /// Its standard output and input; they can be taken once.
+    /// Takes the standard output and input of the process. They can be taken once.
     pub(super) fn take_pipes(&mut self) -> io::Result<(ChildStdout, ChildStdin)> {
         let child = self.child.as_mut();
         let pipes = child.and_then(|child| Some((child.stdout.take()?, child.stdin.take()?)));
         pipes.ok_or_else(|| io::Error::other("the pipes of the process are taken"))
     }
 
-    /// Its id.
+    /// The id of the process.
     pub(super) fn id(&self) -> Option<u32> {
         self.child.as_ref().and_then(Child::id)
     }
 
-    /// Whether it still runs.
+    /// Whether the process still runs.
     pub(super) fn is_alive(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
-    /// How it ended and the last it said on its standard error, for the log. Gives it a moment to end.
+    /// Says how the process ended and what it wrote last on its standard error. Gives it a moment to end.
     pub(super) async fn last_words(&mut self) -> String {
         let status = match self.child.as_mut() {
             Some(child) => tokio::time::timeout(Duration::from_millis(100), child.wait()).await,
@@ -173,7 +173,7 @@ impl Drop for Process {
     }
 }
 
-/// Reads a standard error to its end, so that the process never waits for somebody to do so; keeps the last of it.
+/// Reads a standard error to its end, so that the process never blocks on it, and keeps the last bytes.
 async fn drain(mut pipe: ChildStderr, kept: Arc<Mutex<Vec<u8>>>) {
     let mut buffer = [0; 1024];
     while let Ok(count @ 1..) = pipe.read(&mut buffer).await {

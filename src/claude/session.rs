@@ -21,16 +21,16 @@ use super::protocol::{
     transcript_line,
 };
 
-/// What a prompt says. The conversation is in the body of the call, in whose place the CLI would put the prompt.
+/// The text of every prompt. The body of the call holds the conversation and replaces it.
 const PROMPT: &str = ".";
 
-/// Sends lines and control requests, and waits for what answers them.
+/// Sends lines and control requests, and waits for their answers.
 #[derive(Debug)]
 pub(super) struct Session<R, W> {
     pipe: Pipe<R, W>,
     /// The prompt that was sent last.
     prompt: String,
-    /// The CLI's session in which it is answered, once the CLI has named it.
+    /// The CLI's session in which that prompt is answered, once the CLI has named it.
     prompt_session: Option<String>,
     pub(super) limit: Limit,
     pub(super) costs: Costs,
@@ -106,7 +106,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         Ok(models.models.into_iter().map(to_model).collect())
     }
 
-    /// Sets what is to change, and waits until it is in force.
+    /// Changes settings, and waits until they are in force.
     pub(super) async fn configure(&mut self, settings: FlagSettings<'_>) -> Result<(), Failure> {
         let request = self.send(&Control::ApplyFlagSettings { settings });
         self.control(&request).await.map(drop)
@@ -122,7 +122,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         self.send(&Control::Interrupt);
     }
 
-    /// Has the process make its call.
+    /// Sends the prompt `uuid`, without waiting. The process makes its call for it.
     pub(super) fn queue_prompt(&mut self, uuid: &str) {
         uuid.clone_into(&mut self.prompt);
         self.prompt_session = None;
@@ -162,7 +162,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             .map(drop)
     }
 
-    /// Has the tokens of the transcript counted.
+    /// Asks the CLI for the number of tokens of the transcript.
     pub(super) async fn count_tokens(&mut self) -> Result<u64, Failure> {
         let request = self.send(&Control::GetContextUsage);
         let usage: ContextUsage = read_answer(&self.control(&request).await?)?;
@@ -174,7 +174,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             .sum())
     }
 
-    /// Forgets the last user message, `uuid`, and what came after it. Gives the answer that now stands at the end, if any.
+    /// Makes the CLI forget the last user message, `uuid`, and all after it. Gives the answer that is then the last, if there is one.
     ///
     /// # Errors
     /// When the CLI refuses.
@@ -190,7 +190,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         Ok(rewound.preceding_assistant_uuid)
     }
 
-    /// Reads lines until `meaning` makes something of one. May be dropped while it waits without losing a line.
+    /// Reads lines until `meaning` gives a value for one. No line is lost if it is dropped while it waits.
     ///
     /// # Errors
     /// `Crashed` when the process has closed its output.
@@ -217,7 +217,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         }
     }
 
-    /// Whether a line belongs to the conversation. What runs in a session of its own beside it is no answer to it.
+    /// Whether a line belongs to the conversation. Lines of other sessions of the CLI do not.
     fn is_ours(&mut self, session: Option<&str>, event: &Event<'_>) -> bool {
         if let Event::Lifecycle(uuid, _) = event
             && *uuid == self.prompt
@@ -227,7 +227,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         session.is_none() || self.prompt_session.is_none() || session == self.prompt_session.as_deref()
     }
 
-    /// Lines that were dropped because they were too long or no line of the protocol.
+    /// The number of lines that were dropped because they were too long or no line of the protocol.
     pub(super) fn skipped_lines(&self) -> u64 {
         self.unreadable_lines + self.pipe.overlong_lines()
     }
@@ -271,7 +271,7 @@ fn is_over(event: &Event<'_>, uuid: &str) -> bool {
     matches!(event, Event::Lifecycle(sent, Lifecycle::Completed | Lifecycle::Cancelled) if sent == uuid)
 }
 
-/// What the CLI answered, unless it refused.
+/// The payload of an answer. A refusal is a failure.
 fn accepted(answer: ControlAnswer<'_>) -> Result<Vec<u8>, Failure> {
     match answer.error {
         Some(error) => {

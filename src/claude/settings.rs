@@ -1,4 +1,4 @@
-//! What of a turn becomes settings of the process.
+//! The settings of a process that a turn needs.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Those `turn` needs under `sign_in`.
+    /// The settings that `turn` needs under `sign_in`.
     pub(super) fn for_turn(turn: &Turn, sign_in: SignIn) -> Self {
         let sampling = &turn.sampling;
         let thinks = may_think(turn) && sampling.effort != Some(Effort::None);
@@ -58,8 +58,7 @@ impl Settings {
         }
     }
 
-    /// Keeps the CLI from a further call once the call of the turn is under way, and gives what is to be set for it; `None` where none
-    /// can follow.
+    /// The change that keeps the CLI from a further call once the call of the turn is under way; `None` where no call can follow.
     pub(super) fn forbid_further_calls(&mut self) -> Option<FlagSettings<'static>> {
         let limit = self.variables.get_mut(BLOCKING_LIMIT)?;
         (limit.as_deref() == Some(FIRST_CALL)).then(|| {
@@ -68,7 +67,7 @@ impl Settings {
         })
     }
 
-    /// What to set for these to be in force after those of `before`, none where they are not known, and for `body` to be sent.
+    /// The changes that put these settings in force after `before`, which is `None` if not known, and have `body` sent.
     pub(super) fn after<'a>(&'a self, before: Option<&Self>, body: String) -> FlagSettings<'a> {
         let differs = |(name, value): &(&&'static str, &Option<String>)| {
             before.is_none_or(|before| before.variables.get(**name) != Some(*value))
@@ -114,7 +113,7 @@ pub(super) fn unchecked(base_url: Option<&String>, max_retries: u32) -> FlagSett
     of([(BASE_URL, base_url.cloned()), (MAX_RETRIES, Some(max_retries.to_string())), (EXTRA_BODY, None)])
 }
 
-/// Has the process forget the body of its last call.
+/// Makes the process forget the body of its last call.
 pub(super) fn no_body() -> FlagSettings<'static> {
     of([(EXTRA_BODY, None)])
 }

@@ -1,11 +1,11 @@
-//! How the CLI signs in.
+//! The ways in which the CLI signs in.
 
 use std::collections::BTreeMap;
 
 /// A way to sign in at Anthropic or at a cloud that serves its models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignIn {
-    /// `ANTHROPIC_API_KEY`. The only way in that allows `--bare`, under which the CLI adds nothing to the prompt.
+    /// `ANTHROPIC_API_KEY`.
     ApiKey,
     /// `CLAUDE_CODE_OAUTH_TOKEN`, made by `claude setup-token`.
     OauthToken,
@@ -26,10 +26,10 @@ const HOW_TO_SIGN_IN: &str = "set ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN (
      server's environment, or sign_in = \"stored\" to use the login kept by the CLI";
 
 impl SignIn {
-    /// The way named by the configuration, `auto` for the first whose variable is set.
+    /// The sign-in named by the configuration; `auto` takes the first whose variable is set.
     ///
     /// # Errors
-    /// When the variable that it needs is not set, with what to set.
+    /// When the variable that the sign-in needs is not set. The error says what to set.
     pub fn choose(configured: &str, environment: &BTreeMap<String, String>) -> Result<Self, Missing> {
         let chosen = match configured {
             "api_key" => Self::ApiKey,
@@ -54,7 +54,7 @@ impl SignIn {
         )))
     }
 
-    /// Whether the CLI runs with `--bare`. The stored login and the token are not read under it.
+    /// Whether the CLI runs with `--bare`, under which it adds nothing to the prompt and does not read the stored login or the token.
     pub fn is_bare(self) -> bool {
         !matches!(self, Self::OauthToken | Self::Stored)
     }
@@ -64,7 +64,7 @@ impl SignIn {
         matches!(self, Self::ApiKey | Self::OauthToken | Self::Stored)
     }
 
-    /// The variables that reach the CLI for this way in; a trailing `*` stands for any rest.
+    /// The variables that reach the CLI for this sign-in; a trailing `*` stands for any rest.
     pub(super) fn variables(self) -> &'static [&'static str] {
         match self {
             Self::ApiKey => &["ANTHROPIC_API_KEY"],

@@ -11,16 +11,16 @@ use super::session::Session;
 use super::start_check;
 use super::start_check::StartCheckError;
 
-/// Why a process that was started is not used.
+/// The reasons for not using a process that was started.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StartError {
-    /// It ended, or refused the handshake.
+    /// The process ended, or refused the handshake.
     #[error("the CLI did not answer the handshake ({0})")]
     Handshake(Failure),
-    /// It took too long for the handshake.
+    /// The process did not answer the handshake in time.
     #[error("the CLI did not answer the handshake within {0} s (claude.start_timeout_seconds)")]
     HandshakeTimedOut(u64),
-    /// It did not pass the check.
+    /// The process did not pass the check.
     #[error(transparent)]
     Check(#[from] StartCheckError),
 }

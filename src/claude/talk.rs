@@ -1,4 +1,4 @@
-//! The work of a worker, apart from its process.
+//! What a worker says to its process, in which order.
 
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ use super::settings::{self, Settings};
 use super::sign_in::SignIn;
 use super::translate::{Step, Translator};
 
-/// How long the end of an answer waits for its cost. Usually it comes after 2 to 8 ms.
+/// The longest that the end of an answer waits for its cost. Usually the cost comes after 2 to 8 ms.
 const COSTS_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// A process forgets the body of its last call at once if it is longer than this, in bytes.
+/// The size in bytes above which a process forgets the body of a call as soon as its turn is over.
 const LARGE_BODY: usize = 256 * 1024;
 
 /// The state of the process.
@@ -34,7 +34,7 @@ enum Phase {
     Clean,
     /// Settings are on their way. The transcript is as it was.
     Configuring,
-    /// The transcript is being changed. Left there, nobody knows how much of the change has arrived.
+    /// The transcript is being changed. A worker that is left in this phase cannot be used again: how much has arrived is not known.
     Changing,
     /// The model is at work.
     Running(Translator),
@@ -42,7 +42,7 @@ enum Phase {
     Ended(Translator),
 }
 
-/// Everything about the worker but its process, so that it can be tried without one.
+/// A worker without its process, so that tests need none.
 ///
 /// A worker holds nothing from one turn to the next: each turn brings its whole conversation in the body of its one call.
 #[derive(Debug)]
@@ -88,8 +88,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         Ok(())
     }
 
-    /// Sets the body of the next call and what else the turn needs. Waits until it is in force: a prompt that came before would be
-    /// answered with the body of the last caller.
+    /// Sets the body of the next call and the other settings of the turn, and waits until they are in force. A prompt that came
+    /// sooner would be answered with the body of the last caller.
     async fn configure(&mut self, turn: &Turn) -> Result<(), Failure> {
         let unreadable = || Failure::new(FailureKind::InvalidRequest, "A schema of the request is no JSON.");
         let body = body::request_body(turn, self.sign_in).ok_or_else(unreadable)?;
@@ -102,8 +102,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         Ok(())
     }
 
-    /// How many tokens the prompt has. The CLI has upstream count its transcript and no body, so the request joins the transcript as
-    /// one message.
+    /// Counts the tokens of the prompt. The CLI has its transcript counted and no body, so the request joins the transcript as one
+    /// message.
     pub(super) async fn count_tokens(&mut self, worker_turn: &WorkerTurn) -> Result<u64, Failure> {
         self.prepare().await?;
         self.configure(&worker_turn.turn).await?;
@@ -179,8 +179,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         }
     }
 
-    /// Reads on until the CLI has told the cost of the turn, which is some milliseconds after the answer is whole. A CLI that
-    /// takes longer is not waited for: then the cost is not known.
+    /// Reads on until the CLI tells the cost of the turn, usually some milliseconds after the end of the answer. After
+    /// [`COSTS_TIMEOUT`] the turn ends without its cost.
     async fn wait_for_costs(&mut self) {
         let Phase::Ended(translator) = &mut self.phase else { return };
         if self.session.costs.is_reported() {

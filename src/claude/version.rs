@@ -1,4 +1,4 @@
-//! Versions of the CLI. Whether one can be used is for [`start_check`](super::start_check) to find out.
+//! Versions of the CLI. [`start_check`](super::start_check) finds out whether one can be used.
 
 use std::fmt;
 

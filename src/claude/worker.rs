@@ -29,7 +29,7 @@ impl ClaudeWorker {
     /// Makes a process that was just started ready for turns.
     ///
     /// # Errors
-    /// With why it must not be used, how it ended, and its last words.
+    /// When the process must not be used. The message has the reason, how the process ended and its last words.
     pub(super) async fn open(mut process: Process, config: &Config) -> Result<Self, LaunchError> {
         let failed = |error: io::Error| LaunchError { message: error.to_string(), is_permanent: false };
         let (stdout, stdin) = process.take_pipes().map_err(failed)?;

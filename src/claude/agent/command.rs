@@ -1,7 +1,6 @@
 //! Flags and environment of a process that works on a task.
 //!
-//! As for those that chat, nothing of a request stands on the command line but what is of a fixed form: names of tools out of a
-//! list of ours, numbers, and an id.
+//! Only parts of a request with a fixed form stand on the command line: names of tools from a list of ours, numbers, and an id.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,13 +12,13 @@ use crate::tasks::Job;
 use crate::tasks::Mode;
 use crate::tasks::Session;
 
-/// Carries the id of the task, by which what it leaves behind is found.
+/// The variable that holds the id of the task. Processes that the task leaves behind are found by it.
 pub(super) const TASK_VARIABLE: &str = "SWITCHBOARD_TASK";
 
-/// Questions come to us.
+/// The arguments that send the CLI's questions to the server.
 const ARGUMENTS: &[&str] = &["--permission-prompt-tool", "stdio"];
 
-/// Switches of processes that chat which do not suit an agent: a long run may well be summarised.
+/// Switches of chatting processes that an agent does not get. Its long runs may be summarised.
 const NOT_FOR_AGENTS: &[&str] =
     &["DISABLE_AUTO_COMPACT", "DISABLE_COMPACT", "CLAUDE_AGENT_SDK_MCP_NO_PREFIX"];
 
@@ -55,8 +54,8 @@ pub(super) fn environment(config: &Config, instance: &str, job: &Job) -> BTreeMa
     environment
 }
 
-/// The home of a process that does `job`: one for each session, since the CLI lets an agent read whatever it keeps of others
-/// for the same folder. None where a person's own sign-in is used, which is found in that person's home alone.
+/// The home of a process that does `job`. Each session has its own, because the CLI lets an agent read all that it keeps for the same
+/// folder. `None` for a stored sign-in, which lies in the home of a person.
 pub(super) fn home(config: &Config, job: &Job) -> Option<PathBuf> {
     (config.sign_in != SignIn::Stored).then(|| homes(config).join(job.session.id().to_string()))
 }

@@ -1,4 +1,4 @@
-//! Processes that work on a task, with tools of their own: each for one task, and never from the pool.
+//! Processes that work on a task with tools of their own. Each works on one task, and none is from the pool.
 
 mod command;
 mod transcripts;
@@ -41,15 +41,15 @@ use command::TASK_VARIABLE;
 use translate::Reaction;
 use translate::Translator;
 
-/// How long a process may take to write down its session when it is done.
+/// The time that a process has to write down its session when it is done.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Before each look for what an agent has left behind. One look is too few: a process that is just becoming another program
-/// shows no mark for a moment.
+/// The pauses before each look for processes that an agent has left behind. One look is too few: a process that is just becoming
+/// another program shows no mark for a moment.
 const LOOKS: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(20), Duration::from_millis(100), Duration::from_millis(500)];
 
-/// How long a session is left alone of which no task is known: it may be about to be written down.
+/// The age up to which a session without a known task is kept: its task may be about to be written down.
 const YOUNG: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Starts a process of the CLI for each task.
@@ -67,16 +67,16 @@ struct ClaudeAgent {
     process: Process,
     link: Link,
     translator: Translator,
-    /// Marks what the process has started.
+    /// The id of the task, which marks all processes that this one starts.
     task: String,
     tracker: TaskTracker,
 }
 
-/// What still comes of the process.
+/// The state of the output of the process.
 #[derive(Debug)]
 enum Link {
     Open(Pipe<ChildStdout, ChildStdin>),
-    /// It has told how it ended, and is to exit.
+    /// The process has told how its run ended, and should exit.
     Ending(ChildStdout, Ending),
     Closed,
 }
@@ -143,8 +143,8 @@ impl Runner for ClaudeRunner {
 }
 
 impl ClaudeAgent {
-    /// Opens the protocol and gives the prompt. Each is answered before the next is sent; a process that ends at once, because
-    /// there is no such session, has then told so.
+    /// Opens the protocol and gives the prompt. Each line is answered before the next is sent, so that a process that ends at once,
+    /// because there is no such session, can say so.
     async fn begin(&mut self, job: &Job) -> Result<(), Failure> {
         let system_prompt = job.system_prompt.as_deref();
         self.ask("initialize", &Control::InitializeAgent { append_system_prompt: system_prompt }).await?;
@@ -175,7 +175,7 @@ impl ClaudeAgent {
         }
     }
 
-    /// Reads a line and does what it calls for.
+    /// Reads a line and reacts to it.
     async fn step(&mut self) -> Result<Reaction, Failure> {
         let Link::Open(pipe) = &mut self.link else { return Err(gone()) };
         let line = pipe.next_line().await.map_err(|error| {
@@ -204,7 +204,7 @@ impl ClaudeAgent {
         }
     }
 
-    /// Passes over a line that cannot be read, unless nothing would go on without it.
+    /// Skips a line that cannot be read. Fails if the run depends on the line.
     fn unreadable(&self, line: &[u8], error: &serde_json::Error) -> Result<Reaction, Failure> {
         // Neither the line nor the parser's words about it: both may quote what was said.
         tracing::warn!(process.id = self.process.id(), category = ?error.classify(), "a line of an agent cannot be read");
@@ -214,7 +214,7 @@ impl ClaudeAgent {
         Ok(Reaction::None)
     }
 
-    /// That no line was too long to be read: it may have been a question.
+    /// Fails if a line was too long to be read: it may have been a question.
     fn check_length(&self) -> Result<(), Failure> {
         match &self.link {
             Link::Open(pipe) if pipe.overlong_lines() > 0 => {
@@ -247,7 +247,7 @@ impl ClaudeAgent {
     }
 }
 
-/// Whether a line is one that is waited for, by its beginning.
+/// Whether the beginning of a line shows that the run depends on it.
 fn is_vital(line: &[u8]) -> bool {
     let begin = &line[..line.len().min(200)];
     [r#""type":"control_request""#, r#""type":"result""#]
@@ -279,7 +279,8 @@ impl Agent for ClaudeAgent {
 }
 
 impl Drop for ClaudeAgent {
-    /// The process ends with its group; what its tools have put into groups of their own is found by its mark.
+    /// Ends the processes that the tools have put into groups of their own, which are found by their mark. The agent's process ends
+    /// with its group.
     fn drop(&mut self) {
         let task: Arc<str> = std::mem::take(&mut self.task).into();
         self.tracker.spawn(async move {

@@ -1,5 +1,5 @@
-//! What is kept of sessions: files and folders whose names begin with the session's id. The home of a session is one; in a
-//! person's own home the CLI lays them some folders below its own, and takes none away where its settings are not read.
+//! The files and folders that are kept of sessions. Their names begin with the id of the session. The home of a session is one of
+//! them; in the home of a person the CLI puts them some folders below its own, and never deletes them without its settings.
 
 use std::fs;
 use std::path::Path;
@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-/// How far below the CLI's folder they lie: `projects/FOLDER/ID.jsonl`.
+/// The depth of the files below the CLI's folder: `projects/FOLDER/ID.jsonl`.
 const DEPTH: u8 = 3;
-/// Characters of an id.
+/// The number of characters of an id.
 const ID: usize = 36;
 
-/// Takes away what is kept of the sessions that are `unwanted` and were not touched for the time of `idle`.
+/// Deletes the files of sessions that are `unwanted` and were not touched for the time `idle`.
 pub(super) fn forget(folder: &Path, idle: Duration, unwanted: &dyn Fn(&Uuid) -> bool) {
     below(folder, idle, unwanted, DEPTH);
 }

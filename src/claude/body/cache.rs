@@ -1,4 +1,4 @@
-//! Where the prompt cache is marked.
+//! Places the marks of the prompt cache.
 //!
 //! Upstream stores the prompt up to each mark and reads, of what it has stored, the longest prefix of the next prompt. With marks
 //! on the last and the last but one user message a turn reads what the turn before it has stored, and stores its own.
@@ -12,9 +12,9 @@ use crate::domain::Turn;
 use super::MessageBody;
 use super::blocks::Block;
 
-/// Most marks that upstream allows.
+/// The largest number of marks that upstream allows.
 const MOST: usize = 4;
-/// User messages that the server marks, counted from the end. With the marks on tools and instructions that makes four.
+/// The number of user messages that the server marks, counted from the end. With the marks on tools and instructions that makes four.
 const MARKED_MESSAGES: usize = 2;
 
 /// A mark for the prompt cache.
@@ -29,17 +29,17 @@ pub(super) struct CacheControl {
 #[derive(Debug, Serialize, Clone, Copy)]
 #[serde(untagged)]
 pub(super) enum Mark<'a> {
-    /// The server's.
+    /// A mark of the server.
     Made(CacheControl),
-    /// The caller's.
+    /// A mark of the caller.
     Written(&'a RawValue),
 }
 
 /// Marks the ends of the last user messages, unless the caller has marked the prompt. Gives the mark for tools and instructions,
 /// where there is room for it: the caller's marks take precedence.
 ///
-/// It is kept as long as the CLI has its own marks kept, an hour under a subscription and else upstream's five minutes, or an
-/// hour where the caller wants that. All of them have one lifetime, because upstream wants longer ones first.
+/// The marks last as long as those of the CLI: an hour under a subscription, otherwise upstream's five minutes, or an hour where the
+/// caller wants that. All have one lifetime, because upstream wants longer ones first.
 pub(super) fn mark(turn: &Turn, messages: &mut [MessageBody<'_>], sign_in: SignIn) -> Option<CacheControl> {
     if turn.native.is_marked {
         return None;

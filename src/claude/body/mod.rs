@@ -60,12 +60,12 @@ struct RequestBody<'a> {
     thinking: Option<Budget>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_config: Option<OutputConfig>,
-    /// Fields that the caller has written. None of them is above.
+    /// Further fields as the caller wrote them. They differ from those above.
     #[serde(flatten)]
     native: BTreeMap<&'a str, &'a RawValue>,
 }
 
-/// An item of a list that is made here or that the caller has written.
+/// An item of a list: made here, or as the caller wrote it.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Item<'a, T> {
@@ -85,7 +85,7 @@ struct Budget {
     budget_tokens: u32,
 }
 
-/// Takes the place of what the CLI would send, so it repeats the effort.
+/// The `output_config` of the body. It replaces that of the CLI, so it repeats the effort.
 #[derive(Serialize)]
 struct OutputConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,8 +130,8 @@ pub(super) fn request_body(turn: &Turn, sign_in: SignIn) -> Option<String> {
     serde_json::to_string(&body).ok()
 }
 
-/// The content of one user message that has as many tokens as the prompt of `turn`, as JSON, but for the few by which upstream
-/// marks messages off: calls and results of tools, instructions and tools stand in it as texts.
+/// The content of one user message, as JSON, with about as many tokens as the prompt of `turn`. Instructions, tools, and the calls
+/// and results of tools stand in it as texts. The few tokens by which upstream separates messages are missing.
 pub(super) fn content_to_count(turn: &Turn) -> String {
     let history = turn.history.iter().flat_map(|message| &message.parts);
     let mut parts: Vec<Part> = history.chain(&turn.prompt).flat_map(countable).collect();
@@ -139,7 +139,7 @@ pub(super) fn content_to_count(turn: &Turn) -> String {
     serde_json::to_string(&blocks(&parts)).unwrap_or_default()
 }
 
-/// What stands for `part` in a user message.
+/// The block that stands for `part` in a user message.
 fn countable(part: &Part) -> Vec<Part> {
     match part {
         Part::Text(_) | Part::Image(_) | Part::Document { .. } => vec![part.clone()],

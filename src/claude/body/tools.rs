@@ -22,9 +22,9 @@ const ANSWER_TOOL_USE: &str =
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum ToolBlock<'a> {
-    /// One of the caller's.
+    /// A tool of the caller.
     Function(FunctionBlock<'a>),
-    /// The search of the web that Anthropic does.
+    /// The web search that Anthropic runs.
     WebSearch(SearchBlock<'a>),
 }
 
@@ -74,7 +74,8 @@ pub(super) struct Choice<'a> {
     disable_parallel_tool_use: bool,
 }
 
-/// The name of the tool by which the model answers with a JSON object, where it has to; none of the caller's own.
+/// The name of the tool by which the model answers, where the answer must be a JSON object. It differs from the names of the
+/// caller's tools.
 pub(in crate::claude) fn answer_tool(turn: &Turn) -> Option<String> {
     if turn.sampling.format != Format::JsonObject {
         return None;
@@ -86,8 +87,8 @@ pub(in crate::claude) fn answer_tool(turn: &Turn) -> Option<String> {
     Some(name)
 }
 
-/// The tools of the caller, the search of the web, and the tool by which the model answers, where there are such. None if a
-/// schema is no JSON.
+/// The tools of the caller, the web search and the tool by which the model answers, as far as the turn has them. `None` if a schema
+/// is no JSON.
 pub(super) fn tools<'a>(
     tools: &'a Tools,
     answer_tool: Option<&'a str>,
@@ -129,7 +130,7 @@ fn search(search: &WebSearch) -> ToolBlock<'_> {
     })
 }
 
-/// Whether and what the model must call; none leaves it the choice.
+/// The tool choice of the call; `None` leaves it to the model.
 pub(super) fn choice<'a>(turn: &'a Turn, answer_tool: Option<&'a str>) -> Option<Choice<'a>> {
     let tools = &turn.tools;
     let has_written = turn.native.tools.as_ref().is_some_and(|written| !written.is_empty());

@@ -1,4 +1,4 @@
-//! Lines of a process that works with tools of its own: what of them tells how far it has come.
+//! Lines of a process that works with tools of its own.
 //!
 //! Such a process writes some lines a second at most, so they are read for clearness and not for speed.
 
@@ -28,36 +28,36 @@ pub enum AgentLine<'line> {
 pub enum Told {
     /// A block of the model's answer, whole.
     Assistant {
-        /// It.
+        /// The message that holds the block.
         message: AgentMessage,
         /// Set where the text is the CLI's own report of a failed call.
         #[serde(default)]
         error: Option<Value>,
-        /// The call of a tool that it belongs to; none for the agent's own words.
+        /// The id of the tool call that the block belongs to; none for the agent's own words.
         #[serde(default)]
         parent_tool_use_id: Option<String>,
     },
     /// Results of tools.
     User {
-        /// They.
+        /// The message that holds the results.
         message: AgentMessage,
         /// What the tool did, in a form of its own.
         #[serde(default)]
         tool_use_result: Value,
-        /// As above.
+        /// The id of the tool call that the results belong to; none for the agent's own calls.
         #[serde(default)]
         parent_tool_use_id: Option<String>,
     },
     /// The CLI asks something.
     ControlRequest {
-        /// By what it is answered.
+        /// The id of the question.
         request_id: String,
-        /// What is asked.
+        /// The question.
         request: AgentRequest,
     },
     /// The CLI no longer asks something.
     ControlCancelRequest {
-        /// By what it would have been answered.
+        /// The id of the question.
         request_id: String,
     },
     /// An answer to something that was asked of the CLI.
@@ -65,7 +65,7 @@ pub enum Told {
         /// It.
         response: AgentResponse,
     },
-    /// The end.
+    /// The end of the run.
     Result(Box<AgentResult>),
     /// Any other line.
     #[serde(other)]
@@ -75,37 +75,37 @@ pub enum Told {
 /// A message of the conversation.
 #[derive(Debug, Deserialize)]
 pub struct AgentMessage {
-    /// Its blocks, or a text.
+    /// The blocks of the message, or a text.
     #[serde(default)]
     pub content: Value,
 }
 
-/// What the CLI asks.
+/// A question of the CLI.
 #[derive(Debug, Deserialize)]
 pub struct AgentRequest {
     /// `can_use_tool`, ...
     pub subtype: String,
-    /// The tool.
+    /// The name of the tool.
     #[serde(default)]
     pub tool_name: String,
-    /// The id of its call.
+    /// The id of the tool call.
     #[serde(default)]
     pub tool_use_id: String,
-    /// Its input.
+    /// The input of the tool call.
     #[serde(default)]
     pub input: Value,
-    /// Why it is asked.
+    /// The reason for the question.
     #[serde(default)]
     pub decision_reason: Option<String>,
 }
 
-/// What the CLI answers.
+/// The CLI's answer to a control request.
 #[derive(Debug, Deserialize)]
 pub struct AgentResponse {
-    /// The id of what was asked.
+    /// The id of the request.
     #[serde(default)]
     pub request_id: String,
-    /// Why it was refused.
+    /// The reason for a refusal.
     #[serde(default)]
     pub error: Option<String>,
 }
@@ -116,7 +116,7 @@ pub struct AgentResponse {
 pub struct AgentResult {
     /// `success`, `error_max_turns`, ...
     pub subtype: String,
-    /// Whether it failed.
+    /// Whether the run failed.
     pub is_error: bool,
     /// `completed`, `aborted_tools`, ...
     pub terminal_reason: Option<String>,
@@ -158,15 +158,15 @@ pub fn parse_agent(line: &[u8]) -> Result<AgentLine<'_>, serde_json::Error> {
 #[derive(Debug, Serialize)]
 #[serde(tag = "behavior", rename_all = "snake_case")]
 pub enum Decision<'a> {
-    /// It may be used.
+    /// The tool may be used.
     #[serde(rename_all = "camelCase")]
     Allow {
-        /// With this input.
+        /// The input that the tool gets.
         updated_input: &'a Value,
     },
-    /// It may not.
+    /// The tool may not be used.
     Deny {
-        /// What the model is told.
+        /// The reason that the model reads.
         message: &'a str,
     },
 }
@@ -179,7 +179,7 @@ pub fn decision_line(request_id: &str, decision: &Decision<'_>) -> Vec<u8> {
     }))
 }
 
-/// The line that refuses what was asked by `request_id`.
+/// The line that refuses the question called `request_id`.
 pub fn refusal_line(request_id: &str) -> Vec<u8> {
     let error = "the server does not know this request";
     to_line(&json!({

@@ -10,7 +10,7 @@ use bytes::BytesMut;
 #[derive(Debug)]
 pub struct LineDecoder {
     buffer: BytesMut,
-    /// How much of `buffer` is known to hold no line feed.
+    /// The number of bytes at the start of `buffer` that hold no line feed.
     scanned: usize,
     max_line_bytes: usize,
     /// Whether the rest of an over-long line is being thrown away.
@@ -24,13 +24,13 @@ impl LineDecoder {
         Self { buffer: BytesMut::new(), scanned: 0, max_line_bytes, discarding: false, overlong_lines: 0 }
     }
 
-    /// Where to read the next bytes into; call [`next_line`](Self::next_line) until it yields nothing before reading
-    /// on, or the bound on the memory is lost.
+    /// The buffer to read the next bytes into. Call [`next_line`](Self::next_line) until it yields nothing before reading on, or the
+    /// bound on the memory is lost.
     pub fn buffer(&mut self) -> &mut BytesMut {
         &mut self.buffer
     }
 
-    /// How many lines were dropped for their length.
+    /// The number of lines that were dropped for their length.
     pub fn overlong_lines(&self) -> u64 {
         self.overlong_lines
     }

@@ -25,7 +25,7 @@ pub enum Control<'a> {
     GetContextUsage,
     /// Asks for the catalogue of models.
     ListModels,
-    /// Sets what may change from turn to turn.
+    /// Changes settings of the process.
     ApplyFlagSettings {
         /// The settings; what is not named keeps its value.
         settings: FlagSettings<'a>,
@@ -48,7 +48,7 @@ pub struct FlagSettings<'a> {
     /// which is billed, to try an id that it does not know by an alias.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<&'a str>,
-    /// How hard to think; `Some(None)` goes back to the model's default.
+    /// The effort of thinking; `Some(None)` goes back to the model's default.
     #[serde(rename = "effortLevel", skip_serializing_if = "Option::is_none")]
     pub effort: Option<Option<&'static str>>,
     /// Environment variables the CLI reads anew on each turn; `None` unsets.

@@ -22,13 +22,13 @@ pub enum Event<'line> {
     Result(ResultLine),
     /// The answer to a control request.
     Control(ControlAnswer<'line>),
-    /// What became of a line that was sent with a `uuid`.
+    /// The state of a line that was sent with a `uuid`.
     Lifecycle(Cow<'line, str>, Lifecycle),
     /// The CLI makes a call.
     Call,
     /// The CLI is going to try a failed call again.
     ApiRetry(ApiRetry),
-    /// How the subscription stands to its limits. Written when that has changed, and for subscriptions alone.
+    /// The state of the subscription's limit. The CLI writes it when it changes, and for subscriptions alone.
     Limit(LimitReport),
     /// Any other line.
     Other,
@@ -46,11 +46,11 @@ pub struct CallFailed {
 /// A failed call that the CLI is going to try again.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ApiRetry {
-    /// How the call failed.
+    /// The failed call.
     pub call: CallFailed,
     /// The status of the upstream answer that failed it.
     pub status: Option<u16>,
-    /// How long the CLI waits before: as long as upstream asks it to.
+    /// The time that the CLI waits before it tries again. Upstream may ask for it.
     pub delay: Option<Duration>,
 }
 
@@ -59,7 +59,7 @@ pub struct ApiRetry {
 pub struct ResultLine {
     /// `success`, `error_during_execution`, ...
     pub subtype: String,
-    /// Whether it failed.
+    /// Whether the run failed.
     pub is_error: bool,
     /// The status of the upstream answer that failed it.
     pub api_error_status: Option<u16>,
@@ -69,12 +69,12 @@ pub struct ResultLine {
     pub total_cost_usd: Option<f64>,
 }
 
-/// How the subscription stands to the limit that matters most.
+/// The state of the subscription's limit that matters most.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LimitReport {
     /// Whether calls are refused for it; a warning is no refusal.
     pub is_reached: bool,
-    /// When it is lifted, in seconds since 1970.
+    /// The time at which the limit is lifted, in seconds since 1970.
     pub resets_at: Option<u64>,
 }
 
@@ -84,24 +84,24 @@ pub struct ControlAnswer<'line> {
     /// The id of the request.
     #[serde(borrow)]
     pub request_id: Cow<'line, str>,
-    /// What was asked for.
+    /// The payload of an answer that is no refusal.
     #[serde(default, borrow)]
     pub response: Option<&'line RawValue>,
-    /// Why it was refused.
+    /// The reason for a refusal.
     #[serde(default, borrow)]
     pub error: Option<Cow<'line, str>>,
 }
 
-/// How far a sent line has come.
+/// The state of a line that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifecycle {
-    /// Its run has begun; before that an interrupt passes it by.
+    /// The run of the line has begun. An interrupt that comes before does not reach it.
     Started,
-    /// It is in the transcript, or answered.
+    /// The line is in the transcript, or answered.
     Completed,
-    /// It was interrupted, or its run failed.
+    /// The run of the line was interrupted or failed.
     Cancelled,
-    /// Not at its end yet.
+    /// Any other state, in which the line is not done with.
     Other,
 }
 
@@ -181,8 +181,8 @@ pub fn parse_with_session(line: &[u8]) -> Result<(Option<&str>, Event<'_>), serd
 /// The beginning of the line by which the CLI reports that it calls the API.
 const CALL: &[u8] = br#"{"type":"system","subtype":"status","status":"requesting","#;
 
-/// Whether a line is of a kind that is passed over, told by its first bytes. These are the longest lines of a turn, and
-/// reading them as JSON was a tenth of what a request costs; a line that begins otherwise is read as any other.
+/// Whether the first bytes of a line show that it is of a kind that is passed over. These are the longest lines of a turn, and
+/// reading them as JSON took a tenth of the CPU of a request.
 fn says_nothing(line: &[u8]) -> bool {
     const PASSED_OVER: [&[u8]; 3] = [
         br#"{"type":"system","subtype":"init","#,
@@ -247,7 +247,7 @@ fn milliseconds(value: Option<&RawValue>) -> Option<Duration> {
     Duration::try_from_secs_f64(milliseconds / 1000.0).ok()
 }
 
-/// What is said of a limit; of an unknown form, that there is none.
+/// Reads the report of a limit. One of an unknown form counts as no limit.
 fn limit_report(info: Option<&RawValue>) -> LimitReport {
     let info = info.and_then(|info| serde_json::from_str::<serde_json::Value>(info.get()).ok());
     info.map_or_else(LimitReport::default, |info| LimitReport {

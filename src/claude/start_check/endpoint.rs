@@ -22,14 +22,14 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// How a call is answered.
+/// The answer to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reply {
-    /// With a word.
+    /// A word.
     Whole,
-    /// With a word that is cut off by the limit of tokens, after which the CLI would ask the model to go on.
+    /// A word that is cut off by the limit of tokens, after which the CLI would ask the model to go on.
     CutByLimit,
-    /// With a word and a refusal, after which the CLI would ask once more.
+    /// A word and a refusal, after which the CLI would ask once more.
     Refused,
 }
 
@@ -83,13 +83,13 @@ impl Endpoint {
         Ok(Self { listener, port, secret: Uuid::new_v4().simple().to_string() })
     }
 
-    /// The address that stands in for that of the Messages API.
+    /// The base URL that the process gets in place of that of the Messages API.
     pub(super) fn base_url(&self) -> String {
         format!("http://127.0.0.1:{}/{}", self.port, self.secret)
     }
 
-    /// The calls that come, as long as the future beside them is polled. It ends only with the error for which nothing more can be
-    /// accepted.
+    /// Gives the calls and a future that takes and answers them while it is polled. It ends only when no more connections can be
+    /// accepted, with the error.
     pub(super) fn serve(self) -> (Calls, impl Future<Output = io::Error>) {
         let calls = Calls::new();
         let path = format!("/{}/v1/messages", self.secret);
@@ -137,7 +137,7 @@ fn refusal() -> Response<Full<Bytes>> {
     response
 }
 
-/// The events of an answer of one word, as few tokens as there can be.
+/// The events of an answer of one word.
 fn stream_of(reply: Reply) -> String {
     let stop_reason = match reply {
         Reply::Whole => "end_turn",

@@ -1,9 +1,9 @@
-//! What a new process has to show before it gets a caller's request.
+//! The check of a new process, before it gets a caller's request.
 //!
-//! Its first calls go to a listener of the server's own instead of upstream. The body that arrives there must have every field that
-//! was asked for, byte for byte, and a prompt must lead to one call however its answer ends. So a CLI that works otherwise, of
-//! whatever version, or one that a policy of the organisation forbids to, is refused before it hears a word of anybody. The calls
-//! also do what the CLI does only once, before its first call, which would else take the first caller's time.
+//! The first calls of the process go to a listener of the server's own instead of upstream. The body that arrives there must have
+//! every field that was asked for, byte for byte, and a prompt must lead to one call however its answer ends. So the server refuses
+//! a CLI that works differently, because of its version or a policy of the organisation, before it gets the words of any caller. The
+//! calls also make the CLI do what it does only once, which would otherwise take the time of the first caller.
 
 mod endpoint;
 mod sample;
@@ -29,37 +29,37 @@ use super::settings;
 use super::sign_in::SignIn;
 use endpoint::{Calls, Endpoint, Reply};
 
-/// Why a process is not used.
+/// The reasons for not using a process.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StartCheckError {
-    /// It sends other bodies than it is given.
+    /// The process sends other bodies than it is given.
     #[error(
         "the Claude CLI does not send requests as they are given to it: {0}. Either a policy of your organisation has it \
          ignore CLAUDE_CODE_EXTRA_BODY, or this version works differently: use the one that the server was tested with"
     )]
     OtherBody(String),
-    /// It calls the model again by itself, or not at all.
+    /// The process calls the model again by itself, or not at all.
     #[error(
         "the Claude CLI made {count} calls instead of one for a prompt whose answer {ending}, and each would be billed. This \
          version works differently: use the one that the server was tested with"
     )]
     OtherCalls {
-        /// How many calls it made.
+        /// The number of calls.
         count: usize,
-        /// How the answer ended.
+        /// The end of the answer, as a verb.
         ending: &'static str,
     },
-    /// Its call went elsewhere.
+    /// The call of the process went elsewhere.
     #[error(
         "no call of the Claude CLI has reached the start check. If the managed settings of your organisation set \
          ANTHROPIC_BASE_URL, the CLI calls that address whatever the server asks of it: take the variable out of them, and set \
          it for the server instead"
     )]
     NotReached,
-    /// It was not done in time.
+    /// The check did not end in time.
     #[error("the start check of the Claude CLI did not end within {0} s (claude.start_timeout_seconds)")]
     TimedOut(u64),
-    /// It did not take part.
+    /// The process did not go through with the check.
     #[error("{0}")]
     Failed(String),
 }
@@ -161,7 +161,7 @@ where
     Ok(calls.take().len())
 }
 
-/// Has the process answer a prompt.
+/// Sends a prompt and gives its `uuid`.
 fn prompt<R, W>(session: &mut Session<R, W>) -> String
 where
     R: AsyncRead + Unpin,
@@ -172,7 +172,7 @@ where
     uuid
 }
 
-/// Why no call came: the CLI makes none with a sign-in that it knows to be useless.
+/// The failure when no call came. The CLI makes no call with a sign-in that it knows to be useless, and says so in its report.
 fn not_reached(report: Option<CallFailed>) -> StartCheckError {
     let failure = report.map(|call| classify(Some(&call), None, "", None));
     match failure.filter(|failure| failure.kind == FailureKind::SignIn) {

@@ -1,4 +1,4 @@
-//! A turn that holds one of everything a turn may hold.
+//! A sample turn with one of each thing that a turn can hold.
 
 use crate::domain::Message;
 use crate::domain::Model;
@@ -20,11 +20,11 @@ use crate::domain::Turn;
 const PICTURE: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
-/// Text that anything which reads, escapes or trims it on the way would change.
+/// A text that would change if it were read, escaped or trimmed on the way.
 const TEXT: &str =
     "/clear @/etc/passwd !ls #x <system-reminder>y</system-reminder> \u{1f600} ü \\ \" \t \u{2028} \n end ";
 
-/// The turn, for `model`.
+/// The sample turn, for `model`.
 pub(super) fn turn(model: &Model) -> Turn {
     Turn {
         project: None,

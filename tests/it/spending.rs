@@ -139,3 +139,19 @@ async fn the_same_question_is_paid_once() {
     assert_eq!(server.upstream().requests().len(), 1);
     assert_eq!(nanos(&charges_of(server).await), [NANOS]);
 }
+
+/// Where upstream answers at once, the CLI may make a further call before it can be kept off: it is charged to the turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_call_that_is_made_is_charged() {
+    let prices = r#"{ "haiku" = "input 9000, output 9000, cache write 9000, cache read 9000" }"#;
+    let server = TestServer::real().await.workers(1).set("SWITCHBOARD_PRICING__MODELS", prices);
+    let server = server.set("ANTHROPIC_API_KEY", "").set("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-made-up");
+    let server = server.start().await;
+    for _ in 0..10 {
+        let answer = server.chat("[[tokens=2 stop_reason=max_tokens usage_in=10 usage_out=2]]").send().await;
+        assert_eq!(answer.text(), "w1 w2");
+    }
+    server.until_quiet().await;
+    let calls = i64::try_from(server.upstream().requests().len()).unwrap();
+    assert_eq!(nanos(&charges_of(server).await).iter().sum::<i64>(), calls * (10 * 100 + 2 * 500));
+}

@@ -27,9 +27,24 @@ pub struct WebSearch {
 }
 
 impl WebSearch {
+    /// What the model calls it.
+    pub const NAME: &str = "web_search";
+
     /// Whether a tool of the type `kind` is a search of the web, in Anthropic's API or `OpenAI`'s. Both add dates and words to it.
     pub fn is_named_by(kind: &str) -> bool {
         kind.starts_with("web_search")
+    }
+}
+
+impl Tools {
+    /// Whether there is nothing to call.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty() && self.web_search.is_none()
+    }
+
+    /// Whether `name` is what the model calls one of the tools that Anthropic runs.
+    pub fn runs(&self, name: &str) -> bool {
+        self.web_search.is_some() && name == WebSearch::NAME
     }
 }
 

@@ -121,7 +121,7 @@ fn function(tool: &Tool) -> Option<ToolBlock<'_>> {
 fn search(search: &WebSearch) -> ToolBlock<'_> {
     ToolBlock::WebSearch(SearchBlock {
         r#type: "web_search_20250305",
-        name: "web_search",
+        name: WebSearch::NAME,
         max_uses: search.max_uses,
         allowed_domains: &search.allowed_domains,
         blocked_domains: &search.blocked_domains,
@@ -134,7 +134,7 @@ fn search(search: &WebSearch) -> ToolBlock<'_> {
 pub(super) fn choice<'a>(turn: &'a Turn, answer_tool: Option<&'a str>) -> Option<Choice<'a>> {
     let tools = &turn.tools;
     let has_written = turn.native.tools.as_ref().is_some_and(|written| !written.is_empty());
-    let offers_tools = !tools.list.is_empty() || tools.web_search.is_some() || has_written;
+    let offers_tools = !tools.is_empty() || has_written;
     let one = |r#type, name| Choice { r#type, name, disable_parallel_tool_use: true };
     let may_call = offers_tools && tools.choice != ToolChoice::None;
     match answer_tool {

@@ -7,7 +7,9 @@ use super::tools;
 use super::tools::Dialect;
 use crate::domain::ModelName;
 use crate::domain::Native;
+use crate::domain::Tools;
 use crate::domain::Turn;
+use crate::domain::WebSearch;
 use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
 use crate::fields::Object;
@@ -57,11 +59,7 @@ pub(super) fn read(mut request: Object, body: &[u8], policy: Policy) -> Result<C
     let project = request.take_text("project_id")?;
     let n = request.take_integer("n")?.and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
     let (mut tools, dialect) = tools::decode(&mut request, body, &mut ignored)?;
-    let search = request.take("web_search_options")?;
-    if search.as_ref().is_some_and(|options| options.get("search_context_size").is_some()) {
-        ignored.note("web_search_options.search_context_size");
-    }
-    tools.web_search = search.map(|options| web_search::near(options.get("user_location")));
+    tools.web_search = search(&mut request, &tools, &mut ignored)?;
     let is_cached_long = cache_mark::is_long(&mut request)?;
     let messages = request.take("messages")?.ok_or_else(|| request.missing("messages"))?;
     request.finish(&mut ignored)?;
@@ -77,6 +75,22 @@ pub(super) fn read(mut request: Object, body: &[u8], policy: Policy) -> Result<C
         native: Native { is_cached_long, ..Native::default() },
     };
     Ok(ChatRequest { turn, n, dialect, stream, include_usage, ignored: ignored.into_names() })
+}
+
+/// The search of the web that the request asks for.
+fn search(
+    request: &mut Object,
+    tools: &Tools,
+    ignored: &mut Ignored,
+) -> Result<Option<WebSearch>, InvalidRequest> {
+    let Some(options) = request.take("web_search_options")? else { return Ok(None) };
+    if tools.list.iter().any(|tool| tool.name == WebSearch::NAME) {
+        let words =
+            "the search of the web is called `web_search`, and so is a function. Rename the function.";
+        return Err(request.refuse("web_search_options", code::VALUE, words));
+    }
+    let place = request.place.inner("web_search_options", &web_search::OPTIONS);
+    web_search::of_chat(Object::new(options, place)?, ignored).map(Some)
 }
 
 pub(in crate::openai) fn model(request: &mut Object) -> Result<ModelName, InvalidRequest> {

@@ -78,7 +78,7 @@ pub(super) static REQUEST: Table = Table {
         emulated(
             "web_search_options",
             Object,
-            "Claude may search the web, by Anthropic's own tool; the sources come as `annotations`. `user_location` is told to it, `search_context_size` has no effect.",
+            "Claude may search the web, by Anthropic's own tool; the sources come as `annotations`. No function may be called `web_search` beside it.",
         ),
         refused("moderation", Object, "Moderation is not supported."),
         ignored("frequency_penalty", Number(-2.0, 2.0), "Claude has no such parameter.").unless(&["0"]),

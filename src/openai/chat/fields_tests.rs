@@ -10,9 +10,10 @@ use crate::fields::Policy;
 use crate::fields::document;
 use crate::fields::document::fields_of;
 use crate::openai::chat::decode;
+use crate::openai::web_search;
 
-fn tables() -> [&'static Table; 18] {
-    [
+fn tables() -> Vec<&'static Table> {
+    let own: [&Table; 18] = [
         &REQUEST,
         &STREAM_OPTIONS,
         &RESPONSE_FORMAT,
@@ -31,7 +32,8 @@ fn tables() -> [&'static Table; 18] {
         &PART,
         &IMAGE,
         &FILE,
-    ]
+    ];
+    own.into_iter().chain(web_search::OF_CHAT).collect()
 }
 
 #[test]

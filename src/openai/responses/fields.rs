@@ -46,11 +46,15 @@ pub(super) static REQUEST: Table = Table {
             Bool,
             "The answer is made whether or not anybody waits. Needs `store`. It ends as `failed` when the server stops.",
         ),
-        honoured("tools", Array, "Functions. OpenAI's own tools are refused by name."),
+        honoured(
+            "tools",
+            Array,
+            "Functions, and searches of the web, which Anthropic does. OpenAI's other tools are refused by name.",
+        ),
         honoured(
             "tool_choice",
             TextOrObject,
-            "`none`, `auto`, `required`, a function, or `allowed_tools`, with which Claude is shown only those. Made to call, Claude does not think.",
+            "`none`, `auto`, `required`, a function, `web_search`, or `allowed_tools`, with which Claude is shown only those. Made to call, Claude does not think.",
         ),
         honoured("parallel_tool_calls", Bool, "`true` unless sent otherwise."),
         honoured("max_output_tokens", Integer(1, MAX_TOKENS), "Thinking counts, as in OpenAI's API."),
@@ -157,52 +161,6 @@ pub(super) static REASONING: Table = Table {
         ignored("mode", Text, "There is one mode.").unless(&["\"standard\""]),
         ignored("context", Text, "Which thoughts Claude reads again is Anthropic's matter.")
             .unless(&["\"auto\""]),
-    ],
-};
-
-/// The fields of a tool that is a function.
-pub(super) static TOOL: Table = Table {
-    prefix: "tools[].",
-    fields: &[
-        honoured(
-            "type",
-            Text,
-            "`function`, or `web_search` (also as `web_search_preview` and with a date), which Anthropic does. The others are run by OpenAI, and are refused.",
-        ),
-        honoured("user_location", Object, "Of `web_search`: told to the search."),
-        honoured("filters", Object, "Of `web_search`: `allowed_domains` and `blocked_domains`."),
-        ignored("search_context_size", Text, "Of `web_search`: Anthropic has no such parameter."),
-        honoured("name", Text, "1 to 64 letters, digits, `_` and `-`; each name once."),
-        honoured("description", Text, "Told to Claude."),
-        honoured(
-            "parameters",
-            Object,
-            "The schema of the arguments, sent to Claude as it was written. None means no arguments.",
-        ),
-        emulated(
-            "strict",
-            Bool,
-            "Binds the arguments to the schema. Where it is left out, a schema binds whose objects all name every property as required and allow no others.",
-        ),
-        ignored("output_schema", Object, "Claude is not told of it."),
-        ignored("defer_loading", Bool, "Claude is told of every tool at once.").unless(&["false"]),
-        ignored("allowed_callers", Array, "Claude calls tools directly.").unless(&["[\"direct\"]"]),
-        ignored("async", Bool, "Claude waits for the outputs of its calls.").unless(&["false"]),
-    ],
-};
-
-/// The fields of `tool_choice` that is no string.
-pub(super) static TOOL_CHOICE: Table = Table {
-    prefix: "tool_choice.",
-    fields: &[
-        honoured("type", Text, "`function`, `allowed_tools` or `web_search`."),
-        honoured("name", Text, "Of a function that must be called."),
-        honoured("mode", Text, "Of `allowed_tools`: `auto` or `required`."),
-        honoured(
-            "tools",
-            Array,
-            "Of `allowed_tools`: functions, each `{\"type\": \"function\", \"name\": ...}`.",
-        ),
     ],
 };
 

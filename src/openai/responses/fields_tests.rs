@@ -12,9 +12,13 @@ use crate::fields::document::fields_of;
 use crate::openai::responses::decode;
 use crate::openai::responses::item_fields::ITEM;
 use crate::openai::responses::item_fields::PART;
+use crate::openai::responses::tool_fields::*;
+use crate::openai::web_search;
 
-fn tables() -> [&'static Table; 9] {
-    [&REQUEST, &STREAM_OPTIONS, &TEXT, &FORMAT, &REASONING, &TOOL, &TOOL_CHOICE, &ITEM, &PART]
+fn tables() -> Vec<&'static Table> {
+    let before = [&REQUEST, &STREAM_OPTIONS, &TEXT, &FORMAT, &REASONING, &FUNCTION, &SEARCH];
+    let of_search = web_search::OF_RESPONSES.into_iter().chain([&FILTERS]);
+    before.into_iter().chain(of_search).chain([&TOOL_CHOICE, &ALLOWED_TOOL, &ITEM, &PART]).collect()
 }
 
 #[test]
@@ -71,7 +75,10 @@ fn every_field_of_the_schema_has_a_row() {
         (&STREAM_OPTIONS, vec![fields_of::<responses::ResponseStreamOptions>()]),
         (&TEXT, vec![fields_of::<responses::ResponseTextParam>()]),
         (&REASONING, vec![fields_of::<responses::Reasoning>()]),
-        (&TOOL, vec![fields_of::<responses::FunctionTool>(), &["type"]]),
+        (&FUNCTION, vec![fields_of::<responses::FunctionTool>(), &["type"]]),
+        (&SEARCH, vec![fields_of::<responses::WebSearchTool>(), &["type"]]),
+        (&FILTERS, vec![fields_of::<responses::WebSearchToolFilters>()]),
+        (web_search::OF_RESPONSES[0], vec![fields_of::<responses::WebSearchApproximateLocation>()]),
         (&TOOL_CHOICE, vec![fields_of::<responses::ToolChoiceAllowed>(), &["type", "name"]]),
         (
             &ITEM,

@@ -1,7 +1,7 @@
 //! `POST /v1/responses` and what belongs to it: requests, responses, their items and their events.
 //!
-//! [`decode()`] reads a request into a [`CreateRequest`], by the tables in `fields.rs` and `item_fields.rs`, which decide
-//! what each field does; with the items that come before, it is a turn. [`Writer`] makes the [`Response`] and its
+//! [`decode()`] reads a request into a [`CreateRequest`], by the tables in `fields.rs`, `tool_fields.rs` and `item_fields.rs`,
+//! which decide what each field does; with the items that come before, it is a turn. [`Writer`] makes the [`Response`] and its
 //! [`Event`]s of what comes back. Nothing here waits, stores, or knows where bytes come from or go.
 
 mod content;
@@ -15,7 +15,10 @@ mod item_fields;
 pub mod kept;
 mod parameters;
 mod sealed;
+mod server_tools;
 mod socket;
+mod tool_choice;
+mod tool_fields;
 mod tools;
 mod types;
 mod writer;

@@ -1,22 +1,19 @@
-//! The tools of a request, and which of them the model must call.
+//! The tools of a request.
 
 use serde_json::Value;
 use serde_json::json;
 
-use super::fields;
-use super::parameters::unexpected;
+use super::server_tools;
+use super::tool_choice;
+use super::tool_fields;
 use crate::domain::Tool;
-use crate::domain::ToolChoice;
 use crate::domain::Tools;
-use crate::domain::WebSearch;
 use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
 use crate::fields::Object;
-use crate::fields::Place;
 use crate::fields::Written;
 use crate::fields::code;
 use crate::fields::printable;
-use crate::openai::web_search;
 
 const LONGEST_NAME: usize = 64;
 const NO_ARGUMENTS: &str = r#"{"type":"object","properties":{}}"#;
@@ -39,50 +36,56 @@ pub(super) fn take(
         _ => Vec::new(),
     };
     let written = written.field("tools").items();
-    let (mut list, mut list_as_sent, mut web_search) = (Vec::<Tool>::new(), Vec::new(), None);
+    let (mut tools, mut list_as_sent) = (Tools::default(), Vec::new());
     for (index, value) in sent.into_iter().enumerate() {
-        let place = request.place.item("tools", index, &fields::TOOL);
-        if is_web_search(&value) {
-            list_as_sent.push(value.clone());
-            web_search = Some(search(Object::new(value, place)?, ignored)?);
-            continue;
-        }
-        let schema = written.get(index).copied().unwrap_or_default().field("parameters");
-        let (tool, as_sent) = tool(Object::new(value, place.clone())?, schema, ignored)?;
-        if list.iter().any(|other| other.name == tool.name) {
-            let path = place.field("name");
-            let message =
-                format!("`{path}`: another tool is called `{}` too. Give each its own name.", tool.name);
+        let written = written.get(index).copied().unwrap_or_default();
+        list_as_sent.push(offer(value, index, request, written, &mut tools, ignored)?);
+    }
+    check_names(request, &tools, &list_as_sent)?;
+    tools.parallel = request.take_bool("parallel_tool_calls")?.unwrap_or(true);
+    let choice_as_sent = request.take("tool_choice")?.unwrap_or_else(|| json!("auto"));
+    tools.choice = tool_choice::read(request, choice_as_sent.clone(), &mut tools, ignored)?;
+    Ok(Offer { tools, list_as_sent, choice_as_sent })
+}
+
+/// Adds one tool to `tools`, and gives what a response says of it.
+fn offer(
+    value: Value,
+    index: usize,
+    request: &Object,
+    written: Written<'_>,
+    tools: &mut Tools,
+    ignored: &mut Ignored,
+) -> Result<Value, InvalidRequest> {
+    if let Some(kind) = server_tools::Kind::of(&value) {
+        let place = request.place.item("tools", index, kind.table());
+        return kind.offer(value, place, tools, ignored);
+    }
+    let place = request.place.item("tools", index, &tool_fields::FUNCTION);
+    let (tool, as_sent) = tool(Object::new(value, place.clone())?, written.field("parameters"), ignored)?;
+    if tools.list.iter().any(|other| other.name == tool.name) {
+        let path = place.field("name");
+        let message =
+            format!("`{path}`: another tool is called `{}` too. Give each its own name.", tool.name);
+        return Err(InvalidRequest::at(path, code::VALUE, message));
+    }
+    tools.list.push(tool);
+    Ok(as_sent)
+}
+
+/// Refuses a function that is called like a tool that Anthropic runs.
+fn check_names(request: &Object, tools: &Tools, list: &[Value]) -> Result<(), InvalidRequest> {
+    for (index, tool) in list.iter().enumerate().filter(|(_, tool)| tool["type"] == "function") {
+        let name = tool["name"].as_str().unwrap_or_default();
+        if tools.runs(name) {
+            let path = request.place.item("tools", index, &tool_fields::FUNCTION).field("name");
+            let message = format!(
+                "`{path}`: `{name}` is what Claude calls a tool of this request that Anthropic runs. Rename the function."
+            );
             return Err(InvalidRequest::at(path, code::VALUE, message));
         }
-        list.push(tool);
-        list_as_sent.push(as_sent);
     }
-    let parallel = request.take_bool("parallel_tool_calls")?.unwrap_or(true);
-    let choice_as_sent = request.take("tool_choice")?.unwrap_or_else(|| json!("auto"));
-    let choice = choice(request, choice_as_sent.clone(), &mut list, web_search.is_some(), ignored)?;
-    Ok(Offer { tools: Tools { list, choice, parallel, web_search }, list_as_sent, choice_as_sent })
-}
-
-/// Whether a tool is the search of the web, which Anthropic does in `OpenAI`'s place.
-fn is_web_search(tool: &Value) -> bool {
-    tool["type"].as_str().is_some_and(WebSearch::is_named_by)
-}
-
-fn search(mut tool: Object, ignored: &mut Ignored) -> Result<WebSearch, InvalidRequest> {
-    tool.take_text("type")?;
-    let location = tool.take("user_location")?;
-    let filters = tool.take("filters")?;
-    tool.finish(ignored)?;
-    let domains = |name: &str| {
-        let list = filters.as_ref().and_then(|filters| filters.get(name)?.as_array());
-        list.into_iter().flatten().filter_map(|domain| domain.as_str().map(str::to_owned)).collect()
-    };
-    Ok(WebSearch {
-        allowed_domains: domains("allowed_domains"),
-        blocked_domains: domains("blocked_domains"),
-        ..web_search::near(location.as_ref())
-    })
+    Ok(())
 }
 
 fn tool(
@@ -138,93 +141,6 @@ fn is_closed(schema: &Value) -> bool {
         Value::Array(items) => items.iter().all(is_closed),
         _ => true,
     }
-}
-
-fn choice(
-    request: &Object,
-    choice: Value,
-    list: &mut Vec<Tool>,
-    has_search: bool,
-    ignored: &mut Ignored,
-) -> Result<ToolChoice, InvalidRequest> {
-    let choice = match choice {
-        tool if has_search && is_web_search(&tool) => {
-            return Ok(ToolChoice::Named("web_search".to_owned()));
-        }
-        Value::String(word) => match word.as_str() {
-            "auto" => ToolChoice::Auto,
-            "none" => ToolChoice::None,
-            "required" => ToolChoice::Required,
-            other => {
-                let expected = "`none`, `auto`, `required` or an object";
-                return Err(unexpected(request, "tool_choice", expected, other));
-            }
-        },
-        object => {
-            let place = request.place.inner("tool_choice", &fields::TOOL_CHOICE);
-            chosen(Object::new(object, place)?, list, ignored)?
-        }
-    };
-    if list.is_empty() && !has_search && !matches!(choice, ToolChoice::Auto | ToolChoice::None) {
-        let words = "asks for a call, but `tools` offers nothing to call. Offer a tool, or remove it.";
-        return Err(request.refuse("tool_choice", code::VALUE, words));
-    }
-    Ok(choice)
-}
-
-fn chosen(
-    mut choice: Object,
-    list: &mut Vec<Tool>,
-    ignored: &mut Ignored,
-) -> Result<ToolChoice, InvalidRequest> {
-    let kind = choice.take_text("type")?.ok_or_else(|| choice.missing("type"))?;
-    let name = choice.take_text("name")?;
-    let mode = choice.take_text("mode")?;
-    let allowed = choice.take("tools")?;
-    let chosen = match kind.as_str() {
-        "function" => {
-            let name = name.ok_or_else(|| choice.missing("name"))?;
-            offered(&choice.place, "name", &name, list)?;
-            ToolChoice::Named(name)
-        }
-        "allowed_tools" => {
-            let allowed = allowed.ok_or_else(|| choice.missing("tools"))?;
-            let names = names(&choice.place, &allowed, list)?;
-            list.retain(|tool| names.contains(&tool.name));
-            match mode.as_deref() {
-                None | Some("auto") => ToolChoice::Auto,
-                Some("required") => ToolChoice::Required,
-                Some(other) => return Err(unexpected(&choice, "mode", "`auto` or `required`", other)),
-            }
-        }
-        other => {
-            let words =
-                format!("`{}` is none of the tools there are. Choose a `function`.", printable(other));
-            return Err(choice.refuse("type", code::UNSUPPORTED, &words));
-        }
-    };
-    choice.finish(ignored)?;
-    Ok(chosen)
-}
-
-fn names(place: &Place, allowed: &Value, list: &[Tool]) -> Result<Vec<String>, InvalidRequest> {
-    let mut names = Vec::new();
-    for (index, tool) in allowed.as_array().into_iter().flatten().enumerate() {
-        let place = place.item("tools", index, &fields::TOOL_CHOICE);
-        let name = tool.get("name").and_then(Value::as_str).unwrap_or_default();
-        offered(&place, "name", name, list)?;
-        names.push(name.to_owned());
-    }
-    Ok(names)
-}
-
-fn offered(place: &Place, field: &str, name: &str, list: &[Tool]) -> Result<(), InvalidRequest> {
-    if list.iter().any(|tool| tool.name == name) {
-        return Ok(());
-    }
-    let path = place.field(field);
-    let message = format!("`{path}`: `tools` offers nothing called `{}`.", printable(name));
-    Err(InvalidRequest::at(path, code::VALUE, message))
 }
 
 #[cfg(test)]

@@ -61,22 +61,6 @@ fn a_schema_binds_when_it_says_so_or_is_closed() {
 }
 
 #[test]
-fn the_web_is_searched_by_anthropic() {
-    for kind in ["web_search", "web_search_2025_08_26", "web_search_preview"] {
-        let sent = json!([{
-            "type": kind, "filters": {"allowed_domains": ["a.example"]},
-            "user_location": {"type": "approximate", "city": "Bern"},
-        }]);
-        let (offered, _) = tools(&sent, &Value::Null).unwrap();
-        let search = offered.web_search.unwrap();
-        assert_eq!(search.allowed_domains, ["a.example"]);
-        assert_eq!(search.user_location.as_deref(), Some(r#"{"city":"Bern","type":"approximate"}"#));
-        let (forced, _) = tools(&sent, &json!({"type": kind})).unwrap();
-        assert_eq!(forced.choice, ToolChoice::Named("web_search".to_owned()));
-    }
-}
-
-#[test]
 fn what_is_no_function_is_refused() {
     for kind in ["file_search", "mcp", "custom", "computer_use_preview", "local_shell"] {
         let error = tools(&json!([{"type": kind}]), &Value::Null).unwrap_err();

@@ -1,0 +1,135 @@
+//! Which of the tools the model must or may call.
+
+use serde_json::Value;
+
+use super::parameters::unexpected;
+use super::server_tools::Kind;
+use super::tool_fields;
+use crate::domain::ToolChoice;
+use crate::domain::Tools;
+use crate::domain::WebSearch;
+use crate::fields::Ignored;
+use crate::fields::InvalidRequest;
+use crate::fields::Object;
+use crate::fields::Place;
+use crate::fields::code;
+use crate::fields::printable;
+
+/// Reads `choice`, which leaves in `tools` only those that it allows.
+pub(super) fn read(
+    request: &Object,
+    choice: Value,
+    tools: &mut Tools,
+    ignored: &mut Ignored,
+) -> Result<ToolChoice, InvalidRequest> {
+    let choice = match choice {
+        Value::String(word) => match word.as_str() {
+            "auto" => ToolChoice::Auto,
+            "none" => ToolChoice::None,
+            "required" => ToolChoice::Required,
+            other => {
+                let expected = "`none`, `auto`, `required` or an object";
+                return Err(unexpected(request, "tool_choice", expected, other));
+            }
+        },
+        object => {
+            let place = request.place.inner("tool_choice", &tool_fields::TOOL_CHOICE);
+            let kind = Kind::of(&object);
+            chosen(Object::new(object, place)?, kind, tools, ignored)?
+        }
+    };
+    if tools.is_empty() && !matches!(choice, ToolChoice::Auto | ToolChoice::None) {
+        let words = "asks for a call, but `tools` offers nothing to call. Offer a tool, or remove it.";
+        return Err(request.refuse("tool_choice", code::VALUE, words));
+    }
+    Ok(choice)
+}
+
+fn chosen(
+    mut choice: Object,
+    server_tool: Option<Kind>,
+    tools: &mut Tools,
+    ignored: &mut Ignored,
+) -> Result<ToolChoice, InvalidRequest> {
+    let kind = choice.take_text("type")?.ok_or_else(|| choice.missing("type"))?;
+    let name = choice.take_text("name")?;
+    let mode = choice.take_text("mode")?;
+    let allowed = choice.take("tools")?;
+    let chosen = match (server_tool, kind.as_str()) {
+        (Some(server_tool), _) => server_tool_choice(&choice, server_tool, tools)?,
+        (None, "function") => {
+            let name = name.ok_or_else(|| choice.missing("name"))?;
+            check_function(&choice.place, &name, tools)?;
+            ToolChoice::Named(name)
+        }
+        (None, "allowed_tools") => {
+            let allowed = allowed.ok_or_else(|| choice.missing("tools"))?;
+            allow(&choice.place, allowed, tools, ignored)?;
+            match mode.as_deref() {
+                None | Some("auto") => ToolChoice::Auto,
+                Some("required") => ToolChoice::Required,
+                Some(other) => return Err(unexpected(&choice, "mode", "`auto` or `required`", other)),
+            }
+        }
+        (None, other) => {
+            let words =
+                format!("`{}` is none of the tools there are. Choose a `function`.", printable(other));
+            return Err(choice.refuse("type", code::UNSUPPORTED, &words));
+        }
+    };
+    choice.finish(ignored)?;
+    Ok(chosen)
+}
+
+fn server_tool_choice(choice: &Object, kind: Kind, tools: &Tools) -> Result<ToolChoice, InvalidRequest> {
+    if !kind.is_offered(tools) {
+        return Err(not_offered(choice));
+    }
+    match kind {
+        Kind::Search => Ok(ToolChoice::Named(WebSearch::NAME.to_owned())),
+    }
+}
+
+/// Leaves in `tools` what is `allowed`.
+fn allow(
+    place: &Place,
+    allowed: Value,
+    tools: &mut Tools,
+    ignored: &mut Ignored,
+) -> Result<(), InvalidRequest> {
+    let (mut names, mut kinds) = (Vec::new(), Vec::new());
+    let Value::Array(list) = allowed else { return Ok(()) };
+    for (index, tool) in list.into_iter().enumerate() {
+        let kind = Kind::of(&tool);
+        let mut tool = Object::new(tool, place.item("tools", index, &tool_fields::ALLOWED_TOOL))?;
+        let named = tool.take_text("type")?.unwrap_or_else(|| "function".to_owned());
+        let name = tool.take_text("name")?;
+        match kind {
+            Some(kind) if kind.is_offered(tools) => kinds.push(kind),
+            None if named == "function" => {
+                let name = name.ok_or_else(|| tool.missing("name"))?;
+                check_function(&tool.place, &name, tools)?;
+                names.push(name);
+            }
+            Some(_) | None => return Err(not_offered(&tool)),
+        }
+        tool.finish(ignored)?;
+    }
+    tools.list.retain(|tool| names.contains(&tool.name));
+    tools.web_search.take_if(|_| !kinds.contains(&Kind::Search));
+    Ok(())
+}
+
+fn check_function(place: &Place, name: &str, tools: &Tools) -> Result<(), InvalidRequest> {
+    if tools.list.iter().any(|tool| tool.name == name) {
+        return Ok(());
+    }
+    let path = place.field("name");
+    let message = format!("`{path}`: `tools` offers nothing called `{}`.", printable(name));
+    Err(InvalidRequest::at(path, code::VALUE, message))
+}
+
+fn not_offered(choice: &Object) -> InvalidRequest {
+    let words = "`tools` offers no tool of this type. Offer one there.";
+    choice.refuse("type", code::VALUE, words)
+}

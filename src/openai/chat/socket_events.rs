@@ -2,12 +2,15 @@
 
 use serde::Serialize;
 
+use super::types::Annotation;
 use super::types::CompletionUsage;
 use super::types::finish_reason;
+use crate::domain::Citation;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
 use crate::domain::TurnEvent;
 use crate::openai::REFUSAL;
+use crate::openai::citation::CitedText;
 use crate::openai::json;
 
 /// What there is to say of a turn beside its answer.
@@ -33,6 +36,8 @@ pub struct SocketEncoder {
     calls: usize,
     /// Whether the call begun last has any input yet.
     has_input: bool,
+    /// The part of the answer that a source is of.
+    cited: CitedText,
 }
 
 /// The messages, with their fields in the order in which they are written.
@@ -52,6 +57,10 @@ enum Told<'a> {
     Reasoning {
         id: &'a str,
         content: &'a str,
+    },
+    Annotations {
+        id: &'a str,
+        annotations: [Annotation<'a>; 1],
     },
     ToolCall {
         id: &'a str,
@@ -77,7 +86,7 @@ enum Told<'a> {
 impl SocketEncoder {
     /// An encoder for the turn `id`.
     pub fn new(id: String) -> Self {
-        Self { id, about: About::default(), calls: 0, has_input: true }
+        Self { id, about: About::default(), calls: 0, has_input: true, cited: CitedText::default() }
     }
 
     /// The name of the turn.
@@ -101,14 +110,15 @@ impl SocketEncoder {
         if !matches!(event, TurnEvent::ToolInput(_)) && !self.has_input {
             messages.push(self.input("{}"));
         }
+        self.cited.note(event);
         match event {
             TurnEvent::Started { .. }
             | TurnEvent::ThinkingSealed(_)
             | TurnEvent::ThinkingRedacted(_)
             | TurnEvent::ServerBlock(_)
             | TurnEvent::BlockDelta(_)
-            | TurnEvent::Citation(_)
             | TurnEvent::NextText => {}
+            TurnEvent::Citation(citation) => messages.extend(self.annotations(citation)),
             TurnEvent::Thinking(content) => {
                 messages.push(json::to_string(&Told::Reasoning { id: &self.id, content }));
             }
@@ -125,6 +135,13 @@ impl SocketEncoder {
     /// The last message of a turn that the client did not want any more.
     pub fn cancelled(&self) -> String {
         self.done("cancelled", None, None)
+    }
+
+    /// A source of the text so far.
+    fn annotations(&self, citation: &Citation) -> Option<String> {
+        let citation = self.cited.cite(citation)?;
+        let annotations = [Annotation::from(&citation)];
+        Some(json::to_string(&Told::Annotations { id: &self.id, annotations }))
     }
 
     fn call(&mut self, call_id: &str, name: &str) -> String {

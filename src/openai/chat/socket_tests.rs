@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::Citation;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
 use crate::domain::TurnEvent;
@@ -111,4 +112,14 @@ fn a_turn_in_messages() {
     {"type":"done","id":"a","finish_reason":"cancelled","model":"claude-sonnet-5-5","cache":"miss"}
     {"type":"done","id":"b","finish_reason":"content_filter","refusal":"Claude refused to answer.","usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"prompt_tokens_details":{"cached_tokens":0,"cache_write_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}}
     "#);
+}
+
+#[test]
+fn sources_are_told_in_messages() {
+    let mut encoder = SocketEncoder::new("a".into());
+    let url = Some("https://a.example".to_owned());
+    let citation = Citation { json: "{}".into(), url, title: Some("A".into()) };
+    let events = [TurnEvent::Text("Hi".into()), TurnEvent::Citation(citation)];
+    let messages: Vec<String> = events.iter().flat_map(|event| encoder.event(event)).collect();
+    insta::assert_snapshot!(messages[1], @r#"{"type":"annotations","id":"a","annotations":[{"type":"url_citation","url_citation":{"start_index":0,"end_index":2,"title":"A","url":"https://a.example"}}]}"#);
 }

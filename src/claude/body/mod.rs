@@ -167,8 +167,25 @@ fn as_text(turn: &Turn) -> Option<String> {
         let description = tool.description.as_deref().unwrap_or_default();
         format!("{}\n{description}\n{}", tool.name, tool.schema)
     };
-    let texts: Vec<String> = turn.system.iter().cloned().chain(turn.tools.list.iter().map(tool)).collect();
+    let functions = turn.tools.list.iter().map(tool);
+    let texts: Vec<String> =
+        turn.system.iter().cloned().chain(functions).chain(anthropics_tools(turn)).collect();
     (!texts.is_empty()).then(|| texts.join("\n\n"))
+}
+
+/// The tools of `turn` that Anthropic defines, each as its JSON.
+fn anthropics_tools(turn: &Turn) -> Vec<String> {
+    let is_anthropics = |json: &String| {
+        let tool = serde_json::from_str::<serde_json::Value>(json).unwrap_or_default();
+        tool["type"].as_str().is_some_and(|kind| kind != "custom")
+    };
+    match &turn.native.tools {
+        Some(written) => written.iter().filter(|json| is_anthropics(json)).cloned().collect(),
+        None => tools::server_tools(&turn.tools)
+            .iter()
+            .filter_map(|block| serde_json::to_string(block).ok())
+            .collect(),
+    }
 }
 
 /// Whether the model may think in `turn`: the Messages API refuses thinking beside sampling parameters and beside a

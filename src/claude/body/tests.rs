@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::content_to_count;
 use super::request_body;
 use crate::claude::SignIn;
 use crate::claude::testing::turn;
@@ -80,6 +81,19 @@ fn tools_that_anthropic_runs_can_be_chosen_too() {
     turn.tools.choice = ToolChoice::Auto;
     turn.sampling.format = Format::JsonObject;
     assert_eq!(body(&turn)["tool_choice"]["type"], "any", "it may search before it answers");
+}
+
+#[test]
+fn tools_that_anthropic_runs_are_counted() {
+    let fetch = r#"{"type":"web_fetch_20250910","name":"web_fetch"}"#;
+    let mut turn = with_tool();
+    turn.native.tools = Some(vec![r#"{"name":"look","input_schema":{}}"#.to_owned(), fetch.to_owned()]);
+    let counted: serde_json::Value = serde_json::from_str(&content_to_count(&turn)).unwrap();
+    let text = counted[1]["text"].as_str().unwrap();
+    assert!(text.contains(fetch) && text.matches("look").count() == 1, "{text}");
+    turn.native.tools = None;
+    turn.tools.web_search = Some(WebSearch::default());
+    assert!(content_to_count(&turn).contains("web_search_20250305"));
 }
 
 #[test]

@@ -87,15 +87,15 @@ pub(in crate::claude) fn answer_tool(turn: &Turn) -> Option<String> {
     Some(name)
 }
 
-/// The tools of the caller, the web search and the tool by which the model answers, as far as the turn has them. `None` if a schema
-/// is no JSON.
+/// The tools of the caller, those that Anthropic runs, and the tool by which the model answers, where there are such. None if a
+/// schema is no JSON.
 pub(super) fn tools<'a>(
     tools: &'a Tools,
     answer_tool: Option<&'a str>,
     mark: Option<CacheControl>,
 ) -> Option<Vec<ToolBlock<'a>>> {
     let mut blocks: Vec<_> = tools.list.iter().map(function).collect::<Option<_>>()?;
-    blocks.extend(tools.web_search.as_ref().map(search));
+    blocks.extend(server_tools(tools));
     if let Some(name) = answer_tool {
         let input_schema = RawValue::from_string(r#"{"type":"object"}"#.to_owned()).ok()?;
         let description = Some(ANSWER_TOOL_USE);
@@ -106,6 +106,11 @@ pub(super) fn tools<'a>(
         last.mark(mark);
     }
     Some(blocks)
+}
+
+/// The tools that Anthropic runs.
+pub(super) fn server_tools(tools: &Tools) -> Vec<ToolBlock<'_>> {
+    tools.web_search.as_ref().map(search).into_iter().collect()
 }
 
 fn function(tool: &Tool) -> Option<ToolBlock<'_>> {

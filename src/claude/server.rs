@@ -1,14 +1,18 @@
 //! Blocks and deltas of an answer that only Anthropic's API has: what is known of them, and all of them as JSON.
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::domain::BlockDelta;
+use crate::domain::CalledTool;
 use crate::domain::Citation;
+use crate::domain::Outcome;
 use crate::domain::ServerBlock;
 use crate::domain::ServerTool;
 use crate::domain::TurnEvent;
+use crate::domain::WebSearch;
 
 #[derive(Deserialize)]
 struct Block {
@@ -20,7 +24,7 @@ struct Block {
     #[serde(default)]
     tool_use_id: Option<String>,
     #[serde(default)]
-    content: serde_json::Value,
+    content: Value,
 }
 
 #[derive(Deserialize)]
@@ -44,16 +48,29 @@ pub(super) fn block(json: &RawValue) -> ServerBlock {
 
 fn tool(block: &Block) -> ServerTool {
     match (block.r#type.as_str(), &block.id, &block.name, &block.tool_use_id) {
-        ("server_tool_use", Some(id), Some(name), _) if name == "web_search" => {
-            ServerTool::SearchCall(id.clone())
+        ("server_tool_use", Some(id), Some(name), _) if name == WebSearch::NAME => {
+            ServerTool::Call { id: id.clone(), tool: CalledTool::Search }
         }
         ("web_search_tool_result", .., Some(id)) => {
-            let url = |result: &serde_json::Value| Some(result["url"].as_str()?.to_owned());
-            let urls = block.content.as_array().map(|results| results.iter().filter_map(url).collect());
-            ServerTool::SearchResult { id: id.clone(), urls }
+            ServerTool::Result { id: id.clone(), outcome: found(&block.content) }
         }
         _ => ServerTool::Other,
     }
+}
+
+/// What a search has found.
+fn found(content: &Value) -> Outcome {
+    let url = |result: &Value| Some(result["url"].as_str()?.to_owned());
+    match content.as_array() {
+        Some(results) => Outcome { is_failed: false, texts: results.iter().filter_map(url).collect() },
+        None => failure(content),
+    }
+}
+
+/// The reason that a result gives for its failure.
+fn failure(content: &Value) -> Outcome {
+    let code = content["error_code"].as_str().unwrap_or("unavailable");
+    Outcome { is_failed: true, texts: vec![code.to_owned()] }
 }
 
 /// A delta that has no event of its own.

@@ -2,6 +2,7 @@
 
 use super::Money;
 use super::NativeFields;
+use super::ServerTool;
 
 /// One step of an answer, in the order in which the model makes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,22 +76,6 @@ pub struct BlockDelta {
     pub json: String,
     /// The piece of the input of a server tool that it brings.
     pub input: Option<String>,
-}
-
-/// What a server block tells of tools that Anthropic runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ServerTool {
-    /// A search of the web with this id begins. Its query, `{"query": ..}`, comes in pieces.
-    SearchCall(String),
-    /// The search with this id is over.
-    SearchResult {
-        /// The id.
-        id: String,
-        /// The URLs that were found; none if it failed.
-        urls: Option<Vec<String>>,
-    },
-    /// Something else.
-    Other,
 }
 
 /// A source of a text.

@@ -1,5 +1,6 @@
 //! What a turn has taken so far, as far as it can be seen from its events.
 
+use crate::domain::CalledTool;
 use crate::domain::ServerBlock;
 use crate::domain::ServerTool;
 use crate::domain::TurnEvent;
@@ -32,9 +33,10 @@ impl Tally {
             TurnEvent::Text(piece) | TurnEvent::Thinking(piece) | TurnEvent::ToolInput(piece) => {
                 self.uncounted += piece.len() as u64;
             }
-            TurnEvent::ServerBlock(ServerBlock { tool: ServerTool::SearchCall(_), .. }) => {
-                self.searches += 1;
-            }
+            TurnEvent::ServerBlock(ServerBlock {
+                tool: ServerTool::Call { tool: CalledTool::Search, .. },
+                ..
+            }) => self.searches += 1,
             TurnEvent::Finished(finish) => {
                 (self.counted, self.uncounted, self.searches) = (finish.usage, 0, 0);
             }

@@ -1,7 +1,6 @@
 //! An item of the output while it is being made, and its events.
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::events::AnnotationAdded;
 use super::events::Arguments;
@@ -20,11 +19,10 @@ use super::events::in_message;
 use super::events::in_summary;
 use super::id;
 use super::sealed::Sealed;
+use super::server_call::ServerCall;
 use super::types::Annotation;
 use super::types::Content;
 use super::types::Item;
-use super::types::Search;
-use super::types::SearchSource;
 use super::types::Status;
 use super::types::Summary;
 use crate::domain::Citation;
@@ -45,10 +43,8 @@ pub(super) enum Kind {
         call_id: String,
         name: String,
     },
-    /// A search of the web; its query comes as the text.
-    Search {
-        sources: Vec<SearchSource>,
-    },
+    /// A call of a tool that Anthropic runs.
+    Server(ServerCall),
 }
 
 impl Kind {
@@ -57,7 +53,7 @@ impl Kind {
             Self::Message | Self::Refusal => "msg",
             Self::Thinking { .. } => "rs",
             Self::Call { .. } => "fc",
-            Self::Search { .. } => "ws",
+            Self::Server(call) => call.prefix(),
         }
     }
 }
@@ -106,8 +102,8 @@ impl Open {
                 let part = in_summary(SummaryPart { part: &empty });
                 events.push(sequence.event("response.reasoning_summary_part.added", &open.within(part)));
             }
-            Kind::Search { .. } => {
-                for name in ["response.web_search_call.in_progress", "response.web_search_call.searching"] {
+            Kind::Server(call) => {
+                for name in call.beginning() {
                     events.push(sequence.event(name, &open.within(Nothing {})));
                 }
             }
@@ -123,11 +119,7 @@ impl Open {
                 true
             }
             (
-                Kind::Message
-                | Kind::Refusal
-                | Kind::Thinking { .. }
-                | Kind::Call { .. }
-                | Kind::Search { .. },
+                Kind::Message | Kind::Refusal | Kind::Thinking { .. } | Kind::Call { .. } | Kind::Server(_),
                 _,
             ) => false,
         }
@@ -137,19 +129,9 @@ impl Open {
         matches!(self.kind, Kind::Call { .. })
     }
 
-    /// Adds a piece of the query of a search.
-    pub(super) fn push_query(&mut self, piece: &str) {
-        if matches!(self.kind, Kind::Search { .. }) {
-            self.text.push_str(piece);
-        }
-    }
-
-    /// Notes what a search has found, and says whether this is one.
-    pub(super) fn found(&mut self, urls: &[String]) -> bool {
-        let Kind::Search { sources } = &mut self.kind else { return false };
-        let source = |url: &String| SearchSource { r#type: "url".to_owned(), url: url.clone() };
-        sources.extend(urls.iter().map(source));
-        true
+    /// The call of a tool that Anthropic runs, if this is one.
+    pub(super) fn server_call(&mut self) -> Option<&mut ServerCall> {
+        if let Kind::Server(call) = &mut self.kind { Some(call) } else { None }
     }
 
     /// Takes note of where texts end, for the sources that come.
@@ -190,7 +172,7 @@ impl Open {
                 let delta = in_summary(Delta { delta: piece });
                 Some(sequence.event("response.reasoning_summary_text.delta", &self.within(delta)))
             }
-            Kind::Thinking { .. } | Kind::Search { .. } => None,
+            Kind::Thinking { .. } | Kind::Server(_) => None,
             Kind::Call { .. } => {
                 let delta = self.within(Delta { delta: piece });
                 Some(sequence.event("response.function_call_arguments.delta", &delta))
@@ -203,6 +185,7 @@ impl Open {
         if self.is_call() && self.text.is_empty() && status == Status::Completed {
             self.push("{}", sequence, events);
         }
+        let status = if let Kind::Server(call) = &self.kind { call.status(status) } else { status };
         let item = self.item(status);
         match &item {
             Item::Message { content, .. } => {
@@ -234,7 +217,8 @@ impl Open {
                 events.push(sequence.event("response.function_call_arguments.done", &done));
             }
             Item::WebSearchCall { .. } => {
-                events.push(sequence.event("response.web_search_call.completed", &self.within(Nothing {})));
+                let ending = if let Kind::Server(call) = &self.kind { call.ending(status) } else { None };
+                events.extend(ending.map(|name| sequence.event(name, &self.within(Nothing {}))));
             }
         }
         let whole = ItemAt { output_index: self.index, item: &item };
@@ -250,7 +234,7 @@ impl Open {
     fn content(&self) -> Content {
         match self.kind {
             Kind::Refusal => Content::Refusal { refusal: self.text.clone() },
-            Kind::Message | Kind::Thinking { .. } | Kind::Call { .. } | Kind::Search { .. } => {
+            Kind::Message | Kind::Thinking { .. } | Kind::Call { .. } | Kind::Server(_) => {
                 Content::OutputText {
                     text: self.text.clone(),
                     annotations: self.annotations.clone(),
@@ -282,12 +266,7 @@ impl Open {
                 name: name.clone(),
                 arguments: self.text.clone(),
             },
-            Kind::Search { sources } => {
-                let input = serde_json::from_str::<Value>(&self.text).unwrap_or_default();
-                let query = input["query"].as_str().unwrap_or_default().to_owned();
-                let action = Search { r#type: "search".to_owned(), query, sources: sources.clone() };
-                Item::WebSearchCall { id, status, action }
-            }
+            Kind::Server(call) => call.item(id, status),
         }
     }
 }

@@ -15,6 +15,7 @@ mod item_fields;
 pub mod kept;
 mod parameters;
 mod sealed;
+mod server_call;
 mod server_tools;
 mod socket;
 mod tool_choice;

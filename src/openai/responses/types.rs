@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Map;
 use serde_json::Value;
 
+use super::server_call::Search;
 use crate::domain;
 use crate::openai::citation::UrlCitation;
 
@@ -125,27 +126,6 @@ pub enum Item {
     FunctionCall { id: String, status: Status, call_id: String, name: String, arguments: String },
     /// What it searched the web for.
     WebSearchCall { id: String, status: Status, action: Search },
-}
-
-/// A search of the web.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Search {
-    /// Always `search`.
-    pub r#type: String,
-    /// What was searched for.
-    pub query: String,
-    /// What was found.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub sources: Vec<SearchSource>,
-}
-
-/// Something that a search has found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SearchSource {
-    /// Always `url`.
-    pub r#type: String,
-    /// The URL of the source.
-    pub url: String,
 }
 
 /// A source of a part of a message.

@@ -1,5 +1,7 @@
 //! From the events of a turn to a response and the events of its stream.
 
+use std::collections::VecDeque;
+
 use super::events::Event;
 use super::events::Failure;
 use super::events::Sequence;
@@ -7,6 +9,7 @@ use super::events::Whole;
 use super::item::Kind;
 use super::item::Open;
 use super::sealed::Sealed;
+use super::server_call::ServerCall;
 use super::types::Fault;
 use super::types::Incomplete;
 use super::types::Response;
@@ -14,6 +17,7 @@ use super::types::Status;
 use super::types::Usage;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
+use crate::domain::Outcome;
 use crate::domain::ServerTool;
 use crate::domain::TurnEvent;
 use crate::domain::unix_now;
@@ -30,13 +34,23 @@ pub struct Writer {
     shows_thinking: bool,
     sequence: Sequence,
     open: Option<Open>,
+    /// Calls of tools that Anthropic runs beside the one that is open. Clients are shown one item after the other.
+    waiting: VecDeque<ServerCall>,
     has_begun: bool,
 }
 
 impl Writer {
     /// Writes `response`, of which nothing is there yet.
     pub fn new(response: Response, shows_thinking: bool) -> Self {
-        Self { response, shows_thinking, sequence: Sequence::default(), open: None, has_begun: false }
+        let waiting = VecDeque::new();
+        Self {
+            response,
+            shows_thinking,
+            sequence: Sequence::default(),
+            open: None,
+            waiting,
+            has_begun: false,
+        }
     }
 
     /// The response so far.
@@ -73,8 +87,9 @@ impl Writer {
             TurnEvent::Started { .. } | TurnEvent::NextText => {}
             TurnEvent::ServerBlock(block) => self.server_block(&block.tool, &mut events),
             TurnEvent::BlockDelta(delta) => {
-                if let (Some(open), Some(piece)) = (&mut self.open, &delta.input) {
-                    open.push_query(piece);
+                let open = self.open.as_mut().and_then(Open::server_call);
+                if let (Some(call), Some(piece)) = (self.waiting.back_mut().or(open), &delta.input) {
+                    call.input.push_str(piece);
                 }
             }
             TurnEvent::Citation(citation) => {
@@ -111,16 +126,30 @@ impl Writer {
 
     fn server_block(&mut self, tool: &ServerTool, events: &mut Vec<Event>) {
         match tool {
-            ServerTool::SearchCall(_) => self.open(Kind::Search { sources: Vec::new() }, events),
-            ServerTool::SearchResult { urls, .. } => {
-                let urls = urls.as_deref();
-                if self.open.as_mut().is_some_and(|open| open.found(urls.unwrap_or_default())) {
-                    let status = if urls.is_some() { Status::Completed } else { Status::Failed };
-                    self.close(status, events);
+            ServerTool::Call { id, tool } => {
+                let call = ServerCall::new(id, tool);
+                if self.open.as_mut().is_some_and(|open| open.server_call().is_some()) {
+                    self.waiting.push_back(call);
+                } else {
+                    self.open(Kind::Server(call), events);
                 }
             }
+            ServerTool::Result { id, outcome } => self.server_result(id, outcome, events),
             // OpenAI has no form for it.
             ServerTool::Other => self.close(Status::Completed, events),
+        }
+    }
+
+    fn server_result(&mut self, id: &str, outcome: &Outcome, events: &mut Vec<Event>) {
+        let open = self.open.as_mut().and_then(Open::server_call);
+        let mut calls = open.into_iter().chain(&mut self.waiting);
+        let Some(call) = calls.find(|call| call.id == id) else { return };
+        call.outcome = Some(outcome.clone());
+        while self.open.as_mut().and_then(Open::server_call).is_some_and(|call| call.outcome.is_some()) {
+            self.close_one(Status::Completed, events);
+            if let Some(next) = self.waiting.pop_front() {
+                self.begin_item(Kind::Server(next), events);
+            }
         }
     }
 
@@ -170,11 +199,24 @@ impl Writer {
 
     fn open(&mut self, kind: Kind, events: &mut Vec<Event>) {
         self.close(Status::Completed, events);
+        self.begin_item(kind, events);
+    }
+
+    fn begin_item(&mut self, kind: Kind, events: &mut Vec<Event>) {
         let index = self.response.output.len();
         self.open = Some(Open::new(kind, &self.response.id, index, &mut self.sequence, events));
     }
 
+    /// Closes what is open, and what waits for it.
     fn close(&mut self, status: Status, events: &mut Vec<Event>) {
+        self.close_one(status, events);
+        while let Some(call) = self.waiting.pop_front() {
+            self.begin_item(Kind::Server(call), events);
+            self.close_one(status, events);
+        }
+    }
+
+    fn close_one(&mut self, status: Status, events: &mut Vec<Event>) {
         let closed = self.open.take().map(|open| open.close(status, &mut self.sequence, events));
         self.response.output.extend(closed);
     }

@@ -8,6 +8,9 @@ use serde_json::json;
 
 use super::*;
 use crate::domain;
+use crate::domain::BlockDelta;
+use crate::domain::CalledTool;
+use crate::domain::ServerBlock;
 use crate::fields::Policy;
 use crate::openai::responses::decode;
 
@@ -179,6 +182,56 @@ fn a_response_is_what_the_schema_says() {
     assert_eq!(serde_json::from_str::<Response>(&written).unwrap(), *writer.response());
 }
 
+fn search(id: &str) -> TurnEvent {
+    server_block(ServerTool::Call { id: id.into(), tool: CalledTool::Search })
+}
+
+fn server_block(tool: ServerTool) -> TurnEvent {
+    TurnEvent::ServerBlock(ServerBlock { json: "{}".into(), tool })
+}
+
+fn input(piece: &str) -> TurnEvent {
+    TurnEvent::BlockDelta(BlockDelta { json: "{}".into(), input: Some(piece.into()) })
+}
+
+fn result(id: &str, is_failed: bool, text: &str) -> TurnEvent {
+    let outcome = Outcome { is_failed, texts: vec![text.into()] };
+    server_block(ServerTool::Result { id: id.into(), outcome })
+}
+
+#[test]
+fn searches_side_by_side_keep_their_sources() {
+    let mut writer = writer(false);
+    let events: Vec<Event> = [
+        search("1"),
+        input("{\"query\":\"a\"}"),
+        search("2"),
+        input("{\"query\":\"b\"}"),
+        search("3"),
+        result("2", false, "https://b"),
+        result("1", false, "https://a"),
+        result("3", true, "max_uses_exceeded"),
+        search("4"),
+        TurnEvent::Text("x".into()),
+    ]
+    .iter()
+    .flat_map(|event| writer.event(event))
+    .collect();
+    let told = outline(&events);
+    assert_eq!(told.matches("web_search_call.in_progress").count(), 4);
+    assert_eq!(told.matches("web_search_call.completed").count(), 2);
+    let output = serde_json::to_value(&writer.response().output).unwrap();
+    let of = |index: usize| {
+        let item = &output[index];
+        let url = item["action"]["sources"][0]["url"].as_str().unwrap_or_default();
+        (item["status"].clone(), item["action"]["query"].clone(), url.to_owned())
+    };
+    assert_eq!(of(0), (json!("completed"), json!("a"), "https://a".into()));
+    assert_eq!(of(1), (json!("completed"), json!("b"), "https://b".into()));
+    assert_eq!(of(2), (json!("failed"), json!(""), String::new()));
+    assert_eq!(of(3), (json!("incomplete"), json!(""), String::new()));
+}
+
 fn event() -> impl Strategy<Value = TurnEvent> {
     prop_oneof![
         Just(TurnEvent::started("x", domain::Usage::default())),
@@ -188,6 +241,10 @@ fn event() -> impl Strategy<Value = TurnEvent> {
         any::<String>().prop_map(TurnEvent::Text),
         Just(call("c")),
         any::<String>().prop_map(TurnEvent::ToolInput),
+        "[12]".prop_map(|id| search(&id)),
+        "[12]".prop_map(|id| result(&id, id == "2", "https://a")),
+        Just(server_block(ServerTool::Other)),
+        any::<String>().prop_map(|piece| input(&piece)),
         prop_oneof![
             Just(FinishReason::Stop),
             Just(FinishReason::Length),

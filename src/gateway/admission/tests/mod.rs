@@ -15,6 +15,7 @@ use super::*;
 use crate::domain::Bill;
 use crate::domain::Budget;
 use crate::domain::CacheControl;
+use crate::domain::CalledTool;
 use crate::domain::Cap;
 use crate::domain::Failure;
 use crate::domain::FailureKind;

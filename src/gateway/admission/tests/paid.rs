@@ -235,7 +235,7 @@ async fn searches_of_an_answer_that_is_broken_off_are_charged() {
         let run = setting.runs.take();
         run.begin();
         for search in 0..searches {
-            let tool = ServerTool::SearchCall(search.to_string());
+            let tool = ServerTool::Call { id: search.to_string(), tool: CalledTool::Search };
             run.say(TurnEvent::ServerBlock(ServerBlock { json: "{}".to_owned(), tool }));
         }
         run.events.unbounded_send(Err(Failure::new(FailureKind::Upstream, "broken").into())).unwrap();

@@ -3,6 +3,7 @@
 
 mod account;
 mod charging;
+mod server_tools;
 mod spending;
 mod tally;
 #[cfg(test)]
@@ -14,7 +15,6 @@ use std::sync::OnceLock;
 use futures::FutureExt as _;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -35,7 +35,6 @@ use crate::domain::ModelName;
 use crate::domain::Money;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
-use crate::domain::WebSearch;
 use crate::ledger;
 use crate::ledger::Ledger;
 use crate::limits::Limits;
@@ -111,7 +110,7 @@ impl Admission {
     async fn admit(&self, caller: Caller, mut turn: Turn) -> Result<RunningTurn, Error> {
         let rules = &self.rules;
         check(&caller, &turn)?;
-        check_search(rules.web_searches, &caller, &mut turn)?;
+        server_tools::check(rules, &caller, &mut turn)?;
         let route = self.route(&caller, &mut turn).await?;
         let estimate = rules.prices.estimate(turn.model.as_str(), &turn);
         let mut permit = rules.limits.admit(&caller, estimate.tokens)?;
@@ -215,28 +214,6 @@ fn check(caller: &Caller, turn: &Turn) -> Result<(), Error> {
     }
     let model = turn.model.as_str();
     if caller.grant.allows_model(model) { Ok(()) } else { Err(Error::ForbiddenModel(model.to_owned())) }
-}
-
-/// Refuses a search of the web that may not be, and bounds one that has no bound.
-fn check_search(most: Option<u32>, caller: &Caller, turn: &mut Turn) -> Result<(), Error> {
-    let Some(search) = &mut turn.tools.web_search else { return Ok(()) };
-    let by_key = caller.grant.no_web_search;
-    let most = most.filter(|_| !by_key).ok_or(Error::WebSearchOff { by_key })?;
-    let most = *search.max_uses.get_or_insert(most);
-    for tool in turn.native.tools.iter_mut().flatten() {
-        bound_search(tool, most);
-    }
-    Ok(())
-}
-
-/// Bounds the search `tool` as a caller has written it, unless it has a bound.
-fn bound_search(tool: &mut String, most: u32) {
-    let Ok(Value::Object(mut fields)) = serde_json::from_str(tool) else { return };
-    let is_search = fields.get("type").and_then(Value::as_str).is_some_and(WebSearch::is_named_by);
-    if is_search && fields.get("max_uses").is_none_or(Value::is_null) {
-        fields.insert("max_uses".to_owned(), most.into());
-        *tool = Value::Object(fields).to_string();
-    }
 }
 
 /// An answer that is given again costs nothing.

@@ -45,7 +45,7 @@ impl ApiError {
             ("This server does not have the web searched", "ask the operator to set `web_search.enabled`")
         };
         let message = format!(
-            "{whose}. Leave `web_search_options` and tools of the type `web_search` out, or {remedy}."
+            "{whose}. Leave `web_search_options` and tools of the types `web_search` and `web_fetch` out, or {remedy}."
         );
         Self::new(Kind::WebSearchOff, message)
     }

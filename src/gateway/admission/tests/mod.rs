@@ -2,6 +2,7 @@
 
 mod cached;
 mod paid;
+mod server_tools;
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -186,4 +187,9 @@ fn cost(events: &[Result<TurnEvent, Error>]) -> Option<i64> {
         Some(Ok(TurnEvent::Finished(finish))) => finish.usage.cost.map(Money::nanos),
         other => panic!("{other:?}"),
     }
+}
+
+fn searching(max_uses: Option<u32>) -> Turn {
+    let web_search = Some(WebSearch { max_uses, ..WebSearch::default() });
+    Turn { tools: Tools { web_search, ..Tools::default() }, ..turn("m-1", None) }
 }

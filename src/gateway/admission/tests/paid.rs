@@ -207,24 +207,6 @@ async fn a_key_names_the_models_it_may() {
     assert_eq!(chosen, Ok(ModelName::new("light")));
 }
 
-fn searching(max_uses: Option<u32>) -> Turn {
-    let web_search = Some(WebSearch { max_uses, ..WebSearch::default() });
-    Turn { tools: Tools { web_search, ..Tools::default() }, ..turn("m-1", None) }
-}
-
-#[tokio::test]
-async fn a_key_may_be_kept_from_searching_the_web() {
-    let setting = Setting::new().await;
-    let grant = Grant { no_web_search: true, ..Grant::default() };
-    let caller = Caller { grant: Arc::new(grant), ..Caller::named("a") };
-    let refused = setting.ask(&caller, searching(Some(1))).await.map(drop);
-    assert_eq!(refused, Err(Error::WebSearchOff { by_key: true }));
-    assert!(setting.ask(&Caller::named("b"), searching(Some(1))).await.is_ok());
-    let off = Setting::with(Rules { web_searches: None, ..testing::rules().await });
-    let refused = off.ask(&Caller::named("b"), searching(Some(1))).await.map(drop);
-    assert_eq!(refused, Err(Error::WebSearchOff { by_key: false }));
-}
-
 /// The count of searches comes with the end of an answer, which a client need not wait for.
 #[tokio::test(start_paused = true)]
 async fn searches_of_an_answer_that_is_broken_off_are_charged() {
@@ -245,21 +227,6 @@ async fn searches_of_an_answer_that_is_broken_off_are_charged() {
         cents.push(setting.charged().await.2 / 10_000_000);
     }
     assert_eq!(cents[1] - cents[0], 3);
-}
-
-#[tokio::test]
-async fn a_search_that_a_client_has_written_has_a_bound_too() {
-    let setting = Setting::new().await;
-    let tool = |rest: &str| format!(r#"{{"type":"web_search_20250305","name":"web_search"{rest}}}"#);
-    let other = r#"{"type":"bash_20250124","name":"bash"}"#.to_owned();
-    for (written, bound) in [(tool(""), 5), (tool(r#","max_uses":2"#), 2), (tool(r#","max_uses":null"#), 5)] {
-        let mut turn = searching((bound == 2).then_some(2));
-        turn.native.tools = Some(vec![written, other.clone()]);
-        let _running = setting.ask(&Caller::named("a"), turn).await.unwrap();
-        let sent = setting.runs.take().turn.native.tools.unwrap();
-        let search: serde_json::Value = serde_json::from_str(&sent[0]).unwrap();
-        assert_eq!((&search["max_uses"], &sent[1]), (&bound.into(), &other));
-    }
 }
 
 /// A search costs a cent: there is room for four of them, and a turn without a limit may make five.

@@ -1,0 +1,46 @@
+//! Which tools that Anthropic runs a turn may have.
+
+use serde_json::Value;
+
+use super::Rules;
+use crate::domain::Caller;
+use crate::domain::Turn;
+use crate::domain::WebSearch;
+use crate::gateway::Error;
+
+/// How the types of the tools begin that read pages of the web. Who may not have it searched may not have it read.
+const FETCH: &str = "web_fetch";
+
+/// Refuses tools that Anthropic runs where they may not be, and bounds a search that has no bound.
+pub(super) fn check(rules: &Rules, caller: &Caller, turn: &mut Turn) -> Result<(), Error> {
+    if turn.tools.web_search.is_none() && !offers(turn, |kind| kind.starts_with(FETCH)) {
+        return Ok(());
+    }
+    let by_key = caller.grant.no_web_search;
+    let most = rules.web_searches.filter(|_| !by_key).ok_or(Error::WebSearchOff { by_key })?;
+    let Some(search) = &mut turn.tools.web_search else { return Ok(()) };
+    let most = *search.max_uses.get_or_insert(most);
+    for tool in turn.native.tools.iter_mut().flatten() {
+        bound_search(tool, most);
+    }
+    Ok(())
+}
+
+/// Whether one of the tools that the caller has written is of such a type.
+fn offers(turn: &Turn, is_such: impl Fn(&str) -> bool) -> bool {
+    let kind = |tool: &String| {
+        let tool: Value = serde_json::from_str(tool).ok()?;
+        Some(tool.get("type")?.as_str()?.to_owned())
+    };
+    turn.native.tools.iter().flatten().filter_map(kind).any(|kind| is_such(&kind))
+}
+
+/// Bounds the search `tool` as a caller has written it, unless it has a bound.
+fn bound_search(tool: &mut String, most: u32) {
+    let Ok(Value::Object(mut fields)) = serde_json::from_str(tool) else { return };
+    let is_search = fields.get("type").and_then(Value::as_str).is_some_and(WebSearch::is_named_by);
+    if is_search && fields.get("max_uses").is_none_or(Value::is_null) {
+        fields.insert("max_uses".to_owned(), most.into());
+        *tool = Value::Object(fields).to_string();
+    }
+}

@@ -1,0 +1,49 @@
+//! Tools that Anthropic runs, for those who may have them.
+
+use super::*;
+
+fn keyed(grant: Grant) -> Caller {
+    Caller { grant: Arc::new(grant), ..Caller::named("a") }
+}
+
+/// A turn with these tools as a client has written them.
+fn written(tools: &[&str]) -> Turn {
+    let mut turn = turn("m-1", None);
+    turn.native.tools = Some(tools.iter().map(|tool| (*tool).to_owned()).collect());
+    turn
+}
+
+async fn refusal(setting: &Setting, caller: &Caller, turn: Turn) -> Option<Error> {
+    setting.ask(caller, turn).await.err()
+}
+
+#[tokio::test]
+async fn a_key_may_be_kept_from_the_web() {
+    let setting = Setting::new().await;
+    let caller = keyed(Grant { no_web_search: true, ..Grant::default() });
+    let off = Setting::with(Rules { web_searches: None, ..testing::rules().await });
+    let fetch = || written(&[r#"{"type":"web_fetch_20250910","name":"web_fetch"}"#]);
+    for turn in [searching(Some(1)), fetch()] {
+        let refused = refusal(&setting, &caller, turn.clone()).await;
+        assert_eq!(refused, Some(Error::WebSearchOff { by_key: true }));
+        assert_eq!(refusal(&setting, &Caller::named("b"), turn.clone()).await, None);
+        let refused = refusal(&off, &Caller::named("b"), turn).await;
+        assert_eq!(refused, Some(Error::WebSearchOff { by_key: false }));
+    }
+    assert_eq!(refusal(&off, &caller, turn("m-1", None)).await, None);
+}
+
+#[tokio::test]
+async fn a_search_that_a_client_has_written_has_a_bound_too() {
+    let setting = Setting::new().await;
+    let tool = |rest: &str| format!(r#"{{"type":"web_search_20250305","name":"web_search"{rest}}}"#);
+    let other = r#"{"type":"bash_20250124","name":"bash"}"#.to_owned();
+    for (written, bound) in [(tool(""), 5), (tool(r#","max_uses":2"#), 2), (tool(r#","max_uses":null"#), 5)] {
+        let mut turn = searching((bound == 2).then_some(2));
+        turn.native.tools = Some(vec![written, other.clone()]);
+        let _running = setting.ask(&Caller::named("a"), turn).await.unwrap();
+        let sent = setting.runs.take().turn.native.tools.unwrap();
+        let search: serde_json::Value = serde_json::from_str(&sent[0]).unwrap();
+        assert_eq!((&search["max_uses"], &sent[1]), (&bound.into(), &other));
+    }
+}

@@ -7,6 +7,7 @@ use sha2::Sha256;
 
 use crate::domain::Effort;
 use crate::domain::Format;
+use crate::domain::McpServer;
 use crate::domain::Message;
 use crate::domain::Native;
 use crate::domain::NativeBlock;
@@ -75,7 +76,7 @@ impl Writer {
     }
 
     fn tools(&mut self, tools: &Tools) {
-        let Tools { list, choice, parallel, web_search } = tools;
+        let Tools { list, choice, parallel, web_search, runs_code, mcp_servers } = tools;
         self.list(list, |this, tool| {
             let Tool { name, description, schema, strict } = tool;
             this.text(name);
@@ -99,6 +100,16 @@ impl Writer {
             this.list(allowed_domains, |this, domain| this.text(domain));
             this.list(blocked_domains, |this, domain| this.text(domain));
             this.option(user_location.as_deref(), Self::text);
+        });
+        self.flag(*runs_code);
+        self.list(mcp_servers, |this, server| {
+            let McpServer { name, url, token, allowed_tools } = server;
+            this.text(name);
+            this.text(url);
+            this.option(token.as_deref(), Self::text);
+            this.option(allowed_tools.as_deref(), |this, names| {
+                this.list(names, |this, name| this.text(name));
+            });
         });
     }
 

@@ -67,7 +67,7 @@ fn tools() -> impl Strategy<Value = Tools> {
         list,
         choice,
         parallel,
-        web_search: None,
+        ..Tools::default()
     })
 }
 

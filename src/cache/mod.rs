@@ -177,7 +177,9 @@ impl<E: Clone + Send + 'static> Cache<E> {
             Mode::Deterministic => turn.sampling.temperature == Some(0.0) || turn.sampling.seed.is_some(),
             Mode::All => true,
         };
-        if !is_candidate || (control.no_cache && control.no_store) {
+        // What they do outside is not done by giving an answer again.
+        let calls_servers = !turn.tools.mcp_servers.is_empty() || turn.native.has_field("mcp_servers");
+        if !is_candidate || calls_servers || (control.no_cache && control.no_store) {
             return self.bypass();
         }
         let key = Key::new(project, turn);

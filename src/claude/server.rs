@@ -6,6 +6,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::domain::BlockDelta;
+use crate::domain::CODE_EXECUTION;
 use crate::domain::CalledTool;
 use crate::domain::Citation;
 use crate::domain::Outcome;
@@ -22,7 +23,11 @@ struct Block {
     #[serde(default)]
     name: Option<String>,
     #[serde(default)]
+    server_name: Option<String>,
+    #[serde(default)]
     tool_use_id: Option<String>,
+    #[serde(default)]
+    is_error: Option<bool>,
     #[serde(default)]
     content: Value,
 }
@@ -47,14 +52,72 @@ pub(super) fn block(json: &RawValue) -> ServerBlock {
 }
 
 fn tool(block: &Block) -> ServerTool {
-    match (block.r#type.as_str(), &block.id, &block.name, &block.tool_use_id) {
-        ("server_tool_use", Some(id), Some(name), _) if name == WebSearch::NAME => {
-            ServerTool::Call { id: id.clone(), tool: CalledTool::Search }
-        }
-        ("web_search_tool_result", .., Some(id)) => {
-            ServerTool::Result { id: id.clone(), outcome: found(&block.content) }
-        }
+    if let Some(id) = &block.tool_use_id
+        && let Some(outcome) = outcome(block)
+    {
+        return ServerTool::Result { id: id.clone(), outcome };
+    }
+    match (&block.id, called(block)) {
+        (Some(id), Some(tool)) => ServerTool::Call { id: id.clone(), tool },
         _ => ServerTool::Other,
+    }
+}
+
+/// The tool that a block calls, if it calls one that is known.
+fn called(block: &Block) -> Option<CalledTool> {
+    let name = block.name.as_ref()?;
+    match (block.r#type.as_str(), name.as_str()) {
+        ("server_tool_use", WebSearch::NAME) => Some(CalledTool::Search),
+        ("server_tool_use", CODE_EXECUTION | "bash_code_execution" | "text_editor_code_execution") => {
+            Some(CalledTool::Code)
+        }
+        ("mcp_tool_use", _) => {
+            Some(CalledTool::Mcp { server: block.server_name.clone()?, tool: name.clone() })
+        }
+        _ => None,
+    }
+}
+
+/// What a block tells of the end of a call, if it is the result of one that is known.
+fn outcome(block: &Block) -> Option<Outcome> {
+    match block.r#type.as_str() {
+        "web_search_tool_result" => Some(found(&block.content)),
+        "code_execution_tool_result"
+        | "bash_code_execution_tool_result"
+        | "text_editor_code_execution_tool_result" => Some(ran(&block.content)),
+        "mcp_tool_result" => {
+            let is_failed = block.is_error.unwrap_or(false);
+            Some(Outcome { is_failed, texts: texts(&block.content) })
+        }
+        _ => None,
+    }
+}
+
+/// What code has put out, and the ids of the files it has made. What an edit of a file tells is given as JSON.
+fn ran(content: &Value) -> Outcome {
+    if content.get("error_code").is_some() {
+        return failure(content);
+    }
+    let Some(stdout) = content["stdout"].as_str() else {
+        let shown = content["content"].as_str().map_or_else(|| content.to_string(), str::to_owned);
+        return Outcome { is_failed: false, texts: vec![shown] };
+    };
+    let outputs = [stdout, content["stderr"].as_str().unwrap_or_default()];
+    let mut texts: Vec<_> = outputs.into_iter().filter(|text| !text.is_empty()).map(str::to_owned).collect();
+    let code = content["return_code"].as_i64().filter(|code| *code != 0);
+    texts.extend(code.map(|code| format!("exit code {code}")));
+    let files = content["content"].as_array().into_iter().flatten();
+    texts.extend(files.filter_map(|file| Some(format!("file {}", file["file_id"].as_str()?))));
+    Outcome { is_failed: false, texts }
+}
+
+/// The texts of a content; blocks of other types as JSON.
+fn texts(content: &Value) -> Vec<String> {
+    let text = |block: &Value| block["text"].as_str().map_or_else(|| block.to_string(), str::to_owned);
+    match content {
+        Value::Array(blocks) => blocks.iter().map(text).collect(),
+        Value::String(text) => vec![text.clone()],
+        _ => Vec::new(),
     }
 }
 
@@ -88,4 +151,40 @@ pub(super) fn delta(json: &RawValue) -> TurnEvent {
 pub(super) fn input_delta(piece: &str) -> TurnEvent {
     let json = json!({"type": "input_json_delta", "partial_json": piece}).to_string();
     TurnEvent::BlockDelta(BlockDelta { json, input: Some(piece.to_owned()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::block;
+
+    #[test]
+    fn calls_and_results_of_tools_that_anthropic_runs() {
+        let read = |json: &str| format!("{:?}", block(&RawValue::from_string(json.to_owned()).unwrap()).tool);
+        let told = [
+            r#"{"type":"server_tool_use","id":"1","name":"web_search","input":{}}"#,
+            r#"{"type":"web_search_tool_result","tool_use_id":"1","content":[{"url":"https://a"}]}"#,
+            r#"{"type":"web_search_tool_result","tool_use_id":"1","content":{"error_code":"too_many_requests"}}"#,
+            r#"{"type":"server_tool_use","id":"2","name":"bash_code_execution","input":{}}"#,
+            r#"{"type":"bash_code_execution_tool_result","tool_use_id":"2","content":{"stdout":"a","stderr":"b","return_code":1,"content":[{"file_id":"f"}]}}"#,
+            r#"{"type":"text_editor_code_execution_tool_result","tool_use_id":"2","content":{"type":"text_editor_code_execution_create_result","is_file_update":false}}"#,
+            r#"{"type":"code_execution_tool_result","tool_use_id":"2","content":{"error_code":"unavailable"}}"#,
+            r#"{"type":"mcp_tool_use","id":"3","name":"look","server_name":"s","input":{}}"#,
+            r#"{"type":"mcp_tool_result","tool_use_id":"3","is_error":true,"content":[{"type":"text","text":"no"}]}"#,
+            r#"{"type":"web_fetch_tool_result","tool_use_id":"4","content":{}}"#,
+        ];
+        insta::assert_snapshot!(told.map(read).join("\n"), @r#"
+        Call { id: "1", tool: Search }
+        Result { id: "1", outcome: Outcome { is_failed: false, texts: ["https://a"] } }
+        Result { id: "1", outcome: Outcome { is_failed: true, texts: ["too_many_requests"] } }
+        Call { id: "2", tool: Code }
+        Result { id: "2", outcome: Outcome { is_failed: false, texts: ["a", "b", "exit code 1", "file f"] } }
+        Result { id: "2", outcome: Outcome { is_failed: false, texts: ["{\"is_file_update\":false,\"type\":\"text_editor_code_execution_create_result\"}"] } }
+        Result { id: "2", outcome: Outcome { is_failed: true, texts: ["unavailable"] } }
+        Call { id: "3", tool: Mcp { server: "s", tool: "look" } }
+        Result { id: "3", outcome: Outcome { is_failed: true, texts: ["no"] } }
+        Other
+        "#);
+    }
 }

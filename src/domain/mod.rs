@@ -29,6 +29,7 @@ pub use money::Money;
 pub use native::{Native, NativeBlock, NativeFields, NativeMedium, NativeRole};
 pub use part::{Part, Source, Thinking, ToolResult, ToolUse};
 pub use price::{InvalidPrice, Price};
-pub use server_tool::{CalledTool, Outcome, ServerTool};
+pub use server_tool::{CODE_EXECUTION, CODE_EXECUTION_BETA, MCP_BETA};
+pub use server_tool::{CalledTool, McpServer, Outcome, ServerTool};
 pub use tool::{Tool, ToolChoice, Tools, WebSearch};
 pub use turn::{Effort, Format, Message, Role, Sampling, Turn};

@@ -1,5 +1,36 @@
 //! Tools that Anthropic runs while the model answers.
 
+use std::fmt;
+
+/// What the model calls the tool by which Anthropic runs its code, and how the types of that tool begin.
+pub const CODE_EXECUTION: &str = "code_execution";
+
+/// The beta of Anthropic's API without which no code is run.
+pub const CODE_EXECUTION_BETA: &str = "code-execution-2025-08-25";
+
+/// The beta of Anthropic's API without which no MCP server is called.
+pub const MCP_BETA: &str = "mcp-client-2025-11-20";
+
+/// A server of the Model Context Protocol, whose tools Anthropic calls for the model.
+#[derive(Clone, PartialEq, Eq)]
+pub struct McpServer {
+    /// What the caller calls it.
+    pub name: String,
+    /// Where it is.
+    pub url: String,
+    /// The token that Anthropic shows it.
+    pub token: Option<String>,
+    /// The only tools of it that the model may call; none for all.
+    pub allowed_tools: Option<Vec<String>>,
+}
+
+impl fmt::Debug for McpServer {
+    /// Leaves out the URL and the token, which may be secret.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("McpServer").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 /// What a server block tells of tools that Anthropic runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerTool {
@@ -26,6 +57,15 @@ pub enum ServerTool {
 pub enum CalledTool {
     /// A search of the web, for `{"query": ..}`.
     Search,
+    /// Code that is run: `{"code": ..}`, `{"command": ..}`, or `{"command": .., "path": ..}` for an edit of a file.
+    Code,
+    /// A tool of an MCP server.
+    Mcp {
+        /// The server's name.
+        server: String,
+        /// The tool's name.
+        tool: String,
+    },
 }
 
 /// What came of a call of a tool that Anthropic runs.

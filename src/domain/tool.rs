@@ -1,5 +1,8 @@
 //! The tools of the caller: the model calls them, the caller runs them.
 
+use super::CODE_EXECUTION;
+use super::McpServer;
+
 /// What a turn offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tools {
@@ -11,6 +14,10 @@ pub struct Tools {
     pub parallel: bool,
     /// Searches of the web that Anthropic does for the model; none where it may not search.
     pub web_search: Option<WebSearch>,
+    /// Whether Anthropic runs code for the model.
+    pub runs_code: bool,
+    /// Servers whose tools Anthropic calls for the model; names are unique.
+    pub mcp_servers: Vec<McpServer>,
 }
 
 /// Searches of the web, which Anthropic does while the model answers.
@@ -39,19 +46,26 @@ impl WebSearch {
 impl Tools {
     /// Whether there is nothing to call.
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty() && self.web_search.is_none()
+        self.list.is_empty() && self.web_search.is_none() && !self.runs_code && self.mcp_servers.is_empty()
     }
 
     /// Whether `name` is what the model calls one of the tools that Anthropic runs.
     pub fn runs(&self, name: &str) -> bool {
-        self.web_search.is_some() && name == WebSearch::NAME
+        (self.web_search.is_some() && name == WebSearch::NAME) || (self.runs_code && name == CODE_EXECUTION)
     }
 }
 
 impl Default for Tools {
     /// None.
     fn default() -> Self {
-        Self { list: Vec::new(), choice: ToolChoice::Auto, parallel: true, web_search: None }
+        Self {
+            list: Vec::new(),
+            choice: ToolChoice::Auto,
+            parallel: true,
+            web_search: None,
+            runs_code: false,
+            mcp_servers: Vec::new(),
+        }
     }
 }
 

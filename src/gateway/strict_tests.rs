@@ -16,7 +16,7 @@ fn told_at(reason: FinishReason, tools: &[Tool], calls: &[(&str, &str)]) -> Resu
         list: tools.to_vec(),
         choice: ToolChoice::Auto,
         parallel: true,
-        web_search: None,
+        ..Tools::default()
     });
     for (name, arguments) in calls {
         strict.note(&TurnEvent::Text("words".to_owned()));

@@ -5,6 +5,7 @@
 
 mod blocks;
 mod cache;
+mod server_tools;
 mod tools;
 
 #[cfg(test)]
@@ -31,6 +32,7 @@ use super::SignIn;
 use blocks::Block;
 use blocks::blocks;
 use cache::CacheControl;
+use server_tools::ServerBlock;
 use tools::Choice;
 use tools::ToolBlock;
 
@@ -43,6 +45,8 @@ pub(super) const IDENTITY: &str = "You are a Claude agent, built on Anthropic's 
 struct RequestBody<'a> {
     system: Vec<Item<'a, SystemBlock<'a>>>,
     tools: Vec<Item<'a, ToolBlock<'a>>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mcp_servers: Vec<ServerBlock<'a>>,
     messages: Vec<MessageBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<u32>,
@@ -116,6 +120,7 @@ pub(super) fn request_body(turn: &Turn, sign_in: SignIn) -> Option<String> {
     let body = RequestBody {
         system: system(turn, mark)?,
         tools: tools(turn, answer_tool.as_deref(), mark)?,
+        mcp_servers: server_tools::servers(&turn.tools),
         messages,
         max_tokens: sampling.max_output_tokens,
         tool_choice: tools::choice(turn, answer_tool.as_deref()),
@@ -181,7 +186,7 @@ fn anthropics_tools(turn: &Turn) -> Vec<String> {
     };
     match &turn.native.tools {
         Some(written) => written.iter().filter(|json| is_anthropics(json)).cloned().collect(),
-        None => tools::server_tools(&turn.tools)
+        None => server_tools::blocks(&turn.tools)
             .iter()
             .filter_map(|block| serde_json::to_string(block).ok())
             .collect(),

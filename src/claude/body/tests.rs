@@ -7,6 +7,7 @@ use super::request_body;
 use crate::claude::SignIn;
 use crate::claude::testing::turn;
 use crate::domain::Format;
+use crate::domain::McpServer;
 use crate::domain::Message;
 use crate::domain::Part;
 use crate::domain::Role;
@@ -81,6 +82,24 @@ fn tools_that_anthropic_runs_can_be_chosen_too() {
     turn.tools.choice = ToolChoice::Auto;
     turn.sampling.format = Format::JsonObject;
     assert_eq!(body(&turn)["tool_choice"]["type"], "any", "it may search before it answers");
+}
+
+#[test]
+fn code_and_mcp_servers_are_tools_of_anthropics() {
+    let mut turn = turn("hi");
+    turn.tools.runs_code = true;
+    let server = |name: &str, token: Option<&str>, allowed_tools| McpServer {
+        name: name.to_owned(),
+        url: "https://m.example".to_owned(),
+        token: token.map(str::to_owned),
+        allowed_tools,
+    };
+    turn.tools.mcp_servers =
+        vec![server("a", None, None), server("b", Some("t"), Some(vec!["look".to_owned()]))];
+    let body = body(&turn);
+    insta::assert_snapshot!(body["tools"], @r#"[{"name":"code_execution","type":"code_execution_20250825"},{"mcp_server_name":"a","type":"mcp_toolset"},{"cache_control":{"type":"ephemeral"},"configs":{"look":{"enabled":true}},"default_config":{"enabled":false},"mcp_server_name":"b","type":"mcp_toolset"}]"#);
+    insta::assert_snapshot!(body["mcp_servers"], @r#"[{"name":"a","type":"url","url":"https://m.example"},{"authorization_token":"t","name":"b","type":"url","url":"https://m.example"}]"#);
+    assert_eq!(format!("{:?}", turn.tools.mcp_servers[1]), r#"McpServer { name: "b", .. }"#);
 }
 
 #[test]

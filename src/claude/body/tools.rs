@@ -8,9 +8,10 @@ use crate::domain::Tool;
 use crate::domain::ToolChoice;
 use crate::domain::Tools;
 use crate::domain::Turn;
-use crate::domain::WebSearch;
 
 use super::cache::CacheControl;
+use super::server_tools;
+use super::server_tools::ServerToolBlock;
 
 /// The tool whose input is the answer when any JSON object is wanted. A call of a tool is the one form of answer that
 /// is an object whatever the model makes of the prompt, without a schema that names its fields.
@@ -24,8 +25,8 @@ const ANSWER_TOOL_USE: &str =
 pub(super) enum ToolBlock<'a> {
     /// A tool of the caller.
     Function(FunctionBlock<'a>),
-    /// The web search that Anthropic runs.
-    WebSearch(SearchBlock<'a>),
+    /// One that Anthropic runs.
+    Server(ServerToolBlock<'a>),
 }
 
 #[derive(Serialize)]
@@ -40,27 +41,11 @@ pub(super) struct FunctionBlock<'a> {
     cache_control: Option<CacheControl>,
 }
 
-#[derive(Serialize)]
-pub(super) struct SearchBlock<'a> {
-    r#type: &'static str,
-    name: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_uses: Option<u32>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    allowed_domains: &'a [String],
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    blocked_domains: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_location: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cache_control: Option<CacheControl>,
-}
-
 impl ToolBlock<'_> {
     fn mark(&mut self, mark: Option<CacheControl>) {
         match self {
             Self::Function(block) => block.cache_control = mark,
-            Self::WebSearch(block) => block.cache_control = mark,
+            Self::Server(block) => block.mark(mark),
         }
     }
 }
@@ -95,7 +80,7 @@ pub(super) fn tools<'a>(
     mark: Option<CacheControl>,
 ) -> Option<Vec<ToolBlock<'a>>> {
     let mut blocks: Vec<_> = tools.list.iter().map(function).collect::<Option<_>>()?;
-    blocks.extend(server_tools(tools));
+    blocks.extend(server_tools::blocks(tools).into_iter().map(ToolBlock::Server));
     if let Some(name) = answer_tool {
         let input_schema = RawValue::from_string(r#"{"type":"object"}"#.to_owned()).ok()?;
         let description = Some(ANSWER_TOOL_USE);
@@ -108,11 +93,6 @@ pub(super) fn tools<'a>(
     Some(blocks)
 }
 
-/// The tools that Anthropic runs.
-pub(super) fn server_tools(tools: &Tools) -> Vec<ToolBlock<'_>> {
-    tools.web_search.as_ref().map(search).into_iter().collect()
-}
-
 fn function(tool: &Tool) -> Option<ToolBlock<'_>> {
     Some(ToolBlock::Function(FunctionBlock {
         name: &tool.name,
@@ -123,19 +103,7 @@ fn function(tool: &Tool) -> Option<ToolBlock<'_>> {
     }))
 }
 
-fn search(search: &WebSearch) -> ToolBlock<'_> {
-    ToolBlock::WebSearch(SearchBlock {
-        r#type: "web_search_20250305",
-        name: WebSearch::NAME,
-        max_uses: search.max_uses,
-        allowed_domains: &search.allowed_domains,
-        blocked_domains: &search.blocked_domains,
-        user_location: search.user_location.as_deref().and_then(|place| serde_json::from_str(place).ok()),
-        cache_control: None,
-    })
-}
-
-/// The tool choice of the call; `None` leaves it to the model.
+/// Whether and what the model must call; none leaves it the choice.
 pub(super) fn choice<'a>(turn: &'a Turn, answer_tool: Option<&'a str>) -> Option<Choice<'a>> {
     let tools = &turn.tools;
     let has_written = turn.native.tools.as_ref().is_some_and(|written| !written.is_empty());

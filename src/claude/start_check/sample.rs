@@ -62,7 +62,7 @@ fn tools() -> Tools {
         list: vec![tool("z_look", false), tool("Bash", true)],
         choice: ToolChoice::Named("Bash".to_owned()),
         parallel: false,
-        web_search: None,
+        ..Tools::default()
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) fn decode(
     }
     let list = old_functions(functions, Written::new(body).field("functions"), ignored)?;
     let choice = old_choice(call, &list, ignored)?;
-    Ok((Tools { list, choice, parallel: false, web_search: None }, Dialect::Functions))
+    Ok((Tools { list, choice, parallel: false, ..Tools::default() }, Dialect::Functions))
 }
 
 /// The old words beside the new ones: of two orders one would be dropped.
@@ -146,7 +146,7 @@ fn chosen(
         let message = "`tool_choice` asks for a tool, but `tools` offers none. Add `tools`, or remove it.";
         return Err(InvalidRequest::at("tool_choice", code::VALUE, message));
     }
-    Ok(Tools { list, choice, parallel, web_search: None })
+    Ok(Tools { list, choice, parallel, ..Tools::default() })
 }
 
 /// Reads `word`, one of `words`; `else_` says what else might stand there.

@@ -1,7 +1,5 @@
 //! An item of the output while it is being made, and its events.
 
-use serde::Serialize;
-
 use super::events::AnnotationAdded;
 use super::events::Arguments;
 use super::events::ContentPart;
@@ -20,6 +18,7 @@ use super::events::in_summary;
 use super::id;
 use super::sealed::Sealed;
 use super::server_call::ServerCall;
+use super::server_call::Told;
 use super::types::Annotation;
 use super::types::Content;
 use super::types::Item;
@@ -80,7 +79,7 @@ impl Open {
         sequence: &mut Sequence,
         events: &mut Vec<Event>,
     ) -> Self {
-        let open = Self {
+        let mut open = Self {
             id: id::output(kind.prefix(), response, index),
             index,
             kind,
@@ -102,13 +101,10 @@ impl Open {
                 let part = in_summary(SummaryPart { part: &empty });
                 events.push(sequence.event("response.reasoning_summary_part.added", &open.within(part)));
             }
-            Kind::Server(call) => {
-                for name in call.beginning() {
-                    events.push(sequence.event(name, &open.within(Nothing {})));
-                }
-            }
-            Kind::Thinking { .. } | Kind::Call { .. } => {}
+            Kind::Server(_) | Kind::Thinking { .. } | Kind::Call { .. } => {}
         }
+        let told = open.server_call().map(ServerCall::begin).unwrap_or_default();
+        open.tell(&told, sequence, events);
         open
     }
 
@@ -132,6 +128,16 @@ impl Open {
     /// The call of a tool that Anthropic runs, if this is one.
     pub(super) fn server_call(&mut self) -> Option<&mut ServerCall> {
         if let Kind::Server(call) = &mut self.kind { Some(call) } else { None }
+    }
+
+    /// Adds a piece of the input of a call of a tool that Anthropic runs.
+    pub(super) fn push_input(&mut self, piece: &str, sequence: &mut Sequence, events: &mut Vec<Event>) {
+        let told = self.server_call().map(|call| call.push(piece)).unwrap_or_default();
+        self.tell(&told, sequence, events);
+    }
+
+    fn tell(&self, told: &[Told], sequence: &mut Sequence, events: &mut Vec<Event>) {
+        events.extend(told.iter().map(|(name, body)| sequence.event(name, &self.within(body))));
     }
 
     /// Takes note of where texts end, for the sources that come.
@@ -185,7 +191,12 @@ impl Open {
         if self.is_call() && self.text.is_empty() && status == Status::Completed {
             self.push("{}", sequence, events);
         }
-        let status = if let Kind::Server(call) = &self.kind { call.status(status) } else { status };
+        let mut status = status;
+        if let Some(call) = self.server_call() {
+            let told;
+            (status, told) = call.end(status);
+            self.tell(&told, sequence, events);
+        }
         let item = self.item(status);
         match &item {
             Item::Message { content, .. } => {
@@ -216,10 +227,8 @@ impl Open {
                 let done = self.within(Arguments { name, arguments });
                 events.push(sequence.event("response.function_call_arguments.done", &done));
             }
-            Item::WebSearchCall { .. } => {
-                let ending = if let Kind::Server(call) = &self.kind { call.ending(status) } else { None };
-                events.extend(ending.map(|name| sequence.event(name, &self.within(Nothing {}))));
-            }
+            // The call has told its end.
+            Item::WebSearchCall { .. } | Item::CodeInterpreterCall { .. } | Item::McpCall { .. } => {}
         }
         let whole = ItemAt { output_index: self.index, item: &item };
         events.push(sequence.event("response.output_item.done", &whole));
@@ -270,7 +279,3 @@ impl Open {
         }
     }
 }
-
-/// An event that says all by its name and its item.
-#[derive(Serialize)]
-struct Nothing {}

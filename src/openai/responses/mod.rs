@@ -17,6 +17,7 @@ mod parameters;
 mod sealed;
 mod server_call;
 mod server_tools;
+mod server_types;
 mod socket;
 mod tool_choice;
 mod tool_fields;

@@ -1,103 +1,185 @@
-//! Calls of tools that Anthropic runs, as items.
+//! Calls of tools that Anthropic runs, as items and their events.
 
-use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::server_types::CodeOutput;
+use super::server_types::McpError;
+use super::server_types::McpText;
+use super::server_types::Search;
+use super::server_types::SearchSource;
 use super::types::Item;
 use super::types::Status;
 use crate::domain::CalledTool;
 use crate::domain::Outcome;
-
-/// A search of the web.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Search {
-    /// Always `search`.
-    pub r#type: String,
-    /// What was searched for.
-    pub query: String,
-    /// What was found.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub sources: Vec<SearchSource>,
-}
-
-/// Something that a search has found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SearchSource {
-    /// Always `url`.
-    pub r#type: String,
-    /// The URL of the source.
-    pub url: String,
-}
 
 /// A call as far as it is known.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ServerCall {
     /// By which its result names it.
     pub(super) id: String,
-    pub(super) tool: CalledTool,
+    tool: CalledTool,
     /// Its input so far, as JSON.
-    pub(super) input: String,
+    input: String,
+    /// Whether the code of its input was told.
+    has_code: bool,
     /// What came of it, once it is over.
     pub(super) outcome: Option<Outcome>,
 }
 
+/// An event within the item of a call: its name, and what it tells.
+pub(super) type Told = (&'static str, Body);
+
+/// What an event tells.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Body {
+    Delta { delta: String },
+    Code { code: String },
+    Arguments { arguments: String },
+    Nothing {},
+}
+
+const NOTHING: Body = Body::Nothing {};
+
 impl ServerCall {
     /// A call that begins.
     pub(super) fn new(id: &str, tool: &CalledTool) -> Self {
-        Self { id: id.to_owned(), tool: tool.clone(), input: String::new(), outcome: None }
+        Self { id: id.to_owned(), tool: tool.clone(), input: String::new(), has_code: false, outcome: None }
     }
 
     /// What the names of items of its type begin with.
     pub(super) fn prefix(&self) -> &'static str {
         match self.tool {
             CalledTool::Search => "ws",
+            CalledTool::Code => "ci",
+            CalledTool::Mcp { .. } => "mcp",
         }
     }
 
-    /// The events that tell that it has begun.
-    pub(super) fn beginning(&self) -> &'static [&'static str] {
+    /// Adds a piece of the input before the call is shown.
+    pub(super) fn keep(&mut self, piece: &str) {
+        self.input.push_str(piece);
+    }
+
+    /// The events that tell that it has begun, with the input that was kept.
+    pub(super) fn begin(&mut self) -> Vec<Told> {
+        let mut told = match self.tool {
+            CalledTool::Search => vec![
+                ("response.web_search_call.in_progress", NOTHING),
+                ("response.web_search_call.searching", NOTHING),
+            ],
+            CalledTool::Code => vec![("response.code_interpreter_call.in_progress", NOTHING)],
+            CalledTool::Mcp { .. } => vec![("response.mcp_call.in_progress", NOTHING)],
+        };
+        let kept = std::mem::take(&mut self.input);
+        told.extend(self.push(&kept));
+        told
+    }
+
+    /// Adds a piece of the input. Code is told once it is whole: a piece of JSON is no piece of code.
+    pub(super) fn push(&mut self, piece: &str) -> Vec<Told> {
+        self.input.push_str(piece);
         match self.tool {
-            CalledTool::Search => {
-                &["response.web_search_call.in_progress", "response.web_search_call.searching"]
+            CalledTool::Mcp { .. } if !piece.is_empty() => {
+                vec![("response.mcp_call_arguments.delta", Body::Delta { delta: piece.to_owned() })]
             }
+            CalledTool::Code if !self.has_code && piece.trim_end().ends_with('}') => {
+                let Some(code) = self.code() else { return Vec::new() };
+                self.has_code = true;
+                vec![
+                    ("response.code_interpreter_call_code.delta", Body::Delta { delta: code.clone() }),
+                    ("response.code_interpreter_call_code.done", Body::Code { code }),
+                    ("response.code_interpreter_call.interpreting", NOTHING),
+                ]
+            }
+            CalledTool::Search | CalledTool::Code | CalledTool::Mcp { .. } => Vec::new(),
         }
     }
 
-    /// The event that tells that it has ended with `status`, where `OpenAI` has one.
-    pub(super) fn ending(&self, status: Status) -> Option<&'static str> {
-        match (&self.tool, status) {
-            (CalledTool::Search, Status::Completed) => Some("response.web_search_call.completed"),
-            (CalledTool::Search, _) => None,
-        }
-    }
-
-    /// How it has ended, in an answer that goes on or ends with `status`.
-    pub(super) fn status(&self, status: Status) -> Status {
-        match &self.outcome {
+    /// How it ends, in an answer that goes on or ends with `status`, and the events that tell it.
+    pub(super) fn end(&mut self, status: Status) -> (Status, Vec<Told>) {
+        let status = match &self.outcome {
             Some(outcome) if outcome.is_failed => Status::Failed,
             Some(_) => Status::Completed,
             None if status == Status::Completed => Status::Incomplete,
             None => status,
+        };
+        let mut told = Vec::new();
+        if let CalledTool::Mcp { .. } = self.tool {
+            if self.input.is_empty() && status != Status::Incomplete {
+                told = self.push("{}");
+            }
+            told.push((
+                "response.mcp_call_arguments.done",
+                Body::Arguments { arguments: self.input.clone() },
+            ));
         }
+        let name = match (&self.tool, status) {
+            (CalledTool::Search, Status::Completed) => Some("response.web_search_call.completed"),
+            (CalledTool::Code, Status::Completed) => Some("response.code_interpreter_call.completed"),
+            (CalledTool::Mcp { .. }, Status::Completed) => Some("response.mcp_call.completed"),
+            (CalledTool::Mcp { .. }, Status::Failed) => Some("response.mcp_call.failed"),
+            // OpenAI has no event for it; the status of the item tells it.
+            _ => None,
+        };
+        told.extend(name.map(|name| (name, NOTHING)));
+        (status, told)
     }
 
     /// The item called `id`.
     pub(super) fn item(&self, id: String, status: Status) -> Item {
-        let texts =
-            self.outcome.iter().filter(|outcome| !outcome.is_failed).flat_map(|outcome| &outcome.texts);
-        let input = serde_json::from_str::<Value>(&self.input).unwrap_or_default();
-        match self.tool {
+        match &self.tool {
             CalledTool::Search => {
+                let input = serde_json::from_str::<Value>(&self.input).unwrap_or_default();
                 let query = input["query"].as_str().unwrap_or_default().to_owned();
                 let source = |url: &String| SearchSource { r#type: "url".to_owned(), url: url.clone() };
-                let sources = texts.map(source).collect();
-                Item::WebSearchCall {
+                let sources = self.texts(false).into_iter().flatten().map(source).collect();
+                let action = Search { r#type: "search".to_owned(), query, sources };
+                Item::WebSearchCall { id, status, action }
+            }
+            CalledTool::Code => {
+                let logs = |text: &String| CodeOutput::Logs { logs: text.clone() };
+                let texts = self.outcome.as_ref().map(|outcome| &outcome.texts);
+                let outputs = texts.map(|texts| texts.iter().map(logs).collect());
+                Item::CodeInterpreterCall {
                     id,
                     status,
-                    action: Search { r#type: "search".to_owned(), query, sources },
+                    code: self.code(),
+                    container_id: String::new(),
+                    outputs,
+                }
+            }
+            CalledTool::Mcp { server, tool } => {
+                let text = |text: &String| McpText { r#type: "text".to_owned(), text: text.clone() };
+                let error = self.texts(true).map(|texts| McpError::McpToolExecutionError {
+                    content: texts.iter().map(text).collect(),
+                });
+                Item::McpCall {
+                    id,
+                    status,
+                    server_label: server.clone(),
+                    name: tool.clone(),
+                    arguments: self.input.clone(),
+                    output: self.texts(false).map(|texts| texts.join("\n")),
+                    error,
+                    approval_request_id: (),
                 }
             }
         }
+    }
+
+    /// What a call gave that has failed or not.
+    fn texts(&self, is_failed: bool) -> Option<&[String]> {
+        let outcome = self.outcome.as_ref().filter(|outcome| outcome.is_failed == is_failed)?;
+        Some(&outcome.texts)
+    }
+
+    /// The code of the input, once that is whole. An edit of a file has none, and is its own.
+    fn code(&self) -> Option<String> {
+        let input: Value = serde_json::from_str(&self.input).ok()?;
+        let text = |name: &str| input.get(name)?.as_str().map(str::to_owned);
+        let code = text("code").or_else(|| text("command").filter(|_| input.get("path").is_none()));
+        Some(code.unwrap_or_else(|| self.input.clone()))
     }
 }

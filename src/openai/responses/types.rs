@@ -5,7 +5,9 @@ use serde::Serialize;
 use serde_json::Map;
 use serde_json::Value;
 
-use super::server_call::Search;
+use super::server_types::CodeOutput;
+use super::server_types::McpError;
+use super::server_types::Search;
 use crate::domain;
 use crate::openai::citation::UrlCitation;
 
@@ -126,6 +128,29 @@ pub enum Item {
     FunctionCall { id: String, status: Status, call_id: String, name: String, arguments: String },
     /// What it searched the web for.
     WebSearchCall { id: String, status: Status, action: Search },
+    /// Code that it had run.
+    CodeInterpreterCall {
+        id: String,
+        status: Status,
+        /// None as long as it is not whole.
+        code: Option<String>,
+        /// Always empty: the container is Anthropic's, which names it to nobody before the end.
+        container_id: String,
+        outputs: Option<Vec<CodeOutput>>,
+    },
+    /// What it called on an MCP server.
+    McpCall {
+        id: String,
+        status: Status,
+        server_label: String,
+        name: String,
+        arguments: String,
+        output: Option<String>,
+        error: Option<McpError>,
+        /// Always null: nothing is asked for.
+        #[serde(default)]
+        approval_request_id: (),
+    },
 }
 
 /// A source of a part of a message.
@@ -143,7 +168,9 @@ impl Item {
             Self::Reasoning { id, .. }
             | Self::Message { id, .. }
             | Self::FunctionCall { id, .. }
-            | Self::WebSearchCall { id, .. } => id,
+            | Self::WebSearchCall { id, .. }
+            | Self::CodeInterpreterCall { id, .. }
+            | Self::McpCall { id, .. } => id,
         }
     }
 }

@@ -87,9 +87,8 @@ impl Writer {
             TurnEvent::Started { .. } | TurnEvent::NextText => {}
             TurnEvent::ServerBlock(block) => self.server_block(&block.tool, &mut events),
             TurnEvent::BlockDelta(delta) => {
-                let open = self.open.as_mut().and_then(Open::server_call);
-                if let (Some(call), Some(piece)) = (self.waiting.back_mut().or(open), &delta.input) {
-                    call.input.push_str(piece);
+                if let Some(piece) = &delta.input {
+                    self.server_input(piece, &mut events);
                 }
             }
             TurnEvent::Citation(citation) => {
@@ -137,6 +136,15 @@ impl Writer {
             ServerTool::Result { id, outcome } => self.server_result(id, outcome, events),
             // OpenAI has no form for it.
             ServerTool::Other => self.close(Status::Completed, events),
+        }
+    }
+
+    /// A piece of the input of the call begun last.
+    fn server_input(&mut self, piece: &str, events: &mut Vec<Event>) {
+        match (self.waiting.back_mut(), &mut self.open) {
+            (Some(call), _) => call.keep(piece),
+            (None, Some(open)) => open.push_input(piece, &mut self.sequence, events),
+            (None, None) => {}
         }
     }
 

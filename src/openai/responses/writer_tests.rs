@@ -183,7 +183,15 @@ fn a_response_is_what_the_schema_says() {
 }
 
 fn search(id: &str) -> TurnEvent {
-    server_block(ServerTool::Call { id: id.into(), tool: CalledTool::Search })
+    server_call(id, CalledTool::Search)
+}
+
+fn server_call(id: &str, tool: CalledTool) -> TurnEvent {
+    server_block(ServerTool::Call { id: id.into(), tool })
+}
+
+fn mcp(id: &str) -> TurnEvent {
+    server_call(id, CalledTool::Mcp { server: "s".into(), tool: "look".into() })
 }
 
 fn server_block(tool: ServerTool) -> TurnEvent {
@@ -232,6 +240,63 @@ fn searches_side_by_side_keep_their_sources() {
     assert_eq!(of(3), (json!("incomplete"), json!(""), String::new()));
 }
 
+#[test]
+fn code_and_calls_of_servers_are_items() {
+    let mut writer = writer(false);
+    let events: Vec<Event> = [
+        server_call("1", CalledTool::Code),
+        input("{\"command\":"),
+        input("\"ls\"}"),
+        result("1", false, "a.txt"),
+        mcp("2"),
+        input("{\"a\":1}"),
+        result("2", false, "found"),
+        mcp("3"),
+        result("3", true, "no"),
+        server_call("4", CalledTool::Code),
+        input("{\"comm"),
+        finished(FinishReason::Length),
+    ]
+    .iter()
+    .flat_map(|event| writer.event(event))
+    .collect();
+    insta::assert_snapshot!(outline(&events), @r#"
+    response.created
+    response.in_progress
+    response.output_item.added 0
+    response.code_interpreter_call.in_progress 0
+    response.code_interpreter_call_code.delta 0 "ls"
+    response.code_interpreter_call_code.done 0
+    response.code_interpreter_call.interpreting 0
+    response.code_interpreter_call.completed 0
+    response.output_item.done 0
+    response.output_item.added 1
+    response.mcp_call.in_progress 1
+    response.mcp_call_arguments.delta 1 "{\"a\":1}"
+    response.mcp_call_arguments.done 1 "{\"a\":1}"
+    response.mcp_call.completed 1
+    response.output_item.done 1
+    response.output_item.added 2
+    response.mcp_call.in_progress 2
+    response.mcp_call_arguments.delta 2 "{}"
+    response.mcp_call_arguments.done 2 "{}"
+    response.mcp_call.failed 2
+    response.output_item.done 2
+    response.output_item.added 3
+    response.code_interpreter_call.in_progress 3
+    response.output_item.done 3
+    response.incomplete
+    "#);
+    let output = serde_json::to_value(&writer.response().output).unwrap();
+    let items: Vec<_> = output.as_array().unwrap().iter().map(Value::to_string).collect();
+    insta::assert_snapshot!(items.join("\n"), @r#"
+    {"code":"ls","container_id":"","id":"ci_0123456789abcdef0123456789abcdef0000","outputs":[{"logs":"a.txt","type":"logs"}],"status":"completed","type":"code_interpreter_call"}
+    {"approval_request_id":null,"arguments":"{\"a\":1}","error":null,"id":"mcp_0123456789abcdef0123456789abcdef0001","name":"look","output":"found","server_label":"s","status":"completed","type":"mcp_call"}
+    {"approval_request_id":null,"arguments":"{}","error":{"content":[{"text":"no","type":"text"}],"type":"mcp_tool_execution_error"},"id":"mcp_0123456789abcdef0123456789abcdef0002","name":"look","output":null,"server_label":"s","status":"failed","type":"mcp_call"}
+    {"code":null,"container_id":"","id":"ci_0123456789abcdef0123456789abcdef0003","outputs":null,"status":"incomplete","type":"code_interpreter_call"}
+    "#);
+}
+
 fn event() -> impl Strategy<Value = TurnEvent> {
     prop_oneof![
         Just(TurnEvent::started("x", domain::Usage::default())),
@@ -242,6 +307,9 @@ fn event() -> impl Strategy<Value = TurnEvent> {
         Just(call("c")),
         any::<String>().prop_map(TurnEvent::ToolInput),
         "[12]".prop_map(|id| search(&id)),
+        "[12]".prop_map(|id| server_call(&id, CalledTool::Code)),
+        "[12]".prop_map(|id| mcp(&id)),
+        Just(input("{\"code\":\"1\"}")),
         "[12]".prop_map(|id| result(&id, id == "2", "https://a")),
         Just(server_block(ServerTool::Other)),
         any::<String>().prop_map(|piece| input(&piece)),

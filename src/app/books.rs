@@ -77,6 +77,8 @@ impl Books {
             limits: self.limits.clone(),
             ledger: self.ledger.clone(),
             web_searches: settings.web_search.enabled.then_some(settings.web_search.max_uses),
+            server_tools: settings.server_tools.enabled,
+            betas: settings.claude.betas.clone(),
             cache: self.cache.clone(),
             tracker: tracker.clone(),
             runtime: Handle::current(),

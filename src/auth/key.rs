@@ -75,6 +75,8 @@ pub enum Permission {
     Tasks,
     /// Having Anthropic search the web for an answer.
     WebSearch,
+    /// Having Anthropic run code or call MCP servers for an answer.
+    ServerTools,
 }
 
 /// A key as it is stored.
@@ -111,7 +113,8 @@ impl Terms {
 
 impl Permission {
     /// All there are.
-    pub const ALL: [Self; 5] = [Self::Inference, Self::Responses, Self::Usage, Self::Tasks, Self::WebSearch];
+    pub const ALL: [Self; 6] =
+        [Self::Inference, Self::Responses, Self::Usage, Self::Tasks, Self::WebSearch, Self::ServerTools];
 
     /// Its name.
     pub const fn as_str(self) -> &'static str {
@@ -121,6 +124,7 @@ impl Permission {
             Self::Usage => "usage",
             Self::Tasks => "tasks",
             Self::WebSearch => "web_search",
+            Self::ServerTools => "server_tools",
         }
     }
 }

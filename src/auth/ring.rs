@@ -130,6 +130,7 @@ impl Ring {
         Grant {
             models: terms.models.clone(),
             no_web_search: !terms.permit(Permission::WebSearch),
+            no_server_tools: !terms.permit(Permission::ServerTools),
             rates: terms.rates,
             budget: terms.budget,
             project_rates: limits.rates,

@@ -23,6 +23,7 @@ use super::pricing::Pricing;
 use super::responses::Responses;
 use super::routing::Routing;
 use super::server::Server;
+use super::server_tools::ServerTools;
 use super::sessions::Sessions;
 use super::tasks::Tasks;
 use super::web_search::WebSearch;
@@ -65,6 +66,8 @@ pub struct Settings {
     pub cache: Cache,
     /// Searches of the web.
     pub web_search: WebSearch,
+    /// Other tools that Anthropic runs.
+    pub server_tools: ServerTools,
     /// What the server writes to stderr.
     pub log: Log,
 }

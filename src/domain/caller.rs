@@ -40,6 +40,8 @@ pub struct Grant {
     pub models: Option<Vec<String>>,
     /// Whether it may not have the web searched.
     pub no_web_search: bool,
+    /// Whether it may not have Anthropic run code or call MCP servers.
+    pub no_server_tools: bool,
     /// How often and how much it may ask.
     pub rates: Rates,
     /// How much it may spend.

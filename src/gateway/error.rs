@@ -54,6 +54,9 @@ pub enum Error {
         /// Whether it is the key that may not.
         by_key: bool,
     },
+    /// The turn may have Anthropic run code or call MCP servers, and that may not be.
+    #[error("code and MCP servers may not be had: {0}")]
+    ServerToolsOff(ServerToolsOff),
     /// A file that the turn names cannot be part of it.
     #[error("the file at `{place}` cannot be used: {fault}")]
     File {
@@ -68,6 +71,20 @@ pub enum Error {
     /// The run failed.
     #[error(transparent)]
     Failed(#[from] Failure),
+}
+
+/// Why Anthropic may not run code or call MCP servers for a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ServerToolsOff {
+    /// The caller's key lacks the permission.
+    #[error("the key lacks the permission `server_tools`")]
+    ByKey,
+    /// Nobody here may.
+    #[error("`server_tools.enabled` is false")]
+    BySetting,
+    /// Calls do not ask for the beta that it takes.
+    #[error("`claude.betas` lacks `{0}`")]
+    WithoutBeta(&'static str),
 }
 
 /// Why a file is no part of a turn that names it.

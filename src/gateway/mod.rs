@@ -48,6 +48,7 @@ pub use breaker::Breaker;
 pub use catalogue::ModelNames;
 pub use error::Error;
 pub use error::FileFault;
+pub use error::ServerToolsOff;
 pub use service::{Gateway, SignInState};
 
 /// Answers that are given again. Clones share them.

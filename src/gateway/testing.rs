@@ -32,6 +32,8 @@ pub(crate) async fn rules() -> Rules {
         ledger: ledger::testing::temporary(NOW).await,
         cache: cache(),
         web_searches: Some(5),
+        server_tools: true,
+        betas: Vec::new(),
         tracker,
         runtime: Handle::current(),
     }

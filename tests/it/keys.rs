@@ -148,7 +148,7 @@ async fn a_command_that_cannot_be_done_says_what_to_do() {
     );
     let permissions = failed(&["keys", "create", "x", "--permissions", "all"]).await;
     assert!(
-        permissions.contains("`inference`, `responses`, `usage`, `tasks` and `web_search`"),
+        permissions.contains("`inference`, `responses`, `usage`, `tasks`, `web_search` and `server_tools`"),
         "{permissions}"
     );
     let money = failed(&["projects", "budget", "default", "--daily-money", "lots"]).await;

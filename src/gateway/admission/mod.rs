@@ -67,6 +67,10 @@ pub struct Rules {
     pub cache: AnswerCache,
     /// Most searches of the web in an answer whose turn sets no limit; none where nobody may have it searched.
     pub web_searches: Option<u32>,
+    /// Whether Anthropic may run code and call MCP servers.
+    pub server_tools: bool,
+    /// The betas of Anthropic's API that every call asks for.
+    pub betas: Vec<String>,
     /// Where charges that nobody waits for are seen to their end.
     pub tracker: TaskTracker,
     /// The runtime for that.

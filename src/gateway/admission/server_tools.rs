@@ -3,16 +3,24 @@
 use serde_json::Value;
 
 use super::Rules;
+use crate::domain::CODE_EXECUTION;
+use crate::domain::CODE_EXECUTION_BETA;
 use crate::domain::Caller;
+use crate::domain::MCP_BETA;
 use crate::domain::Turn;
 use crate::domain::WebSearch;
 use crate::gateway::Error;
+use crate::gateway::ServerToolsOff;
 
 /// How the types of the tools begin that read pages of the web. Who may not have it searched may not have it read.
 const FETCH: &str = "web_fetch";
 
+/// How the types of the tools begin that stand for those of an MCP server.
+const TOOLSET: &str = "mcp_";
+
 /// Refuses tools that Anthropic runs where they may not be, and bounds a search that has no bound.
 pub(super) fn check(rules: &Rules, caller: &Caller, turn: &mut Turn) -> Result<(), Error> {
+    check_others(rules, caller, turn)?;
     if turn.tools.web_search.is_none() && !offers(turn, |kind| kind.starts_with(FETCH)) {
         return Ok(());
     }
@@ -24,6 +32,26 @@ pub(super) fn check(rules: &Rules, caller: &Caller, turn: &mut Turn) -> Result<(
         bound_search(tool, most);
     }
     Ok(())
+}
+
+/// Refuses code and MCP servers where they may not be. A client of Messages sees for itself what its tools need.
+fn check_others(rules: &Rules, caller: &Caller, turn: &Turn) -> Result<(), Error> {
+    let (runs_code, calls_servers) = (turn.tools.runs_code, !turn.tools.mcp_servers.is_empty());
+    let is_written = turn.native.has_field("mcp_servers")
+        || offers(turn, |kind| kind.starts_with(CODE_EXECUTION) || kind.starts_with(TOOLSET));
+    if !(runs_code || calls_servers || is_written) {
+        return Ok(());
+    }
+    let missing = [(runs_code, CODE_EXECUTION_BETA), (calls_servers, MCP_BETA)]
+        .into_iter()
+        .find(|(is_needed, beta)| *is_needed && !rules.betas.iter().any(|known| known == beta));
+    let off = match missing {
+        _ if caller.grant.no_server_tools => ServerToolsOff::ByKey,
+        _ if !rules.server_tools => ServerToolsOff::BySetting,
+        Some((_, beta)) => ServerToolsOff::WithoutBeta(beta),
+        None => return Ok(()),
+    };
+    Err(Error::ServerToolsOff(off))
 }
 
 /// Whether one of the tools that the caller has written is of such a type.

@@ -197,7 +197,7 @@ fn permissions(object: &mut Object) -> Result<Option<Vec<Permission>>, InvalidRe
             Ok(Some(permissions))
         }
         _ => {
-            let words = "expected one or more of `inference`, `responses`, `usage`, `tasks` and `web_search`. `null` or nothing stands for all but `tasks`.";
+            let words = "expected one or more of `inference`, `responses`, `usage`, `tasks`, `web_search` and `server_tools`. `null` or nothing stands for all but `tasks`.";
             Err(object.refuse("permissions", code::VALUE, words))
         }
     }

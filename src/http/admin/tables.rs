@@ -25,7 +25,7 @@ const WEBHOOK_FIELD: Field =
 const PERMISSIONS: Field = honoured(
     "permissions",
     Shape::Array,
-    "What it is good for: `inference` (having models answer), `responses` (stored ones), `usage`, `tasks` (agents on this machine), `web_search` (searches of the web). Left out, all but `tasks`.",
+    "What it is good for: `inference` (having models answer), `responses` (stored ones), `usage`, `tasks` (agents on this machine), `web_search` (searches of the web), `server_tools` (code that Anthropic runs, MCP servers that it calls). Left out, all but `tasks`.",
 );
 const EXPIRES: Field =
     honoured("expires_at", Shape::Integer(0, LAST_SECOND), "Seconds of Unix time. Left out, it lasts.");

@@ -29,6 +29,8 @@ pub(in crate::http) enum Kind {
     ForbiddenModel,
     /// The request asks for a search of the web, which is not allowed.
     WebSearchOff,
+    /// The request asks for code that is run or MCP servers that are called by Anthropic, which is not allowed.
+    ServerToolsOff,
     /// The request names a project that is not its key's.
     ForeignProject,
     /// The request brings a key that is not the admin key.
@@ -162,6 +164,7 @@ impl Kind {
             Self::NotPermitted => (403, Some("insufficient_permissions")),
             Self::ForbiddenModel => (403, Some("model_not_found")),
             Self::WebSearchOff => (403, Some("web_search_not_allowed")),
+            Self::ServerToolsOff => (403, Some("server_tools_not_allowed")),
             Self::ForeignProject => (403, Some("mismatched_project")),
             Self::NotAdmin => (403, Some("admin_key_required")),
             Self::UnknownUrl => (404, Some("unknown_url")),

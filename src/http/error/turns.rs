@@ -12,6 +12,7 @@ use crate::fields::code;
 use crate::fields::printable;
 use crate::gateway::Error;
 use crate::gateway::FileFault;
+use crate::gateway::ServerToolsOff;
 
 /// When a client may try again what does not depend on it: a server that is being stopped is started anew at once, and a disk
 /// that was full is looked at each second.
@@ -48,6 +49,26 @@ impl ApiError {
             "{whose}. Leave `web_search_options` and tools of the types `web_search` and `web_fetch` out, or {remedy}."
         );
         Self::new(Kind::WebSearchOff, message)
+    }
+
+    /// Anthropic may not run code or call MCP servers.
+    fn server_tools_off(why: ServerToolsOff) -> Self {
+        const OTHERWISE: &str = "Leave tools that run code or call MCP servers out, or ask the operator";
+        let message = match why {
+            ServerToolsOff::ByKey => format!(
+                "This API key may not have Anthropic run code or call MCP servers. {OTHERWISE} for a key with the \
+                 permission `server_tools`."
+            ),
+            ServerToolsOff::BySetting => format!(
+                "This server does not have Anthropic run code or call MCP servers. {OTHERWISE} to set \
+                 `server_tools.enabled`."
+            ),
+            ServerToolsOff::WithoutBeta(beta) => format!(
+                "This server does not ask Anthropic for the beta `{beta}`, which a tool of the request needs. {OTHERWISE} \
+                 to add `{beta}` to `claude.betas`."
+            ),
+        };
+        Self::new(Kind::ServerToolsOff, message).at("tools")
     }
 
     /// The server is being stopped.
@@ -88,6 +109,7 @@ impl From<Error> for ApiError {
             Error::ForeignProject => AuthError::ForeignProject.into(),
             Error::ForbiddenModel(name) => Self::forbidden_model(name),
             Error::WebSearchOff { by_key } => Self::web_search_off(*by_key),
+            Error::ServerToolsOff(why) => Self::server_tools_off(*why),
             Error::File { place, fault } => no_file(place, fault),
             Error::Ledger(_) => Self::new(
                 Kind::Unwritable,

@@ -1,6 +1,10 @@
 //! Tools that Anthropic runs, for those who may have them.
 
 use super::*;
+use crate::domain::CODE_EXECUTION_BETA;
+use crate::domain::MCP_BETA;
+use crate::domain::McpServer;
+use crate::gateway::ServerToolsOff;
 
 fn keyed(grant: Grant) -> Caller {
     Caller { grant: Arc::new(grant), ..Caller::named("a") }
@@ -45,5 +49,54 @@ async fn a_search_that_a_client_has_written_has_a_bound_too() {
         let sent = setting.runs.take().turn.native.tools.unwrap();
         let search: serde_json::Value = serde_json::from_str(&sent[0]).unwrap();
         assert_eq!((&search["max_uses"], &sent[1]), (&bound.into(), &other));
+    }
+}
+
+fn with_code() -> Turn {
+    let mut turn = turn("m-1", None);
+    turn.tools.runs_code = true;
+    turn
+}
+
+fn with_server() -> Turn {
+    let mut turn = turn("m-1", None);
+    let (name, url) = ("a".to_owned(), "https://a.example".to_owned());
+    turn.tools.mcp_servers = vec![McpServer { name, url, token: None, allowed_tools: None }];
+    turn
+}
+
+#[tokio::test]
+async fn code_and_servers_need_a_permission_and_a_setting() {
+    let betas = || [CODE_EXECUTION_BETA, MCP_BETA].map(str::to_owned).to_vec();
+    let setting = Setting::with(Rules { betas: betas(), ..testing::rules().await });
+    let off = Setting::with(Rules { betas: betas(), server_tools: false, ..testing::rules().await });
+    let caller = keyed(Grant { no_server_tools: true, ..Grant::default() });
+    let native = || {
+        let mut turn = turn("m-1", None);
+        turn.native.fields = vec![("mcp_servers".to_owned(), "[]".to_owned())];
+        turn
+    };
+    let code = r#"{"type":"code_execution_20250825","name":"code_execution"}"#;
+    let toolset = r#"{"type":"mcp_toolset","mcp_server_name":"a"}"#;
+    for turn in [with_code(), with_server(), native(), written(&[code]), written(&[toolset])] {
+        assert_eq!(refusal(&setting, &Caller::named("b"), turn.clone()).await, None);
+        let refused = refusal(&setting, &caller, turn.clone()).await;
+        assert_eq!(refused, Some(Error::ServerToolsOff(ServerToolsOff::ByKey)));
+        let refused = refusal(&off, &Caller::named("b"), turn).await;
+        assert_eq!(refused, Some(Error::ServerToolsOff(ServerToolsOff::BySetting)));
+    }
+    let bash = r#"{"type":"bash_20250124","name":"bash"}"#;
+    assert_eq!(refusal(&off, &caller, written(&[bash])).await, None);
+}
+
+#[tokio::test]
+async fn code_and_servers_need_their_betas() {
+    let setting = Setting::new().await;
+    for (turn, beta) in [(with_code(), CODE_EXECUTION_BETA), (with_server(), MCP_BETA)] {
+        let refused = refusal(&setting, &Caller::named("b"), turn.clone()).await;
+        assert_eq!(refused, Some(Error::ServerToolsOff(ServerToolsOff::WithoutBeta(beta))));
+        let betas = vec![beta.to_owned()];
+        let with_beta = Setting::with(Rules { betas, ..testing::rules().await });
+        assert_eq!(refusal(&with_beta, &Caller::named("b"), turn).await, None);
     }
 }

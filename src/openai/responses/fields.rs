@@ -49,12 +49,12 @@ pub(super) static REQUEST: Table = Table {
         honoured(
             "tools",
             Array,
-            "Functions, and searches of the web, which Anthropic does. OpenAI's other tools are refused by name.",
+            "Functions, and searches of the web, code and MCP servers, which are Anthropic's matter. OpenAI's other tools are refused by name.",
         ),
         honoured(
             "tool_choice",
             TextOrObject,
-            "`none`, `auto`, `required`, a function, `web_search`, or `allowed_tools`, with which Claude is shown only those. Made to call, Claude does not think.",
+            "`none`, `auto`, `required`, a function, `web_search`, `code_interpreter`, or `allowed_tools`, with which Claude is shown only those. Made to call, Claude does not think.",
         ),
         honoured("parallel_tool_calls", Bool, "`true` unless sent otherwise."),
         honoured("max_output_tokens", Integer(1, MAX_TOKENS), "Thinking counts, as in OpenAI's API."),
@@ -65,7 +65,7 @@ pub(super) static REQUEST: Table = Table {
         honoured(
             "include",
             Array,
-            "`reasoning.encrypted_content` is always there, what belongs to OpenAI's own tools never. `message.output_text.logprobs` is refused.",
+            "`reasoning.encrypted_content`, `web_search_call.action.sources` and `code_interpreter_call.outputs` are always there, what belongs to OpenAI's own tools never. `message.output_text.logprobs` is refused.",
         ),
         honoured(
             "metadata",
@@ -88,7 +88,7 @@ pub(super) static REQUEST: Table = Table {
         ignored(
             "max_tool_calls",
             Integer(0, MAX_TOKENS),
-            "It counts calls of OpenAI's own tools, of which there are none.",
+            "Anthropic bounds the calls of its tools; searches of the web by `web_search.max_uses`.",
         ),
         ignored("truncation", Text, "Conversations are never shortened.").unless(&["\"disabled\""]),
         ignored("context_management", Array, "Conversations are never shortened.").unless(&["[]"]),

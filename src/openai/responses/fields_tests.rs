@@ -1,5 +1,7 @@
 //! The tables against the schema and against the documentation.
 
+use async_openai::types::mcp::MCPTool;
+use async_openai::types::mcp::MCPToolFilter;
 use async_openai::types::responses;
 use serde_json::Value;
 use serde_json::json;
@@ -18,7 +20,13 @@ use crate::openai::web_search;
 fn tables() -> Vec<&'static Table> {
     let before = [&REQUEST, &STREAM_OPTIONS, &TEXT, &FORMAT, &REASONING, &FUNCTION, &SEARCH];
     let of_search = web_search::OF_RESPONSES.into_iter().chain([&FILTERS]);
-    before.into_iter().chain(of_search).chain([&TOOL_CHOICE, &ALLOWED_TOOL, &ITEM, &PART]).collect()
+    let others: [&Table; 4] = [&CODE, &CONTAINER, &MCP, &MCP_FILTER];
+    before
+        .into_iter()
+        .chain(of_search)
+        .chain(others)
+        .chain([&TOOL_CHOICE, &ALLOWED_TOOL, &ITEM, &PART])
+        .collect()
 }
 
 #[test]
@@ -77,6 +85,9 @@ fn every_field_of_the_schema_has_a_row() {
         (&REASONING, vec![fields_of::<responses::Reasoning>()]),
         (&FUNCTION, vec![fields_of::<responses::FunctionTool>(), &["type"]]),
         (&SEARCH, vec![fields_of::<responses::WebSearchTool>(), &["type"]]),
+        (&CODE, vec![fields_of::<responses::CodeInterpreterTool>(), &["type"]]),
+        (&MCP, vec![fields_of::<MCPTool>(), &["type"]]),
+        (&MCP_FILTER, vec![fields_of::<MCPToolFilter>()]),
         (&FILTERS, vec![fields_of::<responses::WebSearchToolFilters>()]),
         (web_search::OF_RESPONSES[0], vec![fields_of::<responses::WebSearchApproximateLocation>()]),
         (&TOOL_CHOICE, vec![fields_of::<responses::ToolChoiceAllowed>(), &["type", "name"]]),
@@ -90,6 +101,10 @@ fn every_field_of_the_schema_has_a_row() {
                 fields_of::<responses::FunctionCallOutputItemParam>(),
                 fields_of::<responses::ReasoningItem>(),
                 fields_of::<responses::CompactionSummaryItemParam>(),
+                fields_of::<responses::WebSearchToolCall>(),
+                fields_of::<responses::CodeInterpreterToolCall>(),
+                fields_of::<responses::MCPToolCall>(),
+                fields_of::<responses::MCPListTools>(),
             ],
         ),
         (

@@ -34,8 +34,31 @@ pub(super) struct Conversation {
 }
 
 /// The fields that make an item, of which each type has its own.
-const MATTER: [&str; 7] =
-    ["role", "content", "arguments", "output", "encrypted_content", "summary", "call_id"];
+const MATTER: [&str; 15] = [
+    "role",
+    "content",
+    "arguments",
+    "output",
+    "encrypted_content",
+    "summary",
+    "call_id",
+    "action",
+    "code",
+    "container_id",
+    "outputs",
+    "server_label",
+    "error",
+    "approval_request_id",
+    "tools",
+];
+/// The types of items of tools that Anthropic runs, each with its matter. They are skipped: what came of them stands in the
+/// answer.
+const SKIPPED: [(&str, &[&str]); 4] = [
+    ("web_search_call", &["action"]),
+    ("code_interpreter_call", &["code", "container_id", "outputs"]),
+    ("mcp_call", &["server_label", "arguments", "output", "error", "approval_request_id"]),
+    ("mcp_list_tools", &["server_label", "tools", "error"]),
+];
 /// What a call must be named by to be told to Claude.
 const LONGEST_CALL_ID: usize = 64;
 
@@ -94,11 +117,14 @@ impl Reader {
                 item.take("summary")?;
                 self.reasoning(&mut item)?;
             }
-            "web_search_call" => drop(item.take("action")?),
             "compaction" => self.compaction(&mut item)?,
             // Those with an id have been replaced by what they refer to.
             "item_reference" => return Err(item.missing("id")),
-            other => return Err(foreign(&item, other)),
+            other => {
+                let known = SKIPPED.iter().find(|(known, _)| *known == other);
+                let (_, matter) = known.ok_or_else(|| foreign(&item, other))?;
+                matter.iter().try_for_each(|name| item.take(name).map(drop))?;
+            }
         }
         only(&mut item, &MATTER, &kind)?;
         item.finish(ignored)

@@ -93,6 +93,20 @@ fn a_compaction_is_what_it_stands_for() {
 }
 
 #[test]
+fn items_of_tools_that_anthropic_runs_are_skipped() {
+    let skipped = [
+        json!({"type": "web_search_call", "id": "ws_1", "status": "failed", "action": {}}),
+        json!({"type": "code_interpreter_call", "id": "ci_1", "status": "completed", "code": "1", "container_id": "",
+            "outputs": [{"type": "logs", "logs": "1"}]}),
+        json!({"type": "mcp_call", "id": "mcp_1", "status": "completed", "server_label": "s", "name": "look",
+            "arguments": "{}", "output": "o", "error": null, "approval_request_id": null}),
+        json!({"type": "mcp_list_tools", "id": "mcpl_1", "server_label": "s", "tools": [], "error": "x"}),
+    ];
+    let items: Vec<_> = std::iter::once(user("hi")).chain(skipped).chain([user("and?")]).collect();
+    assert_eq!(outline(&talk(&json!([]), &json!(items)).unwrap()), "User: hi; prompt: and?");
+}
+
+#[test]
 fn what_makes_no_conversation_says_what_is_wrong() {
     for (items, param, expected) in [
         (json!([]), "input", "no message for Claude"),
@@ -131,6 +145,8 @@ fn what_makes_no_conversation_says_what_is_wrong() {
         (json!([{"type": "item_reference"}]), "input[0].id", "is missing"),
         (json!([{"type": "file_search_call"}]), "input[0].type", "`file_search_call`"),
         (json!([{"role": "user", "content": "x", "output": "y"}]), "input[0].output", "does not belong"),
+        (json!([{"role": "user", "content": "x", "action": {}}]), "input[0].action", "does not belong"),
+        (json!([{"type": "mcp_call", "code": "x"}]), "input[0].code", "does not belong"),
         (json!([{"role": "robot", "content": "x"}]), "input[0].role", "expected `user`"),
     ] {
         let error = talk(&json!([]), &items).unwrap_err();

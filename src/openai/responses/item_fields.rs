@@ -1,5 +1,6 @@
 //! What each field of an item and of its content does; as [`fields`](super::fields).
 
+use crate::fields::Shape::Any;
 use crate::fields::Shape::Array;
 use crate::fields::Shape::Bool;
 use crate::fields::Shape::Object;
@@ -19,7 +20,7 @@ pub(super) static ITEM: Table = Table {
         honoured(
             "type",
             Text,
-            "`message` (which may be left out), `function_call`, `function_call_output`, `reasoning`, `compaction` and `item_reference`. A `web_search_call` is skipped: what was found stands in the answer. Other items of OpenAI's own tools are refused.",
+            "`message` (which may be left out), `function_call`, `function_call_output`, `reasoning`, `compaction` and `item_reference`. Items of tools that Anthropic runs (`web_search_call`, `code_interpreter_call`, `mcp_call`, `mcp_list_tools`) are skipped: what came of them stands in the answer. Other items of OpenAI's own tools are refused.",
         ),
         honoured("id", Text, "Names the item in lists and references."),
         honoured("status", Text, "A function call that is `incomplete` is skipped."),
@@ -52,6 +53,13 @@ pub(super) static ITEM: Table = Table {
             "Of reasoning: taken as this server gave it. Claude reads thoughts again only as `encrypted_content`.",
         ),
         honoured("action", Object, "Of a `web_search_call`, which is skipped."),
+        honoured("code", Text, "Of a `code_interpreter_call`, which is skipped."),
+        honoured("container_id", Text, "Of a `code_interpreter_call`, which is skipped."),
+        honoured("outputs", Array, "Of a `code_interpreter_call`, which is skipped."),
+        honoured("server_label", Text, "Of an `mcp_call` and `mcp_list_tools`, which are skipped."),
+        honoured("tools", Array, "Of `mcp_list_tools`, which is skipped."),
+        honoured("error", Any, "Of an `mcp_call` and `mcp_list_tools`, which are skipped."),
+        honoured("approval_request_id", Text, "Of an `mcp_call`, which is skipped."),
         ignored("phase", Text, "Claude knows no phases.").unless(&["\"final_answer\"", "\"commentary\""]),
         ignored("caller", Object, "Claude calls tools directly.").unless(&["{\"type\":\"direct\"}"]),
         ignored("async", Bool, "Claude waits for the outputs of its calls.").unless(&["false"]),

@@ -20,6 +20,10 @@ pub fn input(response: &str, items: Vec<Value>) -> Vec<Value> {
             "message" => "msg",
             "reasoning" => "rs",
             "compaction" => "cmp",
+            "web_search_call" => "ws",
+            "code_interpreter_call" => "ci",
+            "mcp_call" => "mcp",
+            "mcp_list_tools" => "mcpl",
             _ => "fc",
         };
         if !fields.get("id").is_some_and(Value::is_string) {

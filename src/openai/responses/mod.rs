@@ -13,6 +13,7 @@ mod input;
 mod item;
 mod item_fields;
 pub mod kept;
+mod mcp;
 mod parameters;
 mod sealed;
 mod server_call;

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::parameters::unexpected;
 use super::server_tools::Kind;
 use super::tool_fields;
+use crate::domain::CODE_EXECUTION;
 use crate::domain::ToolChoice;
 use crate::domain::Tools;
 use crate::domain::WebSearch;
@@ -87,6 +88,12 @@ fn server_tool_choice(choice: &Object, kind: Kind, tools: &Tools) -> Result<Tool
     }
     match kind {
         Kind::Search => Ok(ToolChoice::Named(WebSearch::NAME.to_owned())),
+        Kind::Code => Ok(ToolChoice::Named(CODE_EXECUTION.to_owned())),
+        Kind::Mcp => {
+            let words =
+                "Claude cannot be made to call an MCP server. Send `auto`, and ask for the call in `input`.";
+            Err(choice.refuse("type", code::UNSUPPORTED, words))
+        }
     }
 }
 
@@ -97,14 +104,23 @@ fn allow(
     tools: &mut Tools,
     ignored: &mut Ignored,
 ) -> Result<(), InvalidRequest> {
-    let (mut names, mut kinds) = (Vec::new(), Vec::new());
+    let (mut names, mut kinds, mut labels) = (Vec::new(), Vec::new(), Vec::new());
     let Value::Array(list) = allowed else { return Ok(()) };
     for (index, tool) in list.into_iter().enumerate() {
         let kind = Kind::of(&tool);
         let mut tool = Object::new(tool, place.item("tools", index, &tool_fields::ALLOWED_TOOL))?;
         let named = tool.take_text("type")?.unwrap_or_else(|| "function".to_owned());
         let name = tool.take_text("name")?;
+        let label = tool.take_text("server_label")?;
         match kind {
+            Some(Kind::Mcp) => {
+                let label = label.ok_or_else(|| tool.missing("server_label"))?;
+                if !tools.mcp_servers.iter().any(|server| server.name == label) {
+                    let words = "`tools` offers no MCP server of this name. Offer one there.";
+                    return Err(tool.refuse("server_label", code::VALUE, words));
+                }
+                labels.push(label);
+            }
             Some(kind) if kind.is_offered(tools) => kinds.push(kind),
             None if named == "function" => {
                 let name = name.ok_or_else(|| tool.missing("name"))?;
@@ -116,6 +132,8 @@ fn allow(
         tool.finish(ignored)?;
     }
     tools.list.retain(|tool| names.contains(&tool.name));
+    tools.mcp_servers.retain(|server| labels.contains(&server.name));
+    tools.runs_code &= kinds.contains(&Kind::Code);
     tools.web_search.take_if(|_| !kinds.contains(&Kind::Search));
     Ok(())
 }

@@ -1,21 +1,30 @@
 //! What each field of a tool and of `tool_choice` does; as [`fields`](super::fields).
 
 use crate::fields::Field;
+use crate::fields::Shape::Any;
 use crate::fields::Shape::Array;
 use crate::fields::Shape::Bool;
 use crate::fields::Shape::Object;
 use crate::fields::Shape::Text;
+use crate::fields::Shape::TextOrObject;
 use crate::fields::Table;
 use crate::fields::emulated;
 use crate::fields::honoured;
 use crate::fields::ignored;
+use crate::fields::refused;
 use crate::openai::web_search;
 
 const TYPE: Field = honoured(
     "type",
     Text,
-    "`function`, or `web_search` (also as `web_search_preview` and with a date), which Anthropic does. The others are run by OpenAI, and are refused.",
+    "`function`, or `web_search` (also as `web_search_preview` and with a date), `code_interpreter` and `mcp`, which Anthropic runs. The others are run by OpenAI, and are refused.",
 );
+
+const DEFER_LOADING: Field =
+    ignored("defer_loading", Bool, "Claude is told of every tool at once.").unless(&["false"]);
+
+const ALLOWED_CALLERS: Field =
+    ignored("allowed_callers", Array, "Claude calls tools directly.").unless(&["[\"direct\"]"]);
 
 /// The fields of a tool that is a function.
 pub(super) static FUNCTION: Table = Table {
@@ -25,7 +34,7 @@ pub(super) static FUNCTION: Table = Table {
         honoured(
             "name",
             Text,
-            "1 to 64 letters, digits, `_` and `-`; each name once, those of tools that Anthropic runs among them: `web_search`.",
+            "1 to 64 letters, digits, `_` and `-`; each name once, those of tools that Anthropic runs among them: `web_search`, and `code_execution` of `code_interpreter`.",
         ),
         honoured("description", Text, "Told to Claude."),
         honoured(
@@ -39,8 +48,8 @@ pub(super) static FUNCTION: Table = Table {
             "Binds the arguments to the schema. Where it is left out, a schema binds whose objects all name every property as required and allow no others.",
         ),
         ignored("output_schema", Object, "Claude is not told of it."),
-        ignored("defer_loading", Bool, "Claude is told of every tool at once.").unless(&["false"]),
-        ignored("allowed_callers", Array, "Claude calls tools directly.").unless(&["[\"direct\"]"]),
+        DEFER_LOADING,
+        ALLOWED_CALLERS,
         ignored("async", Bool, "Claude waits for the outputs of its calls.").unless(&["false"]),
     ],
 };
@@ -69,11 +78,85 @@ pub(super) static FILTERS: Table = Table {
     ],
 };
 
+/// The fields of a tool that runs code.
+pub(super) static CODE: Table = Table {
+    prefix: "tools[].",
+    fields: &[
+        TYPE,
+        honoured(
+            "container",
+            TextOrObject,
+            "Of `code_interpreter`: one that Anthropic makes for the answer.",
+        ),
+        ALLOWED_CALLERS,
+    ],
+};
+
+/// The fields of `container` of a tool that runs code.
+pub(super) static CONTAINER: Table = Table {
+    prefix: "tools[].container.",
+    fields: &[
+        honoured("type", Text, "`auto`."),
+        refused("file_ids", Array, "Files cannot be brought into the container.").unless(&["[]"]),
+        ignored("memory_limit", Text, "Anthropic's containers are of one size."),
+        refused("network_policy", Object, "Anthropic's containers reach no network.")
+            .unless(&["{\"type\":\"disabled\"}"]),
+    ],
+};
+
+/// The fields of a tool that stands for an MCP server.
+pub(super) static MCP: Table = Table {
+    prefix: "tools[].",
+    fields: &[
+        TYPE,
+        honoured("server_label", Text, "Of `mcp`: the name of the server; each once."),
+        honoured("server_url", Text, "Of `mcp`: `https://...`, where Anthropic calls it."),
+        honoured(
+            "authorization",
+            Text,
+            "Of `mcp`: the token that Anthropic shows the server. Not given back.",
+        ),
+        honoured(
+            "headers",
+            Object,
+            "Of `mcp`: `Authorization: Bearer ...` in the place of `authorization`. Anthropic sends no others, so they are refused. Not given back.",
+        ),
+        honoured(
+            "allowed_tools",
+            Any,
+            "Of `mcp`: an array of names, or an object that has it as `tool_names`.",
+        ),
+        honoured(
+            "require_approval",
+            TextOrObject,
+            "Of `mcp`: required, and `never`. OpenAI's default is `always`; Anthropic asks nobody.",
+        ),
+        ignored(
+            "server_description",
+            Text,
+            "Of `mcp`: Claude is not told of it. Describe the server in `instructions`.",
+        ),
+        refused("connector_id", Text, "Of `mcp`: connectors are OpenAI's; a server needs a `server_url`."),
+        refused("tunnel_id", Text, "Of `mcp`: tunnels are OpenAI's; a server needs a `server_url`."),
+        DEFER_LOADING,
+        ALLOWED_CALLERS,
+    ],
+};
+
+/// The fields of `allowed_tools` of an MCP server that is an object.
+pub(super) static MCP_FILTER: Table = Table {
+    prefix: "tools[].allowed_tools.",
+    fields: &[
+        honoured("tool_names", Array, "The tools that may be called."),
+        refused("read_only", Bool, "Anthropic does not tell tools apart by what they change. Name them."),
+    ],
+};
+
 /// The fields of `tool_choice` that is no string.
 pub(super) static TOOL_CHOICE: Table = Table {
     prefix: "tool_choice.",
     fields: &[
-        honoured("type", Text, "`function`, `allowed_tools` or `web_search`."),
+        honoured("type", Text, "`function`, `allowed_tools`, `web_search` or `code_interpreter`."),
         honoured("name", Text, "Of a function that must be called."),
         honoured("mode", Text, "Of `allowed_tools`: `auto` or `required`."),
         honoured("tools", Array, "Of `allowed_tools`: those of `tools` that Claude is shown."),
@@ -86,5 +169,6 @@ pub(super) static ALLOWED_TOOL: Table = Table {
     fields: &[
         honoured("type", Text, "`function`, or the type of another of `tools`."),
         honoured("name", Text, "Of a function."),
+        honoured("server_label", Text, "Of an MCP server."),
     ],
 };

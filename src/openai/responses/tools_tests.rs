@@ -62,7 +62,7 @@ fn a_schema_binds_when_it_says_so_or_is_closed() {
 
 #[test]
 fn what_is_no_function_is_refused() {
-    for kind in ["file_search", "mcp", "custom", "computer_use_preview", "local_shell"] {
+    for kind in ["file_search", "custom", "computer_use_preview", "local_shell"] {
         let error = tools(&json!([{"type": kind}]), &Value::Null).unwrap_err();
         assert_eq!(error.param.as_deref(), Some("tools[0].type"));
         assert!(error.message.contains(kind), "{}", error.message);

@@ -2,8 +2,6 @@
 
 use serde_json::{Value, json};
 
-use crate::server_tools::WEB_SEARCH;
-
 const EMPTY_INPUT: &str = "{}";
 /// Characters in each piece of a tool's input, at most.
 const INPUT_PIECE_CHARS: usize = 12;
@@ -29,12 +27,10 @@ pub(crate) enum Kind {
         id: String,
         name: String,
     },
-    /// A web search which the API makes itself.
-    Search {
-        id: String,
-    },
-    /// The results of a search, or its error. It is sent as it is.
-    SearchResult(Value),
+    /// A call which the API runs itself, as it opens: with an empty input.
+    ServerCall(Value),
+    /// The result of such a call, or its error. It is sent as it is.
+    ServerResult(Value),
     /// A scripted block, which is sent as it is.
     Other(Value),
 }
@@ -52,8 +48,7 @@ impl Block {
             }
             Kind::Text(_) => json!({"type": "text", "text": ""}),
             Kind::ToolUse { id, name } => tool_use("tool_use", id, name, &json!({})),
-            Kind::Search { id } => tool_use("server_tool_use", id, WEB_SEARCH, &json!({})),
-            Kind::SearchResult(block) | Kind::Other(block) => block.clone(),
+            Kind::ServerCall(block) | Kind::ServerResult(block) | Kind::Other(block) => block.clone(),
         }
     }
 
@@ -71,8 +66,12 @@ impl Block {
                 text
             }
             Kind::ToolUse { id, name } => tool_use("tool_use", id, name, &input(&content)),
-            Kind::Search { id } => tool_use("server_tool_use", id, WEB_SEARCH, &input(&content)),
-            Kind::SearchResult(block) | Kind::Other(block) => block.clone(),
+            Kind::ServerCall(opening) => {
+                let mut block = opening.clone();
+                block["input"] = input(&content);
+                block
+            }
+            Kind::ServerResult(block) | Kind::Other(block) => block.clone(),
         }
     }
 
@@ -81,10 +80,10 @@ impl Block {
         let piece = &self.pieces[piece];
         match self.kind {
             Kind::Thinking => json!({"type": "thinking_delta", "thinking": piece}),
-            Kind::ToolUse { .. } | Kind::Search { .. } => {
+            Kind::ToolUse { .. } | Kind::ServerCall(_) => {
                 json!({"type": "input_json_delta", "partial_json": piece})
             }
-            Kind::Text(_) | Kind::SearchResult(_) | Kind::Other(_) => {
+            Kind::Text(_) | Kind::ServerResult(_) | Kind::Other(_) => {
                 json!({"type": "text_delta", "text": piece})
             }
         }
@@ -102,7 +101,7 @@ impl Block {
 impl Kind {
     /// Whether it is a call, whose input is streamed.
     pub fn has_input(&self) -> bool {
-        matches!(self, Self::ToolUse { .. } | Self::Search { .. })
+        matches!(self, Self::ToolUse { .. } | Self::ServerCall(_))
     }
 
     fn pieces(&self, content: &str) -> Vec<String> {
@@ -112,11 +111,11 @@ impl Kind {
     /// Whether it makes a block without any piece, where there is `room` for more tokens.
     fn stands_alone(&self, room: usize) -> bool {
         match self {
-            Self::Thinking | Self::Search { .. } => false,
+            Self::Thinking | Self::ServerCall(_) => false,
             Self::Text(deltas) => !deltas.is_empty(),
             // A call without input has no piece, but is a call.
             Self::ToolUse { .. } => room > 0,
-            Self::SearchResult(_) | Self::Other(_) => true,
+            Self::ServerResult(_) | Self::Other(_) => true,
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::values::{number, object, read_value, split_key};
 const MAX_TOKENS: usize = 1_000_000;
 
 /// All keys; a group is one only if it begins with one of them.
-const KEYS: &str = "say echo echo_request tokens thinking tool input search block delta headers_ms ttft_ms gap_ms status \
+const KEYS: &str = "say echo echo_request tokens thinking tool input search code mcp block delta headers_ms ttft_ms gap_ms status \
     message retry_after cut_after stall_after error_after times tag limit limit_reset stop_reason usage_in usage_out \
     usage_cache_read usage_cache_write";
 
@@ -24,6 +24,10 @@ pub(crate) struct Directives {
     pub tools: Vec<ToolCall>,
     /// The queries of the web searches which the API makes.
     pub searches: Vec<String>,
+    /// The commands which the API runs.
+    pub code: Vec<String>,
+    /// The calls of tools of an MCP server which the API makes.
+    pub mcp: Vec<ToolCall>,
     /// Content blocks which are sent as they are.
     pub blocks: Vec<Value>,
     /// Deltas which follow the text in its block.
@@ -141,7 +145,13 @@ impl Directives {
             }
             "thinking" => self.thinking = Some(value),
             "tool" => self.tools.push(ToolCall { name: value, input: "{}".to_owned() }),
-            "input" => self.tools.last_mut().ok_or("directive `input`: no `tool` before it")?.input = value,
+            "mcp" => self.mcp.push(ToolCall { name: value, input: "{}".to_owned() }),
+            "code" => self.code.push(value),
+            "input" => {
+                // Calls of MCP servers come first in an answer, so they are written first.
+                let call = self.tools.last_mut().or(self.mcp.last_mut());
+                call.ok_or("directive `input`: no `tool` or `mcp` before it")?.input = value;
+            }
             "search" => self.searches.push(value),
             "block" => self.blocks.push(object(key, &value)?),
             "delta" => self.deltas.push(object(key, &value)?),
@@ -253,7 +263,7 @@ mod tests {
             ("[[tokens=1 colour=red]]", "`colour`"),
             ("[[say=\"open]]", "closing quote"),
             ("[[tokens=1", "expected a key"),
-            ("[[input={}]]", "no `tool`"),
+            ("[[input={}]]", "no `tool` or `mcp`"),
             ("[[tool=a input=[1]]]", "JSON object"),
             ("[[block={} block]]", "`block`"),
             ("[[delta=text]]", "`delta`"),

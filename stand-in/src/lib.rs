@@ -26,6 +26,8 @@
 //! | `tool=NAME` | a `tool_use` block after the text; repeat for parallel calls. `NAME` may lack the prefix of an offered `..__NAME` |
 //! | `input={..}` | the input of the `tool` before it (`{}` by default), streamed in pieces |
 //! | `search="query"` | a web search of the API's own before the text, with two results; the text cites the first. Repeat for more. Needs an offered tool whose type begins with `web_search`, and keeps its `max_uses` |
+//! | `code="command"` | a command which the API runs, before the text, with what it puts out. Needs an offered tool whose type begins with `code_execution`. Repeatable |
+//! | `mcp=NAME` | a call of a tool of the first MCP server, which the API makes, before the text, with its result; `input` follows as for `tool`. Needs an offered `mcp_toolset`. Repeatable |
 //! | `delta={..}` | one more delta of the text's block, before the text, as written. Not streaming, a `citations_delta` adds its citation and others are left out. Repeatable |
 //! | `block={..}` | a content block of any kind, as written, whole, between the text and the tools. Repeatable |
 //! | `headers_ms=N` | milliseconds before the response headers, of an error as well |
@@ -50,7 +52,7 @@
 //! calls that tool (or the first) with `{}`; a forced web search asks for the user's text, and other tools
 //! which the API runs leave no trace. Only the default texts give way to tools: a `say` is kept.
 //!
-//! One word is one token, and so is one piece of the input of a tool or a search; `max_tokens` and the
+//! One word is one token, and so is one piece of the input of a call; `max_tokens` and the
 //! `*_after` directives count these. `stop_sequences` end the text before the match. What follows a text that these
 //! bounds cut is left out. `input_tokens` is a quarter of the characters in system, messages and tools, unless
 //! overridden.

@@ -128,6 +128,7 @@ fn parts(conversation: &Conversation<'_>, directives: &Directives, source: &str,
     let deltas = citations.into_iter().chain(directives.deltas.iter().cloned()).collect();
     let mut parts: Vec<_> = directives.thinking.iter().map(|text| (Kind::Thinking, text.clone())).collect();
     parts.extend(searches.parts);
+    parts.extend(server_tools::other_calls(conversation, directives, sequence));
     parts.push((Kind::Text(deltas), text));
     parts.extend(directives.blocks.iter().map(|block| (Kind::Other(block.clone()), String::new())));
     parts.extend(tools);

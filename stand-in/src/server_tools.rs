@@ -1,4 +1,4 @@
-//! Tools which the API runs itself: web searches, their results and what the text cites of them.
+//! Tools which the API runs itself: web searches with what the text cites of them, code, and calls of MCP servers.
 
 use serde_json::{Value, json};
 
@@ -10,8 +10,12 @@ use crate::{
 
 /// The name of the search tool, with which its types begin.
 pub(crate) const WEB_SEARCH: &str = "web_search";
+/// How the types of the tool begin which runs code.
+const CODE: &str = "code_execution";
+/// How the types of the tools begin which stand for those of an MCP server.
+const TOOLSET: &str = "mcp_toolset";
 /// How the types of the tools begin which the API runs, other than [`WEB_SEARCH`].
-const OTHER_TYPES: [&str; 4] = ["web_fetch", "code_execution", "tool_search_tool", "mcp_toolset"];
+const OTHER_TYPES: [&str; 4] = ["web_fetch", CODE, "tool_search_tool", TOOLSET];
 /// Characters of the user's text which a forced search asks for.
 const QUERY_CHARS: usize = 200;
 /// Clients hand back what is encrypted unread.
@@ -38,19 +42,65 @@ impl Searches {
                 searches.citations.push(citation(&query));
             }
             let result = json!({"type": "web_search_tool_result", "tool_use_id": id, "content": content});
-            searches.parts.push((Kind::Search { id }, json!({"query": query}).to_string()));
-            searches.parts.push((Kind::SearchResult(result), String::new()));
+            let opening = json!({"type": "server_tool_use", "id": id, "name": WEB_SEARCH, "input": {}});
+            searches.parts.push((Kind::ServerCall(opening), json!({"query": query}).to_string()));
+            searches.parts.push((Kind::ServerResult(result), String::new()));
         }
         searches
     }
 }
 
-/// Refuses scripted searches in a request which offers no search; the error is the message of a 400.
+/// The scripted calls of the tools which run code or belong to an MCP server, each followed by its result.
+pub(crate) fn other_calls(
+    conversation: &Conversation<'_>,
+    directives: &Directives,
+    sequence: u64,
+) -> Vec<Part> {
+    let id = |prefix: &str, index: usize| format!("{prefix}_standin{sequence:08}c{index:02}");
+    let code = directives.code.iter().enumerate().flat_map(|(index, command)| {
+        let id = id("srvtoolu", index);
+        let opening =
+            json!({"type": "server_tool_use", "id": id, "name": "bash_code_execution", "input": {}});
+        let stdout = format!("What `{command}` puts out.\n");
+        let content = json!({
+            "type": "bash_code_execution_result", "stdout": stdout, "stderr": "", "return_code": 0,
+            "content": [],
+        });
+        let result =
+            json!({"type": "bash_code_execution_tool_result", "tool_use_id": id, "content": content});
+        pair(opening, json!({"command": command}).to_string(), result)
+    });
+    let servers = directives.mcp.iter().enumerate().flat_map(|(index, call)| {
+        let id = id("mcptoolu", index);
+        let server = &conversation.body()["mcp_servers"][0]["name"];
+        let opening =
+            json!({"type": "mcp_tool_use", "id": id, "name": call.name, "server_name": server, "input": {}});
+        let content = json!([{"type": "text", "text": format!("What {} gives.", call.name)}]);
+        let result =
+            json!({"type": "mcp_tool_result", "tool_use_id": id, "is_error": false, "content": content});
+        pair(opening, call.input.clone(), result)
+    });
+    code.chain(servers).collect()
+}
+
+fn pair(opening: Value, input: String, result: Value) -> [Part; 2] {
+    [(Kind::ServerCall(opening), input), (Kind::ServerResult(result), String::new())]
+}
+
+/// Refuses scripted calls in a request which offers no such tool; the error is the message of a 400.
 pub(crate) fn check(conversation: &Conversation<'_>, directives: &Directives) -> Result<(), String> {
-    if directives.searches.is_empty() || search_tool(conversation).is_some() {
-        return Ok(());
+    for (key, is_scripted, prefix) in [
+        ("search", !directives.searches.is_empty(), WEB_SEARCH),
+        ("code", !directives.code.is_empty(), CODE),
+        ("mcp", !directives.mcp.is_empty(), TOOLSET),
+    ] {
+        if is_scripted && !conversation.tools().any(|tool| has_type(tool, prefix)) {
+            return Err(format!(
+                "directive `{key}`: `tools` holds no tool whose type begins with `{prefix}`"
+            ));
+        }
     }
-    Err(format!("directive `search`: `tools` holds no tool whose type begins with `{WEB_SEARCH}`"))
+    Ok(())
 }
 
 /// Whether the API runs `tool`. Others which have a type, like `bash_20250124`, are the client's to run.
@@ -61,7 +111,9 @@ pub(crate) fn is_server_tool(tool: &Value) -> bool {
 /// How many searches an answer is charged for; `None` if it holds none at all.
 pub(crate) fn charged(blocks: &[Block]) -> Option<u64> {
     let results = blocks.iter().filter_map(|block| match &block.kind {
-        Kind::SearchResult(result) => Some(u64::from(result["content"].is_array())),
+        Kind::ServerResult(result) if result["type"] == "web_search_tool_result" => {
+            Some(u64::from(result["content"].is_array()))
+        }
         _ => None,
     });
     results.reduce(|sum, charge| sum + charge)

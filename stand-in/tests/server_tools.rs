@@ -200,3 +200,31 @@ async fn forced_tools_with_a_type_are_run_by_whoever_runs_them() {
         assert!(!is_search || blocks[0]["input"] == json!({"query": "news"}));
     }
 }
+
+#[tokio::test]
+async fn code_and_calls_of_servers_are_made_before_the_text() {
+    let api = Api::start().await;
+    let prompt = r#"[[code="ls" mcp=look input={"a":1} say=Done]]"#;
+    let tools = json!([
+        {"type": "code_execution_20250825", "name": "code_execution"},
+        {"type": "mcp_toolset", "mcp_server_name": "docs"},
+    ]);
+    let servers = json!([{"type": "url", "url": "https://m.example", "name": "docs"}]);
+    let more = json!({"tools": tools, "mcp_servers": servers});
+    let whole = ask(&api, prompt, more.clone()).await;
+    let blocks = whole["content"].as_array().unwrap();
+    let expected =
+        ["server_tool_use", "bash_code_execution_tool_result", "mcp_tool_use", "mcp_tool_result", "text"];
+    assert_eq!(kinds(blocks), expected);
+    assert_eq!(blocks[0]["input"], json!({"command": "ls"}));
+    assert_eq!(blocks[1]["content"]["stdout"], "What `ls` puts out.\n");
+    assert_eq!((&blocks[2]["server_name"], &blocks[2]["input"]), (&json!("docs"), &json!({"a": 1})));
+    assert_eq!(blocks[3]["tool_use_id"], blocks[2]["id"]);
+    let events = stream(&api, prompt, more).await;
+    // The ids hold the number of the request.
+    let streamed = json!(collected(&events)).to_string().replace("00000002", "00000001");
+    assert_eq!(streamed, json!(blocks).to_string());
+
+    let refused = api.send(&request(prompt, json!({"tools": [search_tool(1)]}))).await;
+    assert_eq!(refused.status(), 400);
+}

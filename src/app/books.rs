@@ -8,6 +8,7 @@ use super::BadRecords;
 use super::Ground;
 use super::alerts;
 use super::parts;
+use crate::claude;
 use crate::gateway::Admission;
 use crate::gateway::AnswerCache;
 use crate::gateway::Rules;
@@ -78,6 +79,7 @@ impl Books {
             ledger: self.ledger.clone(),
             web_searches: settings.web_search.enabled.then_some(settings.web_search.max_uses),
             server_tools: settings.server_tools.enabled,
+            reads_mcp: claude::READS_MCP,
             betas: settings.claude.betas.clone(),
             cache: self.cache.clone(),
             tracker: tracker.clone(),

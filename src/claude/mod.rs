@@ -32,6 +32,7 @@ pub use agent::ClaudeRunner;
 pub use config::Config;
 pub use launcher::{ClaudeLauncher, SetupError};
 pub use leftovers::{DataDir, sweep, take_data_dir};
+pub use server::READS_MCP;
 pub use sign_in::{Missing, SignIn};
 pub use version::{TESTED, Version};
 pub use worker::ClaudeWorker;

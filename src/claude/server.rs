@@ -15,6 +15,13 @@ use crate::domain::ServerTool;
 use crate::domain::TurnEvent;
 use crate::domain::WebSearch;
 
+/// Whether the CLI reads the calls of MCP servers.
+///
+/// 2.1.329 does not: it takes pieces of input only in blocks of the types `tool_use` and `server_tool_use`, and ends the turn as a
+/// failure at the first one in an `mcp_tool_use`, while Anthropic calls the server. `tests/it/server_tools.rs` fails when a version
+/// reads them.
+pub const READS_MCP: bool = false;
+
 #[derive(Deserialize)]
 struct Block {
     r#type: String,

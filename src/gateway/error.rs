@@ -82,6 +82,9 @@ pub enum ServerToolsOff {
     /// Nobody here may.
     #[error("`server_tools.enabled` is false")]
     BySetting,
+    /// The CLI cannot read the calls of MCP servers.
+    #[error("the CLI cannot read calls of MCP servers")]
+    Unreadable,
     /// Calls do not ask for the beta that it takes.
     #[error("`claude.betas` lacks `{0}`")]
     WithoutBeta(&'static str),

@@ -33,6 +33,7 @@ pub(crate) async fn rules() -> Rules {
         cache: cache(),
         web_searches: Some(5),
         server_tools: true,
+        reads_mcp: true,
         betas: Vec::new(),
         tracker,
         runtime: Handle::current(),

@@ -41,6 +41,7 @@ mod responses;
 mod restarts;
 mod routing;
 mod saturation;
+mod server_tools;
 mod sessions;
 mod shutdown;
 mod smuggling;

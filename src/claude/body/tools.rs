@@ -25,7 +25,7 @@ const ANSWER_TOOL_USE: &str =
 pub(super) enum ToolBlock<'a> {
     /// A tool of the caller.
     Function(FunctionBlock<'a>),
-    /// One that Anthropic runs.
+    /// A tool that Anthropic runs.
     Server(ServerToolBlock<'a>),
 }
 
@@ -72,7 +72,7 @@ pub(in crate::claude) fn answer_tool(turn: &Turn) -> Option<String> {
     Some(name)
 }
 
-/// The tools of the caller, those that Anthropic runs, and the tool by which the model answers, where there are such. None if a
+/// The tools of the caller, those that Anthropic runs, and the tool by which the model answers, where there are such. `None` if a
 /// schema is no JSON.
 pub(super) fn tools<'a>(
     tools: &'a Tools,
@@ -103,7 +103,7 @@ fn function(tool: &Tool) -> Option<ToolBlock<'_>> {
     }))
 }
 
-/// Whether and what the model must call; none leaves it the choice.
+/// The tool choice of the call; `None` leaves it to the model.
 pub(super) fn choice<'a>(turn: &'a Turn, answer_tool: Option<&'a str>) -> Option<Choice<'a>> {
     let tools = &turn.tools;
     let has_written = turn.native.tools.as_ref().is_some_and(|written| !written.is_empty());

@@ -69,6 +69,8 @@ pub struct Rules {
     pub web_searches: Option<u32>,
     /// Whether Anthropic may run code and call MCP servers.
     pub server_tools: bool,
+    /// Whether the CLI reads the calls of MCP servers.
+    pub reads_mcp: bool,
     /// The betas of Anthropic's API that every call asks for.
     pub betas: Vec<String>,
     /// Where charges that nobody waits for are seen to their end.

@@ -48,6 +48,7 @@ fn check_others(rules: &Rules, caller: &Caller, turn: &Turn) -> Result<(), Error
     let off = match missing {
         _ if caller.grant.no_server_tools => ServerToolsOff::ByKey,
         _ if !rules.server_tools => ServerToolsOff::BySetting,
+        _ if calls_servers && !rules.reads_mcp => ServerToolsOff::Unreadable,
         Some((_, beta)) => ServerToolsOff::WithoutBeta(beta),
         None => return Ok(()),
     };

@@ -63,6 +63,10 @@ impl ApiError {
                 "This server does not have Anthropic run code or call MCP servers. {OTHERWISE} to set \
                  `server_tools.enabled`."
             ),
+            ServerToolsOff::Unreadable => "The Claude CLI cannot read calls of MCP servers, and would break off the answer \
+                 after such a call was made. Leave tools of the type `mcp` out, or offer a `function` and call the server \
+                 yourself."
+                .to_owned(),
             ServerToolsOff::WithoutBeta(beta) => format!(
                 "This server does not ask Anthropic for the beta `{beta}`, which a tool of the request needs. {OTHERWISE} \
                  to add `{beta}` to `claude.betas`."

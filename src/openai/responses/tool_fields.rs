@@ -17,7 +17,7 @@ use crate::openai::web_search;
 const TYPE: Field = honoured(
     "type",
     Text,
-    "`function`, or `web_search` (also as `web_search_preview` and with a date), `code_interpreter` and `mcp`, which Anthropic runs. The others are run by OpenAI, and are refused.",
+    "`function`, or `web_search` (also as `web_search_preview` and with a date), and `code_interpreter`, which Anthropic runs; `mcp` is [refused for now](#code-and-mcp-servers). The others are run by OpenAI, and are refused.",
 );
 
 const DEFER_LOADING: Field =

@@ -100,3 +100,11 @@ async fn code_and_servers_need_their_betas() {
         assert_eq!(refusal(&with_beta, &Caller::named("b"), turn).await, None);
     }
 }
+
+#[tokio::test]
+async fn servers_need_a_cli_that_reads_their_calls() {
+    let betas = vec![MCP_BETA.to_owned()];
+    let setting = Setting::with(Rules { betas, reads_mcp: false, ..testing::rules().await });
+    let refused = refusal(&setting, &Caller::named("b"), with_server()).await;
+    assert_eq!(refused, Some(Error::ServerToolsOff(ServerToolsOff::Unreadable)));
+}

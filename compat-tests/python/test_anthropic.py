@@ -84,7 +84,7 @@ def test_a_limit_and_a_stop(client):
 
 
 def test_sampling_reaches_the_model(client, upstream, marker):
-    ask(client, f"{marker} [[say=ok]]", extra_body={"temperature": 0.3})
+    ask(client, f"{marker} [[say=ok]]", model="claude-haiku-4-5", extra_body={"temperature": 0.3})
     assert upstream.body()["temperature"] == 0.3
 
 

@@ -21,7 +21,7 @@ TWELVE = " ".join(f"w{n}" for n in range(1, 13))
 
 
 def ask(client, asked, **options):
-    return client.responses.create(model=MODEL, input=asked, **options)
+    return client.responses.create(**{"model": MODEL, "input": asked, **options})
 
 
 def user(content):
@@ -55,7 +55,8 @@ def test_instructions_and_a_conversation(client, upstream, marker):
         {"role": "assistant", "content": "Salut."},
         {"role": "user", "content": [{"type": "input_text", "text": f"{marker} [[say=ok]]"}]},
     ]
-    response = ask(client, asked, instructions="Be brief.", temperature=0.3, max_output_tokens=77)
+    options = {"model": "claude-haiku-4-5", "temperature": 0.3, "max_output_tokens": 77}
+    response = ask(client, asked, instructions="Be brief.", **options)
     assert response.output_text == "ok"
     assert response.instructions == "Be brief."
     assert upstream.turns() == [("user", "Hi."), ("assistant", "Salut."), ("user", f"{marker} [[say=ok]]")]

@@ -112,7 +112,8 @@ impl App {
             SignInState::Missing(_) => None,
         };
         let breaker = Breaker::new(settings.claude.breaker_failures);
-        let gateway = Gateway::new(workers, parts::model_names(settings), breaker);
+        let gateway =
+            Gateway::new(workers, parts::model_names(settings), parts::model_rules(settings), breaker);
         let (turns, router) = books.admission(&ground, Arc::new(gateway));
         let shelves = ground.shelves(turns, &keys).await?;
         let tasks = ground.tasks(&books, &keys, agents).await?;

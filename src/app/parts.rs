@@ -8,6 +8,7 @@ use crate::config::Settings;
 use crate::domain::ModelName;
 use crate::fields::Policy;
 use crate::gateway::ModelNames;
+use crate::gateway::ModelRules;
 use crate::http;
 use crate::pool;
 use crate::pricing;
@@ -32,6 +33,11 @@ pub fn prices(settings: &Settings) -> Prices {
 pub(super) fn model_names(settings: &Settings) -> ModelNames {
     let fallback = settings.models.fallback.trim();
     ModelNames::new(settings.models.aliases.clone(), (!fallback.is_empty()).then(|| fallback.to_owned()))
+}
+
+/// What models do not take, as `settings` say.
+pub(super) fn model_rules(settings: &Settings) -> ModelRules {
+    ModelRules::new(settings.models.restrictions(), settings.server.strict)
 }
 
 /// The rules that `settings` draw up, counting tokens as `prices` does.

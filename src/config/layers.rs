@@ -12,7 +12,7 @@ use super::origin::{Flags, Origin, variable_of};
 use super::value;
 
 /// Tables whose keys are free; a table that is laid over one of them adds to it.
-const OPEN: &[&str] = &["models.aliases", "pricing.models"];
+const OPEN: &[&str] = &["models.aliases", "models.restrictions", "pricing.models"];
 /// Variables with a name of their own beside the one that their key gives them.
 const ALSO: &[(&str, &str)] = &[("SWITCHBOARD_ADMIN_KEY", "admin.key")];
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::origin::{Check, Refusal};
+use crate::domain::Restriction;
 
 /// Names of models. `default.toml` says what each key means.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,9 +15,17 @@ pub struct Models {
     pub aliases: BTreeMap<String, String>,
     /// What every other name stands for; empty if there is no such name.
     pub fallback: String,
+    /// Patterns of ids, and what those models do not take.
+    pub restrictions: BTreeMap<String, String>,
 }
 
 impl Models {
+    /// Patterns of ids, and what those models do not take.
+    pub fn restrictions(&self) -> BTreeMap<String, Vec<Restriction>> {
+        let listed = |text: &str| names(text).filter_map(Restriction::named).collect();
+        self.restrictions.iter().map(|(pattern, text)| (pattern.clone(), listed(text))).collect()
+    }
+
     pub(super) fn check(&self) -> Result<(), Refusal> {
         let check = Check::section("models");
         for (alias, target) in &self.aliases {
@@ -28,6 +37,22 @@ impl Models {
                 return Err(check.refuse("aliases", format!("`{alias}` stands for nothing"), hint));
             }
         }
+        for (pattern, text) in &self.restrictions {
+            if let Some(unknown) = names(text).find(|name| Restriction::named(name).is_none()) {
+                let known = Restriction::ALL.map(Restriction::name).join(", ");
+                let hint = format!("write some of these: {known}; or \"\" for a model that takes all");
+                return Err(check.refuse(
+                    "restrictions",
+                    format!("`{pattern}`: `{unknown}` is unknown"),
+                    &hint,
+                ));
+            }
+        }
         Ok(())
     }
+}
+
+/// The names in a list that is separated by commas.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|name| !name.is_empty())
 }

@@ -46,7 +46,12 @@ impl WebSearch {
 impl Tools {
     /// Whether there is nothing to call.
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty() && self.web_search.is_none() && !self.runs_code && self.mcp_servers.is_empty()
+        self.list.is_empty() && !self.has_server_tools()
+    }
+
+    /// Whether there are tools that Anthropic runs.
+    pub fn has_server_tools(&self) -> bool {
+        self.web_search.is_some() || self.runs_code || !self.mcp_servers.is_empty()
     }
 
     /// Whether `name` is what the model calls one of the tools that Anthropic runs.

@@ -28,6 +28,14 @@ pub struct Turn {
 }
 
 impl Turn {
+    /// Adds an instruction of the server's own.
+    pub fn instruct(&mut self, instruction: String) {
+        if let Some(written) = &mut self.native.system {
+            written.push(serde_json::json!({"type": "text", "text": instruction}).to_string());
+        }
+        self.system.push(instruction);
+    }
+
     /// The same question `n` times, each for an answer of its own.
     pub fn times(self, n: usize) -> Vec<Self> {
         let mut turns = vec![self; n];

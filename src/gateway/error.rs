@@ -33,6 +33,14 @@ pub enum Error {
     /// No model has this name.
     #[error("the model `{0}` does not exist")]
     UnknownModel(String),
+    /// The model does not take a parameter of the turn.
+    #[error("the model `{model}` takes no `{parameter}`")]
+    Restricted {
+        /// The parameter.
+        parameter: &'static str,
+        /// The id of the model.
+        model: String,
+    },
     /// The server is shutting down.
     #[error("the server is shutting down")]
     ShuttingDown,

@@ -18,7 +18,9 @@ mod admission;
 mod breaker;
 mod catalogue;
 mod error;
+mod forced_call;
 mod form;
+mod model_rules;
 mod run;
 mod service;
 mod strict;
@@ -49,6 +51,7 @@ pub use catalogue::ModelNames;
 pub use error::Error;
 pub use error::FileFault;
 pub use error::ServerToolsOff;
+pub use model_rules::ModelRules;
 pub use service::{Gateway, SignInState};
 
 /// Answers that are given again. Clones share them.
@@ -85,6 +88,8 @@ pub struct Told {
     pub limits: State,
     /// What the cache had to do with it; none where nobody asked it.
     pub cache: Option<CacheStatus>,
+    /// The parameters that were left out because the model does not take them.
+    pub left_out: Vec<&'static str>,
 }
 
 /// What the cache has to do with an answer.
@@ -156,6 +161,14 @@ pub trait Turns: Send + Sync {
 
     /// The id of the model that would answer `turn`, if its caller may have it.
     fn resolve(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>>;
+
+    /// The parameters of `turn` that its model does not take, so that it runs without them.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`], and [`Error::Restricted`] where turns are not adapted to their models.
+    fn left_out<'a>(&'a self, _turn: &'a Turn) -> BoxFuture<'a, Result<Vec<&'static str>, Error>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 
     /// The model that callers may call `name`. An implementation may know more names than it lists.
     ///

@@ -1,5 +1,6 @@
 //! One turn on a worker, and on another one when the first breaks before it has done anything.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -18,6 +19,7 @@ use super::Error;
 use super::TurnStream;
 use super::breaker::Pass;
 use super::form::Form;
+use super::model_rules::ModelRules;
 use super::strict::Strict;
 
 /// Long enough for another worker to be reset, too short to be noticed beside the time the model takes.
@@ -35,6 +37,7 @@ pub(super) struct Run<L: Launcher> {
     pass: Option<Pass>,
     strict: Strict,
     form: Form,
+    rules: Arc<ModelRules>,
 }
 
 impl<L: Launcher> Run<L>
@@ -50,10 +53,11 @@ where
         lease: Lease<L>,
         turn: WorkerTurn,
         pass: Pass,
+        rules: Arc<ModelRules>,
     ) -> Result<Self, Error> {
         let strict = Strict::new(&turn.turn.tools);
         let form = Form::new(&turn.turn.sampling.format);
-        let mut run = Self { pool, lease: Some(lease), again: None, pass: Some(pass), strict, form };
+        let mut run = Self { pool, lease: Some(lease), again: None, pass: Some(pass), strict, form, rules };
         let given = run.give(&turn).await;
         run.again = Some(turn);
         match given {
@@ -105,6 +109,10 @@ where
                 }
                 Err(failure) => {
                     self.note(&failure);
+                    if self.is_adapted_to(&failure) {
+                        self.give_adapted().await?;
+                        continue;
+                    }
                     if failure.kind != FailureKind::Crashed {
                         if let Some(pass) = self.pass.take() {
                             pass.failed(&failure);
@@ -115,6 +123,17 @@ where
                 }
             }
         }
+    }
+
+    /// Takes out of the turn what upstream has refused in it, as long as it may be tried again.
+    fn is_adapted_to(&mut self, failure: &Failure) -> bool {
+        self.again.as_mut().is_some_and(|turn| self.rules.learn(failure, &mut turn.turn))
+    }
+
+    /// Gives the turn to the same worker once more, without any further try.
+    async fn give_adapted(&mut self) -> Result<(), Error> {
+        let Some(turn) = self.again.take() else { return Ok(()) };
+        Ok(self.give(&turn).await?)
     }
 
     async fn give(&mut self, turn: &WorkerTurn) -> Result<(), Failure> {

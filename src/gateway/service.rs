@@ -1,5 +1,6 @@
 //! The gateway over a pool of workers.
 
+use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use crate::worker::WorkerTurn;
 
 use super::breaker::Breaker;
 use super::catalogue::ModelNames;
+use super::forced_call;
+use super::model_rules::ModelRules;
 use super::run::Run;
 use super::{Error, ModelCard, Readiness, RunningTurn, Told, Turns, WorkerCounts};
 
@@ -38,6 +41,7 @@ pub enum SignInState<L: Launcher> {
 pub struct Gateway<L: Launcher> {
     workers: SignInState<L>,
     names: ModelNames,
+    rules: Arc<ModelRules>,
     /// That of the one sign-in there is.
     breaker: Breaker,
     /// What the first worker said; the same for all of them.
@@ -56,8 +60,8 @@ where
 {
     /// A gateway that serves the CLI's models by their own and by further `names`, as long as the `breaker` of the workers' sign-in
     /// lets it.
-    pub fn new(workers: SignInState<L>, names: ModelNames, breaker: Breaker) -> Self {
-        Self { workers, names, breaker, models: OnceLock::new() }
+    pub fn new(workers: SignInState<L>, names: ModelNames, rules: ModelRules, breaker: Breaker) -> Self {
+        Self { workers, names, rules: Arc::new(rules), breaker, models: OnceLock::new() }
     }
 
     fn pool(&self) -> Result<&Pool<L>, Error> {
@@ -87,7 +91,9 @@ where
     }
 
     async fn start(&self, turn: Turn) -> Result<RunningTurn, Error> {
-        let turn = WorkerTurn::new(self.resolved(turn).await?);
+        let mut turn = self.resolved(turn).await?;
+        let forced = self.rules.adapt(&mut turn);
+        let turn = WorkerTurn::new(turn);
         self.check()?;
         let model = turn.turn.model.to_string();
         let pool = self.pool()?.clone();
@@ -95,8 +101,13 @@ where
         // Again: calls may have begun to fail while this one waited.
         let pass = self.breaker.pass()?;
         let bill = turn.bill.reader();
-        let run = Run::start(pool, lease, turn, pass).await?;
-        Ok(RunningTurn { told: Told::of(model), events: run.into_events(), bill })
+        let run = Run::start(pool, lease, turn, pass, Arc::clone(&self.rules)).await?;
+        let events = run.into_events();
+        let events = match forced {
+            Some(tool) => forced_call::as_call(events, tool),
+            None => events,
+        };
+        Ok(RunningTurn { told: Told::of(model), events, bill })
     }
 
     /// Refuses what would go upstream while calls keep failing.
@@ -114,6 +125,11 @@ where
             lease.mark_broken();
         }
         Ok(counted?)
+    }
+
+    async fn restrict(&self, turn: &Turn) -> Result<Vec<&'static str>, Error> {
+        let model = self.names.resolve(&turn.model, self.catalogue().await?)?;
+        self.rules.left_out(turn, &model)
     }
 
     async fn look_up(&self, name: ModelName) -> Result<ModelCard, Error> {
@@ -140,6 +156,10 @@ where
 
     fn resolve(&self, _: Caller, turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {
         Box::pin(async move { Ok(self.resolved(turn).await?.model) })
+    }
+
+    fn left_out<'a>(&'a self, turn: &'a Turn) -> BoxFuture<'a, Result<Vec<&'static str>, Error>> {
+        Box::pin(self.restrict(turn))
     }
 
     fn model(&self, name: ModelName) -> BoxFuture<'_, Result<ModelCard, Error>> {

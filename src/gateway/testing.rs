@@ -10,7 +10,13 @@ use super::AnswerCache;
 use super::Rules;
 use crate::cache;
 use crate::cache::Cache;
+use crate::domain::ModelName;
 use crate::domain::Money;
+use crate::domain::Native;
+use crate::domain::Part;
+use crate::domain::Sampling;
+use crate::domain::Tools;
+use crate::domain::Turn;
 use crate::ledger;
 use crate::limits;
 use crate::limits::Limits;
@@ -20,6 +26,20 @@ use crate::routing;
 
 /// 21 November 2026, 10:00 in UTC.
 pub(crate) const NOW: u64 = 1_795_255_200;
+
+/// A turn of one word for `model`.
+pub(super) fn turn(model: &str) -> Turn {
+    Turn {
+        project: None,
+        native: Native::default(),
+        model: ModelName::new(model),
+        system: Vec::new(),
+        tools: Tools::default(),
+        history: Vec::new(),
+        prompt: vec![Part::text("hi")],
+        sampling: Sampling::default(),
+    }
+}
 
 /// Rules that stand in nobody's way: no limits, an empty ledger in memory, and a cache of turns that ask for the same answer
 /// each time.

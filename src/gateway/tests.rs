@@ -9,13 +9,14 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::{
-    Caller, Failure, FailureKind, Finish, FinishReason, Format, Model, ModelName, Part, Sampling, Tool,
-    Tools, Turn, TurnEvent, Usage,
+    Caller, Failure, FailureKind, Finish, FinishReason, Format, Model, ModelName, Sampling, Tool, Tools,
+    Turn, TurnEvent, Usage,
 };
 use crate::pool::{self, LaunchError, Launcher, Pool, Worker};
 use crate::worker::{TurnWorker, WorkerTurn};
 
-use super::{Breaker, Error, Gateway, ModelNames, SignInState, Turns};
+use super::testing::turn;
+use super::{Breaker, Error, Gateway, ModelNames, ModelRules, SignInState, Turns};
 
 /// What the next turns do, and what the workers saw.
 #[derive(Default)]
@@ -97,7 +98,8 @@ impl Bench {
         };
         let pool = Pool::start(script.clone(), config, tracker.clone());
         let names = ModelNames::new([("gpt-4o".to_owned(), "haiku".to_owned())].into(), None);
-        let gateway = Gateway::new(SignInState::SignedIn(pool.clone()), names, Breaker::new(2));
+        let gateway =
+            Gateway::new(SignInState::SignedIn(pool.clone()), names, ModelRules::default(), Breaker::new(2));
         Self { gateway, pool, script, tracker }
     }
 
@@ -123,19 +125,6 @@ impl Bench {
 
 fn caller() -> Caller {
     Caller::named("test")
-}
-
-fn turn(model: &str) -> Turn {
-    Turn {
-        project: None,
-        native: Default::default(),
-        model: ModelName::new(model),
-        system: Vec::new(),
-        tools: Tools::default(),
-        history: Vec::new(),
-        prompt: vec![Part::text("hi")],
-        sampling: Sampling::default(),
-    }
 }
 
 fn finished() -> TurnEvent {
@@ -315,8 +304,12 @@ async fn the_models_are_listed_with_their_aliases() {
 
 #[tokio::test]
 async fn a_server_without_a_sign_in_says_so() {
-    let gateway: Gateway<Scripted> =
-        Gateway::new(SignInState::Missing("Set X.".to_owned()), ModelNames::default(), Breaker::new(0));
+    let gateway: Gateway<Scripted> = Gateway::new(
+        SignInState::Missing("Set X.".to_owned()),
+        ModelNames::default(),
+        ModelRules::default(),
+        Breaker::new(0),
+    );
     let error = gateway.run(caller(), turn("haiku")).await.unwrap_err();
     assert_eq!(error, Error::NotSignedIn("Set X.".to_owned()));
     assert_eq!(gateway.models().await.unwrap_err(), Error::NotSignedIn("Set X.".to_owned()));

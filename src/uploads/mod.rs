@@ -132,6 +132,10 @@ impl Turns for Uploads {
         })
     }
 
+    fn left_out<'a>(&'a self, turn: &'a Turn) -> BoxFuture<'a, Result<Vec<&'static str>, Error>> {
+        self.turns.left_out(turn)
+    }
+
     fn model(&self, name: ModelName) -> BoxFuture<'_, Result<ModelCard, Error>> {
         self.turns.model(name)
     }

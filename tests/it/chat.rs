@@ -62,6 +62,7 @@ async fn history_and_parameters_go_upstream_as_they_are() {
     ]);
     let chat =
         chat.with("temperature", 0.5).with("top_p", 0.9).with("stop", json!(["END"])).with("user", "u");
+    let chat = chat.with("model", "claude-haiku-4-5");
     let answer = chat.with("metadata", json!({"a": "b"})).send().await;
     assert_eq!(answer.text(), "w1 w2");
     assert!(!answer.headers.contains_key("x-switchboard-ignored"), "{:?}", answer.headers);

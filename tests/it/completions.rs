@@ -8,7 +8,7 @@ use crate::support::TestServer;
 async fn prompts_are_answered_side_by_side() {
     let server = TestServer::real().await.workers(2).start().await;
     let body = json!({
-        "model": "haiku", "max_tokens": 20, "n": 2, "temperature": 0.5,
+        "model": "claude-haiku-4-5", "max_tokens": 20, "n": 2, "temperature": 0.5,
         "prompt": ["[[say=\"one\"]]", "[[tokens=30 gap_ms=20]]"],
     });
     let response = server.http.post(server.url("/v1/completions")).json(&body).send().await.unwrap();

@@ -89,7 +89,7 @@ async fn instructions_and_parameters_may_change_from_turn_to_turn() {
     server.chat(PROMPT).after(&[("system", "be brief")]).send().await;
     let earlier = [("system", "be long"), ("user", PROMPT), ("assistant", "one")];
     let chat = server.chat("[[tokens=9]]").after(&earlier);
-    chat.with("max_tokens", 3).with("temperature", 0.5).send().await;
+    chat.with("max_tokens", 3).with("temperature", 0.5).with("model", "claude-haiku-4-5").send().await;
     let body = body(&server);
     assert_eq!(body["system"][1]["text"], "be long");
     assert_eq!((&body["max_tokens"], &body["temperature"]), (&json!(3), &json!(0.5)));

@@ -33,6 +33,7 @@ mod ledger;
 mod ledger_kills;
 mod limits;
 mod messages;
+mod model_rules;
 mod one_call;
 mod passing;
 mod pricing;

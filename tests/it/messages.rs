@@ -71,6 +71,7 @@ async fn thinking_and_parameters_go_upstream_as_they_are() {
     let mut request = ask(r#"[[thinking="let me see" say="42"]]"#);
     request["system"] = json!([{"type": "text", "text": "be brief"}]);
     request["thinking"] = json!({"type": "enabled", "budget_tokens": 1024});
+    request["model"] = json!("claude-haiku-4-5");
     let answer = message(&server, &request).await;
     let thought = &answer["content"][0];
     assert_eq!((&thought["type"], &thought["thinking"]), (&json!("thinking"), &json!("let me see")));
@@ -85,7 +86,7 @@ async fn thinking_and_parameters_go_upstream_as_they_are() {
         {"role": "user", "content": "and now? [[tokens=9]]"},
     ]);
     let request = json!({
-        "model": "haiku", "max_tokens": 100, "messages": messages, "temperature": 0.5, "top_k": 5,
+        "model": "claude-haiku-4-5", "max_tokens": 100, "messages": messages, "temperature": 0.5, "top_k": 5,
         "stop_sequences": [" w3"],
     });
     let answer = message(&server, &request).await;

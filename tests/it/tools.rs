@@ -16,7 +16,7 @@ use claude_switchboard::domain::ToolUse;
 use claude_switchboard::domain::Tools;
 use claude_switchboard::domain::Turn;
 use claude_switchboard::domain::TurnEvent;
-use claude_switchboard::gateway::{Breaker, Gateway, ModelNames, SignInState, Turns};
+use claude_switchboard::gateway::{Breaker, Gateway, ModelNames, ModelRules, SignInState, Turns};
 use futures::StreamExt;
 use serde_json::{Value, json};
 
@@ -103,7 +103,12 @@ impl Bench {
         let pool = server.app.workers.clone().unwrap();
         Self {
             server,
-            gateway: Gateway::new(SignInState::SignedIn(pool), ModelNames::default(), Breaker::new(0)),
+            gateway: Gateway::new(
+                SignInState::SignedIn(pool),
+                ModelNames::default(),
+                ModelRules::default(),
+                Breaker::new(0),
+            ),
         }
     }
 

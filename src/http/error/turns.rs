@@ -27,6 +27,14 @@ impl ApiError {
         Self::new(Kind::UnknownModel, message).at("model")
     }
 
+    /// The model does not take a parameter.
+    fn restricted(parameter: &'static str, model: &str) -> Self {
+        let words = format!(
+            "`{parameter}`: the model `{model}` does not take it. Leave it out, or name another model."
+        );
+        InvalidRequest::at(parameter, code::UNSUPPORTED, words).into()
+    }
+
     /// The key may not use the model called `name`.
     fn forbidden_model(name: &str) -> Self {
         let message = format!(
@@ -111,6 +119,7 @@ impl From<Error> for ApiError {
                 .limits(limited.state),
             Error::OverBudget(over) => Self::new(Kind::OverBudget, format!("{over}.")),
             Error::ForeignProject => AuthError::ForeignProject.into(),
+            Error::Restricted { parameter, model } => Self::restricted(parameter, model),
             Error::ForbiddenModel(name) => Self::forbidden_model(name),
             Error::WebSearchOff { by_key } => Self::web_search_off(*by_key),
             Error::ServerToolsOff(why) => Self::server_tools_off(*why),

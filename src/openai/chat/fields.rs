@@ -36,7 +36,11 @@ pub(super) static REQUEST: Table = Table {
             Integer(1, MAX_TOKENS),
             "The old name of `max_completion_tokens`. If both are sent, they must be equal.",
         ),
-        emulated("temperature", Number(0.0, 2.0), "Claude's range ends at 1: higher values act as 1."),
+        emulated(
+            "temperature",
+            Number(0.0, 2.0),
+            "Claude's range ends at 1: higher values act as 1. The newest models take none: see [models](#what-models-do-not-take).",
+        ),
         honoured("top_p", Number(0.0, 1.0), "Sent to Claude as it is."),
         honoured(
             "stop",

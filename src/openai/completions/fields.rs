@@ -29,7 +29,11 @@ pub(super) static REQUEST: Table = Table {
         honoured("stream", Bool, "The answer comes in pieces as it is made."),
         honoured("stream_options", Object, "Only together with `\"stream\": true`."),
         honoured("max_tokens", Integer(1, MAX_TOKENS), "16 unless it is given, as in OpenAI's API."),
-        emulated("temperature", Number(0.0, 2.0), "Claude's range ends at 1: higher values act as 1."),
+        emulated(
+            "temperature",
+            Number(0.0, 2.0),
+            "Claude's range ends at 1: higher values act as 1. The newest models take none: see [models](#what-models-do-not-take).",
+        ),
         honoured("top_p", Number(0.0, 1.0), "Sent to Claude as it is."),
         honoured("stop", TextOrArray, "Up to 4 strings, each with a visible character."),
         honoured(

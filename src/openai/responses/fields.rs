@@ -58,7 +58,11 @@ pub(super) static REQUEST: Table = Table {
         ),
         honoured("parallel_tool_calls", Bool, "`true` unless sent otherwise."),
         honoured("max_output_tokens", Integer(1, MAX_TOKENS), "Thinking counts, as in OpenAI's API."),
-        emulated("temperature", Number(0.0, 2.0), "Claude's range ends at 1: higher values act as 1."),
+        emulated(
+            "temperature",
+            Number(0.0, 2.0),
+            "Claude's range ends at 1: higher values act as 1. The newest models take none: see [models](#what-models-do-not-take).",
+        ),
         honoured("top_p", Number(0.0, 1.0), "Sent to Claude as it is."),
         honoured("text", Object, "The form of the answer."),
         honoured("reasoning", Object, "How hard Claude thinks, and whether its thoughts are shown."),

@@ -1,0 +1,39 @@
+//! What models do not take.
+
+use std::fmt;
+
+/// A part of requests that a model refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Restriction {
+    /// `temperature`, `top_p` and `top_k`.
+    Sampling,
+    /// A tool choice that makes the model call a tool.
+    ForcedTools,
+    /// A number of tokens for thinking.
+    ThinkingBudget,
+}
+
+impl Restriction {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Sampling, Self::ForcedTools, Self::ThinkingBudget];
+
+    /// The name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sampling => "sampling",
+            Self::ForcedTools => "forced_tools",
+            Self::ThinkingBudget => "thinking_budget",
+        }
+    }
+
+    /// The restriction of this name, if there is one.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|restriction| restriction.name() == name)
+    }
+}
+
+impl fmt::Display for Restriction {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}

@@ -1,0 +1,180 @@
+//! What each model takes, and how a turn is adapted to a model that takes less.
+//!
+//! The configuration says what is known of models. What upstream refuses beyond that is learnt: the first 400 that names such a
+//! parameter, before the answer has begun, is tried once more without it.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use serde_json::Value;
+use serde_json::json;
+use wildmatch::WildMatch;
+
+use crate::domain::Effort;
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+use crate::domain::Restriction;
+use crate::domain::Turn;
+
+use super::Error;
+use super::forced_call;
+
+/// Budgets of thinking up to this many tokens become a low effort.
+const LOW_BUDGET: u32 = 4096;
+/// Budgets of thinking up to this many tokens become a medium effort.
+const MEDIUM_BUDGET: u32 = 16384;
+
+/// The words with which upstream refuses something, and what it then refuses.
+const REFUSALS: &[(&str, Restriction)] = &[
+    ("temperature", Restriction::Sampling),
+    ("top_p", Restriction::Sampling),
+    ("top_k", Restriction::Sampling),
+    ("budget_tokens", Restriction::ThinkingBudget),
+    ("tool_choice", Restriction::ForcedTools),
+];
+
+/// What models do not take.
+#[derive(Debug, Default)]
+pub struct ModelRules {
+    /// Patterns of ids and what those models refuse, the longest pattern first.
+    rules: Vec<(WildMatch, Vec<Restriction>)>,
+    /// What upstream has refused since the start, by model.
+    learnt: Mutex<BTreeMap<String, Vec<Restriction>>>,
+    /// Whether a turn that a model does not take is refused and not adapted.
+    is_strict: bool,
+}
+
+impl ModelRules {
+    /// Takes patterns of ids, with `*` and `?`, and what the models that fit refuse. The longest pattern decides. Where
+    /// `is_strict`, turns are refused and not adapted.
+    pub fn new(rules: BTreeMap<String, Vec<Restriction>>, is_strict: bool) -> Self {
+        let mut rules: Vec<_> = rules.into_iter().collect();
+        rules.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.len()));
+        let rules = rules.into_iter().map(|(pattern, refused)| (WildMatch::new(&pattern), refused)).collect();
+        Self { rules, learnt: Mutex::default(), is_strict }
+    }
+
+    /// The parameters of `turn` that `model`, an id, does not take.
+    ///
+    /// # Errors
+    /// [`Error::Restricted`] where turns are not adapted.
+    pub(super) fn left_out(&self, turn: &Turn, model: &str) -> Result<Vec<&'static str>, Error> {
+        let restrictions = self.restrictions(model);
+        let left_out: Vec<_> =
+            restrictions.into_iter().flat_map(|restriction| refused(turn, restriction)).collect();
+        match left_out.first() {
+            Some(parameter) if self.is_strict => {
+                Err(Error::Restricted { parameter, model: model.to_owned() })
+            }
+            _ => Ok(left_out),
+        }
+    }
+
+    /// Takes out of `turn` what its model, whose id it has, does not take. Gives the tool whose arguments the answer is, if it
+    /// is to be handed out as a call.
+    pub(super) fn adapt(&self, turn: &mut Turn) -> Option<String> {
+        let mut tool = None;
+        for restriction in self.restrictions(turn.model.as_str()) {
+            if restriction == Restriction::ForcedTools && forced_call::is_demanded(turn) {
+                tool = forced_call::adapt(turn);
+            } else {
+                adapt(turn, restriction);
+            }
+        }
+        tool
+    }
+
+    /// Adapts `turn` once more if `failure` says that its model refuses something in it which it was thought to take. Remembers
+    /// that for the model. Gives whether the turn has changed, so that it can be tried again.
+    pub(super) fn learn(&self, failure: &Failure, turn: &mut Turn) -> bool {
+        if self.is_strict || failure.kind != FailureKind::InvalidRequest {
+            return false;
+        }
+        let named = REFUSALS.iter().find(|(word, _)| failure.message.contains(word));
+        let Some((_, restriction)) = named.filter(|(_, restriction)| has(turn, *restriction)) else {
+            return false;
+        };
+        adapt(turn, *restriction);
+        tracing::warn!(model = %turn.model, %restriction, "the model refuses a parameter, which is left out from now on");
+        let mut learnt = self.learnt();
+        let restrictions = learnt.entry(turn.model.to_string()).or_default();
+        if !restrictions.contains(restriction) {
+            restrictions.push(*restriction);
+        }
+        true
+    }
+
+    fn restrictions(&self, model: &str) -> Vec<Restriction> {
+        let rule = self.rules.iter().find(|(pattern, _)| pattern.matches(model));
+        let mut restrictions = rule.map(|(_, refused)| refused.clone()).unwrap_or_default();
+        restrictions.extend(self.learnt().get(model).into_iter().flatten());
+        restrictions
+    }
+
+    fn learnt(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Restriction>>> {
+        // A list that is half changed is still a list.
+        self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The parameters of `turn` that a model with this `restriction` does not take, and that would have an effect.
+fn refused(turn: &Turn, restriction: Restriction) -> Vec<&'static str> {
+    let sampling = &turn.sampling;
+    // The models' own default is 1, so what asks for that asks for nothing.
+    let has_effect = |value: Option<f64>| value.is_some_and(|value| value != 1.0);
+    let parameters: &[(&'static str, bool)] = match restriction {
+        Restriction::Sampling => &[
+            ("temperature", has_effect(sampling.temperature)),
+            ("top_p", has_effect(sampling.top_p)),
+            ("top_k", sampling.top_k.is_some()),
+        ],
+        Restriction::ThinkingBudget => &[("thinking.budget_tokens", sampling.thinking_budget.is_some())],
+        Restriction::ForcedTools => {
+            let is_promised = forced_call::only_tool(turn).is_some();
+            &[("tool_choice", forced_call::is_demanded(turn) && !is_promised)]
+        }
+    };
+    parameters.iter().filter(|(_, is_refused)| *is_refused).map(|(name, _)| *name).collect()
+}
+
+/// Whether `turn` has anything that a model with this `restriction` does not take.
+fn has(turn: &Turn, restriction: Restriction) -> bool {
+    !refused(turn, restriction).is_empty()
+        || (restriction == Restriction::ForcedTools && forced_call::is_demanded(turn))
+}
+
+/// Takes out of `turn` what a model with this `restriction` does not take.
+fn adapt(turn: &mut Turn, restriction: Restriction) {
+    match restriction {
+        Restriction::Sampling => {
+            let sampling = &mut turn.sampling;
+            (sampling.temperature, sampling.top_p, sampling.top_k) = (None, None, None);
+        }
+        Restriction::ThinkingBudget => budget_as_effort(turn),
+        Restriction::ForcedTools => forced_call::ask_for_call(turn),
+    }
+}
+
+fn budget_as_effort(turn: &mut Turn) {
+    let Some(budget) = turn.sampling.thinking_budget.take() else { return };
+    for (_, written) in turn.native.fields.iter_mut().filter(|(name, _)| name == "thinking") {
+        let display = serde_json::from_str::<Value>(written).unwrap_or_default()["display"].take();
+        // What a budget shows unless it is told otherwise.
+        let display = display.as_str().unwrap_or("summarized");
+        *written = json!({"type": "adaptive", "display": display}).to_string();
+    }
+    let effort = if budget <= LOW_BUDGET {
+        Effort::Low
+    } else if budget <= MEDIUM_BUDGET {
+        Effort::Medium
+    } else {
+        Effort::High
+    };
+    turn.sampling.effort.get_or_insert(effort);
+}
+
+#[cfg(test)]
+#[path = "model_rules_tests.rs"]
+mod tests;

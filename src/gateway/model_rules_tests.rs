@@ -1,0 +1,73 @@
+use super::*;
+use crate::domain::Sampling;
+use crate::domain::ToolChoice;
+use crate::gateway::testing::turn;
+
+fn rules(is_strict: bool) -> ModelRules {
+    let rules = [
+        ("claude-*", vec![Restriction::Sampling]),
+        ("claude-3*", vec![]),
+        ("claude-opus-5-5*", Restriction::ALL.to_vec()),
+    ];
+    ModelRules::new(rules.map(|(pattern, refused)| (pattern.to_owned(), refused)).into(), is_strict)
+}
+
+fn warm(model: &str) -> Turn {
+    let mut turn = turn(model);
+    turn.sampling = Sampling {
+        temperature: Some(0.5),
+        top_p: Some(1.0),
+        top_k: Some(3),
+        thinking_budget: Some(5000),
+        ..Sampling::default()
+    };
+    turn.tools.choice = ToolChoice::Required;
+    turn
+}
+
+#[test]
+fn the_longest_pattern_says_what_a_model_refuses() {
+    let rules = rules(false);
+    for (model, left_out) in [
+        ("claude-3-opus", &[][..]),
+        ("claude-sonnet-9", &["temperature", "top_k"]),
+        ("claude-opus-5-5", &["temperature", "top_k", "tool_choice", "thinking.budget_tokens"]),
+        ("other", &[]),
+    ] {
+        let mut turn = warm(model);
+        assert_eq!(rules.left_out(&turn, model).unwrap(), left_out, "{model}");
+        rules.adapt(&mut turn);
+        assert!(rules.left_out(&turn, model).unwrap().is_empty(), "{model}");
+    }
+}
+
+#[test]
+fn a_budget_of_thinking_becomes_an_effort() {
+    for (budget, effort) in [(1024, Effort::Low), (5000, Effort::Medium), (40_000, Effort::High)] {
+        let mut turn = warm("claude-opus-5-5");
+        turn.sampling.thinking_budget = Some(budget);
+        turn.native.fields.push(("thinking".to_owned(), "{}".to_owned()));
+        rules(false).adapt(&mut turn);
+        assert_eq!(turn.sampling.effort, Some(effort));
+        assert_eq!(turn.native.fields[0].1, r#"{"display":"summarized","type":"adaptive"}"#);
+    }
+}
+
+#[test]
+fn a_strict_server_refuses_what_the_model_refuses() {
+    let error = rules(true).left_out(&warm("claude-sonnet-9"), "claude-sonnet-9").unwrap_err();
+    assert_eq!(error, Error::Restricted { parameter: "temperature", model: "claude-sonnet-9".to_owned() });
+}
+
+#[test]
+fn what_upstream_refuses_is_remembered_for_the_model() {
+    let rules = rules(false);
+    let refused = Failure::new(FailureKind::InvalidRequest, "`temperature` is deprecated for this model.");
+    let mut turn = warm("claude-3-opus");
+    assert!(rules.learn(&refused, &mut turn) && turn.sampling.temperature.is_none());
+    assert!(!rules.learn(&refused, &mut turn), "nothing is left of it");
+    assert_eq!(rules.left_out(&warm("claude-3-opus"), "claude-3-opus").unwrap(), ["temperature", "top_k"]);
+    assert!(rules.left_out(&warm("claude-3-haiku"), "claude-3-haiku").unwrap().is_empty());
+    let other = Failure::new(FailureKind::Overloaded, "temperature");
+    assert!(!rules.learn(&other, &mut warm("claude-3-haiku")));
+}

@@ -40,7 +40,8 @@ impl ModelNames {
 
     /// The id that `name` stands for.
     ///
-    /// Tried in this order: an alias, the CLI's catalogue, any other id of Anthropic's, a pattern, the fallback. What stands for
+    /// Tried in this order: an alias, the CLI's catalogue, any other id of Anthropic's, a pattern, all of this
+    /// without a provider in front, the fallback. What stands for
     /// something outside the catalogue goes upstream as it is, so that Anthropic says whether there is such a model.
     ///
     /// # Errors
@@ -56,9 +57,17 @@ impl ModelNames {
         if name.starts_with(CLAUDE) {
             return Ok(name.to_owned());
         }
-        let matching = self.patterns.iter().find(|(pattern, _)| pattern.matches(name));
-        let target = matching.map(|(_, target)| target).or(self.fallback.as_ref());
-        target.map(|target| id(target, models)).ok_or_else(|| Error::UnknownModel(name.to_owned()))
+        if let Some((_, target)) = self.patterns.iter().find(|(pattern, _)| pattern.matches(name)) {
+            return Ok(id(target, models));
+        }
+        // Routers of many providers put the provider in front: `anthropic/claude-opus-5-5`.
+        if let Some((_, own)) = name.split_once('/')
+            && let Ok(id) = self.resolve(&ModelName::new(own), models)
+        {
+            return Ok(id);
+        }
+        let fallback = self.fallback.as_ref().map(|target| id(target, models));
+        fallback.ok_or_else(|| Error::UnknownModel(name.to_owned()))
     }
 
     /// The names that can be listed, in the order of the catalogue and then of the alphabet.
@@ -138,6 +147,9 @@ mod tests {
             ("o7-deep", Some("claude-haiku-5-5")),
             ("old", Some("claude-3-opus")),
             ("claude-sonnet-4-5[1m]", Some("claude-sonnet-4-5[1m]")),
+            ("anthropic/claude-opus-5-5", Some("claude-opus-5-5")),
+            ("router/openai/gpt-9", Some("claude-opus-5-5")),
+            ("google/gemini-9", None),
             ("gemini-9", None),
             ("", None),
         ] {

@@ -92,6 +92,15 @@ pub struct Told {
     pub left_out: Vec<&'static str>,
 }
 
+/// How a turn fits its model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fit {
+    /// The id of the model.
+    pub model: String,
+    /// The parameters that it does not take, so that the turn runs without them.
+    pub left_out: Vec<&'static str>,
+}
+
 /// What the cache has to do with an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CacheStatus {
@@ -162,12 +171,12 @@ pub trait Turns: Send + Sync {
     /// The id of the model that would answer `turn`, if its caller may have it.
     fn resolve(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>>;
 
-    /// The parameters of `turn` that its model does not take, so that it runs without them.
+    /// The model of `turn`, and what of the turn it does not take.
     ///
     /// # Errors
     /// [`Error::UnknownModel`], and [`Error::Restricted`] where turns are not adapted to their models.
-    fn left_out<'a>(&'a self, _turn: &'a Turn) -> BoxFuture<'a, Result<Vec<&'static str>, Error>> {
-        Box::pin(std::future::ready(Ok(Vec::new())))
+    fn fit<'a>(&'a self, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
+        Box::pin(std::future::ready(Ok(Fit { model: turn.model.to_string(), left_out: Vec::new() })))
     }
 
     /// The model that callers may call `name`. An implementation may know more names than it lists.

@@ -23,7 +23,7 @@ use super::catalogue::ModelNames;
 use super::forced_call;
 use super::model_rules::ModelRules;
 use super::run::Run;
-use super::{Error, ModelCard, Readiness, RunningTurn, Told, Turns, WorkerCounts};
+use super::{Error, Fit, ModelCard, Readiness, RunningTurn, Told, Turns, WorkerCounts};
 
 /// What a caller is told to wait when all workers are busy: long enough to let a short answer end.
 const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);
@@ -127,9 +127,10 @@ where
         Ok(counted?)
     }
 
-    async fn restrict(&self, turn: &Turn) -> Result<Vec<&'static str>, Error> {
+    async fn fit_of(&self, turn: &Turn) -> Result<Fit, Error> {
         let model = self.names.resolve(&turn.model, self.catalogue().await?)?;
-        self.rules.left_out(turn, &model)
+        let left_out = self.rules.left_out(turn, &model)?;
+        Ok(Fit { model, left_out })
     }
 
     async fn look_up(&self, name: ModelName) -> Result<ModelCard, Error> {
@@ -158,8 +159,8 @@ where
         Box::pin(async move { Ok(self.resolved(turn).await?.model) })
     }
 
-    fn left_out<'a>(&'a self, turn: &'a Turn) -> BoxFuture<'a, Result<Vec<&'static str>, Error>> {
-        Box::pin(self.restrict(turn))
+    fn fit<'a>(&'a self, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
+        Box::pin(self.fit_of(turn))
     }
 
     fn model(&self, name: ModelName) -> BoxFuture<'_, Result<ModelCard, Error>> {

@@ -24,6 +24,7 @@ use crate::files;
 use crate::files::Files;
 use crate::gateway::Error;
 use crate::gateway::FileFault;
+use crate::gateway::Fit;
 use crate::gateway::ModelCard;
 use crate::gateway::Readiness;
 use crate::gateway::RunningTurn;
@@ -132,8 +133,8 @@ impl Turns for Uploads {
         })
     }
 
-    fn left_out<'a>(&'a self, turn: &'a Turn) -> BoxFuture<'a, Result<Vec<&'static str>, Error>> {
-        self.turns.left_out(turn)
+    fn fit<'a>(&'a self, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
+        self.turns.fit(turn)
     }
 
     fn model(&self, name: ModelName) -> BoxFuture<'_, Result<ModelCard, Error>> {

@@ -22,6 +22,7 @@ use uuid::Uuid;
 use super::AnswerCache;
 use super::CacheStatus;
 use super::Error;
+use super::Fit;
 use super::ModelCard;
 use super::Readiness;
 use super::RunningTurn;
@@ -118,8 +119,8 @@ impl Admission {
         check(&caller, &turn)?;
         server_tools::check(rules, &caller, &mut turn)?;
         let route = self.route(&caller, &mut turn).await?;
-        let left_out = self.turns.left_out(&turn).await?;
-        let estimate = rules.prices.estimate(turn.model.as_str(), &turn);
+        let Fit { model, left_out } = self.turns.fit(&turn).await?;
+        let estimate = rules.prices.estimate(&model, &turn);
         let mut permit = rules.limits.admit(&caller, estimate.tokens)?;
         let limits = permit.state();
         let answered = self.answer(caller, turn, estimate, &mut permit).await;

@@ -83,6 +83,11 @@ impl Turns for Runs {
         std::future::ready(Ok(turn.model)).boxed()
     }
 
+    fn fit<'a>(&'a self, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
+        let model = if turn.model.as_str() == "alias" { "m-1" } else { turn.model.as_str() };
+        std::future::ready(Ok(Fit { model: model.to_owned(), left_out: Vec::new() })).boxed()
+    }
+
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {
         std::future::ready(Ok(Vec::new())).boxed()
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::pricing;
+use crate::pricing::Prices;
 
 /// The least that is held for `turn(..)`: 50 tokens for the call, some of text, 50 of the answer.
 const ESTIMATE: u64 = 100;
@@ -227,6 +229,31 @@ async fn searches_of_an_answer_that_is_broken_off_are_charged() {
         cents.push(setting.charged().await.2 / 10_000_000);
     }
     assert_eq!(cents[1] - cents[0], 3);
+}
+
+/// An unknown model is the dearest, and an alias is none.
+#[tokio::test]
+async fn the_price_of_the_model_that_an_alias_stands_for_is_held() {
+    let price = |text: &str| text.parse().unwrap();
+    let models = [
+        ("m-1".to_owned(), price("input 1, output 1, cache write 1, cache read 1")),
+        ("m-9".to_owned(), price("input 99, output 99, cache write 99, cache read 99")),
+    ];
+    let config = pricing::Config {
+        models: models.into(),
+        assumed_output_tokens: 10,
+        image_tokens: 10,
+        document_tokens: 10,
+        web_search: Money::default(),
+    };
+    let rules = Rules { prices: Arc::new(Prices::new(config)), ..testing::rules().await };
+    let setting = Setting::with(rules);
+    let daily = Cap { tokens: None, money: Some(Money::from_nanos(500_000)) };
+    let grant = Grant { budget: Budget { daily, ..Budget::default() }, ..Grant::default() };
+    let caller = Caller { grant: Arc::new(grant), ..Caller::named("a") };
+    let refused = setting.ask(&caller, turn("m-9", None)).await.map(drop);
+    assert!(matches!(refused, Err(Error::OverBudget(_))), "{refused:?}");
+    assert!(setting.ask(&caller, turn("alias", None)).await.is_ok());
 }
 
 /// A search costs a cent: there is room for four of them, and a turn without a limit may make five.

@@ -21,10 +21,8 @@ const TURNS: [usize; 5] = [1, 2, 20, 100, 1000];
 const MOST_OF_BASELINE: usize = 100;
 /// Words of each message.
 const WORDS: usize = 60;
-/// Workers of the server that many clients ask.
-const WORKERS: usize = 4;
-/// Clients that ask it at the same time, more than there are workers, so that none of these waits.
-const CLIENTS: usize = 8;
+/// Workers, and clients that ask at the same time.
+const CROWD: usize = 4;
 /// Requests of each client before those that count: a worker lives for hundreds.
 const WARM_UP: usize = 15;
 /// Turns that each of their requests brings.
@@ -52,7 +50,7 @@ pub(crate) async fn measure(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let upstream = StandIn::start().await?;
-    let keys = json!((0..plan.conversations * 64 + CLIENTS).map(key).collect::<Vec<_>>()).to_string();
+    let keys = json!((0..plan.conversations * 64 + CROWD).map(key).collect::<Vec<_>>()).to_string();
     let settings = |program: Option<&PathBuf>| {
         let settings = Settings::over(cli).set("ANTHROPIC_BASE_URL", &upstream.base_url());
         let settings =
@@ -89,7 +87,7 @@ impl Candidate {
         most_turns: usize,
     ) -> anyhow::Result<Self> {
         let lone = settings(program).workers(1, 1).start_warm(1).await?;
-        let crowd = settings(program).workers(WORKERS, WORKERS).start_warm(WORKERS as u64).await?;
+        let crowd = settings(program).workers(CROWD, CROWD).start_warm(CROWD as u64).await?;
         let mut candidate = Self {
             name,
             lone,
@@ -138,13 +136,13 @@ impl Candidate {
         self.ask_all(requests, round).await?;
         self.elapsed += begun.elapsed();
         self.crowd_cpu += tree_cpu(self.crowd.id)? - cpu;
-        self.served += requests * CLIENTS;
+        self.served += requests * CROWD;
         Ok(())
     }
 
     /// Has all clients ask at the same time, each `requests` times.
     async fn ask_all(&mut self, requests: usize, round: usize) -> anyhow::Result<()> {
-        let keys: Vec<String> = (0..CLIENTS).map(|_| self.next_key()).collect();
+        let keys: Vec<String> = (0..CROWD).map(|_| self.next_key()).collect();
         let server = &self.crowd;
         let clients = keys.iter().map(|key| async move {
             let mut connection = server.connect_as(key).await?;
@@ -248,7 +246,7 @@ fn crowd_table(candidates: &[Candidate], report: &mut Report) -> anyhow::Result<
     report.add(Table {
         title: "Requests with history",
         note: format!(
-            "{CLIENTS} clients and {WORKERS} workers; each request is of another conversation and brings {} turns of history. \
+            "{CROWD} clients and {CROWD} workers; each request is of another conversation and brings {} turns of history. \
              CPU of the server and its workers in seconds a request; RSS of the server after the run, in MB.",
             CROWD_TURNS - 1
         ),

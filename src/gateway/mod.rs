@@ -19,6 +19,7 @@ mod breaker;
 mod catalogue;
 mod error;
 mod form;
+mod keeping;
 mod run;
 mod service;
 mod strict;

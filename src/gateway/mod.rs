@@ -21,6 +21,8 @@ mod error;
 mod form;
 mod keeping;
 mod run;
+#[cfg(test)]
+mod schema;
 mod service;
 mod strict;
 #[cfg(test)]

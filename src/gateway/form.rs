@@ -51,6 +51,7 @@ impl Form {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Schema;
     use crate::domain::Usage;
 
     fn is_good(format: &Format, text: &str, reason: FinishReason, stop_text: Option<&str>) -> bool {
@@ -65,7 +66,8 @@ mod tests {
 
     #[test]
     fn only_a_whole_answer_must_be_json() {
-        let schema = Format::Schema("{}".to_owned());
+        let schema = Schema { json: "{}".to_owned(), is_strict: false, is_native: false };
+        let schema = Format::Schema(schema);
         for (text, expected) in
             [(r#"{"a": [1, 2]}"#, true), ("so: {}", false), (r#"{"a": "#, false), ("", false)]
         {

@@ -274,7 +274,7 @@ fn output_config(turn: &Turn) -> Option<OutputConfig> {
     if turn.native.has_field("output_config") {
         return None;
     }
-    let schema = RawValue::from_string(schema.clone()).ok()?;
+    let schema = RawValue::from_string(schema.json.clone()).ok()?;
     let effort = sampling.effort.and_then(level);
     Some(OutputConfig { effort, format: SchemaFormat { r#type: "json_schema", schema } })
 }

@@ -28,6 +28,7 @@ use super::RunningTurn;
 use super::Told;
 use super::TurnStream;
 use super::Turns;
+use super::form;
 use crate::cache::Lookup;
 use crate::domain::Amount;
 use crate::domain::Caller;
@@ -118,7 +119,8 @@ impl Admission {
         check(&caller, &turn)?;
         server_tools::check(rules, &caller, &mut turn)?;
         let route = self.route(&caller, &mut turn).await?;
-        let estimate = rules.prices.estimate(turn.model.as_str(), &turn);
+        let runs = form::most_runs(&turn.sampling.format);
+        let estimate = rules.prices.estimate(turn.model.as_str(), &turn).times(runs);
         let mut permit = rules.limits.admit(&caller, estimate.tokens)?;
         let limits = permit.state();
         let answered = self.answer(caller, turn, estimate, &mut permit).await;

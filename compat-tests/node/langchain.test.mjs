@@ -8,7 +8,7 @@ import { ChatOpenAI } from "@langchain/openai";
 import { createAgent, tool } from "langchain";
 import { z } from "zod";
 
-import { apiKey, baseURL, call, json, say, twelve, upstreamTest } from "./support.mjs";
+import { apiKey, baseURL, call, say, twelve, upstreamTest } from "./support.mjs";
 
 const model = new ChatOpenAI({ model: "gpt-4o", apiKey, maxRetries: 0, timeout: 30_000, configuration: { baseURL } });
 
@@ -85,7 +85,7 @@ const ada = { name: "Ada", age: 36 };
 for (const [method, prompt] of Object.entries({
   jsonSchema: say(ada),
   functionCalling: call("person", ada),
-  jsonMode: json(ada),
+  jsonMode: say(ada),
 })) {
   test(`withStructuredOutput by ${method}`, async () => {
     const structured = model.withStructuredOutput(Person, { method, name: "person", includeRaw: true });

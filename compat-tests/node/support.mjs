@@ -14,9 +14,6 @@ export const call = (tool, input) => `[[tool=${tool} input=${JSON.stringify(inpu
 /** The directive that makes the model say a text, or a value as JSON. */
 export const say = (answer) => `[[say=${JSON.stringify(typeof answer === "string" ? answer : JSON.stringify(answer))}]]`;
 
-/** The tool that Claude is made to call for an answer in JSON of any form. */
-export const json = (answer) => call("answer_with_json", answer);
-
 const bare = (name) => name.split("__").at(-1);
 const parts = (content) => (typeof content === "string" ? [{ type: "text", text: content }] : content);
 const textOf = (content) => parts(content).map((part) => part.text).join("\n");

@@ -9,7 +9,7 @@ import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { APICallError, generateObject, generateText, Output, stepCountIs, streamObject, streamText, tool } from "ai";
 import { z } from "zod";
 
-import { all, apiKey, baseURL, call, json, say, twelve, upstreamTest } from "./support.mjs";
+import { all, apiKey, baseURL, call, say, twelve, upstreamTest } from "./support.mjs";
 
 const openai = createOpenAI({ baseURL, apiKey });
 const compatible = createOpenAICompatible({ name: "switchboard", baseURL, apiKey, includeUsage: true });
@@ -23,7 +23,7 @@ const ada = { name: "Ada", age: 36 };
 const models = {
   "openai.chat": { model: openai.chat("gpt-4o"), object: say(ada) },
   "openai.responses": { model: openai.responses("gpt-4o"), object: say(ada) },
-  compatible: { model: compatible("sonnet"), object: json(ada) },
+  compatible: { model: compatible("sonnet"), object: say(ada) },
   "compatible with schemas": { model: withSchemas("sonnet"), object: say(ada) },
   anthropic: { model: anthropic("sonnet"), object: call("json", ada) },
 };

@@ -92,7 +92,7 @@ ADA = {"name": "Ada", "age": 36}
 METHODS = {
     "json_schema": say(ADA),
     "function_calling": call("Person", **ADA),
-    "json_mode": call("answer_with_json", **ADA),
+    "json_mode": say(ADA),
 }
 
 

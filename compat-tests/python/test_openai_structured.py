@@ -6,7 +6,7 @@ import json
 import openai
 import pydantic
 import pytest
-from conftest import call, say
+from conftest import say
 
 MODEL = "sonnet"
 
@@ -86,7 +86,7 @@ def test_a_schema_as_json(client):
 def test_json_mode(client):
     answer = client.chat.completions.create(
         model=MODEL,
-        messages=user(f"Answer in JSON. {call('answer_with_json', city='Paris')}"),
+        messages=user(f"Answer in JSON. {say({'city': 'Paris'})}"),
         response_format={"type": "json_object"},
     )
     assert json.loads(answer.choices[0].message.content) == {"city": "Paris"}

@@ -89,7 +89,7 @@ async def test_tools_while_streaming(model, upstream, marker):
     [
         (ToolOutput, call("final_result", **ADA)),
         (NativeOutput, say(ADA)),
-        (PromptedOutput, call("answer_with_json", **ADA)),
+        (PromptedOutput, say(ADA)),
     ],
     ids=["tool", "native", "prompted"],
 )

@@ -66,7 +66,7 @@ PROMPTS = [
     pytest.param(BOTH, TOOLS, id="text and calls"),
     pytest.param(PARIS, {"functions": [WEATHER]}, id="function of old"),
     pytest.param("Who?", OBJECT, id="object"),
-    pytest.param('[[tool=answer_with_json input={"age":36}]]', {"response_format": {"type": "json_object"}}, id="JSON"),
+    pytest.param('[[say="{\\"age\\":36}"]]', {"response_format": {"type": "json_object"}}, id="JSON"),
 ]
 
 

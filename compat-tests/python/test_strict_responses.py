@@ -40,7 +40,7 @@ PROMPTS = [
                  {"tools": [WEATHER], "tool_choice": "auto"}, id="text and calls"),
     pytest.param(say({"age": 36}), {"text": {"format": {"type": "json_schema", "name": "p", "schema": SCHEMA}}},
                  id="object"),
-    pytest.param(call("answer_with_json", age=36), {"text": {"format": {"type": "json_object"}}}, id="JSON"),
+    pytest.param(say({"age": 36}), {"text": {"format": {"type": "json_object"}}}, id="JSON"),
     pytest.param("[[say=ok]]", {"user": "u", "metadata": {"a": "b"}, "instructions": "Be brief.", "temperature": 0.5,
                                 "top_p": 0.9, "store": False, "truncation": "disabled"}, id="echoed"),
 ]

@@ -14,6 +14,7 @@ use crate::domain::NativeBlock;
 use crate::domain::NativeRole;
 use crate::domain::Part;
 use crate::domain::Sampling;
+use crate::domain::Schema;
 use crate::domain::Tool;
 use crate::domain::ToolChoice;
 use crate::domain::Tools;
@@ -117,7 +118,8 @@ fn schemas_keep_the_order_of_the_client() {
         format!(r#""output_config": {{"format": {{"schema": {schema}, "type": "json_schema"}} }}"#),
         format!(r#""output_format": {{"type": "json_schema", "schema": {schema} }}"#),
     ] {
-        assert_eq!(request(&fields).sampling.format, Format::Schema(schema.into()));
+        let format = Format::Schema(Schema { json: schema.into(), is_strict: false, is_native: true });
+        assert_eq!(request(&fields).sampling.format, format);
     }
     let fields = format!(r#""tools": [{{"name": "look", "input_schema": {schema} }}]"#);
     assert_eq!(request(&fields).tools.list[0].schema, schema);

@@ -7,6 +7,7 @@ use super::fields;
 use crate::domain::Effort;
 use crate::domain::Format;
 use crate::domain::Sampling;
+use crate::domain::Schema;
 use crate::domain::ToolChoice;
 use crate::domain::Tools;
 use crate::fields::Ignored;
@@ -217,7 +218,8 @@ fn format(
     }
     let schema = format.take("schema")?.ok_or_else(|| format.missing("schema"))?;
     format.finish(ignored)?;
-    Ok(Format::Schema(written.field("schema").text(&schema)))
+    let json = written.field("schema").text(&schema);
+    Ok(Format::Schema(Schema { json, is_strict: false, is_native: true }))
 }
 
 fn stop(request: &mut Object) -> Result<Vec<String>, InvalidRequest> {

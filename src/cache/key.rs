@@ -14,6 +14,7 @@ use crate::domain::NativeBlock;
 use crate::domain::Part;
 use crate::domain::Role;
 use crate::domain::Sampling;
+use crate::domain::Schema;
 use crate::domain::Source;
 use crate::domain::Thinking;
 use crate::domain::Tool;
@@ -213,7 +214,10 @@ impl Writer {
             Format::JsonObject => self.kind(1),
             Format::Schema(schema) => {
                 self.kind(2);
-                self.text(schema);
+                let Schema { json, is_strict, is_native } = schema;
+                self.text(json);
+                self.kind((*is_strict).into());
+                self.kind((*is_native).into());
             }
         }
         self.option(seed.as_ref(), |this, seed| this.number(seed.cast_unsigned()));

@@ -10,6 +10,7 @@ use crate::domain::ModelName;
 use crate::domain::Part;
 use crate::domain::Role;
 use crate::domain::Sampling;
+use crate::domain::Schema;
 use crate::domain::Source;
 use crate::domain::Thinking;
 use crate::domain::Tool;
@@ -79,7 +80,9 @@ fn choice() -> impl Strategy<Value = ToolChoice> {
 }
 
 fn format() -> impl Strategy<Value = Format> {
-    prop_oneof![few([Format::Text, Format::JsonObject]), text().prop_map(Format::Schema)]
+    let schema = (text(), any::<bool>(), any::<bool>());
+    let schema = schema.prop_map(|(json, is_strict, is_native)| Schema { json, is_strict, is_native });
+    prop_oneof![few([Format::Text, Format::JsonObject]), schema.prop_map(Format::Schema)]
 }
 
 fn effort() -> impl Strategy<Value = Effort> {

@@ -78,7 +78,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         let uuid = Uuid::new_v4().to_string();
         self.session.queue_prompt(&uuid);
         self.session.costs.begin(worker_turn.bill.clone());
-        self.phase = Phase::Running(Translator::new(uuid, body::answer_tool(&worker_turn.turn)));
+        self.phase = Phase::Running(Translator::new(uuid));
         Ok(())
     }
 

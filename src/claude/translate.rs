@@ -39,8 +39,6 @@ pub(super) enum Step {
 enum OpenBlock {
     /// A text.
     Text,
-    /// The call whose input is the answer.
-    Answer,
     /// A block that only Anthropic's API has.
     Server,
     /// Any other block, or none.
@@ -58,10 +56,6 @@ pub(super) struct Translator {
     has_text: bool,
     /// Whether a tool of the caller was called.
     has_called: bool,
-    /// The tool whose input is the answer, where there is one.
-    answer_tool: Option<String>,
-    /// Whether that tool was called.
-    has_called_answer_tool: bool,
     open: OpenBlock,
     /// Whether a block that only Anthropic's API has has come.
     has_server_block: bool,
@@ -80,11 +74,9 @@ pub(super) struct Translator {
 }
 
 impl Translator {
-    /// Follows the turn whose user line has this `uuid`; the input of a call of `answer_tool` is its answer.
-    pub(super) fn new(uuid: String, answer_tool: Option<String>) -> Self {
+    /// Follows the turn whose user line has this `uuid`.
+    pub(super) fn new(uuid: String) -> Self {
         Self {
-            answer_tool,
-            has_called_answer_tool: false,
             open: OpenBlock::Other,
             has_server_block: false,
             is_after_text: false,
@@ -104,7 +96,7 @@ impl Translator {
 
     /// Follows the message `uuid`, which is in the transcript already and no turn.
     pub(super) fn over(uuid: String) -> Self {
-        Self { is_over: true, ..Self::new(uuid, None) }
+        Self { is_over: true, ..Self::new(uuid) }
     }
 
     /// The `uuid` of the turn's user line.
@@ -124,7 +116,7 @@ impl Translator {
 
     /// Whether the model has said nothing so far.
     pub(super) fn is_silent(&self) -> bool {
-        !self.has_text && !self.has_called && !self.has_called_answer_tool
+        !self.has_text && !self.has_called
     }
 
     fn has_said_something(&self) -> bool {
@@ -240,11 +232,8 @@ impl Translator {
     }
 
     fn end_block(&mut self) -> Step {
-        match std::mem::replace(&mut self.open, OpenBlock::Other) {
-            // Upstream has no piece for an empty object.
-            OpenBlock::Answer if !self.has_text => self.text("{}".to_owned()),
-            _ => self.source().map_or(Step::Nothing, Step::Emit),
-        }
+        self.open = OpenBlock::Other;
+        self.source().map_or(Step::Nothing, Step::Emit)
     }
 
     /// The next source of a text that is whole.
@@ -267,11 +256,6 @@ impl Translator {
 
     fn call(&mut self, id: String, name: String, caller: Option<String>) -> Step {
         self.is_after_text = false;
-        if self.answer_tool.as_ref() == Some(&name) {
-            self.open = OpenBlock::Answer;
-            self.has_called_answer_tool = true;
-            return Step::Nothing;
-        }
         self.open = OpenBlock::Other;
         self.has_called = true;
         Step::Emit(TurnEvent::ToolCall { id, name, caller })
@@ -280,9 +264,6 @@ impl Translator {
     fn input(&mut self, piece: String) -> Step {
         if piece.is_empty() {
             return Step::Nothing;
-        }
-        if self.open == OpenBlock::Answer {
-            return self.text(piece);
         }
         if self.has_called { Step::Emit(TurnEvent::ToolInput(piece)) } else { Step::Nothing }
     }

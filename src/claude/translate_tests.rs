@@ -16,7 +16,7 @@ const RESULT: &str = r#"{"type":"result","subtype":"success","is_error":false}"#
 const OVER: &str = r#"{"type":"command_lifecycle","command_uuid":"u","state":"completed"}"#;
 
 fn steps(lines: &[&str]) -> (Translator, Vec<String>) {
-    let mut translator = Translator::new("u".to_owned(), None);
+    let mut translator = Translator::new("u".to_owned());
     let steps = lines
         .iter()
         .map(|line| translator.accept(parse(line.as_bytes()).unwrap()))
@@ -89,7 +89,6 @@ fn a_turn_that_ends_without_an_answer_has_failed() {
 
 const SEAL: &str = r#"{"type":"stream_event","event":{"type":"content_block_delta","delta":{"type":"signature_delta","signature":"s"}}}"#;
 const CALL: &str = r#"{"type":"stream_event","event":{"type":"content_block_start","content_block":{"type":"tool_use","id":"toolu_1","name":"look"}}}"#;
-const ANSWER_CALL: &str = r#"{"type":"stream_event","event":{"type":"content_block_start","content_block":{"type":"tool_use","id":"toolu_2","name":"answer"}}}"#;
 const INPUT: &str = r#"{"type":"stream_event","event":{"type":"content_block_delta","delta":{"type":"input_json_delta","partial_json":"{}"}}}"#;
 const CALLED: &str = r#"{"type":"stream_event","event":{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":5}}}"#;
 const STOPPED: &str = r#"{"type":"stream_event","event":{"type":"message_delta","delta":{"stop_reason":"stop_sequence","stop_sequence":"END"},"usage":{"output_tokens":5}}}"#;
@@ -109,28 +108,6 @@ fn a_call_streams_and_ends_the_answer() {
 }
 
 #[test]
-fn the_input_of_the_answer_tool_is_the_answer() {
-    let mut translator = Translator::new("u".to_owned(), Some("answer".to_owned()));
-    let mut accept = |line: &str| format!("{:?}", translator.accept(parse(line.as_bytes()).unwrap()));
-    accept(START);
-    assert_eq!(accept(ANSWER_CALL), "Nothing");
-    assert_eq!(accept(INPUT), r#"Emit(Text("{}"))"#);
-    assert!(accept(CALLED).contains("reason: Stop"));
-    assert!(!translator.is_silent());
-}
-
-#[test]
-fn an_answer_tool_without_input_answers_an_empty_object() {
-    let mut translator = Translator::new("u".to_owned(), Some("answer".to_owned()));
-    let mut accept = |line: &str| format!("{:?}", translator.accept(parse(line.as_bytes()).unwrap()));
-    let block_end = r#"{"type":"stream_event","event":{"type":"content_block_stop","index":0}}"#;
-    accept(START);
-    accept(ANSWER_CALL);
-    assert_eq!(accept(block_end), r#"Emit(Text("{}"))"#);
-    assert_eq!(accept(block_end), "Nothing", "of another block");
-}
-
-#[test]
 fn the_text_that_stopped_it_is_told() {
     assert!(steps(&[START, TEXT, STOPPED]).1[2].contains(r#"stop_text: Some("END")"#));
 }
@@ -145,7 +122,7 @@ fn sources_come_after_the_text_that_they_are_of() {
         event(&format!(r#"{{"type":"content_block_delta","delta":{citation}}}"#))
     };
     let end = event(r#"{"type":"content_block_stop"}"#);
-    let mut translator = Translator::new("u".to_owned(), None);
+    let mut translator = Translator::new("u".to_owned());
     let mut told = Vec::new();
     for line in [START, &begin, &source("a"), &source("b"), TEXT, &end, &begin, TEXT, &end, END] {
         while let Some(event) = translator.source() {
@@ -170,7 +147,7 @@ proptest! {
         let lines = [
             START, TEXT, SEAL, CALL, INPUT, CALLED, END, LIMIT, STOPPED, RETRY, STARTED, NOISE, FAILED, RESULT,
         ];
-        let mut translator = Translator::new("u".to_owned(), None);
+        let mut translator = Translator::new("u".to_owned());
         let (mut begins, mut calls) = (0, 0);
         for pick in picks {
             match translator.accept(parse(lines[pick].as_bytes()).unwrap()) {

@@ -1,4 +1,4 @@
-//! What a run cost, told when it is known.
+//! What a turn cost, told when it is known.
 
 use std::sync::Arc;
 
@@ -6,49 +6,68 @@ use tokio::sync::watch;
 
 use super::Money;
 
-/// A sheet on which whoever runs a turn notes what it cost. Clones are one sheet.
+/// A sheet on which whoever runs a turn notes what it cost. It has a line for each run; clones write on the same line.
 ///
 /// It may be noted after the last event of the turn was read, or when nobody reads them any more: a run that is cut short
 /// costs something too.
 #[derive(Debug, Clone)]
-pub struct Bill(Arc<watch::Sender<Option<Money>>>);
+pub struct Bill {
+    sheet: Arc<watch::Sender<Vec<Option<Money>>>>,
+    line: usize,
+}
 
 /// The other end of a [`Bill`].
 #[derive(Debug)]
-pub struct BillReader(watch::Receiver<Option<Money>>);
+pub struct BillReader(watch::Receiver<Vec<Option<Money>>>);
 
 impl Default for Bill {
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(None)))
+        Self { sheet: Arc::new(watch::Sender::new(vec![None])), line: 0 }
     }
 }
 
 impl Bill {
     /// Notes what the run cost. Only the first word counts.
     pub fn note(&self, cost: Money) {
-        self.0.send_if_modified(|noted| {
-            let is_first = noted.is_none();
-            *noted = noted.or(Some(cost));
+        self.sheet.send_if_modified(|lines| {
+            let line = &mut lines[self.line];
+            let is_first = line.is_none();
+            *line = line.or(Some(cost));
             is_first
         });
     }
 
+    /// The line of one more run of the turn. The turn costs what all its runs cost.
+    #[must_use]
+    pub fn next_run(&self) -> Self {
+        let mut line = 0;
+        self.sheet.send_modify(|lines| {
+            line = lines.len();
+            lines.push(None);
+        });
+        Self { sheet: Arc::clone(&self.sheet), line }
+    }
+
     /// Reads what is noted.
     pub fn reader(&self) -> BillReader {
-        BillReader(self.0.subscribe())
+        BillReader(self.sheet.subscribe())
     }
 }
 
 impl BillReader {
-    /// What is noted by now.
+    /// What all runs cost, if it is noted by now.
     pub fn noted(&self) -> Option<Money> {
-        *self.0.borrow()
+        sum(&self.0.borrow())
     }
 
-    /// Waits until it is noted. None when nobody is left to do so.
+    /// Waits until it is noted of all runs. None when nobody is left to do so.
     pub async fn wait(&mut self) -> Option<Money> {
-        self.0.wait_for(Option::is_some).await.ok().and_then(|noted| *noted)
+        self.0.wait_for(|lines| sum(lines).is_some()).await.ok().and_then(|lines| sum(&lines))
     }
+}
+
+fn sum(lines: &[Option<Money>]) -> Option<Money> {
+    lines.iter().try_fold(Money::ZERO, |sum, line| line.map(|cost| sum + cost))
 }
 
 #[cfg(test)]
@@ -66,5 +85,16 @@ mod tests {
         drop(bill);
         assert_eq!(reader.wait().await, Some(Money::from_nanos(3)));
         assert_eq!(reader.noted(), Some(Money::from_nanos(3)));
+    }
+
+    #[tokio::test]
+    async fn a_turn_costs_what_all_its_runs_cost() {
+        let first = Bill::default();
+        let mut reader = first.reader();
+        let second = first.next_run();
+        second.note(Money::from_nanos(4));
+        assert_eq!(reader.noted(), None, "the first run may still be told");
+        first.note(Money::from_nanos(3));
+        assert_eq!((reader.noted(), reader.wait().await), (Some(Money::from_nanos(7)), reader.noted()));
     }
 }

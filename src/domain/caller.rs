@@ -90,6 +90,15 @@ pub struct Amount {
     pub money: Money,
 }
 
+impl Amount {
+    /// So much for each of `runs`.
+    #[must_use]
+    pub fn times(self, runs: u32) -> Self {
+        let nanos = self.money.nanos().saturating_mul(runs.into());
+        Self { tokens: self.tokens.saturating_mul(runs.into()), money: Money::from_nanos(nanos) }
+    }
+}
+
 impl Grant {
     /// Whether any budget caps what is spent.
     pub fn is_capped(&self) -> bool {

@@ -34,4 +34,4 @@ pub use restriction::Restriction;
 pub use server_tool::{CODE_EXECUTION, CODE_EXECUTION_BETA, MCP_BETA};
 pub use server_tool::{CalledTool, McpServer, Outcome, ServerTool};
 pub use tool::{Tool, ToolChoice, Tools, WebSearch};
-pub use turn::{Effort, Format, Message, Role, Sampling, Turn};
+pub use turn::{Effort, Format, Message, Role, Sampling, Schema, Turn};

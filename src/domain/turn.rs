@@ -98,8 +98,19 @@ pub enum Format {
     Text,
     /// A JSON object.
     JsonObject,
-    /// JSON that keeps to this JSON Schema, itself as JSON.
-    Schema(String),
+    /// JSON that keeps to a JSON Schema.
+    Schema(Schema),
+}
+
+/// A JSON Schema that an answer keeps to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schema {
+    /// The schema, as JSON.
+    pub json: String,
+    /// Whether the answer is checked against it.
+    pub is_strict: bool,
+    /// Whether it goes to Claude as it is.
+    pub is_native: bool,
 }
 
 /// How hard the model is to think before it answers.

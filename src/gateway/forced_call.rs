@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::domain::FinishReason;
 use crate::domain::Format;
+use crate::domain::Schema;
 use crate::domain::Tool;
 use crate::domain::ToolChoice;
 use crate::domain::Turn;
@@ -52,13 +53,18 @@ pub(super) fn adapt(turn: &mut Turn) -> Option<String> {
         ask_for_call(turn);
         return None;
     };
-    turn.sampling.format = Format::Schema(schema);
+    turn.sampling.format = form_of(schema);
     // The tools stay, since the conversation may have calls of them.
     turn.tools.choice = ToolChoice::None;
     turn.instruct(format!(
         "Answer with the arguments of a call of the tool `{name}`, and with nothing else."
     ));
     Some(name)
+}
+
+/// The form of an answer that is the arguments of a call. Whether those keep to the schema is checked, where it is, as of any call.
+fn form_of(schema: String) -> Format {
+    Format::Schema(Schema { json: schema, is_strict: false, is_native: false })
 }
 
 /// Tells the model to call, and leaves the choice to it.
@@ -134,7 +140,7 @@ mod tests {
             let mut turn = demanding(choice, tools);
             assert_eq!(adapt(&mut turn).as_deref(), Some("b"));
             assert_eq!(turn.tools.choice, ToolChoice::None);
-            assert_eq!(turn.sampling.format, Format::Schema(SCHEMA.to_owned()));
+            assert_eq!(turn.sampling.format, form_of(SCHEMA.to_owned()));
             assert!(turn.system.last().unwrap().contains("`b`"));
         }
     }

@@ -9,8 +9,8 @@
 //! 4. The pool lends a clean worker, waiting no longer than its queue allows.
 //! 5. The worker takes the turn with its whole conversation. One that dies before the model began to answer is replaced, once, after a pause.
 //! 6. The events stream out as they come; the lease lives in the stream.
-//! 7. The answer has failed after all if the arguments of a strict tool do not keep to its schema, or if it was to be JSON
-//!    and is none.
+//! 7. The answer has failed after all if the arguments of a strict tool do not keep to its schema, or if it does not have the
+//!    form that was asked for. As long as nothing of it was given out, the turn is run once more before.
 //! 8. With the end of the answer, or of the stream, the worker goes back to the pool and is reset. A worker that failed is
 //!    ended.
 
@@ -20,8 +20,10 @@ mod catalogue;
 mod error;
 mod forced_call;
 mod form;
+mod keeping;
 mod model_rules;
 mod run;
+mod schema;
 mod service;
 mod strict;
 #[cfg(test)]

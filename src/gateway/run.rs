@@ -1,5 +1,7 @@
-//! One turn on a worker, and on another one when the first breaks before it has done anything.
+//! One turn on a worker, and on another one when the first breaks before it has done anything, or when the answer does not have
+//! its form and nothing of it was given out.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Finish;
 use crate::domain::TurnEvent;
+use crate::domain::Usage;
 use crate::pool::Launcher;
 use crate::pool::Lease;
 use crate::pool::Pool;
@@ -38,6 +41,12 @@ pub(super) struct Run<L: Launcher> {
     strict: Strict,
     form: Form,
     rules: Arc<ModelRules>,
+    /// The turn, as long as it may be run once more for an answer of its form.
+    repeat: Option<WorkerTurn>,
+    /// What the run took whose answer did not have its form; none if there was none.
+    before: Option<Usage>,
+    /// Steps of the answer that may be given out.
+    ready: VecDeque<TurnEvent>,
 }
 
 impl<L: Launcher> Run<L>
@@ -51,13 +60,25 @@ where
     pub(super) async fn start(
         pool: Pool<L>,
         lease: Lease<L>,
-        turn: WorkerTurn,
+        mut turn: WorkerTurn,
         pass: Pass,
         rules: Arc<ModelRules>,
     ) -> Result<Self, Error> {
         let strict = Strict::new(&turn.turn.tools);
-        let form = Form::new(&turn.turn.sampling.format);
-        let mut run = Self { pool, lease: Some(lease), again: None, pass: Some(pass), strict, form, rules };
+        let form = Form::apply(&mut turn.turn);
+        let repeat = form.may_repeat().then(|| turn.clone());
+        let mut run = Self {
+            pool,
+            lease: Some(lease),
+            again: None,
+            pass: Some(pass),
+            strict,
+            form,
+            rules,
+            repeat,
+            before: None,
+            ready: VecDeque::new(),
+        };
         let given = run.give(&turn).await;
         run.again = Some(turn);
         match given {
@@ -72,25 +93,62 @@ where
     pub(super) fn into_events(self) -> TurnStream {
         Box::pin(futures::stream::unfold(Some(self), |run| async {
             let mut run = run?;
-            match run.next_event().await {
-                Ok(Some(TurnEvent::Finished(finish))) => Some((run.finish(finish), None)),
-                Ok(Some(event)) => {
-                    run.strict.note(&event);
-                    run.form.note(&event);
-                    Some((Ok(event), Some(run)))
-                }
+            match run.next_ready().await {
+                Ok(Some(event @ TurnEvent::Finished(_))) => Some((Ok(event), None)),
+                Ok(Some(event)) => Some((Ok(event), Some(run))),
                 Ok(None) => None,
                 Err(error) => Some((Err(error), None)),
             }
         }))
     }
 
+    /// The next step that may be given out.
+    async fn next_ready(&mut self) -> Result<Option<TurnEvent>, Error> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                self.strict.note(&event);
+                if let TurnEvent::Finished(finish) = &event {
+                    self.strict.check(finish.reason)?;
+                }
+                return Ok(Some(event));
+            }
+            match self.next_event().await? {
+                Some(TurnEvent::Finished(finish)) => self.finish(finish).await?,
+                // Of a repeated run the caller knows already that it has begun.
+                Some(TurnEvent::Started { .. }) if self.before.is_some() => {}
+                Some(event) => self.ready.extend(self.form.take(event)),
+                None => return Ok(None),
+            }
+        }
+    }
+
     /// Ends the lease before the client reads the end of the answer, so that its next turn finds a worker.
-    fn finish(mut self, finish: Finish) -> Result<TurnEvent, Error> {
+    async fn finish(&mut self, mut finish: Finish) -> Result<(), Error> {
         self.lease = None;
-        self.strict.check(finish.reason)?;
-        self.form.check(&finish)?;
-        Ok(TurnEvent::Finished(finish))
+        match self.form.end(&finish) {
+            Ok(events) => {
+                finish.usage = self.before.unwrap_or_default() + finish.usage;
+                self.ready.extend(events);
+                self.ready.push_back(TurnEvent::Finished(finish));
+                Ok(())
+            }
+            Err(failure) if self.form.may_repeat() => self.repeat(failure, finish.usage).await,
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Runs the turn once more, after an answer that took `usage` and had the `failure`. The caller is told of the failure where
+    /// no worker can be had.
+    async fn repeat(&mut self, failure: Failure, usage: Usage) -> Result<(), Error> {
+        let Some(mut turn) = self.repeat.take() else { return Err(failure.into()) };
+        tokio::time::sleep(pause()).await;
+        let Ok(lease) = self.pool.lease().await else { return Err(failure.into()) };
+        tracing::info!("the turn is run once more, its answer did not have the form that was asked for");
+        self.lease = Some(lease);
+        self.before = Some(usage);
+        self.form.forget();
+        turn.bill = turn.bill.next_run();
+        Ok(self.give(&turn).await?)
     }
 
     async fn next_event(&mut self) -> Result<Option<TurnEvent>, Error> {

@@ -21,6 +21,7 @@ use crate::worker::WorkerTurn;
 use super::breaker::Breaker;
 use super::catalogue::ModelNames;
 use super::forced_call;
+use super::form::Form;
 use super::model_rules::ModelRules;
 use super::run::Run;
 use super::{Error, Fit, ModelCard, Readiness, RunningTurn, Told, Turns, WorkerCounts};
@@ -116,7 +117,8 @@ where
     }
 
     async fn count(&self, turn: Turn) -> Result<u64, Error> {
-        let turn = WorkerTurn::new(self.resolved(turn).await?);
+        let mut turn = WorkerTurn::new(self.resolved(turn).await?);
+        Form::apply(&mut turn.turn);
         self.check()?;
         let mut lease = self.pool()?.lease().await?;
         let gone = || Failure::new(FailureKind::Crashed, "The worker is gone.");

@@ -1,12 +1,7 @@
 //! The arguments of strict tools keep to their schemas, or the answer has failed.
 //!
-//! Upstream binds the model to the schema of a strict tool where it can; this is the promise kept where it cannot. A schema
+//! Upstream binds the model to as much of the schema of a strict tool as it knows; this is the promise kept for the rest. A schema
 //! that cannot be compiled here, as one that refers to another document, is left to upstream.
-
-use jsonschema::ValidationError;
-use jsonschema::Validator;
-use jsonschema::error::ValidationErrorKind;
-use serde_json::Value;
 
 use crate::domain::Failure;
 use crate::domain::FailureKind;
@@ -15,8 +10,7 @@ use crate::domain::Tool;
 use crate::domain::Tools;
 use crate::domain::TurnEvent;
 
-/// The longest part of a message that names a place in a schema, in characters.
-const LONGEST_PLACE: usize = 200;
+use super::keeping::Keeping;
 
 /// Follows the calls in an answer.
 #[derive(Debug)]
@@ -70,48 +64,16 @@ impl Strict {
             if calls.peek().is_none() {
                 continue;
             }
-            let Some(validator) = compile(tool) else { continue };
-            calls.try_for_each(|call| check(&validator, tool, &call.arguments))?;
+            let schema = Keeping::new(&tool.schema);
+            calls.try_for_each(|call| check(&schema, tool, &call.arguments))?;
         }
         Ok(())
     }
 }
 
-fn compile(tool: &Tool) -> Option<Validator> {
-    let schema: Option<Value> = serde_json::from_str(&tool.schema).ok();
-    let validator = schema.and_then(|schema| jsonschema::validator_for(&schema).ok());
-    if validator.is_none() {
-        // Not why: the reason quotes the schema.
-        tracing::warn!("the schema of a strict tool cannot be compiled, its arguments are not checked");
-    }
-    validator
-}
-
-fn check(validator: &Validator, tool: &Tool, arguments: &str) -> Result<(), Failure> {
+fn check(schema: &Keeping, tool: &Tool, arguments: &str) -> Result<(), Failure> {
     let arguments = if arguments.is_empty() { "{}" } else { arguments };
-    let Ok(arguments) = serde_json::from_str::<Value>(arguments) else {
-        return Err(violation(tool, "they are no JSON"));
-    };
-    match validator.validate(&arguments) {
-        Err(error) if !is_undecided(&error) => Err(violation(tool, &unmet(&error))),
-        _ => Ok(()),
-    }
-}
-
-/// Whether a pattern was too much for the engine, which says nothing about the arguments.
-fn is_undecided(error: &ValidationError<'_>) -> bool {
-    matches!(
-        error.kind(),
-        ValidationErrorKind::BacktrackLimitExceeded { .. } | ValidationErrorKind::RegexEngineFailure { .. }
-    )
-}
-
-/// The place in the schema that is not kept to. Not the place in the arguments, whose names may be the model's words.
-fn unmet(error: &ValidationError<'_>) -> String {
-    let place = error.schema_path().as_str();
-    let fit = |c: char| if c.is_control() || c == '`' { '?' } else { c };
-    let place: String = place.chars().take(LONGEST_PLACE).map(fit).collect();
-    format!("`{place}` is not met")
+    schema.violation(arguments).map_or(Ok(()), |what| Err(violation(tool, &what)))
 }
 
 fn violation(tool: &Tool, what: &str) -> Failure {

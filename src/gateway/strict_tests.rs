@@ -47,7 +47,7 @@ fn arguments_that_do_not_fit_are_a_failure_that_does_not_quote_them() {
         (r#"{"n":1,"secret":2}"#, "`/additionalProperties` is not met"),
         ("", "`/required` is not met"),
         ("[1]", "`/type` is not met"),
-        (r#"{"n":1"#, "they are no JSON"),
+        (r#"{"n":1"#, "it is no JSON"),
     ] {
         let message = told(&tools, &[("count", arguments)]).unwrap_err();
         assert!(message.contains(expected), "{arguments}: {message}");

@@ -1,5 +1,6 @@
 //! How large a turn is.
 
+use crate::domain::Format;
 use crate::domain::NativeBlock;
 use crate::domain::NativeMedium;
 use crate::domain::Part;
@@ -82,6 +83,9 @@ pub(super) fn of(turn: &Turn) -> Size {
     match &turn.native.tools {
         Some(tools) => tools.iter().for_each(|tool| size.text(tool)),
         None => turn.tools.list.iter().for_each(|tool| size.tool(tool)),
+    }
+    if let Format::Schema(schema) = &turn.sampling.format {
+        size.text(&schema.json);
     }
     turn.history.iter().for_each(|message| size.parts(&message.parts));
     size.parts(&turn.prompt);

@@ -114,5 +114,18 @@ async fn a_schema_binds_the_answer() {
     assert_eq!(config, json!({"effort": "high", "format": {"type": "json_schema", "schema": schema}}));
     server.chat("[[tokens=1]]").send().await;
     assert_eq!(upstream(&server)["output_config"]["format"], Value::Null, "the schema goes with its turn");
+
+    let limited = json!({"type": "object", "properties": {"age": {"type": "integer", "minimum": 1}}});
+    let format =
+        json!({"type": "json_schema", "json_schema": {"name": "n", "strict": true, "schema": limited}});
+    let answer = server.chat(r#"[[say="{\"age\":1}"]]"#).with("response_format", format.clone()).send().await;
+    assert_eq!(answer.text(), r#"{"age":1}"#);
+    let age = json!({"type": "integer", "description": "Limits: at least 1."});
+    let sent = json!({"type": "object", "properties": {"age": age}, "additionalProperties": false});
+    assert_eq!(upstream(&server)["output_config"]["format"]["schema"], sent);
+    let calls = server.upstream().requests().len();
+    let refused = server.chat(r#"[[say="{\"age\":0}"]]"#).with("response_format", format).send().await;
+    assert_eq!(refused.status, 502, "{refused:?}");
+    assert_eq!(server.upstream().requests().len(), calls + 2, "one more try");
     server.end().await;
 }

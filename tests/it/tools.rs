@@ -246,9 +246,10 @@ async fn names_schemas_and_choices_reach_upstream_as_they_were_given() {
     forced.tools.parallel = false;
     bench.run(&forced).await;
     let body = bench.body();
+    let mut schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    schema["additionalProperties"] = json!(false);
     let expected = json!({
-        "name": "mcp__x__y", "description": "long ".repeat(2000), "strict": true,
-        "input_schema": serde_json::from_str::<Value>(SCHEMA).unwrap(),
+        "name": "mcp__x__y", "description": "long ".repeat(2000), "strict": true, "input_schema": schema,
     });
     assert_eq!(body["tools"][1], expected);
     assert_eq!(body["tool_choice"], json!({"type": "any", "disable_parallel_tool_use": true}));
@@ -287,17 +288,21 @@ async fn a_limit_holds_in_a_turn_with_tools() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_json_object_is_answered_as_text() {
     let bench = Bench::start(1).await;
-    let mut object = turn(&[], "[[tool=answer_with_json input={\"a\":[1]}]]");
+    let mut object = turn(&["look"], r#"[[say="Sure:\n```json\n{\"a\": [1]}\n```"]]"#);
     object.sampling.format = Format::JsonObject;
     let answer = bench.run(&object).await;
-    assert_eq!((answer.text.as_str(), answer.reason), (r#"{"a":[1]}"#, Some(FinishReason::Stop)));
-    assert_eq!(answer.calls, []);
-    let mut empty = turn(&[], "[[tool=answer_with_json input={}]]");
-    empty.sampling.format = Format::JsonObject;
-    assert_eq!(bench.run(&empty).await.text, "{}");
+    assert_eq!((answer.text.as_str(), answer.reason), (r#"{"a": [1]}"#, Some(FinishReason::Stop)));
+    let body = bench.body();
+    assert!(body["system"].to_string().contains("answer with one JSON object"), "{body}");
+    assert_eq!((&body["tool_choice"], body["tools"].as_array().unwrap().len()), (&json!(null), 1));
+    assert!(body["thinking"].is_object(), "it may think");
+    let mut call = turn(&["look"], TWO_CALLS);
+    call.sampling.format = Format::JsonObject;
+    let answer = bench.run(&call).await;
+    assert_eq!((answer.text.as_str(), answer.reason), ("Let me.", Some(FinishReason::ToolCalls)));
     bench.run(&turn(&[], "[[tokens=1]]")).await;
     assert_eq!(bench.calls_upstream(), 3);
-    assert_eq!(bench.body()["tools"], json!([]));
+    assert!(!bench.body()["system"].to_string().contains("JSON object"));
     bench.server.end().await;
 }
 

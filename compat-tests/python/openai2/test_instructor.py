@@ -19,7 +19,7 @@ ADA = {"name": "Ada", "age": 36}
 MODES = {
     instructor.Mode.TOOLS: call("Person", **ADA),
     instructor.Mode.JSON_SCHEMA: say(ADA),
-    instructor.Mode.JSON: call("answer_with_json", **ADA),
+    instructor.Mode.JSON: say(ADA),
     instructor.Mode.RESPONSES_TOOLS: call("Person", **ADA),
     instructor.Mode.MD_JSON: say("```json\n" + '{"name": "Ada", "age": 36}' + "\n```"),
 }

@@ -36,8 +36,6 @@ use server_tools::ServerBlock;
 use tools::Choice;
 use tools::ToolBlock;
 
-pub(super) use tools::answer_tool;
-
 /// The first block of every system prompt, as the CLI itself sends it; Anthropic expects it of the CLI's sign-ins.
 pub(super) const IDENTITY: &str = "You are a Claude agent, built on Anthropic's Claude Agent SDK.";
 
@@ -114,16 +112,15 @@ struct SystemBlock<'a> {
 /// The body for `turn` as JSON. None if a schema of the turn is no JSON, which the decoders refuse.
 pub(super) fn request_body(turn: &Turn, sign_in: SignIn) -> Option<String> {
     let sampling = &turn.sampling;
-    let answer_tool = answer_tool(turn);
     let mut messages = messages(turn);
     let mark = cache::mark(turn, &mut messages, sign_in);
     let body = RequestBody {
         system: system(turn, mark)?,
-        tools: tools(turn, answer_tool.as_deref(), mark)?,
+        tools: tools(turn, mark)?,
         mcp_servers: server_tools::servers(&turn.tools),
         messages,
         max_tokens: sampling.max_output_tokens,
-        tool_choice: tools::choice(turn, answer_tool.as_deref()),
+        tool_choice: tools::choice(turn),
         temperature: sampling.temperature,
         top_p: sampling.top_p,
         top_k: sampling.top_k,
@@ -199,7 +196,7 @@ pub(super) fn may_think(turn: &Turn) -> bool {
     let sampling = &turn.sampling;
     let is_sampled = sampling.temperature.is_some() || sampling.top_p.is_some() || sampling.top_k.is_some();
     let is_made_to_call = matches!(turn.tools.choice, ToolChoice::Required | ToolChoice::Named(_));
-    !is_sampled && !is_made_to_call && sampling.format != Format::JsonObject
+    !is_sampled && !is_made_to_call
 }
 
 /// The CLI's word for an effort.
@@ -227,15 +224,11 @@ fn system(turn: &Turn, mark: Option<CacheControl>) -> Option<Vec<Item<'_, System
 }
 
 /// The tools as the caller has written them, or else those of the turn.
-fn tools<'a>(
-    turn: &'a Turn,
-    answer_tool: Option<&'a str>,
-    mark: Option<CacheControl>,
-) -> Option<Vec<Item<'a, ToolBlock<'a>>>> {
+fn tools(turn: &Turn, mark: Option<CacheControl>) -> Option<Vec<Item<'_, ToolBlock<'_>>>> {
     if let Some(written) = &turn.native.tools {
         return written_items(written).collect();
     }
-    let made = tools::tools(&turn.tools, answer_tool, mark)?;
+    let made = tools::tools(&turn.tools, mark)?;
     Some(made.into_iter().map(Item::Made).collect())
 }
 
@@ -274,7 +267,7 @@ fn output_config(turn: &Turn) -> Option<OutputConfig> {
     if turn.native.has_field("output_config") {
         return None;
     }
-    let schema = RawValue::from_string(schema.clone()).ok()?;
+    let schema = RawValue::from_string(schema.json.clone()).ok()?;
     let effort = sampling.effort.and_then(level);
     Some(OutputConfig { effort, format: SchemaFormat { r#type: "json_schema", schema } })
 }

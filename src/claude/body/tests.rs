@@ -6,7 +6,6 @@ use super::content_to_count;
 use super::request_body;
 use crate::claude::SignIn;
 use crate::claude::testing::turn;
-use crate::domain::Format;
 use crate::domain::McpServer;
 use crate::domain::Message;
 use crate::domain::Part;
@@ -79,9 +78,6 @@ fn tools_that_anthropic_runs_can_be_chosen_too() {
     assert_eq!(body(&turn)["tool_choice"], json!({"type": "any"}));
     turn.tools.choice = ToolChoice::None;
     assert_eq!(body(&turn)["tool_choice"], json!({"type": "none"}));
-    turn.tools.choice = ToolChoice::Auto;
-    turn.sampling.format = Format::JsonObject;
-    assert_eq!(body(&turn)["tool_choice"]["type"], "any", "it may search before it answers");
 }
 
 #[test]
@@ -113,22 +109,6 @@ fn tools_that_anthropic_runs_are_counted() {
     turn.native.tools = None;
     turn.tools.web_search = Some(WebSearch::default());
     assert!(content_to_count(&turn).contains("web_search_20250305"));
-}
-
-#[test]
-fn an_object_is_answered_by_a_call() {
-    let mut turn = turn("hi");
-    turn.sampling.format = Format::JsonObject;
-    let body_of = body(&turn);
-    assert_eq!(body_of["tools"][0]["name"], "answer_with_json");
-    assert_eq!(body_of["tool_choice"]["name"], "answer_with_json");
-    let mut turn = with_tool();
-    turn.tools.list[0].name = "answer_with_json".to_owned();
-    turn.sampling.format = Format::JsonObject;
-    let body_of = body(&turn);
-    assert_eq!(body_of["tools"][1]["name"], "answer_with_json_");
-    assert_eq!(body_of["tool_choice"]["type"], "any");
-    assert_eq!(body_of["tool_choice"]["disable_parallel_tool_use"], true);
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::domain::Format;
 use crate::domain::Tool;
 use crate::domain::ToolChoice;
 use crate::domain::Tools;
@@ -12,12 +11,6 @@ use crate::domain::Turn;
 use super::cache::CacheControl;
 use super::server_tools;
 use super::server_tools::ServerToolBlock;
-
-/// The tool whose input is the answer when any JSON object is wanted. A call of a tool is the one form of answer that
-/// is an object whatever the model makes of the prompt, without a schema that names its fields.
-const ANSWER_TOOL: &str = "answer_with_json";
-const ANSWER_TOOL_USE: &str =
-    "Gives the answer. Its input is the whole answer: a JSON object of the form asked for.";
 
 /// A tool.
 #[derive(Serialize)]
@@ -59,34 +52,10 @@ pub(super) struct Choice<'a> {
     disable_parallel_tool_use: bool,
 }
 
-/// The name of the tool by which the model answers, where the answer must be a JSON object. It differs from the names of the
-/// caller's tools.
-pub(in crate::claude) fn answer_tool(turn: &Turn) -> Option<String> {
-    if turn.sampling.format != Format::JsonObject {
-        return None;
-    }
-    let mut name = ANSWER_TOOL.to_owned();
-    while turn.tools.list.iter().any(|tool| tool.name == name) {
-        name.push('_');
-    }
-    Some(name)
-}
-
-/// The tools of the caller, those that Anthropic runs, and the tool by which the model answers, where there are such. `None` if a
-/// schema is no JSON.
-pub(super) fn tools<'a>(
-    tools: &'a Tools,
-    answer_tool: Option<&'a str>,
-    mark: Option<CacheControl>,
-) -> Option<Vec<ToolBlock<'a>>> {
+/// The tools of the caller and those that Anthropic runs. `None` if a schema is no JSON.
+pub(super) fn tools(tools: &Tools, mark: Option<CacheControl>) -> Option<Vec<ToolBlock<'_>>> {
     let mut blocks: Vec<_> = tools.list.iter().map(function).collect::<Option<_>>()?;
     blocks.extend(server_tools::blocks(tools).into_iter().map(ToolBlock::Server));
-    if let Some(name) = answer_tool {
-        let input_schema = RawValue::from_string(r#"{"type":"object"}"#.to_owned()).ok()?;
-        let description = Some(ANSWER_TOOL_USE);
-        let block = FunctionBlock { name, description, input_schema, strict: false, cache_control: None };
-        blocks.push(ToolBlock::Function(block));
-    }
     if let Some(last) = blocks.last_mut() {
         last.mark(mark);
     }
@@ -104,20 +73,10 @@ fn function(tool: &Tool) -> Option<ToolBlock<'_>> {
 }
 
 /// The tool choice of the call; `None` leaves it to the model.
-pub(super) fn choice<'a>(turn: &'a Turn, answer_tool: Option<&'a str>) -> Option<Choice<'a>> {
+pub(super) fn choice(turn: &Turn) -> Option<Choice<'_>> {
     let tools = &turn.tools;
     let has_written = turn.native.tools.as_ref().is_some_and(|written| !written.is_empty());
     let offers_tools = !tools.is_empty() || has_written;
-    let one = |r#type, name| Choice { r#type, name, disable_parallel_tool_use: true };
-    let may_call = offers_tools && tools.choice != ToolChoice::None;
-    match answer_tool {
-        // A call or the answer, but not both.
-        Some(_) if may_call && !matches!(tools.choice, ToolChoice::Named(_)) => {
-            return Some(one("any", None));
-        }
-        Some(name) if !may_call => return Some(one("tool", Some(name))),
-        _ => {}
-    }
     if !offers_tools {
         return None;
     }

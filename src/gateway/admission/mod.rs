@@ -29,6 +29,7 @@ use super::RunningTurn;
 use super::Told;
 use super::TurnStream;
 use super::Turns;
+use super::form;
 use crate::cache::Lookup;
 use crate::domain::Amount;
 use crate::domain::Caller;
@@ -120,7 +121,8 @@ impl Admission {
         server_tools::check(rules, &caller, &mut turn)?;
         let route = self.route(&caller, &mut turn).await?;
         let Fit { model, left_out } = self.turns.fit(&turn).await?;
-        let estimate = rules.prices.estimate(&model, &turn);
+        let runs = form::most_runs(&turn.sampling.format);
+        let estimate = rules.prices.estimate(&model, &turn).times(runs);
         let mut permit = rules.limits.admit(&caller, estimate.tokens)?;
         let limits = permit.state();
         let answered = self.answer(caller, turn, estimate, &mut permit).await;

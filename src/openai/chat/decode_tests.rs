@@ -10,6 +10,7 @@ use crate::domain::Message;
 use crate::domain::Part;
 use crate::domain::Role;
 use crate::domain::Sampling;
+use crate::domain::Schema;
 use crate::domain::Tools;
 
 fn decoded(request: &Value) -> ChatRequest {
@@ -371,7 +372,8 @@ fn efforts_and_schemas() {
     let schema = json!({"type": "object"});
     let format =
         json!({"type": "json_schema", "json_schema": {"name": "n", "strict": true, "schema": schema}});
-    assert_eq!(sampling(json!({"response_format": format})).format, Format::Schema(schema.to_string()));
+    let schema = Schema { json: schema.to_string(), is_strict: true, is_native: false };
+    assert_eq!(sampling(json!({"response_format": format})).format, Format::Schema(schema));
     assert_eq!(sampling(json!({"response_format": {"type": "text"}})).format, Format::Text);
     assert_eq!(sampling(json!({"response_format": {"type": "json_object"}})).format, Format::JsonObject);
 }
@@ -382,7 +384,8 @@ fn the_schema_of_an_answer_goes_as_it_was_written() {
         "json_schema":{"name":"n","schema":{"type":"object", "properties":{"z":{"const":1.0},"a":{}}}}}}"#;
     let request = decode(body.as_bytes(), Policy::Strict).unwrap();
     let expected = r#"{"type":"object","properties":{"z":{"const":1.0},"a":{}}}"#;
-    assert_eq!(request.turn.sampling.format, Format::Schema(expected.to_owned()));
+    let schema = Schema { json: expected.to_owned(), is_strict: false, is_native: false };
+    assert_eq!(request.turn.sampling.format, Format::Schema(schema));
 }
 
 #[test]

@@ -175,7 +175,7 @@ pub(super) static FUNCTION: Table = Table {
         honoured(
             "strict",
             Bool,
-            "Claude's arguments are bound to the schema. If they do not fit, the answer ends with an error.",
+            "Claude's arguments are bound to the [schema](#schemas). If they do not fit, the answer ends with an error.",
         ),
     ],
 };
@@ -305,7 +305,7 @@ pub(super) static RESPONSE_FORMAT: Table = Table {
         emulated(
             "type",
             Text,
-            "`text`, `json_schema` or `json_object`. For the last Claude is made to call a tool that takes an object; its input is the answer.",
+            "`text`, `json_schema` or `json_object`. For the last Claude is told to answer with an object; words around it are cut away.",
         ),
         honoured("json_schema", Object, "The schema of the answer."),
     ],
@@ -318,10 +318,14 @@ pub(super) static JSON_SCHEMA: Table = Table {
         honoured(
             "schema",
             Object,
-            "Required. Claude's answer is bound to it; what schemas may say is Anthropic's matter.",
+            "Required. Claude's answer is bound to it, as far as Anthropic can; see [schemas](#schemas).",
         ),
         honoured("name", Text, "Required by OpenAI. Not sent to Claude."),
-        honoured("strict", Bool, "The schema always binds."),
+        honoured(
+            "strict",
+            Bool,
+            "The schema always binds. With `true` the answer is checked against it as well.",
+        ),
         ignored("description", Text, "Not sent to Claude. Describe the answer in the messages."),
     ],
 };

@@ -6,6 +6,7 @@ use super::fields;
 use crate::domain::Effort;
 use crate::domain::Format;
 use crate::domain::Sampling;
+use crate::domain::Schema;
 use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
 use crate::fields::Object;
@@ -91,13 +92,13 @@ fn format(request: &mut Object, body: &[u8], ignored: &mut Ignored) -> Result<Fo
     Ok(wanted)
 }
 
-fn json_schema(value: Value, written: Written<'_>, ignored: &mut Ignored) -> Result<String, InvalidRequest> {
+fn json_schema(value: Value, written: Written<'_>, ignored: &mut Ignored) -> Result<Schema, InvalidRequest> {
     let mut object = Object::new(value, Place::at("response_format.json_schema", &fields::JSON_SCHEMA))?;
     object.take("name")?;
-    object.take("strict")?;
+    let is_strict = object.take_bool("strict")?.unwrap_or(false);
     let schema = object.take("schema")?.ok_or_else(|| object.missing("schema"))?;
     object.finish(ignored)?;
-    Ok(written.field("schema").text(&schema))
+    Ok(Schema { json: written.field("schema").text(&schema), is_strict, is_native: false })
 }
 
 fn max_tokens(request: &mut Object) -> Result<Option<u32>, InvalidRequest> {

@@ -7,6 +7,7 @@ use super::*;
 use crate::domain::Effort;
 use crate::domain::Format;
 use crate::domain::Part;
+use crate::domain::Schema;
 
 fn turn(body: &Value) -> Result<(Turn, Vec<String>), InvalidRequest> {
     decode(body.to_string().as_bytes(), Policy::Lenient)?.turn(&[])
@@ -49,10 +50,11 @@ fn the_response_begins_as_the_request_wants_it() {
 #[test]
 fn schemas_stay_as_they_were_written() {
     let body = br#"{"model": "m", "input": "x",
-        "text": {"format": {"type": "json_schema", "name": "n", "schema": {"z": 1, "a": 2}}},
+        "text": {"format": {"type": "json_schema", "name": "n", "strict": true, "schema": {"z": 1, "a": 2}}},
         "tools": [{"type": "function", "name": "f", "parameters": {"y": 1, "b": 2}}]}"#;
     let (turn, _) = decode(body, Policy::Strict).unwrap().turn(&[]).unwrap();
-    assert_eq!(turn.sampling.format, Format::Schema(r#"{"z":1,"a":2}"#.into()));
+    let schema = Schema { json: r#"{"z":1,"a":2}"#.into(), is_strict: true, is_native: false };
+    assert_eq!(turn.sampling.format, Format::Schema(schema));
     assert_eq!(turn.tools.list[0].schema, r#"{"y":1,"b":2}"#);
 }
 

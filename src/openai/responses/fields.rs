@@ -134,15 +134,19 @@ pub(super) static FORMAT: Table = Table {
         emulated(
             "type",
             Text,
-            "`text`, `json_schema` or `json_object`. For the last Claude is made to call a tool that takes an object; its input is the answer.",
+            "`text`, `json_schema` or `json_object`. For the last Claude is told to answer with an object; words around it are cut away.",
         ),
         honoured(
             "schema",
             Object,
-            "Claude's answer is bound to it; what schemas may say is Anthropic's matter.",
+            "Claude's answer is bound to it, as far as Anthropic can; see [schemas](#schemas).",
         ),
         honoured("name", Text, "Required by OpenAI. Given back, and not sent to Claude."),
-        honoured("strict", Bool, "The schema always binds."),
+        honoured(
+            "strict",
+            Bool,
+            "The schema always binds. With `true` the answer is checked against it as well.",
+        ),
         ignored("description", Text, "Not sent to Claude. Describe the answer in the input."),
     ],
 };

@@ -7,6 +7,7 @@ use super::fields;
 use crate::domain::Effort;
 use crate::domain::Format;
 use crate::domain::Sampling;
+use crate::domain::Schema;
 use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
 use crate::fields::Object;
@@ -139,13 +140,14 @@ fn format(
     let kind = format.take_text("type")?.ok_or_else(|| format.missing("type"))?;
     let schema = format.take("schema")?;
     format.take("name")?;
-    format.take("strict")?;
+    let is_strict = format.take_bool("strict")?.unwrap_or(false);
     let wanted = match kind.as_str() {
         "text" => Format::Text,
         "json_object" => Format::JsonObject,
         "json_schema" => {
             let schema = schema.ok_or_else(|| format.missing("schema"))?;
-            Format::Schema(written.field("schema").text(&schema))
+            let json = written.field("schema").text(&schema);
+            Format::Schema(Schema { json, is_strict, is_native: false })
         }
         other => return Err(unexpected(&format, "type", "`text`, `json_object` or `json_schema`", other)),
     };

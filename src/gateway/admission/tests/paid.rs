@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::domain::Format;
 use crate::pricing;
 use crate::pricing::Prices;
 
@@ -21,6 +22,16 @@ async fn an_answer_is_charged_what_its_worker_says() {
     assert_eq!(cost(&read(running).await), Some(777));
     assert_eq!(setting.charged().await, (1, 120, 777));
     assert_eq!(setting.used(&caller).await, 120);
+}
+
+#[tokio::test]
+async fn an_answer_that_may_be_made_twice_is_held_twice() {
+    let setting = Setting::new().await;
+    let caller = capped("a", 10_000);
+    let mut object = turn("m", None);
+    object.sampling.format = Format::JsonObject;
+    let _running = setting.ask(&caller, object).await.unwrap();
+    assert!(setting.used(&caller).await >= 2 * ESTIMATE);
 }
 
 #[tokio::test]

@@ -1,0 +1,113 @@
+//! The JSON object in a text.
+
+/// Cuts one JSON object out of a text that comes in pieces: what stands before it and behind it is left out.
+#[derive(Debug, Default)]
+pub(super) struct Object {
+    state: State,
+    /// What may be the beginning of the object, or of a list.
+    pending: String,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum State {
+    #[default]
+    Before,
+    Inside {
+        depth: usize,
+        is_text: bool,
+        is_escaped: bool,
+    },
+    After,
+    /// The text is a list of objects, of which none is the answer.
+    List,
+}
+
+impl Object {
+    /// Takes the next piece of the text, and gives what of it belongs to the object.
+    pub(super) fn take(&mut self, piece: &str) -> String {
+        let mut cut = String::new();
+        for character in piece.chars() {
+            match &mut self.state {
+                State::Before => self.look(character, &mut cut),
+                State::Inside { depth, is_text, is_escaped } => {
+                    cut.push(character);
+                    let was_escaped = std::mem::take(is_escaped);
+                    match character {
+                        '"' if !was_escaped => *is_text = !*is_text,
+                        '\\' if *is_text => *is_escaped = !was_escaped,
+                        '{' | '[' if !*is_text => *depth += 1,
+                        '}' | ']' if !*is_text => *depth -= 1,
+                        _ => {}
+                    }
+                    if *depth == 0 {
+                        self.state = State::After;
+                    }
+                }
+                State::After | State::List => break,
+            }
+        }
+        cut
+    }
+
+    /// Looks for the object: a brace, and behind it the name of a field or the end.
+    fn look(&mut self, character: char, cut: &mut String) {
+        match (self.pending.chars().next(), character) {
+            (Some('{'), '"' | '}') => {
+                *cut = std::mem::take(&mut self.pending);
+                cut.push(character);
+                self.state = match character {
+                    '"' => State::Inside { depth: 1, is_text: true, is_escaped: false },
+                    _ => State::After,
+                };
+            }
+            (Some('['), '{') => self.state = State::List,
+            (_, '{' | '[') => self.pending = character.into(),
+            (Some(_), space) if space.is_ascii_whitespace() => self.pending.push(space),
+            _ => self.pending.clear(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cut(text: &str) -> String {
+        let mut object = Object::default();
+        text.split_inclusive(|_| true).map(|piece| object.take(piece)).collect()
+    }
+
+    #[test]
+    fn an_object_is_cut_out_of_what_stands_around_it() {
+        for (text, expected) in [
+            (r#"{"a": 1}"#, r#"{"a": 1}"#),
+            ("{}", "{}"),
+            ("Here it is:\n```json\n{\n  \"a\": {}\n}\n```\nBye {}.", "{\n  \"a\": {}\n}"),
+            (r#"{x} {{ {"a":"}\"]{","b":["\\"]} {"c":1}"#, r#"{"a":"}\"]{","b":["\\"]}"#),
+            (r#"I use [1]. {"a":1}"#, r#"{"a":1}"#),
+            (r#"[ {"a":1}]"#, ""),
+            ("no {object}", ""),
+            (r#"so {"a": "#, r#"{"a": "#),
+            ("", ""),
+        ] {
+            assert_eq!(cut(text), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_object_is_whole_however_it_is_cut_into_pieces(
+            texts in proptest::collection::vec(any::<String>(), 0..4), size in 1_usize..8, before in "[a-z \n`]*",
+        ) {
+            let json = serde_json::json!({"a": texts, "b": {"c": [1, null, true]}}).to_string();
+            let text = format!("{before}{json}\n``` and {{}}");
+            let characters: Vec<char> = text.chars().collect();
+            let mut object = Object::default();
+            let cut: String =
+                characters.chunks(size).map(|piece| object.take(&piece.iter().collect::<String>())).collect();
+            prop_assert_eq!(cut, json);
+        }
+    }
+}

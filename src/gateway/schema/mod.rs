@@ -1,0 +1,338 @@
+//! A JSON Schema as Anthropic takes it.
+//!
+//! Anthropic binds an answer to a part of JSON Schema and refuses the rest. A schema that it takes stays as it is, byte for byte.
+//! Of others, all objects are closed, `oneOf` becomes `anyOf`, `allOf` is merged, tuples become lists, and limits move into
+//! descriptions, in words. A schema that holds itself or allows any value has no such form.
+
+mod node;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+
+use node::Node;
+
+/// The most schemas inside one, those that references repeat included.
+const MOST_STEPS: usize = 5000;
+
+/// The most schemas inside one another.
+const DEEPEST: usize = 64;
+
+/// The most properties that may be left out, and that may have one of several types; Anthropic takes no more.
+const MOST_OPTIONAL: usize = 24;
+const MOST_UNIONS: usize = 16;
+
+/// The types that a keyword belongs to, for schemas without a type.
+const TYPES: [(&str, &[&str]); 4] = [
+    ("object", &["properties", "required", "additionalProperties", "patternProperties", "propertyNames"]),
+    ("array", &["items", "prefixItems", "minItems", "maxItems", "uniqueItems", "contains"]),
+    ("number", &["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]),
+    ("string", &["minLength", "maxLength", "pattern", "format"]),
+];
+
+/// Keywords that say nothing about the value. Where schemas are merged, the first one counts.
+const NOTES: [&str; 7] = ["title", "description", "default", "examples", "$schema", "$defs", "definitions"];
+
+/// A schema in a form that Anthropic takes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// The schema.
+    pub(super) json: String,
+    /// Whether it allows what the original forbids.
+    pub(super) is_weaker: bool,
+}
+
+/// The schema in a form that Anthropic takes. None if it has none, or is no schema.
+pub(super) fn taken(json: &str) -> Option<Taken> {
+    let root = Node::parse(json)?;
+    let mut reader = Reader {
+        root: &root,
+        open: vec!["#".to_owned()],
+        known: HashSet::new(),
+        steps: 0,
+        depth: 0,
+        is_weaker: false,
+    };
+    let schema = reader.schema(&root)?;
+    let mut counts = Counts::default();
+    counts.add(&schema);
+    if schema.has("anyOf") || counts.optional > MOST_OPTIONAL || counts.unions > MOST_UNIONS {
+        return None;
+    }
+    let json = if schema == root { json.to_owned() } else { schema.to_string() };
+    Some(Taken { json, is_weaker: reader.is_weaker })
+}
+
+/// Whether an answer that keeps to the schema is a list.
+pub(super) fn is_list(json: &str) -> bool {
+    Node::parse(json).is_some_and(|root| root.get("type").is_some_and(|kind| kind.is(r#""array""#)))
+}
+
+/// Goes through one schema.
+struct Reader<'a> {
+    root: &'a Node,
+    /// The references that lead to where it is.
+    open: Vec<String>,
+    /// The references that were gone through.
+    known: HashSet<String>,
+    steps: usize,
+    depth: usize,
+    is_weaker: bool,
+}
+
+impl Reader<'_> {
+    fn schema(&mut self, node: &Node) -> Option<Node> {
+        self.steps += 1;
+        if self.steps > MOST_STEPS || self.depth >= DEEPEST || !matches!(node, Node::Object(_)) {
+            return None;
+        }
+        let open = self.open.len();
+        self.depth += 1;
+        let schema = self.flat(node.clone()).and_then(|flat| self.flat_schema(flat));
+        self.depth -= 1;
+        self.open.truncate(open);
+        schema
+    }
+
+    /// The schema `node` without `allOf`, and without references but those to definitions.
+    fn flat(&mut self, mut node: Node) -> Option<Node> {
+        if let Some(reference) = node.get("$ref") {
+            let reference = reference.as_text()?;
+            let is_alone = node.fields().iter().all(|(name, _)| name == "$ref" || NOTES.contains(&&**name));
+            if is_alone && is_definition(&reference) {
+                self.follow(&reference)?;
+                return Some(node);
+            }
+            node.remove("$ref");
+            let target = self.target(&reference)?;
+            node = merge(node, self.flat(target)?)?;
+        }
+        let Some(all_of) = node.remove("allOf") else { return Some(node) };
+        all_of.items().iter().try_fold(node, |node, member| {
+            let member = match member.get("$ref").and_then(Node::as_text) {
+                Some(reference) if member.fields().len() == 1 => self.target(&reference)?,
+                _ => member.clone(),
+            };
+            merge(node, self.flat(member)?)
+        })
+    }
+
+    /// Goes through the definition that `reference` names.
+    fn follow(&mut self, reference: &str) -> Option<()> {
+        if self.known.contains(reference) {
+            return Some(());
+        }
+        let open = self.open.len();
+        let target = self.target(reference)?;
+        self.schema(&target)?;
+        self.open.truncate(open);
+        self.known.insert(reference.to_owned());
+        Some(())
+    }
+
+    /// What `reference` names. None for what lies outside of the schema, and for what it is a part of.
+    fn target(&mut self, reference: &str) -> Option<Node> {
+        let target = self.root.at(reference.strip_prefix('#')?)?.clone();
+        if self.open.iter().any(|open| open == reference) || self.open.len() >= DEEPEST {
+            return None;
+        }
+        self.open.push(reference.to_owned());
+        Some(target)
+    }
+
+    fn flat_schema(&mut self, mut node: Node) -> Option<Node> {
+        if node.has("oneOf") {
+            self.is_weaker = true;
+            node = renamed(node, "oneOf", "anyOf")?;
+        }
+        node = self.list(node)?;
+        node = typed(node)?;
+        let is_plain = |list: &Node| list.items().iter().all(|item| matches!(item, Node::Plain(_)));
+        if node.get("enum").is_some_and(|list| !is_plain(list))
+            || node.get("const").is_some_and(|value| !matches!(value, Node::Plain(_)))
+        {
+            return None;
+        }
+        for name in ["properties", "$defs", "definitions"] {
+            self.fields(&mut node, name)?;
+        }
+        if let Some(members) = node.get("anyOf") {
+            let members = members.items().to_vec();
+            let members = members.iter().map(|member| self.schema(member)).collect::<Option<_>>()?;
+            node.set("anyOf", Node::List(members));
+        }
+        close(&mut node)?;
+        self.is_weaker |= words::move_limits(&mut node);
+        Some(node)
+    }
+
+    fn fields(&mut self, node: &mut Node, name: &str) -> Option<()> {
+        let Some(fields) = node.get(name).map(|fields| fields.fields().to_vec()) else { return Some(()) };
+        let mut schemas = Vec::new();
+        for (key, schema) in fields {
+            if name == "properties" && !is_name(&key) {
+                return None;
+            }
+            // The definition is a place that references may lead back to.
+            let open = self.open.len();
+            if name != "properties" {
+                self.open.push(format!("#/{name}/{key}"));
+            }
+            let schema = self.schema(&schema)?;
+            self.open.truncate(open);
+            schemas.push((key, schema));
+        }
+        node.set(name, Node::Object(schemas));
+        Some(())
+    }
+
+    /// The schema with what it says of the items of a list.
+    fn list(&mut self, mut node: Node) -> Option<Node> {
+        if matches!(node.get("items"), Some(Node::List(_))) {
+            node = renamed(node, "items", "prefixItems")?;
+            if let Some(further) = node.remove("additionalItems") {
+                node.set("items", further);
+            }
+        }
+        let mut members: Vec<Node> = Vec::new();
+        let prefix = node.get("prefixItems").map(|prefix| prefix.items().to_vec());
+        let further = node.get("items").cloned();
+        let is_any = |items: &Node| items.is("true") || (*items == Node::Object(Vec::new()));
+        for item in prefix.iter().flatten().chain(&further) {
+            if is_any(item) || (prefix.is_some() && item.is("false")) {
+                continue;
+            }
+            let item = self.schema(item)?;
+            if !members.contains(&item) {
+                members.push(item);
+            }
+        }
+        match members.len() {
+            0 => {
+                node.remove("items");
+            }
+            1 => node.set("items", members.remove(0)),
+            _ => node.set("items", Node::Object(vec![("anyOf".to_owned(), Node::List(members))])),
+        }
+        Some(node)
+    }
+}
+
+/// Whether `reference` names a definition of the schema.
+fn is_definition(reference: &str) -> bool {
+    let name = reference.strip_prefix("#/$defs/").or_else(|| reference.strip_prefix("#/definitions/"));
+    name.is_some_and(|name| !name.contains('/'))
+}
+
+/// Whether Anthropic takes the name of a property.
+fn is_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    (1..=64).contains(&name.len()) && name.bytes().all(is_plain)
+}
+
+/// The schema with the field `old` under the name `new`, at its place.
+fn renamed(node: Node, old: &str, new: &str) -> Option<Node> {
+    if node.has(new) {
+        return None;
+    }
+    let Node::Object(fields) = node else { return None };
+    let rename = |(name, value): (String, Node)| (if name == old { new.to_owned() } else { name }, value);
+    Some(Node::Object(fields.into_iter().map(rename).collect()))
+}
+
+/// The schema with a type, if it has nothing in the place of one. None where any type would do.
+fn typed(node: Node) -> Option<Node> {
+    if ["type", "enum", "const", "anyOf", "$ref"].iter().any(|name| node.has(name)) {
+        return Some(node);
+    }
+    let is_of = |keywords: &[&str]| keywords.iter().any(|name| node.has(name));
+    let (kind, _) = TYPES.iter().find(|(_, keywords)| is_of(keywords))?;
+    let Node::Object(mut fields) = node else { return None };
+    fields.insert(0, ("type".to_owned(), Node::text(kind)));
+    Some(Node::Object(fields))
+}
+
+/// Closes an object. None for one that may have any field, or that must have one it does not name.
+fn close(node: &mut Node) -> Option<()> {
+    let kind = node.get("type");
+    let is_object = |kind: &Node| kind.is(r#""object""#);
+    let is_object = kind.is_some_and(|kind| is_object(kind) || kind.items().iter().any(is_object));
+    if !is_object && !node.has("properties") {
+        return Some(());
+    }
+    let names = node.get("properties").map(Node::fields).unwrap_or_default();
+    let is_open = !node.get("additionalProperties").is_some_and(|more| more.is("false"));
+    if names.is_empty() && is_open {
+        return None;
+    }
+    let is_named = |name: &Node| name.as_text().is_some_and(|name| names.iter().any(|(key, _)| *key == name));
+    if !node.get("required").is_none_or(|required| required.items().iter().all(is_named)) {
+        return None;
+    }
+    node.set("additionalProperties", Node::no());
+    Some(())
+}
+
+/// A schema that says what `node` and `other` say. None where they contradict each other, or nobody can tell.
+fn merge(mut node: Node, other: Node) -> Option<Node> {
+    let Node::Object(fields) = other else { return None };
+    for (name, value) in fields {
+        match (name.as_str(), node.get(&name)) {
+            (_, None) => node.set(&name, value),
+            (_, Some(old)) if *old == value => {}
+            ("additionalProperties", Some(_)) => node.set(&name, Node::no()),
+            ("properties", Some(old)) => {
+                let merged = merge_fields(old.clone(), value)?;
+                node.set(&name, merged);
+            }
+            ("required", Some(Node::List(old))) => {
+                let more: Vec<Node> =
+                    value.items().iter().filter(|item| !old.contains(item)).cloned().collect();
+                let all = old.iter().cloned().chain(more).collect();
+                node.set(&name, Node::List(all));
+            }
+            (note, Some(_)) if NOTES.contains(&note) => {}
+            _ => return None,
+        }
+    }
+    Some(node)
+}
+
+fn merge_fields(mut node: Node, other: Node) -> Option<Node> {
+    let Node::Object(fields) = other else { return None };
+    for (name, value) in fields {
+        match node.get(&name) {
+            None => node.set(&name, value),
+            Some(old) if *old == value => {}
+            Some(_) => return None,
+        }
+    }
+    Some(node)
+}
+
+/// What Anthropic counts of a schema.
+#[derive(Default)]
+struct Counts {
+    optional: usize,
+    unions: usize,
+}
+
+impl Counts {
+    fn add(&mut self, node: &Node) {
+        let properties = node.get("properties").map(Node::fields).unwrap_or_default();
+        let required = node.get("required").map(Node::items).unwrap_or_default();
+        let is_required = |name: &str| required.iter().any(|item| item.as_text().as_deref() == Some(name));
+        self.optional += properties.iter().filter(|(name, _)| !is_required(name)).count();
+        let is_union =
+            |schema: &Node| schema.has("anyOf") || matches!(schema.get("type"), Some(Node::List(_)));
+        self.unions += properties.iter().filter(|(_, schema)| is_union(schema)).count();
+        let definitions = ["$defs", "definitions"].iter().filter_map(|name| node.get(name));
+        let inner = definitions.flat_map(Node::fields).chain(properties).map(|(_, schema)| schema);
+        let members = node.get("anyOf").map(Node::items).unwrap_or_default();
+        for schema in inner.chain(members).chain(node.get("items")) {
+            self.add(schema);
+        }
+    }
+}

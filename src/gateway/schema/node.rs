@@ -1,0 +1,169 @@
+//! JSON whose objects keep the order of their keys.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::de::MapAccess;
+use serde::de::Visitor;
+use serde_json::value::RawValue;
+
+/// A JSON value. What stands in it is as it was written, numbers included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Node {
+    Object(Vec<(String, Self)>),
+    List(Vec<Self>),
+    /// A text, a number, `true`, `false` or `null`.
+    Plain(String),
+}
+
+impl Node {
+    /// Reads `json`. None for what is no JSON. Of names that stand twice in an object the last counts.
+    pub(super) fn parse(json: &str) -> Option<Self> {
+        let json = json.trim();
+        Some(match json.as_bytes().first()? {
+            b'{' => {
+                let fields: Fields<'_> = serde_json::from_str(json).ok()?;
+                let read = |(name, value): (String, &RawValue)| Some((name, Self::parse(value.get())?));
+                Self::Object(fields.0.into_iter().map(read).collect::<Option<_>>()?)
+            }
+            b'[' => {
+                let items: Vec<&RawValue> = serde_json::from_str(json).ok()?;
+                Self::List(items.into_iter().map(|item| Self::parse(item.get())).collect::<Option<_>>()?)
+            }
+            _ => {
+                let plain: &RawValue = serde_json::from_str(json).ok()?;
+                Self::Plain(plain.get().to_owned())
+            }
+        })
+    }
+
+    /// A text.
+    pub(super) fn text(text: &str) -> Self {
+        Self::Plain(quoted(text))
+    }
+
+    /// `false`.
+    pub(super) fn no() -> Self {
+        Self::Plain("false".to_owned())
+    }
+
+    /// Its text, if it is one.
+    pub(super) fn as_text(&self) -> Option<String> {
+        match self {
+            Self::Plain(json) => serde_json::from_str(json).ok(),
+            _ => None,
+        }
+    }
+
+    /// Whether it is written so.
+    pub(super) fn is(&self, json: &str) -> bool {
+        matches!(self, Self::Plain(plain) if plain == json)
+    }
+
+    /// Its fields; empty for what is no object.
+    pub(super) fn fields(&self) -> &[(String, Self)] {
+        match self {
+            Self::Object(fields) => fields,
+            _ => &[],
+        }
+    }
+
+    /// Its items; empty for what is no list.
+    pub(super) fn items(&self) -> &[Self] {
+        match self {
+            Self::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The field `name` of this object.
+    pub(super) fn get(&self, name: &str) -> Option<&Self> {
+        self.fields().iter().find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    /// Whether this object has the field `name`.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Gives this object the field, at its place if it is there and else at the end.
+    pub(super) fn set(&mut self, name: &str, value: Self) {
+        let Self::Object(fields) = self else { return };
+        match fields.iter_mut().find(|(key, _)| key == name) {
+            Some((_, old)) => *old = value,
+            None => fields.push((name.to_owned(), value)),
+        }
+    }
+
+    /// Takes the field `name` out of this object.
+    pub(super) fn remove(&mut self, name: &str) -> Option<Self> {
+        let Self::Object(fields) = self else { return None };
+        let place = fields.iter().position(|(key, _)| key == name)?;
+        Some(fields.remove(place).1)
+    }
+
+    /// The value that a pointer such as `/$defs/a` names.
+    pub(super) fn at(&self, pointer: &str) -> Option<&Self> {
+        let mut steps = pointer.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~"));
+        steps.try_fold(self, |node, step| match node {
+            Self::List(items) => items.get(step.parse::<usize>().ok()?),
+            node => node.get(&step),
+        })
+    }
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(json) => formatter.write_str(json),
+            Self::List(items) => {
+                formatter.write_str("[")?;
+                for (index, item) in items.iter().enumerate() {
+                    let comma = if index > 0 { "," } else { "" };
+                    write!(formatter, "{comma}{item}")?;
+                }
+                formatter.write_str("]")
+            }
+            Self::Object(fields) => {
+                formatter.write_str("{")?;
+                for (index, (name, value)) in fields.iter().enumerate() {
+                    let comma = if index > 0 { "," } else { "" };
+                    write!(formatter, "{comma}{}:{value}", quoted(name))?;
+                }
+                formatter.write_str("}")
+            }
+        }
+    }
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+struct Fields<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(InOrder).map(Fields)
+    }
+}
+
+struct InOrder;
+
+impl<'de> Visitor<'de> for InOrder {
+    type Value = Vec<(String, &'de RawValue)>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields: Self::Value = Vec::new();
+        while let Some((name, value)) = map.next_entry::<String, &'de RawValue>()? {
+            fields.retain(|(key, _)| *key != name);
+            fields.push((name, value));
+        }
+        Ok(fields)
+    }
+}

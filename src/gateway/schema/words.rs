@@ -1,0 +1,115 @@
+//! Limits that Claude is told in words, because no schema of its API can say them.
+
+use super::node::Node;
+
+/// The string formats that Anthropic binds an answer to.
+const FORMATS: [&str; 10] =
+    ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
+
+/// The most times that a pattern may repeat something; Anthropic takes no large ranges.
+const MOST_REPEATS: u32 = 100;
+
+/// Keywords that Anthropic refuses. All others it takes, or leaves alone.
+const REFUSED: [&str; 27] = [
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minLength",
+    "maxLength",
+    "maxItems",
+    "uniqueItems",
+    "prefixItems",
+    "additionalItems",
+    "contains",
+    "minContains",
+    "maxContains",
+    "unevaluatedItems",
+    "minProperties",
+    "maxProperties",
+    "patternProperties",
+    "propertyNames",
+    "dependentRequired",
+    "dependentSchemas",
+    "dependencies",
+    "unevaluatedProperties",
+    "not",
+    "if",
+    "then",
+    "else",
+];
+
+/// Moves what Anthropic refuses of `node` into its description. Tells whether that leaves an answer freer than before.
+pub(super) fn move_limits(node: &mut Node) -> bool {
+    let refused: Vec<(String, Node)> =
+        node.fields().iter().filter(|(name, value)| is_refused(name, value)).cloned().collect();
+    for (name, _) in &refused {
+        node.remove(name);
+    }
+    let said: Vec<String> = refused.iter().filter_map(|(name, value)| say(name, value)).collect();
+    if !said.is_empty() {
+        add(node, &format!("Limits: {}.", said.join("; ")));
+    }
+    !said.is_empty()
+}
+
+/// Adds a sentence to the description of `node`.
+pub(super) fn add(node: &mut Node, sentence: &str) {
+    let before = node.get("description").and_then(Node::as_text).unwrap_or_default();
+    let gap = if before.is_empty() { "" } else { "\n\n" };
+    node.set("description", Node::text(&format!("{before}{gap}{sentence}")));
+}
+
+fn is_refused(name: &str, value: &Node) -> bool {
+    match name {
+        "minItems" => !value.is("0") && !value.is("1"),
+        "format" => !value.as_text().is_some_and(|format| FORMATS.contains(&&*format)),
+        "pattern" => !value.as_text().is_some_and(|pattern| is_simple(&pattern)),
+        name => REFUSED.contains(&name),
+    }
+}
+
+/// The limit in words; none where it limits nothing.
+fn say(name: &str, value: &Node) -> Option<String> {
+    let said = match name {
+        "minimum" => format!("at least {value}"),
+        "maximum" => format!("at most {value}"),
+        "exclusiveMinimum" => format!("more than {value}"),
+        "exclusiveMaximum" => format!("less than {value}"),
+        "multipleOf" => format!("a multiple of {value}"),
+        "minLength" => format!("at least {value} characters"),
+        "maxLength" => format!("at most {value} characters"),
+        "minItems" => format!("at least {value} items"),
+        "maxItems" => format!("at most {value} items"),
+        "uniqueItems" if !value.is("true") => return None,
+        "uniqueItems" => "no item twice".to_owned(),
+        "pattern" => format!("matches the regular expression {value}"),
+        "format" => format!("has the format {value}"),
+        "prefixItems" => format!("the items are, in this order: {value}"),
+        "minProperties" => format!("at least {value} fields"),
+        "maxProperties" => format!("at most {value} fields"),
+        name => format!("{name}: {value}"),
+    };
+    Some(said)
+}
+
+/// Whether Anthropic takes the pattern: no look-around, no reference to a group, no boundary of words, no large ranges.
+fn is_simple(pattern: &str) -> bool {
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        if character == '\\' {
+            let escaped = characters.next();
+            let is_plain = |c: char| "dwsDWSnrtfv".contains(c) || !c.is_ascii_alphanumeric();
+            if !escaped.is_some_and(is_plain) {
+                return false;
+            }
+        }
+    }
+    let has_few_repeats = |range: &str| {
+        let numbers = range.split('}').next().unwrap_or_default().split(',');
+        numbers.flat_map(str::parse::<u32>).all(|number| number <= MOST_REPEATS)
+    };
+    let mut groups = pattern.match_indices("(?").map(|(place, _)| &pattern[place..]);
+    groups.all(|group| group.starts_with("(?:")) && pattern.split('{').skip(1).all(has_few_repeats)
+}

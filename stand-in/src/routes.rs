@@ -23,7 +23,7 @@ use crate::{
     limits,
     record::{Log, Recorded, Running, Stats},
     reply::Reply,
-    server_tools, stream,
+    rules, server_tools, stream,
 };
 
 /// The real API's own limit on a request.
@@ -34,12 +34,13 @@ const MAX_COUNTED: usize = 10_000;
 /// What all requests share.
 pub(crate) struct Desk {
     pub log: Arc<Log>,
+    is_lenient: bool,
     calls: Mutex<HashMap<String, u64>>,
 }
 
 impl Desk {
-    pub fn new(log: Arc<Log>) -> Self {
-        Self { log, calls: Mutex::default() }
+    pub fn new(log: Arc<Log>, is_lenient: bool) -> Self {
+        Self { log, is_lenient, calls: Mutex::default() }
     }
 
     /// Empties the record, and counts `times` from zero again.
@@ -134,7 +135,7 @@ async fn create_message(
     body: &Value,
     running: Running,
 ) -> Result<Response, (ApiError, Running)> {
-    let (conversation, directives, source) = match read_request(body) {
+    let (conversation, directives, source) = match read_request(desk, body) {
         Ok(read) => read,
         Err(message) => return Err((ApiError::bad_request(message), running)),
     };
@@ -158,12 +159,15 @@ async fn create_message(
     Ok(response)
 }
 
-fn read_request(body: &Value) -> Result<(Conversation<'_>, Directives, &str), String> {
+fn read_request<'a>(desk: &Desk, body: &'a Value) -> Result<(Conversation<'a>, Directives, &'a str), String> {
     if !body.is_object() {
         return Err("The request body is not valid JSON".to_owned());
     }
     let conversation = Conversation::new(body, true)?;
     let (directives, source) = conversation.directives()?.unwrap_or_default();
+    if !desk.is_lenient && !directives.is_lenient {
+        rules::check(&conversation)?;
+    }
     server_tools::check(&conversation, &directives)?;
     Ok((conversation, directives, source))
 }

@@ -1,6 +1,11 @@
-//! The rules of the real API: what it refuses with a 400, in its own words as far as they are known.
+//! The rules of the real API: what it refuses with a 400. The words are those which users of client projects report in
+//! public issues and logs; no rule was tried on the API itself.
 
+mod cache;
+mod images;
+mod messages;
 mod models;
+mod pairing;
 
 use serde_json::Value;
 
@@ -8,7 +13,11 @@ use crate::conversation::Conversation;
 
 /// Refuses what the real API refuses; the error is the message of a 400.
 pub(crate) fn check(conversation: &Conversation<'_>) -> Result<(), String> {
-    models::check(conversation)
+    let body = conversation.body();
+    models::check(conversation)?;
+    messages::check(body)?;
+    cache::check(body)?;
+    pairing::check(body)
 }
 
 /// Whether the request leaves the model no answer but a call.
@@ -20,4 +29,10 @@ fn forces_tool(body: &Value) -> bool {
 fn is_of_server_tool(block: &Value) -> bool {
     let kind = block["type"].as_str().unwrap_or_default();
     matches!(kind, "server_tool_use" | "mcp_tool_use") || kind.ends_with("_tool_result")
+}
+
+/// Whether `text` has at least one character and at most `most`, all of them letters, digits or among `others`.
+fn is_word(text: &str, most: usize, others: &str) -> bool {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || others.contains(c);
+    !text.is_empty() && text.len() <= most && text.chars().all(is_allowed)
 }

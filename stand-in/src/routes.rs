@@ -120,7 +120,7 @@ async fn route(desk: &Desk, parts: &Parts, body: &Value, running: Running) -> Re
         "/v1/messages" | "/v1/messages/count_tokens" if !has_credential(&parts.headers) => {
             settled(ApiError::new(StatusCode::UNAUTHORIZED, "x-api-key header is required"), running)
         }
-        "/v1/messages" => match create_message(desk, body, running).await {
+        "/v1/messages" => match create_message(desk, &parts.headers, body, running).await {
             Ok(response) => response,
             Err((error, running)) => settled(error, running),
         },
@@ -132,10 +132,11 @@ async fn route(desk: &Desk, parts: &Parts, body: &Value, running: Running) -> Re
 /// An error returns the guard as well, for it is settled with the answer.
 async fn create_message(
     desk: &Desk,
+    headers: &HeaderMap,
     body: &Value,
     running: Running,
 ) -> Result<Response, (ApiError, Running)> {
-    let (conversation, directives, source) = match read_request(desk, body) {
+    let (conversation, directives, source) = match read_request(desk, headers, body) {
         Ok(read) => read,
         Err(message) => return Err((ApiError::bad_request(message), running)),
     };
@@ -159,14 +160,18 @@ async fn create_message(
     Ok(response)
 }
 
-fn read_request<'a>(desk: &Desk, body: &'a Value) -> Result<(Conversation<'a>, Directives, &'a str), String> {
+fn read_request<'a>(
+    desk: &Desk,
+    headers: &HeaderMap,
+    body: &'a Value,
+) -> Result<(Conversation<'a>, Directives, &'a str), String> {
     if !body.is_object() {
         return Err("The request body is not valid JSON".to_owned());
     }
     let conversation = Conversation::new(body, true)?;
     let (directives, source) = conversation.directives()?.unwrap_or_default();
     if !desk.is_lenient && !directives.is_lenient {
-        rules::check(&conversation)?;
+        rules::check(headers, &conversation)?;
     }
     server_tools::check(&conversation, &directives)?;
     Ok((conversation, directives, source))

@@ -2,19 +2,33 @@
 //! public issues and logs; no rule was tried on the API itself.
 
 mod cache;
+mod fields;
 mod images;
 mod messages;
 mod models;
 mod pairing;
+mod schemas;
+mod tools;
 
+use axum::http::HeaderMap;
 use serde_json::Value;
 
 use crate::conversation::Conversation;
 
 /// Refuses what the real API refuses; the error is the message of a 400.
-pub(crate) fn check(conversation: &Conversation<'_>) -> Result<(), String> {
+pub(crate) fn check(headers: &HeaderMap, conversation: &Conversation<'_>) -> Result<(), String> {
     let body = conversation.body();
+    fields::check(headers, body)?;
     models::check(conversation)?;
+    let mut schemas = schemas::Schemas::default();
+    for (path, format) in [
+        ("output_config.format", &body["output_config"]["format"]),
+        ("output_format", &body["output_format"]),
+    ] {
+        schemas.check(&format!("{path}.schema"), &format["schema"])?;
+    }
+    tools::check(body, &mut schemas)?;
+    schemas.finish()?;
     messages::check(body)?;
     cache::check(body)?;
     pairing::check(body)

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use clap::{ArgAction, Parser};
+use clap::Parser;
 use messages_stand_in::{Settings, StandIn};
 use tokio::{
     net::TcpListener,
@@ -28,8 +28,7 @@ struct Options {
     #[arg(long)]
     exit_with_stdin: bool,
     /// Take what the rules of the real API refuse.
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        default_value_t = Settings::default().is_lenient)]
+    #[arg(long)]
     lenient: bool,
 }
 

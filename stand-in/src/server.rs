@@ -19,18 +19,12 @@ use crate::{
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What may be told a stand-in when it starts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Settings {
     /// The bounds of the record.
     pub record: RecordLimits,
     /// Whether the rules of the real API are off for all requests.
     pub is_lenient: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { record: RecordLimits::default(), is_lenient: true }
-    }
 }
 
 /// A running stand-in. Dropping it stops the server and aborts its connections.

@@ -15,7 +15,7 @@ async fn expect(api: &Api, model: &str, mut more: Value, refusal: &str) {
 
 #[tokio::test]
 async fn sampling_is_refused_by_newer_models() {
-    let api = Api::strict().await;
+    let api = Api::start().await;
     for model in ["claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-4-7", "claude-fable-5"] {
         expect(&api, model, json!({"temperature": 0.5}), "`temperature` is deprecated for this model.").await;
         expect(&api, model, json!({"top_p": 0.9}), "`top_p` is deprecated for this model.").await;
@@ -30,7 +30,7 @@ async fn sampling_is_refused_by_newer_models() {
 
 #[tokio::test]
 async fn forced_tools_are_refused_by_the_newest_models() {
-    let api = Api::strict().await;
+    let api = Api::start().await;
     let tools = json!([{"name": "a", "input_schema": {"type": "object"}}]);
     for choice in [json!({"type": "any"}), json!({"type": "tool", "name": "a"})] {
         let more = json!({"tools": tools, "tool_choice": choice});
@@ -48,7 +48,7 @@ async fn forced_tools_are_refused_by_the_newest_models() {
 
 #[tokio::test]
 async fn kinds_of_thinking_differ_by_model() {
-    let api = Api::strict().await;
+    let api = Api::start().await;
     let budget = json!({"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 2000});
     let kind = |kind: &str| json!({"thinking": {"type": kind}});
     let refused = |kind: &str| format!("\"thinking.type.{kind}\" is not supported for this model. Use ");
@@ -66,7 +66,7 @@ async fn kinds_of_thinking_differ_by_model() {
 
 #[tokio::test]
 async fn a_prefill_is_refused_but_not_a_paused_answer() {
-    let api = Api::strict().await;
+    let api = Api::start().await;
     let ending = |content: Value| {
         let asked = json!({"role": "user", "content": "[[tokens=1]]"});
         json!({"messages": [asked, {"role": "assistant", "content": content}]})
@@ -80,7 +80,7 @@ async fn a_prefill_is_refused_but_not_a_paused_answer() {
 
 #[tokio::test]
 async fn tokens_are_limited_by_model() {
-    let api = Api::strict().await;
+    let api = Api::start().await;
     let refusal = "max_tokens: 64001 > 64000, which is the maximum allowed number of output tokens for claude-haiku-4-5";
     expect(&api, "claude-haiku-4-5", json!({"max_tokens": 64001}), refusal).await;
     expect(&api, "claude-haiku-5-5", json!({"max_tokens": 128_000}), "").await;
@@ -93,7 +93,7 @@ async fn tokens_are_limited_by_model() {
 #[tokio::test]
 async fn a_lenient_request_or_stand_in_takes_what_the_rules_refuse() {
     let body = |prompt: &str| request(prompt, json!({"model": "claude-sonnet-5-5", "temperature": 0}));
-    let (api, lenient) = (Api::strict().await, Api::lenient().await);
+    let (api, lenient) = (Api::start().await, Api::lenient().await);
     assert!(api.refusal(&body("Hi")).await.is_some());
     assert_eq!(api.refusal(&body("[[lenient]] Hi")).await, None);
     assert_eq!(api.refusal(&body("[[tokens=1 lenient]]")).await, None);

@@ -34,7 +34,7 @@ fn result(id: &str) -> Value {
 
 #[tokio::test]
 async fn content_is_not_empty() {
-    let api = Api::strict().await;
+    let api = Api::start().await;
     for (messages, refusal) in [
         (json!([user(json!("")),]), "messages.0: user messages must have non-empty content"),
         (json!([user(json!([]))]), "messages.0: user messages must have non-empty content"),
@@ -65,7 +65,7 @@ async fn content_is_not_empty() {
 
 #[tokio::test]
 async fn calls_and_results_come_in_pairs() {
-    let api = Api::strict().await;
+    let api = Api::start().await;
     let missing = "messages.1: `tool_use` ids were found without `tool_result` blocks immediately after: ";
     let (asked, called) = (user(json!("a")), assistant(json!([call("t1"), call("t2")])));
     for (after, refusal) in [
@@ -98,7 +98,7 @@ async fn calls_and_results_come_in_pairs() {
 
 #[tokio::test]
 async fn thinking_is_signed() {
-    let api = Api::strict().await;
+    let api = Api::start().await;
     let thinking = |signature: Value| {
         let mut block = json!({"type": "thinking", "thinking": "Hm."});
         if signature.is_string() {
@@ -113,7 +113,7 @@ async fn thinking_is_signed() {
 
 #[tokio::test]
 async fn marks_of_the_cache_are_few_and_well_placed() {
-    let api = Api::strict().await;
+    let api = Api::start().await;
     let marked =
         |ttl: &str| json!({"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": ttl}});
     expect(&api, json!([user(json!(vec![marked("5m"); 4]))]), "").await;
@@ -134,7 +134,7 @@ async fn marks_of_the_cache_are_few_and_well_placed() {
 
 #[tokio::test]
 async fn images_have_bounds() {
-    let api = Api::strict().await;
+    let api = Api::start().await;
     let image = |media_type: &str, data: &str| {
         let source = json!({"type": "base64", "media_type": media_type, "data": data});
         json!({"type": "image", "source": source})

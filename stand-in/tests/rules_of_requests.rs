@@ -14,7 +14,7 @@ async fn expect(api: &Api, more: Value, refusal: &str) {
 
 #[tokio::test]
 async fn unknown_fields_and_betas_are_refused() {
-    let api = Api::strict().await;
+    let api = Api::start().await;
     expect(&api, json!({"seed": 1}), "seed: Extra inputs are not permitted").await;
     expect(&api, json!({"metadata": {"user_id": "u"}, "service_tier": "auto"}), "").await;
     let send = async |betas: &str| {
@@ -33,7 +33,7 @@ async fn unknown_fields_and_betas_are_refused() {
 
 #[tokio::test]
 async fn stops_and_budgets_have_sense() {
-    let api = Api::strict().await;
+    let api = Api::start().await;
     let stops = "stop_sequences: each stop sequence must contain non-whitespace";
     expect(&api, json!({"stop_sequences": ["END", "\n\n"]}), stops).await;
     expect(&api, json!({"stop_sequences": ["END", "\n-"]}), "").await;
@@ -59,7 +59,7 @@ fn tool(name: &str) -> Value {
 
 #[tokio::test]
 async fn tools_are_named_once_and_plainly() {
-    let api = Api::strict().await;
+    let api = Api::start().await;
     let pattern = "tools.1.custom.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'";
     for name in ["a.b", "", "ä", &"a".repeat(129)] {
         expect(&api, json!({"tools": [tool("a"), tool(name)]}), pattern).await;
@@ -83,7 +83,7 @@ async fn tools_are_named_once_and_plainly() {
 
 #[tokio::test]
 async fn a_forced_call_of_an_open_schema_is_empty() {
-    let api = Api::strict().await;
+    let api = Api::start().await;
     for choice in [json!({"type": "any"}), json!({"type": "tool", "name": "a"})] {
         let more = json!({"model": "claude-haiku-5-5", "tools": [tool("a")], "tool_choice": choice});
         let answer: Value = api.send(&request("Hi", more)).await.json().await.unwrap();

@@ -13,7 +13,7 @@ fn object(property: &Value) -> Value {
 
 #[tokio::test]
 async fn schemas_hold_to_what_a_grammar_can_say() {
-    let api = Api::strict().await;
+    let api = Api::start().await;
     for property in [
         json!({"type": "integer"}),
         json!({"type": ["string", "null"], "description": "d", "pattern": "^a"}),
@@ -28,7 +28,7 @@ async fn schemas_hold_to_what_a_grammar_can_say() {
 
 #[tokio::test]
 async fn schemas_beyond_a_grammar_are_refused_in_answers_and_strict_tools() {
-    let api = Api::strict().await;
+    let api = Api::start().await;
     for (property, refusal) in [
         (json!({"type": "integer", "minimum": 1}), "For 'integer' type, property 'minimum' is not supported"),
         (
@@ -62,7 +62,7 @@ async fn schemas_beyond_a_grammar_are_refused_in_answers_and_strict_tools() {
 
 #[tokio::test]
 async fn objects_say_that_they_are_closed() {
-    let api = Api::strict().await;
+    let api = Api::start().await;
     for (property, refusal) in [
         (
             json!({"type": "object", "properties": {}}),
@@ -96,7 +96,7 @@ fn with_tool(schema: &Value) -> Value {
 
 #[tokio::test]
 async fn schemas_neither_refer_to_themselves_nor_grow_without_bound() {
-    let api = Api::strict().await;
+    let api = Api::start().await;
     let mut tree = object(&json!({"$ref": "#/$defs/Node"}));
     tree["$defs"] = json!({"Node": object(&json!({"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]}))});
     let refusal =

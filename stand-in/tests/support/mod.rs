@@ -20,18 +20,9 @@ impl Api {
         Self { stand_in: StandIn::start().await.unwrap(), client: Client::new() }
     }
 
-    /// With the rules of the real API.
-    pub async fn strict() -> Self {
-        Self::with(false).await
-    }
-
     /// Without the rules of the real API.
     pub async fn lenient() -> Self {
-        Self::with(true).await
-    }
-
-    async fn with(is_lenient: bool) -> Self {
-        let settings = Settings { is_lenient, ..Settings::default() };
+        let settings = Settings { is_lenient: true, ..Settings::default() };
         Self { stand_in: StandIn::start_with(settings).await.unwrap(), client: Client::new() }
     }
 

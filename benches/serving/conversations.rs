@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use messages_stand_in::StandIn;
+use messages_stand_in::{Settings as StandInSettings, StandIn};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -49,7 +49,8 @@ pub(crate) async fn measure(
     plan: &Plan,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let upstream = StandIn::start().await?;
+    let upstream =
+        StandIn::start_with(StandInSettings { is_lenient: true, ..StandInSettings::default() }).await?;
     let keys = json!((0..plan.conversations * 64 + CROWD).map(key).collect::<Vec<_>>()).to_string();
     let settings = |program: Option<&PathBuf>| {
         let settings = Settings::over(cli).set("ANTHROPIC_BASE_URL", &upstream.base_url());

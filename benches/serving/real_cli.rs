@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use messages_stand_in::StandIn;
+use messages_stand_in::{Settings as StandInSettings, StandIn};
 use tokio::time::Instant;
 
 use crate::direct::Cli;
@@ -92,7 +92,8 @@ pub(crate) async fn measure(cli: &Path, plan: &Plan, report: &mut Report) -> any
 
 impl Stage {
     async fn set(cli: &Path) -> anyhow::Result<Self> {
-        let upstream = StandIn::start().await?;
+        let upstream =
+            StandIn::start_with(StandInSettings { is_lenient: true, ..StandInSettings::default() }).await?;
         let url = upstream.base_url();
         let settings = || Settings::over(cli).set("ANTHROPIC_BASE_URL", &url);
         let single = || settings().set("SWITCHBOARD_POOL__MAX_TURNS", "1");

@@ -12,7 +12,7 @@ const MAX_TOKENS: usize = 1_000_000;
 /// All keys; a group is one only if it begins with one of them.
 const KEYS: &str = "say echo echo_request tokens thinking tool input search code mcp block delta headers_ms ttft_ms gap_ms status \
     message retry_after cut_after stall_after error_after times tag limit limit_reset stop_reason usage_in usage_out \
-    usage_cache_read usage_cache_write";
+    usage_cache_read usage_cache_write lenient";
 
 /// What a prompt asks of the stand-in.
 #[derive(Debug, Default, PartialEq)]
@@ -43,6 +43,8 @@ pub(crate) struct Directives {
     /// Seconds until the limit is lifted.
     pub limit_reset_seconds: Option<u64>,
     pub stop_reason: Option<String>,
+    /// Whether the rules of the real API are off.
+    pub is_lenient: bool,
     pub usage: UsageOverrides,
 }
 
@@ -177,6 +179,7 @@ impl Directives {
             "error_after" => self.fault = Some(Fault::Error(number(key, &value)?)),
             "times" => self.times = Some(number(key, &value)?),
             "tag" => {}
+            "lenient" => self.is_lenient = true,
             "limit" => self.limit = Some(limit(&value)?),
             "limit_reset" => self.limit_reset_seconds = Some(number(key, &value)?),
             "stop_reason" => self.stop_reason = Some(value),
@@ -199,7 +202,7 @@ impl Directives {
 
 fn begins_with_key(body: &str) -> bool {
     let (key, after) = split_key(body.trim_start());
-    let is_bare = matches!(key, "echo" | "echo_request");
+    let is_bare = matches!(key, "echo" | "echo_request" | "lenient");
     KEYS.split(' ').any(|known| known == key) && (after.starts_with('=') || is_bare)
 }
 

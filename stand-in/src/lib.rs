@@ -44,6 +44,7 @@
 //! | `limit=X` | how the subscription stands to its five-hour limit, in the headers `anthropic-ratelimit-unified-*` of an answer or a scripted error: `allowed`, `warning` (nine tenths used) or `rejected` |
 //! | `limit_reset=S` | seconds until that limit is lifted (3600 by default) |
 //! | `stop_reason=X` | overrides the stop reason, e.g. `refusal` |
+//! | `lenient` | takes what the rules refuse, in this request |
 //! | `usage_in=N`, `usage_out=N`, `usage_cache_read=N`, `usage_cache_write=N` | override the token counts |
 //!
 //! The text is the first given of `say`, `echo`, `echo_request`, `tokens`. With none of them: nothing if a `tool` is
@@ -57,6 +58,9 @@
 //! bounds cut is left out. `input_tokens` is a quarter of the characters in system, messages and tools, unless
 //! overridden.
 //!
+//! Unless a request or the whole stand-in ([`Settings`]) is lenient, the rules of the real API hold: what it refuses is
+//! answered with a 400 in its own words, as far as they are known. `rules/models.toml` says what single models refuse.
+//!
 //! Out of process, `GET` and `DELETE /_stand_in/requests` read and clear the record, and `GET /_stand_in/stats`
 //! gives [`Stats`].
 
@@ -68,6 +72,7 @@ mod limits;
 mod record;
 mod reply;
 mod routes;
+mod rules;
 mod schema;
 mod server;
 mod server_tools;
@@ -75,4 +80,4 @@ mod stream;
 mod values;
 
 pub use record::{Outcome, RecordLimits, Recorded, Stats};
-pub use server::StandIn;
+pub use server::{Settings, StandIn};

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Parser;
-use messages_stand_in::StandIn;
+use messages_stand_in::{Settings, StandIn};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -27,6 +27,9 @@ struct Options {
     /// Exit when stdin is closed, so that the end of the parent is the end of the stand-in.
     #[arg(long)]
     exit_with_stdin: bool,
+    /// Take what the rules of the real API refuse.
+    #[arg(long)]
+    lenient: bool,
 }
 
 #[tokio::main]
@@ -37,7 +40,8 @@ async fn main() -> io::Result<()> {
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let stand_in = StandIn::serve(TcpListener::bind(options.listen).await?)?;
+    let settings = Settings { is_lenient: options.lenient, ..Settings::default() };
+    let stand_in = StandIn::serve_with(TcpListener::bind(options.listen).await?, settings)?;
     announce(&stand_in.base_url())?;
     tokio::select! {
         _ = terminate.recv() => {}

@@ -23,7 +23,7 @@ use crate::{
     limits,
     record::{Log, Recorded, Running, Stats},
     reply::Reply,
-    server_tools, stream,
+    rules, server_tools, stream,
 };
 
 /// The real API's own limit on a request.
@@ -34,12 +34,13 @@ const MAX_COUNTED: usize = 10_000;
 /// What all requests share.
 pub(crate) struct Desk {
     pub log: Arc<Log>,
+    is_lenient: bool,
     calls: Mutex<HashMap<String, u64>>,
 }
 
 impl Desk {
-    pub fn new(log: Arc<Log>) -> Self {
-        Self { log, calls: Mutex::default() }
+    pub fn new(log: Arc<Log>, is_lenient: bool) -> Self {
+        Self { log, is_lenient, calls: Mutex::default() }
     }
 
     /// Empties the record, and counts `times` from zero again.
@@ -119,7 +120,7 @@ async fn route(desk: &Desk, parts: &Parts, body: &Value, running: Running) -> Re
         "/v1/messages" | "/v1/messages/count_tokens" if !has_credential(&parts.headers) => {
             settled(ApiError::new(StatusCode::UNAUTHORIZED, "x-api-key header is required"), running)
         }
-        "/v1/messages" => match create_message(desk, body, running).await {
+        "/v1/messages" => match create_message(desk, &parts.headers, body, running).await {
             Ok(response) => response,
             Err((error, running)) => settled(error, running),
         },
@@ -131,10 +132,11 @@ async fn route(desk: &Desk, parts: &Parts, body: &Value, running: Running) -> Re
 /// An error returns the guard as well, for it is settled with the answer.
 async fn create_message(
     desk: &Desk,
+    headers: &HeaderMap,
     body: &Value,
     running: Running,
 ) -> Result<Response, (ApiError, Running)> {
-    let (conversation, directives, source) = match read_request(body) {
+    let (conversation, directives, source) = match read_request(desk, headers, body) {
         Ok(read) => read,
         Err(message) => return Err((ApiError::bad_request(message), running)),
     };
@@ -158,12 +160,19 @@ async fn create_message(
     Ok(response)
 }
 
-fn read_request(body: &Value) -> Result<(Conversation<'_>, Directives, &str), String> {
+fn read_request<'a>(
+    desk: &Desk,
+    headers: &HeaderMap,
+    body: &'a Value,
+) -> Result<(Conversation<'a>, Directives, &'a str), String> {
     if !body.is_object() {
         return Err("The request body is not valid JSON".to_owned());
     }
     let conversation = Conversation::new(body, true)?;
     let (directives, source) = conversation.directives()?.unwrap_or_default();
+    if !desk.is_lenient && !directives.is_lenient {
+        rules::check(headers, &conversation)?;
+    }
     server_tools::check(&conversation, &directives)?;
     Ok((conversation, directives, source))
 }

@@ -18,6 +18,15 @@ use crate::{
 /// A pause after a failed accept, which is most often for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// What may be told a stand-in when it starts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// The bounds of the record.
+    pub record: RecordLimits,
+    /// Whether the rules of the real API are off for all requests.
+    pub is_lenient: bool,
+}
+
 /// A running stand-in. Dropping it stops the server and aborts its connections.
 #[must_use = "dropping it stops the server"]
 pub struct StandIn {
@@ -29,23 +38,28 @@ pub struct StandIn {
 impl StandIn {
     /// Serves on a free port of 127.0.0.1.
     pub async fn start() -> io::Result<Self> {
-        Self::serve(TcpListener::bind(("127.0.0.1", 0)).await?)
+        Self::start_with(Settings::default()).await
+    }
+
+    /// Serves on a free port of 127.0.0.1 with other settings.
+    pub async fn start_with(settings: Settings) -> io::Result<Self> {
+        Self::serve_with(TcpListener::bind(("127.0.0.1", 0)).await?, settings)
     }
 
     /// Serves on `listener`, which must be bound to a loopback address.
     pub fn serve(listener: TcpListener) -> io::Result<Self> {
-        Self::serve_with(listener, RecordLimits::default())
+        Self::serve_with(listener, Settings::default())
     }
 
-    /// Serves on `listener` with other limits to the record.
-    pub fn serve_with(listener: TcpListener, limits: RecordLimits) -> io::Result<Self> {
+    /// Serves on `listener` with other settings.
+    pub fn serve_with(listener: TcpListener, settings: Settings) -> io::Result<Self> {
         let address = listener.local_addr()?;
         if !address.ip().is_loopback() {
             let message =
                 format!("{address} is not a loopback address; the stand-in serves this machine only");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        let desk = Arc::new(Desk::new(Arc::new(Log::new(limits))));
+        let desk = Arc::new(Desk::new(Arc::new(Log::new(settings.record)), settings.is_lenient));
         let service = TowerToHyperService::new(routes::router(Arc::clone(&desk)));
         let task = tokio::spawn(async move {
             // Owned by this task, so that aborting it aborts the connections.

@@ -6,6 +6,11 @@ mod support;
 use serde_json::json;
 use support::{Api, deltas, events, kinds, request};
 
+/// A tool with an open schema.
+fn tool(name: &str) -> serde_json::Value {
+    json!({"name": name, "input_schema": {"type": "object"}})
+}
+
 #[tokio::test]
 async fn streams_the_events_of_the_real_api_in_order() {
     let api = Api::start().await;
@@ -76,12 +81,16 @@ async fn unscripted_prompts_get_a_demo_text_and_tool_results_an_end() {
         "{text}"
     );
 
-    let mut body = request("[[tool=a]]", json!({"tools": [{"name": "a"}], "tool_choice": {"type": "any"}}));
+    let mut body = request("[[tool=a]]", json!({"tools": [tool("a")], "tool_choice": {"type": "any"}}));
+    let call = |id: &str| json!({"type": "tool_use", "id": id, "name": "a", "input": {}});
     let results = json!([
         {"type": "tool_result", "tool_use_id": "1", "content": "sunny"},
         {"type": "tool_result", "tool_use_id": "2", "content": [{"type": "text", "text": "12 °C"}]},
         {"type": "text", "text": "<system-reminder>[[tokens=9]]</system-reminder>"}]);
-    let more = [json!({"role": "assistant", "content": "..."}), json!({"role": "user", "content": results})];
+    let more = [
+        json!({"role": "assistant", "content": [call("1"), call("2")]}),
+        json!({"role": "user", "content": results}),
+    ];
     body["messages"].as_array_mut().unwrap().extend(more);
     let answer: serde_json::Value = api.send(&body).await.json().await.unwrap();
     assert_eq!(answer["content"][0]["text"], "Tool results: sunny; 12 °C");
@@ -119,14 +128,15 @@ async fn bounds_of_the_request_are_kept() {
 #[tokio::test]
 async fn forced_tools_and_schemas_are_served_without_a_script() {
     let api = Api::start().await;
-    let tools = json!([{"name": "a"}, {"name": "b"}]);
+    let tools = json!([tool("a"), tool("b")]);
     for (choice, name) in [(json!({"type": "any"}), "a"), (json!({"type": "tool", "name": "b"}), "b")] {
         let body = request("Hi", json!({"tools": tools, "tool_choice": choice}));
         let answer: serde_json::Value = api.send(&body).await.json().await.unwrap();
         let calls = answer["content"].as_array().unwrap();
         assert_eq!((calls.len(), &calls[0]["name"], &calls[0]["input"]), (1, &json!(name), &json!({})));
     }
-    let schema = json!({"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}});
+    let n = json!({"n": {"type": "integer"}});
+    let schema = json!({"type": "object", "required": ["n"], "properties": n, "additionalProperties": false});
     let format = json!({"output_config": {"format": {"type": "json_schema", "schema": schema}}});
     let answer: serde_json::Value = api.send(&request("Hi", format)).await.json().await.unwrap();
     assert_eq!(answer["content"][0]["text"], r#"{"n":0}"#);

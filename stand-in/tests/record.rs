@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use messages_stand_in::{Outcome, RecordLimits, Recorded, StandIn, Stats};
+use messages_stand_in::{Outcome, Recorded, Settings, StandIn, Stats};
 use serde_json::json;
 use support::{Api, DEADLINE, request};
 
@@ -73,7 +73,7 @@ async fn delays_are_kept() {
 #[tokio::test]
 async fn other_than_loopback_is_refused() {
     let listener = tokio::net::TcpListener::bind("0.0.0.0:0").await.unwrap();
-    let error = StandIn::serve_with(listener, RecordLimits::default()).err().unwrap();
+    let error = StandIn::serve_with(listener, Settings::default()).err().unwrap();
     assert!(error.to_string().contains("loopback"));
     let output = program().args(["--listen", "0.0.0.0:0"]).output().unwrap();
     assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("loopback"));

@@ -91,7 +91,7 @@ async fn what_is_streamed_is_what_the_whole_answer_holds() {
     let api = Api::start().await;
     let prompt =
         r#"[[search=a search=b say="Both." block={"type":"container_upload","file_id":"f"} tool=t]]"#;
-    let more = json!({"tools": [search_tool(5), {"name": "t"}]});
+    let more = json!({"tools": [search_tool(5), {"name": "t", "input_schema": {"type": "object"}}]});
     let whole = ask(&api, prompt, more.clone()).await;
     let mut streamed = collected(&stream(&api, prompt, more).await);
     // The ids tell the two answers apart.

@@ -55,7 +55,7 @@ fn gathered(events: &[Value]) -> Vec<Value> {
     blocks
 }
 
-/// A request with everything that the server itself does not know.
+/// A request with everything that the server itself does not know, nor anybody else.
 fn request(prompt: &str) -> Value {
     let mark = json!({"type": "ephemeral", "ttl": "1h"});
     json!({
@@ -85,7 +85,7 @@ fn request(prompt: &str) -> Value {
             ]},
             {"role": "user", "content": [
                 {"type": "tool_result", "tool_use_id": "toolu_1", "content": [{"type": "tool_reference", "tool_name": "look"}]},
-                {"type": "text", "text": prompt, "cache_control": mark},
+                {"type": "text", "text": format!("[[lenient]] {prompt}"), "cache_control": mark},
             ]},
         ],
     })
@@ -153,6 +153,8 @@ async fn an_answer_comes_back_as_it_was_given() {
 async fn an_answer_that_was_interrupted_goes_on() {
     let server = TestServer::real().await.workers(1).start().await;
     let mut request = request("[[search=\"rust news\" say=\"So far.\" stop_reason=pause_turn]]");
+    // A conversation that ends with an answer has no directive to be lenient by.
+    request.as_object_mut().unwrap().remove("from_the_future");
     let (_, paused) = post(&server, &request).await;
     assert_eq!(paused["stop_reason"], "pause_turn");
     let so_far = json!({"role": "assistant", "content": paused["content"]});
@@ -189,7 +191,7 @@ async fn betas_reach_upstream_from_the_configuration() {
     let server = server.set("SWITCHBOARD_CLAUDE__BETAS", r#"["one-2026-01-01"]"#).start().await;
     for model in ["haiku", "opus"] {
         let body = json!({
-            "model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "[[tokens=1]]"}],
+            "model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "[[lenient tokens=1]]"}],
         });
         let request = server.http.post(server.url("/v1/messages")).json(&body);
         let response =

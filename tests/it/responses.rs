@@ -93,6 +93,7 @@ async fn a_socket_is_a_door_like_the_others() {
     while last["type"] != "response.completed" {
         let Message::Text(text) = socket.next().await.unwrap().unwrap() else { continue };
         last = serde_json::from_str(&text).unwrap();
+        assert!(last["type"] != "error" && last["type"] != "response.failed", "{last}");
     }
     assert_eq!(text(&last["response"]), r#"{"a":1}"#);
     let format = &upstream(&server)["output_config"]["format"];

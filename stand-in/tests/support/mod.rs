@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use messages_stand_in::StandIn;
+use messages_stand_in::{Settings, StandIn};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 
@@ -18,6 +18,24 @@ pub struct Api {
 impl Api {
     pub async fn start() -> Self {
         Self { stand_in: StandIn::start().await.unwrap(), client: Client::new() }
+    }
+
+    /// Without the rules of the real API.
+    pub async fn lenient() -> Self {
+        let settings = Settings { is_lenient: true, ..Settings::default() };
+        Self { stand_in: StandIn::start_with(settings).await.unwrap(), client: Client::new() }
+    }
+
+    /// The message of the 400 which answers `body`; `None` if it is taken.
+    pub async fn refusal(&self, body: &Value) -> Option<String> {
+        let response = self.send(body).await;
+        if response.status() == 200 {
+            return None;
+        }
+        assert_eq!(response.status(), 400, "{body}");
+        let error: Value = response.json().await.unwrap();
+        assert_eq!(error["error"]["type"], "invalid_request_error");
+        Some(error["error"]["message"].as_str().unwrap().to_owned())
     }
 
     pub fn post(&self, path: &str, body: &Value) -> RequestBuilder {

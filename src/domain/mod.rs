@@ -30,6 +30,6 @@ pub use native::{Native, NativeBlock, NativeFields, NativeMedium, NativeRole};
 pub use part::{Part, Source, Thinking, ToolResult, ToolUse};
 pub use price::{InvalidPrice, Price};
 pub use server_tool::{CODE_EXECUTION, CODE_EXECUTION_BETA, MCP_BETA};
-pub use server_tool::{CalledTool, McpServer, Outcome, ServerTool};
-pub use tool::{Tool, ToolChoice, Tools, WebSearch};
+pub use server_tool::{CalledTool, McpServer, Outcome, ServerTool, ServerToolKind};
+pub use tool::{OptionalTool, Tool, ToolChoice, Tools, WebSearch};
 pub use turn::{Effort, Format, Message, Role, Sampling, Turn};

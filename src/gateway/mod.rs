@@ -85,6 +85,8 @@ pub struct Told {
     pub limits: State,
     /// What the cache had to do with it; none where nobody asked it.
     pub cache: Option<CacheStatus>,
+    /// What of the request was left out because the caller may not have it.
+    pub left_out: Vec<String>,
 }
 
 /// What the cache has to do with an answer.

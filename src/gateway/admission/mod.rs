@@ -116,14 +116,14 @@ impl Admission {
     async fn admit(&self, caller: Caller, mut turn: Turn) -> Result<RunningTurn, Error> {
         let rules = &self.rules;
         check(&caller, &turn)?;
-        server_tools::check(rules, &caller, &mut turn)?;
+        let left_out = server_tools::check(rules, &caller, &mut turn)?;
         let route = self.route(&caller, &mut turn).await?;
         let estimate = rules.prices.estimate(turn.model.as_str(), &turn);
         let mut permit = rules.limits.admit(&caller, estimate.tokens)?;
         let limits = permit.state();
         let answered = self.answer(caller, turn, estimate, &mut permit).await;
         let (told, events) = answered.inspect_err(|_| permit.settle(0))?;
-        let told = Told { route, limits, ..told };
+        let told = Told { route, limits, left_out, ..told };
         Ok(RunningTurn::new(told, Box::pin(Spending::new(events, permit))))
     }
 

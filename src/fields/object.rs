@@ -41,6 +41,11 @@ impl Place {
         Self { path: format!("{}[{index}]", self.field(name)), table }
     }
 
+    /// Where the object stands: `messages[2].content[0]`; empty for the request itself.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// What stands before the names of its fields in the list of those without effect: `messages[].`.
     pub(super) fn prefix(&self) -> &'static str {
         self.table.prefix

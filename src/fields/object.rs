@@ -101,6 +101,11 @@ impl Object {
         self.fields.get(name)?.as_str()
     }
 
+    /// Whether a field is there.
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.get(name).is_some_and(|value| !value.is_null())
+    }
+
     /// Whether a field is there and `null`.
     pub fn is_null(&self, name: &str) -> bool {
         self.fields.get(name).is_some_and(Value::is_null)

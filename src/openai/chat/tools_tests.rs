@@ -354,3 +354,15 @@ fn calls_and_results_that_do_not_match_are_refused() {
     assert_eq!(calls(json!([call("c", "f", "{")])), "messages[1].tool_calls[0].function.arguments");
     assert_eq!(calls(json!([call("c", "f", "{}"), call("c", "f", "{}")])), "messages[1].tool_calls[1].id");
 }
+
+#[test]
+fn a_body_of_responses_is_a_chat() {
+    let list = json!([{"type": "custom", "name": "c"}, {"type": "function", "name": "f"}]);
+    let body = json!({"model": "m", "input": "x", "instructions": "i", "tools": list, "stream": true});
+    let request_of = decoded(&body.to_string());
+    assert_eq!((request_of.stream, &request_of.turn.system), (true, &vec!["i".to_owned()]));
+    assert_eq!(request_of.dialect, Dialect::Custom(vec!["c".to_owned()]));
+    assert_eq!(names(&request_of.turn.tools), ["c", "f"]);
+    let body = json!({"model": "m", "input": "x", "previous_response_id": "resp_1"});
+    assert_eq!(refused(&body).0, "previous_response_id");
+}

@@ -55,6 +55,12 @@ impl ToolNames {
         self.0.get(name).cloned().unwrap_or_else(function)
     }
 
+    /// What Claude calls the tools that take a text.
+    pub(in crate::openai) fn custom(&self) -> Vec<String> {
+        let custom = self.0.iter().filter(|(_, tool)| tool.form == Form::Custom);
+        custom.map(|(name, _)| name.clone()).collect()
+    }
+
     /// What Claude calls the tools of `namespace`.
     pub(super) fn within<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a str> {
         let is_within =

@@ -24,7 +24,7 @@ pub use caller::{Amount, Budget, CacheControl, Caller, Cap, DEFAULT_PROJECT, Gra
 pub use clock::{unix_now, unix_now_ms};
 pub use event::{BlockDelta, Citation, Finish, FinishReason, ServerBlock, TurnEvent, Usage};
 pub use failure::{Failure, FailureKind};
-pub use model::{Model, ModelName};
+pub use model::{Model, ModelName, TokenLimits};
 pub use money::Money;
 pub use native::{Native, NativeBlock, NativeFields, NativeMedium, NativeRole};
 pub use part::{Part, Source, Thinking, ToolResult, ToolUse};

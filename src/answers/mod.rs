@@ -108,12 +108,16 @@ impl Answers {
             return Err(InvalidRequest::at("background", code::UNSUPPORTED, message).into());
         }
         let created = self.responses.create(caller.clone(), request, None).await?;
+        let mut ignored = created.ignored;
         let response = match created.making {
-            Making::Here { run, .. } => run.finish().await?,
+            Making::Here { run, told } => {
+                ignored.extend(told.left_out);
+                run.finish().await?
+            }
             Making::There { response, .. } => *response,
         };
         let usage = response.usage.map(Usage::from).unwrap_or_default();
-        Ok(Answered { body: response.to_json().into_bytes(), usage, ignored: created.ignored })
+        Ok(Answered { body: response.to_json().into_bytes(), usage, ignored })
     }
 }
 

@@ -77,7 +77,8 @@ impl Writer {
     }
 
     fn tools(&mut self, tools: &Tools) {
-        let Tools { list, choice, parallel, web_search, runs_code, mcp_servers } = tools;
+        // Which tools the caller could do without is settled before an answer is looked up.
+        let Tools { list, choice, parallel, web_search, runs_code, mcp_servers, optional: _ } = tools;
         self.list(list, |this, tool| {
             let Tool { name, description, schema, strict } = tool;
             this.text(name);

@@ -25,13 +25,13 @@ pub use caller::{Amount, Budget, CacheControl, Caller, Cap, DEFAULT_PROJECT, Gra
 pub use clock::{unix_now, unix_now_ms};
 pub use event::{BlockDelta, Citation, Finish, FinishReason, ServerBlock, TurnEvent, Usage};
 pub use failure::{Failure, FailureKind};
-pub use model::{Model, ModelName};
+pub use model::{Model, ModelName, TokenLimits};
 pub use money::Money;
 pub use native::{Native, NativeBlock, NativeFields, NativeMedium, NativeRole};
 pub use part::{Part, Source, Thinking, ToolResult, ToolUse};
 pub use price::{InvalidPrice, Price};
 pub use restriction::Restriction;
 pub use server_tool::{CODE_EXECUTION, CODE_EXECUTION_BETA, MCP_BETA};
-pub use server_tool::{CalledTool, McpServer, Outcome, ServerTool};
-pub use tool::{Tool, ToolChoice, Tools, WebSearch};
+pub use server_tool::{CalledTool, McpServer, Outcome, ServerTool, ServerToolKind};
+pub use tool::{OptionalTool, Tool, ToolChoice, Tools, WebSearch};
 pub use turn::{Effort, Format, Message, Role, Sampling, Schema, Turn};

@@ -34,3 +34,52 @@ pub struct Model {
     /// `Sonnet`, for people.
     pub display_name: String,
 }
+
+/// How many tokens a model takes at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenLimits {
+    /// Prompt and answer together.
+    pub context: u32,
+    /// The answer alone.
+    pub output: u32,
+}
+
+impl TokenLimits {
+    /// A million, which a model may have been asked for by the end of its name.
+    const LONG: u32 = 1_000_000;
+    /// By parts of ids, of which the first that fits counts.
+    const KNOWN: [(&str, u32, u32); 7] = [
+        ("claude-3-haiku", 200_000, 4_096),
+        ("claude-3", 200_000, 8_192),
+        ("claude-opus-4-1", 200_000, 32_000),
+        ("claude-opus-4-2", 200_000, 32_000),
+        ("-4-5", 200_000, 64_000),
+        ("claude-sonnet-4-2", 200_000, 64_000),
+        ("claude-", Self::LONG, 128_000),
+    ];
+
+    /// Those of the model with this id; none where they are not known.
+    pub fn of(id: &str) -> Option<Self> {
+        let (_, context, output) = *Self::KNOWN.iter().find(|(part, ..)| id.contains(part))?;
+        Some(Self { context: if id.ends_with("[1m]") { Self::LONG } else { context }, output })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TokenLimits;
+
+    #[test]
+    fn limits_go_by_parts_of_ids() {
+        for (id, expected) in [
+            ("claude-sonnet-5-5", Some((1_000_000, 128_000))),
+            ("claude-haiku-4-5-20251001", Some((200_000, 64_000))),
+            ("claude-sonnet-4-5[1m]", Some((1_000_000, 64_000))),
+            ("claude-opus-4-20250514", Some((200_000, 32_000))),
+            ("claude-opus-4-8", Some((1_000_000, 128_000))),
+            ("auto", None),
+        ] {
+            assert_eq!(TokenLimits::of(id).map(|limits| (limits.context, limits.output)), expected, "{id}");
+        }
+    }
+}

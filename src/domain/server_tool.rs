@@ -11,6 +11,17 @@ pub const CODE_EXECUTION_BETA: &str = "code-execution-2025-08-25";
 /// The beta of Anthropic's API without which no MCP server is called.
 pub const MCP_BETA: &str = "mcp-client-2025-11-20";
 
+/// What a tool that Anthropic runs does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerToolKind {
+    /// Searches the web.
+    Search,
+    /// Runs code.
+    Code,
+    /// Calls the tools of an MCP server.
+    Mcp,
+}
+
 /// A server of the Model Context Protocol, whose tools Anthropic calls for the model.
 #[derive(Clone, PartialEq, Eq)]
 pub struct McpServer {

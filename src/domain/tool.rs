@@ -2,6 +2,7 @@
 
 use super::CODE_EXECUTION;
 use super::McpServer;
+use super::ServerToolKind;
 
 /// What a turn offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,17 @@ pub struct Tools {
     pub runs_code: bool,
     /// Servers whose tools Anthropic calls for the model; names are unique.
     pub mcp_servers: Vec<McpServer>,
+    /// Tools that Anthropic runs and the caller can do without, where it may not have them.
+    pub optional: Vec<OptionalTool>,
+}
+
+/// A tool that Anthropic runs and the caller can do without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OptionalTool {
+    /// What it does.
+    pub kind: ServerToolKind,
+    /// In which words the caller is told that it is left out.
+    pub told_as: String,
 }
 
 /// Searches of the web, which Anthropic does while the model answers.
@@ -54,6 +66,20 @@ impl Tools {
         self.web_search.is_some() || self.runs_code || !self.mcp_servers.is_empty()
     }
 
+    /// Takes away the optional tools of `kinds`, and gives the words in which that is told.
+    pub fn leave_out(&mut self, kinds: &[ServerToolKind]) -> Vec<String> {
+        let is_meant = |tool: &mut OptionalTool| kinds.contains(&tool.kind);
+        let gone: Vec<_> = self.optional.extract_if(.., is_meant).collect();
+        for tool in &gone {
+            match tool.kind {
+                ServerToolKind::Search => self.web_search = None,
+                ServerToolKind::Code => self.runs_code = false,
+                ServerToolKind::Mcp => self.mcp_servers.clear(),
+            }
+        }
+        gone.into_iter().map(|tool| tool.told_as).collect()
+    }
+
     /// Whether `name` is what the model calls one of the tools that Anthropic runs.
     pub fn runs(&self, name: &str) -> bool {
         (self.web_search.is_some() && name == WebSearch::NAME) || (self.runs_code && name == CODE_EXECUTION)
@@ -70,6 +96,7 @@ impl Default for Tools {
             web_search: None,
             runs_code: false,
             mcp_servers: Vec::new(),
+            optional: Vec::new(),
         }
     }
 }
@@ -77,7 +104,7 @@ impl Default for Tools {
 /// A tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tool {
-    /// Its name, as the model sees it: 1 to 64 letters, digits, `_` and `-`.
+    /// Its name, as the model sees it: 1 to 128 letters, digits, `_` and `-`.
     pub name: String,
     /// What it does, for the model.
     pub description: Option<String>,

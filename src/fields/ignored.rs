@@ -61,6 +61,18 @@ impl Ignored {
         self.policy == Policy::Strict
     }
 
+    /// Leaves out something that is not served, and notes it by `name`; `refusal` is for where such things are refused.
+    ///
+    /// # Errors
+    /// When fields without effect are refused.
+    pub fn leave_out(&mut self, name: String, refusal: InvalidRequest) -> Result<(), InvalidRequest> {
+        if self.is_strict() {
+            return Err(refusal);
+        }
+        self.push(name);
+        Ok(())
+    }
+
     /// Notes something that is left out and harms nobody.
     pub fn note(&mut self, name: &str) {
         self.push(name.to_owned());

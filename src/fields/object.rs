@@ -41,6 +41,11 @@ impl Place {
         Self { path: format!("{}[{index}]", self.field(name)), table }
     }
 
+    /// Where the object stands: `messages[2].content[0]`; empty for the request itself.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// What stands before the names of its fields in the list of those without effect: `messages[].`.
     pub(super) fn prefix(&self) -> &'static str {
         self.table.prefix
@@ -94,6 +99,11 @@ impl Object {
     /// The string that stands in a field, if one does; the field stays.
     pub fn peek_text(&self, name: &str) -> Option<&str> {
         self.fields.get(name)?.as_str()
+    }
+
+    /// Whether a field is there.
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.get(name).is_some_and(|value| !value.is_null())
     }
 
     /// Whether a field is there and `null`.

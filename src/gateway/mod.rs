@@ -90,8 +90,8 @@ pub struct Told {
     pub limits: State,
     /// What the cache had to do with it; none where nobody asked it.
     pub cache: Option<CacheStatus>,
-    /// The parameters that were left out because the model does not take them.
-    pub left_out: Vec<&'static str>,
+    /// What of the request was left out because the model does not take it or the caller may not have it.
+    pub left_out: Vec<String>,
 }
 
 /// How a turn fits its model.

@@ -16,12 +16,25 @@ const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
 
 /// Takes `name`, `description`, `parameters` and `strict` out of `function`, which the client wrote as `written`.
 pub(super) fn function(function: &mut Object, written: Written<'_>) -> Result<Tool, InvalidRequest> {
+    function_with(function, written, &["parameters"])
+}
+
+/// As [`function`], but the schema stands in one of the fields `schemas`.
+pub(super) fn function_with(
+    function: &mut Object,
+    written: Written<'_>,
+    schemas: &[&'static str],
+) -> Result<Tool, InvalidRequest> {
     let name = name(function)?;
     let description = function.take_text("description")?;
-    let parameters = function.take("parameters")?;
+    let mut parameters = None;
+    for field in schemas {
+        let sent = function.take(field)?.map(|schema| (*field, schema));
+        parameters = parameters.or(sent);
+    }
     let strict = function.take_bool("strict")?.unwrap_or(false);
     let schema = match parameters {
-        Some(parameters) => schema(function, parameters, written.field("parameters"))?,
+        Some((field, parameters)) => schema(function, field, parameters, written.field(field))?,
         None => NO_PARAMETERS.to_owned(),
     };
     Ok(Tool { name, description, schema, strict })
@@ -61,7 +74,12 @@ pub(super) fn check_list(tools: &[Tool], path: &str) -> Result<(), InvalidReques
 }
 
 /// The schema as the client wrote it. Upstream wants one that says it is of an object; clients leave that out.
-fn schema(function: &Object, mut schema: Value, written: Written<'_>) -> Result<String, InvalidRequest> {
+fn schema(
+    function: &Object,
+    field: &str,
+    mut schema: Value,
+    written: Written<'_>,
+) -> Result<String, InvalidRequest> {
     match schema.get("type") {
         Some(kind) if kind == "object" => Ok(written.text(&schema)),
         None => {
@@ -69,7 +87,7 @@ fn schema(function: &Object, mut schema: Value, written: Written<'_>) -> Result<
             Ok(schema.to_string())
         }
         Some(_) => {
-            let path = function.place.field("parameters");
+            let path = function.place.field(field);
             let message =
                 format!("`{path}`: expected a schema of the type `object`. A function takes an object.");
             Err(InvalidRequest::at(path, code::VALUE, message))

@@ -16,6 +16,7 @@ pub mod together;
 
 mod cache_mark;
 mod citation;
+mod custom;
 mod functions;
 mod json;
 mod labels;

@@ -1,33 +1,65 @@
 //! The bodies of `/v1/models`.
 
-use async_openai::types::models::ListModelResponse;
-use async_openai::types::models::Model;
+use serde::Serialize;
 
 use super::json;
+use crate::domain::TokenLimits;
 
 /// The `created` of every model: 2025-01-01T00:00:00Z.
 ///
 /// Clients want an integer, and nothing tells when a model behind the CLI came to be; a constant keeps lists equal.
 pub const CREATED: u32 = 1_735_689_600;
 
-/// The body of `GET /v1/models`. Each model is a pair of its name and its owner.
-pub fn list(models: &[(&str, &str)]) -> String {
-    let data = models.iter().map(|(name, owned_by)| model(name, owned_by)).collect();
-    json::to_string(&ListModelResponse { object: "list".into(), data })
+/// A model that clients may name.
+#[derive(Debug, Clone, Copy)]
+pub struct Listed<'a> {
+    /// What to write into `model`.
+    pub name: &'a str,
+    /// Whose it is.
+    pub owned_by: &'a str,
+    /// How many tokens it takes, if that is known.
+    pub limits: Option<TokenLimits>,
+}
+
+#[derive(Serialize)]
+struct List<'a> {
+    object: &'static str,
+    data: Vec<Model<'a>>,
+}
+
+/// `OpenAI` has no fields for limits; clients of other servers read these.
+#[derive(Serialize)]
+struct Model<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u32,
+    owned_by: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context_length: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_output_tokens: Option<u32>,
+}
+
+/// The body of `GET /v1/models`.
+pub fn list(models: &[Listed<'_>]) -> String {
+    json::to_string(&List { object: "list", data: models.iter().map(Model::from).collect() })
 }
 
 /// The body of `GET /v1/models/{model}`.
-pub fn single(name: &str, owned_by: &str) -> String {
-    json::to_string(&model(name, owned_by))
+pub fn single(listed: &Listed<'_>) -> String {
+    json::to_string(&Model::from(listed))
 }
 
-fn model(name: &str, owned_by: &str) -> Model {
-    Model {
-        id: name.into(),
-        object: "model".into(),
-        created: CREATED,
-        owned_by: owned_by.into(),
-        shutdown_date: None,
+impl<'a> From<&Listed<'a>> for Model<'a> {
+    fn from(listed: &Listed<'a>) -> Self {
+        Self {
+            id: listed.name,
+            object: "model",
+            created: CREATED,
+            owned_by: listed.owned_by,
+            context_length: listed.limits.map(|limits| limits.context),
+            max_output_tokens: listed.limits.map(|limits| limits.output),
+        }
     }
 }
 
@@ -37,16 +69,18 @@ mod tests {
 
     #[test]
     fn a_list_and_a_model() {
+        let listed = |name, limits| Listed { name, owned_by: "anthropic", limits };
+        let limits = Some(TokenLimits { context: 9, output: 3 });
         assert_eq!(
-            list(&[("sonnet", "anthropic"), ("gpt-4o", "anthropic")]),
+            list(&[listed("sonnet", limits), listed("auto", None)]),
             concat!(
                 r#"{"object":"list","data":["#,
-                r#"{"id":"sonnet","object":"model","created":1735689600,"owned_by":"anthropic"},"#,
-                r#"{"id":"gpt-4o","object":"model","created":1735689600,"owned_by":"anthropic"}]}"#
+                r#"{"id":"sonnet","object":"model","created":1735689600,"owned_by":"anthropic","context_length":9,"max_output_tokens":3},"#,
+                r#"{"id":"auto","object":"model","created":1735689600,"owned_by":"anthropic"}]}"#
             )
         );
         assert_eq!(
-            single("opus", "anthropic"),
+            single(&listed("opus", None)),
             r#"{"id":"opus","object":"model","created":1735689600,"owned_by":"anthropic"}"#
         );
         assert_eq!(list(&[]), r#"{"object":"list","data":[]}"#);

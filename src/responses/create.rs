@@ -74,6 +74,7 @@ impl Responses {
         let owner = self.0.keys.owner(&caller);
         let (request, earlier) = self.gather(&owner, request, memory.as_ref()).await?;
         let (response, input) = (request.response.clone(), request.input.clone());
+        let names = request.tool_names().clone();
         let (shows_thinking, stream, generates) = (request.shows_thinking, request.stream, request.generates);
         let (turn, ignored) = request.turn(&earlier)?;
         let keeper = Keeper {
@@ -92,7 +93,7 @@ impl Responses {
             (true, false) => self.0.turns.run(caller, turn).await?,
         };
         let run = Run {
-            writer: Writer::new(response, shows_thinking),
+            writer: Writer::new(response, names, shows_thinking),
             events: running.events,
             keeper,
             stop: self.0.stop.clone(),
@@ -140,6 +141,7 @@ impl Responses {
         let history = History { records: &self.0.shelves.records, owner, memory };
         let earlier = history.before(request.response.previous_response_id.as_deref()).await?;
         history.dereference(&earlier, &mut request.input).await?;
+        request.add_tools(&earlier)?;
         Ok((request, earlier))
     }
 

@@ -22,6 +22,7 @@ use crate::fields::code;
 use crate::gateway::Turns;
 use crate::openai::Page;
 use crate::openai::responses::Response;
+use crate::openai::responses::ToolNames;
 use crate::openai::responses::Writer;
 use crate::openai::responses::kept;
 
@@ -68,7 +69,7 @@ impl Responses {
         let names = shelves.unfinished.names().await?;
         for (owner, id) in &names {
             if let Some(record) = Record::load(&shelves.records, owner, id).await? {
-                let mut writer = Writer::new(record.response, false);
+                let mut writer = Writer::new(record.response, ToolNames::default(), false);
                 writer.fail(&explain(&crate::gateway::Error::ShuttingDown));
                 let record = Record { response: writer.response().clone(), input: record.input };
                 record.save(&shelves.records, owner).await?;

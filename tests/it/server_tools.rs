@@ -68,9 +68,18 @@ async fn code_streams_with_the_events_of_openai() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_its_beta_a_tool_is_refused_with_what_to_configure() {
+async fn without_its_beta_a_tool_is_left_out_or_refused_where_it_must_be_called() {
     let server = TestServer::real().await.workers(1).start().await;
-    let (status, text) = create(&server, &request()).await;
+    let mut plain = request();
+    plain["input"] = json!("[[say=hi]]");
+    let response = server.http.post(server.url("/v1/responses")).json(&plain).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["x-switchboard-ignored"], "tools[0] (code_interpreter)");
+    assert_eq!(server.upstream().requests()[0].body["tools"], json!([]));
+    server.upstream().clear();
+    let mut forced = request();
+    forced["tool_choice"] = json!({"type": "code_interpreter"});
+    let (status, text) = create(&server, &forced).await;
     let error = error(&text);
     assert_eq!((status, &error["code"]), (403, &json!("server_tools_not_allowed")));
     let message = error["message"].as_str().unwrap();
@@ -96,7 +105,8 @@ async fn the_cli_reads_no_calls_of_mcp_servers() {
     let tool = json!({
         "type": "mcp", "server_label": "docs", "server_url": "https://m.example", "require_approval": "never",
     });
-    let (status, text) = create(&server, &json!({"model": "haiku", "input": prompt, "tools": [tool]})).await;
+    let body = json!({"model": "haiku", "input": prompt, "tools": [tool], "tool_choice": "required"});
+    let (status, text) = create(&server, &body).await;
     assert_eq!((status, &error(&text)["code"]), (403, &json!("server_tools_not_allowed")), "{text}");
     assert_eq!(server.upstream().requests().len(), 0);
     server.end().await;

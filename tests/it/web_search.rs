@@ -86,6 +86,11 @@ async fn a_server_may_have_no_searches() {
     let server = server.start().await;
     let refused = server.chat(PROMPT).with("web_search_options", json!({})).send().await;
     assert_eq!(refused.error(), "403 invalid_request_error web_search_not_allowed");
+    let plain = json!({"model": "haiku", "input": "[[say=hi]]", "tools": [{"type": "web_search"}]});
+    let left_out = server.http.post(server.url("/v1/responses")).json(&plain).send().await.unwrap();
+    assert_eq!(left_out.headers()["x-switchboard-ignored"], "tools[0] (web_search)");
+    assert_eq!(server.upstream().requests()[0].body["tools"], json!([]));
+    server.upstream().clear();
     let body = json!({
         "model": "haiku", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}],
         "tools": [{"type": "web_search_20250305", "name": "web_search"}],

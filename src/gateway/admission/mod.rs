@@ -118,9 +118,10 @@ impl Admission {
     async fn admit(&self, caller: Caller, mut turn: Turn) -> Result<RunningTurn, Error> {
         let rules = &self.rules;
         check(&caller, &turn)?;
-        server_tools::check(rules, &caller, &mut turn)?;
+        let mut left_out = server_tools::check(rules, &caller, &mut turn)?;
         let route = self.route(&caller, &mut turn).await?;
-        let Fit { model, left_out } = self.turns.fit(&turn).await?;
+        let Fit { model, left_out: refused } = self.turns.fit(&turn).await?;
+        left_out.extend(refused.into_iter().map(str::to_owned));
         let runs = form::most_runs(&turn.sampling.format);
         let estimate = rules.prices.estimate(&model, &turn).times(runs);
         let mut permit = rules.limits.admit(&caller, estimate.tokens)?;

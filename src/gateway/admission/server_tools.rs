@@ -7,6 +7,7 @@ use crate::domain::CODE_EXECUTION;
 use crate::domain::CODE_EXECUTION_BETA;
 use crate::domain::Caller;
 use crate::domain::MCP_BETA;
+use crate::domain::ServerToolKind;
 use crate::domain::Turn;
 use crate::domain::WebSearch;
 use crate::gateway::Error;
@@ -18,41 +19,63 @@ const FETCH: &str = "web_fetch";
 /// How the types of the tools begin that stand for those of an MCP server.
 const TOOLSET: &str = "mcp_";
 
-/// Refuses tools that Anthropic runs where they may not be, and bounds a search that has no bound.
-pub(super) fn check(rules: &Rules, caller: &Caller, turn: &mut Turn) -> Result<(), Error> {
-    check_others(rules, caller, turn)?;
+/// Refuses tools that Anthropic runs where they may not be, or leaves them out if the caller can do without, and bounds a search
+/// that has no bound. Gives the words in which the caller is told of what is left out.
+pub(super) fn check(rules: &Rules, caller: &Caller, turn: &mut Turn) -> Result<Vec<String>, Error> {
+    let mut left_out = check_others(rules, caller, turn)?;
     if turn.tools.web_search.is_none() && !offers(turn, |kind| kind.starts_with(FETCH)) {
-        return Ok(());
+        return Ok(left_out);
     }
     let by_key = caller.grant.no_web_search;
-    let most = rules.web_searches.filter(|_| !by_key).ok_or(Error::WebSearchOff { by_key })?;
-    let Some(search) = &mut turn.tools.web_search else { return Ok(()) };
+    let Some(most) = rules.web_searches.filter(|_| !by_key) else {
+        let gone = turn.tools.leave_out(&[ServerToolKind::Search]);
+        left_out.extend(gone.iter().cloned());
+        return if gone.is_empty() { Err(Error::WebSearchOff { by_key }) } else { Ok(left_out) };
+    };
+    let Some(search) = &mut turn.tools.web_search else { return Ok(left_out) };
     let most = *search.max_uses.get_or_insert(most);
     for tool in turn.native.tools.iter_mut().flatten() {
         bound_search(tool, most);
     }
-    Ok(())
+    Ok(left_out)
 }
 
-/// Refuses code and MCP servers where they may not be. A client of Messages sees for itself what its tools need.
-fn check_others(rules: &Rules, caller: &Caller, turn: &Turn) -> Result<(), Error> {
+/// Refuses code and MCP servers where they may not be, or leaves them out.
+fn check_others(rules: &Rules, caller: &Caller, turn: &mut Turn) -> Result<Vec<String>, Error> {
+    let mut left_out = Vec::new();
+    while let Some(off) = others_off(rules, caller, turn) {
+        let kinds: &[_] = match off {
+            ServerToolsOff::ByKey | ServerToolsOff::BySetting => &[ServerToolKind::Code, ServerToolKind::Mcp],
+            ServerToolsOff::WithoutBeta(CODE_EXECUTION_BETA) => &[ServerToolKind::Code],
+            ServerToolsOff::WithoutBeta(_) | ServerToolsOff::Unreadable => &[ServerToolKind::Mcp],
+        };
+        let gone = turn.tools.leave_out(kinds);
+        if gone.is_empty() {
+            return Err(Error::ServerToolsOff(off));
+        }
+        left_out.extend(gone);
+    }
+    Ok(left_out)
+}
+
+/// Why code or MCP servers of the turn may not be, if so. A client of Messages sees for itself what its tools need.
+fn others_off(rules: &Rules, caller: &Caller, turn: &Turn) -> Option<ServerToolsOff> {
     let (runs_code, calls_servers) = (turn.tools.runs_code, !turn.tools.mcp_servers.is_empty());
     let is_written = turn.native.has_field("mcp_servers")
         || offers(turn, |kind| kind.starts_with(CODE_EXECUTION) || kind.starts_with(TOOLSET));
     if !(runs_code || calls_servers || is_written) {
-        return Ok(());
+        return None;
     }
     let missing = [(runs_code, CODE_EXECUTION_BETA), (calls_servers, MCP_BETA)]
         .into_iter()
         .find(|(is_needed, beta)| *is_needed && !rules.betas.iter().any(|known| known == beta));
-    let off = match missing {
-        _ if caller.grant.no_server_tools => ServerToolsOff::ByKey,
-        _ if !rules.server_tools => ServerToolsOff::BySetting,
-        _ if calls_servers && !rules.reads_mcp => ServerToolsOff::Unreadable,
-        Some((_, beta)) => ServerToolsOff::WithoutBeta(beta),
-        None => return Ok(()),
-    };
-    Err(Error::ServerToolsOff(off))
+    match missing {
+        _ if caller.grant.no_server_tools => Some(ServerToolsOff::ByKey),
+        _ if !rules.server_tools => Some(ServerToolsOff::BySetting),
+        _ if calls_servers && !rules.reads_mcp => Some(ServerToolsOff::Unreadable),
+        Some((_, beta)) => Some(ServerToolsOff::WithoutBeta(beta)),
+        None => None,
+    }
 }
 
 /// Whether one of the tools that the caller has written is of such a type.

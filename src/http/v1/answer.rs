@@ -30,8 +30,8 @@ pub(super) fn describe(response: &mut Response, told: &Told, ignored: &[String])
     if let Some(Ok(route)) = route {
         headers.insert("x-switchboard-route", route);
     }
-    let ignored: Vec<&str> =
-        ignored.iter().map(String::as_str).chain(told.left_out.iter().copied()).collect();
+    let mut ignored: Vec<&str> = ignored.iter().chain(&told.left_out).map(String::as_str).collect();
+    ignored.sort_unstable();
     if let (false, Ok(list)) = (ignored.is_empty(), HeaderValue::from_str(&ignored.join(", "))) {
         headers.insert("x-switchboard-ignored", list);
     }

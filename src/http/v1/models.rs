@@ -11,10 +11,13 @@ use super::answer::json;
 use crate::anthropic;
 use crate::domain::Caller;
 use crate::domain::ModelName;
+use crate::domain::TokenLimits;
+use crate::gateway::ModelCard;
 use crate::gateway::Turns;
 use crate::http::error::ApiError;
 use crate::http::error::Door;
 use crate::openai;
+use crate::openai::models::Listed;
 
 const OWNER: &str = "anthropic";
 
@@ -25,10 +28,10 @@ pub(in crate::http) async fn list_models(
     Extension(caller): Extension<Caller>,
 ) -> Result<Response, ApiError> {
     let cards = turns.models().await?;
-    let names = cards.iter().map(|card| card.name.as_str()).filter(|name| caller.grant.allows_model(name));
+    let cards = cards.iter().filter(|card| caller.grant.allows_model(card.name.as_str()));
     Ok(json(match door {
-        Door::OpenAi => openai::models::list(&names.map(|name| (name, OWNER)).collect::<Vec<_>>()),
-        Door::Anthropic => anthropic::models::list(&names.collect::<Vec<_>>()),
+        Door::OpenAi => openai::models::list(&cards.map(listed).collect::<Vec<_>>()),
+        Door::Anthropic => anthropic::models::list(&cards.map(|card| card.name.as_str()).collect::<Vec<_>>()),
     }))
 }
 
@@ -42,9 +45,13 @@ pub(in crate::http) async fn retrieve_model(
     if !caller.grant.allows_model(&name) {
         return Err(ApiError::unknown_model(&name));
     }
-    turns.model(ModelName::new(&name)).await?;
+    let card = turns.model(ModelName::new(&name)).await?;
     Ok(json(match door {
-        Door::OpenAi => openai::models::single(&name, OWNER),
+        Door::OpenAi => openai::models::single(&listed(&card)),
         Door::Anthropic => anthropic::models::single(&name),
     }))
+}
+
+fn listed(card: &ModelCard) -> Listed<'_> {
+    Listed { name: card.name.as_str(), owned_by: OWNER, limits: TokenLimits::of(&card.resolves_to) }
 }

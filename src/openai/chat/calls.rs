@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use super::custom_tools::CUSTOM;
 use super::fields;
 use crate::domain::Message;
 use crate::domain::Part;
@@ -17,6 +18,7 @@ use crate::fields::Object;
 use crate::fields::Place;
 use crate::fields::code;
 use crate::fields::printable;
+use crate::openai::custom;
 use crate::openai::functions;
 
 /// The calls of the answer read last, and the ids of all before it.
@@ -77,16 +79,23 @@ impl Calls {
             let message = format!("`{path}`: a call before it has the same id `{}`.", printable(&id));
             return Err(InvalidRequest::at(path, code::VALUE, message));
         }
-        if let Some(kind) = call.take_text("type")?.filter(|kind| kind != "function") {
-            let path = call.place.field("type");
-            let kind = printable(&kind);
-            let message = format!("`{path}`: only calls of the type `function` are supported, got `{kind}`.");
-            return Err(InvalidRequest::at(path, code::UNSUPPORTED, message));
-        }
-        let function = call.take("function")?.ok_or_else(|| call.missing("function"))?;
-        let mut function = Object::new(function, call.place.inner("function", &fields::CALLED_FUNCTION))?;
-        let (name, input) = called(&mut function)?;
-        function.finish(ignored)?;
+        let kind = call.take_text("type")?.unwrap_or_else(|| "function".to_owned());
+        let (field, table, read): (_, _, fn(&mut Object) -> _) = match kind.as_str() {
+            "function" => ("function", &fields::CALLED_FUNCTION, called),
+            CUSTOM => (CUSTOM, &fields::CALLED_CUSTOM, called_custom),
+            other => {
+                let path = call.place.field("type");
+                let kind = printable(other);
+                let message = format!(
+                    "`{path}`: only calls of the types `function` and `custom` are supported, got `{kind}`."
+                );
+                return Err(InvalidRequest::at(path, code::UNSUPPORTED, message));
+            }
+        };
+        let inner = call.take(field)?.ok_or_else(|| call.missing(field))?;
+        let mut inner = Object::new(inner, call.place.inner(field, table))?;
+        let (name, input) = read(&mut inner)?;
+        inner.finish(ignored)?;
         call.finish(ignored)?;
         self.numbers.insert(id.clone(), self.list.len());
         Ok(self.push(Some(id), name, input))
@@ -203,6 +212,13 @@ fn called(function: &mut Object) -> Result<(String, String), InvalidRequest> {
     let path: String = function.place.field("arguments");
     let message = format!("`{path}`: expected a JSON object, written as a string.");
     Err(InvalidRequest::at(path, code::VALUE, message))
+}
+
+/// Takes the name and the text of a call of a custom tool.
+fn called_custom(custom: &mut Object) -> Result<(String, String), InvalidRequest> {
+    let name = functions::name(custom)?;
+    let input = custom.take_text("input")?.ok_or_else(|| custom.missing("input"))?;
+    Ok((name, custom::arguments(&input)))
 }
 
 /// The place of the `index`th message.

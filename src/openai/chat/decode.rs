@@ -19,6 +19,7 @@ use crate::fields::code;
 use crate::fields::request;
 use crate::openai::cache_mark;
 use crate::openai::labels;
+use crate::openai::responses;
 use crate::openai::web_search;
 
 /// A request, understood.
@@ -40,12 +41,34 @@ pub struct ChatRequest {
     pub ignored: Vec<String>,
 }
 
-/// Reads the body of `POST /v1/chat/completions`.
+/// Reads the body of `POST /v1/chat/completions`. One that is written for `/v1/responses` is read as such, and answered as a chat:
+/// some editors send it here.
 ///
 /// # Errors
 /// When the body is not such a request, or asks for something that is not served.
 pub fn decode(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest> {
-    read(request(body, &fields::REQUEST, "`model` and `messages`")?, body, policy)
+    let request = request(body, &fields::REQUEST, "`model` and `messages`")?;
+    if request.has("input") && !request.has("messages") {
+        return read_responses(body, policy);
+    }
+    read(request, body, policy)
+}
+
+/// Reads `body`, which is one of `/v1/responses`.
+fn read_responses(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest> {
+    let request = responses::decode(body, policy)?;
+    let refused = [
+        ("previous_response_id", request.response.previous_response_id.is_some()),
+        ("background", request.response.background),
+    ];
+    if let Some((field, _)) = refused.iter().find(|(_, is_there)| *is_there) {
+        let message = format!("`{field}` is not supported here. Send the request to /v1/responses.");
+        return Err(InvalidRequest::at(*field, code::UNSUPPORTED, message));
+    }
+    let dialect = Dialect::with_custom(request.tool_names().custom());
+    let stream = request.stream;
+    let (turn, ignored) = request.turn(&[])?;
+    Ok(ChatRequest { turn, n: 1, dialect, stream, include_usage: stream, ignored })
 }
 
 /// Reads `request`, which is all of `body` that belongs to this API.

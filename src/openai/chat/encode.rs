@@ -1,11 +1,13 @@
 //! An answer as one body.
 
 use super::answer::Answer;
+use super::custom_tools::CUSTOM;
 use super::tools::Dialect;
 use super::types::AssistantMessage;
 use super::types::Choice;
 use super::types::Completion;
 use super::types::CompletionUsage;
+use super::types::CustomCall;
 use super::types::FunctionCall;
 use super::types::ToolCall;
 use super::types::finish_word;
@@ -14,6 +16,7 @@ use crate::domain::ToolUse;
 use crate::domain::Usage;
 use crate::domain::unix_now;
 use crate::openai::REFUSAL;
+use crate::openai::custom;
 use crate::openai::json;
 
 /// What every body and every chunk of one answer has in common.
@@ -65,16 +68,22 @@ impl Reply {
             tool_calls: Vec::new(),
             function_call: None,
         };
-        match self.dialect {
-            Dialect::Tools => message.tool_calls = answer.calls.iter().map(tool_call).collect(),
+        match &self.dialect {
+            Dialect::Tools | Dialect::Custom(_) => {
+                message.tool_calls = answer.calls.iter().map(|call| self.tool_call(call)).collect();
+            }
             Dialect::Functions => message.function_call = answer.calls.first().map(function_call),
         }
-        Choice { index, message, logprobs: (), finish_reason: finish_word(reason, self.dialect) }
+        Choice { index, message, logprobs: (), finish_reason: finish_word(reason, &self.dialect) }
     }
-}
 
-fn tool_call(call: &ToolUse) -> ToolCall<'_> {
-    ToolCall { id: &call.id, r#type: "function", function: function_call(call) }
+    fn tool_call<'a>(&self, call: &'a ToolUse) -> ToolCall<'a> {
+        if self.dialect.is_custom(&call.name) {
+            let custom = CustomCall { name: &call.name, input: custom::text(&call.input) };
+            return ToolCall { id: &call.id, r#type: CUSTOM, function: None, custom: Some(custom) };
+        }
+        ToolCall { id: &call.id, r#type: "function", function: Some(function_call(call)), custom: None }
+    }
 }
 
 fn function_call(call: &ToolUse) -> FunctionCall<'_> {

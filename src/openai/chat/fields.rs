@@ -156,8 +156,61 @@ pub(super) static MESSAGE: Table = Table {
 pub(super) static TOOL: Table = Table {
     prefix: "tools[].",
     fields: &[
-        honoured("type", Text, "`function`. `custom` is refused: Claude's tools take JSON."),
-        honoured("function", Object, "The function."),
+        honoured(
+            "type",
+            Text,
+            "`function` or `custom`. A custom tool takes a text: Claude knows it as a function with one string.",
+        ),
+        honoured(
+            "function",
+            Object,
+            "The function. Its fields may also stand in the tool itself, `parameters` as `input_schema` too.",
+        ),
+        honoured("custom", Object, "The custom tool. Its fields may also stand in the tool itself."),
+    ],
+};
+
+/// The fields of a tool that has no object around what it is.
+pub(super) static FLAT_TOOL: Table = Table {
+    prefix: "tools[].",
+    fields: &[
+        honoured("type", Text, "As that of a tool; without it a function."),
+        honoured("name", Text, "As that of a function."),
+        honoured("description", Text, "As that of a function."),
+        honoured("parameters", Object, "As those of a function."),
+        honoured("input_schema", Object, "As the parameters of a function."),
+        honoured("strict", Bool, "As that of a function."),
+        honoured("format", Object, "As that of a custom tool."),
+    ],
+};
+
+/// The fields of a custom tool.
+pub(super) static CUSTOM: Table = Table {
+    prefix: "tools[].custom.",
+    fields: &[
+        honoured("name", Text, "1 to 64 letters, digits, `_` and `-`."),
+        honoured("description", Text, "Told to Claude."),
+        honoured("format", Object, "What its input must keep to."),
+    ],
+};
+
+/// The fields of `format` of a custom tool.
+pub(super) static CUSTOM_FORMAT: Table = Table {
+    prefix: "tools[].custom.format.",
+    fields: &[
+        emulated("type", Text, "`text` or `grammar`. A grammar is described to Claude, and does not bind."),
+        honoured("grammar", Object, "The grammar. Its fields may also stand beside `type`."),
+        honoured("syntax", Text, "As that of a grammar."),
+        honoured("definition", Text, "As that of a grammar."),
+    ],
+};
+
+/// The fields of a grammar.
+pub(super) static GRAMMAR: Table = Table {
+    prefix: "tools[].custom.format.grammar.",
+    fields: &[
+        honoured("syntax", Text, "`lark` or `regex`. Told to Claude."),
+        honoured("definition", Text, "Told to Claude."),
     ],
 };
 
@@ -195,8 +248,9 @@ pub(super) static OLD_FUNCTION: Table = Table {
 pub(super) static TOOL_CHOICE: Table = Table {
     prefix: "tool_choice.",
     fields: &[
-        honoured("type", Text, "`function` or `allowed_tools`. `custom` is refused."),
+        honoured("type", Text, "`function`, `custom` or `allowed_tools`."),
         honoured("function", Object, "The function that must be called."),
+        honoured("custom", Object, "The custom tool that must be called."),
         honoured("allowed_tools", Object, "Only these are offered to Claude."),
     ],
 };
@@ -219,7 +273,11 @@ pub(super) static ALLOWED_TOOLS: Table = Table {
 /// The fields of a tool that is allowed.
 pub(super) static ALLOWED_TOOL: Table = Table {
     prefix: "tool_choice.allowed_tools.tools[].",
-    fields: &[honoured("type", Text, "`function`."), honoured("function", Object, "Its name.")],
+    fields: &[
+        honoured("type", Text, "`function` or `custom`."),
+        honoured("function", Object, "Its name."),
+        honoured("custom", Object, "Its name."),
+    ],
 };
 
 /// The fields of `function_call`.
@@ -233,8 +291,9 @@ pub(super) static TOOL_CALL: Table = Table {
     prefix: "messages[].tool_calls[].",
     fields: &[
         honoured("id", Text, "Required. Its result names it."),
-        honoured("type", Text, "`function`, also when it is left out."),
+        honoured("type", Text, "`function`, also when it is left out, or `custom`."),
         honoured("function", Object, "What was called."),
+        honoured("custom", Object, "What was called."),
         ignored("index", Any, "Part of a stream that is sent back."),
     ],
 };
@@ -246,6 +305,12 @@ pub(super) static CALLED_FUNCTION: Table = Table {
         honoured("name", Text, "The function's name."),
         honoured("arguments", Text, "A JSON object, as a string. An empty string is an empty object."),
     ],
+};
+
+/// The fields of a called custom tool.
+pub(super) static CALLED_CUSTOM: Table = Table {
+    prefix: "messages[].tool_calls[].custom.",
+    fields: &[honoured("name", Text, "The tool's name."), honoured("input", Text, "The text it was given.")],
 };
 
 /// The fields of a part of a message's content.

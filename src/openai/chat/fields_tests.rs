@@ -13,13 +13,17 @@ use crate::openai::chat::decode;
 use crate::openai::web_search;
 
 fn tables() -> Vec<&'static Table> {
-    let own: [&Table; 18] = [
+    let own: [&Table; 23] = [
         &REQUEST,
         &STREAM_OPTIONS,
         &RESPONSE_FORMAT,
         &JSON_SCHEMA,
         &TOOL,
         &FUNCTION,
+        &FLAT_TOOL,
+        &CUSTOM,
+        &CUSTOM_FORMAT,
+        &GRAMMAR,
         &TOOL_CHOICE,
         &CHOSEN_FUNCTION,
         &ALLOWED_TOOLS,
@@ -29,6 +33,7 @@ fn tables() -> Vec<&'static Table> {
         &MESSAGE,
         &TOOL_CALL,
         &CALLED_FUNCTION,
+        &CALLED_CUSTOM,
         &PART,
         &IMAGE,
         &FILE,

@@ -7,6 +7,7 @@
 mod answer;
 mod calls;
 mod content;
+mod custom_tools;
 mod decode;
 mod encode;
 mod fields;

@@ -13,6 +13,7 @@ use crate::domain::Usage;
 use crate::openai::Envelope;
 use crate::openai::REFUSAL;
 use crate::openai::citation::CitedText;
+use crate::openai::custom::InputText;
 use crate::openai::json;
 
 const ROLE: &str = r#"{"role":"assistant","content":"","refusal":null}"#;
@@ -45,6 +46,8 @@ struct Choice {
     calls: usize,
     /// Whether the call begun last has any input yet.
     has_input: bool,
+    /// The text of the call begun last, where its tool takes one.
+    text: Option<InputText>,
     cited: CitedText,
 }
 
@@ -72,12 +75,13 @@ impl StreamEncoder {
             state: State::Fresh,
             calls: 0,
             has_input: true,
+            text: None,
             cited: CitedText::default(),
         };
         Self {
             head,
             tail: if include_usage { r#"],"usage":null}"# } else { "]}" },
-            dialect: reply.dialect,
+            dialect: reply.dialect.clone(),
             include_usage,
             usage: Usage::default(),
             choices: (0..n).map(choice).collect(),
@@ -144,11 +148,19 @@ impl StreamEncoder {
 
     fn call(&mut self, index: usize, id: &str, name: &str, payloads: &mut Vec<String>) {
         let Some(choice) = self.choices.get_mut(index) else { return };
-        let (number, name) = (choice.calls, json::to_string(name));
+        let (custom, number, name) = (name, choice.calls, json::to_string(name));
         choice.calls += 1;
         choice.has_input = false;
+        choice.text = None;
         let delta = match self.dialect {
-            Dialect::Tools => format!(
+            Dialect::Custom(_) if self.dialect.is_custom(custom) => {
+                choice.text = Some(InputText::default());
+                format!(
+                    r#"{{"tool_calls":[{{"index":{number},"id":{},"type":"custom","custom":{{"name":{name},"input":""}}}}]}}"#,
+                    json::to_string(id)
+                )
+            }
+            Dialect::Tools | Dialect::Custom(_) => format!(
                 r#"{{"tool_calls":[{{"index":{number},"id":{},"type":"function","function":{{"name":{name},"arguments":""}}}}]}}"#,
                 json::to_string(id)
             ),
@@ -163,8 +175,12 @@ impl StreamEncoder {
         let choice = self.choices.get_mut(index)?;
         choice.has_input |= !piece.is_empty();
         let number = choice.calls.checked_sub(1)?;
+        if let Some(text) = &mut choice.text {
+            let piece = text.push(piece);
+            return self.text_piece(index, number, &piece);
+        }
         match self.dialect {
-            Dialect::Tools => {
+            Dialect::Tools | Dialect::Custom(_) => {
                 let delta = format!(r#"{{"tool_calls":[{{"index":{number},"function":{{"arguments":"#);
                 self.piece(index, &delta, piece, "}}]}")
             }
@@ -173,8 +189,20 @@ impl StreamEncoder {
         }
     }
 
+    /// A piece of the text of call `number`.
+    fn text_piece(&self, index: usize, number: usize, piece: &str) -> Option<String> {
+        let delta = format!(r#"{{"tool_calls":[{{"index":{number},"custom":{{"input":"#);
+        self.piece(index, &delta, piece, "}}]}")
+    }
+
     /// A call without any input has an empty object for it, before anything else is said.
     fn end_call(&mut self, index: usize) -> Option<String> {
+        let choice = self.choices.get_mut(index)?;
+        if let Some(mut text) = choice.text.take() {
+            choice.has_input = true;
+            let (number, rest) = (choice.calls.checked_sub(1)?, text.end());
+            return self.text_piece(index, number, &rest);
+        }
         let has_input = self.choices.get(index)?.has_input;
         (!has_input).then(|| self.input(index, "{}")).flatten()
     }
@@ -185,7 +213,7 @@ impl StreamEncoder {
         }
         let Some(choice) = self.choices.get_mut(index) else { return };
         choice.state = State::Finished;
-        let reason = finish_word(finish.reason, self.dialect);
+        let reason = finish_word(finish.reason, &self.dialect);
         let end = format!(r#"{{}},"logprobs":null,"finish_reason":"{reason}"}}"#);
         payloads.push([&self.head, &choice.head, &end, self.tail].concat());
         self.usage = self.usage + finish.usage;

@@ -224,3 +224,44 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_call_of_a_tool_that_takes_a_text_is_that_text() {
+    let dialect = Dialect::Custom(vec!["c".to_owned()]);
+    let reply = Reply { dialect, ..reply() };
+    let mut encoder = StreamEncoder::new(&reply, 1, false);
+    let events = [
+        TurnEvent::tool_call("1", "c"),
+        TurnEvent::ToolInput("{\"input\":\"a\\".to_owned()),
+        TurnEvent::ToolInput("nb\"}".to_owned()),
+        TurnEvent::tool_call("2", "f"),
+        TurnEvent::Finished(Finish::new(FinishReason::ToolCalls, Usage::default())),
+    ];
+    let payloads: Vec<_> = events.iter().flat_map(|event| encoder.event(0, event)).collect();
+    let delta = |payload: &String| {
+        let payload: serde_json::Value = serde_json::from_str(payload).unwrap();
+        payload["choices"][0]["delta"]["tool_calls"].get(0).cloned()
+    };
+    let deltas: Vec<_> = payloads.iter().filter_map(delta).collect();
+    assert_eq!(
+        serde_json::Value::from(deltas),
+        serde_json::json!([
+            {"index": 0, "id": "1", "type": "custom", "custom": {"name": "c", "input": ""}},
+            {"index": 0, "custom": {"input": "a"}},
+            {"index": 0, "custom": {"input": "\nb"}},
+            {"index": 1, "id": "2", "type": "function", "function": {"name": "f", "arguments": ""}},
+            {"index": 1, "function": {"arguments": "{}"}},
+        ])
+    );
+    let calls = vec![crate::domain::ToolUse {
+        id: "1".into(),
+        name: "c".into(),
+        input: r#"{"input":"a\nb"}"#.into(),
+    }];
+    let answer = super::super::answer::Answer { calls, ..Default::default() };
+    let whole: serde_json::Value = serde_json::from_slice(&reply.response(&[answer])).unwrap();
+    assert_eq!(
+        whole["choices"][0]["message"]["tool_calls"],
+        serde_json::json!([{"id": "1", "type": "custom", "custom": {"name": "c", "input": "a\nb"}}])
+    );
+}

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::custom_tools::CUSTOM;
+use super::custom_tools::custom_tool;
 use super::fields;
 use crate::domain::Tool;
 use crate::domain::ToolChoice;
@@ -19,13 +21,27 @@ use crate::openai::functions;
 const OR_AN_OBJECT: &str = ", or an object with the name of a tool";
 
 /// In which words a client speaks of tools, and is answered.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Dialect {
     /// `tools`, `tool_choice`, `tool_calls`.
     #[default]
     Tools,
+    /// The same, with tools of these names that take a text.
+    Custom(Vec<String>),
     /// The older `functions` and `function_call`, of which one is called at a time.
     Functions,
+}
+
+impl Dialect {
+    /// That of `tools`, of which those of these names take a text.
+    pub(super) fn with_custom(names: Vec<String>) -> Self {
+        if names.is_empty() { Self::Tools } else { Self::Custom(names) }
+    }
+
+    /// Whether the tool `name` takes a text.
+    pub(super) fn is_custom(&self, name: &str) -> bool {
+        matches!(self, Self::Custom(names) if names.iter().any(|custom| custom == name))
+    }
 }
 
 /// Takes the tools out of `request`, whose body is `body`.
@@ -47,8 +63,8 @@ pub(super) fn decode(
     }
     if !is_old {
         let written = if tools.is_empty() { Written::default() } else { Written::new(body).field("tools") };
-        let list = offered(tools, written, ignored)?;
-        return Ok((chosen(list, choice, parallel, ignored)?, Dialect::Tools));
+        let (list, custom) = offered(tools, written, ignored)?;
+        return Ok((chosen(list, choice, parallel, ignored)?, Dialect::with_custom(custom)));
     }
     let list = old_functions(functions, Written::new(body).field("functions"), ignored)?;
     let choice = old_choice(call, &list, ignored)?;
@@ -74,25 +90,46 @@ fn list(request: &mut Object, name: &'static str) -> Result<Vec<Value>, InvalidR
     })
 }
 
+/// Reads `tools`, and gives the names of those that take a text beside them.
 fn offered(
     tools: Vec<Value>,
     written: Written<'_>,
     ignored: &mut Ignored,
-) -> Result<Vec<Tool>, InvalidRequest> {
+) -> Result<(Vec<Tool>, Vec<String>), InvalidRequest> {
     let written = written.items();
-    let mut list = Vec::new();
+    let (mut list, mut custom) = (Vec::new(), Vec::new());
     for (index, tool) in tools.into_iter().enumerate() {
-        let mut tool = Object::new(tool, Place::at(format!("tools[{index}]"), &fields::TOOL))?;
-        function_type(&mut tool)?;
-        let function = tool.take("function")?.ok_or_else(|| tool.missing("function"))?;
-        let mut function = Object::new(function, tool.place.inner("function", &fields::FUNCTION))?;
-        let written = written.get(index).copied().unwrap_or_default().field("function");
-        list.push(functions::function(&mut function, written)?);
-        function.finish(ignored)?;
-        tool.finish(ignored)?;
+        let is_flat = tool.get("function").is_none() && tool.get("name").is_some();
+        let table = if is_flat { &fields::FLAT_TOOL } else { &fields::TOOL };
+        let mut tool = Object::new(tool, Place::at(format!("tools[{index}]"), table))?;
+        let written = written.get(index).copied().unwrap_or_default();
+        if tool.peek_text("type") == Some(CUSTOM) {
+            let tool = custom_tool(tool, is_flat, ignored)?;
+            custom.push(tool.name.clone());
+            list.push(tool);
+        } else if is_flat {
+            list.push(flat_tool(tool, written, ignored)?);
+        } else {
+            function_type(&mut tool)?;
+            let function = tool.take("function")?.ok_or_else(|| tool.missing("function"))?;
+            let mut function = Object::new(function, tool.place.inner("function", &fields::FUNCTION))?;
+            list.push(functions::function(&mut function, written.field("function"))?);
+            function.finish(ignored)?;
+            tool.finish(ignored)?;
+        }
     }
     functions::check_list(&list, "tools")?;
-    Ok(list)
+    Ok((list, custom))
+}
+
+/// A function without `function` around it, as Responses and Messages have it and some editors send it.
+fn flat_tool(mut tool: Object, written: Written<'_>, ignored: &mut Ignored) -> Result<Tool, InvalidRequest> {
+    if tool.peek_text("type").is_some() {
+        function_type(&mut tool)?;
+    }
+    let function = functions::function_with(&mut tool, written, &["parameters", "input_schema"])?;
+    tool.finish(ignored)?;
+    Ok(function)
 }
 
 fn old_functions(
@@ -120,7 +157,8 @@ fn function_type(object: &mut Object) -> Result<(), InvalidRequest> {
     }
     let path = object.place.field("type");
     let kind = printable(&kind);
-    let message = format!("`{path}`: only tools of the type `function` are supported, got `{kind}`.");
+    let message =
+        format!("`{path}`: only tools of the types `function` and `custom` are supported, got `{kind}`.");
     Err(InvalidRequest::at(path, code::UNSUPPORTED, message))
 }
 
@@ -168,19 +206,21 @@ fn chosen_object(
     mut choice: Object,
     ignored: &mut Ignored,
 ) -> Result<(Vec<Tool>, ToolChoice), InvalidRequest> {
-    let is_allowance = choice.peek_text("type") == Some("allowed_tools");
-    let (field, other) =
-        if is_allowance { ("allowed_tools", "function") } else { ("function", "allowed_tools") };
-    if is_allowance {
-        choice.take("type")?;
-    } else {
-        function_type(&mut choice)?;
+    const KINDS: [&str; 3] = ["function", CUSTOM, "allowed_tools"];
+    let field = KINDS.into_iter().find(|kind| choice.peek_text("type") == Some(kind));
+    let is_allowance = field == Some("allowed_tools");
+    match field {
+        Some(_) => choice.take("type").map(drop)?,
+        None => function_type(&mut choice)?,
     }
+    let field = field.unwrap_or("function");
     let value = choice.take(field)?.ok_or_else(|| choice.missing(field))?;
-    if choice.take(other)?.is_some() {
-        let path = choice.place.field(other);
-        let message = format!("`{path}` belongs only to a choice of the type `{other}`. Remove it.");
-        return Err(InvalidRequest::at(path, code::VALUE, message));
+    for other in KINDS.into_iter().filter(|kind| *kind != field) {
+        if choice.take(other)?.is_some() {
+            let path = choice.place.field(other);
+            let message = format!("`{path}` belongs only to a choice of the type `{other}`. Remove it.");
+            return Err(InvalidRequest::at(path, code::VALUE, message));
+        }
     }
     let place = choice.place.clone();
     choice.finish(ignored)?;
@@ -204,8 +244,12 @@ fn allowed_tools(
     let mut names = Vec::new();
     for (index, tool) in tools.into_iter().enumerate() {
         let mut tool = Object::new(tool, allowed.place.item("tools", index, &fields::ALLOWED_TOOL))?;
-        function_type(&mut tool)?;
-        let function = tool.take("function")?.ok_or_else(|| tool.missing("function"))?;
+        let field = if tool.peek_text("type") == Some(CUSTOM) { CUSTOM } else { "function" };
+        match field {
+            CUSTOM => tool.take("type").map(drop)?,
+            _ => function_type(&mut tool)?,
+        }
+        let function = tool.take(field)?.ok_or_else(|| tool.missing(field))?;
         names.push(chosen_name(function, &tool.place, &list, ignored)?);
         tool.finish(ignored)?;
     }

@@ -86,11 +86,51 @@ fn the_old_words_mean_the_same() {
 }
 
 #[test]
+fn tools_may_take_a_text() {
+    let grammar = json!({"type": "grammar", "grammar": {"syntax": "regex", "definition": "a+"}});
+    let tool = json!({"type": "custom", "custom": {"name": "c", "description": "C", "format": grammar}});
+    let choice = json!({"type": "custom", "custom": {"name": "c"}});
+    let request_of = decoded(&request(json!({"tools": [tool], "tool_choice": choice})).to_string());
+    assert_eq!(request_of.dialect, Dialect::Custom(vec!["c".to_owned()]));
+    let tools = request_of.turn.tools;
+    assert_eq!(tools.choice, ToolChoice::Named("c".to_owned()));
+    assert_eq!(tools.list[0].schema, crate::openai::custom::SCHEMA);
+    assert!(tools.list[0].description.as_ref().unwrap().ends_with("\na+"));
+    let call = json!({"id": "1", "type": "custom", "custom": {"name": "c", "input": "a\nb"}});
+    let talk = json!({"model": "m", "messages": [
+        {"role": "user", "content": "x"}, {"role": "assistant", "content": null, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1", "content": "y"},
+    ]});
+    let history = decoded(&talk.to_string()).turn.history;
+    let Part::ToolUse(call) = &history[1].parts[0] else { panic!("{history:?}") };
+    assert_eq!((&*call.name, &*call.input), ("c", r#"{"input":"a\nb"}"#));
+}
+
+#[test]
+fn tools_may_stand_without_an_object_around_them() {
+    let schema = json!({"type": "object", "properties": {}});
+    let list = json!([
+        {"name": "a", "description": "A", "input_schema": schema}, {"type": "function", "name": "b", "parameters": schema},
+        {"type": "custom", "name": "c"},
+    ]);
+    let request_of = decoded(&request(json!({"tools": list})).to_string());
+    assert_eq!(names(&request_of.turn.tools), ["a", "b", "c"]);
+    assert_eq!(request_of.turn.tools.list[0].schema, schema.to_string());
+    assert_eq!(request_of.dialect, Dialect::Custom(vec!["c".to_owned()]));
+}
+
+#[test]
 fn wrong_tools_are_refused_by_name() {
     let offer = |tool: Value| refused(&request(json!({"tools": [tool]})));
     let function = |function: Value| offer(json!({"type": "function", "function": function}));
     let rows = [
-        (offer(json!({"type": "custom", "custom": {"name": "x"}})), "tools[0].type", code::UNSUPPORTED),
+        (offer(json!({"type": "shell", "name": "x"})), "tools[0].type", code::UNSUPPORTED),
+        (offer(json!({"type": "custom"})), "tools[0].custom", code::MISSING),
+        (
+            offer(json!({"type": "custom", "custom": {"name": "x", "format": {"type": "bnf"}}})),
+            "tools[0].custom.format.type",
+            code::VALUE,
+        ),
         (offer(json!({"function": {"name": "x"}})), "tools[0].type", code::MISSING),
         (offer(json!({"type": "function"})), "tools[0].function", code::MISSING),
         (function(json!({})), "tools[0].function.name", code::MISSING),
@@ -141,7 +181,7 @@ fn wrong_choices_are_refused_by_name() {
     let allowed = |fields: Value| choice(json!({"type": "allowed_tools", "allowed_tools": fields}));
     let rows = [
         (choice(json!({"function": {"name": "a"}})), "tool_choice.type", code::MISSING),
-        (choice(json!({"type": "custom", "custom": {"name": "a"}})), "tool_choice.type", code::UNSUPPORTED),
+        (choice(json!({"type": "shell"})), "tool_choice.type", code::UNSUPPORTED),
         (choice(json!({"type": "function"})), "tool_choice.function", code::MISSING),
         (choice(json!({"type": "function", "function": {}})), "tool_choice.function.name", code::MISSING),
         (
@@ -165,7 +205,7 @@ fn wrong_choices_are_refused_by_name() {
             code::VALUE,
         ),
         (
-            allowed(json!({"mode": "auto", "tools": [{"type": "custom"}]})),
+            allowed(json!({"mode": "auto", "tools": [{"type": "shell"}]})),
             "tool_choice.allowed_tools.tools[0].type",
             code::UNSUPPORTED,
         ),
@@ -313,4 +353,16 @@ fn calls_and_results_that_do_not_match_are_refused() {
     assert_eq!(calls(json!([call("c", "f", "[1]")])), "messages[1].tool_calls[0].function.arguments");
     assert_eq!(calls(json!([call("c", "f", "{")])), "messages[1].tool_calls[0].function.arguments");
     assert_eq!(calls(json!([call("c", "f", "{}"), call("c", "f", "{}")])), "messages[1].tool_calls[1].id");
+}
+
+#[test]
+fn a_body_of_responses_is_a_chat() {
+    let list = json!([{"type": "custom", "name": "c"}, {"type": "function", "name": "f"}]);
+    let body = json!({"model": "m", "input": "x", "instructions": "i", "tools": list, "stream": true});
+    let request_of = decoded(&body.to_string());
+    assert_eq!((request_of.stream, &request_of.turn.system), (true, &vec!["i".to_owned()]));
+    assert_eq!(request_of.dialect, Dialect::Custom(vec!["c".to_owned()]));
+    assert_eq!(names(&request_of.turn.tools), ["c", "f"]);
+    let body = json!({"model": "m", "input": "x", "previous_response_id": "resp_1"});
+    assert_eq!(refused(&body).0, "previous_response_id");
 }

@@ -61,7 +61,17 @@ impl<'a> From<&'a UrlCitation> for Annotation<'a> {
 pub(super) struct ToolCall<'a> {
     pub(super) id: &'a str,
     pub(super) r#type: &'static str,
-    pub(super) function: FunctionCall<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) function: Option<FunctionCall<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) custom: Option<CustomCall<'a>>,
+}
+
+/// A call of a tool that takes a text.
+#[derive(Serialize)]
+pub(super) struct CustomCall<'a> {
+    pub(super) name: &'a str,
+    pub(super) input: String,
 }
 
 #[derive(Serialize)]
@@ -132,7 +142,7 @@ pub(in crate::openai) fn finish_reason(reason: FinishReason) -> &'static str {
 }
 
 /// The value of `finish_reason` in the words of `dialect`.
-pub(super) fn finish_word(reason: FinishReason, dialect: Dialect) -> &'static str {
+pub(super) fn finish_word(reason: FinishReason, dialect: &Dialect) -> &'static str {
     match (reason, dialect) {
         (FinishReason::ToolCalls, Dialect::Functions) => "function_call",
         _ => finish_reason(reason),

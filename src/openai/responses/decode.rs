@@ -3,17 +3,18 @@
 use serde_json::Value;
 use serde_json::json;
 
+use super::client_tool::ToolNames;
 use super::fields;
 use super::id;
 use super::input;
 use super::parameters;
 use super::socket;
 use super::tools;
+use super::tools::Offer;
 use super::types::Response;
 use super::types::Status;
 use crate::domain::Native;
 use crate::domain::Sampling;
-use crate::domain::Tools;
 use crate::domain::Turn;
 use crate::domain::unix_now;
 use crate::fields::Ignored;
@@ -42,7 +43,7 @@ pub struct CreateRequest {
     /// Whether an answer is to be made; otherwise only the conversation is to be kept.
     pub generates: bool,
     sampling: Sampling,
-    tools: Tools,
+    offer: Offer,
     project: Option<String>,
     is_cached_long: bool,
     ignored: Ignored,
@@ -76,11 +77,11 @@ pub(super) fn read(body: &[u8], policy: Policy, way: Way) -> Result<CreateReques
     let labels = labels::take(&mut request)?;
     let project = request.take_text("project_id")?;
     let is_cached_long = cache_mark::is_long(&mut request)?;
-    let tools = tools::take(&mut request, written, &mut ignored)?;
-    let parameters = parameters::take(&mut request, written, &mut ignored)?;
-    let instructions = request.take_text("instructions")?;
     let previous_response_id = request.take_text("previous_response_id")?;
     let input = input(&mut request, previous_response_id.is_some())?;
+    let offer = tools::take(&mut request, written, &input, &mut ignored)?;
+    let parameters = parameters::take(&mut request, written, &mut ignored)?;
+    let instructions = request.take_text("instructions")?;
     request.finish(&mut ignored)?;
     let response = Response {
         id: id::response(),
@@ -96,15 +97,15 @@ pub(super) fn read(body: &[u8], policy: Policy, way: Way) -> Result<CreateReques
         max_output_tokens: parameters.sampling.max_output_tokens,
         model,
         output: Vec::new(),
-        parallel_tool_calls: tools.tools.parallel,
+        parallel_tool_calls: offer.tools.parallel,
         previous_response_id,
         reasoning: parameters.reasoning,
         service_tier: "default".to_owned(),
         store,
         temperature: parameters.temperature,
         text: parameters.text,
-        tool_choice: tools.choice_as_sent,
-        tools: tools.list_as_sent,
+        tool_choice: offer.choice_as_sent.clone(),
+        tools: offer.list_as_sent.clone(),
         top_logprobs: 0,
         top_p: parameters.sampling.top_p.unwrap_or(1.0),
         truncation: "disabled".to_owned(),
@@ -119,7 +120,7 @@ pub(super) fn read(body: &[u8], policy: Policy, way: Way) -> Result<CreateReques
         shows_thinking: parameters.shows_thinking,
         generates,
         sampling: parameters.sampling,
-        tools: tools.tools,
+        offer,
         project,
         is_cached_long,
         ignored,
@@ -162,6 +163,19 @@ fn input(request: &mut Object, is_continuing: bool) -> Result<Vec<Value>, Invali
 }
 
 impl CreateRequest {
+    /// Adds the tools that the items `earlier` of the conversation have brought.
+    ///
+    /// # Errors
+    /// When two tools have one name.
+    pub fn add_tools(&mut self, earlier: &[Value]) -> Result<(), InvalidRequest> {
+        self.offer.add_earlier(earlier)
+    }
+
+    /// The tools as the client knows them.
+    pub fn tool_names(&self) -> &ToolNames {
+        &self.offer.names
+    }
+
     /// What to ask of the model, after the items `earlier` of the conversation, and the names of the fields that have no
     /// effect. The input must hold no references any more.
     ///
@@ -178,7 +192,7 @@ impl CreateRequest {
                 .chain(conversation.system)
                 .filter(is_said)
                 .collect(),
-            tools: self.tools,
+            tools: self.offer.tools,
             history: conversation.history,
             prompt: conversation.prompt,
             sampling: self.sampling,

@@ -121,10 +121,19 @@ pub(super) struct Refusal<'a> {
     pub(super) refusal: &'a str,
 }
 
-#[derive(Serialize)]
-pub(super) struct Arguments<'a> {
-    pub(super) name: &'a str,
-    pub(super) arguments: &'a str,
+/// An event within the item of a call: its name, and what it tells.
+pub(super) type Told = (&'static str, Body);
+
+/// What an event within the item of a call tells.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Body {
+    Delta { delta: String },
+    Code { code: String },
+    Arguments { arguments: String },
+    Call { name: String, arguments: String },
+    Input { input: String },
+    Nothing {},
 }
 
 /// A source of a message.

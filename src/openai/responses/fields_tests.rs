@@ -18,11 +18,14 @@ use crate::openai::responses::tool_fields::*;
 use crate::openai::web_search;
 
 fn tables() -> Vec<&'static Table> {
-    let before = [&REQUEST, &STREAM_OPTIONS, &TEXT, &FORMAT, &REASONING, &FUNCTION, &SEARCH];
+    let before = [&REQUEST, &STREAM_OPTIONS, &TEXT, &FORMAT, &REASONING, &FUNCTION];
+    let of_clients: [&Table; 5] = [&NAMESPACE, &CUSTOM, &CUSTOM_FORMAT, &BUILT_IN, &ENVIRONMENT];
     let of_search = web_search::OF_RESPONSES.into_iter().chain([&FILTERS]);
     let others: [&Table; 4] = [&CODE, &CONTAINER, &MCP, &MCP_FILTER];
     before
         .into_iter()
+        .chain(of_clients)
+        .chain([&SEARCH])
         .chain(of_search)
         .chain(others)
         .chain([&TOOL_CHOICE, &ALLOWED_TOOL, &ITEM, &PART])
@@ -84,6 +87,9 @@ fn every_field_of_the_schema_has_a_row() {
         (&TEXT, vec![fields_of::<responses::ResponseTextParam>()]),
         (&REASONING, vec![fields_of::<responses::Reasoning>()]),
         (&FUNCTION, vec![fields_of::<responses::FunctionTool>(), &["type"]]),
+        (&NAMESPACE, vec![fields_of::<responses::NamespaceToolParam>(), &["type"]]),
+        (&CUSTOM, vec![fields_of::<responses::CustomToolParam>(), &["type"]]),
+        (&BUILT_IN, vec![fields_of::<responses::FunctionShellToolParam>(), &["type"]]),
         (&SEARCH, vec![fields_of::<responses::WebSearchTool>(), &["type"]]),
         (&CODE, vec![fields_of::<responses::CodeInterpreterTool>(), &["type"]]),
         (&MCP, vec![fields_of::<MCPTool>(), &["type"]]),

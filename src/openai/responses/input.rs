@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use super::client_items;
 use super::content;
 use super::content::Speaker;
 use super::content::only;
@@ -34,7 +35,7 @@ pub(super) struct Conversation {
 }
 
 /// The fields that make an item, of which each type has its own.
-const MATTER: [&str; 15] = [
+const MATTER: [&str; 21] = [
     "role",
     "content",
     "arguments",
@@ -50,6 +51,12 @@ const MATTER: [&str; 15] = [
     "error",
     "approval_request_id",
     "tools",
+    "input",
+    "operation",
+    "environment",
+    "max_output_length",
+    "namespace",
+    "execution",
 ];
 /// The types of items of tools that Anthropic runs, each with its matter. They are skipped: what came of them stands in the
 /// answer.
@@ -58,6 +65,19 @@ const SKIPPED: [(&str, &[&str]); 4] = [
     ("code_interpreter_call", &["code", "container_id", "outputs"]),
     ("mcp_call", &["server_label", "arguments", "output", "error", "approval_request_id"]),
     ("mcp_list_tools", &["server_label", "tools", "error"]),
+];
+/// The types of items of tools that nobody here runs.
+const LEFT_OUT: [&str; 10] = [
+    "image_generation_call",
+    "file_search_call",
+    "computer_call",
+    "computer_call_output",
+    "mcp_approval_request",
+    "mcp_approval_response",
+    "tool_search_call",
+    "tool_search_output",
+    "program",
+    "program_output",
 ];
 /// What a call must be named by to be told to Claude.
 const LONGEST_CALL_ID: usize = 64;
@@ -103,7 +123,7 @@ struct Reader {
 
 impl Reader {
     fn item(&mut self, item: Value, place: Place, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
-        let mut item = Object::new(item, place)?;
+        let mut item = Object::new(client_items::as_function(item, &place)?, place)?;
         let kind = item.take_text("type")?.unwrap_or_else(|| "message".to_owned());
         item.take("id")?;
         let status = item.take_text("status")?;
@@ -115,15 +135,21 @@ impl Reader {
             "reasoning" => {
                 item.take("content")?;
                 item.take("summary")?;
-                self.reasoning(&mut item)?;
+                self.reasoning(&mut item, ignored)?;
             }
             "compaction" => self.compaction(&mut item)?,
             // Those with an id have been replaced by what they refer to.
             "item_reference" => return Err(item.missing("id")),
+            // Its tools were read with the others.
+            "additional_tools" => ["role", "tools"].iter().try_for_each(|name| item.take(name).map(drop))?,
+            other if LEFT_OUT.contains(&other) => {
+                return ignored.leave_out(format!("input[] ({other})"), foreign(&item, other));
+            }
             other => {
                 let known = SKIPPED.iter().find(|(known, _)| *known == other);
                 let (_, matter) = known.ok_or_else(|| foreign(&item, other))?;
                 matter.iter().try_for_each(|name| item.take(name).map(drop))?;
+                ignored.note(&format!("input[] ({other})"));
             }
         }
         only(&mut item, &MATTER, &kind)?;
@@ -215,11 +241,12 @@ impl Reader {
         Ok(())
     }
 
-    fn reasoning(&mut self, item: &mut Object) -> Result<(), InvalidRequest> {
+    fn reasoning(&mut self, item: &mut Object, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
         let Some(text) = item.take_text("encrypted_content")? else { return Ok(()) };
         match Sealed::from_text(&text).and_then(Sealed::into_thinking) {
             Some(thinking) => self.say(vec![Part::Thinking(thinking)]),
-            None => Err(broken(item)),
+            // Thoughts of another maker.
+            None => ignored.leave_out("input[].encrypted_content".to_owned(), broken(item)),
         }
     }
 
@@ -288,8 +315,7 @@ fn broken(item: &Object) -> InvalidRequest {
 
 fn foreign(item: &Object, kind: &str) -> InvalidRequest {
     let kind = printable(kind);
-    let words =
-        format!("items of type `{kind}` do not exist here, as those of OpenAI's own tools. Remove the item.");
+    let words = format!("nobody here knows what to do with items of type `{kind}`. Remove the item.");
     item.refuse("type", code::UNSUPPORTED, &words)
 }
 

@@ -107,6 +107,26 @@ fn items_of_tools_that_anthropic_runs_are_skipped() {
 }
 
 #[test]
+fn items_that_nobody_here_understands_are_left_out_and_named() {
+    let items = json!([
+        user("hi"), {"type": "image_generation_call", "id": "ig_1", "result": "x"}, {"type": "tool_search_output", "tools": []},
+        {"type": "web_search_call", "action": {}}, {"type": "reasoning", "summary": [], "encrypted_content": "gAAA"}, user("and?"),
+    ]);
+    let mut ignored = Ignored::new(Policy::Lenient);
+    let conversation = conversation(&[], items.as_array().unwrap(), &mut ignored).unwrap();
+    assert_eq!(outline(&conversation), "User: hi; prompt: and?");
+    assert_eq!(
+        ignored.into_names(),
+        [
+            "input[] (image_generation_call)",
+            "input[] (tool_search_output)",
+            "input[] (web_search_call)",
+            "input[].encrypted_content",
+        ]
+    );
+}
+
+#[test]
 fn what_makes_no_conversation_says_what_is_wrong() {
     for (items, param, expected) in [
         (json!([]), "input", "no message for Claude"),

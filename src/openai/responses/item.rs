@@ -1,7 +1,7 @@
 //! An item of the output while it is being made, and its events.
 
+use super::client_call::ClientCall;
 use super::events::AnnotationAdded;
-use super::events::Arguments;
 use super::events::ContentPart;
 use super::events::Delta;
 use super::events::Event;
@@ -12,13 +12,13 @@ use super::events::SummaryPart;
 use super::events::Text;
 use super::events::TextDelta;
 use super::events::TextDone;
+use super::events::Told;
 use super::events::Within;
 use super::events::in_message;
 use super::events::in_summary;
 use super::id;
 use super::sealed::Sealed;
 use super::server_call::ServerCall;
-use super::server_call::Told;
 use super::types::Annotation;
 use super::types::Content;
 use super::types::Item;
@@ -38,10 +38,8 @@ pub(super) enum Kind {
         is_shown: bool,
         seal: Option<Sealed>,
     },
-    Call {
-        call_id: String,
-        name: String,
-    },
+    /// A call of a tool that the client runs.
+    Call(ClientCall),
     /// A call of a tool that Anthropic runs.
     Server(ServerCall),
 }
@@ -51,7 +49,7 @@ impl Kind {
         match self {
             Self::Message | Self::Refusal => "msg",
             Self::Thinking { .. } => "rs",
-            Self::Call { .. } => "fc",
+            Self::Call(call) => call.prefix(),
             Self::Server(call) => call.prefix(),
         }
     }
@@ -64,7 +62,7 @@ pub(super) struct Open {
     /// Its place in the output.
     index: usize,
     kind: Kind,
-    /// The words, thoughts or arguments so far.
+    /// The words or thoughts so far.
     text: String,
     annotations: Vec<Annotation>,
     cited: CitedText,
@@ -101,7 +99,7 @@ impl Open {
                 let part = in_summary(SummaryPart { part: &empty });
                 events.push(sequence.event("response.reasoning_summary_part.added", &open.within(part)));
             }
-            Kind::Server(_) | Kind::Thinking { .. } | Kind::Call { .. } => {}
+            Kind::Server(_) | Kind::Thinking { .. } | Kind::Call(_) => {}
         }
         let told = open.server_call().map(ServerCall::begin).unwrap_or_default();
         open.tell(&told, sequence, events);
@@ -114,15 +112,14 @@ impl Open {
             (Kind::Message, Kind::Message) | (Kind::Thinking { seal: None, .. }, Kind::Thinking { .. }) => {
                 true
             }
-            (
-                Kind::Message | Kind::Refusal | Kind::Thinking { .. } | Kind::Call { .. } | Kind::Server(_),
-                _,
-            ) => false,
+            (Kind::Message | Kind::Refusal | Kind::Thinking { .. } | Kind::Call(_) | Kind::Server(_), _) => {
+                false
+            }
         }
     }
 
     pub(super) fn is_call(&self) -> bool {
-        matches!(self.kind, Kind::Call { .. })
+        matches!(self.kind, Kind::Call(_))
     }
 
     /// The call of a tool that Anthropic runs, if this is one.
@@ -130,9 +127,13 @@ impl Open {
         if let Kind::Server(call) = &mut self.kind { Some(call) } else { None }
     }
 
-    /// Adds a piece of the input of a call of a tool that Anthropic runs.
+    /// Adds a piece of the input of a call.
     pub(super) fn push_input(&mut self, piece: &str, sequence: &mut Sequence, events: &mut Vec<Event>) {
-        let told = self.server_call().map(|call| call.push(piece)).unwrap_or_default();
+        let told = match &mut self.kind {
+            Kind::Server(call) => call.push(piece),
+            Kind::Call(call) => call.push(piece).into_iter().collect(),
+            Kind::Message | Kind::Refusal | Kind::Thinking { .. } => Vec::new(),
+        };
         self.tell(&told, sequence, events);
     }
 
@@ -178,25 +179,18 @@ impl Open {
                 let delta = in_summary(Delta { delta: piece });
                 Some(sequence.event("response.reasoning_summary_text.delta", &self.within(delta)))
             }
-            Kind::Thinking { .. } | Kind::Server(_) => None,
-            Kind::Call { .. } => {
-                let delta = self.within(Delta { delta: piece });
-                Some(sequence.event("response.function_call_arguments.delta", &delta))
-            }
+            Kind::Thinking { .. } | Kind::Server(_) | Kind::Call(_) => None,
         });
     }
 
     /// Closes the item.
     pub(super) fn close(mut self, status: Status, sequence: &mut Sequence, events: &mut Vec<Event>) -> Item {
-        if self.is_call() && self.text.is_empty() && status == Status::Completed {
-            self.push("{}", sequence, events);
-        }
-        let mut status = status;
-        if let Some(call) = self.server_call() {
-            let told;
-            (status, told) = call.end(status);
-            self.tell(&told, sequence, events);
-        }
+        let (status, told) = match &mut self.kind {
+            Kind::Server(call) => call.end(status),
+            Kind::Call(call) => (status, call.end(status)),
+            Kind::Message | Kind::Refusal | Kind::Thinking { .. } => (status, Vec::new()),
+        };
+        self.tell(&told, sequence, events);
         let item = self.item(status);
         match &item {
             Item::Message { content, .. } => {
@@ -223,12 +217,8 @@ impl Open {
                     events.push(sequence.event("response.reasoning_summary_part.done", &self.within(part)));
                 }
             }
-            Item::FunctionCall { name, arguments, .. } => {
-                let done = self.within(Arguments { name, arguments });
-                events.push(sequence.event("response.function_call_arguments.done", &done));
-            }
-            // The call has told its end.
-            Item::WebSearchCall { .. } | Item::CodeInterpreterCall { .. } | Item::McpCall { .. } => {}
+            // The others are calls, which have told their end.
+            _ => {}
         }
         let whole = ItemAt { output_index: self.index, item: &item };
         events.push(sequence.event("response.output_item.done", &whole));
@@ -243,13 +233,11 @@ impl Open {
     fn content(&self) -> Content {
         match self.kind {
             Kind::Refusal => Content::Refusal { refusal: self.text.clone() },
-            Kind::Message | Kind::Thinking { .. } | Kind::Call { .. } | Kind::Server(_) => {
-                Content::OutputText {
-                    text: self.text.clone(),
-                    annotations: self.annotations.clone(),
-                    logprobs: [],
-                }
-            }
+            Kind::Message | Kind::Thinking { .. } | Kind::Call(_) | Kind::Server(_) => Content::OutputText {
+                text: self.text.clone(),
+                annotations: self.annotations.clone(),
+                logprobs: [],
+            },
         }
     }
 
@@ -268,13 +256,7 @@ impl Open {
                 let encrypted_content = seal.as_ref().map(Sealed::to_text);
                 Item::Reasoning { id, summary, encrypted_content, status }
             }
-            Kind::Call { call_id, name } => Item::FunctionCall {
-                id,
-                status,
-                call_id: call_id.clone(),
-                name: name.clone(),
-                arguments: self.text.clone(),
-            },
+            Kind::Call(call) => call.item(id, status),
             Kind::Server(call) => call.item(id, status),
         }
     }

@@ -10,7 +10,6 @@ use crate::fields::Table;
 use crate::fields::emulated;
 use crate::fields::honoured;
 use crate::fields::ignored;
-use crate::fields::refused;
 use crate::openai::cache_mark;
 
 /// The fields of an item, whatever its type.
@@ -20,7 +19,7 @@ pub(super) static ITEM: Table = Table {
         honoured(
             "type",
             Text,
-            "`message` (which may be left out), `function_call`, `function_call_output`, `reasoning`, `compaction` and `item_reference`. Items of tools that Anthropic runs (`web_search_call`, `code_interpreter_call`, `mcp_call`, `mcp_list_tools`) are skipped: what came of them stands in the answer. Other items of OpenAI's own tools are refused.",
+            "`message` (which may be left out), `reasoning`, `compaction`, `item_reference`, `additional_tools`, and calls of tools that the client runs with their outputs: `function_call`, `custom_tool_call`, `local_shell_call`, `shell_call`, `apply_patch_call`, and the same with `_output`; `tool_search_call` and `tool_search_output` where the client searches. Items of other tools, such as `web_search_call` or `file_search_call`, are left out and named in `x-switchboard-ignored`: what came of them stands in the answer.",
         ),
         honoured("id", Text, "Names the item in lists and references."),
         honoured("status", Text, "A function call that is `incomplete` is skipped."),
@@ -35,36 +34,53 @@ pub(super) static ITEM: Table = Table {
             "Of a message: a string or an array of parts. Blank texts are skipped. A message must have something else.",
         ),
         honoured("call_id", Text, "Of a function call and its output, which belong together by it."),
-        honoured("name", Text, "Of a function call. Of an output it is not needed."),
+        honoured("name", Text, "Of a function call or custom tool call. Of an output it is not needed."),
+        honoured("namespace", Text, "Of a function call or custom tool call: the namespace of the tool."),
         honoured("arguments", Text, "Of a function call: a JSON object. An empty string stands for `{}`."),
         honoured(
             "output",
             TextOrArray,
-            "Of an output: a string, or an array of `input_text`, `input_image` and `input_file`.",
+            "Of an output: a string, or an array of `input_text`, `input_image` and `input_file`; of a `shell_call_output` an array of what the commands put out.",
         ),
+        honoured("input", Text, "Of a custom tool call."),
+        honoured("operation", Object, "Of an `apply_patch_call`."),
+        honoured(
+            "execution",
+            Text,
+            "Of a `tool_search_call` and its output: with `client` they are told to Claude, and the tools that were found are offered; otherwise they are left out.",
+        ),
+        honoured("environment", Object, "Of a `shell_call`: taken as it is."),
+        honoured("max_output_length", Any, "Of a `shell_call_output`: taken as it is."),
         honoured(
             "encrypted_content",
             Text,
-            "Of reasoning: thoughts as this server gave them, which Claude reads again; without it the item is skipped. Of a compaction: the conversation it stands for.",
+            "Of reasoning: thoughts as this server gave them, which Claude reads again; without it, or with thoughts of another maker, the item is skipped. Of a compaction: the conversation it stands for.",
         ),
         honoured(
             "summary",
             Array,
             "Of reasoning: taken as this server gave it. Claude reads thoughts again only as `encrypted_content`.",
         ),
-        honoured("action", Object, "Of a `web_search_call`, which is skipped."),
+        honoured(
+            "action",
+            Object,
+            "Of a `local_shell_call` or `shell_call`. Of a `web_search_call`, which is skipped.",
+        ),
         honoured("code", Text, "Of a `code_interpreter_call`, which is skipped."),
         honoured("container_id", Text, "Of a `code_interpreter_call`, which is skipped."),
         honoured("outputs", Array, "Of a `code_interpreter_call`, which is skipped."),
         honoured("server_label", Text, "Of an `mcp_call` and `mcp_list_tools`, which are skipped."),
-        honoured("tools", Array, "Of `mcp_list_tools`, which is skipped."),
+        honoured(
+            "tools",
+            Array,
+            "Of `additional_tools`: as `tools` of the request. Of `mcp_list_tools`, which is skipped.",
+        ),
         honoured("error", Any, "Of an `mcp_call` and `mcp_list_tools`, which are skipped."),
         honoured("approval_request_id", Text, "Of an `mcp_call`, which is skipped."),
         ignored("phase", Text, "Claude knows no phases.").unless(&["\"final_answer\"", "\"commentary\""]),
         ignored("caller", Object, "Claude calls tools directly.").unless(&["{\"type\":\"direct\"}"]),
         ignored("async", Bool, "Claude waits for the outputs of its calls.").unless(&["false"]),
         ignored("created_by", Text, "Claude is not told of it."),
-        refused("namespace", Text, "Tools have no namespaces."),
     ],
 };
 

@@ -24,6 +24,12 @@ pub fn input(response: &str, items: Vec<Value>) -> Vec<Value> {
             "code_interpreter_call" => "ci",
             "mcp_call" => "mcp",
             "mcp_list_tools" => "mcpl",
+            "custom_tool_call" => "ctc",
+            "local_shell_call" => "lsh",
+            "shell_call" => "sh",
+            "apply_patch_call" => "apc",
+            "additional_tools" => "at",
+            "tool_search_call" => "tsc",
             _ => "fc",
         };
         if !fields.get("id").is_some_and(Value::is_string) {

@@ -4,6 +4,10 @@
 //! which decide what each field does; with the items that come before, it is a turn. [`Writer`] makes the [`Response`] and its
 //! [`Event`]s of what comes back. Nothing here waits, stores, or knows where bytes come from or go.
 
+mod client_call;
+mod client_items;
+mod client_offer;
+mod client_tool;
 mod content;
 mod decode;
 mod events;
@@ -26,6 +30,7 @@ mod tools;
 mod types;
 mod writer;
 
+pub use client_tool::ToolNames;
 pub use decode::CreateRequest;
 pub use decode::decode;
 pub use events::Event;

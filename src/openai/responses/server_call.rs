@@ -1,8 +1,9 @@
 //! Calls of tools that Anthropic runs, as items and their events.
 
-use serde::Serialize;
 use serde_json::Value;
 
+use super::events::Body;
+use super::events::Told;
 use super::server_types::CodeOutput;
 use super::server_types::McpError;
 use super::server_types::McpText;
@@ -25,19 +26,6 @@ pub(super) struct ServerCall {
     has_code: bool,
     /// What came of it, once it is over.
     pub(super) outcome: Option<Outcome>,
-}
-
-/// An event within the item of a call: its name, and what it tells.
-pub(super) type Told = (&'static str, Body);
-
-/// What an event tells.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub(super) enum Body {
-    Delta { delta: String },
-    Code { code: String },
-    Arguments { arguments: String },
-    Nothing {},
 }
 
 const NOTHING: Body = Body::Nothing {};

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::mcp;
 use super::parameters::unexpected;
 use super::tool_fields;
+use crate::domain::ServerToolKind;
 use crate::domain::Tools;
 use crate::domain::WebSearch;
 use crate::fields::Ignored;
@@ -25,6 +26,16 @@ pub(super) enum Kind {
     Code,
     /// The tools of an MCP server.
     Mcp,
+}
+
+impl From<Kind> for ServerToolKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Search => Self::Search,
+            Kind::Code => Self::Code,
+            Kind::Mcp => Self::Mcp,
+        }
+    }
 }
 
 impl Kind {

@@ -2,9 +2,12 @@
 
 use serde_json::Value;
 
+use super::client_tool::Form;
+use super::client_tool::known_as;
 use super::parameters::unexpected;
 use super::server_tools::Kind;
 use super::tool_fields;
+use super::tools::Offer;
 use crate::domain::CODE_EXECUTION;
 use crate::domain::ToolChoice;
 use crate::domain::Tools;
@@ -16,11 +19,11 @@ use crate::fields::Place;
 use crate::fields::code;
 use crate::fields::printable;
 
-/// Reads `choice`, which leaves in `tools` only those that it allows.
+/// Reads `choice`, which leaves of the `offer` only what it allows.
 pub(super) fn read(
     request: &Object,
     choice: Value,
-    tools: &mut Tools,
+    offer: &mut Offer,
     ignored: &mut Ignored,
 ) -> Result<ToolChoice, InvalidRequest> {
     let choice = match choice {
@@ -36,9 +39,16 @@ pub(super) fn read(
         object => {
             let place = request.place.inner("tool_choice", &tool_fields::TOOL_CHOICE);
             let kind = Kind::of(&object);
-            chosen(Object::new(object, place)?, kind, tools, ignored)?
+            chosen(Object::new(object, place)?, kind, offer, ignored)?
         }
     };
+    let tools = &mut offer.tools;
+    // What must be called is not left out.
+    match &choice {
+        ToolChoice::Named(name) if tools.runs(name) => tools.optional.clear(),
+        ToolChoice::Required if tools.list.is_empty() => tools.optional.clear(),
+        _ => {}
+    }
     if tools.is_empty() && !matches!(choice, ToolChoice::Auto | ToolChoice::None) {
         let words = "asks for a call, but `tools` offers nothing to call. Offer a tool, or remove it.";
         return Err(request.refuse("tool_choice", code::VALUE, words));
@@ -49,23 +59,24 @@ pub(super) fn read(
 fn chosen(
     mut choice: Object,
     server_tool: Option<Kind>,
-    tools: &mut Tools,
+    offer: &mut Offer,
     ignored: &mut Ignored,
 ) -> Result<ToolChoice, InvalidRequest> {
     let kind = choice.take_text("type")?.ok_or_else(|| choice.missing("type"))?;
     let name = choice.take_text("name")?;
+    let namespace = choice.take_text("namespace")?;
     let mode = choice.take_text("mode")?;
     let allowed = choice.take("tools")?;
     let chosen = match (server_tool, kind.as_str()) {
-        (Some(server_tool), _) => server_tool_choice(&choice, server_tool, tools)?,
-        (None, "function") => {
+        (Some(server_tool), _) => server_tool_choice(&choice, server_tool, &offer.tools)?,
+        (None, "function" | "custom") => {
             let name = name.ok_or_else(|| choice.missing("name"))?;
-            check_function(&choice.place, &name, tools)?;
-            ToolChoice::Named(name)
+            ToolChoice::Named(called(&choice.place, namespace.as_deref(), &name, &offer.tools)?)
         }
+        (None, _) if is_built_in(offer, &kind) => ToolChoice::Named(kind),
         (None, "allowed_tools") => {
             let allowed = allowed.ok_or_else(|| choice.missing("tools"))?;
-            allow(&choice.place, allowed, tools, ignored)?;
+            allow(&choice.place, allowed, offer, ignored)?;
             match mode.as_deref() {
                 None | Some("auto") => ToolChoice::Auto,
                 Some("required") => ToolChoice::Required,
@@ -74,7 +85,7 @@ fn chosen(
         }
         (None, other) => {
             let words =
-                format!("`{}` is none of the tools there are. Choose a `function`.", printable(other));
+                format!("`tools` offers nothing of the type `{}` that can be called here.", printable(other));
             return Err(choice.refuse("type", code::UNSUPPORTED, &words));
         }
     };
@@ -97,11 +108,11 @@ fn server_tool_choice(choice: &Object, kind: Kind, tools: &Tools) -> Result<Tool
     }
 }
 
-/// Leaves in `tools` what is `allowed`.
+/// Leaves of the `offer` what is `allowed`.
 fn allow(
     place: &Place,
     allowed: Value,
-    tools: &mut Tools,
+    offer: &mut Offer,
     ignored: &mut Ignored,
 ) -> Result<(), InvalidRequest> {
     let (mut names, mut kinds, mut labels) = (Vec::new(), Vec::new(), Vec::new());
@@ -110,27 +121,35 @@ fn allow(
         let kind = Kind::of(&tool);
         let mut tool = Object::new(tool, place.item("tools", index, &tool_fields::ALLOWED_TOOL))?;
         let named = tool.take_text("type")?.unwrap_or_else(|| "function".to_owned());
+        let is_left_out = offer.left_out.contains(&named);
         let name = tool.take_text("name")?;
+        let namespace = tool.take_text("namespace")?;
         let label = tool.take_text("server_label")?;
         match kind {
-            Some(Kind::Mcp) => {
+            Some(Kind::Mcp) if !is_left_out => {
                 let label = label.ok_or_else(|| tool.missing("server_label"))?;
-                if !tools.mcp_servers.iter().any(|server| server.name == label) {
+                if !offer.tools.mcp_servers.iter().any(|server| server.name == label) {
                     let words = "`tools` offers no MCP server of this name. Offer one there.";
                     return Err(tool.refuse("server_label", code::VALUE, words));
                 }
                 labels.push(label);
             }
-            Some(kind) if kind.is_offered(tools) => kinds.push(kind),
-            None if named == "function" => {
+            Some(kind) if kind.is_offered(&offer.tools) => kinds.push(kind),
+            None if named == "function" || named == "custom" => {
                 let name = name.ok_or_else(|| tool.missing("name"))?;
-                check_function(&tool.place, &name, tools)?;
-                names.push(name);
+                names.push(called(&tool.place, namespace.as_deref(), &name, &offer.tools)?);
             }
+            None if named == "namespace" => {
+                let name = name.ok_or_else(|| tool.missing("name"))?;
+                names.extend(offer.names.within(&name).map(str::to_owned));
+            }
+            None if is_built_in(offer, &named) => names.push(named),
+            Some(_) | None if is_left_out => {}
             Some(_) | None => return Err(not_offered(&tool)),
         }
         tool.finish(ignored)?;
     }
+    let tools = &mut offer.tools;
     tools.list.retain(|tool| names.contains(&tool.name));
     tools.mcp_servers.retain(|server| labels.contains(&server.name));
     tools.runs_code &= kinds.contains(&Kind::Code);
@@ -138,13 +157,29 @@ fn allow(
     Ok(())
 }
 
-fn check_function(place: &Place, name: &str, tools: &Tools) -> Result<(), InvalidRequest> {
-    if tools.list.iter().any(|tool| tool.name == name) {
-        return Ok(());
+/// What Claude calls the tool `name` of `namespace`, which must be one of `tools`.
+fn called(
+    place: &Place,
+    namespace: Option<&str>,
+    name: &str,
+    tools: &Tools,
+) -> Result<String, InvalidRequest> {
+    let known = known_as(namespace, name);
+    if tools.list.iter().any(|tool| tool.name == known) {
+        return Ok(known);
     }
     let path = place.field("name");
     let message = format!("`{path}`: `tools` offers nothing called `{}`.", printable(name));
     Err(InvalidRequest::at(path, code::VALUE, message))
+}
+
+/// Whether `kind` is the type of a tool without a name, which the client runs and the `offer` holds.
+fn is_built_in(offer: &Offer, kind: &str) -> bool {
+    let is_one = matches!(
+        offer.names.find(kind).form,
+        Form::LocalShell | Form::Shell | Form::ApplyPatch | Form::ToolSearch
+    );
+    is_one && offer.tools.list.iter().any(|tool| tool.name == kind)
 }
 
 fn not_offered(choice: &Object) -> InvalidRequest {

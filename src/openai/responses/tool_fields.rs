@@ -17,8 +17,22 @@ use crate::openai::web_search;
 const TYPE: Field = honoured(
     "type",
     Text,
-    "`function`, or `web_search` (also as `web_search_preview` and with a date), and `code_interpreter`, which Anthropic runs; `mcp` is [refused for now](#code-and-mcp-servers). The others are run by OpenAI, and are refused.",
+    "Run by the client: `function`, `namespace`, `custom`, `local_shell`, `shell`, `apply_patch`, and `tool_search` where the client searches. Run by Anthropic: `web_search` (also as `web_search_preview` and with a date) and `code_interpreter`; `mcp` is [off for now](#code-and-mcp-servers). What nobody here runs, or the key may not have, is left out and named in `x-switchboard-ignored`; it is refused where `tool_choice` asks for it.",
 );
+
+const NAME: Field = honoured(
+    "name",
+    Text,
+    "1 to 128 letters, digits, `_` and `-`; each name once, those of tools that Anthropic runs among them: `web_search`, and `code_execution` of `code_interpreter`. Of a `namespace` any text: Claude knows its tools as `namespace__tool`.",
+);
+
+const PARAMETERS: Field = honoured(
+    "parameters",
+    Object,
+    "The schema of the arguments, sent to Claude as it was written. None means no arguments.",
+);
+
+const DESCRIPTION: Field = honoured("description", Text, "Told to Claude.");
 
 const DEFER_LOADING: Field =
     ignored("defer_loading", Bool, "Claude is told of every tool at once.").unless(&["false"]);
@@ -26,22 +40,16 @@ const DEFER_LOADING: Field =
 const ALLOWED_CALLERS: Field =
     ignored("allowed_callers", Array, "Claude calls tools directly.").unless(&["[\"direct\"]"]);
 
+const ASYNC: Field = ignored("async", Bool, "Claude waits for the outputs of its calls.").unless(&["false"]);
+
 /// The fields of a tool that is a function.
 pub(super) static FUNCTION: Table = Table {
     prefix: "tools[].",
     fields: &[
         TYPE,
-        honoured(
-            "name",
-            Text,
-            "1 to 64 letters, digits, `_` and `-`; each name once, those of tools that Anthropic runs among them: `web_search`, and `code_execution` of `code_interpreter`.",
-        ),
-        honoured("description", Text, "Told to Claude."),
-        honoured(
-            "parameters",
-            Object,
-            "The schema of the arguments, sent to Claude as it was written. None means no arguments.",
-        ),
+        NAME,
+        DESCRIPTION,
+        PARAMETERS,
         emulated(
             "strict",
             Bool,
@@ -50,7 +58,77 @@ pub(super) static FUNCTION: Table = Table {
         ignored("output_schema", Object, "Claude is not told of it."),
         DEFER_LOADING,
         ALLOWED_CALLERS,
-        ignored("async", Bool, "Claude waits for the outputs of its calls.").unless(&["false"]),
+        ASYNC,
+    ],
+};
+
+/// The fields of a namespace.
+pub(super) static NAMESPACE: Table = Table {
+    prefix: "tools[].",
+    fields: &[
+        TYPE,
+        NAME,
+        DESCRIPTION,
+        honoured("tools", Array, "Of `namespace`: its tools, `function` and `custom`."),
+        DEFER_LOADING,
+        ALLOWED_CALLERS,
+        ASYNC,
+    ],
+};
+
+/// The fields of a tool that takes a text.
+pub(super) static CUSTOM: Table = Table {
+    prefix: "tools[].",
+    fields: &[
+        TYPE,
+        NAME,
+        DESCRIPTION,
+        emulated("format", Object, "Of `custom`: what its input must keep to."),
+        DEFER_LOADING,
+        ALLOWED_CALLERS,
+        ASYNC,
+    ],
+};
+
+/// The fields of `format` of a tool that takes a text.
+pub(super) static CUSTOM_FORMAT: Table = Table {
+    prefix: "tools[].format.",
+    fields: &[
+        emulated("type", Text, "`text` or `grammar`. A grammar is described to Claude, and does not bind."),
+        honoured("syntax", Text, "Of `grammar`: `lark` or `regex`. Told to Claude."),
+        honoured("definition", Text, "Of `grammar`: the grammar. Told to Claude."),
+    ],
+};
+
+/// The fields of a tool that OpenAI has defined and the client runs.
+pub(super) static BUILT_IN: Table = Table {
+    prefix: "tools[].",
+    fields: &[
+        TYPE,
+        honoured(
+            "environment",
+            Object,
+            "Of `shell`: where the client runs it. With a container of OpenAI's the tool is left out.",
+        ),
+        honoured(
+            "execution",
+            Text,
+            "Of `tool_search`: with `client` Claude may search; otherwise the tool is left out.",
+        ),
+        DESCRIPTION,
+        PARAMETERS,
+        ALLOWED_CALLERS,
+        ASYNC,
+    ],
+};
+
+/// The fields of `environment` of a shell.
+pub(super) static ENVIRONMENT: Table = Table {
+    prefix: "tools[].environment.",
+    fields: &[
+        honoured("type", Text, "`local`."),
+        ignored("skills", Array, "Claude is not told of skills. Describe them in `instructions`.")
+            .unless(&["[]"]),
     ],
 };
 
@@ -156,8 +234,9 @@ pub(super) static MCP_FILTER: Table = Table {
 pub(super) static TOOL_CHOICE: Table = Table {
     prefix: "tool_choice.",
     fields: &[
-        honoured("type", Text, "`function`, `allowed_tools`, `web_search` or `code_interpreter`."),
-        honoured("name", Text, "Of a function that must be called."),
+        honoured("type", Text, "`allowed_tools`, or the type of one of `tools`."),
+        honoured("name", Text, "Of a function or custom tool that must be called."),
+        honoured("namespace", Text, "The namespace of that tool."),
         honoured("mode", Text, "Of `allowed_tools`: `auto` or `required`."),
         honoured("tools", Array, "Of `allowed_tools`: those of `tools` that Claude is shown."),
     ],
@@ -167,8 +246,13 @@ pub(super) static TOOL_CHOICE: Table = Table {
 pub(super) static ALLOWED_TOOL: Table = Table {
     prefix: "tool_choice.tools[].",
     fields: &[
-        honoured("type", Text, "`function`, or the type of another of `tools`."),
-        honoured("name", Text, "Of a function."),
+        honoured(
+            "type",
+            Text,
+            "`function`, or the type of another of `tools`. One that is left out is passed over.",
+        ),
+        honoured("name", Text, "Of a function, custom tool or namespace."),
+        honoured("namespace", Text, "The namespace of a function or custom tool."),
         honoured("server_label", Text, "Of an MCP server."),
     ],
 };

@@ -3,89 +3,268 @@
 use serde_json::Value;
 use serde_json::json;
 
+use super::client_offer;
+use super::client_tool::ClientTool;
+use super::client_tool::Form;
+use super::client_tool::LONGEST_NAME;
+use super::client_tool::ToolNames;
+use super::client_tool::is_fit;
+use super::client_tool::known_as;
 use super::server_tools;
 use super::tool_choice;
 use super::tool_fields;
+use crate::domain::OptionalTool;
 use crate::domain::Tool;
 use crate::domain::Tools;
 use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
 use crate::fields::Object;
+use crate::fields::Place;
+use crate::fields::Policy;
 use crate::fields::Written;
 use crate::fields::code;
 use crate::fields::printable;
 
-const LONGEST_NAME: usize = 64;
 const NO_ARGUMENTS: &str = r#"{"type":"object","properties":{}}"#;
+/// The types of items of the input that bring tools.
+const BRINGING: [&str; 2] = ["additional_tools", "tool_search_output"];
 
 /// The tools, and what a response says of them.
+#[derive(Debug, Default)]
 pub(super) struct Offer {
     pub(super) tools: Tools,
+    pub(super) names: ToolNames,
     pub(super) list_as_sent: Vec<Value>,
     pub(super) choice_as_sent: Value,
+    /// The types of the tools that are left out.
+    pub(super) left_out: Vec<String>,
 }
 
-/// Takes the tools and what belongs to them.
+/// Takes the tools and what belongs to them; some may stand in the `input`.
 pub(super) fn take(
     request: &mut Object,
     written: Written<'_>,
+    input: &[Value],
     ignored: &mut Ignored,
 ) -> Result<Offer, InvalidRequest> {
     let sent = match request.take("tools")? {
         Some(Value::Array(tools)) => tools,
         _ => Vec::new(),
     };
-    let written = written.field("tools").items();
-    let (mut tools, mut list_as_sent) = (Tools::default(), Vec::new());
-    for (index, value) in sent.into_iter().enumerate() {
-        let written = written.get(index).copied().unwrap_or_default();
-        list_as_sent.push(offer(value, index, request, written, &mut tools, ignored)?);
-    }
-    check_names(request, &tools, &list_as_sent)?;
-    tools.parallel = request.take_bool("parallel_tool_calls")?.unwrap_or(true);
-    let choice_as_sent = request.take("tool_choice")?.unwrap_or_else(|| json!("auto"));
-    tools.choice = tool_choice::read(request, choice_as_sent.clone(), &mut tools, ignored)?;
-    Ok(Offer { tools, list_as_sent, choice_as_sent })
-}
-
-/// Adds one tool to `tools`, and gives what a response says of it.
-fn offer(
-    value: Value,
-    index: usize,
-    request: &Object,
-    written: Written<'_>,
-    tools: &mut Tools,
-    ignored: &mut Ignored,
-) -> Result<Value, InvalidRequest> {
-    if let Some(kind) = server_tools::Kind::of(&value) {
-        let place = request.place.item("tools", index, kind.table());
-        return kind.offer(value, place, tools, ignored);
-    }
-    let place = request.place.item("tools", index, &tool_fields::FUNCTION);
-    let (tool, as_sent) = tool(Object::new(value, place.clone())?, written.field("parameters"), ignored)?;
-    if tools.list.iter().any(|other| other.name == tool.name) {
-        let path = place.field("name");
-        let message =
-            format!("`{path}`: another tool is called `{}` too. Give each its own name.", tool.name);
-        return Err(InvalidRequest::at(path, code::VALUE, message));
-    }
-    tools.list.push(tool);
-    Ok(as_sent)
-}
-
-/// Refuses a function that is called like a tool that Anthropic runs.
-fn check_names(request: &Object, tools: &Tools, list: &[Value]) -> Result<(), InvalidRequest> {
-    for (index, tool) in list.iter().enumerate().filter(|(_, tool)| tool["type"] == "function") {
-        let name = tool["name"].as_str().unwrap_or_default();
-        if tools.runs(name) {
-            let path = request.place.item("tools", index, &tool_fields::FUNCTION).field("name");
-            let message = format!(
-                "`{path}`: `{name}` is what Claude calls a tool of this request that Anthropic runs. Rename the function."
-            );
-            return Err(InvalidRequest::at(path, code::VALUE, message));
+    let names: Vec<_> = sent.iter().map(own_name).collect();
+    let mut offer = Offer::default();
+    offer.add_list(sent, "tools", written.field("tools"), ignored)?;
+    check_names(&names, &offer.tools)?;
+    if input.iter().any(is_additional) {
+        let items = written.field("input").items();
+        for (index, item) in input.iter().enumerate() {
+            let written = items.get(index).copied().unwrap_or_default();
+            offer.add_item(item, &format!("input[{index}]"), written, ignored)?;
         }
     }
-    Ok(())
+    offer.tools.parallel = request.take_bool("parallel_tool_calls")?.unwrap_or(true);
+    offer.choice_as_sent = request.take("tool_choice")?.unwrap_or_else(|| json!("auto"));
+    offer.tools.choice = tool_choice::read(request, offer.choice_as_sent.clone(), &mut offer, ignored)?;
+    Ok(offer)
+}
+
+fn is_additional(item: &Value) -> bool {
+    item.get("type").is_some_and(|kind| BRINGING.iter().any(|bringing| kind == bringing))
+}
+
+impl Offer {
+    /// Adds the tools that the items `earlier` of the conversation have brought.
+    pub(super) fn add_earlier(&mut self, earlier: &[Value]) -> Result<(), InvalidRequest> {
+        let mut known = Ignored::new(Policy::Lenient);
+        let mut items = earlier.iter();
+        items.try_for_each(|item| self.add_item(item, "previous_response_id", Written::default(), &mut known))
+    }
+
+    /// Adds the tools of an item that brings some. A tool that is there already stays as it is.
+    fn add_item(
+        &mut self,
+        item: &Value,
+        path: &str,
+        written: Written<'_>,
+        ignored: &mut Ignored,
+    ) -> Result<(), InvalidRequest> {
+        let Some(Value::Array(tools)) = item.get("tools").filter(|_| is_additional(item)) else {
+            return Ok(());
+        };
+        let mut further = Self::default();
+        further.add_list(tools.clone(), &format!("{path}.tools"), written.field("tools"), ignored)?;
+        let Tools { list, web_search, runs_code, mcp_servers, optional, .. } = further.tools;
+        for tool in list {
+            if self.tools.list.iter().all(|other| other.name != tool.name) {
+                self.names.add(&tool.name, further.names.find(&tool.name));
+                self.tools.list.push(tool);
+            }
+        }
+        self.tools.web_search = self.tools.web_search.take().or(web_search);
+        self.tools.runs_code |= runs_code;
+        for server in mcp_servers {
+            if self.tools.mcp_servers.iter().all(|other| other.name != server.name) {
+                self.tools.mcp_servers.push(server);
+            }
+        }
+        self.tools.optional.extend(optional);
+        self.left_out.extend(further.left_out);
+        Ok(())
+    }
+
+    /// Adds the tools of the array at `path`.
+    fn add_list(
+        &mut self,
+        list: Vec<Value>,
+        path: &str,
+        written: Written<'_>,
+        ignored: &mut Ignored,
+    ) -> Result<(), InvalidRequest> {
+        let written = written.items();
+        for (index, value) in list.into_iter().enumerate() {
+            let written = written.get(index).copied().unwrap_or_default();
+            self.add(value, &format!("{path}[{index}]"), written, ignored)?;
+        }
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        value: Value,
+        path: &str,
+        written: Written<'_>,
+        ignored: &mut Ignored,
+    ) -> Result<(), InvalidRequest> {
+        if let Some(kind) = server_tools::Kind::of(&value) {
+            return self.add_server_tool(kind, value, path, ignored);
+        }
+        let kind = value.get("type").and_then(Value::as_str).unwrap_or("function").to_owned();
+        let as_sent = value.clone();
+        match kind.as_str() {
+            "function" => {
+                let as_sent = self.add_function(value, path, None, written, ignored)?;
+                self.list_as_sent.push(as_sent);
+                return Ok(());
+            }
+            "namespace" => self.add_namespace(value, path, written, ignored)?,
+            "custom" => self.add_custom(value, path, None, ignored)?,
+            _ => match client_offer::built_in(value, path, written, ignored)? {
+                Some((form, tool)) => self.push(tool, path, form, None, &kind)?,
+                None => return self.leave_out(&kind, path, ignored, none_here(path, &kind)),
+            },
+        }
+        self.list_as_sent.push(as_sent);
+        Ok(())
+    }
+
+    fn add_server_tool(
+        &mut self,
+        kind: server_tools::Kind,
+        value: Value,
+        path: &str,
+        ignored: &mut Ignored,
+    ) -> Result<(), InvalidRequest> {
+        let word = value["type"].as_str().unwrap_or_default().to_owned();
+        match kind.offer(value, Place::at(path, kind.table()), &mut self.tools, ignored) {
+            Ok(as_sent) => {
+                if !ignored.is_strict() {
+                    let told_as = left_out(path, &word);
+                    self.tools.optional.push(OptionalTool { kind: kind.into(), told_as });
+                }
+                self.list_as_sent.push(as_sent);
+                Ok(())
+            }
+            // It asks for what Anthropic's tool cannot do.
+            Err(refusal) if refusal.code == Some(code::UNSUPPORTED) => {
+                self.leave_out(&word, path, ignored, refusal)
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Adds a function, and gives what a response says of it.
+    pub(super) fn add_function(
+        &mut self,
+        value: Value,
+        path: &str,
+        namespace: Option<&str>,
+        written: Written<'_>,
+        ignored: &mut Ignored,
+    ) -> Result<Value, InvalidRequest> {
+        let place = Place::at(path, &tool_fields::FUNCTION);
+        let (tool, as_sent) = tool(Object::new(value, place)?, written.field("parameters"), ignored)?;
+        let name = tool.name.clone();
+        self.push(tool, path, Form::Function, namespace, &name)?;
+        Ok(as_sent)
+    }
+
+    /// Adds a tool that the client knows as `name` of `namespace`.
+    pub(super) fn push(
+        &mut self,
+        mut tool: Tool,
+        path: &str,
+        form: Form,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<(), InvalidRequest> {
+        tool.name = known_as(namespace, name);
+        if self.tools.list.iter().any(|other| other.name == tool.name) {
+            let path = format!("{path}.name");
+            let message =
+                format!("`{path}`: another tool is called `{}` too. Give each its own name.", tool.name);
+            return Err(InvalidRequest::at(path, code::VALUE, message));
+        }
+        if form != Form::Function || namespace.is_some() {
+            let namespace = namespace.map(str::to_owned);
+            self.names.add(&tool.name, ClientTool { form, namespace, name: name.to_owned() });
+        }
+        self.tools.list.push(tool);
+        Ok(())
+    }
+
+    /// Leaves out a tool of the type `kind`.
+    fn leave_out(
+        &mut self,
+        kind: &str,
+        path: &str,
+        ignored: &mut Ignored,
+        refusal: InvalidRequest,
+    ) -> Result<(), InvalidRequest> {
+        ignored.leave_out(left_out(path, kind), refusal)?;
+        self.left_out.push(kind.to_owned());
+        Ok(())
+    }
+}
+
+/// In which words a client is told that the tool at `path` is left out.
+fn left_out(path: &str, kind: &str) -> String {
+    format!("{path} ({})", printable(kind))
+}
+
+fn none_here(path: &str, kind: &str) -> InvalidRequest {
+    let path = format!("{path}.type");
+    let message = format!(
+        "`{path}`: nobody here runs tools of the type `{}`. Offer a function and run it yourself, or remove it.",
+        printable(kind)
+    );
+    InvalidRequest::at(path, code::UNSUPPORTED, message)
+}
+
+/// Refuses a tool of the client that is called like a tool that Anthropic runs; `names` are those of the list, in its order.
+fn check_names(names: &[Option<String>], tools: &Tools) -> Result<(), InvalidRequest> {
+    let named = names.iter().enumerate().filter_map(|(index, name)| Some((index, name.as_deref()?)));
+    let Some((index, name)) = named.into_iter().find(|(_, name)| tools.runs(name)) else { return Ok(()) };
+    let path = format!("tools[{index}].name");
+    let message = format!(
+        "`{path}`: `{name}` is what Claude calls a tool of this request that Anthropic runs. Rename this one."
+    );
+    Err(InvalidRequest::at(path, code::VALUE, message))
+}
+
+/// The name of `tool`, if it is one that Claude calls by it.
+fn own_name(tool: &Value) -> Option<String> {
+    let is_named = matches!(tool["type"].as_str(), Some("function" | "custom"));
+    tool["name"].as_str().filter(|_| is_named).map(str::to_owned)
 }
 
 fn tool(
@@ -93,15 +272,7 @@ fn tool(
     schema: Written<'_>,
     ignored: &mut Ignored,
 ) -> Result<(Tool, Value), InvalidRequest> {
-    let kind = tool.take_text("type")?.ok_or_else(|| tool.missing("type"))?;
-    if kind != "function" {
-        let words = format!(
-            "tools of type `{}` are run by OpenAI and do not exist here. Offer a tool of type `function` and run it \
-             yourself, or remove it.",
-            printable(&kind)
-        );
-        return Err(tool.refuse("type", code::UNSUPPORTED, &words));
-    }
+    tool.take_text("type")?.ok_or_else(|| tool.missing("type"))?;
     let name = name(&mut tool)?;
     let description = tool.take_text("description")?;
     let parameters = tool.take("parameters")?;
@@ -115,13 +286,13 @@ fn tool(
     Ok((Tool { name, description, schema, strict }, as_sent))
 }
 
-fn name(tool: &mut Object) -> Result<String, InvalidRequest> {
+/// Takes the name of a tool.
+pub(super) fn name(tool: &mut Object) -> Result<String, InvalidRequest> {
     let name = tool.take_text("name")?.ok_or_else(|| tool.missing("name"))?;
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-    if (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(fits) {
+    if (1..=LONGEST_NAME).contains(&name.len()) && name.chars().all(is_fit) {
         return Ok(name);
     }
-    Err(tool.refuse("name", code::VALUE, "expected 1 to 64 letters, digits, `_` and `-`. Rename the tool."))
+    Err(tool.refuse("name", code::VALUE, "expected 1 to 128 letters, digits, `_` and `-`. Rename the tool."))
 }
 
 /// Whether every object in the schema requires each of its properties and allows no others: what strictness asks for.

@@ -60,9 +60,117 @@ fn a_schema_binds_when_it_says_so_or_is_closed() {
     assert!(!strict(tool(json!({}))));
 }
 
+/// The names of the functions that Claude is offered, and of what has no effect.
+fn offered(body: &Value) -> (Vec<String>, Vec<String>) {
+    let (turn, ignored) = decode(body.to_string().as_bytes(), Policy::Lenient).unwrap().turn(&[]).unwrap();
+    (turn.tools.list.into_iter().map(|tool| tool.name).collect(), ignored)
+}
+
 #[test]
-fn what_is_no_function_is_refused() {
-    for kind in ["file_search", "custom", "computer_use_preview", "local_shell"] {
+fn tools_that_nobody_here_runs_are_left_out_and_named() {
+    let list = json!([
+        {"type": "function", "name": "f"}, {"type": "file_search", "vector_store_ids": ["vs_1"]},
+        {"type": "image_generation"}, {"type": "computer_use_preview"}, {"type": "tool_search"},
+        {"type": "mcp", "server_label": "a", "server_url": "https://a.example"},
+        {"type": "code_interpreter", "container": "cntr_1"},
+        {"type": "shell", "environment": {"type": "container_auto"}},
+    ]);
+    let (tools_offered, ignored) = offered(&json!({"model": "m", "input": "x", "tools": list}));
+    assert_eq!(tools_offered, ["f"]);
+    let kinds = [
+        "file_search",
+        "image_generation",
+        "computer_use_preview",
+        "tool_search",
+        "mcp",
+        "code_interpreter",
+        "shell",
+    ];
+    let named = kinds.iter().enumerate().map(|(index, kind)| format!("tools[{}] ({kind})", index + 1));
+    assert_eq!(ignored, named.collect::<Vec<_>>());
+    let forced =
+        json!({"model": "m", "input": "x", "tools": list, "tool_choice": {"type": "image_generation"}});
+    let error = decode(forced.to_string().as_bytes(), Policy::Lenient).unwrap_err();
+    assert_eq!(error.param.as_deref(), Some("tool_choice.type"));
+    let allowed = json!([{"type": "function", "name": "f"}, {"type": "image_generation"}, {"type": "mcp", "server_label": "a"}]);
+    let choice = json!({"type": "allowed_tools", "mode": "auto", "tools": allowed});
+    assert_eq!(offered(&json!({"model": "m", "input": "x", "tools": list, "tool_choice": choice})).0, ["f"]);
+    for tool in list.as_array().unwrap().iter().skip(1) {
+        assert!(tools(&json!([tool]), &Value::Null).is_err(), "{tool}");
+    }
+}
+
+#[test]
+fn tools_of_a_namespace_are_functions() {
+    let inner =
+        json!([{"type": "function", "name": "f", "description": "F"}, {"type": "custom", "name": "c"}]);
+    let list = json!([{"type": "namespace", "name": "n", "description": "N.", "tools": inner}]);
+    let (with, as_sent) = tools(&list, &json!({"type": "function", "name": "f", "namespace": "n"})).unwrap();
+    assert_eq!(as_sent, list);
+    assert_eq!(with.choice, ToolChoice::Named("n__f".to_owned()));
+    assert_eq!(with.list.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>(), ["n__f", "n__c"]);
+    assert_eq!(with.list[0].description.as_deref(), Some("F\n\nOf all tools that begin with `n__`: N."));
+    assert_eq!(with.list[1].schema, crate::openai::custom::SCHEMA);
+    let allowed = json!({"type": "allowed_tools", "tools": [{"type": "namespace", "name": "n"}]});
+    assert_eq!(tools(&list, &allowed).unwrap().0.list.len(), 2);
+    let twice = json!([list[0], {"type": "function", "name": "n__c"}]);
+    assert_eq!(tools(&twice, &Value::Null).unwrap_err().param.as_deref(), Some("tools[1].name"));
+}
+
+#[test]
+fn a_grammar_is_told_to_claude() {
+    let format = json!({"type": "grammar", "syntax": "lark", "definition": "start: /x/"});
+    let (with, _) = tools(
+        &json!([{"type": "custom", "name": "c", "description": "C", "format": format}]),
+        &json!({"type": "custom", "name": "c"}),
+    )
+    .unwrap();
+    assert_eq!(with.choice, ToolChoice::Named("c".to_owned()));
+    let said = with.list[0].description.as_deref().unwrap();
+    assert!(said.starts_with("C\n\n") && said.ends_with("start: /x/"), "{said}");
+    let odd = json!([{"type": "custom", "name": "c", "format": {"type": "bnf"}}]);
+    assert_eq!(tools(&odd, &Value::Null).unwrap_err().param.as_deref(), Some("tools[0].format.type"));
+}
+
+#[test]
+fn tools_that_the_client_runs_are_functions() {
+    let kinds = ["local_shell", "shell", "apply_patch"].map(|kind| (kind, Value::Null));
+    for (kind, execution) in kinds.into_iter().chain([("tool_search", json!("client"))]) {
+        let (with, as_sent) =
+            tools(&json!([{"type": kind, "execution": execution}]), &json!({"type": kind})).unwrap();
+        assert_eq!((&*with.list[0].name, &as_sent[0]["type"]), (kind, &json!(kind)));
+        assert_eq!(with.choice, ToolChoice::Named(kind.to_owned()));
+        assert!(serde_json::from_str::<Value>(&with.list[0].schema).unwrap()["required"].is_array());
+    }
+}
+
+#[test]
+fn items_of_the_input_bring_further_tools() {
+    let item = |name: &str| {
+        json!({"type": "additional_tools", "role": "developer", "tools": [
+            {"type": "function", "name": "f"}, {"type": "custom", "name": name},
+        ]})
+    };
+    let input = json!([item("c"), item("c"), {"role": "user", "content": "x"}]);
+    let body = json!({"model": "m", "input": input, "tools": [{"type": "function", "name": "f"}], "tool_choice": "required"});
+    assert_eq!(offered(&body), (vec!["f".to_owned(), "c".to_owned()], Vec::new()));
+    let mut request = decode(body.to_string().as_bytes(), Policy::Strict).unwrap();
+    let found = json!({"type": "tool_search_output", "execution": "client", "tools": [{"type": "custom", "name": "e"}]});
+    request.add_tools(&[item("d"), found]).unwrap();
+    assert_eq!(request.tool_names().find("d").form, crate::openai::responses::client_tool::Form::Custom);
+    assert_eq!(request.turn(&[item("d")]).unwrap().0.tools.list.len(), 4);
+    let hosted =
+        json!({"type": "additional_tools", "tools": [{"type": "web_search"}, {"type": "code_interpreter"}]});
+    let body = json!({"model": "m", "input": [hosted, {"role": "user", "content": "x"}]}).to_string();
+    let tools = decode(body.as_bytes(), Policy::Lenient).unwrap().turn(&[]).unwrap().0.tools;
+    assert!(tools.web_search.is_some() && tools.runs_code);
+    let told: Vec<_> = tools.optional.iter().map(|tool| tool.told_as.as_str()).collect();
+    assert_eq!(told, ["input[0].tools[0] (web_search)", "input[0].tools[1] (code_interpreter)"]);
+}
+
+#[test]
+fn what_cannot_be_called_is_refused() {
+    for kind in ["file_search", "computer_use_preview"] {
         let error = tools(&json!([{"type": kind}]), &Value::Null).unwrap_err();
         assert_eq!(error.param.as_deref(), Some("tools[0].type"));
         assert!(error.message.contains(kind), "{}", error.message);

@@ -125,7 +125,33 @@ pub enum Item {
     /// What it said.
     Message { id: String, status: Status, role: String, content: Vec<Content> },
     /// What it wants to be called.
-    FunctionCall { id: String, status: Status, call_id: String, name: String, arguments: String },
+    FunctionCall {
+        id: String,
+        status: Status,
+        call_id: String,
+        name: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        namespace: Option<String>,
+        arguments: String,
+    },
+    /// A tool that takes a text which it wants to be called.
+    CustomToolCall {
+        id: String,
+        status: Status,
+        call_id: String,
+        name: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        namespace: Option<String>,
+        input: String,
+    },
+    /// A command that it wants to be run.
+    LocalShellCall { id: String, status: Status, call_id: String, action: Value },
+    /// Commands that it wants to be run.
+    ShellCall { id: String, status: Status, call_id: String, action: Value },
+    /// Tools that it looks for.
+    ToolSearchCall { id: String, status: Status, call_id: String, execution: String, arguments: Value },
+    /// A change of a file that it wants to be made.
+    ApplyPatchCall { id: String, status: Status, call_id: String, operation: Value },
     /// What it searched the web for.
     WebSearchCall { id: String, status: Status, action: Search },
     /// Code that it had run.
@@ -168,6 +194,11 @@ impl Item {
             Self::Reasoning { id, .. }
             | Self::Message { id, .. }
             | Self::FunctionCall { id, .. }
+            | Self::CustomToolCall { id, .. }
+            | Self::LocalShellCall { id, .. }
+            | Self::ShellCall { id, .. }
+            | Self::ApplyPatchCall { id, .. }
+            | Self::ToolSearchCall { id, .. }
             | Self::WebSearchCall { id, .. }
             | Self::CodeInterpreterCall { id, .. }
             | Self::McpCall { id, .. } => id,

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use super::client_call::ClientCall;
+use super::client_tool::ToolNames;
 use super::events::Event;
 use super::events::Failure;
 use super::events::Sequence;
@@ -31,6 +33,7 @@ use crate::openai::REFUSAL;
 #[derive(Debug)]
 pub struct Writer {
     response: Response,
+    names: ToolNames,
     shows_thinking: bool,
     sequence: Sequence,
     open: Option<Open>,
@@ -40,11 +43,12 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Writes `response`, of which nothing is there yet.
-    pub fn new(response: Response, shows_thinking: bool) -> Self {
+    /// Writes `response`, of which nothing is there yet and whose tools the client knows by `names`.
+    pub fn new(response: Response, names: ToolNames, shows_thinking: bool) -> Self {
         let waiting = VecDeque::new();
         Self {
             response,
+            names,
             shows_thinking,
             sequence: Sequence::default(),
             open: None,
@@ -108,11 +112,11 @@ impl Writer {
             }
             TurnEvent::Text(piece) => self.piece(Kind::Message, piece, &mut events),
             TurnEvent::ToolCall { id, name, .. } => {
-                self.open(Kind::Call { call_id: id.clone(), name: name.clone() }, &mut events);
+                self.open(Kind::Call(ClientCall::new(id, self.names.find(name))), &mut events);
             }
             TurnEvent::ToolInput(piece) => {
                 if let Some(open) = self.open.as_mut().filter(|open| open.is_call()) {
-                    open.push(piece, &mut self.sequence, &mut events);
+                    open.push_input(piece, &mut self.sequence, &mut events);
                 }
             }
             TurnEvent::Finished(finish) => self.finish(finish, &mut events),

@@ -16,10 +16,16 @@ use crate::openai::responses::decode;
 
 fn writer(shows_thinking: bool) -> Writer {
     let body = json!({"model": "m", "input": "hi", "tools": [{"type": "function", "name": "f"}]}).to_string();
-    let mut response = decode(body.as_bytes(), Policy::Strict).unwrap().response;
+    of_request(&body, shows_thinking)
+}
+
+fn of_request(body: &str, shows_thinking: bool) -> Writer {
+    let request = decode(body.as_bytes(), Policy::Strict).unwrap();
+    let names = request.tool_names().clone();
+    let mut response = request.response;
     response.id = "resp_0123456789abcdef0123456789abcdef".into();
     response.created_at = 7;
-    Writer::new(response, shows_thinking)
+    Writer::new(response, names, shows_thinking)
 }
 
 fn finished(reason: FinishReason) -> TurnEvent {

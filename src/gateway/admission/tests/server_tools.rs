@@ -4,6 +4,8 @@ use super::*;
 use crate::domain::CODE_EXECUTION_BETA;
 use crate::domain::MCP_BETA;
 use crate::domain::McpServer;
+use crate::domain::OptionalTool;
+use crate::domain::ServerToolKind;
 use crate::gateway::ServerToolsOff;
 
 fn keyed(grant: Grant) -> Caller {
@@ -107,4 +109,41 @@ async fn servers_need_a_cli_that_reads_their_calls() {
     let setting = Setting::with(Rules { betas, reads_mcp: false, ..testing::rules().await });
     let refused = refusal(&setting, &Caller::named("b"), with_server()).await;
     assert_eq!(refused, Some(Error::ServerToolsOff(ServerToolsOff::Unreadable)));
+}
+
+#[tokio::test]
+async fn what_a_caller_can_do_without_is_left_out_and_told() {
+    let optional = |kind, told_as: &str| OptionalTool { kind, told_as: told_as.to_owned() };
+    let mut turn = searching(None);
+    turn.tools.runs_code = true;
+    turn.tools.mcp_servers = with_server().tools.mcp_servers;
+    turn.tools.optional = vec![
+        optional(ServerToolKind::Search, "search"),
+        optional(ServerToolKind::Code, "code"),
+        optional(ServerToolKind::Mcp, "mcp"),
+    ];
+    let betas = || [CODE_EXECUTION_BETA, MCP_BETA].map(str::to_owned).to_vec();
+    let all = Setting::with(Rules { betas: betas(), ..testing::rules().await });
+    let none = Setting::with(Rules { web_searches: None, ..testing::rules().await });
+    let no_mcp = Setting::with(Rules { betas: betas(), reads_mcp: false, ..testing::rules().await });
+    let caller = keyed(Grant { no_web_search: true, no_server_tools: true, ..Grant::default() });
+    let everything: &[&str] = &["code", "mcp", "search"];
+    for (setting, caller, expected) in [
+        (&all, &Caller::named("b"), &[] as &[&str]),
+        (&all, &caller, everything),
+        (&none, &Caller::named("b"), everything),
+        (&no_mcp, &Caller::named("b"), &["mcp"]),
+    ] {
+        let running = setting.ask(caller, turn.clone()).await.unwrap();
+        let mut left_out = running.told.left_out.clone();
+        left_out.sort_unstable();
+        assert_eq!(left_out, expected);
+        let ran = setting.runs.take().turn.tools;
+        assert_eq!(ran.web_search.is_some(), !left_out.contains(&"search".to_owned()));
+        assert_eq!(ran.runs_code, !left_out.contains(&"code".to_owned()));
+        assert_eq!(ran.mcp_servers.is_empty(), left_out.contains(&"mcp".to_owned()));
+    }
+    turn.tools.optional.retain(|tool| tool.kind != ServerToolKind::Code);
+    let refused = refusal(&none, &Caller::named("b"), turn).await;
+    assert_eq!(refused, Some(Error::ServerToolsOff(ServerToolsOff::WithoutBeta(CODE_EXECUTION_BETA))));
 }

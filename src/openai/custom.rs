@@ -1,0 +1,207 @@
+//! Custom tools: tools of the client that take a text in the place of JSON. Claude knows each as a function with one string.
+
+use serde_json::Value;
+use serde_json::json;
+
+/// The schema of a function that stands for a custom tool.
+pub(super) const SCHEMA: &str = r#"{"type":"object","properties":{"input":{"type":"string","description":"The whole input of the tool, as plain text."}},"required":["input"],"additionalProperties":false}"#;
+
+/// What a text must keep to.
+#[derive(Debug)]
+pub(super) struct Grammar {
+    /// `lark` or `regex`.
+    pub(super) syntax: String,
+    /// The grammar itself.
+    pub(super) definition: String,
+}
+
+/// What Claude is told of a custom tool.
+pub(super) fn description(description: Option<String>, grammar: Option<Grammar>) -> Option<String> {
+    let Some(Grammar { syntax, definition }) = grammar else { return description };
+    let rule = format!(
+        "`input` must match this grammar ({syntax}), exactly and with nothing around it:\n{definition}"
+    );
+    Some(description.map_or_else(|| rule.clone(), |words| format!("{words}\n\n{rule}")))
+}
+
+/// The arguments of a function that stands for a custom tool which was given `input`.
+pub(super) fn arguments(input: &str) -> String {
+    json!({"input": input}).to_string()
+}
+
+/// The text in the arguments of such a function, whole or, of a call that was cut off, as far as it goes.
+pub(super) fn text(arguments: &str) -> String {
+    let mut text = InputText::default();
+    let mut whole = text.push(arguments);
+    whole.push_str(&text.end());
+    whole
+}
+
+/// The text in `{"input": "..."}`, read while the JSON comes in pieces.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct InputText {
+    json: String,
+    /// How much of the JSON is read, once the text has begun.
+    read: Option<usize>,
+    /// Whether the closing quote is read.
+    is_over: bool,
+    /// The text so far.
+    text: String,
+}
+
+impl InputText {
+    /// Adds a piece of the JSON, and gives the piece of the text that it brings.
+    pub(super) fn push(&mut self, piece: &str) -> String {
+        self.json.push_str(piece);
+        self.read = self.read.or_else(|| opening(&self.json));
+        let before = self.text.len();
+        while let (Some(read), false) = (self.read, self.is_over) {
+            let rest = &self.json[read..];
+            let end = rest.find(['"', '\\']).unwrap_or(rest.len());
+            self.text.push_str(&rest[..end]);
+            self.read = Some(read + end);
+            match escape(&rest[end..]) {
+                Some(Escape::Quote) => self.is_over = true,
+                Some(Escape::Character(character, length)) => {
+                    self.text.push(character);
+                    self.read = Some(read + end + length);
+                }
+                None => break,
+            }
+        }
+        self.text[before..].to_owned()
+    }
+
+    /// Gives what is left of the text when no more JSON comes. Arguments of another form are the text themselves.
+    pub(super) fn end(&mut self) -> String {
+        if self.read.is_some() {
+            return String::new();
+        }
+        let value: Value = serde_json::from_str(&self.json).unwrap_or_default();
+        let rest = value["input"].as_str().map_or_else(|| self.json.clone(), str::to_owned);
+        (self.read, self.is_over) = (Some(self.json.len()), true);
+        self.text.push_str(&rest);
+        rest
+    }
+
+    /// The text so far.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// Where the text begins in `json`, once its quote is there.
+fn opening(json: &str) -> Option<usize> {
+    let mut rest = json;
+    for token in ["{", "\"input\"", ":", "\""] {
+        rest = rest.trim_start().strip_prefix(token)?;
+    }
+    Some(json.len() - rest.len())
+}
+
+/// What stands at a quote or a backslash in a JSON string.
+enum Escape {
+    /// The end of the string.
+    Quote,
+    /// A character, written with so many bytes.
+    Character(char, usize),
+}
+
+/// Reads the beginning of `rest`; none as long as more must come.
+fn escape(rest: &str) -> Option<Escape> {
+    let mut characters = rest.chars();
+    let character = match (characters.next()?, characters.next()) {
+        ('"', _) => return Some(Escape::Quote),
+        (_, None) => return None,
+        (_, Some('n')) => '\n',
+        (_, Some('t')) => '\t',
+        (_, Some('r')) => '\r',
+        (_, Some('b')) => '\u{8}',
+        (_, Some('f')) => '\u{c}',
+        (_, Some('u')) => return unicode(rest),
+        (_, Some(other)) => return Some(Escape::Character(other, 1 + other.len_utf8())),
+    };
+    Some(Escape::Character(character, 2))
+}
+
+/// Reads `\uXXXX`, and the second of a pair behind it. Half a pair is no character.
+fn unicode(rest: &str) -> Option<Escape> {
+    const LENGTH: usize = 6;
+    let unit = |start: usize| {
+        let digits = rest.get(start + 2..start + LENGTH)?;
+        Some(u16::from_str_radix(digits, 16).unwrap_or(u16::from(b'?')))
+    };
+    let first = unit(0)?;
+    if !(0xd800..0xdc00).contains(&first) {
+        let character = char::from_u32(first.into()).unwrap_or(char::REPLACEMENT_CHARACTER);
+        return Some(Escape::Character(character, LENGTH));
+    }
+    let behind = rest.get(LENGTH..).unwrap_or_default();
+    if !"\\u".starts_with(behind.get(..2).unwrap_or(behind)) {
+        return Some(Escape::Character(char::REPLACEMENT_CHARACTER, LENGTH));
+    }
+    match char::decode_utf16([first, unit(LENGTH)?]).next()? {
+        Ok(character) => Some(Escape::Character(character, 2 * LENGTH)),
+        Err(_) => Some(Escape::Character(char::REPLACEMENT_CHARACTER, LENGTH)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn arguments_of_another_form_are_the_text() {
+        assert_eq!(text(r#"{"a":1,"input":"x"}"#), "x");
+        assert_eq!(text(r#"{"patch":"x"}"#), r#"{"patch":"x"}"#);
+        assert_eq!(text(""), "");
+    }
+
+    #[test]
+    fn a_text_that_is_cut_off_goes_as_far_as_it_was_written() {
+        for (json, expected) in [
+            (r#"{"input": "ab"#, "ab"),
+            (r#"{ "input" :"a\"#, "a"),
+            (r#"{"input":"a\u00e"#, "a"),
+            (r#"{"input":"a\ud83d\ud"#, "a"),
+            (r#"{"input":"\ud83dx\udc00"}"#, "\u{fffd}x\u{fffd}"),
+            (r#"{"input":"\/\"\\"}"#, "/\"\\"),
+        ] {
+            assert_eq!(text(json), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_grammar_is_described() {
+        let grammar = Grammar { syntax: "lark".to_owned(), definition: "start: A".to_owned() };
+        let words = description(Some("Patches.".to_owned()), Some(grammar)).unwrap();
+        assert!(
+            words.starts_with("Patches.\n\n")
+                && words.ends_with("(lark), exactly and with nothing around it:\nstart: A")
+        );
+        assert_eq!(description(None, None), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_is_the_same_however_its_json_is_cut(text in any::<String>(), cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..6), is_ascii in any::<bool>()) {
+            let json = arguments(&text);
+            let escaped = |character: char| {
+                let mut units = [0; 2];
+                let unit = |unit: &u16| format!("\\u{unit:04x}");
+                if character.is_ascii() { character.to_string() } else { character.encode_utf16(&mut units).iter().map(unit).collect() }
+            };
+            let json: String = if is_ascii { json.chars().map(escaped).collect() } else { json };
+            let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(json.len() + 1)).filter(|place| json.is_char_boundary(*place)).collect();
+            places.extend([0, json.len()]);
+            places.sort_unstable();
+            let mut input = InputText::default();
+            let mut read: String = places.windows(2).map(|pair| input.push(&json[pair[0]..pair[1]])).collect();
+            read.push_str(&input.end());
+            prop_assert_eq!(&read, &text);
+            prop_assert_eq!(input.text(), text);
+        }
+    }
+}

@@ -18,6 +18,7 @@ use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
 use crate::fields::Object;
 use crate::fields::Policy;
+use crate::fields::Remarks;
 use crate::fields::Written;
 use crate::fields::code;
 use crate::fields::request;
@@ -31,10 +32,8 @@ pub struct MessagesRequest {
     pub stream: bool,
     /// Whether the words of thoughts are to be shown, and not only their seals.
     pub shows_thinking: bool,
-    /// The fields that have no effect, sorted; fields of messages as `messages[].name`.
-    ///
-    /// Fit for a header: at most 32 names of printable ASCII without commas.
-    pub ignored: Vec<String>,
+    /// What there is to say of it.
+    pub remarks: Remarks,
 }
 
 /// Reads the body of `POST /v1/messages`.
@@ -77,9 +76,9 @@ fn read(
     parameters.passed.extend(passed);
     // Before the messages: what is not served as a whole says more than a block that comes of it.
     request.finish(&mut ignored)?;
-    let mut system = content::instructions(instructions, written.field("system"), &mut ignored)?;
-    let conversation = messages::decode(messages, written.field("messages"), &mut ignored)?;
-    system.extend(conversation.system);
+    let system = content::instructions(instructions, written.field("system"), &mut ignored)?;
+    let conversation = messages::decode(system, messages, written.field("messages"), &mut ignored)?;
+    let system = conversation.system;
     let mut native = Native {
         system: written_system(&system),
         tools: written_tools,
@@ -100,7 +99,7 @@ fn read(
         native,
     };
     let shows_thinking = parameters.shows_thinking;
-    Ok(MessagesRequest { turn, stream, shows_thinking, ignored: ignored.into_names() })
+    Ok(MessagesRequest { turn, stream, shows_thinking, remarks: ignored.into_remarks() })
 }
 
 /// The instructions as they were written, if that says more than their texts.

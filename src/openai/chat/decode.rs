@@ -15,6 +15,7 @@ use crate::fields::InvalidRequest;
 use crate::fields::Object;
 use crate::fields::Place;
 use crate::fields::Policy;
+use crate::fields::Remarks;
 use crate::fields::code;
 use crate::fields::request;
 use crate::openai::cache_mark;
@@ -34,10 +35,8 @@ pub struct ChatRequest {
     pub stream: bool,
     /// Whether the stream is to end with the usage.
     pub include_usage: bool,
-    /// The fields that have no effect, sorted; fields of messages as `messages[].name`.
-    ///
-    /// Fit for a header: at most 32 names of printable ASCII without commas.
-    pub ignored: Vec<String>,
+    /// What there is to say of it.
+    pub remarks: Remarks,
 }
 
 /// Reads the body of `POST /v1/chat/completions`.
@@ -74,7 +73,7 @@ pub(super) fn read(mut request: Object, body: &[u8], policy: Policy) -> Result<C
         project,
         native: Native { is_cached_long, ..Native::default() },
     };
-    Ok(ChatRequest { turn, n, dialect, stream, include_usage, ignored: ignored.into_names() })
+    Ok(ChatRequest { turn, n, dialect, stream, include_usage, remarks: ignored.into_remarks() })
 }
 
 /// The search of the web that the request asks for.

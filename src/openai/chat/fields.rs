@@ -27,7 +27,11 @@ pub(super) static REQUEST: Table = Table {
     prefix: "",
     fields: &[
         honoured("model", Text, "Required. The answer carries the name as it was sent."),
-        honoured("messages", Array, "Required. The last one that is no instruction must come from the user."),
+        honoured(
+            "messages",
+            Array,
+            "Required. The last one that is no instruction should come from the user.",
+        ),
         honoured("stream", Bool, "The answer comes in pieces as it is made."),
         honoured("stream_options", Object, "Only together with `\"stream\": true`."),
         honoured("max_completion_tokens", Integer(1, MAX_TOKENS), "Thinking counts, as in OpenAI's API."),
@@ -126,7 +130,7 @@ pub(super) static MESSAGE: Table = Table {
         honoured(
             "content",
             TextOrArray,
-            "A string or an array of parts. Blank texts are skipped. A message must have something else, or calls; a result may be empty.",
+            "A string or an array of parts. Blank texts are skipped. A message with nothing else is left out; a result may be empty.",
         ),
         honoured("refusal", Text, "Of an assistant message: taken as text after its content."),
         ignored(
@@ -142,7 +146,7 @@ pub(super) static MESSAGE: Table = Table {
             "Part of an answer that is sent back: taken as it came, and not sent to Claude.",
         ),
         refused("audio", Object, "Claude does not hear."),
-        honoured("tool_calls", Array, "Of an assistant message. Each call needs its result."),
+        honoured("tool_calls", Array, "Of an assistant message. Each call should have its result."),
         honoured("tool_call_id", Text, "Of a message of the role `tool`: the id of the call."),
         honoured("function_call", Object, "Of an assistant message: a call in its old form."),
     ],

@@ -14,6 +14,7 @@ use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
 use crate::fields::Object;
 use crate::fields::Policy;
+use crate::fields::Remarks;
 use crate::fields::Shape;
 use crate::fields::code;
 use crate::fields::request;
@@ -36,8 +37,8 @@ pub struct CompletionRequest {
     pub stream: bool,
     /// Whether the stream is to end with the usage.
     pub include_usage: bool,
-    /// The fields that have no effect, as [`chat::ChatRequest::ignored`].
-    pub ignored: Vec<String>,
+    /// What there is to say of it.
+    pub remarks: Remarks,
 }
 
 /// Reads the body of `POST /v1/completions`.
@@ -68,7 +69,7 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<CompletionRequest, InvalidR
         model: model.to_string(),
         stream,
         include_usage,
-        ignored: ignored.into_names(),
+        remarks: ignored.into_remarks(),
     })
 }
 

@@ -32,7 +32,7 @@ pub(super) static ITEM: Table = Table {
         honoured(
             "content",
             TextOrArray,
-            "Of a message: a string or an array of parts. Blank texts are skipped. A message must have something else.",
+            "Of a message: a string or an array of parts. Blank texts are skipped, and messages of nothing else.",
         ),
         honoured("call_id", Text, "Of a function call and its output, which belong together by it."),
         honoured("name", Text, "Of a function call. Of an output it is not needed."),

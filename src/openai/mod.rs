@@ -17,6 +17,7 @@ pub mod together;
 mod cache_mark;
 mod citation;
 mod functions;
+mod inline;
 mod json;
 mod labels;
 mod list;

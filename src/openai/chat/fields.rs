@@ -255,7 +255,7 @@ pub(super) static PART: Table = Table {
         honoured(
             "type",
             Text,
-            "`text`; in messages of the user also `image_url` and `file`, in assistant messages `refusal`. `input_audio` is refused: Claude does not hear.",
+            "`text`; in messages of the user and of tools also `image_url` and `file`, in assistant messages `refusal`. `input_audio` is refused: Claude does not hear.",
         ),
         honoured("text", Text, "Every part stays a text of its own."),
         honoured("refusal", Text, "Taken as text."),
@@ -287,7 +287,7 @@ pub(super) static FILE: Table = Table {
         honoured(
             "file_data",
             Text,
-            "A PDF in base64, with or without `data:application/pdf;base64,` before it.",
+            "A PDF, an image or text in UTF-8 (CSV, JSON, Markdown and the like), in base64, with or without `data:TYPE;base64,` before it. Its bytes say what it is.",
         ),
         honoured("filename", Text, "Told to Claude as the title."),
         honoured(

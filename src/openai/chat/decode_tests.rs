@@ -162,7 +162,7 @@ fn fields_without_effect_are_named_or_under_the_strict_policy_refused() {
         "logit_bias": {"1": 2}, "presence_penalty": 0.5, "top_k": 3,
         "messages": [
             {"role": "user", "name": "Ann", "content": "Hi"},
-            {"role": "user", "name": "Bob", "content": [{"type": "text", "text": "Hi", "cache_control": {}}]},
+            {"role": "user", "name": "Ann", "content": [{"type": "text", "text": "Hi", "cache_control": {}}]},
         ],
     }));
     assert_eq!(

@@ -125,7 +125,7 @@ pub(super) static MESSAGE: Table = Table {
         emulated(
             "role",
             Text,
-            "`system` and `developer` are the same, and are read before the conversation wherever they stand. `tool` and the older `function` bring the results of calls and must follow the message that made them.",
+            "`system` and `developer` are the same, and are read before the conversation wherever they stand. `tool` and the older `function` bring the results of calls and should follow the message that made them.",
         ),
         honoured(
             "content",
@@ -136,7 +136,7 @@ pub(super) static MESSAGE: Table = Table {
         ignored(
             "name",
             Text,
-            "Claude knows no names of speakers. In a message of the role `function` it says whose result it is.",
+            "Claude knows no names of speakers. Where messages of the user have more than one name, each has its name in front of its text, as in `Ann: Hi`. In a message of the role `function` it says whose result it is.",
         ),
         ignored("annotations", Array, "Part of an answer that is sent back; not told to Claude again.")
             .unless(&["[]"]),

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::calls;
 use super::content;
 use super::fields;
+use super::speakers;
 use crate::domain::Message;
 use crate::domain::Part;
 use crate::domain::Role;
@@ -48,9 +49,10 @@ pub(super) fn decode(value: Value, ignored: &mut Ignored) -> Result<Conversation
     let Value::Array(messages) = value else { return Ok(Conversation::default()) };
     let mut system = Vec::new();
     let mut draft = Draft::new(RULES);
+    let has_speakers = speakers::are_several(&messages);
     for (index, message) in messages.into_iter().enumerate() {
         let message = Object::new(message, Place::at(format!("messages[{index}]"), &fields::MESSAGE))?;
-        add(&mut system, &mut draft, message, ignored)?;
+        add(&mut system, &mut draft, message, has_speakers, ignored)?;
     }
     let history::Conversation { history, prompt } = draft.finish(|| system.pop(), ignored)?;
     Ok(Conversation { system, history, prompt })
@@ -60,12 +62,16 @@ fn add(
     system: &mut Vec<String>,
     draft: &mut Draft,
     mut message: Object,
+    has_speakers: bool,
     ignored: &mut Ignored,
 ) -> Result<(), InvalidRequest> {
     let speaker = speaker(&mut message)?;
     refuse_misplaced(&mut message, speaker)?;
     let path = message.place.field("content");
-    let parts = content(&mut message, speaker, ignored)?;
+    let mut parts = content(&mut message, speaker, ignored)?;
+    if has_speakers && speaker == Speaker::User {
+        speakers::put_name(&message.take_text("name")?.unwrap_or_default(), &mut parts);
+    }
     let pieces =
         |parts: Vec<Part>| parts.into_iter().map(|part| Piece { part, path: path.clone() }).collect();
     let (role, pieces): (_, Vec<Piece>) = match speaker {

@@ -14,6 +14,7 @@ mod messages;
 mod parameters;
 mod socket;
 mod socket_events;
+mod speakers;
 mod stream;
 mod tools;
 mod types;

@@ -21,6 +21,7 @@ use crate::fields::Policy;
 use crate::fields::Remarks;
 use crate::fields::Written;
 use crate::fields::code;
+use crate::fields::mended;
 use crate::fields::request;
 
 /// A request, understood.
@@ -41,10 +42,12 @@ pub struct MessagesRequest {
 /// # Errors
 /// When the body is not such a request, or asks for something that is not served.
 pub fn decode(body: &[u8], policy: Policy) -> Result<MessagesRequest, InvalidRequest> {
+    let mut ignored = Ignored::new(policy);
+    let body = &*mended(body, &mut ignored)?;
     let mut request = request(body, &fields::REQUEST, "`model`, `max_tokens` and `messages`")?;
     let limit = parameters::limit(&mut request)?;
     let limit = limit.ok_or_else(|| request.missing("max_tokens"))?;
-    read(request, Some(limit), Written::new(body), policy)
+    read(request, Some(limit), Written::new(body), ignored)
 }
 
 /// Reads the body of `POST /v1/messages/count_tokens`: the same, but nobody needs a limit for an answer.
@@ -52,18 +55,19 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<MessagesRequest, InvalidReq
 /// # Errors
 /// When the body is not such a request, or asks for something that is not served.
 pub fn decode_count(body: &[u8], policy: Policy) -> Result<MessagesRequest, InvalidRequest> {
+    let mut ignored = Ignored::new(policy);
+    let body = &*mended(body, &mut ignored)?;
     let mut request = request(body, &fields::REQUEST, "`model` and `messages`")?;
     let limit = parameters::limit(&mut request)?;
-    read(request, limit, Written::new(body), policy)
+    read(request, limit, Written::new(body), ignored)
 }
 
 fn read(
     mut request: Object,
     limit: Option<u32>,
     written: Written<'_>,
-    policy: Policy,
+    mut ignored: Ignored,
 ) -> Result<MessagesRequest, InvalidRequest> {
-    let mut ignored = Ignored::new(policy);
     let model = model(&mut request)?;
     let stream = request.take_bool("stream")?.unwrap_or(false);
     let Offer { tools, written: written_tools } = tools::decode(&mut request, written, &mut ignored)?;

@@ -100,6 +100,18 @@ impl Ignored {
         Ok(())
     }
 
+    /// As [`repair`](Self::repair), of the body as a whole.
+    ///
+    /// # Errors
+    /// Under the strict policy.
+    pub(super) fn repair_body(&mut self, repair: Repair) -> Result<(), InvalidRequest> {
+        if self.policy == Policy::Strict {
+            return Err(InvalidRequest::body(format!("{} Remove it.", repair.broken)));
+        }
+        self.repaired.insert(repair.name);
+        Ok(())
+    }
+
     fn push(&mut self, name: String) {
         if self.names.len() < Self::MOST && !self.names.contains(&name) {
             self.names.push(name);

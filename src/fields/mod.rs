@@ -4,6 +4,7 @@
 //! [`Object::finish`] refuse or note the rest.
 
 mod body;
+mod characters;
 #[cfg(test)]
 pub(crate) mod document;
 mod error;
@@ -16,6 +17,7 @@ mod table;
 mod written;
 
 pub use body::request;
+pub use characters::mended;
 pub use error::InvalidRequest;
 pub use error::code;
 pub use ignored::Ignored;

@@ -60,6 +60,12 @@ impl Repair {
         broken: "The conversation ends with a message of the assistant, to be continued.",
         made: "A message of the user follows it that asks Claude to go on exactly where it stopped.",
     };
+    /// Characters that are none.
+    pub const CHARACTERS: Self = Self {
+        name: "characters",
+        broken: "A text holds half of a surrogate pair, such as `\\ud83d` alone, or a NUL.",
+        made: "U+FFFD stands in the place of the half; the NUL is removed.",
+    };
 
     /// All of them.
     pub const ALL: &[Self] = &[
@@ -71,6 +77,7 @@ impl Repair {
         Self::EMPTY_MESSAGES,
         Self::NO_USER_MESSAGE,
         Self::ASSISTANT_LAST,
+        Self::CHARACTERS,
     ];
 }
 

@@ -20,6 +20,7 @@ use crate::fields::Shape;
 use crate::fields::Table;
 use crate::fields::code;
 use crate::fields::honoured;
+use crate::fields::mended;
 use crate::fields::request;
 
 /// The most requests in one.
@@ -118,6 +119,7 @@ struct Answer<'a> {
 /// When the body is not such a request. What is wrong with one of the requests is told in its place.
 pub fn decode(body: &[u8], policy: Policy) -> Result<TogetherRequest, InvalidRequest> {
     let mut ignored = Ignored::new(policy);
+    let body = &*mended(body, &mut ignored)?;
     let mut request = request(body, &REQUEST, "`requests`")?;
     let count = match request.take("requests")? {
         Some(Value::Array(requests)) => requests.len(),

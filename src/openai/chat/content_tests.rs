@@ -111,3 +111,12 @@ fn a_picture_alone_is_a_message() {
     let body = json!({"model": "m", "messages": [{"role": "user", "content": content}]}).to_string();
     assert_eq!(decode(body.as_bytes(), Policy::Strict).unwrap().turn.prompt.len(), 1);
 }
+
+#[test]
+fn half_a_character_is_repaired_and_told() {
+    let body = br#"{"model":"m","messages":[{"role":"user","content":"a\ud83d\u0000b"}]}"#;
+    let request = decode(body, Policy::Lenient).unwrap();
+    assert_eq!(request.turn.prompt, [Part::text("a\u{fffd}b")]);
+    assert_eq!(request.remarks.repaired, ["characters"]);
+    assert!(decode(body, Policy::Strict).is_err());
+}

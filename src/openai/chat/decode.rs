@@ -17,6 +17,7 @@ use crate::fields::Place;
 use crate::fields::Policy;
 use crate::fields::Remarks;
 use crate::fields::code;
+use crate::fields::mended;
 use crate::fields::request;
 use crate::openai::cache_mark;
 use crate::openai::labels;
@@ -44,12 +45,17 @@ pub struct ChatRequest {
 /// # Errors
 /// When the body is not such a request, or asks for something that is not served.
 pub fn decode(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest> {
-    read(request(body, &fields::REQUEST, "`model` and `messages`")?, body, policy)
+    let mut ignored = Ignored::new(policy);
+    let body = &*mended(body, &mut ignored)?;
+    read(request(body, &fields::REQUEST, "`model` and `messages`")?, body, ignored)
 }
 
 /// Reads `request`, which is all of `body` that belongs to this API.
-pub(super) fn read(mut request: Object, body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest> {
-    let mut ignored = Ignored::new(policy);
+pub(super) fn read(
+    mut request: Object,
+    body: &[u8],
+    mut ignored: Ignored,
+) -> Result<ChatRequest, InvalidRequest> {
     let model = model(&mut request)?;
     let stream = request.take_bool("stream")?.unwrap_or(false);
     let include_usage = include_usage(&mut request, stream, &mut ignored)?;

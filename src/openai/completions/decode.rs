@@ -17,6 +17,7 @@ use crate::fields::Policy;
 use crate::fields::Remarks;
 use crate::fields::Shape;
 use crate::fields::code;
+use crate::fields::mended;
 use crate::fields::request;
 use crate::openai::chat;
 
@@ -47,6 +48,7 @@ pub struct CompletionRequest {
 /// When the body is not such a request, or asks for something that is not served.
 pub fn decode(body: &[u8], policy: Policy) -> Result<CompletionRequest, InvalidRequest> {
     let mut ignored = Ignored::new(policy);
+    let body = &*mended(body, &mut ignored)?;
     let mut request = request(body, &REQUEST, "`model` and `prompt`")?;
     let model = chat::model(&mut request)?;
     let stream = request.take_bool("stream")?.unwrap_or(false);

@@ -24,6 +24,7 @@ use crate::fields::Policy;
 use crate::fields::Remarks;
 use crate::fields::Written;
 use crate::fields::code;
+use crate::fields::mended;
 use crate::fields::request;
 use crate::openai::cache_mark;
 use crate::openai::chat;
@@ -61,11 +62,11 @@ pub(super) enum Way {
 /// # Errors
 /// When the body is not such a request, or asks for something that is not served.
 pub fn decode(body: &[u8], policy: Policy) -> Result<CreateRequest, InvalidRequest> {
-    read(body, policy, Way::Http)
+    let mut ignored = Ignored::new(policy);
+    read(&mended(body, &mut ignored)?, ignored, Way::Http)
 }
 
-pub(super) fn read(body: &[u8], policy: Policy, way: Way) -> Result<CreateRequest, InvalidRequest> {
-    let mut ignored = Ignored::new(policy);
+pub(super) fn read(body: &[u8], mut ignored: Ignored, way: Way) -> Result<CreateRequest, InvalidRequest> {
     let mut request = request(body, &fields::REQUEST, "`model` and `input`")?;
     let written = Written::new(body);
     let generates = socket::take(&mut request, way)?;

@@ -5,6 +5,8 @@
 //! empty, and the last one is the user's.
 
 mod calls;
+#[cfg(test)]
+mod properties;
 mod results;
 #[cfg(test)]
 mod tests;

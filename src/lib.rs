@@ -29,6 +29,7 @@ pub mod domain;
 pub mod fields;
 pub mod files;
 pub mod gateway;
+pub mod history;
 pub mod http;
 pub mod ledger;
 pub mod limits;

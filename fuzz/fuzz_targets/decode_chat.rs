@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use claude_switchboard::fields::Policy;
+use claude_switchboard::fields::{Policy, Remarks};
 use claude_switchboard::openai::chat::decode;
 use libfuzzer_sys::fuzz_target;
 
@@ -12,7 +12,7 @@ fuzz_target!(|body: &[u8]| {
         Ok(request) => {
             assert!(!request.turn.prompt.is_empty());
             assert!(request.turn.history.iter().all(|message| !message.parts.is_empty()));
-            assert_eq!(strict.is_ok(), request.ignored.is_empty());
+            assert_eq!(strict.is_ok(), request.remarks == Remarks::default());
         }
         Err(error) => {
             assert!(!error.message.is_empty());

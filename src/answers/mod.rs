@@ -15,6 +15,7 @@ use crate::domain::Caller;
 use crate::domain::Usage;
 use crate::fields::InvalidRequest;
 use crate::fields::Policy;
+use crate::fields::Remarks;
 use crate::fields::code;
 use crate::gateway::Turns;
 use crate::openai::chat;
@@ -51,8 +52,8 @@ pub struct Answered {
     pub body: Vec<u8>,
     /// What it took.
     pub usage: Usage,
-    /// The fields of the request that had no effect, sorted.
-    pub ignored: Vec<String>,
+    /// What there is to say of the request.
+    pub remarks: Remarks,
 }
 
 impl fmt::Debug for Answers {
@@ -87,7 +88,7 @@ impl Answers {
         let answers = answers(running.events, request.n).await?;
         let finishes = answers.iter().filter_map(|answer| answer.finish.as_ref());
         let usage = finishes.fold(Usage::default(), |sum, finish| sum + finish.usage);
-        Ok(Answered { body: reply.response(&answers), usage, ignored: request.ignored })
+        Ok(Answered { body: reply.response(&answers), usage, remarks: request.remarks })
     }
 
     async fn completions(&self, caller: &Caller, body: &[u8]) -> Result<Answered, Error> {
@@ -97,7 +98,7 @@ impl Answers {
         let running = fan_out(&self.turns, caller, request.turns).await?;
         let texts = texts(running.events, request.echoes).await?;
         let usage = texts.iter().fold(Usage::default(), |sum, (_, finish)| sum + finish.usage);
-        Ok(Answered { body: reply.response(&texts), usage, ignored: request.ignored })
+        Ok(Answered { body: reply.response(&texts), usage, remarks: request.remarks })
     }
 
     async fn response(&self, caller: &Caller, body: &[u8]) -> Result<Answered, Error> {
@@ -108,16 +109,16 @@ impl Answers {
             return Err(InvalidRequest::at("background", code::UNSUPPORTED, message).into());
         }
         let created = self.responses.create(caller.clone(), request, None).await?;
-        let mut ignored = created.ignored;
+        let mut remarks = created.remarks;
         let response = match created.making {
             Making::Here { run, told } => {
-                ignored.extend(told.left_out);
+                remarks.ignored.extend(told.left_out);
                 run.finish().await?
             }
             Making::There { response, .. } => *response,
         };
         let usage = response.usage.map(Usage::from).unwrap_or_default();
-        Ok(Answered { body: response.to_json().into_bytes(), usage, ignored })
+        Ok(Answered { body: response.to_json().into_bytes(), usage, remarks })
     }
 }
 

@@ -224,8 +224,11 @@ fn redacted(mut block: Object, _: Written<'_>, ignored: &mut Ignored) -> Result<
 fn tool_use(mut block: Object, written: Written<'_>, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
     let id = id(&mut block, "id")?;
     let name = tools::name(&mut block)?;
-    let input = block.take("input")?.ok_or_else(|| block.missing("input"))?;
-    let input = written.field("input").text(&input);
+    let input = match block.take("input")?.ok_or_else(|| block.missing("input"))? {
+        // Some clients write it as it stands in OpenAI's API.
+        Value::String(text) => text,
+        input => written.field("input").text(&input),
+    };
     block.finish(ignored)?;
     Ok(Part::ToolUse(ToolUse { id, name, input }))
 }

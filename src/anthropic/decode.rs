@@ -18,8 +18,10 @@ use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
 use crate::fields::Object;
 use crate::fields::Policy;
+use crate::fields::Remarks;
 use crate::fields::Written;
 use crate::fields::code;
+use crate::fields::mended;
 use crate::fields::request;
 
 /// A request, understood.
@@ -31,10 +33,8 @@ pub struct MessagesRequest {
     pub stream: bool,
     /// Whether the words of thoughts are to be shown, and not only their seals.
     pub shows_thinking: bool,
-    /// The fields that have no effect, sorted; fields of messages as `messages[].name`.
-    ///
-    /// Fit for a header: at most 32 names of printable ASCII without commas.
-    pub ignored: Vec<String>,
+    /// What there is to say of it.
+    pub remarks: Remarks,
 }
 
 /// Reads the body of `POST /v1/messages`.
@@ -42,10 +42,12 @@ pub struct MessagesRequest {
 /// # Errors
 /// When the body is not such a request, or asks for something that is not served.
 pub fn decode(body: &[u8], policy: Policy) -> Result<MessagesRequest, InvalidRequest> {
+    let mut ignored = Ignored::new(policy);
+    let body = &*mended(body, &mut ignored)?;
     let mut request = request(body, &fields::REQUEST, "`model`, `max_tokens` and `messages`")?;
     let limit = parameters::limit(&mut request)?;
     let limit = limit.ok_or_else(|| request.missing("max_tokens"))?;
-    read(request, Some(limit), Written::new(body), policy)
+    read(request, Some(limit), Written::new(body), ignored)
 }
 
 /// Reads the body of `POST /v1/messages/count_tokens`: the same, but nobody needs a limit for an answer.
@@ -53,18 +55,19 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<MessagesRequest, InvalidReq
 /// # Errors
 /// When the body is not such a request, or asks for something that is not served.
 pub fn decode_count(body: &[u8], policy: Policy) -> Result<MessagesRequest, InvalidRequest> {
+    let mut ignored = Ignored::new(policy);
+    let body = &*mended(body, &mut ignored)?;
     let mut request = request(body, &fields::REQUEST, "`model` and `messages`")?;
     let limit = parameters::limit(&mut request)?;
-    read(request, limit, Written::new(body), policy)
+    read(request, limit, Written::new(body), ignored)
 }
 
 fn read(
     mut request: Object,
     limit: Option<u32>,
     written: Written<'_>,
-    policy: Policy,
+    mut ignored: Ignored,
 ) -> Result<MessagesRequest, InvalidRequest> {
-    let mut ignored = Ignored::new(policy);
     let model = model(&mut request)?;
     let stream = request.take_bool("stream")?.unwrap_or(false);
     let Offer { tools, written: written_tools } = tools::decode(&mut request, written, &mut ignored)?;
@@ -77,9 +80,9 @@ fn read(
     parameters.passed.extend(passed);
     // Before the messages: what is not served as a whole says more than a block that comes of it.
     request.finish(&mut ignored)?;
-    let mut system = content::instructions(instructions, written.field("system"), &mut ignored)?;
-    let conversation = messages::decode(messages, written.field("messages"), &mut ignored)?;
-    system.extend(conversation.system);
+    let system = content::instructions(instructions, written.field("system"), &mut ignored)?;
+    let conversation = messages::decode(system, messages, written.field("messages"), &mut ignored)?;
+    let system = conversation.system;
     let mut native = Native {
         system: written_system(&system),
         tools: written_tools,
@@ -100,7 +103,7 @@ fn read(
         native,
     };
     let shows_thinking = parameters.shows_thinking;
-    Ok(MessagesRequest { turn, stream, shows_thinking, ignored: ignored.into_names() })
+    Ok(MessagesRequest { turn, stream, shows_thinking, remarks: ignored.into_remarks() })
 }
 
 /// The instructions as they were written, if that says more than their texts.

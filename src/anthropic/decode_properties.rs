@@ -95,8 +95,8 @@ proptest! {
             Ok(request) => {
                 let turn = &request.turn;
                 prop_assert!(!turn.prompt.is_empty() || !turn.history.is_empty());
-                prop_assert!(request.ignored.is_sorted());
-                prop_assert!(!strict || request.ignored.is_empty());
+                prop_assert!(request.remarks.ignored.is_sorted());
+                prop_assert!(!strict || request.remarks.ignored.is_empty());
             }
             Err(error) => prop_assert!(!error.message.is_empty()),
         }
@@ -119,7 +119,10 @@ proptest! {
         let messages: Vec<_> =
             messages.into_iter().map(|(is_user, blocks)| json!({"role": role(is_user), "content": blocks})).collect();
         let request = json!({"model": "m", "max_tokens": 9, "messages": messages});
-        if let Ok(request) = decode(request.to_string().as_bytes(), Policy::Lenient) {
+        let body = request.to_string();
+        let is_sound = decode(body.as_bytes(), Policy::Strict).is_ok();
+        if let Ok(request) = decode(body.as_bytes(), Policy::Lenient) {
+            prop_assert_eq!(is_sound, request.remarks.repaired.is_empty());
             let turn = request.turn;
             prop_assert!(calls_are_answered(&turn), "{turn:?}");
             prop_assert!(turn.history.iter().all(|message| !message.parts.is_empty()) && !turn.prompt.is_empty());

@@ -48,7 +48,7 @@ fn the_smallest_request() {
         prompt: vec![Part::text("Hi")],
         sampling: plain(),
     };
-    let expected = MessagesRequest { turn, stream: false, shows_thinking: true, ignored: vec![] };
+    let expected = MessagesRequest { turn, stream: false, shows_thinking: true, remarks: Remarks::default() };
     assert_eq!(decoded(&with(json!({}))), expected);
     assert!(decoded(&with(json!({"stream": true}))).stream);
 }
@@ -158,7 +158,7 @@ fn what_asks_for_nothing_is_accepted_in_silence() {
         "container": null, "metadata": {"user_id": "u"}, "tools": [], "stop_sequences": [],
     }));
     let strict = decode(request.to_string().as_bytes(), Policy::Strict).unwrap();
-    assert!(strict.ignored.is_empty());
+    assert!(strict.remarks.ignored.is_empty());
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn what_no_part_of_a_turn_stands_for_goes_as_it_was_written() {
         ]}],
     }));
     let decoded = decoded(&request);
-    assert_eq!(decoded.ignored, Vec::<String>::new());
+    assert_eq!(decoded.remarks.ignored, Vec::<String>::new());
     let Turn { native, prompt, tools, system, .. } = decoded.turn;
     let names: Vec<_> = native.fields.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
@@ -212,7 +212,7 @@ fn a_billing_header_in_the_instructions_does_not_spoil_the_prompt_cache() {
             {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}},
         ]}));
         let decoded = decoded(&request);
-        assert_eq!(decoded.ignored, ["system[] (billing header)"]);
+        assert_eq!(decoded.remarks.ignored, ["system[] (billing header)"]);
         (decoded.turn.system, decoded.turn.native.system)
     };
     assert_eq!(system("1f"), system("e0"));

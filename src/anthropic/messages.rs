@@ -7,7 +7,6 @@ use super::content::Home;
 use super::content::Instruction;
 use super::fields;
 use super::native;
-use super::pairing::Pairing;
 use crate::domain::Message;
 use crate::domain::Part;
 use crate::domain::Role;
@@ -18,6 +17,13 @@ use crate::fields::Place;
 use crate::fields::Written;
 use crate::fields::code;
 use crate::fields::printable;
+use crate::history;
+use crate::history::Draft;
+use crate::history::Piece;
+use crate::history::Rules;
+
+/// How messages are understood. Anthropic goes on with what it has interrupted itself (`pause_turn`), and with nothing else.
+const RULES: Rules = Rules { field: "messages", merges: true, is_paused: native::is_server_tool };
 
 /// The messages, sorted into what a turn is made of.
 #[derive(Debug, Default)]
@@ -28,72 +34,41 @@ pub(super) struct Conversation {
     pub(super) prompt: Vec<Part>,
 }
 
-/// Reads `value`, the array of messages.
+/// Reads `value`, the array of messages, which follow the instructions `system`.
 pub(super) fn decode(
+    mut system: Vec<Instruction>,
     value: Value,
     written: Written<'_>,
     ignored: &mut Ignored,
 ) -> Result<Conversation, InvalidRequest> {
-    let Value::Array(messages) = value else { return Err(no_user_message()) };
+    let Value::Array(messages) = value else { return Ok(Conversation::default()) };
     let written = written.items();
-    let mut conversation = Conversation::default();
-    let mut pairing = Pairing::default();
-    let mut last = 0;
+    let mut draft = Draft::new(RULES);
     for (index, message) in messages.into_iter().enumerate() {
         let message = Object::new(message, Place::at(format!("messages[{index}]"), &fields::MESSAGE))?;
-        let place = message.place.clone();
+        let path = message.place.field("content");
         let (home, parts) = parts(message, written.get(index).copied().unwrap_or_default(), ignored)?;
         let role = match home {
             Home::User => Role::User,
             Home::Assistant => Role::Assistant,
             Home::Instructions | Home::Result => {
-                conversation.system.extend(parts.into_iter().filter_map(content::instruction));
+                if parts.iter().all(content::is_blank) {
+                    history::note_empty(&path, ignored)?;
+                }
+                let said = parts.into_iter().filter(|part| !content::is_blank(part));
+                system.extend(said.filter_map(content::instruction));
                 continue;
             }
         };
-        pairing.message(role, &parts, &place)?;
-        conversation.say(role, parts);
-        last = index;
+        let piece = |(index, part)| Piece { part, path: format!("{path}[{index}]") };
+        draft.say(role, path.as_str(), parts.into_iter().enumerate().map(piece).collect());
     }
-    match conversation.history.pop() {
-        Some(Message { role: Role::User, parts }) => conversation.prompt = parts,
-        // Anthropic goes on with what it has interrupted itself (`pause_turn`), and with nothing else.
-        Some(message) if message.parts.iter().any(native::is_server_tool) => {
-            conversation.history.push(message);
-        }
-        Some(Message { role: Role::Assistant, .. }) => return Err(prefill(last)),
-        None => return Err(no_user_message()),
-    }
-    pairing.finish()?;
-    Ok(conversation)
+    let instruction = || system.pop().map(|instruction| instruction.text);
+    let history::Conversation { history, prompt } = draft.finish(instruction, ignored)?;
+    Ok(Conversation { system, history, prompt })
 }
 
-impl Conversation {
-    /// Adds a message. Those of one role that follow each other are one.
-    fn say(&mut self, role: Role, parts: Vec<Part>) {
-        let parts = parts.into_iter().filter(|part| !content::is_blank(part));
-        match self.history.last_mut().filter(|last| last.role == role) {
-            Some(last) => last.parts.extend(parts),
-            None => self.history.push(Message { role, parts: parts.collect() }),
-        }
-    }
-}
-
-fn no_user_message() -> InvalidRequest {
-    let message = "`messages` has no message for Claude to answer. Add one with the role `user`.";
-    InvalidRequest::at("messages", code::VALUE, message)
-}
-
-fn prefill(index: usize) -> InvalidRequest {
-    let path = format!("messages[{index}].role");
-    let message = format!(
-        "`{path}`: the conversation ends with an assistant message, which the newest Claude models do not continue. \
-         Add a message with the role `user` after it, or remove it."
-    );
-    InvalidRequest::at(path, code::VALUE, message)
-}
-
-/// Whose message it is, and its parts, of which not all are blank.
+/// Whose message it is, and its parts.
 fn parts(
     mut message: Object,
     written: Written<'_>,
@@ -104,13 +79,6 @@ fn parts(
     let content = message.take("content")?.ok_or_else(|| message.missing("content"))?;
     message.finish(ignored)?;
     let parts = content::parts(content, written.field("content"), home, &place, ignored)?;
-    if parts.iter().all(content::is_blank) {
-        let path = place.field("content");
-        let message = format!(
-            "`{path}` is blank, and Claude takes no message without text. Write some, or remove the message."
-        );
-        return Err(InvalidRequest::at(path, code::VALUE, message));
-    }
     Ok((home, parts))
 }
 

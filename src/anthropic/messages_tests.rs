@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::anthropic::testing::assert_refused;
+use crate::anthropic::testing::assert_repaired;
 use crate::anthropic::testing::decoded;
 use crate::anthropic::testing::messages;
 use crate::domain::Source;
@@ -155,48 +156,64 @@ fn many_results_find_their_calls_in_any_order() {
 }
 
 #[test]
-fn calls_and_results_that_do_not_match_are_refused() {
+fn calls_and_results_that_do_not_match_are_repaired() {
     let (hi, ask) = (user(&json!("x")), assistant(&json!([call("a")])));
-    assert_refused([
+    let (none, stray) = ("calls_without_results", "results_without_calls");
+    assert_repaired([
         (
             messages(json!([hi, ask, user(&json!([words("y"), result("a")]))])),
-            "messages[2].content[0]",
-            "`messages[1].content[0]` has no result before this",
+            "messages[2].content[1]",
+            "Move it there",
+            "results_moved",
         ),
-        (messages(json!([hi, ask, hi])), "messages[2].content[0]", "begins with a `tool_result` block"),
+        (messages(json!([hi, ask, hi])), "messages[1].content[0]", "has no result", none),
         (
             messages(json!([hi, assistant(&json!([call("a"), call("b")])), user(&json!([result("a")]))])),
-            "messages",
-            "`messages[1].content[1]` has no result",
+            "messages[1].content[1]",
+            "has no result",
+            none,
+        ),
+        (
+            messages(json!([hi, ask, user(&json!([result("a"), result("b")]))])),
+            "messages[2].content[1]",
+            "no call `b`",
+            stray,
+        ),
+        (
+            messages(json!([hi, ask, user(&json!([result("a"), result("a")]))])),
+            "messages[2].content[1]",
+            "each result once",
+            stray,
         ),
         (
             messages(json!([
                 hi,
-                assistant(&json!([call("a"), call("b")])),
-                user(&json!([result("a")])),
-                assistant(&json!("y")),
-                hi
+                assistant(&json!([call("a"), call("a")])),
+                user(&json!([result("a"), result("a")]))
             ])),
-            "messages[3].content[0]",
-            "`messages[1].content[1]` has no result",
+            "messages[1].content[1]",
+            "the same id `a`",
+            "call_ids",
         ),
         (
-            messages(json!([hi, ask, user(&json!([result("b")]))])),
-            "messages[2].content[0].tool_use_id",
+            messages(json!([user(&json!([result("a"), words("x")]))])),
+            "messages[0].content[0]",
             "no call",
+            stray,
         ),
         (
-            messages(json!([hi, ask, user(&json!([result("a"), result("a")]))])),
-            "messages[2].content[1].tool_use_id",
-            "each once",
+            messages(json!([
+                hi,
+                assistant(&json!([{"type": "tool_use", "id": "a", "name": "f", "input": "x"}])),
+                user(&json!([result("a")]))
+            ])),
+            "messages[1].content[0]",
+            "a JSON object",
+            "arguments",
         ),
-        (
-            messages(json!([hi, assistant(&json!([call("a"), call("a")])), hi])),
-            "messages[1].content[1].id",
-            "two calls",
-        ),
-        (messages(json!([user(&json!([result("a")]))])), "messages[0].content[0].tool_use_id", "no call"),
     ]);
+    let moved = turn(json!([hi, ask, user(&json!([words("y"), result("a")]))]));
+    assert_eq!(moved.prompt, [given("a"), Part::text("y")]);
 }
 
 #[test]
@@ -206,8 +223,10 @@ fn an_answer_that_was_interrupted_may_be_the_last_message() {
     let turn = turn(json!([user(&json!("x")), assistant(&json!([words("y"), search, found, words("z")]))]));
     assert!(turn.prompt.is_empty());
     assert_eq!((turn.history[1].role, turn.history[1].parts.len()), (Role::Assistant, 4));
-    let with_call = assistant(&json!([found, call("a")]));
-    assert_refused([(messages(json!([user(&json!("x")), with_call])), "messages", "no result")]);
+    let with_call = messages(json!([user(&json!("x")), assistant(&json!([found, call("a")]))]));
+    let with_call = decoded(&with_call);
+    assert_eq!(with_call.remarks.repaired, ["calls_without_results"]);
+    assert!(matches!(&*with_call.turn.prompt, [Part::ToolResult(result)] if result.is_error));
 }
 
 #[test]
@@ -215,16 +234,21 @@ fn refusals_of_messages_name_the_field_at_fault() {
     let hi = user(&json!("x"));
     assert_refused([
         (messages(json!([])), "messages", "no message"),
-        (messages(json!([{"role": "system", "content": "x"}])), "messages", "no message"),
         (messages(json!(["x"])), "messages[0]", "expected an object"),
         (messages(json!([{"content": "x"}])), "messages[0].role", "missing"),
         (messages(json!([{"role": "tool", "content": "x"}])), "messages[0].role", "got `tool`"),
         (messages(json!([{"role": "user"}])), "messages[0].content", "missing"),
-        (messages(json!([user(&json!(" "))])), "messages[0].content", "blank"),
-        (messages(json!([user(&json!([]))])), "messages[0].content", "blank"),
+        (messages(json!([user(&json!(" "))])), "messages", "no message"),
         (messages(json!([user(&json!({}))])), "messages[0].content", "a string or an array"),
-        (messages(json!([hi, assistant(&json!("The"))])), "messages[1].role", "newest Claude models"),
-        (messages(json!([hi, assistant(&json!([call("a")]))])), "messages[1].role", "ends with an assistant"),
+    ]);
+    let only_instructions = messages(json!([{"role": "system", "content": "x"}]));
+    let (last, empty) = ("assistant_last", "empty_messages");
+    assert_repaired([
+        (only_instructions, "messages", "no message", "no_user_message"),
+        (messages(json!([user(&json!(" ")), hi])), "messages[0].content", "blank", empty),
+        (messages(json!([hi, user(&json!([]))])), "messages[1].content", "blank", empty),
+        (messages(json!([hi, {"role": "system", "content": ""}])), "messages[1].content", "blank", empty),
+        (messages(json!([hi, assistant(&json!("The"))])), "messages[1].content", "does not continue", last),
     ]);
 }
 
@@ -244,7 +268,6 @@ fn refusals_of_blocks_name_the_block() {
         ("assistant", json!({"type": "tool_use", "id": "a.b", "name": "x", "input": {}}), "id", "letters"),
         ("assistant", json!({"type": "tool_use", "id": "a", "name": "", "input": {}}), "name", "1 to 64"),
         ("assistant", json!({"type": "tool_use", "id": "a", "name": "x"}), "input", "missing"),
-        ("assistant", json!({"type": "tool_use", "id": "a", "name": "x", "input": "{}"}), "input", "object"),
         ("user", json!({"type": "image"}), "source", "missing"),
         ("user", source(json!({"type": "base64", "data": "AAAA"})), "source.data", "no image"),
         ("user", source(json!({"type": "base64", "data": "?"})), "source.data", "not valid base64"),

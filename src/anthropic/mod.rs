@@ -14,7 +14,6 @@ mod fields;
 mod json;
 mod messages;
 mod native;
-mod pairing;
 mod parameters;
 mod source;
 mod stream;

@@ -48,6 +48,7 @@ fn source(
         Source::Url(url)
     } else {
         let data = required(&mut source, "data")?;
+        let data = media::unbroken(&data).into_owned();
         let media_type = check(&data).map_err(|fault| source.refuse("data", code::VALUE, &fault))?;
         Source::Base64 { media_type: media_type.to_owned(), data }
     };

@@ -44,6 +44,16 @@ pub(super) fn assert_refused<const ROWS: usize>(rows: [(Value, &str, &str); ROWS
     }
 }
 
+/// Each row as of [`assert_refused`], of requests that only the strict policy refuses, and the names of the repairs.
+pub(super) fn assert_repaired<const ROWS: usize>(rows: [(Value, &str, &str, &str); ROWS]) {
+    for (request, param, words, repaired) in rows {
+        let error = decode(request.to_string().as_bytes(), Policy::Strict).unwrap_err();
+        assert_eq!(error.param.as_deref(), Some(param), "{request}\n{error}");
+        assert!(error.message.contains(words), "{request}\n{error}");
+        assert_eq!(decoded(&request).remarks.repaired.join(", "), repaired, "{request}");
+    }
+}
+
 pub(super) fn text(text: &str) -> TurnEvent {
     TurnEvent::Text(text.into())
 }

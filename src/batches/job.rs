@@ -21,6 +21,7 @@ use crate::auth::Permission;
 use crate::domain::Caller;
 use crate::domain::Usage;
 use crate::domain::unix_now;
+use crate::fields::Remarks;
 use crate::files;
 use crate::openai::batches;
 use crate::openai::batches::Fault;
@@ -209,7 +210,7 @@ impl Job {
             let caller = Caller { errand, ..caller };
             let error = match answers.answer(&caller, endpoint, body.as_bytes()).await {
                 Ok(answered) => {
-                    let line = batches::answer(id, 200, &answered.body, &answered.ignored);
+                    let line = batches::answer(id, 200, &answered.body, &answered.remarks);
                     return Ok((Outcome { is_answer: true, line }, answered.usage));
                 }
                 Err(error) => error,
@@ -222,8 +223,8 @@ impl Job {
                 Again::After(wait) => wait,
                 Again::Perhaps if tries < MOST_TRIES => FIRST_PAUSE * 2_u32.pow(tries - 1),
                 Again::Perhaps | Again::Never => {
-                    let line =
-                        batches::answer(id, refusal.status, refusal.envelope.to_json().as_bytes(), &[]);
+                    let body = refusal.envelope.to_json();
+                    let line = batches::answer(id, refusal.status, body.as_bytes(), &Remarks::default());
                     return Ok((Outcome { is_answer: false, line }, Usage::default()));
                 }
             };

@@ -93,6 +93,11 @@ pub enum Source {
 }
 
 impl Part {
+    /// A file of words, told as its title and its words.
+    pub fn file_of_words(title: Option<&str>, words: &str) -> Self {
+        Self::Text(title.map_or_else(|| words.to_owned(), |title| format!("{title}\n\n{words}")))
+    }
+
     /// A part of words.
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into())

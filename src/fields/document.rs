@@ -13,12 +13,16 @@ const DOCUMENT: &str = include_str!("../../docs/API.md");
 
 /// Asserts that docs/API.md shows `tables` between its comments `NAME: begin` and `NAME: end`.
 pub(crate) fn check(name: &str, tables: &[&Table]) {
+    check_text(name, &markdown(tables));
+}
+
+/// Asserts that docs/API.md shows `expected` between its comments `NAME: begin` and `NAME: end`.
+pub(crate) fn check_text(name: &str, expected: &str) {
     let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->"));
     let shown =
         DOCUMENT.split_once(&begin).and_then(|(_, rest)| rest.split_once(&end)).map(|(shown, _)| shown);
-    let expected = markdown(tables);
     assert!(
-        shown == Some(expected.as_str()),
+        shown == Some(expected),
         "docs/API.md is out of date: put this between its two `{name}` comments:\n{expected}"
     );
 }

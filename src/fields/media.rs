@@ -1,6 +1,8 @@
 //! What the bytes of a picture or a document say they are. The name that a client gives is often wrong, and upstream
 //! minds.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
@@ -40,6 +42,14 @@ pub fn image(data: &str) -> Result<&'static str, String> {
     image_type(&decoded(data)?).ok_or_else(|| NO_IMAGE.to_owned())
 }
 
+/// Base64 without the line breaks and spaces that some clients put between its characters.
+pub fn unbroken(data: &str) -> Cow<'_, str> {
+    if data.contains(|character: char| character.is_ascii_whitespace()) {
+        return data.split_ascii_whitespace().collect();
+    }
+    Cow::Borrowed(data)
+}
+
 /// The media type of the document that `data` is in base64, or what is wrong with it, in words that follow a path.
 ///
 /// # Errors
@@ -48,11 +58,16 @@ pub fn document(data: &str) -> Result<&'static str, String> {
     if decoded(data)?.starts_with(PDF) {
         Ok("application/pdf")
     } else {
-        Err("the data is no PDF, and Claude reads no other files. Send its text as a text part.".to_owned())
+        Err("the data is no PDF, and Claude reads no other documents in base64. Send its text as text."
+            .to_owned())
     }
 }
 
-fn decoded(data: &str) -> Result<Vec<u8>, String> {
+/// The bytes that `data` is in base64, or what is wrong with it, in words that follow a path.
+///
+/// # Errors
+/// When it is no base64.
+pub fn decoded(data: &str) -> Result<Vec<u8>, String> {
     BASE64_STANDARD.decode(data).map_err(|error| format!("the data is not valid base64: {error}."))
 }
 

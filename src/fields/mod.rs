@@ -4,23 +4,28 @@
 //! [`Object::finish`] refuse or note the rest.
 
 mod body;
+mod characters;
 #[cfg(test)]
 pub(crate) mod document;
 mod error;
 mod ignored;
 pub mod media;
 mod object;
+mod repair;
 mod shape;
 mod table;
 mod written;
 
 pub use body::request;
+pub use characters::mended;
 pub use error::InvalidRequest;
 pub use error::code;
 pub use ignored::Ignored;
 pub use ignored::Policy;
+pub use ignored::Remarks;
 pub use object::Object;
 pub use object::Place;
+pub use repair::Repair;
 pub use shape::Shape;
 pub use shape::got;
 pub use shape::printable;

@@ -13,6 +13,7 @@ use crate::fields::InvalidRequest;
 use crate::fields::Object;
 use crate::fields::Place;
 use crate::fields::Policy;
+use crate::fields::Remarks;
 use crate::fields::Shape;
 use crate::fields::Table;
 use crate::fields::code;
@@ -101,8 +102,8 @@ pub struct UploadRequest {
     pub purpose: Purpose,
     /// After how many seconds it is to go.
     pub expires_after: Option<u64>,
-    /// The fields that have no effect, sorted.
-    pub ignored: Vec<String>,
+    /// What there is to say of it.
+    pub remarks: Remarks,
 }
 
 impl Purpose {
@@ -141,7 +142,7 @@ pub fn decode(texts: Vec<(String, String)>, policy: Policy) -> Result<UploadRequ
     })?;
     let expires_after = expires_after(&mut form, "expires_after", &EXPIRES_AFTER, &mut ignored)?;
     form.finish(&mut ignored)?;
-    Ok(UploadRequest { purpose, expires_after, ignored: ignored.into_names() })
+    Ok(UploadRequest { purpose, expires_after, remarks: ignored.into_remarks() })
 }
 
 /// Takes the field `name`, which says after how many seconds a file is to go.

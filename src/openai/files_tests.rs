@@ -9,7 +9,10 @@ fn form(texts: &[(&str, &str)]) -> Result<UploadRequest, InvalidRequest> {
 #[test]
 fn a_form_says_what_a_file_is_for_and_when_it_goes() {
     let plain = form(&[("purpose", "batch")]).unwrap();
-    assert_eq!(plain, UploadRequest { purpose: Purpose::Batch, expires_after: None, ignored: vec![] });
+    assert_eq!(
+        plain,
+        UploadRequest { purpose: Purpose::Batch, expires_after: None, remarks: Default::default() }
+    );
     let expiring = form(&[
         ("expires_after[anchor]", "created_at"),
         ("expires_after[seconds]", "3600"),
@@ -18,7 +21,7 @@ fn a_form_says_what_a_file_is_for_and_when_it_goes() {
     ]);
     let expiring = expiring.unwrap();
     assert_eq!((expiring.purpose, expiring.expires_after), (Purpose::UserData, Some(3600)));
-    assert_eq!(expiring.ignored, ["color"]);
+    assert_eq!(expiring.remarks.ignored, ["color"]);
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod cache_mark;
 mod citation;
 mod custom;
 mod functions;
+mod inline;
 mod json;
 mod labels;
 mod list;

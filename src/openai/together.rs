@@ -15,10 +15,12 @@ use crate::domain::Usage;
 use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
 use crate::fields::Policy;
+use crate::fields::Remarks;
 use crate::fields::Shape;
 use crate::fields::Table;
 use crate::fields::code;
 use crate::fields::honoured;
+use crate::fields::mended;
 use crate::fields::request;
 
 /// The most requests in one.
@@ -53,8 +55,8 @@ pub struct TogetherRequest {
     pub parallel: usize,
     /// The project they are meant for.
     pub project: Option<String>,
-    /// The fields that have no effect, sorted; those of the single requests stand in their results.
-    pub ignored: Vec<String>,
+    /// What there is to say of it as a whole; of the single requests it is said in their results.
+    pub remarks: Remarks,
 }
 
 /// What became of one of them.
@@ -66,8 +68,8 @@ pub enum Outcome {
         body: Vec<u8>,
         /// What it took.
         usage: Usage,
-        /// The fields without effect.
-        ignored: Vec<String>,
+        /// What there is to say of the request.
+        remarks: Remarks,
     },
     /// It was not.
     Failed {
@@ -93,6 +95,8 @@ enum Told<'a> {
         response: &'a RawValue,
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
         ignored: &'a [String],
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        repaired: &'a [&'static str],
     },
     Failed {
         index: usize,
@@ -115,6 +119,7 @@ struct Answer<'a> {
 /// When the body is not such a request. What is wrong with one of the requests is told in its place.
 pub fn decode(body: &[u8], policy: Policy) -> Result<TogetherRequest, InvalidRequest> {
     let mut ignored = Ignored::new(policy);
+    let body = &*mended(body, &mut ignored)?;
     let mut request = request(body, &REQUEST, "`requests`")?;
     let count = match request.take("requests")? {
         Some(Value::Array(requests)) => requests.len(),
@@ -136,7 +141,7 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<TogetherRequest, InvalidReq
         bodies: bodies.collect(),
         parallel: parallel.unwrap_or(USUAL_PARALLEL),
         project,
-        ignored: ignored.into_names(),
+        remarks: ignored.into_remarks(),
     })
 }
 
@@ -165,11 +170,12 @@ pub fn answer(outcomes: &[Outcome]) -> String {
     let mut results = Vec::new();
     for (index, outcome) in outcomes.iter().enumerate() {
         results.push(match outcome {
-            Outcome::Answered { body, usage, ignored } => {
+            Outcome::Answered { body, usage, remarks } => {
                 total_tokens += usage.total_tokens();
                 cost = usage.cost.map_or(cost, |this| Some(this + cost.unwrap_or_default()));
                 let response = serde_json::from_slice(body).unwrap_or(RawValue::NULL);
-                Told::Completed { index, response, ignored }
+                let Remarks { ignored, repaired } = remarks;
+                Told::Completed { index, response, ignored, repaired }
             }
             Outcome::Failed { status, envelope } => {
                 let mut error = serde_json::to_value(envelope).unwrap_or_default();

@@ -11,7 +11,7 @@ fn each_request_is_a_body_of_chat_as_it_was_written() {
     let body = br#"{"parallel": 2, "color": 1, "requests": [{"messages": [ ], "model": "m"}, {"prompt": "Hi", "model": "m", "n": 1.0}, 5,
         {"prompt": 5}, {"prompt": "a", "messages": []}]}"#;
     let request = decode(body, Policy::Lenient).unwrap();
-    assert_eq!((request.parallel, &*request.ignored), (2, &["color".to_owned()][..]));
+    assert_eq!((request.parallel, &*request.remarks.ignored), (2, &["color".to_owned()][..]));
     let bodies: Vec<_> = request
         .bodies
         .into_iter()
@@ -49,7 +49,7 @@ fn costs_are_added_where_they_are_known() {
     let answered = |tokens, cost| Outcome::Answered {
         body: b"{}".to_vec(),
         usage: Usage { input_tokens: tokens, cost, ..Usage::default() },
-        ignored: Vec::new(),
+        remarks: Default::default(),
     };
     let failed = Outcome::Failed { status: 400, envelope: InvalidRequest::body("No.").into() };
     insta::assert_snapshot!(answer(&[answered(1, None), failed]), @r#"{"object":"batch.results","results":[{"status":"completed","index":0,"response":{}},{"status":"failed","index":1,"status_code":400,"error":{"code":null,"message":"No.","param":null,"type":"invalid_request_error"}}],"total_tokens":1,"total_cost":null}"#);

@@ -124,7 +124,7 @@ mod tests {
         let messages = [json!({"role": "user", "content": "x"})];
         let body = json!({"model": "m", "messages": messages, "web_search_options": options});
         let request = decode(body.to_string().as_bytes(), Policy::Lenient)?;
-        Ok((request.turn.tools.web_search, request.ignored))
+        Ok((request.turn.tools.web_search, request.remarks.ignored))
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::domain::ModelName;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
+use crate::fields::Remarks;
 use crate::gateway;
 use crate::gateway::RunningTurn;
 use crate::gateway::Told;
@@ -37,8 +38,8 @@ use crate::openai::responses::kept;
 pub struct Created {
     /// Where it is being made.
     pub making: Making,
-    /// The fields of the request that have no effect.
-    pub ignored: Vec<String>,
+    /// What there is to say of the request.
+    pub remarks: Remarks,
 }
 
 /// Where a response is being made.
@@ -76,7 +77,7 @@ impl Responses {
         let (response, input) = (request.response.clone(), request.input.clone());
         let names = request.tool_names().clone();
         let (shows_thinking, stream, generates) = (request.shows_thinking, request.stream, request.generates);
-        let (turn, ignored) = request.turn(&earlier)?;
+        let (turn, remarks) = request.turn(&earlier)?;
         let keeper = Keeper {
             records: response.store.then(|| self.0.shelves.records.clone()),
             input: kept::input(&response.id, input),
@@ -105,7 +106,7 @@ impl Responses {
         } else {
             Making::Here { run: Box::new(run), told: running.told }
         };
-        Ok(Created { making, ignored })
+        Ok(Created { making, remarks })
     }
 
     /// How many tokens the conversation of `request` has.

@@ -195,7 +195,7 @@ fn part(bytes: &[u8], title: &str, is_image: bool) -> Result<Part, FileFault> {
         Some(Media::Document(media_type)) => {
             Ok(Part::Document { source: source(media_type), title: Some(title.to_owned()) })
         }
-        Some(Media::Text(words)) => Ok(Part::Text(format!("{title}\n\n{words}"))),
+        Some(Media::Text(words)) => Ok(Part::file_of_words(Some(title), words)),
         None => {
             let words =
                 "Claude can read nothing of the file. It reads PNG, JPEG, GIF, WebP, PDF and text in UTF-8.";

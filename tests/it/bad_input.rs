@@ -36,7 +36,6 @@ fn bodies() -> Vec<(&'static str, String)> {
         ("messages of a wrong type", messages(json!("hi"))),
         ("no messages", messages(json!([]))),
         ("message of a wrong type", messages(json!(["hi"]))),
-        ("instructions only", messages(json!([{"role": "system", "content": "hi"}]))),
         ("unknown role", messages(json!([{"role": "king", "content": "hi"}]))),
         ("no role", messages(json!([{"content": "hi"}]))),
         ("empty content", content(json!(""))),
@@ -44,7 +43,6 @@ fn bodies() -> Vec<(&'static str, String)> {
         ("no content", messages(json!([{"role": "user"}]))),
         ("content of a wrong type", content(json!(5))),
         ("unknown part", content(json!([{"type": "smell", "text": "x"}]))),
-        ("assistant last", messages(json!([{"role": "assistant", "content": "hi"}]))),
         ("temperature too high", chat_with("temperature", 2.1)),
         ("temperature below zero", chat_with("temperature", -0.1)),
         ("temperature of a wrong type", chat_with("temperature", "hot")),
@@ -127,6 +125,10 @@ async fn every_refusal_has_its_place_in_the_envelope_of_openai() {
         let answer = ask(&server, Method::POST, CHAT, chat_with(field, value)).await;
         table.add(&format!("strict: {field}"), &answer);
     }
+    for (what, role) in [("instructions only", "system"), ("assistant last", "assistant")] {
+        let body = messages(json!([{"role": role, "content": "hi"}]));
+        table.add(&format!("strict: {what}"), &ask(&server, Method::POST, CHAT, body).await);
+    }
     server.end().await;
     insta::assert_snapshot!(table.0);
 }
@@ -139,5 +141,39 @@ async fn without_strictness_fields_without_effect_are_named_and_the_rest_is_serv
         (answer.status, &answer.headers["x-switchboard-ignored"]),
         (200, &"presence_penalty".parse().unwrap())
     );
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_broken_in_a_conversation_is_repaired_and_told() {
+    let call = json!({"id": "c", "type": "function", "function": {"name": "look", "arguments": "[1]"}});
+    let chat = json!([
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "user", "content": ""},
+        {"role": "user", "content": "well?"},
+        {"role": "tool", "tool_call_id": "c", "content": "seen"},
+    ]);
+    let call = json!({"type": "function_call", "call_id": "c", "name": "look", "arguments": "{}"});
+    let input = json!([{"role": "user", "content": "hi"}, call, {"role": "user", "content": "well?"}]);
+    let prefilled = json!([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "The"}]);
+    let body =
+        |field: &str, value: &Value| json!({"model": "haiku", "max_tokens": 99, field: value}).to_string();
+    let bodies = [
+        (CHAT, body("messages", &chat), "arguments, empty_messages, results_moved"),
+        ("/v1/responses", json!({"model": "haiku", "input": input}).to_string(), "calls_without_results"),
+        ("/v1/messages", body("messages", &prefilled), "assistant_last"),
+    ];
+    let server = TestServer::fake().start().await;
+    for (path, body, repaired) in &bodies {
+        let answer = ask(&server, Method::POST, path, body.clone()).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        assert_eq!(answer.headers["x-switchboard-repaired"], repaired, "{path}");
+    }
+    server.end().await;
+    let server = TestServer::fake().set("SWITCHBOARD_SERVER__STRICT", true).start().await;
+    for (path, body, _) in bodies {
+        assert_eq!(ask(&server, Method::POST, path, body).await.status, 400, "{path}");
+    }
     server.end().await;
 }

@@ -46,7 +46,7 @@ pub(in crate::anthropic) static MESSAGE: Table = Table {
         honoured(
             "content",
             TextOrArray,
-            "A string or an array of blocks. A message must have something that is not blank.",
+            "A string or an array of blocks. A message that is blank is left out.",
         ),
         ignored("clear_at", Text, "Instructions stay.").unless(&["\"never\""]),
         refused("output_config", Object, "Stands beside `messages`, and not in one."),
@@ -110,7 +110,7 @@ pub(in crate::anthropic) static TOOL_USE: Table = Table {
         TYPE,
         honoured("id", Text, "Required. Letters, digits, `_` and `-`."),
         honoured("name", Text, "Required. 1 to 64 letters, digits, `_` and `-`."),
-        honoured("input", Object, "Required. It reaches Claude as it was sent."),
+        honoured("input", Any, "Required. An object; it reaches Claude as it was sent."),
         passed("caller", Any, "Goes to Claude as it is."),
         CACHE_CONTROL,
         TOOLSET,

@@ -31,7 +31,7 @@ pub(in crate::anthropic) static REQUEST: Table = Table {
     prefix: "",
     fields: &[
         honoured("model", Text, "Required. The answer carries the name as it was sent."),
-        honoured("messages", Array, "Required. The last one must come from the user."),
+        honoured("messages", Array, "Required. The last one should come from the user."),
         honoured(
             "max_tokens",
             Integer(1, MOST),

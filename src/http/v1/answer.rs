@@ -7,6 +7,7 @@ use axum::http::header;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
 
+use crate::fields::Remarks;
 use crate::gateway::CacheStatus;
 use crate::gateway::Told;
 
@@ -15,8 +16,8 @@ pub(super) fn json(body: impl Into<Body>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body.into()).into_response()
 }
 
-/// Says which model answers, and why, and what of the request had no effect.
-pub(super) fn describe(response: &mut Response, told: &Told, ignored: &[String]) {
+/// Says which model answers, and why, and what there is to say of the request.
+pub(super) fn describe(response: &mut Response, told: &Told, remarks: &Remarks) {
     let headers = response.headers_mut();
     if let (false, Ok(model)) = (told.model.is_empty(), HeaderValue::from_str(&told.model)) {
         headers.insert("x-switchboard-model", model);
@@ -30,10 +31,14 @@ pub(super) fn describe(response: &mut Response, told: &Told, ignored: &[String])
     if let Some(Ok(route)) = route {
         headers.insert("x-switchboard-route", route);
     }
-    let mut ignored: Vec<&str> = ignored.iter().chain(&told.left_out).map(String::as_str).collect();
+    let mut ignored: Vec<&str> = remarks.ignored.iter().chain(&told.left_out).map(String::as_str).collect();
     ignored.sort_unstable();
-    if let (false, Ok(list)) = (ignored.is_empty(), HeaderValue::from_str(&ignored.join(", "))) {
-        headers.insert("x-switchboard-ignored", list);
+    let ignored = ("x-switchboard-ignored", ignored.join(", "));
+    let repaired = ("x-switchboard-repaired", remarks.repaired.join(", "));
+    for (name, list) in [ignored, repaired] {
+        if let (false, Ok(list)) = (list.is_empty(), HeaderValue::from_str(&list)) {
+            headers.insert(name, list);
+        }
     }
 }
 

@@ -47,7 +47,7 @@ pub(in crate::http) async fn answer_requests(
         .collect::<Vec<_>>();
     let outcomes = last_words.0.run_until_cancelled(outcomes).await.ok_or_else(ApiError::shutting_down)?;
     let mut response = json(together::answer(&outcomes));
-    describe(&mut response, &Told::default(), &request.ignored);
+    describe(&mut response, &Told::default(), &request.remarks);
     Ok(response)
 }
 
@@ -58,8 +58,8 @@ async fn outcome(answers: &Answers, caller: &Caller, body: Result<Vec<u8>, Inval
     };
     match answered {
         Ok(answered) => {
-            let (body, usage, ignored) = (answered.body, answered.usage, answered.ignored);
-            Outcome::Answered { body, usage, ignored }
+            let (body, usage, remarks) = (answered.body, answered.usage, answered.remarks);
+            Outcome::Answered { body, usage, remarks }
         }
         Err(error) => {
             let refusal = refusal(error);

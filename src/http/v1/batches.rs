@@ -32,9 +32,9 @@ pub(in crate::http) async fn create_batch(
     RequestBody(body): RequestBody,
 ) -> Result<Response, ApiError> {
     let request = batches::decode(&body, &Endpoint::ALL.map(Endpoint::path), config.policy)?;
-    let ignored = request.ignored.clone();
+    let remarks = request.remarks.clone();
     let mut response = json(store.create(&caller, request).await?.to_json());
-    describe(&mut response, &Told::default(), &ignored);
+    describe(&mut response, &Told::default(), &remarks);
     Ok(response)
 }
 

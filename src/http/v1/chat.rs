@@ -14,6 +14,7 @@ use crate::answers::fan_out;
 use crate::domain::Caller;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
+use crate::fields::Remarks;
 use crate::gateway;
 use crate::gateway::Turns;
 use crate::http::Config;
@@ -63,15 +64,15 @@ pub(super) struct Wish {
     n: usize,
     stream: bool,
     include_usage: bool,
-    ignored: Vec<String>,
+    remarks: Remarks,
 }
 
 impl Wish {
     /// What of `request` is for Claude, and how the answer is to be told.
     pub(super) fn of(request: ChatRequest) -> (Turn, Self) {
-        let ChatRequest { turn, n, dialect, stream, include_usage, ignored } = request;
+        let ChatRequest { turn, n, dialect, stream, include_usage, remarks } = request;
         let reply = Reply { dialect, ..Reply::new(turn.model.as_str()) };
-        (turn, Self { reply, n, stream, include_usage, ignored })
+        (turn, Self { reply, n, stream, include_usage, remarks })
     }
 }
 
@@ -89,7 +90,7 @@ pub(super) async fn tell<E>(
 where
     E: From<gateway::Error> + Into<ApiError> + 'static,
 {
-    let Wish { reply, n, stream, include_usage, ignored } = wish;
+    let Wish { reply, n, stream, include_usage, remarks } = wish;
     let mut response = if stream {
         let encoder = StreamEncoder::new(&reply, n, include_usage);
         let mut stream = EventStream::new(running.events, encoder, config.heartbeat, last_words, notes);
@@ -98,7 +99,7 @@ where
     } else {
         json(reply.response(&answers::answers(running.events, n).await.map_err(E::into)?))
     };
-    describe(&mut response, &running.told, &ignored);
+    describe(&mut response, &running.told, &remarks);
     Ok(response)
 }
 

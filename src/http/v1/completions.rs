@@ -59,7 +59,7 @@ async fn answer(
     } else {
         json(reply.response(&answers::texts(running.events, request.echoes).await?))
     };
-    describe(&mut response, &running.told, &request.ignored);
+    describe(&mut response, &running.told, &request.remarks);
     Ok(response)
 }
 

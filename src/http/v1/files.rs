@@ -60,7 +60,7 @@ pub(in crate::http) async fn create_file(
     let filename = filename.unwrap_or_else(|| NAMELESS.to_owned());
     let finished = draft.finish(filename, request.purpose, request.expires_after).await?;
     let mut response = json(store.keep(finished).await?.to_json());
-    describe(&mut response, &Told::default(), &request.ignored);
+    describe(&mut response, &Told::default(), &request.remarks);
     Ok(response)
 }
 

@@ -43,10 +43,10 @@ pub(in crate::http) async fn create_message(
 ) -> Result<Response, ApiError> {
     let mut request = anthropic::decode(&body, config.policy)?;
     drop(body);
-    request.ignored.extend(betas::missing(&headers, &config.betas));
+    request.remarks.ignored.extend(betas::missing(&headers, &config.betas));
     let answer = async {
         let reply = Reply::new(request.turn.model.as_str());
-        let MessagesRequest { turn, stream, shows_thinking, ignored } = request;
+        let MessagesRequest { turn, stream, shows_thinking, remarks } = request;
         let running = turns.run(caller, turn).await?;
         let mut response = if stream {
             let encoder = Numbered { encoder: StreamEncoder::new(reply, shows_thinking), id };
@@ -57,7 +57,7 @@ pub(in crate::http) async fn create_message(
         } else {
             json(collect(running.events, &reply, shows_thinking).await?)
         };
-        describe(&mut response, &running.told, &ignored);
+        describe(&mut response, &running.told, &remarks);
         Ok(response)
     };
     last_words.0.run_until_cancelled(answer).await.unwrap_or_else(|| Err(ApiError::shutting_down()))

@@ -8,6 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Fault;
+use crate::fields::Remarks;
 use crate::fields::got;
 use crate::fields::printable;
 use crate::openai::json;
@@ -34,9 +35,11 @@ struct Response<'a> {
     status_code: u16,
     request_id: String,
     body: &'a RawValue,
-    /// A field of ours: here are no headers in which it could stand.
+    /// This and the next are fields of ours: here are no headers in which they could stand.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     ignored: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    repaired: &'a [&'static str],
 }
 
 #[derive(Serialize)]
@@ -109,10 +112,11 @@ impl Line {
 }
 
 /// The line that tells what the endpoint says to the request `custom_id`: `body`, with `status`.
-pub fn answer(custom_id: &str, status: u16, body: &[u8], ignored: &[String]) -> String {
+pub fn answer(custom_id: &str, status: u16, body: &[u8], remarks: &Remarks) -> String {
     let body = serde_json::from_slice::<&RawValue>(body).unwrap_or(RawValue::NULL);
     let request_id = format!("req_{}", uuid::Uuid::new_v4().simple());
-    let response = Response { status_code: status, request_id, body, ignored };
+    let Remarks { ignored, repaired } = remarks;
+    let response = Response { status_code: status, request_id, body, ignored, repaired };
     write(custom_id, Some(response), None)
 }
 

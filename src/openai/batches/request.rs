@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
 use crate::fields::Policy;
+use crate::fields::Remarks;
 use crate::fields::Shape;
 use crate::fields::Table;
 use crate::fields::code;
@@ -59,8 +60,8 @@ pub struct CreateRequest {
     pub metadata: Option<Map<String, Value>>,
     /// After how many seconds the files that come of it are to go.
     pub output_expires_after: Option<u64>,
-    /// The fields that have no effect, sorted.
-    pub ignored: Vec<String>,
+    /// What there is to say of it.
+    pub remarks: Remarks,
 }
 
 /// Reads the body of `POST /v1/batches`; `endpoints` are the paths there are.
@@ -87,6 +88,6 @@ pub fn decode(body: &[u8], endpoints: &[&str], policy: Policy) -> Result<CreateR
     let (name, table) = ("output_expires_after", &files::OUTPUT_EXPIRES_AFTER);
     let output_expires_after = files::expires_after(&mut request, name, table, &mut ignored)?;
     request.finish(&mut ignored)?;
-    let ignored = ignored.into_names();
-    Ok(CreateRequest { input_file_id, endpoint, completion_window, metadata, output_expires_after, ignored })
+    let remarks = ignored.into_remarks();
+    Ok(CreateRequest { input_file_id, endpoint, completion_window, metadata, output_expires_after, remarks })
 }

@@ -3,6 +3,7 @@ use serde_json::json;
 use super::request::REQUEST;
 use super::*;
 use crate::fields::Policy;
+use crate::fields::Remarks;
 use crate::fields::document;
 use crate::openai::files::OUTPUT_EXPIRES_AFTER;
 
@@ -19,7 +20,10 @@ fn a_request_says_what_a_batch_is() {
     });
     let request = decode(body.to_string().as_bytes(), &["/a"], Policy::Lenient).unwrap();
     assert_eq!((&*request.input_file_id, &*request.endpoint), ("file-1", "/a"));
-    assert_eq!((request.output_expires_after, &*request.ignored), (Some(3600), &["color".to_owned()][..]));
+    assert_eq!(
+        (request.output_expires_after, &*request.remarks.ignored),
+        (Some(3600), &["color".to_owned()][..])
+    );
     assert_eq!(serde_json::to_value(request.metadata).unwrap(), json!({"a": "b"}));
 }
 
@@ -70,7 +74,8 @@ fn lines_of_answers_and_failures() {
             .collect::<Vec<_>>()
             .join("|")
     };
-    insta::assert_snapshot!(masked(answer("a", 200, br#"{"b":1}"#, &[])), @"{|id|:|batch|req|#|,|custom|id|:|a|,|response|:{|status|code|:200,|request|id|:|req|#|,|body|:{|b|:1}},|error|:null}");
-    insta::assert_snapshot!(masked(answer("a", 200, b"{}", &["n".to_owned()])), @"{|id|:|batch|req|#|,|custom|id|:|a|,|response|:{|status|code|:200,|request|id|:|req|#|,|body|:{},|ignored|:[|n|]},|error|:null}");
+    insta::assert_snapshot!(masked(answer("a", 200, br#"{"b":1}"#, &Remarks::default())), @"{|id|:|batch|req|#|,|custom|id|:|a|,|response|:{|status|code|:200,|request|id|:|req|#|,|body|:{|b|:1}},|error|:null}");
+    let remarks = Remarks { ignored: vec!["n".to_owned()], repaired: vec!["arguments"] };
+    insta::assert_snapshot!(masked(answer("a", 200, b"{}", &remarks)), @"{|id|:|batch|req|#|,|custom|id|:|a|,|response|:{|status|code|:200,|request|id|:|req|#|,|body|:{},|ignored|:[|n|],|repaired|:[|arguments|]},|error|:null}");
     insta::assert_snapshot!(masked(failure("a", "batch_expired", "Over.")), @"{|id|:|batch|req|#|,|custom|id|:|a|,|response|:null,|error|:{|code|:|batch|expired|,|message|:|Over.|}}");
 }

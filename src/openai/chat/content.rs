@@ -11,9 +11,9 @@ use crate::fields::InvalidRequest;
 use crate::fields::Object;
 use crate::fields::Place;
 use crate::fields::code;
-use crate::fields::media;
 use crate::fields::printable;
 use crate::openai::cache_mark;
+use crate::openai::inline;
 
 /// Reads the parts of a message's content.
 pub(super) fn parts(
@@ -40,8 +40,8 @@ fn part(
     let (field, read): (_, fn(Value, &Place, &mut Ignored) -> _) = match (kind.as_str(), speaker) {
         ("text", _) => ("text", text),
         ("refusal", Speaker::Assistant) => ("refusal", text),
-        ("image_url", Speaker::User) => ("image_url", image),
-        ("file", Speaker::User) => ("file", file),
+        ("image_url", Speaker::User | Speaker::Tool | Speaker::Function) => ("image_url", image),
+        ("file", Speaker::User | Speaker::Tool | Speaker::Function) => ("file", file),
         ("input_audio", _) => {
             let message =
                 "parts of type `input_audio` are not supported: Claude does not hear. Remove the part.";
@@ -66,8 +66,8 @@ fn part(
 fn unexpected(part: &Object, kind: &str, speaker: Speaker) -> InvalidRequest {
     let expected = match speaker {
         Speaker::Assistant => "`text` or `refusal`",
-        Speaker::Instructions | Speaker::Tool | Speaker::Function => "`text`",
-        Speaker::User => "`text`, `image_url` or `file`",
+        Speaker::Instructions => "`text`",
+        Speaker::User | Speaker::Tool | Speaker::Function => "`text`, `image_url` or `file`",
     };
     refuse(part, "type", code::VALUE, &format!("expected {expected}, got `{}`.", printable(kind)))
 }
@@ -89,44 +89,29 @@ fn text(value: Value, _: &Place, _: &mut Ignored) -> Result<Part, InvalidRequest
 fn image(value: Value, place: &Place, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
     let mut image = Object::new(value, place.inner("image_url", &fields::IMAGE))?;
     let url = image.take_text("url")?.ok_or_else(|| image.missing("url"))?;
-    let source = if url.starts_with("https://") {
-        Source::Url(url)
-    } else {
-        let data = data_uri(&url).ok_or_else(|| {
-            let message = "expected `https://...` or `data:image/png;base64,...`.";
-            refuse(&image, "url", code::VALUE, message)
-        })?;
-        let media_type = media::image(data).map_err(|fault| refuse(&image, "url", code::VALUE, &fault))?;
-        Source::Base64 { media_type: media_type.to_owned(), data: data.to_owned() }
-    };
+    let part = inline::image(&url).map_err(|fault| refuse(&image, "url", code::VALUE, &fault))?;
     image.finish(ignored)?;
-    Ok(Part::Image(source))
+    Ok(part)
 }
 
 fn file(value: Value, place: &Place, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
     let mut file = Object::new(value, place.inner("file", &fields::FILE))?;
     let title = file.take_text("filename")?;
-    let source = match (file.take_text("file_data")?, file.take_text("file_id")?) {
+    let part = match (file.take_text("file_data")?, file.take_text("file_id")?) {
         (Some(_), Some(_)) => {
             let message = "names an uploaded file, and `file_data` is a file itself. Send one of them.";
             return Err(refuse(&file, "file_id", code::VALUE, message));
         }
-        (None, Some(id)) => Source::Upload { id, place: file.place.field("file_id") },
+        (None, Some(id)) => {
+            Part::Document { source: Source::Upload { id, place: file.place.field("file_id") }, title }
+        }
         (Some(data), None) => {
-            let encoded = data_uri(&data).unwrap_or(&data);
-            let media_type =
-                media::document(encoded).map_err(|fault| refuse(&file, "file_data", code::VALUE, &fault))?;
-            Source::Base64 { media_type: media_type.to_owned(), data: encoded.to_owned() }
+            inline::file(&data, title).map_err(|fault| refuse(&file, "file_data", code::VALUE, &fault))?
         }
         (None, None) => return Err(file.missing("file_data")),
     };
     file.finish(ignored)?;
-    Ok(Part::Document { source, title })
-}
-
-/// The data of `data:TYPE;base64,DATA`.
-fn data_uri(url: &str) -> Option<&str> {
-    url.strip_prefix("data:")?.split_once(";base64,").map(|(_, data)| data)
+    Ok(part)
 }
 
 #[cfg(test)]

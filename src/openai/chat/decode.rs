@@ -15,7 +15,9 @@ use crate::fields::InvalidRequest;
 use crate::fields::Object;
 use crate::fields::Place;
 use crate::fields::Policy;
+use crate::fields::Remarks;
 use crate::fields::code;
+use crate::fields::mended;
 use crate::fields::request;
 use crate::openai::cache_mark;
 use crate::openai::labels;
@@ -35,10 +37,8 @@ pub struct ChatRequest {
     pub stream: bool,
     /// Whether the stream is to end with the usage.
     pub include_usage: bool,
-    /// The fields that have no effect, sorted; fields of messages as `messages[].name`.
-    ///
-    /// Fit for a header: at most 32 names of printable ASCII without commas.
-    pub ignored: Vec<String>,
+    /// What there is to say of it.
+    pub remarks: Remarks,
 }
 
 /// Reads the body of `POST /v1/chat/completions`. One that is written for `/v1/responses` is read as such, and answered as a chat:
@@ -47,11 +47,13 @@ pub struct ChatRequest {
 /// # Errors
 /// When the body is not such a request, or asks for something that is not served.
 pub fn decode(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest> {
-    let request = request(body, &fields::REQUEST, "`model` and `messages`")?;
+    let mut ignored = Ignored::new(policy);
+    let mended = &*mended(body, &mut ignored)?;
+    let request = request(mended, &fields::REQUEST, "`model` and `messages`")?;
     if request.has("input") && !request.has("messages") {
         return read_responses(body, policy);
     }
-    read(request, body, policy)
+    read(request, mended, ignored)
 }
 
 /// Reads `body`, which is one of `/v1/responses`.
@@ -67,13 +69,16 @@ fn read_responses(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidReq
     }
     let dialect = Dialect::with_custom(request.tool_names().custom());
     let stream = request.stream;
-    let (turn, ignored) = request.turn(&[])?;
-    Ok(ChatRequest { turn, n: 1, dialect, stream, include_usage: stream, ignored })
+    let (turn, remarks) = request.turn(&[])?;
+    Ok(ChatRequest { turn, n: 1, dialect, stream, include_usage: stream, remarks })
 }
 
 /// Reads `request`, which is all of `body` that belongs to this API.
-pub(super) fn read(mut request: Object, body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest> {
-    let mut ignored = Ignored::new(policy);
+pub(super) fn read(
+    mut request: Object,
+    body: &[u8],
+    mut ignored: Ignored,
+) -> Result<ChatRequest, InvalidRequest> {
     let model = model(&mut request)?;
     let stream = request.take_bool("stream")?.unwrap_or(false);
     let include_usage = include_usage(&mut request, stream, &mut ignored)?;
@@ -97,7 +102,7 @@ pub(super) fn read(mut request: Object, body: &[u8], policy: Policy) -> Result<C
         project,
         native: Native { is_cached_long, ..Native::default() },
     };
-    Ok(ChatRequest { turn, n, dialect, stream, include_usage, ignored: ignored.into_names() })
+    Ok(ChatRequest { turn, n, dialect, stream, include_usage, remarks: ignored.into_remarks() })
 }
 
 /// The search of the web that the request asks for.

@@ -163,7 +163,7 @@ proptest! {
             prompt: parts(prompt.0),
             sampling,
         };
-        let expected = ChatRequest { turn, n: 1, dialect: Dialect::Tools, stream, include_usage: stream && include_usage, ignored: vec![] };
+        let expected = ChatRequest { turn, n: 1, dialect: Dialect::Tools, stream, include_usage: stream && include_usage, remarks: Remarks::default() };
         prop_assert_eq!(decode(request.to_string().as_bytes(), Policy::Strict), Ok(expected));
     }
 
@@ -228,8 +228,8 @@ proptest! {
             Ok(request) => {
                 prop_assert!(!request.turn.prompt.is_empty());
                 prop_assert!(request.turn.history.iter().all(|message| !message.parts.is_empty()));
-                prop_assert!(request.ignored.is_sorted());
-                prop_assert!(!strict || request.ignored.is_empty());
+                prop_assert!(request.remarks.ignored.is_sorted());
+                prop_assert!(!strict || request.remarks.ignored.is_empty());
             }
             Err(error) => prop_assert!(!error.message.is_empty()),
         }

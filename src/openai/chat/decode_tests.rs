@@ -66,7 +66,7 @@ fn the_smallest_request() {
             dialect: Dialect::Tools,
             stream: false,
             include_usage: false,
-            ignored: vec![]
+            remarks: Remarks::default()
         }
     );
 }
@@ -140,7 +140,7 @@ fn streaming() {
     assert!(request.stream && !request.include_usage);
     let request =
         decoded(&with(json!({"stream": true, "stream_options": {"include_obfuscation": true, "x": 1}})));
-    assert_eq!(request.ignored, ["stream_options.include_obfuscation", "stream_options.x"]);
+    assert_eq!(request.remarks.ignored, ["stream_options.include_obfuscation", "stream_options.x"]);
     assert!(!decoded(&with(json!({"stream": false}))).stream);
 }
 
@@ -154,7 +154,7 @@ fn what_asks_for_nothing_is_accepted_in_silence() {
         "user": "u", "metadata": {"a": "b"}, "stream_options": null,
     }));
     let strict = decode(request.to_string().as_bytes(), Policy::Strict).unwrap();
-    assert!(strict.ignored.is_empty());
+    assert!(strict.remarks.ignored.is_empty());
 }
 
 #[test]
@@ -163,10 +163,13 @@ fn fields_without_effect_are_named_or_under_the_strict_policy_refused() {
         "logit_bias": {"1": 2}, "presence_penalty": 0.5, "top_k": 3,
         "messages": [
             {"role": "user", "name": "Ann", "content": "Hi"},
-            {"role": "user", "name": "Bob", "content": [{"type": "text", "text": "Hi", "cache_control": {}}]},
+            {"role": "user", "name": "Ann", "content": [{"type": "text", "text": "Hi", "cache_control": {}}]},
         ],
     }));
-    assert_eq!(decoded(&request).ignored, ["logit_bias", "messages[].name", "presence_penalty", "top_k"]);
+    assert_eq!(
+        decoded(&request).remarks.ignored,
+        ["logit_bias", "messages[].name", "presence_penalty", "top_k"]
+    );
 
     let strict = |fields| decode(with(fields).to_string().as_bytes(), Policy::Strict).unwrap_err();
     let error = strict(json!({"presence_penalty": 1}));
@@ -190,7 +193,7 @@ fn the_list_of_ignored_fields_stays_fit_for_a_header() {
     for index in 0..1000 {
         request[format!("{index}{}", "x".repeat(200))] = json!(1);
     }
-    let ignored = decoded(&request).ignored;
+    let ignored = decoded(&request).remarks.ignored;
     assert_eq!(ignored.len(), 32);
     assert!(
         ignored
@@ -201,7 +204,6 @@ fn the_list_of_ignored_fields_stays_fit_for_a_header() {
 
 #[test]
 fn refusals_of_messages_name_the_field_at_fault() {
-    let tool_call = json!([{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]);
     let user = json!({"role": "user", "content": "Hi"});
     assert_refused([
         (json!({"messages": [user]}), "model", code::MISSING),
@@ -210,22 +212,12 @@ fn refusals_of_messages_name_the_field_at_fault() {
         (with(json!({"model": 5})), "model", code::TYPE),
         (with(json!({"model": " "})), "model", code::VALUE),
         (messages(json!([])), "messages", code::VALUE),
+        (messages(json!([{"role": "user"}])), "messages", code::VALUE),
         (messages(json!("Hi")), "messages", code::TYPE),
         (messages(json!(["Hi"])), "messages[0]", code::TYPE),
-        (messages(json!([{"role": "system", "content": "x"}])), "messages", code::VALUE),
         (messages(json!([{"content": "x"}])), "messages[0].role", code::MISSING),
         (messages(json!([{"role": "bot", "content": "x"}])), "messages[0].role", code::VALUE),
         (messages(json!([user, {"role": "robot", "content": "x"}])), "messages[1].role", code::VALUE),
-        (messages(json!([user, {"role": "assistant", "content": "x"}])), "messages[1].role", code::VALUE),
-        (
-            messages(json!([{"role": "assistant", "content": "x"}, {"role": "system", "content": "x"}])),
-            "messages[0].role",
-            code::VALUE,
-        ),
-        (messages(json!([{"role": "user"}])), "messages[0].content", code::MISSING),
-        (messages(json!([{"role": "user", "content": null}])), "messages[0].content", code::MISSING),
-        (messages(json!([{"role": "user", "content": " \n"}])), "messages[0].content", code::VALUE),
-        (messages(json!([{"role": "user", "content": []}])), "messages[0].content", code::VALUE),
         (messages(json!([{"role": "user", "content": {}}])), "messages[0].content", code::TYPE),
         (messages(json!([{"role": "user", "content": ["x"]}])), "messages[0].content[0]", code::TYPE),
         (
@@ -233,12 +225,30 @@ fn refusals_of_messages_name_the_field_at_fault() {
             "messages[0].refusal",
             code::VALUE,
         ),
-        (
-            messages(json!([{"role": "assistant", "content": null, "tool_calls": tool_call}])),
-            "messages[0].tool_calls",
-            code::VALUE,
-        ),
     ]);
+}
+
+#[test]
+fn messages_without_content_and_without_an_end_are_repaired() {
+    let user = |content: Value| json!({"role": "user", "content": content});
+    let (said, last) = (user(json!("Hi")), json!({"role": "assistant", "content": "The"}));
+    let system = |text: &str| json!({"role": "system", "content": text});
+    for (request, param, repaired) in [
+        (json!([said, last]), "messages[1].content", "assistant_last"),
+        (json!([last, system("x")]), "messages[0].content", "assistant_last"),
+        (json!([said, {"role": "user"}]), "messages[1].content", "empty_messages"),
+        (json!([user(json!(" \n")), said]), "messages[0].content", "empty_messages"),
+        (json!([said, user(json!([]))]), "messages[1].content", "empty_messages"),
+        (json!([system(" "), said]), "messages[0].content", "empty_messages"),
+        (json!([system("a"), system("b")]), "messages", "no_user_message"),
+    ] {
+        let request = messages(request);
+        assert_eq!(decoded(&request).remarks.repaired, [repaired]);
+        let error = decode(request.to_string().as_bytes(), Policy::Strict).unwrap_err();
+        assert_eq!(error.param.as_deref(), Some(param), "{error}");
+    }
+    let turn = decoded(&messages(json!([system("a"), system("b")]))).turn;
+    assert_eq!((turn.system, turn.prompt), (vec!["a".to_owned()], vec![Part::text("b")]));
 }
 
 #[test]
@@ -332,11 +342,6 @@ fn messages_say_what_to_change() {
             messages(json!([{"role": "Bot\n", "content": "x"}])),
             "`messages[0].role`: expected `system`, `developer`, `user`, `assistant` or `tool`, got `Bot?`.",
         ),
-        (
-            messages(json!([{"role": "user", "content": ""}])),
-            "`messages[0].content` is blank, and Claude takes no message without text. \
-             Write some, or remove the message.",
-        ),
     ];
     for (request, message) in rows {
         assert_eq!(refused(&request).message, message);
@@ -393,5 +398,5 @@ fn a_strict_server_takes_its_own_answers_back() {
     let answer = json!({"role": "assistant", "content": "a", "refusal": null, "annotations": [], "reasoning_content": "hm"});
     let user = json!({"role": "user", "content": "b"});
     let body = json!({"model": "m", "messages": [user, answer, user]}).to_string();
-    assert!(decode(body.as_bytes(), Policy::Strict).unwrap().ignored.is_empty());
+    assert!(decode(body.as_bytes(), Policy::Strict).unwrap().remarks.ignored.is_empty());
 }

@@ -27,7 +27,11 @@ pub(super) static REQUEST: Table = Table {
     prefix: "",
     fields: &[
         honoured("model", Text, "Required. The answer carries the name as it was sent."),
-        honoured("messages", Array, "Required. The last one that is no instruction must come from the user."),
+        honoured(
+            "messages",
+            Array,
+            "Required. The last one that is no instruction should come from the user.",
+        ),
         honoured("stream", Bool, "The answer comes in pieces as it is made."),
         honoured("stream_options", Object, "Only together with `\"stream\": true`."),
         honoured("max_completion_tokens", Integer(1, MAX_TOKENS), "Thinking counts, as in OpenAI's API."),
@@ -125,18 +129,18 @@ pub(super) static MESSAGE: Table = Table {
         emulated(
             "role",
             Text,
-            "`system` and `developer` are the same, and are read before the conversation wherever they stand. `tool` and the older `function` bring the results of calls and must follow the message that made them.",
+            "`system` and `developer` are the same, and are read before the conversation wherever they stand. `tool` and the older `function` bring the results of calls and should follow the message that made them.",
         ),
         honoured(
             "content",
             TextOrArray,
-            "A string or an array of parts. Blank texts are skipped. A message must have something else, or calls; a result may be empty.",
+            "A string or an array of parts. Blank texts are skipped. A message with nothing else is left out; a result may be empty.",
         ),
         honoured("refusal", Text, "Of an assistant message: taken as text after its content."),
         ignored(
             "name",
             Text,
-            "Claude knows no names of speakers. In a message of the role `function` it says whose result it is.",
+            "Claude knows no names of speakers. Where messages of the user have more than one name, each has its name in front of its text, as in `Ann: Hi`. In a message of the role `function` it says whose result it is.",
         ),
         ignored("annotations", Array, "Part of an answer that is sent back; not told to Claude again.")
             .unless(&["[]"]),
@@ -146,7 +150,7 @@ pub(super) static MESSAGE: Table = Table {
             "Part of an answer that is sent back: taken as it came, and not sent to Claude.",
         ),
         refused("audio", Object, "Claude does not hear."),
-        honoured("tool_calls", Array, "Of an assistant message. Each call needs its result."),
+        honoured("tool_calls", Array, "Of an assistant message. Each call should have its result."),
         honoured("tool_call_id", Text, "Of a message of the role `tool`: the id of the call."),
         honoured("function_call", Object, "Of an assistant message: a call in its old form."),
     ],
@@ -320,7 +324,7 @@ pub(super) static PART: Table = Table {
         honoured(
             "type",
             Text,
-            "`text`; in messages of the user also `image_url` and `file`, in assistant messages `refusal`. `input_audio` is refused: Claude does not hear.",
+            "`text`; in messages of the user and of tools also `image_url` and `file`, in assistant messages `refusal`. `input_audio` is refused: Claude does not hear.",
         ),
         honoured("text", Text, "Every part stays a text of its own."),
         honoured("refusal", Text, "Taken as text."),
@@ -352,7 +356,7 @@ pub(super) static FILE: Table = Table {
         honoured(
             "file_data",
             Text,
-            "A PDF in base64, with or without `data:application/pdf;base64,` before it.",
+            "A PDF, an image or text in UTF-8 (CSV, JSON, Markdown and the like), in base64, with or without `data:TYPE;base64,` before it. Its bytes say what it is.",
         ),
         honoured("filename", Text, "Told to Claude as the title."),
         honoured(

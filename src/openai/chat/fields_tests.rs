@@ -99,7 +99,7 @@ fn somebody_reads_every_honoured_field() {
             r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],{stream}"{name}":{value}}}"#
         );
         let request = decode(body.as_bytes(), Policy::Strict).unwrap();
-        assert!(request.ignored.is_empty(), "{name}");
+        assert!(request.remarks.ignored.is_empty(), "{name}");
     }
 }
 

@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::calls;
-use super::calls::Calls;
 use super::content;
+use super::fields;
+use super::speakers;
 use crate::domain::Message;
 use crate::domain::Part;
 use crate::domain::Role;
@@ -14,6 +15,13 @@ use crate::fields::Object;
 use crate::fields::Place;
 use crate::fields::code;
 use crate::fields::printable;
+use crate::history;
+use crate::history::Draft;
+use crate::history::Piece;
+use crate::history::Rules;
+
+/// How messages are understood. No answer in this form is paused: what Anthropic's tools have done is not in it.
+const RULES: Rules = Rules { field: "messages", merges: false, is_paused: |_| false };
 
 /// The messages, sorted into what a turn is made of.
 #[derive(Debug, Default)]
@@ -38,95 +46,68 @@ pub(super) enum Speaker {
 
 /// Reads `value`, the array of messages.
 pub(super) fn decode(value: Value, ignored: &mut Ignored) -> Result<Conversation, InvalidRequest> {
-    let Value::Array(messages) = value else { return Err(no_user_message()) };
-    let mut conversation = Conversation::default();
-    let mut calls = Calls::default();
-    let mut last = 0;
+    let Value::Array(messages) = value else { return Ok(Conversation::default()) };
+    let mut system = Vec::new();
+    let mut draft = Draft::new(RULES);
+    let has_speakers = speakers::are_several(&messages);
     for (index, message) in messages.into_iter().enumerate() {
-        let message = Object::new(message, calls::place(index))?;
-        if add(&mut conversation, &mut calls, message, index, ignored)? != Speaker::Instructions {
-            last = index;
-        }
+        let message = Object::new(message, Place::at(format!("messages[{index}]"), &fields::MESSAGE))?;
+        add(&mut system, &mut draft, message, has_speakers, ignored)?;
     }
-    calls.check_answered()?;
-    match conversation.history.pop() {
-        Some(Message { role: Role::User, parts }) => conversation.prompt = parts,
-        Some(Message { role: Role::Assistant, .. }) => return Err(prefill(last)),
-        None => return Err(no_user_message()),
-    }
-    Ok(conversation)
+    let history::Conversation { history, prompt } = draft.finish(|| system.pop(), ignored)?;
+    Ok(Conversation { system, history, prompt })
 }
 
-/// Adds the message with the number `index`; `calls` knows those of the answer before it.
 fn add(
-    conversation: &mut Conversation,
-    calls: &mut Calls,
+    system: &mut Vec<String>,
+    draft: &mut Draft,
     mut message: Object,
-    index: usize,
+    has_speakers: bool,
     ignored: &mut Ignored,
-) -> Result<Speaker, InvalidRequest> {
+) -> Result<(), InvalidRequest> {
     let speaker = speaker(&mut message)?;
-    let place = message.place.clone();
     refuse_misplaced(&mut message, speaker)?;
-    let content = content(&mut message, speaker, ignored)?;
-    let is_missing = content.is_none();
-    let mut parts = content.unwrap_or_default();
-    match speaker {
-        Speaker::Instructions => {}
-        Speaker::Tool | Speaker::Function => {
-            let result = match speaker {
-                Speaker::Tool => calls.result(&mut message, parts)?,
-                _ => calls.old_result(&mut message, parts)?,
-            };
+    let path = message.place.field("content");
+    let mut parts = content(&mut message, speaker, ignored)?;
+    if has_speakers && speaker == Speaker::User {
+        speakers::put_name(&message.take_text("name")?.unwrap_or_default(), &mut parts);
+    }
+    let pieces =
+        |parts: Vec<Part>| parts.into_iter().map(|part| Piece { part, path: path.clone() }).collect();
+    let (role, pieces): (_, Vec<Piece>) = match speaker {
+        Speaker::Instructions => {
             message.finish(ignored)?;
-            calls::push_result(&mut conversation.history, result);
-            return Ok(speaker);
+            if parts.is_empty() {
+                history::note_empty(&path, ignored)?;
+            }
+            system.extend(parts.into_iter().filter_map(text));
+            return Ok(());
         }
-        Speaker::User => calls.check_answered()?,
+        Speaker::Tool => (Role::User, vec![calls::result(&mut message, parts)?]),
+        Speaker::Function => (Role::User, vec![calls::old_result(&mut message, parts)?]),
+        Speaker::User => (Role::User, pieces(parts)),
         Speaker::Assistant => {
-            calls.check_answered()?;
-            parts.extend(calls.begin(&mut message, format!("messages[{index}]"), ignored)?);
+            let mut said: Vec<Piece> = pieces(parts);
+            said.extend(calls::calls(&mut message, ignored)?);
+            (Role::Assistant, said)
         }
-    }
+    };
     message.finish(ignored)?;
-    if parts.is_empty() {
-        // An answer that was cut off before its first word is sent back so.
-        return if speaker == Speaker::Assistant { Ok(speaker) } else { Err(blank(&place, is_missing)) };
-    }
-    match speaker {
-        Speaker::Instructions => conversation.system.extend(parts.into_iter().filter_map(text)),
-        Speaker::Assistant => conversation.history.push(Message { role: Role::Assistant, parts }),
-        _ => conversation.history.push(Message { role: Role::User, parts }),
-    }
-    Ok(speaker)
+    draft.say(role, path, pieces);
+    Ok(())
 }
 
-fn no_user_message() -> InvalidRequest {
-    let message = "`messages` has no message for Claude to answer. Add one with the role `user`.";
-    InvalidRequest::at("messages", code::VALUE, message)
-}
-
-fn prefill(index: usize) -> InvalidRequest {
-    let path = format!("messages[{index}].role");
-    let message = format!(
-        "`{path}`: the conversation ends with an assistant message, which Claude cannot continue. \
-         Add a message with the role `user` after it, or remove it."
-    );
-    InvalidRequest::at(path, code::VALUE, message)
-}
-
-/// The parts of a message's content that are not blank; `None` when it has no content.
+/// The parts of a message's content that are not blank.
 fn content(
     message: &mut Object,
     speaker: Speaker,
     ignored: &mut Ignored,
-) -> Result<Option<Vec<Part>>, InvalidRequest> {
+) -> Result<Vec<Part>, InvalidRequest> {
     // A client may send an answer back as it came.
     message.take("reasoning_content")?;
     let content = message.take("content")?;
     let refusal = message.take_text("refusal")?;
     let mut parts = match content {
-        None if refusal.is_none() => return Ok(None),
         Some(Value::String(text)) => vec![Part::Text(text)],
         Some(Value::Array(parts)) => content::parts(parts, speaker, &message.place, ignored)?,
         // The table lets nothing else through.
@@ -134,16 +115,7 @@ fn content(
     };
     parts.extend(refusal.map(Part::Text));
     parts.retain(|part| !matches!(part, Part::Text(text) if text.trim().is_empty()));
-    Ok(Some(parts))
-}
-
-fn blank(place: &Place, is_missing: bool) -> InvalidRequest {
-    let path = place.field("content");
-    let (code, state) = if is_missing { (code::MISSING, "is missing") } else { (code::VALUE, "is blank") };
-    let message = format!(
-        "`{path}` {state}, and Claude takes no message without text. Write some, or remove the message."
-    );
-    InvalidRequest::at(path, code, message)
+    Ok(parts)
 }
 
 fn speaker(message: &mut Object) -> Result<Speaker, InvalidRequest> {

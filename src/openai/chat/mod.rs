@@ -15,6 +15,7 @@ mod messages;
 mod parameters;
 mod socket;
 mod socket_events;
+mod speakers;
 mod stream;
 mod tools;
 mod types;

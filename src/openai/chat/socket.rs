@@ -16,6 +16,7 @@ use crate::fields::Shape::Text;
 use crate::fields::Table;
 use crate::fields::code;
 use crate::fields::honoured;
+use crate::fields::mended;
 use crate::fields::printable;
 use crate::fields::request;
 use crate::openai::Envelope;
@@ -76,14 +77,16 @@ impl fmt::Debug for Said {
 /// # Errors
 /// When it is none, or asks for something that is not served.
 pub fn hear(text: &str, policy: Policy) -> Result<Said, InvalidRequest> {
-    let mut message = request(text.as_bytes(), &MESSAGE, "a `type`")?;
+    let mut ignored = Ignored::new(policy);
+    let body = &*mended(text.as_bytes(), &mut ignored)?;
+    let mut message = request(body, &MESSAGE, "a `type`")?;
     let kind = message.take_text("type")?.ok_or_else(|| message.missing("type"))?;
     let id = message.take_text("id")?;
     if id.as_deref().is_some_and(|id| !is_mark(id)) {
         return Err(message.refuse("id", code::VALUE, MARK));
     }
     match kind.as_str() {
-        "chat" => Ok(Said::Chat { id, request: Box::new(chat(message, text, policy)?) }),
+        "chat" => Ok(Said::Chat { id, request: Box::new(chat(message, body, ignored)?) }),
         "cancel" => {
             let id = id.ok_or_else(|| message.missing("id"))?;
             nothing_else(message).map(|()| Said::Cancel { id })
@@ -106,12 +109,12 @@ fn nothing_else(message: Object) -> Result<(), InvalidRequest> {
     message.finish(&mut Ignored::new(Policy::Strict))
 }
 
-fn chat(message: Object, text: &str, policy: Policy) -> Result<ChatRequest, InvalidRequest> {
+fn chat(message: Object, body: &[u8], ignored: Ignored) -> Result<ChatRequest, InvalidRequest> {
     let mut request = message.under(&fields::REQUEST);
     // They mean nothing here: every answer streams, with its usage at the end.
     request.take("stream")?;
     request.take("stream_options")?;
-    let request = decode::read(request, text.as_bytes(), policy)?;
+    let request = decode::read(request, body, ignored)?;
     if request.n > 1 {
         let message =
             "`n`: a turn of this socket has one answer. Ask for several turns, each with an `id` of its own.";

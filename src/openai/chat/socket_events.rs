@@ -9,6 +9,7 @@ use crate::domain::Citation;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
 use crate::domain::TurnEvent;
+use crate::fields::Remarks;
 use crate::openai::REFUSAL;
 use crate::openai::citation::CitedText;
 use crate::openai::json;
@@ -49,6 +50,8 @@ enum Told<'a> {
         model: &'a str,
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
         ignored: &'a [String],
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        repaired: &'a [&'static str],
     },
     Token {
         id: &'a str,
@@ -99,9 +102,10 @@ impl SocketEncoder {
         self.about = about;
     }
 
-    /// The first message: the turn is taken, `model` as the client wrote it, `ignored` without effect.
-    pub fn started(&self, model: &str, ignored: &[String]) -> String {
-        json::to_string(&Told::Started { id: &self.id, model, ignored })
+    /// The first message: the turn is taken, `model` as the client wrote it, with `remarks`.
+    pub fn started(&self, model: &str, remarks: &Remarks) -> String {
+        let Remarks { ignored, repaired } = remarks;
+        json::to_string(&Told::Started { id: &self.id, model, ignored, repaired })
     }
 
     /// The messages that `event` gives.

@@ -4,6 +4,7 @@ use crate::domain::Finish;
 use crate::domain::FinishReason;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
+use crate::fields::Remarks;
 use crate::openai::chat::About;
 use crate::openai::chat::SocketEncoder;
 
@@ -79,7 +80,9 @@ fn an_error_names_the_turn_where_that_is_known() {
 #[test]
 fn a_turn_in_messages() {
     let mut encoder = SocketEncoder::new("a".into());
-    let mut messages = vec![encoder.started("sonnet", &[]), encoder.started("sonnet", &["seed".into()])];
+    let remarks = Remarks { ignored: vec!["seed".into()], repaired: vec!["arguments"] };
+    let mut messages =
+        vec![encoder.started("sonnet", &Remarks::default()), encoder.started("sonnet", &remarks)];
     encoder.about(About { model: "claude-sonnet-5-5".into(), route: None, cache: Some("miss") });
     let usage = Usage { input_tokens: 3, output_tokens: 2, ..Usage::default() };
     let call = |id: &str| TurnEvent::tool_call(id, "look");
@@ -100,7 +103,7 @@ fn a_turn_in_messages() {
     messages.extend(SocketEncoder::new("b".into()).event(&TurnEvent::Finished(refused)));
     insta::assert_snapshot!(messages.join("\n"), @r#"
     {"type":"started","id":"a","model":"sonnet"}
-    {"type":"started","id":"a","model":"sonnet","ignored":["seed"]}
+    {"type":"started","id":"a","model":"sonnet","ignored":["seed"],"repaired":["arguments"]}
     {"type":"reasoning","id":"a","content":"why\n"}
     {"type":"token","id":"a","content":"\"Hel"}
     {"type":"tool_call","id":"a","index":0,"call_id":"c1","name":"look","arguments":""}

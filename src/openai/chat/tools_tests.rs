@@ -314,31 +314,62 @@ fn ids_that_upstream_refuses_are_given_others() {
     assert_eq!(told(&again), expected, "clients count anew, and may count as this server does");
 }
 
+/// The field at which the strict policy refuses `request`, its words, and the names of what is repaired without it.
+fn repaired(request: &Value) -> (String, String, String) {
+    let error = decode_chat(request.to_string().as_bytes(), Policy::Strict).unwrap_err();
+    let remarks = decode_chat(request.to_string().as_bytes(), Policy::Lenient).unwrap().remarks;
+    (error.param.unwrap_or_default(), error.message, remarks.repaired.join(", "))
+}
+
 #[test]
-fn calls_and_results_that_do_not_match_are_refused() {
+fn calls_and_results_that_do_not_match_are_repaired() {
     let user = || json!({"role": "user", "content": "next"});
+    let (none, stray) = ("calls_without_results", "results_without_calls");
+    let both = [none, stray].join(", ");
+    let (one, two) = (result("c1", json!("x")), result("c2", json!("y")));
     let rows = [
-        (called(&[result("c1", json!("x"))]), "messages[1].tool_calls", "`c2`"),
-        (called(&[result("c1", json!("x")), user()]), "messages[1].tool_calls", "`c2`"),
-        (called(&[user()]), "messages[1].tool_calls", "`c1`, `c2`"),
-        (called(&[result("c3", json!("x"))]), "messages[2].tool_call_id", "`c3`"),
+        (called(std::slice::from_ref(&one)), "messages[1].tool_calls[1]", "no result", none),
+        (called(&[one.clone(), user()]), "messages[1].tool_calls[1]", "no result", none),
+        (called(&[user()]), "messages[1].tool_calls[0]", "no result", none),
+        (called(&[result("c3", json!("x"))]), "messages[2].tool_call_id", "`c3`", &both),
         (
-            called(&[result("c1", json!("x")), result("c1", json!("y"))]),
-            "messages[3].tool_call_id",
-            "has a result already",
+            called(&[one.clone(), two.clone(), one.clone()]),
+            "messages[4].tool_call_id",
+            "each result once",
+            stray,
         ),
-        (called(&[json!({"role": "tool", "content": "x"})]), "messages[2].tool_call_id", "missing"),
-        (request(json!({"messages": [result("c1", json!("x"))]})), "messages[0].tool_call_id", "no call"),
+        (called(&[one.clone(), user(), two]), "messages[4].tool_call_id", "Move it there", "results_moved"),
+        (json!({"model": "m", "messages": [one]}), "messages[0].tool_call_id", "no call", stray),
     ];
-    for (request, expected, words) in rows {
-        let (param, _, message) = refused(&request);
-        assert_eq!(param, expected, "{message}");
+    for (request, param, words, names) in rows {
+        let (found, message, repaired) = repaired(&request);
+        assert_eq!((found.as_str(), repaired.as_str()), (param, names), "{message}");
         assert!(message.contains(words), "{message}");
     }
     let old = json!({"role": "assistant", "function_call": {"name": "look", "arguments": ""}});
-    let (param, _, message) = refused(&request(json!({"messages": [user(), old, user()]})));
-    assert_eq!(param, "messages[1].function_call");
-    assert!(message.contains("`function`") && message.contains("`look`"), "{message}");
+    let request = json!({"model": "m", "messages": [user(), old, user()]});
+    assert_eq!(
+        (repaired(&request).0.as_str(), repaired(&request).2.as_str()),
+        ("messages[1].function_call", none)
+    );
+    let calls = |calls: Value| {
+        let answer = json!({"role": "assistant", "tool_calls": calls});
+        let (param, _, names) = repaired(
+            &json!({"model": "m", "messages": [user(), answer, result("c", "x"), result("c", "y")]}),
+        );
+        (param, names)
+    };
+    let pair = |param: &str, names: String| (format!("messages[1].tool_calls{param}"), names);
+    assert_eq!(calls(json!([call("c", "f", "{}"), call("c", "f", "{}")])), pair("[1]", "call_ids".into()));
+    for arguments in ["[1]", "{", "null", "\"lamp\""] {
+        let broken = calls(json!([call("c", "f", arguments)]));
+        assert_eq!(broken, pair("[0]", format!("arguments, {stray}")));
+    }
+}
+
+#[test]
+fn fields_of_other_speakers_are_refused() {
+    let user = || json!({"role": "user", "content": "next"});
     let with_field = |field: &str, value: Value| {
         let mut message = user();
         message[field] = value;
@@ -347,12 +378,7 @@ fn calls_and_results_that_do_not_match_are_refused() {
     assert_eq!(with_field("tool_calls", json!([call("c", "f", "{}")])), "messages[0].tool_calls");
     assert_eq!(with_field("function_call", json!({"name": "f"})), "messages[0].function_call");
     assert_eq!(with_field("tool_call_id", json!("c")), "messages[0].tool_call_id");
-    let calls = |calls: Value| {
-        refused(&json!({"model": "m", "messages": [user(), {"role": "assistant", "tool_calls": calls}]})).0
-    };
-    assert_eq!(calls(json!([call("c", "f", "[1]")])), "messages[1].tool_calls[0].function.arguments");
-    assert_eq!(calls(json!([call("c", "f", "{")])), "messages[1].tool_calls[0].function.arguments");
-    assert_eq!(calls(json!([call("c", "f", "{}"), call("c", "f", "{}")])), "messages[1].tool_calls[1].id");
+    assert_eq!(refused(&called(&[json!({"role": "tool", "content": "x"})])).0, "messages[2].tool_call_id");
 }
 
 #[test]

@@ -14,8 +14,10 @@ use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
 use crate::fields::Object;
 use crate::fields::Policy;
+use crate::fields::Remarks;
 use crate::fields::Shape;
 use crate::fields::code;
+use crate::fields::mended;
 use crate::fields::request;
 use crate::openai::chat;
 
@@ -36,8 +38,8 @@ pub struct CompletionRequest {
     pub stream: bool,
     /// Whether the stream is to end with the usage.
     pub include_usage: bool,
-    /// The fields that have no effect, as [`chat::ChatRequest::ignored`].
-    pub ignored: Vec<String>,
+    /// What there is to say of it.
+    pub remarks: Remarks,
 }
 
 /// Reads the body of `POST /v1/completions`.
@@ -46,6 +48,7 @@ pub struct CompletionRequest {
 /// When the body is not such a request, or asks for something that is not served.
 pub fn decode(body: &[u8], policy: Policy) -> Result<CompletionRequest, InvalidRequest> {
     let mut ignored = Ignored::new(policy);
+    let body = &*mended(body, &mut ignored)?;
     let mut request = request(body, &REQUEST, "`model` and `prompt`")?;
     let model = chat::model(&mut request)?;
     let stream = request.take_bool("stream")?.unwrap_or(false);
@@ -68,7 +71,7 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<CompletionRequest, InvalidR
         model: model.to_string(),
         stream,
         include_usage,
-        ignored: ignored.into_names(),
+        remarks: ignored.into_remarks(),
     })
 }
 

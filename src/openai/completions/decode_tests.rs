@@ -75,5 +75,5 @@ fn fields_without_effect_are_named() {
     let body =
         json!({"model": "m", "prompt": "a", "presence_penalty": 1, "logit_bias": {"1": 2}, "suffix": ""});
     let request = decode(body.to_string().as_bytes(), Policy::Lenient).unwrap();
-    assert_eq!(request.ignored, ["logit_bias", "presence_penalty"]);
+    assert_eq!(request.remarks.ignored, ["logit_bias", "presence_penalty"]);
 }

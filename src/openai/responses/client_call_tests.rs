@@ -104,7 +104,7 @@ fn a_strict_server_takes_its_calls_back() {
     }
     let next = json!({"model": "m", "input": input, "tools": tools()}).to_string();
     let (turn, ignored) = decode(next.as_bytes(), Policy::Strict).unwrap().turn(&[]).unwrap();
-    assert_eq!(ignored, Vec::<String>::new());
+    assert_eq!(ignored.ignored, Vec::<String>::new());
     let name = |part: &Part| if let Part::ToolUse(call) = part { Some(call.name.clone()) } else { None };
     let told: Vec<_> = turn.history.iter().flat_map(|message| &message.parts).filter_map(name).collect();
     assert_eq!(told, CALLS.map(|(name, _)| name));

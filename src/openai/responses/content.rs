@@ -11,8 +11,8 @@ use crate::fields::InvalidRequest;
 use crate::fields::Object;
 use crate::fields::Place;
 use crate::fields::code;
-use crate::fields::media;
 use crate::openai::cache_mark;
+use crate::openai::inline;
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,16 +117,7 @@ fn image(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
         (Some(url), None) => url,
         (None, id) => return Ok(id.map(|id| Part::Image(upload(part, id)))),
     };
-    if url.starts_with("https://") {
-        return Ok(Some(Part::Image(Source::Url(url))));
-    }
-    let Some(data) = media_data(&url) else {
-        let words = "expected `https://...` or `data:image/png;base64,...`.";
-        return Err(part.refuse("image_url", code::VALUE, words));
-    };
-    let media_type = media::image(data).map_err(|fault| part.refuse("image_url", code::VALUE, &fault))?;
-    let source = Source::Base64 { media_type: media_type.to_owned(), data: data.to_owned() };
-    Ok(Some(Part::Image(source)))
+    inline::image(&url).map(Some).map_err(|fault| part.refuse("image_url", code::VALUE, &fault))
 }
 
 fn file(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
@@ -136,10 +127,8 @@ fn file(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
     let source = match (data, url, id) {
         (None, None, None) => return Ok(None),
         (Some(data), None, None) => {
-            let encoded = media_data(&data).unwrap_or(&data);
-            let media_type =
-                media::document(encoded).map_err(|fault| part.refuse("file_data", code::VALUE, &fault))?;
-            Source::Base64 { media_type: media_type.to_owned(), data: encoded.to_owned() }
+            let file = inline::file(&data, title);
+            return file.map(Some).map_err(|fault| part.refuse("file_data", code::VALUE, &fault));
         }
         (None, Some(url), None) if url.starts_with("https://") => Source::Url(url),
         (None, Some(_), None) => return Err(part.refuse("file_url", code::VALUE, "expected `https://...`.")),
@@ -160,11 +149,6 @@ fn upload(part: &Object, id: String) -> Source {
 fn two(part: &Object, other: &str) -> InvalidRequest {
     let words = format!("names an uploaded file, and `{other}` another one. Send one of them.");
     part.refuse("file_id", code::VALUE, &words)
-}
-
-/// The data of `data:TYPE;base64,DATA`.
-fn media_data(url: &str) -> Option<&str> {
-    url.strip_prefix("data:")?.split_once(";base64,").map(|(_, data)| data)
 }
 
 #[cfg(test)]

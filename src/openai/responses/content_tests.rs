@@ -25,6 +25,8 @@ fn pictures_and_documents() {
     assert_eq!(there, [Part::Image(Source::Url("https://a/b.png".into()))]);
     let pdf = prompt(&json!({"type": "input_file", "file_data": PDF, "filename": "a.pdf"})).unwrap();
     assert!(matches!(&pdf[0], Part::Document { title: Some(title), .. } if title == "a.pdf"));
+    let words = json!({"type": "input_file", "file_data": "data:text/markdown;base64,IyBI\naQ==", "filename": "a.md"});
+    assert_eq!(prompt(&words).unwrap(), [Part::text("a.md\n\n# Hi")]);
     let there = prompt(&json!({"type": "input_file", "file_url": "https://a/b.pdf"})).unwrap();
     assert_eq!(there, [Part::Document { source: Source::Url("https://a/b.pdf".into()), title: None }]);
 }
@@ -50,7 +52,7 @@ fn what_cannot_be_read_is_refused_by_its_field() {
             "content[0].file_id`: names an uploaded file, and `file_data` or",
         ),
         (json!({"type": "input_text", "text": "x", "file_id": "file-1"}), "file_id`: does not belong"),
-        (json!({"type": "input_file", "file_data": "aGVsbG8="}), "is no PDF"),
+        (json!({"type": "input_file", "file_data": "AAEC"}), "nothing that Claude can read"),
         (json!({"type": "input_file", "file_url": "ftp://a"}), "content[0].file_url`: expected"),
         (json!({"type": "input_file", "file_url": "https://a", "file_data": PDF}), "Send one of them"),
         (json!({"type": "input_audio", "input_audio": {}}), "Claude does not hear"),

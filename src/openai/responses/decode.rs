@@ -22,8 +22,10 @@ use crate::fields::InvalidRequest;
 use crate::fields::Object;
 use crate::fields::Place;
 use crate::fields::Policy;
+use crate::fields::Remarks;
 use crate::fields::Written;
 use crate::fields::code;
+use crate::fields::mended;
 use crate::fields::request;
 use crate::openai::cache_mark;
 use crate::openai::chat;
@@ -61,11 +63,11 @@ pub(super) enum Way {
 /// # Errors
 /// When the body is not such a request, or asks for something that is not served.
 pub fn decode(body: &[u8], policy: Policy) -> Result<CreateRequest, InvalidRequest> {
-    read(body, policy, Way::Http)
+    let mut ignored = Ignored::new(policy);
+    read(&mended(body, &mut ignored)?, ignored, Way::Http)
 }
 
-pub(super) fn read(body: &[u8], policy: Policy, way: Way) -> Result<CreateRequest, InvalidRequest> {
-    let mut ignored = Ignored::new(policy);
+pub(super) fn read(body: &[u8], mut ignored: Ignored, way: Way) -> Result<CreateRequest, InvalidRequest> {
     let mut request = request(body, &fields::REQUEST, "`model` and `input`")?;
     let written = Written::new(body);
     let generates = socket::take(&mut request, way)?;
@@ -152,10 +154,6 @@ fn background(request: &mut Object, store: bool, way: Way) -> Result<bool, Inval
 fn input(request: &mut Object, is_continuing: bool) -> Result<Vec<Value>, InvalidRequest> {
     match request.take("input")? {
         Some(Value::Array(items)) => Ok(items),
-        Some(Value::String(text)) if text.trim().is_empty() => {
-            let words = "is blank, and Claude takes no message without text. Write some.";
-            Err(request.refuse("input", code::VALUE, words))
-        }
         Some(text) => Ok(vec![json!({"role": "user", "content": text})]),
         None if is_continuing => Ok(Vec::new()),
         None => Err(request.missing("input")),
@@ -176,22 +174,17 @@ impl CreateRequest {
         &self.offer.names
     }
 
-    /// What to ask of the model, after the items `earlier` of the conversation, and the names of the fields that have no
-    /// effect. The input must hold no references any more.
+    /// What to ask of the model, after the items `earlier` of the conversation, and what there is to say
+    /// of it. The input must hold no references any more.
     ///
     /// # Errors
     /// When the items make no conversation.
-    pub fn turn(mut self, earlier: &[Value]) -> Result<(Turn, Vec<String>), InvalidRequest> {
-        let conversation = input::conversation(earlier, &self.input, &mut self.ignored)?;
+    pub fn turn(mut self, earlier: &[Value]) -> Result<(Turn, Remarks), InvalidRequest> {
+        let instructions = self.response.instructions.take();
+        let conversation = input::conversation(instructions, earlier, &self.input, &mut self.ignored)?;
         let turn = Turn {
             model: crate::domain::ModelName::new(self.response.model),
-            system: self
-                .response
-                .instructions
-                .into_iter()
-                .chain(conversation.system)
-                .filter(is_said)
-                .collect(),
+            system: conversation.system,
             tools: self.offer.tools,
             history: conversation.history,
             prompt: conversation.prompt,
@@ -199,23 +192,17 @@ impl CreateRequest {
             project: self.project,
             native: Native { is_cached_long: self.is_cached_long, ..Native::default() },
         };
-        Ok((turn, self.ignored.into_names()))
+        Ok((turn, self.ignored.into_remarks()))
     }
 
-    /// Checks that the input may follow `earlier`, though what comes next need not be the model's answer, and gives the
-    /// names of the fields that have no effect.
+    /// Checks that the input may follow `earlier`, though what comes next need not be the model's answer.
+    /// What is broken in it is repaired, or refused, where an answer is to be made.
     ///
     /// # Errors
     /// When an item cannot be understood, or does not go with those before it.
-    pub fn check(mut self, earlier: &[Value]) -> Result<Vec<String>, InvalidRequest> {
-        input::check(earlier, &self.input, &mut self.ignored)?;
-        Ok(self.ignored.into_names())
+    pub fn check(mut self, earlier: &[Value]) -> Result<(), InvalidRequest> {
+        input::check(earlier, &self.input, &mut self.ignored)
     }
-}
-
-#[expect(clippy::ptr_arg, reason = "the predicate of a filter over strings")]
-fn is_said(text: &String) -> bool {
-    !text.trim().is_empty()
 }
 
 #[cfg(test)]

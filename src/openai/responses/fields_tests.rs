@@ -9,6 +9,7 @@ use serde_json::json;
 use super::*;
 use crate::fields::Handling;
 use crate::fields::Policy;
+use crate::fields::Remarks;
 use crate::fields::document;
 use crate::fields::document::fields_of;
 use crate::openai::responses::decode;
@@ -76,7 +77,7 @@ fn somebody_reads_every_honoured_field() {
         assert!(whole.get(field.name).is_some(), "{}", field.name);
     }
     let request = decode(whole.to_string().as_bytes(), Policy::Strict).unwrap();
-    assert_eq!(request.turn(&[]).unwrap().1, Vec::<String>::new());
+    assert_eq!(request.turn(&[]).unwrap().1, Remarks::default());
 }
 
 #[test]

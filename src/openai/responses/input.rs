@@ -1,7 +1,5 @@
 //! From items to a conversation.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
 use std::collections::HashSet;
 
 use serde_json::Value;
@@ -25,6 +23,13 @@ use crate::fields::Place;
 use crate::fields::Policy;
 use crate::fields::code;
 use crate::fields::printable;
+use crate::history;
+use crate::history::Draft;
+use crate::history::Piece;
+use crate::history::Rules;
+
+/// How items are understood. No answer in this form is paused: what Anthropic's tools have done is not in it.
+const RULES: Rules = Rules { field: "input", merges: false, is_paused: |_| false };
 
 /// Items, sorted into what a turn is made of.
 #[derive(Debug, Default, PartialEq)]
@@ -82,22 +87,27 @@ const LEFT_OUT: [&str; 10] = [
 /// What a call must be named by to be told to Claude.
 const LONGEST_CALL_ID: usize = 64;
 
-/// Reads the items `earlier`, which were read before, and those of the `input`.
+/// Reads the items `earlier`, which were read before, and those of the `input`. They follow `instructions`.
 pub(super) fn conversation(
+    instructions: Option<String>,
     earlier: &[Value],
     input: &[Value],
     ignored: &mut Ignored,
 ) -> Result<Conversation, InvalidRequest> {
-    read(earlier, input, ignored)?.finish()
+    let Reader { system, draft, .. } = read(earlier, input, ignored)?;
+    let is_said = |text: &String| !text.trim().is_empty();
+    let mut system: Vec<_> = instructions.into_iter().chain(system).filter(is_said).collect();
+    let history::Conversation { history, prompt } = draft.finish(|| system.pop(), ignored)?;
+    Ok(Conversation { system, history, prompt })
 }
 
-/// As [`conversation`], but it may end anywhere.
+/// As [`conversation`], but the items may end anywhere, and are not put in order.
 pub(super) fn check(earlier: &[Value], input: &[Value], ignored: &mut Ignored) -> Result<(), InvalidRequest> {
     read(earlier, input, ignored).map(drop)
 }
 
 fn read(earlier: &[Value], input: &[Value], ignored: &mut Ignored) -> Result<Reader, InvalidRequest> {
-    let mut reader = Reader::default();
+    let mut reader = Reader { system: Vec::new(), draft: Draft::new(RULES), skipped: HashSet::new() };
     let mut known = Ignored::new(Policy::Lenient);
     for item in earlier {
         reader.item(item.clone(), Place::at("previous_response_id", &item_fields::ITEM), &mut known)?;
@@ -109,14 +119,9 @@ fn read(earlier: &[Value], input: &[Value], ignored: &mut Ignored) -> Result<Rea
 }
 
 /// A conversation as far as it was read.
-#[derive(Default)]
 struct Reader {
     system: Vec<String>,
-    messages: Vec<Message>,
-    /// The number of each call so far, by its id.
-    calls: HashMap<String, usize>,
-    /// The ids of those that have no output yet, in their order.
-    open: BTreeMap<usize, String>,
+    draft: Draft,
     /// The calls that are passed over, and their outputs with them.
     skipped: HashSet<String>,
 }
@@ -173,15 +178,11 @@ impl Reader {
             Speaker::Instructions => self.system.extend(parts.into_iter().filter_map(words)),
             // Part of an answer that said nothing.
             Speaker::Assistant if parts.is_empty() => {}
-            _ if parts.is_empty() => {
-                let words =
-                    "is blank, and Claude takes no message without text. Write some, or remove the message.";
-                return Err(item.refuse("content", code::VALUE, words));
-            }
-            Speaker::Assistant => self.say(parts)?,
+            Speaker::Assistant => self.say(&item.place.field("content"), parts),
             Speaker::User | Speaker::Tool => {
-                self.check_answered()?;
-                self.messages.push(Message { role: Role::User, parts });
+                let path = item.place.field("content");
+                let pieces = parts.into_iter().map(|part| Piece { part, path: path.clone() }).collect();
+                self.draft.say(Role::User, path, pieces);
             }
         }
         Ok(())
@@ -200,21 +201,8 @@ impl Reader {
             self.skipped.insert(id);
             return Ok(());
         }
-        let call = ToolUse { id, name, input: if input.trim().is_empty() { "{}".to_owned() } else { input } };
-        if !call.is_sound() {
-            let words =
-                "expected the arguments as a string that is a JSON object, such as `{\"city\": \"Paris\"}`.";
-            return Err(item.refuse("arguments", code::VALUE, words));
-        }
-        if self.calls.contains_key(&call.id) {
-            let words = format!("another call is `{}` too. Give each call its own.", call.id);
-            return Err(item.refuse("call_id", code::VALUE, &words));
-        }
-        let id = call.id.clone();
-        self.say(vec![Part::ToolUse(call)])?;
-        let number = self.calls.len();
-        self.calls.insert(id.clone(), number);
-        self.open.insert(number, id);
+        let input = if input.trim().is_empty() { "{}".to_owned() } else { input };
+        self.say(&item.place.field("arguments"), vec![Part::ToolUse(ToolUse { id, name, input })]);
         Ok(())
     }
 
@@ -225,26 +213,19 @@ impl Reader {
         if self.skipped.contains(&id) {
             return Ok(());
         }
-        if self.calls.get(&id).and_then(|number| self.open.remove(number)).is_none() {
-            let words = format!(
-                "No tool call found for function call output with call_id {}. Send the `function_call` before it, or \
-                 the `previous_response_id` of the response that made it; and send its output once.",
-                printable(&id)
-            );
-            return Err(InvalidRequest::at(item.place.field("call_id"), code::VALUE, words));
-        }
-        let result = Part::ToolResult(ToolResult { id, parts, is_error: false });
-        match self.messages.last_mut() {
-            Some(last) if matches!(last.parts.last(), Some(Part::ToolResult(_))) => last.parts.push(result),
-            _ => self.messages.push(Message { role: Role::User, parts: vec![result] }),
-        }
+        let part = Part::ToolResult(ToolResult { id, parts, is_error: false });
+        let path = item.place.field("call_id");
+        self.draft.say(Role::User, path.clone(), vec![Piece { part, path }]);
         Ok(())
     }
 
     fn reasoning(&mut self, item: &mut Object, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
         let Some(text) = item.take_text("encrypted_content")? else { return Ok(()) };
         match Sealed::from_text(&text).and_then(Sealed::into_thinking) {
-            Some(thinking) => self.say(vec![Part::Thinking(thinking)]),
+            Some(thinking) => {
+                self.say(&item.place.field("encrypted_content"), vec![Part::Thinking(thinking)]);
+                Ok(())
+            }
             // Thoughts of another maker.
             None => ignored.leave_out("input[].encrypted_content".to_owned(), broken(item)),
         }
@@ -259,44 +240,10 @@ impl Reader {
     }
 
     /// Adds to the answer that is the last message, or begins one.
-    fn say(&mut self, parts: Vec<Part>) -> Result<(), InvalidRequest> {
-        match self.messages.last_mut() {
-            Some(Message { role: Role::Assistant, parts: said }) => said.extend(parts),
-            _ => {
-                self.check_answered()?;
-                self.messages.push(Message { role: Role::Assistant, parts });
-            }
-        }
-        Ok(())
+    fn say(&mut self, path: &str, parts: Vec<Part>) {
+        let pieces = parts.into_iter().map(|part| Piece { part, path: path.to_owned() }).collect();
+        self.draft.go_on(path, pieces);
     }
-
-    fn check_answered(&self) -> Result<(), InvalidRequest> {
-        let Some((_, id)) = self.open.first_key_value() else { return Ok(()) };
-        let message = format!(
-            "No tool output found for function call {id}. Add an item of type `function_call_output` with this `call_id` \
-             after the call."
-        );
-        Err(InvalidRequest::at("input", code::VALUE, message))
-    }
-
-    fn finish(self) -> Result<Conversation, InvalidRequest> {
-        self.check_answered()?;
-        let Self { system, messages: mut history, .. } = self;
-        match history.pop() {
-            Some(Message { role: Role::User, parts: prompt }) => Ok(Conversation { system, history, prompt }),
-            Some(Message { role: Role::Assistant, .. }) => Err(no_prompt(
-                "`input` ends with what the assistant said, which Claude cannot continue. Add a message with the role \
-                 `user` after it, or remove it.",
-            )),
-            None => {
-                Err(no_prompt("`input` has no message for Claude to answer. Add one with the role `user`."))
-            }
-        }
-    }
-}
-
-fn no_prompt(message: &str) -> InvalidRequest {
-    InvalidRequest::at("input", code::VALUE, message)
 }
 
 fn call_id(item: &mut Object) -> Result<String, InvalidRequest> {

@@ -7,7 +7,7 @@ use crate::domain::Thinking;
 
 fn talk(earlier: &Value, input: &Value) -> Result<Conversation, InvalidRequest> {
     let mut ignored = Ignored::new(Policy::Strict);
-    conversation(earlier.as_array().unwrap(), input.as_array().unwrap(), &mut ignored)
+    conversation(None, earlier.as_array().unwrap(), input.as_array().unwrap(), &mut ignored)
 }
 
 fn call(id: &str) -> Value {
@@ -113,10 +113,10 @@ fn items_that_nobody_here_understands_are_left_out_and_named() {
         {"type": "web_search_call", "action": {}}, {"type": "reasoning", "summary": [], "encrypted_content": "gAAA"}, user("and?"),
     ]);
     let mut ignored = Ignored::new(Policy::Lenient);
-    let conversation = conversation(&[], items.as_array().unwrap(), &mut ignored).unwrap();
+    let conversation = conversation(None, &[], items.as_array().unwrap(), &mut ignored).unwrap();
     assert_eq!(outline(&conversation), "User: hi; prompt: and?");
     assert_eq!(
-        ignored.into_names(),
+        ignored.into_remarks().ignored,
         [
             "input[] (image_generation_call)",
             "input[] (tool_search_output)",
@@ -131,25 +131,22 @@ fn what_makes_no_conversation_says_what_is_wrong() {
     for (items, param, expected) in [
         (json!([]), "input", "no message for Claude"),
         (json!([user(" ")]), "input[0].content", "is blank"),
-        (json!([{"role": "assistant", "content": "x"}]), "input", "Claude cannot continue"),
-        (json!([user("hi"), call("c")]), "input", "No tool output found for function call c."),
-        (json!([user("hi"), call("c"), user("x")]), "input", "No tool output found for function call c."),
-        (json!([user("hi"), call("c"), call("d"), output("c"), call("e")]), "input", "function call d."),
+        (json!([{"role": "assistant", "content": "x"}]), "input[0].content", "does not continue"),
+        (json!([user("hi"), call("c")]), "input[1].arguments", "has no result"),
+        (json!([user("hi"), call("c"), user("x")]), "input[1].arguments", "has no result"),
         (
-            json!([output("c")]),
-            "input[0].call_id",
-            "No tool call found for function call output with call_id c",
+            json!([user("hi"), call("c"), call("d"), output("c"), call("e")]),
+            "input[2].arguments",
+            "no result",
         ),
-        (
-            json!([user("hi"), call("c"), output("c"), output("c")]),
-            "input[3].call_id",
-            "send its output once",
-        ),
-        (json!([user("hi"), call("c"), call("c")]), "input[2].call_id", "another call"),
+        (json!([output("c")]), "input[0].call_id", "no call `c` that waits"),
+        (json!([user("hi"), call("c"), output("c"), output("c")]), "input[3].call_id", "each result once"),
+        (json!([user("hi"), call("c"), user("x"), output("c")]), "input[3].call_id", "Move it there"),
+        (json!([user("hi"), call("c"), call("c")]), "input[2].arguments", "the same id `c`"),
         (json!([{"type": "function_call", "call_id": "a b"}]), "input[0].call_id", "letters, digits"),
         (
-            json!([{"type": "function_call", "call_id": "a", "name": "f", "arguments": "[]"}]),
-            "input[0].arguments",
+            json!([user("hi"), {"type": "function_call", "call_id": "a", "name": "f", "arguments": "[]"}]),
+            "input[1].arguments",
             "a JSON object",
         ),
         (
@@ -173,6 +170,33 @@ fn what_makes_no_conversation_says_what_is_wrong() {
         assert_eq!(error.param.as_deref(), Some(param), "{}", error.message);
         assert!(error.message.contains(expected), "{}", error.message);
     }
+}
+
+#[test]
+fn what_is_broken_is_repaired_and_told() {
+    let repaired = |items: Value| {
+        let mut ignored = Ignored::new(Policy::Lenient);
+        let made = conversation(Some("Sing.".into()), &[], items.as_array().unwrap(), &mut ignored).unwrap();
+        (made.system.join(" "), outline(&made), ignored.into_remarks().repaired)
+    };
+    let sing = || "Sing.".to_owned();
+    for (items, expected, name) in [
+        (
+            json!([user("hi"), call("c"), user("x"), output("c")]),
+            "User: hi; Assistant: call c; User: result c; prompt: x",
+            "results_moved",
+        ),
+        (
+            json!([user("hi"), call("c"), user("x")]),
+            "User: hi; Assistant: call c; User: result c; prompt: x",
+            "calls_without_results",
+        ),
+        (json!([output("c")]), "prompt: Result of the tool call `c`:, out", "results_without_calls"),
+        (json!([user("hi"), user(" ")]), "prompt: hi", "empty_messages"),
+    ] {
+        assert_eq!(repaired(items), (sing(), expected.to_owned(), vec![name]));
+    }
+    assert_eq!(repaired(json!([])), (String::new(), "prompt: Sing.".into(), vec!["no_user_message"]));
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub(super) static ITEM: Table = Table {
         honoured(
             "content",
             TextOrArray,
-            "Of a message: a string or an array of parts. Blank texts are skipped. A message must have something else.",
+            "Of a message: a string or an array of parts. Blank texts are skipped, and messages of nothing else.",
         ),
         honoured("call_id", Text, "Of a function call and its output, which belong together by it."),
         honoured("name", Text, "Of a function call or custom tool call. Of an output it is not needed."),
@@ -91,7 +91,7 @@ pub(super) static PART: Table = Table {
         honoured(
             "type",
             Text,
-            "`input_text`, and of the user also `input_image` and `input_file`; in assistant messages `output_text` and `refusal`. `input_audio` is refused: Claude does not hear.",
+            "`input_text`, of the user and in outputs of calls also `input_image` and `input_file`; in assistant messages `output_text` and `refusal`. `input_audio` is refused: Claude does not hear.",
         ),
         honoured("text", Text, "Every part stays a text of its own."),
         honoured("refusal", Text, "Taken as text."),
@@ -103,7 +103,7 @@ pub(super) static PART: Table = Table {
         honoured(
             "file_data",
             Text,
-            "A PDF in base64, with or without `data:application/pdf;base64,` before it.",
+            "A PDF, an image or text in UTF-8 (CSV, JSON, Markdown and the like), in base64, with or without `data:TYPE;base64,` before it. Its bytes say what it is.",
         ),
         honoured("file_url", Text, "`https://...` of a PDF, which Anthropic fetches."),
         honoured("filename", Text, "Told to Claude as the title."),

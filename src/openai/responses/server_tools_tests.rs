@@ -7,12 +7,13 @@ use crate::domain::ToolChoice;
 use crate::domain::Tools;
 use crate::fields::InvalidRequest;
 use crate::fields::Policy;
+use crate::fields::Remarks;
 use crate::openai::responses::decode;
 
-fn read(tools: &Value, choice: &Value, policy: Policy) -> Result<(Tools, Vec<String>), InvalidRequest> {
+fn read(tools: &Value, choice: &Value, policy: Policy) -> Result<(Tools, Remarks), InvalidRequest> {
     let body = json!({"model": "m", "input": "x", "tools": tools, "tool_choice": choice});
-    let (turn, ignored) = decode(body.to_string().as_bytes(), policy)?.turn(&[])?;
-    Ok((turn.tools, ignored))
+    let (turn, remarks) = decode(body.to_string().as_bytes(), policy)?.turn(&[])?;
+    Ok((turn.tools, remarks))
 }
 
 fn tools(tools: &Value, choice: &Value) -> Result<Tools, InvalidRequest> {
@@ -55,8 +56,8 @@ fn a_search_drops_no_field_in_silence() {
         assert_eq!(error.param.as_deref(), Some(param), "{}", error.message);
     }
     let unknown = json!([{"type": "web_search", "filters": {"new": 1}, "user_location": {"street": "x"}}]);
-    let (_, ignored) = read(&unknown, &Value::Null, Policy::Lenient).unwrap();
-    assert_eq!(ignored, ["tools[].filters.new", "tools[].user_location.street"]);
+    let (_, remarks) = read(&unknown, &Value::Null, Policy::Lenient).unwrap();
+    assert_eq!(remarks.ignored, ["tools[].filters.new", "tools[].user_location.street"]);
 }
 
 #[test]

@@ -7,10 +7,12 @@ use super::decode::CreateRequest;
 use super::decode::Way;
 use super::decode::read;
 use super::events::Event;
+use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
 use crate::fields::Object;
 use crate::fields::Policy;
 use crate::fields::code;
+use crate::fields::mended;
 use crate::fields::printable;
 use crate::openai::Envelope;
 use crate::openai::json;
@@ -26,7 +28,8 @@ pub struct Lane(Option<String>);
 /// # Errors
 /// As [`decode`](super::decode()).
 pub fn decode_message(text: &str, policy: Policy) -> Result<CreateRequest, InvalidRequest> {
-    read(text.as_bytes(), policy, Way::Socket)
+    let mut ignored = Ignored::new(policy);
+    read(&mended(text.as_bytes(), &mut ignored)?, ignored, Way::Socket)
 }
 
 impl Lane {

@@ -7,12 +7,14 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::domain::ToolUse;
+use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
 use crate::fields::Policy;
 use crate::fields::Shape;
 use crate::fields::Table;
 use crate::fields::code;
 use crate::fields::honoured;
+use crate::fields::mended;
 use crate::fields::request;
 use crate::openai::chat;
 use crate::openai::chat::Answer;
@@ -61,6 +63,8 @@ pub struct MessageRequest {
 /// # Errors
 /// When the body is not such a request, or asks for something that is not served.
 pub fn message(body: &[u8], earlier: &Earlier<'_>, policy: Policy) -> Result<MessageRequest, InvalidRequest> {
+    let mut ignored = Ignored::new(policy);
+    let body = &*mended(body, &mut ignored)?;
     let mut request = request(body, &NEW, "`content`")?;
     let (content, messages) = (request.take("content")?, request.take("messages")?);
     let is_content = content.is_some();
@@ -82,12 +86,14 @@ pub fn message(body: &[u8], earlier: &Earlier<'_>, policy: Policy) -> Result<Mes
     let messages: Vec<&Value> =
         instructions.iter().chain(earlier.messages.iter().copied()).chain(&new).collect();
     let whole = whole(body, earlier.model, &messages);
-    let chat =
+    let mut chat =
         chat::decode(whole.as_bytes(), policy).map_err(|error| in_words_of(error, kept, is_content))?;
     if chat.n > 1 {
         let message = "`n`: a message to a session has one answer. Remove it, or send 1.";
         return Err(InvalidRequest::at("n", code::UNSUPPORTED, message));
     }
+    chat.remarks.repaired.extend(ignored.into_remarks().repaired);
+    chat.remarks.repaired.sort_unstable();
     Ok(MessageRequest { chat, new })
 }
 

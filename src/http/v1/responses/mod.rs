@@ -67,7 +67,7 @@ async fn answer(
         }
         Making::There { response, .. } => (json(response.to_json()), Told::default()),
     };
-    describe(&mut response, &told, &created.ignored);
+    describe(&mut response, &told, &created.remarks);
     Ok(response)
 }
 

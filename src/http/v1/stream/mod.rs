@@ -210,7 +210,7 @@ impl Session {
         let again = self.keys.authenticate_again(caller, Some(Permission::Inference))?;
         let again = Caller { cache_control: caller.cache_control, ..again };
         let encoder = SocketEncoder::new(id);
-        let started = encoder.started(request.turn.model.as_str(), &request.ignored);
+        let started = encoder.started(request.turn.model.as_str(), &request.remarks);
         let line = Line::of_message(&self.id, Some(&again), PATH);
         running.begin(&self.turns, again, request.turn, encoder, line);
         Ok(started)

@@ -1,0 +1,91 @@
+//! Results of calls, as parts and as words.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use super::Piece;
+use crate::domain::NativeBlock;
+use crate::domain::NativeRole;
+use crate::domain::Part;
+use crate::domain::ToolResult;
+
+/// What is said of a call that nobody answered.
+const INTERRUPTED: &str = "The call was interrupted. It has no result.";
+
+/// The id of the call whose result `part` is.
+pub(super) fn id(part: &Part) -> Option<&str> {
+    match part {
+        Part::ToolResult(ToolResult { id, .. })
+        | Part::Native(NativeBlock { role: NativeRole::Result(id), .. }) => Some(id),
+        _ => None,
+    }
+}
+
+/// The result of a call that nobody answered.
+pub(super) fn interrupted(id: &str) -> Part {
+    Part::ToolResult(ToolResult { id: id.to_owned(), parts: vec![Part::text(INTERRUPTED)], is_error: true })
+}
+
+/// Names a call, or the call of a result, by `id`.
+pub(super) fn rename(part: &mut Part, id: &str) {
+    match part {
+        Part::ToolUse(call) => id.clone_into(&mut call.id),
+        Part::ToolResult(result) => id.clone_into(&mut result.id),
+        Part::Native(NativeBlock { json, role }) => {
+            let (field, own) = match role {
+                NativeRole::Call(own) => ("id", own),
+                NativeRole::Result(own) => ("tool_use_id", own),
+                NativeRole::Other => return,
+            };
+            if own != id {
+                *json = with_text(json, field, id);
+                id.clone_into(own);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The object `json` with the string `text` in `field`; all else as it was written.
+fn with_text(json: &str, field: &str, text: &str) -> String {
+    let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(json).unwrap_or_default();
+    fields.extend(serde_json::value::to_raw_value(text).ok().map(|text| (field.to_owned(), text)));
+    serde_json::to_string(&fields).unwrap_or_default()
+}
+
+/// What stands in the place of a piece that is still there when all results have found their calls: words, if it is a
+/// result; nothing, if one stood here; or the piece itself.
+pub(super) fn in_words(piece: Piece) -> Vec<Piece> {
+    let Piece { part, path } = piece;
+    let parts = match part {
+        Part::Text(text) if text.is_empty() => Vec::new(),
+        Part::ToolResult(ToolResult { id, parts, is_error }) => {
+            std::iter::once(Part::Text(label(&id, is_error))).chain(parts).collect()
+        }
+        Part::Native(NativeBlock { json, role: NativeRole::Result(id) }) => {
+            std::iter::once(Part::Text(label(&id, false))).chain(content(&json)).collect()
+        }
+        part => vec![part],
+    };
+    parts.into_iter().map(|part| Piece { part, path: path.clone() }).collect()
+}
+
+fn label(id: &str, is_error: bool) -> String {
+    let what = if is_error { "Error" } else { "Result" };
+    format!("{what} of the tool call `{id}`:")
+}
+
+/// The content of the `tool_result` block `json`: its text, or its blocks as they were written.
+fn content(json: &str) -> Vec<Part> {
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(json).unwrap_or_default();
+    let Some(content) = fields.get("content") else { return Vec::new() };
+    if let Ok(text) = serde_json::from_str::<String>(content.get()) {
+        return if text.trim().is_empty() { Vec::new() } else { vec![Part::Text(text)] };
+    }
+    let blocks: Vec<&RawValue> = serde_json::from_str(content.get()).unwrap_or_default();
+    let block = |block: &RawValue| {
+        Part::Native(NativeBlock { json: block.get().to_owned(), role: NativeRole::Other })
+    };
+    blocks.into_iter().map(block).collect()
+}

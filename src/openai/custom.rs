@@ -32,9 +32,9 @@ pub(super) fn arguments(input: &str) -> String {
 /// The text in the arguments of such a function, whole or, of a call that was cut off, as far as it goes.
 pub(super) fn text(arguments: &str) -> String {
     let mut text = InputText::default();
-    let mut whole = text.push(arguments);
-    whole.push_str(&text.end());
-    whole
+    text.push(arguments);
+    text.end();
+    text.text().to_owned()
 }
 
 /// The text in `{"input": "..."}`, read while the JSON comes in pieces.

@@ -7,6 +7,8 @@ use std::fmt;
 pub enum Restriction {
     /// `temperature`, `top_p` and `top_k`.
     Sampling,
+    /// `top_p` beside `temperature`.
+    TemperatureWithTopP,
     /// A tool choice that makes the model call a tool.
     ForcedTools,
     /// A number of tokens for thinking.
@@ -15,12 +17,14 @@ pub enum Restriction {
 
 impl Restriction {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Sampling, Self::ForcedTools, Self::ThinkingBudget];
+    pub const ALL: [Self; 4] =
+        [Self::Sampling, Self::TemperatureWithTopP, Self::ForcedTools, Self::ThinkingBudget];
 
     /// The name in the configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sampling => "sampling",
+            Self::TemperatureWithTopP => "temperature_with_top_p",
             Self::ForcedTools => "forced_tools",
             Self::ThinkingBudget => "thinking_budget",
         }

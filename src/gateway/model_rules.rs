@@ -28,6 +28,7 @@ const MEDIUM_BUDGET: u32 = 16384;
 
 /// The words with which upstream refuses something, and what it then refuses.
 const REFUSALS: &[(&str, Restriction)] = &[
+    ("cannot both be specified", Restriction::TemperatureWithTopP),
     ("temperature", Restriction::Sampling),
     ("top_p", Restriction::Sampling),
     ("top_k", Restriction::Sampling),
@@ -130,6 +131,9 @@ fn refused(turn: &Turn, restriction: Restriction) -> Vec<&'static str> {
             ("top_p", has_effect(sampling.top_p)),
             ("top_k", sampling.top_k.is_some()),
         ],
+        Restriction::TemperatureWithTopP => {
+            &[("top_p", sampling.temperature.is_some() && sampling.top_p.is_some())]
+        }
         Restriction::ThinkingBudget => &[("thinking.budget_tokens", sampling.thinking_budget.is_some())],
         Restriction::ForcedTools => {
             let is_promised = forced_call::only_tool(turn).is_some();
@@ -151,6 +155,10 @@ fn adapt(turn: &mut Turn, restriction: Restriction) {
         Restriction::Sampling => {
             let sampling = &mut turn.sampling;
             (sampling.temperature, sampling.top_p, sampling.top_k) = (None, None, None);
+        }
+        Restriction::TemperatureWithTopP => {
+            let sampling = &mut turn.sampling;
+            sampling.top_p = sampling.top_p.filter(|_| sampling.temperature.is_none());
         }
         Restriction::ThinkingBudget => budget_as_effort(turn),
         Restriction::ForcedTools => forced_call::ask_for_call(turn),

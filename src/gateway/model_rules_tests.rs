@@ -7,7 +7,11 @@ fn rules(is_strict: bool) -> ModelRules {
     let rules = [
         ("claude-*", vec![Restriction::Sampling]),
         ("claude-3*", vec![]),
-        ("claude-opus-5-5*", Restriction::ALL.to_vec()),
+        ("claude-opus-4-5*", vec![Restriction::TemperatureWithTopP]),
+        (
+            "claude-opus-5-5*",
+            vec![Restriction::Sampling, Restriction::ForcedTools, Restriction::ThinkingBudget],
+        ),
     ];
     ModelRules::new(rules.map(|(pattern, refused)| (pattern.to_owned(), refused)).into(), is_strict)
 }
@@ -32,6 +36,7 @@ fn the_longest_pattern_says_what_a_model_refuses() {
         ("claude-3-opus", &[][..]),
         ("claude-sonnet-9", &["temperature", "top_k"]),
         ("claude-opus-5-5", &["temperature", "top_k", "tool_choice", "thinking.budget_tokens"]),
+        ("claude-opus-4-5", &["top_p"]),
         ("other", &[]),
     ] {
         let mut turn = warm(model);

@@ -145,3 +145,17 @@ fn every_field_of_the_schema_has_a_row() {
         }
     }
 }
+
+#[test]
+fn a_strict_server_takes_its_own_answers_back() {
+    let answer = serde_json::json!({"role": "assistant", "content": "a", "refusal": null, "annotations": [], "reasoning_content": "hm"});
+    let user = serde_json::json!({"role": "user", "content": "b"});
+    let body = serde_json::json!({"model": "m", "messages": [user, answer, user]}).to_string();
+    assert!(
+        crate::openai::chat::decode(body.as_bytes(), crate::fields::Policy::Strict)
+            .unwrap()
+            .remarks
+            .ignored
+            .is_empty()
+    );
+}

@@ -13,6 +13,7 @@ mod encode;
 mod fields;
 mod messages;
 mod parameters;
+mod part_fields;
 mod socket;
 mod socket_events;
 mod speakers;

@@ -12,7 +12,8 @@ fuzz_target!(|body: &[u8]| {
         Ok(request) => {
             assert!(!request.turn.prompt.is_empty() || !request.turn.history.is_empty());
             assert!(request.turn.history.iter().all(|message| !message.parts.is_empty()));
-            assert_eq!(strict.is_ok(), request.remarks == Remarks::default());
+            // The other way round it need not be so: what only Anthropic's API knows passes, and strict refuses it.
+            assert!(strict.is_err() || request.remarks == Remarks::default());
         }
         Err(error) => {
             assert!(!error.message.is_empty());

@@ -324,7 +324,7 @@ fn refusals_of_tools() {
     assert_refused([
         (refusing(json!({"input_schema": {}})), "tools[0].name", "missing"),
         (refusing(named("a b")), "tools[0].name", "letters, digits"),
-        (refusing(named(&"x".repeat(65))), "tools[0].name", "1 to 64"),
+        (refusing(named(&"x".repeat(129))), "tools[0].name", "1 to 128"),
         (refusing(json!({"name": "look"})), "tools[0].input_schema", "missing"),
         (
             refusing(json!({"name": "look", "input_schema": {}})),

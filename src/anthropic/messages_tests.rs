@@ -266,7 +266,7 @@ fn refusals_of_blocks_name_the_block() {
         ("assistant", json!({"type": "redacted_thinking"}), "data", "missing"),
         ("assistant", json!({"type": "tool_use", "name": "x", "input": {}}), "id", "missing"),
         ("assistant", json!({"type": "tool_use", "id": "a.b", "name": "x", "input": {}}), "id", "letters"),
-        ("assistant", json!({"type": "tool_use", "id": "a", "name": "", "input": {}}), "name", "1 to 64"),
+        ("assistant", json!({"type": "tool_use", "id": "a", "name": "", "input": {}}), "name", "1 to 128"),
         ("assistant", json!({"type": "tool_use", "id": "a", "name": "x"}), "input", "missing"),
         ("user", json!({"type": "image"}), "source", "missing"),
         ("user", source(json!({"type": "base64", "data": "AAAA"})), "source.data", "no image"),

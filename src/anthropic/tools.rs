@@ -15,7 +15,7 @@ use crate::fields::Written;
 use crate::fields::code;
 use crate::fields::printable;
 
-const LONGEST_NAME: usize = 64;
+const LONGEST_NAME: usize = 128;
 
 /// The tools that a request offers.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ fn tool(mut tool: Object, written: Written<'_>, ignored: &mut Ignored) -> Result
 pub(super) fn name(object: &mut Object) -> Result<String, InvalidRequest> {
     let name = object.take_text("name")?.ok_or_else(|| object.missing("name"))?;
     if name.len() > LONGEST_NAME || !is_word(&name) {
-        let words = "the name of a tool is 1 to 64 letters, digits, `_` and `-`. Change it.";
+        let words = "the name of a tool is 1 to 128 letters, digits, `_` and `-`. Change it.";
         return Err(object.refuse("name", code::VALUE, words));
     }
     Ok(name)

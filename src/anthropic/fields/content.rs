@@ -12,7 +12,6 @@ use crate::fields::emulated;
 use crate::fields::honoured;
 use crate::fields::ignored;
 use crate::fields::passed;
-use crate::fields::refused;
 
 const BLOCK: &str = "messages[].content[].";
 
@@ -49,7 +48,7 @@ pub(in crate::anthropic) static MESSAGE: Table = Table {
             "A string or an array of blocks. A message that is blank is left out.",
         ),
         ignored("clear_at", Text, "Instructions stay.").unless(&["\"never\""]),
-        refused("output_config", Object, "Stands beside `messages`, and not in one."),
+        ignored("output_config", Object, "The effort is that of the whole request."),
     ],
 };
 
@@ -109,7 +108,7 @@ pub(in crate::anthropic) static TOOL_USE: Table = Table {
     fields: &[
         TYPE,
         honoured("id", Text, "Required. Letters, digits, `_` and `-`."),
-        honoured("name", Text, "Required. 1 to 64 letters, digits, `_` and `-`."),
+        honoured("name", Text, "Required. 1 to 128 letters, digits, `_` and `-`."),
         honoured("input", Any, "Required. An object; it reaches Claude as it was sent."),
         passed("caller", Any, "Goes to Claude as it is."),
         CACHE_CONTROL,

@@ -138,7 +138,7 @@ pub(in crate::anthropic) static TOOL: Table = Table {
             Text,
             "`custom`, or left out. Tools that Anthropic defines or runs (`web_search_...`, `code_execution_...`, `bash_...`, `mcp_toolset` and others) go to Claude as they are.",
         ),
-        honoured("name", Text, "Required. 1 to 64 letters, digits, `_` and `-`; each name once."),
+        honoured("name", Text, "Required. 1 to 128 letters, digits, `_` and `-`; each name once."),
         honoured("description", Text, "Told to Claude."),
         honoured("input_schema", Object, "Required, with `\"type\": \"object\"`."),
         honoured("strict", Bool, "Inputs are bound to the schema."),

@@ -14,7 +14,7 @@ import { promisify } from "node:util";
 const types = {
   ChatCompletion: "Priced<OpenAI.ChatCompletion>",
   ChatCompletionChunk: "Priced<OpenAI.ChatCompletionChunk>",
-  Model: "OpenAI.Model",
+  Model: "OpenAI.Model & { context_length?: number; max_output_tokens?: number }",
   ErrorObject: "OpenAI.ErrorObject",
   Response: "RawResponse",
   ResponseStreamEvent: "Raw<OpenAI.Responses.ResponseStreamEvent>",

@@ -119,7 +119,7 @@ def test_tools(client, upstream, marker, stream):
 
 def test_tool_choice(client, upstream, marker):
     choice = {"type": "tool", "name": "get_weather", "disable_parallel_tool_use": True}
-    message = ask(client, f"{marker} Hi.", tools=[WEATHER], tool_choice=choice)
+    message = ask(client, f"{marker} Hi.", tools=[WEATHER], tool_choice=choice, model="haiku")
     assert [block.name for block in message.content] == ["get_weather"]
     assert upstream.last()["tool_choice"]["type"] == "tool"
 

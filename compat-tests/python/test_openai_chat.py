@@ -135,7 +135,7 @@ def test_stop_ends_the_answer_before_the_match(client, stop):
 
 def test_sampling_reaches_the_model_and_is_gone_with_the_next_request(client, upstream, marker):
     ask(client, f"{marker} [[say=ok]]", temperature=0.3, model="claude-haiku-4-5")
-    ask(client, f"{marker} [[say=ok]]", top_p=0.9, model="claude-haiku-4-5")
+    ask(client, f"{marker} [[say=ok]]", top_p=0.9, model="claude-sonnet-4-20250514")
     ask(client, f"{marker} [[say=ok]]", max_tokens=77)
     plain = ask(client, f"{marker} [[say=ok]]")
     assert plain.choices[0].message.content == "ok"

@@ -32,7 +32,7 @@ def strictly(kind, text):
 
 
 def without_extensions(text):
-    """Takes out the two fields that OpenAI does not have and docs/API.md names: thoughts, a text, and what it cost."""
+    """Takes out the fields that OpenAI does not have and docs/API.md names: thoughts, a text, what it cost, limits of models."""
     body = json.loads(text)
     cost = (body.get("usage") or {}).pop("cost_usd", 0)
     assert isinstance(cost, int | float) and cost >= 0
@@ -40,6 +40,10 @@ def without_extensions(text):
         for part in ("message", "delta"):
             thinking = choice.get(part, {}).pop("reasoning_content", "text")
             assert isinstance(thinking, str) and thinking
+    for model in [body, *body.get("data", [])]:
+        if model.get("object") == "model":
+            for limit in ("context_length", "max_output_tokens"):
+                assert model.pop(limit, 1) >= 1
     return json.dumps(body)
 
 
@@ -191,7 +195,6 @@ REFUSALS = [
     ("no messages", 400, "missing_required_parameter", "messages", {"json": {"model": "sonnet"}}),
     ("wrong type", 400, "invalid_type", "messages", {"json": {"model": "sonnet", "messages": "Hi."}}),
     ("wrong type of stream", 400, "invalid_type", "stream", {"json": chat("Hi.", stream="yes")}),
-    ("empty content", 400, "invalid_value", "messages[0].content", {"json": chat("")}),
     ("too hot", 400, "invalid_value", "temperature", {"json": chat("Hi.", temperature=2.1)}),
     ("no answers", 400, "invalid_value", "n", {"json": chat("Hi.", n=0)}),
     ("not supported", 400, "unsupported_parameter", "logprobs", {"json": chat("Hi.", logprobs=True)}),

@@ -7,7 +7,7 @@ use std::fmt;
 pub enum Restriction {
     /// `temperature`, `top_p` and `top_k`.
     Sampling,
-    /// `top_p` beside `temperature`.
+    /// `top_p` beside `temperature`, which the CLI always sends.
     TemperatureWithTopP,
     /// A tool choice that makes the model call a tool.
     ForcedTools,

@@ -131,9 +131,7 @@ fn refused(turn: &Turn, restriction: Restriction) -> Vec<&'static str> {
             ("top_p", has_effect(sampling.top_p)),
             ("top_k", sampling.top_k.is_some()),
         ],
-        Restriction::TemperatureWithTopP => {
-            &[("top_p", sampling.temperature.is_some() && sampling.top_p.is_some())]
-        }
+        Restriction::TemperatureWithTopP => &[("top_p", has_effect(sampling.top_p))],
         Restriction::ThinkingBudget => &[("thinking.budget_tokens", sampling.thinking_budget.is_some())],
         Restriction::ForcedTools => {
             let is_promised = forced_call::only_tool(turn).is_some();
@@ -156,10 +154,8 @@ fn adapt(turn: &mut Turn, restriction: Restriction) {
             let sampling = &mut turn.sampling;
             (sampling.temperature, sampling.top_p, sampling.top_k) = (None, None, None);
         }
-        Restriction::TemperatureWithTopP => {
-            let sampling = &mut turn.sampling;
-            sampling.top_p = sampling.top_p.filter(|_| sampling.temperature.is_none());
-        }
+        // The CLI sends a temperature where the turn has none.
+        Restriction::TemperatureWithTopP => turn.sampling.top_p = None,
         Restriction::ThinkingBudget => budget_as_effort(turn),
         Restriction::ForcedTools => forced_call::ask_for_call(turn),
     }

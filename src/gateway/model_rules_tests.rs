@@ -20,7 +20,7 @@ fn warm(model: &str) -> Turn {
     let mut turn = turn(model);
     turn.sampling = Sampling {
         temperature: Some(0.5),
-        top_p: Some(1.0),
+        top_p: Some(0.9),
         top_k: Some(3),
         thinking_budget: Some(5000),
         ..Sampling::default()
@@ -34,8 +34,8 @@ fn the_longest_pattern_says_what_a_model_refuses() {
     let rules = rules(false);
     for (model, left_out) in [
         ("claude-3-opus", &[][..]),
-        ("claude-sonnet-9", &["temperature", "top_k"]),
-        ("claude-opus-5-5", &["temperature", "top_k", "tool_choice", "thinking.budget_tokens"]),
+        ("claude-sonnet-9", &["temperature", "top_p", "top_k"]),
+        ("claude-opus-5-5", &["temperature", "top_p", "top_k", "tool_choice", "thinking.budget_tokens"]),
         ("claude-opus-4-5", &["top_p"]),
         ("other", &[]),
     ] {
@@ -71,7 +71,10 @@ fn what_upstream_refuses_is_remembered_for_the_model() {
     let mut turn = warm("claude-3-opus");
     assert!(rules.learn(&refused, &mut turn) && turn.sampling.temperature.is_none());
     assert!(!rules.learn(&refused, &mut turn), "nothing is left of it");
-    assert_eq!(rules.left_out(&warm("claude-3-opus"), "claude-3-opus").unwrap(), ["temperature", "top_k"]);
+    assert_eq!(
+        rules.left_out(&warm("claude-3-opus"), "claude-3-opus").unwrap(),
+        ["temperature", "top_p", "top_k"]
+    );
     assert!(rules.left_out(&warm("claude-3-haiku"), "claude-3-haiku").unwrap().is_empty());
     let other = Failure::new(FailureKind::Overloaded, "temperature");
     assert!(!rules.learn(&other, &mut warm("claude-3-haiku")));

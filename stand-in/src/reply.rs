@@ -88,7 +88,12 @@ impl Reply {
     /// The data of the `message_delta` event.
     pub fn closing(&self) -> Value {
         let delta = json!({"stop_reason": self.stop_reason, "stop_sequence": self.stop_sequence});
-        json!({"type": "message_delta", "delta": delta, "usage": self.usage.to_json()})
+        let mut usage = self.usage.to_json();
+        // Told once, when the message begins.
+        for name in ["cache_creation", "service_tier"] {
+            usage.as_object_mut().map(|fields| fields.remove(name));
+        }
+        json!({"type": "message_delta", "delta": delta, "usage": usage})
     }
 
     fn message(&self, content: Vec<Value>, stop_reason: Value, stop_sequence: Value, usage: Value) -> Value {

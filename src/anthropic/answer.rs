@@ -114,6 +114,10 @@ impl Answer {
     /// Adds the fields of a delta to the server block that came last: texts grow, all else is replaced.
     fn add_to_server_block(&mut self, delta: &str) {
         let Ok(delta) = serde_json::from_str::<Map<String, Value>>(delta) else { return };
+        // A delta of another block, of which nothing is known.
+        if !matches!(self.blocks.last(), Some(Block::Server(_))) {
+            return;
+        }
         self.change_server_block(|fields| {
             for (name, value) in delta.into_iter().filter(|(name, _)| name != "type") {
                 match (fields.get_mut(&name), value) {

@@ -145,7 +145,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
             let is_retry = matches!(event, Event::ApiRetry(_));
             match translator.accept(event) {
                 // What another call answers could not be joined to what has left already, and would be billed.
-                Step::Nothing if is_retry && !translator.is_silent() => Some(Step::Fail(cut_off())),
+                Step::Nothing if is_retry && translator.has_given_out() => Some(Step::Fail(cut_off())),
                 Step::Nothing => None,
                 step => Some(step),
             }

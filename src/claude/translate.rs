@@ -52,6 +52,8 @@ pub(super) struct Translator {
     uuid: String,
     is_started: bool,
     has_begun: bool,
+    /// Whether a thought has come.
+    has_thought: bool,
     /// Whether a text has come.
     has_text: bool,
     /// Whether a tool of the caller was called.
@@ -81,6 +83,7 @@ impl Translator {
             has_server_block: false,
             is_after_text: false,
             sources: VecDeque::new(),
+            has_thought: false,
             has_text: false,
             has_called: false,
             uuid,
@@ -119,8 +122,9 @@ impl Translator {
         !self.has_text && !self.has_called
     }
 
-    fn has_said_something(&self) -> bool {
-        self.has_text || self.has_called || self.has_server_block
+    /// Whether anything of an answer was given out, to which no other answer can be joined.
+    pub(super) fn has_given_out(&self) -> bool {
+        self.has_thought || self.has_text || self.has_called || self.has_server_block
     }
 
     /// What `event` means for the turn.
@@ -185,9 +189,9 @@ impl Translator {
                 self.begin(model.into_owned(), native)
             }
             StreamEvent::Text(text) | StreamEvent::Thinking(text) if text.is_empty() => Step::Nothing,
-            StreamEvent::Thinking(text) => Step::Emit(TurnEvent::Thinking(text.into_owned())),
-            StreamEvent::Signature(seal) => Step::Emit(TurnEvent::ThinkingSealed(seal.into_owned())),
-            StreamEvent::Redacted(data) => Step::Emit(TurnEvent::ThinkingRedacted(data.into_owned())),
+            StreamEvent::Thinking(text) => self.thought(TurnEvent::Thinking(text.into_owned())),
+            StreamEvent::Signature(seal) => self.thought(TurnEvent::ThinkingSealed(seal.into_owned())),
+            StreamEvent::Redacted(data) => self.thought(TurnEvent::ThinkingRedacted(data.into_owned())),
             StreamEvent::Text(text) => self.text(text.into_owned()),
             StreamEvent::ToolUse { id, name, caller } => {
                 let caller = caller.map(|caller| caller.get().to_owned());
@@ -221,7 +225,7 @@ impl Translator {
     }
 
     fn begin(&mut self, model: String, native: NativeFields) -> Step {
-        if self.has_said_something() {
+        if self.has_given_out() {
             let message = "The answer was cut off upstream, and only a part of it has arrived.";
             return Step::Fail(Failure::new(FailureKind::Upstream, message));
         }
@@ -247,6 +251,11 @@ impl Translator {
             return Step::Nothing;
         }
         Step::Emit(delta)
+    }
+
+    fn thought(&mut self, event: TurnEvent) -> Step {
+        self.has_thought = true;
+        Step::Emit(event)
     }
 
     fn text(&mut self, text: String) -> Step {

@@ -11,6 +11,8 @@ use super::{Error, ModelCard};
 
 /// What begins the id of every model of Anthropic's.
 const CLAUDE: &str = "claude-";
+/// The most bytes of a name.
+const LONGEST_NAME: usize = 256;
 /// Ends the name of a model that is to have a context of a million tokens. The CLI understands it.
 const LONG_CONTEXT: &str = "[1m]";
 
@@ -48,26 +50,29 @@ impl ModelNames {
     /// [`Error::UnknownModel`] when it is none of them.
     pub(super) fn resolve(&self, name: &ModelName, models: &[Model]) -> Result<String, Error> {
         let name = name.as_str();
-        if let Some(target) = self.aliases.get(name) {
-            return Ok(id(target, models));
-        }
-        if let Some(id) = lookup(name, models) {
-            return Ok(id);
-        }
-        if name.starts_with(CLAUDE) {
-            return Ok(name.to_owned());
-        }
-        if let Some((_, target)) = self.patterns.iter().find(|(pattern, _)| pattern.matches(name)) {
-            return Ok(id(target, models));
+        if name.len() > LONGEST_NAME {
+            let begin: String = name.chars().take(LONGEST_NAME / 4).collect();
+            return Err(Error::UnknownModel(begin + "..."));
         }
         // Routers of many providers put the provider in front: `anthropic/claude-opus-5-5`.
-        if let Some((_, own)) = name.split_once('/')
-            && let Ok(id) = self.resolve(&ModelName::new(own), models)
-        {
-            return Ok(id);
+        let forms = std::iter::successors(Some(name), |form| form.split_once('/').map(|(_, rest)| rest));
+        let found = forms.filter_map(|form| self.find(form, models)).next();
+        let fallback = || self.fallback.as_ref().map(|target| id(target, models));
+        found.or_else(fallback).ok_or_else(|| Error::UnknownModel(name.to_owned()))
+    }
+
+    fn find(&self, name: &str, models: &[Model]) -> Option<String> {
+        if let Some(target) = self.aliases.get(name) {
+            return Some(id(target, models));
         }
-        let fallback = self.fallback.as_ref().map(|target| id(target, models));
-        fallback.ok_or_else(|| Error::UnknownModel(name.to_owned()))
+        if let Some(id) = lookup(name, models) {
+            return Some(id);
+        }
+        if name.starts_with(CLAUDE) {
+            return Some(name.to_owned());
+        }
+        let (_, target) = self.patterns.iter().find(|(pattern, _)| pattern.matches(name))?;
+        Some(id(target, models))
     }
 
     /// The names that can be listed, in the order of the catalogue and then of the alphabet.
@@ -97,11 +102,13 @@ fn id(target: &str, models: &[Model]) -> String {
 }
 
 fn lookup(name: &str, models: &[Model]) -> Option<String> {
-    if let Some(name) = name.strip_suffix(LONG_CONTEXT) {
-        return lookup(name, models).map(|id| id + LONG_CONTEXT);
-    }
+    let (name, context) = match name.strip_suffix(LONG_CONTEXT) {
+        Some(name) => (name, LONG_CONTEXT),
+        None => (name, ""),
+    };
     let by_id = models.iter().find(|model| model.id == name);
-    by_id.or_else(|| models.iter().find(|model| model.alias == name)).map(|model| model.id.clone())
+    let model = by_id.or_else(|| models.iter().find(|model| model.alias == name))?;
+    Some(format!("{}{context}", model.id))
 }
 
 #[cfg(test)]
@@ -155,6 +162,10 @@ mod tests {
         ] {
             let resolved = names(None).resolve(&ModelName::new(name), &models()).ok();
             assert_eq!(resolved.as_deref(), expected, "{name}");
+        }
+        for name in ["a/".repeat(100_000), format!("opus{}", "[1m]".repeat(100_000)), "é".repeat(1000)] {
+            let error = names(Some("haiku")).resolve(&ModelName::new(name), &models()).unwrap_err();
+            assert!(error.to_string().len() < 300, "{error}");
         }
         let resolved = names(Some("haiku")).resolve(&ModelName::new("gemini-9"), &models());
         assert_eq!(resolved.as_deref(), Ok("claude-haiku-5-5"));

@@ -37,7 +37,8 @@ pub(super) fn only_tool(turn: &Turn) -> Option<&Tool> {
         }
         _ => None,
     };
-    tool.filter(|tool| has_properties(&tool.schema))
+    // An `output_config` that goes as it was written has no room for the form.
+    tool.filter(|tool| has_properties(&tool.schema) && !turn.native.has_field("output_config"))
 }
 
 /// A model may answer with an empty object where anything is allowed.
@@ -49,11 +50,14 @@ fn has_properties(schema: &str) -> bool {
 /// Asks for the demanded call in another way than by the tool choice. Gives the tool whose arguments the answer is, if it is
 /// that.
 pub(super) fn adapt(turn: &mut Turn) -> Option<String> {
-    let Some(Tool { name, schema, .. }) = only_tool(turn).cloned() else {
+    let Some(tool) = only_tool(turn).cloned() else {
         ask_for_call(turn);
         return None;
     };
-    turn.sampling.format = form_of(schema);
+    turn.sampling.format = form_of(&tool);
+    let name = tool.name;
+    // They would cut the arguments.
+    turn.sampling.stop.clear();
     // The tools stay, since the conversation may have calls of them.
     turn.tools.choice = ToolChoice::None;
     turn.instruct(format!(
@@ -62,9 +66,9 @@ pub(super) fn adapt(turn: &mut Turn) -> Option<String> {
     Some(name)
 }
 
-/// The form of an answer that is the arguments of a call. Whether those keep to the schema is checked, where it is, as of any call.
-fn form_of(schema: String) -> Format {
-    Format::Schema(Schema { json: schema, is_strict: false, is_native: false })
+/// The form of an answer that is the arguments of a call of `tool`.
+pub(super) fn form_of(tool: &Tool) -> Format {
+    Format::Schema(Schema { json: tool.schema.clone(), is_strict: tool.strict, is_native: false })
 }
 
 /// Tells the model to call, and leaves the choice to it.
@@ -128,6 +132,7 @@ mod tests {
         let mut turn = turn("m");
         turn.tools.list = tools.iter().map(|(name, schema)| tool(name, schema)).collect();
         turn.tools.choice = choice;
+        turn.sampling.stop = vec![",".to_owned()];
         turn
     }
 
@@ -140,7 +145,8 @@ mod tests {
             let mut turn = demanding(choice, tools);
             assert_eq!(adapt(&mut turn).as_deref(), Some("b"));
             assert_eq!(turn.tools.choice, ToolChoice::None);
-            assert_eq!(turn.sampling.format, form_of(SCHEMA.to_owned()));
+            assert!(turn.sampling.stop.is_empty(), "they would cut the arguments");
+            assert_eq!(turn.sampling.format, form_of(&tool("b", SCHEMA)));
             assert!(turn.system.last().unwrap().contains("`b`"));
         }
     }

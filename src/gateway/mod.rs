@@ -101,6 +101,8 @@ pub struct Fit {
     pub model: String,
     /// The parameters that it does not take, so that the turn runs without them.
     pub left_out: Vec<&'static str>,
+    /// How many runs the turn may take at most.
+    pub runs: u32,
 }
 
 /// What the cache has to do with an answer.
@@ -178,7 +180,11 @@ pub trait Turns: Send + Sync {
     /// # Errors
     /// [`Error::UnknownModel`], and [`Error::Restricted`] where turns are not adapted to their models.
     fn fit<'a>(&'a self, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
-        Box::pin(std::future::ready(Ok(Fit { model: turn.model.to_string(), left_out: Vec::new() })))
+        Box::pin(std::future::ready(Ok(Fit {
+            model: turn.model.to_string(),
+            left_out: Vec::new(),
+            runs: form::most_runs(&turn.sampling.format),
+        })))
     }
 
     /// The model that callers may call `name`. An implementation may know more names than it lists.

@@ -1,7 +1,8 @@
 //! What each model takes, and how a turn is adapted to a model that takes less.
 //!
-//! The configuration says what is known of models. What upstream refuses beyond that is learnt: the first 400 that names such a
-//! parameter, before the answer has begun, is tried once more without it.
+//! The configuration says what is known of models. What upstream refuses beyond that is learnt. When it answers with a 400 that says
+//! so of the model, and the answer has not begun, the turn is run once more without the parameter; if that is answered, the
+//! model is remembered.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -15,6 +16,7 @@ use wildmatch::WildMatch;
 use crate::domain::Effort;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
+use crate::domain::Format;
 use crate::domain::Restriction;
 use crate::domain::Turn;
 
@@ -26,13 +28,17 @@ const LOW_BUDGET: u32 = 4096;
 /// Budgets of thinking up to this many tokens become a medium effort.
 const MEDIUM_BUDGET: u32 = 16384;
 
-/// The words with which upstream refuses something, and what it then refuses.
+/// Stands in every refusal that is about the model and not about the request.
+const OF_THE_MODEL: &str = "for this model";
+
+/// The words with which upstream refuses something of a model, and what it then refuses.
 const REFUSALS: &[(&str, Restriction)] = &[
     ("cannot both be specified", Restriction::TemperatureWithTopP),
     ("temperature", Restriction::Sampling),
     ("top_p", Restriction::Sampling),
     ("top_k", Restriction::Sampling),
     ("budget_tokens", Restriction::ThinkingBudget),
+    ("thinking.type.enabled", Restriction::ThinkingBudget),
     ("tool_choice", Restriction::ForcedTools),
 ];
 
@@ -73,6 +79,13 @@ impl ModelRules {
         }
     }
 
+    /// The form of an answer of `model` to `turn`.
+    pub(super) fn format(&self, turn: &Turn, model: &str) -> Format {
+        let is_restricted = self.restrictions(model).contains(&Restriction::ForcedTools);
+        let tool = if is_restricted { forced_call::only_tool(turn) } else { None };
+        tool.map_or_else(|| turn.sampling.format.clone(), forced_call::form_of)
+    }
+
     /// Takes out of `turn` what its model, whose id it has, does not take. Gives the tool whose arguments the answer is, if it
     /// is to be handed out as a call.
     pub(super) fn adapt(&self, turn: &mut Turn) -> Option<String> {
@@ -87,24 +100,26 @@ impl ModelRules {
         tool
     }
 
-    /// Adapts `turn` once more if `failure` says that its model refuses something in it which it was thought to take. Remembers
-    /// that for the model. Gives whether the turn has changed, so that it can be tried again.
-    pub(super) fn learn(&self, failure: &Failure, turn: &mut Turn) -> bool {
-        if self.is_strict || failure.kind != FailureKind::InvalidRequest {
-            return false;
+    /// What the model of `turn` refuses in it by the words of `failure`, although it was thought to take it.
+    pub(super) fn refusal(&self, failure: &Failure, turn: &Turn) -> Option<Restriction> {
+        if self.is_strict
+            || failure.kind != FailureKind::InvalidRequest
+            || !failure.message.contains(OF_THE_MODEL)
+        {
+            return None;
         }
-        let named = REFUSALS.iter().find(|(word, _)| failure.message.contains(word));
-        let Some((_, restriction)) = named.filter(|(_, restriction)| has(turn, *restriction)) else {
-            return false;
-        };
-        adapt(turn, *restriction);
-        tracing::warn!(model = %turn.model, %restriction, "the model refuses a parameter, which is left out from now on");
+        let (_, restriction) = REFUSALS.iter().find(|(word, _)| failure.message.contains(word))?;
+        has(turn, *restriction).then_some(*restriction)
+    }
+
+    /// Remembers for `model` what it refuses, now that it has answered without it.
+    pub(super) fn remember(&self, model: &str, restriction: Restriction) {
+        tracing::warn!(model, %restriction, "the model refuses a parameter, which is left out from now on");
         let mut learnt = self.learnt();
-        let restrictions = learnt.entry(turn.model.to_string()).or_default();
-        if !restrictions.contains(restriction) {
-            restrictions.push(*restriction);
+        let restrictions = learnt.entry(model.to_owned()).or_default();
+        if !restrictions.contains(&restriction) {
+            restrictions.push(restriction);
         }
-        true
     }
 
     fn restrictions(&self, model: &str) -> Vec<Restriction> {
@@ -123,7 +138,7 @@ impl ModelRules {
 /// The parameters of `turn` that a model with this `restriction` does not take, and that would have an effect.
 fn refused(turn: &Turn, restriction: Restriction) -> Vec<&'static str> {
     let sampling = &turn.sampling;
-    // The models' own default is 1, so what asks for that asks for nothing.
+    // 1 is the models' default, so sending it changes nothing.
     let has_effect = |value: Option<f64>| value.is_some_and(|value| value != 1.0);
     let parameters: &[(&'static str, bool)] = match restriction {
         Restriction::Sampling => &[
@@ -141,14 +156,21 @@ fn refused(turn: &Turn, restriction: Restriction) -> Vec<&'static str> {
     parameters.iter().filter(|(_, is_refused)| *is_refused).map(|(name, _)| *name).collect()
 }
 
-/// Whether `turn` has anything that a model with this `restriction` does not take.
+/// Whether `turn` has anything that a model with this `restriction` does not take, with an effect or without.
 fn has(turn: &Turn, restriction: Restriction) -> bool {
-    !refused(turn, restriction).is_empty()
-        || (restriction == Restriction::ForcedTools && forced_call::is_demanded(turn))
+    let sampling = &turn.sampling;
+    match restriction {
+        Restriction::Sampling => {
+            sampling.temperature.is_some() || sampling.top_p.is_some() || sampling.top_k.is_some()
+        }
+        Restriction::TemperatureWithTopP => sampling.top_p.is_some(),
+        Restriction::ThinkingBudget => sampling.thinking_budget.is_some(),
+        Restriction::ForcedTools => forced_call::is_demanded(turn),
+    }
 }
 
 /// Takes out of `turn` what a model with this `restriction` does not take.
-fn adapt(turn: &mut Turn, restriction: Restriction) {
+pub(super) fn adapt(turn: &mut Turn, restriction: Restriction) {
     match restriction {
         Restriction::Sampling => {
             let sampling = &mut turn.sampling;

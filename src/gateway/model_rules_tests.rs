@@ -65,17 +65,30 @@ fn a_strict_server_refuses_what_the_model_refuses() {
 }
 
 #[test]
-fn what_upstream_refuses_is_remembered_for_the_model() {
+fn what_upstream_refuses_of_a_model_is_remembered_for_it() {
     let rules = rules(false);
-    let refused = Failure::new(FailureKind::InvalidRequest, "`temperature` is deprecated for this model.");
-    let mut turn = warm("claude-3-opus");
-    assert!(rules.learn(&refused, &mut turn) && turn.sampling.temperature.is_none());
-    assert!(!rules.learn(&refused, &mut turn), "nothing is left of it");
-    assert_eq!(
-        rules.left_out(&warm("claude-3-opus"), "claude-3-opus").unwrap(),
-        ["temperature", "top_p", "top_k"]
-    );
-    assert!(rules.left_out(&warm("claude-3-haiku"), "claude-3-haiku").unwrap().is_empty());
-    let other = Failure::new(FailureKind::Overloaded, "temperature");
-    assert!(!rules.learn(&other, &mut warm("claude-3-haiku")));
+    let refused = |message: &str| Failure::new(FailureKind::InvalidRequest, message);
+    let turn = warm("claude-3-opus");
+    for (message, restriction) in [
+        ("`temperature` is deprecated for this model.", Some(Restriction::Sampling)),
+        (
+            "`temperature` and `top_p` cannot both be specified for this model.",
+            Some(Restriction::TemperatureWithTopP),
+        ),
+        ("\"thinking.type.enabled\" is not supported for this model.", Some(Restriction::ThinkingBudget)),
+        ("tool_choice: type \"any\" is not supported for this model.", Some(Restriction::ForcedTools)),
+        ("temperature_floor: Extra inputs are not permitted", None),
+        ("Thinking may not be enabled when tool_choice forces tool use.", None),
+    ] {
+        assert_eq!(rules.refusal(&refused(message), &turn), restriction, "{message}");
+    }
+    let overloaded = Failure::new(FailureKind::Overloaded, "temperature, for this model");
+    assert_eq!(rules.refusal(&overloaded, &turn), None);
+    let mut without = turn.clone();
+    adapt(&mut without, Restriction::Sampling);
+    assert_eq!(rules.refusal(&refused("`top_p` is deprecated for this model."), &without), None);
+
+    rules.remember("claude-3-opus", Restriction::Sampling);
+    assert_eq!(rules.left_out(&turn, "claude-3-opus").unwrap(), ["temperature", "top_p", "top_k"]);
+    assert!(rules.left_out(&turn, "claude-3-haiku").unwrap().is_empty());
 }

@@ -1,4 +1,6 @@
-//! One turn on a worker, and on another one when the first breaks before it has done anything, or when the answer does not have
+//! One turn on a worker.
+//!
+//! It goes to another worker when the first breaks before it has done anything. It is run once more when the answer does not have
 //! its form and nothing of it was given out.
 
 use std::collections::VecDeque;
@@ -10,6 +12,7 @@ use uuid::Uuid;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Finish;
+use crate::domain::Restriction;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 use crate::pool::Launcher;
@@ -22,6 +25,7 @@ use super::Error;
 use super::TurnStream;
 use super::breaker::Pass;
 use super::form::Form;
+use super::model_rules;
 use super::model_rules::ModelRules;
 use super::strict::Strict;
 
@@ -41,6 +45,8 @@ pub(super) struct Run<L: Launcher> {
     strict: Strict,
     form: Form,
     rules: Arc<ModelRules>,
+    /// What the model has refused in the turn so far.
+    refused: Vec<Restriction>,
     /// The turn, as long as it may be run once more for an answer of its form.
     repeat: Option<WorkerTurn>,
     /// What the run took whose answer did not have its form; none if there was none.
@@ -75,6 +81,7 @@ where
             strict,
             form,
             rules,
+            refused: Vec::new(),
             repeat,
             before: None,
             ready: VecDeque::new(),
@@ -159,10 +166,7 @@ where
             };
             match event {
                 Ok(event) => {
-                    self.again = None;
-                    if let Some(pass) = self.pass.take() {
-                        pass.succeeded();
-                    }
+                    self.begun();
                     return Ok(event);
                 }
                 Err(failure) => {
@@ -183,15 +187,38 @@ where
         }
     }
 
-    /// Takes out of the turn what upstream has refused in it, as long as it may be tried again.
+    /// Takes out of the turn what its model has refused in it, as long as it may be tried again.
     fn is_adapted_to(&mut self, failure: &Failure) -> bool {
-        self.again.as_mut().is_some_and(|turn| self.rules.learn(failure, &mut turn.turn))
+        let Some(turn) = &mut self.again else { return false };
+        let Some(restriction) = self.rules.refusal(failure, &turn.turn) else { return false };
+        model_rules::adapt(&mut turn.turn, restriction);
+        // The call that was refused has had its line.
+        turn.bill = turn.bill.next_run();
+        if let Some(repeat) = &mut self.repeat {
+            model_rules::adapt(&mut repeat.turn, restriction);
+        }
+        self.refused.push(restriction);
+        true
     }
 
-    /// Gives the turn to the same worker once more, without any further try.
+    /// Gives the turn to the same worker once more. Each time it has less that can be refused.
     async fn give_adapted(&mut self) -> Result<(), Error> {
         let Some(turn) = self.again.take() else { return Ok(()) };
-        Ok(self.give(&turn).await?)
+        let given = self.give(&turn).await;
+        self.again = Some(turn);
+        Ok(given?)
+    }
+
+    /// The answer has begun: from now on the turn may not be tried again, and what its model has refused is known.
+    fn begun(&mut self) {
+        if let Some(turn) = self.again.take() {
+            for restriction in self.refused.drain(..) {
+                self.rules.remember(turn.turn.model.as_str(), restriction);
+            }
+        }
+        if let Some(pass) = self.pass.take() {
+            pass.succeeded();
+        }
     }
 
     async fn give(&mut self, turn: &WorkerTurn) -> Result<(), Failure> {

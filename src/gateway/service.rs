@@ -21,6 +21,7 @@ use crate::worker::WorkerTurn;
 use super::breaker::Breaker;
 use super::catalogue::ModelNames;
 use super::forced_call;
+use super::form;
 use super::form::Form;
 use super::model_rules::ModelRules;
 use super::run::Run;
@@ -132,7 +133,8 @@ where
     async fn fit_of(&self, turn: &Turn) -> Result<Fit, Error> {
         let model = self.names.resolve(&turn.model, self.catalogue().await?)?;
         let left_out = self.rules.left_out(turn, &model)?;
-        Ok(Fit { model, left_out })
+        let runs = form::most_runs(&self.rules.format(turn, &model));
+        Ok(Fit { model, left_out, runs })
     }
 
     async fn look_up(&self, name: ModelName) -> Result<ModelCard, Error> {

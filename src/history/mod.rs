@@ -124,8 +124,15 @@ impl Draft {
         Ok(Conversation { history, prompt })
     }
 
-    /// An answer that says nothing was cut off before its first word: it is as if it had not begun.
+    /// An answer that says nothing was cut off before its first word: it is as if it had not begun. So is a thought at the end of an
+    /// answer, which upstream does not take there.
     fn leave_out_empty(&mut self, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
+        for answer in self.messages.iter_mut().filter(|message| message.role == Role::Assistant) {
+            let is_thought = |piece: &Piece| matches!(piece.part, Part::Thinking(_));
+            while answer.pieces.last().is_some_and(is_thought) {
+                answer.pieces.pop();
+            }
+        }
         for message in &self.messages {
             if message.pieces.is_empty() && message.role == Role::User {
                 note_empty(&message.path, ignored)?;

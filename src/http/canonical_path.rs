@@ -46,9 +46,8 @@ fn canonical<'path>(path: &'path str, resources: &[&str]) -> Cow<'path, str> {
     if let ["api", VERSION, ..] = *segments {
         segments.remove(0);
     }
-    while let [VERSION, VERSION, ..] = *segments {
-        segments.remove(0);
-    }
+    let versions = segments.iter().take_while(|segment| **segment == VERSION).count();
+    segments.drain(..versions.saturating_sub(1));
     if segments.first().is_some_and(|first| resources.contains(first)) {
         segments.insert(0, VERSION);
     }

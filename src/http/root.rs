@@ -47,6 +47,11 @@ impl Root {
     pub(super) fn nearest(&self, path: &str) -> Option<&'static str> {
         /// How alike two paths must be, from 0 to 1.
         const ALIKE: f64 = 0.6;
+        /// Bytes of the longest path that is compared: each byte is with each.
+        const LONGEST: usize = 100;
+        if path.len() > LONGEST {
+            return None;
+        }
         let alike = |other: &&'static str| (strsim::normalized_damerau_levenshtein(path, other), *other);
         let (likeness, nearest) =
             self.paths.iter().map(alike).max_by(|(one, _), (other, _)| one.total_cmp(other))?;

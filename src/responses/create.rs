@@ -20,12 +20,10 @@ use super::service::Inner;
 use crate::domain::Caller;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
-use crate::domain::ModelName;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 use crate::fields::Remarks;
-use crate::gateway;
 use crate::gateway::RunningTurn;
 use crate::gateway::Told;
 use crate::openai::responses::CreateRequest;
@@ -88,7 +86,8 @@ impl Responses {
         let running = match (generates, response.background) {
             (false, _) => nothing(&turn),
             (true, true) => {
-                self.check_model(&turn.model).await?;
+                // What would fail only when nobody waits any more is refused at once.
+                self.0.turns.resolve(caller.clone(), turn.clone()).await?;
                 self.later(caller, turn)
             }
             (true, false) => self.0.turns.run(caller, turn).await?,
@@ -144,14 +143,6 @@ impl Responses {
         history.dereference(&earlier, &mut request.input).await?;
         request.add_tools(&earlier)?;
         Ok((request, earlier))
-    }
-
-    /// Refuses at once what would fail only when nobody waits any more.
-    async fn check_model(&self, name: &ModelName) -> Result<(), Error> {
-        if self.0.turns.models().await?.iter().any(|card| card.name == *name) {
-            return Ok(());
-        }
-        Err(gateway::Error::UnknownModel(name.to_string()).into())
     }
 
     /// A turn that asks for a worker only when its first event is asked for.

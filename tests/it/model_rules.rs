@@ -44,6 +44,9 @@ async fn what_upstream_refuses_is_learnt() {
     assert_eq!(first.text(), "ok");
     // The CLI tries once more by itself, with the same body.
     assert_eq!(server.upstream().requests().len(), 3);
+    // The call that was answered is charged, though the one before it cost nothing.
+    let usage = server.http.get(server.url("/v1/usage")).send().await.unwrap().json::<Value>().await.unwrap();
+    assert!(usage["totals"]["cost_usd"].as_f64().is_some_and(|cost| cost > 0.0), "{usage}");
     let second = server.chat("[[say=\"again\"]]").with("temperature", 0.2).send().await;
     assert_eq!(second.text(), "again");
     assert_eq!(second.headers["x-switchboard-ignored"], "temperature");

@@ -29,7 +29,6 @@ use super::RunningTurn;
 use super::Told;
 use super::TurnStream;
 use super::Turns;
-use super::form;
 use crate::cache::Lookup;
 use crate::domain::Amount;
 use crate::domain::Caller;
@@ -120,9 +119,8 @@ impl Admission {
         check(&caller, &turn)?;
         let mut left_out = server_tools::check(rules, &caller, &mut turn)?;
         let route = self.route(&caller, &mut turn).await?;
-        let Fit { model, left_out: refused } = self.turns.fit(&turn).await?;
+        let Fit { model, left_out: refused, runs } = self.turns.fit(&turn).await?;
         left_out.extend(refused.into_iter().map(str::to_owned));
-        let runs = form::most_runs(&turn.sampling.format);
         let estimate = rules.prices.estimate(&model, &turn).times(runs);
         let mut permit = rules.limits.admit(&caller, estimate.tokens)?;
         let limits = permit.state();

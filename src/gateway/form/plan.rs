@@ -49,7 +49,7 @@ impl Plan {
                 let rest = schema.map_or_else(String::new, |schema| {
                     format!(" It must keep to this JSON Schema:\n{schema}")
                 });
-                turn.system.push(format!("{begin} with {form}{rest}"));
+                turn.instruct(format!("{begin} with {form}{rest}"));
                 turn.sampling.format = Format::Text;
             }
         }

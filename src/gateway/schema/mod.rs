@@ -17,6 +17,12 @@ use node::Node;
 /// The most schemas inside one, those that references repeat included.
 const MOST_STEPS: usize = 5000;
 
+/// The longest schema that is looked into, in bytes.
+const LONGEST: usize = 256 * 1024;
+
+/// The most values in all definitions that are copied to where they are referred to.
+const MOST_COPIED: usize = 50_000;
+
 /// The most schemas inside one another.
 const DEEPEST: usize = 64;
 
@@ -46,12 +52,13 @@ pub(super) struct Taken {
 
 /// The schema in a form that Anthropic takes. None if it has none, or is no schema.
 pub(super) fn taken(json: &str) -> Option<Taken> {
-    let root = Node::parse(json)?;
+    let root = parse(json)?;
     let mut reader = Reader {
         root: &root,
         open: vec!["#".to_owned()],
         known: HashSet::new(),
         steps: 0,
+        copied: 0,
         depth: 0,
         is_weaker: false,
     };
@@ -67,7 +74,12 @@ pub(super) fn taken(json: &str) -> Option<Taken> {
 
 /// Whether an answer that keeps to the schema is a list.
 pub(super) fn is_list(json: &str) -> bool {
-    Node::parse(json).is_some_and(|root| root.get("type").is_some_and(|kind| kind.is(r#""array""#)))
+    parse(json).is_some_and(|root| root.get("type").is_some_and(|kind| kind.is(r#""array""#)))
+}
+
+/// The schema, unless it is too long to be looked into.
+fn parse(json: &str) -> Option<Node> {
+    if json.len() <= LONGEST { Node::parse(json) } else { None }
 }
 
 /// Goes through one schema.
@@ -78,6 +90,7 @@ struct Reader<'a> {
     /// The references that were gone through.
     known: HashSet<String>,
     steps: usize,
+    copied: usize,
     depth: usize,
     is_weaker: bool,
 }
@@ -134,7 +147,12 @@ impl Reader<'_> {
 
     /// What `reference` names. None for what lies outside of the schema, and for what it is a part of.
     fn target(&mut self, reference: &str) -> Option<Node> {
-        let target = self.root.at(reference.strip_prefix('#')?)?.clone();
+        let target = self.root.at(reference.strip_prefix('#')?)?;
+        self.copied += target.size(MOST_COPIED);
+        if self.copied > MOST_COPIED {
+            return None;
+        }
+        let target = target.clone();
         if self.open.iter().any(|open| open == reference) || self.open.len() >= DEEPEST {
             return None;
         }

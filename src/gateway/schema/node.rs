@@ -8,6 +8,9 @@ use serde::de::MapAccess;
 use serde::de::Visitor;
 use serde_json::value::RawValue;
 
+/// The most fields of an object. Each is looked for among the others.
+const MOST_FIELDS: usize = 2000;
+
 /// A JSON value. What stands in it is as it was written, numbers included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Node {
@@ -18,7 +21,24 @@ pub(super) enum Node {
 }
 
 impl Node {
-    /// Reads `json`. None for what is no JSON. Of names that stand twice in an object the last counts.
+    /// How many values there are in it, itself included, counted up to `most`.
+    pub(super) fn size(&self, most: usize) -> usize {
+        let inner: Box<dyn Iterator<Item = &Self>> = match self {
+            Self::Object(fields) => Box::new(fields.iter().map(|(_, value)| value)),
+            Self::List(items) => Box::new(items.iter()),
+            Self::Plain(_) => return 1,
+        };
+        let mut size = 1;
+        for value in inner {
+            if size >= most {
+                break;
+            }
+            size += value.size(most - size);
+        }
+        size
+    }
+
+    /// Reads `json`. None for what is no JSON, and for an object with thousands of fields. Of names that stand twice in an object the last counts.
     pub(super) fn parse(json: &str) -> Option<Self> {
         let json = json.trim();
         Some(match json.as_bytes().first()? {
@@ -161,6 +181,9 @@ impl<'de> Visitor<'de> for InOrder {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields: Self::Value = Vec::new();
         while let Some((name, value)) = map.next_entry::<String, &'de RawValue>()? {
+            if fields.len() >= MOST_FIELDS {
+                return Err(serde::de::Error::custom("too many fields"));
+            }
             fields.retain(|(key, _)| *key != name);
             fields.push((name, value));
         }

@@ -211,3 +211,19 @@ proptest! {
         }
     }
 }
+
+/// What would take minutes, or all memory, has no form: Claude is told it in words.
+#[test]
+fn a_schema_that_grows_without_bounds_is_not_looked_into() {
+    let values = vec!["1"; 3000].join(",");
+    let fields: Vec<_> = (0..400).map(|n| format!(r##""p{n}":{{"$ref":"#/$defs/a","x":1}}"##)).collect();
+    let copies = format!(
+        r#"{{"type":"object","$defs":{{"a":{{"enum":[{values}]}}}},"properties":{{{}}}}}"#,
+        fields.join(",")
+    );
+    assert_eq!(taken(&copies), None);
+    let fields: Vec<_> = (0..3000).map(|n| format!(r#""p{n}":1"#)).collect();
+    assert_eq!(taken(&format!("{{{}}}", fields.join(","))), None);
+    let long = format!(r#"{{"type":"string","description":"{}"}}"#, "x".repeat(300 * 1024));
+    assert_eq!(taken(&long), None);
+}

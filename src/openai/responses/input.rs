@@ -201,6 +201,7 @@ impl Reader {
             self.skipped.insert(id);
             return Ok(());
         }
+        self.skipped.remove(&id);
         let input = if input.trim().is_empty() { "{}".to_owned() } else { input };
         self.say(&item.place.field("arguments"), vec![Part::ToolUse(ToolUse { id, name, input })]);
         Ok(())
@@ -208,6 +209,8 @@ impl Reader {
 
     fn output(&mut self, item: &mut Object, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
         let id = call_id(item)?;
+        // The call has it as well.
+        item.take("namespace")?;
         let output = item.take("output")?.ok_or_else(|| item.missing("output"))?;
         let parts = content::parts(output, Speaker::Tool, &item.place, "output", ignored)?;
         if self.skipped.contains(&id) {

@@ -30,6 +30,7 @@ use crate::domain::ServerTool;
 use crate::domain::Tools;
 use crate::domain::Usage;
 use crate::domain::WebSearch;
+use crate::gateway::form;
 use crate::gateway::testing;
 use crate::ledger;
 use crate::ledger::Figures;
@@ -85,7 +86,12 @@ impl Turns for Runs {
 
     fn fit<'a>(&'a self, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
         let model = if turn.model.as_str() == "alias" { "m-1" } else { turn.model.as_str() };
-        std::future::ready(Ok(Fit { model: model.to_owned(), left_out: Vec::new() })).boxed()
+        std::future::ready(Ok(Fit {
+            model: model.to_owned(),
+            left_out: Vec::new(),
+            runs: form::most_runs(&turn.sampling.format),
+        }))
+        .boxed()
     }
 
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use wildmatch::WildMatch;
-
 use crate::domain::Model;
 use crate::domain::ModelName;
 
+use super::patterns::Patterns;
 use super::{Error, ModelCard};
 
 /// What begins the id of every model of Anthropic's.
@@ -21,8 +20,8 @@ const LONG_CONTEXT: &str = "[1m]";
 pub struct ModelNames {
     /// Names and what they stand for.
     aliases: BTreeMap<String, String>,
-    /// Patterns of names and what they stand for, the longest first.
-    patterns: Vec<(WildMatch, String)>,
+    /// Patterns of names and what they stand for.
+    patterns: Patterns<String>,
     /// What every other name stands for.
     fallback: Option<String>,
 }
@@ -34,10 +33,7 @@ impl ModelNames {
         let is_pattern = |name: &String| name.contains(['*', '?']);
         let (patterns, aliases): (BTreeMap<_, _>, _) =
             names.into_iter().partition(|(name, _)| is_pattern(name));
-        let mut patterns: Vec<_> = patterns.into_iter().collect();
-        patterns.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.len()));
-        let patterns = patterns.into_iter().map(|(pattern, target)| (WildMatch::new(&pattern), target));
-        Self { aliases, patterns: patterns.collect(), fallback }
+        Self { aliases, patterns: Patterns::new(patterns), fallback }
     }
 
     /// The id that `name` stands for.
@@ -71,8 +67,7 @@ impl ModelNames {
         if name.starts_with(CLAUDE) {
             return Some(name.to_owned());
         }
-        let (_, target) = self.patterns.iter().find(|(pattern, _)| pattern.matches(name))?;
-        Some(id(target, models))
+        self.patterns.find(name).map(|target| id(target, models))
     }
 
     /// The names that can be listed, in the order of the catalogue and then of the alphabet.

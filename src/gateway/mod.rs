@@ -22,6 +22,7 @@ mod forced_call;
 mod form;
 mod keeping;
 mod model_rules;
+mod patterns;
 mod run;
 mod schema;
 mod service;
@@ -132,7 +133,7 @@ impl std::fmt::Debug for RunningTurn {
 /// A model that callers may name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelCard {
-    /// What to write into `model`.
+    /// The value for `model` in requests.
     pub name: ModelName,
     /// The id it stands for; equal to `name` for an id.
     pub resolves_to: String,

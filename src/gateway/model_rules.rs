@@ -11,7 +11,6 @@ use std::sync::PoisonError;
 
 use serde_json::Value;
 use serde_json::json;
-use wildmatch::WildMatch;
 
 use crate::domain::Effort;
 use crate::domain::Failure;
@@ -22,6 +21,7 @@ use crate::domain::Turn;
 
 use super::Error;
 use super::forced_call;
+use super::patterns::Patterns;
 
 /// Budgets of thinking up to this many tokens become a low effort.
 const LOW_BUDGET: u32 = 4096;
@@ -45,8 +45,8 @@ const REFUSALS: &[(&str, Restriction)] = &[
 /// What models do not take.
 #[derive(Debug, Default)]
 pub struct ModelRules {
-    /// Patterns of ids and what those models refuse, the longest pattern first.
-    rules: Vec<(WildMatch, Vec<Restriction>)>,
+    /// Patterns of ids and what those models refuse.
+    rules: Patterns<Vec<Restriction>>,
     /// What upstream has refused since the start, by model.
     learnt: Mutex<BTreeMap<String, Vec<Restriction>>>,
     /// Whether a turn that a model does not take is refused and not adapted.
@@ -57,10 +57,7 @@ impl ModelRules {
     /// Takes patterns of ids, with `*` and `?`, and what the models that fit refuse. The longest pattern decides. Where
     /// `is_strict`, turns are refused and not adapted.
     pub fn new(rules: BTreeMap<String, Vec<Restriction>>, is_strict: bool) -> Self {
-        let mut rules: Vec<_> = rules.into_iter().collect();
-        rules.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.len()));
-        let rules = rules.into_iter().map(|(pattern, refused)| (WildMatch::new(&pattern), refused)).collect();
-        Self { rules, learnt: Mutex::default(), is_strict }
+        Self { rules: Patterns::new(rules), learnt: Mutex::default(), is_strict }
     }
 
     /// The parameters of `turn` that `model`, an id, does not take.
@@ -79,11 +76,11 @@ impl ModelRules {
         }
     }
 
-    /// The form of an answer of `model` to `turn`.
-    pub(super) fn format(&self, turn: &Turn, model: &str) -> Format {
+    /// The form of an answer of `model` to `turn`, if it takes the place of the turn's own.
+    pub(super) fn forced_format(&self, turn: &Turn, model: &str) -> Option<Format> {
+        let tool = forced_call::only_tool(turn)?;
         let is_restricted = self.restrictions(model).contains(&Restriction::ForcedTools);
-        let tool = if is_restricted { forced_call::only_tool(turn) } else { None };
-        tool.map_or_else(|| turn.sampling.format.clone(), forced_call::form_of)
+        is_restricted.then(|| forced_call::form_of(tool))
     }
 
     /// Takes out of `turn` what its model, whose id it has, does not take. Gives the tool whose arguments the answer is, if it
@@ -123,8 +120,7 @@ impl ModelRules {
     }
 
     fn restrictions(&self, model: &str) -> Vec<Restriction> {
-        let rule = self.rules.iter().find(|(pattern, _)| pattern.matches(model));
-        let mut restrictions = rule.map(|(_, refused)| refused.clone()).unwrap_or_default();
+        let mut restrictions = self.rules.find(model).cloned().unwrap_or_default();
         restrictions.extend(self.learnt().get(model).into_iter().flatten());
         restrictions
     }

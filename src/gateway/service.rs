@@ -133,7 +133,8 @@ where
     async fn fit_of(&self, turn: &Turn) -> Result<Fit, Error> {
         let model = self.names.resolve(&turn.model, self.catalogue().await?)?;
         let left_out = self.rules.left_out(turn, &model)?;
-        let runs = form::most_runs(&self.rules.format(turn, &model));
+        let forced = self.rules.forced_format(turn, &model);
+        let runs = form::most_runs(forced.as_ref().unwrap_or(&turn.sampling.format));
         Ok(Fit { model, left_out, runs })
     }
 

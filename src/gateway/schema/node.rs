@@ -21,7 +21,7 @@ pub(super) enum Node {
 }
 
 impl Node {
-    /// How many values there are in it, itself included, counted up to `most`.
+    /// The number of values in this one, itself included, counted up to `most`.
     pub(super) fn size(&self, most: usize) -> usize {
         let inner: Box<dyn Iterator<Item = &Self>> = match self {
             Self::Object(fields) => Box::new(fields.iter().map(|(_, value)| value)),

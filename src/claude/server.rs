@@ -85,7 +85,7 @@ fn called(block: &Block) -> Option<CalledTool> {
     }
 }
 
-/// What a block tells of the end of a call, if it is the result of one that is known.
+/// The outcome of a call, if the block is the result of a tool that the server knows.
 fn outcome(block: &Block) -> Option<Outcome> {
     match block.r#type.as_str() {
         "web_search_tool_result" => Some(found(&block.content)),

@@ -55,7 +55,7 @@ impl Bill {
 }
 
 impl BillReader {
-    /// What all runs cost, if it is noted by now.
+    /// The cost of all runs, if it is noted by now.
     pub fn noted(&self) -> Option<Money> {
         sum(&self.0.borrow())
     }

@@ -13,7 +13,7 @@ pub enum TurnEvent {
         model: String,
         /// Tokens as they are known at the beginning: those of the prompt.
         usage: Usage,
-        /// What upstream says of the answer beside it.
+        /// Fields of the answer that only Anthropic's API has.
         native: NativeFields,
     },
     /// The next piece of what the model thinks before it answers; never empty.
@@ -98,7 +98,7 @@ pub struct Finish {
     pub stop_text: Option<String>,
     /// Tokens, from the CLI's own counters.
     pub usage: Usage,
-    /// What upstream says of the answer beside it.
+    /// Fields of the answer that only Anthropic's API has.
     pub native: NativeFields,
 }
 

@@ -25,7 +25,7 @@ pub enum ServerToolKind {
 /// A server of the Model Context Protocol, whose tools Anthropic calls for the model.
 #[derive(Clone, PartialEq, Eq)]
 pub struct McpServer {
-    /// What the caller calls it.
+    /// The name under which the caller knows it.
     pub name: String,
     /// Where it is.
     pub url: String,

@@ -46,7 +46,7 @@ pub struct WebSearch {
 }
 
 impl WebSearch {
-    /// What the model calls it.
+    /// The name under which the model knows the tool.
     pub const NAME: &str = "web_search";
 
     /// Whether a tool of the type `kind` is a search of the web, in Anthropic's API or `OpenAI`'s. Both add dates and words to it.

@@ -7,7 +7,7 @@ pub struct Repair {
     pub name: &'static str,
     /// What is broken.
     pub broken: &'static str,
-    /// What is made of it.
+    /// The repaired form.
     pub made: &'static str,
 }
 

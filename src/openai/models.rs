@@ -13,7 +13,7 @@ pub const CREATED: u32 = 1_735_689_600;
 /// A model that clients may name.
 #[derive(Debug, Clone, Copy)]
 pub struct Listed<'a> {
-    /// What to write into `model`.
+    /// The value for `model` in requests.
     pub name: &'a str,
     /// Whose it is.
     pub owned_by: &'a str,

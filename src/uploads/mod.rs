@@ -154,7 +154,7 @@ impl Turns for Uploads {
 struct Named<'a> {
     id: &'a str,
     place: &'a str,
-    /// What the caller calls it.
+    /// The name under which the caller knows it.
     title: Option<&'a str>,
     /// Whether only a picture will do.
     is_image: bool,

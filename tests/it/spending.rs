@@ -140,7 +140,7 @@ async fn the_same_question_is_paid_once() {
     assert_eq!(nanos(&charges_of(server).await), [NANOS]);
 }
 
-/// Where upstream answers at once, the CLI may make a further call before it can be kept off: it is charged to the turn.
+/// The CLI may make a further call if upstream answers at once. Its cost is charged to the turn.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_call_that_is_made_is_charged() {
     let prices = r#"{ "haiku" = "input 9000, output 9000, cache write 9000, cache read 9000" }"#;

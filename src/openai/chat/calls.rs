@@ -71,7 +71,8 @@ pub(super) fn old_result(message: &mut Object, parts: Vec<Part>) -> Result<Piece
     Ok(Piece { part, path: message.place.field("name") })
 }
 
-/// What stands for the id of a call in its old form: its result names the function. Upstream takes no such id, so it gets another.
+/// The id of a call in the old form, made of the function's name, by which its result refers to it. Upstream refuses such an id, so
+/// the history replaces it.
 fn old_id(name: &str) -> String {
     format!("function {name}")
 }

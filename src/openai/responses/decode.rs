@@ -174,8 +174,8 @@ impl CreateRequest {
         &self.offer.names
     }
 
-    /// What to ask of the model, after the items `earlier` of the conversation, and what there is to say
-    /// of it. The input must hold no references any more.
+    /// Builds the turn from the items `earlier` of the conversation and the input, with the remarks on the request. The input must
+    /// hold no references any more.
     ///
     /// # Errors
     /// When the items make no conversation.

@@ -31,7 +31,7 @@ pub(super) async fn start(
     data_dir: &DataDir,
 ) -> anyhow::Result<Workers> {
     let Ground { settings, tracker, .. } = ground;
-    let variables = environment.for_workers();
+    let variables = environment.for_workers(settings.claude.sign_in);
     let sign_in = match SignIn::choose(settings.claude.sign_in.as_str(), &variables) {
         Ok(sign_in) => sign_in,
         Err(missing) => {

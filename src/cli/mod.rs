@@ -115,7 +115,8 @@ pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<()> {
         Command::Serve(arguments) => serve::serve(arguments, environment),
         Command::CheckConfig { config } => {
             let settings = Settings::load(config.as_deref(), &environment, &Flags::default())?;
-            print(settings.to_toml()?.as_bytes())
+            let notices: String = settings.notices.iter().map(|notice| format!("# {notice}\n")).collect();
+            print(format!("{notices}{}", settings.to_toml()?).as_bytes())
         }
         Command::Route(arguments) => print(route::explain(&arguments, &environment)?.as_bytes()),
         Command::Keys(keys) => print(keys.run(&environment)?.as_bytes()),

@@ -47,6 +47,9 @@ pub(super) fn serve(arguments: Serve, environment: Environment) -> anyhow::Resul
             LogFormat::Json => telemetry::Format::Json,
         },
     })?;
+    for notice in &settings.notices {
+        tracing::info!("{notice}");
+    }
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?

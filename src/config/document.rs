@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::DEFAULTS;
 use super::origin::variable_of;
+use super::other_names::{API_KEY, EMBEDDED, OF_KEYS, OtherName, REDIS_HOST, STORAGE_TYPE};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/CONFIGURATION.md");
 
@@ -22,11 +23,22 @@ before the earlier:
 
 An unknown key or variable, a value of another type and one that makes no sense are refused: the server does not start,
 says which it was, and exits with 64. `claude-switchboard check-config` says the same without starting, and prints the
-settings in force, with `***` for secrets. A relative path starts in the directory in which the server was started.
+settings in force, with `***` for secrets; before them, as comments, which of several counts where a key was set more than
+once. A relative path starts in the directory in which the server was started.
 
 The sign-in is not part of the configuration. It comes from the environment, as the CLI has it: `ANTHROPIC_API_KEY`,
 `CLAUDE_CODE_OAUTH_TOKEN`, or the variables of Amazon Bedrock or Google Vertex AI; see `claude.sign_in`.
 `ANTHROPIC_BASE_URL` is handed to the workers as well.
+";
+
+const OTHER_NAMES: &str = "
+## Variables of other names
+
+Variables by which other servers of this kind are set up are understood as well. What our own names set, in the file, in the
+environment or by a flag, goes before all of them; `check-config` and the log of the start say which one counts.
+
+| variable | means | |
+|---|---|---|
 ";
 
 #[test]
@@ -54,6 +66,16 @@ fn every_key_is_explained() {
 /// A heading for each section, a table row for each key, the comment above it as its meaning.
 fn render(defaults: &str) -> String {
     let mut text = HEAD.to_owned();
+    text.push_str(OTHER_NAMES);
+    for OtherName { variable, of, note } in [&API_KEY].into_iter().chain(OF_KEYS) {
+        let _ = writeln!(text, "| `{variable}` | `{of}` | {note} |");
+    }
+    let embedded = EMBEDDED.join("` or `");
+    let _ = writeln!(
+        text,
+        "| `{STORAGE_TYPE}` | | `{embedded}`, which is what there is. `redis` is refused: the records are kept in an embedded store, in `server.data_dir`. |"
+    );
+    let _ = writeln!(text, "| `{REDIS_HOST}` | | Has no effect, and is told. |");
     let mut section = String::new();
     let mut comment: Vec<&str> = Vec::new();
     // The first paragraph explains the file itself.

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::claude::SignIn;
+use super::other_names::API_KEY;
+
 /// With this begins every variable that is ours.
 pub(super) const PREFIX: &str = "SWITCHBOARD_";
 
@@ -30,10 +33,12 @@ impl Environment {
         self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// All variables but our own `SWITCHBOARD_` ones: what an allow-list for the workers may pick from.
-    pub fn for_workers(&self) -> BTreeMap<String, String> {
+    /// All variables but our own `SWITCHBOARD_` ones: what an allow-list for the workers that sign in by `sign_in` may pick
+    /// from. A key under another name is there under its own.
+    pub fn for_workers(&self, sign_in: SignIn) -> BTreeMap<String, String> {
         let theirs = self.variables.iter().filter(|(name, _)| !name.starts_with(PREFIX));
-        theirs.map(|(name, value)| (name.clone(), value.clone())).collect()
+        let key = self.other_api_key(sign_in).map(|key| (API_KEY.of.to_owned(), key.to_owned()));
+        theirs.map(|(name, value)| (name.clone(), value.clone())).chain(key).collect()
     }
 
     pub(super) fn ours(&self) -> impl Iterator<Item = (&str, &str)> {

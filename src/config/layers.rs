@@ -21,7 +21,8 @@ pub(super) struct Layers {
     /// Every known key with its default.
     known: BTreeMap<String, Value>,
     merged: Table,
-    origins: BTreeMap<String, Origin>,
+    /// Who has set each key; the last one counts.
+    origins: BTreeMap<String, Vec<Origin>>,
 }
 
 impl Layers {
@@ -98,6 +99,40 @@ impl Layers {
         }
     }
 
+    /// Sets `key` by a variable of another name, where nothing else has set it; `read` makes a value of the one it has.
+    pub(super) fn add_other_name(
+        &mut self,
+        variable: &str,
+        key: &str,
+        read: impl FnOnce(&Value) -> Result<Value, Error>,
+    ) -> Result<(), Error> {
+        let origin = Origin::Variable(variable.to_owned());
+        if let Some(origins) = self.origins.get_mut(key) {
+            origins.insert(0, origin);
+            return Ok(());
+        }
+        if let Some(default) = self.known.get(key) {
+            let value = read(default)?;
+            self.set(key, value, origin);
+        }
+        Ok(())
+    }
+
+    /// What counts for each key that was set more than once, or by a variable of another name.
+    pub(super) fn notices(&self) -> Vec<String> {
+        let told = self.origins.iter().filter(|(key, _)| !OPEN.contains(&key.as_str()));
+        let notice = |(key, origins): (&String, &Vec<Origin>)| {
+            let (winner, others) = origins.split_last()?;
+            let mut text = format!("{key}: {} counts", winner.source());
+            if !others.is_empty() {
+                let others: Vec<_> = others.iter().rev().map(Origin::source).collect();
+                text.push_str(&format!(", not {}", others.join(", ")));
+            }
+            (winner.is_other_name() || !others.is_empty()).then_some(text)
+        };
+        told.filter_map(notice).collect()
+    }
+
     /// Everything laid over each other.
     pub(super) fn merged(&self) -> Value {
         Value::Table(self.merged.clone())
@@ -108,13 +143,14 @@ impl Layers {
         let is_inside = |key: &str| {
             path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         };
-        let origin = self.origins.iter().find(|(key, _)| is_inside(key)).map(|(_, origin)| origin);
+        let origin =
+            self.origins.iter().find(|(key, _)| is_inside(key)).and_then(|(_, origins)| origins.last());
         origin.unwrap_or(&Origin::Default).name(path)
     }
 
     fn set(&mut self, key: &str, value: Value, origin: Origin) {
         lay(&mut self.merged, key, value, OPEN.contains(&key));
-        self.origins.insert(key.to_owned(), origin);
+        self.origins.entry(key.to_owned()).or_default().push(origin);
     }
 }
 

@@ -19,6 +19,7 @@ mod limits;
 mod log;
 mod models;
 mod origin;
+mod other_names;
 mod pool;
 mod pricing;
 mod responses;

@@ -47,6 +47,21 @@ impl Origin {
             Self::Flag(flag) => (*flag).to_owned(),
         }
     }
+
+    /// How to call where it came from.
+    pub(super) fn source(&self) -> String {
+        match self {
+            Self::Default => "the default".to_owned(),
+            Self::File(path) => path.display().to_string(),
+            Self::Variable(name) => name.clone(),
+            Self::Flag(flag) => (*flag).to_owned(),
+        }
+    }
+
+    /// Whether it is a variable without a name of our own.
+    pub(super) fn is_other_name(&self) -> bool {
+        matches!(self, Self::Variable(name) if !name.starts_with(PREFIX))
+    }
 }
 
 /// The variable that sets `key`.

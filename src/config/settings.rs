@@ -18,6 +18,7 @@ use super::limits::Limits;
 use super::log::Log;
 use super::models::Models;
 use super::origin::{Flags, Refusal, SEE_DOCUMENT};
+use super::other_names;
 use super::pool::Pool;
 use super::pricing::Pricing;
 use super::responses::Responses;
@@ -70,10 +71,14 @@ pub struct Settings {
     pub server_tools: ServerTools,
     /// What the server writes to stderr.
     pub log: Log,
+    /// No section: what whoever set the variables should know, such as which of two counts. Without any value.
+    #[serde(skip)]
+    pub notices: Vec<String>,
 }
 
 impl Settings {
-    /// Lays `file`, the `SWITCHBOARD_` variables and `flags` over the defaults, in this order, and checks the result.
+    /// Lays `file`, the `SWITCHBOARD_` variables and `flags` over the defaults, in this order, and checks the result. Variables
+    /// of other names count for what nothing of these sets.
     ///
     /// # Errors
     /// With the first offender: an unknown key or variable, a value of the wrong type, one that makes no sense.
@@ -84,6 +89,7 @@ impl Settings {
         }
         layers.add_variables(environment)?;
         layers.add_flags(flags);
+        let mut notices = other_names::add(&mut layers, environment)?;
         let mut settings: Self = serde_path_to_error::deserialize(layers.merged()).map_err(|error| {
             let name = layers.name_of(&error.path().to_string());
             let message = error.inner().message().replace("unknown variant", "unknown value");
@@ -94,6 +100,8 @@ impl Settings {
             message: refusal.message,
             hint: refusal.hint,
         })?;
+        notices.extend(environment.api_key_notice(settings.claude.sign_in));
+        settings.notices = [layers.notices(), notices].concat();
         Ok(settings)
     }
 

@@ -283,6 +283,9 @@ fn what_is_printed_can_be_read_again() {
 #[test]
 fn workers_see_nothing_of_our_own_variables() {
     let environment = environment(&[("SWITCHBOARD_AUTH__KEYS", "key"), ("PATH", "/bin"), ("EMPTY", "")]);
-    assert_eq!(environment.for_workers().into_keys().collect::<Vec<_>>(), ["EMPTY", "HOME", "PATH"]);
+    assert_eq!(
+        environment.for_workers(SignIn::Auto).into_keys().collect::<Vec<_>>(),
+        ["EMPTY", "HOME", "PATH"]
+    );
     assert_eq!((environment.get("PATH"), environment.get("EMPTY")), (Some("/bin"), None));
 }

@@ -59,6 +59,29 @@ fn check_config_prints_what_is_in_force_without_secrets() {
 }
 
 #[test]
+fn check_config_says_which_variable_counts() {
+    let variables =
+        [("SWITCHBOARD_POOL__MAX_WORKERS", "2"), ("SESSION_MAX_CONCURRENT", "3"), ("PORT", "9000")];
+    let ran = run(&["check-config"], &variables);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    let told: Vec<&str> = ran.stdout.lines().take_while(|line| line.starts_with("# ")).collect();
+    let expected = [
+        "# pool.max_workers: SWITCHBOARD_POOL__MAX_WORKERS counts, not SESSION_MAX_CONCURRENT",
+        "# server.listen: PORT counts",
+    ];
+    assert_eq!(told, expected);
+    let printed: toml::Table = ran.stdout.parse().unwrap();
+    assert_eq!(printed["server"]["listen"].as_str(), Some("127.0.0.1:9000"));
+    let ran = run(&["check-config"], &[("STORAGE_TYPE", "redis")]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(64), ""));
+    assert!(
+        ran.stderr.starts_with("error: STORAGE_TYPE: this version keeps its records in"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
 fn a_refused_configuration_exits_with_64_and_says_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("switchboard.toml");

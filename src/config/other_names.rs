@@ -1,0 +1,159 @@
+//! Variables by which other servers of this kind are set up, and what each means here.
+//!
+//! A name of our own goes before all of them, wherever it stands. So a variable that was meant for another program cannot change
+//! what was set on purpose.
+
+use toml::Value;
+
+use super::claude::SignIn;
+use super::environment::Environment;
+use super::error::Error;
+use super::layers::Layers;
+use super::value;
+
+/// The other name of the key by which the CLI signs in.
+pub(super) const API_KEY: OtherName = OtherName {
+    variable: "CLAUDE_API_KEY",
+    of: ANTHROPIC_API_KEY,
+    note: "Not before `CLAUDE_CODE_OAUTH_TOKEN`, and not before a cloud.",
+};
+/// Other names of keys of the configuration; of two for one key the first goes before.
+pub(super) const OF_KEYS: &[OtherName] = &[
+    OtherName { variable: "SERVER_PORT", of: LISTEN, note: "The port alone; the address stays as it is." },
+    OtherName { variable: "PORT", of: LISTEN, note: "The same, after `SERVER_PORT`." },
+    OtherName {
+        variable: "API_API_KEY",
+        of: "auth.keys",
+        note: "One key, or several with commas between them.",
+    },
+    OtherName { variable: "SESSION_MAX_CONCURRENT", of: "pool.max_workers", note: "Processes of the CLI." },
+    OtherName {
+        variable: "SESSION_IDLE_TIMEOUT_SECONDS",
+        of: "pool.idle_timeout_seconds",
+        note: "Of a process.",
+    },
+    OtherName {
+        variable: "TASK_DEFAULT_TIMEOUT_SECONDS",
+        of: "tasks.timeout_seconds",
+        note: "The most that a task may ask for, too.",
+    },
+];
+/// Which store holds the records.
+pub(super) const STORAGE_TYPE: &str = "STORAGE_TYPE";
+/// What `STORAGE_TYPE` may say: it is what there is.
+pub(super) const EMBEDDED: &[&str] = &["sled", "embedded"];
+/// Where Redis would be.
+pub(super) const REDIS_HOST: &str = "STORAGE_REDIS_HOST";
+
+const ANTHROPIC_API_KEY: &str = "ANTHROPIC_API_KEY";
+const LISTEN: &str = "server.listen";
+const REDIS: &str = "redis";
+/// What stands before the address that Kubernetes puts into the variable `{SERVICE}_PORT`.
+const OF_A_SERVICE: &str = "tcp://";
+/// What signs in by itself and goes before an API key, or is one.
+const SIGN_INS: &[&str] =
+    &["CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", ANTHROPIC_API_KEY, "CLAUDE_CODE_OAUTH_TOKEN"];
+
+/// A variable with the meaning of something that has another name here.
+pub(super) struct OtherName {
+    pub(super) variable: &'static str,
+    /// The key, or the variable, that it means.
+    pub(super) of: &'static str,
+    pub(super) note: &'static str,
+}
+
+/// Lays the variables of other names under all that was laid into `layers`, and gives what there is to say of the others.
+///
+/// # Errors
+/// When one that counts has a value that its key cannot have, or asks for a store that there is not.
+pub(super) fn add(layers: &mut Layers, environment: &Environment) -> Result<Vec<String>, Error> {
+    let mut notices = Vec::new();
+    for OtherName { variable, of, .. } in OF_KEYS {
+        let Some(text) = environment.get(variable) else { continue };
+        if *of == LISTEN && text.starts_with(OF_A_SERVICE) {
+            notices.push(format!("{variable} is the address of a service, not a port, and has no effect"));
+        } else {
+            layers.add_other_name(variable, of, |default| read(variable, of, default, text))?;
+        }
+    }
+    notices.extend(storage(environment)?);
+    Ok(notices)
+}
+
+/// The value that `text` gives the key `of`, which has `value` so far.
+fn read(variable: &str, of: &str, value: &Value, text: &str) -> Result<Value, Error> {
+    let wrong = |expected: String, found: &str| {
+        let (name, found) = (variable.to_owned(), found.to_owned());
+        Error::WrongType { name, expected, found }
+    };
+    if of != LISTEN {
+        return value::parse(value, text).map_err(|found| wrong(value::expected(value), found));
+    }
+    let port: u16 =
+        text.trim().parse().map_err(|_| wrong("a port, such as 8080".to_owned(), "another text"))?;
+    let address = value.as_str().and_then(|address| address.rsplit_once(':')).map_or("", |(host, _)| host);
+    Ok(Value::String(format!("{address}:{port}")))
+}
+
+/// What there is to say of the variables of the store.
+fn storage(environment: &Environment) -> Result<Vec<String>, Error> {
+    let mut notices = Vec::new();
+    let wanted = environment.get(STORAGE_TYPE).map(str::to_ascii_lowercase);
+    match wanted.as_deref() {
+        None => {}
+        Some(wanted) if EMBEDDED.contains(&wanted) => {}
+        Some(REDIS) => {
+            return Err(Error::Refused {
+                name: STORAGE_TYPE.to_owned(),
+                message: "this version keeps its records in an embedded store of its own and cannot keep them in Redis"
+                    .to_owned(),
+                hint: format!(
+                    "leave {STORAGE_TYPE} out, or set it to embedded; server.data_dir (SWITCHBOARD_SERVER__DATA_DIR) says where \
+                     the records lie"
+                ),
+            });
+        }
+        Some(_) => notices.push(format!(
+            "{STORAGE_TYPE} has no effect: the records are kept in an embedded store, in server.data_dir"
+        )),
+    }
+    if environment.get(REDIS_HOST).is_some() {
+        notices.push(format!(
+            "{REDIS_HOST} has no effect: the records are kept in an embedded store, in server.data_dir"
+        ));
+    }
+    Ok(notices)
+}
+
+impl Environment {
+    /// The key to sign in with that stands in the variable of another name, where it counts.
+    pub(super) fn other_api_key(&self, sign_in: SignIn) -> Option<&str> {
+        self.get(API_KEY.variable).filter(|_| self.before_other_api_key(sign_in).is_none())
+    }
+
+    /// What there is to say of the variable of another name for the key to sign in with.
+    pub(super) fn api_key_notice(&self, sign_in: SignIn) -> Option<String> {
+        self.get(API_KEY.variable)?;
+        let other = API_KEY.variable;
+        Some(match self.before_other_api_key(sign_in) {
+            Some(winner) => format!("the sign-in: {winner} counts, not {other}"),
+            None => format!("the sign-in: {other} counts"),
+        })
+    }
+
+    /// What counts for the sign-in in the place of the variable of another name.
+    fn before_other_api_key(&self, sign_in: SignIn) -> Option<&'static str> {
+        let before = match sign_in {
+            SignIn::Auto => SIGN_INS,
+            SignIn::ApiKey => &[ANTHROPIC_API_KEY],
+            SignIn::OauthToken | SignIn::Stored | SignIn::Bedrock | SignIn::Vertex => {
+                return Some("claude.sign_in");
+            }
+        };
+        before.iter().copied().find(|name| self.get(name).is_some())
+    }
+}
+
+#[cfg(test)]
+#[path = "other_names_tests.rs"]
+mod tests;

@@ -1,0 +1,133 @@
+use std::path::Path;
+
+use insta::assert_snapshot;
+
+use super::super::{Environment, Flags, Settings, SignIn};
+
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    [("HOME", "/home/me")].iter().chain(variables).copied().collect()
+}
+
+fn load(variables: &[(&str, &str)]) -> Settings {
+    Settings::load(None, &environment(variables), &Flags::default()).unwrap()
+}
+
+fn refusal(variables: &[(&str, &str)]) -> String {
+    let error = Settings::load(None, &environment(variables), &Flags::default()).unwrap_err();
+    format!("{error}\n{}", error.hint())
+}
+
+#[test]
+fn each_other_name_sets_what_it_means() {
+    let settings = load(&[
+        ("SERVER_PORT", "9000"),
+        ("API_API_KEY", "hush-hush"),
+        ("SESSION_MAX_CONCURRENT", "3"),
+        ("SESSION_IDLE_TIMEOUT_SECONDS", "60"),
+        ("TASK_DEFAULT_TIMEOUT_SECONDS", "120"),
+        ("STORAGE_TYPE", "sled"),
+    ]);
+    assert_eq!(settings.server.listen.to_string(), "127.0.0.1:9000");
+    assert_eq!(settings.auth.keys.iter().map(|key| key.reveal()).collect::<Vec<_>>(), ["hush-hush"]);
+    assert_eq!((settings.pool.max_workers, settings.pool.idle_timeout.as_secs()), (3, 60));
+    assert_eq!(settings.tasks.timeout.as_secs(), 120);
+    assert_snapshot!(settings.notices.join("\n"), @r"
+    auth.keys: API_API_KEY counts
+    pool.idle_timeout_seconds: SESSION_IDLE_TIMEOUT_SECONDS counts
+    pool.max_workers: SESSION_MAX_CONCURRENT counts
+    server.listen: SERVER_PORT counts
+    tasks.timeout_seconds: TASK_DEFAULT_TIMEOUT_SECONDS counts
+    ");
+    assert_eq!(load(&[("PORT", "9001")]).server.listen.port(), 9001);
+}
+
+#[test]
+fn names_of_our_own_count_first_and_the_others_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("switchboard.toml");
+    std::fs::write(&file, "[tasks]\ntimeout_seconds = 7\n[pool]\nmax_workers = 8\n").unwrap();
+    let variables = [
+        ("PORT", "1"),
+        ("SERVER_PORT", "2"),
+        ("TASK_DEFAULT_TIMEOUT_SECONDS", "no number, and nobody reads it"),
+        ("SESSION_MAX_CONCURRENT", "3"),
+        ("SWITCHBOARD_POOL__MAX_WORKERS", "4"),
+        ("API_API_KEY", "hush-hush"),
+        ("SWITCHBOARD_AUTH__KEYS", "hush"),
+        ("SWITCHBOARD_POOL__PREWARM", "2"),
+        ("STORAGE_REDIS_HOST", "hush.example"),
+        ("STORAGE_TYPE", "postgres"),
+    ];
+    let flags = Flags { max_workers: Some(5), ..Flags::default() };
+    let settings = Settings::load(Some(&file), &environment(&variables), &flags).unwrap();
+    assert_eq!((settings.server.listen.port(), settings.pool.max_workers), (2, 5));
+    assert_eq!(settings.tasks.timeout.as_secs(), 7);
+    let notices = settings.notices.join("\n").replace(&Path::display(&file).to_string(), "switchboard.toml");
+    assert!(!notices.contains("hush"), "{notices}");
+    assert_snapshot!(notices, @r"
+    auth.keys: SWITCHBOARD_AUTH__KEYS counts, not API_API_KEY
+    pool.max_workers: --max-workers counts, not SWITCHBOARD_POOL__MAX_WORKERS, switchboard.toml, SESSION_MAX_CONCURRENT
+    server.listen: SERVER_PORT counts, not PORT
+    tasks.timeout_seconds: switchboard.toml counts, not TASK_DEFAULT_TIMEOUT_SECONDS
+    STORAGE_TYPE has no effect: the records are kept in an embedded store, in server.data_dir
+    STORAGE_REDIS_HOST has no effect: the records are kept in an embedded store, in server.data_dir
+    ");
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_by_its_name() {
+    assert_snapshot!(refusal(&[("STORAGE_TYPE", "redis")]), @r"
+    STORAGE_TYPE: this version keeps its records in an embedded store of its own and cannot keep them in Redis
+    leave STORAGE_TYPE out, or set it to embedded; server.data_dir (SWITCHBOARD_SERVER__DATA_DIR) says where the records lie
+    ");
+    assert_snapshot!(refusal(&[("PORT", "http")]), @r"
+    PORT: expected a port, such as 8080, found another text
+    docs/CONFIGURATION.md shows each key with its default
+    ");
+    assert_snapshot!(refusal(&[("SESSION_MAX_CONCURRENT", "0")]), @r"
+    SESSION_MAX_CONCURRENT: 0 is not between 1 and 1024
+    docs/CONFIGURATION.md says what the key means
+    ");
+    // Kubernetes sets such variables for services that are called so.
+    let settings = load(&[("SERVER_PORT", "tcp://10.0.0.1:80"), ("PORT", "9000")]);
+    assert_eq!(settings.server.listen.port(), 9000);
+    assert_snapshot!(settings.notices.join("\n"), @r"
+    server.listen: PORT counts
+    SERVER_PORT is the address of a service, not a port, and has no effect
+    ");
+}
+
+#[test]
+fn the_key_to_sign_in_with_is_found_under_its_other_name() {
+    let other = ("CLAUDE_API_KEY", "sk-hush");
+    for (variables, sign_in, key, notice) in [
+        (vec![other], SignIn::Auto, Some("sk-hush"), "the sign-in: CLAUDE_API_KEY counts"),
+        (vec![other], SignIn::ApiKey, Some("sk-hush"), "the sign-in: CLAUDE_API_KEY counts"),
+        (vec![other], SignIn::Stored, None, "the sign-in: claude.sign_in counts, not CLAUDE_API_KEY"),
+        (
+            vec![other, ("ANTHROPIC_API_KEY", "sk-own")],
+            SignIn::Auto,
+            Some("sk-own"),
+            "the sign-in: ANTHROPIC_API_KEY counts, not CLAUDE_API_KEY",
+        ),
+        (
+            vec![other, ("CLAUDE_CODE_OAUTH_TOKEN", "token")],
+            SignIn::Auto,
+            None,
+            "the sign-in: CLAUDE_CODE_OAUTH_TOKEN counts, not CLAUDE_API_KEY",
+        ),
+        (
+            vec![other, ("CLAUDE_CODE_OAUTH_TOKEN", "token")],
+            SignIn::ApiKey,
+            Some("sk-hush"),
+            "the sign-in: CLAUDE_API_KEY counts",
+        ),
+    ] {
+        let sign_in_name = ("SWITCHBOARD_CLAUDE__SIGN_IN", sign_in.as_str());
+        let environment = environment(&[variables.as_slice(), &[sign_in_name]].concat());
+        let settings = Settings::load(None, &environment, &Flags::default()).unwrap();
+        assert_eq!(settings.notices, [notice]);
+        let workers = environment.for_workers(settings.claude.sign_in);
+        assert_eq!(workers.get("ANTHROPIC_API_KEY").map(String::as_str), key, "{notice}");
+    }
+}

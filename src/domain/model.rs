@@ -35,6 +35,14 @@ pub struct Model {
     pub display_name: String,
 }
 
+/// The family of the model with this id, which is what people call it: `haiku` of `claude-haiku-4-5-20251001`. An id that is not
+/// Anthropic's is a family of its own.
+pub fn family_of(id: &str) -> &str {
+    let is_word = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let family = id.split_once("claude-").and_then(|(_, rest)| rest.split(['-', '[', '@']).find(is_word));
+    family.unwrap_or(id)
+}
+
 /// How many tokens a model takes at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenLimits {
@@ -68,6 +76,23 @@ impl TokenLimits {
 #[cfg(test)]
 mod tests {
     use super::TokenLimits;
+    use super::family_of;
+
+    #[test]
+    fn families_go_by_the_word_in_the_id() {
+        for (id, family) in [
+            ("claude-haiku-4-5-20251001", "haiku"),
+            ("claude-3-5-sonnet-20241022", "sonnet"),
+            ("claude-opus-5-5[1m]", "opus"),
+            ("us.anthropic.claude-sonnet-4-5-v1:0", "sonnet"),
+            ("claude-sonnet-4-5@20250929", "sonnet"),
+            ("claude-2", "claude-2"),
+            ("haiku", "haiku"),
+            ("unknown", "unknown"),
+        ] {
+            assert_eq!(family_of(id), family, "{id}");
+        }
+    }
 
     #[test]
     fn limits_go_by_parts_of_ids() {

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::auth::NewWebhook;
 use crate::domain::Money;
+use crate::domain::is_chosen_id;
 use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
 use crate::fields::Object;
@@ -27,6 +28,19 @@ pub(super) fn texts(object: &mut Object, name: &'static str) -> Result<Option<Ve
         Some(texts) => Ok(Some(texts)),
         None => Err(object.refuse(name, code::TYPE, "expected an array of strings.")),
     }
+}
+
+/// An id of the client's choice, which can stand in a path as it is.
+///
+/// # Errors
+/// When it is something else.
+pub(super) fn chosen_id(object: &mut Object, name: &'static str) -> Result<Option<String>, InvalidRequest> {
+    let Some(id) = object.take_text(name)? else { return Ok(None) };
+    if is_chosen_id(&id) {
+        return Ok(Some(id));
+    }
+    let words = "expected 1 to 64 letters, digits, `-`, `_` and `.`, the first a letter or a digit.";
+    Err(object.refuse(name, code::VALUE, words))
 }
 
 /// An amount of US dollars: a text, or a number.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::live::Refusal;
+use super::task::Task;
 use super::workspace::BadWorkspace;
 use crate::ledger;
 use crate::limits::Limited;
@@ -41,6 +42,9 @@ pub enum Error {
     /// The caller has no task of this name.
     #[error("no task is called {0}")]
     NotFound(String),
+    /// The caller has another task of the id that it has chosen.
+    #[error("the task {} has this id", .0.id)]
+    TaskExists(Box<Task>),
     /// The task does not ask this, or no longer.
     #[error("the task asks nothing called {0}")]
     UnknownQuestion(String),

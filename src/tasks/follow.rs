@@ -26,6 +26,11 @@ impl Follower {
         })
     }
 
+    /// What the owner of the task calls it.
+    pub fn task_id(&self) -> String {
+        self.task.borrow().task_id().to_owned()
+    }
+
     /// Whether the task is over and nothing is left to be told.
     pub fn is_done(&self) -> bool {
         let task = self.task.borrow();

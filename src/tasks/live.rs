@@ -166,7 +166,13 @@ impl Log {
         });
     }
 
-    /// Writes the task down.
+    /// Writes the new task down, so that it is found.
+    pub(super) async fn add(&self) -> Result<(), Error> {
+        let task = self.task();
+        self.shelves.add(&self.owner, &task).await
+    }
+
+    /// Writes down how far the task is.
     pub(super) async fn save(&self) -> Result<(), Error> {
         let task = self.task();
         self.shelves.save(&self.owner, &task).await

@@ -5,6 +5,7 @@
 
 mod agent;
 mod change;
+mod chosen;
 mod end;
 mod error;
 mod follow;
@@ -33,6 +34,7 @@ pub use agent::Question;
 pub use agent::Runner;
 pub use agent::Session;
 pub use change::Change;
+pub use chosen::ChosenId;
 pub use error::Error;
 pub use follow::Follower;
 pub use service::Parts;

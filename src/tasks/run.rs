@@ -82,7 +82,7 @@ impl Run {
         // While it waits, a crash costs nothing.
         let hold = async {
             let hold = self.inner.parts.ledger.hold(&caller, amount, &ledger::repeated(&task.id)).await?;
-            self.log.save().await?;
+            self.log.add().await?;
             Ok::<_, Error>(hold)
         };
         // Whoever has asked may be gone.

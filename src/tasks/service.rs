@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Mutex as AsyncMutex;
 use tokio::sync::Semaphore;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 use super::agent::Answer;
 use super::agent::Runner;
 use super::agent::Session;
+use super::chosen::make_id;
 use super::error::Error;
 use super::follow::Follower;
 use super::live::Command;
@@ -75,6 +77,8 @@ pub(super) struct Inner {
     pub(super) parts: Parts,
     pub(super) lives: Lives,
     pub(super) room: Arc<Semaphore>,
+    /// Held while a task is made whose id is chosen.
+    pub(super) names: Arc<AsyncMutex<()>>,
 }
 
 impl fmt::Debug for Parts {
@@ -110,7 +114,7 @@ impl Tasks {
     /// Tasks made of `parts`.
     pub fn new(parts: Parts) -> Self {
         let room = Arc::new(Semaphore::new(parts.config.max_running));
-        Self(Arc::new(Inner { parts, lives: Lives::default(), room }))
+        Self(Arc::new(Inner { parts, lives: Lives::default(), room, names: Arc::default() }))
     }
 
     /// Marks what an earlier server was still running as interrupted, and says how much that was.
@@ -181,18 +185,34 @@ impl Tasks {
     /// # Errors
     /// When it may not be run, or cannot be.
     pub async fn create(&self, caller: &Caller, spec: Spec) -> Result<Task, Error> {
-        let Parts { runner, keys, shelves, limits, config, tracker, stop, .. } = &self.0.parts;
-        let runner = runner.as_ref().ok_or(Error::Off)?;
-        if stop.is_cancelled() {
-            return Err(Error::ShuttingDown);
+        self.admit(caller)?;
+        self.begin(caller, spec).await
+    }
+
+    /// Counts a request for a task by the caller's limits.
+    ///
+    /// # Errors
+    /// When they do not let it in, or no tasks are taken.
+    pub(super) fn admit(&self, caller: &Caller) -> Result<(), Error> {
+        let Parts { runner, limits, stop, .. } = &self.0.parts;
+        match runner {
+            None => return Err(Error::Off),
+            Some(_) if stop.is_cancelled() => return Err(Error::ShuttingDown),
+            Some(_) => {}
         }
         // It counts as a request, and not as one that runs: nobody waits for it.
         limits.admit(caller, 0)?.settle(0);
+        Ok(())
+    }
+
+    /// Begins a task that was let in.
+    pub(super) async fn begin(&self, caller: &Caller, spec: Spec) -> Result<Task, Error> {
+        let Parts { runner, keys, shelves, config, tracker, .. } = &self.0.parts;
+        let runner = runner.as_ref().ok_or(Error::Off)?;
         let owner = keys.owner(caller);
         let (bounds, spent) = self.bounds(&owner, &spec).await?;
         let (session, timeout) = (bounds.session, bounds.timeout);
-        let id = format!("task_{}", Uuid::new_v4().simple());
-        let task = Task::queued(id, &caller.project, spec, bounds);
+        let task = Task::queued(make_id(), &caller.project, spec, bounds);
         let (log, commands, place) = self.0.lives.admit(&owner, task.clone(), shelves, config)?;
         let (inner, runner, caller) = (Arc::clone(&self.0), Arc::clone(runner), caller.clone());
         let run = Run { inner, runner, log, commands, place, timeout, session, spent };
@@ -248,10 +268,11 @@ impl Tasks {
     /// When the caller has none of this name.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Task, Error> {
         let owner = self.0.parts.keys.owner(caller);
-        if let Some(live) = self.0.lives.get(&owner, id) {
+        let made = self.made_id(&owner, id).await?;
+        if let Some(live) = self.0.lives.get(&owner, &made) {
             return Ok(live.task.borrow().clone());
         }
-        self.0.parts.shelves.task(&owner, id).await?.ok_or_else(|| Error::NotFound(id.to_owned()))
+        self.0.parts.shelves.task(&owner, &made).await?.ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
     /// The caller's tasks, the oldest first.
@@ -276,17 +297,18 @@ impl Tasks {
     /// When the caller has none of this name, or it is over.
     pub async fn interrupt(&self, caller: &Caller, id: &str) -> Result<Task, Error> {
         let task = self.get(caller, id).await?;
-        let live = self.0.lives.get(&self.0.parts.keys.owner(caller), id).ok_or(Error::Over)?;
+        let live = self.0.lives.get(&self.0.parts.keys.owner(caller), &task.id).ok_or(Error::Over)?;
         live.tell(Command::Interrupt);
         Ok(task)
     }
 
-    /// Takes a task away with all it has told. One that runs is stopped first.
+    /// Takes a task away with all it has told. One that runs is stopped first. Returns what it was.
     ///
     /// # Errors
     /// When the caller has none of this name.
-    pub async fn delete(&self, caller: &Caller, id: &str) -> Result<(), Error> {
+    pub async fn delete(&self, caller: &Caller, id: &str) -> Result<Task, Error> {
         let owner = self.0.parts.keys.owner(caller);
+        let id = &*self.made_id(&owner, id).await?;
         if let Some(live) = self.0.lives.get(&owner, id) {
             live.tell(Command::Interrupt);
             live.over().await;
@@ -298,7 +320,7 @@ impl Tasks {
         if let (Some(runner), Ok(session), false) = (runner, task.session_id.parse(), is_left) {
             runner.forget(session);
         }
-        Ok(())
+        Ok(task)
     }
 
     /// Answers a question of a task.
@@ -312,9 +334,9 @@ impl Tasks {
         question: &str,
         answer: Answer,
     ) -> Result<(), Error> {
-        self.get(caller, id).await?;
+        let task = self.get(caller, id).await?;
         let unknown = || Error::UnknownQuestion(question.to_owned());
-        let live = self.0.lives.get(&self.0.parts.keys.owner(caller), id).ok_or_else(unknown)?;
+        let live = self.0.lives.get(&self.0.parts.keys.owner(caller), &task.id).ok_or_else(unknown)?;
         let (heard, is_heard) = oneshot::channel();
         live.tell(Command::Answer(question.to_owned(), answer, heard));
         // One that has ended meanwhile asks nothing.
@@ -327,7 +349,8 @@ impl Tasks {
     /// When the caller has none of this name.
     pub async fn follow(&self, caller: &Caller, id: &str, first: u64) -> Result<Follower, Error> {
         let owner = self.0.parts.keys.owner(caller);
-        let task = match self.0.lives.get(&owner, id) {
+        let made = self.made_id(&owner, id).await?;
+        let task = match self.0.lives.get(&owner, &made) {
             Some(live) => live.task,
             None => watch::channel(self.get(caller, id).await?).1,
         };

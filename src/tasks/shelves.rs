@@ -18,6 +18,8 @@ use crate::store::Table;
 #[derive(Debug, Clone)]
 pub struct Shelves {
     tasks: Shelf,
+    /// The ids that were made, by those that owners have chosen.
+    chosen: Shelf,
     /// Each event by the id of its task and its number.
     events: Shelf,
     /// What the CLI has counted for each session, in nano-dollars; none where it could not tell.
@@ -35,6 +37,7 @@ impl Shelves {
         let of_events = Limits { max_records: limits.max_records.saturating_mul(EVENTS_OF_A_TASK), ..limits };
         Self {
             tasks: Shelf::new(store.clone(), Table::new("tasks"), limits),
+            chosen: Shelf::new(store.clone(), Table::new("task-chosen-ids"), limits),
             events: Shelf::new(store.clone(), Table::new("task-events"), of_events),
             sessions: Shelf::new(store.clone(), Table::new("task-sessions"), limits),
         }
@@ -42,9 +45,27 @@ impl Shelves {
 
     /// Takes away what is there beyond its time, until `stop`.
     pub fn keep_tidy(&self, stop: &CancellationToken) {
-        for shelf in [&self.tasks, &self.events, &self.sessions] {
+        for shelf in [&self.tasks, &self.chosen, &self.events, &self.sessions] {
             shelf.keep_tidy(stop.clone());
         }
+    }
+
+    /// Writes a new task down, with the id that its owner has chosen.
+    pub(super) async fn add(&self, owner: &str, task: &Task) -> Result<(), Error> {
+        if let Some(chosen) = &task.chosen {
+            let record = task.id.clone().into_bytes();
+            // One that is left of an earlier task would leave before this one.
+            if !self.chosen.renew(owner, &chosen.id, record.clone()).await? {
+                self.chosen.put(owner, &chosen.id, record).await?;
+            }
+        }
+        self.save(owner, task).await
+    }
+
+    /// The id that was made for the task for which `owner` has chosen `id`.
+    pub(super) async fn chosen(&self, owner: &str, id: &str) -> Result<Option<String>, Error> {
+        let record = self.chosen.get(owner, id).await?;
+        Ok(record.and_then(|record| String::from_utf8(record).ok()))
     }
 
     pub(super) async fn save(&self, owner: &str, task: &Task) -> Result<(), Error> {
@@ -109,6 +130,11 @@ impl Shelves {
         // Side by side: what is written together is synced together.
         stream::iter(removals).buffer_unordered(REMOVED_AT_ONCE).try_collect::<()>().await?;
         self.tasks.remove(owner, &task.id).await?;
+        if let Some(chosen) = &task.chosen
+            && self.chosen(owner, &chosen.id).await?.is_some_and(|made| made == task.id)
+        {
+            self.chosen.remove(owner, &chosen.id).await?;
+        }
         Ok(())
     }
 

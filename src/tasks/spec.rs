@@ -6,6 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::agent::Session;
+use super::chosen::ChosenId;
 use super::terms::PermissionMode;
 use super::workspace::Roots;
 use crate::domain::ModelName;
@@ -40,6 +41,8 @@ pub struct Config {
 /// What is asked for.
 #[derive(Debug, Clone)]
 pub struct Spec {
+    /// The id by which the caller is to find it; none for the one that is made.
+    pub chosen: Option<ChosenId>,
     /// What the agent is to do.
     pub prompt: String,
     /// The folder in which it is to do it.

@@ -12,6 +12,7 @@ use super::agent::Job;
 use super::agent::Question;
 use super::agent::Session;
 use super::change::Change;
+use super::chosen::ChosenId;
 use super::spec::Bounds;
 use super::spec::Spec;
 use super::terms::PermissionMode;
@@ -27,6 +28,9 @@ use crate::webhooks::Endpoint;
 pub struct Task {
     /// Its name, `task_...`.
     pub id: String,
+    /// The id that its owner has chosen, beside the one that was made.
+    #[serde(default)]
+    pub chosen: Option<ChosenId>,
     /// How far it has come.
     pub status: Status,
     /// The project that pays.
@@ -239,6 +243,7 @@ impl Task {
     pub(super) fn queued(id: String, project: &str, spec: Spec, bounds: Bounds) -> Self {
         Self {
             id,
+            chosen: spec.chosen,
             status: Status::Queued,
             project: project.to_owned(),
             prompt: spec.prompt,
@@ -266,6 +271,11 @@ impl Task {
             questions: Vec::new(),
             running_tools: Vec::new(),
         }
+    }
+
+    /// What its owner calls it: the id that was chosen, or else the one that was made.
+    pub fn task_id(&self) -> &str {
+        self.chosen.as_ref().map_or(&self.id, |chosen| &chosen.id)
     }
 
     /// What its agent is told.
@@ -321,7 +331,7 @@ impl Task {
     /// What a webhook is told of it: how it ended, and nothing of what it was about.
     pub(super) fn summary(&self) -> Value {
         let code = self.error.as_ref().map(|error| &error.code);
-        json!({"task_id": self.id, "status": self.status, "turns": self.turns, "error_code": code,
+        json!({"id": self.id, "task_id": self.task_id(), "status": self.status, "turns": self.turns, "error_code": code,
             "cost_usd": self.cost().map(Money::to_decimal)})
     }
 

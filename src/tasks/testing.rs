@@ -190,6 +190,7 @@ impl Office {
 
     pub(crate) fn spec(&self) -> Spec {
         Spec {
+            chosen: None,
             prompt: "do it".to_owned(),
             workspace: self.folder.path().to_owned(),
             model: ModelName::new("sonnet"),

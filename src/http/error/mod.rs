@@ -177,7 +177,7 @@ impl IntoResponse for ApiError {
         }));
         // What no limit will ever let in, and no budget before tomorrow, is as hopeless as a request without a sign-in.
         let is_hopeless = match self.0.kind {
-            Kind::OverBudget => true,
+            Kind::OverBudget | Kind::TaskExists | Kind::ProjectExists => true,
             Kind::Limited => self.0.retry_after.is_none(),
             _ => row.lasts,
         };

@@ -55,6 +55,8 @@ pub(in crate::http) enum Kind {
     UnknownTask,
     /// The task asks no such question.
     UnknownPermissionRequest,
+    /// A task that another request has asked for has the id that was chosen.
+    TaskExists,
     /// The task has ended.
     TaskOver,
     /// As many tasks run and wait as may.
@@ -65,6 +67,8 @@ pub(in crate::http) enum Kind {
     UnknownKey,
     /// No such project.
     UnknownProject,
+    /// Another project has the id that was chosen.
+    ProjectExists,
     /// The path exists, the method on it does not.
     MethodNotAllowed,
     /// The path opens a WebSocket, and the request asks for none.
@@ -181,6 +185,8 @@ impl Kind {
             Self::UnknownKey => (404, Some("key_not_found")),
             Self::UnknownProject => (404, Some("project_not_found")),
             Self::MethodNotAllowed => (405, Some("method_not_allowed")),
+            Self::TaskExists => (409, Some("task_exists")),
+            Self::ProjectExists => (409, Some("project_exists")),
             Self::SessionBusy => (409, Some("session_busy")),
             Self::TaskOver => (400, Some("task_over")),
             Self::TooManySessions => (400, Some("too_many_sessions")),

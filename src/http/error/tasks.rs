@@ -65,6 +65,15 @@ impl From<Error> for ApiError {
                 );
                 Self::new(Kind::UnknownTask, message)
             }
+            Error::TaskExists(task) => Self::new(
+                Kind::TaskExists,
+                format!(
+                    "The task {} of this key has this `task_id`, and another request has asked for it. Choose another one, \
+                     or delete that task first; the same request again is answered with the task.",
+                    task.id
+                ),
+            )
+            .at("task_id"),
             Error::UnknownQuestion(id) => {
                 let message = format!(
                     "The task asks nothing called '{}', or no longer: a question is answered once, and denied after a while.",

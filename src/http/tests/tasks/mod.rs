@@ -1,5 +1,6 @@
 //! Agents that work on the server, which here are puppets.
 
+mod chosen;
 mod running;
 
 use std::fmt::Write as _;
@@ -147,7 +148,10 @@ async fn a_task_is_made_watched_and_taken_away() {
     let (_, list) = desk.ask("GET", "/v1/tasks?limit=1", json!(null)).await;
     assert_eq!((&list["data"][0]["id"], &list["has_more"]), (&json!(id), &json!(false)));
     let (status, gone) = desk.ask("DELETE", &format!("/v1/tasks/{id}"), json!(null)).await;
-    assert_eq!((status, gone), (200, json!({"id": id, "object": "task.deleted", "deleted": true})));
+    assert_eq!(
+        (status, gone),
+        (200, json!({"id": id, "task_id": id, "object": "task.deleted", "deleted": true}))
+    );
     assert_eq!(desk.ask("GET", &format!("/v1/tasks/{id}"), json!(null)).await.0, 404);
 }
 
@@ -159,7 +163,7 @@ async fn a_task_shows_what_became_of_it() {
     puppet.end(EndReason::Completed, "0.25");
     let mut task = desk.until(&id, |task| task["status"] == "completed").await;
     assert_eq!(desk.ask("GET", &format!("/api/v1/tasks/{id}"), json!(null)).await.1, task);
-    for name in ["id", "created_at", "started_at", "ended_at", "workspace", "session_id"] {
+    for name in ["id", "task_id", "created_at", "started_at", "ended_at", "workspace", "session_id"] {
         assert!(!task[name].take().is_null(), "{name}");
     }
     insta::assert_snapshot!(serde_json::to_string_pretty(&task).unwrap(), @r#"
@@ -191,6 +195,7 @@ async fn a_task_shows_what_became_of_it() {
       "started_at": null,
       "status": "completed",
       "system_prompt": "Brief.",
+      "task_id": null,
       "timeout_seconds": 60,
       "tools": [
         "Read",

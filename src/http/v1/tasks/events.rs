@@ -51,8 +51,8 @@ pub(in crate::http) async fn stream_events(
         // By the HTML standard this, and nothing else, keeps an `EventSource` from coming again.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
+    let encoder = TaskEncoder { id: follower.task_id() };
     let events = readable(follower);
-    let encoder = TaskEncoder { id };
     let stream = EventStream::new(
         Box::pin(events.map(Ok::<_, ApiError>)),
         encoder,

@@ -66,7 +66,10 @@ pub(in crate::http) async fn create_task(
     spec.model = turns.resolve(caller.clone(), as_turn(&spec, project)).await?;
     let endpoint = webhook.map(NewWebhook::endpoint).transpose();
     spec.webhook = endpoint.map_err(auth::Error::from)?;
-    let task = tasks.create(&caller, spec).await?;
+    let (task, is_new) = tasks.create_once(&caller, spec).await?;
+    if !is_new {
+        return Ok(shown(&task));
+    }
     Ok((StatusCode::CREATED, json(view::created(&task).to_string())).into_response())
 }
 
@@ -90,8 +93,14 @@ pub(in crate::http) async fn list_tasks(
     Extension(caller): Extension<Caller>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
-    let page = page(&query, USUAL_PAGE, LARGEST_PAGE)?;
-    let (list, has_more) = page.of(tasks.list(&caller).await?, |task| Some(&task.id))?;
+    let mut page = page(&query, USUAL_PAGE, LARGEST_PAGE)?;
+    let list = tasks.list(&caller).await?;
+    if let Some(after) = &mut page.after
+        && let Some(task) = list.iter().find(|task| task.task_id() == *after)
+    {
+        after.clone_from(&task.id);
+    }
+    let (list, has_more) = page.of(list, |task| Some(&task.id))?;
     let list: Vec<_> = list.iter().map(view::task).collect();
     Ok(json(openai::list_body(&list, |task| task["id"].as_str(), has_more)))
 }
@@ -120,8 +129,7 @@ pub(in crate::http) async fn delete_task(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    tasks.delete(&caller, &id).await?;
-    Ok(json(view::deleted(&id).to_string()))
+    Ok(json(view::deleted(&tasks.delete(&caller, &id).await?).to_string()))
 }
 
 /// Answers a question of a task.

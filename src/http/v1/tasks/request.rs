@@ -20,12 +20,14 @@ use crate::fields::code;
 use crate::fields::honoured;
 use crate::fields::printable;
 use crate::fields::request;
+use crate::http::values::chosen_id;
 use crate::http::values::finish;
 use crate::http::values::money;
 use crate::http::values::texts;
 use crate::http::values::webhook;
 use crate::tasks;
 use crate::tasks::Answer;
+use crate::tasks::ChosenId;
 use crate::tasks::PermissionMode;
 use crate::tasks::Preset;
 use crate::tasks::Spec;
@@ -88,6 +90,11 @@ pub(super) static CREATE: Table = Table {
             "webhook",
             Shape::Object,
             "Who is told that it has ended, beside the webhook of the project.",
+        ),
+        honoured(
+            "task_id",
+            Shape::Text,
+            "An id of your choice, by which all paths of the task know it as well: up to 64 letters, digits, `-`, `_` and `.`, the first a letter or a digit, unique among the tasks of the key. The same request again is answered with the task as it is now (200), another one of the same id with a 409. Left out, the task is known by its `id` alone.",
         ),
         PROJECT,
     ],
@@ -176,6 +183,7 @@ pub(super) fn create(body: &[u8], model: &ModelName) -> Result<CreateRequest, In
     let modes = "`default`, `acceptEdits`, `plan`, `dontAsk` or `bypassPermissions`";
     let permission_mode = word::<PermissionMode>(&mut request, "permission_mode", modes)?;
     let spec = Spec {
+        chosen: chosen(&mut request, body)?,
         prompt,
         workspace: PathBuf::from(workspace),
         model: name(&mut request)?.unwrap_or_else(|| model.clone()),
@@ -257,6 +265,18 @@ fn word<T: DeserializeOwned>(
         Ok(word) => Ok(Some(word)),
         Err(_) => Err(request.refuse(name, code::VALUE, &format!("expected {words}."))),
     }
+}
+
+/// The id that the request, which is the whole `body`, chooses.
+fn chosen(request: &mut Object, body: &[u8]) -> Result<Option<ChosenId>, InvalidRequest> {
+    let Some(id) = chosen_id(request, "task_id")? else { return Ok(None) };
+    if ChosenId::is_made_here(&id) {
+        let words = "`task_` with 32 hexadecimal digits is what this server calls tasks. Choose another id.";
+        return Err(request.refuse("task_id", code::VALUE, words));
+    }
+    let body: Value =
+        serde_json::from_slice(body).map_err(|error| InvalidRequest::body(format!("{error}.")))?;
+    Ok(Some(ChosenId::new(id, &body)))
 }
 
 fn name(request: &mut Object) -> Result<Option<ModelName>, InvalidRequest> {

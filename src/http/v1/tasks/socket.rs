@@ -52,11 +52,11 @@ pub(in crate::http) async fn open(
 ) -> Result<Response, ApiError> {
     let Ok(upgrade) = upgrade else { return Ok(no_socket()) };
     let follower = tasks.follow(&caller, &id, first).await?;
-    let is_whole = follower.is_done();
+    let (is_whole, task_id) = (follower.is_done(), follower.task_id());
     let events = readable(follower);
     let AppState { keys, config, last_words, .. } = state;
     let heartbeat = config.heartbeat;
-    let view = View { tasks, keys, caller, id, is_whole, request, last_words: last_words.clone() };
+    let view = View { tasks, keys, caller, id: task_id, is_whole, request, last_words: last_words.clone() };
     Ok(socket::open(upgrade, LIMIT, heartbeat, last_words, async move |socket| {
         view.converse(socket, events).await
     }))

@@ -16,6 +16,7 @@ pub(super) fn task(task: &Task) -> Value {
     let error = task.error.as_ref().map(|error| json!({"code": error.code, "message": error.message}));
     json!({
         "id": task.id,
+        "task_id": task.task_id(),
         "object": "task",
         "status": task.status,
         "created_at": task.created_at,
@@ -57,8 +58,8 @@ pub(super) fn created(made: &Task) -> Value {
 }
 
 /// Confirms that a task is gone.
-pub(super) fn deleted(id: &str) -> Value {
-    json!({"id": id, "object": "task.deleted", "deleted": true})
+pub(super) fn deleted(gone: &Task) -> Value {
+    json!({"id": gone.id, "task_id": gone.task_id(), "object": "task.deleted", "deleted": true})
 }
 
 /// Confirms an answer.

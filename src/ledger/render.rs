@@ -1,5 +1,6 @@
 //! Reports of usage as others read them. Pure.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -37,9 +38,25 @@ struct Document<'a> {
     to: String,
     group_by: Option<&'static str>,
     totals: Row<'a>,
+    total_tokens: u128,
+    total_cost: f64,
+    by_model: BTreeMap<&'a str, Sum>,
     groups: Vec<Row<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     budgets: Option<Vec<BudgetRow>>,
+}
+
+/// The short form of figures.
+#[derive(Serialize)]
+struct Sum {
+    tokens: u128,
+    cost: f64,
+}
+
+impl Sum {
+    fn of(figures: &Figures) -> Self {
+        Self { tokens: figures.total_tokens, cost: fraction(figures.cost_nanos) }
+    }
 }
 
 #[derive(Serialize)]
@@ -69,7 +86,7 @@ impl<'a> Row<'a> {
             output_tokens: figures.output_tokens,
             estimated_tokens: figures.estimated_tokens,
             total_tokens: figures.total_tokens,
-            cost_usd: figures.cost_nanos as f64 / NANOS as f64,
+            cost_usd: fraction(figures.cost_nanos),
             cost_nano_usd: figures.cost_nanos,
             unknown_requests: figures.unknown,
         }
@@ -112,6 +129,8 @@ impl BudgetRow {
 /// As JSON, with how `budgets` stand if that is known. `cost_usd` is as near as a fraction comes, `cost_nano_usd` exact.
 pub fn to_json(report: &Report, budgets: Option<&[Standing]>) -> String {
     let groups = report.groups.iter().map(|(name, figures)| Row::new(Some(name.as_str()), figures));
+    let families = report.families.iter().map(|(name, figures)| (name.as_str(), Sum::of(figures)));
+    let total = Sum::of(&report.totals);
     let document = Document {
         object: "usage",
         project_id: report.query.project.as_deref(),
@@ -121,6 +140,9 @@ pub fn to_json(report: &Report, budgets: Option<&[Standing]>) -> String {
         to: report.to.to_string(),
         group_by: report.query.group_by.map(GroupBy::as_str),
         totals: Row::new(None, &report.totals),
+        total_tokens: total.tokens,
+        total_cost: total.cost,
+        by_model: families.collect(),
         groups: groups.collect(),
         budgets: budgets.map(|budgets| budgets.iter().map(BudgetRow::new).collect()),
     };
@@ -176,6 +198,11 @@ fn line(name: &str, figures: &Figures) -> Vec<String> {
         dollars(figures.cost_nanos),
         figures.unknown.to_string(),
     ]
+}
+
+/// Nano-dollars in dollars, as near as a fraction comes.
+fn fraction(nanos: u128) -> f64 {
+    nanos as f64 / NANOS as f64
 }
 
 /// `1.25`, with as many digits as it takes, at least two.

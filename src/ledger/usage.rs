@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::family_of;
 use crate::store::Record;
 use crate::store::Store;
 
@@ -65,6 +66,8 @@ pub struct Report {
     pub totals: Figures,
     /// By name, in the order of names; empty unless it was asked for.
     pub groups: Vec<(String, Figures)>,
+    /// By the family of the model, in the order of names.
+    pub families: Vec<(String, Figures)>,
 }
 
 /// What was used, in sum.
@@ -100,7 +103,7 @@ pub(super) async fn usage(store: &Store, clock: &Clock, query: &Query) -> Result
         Period::All => None,
     };
     let mut totals = Counters::default();
-    let mut groups: BTreeMap<String, Counters> = BTreeMap::new();
+    let (mut groups, mut families) = (BTreeMap::new(), BTreeMap::new());
     for (key, value) in records(store, query.project.as_deref(), from, today).await? {
         let (_, day, name, model) = parts_of(&key)?;
         let is_meant = query.key.as_ref().is_none_or(|wanted| *wanted == name);
@@ -109,18 +112,26 @@ pub(super) async fn usage(store: &Store, clock: &Clock, query: &Query) -> Result
         }
         let counters = Counters::decode(&value)?;
         totals = totals.plus(counters);
+        let model = if model.is_empty() { NO_MODEL.to_owned() } else { model };
+        add(&mut families, family_of(&model), counters);
         let group = match query.group_by {
             None => continue,
-            Some(GroupBy::Model) if model.is_empty() => NO_MODEL.to_owned(),
             Some(GroupBy::Model) => model,
             Some(GroupBy::Key) => name,
             Some(GroupBy::Day) => day.to_string(),
         };
-        let sum = groups.entry(group).or_default();
-        *sum = sum.plus(counters);
+        add(&mut groups, &group, counters);
     }
-    let groups = groups.into_iter().map(|(name, counters)| (name, Figures::of(counters))).collect();
-    Ok(Report { query: query.clone(), from, to: today, totals: Figures::of(totals), groups })
+    let figures = |sums: BTreeMap<String, Counters>| {
+        sums.into_iter().map(|(name, counters)| (name, Figures::of(counters))).collect()
+    };
+    let (groups, families) = (figures(groups), figures(families));
+    Ok(Report { query: query.clone(), from, to: today, totals: Figures::of(totals), groups, families })
+}
+
+fn add(sums: &mut BTreeMap<String, Counters>, name: &str, counters: Counters) {
+    let sum = sums.entry(name.to_owned()).or_default();
+    *sum = sum.plus(counters);
 }
 
 /// The records that may be of these days; of one project, no others are read.

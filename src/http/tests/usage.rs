@@ -80,6 +80,8 @@ async fn a_caller_sees_what_its_project_has_used() {
     let expected = json!({
         "object": "usage", "project_id": "default", "key_id": null, "period": "month", "from": "2026-11-01",
         "to": "2026-11-21", "group_by": "model", "totals": figures(2, 30, 3.0),
+        "total_tokens": 30, "total_cost": 3.0,
+        "by_model": {"haiku": {"tokens": 10, "cost": 1.5}, "opus": {"tokens": 20, "cost": 1.5}},
         "groups": [group("haiku", 10), group("opus", 20)], "budgets": [],
     });
     assert_eq!(report, expected);
@@ -202,11 +204,11 @@ async fn what_cannot_be_told_is_refused_by_the_parameter() {
         ("/v1/usage?period=day&period=day", "400 invalid_value period: `period` is sent twice."),
         (
             "/v1/usage?project_id=q",
-            "403 mismatched_project project_id: This API key does not belong to the project that the request names. Leave out the header `OpenAI-Project` and the field `project_id`, or name the key's own project.",
+            "403 mismatched_project project_id: This API key does not belong to the project that the request names. Leave out the header `OpenAI-Project` and the field `project_id`, or name the key's own project, by its id or its name.",
         ),
         (
             "/v1/usage?project_id=",
-            "403 mismatched_project project_id: This API key does not belong to the project that the request names. Leave out the header `OpenAI-Project` and the field `project_id`, or name the key's own project.",
+            "403 mismatched_project project_id: This API key does not belong to the project that the request names. Leave out the header `OpenAI-Project` and the field `project_id`, or name the key's own project, by its id or its name.",
         ),
         (
             "/admin/usage?period=year",

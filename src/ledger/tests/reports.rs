@@ -106,6 +106,20 @@ async fn a_report_is_read_by_programs() {
     let json: serde_json::Value = serde_json::from_str(&to_json(&by_day, None)).unwrap();
     assert_snapshot!(serde_json::to_string_pretty(&json).unwrap(), @r#"
     {
+      "by_model": {
+        "haiku": {
+          "cost": 1.1e-8,
+          "tokens": 3314
+        },
+        "opus": {
+          "cost": 1.25,
+          "tokens": 37
+        },
+        "unknown": {
+          "cost": 6e-7,
+          "tokens": 50
+        }
+      },
       "from": "2026-11-01",
       "group_by": "day",
       "groups": [
@@ -141,6 +155,8 @@ async fn a_report_is_read_by_programs() {
       "period": "month",
       "project_id": "p",
       "to": "2026-11-21",
+      "total_cost": 1.250000611,
+      "total_tokens": 3401,
       "totals": {
         "cache_read_tokens": 12,
         "cache_write_tokens": 9,

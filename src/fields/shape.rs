@@ -16,6 +16,8 @@ pub enum Shape {
     Text,
     /// A whole number, also written as `1.0`, from the first to the last.
     Integer(i64, i64),
+    /// A truth value, or a whole number as of [`Integer`](Self::Integer).
+    BoolOrInteger(i64, i64),
     /// A number from the first to the last.
     Number(f64, f64),
     /// An array.
@@ -49,7 +51,10 @@ impl Shape {
     fn verdict(self, value: &Value) -> Verdict {
         let fits = match self {
             Self::Any => true,
-            Self::Bool => value.is_boolean(),
+            Self::BoolOrInteger(min, max) if !value.is_boolean() => {
+                return Self::Integer(min, max).verdict(value);
+            }
+            Self::Bool | Self::BoolOrInteger(..) => value.is_boolean(),
             Self::Text => value.is_string(),
             Self::Array => value.is_array(),
             Self::Object => value.is_object(),
@@ -74,6 +79,9 @@ impl Shape {
             Self::Text => "a string".into(),
             Self::Integer(i64::MIN, i64::MAX) => "an integer of 64 bits".into(),
             Self::Integer(min, max) => format!("an integer from {min} to {max}"),
+            Self::BoolOrInteger(min, max) => {
+                format!("`true`, `false` or {}", Self::Integer(min, max).words())
+            }
             Self::Number(min, max) => format!("a number from {min} to {max}"),
             Self::Array => "an array".into(),
             Self::Object => "an object".into(),

@@ -14,6 +14,7 @@ use crate::domain::Money;
 use crate::domain::Usage;
 use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
+use crate::fields::Object;
 use crate::fields::Policy;
 use crate::fields::Remarks;
 use crate::fields::Shape;
@@ -25,6 +26,8 @@ use crate::fields::request;
 
 /// The most requests in one.
 const MOST_REQUESTS: usize = 100;
+/// The most that are made at a time.
+const MOST_PARALLEL: i64 = 1024;
 /// How many are made at a time, unless the client says so.
 const USUAL_PARALLEL: usize = 3;
 
@@ -39,10 +42,14 @@ static REQUEST: Table = Table {
         ),
         honoured(
             "parallel",
-            Shape::Integer(1, 1024),
-            "How many are made at a time: 3 unless it is sent, and no more than there are workers.",
+            Shape::BoolOrInteger(1, MOST_PARALLEL),
+            "How many are made at a time, and never more than there are workers: 3 unless it is sent; `true` for as many as there are workers, `false` for one after the other.",
         ),
-        honoured("project_id", Shape::Text, "The key's own project, as in the header `OpenAI-Project`."),
+        honoured(
+            "project_id",
+            Shape::Text,
+            "The key's own project, by its id or its name, as in the header `OpenAI-Project`.",
+        ),
     ],
 };
 
@@ -131,17 +138,23 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<TogetherRequest, InvalidReq
         );
         return Err(request.refuse("requests", code::VALUE, &words));
     }
-    let parallel = request.take_integer("parallel")?.and_then(|parallel| usize::try_from(parallel).ok());
+    let parallel = parallel(&mut request)?;
     let project = request.take_text("project_id")?;
     request.finish(&mut ignored)?;
     let written: Written<'_> =
         serde_json::from_slice(body).map_err(|error| InvalidRequest::body(format!("{error}.")))?;
     let bodies = written.requests.into_iter().enumerate().map(|(index, request)| chat(index, request));
-    Ok(TogetherRequest {
-        bodies: bodies.collect(),
-        parallel: parallel.unwrap_or(USUAL_PARALLEL),
-        project,
-        remarks: ignored.into_remarks(),
+    Ok(TogetherRequest { bodies: bodies.collect(), parallel, project, remarks: ignored.into_remarks() })
+}
+
+/// How many are to be made at a time; the handler sees to it that there are workers for them.
+fn parallel(request: &mut Object) -> Result<usize, InvalidRequest> {
+    Ok(match request.take("parallel")? {
+        Some(Value::Bool(true)) => MOST_REQUESTS,
+        Some(Value::Bool(false)) => 1,
+        // Its shape is checked.
+        Some(number) => number.as_f64().map_or(USUAL_PARALLEL, |number| number as usize),
+        None => USUAL_PARALLEL,
     })
 }
 

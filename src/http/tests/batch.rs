@@ -41,7 +41,15 @@ async fn another_project_is_not_the_callers_to_name() {
 #[tokio::test(start_paused = true)]
 async fn no_more_are_made_at_a_time_than_is_asked_for_and_there_are_workers() {
     let request = json!({"model": "sonnet", "prompt": "Hi"});
-    for (parallel, workers, expected) in [(json!(2), 5, 2), (Value::Null, 5, 3), (json!(9), 2, 2)] {
+    for (parallel, workers, expected) in [
+        (json!(2), 5, 2),
+        (Value::Null, 5, 3),
+        (json!(9), 2, 2),
+        (json!(true), 5, 5),
+        (json!(true), 9, 6),
+        (json!(false), 5, 1),
+        (json!(2.0), 5, 2),
+    ] {
         let mut turns = ScriptedTurns::playing(
             [vec![started(), Step::Wait(Duration::from_secs(1))], greeting()].concat(),
         );

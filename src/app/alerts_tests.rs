@@ -82,7 +82,7 @@ impl Office {
         let webhook = url.map(|url| NewWebhook { url: url.parse().unwrap(), secret: None });
         let webhook = webhook.map_or(Change::Keep, Change::Set);
         let change = ProjectChange { webhook, ..ProjectChange::default() };
-        self.registry.create_project(change).await.unwrap().id
+        self.registry.create_project(None, change).await.unwrap().id
     }
 
     /// Charges a request of the key `key-1`, which may spend 100 tokens a day, in a project that may spend 2 dollars a month.

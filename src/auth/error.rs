@@ -49,6 +49,9 @@ pub enum Error {
     /// No project has this id.
     #[error("there is no project `{0}`")]
     UnknownProject(String),
+    /// A project has the id that was chosen for another.
+    #[error("there is a project `{0}` already")]
+    ProjectExists(String),
     /// The key was revoked, which is for good.
     #[error("the key `{0}` is revoked")]
     Revoked(String),

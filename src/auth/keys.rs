@@ -46,7 +46,7 @@ pub struct Credentials<'a> {
     pub authorization: Option<&'a str>,
     /// The value of `x-api-key`.
     pub api_key: Option<&'a str>,
-    /// The project it is meant for.
+    /// The project it is meant for, by its id or its name.
     pub project: Option<&'a str>,
 }
 
@@ -124,10 +124,11 @@ impl Keys {
         if let Some(permission) = needed.filter(|permission| !found.terms.permit(*permission)) {
             return Err(AuthError::NotPermitted(permission));
         }
-        if credentials.project.is_some_and(|project| project != &*found.project) {
+        let caller = self.caller(found);
+        if credentials.project.is_some_and(|project| !caller.is_of(project)) {
             return Err(AuthError::ForeignProject);
         }
-        Ok(self.caller(found))
+        Ok(caller)
     }
 
     /// The same caller once more, for the next request of a connection that stays: with the grant of this moment.
@@ -234,7 +235,9 @@ impl Keys {
 
     fn caller(&self, found: Found) -> Caller {
         let grant = Arc::new(self.ring.grant(&found.terms, &found.project));
-        Caller { project: found.project.as_ref().to_owned(), grant, ..Caller::named(found.name) }
+        let project_name = self.ring.name_of(&found.project);
+        let project = found.project.as_ref().to_owned();
+        Caller { project, project_name, grant, ..Caller::named(found.name) }
     }
 }
 

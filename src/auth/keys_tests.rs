@@ -85,7 +85,7 @@ async fn a_stored_key_is_let_in_with_its_grant() {
     let registry = registry().await;
     let keys = Keys::none().with_stored(&registry);
     let project = ProjectChange { name: Some("team".to_owned()), ..ProjectChange::default() };
-    let project = registry.create_project(project).await.unwrap().id;
+    let project = registry.create_project(None, project).await.unwrap().id;
     let change = KeyChange {
         models: Change::Set(vec!["haiku".to_owned()]),
         rates: RatesChange { requests_per_minute: Change::Set(3), ..RatesChange::default() },
@@ -195,7 +195,7 @@ async fn a_key_is_good_for_what_it_is_permitted() {
 async fn a_request_may_name_its_own_project_and_no_other() {
     let registry = registry().await;
     let keys = Keys::new(["configured"]).unwrap().with_stored(&registry);
-    let project = registry.create_project(ProjectChange::default()).await.unwrap().id;
+    let project = registry.create_project(None, ProjectChange::default()).await.unwrap().id;
     let (_, text) = registry.create_key(project.clone(), named("team")).await.unwrap();
     let foreign = Err(AuthError::ForeignProject);
     for (text, named, expected) in [

@@ -54,7 +54,7 @@ async fn all_of_it_outlives_the_server() {
     let budget = Budget { daily: cap, monthly: cap };
     let change =
         ProjectChange { name: Some("team".to_owned()), budget: Change::Set(budget), ..Default::default() };
-    let project = registry.create_project(change).await.unwrap();
+    let project = registry.create_project(None, change).await.unwrap();
     let change = KeyChange {
         models: Change::Set(vec!["opus".to_owned()]),
         permissions: Change::Set(vec![Permission::Inference]),
@@ -153,8 +153,8 @@ async fn what_cannot_be_done_is_refused() {
 async fn a_project_goes_when_its_last_key_is_revoked() {
     let registry = Registry::open(store()).await.unwrap();
     let (one, other) = (ProjectChange::default(), ProjectChange::default());
-    let project = registry.create_project(one).await.unwrap().id;
-    let neighbour = registry.create_project(other).await.unwrap().id;
+    let project = registry.create_project(None, one).await.unwrap().id;
+    let neighbour = registry.create_project(None, other).await.unwrap().id;
     registry.create_key(neighbour, named("neighbour")).await.unwrap();
     let (key, _) = registry.create_key(project.clone(), named("member")).await.unwrap();
     let refused = registry.delete_project(&project).await;
@@ -265,7 +265,7 @@ async fn a_webhook_comes_and_goes_with_its_project() {
         let webhook = NewWebhook { url: url.parse().unwrap(), secret };
         ProjectChange { webhook: Change::Set(webhook), ..ProjectChange::default() }
     };
-    let made = registry.create_project(set("https://example.com/a", None)).await.unwrap();
+    let made = registry.create_project(None, set("https://example.com/a", None)).await.unwrap();
     let webhook = made.webhook.clone().unwrap();
     assert_eq!((registry.webhook(&made.id), registry.webhook("default")), (Some(webhook.clone()), None));
     let opened = Registry::open(store.clone()).await.unwrap();

@@ -34,7 +34,7 @@ pub(super) struct Ring(RwLock<Inner>);
 #[derive(Default)]
 struct Inner {
     keys: HashMap<Prefix, Arc<Entry>>,
-    projects: HashMap<Arc<str>, Limits>,
+    projects: HashMap<Arc<str>, Known>,
     /// Of the projects that have one.
     webhooks: HashMap<String, Endpoint>,
     /// How many keys are not revoked.
@@ -43,8 +43,10 @@ struct Inner {
     plain: Arc<Terms>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Limits {
+/// What every request of a project needs to know of it.
+#[derive(Debug)]
+struct Known {
+    name: Arc<str>,
     rates: Rates,
     budget: Budget,
 }
@@ -104,9 +106,10 @@ impl Ring {
     }
 
     pub(super) fn put_project(&self, project: &Project) {
-        let limits = Limits { rates: project.rates, budget: project.budget };
+        let Project { name, rates, budget, .. } = project;
+        let known = Known { name: name.as_str().into(), rates: *rates, budget: *budget };
         let mut inner = self.write();
-        inner.projects.insert(project.id.as_str().into(), limits);
+        inner.projects.insert(project.id.as_str().into(), known);
         match &project.webhook {
             Some(webhook) => inner.webhooks.insert(project.id.clone(), webhook.clone()),
             None => inner.webhooks.remove(&project.id),
@@ -126,16 +129,24 @@ impl Ring {
 
     /// What a key with these terms may do in `project` now.
     pub(super) fn grant(&self, terms: &Terms, project: &str) -> Grant {
-        let limits = self.read().projects.get(project).copied().unwrap_or_default();
+        let inner = self.read();
+        let known = inner.projects.get(project);
         Grant {
             models: terms.models.clone(),
             no_web_search: !terms.permit(Permission::WebSearch),
             no_server_tools: !terms.permit(Permission::ServerTools),
             rates: terms.rates,
             budget: terms.budget,
-            project_rates: limits.rates,
-            project_budget: limits.budget,
+            project_rates: known.map(|known| known.rates).unwrap_or_default(),
+            project_budget: known.map(|known| known.budget).unwrap_or_default(),
         }
+    }
+
+    /// What people call `project`, unless another project has that as its id.
+    pub(super) fn name_of(&self, project: &str) -> Option<Arc<str>> {
+        let inner = self.read();
+        let name = &inner.projects.get(project)?.name;
+        (!name.is_empty() && !inner.projects.contains_key(name)).then(|| Arc::clone(name))
     }
 
     // A panic under the lock leaves nothing half done that matters: every change is one insertion.

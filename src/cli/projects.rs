@@ -15,14 +15,19 @@ use super::admin::list;
 use super::table;
 use super::table::Table;
 use crate::config::Environment;
+use crate::domain::is_chosen_id;
 
 /// What is to be done with projects.
 #[derive(Debug, Subcommand)]
 pub(super) enum Projects {
-    /// Make a project.
+    /// Make a project. Requests name it by its id, or by its name, as `project_id`.
     Create {
         /// What people call it.
         name: String,
+        /// Its id, which never changes: up to 64 letters, digits, `-`, `_` and `.` [default: the name where it can be one,
+        /// otherwise one is made].
+        #[arg(long, value_name = "ID")]
+        id: Option<String>,
         #[command(flatten)]
         limits: Limits,
         #[command(flatten)]
@@ -83,8 +88,11 @@ impl Projects {
     /// When it cannot be done, with what to do next.
     pub(super) fn run(self, environment: &Environment) -> anyhow::Result<String> {
         match self {
-            Self::Create { name, limits, output, target } => {
+            Self::Create { name, id, limits, output, target } => {
                 let mut body = limits.body();
+                if let Some(id) = id.or_else(|| is_chosen_id(&name).then(|| name.clone())) {
+                    body["id"] = id.into();
+                }
                 body["name"] = name.into();
                 let made = ask(&target, environment, "POST", "/admin/projects", Some(&body))?;
                 output.show(&made, || format!("The project {} was made.\n", words(&made)))

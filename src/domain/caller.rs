@@ -15,6 +15,8 @@ pub struct Caller {
     pub name: String,
     /// Whose budget is charged and whose answers may be shared.
     pub project: String,
+    /// What people call the project, where no other project has that as its id.
+    pub project_name: Option<Arc<str>>,
     /// What the key may do.
     pub grant: Arc<Grant>,
     /// What this request wants of answers that were given before.
@@ -118,10 +120,16 @@ impl Caller {
         Self {
             name: name.into(),
             project: DEFAULT_PROJECT.to_owned(),
+            project_name: None,
             grant: Arc::default(),
             cache_control: CacheControl::default(),
             errand: None,
         }
+    }
+
+    /// Whether a request that names `project` means the caller's own, by its id or by its name.
+    pub fn is_of(&self, project: &str) -> bool {
+        self.project == project || self.project_name.as_deref() == Some(project)
     }
 }
 

@@ -89,7 +89,7 @@ impl Field {
 pub const PROJECT: Field = honoured(
     "project_id",
     Shape::Text,
-    "This server's own. The project that is charged, which must be the key's; it is meant as well when this is left out.",
+    "This server's own. The project that is charged, by its id or its name, which must be the key's; it is meant as well when this is left out.",
 );
 
 /// A field that does what the document says.

@@ -70,6 +70,17 @@ async fn keys_are_managed_while_no_server_runs() {
     assert_eq!(made["budget"]["monthly"]["money"], "5.00");
     let project = json_of(data_dir, &["projects", "create", "team", "--requests-per-minute", "9"]).await;
     let project = text(&project["id"]);
+    assert_eq!(project, "team", "the name is an id");
+    let spoken = json_of(data_dir, &["projects", "create", "The team", "--id", "team-2"]).await;
+    assert_eq!((&spoken["id"], &spoken["name"]), (&json!("team-2"), &json!("The team")));
+    let unspoken = json_of(data_dir, &["projects", "create", "The team"]).await;
+    assert!(text(&unspoken["id"]).starts_with("proj_"));
+    let taken = run(data_dir, &["projects", "create", "team"]).await;
+    assert!(
+        taken.code == Some(1) && taken.stderr.contains("There is a project 'team' already."),
+        "{}",
+        taken.stderr
+    );
     let other =
         json_of(data_dir, &["keys", "create", "ci", "--project", project, "--models", "haiku,sonnet"]).await;
     assert_eq!(other["models"], json!(["haiku", "sonnet"]));

@@ -35,6 +35,7 @@ mod limits;
 mod messages;
 mod model_rules;
 mod one_call;
+mod own_calls;
 mod passing;
 mod pricing;
 mod project;

@@ -18,17 +18,18 @@ use crate::store::Transaction;
 use crate::webhooks::Endpoint;
 
 impl Registry {
-    /// Makes a project that is as `change` says.
+    /// Makes a project that is as `change` says, with the id `chosen` or else one of its own.
     ///
     /// # Errors
-    /// When the store fails.
-    pub async fn create_project(&self, change: ProjectChange) -> Result<Project, Error> {
+    /// When another project has the chosen id.
+    pub async fn create_project(
+        &self,
+        chosen: Option<String>,
+        change: ProjectChange,
+    ) -> Result<Project, Error> {
         let ring = Arc::clone(&self.ring);
         let work = move |transaction: &mut Transaction<'_>| {
-            let mut id = format!("proj_{}", Prefix::new()?);
-            while transaction.get(&places::project(&id))?.is_some() {
-                id = format!("proj_{}", Prefix::new()?);
-            }
+            let id = free_id(transaction, chosen)?;
             let mut project = Project::named(id, "");
             change.apply(&mut project)?;
             save(transaction, &ring, &project);
@@ -48,7 +49,7 @@ impl Registry {
         self.store.transaction(move |transaction| places::get_project(transaction, &id)).await
     }
 
-    /// Projects, the default one first and then as they were made, and whether there are more.
+    /// Projects in the order of their ids, and whether there are more.
     ///
     /// # Errors
     /// When the store fails.
@@ -115,6 +116,21 @@ impl Registry {
         };
         self.store.transaction(work).await
     }
+}
+
+/// The id `chosen`, or one that is made; no project has it yet.
+fn free_id(transaction: &Transaction<'_>, chosen: Option<String>) -> Result<String, Error> {
+    if let Some(id) = chosen {
+        return match transaction.get(&places::project(&id))? {
+            Some(_) => Err(Error::ProjectExists(id)),
+            None => Ok(id),
+        };
+    }
+    let mut id = format!("proj_{}", Prefix::new()?);
+    while transaction.get(&places::project(&id))?.is_some() {
+        id = format!("proj_{}", Prefix::new()?);
+    }
+    Ok(id)
 }
 
 /// Writes a project, and has memory follow when it is written.

@@ -218,7 +218,7 @@ impl Order {
 /// Refuses what is not the caller's: another project, and a model that it may not name. The choice among all models has to
 /// be allowed by its name as well.
 fn check(caller: &Caller, turn: &Turn) -> Result<(), Error> {
-    if turn.project.as_ref().is_some_and(|project| *project != caller.project) {
+    if turn.project.as_ref().is_some_and(|project| !caller.is_of(project)) {
         return Err(Error::ForeignProject);
     }
     let model = turn.model.as_str();

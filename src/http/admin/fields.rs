@@ -4,6 +4,7 @@ use super::tables::BUDGET_FIELDS;
 use super::tables::CAP;
 use super::tables::KEY;
 use super::tables::NEW_KEY;
+use super::tables::NEW_PROJECT;
 use super::tables::PROJECT;
 use super::tables::ROTATION;
 use super::tables::WEBHOOK;
@@ -21,6 +22,7 @@ use crate::fields;
 use crate::fields::InvalidRequest;
 use crate::fields::Object;
 use crate::fields::code;
+use crate::http::values::chosen_id;
 use crate::http::values::finish;
 use crate::http::values::money;
 use crate::http::values::texts;
@@ -71,18 +73,20 @@ pub(super) fn grace(body: &[u8]) -> Result<u64, InvalidRequest> {
     Ok(seconds.unsigned_abs())
 }
 
-/// The properties of a project that is to be made.
+/// The id, if one is chosen, and the properties of a project that is to be made.
 ///
 /// # Errors
 /// When the body is no such thing.
-pub(super) fn new_project(body: &[u8]) -> Result<ProjectChange, InvalidRequest> {
-    let mut object = fields::request(body, &PROJECT, "`name`")?;
-    let change = project(&mut object)?;
+pub(super) fn new_project(body: &[u8]) -> Result<(Option<String>, ProjectChange), InvalidRequest> {
+    let mut object = fields::request(body, &NEW_PROJECT, "`name` or `id`")?;
+    let id = chosen_id(&mut object, "id")?;
+    let mut change = project(&mut object)?;
+    change.name = change.name.or_else(|| id.clone());
     if change.name.is_none() {
         return Err(object.missing("name"));
     }
     finish(object)?;
-    Ok(change)
+    Ok((id, change))
 }
 
 /// What is to be different about a project.

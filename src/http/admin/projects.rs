@@ -30,12 +30,12 @@ pub(super) async fn create_project(
     State(registry): State<Registry>,
     RequestBody(body): RequestBody,
 ) -> Result<Response, ApiError> {
-    let change = fields::new_project(&body)?;
+    let (id, change) = fields::new_project(&body)?;
     let show = shown_after(&change);
-    Ok(json(StatusCode::CREATED, &show(&registry.create_project(change).await?)))
+    Ok(json(StatusCode::CREATED, &show(&registry.create_project(id, change).await?)))
 }
 
-/// The default one, then the others as they were made.
+/// Projects in the order of their ids.
 pub(super) async fn list_projects(
     State(registry): State<Registry>,
     Query(query): Query<HashMap<String, String>>,

@@ -69,9 +69,40 @@ pub(super) static ROTATION: Table = Table {
         "How long the secret it had stays good. Left out, not at all.",
     )],
 };
-/// `POST /admin/projects` and `PATCH /admin/projects/{id}`
-pub(super) static PROJECT: Table =
-    Table { prefix: "", fields: &[NAME, REQUESTS, TOKENS, CONCURRENT, BUDGET, WEBHOOK_FIELD] };
+/// `POST /admin/projects`
+pub(super) static NEW_PROJECT: Table = Table {
+    prefix: "",
+    fields: &[
+        honoured(
+            "id",
+            Shape::Text,
+            "Its id, by which requests name it as `project_id`: up to 64 letters, digits, `-`, `_` and `.`, the first a letter or a digit, and no other project's. Left out, one is made.",
+        ),
+        honoured(
+            "name",
+            Shape::Text,
+            "What people call it, up to 100 characters. Left out, its `id`; one of the two has to be there.",
+        ),
+        REQUESTS,
+        TOKENS,
+        CONCURRENT,
+        BUDGET,
+        WEBHOOK_FIELD,
+    ],
+};
+/// `PATCH /admin/projects/{id}`
+pub(super) static PROJECT: Table = Table {
+    prefix: "",
+    fields: &[
+        refused("id", Shape::Any, "The id of a project never changes."),
+        NAME,
+        REQUESTS,
+        TOKENS,
+        CONCURRENT,
+        BUDGET,
+        WEBHOOK_FIELD,
+    ],
+};
 /// The webhook of a project.
 pub(super) static WEBHOOK: Table = Table {
     prefix: "webhook.",

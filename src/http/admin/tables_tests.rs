@@ -4,6 +4,6 @@ use crate::fields::document;
 #[test]
 fn the_document_shows_the_tables() {
     document::check("admin key fields", &[&NEW_KEY, &BUDGET_FIELDS, &CAP]);
-    document::check("admin project fields", &[&PROJECT, &WEBHOOK]);
+    document::check("admin project fields", &[&NEW_PROJECT, &WEBHOOK]);
     document::check("admin rotation fields", &[&ROTATION]);
 }

@@ -39,7 +39,7 @@ impl From<AuthError> for ApiError {
             AuthError::ForeignProject => Self::new(
                 Kind::ForeignProject,
                 "This API key does not belong to the project that the request names. Leave out the header \
-                 `OpenAI-Project` and the field `project_id`, or name the key's own project.",
+                 `OpenAI-Project` and the field `project_id`, or name the key's own project, by its id or its name.",
             ),
         }
     }
@@ -78,6 +78,11 @@ impl From<Error> for ApiError {
                 Kind::UnknownProject,
                 format!("There is no project '{}'. GET /admin/projects lists the ids.", printable(id)),
             ),
+            Error::ProjectExists(id) => Self::new(
+                Kind::ProjectExists,
+                format!("There is a project '{id}' already. Choose another `id`, or change that one: PATCH /admin/projects/{id}."),
+            )
+            .at("id"),
             Error::Revoked(id) => {
                 refused(format!("The key '{id}' is revoked, which is for good. Make another one."))
             }

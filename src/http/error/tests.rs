@@ -164,6 +164,7 @@ fn the_table_of_keys() {
     row(&mut table, AdminError::Ordinary.into());
     row(&mut table, auth::Error::UnknownKey(id).into());
     row(&mut table, auth::Error::UnknownProject(project.clone()).into());
+    row(&mut table, auth::Error::ProjectExists("my-app".to_owned()).into());
     row(&mut table, auth::Error::Revoked("key_1".to_owned()).into());
     row(&mut table, auth::Error::DefaultProject.into());
     row(&mut table, auth::Error::InUse { project, key: "key_1".to_owned() }.into());
@@ -176,7 +177,7 @@ fn the_table_of_keys() {
 403 invalid_request_error insufficient_permissions - | - - | -
     This API key has no permission `usage`, which this request needs. Ask whoever runs this server for it.
 403 invalid_request_error mismatched_project - | - - | -
-    This API key does not belong to the project that the request names. Leave out the header `OpenAI-Project` and the field `project_id`, or name the key's own project.
+    This API key does not belong to the project that the request names. Leave out the header `OpenAI-Project` and the field `project_id`, or name the key's own project, by its id or its name.
 401 invalid_request_error invalid_api_key - | - - | -
     The admin API needs the admin key. Send it as `Authorization: Bearer KEY`. It is SWITCHBOARD_ADMIN_KEY, or else what the server's first start printed on the terminal.
 401 invalid_request_error invalid_api_key - | - - | -
@@ -187,6 +188,8 @@ fn the_table_of_keys() {
     There is no key 'key_1?'. GET /admin/keys lists the ids.
 404 invalid_request_error project_not_found - | - - | -
     There is no project 'proj_1'. GET /admin/projects lists the ids.
+409 invalid_request_error project_exists id | - - | false
+    There is a project 'my-app' already. Choose another `id`, or change that one: PATCH /admin/projects/my-app.
 400 invalid_request_error invalid_value id | - - | -
     The key 'key_1' is revoked, which is for good. Make another one.
 400 invalid_request_error invalid_value id | - - | -

@@ -5,6 +5,7 @@ mod admin;
 mod answers;
 mod batch;
 mod batches;
+mod chosen_ids;
 mod completions;
 mod files;
 mod guard;

@@ -51,7 +51,7 @@ impl Server {
         let registry = Registry::temporary().await.unwrap();
         let named = |name: &str| Some(name.to_owned());
         let project = ProjectChange { name: named("other"), ..ProjectChange::default() };
-        let project = registry.create_project(project).await.unwrap().id;
+        let project = registry.create_project(None, project).await.unwrap().id;
         let key = KeyChange { name: named("stranger"), ..KeyChange::default() };
         let stranger = registry.create_key(project, key).await.unwrap().1.reveal().to_owned();
         let keys = Keys::new(["secret-1"]).unwrap().with_stored(&registry);

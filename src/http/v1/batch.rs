@@ -36,7 +36,7 @@ pub(in crate::http) async fn answer_requests(
 ) -> Result<Response, ApiError> {
     let request = together::decode(&body, config.policy)?;
     drop(body);
-    if request.project.is_some_and(|project| project != caller.project) {
+    if request.project.is_some_and(|project| !caller.is_of(&project)) {
         return Err(AuthError::ForeignProject.into());
     }
     // More than there are workers would only stand in the queue.

@@ -71,7 +71,7 @@ fn decode(body: &[u8], caller: &Caller) -> Result<RouteRequest, ApiError> {
     let mut request = request(body, &REQUEST, "`task_description` and `context_size`")?;
     let task = request.take_text("task_description")?.ok_or_else(|| request.missing("task_description"))?;
     let size = request.take_integer("context_size")?.ok_or_else(|| request.missing("context_size"))?;
-    if request.take_text("project_id")?.is_some_and(|project| project != caller.project) {
+    if request.take_text("project_id")?.is_some_and(|project| !caller.is_of(&project)) {
         return Err(ApiError::from(AuthError::ForeignProject).at("project_id"));
     }
     request.finish(&mut Ignored::new(Policy::Strict))?;

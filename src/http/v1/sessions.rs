@@ -39,7 +39,7 @@ pub(in crate::http) async fn create_session(
     RequestBody(body): RequestBody,
 ) -> Result<Response, ApiError> {
     let request = sessions::create(&body)?;
-    if request.project.as_ref().is_some_and(|project| *project != caller.project) {
+    if request.project.as_ref().is_some_and(|project| !caller.is_of(project)) {
         return Err(ApiError::from(AuthError::ForeignProject).at("project_id"));
     }
     let session = store.create(&caller, request).await?;

@@ -24,7 +24,7 @@ pub(in crate::http) async fn usage(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let Wanted { mut query, format } = Wanted::read(&parameters, &headers, &PARAMETERS)?;
-    if query.project.is_some_and(|project| project != caller.project) {
+    if query.project.is_some_and(|project| !caller.is_of(&project)) {
         return Err(ApiError::from(AuthError::ForeignProject).at("project_id"));
     }
     query.project = Some(caller.project.clone());

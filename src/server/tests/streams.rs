@@ -60,6 +60,25 @@ pub(super) async fn told(socket: &mut Socket, count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_chat_without_an_id_is_told_in_tokens_and_done_with_its_usage() {
+    let server = Server::start(obeying()).await;
+    let mut socket = open(&server).await;
+    let messages = json!([{"role": "user", "content": "hi"}]);
+    socket.say(json!({"type": "chat", "model": "sonnet", "messages": messages})).await;
+    let mut said = Vec::new();
+    let done = loop {
+        let message = socket.next().await.unwrap();
+        match message["type"].as_str().unwrap() {
+            "token" => said.push(message["content"].clone()),
+            "done" => break message,
+            _ => {}
+        }
+    };
+    assert_eq!(said, [json!("hi"), json!("!")]);
+    assert_eq!(done["usage"]["total_tokens"], 5, "{done}");
+}
+
+#[tokio::test]
 async fn turns_run_side_by_side_and_one_after_the_other() {
     let server = Server::start(obeying()).await;
     let mut socket = open(&server).await;

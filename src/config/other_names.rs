@@ -59,6 +59,8 @@ pub(super) struct OtherName {
     pub(super) variable: &'static str,
     /// The key, or the variable, that it means.
     pub(super) of: &'static str,
+    /// What docs/CONFIGURATION.md says beside it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the document, which a test makes"))]
     pub(super) note: &'static str,
 }
 

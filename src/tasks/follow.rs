@@ -26,6 +26,11 @@ impl Follower {
         })
     }
 
+    /// The id that was made for the task.
+    pub fn id(&self) -> String {
+        self.task.borrow().id.clone()
+    }
+
     /// What the owner of the task calls it.
     pub fn task_id(&self) -> String {
         self.task.borrow().task_id().to_owned()

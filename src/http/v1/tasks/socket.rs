@@ -52,11 +52,12 @@ pub(in crate::http) async fn open(
 ) -> Result<Response, ApiError> {
     let Ok(upgrade) = upgrade else { return Ok(no_socket()) };
     let follower = tasks.follow(&caller, &id, first).await?;
-    let (is_whole, task_id) = (follower.is_done(), follower.task_id());
+    // The id that was chosen may be that of another task before the socket closes.
+    let (id, task_id, is_whole) = (follower.id(), follower.task_id(), follower.is_done());
     let events = readable(follower);
     let AppState { keys, config, last_words, .. } = state;
     let heartbeat = config.heartbeat;
-    let view = View { tasks, keys, caller, id: task_id, is_whole, request, last_words: last_words.clone() };
+    let view = View { tasks, keys, caller, id, task_id, is_whole, request, last_words: last_words.clone() };
     Ok(socket::open(upgrade, LIMIT, heartbeat, last_words, async move |socket| {
         view.converse(socket, events).await
     }))
@@ -74,8 +75,10 @@ struct View {
     tasks: Tasks,
     keys: Arc<Keys>,
     caller: Caller,
-    /// The task.
+    /// The id that was made for the task.
     id: String,
+    /// What its owner calls it.
+    task_id: String,
     /// Whether nothing is left to be told.
     is_whole: bool,
     /// The request that has opened the socket.
@@ -104,7 +107,7 @@ impl View {
                 event = events.next(), if socket.is_clear() => match event {
                     Some(event) => {
                         is_whole = event.told.is_last();
-                        socket.add(view::event(&self.id, &event));
+                        socket.add(view::event(&self.task_id, &event));
                     }
                     None => return socket.close(end(is_whole)).await,
                 },

@@ -103,23 +103,11 @@ async fn a_report_is_read_by_people_and_spreadsheets() {
 async fn a_report_is_read_by_programs() {
     let books = books().await;
     let by_day = report(&books, Some("p"), Period::Month, Some(GroupBy::Day)).await;
-    let json: serde_json::Value = serde_json::from_str(&to_json(&by_day, None)).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&to_json(&by_day, None)).unwrap();
+    let by_model = json.as_object_mut().unwrap().remove("by_model").unwrap();
+    assert_snapshot!(by_model, @r#"{"haiku":{"cost":1.1e-8,"tokens":3314},"opus":{"cost":1.25,"tokens":37},"unknown":{"cost":6e-7,"tokens":50}}"#);
     assert_snapshot!(serde_json::to_string_pretty(&json).unwrap(), @r#"
     {
-      "by_model": {
-        "haiku": {
-          "cost": 1.1e-8,
-          "tokens": 3314
-        },
-        "opus": {
-          "cost": 1.25,
-          "tokens": 37
-        },
-        "unknown": {
-          "cost": 6e-7,
-          "tokens": 50
-        }
-      },
       "from": "2026-11-01",
       "group_by": "day",
       "groups": [

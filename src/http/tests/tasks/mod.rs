@@ -158,8 +158,7 @@ async fn a_task_is_made_watched_and_taken_away() {
 #[tokio::test(start_paused = true)]
 async fn a_task_shows_what_became_of_it() {
     let mut desk = Desk::open().await;
-    let fields = json!({"max_turns": 9, "max_budget_usd": 0.5, "system_prompt": "Brief."});
-    let (id, puppet) = desk.begun(fields).await;
+    let (id, puppet) = desk.begun(json!({"max_turns": 9, "max_budget_usd": 0.5, "system_prompt": "B"})).await;
     puppet.end(EndReason::Completed, "0.25");
     let mut task = desk.until(&id, |task| task["status"] == "completed").await;
     assert_eq!(desk.ask("GET", &format!("/api/v1/tasks/{id}"), json!(null)).await.1, task);
@@ -194,7 +193,7 @@ async fn a_task_shows_what_became_of_it() {
       "session_id": null,
       "started_at": null,
       "status": "completed",
-      "system_prompt": "Brief.",
+      "system_prompt": "B",
       "task_id": null,
       "timeout_seconds": 60,
       "tools": [

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use insta::assert_snapshot;
 
-use super::super::{Environment, Flags, Settings, SignIn};
+use crate::config::{Environment, Flags, Settings, SignIn};
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
     [("HOME", "/home/me")].iter().chain(variables).copied().collect()

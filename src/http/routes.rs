@@ -44,6 +44,7 @@ use super::v1::batch;
 use super::v1::batches;
 use super::v1::chat;
 use super::v1::completions;
+use super::v1::conversations;
 use super::v1::files;
 use super::v1::messages;
 use super::v1::models;
@@ -172,6 +173,7 @@ fn routes() -> Vec<Route> {
             ("/v1/responses/{id}/input_items", get(responses::list_input_items)),
         ],
     );
+    all(Need::Permission(Permission::Responses), conversation_routes());
     all(Need::Permission(Permission::Tasks), task_routes());
     all(Need::Permission(Permission::Usage), vec![("/v1/usage", get(usage::usage))]);
     all(
@@ -183,6 +185,19 @@ fn routes() -> Vec<Route> {
         ],
     );
     routes
+}
+
+fn conversation_routes() -> Vec<(&'static str, MethodRouter<AppState>)> {
+    let one = get(conversations::retrieve_conversation).post(conversations::update_conversation);
+    vec![
+        ("/v1/conversations", post(conversations::create_conversation)),
+        ("/v1/conversations/{id}", one.delete(conversations::delete_conversation)),
+        ("/v1/conversations/{id}/items", get(conversations::list_items).post(conversations::create_items)),
+        (
+            "/v1/conversations/{id}/items/{item}",
+            get(conversations::retrieve_item).delete(conversations::delete_item),
+        ),
+    ]
 }
 
 fn task_routes() -> Vec<(&'static str, MethodRouter<AppState>)> {

@@ -6,6 +6,7 @@ pub(super) mod batches;
 mod betas;
 pub(super) mod chat;
 pub(super) mod completions;
+pub(super) mod conversations;
 pub(super) mod files;
 pub(super) mod messages;
 pub(super) mod models;

@@ -11,6 +11,7 @@ use super::parameters;
 use super::socket;
 use super::tools;
 use super::tools::Offer;
+use super::types::ConversationName;
 use super::types::Response;
 use super::types::Status;
 use crate::domain::Native;
@@ -80,7 +81,8 @@ pub(super) fn read(body: &[u8], mut ignored: Ignored, way: Way) -> Result<Create
     let project = request.take_text("project_id")?;
     let is_cached_long = cache_mark::is_long(&mut request)?;
     let previous_response_id = request.take_text("previous_response_id")?;
-    let input = input(&mut request, previous_response_id.is_some())?;
+    let conversation = conversation(&mut request, previous_response_id.is_some(), &mut ignored)?;
+    let input = input(&mut request, previous_response_id.is_some() || conversation.is_some())?;
     let offer = tools::take(&mut request, written, &input, &mut ignored)?;
     let parameters = parameters::take(&mut request, written, &mut ignored)?;
     let instructions = request.take_text("instructions")?;
@@ -92,6 +94,7 @@ pub(super) fn read(body: &[u8], mut ignored: Ignored, way: Way) -> Result<Create
         created_at: unix_now(),
         status: if background { Status::Queued } else { Status::InProgress },
         background,
+        conversation,
         completed_at: None,
         error: None,
         incomplete_details: None,
@@ -151,6 +154,30 @@ fn background(request: &mut Object, store: bool, way: Way) -> Result<bool, Inval
     Ok(background)
 }
 
+fn conversation(
+    request: &mut Object,
+    has_previous: bool,
+    ignored: &mut Ignored,
+) -> Result<Option<ConversationName>, InvalidRequest> {
+    let id = match request.take("conversation")? {
+        None => return Ok(None),
+        Some(Value::String(id)) => id,
+        Some(object) => {
+            let place = request.place.inner("conversation", &fields::CONVERSATION);
+            let mut object = Object::new(object, place)?;
+            let id = object.take_text("id")?.ok_or_else(|| object.missing("id"))?;
+            object.finish(ignored)?;
+            id
+        }
+    };
+    if has_previous {
+        let message = "Mutually exclusive parameters: send `previous_response_id` or `conversation`, not both. A \
+                       conversation holds its earlier responses itself.";
+        return Err(InvalidRequest::at("conversation", "mutually_exclusive_parameters", message));
+    }
+    Ok(Some(ConversationName { id }))
+}
+
 fn input(request: &mut Object, is_continuing: bool) -> Result<Vec<Value>, InvalidRequest> {
     match request.take("input")? {
         Some(Value::Array(items)) => Ok(items),
@@ -169,6 +196,11 @@ impl CreateRequest {
         self.offer.add_earlier(earlier)
     }
 
+    /// The field that says what comes before the input.
+    fn before(&self) -> &'static str {
+        if self.response.conversation.is_some() { "conversation" } else { "previous_response_id" }
+    }
+
     /// The tools as the client knows them.
     pub fn tool_names(&self) -> &ToolNames {
         &self.offer.names
@@ -181,7 +213,9 @@ impl CreateRequest {
     /// When the items make no conversation.
     pub fn turn(mut self, earlier: &[Value]) -> Result<(Turn, Remarks), InvalidRequest> {
         let instructions = self.response.instructions.take();
-        let conversation = input::conversation(instructions, earlier, &self.input, &mut self.ignored)?;
+        let before = self.before();
+        let conversation =
+            input::conversation(instructions, (before, earlier), &self.input, &mut self.ignored)?;
         let turn = Turn {
             model: crate::domain::ModelName::new(self.response.model),
             system: conversation.system,
@@ -201,7 +235,7 @@ impl CreateRequest {
     /// # Errors
     /// When an item cannot be understood, or does not go with those before it.
     pub fn check(mut self, earlier: &[Value]) -> Result<(), InvalidRequest> {
-        input::check(earlier, &self.input, &mut self.ignored)
+        input::check((self.before(), earlier), &self.input, &mut self.ignored)
     }
 }
 

@@ -63,7 +63,7 @@ fn what_cannot_be_served_says_why() {
     for (field, value, expected) in [
         ("model", json!(" "), "model invalid_value"),
         ("input", json!([]), "input invalid_value: `input` has no message"),
-        ("conversation", json!("conv_1"), "conversation unsupported_parameter"),
+        ("conversation", json!({}), "conversation.id missing_required_parameter"),
         ("prompt", json!({"id": "p"}), "prompt unsupported_parameter"),
         ("top_logprobs", json!(2), "top_logprobs unsupported_parameter"),
         ("include", json!(["message.output_text.logprobs"]), "include[0] unsupported_parameter"),

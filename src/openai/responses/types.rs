@@ -27,6 +27,9 @@ pub struct Response {
     pub status: Status,
     /// Whether it is made though nobody waits.
     pub background: bool,
+    /// The conversation that it goes on, and is added to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<ConversationName>,
     /// When it was whole, in seconds of Unix time.
     pub completed_at: Option<u64>,
     /// Why it failed.
@@ -91,6 +94,13 @@ impl Status {
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Queued | Self::InProgress)
     }
+}
+
+/// A conversation by its id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConversationName {
+    /// `conv_` and more.
+    pub id: String,
 }
 
 /// Why a response failed.

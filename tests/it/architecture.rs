@@ -33,7 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("uploads", &["domain", "fields", "openai", "gateway", "files"]),
     ("batches", &["domain", "fields", "openai", "gateway", "answers", "files", "auth", "store"]),
     ("sessions", &["domain", "fields", "openai", "gateway", "auth", "store"]),
-    ("answers", &["domain", "fields", "openai", "gateway", "responses"]),
+    ("answers", &["domain", "fields", "openai", "anthropic", "gateway", "responses"]),
     ("gateway", &["domain", "worker", "pool", "routing", "pricing", "limits", "cache", "ledger"]),
     (
         "http",

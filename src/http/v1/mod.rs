@@ -8,6 +8,7 @@ pub(super) mod chat;
 pub(super) mod completions;
 pub(super) mod conversations;
 pub(super) mod files;
+pub(super) mod message_batches;
 pub(super) mod messages;
 pub(super) mod models;
 pub(super) mod responses;

@@ -87,15 +87,7 @@ impl Responses {
             conversation,
             earlier,
         };
-        let running = match (generates, response.background) {
-            (false, _) => nothing(&turn),
-            (true, true) => {
-                // What would fail only when nobody waits any more is refused at once.
-                self.0.turns.resolve(caller.clone(), turn.clone()).await?;
-                self.later(caller, turn)
-            }
-            (true, false) => self.0.turns.run(caller, turn).await?,
-        };
+        let running = self.begin(caller, turn, generates, response.background).await?;
         let run = Run {
             writer: Writer::new(response, names, shows_thinking),
             events: running.events,
@@ -110,6 +102,25 @@ impl Responses {
             Making::Here { run: Box::new(run), told: running.told }
         };
         Ok(Created { making, remarks })
+    }
+
+    /// The turn of a response, which asks for a worker at once unless nobody waits for it.
+    async fn begin(
+        &self,
+        caller: Caller,
+        turn: Turn,
+        generates: bool,
+        background: bool,
+    ) -> Result<RunningTurn, Error> {
+        match (generates, background) {
+            (false, _) => Ok(nothing(&turn)),
+            (true, true) => {
+                // What would fail only when nobody waits any more is refused at once.
+                self.0.turns.resolve(caller.clone(), turn.clone()).await?;
+                Ok(self.later(caller, turn))
+            }
+            (true, false) => Ok(self.0.turns.run(caller, turn).await?),
+        }
     }
 
     /// How many tokens the conversation of `request` has.

@@ -20,6 +20,9 @@ use crate::anthropic;
 use crate::anthropic::Cursor;
 use crate::anthropic::files::FileMetadata;
 use crate::domain::Caller;
+use crate::fields::InvalidRequest;
+use crate::fields::Policy;
+use crate::fields::Remarks;
 use crate::files::Files;
 use crate::gateway::Told;
 use crate::http::Config;
@@ -62,16 +65,7 @@ pub(in crate::http) async fn create_file(
             }
         }
     }
-    let (purpose, expires_after, remarks) = match door {
-        Door::OpenAi => {
-            let request = files::decode(texts, config.policy)?;
-            (request.purpose, request.expires_after, request.remarks)
-        }
-        Door::Anthropic => {
-            let (expires_after, remarks) = anthropic::files::decode(texts, config.policy)?;
-            (Purpose::UserData, expires_after, remarks)
-        }
-    };
+    let (purpose, expires_after, remarks) = terms(door, texts, config.policy)?;
     let draft = draft.ok_or_else(Form::no_file)?;
     let filename = filename.unwrap_or_else(|| NAMELESS.to_owned());
     let finished = draft.finish(filename, purpose, expires_after).await?;
@@ -79,6 +73,24 @@ pub(in crate::http) async fn create_file(
     let mut response = tell(door, &store.keep(finished).await?);
     describe(&mut response, &Told::default(), &remarks);
     Ok(response)
+}
+
+/// What a file is for and after how many seconds it goes, as the texts of the form say, and what there is to say of these.
+fn terms(
+    door: Door,
+    texts: Vec<(String, String)>,
+    policy: Policy,
+) -> Result<(Purpose, Option<u64>, Remarks), InvalidRequest> {
+    match door {
+        Door::OpenAi => {
+            let request = files::decode(texts, policy)?;
+            Ok((request.purpose, request.expires_after, request.remarks))
+        }
+        Door::Anthropic => {
+            let (expires_after, remarks) = anthropic::files::decode(texts, policy)?;
+            Ok((Purpose::UserData, expires_after, remarks))
+        }
+    }
 }
 
 fn tell(door: Door, file: &File) -> Response {

@@ -1,5 +1,6 @@
 //! From the bytes of a request to a turn.
 
+use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
@@ -86,37 +87,30 @@ pub(super) fn read(body: &[u8], mut ignored: Ignored, way: Way) -> Result<Create
     let offer = tools::take(&mut request, written, &input, &mut ignored)?;
     let parameters = parameters::take(&mut request, written, &mut ignored)?;
     let instructions = request.take_text("instructions")?;
+    // They have no effect, which is told, and are given back.
+    let echo = |name: &str| request.peek_text(name).map(ToOwned::to_owned);
+    let (safety_identifier, prompt_cache_key) = (echo("safety_identifier"), echo("prompt_cache_key"));
     request.finish(&mut ignored)?;
     let response = Response {
-        id: id::response(),
-        access_programs: (),
-        object: "response".to_owned(),
-        created_at: unix_now(),
         status: if background { Status::Queued } else { Status::InProgress },
         background,
         conversation,
-        completed_at: None,
-        error: None,
-        incomplete_details: None,
         instructions,
         max_output_tokens: parameters.sampling.max_output_tokens,
-        model,
-        output: Vec::new(),
         parallel_tool_calls: offer.tools.parallel,
         previous_response_id,
         reasoning: parameters.reasoning,
-        service_tier: "default".to_owned(),
+        safety_identifier,
+        prompt_cache_key,
         store,
         temperature: parameters.temperature,
         text: parameters.text,
         tool_choice: offer.choice_as_sent.clone(),
         tools: offer.list_as_sent.clone(),
-        top_logprobs: 0,
         top_p: parameters.sampling.top_p.unwrap_or(1.0),
-        truncation: "disabled".to_owned(),
-        usage: None,
         user: labels.user,
         metadata: labels.metadata,
+        ..begun(model)
     };
     Ok(CreateRequest {
         response,
@@ -130,6 +124,46 @@ pub(super) fn read(body: &[u8], mut ignored: Ignored, way: Way) -> Result<Create
         is_cached_long,
         ignored,
     })
+}
+
+/// A response of `model` as it begins, to a request that says nothing else.
+fn begun(model: String) -> Response {
+    Response {
+        id: id::response(),
+        access_programs: (),
+        object: "response".to_owned(),
+        created_at: unix_now(),
+        status: Status::InProgress,
+        background: false,
+        conversation: None,
+        completed_at: None,
+        error: None,
+        incomplete_details: None,
+        instructions: None,
+        max_output_tokens: None,
+        model,
+        output: Vec::new(),
+        parallel_tool_calls: true,
+        previous_response_id: None,
+        reasoning: Value::Null,
+        presence_penalty: 0.0,
+        frequency_penalty: 0.0,
+        max_tool_calls: (),
+        safety_identifier: None,
+        prompt_cache_key: None,
+        service_tier: "default".to_owned(),
+        store: true,
+        temperature: 1.0,
+        text: Value::Null,
+        tool_choice: Value::Null,
+        tools: Vec::new(),
+        top_logprobs: 0,
+        top_p: 1.0,
+        truncation: "disabled".to_owned(),
+        usage: None,
+        user: None,
+        metadata: Map::new(),
+    }
 }
 
 fn stream_options(request: &mut Object, stream: bool, ignored: &mut Ignored) -> Result<(), InvalidRequest> {

@@ -102,10 +102,10 @@ pub(super) static REQUEST: Table = Table {
         ignored("truncation", Text, "Conversations are never shortened.").unless(&["\"disabled\""]),
         ignored("context_management", Array, "Conversations are never shortened.").unless(&["[]"]),
         ignored("service_tier", Text, "There is one tier.").unless(&["\"auto\"", "\"default\""]),
-        ignored("prompt_cache_key", Text, CACHE),
+        ignored("prompt_cache_key", Text, "Given back. Anthropic finds a prompt by its beginning."),
         ignored("prompt_cache_options", Object, CACHE).unless(&["{}"]),
         cache_mark::RETENTION,
-        ignored("safety_identifier", Text, "Not sent to Claude."),
+        ignored("safety_identifier", Text, "Given back, and not sent to Claude."),
         ignored("access_programs", Object, "There are none.").unless(&["{}"]),
         ignored("personality", Text, "Ask for a manner of speaking in `instructions`."),
         refused("top_logprobs", Integer(0, 20), "Claude does not tell the probabilities of tokens.")

@@ -50,6 +50,21 @@ pub struct Response {
     pub previous_response_id: Option<String>,
     #[expect(missing_docs, reason = "an echo of the request")]
     pub reasoning: Value,
+    /// Always 0, like the next.
+    #[serde(default)]
+    pub presence_penalty: f64,
+    #[expect(missing_docs, reason = "explained above")]
+    #[serde(default)]
+    pub frequency_penalty: f64,
+    /// Always null: calls are bounded by Anthropic.
+    #[serde(default)]
+    pub max_tool_calls: (),
+    #[expect(missing_docs, reason = "an echo of the request")]
+    #[serde(default)]
+    pub safety_identifier: Option<String>,
+    #[expect(missing_docs, reason = "an echo of the request")]
+    #[serde(default)]
+    pub prompt_cache_key: Option<String>,
     /// Always `default`.
     pub service_tier: String,
     #[expect(missing_docs, reason = "an echo of the request")]

@@ -8,7 +8,8 @@
 //! - [`gateway`]: one turn, from admitted to finished.
 //! - [`tasks`]: agents that work with real tools, in a folder of the server.
 //! - [`store`]: what outlives a request. [`files`]: what clients upload, and [`uploads`]: turns that name it.
-//!   [`batches`]: files of requests, answered while nobody waits, by [`answers`], which answer any request whole. [`responses`]: answers that are kept, gone on from, or made while nobody waits. [`sessions`]: conversations that are kept.
+//!   [`batches`]: files of requests, answered while nobody waits, by [`answers`], which answer any request whole. [`responses`]: answers that are kept, gone on from, or made while nobody waits. [`conversations`]: items
+//!   that responses are added to. [`sessions`]: conversations that are kept for chat.
 //! - [`auth`]: who may ask. [`ledger`]: what is spent, and what may be. [`pricing`]: what a turn costs. [`routing`]: which
 //!   model is chosen for whoever leaves it open. [`limits`]: how often and how much may be asked.
 //!   [`cache`]: answers that are given again. [`webhooks`]: events for whoever wants to hear of them.
@@ -25,6 +26,7 @@ pub mod cache;
 pub mod claude;
 pub mod cli;
 pub mod config;
+pub mod conversations;
 pub mod domain;
 pub mod fields;
 pub mod files;

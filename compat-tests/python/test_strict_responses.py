@@ -153,7 +153,7 @@ def test_the_background(raw):
         ({"input": None}, 400, None, "input"),
         ({"model": "gemini-9"}, 404, "model_not_found", "model"),
         ({"temperature": 3}, 400, "invalid_value", "temperature"),
-        ({"conversation": "conv_1"}, 400, "unsupported_parameter", "conversation"),
+        ({"conversation": "conv_1"}, 404, "conversation_not_found", "conversation"),
         ({"previous_response_id": "resp_1"}, 400, "previous_response_not_found", "previous_response_id"),
         ({"input": "[[status=429]]"}, 429, "rate_limit_exceeded", None),
         ({"input": "[[status=529]]"}, 503, "overloaded", None),

@@ -3,11 +3,15 @@
 use futures::StreamExt as _;
 
 use super::Events;
+use crate::anthropic;
+use crate::anthropic::Reply;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Finish;
 use crate::domain::TurnEvent;
+use crate::domain::Usage;
 use crate::gateway::Error;
+use crate::gateway::TurnStream;
 use crate::openai::chat::Answer;
 
 /// The `n` answers that `events` give.
@@ -45,6 +49,24 @@ pub async fn texts(
     }
     let whole = texts.into_iter().zip(finishes).map(|(text, finish)| Some((text, finish?)));
     whole.collect::<Option<_>>().ok_or_else(ended_early)
+}
+
+/// The answer that `events` give as a body of Anthropic's, and what it took.
+///
+/// # Errors
+/// When the turn fails.
+pub async fn message(
+    mut events: TurnStream,
+    reply: &Reply,
+    shows_thinking: bool,
+) -> Result<(String, Usage), Error> {
+    let mut answer = anthropic::Answer::new(shows_thinking);
+    while let Some(event) = events.next().await {
+        if let Some(finish) = answer.event(event?) {
+            return Ok((answer.body(reply, &finish), finish.usage));
+        }
+    }
+    Err(ended_early())
 }
 
 /// A turn's events ended before the answer did, which no worker may do.

@@ -9,11 +9,15 @@ pub enum Endpoint {
     Completions,
     /// `POST /v1/responses`.
     Responses,
+    /// `POST /v1/messages`.
+    Messages,
 }
 
 impl Endpoint {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Chat, Self::Completions, Self::Responses];
+    pub const ALL: [Self; 4] = [Self::Chat, Self::Completions, Self::Responses, Self::Messages];
+    /// Those of `OpenAI`'s API.
+    pub const OF_OPENAI: [Self; 3] = [Self::Chat, Self::Completions, Self::Responses];
 
     /// The endpoint at `path`.
     pub fn at(path: &str) -> Option<Self> {
@@ -26,6 +30,7 @@ impl Endpoint {
             Self::Chat => "/v1/chat/completions",
             Self::Completions => "/v1/completions",
             Self::Responses => "/v1/responses",
+            Self::Messages => "/v1/messages",
         }
     }
 }

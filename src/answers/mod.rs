@@ -1,4 +1,4 @@
-//! Requests of `OpenAI`'s endpoints answered whole, from the bytes of a body to the bytes of a body.
+//! Requests of endpoints answered whole, from the bytes of a body to the bytes of a body.
 //!
 //! For whoever has requests and no client: batches, and several requests in one. Knows no HTTP: which status an [`Error`] has,
 //! and whether to try again, is told by whoever knows ([`Explain`]).
@@ -11,6 +11,8 @@ mod fan_out;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::anthropic;
+use crate::anthropic::MessagesRequest;
 use crate::domain::Caller;
 use crate::domain::Usage;
 use crate::fields::InvalidRequest;
@@ -27,6 +29,7 @@ use crate::responses::Making;
 use crate::responses::Responses;
 
 pub use collect::answers;
+pub use collect::message;
 pub use collect::texts;
 pub use endpoint::Endpoint;
 pub use error::Again;
@@ -77,6 +80,7 @@ impl Answers {
             Endpoint::Chat => Box::pin(self.chat(caller, body)).await,
             Endpoint::Completions => Box::pin(self.completions(caller, body)).await,
             Endpoint::Responses => Box::pin(self.response(caller, body)).await,
+            Endpoint::Messages => Box::pin(self.message(caller, body)).await,
         }
     }
 
@@ -89,6 +93,17 @@ impl Answers {
         let finishes = answers.iter().filter_map(|answer| answer.finish.as_ref());
         let usage = finishes.fold(Usage::default(), |sum, finish| sum + finish.usage);
         Ok(Answered { body: reply.response(&answers), usage, remarks: request.remarks })
+    }
+
+    async fn message(&self, caller: &Caller, body: &[u8]) -> Result<Answered, Error> {
+        let MessagesRequest { turn, stream, shows_thinking, mut remarks } =
+            anthropic::decode(body, self.policy)?;
+        whole(stream)?;
+        let reply = anthropic::Reply::new(turn.model.as_str());
+        let running = self.turns.run(caller.clone(), turn).await?;
+        remarks.ignored.extend(running.told.left_out);
+        let (body, usage) = message(running.events, &reply, shows_thinking).await?;
+        Ok(Answered { body: body.into_bytes(), usage, remarks })
     }
 
     async fn completions(&self, caller: &Caller, body: &[u8]) -> Result<Answered, Error> {

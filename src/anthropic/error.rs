@@ -17,6 +17,21 @@ pub struct Envelope<'a> {
     pub request_id: &'a str,
 }
 
+/// The family of an error: it goes by the status.
+pub fn kind_of_status(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        503 => "overloaded_error",
+        504 => "timeout_error",
+        500.. => "api_error",
+        _ => "invalid_request_error",
+    }
+}
+
 #[derive(Serialize)]
 struct Body<'a> {
     r#type: &'static str,

@@ -4,7 +4,9 @@
 //! does. [`Answer`] writes an answer as one body, [`StreamEncoder`] as the events of a stream. Knows neither HTTP nor
 //! the CLI, though that speaks the same language upstream: the two meet only in [`domain`](crate::domain).
 
+pub mod batches;
 pub mod error;
+pub mod files;
 pub mod models;
 
 mod answer;
@@ -12,11 +14,13 @@ mod content;
 mod decode;
 mod fields;
 mod json;
+mod list;
 mod messages;
 mod native;
 mod parameters;
 mod source;
 mod stream;
+mod time;
 mod tools;
 mod types;
 
@@ -29,6 +33,7 @@ pub use decode::MessagesRequest;
 pub use decode::decode;
 pub use decode::decode_count;
 pub use error::Envelope;
+pub use list::Cursor;
 pub use stream::Event;
 pub use stream::StreamEncoder;
 pub use types::Reply;

@@ -6,6 +6,7 @@ use super::content::Home;
 use crate::domain::NativeBlock;
 use crate::domain::NativeRole;
 use crate::domain::Part;
+use crate::domain::UPLOAD;
 use crate::fields::Written;
 
 /// The fields of each type of block for which a part of a turn stands. A block that has any other goes as it was written.
@@ -62,6 +63,12 @@ fn has_plain_source(block: &Value, kind: &str) -> bool {
         || !source["type"].is_string()
         || (matches!(source["type"].as_str(), Some("base64" | "url"))
             && has_only(source, &["type", "media_type", "data", "url"]))
+        || (is_upload(source) && has_only(source, &["type", "file_id"]))
+}
+
+/// Whether a source is a file that was uploaded here, and not to Anthropic.
+fn is_upload(source: &Value) -> bool {
+    source["type"] == "file" && source["file_id"].as_str().is_some_and(|id| id.starts_with(UPLOAD))
 }
 
 /// Whether a tool of the caller's is told by its name, its words and its schema.

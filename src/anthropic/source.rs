@@ -30,7 +30,7 @@ pub(super) fn document(
     Ok(Part::Document { source: source(value, block, media::document, ignored)?, title })
 }
 
-/// Reads a source of the types `base64` and `url`. Blocks with other sources go as they were written.
+/// Reads a source of the types `base64` and `url`, and of the type `file` if that was uploaded here. Blocks with other sources go as they were written.
 fn source(
     value: Value,
     block: &Place,
@@ -46,6 +46,8 @@ fn source(
             return Err(source.refuse("url", code::VALUE, "expected `https://...`."));
         }
         Source::Url(url)
+    } else if kind == "file" {
+        Source::Upload { id: required(&mut source, "file_id")?, place: source.place.field("file_id") }
     } else {
         let data = required(&mut source, "data")?;
         let data = media::unbroken(&data).into_owned();

@@ -9,6 +9,7 @@ use super::records;
 use crate::auth::Keys;
 use crate::auth::Registry;
 use crate::config::Settings;
+use crate::conversations::Conversations;
 use crate::gateway::Turns;
 use crate::http;
 use crate::responses::Responses;
@@ -37,7 +38,7 @@ impl<'a> Ground<'a> {
         Ok(Self { settings, store, registry, shutdown: Shutdown::new(), tracker: tracker.clone() })
     }
 
-    /// Responses that outlive their request, made by `turns`.
+    /// Responses that outlive their request, made by `turns`, some of them in `conversations`.
     ///
     /// # Errors
     /// When those of an earlier start cannot be read.
@@ -45,6 +46,7 @@ impl<'a> Ground<'a> {
         &self,
         turns: &Arc<dyn Turns>,
         keys: &Arc<Keys>,
+        conversations: &Conversations,
     ) -> anyhow::Result<Responses> {
         let settings = &self.settings.responses;
         let limits = store::Limits {
@@ -55,7 +57,8 @@ impl<'a> Ground<'a> {
         let shelves = Shelves::new(&self.store, limits);
         shelves.keep_tidy(&self.shutdown.begun());
         let (turns, keys, stop) = (Arc::clone(turns), Arc::clone(keys), self.shutdown.last_words());
-        let responses = Responses::new(turns, keys, shelves, self.tracker.clone(), stop, http::explain);
+        let (conversations, tracker) = (conversations.clone(), self.tracker.clone());
+        let responses = Responses::new(turns, keys, shelves, conversations, tracker, stop, http::explain);
         match responses.recover().await? {
             0 => {}
             failed => {

@@ -130,6 +130,7 @@ impl App {
             ledger,
             cache: books.cache.clone(),
             metrics: books.metrics.clone(),
+            conversations: shelves.conversations,
             responses: shelves.responses,
             answers: shelves.answers,
             batches: shelves.batches,

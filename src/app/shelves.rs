@@ -1,4 +1,4 @@
-//! What is kept for clients: responses, files, batches, sessions.
+//! What is kept for clients: conversations, responses, files, batches, sessions.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use crate::answers::Answers;
 use crate::auth::Keys;
 use crate::batches;
 use crate::batches::Batches;
+use crate::conversations::Conversations;
 use crate::files;
 use crate::files::Files;
 use crate::gateway::Turns;
@@ -17,12 +18,14 @@ use crate::http;
 use crate::responses::Responses;
 use crate::sessions;
 use crate::sessions::Sessions;
+use crate::store;
 use crate::uploads::Uploads;
 
 /// What is kept for clients.
 pub(super) struct Shelves {
     /// Turns that may name files.
     pub(super) turns: Arc<dyn Turns>,
+    pub(super) conversations: Conversations,
     pub(super) responses: Responses,
     pub(super) answers: Answers,
     pub(super) files: Files,
@@ -39,7 +42,8 @@ impl Ground<'_> {
         let files = self.files().await?;
         let limit = self.settings.server.body_limit as u64;
         let turns: Arc<dyn Turns> = Arc::new(Uploads::new(turns, files.clone(), limit));
-        let responses = self.responses(&turns, keys).await?;
+        let conversations = self.conversations(keys);
+        let responses = self.responses(&turns, keys, &conversations).await?;
         let answers = Answers::new(Arc::clone(&turns), responses.clone(), parts::policy(self.settings));
         let tools = batches::Tools {
             files: files.clone(),
@@ -62,10 +66,24 @@ impl Ground<'_> {
             0 => {}
             unfinished => tracing::info!(unfinished, "batches of an earlier server go on"),
         }
-        Ok(Shelves { turns, responses, answers, files, batches, sessions: self.sessions(keys) })
+        let sessions = self.sessions(keys);
+        Ok(Shelves { turns, conversations, responses, answers, files, batches, sessions })
     }
 
-    /// Conversations, kept tidy.
+    /// Conversations that responses are added to, kept tidy.
+    fn conversations(&self, keys: &Arc<Keys>) -> Conversations {
+        let settings = &self.settings.conversations;
+        let limits = store::Limits {
+            time_to_live: settings.time_to_live,
+            max_records: settings.max_stored as u64,
+            max_bytes: settings.max_stored_bytes as u64,
+        };
+        let conversations = Conversations::new(&self.store, Arc::clone(keys), limits);
+        conversations.keep_tidy(self.shutdown.begun());
+        conversations
+    }
+
+    /// Sessions, kept tidy.
     fn sessions(&self, keys: &Arc<Keys>) -> Sessions {
         let settings = &self.settings.sessions;
         let config = sessions::Config {

@@ -67,7 +67,7 @@ pub struct Terms {
 pub enum Permission {
     /// Having models answer.
     Inference,
-    /// Reading, cancelling and deleting stored responses.
+    /// Reading, cancelling and deleting stored responses, and conversations.
     Responses,
     /// Reading what was spent.
     Usage,

@@ -6,6 +6,8 @@ use super::job::Job;
 use super::lines::Lines;
 use super::records::Outcome;
 use super::records::Record;
+use super::service::Inner;
+use crate::answers::Endpoint;
 use crate::domain::unix_now;
 use crate::files;
 use crate::files::Draft;
@@ -105,7 +107,9 @@ impl Output<'_> {
         let finish = async |draft: Option<Draft>, kind: &str| -> Result<_, Error> {
             let Some(draft) = draft else { return Ok(None) };
             let name = format!("{}_{kind}.jsonl", record.batch.id);
-            Ok(Some(draft.finish(name, Purpose::BatchOutput, record.output_expires_after).await?))
+            let is_of_messages = Inner::endpoint(&record.batch) == Endpoint::Messages;
+            let purpose = if is_of_messages { Purpose::MessageBatch } else { Purpose::BatchOutput };
+            Ok(Some(draft.finish(name, purpose, record.output_expires_after).await?))
         };
         Ok((finish(self.answers, "output").await?, finish(self.errors, "error").await?))
     }

@@ -59,8 +59,13 @@ impl Records {
         Ok(self.0.scan(prefix).await?.iter().filter_map(|(_, record)| read(record)).collect())
     }
 
-    pub(super) async fn save(&self, record: Record) -> Result<(), Error> {
+    /// Writes a new one, and beside it what `work` likes.
+    pub(super) async fn save_with<W>(&self, record: Record, work: W) -> Result<(), Error>
+    where
+        W: FnOnce(&mut Transaction<'_>) + Send + 'static,
+    {
         let work = move |transaction: &mut Transaction<'_>| {
+            work(transaction);
             put(transaction, &record);
             Ok(())
         };

@@ -50,6 +50,15 @@ pub struct Config {
     pub time_to_live: Duration,
 }
 
+/// Whose API a batch is of: clients of the one do not meet those of the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// `OpenAI`'s.
+    OpenAi,
+    /// Anthropic's.
+    Messages,
+}
+
 /// What batches are made with.
 #[derive(Clone)]
 pub struct Tools {
@@ -163,43 +172,56 @@ impl Batches {
             let message = "`input_file_id`: the file is not for batches. Upload it with the purpose `batch`.";
             return Err(InvalidRequest::at("input_file_id", code::VALUE, message).into());
         }
-        let record = Record {
-            batch: begun(&request),
-            project: caller.project.clone(),
-            owner: self.0.keys.owner(caller),
-            lines: 0,
-            output_expires_after: request.output_expires_after,
-            is_tidy: false,
-        };
-        self.0.records.save(record.clone()).await?;
+        let batch = begun(Family::OpenAi, &request);
+        let record = self.record(caller, batch, request.output_expires_after);
+        self.0.records.save_with(record.clone(), |_| {}).await?;
         self.start(&record);
         Ok(record.batch)
+    }
+
+    /// A batch of the caller's that begins.
+    pub(super) fn record(&self, caller: &Caller, batch: Batch, output_expires_after: Option<u64>) -> Record {
+        let (project, owner) = (caller.project.clone(), self.0.keys.owner(caller));
+        Record { batch, project, owner, lines: 0, output_expires_after, is_tidy: false }
     }
 
     /// A batch as it is now.
     ///
     /// # Errors
     /// When the caller's project has none of this name.
-    pub async fn get(&self, caller: &Caller, id: &str) -> Result<Batch, Error> {
-        let record = self.0.records.load(&caller.project, id).await?;
-        Ok(record.ok_or_else(|| Error::NotFound(id.to_owned()))?.batch)
+    pub async fn get(&self, caller: &Caller, family: Family, id: &str) -> Result<Batch, Error> {
+        let batch = self.0.records.load(&caller.project, id).await?.map(|record| record.batch);
+        batch.filter(|batch| family.has(batch)).ok_or_else(|| Error::NotFound(id.to_owned()))
+    }
+
+    /// All batches of the caller's project, the oldest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn all(&self, caller: &Caller, family: Family) -> Result<Vec<Batch>, Error> {
+        let records = self.0.records.list(Some(&caller.project)).await?;
+        Ok(records.into_iter().map(|record| record.batch).filter(|batch| family.has(batch)).collect())
     }
 
     /// A page of the batches of the caller's project, and whether there are more.
     ///
     /// # Errors
     /// When the page begins after a batch that is not there.
-    pub async fn list(&self, caller: &Caller, page: &Page) -> Result<(Vec<Batch>, bool), Error> {
-        let records = self.0.records.list(Some(&caller.project)).await?;
-        let batches = records.into_iter().map(|record| record.batch).collect();
-        Ok(page.of(batches, |batch: &Batch| Some(&batch.id))?)
+    pub async fn list(
+        &self,
+        caller: &Caller,
+        family: Family,
+        page: &Page,
+    ) -> Result<(Vec<Batch>, bool), Error> {
+        Ok(page.of(self.all(caller, family).await?, |batch: &Batch| Some(&batch.id))?)
     }
 
     /// Ends a batch before its time. What was answered by then is kept.
     ///
     /// # Errors
     /// When the caller's project has none of this name, or it is over.
-    pub async fn cancel(&self, caller: &Caller, id: &str) -> Result<Batch, Error> {
+    pub async fn cancel(&self, caller: &Caller, family: Family, id: &str) -> Result<Batch, Error> {
+        self.get(caller, family, id).await?;
         let work = |record: &mut Record, _: &mut Transaction<'_>| {
             if matches!(record.batch.status, Status::Validating | Status::InProgress) {
                 record.batch.status = Status::Cancelling;
@@ -218,7 +240,7 @@ impl Batches {
         Ok(batch)
     }
 
-    fn start(&self, record: &Record) {
+    pub(super) fn start(&self, record: &Record) {
         let (id, cancel) = (record.batch.id.clone(), CancellationToken::new());
         self.running().insert(id.clone(), cancel.clone());
         let job = Job { inner: Arc::clone(&self.0), project: record.project.clone(), id: id.clone(), cancel };
@@ -234,11 +256,24 @@ impl Batches {
     }
 }
 
+impl Family {
+    fn has(self, batch: &Batch) -> bool {
+        (batch.endpoint == Endpoint::Messages.path()) == (self == Self::Messages)
+    }
+
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::OpenAi => "batch_",
+            Self::Messages => "msgbatch_",
+        }
+    }
+}
+
 /// The batch that `request` asks for, as it begins.
-fn begun(request: &CreateRequest) -> Batch {
+pub(super) fn begun(family: Family, request: &CreateRequest) -> Batch {
     let now = unix_now();
     Batch {
-        id: format!("batch_{}", Uuid::now_v7().simple()),
+        id: format!("{}{}", family.prefix(), Uuid::now_v7().simple()),
         object: "batch".to_owned(),
         endpoint: request.endpoint.clone(),
         model: None,

@@ -8,7 +8,6 @@ use super::Batches;
 use super::Error;
 use super::records::Record;
 use crate::domain::unix_now;
-use crate::openai::batches::Batch;
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
@@ -32,15 +31,11 @@ impl Batches {
     pub(crate) async fn sweep(&self, now: u64) -> Result<(), Error> {
         let kept = self.0.config.time_to_live.as_secs();
         let is_over = |record: &Record| {
-            record.is_tidy && ended_at(&record.batch).is_some_and(|end| end.saturating_add(kept) <= now)
+            record.is_tidy && record.batch.ended_at().is_some_and(|end| end.saturating_add(kept) <= now)
         };
         for record in self.0.records.list(None).await?.iter().filter(|record| is_over(record)) {
             self.0.records.remove(&record.project, &record.batch.id).await?;
         }
         Ok(())
     }
-}
-
-fn ended_at(batch: &Batch) -> Option<u64> {
-    batch.completed_at.or(batch.failed_at).or(batch.expired_at).or(batch.cancelled_at)
 }

@@ -8,6 +8,7 @@ mod auth;
 mod batches;
 mod cache;
 mod claude;
+mod conversations;
 #[cfg(test)]
 mod document;
 mod environment;
@@ -40,6 +41,7 @@ pub use auth::{Auth, Key};
 pub use batches::Batches;
 pub use cache::{Cache, CacheMode};
 pub use claude::{Claude, SignIn};
+pub use conversations::Conversations;
 pub use environment::{Environment, environment};
 pub use error::Error;
 pub use files::Files;

@@ -9,6 +9,7 @@ use super::auth::Auth;
 use super::batches::Batches;
 use super::cache::Cache;
 use super::claude::Claude;
+use super::conversations::Conversations;
 use super::environment::Environment;
 use super::error::Error;
 use super::files::Files;
@@ -53,6 +54,8 @@ pub struct Settings {
     pub routing: Routing,
     /// What is kept of responses.
     pub responses: Responses,
+    /// What is kept of conversations.
+    pub conversations: Conversations,
     /// What is kept of sessions.
     pub sessions: Sessions,
     /// How much of the pool batches take.
@@ -140,6 +143,7 @@ impl Settings {
         self.pricing.check()?;
         self.routing.check()?;
         self.responses.check()?;
+        self.conversations.check()?;
         self.sessions.check()?;
         self.batches.check()?;
         self.files.check()?;

@@ -29,8 +29,8 @@ pub use event::{BlockDelta, Citation, Finish, FinishReason, ServerBlock, TurnEve
 pub use failure::{Failure, FailureKind};
 pub use model::{Model, ModelName, TokenLimits, family_of};
 pub use money::Money;
-pub use native::{Native, NativeBlock, NativeFields, NativeMedium, NativeRole};
-pub use part::{Part, Source, Thinking, ToolResult, ToolUse};
+pub use native::{Native, NativeBlock, NativeFields, NativeMedium, NativeRole, NativeUpload};
+pub use part::{Part, Source, Thinking, ToolResult, ToolUse, UPLOAD};
 pub use price::{InvalidPrice, Price};
 pub use restriction::Restriction;
 pub use server_tool::{CODE_EXECUTION, CODE_EXECUTION_BETA, MCP_BETA};

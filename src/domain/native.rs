@@ -1,7 +1,10 @@
 //! What a request or an answer holds in the form of Anthropic's API alone. It passes through as it is, as JSON.
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
+
+use super::part::UPLOAD;
 
 /// A content block that goes to Claude exactly as the caller wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +37,54 @@ impl NativeBlock {
             }
             None => vec![(outline.medium(), self.json.as_str())],
         }
+    }
+}
+
+/// A picture or document of a native block whose source is a file that was uploaded here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NativeUpload {
+    /// The file's id.
+    pub id: String,
+    /// Whether it stands for a picture, and not for a document.
+    pub is_image: bool,
+}
+
+impl NativeBlock {
+    /// The files that were uploaded here and that the block, or a block inside it, names as its source.
+    pub fn uploads(&self) -> Vec<NativeUpload> {
+        let mut uploads = Vec::new();
+        if self.json.contains(UPLOAD)
+            && let Ok(mut block) = serde_json::from_str::<Value>(&self.json)
+        {
+            each_upload(&mut block, &mut |upload, _| uploads.push(upload));
+        }
+        uploads
+    }
+
+    /// Puts the sources that `source` gives, as JSON, in the places of those files.
+    pub fn fill(&mut self, mut source: impl FnMut(&NativeUpload) -> Option<Value>) {
+        let Ok(mut block) = serde_json::from_str::<Value>(&self.json) else { return };
+        each_upload(&mut block, &mut |upload, place| {
+            if let Some(source) = source(&upload) {
+                *place = source;
+            }
+        });
+        self.json = block.to_string();
+    }
+}
+
+/// Shows `see` each source of `block`, and of the blocks inside it, that is a file which was uploaded here.
+fn each_upload(block: &mut Value, see: &mut impl FnMut(NativeUpload, &mut Value)) {
+    let is_image = block["type"] == "image";
+    if let Some(source) = block.get_mut("source")
+        && source["type"] == "file"
+        && let Some(id) = source["file_id"].as_str().filter(|id| id.starts_with(UPLOAD))
+    {
+        let upload = NativeUpload { id: id.to_owned(), is_image };
+        see(upload, source);
+    }
+    if let Some(Value::Array(blocks)) = block.get_mut("content") {
+        blocks.iter_mut().for_each(|block| each_upload(block, see));
     }
 }
 

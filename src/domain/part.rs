@@ -71,6 +71,9 @@ pub struct ToolResult {
     pub is_error: bool,
 }
 
+/// How the ids of files begin that are uploaded here. Those of Anthropic's own begin otherwise.
+pub const UPLOAD: &str = "file-";
+
 /// Where the bytes of a part are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {

@@ -9,6 +9,7 @@ use super::folder::Bytes;
 use super::folder::Folder;
 use super::service;
 use super::space::Room;
+use crate::domain::UPLOAD;
 use crate::domain::unix_now;
 use crate::openai::files::File;
 use crate::openai::files::Purpose;
@@ -41,7 +42,7 @@ pub struct Finished {
 impl Draft {
     /// The id of a file that is made now.
     pub(super) fn new_id() -> String {
-        format!("file-{}", Uuid::now_v7().simple())
+        format!("{UPLOAD}{}", Uuid::now_v7().simple())
     }
 
     /// Adds `bytes` at the end.
@@ -77,7 +78,7 @@ impl Draft {
         let Self { id, mut file, mut bytes, room, folder, .. } = self;
         file.flush().await?;
         folder.finish(&id, file, &mut bytes).await?;
-        let is_of_batch = matches!(purpose, Purpose::Batch | Purpose::BatchOutput);
+        let is_of_batch = matches!(purpose, Purpose::Batch | Purpose::BatchOutput | Purpose::MessageBatch);
         let usual = is_of_batch.then_some(LIFE_OF_BATCHES);
         let now = unix_now();
         let file = File {
@@ -90,12 +91,20 @@ impl Draft {
             purpose,
             status: "processed".to_owned(),
             status_details: (),
+            mime_type: None,
         };
         Ok(Finished { file, bytes, room })
     }
 }
 
 impl Finished {
+    /// The same with what its maker says it is.
+    #[must_use]
+    pub fn of_type(mut self, mime_type: Option<String>) -> Self {
+        self.file.mime_type = mime_type;
+        self
+    }
+
     /// The file, and what makes it known in a transaction. With that it stays; and if that is not made it goes, whether or not
     /// anybody waits for it any more.
     pub fn entry(self) -> (File, impl FnOnce(&mut Transaction<'_>) + Send + 'static) {

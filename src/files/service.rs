@@ -194,12 +194,21 @@ impl Files {
         purpose: Option<Purpose>,
         page: &Page,
     ) -> Result<(Vec<File>, bool), Error> {
+        let mut files = self.of_project(project).await?;
+        files.retain(|file| purpose.is_none_or(|purpose| file.purpose == purpose));
+        Ok(page.of(files, |file: &File| Some(&file.id))?)
+    }
+
+    /// The files of `project` that clients see, the oldest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn of_project(&self, project: &str) -> Result<Vec<File>, Error> {
         let now = unix_now();
-        let is_listed =
-            |file: &File| !is_over(file, now) && purpose.is_none_or(|purpose| file.purpose == purpose);
         let records = self.0.store.scan(key(project, "")).await?;
         let files = records.iter().filter_map(|(_, record)| serde_json::from_slice(record).ok());
-        Ok(page.of(files.filter(is_listed).collect(), |file: &File| Some(&file.id))?)
+        let is_seen = |file: &File| !is_over(file, now) && file.purpose != Purpose::MessageBatch;
+        Ok(files.filter(is_seen).collect())
     }
 
     /// Takes the file of `project` called `id` away.

@@ -43,6 +43,8 @@ pub(super) enum Piece {
     File {
         /// What the client calls it.
         name: Option<String>,
+        /// What the client says it is.
+        kind: Option<String>,
     },
     /// The next of the file's bytes.
     Bytes(Bytes),
@@ -97,8 +99,9 @@ impl Form {
         let name = part.name().unwrap_or_default().to_owned();
         if name == FILE {
             let named = part.file_name().map(|name| name.chars().take(LONGEST_NAME).collect());
+            let kind = part.content_type().map(|kind| kind.essence_str().to_owned());
             self.file = Some(part);
-            return Ok(Ok(Some(Piece::File { name: named })));
+            return Ok(Ok(Some(Piece::File { name: named, kind })));
         }
         self.texts += 1;
         if self.texts > MOST_TEXTS {
@@ -145,7 +148,7 @@ fn odd(name: &str, words: &str) -> ApiError {
 }
 
 fn no_form() -> ApiError {
-    let message = "The body must be a form with the fields `file` and `purpose`. Send it as `multipart/form-data`, whose \
+    let message = "The body must be a form with the field `file`, and in OpenAI's API `purpose`. Send it as `multipart/form-data`, whose \
                    content type names a boundary, as `curl -F` does.";
     InvalidRequest::body(message).into()
 }

@@ -44,7 +44,9 @@ use super::v1::batch;
 use super::v1::batches;
 use super::v1::chat;
 use super::v1::completions;
+use super::v1::conversations;
 use super::v1::files;
+use super::v1::message_batches;
 use super::v1::messages;
 use super::v1::models;
 use super::v1::responses;
@@ -172,6 +174,8 @@ fn routes() -> Vec<Route> {
             ("/v1/responses/{id}/input_items", get(responses::list_input_items)),
         ],
     );
+    all(Need::Permission(Permission::Responses), conversation_routes());
+    all(Need::Permission(Permission::Inference), message_batch_routes());
     all(Need::Permission(Permission::Tasks), task_routes());
     all(Need::Permission(Permission::Usage), vec![("/v1/usage", get(usage::usage))]);
     all(
@@ -183,6 +187,30 @@ fn routes() -> Vec<Route> {
         ],
     );
     routes
+}
+
+fn message_batch_routes() -> Vec<(&'static str, MethodRouter<AppState>)> {
+    let all = get(message_batches::list_message_batches).post(message_batches::create_message_batch);
+    let one = get(message_batches::retrieve_message_batch).delete(message_batches::delete_message_batch);
+    vec![
+        ("/v1/messages/batches", all),
+        ("/v1/messages/batches/{id}", one),
+        ("/v1/messages/batches/{id}/cancel", post(message_batches::cancel_message_batch)),
+        ("/v1/messages/batches/{id}/results", get(message_batches::message_batch_results)),
+    ]
+}
+
+fn conversation_routes() -> Vec<(&'static str, MethodRouter<AppState>)> {
+    let one = get(conversations::retrieve_conversation).post(conversations::update_conversation);
+    vec![
+        ("/v1/conversations", post(conversations::create_conversation)),
+        ("/v1/conversations/{id}", one.delete(conversations::delete_conversation)),
+        ("/v1/conversations/{id}/items", get(conversations::list_items).post(conversations::create_items)),
+        (
+            "/v1/conversations/{id}/items/{item}",
+            get(conversations::retrieve_item).delete(conversations::delete_item),
+        ),
+    ]
 }
 
 fn task_routes() -> Vec<(&'static str, MethodRouter<AppState>)> {

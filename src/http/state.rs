@@ -12,6 +12,7 @@ use crate::answers::Answers;
 use crate::auth::Keys;
 use crate::auth::Registry;
 use crate::batches::Batches;
+use crate::conversations::Conversations;
 use crate::files::Files;
 use crate::gateway::AnswerCache;
 use crate::gateway::Turns;
@@ -48,6 +49,8 @@ pub struct AppState {
     pub answers: Answers,
     /// Responses that outlive their request.
     pub responses: Responses,
+    /// Conversations that responses are added to.
+    pub conversations: Conversations,
     /// Requests that are answered while nobody waits.
     pub batches: Batches,
     /// Files of clients.
@@ -142,6 +145,12 @@ impl FromRef<AppState> for Answers {
 impl FromRef<AppState> for Responses {
     fn from_ref(state: &AppState) -> Self {
         state.responses.clone()
+    }
+}
+
+impl FromRef<AppState> for Conversations {
+    fn from_ref(state: &AppState) -> Self {
+        state.conversations.clone()
     }
 }
 

@@ -70,6 +70,8 @@ pub enum Purpose {
     UserData,
     /// Pictures that a message may name.
     Vision,
+    /// What a batch of Anthropic's API is made of. No client sees it.
+    MessageBatch,
 }
 
 /// A file as clients get to see it.
@@ -93,6 +95,9 @@ pub struct File {
     pub status: String,
     /// Nothing.
     pub status_details: (),
+    /// What its maker says it is; only of those that were uploaded in Anthropic's form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mime_type: Option<String>,
 }
 
 /// The form of an upload, understood.

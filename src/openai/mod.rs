@@ -7,6 +7,7 @@
 pub mod batches;
 pub mod chat;
 pub mod completions;
+pub mod conversations;
 pub mod error;
 pub mod files;
 pub mod models;

@@ -10,11 +10,11 @@ use futures::Stream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::Error;
 use super::Run;
 use super::Step;
 use super::record;
 use super::shelves::Shelves;
-use crate::gateway;
 use crate::openai::responses::Event;
 use crate::openai::responses::Response;
 
@@ -73,7 +73,7 @@ impl Running {
                 record::save_events(&shelves.streams, &owner, &id, &events).await?;
             }
             shelves.unfinished.remove(&owner, &id).await?;
-            Ok::<_, super::Error>(())
+            Ok::<_, Error>(())
         };
         if let Err(error) = tidied.await {
             tracing::error!(error = &error as &dyn std::error::Error, "a response could not be stored");
@@ -88,7 +88,7 @@ impl Running {
 }
 
 /// Nobody may ever ask for a response that failed, so the log tells of it.
-fn log(id: &str, failure: &gateway::Error, code: Option<&str>) {
+fn log(id: &str, failure: &Error, code: Option<&str>) {
     let cause = (!failure.may_quote_the_request()).then_some(failure as &dyn std::error::Error);
     tracing::warn!(response.id = id, error.code = code, error = cause, "a response in the background failed");
 }

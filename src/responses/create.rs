@@ -17,6 +17,7 @@ use super::run::Keeper;
 use super::run::Run;
 use super::service::Inner;
 
+use crate::conversations::TakenConversation;
 use crate::domain::Caller;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
@@ -71,7 +72,9 @@ impl Responses {
         memory: Option<Memory>,
     ) -> Result<Created, Error> {
         let owner = self.0.keys.owner(&caller);
-        let (request, earlier) = self.gather(&owner, request, memory.as_ref()).await?;
+        let conversation = self.take_conversation(&caller, &request).await?;
+        let items = conversation.as_ref().map(|taken| taken.items.clone());
+        let (request, earlier) = self.gather(&owner, request, items, memory.as_ref()).await?;
         let (response, input) = (request.response.clone(), request.input.clone());
         let names = request.tool_names().clone();
         let (shows_thinking, stream, generates) = (request.shows_thinking, request.stream, request.generates);
@@ -81,17 +84,10 @@ impl Responses {
             input: kept::input(&response.id, input),
             owner,
             memory,
+            conversation,
             earlier,
         };
-        let running = match (generates, response.background) {
-            (false, _) => nothing(&turn),
-            (true, true) => {
-                // What would fail only when nobody waits any more is refused at once.
-                self.0.turns.resolve(caller.clone(), turn.clone()).await?;
-                self.later(caller, turn)
-            }
-            (true, false) => self.0.turns.run(caller, turn).await?,
-        };
+        let running = self.begin(caller, turn, generates, response.background).await?;
         let run = Run {
             writer: Writer::new(response, names, shows_thinking),
             events: running.events,
@@ -108,13 +104,33 @@ impl Responses {
         Ok(Created { making, remarks })
     }
 
+    /// The turn of a response, which asks for a worker at once unless nobody waits for it.
+    async fn begin(
+        &self,
+        caller: Caller,
+        turn: Turn,
+        generates: bool,
+        background: bool,
+    ) -> Result<RunningTurn, Error> {
+        match (generates, background) {
+            (false, _) => Ok(nothing(&turn)),
+            (true, true) => {
+                // What would fail only when nobody waits any more is refused at once.
+                self.0.turns.resolve(caller.clone(), turn.clone()).await?;
+                Ok(self.later(caller, turn))
+            }
+            (true, false) => Ok(self.0.turns.run(caller, turn).await?),
+        }
+    }
+
     /// How many tokens the conversation of `request` has.
     ///
     /// # Errors
     /// When the request cannot be served.
     pub async fn count_tokens(&self, caller: Caller, request: CreateRequest) -> Result<u64, Error> {
         let owner = self.0.keys.owner(&caller);
-        let (request, earlier) = self.gather(&owner, request, None).await?;
+        let items = self.conversation_items(&caller, &request).await?;
+        let (request, earlier) = self.gather(&owner, request, items, None).await?;
         let (turn, _) = request.turn(&earlier)?;
         Ok(self.0.turns.count_tokens(caller, turn).await?)
     }
@@ -125,21 +141,47 @@ impl Responses {
     /// When it is no conversation.
     pub async fn conversation(&self, caller: &Caller, request: CreateRequest) -> Result<Vec<Value>, Error> {
         let owner = self.0.keys.owner(caller);
-        let (request, earlier) = self.gather(&owner, request, None).await?;
+        let items = self.conversation_items(caller, &request).await?;
+        let (request, earlier) = self.gather(&owner, request, items, None).await?;
         let input = kept::input(&request.response.id, request.input.clone());
         request.check(&earlier)?;
         Ok(earlier.into_iter().chain(input).collect())
     }
 
-    /// The request, its references replaced, and the conversation before it.
+    /// The conversation that `request` names, taken until its response is over.
+    async fn take_conversation(
+        &self,
+        caller: &Caller,
+        request: &CreateRequest,
+    ) -> Result<Option<TakenConversation>, Error> {
+        let Some(name) = &request.response.conversation else { return Ok(None) };
+        Ok(Some(self.0.conversations.take(caller, &name.id).await?))
+    }
+
+    /// The items of the conversation that `request` names.
+    async fn conversation_items(
+        &self,
+        caller: &Caller,
+        request: &CreateRequest,
+    ) -> Result<Option<Vec<Value>>, Error> {
+        let Some(name) = &request.response.conversation else { return Ok(None) };
+        Ok(Some(self.0.conversations.items(caller, &name.id).await?))
+    }
+
+    /// The request, its references replaced, and what comes before it: the items of its conversation, or of the response that
+    /// it goes on from.
     async fn gather(
         &self,
         owner: &str,
         mut request: CreateRequest,
+        conversation: Option<Vec<Value>>,
         memory: Option<&Memory>,
     ) -> Result<(CreateRequest, Vec<Value>), Error> {
         let history = History { records: &self.0.shelves.records, owner, memory };
-        let earlier = history.before(request.response.previous_response_id.as_deref()).await?;
+        let earlier = match conversation {
+            Some(items) => items,
+            None => history.before(request.response.previous_response_id.as_deref()).await?,
+        };
         history.dereference(&earlier, &mut request.input).await?;
         request.add_tools(&earlier)?;
         Ok((request, earlier))

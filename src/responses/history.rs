@@ -91,6 +91,9 @@ impl History<'_> {
         if !record.response.status.is_final() {
             return Err(unfinished(id).into());
         }
+        if let Some(conversation) = &record.response.conversation {
+            return Err(in_conversation(id, &conversation.id).into());
+        }
         let before = record.response.previous_response_id.clone();
         Ok((record.items(), before))
     }
@@ -174,6 +177,16 @@ fn unfinished(id: &str) -> InvalidRequest {
     let message =
         format!("The previous response '{}' is still being made. Wait until it is whole.", printable(id));
     InvalidRequest::at("previous_response_id", "previous_response_not_finished", message)
+}
+
+/// What came before it stands in the conversation, and may have changed since.
+fn in_conversation(id: &str, conversation: &str) -> InvalidRequest {
+    let (id, conversation) = (printable(id), printable(conversation));
+    let message = format!(
+        "The previous response '{id}' belongs to a conversation. Go on in that: remove `previous_response_id`, and send \
+         \"conversation\": \"{conversation}\"."
+    );
+    InvalidRequest::at("previous_response_id", code::VALUE, message)
 }
 
 fn no_item(index: usize, id: &str) -> InvalidRequest {

@@ -31,10 +31,13 @@ impl Record {
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
-    pub(super) async fn save(&self, shelf: &Shelf, owner: &str) -> Result<(), Error> {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         // Its keys are strings and it is written to memory: nothing can fail.
-        let bytes = serde_json::to_vec(self).unwrap_or_default();
-        Ok(shelf.put(owner, &self.response.id, bytes).await?)
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    pub(super) async fn save(&self, shelf: &Shelf, owner: &str) -> Result<(), Error> {
+        Ok(shelf.put(owner, &self.response.id, self.to_bytes()).await?)
     }
 }
 

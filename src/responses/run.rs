@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::Error;
 use super::history::Memory;
 use super::record::Record;
+use crate::conversations::Beside;
+use crate::conversations::TakenConversation;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::gateway;
@@ -18,11 +20,12 @@ use crate::gateway::TurnStream;
 use crate::openai::Envelope;
 use crate::openai::responses::Event;
 use crate::openai::responses::Response;
+use crate::openai::responses::Status;
 use crate::openai::responses::Writer;
 use crate::store::Shelf;
 
 /// The words for a failure.
-pub(super) type Explain = fn(&gateway::Error) -> Envelope;
+pub(super) type Explain = fn(&Error) -> Envelope;
 
 /// A response being made. Dropping it ends its turn.
 pub struct Run {
@@ -42,7 +45,7 @@ pub struct Step {
     /// Events for the client, in their order.
     pub events: Vec<Event>,
     /// What went wrong, if this is how it ends.
-    pub failure: Option<gateway::Error>,
+    pub failure: Option<Error>,
     /// Whether nothing follows.
     pub is_last: bool,
 }
@@ -63,10 +66,10 @@ impl Run {
     ///
     /// # Errors
     /// When the turn failed before.
-    pub async fn begin(&mut self, limit: Duration) -> Result<Step, gateway::Error> {
+    pub async fn begin(&mut self, limit: Duration) -> Result<Step, Error> {
         let events = match tokio::time::timeout(limit, self.events.next()).await {
             Ok(Some(event)) => self.writer.event(&event?),
-            Ok(None) => return Err(ended_early()),
+            Ok(None) => return Err(ended_early().into()),
             Err(_) => self.writer.begin(),
         };
         Ok(self.step(events, None).await)
@@ -94,7 +97,10 @@ impl Run {
         };
         let (events, failure) = match event {
             Ok(event) => (self.writer.event(&event), None),
-            Err(error) => (self.writer.fail(&(self.explain)(&error)), Some(error)),
+            Err(error) => {
+                let error = Error::from(error);
+                (self.writer.fail(&(self.explain)(&error)), Some(error))
+            }
         };
         Some(self.step(events, failure).await)
     }
@@ -108,20 +114,24 @@ impl Run {
             let event = self.events.next().await.unwrap_or_else(|| Err(ended_early()))?;
             self.writer.event(&event);
         }
-        self.keep_when_over().await;
+        self.keep_when_over().await?;
         Ok(self.writer.response().clone())
     }
 
-    /// The step that is made of `events`, once what is over is stored.
-    async fn step(&mut self, events: Vec<Event>, failure: Option<gateway::Error>) -> Step {
-        self.keep_when_over().await;
+    /// The step that is made of `events`, once what is over is stored. Where it cannot be added to its conversation, its end is
+    /// a failure: who has seen another one would go on from what the conversation does not have.
+    async fn step(&mut self, mut events: Vec<Event>, mut failure: Option<Error>) -> Step {
+        if let Err(error) = self.keep_when_over().await {
+            events.pop();
+            events.extend(self.writer.fail_at_the_end(&(self.explain)(&error)));
+            self.keeper.save(self.writer.response()).await;
+            failure = Some(error);
+        }
         Step { events, failure, is_last: self.writer.is_over() }
     }
 
-    async fn keep_when_over(&mut self) {
-        if self.writer.is_over() {
-            self.keeper.keep(self.writer.response()).await;
-        }
+    async fn keep_when_over(&mut self) -> Result<(), Error> {
+        if self.writer.is_over() { self.keeper.keep(self.writer.response()).await } else { Ok(()) }
     }
 }
 
@@ -136,23 +146,51 @@ pub(super) struct Keeper {
     /// None when it is not to be stored.
     pub(super) records: Option<Shelf>,
     pub(super) memory: Option<Memory>,
+    /// The conversation that it is added to.
+    pub(super) conversation: Option<TakenConversation>,
     /// The conversation before its own input.
     pub(super) earlier: Vec<Value>,
     pub(super) input: Vec<Value>,
 }
 
 impl Keeper {
-    async fn keep(&mut self, response: &Response) {
-        let record = Record { response: response.clone(), input: std::mem::take(&mut self.input) };
+    /// Keeps what is over. A conversation gets what was answered, whole or not; of a failure it does not hear.
+    ///
+    /// # Errors
+    /// When it cannot be added to its conversation; then it is nowhere.
+    async fn keep(&mut self, response: &Response) -> Result<(), Error> {
+        let taken = self.conversation.take();
+        match taken.filter(|_| matches!(response.status, Status::Completed | Status::Incomplete)) {
+            Some(taken) => {
+                let record = self.record(response);
+                let beside = self.records.clone().map(|shelf| Beside {
+                    shelf,
+                    id: response.id.clone(),
+                    record: record.to_bytes(),
+                });
+                taken.append(record.items(), beside).await?;
+            }
+            None => self.save(response).await,
+        }
+        if let Some(memory) = &self.memory {
+            let record = self.record(response);
+            let earlier = std::mem::take(&mut self.earlier);
+            memory.remember(&response.id, earlier.into_iter().chain(record.items()).collect());
+        }
+        Ok(())
+    }
+
+    /// Stores the response by itself.
+    async fn save(&self, response: &Response) {
         if let Some(records) = &self.records
-            && let Err(error) = record.save(records, &self.owner).await
+            && let Err(error) = self.record(response).save(records, &self.owner).await
         {
             // The answer is there and paid for: better unstored than lost.
             tracing::error!(error = &error as &dyn std::error::Error, "a response could not be stored");
         }
-        if let Some(memory) = &self.memory {
-            let earlier = std::mem::take(&mut self.earlier);
-            memory.remember(&response.id, earlier.into_iter().chain(record.items()).collect());
-        }
+    }
+
+    fn record(&self, response: &Response) -> Record {
+        Record { response: response.clone(), input: self.input.clone() }
     }
 }

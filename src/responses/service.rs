@@ -16,6 +16,7 @@ use super::run::Explain;
 use super::shelves::Shelves;
 
 use crate::auth::Keys;
+use crate::conversations::Conversations;
 use crate::domain::Caller;
 use crate::fields::InvalidRequest;
 use crate::fields::code;
@@ -34,6 +35,7 @@ pub(super) struct Inner {
     pub(super) turns: Arc<dyn Turns>,
     pub(super) keys: Arc<Keys>,
     pub(super) shelves: Shelves,
+    pub(super) conversations: Conversations,
     pub(super) running: Running,
     pub(super) tracker: TaskTracker,
     pub(super) stop: CancellationToken,
@@ -47,17 +49,19 @@ impl fmt::Debug for Responses {
 }
 
 impl Responses {
-    /// Responses made by `turns` and kept on `shelves`. What is made in the background is a task of `tracker`; all that is
+    /// Responses made by `turns` and kept on `shelves`, and in `conversations` where a request says so. What is made in the background is a task of `tracker`; all that is
     /// being made fails with `stop`. `explain` has the words for failures.
     pub fn new(
         turns: Arc<dyn Turns>,
         keys: Arc<Keys>,
         shelves: Shelves,
+        conversations: Conversations,
         tracker: TaskTracker,
         stop: CancellationToken,
         explain: Explain,
     ) -> Self {
-        Self(Arc::new(Inner { turns, keys, shelves, running: Running::default(), tracker, stop, explain }))
+        let running = Running::default();
+        Self(Arc::new(Inner { turns, keys, shelves, conversations, running, tracker, stop, explain }))
     }
 
     /// Marks what an earlier server was still making as failed, and says how much that was.
@@ -70,7 +74,7 @@ impl Responses {
         for (owner, id) in &names {
             if let Some(record) = Record::load(&shelves.records, owner, id).await? {
                 let mut writer = Writer::new(record.response, ToolNames::default(), false);
-                writer.fail(&explain(&crate::gateway::Error::ShuttingDown));
+                writer.fail(&explain(&crate::gateway::Error::ShuttingDown.into()));
                 let record = Record { response: writer.response().clone(), input: record.input };
                 record.save(&shelves.records, owner).await?;
             }

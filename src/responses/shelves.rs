@@ -33,9 +33,21 @@ impl Shelves {
     /// Shelves that leave nothing behind.
     #[cfg(test)]
     pub(crate) fn temporary() -> Self {
+        Self::over(&Store::in_memory(TaskTracker::new()))
+    }
+
+    /// Small shelves of `store`.
+    #[cfg(test)]
+    pub(crate) fn over(store: &Store) -> Self {
         let limits =
             Limits { time_to_live: std::time::Duration::from_secs(60), max_records: 100, max_bytes: 1 << 20 };
-        Self::new(&Store::in_memory(TaskTracker::new()), limits)
+        Self::new(store, limits)
+    }
+
+    /// Where they are, for what is kept beside them.
+    #[cfg(test)]
+    pub(crate) fn store(&self) -> &Store {
+        self.records.store()
     }
 
     /// Takes away what is there beyond its time, until `stop`.

@@ -7,7 +7,6 @@
 //!
 //! Knows neither HTTP nor how failures are told.
 
-mod busy;
 mod error;
 mod record;
 mod service;

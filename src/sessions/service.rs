@@ -8,7 +8,6 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Error;
-use super::busy::Busy;
 use super::record::Record;
 use super::talk::Talk;
 use crate::auth::Keys;
@@ -19,6 +18,7 @@ use crate::openai::sessions::CreateRequest;
 use crate::openai::sessions::Entry;
 use crate::openai::sessions::Session;
 use crate::openai::sessions::Totals;
+use crate::store::Busy;
 use crate::store::Limits;
 use crate::store::Shelf;
 use crate::store::Store;

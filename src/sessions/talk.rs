@@ -9,7 +9,6 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::Error;
-use super::busy::Taken;
 use super::record::Record;
 use super::service::Inner;
 use crate::domain::Finish;
@@ -25,6 +24,7 @@ use crate::openai::sessions::Entry;
 use crate::openai::sessions::MessageRequest;
 use crate::openai::sessions::answered;
 use crate::openai::sessions::message;
+use crate::store::Taken;
 
 /// The most bytes of a conversation: as many as Anthropic takes in a request.
 const LARGEST: usize = 32 << 20;

@@ -4,6 +4,7 @@
 //! and is on disk when it is done. A [`Shelf`] is a table whose records belong to owners and leave after a time.
 
 mod backend;
+mod busy;
 #[cfg(test)]
 mod contract;
 mod shape;
@@ -34,6 +35,8 @@ pub use backend::Change;
 pub use backend::Memory;
 pub use backend::Record;
 pub use backend::Sled;
+pub use busy::Busy;
+pub use busy::Taken;
 pub use shelf::Limits;
 pub use shelf::Shelf;
 pub use writer::Transaction;

@@ -74,6 +74,61 @@ impl Shelf {
         self.store.transaction(add).await
     }
 
+    /// Runs `work` as [`Store::transaction`] does, for what changes several records or looks before it writes.
+    ///
+    /// # Errors
+    /// `work`'s own, or the store's.
+    pub fn transaction<T, E, W>(&self, work: W) -> impl Future<Output = Result<T, E>> + Send + use<T, E, W>
+    where
+        W: FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.store.transaction(work)
+    }
+
+    /// As [`get`](Self::get), within `transaction`.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn get_in(
+        &self,
+        transaction: &Transaction<'_>,
+        owner: &str,
+        id: &str,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let value = transaction.get(&self.shape.place(RECORD, &key(owner, id)))?;
+        Ok(value.and_then(|value| content(&value, unix_now())))
+    }
+
+    /// As [`put`](Self::put), within `transaction`.
+    ///
+    /// # Errors
+    /// When what is there cannot be read.
+    pub fn put_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        owner: &str,
+        id: &str,
+        record: &[u8],
+    ) -> Result<(), Error> {
+        self.shape.put(transaction, &key(owner, id), record, unix_now())
+    }
+
+    /// As [`renew`](Self::renew), within `transaction`.
+    ///
+    /// # Errors
+    /// When what is there cannot be read.
+    pub fn renew_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        owner: &str,
+        id: &str,
+        record: &[u8],
+    ) -> Result<bool, Error> {
+        self.shape.renew(transaction, &key(owner, id), record, unix_now())
+    }
+
     /// All records of `owner`.
     ///
     /// # Errors
@@ -131,6 +186,12 @@ impl Shelf {
         let shape = self.shape;
         while self.store.transaction(move |transaction| shape.sweep(transaction, now)).await? {}
         Ok(())
+    }
+
+    /// Where it lies.
+    #[cfg(test)]
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
     }
 
     #[cfg(test)]

@@ -3,6 +3,8 @@
 //! A turn may name files that its caller has uploaded before, and whoever runs it meets what is in them, as if the caller had
 //! sent that. So everybody who counts, compares or remembers parts knows one form of them. Knows no wire format, nor how a refusal is worded.
 
+mod native;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use tokio::sync::Semaphore;
 
 use crate::domain::Caller;
 use crate::domain::ModelName;
+use crate::domain::NativeUpload;
 use crate::domain::Part;
 use crate::domain::Source;
 use crate::domain::Turn;
@@ -70,7 +73,9 @@ impl Uploads {
         // It is never closed.
         let memory = Arc::clone(&self.memory).acquire_many_owned(blocks).await.ok();
         for part in parts(turn) {
-            if let Some(file) = Named::by(part) {
+            if let Part::Native(block) = part {
+                self.fill_native(caller, block).await?;
+            } else if let Some(file) = Named::by(part) {
                 let fault = |fault| Error::File { place: file.place.to_owned(), fault };
                 *part = self.read(caller, &file).await.map_err(fault)?;
             }
@@ -82,9 +87,9 @@ impl Uploads {
     async fn size(&self, caller: &Caller, turn: &mut Turn) -> Result<u64, Error> {
         let mut size = 0;
         for part in parts(turn) {
-            if let Some(file) = Named::by(part) {
-                let fault = |fault| Error::File { place: file.place.to_owned(), fault };
-                size += self.size_of(caller, &file).await.map_err(fault)?;
+            for (id, place) in named_by(part) {
+                let fault = |fault| Error::File { place: place.clone(), fault };
+                size += self.size_of(caller, &id).await.map_err(fault)?;
                 if size > self.limit {
                     return Err(fault(FileFault::TooLarge { limit: self.limit }));
                 }
@@ -93,8 +98,8 @@ impl Uploads {
         Ok(size)
     }
 
-    async fn size_of(&self, caller: &Caller, file: &Named<'_>) -> Result<u64, FileFault> {
-        let record = self.files.get(&caller.project, file.id).await?;
+    async fn size_of(&self, caller: &Caller, id: &str) -> Result<u64, FileFault> {
+        let record = self.files.get(&caller.project, id).await?;
         if !matches!(record.purpose, Purpose::UserData | Purpose::Vision) {
             let words = "the file was uploaded for batches. Upload it with the purpose `user_data`.";
             return Err(FileFault::Unfit(words.to_owned()));
@@ -104,10 +109,16 @@ impl Uploads {
 
     /// What is in `file`.
     async fn read(&self, caller: &Caller, file: &Named<'_>) -> Result<Part, FileFault> {
-        let (record, mut content) = self.files.open_content(&caller.project, file.id).await?;
+        let (name, bytes) = self.content(caller, file.id).await?;
+        part(&bytes, file.title.unwrap_or(&name), file.is_image)
+    }
+
+    /// The name and the bytes of the file `id`.
+    async fn content(&self, caller: &Caller, id: &str) -> Result<(String, Vec<u8>), FileFault> {
+        let (record, mut content) = self.files.open_content(&caller.project, id).await?;
         let mut bytes = Vec::new();
         content.read_to_end(&mut bytes).await.map_err(files::Error::from)?;
-        part(&bytes, file.title.unwrap_or(&record.filename), file.is_image)
+        Ok((record.filename, bytes))
     }
 }
 
@@ -171,6 +182,17 @@ impl<'a> Named<'a> {
             }
             _ => None,
         }
+    }
+}
+
+/// The files that a part names, each with its place in the request.
+fn named_by(part: &Part) -> Vec<(String, String)> {
+    match part {
+        Part::Native(block) => {
+            let place = |upload: NativeUpload| (upload.id, native::PLACE.to_owned());
+            block.uploads().into_iter().map(place).collect()
+        }
+        part => Named::by(part).map(|file| (file.id.to_owned(), file.place.to_owned())).into_iter().collect(),
     }
 }
 

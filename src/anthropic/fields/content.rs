@@ -123,16 +123,16 @@ pub(in crate::anthropic) static SOURCE: Table = Table {
         emulated(
             "type",
             Text,
-            "`base64` or `url`. Others, such as `text`, `content` and `file`, go to Claude as they are.",
+            "`base64`, `url`, or `file` for what was uploaded here. Others, such as `text` and `content`, go to Claude as they are.",
         ),
         honoured("data", Text, "In base64 a PNG, JPEG, GIF or WebP, or a PDF; of a `text` the words."),
         emulated("media_type", Text, "What the bytes say counts."),
         honoured("url", Text, "`https://...`, which Anthropic fetches."),
         passed("content", TextOrArray, "Goes to Claude as it is."),
-        passed(
+        emulated(
             "file_id",
             Text,
-            "A file of Anthropic's Files API, to which this server has no door. Goes to Claude as it is.",
+            "A [file](#files-of-anthropics-api) that was uploaded here: a PDF, a picture or text in UTF-8, which is read anew for each request. An id of Anthropic's own (`file_...`) goes to Claude as it is.",
         ),
     ],
 };

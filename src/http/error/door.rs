@@ -3,14 +3,14 @@
 use axum::extract::Request;
 
 use super::ApiError;
-use super::Kind;
 use crate::anthropic;
+use crate::anthropic::error::kind_of_status;
 
 /// The paths of Anthropic's API alone.
 const MESSAGES: &str = "/v1/messages";
 
-/// The header that every client of Anthropic's sends, whatever it asks for.
-const VERSION: &str = "anthropic-version";
+/// The headers by which clients of Anthropic's are known: every one sends the first, whatever it asks for.
+const THEIRS: [&str; 2] = ["anthropic-version", "anthropic-beta"];
 
 /// The API that a client takes this server for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl Door {
     pub(in crate::http) fn of(request: &Request) -> Self {
         let is_below = |rest: &str| rest.is_empty() || rest.starts_with('/');
         let is_theirs = request.uri().path().strip_prefix(MESSAGES).is_some_and(is_below)
-            || request.headers().contains_key(VERSION);
+            || THEIRS.iter().any(|name| request.headers().contains_key(*name));
         if is_theirs { Self::Anthropic } else { Self::OpenAi }
     }
 }
@@ -41,21 +41,6 @@ impl ApiError {
     /// The same in Anthropic's words.
     pub(in crate::http) fn message<'a>(&'a self, request_id: &'a str) -> anthropic::Envelope<'a> {
         let (message, param) = (&self.0.message, self.0.param.as_deref());
-        anthropic::Envelope { kind: family(self.kind()), message, param, request_id }
-    }
-}
-
-/// Anthropic's name for a kind of error: it goes by the status.
-fn family(kind: Kind) -> &'static str {
-    match kind.row().status {
-        401 => "authentication_error",
-        403 => "permission_error",
-        404 => "not_found_error",
-        413 => "request_too_large",
-        429 => "rate_limit_error",
-        503 => "overloaded_error",
-        504 => "timeout_error",
-        500.. => "api_error",
-        _ => "invalid_request_error",
+        anthropic::Envelope { kind: kind_of_status(self.status()), message, param, request_id }
     }
 }

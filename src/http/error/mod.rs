@@ -5,6 +5,7 @@
 
 mod answers;
 mod batches;
+mod conversations;
 mod door;
 mod files;
 mod keys;

@@ -7,9 +7,9 @@ use crate::gateway;
 use crate::openai::Envelope;
 use crate::responses::Error;
 
-/// How a client is told of a turn that failed, wherever that is: the one table of errors has the words.
-pub fn explain(error: &gateway::Error) -> Envelope {
-    turn(error.clone()).envelope()
+/// How a client is told of a response that failed, wherever that is: the one table of errors has the words.
+pub fn explain(error: &Error) -> Envelope {
+    ApiError::from(error.clone()).envelope()
 }
 
 impl From<Error> for ApiError {
@@ -20,6 +20,7 @@ impl From<Error> for ApiError {
                 let id = printable(&id);
                 Self::new(Kind::UnknownResponse, format!("Response with id '{id}' not found."))
             }
+            Error::Conversation(error) => error.into(),
             Error::Turn(error) => turn(error),
             Error::Store(error) => Self::unreachable("store", error),
         }

@@ -49,6 +49,10 @@ pub(in crate::http) enum Kind {
     UnknownFile,
     /// The caller has no such session.
     UnknownSession,
+    /// The caller has no such conversation.
+    UnknownConversation,
+    /// The conversation has no such item.
+    UnknownItem,
     /// No such turn runs on the socket.
     UnknownTurn,
     /// The caller has no such task.
@@ -79,6 +83,10 @@ pub(in crate::http) enum Kind {
     TooManySessions,
     /// The session has as much in it as may be.
     SessionFull,
+    /// Something is being added to the conversation.
+    ConversationLocked,
+    /// The conversation has as much in it as may be.
+    ConversationFull,
     /// The body did not come in time.
     BodyTimeout,
     /// The body is over the limit.
@@ -101,7 +109,7 @@ pub(in crate::http) enum Kind {
     ServerBusy,
     /// A fault of this server.
     Internal,
-    /// An answer of a session was made and cannot be kept.
+    /// An answer of a session or conversation was made and cannot be kept.
     NotKept,
     /// The worker died.
     WorkerFailed,
@@ -178,6 +186,8 @@ impl Kind {
             Self::UnknownBatch => (404, Some("batch_not_found")),
             Self::UnknownFile => (404, Some("file_not_found")),
             Self::UnknownSession => (404, Some("session_not_found")),
+            Self::UnknownConversation => (404, Some("conversation_not_found")),
+            Self::UnknownItem => (404, Some("item_not_found")),
             Self::UnknownTurn => (404, Some("turn_not_found")),
             Self::UnknownTask => (404, Some("task_not_found")),
             Self::UnknownPermissionRequest => (404, Some("permission_request_not_found")),
@@ -188,6 +198,8 @@ impl Kind {
             Self::TaskExists => (409, Some("task_exists")),
             Self::ProjectExists => (409, Some("project_exists")),
             Self::SessionBusy => (409, Some("session_busy")),
+            Self::ConversationLocked => (409, Some("conversation_locked")),
+            Self::ConversationFull => (400, Some("conversation_full")),
             Self::TaskOver => (400, Some("task_over")),
             Self::TooManySessions => (400, Some("too_many_sessions")),
             Self::SessionFull => (400, Some("session_full")),

@@ -139,3 +139,57 @@ async fn an_upload_that_pauses_for_too_long_is_given_up() {
     assert_eq!(refused(&router, upload).await, r#"408 "body_timeout" null"#);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+const THEIRS: (&str, &str) = ("anthropic-version", "2023-06-01");
+
+/// The upload of a file in Anthropic's form.
+pub(super) fn upload_of_theirs(
+    name: &str,
+    kind: &str,
+    content: &str,
+    headers: &[(&str, &str)],
+) -> Request<Body> {
+    let head = format!("name=\"file\"; filename=\"{name}\"\r\nContent-Type: {kind}");
+    let headers = [&[("content-type", BOUNDARY), THEIRS], headers].concat();
+    request("POST", "/v1/files", &headers, form(&[part(&head, content)]))
+}
+
+fn theirs(method: &str, path: &str) -> Request<Body> {
+    request(method, path, &[THEIRS], "")
+}
+
+#[tokio::test]
+async fn anthropics_clients_have_files_in_their_words() {
+    let (router, _folder) = with_files(ScriptedTurns::playing([])).await;
+    let mut made = Vec::new();
+    for name in ["a.pdf", "b", "c.txt"] {
+        made.push(found(&router, upload_of_theirs(name, "text/x-test", "words", &[])).await);
+    }
+    let file = &made[0];
+    assert_eq!(
+        (&file["type"], &file["filename"], &file["mime_type"]),
+        (&json!("file"), &json!("a.pdf"), &json!("text/x-test"))
+    );
+    assert_eq!((&file["size_bytes"], &file["downloadable"]), (&json!(5), &json!(true)));
+    assert!(file["created_at"].as_str().unwrap().ends_with('Z') && file["expires_at"].is_null(), "{file}");
+    let path = format!("/v1/files/{}", file["id"].as_str().unwrap());
+    assert_eq!(found(&router, theirs("GET", &path)).await, *file);
+    assert_eq!(found(&router, at("GET", &path)).await["purpose"], "user_data");
+    assert_eq!(body(send(router.clone(), theirs("GET", &format!("{path}/content"))).await).await, "words");
+
+    let page = found(&router, theirs("GET", "/v1/files?limit=2")).await;
+    assert_eq!((&page["data"], &page["has_more"]), (&json!([made[2], made[1]]), &json!(true)));
+    let next = format!("/v1/files?page={}", page["next_page"].as_str().unwrap());
+    assert_eq!(found(&router, theirs("GET", &next)).await["data"], json!([file]));
+    let some = format!("/v1/files?ids[]={}&ids[]=file-0", file["id"].as_str().unwrap());
+    assert_eq!(found(&router, theirs("GET", &some)).await["data"], json!([file]));
+
+    let deleted = found(&router, theirs("DELETE", &path)).await;
+    assert_eq!(deleted, json!({"id": file["id"], "type": "file_deleted"}));
+    let gone = send(router.clone(), theirs("GET", &path)).await;
+    assert_eq!(gone.status(), StatusCode::NOT_FOUND);
+    let gone: Value = serde_json::from_str(&body(gone).await).unwrap();
+    assert_eq!((&gone["type"], &gone["error"]["type"]), (&json!("error"), &json!("not_found_error")));
+    let bad = send(router.clone(), theirs("GET", "/v1/files?limit=x")).await;
+    assert!(body(bad).await.contains("invalid_request_error"));
+}

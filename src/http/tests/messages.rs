@@ -145,8 +145,8 @@ async fn refusals_on_the_way() {
     let foreign = request("POST", PATH, &[("origin", "https://evil.example")], "{}");
     assert_eq!(told(answering(), foreign).await, "403 permission_error");
     assert_eq!(told(playing(vec![Step::Panic]), ask(false)).await, "500 api_error");
-    let batches = request("POST", "/v1/messages/batches", &[], "{}");
-    assert_eq!(told(answering(), batches).await, "404 not_found_error");
+    let unknown = request("POST", "/v1/messages/others", &[], "{}");
+    assert_eq!(told(answering(), unknown).await, "404 not_found_error");
     let version = [("anthropic-version", "2023-06-01")];
     let doubled = request("POST", "/v1/v2/messages", &version, "{}");
     let (status, kind, message) = refused(answering(), doubled).await;

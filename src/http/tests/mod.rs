@@ -7,6 +7,7 @@ mod batch;
 mod batches;
 mod chosen_ids;
 mod completions;
+mod conversations;
 mod files;
 mod guard;
 pub(crate) mod keyed;
@@ -57,6 +58,7 @@ use crate::auth::Keys;
 use crate::auth::Registry;
 use crate::batches::Batches;
 use crate::batches::Tools;
+use crate::conversations::Conversations;
 use crate::domain::Caller;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
@@ -235,8 +237,9 @@ fn whole_state(
 ) -> AppState {
     let (turns, keys): (Arc<dyn Turns>, _) = (Arc::new(turns), Arc::new(keys));
     let (shelves, tracker, stop) = (shelves.clone(), TaskTracker::new(), last_words.0.clone());
-    let responses =
-        Responses::new(Arc::clone(&turns), Arc::clone(&keys), shelves, tracker, stop, super::explain);
+    let conversations = Conversations::temporary(shelves.store(), &keys);
+    let (own, all) = (Arc::clone(&turns), conversations.clone());
+    let responses = Responses::new(own, Arc::clone(&keys), shelves, all, tracker, stop, super::explain);
     let answers = Answers::new(Arc::clone(&turns), responses.clone(), Policy::Lenient);
     let (config, files) = (Arc::new(config()), Files::nowhere());
     let router = Arc::new(routing::testing::router());
@@ -250,6 +253,7 @@ fn whole_state(
         metrics: Metrics::default(),
         batches: batches_with(batch_tools(&turns, &keys, answers.clone(), files.clone()), 1),
         files,
+        conversations,
         sessions: crate::sessions::testing::temporary(&keys),
         turns,
         keys,

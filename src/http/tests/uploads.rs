@@ -2,6 +2,7 @@
 
 use super::files::found;
 use super::files::upload_for;
+use super::files::upload_of_theirs;
 use super::*;
 use crate::auth::KeyChange;
 use crate::auth::ProjectChange;
@@ -273,4 +274,49 @@ async fn turns_that_wait_hold_the_files_of_some_and_no_more() {
     sleep(Duration::from_secs(60)).await;
     assert!(*held.borrow_and_update() >= 1, "those that waited for memory go on");
     waiting.drain(..).for_each(|turn| turn.abort());
+}
+
+#[tokio::test]
+async fn messages_name_files_as_sources() {
+    let server = Server::new().await;
+    let upload = async |name: &str, content: &str| {
+        let file = found(&server.router, upload_of_theirs(name, "x/y", content, &KEY)).await;
+        file["id"].as_str().unwrap().to_owned()
+    };
+    let ask = async |block: Value| {
+        let messages = json!([{"role": "user", "content": [block]}]);
+        let fields = json!({"model": "m", "max_tokens": 9, "messages": messages});
+        let body: Value =
+            serde_json::from_str(&body(server.ask("/v1/messages", &fields).await).await).unwrap();
+        let text = body["content"][0]["text"].as_str().or_else(|| body["error"]["message"].as_str());
+        text.unwrap_or_else(|| panic!("{body}")).to_owned()
+    };
+    let (pdf, words, gif) =
+        (upload("a.pdf", "%PDF-1").await, upload("a.md", "# Words").await, upload("a.gif", "GIF89a").await);
+    let block = |kind: &str, id: &str| json!({"type": kind, "source": {"type": "file", "file_id": id}});
+    assert_eq!(ask(block("document", &pdf)).await, "application/pdf JVBERi0x a.pdf");
+    assert_eq!(ask(block("document", &words)).await, "a.md\n\n# Words");
+    assert_eq!(ask(block("image", &gif)).await, "image/gif R0lGODlh");
+    let missing = ask(block("image", "file-0")).await;
+    assert!(
+        missing.contains("`messages[0].content[0].source.file_id`") && missing.contains("file-0"),
+        "{missing}"
+    );
+
+    // What goes to Claude as it was written is filled in too.
+    let mut marked = block("document", &pdf);
+    marked["cache_control"] = json!({"type": "ephemeral"});
+    let told = ask(marked).await;
+    assert!(told.contains("JVBERi0x") && told.contains("ephemeral") && !told.contains(&pdf), "{told}");
+    let mut cited = block("document", &words);
+    cited["citations"] = json!({"enabled": true});
+    let told = ask(json!({"type": "tool_result", "tool_use_id": "t", "content": [cited]})).await;
+    assert!(told.contains("# Words") && !told.contains(&words), "{told}");
+    let mut odd = block("document", &gif);
+    odd["title"] = json!("x");
+    odd["context"] = json!("y");
+    assert!(ask(odd).await.contains("is an image"));
+    // Anthropic's own.
+    let own = ask(block("document", "file_011")).await;
+    assert!(own.contains("file_011") && own.contains("Native"), "{own}");
 }

@@ -13,6 +13,7 @@ use super::answer::describe;
 use super::answer::json;
 use crate::answers::Endpoint;
 use crate::batches::Batches;
+use crate::batches::Family;
 use crate::domain::Caller;
 use crate::gateway::Told;
 use crate::http::Config;
@@ -31,7 +32,7 @@ pub(in crate::http) async fn create_batch(
     Extension(caller): Extension<Caller>,
     RequestBody(body): RequestBody,
 ) -> Result<Response, ApiError> {
-    let request = batches::decode(&body, &Endpoint::ALL.map(Endpoint::path), config.policy)?;
+    let request = batches::decode(&body, &Endpoint::OF_OPENAI.map(Endpoint::path), config.policy)?;
     let remarks = request.remarks.clone();
     let mut response = json(store.create(&caller, request).await?.to_json());
     describe(&mut response, &Told::default(), &remarks);
@@ -45,7 +46,7 @@ pub(in crate::http) async fn list_batches(
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
     let page = page(&query, USUAL_PAGE, LARGEST_PAGE)?;
-    let (list, has_more) = store.list(&caller, &page).await?;
+    let (list, has_more) = store.list(&caller, Family::OpenAi, &page).await?;
     Ok(json(batches::list(&list, has_more)))
 }
 
@@ -55,7 +56,7 @@ pub(in crate::http) async fn retrieve_batch(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    Ok(json(store.get(&caller, &id).await?.to_json()))
+    Ok(json(store.get(&caller, Family::OpenAi, &id).await?.to_json()))
 }
 
 /// Ends a batch before its time.
@@ -64,5 +65,5 @@ pub(in crate::http) async fn cancel_batch(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    Ok(json(store.cancel(&caller, &id).await?.to_json()))
+    Ok(json(store.cancel(&caller, Family::OpenAi, &id).await?.to_json()))
 }

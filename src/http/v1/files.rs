@@ -1,4 +1,4 @@
-//! `/v1/files` and what lies under it.
+//! `/v1/files` and what lies under it, of `OpenAI`'s API and of Anthropic's.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,15 +16,24 @@ use tokio::io::AsyncReadExt as _;
 
 use super::answer::describe;
 use super::answer::json;
+use crate::anthropic;
+use crate::anthropic::Cursor;
+use crate::anthropic::files::FileMetadata;
 use crate::domain::Caller;
+use crate::fields::InvalidRequest;
+use crate::fields::Policy;
+use crate::fields::Remarks;
 use crate::files::Files;
 use crate::gateway::Told;
 use crate::http::Config;
 use crate::http::error::ApiError;
+use crate::http::error::Door;
 use crate::http::extract::page;
 use crate::http::form::Form;
 use crate::http::form::Piece;
 use crate::openai::files;
+use crate::openai::files::File;
+use crate::openai::files::Purpose;
 
 /// What is sent of a file at a time, in bytes.
 const PIECE: usize = 64 * 1024;
@@ -37,15 +46,16 @@ pub(in crate::http) async fn create_file(
     State(store): State<Files>,
     State(config): State<Arc<Config>>,
     Extension(caller): Extension<Caller>,
+    Extension(door): Extension<Door>,
     mut form: Form,
 ) -> Result<Response, ApiError> {
-    let (mut texts, mut draft, mut filename) = (Vec::new(), None, None);
+    let (mut texts, mut draft, mut filename, mut mime_type) = (Vec::new(), None, None, None);
     while let Some(piece) = form.next().await? {
         match piece {
             Piece::Text { name, text } => texts.push((name, text)),
-            Piece::File { name } if draft.is_none() => {
+            Piece::File { name, kind } if draft.is_none() => {
                 draft = Some(store.draft(&caller.project).await?);
-                filename = name;
+                (filename, mime_type) = (name, kind);
             }
             Piece::File { .. } => return Err(Form::second_file()),
             Piece::Bytes(bytes) => {
@@ -55,34 +65,102 @@ pub(in crate::http) async fn create_file(
             }
         }
     }
-    let request = files::decode(texts, config.policy)?;
+    let (purpose, expires_after, remarks) = terms(door, texts, config.policy)?;
     let draft = draft.ok_or_else(Form::no_file)?;
     let filename = filename.unwrap_or_else(|| NAMELESS.to_owned());
-    let finished = draft.finish(filename, request.purpose, request.expires_after).await?;
-    let mut response = json(store.keep(finished).await?.to_json());
-    describe(&mut response, &Told::default(), &request.remarks);
+    let finished = draft.finish(filename, purpose, expires_after).await?;
+    let finished = finished.of_type(mime_type.filter(|_| door == Door::Anthropic));
+    let mut response = tell(door, &store.keep(finished).await?);
+    describe(&mut response, &Told::default(), &remarks);
     Ok(response)
+}
+
+/// What a file is for and after how many seconds it goes, as the texts of the form say, and what there is to say of these.
+fn terms(
+    door: Door,
+    texts: Vec<(String, String)>,
+    policy: Policy,
+) -> Result<(Purpose, Option<u64>, Remarks), InvalidRequest> {
+    match door {
+        Door::OpenAi => {
+            let request = files::decode(texts, policy)?;
+            Ok((request.purpose, request.expires_after, request.remarks))
+        }
+        Door::Anthropic => {
+            let (expires_after, remarks) = anthropic::files::decode(texts, policy)?;
+            Ok((Purpose::UserData, expires_after, remarks))
+        }
+    }
+}
+
+fn tell(door: Door, file: &File) -> Response {
+    json(match door {
+        Door::OpenAi => file.to_json(),
+        Door::Anthropic => shown(file).to_json(),
+    })
+}
+
+/// The file in Anthropic's words.
+fn shown(file: &File) -> FileMetadata {
+    FileMetadata {
+        id: file.id.clone(),
+        filename: file.filename.clone(),
+        mime_type: file.mime_type.clone(),
+        size_bytes: file.bytes,
+        created_at: file.created_at,
+        expires_at: file.expires_at,
+    }
 }
 
 /// The files of the caller's project.
 pub(in crate::http) async fn list_files(
     State(store): State<Files>,
     Extension(caller): Extension<Caller>,
-    Query(query): Query<HashMap<String, String>>,
+    Extension(door): Extension<Door>,
+    Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Response, ApiError> {
+    if door == Door::Anthropic {
+        return list_metadata(&store, &caller, &pairs).await;
+    }
+    let query: HashMap<String, String> = pairs.into_iter().collect();
     let page = page(&query, LARGEST_PAGE, LARGEST_PAGE)?;
     let purpose = query.get("purpose").map(|purpose| files::purpose_of_list(purpose)).transpose()?;
     let (list, has_more) = store.list(&caller.project, purpose, &page).await?;
     Ok(json(files::list(&list, has_more)))
 }
 
+/// The list in Anthropic's words: a page, or the files that the query names.
+async fn list_metadata(
+    store: &Files,
+    caller: &Caller,
+    pairs: &[(String, String)],
+) -> Result<Response, ApiError> {
+    let ids: Vec<&str> = pairs
+        .iter()
+        .filter(|(name, _)| ["ids", "ids[]"].contains(&name.as_str()))
+        .map(|(_, id)| &**id)
+        .collect();
+    let mut all = store.of_project(&caller.project).await?;
+    all.reverse();
+    let (files, has_more) = if ids.is_empty() {
+        let parameter = |name: &str| pairs.iter().find(|(known, _)| known == name).map(|(_, value)| &**value);
+        Cursor::read(parameter)?.of(all, |file| &file.id)?
+    } else {
+        all.retain(|file| ids.contains(&&*file.id));
+        (all, false)
+    };
+    let files: Vec<_> = files.iter().map(shown).collect();
+    Ok(json(anthropic::files::list(&files, has_more)))
+}
+
 /// What is known of a file.
 pub(in crate::http) async fn retrieve_file(
     State(store): State<Files>,
     Extension(caller): Extension<Caller>,
+    Extension(door): Extension<Door>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    Ok(json(store.get(&caller.project, &id).await?.to_json()))
+    Ok(tell(door, &store.get(&caller.project, &id).await?))
 }
 
 /// The bytes of a file.
@@ -109,8 +187,12 @@ pub(in crate::http) async fn download_file(
 pub(in crate::http) async fn delete_file(
     State(store): State<Files>,
     Extension(caller): Extension<Caller>,
+    Extension(door): Extension<Door>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     store.delete(&caller.project, &id).await?;
-    Ok(json(files::deleted(&id)))
+    Ok(json(match door {
+        Door::OpenAi => files::deleted(&id),
+        Door::Anthropic => anthropic::files::deleted(&id),
+    }))
 }

@@ -6,20 +6,18 @@ use axum::extract::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use futures::StreamExt as _;
 
 use super::answer::describe;
 use super::answer::json;
 use super::betas;
+use crate::answers::message;
 use crate::anthropic;
-use crate::anthropic::Answer;
 use crate::anthropic::MessagesRequest;
 use crate::anthropic::Reply;
 use crate::anthropic::StreamEncoder;
 use crate::domain::Caller;
 use crate::domain::TurnEvent;
 use crate::gateway::Error;
-use crate::gateway::TurnStream;
 use crate::gateway::Turns;
 use crate::http::Config;
 use crate::http::error::ApiError;
@@ -55,7 +53,7 @@ pub(in crate::http) async fn create_message(
             stream.wait_for_first(config.first_event_wait).await?;
             stream.into_response()
         } else {
-            json(collect(running.events, &reply, shows_thinking).await?)
+            json(message(running.events, &reply, shows_thinking).await?.0)
         };
         describe(&mut response, &running.told, &remarks);
         Ok(response)
@@ -76,16 +74,6 @@ pub(in crate::http) async fn count_tokens(
     let count = turns.count_tokens(caller, request.turn);
     let count = last_words.0.run_until_cancelled(count).await;
     Ok(json(anthropic::count(count.unwrap_or(Err(Error::ShuttingDown))?)))
-}
-
-async fn collect(mut events: TurnStream, reply: &Reply, shows_thinking: bool) -> Result<String, ApiError> {
-    let mut answer = Answer::new(shows_thinking);
-    while let Some(event) = events.next().await {
-        if let Some(finish) = answer.event(event?) {
-            return Ok(answer.body(reply, &finish));
-        }
-    }
-    Err(ApiError::ended_early())
 }
 
 /// An encoder that can name the request where it fails.

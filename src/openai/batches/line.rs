@@ -111,6 +111,12 @@ impl Line {
     }
 }
 
+/// The line of a request for `endpoint`, whose `body` is JSON on one line.
+pub fn request_line(custom_id: &str, endpoint: &str, body: &str) -> String {
+    let (custom_id, endpoint) = (json::to_string(custom_id), json::to_string(endpoint));
+    format!("{{\"custom_id\":{custom_id},\"method\":\"POST\",\"url\":{endpoint},\"body\":{body}}}\n")
+}
+
 /// The line that tells what the endpoint says to the request `custom_id`: `body`, with `status`.
 pub fn answer(custom_id: &str, status: u16, body: &[u8], remarks: &Remarks) -> String {
     let body = serde_json::from_slice::<&RawValue>(body).unwrap_or(RawValue::NULL);

@@ -10,6 +10,7 @@ mod tests;
 pub use line::Line;
 pub use line::answer;
 pub use line::failure;
+pub use line::request_line;
 pub use request::CreateRequest;
 pub use request::decode;
 pub use types::Batch;

@@ -106,6 +106,11 @@ pub struct Fault {
 }
 
 impl Batch {
+    /// When it was over, however it ended.
+    pub fn ended_at(&self) -> Option<u64> {
+        self.completed_at.or(self.failed_at).or(self.expired_at).or(self.cancelled_at)
+    }
+
     /// The body of an answer with it.
     pub fn to_json(&self) -> String {
         json::to_string(self)

@@ -1,5 +1,6 @@
 //! From the bytes of a request to a turn.
 
+use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
@@ -11,6 +12,7 @@ use super::parameters;
 use super::socket;
 use super::tools;
 use super::tools::Offer;
+use super::types::ConversationName;
 use super::types::Response;
 use super::types::Status;
 use crate::domain::Native;
@@ -80,40 +82,35 @@ pub(super) fn read(body: &[u8], mut ignored: Ignored, way: Way) -> Result<Create
     let project = request.take_text("project_id")?;
     let is_cached_long = cache_mark::is_long(&mut request)?;
     let previous_response_id = request.take_text("previous_response_id")?;
-    let input = input(&mut request, previous_response_id.is_some())?;
+    let conversation = conversation(&mut request, previous_response_id.is_some(), &mut ignored)?;
+    let input = input(&mut request, previous_response_id.is_some() || conversation.is_some())?;
     let offer = tools::take(&mut request, written, &input, &mut ignored)?;
     let parameters = parameters::take(&mut request, written, &mut ignored)?;
     let instructions = request.take_text("instructions")?;
+    // They have no effect, which is told, and are given back.
+    let echo = |name: &str| request.peek_text(name).map(ToOwned::to_owned);
+    let (safety_identifier, prompt_cache_key) = (echo("safety_identifier"), echo("prompt_cache_key"));
     request.finish(&mut ignored)?;
     let response = Response {
-        id: id::response(),
-        access_programs: (),
-        object: "response".to_owned(),
-        created_at: unix_now(),
         status: if background { Status::Queued } else { Status::InProgress },
         background,
-        completed_at: None,
-        error: None,
-        incomplete_details: None,
+        conversation,
         instructions,
         max_output_tokens: parameters.sampling.max_output_tokens,
-        model,
-        output: Vec::new(),
         parallel_tool_calls: offer.tools.parallel,
         previous_response_id,
         reasoning: parameters.reasoning,
-        service_tier: "default".to_owned(),
+        safety_identifier,
+        prompt_cache_key,
         store,
         temperature: parameters.temperature,
         text: parameters.text,
         tool_choice: offer.choice_as_sent.clone(),
         tools: offer.list_as_sent.clone(),
-        top_logprobs: 0,
         top_p: parameters.sampling.top_p.unwrap_or(1.0),
-        truncation: "disabled".to_owned(),
-        usage: None,
         user: labels.user,
         metadata: labels.metadata,
+        ..begun(model)
     };
     Ok(CreateRequest {
         response,
@@ -127,6 +124,46 @@ pub(super) fn read(body: &[u8], mut ignored: Ignored, way: Way) -> Result<Create
         is_cached_long,
         ignored,
     })
+}
+
+/// A response of `model` as it begins, to a request that says nothing else.
+fn begun(model: String) -> Response {
+    Response {
+        id: id::response(),
+        access_programs: (),
+        object: "response".to_owned(),
+        created_at: unix_now(),
+        status: Status::InProgress,
+        background: false,
+        conversation: None,
+        completed_at: None,
+        error: None,
+        incomplete_details: None,
+        instructions: None,
+        max_output_tokens: None,
+        model,
+        output: Vec::new(),
+        parallel_tool_calls: true,
+        previous_response_id: None,
+        reasoning: Value::Null,
+        presence_penalty: 0.0,
+        frequency_penalty: 0.0,
+        max_tool_calls: (),
+        safety_identifier: None,
+        prompt_cache_key: None,
+        service_tier: "default".to_owned(),
+        store: true,
+        temperature: 1.0,
+        text: Value::Null,
+        tool_choice: Value::Null,
+        tools: Vec::new(),
+        top_logprobs: 0,
+        top_p: 1.0,
+        truncation: "disabled".to_owned(),
+        usage: None,
+        user: None,
+        metadata: Map::new(),
+    }
 }
 
 fn stream_options(request: &mut Object, stream: bool, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
@@ -151,6 +188,30 @@ fn background(request: &mut Object, store: bool, way: Way) -> Result<bool, Inval
     Ok(background)
 }
 
+fn conversation(
+    request: &mut Object,
+    has_previous: bool,
+    ignored: &mut Ignored,
+) -> Result<Option<ConversationName>, InvalidRequest> {
+    let id = match request.take("conversation")? {
+        None => return Ok(None),
+        Some(Value::String(id)) => id,
+        Some(object) => {
+            let place = request.place.inner("conversation", &fields::CONVERSATION);
+            let mut object = Object::new(object, place)?;
+            let id = object.take_text("id")?.ok_or_else(|| object.missing("id"))?;
+            object.finish(ignored)?;
+            id
+        }
+    };
+    if has_previous {
+        let message = "Mutually exclusive parameters: send `previous_response_id` or `conversation`, not both. A \
+                       conversation holds its earlier responses itself.";
+        return Err(InvalidRequest::at("conversation", "mutually_exclusive_parameters", message));
+    }
+    Ok(Some(ConversationName { id }))
+}
+
 fn input(request: &mut Object, is_continuing: bool) -> Result<Vec<Value>, InvalidRequest> {
     match request.take("input")? {
         Some(Value::Array(items)) => Ok(items),
@@ -169,6 +230,11 @@ impl CreateRequest {
         self.offer.add_earlier(earlier)
     }
 
+    /// The field that says what comes before the input.
+    fn before(&self) -> &'static str {
+        if self.response.conversation.is_some() { "conversation" } else { "previous_response_id" }
+    }
+
     /// The tools as the client knows them.
     pub fn tool_names(&self) -> &ToolNames {
         &self.offer.names
@@ -181,7 +247,9 @@ impl CreateRequest {
     /// When the items make no conversation.
     pub fn turn(mut self, earlier: &[Value]) -> Result<(Turn, Remarks), InvalidRequest> {
         let instructions = self.response.instructions.take();
-        let conversation = input::conversation(instructions, earlier, &self.input, &mut self.ignored)?;
+        let before = self.before();
+        let conversation =
+            input::conversation(instructions, (before, earlier), &self.input, &mut self.ignored)?;
         let turn = Turn {
             model: crate::domain::ModelName::new(self.response.model),
             system: conversation.system,
@@ -201,7 +269,7 @@ impl CreateRequest {
     /// # Errors
     /// When an item cannot be understood, or does not go with those before it.
     pub fn check(mut self, earlier: &[Value]) -> Result<(), InvalidRequest> {
-        input::check(earlier, &self.input, &mut self.ignored)
+        input::check((self.before(), earlier), &self.input, &mut self.ignored)
     }
 }
 

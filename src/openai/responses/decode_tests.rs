@@ -63,7 +63,7 @@ fn what_cannot_be_served_says_why() {
     for (field, value, expected) in [
         ("model", json!(" "), "model invalid_value"),
         ("input", json!([]), "input invalid_value: `input` has no message"),
-        ("conversation", json!("conv_1"), "conversation unsupported_parameter"),
+        ("conversation", json!({}), "conversation.id missing_required_parameter"),
         ("prompt", json!({"id": "p"}), "prompt unsupported_parameter"),
         ("top_logprobs", json!(2), "top_logprobs unsupported_parameter"),
         ("include", json!(["message.output_text.logprobs"]), "include[0] unsupported_parameter"),
@@ -98,4 +98,50 @@ fn what_has_no_effect_is_named() {
         "truncation",
     ];
     assert_eq!(turn(&body).unwrap().1.ignored, names);
+}
+
+/// What the Open Responses specification demands of a response, and with it all that `OpenAI`'s document does.
+#[test]
+fn a_response_has_every_field_that_the_specification_demands() {
+    let fields = json!({"model": "m", "input": "hi", "safety_identifier": "s", "prompt_cache_key": "k"});
+    let request = decode(fields.to_string().as_bytes(), Policy::Lenient).unwrap();
+    let response: Value = serde_json::from_str(&request.response.to_json()).unwrap();
+    for name in [
+        "id",
+        "object",
+        "created_at",
+        "completed_at",
+        "status",
+        "incomplete_details",
+        "model",
+        "previous_response_id",
+        "instructions",
+        "output",
+        "error",
+        "tools",
+        "tool_choice",
+        "truncation",
+        "parallel_tool_calls",
+        "text",
+        "top_p",
+        "presence_penalty",
+        "frequency_penalty",
+        "top_logprobs",
+        "temperature",
+        "reasoning",
+        "usage",
+        "max_output_tokens",
+        "max_tool_calls",
+        "store",
+        "background",
+        "service_tier",
+        "metadata",
+        "safety_identifier",
+        "prompt_cache_key",
+    ] {
+        assert!(response.get(name).is_some(), "{name}");
+    }
+    assert_eq!((&response["safety_identifier"], &response["prompt_cache_key"]), (&json!("s"), &json!("k")));
+    let (_, remarks) = request.turn(&[]).unwrap();
+    assert_eq!(remarks.ignored, ["prompt_cache_key", "safety_identifier"]);
 }

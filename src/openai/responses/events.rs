@@ -30,6 +30,11 @@ impl Sequence {
         self.0 += 1;
         Event { name: name.into(), data: json::to_string(&event) }
     }
+
+    /// Gives the number of the last event, which is not sent, to the next one.
+    pub(super) fn take_back(&mut self) {
+        self.0 = self.0.saturating_sub(1);
+    }
 }
 
 #[derive(Serialize)]

@@ -42,6 +42,11 @@ pub(super) static REQUEST: Table = Table {
             "A stored response that this one goes on from: its input, its output, and all before them.",
         ),
         honoured(
+            "conversation",
+            TextOrObject,
+            "A [conversation](#v1conversations) by its id, or as `{\"id\": ...}`: its items come before the input, and input and output are added to it. Not beside `previous_response_id`.",
+        ),
+        honoured(
             "background",
             Bool,
             "The answer is made whether or not anybody waits. Needs `store`. It ends as `failed` when the server stops.",
@@ -97,19 +102,22 @@ pub(super) static REQUEST: Table = Table {
         ignored("truncation", Text, "Conversations are never shortened.").unless(&["\"disabled\""]),
         ignored("context_management", Array, "Conversations are never shortened.").unless(&["[]"]),
         ignored("service_tier", Text, "There is one tier.").unless(&["\"auto\"", "\"default\""]),
-        ignored("prompt_cache_key", Text, CACHE),
+        ignored("prompt_cache_key", Text, "Given back. Anthropic finds a prompt by its beginning."),
         ignored("prompt_cache_options", Object, CACHE).unless(&["{}"]),
         cache_mark::RETENTION,
-        ignored("safety_identifier", Text, "Not sent to Claude."),
+        ignored("safety_identifier", Text, "Given back, and not sent to Claude."),
         ignored("access_programs", Object, "There are none.").unless(&["{}"]),
         ignored("personality", Text, "Ask for a manner of speaking in `instructions`."),
         refused("top_logprobs", Integer(0, 20), "Claude does not tell the probabilities of tokens.")
             .unless(&["0"]),
-        refused("conversation", TextOrObject, "Conversations are not stored. Use `previous_response_id`."),
         refused("prompt", Object, "Prompts are not stored. Send the text as `instructions`."),
         refused("moderation", Object, "Moderation is not supported."),
     ],
 };
+
+/// The fields of `conversation`.
+pub(super) static CONVERSATION: Table =
+    Table { prefix: "conversation.", fields: &[honoured("id", Text, "Required. The conversation.")] };
 
 /// The fields of `stream_options`.
 pub(super) static STREAM_OPTIONS: Table = Table {

@@ -19,7 +19,7 @@ use crate::openai::responses::tool_fields::*;
 use crate::openai::web_search;
 
 fn tables() -> Vec<&'static Table> {
-    let before = [&REQUEST, &STREAM_OPTIONS, &TEXT, &FORMAT, &REASONING, &FUNCTION];
+    let before = [&REQUEST, &CONVERSATION, &STREAM_OPTIONS, &TEXT, &FORMAT, &REASONING, &FUNCTION];
     let of_clients: [&Table; 5] = [&NAMESPACE, &CUSTOM, &CUSTOM_FORMAT, &BUILT_IN, &ENVIRONMENT];
     let of_search = web_search::OF_RESPONSES.into_iter().chain([&FILTERS]);
     let others: [&Table; 4] = [&CODE, &CONTAINER, &MCP, &MCP_FILTER];
@@ -58,8 +58,8 @@ fn rows_are_unique_and_their_values_readable() {
 
 #[test]
 fn somebody_reads_every_honoured_field() {
-    let whole = json!({
-        "model": "m", "input": "hi", "instructions": "i", "stream": true, "stream_options": {}, "store": true,
+    let mut whole = json!({
+        "model": "m", "input": "hi", "instructions": "i", "conversation": {"id": "conv_1"}, "stream": true, "stream_options": {}, "store": true,
         "previous_response_id": "resp_1", "background": true,
         "tools": [{"type": "function", "name": "f", "description": "d", "parameters": {}, "strict": true}],
         "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "f"}]},
@@ -76,8 +76,14 @@ fn somebody_reads_every_honoured_field() {
     for field in read(&REQUEST).filter(|field| !of_sockets.contains(&field.name)) {
         assert!(whole.get(field.name).is_some(), "{}", field.name);
     }
-    let request = decode(whole.to_string().as_bytes(), Policy::Strict).unwrap();
-    assert_eq!(request.turn(&[]).unwrap().1, Remarks::default());
+    let mut conversation = whole.clone();
+    // One of the two.
+    whole["conversation"] = Value::Null;
+    conversation["previous_response_id"] = Value::Null;
+    for whole in [whole, conversation] {
+        let request = decode(whole.to_string().as_bytes(), Policy::Strict).unwrap();
+        assert_eq!(request.turn(&[]).unwrap().1, Remarks::default());
+    }
 }
 
 #[test]

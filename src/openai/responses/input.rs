@@ -87,10 +87,13 @@ const LEFT_OUT: [&str; 10] = [
 /// What a call must be named by to be told to Claude.
 const LONGEST_CALL_ID: usize = 64;
 
-/// Reads the items `earlier`, which were read before, and those of the `input`. They follow `instructions`.
+/// Items that were read before, and the field by which the client refers to them.
+pub(super) type Earlier<'a> = (&'static str, &'a [Value]);
+
+/// Reads the items `earlier` and those of the `input`. They follow `instructions`.
 pub(super) fn conversation(
     instructions: Option<String>,
-    earlier: &[Value],
+    earlier: Earlier<'_>,
     input: &[Value],
     ignored: &mut Ignored,
 ) -> Result<Conversation, InvalidRequest> {
@@ -102,15 +105,31 @@ pub(super) fn conversation(
 }
 
 /// As [`conversation`], but the items may end anywhere, and are not put in order.
-pub(super) fn check(earlier: &[Value], input: &[Value], ignored: &mut Ignored) -> Result<(), InvalidRequest> {
+pub(super) fn check(
+    earlier: Earlier<'_>,
+    input: &[Value],
+    ignored: &mut Ignored,
+) -> Result<(), InvalidRequest> {
     read(earlier, input, ignored).map(drop)
 }
 
-fn read(earlier: &[Value], input: &[Value], ignored: &mut Ignored) -> Result<Reader, InvalidRequest> {
+/// Checks that `items` can be understood, each by itself.
+///
+/// # Errors
+/// When one cannot; the error calls them `input`.
+pub fn check_items(items: &[Value], ignored: &mut Ignored) -> Result<(), InvalidRequest> {
+    check(("input", &[]), items, ignored)
+}
+
+fn read(
+    (before, earlier): Earlier<'_>,
+    input: &[Value],
+    ignored: &mut Ignored,
+) -> Result<Reader, InvalidRequest> {
     let mut reader = Reader { system: Vec::new(), draft: Draft::new(RULES), skipped: HashSet::new() };
     let mut known = Ignored::new(Policy::Lenient);
     for item in earlier {
-        reader.item(item.clone(), Place::at("previous_response_id", &item_fields::ITEM), &mut known)?;
+        reader.item(item.clone(), Place::at(before, &item_fields::ITEM), &mut known)?;
     }
     for (index, item) in input.iter().enumerate() {
         reader.item(item.clone(), Place::at(format!("input[{index}]"), &item_fields::ITEM), ignored)?;

@@ -7,7 +7,12 @@ use crate::domain::Thinking;
 
 fn talk(earlier: &Value, input: &Value) -> Result<Conversation, InvalidRequest> {
     let mut ignored = Ignored::new(Policy::Strict);
-    conversation(None, earlier.as_array().unwrap(), input.as_array().unwrap(), &mut ignored)
+    conversation(
+        None,
+        ("previous_response_id", earlier.as_array().unwrap()),
+        input.as_array().unwrap(),
+        &mut ignored,
+    )
 }
 
 fn call(id: &str) -> Value {
@@ -113,7 +118,8 @@ fn items_that_nobody_here_understands_are_left_out_and_named() {
         {"type": "web_search_call", "action": {}}, {"type": "reasoning", "summary": [], "encrypted_content": "gAAA"}, user("and?"),
     ]);
     let mut ignored = Ignored::new(Policy::Lenient);
-    let conversation = conversation(None, &[], items.as_array().unwrap(), &mut ignored).unwrap();
+    let conversation =
+        conversation(None, ("previous_response_id", &[]), items.as_array().unwrap(), &mut ignored).unwrap();
     assert_eq!(outline(&conversation), "User: hi; prompt: and?");
     assert_eq!(
         ignored.into_remarks().ignored,
@@ -176,7 +182,13 @@ fn what_makes_no_conversation_says_what_is_wrong() {
 fn what_is_broken_is_repaired_and_told() {
     let repaired = |items: Value| {
         let mut ignored = Ignored::new(Policy::Lenient);
-        let made = conversation(Some("Sing.".into()), &[], items.as_array().unwrap(), &mut ignored).unwrap();
+        let made = conversation(
+            Some("Sing.".into()),
+            ("previous_response_id", &[]),
+            items.as_array().unwrap(),
+            &mut ignored,
+        )
+        .unwrap();
         (made.system.join(" "), outline(&made), ignored.into_remarks().repaired)
     };
     let sing = || "Sing.".to_owned();

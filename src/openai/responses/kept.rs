@@ -1,5 +1,7 @@
 //! Items as they are kept, listed and referred to.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 use serde_json::json;
 
@@ -48,6 +50,26 @@ pub fn input(response: &str, items: Vec<Value>) -> Vec<Value> {
         Some(item)
     };
     items.into_iter().enumerate().filter_map(name).collect()
+}
+
+/// Items that belong to no response, in the form of a list, as [`input`].
+pub fn named(items: Vec<Value>) -> Vec<Value> {
+    input(&id::response(), items)
+}
+
+/// `items` so that no two of them and of those called `known` have one id: of two the later gets a new one.
+pub fn told_apart(known: impl IntoIterator<Item = String>, mut items: Vec<Value>) -> Vec<Value> {
+    let mut known: HashSet<String> = known.into_iter().collect();
+    for item in &mut items {
+        let Some(id) = item["id"].as_str() else { continue };
+        if !known.insert(id.to_owned()) {
+            let prefix = id.split_once('_').map_or("item", |(prefix, _)| prefix);
+            let new = format!("{prefix}_{}", uuid::Uuid::new_v4().simple());
+            known.insert(new.clone());
+            item["id"] = json!(new);
+        }
+    }
+    items
 }
 
 /// The output of `response` as items that a later request may begin with.

@@ -27,6 +27,9 @@ pub struct Response {
     pub status: Status,
     /// Whether it is made though nobody waits.
     pub background: bool,
+    /// The conversation that it goes on, and is added to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<ConversationName>,
     /// When it was whole, in seconds of Unix time.
     pub completed_at: Option<u64>,
     /// Why it failed.
@@ -47,6 +50,21 @@ pub struct Response {
     pub previous_response_id: Option<String>,
     #[expect(missing_docs, reason = "an echo of the request")]
     pub reasoning: Value,
+    /// Always 0, like the next.
+    #[serde(default)]
+    pub presence_penalty: f64,
+    #[expect(missing_docs, reason = "explained above")]
+    #[serde(default)]
+    pub frequency_penalty: f64,
+    /// Always null: calls are bounded by Anthropic.
+    #[serde(default)]
+    pub max_tool_calls: (),
+    #[expect(missing_docs, reason = "an echo of the request")]
+    #[serde(default)]
+    pub safety_identifier: Option<String>,
+    #[expect(missing_docs, reason = "an echo of the request")]
+    #[serde(default)]
+    pub prompt_cache_key: Option<String>,
     /// Always `default`.
     pub service_tier: String,
     #[expect(missing_docs, reason = "an echo of the request")]
@@ -91,6 +109,13 @@ impl Status {
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Queued | Self::InProgress)
     }
+}
+
+/// A conversation by its id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConversationName {
+    /// `conv_` and more.
+    pub id: String,
 }
 
 /// Why a response failed.

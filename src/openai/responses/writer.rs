@@ -182,6 +182,15 @@ impl Writer {
         events
     }
 
+    /// The events in the place of the last one, which nobody has heard, of a response that could not be kept.
+    pub fn fail_at_the_end(&mut self, envelope: &Envelope) -> Vec<Event> {
+        self.sequence.take_back();
+        self.response.status = Status::InProgress;
+        self.response.completed_at = None;
+        self.response.incomplete_details = None;
+        self.fail(envelope)
+    }
+
     /// The events that tell that somebody has cancelled the response; none once it is over.
     pub fn cancel(&mut self) -> Vec<Event> {
         if self.is_over() {

@@ -1,6 +1,7 @@
 //! Files of requests that are answered while nobody waits.
 
 mod endings;
+mod messages;
 mod requests;
 mod running;
 

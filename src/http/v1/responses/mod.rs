@@ -58,7 +58,7 @@ async fn answer(
     let created = responses.create(caller, request, None).await?;
     let (mut response, told) = match created.making {
         Making::Here { mut run, told } if stream => {
-            let first = run.begin(config.first_event_wait).await.map_err(crate::responses::Error::from)?;
+            let first = run.begin(config.first_event_wait).await?;
             (stream::response(run.into_steps(first), config.heartbeat, notes), told)
         }
         Making::Here { run, told } => (json(run.finish().await?.to_json()), told),

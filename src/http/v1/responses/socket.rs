@@ -147,7 +147,7 @@ impl Session {
         let begun = async move {
             match responses.create(caller?, request?, Some(memory)).await?.making {
                 Making::Here { mut run, .. } => {
-                    let first = run.begin(limit).await.map_err(crate::responses::Error::from)?;
+                    let first = run.begin(limit).await?;
                     Ok::<_, ApiError>(run.into_steps(first).map(Ok).left_stream())
                 }
                 Making::There { events, .. } => Ok(events.into_steps().map(Ok).right_stream()),

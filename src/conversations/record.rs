@@ -1,0 +1,58 @@
+//! Conversations as they are stored: texts in JSON, one a line, the first for the conversation and one for each item. So
+//! items are added without reading those that are there.
+
+use serde::Deserialize;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::openai::conversations::StoredConversation;
+
+/// What is kept of a conversation beside its items.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Head {
+    pub(super) conversation: StoredConversation,
+    /// When its time began, in seconds of Unix time.
+    pub(super) changed_at: u64,
+}
+
+/// A stored conversation, its lines not yet read.
+#[derive(Debug, Clone)]
+pub(super) struct Record {
+    pub(super) head: Head,
+    /// The lines of the items, each with its line break.
+    pub(super) lines: Vec<u8>,
+}
+
+impl Record {
+    /// The record in `bytes`; none where another version has written it.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let end = bytes.iter().position(|byte| *byte == b'\n')?;
+        let head = serde_json::from_slice(&bytes[..end]).ok()?;
+        Some(Self { head, lines: bytes[end + 1..].to_vec() })
+    }
+
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = line(&self.head);
+        bytes.extend_from_slice(&self.lines);
+        bytes
+    }
+
+    /// The items, the oldest first.
+    pub(super) fn items(&self) -> Vec<Value> {
+        let lines = self.lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.filter_map(|line| serde_json::from_slice(line).ok()).collect()
+    }
+}
+
+/// The lines of `items`.
+pub(super) fn lines(items: &[Value]) -> Vec<u8> {
+    items.iter().flat_map(line).collect()
+}
+
+/// JSON has no line break but where one is escaped.
+fn line(value: &impl Serialize) -> Vec<u8> {
+    // Its keys are strings and it is written to memory: nothing can fail.
+    let mut line = serde_json::to_vec(value).unwrap_or_default();
+    line.push(b'\n');
+    line
+}

@@ -1,0 +1,49 @@
+//! What goes wrong with conversations, in words for a stranger.
+
+use super::ApiError;
+use super::Kind;
+use crate::conversations::Error;
+use crate::fields::printable;
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Invalid(invalid) => invalid.into(),
+            Error::NotFound(id) => {
+                let message = format!(
+                    "Conversation with id '{}' not found. It was never made by this key, or deleted, or not changed for too \
+                     long.",
+                    printable(&id)
+                );
+                Self::new(Kind::UnknownConversation, message).at("conversation")
+            }
+            Error::NoItem(id) => {
+                let message = format!("Item with id '{}' not found in this conversation.", printable(&id));
+                Self::new(Kind::UnknownItem, message)
+            }
+            Error::Locked(_) => Self::new(
+                Kind::ConversationLocked,
+                "Something else is being added to this conversation. Try again when that is over.",
+            )
+            .at("conversation"),
+            Error::Full(_) => Self::new(
+                Kind::ConversationFull,
+                "This conversation is as long as may be. Go on in a new one, or delete items.",
+            )
+            .at("conversation"),
+            Error::Gone(id) => {
+                let message = format!(
+                    "The conversation '{}' was deleted before this could be added to it, so nothing was.",
+                    printable(&id)
+                );
+                Self::new(Kind::UnknownConversation, message).at("conversation")
+            }
+            Error::NotKept(error) => Self::new(
+                Kind::NotKept,
+                "This server could not add to the conversation, which is as it was before; its log tells more.",
+            )
+            .caused_by(error),
+            Error::Store(error) => Self::unreachable("store", error),
+        }
+    }
+}

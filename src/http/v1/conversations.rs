@@ -1,0 +1,116 @@
+//! `/v1/conversations` and what lies under it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::Extension;
+use axum::extract::Path;
+use axum::extract::Query;
+use axum::extract::State;
+use axum::response::Response;
+
+use super::answer::describe;
+use super::answer::json;
+use crate::conversations::Conversations;
+use crate::domain::Caller;
+use crate::fields::Remarks;
+use crate::gateway::Told;
+use crate::http::Config;
+use crate::http::error::ApiError;
+use crate::http::extract::RequestBody;
+use crate::http::extract::page;
+use crate::openai::conversations;
+use crate::openai::responses::kept;
+
+const LARGEST_PAGE: usize = 100;
+const USUAL_PAGE: usize = 20;
+
+/// Makes a conversation.
+pub(in crate::http) async fn create_conversation(
+    State(store): State<Conversations>,
+    State(config): State<Arc<Config>>,
+    Extension(caller): Extension<Caller>,
+    RequestBody(body): RequestBody,
+) -> Result<Response, ApiError> {
+    let request = conversations::create(&body, config.policy)?;
+    let remarks = request.new.remarks.clone();
+    Ok(answer(store.create(&caller, request).await?.to_json(), &remarks))
+}
+
+/// A conversation without its items.
+pub(in crate::http) async fn retrieve_conversation(
+    State(store): State<Conversations>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    Ok(json(store.get(&caller, &id).await?.to_json()))
+}
+
+/// Changes the metadata of a conversation.
+pub(in crate::http) async fn update_conversation(
+    State(store): State<Conversations>,
+    State(config): State<Arc<Config>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    RequestBody(body): RequestBody,
+) -> Result<Response, ApiError> {
+    let (metadata, remarks) = conversations::update(&body, config.policy)?;
+    Ok(answer(store.update(&caller, &id, metadata).await?.to_json(), &remarks))
+}
+
+/// Takes a conversation away.
+pub(in crate::http) async fn delete_conversation(
+    State(store): State<Conversations>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    store.delete(&caller, &id).await?;
+    Ok(json(conversations::deleted(&id)))
+}
+
+/// The items of a conversation.
+pub(in crate::http) async fn list_items(
+    State(store): State<Conversations>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Response, ApiError> {
+    Ok(json(store.page(&caller, &id, &page(&query, USUAL_PAGE, LARGEST_PAGE)?).await?))
+}
+
+/// Adds items to a conversation.
+pub(in crate::http) async fn create_items(
+    State(store): State<Conversations>,
+    State(config): State<Arc<Config>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    RequestBody(body): RequestBody,
+) -> Result<Response, ApiError> {
+    let new = conversations::items(&body, config.policy)?;
+    let added = store.add(&caller, &id, new.items).await?;
+    Ok(answer(kept::list(&added.iter().collect::<Vec<_>>(), false), &new.remarks))
+}
+
+/// One item of a conversation.
+pub(in crate::http) async fn retrieve_item(
+    State(store): State<Conversations>,
+    Extension(caller): Extension<Caller>,
+    Path((id, item)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    Ok(json(store.item(&caller, &id, &item).await?.to_string()))
+}
+
+/// Takes an item out of a conversation.
+pub(in crate::http) async fn delete_item(
+    State(store): State<Conversations>,
+    Extension(caller): Extension<Caller>,
+    Path((id, item)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    Ok(json(store.delete_item(&caller, &id, &item).await?.to_json()))
+}
+
+fn answer(body: String, remarks: &Remarks) -> Response {
+    let mut response = json(body);
+    describe(&mut response, &Told::default(), remarks);
+    response
+}

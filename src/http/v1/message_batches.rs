@@ -1,0 +1,147 @@
+//! `/v1/messages/batches` and what lies under it, of Anthropic's API.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Extension;
+use axum::extract::Path;
+use axum::extract::Query;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
+use futures::StreamExt as _;
+use tokio::io::AsyncBufReadExt as _;
+use tokio::io::BufReader;
+
+use super::answer::describe;
+use super::answer::json;
+use crate::anthropic::Cursor;
+use crate::anthropic::batches;
+use crate::anthropic::batches::MessageBatch;
+use crate::anthropic::batches::ProcessingStatus;
+use crate::anthropic::batches::RequestCounts;
+use crate::batches::Batches;
+use crate::batches::Family;
+use crate::domain::Caller;
+use crate::domain::unix_now;
+use crate::gateway::Told;
+use crate::http::Config;
+use crate::http::error::ApiError;
+use crate::http::extract::RequestBody;
+use crate::openai::batches::Batch;
+use crate::openai::batches::Status;
+
+const MESSAGES: Family = Family::Messages;
+
+/// Begins a batch.
+pub(in crate::http) async fn create_message_batch(
+    State(store): State<Batches>,
+    State(config): State<Arc<Config>>,
+    Extension(caller): Extension<Caller>,
+    RequestBody(body): RequestBody,
+) -> Result<Response, ApiError> {
+    let (requests, remarks) = batches::create(&body, config.policy)?;
+    drop(body);
+    let requests = requests.into_iter().map(|request| (request.custom_id, request.params));
+    let batch = store.create_of_messages(&caller, requests.collect()).await?;
+    let mut response = tell(&batch);
+    describe(&mut response, &Told::default(), &remarks);
+    Ok(response)
+}
+
+/// The batches of the caller's project.
+pub(in crate::http) async fn list_message_batches(
+    State(store): State<Batches>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Response, ApiError> {
+    let cursor = Cursor::read(|name| query.get(name).map(String::as_str))?;
+    let mut all = store.all(&caller, MESSAGES).await?;
+    all.reverse();
+    let (page, has_more) = cursor.of(all, |batch| &batch.id)?;
+    let page: Vec<_> = page.iter().map(shown).collect();
+    Ok(json(batches::list(&page, has_more, unix_now())))
+}
+
+/// A batch as it is now.
+pub(in crate::http) async fn retrieve_message_batch(
+    State(store): State<Batches>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    Ok(tell(&store.get(&caller, MESSAGES, &id).await?))
+}
+
+/// Ends a batch before its time.
+pub(in crate::http) async fn cancel_message_batch(
+    State(store): State<Batches>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    Ok(tell(&store.cancel(&caller, MESSAGES, &id).await?))
+}
+
+/// Takes a batch away that is over.
+pub(in crate::http) async fn delete_message_batch(
+    State(store): State<Batches>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    store.delete(&caller, MESSAGES, &id).await?;
+    Ok(json(batches::deleted(&id)))
+}
+
+/// What came of the requests, one a line.
+pub(in crate::http) async fn message_batch_results(
+    State(store): State<Batches>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let files = store.outcomes(&caller, MESSAGES, &id).await?;
+    let lines = files.into_iter().map(|file| {
+        let lines = BufReader::new(file).lines();
+        futures::stream::try_unfold(lines, async |mut lines| {
+            let line = lines.next_line().await?;
+            Ok::<_, std::io::Error>(line.map(|line| (batches::result(&line).unwrap_or_default(), lines)))
+        })
+    });
+    let body = Body::from_stream(futures::stream::iter(lines).flatten());
+    Ok(([(header::CONTENT_TYPE, "application/x-jsonl")], body).into_response())
+}
+
+fn tell(batch: &Batch) -> Response {
+    json(shown(batch).to_json(unix_now()))
+}
+
+/// The batch in Anthropic's words. Until its end all its requests count as being processed, as there.
+fn shown(batch: &Batch) -> MessageBatch {
+    let counts = batch.request_counts;
+    let rest = counts.total.saturating_sub(counts.completed + counts.failed);
+    let ended =
+        RequestCounts { succeeded: counts.completed, errored: counts.failed, ..RequestCounts::default() };
+    let (status, counts) = match batch.status {
+        Status::Completed => (ProcessingStatus::Ended, ended),
+        Status::Failed => (ProcessingStatus::Ended, RequestCounts { errored: counts.failed + rest, ..ended }),
+        Status::Expired => (ProcessingStatus::Ended, RequestCounts { expired: rest, ..ended }),
+        Status::Cancelled => (ProcessingStatus::Ended, RequestCounts { canceled: rest, ..ended }),
+        Status::Cancelling => (ProcessingStatus::Canceling, processing(counts.total)),
+        Status::Validating | Status::InProgress | Status::Finalizing => {
+            (ProcessingStatus::InProgress, processing(counts.total))
+        }
+    };
+    MessageBatch {
+        id: batch.id.clone(),
+        status,
+        counts,
+        created_at: batch.created_at,
+        expires_at: batch.expires_at.unwrap_or(batch.created_at),
+        ended_at: batch.ended_at(),
+        cancel_initiated_at: batch.cancelling_at,
+    }
+}
+
+fn processing(total: u64) -> RequestCounts {
+    RequestCounts { processing: total, ..RequestCounts::default() }
+}

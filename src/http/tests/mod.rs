@@ -6,6 +6,7 @@ mod answers;
 mod batch;
 mod batches;
 mod completions;
+mod encodings;
 mod files;
 mod guard;
 pub(crate) mod keyed;

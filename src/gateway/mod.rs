@@ -21,8 +21,12 @@ mod error;
 mod forced_call;
 mod form;
 mod keeping;
+mod late;
+mod learnt;
 mod model_rules;
 mod patterns;
+mod property_names;
+mod refused_field;
 mod run;
 mod schema;
 mod service;
@@ -54,6 +58,7 @@ pub use catalogue::ModelNames;
 pub use error::Error;
 pub use error::FileFault;
 pub use error::ServerToolsOff;
+pub use late::LateNames;
 pub use model_rules::ModelRules;
 pub use service::{Gateway, SignInState};
 
@@ -93,6 +98,8 @@ pub struct Told {
     pub cache: Option<CacheStatus>,
     /// What of the request was left out because the model does not take it or the caller may not have it.
     pub left_out: Vec<String>,
+    /// The same, as far as upstream says so while the turn runs.
+    pub refused: LateNames,
 }
 
 /// How a turn fits its model.
@@ -101,7 +108,7 @@ pub struct Fit {
     /// The id of the model.
     pub model: String,
     /// The parameters that it does not take, so that the turn runs without them.
-    pub left_out: Vec<&'static str>,
+    pub left_out: Vec<String>,
     /// How many runs the turn may take at most.
     pub runs: u32,
 }
@@ -121,6 +128,11 @@ impl Told {
     /// What there is to say of any turn that `model` answers.
     pub fn of(model: impl Into<String>) -> Self {
         Self { model: model.into(), ..Self::default() }
+    }
+
+    /// The names of all that was left out.
+    pub fn all_left_out(&self) -> Vec<String> {
+        self.left_out.iter().cloned().chain(self.refused.so_far()).collect()
     }
 }
 

@@ -12,6 +12,7 @@ mod content;
 mod decode;
 mod fields;
 mod json;
+mod marks;
 mod messages;
 mod native;
 mod parameters;

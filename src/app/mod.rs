@@ -118,9 +118,7 @@ impl App {
             SignInState::Missing(_) => None,
         };
         let breaker = Breaker::new(settings.claude.breaker_failures);
-        let metrics = books.metrics.clone();
-        let learnt = move |model: &str, parameter: &str| metrics.refusal_learnt(model, parameter);
-        let rules = parts::model_rules(settings).telling(learnt);
+        let rules = parts::counted_rules(settings, books.metrics.clone());
         let gateway = Gateway::new(workers, parts::model_names(settings), rules, breaker);
         let (turns, router) = books.admission(&ground, Arc::new(gateway));
         let shelves = ground.shelves(turns, &keys).await?;

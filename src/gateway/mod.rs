@@ -7,7 +7,8 @@
 //! 2. The model's name is resolved, where the catalogue is known already; an unknown one is refused before it waits.
 //! 3. While calls upstream keep failing, the breaker refuses the turn at once, but for one now and then as a probe.
 //! 4. The pool lends a clean worker, waiting no longer than its queue allows.
-//! 5. The worker takes the turn with its whole conversation. One that dies before the model began to answer is replaced, once, after a pause.
+//! 5. The worker takes the turn with its whole conversation, its tools in a form that upstream takes. What upstream refuses by name is
+//!    left out, and the turn given to it once more. One that dies before the model began to answer is replaced, once, after a pause.
 //! 6. The events stream out as they come; the lease lives in the stream.
 //! 7. The answer has failed after all if the arguments of a strict tool do not keep to its schema, or if it does not have the
 //!    form that was asked for. As long as nothing of it was given out, the turn is run once more before.

@@ -184,7 +184,7 @@ mod tests {
         }
     }
 
-    /// All that stands in `turn` as it was written, in the order of serde_json's keys.
+    /// All that stands in `turn` as it was written, its keys in one order.
     fn written(turn: &Turn) -> String {
         let sorted = |json: &String| serde_json::from_str::<Value>(json).unwrap().to_string();
         let native = &turn.native;

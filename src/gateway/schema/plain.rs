@@ -24,13 +24,16 @@ const COMBINATIONS: [(&str, &str); 3] = [
 /// The longest name of a property.
 const LONGEST_NAME: usize = 64;
 
+/// Properties with their new names.
+pub(in crate::gateway) type Renamed = Vec<(String, String)>;
+
 /// A schema in a form that Anthropic takes.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::gateway) struct PlainSchema {
     /// The schema.
     pub(in crate::gateway) json: String,
     /// Properties that have another name there, with the new one.
-    pub(in crate::gateway) renamed: Vec<(String, String)>,
+    pub(in crate::gateway) renamed: Renamed,
 }
 
 /// The schema of a tool in a form that Anthropic takes. None for one that it takes as it is, and for what is too long to be looked
@@ -52,7 +55,7 @@ pub(in crate::gateway) fn plain(json: &str) -> Option<PlainSchema> {
 
 /// A tool that its caller has written, with a schema that Anthropic takes; its name, and its properties with their new names. None
 /// where the schema may stay as it is.
-pub(in crate::gateway) fn plain_tool(json: &str) -> Option<(String, String, Vec<(String, String)>)> {
+pub(in crate::gateway) fn plain_tool(json: &str) -> Option<(String, String, Renamed)> {
     #[derive(Deserialize)]
     struct Written<'a> {
         name: String,
@@ -118,7 +121,7 @@ fn resolved(root: &Node, member: &Node) -> Option<Node> {
 }
 
 /// Gives the properties names that Anthropic takes, and tells the old ones in their descriptions.
-fn rename(root: &mut Node) -> Vec<(String, String)> {
+fn rename(root: &mut Node) -> Renamed {
     let mut properties = root.get("properties").map(|known| known.fields().to_vec()).unwrap_or_default();
     let mut taken: HashSet<String> = properties.iter().map(|(name, _)| name.clone()).collect();
     let mut renamed = Vec::new();

@@ -127,8 +127,9 @@ impl Answers {
         let mut remarks = created.remarks;
         let response = match created.making {
             Making::Here { run, told } => {
-                remarks.ignored.extend(told.left_out);
-                run.finish().await?
+                let response = run.finish().await?;
+                remarks.ignored.extend(told.all_left_out());
+                response
             }
             Making::There { response, .. } => *response,
         };

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::content;
 use super::content::Instruction;
 use super::fields;
+use super::marks;
 use super::messages;
 use super::native;
 use super::parameters;
@@ -81,7 +82,7 @@ fn read(
     // Before the messages: what is not served as a whole says more than a block that comes of it.
     request.finish(&mut ignored)?;
     let system = content::instructions(instructions, written.field("system"), &mut ignored)?;
-    let conversation = messages::decode(system, messages, written.field("messages"), &mut ignored)?;
+    let mut conversation = messages::decode(system, messages, written.field("messages"), &mut ignored)?;
     let system = conversation.system;
     let mut native = Native {
         system: written_system(&system),
@@ -90,6 +91,7 @@ fn read(
         is_marked: false,
         is_cached_long: false,
     };
+    marks::bound(&mut native, &mut conversation.history, &mut conversation.prompt, &mut ignored)?;
     let parts = conversation.history.iter().flat_map(|message| &message.parts).chain(&conversation.prompt);
     native.is_marked = is_marked(&native, parts);
     let turn = Turn {

@@ -354,3 +354,33 @@ fn bodies_that_are_no_request() {
         assert_eq!(decode(body, Policy::Lenient), Err(InvalidRequest::body(message)));
     }
 }
+
+#[test]
+fn marks_beyond_four_are_left_out_the_earliest_first() {
+    let mark = json!({"type": "ephemeral"});
+    let text =
+        |number: usize| json!({"type": "text", "text": format!("Part {number}."), "cache_control": mark});
+    let result =
+        json!({"type": "tool_result", "tool_use_id": "c", "content": [text(5)], "cache_control": mark});
+    let call = json!({"type": "tool_use", "id": "c", "name": "look", "input": {}});
+    let content = [text(0), text(1)];
+    let request = json!({
+        "model": "sonnet", "max_tokens": 9, "system": [text(3)],
+        "tools": [{"name": "look", "input_schema": {"type": "object"}, "cache_control": mark}],
+        "messages": [{"role": "user", "content": content}, {"role": "assistant", "content": [call]},
+            {"role": "user", "content": [result]}],
+    });
+    let request = decode(request.to_string().as_bytes(), Policy::Lenient).unwrap();
+    assert_eq!(request.remarks.ignored, ["messages[].content[].cache_control"]);
+    let written = format!("{:?}", request.turn);
+    assert_eq!(written.matches(r#"cache_control\":"#).count(), 4, "{written}");
+    let first = format!("{:?}", request.turn.history[0]);
+    assert!(!first.contains("cache_control"), "{first}");
+
+    let many: Vec<_> = (0..6).map(text).collect();
+    let body = json!({"model": "m", "max_tokens": 9, "system": many, "messages": [{"role": "user", "content": "Hi"}]});
+    let request = decode(body.to_string().as_bytes(), Policy::Lenient).unwrap();
+    assert_eq!(request.remarks.ignored, ["system[].cache_control"]);
+    let refused = decode(body.to_string().as_bytes(), Policy::Strict).unwrap_err();
+    assert!(refused.message.contains("no more than 4"), "{refused:?}");
+}

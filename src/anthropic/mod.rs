@@ -15,6 +15,7 @@ mod decode;
 mod fields;
 mod json;
 mod list;
+mod marks;
 mod messages;
 mod native;
 mod parameters;

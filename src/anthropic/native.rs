@@ -15,8 +15,9 @@ const PLAIN: &[(&str, &[&str])] = &[
     ("image", &["type", "source"]),
     ("document", &["type", "source", "title"]),
     ("tool_result", &["type", "tool_use_id", "content", "is_error"]),
-    ("thinking", &["type", "thinking", "signature"]),
-    ("redacted_thinking", &["type", "data"]),
+    // The mark, which Anthropic takes on no thoughts, is left out and told.
+    ("thinking", &["type", "thinking", "signature", "cache_control"]),
+    ("redacted_thinking", &["type", "data", "cache_control"]),
     ("tool_use", &["type", "id", "name", "input"]),
 ];
 

@@ -7,6 +7,7 @@ mod alerts_tests;
 mod books;
 mod desk;
 mod ground;
+mod live_rules;
 mod parts;
 mod records;
 mod restore;
@@ -48,6 +49,11 @@ use workers::Workers;
 
 pub use desk::Desk;
 pub use desk::DeskError;
+pub use live_rules::Checked;
+pub use live_rules::Finding;
+pub use live_rules::General;
+pub use live_rules::LiveRules;
+pub use live_rules::Rule;
 pub use parts::prices;
 pub use parts::router;
 pub use records::BadRecords;
@@ -112,8 +118,8 @@ impl App {
             SignInState::Missing(_) => None,
         };
         let breaker = Breaker::new(settings.claude.breaker_failures);
-        let gateway =
-            Gateway::new(workers, parts::model_names(settings), parts::model_rules(settings), breaker);
+        let rules = parts::counted_rules(settings, books.metrics.clone());
+        let gateway = Gateway::new(workers, parts::model_names(settings), rules, breaker);
         let (turns, router) = books.admission(&ground, Arc::new(gateway));
         let shelves = ground.shelves(turns, &keys).await?;
         let tasks = ground.tasks(&books, &keys, agents).await?;

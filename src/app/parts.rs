@@ -10,6 +10,7 @@ use crate::fields::Policy;
 use crate::gateway::ModelNames;
 use crate::gateway::ModelRules;
 use crate::http;
+use crate::metrics::Metrics;
 use crate::pool;
 use crate::pricing;
 use crate::pricing::Prices;
@@ -38,6 +39,11 @@ pub(super) fn model_names(settings: &Settings) -> ModelNames {
 /// What models do not take, as `settings` say.
 pub(super) fn model_rules(settings: &Settings) -> ModelRules {
     ModelRules::new(settings.models.restrictions(), settings.server.strict)
+}
+
+/// The same, with what is learnt beyond them counted by `metrics`.
+pub(super) fn counted_rules(settings: &Settings, metrics: Metrics) -> ModelRules {
+    model_rules(settings).telling(move |model, parameter| metrics.refusal_learnt(model, parameter))
 }
 
 /// The rules that `settings` draw up, counting tokens as `prices` does.

@@ -1,5 +1,7 @@
 //! The workers of a server.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Ground;
@@ -9,6 +11,7 @@ use crate::claude::ClaudeLauncher;
 use crate::claude::DataDir;
 use crate::claude::SignIn;
 use crate::config::Environment;
+use crate::config::Settings;
 use crate::gateway::SignInState;
 use crate::pool::Pool;
 use crate::tasks::Runner;
@@ -39,21 +42,32 @@ pub(super) async fn start(
             return Ok(Workers { turns: SignInState::Missing(missing.0), agents: None });
         }
     };
-    let config = claude::Config {
-        binary: settings.claude.binary.clone(),
-        sign_in,
-        environment: variables,
-        pass_environment: settings.claude.pass_environment.clone(),
-        data_dir: settings.server.data_dir.clone(),
-        max_retries: settings.claude.max_retries,
-        betas: settings.claude.betas.clone(),
-        event_timeout: settings.claude.event_timeout,
-        control_timeout: settings.claude.control_timeout,
-        start_timeout: settings.claude.start_timeout,
-        max_line_bytes: settings.claude.max_line_bytes,
-    };
+    let config = cli_config(settings, sign_in, variables, settings.server.data_dir.clone());
     let launcher = ClaudeLauncher::prepare(config, &data_dir.instance, tracker.clone()).await?;
     let agents: Arc<dyn Runner> = Arc::new(launcher.runner());
     let pool = Pool::start(launcher, parts::pool_config(settings), tracker.clone());
     Ok(Workers { turns: SignInState::SignedIn(pool), agents: Some(agents) })
+}
+
+/// How processes of the CLI are started and driven, which have their home in `data_dir`.
+pub(super) fn cli_config(
+    settings: &Settings,
+    sign_in: SignIn,
+    environment: BTreeMap<String, String>,
+    data_dir: PathBuf,
+) -> claude::Config {
+    let claude = &settings.claude;
+    claude::Config {
+        binary: claude.binary.clone(),
+        sign_in,
+        environment,
+        pass_environment: claude.pass_environment.clone(),
+        data_dir,
+        max_retries: claude.max_retries,
+        betas: claude.betas.clone(),
+        event_timeout: claude.event_timeout,
+        control_timeout: claude.control_timeout,
+        start_timeout: claude.start_timeout,
+        max_line_bytes: claude.max_line_bytes,
+    }
 }

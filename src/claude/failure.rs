@@ -10,6 +10,10 @@ use super::protocol::CallFailed;
 /// The time until the next try after a limit, where upstream does not say when the limit ends.
 const AFTER_A_LIMIT: Duration = Duration::from_secs(5);
 const AFTER_AN_OVERLOAD: Duration = Duration::from_secs(2);
+/// Anthropic's words for a prompt that the model cannot read whole.
+const TOO_LONG: &str = "prompt is too long";
+/// Anthropic's words for a prompt that leaves too little room for the answer.
+const OVER_THE_LIMIT: &str = "exceed context limit";
 
 /// Classifies a failed call; `retry_delay` is how long upstream last asked to wait.
 pub(super) fn classify(
@@ -53,9 +57,7 @@ fn kind_of(word: &str, status: Option<u16>) -> FailureKind {
 /// The sentence for the caller.
 fn message_for(kind: FailureKind, status: Option<u16>, text: &str) -> String {
     let sentence = match (kind, status) {
-        (FailureKind::ContextTooLong, _) => {
-            "The conversation is longer than the model's context length. Shorten the messages."
-        }
+        (FailureKind::ContextTooLong, _) => return too_long(text),
         (FailureKind::SignIn, _) => {
             "Anthropic did not accept the sign-in of this server. Its operator must renew it."
         }
@@ -70,7 +72,7 @@ fn message_for(kind: FailureKind, status: Option<u16>, text: &str) -> String {
             "The request is larger than Anthropic takes. Send less, or fewer and smaller files."
         }
         (FailureKind::InvalidRequest, _) => {
-            return format!("Anthropic refused the request: {}", message_in(text));
+            return format!("{}{}", Failure::REFUSED, message_in(text));
         }
         (_, Some(status)) => return format!("The call to Anthropic failed with status {status}."),
         (_, None) => "The call to Anthropic failed.",
@@ -78,11 +80,23 @@ fn message_for(kind: FailureKind, status: Option<u16>, text: &str) -> String {
     sentence.to_owned()
 }
 
+/// Anthropic's words for a prompt that is too long, by which agents know to compact it. The CLI puts words of its own around the
+/// two numbers, or says none.
+fn too_long(text: &str) -> String {
+    if [TOO_LONG, OVER_THE_LIMIT].iter().any(|words| text.contains(words)) {
+        return message_in(text).to_owned();
+    }
+    let digits = text.split(|character: char| !character.is_ascii_digit());
+    let mut numbers = digits.filter_map(|digits| digits.parse::<u64>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(tokens), Some(most)) => format!("{TOO_LONG}: {tokens} tokens > {most} maximum"),
+        _ => TOO_LONG.to_owned(),
+    }
+}
+
 fn is_about_length(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
-    text.contains("prompt is too long")
-        || text.contains("exceed context limit")
-        || text.contains("context window")
+    [TOO_LONG, OVER_THE_LIMIT, "context window"].iter().any(|words| text.contains(words))
 }
 
 /// The status in a report such as `API Error: 429 {...}`.
@@ -135,6 +149,29 @@ mod tests {
             "The call to Anthropic failed with status 500."
         );
         assert_eq!(classify(None, None, "", None).message, "The call to Anthropic failed.");
+    }
+
+    #[test]
+    fn a_prompt_that_is_too_long_is_told_in_anthropics_words() {
+        for (text, told) in [
+            (
+                "API Error: 400 prompt is too long: 2 tokens > 1 maximum",
+                "prompt is too long: 2 tokens > 1 maximum",
+            ),
+            (
+                "Prompt is too long · the request is ~200001 tokens (limit 200000) but this conversation is only ~35 tokens",
+                "prompt is too long: 200001 tokens > 200000 maximum",
+            ),
+            ("Prompt is too long · this conversation is a single exchange", "prompt is too long"),
+            (
+                "API Error: 400 input length and `max_tokens` exceed context limit: 3 + 2 > 4, decrease input length",
+                "input length and `max_tokens` exceed context limit: 3 + 2 > 4, decrease input length",
+            ),
+        ] {
+            let call = CallFailed { kind: "invalid_request".to_owned(), text: text.to_owned() };
+            let failure = classify(Some(&call), Some(400), "", None);
+            assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::ContextTooLong, told));
+        }
     }
 
     #[test]

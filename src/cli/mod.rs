@@ -1,6 +1,7 @@
 //! The command line: one file for each command that is more than a line.
 
 mod admin;
+mod doctor;
 mod duration;
 mod keys;
 mod ledger;
@@ -27,6 +28,7 @@ use crate::config::Environment;
 use crate::config::Flags;
 use crate::config::Settings;
 
+use doctor::Doctor;
 use keys::Keys;
 use ledger::LedgerCommand;
 use projects::Projects;
@@ -70,6 +72,8 @@ enum Command {
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         config: Option<PathBuf>,
     },
+    /// Ask Anthropic whether its models refuse what the rules say, and print the configuration that would mend them.
+    Doctor(Doctor),
     /// Show which models the rules of routing choose for requests, and what that saves.
     Route(Route),
     /// Make, list, rotate and revoke keys, whether or not the server runs.
@@ -118,6 +122,7 @@ pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<()> {
             let notices: String = settings.notices.iter().map(|notice| format!("# {notice}\n")).collect();
             print(format!("{notices}{}", settings.to_toml()?).as_bytes())
         }
+        Command::Doctor(arguments) => doctor::run(&arguments, &environment),
         Command::Route(arguments) => print(route::explain(&arguments, &environment)?.as_bytes()),
         Command::Keys(keys) => print(keys.run(&environment)?.as_bytes()),
         Command::Projects(projects) => print(projects.run(&environment)?.as_bytes()),

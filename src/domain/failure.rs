@@ -38,6 +38,9 @@ pub enum FailureKind {
 }
 
 impl Failure {
+    /// The begin of the message of a request that Anthropic refused; its own words follow.
+    pub const REFUSED: &str = "Anthropic refused the request: ";
+
     /// A failure without a time of the next try.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), retry_after: None }

@@ -7,7 +7,8 @@
 //! 2. The model's name is resolved, where the catalogue is known already; an unknown one is refused before it waits.
 //! 3. While calls upstream keep failing, the breaker refuses the turn at once, but for one now and then as a probe.
 //! 4. The pool lends a clean worker, waiting no longer than its queue allows.
-//! 5. The worker takes the turn with its whole conversation. One that dies before the model began to answer is replaced, once, after a pause.
+//! 5. The worker takes the turn with its whole conversation, its tools in a form that upstream takes. What upstream refuses by name is
+//!    left out, and the turn given to it once more. One that dies before the model began to answer is replaced, once, after a pause.
 //! 6. The events stream out as they come; the lease lives in the stream.
 //! 7. The answer has failed after all if the arguments of a strict tool do not keep to its schema, or if it does not have the
 //!    form that was asked for. As long as nothing of it was given out, the turn is run once more before.
@@ -21,8 +22,12 @@ mod error;
 mod forced_call;
 mod form;
 mod keeping;
+mod late;
+mod learnt;
 mod model_rules;
 mod patterns;
+mod property_names;
+mod refused_field;
 mod run;
 mod schema;
 mod service;
@@ -54,6 +59,7 @@ pub use catalogue::ModelNames;
 pub use error::Error;
 pub use error::FileFault;
 pub use error::ServerToolsOff;
+pub use late::LateNames;
 pub use model_rules::ModelRules;
 pub use service::{Gateway, SignInState};
 
@@ -93,6 +99,8 @@ pub struct Told {
     pub cache: Option<CacheStatus>,
     /// What of the request was left out because the model does not take it or the caller may not have it.
     pub left_out: Vec<String>,
+    /// The same, as far as upstream says so while the turn runs.
+    pub refused: LateNames,
 }
 
 /// How a turn fits its model.
@@ -101,7 +109,7 @@ pub struct Fit {
     /// The id of the model.
     pub model: String,
     /// The parameters that it does not take, so that the turn runs without them.
-    pub left_out: Vec<&'static str>,
+    pub left_out: Vec<String>,
     /// How many runs the turn may take at most.
     pub runs: u32,
 }
@@ -121,6 +129,11 @@ impl Told {
     /// What there is to say of any turn that `model` answers.
     pub fn of(model: impl Into<String>) -> Self {
         Self { model: model.into(), ..Self::default() }
+    }
+
+    /// The names of all that was left out.
+    pub fn all_left_out(&self) -> Vec<String> {
+        self.left_out.iter().cloned().chain(self.refused.so_far()).collect()
     }
 }
 

@@ -1,13 +1,10 @@
 //! What each model takes, and how a turn is adapted to a model that takes less.
 //!
-//! The configuration says what is known of models. What upstream refuses beyond that is learnt. When it answers with a 400 that says
-//! so of the model, and the answer has not begun, the turn is run once more without the parameter; if that is answered, the
-//! model is remembered.
+//! The configuration says what is known of models. What upstream refuses beyond that is [learnt](super::learnt). When it answers with
+//! a 400 that says so of the model, or of a field that it does not know, and the answer has not begun, the turn is run once more
+//! without; if that is answered, it is remembered for the model.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 
 use serde_json::Value;
 use serde_json::json;
@@ -21,7 +18,10 @@ use crate::domain::Turn;
 
 use super::Error;
 use super::forced_call;
+use super::learnt::Learnt;
+use super::learnt::Refusal;
 use super::patterns::Patterns;
+use super::refused_field::RefusedField;
 
 /// Budgets of thinking up to this many tokens become a low effort.
 const LOW_BUDGET: u32 = 4096;
@@ -48,7 +48,7 @@ pub struct ModelRules {
     /// Patterns of ids and what those models refuse.
     rules: Patterns<Vec<Restriction>>,
     /// What upstream has refused since the start, by model.
-    learnt: Mutex<BTreeMap<String, Vec<Restriction>>>,
+    learnt: Learnt,
     /// Whether a turn that a model does not take is refused and not adapted.
     is_strict: bool,
 }
@@ -57,14 +57,21 @@ impl ModelRules {
     /// Takes patterns of ids, with `*` and `?`, and what the models that fit refuse. The longest pattern decides. Where
     /// `is_strict`, turns are refused and not adapted.
     pub fn new(rules: BTreeMap<String, Vec<Restriction>>, is_strict: bool) -> Self {
-        Self { rules: Patterns::new(rules), learnt: Mutex::default(), is_strict }
+        Self { rules: Patterns::new(rules), learnt: Learnt::default(), is_strict }
+    }
+
+    /// Has `hear` told the model and the parameter whenever one is learnt.
+    #[must_use]
+    pub fn telling(mut self, hear: impl Fn(&str, &str) + Send + Sync + 'static) -> Self {
+        self.learnt = Learnt::telling(hear);
+        self
     }
 
     /// The parameters of `turn` that `model`, an id, does not take.
     ///
     /// # Errors
     /// [`Error::Restricted`] where turns are not adapted.
-    pub(super) fn left_out(&self, turn: &Turn, model: &str) -> Result<Vec<&'static str>, Error> {
+    pub(super) fn left_out(&self, turn: &Turn, model: &str) -> Result<Vec<String>, Error> {
         let restrictions = self.restrictions(model);
         let left_out: Vec<_> =
             restrictions.into_iter().flat_map(|restriction| refused(turn, restriction)).collect();
@@ -72,7 +79,11 @@ impl ModelRules {
             Some(parameter) if self.is_strict => {
                 Err(Error::Restricted { parameter, model: model.to_owned() })
             }
-            _ => Ok(left_out),
+            _ => {
+                let fields = self.learnt.fields(model).into_iter().filter(|field| field.is_in(turn));
+                let fields = fields.map(|field| field.to_string());
+                Ok(left_out.into_iter().map(str::to_owned).chain(fields).collect())
+            }
         }
     }
 
@@ -87,6 +98,9 @@ impl ModelRules {
     /// is to be handed out as a call.
     pub(super) fn adapt(&self, turn: &mut Turn) -> Option<String> {
         let mut tool = None;
+        for field in self.learnt.fields(turn.model.as_str()) {
+            field.take_out_of(turn);
+        }
         for restriction in self.restrictions(turn.model.as_str()) {
             if restriction == Restriction::ForcedTools && forced_call::is_demanded(turn) {
                 tool = forced_call::adapt(turn);
@@ -98,36 +112,56 @@ impl ModelRules {
     }
 
     /// What the model of `turn` refuses in it by the words of `failure`, although it was thought to take it.
-    pub(super) fn refusal(&self, failure: &Failure, turn: &Turn) -> Option<Restriction> {
-        if self.is_strict
-            || failure.kind != FailureKind::InvalidRequest
-            || !failure.message.contains(OF_THE_MODEL)
-        {
+    pub(super) fn refusal(&self, failure: &Failure, turn: &Turn) -> Option<Refusal> {
+        if self.is_strict || failure.kind != FailureKind::InvalidRequest {
+            return None;
+        }
+        if let Some(field) = RefusedField::named_in(&failure.message) {
+            return field.is_in(turn).then_some(Refusal::Field(field));
+        }
+        if !failure.message.contains(OF_THE_MODEL) {
             return None;
         }
         let (_, restriction) = REFUSALS.iter().find(|(word, _)| failure.message.contains(word))?;
-        has(turn, *restriction).then_some(*restriction)
+        has(turn, *restriction).then_some(Refusal::Parameter(*restriction))
     }
 
     /// Remembers for `model` what it refuses, now that it has answered without it.
-    pub(super) fn remember(&self, model: &str, restriction: Restriction) {
-        tracing::warn!(model, %restriction, "the model refuses a parameter, which is left out from now on");
-        let mut learnt = self.learnt();
-        let restrictions = learnt.entry(model.to_owned()).or_default();
-        if !restrictions.contains(&restriction) {
-            restrictions.push(restriction);
-        }
+    pub(super) fn remember(&self, model: &str, refusal: Refusal) {
+        self.learnt.add(model, refusal);
+    }
+
+    /// What `model`, an id, refuses by the configuration.
+    pub fn known(&self, model: &str) -> Vec<Restriction> {
+        self.rules.find(model).cloned().unwrap_or_default()
     }
 
     fn restrictions(&self, model: &str) -> Vec<Restriction> {
-        let mut restrictions = self.rules.find(model).cloned().unwrap_or_default();
-        restrictions.extend(self.learnt().get(model).into_iter().flatten());
+        let mut restrictions = self.known(model);
+        restrictions.extend(self.learnt.restrictions(model));
         restrictions
     }
+}
 
-    fn learnt(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Restriction>>> {
-        // A list that is half changed is still a list.
-        self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
+impl Refusal {
+    /// The names of what of `turn` is left out for it, as callers are told them.
+    pub(super) fn names(&self, turn: &Turn) -> Vec<String> {
+        match self {
+            Self::Parameter(restriction) => {
+                refused(turn, *restriction).into_iter().map(str::to_owned).collect()
+            }
+            Self::Field(field) => vec![field.to_string()],
+        }
+    }
+
+    /// Takes out of `turn` what is refused.
+    pub(super) fn take_out_of(&self, turn: &mut Turn) {
+        match self {
+            Self::Parameter(restriction) => adapt(turn, *restriction),
+            Self::Field(field) => {
+                field.take_out_of(turn);
+            }
+        }
     }
 }
 
@@ -166,7 +200,7 @@ fn has(turn: &Turn, restriction: Restriction) -> bool {
 }
 
 /// Takes out of `turn` what a model with this `restriction` does not take.
-pub(super) fn adapt(turn: &mut Turn, restriction: Restriction) {
+fn adapt(turn: &mut Turn, restriction: Restriction) {
     match restriction {
         Restriction::Sampling => {
             let sampling = &mut turn.sampling;

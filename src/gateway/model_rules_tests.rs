@@ -80,7 +80,7 @@ fn what_upstream_refuses_of_a_model_is_remembered_for_it() {
         ("temperature_floor: Extra inputs are not permitted", None),
         ("Thinking may not be enabled when tool_choice forces tool use.", None),
     ] {
-        assert_eq!(rules.refusal(&refused(message), &turn), restriction, "{message}");
+        assert_eq!(rules.refusal(&refused(message), &turn), restriction.map(Refusal::Parameter), "{message}");
     }
     let overloaded = Failure::new(FailureKind::Overloaded, "temperature, for this model");
     assert_eq!(rules.refusal(&overloaded, &turn), None);
@@ -88,7 +88,23 @@ fn what_upstream_refuses_of_a_model_is_remembered_for_it() {
     adapt(&mut without, Restriction::Sampling);
     assert_eq!(rules.refusal(&refused("`top_p` is deprecated for this model."), &without), None);
 
-    rules.remember("claude-3-opus", Restriction::Sampling);
+    rules.remember("claude-3-opus", Refusal::Parameter(Restriction::Sampling));
     assert_eq!(rules.left_out(&turn, "claude-3-opus").unwrap(), ["temperature", "top_p", "top_k"]);
     assert!(rules.left_out(&turn, "claude-3-haiku").unwrap().is_empty());
+}
+
+#[test]
+fn a_field_that_upstream_does_not_know_is_left_out_from_then_on() {
+    let rules = rules(false);
+    let mut turn = warm("claude-3-opus");
+    turn.native.fields.push(("brand_new".to_owned(), "{}".to_owned()));
+    let failure = Failure::new(FailureKind::InvalidRequest, "brand_new: Extra inputs are not permitted");
+    assert_eq!(super::ModelRules::new([].into(), true).refusal(&failure, &turn), None, "strict");
+    let refusal = rules.refusal(&failure, &turn).unwrap();
+    assert_eq!(refusal.names(&turn), ["brand_new"]);
+    rules.remember("claude-3-opus", refusal);
+    assert_eq!(rules.left_out(&turn, "claude-3-opus").unwrap(), ["brand_new"]);
+    rules.adapt(&mut turn);
+    assert!(turn.native.fields.is_empty());
+    assert_eq!(rules.refusal(&failure, &turn), None, "it is not there any more");
 }

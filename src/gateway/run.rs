@@ -12,7 +12,6 @@ use uuid::Uuid;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Finish;
-use crate::domain::Restriction;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 use crate::pool::Launcher;
@@ -25,13 +24,17 @@ use super::Error;
 use super::TurnStream;
 use super::breaker::Pass;
 use super::form::Form;
-use super::model_rules;
+use super::late::LateNames;
+use super::learnt::Refusal;
 use super::model_rules::ModelRules;
+use super::property_names::PropertyNames;
 use super::strict::Strict;
 
 /// Long enough for another worker to be reset, too short to be noticed beside the time the model takes.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+/// How often a turn is tried again without what upstream refuses in it.
+const MOST_REFUSALS: usize = 8;
 
 /// A turn that a worker has taken.
 pub(super) struct Run<L: Launcher> {
@@ -45,8 +48,12 @@ pub(super) struct Run<L: Launcher> {
     strict: Strict,
     form: Form,
     rules: Arc<ModelRules>,
-    /// What the model has refused in the turn so far.
-    refused: Vec<Restriction>,
+    /// What upstream has refused in the turn so far.
+    refused: Vec<Refusal>,
+    /// Where the caller is told so.
+    late: LateNames,
+    /// Properties of tools that go upstream under other names.
+    names: PropertyNames,
     /// The turn, as long as it may be run once more for an answer of its form.
     repeat: Option<WorkerTurn>,
     /// What the run took whose answer did not have its form; none if there was none.
@@ -69,9 +76,11 @@ where
         mut turn: WorkerTurn,
         pass: Pass,
         rules: Arc<ModelRules>,
+        late: LateNames,
     ) -> Result<Self, Error> {
         let strict = Strict::new(&turn.turn.tools);
         let form = Form::apply(&mut turn.turn);
+        let names = PropertyNames::apply(&mut turn.turn);
         let repeat = form.may_repeat().then(|| turn.clone());
         let mut run = Self {
             pool,
@@ -82,6 +91,8 @@ where
             form,
             rules,
             refused: Vec::new(),
+            late,
+            names,
             repeat,
             before: None,
             ready: VecDeque::new(),
@@ -123,7 +134,11 @@ where
                 Some(TurnEvent::Finished(finish)) => self.finish(finish).await?,
                 // Of a repeated run the caller knows already that it has begun.
                 Some(TurnEvent::Started { .. }) if self.before.is_some() => {}
-                Some(event) => self.ready.extend(self.form.take(event)),
+                Some(event) => {
+                    for event in self.names.restore(event) {
+                        self.ready.extend(self.form.take(event));
+                    }
+                }
                 None => return Ok(None),
             }
         }
@@ -189,15 +204,18 @@ where
 
     /// Takes out of the turn what its model has refused in it, as long as it may be tried again.
     fn is_adapted_to(&mut self, failure: &Failure) -> bool {
-        let Some(turn) = &mut self.again else { return false };
-        let Some(restriction) = self.rules.refusal(failure, &turn.turn) else { return false };
-        model_rules::adapt(&mut turn.turn, restriction);
+        let Some(turn) = self.again.as_mut().filter(|_| self.refused.len() < MOST_REFUSALS) else {
+            return false;
+        };
+        let Some(refusal) = self.rules.refusal(failure, &turn.turn) else { return false };
+        self.late.add(refusal.names(&turn.turn));
+        refusal.take_out_of(&mut turn.turn);
         // The call that was refused has had its line.
         turn.bill = turn.bill.next_run();
         if let Some(repeat) = &mut self.repeat {
-            model_rules::adapt(&mut repeat.turn, restriction);
+            refusal.take_out_of(&mut repeat.turn);
         }
-        self.refused.push(restriction);
+        self.refused.push(refusal);
         true
     }
 
@@ -212,8 +230,8 @@ where
     /// The answer has begun: from now on the turn may not be tried again, and what its model has refused is known.
     fn begun(&mut self) {
         if let Some(turn) = self.again.take() {
-            for restriction in self.refused.drain(..) {
-                self.rules.remember(turn.turn.model.as_str(), restriction);
+            for refusal in self.refused.drain(..) {
+                self.rules.remember(turn.turn.model.as_str(), refusal);
             }
         }
         if let Some(pass) = self.pass.take() {

@@ -103,13 +103,15 @@ where
         // Again: calls may have begun to fail while this one waited.
         let pass = self.breaker.pass()?;
         let bill = turn.bill.reader();
-        let run = Run::start(pool, lease, turn, pass, Arc::clone(&self.rules)).await?;
+        let told = Told::of(model);
+        let refused = told.refused.clone();
+        let run = Run::start(pool, lease, turn, pass, Arc::clone(&self.rules), refused).await?;
         let events = run.into_events();
         let events = match forced {
             Some(tool) => forced_call::as_call(events, tool),
             None => events,
         };
-        Ok(RunningTurn { told: Told::of(model), events, bill })
+        Ok(RunningTurn { told, events, bill })
     }
 
     /// Refuses what would go upstream while calls keep failing.

@@ -18,6 +18,9 @@ use crate::worker::{TurnWorker, WorkerTurn};
 use super::testing::turn;
 use super::{Breaker, Error, Gateway, ModelNames, ModelRules, SignInState, Turns};
 
+#[path = "refused_tests.rs"]
+mod refused;
+
 #[path = "repeat_tests.rs"]
 mod repeats;
 
@@ -27,6 +30,7 @@ struct Script {
     starts: VecDeque<Failure>,
     events: VecDeque<Result<TurnEvent, Failure>>,
     served: Vec<String>,
+    turns: Vec<Turn>,
     /// What the next runs cost.
     costs: VecDeque<Money>,
     resets: usize,
@@ -58,6 +62,7 @@ impl TurnWorker for Scripted {
     async fn start(&mut self, turn: &WorkerTurn) -> Result<(), Failure> {
         let mut script = self.0.lock().unwrap();
         script.served.push(turn.turn.model.to_string());
+        script.turns.push(turn.turn.clone());
         if let Some(cost) = script.costs.pop_front() {
             turn.bill.note(cost);
         }

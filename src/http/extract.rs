@@ -10,8 +10,6 @@ use axum::body::Body;
 use axum::extract::FromRef;
 use axum::extract::FromRequest;
 use axum::extract::Request;
-use axum::http::HeaderMap;
-use axum::http::header;
 use bytes::Bytes;
 use bytes::BytesMut;
 use http_body_util::BodyExt as _;
@@ -22,6 +20,7 @@ use super::Config;
 use super::error::ApiError;
 use super::error::Kind;
 use super::middleware::body_limit;
+use super::middleware::content_encoding::BrokenEncoding;
 use crate::fields::InvalidRequest;
 use crate::fields::code;
 use crate::openai::Page;
@@ -41,7 +40,6 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let config = Arc::<Config>::from_ref(state);
-        check_encoding(request.headers())?;
         match timeout(config.body_read_timeout, read(request.into_body(), &config)).await {
             Ok(body) => body.map(Self),
             Err(_) => Err(late(&format!("was not complete after {:?}", config.body_read_timeout))),
@@ -68,17 +66,6 @@ async fn read(mut body: Body, config: &Config) -> Result<Bytes, ApiError> {
     }
 }
 
-fn check_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
-    let Some(encoding) = headers.get(header::CONTENT_ENCODING) else { return Ok(()) };
-    if encoding.as_bytes().eq_ignore_ascii_case(b"identity") {
-        return Ok(());
-    }
-    Err(ApiError::new(
-        Kind::UnsupportedEncoding,
-        "This server takes no compressed bodies. Send it plain, without `Content-Encoding`.",
-    ))
-}
-
 fn late(what: &str) -> ApiError {
     ApiError::new(Kind::BodyTimeout, format!("The request body {what}."))
 }
@@ -88,16 +75,27 @@ pub(super) fn paused(limit: Duration) -> ApiError {
     late(&format!("paused for {limit:?}"))
 }
 
-/// A body cannot be read on for `error`: it has more than `limit` bytes, or ends too early.
+/// A body cannot be read on for `error`: it has more than `limit` bytes, ends too early, or is not compressed as it says.
 pub(super) fn unreadable(error: impl Error + Send + Sync + 'static, limit: u64) -> ApiError {
     let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
     while let Some(this) = cause {
         if this.is::<LengthLimitError>() {
             return body_limit::too_large(limit);
         }
+        if let Some(broken) = this.downcast_ref::<BrokenEncoding>() {
+            return wrongly_encoded(broken.encoding).caused_by(error);
+        }
         cause = this.source();
     }
     ApiError::new(Kind::BodyUnreadable, "The request body stopped before its end.").caused_by(error)
+}
+
+fn wrongly_encoded(encoding: &str) -> ApiError {
+    let message = format!(
+        "The request body is no valid {encoding}, which its `Content-Encoding` says it is. Compress it whole, or send it plain \
+         without the header."
+    );
+    ApiError::new(Kind::BodyUnreadable, message)
 }
 
 /// The number that the query gives for `name`.

@@ -3,6 +3,9 @@
 //! What happens is counted where it happens; what is the case is asked for when somebody looks.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -15,11 +18,16 @@ use prometheus_client::registry::Registry;
 
 /// What stands before the name of every figure.
 const PREFIX: &str = "switchboard";
+/// The most series of refusals.
+const MOST_REFUSALS: usize = 100;
 
 /// What is counted. Clones count together.
 #[derive(Clone, Default)]
 pub struct Metrics {
     alerts: Family<AlertLabels, Counter>,
+    refusals: Family<RefusalLabels, Counter>,
+    /// How many series of `refusals` were asked for.
+    learnt: Arc<AtomicUsize>,
 }
 
 /// What is the case at a moment.
@@ -55,6 +63,12 @@ struct AlertLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    model: String,
+    parameter: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabel {
     state: &'static str,
 }
@@ -72,6 +86,20 @@ impl Metrics {
         self.alerts.get_or_create(&labels).inc();
     }
 
+    /// Counts that upstream was found to refuse `parameter` of `model`. Clients choose both, so those beyond [`MOST_REFUSALS`] count
+    /// together.
+    pub fn refusal_learnt(&self, model: &str, parameter: &str) {
+        let labels = |model: &str, parameter: &str| RefusalLabels {
+            model: model.to_owned(),
+            parameter: parameter.to_owned(),
+        };
+        let mine = labels(model, parameter);
+        let known = self.refusals.get(&mine).is_some();
+        let is_new = !known && self.learnt.fetch_add(1, Ordering::Relaxed) >= MOST_REFUSALS;
+        let labels = if is_new { labels("other", "other") } else { mine };
+        self.refusals.get_or_create(&labels).inc();
+    }
+
     /// Everything as a text.
     ///
     /// # Errors
@@ -80,6 +108,9 @@ impl Metrics {
         let mut registry = Registry::with_prefix(PREFIX);
         let alerts = self.alerts.clone();
         registry.register("budget_alerts", "Budgets of which a part was spent, in percent", alerts);
+        let refusals = self.refusals.clone();
+        let help = "Parameters that upstream was found to refuse, which are left out from then on";
+        registry.register("refusals_learnt", help, refusals);
         let counters = [
             ("cache_hits", "Turns answered without a run of their own", levels.cache_hits),
             ("cache_misses", "Turns that were run and may be given again", levels.cache_misses),
@@ -127,6 +158,10 @@ mod tests {
         let metrics = Metrics::default();
         metrics.budget_alert("key", "daily", 80);
         metrics.clone().budget_alert("key", "daily", 80);
+        metrics.refusal_learnt("claude-m", "temperature");
+        for number in 0..200 {
+            metrics.refusal_learnt("claude-m", &format!("odd{number}"));
+        }
         let workers = [("idle", 1), ("busy", 2), ("starting", 0), ("resetting", 0)];
         let tasks = [("queued", 0), ("running", 1)];
         let levels = Levels { cache_hits: 3, workers, tasks, is_ready: true, ..Levels::default() };
@@ -134,6 +169,8 @@ mod tests {
         for line in [
             "# TYPE switchboard_budget_alerts counter",
             r#"switchboard_budget_alerts_total{scope="key",window="daily",percent="80"} 2"#,
+            r#"switchboard_refusals_learnt_total{model="claude-m",parameter="temperature"} 1"#,
+            r#"switchboard_refusals_learnt_total{model="other",parameter="other"} 101"#,
             "switchboard_cache_hits_total 3",
             r#"switchboard_workers{state="busy"} 2"#,
             r#"switchboard_tasks{state="running"} 1"#,

@@ -25,6 +25,8 @@ pub struct Listed<'a> {
 struct List<'a> {
     object: &'static str,
     data: Vec<Model<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    models: Option<[(); 0]>,
 }
 
 /// `OpenAI` has no fields for limits; clients of other servers read these.
@@ -40,9 +42,13 @@ struct Model<'a> {
     max_output_tokens: Option<u32>,
 }
 
-/// The body of `GET /v1/models`.
-pub fn list(models: &[Listed<'_>]) -> String {
-    json::to_string(&List { object: "list", data: models.iter().map(Model::from).collect() })
+/// The body of `GET /v1/models`. `for_codex` adds the empty list `models`.
+///
+/// Codex cannot read an answer without `models`. Each entry there would have to bring the instructions of its agent, in the place
+/// of Codex's own; without an entry Codex keeps those.
+pub fn list(models: &[Listed<'_>], for_codex: bool) -> String {
+    let data = models.iter().map(Model::from).collect();
+    json::to_string(&List { object: "list", data, models: for_codex.then_some([]) })
 }
 
 /// The body of `GET /v1/models/{model}`.
@@ -72,7 +78,7 @@ mod tests {
         let listed = |name, limits| Listed { name, owned_by: "anthropic", limits };
         let limits = Some(TokenLimits { context: 9, output: 3 });
         assert_eq!(
-            list(&[listed("sonnet", limits), listed("auto", None)]),
+            list(&[listed("sonnet", limits), listed("auto", None)], false),
             concat!(
                 r#"{"object":"list","data":["#,
                 r#"{"id":"sonnet","object":"model","created":1735689600,"owned_by":"anthropic","context_length":9,"max_output_tokens":3},"#,
@@ -83,6 +89,7 @@ mod tests {
             single(&listed("opus", None)),
             r#"{"id":"opus","object":"model","created":1735689600,"owned_by":"anthropic"}"#
         );
-        assert_eq!(list(&[]), r#"{"object":"list","data":[]}"#);
+        assert_eq!(list(&[], false), r#"{"object":"list","data":[]}"#);
+        assert_eq!(list(&[], true), r#"{"object":"list","data":[],"models":[]}"#);
     }
 }

@@ -50,7 +50,8 @@
 //! The text is the first given of `say`, `echo`, `echo_request`, `tokens`. With none of them: nothing if a `tool` is
 //! called, `Tool results: ...` if the message holds tool results, a minimal value of the schema if
 //! `output_config.format` asks for one, otherwise a demo text quoting the user. A forced `tool_choice` without `tool`
-//! calls that tool (or the first) with `{}`; a forced web search asks for the user's text, and other tools
+//! calls that tool (or the first) with `{}`; a forced web search asks for the user's text, so does one which is asked for in
+//! Claude Code's words, `Perform a web search for the query: ...`, and other tools
 //! which the API runs leave no trace. Only the default texts give way to tools: a `say` is kept.
 //!
 //! One word is one token, and so is one piece of the input of a call; `max_tokens` and the

@@ -16,6 +16,8 @@ const CODE: &str = "code_execution";
 const TOOLSET: &str = "mcp_toolset";
 /// How the types of the tools begin which the API runs, other than [`WEB_SEARCH`].
 const OTHER_TYPES: [&str; 4] = ["web_fetch", CODE, "tool_search_tool", TOOLSET];
+/// How Claude Code asks for a search.
+const ASKED: &str = "Perform a web search for the query: ";
 /// Characters of the user's text which a forced search asks for.
 const QUERY_CHARS: usize = 200;
 /// Clients hand back what is encrypted unread.
@@ -131,15 +133,18 @@ fn search_tool<'a>(conversation: &Conversation<'a>) -> Option<&'a Value> {
     conversation.tools().find(|tool| is_search(tool))
 }
 
-/// The scripted queries. A forced search asks for the user's text, unless the script or the results of tools say more.
+/// The scripted queries. A search which is forced asks for the user's text, and one which Claude Code asks for for what it says,
+/// unless the script or the results of tools say more.
 fn queries(conversation: &Conversation<'_>, directives: &Directives) -> Vec<String> {
     let is_scripted = !directives.searches.is_empty() || !directives.tools.is_empty();
     if is_scripted || conversation.tool_results().is_some() {
         return directives.searches.clone();
     }
     let forced = conversation.forced_tool().and_then(|name| conversation.offered(name));
-    let forced = forced.filter(|tool| is_search(tool)).into_iter();
-    forced.map(|_| conversation.last_text().chars().take(QUERY_CHARS).collect()).collect()
+    let text = conversation.last_text();
+    let asked = text.strip_prefix(ASKED).filter(|_| search_tool(conversation).is_some());
+    let query = asked.or_else(|| forced.filter(|tool| is_search(tool)).map(|_| text));
+    query.into_iter().map(|query| query.chars().take(QUERY_CHARS).collect()).collect()
 }
 
 fn results(query: &str) -> Value {

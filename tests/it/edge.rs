@@ -191,6 +191,22 @@ async fn pour(server: &ServerProcess) -> String {
     tokio::join!(rest_of(&mut read), writing).0
 }
 
+/// Sends a body of 900 kB in zstd that unpacks to 30 GB, and tells what comes.
+async fn explode(server: &ServerProcess) -> String {
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38];
+    // Each block is 128 KiB of zeros.
+    frame.extend([0x02, 0x00, 0x10, 0x00].repeat(225_000));
+    let mut client = server.connect().await;
+    let length = frame.len();
+    client
+        .write(format!("{HEAD}content-encoding: zstd\r\ncontent-length: {length}\r\n\r\n").as_bytes())
+        .await;
+    let (mut read, mut write) = client.0.split();
+    // The server may close before it has read everything.
+    let writing = async { drop(write.write_all(&frame).await) };
+    tokio::join!(rest_of(&mut read), writing).0
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_over_the_limit_is_refused_before_it_is_there() {
     let server = TestServer::fake().set("SWITCHBOARD_SERVER__BODY_LIMIT_BYTES", MEBIBYTE).spawn().await;
@@ -202,7 +218,7 @@ async fn a_body_over_the_limit_is_refused_before_it_is_there() {
             assert!(told.starts_with("HTTP/1.1 413 ") && told.contains("request_too_large"), "{told}");
         }
     }
-    for encoding in ["gzip", "br", "deflate, gzip", "x-unknown"] {
+    for encoding in ["compress", "deflate, x-unknown"] {
         let head = format!("{HEAD}content-encoding: {encoding}\r\ncontent-length: 1000\r\n\r\n");
         let told = stall(&server, head.as_bytes()).await;
         assert!(told.starts_with("HTTP/1.1 415 ") && told.contains("unsupported_encoding"), "{told}");
@@ -210,8 +226,11 @@ async fn a_body_over_the_limit_is_refused_before_it_is_there() {
     for told in join_all((0..4).map(|_| pour(&server))).await {
         assert!(told.starts_with("HTTP/1.1 413 ") && told.contains("request_too_large"), "{told}");
     }
+    for told in join_all((0..4).map(|_| explode(&server))).await {
+        assert!(told.starts_with("HTTP/1.1 413 ") && told.contains("request_too_large"), "{told}");
+    }
     let growth = server.peak_memory() - before;
-    assert!(growth < 16 * MEBIBYTE, "{growth} bytes for four bodies of at most 1 MiB");
+    assert!(growth < 24 * MEBIBYTE, "{growth} bytes for eight bodies of at most 1 MiB");
     assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w0 ");
     server.end().await;
 }

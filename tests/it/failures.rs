@@ -46,7 +46,7 @@ async fn refused_calls() {
 [[status=503 message=reason]] 503 server_error overloaded | 2 | Anthropic is overloaded. Try again later.
 [[status=504 message=reason]] 502 server_error upstream_error | - | The call to Anthropic failed with status 504.
 [[status=529 message=reason]] 503 server_error overloaded | 2 | Anthropic is overloaded. Try again later.
-[[status=400 message="prompt is too long: 200001 tokens > 200000 maximum"]] 400 invalid_request_error context_length_exceeded | - | The conversation is longer than the model's context length. Shorten the messages.
+[[status=400 message="prompt is too long: 200001 tokens > 200000 maximum"]] 400 invalid_request_error context_length_exceeded | - | This model's maximum context length is shorter than the messages. Please reduce the length of the messages.
 "#);
 }
 

@@ -42,6 +42,7 @@ async fn what_upstream_refuses_is_learnt() {
     let prompt = "[[say=\"ok\"]]";
     let first = server.chat(prompt).with("temperature", 0.2).send().await;
     assert_eq!(first.text(), "ok");
+    assert_eq!(first.headers["x-switchboard-ignored"], "temperature", "known with the first event");
     // The CLI tries once more by itself, with the same body.
     assert_eq!(server.upstream().requests().len(), 3);
     // The call that was answered is charged, though the one before it cost nothing.

@@ -29,6 +29,8 @@ const PLACE: Field = honoured("source", Object, "Of an image or a document. Requ
 
 const TOOLSET: Field = passed("toolset_name", Text, "Goes to Claude as it is.");
 
+const UNMARKED: Field = ignored("cache_control", Any, "Of thoughts: Anthropic takes no mark on them.");
+
 /// The fields of a block of `system`.
 pub(in crate::anthropic) static SYSTEM: Table =
     Table { prefix: "system[].", fields: &[honoured("type", Text, "`text`."), WORDS, CACHE_CONTROL, CITED] };
@@ -95,12 +97,15 @@ pub(in crate::anthropic) static THOUGHT: Table = Table {
         TYPE,
         honoured("thinking", Text, "Required. May be empty."),
         honoured("signature", Text, "Required, as Claude gave it: without it Claude takes no thoughts back."),
+        UNMARKED,
     ],
 };
 
 /// The fields of thoughts that only upstream can read.
-pub(in crate::anthropic) static REDACTED: Table =
-    Table { prefix: BLOCK, fields: &[TYPE, honoured("data", Text, "Required, as Claude gave it.")] };
+pub(in crate::anthropic) static REDACTED: Table = Table {
+    prefix: BLOCK,
+    fields: &[TYPE, honoured("data", Text, "Required, as Claude gave it."), UNMARKED],
+};
 
 /// The fields of a call of a tool.
 pub(in crate::anthropic) static TOOL_USE: Table = Table {

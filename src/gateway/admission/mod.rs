@@ -120,7 +120,7 @@ impl Admission {
         let mut left_out = server_tools::check(rules, &caller, &mut turn)?;
         let route = self.route(&caller, &mut turn).await?;
         let Fit { model, left_out: refused, runs } = self.turns.fit(&turn).await?;
-        left_out.extend(refused.into_iter().map(str::to_owned));
+        left_out.extend(refused);
         let estimate = rules.prices.estimate(&model, &turn).times(runs);
         let mut permit = rules.limits.admit(&caller, estimate.tokens)?;
         let limits = permit.state();
@@ -138,28 +138,28 @@ impl Admission {
         estimate: Amount,
         permit: &mut Permit,
     ) -> Result<(Told, TurnStream), Error> {
-        let known = |status, model| Told { cache: Some(status), ..Told::of(model) };
         loop {
-            let model = Arc::new(OnceLock::new());
+            let made = Arc::new(OnceLock::new());
             let mut answer = match self.rules.cache.lookup(&caller.project, &turn, caller.cache_control) {
                 Lookup::Bypass => {
-                    let (model, events) = self.order(caller, turn, estimate).run().await?;
-                    return Ok((known(CacheStatus::Bypass, model), events));
+                    let (told, events) = self.order(caller, turn, estimate).run().await?;
+                    return Ok((Told { cache: Some(CacheStatus::Bypass), ..told }, events));
                 }
                 Lookup::Hit(answer) => answer,
                 Lookup::Miss(filler) => {
                     let order = self.order(caller.clone(), turn.clone(), estimate);
-                    filler.fill(order.run_telling(Arc::clone(&model)))
+                    filler.fill(order.run_telling(Arc::clone(&made)))
                 }
             };
             match answer.started().await {
                 Ok(()) if answer.is_hit() => {
                     permit.settle(0);
-                    return Ok((known(CacheStatus::Hit, answer.model()), Box::pin(answer.map(free))));
+                    let told = Told { cache: Some(CacheStatus::Hit), ..Told::of(answer.model()) };
+                    return Ok((told, Box::pin(answer.map(free))));
                 }
                 Ok(()) => {
-                    let model = model.get().cloned().unwrap_or_default();
-                    return Ok((known(CacheStatus::Miss, model), Box::pin(answer)));
+                    let told = made.get().cloned().unwrap_or_default();
+                    return Ok((Told { cache: Some(CacheStatus::Miss), ..told }, Box::pin(answer)));
                 }
                 // Whoever was to make it may not. This caller may.
                 Err(error) if answer.is_hit() && error.is_callers_own() => {}
@@ -185,15 +185,15 @@ impl Admission {
 }
 
 impl Order {
-    /// As [`run`](Self::run), and tells the model as soon as it is known.
-    async fn run_telling(self, told: Arc<OnceLock<String>>) -> Result<TurnStream, Error> {
-        let (model, events) = self.run().await?;
-        told.get_or_init(|| model);
+    /// As [`run`](Self::run), and tells what there is to say of the turn as soon as it is known.
+    async fn run_telling(self, made: Arc<OnceLock<Told>>) -> Result<TurnStream, Error> {
+        let (told, events) = self.run().await?;
+        made.get_or_init(|| told);
         Ok(events)
     }
 
-    /// Has the turn run, and gives its model. What it may cost is held before.
-    async fn run(self) -> Result<(String, TurnStream), Error> {
+    /// Has the turn run, and gives what there is to say of it. What it may cost is held before.
+    async fn run(self) -> Result<(Told, TurnStream), Error> {
         let Self { turns, rules, caller, turn, estimate } = self;
         let id = match &caller.errand {
             Some(errand) => ledger::repeated(&format!("{errand}/{}", turn.sampling.choice)),
@@ -211,7 +211,7 @@ impl Order {
         };
         let RunningTurn { told, events, bill } = running;
         let account = Account::new(rules, hold, bill);
-        Ok((told.model, Box::pin(Charging::new(events, account))))
+        Ok((told, Box::pin(Charging::new(events, account))))
     }
 }
 

@@ -5,6 +5,7 @@
 //! descriptions, in words. A schema that holds itself or allows any value has no such form.
 
 mod node;
+mod plain;
 mod words;
 
 #[cfg(test)]
@@ -13,6 +14,9 @@ mod tests;
 use std::collections::HashSet;
 
 use node::Node;
+
+pub(super) use plain::plain;
+pub(super) use plain::plain_tool;
 
 /// The most schemas inside one, those that references repeat included.
 const MOST_STEPS: usize = 5000;

@@ -32,6 +32,7 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 
 use crate::fields::InvalidRequest;
+use crate::http::middleware::content_encoding;
 use crate::limits::State;
 use crate::openai::Envelope;
 
@@ -48,6 +49,8 @@ pub(super) struct ApiError(Arc<Parts>);
 struct Parts {
     kind: Kind,
     message: String,
+    /// The words for OpenAI's clients, where they look for other ones.
+    openais: Option<String>,
     param: Option<String>,
     code: Option<&'static str>,
     retry_after: Option<Duration>,
@@ -61,6 +64,7 @@ impl ApiError {
         Self(Arc::new(Parts {
             kind,
             message: message.into(),
+            openais: None,
             param: None,
             code: kind.row().code,
             retry_after: None,
@@ -78,6 +82,12 @@ impl ApiError {
     /// With the field of the request that is at fault.
     pub(super) fn at(mut self, param: impl Into<String>) -> Self {
         self.parts().param = Some(param.into());
+        self
+    }
+
+    /// With other words for the clients of `OpenAI`'s API.
+    fn for_openais(mut self, message: String) -> Self {
+        self.parts().openais = Some(message);
         self
     }
 
@@ -120,7 +130,7 @@ impl ApiError {
     /// What a client gets to read, as a body or as the last event of a stream.
     pub(super) fn envelope(&self) -> Envelope {
         Envelope {
-            message: self.0.message.clone(),
+            message: self.0.openais.as_ref().unwrap_or(&self.0.message).clone(),
             r#type: self.0.kind.row().r#type,
             param: self.0.param.clone(),
             code: self.0.code,
@@ -182,6 +192,9 @@ impl IntoResponse for ApiError {
             Kind::Limited => self.0.retry_after.is_none(),
             _ => row.lasts,
         };
+        if self.0.kind == Kind::UnsupportedEncoding {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(content_encoding::TAKEN));
+        }
         if is_hopeless {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }

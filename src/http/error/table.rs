@@ -93,7 +93,7 @@ pub(in crate::http) enum Kind {
     TooLarge,
     /// The files of a project take all the room they may.
     FilesFull,
-    /// The body is compressed.
+    /// The body is compressed in a way that is not read.
     UnsupportedEncoding,
     /// The conversation is longer than the model can read.
     ContextTooLong,

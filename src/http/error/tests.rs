@@ -82,7 +82,7 @@ fn the_table_of_failures() {
 503 server_error overloaded - | 1 1 | -
     It failed.
 400 invalid_request_error context_length_exceeded messages | - - | -
-    It failed.
+    This model's maximum context length is shorter than the messages. Please reduce the length of the messages.
 404 invalid_request_error model_not_found model | - - | -
     It failed.
 400 invalid_request_error - - | - - | -

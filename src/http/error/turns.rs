@@ -175,16 +175,36 @@ fn failed(failure: &Failure) -> ApiError {
         FailureKind::Crashed => Kind::WorkerFailed,
         FailureKind::Upstream => Kind::Upstream,
     };
-    let error = ApiError::new(kind, &failure.message).retry_after(failure.retry_after);
+    // Anthropic's clients know its words.
+    let words = failure.message.strip_prefix(Failure::REFUSED).unwrap_or(&failure.message);
+    let error = ApiError::new(kind, words).retry_after(failure.retry_after);
     match failure.kind {
-        FailureKind::ContextTooLong => error.at("messages"),
+        FailureKind::ContextTooLong => error.for_openais(too_long(&failure.message)).at("messages"),
         FailureKind::UnknownModel => error.at("model"),
+        FailureKind::InvalidRequest => error.for_openais(failure.message.clone()),
         FailureKind::SignIn
         | FailureKind::RateLimited
         | FailureKind::Overloaded
-        | FailureKind::InvalidRequest
         | FailureKind::TimedOut
         | FailureKind::Crashed
         | FailureKind::Upstream => error,
+    }
+}
+
+/// OpenAI's words for a prompt that is too long, with the numbers of Anthropic's.
+fn too_long(words: &str) -> String {
+    let digits = words.split(|character: char| !character.is_ascii_digit());
+    let numbers: Vec<u64> = digits.filter_map(|digits| digits.parse().ok()).collect();
+    let begin = "This model's maximum context length is";
+    match numbers[..] {
+        [tokens, most] => format!(
+            "{begin} {most} tokens. However, your messages resulted in {tokens} tokens. Please reduce the length of the messages."
+        ),
+        [prompt, answer, most] => format!(
+            "{begin} {most} tokens. However, you requested {} tokens ({prompt} in the messages, {answer} in the completion). \
+             Please reduce the length of the messages or completion.",
+            prompt.saturating_add(answer)
+        ),
+        _ => format!("{begin} shorter than the messages. Please reduce the length of the messages."),
     }
 }

@@ -1,4 +1,4 @@
-//! The largest body of every route.
+//! The largest body of every route, as it is sent and as it is when it is unpacked.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http_body_util::Limited;
 
+use super::content_encoding;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::error::Kind;
@@ -34,7 +35,8 @@ pub(in crate::http) async fn layer(
         return Err(too_large(limit));
     }
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    Ok(next.run(request.map(|body| Body::new(Limited::new(body, most)))).await)
+    let request = request.map(|body| Body::new(Limited::new(body, most)));
+    Ok(next.run(content_encoding::unpack(request, most)?).await)
 }
 
 /// The largest form with a file, in bytes.

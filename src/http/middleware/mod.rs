@@ -3,6 +3,7 @@
 pub(super) mod access_log;
 pub(super) mod authenticate;
 pub(super) mod body_limit;
+pub(super) mod content_encoding;
 pub(super) mod door;
 pub(super) mod local_only;
 pub(super) mod pages;

@@ -92,7 +92,7 @@ async fn the_methods_of_a_path_can_be_asked_for() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_too_large_or_compressed() {
+async fn bodies_that_are_too_large() {
     let large = "x".repeat(1001);
     let chunked =
         Body::from_stream(stream::iter(large.clone().into_bytes()).map(|byte| Ok::<_, Error>(vec![byte])));
@@ -102,8 +102,6 @@ async fn bodies_that_are_too_large_or_compressed() {
         assert_eq!((status, code.as_str()), (413, "request_too_large"));
         assert!(message.contains("1000 bytes"), "{message}");
     }
-    let gzip = request("POST", "/v1/chat/completions", &[("content-encoding", "gzip")], "x");
-    assert_eq!(refused(gzip).await.0, 415);
 }
 
 #[tokio::test(start_paused = true)]

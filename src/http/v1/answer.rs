@@ -31,8 +31,10 @@ pub(super) fn describe(response: &mut Response, told: &Told, remarks: &Remarks) 
     if let Some(Ok(route)) = route {
         headers.insert("x-switchboard-route", route);
     }
-    let mut ignored: Vec<&str> = remarks.ignored.iter().chain(&told.left_out).map(String::as_str).collect();
+    let left_out = told.all_left_out();
+    let mut ignored: Vec<&str> = remarks.ignored.iter().chain(&left_out).map(String::as_str).collect();
     ignored.sort_unstable();
+    ignored.dedup();
     let ignored = ("x-switchboard-ignored", ignored.join(", "));
     let repaired = ("x-switchboard-repaired", remarks.repaired.join(", "));
     for (name, list) in [ignored, repaired] {

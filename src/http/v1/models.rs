@@ -1,9 +1,11 @@
 //! `GET /v1/models` and `GET /v1/models/{id}`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::Extension;
 use axum::extract::Path;
+use axum::extract::Query;
 use axum::extract::State;
 use axum::response::Response;
 
@@ -20,17 +22,22 @@ use crate::openai;
 use crate::openai::models::Listed;
 
 const OWNER: &str = "anthropic";
+/// The parameter with which Codex asks for the list.
+const CODEX: &str = "client_version";
 
 /// The names callers may write into `model`.
 pub(in crate::http) async fn list_models(
     State(turns): State<Arc<dyn Turns>>,
     Extension(door): Extension<Door>,
     Extension(caller): Extension<Caller>,
+    Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
     let cards = turns.models().await?;
     let cards = cards.iter().filter(|card| caller.grant.allows_model(card.name.as_str()));
     Ok(json(match door {
-        Door::OpenAi => openai::models::list(&cards.map(listed).collect::<Vec<_>>()),
+        Door::OpenAi => {
+            openai::models::list(&cards.map(listed).collect::<Vec<_>>(), query.contains_key(CODEX))
+        }
         Door::Anthropic => anthropic::models::list(&cards.map(|card| card.name.as_str()).collect::<Vec<_>>()),
     }))
 }

@@ -1,0 +1,204 @@
+//! Calls to Anthropic that show whether the rules by model hold: what each model takes, and what all of them refuse.
+
+mod probe;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use anyhow::bail;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::parts;
+use super::workers;
+use crate::claude;
+use crate::claude::ClaudeLauncher;
+use crate::claude::DataDir;
+use crate::claude::SignIn;
+use crate::config::Environment;
+use crate::config::Settings;
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+use crate::domain::Money;
+use crate::domain::Restriction;
+use crate::domain::TurnEvent;
+use crate::pool;
+use crate::pool::Pool;
+use crate::worker::TurnWorker as _;
+use crate::worker::WorkerTurn;
+
+use probe::Probe;
+
+pub use probe::General;
+pub use probe::Rule;
+
+/// What became of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// Anthropic began to answer.
+    Taken,
+    /// Anthropic refused it, in these words.
+    Refused(String),
+    /// It failed for another reason, or was not made.
+    Unknown(String),
+}
+
+/// A rule, and what was found of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// The id of the model.
+    pub model: String,
+    /// The rule.
+    pub rule: Rule,
+    /// Whether the rules say that it is refused.
+    pub is_refused: bool,
+    /// What Anthropic says.
+    pub found: Finding,
+}
+
+impl Checked {
+    /// Whether the rule holds; none where that was not found out.
+    pub fn holds(&self) -> Option<bool> {
+        match self.found {
+            Finding::Taken => Some(!self.is_refused),
+            Finding::Refused(_) => Some(self.is_refused),
+            Finding::Unknown(_) => None,
+        }
+    }
+}
+
+/// The calls to make, and the process that makes them. It has a home of its own, so that a server may run beside it.
+pub struct LiveRules {
+    pool: Pool<ClaudeLauncher>,
+    probes: Vec<Probe>,
+    tracker: TaskTracker,
+    _data_dir: DataDir,
+    _home: TemporaryHome,
+}
+
+impl std::fmt::Debug for LiveRules {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("LiveRules").field("probes", &self.probes).finish_non_exhaustive()
+    }
+}
+
+impl LiveRules {
+    /// Why nothing is known of both parameters at once.
+    pub const NEITHER: &str = "the model takes neither alone";
+
+    /// Starts the CLI and plans the calls: for `models`, or else for those of the CLI's catalogue.
+    ///
+    /// # Errors
+    /// When there is no sign-in, or the CLI cannot be used.
+    pub async fn prepare(
+        settings: &Settings,
+        environment: &Environment,
+        models: &[String],
+    ) -> anyhow::Result<Self> {
+        let variables = environment.for_workers();
+        let chosen = SignIn::choose(settings.claude.sign_in.as_str(), &variables);
+        let sign_in = chosen.map_err(|missing| anyhow::anyhow!(missing.0))?;
+        let home = TemporaryHome(std::env::temp_dir().join(format!("claude-switchboard-{}", Uuid::new_v4())));
+        let data_dir = claude::take_data_dir(&home.0).context("a home for the CLI cannot be made")?;
+        let config = workers::cli_config(settings, sign_in, variables, home.0.clone());
+        let tracker = TaskTracker::new();
+        let launcher = ClaudeLauncher::prepare(config, &data_dir.instance, tracker.clone()).await?;
+        let one = pool::Config { max_workers: 1, prewarm: 1, ..parts::pool_config(settings) };
+        let pool = Pool::start(launcher, one, tracker.clone());
+        let models = if models.is_empty() { catalogue(&pool).await? } else { models.to_vec() };
+        let probes = probe::all(&models, &parts::model_rules(settings));
+        Ok(Self { pool, probes, tracker, _data_dir: data_dir, _home: home })
+    }
+
+    /// How many calls there are.
+    pub fn calls(&self) -> usize {
+        self.probes.len()
+    }
+
+    /// What they cost at most, by the prices of `settings`.
+    pub fn most_cost(&self, settings: &Settings) -> Money {
+        let prices = parts::prices(settings);
+        let cost = |probe: &Probe| prices.estimate(&probe.model, &probe.turn).money;
+        self.probes.iter().map(cost).fold(Money::ZERO, |sum, one| sum + one)
+    }
+
+    /// Makes the calls, one after the other.
+    pub async fn check(&self) -> Vec<Checked> {
+        let mut checked: Vec<Checked> = Vec::new();
+        for Probe { model, rule, is_refused, turn } in &self.probes {
+            let found = if *rule == Rule::Model(Restriction::TemperatureWithTopP)
+                && refuses_sampling(&checked, model)
+            {
+                Finding::Unknown(Self::NEITHER.to_owned())
+            } else {
+                self.ask(WorkerTurn::new(turn.clone())).await.unwrap_or_else(found)
+            };
+            checked.push(Checked { model: model.clone(), rule: *rule, is_refused: *is_refused, found });
+        }
+        checked
+    }
+
+    /// Ends the process and waits until it is gone.
+    pub async fn end(self) {
+        self.pool.close();
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
+    /// Whether the call is taken. It is broken off as soon as Anthropic begins to answer.
+    async fn ask(&self, turn: WorkerTurn) -> Result<Finding, Failure> {
+        let failed = |error: pool::Error| Failure::new(FailureKind::Crashed, error.to_string());
+        let mut lease = self.pool.lease().await.map_err(failed)?;
+        let Some(worker) = lease.worker() else {
+            return Err(Failure::new(FailureKind::Crashed, "The worker is gone."));
+        };
+        worker.start(&turn).await?;
+        match worker.next_event().await? {
+            Some(TurnEvent::Started { .. }) => Ok(Finding::Taken),
+            other => {
+                let what = if other.is_some() { "something else first" } else { "nothing" };
+                Err(Failure::new(FailureKind::Crashed, format!("The CLI told {what}.")))
+            }
+        }
+    }
+}
+
+fn found(failure: Failure) -> Finding {
+    match failure.kind {
+        FailureKind::InvalidRequest => {
+            Finding::Refused(failure.message.trim_start_matches(Failure::REFUSED).to_owned())
+        }
+        _ => Finding::Unknown(failure.message),
+    }
+}
+
+fn refuses_sampling(checked: &[Checked], model: &str) -> bool {
+    let is_sampling = |one: &&Checked| one.model == model && one.rule == Rule::Model(Restriction::Sampling);
+    checked.iter().find(is_sampling).is_some_and(|one| matches!(one.found, Finding::Refused(_)))
+}
+
+/// The ids of the models that the CLI lists.
+async fn catalogue(pool: &Pool<ClaudeLauncher>) -> anyhow::Result<Vec<String>> {
+    let lease = pool.lease().await?;
+    let mut ids: Vec<String> = Vec::new();
+    for model in lease.inspect().map(|worker| worker.models()).unwrap_or_default() {
+        if !ids.contains(&model.id) {
+            ids.push(model.id.clone());
+        }
+    }
+    if ids.is_empty() {
+        bail!("the Claude CLI lists no models; name some with --model");
+    }
+    Ok(ids)
+}
+
+/// A folder that is removed in the end.
+struct TemporaryHome(PathBuf);
+
+impl Drop for TemporaryHome {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(folder = %self.0.display(), %error, "a temporary folder could not be removed");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! `doctor --live-rules`: whether the rules by model are those of Anthropic's API.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::BufRead as _;
+use std::path::PathBuf;
+
+use clap::ValueHint;
+
+use super::Advice;
+use super::print;
+use super::table::Table;
+use crate::app::Checked;
+use crate::app::Finding;
+use crate::app::LiveRules;
+use crate::app::Rule;
+use crate::config::Environment;
+use crate::config::Flags;
+use crate::config::Settings;
+
+const EXAMPLES: &str = "\
+Examples:
+  See what it would cost, and decide:
+    claude-switchboard doctor --live-rules
+  Check two models without being asked:
+    claude-switchboard doctor --live-rules --yes --model claude-sonnet-5-5 --model claude-haiku-4-5";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Doctor {
+    /// Ask Anthropic, by small calls that cost money, what its models take, and compare it with the rules.
+    #[arg(long, required = true)]
+    live_rules: bool,
+    /// Do not ask before the calls are made.
+    #[arg(long)]
+    yes: bool,
+    /// Only this model, by its id; may be given several times [default: the models that the CLI lists].
+    #[arg(long, value_name = "ID")]
+    model: Vec<String>,
+    /// A configuration file in TOML.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    config: Option<PathBuf>,
+}
+
+/// Makes the calls and prints what they show.
+///
+/// # Errors
+/// When a rule does not hold, or could not be checked, or the calls cannot be made.
+pub(super) fn run(arguments: &Doctor, environment: &Environment) -> anyhow::Result<()> {
+    let settings = Settings::load(arguments.config.as_deref(), environment, &Flags::default())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let checked = runtime.block_on(async {
+        let rules = LiveRules::prepare(&settings, environment, &arguments.model).await?;
+        let checked = match ask(arguments, &rules, &settings) {
+            Ok(()) => Ok(rules.check().await),
+            Err(error) => Err(error),
+        };
+        rules.end().await;
+        checked
+    })?;
+    print(told(&checked).as_bytes())?;
+    verdict(&checked)
+}
+
+/// Tells the price, and asks whether to go on.
+fn ask(arguments: &Doctor, rules: &LiveRules, settings: &Settings) -> anyhow::Result<()> {
+    let (calls, dollars) = (rules.calls(), rules.most_cost(settings).dollars());
+    print(format!("{calls} calls to Anthropic, which cost at most ${dollars:.4}.\n").as_bytes())?;
+    if arguments.yes {
+        return Ok(());
+    }
+    print(b"Make them? [y/N] ")?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
+        return Ok(());
+    }
+    Err(Advice::new("no call was made".to_owned(), "answer `y`, or use --yes to make the calls").into())
+}
+
+/// The table, and the lines of configuration that would mend it.
+fn told(checked: &[Checked]) -> String {
+    let mut table = Table::new(["rule", "model", "expected", "found", ""]);
+    let word = |is_refused: bool| if is_refused { "refused" } else { "taken" };
+    for one in checked {
+        let (found, why) = match &one.found {
+            Finding::Taken => (word(false), String::new()),
+            Finding::Refused(words) => (word(true), format!("{words:.100}")),
+            Finding::Unknown(words) => ("not known", format!("{words:.100}")),
+        };
+        let found = if one.holds() == Some(false) { format!("{found} (differs)") } else { found.to_owned() };
+        table.row([one.rule.to_string(), one.model.clone(), word(one.is_refused).to_owned(), found, why]);
+    }
+    let mut text = table.to_string();
+    let lines = mending(checked);
+    if !lines.is_empty() {
+        let _ = write!(text, "\nThe configuration that says so:\n\n[models.restrictions]\n{lines}");
+    }
+    text
+}
+
+/// For each model of which a rule of the configuration differs, a line with what it refuses.
+fn mending(checked: &[Checked]) -> String {
+    let mut models: BTreeMap<&str, (bool, Vec<&str>)> = BTreeMap::new();
+    for one in checked {
+        let Rule::Model(restriction) = one.rule else { continue };
+        let (differs, refused) = models.entry(&one.model).or_default();
+        *differs |= one.holds() == Some(false);
+        let is_refused = match one.found {
+            Finding::Taken => false,
+            Finding::Refused(_) => true,
+            Finding::Unknown(_) => one.is_refused,
+        };
+        if is_refused {
+            refused.push(restriction.name());
+        }
+    }
+    let differing = models.into_iter().filter(|(_, (differs, _))| *differs);
+    differing.map(|(model, (_, refused))| format!("\"{model}\" = \"{}\"\n", refused.join(", "))).collect()
+}
+
+fn verdict(checked: &[Checked]) -> anyhow::Result<()> {
+    let differing = checked.iter().filter(|one| one.holds() == Some(false)).count();
+    if differing > 0 {
+        let hint = if mending(checked).is_empty() {
+            "no setting changes what holds for all models: this server has to learn it"
+        } else {
+            "put the lines above into the configuration file"
+        };
+        return Err(Advice::new(format!("{differing} of {} rules differ", checked.len()), hint).into());
+    }
+    // Both parameters at once say nothing of a model that takes neither.
+    let is_open = |one: &&Checked| {
+        one.holds().is_none() && one.found != Finding::Unknown(LiveRules::NEITHER.to_owned())
+    };
+    let open = checked.iter().filter(is_open).count();
+    if open > 0 {
+        let hint = "the table says why; try again when that is over";
+        return Err(
+            Advice::new(format!("{open} of {} rules could not be checked", checked.len()), hint).into()
+        );
+    }
+    print(b"\nAll rules hold.\n")
+}
+
+#[cfg(test)]
+#[path = "doctor_tests.rs"]
+mod tests;

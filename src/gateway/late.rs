@@ -1,0 +1,28 @@
+//! What is found out about a turn after it has begun to run.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+/// Names of what upstream refused, so that the turn runs without it. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct LateNames(Arc<Mutex<Vec<String>>>);
+
+impl LateNames {
+    pub(super) fn add(&self, names: Vec<String>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
+    }
+
+    /// The names so far. All are known with the first event of the answer.
+    pub fn so_far(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl PartialEq for LateNames {
+    fn eq(&self, other: &Self) -> bool {
+        self.so_far() == other.so_far()
+    }
+}
+
+impl Eq for LateNames {}

@@ -1,0 +1,86 @@
+//! Fields that upstream refuses, and properties of tools that it takes under other names only.
+
+use super::*;
+
+fn refusal(path: &str) -> Result<TurnEvent, Failure> {
+    let message = format!("{}{path}: Extra inputs are not permitted", Failure::REFUSED);
+    Err(Failure::new(FailureKind::InvalidRequest, message))
+}
+
+fn answer() -> [Result<TurnEvent, Failure>; 2] {
+    let finish = Finish::new(FinishReason::Stop, Usage::default());
+    [Ok(TurnEvent::started("m-1", Usage::default())), Ok(TurnEvent::Finished(finish))]
+}
+
+fn with_fields(names: impl IntoIterator<Item = String>) -> Turn {
+    let mut turn = turn("haiku");
+    turn.native.fields = names.into_iter().map(|name| (name, "1".to_owned())).collect();
+    turn
+}
+
+/// The names of the fields of the turn that a worker was given last.
+fn sent(bench: &Bench) -> Vec<String> {
+    let script = bench.script.0.lock().unwrap();
+    script.turns.last().unwrap().native.fields.iter().map(|(name, _)| name.clone()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_field_that_upstream_does_not_know_is_left_out_told_and_remembered() {
+    let bench = Bench::new();
+    bench.script([refusal("odd")].into_iter().chain(answer()));
+    let turn = with_fields(["known".to_owned(), "odd".to_owned()]);
+    let mut running = bench.gateway.run(caller(), turn.clone()).await.unwrap();
+    assert!(running.told.all_left_out().is_empty(), "not known yet");
+    running.events.next().await.unwrap().unwrap();
+    assert_eq!(running.told.all_left_out(), ["odd"]);
+    assert_eq!((sent(&bench), bench.script.0.lock().unwrap().turns.len()), (vec!["known".to_owned()], 2));
+    drop(running);
+
+    assert_eq!(bench.gateway.fit(&turn).await.unwrap().left_out, ["odd"]);
+    bench.script(answer());
+    let mut running = bench.gateway.run(caller(), turn).await.unwrap();
+    running.events.next().await.unwrap().unwrap();
+    assert_eq!((sent(&bench), bench.script.0.lock().unwrap().turns.len()), (vec!["known".to_owned()], 3));
+    drop(running);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_is_not_tried_for_ever() {
+    let bench = Bench::new();
+    bench.script((0..9).map(|number| refusal(&format!("f{number}"))));
+    let turn = with_fields((0..20).map(|number| format!("f{number}")));
+    let mut running = bench.gateway.run(caller(), turn.clone()).await.unwrap();
+    let failed = running.events.next().await.unwrap();
+    assert!(matches!(failed, Err(Error::Failed(failure)) if failure.message.contains("f8")));
+    assert!(
+        bench.gateway.fit(&turn).await.unwrap().left_out.is_empty(),
+        "what was not answered is not remembered"
+    );
+    drop(running);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_come_back_with_the_names_that_the_caller_gave() {
+    let bench = Bench::new();
+    let call = TurnEvent::tool_call("c", "query");
+    let input = |piece: &str| Ok(TurnEvent::ToolInput(piece.to_owned()));
+    let finish = Finish::new(FinishReason::ToolCalls, Usage::default());
+    let finished = Ok(TurnEvent::Finished(finish));
+    bench.script([Ok(call), input(r#"{"_fil"#), input(r#"ter":1}"#), finished]);
+    let mut turn = turn("haiku");
+    let schema = r#"{"type":"object","properties":{"$filter":{}}}"#.to_owned();
+    turn.tools.list = vec![Tool { name: "query".to_owned(), description: None, schema, strict: false }];
+    let running = bench.gateway.run(caller(), turn).await.unwrap();
+    let events: Vec<_> = running.events.map(Result::unwrap).collect().await;
+    let inputs: String = events
+        .iter()
+        .filter_map(|event| match event {
+            TurnEvent::ToolInput(piece) => Some(piece.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(inputs, r#"{"$filter":1}"#);
+    bench.end().await;
+}

@@ -1,0 +1,159 @@
+//! Bodies that come compressed, unpacked while they are read.
+
+use std::error::Error;
+use std::io;
+use std::pin::Pin;
+
+use async_compression::codecs::zstd::params::DParameter;
+use async_compression::tokio::bufread::BrotliDecoder;
+use async_compression::tokio::bufread::GzipDecoder;
+use async_compression::tokio::bufread::ZlibDecoder;
+use async_compression::tokio::bufread::ZstdDecoder;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::http::header;
+use futures::TryStreamExt as _;
+use http_body::Body as _;
+use http_body_util::Limited;
+use tokio::io::AsyncRead;
+use tokio_util::io::ReaderStream;
+use tokio_util::io::StreamReader;
+
+use crate::http::error::ApiError;
+use crate::http::error::Kind;
+
+/// The encodings that are taken, as a header lists them.
+pub(in crate::http) const TAKEN: &str = "gzip, deflate, br, zstd";
+/// The most encodings of one body.
+const MOST_ENCODINGS: usize = 3;
+/// The largest window of zstd as a power of two: 8 MiB, which RFC 9659 sets for bodies of HTTP.
+const ZSTD_WINDOW: u32 = 23;
+/// How much is unpacked at a time, in bytes.
+const PIECE: usize = 32 * 1024;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ContentEncoding {
+    Gzip,
+    Deflate,
+    Brotli,
+    Zstd,
+}
+
+/// A body is not what its `Content-Encoding` says.
+#[derive(Debug, thiserror::Error)]
+#[error("the body is no valid {encoding}")]
+pub(in crate::http) struct BrokenEncoding {
+    /// The encoding at fault, by its name in the header.
+    pub(in crate::http) encoding: &'static str,
+    source: io::Error,
+}
+
+/// The compressed body did not come.
+#[derive(Debug, thiserror::Error)]
+#[error("the compressed body did not come")]
+struct Undelivered(#[source] axum::Error);
+
+/// The request with its body unpacked, if it has an encoding. Reading it fails where more than `limit` bytes come out of any
+/// of its encodings, and with [`BrokenEncoding`].
+///
+/// # Errors
+/// When an encoding is not known, or there are too many.
+pub(super) fn unpack(request: Request, limit: usize) -> Result<Request, ApiError> {
+    let encodings = encodings(request.headers())?;
+    if encodings.is_empty() || request.body().is_end_stream() {
+        return Ok(request);
+    }
+    let (mut parts, mut body) = request.into_parts();
+    // Both tell of the body as it was sent.
+    parts.headers.remove(header::CONTENT_ENCODING);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    // The last encoding was applied last.
+    for encoding in encodings.into_iter().rev() {
+        body = Body::new(Limited::new(encoding.decode(body), limit));
+    }
+    Ok(Request::from_parts(parts, body))
+}
+
+/// The encodings of a body in the order in which they were applied.
+fn encodings(headers: &HeaderMap) -> Result<Vec<ContentEncoding>, ApiError> {
+    let mut encodings = Vec::new();
+    for value in headers.get_all(header::CONTENT_ENCODING) {
+        let names = value.to_str().map_err(|_| unsupported("an encoding with a name like this"))?;
+        for name in names.split(',').map(str::trim) {
+            encodings.extend(ContentEncoding::of(name)?);
+        }
+    }
+    if encodings.len() > MOST_ENCODINGS {
+        return Err(unsupported(&format!("{} encodings of one body", encodings.len())));
+    }
+    Ok(encodings)
+}
+
+fn unsupported(what: &str) -> ApiError {
+    let message = format!(
+        "`Content-Encoding`: this server does not read {what}. Send the body in one of {TAKEN}, or plain without the header."
+    );
+    ApiError::new(Kind::UnsupportedEncoding, message)
+}
+
+impl ContentEncoding {
+    /// The encoding of this name; none where it changes nothing.
+    fn of(name: &str) -> Result<Option<Self>, ApiError> {
+        Ok(Some(match name.to_ascii_lowercase().as_str() {
+            "" | "identity" => return Ok(None),
+            "gzip" | "x-gzip" => Self::Gzip,
+            "deflate" => Self::Deflate,
+            "br" => Self::Brotli,
+            "zstd" => Self::Zstd,
+            _ => return Err(unsupported(&format!("the encoding `{}`", crate::fields::printable(name)))),
+        }))
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// What `body` is when it is unpacked; nothing is unpacked before it is read.
+    fn decode(self, body: Body) -> Body {
+        let packed = body.into_data_stream().map_err(|error| io::Error::other(Undelivered(error)));
+        let plain = ReaderStream::with_capacity(self.reader(packed), PIECE);
+        Body::from_stream(plain.map_err(move |error| self.fault(error)))
+    }
+
+    fn reader<S>(self, packed: S) -> Pin<Box<dyn AsyncRead + Send>>
+    where
+        S: futures::Stream<Item = io::Result<bytes::Bytes>> + Send + 'static,
+    {
+        let packed = Box::pin(StreamReader::new(packed));
+        match self {
+            Self::Gzip => {
+                let mut decoder = GzipDecoder::new(packed);
+                decoder.multiple_members(true);
+                Box::pin(decoder)
+            }
+            // By RFC 9110 it is the format of zlib.
+            Self::Deflate => Box::pin(ZlibDecoder::new(packed)),
+            Self::Brotli => Box::pin(BrotliDecoder::new(packed)),
+            Self::Zstd => {
+                let window = DParameter::window_log_max(ZSTD_WINDOW);
+                let mut decoder = ZstdDecoder::with_params(packed, &[window]);
+                decoder.multiple_members(true);
+                Box::pin(decoder)
+            }
+        }
+    }
+
+    /// Why the body cannot be read on: it does not come, or it is no such encoding.
+    fn fault(self, error: io::Error) -> Box<dyn Error + Send + Sync> {
+        match error.downcast::<Undelivered>() {
+            Ok(Undelivered(error)) => error.into_inner(),
+            Err(source) => Box::new(BrokenEncoding { encoding: self.name(), source }),
+        }
+    }
+}

@@ -7,6 +7,7 @@ use claude_switchboard::auth::KeyChange;
 use claude_switchboard::auth::Keys;
 use claude_switchboard::auth::Permission;
 use claude_switchboard::auth::Registry;
+use claude_switchboard::store;
 use claude_switchboard::store::Store;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -26,7 +27,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<
     let before = resident()?;
     let begin = Instant::now();
     let tracker = TaskTracker::new();
-    let registry = Registry::open(Store::open(folder.path(), tracker)?).await?;
+    let registry = Registry::open(Store::open(folder.path(), store::Config::default(), tracker)?).await?;
     let opened = begin.elapsed();
     let grown = resident()?.saturating_sub(before) as f64 / 1e6;
     let keys = Keys::new([""; 0])?.with_stored(&registry);
@@ -62,7 +63,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<
 /// Makes keys in `folder`, and gives the texts of some, in no order.
 async fn make(count: usize, folder: &std::path::Path) -> anyhow::Result<Vec<String>> {
     let tracker = TaskTracker::new();
-    let registry = Registry::open(Store::open(folder, tracker.clone())?).await?;
+    let registry = Registry::open(Store::open(folder, store::Config::default(), tracker.clone())?).await?;
     let mut texts = Vec::new();
     for made in (0..count).step_by(AT_ONCE) {
         let change = || KeyChange { name: Some("somebody".to_owned()), ..KeyChange::default() };

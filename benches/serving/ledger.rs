@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use claude_switchboard::domain::{Amount, Budget, Caller, Cap, Grant, Money, Usage};
 use claude_switchboard::ledger::{Charge, Clock, Config, Ledger, Outcome};
+use claude_switchboard::store;
 use claude_switchboard::store::Store;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -31,7 +32,7 @@ struct Measured {
 pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let mut measured: Vec<Measured> = CALLERS.iter().map(|_| Measured::default()).collect();
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    let store = Store::open(folder.path(), TaskTracker::new())?;
+    let store = Store::open(folder.path(), store::Config::default(), TaskTracker::new())?;
     let ledger = Ledger::open(store, Clock::system(), Config { keep_charges_days: 92 }).await?.ledger;
     for round in 0..plan.ledger_rounds {
         for (callers, measured) in CALLERS.into_iter().zip(&mut measured) {

@@ -8,11 +8,12 @@ use tokio_util::task::TaskTracker;
 use crate::auth::Registry;
 use crate::config::Settings;
 use crate::ledger;
+use crate::store;
 use crate::store::Store;
 
-const DAMAGED: &str = "if they are damaged, move that folder out of the way; its keys and stored responses are lost, and \
-                       `claude-switchboard ledger restore FILE` puts back what was spent, from a file that `ledger \
-                       backup` has made";
+const DAMAGED: &str = "if the disk is full, free some space and start again. If the files are damaged, copy that folder \
+                       before anything else; then move it away and start with an empty one: `claude-switchboard ledger \
+                       restore FILE` puts back what was spent, from a file that `ledger backup` has made";
 
 /// Records that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +48,8 @@ pub(super) fn folder(data_dir: &Path) -> PathBuf {
 /// When they cannot be used.
 pub(super) fn open_store(settings: &Settings, tracker: &TaskTracker) -> Result<Store, BadRecords> {
     let folder = folder(&settings.server.data_dir);
-    Store::open(&folder, tracker.clone()).map_err(|error| BadRecords::new(settings, error))
+    let config = store::Config { min_free_bytes: settings.store.min_free_bytes() };
+    Store::open(&folder, config, tracker.clone()).map_err(|error| BadRecords::new(settings, error))
 }
 
 /// The keys and projects among them.

@@ -102,6 +102,7 @@ impl Ground<'_> {
         let config = files::Config {
             max_file_bytes: self.settings.files.max_file_bytes(),
             max_project_bytes: self.settings.files.max_project_bytes(),
+            min_free_bytes: self.settings.files.min_free_bytes(),
         };
         let files = Files::open(self.store.clone(), &folder, config).await;
         let files = files.with_context(|| format!("cannot use {}", folder.display()))?;

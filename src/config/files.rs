@@ -17,6 +17,8 @@ pub struct Files {
     pub max_file_mib: usize,
     /// MiB all files of a project may have together.
     pub max_project_mib: usize,
+    /// MiB that stay free on the disk.
+    pub min_free_mib: usize,
 }
 
 impl Files {
@@ -30,9 +32,15 @@ impl Files {
         self.max_project_mib as u64 * MIB
     }
 
+    /// Space that uploads leave free on the disk, in bytes.
+    pub fn min_free_bytes(&self) -> u64 {
+        self.min_free_mib as u64 * MIB
+    }
+
     pub(super) fn check(&self) -> Result<(), Refusal> {
         let check = Check::section("files");
         check.number("max_file_mib", self.max_file_mib, 1..=MOST)?;
-        check.number("max_project_mib", self.max_project_mib, 1..=MOST)
+        check.number("max_project_mib", self.max_project_mib, 1..=MOST)?;
+        check.number("min_free_mib", self.min_free_mib, 0..=MOST)
     }
 }

@@ -30,6 +30,7 @@ mod server;
 mod server_tools;
 mod sessions;
 mod settings;
+mod store;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -58,6 +59,7 @@ pub use server::Server;
 pub use server_tools::ServerTools;
 pub use sessions::Sessions;
 pub use settings::Settings;
+pub use store::Store;
 pub use tasks::Tasks;
 pub use web_search::WebSearch;
 

@@ -27,6 +27,7 @@ use super::routing::Routing;
 use super::server::Server;
 use super::server_tools::ServerTools;
 use super::sessions::Sessions;
+use super::store::Store;
 use super::tasks::Tasks;
 use super::web_search::WebSearch;
 
@@ -64,6 +65,8 @@ pub struct Settings {
     pub files: Files,
     /// Agents that work in folders of this machine.
     pub tasks: Tasks,
+    /// How records are kept on disk.
+    pub store: Store,
     /// What is kept of what is spent.
     pub ledger: Ledger,
     /// Answers that are given again.
@@ -147,6 +150,7 @@ impl Settings {
         self.sessions.check()?;
         self.batches.check()?;
         self.files.check()?;
+        self.store.check()?;
         self.tasks.check()?;
         self.cache.check()?;
         self.web_search.check()?;

@@ -13,6 +13,7 @@ use crate::domain::UPLOAD;
 use crate::domain::unix_now;
 use crate::openai::files::File;
 use crate::openai::files::Purpose;
+use crate::store::FreeSpaceFloor;
 use crate::store::Transaction;
 
 /// Files of this purpose and of outputs go by themselves after so many seconds: 30 days.
@@ -29,6 +30,8 @@ pub struct Draft {
     /// How large it may be, and how large all files of its project; `u64::MAX` for as large as it comes.
     pub(super) file_limit: u64,
     pub(super) project_limit: u64,
+    /// Space that stays free on the disk; none for files that have to go somewhere.
+    pub(super) floor: Option<FreeSpaceFloor>,
 }
 
 /// A file whose bytes are on disk and which nobody knows yet. Dropped, it was never there.
@@ -57,6 +60,7 @@ impl Draft {
         if !self.room.take(more, self.project_limit) {
             return Err(Error::Full { limit: self.project_limit });
         }
+        self.floor.as_ref().map_or(Ok(()), |floor| floor.check(more)).map_err(Error::DiskFull)?;
         Ok(self.file.write_all(bytes).await?)
     }
 

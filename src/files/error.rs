@@ -24,6 +24,9 @@ pub enum Error {
         /// How large they may be together, in bytes.
         limit: u64,
     },
+    /// The disk has less free space than is to stay free.
+    #[error(transparent)]
+    DiskFull(store::Error),
     /// The folder cannot be read or written.
     #[error("the folder of files cannot be used")]
     Folder(#[from] std::io::Error),

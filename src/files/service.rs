@@ -19,6 +19,7 @@ use crate::domain::unix_now;
 use crate::openai::Page;
 use crate::openai::files::File;
 use crate::openai::files::Purpose;
+use crate::store::FreeSpaceFloor;
 use crate::store::Store;
 use crate::store::Table;
 use crate::store::Transaction;
@@ -37,6 +38,8 @@ pub struct Config {
     pub max_file_bytes: u64,
     /// Bytes all files of a project may have together.
     pub max_project_bytes: u64,
+    /// Bytes that stay free on the disk: no upload is taken that would leave less.
+    pub min_free_bytes: u64,
 }
 
 /// The files of all projects. Clones share them.
@@ -49,6 +52,7 @@ struct Inner {
     folder: Folder,
     space: Space,
     config: Config,
+    floor: FreeSpaceFloor,
 }
 
 impl Files {
@@ -59,7 +63,8 @@ impl Files {
     /// When the store or the folder cannot be used.
     pub async fn open(store: Store, path: &Path, config: Config) -> Result<Self, Error> {
         let folder = Folder::open(path).await?;
-        let files = Self(Arc::new(Inner { store, folder, space: Space::default(), config }));
+        let floor = FreeSpaceFloor::new(path, config.min_free_bytes);
+        let files = Self(Arc::new(Inner { store, folder, space: Space::default(), config, floor }));
         let all = files.all().await?;
         let ids: HashSet<String> = all.iter().map(|(_, file)| file.id.clone()).collect();
         match files.0.folder.sweep(&ids).await? {
@@ -85,7 +90,7 @@ impl Files {
     /// When the folder cannot be used.
     #[cfg(test)]
     pub(crate) async fn temporary(path: &Path) -> Result<Self, Error> {
-        let config = Config { max_file_bytes: 10_000, max_project_bytes: 15_000 };
+        let config = Config { max_file_bytes: 10_000, max_project_bytes: 15_000, min_free_bytes: 0 };
         Self::open(Store::in_memory(TaskTracker::new()), path, config).await
     }
 
@@ -93,9 +98,9 @@ impl Files {
     #[cfg(test)]
     pub(crate) fn nowhere() -> Self {
         let store = Store::in_memory(TaskTracker::new());
-        let config = Config { max_file_bytes: 0, max_project_bytes: 0 };
-        let folder = Folder::nowhere();
-        Self(Arc::new(Inner { store, folder, space: Space::default(), config }))
+        let config = Config { max_file_bytes: 0, max_project_bytes: 0, min_free_bytes: 0 };
+        let (folder, floor) = (Folder::nowhere(), FreeSpaceFloor::new(Path::new("/nonexistent"), 0));
+        Self(Arc::new(Inner { store, folder, space: Space::default(), config, floor }))
     }
 
     /// The store of their records, for what is to become known together with a file.
@@ -129,8 +134,10 @@ impl Files {
     /// # Errors
     /// When it cannot be made.
     pub async fn draft(&self, project: &str) -> Result<Draft, Error> {
-        let Config { max_file_bytes, max_project_bytes } = self.0.config;
-        self.begin(project, max_file_bytes, max_project_bytes).await
+        let Config { max_file_bytes, max_project_bytes, .. } = self.0.config;
+        self.0.floor.check(0).map_err(Error::DiskFull)?;
+        let floor = Some(self.0.floor.clone());
+        Ok(Draft { floor, ..self.begin(project, max_file_bytes, max_project_bytes).await? })
     }
 
     /// A file of `project` to be written by this server, which has to go somewhere whatever its size.
@@ -146,7 +153,7 @@ impl Files {
         let id = Draft::new_id();
         let (file, bytes) = folder.create(&id).await?;
         let (room, folder) = (space.room(project), folder.clone());
-        Ok(Draft { id, file, bytes, room, folder, file_limit, project_limit })
+        Ok(Draft { id, file, bytes, room, folder, file_limit, project_limit, floor: None })
     }
 
     /// Has it known that there is such a file.

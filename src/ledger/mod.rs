@@ -186,9 +186,10 @@ impl Ledger {
         async move { this.noted(renamed.await) }
     }
 
-    /// Whether the store fails, so that nothing can be held or charged. It is tried again each second.
+    /// Whether nothing can be held or charged: the store failed when it was asked last, or its disk is full now. A store that
+    /// failed is tried again each second.
     pub fn is_failing(&self) -> bool {
-        self.0.is_failing.load(Relaxed)
+        self.0.is_failing.load(Relaxed) || self.0.store.check_writable().is_err()
     }
 
     fn noted<T>(&self, result: Result<T, Error>) -> Result<T, Error> {

@@ -28,7 +28,7 @@ async fn text(store: &Store, rest: &str) -> Option<String> {
 /// Both backends, the first also without a thread, and a folder that must outlive the second.
 fn stores() -> (Vec<Store>, tempfile::TempDir) {
     let (folder, tracker) = (tempfile::tempdir().unwrap(), TaskTracker::new());
-    let sled = Store::open(folder.path(), tracker.clone()).unwrap();
+    let sled = Store::open(folder.path(), Config::default(), tracker.clone()).unwrap();
     let threaded = Store::new(Arc::new(Memory::default()), tracker.clone()).unwrap();
     (vec![Store::in_memory(tracker), threaded, sled], folder)
 }

@@ -7,14 +7,22 @@ mod backend;
 mod busy;
 #[cfg(test)]
 mod contract;
+mod disk_space;
+mod large_values;
+#[cfg(test)]
+mod large_values_tests;
 mod shape;
 mod shelf;
 #[cfg(test)]
 mod shelf_tests;
+mod sled_database;
+#[cfg(test)]
+mod sled_database_tests;
 #[cfg(test)]
 pub(crate) mod testing;
 mod writer;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Bound;
 use std::path::Path;
@@ -26,6 +34,8 @@ use std::thread;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
+use large_values::LargeValues;
+use sled_database::SledDatabase;
 use writer::AtOnce;
 use writer::Job;
 use writer::Outcome;
@@ -34,12 +44,22 @@ pub use backend::Backend;
 pub use backend::Change;
 pub use backend::Memory;
 pub use backend::Record;
-pub use backend::Sled;
 pub use busy::Busy;
 pub use busy::Taken;
+pub use disk_space::FreeSpaceFloor;
 pub use shelf::Limits;
 pub use shelf::Shelf;
 pub use writer::Transaction;
+
+/// How a store on disk is kept.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Config {
+    /// Bytes that stay free on its disk: nothing is written that would leave less.
+    pub min_free_bytes: u64,
+}
+
+/// The folder of large values, in that of the store.
+const LARGE_VALUES: &str = "large";
 
 /// Why something cannot be kept or found.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -47,6 +67,20 @@ pub enum Error {
     /// The database cannot be read or written.
     #[error("the store failed")]
     Database(#[from] sled::Error),
+    /// A write would leave less space on the disk than is to stay free.
+    #[error("the disk is full: {free_mib} MiB are free, {needed_mib} MiB are needed")]
+    DiskFull {
+        /// MiB that are free.
+        free_mib: u64,
+        /// MiB that have to be free before the write.
+        needed_mib: u64,
+    },
+    /// The database failed to write, and is being opened again.
+    #[error("the store failed to write, and is being opened again")]
+    Recovering,
+    /// The file of a large value is missing.
+    #[error("a file of the store is missing")]
+    MissingFile,
     /// Its files cannot be used.
     #[error("the store's files cannot be used")]
     Files(#[source] Arc<std::io::Error>),
@@ -110,8 +144,34 @@ impl Store {
     ///
     /// # Errors
     /// When another process has it open, or its files cannot be used.
-    pub fn open(folder: &Path, tracker: TaskTracker) -> Result<Self, Error> {
-        Self::new(Arc::new(Sled::open(folder)?), tracker)
+    pub fn open(folder: &Path, config: Config, tracker: TaskTracker) -> Result<Self, Error> {
+        let floor = FreeSpaceFloor::new(folder, config.min_free_bytes);
+        let database = SledDatabase::open(folder, floor.clone())?;
+        let backend = Arc::new(LargeValues::open(database, &folder.join(LARGE_VALUES), floor)?);
+        // Listed before anything is written, so no file of this run is among them.
+        let files = backend.files()?;
+        let store = Self::new(Arc::clone(&backend) as Arc<dyn Backend>, tracker)?;
+        store.remove_leftovers(backend, files);
+        Ok(store)
+    }
+
+    /// Removes the files of large values that an earlier run has left behind, while the server runs.
+    fn remove_leftovers(&self, backend: Arc<LargeValues<SledDatabase>>, files: HashSet<String>) {
+        self.tracker.spawn_blocking(move || match backend.remove_unreferenced(files) {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "files that an earlier run left behind were removed"),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "leftover files were not removed");
+            }
+        });
+    }
+
+    /// Whether changes can be written now.
+    ///
+    /// # Errors
+    /// With the reason why they cannot.
+    pub fn check_writable(&self) -> Result<(), Error> {
+        self.backend.check_writable()
     }
 
     /// A store that leaves nothing behind, and in which nobody waits.

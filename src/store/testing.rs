@@ -12,12 +12,11 @@ use super::Error;
 use super::Memory;
 use super::Record;
 
-/// Refuses to write for as long as it is told to, and then until it is opened again.
+/// Refuses to write for as long as it is told to.
 #[derive(Debug, Default)]
 pub(crate) struct Faulty {
     memory: Memory,
     is_full: AtomicBool,
-    is_broken: AtomicBool,
 }
 
 impl Faulty {
@@ -37,15 +36,13 @@ impl Backend for Faulty {
     }
 
     fn write(&self, changes: &[Change]) -> Result<(), Error> {
-        if self.is_full.load(Ordering::Relaxed) {
-            self.is_broken.store(true, Ordering::Relaxed);
-        }
-        if self.is_broken.load(Ordering::Relaxed) { Err(Error::Closed) } else { self.memory.write(changes) }
+        self.check_writable()?;
+        self.memory.write(changes)
     }
 
-    fn reopen(&self) -> Result<(), Error> {
-        self.is_broken.store(false, Ordering::Relaxed);
-        Ok(())
+    fn check_writable(&self) -> Result<(), Error> {
+        let is_full = self.is_full.load(Ordering::Relaxed);
+        if is_full { Err(Error::DiskFull { free_mib: 0, needed_mib: 1 }) } else { Ok(()) }
     }
 }
 
@@ -85,7 +82,7 @@ impl Backend for Gated {
         self.memory.write(changes)
     }
 
-    fn reopen(&self) -> Result<(), Error> {
+    fn check_writable(&self) -> Result<(), Error> {
         Ok(())
     }
 }

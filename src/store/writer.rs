@@ -135,18 +135,13 @@ pub(super) struct Outcome {
 
 /// Runs jobs until nobody can send any.
 pub(super) fn run(backend: &dyn Backend, jobs: &mpsc::Receiver<Job>) {
-    let mut has_failed = false;
     while let Ok(first) = jobs.recv() {
-        if has_failed {
-            has_failed = backend.reopen().is_err();
-        }
-        let group = std::iter::once(first).chain(jobs.try_iter().take(GROUP - 1));
-        has_failed |= write(backend, group).is_err();
+        write(backend, std::iter::once(first).chain(jobs.try_iter().take(GROUP - 1)));
     }
 }
 
 /// Runs a group of jobs, writes what they have changed, and tells whoever waits.
-fn write(backend: &dyn Backend, jobs: impl Iterator<Item = Job>) -> Result<(), Error> {
+fn write(backend: &dyn Backend, jobs: impl Iterator<Item = Job>) {
     let mut group = BTreeMap::new();
     let mut waiting = Vec::new();
     for job in jobs {
@@ -169,7 +164,6 @@ fn write(backend: &dyn Backend, jobs: impl Iterator<Item = Job>) -> Result<(), E
         afterwards.into_iter().for_each(|work| work(is_made));
         (outcome.tell)(written.clone());
     }
-    written
 }
 
 /// Jobs that are done at once by whoever brings them: where there is no disk, nobody has to wait.
@@ -194,8 +188,7 @@ impl AtOnce {
                 return;
             };
             drop(state);
-            // It has told whoever waits.
-            let _ = write(backend, std::iter::once(job));
+            write(backend, std::iter::once(job));
         }
     }
 }

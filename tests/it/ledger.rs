@@ -7,7 +7,7 @@ use std::sync::Arc;
 use claude_switchboard::claude::take_data_dir;
 use claude_switchboard::domain::{Amount, Caller, Grant, Money, Usage};
 use claude_switchboard::ledger::{Charge, Clock, Config, Ledger, Outcome};
-use claude_switchboard::store::{Store, Transaction};
+use claude_switchboard::store::{self, Store, Transaction};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
@@ -19,7 +19,7 @@ use crate::support::{Builder, TestServer, eventually};
 async fn used() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let tracker = TaskTracker::new();
-    let store = Store::open(&folder.path().join("store"), tracker.clone()).unwrap();
+    let store = Store::open(&folder.path().join("store"), store::Config::default(), tracker.clone()).unwrap();
     let config = Config { keep_charges_days: 92 };
     let ledger = Ledger::open(store, Clock::system(), config).await.unwrap().ledger;
     let held = Amount { tokens: 100, money: Money::from_nanos(1_000) };
@@ -251,7 +251,7 @@ async fn a_ledger_of_a_later_program_is_left_alone_until_it_is_replaced() {
 /// Changes records while no server runs.
 async fn change(folder: &Path, work: impl FnOnce(&mut Transaction<'_>) + Send + 'static) {
     let tracker = TaskTracker::new();
-    let store = Store::open(&folder.join("store"), tracker.clone()).unwrap();
+    let store = Store::open(&folder.join("store"), store::Config::default(), tracker.clone()).unwrap();
     let work = |transaction: &mut Transaction<'_>| {
         work(transaction);
         Ok::<_, claude_switchboard::store::Error>(())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use claude_switchboard::ledger::{Clock, Reader};
-use claude_switchboard::store::Store;
+use claude_switchboard::store::{self, Store};
 use messages_stand_in::StandIn;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -99,7 +99,7 @@ async fn a_server_killed_fifty_times_under_load_has_charged_what_upstream_has_co
 
 async fn check(data_dir: &Path, answered: &[u64], called: &[u64]) {
     let tracker = TaskTracker::new();
-    let store = Store::open(&data_dir.join("store"), tracker.clone()).unwrap();
+    let store = Store::open(&data_dir.join("store"), store::Config::default(), tracker.clone()).unwrap();
     let ledger = Reader::new(store.clone(), Clock::system());
     let verified = ledger.verify().await.unwrap();
     assert_eq!((verified.problems, verified.holds), (Vec::new(), 0));

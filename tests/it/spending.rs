@@ -1,7 +1,7 @@
 //! What runs of the real CLI cost, and whom.
 
 use claude_switchboard::ledger::{Clock, ListedCharge, Outcome, Reader};
-use claude_switchboard::store::Store;
+use claude_switchboard::store::{self, Store};
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
@@ -11,7 +11,7 @@ use crate::support::TestServer;
 async fn charges_of(server: TestServer) -> Vec<ListedCharge> {
     let (data_dir, folder) = server.end_and_keep().await;
     let tracker = TaskTracker::new();
-    let store = Store::open(&data_dir.join("store"), tracker.clone()).unwrap();
+    let store = Store::open(&data_dir.join("store"), store::Config::default(), tracker.clone()).unwrap();
     let ledger = Reader::new(store.clone(), Clock::system());
     assert_eq!(ledger.verify().await.unwrap().problems, Vec::<String>::new());
     let charges = ledger.charges().await.unwrap();

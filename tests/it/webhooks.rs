@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::HeaderMap;
 use claude_switchboard::auth::{Change, NewWebhook, ProjectChange, Registry};
-use claude_switchboard::store::Store;
+use claude_switchboard::store::{self, Store};
 use claude_switchboard::webhooks::{Event, Http, Parts, Webhooks};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -79,7 +79,7 @@ async fn what_an_earlier_server_could_not_deliver_is_delivered_by_the_next() {
     let (address, mut requests) = receiver().await;
     let folder = tempfile::tempdir().unwrap();
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-    let store = Store::open(&folder.path().join("store"), tracker.clone()).unwrap();
+    let store = Store::open(&folder.path().join("store"), store::Config::default(), tracker.clone()).unwrap();
     let registry = Registry::open(store.clone()).await.unwrap();
     let url = format!("http://{address}/hook?token=hidden").parse().unwrap();
     let webhook = Change::Set(NewWebhook { url, secret: None });

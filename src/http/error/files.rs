@@ -30,6 +30,7 @@ impl From<Error> for ApiError {
             )
             .at("file"),
             Error::Folder(error) => Self::unreachable("files", error),
+            Error::DiskFull(error) => Self::unreachable("files", error),
             Error::Store(error) => Self::unreachable("store", error),
         }
     }

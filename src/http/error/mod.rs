@@ -41,6 +41,10 @@ pub(super) use door::Door;
 pub use responses::explain;
 pub(super) use table::Kind;
 
+/// When a client may try again what does not depend on it: a server that is being stopped is started anew at once, and a disk
+/// that was full is looked at each second.
+const RESTART: Duration = Duration::from_secs(1);
+
 /// A failure as the client gets to see it, with what only the log may tell. Clones share their content.
 #[derive(Debug, Clone)]
 pub(super) struct ApiError(Arc<Parts>);
@@ -73,10 +77,13 @@ impl ApiError {
         }))
     }
 
-    /// The server's `part`, its store or its files, cannot be reached. Why is for the log alone.
+    /// The server's `part`, its store or its files, cannot be read or written now. Why is for the log alone.
     fn unreachable(part: &str, cause: impl Error + Send + Sync + 'static) -> Self {
-        let message = format!("This server cannot reach its {part}; its log tells more.");
-        Self::new(Kind::Internal, message).caused_by(cause)
+        let message = format!(
+            "This server cannot use its {part} now: its disk is full or fails. Try again later; its log tells the \
+             operator more."
+        );
+        Self::new(Kind::StorageUnavailable, message).retry_after(RESTART).caused_by(cause)
     }
 
     /// With the field of the request that is at fault.

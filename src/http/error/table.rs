@@ -119,6 +119,8 @@ pub(in crate::http) enum Kind {
     NoWorker,
     /// What runs cost cannot be written down.
     Unwritable,
+    /// Records or files cannot be read or written: the disk is full, or fails.
+    StorageUnavailable,
     /// As many sockets are open as may whose clients are not known yet.
     TooManyStrangers,
     /// The server is being stopped.
@@ -219,6 +221,7 @@ impl Kind {
             Self::Upstream => (502, Some("upstream_error")),
             Self::NoWorker => (503, Some("no_worker")),
             Self::Unwritable => (503, Some("ledger_unavailable")),
+            Self::StorageUnavailable => (503, Some("storage_unavailable")),
             Self::TooManyStrangers => (503, Some("too_many_sockets")),
             Self::ShuttingDown => (503, Some("shutting_down")),
             Self::Overloaded => (503, Some("overloaded")),

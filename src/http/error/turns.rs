@@ -1,9 +1,9 @@
 //! The gateway's failures in words for a stranger.
 
-use std::time::Duration;
 
 use super::ApiError;
 use super::Kind;
+use super::RESTART;
 use crate::auth::AuthError;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
@@ -13,10 +13,6 @@ use crate::fields::printable;
 use crate::gateway::Error;
 use crate::gateway::FileFault;
 use crate::gateway::ServerToolsOff;
-
-/// When a client may try again what does not depend on it: a server that is being stopped is started anew at once, and a disk
-/// that was full is looked at each second.
-const RESTART: Duration = Duration::from_secs(1);
 
 impl ApiError {
     /// No model is called `name`.

@@ -67,7 +67,7 @@ impl Under {
 fn open_sled(folder: &Path, tracker: &TaskTracker) -> Store {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        match Store::open(folder, tracker.clone()) {
+        match Store::open(folder, crate::store::Config::default(), tracker.clone()) {
             Ok(store) => return store,
             Err(error) => assert!(Instant::now() < deadline, "{error:?}"),
         }

@@ -1,0 +1,29 @@
+//! `[store]`: how records are kept on disk.
+
+use serde::{Deserialize, Serialize};
+
+use super::origin::{Check, Refusal};
+
+/// A MiB, in bytes.
+const MIB: u64 = 1 << 20;
+/// A tebibyte, in MiB.
+const MOST_MIB: usize = 1 << 20;
+
+/// How records are kept on disk. `default.toml` says what each key means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// MiB that stay free on the disk.
+    pub min_free_mib: usize,
+}
+
+impl Store {
+    /// Space that records leave free on the disk, in bytes.
+    pub fn min_free_bytes(&self) -> u64 {
+        self.min_free_mib as u64 * MIB
+    }
+
+    pub(super) fn check(&self) -> Result<(), Refusal> {
+        Check::section("store").number("min_free_mib", self.min_free_mib, 0..=MOST_MIB)
+    }
+}

@@ -1,0 +1,196 @@
+//! Large values, each in a file of its own beside the database.
+//!
+//! sled is good at small records: space of large ones is never given back. So a value above [`MAX_INLINE`] is written to a
+//! new file, and the database keeps a reference to it. A file is on disk before its reference is, and is removed after its
+//! reference is gone; a crash in between leaves a file without a reference, which the next start removes.
+
+use std::collections::HashSet;
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::io::Write as _;
+use std::ops::Bound;
+use std::path::Path;
+use std::path::PathBuf;
+
+use uuid::Uuid;
+
+use super::Error;
+use super::backend::Backend;
+use super::backend::Change;
+use super::backend::Record;
+use super::disk_space::FreeSpaceFloor;
+
+/// The most bytes of a value that stands in the database itself.
+pub(super) const MAX_INLINE: usize = 4096;
+/// The beginning of a reference. A value that begins so as well is kept in a file, so the two cannot be confused.
+const REFERENCE: &[u8] = b"\0large value 1\0";
+/// How often a reference is followed again whose file was removed meanwhile.
+const MAX_READS: usize = 8;
+
+/// Records of an inner database, with large values in files.
+#[derive(Debug)]
+pub(super) struct LargeValues<B> {
+    inner: B,
+    folder: PathBuf,
+    floor: FreeSpaceFloor,
+}
+
+impl<B: Backend> LargeValues<B> {
+    /// Records of `inner`, with large values in `folder`, which is made where it is missing. Nothing is written that would
+    /// leave less than `floor`.
+    ///
+    /// # Errors
+    /// When the folder cannot be used.
+    pub(super) fn open(inner: B, folder: &Path, floor: FreeSpaceFloor) -> Result<Self, Error> {
+        fs::create_dir_all(folder)?;
+        Ok(Self { inner, folder: folder.to_owned(), floor })
+    }
+
+    /// The files that are there now, for [`remove_unreferenced`](Self::remove_unreferenced). Files that are made later are
+    /// not among them, so this must be called before anything is written.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub(super) fn files(&self) -> Result<HashSet<String>, Error> {
+        let mut files = HashSet::new();
+        for entry in fs::read_dir(&self.folder)? {
+            files.insert(entry?.file_name().to_string_lossy().into_owned());
+        }
+        Ok(files)
+    }
+
+    /// Removes those of `files` to which no record refers, and returns how many. Nothing is removed unless every record can
+    /// be read.
+    ///
+    /// # Errors
+    /// When a record cannot be read or a file cannot be removed.
+    pub(super) fn remove_unreferenced(&self, mut files: HashSet<String>) -> Result<usize, Error> {
+        if files.is_empty() {
+            return Ok(0);
+        }
+        let mut last: Option<Vec<u8>> = None;
+        while let Some((key, value)) =
+            self.inner.next(&[], last.as_deref().map_or(Bound::Unbounded, Bound::Excluded))?
+        {
+            if let Some(name) = referenced_file(&value) {
+                files.remove(&name);
+            }
+            last = Some(key);
+        }
+        files.iter().try_for_each(|name| self.remove_file(name))?;
+        Ok(files.len())
+    }
+
+    /// Follows `value` if it is a reference. None where its file is gone, so the record has changed since it was read.
+    fn resolve(&self, value: Vec<u8>) -> Result<Option<Vec<u8>>, Error> {
+        let Some(name) = referenced_file(&value) else { return Ok(Some(value)) };
+        match fs::read(self.folder.join(name)) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes large values of `changes` to files and puts references in their places.
+    fn write_files(&self, changes: &mut [Change]) -> Result<(), Error> {
+        let mut names = Vec::new();
+        for (_, value) in changes {
+            let Some(content) = value.as_mut().filter(|value| is_large(value)) else { continue };
+            let name = Uuid::now_v7().simple().to_string();
+            let content = std::mem::replace(content, [REFERENCE, name.as_bytes()].concat());
+            let written = self.write_file(&name, &content);
+            names.push(name);
+            if let Err(error) = written {
+                self.remove_files(&names);
+                return Err(error);
+            }
+        }
+        if !names.is_empty() {
+            // A name is on disk when its folder is.
+            File::open(&self.folder)?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    fn write_file(&self, name: &str, content: &[u8]) -> Result<(), Error> {
+        let mut file = File::create_new(self.folder.join(name))?;
+        file.write_all(content)?;
+        Ok(file.sync_all()?)
+    }
+
+    /// The files to which the records of `changes` refer now.
+    fn replaced_files(&self, changes: &[Change]) -> Result<Vec<String>, Error> {
+        let mut names = Vec::new();
+        for (key, _) in changes {
+            names.extend(self.inner.get(key)?.as_deref().and_then(referenced_file));
+        }
+        Ok(names)
+    }
+
+    /// Removes files that nothing refers to. One that stays is removed at the next start.
+    fn remove_files(&self, names: &[String]) {
+        for name in names {
+            if let Err(error) = self.remove_file(name) {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a file of the store was not removed");
+            }
+        }
+    }
+
+    fn remove_file(&self, name: &str) -> Result<(), Error> {
+        match fs::remove_file(self.folder.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether `value` is kept in a file.
+fn is_large(value: &[u8]) -> bool {
+    value.len() > MAX_INLINE || value.starts_with(REFERENCE)
+}
+
+/// The name of the file that `value` refers to, if it is a reference.
+fn referenced_file(value: &[u8]) -> Option<String> {
+    let name = value.strip_prefix(REFERENCE)?;
+    Uuid::try_parse_ascii(name).ok().map(|id| id.simple().to_string())
+}
+
+impl<B: Backend> Backend for LargeValues<B> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        for _ in 0..MAX_READS {
+            let Some(value) = self.inner.get(key)? else { return Ok(None) };
+            if let Some(value) = self.resolve(value)? {
+                return Ok(Some(value));
+            }
+        }
+        Err(Error::MissingFile)
+    }
+
+    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<Record>, Error> {
+        for _ in 0..MAX_READS {
+            let Some((key, value)) = self.inner.next(prefix, after)? else { return Ok(None) };
+            if let Some(value) = self.resolve(value)? {
+                return Ok(Some((key, value)));
+            }
+        }
+        Err(Error::MissingFile)
+    }
+
+    fn write(&self, changes: &[Change]) -> Result<(), Error> {
+        let bytes: usize = changes.iter().filter_map(|(_, value)| value.as_ref()).map(Vec::len).sum();
+        self.floor.check(bytes as u64)?;
+        let mut changes = changes.to_vec();
+        let replaced = self.replaced_files(&changes)?;
+        self.write_files(&mut changes)?;
+        // New files stay where this fails: their references may have reached the disk all the same. The next start knows.
+        self.inner.write(&changes)?;
+        self.remove_files(&replaced);
+        Ok(())
+    }
+
+    fn check_writable(&self) -> Result<(), Error> {
+        self.floor.check(0)?;
+        self.inner.check_writable()
+    }
+}

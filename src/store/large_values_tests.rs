@@ -1,0 +1,136 @@
+//! Large values and their files.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::Bound;
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::Error;
+use super::backend::Backend;
+use super::backend::Memory;
+use super::disk_space::FreeSpaceFloor;
+use super::large_values::LargeValues;
+use super::large_values::MAX_INLINE;
+use super::testing::Faulty;
+
+fn open<B: Backend>(inner: B, folder: &Path) -> LargeValues<B> {
+    LargeValues::open(inner, folder, FreeSpaceFloor::new(folder, 0)).unwrap()
+}
+
+fn files(folder: &Path) -> usize {
+    fs::read_dir(folder).unwrap().count()
+}
+
+fn put(values: &impl Backend, key: &str, value: &[u8]) -> Result<(), Error> {
+    values.write(&[(key.into(), Some(value.to_vec()))])
+}
+
+#[test]
+fn a_large_value_has_a_file_as_long_as_it_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let values = open(Memory::default(), folder.path());
+    let (small, large) = (vec![1; MAX_INLINE], vec![2; MAX_INLINE + 1]);
+    put(&values, "a", &small).unwrap();
+    assert_eq!(files(folder.path()), 0);
+    put(&values, "b", &large).unwrap();
+    assert_eq!(values.get(b"b").unwrap(), Some(large.clone()));
+    assert_eq!(values.next(b"", Bound::Excluded(b"a")).unwrap(), Some((b"b".to_vec(), large.clone())));
+    put(&values, "b", &[3; 10_000]).unwrap();
+    assert_eq!((files(folder.path()), values.get(b"b").unwrap()), (1, Some(vec![3; 10_000])));
+    put(&values, "b", &small).unwrap();
+    assert_eq!((files(folder.path()), values.get(b"b").unwrap()), (0, Some(small)));
+    put(&values, "b", &large).unwrap();
+    values.write(&[(b"b".to_vec(), None)]).unwrap();
+    assert_eq!((files(folder.path()), values.get(b"b").unwrap()), (0, None));
+}
+
+#[test]
+fn a_value_that_looks_like_a_reference_comes_back_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let values = open(Memory::default(), folder.path());
+    put(&values, "a", &[1; 5000]).unwrap();
+    let name = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().file_name();
+    let forged = [b"\0large value 1\0", name.as_encoded_bytes()].concat();
+    put(&values, "b", &forged).unwrap();
+    assert_eq!(values.get(b"b").unwrap(), Some(forged));
+}
+
+#[test]
+fn files_without_a_reference_are_removed_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let values = open(Memory::default(), folder.path());
+    put(&values, "a", &[1; 5000]).unwrap();
+    fs::write(folder.path().join("0197a0000000700080000000000000ff"), b"left by a crash").unwrap();
+    let listed = values.files().unwrap();
+    put(&values, "b", &[2; 5000]).unwrap();
+    assert_eq!(values.remove_unreferenced(listed).unwrap(), 1);
+    assert_eq!(files(folder.path()), 2);
+    assert_eq!(values.get(b"a").unwrap(), Some(vec![1; 5000]));
+    assert_eq!(values.get(b"b").unwrap(), Some(vec![2; 5000]));
+}
+
+#[test]
+fn a_write_that_fails_changes_nothing_and_its_files_go_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Faulty::default();
+    put(&database, "a", &[1; 20]).unwrap();
+    database.fill(true);
+    let values = open(database, folder.path());
+    put(&values, "a", &[2; 5000]).unwrap_err();
+    assert_eq!(values.get(b"a").unwrap(), Some(vec![1; 20]));
+    assert_eq!(values.remove_unreferenced(values.files().unwrap()).unwrap(), 1);
+    assert_eq!(files(folder.path()), 0);
+}
+
+#[test]
+fn no_file_is_written_below_the_floor_of_free_space() {
+    let folder = tempfile::tempdir().unwrap();
+    let floor = FreeSpaceFloor::new(folder.path(), u64::MAX);
+    let values = LargeValues::open(Memory::default(), folder.path(), floor).unwrap();
+    assert!(matches!(put(&values, "a", &[1; 5000]), Err(Error::DiskFull { .. })));
+    assert_eq!(files(folder.path()), 0);
+}
+
+#[test]
+fn a_record_whose_file_was_lost_is_an_error_and_not_an_empty_value() {
+    let folder = tempfile::tempdir().unwrap();
+    let values = open(Memory::default(), folder.path());
+    put(&values, "a", &[1; 5000]).unwrap();
+    let lost = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    fs::remove_file(lost).unwrap();
+    assert!(matches!(values.get(b"a"), Err(Error::MissingFile)));
+    assert!(matches!(values.next(b"", Bound::Unbounded), Err(Error::MissingFile)));
+}
+
+proptest! {
+    /// Whatever is written in whatever groups, records read like a map's, and there are as many files as large values.
+    #[test]
+    fn records_read_like_a_map(
+        groups in proptest::collection::vec(
+            proptest::collection::btree_map(0_u8..6, proptest::option::of(4090_usize..4102), 1..5),
+            1..12,
+        ),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let values = open(Memory::default(), folder.path());
+        let mut expected = BTreeMap::new();
+        for (number, group) in (0_u8..).zip(groups) {
+            let changes: Vec<_> =
+                group.iter().map(|(key, size)| (vec![*key], size.map(|size| vec![number; size]))).collect();
+            values.write(&changes).unwrap();
+            for (key, value) in changes {
+                match value {
+                    Some(value) => expected.insert(key, value),
+                    None => expected.remove(&key),
+                };
+            }
+        }
+        for key in 0..6 {
+            prop_assert_eq!(values.get(&[key]).unwrap(), expected.get(&vec![key]).cloned());
+        }
+        let large = expected.values().filter(|value| value.len() > MAX_INLINE).count();
+        prop_assert_eq!(files(folder.path()), large);
+    }
+}

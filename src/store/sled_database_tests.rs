@@ -1,0 +1,99 @@
+//! Databases that were left in every state a crash or a disk can leave them in.
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+
+use super::Error;
+use super::backend::Backend;
+use super::disk_space::FreeSpaceFloor;
+use super::sled_database::SledDatabase;
+
+const RECORDS: u32 = 2_000;
+
+fn open(folder: &Path) -> Result<SledDatabase, Error> {
+    SledDatabase::open(folder, FreeSpaceFloor::new(folder, 0))
+}
+
+/// A database of some records that was closed and opened again, so that it has a snapshot.
+fn folder_with_records() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for part in 0..2 {
+        let database = open(folder.path()).unwrap();
+        let numbers = (0..RECORDS).filter(|number| number % 2 == part);
+        let changes: Vec<_> =
+            numbers.map(|number| (number.to_be_bytes().to_vec(), Some(vec![7; 300]))).collect();
+        database.write(&changes).unwrap();
+    }
+    drop(open(folder.path()).unwrap());
+    folder
+}
+
+fn count(database: &SledDatabase) -> u32 {
+    let is_there = |number: &u32| database.get(&number.to_be_bytes()).unwrap().is_some();
+    (0..RECORDS).filter(is_there).count() as u32
+}
+
+fn snapshots(folder: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("snap.")).collect()
+}
+
+#[test]
+fn an_unfinished_snapshot_does_not_stop_the_start() {
+    let folder = folder_with_records();
+    let unfinished = folder.path().join("snap.FFFFFFFFFFFFFFFF.generating");
+    for content in [&b""[..], b"half of a snapshot"] {
+        fs::write(&unfinished, content).unwrap();
+        assert_eq!(count(&open(folder.path()).unwrap()), RECORDS);
+        assert!(!unfinished.exists());
+    }
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_read_is_put_aside_and_all_records_are_read_from_the_log() {
+    let damages: [fn(Vec<u8>) -> Vec<u8>; 3] = [
+        |_| Vec::new(),
+        |mut bytes| {
+            bytes[20] ^= 1;
+            bytes
+        },
+        |bytes| bytes[..bytes.len() / 2].to_vec(),
+    ];
+    for damage in damages {
+        let folder = folder_with_records();
+        let found = snapshots(folder.path());
+        assert!(!found.is_empty());
+        for path in &found {
+            fs::write(path, damage(fs::read(path).unwrap())).unwrap();
+        }
+        assert_eq!(count(&open(folder.path()).unwrap()), RECORDS);
+        let entries = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        let aside: Vec<PathBuf> =
+            entries.filter(|path| path.to_string_lossy().contains("unreadable-snapshots-")).collect();
+        assert_eq!(aside.iter().flat_map(|aside| snapshots(aside)).count(), found.len(), "nothing is lost");
+    }
+}
+
+#[test]
+fn a_database_that_failed_opens_again_by_itself() {
+    let folder = folder_with_records();
+    let database = open(folder.path()).unwrap();
+    database.start_recovery();
+    while let Err(error) = database.check_writable() {
+        assert!(matches!(error, Error::Recovering), "{error}");
+        std::thread::yield_now();
+    }
+    database.write(&[(b"new".to_vec(), Some(b"1".to_vec()))]).unwrap();
+    assert_eq!((count(&database), database.get(b"new").unwrap().is_some()), (RECORDS, true));
+}
+
+#[test]
+fn nothing_is_written_below_the_floor_of_free_space_and_what_is_there_can_be_read() {
+    let folder = folder_with_records();
+    let database = SledDatabase::open(folder.path(), FreeSpaceFloor::new(folder.path(), u64::MAX)).unwrap();
+    let refused = database.write(&[(0_u32.to_be_bytes().to_vec(), None)]);
+    assert!(matches!(refused, Err(Error::DiskFull { .. })));
+    assert!(matches!(database.check_writable(), Err(Error::DiskFull { .. })));
+    assert_eq!(count(&database), RECORDS);
+}

@@ -1,0 +1,70 @@
+//! The process that keeps records.
+
+use std::error::Error as _;
+use std::io::BufRead as _;
+use std::io::Write as _;
+use std::path::Path;
+
+use claude_switchboard::store::{Config, Error, Store, Table, Transaction};
+use tokio_util::task::TaskTracker;
+
+const TABLE: Table = Table::new("numbers");
+
+/// Opens the store in `folder`, says so, and obeys one line of standard input after the other until there is none.
+pub(crate) fn run(folder: &Path, min_free_bytes: u64) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let _entered = runtime.enter();
+    let store = match Store::open(folder, Config { min_free_bytes }, TaskTracker::new()) {
+        Ok(store) => store,
+        Err(error) => return say(&format!("failed {}", chain(&error))),
+    };
+    say("open");
+    for line in std::io::stdin().lock().lines() {
+        let line = line.unwrap();
+        let words: Vec<&str> = line.split(' ').collect();
+        let answer = match words[..] {
+            ["put", number, size] => {
+                let value = vec![b'x'; size.parse().unwrap()];
+                runtime.block_on(change(&store, number, Some(value)))
+            }
+            ["remove", number] => runtime.block_on(change(&store, number, None)),
+            ["get", number] => match runtime.block_on(store.get(TABLE.key(number))) {
+                Ok(value) => format!("value {}", value.map_or(-1, |value| value.len() as i64)),
+                Err(error) => format!("error {}", chain(&error)),
+            },
+            _ => panic!("{line}"),
+        };
+        say(&answer);
+    }
+}
+
+async fn change(store: &Store, number: &str, value: Option<Vec<u8>>) -> String {
+    let key = TABLE.key(number);
+    let work = move |transaction: &mut Transaction<'_>| {
+        match value {
+            Some(value) => transaction.put(key, value),
+            None => transaction.remove(key),
+        }
+        Ok::<_, Error>(())
+    };
+    match store.transaction(work).await {
+        Ok(()) => "done".to_owned(),
+        Err(error) => format!("error {}", chain(&error)),
+    }
+}
+
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    // The parent may have killed this process between two instructions.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text.replace('\n', " ")
+}

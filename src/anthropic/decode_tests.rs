@@ -65,12 +65,12 @@ fn instructions() {
 
 #[test]
 fn parameters_of_the_answer() {
-    let fields = json!({"temperature": 0.5, "top_p": 1, "top_k": 40, "stop_sequences": ["a", "\nb"]});
+    let fields = json!({"temperature": 0.5, "top_p": 1, "top_k": 40, "stop_sequences": ["a", "\n"]});
     let expected = Sampling {
         temperature: Some(0.5),
         top_p: Some(1.0),
         top_k: Some(40),
-        stop: vec!["a".into(), "\nb".into()],
+        stop: vec!["a".into(), "\n".into()],
         ..plain()
     };
     assert_eq!(sampling(fields), expected);
@@ -251,7 +251,6 @@ fn refusals_name_the_field_at_fault() {
         (with(json!({"max_tokens": 0})), "max_tokens", "expected an integer from 1"),
         (with(json!({"temperature": 1.1})), "temperature", "from 0 to 1"),
         (with(json!({"stop_sequences": "x"})), "stop_sequences", "expected an array, got a string"),
-        (with(json!({"stop_sequences": ["x", " "]})), "stop_sequences[1]", "white space"),
         (with(json!({"stop_sequences": [1]})), "stop_sequences[0]", "expected a string"),
         (with(json!({"metadata": {"user_id": 5}})), "metadata.user_id", "expected a string"),
         (with(json!({"system": [{"type": "image"}]})), "system[0].type", "expected `text`, got `image`"),

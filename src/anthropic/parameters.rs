@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::decode::items;
 use super::fields;
 use crate::domain::Effort;
 use crate::domain::Format;
@@ -14,10 +13,10 @@ use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
 use crate::fields::Object;
 use crate::fields::Place;
-use crate::fields::Shape;
 use crate::fields::Written;
 use crate::fields::code;
 use crate::fields::printable;
+use crate::fields::stop_texts;
 
 /// How the answer is made, and what of it is shown.
 pub(super) struct Parameters {
@@ -65,7 +64,7 @@ pub(super) fn decode(
         temperature,
         top_p,
         top_k,
-        stop: stop(request)?,
+        stop: stop_texts("stop_sequences", request.take("stop_sequences")?, ignored)?,
         effort: match thinking {
             Thinking::Adaptive | Thinking::Enabled(_) => effort,
             Thinking::Unsaid => effort.or(Some(Effort::None)),
@@ -220,25 +219,6 @@ fn format(
     format.finish(ignored)?;
     let json = written.field("schema").text(&schema);
     Ok(Format::Schema(Schema { json, is_strict: false, is_native: true }))
-}
-
-fn stop(request: &mut Object) -> Result<Vec<String>, InvalidRequest> {
-    let text = |(index, text)| {
-        let path = || format!("stop_sequences[{index}]");
-        Shape::Text.check(&text, path)?;
-        match text {
-            Value::String(text) if !text.trim().is_empty() => Ok(text),
-            _ => {
-                let path = path();
-                let message = format!(
-                    "`{path}` is empty or only white space, at which Claude cannot stop. \
-                     Use a text with a visible character, or remove it."
-                );
-                Err(InvalidRequest::at(path, code::VALUE, message))
-            }
-        }
-    };
-    items(request.take("stop_sequences")?).into_iter().enumerate().map(text).collect()
 }
 
 fn unexpected(object: &Object, field: &str, value: &str, expected: &str) -> InvalidRequest {

@@ -8,7 +8,7 @@
 //! 3. While calls upstream keep failing, the breaker refuses the turn at once, but for one now and then as a probe.
 //! 4. The pool lends a clean worker, waiting no longer than its queue allows.
 //! 5. The worker takes the turn with its whole conversation. One that dies before the model began to answer is replaced, once, after a pause.
-//! 6. The events stream out as they come; the lease lives in the stream.
+//! 6. The events stream out as they come; the lease lives in the stream. A stop text that Anthropic does not watch for ends it here.
 //! 7. The answer has failed after all if the arguments of a strict tool do not keep to its schema, or if it does not have the
 //!    form that was asked for. As long as nothing of it was given out, the turn is run once more before.
 //! 8. With the end of the answer, or of the stream, the worker goes back to the pool and is reset. A worker that failed is
@@ -26,7 +26,9 @@ mod patterns;
 mod run;
 mod schema;
 mod service;
+mod stops;
 mod strict;
+mod tally;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

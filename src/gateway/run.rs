@@ -27,7 +27,9 @@ use super::breaker::Pass;
 use super::form::Form;
 use super::model_rules;
 use super::model_rules::ModelRules;
+use super::stops::Stops;
 use super::strict::Strict;
+use super::tally::Tally;
 
 /// Long enough for another worker to be reset, too short to be noticed beside the time the model takes.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
@@ -43,6 +45,7 @@ pub(super) struct Run<L: Launcher> {
     /// Gone once it is known how the call upstream went.
     pass: Option<Pass>,
     strict: Strict,
+    stops: Stops,
     form: Form,
     rules: Arc<ModelRules>,
     /// What the model has refused in the turn so far.
@@ -51,6 +54,8 @@ pub(super) struct Run<L: Launcher> {
     repeat: Option<WorkerTurn>,
     /// What the run took whose answer did not have its form; none if there was none.
     before: Option<Usage>,
+    /// What the run took so far.
+    tally: Tally,
     /// Steps of the answer that may be given out.
     ready: VecDeque<TurnEvent>,
 }
@@ -71,6 +76,7 @@ where
         rules: Arc<ModelRules>,
     ) -> Result<Self, Error> {
         let strict = Strict::new(&turn.turn.tools);
+        let stops = Stops::take_from(&mut turn.turn);
         let form = Form::apply(&mut turn.turn);
         let repeat = form.may_repeat().then(|| turn.clone());
         let mut run = Self {
@@ -79,11 +85,13 @@ where
             again: None,
             pass: Some(pass),
             strict,
+            stops,
             form,
             rules,
             refused: Vec::new(),
             repeat,
             before: None,
+            tally: Tally::default(),
             ready: VecDeque::new(),
         };
         let given = run.give(&turn).await;
@@ -119,14 +127,22 @@ where
                 }
                 return Ok(Some(event));
             }
-            match self.next_event().await? {
-                Some(TurnEvent::Finished(finish)) => self.finish(finish).await?,
-                // Of a repeated run the caller knows already that it has begun.
-                Some(TurnEvent::Started { .. }) if self.before.is_some() => {}
-                Some(event) => self.ready.extend(self.form.take(event)),
-                None => return Ok(None),
+            let Some(event) = self.next_event().await? else { return Ok(None) };
+            self.tally.note(&event);
+            for event in self.stops.take(event, &self.tally) {
+                self.take(event).await?;
             }
         }
+    }
+
+    async fn take(&mut self, event: TurnEvent) -> Result<(), Error> {
+        match event {
+            TurnEvent::Finished(finish) => return self.finish(finish).await,
+            // Of a repeated run the caller knows already that it has begun.
+            TurnEvent::Started { .. } if self.before.is_some() => {}
+            event => self.ready.extend(self.form.take(event)),
+        }
+        Ok(())
     }
 
     /// Ends the lease before the client reads the end of the answer, so that its next turn finds a worker.
@@ -153,6 +169,8 @@ where
         tracing::info!("the turn is run once more, its answer did not have the form that was asked for");
         self.lease = Some(lease);
         self.before = Some(usage);
+        self.tally = Tally::default();
+        self.stops.forget();
         self.form.forget();
         turn.bill = turn.bill.next_run();
         Ok(self.give(&turn).await?)

@@ -97,6 +97,23 @@ async fn a_stop_text_ends_the_answer_before_it() {
     server.end().await;
 }
 
+/// Anthropic refuses such a stop text. The worker is interrupted, and serves the next turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_text_of_white_space_ends_the_answer_too() {
+    let server = TestServer::real().await.workers(1).start().await;
+    let stops = json!(["\n", " ", "END", "a", "b"]);
+    for _ in 0..2 {
+        let prompt = "[[tokens=2000 gap_ms=20]]";
+        let answer = server.chat(prompt).with("stop", stops.clone()).send().await;
+        assert_eq!((answer.text(), &answer.body["choices"][0]["finish_reason"]), ("w1", &json!("stop")));
+        assert_eq!(answer.body["usage"]["completion_tokens"], 1);
+    }
+    assert_eq!(server.upstream().requests().len(), 2, "no call of the CLI's own follows");
+    let body = server.upstream().requests()[0].body.clone();
+    assert_eq!(body["stop_sequences"], json!(["END", "a", "b"]));
+    server.end().await;
+}
+
 /// The CLI asks the model to go on when it meets its limit, up to three times, and each is billed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_ends_the_answer_without_a_further_call() {

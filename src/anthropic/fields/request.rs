@@ -42,10 +42,10 @@ pub(in crate::anthropic) static REQUEST: Table = Table {
         honoured("temperature", Number(0.0, 1.0), "Not beside `thinking`, unless it is 1."),
         honoured("top_p", Number(0.0, 1.0), "Not beside `thinking`, unless it is 1."),
         honoured("top_k", Integer(1, MOST), "Not beside `thinking`."),
-        honoured(
+        emulated(
             "stop_sequences",
             Array,
-            "Strings, each with a visible character: Claude cannot stop at white space.",
+            "Strings. Anthropic stops at none of white space alone: those [end the answer](#stop-texts) here.",
         ),
         honoured("tools", Array, "Names and schemas reach Claude as they were sent."),
         honoured("tool_choice", Object, "Only together with `tools`, unless it leaves Claude the choice."),

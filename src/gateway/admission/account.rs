@@ -7,10 +7,10 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 use super::Rules;
-use super::tally::Tally;
 use crate::domain::BillReader;
 use crate::domain::Finish;
 use crate::domain::Money;
+use crate::gateway::tally::Tally;
 use crate::ledger::Charge;
 use crate::ledger::Hold;
 use crate::ledger::Outcome;

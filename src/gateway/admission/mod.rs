@@ -5,7 +5,6 @@ mod account;
 mod charging;
 mod server_tools;
 mod spending;
-mod tally;
 #[cfg(test)]
 mod tests;
 

@@ -9,9 +9,8 @@ use futures::Stream;
 use crate::domain::TurnEvent;
 use crate::gateway::Error;
 use crate::gateway::TurnStream;
+use crate::gateway::tally::Tally;
 use crate::limits::Permit;
-
-use super::tally::Tally;
 
 /// The events of a turn, with the permit it runs under: held to the last event, or until whoever listens hangs up.
 pub(super) struct Spending {

@@ -49,10 +49,10 @@ pub(super) static REQUEST: Table = Table {
             "Claude's range ends at 1: higher values act as 1. The newest models take none: see [models](#what-models-do-not-take).",
         ),
         honoured("top_p", Number(0.0, 1.0), "Sent to Claude as it is."),
-        honoured(
+        emulated(
             "stop",
             TextOrArray,
-            "Up to 4 strings, each with a visible character: Claude cannot stop at white space.",
+            "Strings of any number; strict mode takes 4, as OpenAI does. Anthropic stops at none of white space alone: those [end the answer](#stop-texts) here.",
         ),
         honoured("user", Text, "Checked, and not sent to Claude."),
         PROJECT,

@@ -17,6 +17,7 @@ use crate::fields::InvalidRequest;
 use crate::fields::Policy;
 use crate::fields::Remarks;
 use crate::fields::code;
+use crate::gateway::Told;
 use crate::gateway::Turns;
 use crate::openai::chat;
 use crate::openai::chat::Reply;
@@ -88,7 +89,8 @@ impl Answers {
         let answers = answers(running.events, request.n).await?;
         let finishes = answers.iter().filter_map(|answer| answer.finish.as_ref());
         let usage = finishes.fold(Usage::default(), |sum, finish| sum + finish.usage);
-        Ok(Answered { body: reply.response(&answers), usage, remarks: request.remarks })
+        let remarks = merged(request.remarks, running.told);
+        Ok(Answered { body: reply.response(&answers), usage, remarks })
     }
 
     async fn completions(&self, caller: &Caller, body: &[u8]) -> Result<Answered, Error> {
@@ -98,7 +100,8 @@ impl Answers {
         let running = fan_out(&self.turns, caller, request.turns).await?;
         let texts = texts(running.events, request.echoes).await?;
         let usage = texts.iter().fold(Usage::default(), |sum, (_, finish)| sum + finish.usage);
-        Ok(Answered { body: reply.response(&texts), usage, remarks: request.remarks })
+        let remarks = merged(request.remarks, running.told);
+        Ok(Answered { body: reply.response(&texts), usage, remarks })
     }
 
     async fn response(&self, caller: &Caller, body: &[u8]) -> Result<Answered, Error> {
@@ -112,7 +115,7 @@ impl Answers {
         let mut remarks = created.remarks;
         let response = match created.making {
             Making::Here { run, told } => {
-                remarks.ignored.extend(told.left_out);
+                remarks = merged(remarks, told);
                 run.finish().await?
             }
             Making::There { response, .. } => *response,
@@ -120,6 +123,13 @@ impl Answers {
         let usage = response.usage.map(Usage::from).unwrap_or_default();
         Ok(Answered { body: response.to_json().into_bytes(), usage, remarks })
     }
+}
+
+/// The `remarks` on a request, with what its turn was `told`.
+fn merged(mut remarks: Remarks, told: Told) -> Remarks {
+    remarks.ignored.extend(told.left_out);
+    remarks.repaired.extend(told.repaired);
+    remarks
 }
 
 /// Refuses what would be a stream.

@@ -34,7 +34,9 @@ pub(super) fn describe(response: &mut Response, told: &Told, remarks: &Remarks) 
     let mut ignored: Vec<&str> = remarks.ignored.iter().chain(&told.left_out).map(String::as_str).collect();
     ignored.sort_unstable();
     let ignored = ("x-switchboard-ignored", ignored.join(", "));
-    let repaired = ("x-switchboard-repaired", remarks.repaired.join(", "));
+    let mut repaired = [&*remarks.repaired, &told.repaired].concat();
+    repaired.sort_unstable();
+    let repaired = ("x-switchboard-repaired", repaired.join(", "));
     for (name, list) in [ignored, repaired] {
         if let (false, Ok(list)) = (list.is_empty(), HeaderValue::from_str(&list)) {
             headers.insert(name, list);

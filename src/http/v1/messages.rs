@@ -19,6 +19,7 @@ use crate::anthropic::StreamEncoder;
 use crate::domain::Caller;
 use crate::domain::TurnEvent;
 use crate::gateway::Error;
+use crate::gateway::Told;
 use crate::gateway::TurnStream;
 use crate::gateway::Turns;
 use crate::http::Config;
@@ -75,7 +76,9 @@ pub(in crate::http) async fn count_tokens(
     drop(body);
     let count = turns.count_tokens(caller, request.turn);
     let count = last_words.0.run_until_cancelled(count).await;
-    Ok(json(anthropic::count(count.unwrap_or(Err(Error::ShuttingDown))?)))
+    let mut response = json(anthropic::count(count.unwrap_or(Err(Error::ShuttingDown))?));
+    describe(&mut response, &Told::default(), &request.remarks);
+    Ok(response)
 }
 
 async fn collect(mut events: TurnStream, reply: &Reply, shows_thinking: bool) -> Result<String, ApiError> {

@@ -67,7 +67,7 @@ pub(super) fn decode(
         stop: stop_texts("stop_sequences", request.take("stop_sequences")?, ignored)?,
         effort: match thinking {
             Thinking::Adaptive | Thinking::Enabled(_) => effort,
-            Thinking::Unsaid => effort.or(Some(Effort::None)),
+            Thinking::Unsaid => effort.or(Some(Effort::Unasked)),
             Thinking::Disabled => Some(Effort::None),
         },
         thinking_budget: match thinking {
@@ -102,12 +102,13 @@ fn thinking(
     ignored: &mut Ignored,
 ) -> Result<(Thinking, bool), InvalidRequest> {
     let Some(thinking) = request.take("thinking")? else { return Ok((Thinking::Unsaid, true)) };
-    let json = written.text(&thinking);
+    let mut json = written.text(&thinking);
     let mut thinking = Object::new(thinking, Place::at("thinking", &fields::THINKING))?;
     let kind = thinking.take_text("type")?.ok_or_else(|| thinking.missing("type"))?;
     let budget = tokens(&mut thinking, "budget_tokens")?;
     let wanted = match kind.as_str() {
-        "disabled" => Thinking::Disabled,
+        // Not before the answer; between calls the model tells how far it is.
+        "disabled" | "between_tools" => Thinking::Disabled,
         "adaptive" => Thinking::Adaptive,
         "enabled" => {
             let budget = budget.ok_or_else(|| thinking.missing("budget_tokens"))?;
@@ -118,20 +119,40 @@ fn thinking(
             Thinking::Enabled(budget)
         }
         _ if !ignored.is_strict() => Thinking::Adaptive,
-        other => return Err(unexpected(&thinking, "type", other, "`enabled`, `adaptive` or `disabled`")),
+        other => {
+            return Err(unexpected(
+                &thinking,
+                "type",
+                other,
+                "`enabled`, `adaptive`, `disabled` or `between_tools`",
+            ));
+        }
     };
     let shows = match thinking.take_text("display")?.as_deref() {
         Some("omitted") => false,
+        Some("updates") => {
+            json = summarized(&json);
+            true
+        }
         Some(other) if other != "summarized" && ignored.is_strict() => {
-            return Err(unexpected(&thinking, "display", other, "`summarized` or `omitted`"));
+            return Err(unexpected(&thinking, "display", other, "`summarized`, `updates` or `omitted`"));
         }
         _ => true,
     };
     thinking.finish_passing(ignored)?;
-    if wanted != Thinking::Disabled {
-        passed.push(("thinking".to_owned(), json));
+    if wanted == Thinking::Disabled {
+        // The gateway knows which models have another word for it.
+        json = r#"{"type":"disabled"}"#.to_owned();
     }
+    passed.push(("thinking".to_owned(), json));
     Ok((wanted, shows))
+}
+
+/// The field `thinking` with the display that each model takes: `updates` needs a beta, which the CLI settles by process.
+fn summarized(json: &str) -> String {
+    let mut thinking: Value = serde_json::from_str(json).unwrap_or_default();
+    thinking["display"] = Value::from("summarized");
+    thinking.to_string()
 }
 
 type Chances = (Option<f64>, Option<f64>, Option<u32>);

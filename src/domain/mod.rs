@@ -19,7 +19,7 @@ mod server_tool;
 mod tool;
 mod turn;
 
-pub use bill::{Bill, BillReader};
+pub use bill::{Bill, BillReader, Spent};
 pub use budget::BudgetState;
 pub use caller::{Amount, Budget, CacheControl, Caller, Cap, DEFAULT_PROJECT, Grant, Rates};
 pub use clock::{unix_now, unix_now_ms};

@@ -17,12 +17,15 @@
 mod admission;
 mod breaker;
 mod catalogue;
+mod demand;
 mod error;
 mod forced_call;
 mod form;
+mod instructions;
 mod keeping;
 mod model_rules;
 mod patterns;
+mod prefill;
 mod run;
 mod schema;
 mod service;
@@ -33,6 +36,7 @@ mod tally;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod thinking;
 
 use std::pin::Pin;
 
@@ -95,6 +99,8 @@ pub struct Told {
     pub cache: Option<CacheStatus>,
     /// What of the request was left out because the model does not take it or the caller may not have it.
     pub left_out: Vec<String>,
+    /// The names of what was put in another way because the model does not take it.
+    pub repaired: Vec<&'static str>,
 }
 
 /// How a turn fits its model.
@@ -104,6 +110,8 @@ pub struct Fit {
     pub model: String,
     /// The parameters that it does not take, so that the turn runs without them.
     pub left_out: Vec<&'static str>,
+    /// The names of what it does not take and gets in another way.
+    pub repaired: Vec<&'static str>,
     /// How many runs the turn may take at most.
     pub runs: u32,
 }
@@ -186,6 +194,7 @@ pub trait Turns: Send + Sync {
         Box::pin(std::future::ready(Ok(Fit {
             model: turn.model.to_string(),
             left_out: Vec::new(),
+            repaired: Vec::new(),
             runs: form::most_runs(&turn.sampling.format),
         })))
     }

@@ -69,8 +69,7 @@ async fn history_and_parameters_go_upstream_as_they_are() {
     let identity = "You are a Claude agent, built on Anthropic's Claude Agent SDK.";
     let system = json!([
         {"type": "text", "text": identity},
-        {"type": "text", "text": "be brief"},
-        {"type": "text", "text": "in French", "cache_control": {"type": "ephemeral"}},
+        {"type": "text", "text": "be brief", "cache_control": {"type": "ephemeral"}},
     ]);
     assert_eq!(body["system"], system);
     let turns = body["messages"].as_array().unwrap().iter().filter(|message| message["role"] != "system");
@@ -81,7 +80,14 @@ async fn history_and_parameters_go_upstream_as_they_are() {
         .collect();
     assert_eq!(
         turns,
-        ["user: one", "assistant: two", "user: three", "assistant: four", "user: and now? [[tokens=2]]"]
+        [
+            "user: one",
+            "assistant: two",
+            "user: <system>\nFrom the application, not from the user:\nin French\n</system>",
+            "user: three",
+            "assistant: four",
+            "user: and now? [[tokens=2]]"
+        ]
     );
     assert_eq!(body["temperature"], 0.5);
     assert_eq!((&body["stop_sequences"], &body["thinking"]), (&json!(["END"]), &Value::Null));

@@ -98,13 +98,13 @@ pub(in crate::anthropic) static THINKING: Table = Table {
         emulated(
             "type",
             Text,
-            "`enabled`, `adaptive` or `disabled`. The last is the same as no `thinking` and no effort: nothing about it is sent to Claude. Others go to Claude as they are.",
+            "`enabled`, `adaptive`, `disabled` or `between_tools`. The last two are one: Claude gets the word that its model takes. Others go to Claude as they are.",
         ),
         honoured("budget_tokens", Integer(1024, MOST), "Required by `enabled`, and less than `max_tokens`."),
-        honoured(
+        emulated(
             "display",
             Text,
-            "`summarized`, or `omitted`: only the seals of thoughts are sent. Others go to Claude as they are.",
+            "`summarized`, or `omitted`: only the seals of thoughts are sent. `updates` acts as `summarized`. Others go to Claude as they are.",
         ),
         passed("block_binding", Object, "Goes to Claude as it is."),
     ],

@@ -45,6 +45,7 @@ use crate::routing::Router;
 
 use account::Account;
 use charging::Charging;
+use spending::Meter;
 use spending::Spending;
 
 const UNWRITABLE: &str = "What runs cost cannot be written down, so none is begun: the disk under server.data_dir is full, or \
@@ -86,6 +87,7 @@ pub struct Admission {
 }
 
 /// A turn whose answer is not known.
+#[derive(Clone)]
 struct Order {
     turns: Arc<dyn Turns>,
     rules: Arc<Rules>,
@@ -93,6 +95,8 @@ struct Order {
     turn: Turn,
     /// What it may take.
     estimate: Amount,
+    /// Reads what it takes.
+    meter: Meter,
 }
 
 impl std::fmt::Debug for Rules {
@@ -118,39 +122,34 @@ impl Admission {
         check(&caller, &turn)?;
         let mut left_out = server_tools::check(rules, &caller, &mut turn)?;
         let route = self.route(&caller, &mut turn).await?;
-        let Fit { model, left_out: refused, runs } = self.turns.fit(&turn).await?;
+        let Fit { model, left_out: refused, repaired, runs } = self.turns.fit(&turn).await?;
         left_out.extend(refused.into_iter().map(str::to_owned));
         let estimate = rules.prices.estimate(&model, &turn).times(runs);
         let mut permit = rules.limits.admit(&caller, estimate.tokens)?;
         let limits = permit.state();
-        let answered = self.answer(caller, turn, estimate, &mut permit).await;
+        let order = self.order(caller, turn, estimate);
+        let meter = order.meter.clone();
+        let answered = self.answer(order, &mut permit).await;
         let (told, events) = answered.inspect_err(|_| permit.settle(0))?;
-        let told = Told { route, limits, left_out, ..told };
-        Ok(RunningTurn::new(told, Box::pin(Spending::new(events, permit))))
+        let told = Told { route, limits, left_out, repaired, ..told };
+        Ok(RunningTurn::new(told, Box::pin(Spending::new(events, permit, meter))))
     }
 
     /// The answer that is known, or else one that is made.
-    async fn answer(
-        &self,
-        caller: Caller,
-        turn: Turn,
-        estimate: Amount,
-        permit: &mut Permit,
-    ) -> Result<(Told, TurnStream), Error> {
+    async fn answer(&self, order: Order, permit: &mut Permit) -> Result<(Told, TurnStream), Error> {
         let known = |status, model| Told { cache: Some(status), ..Told::of(model) };
         loop {
             let model = Arc::new(OnceLock::new());
-            let mut answer = match self.rules.cache.lookup(&caller.project, &turn, caller.cache_control) {
-                Lookup::Bypass => {
-                    let (model, events) = self.order(caller, turn, estimate).run().await?;
-                    return Ok((known(CacheStatus::Bypass, model), events));
-                }
-                Lookup::Hit(answer) => answer,
-                Lookup::Miss(filler) => {
-                    let order = self.order(caller.clone(), turn.clone(), estimate);
-                    filler.fill(order.run_telling(Arc::clone(&model)))
-                }
-            };
+            let mut answer =
+                match self.rules.cache.lookup(&order.caller.project, &order.turn, order.caller.cache_control)
+                {
+                    Lookup::Bypass => {
+                        let (model, events) = order.run().await?;
+                        return Ok((known(CacheStatus::Bypass, model), events));
+                    }
+                    Lookup::Hit(answer) => answer,
+                    Lookup::Miss(filler) => filler.fill(order.clone().run_telling(Arc::clone(&model))),
+                };
             match answer.started().await {
                 Ok(()) if answer.is_hit() => {
                     permit.settle(0);
@@ -168,7 +167,8 @@ impl Admission {
     }
 
     fn order(&self, caller: Caller, turn: Turn, estimate: Amount) -> Order {
-        Order { turns: Arc::clone(&self.turns), rules: Arc::clone(&self.rules), caller, turn, estimate }
+        let (turns, rules) = (Arc::clone(&self.turns), Arc::clone(&self.rules));
+        Order { turns, rules, caller, turn, estimate, meter: Meter::default() }
     }
 
     /// Gives `turn` a model, if its caller has left that open.
@@ -193,7 +193,7 @@ impl Order {
 
     /// Has the turn run, and gives its model. What it may cost is held before.
     async fn run(self) -> Result<(String, TurnStream), Error> {
-        let Self { turns, rules, caller, turn, estimate } = self;
+        let Self { turns, rules, caller, turn, estimate, meter } = self;
         let id = match &caller.errand {
             Some(errand) => ledger::repeated(&format!("{errand}/{}", turn.sampling.choice)),
             None => Uuid::new_v4().to_string(),
@@ -209,6 +209,7 @@ impl Order {
             futures::try_join!(hold, turns.run(caller, turn))?
         };
         let RunningTurn { told, events, bill } = running;
+        meter.attach(bill.clone());
         let account = Account::new(rules, hold, bill);
         Ok((told.model, Box::pin(Charging::new(events, account))))
     }
@@ -256,6 +257,10 @@ impl Turns for Admission {
             self.turns.resolve(caller, turn).await
         };
         resolved.boxed()
+    }
+
+    fn fit<'a>(&'a self, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
+        self.turns.fit(turn)
     }
 
     fn model(&self, name: ModelName) -> BoxFuture<'_, Result<ModelCard, Error>> {

@@ -85,18 +85,21 @@ fn a_conversation_is_sorted_into_a_turn() {
         {"role": "system", "content": "Now."},
     ])))
     .turn;
-    assert_eq!(turn.system, ["Be brief.", "And kind.", "Now."]);
+    assert_eq!(turn.system, ["Be brief."]);
+    let instruction = |text: &str| vec![Part::Instruction(text.to_owned())];
     assert_eq!(
         turn.history,
         [
             message(Role::User, &["a", "b"]),
             message(Role::Assistant, &["c"]),
+            Message { role: Role::User, parts: instruction("And kind.") },
             message(Role::User, &["d"]),
             message(Role::Assistant, &["No."]),
             message(Role::Assistant, &["Never."]),
+            message(Role::User, &[" e\n"]),
         ]
     );
-    assert_eq!(turn.prompt, [Part::text(" e\n")]);
+    assert_eq!(turn.prompt, instruction("Now."));
 }
 
 #[test]
@@ -235,11 +238,9 @@ fn refusals_of_messages_name_the_field_at_fault() {
 #[test]
 fn messages_without_content_and_without_an_end_are_repaired() {
     let user = |content: Value| json!({"role": "user", "content": content});
-    let (said, last) = (user(json!("Hi")), json!({"role": "assistant", "content": "The"}));
+    let said = user(json!("Hi"));
     let system = |text: &str| json!({"role": "system", "content": text});
     for (request, param, repaired) in [
-        (json!([said, last]), "messages[1].content", "assistant_last"),
-        (json!([last, system("x")]), "messages[0].content", "assistant_last"),
         (json!([said, {"role": "user"}]), "messages[1].content", "empty_messages"),
         (json!([user(json!(" \n")), said]), "messages[0].content", "empty_messages"),
         (json!([said, user(json!([]))]), "messages[1].content", "empty_messages"),

@@ -132,7 +132,7 @@ pub(super) static MESSAGE: Table = Table {
         emulated(
             "role",
             Text,
-            "`system` and `developer` are the same, and are read before the conversation wherever they stand. `tool` and the older `function` bring the results of calls and should follow the message that made them.",
+            "`system` and `developer` are the same: before all others they are the instructions, later they [stay in their place](#system-messages). `tool` and the older `function` bring the results of calls and should follow the message that made them.",
         ),
         honoured(
             "content",

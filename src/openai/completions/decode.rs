@@ -95,7 +95,7 @@ fn sampling(request: &mut Object, ignored: &mut Ignored) -> Result<Sampling, Inv
         temperature: chat::temperature(request)?,
         top_p: request.take_number("top_p")?,
         stop: chat::stop(request, ignored)?,
-        effort: Some(Effort::None),
+        effort: Some(Effort::Unasked),
         seed: request.take_integer("seed")?,
         ..Sampling::default()
     })

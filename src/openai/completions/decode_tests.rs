@@ -17,7 +17,7 @@ fn the_smallest_request() {
     assert_eq!(request.turns.len(), 1);
     assert_eq!(request.turns[0].prompt, [Part::text("Once")]);
     assert_eq!(request.turns[0].sampling.max_output_tokens, Some(16));
-    assert_eq!(request.turns[0].sampling.effort, Some(Effort::None));
+    assert_eq!(request.turns[0].sampling.effort, Some(Effort::Unasked));
     assert_eq!(request.echoes, [""]);
 }
 
@@ -40,7 +40,7 @@ fn parameters_are_those_of_chat() {
         temperature: Some(1.0),
         top_p: Some(0.5),
         stop: vec!["\n\n".into()],
-        effort: Some(Effort::None),
+        effort: Some(Effort::Unasked),
         seed: Some(3),
         ..Sampling::default()
     };

@@ -128,17 +128,7 @@ fn thinking(
             ));
         }
     };
-    let shows = match thinking.take_text("display")?.as_deref() {
-        Some("omitted") => false,
-        Some("updates") => {
-            json = summarized(&json);
-            true
-        }
-        Some(other) if other != "summarized" && ignored.is_strict() => {
-            return Err(unexpected(&thinking, "display", other, "`summarized`, `updates` or `omitted`"));
-        }
-        _ => true,
-    };
+    let shows = shows(&mut thinking, &mut json, ignored)?;
     thinking.finish_passing(ignored)?;
     if wanted == Thinking::Disabled {
         // The gateway knows which models have another word for it.
@@ -146,6 +136,21 @@ fn thinking(
     }
     passed.push(("thinking".to_owned(), json));
     Ok((wanted, shows))
+}
+
+/// Whether the words of thoughts are shown. The field, which is `json`, is put as every model takes it.
+fn shows(thinking: &mut Object, json: &mut String, ignored: &Ignored) -> Result<bool, InvalidRequest> {
+    match thinking.take_text("display")?.as_deref() {
+        Some("omitted") => Ok(false),
+        Some("updates") => {
+            *json = summarized(json);
+            Ok(true)
+        }
+        Some(other) if other != "summarized" && ignored.is_strict() => {
+            Err(unexpected(thinking, "display", other, "`summarized`, `updates` or `omitted`"))
+        }
+        _ => Ok(true),
+    }
 }
 
 /// The field `thinking` with the display that each model takes: `updates` needs a beta, which the CLI settles by process.

@@ -10,7 +10,8 @@
 //! 5. The worker takes the turn with its whole conversation. One that dies before the model began to answer is replaced, once, after a pause.
 //! 6. The events stream out as they come; the lease lives in the stream. A stop text that Anthropic does not watch for ends it here.
 //! 7. The answer has failed after all if the arguments of a strict tool do not keep to its schema, or if it does not have the
-//!    form that was asked for. As long as nothing of it was given out, the turn is run once more before.
+//!    form that was asked for. As long as nothing of it was given out, the turn is run once more before; so it is where a call was
+//!    demanded in words and did not come.
 //! 8. With the end of the answer, or of the stream, the worker goes back to the pool and is reset. A worker that failed is
 //!    ended.
 

@@ -112,7 +112,8 @@ async fn a_stop_text_of_white_space_ends_the_answer_too() {
         let prompt = "[[tokens=2000 gap_ms=20]]";
         let answer = server.chat(prompt).with("stop", stops.clone()).send().await;
         assert_eq!((answer.text(), &answer.body["choices"][0]["finish_reason"]), ("w1", &json!("stop")));
-        assert_eq!(answer.body["usage"]["completion_tokens"], 1);
+        let tokens = answer.body["usage"]["completion_tokens"].as_u64().unwrap();
+        assert!((1..5).contains(&tokens), "about what came up to the interrupt: {tokens}");
     }
     assert_eq!(server.upstream().requests().len(), 2, "no call of the CLI's own follows");
     let body = server.upstream().requests()[0].body.clone();

@@ -19,6 +19,7 @@ use crate::fields::InvalidRequest;
 use crate::fields::Policy;
 use crate::fields::Remarks;
 use crate::fields::code;
+use crate::gateway::Told;
 use crate::gateway::Turns;
 use crate::openai::chat;
 use crate::openai::chat::Reply;
@@ -92,17 +93,18 @@ impl Answers {
         let answers = answers(running.events, request.n).await?;
         let finishes = answers.iter().filter_map(|answer| answer.finish.as_ref());
         let usage = finishes.fold(Usage::default(), |sum, finish| sum + finish.usage);
-        Ok(Answered { body: reply.response(&answers), usage, remarks: request.remarks })
+        let remarks = merged(request.remarks, running.told);
+        Ok(Answered { body: reply.response(&answers), usage, remarks })
     }
 
     async fn message(&self, caller: &Caller, body: &[u8]) -> Result<Answered, Error> {
-        let MessagesRequest { turn, stream, shows_thinking, mut remarks } =
+        let MessagesRequest { turn, stream, shows_thinking, remarks } =
             anthropic::decode(body, self.policy)?;
         whole(stream)?;
         let reply = anthropic::Reply::new(turn.model.as_str());
         let running = self.turns.run(caller.clone(), turn).await?;
-        remarks.ignored.extend(running.told.left_out);
         let (body, usage) = message(running.events, &reply, shows_thinking).await?;
+        let remarks = merged(remarks, running.told);
         Ok(Answered { body: body.into_bytes(), usage, remarks })
     }
 
@@ -113,7 +115,8 @@ impl Answers {
         let running = fan_out(&self.turns, caller, request.turns).await?;
         let texts = texts(running.events, request.echoes).await?;
         let usage = texts.iter().fold(Usage::default(), |sum, (_, finish)| sum + finish.usage);
-        Ok(Answered { body: reply.response(&texts), usage, remarks: request.remarks })
+        let remarks = merged(request.remarks, running.told);
+        Ok(Answered { body: reply.response(&texts), usage, remarks })
     }
 
     async fn response(&self, caller: &Caller, body: &[u8]) -> Result<Answered, Error> {
@@ -128,7 +131,7 @@ impl Answers {
         let response = match created.making {
             Making::Here { run, told } => {
                 let response = run.finish().await?;
-                remarks.ignored.extend(told.all_left_out());
+                remarks = merged(remarks, told);
                 response
             }
             Making::There { response, .. } => *response,
@@ -136,6 +139,13 @@ impl Answers {
         let usage = response.usage.map(Usage::from).unwrap_or_default();
         Ok(Answered { body: response.to_json().into_bytes(), usage, remarks })
     }
+}
+
+/// The `remarks` on a request, with what its turn was `told`, now that the turn has been answered.
+fn merged(mut remarks: Remarks, told: Told) -> Remarks {
+    remarks.ignored.extend(told.all_left_out());
+    remarks.repaired.extend(told.repaired);
+    remarks
 }
 
 /// Refuses what would be a stream.

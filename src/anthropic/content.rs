@@ -169,13 +169,24 @@ pub(super) fn instruction(part: Part) -> Option<Instruction> {
             let text = serde_json::from_str::<Value>(&block.json).ok()?["text"].as_str()?.to_owned();
             Some(Instruction { text, json: Some(block.json) })
         }
-        Part::Image(_)
+        Part::Instruction(_)
+        | Part::GoOn
+        | Part::Image(_)
         | Part::Document { .. }
         | Part::Thinking(_)
         | Part::ToolUse(_)
         | Part::ToolResult(_)
         | Part::CacheMark(_) => None,
     }
+}
+
+/// A part of instructions that stands in the conversation, with its mark for the prompt cache.
+pub(super) fn instruction_parts(part: Part) -> Vec<Part> {
+    let Some(Instruction { text, json }) = instruction(part) else { return Vec::new() };
+    let block: Value = json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+    let mark = &block["cache_control"];
+    let mark = mark.is_object().then(|| Part::CacheMark(mark.to_string()));
+    std::iter::once(Part::Instruction(text)).chain(mark).collect()
 }
 
 /// Takes a text that must be there.

@@ -124,7 +124,10 @@ fn is_marked<'a>(native: &Native, parts: impl Iterator<Item = &'a Part>) -> bool
     let lists = native.system.iter().chain(&native.tools).flatten();
     native.has_field("cache_control")
         || lists.into_iter().any(|json| native::is_marked(json))
-        || parts.into_iter().any(|part| matches!(part, Part::Native(block) if native::is_marked(&block.json)))
+        || parts.into_iter().any(|part| match part {
+            Part::Native(block) => native::is_marked(&block.json),
+            part => matches!(part, Part::CacheMark(_)),
+        })
 }
 
 fn model(request: &mut Object) -> Result<ModelName, InvalidRequest> {

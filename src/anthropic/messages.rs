@@ -56,16 +56,28 @@ pub(super) fn decode(
                     history::note_empty(&path, ignored)?;
                 }
                 let said = parts.into_iter().filter(|part| !content::is_blank(part));
-                system.extend(said.filter_map(content::instruction));
+                if draft.is_empty() {
+                    system.extend(said.filter_map(content::instruction));
+                } else {
+                    let said = said.flat_map(content::instruction_parts).enumerate();
+                    draft.say(Role::User, path.as_str(), said.map(|said| piece(&path, said)).collect());
+                }
                 continue;
             }
         };
-        let piece = |(index, part)| Piece { part, path: format!("{path}[{index}]") };
-        draft.say(role, path.as_str(), parts.into_iter().enumerate().map(piece).collect());
+        draft.say(
+            role,
+            path.as_str(),
+            parts.into_iter().enumerate().map(|said| piece(&path, said)).collect(),
+        );
     }
     let instruction = || system.pop().map(|instruction| instruction.text);
     let history::Conversation { history, prompt } = draft.finish(instruction, ignored)?;
     Ok(Conversation { system, history, prompt })
+}
+
+fn piece(path: &str, (index, part): (usize, Part)) -> Piece {
+    Piece { part, path: format!("{path}[{index}]") }
 }
 
 /// Whose message it is, and its parts.

@@ -57,15 +57,19 @@ fn a_conversation_is_sorted_into_a_turn() {
         user(&json!(" f\n")),
     ]));
     let texts = |texts: &[&str]| texts.iter().map(|&text| Part::text(text)).collect::<Vec<_>>();
-    assert_eq!(turn.system, ["Be brief.", "And kind."]);
+    assert_eq!(turn.system, Vec::<String>::new());
+    let instruction = |text: &str| Part::Instruction(text.to_owned());
     assert_eq!(
         turn.history,
         [
-            Message { role: Role::User, parts: texts(&["a", "b", "c"]) },
+            Message {
+                role: Role::User,
+                parts: [texts(&["a", "b", "c"]), vec![instruction("Be brief.")]].concat(),
+            },
             Message { role: Role::Assistant, parts: texts(&["d", "e"]) },
         ]
     );
-    assert_eq!(turn.prompt, texts(&[" f\n"]));
+    assert_eq!(turn.prompt, [instruction("And kind."), Part::text(" f\n")]);
 }
 
 #[test]
@@ -242,13 +246,12 @@ fn refusals_of_messages_name_the_field_at_fault() {
         (messages(json!([user(&json!({}))])), "messages[0].content", "a string or an array"),
     ]);
     let only_instructions = messages(json!([{"role": "system", "content": "x"}]));
-    let (last, empty) = ("assistant_last", "empty_messages");
+    let empty = "empty_messages";
     assert_repaired([
         (only_instructions, "messages", "no message", "no_user_message"),
         (messages(json!([user(&json!(" ")), hi])), "messages[0].content", "blank", empty),
         (messages(json!([hi, user(&json!([]))])), "messages[1].content", "blank", empty),
         (messages(json!([hi, {"role": "system", "content": ""}])), "messages[1].content", "blank", empty),
-        (messages(json!([hi, assistant(&json!("The"))])), "messages[1].content", "does not continue", last),
     ]);
 }
 

@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::decode::items;
 use super::fields;
 use crate::domain::Effort;
 use crate::domain::Format;
@@ -14,10 +13,10 @@ use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
 use crate::fields::Object;
 use crate::fields::Place;
-use crate::fields::Shape;
 use crate::fields::Written;
 use crate::fields::code;
 use crate::fields::printable;
+use crate::fields::stop_texts;
 
 /// How the answer is made, and what of it is shown.
 pub(super) struct Parameters {
@@ -65,10 +64,10 @@ pub(super) fn decode(
         temperature,
         top_p,
         top_k,
-        stop: stop(request)?,
+        stop: stop_texts("stop_sequences", request.take("stop_sequences")?, ignored)?,
         effort: match thinking {
             Thinking::Adaptive | Thinking::Enabled(_) => effort,
-            Thinking::Unsaid => effort.or(Some(Effort::None)),
+            Thinking::Unsaid => effort.or(Some(Effort::Unasked)),
             Thinking::Disabled => Some(Effort::None),
         },
         thinking_budget: match thinking {
@@ -103,12 +102,13 @@ fn thinking(
     ignored: &mut Ignored,
 ) -> Result<(Thinking, bool), InvalidRequest> {
     let Some(thinking) = request.take("thinking")? else { return Ok((Thinking::Unsaid, true)) };
-    let json = written.text(&thinking);
+    let mut json = written.text(&thinking);
     let mut thinking = Object::new(thinking, Place::at("thinking", &fields::THINKING))?;
     let kind = thinking.take_text("type")?.ok_or_else(|| thinking.missing("type"))?;
     let budget = tokens(&mut thinking, "budget_tokens")?;
     let wanted = match kind.as_str() {
-        "disabled" => Thinking::Disabled,
+        // Not before the answer; between calls the model tells how far it is.
+        "disabled" | "between_tools" => Thinking::Disabled,
         "adaptive" => Thinking::Adaptive,
         "enabled" => {
             let budget = budget.ok_or_else(|| thinking.missing("budget_tokens"))?;
@@ -119,20 +119,45 @@ fn thinking(
             Thinking::Enabled(budget)
         }
         _ if !ignored.is_strict() => Thinking::Adaptive,
-        other => return Err(unexpected(&thinking, "type", other, "`enabled`, `adaptive` or `disabled`")),
-    };
-    let shows = match thinking.take_text("display")?.as_deref() {
-        Some("omitted") => false,
-        Some(other) if other != "summarized" && ignored.is_strict() => {
-            return Err(unexpected(&thinking, "display", other, "`summarized` or `omitted`"));
+        other => {
+            return Err(unexpected(
+                &thinking,
+                "type",
+                other,
+                "`enabled`, `adaptive`, `disabled` or `between_tools`",
+            ));
         }
-        _ => true,
     };
+    let shows = shows(&mut thinking, &mut json, ignored)?;
     thinking.finish_passing(ignored)?;
-    if wanted != Thinking::Disabled {
-        passed.push(("thinking".to_owned(), json));
+    if wanted == Thinking::Disabled {
+        // The gateway knows which models have another word for it.
+        json = r#"{"type":"disabled"}"#.to_owned();
     }
+    passed.push(("thinking".to_owned(), json));
     Ok((wanted, shows))
+}
+
+/// Whether the words of thoughts are shown. The field, which is `json`, is put as every model takes it.
+fn shows(thinking: &mut Object, json: &mut String, ignored: &Ignored) -> Result<bool, InvalidRequest> {
+    match thinking.take_text("display")?.as_deref() {
+        Some("omitted") => Ok(false),
+        Some("updates") => {
+            *json = summarized(json);
+            Ok(true)
+        }
+        Some(other) if other != "summarized" && ignored.is_strict() => {
+            Err(unexpected(thinking, "display", other, "`summarized`, `updates` or `omitted`"))
+        }
+        _ => Ok(true),
+    }
+}
+
+/// The field `thinking` with the display that each model takes: `updates` needs a beta, which the CLI settles by process.
+fn summarized(json: &str) -> String {
+    let mut thinking: Value = serde_json::from_str(json).unwrap_or_default();
+    thinking["display"] = Value::from("summarized");
+    thinking.to_string()
 }
 
 type Chances = (Option<f64>, Option<f64>, Option<u32>);
@@ -220,25 +245,6 @@ fn format(
     format.finish(ignored)?;
     let json = written.field("schema").text(&schema);
     Ok(Format::Schema(Schema { json, is_strict: false, is_native: true }))
-}
-
-fn stop(request: &mut Object) -> Result<Vec<String>, InvalidRequest> {
-    let text = |(index, text)| {
-        let path = || format!("stop_sequences[{index}]");
-        Shape::Text.check(&text, path)?;
-        match text {
-            Value::String(text) if !text.trim().is_empty() => Ok(text),
-            _ => {
-                let path = path();
-                let message = format!(
-                    "`{path}` is empty or only white space, at which Claude cannot stop. \
-                     Use a text with a visible character, or remove it."
-                );
-                Err(InvalidRequest::at(path, code::VALUE, message))
-            }
-        }
-    };
-    items(request.take("stop_sequences")?).into_iter().enumerate().map(text).collect()
 }
 
 fn unexpected(object: &Object, field: &str, value: &str, expected: &str) -> InvalidRequest {

@@ -1,5 +1,7 @@
 //! The tools that a request offers.
 
+use std::collections::HashSet;
+
 use super::decode::items;
 use super::fields;
 use super::native;
@@ -33,7 +35,7 @@ pub(super) fn decode(
 ) -> Result<Offer, InvalidRequest> {
     let texts = written.field("tools").items();
     let mut tools = Tools::default();
-    let mut names: Vec<String> = Vec::new();
+    let mut names: HashSet<String> = HashSet::new();
     let mut as_written = Vec::new();
     let mut is_plain = true;
     for (index, tool) in items(request.take("tools")?).into_iter().enumerate() {
@@ -52,12 +54,11 @@ pub(super) fn decode(
             server_tool(object, &mut tools)?
         };
         let Some(name) = name else { continue };
-        if names.contains(&name) {
+        if !names.insert(name.clone()) {
             let path = place.field("name");
             let message = format!("`{path}`: two tools are called `{name}`. Rename one.");
             return Err(InvalidRequest::at(path, code::VALUE, message));
         }
-        names.push(name);
     }
     (tools.choice, tools.parallel) = choice(request, &names, ignored)?;
     Ok(Offer { tools, written: (!is_plain).then_some(as_written) })
@@ -110,7 +111,7 @@ pub(super) fn is_word(text: &str) -> bool {
 /// Whether the model must call a tool, and whether it may call several at once.
 fn choice(
     request: &mut Object,
-    tools: &[String],
+    tools: &HashSet<String>,
     ignored: &mut Ignored,
 ) -> Result<(ToolChoice, bool), InvalidRequest> {
     let Some(choice) = request.take("tool_choice")? else { return Ok((ToolChoice::Auto, true)) };

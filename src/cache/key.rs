@@ -160,6 +160,11 @@ impl Writer {
                 self.list(parts, Self::part);
                 self.flag(*is_error);
             }
+            Part::GoOn => self.kind(10),
+            Part::Instruction(text) => {
+                self.kind(9);
+                self.text(text);
+            }
             Part::CacheMark(json) => {
                 self.kind(8);
                 self.text(json);
@@ -232,6 +237,7 @@ impl Writer {
             Effort::Medium => 2,
             Effort::High => 3,
             Effort::XHigh => 4,
+            Effort::Unasked => 5,
         });
     }
 

@@ -49,7 +49,7 @@ mod tests {
     fn begin(costs: &mut Costs) -> impl Fn() -> Option<i64> + use<> {
         let bill = Bill::default();
         costs.begin(bill.clone());
-        move || bill.reader().noted().map(Money::nanos)
+        move || bill.reader().runs()[0].cost.map(Money::nanos)
     }
 
     fn report(costs: &mut Costs, nanos: i64) {

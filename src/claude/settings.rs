@@ -44,7 +44,8 @@ impl Settings {
     /// The settings that `turn` needs under `sign_in`.
     pub(super) fn for_turn(turn: &Turn, sign_in: SignIn) -> Self {
         let sampling = &turn.sampling;
-        let thinks = may_think(turn) && sampling.effort != Some(Effort::None);
+        let is_off = matches!(sampling.effort, Some(Effort::None | Effort::Unasked));
+        let thinks = may_think(turn) && !is_off;
         let variables = [
             // The body has the limit too. Here it keeps the CLI from giving an older model more to think than to say.
             (MAX_OUTPUT_TOKENS, sampling.max_output_tokens.map(|tokens| tokens.to_string())),

@@ -20,7 +20,7 @@ mod server_tool;
 mod tool;
 mod turn;
 
-pub use bill::{Bill, BillReader};
+pub use bill::{Bill, BillReader, Spent};
 pub use budget::BudgetState;
 pub use caller::{Amount, Budget, CacheControl, Caller, Cap, DEFAULT_PROJECT, Grant, Rates};
 pub use chosen_id::is_chosen_id;

@@ -7,6 +7,8 @@ use super::NativeBlock;
 pub enum Part {
     /// Words; never blank.
     Text(String),
+    /// Words of whoever has written the instructions, which hold from here on; never blank. Only in the caller's messages.
+    Instruction(String),
     /// A picture.
     Image(Source),
     /// A document to read, such as a PDF.
@@ -24,6 +26,8 @@ pub enum Part {
     ToolResult(ToolResult),
     /// A content block as the caller wrote it.
     Native(NativeBlock),
+    /// Nothing: the model is to go on with the answer before it, whose beginning the caller has. Alone in the last message.
+    GoOn,
     /// The caller's mark for the prompt cache at the end of the part before it, as JSON.
     CacheMark(String),
 }
@@ -99,6 +103,11 @@ impl Part {
     /// A file of words, told as its title and its words.
     pub fn file_of_words(title: Option<&str>, words: &str) -> Self {
         Self::Text(title.map_or_else(|| words.to_owned(), |title| format!("{title}\n\n{words}")))
+    }
+
+    /// An instruction as words of a message of the user, for a model that takes it in no other way.
+    pub fn instruction_in_words(instruction: &str) -> Self {
+        Self::Text(format!("<system>\nFrom the application, not from the user:\n{instruction}\n</system>"))
     }
 
     /// A part of words.

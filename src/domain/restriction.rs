@@ -13,12 +13,28 @@ pub enum Restriction {
     ForcedTools,
     /// A number of tokens for thinking.
     ThinkingBudget,
+    /// Messages with the role `system` among the others.
+    SystemMessages,
+    /// An answer whose beginning the caller has written.
+    Prefill,
+    /// Not to think at all: the model always thinks.
+    NoThinking,
+    /// Thinking of the type `disabled`; the model takes `between_tools` for it.
+    ThinkingDisabled,
 }
 
 impl Restriction {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::Sampling, Self::TemperatureWithTopP, Self::ForcedTools, Self::ThinkingBudget];
+    pub const ALL: [Self; 8] = [
+        Self::Sampling,
+        Self::TemperatureWithTopP,
+        Self::ForcedTools,
+        Self::ThinkingBudget,
+        Self::SystemMessages,
+        Self::Prefill,
+        Self::NoThinking,
+        Self::ThinkingDisabled,
+    ];
 
     /// The name in the configuration.
     pub fn name(self) -> &'static str {
@@ -27,6 +43,10 @@ impl Restriction {
             Self::TemperatureWithTopP => "temperature_with_top_p",
             Self::ForcedTools => "forced_tools",
             Self::ThinkingBudget => "thinking_budget",
+            Self::SystemMessages => "system_messages",
+            Self::Prefill => "prefill",
+            Self::NoThinking => "no_thinking",
+            Self::ThinkingDisabled => "thinking_disabled",
         }
     }
 

@@ -17,7 +17,8 @@ pub struct Turn {
     /// The conversation before the prompt, oldest first.
     pub history: Vec<Message>,
     /// The last user message, or the results of the tools the model called last. Empty if, and only if, the model is to go on
-    /// with the answer at the end of `history`, in which Anthropic interrupted it.
+    /// with the answer at the end of `history`, in which Anthropic interrupted it; [`Part::GoOn`] if it is to go on with one that
+    /// the caller has begun.
     pub prompt: Vec<Part>,
     /// How the answer is to be sampled and where it ends.
     pub sampling: Sampling,
@@ -28,6 +29,11 @@ pub struct Turn {
 }
 
 impl Turn {
+    /// Whether the model is to go on with an answer whose beginning the caller has.
+    pub fn goes_on(&self) -> bool {
+        self.prompt == [Part::GoOn]
+    }
+
     /// Adds an instruction of the server's own.
     pub fn instruct(&mut self, instruction: String) {
         if let Some(written) = &mut self.native.system {
@@ -118,6 +124,8 @@ pub struct Schema {
 pub enum Effort {
     /// Not at all.
     None,
+    /// As the model sees fit that is not asked to think.
+    Unasked,
     /// Briefly.
     Low,
     /// As it does when it is not told.

@@ -13,6 +13,7 @@ pub mod media;
 mod object;
 mod repair;
 mod shape;
+mod stop_texts;
 mod table;
 mod written;
 
@@ -29,6 +30,7 @@ pub use repair::Repair;
 pub use shape::Shape;
 pub use shape::got;
 pub use shape::printable;
+pub use stop_texts::stop_texts;
 pub use table::Field;
 pub use table::Handling;
 pub use table::PROJECT;

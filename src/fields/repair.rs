@@ -57,8 +57,8 @@ impl Repair {
     /// An answer at the end.
     pub const ASSISTANT_LAST: Self = Self {
         name: "assistant_last",
-        broken: "The conversation ends with a message of the assistant, to be continued.",
-        made: "A message of the user follows it that asks Claude to go on exactly where it stopped.",
+        broken: "The conversation ends with a message of the assistant, to be continued, and the model takes none.",
+        made: "A message of the user follows it that asks Claude to go on exactly where it stopped. See [prefill](#prefill).",
     };
     /// Characters that are none.
     pub const CHARACTERS: Self = Self {

@@ -1,7 +1,7 @@
 //! A call that a request demands, of a model that takes no forced tool choice.
 //!
 //! One tool: the model answers with the arguments of the call, in the form of their schema, and the answer is handed out as the
-//! call. Several tools, or arguments of any form: the model is told to call.
+//! call. Several tools, or arguments of any form: the model is told to call, and its answer waits for [`Demand`](super::demand).
 
 use futures::StreamExt as _;
 use futures::stream;
@@ -47,12 +47,19 @@ fn has_properties(schema: &str) -> bool {
     schema["properties"].as_object().is_some_and(|properties| !properties.is_empty())
 }
 
-/// Asks for the demanded call in another way than by the tool choice. Gives the tool whose arguments the answer is, if it is
-/// that.
-pub(super) fn adapt(turn: &mut Turn) -> Option<String> {
+/// How a call is had that a turn demands.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Forced {
+    /// The tool whose arguments the answer is, for it to be handed out as the call.
+    pub(super) tool: Option<String>,
+    /// What the model is told to call.
+    pub(super) demanded: Option<ToolChoice>,
+}
+
+/// Asks for the demanded call in another way than by the tool choice.
+pub(super) fn adapt(turn: &mut Turn) -> Forced {
     let Some(tool) = only_tool(turn).cloned() else {
-        ask_for_call(turn);
-        return None;
+        return Forced { tool: None, demanded: ask_for_call(turn) };
     };
     turn.sampling.format = form_of(&tool);
     let name = tool.name;
@@ -63,7 +70,7 @@ pub(super) fn adapt(turn: &mut Turn) -> Option<String> {
     turn.instruct(format!(
         "Answer with the arguments of a call of the tool `{name}`, and with nothing else."
     ));
-    Some(name)
+    Forced { tool: Some(name), demanded: None }
 }
 
 /// The form of an answer that is the arguments of a call of `tool`.
@@ -71,17 +78,15 @@ pub(super) fn form_of(tool: &Tool) -> Format {
     Format::Schema(Schema { json: tool.schema.clone(), is_strict: tool.strict, is_native: false })
 }
 
-/// Tells the model to call, and leaves the choice to it.
-pub(super) fn ask_for_call(turn: &mut Turn) {
-    let instruction = match std::mem::replace(&mut turn.tools.choice, ToolChoice::Auto) {
+/// Tells the model to call, and leaves the choice to it. Gives what was demanded, if anything was.
+pub(super) fn ask_for_call(turn: &mut Turn) -> Option<ToolChoice> {
+    let instruction = match &turn.tools.choice {
         ToolChoice::Named(name) => format!("Call the tool `{name}` now."),
         ToolChoice::Required => "Call at least one of the tools now.".to_owned(),
-        choice => {
-            turn.tools.choice = choice;
-            return;
-        }
+        ToolChoice::Auto | ToolChoice::None => return None,
     };
     turn.instruct(instruction);
+    Some(std::mem::replace(&mut turn.tools.choice, ToolChoice::Auto))
 }
 
 /// The `events` of an answer, whose text is handed out as the arguments of a call of the tool `name`.
@@ -143,7 +148,7 @@ mod tests {
             [(ToolChoice::Required, &[("b", SCHEMA)][..]), (named, &[("a", SCHEMA), ("b", SCHEMA)])]
         {
             let mut turn = demanding(choice, tools);
-            assert_eq!(adapt(&mut turn).as_deref(), Some("b"));
+            assert_eq!(adapt(&mut turn), Forced { tool: Some("b".to_owned()), demanded: None });
             assert_eq!(turn.tools.choice, ToolChoice::None);
             assert!(turn.sampling.stop.is_empty(), "they would cut the arguments");
             assert_eq!(turn.sampling.format, form_of(&tool("b", SCHEMA)));
@@ -158,13 +163,13 @@ mod tests {
             (ToolChoice::Required, &[("a", SCHEMA), ("b", SCHEMA)][..]),
             (named, &[("a", r#"{"type":"object"}"#)]),
         ] {
-            let mut turn = demanding(choice, tools);
-            assert_eq!(adapt(&mut turn), None);
+            let mut turn = demanding(choice.clone(), tools);
+            assert_eq!(adapt(&mut turn), Forced { tool: None, demanded: Some(choice) });
             assert_eq!((&turn.tools.choice, &turn.sampling.format), (&ToolChoice::Auto, &Format::Text));
             assert!(turn.system.last().unwrap().contains("now"));
         }
         let mut turn = demanding(ToolChoice::Auto, &[("a", SCHEMA)]);
-        ask_for_call(&mut turn);
+        assert_eq!(ask_for_call(&mut turn), None);
         assert!(turn.system.is_empty());
     }
 

@@ -9,33 +9,40 @@
 //! 4. The pool lends a clean worker, waiting no longer than its queue allows.
 //! 5. The worker takes the turn with its whole conversation, its tools in a form that upstream takes. What upstream refuses by name is
 //!    left out, and the turn given to it once more. One that dies before the model began to answer is replaced, once, after a pause.
-//! 6. The events stream out as they come; the lease lives in the stream.
+//! 6. The events stream out as they come; the lease lives in the stream. A stop text that Anthropic does not watch for ends it here.
 //! 7. The answer has failed after all if the arguments of a strict tool do not keep to its schema, or if it does not have the
-//!    form that was asked for. As long as nothing of it was given out, the turn is run once more before.
+//!    form that was asked for. As long as nothing of it was given out, the turn is run once more before; so it is where a call was
+//!    demanded in words and did not come.
 //! 8. With the end of the answer, or of the stream, the worker goes back to the pool and is reset. A worker that failed is
 //!    ended.
 
 mod admission;
 mod breaker;
 mod catalogue;
+mod demand;
 mod error;
 mod forced_call;
 mod form;
+mod instructions;
 mod keeping;
 mod late;
 mod learnt;
 mod model_rules;
 mod patterns;
+mod prefill;
 mod property_names;
 mod refused_field;
 mod run;
 mod schema;
 mod service;
+mod stops;
 mod strict;
+mod tally;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod thinking;
 
 use std::pin::Pin;
 
@@ -101,6 +108,8 @@ pub struct Told {
     pub left_out: Vec<String>,
     /// The same, as far as upstream says so while the turn runs.
     pub refused: LateNames,
+    /// The names of what was put in another way because the model does not take it.
+    pub repaired: Vec<&'static str>,
 }
 
 /// How a turn fits its model.
@@ -110,6 +119,8 @@ pub struct Fit {
     pub model: String,
     /// The parameters that it does not take, so that the turn runs without them.
     pub left_out: Vec<String>,
+    /// The names of what it does not take and gets in another way.
+    pub repaired: Vec<&'static str>,
     /// How many runs the turn may take at most.
     pub runs: u32,
 }
@@ -197,6 +208,7 @@ pub trait Turns: Send + Sync {
         Box::pin(std::future::ready(Ok(Fit {
             model: turn.model.to_string(),
             left_out: Vec::new(),
+            repaired: Vec::new(),
             runs: form::most_runs(&turn.sampling.format),
         })))
     }

@@ -6,33 +6,35 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-use serde_json::json;
-
-use crate::domain::Effort;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
-use crate::domain::Format;
 use crate::domain::Restriction;
+use crate::domain::ToolChoice;
 use crate::domain::Turn;
 
 use super::Error;
 use super::forced_call;
+use super::forced_call::Forced;
+use super::form;
+use super::instructions;
 use super::learnt::Learnt;
 use super::learnt::Refusal;
 use super::patterns::Patterns;
+use super::prefill;
 use super::refused_field::RefusedField;
+use super::thinking;
 
-/// Budgets of thinking up to this many tokens become a low effort.
-const LOW_BUDGET: u32 = 4096;
-/// Budgets of thinking up to this many tokens become a medium effort.
-const MEDIUM_BUDGET: u32 = 16384;
-
-/// Stands in every refusal that is about the model and not about the request.
-const OF_THE_MODEL: &str = "for this model";
+/// Of these one stands in every refusal that is about the model and not about the request.
+const OF_THE_MODEL: [&str; 3] = ["for this model", "on this model", "This model does not"];
 
 /// The words with which upstream refuses something of a model, and what it then refuses.
 const REFUSALS: &[(&str, Restriction)] = &[
+    ("role 'system'", Restriction::SystemMessages),
+    ("assistant message prefill", Restriction::Prefill),
+    // Beside the other word for it.
+    ("\"thinking.type.between_tools\" for", Restriction::ThinkingDisabled),
+    ("thinking.type.disabled", Restriction::NoThinking),
+    ("thinking.type.between_tools", Restriction::NoThinking),
     ("cannot both be specified", Restriction::TemperatureWithTopP),
     ("temperature", Restriction::Sampling),
     ("top_p", Restriction::Sampling),
@@ -75,7 +77,8 @@ impl ModelRules {
         let restrictions = self.restrictions(model);
         let left_out: Vec<_> =
             restrictions.into_iter().flat_map(|restriction| refused(turn, restriction)).collect();
-        match left_out.first() {
+        let asked = self.is_asked_to_go_on(turn, model).then_some(&"messages");
+        match left_out.first().or(asked) {
             Some(parameter) if self.is_strict => {
                 Err(Error::Restricted { parameter, model: model.to_owned() })
             }
@@ -87,28 +90,52 @@ impl ModelRules {
         }
     }
 
-    /// The form of an answer of `model` to `turn`, if it takes the place of the turn's own.
-    pub(super) fn forced_format(&self, turn: &Turn, model: &str) -> Option<Format> {
-        let tool = forced_call::only_tool(turn)?;
-        let is_restricted = self.restrictions(model).contains(&Restriction::ForcedTools);
-        is_restricted.then(|| forced_call::form_of(tool))
+    /// The names of what `model` gets in another way, because it does not take it as it stands in `turn`.
+    pub(super) fn repaired(&self, turn: &Turn, model: &str) -> Vec<&'static str> {
+        self.is_asked_to_go_on(turn, model).then_some(prefill::NAME).into_iter().collect()
     }
 
-    /// Takes out of `turn` what its model, whose id it has, does not take. Gives the tool whose arguments the answer is, if it
-    /// is to be handed out as a call.
-    pub(super) fn adapt(&self, turn: &mut Turn) -> Option<String> {
-        let mut tool = None;
+    /// Whether `model` is asked in words to go on with the answer of `turn` that the caller has begun.
+    fn is_asked_to_go_on(&self, turn: &Turn, model: &str) -> bool {
+        let takes_none = || self.restrictions(model).contains(&Restriction::Prefill);
+        turn.goes_on() && (!prefill::is_possible(turn) || takes_none())
+    }
+
+    /// How often `turn` may be run for an answer of `model` that has its form and calls what it has to.
+    pub(super) fn most_runs(&self, turn: &Turn, model: &str) -> u32 {
+        let is_restricted = self.restrictions(model).contains(&Restriction::ForcedTools);
+        let tool = forced_call::only_tool(turn).filter(|_| is_restricted);
+        match tool.map(forced_call::form_of) {
+            Some(form) => form::most_runs(&form),
+            None if is_restricted && forced_call::is_demanded(turn) => 2,
+            None => form::most_runs(&turn.sampling.format),
+        }
+    }
+
+    /// Takes out of `turn` what its model, whose id it has, does not take. Gives how a call is had that it demands.
+    pub(super) fn adapt(&self, turn: &mut Turn) -> Forced {
+        let mut forced = Forced::default();
+        let restrictions = self.restrictions(turn.model.as_str());
+        if self.is_asked_to_go_on(turn, turn.model.as_str()) {
+            prefill::ask(turn);
+        } else if turn.goes_on() {
+            prefill::trim(turn);
+        }
+        thinking::spare_small_limit(turn);
+        if !restrictions.contains(&Restriction::SystemMessages) {
+            instructions::arrange(turn);
+        }
         for field in self.learnt.fields(turn.model.as_str()) {
             field.take_out_of(turn);
         }
-        for restriction in self.restrictions(turn.model.as_str()) {
+        for restriction in restrictions {
             if restriction == Restriction::ForcedTools && forced_call::is_demanded(turn) {
-                tool = forced_call::adapt(turn);
+                forced = forced_call::adapt(turn);
             } else {
                 adapt(turn, restriction);
             }
         }
-        tool
+        forced
     }
 
     /// What the model of `turn` refuses in it by the words of `failure`, although it was thought to take it.
@@ -119,7 +146,7 @@ impl ModelRules {
         if let Some(field) = RefusedField::named_in(&failure.message) {
             return field.is_in(turn).then_some(Refusal::Field(field));
         }
-        if !failure.message.contains(OF_THE_MODEL) {
+        if !OF_THE_MODEL.iter().any(|words| failure.message.contains(words)) {
             return None;
         }
         let (_, restriction) = REFUSALS.iter().find(|(word, _)| failure.message.contains(word))?;
@@ -154,12 +181,13 @@ impl Refusal {
         }
     }
 
-    /// Takes out of `turn` what is refused.
-    pub(super) fn take_out_of(&self, turn: &mut Turn) {
+    /// Takes out of `turn` what is refused. Gives the call that the model is told to make instead, if there is one.
+    pub(super) fn take_out_of(&self, turn: &mut Turn) -> Option<ToolChoice> {
         match self {
             Self::Parameter(restriction) => adapt(turn, *restriction),
             Self::Field(field) => {
                 field.take_out_of(turn);
+                None
             }
         }
     }
@@ -178,6 +206,9 @@ fn refused(turn: &Turn, restriction: Restriction) -> Vec<&'static str> {
         ],
         Restriction::TemperatureWithTopP => &[("top_p", has_effect(sampling.top_p))],
         Restriction::ThinkingBudget => &[("thinking.budget_tokens", sampling.thinking_budget.is_some())],
+        Restriction::NoThinking => return thinking::none_asked_by(turn).into_iter().collect(),
+        // Each is said in another way.
+        Restriction::SystemMessages | Restriction::Prefill | Restriction::ThinkingDisabled => &[],
         Restriction::ForcedTools => {
             let is_promised = forced_call::only_tool(turn).is_some();
             &[("tool_choice", forced_call::is_demanded(turn) && !is_promised)]
@@ -196,11 +227,15 @@ fn has(turn: &Turn, restriction: Restriction) -> bool {
         Restriction::TemperatureWithTopP => sampling.top_p.is_some(),
         Restriction::ThinkingBudget => sampling.thinking_budget.is_some(),
         Restriction::ForcedTools => forced_call::is_demanded(turn),
+        Restriction::SystemMessages => instructions::has_any(turn),
+        Restriction::Prefill => turn.goes_on(),
+        Restriction::NoThinking | Restriction::ThinkingDisabled => thinking::is_off(turn),
     }
 }
 
-/// Takes out of `turn` what a model with this `restriction` does not take.
-fn adapt(turn: &mut Turn, restriction: Restriction) {
+/// Takes out of `turn` what a model with this `restriction` does not take. Gives the call that the model is told to make, if there
+/// is one.
+pub(super) fn adapt(turn: &mut Turn, restriction: Restriction) -> Option<ToolChoice> {
     match restriction {
         Restriction::Sampling => {
             let sampling = &mut turn.sampling;
@@ -208,27 +243,15 @@ fn adapt(turn: &mut Turn, restriction: Restriction) {
         }
         // The CLI sends a temperature where the turn has none.
         Restriction::TemperatureWithTopP => turn.sampling.top_p = None,
-        Restriction::ThinkingBudget => budget_as_effort(turn),
-        Restriction::ForcedTools => forced_call::ask_for_call(turn),
+        Restriction::ThinkingBudget => thinking::budget_as_effort(turn),
+        Restriction::SystemMessages => instructions::tell_in_words(turn),
+        Restriction::Prefill if turn.goes_on() => prefill::ask(turn),
+        Restriction::Prefill => {}
+        Restriction::NoThinking => thinking::as_low_effort(turn),
+        Restriction::ThinkingDisabled => thinking::as_between_tools(turn),
+        Restriction::ForcedTools => return forced_call::ask_for_call(turn),
     }
-}
-
-fn budget_as_effort(turn: &mut Turn) {
-    let Some(budget) = turn.sampling.thinking_budget.take() else { return };
-    for (_, written) in turn.native.fields.iter_mut().filter(|(name, _)| name == "thinking") {
-        let display = serde_json::from_str::<Value>(written).unwrap_or_default()["display"].take();
-        // What a budget shows unless it is told otherwise.
-        let display = display.as_str().unwrap_or("summarized");
-        *written = json!({"type": "adaptive", "display": display}).to_string();
-    }
-    let effort = if budget <= LOW_BUDGET {
-        Effort::Low
-    } else if budget <= MEDIUM_BUDGET {
-        Effort::Medium
-    } else {
-        Effort::High
-    };
-    turn.sampling.effort.get_or_insert(effort);
+    None
 }
 
 #[cfg(test)]

@@ -1,4 +1,8 @@
 use super::*;
+use crate::domain::Effort;
+use crate::domain::Message;
+use crate::domain::Part;
+use crate::domain::Role;
 use crate::domain::Sampling;
 use crate::domain::ToolChoice;
 use crate::gateway::testing::turn;
@@ -77,6 +81,7 @@ fn what_upstream_refuses_of_a_model_is_remembered_for_it() {
         ),
         ("\"thinking.type.enabled\" is not supported for this model.", Some(Restriction::ThinkingBudget)),
         ("tool_choice: type \"any\" is not supported for this model.", Some(Restriction::ForcedTools)),
+        ("This model does not support assistant message prefill.", None),
         ("temperature_floor: Extra inputs are not permitted", None),
         ("Thinking may not be enabled when tool_choice forces tool use.", None),
     ] {
@@ -107,4 +112,74 @@ fn a_field_that_upstream_does_not_know_is_left_out_from_then_on() {
     rules.adapt(&mut turn);
     assert!(turn.native.fields.is_empty());
     assert_eq!(rules.refusal(&failure, &turn), None, "it is not there any more");
+}
+
+/// A turn with an instruction behind its first message, whose answer has begun.
+fn in_the_middle(model: &str) -> Turn {
+    let said = |role, part| Message { role, parts: vec![part] };
+    let mut turn = turn(model);
+    turn.history = vec![
+        said(Role::User, Part::text("a")),
+        said(Role::User, Part::Instruction("b".to_owned())),
+        said(Role::Assistant, Part::text("c ")),
+    ];
+    turn.prompt = vec![Part::GoOn];
+    turn
+}
+
+fn older() -> ModelRules {
+    let refused = vec![Restriction::SystemMessages, Restriction::Prefill, Restriction::NoThinking];
+    ModelRules::new([("old".to_owned(), refused)].into(), false)
+}
+
+#[test]
+fn instructions_and_an_answer_that_has_begun_stay_where_the_model_takes_them() {
+    let (mut taken, mut told) = (in_the_middle("new"), in_the_middle("old"));
+    assert_eq!(older().repaired(&taken, "new"), Vec::<&str>::new());
+    older().adapt(&mut taken);
+    assert!(taken.goes_on());
+    assert_eq!(taken.history[1].parts, [Part::Instruction("b".to_owned())]);
+    assert_eq!(taken.history[2].parts, [Part::text("c")]);
+
+    assert_eq!(older().repaired(&told, "old"), ["assistant_last"]);
+    older().adapt(&mut told);
+    assert!(matches!(&*told.prompt, [Part::Text(words)] if words.contains("Go on")));
+    assert_eq!(told.history[1].parts, [Part::instruction_in_words("b")]);
+
+    let strict = ModelRules::new([("old".to_owned(), vec![Restriction::Prefill])].into(), true);
+    let error = strict.left_out(&in_the_middle("old"), "old").unwrap_err();
+    assert_eq!(error, Error::Restricted { parameter: "messages", model: "old".to_owned() });
+    assert!(strict.left_out(&in_the_middle("new"), "new").is_ok());
+}
+
+#[test]
+fn a_model_that_always_thinks_tells_that_it_does() {
+    let mut turn = turn("old");
+    turn.sampling.effort = Some(Effort::None);
+    assert_eq!(older().left_out(&turn, "old").unwrap(), ["reasoning_effort"]);
+    older().adapt(&mut turn);
+    assert_eq!(turn.sampling.effort, Some(Effort::Low));
+    turn.sampling.effort = Some(Effort::Unasked);
+    assert!(older().left_out(&turn, "old").unwrap().is_empty());
+}
+
+#[test]
+fn what_a_model_refuses_of_messages_and_thinking_is_learnt_too() {
+    let refused = |message: &str| Failure::new(FailureKind::InvalidRequest, message);
+    let mut turn = in_the_middle("new");
+    turn.sampling.effort = Some(Effort::None);
+    let between = "\"thinking.type.disabled\" is not supported for this model. Use \"thinking.type.between_tools\" for the lowest thinking setting, or \"thinking.type.adaptive\".";
+    for (message, restriction) in [
+        ("role 'system' is not supported on this model", Restriction::SystemMessages),
+        ("This model does not support assistant message prefill.", Restriction::Prefill),
+        ("\"thinking.type.disabled\" is not supported for this model.", Restriction::NoThinking),
+        (between, Restriction::ThinkingDisabled),
+    ] {
+        let mut turn = turn.clone();
+        assert_eq!(older().refusal(&refused(message), &turn), Some(Refusal::Parameter(restriction)), "{message}");
+        adapt(&mut turn, restriction);
+        let again = older().refusal(&refused(message), &turn);
+        // The other word for `disabled` may be refused as well.
+        assert_eq!(again.is_some(), restriction == Restriction::ThinkingDisabled, "{message}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Answers that do not have the form that was asked for.
 
 use super::*;
-use crate::domain::{Format, Money, Schema};
+use crate::domain::{Format, Money, Restriction, Schema, ToolChoice};
 
 fn with(format: Format) -> Turn {
     Turn { sampling: Sampling { format, ..Sampling::default() }, ..turn("haiku") }
@@ -105,6 +105,101 @@ async fn the_bill_is_of_both_runs() {
     let running = bench.gateway.run(caller(), with(Format::JsonObject)).await.unwrap();
     let events: Vec<_> = running.events.collect().await;
     assert!(matches!(events.last(), Some(Ok(TurnEvent::Finished(_)))), "{events:?}");
-    assert_eq!(running.bill.noted(), Some(Money::from_nanos(70)));
+    let costs: Vec<_> = running.bill.runs().iter().map(|run| run.cost.map(Money::nanos)).collect();
+    assert_eq!(costs, [Some(30), Some(40)]);
     bench.end().await;
+}
+
+/// What each run of a turn took of tokens of the answer, and cost.
+async fn runs_of(bench: &Bench, format: Format) -> Vec<(u64, Option<i64>)> {
+    let running = bench.gateway.run(caller(), with(format)).await.unwrap();
+    let bill = running.bill.clone();
+    let events: Vec<_> = running.events.collect().await;
+    assert!(events.last().unwrap().is_err(), "{events:?}");
+    bill.runs().iter().map(|run| (run.usage.output_tokens, run.cost.map(Money::nanos))).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_run_took_that_broke_off_before_its_answer_was_given_out_is_noted() {
+    let bench = Bench::new();
+    bench.script([Ok(started()), Ok(text("x".repeat(40).as_str()))]);
+    bench.script([Err(Failure::new(FailureKind::Upstream, "cut off"))]);
+    assert_eq!(runs_of(&bench, limited()).await, [(10, None)], "four bytes to a token");
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_runs_are_noted_where_the_second_fails() {
+    let bench = Bench::new();
+    bench.script(answer(&["no"], 3));
+    bench.script([Ok(started()), Ok(text("12345678")), Err(Failure::new(FailureKind::Crashed, "dead"))]);
+    bench.script.0.lock().unwrap().costs.push_back(Money::from_nanos(30));
+    assert_eq!(runs_of(&bench, Format::JsonObject).await, [(3, Some(30)), (2, None)]);
+
+    bench.script(answer(&["no"], 3));
+    bench.script(answer(&["no"], 4));
+    assert_eq!(runs_of(&bench, Format::JsonObject).await, [(3, None), (4, None)]);
+    bench.end().await;
+}
+
+/// Text that was held is looked at no more, and the worker serves the next turn.
+#[tokio::test(start_paused = true)]
+async fn a_stop_text_of_white_space_ends_the_run() {
+    let bench = Bench::new();
+    let mut turn = turn("haiku");
+    turn.sampling.stop = vec!["\n\n".to_owned()];
+    bench.script([Ok(started()), Ok(text("one\n")), Ok(text("\ntwo"))]);
+    let running = bench.gateway.run(caller(), turn).await.unwrap();
+    let bill = running.bill.clone();
+    let events: Vec<_> = running.events.map(Result::unwrap).collect().await;
+    let [begun, words, TurnEvent::Finished(finish)] = &*events else { panic!("{events:?}") };
+    assert_eq!((begun, words), (&started(), &text("one")));
+    assert_eq!((finish.reason, finish.stop_text.as_deref()), (FinishReason::Stop, Some("\n\n")));
+    assert_eq!((finish.usage.input_tokens, finish.usage.output_tokens), (5, 2));
+    assert_eq!(bill.usage(), finish.usage);
+    assert_eq!(bench.end().await, 1);
+}
+
+fn calling(names: &[&str]) -> Vec<Result<TurnEvent, Failure>> {
+    let reason = if names.is_empty() { FinishReason::Stop } else { FinishReason::ToolCalls };
+    let calls = names.iter().map(|name| TurnEvent::tool_call("1", *name));
+    let finished = TurnEvent::Finished(Finish::new(reason, Usage { output_tokens: 3, ..Usage::default() }));
+    [started(), text("Well.")].into_iter().chain(calls).chain([finished]).map(Ok).collect()
+}
+
+/// A model that takes no forced choice is told to call, and asked again where it does not.
+#[tokio::test(start_paused = true)]
+async fn a_demanded_call_that_does_not_come_is_asked_for_once_more() {
+    let rules = [("claude-haiku-5-5".to_owned(), vec![Restriction::ForcedTools])];
+    for (choice, first, second, called) in [
+        (ToolChoice::Required, &[][..], &["a"][..], "a"),
+        (ToolChoice::Named("b".to_owned()), &["a"], &["b"], "b"),
+        (ToolChoice::Required, &[], &[], ""),
+        (ToolChoice::Named("b".to_owned()), &["a"], &["a"], "a"),
+    ] {
+        let bench = Bench::with(ModelRules::new(rules.clone().into(), false));
+        bench.script(calling(first));
+        bench.script(calling(second));
+        let mut turn = turn("haiku");
+        let tool = |name: &str| Tool {
+            name: name.to_owned(),
+            description: None,
+            schema: "{}".to_owned(),
+            strict: false,
+        };
+        turn.tools.list = vec![tool("a"), tool("b")];
+        turn.tools.choice = choice;
+        assert_eq!(bench.gateway.fit(&turn).await.unwrap().runs, 2);
+        let running = bench.gateway.run(caller(), turn).await.unwrap();
+        let events: Vec<_> = running.events.map(Result::unwrap).collect().await;
+        let names = events.iter().filter_map(|event| match event {
+            TurnEvent::ToolCall { name, .. } => Some(name.as_str()),
+            _ => None,
+        });
+        assert_eq!(names.collect::<String>(), called);
+        let Some(TurnEvent::Finished(finish)) = events.last() else { panic!("{events:?}") };
+        assert_eq!((finish.usage.output_tokens, runs(&bench)), (6, 2));
+        assert_eq!(events.iter().filter(|event| **event == text("Well.")).count(), 1);
+        bench.end().await;
+    }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::domain::Bill;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Finish;
@@ -23,12 +24,16 @@ use crate::worker::WorkerTurn;
 use super::Error;
 use super::TurnStream;
 use super::breaker::Pass;
+use super::demand::Demand;
 use super::form::Form;
 use super::late::LateNames;
 use super::learnt::Refusal;
 use super::model_rules::ModelRules;
 use super::property_names::PropertyNames;
+use super::schema;
+use super::stops::Stops;
 use super::strict::Strict;
+use super::tally::Tally;
 
 /// Long enough for another worker to be reset, too short to be noticed beside the time the model takes.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
@@ -46,7 +51,9 @@ pub(super) struct Run<L: Launcher> {
     /// Gone once it is known how the call upstream went.
     pass: Option<Pass>,
     strict: Strict,
+    stops: Stops,
     form: Form,
+    demand: Demand,
     rules: Arc<ModelRules>,
     /// What upstream has refused in the turn so far.
     refused: Vec<Refusal>,
@@ -58,6 +65,9 @@ pub(super) struct Run<L: Launcher> {
     repeat: Option<WorkerTurn>,
     /// What the run took whose answer did not have its form; none if there was none.
     before: Option<Usage>,
+    /// What the run took so far, and where that is noted.
+    tally: Tally,
+    bill: Bill,
     /// Steps of the answer that may be given out.
     ready: VecDeque<TurnEvent>,
 }
@@ -77,24 +87,30 @@ where
         pass: Pass,
         rules: Arc<ModelRules>,
         late: LateNames,
+        demand: Demand,
     ) -> Result<Self, Error> {
         let strict = Strict::new(&turn.turn.tools);
+        let stops = Stops::take_from(&mut turn.turn);
         let form = Form::apply(&mut turn.turn);
         let names = PropertyNames::apply(&mut turn.turn);
-        let repeat = form.may_repeat().then(|| turn.clone());
+        let repeat = (form.may_repeat() || demand.is_open()).then(|| turn.clone());
         let mut run = Self {
             pool,
             lease: Some(lease),
             again: None,
             pass: Some(pass),
             strict,
+            stops,
             form,
+            demand,
             rules,
             refused: Vec::new(),
             late,
             names,
             repeat,
             before: None,
+            tally: Tally::default(),
+            bill: turn.bill.clone(),
             ready: VecDeque::new(),
         };
         let given = run.give(&turn).await;
@@ -130,47 +146,69 @@ where
                 }
                 return Ok(Some(event));
             }
-            match self.next_event().await? {
-                Some(TurnEvent::Finished(finish)) => self.finish(finish).await?,
-                // Of a repeated run the caller knows already that it has begun.
-                Some(TurnEvent::Started { .. }) if self.before.is_some() => {}
-                Some(event) => {
-                    for event in self.names.restore(event) {
-                        self.ready.extend(self.form.take(event));
-                    }
+            let Some(event) = self.next_event().await? else { return Ok(None) };
+            self.tally.note(&event);
+            self.bill.count(self.tally.usage());
+            for event in self.stops.take(event, &self.tally) {
+                for event in self.names.restore(event) {
+                    self.take(event).await?;
                 }
-                None => return Ok(None),
             }
         }
+    }
+
+    async fn take(&mut self, event: TurnEvent) -> Result<(), Error> {
+        match event {
+            TurnEvent::Finished(finish) => return self.finish(finish).await,
+            // Of a repeated run the caller knows already that it has begun.
+            TurnEvent::Started { .. } if self.before.is_some() => {}
+            event => {
+                for event in self.form.take(event) {
+                    self.ready.extend(self.demand.take(event));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Ends the lease before the client reads the end of the answer, so that its next turn finds a worker.
     async fn finish(&mut self, mut finish: Finish) -> Result<(), Error> {
         self.lease = None;
-        match self.form.end(&finish) {
-            Ok(events) => {
-                finish.usage = self.before.unwrap_or_default() + finish.usage;
-                self.ready.extend(events);
-                self.ready.push_back(TurnEvent::Finished(finish));
-                Ok(())
+        let events = match self.form.end(&finish) {
+            Ok(events) => events,
+            Err(failure) => {
+                let is_repeated = self.form.may_repeat() && self.repeat(finish.usage).await?;
+                return if is_repeated { Ok(()) } else { Err(failure.into()) };
             }
-            Err(failure) if self.form.may_repeat() => self.repeat(failure, finish.usage).await,
-            Err(failure) => Err(failure.into()),
+        };
+        let events: Vec<_> = events.into_iter().flat_map(|event| self.demand.take(event)).collect();
+        if self.demand.is_missed(&finish) && self.repeat(finish.usage).await? {
+            return Ok(());
         }
+        finish.usage = self.before.unwrap_or_default() + finish.usage;
+        self.ready.extend(events);
+        self.ready.extend(self.demand.give());
+        self.ready.push_back(TurnEvent::Finished(finish));
+        Ok(())
     }
 
-    /// Runs the turn once more, after an answer that took `usage` and had the `failure`. The caller is told of the failure where
-    /// no worker can be had.
-    async fn repeat(&mut self, failure: Failure, usage: Usage) -> Result<(), Error> {
-        let Some(mut turn) = self.repeat.take() else { return Err(failure.into()) };
+    /// Runs the turn once more, after an answer that took `usage` and is not what was asked for. False where it may not be run again,
+    /// or no worker can be had.
+    async fn repeat(&mut self, usage: Usage) -> Result<bool, Error> {
+        let Some(mut turn) = self.repeat.take() else { return Ok(false) };
         tokio::time::sleep(pause()).await;
-        let Ok(lease) = self.pool.lease().await else { return Err(failure.into()) };
-        tracing::info!("the turn is run once more, its answer did not have the form that was asked for");
+        let Ok(lease) = self.pool.lease().await else { return Ok(false) };
+        tracing::info!("the turn is run once more, its answer was not what was asked for");
         self.lease = Some(lease);
         self.before = Some(usage);
+        self.tally = Tally::default();
+        self.stops.forget();
         self.form.forget();
-        turn.bill = turn.bill.next_run();
-        Ok(self.give(&turn).await?)
+        self.demand.forget();
+        turn.bill = self.bill.next_run();
+        self.bill = turn.bill.clone();
+        self.give(&turn).await?;
+        Ok(true)
     }
 
     async fn next_event(&mut self) -> Result<Option<TurnEvent>, Error> {
@@ -207,16 +245,36 @@ where
         let Some(turn) = self.again.as_mut().filter(|_| self.refused.len() < MOST_REFUSALS) else {
             return false;
         };
+        if schema::draft::is_refused(&failure.message) {
+            return self.is_mended();
+        }
         let Some(refusal) = self.rules.refusal(failure, &turn.turn) else { return false };
         self.late.add(refusal.names(&turn.turn));
-        refusal.take_out_of(&mut turn.turn);
+        let demanded = refusal.take_out_of(&mut turn.turn);
         // The call that was refused has had its line.
         turn.bill = turn.bill.next_run();
+        self.bill = turn.bill.clone();
         if let Some(repeat) = &mut self.repeat {
             refusal.take_out_of(&mut repeat.turn);
         }
+        if let Some(choice) = demanded {
+            self.demand = Demand::of(choice);
+            self.repeat.get_or_insert_with(|| turn.clone());
+        }
         self.refused.push(refusal);
         true
+    }
+
+    /// Mends the schemas of the turn's tools, of which one was refused, as long as it may be tried again.
+    fn is_mended(&mut self) -> bool {
+        let turns = self.again.iter_mut().chain(&mut self.repeat);
+        let changed =
+            turns.map(|turn| schema::draft::mend_all(&mut turn.turn)).fold(false, |any, one| any | one);
+        if let Some(turn) = self.again.as_mut().filter(|_| changed) {
+            turn.bill = self.bill.next_run();
+            self.bill = turn.bill.clone();
+        }
+        changed
     }
 
     /// Gives the turn to the same worker once more. Each time it has less that can be refused.

@@ -20,8 +20,8 @@ use crate::worker::WorkerTurn;
 
 use super::breaker::Breaker;
 use super::catalogue::ModelNames;
+use super::demand::Demand;
 use super::forced_call;
-use super::form;
 use super::form::Form;
 use super::model_rules::ModelRules;
 use super::run::Run;
@@ -104,10 +104,11 @@ where
         let pass = self.breaker.pass()?;
         let bill = turn.bill.reader();
         let told = Told::of(model);
-        let refused = told.refused.clone();
-        let run = Run::start(pool, lease, turn, pass, Arc::clone(&self.rules), refused).await?;
+        let demand = forced.demanded.map(Demand::of).unwrap_or_default();
+        let late = told.refused.clone();
+        let run = Run::start(pool, lease, turn, pass, Arc::clone(&self.rules), late, demand).await?;
         let events = run.into_events();
-        let events = match forced {
+        let events = match forced.tool {
             Some(tool) => forced_call::as_call(events, tool),
             None => events,
         };
@@ -135,9 +136,9 @@ where
     async fn fit_of(&self, turn: &Turn) -> Result<Fit, Error> {
         let model = self.names.resolve(&turn.model, self.catalogue().await?)?;
         let left_out = self.rules.left_out(turn, &model)?;
-        let forced = self.rules.forced_format(turn, &model);
-        let runs = form::most_runs(forced.as_ref().unwrap_or(&turn.sampling.format));
-        Ok(Fit { model, left_out, runs })
+        let repaired = self.rules.repaired(turn, &model);
+        let runs = self.rules.most_runs(turn, &model);
+        Ok(Fit { model, left_out, repaired, runs })
     }
 
     async fn look_up(&self, name: ModelName) -> Result<ModelCard, Error> {

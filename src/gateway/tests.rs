@@ -98,6 +98,10 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with(ModelRules::default())
+    }
+
+    fn with(rules: ModelRules) -> Self {
         let script = Scripted::default();
         let tracker = TaskTracker::new();
         let config = pool::Config {
@@ -111,8 +115,7 @@ impl Bench {
         };
         let pool = Pool::start(script.clone(), config, tracker.clone());
         let names = ModelNames::new([("gpt-4o".to_owned(), "haiku".to_owned())].into(), None);
-        let gateway =
-            Gateway::new(SignInState::SignedIn(pool.clone()), names, ModelRules::default(), Breaker::new(2));
+        let gateway = Gateway::new(SignInState::SignedIn(pool.clone()), names, rules, Breaker::new(2));
         Self { gateway, pool, script, tracker }
     }
 

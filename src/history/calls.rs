@@ -1,5 +1,6 @@
 //! Calls of tools and their results, matched.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::collections::VecDeque;
@@ -17,6 +18,7 @@ use crate::domain::ToolUse;
 use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
 use crate::fields::Repair;
+use crate::fields::mended;
 use crate::fields::printable;
 
 /// The results that belong behind each message, by its number.
@@ -45,7 +47,7 @@ pub(super) fn pair(messages: &mut [Said], ignored: &mut Ignored) -> Result<Answe
             } else if message.role == Role::Assistant {
                 pairing.answering = Some(number);
                 pairing.call(piece, number, ignored)?;
-            } else {
+            } else if !matches!(piece.part, Part::Instruction(_)) {
                 pairing.answering = None;
             }
         }
@@ -213,6 +215,12 @@ impl Open {
 }
 
 fn repair_arguments(call: &mut ToolUse, path: &str, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
+    // They are JSON inside a string, into which the repair of the body does not look.
+    if let Cow::Owned(mended) = mended(call.input.as_bytes(), ignored)?
+        && let Ok(mended) = String::from_utf8(mended)
+    {
+        call.input = mended;
+    }
     if call.is_sound() {
         return Ok(());
     }

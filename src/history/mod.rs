@@ -1,8 +1,8 @@
 //! Conversations as upstream takes them: what is broken in one is repaired and told, or refused under the strict policy.
 //!
 //! Each API reads its messages into a [`Draft`] as they stand. What [`Draft::finish`] makes of it keeps to Anthropic's rules:
-//! each call is answered at the start of the next message of the user, no result is there without its call, no message is
-//! empty, and the last one is the user's.
+//! each call is answered at the start of the next message of the user, no result is there without its call, and no message is
+//! empty. Whether an answer may stand at the end depends on the model, which is not known here.
 
 mod calls;
 #[cfg(test)]
@@ -20,10 +20,6 @@ use crate::fields::Repair;
 use crate::fields::code;
 
 use self::calls::Answers;
-
-/// What the user is made to say after an answer that is to be continued.
-const GO_ON: &str = "Your last message was cut off. Go on exactly where it stopped, as if it had not been. Repeat nothing of \
-                     it, and say nothing about this request.";
 
 /// A conversation without instructions, sorted into what a turn is made of.
 #[derive(Debug, Default, PartialEq)]
@@ -76,12 +72,21 @@ impl Draft {
 
     /// Adds a message; `path` is that of its content.
     pub fn say(&mut self, role: Role, path: impl Into<String>, parts: Vec<Piece>) {
-        let is_said = |piece: &Piece| !matches!(&piece.part, Part::Text(text) if text.trim().is_empty());
+        let is_blank = |part: &Part| match part {
+            Part::Text(text) | Part::Instruction(text) => text.trim().is_empty(),
+            _ => false,
+        };
+        let is_said = |piece: &Piece| !is_blank(&piece.part);
         let pieces: Vec<_> = parts.into_iter().filter(is_said).collect();
         match self.messages.last_mut().filter(|last| self.rules.merges && last.role == role) {
             Some(last) if !pieces.is_empty() && !last.pieces.is_empty() => last.pieces.extend(pieces),
             _ => self.messages.push(Said { role, pieces, path: path.into() }),
         }
+    }
+
+    /// Whether nothing was said so far, so that instructions are those of the whole conversation.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
     }
 
     /// Adds to the last message, if it is an answer; otherwise begins one.
@@ -104,7 +109,6 @@ impl Draft {
         self.leave_out_empty(ignored)?;
         let rules = self.rules;
         let answers = calls::pair(&mut self.messages, ignored)?;
-        let end = self.messages.last().map(|last| last.path.clone()).unwrap_or_default();
         let mut history = arrange(self.messages, answers, rules.merges);
         let prompt = match history.pop() {
             Some(Message { role: Role::User, parts }) => parts,
@@ -114,10 +118,7 @@ impl Draft {
             }
             Some(answer) => {
                 history.push(answer);
-                let words = "the conversation ends with an assistant message, which Claude does not continue. Add a \
-                             message with the role `user` after it, or remove it.";
-                ignored.repair(Repair::ASSISTANT_LAST, end, words)?;
-                vec![Part::text(GO_ON)]
+                vec![Part::GoOn]
             }
             None => vec![Part::Text(instead_of_a_message(instruction(), rules.field, ignored)?)],
         };

@@ -13,6 +13,7 @@ fn part() -> impl Strategy<Value = Part> {
     let input = proptest::sample::select(vec!["{}", "[1]", ""]).prop_map(str::to_owned);
     prop_oneof![
         proptest::sample::select(vec!["x", " ", "y"]).prop_map(Part::text),
+        Just(Part::Instruction("z".to_owned())),
         (id(), input).prop_map(|(id, input)| Part::ToolUse(ToolUse { id, name: "look".into(), input })),
         id().prop_map(|id| Part::ToolResult(ToolResult {
             id,
@@ -28,7 +29,7 @@ fn messages() -> impl Strategy<Value = Vec<Message>> {
         let role = if is_user { Role::User } else { Role::Assistant };
         let foreign = |part: &Part| match part {
             Part::ToolUse(_) => is_user,
-            Part::ToolResult(_) => !is_user,
+            Part::ToolResult(_) | Part::Instruction(_) => !is_user,
             _ => false,
         };
         parts.retain(|part| !foreign(part));

@@ -64,7 +64,7 @@ pub(super) fn in_words(piece: Piece) -> Vec<Piece> {
             std::iter::once(Part::Text(label(&id, is_error))).chain(parts).collect()
         }
         Part::Native(NativeBlock { json, role: NativeRole::Result(id) }) => {
-            std::iter::once(Part::Text(label(&id, false))).chain(content(&json)).collect()
+            std::iter::once(Part::Text(label(&id, is_error(&json)))).chain(content(&json)).collect()
         }
         part => vec![part],
     };
@@ -74,6 +74,12 @@ pub(super) fn in_words(piece: Piece) -> Vec<Piece> {
 fn label(id: &str, is_error: bool) -> String {
     let what = if is_error { "Error" } else { "Result" };
     format!("{what} of the tool call `{id}`:")
+}
+
+/// Whether the `tool_result` block `json` says that the tool failed.
+fn is_error(json: &str) -> bool {
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(json).unwrap_or_default();
+    fields.get("is_error").is_some_and(|value| value.get() == "true")
 }
 
 /// The content of the `tool_result` block `json`: its text, or its blocks as they were written.

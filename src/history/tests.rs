@@ -32,7 +32,8 @@ fn draft(messages: &[(char, &[Part])], rules: Rules) -> Draft {
 fn words(part: &Part) -> String {
     let inner = |parts: &[Part]| parts.iter().map(words).collect::<Vec<_>>().join(" ");
     match part {
-        Part::Text(text) if text == GO_ON => "GO ON".into(),
+        Part::GoOn => "GO ON".into(),
+        Part::Instruction(text) => format!("[{text}]"),
         Part::Text(text) => text.clone(),
         Part::ToolUse(call) => format!("{}?{}", call.id, if call.input == "{}" { "" } else { &call.input }),
         Part::ToolResult(result) if result.is_error => format!("{}!error", result.id),
@@ -156,11 +157,23 @@ fn empty_messages_are_left_out() {
 #[test]
 fn an_answer_at_the_end_is_to_be_continued() {
     let (made, names) = repaired(&[('u', &[text("hi")]), ('a', &[text("The")])]);
-    assert_eq!((made.as_str(), &*names), ("u: hi | a: The | u: GO ON", &["assistant_last"][..]));
+    assert_eq!((made.as_str(), &*names), ("u: hi | a: The | u: GO ON", &[][..]));
     let rules = Rules { is_paused: |part| *part == Part::text("The"), ..RULES };
     let paused = draft(&[('u', &[text("hi")]), ('a', &[text("The")])], rules);
     let made = paused.finish(|| None, &mut Ignored::new(Policy::Strict)).unwrap();
     assert_eq!(told(&made), "u: hi | a: The | u: ");
+}
+
+#[test]
+fn instructions_between_a_call_and_its_result_stand_behind_it() {
+    let instruction = Part::Instruction("Be brief.".to_owned());
+    let (made, names) = repaired(&[
+        ('u', &[text("hi")]),
+        ('a', &[call("a")]),
+        ('u', &[instruction]),
+        ('u', &[result("a", "1")]),
+    ]);
+    assert_eq!((made.as_str(), &*names), ("u: hi | a: a? | u: a!1 | u: [Be brief.]", &[][..]));
 }
 
 #[test]
@@ -181,11 +194,23 @@ fn blocks_that_go_as_they_were_written_are_repaired_too() {
     let result = |content: &str| {
         native(&format!(r#"{{"tool_use_id":"a","content":{content}}}"#), NativeRole::Result("a".into()))
     };
-    let results = [result("\"1\""), result("\"2\""), result(r#"[{"z":1,"a":2}]"#)];
+    let results = [result("\"1\""), result("\"2\""), result(r#"[{"z":1,"a":2}],"is_error":true"#)];
     let (made, names) = repaired(&[('u', &[text("hi")]), ('a', &[call(), call()]), ('u', &results)]);
-    let expected = r#"u: hi | a: {"id":"a","input":{"z":1.0,"b":2}}, {"id":"call-1","input":{"z":1.0,"b":2}} | u: {"tool_use_id":"a","content":"1"}, {"content":"2","tool_use_id":"call-1"} | u: Result of the tool call `a`:, {"z":1,"a":2}"#;
+    let expected = r#"u: hi | a: {"id":"a","input":{"z":1.0,"b":2}}, {"id":"call-1","input":{"z":1.0,"b":2}} | u: {"tool_use_id":"a","content":"1"}, {"content":"2","tool_use_id":"call-1"} | u: Error of the tool call `a`:, {"z":1,"a":2}"#;
     assert_eq!(made, expected);
     assert_eq!(names, ["call_ids", "results_without_calls"]);
+}
+
+#[test]
+fn characters_in_arguments_are_mended() {
+    let call =
+        |input: &str| Part::ToolUse(ToolUse { id: "a".into(), name: "look".into(), input: input.into() });
+    let (made, names) = repaired(&[
+        ('u', &[text("hi")]),
+        ('a', &[call(r#"{"b":"x\ud83d\u0000"}"#)]),
+        ('u', &[result("a", "1")]),
+    ]);
+    assert_eq!((made.as_str(), &*names), (r#"u: hi | a: a?{"b":"x\ufffd"} | u: a!1"#, &["characters"][..]));
 }
 
 #[test]

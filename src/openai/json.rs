@@ -1,6 +1,11 @@
-//! Writing JSON that cannot fail to be written.
+//! Writing JSON that cannot fail to be written, and reading what may be broken.
 
 use serde::Serialize;
+use serde_json::Value;
+
+use crate::fields::Ignored;
+use crate::fields::Policy;
+use crate::fields::mended;
 
 /// `value` as JSON.
 ///
@@ -8,4 +13,10 @@ use serde::Serialize;
 #[expect(clippy::expect_used, reason = "neither of the two ways to fail, odd map keys and I/O, can occur")]
 pub(super) fn to_string<T: Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).expect("keys are strings and the writer is memory")
+}
+
+/// The JSON `text`, also where half a character stands in it. None if it is no JSON all the same.
+pub(super) fn read_tolerantly(text: &str) -> Option<Value> {
+    let mended = mended(text.as_bytes(), &mut Ignored::new(Policy::Lenient)).ok()?;
+    serde_json::from_slice(&mended).ok()
 }

@@ -41,7 +41,9 @@ impl Size {
 
     fn part(&mut self, part: &Part) {
         match part {
-            Part::Text(text) | Part::Thinking(Thinking::Open { text, .. } | Thinking::Redacted(text)) => {
+            Part::Text(text)
+            | Part::Instruction(text)
+            | Part::Thinking(Thinking::Open { text, .. } | Thinking::Redacted(text)) => {
                 self.text(text);
             }
             Part::Image(_) => self.images += 1,
@@ -52,7 +54,7 @@ impl Size {
             }
             Part::ToolResult(result) => self.parts(&result.parts),
             Part::Native(block) => self.native(block),
-            Part::CacheMark(_) => {}
+            Part::GoOn | Part::CacheMark(_) => {}
         }
     }
 

@@ -25,6 +25,7 @@ use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 use crate::fields::Remarks;
+use crate::gateway::Fit;
 use crate::gateway::RunningTurn;
 use crate::gateway::Told;
 use crate::openai::responses::CreateRequest;
@@ -57,6 +58,8 @@ pub enum Making {
         response: Box<Response>,
         /// Its events.
         events: Follower,
+        /// What there is to say about its turn, as far as that is known before it begins.
+        told: Told,
     },
 }
 
@@ -97,7 +100,7 @@ impl Responses {
             explain: self.0.explain,
         };
         let making = if run.response().background {
-            self.make_there(run, stream).await?
+            self.make_there(run, stream, running.told).await?
         } else {
             Making::Here { run: Box::new(run), told: running.told }
         };
@@ -117,35 +120,43 @@ impl Responses {
             (true, true) => {
                 // What would fail only when nobody waits any more is refused at once.
                 self.0.turns.resolve(caller.clone(), turn.clone()).await?;
-                Ok(self.later(caller, turn))
+                Ok(self.later(caller, turn).await)
             }
             (true, false) => Ok(self.0.turns.run(caller, turn).await?),
         }
     }
 
-    /// How many tokens the conversation of `request` has.
+    /// How many tokens the conversation of `request` has, and what there is to say of it.
     ///
     /// # Errors
     /// When the request cannot be served.
-    pub async fn count_tokens(&self, caller: Caller, request: CreateRequest) -> Result<u64, Error> {
+    pub async fn count_tokens(
+        &self,
+        caller: Caller,
+        request: CreateRequest,
+    ) -> Result<(u64, Remarks), Error> {
         let owner = self.0.keys.owner(&caller);
         let items = self.conversation_items(&caller, &request).await?;
         let (request, earlier) = self.gather(&owner, request, items, None).await?;
-        let (turn, _) = request.turn(&earlier)?;
-        Ok(self.0.turns.count_tokens(caller, turn).await?)
+        let (turn, remarks) = request.turn(&earlier)?;
+        Ok((self.0.turns.count_tokens(caller, turn).await?, remarks))
     }
 
-    /// The conversation of `request`, its own input included.
+    /// The conversation of `request`, its own input included, and what there is to say of it.
     ///
     /// # Errors
     /// When it is no conversation.
-    pub async fn conversation(&self, caller: &Caller, request: CreateRequest) -> Result<Vec<Value>, Error> {
+    pub async fn conversation(
+        &self,
+        caller: &Caller,
+        request: CreateRequest,
+    ) -> Result<(Vec<Value>, Remarks), Error> {
         let owner = self.0.keys.owner(caller);
         let items = self.conversation_items(caller, &request).await?;
         let (request, earlier) = self.gather(&owner, request, items, None).await?;
         let input = kept::input(&request.response.id, request.input.clone());
-        request.check(&earlier)?;
-        Ok(earlier.into_iter().chain(input).collect())
+        let remarks = request.check(&earlier)?;
+        Ok((earlier.into_iter().chain(input).collect(), remarks))
     }
 
     /// The conversation that `request` names, taken until its response is over.
@@ -182,19 +193,29 @@ impl Responses {
             Some(items) => items,
             None => history.before(request.response.previous_response_id.as_deref()).await?,
         };
+        let references = request.references();
         history.dereference(&earlier, &mut request.input).await?;
-        request.add_tools(&earlier)?;
+        request.add_tools(&earlier, &references)?;
         Ok((request, earlier))
     }
 
     /// A turn that asks for a worker only when its first event is asked for.
-    fn later(&self, caller: Caller, turn: Turn) -> RunningTurn {
+    async fn later(&self, caller: Caller, turn: Turn) -> RunningTurn {
+        // A model that is left open has none of its own yet.
+        let told = match self.0.turns.fit(&turn).await {
+            Ok(Fit { left_out, repaired, .. }) => Told {
+                left_out,
+                repaired,
+                ..Told::default()
+            },
+            Err(_) => Told::default(),
+        };
         let turns = Arc::clone(&self.0.turns);
         let running = async move { turns.run(caller, turn).await.map(|running| running.events) };
-        RunningTurn::new(Told::default(), Box::pin(running.into_stream().try_flatten()))
+        RunningTurn::new(told, Box::pin(running.into_stream().try_flatten()))
     }
 
-    async fn make_there(&self, mut run: Run, stream: bool) -> Result<Making, Error> {
+    async fn make_there(&self, mut run: Run, stream: bool, told: Told) -> Result<Making, Error> {
         let response = run.response().clone();
         let owner = run.keeper.owner.clone();
         let Inner { shelves, running, tracker, .. } = &*self.0;
@@ -207,7 +228,7 @@ impl Responses {
         let events = live.follow(0);
         let this = self.clone();
         tracker.spawn(async move { this.0.running.drive(run, &live, &this.0.shelves, stream).await });
-        Ok(Making::There { response: Box::new(response), events })
+        Ok(Making::There { response: Box::new(response), events, told })
     }
 }
 

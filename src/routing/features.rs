@@ -35,7 +35,9 @@ impl<'a> Features<'a> {
 fn texts<'a>(parts: &'a [Part]) -> Vec<&'a str> {
     let text = |part: &'a Part| match part {
         Part::Text(text) => Some(text.as_str()),
-        Part::Image(_)
+        Part::Instruction(_)
+        | Part::GoOn
+        | Part::Image(_)
         | Part::Document { .. }
         | Part::Thinking(_)
         | Part::ToolUse(_)

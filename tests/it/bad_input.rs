@@ -53,7 +53,7 @@ fn bodies() -> Vec<(&'static str, String)> {
         ("max_tokens of a wrong type", chat_with("max_tokens", "many")),
         ("stream of a wrong type", chat_with("stream", "yes")),
         ("stream_options without stream", chat_with("stream_options", json!({"include_usage": true}))),
-        ("too many stops", chat_with("stop", json!(["a", "b", "c", "d", "e"]))),
+        ("stop of a wrong type", chat_with("stop", 5)),
         ("tools", chat_with("tools", json!([{"type": "function", "function": {"name": "a b"}}]))),
         ("too large", content(json!("x".repeat(5000)))),
     ]

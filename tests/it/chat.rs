@@ -69,8 +69,7 @@ async fn history_and_parameters_go_upstream_as_they_are() {
     let identity = "You are a Claude agent, built on Anthropic's Claude Agent SDK.";
     let system = json!([
         {"type": "text", "text": identity},
-        {"type": "text", "text": "be brief"},
-        {"type": "text", "text": "in French", "cache_control": {"type": "ephemeral"}},
+        {"type": "text", "text": "be brief", "cache_control": {"type": "ephemeral"}},
     ]);
     assert_eq!(body["system"], system);
     let turns = body["messages"].as_array().unwrap().iter().filter(|message| message["role"] != "system");
@@ -81,7 +80,14 @@ async fn history_and_parameters_go_upstream_as_they_are() {
         .collect();
     assert_eq!(
         turns,
-        ["user: one", "assistant: two", "user: three", "assistant: four", "user: and now? [[tokens=2]]"]
+        [
+            "user: one",
+            "assistant: two",
+            "user: <system>\nFrom the application, not from the user:\nin French\n</system>",
+            "user: three",
+            "assistant: four",
+            "user: and now? [[tokens=2]]"
+        ]
     );
     assert_eq!(body["temperature"], 0.5);
     assert_eq!((&body["stop_sequences"], &body["thinking"]), (&json!(["END"]), &Value::Null));
@@ -94,6 +100,24 @@ async fn a_stop_text_ends_the_answer_before_it() {
     let answer = server.chat("[[tokens=9]]").with("stop", " w4").send().await;
     assert_eq!(answer.text(), "w1 w2 w3");
     assert_eq!(answer.body["choices"][0]["finish_reason"], "stop");
+    server.end().await;
+}
+
+/// Anthropic refuses such a stop text. The worker is interrupted, and serves the next turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_text_of_white_space_ends_the_answer_too() {
+    let server = TestServer::real().await.workers(1).start().await;
+    let stops = json!(["\n", " ", "END", "a", "b"]);
+    for _ in 0..2 {
+        let prompt = "[[tokens=2000 gap_ms=20]]";
+        let answer = server.chat(prompt).with("stop", stops.clone()).send().await;
+        assert_eq!((answer.text(), &answer.body["choices"][0]["finish_reason"]), ("w1", &json!("stop")));
+        let tokens = answer.body["usage"]["completion_tokens"].as_u64().unwrap();
+        assert!((1..5).contains(&tokens), "about what came up to the interrupt: {tokens}");
+    }
+    assert_eq!(server.upstream().requests().len(), 2, "no call of the CLI's own follows");
+    let body = server.upstream().requests()[0].body.clone();
+    assert_eq!(body["stop_sequences"], json!(["END", "a", "b"]));
     server.end().await;
 }
 

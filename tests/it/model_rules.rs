@@ -78,3 +78,101 @@ async fn a_call_that_is_demanded_is_the_form_of_the_answer() {
     assert!(body["system"].to_string().contains("Call at least one"), "{}", body["system"]);
     server.end().await;
 }
+
+/// The roles of the messages of the last call, with the first words of each.
+fn said(server: &TestServer) -> Vec<String> {
+    let body = last_body(server);
+    let words = |message: &Value| {
+        let text = message["content"][0]["text"].as_str().unwrap();
+        format!("{} {}", message["role"].as_str().unwrap(), text.lines().next().unwrap())
+    };
+    body["messages"].as_array().unwrap().iter().map(words).collect()
+}
+
+/// The instructions that were there before stay as they are, so that the prompt cache is kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn instructions_in_the_middle_stay_in_their_place() {
+    let server = TestServer::real().await.workers(1).start().await;
+    let messages = json!([
+        {"role": "system", "content": "be brief"}, {"role": "user", "content": "one"},
+        {"role": "assistant", "content": "two"}, {"role": "system", "content": "in French"},
+        {"role": "user", "content": "[[say=\"ok\"]]"},
+    ]);
+    for (model, expected) in [
+        ("haiku", &["user one", "assistant two", "user [[say=\"ok\"]]", "system in French"][..]),
+        ("claude-haiku-4-5", &["user one", "assistant two", "user <system>", "user [[say=\"ok\"]]"]),
+    ] {
+        let chat = server.chat("").with("model", model).with("messages", messages.clone());
+        assert_eq!(chat.send().await.text(), "ok", "{model}");
+        assert_eq!(said(&server), expected);
+        let body = last_body(&server);
+        assert_eq!(body["system"].as_array().unwrap().len(), 2, "{}", body["system"]);
+        assert!(!body["messages"][3]["content"][0]["cache_control"].is_null(), "{body}");
+    }
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_has_begun_is_continued_by_models_that_do() {
+    let server = TestServer::real().await.workers(1).start().await;
+    let messages = json!([
+        {"role": "user", "content": "[[say=\"ok\"]]"}, {"role": "assistant", "content": "Once "},
+    ]);
+    for (model, last, repaired) in [
+        ("claude-haiku-4-5", "assistant Once", None),
+        ("haiku", "user Your last message was cut off.", Some("assistant_last")),
+    ] {
+        let answer = server.chat("").with("model", model).with("messages", messages.clone()).send().await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert!(said(&server).last().unwrap().starts_with(last), "{:?}", said(&server));
+        let told = answer.headers.get("x-switchboard-repaired").map(|name| name.to_str().unwrap());
+        assert_eq!(told, repaired, "{model}");
+    }
+    server.end().await;
+}
+
+/// The stand-in refuses what single models refuse.
+#[tokio::test(flavor = "multi_thread")]
+async fn thinking_is_turned_off_in_the_word_of_the_model() {
+    let server = TestServer::real().await.workers(1).start().await;
+    for (model, thinking, ignored) in [
+        ("claude-haiku-4-5", None, None),
+        ("haiku", None, None),
+        ("sonnet", Some("between_tools"), None),
+        ("opus", Some("adaptive"), Some("reasoning_effort")),
+    ] {
+        let chat = server.chat("[[say=\"ok\"]]").with("model", model).with("reasoning_effort", "none");
+        let answer = chat.send().await;
+        assert_eq!(answer.text(), "ok", "{model}");
+        let told = answer.headers.get("x-switchboard-ignored").map(|name| name.to_str().unwrap());
+        assert_eq!(told, ignored, "{model}");
+        let body = last_body(&server);
+        let kind = body["thinking"]["type"].as_str().filter(|kind| *kind != "disabled");
+        assert_eq!(kind, thinking, "{model}: {body}");
+        // Nothing is said of thinking, and there is no room for it.
+        let small = server.chat("[[say=\"ok\"]]").with("model", model).with("max_tokens", 16).send().await;
+        assert_eq!(small.text(), "ok", "{model}");
+        assert!(!small.headers.contains_key("x-switchboard-ignored"));
+    }
+    let display = json!({"type": "adaptive", "display": "updates"});
+    let between = json!({"type": "between_tools"});
+    for thinking in [display, between] {
+        let request = json!({"model": "sonnet", "max_tokens": 2000, "thinking": thinking,
+            "messages": [{"role": "user", "content": "[[say=\"ok\"]]"}]});
+        let answer = server.http.post(server.url("/v1/messages")).json(&request).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schemas_of_earlier_drafts_are_put_into_the_words_of_the_last() {
+    let server = TestServer::real().await.workers(1).start().await;
+    let parameters =
+        json!({"type": "object", "properties": {"a": {"type": "array", "items": [{"type": "any"}]}}});
+    let tool = json!({"type": "function", "function": {"name": "f", "parameters": parameters}});
+    assert_eq!(server.chat("[[say=\"ok\"]]").with("tools", json!([tool])).send().await.text(), "ok");
+    let a = last_body(&server)["tools"][0]["input_schema"]["properties"]["a"].clone();
+    assert_eq!(a, json!({"type": "array", "prefixItems": [{}]}));
+    server.end().await;
+}

@@ -42,10 +42,10 @@ pub(in crate::anthropic) static REQUEST: Table = Table {
         honoured("temperature", Number(0.0, 1.0), "Not beside `thinking`, unless it is 1."),
         honoured("top_p", Number(0.0, 1.0), "Not beside `thinking`, unless it is 1."),
         honoured("top_k", Integer(1, MOST), "Not beside `thinking`."),
-        honoured(
+        emulated(
             "stop_sequences",
             Array,
-            "Strings, each with a visible character: Claude cannot stop at white space.",
+            "Strings. Anthropic stops at none of white space alone: those [end the answer](#stop-texts) here.",
         ),
         honoured("tools", Array, "Names and schemas reach Claude as they were sent."),
         honoured("tool_choice", Object, "Only together with `tools`, unless it leaves Claude the choice."),
@@ -98,13 +98,13 @@ pub(in crate::anthropic) static THINKING: Table = Table {
         emulated(
             "type",
             Text,
-            "`enabled`, `adaptive` or `disabled`. The last is the same as no `thinking` and no effort: nothing about it is sent to Claude. Others go to Claude as they are.",
+            "`enabled`, `adaptive`, `disabled` or `between_tools`. The last two are one: Claude gets the word that its model takes. Others go to Claude as they are.",
         ),
         honoured("budget_tokens", Integer(1024, MOST), "Required by `enabled`, and less than `max_tokens`."),
-        honoured(
+        emulated(
             "display",
             Text,
-            "`summarized`, or `omitted`: only the seals of thoughts are sent. Others go to Claude as they are.",
+            "`summarized`, or `omitted`: only the seals of thoughts are sent. `updates` acts as `summarized`. Others go to Claude as they are.",
         ),
         passed("block_binding", Object, "Goes to Claude as it is."),
     ],

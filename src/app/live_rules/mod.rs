@@ -95,7 +95,7 @@ impl LiveRules {
         environment: &Environment,
         models: &[String],
     ) -> anyhow::Result<Self> {
-        let variables = environment.for_workers();
+        let variables = environment.for_workers(settings.claude.sign_in);
         let chosen = SignIn::choose(settings.claude.sign_in.as_str(), &variables);
         let sign_in = chosen.map_err(|missing| anyhow::anyhow!(missing.0))?;
         let home = TemporaryHome(std::env::temp_dir().join(format!("claude-switchboard-{}", Uuid::new_v4())));

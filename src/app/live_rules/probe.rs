@@ -4,10 +4,12 @@ use std::fmt;
 
 use crate::domain::Effort;
 use crate::domain::Format;
+use crate::domain::Message;
 use crate::domain::ModelName;
 use crate::domain::Native;
 use crate::domain::Part;
 use crate::domain::Restriction;
+use crate::domain::Role;
 use crate::domain::Sampling;
 use crate::domain::Schema;
 use crate::domain::Tool;
@@ -88,11 +90,12 @@ pub(super) fn all(models: &[String], rules: &ModelRules) -> Vec<Probe> {
     let mut probes = Vec::new();
     for model in models {
         let refused = rules.known(model);
-        probes.extend(Restriction::ALL.into_iter().map(|restriction| Probe {
+        let is_probed = |restriction: &Restriction| *restriction != other_word_for_no_thinking(&refused);
+        probes.extend(Restriction::ALL.into_iter().filter(is_probed).map(|restriction| Probe {
             model: model.clone(),
             rule: Rule::Model(restriction),
             is_refused: refused.contains(&restriction),
-            turn: of_model(model, restriction),
+            turn: of_model(model, restriction, &refused),
         }));
     }
     let cheapest = models.iter().find(|model| model.contains("haiku")).or(models.first());
@@ -105,6 +108,15 @@ pub(super) fn all(models: &[String], rules: &ModelRules) -> Vec<Probe> {
         }));
     }
     probes
+}
+
+/// Of the two restrictions that refuse the same call, one that turns thinking off, the one that is not `refused`.
+fn other_word_for_no_thinking(refused: &[Restriction]) -> Restriction {
+    if refused.contains(&Restriction::ThinkingDisabled) {
+        Restriction::NoThinking
+    } else {
+        Restriction::ThinkingDisabled
+    }
 }
 
 fn small(model: &str) -> Turn {
@@ -131,21 +143,39 @@ fn with_tool(model: &str, name: &str, schema: &str) -> Turn {
     turn
 }
 
-/// A call that `model` refuses if it has the `restriction`.
-fn of_model(model: &str, restriction: Restriction) -> Turn {
+/// A call that `model` refuses if it has the `restriction`, and for nothing else that is `refused`.
+fn of_model(model: &str, restriction: Restriction, refused: &[Restriction]) -> Turn {
     let mut turn = small(model);
+    let always_thinks = [Restriction::NoThinking, Restriction::ThinkingDisabled];
+    if refused.iter().any(|refused| always_thinks.contains(refused)) {
+        turn.sampling.effort = Some(Effort::Low);
+    }
     match restriction {
         Restriction::Sampling => turn.sampling.temperature = Some(0.5),
         Restriction::TemperatureWithTopP => {
             (turn.sampling.temperature, turn.sampling.top_p) = (Some(0.5), Some(0.9));
         }
         Restriction::ForcedTools => {
-            turn = with_tool(model, "note", r#"{"type":"object","properties":{}}"#);
+            turn.tools = with_tool(model, "note", r#"{"type":"object","properties":{}}"#).tools;
             turn.tools.choice = ToolChoice::Required;
         }
         Restriction::ThinkingBudget => {
             turn.sampling.thinking_budget = Some(LEAST_BUDGET);
             turn.sampling.max_output_tokens = Some(LEAST_BUDGET + MOST_TOKENS);
+        }
+        Restriction::SystemMessages => {
+            let said = std::mem::replace(&mut turn.prompt, vec![Part::text("Now.")]);
+            let told = vec![Part::Instruction("Be brief.".to_owned())];
+            turn.history =
+                [said, told].map(|parts| Message { role: Role::User, parts }).into_iter().collect();
+        }
+        Restriction::Prefill => {
+            let said = std::mem::replace(&mut turn.prompt, vec![Part::GoOn]);
+            let begun = Message { role: Role::Assistant, parts: vec![Part::text("O")] };
+            turn.history = vec![Message { role: Role::User, parts: said }, begun];
+        }
+        Restriction::NoThinking | Restriction::ThinkingDisabled => {
+            turn.sampling.effort = Some(Effort::None);
         }
     }
     turn

@@ -95,9 +95,11 @@ fn block(part: &Part) -> Option<Block<'_>> {
     let content = match part {
         // Nothing stands before it that could be marked.
         Part::CacheMark(_) => return None,
+        // The answer before it is the last message.
+        Part::GoOn => return None,
         // The decoders have checked that it is JSON.
         Part::Native(native) => return serde_json::from_str(&native.json).ok().map(Block::Written),
-        Part::Text(text) => Content::Text { text },
+        Part::Text(text) | Part::Instruction(text) => Content::Text { text },
         Part::Image(image) => Content::Image { source: source(image) },
         Part::Document { source: document, title } => {
             Content::Document { source: source(document), title: title.as_deref() }

@@ -76,8 +76,16 @@ fn collect<'a>(blocks: &[Block<'a>], marks: &mut Vec<&'a RawValue>) {
 }
 
 fn mark_messages(messages: &mut [MessageBody<'_>], mark: CacheControl) {
-    let users = messages.iter_mut().rev().filter(|message| message.role == "user");
-    for message in users.take(MARKED_MESSAGES) {
+    let mut follower = "";
+    let mut marked = 0;
+    for message in messages.iter_mut().rev() {
+        // Instructions end the message of the user before them.
+        let is_end = message.role == "system" || (message.role == "user" && follower != "system");
+        follower = message.role;
+        if !is_end || marked == MARKED_MESSAGES {
+            continue;
+        }
+        marked += 1;
         if let Some(Block::Made(last)) = message.content.last_mut() {
             last.cache_control = Some(Mark::Made(mark));
         }

@@ -18,7 +18,6 @@ use serde_json::value::RawValue;
 
 use crate::domain::Effort;
 use crate::domain::Format;
-use crate::domain::Message;
 use crate::domain::NativeBlock;
 use crate::domain::NativeMedium;
 use crate::domain::NativeRole;
@@ -145,8 +144,9 @@ pub(super) fn content_to_count(turn: &Turn) -> String {
 fn countable(part: &Part) -> Vec<Part> {
     match part {
         Part::Text(_) | Part::Image(_) | Part::Document { .. } => vec![part.clone()],
+        Part::Instruction(text) => vec![Part::instruction_in_words(text)],
         // Upstream does not count earlier thoughts.
-        Part::Thinking(_) | Part::CacheMark(_) => Vec::new(),
+        Part::Thinking(_) | Part::GoOn | Part::CacheMark(_) => Vec::new(),
         Part::ToolUse(call) => vec![Part::Text(format!("{}\n{}", call.name, call.input))],
         Part::ToolResult(result) => result.parts.clone(),
         Part::Native(block) => block.pieces().into_iter().map(countable_piece).collect(),
@@ -190,19 +190,19 @@ fn anthropics_tools(turn: &Turn) -> Vec<String> {
     }
 }
 
-/// Whether the model may think in `turn`: the Messages API refuses thinking beside sampling parameters and beside a
-/// call that the model is made to do.
+/// Whether the model may think in `turn`: the Messages API refuses thinking beside sampling parameters, beside a
+/// call that the model is made to do, and behind an answer that has begun.
 pub(super) fn may_think(turn: &Turn) -> bool {
     let sampling = &turn.sampling;
     let is_sampled = sampling.temperature.is_some() || sampling.top_p.is_some() || sampling.top_k.is_some();
     let is_made_to_call = matches!(turn.tools.choice, ToolChoice::Required | ToolChoice::Named(_));
-    !is_sampled && !is_made_to_call
+    !is_sampled && !is_made_to_call && !turn.goes_on()
 }
 
 /// The CLI's word for an effort.
 pub(super) fn level(effort: Effort) -> Option<&'static str> {
     match effort {
-        Effort::None => None,
+        Effort::None | Effort::Unasked => None,
         Effort::Low => Some("low"),
         Effort::Medium => Some("medium"),
         Effort::High => Some("high"),
@@ -245,12 +245,21 @@ fn native(turn: &Turn) -> Option<BTreeMap<&str, &RawValue>> {
 /// is: upstream takes none.
 fn messages(turn: &Turn) -> Vec<MessageBody<'_>> {
     let body = |role, parts| MessageBody { role, content: blocks(parts) };
-    let earlier = turn.history.iter().map(|message: &Message| match message.role {
-        Role::User => body("user", &message.parts),
-        Role::Assistant => body("assistant", &message.parts),
-    });
-    let messages = earlier.chain([body("user", &turn.prompt)]);
+    let earlier = turn.history.iter().map(|message| (message.role, message.parts.as_slice()));
+    let messages =
+        earlier.chain([(Role::User, turn.prompt.as_slice())]).flat_map(|(role, parts)| match role {
+            Role::User => {
+                let (said, instructions) = parts.split_at(instructions_at(parts));
+                vec![body("user", said), body("system", instructions)]
+            }
+            Role::Assistant => vec![body("assistant", parts)],
+        });
     messages.filter(|message| !message.content.is_empty()).collect()
+}
+
+/// Where the instructions begin that stand at the end of `parts`.
+fn instructions_at(parts: &[Part]) -> usize {
+    parts.iter().position(|part| matches!(part, Part::Instruction(_))).unwrap_or(parts.len())
 }
 
 fn budget(turn: &Turn) -> Option<Budget> {

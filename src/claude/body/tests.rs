@@ -1,5 +1,6 @@
 //! Bodies, as they leave.
 
+use serde_json::Value;
 use serde_json::json;
 
 use super::content_to_count;
@@ -49,6 +50,36 @@ fn a_turn_without_a_prompt_ends_with_the_answer_that_goes_on() {
             {"role": "assistant", "content": [{"type": "text", "text": "so far"}]},
         ])
     );
+}
+
+#[test]
+fn instructions_at_the_end_of_what_the_user_says_are_a_message_of_the_system() {
+    let mut turn = turn("hi");
+    let instruction = || Part::Instruction("be brief".to_owned());
+    let said = |role, parts| Message { role, parts };
+    turn.history = vec![
+        said(Role::User, vec![Part::text("a"), instruction()]),
+        said(Role::Assistant, vec![Part::text("b")]),
+    ];
+    turn.prompt = vec![Part::text("c"), instruction()];
+    let mark = json!({"type": "ephemeral"});
+    assert_eq!(
+        body(&turn)["messages"],
+        json!([
+            {"role": "user", "content": [{"type": "text", "text": "a"}]},
+            {"role": "system", "content": [{"type": "text", "text": "be brief", "cache_control": mark}]},
+            {"role": "assistant", "content": [{"type": "text", "text": "b"}]},
+            {"role": "user", "content": [{"type": "text", "text": "c"}]},
+            {"role": "system", "content": [{"type": "text", "text": "be brief", "cache_control": mark}]},
+        ])
+    );
+    turn.history =
+        vec![said(Role::User, vec![Part::text("a")]), said(Role::Assistant, vec![Part::text("b")])];
+    turn.prompt = vec![Part::GoOn];
+    turn.sampling.thinking_budget = Some(2000);
+    let body = body(&turn);
+    assert_eq!((&body["messages"][1]["role"], &body["messages"][2]), (&json!("assistant"), &Value::Null));
+    assert!(body["thinking"].is_null(), "Anthropic refuses it behind an answer that has begun");
 }
 
 #[test]

@@ -7,10 +7,12 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 use super::Rules;
-use super::tally::Tally;
 use crate::domain::BillReader;
 use crate::domain::Finish;
 use crate::domain::Money;
+use crate::domain::Spent;
+use crate::domain::Usage;
+use crate::gateway::tally::Tally;
 use crate::ledger::Charge;
 use crate::ledger::Hold;
 use crate::ledger::Outcome;
@@ -34,7 +36,7 @@ impl Account {
 
     /// Charges a whole answer. Gives its end, which says what it cost, and what is over when the charge is on disk.
     pub(super) fn answered(self, mut finish: Finish) -> (Finish, BoxFuture<'static, ()>) {
-        let cost = self.bill.noted().or_else(|| self.price());
+        let cost = self.cost(true);
         finish.usage.cost = cost;
         let charge = self.charge(cost, Outcome::Answered);
         let settled = self.hold.settle(charge).map(|settled| {
@@ -50,10 +52,10 @@ impl Account {
     pub(super) fn cut_short(mut self, outcome: Outcome) {
         let (tracker, runtime) = (self.rules.tracker.clone(), self.rules.runtime.clone());
         let settling = async move {
-            let told = tokio::time::timeout(BILL_TIMEOUT, self.bill.wait()).await.ok().flatten();
-            // The CLI counts nothing for an answer that upstream broke off, though it had begun.
-            let told = told.filter(|cost| *cost > Money::ZERO || !self.tally.has_begun());
-            let cost = told.or_else(|| self.price());
+            if tokio::time::timeout(BILL_TIMEOUT, self.bill.wait()).await.is_err() {
+                tracing::warn!("what a run cost is not told, it is charged by the table of prices");
+            }
+            let cost = self.cost(false);
             let is_free = !self.tally.has_begun() && cost.is_none_or(|cost| cost == Money::ZERO);
             let settled = if is_free {
                 self.hold.release().await
@@ -68,12 +70,27 @@ impl Account {
         tracker.spawn_on(settling, &runtime);
     }
 
-    /// What it costs by the table of prices; nothing is known of a model that is not in it, nor before it has begun.
-    fn price(&self) -> Option<Money> {
-        self.rules.prices.cost(&self.tally.model, &self.tally.usage())
+    /// What all runs cost: as they were told, and else by the table of prices, where nothing is known of a model that is not in it.
+    /// `is_whole` tells whether the last run came to its end: the CLI counts nothing for an answer that upstream broke off.
+    fn cost(&self, is_whole: bool) -> Option<Money> {
+        let mut runs = self.bill.runs();
+        if self.bill.usage().total_tokens() == 0 {
+            // Nobody has counted them run by run.
+            runs.last_mut()?.usage = self.tally.usage();
+        }
+        if let Some(last) = runs.last_mut().filter(|_| !is_whole && self.tally.has_begun()) {
+            last.cost = last.cost.filter(|cost| *cost > Money::ZERO);
+        }
+        let price = |run: &Spent| self.rules.prices.cost(&self.tally.model, &run.usage);
+        runs.iter().try_fold(Money::ZERO, |sum, run| run.cost.or_else(|| price(run)).map(|cost| sum + cost))
+    }
+
+    /// What all runs took.
+    fn usage(&self) -> Usage {
+        self.tally.usage().greater(self.bill.usage())
     }
 
     fn charge(&self, money: Option<Money>, outcome: Outcome) -> Charge {
-        Charge { model: self.tally.model.clone(), usage: self.tally.usage(), money, outcome }
+        Charge { model: self.tally.model.clone(), usage: self.usage(), money, outcome }
     }
 }

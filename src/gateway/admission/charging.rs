@@ -32,7 +32,9 @@ impl Charging {
 
     /// Charges a run that did not come to its end.
     fn cut_short(&mut self, outcome: Outcome) {
-        if let Stage::Running { account, .. } = std::mem::replace(&mut self.0, Stage::Over) {
+        if let Stage::Running { events, account } = std::mem::replace(&mut self.0, Stage::Over) {
+            // The run ends with its events.
+            drop(events);
             account.cut_short(outcome);
         }
     }

@@ -5,7 +5,6 @@ mod account;
 mod charging;
 mod server_tools;
 mod spending;
-mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -46,6 +45,7 @@ use crate::routing::Router;
 
 use account::Account;
 use charging::Charging;
+use spending::Meter;
 use spending::Spending;
 
 const UNWRITABLE: &str = "What runs cost cannot be written down, so none is begun: the disk under server.data_dir is full, or \
@@ -87,6 +87,7 @@ pub struct Admission {
 }
 
 /// A turn whose answer is not known.
+#[derive(Clone)]
 struct Order {
     turns: Arc<dyn Turns>,
     rules: Arc<Rules>,
@@ -94,6 +95,8 @@ struct Order {
     turn: Turn,
     /// What it may take.
     estimate: Amount,
+    /// Reads what it takes.
+    meter: Meter,
 }
 
 impl std::fmt::Debug for Rules {
@@ -119,47 +122,42 @@ impl Admission {
         check(&caller, &turn)?;
         let mut left_out = server_tools::check(rules, &caller, &mut turn)?;
         let route = self.route(&caller, &mut turn).await?;
-        let Fit { model, left_out: refused, runs } = self.turns.fit(&turn).await?;
+        let Fit { model, left_out: refused, repaired, runs } = self.turns.fit(&turn).await?;
         left_out.extend(refused);
         let estimate = rules.prices.estimate(&model, &turn).times(runs);
         let mut permit = rules.limits.admit(&caller, estimate.tokens)?;
         let limits = permit.state();
-        let answered = self.answer(caller, turn, estimate, &mut permit).await;
+        let order = self.order(caller, turn, estimate);
+        let meter = order.meter.clone();
+        let answered = self.answer(order, &mut permit).await;
         let (told, events) = answered.inspect_err(|_| permit.settle(0))?;
-        let told = Told { route, limits, left_out, ..told };
-        Ok(RunningTurn::new(told, Box::pin(Spending::new(events, permit))))
+        let told = Told { route, limits, left_out, repaired, ..told };
+        Ok(RunningTurn::new(told, Box::pin(Spending::new(events, permit, meter))))
     }
 
     /// The answer that is known, or else one that is made.
-    async fn answer(
-        &self,
-        caller: Caller,
-        turn: Turn,
-        estimate: Amount,
-        permit: &mut Permit,
-    ) -> Result<(Told, TurnStream), Error> {
+    async fn answer(&self, order: Order, permit: &mut Permit) -> Result<(Told, TurnStream), Error> {
+        let with = |status, told| Told { cache: Some(status), ..told };
         loop {
             let made = Arc::new(OnceLock::new());
-            let mut answer = match self.rules.cache.lookup(&caller.project, &turn, caller.cache_control) {
-                Lookup::Bypass => {
-                    let (told, events) = self.order(caller, turn, estimate).run().await?;
-                    return Ok((Told { cache: Some(CacheStatus::Bypass), ..told }, events));
-                }
-                Lookup::Hit(answer) => answer,
-                Lookup::Miss(filler) => {
-                    let order = self.order(caller.clone(), turn.clone(), estimate);
-                    filler.fill(order.run_telling(Arc::clone(&made)))
-                }
-            };
+            let mut answer =
+                match self.rules.cache.lookup(&order.caller.project, &order.turn, order.caller.cache_control)
+                {
+                    Lookup::Bypass => {
+                        let (told, events) = order.run().await?;
+                        return Ok((with(CacheStatus::Bypass, told), events));
+                    }
+                    Lookup::Hit(answer) => answer,
+                    Lookup::Miss(filler) => filler.fill(order.clone().run_telling(Arc::clone(&made))),
+                };
             match answer.started().await {
                 Ok(()) if answer.is_hit() => {
                     permit.settle(0);
-                    let told = Told { cache: Some(CacheStatus::Hit), ..Told::of(answer.model()) };
-                    return Ok((told, Box::pin(answer.map(free))));
+                    return Ok((with(CacheStatus::Hit, Told::of(answer.model())), Box::pin(answer.map(free))));
                 }
                 Ok(()) => {
                     let told = made.get().cloned().unwrap_or_default();
-                    return Ok((Told { cache: Some(CacheStatus::Miss), ..told }, Box::pin(answer)));
+                    return Ok((with(CacheStatus::Miss, told), Box::pin(answer)));
                 }
                 // Whoever was to make it may not. This caller may.
                 Err(error) if answer.is_hit() && error.is_callers_own() => {}
@@ -169,7 +167,8 @@ impl Admission {
     }
 
     fn order(&self, caller: Caller, turn: Turn, estimate: Amount) -> Order {
-        Order { turns: Arc::clone(&self.turns), rules: Arc::clone(&self.rules), caller, turn, estimate }
+        let (turns, rules) = (Arc::clone(&self.turns), Arc::clone(&self.rules));
+        Order { turns, rules, caller, turn, estimate, meter: Meter::default() }
     }
 
     /// Gives `turn` a model, if its caller has left that open.
@@ -194,7 +193,7 @@ impl Order {
 
     /// Has the turn run, and gives what there is to say of it. What it may cost is held before.
     async fn run(self) -> Result<(Told, TurnStream), Error> {
-        let Self { turns, rules, caller, turn, estimate } = self;
+        let Self { turns, rules, caller, turn, estimate, meter } = self;
         let id = match &caller.errand {
             Some(errand) => ledger::repeated(&format!("{errand}/{}", turn.sampling.choice)),
             None => Uuid::new_v4().to_string(),
@@ -210,6 +209,7 @@ impl Order {
             futures::try_join!(hold, turns.run(caller, turn))?
         };
         let RunningTurn { told, events, bill } = running;
+        meter.attach(bill.clone());
         let account = Account::new(rules, hold, bill);
         Ok((told, Box::pin(Charging::new(events, account))))
     }
@@ -257,6 +257,10 @@ impl Turns for Admission {
             self.turns.resolve(caller, turn).await
         };
         resolved.boxed()
+    }
+
+    fn fit<'a>(&'a self, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
+        self.turns.fit(turn)
     }
 
     fn model(&self, name: ModelName) -> BoxFuture<'_, Result<ModelCard, Error>> {

@@ -1,33 +1,52 @@
 //! What a turn takes of its caller's limits.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::OnceLock;
 use std::task::Context;
 use std::task::Poll;
 
 use futures::Stream;
 
+use crate::domain::BillReader;
 use crate::domain::TurnEvent;
+use crate::domain::Usage;
 use crate::gateway::Error;
 use crate::gateway::TurnStream;
+use crate::gateway::tally::Tally;
 use crate::limits::Permit;
-
-use super::tally::Tally;
 
 /// The events of a turn, with the permit it runs under: held to the last event, or until whoever listens hangs up.
 pub(super) struct Spending {
     events: TurnStream,
     permit: Permit,
     tally: Tally,
+    meter: Meter,
+}
+
+/// Reads what the run of a turn has taken, tries of which nothing was told among it, once there is a run.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Meter(Arc<OnceLock<BillReader>>);
+
+impl Meter {
+    /// Reads `bill` from now on.
+    pub(super) fn attach(&self, bill: BillReader) {
+        self.0.get_or_init(|| bill);
+    }
+
+    fn usage(&self) -> Usage {
+        self.0.get().map(BillReader::usage).unwrap_or_default()
+    }
 }
 
 impl Spending {
-    /// Settles `permit` by what `events` tell.
-    pub(super) fn new(events: TurnStream, permit: Permit) -> Self {
-        Self { events, permit, tally: Tally::default() }
+    /// Settles `permit` by what `events` tell and `meter` reads.
+    pub(super) fn new(events: TurnStream, permit: Permit, meter: Meter) -> Self {
+        Self { events, permit, tally: Tally::default(), meter }
     }
 
     fn settle(&mut self) {
-        self.permit.settle(self.tally.usage().total_tokens());
+        self.permit.settle(self.tally.usage().greater(self.meter.usage()).total_tokens());
     }
 }
 

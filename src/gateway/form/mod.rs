@@ -85,6 +85,7 @@ impl Form {
         self.object = self.object.take().map(|_| Object::default());
         self.held.clear();
         self.json.clear();
+        (self.is_given, self.has_called) = (false, false);
     }
 
     /// Takes the next step of the answer, and gives what may be told by now.

@@ -56,9 +56,10 @@ impl Plan {
     }
 }
 
-/// Gives the strict tools of `turn` schemas that Claude takes. Of a tool whose schema has no such form only the arguments are
+/// Gives the tools of `turn` schemas that Claude takes, strict ones of what it is bound to. Of a tool whose schema has no such form only the arguments are
 /// checked.
 pub(super) fn bind_tools(turn: &mut Turn) {
+    schema::draft::mend_suspicious(turn);
     if turn.native.tools.is_some() {
         return;
     }

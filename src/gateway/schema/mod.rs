@@ -4,6 +4,7 @@
 //! Of others, all objects are closed, `oneOf` becomes `anyOf`, `allOf` is merged, tuples become lists, and limits move into
 //! descriptions, in words. A schema that holds itself or allows any value has no such form.
 
+pub(super) mod draft;
 mod node;
 mod plain;
 mod words;

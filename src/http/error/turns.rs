@@ -25,9 +25,16 @@ impl ApiError {
 
     /// The model does not take a parameter.
     fn restricted(parameter: &'static str, model: &str) -> Self {
-        let words = format!(
-            "`{parameter}`: the model `{model}` does not take it. Leave it out, or name another model."
-        );
+        let words = if parameter == "messages" {
+            format!(
+                "`messages`: the model `{model}` goes on with no message of the assistant here. End with one of the user, or \
+                 name another model."
+            )
+        } else {
+            format!(
+                "`{parameter}`: the model `{model}` does not take it. Leave it out, or name another model."
+            )
+        };
         InvalidRequest::at(parameter, code::UNSUPPORTED, words).into()
     }
 

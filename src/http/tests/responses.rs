@@ -298,6 +298,11 @@ async fn tokens_are_counted_and_conversations_packed() {
         (&packed["object"], &packed["output"][0]["type"]),
         (&json!("response.compaction"), &json!("compaction"))
     );
+    for path in ["input_tokens", "compact"] {
+        let asked = ask(path, json!({"model": "m", "input": "Hi", "x_unknown": 1}));
+        let response = super::send(router.clone(), asked).await;
+        assert_eq!(response.headers()["x-switchboard-ignored"], "x_unknown", "{path}");
+    }
     let input = json!([packed["output"][0], {"role": "user", "content": "c"}]);
     found(&router, super::request("POST", PATH, &[], json!({"model": "m", "input": input}).to_string()))
         .await;

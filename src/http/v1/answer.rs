@@ -36,7 +36,9 @@ pub(super) fn describe(response: &mut Response, told: &Told, remarks: &Remarks) 
     ignored.sort_unstable();
     ignored.dedup();
     let ignored = ("x-switchboard-ignored", ignored.join(", "));
-    let repaired = ("x-switchboard-repaired", remarks.repaired.join(", "));
+    let mut repaired = [&*remarks.repaired, &told.repaired].concat();
+    repaired.sort_unstable();
+    let repaired = ("x-switchboard-repaired", repaired.join(", "));
     for (name, list) in [ignored, repaired] {
         if let (false, Ok(list)) = (list.is_empty(), HeaderValue::from_str(&list)) {
             headers.insert(name, list);

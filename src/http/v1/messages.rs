@@ -18,6 +18,7 @@ use crate::anthropic::StreamEncoder;
 use crate::domain::Caller;
 use crate::domain::TurnEvent;
 use crate::gateway::Error;
+use crate::gateway::Told;
 use crate::gateway::Turns;
 use crate::http::Config;
 use crate::http::error::ApiError;
@@ -73,7 +74,9 @@ pub(in crate::http) async fn count_tokens(
     drop(body);
     let count = turns.count_tokens(caller, request.turn);
     let count = last_words.0.run_until_cancelled(count).await;
-    Ok(json(anthropic::count(count.unwrap_or(Err(Error::ShuttingDown))?)))
+    let mut response = json(anthropic::count(count.unwrap_or(Err(Error::ShuttingDown))?));
+    describe(&mut response, &Told::default(), &request.remarks);
+    Ok(response)
 }
 
 /// An encoder that can name the request where it fails.

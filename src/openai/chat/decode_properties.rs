@@ -151,15 +151,20 @@ proptest! {
         }
 
         let is_instruction = |role: &str| role == "system" || role == "developer";
-        let (system, history): (Vec<_>, Vec<_>) = before.into_iter().partition(|(role, _)| is_instruction(role));
-        let role = |role: &str| if role == "user" { Role::User } else { Role::Assistant };
+        let leading = before.iter().take_while(|(role, _)| is_instruction(role)).count();
+        let (system, history) = before.split_at(leading);
+        let message = |(name, (texts, _)): &(&str, Texts)| match *name {
+            "user" => Message { role: Role::User, parts: parts(texts.clone()) },
+            "assistant" => Message { role: Role::Assistant, parts: parts(texts.clone()) },
+            _ => Message { role: Role::User, parts: texts.iter().cloned().map(Part::Instruction).collect() },
+        };
         let turn = Turn {
             project: None,
             native: Default::default(),
             model: ModelName::new(model),
-            system: system.into_iter().flat_map(|(_, (texts, _))| texts).collect(),
+            system: system.iter().flat_map(|(_, (texts, _))| texts.clone()).collect(),
             tools: Tools::default(),
-            history: history.into_iter().map(|(name, (texts, _))| Message { role: role(name), parts: parts(texts) }).collect(),
+            history: history.iter().map(message).collect(),
             prompt: parts(prompt.0),
             sampling,
         };

@@ -49,10 +49,10 @@ pub(super) static REQUEST: Table = Table {
             "Claude's range ends at 1: higher values act as 1. The newest models take none: see [models](#what-models-do-not-take).",
         ),
         honoured("top_p", Number(0.0, 1.0), "Sent to Claude as it is."),
-        honoured(
+        emulated(
             "stop",
             TextOrArray,
-            "Up to 4 strings, each with a visible character: Claude cannot stop at white space.",
+            "Strings of any number; strict mode takes 4, as OpenAI does. Anthropic stops at none of white space alone: those [end the answer](#stop-texts) here.",
         ),
         honoured("user", Text, "Checked, and not sent to Claude."),
         PROJECT,
@@ -132,7 +132,7 @@ pub(super) static MESSAGE: Table = Table {
         emulated(
             "role",
             Text,
-            "`system` and `developer` are the same, and are read before the conversation wherever they stand. `tool` and the older `function` bring the results of calls and should follow the message that made them.",
+            "`system` and `developer` are the same: before all others they are the instructions, later they [stay in their place](#system-messages). `tool` and the older `function` bring the results of calls and should follow the message that made them.",
         ),
         honoured(
             "content",

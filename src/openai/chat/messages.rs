@@ -80,7 +80,11 @@ fn add(
             if parts.is_empty() {
                 history::note_empty(&path, ignored)?;
             }
-            system.extend(parts.into_iter().filter_map(text));
+            if draft.is_empty() {
+                system.extend(parts.into_iter().filter_map(text));
+            } else {
+                draft.say(Role::User, path.as_str(), pieces(parts.into_iter().map(as_instruction).collect()));
+            }
             return Ok(());
         }
         Speaker::Tool => (Role::User, vec![calls::result(&mut message, parts)?]),
@@ -135,7 +139,9 @@ fn speaker(message: &mut Object) -> Result<Speaker, InvalidRequest> {
 fn text(part: Part) -> Option<String> {
     match part {
         Part::Text(text) => Some(text),
-        Part::Image(_)
+        Part::Instruction(_)
+        | Part::GoOn
+        | Part::Image(_)
         | Part::Document { .. }
         | Part::Thinking(_)
         | Part::ToolUse(_)
@@ -143,6 +149,11 @@ fn text(part: Part) -> Option<String> {
         | Part::Native(_)
         | Part::CacheMark(_) => None,
     }
+}
+
+/// A part of a message with instructions that stands in the conversation.
+fn as_instruction(part: Part) -> Part {
+    if let Part::Text(text) = part { Part::Instruction(text) } else { part }
 }
 
 fn unexpected(object: &Object, field: &str, value: &str, expected: &str) -> InvalidRequest {

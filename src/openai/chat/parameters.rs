@@ -11,10 +11,10 @@ use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
 use crate::fields::Object;
 use crate::fields::Place;
-use crate::fields::Shape;
 use crate::fields::Written;
 use crate::fields::code;
 use crate::fields::printable;
+use crate::fields::stop_texts;
 
 /// The highest temperature Claude takes; `OpenAI`'s range goes on to 2.
 const HOTTEST: f64 = 1.0;
@@ -30,7 +30,7 @@ pub(super) fn sampling(
         max_output_tokens: max_tokens(request)?,
         temperature: temperature(request)?,
         top_p: request.take_number("top_p")?,
-        stop: stop(request)?,
+        stop: stop(request, ignored)?,
         effort: effort(request)?,
         format: format(request, body, ignored)?,
         seed: request.take_integer("seed")?,
@@ -117,32 +117,16 @@ fn max_tokens(request: &mut Object) -> Result<Option<u32>, InvalidRequest> {
     Ok(new.or(old).and_then(|tokens| u32::try_from(tokens).ok()))
 }
 
-/// The texts that end the answer.
-pub(in crate::openai) fn stop(request: &mut Object) -> Result<Vec<String>, InvalidRequest> {
-    let texts = match request.take("stop")? {
-        None => return Ok(Vec::new()),
-        Some(Value::Array(texts)) => texts,
-        Some(text) => return Ok(vec![stop_text(text, || "stop".into())?]),
-    };
-    if texts.len() > MOST_STOPS {
-        let message =
-            format!("`stop`: expected at most {MOST_STOPS} strings, got {}. Remove some.", texts.len());
+/// The texts that end the answer. `OpenAI` takes up to four, which the strict policy keeps to.
+pub(in crate::openai) fn stop(
+    request: &mut Object,
+    ignored: &mut Ignored,
+) -> Result<Vec<String>, InvalidRequest> {
+    let stops = request.take("stop")?;
+    let count = stops.as_ref().and_then(Value::as_array).map_or(1, Vec::len);
+    if count > MOST_STOPS && ignored.is_strict() {
+        let message = format!("`stop`: expected at most {MOST_STOPS} strings, got {count}. Remove some.");
         return Err(InvalidRequest::at("stop", code::VALUE, message));
     }
-    texts.into_iter().enumerate().map(|(index, text)| stop_text(text, || format!("stop[{index}]"))).collect()
-}
-
-fn stop_text(value: Value, path: impl Fn() -> String) -> Result<String, InvalidRequest> {
-    Shape::Text.check(&value, &path)?;
-    match value {
-        Value::String(text) if !text.trim().is_empty() => Ok(text),
-        _ => {
-            let path = path();
-            let message = format!(
-                "`{path}` is empty or only white space, at which Claude cannot stop. \
-                 Use a text with a visible character, or remove it."
-            );
-            Err(InvalidRequest::at(path, code::VALUE, message))
-        }
-    }
+    stop_texts("stop", stops, ignored)
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use serde_json::Value;
 use serde_json::json;
 
 use super::decode;
@@ -125,7 +124,7 @@ fn chat(message: Object, body: &[u8], ignored: Ignored) -> Result<ChatRequest, I
 
 /// The name of the turn that a message is about, whatever else is wrong with it.
 pub fn id_of(text: &str) -> Option<String> {
-    let message: Value = serde_json::from_str(text).ok()?;
+    let message = json::read_tolerantly(text)?;
     let id = message.get("id")?.as_str()?;
     is_mark(id).then(|| id.to_owned())
 }

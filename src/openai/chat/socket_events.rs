@@ -26,6 +26,12 @@ pub struct About {
     /// What the cache had to do with the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<&'static str>,
+    /// What of the request the model does not take, or the caller may not have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<String>,
+    /// What was put in another way for the model.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub repaired: Vec<&'static str>,
 }
 
 /// Turns what happens in one turn into messages, each of which names the turn.

@@ -1,3 +1,5 @@
+use serde_json::Value;
+
 use super::*;
 use crate::domain::Citation;
 use crate::domain::Finish;
@@ -65,6 +67,7 @@ fn what_is_no_message_is_refused_where_it_is_wrong() {
 #[test]
 fn an_error_names_the_turn_where_that_is_known() {
     assert_eq!(id_of(r#"{"id":"a","type":7}"#).as_deref(), Some("a"));
+    assert_eq!(id_of(r#"{"id":"a","content":"\ud83d"}"#).as_deref(), Some("a"));
     for text in ["{", r#"{"id":1}"#, r#"{"id":"a b"}"#, "{}"] {
         assert_eq!(id_of(text), None, "{text}");
     }
@@ -83,7 +86,7 @@ fn a_turn_in_messages() {
     let remarks = Remarks { ignored: vec!["seed".into()], repaired: vec!["arguments"] };
     let mut messages =
         vec![encoder.started("sonnet", &Remarks::default()), encoder.started("sonnet", &remarks)];
-    encoder.about(About { model: "claude-sonnet-5-5".into(), route: None, cache: Some("miss") });
+    encoder.about(About { model: "claude-sonnet-5-5".into(), cache: Some("miss"), ..About::default() });
     let usage = Usage { input_tokens: 3, output_tokens: 2, ..Usage::default() };
     let call = |id: &str| TurnEvent::tool_call(id, "look");
     for event in [

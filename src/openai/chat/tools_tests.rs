@@ -248,13 +248,13 @@ fn results_of_one_answer_are_one_message() {
         result("c1", json!([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}])),
     ];
     let turn = decoded(&called(&results).to_string()).turn;
-    assert_eq!(turn.prompt, [brought("c2", &["two"]), brought("c1", &["a", "b"])]);
+    assert_eq!(turn.history[2].parts, [brought("c2", &["two"]), brought("c1", &["a", "b"])]);
+    assert_eq!(turn.prompt, [Part::Instruction("in between".to_owned())]);
     let use_of = |id: &str, name: &str, input: &str| {
         Part::ToolUse(ToolUse { id: id.into(), name: name.into(), input: input.into() })
     };
     let calls = vec![use_of("c1", "look", "{\"a\": 1}"), use_of("c2", "wait", "{}")];
     assert_eq!(turn.history[1], Message { role: Role::Assistant, parts: calls });
-    assert_eq!(turn.system, ["in between"]);
 
     let results =
         [result("c1", json!("")), result("c2", json!(null)), json!({"role": "user", "content": "well?"})];

@@ -53,7 +53,7 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<CompletionRequest, InvalidR
     let model = chat::model(&mut request)?;
     let stream = request.take_bool("stream")?.unwrap_or(false);
     let include_usage = chat::include_usage(&mut request, stream, &mut ignored)?;
-    let sampling = sampling(&mut request)?;
+    let sampling = sampling(&mut request, &mut ignored)?;
     let n = request.take_integer("n")?.and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
     let echo = request.take_bool("echo")?.unwrap_or(false);
     request.take("user")?;
@@ -88,14 +88,14 @@ fn turn(model: &ModelName, prompt: &str, sampling: &Sampling) -> Turn {
     }
 }
 
-fn sampling(request: &mut Object) -> Result<Sampling, InvalidRequest> {
+fn sampling(request: &mut Object, ignored: &mut Ignored) -> Result<Sampling, InvalidRequest> {
     let limit = request.take_integer("max_tokens")?.and_then(|tokens| u32::try_from(tokens).ok());
     Ok(Sampling {
         max_output_tokens: Some(limit.unwrap_or(DEFAULT_MAX_TOKENS)),
         temperature: chat::temperature(request)?,
         top_p: request.take_number("top_p")?,
-        stop: chat::stop(request)?,
-        effort: Some(Effort::None),
+        stop: chat::stop(request, ignored)?,
+        effort: Some(Effort::Unasked),
         seed: request.take_integer("seed")?,
         ..Sampling::default()
     })

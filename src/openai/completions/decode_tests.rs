@@ -17,7 +17,7 @@ fn the_smallest_request() {
     assert_eq!(request.turns.len(), 1);
     assert_eq!(request.turns[0].prompt, [Part::text("Once")]);
     assert_eq!(request.turns[0].sampling.max_output_tokens, Some(16));
-    assert_eq!(request.turns[0].sampling.effort, Some(Effort::None));
+    assert_eq!(request.turns[0].sampling.effort, Some(Effort::Unasked));
     assert_eq!(request.echoes, [""]);
 }
 
@@ -33,14 +33,14 @@ fn prompts_and_answers_multiply_in_order() {
 
 #[test]
 fn parameters_are_those_of_chat() {
-    let body = json!({"model": "m", "prompt": "a", "max_tokens": 5, "temperature": 2, "top_p": 0.5, "stop": ["x"], "seed": 3});
+    let body = json!({"model": "m", "prompt": "a", "max_tokens": 5, "temperature": 2, "top_p": 0.5, "stop": ["\n\n"], "seed": 3});
     let sampling = decoded(&body).turns[0].sampling.clone();
     let expected = Sampling {
         max_output_tokens: Some(5),
         temperature: Some(1.0),
         top_p: Some(0.5),
-        stop: vec!["x".into()],
-        effort: Some(Effort::None),
+        stop: vec!["\n\n".into()],
+        effort: Some(Effort::Unasked),
         seed: Some(3),
         ..Sampling::default()
     };

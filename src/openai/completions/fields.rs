@@ -35,7 +35,7 @@ pub(super) static REQUEST: Table = Table {
             "Claude's range ends at 1: higher values act as 1. The newest models take none: see [models](#what-models-do-not-take).",
         ),
         honoured("top_p", Number(0.0, 1.0), "Sent to Claude as it is."),
-        honoured("stop", TextOrArray, "Up to 4 strings, each with a visible character."),
+        emulated("stop", TextOrArray, "As in [chat](#stop-texts): any number, white space too."),
         honoured(
             "n",
             Integer(1, 8),

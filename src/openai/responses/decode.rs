@@ -8,6 +8,7 @@ use super::client_tool::ToolNames;
 use super::fields;
 use super::id;
 use super::input;
+use super::kept;
 use super::parameters;
 use super::socket;
 use super::tools;
@@ -83,8 +84,10 @@ pub(super) fn read(body: &[u8], mut ignored: Ignored, way: Way) -> Result<Create
     let is_cached_long = cache_mark::is_long(&mut request)?;
     let previous_response_id = request.take_text("previous_response_id")?;
     let conversation = conversation(&mut request, previous_response_id.is_some(), &mut ignored)?;
-    let input = input(&mut request, previous_response_id.is_some() || conversation.is_some())?;
-    let offer = tools::take(&mut request, written, &input, &mut ignored)?;
+    let goes_on = previous_response_id.is_some() || conversation.is_some();
+    let input = input(&mut request, goes_on)?;
+    let is_whole = !goes_on && input.iter().all(|item| kept::reference(item).is_none());
+    let offer = tools::take(&mut request, written, &input, is_whole, &mut ignored)?;
     let parameters = parameters::take(&mut request, written, &mut ignored)?;
     let instructions = request.take_text("instructions")?;
     // They have no effect, which is told, and are given back.
@@ -222,12 +225,21 @@ fn input(request: &mut Object, is_continuing: bool) -> Result<Vec<Value>, Invali
 }
 
 impl CreateRequest {
-    /// Adds the tools that the items `earlier` of the conversation have brought.
+    /// The places of the references among the items of the input.
+    pub fn references(&self) -> Vec<usize> {
+        let items = self.input.iter().enumerate();
+        items.filter(|(_, item)| kept::reference(item).is_some()).map(|(index, _)| index).collect()
+    }
+
+    /// Adds the tools that the items `earlier` of the conversation have brought, and those of the input that stand in the places
+    /// `referenced`, where references were.
     ///
     /// # Errors
-    /// When two tools have one name.
-    pub fn add_tools(&mut self, earlier: &[Value]) -> Result<(), InvalidRequest> {
-        self.offer.add_earlier(earlier)
+    /// When two tools have one name, or the choice names none of them.
+    pub fn add_tools(&mut self, earlier: &[Value], referenced: &[usize]) -> Result<(), InvalidRequest> {
+        let referenced = referenced.iter().filter_map(|index| self.input.get(*index));
+        self.offer.add_earlier(earlier.iter().chain(referenced))?;
+        self.offer.choose(&mut self.ignored)
     }
 
     /// The field that says what comes before the input.
@@ -246,6 +258,7 @@ impl CreateRequest {
     /// # Errors
     /// When the items make no conversation.
     pub fn turn(mut self, earlier: &[Value]) -> Result<(Turn, Remarks), InvalidRequest> {
+        self.offer.choose(&mut self.ignored)?;
         let instructions = self.response.instructions.take();
         let before = self.before();
         let conversation =
@@ -264,12 +277,13 @@ impl CreateRequest {
     }
 
     /// Checks that the input may follow `earlier`, though what comes next need not be the model's answer.
-    /// What is broken in it is repaired, or refused, where an answer is to be made.
+    /// What is broken in it is repaired, or refused, where an answer is to be made. Gives what there is to say of the request.
     ///
     /// # Errors
     /// When an item cannot be understood, or does not go with those before it.
-    pub fn check(mut self, earlier: &[Value]) -> Result<(), InvalidRequest> {
-        input::check((self.before(), earlier), &self.input, &mut self.ignored)
+    pub fn check(mut self, earlier: &[Value]) -> Result<Remarks, InvalidRequest> {
+        input::check((self.before(), earlier), &self.input, &mut self.ignored)?;
+        Ok(self.ignored.into_remarks())
     }
 }
 

@@ -194,7 +194,15 @@ impl Reader {
         let content = item.take("content")?.ok_or_else(|| item.missing("content"))?;
         let parts = content::parts(content, speaker, &item.place, "content", ignored)?;
         match speaker {
-            Speaker::Instructions => self.system.extend(parts.into_iter().filter_map(words)),
+            Speaker::Instructions if self.draft.is_empty() => {
+                self.system.extend(parts.into_iter().filter_map(words));
+            }
+            Speaker::Instructions => {
+                let path = item.place.field("content");
+                let said = parts.into_iter().filter_map(words).map(Part::Instruction);
+                let pieces = said.map(|part| Piece { part, path: path.clone() }).collect();
+                self.draft.say(Role::User, path.as_str(), pieces);
+            }
             // Part of an answer that said nothing.
             Speaker::Assistant if parts.is_empty() => {}
             Speaker::Assistant => self.say(&item.place.field("content"), parts),

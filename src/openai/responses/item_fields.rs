@@ -26,7 +26,7 @@ pub(super) static ITEM: Table = Table {
         emulated(
             "role",
             Text,
-            "Of a message. `user` and `assistant`; `system` and `developer` are the same, and are read before the conversation wherever they stand.",
+            "Of a message. `user` and `assistant`; `system` and `developer` are the same: before all others they follow the `instructions`, later they [stay in their place](#system-messages).",
         ),
         honoured(
             "content",

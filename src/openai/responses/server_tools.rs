@@ -18,7 +18,7 @@ use crate::fields::code;
 use crate::openai::web_search;
 
 /// Which tool it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     /// A search of the web.
     Search,

@@ -11,6 +11,7 @@ use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
 use crate::fields::Object;
 use crate::fields::Policy;
+use crate::fields::Remarks;
 use crate::fields::code;
 use crate::fields::mended;
 use crate::fields::printable;
@@ -35,7 +36,7 @@ pub fn decode_message(text: &str, policy: Policy) -> Result<CreateRequest, Inval
 impl Lane {
     /// The lane of a message, whatever else is wrong with it.
     pub fn of(message: &str) -> Self {
-        let message: Value = serde_json::from_str(message).unwrap_or_default();
+        let message = json::read_tolerantly(message).unwrap_or_default();
         Self(
             message
                 .get("stream_id")
@@ -48,6 +49,15 @@ impl Lane {
     /// An event as the text of a message.
     pub fn event(&self, event: &Event) -> String {
         self.mark(event.data.clone())
+    }
+
+    /// As [`event`](Self::event), of the first event of a response: with what there is to say of its request.
+    pub fn first_event(&self, event: &Event, remarks: &Remarks) -> String {
+        let lists = [("ignored", json!(remarks.ignored)), ("repaired", json!(remarks.repaired))];
+        let lists = lists.iter().filter(|(_, list)| list.as_array().is_some_and(|list| !list.is_empty()));
+        let lists: String = lists.map(|(name, list)| format!(r#","{name}":{list}"#)).collect();
+        let data = event.data.strip_suffix('}').map(|open| format!("{open}{lists}}}"));
+        self.mark(data.unwrap_or_else(|| event.data.clone()))
     }
 
     /// A failure without a response, as the text of a message; `status` is what it would be over HTTP.
@@ -130,6 +140,12 @@ mod tests {
         let event = Event { name: "x".into(), data: r#"{"type":"x"}"#.into() };
         assert_eq!(Lane::of(r#"{"stream_id":"a"}"#).event(&event), r#"{"stream_id":"a","type":"x"}"#);
         assert_eq!(Lane::of("{").event(&event), event.data);
+        let half = Lane::of(r#"{"stream_id":"a","input":"\ud83d"}"#);
+        assert_eq!(half, Lane(Some("a".to_owned())));
+        let remarks = Remarks { ignored: vec!["seed".into()], repaired: vec!["arguments"] };
+        let first = Lane::of(r#"{"stream_id":"a"}"#).first_event(&event, &remarks);
+        assert_eq!(first, r#"{"stream_id":"a","type":"x","ignored":["seed"],"repaired":["arguments"]}"#);
+        assert_eq!(Lane::default().first_event(&event, &Remarks::default()), event.data);
         let envelope = Envelope { message: "m".into(), r#type: "t", param: None, code: None };
         insta::assert_snapshot!(Lane::default().error(&envelope, 400), @r#"{"error":{"code":null,"message":"m","param":null,"type":"t"},"status":400,"type":"error"}"#);
     }

@@ -1,9 +1,12 @@
 //! Which of the tools the model must or may call.
 
+use std::collections::HashSet;
+
+use serde_json::Map;
 use serde_json::Value;
 
 use super::client_tool::Form;
-use super::client_tool::known_as;
+use super::fields;
 use super::parameters::unexpected;
 use super::server_tools::Kind;
 use super::tool_fields;
@@ -21,11 +24,12 @@ use crate::fields::printable;
 
 /// Reads `choice`, which leaves of the `offer` only what it allows.
 pub(super) fn read(
-    request: &Object,
     choice: Value,
     offer: &mut Offer,
     ignored: &mut Ignored,
 ) -> Result<ToolChoice, InvalidRequest> {
+    // Stands for the request, in words about its field.
+    let request = &Object::new(Value::Object(Map::new()), Place::at("", &fields::REQUEST))?;
     let choice = match choice {
         Value::String(word) => match word.as_str() {
             "auto" => ToolChoice::Auto,
@@ -71,7 +75,7 @@ fn chosen(
         (Some(server_tool), _) => server_tool_choice(&choice, server_tool, &offer.tools)?,
         (None, "function" | "custom") => {
             let name = name.ok_or_else(|| choice.missing("name"))?;
-            ToolChoice::Named(called(&choice.place, namespace.as_deref(), &name, &offer.tools)?)
+            ToolChoice::Named(called(&choice.place, namespace.as_deref(), &name, offer)?)
         }
         (None, _) if is_built_in(offer, &kind) => ToolChoice::Named(kind),
         (None, "allowed_tools") => {
@@ -115,7 +119,7 @@ fn allow(
     offer: &mut Offer,
     ignored: &mut Ignored,
 ) -> Result<(), InvalidRequest> {
-    let (mut names, mut kinds, mut labels) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut names, mut kinds, mut labels) = (HashSet::new(), HashSet::new(), HashSet::new());
     let Value::Array(list) = allowed else { return Ok(()) };
     for (index, tool) in list.into_iter().enumerate() {
         let kind = Kind::of(&tool);
@@ -132,18 +136,22 @@ fn allow(
                     let words = "`tools` offers no MCP server of this name. Offer one there.";
                     return Err(tool.refuse("server_label", code::VALUE, words));
                 }
-                labels.push(label);
+                labels.insert(label);
             }
-            Some(kind) if kind.is_offered(&offer.tools) => kinds.push(kind),
+            Some(kind) if kind.is_offered(&offer.tools) => {
+                kinds.insert(kind);
+            }
             None if named == "function" || named == "custom" => {
                 let name = name.ok_or_else(|| tool.missing("name"))?;
-                names.push(called(&tool.place, namespace.as_deref(), &name, &offer.tools)?);
+                names.insert(called(&tool.place, namespace.as_deref(), &name, offer)?);
             }
             None if named == "namespace" => {
                 let name = name.ok_or_else(|| tool.missing("name"))?;
                 names.extend(offer.names.within(&name).map(str::to_owned));
             }
-            None if is_built_in(offer, &named) => names.push(named),
+            None if is_built_in(offer, &named) => {
+                names.insert(named);
+            }
             Some(_) | None if is_left_out => {}
             Some(_) | None => return Err(not_offered(&tool)),
         }
@@ -157,15 +165,14 @@ fn allow(
     Ok(())
 }
 
-/// What Claude calls the tool `name` of `namespace`, which must be one of `tools`.
+/// What Claude calls the tool `name` of `namespace`, which must be one of the `offer`.
 fn called(
     place: &Place,
     namespace: Option<&str>,
     name: &str,
-    tools: &Tools,
+    offer: &Offer,
 ) -> Result<String, InvalidRequest> {
-    let known = known_as(namespace, name);
-    if tools.list.iter().any(|tool| tool.name == known) {
+    if let Some(known) = offer.known(namespace, name) {
         return Ok(known);
     }
     let path = place.field("name");
@@ -179,7 +186,7 @@ fn is_built_in(offer: &Offer, kind: &str) -> bool {
         offer.names.find(kind).form,
         Form::LocalShell | Form::Shell | Form::ApplyPatch | Form::ToolSearch
     );
-    is_one && offer.tools.list.iter().any(|tool| tool.name == kind)
+    is_one && offer.offers(kind)
 }
 
 fn not_offered(choice: &Object) -> InvalidRequest {

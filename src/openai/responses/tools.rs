@@ -1,5 +1,7 @@
 //! The tools of a request.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 use serde_json::json;
 
@@ -9,7 +11,9 @@ use super::client_tool::Form;
 use super::client_tool::LONGEST_NAME;
 use super::client_tool::ToolNames;
 use super::client_tool::is_fit;
+use super::client_tool::known_apart;
 use super::client_tool::known_as;
+use super::sealed::Sealed;
 use super::server_tools;
 use super::tool_choice;
 use super::tool_fields;
@@ -26,6 +30,8 @@ use crate::fields::code;
 use crate::fields::printable;
 
 const NO_ARGUMENTS: &str = r#"{"type":"object","properties":{}}"#;
+/// The type of an item that stands for a conversation.
+const COMPACTION: &str = "compaction";
 /// The types of items of the input that bring tools.
 const BRINGING: [&str; 2] = ["additional_tools", "tool_search_output"];
 
@@ -38,13 +44,19 @@ pub(super) struct Offer {
     pub(super) choice_as_sent: Value,
     /// The types of the tools that are left out.
     pub(super) left_out: Vec<String>,
+    /// What Claude calls the tools of the list.
+    taken: HashSet<String>,
+    /// Whether the choice was read, which leaves of the list what it allows.
+    is_chosen: bool,
 }
 
-/// Takes the tools and what belongs to them; some may stand in the `input`.
+/// Takes the tools and what belongs to them; some may stand in the `input`. Unless that `is_whole`, earlier items may bring
+/// further ones, and the choice is read when they are there.
 pub(super) fn take(
     request: &mut Object,
     written: Written<'_>,
     input: &[Value],
+    is_whole: bool,
     ignored: &mut Ignored,
 ) -> Result<Offer, InvalidRequest> {
     let sent = match request.take("tools")? {
@@ -55,7 +67,7 @@ pub(super) fn take(
     let mut offer = Offer::default();
     offer.add_list(sent, "tools", written.field("tools"), ignored)?;
     check_names(&names, &offer.tools)?;
-    if input.iter().any(is_additional) {
+    if input.iter().any(may_bring) {
         let items = written.field("input").items();
         for (index, item) in input.iter().enumerate() {
             let written = items.get(index).copied().unwrap_or_default();
@@ -64,7 +76,9 @@ pub(super) fn take(
     }
     offer.tools.parallel = request.take_bool("parallel_tool_calls")?.unwrap_or(true);
     offer.choice_as_sent = request.take("tool_choice")?.unwrap_or_else(|| json!("auto"));
-    offer.tools.choice = tool_choice::read(request, offer.choice_as_sent.clone(), &mut offer, ignored)?;
+    if is_whole {
+        offer.choose(ignored)?;
+    }
     Ok(offer)
 }
 
@@ -72,12 +86,40 @@ fn is_additional(item: &Value) -> bool {
     item.get("type").is_some_and(|kind| BRINGING.iter().any(|bringing| kind == bringing))
 }
 
+/// Whether `item` may bring tools: itself, or with the conversation that it stands for.
+fn may_bring(item: &Value) -> bool {
+    is_additional(item) || item.get("type").is_some_and(|kind| kind == COMPACTION)
+}
+
 impl Offer {
     /// Adds the tools that the items `earlier` of the conversation have brought.
-    pub(super) fn add_earlier(&mut self, earlier: &[Value]) -> Result<(), InvalidRequest> {
+    pub(super) fn add_earlier<'a>(
+        &mut self,
+        earlier: impl IntoIterator<Item = &'a Value>,
+    ) -> Result<(), InvalidRequest> {
         let mut known = Ignored::new(Policy::Lenient);
-        let mut items = earlier.iter();
+        let mut items = earlier.into_iter();
         items.try_for_each(|item| self.add_item(item, "previous_response_id", Written::default(), &mut known))
+    }
+
+    /// Reads the choice among the tools, all of which are there. Only the first time counts.
+    pub(super) fn choose(&mut self, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
+        if !std::mem::replace(&mut self.is_chosen, true) {
+            self.tools.choice = tool_choice::read(self.choice_as_sent.clone(), self, ignored)?;
+        }
+        Ok(())
+    }
+
+    /// Whether Claude calls one of the tools `name`.
+    pub(super) fn offers(&self, name: &str) -> bool {
+        self.taken.contains(name)
+    }
+
+    /// What Claude calls the tool that the client calls `name` of `namespace`.
+    pub(super) fn known(&self, namespace: Option<&str>, name: &str) -> Option<String> {
+        let is_plain = |known: &String| self.names.find(known).namespace.as_deref() == namespace;
+        let plain = Some(known_as(namespace, name)).filter(|known| self.offers(known) && is_plain(known));
+        plain.or_else(|| self.names.known(namespace, name).map(str::to_owned))
     }
 
     /// Adds the tools of an item that brings some. A tool that is there already stays as it is.
@@ -88,6 +130,11 @@ impl Offer {
         written: Written<'_>,
         ignored: &mut Ignored,
     ) -> Result<(), InvalidRequest> {
+        if item.get("type").is_some_and(|kind| kind == COMPACTION) {
+            let text = item.get("encrypted_content").and_then(Value::as_str).unwrap_or_default();
+            let Some(Sealed::Conversation(items)) = Sealed::from_text(text) else { return Ok(()) };
+            return self.add_earlier(&items);
+        }
         let Some(Value::Array(tools)) = item.get("tools").filter(|_| is_additional(item)) else {
             return Ok(());
         };
@@ -95,9 +142,9 @@ impl Offer {
         further.add_list(tools.clone(), &format!("{path}.tools"), written.field("tools"), ignored)?;
         let Tools { list, web_search, runs_code, mcp_servers, optional, .. } = further.tools;
         for tool in list {
-            if self.tools.list.iter().all(|other| other.name != tool.name) {
-                self.names.add(&tool.name, further.names.find(&tool.name));
-                self.tools.list.push(tool);
+            let client_tool = further.names.find(&tool.name);
+            if !self.taken.contains(&tool.name) || self.names.find(&tool.name) != client_tool {
+                self.add_named(tool, client_tool);
             }
         }
         self.tools.web_search = self.tools.web_search.take().or(web_search);
@@ -208,18 +255,36 @@ impl Offer {
         name: &str,
     ) -> Result<(), InvalidRequest> {
         tool.name = known_as(namespace, name);
-        if self.tools.list.iter().any(|other| other.name == tool.name) {
+        let client_tool = ClientTool { form, namespace: namespace.map(str::to_owned), name: name.to_owned() };
+        let other = self.names.find(&tool.name);
+        let is_twice = (&other.namespace, &other.name) == (&client_tool.namespace, &client_tool.name);
+        if (is_twice && self.taken.contains(&tool.name)) || !self.add_named(tool, client_tool) {
             let path = format!("{path}.name");
-            let message =
-                format!("`{path}`: another tool is called `{}` too. Give each its own name.", tool.name);
+            let message = format!(
+                "`{path}`: another tool is called `{}` too. Give each its own name.",
+                known_as(namespace, name)
+            );
             return Err(InvalidRequest::at(path, code::VALUE, message));
         }
-        if form != Form::Function || namespace.is_some() {
-            let namespace = namespace.map(str::to_owned);
-            self.names.add(&tool.name, ClientTool { form, namespace, name: name.to_owned() });
+        Ok(())
+    }
+
+    /// Adds a tool under a name that no other has. False if there is none.
+    fn add_named(&mut self, mut tool: Tool, client_tool: ClientTool) -> bool {
+        if self.taken.contains(&tool.name) {
+            tool.name = known_apart(client_tool.namespace.as_deref(), &client_tool.name);
+        }
+        if !self.taken.insert(tool.name.clone()) {
+            return false;
+        }
+        if client_tool.form != Form::Function
+            || client_tool.namespace.is_some()
+            || client_tool.name != tool.name
+        {
+            self.names.add(&tool.name, client_tool);
         }
         self.tools.list.push(tool);
-        Ok(())
+        true
     }
 
     /// Leaves out a tool of the type `kind`.
@@ -302,9 +367,9 @@ fn is_closed(schema: &Value) -> bool {
             let is_object =
                 fields.get("type").is_some_and(|kind| kind == "object") || fields.contains_key("properties");
             let properties = fields.get("properties").and_then(Value::as_object);
-            let required = fields.get("required").and_then(Value::as_array);
-            let is_required =
-                |name: &String| required.is_some_and(|names| names.iter().any(|other| other == name));
+            let required = fields.get("required").and_then(Value::as_array).into_iter().flatten();
+            let required: HashSet<&str> = required.filter_map(Value::as_str).collect();
+            let is_required = |name: &String| required.contains(name.as_str());
             let is_strict = fields.get("additionalProperties") == Some(&Value::Bool(false))
                 && properties.is_none_or(|properties| properties.keys().all(is_required));
             (!is_object || is_strict) && fields.values().all(is_closed)

@@ -8,6 +8,7 @@ use crate::domain::Tools;
 use crate::fields::InvalidRequest;
 use crate::fields::Policy;
 use crate::openai::responses::decode;
+use crate::openai::responses::sealed::Sealed;
 
 fn tools(tools: &Value, choice: &Value) -> Result<(Tools, Value), InvalidRequest> {
     let body = json!({"model": "m", "input": "x", "tools": tools, "tool_choice": choice});
@@ -113,8 +114,39 @@ fn tools_of_a_namespace_are_functions() {
     assert_eq!(with.list[1].schema, crate::openai::custom::SCHEMA);
     let allowed = json!({"type": "allowed_tools", "tools": [{"type": "namespace", "name": "n"}]});
     assert_eq!(tools(&list, &allowed).unwrap().0.list.len(), 2);
-    let twice = json!([list[0], {"type": "function", "name": "n__c"}]);
-    assert_eq!(tools(&twice, &Value::Null).unwrap_err().param.as_deref(), Some("tools[1].name"));
+    // By its own name, as long as no other has it.
+    assert_eq!(
+        tools(&list, &json!({"type": "function", "name": "f"})).unwrap().0.choice,
+        ToolChoice::Named("n__f".to_owned())
+    );
+    let twice =
+        json!([list[0], {"type": "namespace", "name": "n", "tools": [{"type": "function", "name": "f"}]}]);
+    assert_eq!(tools(&twice, &Value::Null).unwrap_err().param.as_deref(), Some("tools[1].tools[0].name"));
+}
+
+#[test]
+fn tools_whose_names_meet_are_told_apart() {
+    let function = |name: &str| json!({"type": "function", "name": name});
+    let namespace =
+        |name: &str, inner: &str| json!({"type": "namespace", "name": name, "tools": [function(inner)]});
+    let list = json!([namespace("a", "b__c"), namespace("a__b", "c"), function("a__b__c")]);
+    let choice = |choice: Value| match tools(&list, &choice).unwrap().0 {
+        Tools { list, choice: ToolChoice::Named(name), .. } => {
+            list.iter().position(|tool| tool.name == name).unwrap()
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(choice(json!({"type": "function", "name": "b__c", "namespace": "a"})), 0);
+    assert_eq!(choice(json!({"type": "function", "name": "c", "namespace": "a__b"})), 1);
+    assert_eq!(choice(json!({"type": "function", "name": "a__b__c"})), 2);
+    let body = json!({"model": "m", "input": "x", "tools": list}).to_string();
+    let request = decode(body.as_bytes(), Policy::Strict).unwrap();
+    let names = request.tool_names().clone();
+    let known: Vec<_> = request.turn(&[]).unwrap().0.tools.list.into_iter().map(|tool| tool.name).collect();
+    let told: Vec<_> =
+        known.iter().map(|name| names.find(name)).map(|tool| (tool.namespace, tool.name)).collect();
+    let tool = |namespace: Option<&str>, name: &str| (namespace.map(str::to_owned), name.to_owned());
+    assert_eq!(told, [tool(Some("a"), "b__c"), tool(Some("a__b"), "c"), tool(None, "a__b__c")]);
 }
 
 #[test]
@@ -156,7 +188,7 @@ fn items_of_the_input_bring_further_tools() {
     assert_eq!(offered(&body), (vec!["f".to_owned(), "c".to_owned()], Vec::new()));
     let mut request = decode(body.to_string().as_bytes(), Policy::Strict).unwrap();
     let found = json!({"type": "tool_search_output", "execution": "client", "tools": [{"type": "custom", "name": "e"}]});
-    request.add_tools(&[item("d"), found]).unwrap();
+    request.add_tools(&[item("d"), found], &[]).unwrap();
     assert_eq!(request.tool_names().find("d").form, crate::openai::responses::client_tool::Form::Custom);
     assert_eq!(request.turn(&[item("d")]).unwrap().0.tools.list.len(), 4);
     let hosted =
@@ -166,6 +198,53 @@ fn items_of_the_input_bring_further_tools() {
     assert!(tools.web_search.is_some() && tools.runs_code);
     let told: Vec<_> = tools.optional.iter().map(|tool| tool.told_as.as_str()).collect();
     assert_eq!(told, ["input[0].tools[0] (web_search)", "input[0].tools[1] (code_interpreter)"]);
+}
+
+/// What earlier items have brought is there when the choice is read, and bound by it.
+#[test]
+fn the_choice_is_among_all_tools_of_the_conversation() {
+    let item = json!({"type": "additional_tools", "role": "developer", "tools": [
+        {"type": "function", "name": "found"}, {"type": "function", "name": "other"},
+    ]});
+    let sealed = Sealed::Conversation(vec![item.clone()]).to_text();
+    let compaction = json!({"type": "compaction", "encrypted_content": sealed});
+    let chosen = |choice: Value, continues: bool, input: Value, earlier: &[Value], referenced: &[usize]| {
+        let mut body = json!({"model": "m", "input": input, "tool_choice": choice, "tools": two()});
+        if continues {
+            body["previous_response_id"] = json!("resp_1");
+        }
+        let mut request = decode(body.to_string().as_bytes(), Policy::Strict)?;
+        if let Some(index) = referenced.first() {
+            request.input[*index] = item.clone();
+        }
+        request.add_tools(earlier, referenced)?;
+        let tools = request.turn(&[])?.0.tools;
+        Ok::<_, InvalidRequest>((
+            tools.list.into_iter().map(|tool| tool.name).collect::<Vec<_>>(),
+            tools.choice,
+        ))
+    };
+    let user = json!({"role": "user", "content": "x"});
+    let found = || json!({"type": "function", "name": "found"});
+    let allowed = || json!({"type": "allowed_tools", "mode": "required", "tools": [found()]});
+    let expected = (vec!["found".to_owned()], ToolChoice::Required);
+    let earlier = std::slice::from_ref(&item);
+    assert_eq!(chosen(allowed(), true, json!([user]), earlier, &[]).unwrap(), expected);
+    let reference = json!({"type": "item_reference", "id": "at_1"});
+    assert_eq!(chosen(allowed(), false, json!([reference, user]), &[], &[0]).unwrap(), expected);
+    assert_eq!(chosen(allowed(), false, json!([compaction, user]), &[], &[]).unwrap(), expected);
+    let named = chosen(found(), true, json!([user]), earlier, &[]).unwrap();
+    assert_eq!((named.0.len(), named.1), (4, ToolChoice::Named("found".to_owned())));
+    let missing = chosen(found(), true, json!([user]), &[], &[]).unwrap_err();
+    assert_eq!(missing.param.as_deref(), Some("tool_choice.name"));
+}
+
+#[test]
+fn many_tools_take_no_long() {
+    let list: Vec<_> =
+        (0..5000).map(|index| json!({"type": "function", "name": format!("f{index}")})).collect();
+    let allowed = json!({"type": "allowed_tools", "tools": list});
+    assert_eq!(tools(&json!(list), &allowed).unwrap().0.list.len(), 5000);
 }
 
 #[test]

@@ -125,6 +125,19 @@ async fn the_last_conversation_is_remembered_though_it_is_not_stored() {
 }
 
 #[tokio::test]
+async fn what_was_left_out_and_repaired_is_told_in_the_first_event() {
+    let server = Server::start(repeating()).await;
+    let mut socket = Socket::open(&server).await;
+    let input = json!([{"role": "user", "content": " "}, {"role": "user", "content": "hi"}]);
+    socket.ask(json!({"input": input, "x_unknown": 1})).await;
+    let first = socket.next().await.unwrap();
+    assert_eq!((&first["type"], &first["ignored"]), (&json!("response.created"), &json!(["x_unknown"])));
+    assert_eq!(first["repaired"], json!(["empty_messages"]));
+    let second = socket.next().await.unwrap();
+    assert_eq!((&second["ignored"], &second["repaired"]), (&Value::Null, &Value::Null));
+}
+
+#[tokio::test]
 async fn a_bad_request_is_told_and_the_connection_stays() {
     let server = Server::start(repeating()).await;
     let mut socket = Socket::open(&server).await;

@@ -47,6 +47,7 @@ enum Subject {
     ThinkingDisabled,
     ThinkingBetweenTools,
     Prefill,
+    SystemMessages,
 }
 
 /// Refuses what the model of the request does not take.
@@ -102,6 +103,7 @@ impl Subject {
             Self::ThinkingDisabled => thinks("disabled"),
             Self::ThinkingBetweenTools => thinks("between_tools"),
             Self::Prefill => ends_with_prefill(body).then_some("messages"),
+            Self::SystemMessages => has_system_message(body).then_some("messages"),
         }
     }
 }
@@ -122,6 +124,12 @@ fn ends_with_prefill(body: &Value) -> bool {
         let mut blocks = message["content"].as_array().into_iter().flatten();
         message["role"] == "assistant" && !blocks.any(super::is_of_server_tool)
     })
+}
+
+/// Whether a message has the role `system`.
+fn has_system_message(body: &Value) -> bool {
+    let mut messages = body["messages"].as_array().into_iter().flatten();
+    messages.any(|message| message["role"] == "system")
 }
 
 #[cfg(test)]

@@ -89,6 +89,7 @@ impl Turns for Runs {
         std::future::ready(Ok(Fit {
             model: model.to_owned(),
             left_out: Vec::new(),
+            repaired: Vec::new(),
             runs: form::most_runs(&turn.sampling.format),
         }))
         .boxed()

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::domain::Format;
+use crate::domain::Rates;
 use crate::pricing;
 use crate::pricing::Prices;
 
@@ -290,4 +291,62 @@ async fn near_the_end_of_a_budget_the_cheaper_model_is_chosen() {
         let running = setting.ask(&capped("a", tokens), hard()).await.unwrap();
         assert_eq!(running.told.route.map(|choice| choice.model.to_string()).as_deref(), Some(model));
     }
+}
+
+fn tokens(output_tokens: u64) -> Usage {
+    Usage { input_tokens: 100, output_tokens, ..Usage::default() }
+}
+
+/// The first of two runs has told its cost, the second dies: nobody tells what it cost.
+#[tokio::test(start_paused = true)]
+async fn a_second_run_that_dies_does_not_hide_what_the_first_cost() {
+    let setting = Setting::new().await;
+    let running = setting.ask(&Caller::named("a"), turn("m", None)).await.unwrap();
+    let run = setting.runs.take();
+    run.begin();
+    run.bill.count(tokens(20));
+    run.bill.note(Money::from_nanos(5000));
+    let second = run.bill.next_run();
+    second.count(tokens(10));
+    run.events.unbounded_send(Err(Failure::new(FailureKind::Crashed, "dead").into())).unwrap();
+    drop((run, second));
+    assert!(read(running).await.last().unwrap().is_err());
+    setting.rest().await;
+    // The second by the table: 100 tokens at 3 nano-dollars, 10 at 15.
+    assert_eq!(setting.charged().await, (1, 230, 5450));
+}
+
+/// Of an answer that is held until it is whole nothing comes out before it breaks off.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_breaks_off_while_it_is_held_is_charged_for_its_words() {
+    let setting = Setting::new().await;
+    let running = setting.ask(&Caller::named("a"), turn("m", None)).await.unwrap();
+    let run = setting.runs.take();
+    run.begin();
+    run.bill.count(tokens(40));
+    run.bill.note(Money::ZERO);
+    run.events.unbounded_send(Err(Failure::new(FailureKind::Upstream, "cut off").into())).unwrap();
+    drop(run);
+    assert!(read(running).await.last().unwrap().is_err());
+    setting.rest().await;
+    assert_eq!(setting.charged().await, (1, 140, 900));
+}
+
+/// Of two tries whose answers did not have their form the caller is told nothing but the failure.
+#[tokio::test(start_paused = true)]
+async fn tokens_of_tries_that_failed_count_against_the_limit() {
+    let setting = Setting::new().await;
+    let rates = Rates { tokens_per_minute: Some(10_000), ..Rates::default() };
+    let caller = Caller { grant: Arc::new(Grant { rates, ..Grant::default() }), ..Caller::named("a") };
+    let running = setting.ask(&caller, turn("m", None)).await.unwrap();
+    let before = running.told.limits.tokens.unwrap().remaining;
+    let run = setting.runs.take();
+    run.begin();
+    run.bill.count(tokens(20));
+    run.bill.next_run().count(tokens(30));
+    run.events.unbounded_send(Err(Failure::new(FailureKind::Upstream, "no JSON").into())).unwrap();
+    assert!(read(running).await.last().unwrap().is_err());
+    let next = setting.ask(&caller, turn("m", None)).await.unwrap();
+    let taken = 10_000 - before;
+    assert_eq!(next.told.limits.tokens.unwrap().remaining, 10_000 - 250 - taken);
 }

@@ -62,10 +62,10 @@ async fn answer(
             (stream::response(run.into_steps(first), config.heartbeat, notes), told)
         }
         Making::Here { run, told } => (json(run.finish().await?.to_json()), told),
-        Making::There { events, .. } if stream => {
-            (stream::response(events.into_steps(), config.heartbeat, notes), Told::default())
+        Making::There { events, told, .. } if stream => {
+            (stream::response(events.into_steps(), config.heartbeat, notes), told)
         }
-        Making::There { response, .. } => (json(response.to_json()), Told::default()),
+        Making::There { response, told, .. } => (json(response.to_json()), told),
     };
     describe(&mut response, &told, &created.remarks);
     Ok(response)
@@ -126,7 +126,10 @@ pub(in crate::http) async fn count_input_tokens(
     RequestBody(body): RequestBody,
 ) -> Result<Response, ApiError> {
     let request = decode(&body, &config)?;
-    Ok(json(kept::input_tokens(responses.count_tokens(caller, request).await?)))
+    let (count, remarks) = responses.count_tokens(caller, request).await?;
+    let mut response = json(kept::input_tokens(count));
+    describe(&mut response, &Told::default(), &remarks);
+    Ok(response)
 }
 
 /// A conversation as one item.
@@ -137,7 +140,10 @@ pub(in crate::http) async fn compact(
     RequestBody(body): RequestBody,
 ) -> Result<Response, ApiError> {
     let request = decode(&body, &config)?;
-    Ok(json(kept::compacted(responses.conversation(&caller, request).await?)))
+    let (items, remarks) = responses.conversation(&caller, request).await?;
+    let mut response = json(kept::compacted(items));
+    describe(&mut response, &Told::default(), &remarks);
+    Ok(response)
 }
 
 fn decode(body: &[u8], config: &Config) -> Result<CreateRequest, ApiError> {

@@ -20,6 +20,7 @@ use futures::stream::BoxStream;
 use crate::auth::Keys;
 use crate::auth::Permission;
 use crate::domain::Caller;
+use crate::fields::Remarks;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::error::Kind;
@@ -34,6 +35,7 @@ use crate::http::state::LastWords;
 use crate::http::state::Stopping;
 use crate::openai::responses::Lane;
 use crate::openai::responses::decode_message;
+use crate::responses::Created;
 use crate::responses::Making;
 use crate::responses::Memory;
 use crate::responses::Responses;
@@ -135,23 +137,32 @@ impl Session {
         Ok(())
     }
 
-    /// What the message `text` asks for, from its beginning to its end.
+    /// What the message `text` asks for, from its beginning to its end, the first step with what there is to say of the request.
     ///
     /// One that has begun knows itself when the server stops.
-    fn steps(&self, text: &str, last_words: &LastWords) -> BoxStream<'static, Result<Step, ApiError>> {
+    fn steps(
+        &self,
+        text: &str,
+        last_words: &LastWords,
+    ) -> BoxStream<'static, Result<(Option<Remarks>, Step), ApiError>> {
         let request = decode_message(text, self.config.policy);
         // The key may have been changed or revoked since the connection was opened.
         let caller = self.keys.authenticate_again(&self.caller, Some(Permission::Inference));
         let (responses, memory) = (self.responses.clone(), self.memory.clone());
         let limit = self.config.first_event_wait;
         let begun = async move {
-            match responses.create(caller?, request?, Some(memory)).await?.making {
-                Making::Here { mut run, .. } => {
-                    let first = run.begin(limit).await?;
-                    Ok::<_, ApiError>(run.into_steps(first).map(Ok).left_stream())
+            let Created { making, mut remarks } = responses.create(caller?, request?, Some(memory)).await?;
+            let (steps, told) = match making {
+                Making::Here { mut run, told } => {
+                    let first = run.begin(limit).await.map_err(crate::responses::Error::from)?;
+                    (run.into_steps(first).left_stream(), told)
                 }
-                Making::There { events, .. } => Ok(events.into_steps().map(Ok).right_stream()),
-            }
+                Making::There { events, told, .. } => (events.into_steps().right_stream(), told),
+            };
+            remarks.ignored.extend(told.all_left_out());
+            remarks.repaired.extend(told.repaired);
+            let mut remarks = Some(remarks);
+            Ok::<_, ApiError>(steps.map(move |step| Ok((remarks.take(), step))))
         }
         .boxed();
         let last_words = last_words.0.clone();
@@ -163,13 +174,24 @@ impl Session {
 }
 
 /// Has `step` told, and says whether it is the last one.
-fn add(socket: &mut Socket, lane: &Lane, line: &Line, step: Result<Step, ApiError>) -> bool {
+fn add(
+    socket: &mut Socket,
+    lane: &Lane,
+    line: &Line,
+    step: Result<(Option<Remarks>, Step), ApiError>,
+) -> bool {
     match step {
-        Ok(Step { events, failure, is_last }) => {
+        Ok((remarks, Step { events, failure, is_last })) => {
             if let Some(failure) = failure {
                 line.failed(&failure.into());
             }
-            events.iter().for_each(|event| socket.add(lane.event(event)));
+            let mut remarks = remarks;
+            for event in &events {
+                socket.add(match remarks.take() {
+                    Some(remarks) => lane.first_event(event, &remarks),
+                    None => lane.event(event),
+                });
+            }
             is_last
         }
         Err(error) => {

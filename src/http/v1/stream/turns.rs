@@ -147,5 +147,7 @@ fn about(told: &Told) -> About {
         model: told.model.clone(),
         route: told.route.as_ref().map(crate::routing::Choice::header_value),
         cache: told.cache.map(cache_word),
+        ignored: told.left_out.clone(),
+        repaired: told.repaired.clone(),
     }
 }

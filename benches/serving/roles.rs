@@ -15,6 +15,7 @@ use claude_switchboard::auth::Keys;
 use claude_switchboard::batches::{self, Batches, Tools};
 use claude_switchboard::cache;
 use claude_switchboard::config::{Environment, Flags, Settings};
+use claude_switchboard::conversations::Conversations;
 use claude_switchboard::domain::{self, Caller, ModelName, Turn, TurnEvent};
 use claude_switchboard::fields::Policy;
 use claude_switchboard::files::{self, Files};
@@ -167,10 +168,12 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
     let limits = Limits { time_to_live: Duration::from_secs(60), max_records: 1, max_bytes: 1 << 20 };
     let (store, folder) = (Store::in_memory(tracker.clone()), tempfile::tempdir()?);
     let shelves = Shelves::new(&store, limits);
+    let conversations = Conversations::new(&store, Arc::clone(&keys), limits);
     let responses = Responses::new(
         Arc::clone(&turns),
         Arc::clone(&keys),
         shelves,
+        conversations.clone(),
         tracker.clone(),
         shutdown.last_words(),
         http::explain,
@@ -204,6 +207,7 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
         cache: AnswerCache::new(off),
         metrics: Metrics::default(),
         responses,
+        conversations,
         answers,
         batches,
         files,

@@ -177,10 +177,9 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
     let shutdown = Shutdown::new();
     let (turns, keys): (Arc<dyn Turns>, _) = (Arc::new(Silence), Arc::new(Keys::none()));
     let tracker = TaskTracker::new();
-    let limits = one_record();
     let (store, folder) = (Store::in_memory(tracker.clone()), tempfile::tempdir()?);
-    let shelves = Shelves::new(&store, limits);
-    let conversations = Conversations::new(&store, Arc::clone(&keys), limits);
+    let shelves = Shelves::new(&store, one_record());
+    let conversations = Conversations::new(&store, Arc::clone(&keys), one_record());
     let responses = Responses::new(
         Arc::clone(&turns),
         Arc::clone(&keys),

@@ -15,6 +15,7 @@ use claude_switchboard::auth::Keys;
 use claude_switchboard::batches::{self, Batches, Tools};
 use claude_switchboard::cache;
 use claude_switchboard::config::{Environment, Flags, Settings};
+use claude_switchboard::conversations::Conversations;
 use claude_switchboard::domain::{self, Caller, ModelName, Turn, TurnEvent};
 use claude_switchboard::fields::Policy;
 use claude_switchboard::files::{self, Files};
@@ -160,17 +161,30 @@ fn no_batches() -> batches::Config {
     batches::Config { parallel: 1, longest_line: 0, time_to_live: Duration::from_secs(60) }
 }
 
+fn no_cache() -> cache::Config {
+    cache::Config { mode: cache::Mode::Off, max_bytes: 0, time_to_live: Duration::from_secs(1) }
+}
+
+fn one_session() -> sessions::Config {
+    sessions::Config { idle: Duration::from_secs(60), max_sessions: 1, max_bytes: 1 << 20 }
+}
+
+fn one_record() -> Limits {
+    Limits { time_to_live: Duration::from_secs(60), max_records: 1, max_bytes: 1 << 20 }
+}
+
 async fn silent(listener: TcpListener) -> anyhow::Result<()> {
     let shutdown = Shutdown::new();
     let (turns, keys): (Arc<dyn Turns>, _) = (Arc::new(Silence), Arc::new(Keys::none()));
     let tracker = TaskTracker::new();
-    let limits = Limits { time_to_live: Duration::from_secs(60), max_records: 1, max_bytes: 1 << 20 };
     let (store, folder) = (Store::in_memory(tracker.clone()), tempfile::tempdir()?);
-    let shelves = Shelves::new(&store, limits);
+    let shelves = Shelves::new(&store, one_record());
+    let conversations = Conversations::new(&store, Arc::clone(&keys), one_record());
     let responses = Responses::new(
         Arc::clone(&turns),
         Arc::clone(&keys),
         shelves,
+        conversations.clone(),
         tracker.clone(),
         shutdown.last_words(),
         http::explain,
@@ -190,9 +204,7 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
     };
     let batches = Batches::new(tools, no_batches());
     let settings = Settings::load(None, &Environment::from_iter([("HOME", "/")]), &Flags::default())?;
-    let off = cache::Config { mode: cache::Mode::Off, max_bytes: 0, time_to_live: Duration::from_secs(1) };
-    let few = sessions::Config { idle: Duration::from_secs(60), max_sessions: 1, max_bytes: 1 << 20 };
-    let sessions = Sessions::new(&store, Arc::clone(&keys), few);
+    let sessions = Sessions::new(&store, Arc::clone(&keys), one_session());
     let router = http::router(AppState {
         turns,
         keys,
@@ -201,9 +213,10 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
         stopping: Stopping(shutdown.begun()),
         admin: None,
         ledger: Reader::new(store, Clock::system()),
-        cache: AnswerCache::new(off),
+        cache: AnswerCache::new(no_cache()),
         metrics: Metrics::default(),
         responses,
+        conversations,
         answers,
         batches,
         files,

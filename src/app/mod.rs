@@ -123,8 +123,7 @@ impl App {
         let (turns, router) = books.admission(&ground, Arc::new(gateway));
         let shelves = ground.shelves(turns, &keys).await?;
         let tasks = ground.tasks(&books, &keys, agents).await?;
-        let ledger = books.ledger.reader();
-        let admin = books.admin(&ground);
+        let (ledger, admin) = (books.ledger.reader(), books.admin(&ground));
         let admin_address = admin::serve(&ground, &admin, &keys).await?;
         let routes = http::router(AppState {
             turns: shelves.turns,

@@ -36,9 +36,17 @@ impl Shelves {
         Self::over(&Store::in_memory(TaskTracker::new()))
     }
 
+    /// Shelves whose disk may be full.
+    #[cfg(test)]
+    pub(crate) fn faulty() -> (Self, std::sync::Arc<crate::store::testing::Faulty>) {
+        let disk = std::sync::Arc::new(crate::store::testing::Faulty::default());
+        let store = Store::new(std::sync::Arc::clone(&disk) as _, TaskTracker::new()).unwrap();
+        (Self::over(&store), disk)
+    }
+
     /// Small shelves of `store`.
     #[cfg(test)]
-    pub(crate) fn over(store: &Store) -> Self {
+    fn over(store: &Store) -> Self {
         let limits =
             Limits { time_to_live: std::time::Duration::from_secs(60), max_records: 100, max_bytes: 1 << 20 };
         Self::new(store, limits)

@@ -4,8 +4,6 @@ use super::*;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Part;
-use crate::store::Store;
-use crate::store::testing::Faulty;
 
 const PATH: &str = "/v1/conversations";
 
@@ -217,9 +215,7 @@ async fn a_response_whose_conversation_is_deleted_fails() {
 /// Who has seen a response end well would go on from it, so one that is not kept does not.
 #[tokio::test]
 async fn a_response_that_cannot_be_added_says_so() {
-    let disk = Arc::new(Faulty::default());
-    let store = Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap();
-    let shelves = Shelves::over(&store);
+    let (shelves, disk) = Shelves::faulty();
     let keys = Keys::new(["secret-1"]).unwrap();
     let router = router(whole_state(&shelves, repeating(), keys, LastWords::default()));
     let (path, id) = made(&router).await;

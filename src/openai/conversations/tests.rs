@@ -16,7 +16,7 @@ fn the_document_shows_the_tables() {
     document::check("conversation item fields", &[&ADD]);
 }
 
-fn add(items: Value) -> Result<NewItems, InvalidRequest> {
+fn add(items: &Value) -> Result<NewItems, InvalidRequest> {
     items_of(&json!({"items": items}), Policy::Lenient)
 }
 
@@ -27,7 +27,7 @@ fn items_of(body: &Value, policy: Policy) -> Result<NewItems, InvalidRequest> {
 #[test]
 fn items_get_a_type_an_id_and_parts() {
     let new = add(
-        json!([{"role": "user", "content": "hi"}, {"id": "msg_1", "role": "assistant", "content": "ho"}]),
+        &json!([{"role": "user", "content": "hi"}, {"id": "msg_1", "role": "assistant", "content": "ho"}]),
     );
     let items = new.unwrap().items;
     assert!(items[0]["id"].as_str().unwrap().starts_with("msg_"));
@@ -51,7 +51,7 @@ fn errors_and_remarks_speak_of_items() {
         (json!(vec![said.clone(); 21]), "items"),
         (json!("x"), "items"),
     ] {
-        let error = add(items).unwrap_err();
+        let error = add(&items).unwrap_err();
         assert_eq!(error.param.as_deref(), Some(param));
         assert!(!error.message.contains("input["), "{}", error.message);
     }

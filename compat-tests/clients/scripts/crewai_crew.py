@@ -1,0 +1,54 @@
+"""CrewAI: its LLM over OpenAI's and Anthropic's API, and a crew of one agent."""
+
+from crewai import LLM, Agent, Crew, Task
+from crewai.tools import tool
+from pydantic import BaseModel
+
+from checks import ADA, API_KEY, BASE_URL, ROOT_URL, SENTENCE, TELL, TELL_ADA, call, check, get_weather, same, say
+
+
+class Person(BaseModel):
+    name: str
+    age: int
+
+
+@tool("get_weather")
+def weather(city: str) -> str:
+    """The weather of a city."""
+    return get_weather(city)
+
+
+def models():
+    yield LLM(model="openai/gpt-4o", base_url=BASE_URL, api_key=API_KEY)
+    yield LLM(model="openai/sonnet", base_url=BASE_URL, api_key=API_KEY, is_litellm=True)
+    yield LLM(model="anthropic/claude-sonnet-5-5", base_url=ROOT_URL, api_key=API_KEY)
+
+
+def crew_of(model, prompt, tools=(), **options):
+    agent = Agent(role="helper", goal="to help", backstory="none", llm=model, tools=list(tools), verbose=False)
+    task = Task(description="{prompt}", expected_output="a sentence", agent=agent, **options)
+    return Crew(agents=[agent], tasks=[task], verbose=False).kickoff(inputs={"prompt": prompt})
+
+
+@check("chat")
+def chat():
+    for model in models():
+        same(model.call(TELL), SENTENCE)
+        same(crew_of(model, TELL).raw, SENTENCE)
+
+
+@check("tools")
+def tools():
+    from checks import cities
+
+    for model in models():
+        cities.clear()
+        told = crew_of(model, call("get_weather", city="Paris"), [weather]).raw
+        assert "18 degrees in Paris" in told, told
+        same(cities, ["Paris"])
+
+
+@check("structured")
+def structured():
+    for model in models():
+        same(crew_of(model, TELL_ADA, output_pydantic=Person).pydantic, Person(**ADA))

@@ -113,11 +113,12 @@ def try_client(client, server, version):
     """Runs the script of an installed client in a home and a folder of its own."""
     started = time.monotonic()
     caller, key = server.make_key(client.slug)
-    home = Path(tempfile.mkdtemp(prefix=f"{client.slug}-"))
+    home = Path(tempfile.mkdtemp(prefix=f"{client.slug}-", dir=os.environ.get("WORK_DIR")))
     try:
         output, status = run_script(client, server, key, home)
     finally:
-        shutil.rmtree(home, ignore_errors=True)
+        end_strays(home)
+        shutil.rmtree(home)
     result = Result(client, version, read_checks(output), server.refusals(caller, key))
     result.seconds = time.monotonic() - started
     if status or not result.checks:
@@ -160,6 +161,26 @@ def end_group(group):
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:
         pass
+
+
+def end_strays(home):
+    """Ends what the script has left running outside its group, such as daemons: whatever has its home in the environment."""
+    strays = [environ.parent for environ in Path("/proc").glob("[0-9]*/environ") if holds(environ, home)]
+    for stray in strays:
+        try:
+            os.kill(int(stray.name), signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    deadline = time.monotonic() + 10
+    while any(holds(stray / "environ", home) for stray in strays) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def holds(environ, home):
+    try:
+        return bytes(home) in environ.read_bytes()
+    except OSError:  # it is gone, or is another user's
+        return False
 
 
 def path_of(client):

@@ -74,23 +74,14 @@ impl Responses {
         let (request, earlier) = self.gather(&owner, request, memory.as_ref()).await?;
         let (response, input) = (request.response.clone(), request.input.clone());
         let names = request.tool_names().clone();
-        let (shows_thinking, stream, generates) = (request.shows_thinking, request.stream, request.generates);
-        let (turn, remarks) = request.turn(&earlier)?;
+        let (shows_thinking, stream) = (request.shows_thinking, request.stream);
+        let (running, remarks) = self.begin(caller, request, &earlier).await?;
         let keeper = Keeper {
             records: response.store.then(|| self.0.shelves.records.clone()),
             input: kept::input(&response.id, input),
             owner,
             memory,
             earlier,
-        };
-        let running = match (generates, response.background) {
-            (false, _) => nothing(&turn),
-            (true, true) => {
-                // What would fail only when nobody waits any more is refused at once.
-                self.0.turns.resolve(caller.clone(), turn.clone()).await?;
-                self.later(caller, turn)
-            }
-            (true, false) => self.0.turns.run(caller, turn).await?,
         };
         let run = Run {
             writer: Writer::new(response, names, shows_thinking),
@@ -127,7 +118,8 @@ impl Responses {
         let owner = self.0.keys.owner(caller);
         let (request, earlier) = self.gather(&owner, request, None).await?;
         let input = kept::input(&request.response.id, request.input.clone());
-        request.check(&earlier)?;
+        // The remarks are for whoever asks for an answer.
+        let _: Remarks = request.check(&earlier)?;
         Ok(earlier.into_iter().chain(input).collect())
     }
 
@@ -143,6 +135,28 @@ impl Responses {
         history.dereference(&earlier, &mut request.input).await?;
         request.add_tools(&earlier)?;
         Ok((request, earlier))
+    }
+
+    /// Begins the turn that answers `request`, with the remarks on it. Where no answer is to be made, the conversation may lack
+    /// what Claude could answer.
+    async fn begin(
+        &self,
+        caller: Caller,
+        request: CreateRequest,
+        earlier: &[Value],
+    ) -> Result<(RunningTurn, Remarks), Error> {
+        let (generates, is_background) = (request.generates, request.response.background);
+        if !generates {
+            let running = nothing(&request.response.model);
+            return Ok((running, request.check(earlier)?));
+        }
+        let (turn, remarks) = request.turn(earlier)?;
+        if !is_background {
+            return Ok((self.0.turns.run(caller, turn).await?, remarks));
+        }
+        // What would fail only when nobody waits any more is refused at once.
+        self.0.turns.resolve(caller.clone(), turn.clone()).await?;
+        Ok((self.later(caller, turn), remarks))
     }
 
     /// A turn that asks for a worker only when its first event is asked for.
@@ -170,8 +184,8 @@ impl Responses {
 }
 
 /// A turn that nobody answers.
-fn nothing(turn: &Turn) -> RunningTurn {
+fn nothing(model: &str) -> RunningTurn {
     let finish = Finish::new(FinishReason::Stop, Usage::default());
     let events = futures::stream::iter([Ok(TurnEvent::Finished(finish))]);
-    RunningTurn::new(Told::of(turn.model.as_str()), Box::pin(events))
+    RunningTurn::new(Told::of(model), Box::pin(events))
 }

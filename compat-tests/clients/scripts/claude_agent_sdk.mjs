@@ -29,7 +29,9 @@ await check("stream", async () => {
 
 await check("tools", async () => {
   const mcpServers = { weather: createSdkMcpServer({ name: "weather", tools: [weather] }) };
-  weatherWasAsked((await resultOf(askWeather, { mcpServers })).result);
+  // The tool is offered only after a search, and then by its whole name.
+  const asked = askWeather.replace("get_weather", "mcp__weather__get_weather");
+  weatherWasAsked((await resultOf(asked, { mcpServers })).result);
 });
 
 await check("structured", async () => {
@@ -37,4 +39,16 @@ await check("structured", async () => {
   const schema = { type: "object", properties, required: ["name", "age"], additionalProperties: false };
   const asked = call("StructuredOutput", ada);
   same((await resultOf(asked, { outputFormat: { type: "json_schema", schema } })).structured_output, ada);
+});
+
+await check("session", async () => {
+  const first = await resultOf(tell);
+  const next = await resultOf(tell, { resume: first.session_id });
+  same([next.result, next.session_id], [sentence, first.session_id]);
+});
+
+await check("agent", async () => {
+  const agents = { teller: { description: "Tells.", prompt: "Be brief.", tools: ["Read"] } };
+  const asked = { description: "d", prompt: tell, subagent_type: "teller", run_in_background: false };
+  same((await resultOf(call("Agent", asked), { agents })).result.includes(sentence), true);
 });

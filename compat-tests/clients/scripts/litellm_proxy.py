@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -28,6 +29,8 @@ WEATHER_TOOL = {
     },
 }
 START_SECONDS = 90
+# The proxy's own, which it wants to be hard to guess.
+KEY = f"sk-{secrets.token_hex(32)}"
 
 
 def free_port():
@@ -42,7 +45,7 @@ def start():
     Path("config.yaml").write_text(json.dumps(config))  # JSON is YAML
     port = free_port()
     proxy = subprocess.Popen([Path(sys.executable).parent / "litellm", "--config", "config.yaml", "--host", "127.0.0.1",
-                              "--port", str(port)], env=os.environ | {"LITELLM_LOG": "ERROR"})
+                              "--port", str(port)], env=os.environ | {"LITELLM_LOG": "ERROR", "LITELLM_MASTER_KEY": KEY})
     address = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and proxy.poll() is None:
@@ -54,7 +57,7 @@ def start():
     raise SystemExit("the proxy did not start")
 
 
-client = openai.OpenAI(base_url=f"{start()}/v1", api_key="sk-made-up", max_retries=0)
+client = openai.OpenAI(base_url=f"{start()}/v1", api_key=KEY, max_retries=0)
 
 
 def ask(model, messages, **options):

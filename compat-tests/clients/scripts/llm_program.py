@@ -17,8 +17,7 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQG
 
 
 def llm(*words):
-    variables = {"LLM_USER_PATH": str(HOME), "OPENAI_API_KEY": API_KEY}
-    return run("llm", "-m", "switchboard", *words, variables=variables).strip()
+    return run("llm", "-m", "switchboard", "--key", API_KEY, *words, variables={"LLM_USER_PATH": str(HOME)}).strip()
 
 
 @check("chat")

@@ -13,8 +13,8 @@ const env = {
 
 await check("chat", async () => {
   const tests = [{ assert: [{ type: "equals", value: sentence }] }];
-  // Double braces are promptfoo's own; the directive has none.
-  await writeFile("config.json", JSON.stringify({ prompts: [tell], providers: [...openai, anthropic], tests }));
+  // What begins with a bracket is to promptfoo a list of messages.
+  await writeFile("config.json", JSON.stringify({ prompts: [`Hello. ${tell}`], providers: [...openai, anthropic], tests }));
   await run("promptfoo", ["eval", "-c", "config.json", "-o", "out.json", "--no-cache", "--no-progress-bar"], { env });
   const { results } = JSON.parse(await readFile("out.json", "utf8"));
   same(results.results.map(({ success }) => success), [true, true, true, true]);

@@ -36,7 +36,7 @@ def row(result):
     cells = [cell(result, name) for name in COLUMNS]
     also = ", ".join(name if not reason else f"✗ {name}" for name, reason in result.checks.items() if name not in COLUMNS)
     reasons = [f"✗ {name}: {reason}" for name, reason in client.fails.items()]
-    reasons += client.refused.values()
+    reasons += filter(None, client.refused.values())
     notes = " ".join(filter(None, [client.setup, client.note, *reasons]))
     return line([client.name, result.version, *cells, also, notes])
 

@@ -1,5 +1,6 @@
 """LiteLLM's proxy in front of the server, with a backend for OpenAI's and one for Anthropic's API."""
 
+import atexit
 import json
 import os
 import secrets
@@ -28,7 +29,7 @@ WEATHER_TOOL = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     },
 }
-START_SECONDS = 90
+START_SECONDS = 240
 # The proxy's own, which it wants to be hard to guess.
 KEY = f"sk-{secrets.token_hex(32)}"
 
@@ -40,12 +41,13 @@ def free_port():
 
 
 def start():
-    """Starts the proxy; gives its address. It ends with the process group of this script."""
+    """Starts the proxy; gives its address. It ends with this script."""
     config = {"model_list": [{"model_name": name, "litellm_params": backend} for name, backend in BACKENDS.items()]}
     Path("config.yaml").write_text(json.dumps(config))  # JSON is YAML
     port = free_port()
     proxy = subprocess.Popen([Path(sys.executable).parent / "litellm", "--config", "config.yaml", "--host", "127.0.0.1",
                               "--port", str(port)], env=os.environ | {"LITELLM_LOG": "ERROR", "LITELLM_MASTER_KEY": KEY})
+    atexit.register(proxy.kill)
     address = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and proxy.poll() is None:

@@ -20,7 +20,8 @@ const env = { OPENCODE_DISABLE_MODELS_FETCH: "1", OPENCODE_DISABLE_AUTOUPDATE: "
 
 /** The parts that a run tells. */
 async function parts(model, prompt) {
-  const told = await run("opencode", ["run", "--format", "json", "--model", model, prompt], { env });
+  // Of the command line it would escape the quotes.
+  const told = await run("opencode", ["run", "--format", "json", "--model", model], { env, stdin: prompt });
   return told.trim().split("\n").map((line) => JSON.parse(line));
 }
 

@@ -16,12 +16,12 @@ test: ## Run all tests, with the real CLI and other people's clients
 	cargo test --workspace
 	@if [ -x compat-tests/run ]; then compat-tests/run; fi
 
-# The table is written only where all are tried as they are pinned.
+# The table is of pinned versions, so the newest ones write nothing.
 clients: ## Try all clients, write docs/CLIENTS.md (ONLY="codex aider" some, NEWEST=1 the newest)
 	@tools/install-cli
 	cargo build --release --bin claude-switchboard -p claude-switchboard -p messages-stand-in
 	SERVER_BIN=$(TARGET)/claude-switchboard STAND_IN_BIN=$(TARGET)/messages-stand-in compat-tests/run clients \
-		$(if $(ONLY),$(ONLY),--all $(if $(NEWEST),,--write)) $(if $(NEWEST),--newest)
+		$(or $(ONLY),--all) $(if $(NEWEST),--newest,--write)
 
 check: fmt-check lint doc ## Check format, lints and documentation
 

@@ -36,13 +36,18 @@ def row(result):
     cells = [cell(result, name) for name in COLUMNS]
     also = ", ".join(name if not reason else f"✗ {name}" for name, reason in result.checks.items() if name not in COLUMNS)
     reasons = [f"✗ {name}: {reason}" for name, reason in client.fails.items()]
-    reasons += filter(None, client.refused.values())
-    notes = " ".join(filter(None, [client.setup, client.note, *reasons]))
-    return line([client.name, result.version, *cells, also, notes])
+    remarks = [client.note, *reasons, *client.refused.values()]
+    return line([client.name, result.version, *cells, also, sentences(client.setup, *remarks)])
 
 
 def unavailable_row(client):
-    return line([client.name, "", *("not run" for _ in COLUMNS), "", f"{client.setup} {client.unavailable}".strip()])
+    return line([client.name, "", *("not run" for _ in COLUMNS), "", sentences(client.setup, client.unavailable)])
+
+
+def sentences(setup, *remarks):
+    """How a client is set up, and what there is to say besides."""
+    told = [remark for remark in remarks if remark]
+    return " ".join([f"{setup}." if setup and told else setup, *told]).strip()
 
 
 def cell(result, name):

@@ -2,7 +2,7 @@
 
 import { ChatAnthropic } from "@langchain/anthropic";
 import { ChatOpenAI } from "@langchain/openai";
-import { createAgent, tool } from "langchain";
+import { createAgent, providerStrategy, tool } from "langchain";
 import { z } from "zod";
 
 import {
@@ -42,7 +42,7 @@ await check("structured", async () => {
 
 await check("agent with a response format", async () => {
   for (const model of models) {
-    const agent = createAgent({ model, tools: [weather], responseFormat: Person });
+    const agent = createAgent({ model, tools: [weather], responseFormat: providerStrategy(Person) });
     same((await agent.invoke(asked(tellAda))).structuredResponse, ada);
   }
 });

@@ -10,14 +10,15 @@ HOME = Path.home() / "llm"
 HOME.mkdir()
 HOME.joinpath("extra-openai-models.yaml").write_text(
     f"- model_id: switchboard\n  model_name: sonnet\n  api_base: {BASE_URL}\n  vision: true\n  supports_schema: true\n"
-    "  supports_tools: true\n"
+    "  supports_tools: true\n  api_key_name: switchboard\n"
 )
+HOME.joinpath("keys.json").write_text(json.dumps({"switchboard": API_KEY}))
 FUNCTION = 'def get_weather(city: str) -> str:\n    "The weather of a city."\n    return "18 degrees in " + city\n'
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
 
 
 def llm(*words):
-    return run("llm", "-m", "switchboard", "--key", API_KEY, *words, variables={"LLM_USER_PATH": str(HOME)}).strip()
+    return run("llm", "-m", "switchboard", *words, variables={"LLM_USER_PATH": str(HOME)}).strip()
 
 
 @check("chat")

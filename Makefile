@@ -1,7 +1,8 @@
 # The commands of the project. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt-check lint doc bench fuzz clean-cache
+TARGET = $(abspath $(or $(CARGO_TARGET_DIR),target))/release
+.PHONY: help run test clients check fmt-check lint doc bench fuzz clean-cache
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -14,6 +15,13 @@ test: ## Run all tests, with the real CLI and other people's clients
 	@tools/install-cli
 	cargo test --workspace
 	@if [ -x compat-tests/run ]; then compat-tests/run; fi
+
+# The table is of pinned versions, so the newest ones write nothing.
+clients: ## Try all clients, write docs/CLIENTS.md (ONLY="codex aider" some, NEWEST=1 the newest)
+	@tools/install-cli
+	cargo build --release --bin claude-switchboard -p claude-switchboard -p messages-stand-in
+	SERVER_BIN=$(TARGET)/claude-switchboard STAND_IN_BIN=$(TARGET)/messages-stand-in compat-tests/run clients \
+		$(or $(ONLY),--all) $(if $(NEWEST),--newest,--write)
 
 check: fmt-check lint doc ## Check format, lints and documentation
 

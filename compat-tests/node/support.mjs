@@ -1,10 +1,12 @@
 // What the suites share: where the server is, what to say to have the model do something, and what went upstream.
 
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 export const { BASE_URL: baseURL, API_KEY: apiKey, STAND_IN_URL: standIn } = process.env;
+const { ADMIN_KEY: adminKey, SERVER_LOG: serverLog } = process.env;
 
 export const twelve = [...Array(12).keys()].map((n) => `w${n + 1}`).join(" ");
 
@@ -71,3 +73,45 @@ export async function all(iterable) {
 /** A test that looks at what went upstream. */
 export const upstreamTest = (name, run) =>
   test(name, { skip: !standIn && "STAND_IN_URL is not set" }, () => run(new Upstream()));
+
+/** A key of a test's own, by which the server's log tells what it answered to the client that has it. */
+export class OwnKey {
+  static async make(name) {
+    const headers = { authorization: `Bearer ${adminKey}`, "content-type": "application/json" };
+    const body = JSON.stringify({ name });
+    const answer = await fetch(new URL("/admin/keys", baseURL), { method: "POST", headers, body });
+    assert.equal(answer.status, 201, `a key could not be made: ${answer.status}`);
+    return Object.assign(new OwnKey(), await answer.json());
+  }
+
+  /** The answers so far, as the server's log has them. */
+  async answers() {
+    // The log has a request's line when it is over; that of this one comes after those of all that were over before.
+    const headers = { authorization: `Bearer ${this.key}` };
+    const last = (await fetch(new URL("/v1/models", baseURL), { headers })).headers.get("x-request-id");
+    const deadline = Date.now() + 5000;
+    let log;
+    do {
+      log = await readFile(serverLog, "utf8");
+      if (!log.includes(last)) await sleep(20);
+    } while (!log.includes(last) && Date.now() < deadline);
+    const lines = log.split("\n").filter((line) => line.includes(`"${this.id}"`) && !line.includes(last));
+    return lines.map((line) => JSON.parse(line)).filter(({ target }) => target === "access");
+  }
+
+  /** Checks that there were answers, and that each was one of success. */
+  async wasNeverRefused() {
+    const answers = await this.answers();
+    assert.notEqual(answers.length, 0, "no request came");
+    const refused = answers.filter(({ status, end }) => status >= 400 || end === "failed");
+    assert.deepEqual(refused.map(({ method, path, status, error }) => [method, path, status, error]), []);
+  }
+}
+
+/** A test of a client whose requests the server's log is asked about. */
+export const loggedTest = (name, run) =>
+  test(name, { skip: (!adminKey || !serverLog) && "ADMIN_KEY and SERVER_LOG are not set" }, async (t) => {
+    const key = await OwnKey.make("node-client");
+    await run(t, key);
+    await key.wasNeverRefused();
+  });

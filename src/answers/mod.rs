@@ -98,8 +98,7 @@ impl Answers {
     }
 
     async fn message(&self, caller: &Caller, body: &[u8]) -> Result<Answered, Error> {
-        let MessagesRequest { turn, stream, shows_thinking, remarks } =
-            anthropic::decode(body, self.policy)?;
+        let MessagesRequest { turn, stream, shows_thinking, remarks } = anthropic::decode(body, self.policy)?;
         whole(stream)?;
         let reply = anthropic::Reply::new(turn.model.as_str());
         let running = self.turns.run(caller.clone(), turn).await?;

@@ -41,7 +41,11 @@ async fn all_of_it_outlives_the_server() {
     let folder = tempfile::tempdir().unwrap();
     let open = async || {
         let tracker = TaskTracker::new();
-        let registry = Registry::open(Store::open(folder.path(), crate::store::Config::default(), tracker.clone()).unwrap()).await.unwrap();
+        let registry = Registry::open(
+            Store::open(folder.path(), crate::store::Config::default(), tracker.clone()).unwrap(),
+        )
+        .await
+        .unwrap();
         (registry, tracker)
     };
     let close = async |registry: Registry, tracker: TaskTracker| {

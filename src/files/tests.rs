@@ -131,7 +131,9 @@ async fn what_a_crash_leaves_behind_is_removed_at_the_next_start() {
 #[tokio::test]
 async fn an_upload_whose_client_leaves_at_the_last_moment_is_there_or_not() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("store"), crate::store::Config::default(), TaskTracker::new()).unwrap();
+    let store =
+        Store::open(&folder.path().join("store"), crate::store::Config::default(), TaskTracker::new())
+            .unwrap();
     let config = Config { max_file_bytes: 10, max_project_bytes: 10, min_free_bytes: 0 };
     let files = Files::open(store, &folder.path().join("files"), config).await.unwrap();
     let mut draft = files.draft("a").await.unwrap();

@@ -176,7 +176,11 @@ fn what_a_model_refuses_of_messages_and_thinking_is_learnt_too() {
         (between, Restriction::ThinkingDisabled),
     ] {
         let mut turn = turn.clone();
-        assert_eq!(older().refusal(&refused(message), &turn), Some(Refusal::Parameter(restriction)), "{message}");
+        assert_eq!(
+            older().refusal(&refused(message), &turn),
+            Some(Refusal::Parameter(restriction)),
+            "{message}"
+        );
         adapt(&mut turn, restriction);
         let again = older().refusal(&refused(message), &turn);
         // The other word for `disabled` may be refused as well.

@@ -80,8 +80,8 @@ impl Responses {
         let (request, earlier) = self.gather(&owner, request, items, memory.as_ref()).await?;
         let (response, input) = (request.response.clone(), request.input.clone());
         let names = request.tool_names().clone();
-        let (shows_thinking, stream, generates) = (request.shows_thinking, request.stream, request.generates);
-        let (turn, remarks) = request.turn(&earlier)?;
+        let (shows_thinking, stream) = (request.shows_thinking, request.stream);
+        let (running, remarks) = self.begin(caller, request, &earlier).await?;
         let keeper = Keeper {
             records: response.store.then(|| self.0.shelves.records.clone()),
             input: kept::input(&response.id, input),
@@ -90,7 +90,6 @@ impl Responses {
             conversation,
             earlier,
         };
-        let running = self.begin(caller, turn, generates, response.background).await?;
         let run = Run {
             writer: Writer::new(response, names, shows_thinking),
             events: running.events,
@@ -105,25 +104,6 @@ impl Responses {
             Making::Here { run: Box::new(run), told: running.told }
         };
         Ok(Created { making, remarks })
-    }
-
-    /// The turn of a response, which asks for a worker at once unless nobody waits for it.
-    async fn begin(
-        &self,
-        caller: Caller,
-        turn: Turn,
-        generates: bool,
-        background: bool,
-    ) -> Result<RunningTurn, Error> {
-        match (generates, background) {
-            (false, _) => Ok(nothing(&turn)),
-            (true, true) => {
-                // What would fail only when nobody waits any more is refused at once.
-                self.0.turns.resolve(caller.clone(), turn.clone()).await?;
-                Ok(self.later(caller, turn).await)
-            }
-            (true, false) => Ok(self.0.turns.run(caller, turn).await?),
-        }
     }
 
     /// How many tokens the conversation of `request` has, and what there is to say of it.
@@ -199,15 +179,33 @@ impl Responses {
         Ok((request, earlier))
     }
 
+    /// Begins the turn that answers `request`, with the remarks on it. Where no answer is to be made, the conversation may lack
+    /// what Claude could answer.
+    async fn begin(
+        &self,
+        caller: Caller,
+        request: CreateRequest,
+        earlier: &[Value],
+    ) -> Result<(RunningTurn, Remarks), Error> {
+        let (generates, is_background) = (request.generates, request.response.background);
+        if !generates {
+            let running = nothing(&request.response.model);
+            return Ok((running, request.check(earlier)?));
+        }
+        let (turn, remarks) = request.turn(earlier)?;
+        if !is_background {
+            return Ok((self.0.turns.run(caller, turn).await?, remarks));
+        }
+        // What would fail only when nobody waits any more is refused at once.
+        self.0.turns.resolve(caller.clone(), turn.clone()).await?;
+        Ok((self.later(caller, turn).await, remarks))
+    }
+
     /// A turn that asks for a worker only when its first event is asked for.
     async fn later(&self, caller: Caller, turn: Turn) -> RunningTurn {
         // A model that is left open has none of its own yet.
         let told = match self.0.turns.fit(&turn).await {
-            Ok(Fit { left_out, repaired, .. }) => Told {
-                left_out,
-                repaired,
-                ..Told::default()
-            },
+            Ok(Fit { left_out, repaired, .. }) => Told { left_out, repaired, ..Told::default() },
             Err(_) => Told::default(),
         };
         let turns = Arc::clone(&self.0.turns);
@@ -233,8 +231,8 @@ impl Responses {
 }
 
 /// A turn that nobody answers.
-fn nothing(turn: &Turn) -> RunningTurn {
+fn nothing(model: &str) -> RunningTurn {
     let finish = Finish::new(FinishReason::Stop, Usage::default());
     let events = futures::stream::iter([Ok(TurnEvent::Finished(finish))]);
-    RunningTurn::new(Told::of(turn.model.as_str()), Box::pin(events))
+    RunningTurn::new(Told::of(model), Box::pin(events))
 }

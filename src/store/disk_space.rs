@@ -53,7 +53,10 @@ mod tests {
         let free = free_bytes(folder.path()).unwrap();
         assert!(FreeSpaceFloor::new(folder.path(), free / 2).check(MIB).is_ok());
         let refused = FreeSpaceFloor::new(folder.path(), free / 2).check(free).unwrap_err();
-        assert!(matches!(refused, Error::DiskFull { free_mib, needed_mib } if free_mib < needed_mib), "{refused}");
+        assert!(
+            matches!(refused, Error::DiskFull { free_mib, needed_mib } if free_mib < needed_mib),
+            "{refused}"
+        );
         let missing = FreeSpaceFloor::new(&folder.path().join("missing"), 0).check(0);
         assert!(matches!(missing, Err(Error::Files(_))));
     }

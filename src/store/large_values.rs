@@ -132,7 +132,10 @@ impl<B: Backend> LargeValues<B> {
     fn remove_files(&self, names: &[String]) {
         for name in names {
             if let Err(error) = self.remove_file(name) {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a file of the store was not removed");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a file of the store was not removed"
+                );
             }
         }
     }

@@ -140,7 +140,11 @@ async fn what_is_kept_is_there_when_the_store_is_opened_again() {
     let limits = Limits { max_bytes: 12, ..MINUTE };
     for _ in 0..2 {
         let tracker = TaskTracker::new();
-        let shelf = Shelf::new(Store::open(folder.path(), Config::default(), tracker.clone()).unwrap(), THINGS, limits);
+        let shelf = Shelf::new(
+            Store::open(folder.path(), Config::default(), tracker.clone()).unwrap(),
+            THINGS,
+            limits,
+        );
         let found = shelf.get("a", "1").await.unwrap();
         shelf.put("a", "1", b"one".to_vec()).await.unwrap();
         assert_eq!(shelf.names().await.unwrap(), [("a".to_owned(), "1".to_owned())]);

@@ -101,7 +101,10 @@ fn recover(shared: &Weak<Shared>, failed: OpenDatabase) {
                 return;
             }
             Err(error) if logged.is_none_or(|logged| logged.elapsed() >= RECOVERY_LOG_INTERVAL) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the store cannot be opened again yet");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the store cannot be opened again yet"
+                );
                 logged = Some(Instant::now());
             }
             Err(_) => {}

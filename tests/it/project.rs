@@ -37,3 +37,21 @@ fn lock_files_name_no_registry() {
 fn contributing_fits_on_a_page() {
     assert!(read("CONTRIBUTING.md").lines().count() <= 80);
 }
+
+#[test]
+fn the_table_of_clients_is_that_of_the_list() {
+    let list: toml::Table = read("compat-tests/clients/clients.toml").parse().unwrap();
+    let document = read("docs/CLIENTS.md");
+    let (_, table) = document.split_once("<!-- clients: begin -->").unwrap();
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).collect();
+    for client in list["client"].as_array().unwrap() {
+        let name = client["name"].as_str().unwrap();
+        let pin = client.get("packages").map_or("", |packages| packages[0].as_str().unwrap());
+        let version = pin.rsplit(['=', '@']).next().unwrap();
+        let row = format!("| {name} | {version} |");
+        assert!(
+            rows.iter().any(|line| line.starts_with(&row)),
+            "`{row}` is missing: `make clients ONLY=` it"
+        );
+    }
+}

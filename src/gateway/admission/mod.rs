@@ -153,7 +153,10 @@ impl Admission {
             match answer.started().await {
                 Ok(()) if answer.is_hit() => {
                     permit.settle(0);
-                    return Ok((with(CacheStatus::Hit, Told::of(answer.model())), Box::pin(answer.map(free))));
+                    return Ok((
+                        with(CacheStatus::Hit, Told::of(answer.model())),
+                        Box::pin(answer.map(free)),
+                    ));
                 }
                 Ok(()) => {
                     let told = made.get().cloned().unwrap_or_default();

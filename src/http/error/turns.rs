@@ -1,6 +1,5 @@
 //! The gateway's failures in words for a stranger.
 
-
 use super::ApiError;
 use super::Kind;
 use super::RESTART;

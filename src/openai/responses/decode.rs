@@ -276,8 +276,8 @@ impl CreateRequest {
         Ok((turn, self.ignored.into_remarks()))
     }
 
-    /// Checks that the input may follow `earlier`, though what comes next need not be the model's answer.
-    /// What is broken in it is repaired, or refused, where an answer is to be made. Gives what there is to say of the request.
+    /// Checks that the input may follow `earlier`, though what comes next need not be the model's answer, and gives the remarks
+    /// on the request. What is broken in the input is repaired, or refused, where an answer is to be made.
     ///
     /// # Errors
     /// When an item cannot be understood, or does not go with those before it.

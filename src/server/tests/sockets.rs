@@ -138,6 +138,17 @@ async fn what_was_left_out_and_repaired_is_told_in_the_first_event() {
 }
 
 #[tokio::test]
+async fn a_conversation_that_is_only_kept_may_be_empty() {
+    let server = Server::start(repeating()).await;
+    let mut socket = Socket::open(&server).await;
+    socket.ask(json!({"generate": false, "store": false, "input": []})).await;
+    let kept = socket.made().await;
+    assert_eq!((&kept["status"], &kept["output"]), (&json!("completed"), &json!([])));
+    socket.ask(json!({"store": false, "previous_response_id": kept["id"], "input": "a"})).await;
+    assert_eq!(said(&socket.made().await), "0 a");
+}
+
+#[tokio::test]
 async fn a_bad_request_is_told_and_the_connection_stays() {
     let server = Server::start(repeating()).await;
     let mut socket = Socket::open(&server).await;

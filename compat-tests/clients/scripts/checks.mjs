@@ -1,0 +1,80 @@
+// What the scripts of JavaScript clients share: where the server is, what to ask, and how a check tells what it found.
+// The prompts hold directives that the stand-in behind the server obeys; `stand-in/src/lib.rs` lists them.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+
+export const { BASE_URL: baseURL, ROOT_URL: rootURL, API_KEY: apiKey } = process.env;
+
+/** The directive that makes the model say a text, or a value as JSON. */
+export const say = (answer) => `[[say=${JSON.stringify(typeof answer === "string" ? answer : JSON.stringify(answer))}]]`;
+
+/** The directive that makes the model call a tool. */
+export const call = (tool, input) => `[[tool=${tool} input=${JSON.stringify(input)}]]`;
+
+export const sentence = "Paris lies on the Seine.";
+export const tell = say(sentence);
+export const ada = { name: "Ada", age: 36 };
+export const tellAda = say(ada);
+export const askWeather = call("get_weather", { city: "Paris" });
+export const afterWeather = "Tool results: 18 degrees in Paris";
+
+const cities = [];
+
+/** The tool that `askWeather` has called. */
+export function getWeather({ city }) {
+  cities.push(city);
+  return `18 degrees in ${city}`;
+}
+
+/** Runs a check, and writes whether it passed. */
+export async function check(name, run) {
+  cities.length = 0;
+  let fault = "";
+  try {
+    await run();
+  } catch (error) {
+    console.error(error);
+    fault = `${error?.name ?? "Error"}: ${error?.message ?? error}`.slice(0, 600);
+  }
+  console.log(`CHECK ${JSON.stringify({ name, fault })}`);
+}
+
+export const same = (found, wanted) => assert.deepEqual(found, wanted);
+
+/** Checks that the sentence came in more than one piece. */
+export function isStream(pieces) {
+  const told = pieces.filter(Boolean);
+  assert.equal(told.join(""), sentence);
+  assert.ok(told.length > 1, `the answer came in one piece: ${told}`);
+}
+
+/** Checks that the tool was called with the model's argument, and its result reached the model. */
+export function weatherWasAsked(answer) {
+  assert.deepEqual(cities.splice(0), ["Paris"]);
+  assert.ok(answer.includes(afterWeather), `expected ${afterWeather} in ${answer}`);
+}
+
+export async function all(iterable) {
+  const found = [];
+  for await (const item of iterable) found.push(item);
+  return found;
+}
+
+/** Runs a program; gives what it printed on stdout, and fails with its stderr. */
+export async function run(command, args, { env = {}, cwd, seconds = 120, stdin = "" } = {}) {
+  const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, timeout: seconds * 1000 });
+  const [stdout, stderr] = [[], []];
+  child.stdout.on("data", (piece) => stdout.push(piece));
+  child.stderr.on("data", (piece) => stderr.push(piece));
+  child.stdin.on("error", () => {}); // the program may end without reading it
+  child.stdin.end(stdin);
+  const [status, signal] = await new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (...ended) => resolve(ended));
+  });
+  const [said, complained] = [stdout, stderr].map((pieces) => Buffer.concat(pieces).toString());
+  console.log(said, complained);
+  assert.equal(status, 0, `ended with ${status ?? signal}: ${(complained || said).slice(-600)}`);
+  return said;
+}

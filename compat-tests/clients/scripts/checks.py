@@ -1,0 +1,101 @@
+"""What the scripts of Python clients share: where the server is, what to ask, and how a check tells what it found.
+
+The prompts hold directives that the stand-in behind the server obeys; `stand-in/src/lib.rs` lists them.
+"""
+
+import asyncio
+import inspect
+import json
+import os
+import subprocess
+import traceback
+
+BASE_URL = os.environ["BASE_URL"]
+ROOT_URL = os.environ["ROOT_URL"]
+API_KEY = os.environ["API_KEY"]
+
+# The same address and key, where a client reads the variables of OpenAI's and Anthropic's own SDKs.
+OPENAI = {"OPENAI_BASE_URL": BASE_URL, "OPENAI_API_BASE": BASE_URL, "OPENAI_API_KEY": API_KEY}
+ANTHROPIC = {"ANTHROPIC_BASE_URL": ROOT_URL, "ANTHROPIC_API_KEY": API_KEY}
+
+FAULT_CHARS = 600
+
+
+def say(answer):
+    """The directive that makes the model say a text, or a value as JSON."""
+    return f"[[say={json.dumps(answer if isinstance(answer, str) else json.dumps(answer))}]]"
+
+
+def call(tool, **arguments):
+    """The directive that makes the model call a tool."""
+    return f"[[tool={tool} input={json.dumps(arguments)}]]"
+
+
+SENTENCE = "Paris lies on the Seine."
+TELL = say(SENTENCE)
+ADA = {"name": "Ada", "age": 36}
+TELL_ADA = say(ADA)
+# What `get_weather` answers, and what the model says of it.
+WEATHER = "18 degrees in Paris"
+ASK_WEATHER = call("get_weather", city="Paris")
+AFTER_RESULTS = "Tool results:"
+
+
+def get_weather(city: str) -> str:
+    """The weather of a city.
+
+    Args:
+        city: the city's name
+    """
+    cities.append(city)
+    return f"18 degrees in {city}"
+
+
+# The arguments with which `get_weather` was called since `weather_was_asked` looked, or the check began.
+cities = []
+
+
+def check(name):
+    """Runs the decorated function at once, and writes whether it passed."""
+
+    def decide(function):
+        cities.clear()
+        fault = ""
+        try:
+            outcome = function()
+            if inspect.isawaitable(outcome):
+                asyncio.run(outcome)
+        except BaseException as error:  # a client may end the process, as command-line programs do
+            traceback.print_exc()
+            fault = f"{type(error).__name__}: {error}"[:FAULT_CHARS] or "failed"
+        print("CHECK " + json.dumps({"name": name, "fault": fault}), flush=True)
+        return function
+
+    return decide
+
+
+def same(found, wanted):
+    assert found == wanted, f"expected {wanted!r}, got {found!r}"
+
+
+def is_stream(pieces):
+    """Checks that the sentence came in more than one piece."""
+    pieces = [piece for piece in pieces if piece]
+    same("".join(pieces), SENTENCE)
+    assert len(pieces) > 1, f"the answer came in one piece: {pieces}"
+
+
+def weather_was_asked(answer):
+    """Checks that the tool was called with the model's argument, and its result reached the model."""
+    asked, cities[:] = list(cities), []
+    same(asked, ["Paris"])
+    assert AFTER_RESULTS in answer and WEATHER in answer, f"expected {AFTER_RESULTS!r} and {WEATHER!r} in {answer!r}"
+
+
+def run(*command, variables=None, stdin="", seconds=120, folder=None):
+    """Runs a program; gives what it printed on stdout, and fails with its stderr."""
+    done = subprocess.run([str(word) for word in command], input=stdin, capture_output=True, text=True, check=False,
+                          timeout=seconds, cwd=folder, env=os.environ | (variables or {}))
+    print(done.stdout, done.stderr, flush=True)
+    assert done.returncode == 0, f"status {done.returncode}: {(done.stderr or done.stdout)[-FAULT_CHARS:]}"
+    return done.stdout

@@ -15,7 +15,8 @@ use std::sync::RwLock;
 use std::sync::Weak;
 use std::thread;
 use std::time::Duration;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use super::Error;
 use super::backend::Backend;

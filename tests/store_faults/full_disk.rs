@@ -7,7 +7,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
-use std::time::Instant;
+use tokio::time::Instant;
 
 use crate::Numbers;
 use crate::keeper::{Expected, Keeper};

@@ -1,7 +1,7 @@
 //! kill -9, half of the times while the child starts and half of the times while it writes.
 
 use std::time::Duration;
-use std::time::Instant;
+use tokio::time::Instant;
 
 use crate::Numbers;
 use crate::keeper::{Expected, Keeper};

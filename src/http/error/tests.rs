@@ -196,8 +196,8 @@ fn the_table_of_keys() {
     The project 'default' cannot be deleted: configured keys belong to it.
 400 invalid_request_error invalid_value id | - - | -
     The project 'proj_1' has keys that are not revoked, such as 'key_1'. Revoke them first.
-500 server_error internal_error - | - - | -
-    This server cannot reach its store; its log tells more.
+503 server_error storage_unavailable - | 1 1000 | -
+    This server cannot use its store now: its disk is full or fails. Try again later; its log tells the operator more.
 ");
 }
 

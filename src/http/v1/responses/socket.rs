@@ -154,7 +154,7 @@ impl Session {
             let Created { making, mut remarks } = responses.create(caller?, request?, Some(memory)).await?;
             let (steps, told) = match making {
                 Making::Here { mut run, told } => {
-                    let first = run.begin(limit).await.map_err(crate::responses::Error::from)?;
+                    let first = run.begin(limit).await?;
                     (run.into_steps(first).left_stream(), told)
                 }
                 Making::There { events, told, .. } => (events.into_steps().right_stream(), told),

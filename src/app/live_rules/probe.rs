@@ -175,7 +175,7 @@ fn of_model(model: &str, restriction: Restriction, refused: &[Restriction]) -> T
             turn.history = vec![Message { role: Role::User, parts: said }, begun];
         }
         Restriction::NoThinking | Restriction::ThinkingDisabled => {
-            turn.sampling.effort = Some(Effort::None);
+            turn.native.fields.push(("thinking".to_owned(), r#"{"type":"disabled"}"#.to_owned()));
         }
     }
     turn

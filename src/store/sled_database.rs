@@ -1,8 +1,9 @@
 //! A sled database that survives failures of the disk.
 //!
-//! sled refuses every write after one that failed, so the database is closed then and opened again once there is space. Files
-//! that would end each later start are put aside before it is opened: an unfinished snapshot, which a kill or a full disk
-//! leaves behind, and snapshots that do not match the log. A snapshot only shortens the start; the log holds all records.
+//! sled refuses every write after one that failed, so the database is closed then and opened again once there is space. An
+//! unfinished snapshot, which a kill or a full disk leaves behind and which would end each later start, is removed before the
+//! database is opened. A finished snapshot that cannot be read stays and ends the start: it shows that the log may be damaged
+//! too, of which sled would skip what it cannot read.
 
 use std::fs;
 use std::fs::File;
@@ -23,7 +24,6 @@ use super::backend::Backend;
 use super::backend::Change;
 use super::backend::Record;
 use super::disk_space::FreeSpaceFloor;
-use crate::domain::unix_now;
 
 /// Memory for pages that were read, in bytes. Records are read seldom, so the database is an index rather than a cache.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
@@ -116,22 +116,10 @@ fn recover(shared: &Weak<Shared>, failed: OpenDatabase) {
 }
 
 impl OpenDatabase {
-    /// Opens the database in `folder`. Where snapshots make that impossible they are put aside, and the log is read whole.
+    /// Opens the database in `folder`.
     fn open(folder: &Path) -> Result<Self, Error> {
         remove_unfinished_snapshots(folder)?;
-        // A flush of its own would only come between ours.
-        let config = sled::Config::default().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-        let database = match open_when_unlocked(&config) {
-            Err(error @ sled::Error::Corruption { .. }) => {
-                let aside = put_snapshots_aside(folder)?.ok_or(error)?;
-                tracing::warn!(
-                    aside = %aside.display(),
-                    "the store's snapshots cannot be read; they are put aside and all records are read from its log"
-                );
-                open_when_unlocked(&config)?
-            }
-            opened => opened?,
-        };
+        let database = open_when_unlocked(folder)?;
         let file = File::open(folder.join("db"))?;
         File::open(folder)?.sync_all()?;
         Ok(Self { database, file })
@@ -145,9 +133,11 @@ impl OpenDatabase {
     }
 }
 
-/// Opens a database, and tries for a moment where its lock is taken: the threads of one that was just closed let go of it one
-/// after the other, and so does a process that was forked and not yet started.
-fn open_when_unlocked(config: &sled::Config) -> Result<sled::Db, sled::Error> {
+/// Opens the database in `folder`, and tries for a moment where its lock is taken: the threads of one that was just closed let go
+/// of it one after the other, and so does a process that was forked and not yet started.
+fn open_when_unlocked(folder: &Path) -> Result<sled::Db, sled::Error> {
+    // A flush of its own would only come between ours.
+    let config = sled::Config::default().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
     for _ in 0..LOCK_TRIES {
         match config.open() {
             // sled wraps the system's error in one of its own, of which only the words are left.
@@ -169,20 +159,6 @@ fn remove_unfinished_snapshots(folder: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// Moves all snapshots into a new folder beside the database, and returns it; none where there are no snapshots.
-fn put_snapshots_aside(folder: &Path) -> Result<Option<PathBuf>, Error> {
-    let snapshots = snapshots(folder)?;
-    if snapshots.is_empty() {
-        return Ok(None);
-    }
-    let aside = folder.join(format!("unreadable-snapshots-{}", unix_now()));
-    fs::create_dir_all(&aside)?;
-    for (path, name) in snapshots {
-        fs::rename(path, aside.join(name))?;
-    }
-    Ok(Some(aside))
 }
 
 /// Paths and names of the snapshots in `folder`, finished or not.

@@ -190,7 +190,7 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
         http::explain,
     );
     let answers = Answers::new(Arc::clone(&turns), responses.clone(), Policy::Lenient);
-    let room = files::Config { max_file_bytes: 0, max_project_bytes: 0, min_free_bytes: 0 };
+    let room = files::Config::default();
     let files = Files::open(store.clone(), folder.path(), room).await?;
     let tools = Tools {
         files: files.clone(),

@@ -27,6 +27,8 @@ pub(super) fn bound(
     ignored: &mut Ignored,
 ) -> Result<(), InvalidRequest> {
     let all = usize::from(native.has_field(MARK));
+    let said = history.iter().flat_map(|message| &message.parts).chain(&*prompt);
+    let count_of_instructions = said.filter(|part| matches!(part, Part::CacheMark(_))).count();
     let parts = history.iter_mut().flat_map(|message| &mut message.parts).chain(prompt);
     let blocks: Vec<&mut String> = parts
         .filter_map(|part| match part {
@@ -40,7 +42,7 @@ pub(super) fn bound(
         ("tools[].cache_control", native.tools.iter_mut().flatten().collect()),
     ];
     let count = lists.iter().flat_map(|(_, list)| list).map(|json| marks_in(json)).sum::<usize>();
-    let mut excess = (all + count).saturating_sub(MOST);
+    let mut excess = (all + count_of_instructions + count).saturating_sub(MOST);
     for (name, list) in lists {
         for json in list {
             if excess == 0 {

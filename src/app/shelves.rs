@@ -103,6 +103,7 @@ impl Ground<'_> {
             max_file_bytes: self.settings.files.max_file_bytes(),
             max_project_bytes: self.settings.files.max_project_bytes(),
             min_free_bytes: self.settings.files.min_free_bytes(),
+            min_free_bytes_for_ours: self.settings.store.min_free_bytes() * 2,
         };
         let files = Files::open(self.store.clone(), &folder, config).await;
         let files = files.with_context(|| format!("cannot use {}", folder.display()))?;

@@ -19,6 +19,8 @@ pub(super) const KEYS: Table = Table::new("keys");
 pub(super) const USES: Table = Table::new("key-uses");
 /// Id to [`Project`].
 pub(super) const PROJECTS: Table = Table::new("projects");
+/// Ids of projects that were taken away, to nothing. What was kept for them is still there under their ids.
+const GONE: Table = Table::new("projects-gone");
 /// Project and prefix of keys that are not revoked, to nothing.
 const MEMBERS: Table = Table::new("project-keys");
 /// The digest of the key of the admin API.
@@ -43,6 +45,10 @@ pub(super) fn used(prefix: Prefix) -> Vec<u8> {
 
 pub(super) fn project(id: &str) -> Vec<u8> {
     PROJECTS.key(id)
+}
+
+pub(super) fn gone(id: &str) -> Vec<u8> {
+    GONE.key(id)
 }
 
 pub(super) fn admin() -> Vec<u8> {

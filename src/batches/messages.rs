@@ -57,9 +57,7 @@ impl Batches {
         (batch.status, batch.in_progress_at) = (Status::InProgress, Some(unix_now()));
         batch.request_counts.total = total;
         let record = Record { lines: total, ..self.record(caller, batch, None) };
-        self.0.records.save_with(record.clone(), enter).await?;
-        self.start(&record);
-        Ok(record.batch)
+        self.begin(record, enter).await
     }
 
     /// Takes a batch away that is over, with its files.

@@ -174,9 +174,22 @@ impl Batches {
         }
         let batch = begun(Family::OpenAi, &request);
         let record = self.record(caller, batch, request.output_expires_after);
-        self.0.records.save_with(record.clone(), |_| {}).await?;
-        self.start(&record);
-        Ok(record.batch)
+        self.begin(record, |_| {}).await
+    }
+
+    /// Writes a batch down, with what `enter` changes beside it, and starts it. Both are done though the caller leaves.
+    pub(super) async fn begin(
+        &self,
+        record: Record,
+        enter: impl FnOnce(&mut Transaction<'_>) + Send + 'static,
+    ) -> Result<Batch, Error> {
+        let this = self.clone();
+        let begun = self.0.tracker.spawn(async move {
+            this.0.records.save_with(record.clone(), enter).await?;
+            this.start(&record);
+            Ok(record.batch)
+        });
+        begun.await.unwrap_or_else(|_| Err(crate::store::Error::Closed.into()))
     }
 
     /// A batch of the caller's that begins.

@@ -165,13 +165,19 @@ impl Conversations {
         id: &str,
         item: &str,
     ) -> Result<StoredConversation, Error> {
-        let taken = self.take(caller, id).await?;
-        let mut items = taken.items.clone();
-        let position = items.iter().position(|one| one["id"] == item);
-        items.remove(position.ok_or_else(|| Error::NoItem(item.to_owned()))?);
-        let rest = lines(&items);
-        let changed = self.change(&taken.owner, id, move |record| record.lines = rest).await?;
-        changed.ok_or_else(|| Error::Gone(id.to_owned()))
+        let (taken, _) = self.take_whole(caller, id).await?;
+        if !taken.items.iter().any(|one| one["id"] == item) {
+            return Err(Error::NoItem(item.to_owned()));
+        }
+        let (owner, item) = (taken.owner.clone(), item.to_owned());
+        let remove = move |record: &mut Record| {
+            let mut items = record.items();
+            items.retain(|one| one["id"] != item);
+            record.lines = lines(&items);
+            // Nobody else changes it before.
+            drop(taken);
+        };
+        self.change(&owner, id, remove).await?.ok_or_else(|| Error::Gone(id.to_owned()))
     }
 
     /// Takes a conversation, to add to it: nobody else can until that is dropped.
@@ -179,18 +185,24 @@ impl Conversations {
     /// # Errors
     /// When the caller has none of this name, or somebody else has it, or it is full.
     pub async fn take(&self, caller: &Caller, id: &str) -> Result<TakenConversation, Error> {
+        let (taken, size) = self.take_whole(caller, id).await?;
+        if size > LARGEST {
+            return Err(Error::Full(id.to_owned()));
+        }
+        Ok(taken)
+    }
+
+    /// Takes a conversation, full or not, and tells how many bytes its items have.
+    async fn take_whole(&self, caller: &Caller, id: &str) -> Result<(TakenConversation, usize), Error> {
         let owner = self.owner(caller);
         // Whose it is comes first: nobody learns of another's.
         self.load(&owner, id).await?;
         let taken = self.0.busy.take(&owner, id).ok_or_else(|| Error::Locked(id.to_owned()))?;
         // Read once more: something may have been added in between.
         let record = self.load(&owner, id).await?;
-        if record.lines.len() > LARGEST {
-            return Err(Error::Full(id.to_owned()));
-        }
         self.keep(&owner, id, &record).await?;
-        let items = record.items();
-        Ok(TakenConversation { shelf: self.0.shelf.clone(), owner, id: id.to_owned(), items, _taken: taken })
+        let (items, shelf) = (record.items(), self.0.shelf.clone());
+        Ok((TakenConversation { shelf, owner, id: id.to_owned(), items, taken }, record.lines.len()))
     }
 
     /// Sees to it that a conversation does not end while something is added: where half of its time is over, it begins anew.

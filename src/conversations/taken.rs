@@ -21,7 +21,7 @@ pub struct TakenConversation {
     pub(super) id: String,
     /// Its items, the oldest first.
     pub items: Vec<Value>,
-    pub(super) _taken: Taken,
+    pub(super) taken: Taken,
 }
 
 /// A record of the same owner that is written in the same transaction.
@@ -49,12 +49,14 @@ impl TakenConversation {
     /// # Errors
     /// When it was deleted meanwhile, or cannot be written: then nothing is.
     pub async fn append(self, items: Vec<Value>, beside: Option<Beside>) -> Result<Vec<Value>, Error> {
-        let Self { shelf, owner, id, items: known, _taken } = self;
+        let Self { shelf, owner, id, items: known, taken } = self;
         let known = known.iter().filter_map(|item| item["id"].as_str().map(ToOwned::to_owned));
         let items = kept::told_apart(known, items);
         let new = lines(&items);
         let within = shelf.clone();
         let work = move |transaction: &mut Transaction<'_>| {
+            // Taken until it is written, also when nobody waits for that any more.
+            transaction.afterwards(move |_| drop(taken));
             let record = within.get_in(transaction, &owner, &id)?.and_then(|bytes| Record::read(&bytes));
             let Some(mut record) = record else { return Err(Failed::Gone(id)) };
             record.head.changed_at = unix_now();

@@ -9,21 +9,21 @@ use super::table::Field;
 use super::table::Handling;
 use super::table::Table;
 
-const DOCUMENT: &str = include_str!("../../docs/API.md");
+/// The pages that show tables of fields.
+const PAGES: [&str; 2] = [include_str!("../../docs/API.md"), include_str!("../../docs/api/messages.md")];
 
-/// Asserts that docs/API.md shows `tables` between its comments `NAME: begin` and `NAME: end`.
+/// Asserts that one of the pages shows `tables` between its comments `NAME: begin` and `NAME: end`.
 pub(crate) fn check(name: &str, tables: &[&Table]) {
     check_text(name, &markdown(tables));
 }
 
-/// Asserts that docs/API.md shows `expected` between its comments `NAME: begin` and `NAME: end`.
+/// Asserts that one of the pages shows `expected` between its comments `NAME: begin` and `NAME: end`.
 pub(crate) fn check_text(name: &str, expected: &str) {
     let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->"));
-    let shown =
-        DOCUMENT.split_once(&begin).and_then(|(_, rest)| rest.split_once(&end)).map(|(shown, _)| shown);
+    let shown = PAGES.iter().find_map(|page| Some(page.split_once(&begin)?.1.split_once(&end)?.0));
     assert!(
         shown == Some(expected),
-        "docs/API.md is out of date: put this between its two `{name}` comments:\n{expected}"
+        "the documentation is out of date: put this between its two `{name}` comments:\n{expected}"
     );
 }
 

@@ -117,8 +117,9 @@ impl Finished {
         let enter = move |transaction: &mut Transaction<'_>| {
             transaction.put(key, value.into_bytes());
             transaction.afterwards(move |is_made| {
+                // Where that was reported as failed it may be on disk all the same; the next start removes bytes without a record.
+                bytes.keep();
                 if is_made {
-                    bytes.keep();
                     room.keep();
                 }
             });

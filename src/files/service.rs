@@ -32,7 +32,7 @@ const BETWEEN: char = '\0';
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How much may be kept.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Config {
     /// Bytes a file may have.
     pub max_file_bytes: u64,
@@ -40,6 +40,8 @@ pub struct Config {
     pub max_project_bytes: u64,
     /// Bytes that stay free on the disk: no upload is taken that would leave less.
     pub min_free_bytes: u64,
+    /// Bytes that stay free on the disk beside what this server writes itself: more than the store needs for what is spent.
+    pub min_free_bytes_for_ours: u64,
 }
 
 /// The files of all projects. Clones share them.
@@ -53,6 +55,7 @@ struct Inner {
     space: Space,
     config: Config,
     floor: FreeSpaceFloor,
+    floor_of_ours: FreeSpaceFloor,
 }
 
 impl Files {
@@ -64,7 +67,9 @@ impl Files {
     pub async fn open(store: Store, path: &Path, config: Config) -> Result<Self, Error> {
         let folder = Folder::open(path).await?;
         let floor = FreeSpaceFloor::new(path, config.min_free_bytes);
-        let files = Self(Arc::new(Inner { store, folder, space: Space::default(), config, floor }));
+        let floor_of_ours = FreeSpaceFloor::new(path, config.min_free_bytes_for_ours);
+        let inner = Inner { store, folder, space: Space::default(), config, floor, floor_of_ours };
+        let files = Self(Arc::new(inner));
         let all = files.all().await?;
         let ids: HashSet<String> = all.iter().map(|(_, file)| file.id.clone()).collect();
         match files.0.folder.sweep(&ids).await? {
@@ -90,7 +95,7 @@ impl Files {
     /// When the folder cannot be used.
     #[cfg(test)]
     pub(crate) async fn temporary(path: &Path) -> Result<Self, Error> {
-        let config = Config { max_file_bytes: 10_000, max_project_bytes: 15_000, min_free_bytes: 0 };
+        let config = Config { max_file_bytes: 10_000, max_project_bytes: 15_000, ..Config::default() };
         Self::open(Store::in_memory(TaskTracker::new()), path, config).await
     }
 
@@ -98,9 +103,9 @@ impl Files {
     #[cfg(test)]
     pub(crate) fn nowhere() -> Self {
         let store = Store::in_memory(TaskTracker::new());
-        let config = Config { max_file_bytes: 0, max_project_bytes: 0, min_free_bytes: 0 };
         let (folder, floor) = (Folder::nowhere(), FreeSpaceFloor::new(Path::new("/nonexistent"), 0));
-        Self(Arc::new(Inner { store, folder, space: Space::default(), config, floor }))
+        let (config, floor_of_ours) = (Config::default(), floor.clone());
+        Self(Arc::new(Inner { store, folder, space: Space::default(), config, floor, floor_of_ours }))
     }
 
     /// The store of their records, for what is to become known together with a file.
@@ -145,7 +150,8 @@ impl Files {
     /// # Errors
     /// When it cannot be made.
     pub async fn draft_of_ours(&self, project: &str) -> Result<Draft, Error> {
-        self.begin(project, u64::MAX, u64::MAX).await
+        let floor = Some(self.0.floor_of_ours.clone());
+        Ok(Draft { floor, ..self.begin(project, u64::MAX, u64::MAX).await? })
     }
 
     async fn begin(&self, project: &str, file_limit: u64, project_limit: u64) -> Result<Draft, Error> {

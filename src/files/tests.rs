@@ -113,7 +113,7 @@ async fn a_file_goes_when_its_time_is_over() {
 async fn what_a_crash_leaves_behind_is_removed_at_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::in_memory(TaskTracker::new());
-    let config = Config { max_file_bytes: 10, max_project_bytes: 10, min_free_bytes: 0 };
+    let config = Config { max_file_bytes: 10, max_project_bytes: 10, ..Config::default() };
     let open = || Files::open(store.clone(), folder.path(), config);
     let file = make(&open().await.unwrap(), "a", b"12345", None).await.unwrap();
     for leftover in ["file-1.partial", "file-2"] {
@@ -134,7 +134,7 @@ async fn an_upload_whose_client_leaves_at_the_last_moment_is_there_or_not() {
     let store =
         Store::open(&folder.path().join("store"), crate::store::Config::default(), TaskTracker::new())
             .unwrap();
-    let config = Config { max_file_bytes: 10, max_project_bytes: 10, min_free_bytes: 0 };
+    let config = Config { max_file_bytes: 10, max_project_bytes: 10, ..Config::default() };
     let files = Files::open(store, &folder.path().join("files"), config).await.unwrap();
     let mut draft = files.draft("a").await.unwrap();
     draft.write(b"12345").await.unwrap();
@@ -154,7 +154,8 @@ async fn an_upload_whose_client_leaves_at_the_last_moment_is_there_or_not() {
 #[tokio::test]
 async fn no_upload_leaves_less_free_space_than_is_to_stay() {
     let folder = tempfile::tempdir().unwrap();
-    let config = Config { max_file_bytes: 10, max_project_bytes: 10, min_free_bytes: u64::MAX };
+    let config =
+        Config { max_file_bytes: 10, max_project_bytes: 10, min_free_bytes: u64::MAX, ..Config::default() };
     let files = Files::open(Store::in_memory(TaskTracker::new()), folder.path(), config).await.unwrap();
     assert!(matches!(files.draft("p").await, Err(Error::DiskFull(_))));
     let mut ours = files.draft_of_ours("p").await.unwrap();

@@ -1,5 +1,7 @@
 //! Answers whose beginning the caller has written, for Claude to go on with.
 
+use serde_json::Value;
+
 use crate::domain::Effort;
 use crate::domain::Format;
 use crate::domain::Part;
@@ -29,8 +31,20 @@ pub(super) fn is_possible(turn: &Turn) -> bool {
 /// Makes the answer one that Anthropic goes on with: it takes none that ends with white space.
 pub(super) fn trim(turn: &mut Turn) {
     let parts = turn.history.last_mut().map(|answer| &mut answer.parts);
-    if let Some(Part::Text(text)) = parts.and_then(|parts| parts.last_mut()) {
-        text.truncate(text.trim_end().len());
+    match parts.and_then(|parts| parts.last_mut()) {
+        Some(Part::Text(text)) => text.truncate(text.trim_end().len()),
+        Some(Part::Native(block)) => trim_written(&mut block.json),
+        _ => {}
+    }
+}
+
+/// The same for a block that goes upstream as it was written, as one does that has a mark for the prompt cache.
+fn trim_written(json: &mut String) {
+    let Ok(mut block) = serde_json::from_str::<Value>(json) else { return };
+    let Some(text) = block["text"].as_str().map(|text| text.trim_end().to_owned()) else { return };
+    if block["type"] == "text" && block["text"] != text.as_str() {
+        block["text"] = text.into();
+        *json = block.to_string();
     }
 }
 

@@ -52,7 +52,23 @@ impl RefusedField {
 
     /// Whether `turn` has it.
     pub(super) fn is_in(&self, turn: &Turn) -> bool {
-        self.take_out_of(&mut turn.clone())
+        self.may_be_in(turn) && self.take_out_of(&mut turn.clone())
+    }
+
+    /// Whether the name stands anywhere in what of `turn` goes upstream as it was written. Most turns have none of it, and are
+    /// neither read nor copied.
+    fn may_be_in(&self, turn: &Turn) -> bool {
+        let Some(name) = self.path.last() else { return false };
+        let native = &turn.native;
+        let is_field =
+            native.fields.iter().any(|(known, json)| known == name || json.contains(name.as_str()));
+        let lists = native.system.iter().chain(&native.tools).flatten();
+        let parts = turn.history.iter().flat_map(|message| &message.parts).chain(&turn.prompt);
+        let blocks = parts.filter_map(|part| match part {
+            Part::Native(block) => Some(&block.json),
+            _ => None,
+        });
+        is_field || lists.chain(blocks).any(|json| json.contains(name.as_str()))
     }
 
     /// Takes it out of `turn`, wherever it stands, and tells whether it was there.
@@ -105,8 +121,9 @@ impl fmt::Display for RefusedField {
 }
 
 fn take_out<'a>(items: impl Iterator<Item = &'a mut String>, path: &[String]) -> bool {
+    let Some(name) = path.last() else { return false };
     let mut is_found = false;
-    for json in items {
+    for json in items.filter(|json| json.contains(name.as_str())) {
         let Ok(mut value) = serde_json::from_str::<Value>(json) else { continue };
         if remove(&mut value, path) {
             *json = value.to_string();

@@ -38,6 +38,8 @@ use super::tally::Tally;
 /// Long enough for another worker to be reset, too short to be noticed beside the time the model takes.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+/// How long the end of an answer that a stop text has ended waits for what its run has cost.
+const BILL_TIMEOUT: Duration = Duration::from_millis(250);
 /// How often a turn is tried again without what upstream refuses in it.
 const MOST_REFUSALS: usize = 8;
 
@@ -174,6 +176,10 @@ where
     /// Ends the lease before the client reads the end of the answer, so that its next turn finds a worker.
     async fn finish(&mut self, mut finish: Finish) -> Result<(), Error> {
         self.lease = None;
+        if self.stops.has_ended() {
+            // The interrupted run tells its cost within milliseconds; where it does not, the table of prices stands in.
+            let _ = tokio::time::timeout(BILL_TIMEOUT, self.bill.reader().wait()).await;
+        }
         let events = match self.form.end(&finish) {
             Ok(events) => events,
             Err(failure) => {
@@ -207,8 +213,18 @@ where
         self.demand.forget();
         turn.bill = self.bill.next_run();
         self.bill = turn.bill.clone();
-        self.give(&turn).await?;
+        let given = self.give(&turn).await;
+        self.again = Some(turn);
+        self.recover(given).await?;
         Ok(true)
+    }
+
+    /// Gives the turn to another worker if the one that was `given` it broke over it: nothing can have gone out yet.
+    async fn recover(&mut self, given: Result<(), Failure>) -> Result<(), Error> {
+        match given {
+            Err(failure) if failure.is_workers_fault() => self.retry(failure).await,
+            given => Ok(given?),
+        }
     }
 
     async fn next_event(&mut self) -> Result<Option<TurnEvent>, Error> {
@@ -282,7 +298,7 @@ where
         let Some(turn) = self.again.take() else { return Ok(()) };
         let given = self.give(&turn).await;
         self.again = Some(turn);
-        Ok(given?)
+        self.recover(given).await
     }
 
     /// The answer has begun: from now on the turn may not be tried again, and what its model has refused is known.

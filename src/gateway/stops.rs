@@ -16,18 +16,26 @@ pub(super) struct Stops {
     texts: Vec<String>,
     /// The end of the text so far, as long as it may be the beginning of a stop text.
     held: String,
+    /// Whether one of them has ended the answer.
+    has_ended: bool,
 }
 
 impl Stops {
     /// Takes out of `turn` the stop texts that Anthropic refuses, to watch for them.
     pub(super) fn take_from(turn: &mut Turn) -> Self {
         let texts = turn.sampling.stop.extract_if(.., |text| is_refused(text)).collect();
-        Self { texts, held: String::new() }
+        Self { texts, ..Self::default() }
+    }
+
+    /// Whether a stop text has ended the answer, in the middle of its run.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended
     }
 
     /// Forgets the answer, of which another one takes the place.
     pub(super) fn forget(&mut self) {
         self.held.clear();
+        self.has_ended = false;
     }
 
     /// Takes the next step of the answer, and gives what may be told by now. With a stop text that is the end of the answer, with
@@ -42,6 +50,7 @@ impl Stops {
         let mut text = std::mem::take(&mut self.held);
         text.push_str(&piece);
         if let Some((start, stop)) = first(&text, &self.texts) {
+            self.has_ended = true;
             let stop_text = Some(stop.to_owned());
             text.truncate(start);
             let finish = Finish { stop_text, ..Finish::new(FinishReason::Stop, tally.usage()) };

@@ -5,7 +5,7 @@ use crate::domain::Usage;
 use crate::gateway::testing::turn;
 
 fn watching(stops: &[String]) -> Stops {
-    Stops { texts: stops.to_vec(), held: String::new() }
+    Stops { texts: stops.to_vec(), ..Stops::default() }
 }
 
 fn texts(stops: &[&str]) -> Vec<String> {

@@ -40,9 +40,11 @@ impl Tally {
             TurnEvent::Finished(finish) => {
                 (self.counted, self.uncounted, self.searches) = (finish.usage, 0, 0);
             }
-            TurnEvent::ThinkingSealed(_)
-            | TurnEvent::ThinkingRedacted(_)
-            | TurnEvent::ToolCall { .. }
+            // The sealed thoughts in base64, which may be all there is of them.
+            TurnEvent::ThinkingSealed(seal) | TurnEvent::ThinkingRedacted(seal) => {
+                self.uncounted = self.uncounted.max(seal.len() as u64 / 4 * 3);
+            }
+            TurnEvent::ToolCall { .. }
             | TurnEvent::ServerBlock(_)
             | TurnEvent::BlockDelta(_)
             | TurnEvent::Citation(_)

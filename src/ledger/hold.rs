@@ -105,7 +105,11 @@ impl Hold {
         let renamed = self.ledger.rename(&self.id, id);
         let id = id.to_owned();
         async move {
-            renamed.await?;
+            if let Err(error) = renamed.await {
+                // It may have been renamed on disk all the same.
+                drop(self.ledger.close(&id, Closing::Released, Arc::clone(&self.grant)));
+                return Err(error);
+            }
             (self.id, self.state) = (id, State::Open);
             Ok(self)
         }

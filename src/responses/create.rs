@@ -82,13 +82,15 @@ impl Responses {
         let names = request.tool_names().clone();
         let (shows_thinking, stream) = (request.shows_thinking, request.stream);
         let (running, remarks) = self.begin(caller, request, &earlier).await?;
+        let has_memory = memory.is_some();
         let keeper = Keeper {
             records: response.store.then(|| self.0.shelves.records.clone()),
             input: kept::input(&response.id, input),
             owner,
             memory,
             conversation,
-            earlier,
+            // Only a socket's memory reads it.
+            earlier: if has_memory { earlier } else { Vec::new() },
         };
         let run = Run {
             writer: Writer::new(response, names, shows_thinking),

@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Error;
+use super::backend::Change;
 
 const MIB: u64 = 1 << 20;
+/// The most bytes of changes that count as a removal: beside a record that goes, counts of records are written.
+const MAX_REMOVAL: u64 = 256 * 1024;
 
 /// A floor of free space on the disk of a folder, which no write may go below.
 ///
@@ -21,6 +24,17 @@ impl FreeSpaceFloor {
     /// A floor of `min_free` bytes on the disk that `folder` lies on.
     pub fn new(folder: &Path, min_free: u64) -> Self {
         Self { folder: folder.to_owned(), min_free }
+    }
+
+    /// Checks that `changes` of `bytes` bytes can be written. Small ones that remove something may go down to half of the floor:
+    /// with them space is freed on a full disk.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub(super) fn check_changes(&self, changes: &[Change], bytes: u64) -> Result<(), Error> {
+        let removes = bytes < MAX_REMOVAL && changes.iter().any(|(_, value)| value.is_none());
+        let min_free = if removes { self.min_free / 2 } else { self.min_free };
+        Self { folder: self.folder.clone(), min_free }.check(bytes)
     }
 
     /// Checks that `bytes` can be written without going below the floor.
@@ -57,6 +71,11 @@ mod tests {
             matches!(refused, Error::DiskFull { free_mib, needed_mib } if free_mib < needed_mib),
             "{refused}"
         );
+        let floor = FreeSpaceFloor::new(folder.path(), free + free / 2);
+        let (removal, write) = ((b"a".to_vec(), None), (b"b".to_vec(), Some(b"1".to_vec())));
+        assert!(floor.check_changes(&[removal.clone(), write.clone()], 3).is_ok());
+        assert!(floor.check_changes(&[write], 2).is_err());
+        assert!(floor.check_changes(&[removal], MAX_REMOVAL).is_err());
         let missing = FreeSpaceFloor::new(&folder.path().join("missing"), 0).check(0);
         assert!(matches!(missing, Err(Error::Files(_))));
     }

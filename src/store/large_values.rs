@@ -44,6 +44,9 @@ impl<B: Backend> LargeValues<B> {
     /// When the folder cannot be used.
     pub(super) fn open(inner: B, folder: &Path, floor: FreeSpaceFloor) -> Result<Self, Error> {
         fs::create_dir_all(folder)?;
+        if let Some(parent) = folder.parent() {
+            File::open(parent)?.sync_all()?;
+        }
         Ok(Self { inner, folder: folder.to_owned(), floor })
     }
 
@@ -182,7 +185,7 @@ impl<B: Backend> Backend for LargeValues<B> {
 
     fn write(&self, changes: &[Change]) -> Result<(), Error> {
         let bytes: usize = changes.iter().filter_map(|(_, value)| value.as_ref()).map(Vec::len).sum();
-        self.floor.check(bytes as u64)?;
+        self.floor.check_changes(changes, bytes as u64)?;
         let mut changes = changes.to_vec();
         let replaced = self.replaced_files(&changes)?;
         self.write_files(&mut changes)?;

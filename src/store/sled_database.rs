@@ -8,6 +8,8 @@
 use std::fs;
 use std::fs::File;
 use std::ops::Bound;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -91,7 +93,8 @@ impl SledDatabase {
 /// Closes `failed` and opens the database again, however long the disk stays full, or until nobody wants it any more.
 fn recover(shared: &Weak<Shared>, failed: OpenDatabase) {
     // Its lock is released when the last of sled's own threads lets go of it.
-    drop(failed);
+    // sled syncs its file when it is dropped, and panics where that fails.
+    let _ = catch_unwind(AssertUnwindSafe(move || drop(failed)));
     let mut logged: Option<Instant> = None;
     while let Some(shared) = shared.upgrade() {
         let opened = shared.floor.check(0).and_then(|()| OpenDatabase::open(&shared.folder));
@@ -202,7 +205,7 @@ impl Backend for SledDatabase {
                 None => batch.remove(key.as_slice()),
             }
         }
-        self.0.floor.check(bytes as u64)?;
+        self.0.floor.check_changes(changes, bytes as u64)?;
         let written = self.with(|open| open.write(batch));
         if written.is_err() {
             self.start_recovery();

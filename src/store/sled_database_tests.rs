@@ -84,7 +84,7 @@ fn a_database_that_failed_opens_again_by_itself() {
 fn nothing_is_written_below_the_floor_of_free_space_and_what_is_there_can_be_read() {
     let folder = folder_with_records();
     let database = SledDatabase::open(folder.path(), FreeSpaceFloor::new(folder.path(), u64::MAX)).unwrap();
-    let refused = database.write(&[(0_u32.to_be_bytes().to_vec(), None)]);
+    let refused = database.write(&[(b"new".to_vec(), Some(b"1".to_vec()))]);
     assert!(matches!(refused, Err(Error::DiskFull { .. })));
     assert!(matches!(database.check_writable(), Err(Error::DiskFull { .. })));
     assert_eq!(count(&database), RECORDS);

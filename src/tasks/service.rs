@@ -315,7 +315,11 @@ impl Tasks {
         }
         let task = self.get(caller, id).await?;
         let Parts { shelves, runner, .. } = &self.0.parts;
-        shelves.remove(&owner, &task).await?;
+        {
+            // A task that is made under the same chosen id at this moment keeps it.
+            let _names = self.0.names.lock().await;
+            shelves.remove(&owner, &task).await?;
+        }
         let is_left = shelves.of(&owner).await?.iter().any(|other| other.session_id == task.session_id);
         if let (Some(runner), Ok(session), false) = (runner, task.session_id.parse(), is_left) {
             runner.forget(session);

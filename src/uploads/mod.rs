@@ -65,10 +65,10 @@ impl Uploads {
     /// Puts the files in their places. What comes back is held until the turn is under way: so much of memory is taken until
     /// then, whatever the turn waits for.
     async fn fill(&self, caller: &Caller, turn: &mut Turn) -> Result<Option<OwnedSemaphorePermit>, Error> {
-        let encoded = self.size(caller, turn).await?;
-        if encoded == 0 {
+        if parts(turn).all(|part| named_by(part).is_empty()) {
             return Ok(None);
         }
+        let encoded = self.size(caller, turn).await?;
         let blocks = u32::try_from(encoded.div_ceil(BLOCK)).unwrap_or(u32::MAX);
         // It is never closed.
         let memory = Arc::clone(&self.memory).acquire_many_owned(blocks).await.ok();

@@ -42,7 +42,7 @@ pub(in crate::anthropic) static MESSAGE: Table = Table {
         emulated(
             "role",
             Text,
-            "`user` and `assistant` are honoured; messages of one role that follow each other are one. `system` before all others is read with the instructions; later it [stays in its place](#system-messages).",
+            "`user` and `assistant` are honoured; messages of one role that follow each other are one. `system` before all others is read with the instructions; later it [stays in its place](../API.md#system-messages).",
         ),
         honoured(
             "content",

@@ -1,6 +1,6 @@
 //! What each field of a request does: the one place where that is decided.
 //!
-//! Decoding asks these tables; `docs/API.md` shows them, and a test holds the two together.
+//! Decoding asks these tables; `docs/api/messages.md` shows them, and a test holds the two together.
 
 mod content;
 mod request;

@@ -45,7 +45,7 @@ pub(in crate::anthropic) static REQUEST: Table = Table {
         emulated(
             "stop_sequences",
             Array,
-            "Strings. Anthropic stops at none of white space alone: those [end the answer](#stop-texts) here.",
+            "Strings. Anthropic stops at none of white space alone: those [end the answer](../API.md#stop-texts) here.",
         ),
         honoured("tools", Array, "Names and schemas reach Claude as they were sent."),
         honoured("tool_choice", Object, "Only together with `tools`, unless it leaves Claude the choice."),

@@ -131,6 +131,8 @@ impl Registry {
         let work = move |transaction: &mut Transaction<'_>| {
             let mut stored = places::get_key(transaction, prefix)?;
             if stored.key.revoked_at.is_some() {
+                // A revocation that was reported as failed may be on disk all the same: memory follows.
+                ring.put(prefix, &stored, 0);
                 return Err(Error::Revoked(id_of(prefix)));
             }
             let result = work(&mut stored)?;

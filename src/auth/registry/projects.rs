@@ -106,6 +106,7 @@ impl Registry {
                 return Err(Error::InUse { project, key });
             }
             transaction.remove(places::project(&project));
+            transaction.put(places::gone(&project), Vec::new());
             tracing::info!(project, "a project was taken away");
             transaction.afterwards(move |is_made| {
                 if is_made {
@@ -118,16 +119,17 @@ impl Registry {
     }
 }
 
-/// The id `chosen`, or one that is made; no project has it yet.
+/// The id `chosen`, or one that is made; no project has it or had it, whose files and usage are kept under it.
 fn free_id(transaction: &Transaction<'_>, chosen: Option<String>) -> Result<String, Error> {
+    let is_known = |id: &str| {
+        let known = transaction.get(&places::project(id))?;
+        Ok::<_, Error>(known.or(transaction.get(&places::gone(id))?).is_some())
+    };
     if let Some(id) = chosen {
-        return match transaction.get(&places::project(&id))? {
-            Some(_) => Err(Error::ProjectExists(id)),
-            None => Ok(id),
-        };
+        return if is_known(&id)? { Err(Error::ProjectExists(id)) } else { Ok(id) };
     }
     let mut id = format!("proj_{}", Prefix::new()?);
-    while transaction.get(&places::project(&id))?.is_some() {
+    while is_known(&id)? {
         id = format!("proj_{}", Prefix::new()?);
     }
     Ok(id)

@@ -36,7 +36,8 @@ impl Account {
 
     /// Charges a whole answer. Gives its end, which says what it cost, and what is over when the charge is on disk.
     pub(super) fn answered(self, mut finish: Finish) -> (Finish, BoxFuture<'static, ()>) {
-        let cost = self.cost(true);
+        // A stop text may have ended it here, in the middle of the run.
+        let cost = self.cost(finish.stop_text.is_none());
         finish.usage.cost = cost;
         let charge = self.charge(cost, Outcome::Answered);
         let settled = self.hold.settle(charge).map(|settled| {

@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use crate::domain::Turn;
 
-use super::LONGEST;
-
-/// The most faults that are left out of one schema.
-const MOST_FAULTS: usize = 100;
+/// The most faults that are left out of one schema. Each takes a validation of the whole schema.
+const MOST_FAULTS: usize = 20;
+/// The most bytes of schemas that are looked through in one turn: validation takes the time of a thread that others wait for.
+const MOST_BYTES: usize = 256 * 1024;
 
 /// Signs of the faults that generators of schemas make, as they stand in JSON without white space.
 const SIGNS: [&str; 8] = [
@@ -46,8 +46,10 @@ fn mend(turn: &mut Turn, is_suspicious: impl Fn(&str) -> bool) -> bool {
     if turn.native.tools.is_some() {
         return false;
     }
-    let mut has_changed = false;
+    let (mut has_changed, mut left) = (false, MOST_BYTES);
     for tool in turn.tools.list.iter_mut().filter(|tool| is_suspicious(&tool.schema)) {
+        let Some(rest) = left.checked_sub(tool.schema.len()) else { continue };
+        left = rest;
         if let Some(schema) = mended(&tool.schema) {
             tool.schema = schema;
             has_changed = true;
@@ -58,7 +60,7 @@ fn mend(turn: &mut Turn, is_suspicious: impl Fn(&str) -> bool) -> bool {
 
 /// The schema `json` as one of the draft. None if it is one, or cannot become one.
 fn mended(json: &str) -> Option<String> {
-    let mut schema: Value = serde_json::from_str(json).ok().filter(|_| json.len() <= LONGEST)?;
+    let mut schema: Value = serde_json::from_str(json).ok()?;
     fault(&schema)?;
     renew(&mut schema);
     for _ in 0..MOST_FAULTS {

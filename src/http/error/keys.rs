@@ -80,7 +80,10 @@ impl From<Error> for ApiError {
             ),
             Error::ProjectExists(id) => Self::new(
                 Kind::ProjectExists,
-                format!("There is a project '{id}' already. Choose another `id`, or change that one: PATCH /admin/projects/{id}."),
+                format!(
+                    "There is a project '{id}' already, or there was one, whose files and usage are kept by that id. Choose another \
+                     `id`, or change that one: PATCH /admin/projects/{id}."
+                ),
             )
             .at("id"),
             Error::Revoked(id) => {

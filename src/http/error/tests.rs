@@ -189,7 +189,7 @@ fn the_table_of_keys() {
 404 invalid_request_error project_not_found - | - - | -
     There is no project 'proj_1'. GET /admin/projects lists the ids.
 409 invalid_request_error project_exists id | - - | false
-    There is a project 'my-app' already. Choose another `id`, or change that one: PATCH /admin/projects/my-app.
+    There is a project 'my-app' already, or there was one, whose files and usage are kept by that id. Choose another `id`, or change that one: PATCH /admin/projects/my-app.
 400 invalid_request_error invalid_value id | - - | -
     The key 'key_1' is revoked, which is for good. Make another one.
 400 invalid_request_error invalid_value id | - - | -

@@ -50,6 +50,15 @@ async fn a_project_has_the_id_that_was_chosen() {
 }
 
 #[tokio::test]
+async fn the_id_of_a_deleted_project_is_not_given_again() {
+    let (router, _) = with_project().await;
+    assert_eq!(ask(&router, "POST", "/admin/projects", json!({"id": "old"})).await.0, 201);
+    assert_eq!(ask(&router, "DELETE", "/admin/projects/old", Value::Null).await.0, 200);
+    let again = ask(&router, "POST", "/admin/projects", json!({"id": "old"})).await;
+    assert_eq!(refusal(again), "409 project_exists id");
+}
+
+#[tokio::test]
 async fn requests_name_their_project_by_its_id() {
     let (router, key) = with_project().await;
     let messages = json!([{"role": "user", "content": "Hi"}]);

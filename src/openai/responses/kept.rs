@@ -17,8 +17,11 @@ use crate::openai::list as pages;
 pub fn input(response: &str, items: Vec<Value>) -> Vec<Value> {
     let name = |(number, mut item): (usize, Value)| {
         let fields = item.as_object_mut()?;
-        let kind = fields.entry("type").or_insert_with(|| json!("message"));
-        let prefix = match kind.as_str()? {
+        // `null` stands for a field that is not there.
+        if fields.get("type").is_none_or(Value::is_null) {
+            fields.insert("type".to_owned(), json!("message"));
+        }
+        let prefix = match fields["type"].as_str()? {
             "message" => "msg",
             "reasoning" => "rs",
             "compaction" => "cmp",

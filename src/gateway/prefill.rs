@@ -57,6 +57,8 @@ pub(super) fn ask(turn: &mut Turn) {
 mod tests {
     use super::*;
     use crate::domain::Message;
+    use crate::domain::NativeBlock;
+    use crate::domain::NativeRole;
     use crate::domain::Role;
     use crate::gateway::testing::turn;
 
@@ -76,6 +78,18 @@ mod tests {
         assert!(turn.goes_on());
         ask(&mut turn);
         assert!(!turn.goes_on());
+    }
+
+    #[test]
+    fn white_space_is_cut_in_a_block_that_goes_as_it_was_written() {
+        let written = |text: &str| {
+            let json = format!(r#"{{"cache_control":{{"type":"ephemeral"}},"text":"{text}","type":"text"}}"#);
+            Part::Native(NativeBlock { json, role: NativeRole::Other })
+        };
+        let mut turn = prefilled();
+        turn.history[1].parts = vec![written(r"Once \n")];
+        trim(&mut turn);
+        assert_eq!(turn.history[1].parts, [written("Once")]);
     }
 
     #[test]

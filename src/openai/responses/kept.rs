@@ -127,3 +127,20 @@ impl Response {
         writing::to_string(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_without_a_type_is_a_message_whether_it_says_so_or_not() {
+        let items = vec![
+            json!({"role": "user", "content": "a"}),
+            json!({"type": null, "role": "user", "content": "b"}),
+            json!({"type": "message", "role": "user", "content": "c"}),
+        ];
+        let kept = input("resp_1", items);
+        let types: Vec<_> = kept.iter().map(|item| &item["type"]).collect();
+        assert_eq!(types, ["message", "message", "message"]);
+    }
+}

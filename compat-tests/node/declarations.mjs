@@ -23,7 +23,9 @@ const preamble = `import OpenAI from "openai";
 type Priced<T> = Omit<T, "usage"> & { usage?: (OpenAI.CompletionUsage & { cost_usd?: number }) | null };
 type Of = OpenAI.Responses.Response;
 type Sent = { usage: Of["usage"] | null; user: Of["user"] | null; store: boolean };
-type RawResponse = Omit<Of, "output_text" | keyof Sent> & Sent;
+// The Open Responses specification demands these.
+type Penalties = { presence_penalty: number; frequency_penalty: number };
+type RawResponse = Omit<Of, "output_text" | keyof Sent> & Sent & Penalties;
 type Raw<E> = E extends { response: Of } ? Omit<E, "response"> & { response: RawResponse }
   : E extends { type: "response.function_call_arguments.done" } ? E & { name: string } : E;`;
 

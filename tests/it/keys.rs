@@ -77,7 +77,7 @@ async fn keys_are_managed_while_no_server_runs() {
     assert!(text(&unspoken["id"]).starts_with("proj_"));
     let taken = run(data_dir, &["projects", "create", "team"]).await;
     assert!(
-        taken.code == Some(1) && taken.stderr.contains("There is a project 'team' already."),
+        taken.code == Some(1) && taken.stderr.contains("There is a project 'team' already"),
         "{}",
         taken.stderr
     );

@@ -20,9 +20,9 @@ use crate::fields::honoured;
 
 /// The shortest and the longest time after which a file may go, in seconds: an hour and 90 days.
 const LIVES: std::ops::RangeInclusive<u64> = 3_600..=7_776_000;
-/// What a file is whose name and client do not say it.
+/// The media type of a file where neither its name nor its client gives one.
 const UNKNOWN: &str = "application/octet-stream";
-/// What files are by the ends of their names.
+/// Media types by file name extension.
 const KINDS: [(&str, &str); 10] = [
     ("pdf", "application/pdf"),
     ("txt", "text/plain"),
@@ -59,7 +59,7 @@ pub struct FileMetadata {
     pub size_bytes: u64,
     /// When it was made, in seconds of Unix time.
     pub created_at: u64,
-    /// When it goes by itself, in seconds of Unix time.
+    /// When it expires, in seconds of Unix time; never if none.
     pub expires_at: Option<u64>,
 }
 

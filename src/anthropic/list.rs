@@ -33,7 +33,7 @@ struct Body<'a, T> {
     has_more: bool,
     first_id: Option<&'a str>,
     last_id: Option<&'a str>,
-    /// For clients that know no ids in queries.
+    /// The cursor of the next page, for clients that page by `page` and not by `after_id`.
     next_page: Option<String>,
 }
 

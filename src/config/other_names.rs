@@ -48,9 +48,9 @@ pub(super) const REDIS_HOST: &str = "STORAGE_REDIS_HOST";
 const ANTHROPIC_API_KEY: &str = "ANTHROPIC_API_KEY";
 const LISTEN: &str = "server.listen";
 const REDIS: &str = "redis";
-/// What stands before the address that Kubernetes puts into the variable `{SERVICE}_PORT`.
+/// The prefix of the addresses that Kubernetes sets in variables named `{SERVICE}_PORT`; no port number.
 const OF_A_SERVICE: &str = "tcp://";
-/// What signs in by itself and goes before an API key, or is one.
+/// Variables of other sign-ins, which take precedence over `CLAUDE_API_KEY`.
 const SIGN_INS: &[&str] =
     &["CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", ANTHROPIC_API_KEY, "CLAUDE_CODE_OAUTH_TOKEN"];
 
@@ -97,7 +97,7 @@ fn read(variable: &str, of: &str, value: &Value, text: &str) -> Result<Value, Er
     Ok(Value::String(format!("{address}:{port}")))
 }
 
-/// What there is to say of the variables of the store.
+/// Notices about the `STORAGE_` variables.
 fn storage(environment: &Environment) -> Result<Vec<String>, Error> {
     let mut notices = Vec::new();
     let wanted = environment.get(STORAGE_TYPE).map(str::to_ascii_lowercase);

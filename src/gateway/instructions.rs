@@ -1,6 +1,6 @@
 //! Instructions in the middle of a conversation, where they may stand.
 //!
-//! They stay in the conversation, so that those before it do not change and what the prompt cache holds can be read again. A model
+//! They stay in their places, so that the instructions at the beginning do not change and the prompt cache keeps its hits. A model
 //! that takes messages with the role `system` wants them at the end of what the user says at a time. Any other gets them as words
 //! of the user.
 

@@ -65,10 +65,11 @@ pub(super) struct Run<L: Launcher> {
     names: PropertyNames,
     /// The turn, as long as it may be run once more for an answer of its form.
     repeat: Option<WorkerTurn>,
-    /// What the run took whose answer did not have its form; none if there was none.
+    /// The tokens of the first run, if this is the second.
     before: Option<Usage>,
-    /// What the run took so far, and where that is noted.
+    /// The tokens of this run so far.
     tally: Tally,
+    /// The line of this run on the bill of the turn, on which its tokens and cost are noted.
     bill: Bill,
     /// Steps of the answer that may be given out.
     ready: VecDeque<TurnEvent>,

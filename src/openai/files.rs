@@ -85,7 +85,7 @@ pub struct File {
     pub bytes: u64,
     /// When it was made, in seconds of Unix time.
     pub created_at: u64,
-    /// When it goes by itself, in seconds of Unix time.
+    /// When it expires, in seconds of Unix time; never if none.
     pub expires_at: Option<u64>,
     /// What its maker calls it.
     pub filename: String,

@@ -72,7 +72,7 @@ impl Keeper {
     }
 }
 
-/// What must be in the store.
+/// The records that the store must hold.
 #[derive(Default)]
 pub(crate) struct Expected {
     /// Sizes of the values whose writes were confirmed.

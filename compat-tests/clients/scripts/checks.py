@@ -51,6 +51,16 @@ def get_weather(city: str) -> str:
     return f"18 degrees in {city}"
 
 
+# `get_weather` as a tool of the chat API.
+WEATHER_TOOL = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather of a city.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
 # The arguments with which `get_weather` was called since `weather_was_asked` looked, or the check began.
 cities = []
 

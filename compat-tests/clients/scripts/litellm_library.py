@@ -5,8 +5,8 @@ import json
 import litellm
 from pydantic import BaseModel
 
-from checks import (ADA, API_KEY, ASK_WEATHER, BASE_URL, ROOT_URL, SENTENCE, TELL, TELL_ADA, check, get_weather,
-                    is_stream, same, weather_was_asked)
+from checks import (ADA, API_KEY, ASK_WEATHER, BASE_URL, ROOT_URL, SENTENCE, TELL, TELL_ADA, WEATHER_TOOL, check,
+                    get_weather, is_stream, same, weather_was_asked)
 
 
 class Person(BaseModel):
@@ -16,14 +16,6 @@ class Person(BaseModel):
 
 OPENAI = {"model": "openai/sonnet", "api_base": BASE_URL, "api_key": API_KEY}
 ANTHROPIC = {"model": "anthropic/claude-sonnet-5-5", "api_base": ROOT_URL, "api_key": API_KEY}
-WEATHER_TOOL = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "The weather of a city.",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-    },
-}
 
 
 def messages(prompt):

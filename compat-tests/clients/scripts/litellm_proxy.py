@@ -14,20 +14,12 @@ from pathlib import Path
 
 import openai
 
-from checks import (API_KEY, ASK_WEATHER, BASE_URL, ROOT_URL, SENTENCE, TELL, check, get_weather, is_stream, same,
-                    weather_was_asked)
+from checks import (API_KEY, ASK_WEATHER, BASE_URL, ROOT_URL, SENTENCE, TELL, WEATHER_TOOL, check, get_weather,
+                    is_stream, same, weather_was_asked)
 
 BACKENDS = {
     "switchboard-openai": {"model": "openai/sonnet", "api_base": BASE_URL, "api_key": API_KEY},
     "switchboard-anthropic": {"model": "anthropic/claude-sonnet-5-5", "api_base": ROOT_URL, "api_key": API_KEY},
-}
-WEATHER_TOOL = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "The weather of a city.",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-    },
 }
 START_SECONDS = 240
 # The proxy's own, which it wants to be hard to guess.

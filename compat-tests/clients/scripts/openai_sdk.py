@@ -5,8 +5,8 @@ import json
 import openai
 from pydantic import BaseModel
 
-from checks import (ADA, API_KEY, ASK_WEATHER, BASE_URL, SENTENCE, TELL, TELL_ADA, check, get_weather, is_stream, same,
-                    weather_was_asked)
+from checks import (ADA, API_KEY, ASK_WEATHER, BASE_URL, SENTENCE, TELL, TELL_ADA, WEATHER_TOOL, check, get_weather,
+                    is_stream, same, weather_was_asked)
 
 
 class Person(BaseModel):
@@ -15,14 +15,6 @@ class Person(BaseModel):
 
 
 client = openai.OpenAI(base_url=BASE_URL, api_key=API_KEY, max_retries=0)
-WEATHER_TOOL = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "The weather of a city.",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-    },
-}
 
 
 @check("chat")

@@ -110,7 +110,8 @@ pub(super) fn all(models: &[String], rules: &ModelRules) -> Vec<Probe> {
     probes
 }
 
-/// Of the two restrictions that refuse the same call, one that turns thinking off, the one that is not `refused`.
+/// The restriction that is not probed: [`NoThinking`](Restriction::NoThinking) and
+/// [`ThinkingDisabled`](Restriction::ThinkingDisabled) refuse the same call, so only the one among `refused` is, or the first.
 fn other_word_for_no_thinking(refused: &[Restriction]) -> Restriction {
     if refused.contains(&Restriction::ThinkingDisabled) {
         Restriction::NoThinking

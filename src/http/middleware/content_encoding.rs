@@ -58,7 +58,7 @@ struct Undelivered(#[source] axum::Error);
 /// of its encodings, and with [`BrokenEncoding`].
 ///
 /// # Errors
-/// When an encoding is not known, or there are too many.
+/// 415 for an unknown encoding, and for more encodings than are unpacked.
 pub(super) fn unpack(request: Request, limit: usize) -> Result<Request, ApiError> {
     let encodings = encodings(request.headers())?;
     if encodings.is_empty() || request.body().is_end_stream() {

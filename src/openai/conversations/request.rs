@@ -1,4 +1,4 @@
-//! What makes a conversation, changes it, and adds to it.
+//! Requests that create a conversation, change its metadata, and add items to it.
 
 use serde_json::Map;
 use serde_json::Value;

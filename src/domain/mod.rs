@@ -24,7 +24,7 @@ pub use bill::{Bill, BillReader, Spent};
 pub use budget::BudgetState;
 pub use caller::{Amount, Budget, CacheControl, Caller, Cap, DEFAULT_PROJECT, Grant, Rates};
 pub use chosen_id::is_chosen_id;
-pub use clock::{unix_now, unix_now_ms};
+pub use clock::{SECONDS_A_DAY, date_of, day_of, unix_now, unix_now_ms};
 pub use event::{BlockDelta, Citation, Finish, FinishReason, ServerBlock, TurnEvent, Usage};
 pub use failure::{Failure, FailureKind};
 pub use model::{Model, ModelName, TokenLimits, family_of};

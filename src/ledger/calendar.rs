@@ -3,10 +3,9 @@
 use std::fmt;
 
 use super::budget::Window;
-
-const SECONDS_A_DAY: u64 = 24 * 60 * 60;
-/// The last day of the year 9999. A clock that says more is wrong in any case.
-const LAST: u32 = 2_932_896;
+use crate::domain::SECONDS_A_DAY;
+use crate::domain::date_of;
+use crate::domain::day_of;
 
 /// A day, as days since 1 January 1970.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,7 +29,7 @@ impl Day {
 
     /// The day of a time in seconds of Unix time.
     pub(super) fn of(seconds: u64) -> Self {
-        Self(u32::try_from(seconds / SECONDS_A_DAY).unwrap_or(LAST).min(LAST))
+        Self(day_of(seconds))
     }
 
     pub(super) const fn from_number(number: u32) -> Self {
@@ -61,36 +60,22 @@ impl Day {
     }
 
     pub(super) fn month(self) -> Month {
-        let (year, month, _) = self.date();
+        let (year, month, _) = date_of(self.0);
         Month((year - 1970) * 12 + month - 1)
-    }
-
-    /// Year, month from 1, and day from 1; the algorithm is Howard Hinnant's `civil_from_days`.
-    fn date(self) -> (u32, u32, u32) {
-        // Years begin in March, so that the leap day is the last.
-        let days = self.0 + 719_468;
-        let (era, day_of_era) = (days / 146_097, days % 146_097);
-        let year_of_era =
-            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let shifted = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-        let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-        (era * 400 + year_of_era + u32::from(month <= 2), month, day)
     }
 }
 
 impl fmt::Display for Day {
     /// `2026-11-21`
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day) = self.date();
+        let (year, month, day) = date_of(self.0);
         write!(formatter, "{year:04}-{month:02}-{day:02}")
     }
 }
 
 impl Month {
     pub(super) fn first_day(self) -> Day {
-        // As `Day::date`, the other way: `days_from_civil`.
+        // As `date_of`, the other way: `days_from_civil`.
         let (year, month) = (1970 + self.0 / 12, self.0 % 12 + 1);
         let year = year - u32::from(month <= 2);
         let (era, year_of_era) = (year / 400, year % 400);

@@ -47,9 +47,13 @@ impl Bill {
         });
     }
 
-    /// Notes what the run has taken by now.
+    /// Notes the tokens of the run by now.
     pub fn count(&self, usage: Usage) {
-        self.sheet.send_modify(|lines| lines[self.line].usage = usage);
+        // Counted with every step of an answer, and only costs are waited for: nobody is woken.
+        self.sheet.send_if_modified(|lines| {
+            lines[self.line].usage = usage;
+            false
+        });
     }
 
     /// The line of one more run of the turn. The turn costs what all its runs cost.

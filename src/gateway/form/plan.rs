@@ -56,8 +56,8 @@ impl Plan {
     }
 }
 
-/// Gives the tools of `turn` schemas that Claude takes, strict ones of what it is bound to. Of a tool whose schema has no such form only the arguments are
-/// checked.
+/// Gives the tools of `turn` schemas that Claude takes: good ones of today's draft, and for strict tools those that bind it. Of a
+/// strict tool whose schema has no such form only the arguments are checked.
 pub(super) fn bind_tools(turn: &mut Turn) {
     schema::draft::mend_suspicious(turn);
     if turn.native.tools.is_some() {

@@ -1,11 +1,13 @@
-//! Conversations as they are stored: texts in JSON, one a line, the first for the conversation and one for each item. So
-//! items are added without reading those that are there.
+//! Conversations as they are stored: texts in JSON, one a line. The first line of the record is the conversation, the others are
+//! the items that it was made with; those that were added later are lines of a part each. So items are added without reading or
+//! writing those that are there.
 
 use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::openai::conversations::StoredConversation;
+use crate::store::WholeRecord;
 
 /// What is kept of a conversation beside its items.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,7 +21,16 @@ pub(super) struct Head {
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) head: Head,
-    /// The lines of the items, each with its line break.
+    /// The lines of items in the record itself, each with its line break. None where there are parts: the first addition takes
+    /// these lines with it.
+    pub(super) lines: Vec<u8>,
+}
+
+/// A stored conversation with all its lines.
+#[derive(Debug, Clone)]
+pub(super) struct WholeConversation {
+    pub(super) head: Head,
+    /// The lines of all items, each with its line break.
     pub(super) lines: Vec<u8>,
 }
 
@@ -35,6 +46,15 @@ impl Record {
         let mut bytes = line(&self.head);
         bytes.extend_from_slice(&self.lines);
         bytes
+    }
+}
+
+impl WholeConversation {
+    /// The conversation in `stored`; none where another version has written it.
+    pub(super) fn read(stored: &WholeRecord) -> Option<Self> {
+        let Record { head, mut lines } = Record::read(&stored.record)?;
+        lines.extend(stored.parts.iter().flatten());
+        Some(Self { head, lines })
     }
 
     /// The items, the oldest first.

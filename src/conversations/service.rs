@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Error;
 use super::record::Head;
 use super::record::Record;
+use super::record::WholeConversation;
 use super::record::lines;
 use super::taken::TakenConversation;
 use crate::auth::Keys;
@@ -91,7 +92,7 @@ impl Conversations {
     /// # Errors
     /// When the caller has none of this name.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<StoredConversation, Error> {
-        Ok(self.load(&self.owner(caller), id).await?.head.conversation)
+        Ok(self.head(&self.owner(caller), id).await?.conversation)
     }
 
     /// Puts `metadata` in the place of a conversation's own.
@@ -104,7 +105,7 @@ impl Conversations {
         id: &str,
         metadata: Map<String, Value>,
     ) -> Result<StoredConversation, Error> {
-        let change = move |record: &mut Record| record.head.conversation.metadata = metadata;
+        let change = move |head: &mut Head| head.conversation.metadata = metadata;
         self.change(&self.owner(caller), id, change).await?.ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
@@ -169,15 +170,23 @@ impl Conversations {
         if !taken.items.iter().any(|one| one["id"] == item) {
             return Err(Error::NoItem(item.to_owned()));
         }
-        let (owner, item) = (taken.owner.clone(), item.to_owned());
-        let remove = move |record: &mut Record| {
-            let mut items = record.items();
+        let (shelf, owner) = (self.0.shelf.clone(), taken.owner.clone());
+        let (id, item) = (id.to_owned(), item.to_owned());
+        let work = move |transaction: &mut Transaction<'_>| {
+            let stored = shelf.whole_in(transaction, &owner, &id)?;
+            let Some(whole) = stored.and_then(|stored| WholeConversation::read(&stored)) else {
+                return Err(Error::Gone(id));
+            };
+            let mut items = whole.items();
             items.retain(|one| one["id"] != item);
-            record.lines = lines(&items);
+            let head = Head { changed_at: unix_now(), ..whole.head };
+            let record = Record { head, lines: lines(&items) };
+            shelf.renew_in(transaction, &owner, &id, &record.to_bytes())?;
             // Nobody else changes it before.
             drop(taken);
+            Ok(record.head.conversation)
         };
-        self.change(&owner, id, remove).await?.ok_or_else(|| Error::Gone(id.to_owned()))
+        self.0.shelf.transaction(work).await
     }
 
     /// Takes a conversation, to add to it: nobody else can until that is dropped.
@@ -196,18 +205,18 @@ impl Conversations {
     async fn take_whole(&self, caller: &Caller, id: &str) -> Result<(TakenConversation, usize), Error> {
         let owner = self.owner(caller);
         // Whose it is comes first: nobody learns of another's.
-        self.load(&owner, id).await?;
+        self.head(&owner, id).await?;
         let taken = self.0.busy.take(&owner, id).ok_or_else(|| Error::Locked(id.to_owned()))?;
-        // Read once more: something may have been added in between.
-        let record = self.load(&owner, id).await?;
-        self.keep(&owner, id, &record).await?;
-        let (items, shelf) = (record.items(), self.0.shelf.clone());
-        Ok((TakenConversation { shelf, owner, id: id.to_owned(), items, taken }, record.lines.len()))
+        // Read after it was taken: something may have been added in between.
+        let whole = self.load(&owner, id).await?;
+        self.keep(&owner, id, &whole.head).await?;
+        let (items, shelf) = (whole.items(), self.0.shelf.clone());
+        Ok((TakenConversation { shelf, owner, id: id.to_owned(), items, taken }, whole.lines.len()))
     }
 
     /// Sees to it that a conversation does not end while something is added: where half of its time is over, it begins anew.
-    async fn keep(&self, owner: &str, id: &str, record: &Record) -> Result<(), Error> {
-        let age = unix_now().saturating_sub(record.head.changed_at);
+    async fn keep(&self, owner: &str, id: &str, head: &Head) -> Result<(), Error> {
+        let age = unix_now().saturating_sub(head.changed_at);
         if age <= self.0.time_to_live.as_secs() / 2 {
             return Ok(());
         }
@@ -220,24 +229,33 @@ impl Conversations {
         &self,
         owner: &str,
         id: &str,
-        change: impl FnOnce(&mut Record) + Send + 'static,
+        change: impl FnOnce(&mut Head) + Send + 'static,
     ) -> Result<Option<StoredConversation>, Error> {
         let (shelf, owner, id) = (self.0.shelf.clone(), owner.to_owned(), id.to_owned());
         let work = move |transaction: &mut Transaction<'_>| {
             let record = shelf.get_in(transaction, &owner, &id)?.and_then(|bytes| Record::read(&bytes));
             let Some(mut record) = record else { return Ok(None) };
-            change(&mut record);
+            change(&mut record.head);
             record.head.changed_at = unix_now();
-            shelf.renew_in(transaction, &owner, &id, &record.to_bytes())?;
+            shelf.append_in(transaction, &owner, &id, &record.to_bytes(), &[])?;
             Ok(Some(record.head.conversation))
         };
         self.0.shelf.transaction(work).await
     }
 
-    async fn load(&self, owner: &str, id: &str) -> Result<Record, Error> {
-        let bytes = self.0.shelf.get(owner, id).await?;
+    /// A conversation without the items that were added to it.
+    async fn head(&self, owner: &str, id: &str) -> Result<Head, Error> {
+        let stored = self.0.shelf.get(owner, id).await?;
+        let record = stored.and_then(|stored| Record::read(&stored));
+        record.map(|record| record.head).ok_or_else(|| Error::NotFound(id.to_owned()))
+    }
+
+    async fn load(&self, owner: &str, id: &str) -> Result<WholeConversation, Error> {
+        let stored = self.0.shelf.whole(owner, id).await?;
         // One that cannot be read was written by another version, and is as good as gone.
-        bytes.and_then(|bytes| Record::read(&bytes)).ok_or_else(|| Error::NotFound(id.to_owned()))
+        stored
+            .and_then(|stored| WholeConversation::read(&stored))
+            .ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
     fn owner(&self, caller: &Caller) -> String {

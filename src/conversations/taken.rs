@@ -60,8 +60,8 @@ impl TakenConversation {
             let record = within.get_in(transaction, &owner, &id)?.and_then(|bytes| Record::read(&bytes));
             let Some(mut record) = record else { return Err(Failed::Gone(id)) };
             record.head.changed_at = unix_now();
-            record.lines.extend_from_slice(&new);
-            within.renew_in(transaction, &owner, &id, &record.to_bytes())?;
+            let addition = [std::mem::take(&mut record.lines), new].concat();
+            within.append_in(transaction, &owner, &id, &record.to_bytes(), &addition)?;
             if let Some(Beside { shelf, id, record }) = beside {
                 shelf.put_in(transaction, &owner, &id, &record)?;
             }

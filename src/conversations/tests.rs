@@ -92,3 +92,28 @@ async fn what_stands_beside_is_written_with_the_items_or_not_at_all() {
     taken.append(vec![said("msg_1")], beside()).await.unwrap();
     assert_eq!(shelf.get(&owner, "x").await.unwrap(), Some(b"y".to_vec()));
 }
+
+#[tokio::test]
+async fn items_are_appended_and_those_that_stand_in_the_record_move_to_a_part() {
+    let (store, conversations) = some();
+    let items = json!({"items": [{"role": "user", "content": "first"}]}).to_string();
+    let request = create(items.as_bytes(), Policy::Strict).unwrap();
+    let id = conversations.create(&caller(), request).await.unwrap().id;
+    let limits =
+        Limits { time_to_live: std::time::Duration::from_secs(60), max_records: 9, max_bytes: 1 << 20 };
+    let shelf = Shelf::new(store, Table::new("conversations"), limits);
+    let owner = Keys::none().owner(&caller());
+    let lines_and_parts = async || {
+        let whole = shelf.whole(&owner, &id).await.unwrap().unwrap();
+        let breaks = |bytes: &Vec<u8>| bytes.iter().filter(|byte| **byte == b'\n').count();
+        (breaks(&whole.record), whole.parts.iter().map(breaks).collect::<Vec<_>>())
+    };
+    assert_eq!(lines_and_parts().await, (2, vec![]), "as an earlier version writes it");
+    conversations.add(&caller(), &id, vec![said("msg_2")]).await.unwrap();
+    conversations.add(&caller(), &id, vec![said("msg_3"), said("msg_4")]).await.unwrap();
+    assert_eq!(lines_and_parts().await, (1, vec![2, 2]));
+    conversations.delete_item(&caller(), &id, "msg_3").await.unwrap();
+    assert_eq!(ids(&conversations, &id).await[1..], ["msg_2", "msg_4"]);
+    conversations.add(&caller(), &id, vec![said("msg_5")]).await.unwrap();
+    assert_eq!(ids(&conversations, &id).await[1..], ["msg_2", "msg_4", "msg_5"]);
+}

@@ -1,22 +1,41 @@
-//! Sessions as they are stored.
+//! Sessions as they are stored: a record of two texts in JSON, one a line, the session and messages of it, and a part for each
+//! turn, with the messages that it brought. So a turn writes what is new, and a list does not read what was said.
 
 use super::Error;
 use crate::openai::sessions::Entry;
 use crate::openai::sessions::Session;
 use crate::store::Shelf;
+use crate::store::WholeRecord;
 
-/// A session and what was said in it. Stored as two texts in JSON, one a line, so that a list need not read what was said.
+/// A session and what was said in it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Record {
     pub(super) session: Session,
     pub(super) entries: Vec<Entry>,
+    /// How many of the entries, the first ones, stand in the record itself, where an earlier version has written them. The next
+    /// change moves them to a part.
+    inline: usize,
+    /// Bytes of all of it on disk.
+    pub(super) size: usize,
 }
 
 impl Record {
+    /// A session in which nothing was said.
+    pub(super) fn new(session: Session) -> Self {
+        Self { session, entries: Vec::new(), inline: 0, size: 0 }
+    }
+
     pub(super) async fn load(shelf: &Shelf, owner: &str, id: &str) -> Result<Self, Error> {
-        let bytes = shelf.get(owner, id).await?;
+        let stored = shelf.whole(owner, id).await?;
         // One that cannot be read was written by another version, and is as good as gone.
-        bytes.and_then(|bytes| Self::read(&bytes)).ok_or_else(|| Error::NotFound(id.to_owned()))
+        stored.and_then(|stored| Self::read(&stored)).ok_or_else(|| Error::NotFound(id.to_owned()))
+    }
+
+    /// A session without what was said in it.
+    pub(super) async fn session(shelf: &Shelf, owner: &str, id: &str) -> Result<Session, Error> {
+        let stored = shelf.get(owner, id).await?;
+        let session = stored.and_then(|stored| serde_json::from_slice(lines(&stored)?.0).ok());
+        session.ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
     /// The sessions of `owner`, the oldest first.
@@ -28,19 +47,33 @@ impl Record {
         Ok(sessions)
     }
 
+    /// The record of the session, without messages.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        // Their keys are strings and they are written to memory: nothing can fail.
+        // Its keys are strings and it is written to memory: nothing can fail.
         let session = serde_json::to_vec(&self.session).unwrap_or_default();
-        let entries = serde_json::to_vec(&self.entries).unwrap_or_default();
-        [session, entries].join(&b'\n')
+        [session.as_slice(), b"[]"].join(&b'\n')
     }
 
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let (session, entries) = lines(bytes)?;
-        Some(Self {
-            session: serde_json::from_slice(session).ok()?,
-            entries: serde_json::from_slice(entries).ok()?,
-        })
+    /// Adds `new` entries, and returns the part that is to be appended to the record; nothing where there is nothing to append.
+    pub(super) fn add(&mut self, new: impl IntoIterator<Item = Entry>) -> Vec<u8> {
+        let in_parts = if self.inline > 0 { 0 } else { self.entries.len() };
+        self.inline = 0;
+        self.entries.extend(new);
+        match &self.entries[in_parts..] {
+            [] => Vec::new(),
+            entries => serde_json::to_vec(entries).unwrap_or_default(),
+        }
+    }
+
+    fn read(stored: &WholeRecord) -> Option<Self> {
+        let (session, inline) = lines(&stored.record)?;
+        let mut entries: Vec<Entry> = serde_json::from_slice(inline).ok()?;
+        let inline = entries.len();
+        for part in &stored.parts {
+            entries.extend(serde_json::from_slice::<Vec<Entry>>(part).ok()?);
+        }
+        let size = stored.record.len() + stored.parts.iter().map(Vec::len).sum::<usize>();
+        Some(Self { session: serde_json::from_slice(session).ok()?, entries, inline, size })
     }
 }
 

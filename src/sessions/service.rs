@@ -93,7 +93,7 @@ impl Sessions {
             message_count: 0,
             usage: Totals::default(),
         };
-        let record = Record { session, entries: Vec::new() };
+        let record = Record::new(session);
         let (owner, id, bytes) = (self.owner(caller), &record.session.id, record.to_bytes());
         if shelf.add(&owner, id, bytes, config.max_sessions).await? {
             return Ok(record.session);
@@ -115,7 +115,7 @@ impl Sessions {
     /// # Errors
     /// When the caller has none of this name.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Session, Error> {
-        Ok(Record::load(&self.0.shelf, &self.owner(caller), id).await?.session)
+        Record::session(&self.0.shelf, &self.owner(caller), id).await
     }
 
     /// A page of what was said.
@@ -150,9 +150,9 @@ impl Sessions {
     pub async fn talk(&self, caller: &Caller, id: &str) -> Result<Talk, Error> {
         let owner = self.owner(caller);
         // Whose it is comes first: nobody learns of another's.
-        Record::load(&self.0.shelf, &owner, id).await?;
+        Record::session(&self.0.shelf, &owner, id).await?;
         let taken = self.0.busy.take(&owner, id).ok_or_else(|| Error::Busy(id.to_owned()))?;
-        // Read once more: it may have been answered in between.
+        // Read after it was taken: it may have been answered in between.
         let mut record = Record::load(&self.0.shelf, &owner, id).await?;
         self.keep(&owner, &mut record).await?;
         Ok(Talk { inner: Arc::clone(&self.0), owner, record, taken })
@@ -165,8 +165,8 @@ impl Sessions {
             return Ok(());
         }
         record.session.expires_at = now + idle;
-        let id = record.session.id.clone();
-        if self.0.shelf.renew(owner, &id, record.to_bytes()).await? {
+        let (id, messages) = (record.session.id.clone(), record.add([]));
+        if self.0.shelf.append(owner, &id, record.to_bytes(), messages).await? {
             Ok(())
         } else {
             Err(Error::NotFound(id))

@@ -53,8 +53,8 @@ impl Talk {
     /// # Errors
     /// When the body is none, or no more can be said.
     pub fn read(&self, body: &[u8], policy: Policy) -> Result<MessageRequest, Error> {
-        let Record { session, entries } = &self.record;
-        if self.record.to_bytes().len() + body.len() > LARGEST {
+        let Record { session, entries, size, .. } = &self.record;
+        if size + body.len() > LARGEST {
             return Err(Error::Full(session.id.clone()));
         }
         let messages: Vec<&Value> = entries.iter().map(|entry| &entry.message).collect();
@@ -88,23 +88,19 @@ impl Talk {
     async fn append(self, new: Vec<Value>, answer: &Answer, finish: &Finish) -> Result<(), Error> {
         let Self { inner, owner, mut record, taken } = self;
         let now = unix_now();
-        if finish.reason != FinishReason::ContentFilter {
-            let messages = new.into_iter().chain([answered(answer)]);
-            record.entries.extend(messages.map(|message| Entry {
-                id: message_id(),
-                created_at: now,
-                message,
-            }));
-        }
+        let said =
+            (finish.reason != FinishReason::ContentFilter).then(|| new.into_iter().chain([answered(answer)]));
+        let entry = |message| Entry { id: message_id(), created_at: now, message };
+        let messages = record.add(said.into_iter().flatten().map(entry));
         let session = &mut record.session;
         session.message_count = record.entries.len();
         session.usage.add(&finish.usage);
         session.last_active_at = now;
         session.expires_at = now + inner.config.idle.as_secs();
         let id = record.session.id.clone();
-        let renewed = inner.shelf.renew(&owner, &id, record.to_bytes()).await;
+        let appended = inner.shelf.append(&owner, &id, record.to_bytes(), messages).await;
         drop(taken);
-        if renewed.map_err(Error::NotKept)? { Ok(()) } else { Err(Error::Gone(id)) }
+        if appended.map_err(Error::NotKept)? { Ok(()) } else { Err(Error::Gone(id)) }
     }
 }
 

@@ -139,3 +139,25 @@ async fn a_session_that_is_spoken_in_late_has_time_for_the_answer() {
         assert_eq!(now.expires_at >= session.created_at + idle, is_renewed, "{idle}");
     }
 }
+
+#[tokio::test]
+async fn a_turn_writes_what_it_brings_and_a_record_of_an_earlier_version_is_read() {
+    let store = Store::in_memory(TaskTracker::new());
+    let sessions = sessions(&store);
+    let session = sessions.create(&caller(), new()).await.unwrap();
+    // A record of an earlier version has all messages in its second line.
+    let entry = json!([{"id": "msg_1", "created_at": 1, "role": "user", "content": "x".repeat(5000)}]);
+    let old = [serde_json::to_vec(&session).unwrap(), entry.to_string().into_bytes()].join(&b'\n');
+    let owner = Keys::none().owner(&caller());
+    assert!(sessions.0.shelf.renew(&owner, &session.id, old).await.unwrap());
+    say(&sessions, &session, "second", Some(FinishReason::Stop)).await;
+    say(&sessions, &session, "third", Some(FinishReason::Stop)).await;
+    let whole = sessions.0.shelf.whole(&owner, &session.id).await.unwrap().unwrap();
+    assert!(whole.record.ends_with(b"\n[]"), "the messages are in parts");
+    assert_eq!(whole.parts.iter().map(|part| part.len() > 5000).collect::<Vec<_>>(), [true, false]);
+    let page = Page { limit: 9, after: None, is_ascending: true };
+    let (entries, _) = sessions.messages(&caller(), &session.id, &page).await.unwrap();
+    let said: Vec<_> = entries.iter().map(|entry| entry.message["content"].as_str().unwrap().len()).collect();
+    assert_eq!(said, [5000, 6, 5, 5, 5]);
+    assert_eq!(sessions.get(&caller(), &session.id).await.unwrap().message_count, 5);
+}

@@ -7,6 +7,7 @@ use std::sync::PoisonError;
 use std::sync::RwLock;
 
 use super::Error;
+use super::writer::Changes;
 
 /// The value a key gets, or none where the key goes.
 pub type Change = (Vec<u8>, Option<Vec<u8>>);
@@ -39,6 +40,14 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// With the reason why they cannot.
     fn check_writable(&self) -> Result<(), Error>;
+
+    /// Whether there is space for `changes` beside `pending` bytes that are to be written with them.
+    ///
+    /// # Errors
+    /// [`Error::DiskFull`] where there is not.
+    fn check_space(&self, _changes: &Changes, _pending: u64) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// Records in memory, for tests and for servers that are to leave nothing behind.

@@ -4,6 +4,8 @@ use futures::future::join_all;
 use proptest::prelude::*;
 
 use super::testing::Faulty;
+use super::testing::Gated;
+use super::testing::SPACE;
 use super::*;
 
 const TABLE: Table = Table::new("t");
@@ -170,6 +172,27 @@ async fn a_store_that_failed_is_used_again_when_it_can_be() {
     backend.fill(false);
     add().await.unwrap();
     assert_eq!(text(&store, "a").await.as_deref(), Some("1"));
+}
+
+/// The transactions of a group are written together; what one of them lacks space for is its own failure.
+#[tokio::test]
+async fn a_transaction_too_large_for_the_disk_takes_no_other_along() {
+    let backend = Arc::new(Gated::default());
+    let store = Store::new(Arc::clone(&backend) as Arc<dyn Backend>, TaskTracker::new()).unwrap();
+    let add = |rest: &'static str, size: u64| {
+        store.transaction(move |transaction| {
+            transaction.put(key(rest), vec![1; usize::try_from(size).unwrap()]);
+            Ok::<_, Error>(())
+        })
+    };
+    backend.close();
+    let first = add("first", 1);
+    let group = join_all([add("a", 10), add("b", SPACE), add("c", 10), add("d", SPACE / 2)]);
+    backend.open();
+    first.await.unwrap();
+    let made: Vec<bool> = group.await.iter().map(Result::is_ok).collect();
+    assert_eq!(made, [true, false, true, true]);
+    assert_eq!((text(&store, "b").await, text(&store, "c").await.map(|value| value.len())), (None, Some(10)));
 }
 
 proptest! {

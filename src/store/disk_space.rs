@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Error;
-use super::backend::Change;
 
 const MIB: u64 = 1 << 20;
 /// The most bytes of changes that count as a removal: beside a record that goes, counts of records are written.
@@ -26,14 +25,13 @@ impl FreeSpaceFloor {
         Self { folder: folder.to_owned(), min_free }
     }
 
-    /// Checks that `changes` of `bytes` bytes can be written. Small ones that remove something may go down to half of the floor:
+    /// Checks that changes of `bytes` bytes can be written. Small ones that remove something may go down to half of the floor:
     /// with them space is freed on a full disk.
     ///
     /// # Errors
     /// As [`check`](Self::check).
-    pub(super) fn check_changes(&self, changes: &[Change], bytes: u64) -> Result<(), Error> {
-        let removes = bytes < MAX_REMOVAL && changes.iter().any(|(_, value)| value.is_none());
-        let min_free = if removes { self.min_free / 2 } else { self.min_free };
+    pub(super) fn check_changes(&self, removes: bool, bytes: u64) -> Result<(), Error> {
+        let min_free = if removes && bytes < MAX_REMOVAL { self.min_free / 2 } else { self.min_free };
         Self { folder: self.folder.clone(), min_free }.check(bytes)
     }
 
@@ -72,10 +70,9 @@ mod tests {
             "{refused}"
         );
         let floor = FreeSpaceFloor::new(folder.path(), free + free / 2);
-        let (removal, write) = ((b"a".to_vec(), None), (b"b".to_vec(), Some(b"1".to_vec())));
-        assert!(floor.check_changes(&[removal.clone(), write.clone()], 3).is_ok());
-        assert!(floor.check_changes(&[write], 2).is_err());
-        assert!(floor.check_changes(&[removal], MAX_REMOVAL).is_err());
+        assert!(floor.check_changes(true, 3).is_ok());
+        assert!(floor.check_changes(false, 2).is_err());
+        assert!(floor.check_changes(true, MAX_REMOVAL).is_err());
         let missing = FreeSpaceFloor::new(&folder.path().join("missing"), 0).check(0);
         assert!(matches!(missing, Err(Error::Files(_))));
     }

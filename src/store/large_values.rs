@@ -20,6 +20,8 @@ use super::backend::Backend;
 use super::backend::Change;
 use super::backend::Record;
 use super::disk_space::FreeSpaceFloor;
+use super::writer::Changes;
+use super::writer::bytes_of;
 
 /// The most bytes of a value that stands in the database itself.
 pub(super) const MAX_INLINE: usize = 4096;
@@ -184,8 +186,6 @@ impl<B: Backend> Backend for LargeValues<B> {
     }
 
     fn write(&self, changes: &[Change]) -> Result<(), Error> {
-        let bytes: usize = changes.iter().filter_map(|(_, value)| value.as_ref()).map(Vec::len).sum();
-        self.floor.check_changes(changes, bytes as u64)?;
         let mut changes = changes.to_vec();
         let replaced = self.replaced_files(&changes)?;
         self.write_files(&mut changes)?;
@@ -197,5 +197,10 @@ impl<B: Backend> Backend for LargeValues<B> {
 
     fn check_writable(&self) -> Result<(), Error> {
         self.inner.check_writable()
+    }
+
+    fn check_space(&self, changes: &Changes, pending: u64) -> Result<(), Error> {
+        let removes = changes.values().any(Option::is_none);
+        self.floor.check_changes(removes, pending + bytes_of(changes))
     }
 }

@@ -85,12 +85,14 @@ fn a_write_that_fails_changes_nothing_and_its_files_go_at_the_next_start() {
 }
 
 #[test]
-fn no_file_is_written_below_the_floor_of_free_space() {
+fn large_values_are_counted_where_space_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
-    let floor = FreeSpaceFloor::new(folder.path(), u64::MAX);
+    let free = rustix::fs::statvfs(folder.path()).map(|disk| disk.f_bavail * disk.f_frsize).unwrap();
+    let floor = FreeSpaceFloor::new(folder.path(), free / 2);
     let values = LargeValues::open(Memory::default(), folder.path(), floor).unwrap();
-    assert!(matches!(put(&values, "a", &[1; 5000]), Err(Error::DiskFull { .. })));
-    assert_eq!(files(folder.path()), 0);
+    let changes = [(b"a".to_vec(), Some(vec![1; 5000]))].into();
+    assert!(values.check_space(&changes, 0).is_ok());
+    assert!(matches!(values.check_space(&changes, free), Err(Error::DiskFull { .. })));
 }
 
 #[test]

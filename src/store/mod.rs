@@ -11,6 +11,8 @@ mod disk_space;
 mod large_values;
 #[cfg(test)]
 mod large_values_tests;
+mod order;
+mod parts;
 mod shape;
 mod shelf;
 #[cfg(test)]
@@ -47,6 +49,7 @@ pub use backend::Record;
 pub use busy::Busy;
 pub use busy::Taken;
 pub use disk_space::FreeSpaceFloor;
+pub use parts::WholeRecord;
 pub use shelf::Limits;
 pub use shelf::Shelf;
 pub use writer::Transaction;

@@ -1,28 +1,30 @@
 //! How the records of a shelf lie in their table.
 //!
 //! Beside each record lie its places in two orders by the end of its time, that of all and that of its owner's, and beside all
-//! of them how many there are, in all and of each owner. One transaction changes them together.
+//! of them how many there are, in all and of each owner. What was appended to a record lies in parts of their own (`parts`), of
+//! which the record and its places know the number. One transaction changes them together.
 
 use super::Error;
 use super::Table;
 use super::Transaction;
+use super::order::Entry;
+use super::order::Totals;
+use super::order::owner;
+use super::order::read_place;
+use super::parts::Parts;
+use super::parts::StoredRecord;
 use super::shelf::Limits;
 
-/// The first byte of every record: how the rest is to be read.
-const VERSION: u8 = 1;
-/// Bytes before a record's own: the version, and when its time is over in seconds of Unix time.
-const HEAD: usize = 9;
 /// Records that are taken away in one sweep, so that others get their turn in between.
 const SWEEP_GROUP: usize = 256;
-/// Between owner and id in a key; neither has it.
-pub(super) const BETWEEN: char = '\0';
-
 /// Owner and id to record.
 pub(super) const RECORD: u8 = b'r';
-/// The end of its time, owner and id to the size of a record.
+/// The end of its time, owner and id to the size and the parts of a record.
 pub(super) const ORDER: u8 = b'o';
-/// Owner, the end of its time and id to the size of a record.
+/// Owner, the end of its time and id to the size and the parts of a record.
 pub(super) const OWN_ORDER: u8 = b'p';
+/// Owner, id, generation and number to a part of a record.
+pub(super) const PART: u8 = b'a';
 /// How many records there are, and their bytes.
 pub(super) const TOTALS: u8 = b't';
 /// Owner to how many records are the owner's, and their bytes.
@@ -33,20 +35,6 @@ pub(super) const OWN_TOTALS: u8 = b'n';
 pub(super) struct Shape {
     pub(super) table: Table,
     pub(super) limits: Limits,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Totals {
-    pub(super) records: u64,
-    pub(super) bytes: u64,
-}
-
-/// A record as it stands in an order.
-struct Entry {
-    /// Owner and id.
-    key: Vec<u8>,
-    ends: u64,
-    size: u64,
 }
 
 impl Shape {
@@ -62,15 +50,55 @@ impl Shape {
         record: &[u8],
         now: u64,
     ) -> Result<(), Error> {
-        let ends = match self.remove(transaction, key)? {
-            Some(ends) => ends,
-            None => now.saturating_add(self.limits.time_to_live.as_secs()),
-        };
-        let value = [&[VERSION], ends.to_be_bytes().as_slice(), record].concat();
-        let entry = Entry { key: key.to_vec(), ends, size: value.len() as u64 };
+        let ends = self.remove(transaction, key)?.unwrap_or_else(|| self.end_of_time(now));
+        self.store(transaction, key, &StoredRecord { ends, parts: Parts::NONE, record }, 0)
+    }
+
+    /// Puts `record` in the place of one whose time is not over, which begins anew, and keeps its parts, to which `addition` is
+    /// added unless it is empty. Says whether there was such a record.
+    pub(super) fn append(
+        &self,
+        transaction: &mut Transaction<'_>,
+        key: &[u8],
+        record: &[u8],
+        addition: &[u8],
+        now: u64,
+    ) -> Result<bool, Error> {
+        self.know_owners(transaction)?;
+        let Some(old) = transaction.get(&self.place(RECORD, key))? else { return Ok(false) };
+        let StoredRecord { ends, mut parts, .. } = StoredRecord::read(&old);
+        if ends <= now {
+            return Ok(false);
+        }
+        let entry = self.entry(transaction, key, &old)?;
+        self.leave_orders(transaction, &entry)?;
+        if !addition.is_empty() {
+            let part = parts.add(key);
+            transaction.put(self.place(PART, &part), addition.to_vec());
+        }
+        let size_of_parts = entry.size.saturating_sub(old.len() as u64) + addition.len() as u64;
+        let stored = StoredRecord { ends: self.end_of_time(now), parts, record };
+        self.store(transaction, key, &stored, size_of_parts)?;
+        Ok(true)
+    }
+
+    fn store(
+        &self,
+        transaction: &mut Transaction<'_>,
+        key: &[u8],
+        stored: &StoredRecord<'_>,
+        size_of_parts: u64,
+    ) -> Result<(), Error> {
+        let value = stored.to_bytes();
+        let size = value.len() as u64 + size_of_parts;
+        let entry = Entry { key: key.to_vec(), ends: stored.ends, size, parts: stored.parts };
         transaction.put(self.place(RECORD, key), value);
         self.enter(transaction, &entry)?;
         self.make_room(transaction)
+    }
+
+    fn end_of_time(&self, now: u64) -> u64 {
+        now.saturating_add(self.limits.time_to_live.as_secs())
     }
 
     /// Keeps a record if its owner has less than `most`, and says so.
@@ -178,25 +206,43 @@ impl Shape {
     fn remove(&self, transaction: &mut Transaction<'_>, key: &[u8]) -> Result<Option<u64>, Error> {
         self.know_owners(transaction)?;
         let Some(old) = transaction.get(&self.place(RECORD, key))? else { return Ok(None) };
-        let ends = ends_of(&old);
-        self.leave(transaction, &Entry { key: key.to_vec(), ends, size: old.len() as u64 })?;
-        Ok(Some(ends))
+        let entry = self.entry(transaction, key, &old)?;
+        self.leave(transaction, &entry)?;
+        Ok(Some(entry.ends))
+    }
+
+    /// The place of the record `stored` under `key`.
+    fn entry(&self, transaction: &Transaction<'_>, key: &[u8], stored: &[u8]) -> Result<Entry, Error> {
+        let StoredRecord { ends, parts, .. } = StoredRecord::read(stored);
+        let mut entry = Entry { key: key.to_vec(), ends, size: stored.len() as u64, parts };
+        if let Some(place) = transaction.get(&self.place(ORDER, &entry.order()))? {
+            (entry.size, _) = read_place(&place);
+        }
+        Ok(entry)
     }
 
     /// Enters a record into the orders and counts it.
     fn enter(&self, transaction: &mut Transaction<'_>, entry: &Entry) -> Result<(), Error> {
-        let size = entry.size.to_be_bytes().to_vec();
-        transaction.put(self.place(ORDER, &entry.order()), size.clone());
-        transaction.put(self.place(OWN_ORDER, &entry.own_order()), size);
+        let place = [&entry.size.to_be_bytes(), entry.parts.to_bytes().as_slice()].concat();
+        transaction.put(self.place(ORDER, &entry.order()), place.clone());
+        transaction.put(self.place(OWN_ORDER, &entry.own_order()), place);
         self.count(transaction, entry, |totals| Totals {
             records: totals.records + 1,
             bytes: totals.bytes + entry.size,
         })
     }
 
-    /// Takes a record out of its place, out of the orders and out of the count.
+    /// Takes a record and its parts away, out of the orders and out of the count.
     fn leave(&self, transaction: &mut Transaction<'_>, entry: &Entry) -> Result<(), Error> {
         transaction.remove(self.place(RECORD, &entry.key));
+        for part in entry.parts.keys(&entry.key) {
+            transaction.remove(self.place(PART, &part));
+        }
+        self.leave_orders(transaction, entry)
+    }
+
+    /// Takes a record out of the orders and out of the count.
+    fn leave_orders(&self, transaction: &mut Transaction<'_>, entry: &Entry) -> Result<(), Error> {
         transaction.remove(self.place(ORDER, &entry.order()));
         transaction.remove(self.place(OWN_ORDER, &entry.own_order()));
         self.count(transaction, entry, |totals| Totals {
@@ -249,62 +295,4 @@ impl Shape {
         }
         Ok(())
     }
-}
-
-impl Entry {
-    fn in_order(place: &[u8], size: &[u8]) -> Self {
-        let (ends, key) = place.split_at(size_of::<u64>().min(place.len()));
-        Self { key: key.to_vec(), ends: number(ends), size: number(size) }
-    }
-
-    fn in_own_order(owner: &[u8], rest: &[u8], size: &[u8]) -> Self {
-        let (ends, id) = rest.split_at(size_of::<u64>().min(rest.len()));
-        Self { key: [owner, id].concat(), ends: number(ends), size: number(size) }
-    }
-
-    fn order(&self) -> Vec<u8> {
-        [&self.ends.to_be_bytes(), self.key.as_slice()].concat()
-    }
-
-    fn own_order(&self) -> Vec<u8> {
-        let (owner, id) = self.key.split_at(owner(&self.key).len());
-        [owner, &self.ends.to_be_bytes(), id].concat()
-    }
-}
-
-impl Totals {
-    fn read(value: &[u8]) -> Self {
-        let (records, bytes) = value.split_at(size_of::<u64>().min(value.len()));
-        Self { records: number(records), bytes: number(bytes) }
-    }
-
-    fn to_bytes(self) -> Vec<u8> {
-        [self.records.to_be_bytes(), self.bytes.to_be_bytes()].concat()
-    }
-}
-
-/// The key of the record of `owner` called `id`.
-pub(super) fn key(owner: &str, id: &str) -> Vec<u8> {
-    format!("{owner}{BETWEEN}{id}").into_bytes()
-}
-
-/// The owner in `key`, with what stands behind it.
-fn owner(key: &[u8]) -> &[u8] {
-    let end = key.iter().position(|byte| *byte == BETWEEN as u8);
-    end.map_or(key, |end| &key[..=end])
-}
-
-/// The record in `value`, if it can be read and its time is not over.
-pub(super) fn content(value: &[u8], now: u64) -> Option<Vec<u8>> {
-    let is_good = value.first() == Some(&VERSION) && ends_of(value) > now;
-    is_good.then(|| value[HEAD..].to_vec())
-}
-
-/// When the time of a record is over, in seconds of Unix time.
-fn ends_of(value: &[u8]) -> u64 {
-    number(value.get(1..HEAD).unwrap_or_default())
-}
-
-fn number(bytes: &[u8]) -> u64 {
-    bytes.try_into().map_or(0, u64::from_be_bytes)
 }

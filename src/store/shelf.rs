@@ -4,15 +4,19 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::Backend;
 use super::Error;
 use super::Store;
 use super::Table;
 use super::Transaction;
-use super::shape::BETWEEN;
+use super::order::BETWEEN;
+use super::order::key;
+use super::parts::WholeRecord;
+use super::parts::content;
+use super::parts::read_whole;
+use super::shape::PART;
 use super::shape::RECORD;
 use super::shape::Shape;
-use super::shape::content;
-use super::shape::key;
 use crate::domain::unix_now;
 
 /// How often records are looked for whose time is over.
@@ -129,7 +133,70 @@ impl Shelf {
         self.shape.renew(transaction, &key(owner, id), record, unix_now())
     }
 
-    /// All records of `owner`.
+    /// Puts `record` in the place of the one called `id`, whose time begins anew, and appends `addition` to it as a part, within
+    /// `transaction`. What was appended before stays and is not written again. An empty addition is none. Says whether there was
+    /// such a record: where there is none, none is made.
+    ///
+    /// # Errors
+    /// When what is there cannot be read.
+    pub fn append_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        owner: &str,
+        id: &str,
+        record: &[u8],
+        addition: &[u8],
+    ) -> Result<bool, Error> {
+        self.shape.append(transaction, &key(owner, id), record, addition, unix_now())
+    }
+
+    /// As [`append_in`](Self::append_in), in a transaction of its own. Returns once it is on disk.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn append(
+        &self,
+        owner: &str,
+        id: &str,
+        record: Vec<u8>,
+        addition: Vec<u8>,
+    ) -> Result<bool, Error> {
+        let (shape, key) = (self.shape, key(owner, id));
+        let append = move |transaction: &mut Transaction<'_>| {
+            shape.append(transaction, &key, &record, &addition, unix_now())
+        };
+        self.store.transaction(append).await
+    }
+
+    /// As [`whole`](Self::whole), within `transaction`.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn whole_in(
+        &self,
+        transaction: &Transaction<'_>,
+        owner: &str,
+        id: &str,
+    ) -> Result<Option<WholeRecord>, Error> {
+        let key = key(owner, id);
+        let record = || transaction.get(&self.shape.place(RECORD, &key));
+        read_whole(&key, unix_now(), record, |part| transaction.get(&self.shape.place(PART, part)))
+    }
+
+    /// The record of `owner` called `id`, with all that was appended to it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn whole(&self, owner: &str, id: &str) -> Result<Option<WholeRecord>, Error> {
+        let (shape, key) = (self.shape, key(owner, id));
+        let read = move |backend: &dyn Backend| {
+            let record = || backend.get(&shape.place(RECORD, &key));
+            read_whole(&key, unix_now(), record, |part| backend.get(&shape.place(PART, part)))
+        };
+        self.store.read(read).await
+    }
+
+    /// All records of `owner`, without what was appended to them.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -138,7 +205,7 @@ impl Shelf {
         Ok(records.iter().filter_map(|(_, value)| content(value, unix_now())).collect())
     }
 
-    /// The record of `owner` called `id`.
+    /// The record of `owner` called `id`, without what was appended to it.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -208,6 +275,14 @@ impl Shelf {
     }
 
     #[cfg(test)]
+    pub(super) async fn append_at(&self, now: u64, owner: &str, id: &str, texts: [&[u8]; 2]) -> bool {
+        let (shape, key, [record, addition]) = (self.shape, key(owner, id), texts.map(<[u8]>::to_vec));
+        let append =
+            move |transaction: &mut Transaction<'_>| shape.append(transaction, &key, &record, &addition, now);
+        self.store.transaction(append).await.unwrap()
+    }
+
+    #[cfg(test)]
     pub(super) async fn get_at(&self, now: u64, owner: &str, id: &str) -> Option<Vec<u8>> {
         let value = self.store.get(self.shape.place(RECORD, &key(owner, id))).await.unwrap();
         value.and_then(|value| content(&value, now))
@@ -223,19 +298,26 @@ impl Shelf {
     /// How many records there are; all that is told of them must agree.
     #[cfg(test)]
     pub(super) async fn count(&self) -> usize {
+        use super::order::Totals;
         use super::shape::ORDER;
         use super::shape::OWN_ORDER;
         use super::shape::OWN_TOTALS;
-        use super::shape::Totals;
 
         let part = async |part| self.store.scan(self.shape.place(part, &[])).await.unwrap();
-        let records = part(RECORD).await;
+        let (records, parts) = (part(RECORD).await, part(PART).await);
         let mut sums = std::collections::BTreeMap::<Vec<u8>, Totals>::new();
         for (place, value) in &records {
             let end = place.iter().rposition(|byte| *byte == 0).unwrap();
             for owner in [&[][..], &place[self.shape.place(RECORD, &[]).len()..=end]] {
                 let sum = sums.entry(owner.to_vec()).or_default();
                 (sum.records, sum.bytes) = (sum.records + 1, sum.bytes + value.len() as u64);
+                let of_record = &place[self.shape.place(RECORD, &[]).len()..];
+                for (place, part) in &parts {
+                    let of_part = &place[self.shape.place(PART, &[]).len()..];
+                    if of_part.starts_with(of_record) && of_part.get(of_record.len()) == Some(&0) {
+                        sum.bytes += part.len() as u64;
+                    }
+                }
             }
         }
         let of_owners = part(OWN_TOTALS).await.len();

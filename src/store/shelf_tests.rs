@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::domain::unix_now;
 
 const MINUTE: Limits = Limits { time_to_live: Duration::from_secs(60), max_records: 3, max_bytes: 100 };
 const THINGS: Table = Table::new("things");
@@ -45,6 +46,45 @@ async fn a_renewed_record_begins_its_time_anew_and_one_that_is_gone_stays_so() {
     assert!(!shelf.renew_at(1, "b", "1", b"never").await);
     assert_eq!(shelf.get_at(111, "a", "1").await, None);
     assert_eq!(shelf.get_at(2, "b", "1").await, None);
+}
+
+#[tokio::test]
+async fn what_is_appended_stays_with_its_record_and_goes_with_it() {
+    let shelf = shelf();
+    let now = unix_now();
+    shelf.put_at(now, "a", "1", b"one").await;
+    assert!(shelf.append_at(now + 50, "a", "1", [b"uno", b"x"]).await);
+    assert!(shelf.append_at(now + 51, "a", "1", [b"dos", b""]).await, "an empty addition is none");
+    assert!(shelf.append_at(now + 52, "a", "1", [b"tres", b"y"]).await);
+    let whole = WholeRecord { record: b"tres".to_vec(), parts: vec![b"x".to_vec(), b"y".to_vec()] };
+    assert_eq!(shelf.whole("a", "1").await.unwrap(), Some(whole.clone()));
+    let (reader, within) = (shelf.clone(), shelf.clone());
+    let read = reader.transaction(move |transaction| within.whole_in(transaction, "a", "1"));
+    assert_eq!(read.await.unwrap(), Some(whole));
+    assert_eq!(shelf.get_at(now + 111, "a", "1").await.as_deref(), Some(&b"tres"[..]), "its time began anew");
+    assert!(!shelf.append_at(now + 112, "a", "1", [b"late", b"z"]).await, "its time is over");
+    assert!(!shelf.append_at(now, "b", "1", [b"never", b"z"]).await);
+    assert_eq!(shelf.count().await, 1);
+    shelf.put_at(now, "a", "1", b"new").await;
+    assert_eq!(shelf.whole("a", "1").await.unwrap().map(|whole| whole.parts), Some(Vec::new()));
+    assert!(shelf.append_at(now, "a", "1", [b"new", b"w"]).await);
+    assert_eq!(shelf.count().await, 1);
+    shelf.remove("a", "1").await.unwrap();
+    assert_eq!((shelf.count().await, shelf.store().scan(THINGS.key("")).await.unwrap().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn parts_count_as_their_records_bytes_and_are_swept_with_them() {
+    let shelf = shelf();
+    shelf.put_at(0, "a", "1", b"one").await;
+    shelf.put_at(1, "b", "2", b"two").await;
+    shelf.append_at(2, "b", "2", [b"two", &[0; 40]]).await;
+    shelf.append_at(3, "b", "2", [b"two", &[0; 40]]).await;
+    assert_eq!(shelf.count().await, 1, "the owner who has most has to make room");
+    assert!(shelf.get_at(4, "b", "2").await.is_none());
+    shelf.append_at(5, "a", "1", [b"one", b"more"]).await;
+    shelf.sweep(65).await.unwrap();
+    assert_eq!((shelf.count().await, shelf.store().scan(THINGS.key("")).await.unwrap().len()), (0, 0));
 }
 
 #[tokio::test]

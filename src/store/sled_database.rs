@@ -205,7 +205,8 @@ impl Backend for SledDatabase {
                 None => batch.remove(key.as_slice()),
             }
         }
-        self.0.floor.check_changes(changes, bytes as u64)?;
+        let removes = changes.iter().any(|(_, value)| value.is_none());
+        self.0.floor.check_changes(removes, bytes as u64)?;
         let written = self.with(|open| open.write(batch));
         if written.is_err() {
             self.start_recovery();

@@ -11,6 +11,11 @@ use super::Change;
 use super::Error;
 use super::Memory;
 use super::Record;
+use super::writer::Changes;
+use super::writer::bytes_of;
+
+/// The most bytes that [`Faulty`] has space for in one group.
+pub(crate) const SPACE: u64 = 1 << 20;
 
 /// Refuses to write for as long as it is told to.
 #[derive(Debug, Default)]
@@ -44,12 +49,20 @@ impl Backend for Faulty {
         let is_full = self.is_full.load(Ordering::Relaxed);
         if is_full { Err(Error::DiskFull { free_mib: 0, needed_mib: 1 }) } else { Ok(()) }
     }
+
+    fn check_space(&self, changes: &Changes, pending: u64) -> Result<(), Error> {
+        if pending + bytes_of(changes) > SPACE {
+            Err(Error::DiskFull { free_mib: 1, needed_mib: 2 })
+        } else {
+            Ok(())
+        }
+    }
 }
 
 /// Writes nothing for as long as its gate is closed.
 #[derive(Debug, Default)]
 pub(crate) struct Gated {
-    memory: Memory,
+    inner: Faulty,
     is_closed: Mutex<bool>,
     opened: Condvar,
 }
@@ -69,20 +82,24 @@ impl Gated {
 
 impl Backend for Gated {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        self.memory.get(key)
+        self.inner.get(key)
     }
 
     fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<Record>, Error> {
-        self.memory.next(prefix, after)
+        self.inner.next(prefix, after)
     }
 
     fn write(&self, changes: &[Change]) -> Result<(), Error> {
         let is_closed = self.is_closed.lock().unwrap();
         drop(self.opened.wait_while(is_closed, |is_closed| *is_closed).unwrap());
-        self.memory.write(changes)
+        self.inner.write(changes)
     }
 
     fn check_writable(&self) -> Result<(), Error> {
-        Ok(())
+        self.inner.check_writable()
+    }
+
+    fn check_space(&self, changes: &Changes, pending: u64) -> Result<(), Error> {
+        self.inner.check_space(changes, pending)
     }
 }

@@ -22,6 +22,9 @@ use super::backend::Record;
 /// Transactions that are written at once, at most: it bounds what one of them waits for.
 const GROUP: usize = 512;
 
+/// The value that each key gets, or none where the key goes.
+pub(super) type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
 /// What is to be done once it is known whether the changes were made.
 type Afterwards = Box<dyn FnOnce(bool)>;
 
@@ -29,9 +32,9 @@ type Afterwards = Box<dyn FnOnce(bool)>;
 pub struct Transaction<'a> {
     backend: &'a dyn Backend,
     /// What this group has changed and not written yet.
-    group: &'a BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    group: &'a Changes,
     /// What this transaction has changed.
-    own: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    own: Changes,
     afterwards: Vec<Afterwards>,
 }
 
@@ -43,7 +46,7 @@ impl fmt::Debug for Transaction<'_> {
 
 impl<'a> Transaction<'a> {
     /// One that sees `backend` with the changes of `group`.
-    pub(super) fn over(backend: &'a dyn Backend, group: &'a BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Self {
+    pub(super) fn over(backend: &'a dyn Backend, group: &'a Changes) -> Self {
         Self { backend, group, own: BTreeMap::new(), afterwards: Vec::new() }
     }
 
@@ -143,27 +146,37 @@ pub(super) fn run(backend: &dyn Backend, jobs: &mpsc::Receiver<Job>) {
 /// Runs a group of jobs, writes what they have changed, and tells whoever waits.
 fn write(backend: &dyn Backend, jobs: impl Iterator<Item = Job>) {
     let mut group = BTreeMap::new();
+    let mut bytes = 0;
     let mut waiting = Vec::new();
     for job in jobs {
         let mut transaction = Transaction::over(backend, &group);
         // One that panics tells nobody; whoever waits sees that it is gone.
         let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| job(&mut transaction))) else { continue };
         let Transaction { own, afterwards, .. } = transaction;
-        if outcome.is_good {
+        // Asked for each by itself: one that does not fit the disk must not take the others of its group along.
+        let refused = if outcome.is_good { backend.check_space(&own, bytes).err() } else { None };
+        if outcome.is_good && refused.is_none() {
+            bytes += bytes_of(&own);
             group.extend(own);
         }
-        waiting.push((outcome, afterwards));
+        waiting.push((outcome, afterwards, refused));
     }
     let changes: Vec<Change> = group.into_iter().collect();
     let written = if changes.is_empty() { Ok(()) } else { backend.write(&changes) };
     if let Err(error) = &written {
         tracing::error!(error = error as &dyn std::error::Error, "the store cannot be written");
     }
-    for (outcome, afterwards) in waiting {
+    for (outcome, afterwards, refused) in waiting {
+        let written = refused.map_or_else(|| written.clone(), Err);
         let is_made = outcome.is_good && written.is_ok();
         afterwards.into_iter().for_each(|work| work(is_made));
-        (outcome.tell)(written.clone());
+        (outcome.tell)(written);
     }
+}
+
+/// The bytes of the new values of `changes`.
+pub(super) fn bytes_of(changes: &Changes) -> u64 {
+    changes.values().flatten().map(|value| value.len() as u64).sum()
 }
 
 /// Jobs that are done at once by whoever brings them: where there is no disk, nobody has to wait.

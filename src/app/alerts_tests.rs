@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::Ground;
 use super::alerts;
 use super::books::start_webhooks;
+use super::records;
 use crate::auth::Change;
 use crate::auth::NewWebhook;
 use crate::auth::ProjectChange;
@@ -68,7 +69,9 @@ impl Office {
         let sender: Arc<dyn Sender> = Arc::new(Mailbox(sender));
         let environment = Environment::from_iter([("HOME", "/")]);
         let settings = Settings::load(None, &environment, &Flags::default()).unwrap();
-        let ground = Ground { settings: &settings, store: store.clone(), registry, shutdown, tracker };
+        let backups = records::backups(&settings, &store);
+        let store = store.clone();
+        let ground = Ground { settings: &settings, store, backups, registry, shutdown, tracker };
         let webhooks = start_webhooks(&ground, &sender).await.unwrap();
         let Ground { registry, shutdown, tracker, .. } = ground;
         // 2026-11-21 in UTC.

@@ -94,6 +94,7 @@ impl Books {
             registry: ground.registry.clone(),
             ledger: self.ledger.reader(),
             cache: self.cache.clone(),
+            backups: ground.backups.clone(),
             webhooks: Arc::clone(&self.sender),
         }
     }

@@ -123,6 +123,7 @@ impl Desk {
         let registry = records::open_registry(settings, &store).await?;
         let admin = Admin {
             registry,
+            backups: records::backups(settings, &store),
             ledger: Reader::new(store, Clock::system()),
             cache: AnswerCache::new(parts::cache_config(settings)),
             webhooks: Arc::new(Http::new(tracker.clone())),

@@ -16,12 +16,14 @@ use crate::responses::Responses;
 use crate::responses::Shelves;
 use crate::server::Shutdown;
 use crate::store;
+use crate::store::Backups;
 use crate::store::Store;
 
 /// The settings, the records, and how the server is stopped.
 pub(super) struct Ground<'a> {
     pub(super) settings: &'a Settings,
     pub(super) store: Store,
+    pub(super) backups: Backups,
     pub(super) registry: Registry,
     pub(super) shutdown: Shutdown,
     pub(super) tracker: TaskTracker,
@@ -35,7 +37,10 @@ impl<'a> Ground<'a> {
     pub(super) async fn open(settings: &'a Settings, tracker: &TaskTracker) -> Result<Self, BadRecords> {
         let store = records::open_store(settings, tracker)?;
         let registry = records::open_registry(settings, &store).await?;
-        Ok(Self { settings, store, registry, shutdown: Shutdown::new(), tracker: tracker.clone() })
+        let shutdown = Shutdown::new();
+        let backups = records::backups(settings, &store);
+        backups.keep_daily(shutdown.begun());
+        Ok(Self { settings, store, backups, registry, shutdown, tracker: tracker.clone() })
     }
 
     /// Responses that outlive their request, made by `turns`, some of them in `conversations`.

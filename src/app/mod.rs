@@ -57,7 +57,12 @@ pub use live_rules::Rule;
 pub use parts::prices;
 pub use parts::router;
 pub use records::BadRecords;
+pub use records::backups_folder;
+pub use restore::RepairedStore;
+pub use restore::RestoredStore;
+pub use restore::repair_store;
 pub use restore::restore_ledger;
+pub use restore::restore_store;
 
 /// How long ended workers have to be reaped. They are killed, so only a wedged kernel takes longer.
 const REAP_TIMEOUT: Duration = Duration::from_secs(5);

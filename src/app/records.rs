@@ -9,11 +9,18 @@ use crate::auth::Registry;
 use crate::config::Settings;
 use crate::ledger;
 use crate::store;
+use crate::store::Backups;
 use crate::store::Store;
 
-const DAMAGED: &str = "if the disk is full, free some space and start again. If the files are damaged, copy that folder \
-                       before anything else; then move it away and start with an empty one: `claude-switchboard ledger \
-                       restore FILE` puts back what was spent, from a file that `ledger backup` has made";
+const DAMAGED: &str = "if the disk is full, free some space and start again. If the files are damaged, `claude-switchboard store \
+                       repair` opens them without the database's snapshot and says whether records are missing; then \
+                       `claude-switchboard store backups` lists the backups of each day, and `store restore BACKUP` puts one in \
+                       place. Both keep what is there now in a folder beside it";
+
+/// The folder of records, in the data directory.
+pub(super) const STORE: &str = "store";
+/// The folder of clients' files, in the data directory and in a backup.
+pub(super) const FILES: &str = "files";
 
 /// Records that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +46,19 @@ impl BadRecords {
 
 /// Where the records of a data directory lie.
 pub(super) fn folder(data_dir: &Path) -> PathBuf {
-    data_dir.join("store")
+    data_dir.join(STORE)
+}
+
+/// Where the backups of a data directory lie.
+pub fn backups_folder(data_dir: &Path) -> PathBuf {
+    data_dir.join("backups")
+}
+
+/// The backups of `store`, with the files of clients.
+pub(super) fn backups(settings: &Settings, store: &Store) -> Backups {
+    let data_dir = &settings.server.data_dir;
+    let folder = backups_folder(data_dir);
+    Backups::new(store.clone(), folder, vec![data_dir.join(FILES)], settings.store.backups)
 }
 
 /// Opens them; the data directory must be held.

@@ -1,15 +1,29 @@
-//! Puts a ledger in place. What holds of an open one would be lost, so no server may run.
+//! Puts a ledger or a whole store in place, or opens a damaged one. An open one would write over it, so no server may run.
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use rustix::fs::CWD;
+use rustix::fs::RenameFlags;
+use rustix::fs::renameat_with;
 
 use tokio_util::task::TaskTracker;
 
 use super::DeskError;
 use super::records;
 use crate::claude;
+use crate::claude::DataDir;
 use crate::config::Settings;
 use crate::ledger;
+use crate::ledger::Clock;
+use crate::ledger::Reader;
 use crate::ledger::Restored;
+use crate::store;
+use crate::store::BackupContents;
 
 /// Puts the ledger of `text` into the data directory of `settings`, in the place of the one that is there if it
 /// `may_replace` that.
@@ -17,11 +31,7 @@ use crate::ledger::Restored;
 /// # Errors
 /// When a server runs, the records cannot be used, or the ledger does not let itself be restored.
 pub async fn restore_ledger(settings: &Settings, text: &str, may_replace: bool) -> anyhow::Result<Restored> {
-    let path = settings.server.data_dir.clone();
-    let _held = claude::take_data_dir(&path).map_err(|source| match source.kind() {
-        io::ErrorKind::ResourceBusy => DeskError::Taken { path },
-        _ => DeskError::Folder { path, source },
-    })?;
+    let _held = hold(settings)?;
     let tracker = TaskTracker::new();
     let store = records::open_store(settings, &tracker)?;
     let restored = ledger::restore(&store, text, may_replace).await;
@@ -29,4 +39,129 @@ pub async fn restore_ledger(settings: &Settings, text: &str, may_replace: bool) 
     tracker.close();
     tracker.wait().await;
     Ok(restored?)
+}
+
+/// A store that was put in place.
+#[derive(Debug)]
+pub struct RestoredStore {
+    /// What is in it.
+    pub contents: BackupContents,
+    /// Where the store lies that was there before; none where there was none.
+    pub kept: Option<PathBuf>,
+}
+
+/// Puts the store of `backup`, with the files of clients, into the data directory of `settings`. The store that is there is kept in
+/// a folder beside it.
+///
+/// # Errors
+/// When a server runs, the backup is damaged, or something cannot be written; then the store that is there stays in place.
+pub fn restore_store(settings: &Settings, backup: &Path) -> anyhow::Result<RestoredStore> {
+    let data_dir = &settings.server.data_dir;
+    let _held = hold(settings)?;
+    let aside = data_dir.join(format!("replaced-{}", store::time_name()));
+    fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&aside)
+        .with_context(|| format!("cannot make {}", aside.display()))?;
+    let built = build(backup, &aside).with_context(|| format!("{} was not restored", backup.display()));
+    if built.is_err() {
+        let _ = fs::remove_dir_all(&aside);
+    }
+    let contents = built?;
+    // Files first: a record without its file is worse than a file without its record, should this be killed in between.
+    for name in [records::FILES, records::STORE] {
+        exchange(&aside.join(name), &data_dir.join(name)).with_context(|| {
+            format!("the restored folder `{name}` in {} cannot be put in place", aside.display())
+        })?;
+    }
+    fs::File::open(data_dir)?.sync_all()?;
+    let is_empty = fs::remove_dir(&aside).is_ok();
+    Ok(RestoredStore { contents, kept: (!is_empty).then_some(aside) })
+}
+
+/// A store that was opened without its snapshots.
+#[derive(Debug)]
+pub struct RepairedStore {
+    /// What is in it.
+    pub contents: BackupContents,
+    /// Figures of the ledger that do not agree: the sign of records that are missing.
+    pub problems: Vec<String>,
+    /// Where a copy of the store lies as it was before.
+    pub kept: PathBuf,
+}
+
+/// Opens the store of `settings` without its snapshots, for one whose snapshot is damaged. A copy of it is kept.
+///
+/// # Errors
+/// When a server runs, there is no store, or it cannot be read without its snapshots either.
+pub async fn repair_store(settings: &Settings) -> anyhow::Result<RepairedStore> {
+    let data_dir = &settings.server.data_dir;
+    let folder = records::folder(data_dir);
+    if !folder.is_dir() {
+        return Err(DeskError::Empty { path: data_dir.clone() }.into());
+    }
+    let _held = hold(settings)?;
+    let kept = data_dir.join(format!("replaced-{}", store::time_name()));
+    fs::DirBuilder::new().mode(0o700).create(&kept)?;
+    copy_store(&folder, &kept.join(records::STORE))
+        .with_context(|| format!("cannot copy the store to {}", kept.display()))?;
+    store::remove_snapshots(&folder)?;
+    let tracker = TaskTracker::new();
+    let store = records::open_store(settings, &tracker)?;
+    let contents = records::backups(settings, &store).verify_store().await?;
+    let problems = Reader::new(store, Clock::system()).verify().await?.problems;
+    tracker.close();
+    tracker.wait().await;
+    Ok(RepairedStore { contents, problems, kept })
+}
+
+/// Copies the files of the database, which change, and gives its other files, which do not, a second name.
+fn copy_store(source: &Path, target: &Path) -> Result<(), store::Error> {
+    fs::DirBuilder::new().mode(0o700).create(target)?;
+    for entry in fs::read_dir(source)? {
+        let entry = entry?;
+        let copy = target.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            store::copy_files(&entry.path(), &copy)?;
+        } else {
+            fs::copy(entry.path(), copy)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a store and a folder of files of `backup` in `folder`.
+fn build(backup: &Path, folder: &Path) -> Result<BackupContents, store::Error> {
+    let contents = store::restore_backup(backup, &folder.join(records::STORE))?;
+    let (source, target) = (backup.join(records::FILES), folder.join(records::FILES));
+    if source.is_dir() {
+        store::copy_files(&source, &target)?;
+    } else {
+        fs::DirBuilder::new().mode(0o700).create(&target)?;
+    }
+    Ok(contents)
+}
+
+/// Puts the folder `new` in the place of `old`, and `old`, if it is there, in the place of `new`: in one step where the disk can, so
+/// that a kill never leaves a data directory without its store.
+fn exchange(new: &Path, old: &Path) -> io::Result<()> {
+    if !old.exists() {
+        return fs::rename(new, old);
+    }
+    if renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE).is_ok() {
+        return Ok(());
+    }
+    let third = new.with_extension("before");
+    fs::rename(old, &third)?;
+    fs::rename(new, old)?;
+    fs::rename(third, new)
+}
+
+/// Holds the data directory, which no server may hold meanwhile.
+fn hold(settings: &Settings) -> Result<DataDir, DeskError> {
+    let path = settings.server.data_dir.clone();
+    claude::take_data_dir(&path).map_err(|source| match source.kind() {
+        io::ErrorKind::ResourceBusy => DeskError::Taken { path },
+        _ => DeskError::Folder { path, source },
+    })
 }

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use super::ground::Ground;
 use super::parts;
+use super::records;
 use crate::answers::Answers;
 use crate::auth::Keys;
 use crate::batches;
@@ -98,7 +99,7 @@ impl Ground<'_> {
 
     /// The folder of files, kept tidy.
     async fn files(&self) -> anyhow::Result<Files> {
-        let folder = self.settings.server.data_dir.join("files");
+        let folder = self.settings.server.data_dir.join(records::FILES);
         let config = files::Config {
             max_file_bytes: self.settings.files.max_file_bytes(),
             max_project_bytes: self.settings.files.max_project_bytes(),

@@ -8,6 +8,7 @@ mod ledger;
 mod projects;
 mod route;
 mod serve;
+mod store;
 mod table;
 mod usage;
 
@@ -34,6 +35,7 @@ use ledger::LedgerCommand;
 use projects::Projects;
 use route::Route;
 use serve::Serve;
+use store::StoreCommand;
 use usage::Usage;
 
 /// The exit code of a configuration that is refused: `EX_USAGE` of sysexits.h.
@@ -87,6 +89,9 @@ enum Command {
     /// Back up or verify what was spent, whether or not the server runs, or restore it.
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Back up or verify all records, whether or not the server runs, or restore them.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Print completions for a shell.
     #[command(after_help = "Example:\n  claude-switchboard completions bash > \
                             ~/.local/share/bash-completion/completions/claude-switchboard")]
@@ -127,6 +132,7 @@ pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<()> {
         Command::Keys(keys) => print(keys.run(&environment)?.as_bytes()),
         Command::Projects(projects) => print(projects.run(&environment)?.as_bytes()),
         Command::Usage(arguments) => print(usage::report(&arguments, &environment)?.as_bytes()),
+        Command::Store(command) => print(store::run(&command, &environment)?.as_bytes()),
         Command::Ledger(command) => print(ledger::run(&command, &environment)?.as_bytes()),
         Command::Completions { shell } => {
             let mut script = Vec::new();

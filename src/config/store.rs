@@ -6,6 +6,8 @@ use super::origin::{Check, Refusal};
 
 /// A MiB, in bytes.
 const MIB: u64 = 1 << 20;
+/// The most daily backups: a year of them.
+const MOST_BACKUPS: usize = 366;
 /// A tebibyte, in MiB.
 const MOST_MIB: usize = 1 << 20;
 
@@ -15,6 +17,8 @@ const MOST_MIB: usize = 1 << 20;
 pub struct Store {
     /// MiB that stay free on the disk.
     pub min_free_mib: usize,
+    /// Daily backups that are kept.
+    pub backups: usize,
 }
 
 impl Store {
@@ -24,6 +28,8 @@ impl Store {
     }
 
     pub(super) fn check(&self) -> Result<(), Refusal> {
-        Check::section("store").number("min_free_mib", self.min_free_mib, 0..=MOST_MIB)
+        let check = Check::section("store");
+        check.number("min_free_mib", self.min_free_mib, 0..=MOST_MIB)?;
+        check.number("backups", self.backups, 0..=MOST_BACKUPS)
     }
 }

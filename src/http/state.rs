@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::responses::Responses;
 use crate::routing::Router;
 use crate::sessions::Sessions;
+use crate::store::Backups;
 use crate::tasks::Tasks;
 use crate::webhooks::Sender;
 
@@ -72,6 +73,8 @@ pub struct Admin {
     pub ledger: Reader,
     /// What is given again.
     pub cache: AnswerCache,
+    /// Makes backups of all records.
+    pub backups: Backups,
     /// Sends the events by which webhooks are tried out.
     pub webhooks: Arc<dyn Sender>,
 }

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
+use std::path::Path;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 
 use super::Error;
+use super::backup::BackupContents;
 use super::writer::Changes;
 
 /// The value a key gets, or none where the key goes.
@@ -47,6 +49,14 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// [`Error::DiskFull`] where there is not.
     fn check_space(&self, _changes: &Changes, _pending: u64) -> Result<(), Error> {
         Ok(())
+    }
+
+    /// Writes a backup of all records as they are at one moment to `folder`, while others are written.
+    ///
+    /// # Errors
+    /// When a record cannot be read, the backup cannot be written, or there is nothing on disk.
+    fn back_up(&self, _folder: &Path) -> Result<BackupContents, Error> {
+        Err(Error::NotOnDisk)
     }
 }
 

@@ -12,6 +12,9 @@ use std::io::Write as _;
 use std::ops::Bound;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 
 use uuid::Uuid;
 
@@ -19,6 +22,12 @@ use super::Error;
 use super::backend::Backend;
 use super::backend::Change;
 use super::backend::Record;
+use super::backup::ArchiveWriter;
+use super::backup::BackupContents;
+use super::backup::FrozenRecords;
+use super::backup::LARGE_VALUES;
+use super::backup::NextRecord;
+use super::backup::link_or_copy;
 use super::disk_space::FreeSpaceFloor;
 use super::writer::Changes;
 use super::writer::bytes_of;
@@ -36,6 +45,10 @@ pub(super) struct LargeValues<B> {
     inner: B,
     folder: PathBuf,
     floor: FreeSpaceFloor,
+    /// Held while changes are written. Lock order: `writing`, then `frozen`.
+    writing: Mutex<()>,
+    /// The records that a backup reads, while one is made.
+    frozen: Mutex<Option<FrozenRecords>>,
 }
 
 impl<B: Backend> LargeValues<B> {
@@ -49,7 +62,13 @@ impl<B: Backend> LargeValues<B> {
         if let Some(parent) = folder.parent() {
             File::open(parent)?.sync_all()?;
         }
-        Ok(Self { inner, folder: folder.to_owned(), floor })
+        Ok(Self {
+            inner,
+            folder: folder.to_owned(),
+            floor,
+            writing: Mutex::default(),
+            frozen: Mutex::default(),
+        })
     }
 
     /// The files that are there now, for [`remove_unreferenced`](Self::remove_unreferenced). Files that are made later are
@@ -124,13 +143,58 @@ impl<B: Backend> LargeValues<B> {
         Ok(file.sync_all()?)
     }
 
-    /// The files to which the records of `changes` refer now.
-    fn replaced_files(&self, changes: &[Change]) -> Result<Vec<String>, Error> {
+    /// Notes the values that `changes` replace for a backup, and returns the files to which they refer.
+    fn note_replaced(&self, changes: &[Change]) -> Result<Vec<String>, Error> {
         let mut names = Vec::new();
         for (key, _) in changes {
-            names.extend(self.inner.get(key)?.as_deref().and_then(referenced_file));
+            let old = self.inner.get(key)?;
+            if let Some(frozen) = &mut *lock(&self.frozen) {
+                frozen.note(key, old.as_ref());
+            }
+            names.extend(old.as_deref().and_then(referenced_file));
         }
         Ok(names)
+    }
+
+    /// Removes files that nothing refers to any more, or leaves that to the end of a backup, which may still need them.
+    fn remove_replaced(&self, names: Vec<String>) {
+        match &mut *lock(&self.frozen) {
+            Some(frozen) => frozen.replaced_files.extend(names),
+            None => self.remove_files(&names),
+        }
+    }
+
+    /// Writes all records of a backup to `folder`.
+    fn write_backup(&self, folder: &Path) -> Result<BackupContents, Error> {
+        let large = folder.join(LARGE_VALUES);
+        fs::create_dir(&large)?;
+        let mut archive = ArchiveWriter::create(folder)?;
+        let mut last: Option<Vec<u8>> = None;
+        loop {
+            self.floor.check(0)?;
+            let after = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let live = self.inner.next(&[], after)?;
+            let next = lock(&self.frozen).as_ref().map_or(NextRecord::End, |frozen| frozen.next(after, live));
+            match next {
+                NextRecord::Found((key, value)) => {
+                    let size =
+                        referenced_file(&value).map(|name| self.copy_file(&name, &large)).transpose()?;
+                    archive.add(&key, &value, size)?;
+                    last = Some(key);
+                }
+                NextRecord::NotThereYet(key) => last = Some(key),
+                NextRecord::End => break,
+            }
+        }
+        File::open(&large)?.sync_all()?;
+        archive.finish()
+    }
+
+    /// Copies the file `name` to the folder of a backup, and returns its size.
+    fn copy_file(&self, name: &str, folder: &Path) -> Result<u64, Error> {
+        let copy = folder.join(name);
+        link_or_copy(&self.folder.join(name), &copy)?;
+        Ok(fs::metadata(copy)?.len())
     }
 
     /// Removes files that nothing refers to. One that stays is removed at the next start.
@@ -153,13 +217,17 @@ impl<B: Backend> LargeValues<B> {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Whether `value` is kept in a file.
 fn is_large(value: &[u8]) -> bool {
     value.len() > MAX_INLINE || value.starts_with(REFERENCE)
 }
 
 /// The name of the file that `value` refers to, if it is a reference.
-fn referenced_file(value: &[u8]) -> Option<String> {
+pub(super) fn referenced_file(value: &[u8]) -> Option<String> {
     let name = value.strip_prefix(REFERENCE)?;
     Uuid::try_parse_ascii(name).ok().map(|id| id.simple().to_string())
 }
@@ -186,12 +254,13 @@ impl<B: Backend> Backend for LargeValues<B> {
     }
 
     fn write(&self, changes: &[Change]) -> Result<(), Error> {
+        let _writing = lock(&self.writing);
         let mut changes = changes.to_vec();
-        let replaced = self.replaced_files(&changes)?;
+        let replaced = self.note_replaced(&changes)?;
         self.write_files(&mut changes)?;
         // New files stay where this fails: their references may have reached the disk all the same. The next start knows.
         self.inner.write(&changes)?;
-        self.remove_files(&replaced);
+        self.remove_replaced(replaced);
         Ok(())
     }
 
@@ -202,5 +271,17 @@ impl<B: Backend> Backend for LargeValues<B> {
     fn check_space(&self, changes: &Changes, pending: u64) -> Result<(), Error> {
         let removes = changes.values().any(Option::is_none);
         self.floor.check_changes(removes, pending + bytes_of(changes))
+    }
+
+    fn back_up(&self, folder: &Path) -> Result<BackupContents, Error> {
+        {
+            // The moment of the backup: between two writes.
+            let _writing = lock(&self.writing);
+            *lock(&self.frozen) = Some(FrozenRecords::default());
+        }
+        let written = self.write_backup(folder);
+        let frozen = lock(&self.frozen).take();
+        self.remove_files(&frozen.unwrap_or_default().replaced_files);
+        written
     }
 }

@@ -4,6 +4,7 @@
 //! and is on disk when it is done. A [`Shelf`] is a table whose records belong to owners and leave after a time.
 
 mod backend;
+mod backup;
 mod busy;
 #[cfg(test)]
 mod contract;
@@ -36,6 +37,7 @@ use std::thread;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
+use backup::LARGE_VALUES;
 use large_values::LargeValues;
 use sled_database::SledDatabase;
 use writer::AtOnce;
@@ -46,12 +48,20 @@ pub use backend::Backend;
 pub use backend::Change;
 pub use backend::Memory;
 pub use backend::Record;
+pub use backup::Backup;
+pub use backup::BackupContents;
+pub use backup::Backups;
+pub use backup::copy_files;
+pub use backup::restore_backup;
+pub use backup::time_name;
+pub use backup::verify_backup;
 pub use busy::Busy;
 pub use busy::Taken;
 pub use disk_space::FreeSpaceFloor;
 pub use parts::WholeRecord;
 pub use shelf::Limits;
 pub use shelf::Shelf;
+pub use sled_database::remove_snapshots;
 pub use writer::Transaction;
 
 /// How a store on disk is kept.
@@ -60,9 +70,6 @@ pub struct Config {
     /// Bytes that stay free on its disk: nothing is written that would leave less.
     pub min_free_bytes: u64,
 }
-
-/// The folder of large values, in that of the store.
-const LARGE_VALUES: &str = "large";
 
 /// Why something cannot be kept or found.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -84,6 +91,12 @@ pub enum Error {
     /// The file of a large value is missing.
     #[error("a file of the store is missing")]
     MissingFile,
+    /// A backup is not as it was written.
+    #[error("the backup is damaged: {0}")]
+    Damaged(&'static str),
+    /// A backup of a store that lies in memory is asked for.
+    #[error("the store is not on disk, so it has no backups")]
+    NotOnDisk,
     /// Its files cannot be used.
     #[error("the store's files cannot be used")]
     Files(#[source] Arc<std::io::Error>),

@@ -153,6 +153,18 @@ fn open_when_unlocked(folder: &Path) -> Result<sled::Db, sled::Error> {
     config.open()
 }
 
+/// Removes all snapshots of the database in `folder`, so that the next start reads its log alone. sled skips what it cannot read of
+/// a log, so records may be missing then; a copy must be kept.
+///
+/// # Errors
+/// When one cannot be removed.
+pub fn remove_snapshots(folder: &Path) -> Result<(), Error> {
+    for (path, _) in snapshots(folder)? {
+        fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
 /// Removes snapshots that were being written when a process died or the disk was full. sled takes one for the newest
 /// snapshot, cannot read it, and refuses to open.
 fn remove_unfinished_snapshots(folder: &Path) -> Result<(), Error> {

@@ -57,6 +57,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "limits",
             "metrics",
             "telemetry",
+            "store",
             "webhooks",
         ],
     ),

@@ -8,6 +8,7 @@
 
 mod agents;
 mod architecture;
+mod backups;
 mod bad_input;
 mod batches;
 mod binary;

@@ -8,6 +8,7 @@ mod fields;
 mod keys;
 mod ledger;
 mod projects;
+mod store;
 mod tables;
 #[cfg(test)]
 mod tables_tests;
@@ -36,6 +37,7 @@ use crate::auth::Page;
 use crate::auth::Registry;
 use crate::gateway::AnswerCache;
 use crate::ledger::Reader;
+use crate::store::Backups;
 use crate::webhooks::Sender;
 
 const LARGEST_PAGE: usize = 100;
@@ -63,6 +65,12 @@ impl FromRef<State> for Reader {
 impl FromRef<State> for AnswerCache {
     fn from_ref(state: &State) -> Self {
         state.admin.cache.clone()
+    }
+}
+
+impl FromRef<State> for Backups {
+    fn from_ref(state: &State) -> Self {
+        state.admin.backups.clone()
     }
 }
 
@@ -101,13 +109,15 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<State>)> {
         ("/admin/usage", get(ledger::usage)),
         ("/admin/ledger/backup", get(ledger::backup)),
         ("/admin/ledger/verify", get(ledger::verify)),
+        ("/admin/store/backup", post(store::backup)),
+        ("/admin/store/verify", get(store::verify)),
         ("/admin/cache", get(cache::stats).delete(cache::clear)),
     ]
 }
 
 /// The paths of the admin API with their methods, for tests that walk them.
 #[cfg(test)]
-pub(super) const PATHS: [(&str, &[&str]); 11] = [
+pub(super) const PATHS: [(&str, &[&str]); 13] = [
     ("/admin/keys", &["POST", "GET"]),
     ("/admin/keys/{id}", &["GET", "PATCH", "DELETE"]),
     ("/admin/keys/{id}/rotate", &["POST"]),
@@ -118,6 +128,8 @@ pub(super) const PATHS: [(&str, &[&str]); 11] = [
     ("/admin/usage", &["GET"]),
     ("/admin/ledger/backup", &["GET"]),
     ("/admin/ledger/verify", &["GET"]),
+    ("/admin/store/backup", &["POST"]),
+    ("/admin/store/verify", &["GET"]),
     ("/admin/cache", &["GET", "DELETE"]),
 ];
 

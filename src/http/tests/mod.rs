@@ -27,6 +27,7 @@ mod uploads;
 mod usage;
 mod webhooks;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,6 +87,8 @@ use crate::metrics::Metrics;
 use crate::responses::Responses;
 use crate::responses::Shelves;
 use crate::routing;
+use crate::store::Backups;
+use crate::store::Store;
 
 /// What a scripted turn does next.
 #[derive(Debug, Clone)]
@@ -290,7 +293,9 @@ async fn with_admin(turns: ScriptedTurns) -> (Router, Registry) {
 fn admin_of(registry: &Registry) -> Admin {
     let webhooks = Arc::new(crate::webhooks::Http::new(TaskTracker::new()));
     let (ledger, cache) = (Reader::temporary(), gateway::testing::cache());
-    Admin { registry: registry.clone(), ledger, cache, webhooks }
+    let store = Store::in_memory(TaskTracker::new());
+    let backups = Backups::new(store, PathBuf::from("/nonexistent"), Vec::new(), 0);
+    Admin { registry: registry.clone(), ledger, cache, backups, webhooks }
 }
 
 fn with_keys(turns: ScriptedTurns) -> Router {

@@ -1,0 +1,176 @@
+//! `store`: backups of all records, and whether they can be read.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use clap::ValueHint;
+use serde_json::Value;
+
+use super::Advice;
+use super::admin::Target;
+use super::admin::ask;
+use super::admin::block_on;
+use super::admin::read;
+use crate::app;
+use crate::config::Environment;
+use crate::store;
+use crate::store::BackupContents;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StoreCommand {
+    /// Make a backup of all keys, projects, charges, sessions, responses, batches, tasks and files, also while the server runs.
+    Backup {
+        /// A folder to copy it to, which must not be there yet [default: in `backups` of the data directory].
+        #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+        folder: Option<PathBuf>,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// List the backups in the data directory, and say of each whether it is whole.
+    Backups {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Put a backup in place while no server runs; what is there before is kept.
+    Restore {
+        /// The folder of a backup.
+        #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Open a store whose snapshot is damaged without it, keep a copy, and say whether records are missing.
+    Repair {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Read all records of the server, or of a backup; exit with 1 if one cannot be read.
+    Verify {
+        /// The folder of a backup [default: the store of the server].
+        #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+        folder: Option<PathBuf>,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+/// Does it, and returns what to say.
+///
+/// # Errors
+/// When it cannot be done, with what to do next.
+pub(super) fn run(command: &StoreCommand, environment: &Environment) -> anyhow::Result<String> {
+    match command {
+        StoreCommand::Backup { folder, target } => backup(target, environment, folder.as_deref()),
+        StoreCommand::Backups { target } => list(target, environment),
+        StoreCommand::Restore { folder, target } => restore(target, environment, folder),
+        StoreCommand::Repair { target } => repair(target, environment),
+        StoreCommand::Verify { folder: Some(folder), target: _ } => {
+            Ok(format!("the backup is whole: {}\n", words(&check(folder)?)))
+        }
+        StoreCommand::Verify { folder: None, target } => verify(target, environment),
+    }
+}
+
+fn backup(target: &Target, environment: &Environment, folder: Option<&Path>) -> anyhow::Result<String> {
+    if let Some(folder) = folder.filter(|folder| folder.exists()) {
+        let hint = "name a folder that is not there yet, or remove this one";
+        return Err(Advice::new(format!("{} is there already", folder.display()), hint).into());
+    }
+    let made = ask(target, environment, "POST", "/admin/store/backup", None)?;
+    let path = PathBuf::from(made["path"].as_str().unwrap_or_default());
+    let place = match folder {
+        None => path,
+        Some(folder) => {
+            copy(&path, folder).with_context(|| format!("cannot copy it to {}", folder.display()))?;
+            // Only the copy was asked for.
+            fs::remove_dir_all(path)?;
+            folder.to_owned()
+        }
+    };
+    Ok(format!("{} in {}\n", words(&contents(&made)), place.display()))
+}
+
+/// Copies a backup with its folders.
+fn copy(source: &Path, target: &Path) -> Result<(), store::Error> {
+    store::copy_files(source, target)?;
+    for entry in fs::read_dir(source)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            store::copy_files(&entry.path(), &target.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+fn list(target: &Target, environment: &Environment) -> anyhow::Result<String> {
+    let folder = app::backups_folder(&target.settings(environment)?.server.data_dir);
+    let mut paths = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        entries => entries?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?,
+    };
+    if paths.is_empty() {
+        return Ok(format!("there are no backups in {}\n", folder.display()));
+    }
+    paths.sort_unstable();
+    let line = |path: &PathBuf| match store::verify_backup(path) {
+        Ok(contents) => format!("{}: {}\n", path.display(), words(&contents)),
+        Err(error) => format!("{}: {error}\n", path.display()),
+    };
+    Ok(paths.iter().map(line).collect())
+}
+
+fn restore(target: &Target, environment: &Environment, folder: &Path) -> anyhow::Result<String> {
+    check(folder)?;
+    let restored = app::restore_store(&target.settings(environment)?, folder)?;
+    let kept = restored.kept.map(|kept| format!("; what was there before is in {}", kept.display()));
+    Ok(format!("{} restored{}\n", words(&restored.contents), kept.unwrap_or_default()))
+}
+
+fn repair(target: &Target, environment: &Environment) -> anyhow::Result<String> {
+    let app::RepairedStore { contents, problems, kept } =
+        block_on(app::repair_store(&target.settings(environment)?))?;
+    let (words, kept) = (words(&contents), kept.display());
+    if problems.is_empty() {
+        return Ok(format!(
+            "the store can be opened: {words}, and all figures of the ledger agree; a copy of it as it was is in {kept}\n"
+        ));
+    }
+    let message = format!(
+        "the store can be opened: {words}, but records are missing, since figures of the ledger do not agree:\n{}\na copy of \
+         it as it was is in {kept}",
+        problems.join("\n")
+    );
+    let hint = "restore the newest backup that is whole: `claude-switchboard store backups` lists them";
+    Err(Advice::new(message, hint).into())
+}
+
+fn verify(target: &Target, environment: &Environment) -> anyhow::Result<String> {
+    let found: Value = serde_json::from_str(&read(target, environment, "/admin/store/verify")?)?;
+    Ok(format!("all records can be read: {}\n", words(&contents(&found))))
+}
+
+/// Reads a backup through.
+fn check(folder: &Path) -> anyhow::Result<BackupContents> {
+    store::verify_backup(folder).map_err(|error| {
+        let hint = "`claude-switchboard store backups` lists the backups in the data directory and says which are whole";
+        Advice::new(format!("{}: {error}", folder.display()), hint).into()
+    })
+}
+
+fn contents(answer: &Value) -> BackupContents {
+    let number = |name: &str| answer[name].as_u64().unwrap_or_default();
+    BackupContents {
+        records: number("records"),
+        large_values: number("large_values"),
+        large_bytes: number("large_bytes"),
+    }
+}
+
+fn words(contents: &BackupContents) -> String {
+    let BackupContents { records, large_values, large_bytes } = contents;
+    format!("{records} records, {large_values} of them large values of {large_bytes} bytes")
+}

@@ -5,7 +5,8 @@
 //!    in the stream; the charge is on disk before the last event leaves.
 //! 1. A server without a sign-in refuses the turn.
 //! 2. The model's name is resolved, where the catalogue is known already; an unknown one is refused before it waits.
-//! 3. While calls upstream keep failing, the breaker refuses the turn at once, but for one now and then as a probe.
+//! 3. While calls upstream keep failing, or those of the model meet its limit, the breaker refuses the turn at once, but for one now
+//!    and then as a probe.
 //! 4. The pool lends a clean worker, waiting no longer than its queue allows.
 //! 5. The worker takes the turn with its whole conversation, its tools in a form that upstream takes. What upstream refuses by name is
 //!    left out, and the turn given to it once more. One that dies before the model began to answer is replaced, once, after a pause.
@@ -19,6 +20,7 @@
 mod admission;
 mod breaker;
 mod catalogue;
+mod circuit;
 mod demand;
 mod error;
 mod forced_call;

@@ -96,12 +96,12 @@ where
         let mut turn = self.resolved(turn).await?;
         let forced = self.rules.adapt(&mut turn);
         let turn = WorkerTurn::new(turn);
-        self.check()?;
         let model = turn.turn.model.to_string();
+        self.check(&model)?;
         let pool = self.pool()?.clone();
         let lease = pool.lease().await?;
         // Again: calls may have begun to fail while this one waited.
-        let pass = self.breaker.pass()?;
+        let pass = self.breaker.pass(&model)?;
         let bill = turn.bill.reader();
         let told = Told::of(model);
         let demand = forced.demanded.map(Demand::of).unwrap_or_default();
@@ -115,15 +115,15 @@ where
         Ok(RunningTurn { told, events, bill })
     }
 
-    /// Refuses what would go upstream while calls keep failing.
-    fn check(&self) -> Result<(), Error> {
-        self.breaker.refusal().map_or(Ok(()), |refusal| Err(refusal.into()))
+    /// Refuses what would go upstream to `model` while calls keep failing.
+    fn check(&self, model: &str) -> Result<(), Error> {
+        self.breaker.refusal(model).map_or(Ok(()), |refusal| Err(refusal.into()))
     }
 
     async fn count(&self, turn: Turn) -> Result<u64, Error> {
         let mut turn = WorkerTurn::new(self.resolved(turn).await?);
         Form::apply(&mut turn.turn);
-        self.check()?;
+        self.check(turn.turn.model.as_str())?;
         let mut lease = self.pool()?.lease().await?;
         let gone = || Failure::new(FailureKind::Crashed, "The worker is gone.");
         let counted = lease.worker().ok_or_else(gone)?.count_tokens(&turn).await;
@@ -188,7 +188,7 @@ where
         };
         let stats = pool.stats();
         let mut problems: Vec<String> = stats.last_failure.into_iter().collect();
-        problems.extend(self.breaker.refusal().map(|refusal| refusal.message));
+        problems.extend(self.breaker.outage().map(|refusal| refusal.message));
         if problems.is_empty() && stats.idle + stats.busy + stats.resetting == 0 {
             problems.push("The first worker is still being started.".to_owned());
         }

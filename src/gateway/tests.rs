@@ -24,6 +24,9 @@ mod refused;
 #[path = "repeat_tests.rs"]
 mod repeats;
 
+#[path = "service_tests.rs"]
+mod service;
+
 /// What the next turns do, and what the workers saw.
 #[derive(Default)]
 struct Script {

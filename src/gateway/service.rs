@@ -189,7 +189,8 @@ where
         let stats = pool.stats();
         let mut problems: Vec<String> = stats.last_failure.into_iter().collect();
         problems.extend(self.breaker.outage().map(|refusal| refusal.message));
-        if problems.is_empty() && stats.idle + stats.busy + stats.resetting == 0 {
+        // Where none is started ahead, the first request starts one.
+        if problems.is_empty() && stats.starts_ahead && stats.idle + stats.busy + stats.resetting == 0 {
             problems.push("The first worker is still being started.".to_owned());
         }
         Readiness {

@@ -23,3 +23,15 @@ async fn a_limit_of_one_model_leaves_the_server_ready_for_others() {
     assert!(bench.run("claude-opus-5-5").await.is_err(), "which says nothing of the other");
     bench.end().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_starts_no_worker_ahead_is_ready() {
+    for (prewarm, is_ready) in [(0, true), (1, false)] {
+        let bench = Bench::of(ModelRules::default(), prewarm);
+        assert_eq!(bench.gateway.readiness().problems.is_empty(), is_ready, "{prewarm}");
+        bench.script([Ok(finished())]);
+        assert_eq!(bench.run("haiku").await.unwrap().events.count().await, 1);
+        assert!(bench.gateway.readiness().problems.is_empty());
+        bench.end().await;
+    }
+}

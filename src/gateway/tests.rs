@@ -105,11 +105,15 @@ impl Bench {
     }
 
     fn with(rules: ModelRules) -> Self {
+        Self::of(rules, 1)
+    }
+
+    fn of(rules: ModelRules, prewarm: usize) -> Self {
         let script = Scripted::default();
         let tracker = TaskTracker::new();
         let config = pool::Config {
             max_workers: 1,
-            prewarm: 1,
+            prewarm,
             queue_length: 0,
             queue_timeout: Duration::from_secs(5),
             max_turns: 100,

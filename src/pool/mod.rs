@@ -138,7 +138,7 @@ impl<L: Launcher> Pool<L> {
 
     /// What the workers are doing now.
     pub fn stats(&self) -> Stats {
-        self.state().stats(self.0.config.max_workers)
+        self.state().stats(&self.0.config)
     }
 
     fn state(&self) -> MutexGuard<'_, State<L>> {

@@ -62,8 +62,10 @@ pub struct Stats {
     pub resetting: usize,
     /// Requests that wait for a worker.
     pub waiting: usize,
-    /// What the last start failed with, until one succeeds.
+    /// What the last start failed with, until one succeeds or, where none is to be ready before it is asked for, may be tried again.
     pub last_failure: Option<String>,
+    /// Whether a worker is started though nobody has asked for one.
+    pub starts_ahead: bool,
 }
 
 pub(super) struct State<L: Launcher> {
@@ -176,15 +178,19 @@ impl<L: Launcher> State<L> {
         retired.into_iter().map(|(_, slot)| slot).collect()
     }
 
-    pub(super) fn stats(&self, max: usize) -> Stats {
+    pub(super) fn stats(&self, config: &Config) -> Stats {
+        let starts_ahead = config.prewarm > 0;
+        // Nobody tries a start by itself where none is made ahead: whoever asks next has to.
+        let failure = self.last_failure.as_ref().filter(|_| starts_ahead || self.backs_off());
         Stats {
-            max,
+            max: config.max_workers,
             starting: self.starting,
             idle: self.idle.len(),
             busy: self.busy,
             resetting: self.resetting,
             waiting: self.waiting.iter().filter(|waiter| !waiter.is_closed()).count(),
-            last_failure: self.last_failure.as_ref().map(|failure| failure.message.clone()),
+            last_failure: failure.map(|failure| failure.message.clone()),
+            starts_ahead,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Builder, Journal, TestServer};
+use crate::support::{Answer, Builder, Journal, TestServer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_waits_for_a_worker_that_is_slow_to_start() {
@@ -103,6 +103,15 @@ async fn assert_refused(server: Builder) -> String {
     assert_eq!(journal.prompts(), 0);
     server.end().await;
     answer.body["error"]["message"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_starts_no_process_ahead_is_ready_without_one() {
+    let server = TestServer::fake().set("SWITCHBOARD_POOL__PREWARM", 0).start().await;
+    let ready = Answer::of(server.http.get(server.url("/ready")).send().await.unwrap()).await;
+    assert_eq!((ready.status, &ready.body["workers"]["starting"]), (200, &serde_json::json!(0)));
+    assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w0 ", "the first request starts one");
+    server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

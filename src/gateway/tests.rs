@@ -16,7 +16,7 @@ use crate::pool::{self, LaunchError, Launcher, Pool, Worker};
 use crate::worker::{TurnWorker, WorkerTurn};
 
 use super::testing::turn;
-use super::{Breaker, Error, Gateway, ModelNames, ModelRules, SignInState, Turns};
+use super::{Breaker, BusyReason, Error, Gateway, ModelNames, ModelRules, SignInState, Turns};
 
 #[path = "refused_tests.rs"]
 mod refused;
@@ -296,7 +296,10 @@ async fn a_full_pool_says_when_to_come_back() {
     let bench = Bench::new();
     let running = bench.run("haiku").await.unwrap();
     let error = bench.run("haiku").await.unwrap_err();
-    assert_eq!(error, Error::Busy { workers: 1, retry_after: Duration::from_secs(1) });
+    assert_eq!(
+        error,
+        Error::Busy { workers: 1, reason: BusyReason::QueueFull, retry_after: Duration::from_secs(1) }
+    );
     drop(running);
     bench.end().await;
 }

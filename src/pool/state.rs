@@ -1,6 +1,5 @@
 //! The pool's book-keeping: who is idle, how many there are, who waits.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -10,6 +9,7 @@ use super::Error;
 use super::config::Config;
 use super::launcher::{LaunchError, Launcher, Worker};
 use super::lease::Lease;
+use super::queue::Queue;
 
 /// After so many failed starts in a row those who wait are told, as long as no other worker is there for them.
 const FAILURES_BEFORE_TELLING: u32 = 3;
@@ -68,10 +68,13 @@ pub struct Stats {
     pub starts_ahead: bool,
 }
 
+/// Who is told of a worker, or that there is none.
+pub(super) type Waiter<L> = oneshot::Sender<Result<Lease<L>, Error>>;
+
 pub(super) struct State<L: Launcher> {
     /// Clean workers; the one used last is at the end and is taken first, so that the others can age and go.
     pub(super) idle: Vec<Slot<L::Worker>>,
-    pub(super) waiting: VecDeque<oneshot::Sender<Result<Lease<L>, Error>>>,
+    pub(super) waiting: Queue<Waiter<L>>,
     pub(super) starting: usize,
     pub(super) busy: usize,
     pub(super) resetting: usize,
@@ -84,7 +87,7 @@ impl<L: Launcher> State<L> {
     pub(super) fn new() -> Self {
         Self {
             idle: Vec::new(),
-            waiting: VecDeque::new(),
+            waiting: Queue::new(),
             starting: 0,
             busy: 0,
             resetting: 0,

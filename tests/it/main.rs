@@ -24,6 +24,7 @@ mod disconnects;
 mod doctor;
 mod edge;
 mod failures;
+mod fairness;
 mod fake_claude;
 mod faults;
 mod files;

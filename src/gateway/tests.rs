@@ -119,6 +119,7 @@ impl Bench {
             max_turns: 100,
             max_age: Duration::from_secs(1000),
             idle_timeout: Duration::from_secs(1000),
+            check_after: Duration::from_secs(1000),
         };
         let pool = Pool::start(script.clone(), config, tracker.clone());
         let names = ModelNames::new([("gpt-4o".to_owned(), "haiku".to_owned())].into(), None);

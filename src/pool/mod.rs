@@ -125,12 +125,18 @@ impl<L: Launcher> Pool<L> {
     /// [`Error::Busy`] when the queue is full or the wait too long, [`Error::Unavailable`] when no worker can be
     /// started, [`Error::Closed`] after [`close`](Self::close).
     pub async fn lease(&self, claim: &Claim) -> Result<Lease<L>, Error> {
-        let (sender, receiver) = oneshot::channel();
-        // A spare worker in the place of an idle one can wait for the maintenance: a start takes a core for half a second,
-        // which the request that got this one can use better, and often this one is back by then.
-        match self.ask(claim, sender)? {
-            Some(idle) => Ok(Lease::new(idle, self.clone())),
-            None => self.wait(claim, receiver).await,
+        loop {
+            let (sender, receiver) = oneshot::channel();
+            // A spare worker in the place of an idle one can wait for the maintenance: a start takes a core for half a second,
+            // which the request that got this one can use better, and often this one is back by then.
+            match self.ask(claim, sender)? {
+                Some(idle) => {
+                    if let Some(lease) = self.lend_checked(idle).await {
+                        return Ok(lease);
+                    }
+                }
+                None => return self.wait(claim, receiver).await,
+            }
         }
     }
 
@@ -151,6 +157,17 @@ impl<L: Launcher> Pool<L> {
             let _ = waiter.send(Err(self.busy(reason)));
         }
         Ok(None)
+    }
+
+    /// Lends an idle worker, unless it was idle for long and gives no sign of life: a process may be stopped or stuck and not be dead.
+    async fn lend_checked(&self, idle: Slot<L::Worker>) -> Option<Lease<L>> {
+        let is_due = idle.was_idle_for(self.0.config.check_after);
+        let mut lease = Lease::new(idle, self.clone());
+        if is_due && !lease.is_answering().await {
+            tracing::warn!("an idle worker gave no sign of life and is retired");
+            return None;
+        }
+        Some(lease)
     }
 
     async fn wait(

@@ -42,6 +42,10 @@ impl<W: Worker> Slot<W> {
         self
     }
 
+    pub(super) fn was_idle_for(&self, time: Duration) -> bool {
+        self.idle_since.elapsed() >= time
+    }
+
     pub(super) fn is_worn_out(&self, config: &Config) -> bool {
         self.turns >= config.max_turns || self.born.elapsed() >= config.max_age
     }
@@ -172,7 +176,7 @@ impl<L: Launcher> State<L> {
             .into_iter()
             .enumerate()
             .map(|(index, mut slot)| {
-                let is_spare = count - index > spare && slot.idle_since.elapsed() >= config.idle_timeout;
+                let is_spare = count - index > spare && slot.was_idle_for(config.idle_timeout);
                 let is_kept = slot.worker.is_alive() && !slot.is_worn_out(config) && !is_spare;
                 (is_kept, slot)
             })

@@ -1,6 +1,7 @@
 //! The pool with workers made of memory, on paused time.
 
 mod fairness;
+mod signs_of_life;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,6 +21,9 @@ struct Script {
     launch_fails: AtomicBool,
     reset_fails: AtomicBool,
     workers_are_dead: AtomicBool,
+    /// Those before this one give no sign of life.
+    silent_before: AtomicUsize,
+    checks: AtomicUsize,
 }
 
 #[derive(Clone)]
@@ -55,6 +59,14 @@ impl Worker for ScriptedWorker {
     fn is_alive(&mut self) -> bool {
         !self.script.workers_are_dead.load(Ordering::Relaxed)
     }
+
+    async fn answers(&mut self) -> bool {
+        self.script.checks.fetch_add(1, Ordering::Relaxed);
+        if self.number < self.script.silent_before.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        true
+    }
 }
 
 impl Drop for ScriptedWorker {
@@ -72,6 +84,7 @@ fn config() -> Config {
         max_turns: 200,
         max_age: Duration::from_secs(3600),
         idle_timeout: Duration::from_secs(600),
+        check_after: Duration::from_secs(30),
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! - [`domain`]: the words everyone shares; no wire format.
 //! - [`openai`], [`anthropic`]: the languages of clients. [`claude`]: the language and life of one CLI process.
-//! - [`pool`]: a bounded, prewarmed set of any expensive worker; does not know the CLI.
+//! - [`pool`]: a bounded, prewarmed set of any expensive worker; does not know the CLI. [`fair`]: whose turn it is.
 //! - [`gateway`]: one turn, from admitted to finished.
 //! - [`tasks`]: agents that work with real tools, in a folder of the server.
 //! - [`store`]: what outlives a request. [`files`]: what clients upload, and [`uploads`]: turns that name it.
@@ -28,6 +28,7 @@ pub mod cli;
 pub mod config;
 pub mod conversations;
 pub mod domain;
+pub mod fair;
 pub mod fields;
 pub mod files;
 pub mod gateway;

@@ -92,6 +92,7 @@ fn admissions(plan: &Plan, rows: &mut Vec<Vec<String>>) -> anyhow::Result<()> {
         requests_per_minute: Some(u32::MAX),
         tokens_per_minute: Some(u32::MAX),
         concurrent_requests: Some(9),
+        weight: None,
     };
     let grant = Grant { rates: most, project_rates: most, ..Grant::default() };
     let caller = Caller { grant: grant.into(), ..Caller::named("key") };

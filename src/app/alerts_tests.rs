@@ -70,8 +70,8 @@ impl Office {
         let environment = Environment::from_iter([("HOME", "/")]);
         let settings = Settings::load(None, &environment, &Flags::default()).unwrap();
         let backups = records::backups(&settings, &store);
-        let store = store.clone();
-        let ground = Ground { settings: &settings, store, backups, registry, shutdown, tracker };
+        let records = store.clone();
+        let ground = Ground { settings: &settings, store: records, backups, registry, shutdown, tracker };
         let webhooks = start_webhooks(&ground, &sender).await.unwrap();
         let Ground { registry, shutdown, tracker, .. } = ground;
         // 2026-11-21 in UTC.

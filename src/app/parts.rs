@@ -74,6 +74,7 @@ pub(super) fn pool_config(settings: &Settings) -> pool::Config {
         max_turns: pool.max_turns,
         max_age: pool.max_age,
         idle_timeout: pool.idle_timeout,
+        check_after: pool.idle_check,
     }
 }
 

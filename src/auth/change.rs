@@ -78,7 +78,7 @@ pub struct NewWebhook {
     pub secret: Option<Secret>,
 }
 
-/// Which limits of rate are to be different; cleared, there is none.
+/// Which limits of rate are to be different, and the weight; cleared, there is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RatesChange {
     /// Requests a minute.
@@ -87,6 +87,8 @@ pub struct RatesChange {
     pub tokens_per_minute: Change<u32>,
     /// Requests at the same time.
     pub concurrent_requests: Change<u32>,
+    /// Turns in each round of those who wait.
+    pub weight: Change<u32>,
 }
 
 impl KeyChange {
@@ -131,6 +133,7 @@ impl RatesChange {
         self.requests_per_minute.apply(&mut rates.requests_per_minute);
         self.tokens_per_minute.apply(&mut rates.tokens_per_minute);
         self.concurrent_requests.apply(&mut rates.concurrent_requests);
+        self.weight.apply(&mut rates.weight);
     }
 }
 

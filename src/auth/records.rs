@@ -41,6 +41,8 @@ pub(super) struct RatesForm {
     tokens_per_minute: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     concurrent_requests: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    weight: Option<u32>,
 }
 
 /// [`Budget`] in a record.

@@ -21,6 +21,7 @@ use crate::auth::Permission;
 use crate::domain::Caller;
 use crate::domain::Usage;
 use crate::domain::unix_now;
+use crate::fair::Tenant;
 use crate::fields::Remarks;
 use crate::files;
 use crate::openai::batches;
@@ -203,11 +204,14 @@ impl Job {
         let (endpoint, id, body) = (Inner::endpoint(&record.batch), &request.custom_id, request.body.get());
         let mut tries = 0;
         loop {
-            let turn = share.enter().await;
-            let caller = keys.caller_of(&record.owner, Some(Permission::Inference)).map_err(key_is_gone)?;
+            let caller = || keys.caller_of(&record.owner, Some(Permission::Inference)).map_err(key_is_gone);
+            let tenant = Tenant::new(&record.owner, caller()?.weight());
+            let turn = share.enter(&tenant).await;
+            // Again: the key may have gone while the line waited.
+            let caller = caller()?;
             // The end of a run and its outcome are not written in one: whatever comes between, it is charged once.
             let errand = Some(format!("{}/{number}/{tries}", self.id).into());
-            let caller = Caller { errand, ..caller };
+            let caller = Caller { errand, in_background: true, ..caller };
             let error = match answers.answer(&caller, endpoint, body.as_bytes()).await {
                 Ok(answered) => {
                     let line = batches::answer(id, 200, &answered.body, &answered.remarks);

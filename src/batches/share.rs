@@ -4,20 +4,25 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-use tokio::sync::SemaphorePermit;
 use tokio::time::sleep;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::fair::FairPermit;
+use crate::fair::Permits;
+use crate::fair::Tenant;
 use crate::gateway::Readiness;
 use crate::gateway::Turns;
 
 /// How often it is looked whether clients still wait: short beside an answer, long beside the look.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long a line stands back for clients whose turn it is. Then it asks for a worker all the same, as a request in the background,
+/// and the pool gives those one turn in a row of many.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The share of all batches together. Whoever waits for a part of it gets it in the order of asking, so batches take turns.
+/// The share of all batches together. Keys get parts of it in turn, and so do the batches of a key, in the order of asking.
 pub(super) struct Share {
-    permits: Semaphore,
+    permits: Permits,
     turns: Arc<dyn Turns>,
     /// Cancelled when nothing new is to begin.
     stopping: CancellationToken,
@@ -26,16 +31,20 @@ pub(super) struct Share {
 impl Share {
     /// So many lines at a time.
     pub(super) fn new(parallel: usize, turns: Arc<dyn Turns>, stopping: CancellationToken) -> Self {
-        Self { permits: Semaphore::new(parallel), turns, stopping }
+        Self { permits: Permits::new(parallel), turns, stopping }
     }
 
-    /// Waits until a line may run: it is its turn, no client waits for a worker, and none would have to wait for this line
-    /// alone. For ever, once the server stops.
-    pub(super) async fn enter(&self) -> SemaphorePermit<'_> {
-        let Ok(permit) = self.permits.acquire().await else { return pending().await };
-        while !is_quiet(&self.turns.readiness()) {
-            sleep(PAUSE).await;
-        }
+    /// Waits until a line of `tenant` may run: it is its turn, no client waits for a worker, and none would have to wait for this
+    /// line alone; or it has stood back for long enough. For ever, once the server stops.
+    pub(super) async fn enter(&self, tenant: &Tenant) -> FairPermit {
+        let permit = self.permits.acquire(tenant).await;
+        let standing_back = async {
+            while !is_quiet(&self.turns.readiness()) {
+                sleep(PAUSE).await;
+            }
+        };
+        // Either way it may go on.
+        let _ = timeout(PATIENCE, standing_back).await;
         if self.stopping.is_cancelled() { pending().await } else { permit }
     }
 }
@@ -47,18 +56,5 @@ fn is_quiet(readiness: &Readiness) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::gateway::WorkerCounts;
-
-    #[test]
-    fn clients_who_wait_and_a_pool_without_a_free_worker_stop_lines() {
-        for (waiting, busy, max, expected) in
-            [(0, 0, 0, true), (1, 0, 0, false), (0, 3, 4, true), (0, 4, 4, false), (1, 3, 4, false)]
-        {
-            let workers = WorkerCounts { busy, max, ..WorkerCounts::default() };
-            let readiness = Readiness { waiting, workers, ..Readiness::default() };
-            assert_eq!(is_quiet(&readiness), expected, "{readiness:?}");
-        }
-    }
-}
+#[path = "share_tests.rs"]
+mod tests;

@@ -1,7 +1,6 @@
 //! Starts CLI processes for the pool.
 
 use std::io;
-use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,11 +13,15 @@ use crate::pool::Launcher;
 use super::agent::ClaudeRunner;
 use super::command;
 use super::config::Config;
-use super::process::{Program, Spawner};
+use super::process::{Program, Spawner, is_program};
 use super::version::{TESTED, Version};
 use super::worker::ClaudeWorker;
 
 const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Said where the program is gone.
+pub(super) const MISSING: &str =
+    "the program of the Claude CLI is missing on this server; its operator must install it again";
 
 /// Makes workers that are processes of the CLI.
 #[derive(Debug)]
@@ -104,6 +107,16 @@ impl ClaudeLauncher {
         })?;
         ClaudeWorker::open(process, &self.config).await
     }
+
+    /// Why no process can be started, where the program is gone. It may come back at any time, as when the CLI is being updated.
+    fn missing(&self) -> Option<LaunchError> {
+        let is_missing = !is_program(&self.program.path);
+        // Where it was is for the log: clients need not know the paths of this machine.
+        is_missing.then(|| {
+            tracing::error!(program = %self.program.path.display(), "the program of the Claude CLI is gone");
+            LaunchError { message: MISSING.to_owned(), is_permanent: false }
+        })
+    }
 }
 
 impl Launcher for ClaudeLauncher {
@@ -111,7 +124,7 @@ impl Launcher for ClaudeLauncher {
 
     async fn launch(&self) -> Result<ClaudeWorker, LaunchError> {
         let begun = tokio::time::Instant::now();
-        let worker = self.open().await?;
+        let worker = self.open().await.map_err(|error| self.missing().unwrap_or(error))?;
         tracing::debug!(duration_ms = begun.elapsed().as_millis(), "a worker was started");
         Ok(worker)
     }
@@ -129,9 +142,4 @@ fn find(config: &Config) -> Result<PathBuf, SetupError> {
         .map(|folder| folder.join(binary))
         .find(|file| is_program(file))
         .ok_or_else(not_found)
-}
-
-fn is_program(file: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(file).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }

@@ -1,6 +1,8 @@
 //! One CLI process: started in a group of its own, and ended with all it has started.
 
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -25,6 +27,11 @@ pub(super) struct Program {
     pub(super) arguments: Vec<String>,
     pub(super) environment: Vec<(String, String)>,
     pub(super) directory: PathBuf,
+}
+
+/// Whether `file` can be run. The error of a start does not tell: `setpriv` starts, and then finds nothing.
+pub(super) fn is_program(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
 
 /// Starts processes from one thread that lives as long as the server: the signal that ends a child with its parent

@@ -106,6 +106,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         Ok(models.models.into_iter().map(to_model).collect())
     }
 
+    /// Whether the process answers a request that changes nothing, which takes some milliseconds. The caller bounds the time.
+    pub(super) async fn answers(&mut self) -> bool {
+        let request = self.send(&Control::ListModels);
+        self.answer(&request).await.is_ok()
+    }
+
     /// Changes settings, and waits until they are in force.
     pub(super) async fn configure(&mut self, settings: FlagSettings<'_>) -> Result<(), Failure> {
         let request = self.send(&Control::ApplyFlagSettings { settings });

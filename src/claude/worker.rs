@@ -80,6 +80,10 @@ impl Worker for ClaudeWorker {
     fn is_alive(&mut self) -> bool {
         self.process.is_alive()
     }
+
+    async fn answers(&mut self) -> bool {
+        self.talk.session.answers().await
+    }
 }
 
 impl Drop for ClaudeWorker {

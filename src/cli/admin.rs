@@ -43,6 +43,9 @@ pub(super) struct Limits {
     /// Requests at the same time [default: any].
     #[arg(long, value_name = "N")]
     concurrent_requests: Option<u32>,
+    /// Turns in each round when requests wait for a worker, 1 to 100 [default: of a key that of its project, of a project 1].
+    #[arg(long, value_name = "N")]
+    weight: Option<u32>,
     #[command(flatten)]
     budget: Caps,
 }
@@ -71,6 +74,7 @@ impl Limits {
             "requests_per_minute": self.requests_per_minute,
             "tokens_per_minute": self.tokens_per_minute,
             "concurrent_requests": self.concurrent_requests,
+            "weight": self.weight,
             "budget": self.budget.body(),
         })
     }

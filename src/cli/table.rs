@@ -78,6 +78,7 @@ pub(super) fn limits(of: &Value) -> String {
         ("requests_per_minute", "requests/min"),
         ("tokens_per_minute", "tokens/min"),
         ("concurrent_requests", "at once"),
+        ("weight", "turns a round"),
     ] {
         words.extend(of[field].as_u64().map(|number| format!("{number} {unit}")));
     }

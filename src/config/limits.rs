@@ -24,6 +24,7 @@ impl Limits {
             requests_per_minute: limit(self.requests_per_minute),
             tokens_per_minute: limit(self.tokens_per_minute),
             concurrent_requests: limit(self.concurrent_requests),
+            weight: None,
         }
     }
 }

@@ -28,6 +28,9 @@ pub struct Pool {
     /// Idleness after which a process beyond `prewarm` is ended.
     #[serde(rename = "idle_timeout_seconds", with = "seconds")]
     pub idle_timeout: Duration,
+    /// Idleness after which a process has to give a sign of life before it is lent.
+    #[serde(rename = "idle_check_seconds", with = "seconds")]
+    pub idle_check: Duration,
 }
 
 impl Pool {
@@ -45,6 +48,7 @@ impl Pool {
         check.seconds("queue_timeout_seconds", self.queue_timeout, 1)?;
         check.number("max_turns", self.max_turns as usize, 1..=u32::MAX as usize)?;
         check.seconds("max_age_seconds", self.max_age, 1)?;
-        check.seconds("idle_timeout_seconds", self.idle_timeout, 1)
+        check.seconds("idle_timeout_seconds", self.idle_timeout, 1)?;
+        check.seconds("idle_check_seconds", self.idle_check, 0)
     }
 }

@@ -24,6 +24,8 @@ pub struct Caller {
     /// What this request does its part of, where that is gone on with after a restart: the name of the part, which is charged
     /// once however often it is run.
     pub errand: Option<Arc<str>>,
+    /// Whether nobody waits for the answer, so that those who wait go first.
+    pub in_background: bool,
 }
 
 /// What a request's `Cache-Control` asks for (RFC 9111).
@@ -54,7 +56,7 @@ pub struct Grant {
     pub project_budget: Budget,
 }
 
-/// Limits of rate; none where there is no limit.
+/// Limits of rate, none where there is no limit, and the weight of whoever has them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rates {
     /// Requests a minute.
@@ -63,6 +65,8 @@ pub struct Rates {
     pub tokens_per_minute: Option<u32>,
     /// Requests at the same time.
     pub concurrent_requests: Option<u32>,
+    /// Turns in each round of those who wait; none for what is usual.
+    pub weight: Option<u32>,
 }
 
 /// Caps on what is spent, by calendar day and month in UTC.
@@ -124,7 +128,13 @@ impl Caller {
             grant: Arc::default(),
             cache_control: CacheControl::default(),
             errand: None,
+            in_background: false,
         }
+    }
+
+    /// How many turns it has in each round of those who wait: what its key says, or else its project.
+    pub fn weight(&self) -> u32 {
+        self.grant.rates.weight.or(self.grant.project_rates.weight).unwrap_or(1)
     }
 
     /// Whether a request that names `project` means the caller's own, by its id or by its name.

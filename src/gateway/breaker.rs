@@ -1,29 +1,22 @@
-//! A circuit breaker: when all calls upstream fail, turns are refused at once instead of each trying for itself.
+//! The breaker of a sign-in: while calls fail, turns are refused at once.
 //!
-//! One for each sign-in, for a sign-in fails as a whole. Closed, it lets all turns pass. A row of failures opens it, and
-//! turns are refused with the failure that opened it. When the wait is over, one turn passes as the probe: if it fails,
-//! the breaker opens again for twice as long; if the model begins to answer it, or any turn from before, it closes.
+//! An outage, and a sign-in that is refused, concern every model. A rate limit is that of one model, and says nothing of the
+//! others.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
-use std::time::Duration;
-
-use tokio::time::Instant;
 
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 
-/// The first wait; each failed probe doubles it.
-const SHORTEST_WAIT: Duration = Duration::from_secs(1);
-/// The longest wait that comes of doubling.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// The longest wait on upstream's word. A limit may be known to hold for days, but also be raised before.
-const LONGEST_ON_REQUEST: Duration = Duration::from_secs(300);
+use super::circuit::Circuit;
+use super::circuit::CircuitPass;
 
-/// The most turns that are the probe together: at least those of the largest request.
-const MOST_PROBES: u32 = 16;
+/// The most models of which limits are kept in mind. There are far fewer models, but callers may name what they like.
+const MOST_MODELS: usize = 64;
 
 /// Lets turns pass or not. Clones are the same breaker.
 #[derive(Debug, Clone)]
@@ -31,169 +24,95 @@ pub struct Breaker(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// The length of the row of failures that opens it; 0 for never.
     most_failures: u32,
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-enum State {
-    /// So many turns in a row have failed.
-    Closed(u32),
-    Open(Outage),
-    /// A turn is under way to see whether the outage is over, and so many more may join it.
-    Probing(Outage, u32),
-}
-
-#[derive(Debug, Clone)]
-struct Outage {
-    /// What the last turn failed with.
-    failure: Failure,
-    failures: u32,
-    wait: Duration,
-    next_try: Instant,
-    /// How many turns may be the probe together: one, and twice as many each time that it ended without telling. A request
-    /// of several turns fails when one of them is refused, and takes the others with it, the probe too.
-    probes: u32,
+    sign_in: Circuit,
+    /// Those of the models of which the last call met a limit.
+    models: Mutex<HashMap<String, Circuit>>,
 }
 
 /// A turn that may go upstream. Dropped without a word on how it went, as when its client leaves, it counts neither way.
 #[derive(Debug)]
 pub(super) struct Pass {
     breaker: Breaker,
-    is_probe: bool,
+    model: String,
+    of_sign_in: CircuitPass,
+    /// None if nothing was known of the model.
+    of_model: Option<CircuitPass>,
 }
 
 impl Breaker {
-    /// A closed breaker that `most_failures` in a row open; with 0 nothing does.
+    /// A breaker that lets all pass until `most_failures` in a row; with 0 for ever.
     pub fn new(most_failures: u32) -> Self {
-        Self(Arc::new(Shared { most_failures, state: Mutex::new(State::Closed(0)) }))
+        let sign_in = Circuit::new(most_failures);
+        Self(Arc::new(Shared { most_failures, sign_in, models: Mutex::default() }))
     }
 
-    /// What a turn would be refused with now.
-    pub(super) fn refusal(&self) -> Option<Failure> {
-        self.state().refusal()
+    /// What every turn would be refused with now.
+    pub(super) fn outage(&self) -> Option<Failure> {
+        self.0.sign_in.refusal()
     }
 
-    /// Lets a turn pass, as the probe when it is time for one.
+    /// What a turn of `model` would be refused with now.
+    pub(super) fn refusal(&self, model: &str) -> Option<Failure> {
+        self.outage().or_else(|| self.models().get(model)?.refusal())
+    }
+
+    /// Lets a turn of `model` pass, as the probe when it is time for one.
     ///
     /// # Errors
     /// What the turn is refused with.
-    pub(super) fn pass(&self) -> Result<Pass, Failure> {
-        let mut state = self.state();
-        if let Some(refusal) = state.refusal() {
-            return Err(refusal);
-        }
-        let is_probe = match &mut *state {
-            State::Closed(_) => false,
-            State::Open(outage) => {
-                *state = State::Probing(outage.clone(), outage.probes - 1);
-                true
-            }
-            State::Probing(_, more) => {
-                *more -= 1;
-                true
-            }
-        };
-        Ok(Pass { breaker: self.clone(), is_probe })
+    pub(super) fn pass(&self, model: &str) -> Result<Pass, Failure> {
+        let circuit = self.models().get(model).cloned();
+        let of_model = circuit.map(|circuit| circuit.pass()).transpose()?;
+        let of_sign_in = self.0.sign_in.pass()?;
+        Ok(Pass { breaker: self.clone(), model: model.to_owned(), of_sign_in, of_model })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn models(&self) -> MutexGuard<'_, HashMap<String, Circuit>> {
+        self.0.models.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl State {
-    fn refusal(&self) -> Option<Failure> {
-        let now = Instant::now();
-        match self {
-            Self::Open(outage) if now < outage.next_try => Some(outage.refusal(outage.next_try - now)),
-            Self::Probing(outage, 0) => Some(outage.refusal(SHORTEST_WAIT)),
-            Self::Closed(_) | Self::Open(_) | Self::Probing(..) => None,
+    /// The circuit of a model that has met its limit.
+    fn circuit(&self, model: &str) -> Circuit {
+        let mut models = self.models();
+        if models.len() >= MOST_MODELS && !models.contains_key(model) {
+            // Each of them is found out again after a few calls.
+            models.clear();
         }
+        models.entry(model.to_owned()).or_insert_with(|| Circuit::new(self.0.most_failures)).clone()
     }
 }
 
 impl Pass {
     /// The model has begun to answer.
-    pub(super) fn succeeded(mut self) {
-        self.is_probe = false;
-        let before = std::mem::replace(&mut *self.breaker.state(), State::Closed(0));
-        if !matches!(before, State::Closed(_)) {
-            tracing::info!("calls to Anthropic succeed again");
+    pub(super) fn succeeded(self) {
+        self.of_sign_in.succeeded();
+        if let Some(of_model) = self.of_model {
+            of_model.succeeded();
         }
+        self.breaker.models().remove(&self.model);
     }
 
     /// The turn failed before the model began to answer.
-    pub(super) fn failed(mut self, failure: &Failure) {
-        if !is_outage(failure.kind) {
-            return;
-        }
-        let is_probe = std::mem::take(&mut self.is_probe);
-        let most_failures = self.breaker.0.most_failures;
-        let mut state = self.breaker.state();
-        match &*state {
-            State::Closed(failures) if most_failures == 0 || failures + 1 < most_failures => {
-                *state = State::Closed(failures.saturating_add(1));
+    pub(super) fn failed(self, failure: &Failure) {
+        match failure.kind {
+            FailureKind::SignIn | FailureKind::Overloaded | FailureKind::Upstream => {
+                self.of_sign_in.failed(failure);
             }
-            State::Closed(_) => {
-                let outage = Outage::new(failure, most_failures, SHORTEST_WAIT);
-                let seconds = outage.wait.as_secs();
-                tracing::warn!(%failure, failures = most_failures, seconds, "calls to Anthropic are held back");
-                *state = State::Open(outage);
+            FailureKind::RateLimited => {
+                let of_model = self.of_model.or_else(|| self.breaker.circuit(&self.model).pass().ok());
+                if let Some(of_model) = of_model {
+                    of_model.failed(failure);
+                }
             }
-            State::Probing(outage, _) if is_probe => {
-                let wait = (outage.wait * 2).min(LONGEST_WAIT);
-                *state = State::Open(Outage::new(failure, outage.failures.saturating_add(1), wait));
-            }
-            // A turn from before, which says nothing new.
-            State::Open(_) | State::Probing(..) => {}
+            // A time-out is as likely the worker's, or a long thought's: a few slow turns must not stop the quick ones.
+            FailureKind::TimedOut
+            // The pool has a back-off of its own for these.
+            | FailureKind::Crashed
+            | FailureKind::ContextTooLong
+            | FailureKind::UnknownModel
+            | FailureKind::InvalidRequest => {}
         }
-    }
-}
-
-impl Drop for Pass {
-    fn drop(&mut self) {
-        if !self.is_probe {
-            return;
-        }
-        // The time of the next try is past, so the next turn is the probe.
-        let mut state = self.breaker.state();
-        if let State::Probing(outage, _) = &*state {
-            let probes = (outage.probes * 2).min(MOST_PROBES);
-            *state = State::Open(Outage { probes, ..outage.clone() });
-        }
-    }
-}
-
-impl Outage {
-    fn new(failure: &Failure, failures: u32, wait: Duration) -> Self {
-        let wished = failure.retry_after.unwrap_or_default().min(LONGEST_ON_REQUEST);
-        let next_try = Instant::now() + wait.max(wished);
-        Self { failure: failure.clone(), failures, wait, next_try, probes: 1 }
-    }
-
-    fn refusal(&self, wait: Duration) -> Failure {
-        let seconds = wait.as_millis().div_ceil(1000).max(1);
-        let message = format!(
-            "{} After {} failures in a row this server holds calls back; the next try is in {seconds} s.",
-            self.failure.message, self.failures
-        );
-        Failure { message, retry_after: Some(wait), ..self.failure.clone() }
-    }
-}
-
-/// Whether a failure says that upstream is of no use to anybody who uses this sign-in.
-fn is_outage(kind: FailureKind) -> bool {
-    match kind {
-        FailureKind::SignIn | FailureKind::RateLimited | FailureKind::Overloaded | FailureKind::Upstream => true,
-        // A time-out is as likely the worker's, or a long thought's: a few slow turns must not stop the quick ones.
-        FailureKind::TimedOut
-        // The pool has a back-off of its own for these.
-        | FailureKind::Crashed
-        | FailureKind::ContextTooLong
-        | FailureKind::UnknownModel
-        | FailureKind::InvalidRequest => false,
     }
 }
 

@@ -7,15 +7,18 @@ use crate::domain::FailureKind;
 use crate::ledger;
 use crate::ledger::Over;
 use crate::limits::Limited;
+use crate::pool::BusyReason;
 
 /// Why a turn was not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// All workers are busy and the queue is full, or the wait in it was too long.
-    #[error("all {workers} workers are busy")]
+    #[error("all {workers} workers are busy: {reason}")]
     Busy {
         /// How many workers there may be.
         workers: usize,
+        /// Why the request cannot wait for one.
+        reason: BusyReason,
         /// When it may help to try again.
         retry_after: Duration,
     },

@@ -5,8 +5,9 @@
 //!    in the stream; the charge is on disk before the last event leaves.
 //! 1. A server without a sign-in refuses the turn.
 //! 2. The model's name is resolved, where the catalogue is known already; an unknown one is refused before it waits.
-//! 3. While calls upstream keep failing, the breaker refuses the turn at once, but for one now and then as a probe.
-//! 4. The pool lends a clean worker, waiting no longer than its queue allows.
+//! 3. While calls upstream keep failing, or those of the model meet its limit, the breaker refuses the turn at once, but for one now
+//!    and then as a probe.
+//! 4. The pool lends a clean worker, to keys in turn, waiting no longer than its queue allows.
 //! 5. The worker takes the turn with its whole conversation, its tools in a form that upstream takes. What upstream refuses by name is
 //!    left out, and the turn given to it once more. One that dies before the model began to answer is replaced, once, after a pause.
 //! 6. The events stream out as they come; the lease lives in the stream. A stop text that Anthropic does not watch for ends it here.
@@ -19,6 +20,7 @@
 mod admission;
 mod breaker;
 mod catalogue;
+mod circuit;
 mod demand;
 mod error;
 mod forced_call;
@@ -59,6 +61,7 @@ use crate::domain::TurnEvent;
 use crate::limits::State;
 use crate::routing::Choice;
 
+pub use crate::pool::BusyReason;
 pub use admission::Admission;
 pub use admission::Rules;
 pub use breaker::Breaker;
@@ -200,11 +203,11 @@ pub trait Turns: Send + Sync {
     /// The id of the model that would answer `turn`, if its caller may have it.
     fn resolve(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>>;
 
-    /// The model of `turn`, and what of the turn it does not take.
+    /// The model of `turn`, and what of the turn it does not take, for a caller who may have to wait until models are known.
     ///
     /// # Errors
     /// [`Error::UnknownModel`], and [`Error::Restricted`] where turns are not adapted to their models.
-    fn fit<'a>(&'a self, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
+    fn fit<'a>(&'a self, _: &'a Caller, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
         Box::pin(std::future::ready(Ok(Fit {
             model: turn.model.to_string(),
             left_out: Vec::new(),

@@ -36,7 +36,7 @@ async fn a_field_that_upstream_does_not_know_is_left_out_told_and_remembered() {
     assert_eq!((sent(&bench), bench.script.0.lock().unwrap().turns.len()), (vec!["known".to_owned()], 2));
     drop(running);
 
-    assert_eq!(bench.gateway.fit(&turn).await.unwrap().left_out, ["odd"]);
+    assert_eq!(bench.gateway.fit(&caller(), &turn).await.unwrap().left_out, ["odd"]);
     bench.script(answer());
     let mut running = bench.gateway.run(caller(), turn).await.unwrap();
     running.events.next().await.unwrap().unwrap();
@@ -54,7 +54,7 @@ async fn a_turn_is_not_tried_for_ever() {
     let failed = running.events.next().await.unwrap();
     assert!(matches!(failed, Err(Error::Failed(failure)) if failure.message.contains("f8")));
     assert!(
-        bench.gateway.fit(&turn).await.unwrap().left_out.is_empty(),
+        bench.gateway.fit(&caller(), &turn).await.unwrap().left_out.is_empty(),
         "what was not answered is not remembered"
     );
     drop(running);

@@ -189,7 +189,7 @@ async fn a_demanded_call_that_does_not_come_is_asked_for_once_more() {
         };
         turn.tools.list = vec![tool("a"), tool("b")];
         turn.tools.choice = choice;
-        assert_eq!(bench.gateway.fit(&turn).await.unwrap().runs, 2);
+        assert_eq!(bench.gateway.fit(&caller(), &turn).await.unwrap().runs, 2);
         let running = bench.gateway.run(caller(), turn).await.unwrap();
         let events: Vec<_> = running.events.map(Result::unwrap).collect().await;
         let names = events.iter().filter_map(|event| match event {

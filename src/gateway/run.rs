@@ -15,6 +15,8 @@ use crate::domain::FailureKind;
 use crate::domain::Finish;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
+use crate::pool;
+use crate::pool::Claim;
 use crate::pool::Launcher;
 use crate::pool::Lease;
 use crate::pool::Pool;
@@ -43,9 +45,16 @@ const BILL_TIMEOUT: Duration = Duration::from_millis(250);
 /// How often a turn is tried again without what upstream refuses in it.
 const MOST_REFUSALS: usize = 8;
 
+/// Where a turn gets its workers.
+pub(super) struct Source<L: Launcher> {
+    pub(super) pool: Pool<L>,
+    /// For whom.
+    pub(super) claim: Claim,
+}
+
 /// A turn that a worker has taken.
 pub(super) struct Run<L: Launcher> {
-    pool: Pool<L>,
+    source: Source<L>,
     lease: Option<Lease<L>>,
     /// The turn, as long as it may go to another worker: until one retry, or the first sign of an answer, because from
     /// then on the call upstream has been accepted and would be paid twice.
@@ -75,16 +84,22 @@ pub(super) struct Run<L: Launcher> {
     ready: VecDeque<TurnEvent>,
 }
 
+impl<L: Launcher> Source<L> {
+    async fn lease(&self) -> Result<Lease<L>, pool::Error> {
+        self.pool.lease(&self.claim).await
+    }
+}
+
 impl<L: Launcher> Run<L>
 where
     L::Worker: TurnWorker,
 {
-    /// Gives `turn` to the worker of `lease`, or to one of `pool` should that one break over it.
+    /// Gives `turn` to the worker of `lease`, or to another one of `source` should that one break over it.
     ///
     /// # Errors
     /// When no worker takes the turn.
     pub(super) async fn start(
-        pool: Pool<L>,
+        source: Source<L>,
         lease: Lease<L>,
         mut turn: WorkerTurn,
         pass: Pass,
@@ -98,7 +113,7 @@ where
         let names = PropertyNames::apply(&mut turn.turn);
         let repeat = (form.may_repeat() || demand.is_open()).then(|| turn.clone());
         let mut run = Self {
-            pool,
+            source,
             lease: Some(lease),
             again: None,
             pass: Some(pass),
@@ -204,7 +219,7 @@ where
     async fn repeat(&mut self, usage: Usage) -> Result<bool, Error> {
         let Some(mut turn) = self.repeat.take() else { return Ok(false) };
         tokio::time::sleep(pause()).await;
-        let Ok(lease) = self.pool.lease().await else { return Ok(false) };
+        let Ok(lease) = self.source.lease().await else { return Ok(false) };
         tracing::info!("the turn is run once more, its answer was not what was asked for");
         self.lease = Some(lease);
         self.before = Some(usage);
@@ -330,7 +345,7 @@ where
         // Given back first: it may be the only one there can be.
         self.lease = None;
         tokio::time::sleep(pause()).await;
-        self.lease = Some(self.pool.lease().await?);
+        self.lease = Some(self.source.lease().await?);
         Ok(self.give(&turn).await?)
     }
 

@@ -12,6 +12,9 @@ use crate::domain::FailureKind;
 use crate::domain::Model;
 use crate::domain::ModelName;
 use crate::domain::Turn;
+use crate::fair::Tenant;
+use crate::pool::Claim;
+use crate::pool::Class;
 use crate::pool::Error as PoolError;
 use crate::pool::Launcher;
 use crate::pool::Pool;
@@ -25,6 +28,7 @@ use super::forced_call;
 use super::form::Form;
 use super::model_rules::ModelRules;
 use super::run::Run;
+use super::run::Source;
 use super::{Error, Fit, ModelCard, Readiness, RunningTurn, Told, Turns, WorkerCounts};
 
 /// What a caller is told to wait when all workers are busy: long enough to let a short answer end.
@@ -73,10 +77,10 @@ where
         }
     }
 
-    /// The catalogue, for which the first request waits until there is a worker to ask.
-    async fn catalogue(&self) -> Result<&[Model], Error> {
+    /// The catalogue, for which the first requests wait until there is a worker to ask.
+    async fn catalogue(&self, claim: &Claim) -> Result<&[Model], Error> {
         if self.models.get().is_none() {
-            let lease = self.pool()?.lease().await?;
+            let lease = self.pool()?.lease(claim).await?;
             if let Some(worker) = lease.inspect() {
                 self.models.get_or_init(|| worker.models().to_vec());
             }
@@ -85,28 +89,29 @@ where
     }
 
     /// The turn with the id of its model.
-    async fn resolved(&self, mut turn: Turn) -> Result<Turn, Error> {
+    async fn resolved(&self, claim: &Claim, mut turn: Turn) -> Result<Turn, Error> {
         self.pool()?;
-        let model = self.names.resolve(&turn.model, self.catalogue().await?)?;
+        let model = self.names.resolve(&turn.model, self.catalogue(claim).await?)?;
         turn.model = ModelName::new(model);
         Ok(turn)
     }
 
-    async fn start(&self, turn: Turn) -> Result<RunningTurn, Error> {
-        let mut turn = self.resolved(turn).await?;
+    async fn start(&self, claim: Claim, turn: Turn) -> Result<RunningTurn, Error> {
+        let mut turn = self.resolved(&claim, turn).await?;
         let forced = self.rules.adapt(&mut turn);
         let turn = WorkerTurn::new(turn);
-        self.check()?;
         let model = turn.turn.model.to_string();
+        self.check(&model)?;
         let pool = self.pool()?.clone();
-        let lease = pool.lease().await?;
+        let lease = pool.lease(&claim).await?;
         // Again: calls may have begun to fail while this one waited.
-        let pass = self.breaker.pass()?;
+        let pass = self.breaker.pass(&model)?;
         let bill = turn.bill.reader();
         let told = Told::of(model);
         let demand = forced.demanded.map(Demand::of).unwrap_or_default();
         let late = told.refused.clone();
-        let run = Run::start(pool, lease, turn, pass, Arc::clone(&self.rules), late, demand).await?;
+        let source = Source { pool, claim };
+        let run = Run::start(source, lease, turn, pass, Arc::clone(&self.rules), late, demand).await?;
         let events = run.into_events();
         let events = match forced.tool {
             Some(tool) => forced_call::as_call(events, tool),
@@ -115,16 +120,16 @@ where
         Ok(RunningTurn { told, events, bill })
     }
 
-    /// Refuses what would go upstream while calls keep failing.
-    fn check(&self) -> Result<(), Error> {
-        self.breaker.refusal().map_or(Ok(()), |refusal| Err(refusal.into()))
+    /// Refuses what would go upstream to `model` while calls keep failing.
+    fn check(&self, model: &str) -> Result<(), Error> {
+        self.breaker.refusal(model).map_or(Ok(()), |refusal| Err(refusal.into()))
     }
 
-    async fn count(&self, turn: Turn) -> Result<u64, Error> {
-        let mut turn = WorkerTurn::new(self.resolved(turn).await?);
+    async fn count(&self, claim: Claim, turn: Turn) -> Result<u64, Error> {
+        let mut turn = WorkerTurn::new(self.resolved(&claim, turn).await?);
         Form::apply(&mut turn.turn);
-        self.check()?;
-        let mut lease = self.pool()?.lease().await?;
+        self.check(turn.turn.model.as_str())?;
+        let mut lease = self.pool()?.lease(&claim).await?;
         let gone = || Failure::new(FailureKind::Crashed, "The worker is gone.");
         let counted = lease.worker().ok_or_else(gone)?.count_tokens(&turn).await;
         if counted.as_ref().is_err_and(Failure::is_workers_fault) {
@@ -133,8 +138,8 @@ where
         Ok(counted?)
     }
 
-    async fn fit_of(&self, turn: &Turn) -> Result<Fit, Error> {
-        let model = self.names.resolve(&turn.model, self.catalogue().await?)?;
+    async fn fit_of(&self, claim: Claim, turn: &Turn) -> Result<Fit, Error> {
+        let model = self.names.resolve(&turn.model, self.catalogue(&claim).await?)?;
         let left_out = self.rules.left_out(turn, &model)?;
         let repaired = self.rules.repaired(turn, &model);
         let runs = self.rules.most_runs(turn, &model);
@@ -142,12 +147,12 @@ where
     }
 
     async fn look_up(&self, name: ModelName) -> Result<ModelCard, Error> {
-        let resolves_to = self.names.resolve(&name, self.catalogue().await?)?;
+        let resolves_to = self.names.resolve(&name, self.catalogue(&Claim::own()).await?)?;
         Ok(ModelCard { name, resolves_to })
     }
 
     async fn list(&self) -> Result<Vec<ModelCard>, Error> {
-        Ok(self.names.cards(self.catalogue().await?))
+        Ok(self.names.cards(self.catalogue(&Claim::own()).await?))
     }
 }
 
@@ -155,20 +160,20 @@ impl<L: Launcher> Turns for Gateway<L>
 where
     L::Worker: TurnWorker,
 {
-    fn run(&self, _: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
-        Box::pin(self.start(turn))
+    fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
+        Box::pin(self.start(claim_of(&caller), turn))
     }
 
-    fn count_tokens(&self, _: Caller, turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {
-        Box::pin(self.count(turn))
+    fn count_tokens(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {
+        Box::pin(self.count(claim_of(&caller), turn))
     }
 
-    fn resolve(&self, _: Caller, turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {
-        Box::pin(async move { Ok(self.resolved(turn).await?.model) })
+    fn resolve(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {
+        Box::pin(async move { Ok(self.resolved(&claim_of(&caller), turn).await?.model) })
     }
 
-    fn fit<'a>(&'a self, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
-        Box::pin(self.fit_of(turn))
+    fn fit<'a>(&'a self, caller: &'a Caller, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
+        Box::pin(self.fit_of(claim_of(caller), turn))
     }
 
     fn model(&self, name: ModelName) -> BoxFuture<'_, Result<ModelCard, Error>> {
@@ -188,8 +193,9 @@ where
         };
         let stats = pool.stats();
         let mut problems: Vec<String> = stats.last_failure.into_iter().collect();
-        problems.extend(self.breaker.refusal().map(|refusal| refusal.message));
-        if problems.is_empty() && stats.idle + stats.busy + stats.resetting == 0 {
+        problems.extend(self.breaker.outage().map(|refusal| refusal.message));
+        // Where none is started ahead, the first request starts one.
+        if problems.is_empty() && stats.starts_ahead && stats.idle + stats.busy + stats.resetting == 0 {
             problems.push("The first worker is still being started.".to_owned());
         }
         Readiness {
@@ -206,10 +212,18 @@ where
     }
 }
 
+/// What the pool is told of `caller`: to the pool each key is a tenant.
+fn claim_of(caller: &Caller) -> Claim {
+    let class = if caller.in_background { Class::Background } else { Class::Live };
+    Claim { tenant: Tenant::new(&caller.name, caller.weight()), class }
+}
+
 impl From<PoolError> for Error {
     fn from(error: PoolError) -> Self {
         match error {
-            PoolError::Busy { workers } => Self::Busy { workers, retry_after: RETRY_WHEN_BUSY },
+            PoolError::Busy { workers, reason } => {
+                Self::Busy { workers, reason, retry_after: RETRY_WHEN_BUSY }
+            }
             PoolError::Unavailable { reason, retry_after } => Self::Unavailable { reason, retry_after },
             PoolError::Closed => Self::ShuttingDown,
         }

@@ -16,13 +16,16 @@ use crate::pool::{self, LaunchError, Launcher, Pool, Worker};
 use crate::worker::{TurnWorker, WorkerTurn};
 
 use super::testing::turn;
-use super::{Breaker, Error, Gateway, ModelNames, ModelRules, SignInState, Turns};
+use super::{Breaker, BusyReason, Error, Gateway, ModelNames, ModelRules, SignInState, Turns};
 
 #[path = "refused_tests.rs"]
 mod refused;
 
 #[path = "repeat_tests.rs"]
 mod repeats;
+
+#[path = "service_tests.rs"]
+mod service;
 
 /// What the next turns do, and what the workers saw.
 #[derive(Default)]
@@ -102,16 +105,21 @@ impl Bench {
     }
 
     fn with(rules: ModelRules) -> Self {
+        Self::of(rules, 1)
+    }
+
+    fn of(rules: ModelRules, prewarm: usize) -> Self {
         let script = Scripted::default();
         let tracker = TaskTracker::new();
         let config = pool::Config {
             max_workers: 1,
-            prewarm: 1,
+            prewarm,
             queue_length: 0,
             queue_timeout: Duration::from_secs(5),
             max_turns: 100,
             max_age: Duration::from_secs(1000),
             idle_timeout: Duration::from_secs(1000),
+            check_after: Duration::from_secs(1000),
         };
         let pool = Pool::start(script.clone(), config, tracker.clone());
         let names = ModelNames::new([("gpt-4o".to_owned(), "haiku".to_owned())].into(), None);
@@ -289,7 +297,10 @@ async fn a_full_pool_says_when_to_come_back() {
     let bench = Bench::new();
     let running = bench.run("haiku").await.unwrap();
     let error = bench.run("haiku").await.unwrap_err();
-    assert_eq!(error, Error::Busy { workers: 1, retry_after: Duration::from_secs(1) });
+    assert_eq!(
+        error,
+        Error::Busy { workers: 1, reason: BusyReason::QueueFull, retry_after: Duration::from_secs(1) }
+    );
     drop(running);
     bench.end().await;
 }

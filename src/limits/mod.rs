@@ -76,7 +76,7 @@ impl Limits {
         let now = self.now();
         let limited = [
             (Whose::Key, &caller.name, self.key_rates(caller)),
-            (Whose::Project, &caller.project, caller.grant.project_rates),
+            (Whose::Project, &caller.project, Rates { weight: None, ..caller.grant.project_rates }),
         ]
         .into_iter()
         .filter(|(.., rates)| *rates != Rates::default());
@@ -133,6 +133,8 @@ impl Limits {
             requests_per_minute: own.requests_per_minute.or(general.requests_per_minute),
             tokens_per_minute: own.tokens_per_minute.or(general.tokens_per_minute),
             concurrent_requests: own.concurrent_requests.or(general.concurrent_requests),
+            // No limit: whose turn it is among those who wait is for others to say.
+            weight: None,
         }
     }
 

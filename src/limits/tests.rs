@@ -16,7 +16,8 @@ use super::Limits;
 use super::What;
 use super::Whose;
 
-const NONE: Rates = Rates { requests_per_minute: None, tokens_per_minute: None, concurrent_requests: None };
+const NONE: Rates =
+    Rates { requests_per_minute: None, tokens_per_minute: None, concurrent_requests: None, weight: None };
 
 fn requests(limit: u32) -> Rates {
     Rates { requests_per_minute: Some(limit), ..NONE }
@@ -73,8 +74,7 @@ async fn keys_are_apart_and_their_project_is_common() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_request_takes_nothing_of_any_limit() {
     let limits = limits();
-    let rates =
-        Rates { requests_per_minute: Some(5), tokens_per_minute: Some(100), concurrent_requests: None };
+    let rates = Rates { requests_per_minute: Some(5), tokens_per_minute: Some(100), ..NONE };
     let caller = caller("k", rates, concurrent(1));
     let running = limits.admit(&caller, 60).unwrap();
     let before = running.state();

@@ -19,4 +19,6 @@ pub struct Config {
     pub max_age: Duration,
     /// A worker beyond `prewarm` that was idle for so long is ended.
     pub idle_timeout: Duration,
+    /// A worker that was idle for so long is lent only once it has given a sign of life.
+    pub check_after: Duration,
 }

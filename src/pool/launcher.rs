@@ -19,8 +19,13 @@ pub trait Worker: Send + 'static {
     /// With what went wrong; the worker is then ended.
     fn reset(&mut self) -> impl Future<Output = Result<(), String>> + Send;
 
-    /// Whether it can still be used.
+    /// Whether it can still be used, as far as can be seen from outside.
     fn is_alive(&mut self) -> bool;
+
+    /// Whether it gives a sign of life. Leaves it as clean as it is. Whoever asks bounds the time.
+    fn answers(&mut self) -> impl Future<Output = bool> + Send {
+        std::future::ready(true)
+    }
 }
 
 /// Why a worker could not be started.

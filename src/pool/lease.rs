@@ -1,8 +1,13 @@
 //! A worker lent to one request.
 
+use std::time::Duration;
+
 use super::Pool;
-use super::launcher::Launcher;
+use super::launcher::{Launcher, Worker as _};
 use super::state::Slot;
+
+/// How long an idle worker may take for a sign of life: a hundred times as long as it usually does.
+const SIGN_OF_LIFE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Holds a worker until it is dropped; the pool then resets it for the next request.
 #[must_use = "dropping a lease gives the worker back"]
@@ -45,6 +50,17 @@ impl<L: Launcher> Lease<L> {
     /// The worker, to be looked at: it stays as clean as it is.
     pub fn inspect(&self) -> Option<&L::Worker> {
         self.slot.as_ref().map(|slot| &slot.worker)
+    }
+
+    /// Whether the worker gives a sign of life soon. One that does not ends with the lease.
+    pub(super) async fn is_answering(&mut self) -> bool {
+        // Whoever leaves in the middle leaves a worker to be reset.
+        self.is_used = true;
+        let Some(slot) = self.slot.as_mut() else { return false };
+        let answers = tokio::time::timeout(SIGN_OF_LIFE_TIMEOUT, slot.worker.answers()).await;
+        self.is_used = false;
+        self.is_broken = !answers.unwrap_or(false);
+        !self.is_broken
     }
 
     /// Says that the worker must not be used again: it ends with the lease.

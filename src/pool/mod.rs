@@ -2,11 +2,16 @@
 //!
 //! Does not know what it pools: a [`Launcher`] makes workers and a [`Worker`] can be reset between two uses. A
 //! request gets an idle worker, or a place in the queue for the next one that is reset or started, or
-//! [`Error::Busy`]. Starting and resetting always run on tasks of their own, never on a request's path.
+//! [`Error::Busy`]. Those who wait are tenants, of which it knows no more than an id and a weight: they get workers in turn, and
+//! none of them fills the queue for the others. Starting and resetting always run on tasks of their own, never on a request's path.
 
+mod claim;
 mod config;
 mod launcher;
 mod lease;
+mod queue;
+#[cfg(test)]
+mod queue_tests;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -22,22 +27,25 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use claim::{Claim, Class};
 pub use config::Config;
 pub use launcher::{LaunchError, Launcher, Worker};
 pub use lease::Lease;
 pub use state::Stats;
 
 use lease::Returned;
-use state::{Phase, Slot, State};
+use state::{Phase, Slot, State, Waiter};
 
 /// Why no worker was lent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The queue is full, or the wait in it was too long.
-    #[error("all {workers} workers are busy")]
+    #[error("all {workers} workers are busy: {reason}")]
     Busy {
         /// How many workers there may be.
         workers: usize,
+        /// Why the request cannot wait for one.
+        reason: BusyReason,
     },
     /// Workers cannot be started.
     #[error("no worker can be started: {reason}")]
@@ -50,6 +58,25 @@ pub enum Error {
     /// The pool is closed.
     #[error("the pool is closed")]
     Closed,
+}
+
+/// Why a request cannot wait, or not any longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BusyReason {
+    /// The queue is full, and no other tenant has more places in it.
+    #[error("{own} of the {taken} requests that wait are of the same tenant")]
+    OwnShare {
+        /// How many places the tenant has.
+        own: usize,
+        /// How many are taken.
+        taken: usize,
+    },
+    /// Each place is taken by another tenant, or there is none.
+    #[error("the queue is full")]
+    QueueFull,
+    /// It has waited for as long as it may.
+    #[error("none was free within {} s", .0.as_secs())]
+    WaitedTooLong(Duration),
 }
 
 /// A handle on the set; clones share it.
@@ -92,34 +119,71 @@ impl<L: Launcher> Pool<L> {
         pool
     }
 
-    /// Lends a clean worker, and waits for one no longer than the queue allows.
+    /// Lends a clean worker to whoever has the `claim`, and has a live one wait for it no longer than the queue allows.
     ///
     /// # Errors
     /// [`Error::Busy`] when the queue is full or the wait too long, [`Error::Unavailable`] when no worker can be
     /// started, [`Error::Closed`] after [`close`](Self::close).
-    pub async fn lease(&self) -> Result<Lease<L>, Error> {
-        let (sender, receiver) = oneshot::channel();
-        let idle = {
+    pub async fn lease(&self, claim: &Claim) -> Result<Lease<L>, Error> {
+        loop {
+            let (sender, receiver) = oneshot::channel();
+            // A spare worker in the place of an idle one can wait for the maintenance: a start takes a core for half a second,
+            // which the request that got this one can use better, and often this one is back by then.
+            match self.ask(claim, sender)? {
+                Some(idle) => {
+                    if let Some(lease) = self.lend_checked(idle).await {
+                        return Ok(lease);
+                    }
+                }
+                None => return self.wait(claim, receiver).await,
+            }
+        }
+    }
+
+    /// An idle worker, or a place in the queue for `sender`.
+    fn ask(&self, claim: &Claim, sender: Waiter<L>) -> Result<Option<Slot<L::Worker>>, Error> {
+        let sent_away = {
             let mut state = self.state();
             if self.0.closed.is_cancelled() {
                 return Err(Error::Closed);
             }
-            let idle = state.take_idle();
-            if idle.is_none() {
-                self.enqueue(&mut state, sender)?;
+            if let Some(slot) = state.take_idle() {
+                state.waiting.note_turn(claim);
+                return Ok(Some(slot));
             }
-            idle
+            self.enqueue(&mut state, claim, sender)?
         };
-        if let Some(slot) = idle {
-            // A spare worker in its place can wait for the maintenance: a start takes a core for half a second, which the
-            // request that got this one can use better, and often this one is back by then.
-            return Ok(Lease::new(slot, self.clone()));
+        if let Some((waiter, reason)) = sent_away {
+            let _ = waiter.send(Err(self.busy(reason)));
         }
+        Ok(None)
+    }
+
+    /// Lends an idle worker, unless it was idle for long and gives no sign of life: a process may be stopped or stuck and not be dead.
+    async fn lend_checked(&self, idle: Slot<L::Worker>) -> Option<Lease<L>> {
+        let is_due = idle.was_idle_for(self.0.config.check_after);
+        let mut lease = Lease::new(idle, self.clone());
+        if is_due && !lease.is_answering().await {
+            tracing::warn!("an idle worker gave no sign of life and is retired");
+            return None;
+        }
+        Some(lease)
+    }
+
+    async fn wait(
+        &self,
+        claim: &Claim,
+        receiver: oneshot::Receiver<Result<Lease<L>, Error>>,
+    ) -> Result<Lease<L>, Error> {
         self.refill();
-        match tokio::time::timeout(self.0.config.queue_timeout, receiver).await {
+        let lent = match claim.class {
+            Class::Live => tokio::time::timeout(self.0.config.queue_timeout, receiver).await,
+            Class::Background => Ok(receiver.await),
+        };
+        match lent {
             Ok(Ok(lease)) => lease,
             Ok(Err(_)) => Err(Error::Closed),
-            Err(_) => Err(self.busy()),
+            Err(_) => Err(self.busy(BusyReason::WaitedTooLong(self.0.config.queue_timeout))),
         }
     }
 
@@ -128,7 +192,7 @@ impl<L: Launcher> Pool<L> {
         let (idle, waiting) = {
             let mut state = self.state();
             self.0.closed.cancel();
-            (std::mem::take(&mut state.idle), std::mem::take(&mut state.waiting))
+            (std::mem::take(&mut state.idle), state.waiting.drain())
         };
         for waiter in waiting {
             let _ = waiter.send(Err(Error::Closed));
@@ -138,36 +202,35 @@ impl<L: Launcher> Pool<L> {
 
     /// What the workers are doing now.
     pub fn stats(&self) -> Stats {
-        self.state().stats(self.0.config.max_workers)
+        self.state().stats(&self.0.config)
     }
 
     fn state(&self) -> MutexGuard<'_, State<L>> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn busy(&self) -> Error {
-        Error::Busy { workers: self.0.config.max_workers }
+    fn busy(&self, reason: BusyReason) -> Error {
+        Error::Busy { workers: self.0.config.max_workers, reason }
     }
 
+    /// Has a request wait. Gives the one that had to make room for it.
     fn enqueue(
         &self,
         state: &mut State<L>,
-        sender: oneshot::Sender<Result<Lease<L>, Error>>,
-    ) -> Result<(), Error> {
+        claim: &Claim,
+        sender: Waiter<L>,
+    ) -> Result<Option<(Waiter<L>, BusyReason)>, Error> {
         if let Some(outage) = state.out_of_service() {
             return Err(outage);
         }
         state.forget_gone_waiters();
         // A request whose worker is already being started does not count as queued.
         let coming = self.0.config.max_workers - state.busy.min(self.0.config.max_workers);
-        if state.waiting.len() >= self.0.config.queue_length + coming {
-            return Err(self.busy());
-        }
-        state.waiting.push_back(sender);
-        Ok(())
+        let places = self.0.config.queue_length + coming;
+        state.waiting.push(claim, places, sender).map_err(|reason| self.busy(reason))
     }
 
-    /// Hands a clean worker to whoever has waited longest, or keeps it idle.
+    /// Hands a clean worker to whoever waits and has its turn, or keeps it idle.
     fn give(&self, slot: Slot<L::Worker>, from: Phase) {
         let mut state = self.state();
         state.leave(from);
@@ -176,7 +239,9 @@ impl<L: Launcher> Pool<L> {
         }
         state.busy += 1;
         let mut lease = Lease::new(slot, self.clone());
-        while let Some(waiter) = state.waiting.pop_front() {
+        // Those who have gone have no turns.
+        state.forget_gone_waiters();
+        while let Some(waiter) = state.waiting.pop() {
             drop(state);
             match waiter.send(Ok(lease)) {
                 Err(Ok(returned)) => lease = returned,

@@ -1,6 +1,5 @@
 //! The pool's book-keeping: who is idle, how many there are, who waits.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -10,6 +9,7 @@ use super::Error;
 use super::config::Config;
 use super::launcher::{LaunchError, Launcher, Worker};
 use super::lease::Lease;
+use super::queue::Queue;
 
 /// After so many failed starts in a row those who wait are told, as long as no other worker is there for them.
 const FAILURES_BEFORE_TELLING: u32 = 3;
@@ -42,6 +42,10 @@ impl<W: Worker> Slot<W> {
         self
     }
 
+    pub(super) fn was_idle_for(&self, time: Duration) -> bool {
+        self.idle_since.elapsed() >= time
+    }
+
     pub(super) fn is_worn_out(&self, config: &Config) -> bool {
         self.turns >= config.max_turns || self.born.elapsed() >= config.max_age
     }
@@ -62,14 +66,19 @@ pub struct Stats {
     pub resetting: usize,
     /// Requests that wait for a worker.
     pub waiting: usize,
-    /// What the last start failed with, until one succeeds.
+    /// What the last start failed with, until one succeeds or, where none is to be ready before it is asked for, may be tried again.
     pub last_failure: Option<String>,
+    /// Whether a worker is started though nobody has asked for one.
+    pub starts_ahead: bool,
 }
+
+/// Who is told of a worker, or that there is none.
+pub(super) type Waiter<L> = oneshot::Sender<Result<Lease<L>, Error>>;
 
 pub(super) struct State<L: Launcher> {
     /// Clean workers; the one used last is at the end and is taken first, so that the others can age and go.
     pub(super) idle: Vec<Slot<L::Worker>>,
-    pub(super) waiting: VecDeque<oneshot::Sender<Result<Lease<L>, Error>>>,
+    pub(super) waiting: Queue<Waiter<L>>,
     pub(super) starting: usize,
     pub(super) busy: usize,
     pub(super) resetting: usize,
@@ -82,7 +91,7 @@ impl<L: Launcher> State<L> {
     pub(super) fn new() -> Self {
         Self {
             idle: Vec::new(),
-            waiting: VecDeque::new(),
+            waiting: Queue::new(),
             starting: 0,
             busy: 0,
             resetting: 0,
@@ -167,7 +176,7 @@ impl<L: Launcher> State<L> {
             .into_iter()
             .enumerate()
             .map(|(index, mut slot)| {
-                let is_spare = count - index > spare && slot.idle_since.elapsed() >= config.idle_timeout;
+                let is_spare = count - index > spare && slot.was_idle_for(config.idle_timeout);
                 let is_kept = slot.worker.is_alive() && !slot.is_worn_out(config) && !is_spare;
                 (is_kept, slot)
             })
@@ -176,15 +185,19 @@ impl<L: Launcher> State<L> {
         retired.into_iter().map(|(_, slot)| slot).collect()
     }
 
-    pub(super) fn stats(&self, max: usize) -> Stats {
+    pub(super) fn stats(&self, config: &Config) -> Stats {
+        let starts_ahead = config.prewarm > 0;
+        // Nobody tries a start by itself where none is made ahead: whoever asks next has to.
+        let failure = self.last_failure.as_ref().filter(|_| starts_ahead || self.backs_off());
         Stats {
-            max,
+            max: config.max_workers,
             starting: self.starting,
             idle: self.idle.len(),
             busy: self.busy,
             resetting: self.resetting,
             waiting: self.waiting.iter().filter(|waiter| !waiter.is_closed()).count(),
-            last_failure: self.last_failure.as_ref().map(|failure| failure.message.clone()),
+            last_failure: failure.map(|failure| failure.message.clone()),
+            starts_ahead,
         }
     }
 }

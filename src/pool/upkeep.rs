@@ -45,7 +45,7 @@ impl<L: Launcher> Pool<L> {
             let delay = FIRST_BACK_OFF.saturating_mul(1 << failures.min(16)).min(LONGEST_BACK_OFF);
             state.retry_at = Some(Instant::now() + delay);
             self.retry_later(delay);
-            state.out_of_service().map(|outage| (outage, std::mem::take(&mut state.waiting)))
+            state.out_of_service().map(|outage| (outage, state.waiting.drain()))
         };
         let Some((outage, waiting)) = told else { return };
         for waiter in waiting {

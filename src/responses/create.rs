@@ -203,10 +203,11 @@ impl Responses {
         Ok((self.later(caller, turn).await, remarks))
     }
 
-    /// A turn that asks for a worker only when its first event is asked for.
+    /// A turn that asks for a worker only when its first event is asked for, and lets those go first for whom somebody waits.
     async fn later(&self, caller: Caller, turn: Turn) -> RunningTurn {
+        let caller = Caller { in_background: true, ..caller };
         // A model that is left open has none of its own yet.
-        let told = match self.0.turns.fit(&turn).await {
+        let told = match self.0.turns.fit(&caller, &turn).await {
             Ok(Fit { left_out, repaired, .. }) => Told { left_out, repaired, ..Told::default() },
             Err(_) => Told::default(),
         };

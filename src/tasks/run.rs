@@ -35,6 +35,8 @@ use crate::domain::Caller;
 use crate::domain::Money;
 use crate::domain::Usage;
 use crate::domain::unix_now;
+use crate::fair::FairPermit;
+use crate::fair::Tenant;
 use crate::ledger;
 use crate::ledger::Hold;
 use crate::store;
@@ -89,7 +91,8 @@ impl Run {
         match hold.await {
             Ok(hold) => {
                 let _ = made.send(Ok(()));
-                self.drive(hold).await;
+                let tenant = Tenant::new(&self.log.owner, caller.weight());
+                self.drive(hold, &tenant).await;
             }
             Err(error) => {
                 drop(self.place);
@@ -99,8 +102,8 @@ impl Run {
     }
 
     /// Runs the task to its end, and has it paid.
-    async fn drive(mut self, hold: Hold) {
-        let (end, hold) = match self.turn().await {
+    async fn drive(mut self, hold: Hold, tenant: &Tenant) {
+        let (end, hold) = match self.turn(tenant).await {
             Some(_permit) => match hold.begin_as(&self.log.task().id).await {
                 Ok(hold) => (self.work().await, Some(hold)),
                 Err(error) => (End::unpaid(&error), None),
@@ -128,12 +131,12 @@ impl Run {
         self.inner.tell_webhooks(&task).await;
     }
 
-    /// Waits until the task may run; none when it is called off before.
-    async fn turn(&mut self) -> Option<tokio::sync::OwnedSemaphorePermit> {
-        let mut permit = std::pin::pin!(Arc::clone(&self.inner.room).acquire_owned());
+    /// Waits until it is the task's turn, which tenants have in turn; none when it is called off before.
+    async fn turn(&mut self, tenant: &Tenant) -> Option<FairPermit> {
+        let mut permit = std::pin::pin!(self.inner.room.acquire(tenant));
         loop {
             tokio::select! {
-                permit = &mut permit => return permit.ok(),
+                permit = &mut permit => return Some(permit),
                 () = self.inner.parts.stop.cancelled() => return None,
                 command = self.commands.recv() => match command {
                     // It asks nothing yet: whoever answers is told so, since nobody takes the answer.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex as AsyncMutex;
-use tokio::sync::Semaphore;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -34,6 +33,7 @@ use super::task::Task;
 use crate::auth::Keys;
 use crate::domain::Caller;
 use crate::domain::ModelName;
+use crate::fair::Permits;
 use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::pricing::Prices;
@@ -76,7 +76,7 @@ pub struct Tasks(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) parts: Parts,
     pub(super) lives: Lives,
-    pub(super) room: Arc<Semaphore>,
+    pub(super) room: Permits,
     /// Held while a task is made whose id is chosen.
     pub(super) names: Arc<AsyncMutex<()>>,
 }
@@ -113,7 +113,7 @@ impl Inner {
 impl Tasks {
     /// Tasks made of `parts`.
     pub fn new(parts: Parts) -> Self {
-        let room = Arc::new(Semaphore::new(parts.config.max_running));
+        let room = Permits::new(parts.config.max_running);
         Self(Arc::new(Inner { parts, lives: Lives::default(), room, names: Arc::default() }))
     }
 

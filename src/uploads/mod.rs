@@ -144,8 +144,8 @@ impl Turns for Uploads {
         })
     }
 
-    fn fit<'a>(&'a self, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
-        self.turns.fit(turn)
+    fn fit<'a>(&'a self, caller: &'a Caller, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
+        self.turns.fit(caller, turn)
     }
 
     fn model(&self, name: ModelName) -> BoxFuture<'_, Result<ModelCard, Error>> {

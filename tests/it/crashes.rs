@@ -1,6 +1,6 @@
 //! A worker that dies costs one request at most, says so, and takes all it has started with it.
 
-use crate::support::{Journal, TestServer, eventually, is_gone, is_zombie, kill};
+use crate::support::{Journal, TestServer, eventually, is_gone, is_zombie, kill, stop};
 
 const CRASHED: &str = "server_error worker_failed";
 
@@ -115,5 +115,18 @@ async fn every_process_that_ended_is_reaped() {
     assert!(started.len() > 50, "{} processes have ended", started.len());
     let none = || async { (!started.iter().any(|id| is_zombie(*id))).then_some(()) };
     eventually("nothing is left to be reaped", none).await;
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_idle_process_is_replaced_before_a_request_gets_it() {
+    let server = TestServer::real().await.workers(1).set("SWITCHBOARD_POOL__IDLE_CHECK_SECONDS", 0);
+    // Without the check this time would pass before the next request is served.
+    let server = server.set("SWITCHBOARD_CLAUDE__CONTROL_TIMEOUT_SECONDS", 3600).start().await;
+    assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w1", "a process that answers is lent");
+    let worker = server.only_worker().await;
+    stop(worker);
+    assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w1");
+    assert!(is_gone(worker));
     server.end().await;
 }

@@ -25,6 +25,7 @@ mod disconnects;
 mod doctor;
 mod edge;
 mod failures;
+mod fairness;
 mod fake_claude;
 mod faults;
 mod files;

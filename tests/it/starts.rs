@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Builder, Journal, TestServer};
+use crate::support::{Answer, Builder, Journal, TestServer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_waits_for_a_worker_that_is_slow_to_start() {
@@ -103,4 +103,33 @@ async fn assert_refused(server: Builder) -> String {
     assert_eq!(journal.prompts(), 0);
     server.end().await;
     answer.body["error"]["message"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_starts_no_process_ahead_is_ready_without_one() {
+    let server = TestServer::fake().set("SWITCHBOARD_POOL__PREWARM", 0).start().await;
+    let ready = Answer::of(server.http.get(server.url("/ready")).send().await.unwrap()).await;
+    assert_eq!((ready.status, &ready.body["workers"]["starting"]), (200, &serde_json::json!(0)));
+    assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w0 ", "the first request starts one");
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cli_that_is_gone_is_named_without_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let cli = folder.path().join("claude");
+    std::fs::copy(env!("CARGO_BIN_EXE_fake-claude"), &cli).unwrap();
+    let server = TestServer::fake().workers(1).set("SWITCHBOARD_CLAUDE__BINARY", cli.display()).spawn().await;
+    assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w0 ");
+    std::fs::remove_file(&cli).unwrap();
+    assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w0 ", "a process that runs goes on");
+    assert_eq!(server.chat("[[crash_at=1]]").send().await.error(), "502 server_error worker_failed");
+    let refused = server.chat("[[tokens=1]]").send().await;
+    assert_eq!(refused.error(), "503 server_error no_worker");
+    let message = refused.body["error"]["message"].as_str().unwrap();
+    assert!(message.contains("the program of the Claude CLI is missing on this server"), "{message}");
+    let place = folder.path().to_str().unwrap();
+    assert!(!message.contains(place), "{message}");
+    assert!(server.log().contains(&format!("the program of the Claude CLI is gone program={place}/claude")));
+    server.end().await;
 }

@@ -23,6 +23,7 @@ use crate::domain::Money;
 use crate::domain::Restriction;
 use crate::domain::TurnEvent;
 use crate::pool;
+use crate::pool::Claim;
 use crate::pool::Pool;
 use crate::worker::TurnWorker as _;
 use crate::worker::WorkerTurn;
@@ -148,7 +149,7 @@ impl LiveRules {
     /// Whether the call is taken. It is broken off as soon as Anthropic begins to answer.
     async fn ask(&self, turn: WorkerTurn) -> Result<Finding, Failure> {
         let failed = |error: pool::Error| Failure::new(FailureKind::Crashed, error.to_string());
-        let mut lease = self.pool.lease().await.map_err(failed)?;
+        let mut lease = self.pool.lease(&Claim::own()).await.map_err(failed)?;
         let Some(worker) = lease.worker() else {
             return Err(Failure::new(FailureKind::Crashed, "The worker is gone."));
         };
@@ -179,7 +180,7 @@ fn refuses_sampling(checked: &[Checked], model: &str) -> bool {
 
 /// The ids of the models that the CLI lists.
 async fn catalogue(pool: &Pool<ClaudeLauncher>) -> anyhow::Result<Vec<String>> {
-    let lease = pool.lease().await?;
+    let lease = pool.lease(&Claim::own()).await?;
     let mut ids: Vec<String> = Vec::new();
     for model in lease.inspect().map(|worker| worker.models()).unwrap_or_default() {
         if !ids.contains(&model.id) {

@@ -122,7 +122,7 @@ impl Admission {
         check(&caller, &turn)?;
         let mut left_out = server_tools::check(rules, &caller, &mut turn)?;
         let route = self.route(&caller, &mut turn).await?;
-        let Fit { model, left_out: refused, repaired, runs } = self.turns.fit(&turn).await?;
+        let Fit { model, left_out: refused, repaired, runs } = self.turns.fit(&caller, &turn).await?;
         left_out.extend(refused);
         let estimate = rules.prices.estimate(&model, &turn).times(runs);
         let mut permit = rules.limits.admit(&caller, estimate.tokens)?;
@@ -262,8 +262,8 @@ impl Turns for Admission {
         resolved.boxed()
     }
 
-    fn fit<'a>(&'a self, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
-        self.turns.fit(turn)
+    fn fit<'a>(&'a self, caller: &'a Caller, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
+        self.turns.fit(caller, turn)
     }
 
     fn model(&self, name: ModelName) -> BoxFuture<'_, Result<ModelCard, Error>> {

@@ -173,6 +173,7 @@ fn rates(object: &mut Object) -> Result<RatesChange, InvalidRequest> {
         requests_per_minute: rate("requests_per_minute")?,
         tokens_per_minute: rate("tokens_per_minute")?,
         concurrent_requests: rate("concurrent_requests")?,
+        weight: rate("weight")?,
     })
 }
 

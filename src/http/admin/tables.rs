@@ -19,6 +19,11 @@ const REQUESTS: Field = honoured("requests_per_minute", RATE, "Left out, there i
 const TOKENS: Field =
     honoured("tokens_per_minute", RATE, "Of prompts and answers. Left out, there is no limit.");
 const CONCURRENT: Field = honoured("concurrent_requests", RATE, "Left out, there is no limit.");
+const WEIGHT: Field = honoured(
+    "weight",
+    Shape::Integer(1, 100),
+    "Turns in each round when requests wait for a worker. Left out, a key has that of its project, and a project 1.",
+);
 const BUDGET: Field = honoured("budget", Shape::Object, "What may be spent. Left out, anything.");
 const WEBHOOK_FIELD: Field =
     honoured("webhook", Shape::Object, "Who hears of what happens in it. `null` takes it away.");
@@ -40,6 +45,7 @@ pub(super) static NEW_KEY: Table = Table {
         REQUESTS,
         TOKENS,
         CONCURRENT,
+        WEIGHT,
         BUDGET,
         PERMISSIONS,
         EXPIRES,
@@ -55,6 +61,7 @@ pub(super) static KEY: Table = Table {
         REQUESTS,
         TOKENS,
         CONCURRENT,
+        WEIGHT,
         BUDGET,
         PERMISSIONS,
         EXPIRES,
@@ -86,6 +93,7 @@ pub(super) static NEW_PROJECT: Table = Table {
         REQUESTS,
         TOKENS,
         CONCURRENT,
+        WEIGHT,
         BUDGET,
         WEBHOOK_FIELD,
     ],
@@ -99,6 +107,7 @@ pub(super) static PROJECT: Table = Table {
         REQUESTS,
         TOKENS,
         CONCURRENT,
+        WEIGHT,
         BUDGET,
         WEBHOOK_FIELD,
     ],

@@ -43,7 +43,15 @@ fn an_error_says_whether_it_helps_to_ask_again() {
         (Error::Turn(over.into()), 429, Again::Never),
         (Error::Turn(gateway::Error::NotSignedIn("Sign in.".into())), 401, Again::Never),
         (Error::Turn(gateway::Error::UnknownModel("x".into())), 404, Again::Never),
-        (Error::Turn(gateway::Error::Busy { workers: 1, retry_after: SOON }), 429, Again::After(SOON)),
+        (
+            Error::Turn(gateway::Error::Busy {
+                workers: 1,
+                reason: gateway::BusyReason::QueueFull,
+                retry_after: SOON,
+            }),
+            429,
+            Again::After(SOON),
+        ),
         (Error::Turn(failed(FailureKind::RateLimited)), 429, Again::Perhaps),
         (Error::Turn(failed(FailureKind::Crashed)), 502, Again::Perhaps),
         (Error::Turn(failed(FailureKind::ContextTooLong)), 400, Again::Never),

@@ -40,14 +40,14 @@ fn row(table: &mut String, error: ApiError) {
 fn the_table_of_turns() {
     let mut table = String::new();
     let mut row = |error: gateway::Error| row(&mut table, error.into());
-    row(gateway::Error::Busy { workers: 5, retry_after: SOON });
+    row(gateway::Error::Busy { workers: 5, reason: gateway::BusyReason::QueueFull, retry_after: SOON });
     row(gateway::Error::Unavailable { reason: "claude is not installed".into(), retry_after: SOON });
     row(gateway::Error::NotSignedIn("Sign in.".into()));
     row(gateway::Error::UnknownModel("gemini-9".into()));
     row(gateway::Error::ShuttingDown);
     insta::assert_snapshot!(table, @"
 429 rate_limit_error server_busy - | 2 1500 | -
-    All 5 workers of this server are busy and no more requests can wait. Try again in 2 s.
+    All 5 workers of this server are busy and its queue is full, though none of the requests in it is your own. Try again in 2 s.
 503 server_error no_worker - | 2 1500 | -
     No worker of this server can be started: claude is not installed.
 401 authentication_error not_signed_in - | - - | false
@@ -203,8 +203,12 @@ fn the_table_of_keys() {
 
 #[test]
 fn the_log_gets_the_causes_and_nothing_of_a_bad_request() {
-    let error = ApiError::from(gateway::Error::Busy { workers: 5, retry_after: SOON });
-    assert_eq!(error.story(), "all 5 workers are busy");
+    let error = ApiError::from(gateway::Error::Busy {
+        workers: 5,
+        reason: gateway::BusyReason::QueueFull,
+        retry_after: SOON,
+    });
+    assert_eq!(error.story(), "all 5 workers are busy: the queue is full");
     let quoting =
         InvalidRequest { message: "`secret` is no role".into(), param: Some("messages".into()), code: None };
     assert_eq!(ApiError::from(quoting).story(), "messages");

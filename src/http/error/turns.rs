@@ -1,5 +1,7 @@
 //! The gateway's failures in words for a stranger.
 
+use std::time::Duration;
+
 use super::ApiError;
 use super::Kind;
 use super::RESTART;
@@ -9,6 +11,7 @@ use crate::domain::FailureKind;
 use crate::fields::InvalidRequest;
 use crate::fields::code;
 use crate::fields::printable;
+use crate::gateway::BusyReason;
 use crate::gateway::Error;
 use crate::gateway::FileFault;
 use crate::gateway::ServerToolsOff;
@@ -85,6 +88,27 @@ impl ApiError {
         Self::new(Kind::ServerToolsOff, message).at("tools")
     }
 
+    /// All workers are busy, and the request cannot wait for one.
+    fn busy(workers: usize, reason: BusyReason, retry_after: Duration) -> Self {
+        let why = match reason {
+            BusyReason::OwnShare { own, taken } => format!(
+                "are busy and its queue is full: {own} of the {taken} requests that wait are your own, and no key has more. \
+                 Send fewer at a time, or try again"
+            ),
+            BusyReason::QueueFull => {
+                "are busy and its queue is full, though none of the requests in it is your own. Try again"
+                    .to_owned()
+            }
+            BusyReason::WaitedTooLong(wait) => format!(
+                "were busy for the {} s that a request may wait (pool.queue_timeout_seconds). Try again",
+                wait.as_secs()
+            ),
+        };
+        let seconds = retry_after.as_millis().div_ceil(1000).max(1);
+        let message = format!("All {workers} workers of this server {why} in {seconds} s.");
+        Self::new(Kind::ServerBusy, message).retry_after(retry_after)
+    }
+
     /// The server is being stopped.
     pub(in crate::http) fn shutting_down() -> Self {
         Self::new(Kind::ShuttingDown, "This server is shutting down. Try again in a moment.")
@@ -100,14 +124,7 @@ impl ApiError {
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         let this = match &error {
-            Error::Busy { workers, retry_after } => {
-                let message = format!(
-                    "All {workers} workers of this server are busy and no more requests can wait. \
-                     Try again in {} s.",
-                    retry_after.as_millis().div_ceil(1000).max(1)
-                );
-                Self::new(Kind::ServerBusy, message).retry_after(*retry_after)
-            }
+            Error::Busy { workers, reason, retry_after } => Self::busy(*workers, *reason, *retry_after),
             Error::Unavailable { reason, retry_after } => Self::new(
                 Kind::NoWorker,
                 format!("No worker of this server can be started: {}.", reason.trim_end_matches('.')),

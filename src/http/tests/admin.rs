@@ -43,7 +43,7 @@ async fn a_key_lives_from_its_making_to_its_end() {
     }
     let expected = json!({
         "id": null, "object": "key", "name": "ci", "prefix": null, "project_id": "default", "models": ["haiku"],
-        "requests_per_minute": 60, "tokens_per_minute": null, "concurrent_requests": null,
+        "requests_per_minute": 60, "tokens_per_minute": null, "concurrent_requests": null, "weight": null,
         "budget": {
             "daily": {"tokens": 1000, "money": "0.10"},
             "monthly": {"tokens": null, "money": "12.50"},

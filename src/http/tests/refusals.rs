@@ -185,7 +185,11 @@ async fn without_keys_other_sites_are_kept_out() {
 
 #[tokio::test]
 async fn failed_turns() {
-    let busy = Error::Busy { workers: 5, retry_after: Duration::from_millis(1500) };
+    let busy = Error::Busy {
+        workers: 5,
+        reason: crate::gateway::BusyReason::QueueFull,
+        retry_after: Duration::from_millis(1500),
+    };
     let response = send(router(state(ScriptedTurns::refusing(busy.clone()))), post(&chat(true))).await;
     assert_eq!(response.headers()["retry-after"], "2");
     assert_eq!(response.headers()["retry-after-ms"], "1500");

@@ -12,6 +12,7 @@ use super::testing::Heard;
 use super::testing::Office;
 use super::testing::me;
 use super::*;
+use crate::auth::Keys;
 use crate::domain::Budget;
 use crate::domain::Caller;
 use crate::domain::Cap;
@@ -178,6 +179,20 @@ async fn tasks_wait_for_their_turn_and_can_be_called_off() {
     assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
     puppet.end(EndReason::Interrupted, "0.25");
     assert_eq!(office.ended(&third.id).await.status, Status::Interrupted);
+}
+
+#[tokio::test]
+async fn the_tasks_of_one_key_do_not_hold_up_the_first_of_another() {
+    let mut office = Office::for_keys(Keys::new(["many", "few"]).unwrap()).await;
+    let [many, few] = ["key-1", "key-2"].map(Caller::named);
+    let first = office.tasks.create(&many, office.spec()).await.unwrap();
+    let second = office.tasks.create(&many, office.spec()).await.unwrap();
+    let others = office.tasks.create(&few, office.spec()).await.unwrap();
+    for task in [first, others, second] {
+        let puppet = office.puppets.recv().await.unwrap();
+        assert_eq!(puppet.job.task, task.id);
+        puppet.end(EndReason::Completed, "0.25");
+    }
 }
 
 #[tokio::test(start_paused = true)]

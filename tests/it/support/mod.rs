@@ -24,6 +24,6 @@ mod server_process;
 
 pub(crate) use client::{Answer, Chat, Events, RawClient};
 pub(crate) use journal::Journal;
-pub(crate) use processes::{is_gone, is_zombie, kill, workers_of};
+pub(crate) use processes::{is_gone, is_zombie, kill, stop, workers_of};
 pub(crate) use server::{Builder, TestServer, eventually, real_cli, within};
 pub(crate) use server_process::ServerProcess;

@@ -43,6 +43,12 @@ pub(crate) fn kill(id: i32) {
     rustix::process::kill_process(id, rustix::process::Signal::KILL).unwrap();
 }
 
+/// Stops one process by `SIGSTOP`: it lives, and does nothing.
+pub(crate) fn stop(id: i32) {
+    let id = rustix::process::Pid::from_raw(id).unwrap();
+    rustix::process::kill_process(id, rustix::process::Signal::STOP).unwrap();
+}
+
 /// Whether a process has ended and was reaped.
 pub(crate) fn is_gone(id: i32) -> bool {
     !Path::new(&format!("/proc/{id}")).exists()

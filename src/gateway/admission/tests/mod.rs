@@ -84,7 +84,7 @@ impl Turns for Runs {
         std::future::ready(Ok(turn.model)).boxed()
     }
 
-    fn fit<'a>(&'a self, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
+    fn fit<'a>(&'a self, _: &'a Caller, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
         let model = if turn.model.as_str() == "alias" { "m-1" } else { turn.model.as_str() };
         std::future::ready(Ok(Fit {
             model: model.to_owned(),

@@ -65,7 +65,11 @@ async fn every_endpoint_answers_its_lines() {
 #[tokio::test(start_paused = true)]
 async fn a_line_waits_where_that_helps() {
     let refusals = Mutex::new(vec![
-        Error::Busy { workers: 1, retry_after: Duration::from_secs(3600) },
+        Error::Busy {
+            workers: 1,
+            reason: crate::gateway::BusyReason::QueueFull,
+            retry_after: Duration::from_secs(3600),
+        },
         Error::Failed(Failure::new(FailureKind::Crashed, "It died.")),
     ]);
     let (turns, log) = logging(move |prompt| match prompt {
@@ -129,12 +133,26 @@ async fn lines_begin_when_no_client_waits_and_batches_take_turns() {
     bench.until_is(&first, "in_progress").await;
     let second = bench.begin(&named("b")).await;
     bench.until_is(&second, "in_progress").await;
-    sleep(Duration::from_secs(60)).await;
+    sleep(Duration::from_secs(30)).await;
     assert_eq!(log.lock().unwrap().len(), 0, "a client waits");
     waiting.store(0, Ordering::SeqCst);
     bench.until_is(&first, "completed").await;
     bench.until_is(&second, "completed").await;
     assert_eq!(*log.lock().unwrap(), ["a1", "b1", "a2", "b2", "a3", "b3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_are_not_kept_waiting_for_ever() {
+    let (turns, log) = logging(|_| Ok(greeting()));
+    let bench = Ground::new(Keys::none()).await.bench(Crowded(turns, Arc::new(AtomicUsize::new(1))), 1);
+    bench.begin(&lines(2)).await;
+    for _ in 0..1000 {
+        if log.lock().unwrap().len() == 2 {
+            return;
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+    panic!("{:?}", log.lock().unwrap());
 }
 
 #[tokio::test]

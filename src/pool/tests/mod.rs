@@ -1,12 +1,15 @@
 //! The pool with workers made of memory, on paused time.
 
+mod fairness;
+mod signs_of_life;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 
-use super::{Config, Error, LaunchError, Launcher, Lease, Pool, Stats, Worker};
+use super::{BusyReason, Claim, Config, Error, LaunchError, Launcher, Lease, Pool, Stats, Worker};
 
 /// What the scripted workers do, shared with the test.
 #[derive(Default)]
@@ -18,6 +21,9 @@ struct Script {
     launch_fails: AtomicBool,
     reset_fails: AtomicBool,
     workers_are_dead: AtomicBool,
+    /// Those before this one give no sign of life.
+    silent_before: AtomicUsize,
+    checks: AtomicUsize,
 }
 
 #[derive(Clone)]
@@ -53,6 +59,14 @@ impl Worker for ScriptedWorker {
     fn is_alive(&mut self) -> bool {
         !self.script.workers_are_dead.load(Ordering::Relaxed)
     }
+
+    async fn answers(&mut self) -> bool {
+        self.script.checks.fetch_add(1, Ordering::Relaxed);
+        if self.number < self.script.silent_before.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        true
+    }
 }
 
 impl Drop for ScriptedWorker {
@@ -70,6 +84,7 @@ fn config() -> Config {
         max_turns: 200,
         max_age: Duration::from_secs(3600),
         idle_timeout: Duration::from_secs(600),
+        check_after: Duration::from_secs(30),
     }
 }
 
@@ -89,7 +104,7 @@ impl Bench {
 
     /// A lease that was used, so that its worker is reset when it ends.
     async fn lease(&self) -> Lease<ScriptedLauncher> {
-        let mut lease = self.pool.lease().await.unwrap();
+        let mut lease = self.pool.lease(&Claim::own()).await.unwrap();
         lease.worker().unwrap();
         lease
     }
@@ -143,7 +158,7 @@ async fn there_are_never_more_workers_than_allowed() {
     for _ in 0..50 {
         let pool = bench.pool.clone();
         requests.spawn(async move {
-            let mut lease = pool.lease().await.unwrap();
+            let mut lease = pool.lease(&Claim::own()).await.unwrap();
             lease.worker().unwrap();
             tokio::time::sleep(Duration::from_millis(20)).await;
         });
@@ -162,10 +177,13 @@ async fn the_queue_is_bounded_in_length() {
     let (first, second) = (bench.lease().await, bench.lease().await);
     let waiting: Vec<_> = (0..2)
         .map(|_| bench.pool.clone())
-        .map(|pool| bench.tracker.spawn(async move { pool.lease().await }))
+        .map(|pool| bench.tracker.spawn(async move { pool.lease(&Claim::own()).await }))
         .collect();
     tokio::task::yield_now().await;
-    assert_eq!(bench.pool.lease().await.unwrap_err(), Error::Busy { workers: 2 });
+    assert_eq!(
+        bench.pool.lease(&Claim::own()).await.unwrap_err(),
+        Error::Busy { workers: 2, reason: BusyReason::OwnShare { own: 2, taken: 2 } }
+    );
     drop((first, second));
     for waiter in waiting {
         drop(waiter.await.unwrap().unwrap());
@@ -178,7 +196,10 @@ async fn the_wait_in_the_queue_is_bounded_in_time() {
     let bench = Bench::new(config());
     let leases = (bench.lease().await, bench.lease().await);
     let before = tokio::time::Instant::now();
-    assert_eq!(bench.pool.lease().await.unwrap_err(), Error::Busy { workers: 2 });
+    assert_eq!(
+        bench.pool.lease(&Claim::own()).await.unwrap_err(),
+        Error::Busy { workers: 2, reason: BusyReason::WaitedTooLong(Duration::from_secs(60)) }
+    );
     assert_eq!(before.elapsed(), Duration::from_secs(60));
     drop(leases);
     bench.end().await;
@@ -188,7 +209,7 @@ async fn the_wait_in_the_queue_is_bounded_in_time() {
 async fn a_request_that_gave_up_waiting_gets_no_worker() {
     let bench = Bench::new(config());
     let leases = (bench.lease().await, bench.lease().await);
-    let gone = tokio::time::timeout(Duration::from_millis(10), bench.pool.lease()).await;
+    let gone = tokio::time::timeout(Duration::from_millis(10), bench.pool.lease(&Claim::own())).await;
     assert!(gone.is_err());
     drop(leases);
     bench.settle().await;
@@ -253,7 +274,9 @@ async fn a_dead_idle_worker_is_not_lent() {
     bench.script.workers_are_dead.store(true, Ordering::Relaxed);
     let waiting = {
         let pool = bench.pool.clone();
-        bench.tracker.spawn(async move { pool.lease().await.map(|mut lease| lease.worker().unwrap().number) })
+        bench.tracker.spawn(async move {
+            pool.lease(&Claim::own()).await.map(|mut lease| lease.worker().unwrap().number)
+        })
     };
     tokio::task::yield_now().await;
     bench.script.workers_are_dead.store(false, Ordering::Relaxed);
@@ -265,10 +288,10 @@ async fn a_dead_idle_worker_is_not_lent() {
 async fn failing_starts_back_off_are_told_and_recover() {
     let bench = Bench::new(config());
     bench.script.launch_fails.store(true, Ordering::Relaxed);
-    let error = bench.pool.lease().await.unwrap_err();
+    let error = bench.pool.lease(&Claim::own()).await.unwrap_err();
     assert!(matches!(&error, Error::Unavailable { reason, .. } if reason == "no such program"), "{error:?}");
     assert_eq!(bench.pool.stats().last_failure.as_deref(), Some("no such program"));
-    let error = bench.pool.lease().await.unwrap_err();
+    let error = bench.pool.lease(&Claim::own()).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "told at once while backing off: {error:?}");
     bench.script.launch_fails.store(false, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_secs(31)).await;
@@ -283,12 +306,12 @@ async fn closing_tells_those_who_wait_and_ends_every_worker() {
     let leases = (bench.lease().await, bench.lease().await);
     let waiting = {
         let pool = bench.pool.clone();
-        bench.tracker.spawn(async move { pool.lease().await.map(drop) })
+        bench.tracker.spawn(async move { pool.lease(&Claim::own()).await.map(drop) })
     };
     tokio::task::yield_now().await;
     bench.pool.close();
     assert_eq!(waiting.await.unwrap(), Err(Error::Closed));
-    assert_eq!(bench.pool.lease().await.map(drop), Err(Error::Closed));
+    assert_eq!(bench.pool.lease(&Claim::own()).await.map(drop), Err(Error::Closed));
     drop(leases);
     bench.end().await;
 }

@@ -1,0 +1,119 @@
+//! The rounds by themselves.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn tenant(id: usize) -> Tenant {
+    Tenant::new(&id.to_string(), weight(id))
+}
+
+/// The tenants of the properties have different weights.
+fn weight(id: usize) -> u32 {
+    1 + u32::try_from(id).unwrap() % 3
+}
+
+/// The tenants of so many turns.
+fn turns(rounds: &mut Rounds<usize>, count: usize) -> Vec<usize> {
+    (0..count).map_while(|_| rounds.pop()).collect()
+}
+
+fn of(tenants: &[(usize, usize)]) -> Rounds<usize> {
+    let mut rounds = Rounds::default();
+    for (id, count) in tenants {
+        (0..*count).for_each(|_| rounds.push(&tenant(*id), *id));
+    }
+    rounds
+}
+
+#[test]
+fn tenants_take_turns_by_their_weights() {
+    assert_eq!(turns(&mut of(&[(0, 3), (3, 3), (1, 5)]), 20), [0, 3, 1, 1, 0, 3, 1, 1, 0, 3, 1]);
+}
+
+#[test]
+fn whoever_comes_anew_is_before_those_who_have_had_their_turn() {
+    let mut rounds = of(&[(0, 100)]);
+    assert_eq!(turns(&mut rounds, 3), [0, 0, 0]);
+    rounds.push(&tenant(3), 3);
+    assert_eq!(turns(&mut rounds, 1), [3]);
+    rounds.push(&tenant(3), 3);
+    assert_eq!(turns(&mut rounds, 3), [0, 3, 0], "and has no second turn in the same round");
+}
+
+#[test]
+fn a_turn_without_waiting_counts() {
+    let mut rounds = Rounds::default();
+    rounds.note_turn(&tenant(0));
+    rounds.push(&tenant(0), 0);
+    rounds.push(&tenant(3), 3);
+    assert_eq!(turns(&mut rounds, 2), [3, 0]);
+}
+
+#[test]
+fn the_newest_of_the_longest_line_makes_room() {
+    let mut rounds = Rounds::default();
+    for (id, item) in [(0, "a"), (0, "b"), (0, "c"), (1, "d")] {
+        rounds.push(&tenant(id), item);
+    }
+    assert_eq!((rounds.longest(), rounds.len_of(&tenant(1)), rounds.len()), (3, 1, 4));
+    assert_eq!(rounds.pop_newest_of_longest(), Some("c"));
+    rounds.retain(|item| *item != "d");
+    assert_eq!(rounds.drain(), ["a", "b"]);
+    assert_eq!((rounds.len(), rounds.pop()), (0, None));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Push(usize),
+    Pop,
+    Leave(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..6_usize).prop_map(Step::Push),
+        4 => Just(Step::Pop),
+        1 => (0..6_usize).prop_map(Step::Leave),
+    ]
+}
+
+proptest! {
+    /// While a tenant waits, no other has more than its weight in turns; and what is taken out is what was put in, in order.
+    #[test]
+    fn nobody_waits_for_more_than_one_round(steps in prop::collection::vec(step(), 1..300)) {
+        let mut rounds: Rounds<(usize, usize)> = Rounds::default();
+        // The turns of each other since the tenant began to wait, or had its last turn.
+        let mut since = [[0_u32; 6]; 6];
+        let mut lines = [const { std::collections::VecDeque::<usize>::new() }; 6];
+        for (number, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Push(id) => {
+                    if lines[id].is_empty() {
+                        since[id] = [0; 6];
+                    }
+                    lines[id].push_back(number);
+                    rounds.push(&tenant(id), (id, number));
+                }
+                Step::Leave(id) => {
+                    lines[id].clear();
+                    rounds.retain(|(other, _)| *other != id);
+                }
+                Step::Pop => {
+                    let waiting = lines.iter().any(|line| !line.is_empty());
+                    let popped = rounds.pop();
+                    prop_assert_eq!(popped.is_some(), waiting);
+                    let Some((id, number)) = popped else { continue };
+                    prop_assert_eq!(lines[id].pop_front(), Some(number));
+                    since[id] = [0; 6];
+                    for other in (0..6).filter(|other| *other != id && !lines[*other].is_empty()) {
+                        since[other][id] += 1;
+                        let most = since[other][id];
+                        prop_assert!(most <= weight(id), "{other} waits for {most} turns of {id}");
+                    }
+                }
+            }
+            prop_assert_eq!(rounds.len(), lines.iter().map(std::collections::VecDeque::len).sum::<usize>());
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! One circuit by itself, on paused time.
+
+use tokio::time::advance;
+
+use super::*;
+use crate::domain::FailureKind;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn failure(kind: FailureKind) -> Failure {
+    Failure::new(kind, "It failed.")
+}
+
+/// What turns of these kinds of failure, one after the other, do to `circuit`.
+fn fail(circuit: &Circuit, kinds: &[FailureKind]) {
+    for kind in kinds {
+        circuit.pass().unwrap().failed(&failure(*kind));
+    }
+}
+
+fn opened() -> Circuit {
+    let circuit = Circuit::new(3);
+    fail(&circuit, &[FailureKind::Overloaded; 3]);
+    circuit
+}
+
+/// The seconds until the next try.
+fn wait(circuit: &Circuit) -> Option<u64> {
+    circuit.refusal().map(|refusal| refusal.retry_after.unwrap().as_secs())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_of_failures_opens_it_and_what_opened_it_is_the_refusal() {
+    let circuit = Circuit::new(3);
+    fail(&circuit, &[FailureKind::Upstream, FailureKind::RateLimited]);
+    assert_eq!(circuit.refusal(), None);
+    fail(&circuit, &[FailureKind::SignIn]);
+    let refusal = circuit.pass().unwrap_err();
+    assert_eq!((refusal.kind, refusal.retry_after), (FailureKind::SignIn, Some(SECOND)));
+    insta::assert_snapshot!(refusal.message, @"It failed. After 3 failures in a row this server holds calls back; the next try is in 1 s.");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_ends_the_row_and_a_turn_that_tells_nothing_does_not_count() {
+    let circuit = Circuit::new(2);
+    fail(&circuit, &[FailureKind::Overloaded]);
+    circuit.pass().unwrap().succeeded();
+    fail(&circuit, &[FailureKind::Overloaded]);
+    drop(circuit.pass().unwrap());
+    assert_eq!(circuit.refusal(), None);
+    fail(&circuit, &[FailureKind::Overloaded]);
+    assert!(circuit.refusal().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_turn_is_the_probe_and_closes_it() {
+    let circuit = opened();
+    advance(SECOND).await;
+    assert_eq!(
+        circuit.refusal(),
+        None,
+        "whoever asks whether turns are served is told yes, or no probe would come"
+    );
+    let probe = circuit.pass().unwrap();
+    assert_eq!(circuit.pass().unwrap_err().retry_after, Some(SECOND));
+    probe.succeeded();
+    fail(&circuit, &[FailureKind::Overloaded; 2]);
+    assert_eq!(circuit.refusal(), None, "the row begins anew");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_fails_doubles_the_wait() {
+    let circuit = opened();
+    let mut waits = Vec::new();
+    for _ in 0..9 {
+        let seconds = wait(&circuit).unwrap();
+        waits.push(seconds);
+        advance(SECOND * u32::try_from(seconds).unwrap()).await;
+        fail(&circuit, &[FailureKind::Upstream]);
+    }
+    assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_tells_nothing_is_followed_by_another() {
+    let circuit = opened();
+    advance(SECOND).await;
+    drop(circuit.pass().unwrap());
+    let (probe, other) = (circuit.pass().unwrap(), circuit.pass().unwrap());
+    assert!(circuit.pass().is_err(), "two of them now");
+    drop(other);
+    circuit.pass().unwrap().failed(&failure(FailureKind::Overloaded));
+    assert_eq!(wait(&circuit), Some(2));
+    probe.failed(&failure(FailureKind::Overloaded));
+    assert_eq!(wait(&circuit), Some(2), "the outage is known already");
+}
+
+/// What a request does whose turns fail together when one of them is refused.
+#[tokio::test(start_paused = true)]
+async fn a_request_of_many_turns_gets_through_in_the_end() {
+    let circuit = opened();
+    advance(SECOND).await;
+    let mut tries = 1;
+    let passes = loop {
+        match (0..16).map(|_| circuit.pass()).collect::<Result<Vec<_>, _>>() {
+            Ok(passes) => break passes,
+            Err(_) => tries += 1,
+        }
+    };
+    assert_eq!(tries, 5);
+    passes.into_iter().for_each(CircuitPass::succeeded);
+    assert_eq!(circuit.refusal(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_word_of_upstream_is_told_whole_and_lengthens_the_wait_within_bounds() {
+    for (asked, told, waited) in [(0, 1, 1), (7, 7, 7), (200, 200, 200), (3600, 3600, 300)] {
+        let circuit = Circuit::new(1);
+        let limited = Failure { retry_after: Some(SECOND * asked), ..failure(FailureKind::RateLimited) };
+        circuit.pass().unwrap().failed(&limited);
+        assert_eq!(wait(&circuit), Some(told));
+        advance(SECOND * (waited - 1)).await;
+        assert_eq!(wait(&circuit), Some(told - u64::from(waited) + 1));
+        advance(SECOND).await;
+        let _probe = circuit.pass().expect("it is time for the next try");
+        assert_eq!(wait(&circuit), Some((told - u64::from(waited)).max(1)), "while that is under way");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn turns_from_before_close_it_and_do_not_open_it_again() {
+    let circuit = Circuit::new(1);
+    let (early, late) = (circuit.pass().unwrap(), circuit.pass().unwrap());
+    fail(&circuit, &[FailureKind::Overloaded]);
+    early.failed(&failure(FailureKind::Overloaded));
+    assert_eq!(wait(&circuit), Some(1));
+    late.succeeded();
+    assert_eq!(circuit.refusal(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_can_be_turned_off() {
+    let circuit = Circuit::new(0);
+    fail(&circuit, &[FailureKind::Overloaded; 50]);
+    assert_eq!(circuit.refusal(), None);
+}

@@ -1,0 +1,53 @@
+//! Workers that were idle for long.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::super::Claim;
+use super::{Bench, config};
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_was_idle_for_long_is_lent_after_a_sign_of_life() {
+    let bench = Bench::new(config());
+    bench.settle().await;
+    drop(bench.lease().await);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    drop(bench.lease().await);
+    assert_eq!(bench.script.checks.load(Ordering::Relaxed), 0, "it was idle for a moment only");
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    let resets = bench.script.resets.load(Ordering::Relaxed);
+    drop(bench.pool.lease(&Claim::own()).await.unwrap());
+    assert_eq!(bench.script.checks.load(Ordering::Relaxed), 1);
+    assert_eq!(bench.script.resets.load(Ordering::Relaxed), resets, "it is as clean as it was");
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_worker_that_is_silent_is_replaced() {
+    let bench = Bench::new(config());
+    drop((bench.lease().await, bench.lease().await));
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!(bench.pool.stats().idle, 2);
+    bench.script.silent_before.store(2, Ordering::Relaxed);
+    let before = tokio::time::Instant::now();
+    let mut lease = bench.lease().await;
+    assert_eq!(lease.worker().unwrap().number, 2, "both are silent");
+    assert!(before.elapsed() < Duration::from_secs(3), "{:?}", before.elapsed());
+    drop(lease);
+    bench.settle().await;
+    assert_eq!(bench.script.resets.load(Ordering::Relaxed), 3, "what is silent is not reset");
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_leaves_during_the_check_leaves_the_worker_to_be_reset() {
+    let bench = Bench::new(config());
+    bench.settle().await;
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    bench.script.silent_before.store(1, Ordering::Relaxed);
+    let gone = tokio::time::timeout(Duration::from_millis(10), bench.pool.lease(&Claim::own())).await;
+    assert!(gone.is_err());
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(bench.script.resets.load(Ordering::Relaxed), 1);
+    bench.end().await;
+}

@@ -2,6 +2,9 @@
 
 use crate::domain::Bill;
 use crate::domain::Money;
+use crate::domain::Usage;
+
+use super::protocol::{Event, StreamEvent};
 
 /// Computes the cost of each turn. The CLI tells with each result what its process has cost so far, so a turn costs the difference
 /// between the result after it and the result before it.
@@ -33,6 +36,23 @@ impl Costs {
         let is_shared = std::mem::take(&mut self.is_shared);
         if let Some(bill) = bill.filter(|_| !is_shared && cost >= Money::ZERO) {
             bill.note(cost);
+        }
+    }
+
+    /// Notes what `event` tells of the call of the turn that runs, also when nobody reads its answer any more.
+    pub(super) fn follow(&self, event: &Event<'_>) {
+        let Some(bill) = &self.open else { return };
+        match event {
+            Event::Call => bill.mark_under_way(true),
+            Event::Stream(StreamEvent::MessageStart { usage, .. }) => {
+                let mut prompt = Usage::default();
+                usage.count_into(&mut prompt);
+                bill.mark_under_way(true);
+                bill.count_prompt(prompt);
+            }
+            // Upstream bills nothing for a call that it refuses.
+            Event::ApiRetry(_) | Event::CallFailed(_) => bill.mark_under_way(false),
+            _ => {}
         }
     }
 

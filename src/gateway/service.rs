@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use crate::domain::Caller;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
+use crate::domain::Gate;
 use crate::domain::Model;
 use crate::domain::ModelName;
 use crate::domain::Turn;
@@ -92,16 +93,18 @@ where
         Ok(turn)
     }
 
-    async fn start(&self, turn: Turn) -> Result<RunningTurn, Error> {
+    async fn start(&self, gate: Gate, turn: Turn) -> Result<RunningTurn, Error> {
         let mut turn = self.resolved(turn).await?;
         let forced = self.rules.adapt(&mut turn);
-        let turn = WorkerTurn::new(turn);
+        let turn = WorkerTurn { gate, ..WorkerTurn::new(turn) };
         self.check()?;
         let model = turn.turn.model.to_string();
         let pool = self.pool()?.clone();
         let lease = pool.lease().await?;
         // Again: calls may have begun to fail while this one waited.
         let pass = self.breaker.pass()?;
+        // Written down while the worker is prepared for the turn.
+        turn.gate.arrive();
         let bill = turn.bill.reader();
         let told = Told::of(model);
         let demand = forced.demanded.map(Demand::of).unwrap_or_default();
@@ -156,7 +159,11 @@ where
     L::Worker: TurnWorker,
 {
     fn run(&self, _: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
-        Box::pin(self.start(turn))
+        Box::pin(self.start(Gate::default(), turn))
+    }
+
+    fn run_behind(&self, gate: Gate, _: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
+        Box::pin(self.start(gate, turn))
     }
 
     fn count_tokens(&self, _: Caller, turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {

@@ -27,6 +27,8 @@ use super::records::load;
 
 /// What the ids of runs begin with that are run again until it is known what came of them.
 const REPEATED: &str = "again/";
+/// What the ids of runs begin with that wait for a worker.
+const WAITING: &str = "waits/";
 /// What an id ends in, once more for each run that was charged and gave no answer.
 const NEXT: char = '+';
 
@@ -36,6 +38,17 @@ const NEXT: char = '+';
 /// not.
 pub fn repeated(name: &str) -> String {
     format!("{REPEATED}{name}")
+}
+
+/// The id of a run, `name` by its own name, that waits for a worker: a hold that a crash has left is given back, since nothing went
+/// upstream.
+pub fn waiting(name: &str) -> String {
+    format!("{WAITING}{name}")
+}
+
+/// Whether a hold that a crash has left is charged: its run may have gone upstream, and is not run again.
+pub(super) fn is_charged_by_a_crash(id: &str) -> bool {
+    !is_repeated(id) && !id.starts_with(WAITING)
 }
 
 fn is_repeated(id: &str) -> bool {
@@ -52,8 +65,8 @@ pub(super) fn open(transaction: &mut Transaction<'_>, now: u64) -> Result<(u64, 
     let mut next = transaction.first(&holds)?;
     while let Some((key, _)) = next {
         let id = places::id_of(&key).ok_or(Error::Unreadable { what: "the id of a hold" })?;
-        // What is gone on with is held, and charged, when it is run again.
-        let is_unknown = !is_repeated(&id);
+        // What is gone on with is held, and charged, when it is run again; what waited never went upstream.
+        let is_unknown = is_charged_by_a_crash(&id);
         let closing = if is_unknown { Closing::Unknown } else { Closing::Released };
         // Their budgets are not known here. Whoever is charged next hears how much is spent.
         close(transaction, now, &id, closing, &Grant::default())?;

@@ -7,6 +7,8 @@ use tokio_util::task::TaskTracker;
 use super::Clock;
 use super::Config;
 use super::Ledger;
+use super::book;
+use super::places;
 use crate::domain::Amount;
 use crate::domain::Caller;
 use crate::domain::Cap;
@@ -43,4 +45,11 @@ pub(crate) async fn budgets(ledger: &Ledger, caller: &Caller) -> Vec<(Amount, Ca
 async fn over(store: Store, now: u64) -> Ledger {
     let config = Config { keep_charges_days: 92 };
     Ledger::open(store, Clock::new(move || now), config).await.unwrap().ledger
+}
+
+/// How many holds a crash would have charged now.
+pub(crate) async fn begun_holds(ledger: &Ledger) -> usize {
+    let holds = ledger.0.store.scan(places::holds()).await.unwrap();
+    let ids = holds.iter().filter_map(|(place, _)| places::id_of(place));
+    ids.filter(|id| book::is_charged_by_a_crash(id)).count()
 }

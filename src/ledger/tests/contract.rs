@@ -211,16 +211,22 @@ async fn what_gave_no_answer_is_charged_beside_what_does() {
 #[tokio::test]
 async fn a_run_that_waits_is_charged_by_a_crash_only_when_it_has_begun() {
     for books in Books::all().await {
-        for id in ["1", "2"] {
-            let hold = books.ledger.hold(&daily(100), amount(10, 3), &repeated(id)).await.unwrap();
+        for id in ["1", "2", "3", "4"] {
+            let waiting = if id < "3" { repeated(id) } else { waiting(id) };
+            let hold = books.ledger.hold(&daily(100), amount(10, 3), &waiting).await.unwrap();
             match id {
-                "1" => hold.lose(),
+                "1" | "3" => hold.lose(),
                 _ => hold.begin_as(id).await.unwrap().lose(),
             }
         }
+        // Who leaves while it is being handed over leaves nothing behind.
+        let left = books.ledger.hold(&daily(100), amount(10, 3), &waiting("5")).await.unwrap();
+        drop(left.hand_over("5"));
         let books = books.restart().await;
-        assert_eq!((books.unknown, books.tokens().await), (1, (10, 0)));
-        assert_eq!(books.charge("2").await.unwrap().outcome, Outcome::Unknown);
+        assert_eq!((books.unknown, books.tokens().await), (2, (20, 0)));
+        for id in ["2", "4"] {
+            assert_eq!(books.charge(id).await.unwrap().outcome, Outcome::Unknown);
+        }
         books.assert_sound().await;
     }
 }

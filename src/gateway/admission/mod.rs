@@ -127,10 +127,10 @@ impl Admission {
         let route = self.route(&caller, &mut turn).await?;
         let Fit { model, left_out: refused, repaired, runs } = self.turns.fit(&turn).await?;
         left_out.extend(refused);
-        let estimate = rules.prices.estimate(&model, &turn).times(runs);
+        let prompt_tokens = rules.prices.prompt_tokens(&turn);
+        let estimate = rules.prices.estimate_of(&model, &turn, prompt_tokens).times(runs);
         let mut permit = rules.limits.admit(&caller, estimate.tokens)?;
         let limits = permit.state();
-        let prompt_tokens = rules.prices.prompt_tokens(&turn);
         let order = self.order(caller, turn, estimate, prompt_tokens);
         let meter = order.meter.clone();
         let answered = self.answer(order, &mut permit).await;

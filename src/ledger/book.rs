@@ -120,6 +120,36 @@ pub(super) fn take(
     Ok((id, amount))
 }
 
+/// Holds at least `wanted` under `id`, if all budgets have room for it. Returns what is held then.
+pub(super) fn raise(
+    transaction: &mut Transaction<'_>,
+    id: &str,
+    wanted: Amount,
+    grant: &Grant,
+) -> Result<Amount, Error> {
+    let place = places::hold(id);
+    let held: Option<Held> = load(transaction, &place)?;
+    let held = held.ok_or(Error::Unreadable { what: "a hold that is to be raised" })?;
+    let (tokens, money) = (held.amount.tokens.max(wanted.tokens), held.amount.money.max(wanted.money));
+    let raised = Amount { tokens, money };
+    let mut over = None;
+    for account in Account::all(&held.key, &held.project, grant, Day::of(held.taken_at)) {
+        let place = places::meter(account.span, account.scope, account.name);
+        let mut meter: Meter = load(transaction, &place)?.unwrap_or_default();
+        meter.held = meter.held.minus(Sum::of(held.amount));
+        over =
+            account.check(&meter, Sum::of(raised)).into_iter().chain(over).max_by_key(|over| over.resets_at);
+        meter.held = meter.held.plus(Sum::of(raised));
+        transaction.put(place, meter.encode());
+    }
+    if let Some(over) = over {
+        // Nothing of a transaction that fails is kept.
+        return Err(Error::Over(over));
+    }
+    transaction.put(place, Held { amount: raised, ..held }.encode());
+    Ok(raised)
+}
+
 /// Has the hold called `id` be called `begun` from now on.
 pub(super) fn rename(transaction: &mut Transaction<'_>, id: &str, begun: &str) -> Result<(), Error> {
     if let Some(held) = load::<Held>(transaction, &places::hold(id))? {

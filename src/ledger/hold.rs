@@ -118,6 +118,17 @@ impl Hold {
         async move { renamed.await.map(|()| self) }
     }
 
+    /// Holds at least `amount` from now on, if all budgets of `grant` have room for it in the day and the month in which it was taken.
+    /// It is on disk when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Over`] when a budget has no room, not even for what is held already, or the store's. It is held as before then.
+    pub async fn raise(&mut self, amount: Amount, grant: Arc<Grant>) -> Result<(), Error> {
+        self.amount = self.ledger.raise(&self.id, amount, Arc::clone(&grant)).await?;
+        self.grant = grant;
+        Ok(())
+    }
+
     /// The id it was taken with.
     pub fn id(&self) -> &str {
         &self.id

@@ -181,6 +181,18 @@ impl Ledger {
         async move { this.noted(held.await) }
     }
 
+    fn raise(
+        &self,
+        id: &str,
+        amount: Amount,
+        grant: Arc<Grant>,
+    ) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
+        let (this, id) = (self.clone(), id.to_owned());
+        let raised =
+            self.0.store.transaction(move |transaction| book::raise(transaction, &id, amount, &grant));
+        async move { this.noted(raised.await) }
+    }
+
     fn rename(&self, id: &str, begun: &str) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let (this, ledger, id, begun) = (self.clone(), self.clone(), id.to_owned(), begun.to_owned());
         let renamed = self.0.store.transaction(move |transaction| {

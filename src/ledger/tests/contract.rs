@@ -318,3 +318,26 @@ async fn a_store_that_failed_is_told_again() {
     assert!(books.ledger.0.owed.lock().unwrap().is_empty());
     books.assert_sound().await;
 }
+
+#[tokio::test]
+async fn a_hold_is_raised_where_all_budgets_have_room() {
+    for books in Books::all().await {
+        let caller = daily(100);
+        let grant = || Arc::clone(&caller.grant);
+        let mut hold = books.ledger.hold(&caller, amount(40, 5), "1").await.unwrap();
+        let other = books.ledger.hold(&caller, amount(30, 5), "2").await.unwrap();
+        hold.raise(amount(70, 3), grant()).await.unwrap();
+        assert_eq!((hold.amount(), books.tokens().await), (amount(70, 5), (0, 100)));
+        let error = hold.raise(amount(71, 0), grant()).await.unwrap_err();
+        assert_eq!((over(&error).wanted, over(&error).held), (71, 30));
+        assert_eq!((hold.amount(), books.tokens().await), (amount(70, 5), (0, 100)), "as before");
+        hold.raise(amount(10, 0), grant()).await.unwrap();
+        // A budget that was lowered has no room for what is held already.
+        assert!(hold.raise(amount(0, 0), daily(99).grant).await.is_err());
+        other.release().await.unwrap();
+        hold.raise(amount(0, 0), daily(99).grant).await.unwrap();
+        hold.settle(charge(90, 1)).await.unwrap();
+        assert_eq!(books.tokens().await, (90, 0));
+        books.assert_sound().await;
+    }
+}

@@ -50,8 +50,9 @@ impl Costs {
                 bill.mark_under_way(true);
                 bill.count_prompt(prompt);
             }
-            // Upstream bills nothing for a call that it refuses.
-            Event::ApiRetry(_) | Event::CallFailed(_) => bill.mark_under_way(false),
+            // Upstream bills nothing for a call that it refuses. Of one that is tried again the CLI does not say when it is made once
+            // more, so it stays under way.
+            Event::CallFailed(_) => bill.mark_under_way(false),
             _ => {}
         }
     }
@@ -65,6 +66,7 @@ impl Costs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::claude::protocol::{ApiRetry, CallFailed};
 
     fn begin(costs: &mut Costs) -> impl Fn() -> Option<i64> + use<> {
         let bill = Bill::default();
@@ -110,6 +112,23 @@ mod tests {
         let next = begin(&mut costs);
         report(&mut costs, 22);
         assert_eq!((untold(), shared(), less(), next()), (None, None, None, Some(2)));
+    }
+
+    #[test]
+    fn a_call_is_under_way_until_the_cli_gives_it_up() {
+        let mut costs = Costs::default();
+        let bill = Bill::default();
+        let is_under_way = || bill.reader().runs()[0].is_under_way;
+        costs.follow(&Event::Call);
+        costs.begin(bill.clone());
+        assert!(!is_under_way(), "it was another turn's");
+        costs.follow(&Event::Call);
+        assert!(is_under_way());
+        let failed = || CallFailed { kind: "overloaded".to_owned(), text: String::new() };
+        costs.follow(&Event::ApiRetry(ApiRetry { call: failed(), status: Some(529), delay: None }));
+        assert!(is_under_way());
+        costs.follow(&Event::CallFailed(failed()));
+        assert!(!is_under_way());
     }
 
     #[test]

@@ -74,6 +74,7 @@ impl Ground<'_> {
             webhook_hosts: settings.webhook_hosts.clone(),
             timeout: settings.timeout,
             budget: settings.budget(),
+            max_output_tokens: settings.max_output_tokens,
             permission_timeout: settings.permission_timeout,
             grace: settings.grace,
         }

@@ -8,6 +8,9 @@ use std::path::PathBuf;
 
 use super::config::Config;
 
+/// The variable that bounds answers.
+pub(super) const MAX_OUTPUT_TOKENS: &str = "CLAUDE_CODE_MAX_OUTPUT_TOKENS";
+
 /// Variables any process may have: where programs lie, the language, certificates, the way out, the upstream.
 const ALLOWED: &[&str] = &[
     "PATH",

@@ -2,6 +2,9 @@
 
 use crate::domain::Bill;
 use crate::domain::Money;
+use crate::domain::Usage;
+
+use super::protocol::{Event, StreamEvent};
 
 /// Computes the cost of each turn. The CLI tells with each result what its process has cost so far, so a turn costs the difference
 /// between the result after it and the result before it.
@@ -36,6 +39,24 @@ impl Costs {
         }
     }
 
+    /// Notes what `event` tells of the call of the turn that runs, also when nobody reads its answer any more.
+    pub(super) fn follow(&self, event: &Event<'_>) {
+        let Some(bill) = &self.open else { return };
+        match event {
+            Event::Call => bill.mark_under_way(true),
+            Event::Stream(StreamEvent::MessageStart { usage, .. }) => {
+                let mut prompt = Usage::default();
+                usage.count_into(&mut prompt);
+                bill.mark_under_way(true);
+                bill.count_prompt(prompt);
+            }
+            // Upstream bills nothing for a call that it refuses. Of one that is tried again the CLI does not say when it is made once
+            // more, so it stays under way.
+            Event::CallFailed(_) => bill.mark_under_way(false),
+            _ => {}
+        }
+    }
+
     /// Whether the cost of the last turn was reported.
     pub(super) fn is_reported(&self) -> bool {
         self.open.is_none()
@@ -45,6 +66,7 @@ impl Costs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::claude::protocol::{ApiRetry, CallFailed};
 
     fn begin(costs: &mut Costs) -> impl Fn() -> Option<i64> + use<> {
         let bill = Bill::default();
@@ -90,6 +112,23 @@ mod tests {
         let next = begin(&mut costs);
         report(&mut costs, 22);
         assert_eq!((untold(), shared(), less(), next()), (None, None, None, Some(2)));
+    }
+
+    #[test]
+    fn a_call_is_under_way_until_the_cli_gives_it_up() {
+        let mut costs = Costs::default();
+        let bill = Bill::default();
+        let is_under_way = || bill.reader().runs()[0].is_under_way;
+        costs.follow(&Event::Call);
+        costs.begin(bill.clone());
+        assert!(!is_under_way(), "it was another turn's");
+        costs.follow(&Event::Call);
+        assert!(is_under_way());
+        let failed = || CallFailed { kind: "overloaded".to_owned(), text: String::new() };
+        costs.follow(&Event::ApiRetry(ApiRetry { call: failed(), status: Some(529), delay: None }));
+        assert!(is_under_way());
+        costs.follow(&Event::CallFailed(failed()));
+        assert!(!is_under_way());
     }
 
     #[test]

@@ -210,6 +210,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
                 // It is the sign-in's, whichever session it is told in.
                 Ok((_, Event::Limit(report))) => self.limit.note(report),
                 Ok((session, event)) if self.is_ours(session, &event) => {
+                    self.costs.follow(&event);
                     if let Event::Result(result) = &event {
                         self.costs.report(result.total_cost_usd.and_then(Money::from_dollars));
                     }

@@ -7,9 +7,9 @@ use crate::domain::Turn;
 
 use super::SignIn;
 use super::body::{level, may_think};
+use super::command::MAX_OUTPUT_TOKENS;
 use super::protocol::FlagSettings;
 
-const MAX_OUTPUT_TOKENS: &str = "CLAUDE_CODE_MAX_OUTPUT_TOKENS";
 const EXTRA_BODY: &str = "CLAUDE_CODE_EXTRA_BODY";
 const DISABLE_THINKING: &str = "CLAUDE_CODE_DISABLE_THINKING";
 pub(super) const BASE_URL: &str = "ANTHROPIC_BASE_URL";

@@ -75,6 +75,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
     pub(super) async fn start(&mut self, worker_turn: &WorkerTurn) -> Result<(), Failure> {
         self.prepare().await?;
         self.configure(&worker_turn.turn).await?;
+        // Left here, the worker has settings of the turn and nothing of it in the transcript.
+        worker_turn.gate.pass().await;
         let uuid = Uuid::new_v4().to_string();
         self.session.queue_prompt(&uuid);
         self.session.costs.begin(worker_turn.bill.clone());

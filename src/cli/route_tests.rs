@@ -24,11 +24,11 @@ fn the_table_says_what_and_why_and_what_it_saves() {
     assert_snapshot!(run(REQUESTS, |_| {}).unwrap(), @r"
     line  prompt                             tokens  model       cost  with opus  why
        1  What is a mutex?                      156  haiku    $0.0001    $0.0023  the prompt has fewer than 100 characters and simple words
-       3  Debug?[31m this, please, as soo…     2130  sonnet   $0.0203    $0.0406  the prompt has a word that begins with debug
+       3  Debug?[31m this, please, as soo…     2138  sonnet   $0.0203    $0.0407  the prompt has a word that begins with debug
        4  And now?                            12720  opus     $0.0786    $0.0786  the context has 11720 tokens, more than 10000
 
     3 requests: 1 haiku, 1 opus, 1 sonnet
-    estimated $0.0990, always opus $0.1215: 18 % saved
+    estimated $0.0990, always opus $0.1216: 18 % saved
     ");
 }
 

@@ -28,6 +28,8 @@ pub struct Tasks {
     pub timeout: Duration,
     /// What a task may cost that names no amount, as a decimal number of dollars.
     pub max_budget_usd: String,
+    /// Tokens of the longest answer.
+    pub max_output_tokens: u32,
     /// Hosts of webhooks that tasks may name.
     pub webhook_hosts: Vec<String>,
     /// How long a question waits.
@@ -74,6 +76,7 @@ impl Tasks {
             let message = format!("`{}` is not an amount of dollars", self.max_budget_usd);
             return Err(check.refuse("max_budget_usd", message, "write it as \"1.00\" is written"));
         }
+        check.number("max_output_tokens", self.max_output_tokens as usize, 1..=1_000_000)?;
         check.seconds("permission_timeout_seconds", self.permission_timeout, 1)?;
         check.seconds("interrupt_grace_seconds", self.grace, 0)?;
         check.seconds("ttl_seconds", self.time_to_live, 1)?;

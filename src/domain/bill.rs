@@ -24,6 +24,8 @@ pub struct Spent {
     pub usage: Usage,
     /// The cost; none while it is not known.
     pub cost: Option<Money>,
+    /// Whether its call is upstream and was not refused there.
+    pub is_under_way: bool,
 }
 
 /// The other end of a [`Bill`]. Clones read the same sheet.
@@ -52,6 +54,25 @@ impl Bill {
         // Counted with every step of an answer, and only costs are waited for: nobody is woken.
         self.sheet.send_if_modified(|lines| {
             lines[self.line].usage = usage;
+            false
+        });
+    }
+
+    /// Notes whether the call of the run is upstream and was not refused there.
+    pub fn mark_under_way(&self, is_under_way: bool) {
+        self.sheet.send_if_modified(|lines| {
+            lines[self.line].is_under_way = is_under_way;
+            false
+        });
+    }
+
+    /// Notes the tokens of the prompt, as upstream has counted them, where nothing is noted yet.
+    pub fn count_prompt(&self, usage: Usage) {
+        self.sheet.send_if_modified(|lines| {
+            let noted = &mut lines[self.line].usage;
+            if noted.total_tokens() == 0 {
+                *noted = usage;
+            }
             false
         });
     }

@@ -55,6 +55,7 @@ use crate::cache::Cache;
 use crate::domain::Bill;
 use crate::domain::BillReader;
 use crate::domain::Caller;
+use crate::domain::Gate;
 use crate::domain::ModelName;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
@@ -196,6 +197,19 @@ pub struct WorkerCounts {
 pub trait Turns: Send + Sync {
     /// Runs `turn` for `caller`: waits for a worker no longer than the queue allows and sends it the turn.
     fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>>;
+
+    /// As [`run`](Self::run), for a turn that goes upstream only when `gate` is open.
+    fn run_behind(
+        &self,
+        gate: Gate,
+        caller: Caller,
+        turn: Turn,
+    ) -> BoxFuture<'_, Result<RunningTurn, Error>> {
+        Box::pin(async move {
+            gate.pass().await;
+            self.run(caller, turn).await
+        })
+    }
 
     /// How many tokens the prompt of `turn` has, instructions and tools included, as counted upstream.
     fn count_tokens(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<u64, Error>>;

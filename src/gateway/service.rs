@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use crate::domain::Caller;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
+use crate::domain::Gate;
 use crate::domain::Model;
 use crate::domain::ModelName;
 use crate::domain::Turn;
@@ -96,16 +97,18 @@ where
         Ok(turn)
     }
 
-    async fn start(&self, claim: Claim, turn: Turn) -> Result<RunningTurn, Error> {
+    async fn start(&self, claim: Claim, gate: Gate, turn: Turn) -> Result<RunningTurn, Error> {
         let mut turn = self.resolved(&claim, turn).await?;
         let forced = self.rules.adapt(&mut turn);
-        let turn = WorkerTurn::new(turn);
+        let turn = WorkerTurn { gate, ..WorkerTurn::new(turn) };
         let model = turn.turn.model.to_string();
         self.check(&model)?;
         let pool = self.pool()?.clone();
         let lease = pool.lease(&claim).await?;
         // Again: calls may have begun to fail while this one waited.
         let pass = self.breaker.pass(&model)?;
+        // Written down while the worker is prepared for the turn.
+        turn.gate.arrive();
         let bill = turn.bill.reader();
         let told = Told::of(model);
         let demand = forced.demanded.map(Demand::of).unwrap_or_default();
@@ -161,7 +164,11 @@ where
     L::Worker: TurnWorker,
 {
     fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
-        Box::pin(self.start(claim_of(&caller), turn))
+        self.run_behind(Gate::default(), caller, turn)
+    }
+
+    fn run_behind(&self, gate: Gate, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
+        Box::pin(self.start(claim_of(&caller), gate, turn))
     }
 
     fn count_tokens(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {

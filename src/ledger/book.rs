@@ -27,6 +27,8 @@ use super::records::load;
 
 /// What the ids of runs begin with that are run again until it is known what came of them.
 const REPEATED: &str = "again/";
+/// What the ids of runs begin with that wait for a worker.
+const WAITING: &str = "waits/";
 /// What an id ends in, once more for each run that was charged and gave no answer.
 const NEXT: char = '+';
 
@@ -36,6 +38,17 @@ const NEXT: char = '+';
 /// not.
 pub fn repeated(name: &str) -> String {
     format!("{REPEATED}{name}")
+}
+
+/// The id of a run, `name` by its own name, that waits for a worker: a hold that a crash has left is given back, since nothing went
+/// upstream.
+pub fn waiting(name: &str) -> String {
+    format!("{WAITING}{name}")
+}
+
+/// Whether a hold that a crash has left is charged: its run may have gone upstream, and is not run again.
+pub(super) fn is_charged_by_a_crash(id: &str) -> bool {
+    !is_repeated(id) && !id.starts_with(WAITING)
 }
 
 fn is_repeated(id: &str) -> bool {
@@ -52,8 +65,8 @@ pub(super) fn open(transaction: &mut Transaction<'_>, now: u64) -> Result<(u64, 
     let mut next = transaction.first(&holds)?;
     while let Some((key, _)) = next {
         let id = places::id_of(&key).ok_or(Error::Unreadable { what: "the id of a hold" })?;
-        // What is gone on with is held, and charged, when it is run again.
-        let is_unknown = !is_repeated(&id);
+        // What is gone on with is held, and charged, when it is run again; what waited never went upstream.
+        let is_unknown = is_charged_by_a_crash(&id);
         let closing = if is_unknown { Closing::Unknown } else { Closing::Released };
         // Their budgets are not known here. Whoever is charged next hears how much is spent.
         close(transaction, now, &id, closing, &Grant::default())?;
@@ -105,6 +118,36 @@ pub(super) fn take(
     let held = Held { epoch, taken_at: now, project, key, amount };
     transaction.put(places::hold(&id), held.encode());
     Ok((id, amount))
+}
+
+/// Holds at least `wanted` under `id`, if all budgets have room for it. Returns what is held then.
+pub(super) fn raise(
+    transaction: &mut Transaction<'_>,
+    id: &str,
+    wanted: Amount,
+    grant: &Grant,
+) -> Result<Amount, Error> {
+    let place = places::hold(id);
+    let held: Option<Held> = load(transaction, &place)?;
+    let held = held.ok_or(Error::Unreadable { what: "a hold that is to be raised" })?;
+    let (tokens, money) = (held.amount.tokens.max(wanted.tokens), held.amount.money.max(wanted.money));
+    let raised = Amount { tokens, money };
+    let mut over = None;
+    for account in Account::all(&held.key, &held.project, grant, Day::of(held.taken_at)) {
+        let place = places::meter(account.span, account.scope, account.name);
+        let mut meter: Meter = load(transaction, &place)?.unwrap_or_default();
+        meter.held = meter.held.minus(Sum::of(held.amount));
+        over =
+            account.check(&meter, Sum::of(raised)).into_iter().chain(over).max_by_key(|over| over.resets_at);
+        meter.held = meter.held.plus(Sum::of(raised));
+        transaction.put(place, meter.encode());
+    }
+    if let Some(over) = over {
+        // Nothing of a transaction that fails is kept.
+        return Err(Error::Over(over));
+    }
+    transaction.put(place, Held { amount: raised, ..held }.encode());
+    Ok(raised)
 }
 
 /// Has the hold called `id` be called `begun` from now on.

@@ -96,23 +96,37 @@ impl Hold {
         self
     }
 
-    /// As [`begin`](Self::begin), for a run that has waited, under an id that says so (see [`repeated`](super::repeated)):
-    /// from now on it is called `id`, and a crash has it charged too. It is on disk when this returns.
+    /// As [`begin`](Self::begin), for a run that has waited: see [`hand_over`](Self::hand_over).
     ///
     /// # Errors
     /// When the store fails. It is released then.
-    pub fn begin_as(mut self, id: &str) -> impl Future<Output = Result<Self, Error>> + Send + use<> {
+    pub fn begin_as(self, id: &str) -> impl Future<Output = Result<Self, Error>> + Send + use<> {
+        let handed_over = self.hand_over(id);
+        async move { handed_over.await.map(Self::begin) }
+    }
+
+    /// Calls it `id` from now on, for a run that has waited under an id that says so (see [`waiting`](super::waiting) and
+    /// [`repeated`](super::repeated)): a crash has it charged too. It is on disk when this returns. Dropped before it is used, it is
+    /// still released.
+    ///
+    /// # Errors
+    /// When the store fails. It is released then.
+    pub fn hand_over(mut self, id: &str) -> impl Future<Output = Result<Self, Error>> + Send + use<> {
         let renamed = self.ledger.rename(&self.id, id);
-        let id = id.to_owned();
-        async move {
-            if let Err(error) = renamed.await {
-                // It may have been renamed on disk all the same.
-                drop(self.ledger.close(&id, Closing::Released, Arc::clone(&self.grant)));
-                return Err(error);
-            }
-            (self.id, self.state) = (id, State::Open);
-            Ok(self)
-        }
+        // Transactions keep their order, so whatever is asked of it from now on finds it by its new name.
+        id.clone_into(&mut self.id);
+        async move { renamed.await.map(|()| self) }
+    }
+
+    /// Holds at least `amount` from now on, if all budgets of `grant` have room for it in the day and the month in which it was taken.
+    /// It is on disk when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Over`] when a budget has no room, not even for what is held already, or the store's. It is held as before then.
+    pub async fn raise(&mut self, amount: Amount, grant: Arc<Grant>) -> Result<(), Error> {
+        self.amount = self.ledger.raise(&self.id, amount, Arc::clone(&grant)).await?;
+        self.grant = grant;
+        Ok(())
     }
 
     /// The id it was taken with.

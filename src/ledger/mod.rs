@@ -65,6 +65,7 @@ pub use archive::Restored;
 pub use archive::records_in;
 pub use archive::restore;
 pub use book::repeated;
+pub use book::waiting;
 pub use budget::Over;
 pub use budget::Scope;
 pub use budget::What;
@@ -180,9 +181,30 @@ impl Ledger {
         async move { this.noted(held.await) }
     }
 
+    fn raise(
+        &self,
+        id: &str,
+        amount: Amount,
+        grant: Arc<Grant>,
+    ) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
+        let (this, id) = (self.clone(), id.to_owned());
+        let raised =
+            self.0.store.transaction(move |transaction| book::raise(transaction, &id, amount, &grant));
+        async move { this.noted(raised.await) }
+    }
+
     fn rename(&self, id: &str, begun: &str) -> impl Future<Output = Result<(), Error>> + Send + use<> {
-        let (this, id, begun) = (self.clone(), id.to_owned(), begun.to_owned());
-        let renamed = self.0.store.transaction(move |transaction| book::rename(transaction, &id, &begun));
+        let (this, ledger, id, begun) = (self.clone(), self.clone(), id.to_owned(), begun.to_owned());
+        let renamed = self.0.store.transaction(move |transaction| {
+            let owed = Owed { id: id.clone(), closing: Closing::Released, grant: Arc::default() };
+            // Whoever holds it knows it by its new name alone, so it is given back under the old one.
+            transaction.afterwards(move |is_made| {
+                if !is_made {
+                    ledger.0.owed.lock().unwrap_or_else(PoisonError::into_inner).push(owed);
+                }
+            });
+            book::rename(transaction, &id, &begun)
+        });
         async move { this.noted(renamed.await) }
     }
 

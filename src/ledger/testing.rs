@@ -4,12 +4,18 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
+use super::Charge;
 use super::Clock;
 use super::Config;
 use super::Ledger;
+use super::Outcome;
+use super::book;
+use super::places;
 use crate::domain::Amount;
 use crate::domain::Caller;
 use crate::domain::Cap;
+use crate::domain::Money;
+use crate::domain::Usage;
 use crate::store::Store;
 
 pub(crate) use crate::store::testing::Faulty;
@@ -43,4 +49,24 @@ pub(crate) async fn budgets(ledger: &Ledger, caller: &Caller) -> Vec<(Amount, Ca
 async fn over(store: Store, now: u64) -> Ledger {
     let config = Config { keep_charges_days: 92 };
     Ledger::open(store, Clock::new(move || now), config).await.unwrap().ledger
+}
+
+/// How many holds a crash would have charged now.
+pub(crate) async fn begun_holds(ledger: &Ledger) -> usize {
+    let holds = ledger.0.store.scan(places::holds()).await.unwrap();
+    let ids = holds.iter().filter_map(|(place, _)| places::id_of(place));
+    ids.filter(|id| book::is_charged_by_a_crash(id)).count()
+}
+
+/// Charges `money` to `caller`.
+pub(crate) async fn spend(ledger: &Ledger, caller: &Caller, money: Money) -> Amount {
+    let amount = Amount { tokens: 0, money };
+    let hold = ledger.hold(caller, amount, &uuid::Uuid::new_v4().to_string()).await.unwrap();
+    let charge = Charge {
+        model: String::new(),
+        usage: Usage::default(),
+        money: Some(money),
+        outcome: Outcome::Answered,
+    };
+    hold.settle(charge).await.unwrap()
 }

@@ -4,8 +4,10 @@
 //! what the CLI itself reports of a run, which goes before these prices where there is a report.
 
 mod config;
+mod document;
 mod prices;
 mod size;
+mod text;
 
 pub use config::Config;
 pub use prices::Prices;

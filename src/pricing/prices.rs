@@ -8,6 +8,7 @@ use crate::domain::Usage;
 
 use super::Config;
 use super::size;
+use super::text;
 
 /// The prices of all models.
 #[derive(Debug, Clone)]
@@ -41,8 +42,13 @@ impl Prices {
     /// What `turn` takes if `model` answers: more than it usually is, so that it can be held against a budget. The answer
     /// is as long as it may be, the whole prompt is written to the prompt cache, and an unknown model is the dearest.
     pub fn estimate(&self, model: &str, turn: &Turn) -> Amount {
+        self.estimate_of(model, turn, self.prompt_tokens(turn))
+    }
+
+    /// As [`estimate`](Self::estimate), for a turn whose [`prompt_tokens`](Self::prompt_tokens) are known.
+    pub fn estimate_of(&self, model: &str, turn: &Turn, prompt_tokens: u64) -> Amount {
         let usage = Usage {
-            cache_write_tokens: self.prompt_tokens(turn),
+            cache_write_tokens: prompt_tokens,
             output_tokens: turn
                 .sampling
                 .max_output_tokens
@@ -54,14 +60,21 @@ impl Prices {
                 .map_or(0, |search| search.max_uses.map_or(1, u64::from)),
             ..Usage::default()
         };
+        self.amount(model, &usage)
+    }
+
+    /// What a call of `model` takes that took `usage`; an unknown model is the dearest.
+    pub fn amount(&self, model: &str, usage: &Usage) -> Amount {
         let dearest = || {
-            let prices = self.models.iter().map(|(_, price)| price.cost(&usage));
-            prices.max().unwrap_or_default() + self.searches(&usage)
+            let prices = self.models.iter().map(|(_, price)| price.cost(usage));
+            prices.max().unwrap_or_default() + self.searches(usage)
         };
-        Amount {
-            tokens: usage.cache_write_tokens + usage.output_tokens,
-            money: self.cost(model, &usage).unwrap_or_else(dearest),
-        }
+        Amount { tokens: usage.total_tokens(), money: self.cost(model, usage).unwrap_or_else(dearest) }
+    }
+
+    /// How many tokens `text` has at most, more or less.
+    pub fn tokens_of(&self, text: &str) -> u64 {
+        text::tokens_of(text)
     }
 
     fn searches(&self, usage: &Usage) -> Money {
@@ -72,9 +85,12 @@ impl Prices {
     /// How many tokens the prompt of `turn` has at most, more or less: instructions, tools and history included.
     pub fn prompt_tokens(&self, turn: &Turn) -> u64 {
         let size = size::of(turn);
-        size.tokens_of_text()
-            .saturating_add(size.images.saturating_mul(self.config.image_tokens))
-            .saturating_add(size.documents.saturating_mul(self.config.document_tokens))
+        let Config { image_tokens, document_tokens, .. } = self.config;
+        let documents = size.documents.iter().map(|document| document.tokens(image_tokens, document_tokens));
+        documents.fold(
+            size.tokens_of_text().saturating_add(size.images.saturating_mul(image_tokens)),
+            u64::saturating_add,
+        )
     }
 }
 

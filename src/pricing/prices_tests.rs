@@ -86,12 +86,12 @@ fn everything_that_goes_upstream_is_counted() {
         (Part::text("日本語"), 3),
         (Part::Image(Source::Url("https://example.com/a.png".into())), 1600),
         (Part::Document { source: data("application/pdf", "JVBERi0xLjQK"), title: None }, 20_000),
-        (Part::ToolUse(call), 4),
+        (Part::ToolUse(call), 8),
         (result(vec![Part::text("abcdef"), Part::Image(data("image/png", "AAAA"))]), 1602),
         (native(r#"{"type":"image","source":{"type":"base64","data":"AAAA"},"cache_control":{}}"#), 1600),
         (native(r#"{"type":"document","source":{"type":"base64","data":"AAAA"},"context":""}"#), 20_000),
-        (native(r#"{"type":"tool_result","content":[{"type":"image","source":{}},{"a":1}]}"#), 1603),
-        (native(r#"{"type":"search_result"}"#), 8),
+        (native(r#"{"type":"tool_result","content":[{"type":"image","source":{}},{"a":1}]}"#), 1607),
+        (native(r#"{"type":"search_result"}"#), 14),
     ] {
         assert_eq!(of_part(part.clone()), expected, "{part:?}");
     }
@@ -105,13 +105,13 @@ fn everything_that_goes_upstream_is_counted() {
         strict: false,
     };
     whole.tools.list = vec![tool(Some("abc")), tool(None)];
-    assert_eq!(tokens(&whole) - none, 9);
+    assert_eq!(tokens(&whole) - none, 12);
 }
 
 #[test]
 fn an_answer_is_as_long_as_it_may_be_and_an_unknown_model_the_dearest() {
     let prices = prices(&[("haiku", CHEAP), ("opus", DEAR)]);
-    let mut turn = turn(vec![Part::text("x".repeat(2850))]);
+    let mut turn = turn(vec![Part::text("xy ".repeat(950))]);
     let estimate = |turn: &Turn, model| {
         let Amount { tokens, money } = prices.estimate(model, turn);
         (tokens, money.nanos())

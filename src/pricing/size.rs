@@ -4,13 +4,13 @@ use crate::domain::Format;
 use crate::domain::NativeBlock;
 use crate::domain::NativeMedium;
 use crate::domain::Part;
+use crate::domain::Source;
 use crate::domain::Thinking;
 use crate::domain::Tool;
 use crate::domain::Turn;
 
-/// Bytes of text that make a token. English has about four, code and JSON three; other scripts have more bytes for each
-/// character, and about a token for each.
-const BYTES_OF_TOKEN: u64 = 3;
+use super::document::DocumentSize;
+use super::text::TextSize;
 
 /// Tokens that come with every call: the CLI's own line of instructions, and what marks the messages off.
 const TOKENS_OF_CALL: u64 = 50;
@@ -18,19 +18,19 @@ const TOKENS_OF_CALL: u64 = 50;
 /// What a turn holds.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Size {
-    /// Bytes of everything that is read as text.
-    pub(super) bytes: u64,
+    /// Everything that is read as text.
+    text: TextSize,
     pub(super) images: u64,
-    pub(super) documents: u64,
+    pub(super) documents: Vec<DocumentSize>,
 }
 
 impl Size {
     pub(super) fn tokens_of_text(&self) -> u64 {
-        self.bytes.div_ceil(BYTES_OF_TOKEN) + TOKENS_OF_CALL
+        self.text.tokens() + TOKENS_OF_CALL
     }
 
     fn text(&mut self, text: &str) {
-        self.bytes += text.len() as u64;
+        self.text.add(text);
     }
 
     fn parts(&mut self, parts: &[Part]) {
@@ -47,7 +47,10 @@ impl Size {
                 self.text(text);
             }
             Part::Image(_) => self.images += 1,
-            Part::Document { .. } => self.documents += 1,
+            Part::Document { source, .. } => self.documents.push(match source {
+                Source::Base64 { data, .. } => DocumentSize::of_data(data),
+                Source::Url(_) | Source::Upload { .. } => DocumentSize::Unseen,
+            }),
             Part::ToolUse(call) => {
                 self.text(&call.name);
                 self.text(&call.input);
@@ -62,7 +65,7 @@ impl Size {
         for (medium, json) in block.pieces() {
             match medium {
                 NativeMedium::Image => self.images += 1,
-                NativeMedium::Document => self.documents += 1,
+                NativeMedium::Document => self.documents.push(DocumentSize::of_block(json)),
                 NativeMedium::Text => self.text(json),
             }
         }

@@ -66,6 +66,8 @@ pub struct Job {
     pub max_turns: Option<u32>,
     /// What this run may cost.
     pub max_budget: Money,
+    /// Tokens of the longest answer.
+    pub max_output_tokens: u32,
     /// The conversation it works in.
     pub session: Session,
 }

@@ -22,6 +22,8 @@ use crate::ledger::Outcome;
 use crate::pricing::Prices;
 use crate::store;
 
+const UNPAID: &str = "What the task costs cannot be written down.";
+
 /// Why a task is stopped before it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Why {
@@ -31,6 +33,10 @@ pub(super) enum Why {
     Late,
     /// Its key is no longer good for tasks.
     Revoked,
+    /// No budget has room for one more call.
+    OverBudget,
+    /// What it costs cannot be written down.
+    Unpaid,
 }
 
 /// How a task ended.
@@ -61,7 +67,7 @@ impl End {
     pub(super) fn unpaid(error: &ledger::Error) -> Self {
         let error: &dyn std::error::Error = error;
         tracing::error!(error, "a task is not begun because what it costs cannot be written down");
-        let failure = Failure::new(FailureKind::Crashed, "What the task costs cannot be written down.");
+        let failure = Failure::new(FailureKind::Crashed, UNPAID);
         Self::Lost { failure, why: None, usage: None }
     }
 
@@ -136,13 +142,25 @@ impl End {
     fn trouble(self) -> Trouble {
         const LATE: &str = "The task did not end in the time it had.";
         const REVOKED: &str = "The key of this task was revoked, has expired, or may have no tasks any more.";
+        const OVER_BUDGET: &str =
+            "A budget of the key or of its project has no room for one more call of the model.";
+        let why = match &self {
+            Self::Told { why, .. } | Self::Lost { why, .. } => *why,
+            Self::Killed { why, .. } => Some(*why),
+            Self::NotBegun => None,
+        };
+        let stopped = match why.filter(|why| *why != Why::Asked) {
+            Some(Why::Revoked) => Some(("key_revoked", REVOKED)),
+            Some(Why::OverBudget) => Some(("insufficient_quota", OVER_BUDGET)),
+            Some(Why::Unpaid) => Some(("agent_failed", UNPAID)),
+            Some(Why::Late | Why::Asked) => Some(("timeout", LATE)),
+            None => None,
+        };
+        if let Some((code, message)) = stopped {
+            return Trouble { code: code.to_owned(), message: message.to_owned() };
+        }
         let (code, message) = match self {
-            Self::Told { why: Some(Why::Revoked), .. }
-            | Self::Lost { why: Some(Why::Revoked), .. }
-            | Self::Killed { why: Why::Revoked, .. } => ("key_revoked", REVOKED.to_owned()),
-            Self::Told { why: Some(Why::Late), .. }
-            | Self::Lost { why: Some(Why::Late), .. }
-            | Self::Killed { .. } => ("timeout", LATE.to_owned()),
+            Self::Killed { .. } => ("timeout", LATE.to_owned()),
             Self::Told { ending, .. } => match ending.reason {
                 EndReason::MaxTurns => {
                     ("max_turns", "The agent has had all the turns it may have.".to_owned())

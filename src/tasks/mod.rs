@@ -9,12 +9,14 @@ mod chosen;
 mod end;
 mod error;
 mod follow;
+mod funds;
 mod live;
 mod run;
 mod service;
 mod shelves;
 mod spec;
 mod spent;
+mod standing;
 mod task;
 mod terms;
 #[cfg(test)]

@@ -19,6 +19,8 @@ use super::agent::Session;
 use super::end::End;
 use super::end::Why;
 use super::error::Error;
+use super::funds;
+use super::funds::Funds;
 use super::live::Command;
 use super::live::Log;
 use super::live::Place;
@@ -29,11 +31,8 @@ use super::task::Status;
 use super::task::Tokens;
 use super::task::Told;
 use super::terms::Answerer;
-use crate::auth::Permission;
-use crate::domain::Amount;
 use crate::domain::Caller;
 use crate::domain::Money;
-use crate::domain::Usage;
 use crate::domain::unix_now;
 use crate::fair::FairPermit;
 use crate::fair::Tenant;
@@ -57,10 +56,12 @@ pub(super) struct Run {
     pub(super) session: Session,
     /// What that has cost before.
     pub(super) spent: Spent,
+    /// Tokens of what was said in it.
+    pub(super) conversation: u64,
 }
 
 /// What is decided while it runs.
-struct Course {
+struct Course<'a> {
     agent: Box<dyn Agent>,
     /// Until when it may run, or has to stop.
     deadline: Instant,
@@ -70,17 +71,16 @@ struct Course {
     why: Option<Why>,
     /// Until when questions are to be answered.
     questions: HashMap<String, Instant>,
-    /// What the calls of the model took that are over.
-    usage: Usage,
-    /// Whether one is under way, of which nobody knows yet what it takes.
-    is_calling: bool,
+    /// What is held for it.
+    funds: &'a mut Funds,
 }
 
 impl Run {
     /// Holds what the task may cost, writes it down, says so by `made`, and runs it.
     pub(super) async fn begin(self, caller: Caller, made: oneshot::Sender<Result<(), Error>>) {
         let task = self.log.task();
-        let amount = Amount { tokens: 0, money: task.max_budget() };
+        let Parts { prices, config, .. } = &self.inner.parts;
+        let amount = funds::first_hold(prices, &task, self.conversation, config.max_output_tokens.into());
         // While it waits, a crash costs nothing.
         let hold = async {
             let hold = self.inner.parts.ledger.hold(&caller, amount, &ledger::repeated(&task.id)).await?;
@@ -105,7 +105,10 @@ impl Run {
     async fn drive(mut self, hold: Hold, tenant: &Tenant) {
         let (end, hold) = match self.turn(tenant).await {
             Some(_permit) => match hold.begin_as(&self.log.task().id).await {
-                Ok(hold) => (self.work().await, Some(hold)),
+                Ok(hold) => {
+                    let mut funds = self.funds(hold);
+                    (self.work(&mut funds).await, Some(funds.into_hold()))
+                }
                 Err(error) => (End::unpaid(&error), None),
             },
             None => (End::NotBegun, Some(hold)),
@@ -147,7 +150,7 @@ impl Run {
         }
     }
 
-    async fn work(&mut self) -> End {
+    async fn work(&mut self, funds: &mut Funds) -> End {
         self.log.change(|task| {
             task.status = Status::Running;
             task.started_at = Some(unix_now());
@@ -162,8 +165,12 @@ impl Run {
         if let Err(refused) = self.check() {
             return refused;
         }
-        let starting = self.runner.start(self.log.task().job(self.session));
-        let agent = match self.inner.parts.stop.run_until_cancelled(starting).await {
+        if let Err(why) = self.cover_next_call(funds).await {
+            return End::Killed { why, usage: None };
+        }
+        let Parts { stop, config, .. } = &self.inner.parts;
+        let starting = self.runner.start(self.log.task().job(self.session, config.max_output_tokens));
+        let agent = match stop.run_until_cancelled(starting).await {
             Some(Ok(agent)) => agent,
             Some(Err(failure)) => return End::Lost { failure, why: None, usage: None },
             None => return End::Killed { why: Why::Asked, usage: None },
@@ -174,36 +181,28 @@ impl Run {
             next_look: Instant::now() + LOOK_INTERVAL,
             why: None,
             questions: HashMap::new(),
-            usage: Usage::default(),
-            is_calling: false,
+            funds,
         };
         loop {
             match self.step(&mut course).await {
                 Ok(None) => {}
                 Ok(Some(end)) => return end,
-                Err(error) => return End::unkept(&error, course.known_usage()),
+                Err(error) => return End::unkept(&error, course.funds.known_usage()),
             }
         }
     }
 
-    /// Looks once more, since it may have waited for hours, whether it may be run there.
-    fn check(&self) -> Result<(), End> {
-        let Parts { config, .. } = &self.inner.parts;
-        if !self.may_go_on() {
-            return Err(End::Killed { why: Why::Revoked, usage: None });
+    /// Interrupts the agent before its next call, if no budget has room for that.
+    async fn go_on_if_paid(&self, course: &mut Course<'_>) {
+        if course.why.is_none()
+            && let Err(why) = self.cover_next_call(course.funds).await
+        {
+            self.stop(course, why);
         }
-        let task = self.log.task();
-        let found = config.roots.resolve(&task.workspace);
-        if found.as_ref() == Ok(&task.workspace) { Ok(()) } else { Err(End::moved()) }
-    }
-
-    /// Whether its key is still good for it.
-    fn may_go_on(&self) -> bool {
-        self.inner.parts.keys.caller_of(&self.log.owner, Some(Permission::Tasks)).is_ok()
     }
 
     /// Waits for what comes next, and does what it calls for.
-    async fn step(&mut self, course: &mut Course) -> Result<Option<End>, store::Error> {
+    async fn step(&mut self, course: &mut Course<'_>) -> Result<Option<End>, store::Error> {
         let next_question = course.questions.values().min().copied();
         let wake = next_question.into_iter().chain([course.deadline, course.next_look]).min();
         let wake = wake.unwrap_or(course.deadline);
@@ -212,12 +211,12 @@ impl Run {
             event = course.agent.next_event() => match event {
                 Ok(AgentEvent::Finished(ending)) => {
                     // The CLI leaves out the call that was cut off, and may count some that are not told one by one.
-                    let usage = ending.usage.greater(course.usage);
+                    let usage = ending.usage.greater(course.funds.usage());
                     return Ok(Some(End::Told { ending: Ending { usage, ..ending }, why: course.why }));
                 }
                 Ok(event) => self.note(course, event).await?,
                 Err(failure) => {
-                    return Ok(Some(End::Lost { failure, why: course.why, usage: course.known_usage() }));
+                    return Ok(Some(End::Lost { failure, why: course.why, usage: course.funds.known_usage() }));
                 }
             },
             command = self.commands.recv() => match command {
@@ -232,12 +231,12 @@ impl Run {
             },
             () = stop.cancelled(), if course.why.is_none() => self.stop(course, Why::Asked),
             () = kill.cancelled() => {
-                return Ok(Some(End::Killed { why: Why::Asked, usage: course.known_usage() }));
+                return Ok(Some(End::Killed { why: Why::Asked, usage: course.funds.known_usage() }));
             }
             () = sleep_until(wake) => {
                 if course.deadline <= Instant::now() {
                     if let Some(why) = course.why {
-                        return Ok(Some(End::Killed { why, usage: course.known_usage() }));
+                        return Ok(Some(End::Killed { why, usage: course.funds.known_usage() }));
                     }
                     self.stop(course, Why::Late);
                 }
@@ -254,7 +253,7 @@ impl Run {
     }
 
     /// Asks the agent to stop, once.
-    fn stop(&self, course: &mut Course, why: Why) {
+    fn stop(&self, course: &mut Course<'_>, why: Why) {
         if course.why.is_none() {
             course.why = Some(why);
             course.agent.interrupt();
@@ -262,7 +261,7 @@ impl Run {
         }
     }
 
-    async fn deny_late(&self, course: &mut Course) -> Result<(), store::Error> {
+    async fn deny_late(&self, course: &mut Course<'_>) -> Result<(), store::Error> {
         let now = Instant::now();
         let is_late = |(id, until): (&String, &Instant)| (*until <= now).then(|| id.clone());
         let late: Vec<String> = course.questions.iter().filter_map(is_late).collect();
@@ -276,7 +275,7 @@ impl Run {
     /// Closes a question, if it is still open.
     async fn resolve(
         &self,
-        course: &mut Course,
+        course: &mut Course<'_>,
         question: &str,
         answer: Option<Answer>,
         decision: &str,
@@ -293,10 +292,10 @@ impl Run {
     }
 
     /// Tells what the agent tells.
-    async fn note(&self, course: &mut Course, event: AgentEvent) -> Result<(), store::Error> {
+    async fn note(&self, course: &mut Course<'_>, event: AgentEvent) -> Result<(), store::Error> {
         let told = match event {
             AgentEvent::Turn { model } => {
-                course.is_calling = true;
+                course.funds.call_begins();
                 self.log.change(|task| {
                     task.turns += 1;
                     task.model = model;
@@ -304,20 +303,26 @@ impl Run {
                 return self.log.save().await;
             }
             AgentEvent::Spent(usage) => {
-                (course.usage, course.is_calling) = (usage, false);
                 self.log.change(|task| task.tokens = Tokens::from(usage));
+                if course.funds.call_ends(usage) {
+                    self.go_on_if_paid(course).await;
+                }
                 self.progress()
             }
             AgentEvent::Message(text) => Told::Message { text },
             AgentEvent::ToolUse { id, name, input } => {
+                course.funds.tool_begins();
                 self.log.change(|task| task.running_tools.push((id.clone(), name.clone())));
                 Told::ToolUse { id, name, input: json(&input) }
             }
             AgentEvent::ToolResult { id, content, is_error, change } => {
                 let has_changed = change.is_some();
                 self.log.change(|task| task.tool_is_done(&id, change));
-                // The model is called with the last of the results, though nothing says so before it answers.
-                course.is_calling = self.log.read(|task| task.running_tools.is_empty());
+                let is_last = self.log.read(|task| task.running_tools.is_empty());
+                course.funds.tool_ends(&content, is_last);
+                if is_last {
+                    self.go_on_if_paid(course).await;
+                }
                 if has_changed {
                     self.log.save().await?;
                 }
@@ -333,7 +338,7 @@ impl Run {
     }
 
     /// Has a question answered by whoever is to.
-    async fn ask(&self, course: &mut Course, question: Question) -> Result<(), store::Error> {
+    async fn ask(&self, course: &mut Course<'_>, question: Question) -> Result<(), store::Error> {
         match self.log.read(|task| task.permission_mode).answerer() {
             Answerer::Always => course.agent.answer(&question.id, Answer::Allow),
             Answerer::Never => course.agent.answer(&question.id, Answer::Deny(NOT_ALLOWED.to_owned())),
@@ -356,13 +361,6 @@ impl Run {
 
     fn progress(&self) -> Told {
         self.log.read(|task| Told::Progress { status: task.status, turns: task.turns, tokens: task.tokens })
-    }
-}
-
-impl Course {
-    /// What it took so far, if that is known.
-    fn known_usage(&self) -> Option<Usage> {
-        (!self.is_calling).then_some(self.usage)
     }
 }
 

@@ -211,11 +211,11 @@ impl Tasks {
         let runner = runner.as_ref().ok_or(Error::Off)?;
         let owner = keys.owner(caller);
         let (bounds, spent) = self.bounds(&owner, &spec).await?;
-        let (session, timeout) = (bounds.session, bounds.timeout);
+        let Bounds { session, timeout, conversation, .. } = bounds;
         let task = Task::queued(make_id(), &caller.project, spec, bounds);
         let (log, commands, place) = self.0.lives.admit(&owner, task.clone(), shelves, config)?;
         let (inner, runner, caller) = (Arc::clone(&self.0), Arc::clone(runner), caller.clone());
-        let run = Run { inner, runner, log, commands, place, timeout, session, spent };
+        let run = Run { inner, runner, log, commands, place, timeout, session, spent, conversation };
         let (made, hears) = oneshot::channel();
         // Whoever leaves meanwhile leaves nothing that is half made.
         tracker.spawn(run.begin(caller, made));
@@ -234,20 +234,20 @@ impl Tasks {
         {
             return Err(Error::WebhookHost);
         }
-        let (session, spent) = self.session(owner, spec.session, &workspace).await?;
+        let (session, spent, conversation) = self.session(owner, spec.session, &workspace).await?;
         let (budget, timeout) =
             (spec.max_budget.unwrap_or(config.budget), spec.timeout.unwrap_or(config.timeout));
-        Ok((Bounds { workspace, budget, timeout, session }, spent))
+        Ok((Bounds { workspace, budget, timeout, session, conversation }, spent))
     }
 
-    /// The session that a task is to work in, and what that has cost before.
+    /// The session that a task is to work in, what that has cost before, and the tokens of what was said in it.
     async fn session(
         &self,
         owner: &str,
         asked: Option<Uuid>,
         workspace: &Path,
-    ) -> Result<(Session, Spent), Error> {
-        let Some(asked) = asked else { return Ok((Session::New(Uuid::new_v4()), Spent::NOTHING)) };
+    ) -> Result<(Session, Spent, u64), Error> {
+        let Some(asked) = asked else { return Ok((Session::New(Uuid::new_v4()), Spent::NOTHING, 0)) };
         let (name, shelves) = (asked.to_string(), &self.0.parts.shelves);
         // The CLI keeps sessions by their folders.
         let is_of_it =
@@ -259,7 +259,9 @@ impl Tasks {
         let was_called = earlier.iter().any(|task| task.turns > 0);
         let spent =
             if was_called { Spent(shelves.session_cost(owner, &name).await?) } else { Spent::NOTHING };
-        Ok((Session::Stored(asked), spent))
+        // Each call adds its new words to it and its answer; what is read from the cache was there before.
+        let added = |task: &Task| task.tokens.input + task.tokens.cache_write + task.tokens.output;
+        Ok((Session::Stored(asked), spent, earlier.iter().map(added).sum()))
     }
 
     /// A task as it is now.

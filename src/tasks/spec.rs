@@ -32,6 +32,8 @@ pub struct Config {
     pub timeout: Duration,
     /// What a task may cost that names no amount itself.
     pub budget: Money,
+    /// Tokens of the longest answer of an agent's model, by which a whole call is held.
+    pub max_output_tokens: u32,
     /// How long a question waits for its answer. Then it is denied.
     pub permission_timeout: Duration,
     /// How long an agent has to stop by itself.
@@ -75,4 +77,6 @@ pub(super) struct Bounds {
     pub(super) budget: Money,
     pub(super) timeout: Duration,
     pub(super) session: Session,
+    /// Tokens of what was said before in its session.
+    pub(super) conversation: u64,
 }

@@ -279,7 +279,7 @@ impl Task {
     }
 
     /// What its agent is told.
-    pub(super) fn job(&self, session: Session) -> Job {
+    pub(super) fn job(&self, session: Session, max_output_tokens: u32) -> Job {
         let is_chosen = |tool: &&'static str| self.tools.iter().any(|name| name == tool);
         Job {
             task: self.id.clone(),
@@ -291,6 +291,7 @@ impl Task {
             mode: self.permission_mode.mode(),
             max_turns: self.max_turns,
             max_budget: self.max_budget(),
+            max_output_tokens,
             session,
         }
     }

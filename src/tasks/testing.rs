@@ -181,6 +181,7 @@ impl Office {
                 max_per_key: 2,
                 timeout: Duration::from_secs(60),
                 budget: Money::from_decimal("1").unwrap(),
+                max_output_tokens: 32_000,
                 permission_timeout: Duration::from_secs(20),
                 grace: Duration::from_secs(5),
             },

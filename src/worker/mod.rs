@@ -5,6 +5,7 @@ use std::future::Future;
 
 use crate::domain::Bill;
 use crate::domain::Failure;
+use crate::domain::Gate;
 use crate::domain::Message;
 use crate::domain::Model;
 use crate::domain::Part;
@@ -19,6 +20,8 @@ pub struct WorkerTurn {
     pub turn: Turn,
     /// Receives the cost of the run.
     pub bill: Bill,
+    /// Passed before anything of the turn goes upstream.
+    pub gate: Gate,
 }
 
 impl WorkerTurn {
@@ -27,7 +30,7 @@ impl WorkerTurn {
     /// Results of tools are sorted by their calls, so that the prompt cache sees the same prefix whatever order they came in.
     pub fn new(mut turn: Turn) -> Self {
         order_results(&mut turn);
-        Self { turn, bill: Bill::default() }
+        Self { turn, bill: Bill::default(), gate: Gate::default() }
     }
 }
 
@@ -59,7 +62,7 @@ fn order_results(turn: &mut Turn) {
 /// A turn may be left at any point by no longer calling [`next_event`](Self::next_event): whoever owns the worker
 /// then has it reset, which interrupts what still runs.
 pub trait TurnWorker: Send {
-    /// Sends the turn, with its whole conversation. Returns once it is on its way.
+    /// Sends the turn, with its whole conversation, as soon as its gate is open. Returns once it is on its way.
     ///
     /// # Errors
     /// When the worker cannot take the turn; it is then not usable before a reset.

@@ -66,6 +66,7 @@ impl Yard {
             mode: Mode::Default,
             max_turns: None,
             max_budget: Money::from_nanos(1_000_000_000),
+            max_output_tokens: 32_000,
             session: Session::New(Uuid::new_v4()),
         }
     }

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use claude_switchboard::ledger::{Clock, Reader};
+use claude_switchboard::ledger::{Clock, Outcome, Reader};
 use claude_switchboard::store::{self, Store};
 use messages_stand_in::StandIn;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
@@ -120,6 +120,41 @@ async fn check(data_dir: &Path, answered: &[u64], called: &[u64]) {
     let charged = known.len() + unknown;
     assert!(charged >= called.len(), "{charged} charges of {} calls", called.len());
     assert!(!answered.is_empty() && unknown > 0, "it was killed under load");
+    drop((store, ledger));
+    tracker.close();
+    tracker.wait().await;
+}
+
+/// Two requests are upstream and do not end, and as many as the queue takes wait behind them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_server_charges_what_ran_and_nothing_that_waited() {
+    const WAITING: u64 = 20;
+    let upstream = StandIn::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let killed = server(&upstream, folder.path()).await;
+    set_budget(&killed).await;
+    let mut asking = JoinSet::new();
+    for number in 0..2 + WAITING {
+        let (http, url) = (killed.http.clone(), killed.url("/v1/chat/completions"));
+        let prompt = format!("[[tokens=9 stall_after=1 usage_out={}]]", FIRST + number);
+        let body = json!({"model": "haiku", "messages": [{"role": "user", "content": prompt}]});
+        asking.spawn(async move { http.post(url).json(&body).send().await.is_ok() });
+    }
+    let all_wait = |stats: &Value| stats["waiting"] == WAITING && stats["workers"]["busy"] == 2;
+    killed.until("the others wait", all_wait).await;
+    let are_upstream = || async { (called(&upstream).len() == 2).then_some(()) };
+    eventually("two calls are upstream", are_upstream).await;
+    killed.kill().await;
+    assert!(asking.join_all().await.into_iter().all(|is_answered| !is_answered));
+    server(&upstream, folder.path()).await.end().await;
+    let tracker = TaskTracker::new();
+    let store = Store::open(&folder.path().join("store"), store::Config::default(), tracker.clone()).unwrap();
+    let ledger = Reader::new(store.clone(), Clock::system());
+    let verified = ledger.verify().await.unwrap();
+    assert_eq!((verified.problems, verified.holds), (Vec::new(), 0));
+    let charges = ledger.charges().await.unwrap();
+    let outcomes: Vec<Outcome> = charges.iter().map(|charge| charge.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Unknown; 2]);
     drop((store, ledger));
     tracker.close();
     tracker.wait().await;

@@ -14,6 +14,7 @@ mod batches;
 mod binary;
 mod bodies;
 mod breaker;
+mod budget_race;
 mod chat;
 mod command_line;
 mod completions;

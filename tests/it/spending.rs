@@ -5,7 +5,7 @@ use claude_switchboard::store::{self, Store};
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
-use crate::support::TestServer;
+use crate::support::{TestServer, eventually};
 
 /// Ends the server and gives what it has charged, in the order of the requests.
 async fn charges_of(server: TestServer) -> Vec<ListedCharge> {
@@ -97,6 +97,25 @@ async fn an_answer_that_nobody_reads_on_is_charged() {
     assert_eq!(charges[0].outcome, Outcome::Cancelled);
     let prompt = 1000 * 100 + 200 * 125 + 300 * 10;
     assert!((prompt..NANOS).contains(&charges[0].amount.money.nanos()), "{charges:?}");
+}
+
+/// The CLI counts nothing for a call that is broken off before upstream has begun to answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_left_before_its_answer_begins_is_charged_for_its_prompt() {
+    let server = TestServer::real().await.workers(1).start().await;
+    let prompt = format!("[[headers_ms=60000]] {}", "some words ".repeat(3000));
+    let is_upstream = || async { (server.upstream().stats().received == 1).then_some(()) };
+    tokio::select! {
+        answer = server.chat(&prompt).with("model", "opus").send() => panic!("{}", answer.body),
+        () = eventually("the call is upstream", is_upstream) => {}
+    }
+    server.until_quiet().await;
+    let charges = charges_of(server).await;
+    assert_eq!(charges.len(), 1);
+    assert_eq!(charges[0].outcome, Outcome::Cancelled);
+    assert!(charges[0].model.contains("opus") && charges[0].amount.tokens >= 10_000, "{charges:?}");
+    // Written to the prompt cache, as it was held: 5 dollars for a million tokens.
+    assert_eq!(charges[0].amount.money.nanos(), i64::try_from(charges[0].amount.tokens).unwrap() * 5000);
 }
 
 /// Upstream breaks the answer off, for which the CLI counts nothing: the table of prices says what its beginning costs.

@@ -50,6 +50,7 @@ pub(super) fn environment(config: &Config, instance: &str, job: &Job) -> BTreeMa
         environment.insert("CLAUDE_CODE_TMPDIR".to_owned(), format!("{home}/tmp"));
         environment.insert("HOME".to_owned(), home);
     }
+    environment.insert(command::MAX_OUTPUT_TOKENS.to_owned(), job.max_output_tokens.to_string());
     environment.insert(TASK_VARIABLE.to_owned(), job.task.clone());
     environment
 }
@@ -94,6 +95,7 @@ mod tests {
             mode: Mode::AcceptEdits,
             max_turns: Some(3),
             max_budget: Money::from_nanos(1_500_000_000),
+            max_output_tokens: 32_000,
             session: Session::New(uuid::Uuid::nil()),
         }
     }
@@ -117,6 +119,7 @@ mod tests {
         assert_eq!(environment["HOME"], home);
         assert_eq!(environment["CLAUDE_CONFIG_DIR"], format!("{home}/config"));
         assert_eq!(environment["SWITCHBOARD_TASK"], "task_1");
+        assert_eq!(environment["CLAUDE_CODE_MAX_OUTPUT_TOKENS"], "32000");
         assert!(!environment.contains_key("DISABLE_COMPACT"));
     }
 }

@@ -27,11 +27,24 @@ pub(super) struct Account {
     hold: Hold,
     bill: BillReader,
     pub(super) tally: Tally,
+    /// The id of the model that is to answer.
+    model: String,
+    /// What its prompt has of tokens, as it is estimated.
+    prompt_tokens: u64,
+    /// What the prompt took that was left upstream before its answer began.
+    left: Option<Usage>,
 }
 
 impl Account {
-    pub(super) fn new(rules: Arc<Rules>, hold: Hold, bill: BillReader) -> Self {
-        Self { rules, hold: hold.begin(), bill, tally: Tally::default() }
+    pub(super) fn new(
+        rules: Arc<Rules>,
+        hold: Hold,
+        bill: BillReader,
+        model: &str,
+        prompt_tokens: u64,
+    ) -> Self {
+        let model = model.to_owned();
+        Self { rules, hold: hold.begin(), bill, tally: Tally::default(), model, prompt_tokens, left: None }
     }
 
     /// Charges a whole answer. Gives its end, which says what it cost, and what is over when the charge is on disk.
@@ -50,14 +63,20 @@ impl Account {
     }
 
     /// Charges a run that was cut short, as soon as it is known what it cost.
+    ///
+    /// Who leaves while the call is upstream pays for its prompt, though nothing of an answer has come. A call that was refused, or that
+    /// failed before the model began to answer, is free.
     pub(super) fn cut_short(mut self, outcome: Outcome) {
         let (tracker, runtime) = (self.rules.tracker.clone(), self.rules.runtime.clone());
         let settling = async move {
             if tokio::time::timeout(BILL_TIMEOUT, self.bill.wait()).await.is_err() {
                 tracing::warn!("what a run cost is not told, it is charged by the table of prices");
             }
+            if outcome == Outcome::Cancelled {
+                self.left = self.left_prompt();
+            }
             let cost = self.cost(false);
-            let is_free = !self.tally.has_begun() && cost.is_none_or(|cost| cost == Money::ZERO);
+            let is_free = !self.has_begun() && cost.is_none_or(|cost| cost == Money::ZERO);
             let settled = if is_free {
                 self.hold.release().await
             } else {
@@ -79,19 +98,47 @@ impl Account {
             // Nobody has counted them run by run.
             runs.last_mut()?.usage = self.tally.usage();
         }
-        if let Some(last) = runs.last_mut().filter(|_| !is_whole && self.tally.has_begun()) {
+        if let Some(last) = runs.last_mut().filter(|_| !is_whole && self.has_begun()) {
             last.cost = last.cost.filter(|cost| *cost > Money::ZERO);
+            last.usage = self.left.unwrap_or(last.usage);
         }
-        let price = |run: &Spent| self.rules.prices.cost(&self.tally.model, &run.usage);
+        let price = |run: &Spent| self.rules.prices.cost(self.model(), &run.usage);
         runs.iter().try_fold(Money::ZERO, |sum, run| run.cost.or_else(|| price(run)).map(|cost| sum + cost))
+    }
+
+    /// What the prompt of the last call takes, if that is upstream and nothing of its answer was read.
+    fn left_prompt(&self) -> Option<Usage> {
+        let last = self.bill.runs().pop().filter(|last| last.is_under_way)?;
+        match last.usage.total_tokens() {
+            // What was held: all of it is written to the prompt cache.
+            0 => Some(Usage { cache_write_tokens: self.prompt_tokens, ..Usage::default() }),
+            // Upstream has counted it behind the back of a client that was gone.
+            _ => (!self.tally.has_begun()).then_some(last.usage),
+        }
+    }
+
+    /// Whether anything was taken upstream.
+    fn has_begun(&self) -> bool {
+        self.tally.has_begun() || self.left.is_some()
+    }
+
+    /// The id of the model that answers, or that was to.
+    fn model(&self) -> &str {
+        if self.tally.has_begun() { &self.tally.model } else { &self.model }
     }
 
     /// What all runs took.
     fn usage(&self) -> Usage {
-        self.tally.usage().greater(self.bill.usage())
+        let counted = self.tally.usage().greater(self.bill.usage());
+        // A prompt that upstream has counted is on the bill already.
+        match self.left.filter(|_| self.bill.runs().last().is_some_and(|last| last.usage.total_tokens() == 0))
+        {
+            Some(left) => counted + left,
+            None => counted,
+        }
     }
 
     fn charge(&self, money: Option<Money>, outcome: Outcome) -> Charge {
-        Charge { model: self.tally.model.clone(), usage: self.usage(), money, outcome }
+        Charge { model: self.model().to_owned(), usage: self.usage(), money, outcome }
     }
 }

@@ -3,6 +3,7 @@
 
 mod account;
 mod charging;
+mod holding;
 mod server_tools;
 mod spending;
 #[cfg(test)]
@@ -16,7 +17,6 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
 use super::AnswerCache;
 use super::CacheStatus;
@@ -31,11 +31,11 @@ use super::Turns;
 use crate::cache::Lookup;
 use crate::domain::Amount;
 use crate::domain::Caller;
+use crate::domain::Gate;
 use crate::domain::ModelName;
 use crate::domain::Money;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
-use crate::ledger;
 use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::limits::Permit;
@@ -45,6 +45,7 @@ use crate::routing::Router;
 
 use account::Account;
 use charging::Charging;
+use holding::Holding;
 use spending::Meter;
 use spending::Spending;
 
@@ -95,6 +96,8 @@ struct Order {
     turn: Turn,
     /// What it may take.
     estimate: Amount,
+    /// What its prompt may have of that.
+    prompt_tokens: u64,
     /// Reads what it takes.
     meter: Meter,
 }
@@ -124,15 +127,16 @@ impl Admission {
         let route = self.route(&caller, &mut turn).await?;
         let Fit { model, left_out: refused, repaired, runs } = self.turns.fit(&caller, &turn).await?;
         left_out.extend(refused);
-        let estimate = rules.prices.estimate(&model, &turn).times(runs);
+        let prompt_tokens = rules.prices.prompt_tokens(&turn);
+        let estimate = rules.prices.estimate_of(&model, &turn, prompt_tokens).times(runs);
         let mut permit = rules.limits.admit(&caller, estimate.tokens)?;
         let limits = permit.state();
-        let order = self.order(caller, turn, estimate);
+        let order = self.order(caller, turn, estimate, prompt_tokens);
         let meter = order.meter.clone();
         let answered = self.answer(order, &mut permit).await;
         let (told, events) = answered.inspect_err(|_| permit.settle(0))?;
         let told = Told { route, limits, left_out, repaired, ..told };
-        Ok(RunningTurn::new(told, Box::pin(Spending::new(events, permit, meter))))
+        Ok(RunningTurn::new(told, Box::pin(Spending::new(events, permit, meter, prompt_tokens))))
     }
 
     /// The answer that is known, or else one that is made.
@@ -169,9 +173,9 @@ impl Admission {
         }
     }
 
-    fn order(&self, caller: Caller, turn: Turn, estimate: Amount) -> Order {
+    fn order(&self, caller: Caller, turn: Turn, estimate: Amount, prompt_tokens: u64) -> Order {
         let (turns, rules) = (Arc::clone(&self.turns), Arc::clone(&self.rules));
-        Order { turns, rules, caller, turn, estimate, meter: Meter::default() }
+        Order { turns, rules, caller, turn, estimate, prompt_tokens, meter: Meter::default() }
     }
 
     /// Gives `turn` a model, if its caller has left that open.
@@ -196,24 +200,33 @@ impl Order {
 
     /// Has the turn run, and gives what there is to say of it. What it may cost is held before.
     async fn run(self) -> Result<(Told, TurnStream), Error> {
-        let Self { turns, rules, caller, turn, estimate, meter } = self;
-        let id = match &caller.errand {
-            Some(errand) => ledger::repeated(&format!("{errand}/{}", turn.sampling.choice)),
-            None => Uuid::new_v4().to_string(),
-        };
-        let must_wait = caller.grant.is_capped() || rules.ledger.is_failing();
-        let hold = rules.ledger.hold(&caller, estimate, &id);
-        let hold = async { Ok::<_, Error>(hold.await?) };
-        let (hold, running) = if must_wait {
-            let hold = hold.await?;
-            (hold, turns.run(caller, turn).await?)
+        let Self { turns, rules, caller, turn, estimate, prompt_tokens, meter } = self;
+        let (gate, mut keeper) = Gate::closed();
+        let holding = Holding { ledger: rules.ledger.clone(), caller: caller.clone(), estimate };
+        let hold = if caller.grant.is_capped() || rules.ledger.is_failing() {
+            let waiting = holding.wait(turn.sampling.choice).await?;
+            async move {
+                keeper.arrival().await;
+                let hold = waiting.begin().await?;
+                keeper.open();
+                Ok::<_, Error>(hold)
+            }
+            .left_future()
         } else {
-            // Nothing can be in the way, so nobody waits for the disk.
-            futures::try_join!(hold, turns.run(caller, turn))?
+            // Nothing can be in the way, so nobody waits for the disk, and nothing is on it of a turn that waits.
+            let choice = turn.sampling.choice;
+            async move {
+                keeper.arrival().await;
+                let hold = holding.take(choice);
+                keeper.open();
+                hold.await
+            }
+            .right_future()
         };
+        let (hold, running) = futures::try_join!(hold, turns.run_behind(gate, caller, turn))?;
         let RunningTurn { told, events, bill } = running;
         meter.attach(bill.clone());
-        let account = Account::new(rules, hold, bill);
+        let account = Account::new(rules, hold, bill, &told.model, prompt_tokens);
         Ok((told, Box::pin(Charging::new(events, account))))
     }
 }

@@ -22,6 +22,10 @@ pub(super) struct Spending {
     permit: Permit,
     tally: Tally,
     meter: Meter,
+    /// What the prompt has of tokens, as it is estimated.
+    prompt_tokens: u64,
+    /// Whether it has failed, or has ended.
+    is_over: bool,
 }
 
 /// Reads what the run of a turn has taken, tries of which nothing was told among it, once there is a run.
@@ -41,12 +45,15 @@ impl Meter {
 
 impl Spending {
     /// Settles `permit` by what `events` tell and `meter` reads.
-    pub(super) fn new(events: TurnStream, permit: Permit, meter: Meter) -> Self {
-        Self { events, permit, tally: Tally::default(), meter }
+    pub(super) fn new(events: TurnStream, permit: Permit, meter: Meter, prompt_tokens: u64) -> Self {
+        Self { events, permit, tally: Tally::default(), meter, prompt_tokens, is_over: false }
     }
 
     fn settle(&mut self) {
-        self.permit.settle(self.tally.usage().greater(self.meter.usage()).total_tokens());
+        let tokens = self.tally.usage().greater(self.meter.usage()).total_tokens();
+        // Who leaves a turn that a worker has keeps what its prompt takes: the call may be upstream.
+        let is_left = !self.is_over && tokens == 0;
+        self.permit.settle(if is_left { self.prompt_tokens } else { tokens });
     }
 }
 
@@ -55,11 +62,16 @@ impl Stream for Spending {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = self.events.as_mut().poll_next(context);
-        if let Poll::Ready(Some(Ok(event))) = &next {
-            self.tally.note(event);
-            if matches!(event, TurnEvent::Finished(_)) {
-                self.settle();
+        match &next {
+            Poll::Ready(Some(Ok(event))) => {
+                self.tally.note(event);
+                if matches!(event, TurnEvent::Finished(_)) {
+                    self.is_over = true;
+                    self.settle();
+                }
             }
+            Poll::Ready(_) => self.is_over = true,
+            Poll::Pending => {}
         }
         next
     }

@@ -211,16 +211,22 @@ async fn what_gave_no_answer_is_charged_beside_what_does() {
 #[tokio::test]
 async fn a_run_that_waits_is_charged_by_a_crash_only_when_it_has_begun() {
     for books in Books::all().await {
-        for id in ["1", "2"] {
-            let hold = books.ledger.hold(&daily(100), amount(10, 3), &repeated(id)).await.unwrap();
+        for id in ["1", "2", "3", "4"] {
+            let waiting = if id < "3" { repeated(id) } else { waiting(id) };
+            let hold = books.ledger.hold(&daily(100), amount(10, 3), &waiting).await.unwrap();
             match id {
-                "1" => hold.lose(),
+                "1" | "3" => hold.lose(),
                 _ => hold.begin_as(id).await.unwrap().lose(),
             }
         }
+        // Who leaves while it is being handed over leaves nothing behind.
+        let left = books.ledger.hold(&daily(100), amount(10, 3), &waiting("5")).await.unwrap();
+        drop(left.hand_over("5"));
         let books = books.restart().await;
-        assert_eq!((books.unknown, books.tokens().await), (1, (10, 0)));
-        assert_eq!(books.charge("2").await.unwrap().outcome, Outcome::Unknown);
+        assert_eq!((books.unknown, books.tokens().await), (2, (20, 0)));
+        for id in ["2", "4"] {
+            assert_eq!(books.charge(id).await.unwrap().outcome, Outcome::Unknown);
+        }
         books.assert_sound().await;
     }
 }
@@ -311,4 +317,27 @@ async fn a_store_that_failed_is_told_again() {
     assert_eq!(books.tokens().await, (35, 0));
     assert!(books.ledger.0.owed.lock().unwrap().is_empty());
     books.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_hold_is_raised_where_all_budgets_have_room() {
+    for books in Books::all().await {
+        let caller = daily(100);
+        let grant = || Arc::clone(&caller.grant);
+        let mut hold = books.ledger.hold(&caller, amount(40, 5), "1").await.unwrap();
+        let other = books.ledger.hold(&caller, amount(30, 5), "2").await.unwrap();
+        hold.raise(amount(70, 3), grant()).await.unwrap();
+        assert_eq!((hold.amount(), books.tokens().await), (amount(70, 5), (0, 100)));
+        let error = hold.raise(amount(71, 0), grant()).await.unwrap_err();
+        assert_eq!((over(&error).wanted, over(&error).held), (71, 30));
+        assert_eq!((hold.amount(), books.tokens().await), (amount(70, 5), (0, 100)), "as before");
+        hold.raise(amount(10, 0), grant()).await.unwrap();
+        // A budget that was lowered has no room for what is held already.
+        assert!(hold.raise(amount(0, 0), daily(99).grant).await.is_err());
+        other.release().await.unwrap();
+        hold.raise(amount(0, 0), daily(99).grant).await.unwrap();
+        hold.settle(charge(90, 1)).await.unwrap();
+        assert_eq!(books.tokens().await, (90, 0));
+        books.assert_sound().await;
+    }
 }

@@ -1,6 +1,13 @@
 //! What tasks cost, also when something breaks.
 
+use super::super::testing::Puppet;
 use super::*;
+use crate::auth;
+use crate::auth::KeyChange;
+use crate::auth::Keys;
+use crate::auth::Permission;
+use crate::auth::Registry;
+use crate::ledger;
 
 #[tokio::test(start_paused = true)]
 async fn what_a_killed_server_was_running_is_interrupted_and_can_be_gone_on_with() {
@@ -126,4 +133,122 @@ async fn an_end_is_written_when_the_disk_can_be_written_again() {
     disk.fill(false);
     assert_eq!(office.ended(&task.id).await.status, Status::Failed);
     assert!(office.told(&task.id, 0).await.contains(r#""type":"error""#));
+}
+
+/// One call of haiku at most: 12,000 tokens of the agent's own, and 32,000 of an answer.
+const CALL: &str = "0.332";
+
+fn monthly(dollars: &str) -> Budget {
+    Budget { monthly: Cap { tokens: None, money: Money::from_decimal(dollars) }, ..Budget::default() }
+}
+
+fn dollars(dollars: &str) -> Option<Money> {
+    Money::from_decimal(dollars)
+}
+
+/// A server with a key that has a budget.
+async fn with_key(budget: Budget) -> (Office, Registry, Caller) {
+    let registry = Registry::temporary().await.unwrap();
+    let change = KeyChange {
+        name: Some("key".to_owned()),
+        budget: auth::Change::Set(budget),
+        permissions: auth::Change::Set(vec![Permission::Tasks]),
+        ..KeyChange::default()
+    };
+    let (key, _) = registry.create_key("default".to_owned(), change).await.unwrap();
+    let keys = Keys::none().with_stored(&registry);
+    let caller = keys.caller_of(&key.id(), None).unwrap();
+    (Office::for_keys(keys).await, registry, caller)
+}
+
+async fn held(office: &Office, caller: &Caller) -> Money {
+    ledger::testing::budgets(&office.ledger, caller).await[0].0.money
+}
+
+/// Says that a call is over, after which all calls took so many tokens of answers, and that a tool is to run.
+fn call(puppet: &Puppet, number: u32, output_tokens: u64) {
+    let id = format!("toolu_{number}");
+    puppet.say(AgentEvent::Turn { model: "haiku".to_owned() });
+    puppet.say(AgentEvent::ToolUse { id: id.clone(), name: "Read".to_owned(), input: "{}".to_owned() });
+    puppet.say(AgentEvent::Spent(Usage { output_tokens, ..Usage::default() }));
+    puppet.say(AgentEvent::ToolResult { id, content: "ok".to_owned(), is_error: false, change: None });
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_price_of_one_call_is_held_whatever_a_task_names() {
+    let tiny = |office: &Office| Spec { max_budget: Some(Money::from_nanos(1000)), ..office.spec() };
+    for (budget, has_room) in [("0.33", false), ("0.40", true)] {
+        let (office, _registry, caller) = with_key(monthly(budget)).await;
+        let made = office.tasks.create(&caller, tiny(&office)).await;
+        assert_eq!(made.is_ok(), has_room, "{budget}: {made:?}");
+        if has_room {
+            assert!(held(&office, &caller).await >= dollars(CALL).unwrap());
+        } else {
+            assert!(matches!(made, Err(Error::Ledger(ledger::Error::Over(_)))));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_ends_before_a_call_that_no_budget_has_room_for() {
+    let (mut office, _registry, caller) = with_key(monthly("1")).await;
+    let spec = Spec { max_budget: dollars("0.50"), ..office.spec() };
+    let task = office.tasks.create(&caller, spec).await.unwrap();
+    let mut puppet = office.puppets.recv().await.unwrap();
+    assert_eq!(puppet.job.max_output_tokens, 32_000);
+    let told = async |events| {
+        while office.tasks.get(&caller, &task.id).await.unwrap().events < events {
+            tokio::task::yield_now().await;
+        }
+    };
+    call(&puppet, 1, 10_000);
+    told(4).await;
+    assert_eq!(held(&office, &caller).await, dollars("0.50").unwrap(), "there is room for a call within it");
+    call(&puppet, 2, 30_000);
+    told(7).await;
+    let more = held(&office, &caller).await;
+    assert!(more >= dollars("0.632").unwrap(), "0.30 are spent, and a call is held beside: {more}");
+    assert!(puppet.heard.try_recv().is_err());
+    // Somebody else takes what is left, so that there is no room for one more.
+    ledger::testing::spend(&office.ledger, &caller, dollars("0.30").unwrap()).await;
+    call(&puppet, 3, 40_000);
+    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
+    puppet.end(EndReason::Interrupted, "0.40");
+    let mut task = office.tasks.get(&caller, &task.id).await.unwrap();
+    while !task.status.is_over() {
+        tokio::task::yield_now().await;
+        task = office.tasks.get(&caller, &task.id).await.unwrap();
+    }
+    assert_eq!((task.status, &*task.error.clone().unwrap().code), (Status::Failed, "insufficient_quota"));
+    assert_eq!(task.cost(), dollars("0.40"));
+    assert!(held(&office, &caller).await <= dollars("1").unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_waited_begins_only_if_its_budget_still_has_room() {
+    let (mut office, registry, caller) = with_key(monthly("3")).await;
+    let first = office.tasks.create(&caller, office.spec()).await.unwrap();
+    let waiting = office.tasks.create(&caller, office.spec()).await.unwrap();
+    let puppet = office.puppets.recv().await.unwrap();
+    let change = KeyChange { budget: auth::Change::Set(monthly("0.5")), ..KeyChange::default() };
+    registry.change_key(&caller.name, change).await.unwrap();
+    puppet.end(EndReason::Completed, "0.25");
+    let ended = async |id: &str| {
+        loop {
+            let task = office.tasks.get(&caller, id).await.unwrap();
+            if task.status.is_over() {
+                return task;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    assert_eq!(ended(&first.id).await.status, Status::Completed);
+    let waiting = ended(&waiting.id).await;
+    assert_eq!(
+        (waiting.status, &*waiting.error.clone().unwrap().code),
+        (Status::Failed, "insufficient_quota")
+    );
+    assert_eq!(waiting.cost(), Some(Money::ZERO));
+    assert!(office.puppets.try_recv().is_err(), "no agent was started");
+    assert_eq!(held(&office, &caller).await, dollars("0.25").unwrap());
 }

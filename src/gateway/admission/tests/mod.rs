@@ -1,6 +1,7 @@
 //! Turns that are let in, paid for and given again.
 
 mod cached;
+mod left;
 mod paid;
 mod server_tools;
 

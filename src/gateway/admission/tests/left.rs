@@ -1,0 +1,117 @@
+//! Turns that are left, or killed, while they wait and while their call is upstream.
+
+use super::*;
+use crate::domain::Rates;
+
+/// The call of a turn that is left is upstream before anything of its answer comes.
+#[tokio::test(start_paused = true)]
+async fn who_leaves_before_the_answer_begins_pays_for_the_prompt() {
+    let setting = Setting::new().await;
+    let prompt = setting.admission.rules.prices.prompt_tokens(&turn("m", None));
+    // Not yet upstream, refused there, not counted, counted behind the client's back.
+    for (is_under_way, counted, charged) in
+        [(false, 0, (0, 0)), (true, 0, (prompt, 3 * prompt)), (true, 70, (70, 210))]
+    {
+        let setting = Setting::new().await;
+        let caller = capped("a", 10_000);
+        let running = setting.ask(&caller, turn("m", None)).await.unwrap();
+        let run = setting.runs.take();
+        run.bill.mark_under_way(true);
+        run.bill.mark_under_way(is_under_way);
+        drop(running);
+        run.bill.count_prompt(Usage { input_tokens: counted, ..Usage::default() });
+        // The CLI counts nothing for a call that it broke off.
+        run.bill.note(Money::ZERO);
+        setting.rest().await;
+        let (requests, tokens, nanos) = setting.charged().await;
+        assert_eq!((requests, tokens, nanos), (u64::from(is_under_way), charged.0.into(), charged.1.into()));
+        assert_eq!(setting.used(&caller).await, charged.0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_before_the_answer_begins_gets_no_tokens_back() {
+    let setting = Setting::new().await;
+    let rates = Rates { tokens_per_minute: Some(10_000), ..Rates::default() };
+    let caller = Caller { grant: Arc::new(Grant { rates, ..Grant::default() }), ..Caller::named("a") };
+    let prompt = setting.admission.rules.prices.prompt_tokens(&turn("m", None));
+    drop(setting.ask(&caller, turn("m", None)).await.unwrap());
+    let next = setting.ask(&caller, turn("m", None)).await.unwrap();
+    let estimate = setting.admission.rules.prices.estimate("m", &turn("m", None)).tokens;
+    let left = u64::from(next.told.limits.tokens.unwrap().remaining);
+    assert_eq!(left, 10_000 - prompt - estimate);
+}
+
+/// A gateway that prepares a worker only when it is told to, and then waits for the gate.
+struct Queue {
+    runs: Runs,
+    workers: tokio::sync::Semaphore,
+}
+
+impl Turns for Arc<Queue> {
+    fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
+        self.run_behind(Gate::default(), caller, turn)
+    }
+
+    fn run_behind(
+        &self,
+        gate: Gate,
+        caller: Caller,
+        turn: Turn,
+    ) -> BoxFuture<'_, Result<RunningTurn, Error>> {
+        async move {
+            self.workers.acquire().await.unwrap().forget();
+            gate.pass().await;
+            self.runs.run(caller, turn).await
+        }
+        .boxed()
+    }
+
+    fn count_tokens(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {
+        self.runs.count_tokens(caller, turn)
+    }
+
+    fn resolve(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {
+        self.runs.resolve(caller, turn)
+    }
+
+    fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {
+        self.runs.models()
+    }
+
+    fn readiness(&self) -> Readiness {
+        self.runs.readiness()
+    }
+}
+
+/// What a crash would charge of a turn that waits, that has a worker, and that runs.
+#[tokio::test]
+async fn a_turn_goes_upstream_when_it_is_on_disk_that_it_does() {
+    let (ledger, gate) = ledger::testing::gated(testing::NOW).await;
+    let rules = Rules { ledger: ledger.clone(), ..testing::rules().await };
+    let queue = Arc::new(Queue { runs: Runs::default(), workers: tokio::sync::Semaphore::new(0) });
+    let admission = Admission::new(Arc::new(Arc::clone(&queue)), rules);
+    let begun = async || ledger::testing::begun_holds(&ledger).await;
+    let mut asked = admission.run(capped("a", 10_000), turn("m", None));
+    while ledger::testing::budgets(&ledger, &capped("a", 1)).await[0].0.tokens == 0 {
+        assert!(futures::poll!(&mut asked).is_pending());
+        tokio::task::yield_now().await;
+    }
+    // Now it waits for a worker, with what it holds on disk.
+    assert!(futures::poll!(&mut asked).is_pending());
+    assert_eq!(begun().await, 0);
+    gate.close();
+    queue.workers.add_permits(1);
+    assert!(futures::poll!(&mut asked).is_pending());
+    assert_eq!(queue.runs.count(), 0, "its beginning is not on disk");
+    gate.open();
+    let running = asked.await.unwrap();
+    assert_eq!((queue.runs.count(), begun().await), (1, 1));
+    let mut free = admission.run(Caller::named("b"), turn("m", None));
+    assert!(futures::poll!(&mut free).is_pending());
+    assert_eq!(begun().await, 1);
+    queue.workers.add_permits(1);
+    let free = free.await.unwrap();
+    assert_eq!((queue.runs.count(), begun().await), (2, 2));
+    drop((running, free));
+}

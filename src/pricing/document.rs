@@ -1,0 +1,179 @@
+//! How large a document is.
+
+use std::borrow::Cow;
+use std::io::Read as _;
+use std::sync::LazyLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use flate2::bufread::ZlibDecoder;
+use memchr::memmem::Finder;
+use serde::Deserialize;
+
+use super::text;
+
+/// Tokens of the text of a page: the most that Anthropic names, who counts 1,500 to 3,000. Each page is a picture beside.
+const TOKENS_OF_PAGE: u64 = 3000;
+
+/// Tokens of a document that is fetched by others: as many as most models read at once.
+const TOKENS_UNSEEN: u64 = 200_000;
+
+/// Bytes of objects that are unpacked of a document. A page is some hundred of them.
+const MOST_UNPACKED: u64 = 8 << 20;
+
+static PAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("/Page"));
+/// Marks a stream of packed objects, pages among them.
+static PACKED: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("/ObjStm"));
+static STREAM: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("stream"));
+
+/// A document as far as it can be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DocumentSize {
+    /// Its bytes are elsewhere.
+    Unseen,
+    /// Its bytes are here.
+    Here {
+        bytes: u64,
+        /// How many pages it has; none where that cannot be seen, since it is encrypted or no PDF.
+        pages: Option<u64>,
+    },
+}
+
+#[derive(Deserialize)]
+struct Block<'a> {
+    #[serde(borrow)]
+    source: BlockSource<'a>,
+}
+
+#[derive(Deserialize)]
+struct BlockSource<'a> {
+    #[serde(borrow)]
+    data: Cow<'a, str>,
+}
+
+impl DocumentSize {
+    /// That of bytes in base64.
+    pub(super) fn of_data(data: &str) -> Self {
+        Self::Here { bytes: data.len() as u64 / 4 * 3, pages: pages(data).filter(|pages| *pages > 0) }
+    }
+
+    /// That of a block of Anthropic's API.
+    pub(super) fn of_block(json: &str) -> Self {
+        serde_json::from_str::<Block<'_>>(json)
+            .map_or(Self::Unseen, |block| Self::of_data(&block.source.data))
+    }
+
+    /// Tokens at most: by its pages, each a text and a picture, and never less than by its bytes. `packed_tokens` is what one has at least
+    /// whose pages cannot be seen.
+    pub(super) fn tokens(self, image_tokens: u64, packed_tokens: u64) -> u64 {
+        match self {
+            Self::Unseen => TOKENS_UNSEEN.max(packed_tokens),
+            Self::Here { bytes, pages } => {
+                let by_pages = |pages: u64| pages.saturating_mul(TOKENS_OF_PAGE + image_tokens);
+                pages.map_or(packed_tokens, by_pages).max(text::tokens_of_bytes(bytes))
+            }
+        }
+    }
+}
+
+/// The pages of a PDF in base64; none where that is no base64, or some cannot be unpacked.
+fn pages(data: &str) -> Option<u64> {
+    let pdf = BASE64.decode(data).ok()?;
+    let (mut pages, mut room) = (pages_in(&pdf), MOST_UNPACKED);
+    for at in PACKED.find_iter(&pdf) {
+        let objects = unpack(pdf.get(at..)?, room)?;
+        room -= objects.len() as u64;
+        pages += pages_in(&objects);
+    }
+    Some(pages)
+}
+
+/// The content of the stream that follows; none where it cannot be read, or has `room` bytes or more.
+fn unpack(bytes: &[u8], room: u64) -> Option<Vec<u8>> {
+    let packed = bytes.get(STREAM.find(bytes)? + STREAM.needle().len()..)?;
+    let packed = packed.strip_prefix(b"\r").unwrap_or(packed);
+    let packed = packed.strip_prefix(b"\n").unwrap_or(packed);
+    let mut objects = Vec::new();
+    let length = ZlibDecoder::new(packed).take(room).read_to_end(&mut objects).ok()?;
+    ((length as u64) < room).then_some(objects)
+}
+
+fn pages_in(bytes: &[u8]) -> u64 {
+    PAGE.find_iter(bytes).filter(|at| is_page(bytes, *at)).count() as u64
+}
+
+/// Whether the `/Page` at `at` is the value of a `/Type`.
+fn is_page(bytes: &[u8], at: usize) -> bool {
+    let is_whole = bytes.get(at + 5).is_none_or(|next| !next.is_ascii_alphanumeric());
+    is_whole && bytes[..at].trim_ascii_end().ends_with(b"/Type")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::ZlibEncoder;
+
+    use super::*;
+
+    fn size(pdf: &[u8]) -> DocumentSize {
+        DocumentSize::of_data(&BASE64.encode(pdf))
+    }
+
+    /// A PDF whose pages have so many bytes of content each.
+    fn pdf(pages: usize, content: usize) -> Vec<u8> {
+        let mut pdf = b"%PDF-1.4\n1 0 obj <</Type /Pages /Count 3>> endobj /PageMode /PageLabels\n".to_vec();
+        for page in 0..pages {
+            let mark = ["/Type/Page", "/Type /Page", "/Type\r\n/Page"][page % 3];
+            pdf.extend_from_slice(format!("{page} 0 obj <<{mark}/Parent 1 0 R>> endobj\n").as_bytes());
+            pdf.resize(pdf.len() + content, b'x');
+        }
+        pdf
+    }
+
+    /// The same objects in a stream.
+    fn packed(objects: &[u8]) -> Vec<u8> {
+        let mut stream = b"9 0 obj <</Type/ObjStm/Filter/FlateDecode>>\nstream\n".to_vec();
+        let mut encoder = ZlibEncoder::new(&mut stream, Compression::default());
+        encoder.write_all(objects).unwrap();
+        encoder.finish().unwrap();
+        stream.extend_from_slice(b"\nendstream endobj\n");
+        stream
+    }
+
+    #[test]
+    fn pages_are_counted_wherever_they_lie() {
+        for (pages, content) in [(1, 0), (3, 100), (100, 5_000), (900, 113), (5000, 0)] {
+            let pdf = pdf(pages, content);
+            let expected = DocumentSize::Here {
+                bytes: BASE64.encode(&pdf).len() as u64 / 4 * 3,
+                pages: Some(pages as u64),
+            };
+            assert_eq!(size(&pdf), expected, "{pages} {content}");
+        }
+    }
+
+    #[test]
+    fn a_document_is_held_by_its_pages_and_its_bytes() {
+        let tokens = |size: DocumentSize| size.tokens(1600, 15_000);
+        assert_eq!(tokens(size(&pdf(20, 0))), 20 * 4600);
+        assert!(tokens(size(&pdf(2, 300_000))) >= 200_000, "by its bytes");
+        assert_eq!(tokens(size(&packed(&pdf(100, 0)))), 100 * 4600);
+        assert_eq!(tokens(size(&[pdf(2, 0), packed(&pdf(7, 9)), packed(&pdf(1, 0))].concat())), 10 * 4600);
+        let mut encrypted = b"9 0 obj <</Type/ObjStm/N 100>> stream\r\n".to_vec();
+        assert_eq!(tokens(size(&encrypted)), 15_000);
+        encrypted.resize(300_000, b'x');
+        assert_eq!(tokens(size(&encrypted)), 100_000);
+        let bomb = packed(&vec![0; usize::try_from(MOST_UNPACKED).unwrap()]);
+        assert_eq!(tokens(size(&bomb)), 15_000);
+        assert_eq!(tokens(size(b"no PDF")), 15_000);
+        assert_eq!(tokens(DocumentSize::of_data("no base64")), 15_000);
+        assert_eq!(tokens(DocumentSize::Unseen), 200_000);
+        let block =
+            |source: &str| DocumentSize::of_block(&format!(r#"{{"type":"document","source":{source}}}"#));
+        assert_eq!(block(r#"{"type":"url","url":"https://example.com/a.pdf"}"#), DocumentSize::Unseen);
+        let data = BASE64.encode(pdf(7, 0)).replace('/', "\\/");
+        assert_eq!(tokens(block(&format!(r#"{{"type":"base64","data":"{data}"}}"#))), 7 * 4600);
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Entry;
 use super::Money;
 
 /// The project of whoever belongs to no other.
@@ -24,6 +25,8 @@ pub struct Caller {
     /// What this request does its part of, where that is gone on with after a restart: the name of the part, which is charged
     /// once however often it is run.
     pub errand: Option<Arc<str>>,
+    /// What this request has taken of the limits already.
+    pub entry: Entry,
 }
 
 /// What a request's `Cache-Control` asks for (RFC 9111).
@@ -124,6 +127,7 @@ impl Caller {
             grant: Arc::default(),
             cache_control: CacheControl::default(),
             errand: None,
+            entry: Entry::default(),
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
+use crate::compute::in_place;
 use crate::domain::Caller;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
@@ -94,8 +95,10 @@ where
 
     async fn start(&self, turn: Turn) -> Result<RunningTurn, Error> {
         let mut turn = self.resolved(turn).await?;
-        let forced = self.rules.adapt(&mut turn);
-        let turn = WorkerTurn::new(turn);
+        let (forced, turn) = in_place(turn.bytes(), || {
+            let forced = self.rules.adapt(&mut turn);
+            (forced, WorkerTurn::new(turn))
+        });
         self.check()?;
         let model = turn.turn.model.to_string();
         let pool = self.pool()?.clone();
@@ -135,10 +138,12 @@ where
 
     async fn fit_of(&self, turn: &Turn) -> Result<Fit, Error> {
         let model = self.names.resolve(&turn.model, self.catalogue().await?)?;
-        let left_out = self.rules.left_out(turn, &model)?;
-        let repaired = self.rules.repaired(turn, &model);
-        let runs = self.rules.most_runs(turn, &model);
-        Ok(Fit { model, left_out, repaired, runs })
+        in_place(turn.bytes(), || {
+            let left_out = self.rules.left_out(turn, &model)?;
+            let repaired = self.rules.repaired(turn, &model);
+            let runs = self.rules.most_runs(turn, &model);
+            Ok(Fit { model, left_out, repaired, runs })
+        })
     }
 
     async fn look_up(&self, name: ModelName) -> Result<ModelCard, Error> {

@@ -16,6 +16,7 @@ mod breaker;
 mod chat;
 mod command_line;
 mod completions;
+mod connections;
 mod content;
 mod conversations;
 mod crashes;

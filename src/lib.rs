@@ -15,6 +15,7 @@
 //!   [`cache`]: answers that are given again. [`webhooks`]: events for whoever wants to hear of them.
 //!   [`metrics`]: figures for whoever watches.
 //! - [`http`]: the only part that knows axum, status codes and headers.
+//! - [`compute`]: work on large values, off the threads of the runtime.
 //! - [`config`], [`app`], [`server`], [`cli`]: assembly.
 
 pub mod answers;
@@ -25,6 +26,7 @@ pub mod batches;
 pub mod cache;
 pub mod claude;
 pub mod cli;
+pub mod compute;
 pub mod config;
 pub mod conversations;
 pub mod domain;

@@ -148,6 +148,7 @@ fn http_config() -> http::Config {
         heartbeat: Duration::from_secs(15),
         first_event_wait: Duration::from_secs(10),
         body_limit: 32 * 1024 * 1024,
+        body_budget: 128 * 1024 * 1024,
         upload_limit: 0,
         body_pause_timeout: Duration::from_secs(30),
         body_read_timeout: Duration::from_secs(60),
@@ -171,6 +172,18 @@ fn one_session() -> sessions::Config {
 
 fn one_record() -> Limits {
     Limits { time_to_live: Duration::from_secs(60), max_records: 1, max_bytes: 1 << 20 }
+}
+
+/// Connections are not what is measured.
+fn server_config() -> server::Config {
+    server::Config {
+        header_read_timeout: Duration::from_secs(10),
+        send_timeout: Duration::from_secs(30),
+        drain_timeout: Duration::from_secs(1),
+        send_buffer: 128 * 1024,
+        connections: usize::MAX,
+        unknown_per_address: usize::MAX,
+    }
 }
 
 async fn silent(listener: TcpListener) -> anyhow::Result<()> {
@@ -224,12 +237,6 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
         tasks: None,
         router: Arc::new(app::router(&settings, &Arc::new(app::prices(&settings)))),
     });
-    let config = server::Config {
-        header_read_timeout: Duration::from_secs(10),
-        send_timeout: Duration::from_secs(30),
-        drain_timeout: Duration::from_secs(1),
-        send_buffer: 128 * 1024,
-    };
-    server::serve(listener, router, config, shutdown, TaskTracker::new()).await;
+    server::serve(listener, router, server_config(), shutdown, TaskTracker::new()).await;
     Ok(())
 }

@@ -15,6 +15,7 @@ use crate::fields::InvalidRequest;
 use crate::fields::Object;
 use crate::fields::Place;
 use crate::fields::Written;
+use crate::fields::check_length;
 use crate::fields::code;
 use crate::fields::printable;
 use crate::history;
@@ -42,6 +43,7 @@ pub(super) fn decode(
     ignored: &mut Ignored,
 ) -> Result<Conversation, InvalidRequest> {
     let Value::Array(messages) = value else { return Ok(Conversation::default()) };
+    check_length("messages", messages.len())?;
     let written = written.items();
     let mut draft = Draft::new(RULES);
     for (index, message) in messages.into_iter().enumerate() {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 
 use super::Ground;
+use super::descriptors;
 use super::parts;
 use crate::auth::AdminKey;
 use crate::auth::KeyText;
@@ -84,7 +85,7 @@ pub(super) async fn serve(
     let address = listener.local_addr()?;
     let config = Arc::new(parts::http_config(settings));
     let router = http::admin_router(admin, &config, Some(Arc::clone(keys)));
-    let (config, shutdown) = (parts::server_config(settings), shutdown.aside());
+    let (config, shutdown) = (parts::server_config(settings, descriptors::OF_ADMIN), shutdown.aside());
     tracker.spawn(server::serve(listener, router, config, shutdown, tracker.clone()));
     tracing::info!("the admin API listens on http://{address}");
     Ok(Some(address))
@@ -103,7 +104,7 @@ pub(super) fn serve_locally(
 ) -> std::io::Result<()> {
     let socket = LocalSocket::bind(path)?;
     let router = http::admin_router(admin, &Arc::new(parts::http_config(settings)), None);
-    let config = parts::server_config(settings);
+    let config = parts::server_config(settings, descriptors::OF_ADMIN);
     tracker.spawn(socket.serve(router, config, shutdown.clone(), tracker.clone()));
     Ok(())
 }

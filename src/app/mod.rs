@@ -5,6 +5,7 @@ mod alerts;
 #[cfg(test)]
 mod alerts_tests;
 mod books;
+mod descriptors;
 mod desk;
 mod ground;
 mod live_rules;
@@ -106,6 +107,7 @@ impl App {
     /// When its data directory is taken, its address cannot be bound, or the CLI cannot be used.
     pub async fn start(settings: &Settings, environment: &Environment) -> anyhow::Result<Self> {
         let tracker = TaskTracker::new();
+        let connections = descriptors::connections(settings.pool.max_workers);
         let data_dir = claude::take_data_dir(&settings.server.data_dir)?;
         match claude::sweep(&data_dir.instance) {
             0 => {}
@@ -118,10 +120,7 @@ impl App {
         let keys = Arc::new(keys.with_admin(admin::key(settings, &ground.registry).await?));
         let books = Books::open(&ground).await?;
         let Workers { turns: workers, agents } = workers::start(&ground, environment, &data_dir).await?;
-        let pool = match &workers {
-            SignInState::SignedIn(pool) => Some(pool.clone()),
-            SignInState::Missing(_) => None,
-        };
+        let pool = pool_of(&workers);
         let breaker = Breaker::new(settings.claude.breaker_failures);
         let rules = parts::counted_rules(settings, books.metrics.clone());
         let gateway = Gateway::new(workers, parts::model_names(settings), rules, breaker);
@@ -149,7 +148,7 @@ impl App {
             tasks: tasks.clone(),
             router,
         });
-        let (config, shutdown) = (parts::server_config(settings), ground.shutdown);
+        let (config, shutdown) = (parts::server_config(settings, connections), ground.shutdown);
         let serving =
             tracker.spawn(server::serve(listener, routes, config, shutdown.clone(), tracker.clone()));
         Ok(Self {
@@ -191,6 +190,14 @@ impl App {
         }
         drop(self.data_dir);
         tracing::info!("stopped");
+    }
+}
+
+/// The workers, where there can be any.
+fn pool_of(workers: &SignInState<ClaudeLauncher>) -> Option<Pool<ClaudeLauncher>> {
+    match workers {
+        SignInState::SignedIn(pool) => Some(pool.clone()),
+        SignInState::Missing(_) => None,
     }
 }
 

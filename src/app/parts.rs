@@ -90,6 +90,7 @@ pub(super) fn http_config(settings: &Settings) -> http::Config {
         heartbeat: server.heartbeat,
         first_event_wait: server.first_event_wait,
         body_limit: server.body_limit,
+        body_budget: server.body_budget << 20,
         upload_limit: settings.files.max_file_bytes(),
         body_pause_timeout: server.body_pause_timeout,
         body_read_timeout: server.body_read_timeout,
@@ -100,13 +101,15 @@ pub(super) fn http_config(settings: &Settings) -> http::Config {
 }
 
 /// What sockets are held to.
-pub(super) fn server_config(settings: &Settings) -> server::Config {
+pub(super) fn server_config(settings: &Settings, connections: usize) -> server::Config {
     let server = &settings.server;
     server::Config {
         header_read_timeout: server.header_read_timeout,
         send_timeout: server.send_timeout,
         drain_timeout: server.drain_timeout,
         send_buffer: server.send_buffer,
+        connections,
+        unknown_per_address: server.unknown_connections_per_address,
     }
 }
 

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::compute::in_place;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Model;
@@ -160,7 +161,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
 
     /// Adds a user message of `blocks` to the transcript, without a call.
     pub(super) async fn add_to_transcript(&mut self, uuid: &str, blocks: &RawValue) -> Result<(), Failure> {
-        self.pipe.queue(&transcript_line(uuid, blocks));
+        in_place(blocks.get().len(), || self.pipe.queue(&transcript_line(uuid, blocks)));
         let timeout = self.control_timeout;
         tokio::time::timeout(timeout, self.over(uuid))
             .await
@@ -254,7 +255,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     fn send(&mut self, control: &Control<'_>) -> String {
         self.requests += 1;
         let id = self.requests.to_string();
-        self.pipe.queue(&control.line(&id));
+        // The body of a call is among the settings, and is written once more as a text.
+        in_place(control.bytes(), || self.pipe.queue(&control.line(&id)));
         id
     }
 

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncWrite};
 use uuid::Uuid;
 
+use crate::compute::in_place;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Model;
@@ -94,7 +95,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
     /// sooner would be answered with the body of the last caller.
     async fn configure(&mut self, turn: &Turn) -> Result<(), Failure> {
         let unreadable = || Failure::new(FailureKind::InvalidRequest, "A schema of the request is no JSON.");
-        let body = body::request_body(turn, self.sign_in).ok_or_else(unreadable)?;
+        let body =
+            in_place(turn.bytes(), || body::request_body(turn, self.sign_in)).ok_or_else(unreadable)?;
         let wanted = Settings::for_turn(turn, self.sign_in);
         self.body_bytes = body.len();
         // Gone while it waits: a turn that is left here leaves some of them in force, or all.
@@ -110,7 +112,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         self.prepare().await?;
         self.configure(&worker_turn.turn).await?;
         let unreadable = |_| Failure::new(FailureKind::InvalidRequest, "The request cannot be counted.");
-        let blocks = RawValue::from_string(body::content_to_count(&worker_turn.turn)).map_err(unreadable)?;
+        let turn = &worker_turn.turn;
+        let content = || RawValue::from_string(body::content_to_count(turn));
+        let blocks = in_place(turn.bytes(), content).map_err(unreadable)?;
         let uuid = Uuid::new_v4().to_string();
         self.phase = Phase::Changing;
         self.session.add_to_transcript(&uuid, &blocks).await?;

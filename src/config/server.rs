@@ -37,9 +37,14 @@ pub struct Server {
     /// The kernel's send buffer of a connection.
     #[serde(rename = "send_buffer_bytes")]
     pub send_buffer: usize,
+    /// The most connections of one address by which nobody has asked yet.
+    pub unknown_connections_per_address: usize,
     /// The largest request body, in bytes.
     #[serde(rename = "body_limit_bytes")]
     pub body_limit: usize,
+    /// Memory for large bodies that are being read, in MiB.
+    #[serde(rename = "body_budget_mib")]
+    pub body_budget: usize,
     /// After how much silence a stream gets a comment.
     #[serde(rename = "heartbeat_seconds", with = "seconds")]
     pub heartbeat: Duration,
@@ -84,8 +89,27 @@ impl Server {
         check.seconds("heartbeat_seconds", self.heartbeat, 1)?;
         check.seconds("first_event_wait_seconds", self.first_event_wait, 0)?;
         check.number("send_buffer_bytes", self.send_buffer, 4096..=1 << 30)?;
+        check.number("unknown_connections_per_address", self.unknown_connections_per_address, 1..=1 << 20)?;
         check.number("body_limit_bytes", self.body_limit, 1024..=1 << 30)?;
+        check.number("body_budget_mib", self.body_budget, 1..=1 << 20)?;
+        self.check_body_budget()?;
         self.allowed_origins.iter().try_for_each(|origin| check_origin(origin))
+    }
+
+    /// A key has half of the room, and the largest body has to find room in that.
+    fn check_body_budget(&self) -> Result<(), Refusal> {
+        let needed = self.body_limit.saturating_mul(2).div_ceil(1 << 20);
+        if self.body_budget >= needed {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            "server.body_budget_mib",
+            format!(
+                "{} MiB is less than two of the largest bodies, which have {} bytes (server.body_limit_bytes)",
+                self.body_budget, self.body_limit
+            ),
+            format!("set it to {needed} or more, or lower server.body_limit_bytes"),
+        ))
     }
 
     pub(super) fn check_reach(&self, has_keys: bool) -> Result<(), Refusal> {

@@ -193,6 +193,15 @@ fn a_value_without_sense_is_refused() {
 }
 
 #[test]
+fn a_key_has_room_for_the_largest_body() {
+    let one = |name: &str, value: &str| refusal("", &[(name, value)]);
+    assert_snapshot!(one("SWITCHBOARD_SERVER__BODY_BUDGET_MIB", "63"), @r"
+    SWITCHBOARD_SERVER__BODY_BUDGET_MIB: 63 MiB is less than two of the largest bodies, which have 33554432 bytes (server.body_limit_bytes)
+    set it to 64 or more, or lower server.body_limit_bytes
+    ");
+}
+
+#[test]
 fn prices_and_rules_without_sense_are_refused() {
     let one = |name: &str, value: &str| refusal("", &[(name, value)]);
     assert_snapshot!(one("SWITCHBOARD_PRICING__MODELS", r#"{ "haiku" = "input 1, output 5" }"#), @r"

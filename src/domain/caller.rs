@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Entry;
 use super::Money;
 
 /// The project of whoever belongs to no other.
@@ -26,6 +27,8 @@ pub struct Caller {
     pub errand: Option<Arc<str>>,
     /// Whether nobody waits for the answer, so that those who wait go first.
     pub in_background: bool,
+    /// What this request has taken of the limits already.
+    pub entry: Entry,
 }
 
 /// What a request's `Cache-Control` asks for (RFC 9111).
@@ -129,6 +132,7 @@ impl Caller {
             cache_control: CacheControl::default(),
             errand: None,
             in_background: false,
+            entry: Entry::default(),
         }
     }
 

@@ -100,6 +100,21 @@ pub enum Source {
 }
 
 impl Part {
+    /// About how many bytes it has, see [`Turn::bytes`](super::Turn::bytes).
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text)
+            | Self::Instruction(text)
+            | Self::Thinking(Thinking::Open { text, .. } | Thinking::Redacted(text)) => text.len(),
+            Self::Image(Source::Base64 { data, .. })
+            | Self::Document { source: Source::Base64 { data, .. }, .. } => data.len(),
+            Self::ToolUse(call) => call.input.len(),
+            Self::ToolResult(result) => result.parts.iter().map(Self::bytes).sum(),
+            Self::Native(block) => block.json.len(),
+            Self::Image(_) | Self::Document { .. } | Self::GoOn | Self::CacheMark(_) => 0,
+        }
+    }
+
     /// A file of words, told as its title and its words.
     pub fn file_of_words(title: Option<&str>, words: &str) -> Self {
         Self::Text(title.map_or_else(|| words.to_owned(), |title| format!("{title}\n\n{words}")))

@@ -7,6 +7,7 @@ use super::error::InvalidRequest;
 use super::object::Object;
 use super::object::Place;
 use super::shape::got;
+use super::structure;
 use super::table::Table;
 
 /// The request that is the JSON object `body`; `needs` names the fields it must have, for whoever sent something else.
@@ -14,6 +15,7 @@ use super::table::Table;
 /// # Errors
 /// When the body is no JSON object.
 pub fn request(body: &[u8], table: &'static Table, needs: &str) -> Result<Object, InvalidRequest> {
+    structure::check(body)?;
     let value: Value = serde_json::from_slice(body).map_err(|error| not_json(body, &error, needs))?;
     if !value.is_object() {
         let message = format!("The body must be a JSON object with {needs}, but it is {}.", got(&value));

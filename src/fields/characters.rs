@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
+
 use super::error::InvalidRequest;
 use super::ignored::Ignored;
 use super::repair::Repair;
@@ -26,7 +28,7 @@ fn mend(body: &[u8]) -> Option<Vec<u8>> {
     let mut mended = Vec::new();
     // Up to where it is told, and up to where it is read.
     let (mut told, mut read) = (0, 0);
-    while let Some(distance) = body.get(read..)?.iter().position(|byte| *byte == b'\\') {
+    while let Some(distance) = memchr(b'\\', body.get(read..)?) {
         let start = read + distance;
         let (length, instead): (_, Option<&[u8]>) = match escaped(body, start) {
             Some(0) => (ESCAPE, Some(b"")),

@@ -14,6 +14,7 @@ mod object;
 mod repair;
 mod shape;
 mod stop_texts;
+mod structure;
 mod table;
 mod written;
 
@@ -31,6 +32,7 @@ pub use shape::Shape;
 pub use shape::got;
 pub use shape::printable;
 pub use stop_texts::stop_texts;
+pub use structure::check_length;
 pub use table::Field;
 pub use table::Handling;
 pub use table::PROJECT;

@@ -195,6 +195,15 @@ pub struct WorkerCounts {
 
 /// What the doors ask of the gateway; a trait, so that they can be tested without workers.
 pub trait Turns: Send + Sync {
+    /// Takes a request's place within the limits of its caller, before its body is read. The first turn that is run for the caller
+    /// that comes back has the place; it is given back where none is.
+    ///
+    /// # Errors
+    /// [`Error::Limited`] when a limit is reached.
+    fn enter(&self, caller: Caller) -> Result<Caller, Error> {
+        Ok(caller)
+    }
+
     /// Runs `turn` for `caller`: waits for a worker no longer than the queue allows and sends it the turn.
     fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>>;
 

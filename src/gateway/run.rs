@@ -7,8 +7,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::compute::in_place;
 use crate::domain::Bill;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
@@ -42,6 +44,9 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// How long the end of an answer that a stop text has ended waits for what its run has cost.
 const BILL_TIMEOUT: Duration = Duration::from_millis(250);
+/// How long a worker may take to take a turn, until its call is under way. Each step of it has a shorter limit of its own; this is
+/// for all of them together.
+const PREPARATION: Duration = Duration::from_secs(30);
 /// How often a turn is tried again without what upstream refuses in it.
 const MOST_REFUSALS: usize = 8;
 
@@ -107,11 +112,14 @@ where
         late: LateNames,
         demand: Demand,
     ) -> Result<Self, Error> {
-        let strict = Strict::new(&turn.turn.tools);
-        let stops = Stops::take_from(&mut turn.turn);
-        let form = Form::apply(&mut turn.turn);
-        let names = PropertyNames::apply(&mut turn.turn);
-        let repeat = (form.may_repeat() || demand.is_open()).then(|| turn.clone());
+        let (strict, stops, form, names, repeat) = in_place(turn.turn.bytes(), || {
+            let strict = Strict::new(&turn.turn.tools);
+            let stops = Stops::take_from(&mut turn.turn);
+            let form = Form::apply(&mut turn.turn);
+            let names = PropertyNames::apply(&mut turn.turn);
+            let repeat = (form.may_repeat() || demand.is_open()).then(|| turn.clone());
+            (strict, stops, form, names, repeat)
+        });
         let mut run = Self {
             source,
             lease: Some(lease),
@@ -330,7 +338,10 @@ where
     }
 
     async fn give(&mut self, turn: &WorkerTurn) -> Result<(), Failure> {
-        let started = self.worker()?.start(turn).await;
+        let started = match timeout(PREPARATION, self.worker()?.start(turn)).await {
+            Ok(started) => started,
+            Err(_) => Err(Failure::new(FailureKind::TimedOut, "The worker did not take the turn in time.")),
+        };
         if let Err(failure) = &started {
             self.note(failure);
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
+use crate::compute::in_place;
 use crate::domain::Caller;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
@@ -99,8 +100,10 @@ where
 
     async fn start(&self, claim: Claim, gate: Gate, turn: Turn) -> Result<RunningTurn, Error> {
         let mut turn = self.resolved(&claim, turn).await?;
-        let forced = self.rules.adapt(&mut turn);
-        let turn = WorkerTurn { gate, ..WorkerTurn::new(turn) };
+        let (forced, turn) = in_place(turn.bytes(), || {
+            let forced = self.rules.adapt(&mut turn);
+            (forced, WorkerTurn { gate, ..WorkerTurn::new(turn) })
+        });
         let model = turn.turn.model.to_string();
         self.check(&model)?;
         let pool = self.pool()?.clone();
@@ -143,10 +146,12 @@ where
 
     async fn fit_of(&self, claim: Claim, turn: &Turn) -> Result<Fit, Error> {
         let model = self.names.resolve(&turn.model, self.catalogue(&claim).await?)?;
-        let left_out = self.rules.left_out(turn, &model)?;
-        let repaired = self.rules.repaired(turn, &model);
-        let runs = self.rules.most_runs(turn, &model);
-        Ok(Fit { model, left_out, repaired, runs })
+        in_place(turn.bytes(), || {
+            let left_out = self.rules.left_out(turn, &model)?;
+            let repaired = self.rules.repaired(turn, &model);
+            let runs = self.rules.most_runs(turn, &model);
+            Ok(Fit { model, left_out, repaired, runs })
+        })
     }
 
     async fn look_up(&self, name: ModelName) -> Result<ModelCard, Error> {
@@ -167,7 +172,12 @@ where
         self.run_behind(Gate::default(), caller, turn)
     }
 
-    fn run_behind(&self, gate: Gate, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
+    fn run_behind(
+        &self,
+        gate: Gate,
+        caller: Caller,
+        turn: Turn,
+    ) -> BoxFuture<'_, Result<RunningTurn, Error>> {
         Box::pin(self.start(claim_of(&caller), gate, turn))
     }
 

@@ -37,6 +37,8 @@ struct Script {
     /// What the next runs cost.
     costs: VecDeque<Money>,
     resets: usize,
+    /// So many of the next starts never end.
+    hanging: usize,
 }
 
 #[derive(Clone, Default)]
@@ -63,6 +65,11 @@ impl Worker for Scripted {
 
 impl TurnWorker for Scripted {
     async fn start(&mut self, turn: &WorkerTurn) -> Result<(), Failure> {
+        let hanging = self.0.lock().unwrap().hanging;
+        if hanging > 0 {
+            self.0.lock().unwrap().hanging -= 1;
+            return futures::future::pending().await;
+        }
         let mut script = self.0.lock().unwrap();
         script.served.push(turn.turn.model.to_string());
         script.turns.push(turn.turn.clone());
@@ -281,6 +288,20 @@ async fn a_worker_that_dies_before_the_answer_is_replaced_once_and_a_silent_one_
     let running = bench.run("haiku").await.unwrap();
     assert_eq!(running.events.count().await, 1);
     assert_eq!(bench.script.0.lock().unwrap().served.len(), 5, "the model may be at work on it");
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_does_not_take_the_turn_in_time_is_replaced_once() {
+    let bench = Bench::new();
+    bench.script.0.lock().unwrap().hanging = 2;
+    let begun = tokio::time::Instant::now();
+    let failed = bench.run("haiku").await.unwrap_err();
+    assert!(matches!(&failed, Error::Failed(failure) if failure.kind == FailureKind::TimedOut), "{failed:?}");
+    // Twice the limit, and the pause between.
+    assert!((60..62).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    bench.script.0.lock().unwrap().hanging = 1;
+    bench.run("haiku").await.unwrap();
     bench.end().await;
 }
 

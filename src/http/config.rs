@@ -15,6 +15,8 @@ pub struct Config {
     pub first_event_wait: Duration,
     /// The largest request body, in bytes. 33554432 (32 MiB): the limit of the Messages API.
     pub body_limit: usize,
+    /// Memory for large bodies that are being read, in bytes. 134217728 (128 MiB): four of the largest, two of them of one key.
+    pub body_budget: usize,
     /// The largest file that is uploaded, in bytes. 536870912 (512 MiB): that of OpenAI's API.
     pub upload_limit: u64,
     /// The longest wait for the next piece of a body, in seconds. 30: a mobile network's pause.

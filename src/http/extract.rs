@@ -9,27 +9,75 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::FromRef;
 use axum::extract::FromRequest;
+use axum::extract::FromRequestParts;
 use axum::extract::Request;
+use axum::http::request::Parts;
 use bytes::Bytes;
 use bytes::BytesMut;
 use http_body_util::BodyExt as _;
 use http_body_util::LengthLimitError;
-use tokio::time::timeout;
+use tokio::task::coop::consume_budget;
+use tokio::time::Instant;
+use tokio::time::timeout_at;
 
 use super::Config;
+use super::bodies::Bodies;
+use super::bodies::Room;
 use super::error::ApiError;
 use super::error::Kind;
 use super::middleware::body_limit;
 use super::middleware::content_encoding::BrokenEncoding;
+use crate::compute::LARGE;
+use crate::domain::Caller;
 use crate::fields::InvalidRequest;
 use crate::fields::code;
+use crate::gateway::Turns;
 use crate::openai::Page;
 
-/// The most that is reserved on a client's word for how much will come, in bytes.
-const RESERVED: usize = 64 * 1024;
-
 /// The whole body, whatever its content type says: clients are known to send JSON under any.
-pub(super) struct RequestBody(pub(super) Bytes);
+#[derive(Debug)]
+pub(super) struct RequestBody {
+    bytes: Bytes,
+    /// Of a large one.
+    room: Option<Room>,
+}
+
+impl RequestBody {
+    /// What `decode` makes of it. A large one is decoded off the threads that serve connections, when it is its turn.
+    pub(super) async fn decode<T, E>(
+        self,
+        decode: impl FnOnce(&[u8]) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        E: Into<ApiError> + Send + 'static,
+    {
+        let Self { bytes, room } = self;
+        // The body goes as soon as it is decoded, and where that is done.
+        let work = move || decode(&bytes);
+        match room {
+            None => work(),
+            Some(room) => room.decode(work).await?,
+        }
+        .map_err(E::into)
+    }
+}
+
+/// Who asks, once the request has its place within their limits. To be taken before the body.
+pub(super) struct Admitted(pub(super) Caller);
+
+impl<S> FromRequestParts<S> for Admitted
+where
+    S: Send + Sync,
+    Arc<dyn Turns>: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let caller = parts.extensions.get::<Caller>().cloned().ok_or_else(unguarded)?;
+        Ok(Self(Arc::<dyn Turns>::from_ref(state).enter(caller)?))
+    }
+}
 
 impl<S> FromRequest<S> for RequestBody
 where
@@ -40,30 +88,60 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let config = Arc::<Config>::from_ref(state);
-        match timeout(config.body_read_timeout, read(request.into_body(), &config)).await {
-            Ok(body) => body.map(Self),
-            Err(_) => Err(late(&format!("was not complete after {:?}", config.body_read_timeout))),
+        let extensions = request.extensions();
+        let bodies = extensions.get::<Bodies>().cloned().ok_or_else(unguarded)?;
+        let name = extensions.get::<Caller>().map_or_else(String::new, |caller| caller.name.clone());
+        read(request.into_body(), &config, &bodies, &name).await
+    }
+}
+
+/// Reads `body`, which is one of the key `name`, with room of `bodies` if it is large.
+async fn read(mut body: Body, config: &Config, bodies: &Bodies, name: &str) -> Result<RequestBody, ApiError> {
+    let size = http_body::Body::size_hint(&body).exact().and_then(|size| usize::try_from(size).ok());
+    let mut room = None;
+    if let Some(size) = size.filter(|size| *size > LARGE) {
+        room = Some(bodies.room(name, size).await?);
+    }
+    // A client's word for how much will come counts where it has its room.
+    let mut whole = BytesMut::with_capacity(size.unwrap_or(0));
+    let mut deadline = Instant::now() + config.body_read_timeout;
+    loop {
+        let pause = Instant::now() + config.body_pause_timeout;
+        let Ok(frame) = timeout_at(pause.min(deadline), body.frame()).await else {
+            let limit = config.body_read_timeout;
+            return Err(if pause < deadline {
+                paused(config.body_pause_timeout)
+            } else {
+                late(&format!("was not complete after {limit:?}"))
+            });
+        };
+        match frame {
+            Some(Ok(frame)) => {
+                let Some(data) = frame.data_ref() else { continue };
+                if room.is_none() && whole.len() + data.len() > LARGE {
+                    // How much comes is not known, and may be the most there may be.
+                    let asked = Instant::now();
+                    room = Some(bodies.room(name, config.body_limit).await?);
+                    deadline += asked.elapsed();
+                }
+                whole.extend_from_slice(data);
+                // What is unpacked of a few bytes may never have to wait for more.
+                consume_budget().await;
+            }
+            Some(Err(error)) => return Err(unreadable(error, config.body_limit as u64)),
+            None => {
+                if let Some(room) = &mut room {
+                    room.shrink(whole.len());
+                }
+                return Ok(RequestBody { bytes: whole.freeze(), room });
+            }
         }
     }
 }
 
-async fn read(mut body: Body, config: &Config) -> Result<Bytes, ApiError> {
-    let expected = usize::try_from(http_body::Body::size_hint(&body).lower()).unwrap_or(usize::MAX);
-    let mut whole = BytesMut::with_capacity(expected.min(RESERVED));
-    loop {
-        let Ok(frame) = timeout(config.body_pause_timeout, body.frame()).await else {
-            return Err(paused(config.body_pause_timeout));
-        };
-        match frame {
-            Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref() {
-                    whole.extend_from_slice(data);
-                }
-            }
-            Some(Err(error)) => return Err(unreadable(error, config.body_limit as u64)),
-            None => return Ok(whole.freeze()),
-        }
-    }
+/// The layers around the handlers are not those of [`routes`](super::routes).
+fn unguarded() -> ApiError {
+    ApiError::new(Kind::Internal, "This server is put together wrongly.")
 }
 
 fn late(what: &str) -> ApiError {

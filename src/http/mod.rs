@@ -4,8 +4,11 @@
 //! calls the gateway once, and encodes. A failure is an [`error`] until the table there gives it a status.
 
 mod admin;
+mod bodies;
 mod canonical_path;
 mod config;
+mod connection;
+mod crowd;
 mod error;
 mod extract;
 mod form;
@@ -24,8 +27,12 @@ mod values;
 pub(crate) mod tests;
 
 pub use config::Config;
+pub use connection::Connection;
+pub use crowd::Crowd;
+pub use crowd::Guest;
 pub use error::explain;
 pub use error::refusal;
+pub use middleware::framing::TwoLengths;
 pub use routes::admin_router;
 pub use routes::router;
 pub use state::Admin;

@@ -32,12 +32,15 @@ use super::middleware::authenticate;
 use super::middleware::authenticate::Guard;
 use super::middleware::authenticate::Need;
 use super::middleware::body_limit;
+use super::middleware::body_limit::Bounds;
 use super::middleware::door;
+use super::middleware::framing;
 use super::middleware::local_only;
 use super::middleware::pages;
 use super::middleware::pages::Pages;
 use super::middleware::panic;
 use super::middleware::request_id;
+use super::middleware::spare;
 use super::ops;
 use super::root::Root;
 use super::v1::batch;
@@ -89,7 +92,7 @@ pub fn router(state: AppState) -> Router {
     let router = router.fallback(unknown).method_not_allowed_fallback(method_not_allowed);
     // From the inside out: the last one is the first a request meets.
     let router = router
-        .layer(from_fn_with_state(Arc::clone(&state.config), body_limit::layer))
+        .layer(from_fn_with_state(Bounds::new(&state.config), body_limit::layer))
         .layer(from_fn_with_state(guard, authenticate::layer))
         .layer(from_fn_with_state(Arc::clone(&state.keys), local_only::layer))
         .layer(from_fn_with_state(Pages::new(&state.keys, &state.config), pages::layer));
@@ -116,7 +119,7 @@ pub fn admin_router(admin: &Admin, config: &Arc<Config>, keys: Option<Arc<Keys>>
     let unknown = async move |request: Request| unknown_url(&request, &there_is);
     let router = admin::router(admin, config);
     let router = router.fallback(unknown).method_not_allowed_fallback(method_not_allowed);
-    let router = router.layer(from_fn_with_state(Arc::clone(config), body_limit::layer));
+    let router = router.layer(from_fn_with_state(Bounds::new(config), body_limit::layer));
     noted(match keys {
         Some(keys) => router.layer(from_fn_with_state(Guard::admin(keys), authenticate::layer)),
         None => router,
@@ -127,6 +130,8 @@ pub fn admin_router(admin: &Admin, config: &Arc<Config>, keys: Option<Arc<Keys>>
 fn noted<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     router
         .layer(CatchPanicLayer::custom(panic::response))
+        .layer(from_fn(spare::layer))
+        .layer(from_fn(framing::layer))
         .layer(from_fn(door::layer))
         .layer(from_fn(access_log::layer))
         .layer(from_fn(request_id::layer))

@@ -25,6 +25,7 @@ use futures::StreamExt as _;
 use tokio::time::Instant;
 use tokio::time::sleep;
 use tokio::time::timeout_at;
+use tungstenite::error::ProtocolError;
 
 use super::error::ApiError;
 use super::error::Kind;
@@ -155,12 +156,13 @@ impl Socket {
                 Ok(Message::Text(text)) => text.as_str().to_owned(),
                 Ok(Message::Binary(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
                 Ok(Message::Ping(_) | Message::Pong(_)) => continue,
-                Err(error) if is_too_long(&error) => {
-                    self.unsent.push_back(Message::Close(Some(too_long(self.limit))));
+                Ok(Message::Close(_)) => return Poll::Ready(Err(Ended)),
+                Err(error) => {
+                    let Some(frame) = refusal(&error, self.limit) else { return Poll::Ready(Err(Ended)) };
+                    self.unsent.push_back(Message::Close(Some(frame)));
                     self.is_refused = true;
                     return self.poll_next(context);
                 }
-                Ok(Message::Close(_)) | Err(_) => return Poll::Ready(Err(Ended)),
             };
             return Poll::Ready(Ok(Happened::Heard(text)));
         }
@@ -209,10 +211,18 @@ where
     })
 }
 
-/// Whether a message was larger than may be.
-fn is_too_long(error: &axum::Error) -> bool {
-    let cause = error.source().and_then(|cause| cause.downcast_ref());
-    matches!(cause, Some(tungstenite::Error::Capacity(_)))
+/// How a socket is closed whose client does not keep to the protocol; none where nobody is there any more.
+fn refusal(error: &axum::Error, limit: usize) -> Option<CloseFrame> {
+    let (code, reason) = match error.source()?.downcast_ref()? {
+        tungstenite::Error::Capacity(_) => return Some(too_long(limit)),
+        tungstenite::Error::Utf8(_) => {
+            (close_code::INVALID, "a message of text is no valid UTF-8".to_owned())
+        }
+        tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return None,
+        tungstenite::Error::Protocol(fault) => (close_code::PROTOCOL, fault.to_string()),
+        _ => return None,
+    };
+    Some(CloseFrame { code, reason: reason.into() })
 }
 
 /// What a client is told whose message is larger than may be. A reason has at most 123 bytes.

@@ -105,14 +105,23 @@ impl Bucket {
         self.fold();
     }
 
-    /// Makes it `amount` that was taken as `id`, or leaves it at what it was.
+    /// Makes it `amount` that was taken as `id`, or leaves it at what it was. It cannot be changed after that.
     pub(super) fn settle(&mut self, id: TakeId, amount: Option<u64>) {
+        self.change(id, amount, true);
+    }
+
+    /// Makes it `amount` that was taken as `id`, for now.
+    pub(super) fn amend(&mut self, id: TakeId, amount: u64) {
+        self.change(id, Some(amount), false);
+    }
+
+    fn change(&mut self, id: TakeId, amount: Option<u64>, is_settled: bool) {
         let Ok(position) = self.takes.binary_search_by_key(&id, |take| take.id) else { return };
         let weight = amount.map_or(self.takes[position].weight, |amount| self.weight(amount));
         let take = &mut self.takes[position];
         take.least = (take.least - take.weight).saturating_add(weight);
         take.weight = weight;
-        take.is_settled = true;
+        take.is_settled |= is_settled;
         self.fold();
         self.full_at = self.takes.iter().fold(self.settled, |full_at, take| take.apply(full_at));
     }

@@ -26,7 +26,7 @@ pub struct Limited {
 pub enum What {
     /// Requests a minute.
     Requests,
-    /// Tokens a minute. So many were asked for.
+    /// Tokens a minute. So many were asked for; none where it is not known yet how many the request needs.
     Tokens(u64),
     /// Requests at the same time.
     ConcurrentRequests,
@@ -48,6 +48,10 @@ impl fmt::Display for Limited {
         match (self.what, self.retry_after) {
             (What::Requests | What::ConcurrentRequests, None) => {
                 formatter.write_str(": no request can pass. Have the limit raised.")
+            }
+            (What::Tokens(0), None) => formatter.write_str(": no request can pass. Have the limit raised."),
+            (What::Tokens(0), Some(wait)) => {
+                write!(formatter, ", and they are used up. Try again in {}.", Seconds(wait))
             }
             (What::Tokens(asked), None) => write!(
                 formatter,

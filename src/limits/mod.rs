@@ -67,6 +67,15 @@ impl Limits {
         Self(Arc::new(Inner { config, begin: Instant::now(), scopes: DashMap::new() }))
     }
 
+    /// Lets `caller` make a request of which it is not known yet what it takes: [`Permit::ask`] takes that. Who has no tokens left
+    /// at all is refused here.
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit).
+    pub fn enter(&self, caller: &Caller) -> Result<Permit, Limited> {
+        self.admit(caller, 0)
+    }
+
     /// Lets `caller` make a request that takes about `estimated_tokens`, of its prompt and its answer. It takes nothing of
     /// any limit when one of them refuses it.
     ///

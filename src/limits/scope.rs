@@ -116,7 +116,7 @@ impl Scope {
         self.last_take = id;
         self.running += 1;
         if let Some(bucket) = &mut self.requests {
-            bucket.take(id, 1, now, true);
+            bucket.take(id, 1, now, false);
         }
         if let Some(bucket) = &mut self.tokens {
             bucket.take(id, tokens, now, false);
@@ -124,10 +124,34 @@ impl Scope {
         id
     }
 
-    /// Makes it `tokens` that were taken as `take`, or leaves it at what it was.
+    /// Why a request that is let in cannot have about `tokens`.
+    pub(super) fn refusal_of_tokens(&self, now: u64, tokens: u64) -> Option<Refusal> {
+        let limit = self.rates.tokens_per_minute?;
+        let shortage = shortage(self.tokens.as_ref(), tokens, now)?;
+        Some(Refusal { whose: self.whose, what: What::Tokens(tokens), limit, shortage })
+    }
+
+    /// Makes it about `tokens` that `take` may need.
+    pub(super) fn amend(&mut self, take: TakeId, tokens: u64) {
+        if let Some(bucket) = &mut self.tokens {
+            bucket.amend(take, tokens);
+        }
+    }
+
+    /// Makes it `tokens` that were taken as `take`, or leaves it at what it was. The request counts.
     pub(super) fn settle(&mut self, take: TakeId, tokens: Option<u64>) {
+        if let Some(bucket) = &mut self.requests {
+            bucket.settle(take, None);
+        }
         if let Some(bucket) = &mut self.tokens {
             bucket.settle(take, tokens);
+        }
+    }
+
+    /// As if there had been no request `take`.
+    pub(super) fn give_back(&mut self, take: TakeId) {
+        for bucket in [&mut self.requests, &mut self.tokens].into_iter().flatten() {
+            bucket.settle(take, Some(0));
         }
     }
 

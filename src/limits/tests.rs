@@ -251,3 +251,33 @@ fn resident_pages() -> usize {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
     pages.split(' ').nth(1).unwrap().parse().unwrap()
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_has_entered_asks_for_tokens_later_and_loses_nothing_when_there_are_none() {
+    let limits = limits();
+    let rates = Rates {
+        requests_per_minute: Some(2),
+        tokens_per_minute: Some(100),
+        concurrent_requests: Some(1),
+        ..Rates::default()
+    };
+    let caller = caller("k", rates, NONE);
+    let mut entered = limits.enter(&caller).unwrap();
+    let refused = limits.enter(&caller).unwrap_err();
+    assert_eq!(refused.what, What::ConcurrentRequests);
+    assert_eq!(entered.ask(101).unwrap_err().what, What::Tokens(101));
+    drop(entered);
+
+    let mut entered = limits.enter(&caller).unwrap();
+    entered.ask(100).unwrap();
+    assert_eq!(entered.state().requests.unwrap().remaining, 1, "the refused one was given back");
+    assert_eq!(entered.state().tokens.unwrap().remaining, 0);
+    entered.settle(100);
+    drop(entered);
+    let refused = limits.enter(&caller).unwrap_err();
+    assert_eq!(refused.what, What::Tokens(0));
+    assert!(refused.to_string().contains("and they are used up"), "{refused}");
+    advance(Duration::from_secs(1)).await;
+    drop(limits.enter(&caller).unwrap());
+    assert_eq!(limits.enter(&caller).unwrap_err().what, What::Requests, "who asks for nothing counts");
+}

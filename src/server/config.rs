@@ -17,4 +17,9 @@ pub struct Config {
     /// The kernel's send buffer of a connection, in bytes; Linux reserves twice as much. 131072: an answer fits
     /// in as a whole, and a reader that stopped pins 256 KiB instead of the 4 MB of the default.
     pub send_buffer: usize,
+    /// The most connections at a time. What the system allows, without what workers and files need.
+    pub connections: usize,
+    /// Connections of one address by which nobody has asked yet who may; the oldest goes for a further one. 256: clients ask as
+    /// soon as they are connected.
+    pub unknown_per_address: usize,
 }

@@ -1,7 +1,9 @@
 //! The life of one connection.
 
 use std::pin::pin;
+use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
@@ -9,36 +11,62 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use tower::util::MapRequest;
 
 use super::Answers;
 use super::Config;
 use super::Shutdown;
 use super::deadline_io::DeadlineIo;
+use super::head_watch::HeadWatch;
+use crate::http::Connection;
+use crate::http::TwoLengths;
 
 /// The most that is buffered of a request's head or of an answer the client is slow to take, in bytes.
 const BUFFER: usize = 64 * 1024;
 
-/// Serves `stream` until its client leaves or `shutdown` ends it. Dropping what still runs ends its turn.
+/// How long the head of a request may take by a connection that is kept back for `/health`.
+const SPARE_HEAD: Duration = Duration::from_secs(2);
+
+/// Serves `stream` until its client leaves, `shutdown` ends it, or it has to go for others. Dropping what still runs ends its turn.
 ///
-/// A connection that becomes a WebSocket is handed to whoever serves that; `count` goes with it.
+/// A connection that becomes a WebSocket is handed to whoever serves that; its count goes with it.
 pub(super) async fn run<A: Answers>(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: A,
     config: Config,
     shutdown: Shutdown,
-    count: TaskTrackerToken,
+    (count, visit): (TaskTrackerToken, Option<Connection>),
 ) {
-    let io = TokioIo::new(DeadlineIo::new(stream, config.send_timeout).counted(count));
+    let watch = HeadWatch::default();
+    let io = TokioIo::new(DeadlineIo::new(stream, config.send_timeout).counted(count).watched(watch.clone()));
+    let left = visit.as_ref().map(|visit| visit.guest.left().clone()).unwrap_or_default();
+    let is_spare = visit.as_ref().is_some_and(|visit| visit.is_spare);
+    let head = if is_spare { config.header_read_timeout.min(SPARE_HEAD) } else { config.header_read_timeout };
+    let router = MapRequest::new(router, move |mut request: hyper::Request<Incoming>| {
+        if let Some(visit) = &visit {
+            request.extensions_mut().insert(visit.clone());
+        }
+        if watch.has_two_lengths() {
+            request.extensions_mut().insert(TwoLengths);
+        }
+        request
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(config.header_read_timeout)
+        .header_read_timeout(head)
+        .keep_alive(!is_spare)
         .max_buf_size(BUFFER)
         .serve_connection(io, TowerToHyperService::new(router))
         .with_upgrades();
     let mut connection = pin!(connection);
-    let begun = shutdown.begun();
-    let ended = shutdown.ended();
-    let mut ended = pin!(ended.cancelled());
+    let (begun, ended) = (shutdown.begun(), shutdown.ended());
+    let ended = async {
+        tokio::select! {
+            () = ended.cancelled() => {}
+            () = left.cancelled() => {}
+        }
+    };
+    let mut ended = pin!(ended);
     let result = tokio::select! {
         result = connection.as_mut() => result,
         () = ended.as_mut() => return,

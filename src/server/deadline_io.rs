@@ -16,6 +16,8 @@ use tokio::time::sleep;
 use tokio::time::sleep_until;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::head_watch::HeadWatch;
+
 /// How long a closed connection waits for the next piece of what the client is still sending.
 const LINGER_PAUSE: Duration = Duration::from_millis(250);
 /// How long it does so in all.
@@ -30,6 +32,7 @@ pub(super) struct DeadlineIo<T> {
     /// Runs while the peer takes nothing; boxed because most connections never need it.
     stalled: Option<Pin<Box<Sleep>>>,
     linger: Option<Box<Linger>>,
+    watch: Option<HeadWatch>,
     /// Counts the connection for as long as it is open, also once it has become a WebSocket.
     _count: Option<TaskTrackerToken>,
 }
@@ -41,7 +44,12 @@ struct Linger {
 
 impl<T> DeadlineIo<T> {
     pub(super) fn new(inner: T, send_timeout: Duration) -> Self {
-        Self { inner, send_timeout, stalled: None, linger: None, _count: None }
+        Self { inner, send_timeout, stalled: None, linger: None, watch: None, _count: None }
+    }
+
+    /// The same, its heads watched by `watch`.
+    pub(super) fn watched(self, watch: HeadWatch) -> Self {
+        Self { watch: Some(watch), ..self }
     }
 
     /// The same, counted by `count`.
@@ -52,6 +60,9 @@ impl<T> DeadlineIo<T> {
     fn watch<R>(&mut self, result: Poll<io::Result<R>>, context: &mut Context<'_>) -> Poll<io::Result<R>> {
         if result.is_ready() {
             self.stalled = None;
+            if let Some(watch) = &self.watch {
+                watch.answered();
+            }
             return result;
         }
         let timeout = self.send_timeout;
@@ -95,7 +106,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for DeadlineIo<T> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.inner).poll_read(context, buffer);
+        if let Some(watch) = &self.watch {
+            watch.read(buffer.filled().get(before..).unwrap_or_default());
+        }
+        result
     }
 }
 

@@ -59,7 +59,7 @@ impl LocalSocket {
             match accepted {
                 Ok((stream, _)) if is_ours(&stream) => {
                     let (router, shutdown, count) = (router.clone(), shutdown.clone(), tracker.token());
-                    tracker.spawn(connection::run(stream, router, config, shutdown, count));
+                    tracker.spawn(connection::run(stream, router, config, shutdown, (count, None)));
                 }
                 Ok(_) => {
                     tracing::warn!("somebody else's process asked at the admin socket and was not heard");

@@ -6,8 +6,10 @@
 mod config;
 mod connection;
 mod deadline_io;
+mod head_watch;
 mod local;
 mod shutdown;
+mod visitors;
 
 #[cfg(test)]
 mod tests;
@@ -15,6 +17,7 @@ mod tests;
 use std::convert::Infallible;
 use std::error::Error;
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use hyper::body::Body;
@@ -29,6 +32,9 @@ pub use config::Config;
 pub use local::LocalSocket;
 pub use local::ask;
 pub use shutdown::Shutdown;
+pub use visitors::SPARE_CONNECTIONS;
+
+use visitors::Visitors;
 
 /// How long streams have for their last error event after the drain timeout.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -79,9 +85,17 @@ pub async fn serve<A: Answers>(
     tracker: TaskTracker,
 ) -> Summary {
     let connections = TaskTracker::new();
-    accept_until_stopped(&listener, &config, &shutdown, |stream| {
+    let visitors = Visitors::new(&config);
+    accept_until_stopped(&listener, &config, &shutdown, |stream, address| {
+        let visit = visitors.arrive(address, connections.len());
         let count = connections.token();
-        tracker.spawn(connection::run(stream, router.clone(), config, shutdown.clone(), count));
+        tracker.spawn(connection::run(
+            stream,
+            router.clone(),
+            config,
+            shutdown.clone(),
+            (count, Some(visit)),
+        ));
     })
     .await;
     drop(listener);
@@ -93,7 +107,7 @@ async fn accept_until_stopped(
     listener: &TcpListener,
     config: &Config,
     shutdown: &Shutdown,
-    mut take: impl FnMut(TcpStream),
+    mut take: impl FnMut(TcpStream, IpAddr),
 ) {
     let begun = shutdown.begun();
     let mut in_trouble = false;
@@ -104,7 +118,7 @@ async fn accept_until_stopped(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 if std::mem::take(&mut in_trouble) {
                     tracing::info!("connections are accepted again");
                 }
@@ -112,7 +126,7 @@ async fn accept_until_stopped(
                     tracing::debug!(%error, "a connection was gone before it could be served");
                     continue;
                 }
-                take(stream);
+                take(stream, address.ip());
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {

@@ -123,6 +123,10 @@ impl Uploads {
 }
 
 impl Turns for Uploads {
+    fn enter(&self, caller: Caller) -> Result<Caller, Error> {
+        self.turns.enter(caller)
+    }
+
     fn run(&self, caller: Caller, mut turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
         Box::pin(async move {
             let _memory = self.fill(&caller, &mut turn).await?;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("telemetry", &[]),
+    ("compute", &[]),
     ("fields", &[]),
     ("history", &["domain", "fields"]),
     ("openai", &["domain", "fields", "history"]),
@@ -18,7 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("pool", &["fair", "telemetry"]),
     ("worker", &["domain"]),
     ("tasks", &["domain", "fair", "auth", "ledger", "limits", "pricing", "store", "webhooks"]),
-    ("claude", &["domain", "worker", "pool", "tasks", "telemetry"]),
+    ("claude", &["domain", "compute", "worker", "pool", "tasks", "telemetry"]),
     ("pricing", &["domain"]),
     ("routing", &["domain", "pricing"]),
     ("auth", &["domain", "store", "webhooks"]),
@@ -35,11 +36,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("batches", &["domain", "fair", "fields", "openai", "gateway", "answers", "files", "auth", "store"]),
     ("sessions", &["domain", "fields", "openai", "gateway", "auth", "store"]),
     ("answers", &["domain", "fields", "openai", "anthropic", "gateway", "responses"]),
-    ("gateway", &["domain", "fair", "worker", "pool", "routing", "pricing", "limits", "cache", "ledger"]),
+    (
+        "gateway",
+        &["domain", "compute", "fair", "worker", "pool", "routing", "pricing", "limits", "cache", "ledger"],
+    ),
     (
         "http",
         &[
             "domain",
+            "compute",
             "fields",
             "openai",
             "anthropic",

@@ -18,6 +18,7 @@ mod budget_race;
 mod chat;
 mod command_line;
 mod completions;
+mod connections;
 mod content;
 mod conversations;
 mod crashes;

@@ -109,11 +109,28 @@ async fn what_follows_a_malformed_request_is_not_answered() {
     let mut smuggled = Vec::new();
     for (what, told) in futures::future::join_all(asked).await {
         assert!(told.starts_with("HTTP/1.1 400 "), "{what}: {told}");
+        if what.contains("CL") && what.contains("TE") {
+            assert!(told.contains("cannot stand together"), "{what}: {told}");
+        }
         if told.contains(ANSWER) || told.matches("HTTP/1.1 ").count() > 1 {
             smuggled.push(format!("{what}: {told}"));
         }
     }
     assert!(smuggled.is_empty(), "{}", smuggled.join("\n"));
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_coding_that_is_not_read_is_refused_before_the_body() {
+    let server = server().await;
+    for coding in ["gzip, chunked", "chunked, chunked", "identity, chunked"] {
+        let told = told(&server, &request(&format!("transfer-encoding: {coding}\r\n"), "0\r\n\r\n")).await;
+        assert!(
+            told.starts_with("HTTP/1.1 501 ") && told.contains("unsupported_transfer_encoding"),
+            "{told}"
+        );
+        assert_eq!((told.contains(ANSWER), told.matches("HTTP/1.1 ").count()), (false, 1), "{told}");
+    }
     server.end().await;
 }
 

@@ -41,6 +41,16 @@ pub enum Control<'a> {
     },
 }
 
+impl Control<'_> {
+    /// About how many bytes it has.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::ApplyFlagSettings { settings } => settings.env.values().flatten().map(String::len).sum(),
+            _ => 0,
+        }
+    }
+}
+
 /// Settings of a running process.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct FlagSettings<'a> {

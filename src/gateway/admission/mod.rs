@@ -29,8 +29,10 @@ use super::Told;
 use super::TurnStream;
 use super::Turns;
 use crate::cache::Lookup;
+use crate::compute::in_place;
 use crate::domain::Amount;
 use crate::domain::Caller;
+use crate::domain::Entry;
 use crate::domain::Gate;
 use crate::domain::ModelName;
 use crate::domain::Money;
@@ -127,9 +129,11 @@ impl Admission {
         let route = self.route(&caller, &mut turn).await?;
         let Fit { model, left_out: refused, repaired, runs } = self.turns.fit(&caller, &turn).await?;
         left_out.extend(refused);
-        let prompt_tokens = rules.prices.prompt_tokens(&turn);
-        let estimate = rules.prices.estimate_of(&model, &turn, prompt_tokens).times(runs);
-        let mut permit = rules.limits.admit(&caller, estimate.tokens)?;
+        let (prompt_tokens, estimate) = in_place(turn.bytes(), || {
+            let tokens = rules.prices.prompt_tokens(&turn);
+            (tokens, rules.prices.estimate_of(&model, &turn, tokens).times(runs))
+        });
+        let mut permit = self.permit(&caller, estimate.tokens)?;
         let limits = permit.state();
         let order = self.order(caller, turn, estimate, prompt_tokens);
         let meter = order.meter.clone();
@@ -144,16 +148,16 @@ impl Admission {
         let with = |status, told| Told { cache: Some(status), ..told };
         loop {
             let made = Arc::new(OnceLock::new());
-            let mut answer =
-                match self.rules.cache.lookup(&order.caller.project, &order.turn, order.caller.cache_control)
-                {
-                    Lookup::Bypass => {
-                        let (told, events) = order.run().await?;
-                        return Ok((with(CacheStatus::Bypass, told), events));
-                    }
-                    Lookup::Hit(answer) => answer,
-                    Lookup::Miss(filler) => filler.fill(order.clone().run_telling(Arc::clone(&made))),
-                };
+            let Order { caller, turn, .. } = &order;
+            let lookup = || self.rules.cache.lookup(&caller.project, turn, caller.cache_control);
+            let mut answer = match in_place(turn.bytes(), lookup) {
+                Lookup::Bypass => {
+                    let (told, events) = order.run().await?;
+                    return Ok((with(CacheStatus::Bypass, told), events));
+                }
+                Lookup::Hit(answer) => answer,
+                Lookup::Miss(filler) => filler.fill(order.clone().run_telling(Arc::clone(&made))),
+            };
             match answer.started().await {
                 Ok(()) if answer.is_hit() => {
                     permit.settle(0);
@@ -173,6 +177,15 @@ impl Admission {
         }
     }
 
+    /// The permit that `caller` took when its request came, or one of its own for a further turn of the request.
+    fn permit(&self, caller: &Caller, tokens: u64) -> Result<Permit, Error> {
+        let Some(mut permit) = caller.entry.take::<Permit>() else {
+            return Ok(self.rules.limits.admit(caller, tokens)?);
+        };
+        permit.ask(tokens)?;
+        Ok(permit)
+    }
+
     fn order(&self, caller: Caller, turn: Turn, estimate: Amount, prompt_tokens: u64) -> Order {
         let (turns, rules) = (Arc::clone(&self.turns), Arc::clone(&self.rules));
         Order { turns, rules, caller, turn, estimate, prompt_tokens, meter: Meter::default() }
@@ -183,7 +196,8 @@ impl Admission {
         if turn.model.as_str() != AUTO {
             return Ok(None);
         }
-        let choice = self.rules.router.route(turn, self.rules.ledger.reader().budget_state(caller).await?);
+        let budget = self.rules.ledger.reader().budget_state(caller).await?;
+        let choice = in_place(turn.bytes(), || self.rules.router.route(turn, budget));
         tracing::info!(model = %choice.model, rule = choice.rule.name(), "a model was chosen");
         turn.model = choice.model.clone();
         Ok(Some(choice))
@@ -253,6 +267,11 @@ fn free(event: Result<TurnEvent, Error>) -> Result<TurnEvent, Error> {
 }
 
 impl Turns for Admission {
+    fn enter(&self, caller: Caller) -> Result<Caller, Error> {
+        let entry = Entry::new(self.rules.limits.enter(&caller)?);
+        Ok(Caller { entry, ..caller })
+    }
+
     fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
         self.admit(caller, turn).boxed()
     }

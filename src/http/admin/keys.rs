@@ -20,9 +20,9 @@ use crate::http::extract::RequestBody;
 /// Makes a key and shows it, this once.
 pub(super) async fn create_key(
     State(registry): State<Registry>,
-    RequestBody(body): RequestBody,
+    body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let (project, change) = fields::new_key(&body)?;
+    let (project, change) = body.decode(fields::new_key).await?;
     let (key, text) = registry.create_key(project, change).await.map_err(|error| match error {
         Error::UnknownProject(_) => ApiError::from(fields::unknown_project()),
         error => error.into(),
@@ -51,9 +51,9 @@ pub(super) async fn retrieve_key(
 pub(super) async fn change_key(
     State(registry): State<Registry>,
     Path(id): Path<String>,
-    RequestBody(body): RequestBody,
+    body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let change = fields::key_change(&body)?;
+    let change = body.decode(fields::key_change).await?;
     Ok(json(StatusCode::OK, &write::key(&registry.change_key(&id, change).await?)))
 }
 
@@ -69,9 +69,9 @@ pub(super) async fn revoke_key(
 pub(super) async fn rotate_key(
     State(registry): State<Registry>,
     Path(id): Path<String>,
-    RequestBody(body): RequestBody,
+    body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let grace_seconds = fields::grace(&body)?;
+    let grace_seconds = body.decode(fields::grace).await?;
     let (key, text) = registry.rotate_key(&id, grace_seconds).await?;
     Ok(json(StatusCode::OK, &write::new_key(&key, &text)))
 }

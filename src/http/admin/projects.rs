@@ -28,9 +28,9 @@ use crate::webhooks::Sender;
 /// Makes a project.
 pub(super) async fn create_project(
     State(registry): State<Registry>,
-    RequestBody(body): RequestBody,
+    body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let (id, change) = fields::new_project(&body)?;
+    let (id, change) = body.decode(fields::new_project).await?;
     let show = shown_after(&change);
     Ok(json(StatusCode::CREATED, &show(&registry.create_project(id, change).await?)))
 }
@@ -56,9 +56,9 @@ pub(super) async fn retrieve_project(
 pub(super) async fn change_project(
     State(registry): State<Registry>,
     Path(id): Path<String>,
-    RequestBody(body): RequestBody,
+    body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let change = fields::project_change(&body)?;
+    let change = body.decode(fields::project_change).await?;
     let show = shown_after(&change);
     Ok(json(StatusCode::OK, &show(&registry.change_project(&id, change).await?)))
 }
@@ -67,9 +67,9 @@ pub(super) async fn change_project(
 pub(super) async fn set_budget(
     State(registry): State<Registry>,
     Path(id): Path<String>,
-    RequestBody(body): RequestBody,
+    body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let budget = fields::whole_budget(&body)?;
+    let budget = body.decode(fields::whole_budget).await?;
     Ok(json(StatusCode::OK, &write::project(&registry.set_budget(&id, budget).await?)))
 }
 

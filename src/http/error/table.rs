@@ -95,10 +95,14 @@ pub(in crate::http) enum Kind {
     FilesFull,
     /// The body is compressed in a way that is not read.
     UnsupportedEncoding,
+    /// The body has a transfer coding that is not read.
+    UnsupportedCoding,
     /// The conversation is longer than the model can read.
     ContextTooLong,
     /// As many turns run on the socket as may.
     TooManyTurns,
+    /// The large bodies of the key take all the memory that one key may have.
+    TooManyBodies,
     /// A limit of the caller's own was met.
     Limited,
     /// A budget of the caller's has no room.
@@ -121,6 +125,10 @@ pub(in crate::http) enum Kind {
     Unwritable,
     /// Records or files cannot be read or written: the disk is full, or fails.
     StorageUnavailable,
+    /// Large bodies take all the memory there is for them.
+    BodiesFull,
+    /// As many connections are open as may be.
+    TooManyConnections,
     /// As many sockets are open as may whose clients are not known yet.
     TooManyStrangers,
     /// The server is being stopped.
@@ -153,6 +161,7 @@ impl Kind {
         let r#type = match (self, status) {
             (Self::NotSignedIn | Self::SignInFailed, _) => "authentication_error",
             (Self::OverBudget, _) => "insufficient_quota",
+            (Self::UnsupportedCoding, _) => "invalid_request_error",
             (_, 429) => "rate_limit_error",
             (_, 500..) => "server_error",
             _ => "invalid_request_error",
@@ -214,15 +223,19 @@ impl Kind {
             Self::RateLimited | Self::Limited => (429, Some("rate_limit_exceeded")),
             Self::TooManyTasks => (429, Some("too_many_tasks")),
             Self::TooManyTurns => (429, Some("too_many_turns")),
+            Self::TooManyBodies => (429, Some("too_many_large_requests")),
             Self::OverBudget => (429, Some("insufficient_quota")),
             Self::ServerBusy => (429, Some("server_busy")),
             Self::Internal => (500, Some("internal_error")),
+            Self::UnsupportedCoding => (501, Some("unsupported_transfer_encoding")),
             Self::NotKept => (500, Some("answer_not_kept")),
             Self::WorkerFailed => (502, Some("worker_failed")),
             Self::Upstream => (502, Some("upstream_error")),
             Self::NoWorker => (503, Some("no_worker")),
             Self::Unwritable => (503, Some("ledger_unavailable")),
             Self::StorageUnavailable => (503, Some("storage_unavailable")),
+            Self::BodiesFull => (503, Some("request_memory_full")),
+            Self::TooManyConnections => (503, Some("too_many_connections")),
             Self::TooManyStrangers => (503, Some("too_many_sockets")),
             Self::ShuttingDown => (503, Some("shutting_down")),
             Self::Overloaded => (503, Some("overloaded")),

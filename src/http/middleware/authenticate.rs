@@ -19,6 +19,7 @@ use crate::auth::Keys;
 use crate::auth::Permission;
 use crate::domain::CacheControl;
 use crate::domain::Caller;
+use crate::http::connection::Connection;
 use crate::http::error::ApiError;
 
 /// Where the admin API lies.
@@ -109,6 +110,9 @@ pub(in crate::http) async fn layer(
 ) -> Result<Response, ApiError> {
     if let Some(caller) = guard.check(&request)? {
         notes.caller(&caller);
+        if let Some(connection) = request.extensions().get::<Connection>() {
+            connection.guest.let_in();
+        }
         request.extensions_mut().insert(caller);
     }
     Ok(next.run(request).await)

@@ -13,6 +13,7 @@ use http_body_util::Limited;
 
 use super::content_encoding;
 use crate::http::Config;
+use crate::http::bodies::Bodies;
 use crate::http::error::ApiError;
 use crate::http::error::Kind;
 
@@ -21,10 +22,24 @@ pub(in crate::http) const UPLOADS: &str = "/v1/files";
 /// Room for the form around a file, in bytes.
 const FORM: u64 = 1 << 20;
 
+/// What bodies are held to.
+#[derive(Debug, Clone)]
+pub(in crate::http) struct Bounds {
+    config: Arc<Config>,
+    bodies: Bodies,
+}
+
+impl Bounds {
+    /// By `config`.
+    pub(in crate::http) fn new(config: &Arc<Config>) -> Self {
+        Self { config: Arc::clone(config), bodies: Bodies::new(config.body_budget) }
+    }
+}
+
 /// Refuses a body that says it is over the limit, before a byte of it is read, and stops one that turns out to be.
 pub(in crate::http) async fn layer(
-    State(config): State<Arc<Config>>,
-    request: Request,
+    State(Bounds { config, bodies }): State<Bounds>,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
     let route = request.extensions().get::<MatchedPath>();
@@ -34,6 +49,7 @@ pub(in crate::http) async fn layer(
     if length.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length > limit) {
         return Err(too_large(limit));
     }
+    request.extensions_mut().insert(bodies);
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let request = request.map(|body| Body::new(Limited::new(body, most)));
     Ok(next.run(content_encoding::unpack(request, most)?).await)

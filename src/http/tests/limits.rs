@@ -75,3 +75,79 @@ async fn a_request_counts_until_its_client_has_left_or_has_all() {
     drop(running);
     assert_eq!(send(router, post(&chat(true))).await.status(), StatusCode::OK);
 }
+
+/// A body of which nothing ever comes.
+fn silent() -> Body {
+    Body::from_stream(stream::pending::<Result<bytes::Bytes, std::io::Error>>())
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_over_a_limit_is_told_so_before_the_body_is_read() {
+    let rates = Rates { requests_per_minute: Some(1), ..Rates::default() };
+    let router = admitting(ScriptedTurns::playing(greeting()), rates).await;
+    assert_eq!(send(router.clone(), post(&chat(false))).await.status(), StatusCode::OK);
+    for path in [
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/messages",
+        "/v1/messages/count_tokens",
+        "/v1/responses",
+        "/v1/responses/input_tokens",
+        "/v1/responses/compact",
+        "/v1/sessions/any/messages",
+        "/v1/batch",
+    ] {
+        // A body that is waited for is a 408.
+        let response = send(router.clone(), request("POST", path, &[], silent())).await;
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS, "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_with_a_bad_body_counts_and_leaves_its_place() {
+    let rates = Rates { requests_per_minute: Some(2), concurrent_requests: Some(1), ..Rates::default() };
+    let router = admitting(ScriptedTurns::playing(greeting()), rates).await;
+    for expected in [400, 400, 429] {
+        let response = send(router.clone(), request("POST", "/v1/chat/completions", &[], "{")).await;
+        assert_eq!(response.status().as_u16(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_counts_once_and_each_further_turn_of_it_once_more() {
+    let rates = Rates { requests_per_minute: Some(5), ..Rates::default() };
+    let router = admitting(ScriptedTurns::playing(greeting()), rates).await;
+    let mut three = chat(false);
+    three["n"] = json!(3);
+    assert_eq!(send(router.clone(), post(&three)).await.status(), StatusCode::OK);
+    let background = json!({"model": "sonnet", "input": "Hi", "background": true});
+    let made = send(router.clone(), request("POST", "/v1/responses", &[], background.to_string())).await;
+    let made: Value = serde_json::from_str(&body(made).await).unwrap();
+    let path = format!("/v1/responses/{}", made["id"].as_str().unwrap());
+    loop {
+        let now = send(router.clone(), request("GET", &path, &[], Body::empty())).await;
+        let now: Value = serde_json::from_str(&body(now).await).unwrap();
+        if now["status"] != "queued" && now["status"] != "in_progress" {
+            assert_eq!(now["status"], "completed", "{now}");
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let last = send(router, post(&chat(false))).await;
+    assert!(told(&last).contains("remaining-requests 0"), "{}", told(&last));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_count_of_tokens_is_a_request() {
+    for path in ["/v1/messages/count_tokens", "/v1/responses/input_tokens"] {
+        let rates = Rates { requests_per_minute: Some(1), concurrent_requests: Some(1), ..Rates::default() };
+        let router = admitting(ScriptedTurns::playing(greeting()), rates).await;
+        let asked = json!({"model": "sonnet", "messages": [{"role": "user", "content": "Hi"}]});
+        let input = json!({"model": "sonnet", "input": "Hi"});
+        let asked = if path.contains("messages") { asked } else { input };
+        for expected in [200, 429] {
+            let response = send(router.clone(), request("POST", path, &[], asked.to_string())).await;
+            assert_eq!(response.status().as_u16(), expected, "{path}");
+        }
+    }
+}

@@ -12,6 +12,7 @@ mod encodings;
 mod files;
 mod guard;
 pub(crate) mod keyed;
+mod large_bodies;
 mod limits;
 mod messages;
 mod money;
@@ -215,6 +216,7 @@ pub(crate) fn config() -> Config {
         heartbeat: Duration::from_secs(15),
         first_event_wait: Duration::from_secs(10),
         body_limit: 1000,
+        body_budget: 64 << 20,
         upload_limit: 10_000,
         body_pause_timeout: Duration::from_secs(30),
         body_read_timeout: Duration::from_secs(60),

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use futures::StreamExt as _;
@@ -20,6 +19,7 @@ use crate::gateway::Turns;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::error::refusal;
+use crate::http::extract::Admitted;
 use crate::http::extract::RequestBody;
 use crate::http::state::LastWords;
 use crate::openai::together;
@@ -31,11 +31,11 @@ pub(in crate::http) async fn answer_requests(
     State(answers): State<Answers>,
     State(config): State<Arc<Config>>,
     State(last_words): State<LastWords>,
-    Extension(caller): Extension<Caller>,
-    RequestBody(body): RequestBody,
+    Admitted(caller): Admitted,
+    body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let request = together::decode(&body, config.policy)?;
-    drop(body);
+    let policy = config.policy;
+    let request = body.decode(move |body| together::decode(body, policy)).await?;
     if request.project.is_some_and(|project| !caller.is_of(&project)) {
         return Err(AuthError::ForeignProject.into());
     }

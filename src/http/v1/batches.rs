@@ -30,9 +30,11 @@ pub(in crate::http) async fn create_batch(
     State(store): State<Batches>,
     State(config): State<Arc<Config>>,
     Extension(caller): Extension<Caller>,
-    RequestBody(body): RequestBody,
+    body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let request = batches::decode(&body, &Endpoint::OF_OPENAI.map(Endpoint::path), config.policy)?;
+    let policy = config.policy;
+    let decode = move |body: &[u8]| batches::decode(body, &Endpoint::OF_OPENAI.map(Endpoint::path), policy);
+    let request = body.decode(decode).await?;
     let remarks = request.remarks.clone();
     let mut response = json(store.create(&caller, request).await?.to_json());
     describe(&mut response, &Told::default(), &remarks);

@@ -19,6 +19,7 @@ use crate::gateway;
 use crate::gateway::Turns;
 use crate::http::Config;
 use crate::http::error::ApiError;
+use crate::http::extract::Admitted;
 use crate::http::extract::RequestBody;
 use crate::http::middleware::access_log::Notes;
 use crate::http::sse::Encoder;
@@ -35,12 +36,12 @@ pub(in crate::http) async fn create_chat_completion(
     State(turns): State<Arc<dyn Turns>>,
     State(config): State<Arc<Config>>,
     State(last_words): State<LastWords>,
-    Extension(caller): Extension<Caller>,
+    Admitted(caller): Admitted,
     Extension(notes): Extension<Notes>,
-    RequestBody(body): RequestBody,
+    body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let request = chat::decode(&body, config.policy)?;
-    drop(body);
+    let policy = config.policy;
+    let request = body.decode(move |body| chat::decode(body, policy)).await?;
     let answer = answer(&turns, &config, &caller, notes, request, last_words.clone());
     last_words.0.run_until_cancelled(answer).await.unwrap_or_else(|| Err(ApiError::shutting_down()))
 }

@@ -30,9 +30,10 @@ pub(in crate::http) async fn create_conversation(
     State(store): State<Conversations>,
     State(config): State<Arc<Config>>,
     Extension(caller): Extension<Caller>,
-    RequestBody(body): RequestBody,
+    body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let request = conversations::create(&body, config.policy)?;
+    let policy = config.policy;
+    let request = body.decode(move |body| conversations::create(body, policy)).await?;
     let remarks = request.new.remarks.clone();
     Ok(answer(store.create(&caller, request).await?.to_json(), &remarks))
 }
@@ -52,9 +53,10 @@ pub(in crate::http) async fn update_conversation(
     State(config): State<Arc<Config>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    RequestBody(body): RequestBody,
+    body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let (metadata, remarks) = conversations::update(&body, config.policy)?;
+    let policy = config.policy;
+    let (metadata, remarks) = body.decode(move |body| conversations::update(body, policy)).await?;
     Ok(answer(store.update(&caller, &id, metadata).await?.to_json(), &remarks))
 }
 
@@ -84,9 +86,10 @@ pub(in crate::http) async fn create_items(
     State(config): State<Arc<Config>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    RequestBody(body): RequestBody,
+    body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let new = conversations::items(&body, config.policy)?;
+    let policy = config.policy;
+    let new = body.decode(move |body| conversations::items(body, policy)).await?;
     let added = store.add(&caller, &id, new.items).await?;
     Ok(answer(kept::list(&added.iter().collect::<Vec<_>>(), false), &new.remarks))
 }

@@ -40,10 +40,10 @@ pub(in crate::http) async fn create_message_batch(
     State(store): State<Batches>,
     State(config): State<Arc<Config>>,
     Extension(caller): Extension<Caller>,
-    RequestBody(body): RequestBody,
+    body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let (requests, remarks) = batches::create(&body, config.policy)?;
-    drop(body);
+    let policy = config.policy;
+    let (requests, remarks) = body.decode(move |body| batches::create(body, policy)).await?;
     let requests = requests.into_iter().map(|request| (request.custom_id, request.params));
     let batch = store.create_of_messages(&caller, requests.collect()).await?;
     let mut response = tell(&batch);

@@ -15,13 +15,13 @@ use crate::anthropic;
 use crate::anthropic::MessagesRequest;
 use crate::anthropic::Reply;
 use crate::anthropic::StreamEncoder;
-use crate::domain::Caller;
 use crate::domain::TurnEvent;
 use crate::gateway::Error;
 use crate::gateway::Told;
 use crate::gateway::Turns;
 use crate::http::Config;
 use crate::http::error::ApiError;
+use crate::http::extract::Admitted;
 use crate::http::extract::RequestBody;
 use crate::http::middleware::access_log::Notes;
 use crate::http::middleware::request_id::RequestId;
@@ -35,13 +35,13 @@ pub(in crate::http) async fn create_message(
     State(turns): State<Arc<dyn Turns>>,
     State(config): State<Arc<Config>>,
     State(last_words): State<LastWords>,
-    Extension(caller): Extension<Caller>,
+    Admitted(caller): Admitted,
     (Extension(notes), Extension(id)): (Extension<Notes>, Extension<RequestId>),
     headers: HeaderMap,
-    RequestBody(body): RequestBody,
+    body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let mut request = anthropic::decode(&body, config.policy)?;
-    drop(body);
+    let policy = config.policy;
+    let mut request = body.decode(move |body| anthropic::decode(body, policy)).await?;
     request.remarks.ignored.extend(betas::missing(&headers, &config.betas));
     let answer = async {
         let reply = Reply::new(request.turn.model.as_str());
@@ -67,11 +67,11 @@ pub(in crate::http) async fn count_tokens(
     State(turns): State<Arc<dyn Turns>>,
     State(config): State<Arc<Config>>,
     State(last_words): State<LastWords>,
-    Extension(caller): Extension<Caller>,
-    RequestBody(body): RequestBody,
+    Admitted(caller): Admitted,
+    body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let request = anthropic::decode_count(&body, config.policy)?;
-    drop(body);
+    let policy = config.policy;
+    let request = body.decode(move |body| anthropic::decode_count(body, policy)).await?;
     let count = turns.count_tokens(caller, request.turn);
     let count = last_words.0.run_until_cancelled(count).await;
     let mut response = json(anthropic::count(count.unwrap_or(Err(Error::ShuttingDown))?));

@@ -57,9 +57,12 @@ pub(in crate::http) async fn recommend_model(
     State(router): State<Arc<Router>>,
     State(ledger): State<Reader>,
     Extension(caller): Extension<Caller>,
-    RequestBody(body): RequestBody,
+    body: RequestBody,
 ) -> Result<Json<Recommendation>, ApiError> {
-    let RouteRequest { task, context_tokens } = decode(&body, &caller)?;
+    let RouteRequest { task, context_tokens } = {
+        let caller = caller.clone();
+        body.decode(move |body| decode(body, &caller)).await?
+    };
     let budget = ledger.budget_state(&caller).await?;
     let Choice { model, rule, reason } =
         router.choose(&Features { prompt: vec![&task], context_tokens, budget });

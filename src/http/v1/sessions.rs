@@ -21,6 +21,7 @@ use crate::domain::Caller;
 use crate::gateway::Turns;
 use crate::http::Config;
 use crate::http::error::ApiError;
+use crate::http::extract::Admitted;
 use crate::http::extract::RequestBody;
 use crate::http::extract::page;
 use crate::http::middleware::access_log::Notes;
@@ -36,9 +37,9 @@ const USUAL_PAGE: usize = 20;
 pub(in crate::http) async fn create_session(
     State(store): State<Sessions>,
     Extension(caller): Extension<Caller>,
-    RequestBody(body): RequestBody,
+    body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let request = sessions::create(&body)?;
+    let request = body.decode(sessions::create).await?;
     if request.project.as_ref().is_some_and(|project| !caller.is_of(project)) {
         return Err(ApiError::from(AuthError::ForeignProject).at("project_id"));
     }
@@ -99,20 +100,28 @@ pub(in crate::http) struct Answering {
 /// Says something in a session, and answers it as a chat, as one body or as a stream.
 pub(in crate::http) async fn create_message(
     State(answering): State<Answering>,
-    Extension(caller): Extension<Caller>,
+    Admitted(caller): Admitted,
     Extension(notes): Extension<Notes>,
     Path(id): Path<String>,
-    RequestBody(body): RequestBody,
+    body: RequestBody,
 ) -> Result<Response, ApiError> {
     let last_words = answering.last_words.0.clone();
-    let answer = Box::pin(answering.answer(caller, notes, &id, &body));
+    let answer = Box::pin(answering.answer(caller, notes, &id, body));
     last_words.run_until_cancelled(answer).await.unwrap_or_else(|| Err(ApiError::shutting_down()))
 }
 
 impl Answering {
-    async fn answer(self, caller: Caller, notes: Notes, id: &str, body: &[u8]) -> Result<Response, ApiError> {
+    async fn answer(
+        self,
+        caller: Caller,
+        notes: Notes,
+        id: &str,
+        body: RequestBody,
+    ) -> Result<Response, ApiError> {
         let talk = self.sessions.talk(&caller, id).await?;
-        let MessageRequest { chat, new } = talk.read(body, self.config.policy)?;
+        let policy = self.config.policy;
+        let read = move |body: &[u8]| talk.read(body, policy).map(|request| (talk, request));
+        let (talk, MessageRequest { chat, new }) = body.decode(read).await?;
         let (turn, wish) = Wish::of(chat);
         let running = self.turns.run(caller, turn).await?;
         let events = talk.keep(new, running.events).map_ok(|event| (0, event));

@@ -13,6 +13,7 @@ use crate::fields::Ignored;
 use crate::fields::InvalidRequest;
 use crate::fields::Object;
 use crate::fields::Place;
+use crate::fields::check_length;
 use crate::fields::code;
 use crate::fields::printable;
 use crate::history;
@@ -47,6 +48,7 @@ pub(super) enum Speaker {
 /// Reads `value`, the array of messages.
 pub(super) fn decode(value: Value, ignored: &mut Ignored) -> Result<Conversation, InvalidRequest> {
     let Value::Array(messages) = value else { return Ok(Conversation::default()) };
+    check_length("messages", messages.len())?;
     let mut system = Vec::new();
     let mut draft = Draft::new(RULES);
     let has_speakers = speakers::are_several(&messages);

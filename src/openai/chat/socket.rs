@@ -59,6 +59,17 @@ pub enum Said {
     Ping,
 }
 
+impl Said {
+    /// The name of the turn that it is about.
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::Chat { id, .. } => id.as_deref(),
+            Self::Cancel { id } => Some(id),
+            Self::Auth { .. } | Self::Ping => None,
+        }
+    }
+}
+
 impl fmt::Debug for Said {
     /// Leaves out keys and prompts.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

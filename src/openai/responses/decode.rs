@@ -27,6 +27,7 @@ use crate::fields::Place;
 use crate::fields::Policy;
 use crate::fields::Remarks;
 use crate::fields::Written;
+use crate::fields::check_length;
 use crate::fields::code;
 use crate::fields::mended;
 use crate::fields::request;
@@ -217,7 +218,7 @@ fn conversation(
 
 fn input(request: &mut Object, is_continuing: bool) -> Result<Vec<Value>, InvalidRequest> {
     match request.take("input")? {
-        Some(Value::Array(items)) => Ok(items),
+        Some(Value::Array(items)) => check_length("input", items.len()).map(|()| items),
         Some(text) => Ok(vec![json!({"role": "user", "content": text})]),
         None if is_continuing => Ok(Vec::new()),
         None => Err(request.missing("input")),

@@ -72,23 +72,25 @@ async fn expect_farewell(socket: &mut SplitStream<WebSocketStream<TcpStream>>) {
 }
 
 #[tokio::test]
-async fn there_are_so_many_strangers_and_no_more() {
+async fn the_oldest_strangers_of_an_address_go_for_others() {
     let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
     let mut strangers = Vec::new();
-    for _ in 0..64 {
+    for _ in 0..32 {
         strangers.push(open(&server).await);
     }
-    assert_eq!(handshake(&server, &[]).await.0, 503);
     assert_eq!(handshake(&server, &[("authorization", "Bearer secret-1")]).await.0, 101, "it is none");
-    let mut known = strangers.pop().unwrap();
+    // One that has said who it is is none any more.
+    let mut known = strangers.remove(0);
     known.say(json!({"type": "auth", "api_key": "secret-1"})).await;
     known.until("authenticated").await;
     strangers.push(open(&server).await);
-    assert_eq!(handshake(&server, &[]).await.0, 503);
-    // Whoever is refused makes room as well.
-    strangers[0].say(json!({"type": "ping"})).await;
-    while strangers[0].next().await.is_some() {}
-    open(&server).await;
+    let mut page = open(&server).await;
+    page.say(json!({"type": "auth", "api_key": "secret-1"})).await;
+    page.until("authenticated").await;
+    assert_eq!(told(&mut strangers[0], 1).await, ["- error too_many_sockets"]);
+    assert_eq!(strangers[0].next().await, Some(json!(1013)));
+    strangers[1].say(json!({"type": "auth", "api_key": "secret-1"})).await;
+    assert_eq!(strangers[1].next().await, Some(json!({"type": "authenticated"})), "nobody else had to go");
     known.say(chat("a", "hi")).await;
     assert_eq!(told(&mut known, 1).await.last().unwrap(), "a done stop");
 }

@@ -42,6 +42,8 @@ fn config() -> Config {
         send_timeout: Duration::from_secs(30),
         drain_timeout: Duration::from_secs(30),
         send_buffer: 128 * 1024,
+        connections: 1000,
+        unknown_per_address: 1000,
     }
 }
 

@@ -2,10 +2,13 @@
 
 use futures::SinkExt as _;
 use futures::StreamExt as _;
+use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::sockets::Socket;
+use super::streams::chat;
+use super::streams::told;
 use super::*;
 use crate::http::tests::keyed::keyed;
 
@@ -36,6 +39,48 @@ async fn the_socket_is_closed_and_the_client_told_why() {
         assert_eq!(u16::from(frame.code), 1009, "{path} {size}");
         assert_eq!(frame.reason.as_str(), "a message may have 1000 bytes at most", "{path} {size}");
     }
+}
+
+/// How the socket at `path` ends for `bytes` that are no message.
+async fn end_of_garbage(server: &Server, path: &str, bytes: &[u8]) -> Option<CloseFrame> {
+    let mut socket = Socket::open_at(server, path).await.0;
+    socket.get_mut().write_all(bytes).await.unwrap();
+    loop {
+        if let Message::Close(frame) = within(DEADLINE, socket.next()).await.unwrap().unwrap() {
+            return frame;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_keep_to_the_protocol_is_told_so() {
+    let server = Server::start(ScriptedTurns::playing([])).await;
+    // Masked with zeros: a text that is no UTF-8, an unknown kind of frame, a reserved bit; and a frame without a mask.
+    let frames: [(&[u8], u16); 4] = [
+        (&[0x81, 0x81, 0, 0, 0, 0, 0xff], 1007),
+        (&[0x83, 0x80, 0, 0, 0, 0], 1002),
+        (&[0xc1, 0x81, 0, 0, 0, 0, b'a'], 1002),
+        (&[0x81, 0x01, b'a'], 1002),
+    ];
+    for path in ["/v1/stream", "/v1/responses"] {
+        for (bytes, code) in frames {
+            let frame = end_of_garbage(&server, path, bytes).await.unwrap();
+            assert_eq!((u16::from(frame.code), frame.reason.is_empty()), (code, false), "{path} {bytes:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_large_message_is_read_as_any_other() {
+    let large = |config: &mut crate::http::Config| config.body_limit = 1 << 20;
+    let server = Server::start_with(ScriptedTurns::playing(http::greeting()), config(), large).await;
+    let text = "x".repeat(100_000);
+    let mut socket = Socket::open_at(&server, "/v1/stream").await;
+    socket.say(chat("a", &text)).await;
+    assert_eq!(told(&mut socket, 1).await.last().unwrap(), "a done stop");
+    let mut socket = Socket::open_at(&server, "/v1/responses").await;
+    socket.say(json!({"type": "response.create", "model": "sonnet", "input": text})).await;
+    socket.until("response.completed").await;
 }
 
 #[tokio::test]

@@ -56,6 +56,7 @@ pub(crate) fn real_cli() -> PathBuf {
 pub(crate) struct Builder {
     variables: BTreeMap<String, String>,
     upstream: Option<StandIn>,
+    open_files: Option<usize>,
 }
 
 impl Builder {
@@ -74,6 +75,11 @@ impl Builder {
     /// Has the workers write down what they are told and do; they must be fakes.
     pub(crate) fn journal(self, journal: &Journal) -> Self {
         self.set("FAKE_CLAUDE_JOURNAL", journal.path().display())
+    }
+
+    /// Files that the server may have open, connections included, where it is a process of its own.
+    pub(crate) fn open_files(self, most: usize) -> Self {
+        Self { open_files: Some(most), ..self }
     }
 
     /// Takes a variable out of the server's environment.
@@ -103,7 +109,7 @@ impl Builder {
     /// Starts the server as a process of its own, over a data directory that outlives it.
     pub(crate) async fn spawn_in(mut self, data_dir: &Path) -> ServerProcess {
         self = self.set("SWITCHBOARD_SERVER__DATA_DIR", data_dir.display());
-        ServerProcess::start(&self.variables, self.upstream, data_dir).await
+        ServerProcess::start(&self.variables, self.open_files, self.upstream, data_dir).await
     }
 
     /// Starts the server on a free port and returns once it listens.
@@ -162,7 +168,7 @@ impl TestServer {
     }
 
     fn over(binary: &Path) -> Builder {
-        Builder { variables: BTreeMap::new(), upstream: None }
+        Builder { variables: BTreeMap::new(), upstream: None, open_files: None }
             .set("PATH", "/usr/bin:/bin")
             .set("ANTHROPIC_API_KEY", "sk-ant-made-up")
             .set("SWITCHBOARD_CLAUDE__BINARY", binary.display())

@@ -49,10 +49,12 @@ struct Process {
 
 impl Process {
     #[expect(clippy::disallowed_methods, reason = "the process under test")]
-    fn start(variables: &BTreeMap<String, String>) -> Self {
+    fn start(variables: &BTreeMap<String, String>, open_files: Option<usize>) -> Self {
         let log = NamedTempFile::new().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_claude-switchboard"));
-        command.arg("serve").env_clear().envs(variables).stdin(Stdio::null()).stdout(Stdio::null());
+        let limit = open_files.map(|most| format!("ulimit -n {most} && ")).unwrap_or_default();
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("{limit}exec \"$0\" serve"), env!("CARGO_BIN_EXE_claude-switchboard")]);
+        command.env_clear().envs(variables).stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.stderr(log.reopen().unwrap()).kill_on_drop(true).spawn().unwrap();
         Self { child, log }
     }
@@ -74,16 +76,17 @@ impl Process {
 
 /// Starts a server that will not serve, and waits for its end.
 pub(super) async fn fail(variables: &BTreeMap<String, String>) -> Ended {
-    Process::start(variables).ended().await
+    Process::start(variables, None).ended().await
 }
 
 impl ServerProcess {
     pub(super) async fn start(
         variables: &BTreeMap<String, String>,
+        open_files: Option<usize>,
         upstream: Option<StandIn>,
         data_dir: &Path,
     ) -> Self {
-        let mut process = Process::start(variables);
+        let mut process = Process::start(variables, open_files);
         let address = eventually("the server listens", || {
             let log = process.log();
             assert!(process.child.try_wait().unwrap().is_none(), "{log}");

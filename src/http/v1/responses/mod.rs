@@ -18,6 +18,7 @@ use crate::domain::Caller;
 use crate::gateway::Told;
 use crate::http::Config;
 use crate::http::error::ApiError;
+use crate::http::extract::Admitted;
 use crate::http::extract::RequestBody;
 use crate::http::extract::number;
 use crate::http::extract::page;
@@ -37,12 +38,11 @@ pub(in crate::http) async fn create_response(
     State(responses): State<Responses>,
     State(config): State<Arc<Config>>,
     State(last_words): State<LastWords>,
-    Extension(caller): Extension<Caller>,
+    Admitted(caller): Admitted,
     Extension(notes): Extension<Notes>,
-    RequestBody(body): RequestBody,
+    body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let request = decode(&body, &config)?;
-    drop(body);
+    let request = decode(body, &config).await?;
     let answer = Box::pin(answer(&responses, &config, caller, notes, request));
     last_words.0.run_until_cancelled(answer).await.unwrap_or_else(|| Err(ApiError::shutting_down()))
 }
@@ -122,10 +122,10 @@ pub(in crate::http) async fn list_input_items(
 pub(in crate::http) async fn count_input_tokens(
     State(responses): State<Responses>,
     State(config): State<Arc<Config>>,
-    Extension(caller): Extension<Caller>,
-    RequestBody(body): RequestBody,
+    Admitted(caller): Admitted,
+    body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let request = decode(&body, &config)?;
+    let request = decode(body, &config).await?;
     let (count, remarks) = responses.count_tokens(caller, request).await?;
     let mut response = json(kept::input_tokens(count));
     describe(&mut response, &Told::default(), &remarks);
@@ -136,16 +136,17 @@ pub(in crate::http) async fn count_input_tokens(
 pub(in crate::http) async fn compact(
     State(responses): State<Responses>,
     State(config): State<Arc<Config>>,
-    Extension(caller): Extension<Caller>,
-    RequestBody(body): RequestBody,
+    Admitted(caller): Admitted,
+    body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let request = decode(&body, &config)?;
+    let request = decode(body, &config).await?;
     let (items, remarks) = responses.conversation(&caller, request).await?;
     let mut response = json(kept::compacted(items));
     describe(&mut response, &Told::default(), &remarks);
     Ok(response)
 }
 
-fn decode(body: &[u8], config: &Config) -> Result<CreateRequest, ApiError> {
-    Ok(responses::decode(body, config.policy)?)
+async fn decode(body: RequestBody, config: &Config) -> Result<CreateRequest, ApiError> {
+    let policy = config.policy;
+    body.decode(move |body| responses::decode(body, policy)).await
 }

@@ -22,6 +22,7 @@ use crate::auth::Permission;
 use crate::domain::Caller;
 use crate::fields::Remarks;
 use crate::http::Config;
+use crate::http::bodies::Bodies;
 use crate::http::error::ApiError;
 use crate::http::error::Kind;
 use crate::http::middleware::access_log::Line;
@@ -33,6 +34,7 @@ use crate::http::socket::Socket;
 use crate::http::state::AppState;
 use crate::http::state::LastWords;
 use crate::http::state::Stopping;
+use crate::openai::responses::CreateRequest;
 use crate::openai::responses::Lane;
 use crate::openai::responses::decode_message;
 use crate::responses::Created;
@@ -50,14 +52,14 @@ const PATH: &str = "/v1/responses";
 pub(in crate::http) async fn open(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
-    Extension(id): Extension<RequestId>,
+    (Extension(id), Extension(bodies)): (Extension<RequestId>, Extension<Bodies>),
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let Ok(upgrade) = upgrade else { return no_socket() };
     let AppState { responses, keys, config, last_words, stopping, .. } = state;
     let (limit, heartbeat) = (config.body_limit, config.heartbeat);
-    let mut session =
-        Session { responses, keys, config, caller, id, memory: Memory::default(), waiting: VecDeque::new() };
+    let (memory, waiting) = (Memory::default(), VecDeque::new());
+    let mut session = Session { responses, keys, config, bodies, caller, id, memory, waiting };
     socket::open(upgrade, limit, heartbeat, last_words.clone(), async move |socket| {
         session.converse(socket, &last_words, &stopping).await
     })
@@ -77,6 +79,7 @@ struct Session {
     responses: Responses,
     keys: Arc<Keys>,
     config: Arc<Config>,
+    bodies: Bodies,
     caller: Caller,
     /// The request that has opened the socket.
     id: RequestId,
@@ -106,16 +109,26 @@ impl Session {
                 let error = Lane::of(&text).error(&error.envelope(), error.status());
                 socket.say(error).await?;
             } else {
-                self.answer(&mut socket, &text, last_words).await?;
+                self.answer(&mut socket, text, last_words).await?;
             }
         }
     }
 
     /// Answers the message `text`. What comes meanwhile waits.
-    async fn answer(&mut self, socket: &mut Socket, text: &str, last_words: &LastWords) -> Result<(), Ended> {
-        let lane = Lane::of(text);
+    async fn answer(
+        &mut self,
+        socket: &mut Socket,
+        text: String,
+        last_words: &LastWords,
+    ) -> Result<(), Ended> {
+        let policy = self.config.policy;
+        let read = move |text: &str| (Lane::of(text), decode_message(text, policy));
+        let (lane, request) = match self.bodies.read(&self.caller.name, text, read).await {
+            Ok((lane, request)) => (lane, request.map_err(ApiError::from)),
+            Err(error) => (Lane::of(""), Err(error)),
+        };
         let line = Line::of_message(&self.id, Some(&self.caller), PATH);
-        let mut steps = self.steps(text, last_words);
+        let mut steps = self.steps(request, last_words);
         let mut is_over = false;
         while !is_over || !socket.is_clear() {
             let is_clear = socket.is_clear();
@@ -137,15 +150,14 @@ impl Session {
         Ok(())
     }
 
-    /// What the message `text` asks for, from its beginning to its end, the first step with what there is to say of the request.
+    /// What `request` asks for, from its beginning to its end, the first step with what there is to say of the request.
     ///
     /// One that has begun knows itself when the server stops.
     fn steps(
         &self,
-        text: &str,
+        request: Result<CreateRequest, ApiError>,
         last_words: &LastWords,
     ) -> BoxStream<'static, Result<(Option<Remarks>, Step), ApiError>> {
-        let request = decode_message(text, self.config.policy);
         // The key may have been changed or revoked since the connection was opened.
         let caller = self.keys.authenticate_again(&self.caller, Some(Permission::Inference));
         let (responses, memory) = (self.responses.clone(), self.memory.clone());

@@ -15,7 +15,7 @@ use axum::response::Response;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use self::strangers::Stranger;
+use self::strangers::too_many as too_many_strangers;
 use self::turns::All;
 use self::turns::message_of;
 use crate::auth::Credentials;
@@ -26,6 +26,9 @@ use crate::fields::InvalidRequest;
 use crate::fields::code;
 use crate::gateway::Turns;
 use crate::http::Config;
+use crate::http::bodies::Bodies;
+use crate::http::connection::Connection;
+use crate::http::crowd::Guest;
 use crate::http::error::ApiError;
 use crate::http::error::Kind;
 use crate::http::middleware::access_log::Line;
@@ -62,18 +65,18 @@ const PONG: &str = r#"{"type":"pong"}"#;
 pub(in crate::http) async fn open(
     State(state): State<AppState>,
     caller: Option<Extension<Caller>>,
-    Extension(strangers): Extension<Strangers>,
-    Extension(id): Extension<RequestId>,
+    (Extension(strangers), connection): (Extension<Strangers>, Option<Extension<Connection>>),
+    (Extension(id), Extension(bodies)): (Extension<RequestId>, Extension<Bodies>),
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     let Ok(upgrade) = upgrade else { return Ok(no_socket()) };
     let AppState { turns, keys, config, last_words, stopping, .. } = state;
     let (client, limit) = match caller {
         Some(Extension(caller)) => (Client::Known(caller), config.body_limit),
-        None => (Client::Unknown(strangers.admit()?), config.body_limit.min(LATE_LIMIT)),
+        None => (Client::Unknown(strangers.admit(connection.as_deref())), config.body_limit.min(LATE_LIMIT)),
     };
     let heartbeat = config.heartbeat;
-    let session = Session { turns, keys, config, stopping, last_words: last_words.clone(), id };
+    let session = Session { turns, keys, config, stopping, last_words: last_words.clone(), bodies, id };
     Ok(socket::open(upgrade, limit, heartbeat, last_words, async move |socket| {
         session.converse(socket, client).await
     }))
@@ -89,7 +92,7 @@ fn no_socket() -> Response {
 /// Who has opened a socket.
 enum Client {
     Known(Caller),
-    Unknown(Stranger),
+    Unknown(Guest),
 }
 
 /// What a socket works with.
@@ -99,6 +102,7 @@ struct Session {
     config: Arc<Config>,
     stopping: Stopping,
     last_words: LastWords,
+    bodies: Bodies,
     /// The request that has opened the socket.
     id: RequestId,
 }
@@ -124,7 +128,8 @@ impl Session {
                     return socket.close(socket::farewell()).await;
                 }
                 happened = socket.next() => if let Happened::Heard(text) = happened? {
-                    socket.add(self.answer(&text, &mut caller, &mut running));
+                    let answer = self.answer(text, &mut caller, &mut running).await;
+                    socket.add(answer);
                 },
                 messages = running.next(), if is_clear => {
                     messages.into_iter().for_each(|message| socket.add(message));
@@ -134,8 +139,18 @@ impl Session {
     }
 
     /// Who the client says it is, in its first message.
-    async fn greet(&self, socket: &mut Socket, stranger: Stranger) -> Result<Caller, Ended> {
-        let heard = self.stopping.0.run_until_cancelled(timeout(GREETING, socket.hear())).await;
+    async fn greet(&self, socket: &mut Socket, stranger: Guest) -> Result<Caller, Ended> {
+        let heard = self.stopping.0.run_until_cancelled(timeout(GREETING, socket.hear()));
+        let heard = tokio::select! {
+            heard = heard => heard,
+            () = stranger.left().cancelled() => {
+                let error = too_many_strangers();
+                Line::of_message(&self.id, None, PATH).fail(&error);
+                socket.say(message_of(None, &error)).await?;
+                socket.close(strangers::farewell()).await?;
+                return Err(Ended);
+            }
+        };
         let caller = match heard {
             Some(Ok(text)) => self.read_greeting(&text?),
             Some(Err(_)) => Err(no_greeting()),
@@ -172,8 +187,17 @@ impl Session {
     }
 
     /// What is said at once to the message `text`.
-    fn answer(&self, text: &str, caller: &mut Caller, running: &mut All) -> String {
-        let answer = hear(text, self.config.policy).map_err(ApiError::from).and_then(|said| match said {
+    async fn answer(&self, text: String, caller: &mut Caller, running: &mut All) -> String {
+        let policy = self.config.policy;
+        // Whatever is wrong with it, the turn that it names is told.
+        let read = move |text: &str| hear(text, policy).map_err(|error| (id_of(text), error));
+        let heard = self.bodies.read(&caller.name, text, read).await;
+        let (id, said) = match heard {
+            Ok(Ok(said)) => (said.id().map(ToOwned::to_owned), Ok(said)),
+            Ok(Err((id, error))) => (id, Err(error.into())),
+            Err(error) => (None, Err(error)),
+        };
+        let answer = said.and_then(|said| match said {
             Said::Ping => Ok(PONG.to_owned()),
             Said::Auth { api_key } => {
                 *caller = self.identify(&api_key)?;
@@ -184,7 +208,7 @@ impl Session {
         });
         answer.unwrap_or_else(|error| {
             Line::of_message(&self.id, Some(caller), PATH).fail(&error);
-            message_of(id_of(text).as_deref(), &error)
+            message_of(id.as_deref(), &error)
         })
     }
 

@@ -60,9 +60,14 @@ pub(in crate::http) async fn create_task(
     Offered(tasks): Offered,
     State(turns): State<Arc<dyn Turns>>,
     Extension(caller): Extension<Caller>,
-    RequestBody(body): RequestBody,
+    body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let CreateRequest { mut spec, webhook, project } = request::create(&body, tasks.model())?;
+    let CreateRequest { mut spec, webhook, project } = body
+        .decode({
+            let model = tasks.model().clone();
+            move |body| request::create(body, &model)
+        })
+        .await?;
     spec.model = turns.resolve(caller.clone(), as_turn(&spec, project)).await?;
     let endpoint = webhook.map(NewWebhook::endpoint).transpose();
     spec.webhook = endpoint.map_err(auth::Error::from)?;
@@ -137,9 +142,9 @@ pub(in crate::http) async fn answer_permission(
     Offered(tasks): Offered,
     Extension(caller): Extension<Caller>,
     Path((id, question)): Path<(String, String)>,
-    RequestBody(body): RequestBody,
+    body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let answer = request::answer(&body)?;
+    let answer = body.decode(request::answer).await?;
     let shown = view::answered(&question, &answer).to_string();
     tasks.answer(&caller, &id, &question, answer).await?;
     Ok(json(shown))

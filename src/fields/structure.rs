@@ -1,0 +1,110 @@
+//! How much structure the JSON of a request may have.
+//!
+//! A text takes as much memory read as it is written. Structure takes more: an object of 8 bytes takes some 650, because the map
+//! that it becomes has room for more fields. So both are counted before anything is read, which takes a fraction of the time
+//! that reading takes.
+
+use memchr::memchr2;
+
+use super::error::InvalidRequest;
+
+/// The most objects and arrays. Enough for 100,000 messages with two blocks each, which is what Anthropic takes of messages.
+const MOST_CONTAINERS: usize = 500_000;
+/// The most values: items of arrays and fields of objects.
+const MOST_VALUES: usize = 2_000_000;
+/// The most messages or items of a conversation, which is what Anthropic takes.
+const MOST_MESSAGES: usize = 100_000;
+
+/// Checks that `body` can be read in reasonable memory. What is no JSON is not noticed here.
+///
+/// # Errors
+/// When it has too much structure.
+pub(super) fn check(body: &[u8]) -> Result<(), InvalidRequest> {
+    // Each takes two bytes at least.
+    if body.len() < 2 * MOST_CONTAINERS {
+        return Ok(());
+    }
+    let (mut containers, mut values, mut at) = (0, 0, 0);
+    while let Some(byte) = body.get(at) {
+        at += 1;
+        match byte {
+            b'"' => at = end_of_text(body, at),
+            b'{' | b'[' => containers += 1,
+            b',' => values += 1,
+            _ => {}
+        }
+        if containers > MOST_CONTAINERS {
+            return Err(too_many("objects and arrays", MOST_CONTAINERS));
+        }
+        if values > MOST_VALUES {
+            return Err(too_many("values", MOST_VALUES));
+        }
+    }
+    Ok(())
+}
+
+/// Where the text ends that begins at `at`, behind its quote.
+fn end_of_text(body: &[u8], mut at: usize) -> usize {
+    while let Some(distance) = body.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+        at += distance + 1;
+        if body.get(at - 1) == Some(&b'"') {
+            return at;
+        }
+        // What is escaped is passed by.
+        at += 1;
+    }
+    body.len()
+}
+
+fn too_many(what: &str, most: usize) -> InvalidRequest {
+    InvalidRequest::body(format!(
+        "The body has more than {most} {what}, and no request may have more. Send a shorter conversation, or join its small parts."
+    ))
+}
+
+/// Checks that the conversation in the field `name` is no longer than may be.
+///
+/// # Errors
+/// When it has too many messages.
+pub fn check_length(name: &str, messages: usize) -> Result<(), InvalidRequest> {
+    if messages <= MOST_MESSAGES {
+        return Ok(());
+    }
+    let message = format!(
+        "`{name}`: {messages} are more than the {MOST_MESSAGES} that a request may have. Send a shorter conversation."
+    );
+    Err(InvalidRequest::at(name, super::code::VALUE, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(body: &str) -> String {
+        check(body.as_bytes()).expect_err("refused").message
+    }
+
+    #[test]
+    fn a_body_of_little_but_structure_is_refused() {
+        assert!(refusal(&format!("[{}]", "{},".repeat(MOST_CONTAINERS))).contains("500000 objects"));
+        assert!(refusal(&format!("[{}]", "[],".repeat(MOST_CONTAINERS))).contains("500000 objects"));
+        assert!(refusal(&format!("[{}0]", "0,".repeat(MOST_VALUES + 1))).contains("2000000 values"));
+        assert!(refusal(&"[".repeat(2 * MOST_CONTAINERS)).contains("500000 objects"));
+    }
+
+    #[test]
+    fn what_stands_in_texts_is_no_structure() {
+        for text in ["{[,".repeat(MOST_VALUES), r#"\"{,\\"#.repeat(MOST_VALUES), "x".repeat(1 << 20)] {
+            check(format!(r#"{{"messages":[{{"content":"{text}"}}]}}"#).as_bytes()).unwrap();
+            check(format!(r#"{{"content":"{text}"#).as_bytes()).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_longest_conversation_that_anthropic_takes_is_read() {
+        let message = r#"{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}"#;
+        check(format!(r#"{{"messages":[{}]}}"#, vec![message; MOST_MESSAGES].join(",")).as_bytes()).unwrap();
+        check_length("messages", MOST_MESSAGES).unwrap();
+        assert!(check_length("messages", MOST_MESSAGES + 1).unwrap_err().message.contains("100001"));
+    }
+}

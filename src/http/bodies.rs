@@ -1,0 +1,187 @@
+//! How much of large bodies is in memory at a time, and whose is decoded next.
+//!
+//! Room is taken before a large body is read, and given back when it is decoded. A key has at most half of all room, and one of its
+//! bodies is decoded at a time: so whoever else sends one waits for little of what one key does.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::Weak;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::error::ApiError;
+use super::error::Kind;
+use crate::compute;
+use crate::compute::LARGE;
+
+/// The unit of room, in bytes. A semaphore counts up to 2^32.
+const BLOCK: usize = 1024;
+/// How long a body waits for room, and how long after a refusal to try again.
+const WAIT: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_secs(5);
+/// How long a body that has come waits for its turn to be decoded. All that can be before it takes a few seconds.
+const PREPARATION: Duration = Duration::from_secs(30);
+
+/// The room of all large bodies. Clones share it.
+#[derive(Debug, Clone)]
+pub(super) struct Bodies(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    budget: usize,
+    all: Arc<Semaphore>,
+    /// As many are decoded at a time: half of the processors, so that the other half serves connections.
+    decoders: Arc<Semaphore>,
+    /// Only of keys that have a large body under way.
+    lanes: Mutex<HashMap<String, Weak<Lane>>>,
+}
+
+/// What one key has of it.
+#[derive(Debug)]
+struct Lane {
+    room: Arc<Semaphore>,
+    /// Its one body that is decoded, or waits for a decoder.
+    turn: Arc<Semaphore>,
+}
+
+/// The room of one body.
+pub(super) struct Room {
+    bodies: Bodies,
+    lane: Arc<Lane>,
+    own: OwnedSemaphorePermit,
+    all: OwnedSemaphorePermit,
+}
+
+impl fmt::Debug for Room {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Room").field("blocks", &self.all.num_permits()).finish_non_exhaustive()
+    }
+}
+
+impl Bodies {
+    /// Room for `budget` bytes.
+    pub(super) fn new(budget: usize) -> Self {
+        let processors = available_parallelism().map_or(1, usize::from);
+        Self(Arc::new(Inner {
+            budget,
+            all: semaphore(budget / BLOCK),
+            decoders: semaphore((processors / 2).max(1)),
+            lanes: Mutex::default(),
+        }))
+    }
+
+    /// Room for a body of `bytes` of the key `name`, which waits for it in turn.
+    ///
+    /// # Errors
+    /// When there is none in time.
+    pub(super) async fn room(&self, name: &str, bytes: usize) -> Result<Room, ApiError> {
+        let lane = self.lane(name);
+        let blocks = blocks(bytes);
+        let mut has_own = false;
+        let taking = async {
+            // The key's first: what waits for the rest has its place within the key's half.
+            let own = Arc::clone(&lane.room).acquire_many_owned(blocks).await.ok()?;
+            has_own = true;
+            Some((own, Arc::clone(&self.0.all).acquire_many_owned(blocks).await.ok()?))
+        };
+        match timeout(WAIT, taking).await {
+            Ok(Some((own, all))) => Ok(Room { bodies: self.clone(), lane, own, all }),
+            _ if has_own => Err(self.full()),
+            _ => Err(self.too_many()),
+        }
+    }
+
+    /// What `read` makes of the message `text` of the key `name`. A large one is read off the threads that serve connections, when it
+    /// is its turn.
+    ///
+    /// # Errors
+    /// As [`room`](Self::room).
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        name: &str,
+        text: String,
+        read: impl FnOnce(&str) -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        if text.len() <= LARGE {
+            return Ok(read(&text));
+        }
+        self.room(name, text.len()).await?.decode(move || read(&text)).await
+    }
+
+    fn lane(&self, name: &str) -> Arc<Lane> {
+        let mut lanes = self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lane) = lanes.get(name).and_then(Weak::upgrade) {
+            return lane;
+        }
+        lanes.retain(|_, lane| lane.strong_count() > 0);
+        let lane = Arc::new(Lane { room: semaphore(self.0.budget / BLOCK / 2), turn: semaphore(1) });
+        lanes.insert(name.to_owned(), Arc::downgrade(&lane));
+        lane
+    }
+
+    fn too_many(&self) -> ApiError {
+        let message = format!(
+            "The large requests of this key that are being read take all the {} MiB that one key may have. Send fewer of them at a \
+             time, or try again when they are read.",
+            (self.0.budget / 2) >> 20
+        );
+        ApiError::new(Kind::TooManyBodies, message).retry_after(RETRY)
+    }
+
+    fn full(&self) -> ApiError {
+        let message = format!(
+            "The large requests that are being read take all the {} MiB this server has for them. Try again when they are read.",
+            self.0.budget >> 20
+        );
+        ApiError::new(Kind::BodiesFull, message).retry_after(RETRY)
+    }
+}
+
+impl Room {
+    /// Gives back what `bytes` do not need.
+    pub(super) fn shrink(&mut self, bytes: usize) {
+        let needed = blocks(bytes) as usize;
+        for permit in [&mut self.own, &mut self.all] {
+            drop(permit.split(permit.num_permits().saturating_sub(needed)));
+        }
+    }
+
+    /// Has `work`, which decodes the body and drops it, done when it is its turn. The room is kept for as long.
+    ///
+    /// # Errors
+    /// When its turn does not come in time.
+    pub(super) async fn decode<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let (own, all) = (Arc::clone(&self.lane.turn), Arc::clone(&self.bodies.0.decoders));
+        // They are never closed.
+        let turn = async move { (own.acquire_owned().await.ok(), all.acquire_owned().await.ok()) };
+        let Ok(turn) = timeout(PREPARATION, turn).await else { return Err(self.bodies.full()) };
+        let decoding = compute::elsewhere(move || {
+            // Moved in, so that they are held to the end of the work though nobody waits for it any more.
+            let _held = (self, turn);
+            work()
+        });
+        Ok(decoding.await)
+    }
+}
+
+fn semaphore(permits: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)))
+}
+
+fn blocks(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(BLOCK)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+#[path = "bodies_tests.rs"]
+mod tests;

@@ -1,0 +1,75 @@
+//! Who waits for whom, on paused time.
+
+use futures::FutureExt as _;
+use tokio::time::Instant;
+
+use super::*;
+
+const MIB: usize = 1 << 20;
+
+#[tokio::test(start_paused = true)]
+async fn a_key_has_half_of_the_room_and_others_the_rest() {
+    let bodies = Bodies::new(8 * MIB);
+    let first = bodies.room("greedy", 4 * MIB).await.unwrap();
+    let begun = Instant::now();
+    let refused = bodies.room("greedy", MIB).await.unwrap_err();
+    assert_eq!((refused.status(), begun.elapsed()), (429, WAIT));
+    let other = bodies.room("other", 4 * MIB).await.unwrap();
+    assert_eq!(bodies.room("third", MIB).await.unwrap_err().status(), 503);
+    drop((first, other));
+    bodies.room("greedy", 4 * MIB).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_needed_is_given_back_and_nothing_else() {
+    let bodies = Bodies::new(8 * MIB);
+    let mut room = bodies.room("a", 4 * MIB).await.unwrap();
+    room.shrink(MIB);
+    let rest = bodies.room("a", 3 * MIB).await.unwrap();
+    assert_eq!(bodies.room("a", 1).await.unwrap_err().status(), 429);
+    drop((room, rest));
+    drop(bodies.room("b", 1).await.unwrap());
+    assert_eq!(bodies.0.all.available_permits(), 8 * MIB / BLOCK);
+    assert_eq!(bodies.0.lanes.lock().unwrap().len(), 1, "of keys that wait for nothing nothing is kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_too_long_for_its_turn_is_refused() {
+    let bodies = Bodies::new(8 * MIB);
+    let _all =
+        bodies.0.decoders.acquire_many(u32::try_from(bodies.0.decoders.available_permits()).unwrap()).await;
+    let begun = Instant::now();
+    let refused = bodies.room("a", MIB).await.unwrap().decode(|| ()).await.unwrap_err();
+    assert_eq!((refused.status(), begun.elapsed()), (503, PREPARATION));
+    assert_eq!(bodies.0.all.available_permits(), 8 * MIB / BLOCK);
+}
+
+#[tokio::test]
+async fn another_key_waits_for_one_body_and_not_for_all_of_a_keys() {
+    let bodies = Bodies::new(8 * MIB);
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    // All decoders are busy but for the last, so that what comes now is in line.
+    let others = bodies.0.decoders.available_permits() - 1;
+    let _others = bodies.0.decoders.clone().acquire_many_owned(u32::try_from(others).unwrap()).await;
+    let decode = async |name: &'static str, wait: Option<std::sync::mpsc::Receiver<()>>| {
+        let order = Arc::clone(&order);
+        let work = move || {
+            wait.map(|wait| wait.recv());
+            order.lock().unwrap().push(name);
+        };
+        bodies.room(name, MIB).await.unwrap().decode(work).await.unwrap();
+    };
+    let mut all = Box::pin(async {
+        tokio::join!(
+            decode("greedy", Some(released)),
+            decode("greedy", None),
+            decode("greedy", None),
+            decode("other", None),
+        )
+    });
+    assert!((&mut all).now_or_never().is_none());
+    release.send(()).unwrap();
+    all.await;
+    assert_eq!(*order.lock().unwrap(), ["greedy", "other", "greedy", "greedy"]);
+}

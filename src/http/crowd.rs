@@ -1,0 +1,177 @@
+//! Who is there and has not shown yet that they may be.
+//!
+//! Such clients cost memory and descriptors, and anybody can send a thousand. So there is a bound for each address and one for
+//! all, and nobody is refused: who has been there longest goes, of the address that has most of them. Whoever means to ask does
+//! so at once, and is none of the crowd any more.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::net::Ipv6Addr;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use tokio_util::sync::CancellationToken;
+
+/// The bits of an IPv6 address that one client has to itself are the lower ones.
+const NETWORK: u128 = !(u64::MAX as u128);
+
+/// Clients that are not known yet. Clones are the same crowd.
+#[derive(Clone)]
+pub struct Crowd(Arc<Inner>);
+
+struct Inner {
+    most_of_one: usize,
+    most: usize,
+    guests: Mutex<Guests>,
+}
+
+#[derive(Default)]
+struct Guests {
+    last: u64,
+    count: usize,
+    /// By address, in the order of their coming.
+    by_address: HashMap<IpAddr, BTreeMap<u64, CancellationToken>>,
+}
+
+/// One of a crowd, until it is dropped.
+#[derive(Debug)]
+pub struct Guest {
+    crowd: Crowd,
+    address: IpAddr,
+    number: u64,
+    left: CancellationToken,
+}
+
+impl fmt::Debug for Crowd {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Crowd").field("most", &self.0.most).finish_non_exhaustive()
+    }
+}
+
+impl Crowd {
+    /// At most `most_of_one` of an address, and `most` of all.
+    pub fn new(most_of_one: usize, most: usize) -> Self {
+        Self(Arc::new(Inner { most_of_one, most, guests: Mutex::default() }))
+    }
+
+    /// One more, of `address`. Who has to go for it is told to.
+    pub fn join(&self, address: IpAddr) -> Guest {
+        let address = group(address);
+        let mut guests = self.guests();
+        if guests.by_address.get(&address).is_some_and(|list| list.len() >= self.0.most_of_one) {
+            guests.dismiss(address);
+        }
+        if guests.count >= self.0.most {
+            guests.dismiss_of_most();
+        }
+        guests.last += 1;
+        guests.count += 1;
+        let (number, left) = (guests.last, CancellationToken::new());
+        guests.by_address.entry(address).or_default().insert(number, left.clone());
+        Guest { crowd: self.clone(), address, number, left }
+    }
+
+    /// Has one of them go, if there is any.
+    pub fn make_room(&self) -> bool {
+        self.guests().dismiss_of_most()
+    }
+
+    fn guests(&self) -> MutexGuard<'_, Guests> {
+        self.0.guests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Guests {
+    fn dismiss_of_most(&mut self) -> bool {
+        let most = self.by_address.iter().max_by_key(|(_, list)| list.len());
+        let Some(address) = most.map(|(address, _)| *address) else { return false };
+        self.dismiss(address)
+    }
+
+    /// Has the oldest of `address` go.
+    fn dismiss(&mut self, address: IpAddr) -> bool {
+        let oldest = self.by_address.get(&address).and_then(|list| Some(*list.first_key_value()?.0));
+        let Some(left) = oldest.and_then(|number| self.remove(address, number)) else { return false };
+        left.cancel();
+        true
+    }
+
+    fn remove(&mut self, address: IpAddr, number: u64) -> Option<CancellationToken> {
+        let list = self.by_address.get_mut(&address)?;
+        let left = list.remove(&number)?;
+        if list.is_empty() {
+            self.by_address.remove(&address);
+        }
+        self.count -= 1;
+        Some(left)
+    }
+}
+
+impl Guest {
+    /// It has shown that it may be there: it is none of the crowd any more.
+    pub fn let_in(&self) {
+        self.crowd.guests().remove(self.address, self.number);
+    }
+
+    /// Cancelled when it has to go.
+    pub fn left(&self) -> &CancellationToken {
+        &self.left
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.let_in();
+    }
+}
+
+/// What counts as one address: of IPv6 a network, all of which one client has.
+fn group(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & NETWORK)),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn gone(guests: &[Guest]) -> Vec<bool> {
+        guests.iter().map(|guest| guest.left().is_cancelled()).collect()
+    }
+
+    #[test]
+    fn the_oldest_of_an_address_goes_when_that_has_as_many_as_may_be() {
+        let crowd = Crowd::new(2, 9);
+        let other = crowd.join(address("10.0.0.2"));
+        let mut all: Vec<_> = (0..4).map(|_| crowd.join(address("::ffff:10.0.0.1"))).collect();
+        assert_eq!(gone(&all), [true, true, false, false]);
+        all[2].let_in();
+        all.push(crowd.join(address("10.0.0.1")));
+        assert_eq!(gone(&all), [true, true, false, false, false]);
+        assert!(!other.left().is_cancelled());
+    }
+
+    #[test]
+    fn who_has_most_makes_room_for_others() {
+        let crowd = Crowd::new(9, 4);
+        let many: Vec<_> = (1..4).map(|host| crowd.join(address(&format!("2001:db8::{host}")))).collect();
+        let others: Vec<_> = (1..4).map(|net| crowd.join(address(&format!("2001:db8:0:{net}::1")))).collect();
+        assert_eq!((gone(&many), gone(&others)), (vec![true, true, false], vec![false; 3]));
+        drop(others);
+        assert!(crowd.make_room());
+        assert_eq!(gone(&many), [true; 3]);
+        drop(many);
+        assert!(!crowd.make_room());
+        assert!(crowd.guests().by_address.is_empty() && crowd.guests().count == 0);
+    }
+}

@@ -1,0 +1,26 @@
+//! What is still answered when there are as many connections as may be.
+
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+
+use crate::http::connection::Connection;
+use crate::http::error::ApiError;
+use crate::http::error::Kind;
+
+/// The one path that is.
+const HEALTH: &str = "/health";
+/// When to try again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Refuses all but `/health` by a connection that is kept back for that.
+pub(in crate::http) async fn layer(request: Request, next: Next) -> Result<Response, ApiError> {
+    let is_spare = request.extensions().get::<Connection>().is_some_and(|connection| connection.is_spare);
+    if is_spare && request.uri().path() != HEALTH {
+        let message = "This server has as many connections as it can serve. Try again when some are closed, or keep fewer open.";
+        return Err(ApiError::new(Kind::TooManyConnections, message).retry_after(RETRY));
+    }
+    Ok(next.run(request).await)
+}

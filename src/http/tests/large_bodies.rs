@@ -1,0 +1,58 @@
+//! Bodies that take long to be decoded.
+
+use std::sync::mpsc;
+
+use axum::extract::FromRequest as _;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::http::bodies::Bodies;
+use crate::http::error::ApiError;
+use crate::http::extract::RequestBody;
+
+const SIZE: usize = 100_000;
+
+fn large_state() -> AppState {
+    let config = Config { body_limit: 2 * SIZE, ..config() };
+    AppState { config: config.into(), ..state(ScriptedTurns::playing(greeting())) }
+}
+
+/// The body of a request with `headers`, whose size is known or not.
+async fn read(state: &AppState, body: Body) -> RequestBody {
+    let mut request = request("POST", "/v1/chat/completions", &[], body);
+    request.extensions_mut().insert(Bodies::new(1 << 20));
+    RequestBody::from_request(request, state).await.unwrap()
+}
+
+/// There is one thread, and it has time for others.
+#[tokio::test]
+async fn health_is_answered_while_a_large_body_is_decoded() {
+    let state = large_state();
+    let pieces = stream::iter((0..SIZE / 1000).map(|_| Ok::<_, std::io::Error>("x".repeat(1000))));
+    for body in [Body::from("x".repeat(SIZE)), Body::from_stream(pieces)] {
+        let body = read(&state, body).await;
+        let (begin, begun) = oneshot::channel();
+        let (release, released) = mpsc::channel();
+        let decoding = TaskTracker::new().spawn(body.decode(move |body| {
+            begin.send(()).unwrap();
+            released.recv().unwrap();
+            Ok::<_, ApiError>(body.len())
+        }));
+        begun.await.unwrap();
+        let health = request("GET", "/health", &[], Body::empty());
+        assert_eq!(send(router(state.clone()), health).await.status(), StatusCode::OK);
+        release.send(()).unwrap();
+        assert_eq!(decoding.await.unwrap().unwrap(), SIZE);
+    }
+}
+
+#[tokio::test]
+async fn a_large_request_is_answered_as_any_other() {
+    let router = router(large_state());
+    let mut large = chat(false);
+    large["messages"][0]["content"] = json!("x".repeat(SIZE));
+    let answer: Value = serde_json::from_str(&body(send(router.clone(), post(&large)).await).await).unwrap();
+    assert_eq!(answer["choices"][0]["message"]["content"], "Hello");
+    let broken = request("POST", "/v1/chat/completions", &[], "{".repeat(SIZE));
+    assert_eq!(error(send(router, broken).await).await.0, StatusCode::BAD_REQUEST);
+}

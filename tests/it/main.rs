@@ -33,6 +33,7 @@ mod keys;
 mod ledger;
 mod ledger_kills;
 mod limits;
+mod log;
 mod messages;
 mod model_rules;
 mod one_call;

@@ -31,6 +31,7 @@ use super::Turns;
 use crate::cache::Lookup;
 use crate::domain::Amount;
 use crate::domain::Caller;
+use crate::domain::InLog;
 use crate::domain::ModelName;
 use crate::domain::Money;
 use crate::domain::Turn;
@@ -180,7 +181,7 @@ impl Admission {
             return Ok(None);
         }
         let choice = self.rules.router.route(turn, self.rules.ledger.reader().budget_state(caller).await?);
-        tracing::info!(model = %choice.model, rule = choice.rule.name(), "a model was chosen");
+        tracing::info!(model = %InLog(choice.model.as_str()), rule = choice.rule.name(), "a model was chosen");
         turn.model = choice.model.clone();
         Ok(Some(choice))
     }

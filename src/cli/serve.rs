@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::ValueHint;
 
 use crate::app;
+use crate::claude;
+use crate::config;
 use crate::config::Environment;
 use crate::config::Flags;
 use crate::config::LogFormat;
@@ -33,6 +35,7 @@ pub(super) struct Serve {
 
 /// Serves until a signal to stop.
 pub(super) fn serve(arguments: Serve, environment: Environment) -> anyhow::Result<()> {
+    let (environment, in_sight) = config::conceal(environment);
     let flags = Flags {
         listen: arguments.listen,
         data_dir: arguments.data_dir,
@@ -47,6 +50,12 @@ pub(super) fn serve(arguments: Serve, environment: Environment) -> anyhow::Resul
             LogFormat::Json => telemetry::Format::Json,
         },
     })?;
+    if let Some(error) = in_sight {
+        tracing::warn!(%error, "the variables of this process stay in /proc, where this user's processes may read them");
+    }
+    if let Err(error) = claude::adopt_orphans() {
+        tracing::warn!(%error, "what agents leave behind is found by its environment alone");
+    }
     for notice in &settings.notices {
         tracing::info!("{notice}");
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("telemetry", &[]),
+    ("proc_fs", &[]),
     ("fields", &[]),
     ("history", &["domain", "fields"]),
     ("openai", &["domain", "fields", "history"]),
@@ -17,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("pool", &["telemetry"]),
     ("worker", &["domain"]),
     ("tasks", &["domain", "auth", "ledger", "limits", "pricing", "store", "webhooks"]),
-    ("claude", &["domain", "worker", "pool", "tasks", "telemetry"]),
+    ("claude", &["domain", "worker", "pool", "tasks", "telemetry", "proc_fs"]),
     ("pricing", &["domain"]),
     ("routing", &["domain", "pricing"]),
     ("auth", &["domain", "store", "webhooks"]),
@@ -60,7 +61,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "webhooks",
         ],
     ),
-    ("server", &["domain", "http"]),
+    ("server", &["domain", "http", "proc_fs"]),
     ("config", &["domain"]),
     ("app", &["*"]),
     (

@@ -46,6 +46,7 @@ mod responses;
 mod restarts;
 mod routing;
 mod saturation;
+mod secrets;
 mod server_tools;
 mod sessions;
 mod shutdown;

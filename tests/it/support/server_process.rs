@@ -49,10 +49,11 @@ struct Process {
 
 impl Process {
     #[expect(clippy::disallowed_methods, reason = "the process under test")]
-    fn start(variables: &BTreeMap<String, String>) -> Self {
+    fn start(variables: &BTreeMap<String, String>, config: Option<&Path>) -> Self {
         let log = NamedTempFile::new().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_claude-switchboard"));
         command.arg("serve").env_clear().envs(variables).stdin(Stdio::null()).stdout(Stdio::null());
+        command.args(config.into_iter().flat_map(|file| [Path::new("--config"), file]));
         let child = command.stderr(log.reopen().unwrap()).kill_on_drop(true).spawn().unwrap();
         Self { child, log }
     }
@@ -74,16 +75,17 @@ impl Process {
 
 /// Starts a server that will not serve, and waits for its end.
 pub(super) async fn fail(variables: &BTreeMap<String, String>) -> Ended {
-    Process::start(variables).ended().await
+    Process::start(variables, None).ended().await
 }
 
 impl ServerProcess {
     pub(super) async fn start(
         variables: &BTreeMap<String, String>,
+        config: Option<&Path>,
         upstream: Option<StandIn>,
         data_dir: &Path,
     ) -> Self {
-        let mut process = Process::start(variables);
+        let mut process = Process::start(variables, config);
         let address = eventually("the server listens", || {
             let log = process.log();
             assert!(process.child.try_wait().unwrap().is_none(), "{log}");
@@ -166,9 +168,14 @@ impl ServerProcess {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
-        let id = Pid::from_raw(self.process.id().cast_signed()).unwrap();
+        let id = Pid::from_raw(self.id().cast_signed()).unwrap();
         rustix::process::kill_process(id, signal).unwrap();
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::ValueHint;
 
 use crate::app;
+use crate::app::Reload;
 use crate::claude;
 use crate::config;
 use crate::config::Environment;
@@ -42,8 +43,10 @@ pub(super) fn serve(arguments: Serve, environment: Environment) -> anyhow::Resul
         claude_binary: arguments.claude_bin,
         max_workers: arguments.max_workers,
     };
-    let settings = Settings::load(arguments.config.as_deref(), &environment, &flags)?;
-    telemetry::init(&telemetry::Config {
+    let (file, variables) = (arguments.config, environment.clone());
+    let load = move || Settings::load(file.as_deref(), &variables, &flags);
+    let settings = load()?;
+    let levels = telemetry::init(&telemetry::Config {
         filter: settings.log.filter.clone(),
         format: match settings.log.format {
             LogFormat::Text => telemetry::Format::Text,
@@ -59,8 +62,9 @@ pub(super) fn serve(arguments: Serve, environment: Environment) -> anyhow::Resul
     for notice in &settings.notices {
         tracing::info!("{notice}");
     }
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(app::run(settings, environment))
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(app::run(
+        settings,
+        environment,
+        Reload::new(load, levels),
+    ))
 }

@@ -50,6 +50,7 @@ mod secrets;
 mod server_tools;
 mod sessions;
 mod shutdown;
+mod signals;
 mod smuggling;
 mod spending;
 mod starts;

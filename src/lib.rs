@@ -14,6 +14,7 @@
 //!   model is chosen for whoever leaves it open. [`limits`]: how often and how much may be asked.
 //!   [`cache`]: answers that are given again. [`webhooks`]: events for whoever wants to hear of them.
 //!   [`metrics`]: figures for whoever watches.
+//! - [`proc_fs`]: what the kernel tells of processes.
 //! - [`http`]: the only part that knows axum, status codes and headers.
 //! - [`compute`]: work on large values, off the threads of the runtime.
 //! - [`config`], [`app`], [`server`], [`cli`]: assembly.
@@ -42,6 +43,7 @@ pub mod metrics;
 pub mod openai;
 pub mod pool;
 pub mod pricing;
+pub mod proc_fs;
 pub mod responses;
 pub mod routing;
 pub mod server;

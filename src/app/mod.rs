@@ -11,6 +11,7 @@ mod ground;
 mod live_rules;
 mod parts;
 mod records;
+mod reload;
 mod restore;
 mod shelves;
 mod tasks;
@@ -26,6 +27,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+use crate::auth::Keys;
 use crate::claude;
 use crate::claude::ClaudeLauncher;
 use crate::claude::DataDir;
@@ -59,6 +61,7 @@ pub use parts::prices;
 pub use parts::router;
 pub use records::BadRecords;
 pub use records::backups_folder;
+pub use reload::Reload;
 pub use restore::RepairedStore;
 pub use restore::RestoredStore;
 pub use restore::repair_store;
@@ -79,6 +82,7 @@ pub struct App {
     pub shutdown: Shutdown,
     /// Its workers; none without a sign-in.
     pub workers: Option<Pool<ClaudeLauncher>>,
+    keys: Arc<Keys>,
     tasks: Option<Tasks>,
     drain_timeout: Duration,
     tracker: TaskTracker,
@@ -87,13 +91,17 @@ pub struct App {
     data_dir: DataDir,
 }
 
-/// Serves until a signal stops it.
+/// Serves until a signal stops it; SIGHUP has `reload` read the settings again.
 ///
 /// # Errors
 /// When the server cannot start, with what to do about it.
-pub async fn run(settings: Settings, environment: Environment) -> anyhow::Result<()> {
+pub async fn run(settings: Settings, environment: Environment, reload: Reload) -> anyhow::Result<()> {
     let app = App::start(&settings, &environment).await?;
     app.shutdown.listen_for_signals(&app.tracker).context("cannot listen for signals")?;
+    let ended = app.shutdown.last_words();
+    reload
+        .listen_for_signals(settings, Arc::clone(&app.keys), ended, &app.tracker)
+        .context("cannot listen for signals")?;
     // Only now, so that whoever waits for this line can stop the server in order.
     tracing::info!("listening on http://{}", app.address);
     app.wait().await;
@@ -131,7 +139,7 @@ impl App {
         let admin_address = admin::serve(&ground, &admin, &keys).await?;
         let routes = http::router(AppState {
             turns: shelves.turns,
-            keys,
+            keys: Arc::clone(&keys),
             config: Arc::new(parts::http_config(settings)),
             last_words: LastWords(ground.shutdown.last_words()),
             stopping: Stopping(ground.shutdown.begun()),
@@ -156,6 +164,7 @@ impl App {
             admin_address,
             shutdown,
             workers: pool,
+            keys,
             tasks,
             drain_timeout: settings.server.drain_timeout,
             tracker,
@@ -166,6 +175,8 @@ impl App {
 
     /// Waits until the server has stopped and every worker is gone.
     pub async fn wait(self) {
+        // They hold the store, whose last writes are waited for until nobody holds it any more.
+        drop(self.keys);
         match self.serving.await {
             Ok(summary) => tracing::info!(summary.drained, summary.aborted, "connections are closed"),
             Err(error) => tracing::error!(%error, "the accept loop ended"),

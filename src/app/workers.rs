@@ -44,9 +44,25 @@ pub(super) async fn start(
     };
     let config = cli_config(settings, sign_in, variables, settings.server.data_dir.clone());
     let launcher = ClaudeLauncher::prepare(config, &data_dir.instance, tracker.clone()).await?;
-    let agents: Arc<dyn Runner> = Arc::new(launcher.runner());
+    let agents = runner(&launcher, settings).await?;
     let pool = Pool::start(launcher, parts::pool_config(settings), tracker.clone());
     Ok(Workers { turns: SignInState::SignedIn(pool), agents: Some(agents) })
+}
+
+/// The runner of agents, as the user that the settings name.
+async fn runner(launcher: &ClaudeLauncher, settings: &Settings) -> anyhow::Result<Arc<dyn Runner>> {
+    let (runner, tasks) = (launcher.runner(), &settings.tasks);
+    if tasks.user.is_empty() || tasks.roots.is_empty() {
+        return Ok(Arc::new(runner));
+    }
+    let runner = runner.run_as(&tasks.user).await?;
+    for root in tasks.roots.iter().filter(|root| root.is_dir()) {
+        if let Err(words) = runner.check_workspace(root) {
+            tracing::warn!("{words}; folders below it may be open to it");
+        }
+    }
+    tracing::info!(user = tasks.user, "agents run as a user of their own");
+    Ok(Arc::new(runner))
 }
 
 /// How processes of the CLI are started and driven, which have their home in `data_dir`.

@@ -14,9 +14,17 @@ pub struct InvalidKey {
     pub position: usize,
 }
 
-/// The keys of the configuration.
+/// The keys of the configuration, and those that were taken out of it while the server runs. Those keep their places, so that no key
+/// gets the name of another.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Configured(Vec<Digest>);
+pub(super) struct Configured(Vec<Place>);
+
+#[derive(Debug, Clone)]
+struct Place {
+    digest: Digest,
+    /// Whether the key still stands in the configuration.
+    is_good: bool,
+}
 
 impl Configured {
     /// These keys.
@@ -30,13 +38,30 @@ impl Configured {
             if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
                 return Err(InvalidKey { position: index + 1 });
             }
-            digests.push(Digest::of(key));
+            digests.push(Place { digest: Digest::of(key), is_good: true });
         }
         Ok(Self(digests))
     }
 
+    /// `keys`, of which those that are here already keep their names. New ones come after all names that were ever given.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(super) fn changed<K: AsRef<str>>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Self, InvalidKey> {
+        let wanted = Self::new(keys)?.0;
+        let is_in =
+            |places: &[Place], place: &Place| places.iter().any(|other| other.digest.is(&place.digest));
+        let stay = |place: &Place| Place { is_good: is_in(&wanted, place), ..place.clone() };
+        let mut places: Vec<Place> = self.0.iter().map(stay).collect();
+        places.extend(wanted.iter().filter(|place| !is_in(&self.0, place)).cloned());
+        Ok(Self(places))
+    }
+
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.0.iter().filter(|place| place.is_good).count()
     }
 
     /// The name of the key with this digest. Looks at every one, so that time does not tell which it was.
@@ -48,16 +73,45 @@ impl Configured {
     pub(super) fn name_of(&self, is_right: impl Fn(&Digest) -> bool) -> Option<String> {
         let mut position = None;
         for (index, known) in self.0.iter().enumerate() {
-            if is_right(known) {
+            if is_right(&known.digest) && known.is_good {
                 position = position.or(Some(index + 1));
             }
         }
         position.map(|position| format!("{NAME}{position}"))
     }
 
-    /// The digest of the key that `caller` came with, if it was one of these.
+    /// The digest of the key that `caller` came with, if it was one of these, though it be good no more.
     pub(super) fn digest(&self, caller: &Caller) -> Option<&Digest> {
+        Some(&self.place(caller)?.digest)
+    }
+
+    /// Whether the key that `caller` came with is still one of these.
+    pub(super) fn is_good(&self, caller: &Caller) -> bool {
+        self.place(caller).is_some_and(|place| place.is_good)
+    }
+
+    fn place(&self, caller: &Caller) -> Option<&Place> {
         let position: usize = caller.name.strip_prefix(NAME)?.parse().ok()?;
         self.0.get(position.checked_sub(1)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_keep_their_names_when_others_come_and_go() {
+        let names = |configured: &Configured| {
+            ["a", "b", "c", "d"].map(|key| configured.name(&Digest::of(key)).unwrap_or_default()).join(" ")
+        };
+        let first = Configured::new(["a", "b"]).unwrap();
+        let second = first.changed(["c", "b"]).unwrap();
+        assert_eq!((names(&second).as_str(), second.len()), (" key-2 key-3 ", 2));
+        let gone = Caller::named("key-1");
+        assert!(!second.is_good(&gone) && second.digest(&gone).unwrap().is(&Digest::of("a")));
+        let third = second.changed(["d", "a"]).unwrap();
+        assert_eq!((names(&third).as_str(), third.len()), ("key-1   key-4", 2));
+        assert_eq!(third.changed(["a", ""]).unwrap_err(), InvalidKey { position: 2 });
     }
 }

@@ -1,5 +1,6 @@
 //! How a caller is not let in, and how a change is not made.
 
+use super::configured::InvalidKey;
 use super::key::Permission;
 use crate::store;
 
@@ -75,4 +76,15 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
+}
+
+/// Why other configured keys are not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ReconfigureError {
+    /// One of them could never be sent.
+    #[error(transparent)]
+    Invalid(#[from] InvalidKey),
+    /// There would be no key at all.
+    #[error("no key would be left, and everybody would be let in; a restart does so, if that is meant")]
+    WouldOpen,
 }

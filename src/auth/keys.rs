@@ -2,10 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::RwLock;
+use std::sync::RwLockReadGuard;
 
 use super::AdminError;
 use super::AuthError;
 use super::InvalidKey;
+use super::ReconfigureError;
 use super::admin::AdminKey;
 use super::configured::Configured;
 use super::digest::Digest;
@@ -31,7 +35,8 @@ const OWNER_BYTES: usize = 8;
 /// The keys that open this server. Their texts are not kept.
 #[derive(Clone, Default)]
 pub struct Keys {
-    configured: Configured,
+    /// Shared, so that all clones hear of a change.
+    configured: Arc<RwLock<Configured>>,
     ring: Arc<Ring>,
     /// Where it is written when stored keys are used.
     store: Option<Store>,
@@ -63,7 +68,31 @@ impl Keys {
     /// # Errors
     /// When a key is empty, as an unset variable makes it, or cannot stand in a header.
     pub fn new<K: AsRef<str>>(keys: impl IntoIterator<Item = K>) -> Result<Self, InvalidKey> {
-        Ok(Self { configured: Configured::new(keys)?, ..Self::default() })
+        Ok(Self { configured: Arc::new(RwLock::new(Configured::new(keys)?)), ..Self::default() })
+    }
+
+    /// Puts other configured keys in the place of those there are, for all clones. Those that stay keep their names, and what they own;
+    /// those that go are good for nothing from now on, also on connections that are open. Gives the number of keys that there are.
+    ///
+    /// # Errors
+    /// When a key could never be sent, or nobody would need a key any more: nothing is changed then.
+    pub fn reconfigure<K: AsRef<str>>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<usize, ReconfigureError> {
+        let mut configured = self.configured.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = configured.changed(keys)?;
+        let count = changed.len();
+        // An emptied list must not open a running server to everybody.
+        if count == 0 && configured.len() > 0 && !self.ring.has_unrevoked() {
+            return Err(ReconfigureError::WouldOpen);
+        }
+        *configured = changed;
+        Ok(count)
+    }
+
+    fn configured(&self) -> RwLockReadGuard<'_, Configured> {
+        self.configured.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// No keys: everyone who reaches the server is let in as `local`.
@@ -91,7 +120,7 @@ impl Keys {
 
     /// Whether there is a configured key, or a stored one that is not revoked.
     pub fn exist(&self) -> bool {
-        self.configured.len() > 0 || self.ring.has_unrevoked()
+        self.configured().len() > 0 || self.ring.has_unrevoked()
     }
 
     /// Whether everybody who reaches the server is let in, because there are no keys.
@@ -141,12 +170,12 @@ impl Keys {
         needed: Option<Permission>,
     ) -> Result<Caller, AuthError> {
         let Some(prefix) = prefix_of(&caller.name) else {
-            let is_welcome = caller.name != LOCAL || self.is_open();
-            return if is_welcome {
-                Ok(self.caller(Found::plain(&caller.name)))
-            } else {
-                Err(AuthError::Missing)
-            };
+            let is_local = caller.name == LOCAL;
+            let is_welcome = if is_local { self.is_open() } else { self.configured().is_good(caller) };
+            if is_welcome {
+                return Ok(self.caller(Found::plain(&caller.name)));
+            }
+            return Err(if is_local { AuthError::Missing } else { AuthError::Wrong });
         };
         let entry = self.ring.find(prefix).ok_or(AuthError::Wrong)?;
         entry.check_life(unix_now())?;
@@ -176,7 +205,7 @@ impl Keys {
     /// Whose what `caller` stores is: the same as long as its key is, wherever in the list that stands and whatever its
     /// secret has become.
     pub fn owner(&self, caller: &Caller) -> String {
-        match self.configured.digest(caller) {
+        match self.configured().digest(caller) {
             Some(digest) => digest.hex(OWNER_BYTES),
             None => caller.name.clone(),
         }
@@ -187,7 +216,8 @@ impl Keys {
     /// # Errors
     /// When its key is no longer good for this.
     pub fn caller_of(&self, owner: &str, needed: Option<Permission>) -> Result<Caller, AuthError> {
-        if let Some(name) = self.configured.name_of(|digest| digest.hex(OWNER_BYTES) == owner) {
+        let name = self.configured().name_of(|digest| digest.hex(OWNER_BYTES) == owner);
+        if let Some(name) = name {
             return Ok(self.caller(Found::plain(&name)));
         }
         if owner != LOCAL && prefix_of(owner).is_none() {
@@ -210,7 +240,8 @@ impl Keys {
 
     fn find(&self, text: &str, now: u64) -> Result<Found, AuthError> {
         let given = Digest::of(text);
-        if let Some(name) = self.configured.name(&given) {
+        let name = self.configured().name(&given);
+        if let Some(name) = name {
             return Ok(Found::plain(&name));
         }
         let prefix = Prefix::of_key(text).ok_or(AuthError::Wrong)?;
@@ -264,7 +295,7 @@ impl fmt::Debug for Credentials<'_> {
 
 impl fmt::Debug for Keys {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.configured.len() + self.ring.count();
+        let count = self.configured().len() + self.ring.count();
         formatter.debug_struct("Keys").field("count", &count).finish_non_exhaustive()
     }
 }

@@ -313,3 +313,28 @@ async fn an_owner_is_found_again_as_long_as_its_key_is_good() {
     assert_eq!(name(&before, &stored), Err(AuthError::Revoked));
     assert_eq!(name(&Keys::none(), "local").as_deref(), Ok("local"));
 }
+
+#[tokio::test]
+async fn configured_keys_change_while_the_server_runs() {
+    let keys = Keys::new(["first", "second"]).unwrap();
+    let clone = keys.clone();
+    let caller = |key: &str| clone.authenticate(&with(key), None);
+    let (first, second) = (caller("first").unwrap(), caller("second").unwrap());
+    let owner = clone.owner(&first);
+    assert_eq!(keys.reconfigure(["third", "second"]), Ok(2));
+    assert_eq!(caller("first").map(|caller| caller.name), Err(AuthError::Wrong));
+    assert_eq!(caller("second").unwrap().name, second.name);
+    assert_eq!(caller("third").unwrap().name, "key-3");
+    // A connection that is open, and a batch that runs.
+    assert!(clone.authenticate_again(&second, None).is_ok());
+    assert!(matches!(clone.authenticate_again(&first, None), Err(AuthError::Wrong)));
+    assert!(clone.caller_of(&owner, None).is_err());
+    assert_eq!(clone.owner(&first), owner, "what still runs is stored as its own");
+    // Nothing changes by a bad list, or by one that lets everybody in.
+    assert_eq!(
+        keys.reconfigure(["x", ""]).unwrap_err(),
+        ReconfigureError::Invalid(InvalidKey { position: 2 })
+    );
+    assert_eq!(keys.reconfigure([] as [&str; 0]).unwrap_err(), ReconfigureError::WouldOpen);
+    assert!(caller("third").is_ok() && !clone.is_open());
+}

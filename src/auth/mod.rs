@@ -34,6 +34,7 @@ pub use configured::InvalidKey;
 pub use error::AdminError;
 pub use error::AuthError;
 pub use error::Error;
+pub use error::ReconfigureError;
 pub use key::Key;
 pub use key::Permission;
 pub use key::Terms;

@@ -68,6 +68,8 @@ impl ClaudeLauncher {
             arguments: command::arguments(&config).into_iter().map(str::to_owned).collect(),
             environment: command::environment(&config, instance).into_iter().collect(),
             directory: command::home(&config),
+            user: None,
+            is_agent: false,
         };
         let spawner = Spawner::start(tracker).map_err(SetupError::Run)?;
         let launcher = Self { config, program, instance: instance.to_owned(), spawner };

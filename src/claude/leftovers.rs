@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
 use super::command::INSTANCE_VARIABLE;
+use crate::proc_fs;
 
 /// The largest number of looks for processes to end. A process that forks without end is not ended by looking.
 const MOST_PASSES: usize = 100;
@@ -93,16 +94,9 @@ pub(super) fn end_marked(variable: &str, value: &str) -> usize {
 }
 
 fn end_those_there_are(variable: &str, value: &str, killed: &mut HashSet<i32>) {
-    let marker = format!("{variable}={value}");
-    let Ok(entries) = fs::read_dir("/proc") else { return };
-    for entry in entries.flatten() {
-        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        let Ok(environment) = fs::read(entry.path().join("environ")) else { continue };
-        let is_ours = environment.split(|byte| *byte == 0).any(|variable| variable == marker.as_bytes());
-        let Some(pid) = Pid::from_raw(id).filter(|_| is_ours && id != std::process::id().cast_signed())
-        else {
-            continue;
-        };
+    let own = std::process::id().cast_signed();
+    for id in proc_fs::ids().filter(|id| *id != own && proc_fs::is_marked(*id, variable, value)) {
+        let Some(pid) = Pid::from_raw(id) else { continue };
         match rustix::process::kill_process(pid, Signal::KILL) {
             Ok(()) => {
                 killed.insert(id);

@@ -21,6 +21,7 @@ mod settings;
 mod sign_in;
 mod start;
 mod start_check;
+mod strays;
 mod talk;
 #[cfg(test)]
 mod testing;
@@ -28,11 +29,12 @@ mod translate;
 mod version;
 mod worker;
 
-pub use agent::ClaudeRunner;
+pub use agent::{AgentUser, AgentUserError, ClaudeRunner};
 pub use config::Config;
 pub use launcher::{ClaudeLauncher, SetupError};
 pub use leftovers::{DataDir, sweep, take_data_dir};
 pub use server::READS_MCP;
 pub use sign_in::{Missing, SignIn};
+pub use strays::adopt_orphans;
 pub use version::{TESTED, Version};
 pub use worker::ClaudeWorker;

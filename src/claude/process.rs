@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::mpsc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
@@ -16,6 +17,10 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
+
+use super::agent::AgentUser;
+use super::strays::Children;
+use super::strays::Serial;
 
 /// The number of bytes that are kept of the standard error of a process, for the log.
 const KEPT_STDERR: usize = 2 * 1024;
@@ -27,6 +32,18 @@ pub(super) struct Program {
     pub(super) arguments: Vec<String>,
     pub(super) environment: Vec<(String, String)>,
     pub(super) directory: PathBuf,
+    /// Who runs it; `None` is the server's own user.
+    pub(super) user: Option<AgentUser>,
+    /// Whether it starts processes that the server does not know of.
+    pub(super) is_agent: bool,
+}
+
+/// What the thread that starts processes is asked for.
+#[derive(Debug)]
+enum Request {
+    Spawn(Program, oneshot::Sender<io::Result<(Child, Serial)>>),
+    /// A child was reaped. Answered when what it may have left behind is gone.
+    Reaped(Serial, oneshot::Sender<()>),
 }
 
 /// Whether `file` can be run. The error of a start does not tell: `setpriv` starts, and then finds nothing.
@@ -38,7 +55,7 @@ pub(super) fn is_program(file: &Path) -> bool {
 /// is sent when the *thread* that started it ends.
 #[derive(Debug, Clone)]
 pub(super) struct Spawner {
-    requests: mpsc::Sender<(Program, oneshot::Sender<io::Result<Child>>)>,
+    requests: mpsc::Sender<Request>,
     tracker: TaskTracker,
 }
 
@@ -49,7 +66,7 @@ impl Spawner {
     /// When no thread can be started.
     pub(super) fn start(tracker: TaskTracker) -> io::Result<Self> {
         let runtime = tokio::runtime::Handle::current();
-        let (requests, received) = mpsc::channel::<(Program, oneshot::Sender<io::Result<Child>>)>();
+        let (requests, received) = mpsc::channel();
         let setpriv = find_setpriv();
         if setpriv.is_none() {
             tracing::warn!(
@@ -59,9 +76,7 @@ impl Spawner {
         }
         std::thread::Builder::new().name("spawner".to_owned()).spawn(move || {
             let _runtime = runtime.enter();
-            while let Ok((program, reply)) = received.recv() {
-                let _ = reply.send(spawn(&program, setpriv.as_ref()));
-            }
+            serve(&received, setpriv.as_ref());
         })?;
         Ok(Self { requests, tracker })
     }
@@ -77,21 +92,63 @@ impl Spawner {
     /// What the system says.
     pub(super) async fn spawn(&self, program: Program) -> io::Result<Process> {
         let (reply, child) = oneshot::channel();
-        self.requests.send((program, reply)).map_err(io::Error::other)?;
-        let child = child.await.map_err(io::Error::other)??;
-        Process::new(child, self.tracker.clone())
+        self.requests.send(Request::Spawn(program, reply)).map_err(io::Error::other)?;
+        let (child, serial) = child.await.map_err(io::Error::other)??;
+        Process::new(child, serial, self.clone())
+    }
+
+    /// Tells that a child was reaped, and waits until what it may have left behind is gone.
+    async fn reaped(&self, serial: Serial) {
+        let (reply, done) = oneshot::channel();
+        if self.requests.send(Request::Reaped(serial, reply)).is_ok() {
+            let _ = done.await;
+        }
+    }
+}
+
+/// Does what is asked until nobody is left to ask, and looks for strays when it is time.
+fn serve(requests: &mpsc::Receiver<Request>, setpriv: Option<&PathBuf>) {
+    let mut children = Children::new();
+    loop {
+        let request = match children.until_next_look() {
+            None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(pause) => requests.recv_timeout(pause),
+        };
+        match request {
+            Ok(Request::Spawn(program, reply)) => {
+                let spawned = spawn(&program, setpriv);
+                let spawned = spawned.map(|child| {
+                    let serial = children.add(child.id(), program.is_agent);
+                    (child, serial)
+                });
+                if let Err(Ok((_, serial))) = reply.send(spawned) {
+                    // Nobody waits for it any more. It is killed and reaped by its own drop.
+                    children.remove(&serial);
+                }
+            }
+            Ok(Request::Reaped(serial, reply)) => {
+                children.remove(&serial);
+                children.end_strays();
+                let _ = reply.send(());
+            }
+            Err(RecvTimeoutError::Timeout) => children.end_strays(),
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
 fn spawn(program: &Program, setpriv: Option<&PathBuf>) -> io::Result<Child> {
-    let mut command = match setpriv {
-        Some(setpriv) => {
+    let mut command = match (setpriv, &program.user) {
+        (Some(setpriv), user) => {
             let mut command = Command::new(setpriv);
+            command.args(user.iter().flat_map(AgentUser::arguments));
             command.args(["--pdeathsig", "KILL", "--"]).arg(&program.path);
             command
         }
-        None => Command::new(&program.path),
+        // Never as the server's own user instead.
+        (None, Some(_)) => return Err(io::Error::new(io::ErrorKind::NotFound, "`setpriv` is not installed")),
+        (None, None) => Command::new(&program.path),
     };
     command
         .args(&program.arguments)
@@ -108,7 +165,8 @@ fn spawn(program: &Program, setpriv: Option<&PathBuf>) -> io::Result<Child> {
         .spawn()
 }
 
-fn find_setpriv() -> Option<PathBuf> {
+/// Finds the program that starts others with a parent-death signal, and as other users.
+pub(super) fn find_setpriv() -> Option<PathBuf> {
     ["/usr/bin/setpriv", "/bin/setpriv"].into_iter().map(PathBuf::from).find(|path| path.exists())
 }
 
@@ -118,17 +176,18 @@ pub(super) struct Process {
     child: Option<Child>,
     group: Option<Pid>,
     stderr: Arc<Mutex<Vec<u8>>>,
-    tracker: TaskTracker,
+    serial: Serial,
+    spawner: Spawner,
 }
 
 impl Process {
-    fn new(mut child: Child, tracker: TaskTracker) -> io::Result<Self> {
+    fn new(mut child: Child, serial: Serial, spawner: Spawner) -> io::Result<Self> {
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let stderr = Arc::new(Mutex::new(Vec::new()));
         if let Some(pipe) = child.stderr.take() {
-            tracker.spawn(drain(pipe, Arc::clone(&stderr)));
+            spawner.tracker.spawn(drain(pipe, Arc::clone(&stderr)));
         }
-        Ok(Self { child: Some(child), group, stderr, tracker })
+        Ok(Self { child: Some(child), group, stderr, serial, spawner })
     }
 
     /// Takes the standard output and input of the process. They can be taken once.
@@ -172,10 +231,12 @@ impl Drop for Process {
             // Fails when the whole group is gone already, which is what is wanted.
             let _ = rustix::process::kill_process_group(group, Signal::KILL);
         }
-        self.tracker.spawn(async move {
+        let (spawner, serial) = (self.spawner.clone(), self.serial);
+        self.spawner.tracker.spawn(async move {
             if let Err(error) = child.wait().await {
                 tracing::warn!(%error, "an ended worker could not be reaped");
             }
+            spawner.reaped(serial).await;
         });
     }
 }

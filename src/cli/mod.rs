@@ -21,6 +21,8 @@ use clap::Parser;
 use clap::Subcommand;
 use clap::ValueHint;
 use clap_complete::Shell;
+use rustix::process::DumpableBehavior;
+use rustix::process::set_dumpable_behavior;
 
 use crate::app::BadRecords;
 use crate::app::DeskError;
@@ -120,6 +122,9 @@ impl Advice {
 /// # Errors
 /// With what to show on the terminal, see [`report`].
 pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<()> {
+    // Processes of the same user, such as agents, may then neither read the memory and the environment of this one nor trace it. Where
+    // it cannot be done, the command does its work all the same.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     match cli.command {
         Command::Serve(arguments) => serve::serve(arguments, environment),
         Command::CheckConfig { config } => {

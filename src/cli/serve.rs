@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::ValueHint;
 
 use crate::app;
+use crate::app::Reload;
+use crate::claude;
+use crate::config;
 use crate::config::Environment;
 use crate::config::Flags;
 use crate::config::LogFormat;
@@ -33,25 +36,35 @@ pub(super) struct Serve {
 
 /// Serves until a signal to stop.
 pub(super) fn serve(arguments: Serve, environment: Environment) -> anyhow::Result<()> {
+    let (environment, in_sight) = config::conceal(environment);
     let flags = Flags {
         listen: arguments.listen,
         data_dir: arguments.data_dir,
         claude_binary: arguments.claude_bin,
         max_workers: arguments.max_workers,
     };
-    let settings = Settings::load(arguments.config.as_deref(), &environment, &flags)?;
-    telemetry::init(&telemetry::Config {
+    let (file, variables) = (arguments.config, environment.clone());
+    let load = move || Settings::load(file.as_deref(), &variables, &flags);
+    let settings = load()?;
+    let levels = telemetry::init(&telemetry::Config {
         filter: settings.log.filter.clone(),
         format: match settings.log.format {
             LogFormat::Text => telemetry::Format::Text,
             LogFormat::Json => telemetry::Format::Json,
         },
     })?;
+    if let Some(error) = in_sight {
+        tracing::warn!(%error, "the variables of this process stay in /proc, where this user's processes may read them");
+    }
+    if let Err(error) = claude::adopt_orphans() {
+        tracing::warn!(%error, "what agents leave behind is found by its environment alone");
+    }
     for notice in &settings.notices {
         tracing::info!("{notice}");
     }
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(app::run(settings, environment))
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(app::run(
+        settings,
+        environment,
+        Reload::new(load, levels),
+    ))
 }

@@ -41,6 +41,23 @@ impl Environment {
         theirs.map(|(name, value)| (name.clone(), value.clone())).chain(key).collect()
     }
 
+    /// All variables.
+    pub(super) fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The same without one of them.
+    pub(super) fn without(mut self, name: &str) -> Self {
+        self.variables.remove(name);
+        self
+    }
+
+    /// The same with these.
+    pub(super) fn with(mut self, variables: Vec<(String, String)>) -> Self {
+        self.variables.extend(variables);
+        self
+    }
+
     pub(super) fn ours(&self) -> impl Iterator<Item = (&str, &str)> {
         let ours = self.variables.iter().filter(|(name, _)| name.starts_with(PREFIX));
         ours.map(|(name, value)| (name.as_str(), value.as_str()))

@@ -15,6 +15,8 @@ use crate::domain::Money;
 pub struct Tasks {
     /// Folders under which agents may work.
     pub roots: Vec<PathBuf>,
+    /// The user as whom agents run; empty is the server's own.
+    pub user: String,
     /// The model of tasks that name none.
     pub model: String,
     /// Tasks that run at the same time.
@@ -58,6 +60,14 @@ impl Tasks {
         if let Some(root) = self.roots.iter().find(|root| !root.is_absolute()) {
             let message = format!("`{}` is not an absolute path", root.display());
             return Err(check.refuse("roots", message, "name folders as /srv/work is named"));
+        }
+        if self.user.contains([':', '/']) || self.user.trim() != self.user {
+            let message = format!("`{}` is not the name of a user", self.user);
+            return Err(check.refuse(
+                "user",
+                message,
+                "write the name as in the first column of /etc/passwd",
+            ));
         }
         if self.model.trim().is_empty() {
             return Err(check.refuse("model", "it is blank".to_owned(), "name a model, such as sonnet"));

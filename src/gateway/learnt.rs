@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::domain::InLog;
 use crate::domain::Restriction;
 
 use super::refused_field::RefusedField;
@@ -69,9 +70,11 @@ impl Learnt {
 
     /// Remembers that `model` refuses something.
     pub(super) fn add(&self, model: &str, refusal: Refusal) {
-        tracing::warn!(model, %refusal, "upstream refuses a parameter, which is left out from now on");
+        // The name of a field that is not known is the client's.
+        let refused = refusal.to_string();
+        tracing::warn!(model = %InLog(model), refusal = %InLog(&refused), "upstream refuses a parameter, which is left out from now on");
         if let Some(hear) = &self.hear {
-            hear(model, &refusal.to_string());
+            hear(model, &refused);
         }
         let mut memory = self.memory();
         match refusal {

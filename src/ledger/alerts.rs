@@ -8,6 +8,7 @@ use super::What;
 use super::Window;
 use super::budget::Account;
 use super::budget::Reached;
+use crate::domain::InLog;
 
 /// A budget of which a part is spent; told once for each part, and for each day or month.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl Alert {
         let [cap, spent] = [self.cap, self.spent].map(|figure| self.what.show(figure));
         tracing::warn!(
             budget.scope = %self.scope,
-            budget.name = self.name,
+            budget.name = %InLog(&self.name),
             budget.window = %self.window,
             budget.since = self.since,
             budget.percent = self.percent,

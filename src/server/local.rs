@@ -1,4 +1,4 @@
-//! A socket in the file system, for the server's own user alone: served without keys, and asked by the commands.
+//! A socket in the file system, for the server's own user alone, agents excepted: served without keys, and asked by the commands.
 
 use std::fs;
 use std::fs::File;
@@ -22,6 +22,7 @@ use super::Answers;
 use super::Config;
 use super::Shutdown;
 use super::connection;
+use crate::proc_fs;
 
 /// The socket; its file goes when it is dropped.
 #[derive(Debug)]
@@ -57,12 +58,14 @@ impl LocalSocket {
         let begun = shutdown.begun();
         while let Some(accepted) = begun.run_until_cancelled(self.listener.accept()).await {
             match accepted {
-                Ok((stream, _)) if is_ours(&stream) => {
+                Ok((stream, _)) if is_let_in(&stream) => {
                     let (router, shutdown, count) = (router.clone(), shutdown.clone(), tracker.token());
                     tracker.spawn(connection::run(stream, router, config, shutdown, (count, None)));
                 }
                 Ok(_) => {
-                    tracing::warn!("somebody else's process asked at the admin socket and was not heard");
+                    tracing::warn!(
+                        "another user's process, or an agent, asked at the admin socket and was not heard"
+                    );
                 }
                 Err(error) => {
                     tracing::debug!(%error, "the admin socket cannot accept");
@@ -112,8 +115,23 @@ fn shortened(path: &Path) -> io::Result<(File, PathBuf)> {
     Ok((folder, short))
 }
 
-/// Whether a process of this user, or of the one who may do everything, is at the other end.
-fn is_ours(stream: &UnixStream) -> bool {
+/// Whether a process of this user, or of the one who may do everything, is at the other end, and no agent.
+fn is_let_in(stream: &UnixStream) -> bool {
     let own = rustix::process::geteuid().as_raw();
-    stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
+    let Ok(peer) = stream.peer_cred() else { return false };
+    match peer.uid() {
+        uid if uid == own => !may_be_started_by_us(peer.pid()),
+        uid => uid == 0,
+    }
+}
+
+/// Whether this server has started the process, or a process that has. Agents cannot leave: whatever loses its parent becomes a child of
+/// the server. One that is gone already is taken for an agent's, since its connection may have been left to another.
+fn may_be_started_by_us(peer: Option<i32>) -> bool {
+    match peer {
+        None => true,
+        // A process of an outer container, which the server cannot have started.
+        Some(0) => false,
+        Some(peer) => proc_fs::descends_from(peer, std::process::id().cast_signed()).unwrap_or(true),
+    }
 }

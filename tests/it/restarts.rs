@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::{Builder, Journal, ServerProcess, TestServer, within, workers_of};
+use crate::support::{Builder, Journal, ServerProcess, TestServer, eventually, within, workers_of};
 
 /// A server with four workers: two in the middle of an answer, and at least one idle.
 async fn busy_server(builder: Builder, data_dir: &Path, prompt: &str) -> ServerProcess {
@@ -15,14 +15,14 @@ async fn busy_server(builder: Builder, data_dir: &Path, prompt: &str) -> ServerP
         streams.push(stream);
     }
     let all = || async { (server.workers().len() >= 4).then_some(()) };
-    within(Duration::from_secs(30), "four workers run", all).await;
+    eventually("four workers run", all).await;
     server.keep(streams)
 }
 
 async fn assert_killed_clean(server: ServerProcess, data_dir: &Path) {
     server.kill().await;
     let none = || async { workers_of(data_dir).is_empty().then_some(()) };
-    within(Duration::from_secs(2), "no worker survives its server", none).await;
+    eventually("no worker survives its server", none).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

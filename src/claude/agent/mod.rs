@@ -3,8 +3,10 @@
 mod command;
 mod transcripts;
 mod translate;
+mod user;
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +28,7 @@ use super::pipe::Pipe;
 use super::process::Process;
 use super::process::Program;
 use super::process::Spawner;
+use super::process::find_setpriv;
 use super::process::is_program;
 use super::protocol::{
     Control, Decision, FlagSettings, decision_line, parse_agent, prompt_line, refusal_line,
@@ -42,6 +45,9 @@ use crate::tasks::Runner;
 use command::TASK_VARIABLE;
 use translate::Reaction;
 use translate::Translator;
+
+pub use user::AgentUser;
+pub use user::AgentUserError;
 
 /// The time that a process has to write down its session when it is done.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -61,6 +67,8 @@ pub struct ClaudeRunner {
     path: PathBuf,
     instance: String,
     spawner: Spawner,
+    /// Who runs agents; `None` is the server's own user.
+    user: Option<AgentUser>,
 }
 
 /// A process that works on a task.
@@ -85,7 +93,54 @@ enum Link {
 
 impl ClaudeRunner {
     pub(super) fn new(config: Config, path: PathBuf, instance: String, spawner: Spawner) -> Self {
-        Self { config, path, instance, spawner }
+        Self { config, path, instance, spawner, user: None }
+    }
+
+    /// The same, but agents run as the user called `name`, who reaches neither the server's processes nor its files. No agent may run yet.
+    ///
+    /// # Errors
+    /// When that cannot be done on this machine, as it is.
+    pub async fn run_as(mut self, name: &str) -> Result<Self, AgentUserError> {
+        if self.config.sign_in == super::SignIn::Stored {
+            return Err(AgentUserError::StoredSignIn(name.to_owned()));
+        }
+        let user = AgentUser::find(name)?;
+        if find_setpriv().is_none() {
+            return Err(AgentUserError::NoSetpriv);
+        }
+        user.check_way(&self.path)?;
+        let data_dir = std::path::absolute(&self.config.data_dir);
+        user.prepare(data_dir.as_ref().unwrap_or(&self.config.data_dir))?;
+        self.user = Some(user);
+        self.try_cli(name).await?;
+        Ok(self)
+    }
+
+    /// Checks that agents can work in a folder.
+    ///
+    /// # Errors
+    /// When their user cannot, in words for the log.
+    pub fn check_workspace(&self, folder: &Path) -> Result<(), String> {
+        self.user.as_ref().map_or(Ok(()), |user| user.check_workspace(folder))
+    }
+
+    /// Runs the CLI as the user of agents once, so that what is wrong shows at the start.
+    async fn try_cli(&self, user: &str) -> Result<(), AgentUserError> {
+        let failed = |reason: String| AgentUserError::Cli { user: user.to_owned(), reason };
+        let program = Program {
+            path: self.path.clone(),
+            arguments: vec!["--version".to_owned()],
+            environment: super::command::environment(&self.config, &self.instance).into_iter().collect(),
+            directory: PathBuf::from("/"),
+            user: self.user.clone(),
+            is_agent: false,
+        };
+        let mut process = self.spawner.spawn(program).await.map_err(|error| failed(error.to_string()))?;
+        let (stdout, _stdin) = process.take_pipes().map_err(|error| failed(error.to_string()))?;
+        let mut output = String::new();
+        let mut stdout = stdout.take(1024);
+        let read = tokio::time::timeout(self.config.start_timeout, stdout.read_to_string(&mut output)).await;
+        if matches!(read, Ok(Ok(1..))) { Ok(()) } else { Err(failed(process.last_words().await)) }
     }
 
     async fn open(&self, job: Job) -> Result<ClaudeAgent, Failure> {
@@ -94,13 +149,29 @@ impl ClaudeRunner {
             arguments: command::arguments(&job),
             environment: command::environment(&self.config, &self.instance, &job).into_iter().collect(),
             directory: job.workspace.clone(),
+            user: self.user.clone(),
+            is_agent: true,
         };
         let not_started = |error: std::io::Error| {
             tracing::warn!(%error, "an agent could not be started");
             Failure::new(FailureKind::Crashed, "The agent could not be started.")
         };
         if let Some(home) = command::home(&self.config, &job) {
-            tokio::fs::create_dir_all(home.join("tmp")).await.map_err(not_started)?;
+            match self.user.clone() {
+                None => tokio::fs::create_dir_all(home.join("tmp")).await,
+                Some(user) => {
+                    let made = spawn_blocking(move || user.make_home(&home)).await;
+                    made.map_err(std::io::Error::other).flatten()
+                }
+            }
+            .map_err(not_started)?;
+        }
+        if let Err(words) = self.check_workspace(&job.workspace) {
+            tracing::warn!(task = job.task, "{words}");
+            return Err(Failure::new(
+                FailureKind::Crashed,
+                "Agents run as a user who cannot work in this workspace. Whoever runs the server can give the folder to it.",
+            ));
         }
         let mut process = self.spawner.spawn(program).await.map_err(not_started)?;
         let (stdout, stdin) = process.take_pipes().map_err(not_started)?;

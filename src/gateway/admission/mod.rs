@@ -34,6 +34,7 @@ use crate::domain::Amount;
 use crate::domain::Caller;
 use crate::domain::Entry;
 use crate::domain::Gate;
+use crate::domain::InLog;
 use crate::domain::ModelName;
 use crate::domain::Money;
 use crate::domain::Turn;
@@ -198,7 +199,7 @@ impl Admission {
         }
         let budget = self.rules.ledger.reader().budget_state(caller).await?;
         let choice = in_place(turn.bytes(), || self.rules.router.route(turn, budget));
-        tracing::info!(model = %choice.model, rule = choice.rule.name(), "a model was chosen");
+        tracing::info!(model = %InLog(choice.model.as_str()), rule = choice.rule.name(), "a model was chosen");
         turn.model = choice.model.clone();
         Ok(Some(choice))
     }

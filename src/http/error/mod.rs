@@ -31,6 +31,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
 
+use crate::domain::InLog;
 use crate::fields::InvalidRequest;
 use crate::http::middleware::content_encoding;
 use crate::limits::State;
@@ -147,10 +148,12 @@ impl ApiError {
     /// The whole story for the log. Of a bad request only the field: its message may quote what it holds.
     pub(super) fn story(&self) -> String {
         let Some(source) = &self.0.source else {
-            return match self.0.kind {
-                Kind::InvalidRequest => self.0.param.clone().unwrap_or_else(|| "the body".to_owned()),
-                _ => self.0.message.clone(),
+            let told = match self.0.kind {
+                Kind::InvalidRequest => self.0.param.as_deref().unwrap_or("the body"),
+                _ => &self.0.message,
             };
+            // Both may hold names that the client has chosen.
+            return InLog(told).to_string();
         };
         let mut story = source.to_string();
         let mut next = source.source();

@@ -25,10 +25,8 @@ use tracing::Span;
 
 use super::request_id::RequestId;
 use crate::domain::Caller;
+use crate::domain::InLog;
 use crate::http::error::ApiError;
-
-/// The longest path that is logged, in bytes, where no route matched it.
-const LONGEST_PATH: usize = 200;
 
 /// What is learnt about a request on its way. Clones share their content.
 #[derive(Debug, Clone, Default)]
@@ -81,14 +79,14 @@ impl Line {
     fn new(request: &Request) -> Self {
         let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
         let path = match request.extensions().get::<MatchedPath>() {
-            Some(route) => route.as_str(),
-            None => shortened(request.uri().path()),
+            Some(route) => route.as_str().to_owned(),
+            None => InLog(request.uri().path()).to_string(),
         };
         Self {
             span: tracing::info_span!("request", request.id = id.as_str()),
             notes: Notes::default(),
             method: request.method().clone(),
-            path: path.to_owned(),
+            path,
             start: Instant::now(),
             status: None,
             is_complete: false,
@@ -167,7 +165,7 @@ impl Drop for Line {
         let noted = &self.notes.0;
         let error = noted.error.get();
         let story = error.map(ApiError::story);
-        let duration = self.start.elapsed();
+        let (method, duration) = (InLog(self.method.as_str()).to_string(), self.start.elapsed());
         let is_fault = error.is_some_and(|error| error.kind().is_fault()) || std::thread::panicking();
         let _entered = self.span.enter();
         macro_rules! line {
@@ -177,7 +175,7 @@ impl Drop for Line {
                     {
                         request.id = self.id.as_str(),
                         caller = noted.caller.get().map(|caller| caller.name.as_str()),
-                        method = self.method.as_str(),
+                        method,
                         path = self.path,
                         status = self.status.map(|status| status.as_u16()),
                         duration_ms = duration.as_micros() as f64 / 1000.0,
@@ -186,17 +184,13 @@ impl Drop for Line {
                         error = story,
                     },
                     "{} {}",
-                    self.method,
+                    method,
                     self.path
                 )
             };
         }
         if is_fault { line!(warn) } else { line!(info) }
     }
-}
-
-fn shortened(path: &str) -> &str {
-    &path[..path.floor_char_boundary(LONGEST_PATH)]
 }
 
 /// A body that holds the line until it ends.

@@ -95,6 +95,20 @@ async fn a_refused_key() {
 }
 
 #[tokio::test]
+async fn names_of_any_length_are_cut() {
+    let name = "n".repeat(5000);
+    let mut unknown = chat(false);
+    unknown[&name] = json!(1);
+    let strange = request(&"M".repeat(5000), &format!("/{name}"), &[], Body::empty());
+    for (request, is_field) in [(post(&unknown), true), (strange, false)] {
+        let (log, _guard) = Log::collect();
+        body(send(router(state(ScriptedTurns::playing(greeting()))), request).await).await;
+        assert!(!log.text().contains(&name[..201]) && log.text().len() < 2000, "{}", log.text());
+        assert!(is_field || log.text().contains(&name[..199]), "{}", log.text());
+    }
+}
+
+#[tokio::test]
 async fn a_stream_that_fails() {
     let (log, _guard) = Log::collect();
     let steps = [started(), Step::Fail(Error::Failed(Failure::new(FailureKind::TimedOut, "Nothing came.")))];

@@ -55,6 +55,8 @@ pub(crate) fn real_cli() -> PathBuf {
 /// What is still to be decided about a server.
 pub(crate) struct Builder {
     variables: BTreeMap<String, String>,
+    /// A configuration file, for a process of its own.
+    config: Option<PathBuf>,
     upstream: Option<StandIn>,
     open_files: Option<usize>,
 }
@@ -64,6 +66,12 @@ impl Builder {
     #[expect(clippy::needless_pass_by_value, reason = "so that numbers and texts are given alike")]
     pub(crate) fn set(mut self, name: &str, value: impl ToString) -> Self {
         self.variables.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    /// Has a server that is a process of its own read this file.
+    pub(crate) fn config(mut self, file: &Path) -> Self {
+        self.config = Some(file.to_owned());
         self
     }
 
@@ -109,7 +117,8 @@ impl Builder {
     /// Starts the server as a process of its own, over a data directory that outlives it.
     pub(crate) async fn spawn_in(mut self, data_dir: &Path) -> ServerProcess {
         self = self.set("SWITCHBOARD_SERVER__DATA_DIR", data_dir.display());
-        ServerProcess::start(&self.variables, self.open_files, self.upstream, data_dir).await
+        let (config, open_files) = (self.config.as_deref(), self.open_files);
+        ServerProcess::start(&self.variables, config, open_files, self.upstream, data_dir).await
     }
 
     /// Starts the server on a free port and returns once it listens.
@@ -168,7 +177,7 @@ impl TestServer {
     }
 
     fn over(binary: &Path) -> Builder {
-        Builder { variables: BTreeMap::new(), upstream: None, open_files: None }
+        Builder { variables: BTreeMap::new(), config: None, upstream: None, open_files: None }
             .set("PATH", "/usr/bin:/bin")
             .set("ANTHROPIC_API_KEY", "sk-ant-made-up")
             .set("SWITCHBOARD_CLAUDE__BINARY", binary.display())

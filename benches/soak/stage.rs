@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep};
 
 use crate::Options;
-use crate::charges::{self, Calls};
+use crate::charges::{self, Account, Calls};
 use crate::crowd::Crowd;
 use crate::disk::Disk;
 use crate::doors::Client;
@@ -59,14 +59,16 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<(Findings, String)>
         journal.now(),
         if stage.target.disk.is_own() { "of its own, in memory" } else { "shared: no fault of a full disk" },
     );
+    let program = program(options)?;
+    let shown = program.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(&program).display();
     let about = format!(
-        "- load: {rate:.1} calls a second ({})\n- disk: {disk}\n- faults: one every {:.0} s\n",
+        "- server: {shown}\n- load: {rate:.1} calls a second ({})\n- disk: {disk}\n- faults: one every {:.0} s\n",
         options.rate.map_or("two thirds of what was measured", |_| "as was asked for"),
         schedule.slot
     );
     journal.say(about.trim());
-    stage.go_on(rate, begun + seconds, schedule).await?;
-    let findings = stage.add_up(begun).await?;
+    let failed = stage.go_on(rate, begun + seconds, schedule).await?;
+    let findings = stage.add_up(begun, failed).await;
     Ok((findings, about))
 }
 
@@ -77,8 +79,7 @@ impl Stage {
         // All that is recorded between two looks, with room to spare.
         let record = RecordLimits { requests: 4000, ..RecordLimits::default() };
         let upstream = StandIn::start_with(Settings { record, ..Settings::default() }).await?;
-        let own = || Path::new(env!("CARGO_BIN_EXE_claude-switchboard")).to_owned();
-        let program = std::path::absolute(options.server.clone().unwrap_or_else(own))?;
+        let program = program(options)?;
         let cli: PathBuf = processes::real_cli()?;
         let server = Server::start(program, cli, upstream.base_url(), disk.data_dir(), folder.path()).await?;
         let journal = Arc::new(Journal::new());
@@ -118,16 +119,13 @@ impl Stage {
         Ok(Self { target, crowd, accounts, calls: Calls::default(), series: Series::default(), folder })
     }
 
-    /// Has the crowd ask, faults come and the server be looked at, until `end`.
-    async fn go_on(&mut self, rate: f64, end: f64, schedule: Schedule) -> anyhow::Result<()> {
+    /// Has the crowd ask, faults come and the server be looked at, until `end`; gives the faults that could not be made.
+    async fn go_on(&mut self, rate: f64, end: f64, schedule: Schedule) -> anyhow::Result<Vec<String>> {
         let (stop, stopped) = watch::channel(false);
         let target = self.target.clone();
         let faults = async {
             let suffered = target.suffer(schedule, end).await;
-            if suffered.is_ok() {
-                sleep(Duration::from_secs_f64((end - target.journal.now()).max(0.0))).await;
-            }
-            // The crowd has to be stopped in any case, or the run would never end.
+            sleep(Duration::from_secs_f64((end - target.journal.now()).max(0.0))).await;
             stop.send_replace(true);
             suffered
         };
@@ -140,8 +138,10 @@ impl Stage {
                 sleep(LOOK).await;
                 calls.count(&target.upstream);
                 let server = target.server.lock().await;
-                let figures = series.look(target.journal.now(), &server, &target.disk)?;
+                let figures = series.look(target.journal.now(), &server, &target.disk);
                 drop(server);
+                // A server that is gone by itself shows in what its clients meet.
+                let figures = figures.unwrap_or_else(|error| format!("no figures: {error:#}"));
                 target.journal.say(&format!("{}; {figures}", target.journal.counts(since)));
                 since = target.journal.now();
             }
@@ -149,31 +149,23 @@ impl Stage {
         let [mut interrupt, mut terminate] =
             [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
         tokio::select! {
-            done = work => done,
-            broken = looks => broken,
+            failed = work => Ok(failed),
+            () = looks => Ok(Vec::new()),
             // What was started ends with what holds it, which a signal that is not caught would leave behind.
             _ = interrupt.recv() => anyhow::bail!("broken off"),
             _ = terminate.recv() => anyhow::bail!("broken off"),
         }
     }
 
-    /// Asks the books, ends the server and looks at what is left.
-    async fn add_up(mut self, begun: f64) -> anyhow::Result<Findings> {
-        let (journal, mut server) = (&self.target.journal, self.target.server.lock().await);
-        let seconds = journal.now();
-        until_quiet(&server).await?;
-        let events = journal.events();
-        let mut accounts = Vec::new();
-        for (client, id) in &self.accounts {
-            let upstream = (&mut self.calls, &*self.target.upstream);
-            accounts.push(charges::account(client, id, &server, &events, upstream).await?);
+    /// Asks the books, ends the server and looks at what is left. What cannot be asked is a finding as well.
+    async fn add_up(mut self, begun: f64, mut remains: Vec<String>) -> Findings {
+        let ended = self.target.journal.now();
+        let (server, journal) = (Arc::clone(&self.target.server), Arc::clone(&self.target.journal));
+        let mut server = server.lock().await;
+        let (mut accounts, mut ledger) = (Vec::new(), Vec::new());
+        if let Err(error) = self.ask_books(&server, &mut accounts, &mut ledger).await {
+            remains.push(format!("the books cannot be asked: {error:#}"));
         }
-        until_quiet(&server).await?;
-        let mut ledger = Vec::new();
-        let verified = server.admin("/admin/ledger/verify", None).await?;
-        ledger.extend(verified["problems"].as_array().into_iter().flatten().map(Value::to_string));
-        ledger.extend((verified["holds"] != 0).then(|| format!("{} holds are left", verified["holds"])));
-        let mut remains = Vec::new();
         match server.end().await {
             Ok(left) => remains.extend((!left.is_empty()).then(|| format!("processes {left:?} are left"))),
             Err(error) => remains.push(format!("the end: {error:#}")),
@@ -184,13 +176,35 @@ impl Stage {
         }
         let log = server.log();
         remains.extend(log.lines().filter(|line| line.contains("panicked at")).take(5).map(str::to_owned));
-        let courses = self.series.courses(begun, seconds);
-        let findings = Findings { events, windows: journal.windows(), courses, accounts, ledger, remains };
-        let path = server.log_path();
-        drop(server);
-        keep_log(self.folder, &path, journal);
-        Ok(findings)
+        let courses = self.series.courses(begun, ended);
+        keep_log(self.folder, &server.log_path(), &journal);
+        Findings { events: journal.events(), windows: journal.windows(), courses, accounts, ledger, remains }
     }
+
+    async fn ask_books(
+        &mut self,
+        server: &Server,
+        accounts: &mut Vec<Account>,
+        ledger: &mut Vec<String>,
+    ) -> anyhow::Result<()> {
+        until_quiet(server).await?;
+        let events = self.target.journal.events();
+        for (client, id) in &self.accounts {
+            let upstream = (&mut self.calls, &*self.target.upstream);
+            accounts.push(charges::account(client, id, server, &events, upstream).await?);
+        }
+        until_quiet(server).await?;
+        let verified = server.admin("/admin/ledger/verify", None).await?;
+        ledger.extend(verified["problems"].as_array().into_iter().flatten().map(Value::to_string));
+        ledger.extend((verified["holds"] != 0).then(|| format!("{} holds are left", verified["holds"])));
+        Ok(())
+    }
+}
+
+/// The server program: the one that was asked for, or the one that was built with this.
+fn program(options: &Options) -> std::io::Result<PathBuf> {
+    let own = || PathBuf::from(env!("CARGO_BIN_EXE_claude-switchboard"));
+    std::path::absolute(options.server.clone().unwrap_or_else(own))
 }
 
 /// Waits until nothing runs and nobody waits.

@@ -59,13 +59,14 @@ impl Findings {
             let measured = format!("{:.1}", course.last_quarter);
             bar(&format!("{}, last quarter", course.name), &wanted, &measured, course.is_flat());
         }
-        let none =
-            |problems: &[String]| if problems.is_empty() { "none".to_owned() } else { problems.join("; ") };
+        let none = |problems: &[String]| {
+            if problems.is_empty() { "none".to_owned() } else { one_line(&problems.join("; ")) }
+        };
         bar("problems of the ledger", "none", &none(&self.ledger), self.ledger.is_empty());
         let wrong =
             self.accounts.iter().filter(|account| !account.is_right()).map(|account| account.key.to_owned());
         let wrong: Vec<String> = wrong.collect();
-        bar("keys with wrong charges", "none", &none(&wrong), wrong.is_empty());
+        bar("keys with wrong charges", "none", &none(&wrong), wrong.is_empty() && !self.accounts.is_empty());
         bar("panics, processes left, a bad end", "none", &none(&self.remains), self.remains.is_empty());
         report.add(doors(&judged));
         report.add(self.faults());
@@ -115,7 +116,7 @@ impl Findings {
                 all.to_string(),
                 refused.to_string(),
                 format!("{back:.1}"),
-                window.note.clone(),
+                one_line(&window.note),
             ]
         };
         Table {
@@ -238,7 +239,7 @@ fn what_was_amiss(amiss: &[&Judged<'_>]) -> Table {
             Outcome::Not(Trouble::Wrong(what)) => format!("wrong: {what}"),
             Outcome::Answered | Outcome::Left => String::new(),
         };
-        let what: String = what.replace(['|', '\n'], " ").chars().take(300).collect();
+        let what = one_line(&what);
         vec![
             format!("{:.1}", event.begun),
             format!("{:.1}", event.ended),
@@ -253,6 +254,11 @@ fn what_was_amiss(amiss: &[&Judged<'_>]) -> Table {
         header: vec!["from, s", "to, s", "door", "key", "what"],
         rows: amiss.iter().take(MOST_LINES).map(row).collect(),
     }
+}
+
+/// The beginning of a text, as it can stand in a table.
+fn one_line(text: &str) -> String {
+    text.replace(['|', '\n'], " ").chars().take(300).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of requests")]

@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 TARGET = $(abspath $(or $(CARGO_TARGET_DIR),target))/release
-.PHONY: help run test clients check fmt-check lint doc bench fuzz clean-cache
+.PHONY: help run test clients check fmt-check lint doc bench soak fuzz clean-cache
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -38,6 +38,11 @@ doc: ## Build the documentation, warnings refused
 bench: ## Measure, with the real CLI
 	@tools/install-cli
 	cargo bench --bench serving $(ARGS)
+
+# Some ten minutes more go to the release build where there is none, and to the sums at the end.
+soak: ## All doors at two thirds of the capacity, with faults, with the real CLI (MINUTES=60); write docs/RELIABILITY.md
+	@tools/install-cli
+	cargo bench --bench soak -- --minutes $(or $(MINUTES),60) --report $(CURDIR)/docs/RELIABILITY.md $(ARGS)
 
 fuzz: ## Fuzz every target (SECONDS=60)
 	@tools/fuzz $(or $(SECONDS),60)

@@ -8,15 +8,16 @@ use crate::processes::output;
 
 /// Noted at the begin of a run.
 pub(crate) struct Conditions {
+    bench: &'static str,
     begun: Instant,
     load: String,
-    /// Whether the servers had a core of their own where that was wanted.
-    pub(crate) pinned: bool,
+    /// Whether the servers had a core of their own, where that was wanted.
+    pub(crate) pinned: Option<bool>,
 }
 
 impl Conditions {
-    pub(crate) fn begin() -> Self {
-        Self { begun: Instant::now(), load: load(), pinned: false }
+    pub(crate) fn begin(bench: &'static str) -> Self {
+        Self { bench, begun: Instant::now(), load: load(), pinned: None }
     }
 
     /// Who measured what, where and when; ask at the end.
@@ -26,28 +27,28 @@ impl Conditions {
         let changed = git(&["status", "--porcelain", "--", "src", "benches", "Cargo.lock"]).await;
         let commit = git(&["rev-parse", "--short", "HEAD"]).await;
         let date = output("date", &["-u", "+%Y-%m-%d %H:%M UTC"], here).await.unwrap_or_default();
-        let rows = [
+        let mut rows = vec![
             ("machine", machine()),
             ("kernel", read("/proc/sys/kernel/osrelease")),
             ("commit", commit + if changed.is_empty() { "" } else { ", with changes" }),
             ("date", date),
-            ("command", command()),
+            ("command", command(self.bench)),
             ("load average", format!("{} at the begin, {} at the end", self.load, load())),
             ("duration", format!("{} s", self.begun.elapsed().as_secs())),
-            (
-                "cores",
-                if self.pinned { "server on 0, all else on 1, in P1 to P5" } else { "not pinned" }.to_owned(),
-            ),
         ];
+        if let Some(is_pinned) = self.pinned {
+            let cores = if is_pinned { "server on 0, all else on 1, in P1 to P5" } else { "not pinned" };
+            rows.push(("cores", cores.to_owned()));
+        }
         rows.iter().map(|(name, value)| format!("- {name}: {value}\n")).collect()
     }
 }
 
-fn command() -> String {
+fn command(bench: &str) -> String {
     // `--bench` is cargo's own.
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let words = if words.is_empty() { String::new() } else { format!(" -- {}", words.join(" ")) };
-    format!("`cargo bench --bench serving{words}`")
+    format!("`cargo bench --bench {bench}{words}`")
 }
 
 fn machine() -> String {

@@ -35,7 +35,6 @@ mod statistics;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::ensure;
 use clap::{Parser, ValueEnum};
 use tokio::runtime::Builder;
 
@@ -79,14 +78,14 @@ fn main() -> anyhow::Result<()> {
     let plan = if options.quick { plan::QUICK } else { plan::FULL };
     let is_wanted = |part| options.parts.is_empty() || options.parts.contains(&part);
     let mut report = Report::default();
-    let mut conditions = conditions::Conditions::begin();
+    let mut conditions = conditions::Conditions::begin("serving");
     if is_wanted(Part::Real) {
-        let cli = real_cli_path()?;
+        let cli = processes::real_cli()?;
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         runtime.block_on(real_cli::measure(&cli, &plan, &mut report))?;
     }
     if is_wanted(Part::Conversations) {
-        let cli = real_cli_path()?;
+        let cli = processes::real_cli()?;
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         runtime.block_on(conversations::measure(&cli, options.baseline.as_ref(), &plan, &mut report))?;
     }
@@ -110,7 +109,7 @@ fn main() -> anyhow::Result<()> {
     if is_wanted(Part::Fake) {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let cores = runtime.block_on(cores());
-        conditions.pinned = cores[0] != Core::Any;
+        conditions.pinned = Some(cores[0] != Core::Any);
         runtime.block_on(fake_cli::measure(fake, cores, &plan, &mut report))?;
     }
     let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -134,17 +133,4 @@ fn progress(what: &str) {
 async fn cores() -> [Core; 2] {
     let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     if count >= 2 && processes::pin_self(1).await { [Core::Only(0), Core::Only(1)] } else { [Core::Any; 2] }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a bench has no configuration but this")]
-fn real_cli_path() -> anyhow::Result<PathBuf> {
-    const INSTALLED: &str = ".cache/cli/node_modules/@anthropic-ai/claude-code/bin/claude.exe";
-    let installed = || Path::new(env!("CARGO_MANIFEST_DIR")).join(INSTALLED);
-    let path = std::env::var_os("CLAUDE_BIN").map_or_else(installed, PathBuf::from);
-    ensure!(
-        path.exists(),
-        "the Claude CLI is not at {}; run tools/install-cli or set CLAUDE_BIN",
-        path.display()
-    );
-    Ok(path)
 }

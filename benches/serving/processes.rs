@@ -35,6 +35,20 @@ pub(crate) fn command(program: impl AsRef<OsStr>, core: Core) -> Command {
     command
 }
 
+/// The Claude CLI: that of `CLAUDE_BIN`, or the one that `tools/install-cli` installs.
+#[expect(clippy::disallowed_methods, reason = "a bench has no configuration but this")]
+pub(crate) fn real_cli() -> anyhow::Result<PathBuf> {
+    const INSTALLED: &str = ".cache/cli/node_modules/@anthropic-ai/claude-code/bin/claude.exe";
+    let installed = || Path::new(env!("CARGO_MANIFEST_DIR")).join(INSTALLED);
+    let path = std::env::var_os("CLAUDE_BIN").map_or_else(installed, PathBuf::from);
+    ensure!(
+        path.exists(),
+        "the Claude CLI is not at {}; run tools/install-cli or set CLAUDE_BIN",
+        path.display()
+    );
+    Ok(path)
+}
+
 /// Keeps this process, with all its threads, on `core`. False when that cannot be done.
 pub(crate) async fn pin_self(core: u8) -> bool {
     let id = std::process::id().to_string();
@@ -92,16 +106,21 @@ pub(crate) fn ended_children_cpu() -> anyhow::Result<f64> {
 
 /// CPU time of a process and all below it, the ended ones included, in seconds.
 pub(crate) fn tree_cpu(root: u32) -> anyhow::Result<f64> {
+    ensure!(Stat::read(root).is_some(), "the process is gone");
+    let stats = std::iter::once(root).chain(descendants(root)?).filter_map(Stat::read);
+    Ok(stats.map(|stat| stat.own_ticks + stat.ended_ticks).sum::<f64>() / TICKS_PER_SECOND)
+}
+
+/// The processes that a process has started, and those that these have started, and so on.
+pub(crate) fn descendants(root: u32) -> anyhow::Result<Vec<u32>> {
     let ids = std::fs::read_dir("/proc")?.flatten();
     let ids = ids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let all: BTreeMap<u32, Stat> = ids.filter_map(|id| Some((id, Stat::read(id)?))).collect();
-    ensure!(all.contains_key(&root), "the process is gone");
+    let parents: BTreeMap<u32, u32> = ids.filter_map(|id| Some((id, Stat::read(id)?.parent))).collect();
     let is_below = |id: u32| {
-        let up = std::iter::successors(Some(id), |id| all.get(id).map(|stat| stat.parent));
+        let up = std::iter::successors(parents.get(&id).copied(), |id| parents.get(id).copied());
         up.take_while(|id| *id > 1).any(|id| id == root)
     };
-    let below = all.iter().filter(|(id, _)| is_below(**id));
-    Ok(below.map(|(_, stat)| stat.own_ticks + stat.ended_ticks).sum::<f64>() / TICKS_PER_SECOND)
+    Ok(parents.keys().copied().filter(|id| is_below(*id)).collect())
 }
 
 struct Stat {

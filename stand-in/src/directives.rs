@@ -112,6 +112,21 @@ impl Directives {
         Ok((!directives.written.is_empty()).then_some(directives))
     }
 
+    /// Puts the fault and the delays of `imposed` in the place of its own; what is answered stays.
+    pub fn suffer(&mut self, imposed: &Self) {
+        if imposed.fault.is_some() {
+            self.fault = imposed.fault;
+            self.message.clone_from(&imposed.message);
+            self.retry_after_seconds = imposed.retry_after_seconds;
+            // `times` counts by what is written, so calls with an imposed fault are counted together.
+            self.times = imposed.times;
+            self.written.clone_from(&imposed.written);
+        }
+        self.headers_delay += imposed.headers_delay;
+        self.first_delta_delay += imposed.first_delta_delay;
+        self.gap += imposed.gap;
+    }
+
     /// Reads one group from behind its `[[` and returns what follows its `]]`.
     fn read_group<'a>(&mut self, body: &'a str) -> Result<&'a str, String> {
         let mut rest = body.trim_start();

@@ -62,6 +62,8 @@
 //! Unless a request or the whole stand-in ([`Settings`]) is lenient, the rules of the real API hold: what it refuses is
 //! answered with a 400 in its own words, as far as they are known. `rules/models.toml` says what single models refuse.
 //!
+//! [`StandIn::impose`] has every message meet a fault or a delay, whatever its prompt asks for.
+//!
 //! Out of process, `GET` and `DELETE /_stand_in/requests` read and clear the record, and `GET /_stand_in/stats`
 //! gives [`Stats`].
 

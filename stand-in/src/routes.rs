@@ -36,11 +36,18 @@ pub(crate) struct Desk {
     pub log: Arc<Log>,
     is_lenient: bool,
     calls: Mutex<HashMap<String, u64>>,
+    /// The faults and delays which all messages meet, whatever their prompts ask for.
+    imposed: Mutex<Option<Directives>>,
 }
 
 impl Desk {
     pub fn new(log: Arc<Log>, is_lenient: bool) -> Self {
-        Self { log, is_lenient, calls: Mutex::default() }
+        Self { log, is_lenient, calls: Mutex::default(), imposed: Mutex::default() }
+    }
+
+    /// Has all messages from now on meet these faults and delays, or none.
+    pub fn impose(&self, directives: Option<Directives>) {
+        *self.imposed.lock().unwrap_or_else(PoisonError::into_inner) = directives;
     }
 
     /// Empties the record, and counts `times` from zero again.
@@ -141,6 +148,9 @@ async fn create_message(
         Err(message) => return Err((ApiError::bad_request(message), running)),
     };
     let mut directives = directives;
+    if let Some(imposed) = desk.imposed.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        directives.suffer(imposed);
+    }
     time::sleep(directives.headers_delay).await;
     if directives.fault.is_some() && !desk.meets_fault(&directives) {
         directives.fault = None;

@@ -11,6 +11,7 @@ use tokio::{
 };
 
 use crate::{
+    directives::Directives,
     record::{Log, RecordLimits, Recorded, Stats},
     routes::{self, Desk},
 };
@@ -98,6 +99,17 @@ impl StandIn {
     /// Empties the record, and counts `times` directives from zero again.
     pub fn clear(&self) {
         self.desk.clear();
+    }
+
+    /// Has all messages from now on meet the faults and delays of `directives`, such as `[[status=529]]`, whatever their
+    /// prompts ask for. What they are answered otherwise stays. A text without directives ends it.
+    ///
+    /// # Errors
+    /// `InvalidInput` if a directive is wrong; nothing changes then.
+    pub fn impose(&self, directives: &str) -> io::Result<()> {
+        let wrong = |message| io::Error::new(io::ErrorKind::InvalidInput, message);
+        self.desk.impose(Directives::parse(directives).map_err(wrong)?);
+        Ok(())
     }
 
     /// Waits until at least `count` requests are on record, and returns them.

@@ -32,6 +32,26 @@ async fn each_status_has_its_type_in_the_envelope() {
 }
 
 #[tokio::test]
+async fn what_is_imposed_meets_every_message_until_it_is_over() {
+    let api = Api::start().await;
+    api.stand_in.impose("[[status=529 retry_after=2 message=busy]]").unwrap();
+    for prompt in ["[[say=one]]", "no directive"] {
+        let response = api.send(&request(prompt, json!({}))).await;
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["retry-after"]),
+            (529, &"2".parse().unwrap())
+        );
+    }
+    api.stand_in.impose("[[cut_after=1 times=1]]").unwrap();
+    let cut = api.send(&request("[[say=\"one two\"]]", json!({"stream": true}))).await;
+    assert!(cut.text().await.is_err());
+    assert_eq!(api.ask("[[say=two]]").await["content"][0]["text"], "two", "counted over all prompts");
+    assert!(api.stand_in.impose("[[status=200]]").is_err());
+    api.stand_in.impose("").unwrap();
+    assert_eq!(api.ask("[[say=three]]").await["content"][0]["text"], "three");
+}
+
+#[tokio::test]
 async fn a_limit_is_told_in_the_headers_of_answers_and_errors() {
     let api = Api::start().await;
     for (limit, told, status) in

@@ -1,0 +1,91 @@
+//! A client that reads a long answer slowly, over a connection with a small receive buffer.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::sleep;
+
+use super::{Client, Door, chat, reading};
+use crate::journal::Trouble;
+
+/// Its chunks are more than the buffers of both ends hold.
+const WORDS: usize = 3000;
+const RECEIVE_BUFFER_BYTES: u32 = 8 * 1024;
+const PIECE_BYTES: usize = 8 * 1024;
+const PAUSE: Duration = Duration::from_millis(20);
+
+impl Client {
+    pub(crate) async fn read_slowly(&self, server: SocketAddr) {
+        let question = self.question_of(WORDS, "");
+        let asked = async {
+            let body = chat::body(&question.prompt, true).to_string();
+            let request = format!(
+                "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\ncontent-type: \
+                 application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                self.key,
+                body.len()
+            );
+            let told = exchange(server, request.as_bytes())
+                .await
+                .map_err(|error| Trouble::Cut(error.to_string()))?;
+            question.check(&text_in(&told)?)
+        };
+        self.watch(Door::SlowReader, asked).await;
+    }
+}
+
+async fn exchange(server: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+    let mut stream: TcpStream = socket.connect(server).await?;
+    stream.write_all(request).await?;
+    let (mut told, mut piece) = (Vec::new(), vec![0; PIECE_BYTES]);
+    loop {
+        match stream.read(&mut piece).await? {
+            0 => return Ok(told),
+            count => told.extend_from_slice(piece.get(..count).unwrap_or_default()),
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// The text of a streamed answer as it came over the wire.
+fn text_in(told: &[u8]) -> Result<String, Trouble> {
+    let told = String::from_utf8_lossy(told);
+    let torn = || Trouble::Cut(format!("{} bytes came, without an end", told.len()));
+    let (head, rest) = told.split_once("\r\n\r\n").ok_or_else(torn)?;
+    let body = if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+        unchunked(rest).ok_or_else(torn)?
+    } else {
+        rest.to_owned()
+    };
+    if !head.starts_with("HTTP/1.1 200") {
+        return Err(reading::refusal(&serde_json::from_str(&body).unwrap_or(Value::String(body))));
+    }
+    let (mut text, mut is_whole) = (String::new(), false);
+    for data in body.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|data| *data != "[DONE]") {
+        let event: Value = serde_json::from_str(data).map_err(|_| torn())?;
+        if event["error"].is_object() {
+            return Err(reading::refusal(&event));
+        }
+        is_whole |= chat::words(&event, &mut text);
+    }
+    if is_whole { Ok(text) } else { Err(torn()) }
+}
+
+/// A chunked body put together; `None` if its end is missing.
+fn unchunked(mut rest: &str) -> Option<String> {
+    let mut body = String::new();
+    loop {
+        let (size, after) = rest.split_once("\r\n")?;
+        let size = usize::from_str_radix(size.trim(), 16).ok()?;
+        if size == 0 {
+            return Some(body);
+        }
+        body.push_str(after.get(..size)?);
+        rest = after.get(size..)?.strip_prefix("\r\n")?;
+    }
+}

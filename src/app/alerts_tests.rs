@@ -69,7 +69,7 @@ impl Office {
         let sender: Arc<dyn Sender> = Arc::new(Mailbox(sender));
         let environment = Environment::from_iter([("HOME", "/")]);
         let settings = Settings::load(None, &environment, &Flags::default()).unwrap();
-        let backups = records::backups(&settings, &store);
+        let backups = records::backups(&settings, store);
         let records = store.clone();
         let ground = Ground { settings: &settings, store: records, backups, registry, shutdown, tracker };
         let webhooks = start_webhooks(&ground, &sender).await.unwrap();

@@ -1,6 +1,8 @@
 //! What the settings say, in the words of each part.
 
+use std::num::NonZero;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
 use crate::cache;
 use crate::config::CacheMode;
@@ -69,6 +71,7 @@ pub(super) fn pool_config(settings: &Settings) -> pool::Config {
     pool::Config {
         max_workers: pool.max_workers,
         prewarm: pool.prewarm,
+        max_starting: available_parallelism().map_or(2, NonZero::get).max(2),
         queue_length: pool.queue_length,
         queue_timeout: pool.queue_timeout,
         max_turns: pool.max_turns,

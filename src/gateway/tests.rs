@@ -121,6 +121,7 @@ impl Bench {
         let config = pool::Config {
             max_workers: 1,
             prewarm,
+            max_starting: 1,
             queue_length: 0,
             queue_timeout: Duration::from_secs(5),
             max_turns: 100,

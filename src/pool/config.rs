@@ -9,6 +9,9 @@ pub struct Config {
     pub max_workers: usize,
     /// How many workers are kept ready beyond those in use.
     pub prewarm: usize,
+    /// How many workers may be starting at a time; at least 1. A start takes a core, so with more all take longer, on a loaded machine
+    /// longer than they may.
+    pub max_starting: usize,
     /// How many requests may wait when all workers are in use.
     pub queue_length: usize,
     /// How long a request may wait.

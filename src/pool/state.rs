@@ -165,7 +165,8 @@ impl<L: Launcher> State<L> {
         self.forget_gone_waiters();
         let coming = self.idle.len() + self.starting + self.resetting;
         let room = config.max_workers.saturating_sub(coming + self.busy);
-        (self.waiting.len() + config.prewarm).saturating_sub(coming).min(room)
+        let may_start = config.max_starting.saturating_sub(self.starting);
+        (self.waiting.len() + config.prewarm).saturating_sub(coming).min(room).min(may_start)
     }
 
     /// Takes out the idle workers that are dead, worn out, or too many for too long.

@@ -32,7 +32,11 @@ impl<L: Launcher> Pool<L> {
 
     async fn launch_one(&self) {
         match self.0.launcher.launch().await {
-            Ok(worker) => self.give(Slot::new(worker), Phase::Starting),
+            Ok(worker) => {
+                self.give(Slot::new(worker), Phase::Starting);
+                // The next one, for which there was no place among those that start.
+                self.refill();
+            }
             Err(error) => self.launch_failed(error),
         }
     }

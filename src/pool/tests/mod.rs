@@ -79,6 +79,7 @@ fn config() -> Config {
     Config {
         max_workers: 2,
         prewarm: 1,
+        max_starting: 2,
         queue_length: 2,
         queue_timeout: Duration::from_secs(60),
         max_turns: 200,
@@ -123,6 +124,18 @@ impl Bench {
         let Stats { busy, idle, starting, resetting, .. } = stats;
         assert_eq!((busy, idle, starting, resetting), (0, 0, 0, 0));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_workers_start_at_a_time_and_the_others_after_them() {
+    let bench = Bench::new(Config { max_workers: 5, prewarm: 5, ..config() });
+    for (starting, idle) in [(2, 0), (2, 2), (1, 4), (0, 5)] {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let stats = bench.pool.stats();
+        assert_eq!((stats.starting, stats.idle), (starting, idle));
+        tokio::time::sleep(Duration::from_millis(499)).await;
+    }
+    bench.end().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::command_line::{Ran, run};
-use crate::support::TestServer;
+use crate::support::{ServerProcess, TestServer};
 
 fn on(folder: &Path, arguments: &[&str]) -> Ran {
     run(&[arguments, &["--data-dir", folder.to_str().unwrap()]].concat(), &[])
@@ -19,7 +19,7 @@ fn said(ran: &Ran) -> &str {
 }
 
 /// Sends `body`, or reads where it is null.
-async fn ask(server: &TestServer, path: &str, body: Value) -> (u16, Value) {
+async fn ask(server: &ServerProcess, path: &str, body: Value) -> (u16, Value) {
     let url = server.url(path);
     let request = if body.is_null() { server.http.get(url) } else { server.http.post(url).json(&body) };
     let response = request.send().await.unwrap();
@@ -31,7 +31,7 @@ async fn a_backup_of_a_running_server_brings_everything_back_though_the_store_is
     let (data, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let backup = elsewhere.path().join("backup");
     let backup = backup.to_str().unwrap();
-    let server = TestServer::fake().workers(1).start_in(data.path()).await;
+    let server = TestServer::fake().workers(1).spawn_in(data.path()).await;
     let (_, session) = ask(&server, "/v1/sessions", json!({"model": "haiku"})).await;
     let session = format!("/v1/sessions/{}", session["id"].as_str().unwrap());
     let messages = format!("{session}/messages");
@@ -56,7 +56,7 @@ async fn a_backup_of_a_running_server_brings_everything_back_though_the_store_is
     let restored = on(data.path(), &["store", "restore", backup]);
     let (_, kept) = said(&restored).trim_end().split_once("; what was there before is in ").unwrap();
     assert_eq!(fs::read(Path::new(kept).join("store/db")).unwrap(), bytes);
-    let next = TestServer::fake().workers(1).start_in(data.path()).await;
+    let next = TestServer::fake().workers(1).spawn_in(data.path()).await;
     assert_eq!(ask(&next, &session, Value::Null).await.1["message_count"], 2);
     let (_, list) = ask(&next, &format!("{messages}?order=asc"), Value::Null).await;
     assert_eq!(list["data"][0]["content"], long);
@@ -85,7 +85,7 @@ async fn a_store_whose_snapshot_is_damaged_is_opened_without_it_and_nothing_is_l
     // The second start writes a snapshot.
     let mut session = String::new();
     for _ in 0..2 {
-        let server = TestServer::fake().workers(1).start_in(data.path()).await;
+        let server = TestServer::fake().workers(1).spawn_in(data.path()).await;
         let (_, made) = ask(&server, "/v1/sessions", json!({"model": "haiku"})).await;
         session = format!("/v1/sessions/{}", made["id"].as_str().unwrap());
         server.end().await;
@@ -102,7 +102,7 @@ async fn a_store_whose_snapshot_is_damaged_is_opened_without_it_and_nothing_is_l
     let (said, kept) = said(&repaired).trim_end().split_once("; a copy of it as it was is in ").unwrap();
     assert!(said.contains("all figures of the ledger agree"), "{said}");
     assert!(Path::new(kept).join("store").join(snapshots[0].file_name().unwrap()).exists());
-    let next = TestServer::fake().workers(1).start_in(data.path()).await;
+    let next = TestServer::fake().workers(1).spawn_in(data.path()).await;
     assert_eq!(ask(&next, &session, Value::Null).await.0, 200);
     next.end().await;
 }

@@ -206,7 +206,7 @@ fn assert_names(folder: &Path, log: &str, hint: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_store_is_named_with_how_to_restore_what_was_spent() {
+async fn a_damaged_store_is_named_with_how_to_repair_or_restore_it() {
     let (folder, kept) = (used().await, tempfile::tempdir().unwrap());
     let usage = || on(folder.path(), &["usage", "--period", "all", "--format", "csv"]);
     let (before, file) = (usage().stdout, kept.path().join("ledger.backup"));
@@ -215,8 +215,7 @@ async fn a_damaged_store_is_named_with_how_to_restore_what_was_spent() {
     let store = folder.path().join("store");
     let length = std::fs::metadata(store.join("db")).unwrap().len();
     std::fs::write(store.join("db"), vec![0xa5; usize::try_from(length).unwrap()]).unwrap();
-    let hint =
-        "if the disk is full, free some space and start again. If the files are damaged, copy that folder";
+    let hint = "if the disk is full, free some space and start again. If the files are damaged, `claude-switchboard store repair`";
     let ended = server().fail_in(folder.path()).await;
     assert_eq!(ended.code, Some(1));
     assert_names(folder.path(), &ended.log, hint);

@@ -116,7 +116,7 @@ async fn what_an_earlier_server_could_not_deliver_is_delivered_by_the_next() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_budget_that_is_used_up_is_told() {
     let (address, mut requests) = receiver().await;
-    let server = TestServer::real().await.workers(1).start().await;
+    let server = TestServer::real().await.workers(1).spawn().await;
     let budget = project(server.data_dir(), "budget", &["--daily-tokens", "2000"]);
     let set = webhook(server.data_dir(), &[&format!("http://{address}/hook")]);
     assert_eq!((budget.code, set.code), (Some(0), Some(0)), "{budget:?} {set:?}");

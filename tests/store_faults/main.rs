@@ -1,4 +1,5 @@
-//! Kills and full disks against the store on disk: no start fails, and nothing is lost whose write was confirmed.
+//! Kills and full disks against the store on disk: no start fails, nothing is lost whose write was confirmed, and the disk is given
+//! back.
 //!
 //! This program is its own child: the child keeps records as it is told on its standard input, the parent kills it and fills
 //! its disk. `KILLS=1000 ROUNDS=100 cargo test --test store_faults` is the long run of `make soak`.
@@ -12,6 +13,7 @@
 )]
 
 mod child;
+mod churn;
 mod full_disk;
 mod keeper;
 mod kills;
@@ -26,6 +28,7 @@ fn main() {
         ["child", folder, min_free] => child::run(Path::new(folder), min_free.parse().unwrap()),
         ["full-disk", folder] => full_disk::run(Path::new(folder), number_of("ROUNDS", 12)),
         _ => {
+            churn::run(number_of("CHURN", 10_000));
             kills::run(number_of("KILLS", 60));
             full_disk::run_in_namespace();
         }

@@ -63,17 +63,16 @@ pub fn restore_store(settings: &Settings, backup: &Path) -> anyhow::Result<Resto
         .mode(0o700)
         .create(&aside)
         .with_context(|| format!("cannot make {}", aside.display()))?;
-    let built = build(backup, &aside).with_context(|| format!("{} was not restored", backup.display()));
+    let built =
+        build(backup, &aside, data_dir).with_context(|| format!("{} was not restored", backup.display()));
     if built.is_err() {
         let _ = fs::remove_dir_all(&aside);
     }
     let contents = built?;
-    // Files first: a record without its file is worse than a file without its record, should this be killed in between.
-    for name in [records::FILES, records::STORE] {
-        exchange(&aside.join(name), &data_dir.join(name)).with_context(|| {
-            format!("the restored folder `{name}` in {} cannot be put in place", aside.display())
-        })?;
-    }
+    // The one step: before it all is as it was, but for files that no record names, which go at the next start.
+    let (new, old) = (aside.join(records::STORE), records::folder(data_dir));
+    exchange(&new, &old)
+        .with_context(|| format!("the restored store in {} cannot be put in place", new.display()))?;
     fs::File::open(data_dir)?.sync_all()?;
     let is_empty = fs::remove_dir(&aside).is_ok();
     Ok(RestoredStore { contents, kept: (!is_empty).then_some(aside) })
@@ -130,14 +129,16 @@ fn copy_store(source: &Path, target: &Path) -> Result<(), store::Error> {
     Ok(())
 }
 
-/// Makes a store and a folder of files of `backup` in `folder`.
-fn build(backup: &Path, folder: &Path) -> Result<BackupContents, store::Error> {
-    let contents = store::restore_backup(backup, &folder.join(records::STORE))?;
-    let (source, target) = (backup.join(records::FILES), folder.join(records::FILES));
-    if source.is_dir() {
-        store::copy_files(&source, &target)?;
-    } else {
-        fs::DirBuilder::new().mode(0o700).create(&target)?;
+/// Makes a store of `backup` in `aside`, where the files that are in `data_dir` get a second name, and adds its files to them.
+fn build(backup: &Path, aside: &Path, data_dir: &Path) -> Result<BackupContents, store::Error> {
+    let contents = store::restore_backup(backup, &aside.join(records::STORE))?;
+    let (present, kept) = (data_dir.join(records::FILES), backup.join(records::FILES));
+    if present.is_dir() {
+        // The restored store does not know them all, so the next start removes some.
+        store::copy_files(&present, &aside.join(records::FILES))?;
+    }
+    if kept.is_dir() {
+        store::copy_files(&kept, &present)?;
     }
     Ok(contents)
 }

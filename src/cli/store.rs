@@ -85,7 +85,11 @@ fn backup(target: &Target, environment: &Environment, folder: Option<&Path>) -> 
     let place = match folder {
         None => path,
         Some(folder) => {
-            copy(&path, folder).with_context(|| format!("cannot copy it to {}", folder.display()))?;
+            let mut partial = folder.as_os_str().to_owned();
+            partial.push(".partial");
+            copy(&path, Path::new(&partial))
+                .and_then(|()| Ok(fs::rename(&partial, folder)?))
+                .with_context(|| format!("cannot copy it to {}", folder.display()))?;
             // Only the copy was asked for.
             fs::remove_dir_all(path)?;
             folder.to_owned()
@@ -96,14 +100,14 @@ fn backup(target: &Target, environment: &Environment, folder: Option<&Path>) -> 
 
 /// Copies a backup with its folders.
 fn copy(source: &Path, target: &Path) -> Result<(), store::Error> {
-    store::copy_files(source, target)?;
     for entry in fs::read_dir(source)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
             store::copy_files(&entry.path(), &target.join(entry.file_name()))?;
         }
     }
-    Ok(())
+    // Last, with the list by which a whole backup is known.
+    store::copy_files(source, target)
 }
 
 fn list(target: &Target, environment: &Environment) -> anyhow::Result<String> {

@@ -47,14 +47,15 @@ impl Record {
         Ok(sessions)
     }
 
-    /// The record of the session, without messages.
+    /// The record of the session, without the messages that are in parts.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        // Its keys are strings and it is written to memory: nothing can fail.
+        // Their keys are strings and they are written to memory: nothing can fail.
         let session = serde_json::to_vec(&self.session).unwrap_or_default();
-        [session.as_slice(), b"[]"].join(&b'\n')
+        let inline = serde_json::to_vec(&self.entries[..self.inline]).unwrap_or_default();
+        [session, inline].join(&b'\n')
     }
 
-    /// Adds `new` entries, and returns the part that is to be appended to the record; nothing where there is nothing to append.
+    /// Adds `new` entries, and returns the part that is to be appended to the record with them; empty where there is nothing to append.
     pub(super) fn add(&mut self, new: impl IntoIterator<Item = Entry>) -> Vec<u8> {
         let in_parts = if self.inline > 0 { 0 } else { self.entries.len() };
         self.inline = 0;

@@ -165,8 +165,8 @@ impl Sessions {
             return Ok(());
         }
         record.session.expires_at = now + idle;
-        let (id, messages) = (record.session.id.clone(), record.add([]));
-        if self.0.shelf.append(owner, &id, record.to_bytes(), messages).await? {
+        let id = record.session.id.clone();
+        if self.0.shelf.append(owner, &id, record.to_bytes(), Vec::new()).await? {
             Ok(())
         } else {
             Err(Error::NotFound(id))

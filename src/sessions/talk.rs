@@ -24,7 +24,9 @@ use crate::openai::sessions::Entry;
 use crate::openai::sessions::MessageRequest;
 use crate::openai::sessions::answered;
 use crate::openai::sessions::message;
+use crate::store;
 use crate::store::Taken;
+use crate::store::Transaction;
 
 /// The most bytes of a conversation: as many as Anthropic takes in a request.
 const LARGEST: usize = 32 << 20;
@@ -98,8 +100,13 @@ impl Talk {
         session.last_active_at = now;
         session.expires_at = now + inner.config.idle.as_secs();
         let id = record.session.id.clone();
-        let appended = inner.shelf.append(&owner, &id, record.to_bytes(), messages).await;
-        drop(taken);
+        let (shelf, name) = (inner.shelf.clone(), id.clone());
+        let work = move |transaction: &mut Transaction<'_>| {
+            // Taken until it is written, also when nobody waits for that any more: the next message goes on from it.
+            transaction.afterwards(move |_| drop(taken));
+            shelf.append_in(transaction, &owner, &name, &record.to_bytes(), &messages)
+        };
+        let appended: Result<bool, store::Error> = inner.shelf.transaction(work).await;
         if appended.map_err(Error::NotKept)? { Ok(()) } else { Err(Error::Gone(id)) }
     }
 }

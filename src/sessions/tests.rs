@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::StreamExt as _;
 use futures::future::join_all;
 use futures::stream;
@@ -22,6 +23,7 @@ use crate::openai::sessions::Session;
 use crate::store::Memory;
 use crate::store::Store;
 use crate::store::testing::Faulty;
+use crate::store::testing::Gated;
 
 fn sessions(store: &Store) -> Sessions {
     sessions_for(store, 60)
@@ -160,4 +162,27 @@ async fn a_turn_writes_what_it_brings_and_a_record_of_an_earlier_version_is_read
     let said: Vec<_> = entries.iter().map(|entry| entry.message["content"].as_str().unwrap().len()).collect();
     assert_eq!(said, [5000, 6, 5, 5, 5]);
     assert_eq!(sessions.get(&caller(), &session.id).await.unwrap().message_count, 5);
+}
+
+#[tokio::test]
+async fn a_session_stays_taken_until_its_answer_is_written_though_the_client_has_left() {
+    let disk = Arc::new(Gated::default());
+    let sessions = sessions(&Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap());
+    let session = sessions.create(&caller(), new()).await.unwrap();
+    let talk = sessions.talk(&caller(), &session.id).await.unwrap();
+    disk.close();
+    let finish = Finish::new(FinishReason::Stop, Usage::default());
+    let message = json!({"role": "user", "content": "hi"});
+    let mut answer = talk.keep(vec![message], stream::iter([Ok(TurnEvent::Finished(finish))]).boxed());
+    assert!(answer.next().now_or_never().is_none(), "the disk is waited for");
+    drop(answer);
+    assert!(matches!(sessions.talk(&caller(), &session.id).await, Err(Error::Busy(_))));
+    disk.open();
+    let next = loop {
+        match sessions.talk(&caller(), &session.id).await {
+            Err(Error::Busy(_)) => tokio::task::yield_now().await,
+            talk => break talk.unwrap(),
+        }
+    };
+    assert_eq!(next.record.entries.len(), 2, "it goes on from what was said");
 }

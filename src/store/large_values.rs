@@ -102,6 +102,11 @@ impl<B: Backend> LargeValues<B> {
             }
             last = Some(key);
         }
+        // Between two writes, so that what was replaced since a backup began is known to it, which may still need it.
+        let _writing = lock(&self.writing);
+        if let Some(frozen) = &*lock(&self.frozen) {
+            frozen.replaced_files.iter().for_each(|name| _ = files.remove(name));
+        }
         files.iter().try_for_each(|name| self.remove_file(name))?;
         Ok(files.len())
     }

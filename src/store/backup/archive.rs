@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use sha2::Digest as _;
 use sha2::Sha256;
 
+use super::files::check_file_list;
 use crate::store::Error;
 use crate::store::backend::Record;
 use crate::store::large_values::referenced_file;
@@ -175,12 +176,13 @@ impl ArchiveReader {
 
 const CUT_SHORT: Error = Error::Damaged("its file of records is cut short");
 
-/// Reads a backup through, and returns what is in it.
+/// Reads a backup through, and returns what is in it. Of files their sizes are compared.
 ///
 /// # Errors
 /// [`Error::Damaged`] when it is not as it was written, [`Error::Files`] when it cannot be read.
 pub fn verify_backup(folder: &Path) -> Result<BackupContents, Error> {
     let mut reader = ArchiveReader::open(folder)?;
     while reader.next()?.is_some() {}
+    check_file_list(folder)?;
     Ok(reader.contents())
 }

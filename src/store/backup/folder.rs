@@ -4,7 +4,6 @@ use std::fs;
 use std::fs::File;
 use std::io;
 use std::ops::Bound;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,6 +14,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::archive::BackupContents;
+use super::files::copy_files;
+use super::files::make_private;
+use super::files::write_file_list;
 use crate::domain::SECONDS_A_DAY;
 use crate::domain::date_of;
 use crate::domain::day_of;
@@ -28,10 +30,10 @@ use crate::store::large_values::MAX_INLINE;
 const CHECK_INTERVAL: Duration = Duration::from_secs(10 * 60);
 /// The wait after the start, so that a server that is started for a moment makes none.
 const FIRST_CHECK: Duration = Duration::from_secs(60);
+/// The beginning of the name of a daily backup.
+const DAILY: &str = "daily-";
 /// The end of the name of a backup that is being made.
 const UNFINISHED: &str = "partial";
-/// The mode of folders that nobody else may read.
-const PRIVATE: u32 = 0o700;
 
 /// A backup that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,10 +46,11 @@ pub struct Backup {
 
 /// Makes backups of a store, and of folders whose files its records name. Clones share all.
 #[derive(Debug, Clone)]
-pub struct Backups(Arc<Inner>);
+pub struct Backups(Arc<BackupFolder>);
 
+/// The folder of backups, and what is copied to it.
 #[derive(Debug)]
-struct Inner {
+pub(super) struct BackupFolder {
     store: Store,
     folder: PathBuf,
     /// Folders that are copied with the records, each under the last part of its path. Their files never change.
@@ -61,7 +64,7 @@ struct Inner {
 impl Backups {
     /// Backups in `folder` of `store` and the folders `beside` it, of which `daily` are kept.
     pub fn new(store: Store, folder: PathBuf, beside: Vec<PathBuf>, daily: usize) -> Self {
-        Self(Arc::new(Inner { store, folder, beside, daily, running: Mutex::new(()) }))
+        Self(Arc::new(BackupFolder { store, folder, beside, daily, running: Mutex::new(()) }))
     }
 
     /// Makes a backup, while the store is written to. It is on disk when this returns.
@@ -69,9 +72,7 @@ impl Backups {
     /// # Errors
     /// When the store cannot be read or the backup cannot be written.
     pub async fn create(&self) -> Result<Backup, Error> {
-        let inner = Arc::clone(&self.0);
-        let made = self.0.store.tracker.spawn_blocking(move || inner.create());
-        made.await.map_err(|_| Error::Closed)?
+        self.blocking(|inner| inner.create("")).await
     }
 
     /// Reads the store through, and returns what is in it.
@@ -92,23 +93,20 @@ impl Backups {
             let mut pause = FIRST_CHECK;
             while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
                 pause = CHECK_INTERVAL;
-                if let Err(error) = this.make_daily().await {
+                if let Err(error) = this.blocking(BackupFolder::make_daily).await {
                     tracing::warn!(error = &error as &dyn std::error::Error, "the daily backup was not made");
                 }
             }
         });
     }
 
-    pub(super) async fn make_daily(&self) -> Result<(), Error> {
-        let newest = self.0.all()?.into_iter().rfind(|path| !is_unfinished(path));
-        let a_day_ago = self.0.folder.join(name_at(unix_now_ms().saturating_sub(SECONDS_A_DAY * 1000)));
-        if newest.is_some_and(|newest| newest > a_day_ago) {
-            return Ok(());
-        }
-        let Backup { path, contents } = self.create().await?;
-        let records = contents.records;
-        tracing::info!(path = %path.display(), records, "the daily backup of the store was made");
-        self.0.remove_old()
+    /// Runs `work` where it stops nobody: it waits for the disk and for another backup.
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&BackupFolder) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let inner = Arc::clone(&self.0);
+        self.0.store.tracker.spawn_blocking(move || work(&inner)).await.map_err(|_| Error::Closed)?
     }
 }
 
@@ -129,11 +127,12 @@ fn contents_of(backend: &dyn Backend) -> Result<BackupContents, Error> {
     Ok(contents)
 }
 
-impl Inner {
-    fn create(&self) -> Result<Backup, Error> {
+impl BackupFolder {
+    /// Makes a backup whose name begins with `prefix`.
+    fn create(&self, prefix: &str) -> Result<Backup, Error> {
         let _only = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         make_private(&self.folder)?;
-        let path = self.folder.join(time_name());
+        let path = self.folder.join(format!("{prefix}{}", time_name()));
         let partial = path.with_extension(UNFINISHED);
         let made = self.write_to(&partial);
         if made.is_err() {
@@ -151,6 +150,7 @@ impl Inner {
         let contents = self.store.backend.back_up(folder)?;
         // Once more, for files that came between the first copy and the moment of the records.
         self.copy_beside(folder)?;
+        write_file_list(folder)?;
         File::open(folder)?.sync_all()?;
         Ok(contents)
     }
@@ -163,35 +163,53 @@ impl Inner {
         Ok(())
     }
 
-    /// The daily backups, the oldest first.
-    fn all(&self) -> Result<Vec<PathBuf>, Error> {
+    /// Makes a backup if the newest daily one is a day old, and removes those that are kept no longer.
+    pub(super) fn make_daily(&self) -> Result<(), Error> {
+        let a_day_ago = name_at(unix_now_ms().saturating_sub(SECONDS_A_DAY * 1000));
+        if self.daily_names("")?.pop().is_some_and(|newest| newest > format!("{DAILY}{a_day_ago}")) {
+            return Ok(());
+        }
+        let Backup { path, contents } = self.create(DAILY)?;
+        let records = contents.records;
+        tracing::info!(path = %path.display(), records, "the daily backup of the store was made");
+        self.remove_old()
+    }
+
+    /// Removes the oldest daily backups beyond as many as are kept, and those that a kill has left unfinished. Nothing else in the
+    /// folder is touched.
+    fn remove_old(&self) -> Result<(), Error> {
+        let _only = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut old = self.daily_names("")?;
+        old.truncate(old.len().saturating_sub(self.daily));
+        for name in old.into_iter().chain(self.daily_names(&format!(".{UNFINISHED}"))?) {
+            fs::remove_dir_all(self.folder.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// The names of daily backups with `suffix` behind their time, the oldest first.
+    fn daily_names(&self, suffix: &str) -> Result<Vec<String>, Error> {
         let entries = match fs::read_dir(&self.folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries?,
         };
-        let mut backups = Vec::new();
+        let mut names = Vec::new();
         for entry in entries {
-            backups.push(entry?.path());
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            let time = name.strip_prefix(DAILY).and_then(|name| name.strip_suffix(suffix));
+            if time.is_some_and(is_time_name) {
+                names.push(name);
+            }
         }
-        backups.sort_unstable();
-        Ok(backups)
-    }
-
-    /// Removes the oldest backups beyond as many as are kept, and what a kill has left unfinished.
-    fn remove_old(&self) -> Result<(), Error> {
-        let _only = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let (unfinished, mut old): (Vec<_>, Vec<_>) =
-            self.all()?.into_iter().partition(|path| is_unfinished(path));
-        old.truncate(old.len().saturating_sub(self.daily));
-        for path in unfinished.into_iter().chain(old) {
-            fs::remove_dir_all(path)?;
-        }
-        Ok(())
+        names.sort_unstable();
+        Ok(names)
     }
 }
 
-fn is_unfinished(path: &Path) -> bool {
-    path.extension().is_some_and(|end| end == UNFINISHED)
+/// Whether `name` has the form of the names that [`name_at`] makes.
+fn is_time_name(name: &str) -> bool {
+    let form = |name: &str| name.replace(|character: char| character.is_ascii_digit(), "0");
+    form(name) == form(&name_at(0))
 }
 
 /// The name of a backup that is made now.
@@ -205,40 +223,4 @@ fn name_at(now: u64) -> String {
     let (year, month, day) = date_of(day_of(seconds));
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}-{minute:02}-{second:02}-{milliseconds:03}Z")
-}
-
-fn make_private(folder: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(PRIVATE).create(folder)
-}
-
-/// Copies the files of `source` that are not in `target` yet, which is made where it is missing. One that is removed meanwhile is
-/// left out. The names are on disk when this returns.
-///
-/// # Errors
-/// When a file cannot be read or written.
-pub fn copy_files(source: &Path, target: &Path) -> Result<(), Error> {
-    make_private(target)?;
-    for entry in fs::read_dir(source)? {
-        let entry = entry?;
-        let copy = target.join(entry.file_name());
-        if copy.exists() || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
-            continue;
-        }
-        match link_or_copy(&entry.path(), &copy) {
-            Err(Error::Files(error)) if error.kind() == io::ErrorKind::NotFound => {}
-            copied => copied?,
-        }
-    }
-    Ok(File::open(target)?.sync_all()?)
-}
-
-/// Makes `copy` a second name of the file `source`, or a copy where it lies on another disk or the disk has no second names.
-pub(in crate::store) fn link_or_copy(source: &Path, copy: &Path) -> Result<(), Error> {
-    match fs::hard_link(source, copy) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            fs::copy(source, copy)?;
-            Ok(File::open(copy)?.sync_all()?)
-        }
-        linked => Ok(linked?),
-    }
 }

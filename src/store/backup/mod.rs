@@ -4,6 +4,7 @@
 //! it, which is a hard link where the disk allows it. Files of large values never change, so the link and the original are one.
 
 mod archive;
+mod files;
 mod folder;
 mod frozen;
 mod restore;
@@ -12,14 +13,14 @@ mod tests;
 
 pub(super) use archive::ArchiveWriter;
 pub(super) use archive::LARGE_VALUES;
-pub(super) use folder::link_or_copy;
+pub(super) use files::link_or_copy;
 pub(super) use frozen::FrozenRecords;
 pub(super) use frozen::NextRecord;
 
 pub use archive::BackupContents;
 pub use archive::verify_backup;
+pub use files::copy_files;
 pub use folder::Backup;
 pub use folder::Backups;
-pub use folder::copy_files;
 pub use folder::time_name;
 pub use restore::restore_backup;

@@ -8,7 +8,7 @@ use super::archive::ArchiveReader;
 use super::archive::BackupContents;
 use super::archive::LARGE_VALUES;
 use super::archive::verify_backup;
-use super::folder::link_or_copy;
+use super::files::link_or_copy;
 use crate::store::Error;
 use crate::store::FreeSpaceFloor;
 use crate::store::backend::Backend as _;

@@ -125,9 +125,16 @@ async fn a_backup_with_any_byte_changed_or_lost_is_found_damaged() {
     assert!(restore_backup(&path, &data.path().join("restored")).is_err());
     assert!(!data.path().join("restored").exists(), "nothing is made of a damaged backup");
     std::fs::write(&records, &good).unwrap();
-    let large = path.join("large").join(&names(&path.join("large"))[0]);
-    std::fs::remove_file(large).unwrap();
-    assert!(matches!(verify_backup(&path), Err(Error::Damaged(_))));
+    let (large, list) = (path.join("large").join(&names(&path.join("large"))[0]), path.join("files.list"));
+    for file in [large, list] {
+        let whole = std::fs::read(&file).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        assert!(matches!(verify_backup(&path), Err(Error::Damaged(_))), "{file:?}");
+        std::fs::write(&file, &whole[..whole.len() - 1]).unwrap();
+        assert!(matches!(verify_backup(&path), Err(Error::Damaged(_))), "{file:?}");
+        std::fs::write(&file, whole).unwrap();
+    }
+    verify_backup(&path).unwrap();
 }
 
 #[tokio::test]
@@ -136,15 +143,21 @@ async fn the_newest_daily_backups_are_kept() {
     let store = open(&data.path().join("store"));
     put(&store, &[("a", 10)], 1).await;
     let folder = data.path().join("backups");
-    for name in ["2026-01-01T00-00-00-000Z", "2026-01-02T00-00-00-000Z", "2026-01-03T00-00-00-000Z.partial"] {
+    let daily = ["daily-2026-01-01T00-00-00-000Z", "daily-2026-01-02T00-00-00-000Z"];
+    let unfinished = "daily-2026-01-03T00-00-00-000Z.partial";
+    let others = ["2026-01-01T00-00-00-000Z", "before-upgrade", "daily-2999", "lost+found"];
+    for name in daily.iter().chain(&others).chain([&unfinished]) {
         std::fs::create_dir_all(folder.join(name)).unwrap();
     }
     let backups = backups(&store, &folder, &data.path().join("files"), 2);
-    backups.make_daily().await.unwrap();
-    backups.make_daily().await.unwrap();
+    for _ in 0..2 {
+        backups.blocking(|inner| inner.make_daily()).await.unwrap();
+    }
     let kept = names(&folder);
-    assert_eq!((kept.len(), &*kept[0]), (2, "2026-01-02T00-00-00-000Z"), "one was made, once");
-    assert_eq!(verify_backup(&folder.join(&kept[1])).unwrap().records, 1);
+    let made: Vec<_> =
+        kept.iter().filter(|name| !others.contains(&name.as_str()) && *name != daily[1]).collect();
+    assert_eq!((kept.len(), made.len()), (6, 1), "one was made, once: {kept:?}");
+    assert_eq!(verify_backup(&folder.join(made[0])).unwrap().records, 1);
 }
 
 #[derive(Debug, Clone)]

@@ -1,0 +1,105 @@
+//! The files in a backup: how they are copied, and the list that says whether they are whole.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+
+use crate::store::Error;
+
+/// The list of the files in a backup, each a line with its size and its path. It is written last, so without it a backup is not whole.
+const LIST: &str = "files.list";
+/// The last line of the list.
+const END: &str = "end\n";
+/// The mode of folders that nobody else may read.
+const PRIVATE: u32 = 0o700;
+
+/// Writes the list of the files in the folders of the backup `folder`. It is on disk when this returns.
+pub(super) fn write_file_list(folder: &Path) -> Result<(), Error> {
+    let mut lines = String::new();
+    for (path, size) in files_in(folder)? {
+        // Writing to memory cannot fail.
+        let _ = writeln!(lines, "{size} {path}");
+    }
+    let mut list = File::create_new(folder.join(LIST))?;
+    list.write_all((lines + END).as_bytes())?;
+    Ok(list.sync_all()?)
+}
+
+/// Checks that all files of the list of the backup `folder` are there with their sizes.
+pub(super) fn check_file_list(folder: &Path) -> Result<(), Error> {
+    const DAMAGED: Error = Error::Damaged("a file is missing or has another size");
+    let list = match fs::read_to_string(folder.join(LIST)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Error::Damaged("it was not finished"));
+        }
+        list => list?,
+    };
+    let lines = list.strip_suffix(END).ok_or(Error::Damaged("its list of files is cut short"))?;
+    for line in lines.lines() {
+        let (size, path) = line.split_once(' ').ok_or(DAMAGED)?;
+        let found = fs::metadata(folder.join(path)).map(|file| file.len());
+        if found.ok() != size.parse().ok() {
+            return Err(DAMAGED);
+        }
+    }
+    Ok(())
+}
+
+/// The paths and sizes of the files in the folders of `folder`.
+fn files_in(folder: &Path) -> Result<Vec<(String, u64)>, Error> {
+    let mut files = Vec::new();
+    for inner in fs::read_dir(folder)? {
+        let inner = inner?;
+        if !inner.file_type()?.is_dir() {
+            continue;
+        }
+        for file in fs::read_dir(inner.path())? {
+            let file = file?;
+            let path = Path::new(&inner.file_name()).join(file.file_name());
+            files.push((path.to_string_lossy().into_owned(), file.metadata()?.len()));
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+/// Makes `folder`, and those above it where they are missing, for its owner alone.
+pub(super) fn make_private(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(PRIVATE).create(folder)
+}
+
+/// Copies the files of `source` that are not in `target` yet, which is made where it is missing. One that is removed meanwhile is
+/// left out. The names are on disk when this returns.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn copy_files(source: &Path, target: &Path) -> Result<(), Error> {
+    make_private(target)?;
+    for entry in fs::read_dir(source)? {
+        let entry = entry?;
+        let copy = target.join(entry.file_name());
+        if copy.exists() || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        match link_or_copy(&entry.path(), &copy) {
+            Err(Error::Files(error)) if error.kind() == io::ErrorKind::NotFound => {}
+            copied => copied?,
+        }
+    }
+    Ok(File::open(target)?.sync_all()?)
+}
+
+/// Makes `copy` a second name of the file `source`, or a copy where it lies on another disk or the disk has no second names.
+pub(in crate::store) fn link_or_copy(source: &Path, copy: &Path) -> Result<(), Error> {
+    match fs::hard_link(source, copy) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            fs::copy(source, copy)?;
+            Ok(File::open(copy)?.sync_all()?)
+        }
+        linked => Ok(linked?),
+    }
+}

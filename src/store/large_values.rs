@@ -111,6 +111,14 @@ impl<B: Backend> LargeValues<B> {
         Ok(files.len())
     }
 
+    /// Writes references as they are, to files that are there.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub(super) fn write_references(&self, changes: &[Change]) -> Result<(), Error> {
+        self.inner.write(changes)
+    }
+
     /// Follows `value` if it is a reference. None where its file is gone, so the record has changed since it was read.
     fn resolve(&self, value: Vec<u8>) -> Result<Option<Vec<u8>>, Error> {
         let Some(name) = referenced_file(&value) else { return Ok(Some(value)) };

@@ -13,6 +13,7 @@ use crate::store::Error;
 use crate::store::FreeSpaceFloor;
 use crate::store::backend::Backend as _;
 use crate::store::backend::Change;
+use crate::store::large_values::LargeValues;
 use crate::store::large_values::referenced_file;
 use crate::store::sled_database::SledDatabase;
 
@@ -30,20 +31,27 @@ pub fn restore_backup(backup: &Path, folder: &Path) -> Result<BackupContents, Er
     fs::create_dir(folder)?;
     let large = folder.join(LARGE_VALUES);
     fs::create_dir(&large)?;
-    let database = SledDatabase::open(folder, FreeSpaceFloor::new(folder, 0))?;
+    let floor = FreeSpaceFloor::new(folder, 0);
+    let values = LargeValues::open(SledDatabase::open(folder, floor.clone())?, &large, floor)?;
     let mut reader = ArchiveReader::open(backup)?;
-    let mut group: Vec<Change> = Vec::new();
+    let (mut group, mut references): (Vec<Change>, Vec<Change>) = Default::default();
     while let Some((key, value)) = reader.next()? {
-        if let Some(name) = referenced_file(&value) {
-            link_or_copy(&backup.join(LARGE_VALUES).join(&name), &large.join(&name))?;
+        match referenced_file(&value) {
+            Some(name) => {
+                link_or_copy(&backup.join(LARGE_VALUES).join(&name), &large.join(&name))?;
+                references.push((key, Some(value)));
+            }
+            // A large value of an earlier version, which kept it in the database, gets a file here.
+            None => group.push((key, Some(value))),
         }
-        group.push((key, Some(value)));
-        if group.len() == GROUP {
-            database.write(&std::mem::take(&mut group))?;
+        if group.len() + references.len() == GROUP {
+            values.write(&std::mem::take(&mut group))?;
+            values.write_references(&std::mem::take(&mut references))?;
         }
     }
-    database.write(&group)?;
+    values.write(&group)?;
     File::open(&large)?.sync_all()?;
+    values.write_references(&references)?;
     debug_assert_eq!(reader.contents(), expected);
     Ok(reader.contents())
 }

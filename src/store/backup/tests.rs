@@ -12,9 +12,12 @@ use tokio_util::task::TaskTracker;
 use super::*;
 use crate::store::Config;
 use crate::store::Error;
+use crate::store::FreeSpaceFloor;
 use crate::store::Store;
 use crate::store::Table;
 use crate::store::Transaction;
+use crate::store::backend::Backend as _;
+use crate::store::sled_database::SledDatabase;
 
 const TABLE: Table = Table::new("t");
 
@@ -66,6 +69,23 @@ async fn a_backup_comes_back_as_it_was() {
     assert_eq!(std::fs::read(path.join("files/file_1")).unwrap(), b"of a client");
     // What the backup shares with the store may go there.
     assert_eq!(verify_backup(&path).unwrap(), contents);
+}
+
+/// A database of an earlier version kept large values itself, and never gave their space back.
+#[tokio::test]
+async fn large_values_in_the_database_become_files_by_a_backup_and_its_restore() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().join("store");
+    let database = SledDatabase::open(&folder, FreeSpaceFloor::new(&folder, 0)).unwrap();
+    database.write(&[(TABLE.key("old"), Some(vec![1; 10_000]))]).unwrap();
+    drop(database);
+    let store = open(&folder);
+    let files = data.path().join("files");
+    let path = backups(&store, &data.path().join("backups"), &files, 3).create().await.unwrap().path;
+    let restored = data.path().join("restored");
+    restore_backup(&path, &restored).unwrap();
+    assert_eq!(names(&restored.join("large")).len(), 1);
+    assert_eq!(open(&restored).get(TABLE.key("old")).await.unwrap(), Some(vec![1; 10_000]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -66,7 +66,7 @@ impl Fault {
             Self::Failing => Some("[[status=500 message=scripted]]"),
             Self::Overloaded => Some("[[status=529 message=scripted]]"),
             Self::StreamsBroken => Some("[[cut_after=4]]"),
-            Self::Slow => Some("[[headers_ms=1000 gap_ms=100]]"),
+            Self::Slow => Some("[[headers_ms=1000 gap_ms=50]]"),
             _ => None,
         }
     }

@@ -22,8 +22,8 @@ use crate::journal::{Journal, Trouble};
 
 /// Longer than a wait in the queue and the longest silence of a turn together.
 const DEADLINE: Duration = Duration::from_secs(75);
-/// Batches wait until nobody else does.
-const BATCH_DEADLINE: Duration = Duration::from_secs(240);
+/// Batches wait until nobody else does, and an answer of thousands of words takes minutes while upstream is slow.
+const LONG_DEADLINE: Duration = Duration::from_secs(240);
 /// Tokens of each call, which the stand-in is told to count.
 pub(crate) const TOKENS_PER_CALL: u64 = USAGE_IN + USAGE_OUT;
 const USAGE_IN: u64 = 200;
@@ -129,7 +129,10 @@ impl Door {
     }
 
     fn deadline(self) -> Duration {
-        if self == Self::FileBatch { BATCH_DEADLINE } else { DEADLINE }
+        match self {
+            Self::FileBatch | Self::SlowReader => LONG_DEADLINE,
+            _ => DEADLINE,
+        }
     }
 }
 

@@ -163,8 +163,17 @@ impl Room {
     ) -> Result<T, ApiError> {
         let (own, all) = (Arc::clone(&self.lane.turn), Arc::clone(&self.bodies.0.decoders));
         // They are never closed.
-        let turn = async move { (own.acquire_owned().await.ok(), all.acquire_owned().await.ok()) };
-        let Ok(turn) = timeout(PREPARATION, turn).await else { return Err(self.bodies.full()) };
+        let mut has_own = false;
+        let turn = async {
+            let own = own.acquire_owned().await.ok();
+            has_own = true;
+            (own, all.acquire_owned().await.ok())
+        };
+        let turn = match timeout(PREPARATION, turn).await {
+            Ok(turn) => turn,
+            Err(_) if has_own => return Err(self.bodies.full()),
+            Err(_) => return Err(too_many_before()),
+        };
         let decoding = compute::elsewhere(move || {
             // Moved in, so that they are held to the end of the work though nobody waits for it any more.
             let _held = (self, turn);
@@ -172,6 +181,13 @@ impl Room {
         });
         Ok(decoding.await)
     }
+}
+
+/// What waits for the key's own bodies waits for nobody else.
+fn too_many_before() -> ApiError {
+    let message = "The large requests of this key are decoded one at a time, and this one has waited for the others for too long. Send \
+                   fewer of them at a time, or try again.";
+    ApiError::new(Kind::TooManyBodies, message).retry_after(RETRY)
 }
 
 fn semaphore(permits: usize) -> Arc<Semaphore> {

@@ -76,6 +76,14 @@ pub enum Error {
         /// Why.
         fault: FileFault,
     },
+    /// The files of turns that are not under way yet take all the memory there is for them.
+    #[error("files of turns that wait take all of {bytes} bytes")]
+    FilesFull {
+        /// How much there is.
+        bytes: u64,
+        /// When it may help to try again.
+        retry_after: Duration,
+    },
     /// What runs cost cannot be written down, so none may begin.
     #[error("the ledger cannot be used: {0}")]
     Ledger(String),

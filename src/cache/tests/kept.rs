@@ -50,7 +50,8 @@ async fn the_mode_says_whose_answers_are_kept() {
         [(Mode::Off, [false; 4]), (Mode::Deterministic, [false, false, true, true]), (Mode::All, [true; 4])]
     {
         let cache = cache_of(mode, 1 << 20, Duration::from_secs(3600));
-        let lookups = turns.each_ref().map(|turn| matches!(cache.lookup("p", turn, ANY, false), Lookup::Miss(_)));
+        let lookups =
+            turns.each_ref().map(|turn| matches!(cache.lookup("p", turn, ANY, false), Lookup::Miss(_)));
         assert_eq!(lookups, expected, "{mode:?}");
         let bypassed = expected.iter().filter(|is_candidate| !**is_candidate).count();
         assert_eq!(cache.stats().bypassed, bypassed as u64);

@@ -104,5 +104,9 @@ async fn who_waits_for_an_answer_joins_no_run_of_the_background() {
     setting.runs.take().answer(3);
     read(live.unwrap()).await;
     drop(first);
-    assert_eq!(status(&setting.ask(&behind, same()).await), Some(CacheStatus::Hit), "what is kept is for all");
+    assert_eq!(
+        status(&setting.ask(&behind, same()).await),
+        Some(CacheStatus::Hit),
+        "what is kept is for all"
+    );
 }

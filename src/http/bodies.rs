@@ -51,6 +51,9 @@ struct Lane {
     turn: Arc<Semaphore>,
 }
 
+/// Of the key's room, and of all.
+type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+
 /// The room of one body.
 pub(super) struct Room {
     bodies: Bodies,
@@ -83,7 +86,12 @@ impl Bodies {
     /// When there is none in time.
     pub(super) async fn room(&self, name: &str, bytes: usize) -> Result<Room, ApiError> {
         let lane = self.lane(name);
-        let blocks = blocks(bytes);
+        let (own, all) = self.take(&lane, blocks(bytes)).await?;
+        Ok(Room { bodies: self.clone(), lane, own, all })
+    }
+
+    /// So many `blocks` of what the key of `lane` has, and of all.
+    async fn take(&self, lane: &Lane, blocks: u32) -> Result<Permits, ApiError> {
         let mut has_own = false;
         let taking = async {
             // The key's first: what waits for the rest has its place within the key's half.
@@ -92,7 +100,7 @@ impl Bodies {
             Some((own, Arc::clone(&self.0.all).acquire_many_owned(blocks).await.ok()?))
         };
         match timeout(WAIT, taking).await {
-            Ok(Some((own, all))) => Ok(Room { bodies: self.clone(), lane, own, all }),
+            Ok(Some(permits)) => Ok(permits),
             _ if has_own => Err(self.full()),
             _ => Err(self.too_many()),
         }
@@ -106,7 +114,7 @@ impl Bodies {
     pub(super) async fn read<T: Send + 'static>(
         &self,
         name: &str,
-        text: String,
+        text: Arc<String>,
         read: impl FnOnce(&str) -> T + Send + 'static,
     ) -> Result<T, ApiError> {
         if text.len() <= LARGE {
@@ -145,6 +153,23 @@ impl Bodies {
 }
 
 impl Room {
+    /// How many bytes there is room for.
+    pub(super) fn bytes(&self) -> usize {
+        self.all.num_permits() * BLOCK
+    }
+
+    /// Takes more, until there is room for `bytes`.
+    ///
+    /// # Errors
+    /// As [`Bodies::room`].
+    pub(super) async fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
+        let more = blocks(bytes.saturating_sub(self.bytes()));
+        let (own, all) = self.bodies.take(&self.lane, more).await?;
+        self.own.merge(own);
+        self.all.merge(all);
+        Ok(())
+    }
+
     /// Gives back what `bytes` do not need.
     pub(super) fn shrink(&mut self, bytes: usize) {
         let needed = blocks(bytes) as usize;

@@ -19,6 +19,7 @@ use futures::stream::BoxStream;
 
 use crate::auth::Keys;
 use crate::auth::Permission;
+use crate::compute::elsewhere;
 use crate::domain::Caller;
 use crate::fields::Remarks;
 use crate::http::Config;
@@ -123,9 +124,11 @@ impl Session {
     ) -> Result<(), Ended> {
         let policy = self.config.policy;
         let read = move |text: &str| (Lane::of(text), decode_message(text, policy));
+        let text = Arc::new(text);
+        let unread = Arc::clone(&text);
         let (lane, request) = match self.bodies.read(&self.caller.name, text, read).await {
             Ok((lane, request)) => (lane, request.map_err(ApiError::from)),
-            Err(error) => (Lane::of(""), Err(error)),
+            Err(error) => (elsewhere(move || Lane::of_unread(&unread)).await, Err(error)),
         };
         let line = Line::of_message(&self.id, Some(&self.caller), PATH);
         let mut steps = self.steps(request, last_words);

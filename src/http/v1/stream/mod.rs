@@ -3,6 +3,7 @@
 mod strangers;
 mod turns;
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use axum::extract::ws::CloseFrame;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -21,6 +24,7 @@ use self::turns::message_of;
 use crate::auth::Credentials;
 use crate::auth::Keys;
 use crate::auth::Permission;
+use crate::compute::elsewhere;
 use crate::domain::Caller;
 use crate::fields::InvalidRequest;
 use crate::fields::code;
@@ -45,6 +49,7 @@ use crate::openai::chat::Said;
 use crate::openai::chat::SocketEncoder;
 use crate::openai::chat::hear;
 use crate::openai::chat::id_of;
+use crate::openai::chat::id_of_unread;
 
 pub(in crate::http) use self::strangers::Strangers;
 
@@ -95,6 +100,9 @@ enum Client {
     Unknown(Guest),
 }
 
+/// A message that was read, or the turn that it names and why it cannot be read.
+type Read = Result<Said, (Option<String>, ApiError)>;
+
 /// What a socket works with.
 struct Session {
     turns: Arc<dyn Turns>,
@@ -115,8 +123,17 @@ impl Session {
             Client::Unknown(stranger) => self.greet(&mut socket, stranger).await?,
         };
         let mut running = All::default();
+        // One message is read at a time, beside the turns that run. The next ones are not heard meanwhile, so that they keep their
+        // order and wait where they take no memory.
+        let mut reading: Option<BoxFuture<'static, Read>> = None;
         loop {
-            let is_clear = socket.is_clear();
+            let (is_clear, is_reading) = (socket.is_clear(), reading.is_some());
+            let read = async {
+                match &mut reading {
+                    Some(reading) => reading.await,
+                    None => pending().await,
+                }
+            };
             tokio::select! {
                 () = self.last_words.0.cancelled() => {
                     for message in running.fail(&ApiError::shutting_down()) {
@@ -124,13 +141,17 @@ impl Session {
                     }
                     return socket.close(socket::farewell()).await;
                 }
-                () = self.stopping.0.cancelled(), if running.count() == 0 => {
+                () = self.stopping.0.cancelled(), if running.count() == 0 && !is_reading => {
                     return socket.close(socket::farewell()).await;
                 }
-                happened = socket.next() => if let Happened::Heard(text) = happened? {
-                    let answer = self.answer(text, &mut caller, &mut running).await;
-                    socket.add(answer);
+                happened = socket.next_unless(is_reading) => if let Happened::Heard(text) = happened? {
+                    reading = Some(self.read(text, &caller));
                 },
+                read = read => {
+                    reading = None;
+                    let answer = self.answer(read, &mut caller, &mut running);
+                    socket.add(answer);
+                }
                 messages = running.next(), if is_clear => {
                     messages.into_iter().for_each(|message| socket.add(message));
                 }
@@ -186,16 +207,26 @@ impl Session {
         Ok(self.keys.authenticate(&credentials, Some(Permission::Inference))?)
     }
 
-    /// What is said at once to the message `text`.
-    async fn answer(&self, text: String, caller: &mut Caller, running: &mut All) -> String {
-        let policy = self.config.policy;
-        // Whatever is wrong with it, the turn that it names is told.
-        let read = move |text: &str| hear(text, policy).map_err(|error| (id_of(text), error));
-        let heard = self.bodies.read(&caller.name, text, read).await;
-        let (id, said) = match heard {
-            Ok(Ok(said)) => (said.id().map(ToOwned::to_owned), Ok(said)),
-            Ok(Err((id, error))) => (id, Err(error.into())),
-            Err(error) => (None, Err(error)),
+    /// Reads the message `text` when it is its turn. Whatever is wrong with it, the turn that it names is told.
+    fn read(&self, text: String, caller: &Caller) -> BoxFuture<'static, Read> {
+        let (bodies, name, policy) = (self.bodies.clone(), caller.name.clone(), self.config.policy);
+        let text = Arc::new(text);
+        let unread = Arc::clone(&text);
+        let hear = move |text: &str| hear(text, policy).map_err(|error| (id_of(text), error.into()));
+        let read = async move {
+            match bodies.read(&name, text, hear).await {
+                Ok(read) => read,
+                Err(error) => Err((elsewhere(move || id_of_unread(&unread)).await, error)),
+            }
+        };
+        read.boxed()
+    }
+
+    /// What is said at once to the message that was `read`.
+    fn answer(&self, read: Read, caller: &mut Caller, running: &mut All) -> String {
+        let (id, said) = match read {
+            Ok(said) => (said.id().map(ToOwned::to_owned), Ok(said)),
+            Err((id, error)) => (id, Err(error)),
         };
         let answer = said.and_then(|said| match said {
             Said::Ping => Ok(PONG.to_owned()),

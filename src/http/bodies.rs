@@ -26,6 +26,8 @@ const BLOCK: usize = 1024;
 /// How long a body waits for room, and how long after a refusal to try again.
 const WAIT: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(5);
+/// The most sockets of a key. Each may have one message in memory that is not counted here yet.
+const SOCKETS: usize = 64;
 /// How long a body that has come waits for its turn to be decoded. All that can be before it takes a few seconds.
 const PREPARATION: Duration = Duration::from_secs(30);
 
@@ -49,6 +51,14 @@ struct Lane {
     room: Arc<Semaphore>,
     /// Its one body that is decoded, or waits for a decoder.
     turn: Arc<Semaphore>,
+    sockets: Arc<Semaphore>,
+}
+
+/// One of the sockets that a key may have, until it is dropped.
+#[derive(Debug)]
+pub(super) struct SocketPlace {
+    _lane: Arc<Lane>,
+    _place: OwnedSemaphorePermit,
 }
 
 /// Of the key's room, and of all.
@@ -123,13 +133,26 @@ impl Bodies {
         self.room(name, text.len()).await?.decode(move || read(&text)).await
     }
 
+    /// A place for a socket of the key `name`.
+    ///
+    /// # Errors
+    /// When the key has as many as it may.
+    pub(super) fn socket(&self, name: &str) -> Result<SocketPlace, ApiError> {
+        let lane = self.lane(name);
+        match Arc::clone(&lane.sockets).try_acquire_owned() {
+            Ok(place) => Ok(SocketPlace { _lane: lane, _place: place }),
+            Err(_) => Err(too_many_sockets()),
+        }
+    }
+
     fn lane(&self, name: &str) -> Arc<Lane> {
         let mut lanes = self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lane) = lanes.get(name).and_then(Weak::upgrade) {
             return lane;
         }
         lanes.retain(|_, lane| lane.strong_count() > 0);
-        let lane = Arc::new(Lane { room: semaphore(self.0.budget / BLOCK / 2), turn: semaphore(1) });
+        let room = semaphore(self.0.budget / BLOCK / 2);
+        let lane = Arc::new(Lane { room, turn: semaphore(1), sockets: semaphore(SOCKETS) });
         lanes.insert(name.to_owned(), Arc::downgrade(&lane));
         lane
     }
@@ -206,6 +229,13 @@ impl Room {
         });
         Ok(decoding.await)
     }
+}
+
+fn too_many_sockets() -> ApiError {
+    let message = format!(
+        "{SOCKETS} sockets of this key are open, and no more may. Close one, or have one carry more: /v1/stream runs many turns."
+    );
+    ApiError::new(Kind::TooManySockets, message)
 }
 
 /// What waits for the key's own bodies waits for nobody else.

@@ -11,6 +11,7 @@ use axum::extract::Extension;
 use axum::extract::State;
 use axum::extract::ws::CloseFrame;
 use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::close_code;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
 use futures::FutureExt as _;
@@ -31,6 +32,7 @@ use crate::fields::code;
 use crate::gateway::Turns;
 use crate::http::Config;
 use crate::http::bodies::Bodies;
+use crate::http::bodies::SocketPlace;
 use crate::http::connection::Connection;
 use crate::http::crowd::Guest;
 use crate::http::error::ApiError;
@@ -77,7 +79,10 @@ pub(in crate::http) async fn open(
     let Ok(upgrade) = upgrade else { return Ok(no_socket()) };
     let AppState { turns, keys, config, last_words, stopping, .. } = state;
     let (client, limit) = match caller {
-        Some(Extension(caller)) => (Client::Known(caller), config.body_limit),
+        Some(Extension(caller)) => {
+            let place = bodies.socket(&caller.name)?;
+            (Client::Known(caller, place), config.body_limit)
+        }
         None => (Client::Unknown(strangers.admit(connection.as_deref())), config.body_limit.min(LATE_LIMIT)),
     };
     let heartbeat = config.heartbeat;
@@ -96,7 +101,7 @@ fn no_socket() -> Response {
 
 /// Who has opened a socket.
 enum Client {
-    Known(Caller),
+    Known(Caller, SocketPlace),
     Unknown(Guest),
 }
 
@@ -118,8 +123,8 @@ struct Session {
 impl Session {
     /// Answers until the client leaves or the server stops. Dropping what runs ends its turns.
     async fn converse(&self, mut socket: Socket, client: Client) -> Result<(), Ended> {
-        let mut caller = match client {
-            Client::Known(caller) => caller,
+        let (mut caller, _place) = match client {
+            Client::Known(caller, place) => (caller, place),
             Client::Unknown(stranger) => self.greet(&mut socket, stranger).await?,
         };
         let mut running = All::default();
@@ -160,7 +165,7 @@ impl Session {
     }
 
     /// Who the client says it is, in its first message.
-    async fn greet(&self, socket: &mut Socket, stranger: Guest) -> Result<Caller, Ended> {
+    async fn greet(&self, socket: &mut Socket, stranger: Guest) -> Result<(Caller, SocketPlace), Ended> {
         let heard = self.stopping.0.run_until_cancelled(timeout(GREETING, socket.hear()));
         let heard = tokio::select! {
             heard = heard => heard,
@@ -173,7 +178,10 @@ impl Session {
             }
         };
         let caller = match heard {
-            Some(Ok(text)) => self.read_greeting(&text?),
+            Some(Ok(text)) => self.read_greeting(&text?).and_then(|caller| {
+                let place = self.bodies.socket(&caller.name)?;
+                Ok((caller, place))
+            }),
             Some(Err(_)) => Err(no_greeting()),
             None => {
                 socket.close(socket::farewell()).await?;
@@ -181,15 +189,14 @@ impl Session {
             }
         };
         match caller {
-            Ok(caller) => {
+            Ok(known) => {
                 drop(stranger);
-                socket.say(AUTHENTICATED.to_owned()).await.map(|()| caller)
+                socket.say(AUTHENTICATED.to_owned()).await.map(|()| known)
             }
             Err(error) => {
                 Line::of_message(&self.id, None, PATH).fail(&error);
                 socket.say(message_of(None, &error)).await?;
-                let reason = "no good API key".into();
-                socket.close(CloseFrame { code: UNAUTHORIZED, reason }).await?;
+                socket.close(stranger_refused(&error)).await?;
                 Err(Ended)
             }
         }
@@ -270,6 +277,14 @@ impl Session {
         running.begin(&self.turns, again, request.turn, encoder, line);
         Ok(started)
     }
+}
+
+/// How a socket is closed whose client is not let in for `error`.
+fn stranger_refused(error: &ApiError) -> CloseFrame {
+    if error.kind() == Kind::TooManySockets {
+        return CloseFrame { code: close_code::AGAIN, reason: "the key has too many sockets".into() };
+    }
+    CloseFrame { code: UNAUTHORIZED, reason: "no good API key".into() }
 }
 
 fn no_greeting() -> ApiError {

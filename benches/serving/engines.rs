@@ -61,7 +61,9 @@ async fn hits(plan: &Plan, report: &mut Report, rows: &mut Vec<Vec<String>>) -> 
     for number in 0..plan.kept {
         let turn = turn(number);
         let begin = Instant::now();
-        let Lookup::Miss(filler) = cache.lookup("project", &turn, CacheControl::default()) else { continue };
+        let Lookup::Miss(filler) = cache.lookup("project", &turn, CacheControl::default(), false) else {
+            continue;
+        };
         let answer = filler.fill(async { Ok(futures::stream::iter(answer())) });
         let events = answer.count().await;
         push(&mut kept, begin);
@@ -70,7 +72,7 @@ async fn hits(plan: &Plan, report: &mut Report, rows: &mut Vec<Vec<String>>) -> 
     for number in 0..plan.hits {
         let turn = turn(number * 7919 % plan.kept);
         let begin = Instant::now();
-        let Lookup::Hit(answer) = cache.lookup("project", &turn, CacheControl::default()) else {
+        let Lookup::Hit(answer) = cache.lookup("project", &turn, CacheControl::default(), false) else {
             anyhow::bail!("an answer is gone")
         };
         let events = answer.count().await;

@@ -115,7 +115,7 @@ impl App {
     /// When its data directory is taken, its address cannot be bound, or the CLI cannot be used.
     pub async fn start(settings: &Settings, environment: &Environment) -> anyhow::Result<Self> {
         let tracker = TaskTracker::new();
-        let connections = descriptors::connections(settings.pool.max_workers);
+        let connections = descriptors::connections(settings.pool.max_workers, settings.tasks.max_running);
         let data_dir = claude::take_data_dir(&settings.server.data_dir)?;
         match claude::sweep(&data_dir.instance) {
             0 => {}

@@ -2,14 +2,17 @@
 //!
 //! Whoever reads on past what has come polls the run itself, under the flight's lock, and appends what it gives. The run is
 //! polled with a waker that wakes all who wait, so it does not matter who of them moves it along, or that the one who did it
-//! last leaves.
+//! last leaves. Nobody waits for the lock with its thread, since a step of the run may take long: who does not get it is woken
+//! when it is free.
 
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
+use std::sync::OnceLock;
 use std::sync::PoisonError;
+use std::sync::TryLockError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -24,8 +27,8 @@ use futures::Stream;
 use crate::domain::TurnEvent;
 
 use super::Cache;
+use super::FlightKey;
 use super::Kept;
-use super::Key;
 use super::may_be_kept;
 
 type Events<E> = Pin<Box<dyn Stream<Item = Result<TurnEvent, E>> + Send>>;
@@ -34,12 +37,17 @@ type Start<E> = Pin<Box<dyn Future<Output = Result<Events<E>, E>> + Send>>;
 /// Locks, where several are held: the state of a flight, then the flights of the cache; never the other way round.
 pub(super) struct Flight<E> {
     cache: Cache<E>,
-    key: Key,
+    key: FlightKey,
     project: Box<str>,
     state: Mutex<State<E>>,
+    /// The first event, to be had without the lock.
+    first: OnceLock<TurnEvent>,
     /// Whether the answer is not to be kept, however it ends.
     is_forgotten: AtomicBool,
+    /// Those who have read all there is.
     waiting: Arc<Waiting>,
+    /// Those who did not get the lock.
+    locked_out: Waiting,
     readers: AtomicU64,
 }
 
@@ -56,9 +64,16 @@ enum Run<E> {
     Over,
 }
 
-/// Those who have read all there is. Woken together.
+/// Readers to be woken together.
 #[derive(Default)]
 struct Waiting(Mutex<HashMap<u64, Waker>>);
+
+/// The lock on the state of a flight. When it is free, those are woken who did not get it.
+struct Held<'a, E> {
+    /// Empty only while it is dropped.
+    state: Option<MutexGuard<'a, State<E>>>,
+    locked_out: &'a Waiting,
+}
 
 /// One who reads a flight. The last one to go ends it.
 pub(super) struct Reader<E> {
@@ -69,7 +84,7 @@ pub(super) struct Reader<E> {
 impl<E> Flight<E> {
     pub(super) fn new<S>(
         cache: Cache<E>,
-        key: Key,
+        key: FlightKey,
         project: Box<str>,
         run: impl Future<Output = Result<S, E>> + Send + 'static,
     ) -> Self
@@ -82,8 +97,10 @@ impl<E> Flight<E> {
             key,
             project,
             state: Mutex::new(State { run: Run::Starting(start), events: Vec::new() }),
+            first: OnceLock::new(),
             is_forgotten: AtomicBool::new(false),
             waiting: Arc::default(),
+            locked_out: Waiting::default(),
             readers: AtomicU64::new(0),
         }
     }
@@ -96,10 +113,6 @@ impl<E> Flight<E> {
     pub(super) fn forget(&self) {
         self.is_forgotten.store(true, Relaxed);
         self.land();
-    }
-
-    fn state(&self) -> MutexGuard<'_, State<E>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes it from the flights of the cache, unless another one has taken its place.
@@ -134,11 +147,12 @@ impl<E> Flight<E> {
             TurnEvent::Finished(finish) => Some(finish.reason),
             _ => None,
         };
+        self.first.get_or_init(|| event.clone());
         state.events.push(event);
         let Some(reason) = reason else { return };
         if may_be_kept(reason) && !self.is_forgotten.load(Relaxed) {
             let events = state.events.iter().cloned().collect();
-            self.cache.keep(self.key, Kept { project: self.project.clone(), events });
+            self.cache.keep(self.key.turn, Kept { project: self.project.clone(), events });
         }
         self.end(state, Run::Over);
     }
@@ -165,17 +179,18 @@ impl<E> Reader<E> {
 impl<E> Reader<E> {
     /// The first event, if it has come.
     pub(super) fn first(&self) -> Option<TurnEvent> {
-        self.flight.state().events.first().cloned()
+        self.flight.first.get().cloned()
     }
 }
 
 impl<E: Clone> Reader<E> {
     /// Waits until the run is under way or over.
     pub(super) fn poll_started(&self, context: &mut Context<'_>) -> Poll<Result<(), E>> {
-        let mut state = self.flight.state();
+        let mut held = ready!(self.poll_lock(context));
+        let Some(state) = held.state.as_deref_mut() else { return Poll::Pending };
         loop {
             match &state.run {
-                Run::Starting(_) => ready!(self.poll_step(&mut state, context)),
+                Run::Starting(_) => ready!(self.poll_step(state, context)),
                 Run::Failed(error) => return Poll::Ready(Err(error.clone())),
                 Run::Running(_) | Run::Over => return Poll::Ready(Ok(())),
             }
@@ -188,17 +203,37 @@ impl<E: Clone> Reader<E> {
         position: usize,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<TurnEvent, E>>> {
-        let mut state = self.flight.state();
+        let mut held = ready!(self.poll_lock(context));
+        let Some(state) = held.state.as_deref_mut() else { return Poll::Pending };
         loop {
             if let Some(event) = state.events.get(position) {
                 return Poll::Ready(Some(Ok(event.clone())));
             }
             match &state.run {
-                Run::Starting(_) | Run::Running(_) => ready!(self.poll_step(&mut state, context)),
+                Run::Starting(_) | Run::Running(_) => ready!(self.poll_step(state, context)),
                 Run::Failed(error) => return Poll::Ready(Some(Err(error.clone()))),
                 Run::Over => return Poll::Ready(None),
             }
         }
+    }
+
+    fn poll_lock(&self, context: &Context<'_>) -> Poll<Held<'_, E>> {
+        let Flight { state, locked_out, .. } = &*self.flight;
+        let held = |state| Poll::Ready(Held { state: Some(state), locked_out });
+        match state.try_lock() {
+            Ok(state) => return held(state),
+            Err(TryLockError::Poisoned(poisoned)) => return held(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        // Put down before the second try: whoever has the lock by then wakes after it is free.
+        locked_out.wakers().insert(self.number, context.waker().clone());
+        let state = match state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Poll::Pending,
+        };
+        locked_out.wakers().remove(&self.number);
+        held(state)
     }
 
     fn poll_step(&self, state: &mut State<E>, context: &Context<'_>) -> Poll<()> {
@@ -215,8 +250,17 @@ impl<E: Clone> Reader<E> {
 impl<E> Drop for Reader<E> {
     fn drop(&mut self) {
         self.flight.waiting.wakers().remove(&self.number);
+        self.flight.locked_out.wakers().remove(&self.number);
         // Should it have panicked in the run, nobody else would wake the others.
         self.flight.waiting.wake_all();
+    }
+}
+
+impl<E> Drop for Held<'_, E> {
+    fn drop(&mut self) {
+        // The lock first: who is woken tries it.
+        drop(self.state.take());
+        self.locked_out.wake_all();
     }
 }
 

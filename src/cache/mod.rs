@@ -89,10 +89,19 @@ struct Inner<E> {
     kept: moka::sync::Cache<Key, Arc<Kept>>,
     /// Those that somebody still reads and that are not over. An answer is kept before its flight goes, so whoever looks
     /// here first, and then there, misses none.
-    flights: Mutex<HashMap<Key, Weak<Flight<E>>>>,
+    flights: Mutex<Flights<E>>,
     hits: AtomicU64,
     misses: AtomicU64,
     bypassed: AtomicU64,
+}
+
+type Flights<E> = HashMap<FlightKey, Weak<Flight<E>>>;
+
+/// Who may share a run. One that is for the background waits as long as it takes, so nobody who waits may join it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct FlightKey {
+    turn: Key,
+    in_background: bool,
 }
 
 /// An answer that is over.
@@ -117,7 +126,7 @@ pub enum Lookup<E> {
 #[must_use]
 pub struct Filler<E> {
     cache: Cache<E>,
-    key: Key,
+    key: FlightKey,
     project: Box<str>,
     /// What is there already was not wanted.
     is_fresh: bool,
@@ -170,8 +179,15 @@ impl<E: Clone + Send + 'static> Cache<E> {
         }))
     }
 
-    /// What there is for `turn`, whose model is resolved, of a caller of `project`.
-    pub fn lookup(&self, project: &str, turn: &Turn, control: CacheControl) -> Lookup<E> {
+    /// What there is for `turn`, whose model is resolved, of a caller of `project`. Of answers that are being made, one `in_background`
+    /// meets those of its kind alone, and so do the others.
+    pub fn lookup(
+        &self,
+        project: &str,
+        turn: &Turn,
+        control: CacheControl,
+        in_background: bool,
+    ) -> Lookup<E> {
         let is_candidate = match self.0.mode {
             Mode::Off => false,
             Mode::Deterministic => turn.sampling.temperature == Some(0.0) || turn.sampling.seed.is_some(),
@@ -182,7 +198,7 @@ impl<E: Clone + Send + 'static> Cache<E> {
         if !is_candidate || calls_servers || (control.no_cache && control.no_store) {
             return self.bypass();
         }
-        let key = Key::new(project, turn);
+        let key = FlightKey { turn: Key::new(project, turn), in_background };
         let found = if control.no_cache { None } else { self.find(&self.flights(), key) };
         match found {
             Some(answer) => Lookup::Hit(answer),
@@ -230,11 +246,11 @@ impl<E: Clone + Send + 'static> Cache<E> {
         Lookup::Bypass
     }
 
-    fn find(&self, flights: &HashMap<Key, Weak<Flight<E>>>, key: Key) -> Option<Answer<E>> {
+    fn find(&self, flights: &Flights<E>, key: FlightKey) -> Option<Answer<E>> {
         let flight = flights.get(&key).and_then(Weak::upgrade);
         let answer = match flight {
             Some(flight) => Answer::following(flight),
-            None => Answer::kept(self.0.kept.get(&key)?),
+            None => Answer::kept(self.0.kept.get(&key.turn)?),
         };
         self.0.hits.fetch_add(1, Relaxed);
         Some(answer)
@@ -242,7 +258,7 @@ impl<E: Clone + Send + 'static> Cache<E> {
 }
 
 impl<E> Cache<E> {
-    fn flights(&self) -> MutexGuard<'_, HashMap<Key, Weak<Flight<E>>>> {
+    fn flights(&self) -> MutexGuard<'_, Flights<E>> {
         self.0.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

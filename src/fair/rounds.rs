@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 
 use super::Tenant;
 
+/// The most tenants of which it is kept in mind that they had a turn without waiting. Beyond, those are forgotten whose turn was first.
+const MOST_MARKS: usize = 256;
+
 /// What waits, a line for each tenant.
 ///
 /// In each round a tenant has as many turns as its weight, in the order in which tenants came. One that comes within a round joins
@@ -61,10 +64,22 @@ impl<T> Rounds<T> {
         item
     }
 
-    /// Counts a turn that `tenant` has had without waiting, as all of its turns of the round. Only for when nothing waits.
+    /// Counts a turn that `tenant` has had without waiting, as all of its turns of the round. Those of others stay counted: only a
+    /// round that ends takes them back.
     pub fn note_turn(&mut self, tenant: &Tenant) {
-        self.next.retain(|line| !line.waiting.is_empty());
-        self.next.push_back(Line { tenant: tenant.clone(), left: 0, waiting: VecDeque::new() });
+        let is_theirs = |line: &Line<T>| line.tenant.id == tenant.id;
+        let line = match self.current.iter().position(is_theirs) {
+            Some(position) => self.current.remove(position),
+            None => self.next.iter().position(is_theirs).and_then(|position| self.next.remove(position)),
+        };
+        // A tenant has one line, which what waits in it stays in.
+        let waiting = line.map(|line| line.waiting).unwrap_or_default();
+        self.next.push_back(Line { tenant: tenant.clone(), left: 0, waiting });
+        if self.next.len() > MOST_MARKS
+            && let Some(oldest) = self.next.iter().position(|line| line.waiting.is_empty())
+        {
+            self.next.remove(oldest);
+        }
     }
 
     /// Drops what `keep` does not want.

@@ -51,6 +51,24 @@ fn a_turn_without_waiting_counts() {
 }
 
 #[test]
+fn a_turn_without_waiting_leaves_those_of_others_counted() {
+    let mut rounds = Rounds::default();
+    [0, 1, 0].iter().for_each(|id| rounds.note_turn(&tenant(*id)));
+    for id in [0, 1, 3] {
+        rounds.push(&tenant(id), id);
+    }
+    assert_eq!(turns(&mut rounds, 3), [3, 1, 0], "and who had one last is last");
+}
+
+#[test]
+fn turns_without_waiting_are_bounded_in_memory() {
+    let mut rounds = Rounds::<usize>::default();
+    (0..1000).for_each(|id| rounds.note_turn(&tenant(id)));
+    [999, 0].iter().for_each(|id| rounds.push(&tenant(*id), *id));
+    assert_eq!(turns(&mut rounds, 2), [0, 999], "that of the first is forgotten");
+}
+
+#[test]
 fn the_newest_of_the_longest_line_makes_room() {
     let mut rounds = Rounds::default();
     for (id, item) in [(0, "a"), (0, "b"), (0, "c"), (1, "d")] {

@@ -104,6 +104,8 @@ impl Pass {
                 if let Some(of_model) = of_model {
                     of_model.failed(failure);
                 }
+                // Who counts its calls is there, and knows the sign-in.
+                self.of_sign_in.answered();
             }
             // A time-out is as likely the worker's, or a long thought's: a few slow turns must not stop the quick ones.
             FailureKind::TimedOut

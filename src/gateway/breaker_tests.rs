@@ -50,6 +50,20 @@ async fn an_outage_stops_every_model() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_limit_that_the_probe_meets_ends_an_outage() {
+    let breaker = Breaker::new(2);
+    fail(&breaker, "opus", &[FailureKind::Overloaded; 2]);
+    assert!(breaker.outage().is_some());
+    advance(Duration::from_secs(1)).await;
+    fail(&breaker, "opus", &[FailureKind::RateLimited]);
+    // Still within a row that one more failure would make an outage, had it not ended.
+    fail(&breaker, "haiku", &[FailureKind::Overloaded]);
+    assert_eq!(breaker.outage(), None);
+    let (one, other) = (breaker.pass("haiku").unwrap(), breaker.pass("haiku").unwrap());
+    drop((one, other));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_says_nothing_of_upstream_does_not_count() {
     let breaker = Breaker::new(2);
     fail(&breaker, "opus", &[FailureKind::Overloaded, FailureKind::RateLimited]);

@@ -126,6 +126,13 @@ impl CircuitPass {
         }
     }
 
+    /// Upstream has answered, though not with what was asked for. That ends an outage if it is the probe, and says nothing otherwise.
+    pub(super) fn answered(self) {
+        if self.is_probe {
+            self.succeeded();
+        }
+    }
+
     /// The turn failed before the model began to answer.
     pub(super) fn failed(mut self, failure: &Failure) {
         let is_probe = std::mem::take(&mut self.is_probe);

@@ -76,6 +76,14 @@ pub enum Error {
         /// Why.
         fault: FileFault,
     },
+    /// The files of turns that are not under way yet take all the memory there is for them.
+    #[error("files of turns that wait take all of {bytes} bytes")]
+    FilesFull {
+        /// How much there is.
+        bytes: u64,
+        /// When it may help to try again.
+        retry_after: Duration,
+    },
     /// What runs cost cannot be written down, so none may begin.
     #[error("the ledger cannot be used: {0}")]
     Ledger(String),
@@ -126,9 +134,9 @@ pub enum FileFault {
 
 impl Error {
     /// Whether a run failed for the one caller alone that began it, so that another with the same question need not hear
-    /// it. Limits are no matter of a run: they are asked before.
+    /// it: its budget, or its share of the queue. Limits are no matter of a run: they are asked before.
     pub(super) fn is_callers_own(&self) -> bool {
-        matches!(self, Self::OverBudget(_))
+        matches!(self, Self::OverBudget(_) | Self::Busy { reason: BusyReason::OwnShare { .. }, .. })
     }
 
     /// Whether its words may quote the request, so that no log may have them: what upstream refuses, it quotes.

@@ -182,7 +182,8 @@ where
     }
 
     fn count_tokens(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {
-        Box::pin(self.count(claim_of(&caller), turn))
+        // The caller stays to the end: with it goes the permit of its request.
+        Box::pin(async move { self.count(claim_of(&caller), turn).await })
     }
 
     fn resolve(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {

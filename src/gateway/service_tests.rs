@@ -1,6 +1,14 @@
 //! Whom the gateway serves while limits hold or no worker has started.
 
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+
 use super::*;
+use crate::domain::Grant;
+use crate::domain::Rates;
+use crate::gateway::Admission;
+use crate::gateway::testing::rules;
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_of_one_model_leaves_the_server_ready_for_others() {
@@ -34,4 +42,21 @@ async fn a_server_that_starts_no_worker_ahead_is_ready() {
         assert!(bench.gateway.readiness().problems.is_empty());
         bench.end().await;
     }
+}
+
+#[tokio::test]
+async fn a_count_is_a_request_until_it_is_over() {
+    let Bench { gateway, pool, script, .. } = Bench::new();
+    script.0.lock().unwrap().counts_hang = true;
+    let admission = Admission::new(Arc::new(gateway), rules().await);
+    let rates = Rates { concurrent_requests: Some(1), ..Rates::default() };
+    let caller = Caller { grant: Arc::new(Grant { rates, ..Grant::default() }), ..caller() };
+    let mut first = admission.count_tokens(admission.enter(caller.clone()).unwrap(), turn("haiku"));
+    while pool.stats().busy == 0 {
+        assert!((&mut first).now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    assert!(matches!(admission.enter(caller.clone()), Err(Error::Limited(_))));
+    drop(first);
+    assert!(admission.enter(caller).is_ok());
 }

@@ -39,6 +39,8 @@ struct Script {
     resets: usize,
     /// So many of the next starts never end.
     hanging: usize,
+    /// Counts never end.
+    counts_hang: bool,
 }
 
 #[derive(Clone, Default)]
@@ -88,6 +90,9 @@ impl TurnWorker for Scripted {
     }
 
     async fn count_tokens(&mut self, _: &WorkerTurn) -> Result<u64, Failure> {
+        if self.0.lock().unwrap().counts_hang {
+            return futures::future::pending().await;
+        }
         Ok(7)
     }
 

@@ -26,6 +26,8 @@ const BLOCK: usize = 1024;
 /// How long a body waits for room, and how long after a refusal to try again.
 const WAIT: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(5);
+/// The most sockets of a key. Each may have one message in memory that is not counted here yet.
+const SOCKETS: usize = 64;
 /// How long a body that has come waits for its turn to be decoded. All that can be before it takes a few seconds.
 const PREPARATION: Duration = Duration::from_secs(30);
 
@@ -49,7 +51,18 @@ struct Lane {
     room: Arc<Semaphore>,
     /// Its one body that is decoded, or waits for a decoder.
     turn: Arc<Semaphore>,
+    sockets: Arc<Semaphore>,
 }
+
+/// One of the sockets that a key may have, until it is dropped.
+#[derive(Debug)]
+pub(super) struct SocketPlace {
+    _lane: Arc<Lane>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Of the key's room, and of all.
+type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 /// The room of one body.
 pub(super) struct Room {
@@ -83,7 +96,12 @@ impl Bodies {
     /// When there is none in time.
     pub(super) async fn room(&self, name: &str, bytes: usize) -> Result<Room, ApiError> {
         let lane = self.lane(name);
-        let blocks = blocks(bytes);
+        let (own, all) = self.take(&lane, blocks(bytes)).await?;
+        Ok(Room { bodies: self.clone(), lane, own, all })
+    }
+
+    /// So many `blocks` of what the key of `lane` has, and of all.
+    async fn take(&self, lane: &Lane, blocks: u32) -> Result<Permits, ApiError> {
         let mut has_own = false;
         let taking = async {
             // The key's first: what waits for the rest has its place within the key's half.
@@ -92,7 +110,7 @@ impl Bodies {
             Some((own, Arc::clone(&self.0.all).acquire_many_owned(blocks).await.ok()?))
         };
         match timeout(WAIT, taking).await {
-            Ok(Some((own, all))) => Ok(Room { bodies: self.clone(), lane, own, all }),
+            Ok(Some(permits)) => Ok(permits),
             _ if has_own => Err(self.full()),
             _ => Err(self.too_many()),
         }
@@ -106,7 +124,7 @@ impl Bodies {
     pub(super) async fn read<T: Send + 'static>(
         &self,
         name: &str,
-        text: String,
+        text: Arc<String>,
         read: impl FnOnce(&str) -> T + Send + 'static,
     ) -> Result<T, ApiError> {
         if text.len() <= LARGE {
@@ -115,13 +133,26 @@ impl Bodies {
         self.room(name, text.len()).await?.decode(move || read(&text)).await
     }
 
+    /// A place for a socket of the key `name`.
+    ///
+    /// # Errors
+    /// When the key has as many as it may.
+    pub(super) fn socket(&self, name: &str) -> Result<SocketPlace, ApiError> {
+        let lane = self.lane(name);
+        match Arc::clone(&lane.sockets).try_acquire_owned() {
+            Ok(place) => Ok(SocketPlace { _lane: lane, _place: place }),
+            Err(_) => Err(too_many_sockets()),
+        }
+    }
+
     fn lane(&self, name: &str) -> Arc<Lane> {
         let mut lanes = self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lane) = lanes.get(name).and_then(Weak::upgrade) {
             return lane;
         }
         lanes.retain(|_, lane| lane.strong_count() > 0);
-        let lane = Arc::new(Lane { room: semaphore(self.0.budget / BLOCK / 2), turn: semaphore(1) });
+        let room = semaphore(self.0.budget / BLOCK / 2);
+        let lane = Arc::new(Lane { room, turn: semaphore(1), sockets: semaphore(SOCKETS) });
         lanes.insert(name.to_owned(), Arc::downgrade(&lane));
         lane
     }
@@ -145,6 +176,23 @@ impl Bodies {
 }
 
 impl Room {
+    /// How many bytes there is room for.
+    pub(super) fn bytes(&self) -> usize {
+        self.all.num_permits() * BLOCK
+    }
+
+    /// Takes more, until there is room for `bytes`.
+    ///
+    /// # Errors
+    /// As [`Bodies::room`].
+    pub(super) async fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
+        let more = blocks(bytes.saturating_sub(self.bytes()));
+        let (own, all) = self.bodies.take(&self.lane, more).await?;
+        self.own.merge(own);
+        self.all.merge(all);
+        Ok(())
+    }
+
     /// Gives back what `bytes` do not need.
     pub(super) fn shrink(&mut self, bytes: usize) {
         let needed = blocks(bytes) as usize;
@@ -163,8 +211,17 @@ impl Room {
     ) -> Result<T, ApiError> {
         let (own, all) = (Arc::clone(&self.lane.turn), Arc::clone(&self.bodies.0.decoders));
         // They are never closed.
-        let turn = async move { (own.acquire_owned().await.ok(), all.acquire_owned().await.ok()) };
-        let Ok(turn) = timeout(PREPARATION, turn).await else { return Err(self.bodies.full()) };
+        let mut has_own = false;
+        let turn = async {
+            let own = own.acquire_owned().await.ok();
+            has_own = true;
+            (own, all.acquire_owned().await.ok())
+        };
+        let turn = match timeout(PREPARATION, turn).await {
+            Ok(turn) => turn,
+            Err(_) if has_own => return Err(self.bodies.full()),
+            Err(_) => return Err(too_many_before()),
+        };
         let decoding = compute::elsewhere(move || {
             // Moved in, so that they are held to the end of the work though nobody waits for it any more.
             let _held = (self, turn);
@@ -172,6 +229,20 @@ impl Room {
         });
         Ok(decoding.await)
     }
+}
+
+fn too_many_sockets() -> ApiError {
+    let message = format!(
+        "{SOCKETS} sockets of this key are open, and no more may. Close one, or have one carry more: /v1/stream runs many turns."
+    );
+    ApiError::new(Kind::TooManySockets, message)
+}
+
+/// What waits for the key's own bodies waits for nobody else.
+fn too_many_before() -> ApiError {
+    let message = "The large requests of this key are decoded one at a time, and this one has waited for the others for too long. Send \
+                   fewer of them at a time, or try again.";
+    ApiError::new(Kind::TooManyBodies, message).retry_after(RETRY)
 }
 
 fn semaphore(permits: usize) -> Arc<Semaphore> {

@@ -44,6 +44,16 @@ async fn what_waits_too_long_for_its_turn_is_refused() {
     assert_eq!(bodies.0.all.available_permits(), 8 * MIB / BLOCK);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_waits_too_long_for_its_own_key_is_told_so() {
+    let bodies = Bodies::new(8 * MIB);
+    let room = bodies.room("a", MIB).await.unwrap();
+    let _turn = Arc::clone(&room.lane.turn).acquire_owned().await;
+    let begun = Instant::now();
+    let refused = room.decode(|| ()).await.unwrap_err();
+    assert_eq!((refused.status(), begun.elapsed()), (429, PREPARATION));
+}
+
 #[tokio::test]
 async fn another_key_waits_for_one_body_and_not_for_all_of_a_keys() {
     let bodies = Bodies::new(8 * MIB);

@@ -17,6 +17,7 @@ use bytes::BytesMut;
 use http_body_util::BodyExt as _;
 use http_body_util::LengthLimitError;
 use tokio::task::coop::consume_budget;
+use tokio::task::yield_now;
 use tokio::time::Instant;
 use tokio::time::timeout_at;
 
@@ -33,6 +34,11 @@ use crate::fields::InvalidRequest;
 use crate::fields::code;
 use crate::gateway::Turns;
 use crate::openai::Page;
+
+/// The first room for a body of which it is not known how much comes, in bytes; twice as much each time that it is full.
+const FIRST_ROOM: usize = 1 << 20;
+/// After so many bytes of a body others have their turn, though more is there already.
+const STRETCH: usize = 256 * 1024;
 
 /// The whole body, whatever its content type says: clients are known to send JSON under any.
 #[derive(Debug)]
@@ -104,6 +110,7 @@ async fn read(mut body: Body, config: &Config, bodies: &Bodies, name: &str) -> R
     }
     // A client's word for how much will come counts where it has its room.
     let mut whole = BytesMut::with_capacity(size.unwrap_or(0));
+    let mut stretch = 0;
     let mut deadline = Instant::now() + config.body_read_timeout;
     loop {
         let pause = Instant::now() + config.body_pause_timeout;
@@ -118,13 +125,23 @@ async fn read(mut body: Body, config: &Config, bodies: &Bodies, name: &str) -> R
         match frame {
             Some(Ok(frame)) => {
                 let Some(data) = frame.data_ref() else { continue };
-                if room.is_none() && whole.len() + data.len() > LARGE {
-                    // How much comes is not known, and may be the most there may be.
+                let needed = whole.len() + data.len();
+                if needed > room.as_ref().map_or(LARGE, Room::bytes) {
                     let asked = Instant::now();
-                    room = Some(bodies.room(name, config.body_limit).await?);
+                    let next = room.as_ref().map_or(FIRST_ROOM, |room| room.bytes() * 2);
+                    let next = next.min(config.body_limit).max(needed);
+                    match &mut room {
+                        None => room = Some(bodies.room(name, next).await?),
+                        Some(room) => room.grow(next).await?,
+                    }
                     deadline += asked.elapsed();
                 }
                 whole.extend_from_slice(data);
+                stretch += data.len();
+                if stretch >= STRETCH {
+                    stretch = 0;
+                    yield_now().await;
+                }
                 // What is unpacked of a few bytes may never have to wait for more.
                 consume_budget().await;
             }

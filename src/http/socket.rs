@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::error::Error as _;
+use std::future::pending;
 use std::future::poll_fn;
 use std::task::Context;
 use std::task::Poll;
@@ -142,6 +143,17 @@ impl Socket {
     async fn send(&mut self, message: Message) -> Result<(), Ended> {
         self.unsent.push_back(message);
         poll_fn(|context| self.poll_send(context)).await
+    }
+
+    /// As [`next`](Self::next), but where nothing is to be heard now it only sends, and waits for ever when that is done.
+    pub(super) async fn next_unless(&mut self, is_deaf: bool) -> Result<Happened, Ended> {
+        if !is_deaf {
+            return self.next().await;
+        }
+        if self.is_clear() {
+            return pending().await;
+        }
+        poll_fn(|context| self.poll_send(context)).await.map(|()| Happened::Sent)
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Happened, Ended>> {

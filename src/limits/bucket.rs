@@ -110,13 +110,19 @@ impl Bucket {
         self.change(id, amount, true);
     }
 
-    /// Makes it `amount` that was taken as `id`, for now.
-    pub(super) fn amend(&mut self, id: TakeId, amount: u64) {
-        self.change(id, Some(amount), false);
+    /// Makes it `amount` that was taken as `id`, for now. Where nothing is known of that any more, since the limit was changed, it is
+    /// taken anew.
+    pub(super) fn amend(&mut self, id: TakeId, amount: u64, now: u64) {
+        if self.takes.iter().any(|take| take.id == id) {
+            self.change(id, Some(amount), false);
+        } else {
+            self.take(id, amount, now, false);
+        }
     }
 
     fn change(&mut self, id: TakeId, amount: Option<u64>, is_settled: bool) {
-        let Ok(position) = self.takes.binary_search_by_key(&id, |take| take.id) else { return };
+        // Not in the order of ids: one may have been taken anew.
+        let Some(position) = self.takes.iter().position(|take| take.id == id) else { return };
         let weight = amount.map_or(self.takes[position].weight, |amount| self.weight(amount));
         let take = &mut self.takes[position];
         take.least = (take.least - take.weight).saturating_add(weight);

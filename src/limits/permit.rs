@@ -38,7 +38,7 @@ impl Permit {
                 refusal.into_limited(State::tightest(locked.iter().map(|(scope, _)| scope.state(now))))
             );
         }
-        locked.iter_mut().for_each(|(scope, take)| scope.amend(*take, tokens));
+        locked.iter_mut().for_each(|(scope, take)| scope.amend(now, *take, tokens));
         Ok(())
     }
 

@@ -132,9 +132,9 @@ impl Scope {
     }
 
     /// Makes it about `tokens` that `take` may need.
-    pub(super) fn amend(&mut self, take: TakeId, tokens: u64) {
+    pub(super) fn amend(&mut self, now: u64, take: TakeId, tokens: u64) {
         if let Some(bucket) = &mut self.tokens {
-            bucket.amend(take, tokens);
+            bucket.amend(take, tokens, now);
         }
     }
 

@@ -281,3 +281,16 @@ async fn who_has_entered_asks_for_tokens_later_and_loses_nothing_when_there_are_
     drop(limits.enter(&caller).unwrap());
     assert_eq!(limits.enter(&caller).unwrap_err().what, What::Requests, "who asks for nothing counts");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_from_before_another_limit_takes_its_tokens_of_that() {
+    let limits = limits();
+    let mut early = limits.enter(&caller("k", tokens(100), NONE)).unwrap();
+    let changed = caller("k", tokens(50), NONE);
+    let late = limits.admit(&changed, 10).unwrap();
+    early.ask(30).unwrap();
+    assert_eq!(limits.admit(&changed, 11).unwrap_err().what, What::Tokens(11));
+    early.settle(20);
+    drop((early, late));
+    assert_eq!(passing(&limits, &changed, 10), 2);
+}

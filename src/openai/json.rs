@@ -1,5 +1,6 @@
 //! Writing JSON that cannot fail to be written, and reading what may be broken.
 
+use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -13,6 +14,21 @@ use crate::fields::mended;
 #[expect(clippy::expect_used, reason = "neither of the two ways to fail, odd map keys and I/O, can occur")]
 pub(super) fn to_string<T: Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).expect("keys are strings and the writer is memory")
+}
+
+/// By what a message says which turn it is about. All else in it is passed over, so that it takes no memory however large it is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Marks {
+    pub(super) id: Option<String>,
+    pub(super) stream_id: Option<String>,
+}
+
+impl Marks {
+    /// Those of the message `text`; none where it is no JSON, or one of them no text.
+    pub(super) fn of(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
 }
 
 /// The JSON `text`, also where half a character stands in it. None if it is no JSON all the same.

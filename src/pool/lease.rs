@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Pool;
-use super::launcher::{Launcher, Worker as _};
+use super::launcher::{Launcher, Worker};
 use super::state::Slot;
 
 /// How long an idle worker may take for a sign of life: a hundred times as long as it usually does.
@@ -57,10 +57,10 @@ impl<L: Launcher> Lease<L> {
         // Whoever leaves in the middle leaves a worker to be reset.
         self.is_used = true;
         let Some(slot) = self.slot.as_mut() else { return false };
-        let answers = tokio::time::timeout(SIGN_OF_LIFE_TIMEOUT, slot.worker.answers()).await;
+        let is_answering = gives_sign_of_life(&mut slot.worker).await;
         self.is_used = false;
-        self.is_broken = !answers.unwrap_or(false);
-        !self.is_broken
+        self.is_broken = !is_answering;
+        is_answering
     }
 
     /// Says that the worker must not be used again: it ends with the lease.
@@ -72,6 +72,11 @@ impl<L: Launcher> Lease<L> {
     pub(super) fn into_slot(mut self) -> Option<Slot<L::Worker>> {
         self.slot.take()
     }
+}
+
+/// Whether `worker` answers soon.
+pub(super) async fn gives_sign_of_life<W: Worker>(worker: &mut W) -> bool {
+    tokio::time::timeout(SIGN_OF_LIFE_TIMEOUT, worker.answers()).await.unwrap_or(false)
 }
 
 impl<L: Launcher> Drop for Lease<L> {

@@ -134,6 +134,8 @@ impl<L: Launcher> Pool<L> {
                     if let Some(lease) = self.lend_checked(idle).await {
                         return Ok(lease);
                     }
+                    // The others may be stuck as well. They are asked all at once, and this request waits for the first of them.
+                    self.check_idle();
                 }
                 None => return self.wait(claim, receiver).await,
             }

@@ -112,6 +112,15 @@ impl<L: Launcher> State<L> {
         None
     }
 
+    /// Takes out the idle workers that were idle for `time`, to be counted as those that are reset.
+    pub(super) fn take_long_idle(&mut self, time: Duration) -> Vec<Slot<L::Worker>> {
+        let idle = std::mem::take(&mut self.idle).into_iter();
+        let (long_idle, idle): (Vec<_>, _) = idle.partition(|slot| slot.was_idle_for(time));
+        self.idle = idle;
+        self.resetting += long_idle.len();
+        long_idle
+    }
+
     pub(super) fn forget_gone_waiters(&mut self) {
         self.waiting.retain(|waiter| !waiter.is_closed());
     }

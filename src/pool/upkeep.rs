@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::Pool;
 use super::launcher::{LaunchError, Launcher};
+use super::lease::gives_sign_of_life;
 use super::state::{Phase, Slot};
 
 const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
@@ -27,6 +28,22 @@ impl<L: Launcher> Pool<L> {
         for _ in 0..starts {
             let pool = self.clone();
             self.0.tracker.spawn(async move { pool.launch_one().await });
+        }
+    }
+
+    /// Asks the workers that were idle for long for a sign of life, all at the same time, and ends those that give none.
+    pub(super) fn check_idle(&self) {
+        let long_idle = self.state().take_long_idle(self.0.config.check_after);
+        for mut slot in long_idle {
+            let pool = self.clone();
+            self.0.tracker.spawn(async move {
+                if gives_sign_of_life(&mut slot.worker).await {
+                    pool.give(slot, Phase::Resetting);
+                } else {
+                    tracing::warn!("an idle worker gave no sign of life and is retired");
+                    pool.retire(slot, Phase::Resetting);
+                }
+            });
         }
     }
 

@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -12,6 +13,7 @@ use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::util::MapRequest;
+use tower::util::MapResponse;
 
 use super::Answers;
 use super::Config;
@@ -42,6 +44,13 @@ pub(super) async fn run<A: Answers>(
     let left = visit.as_ref().map(|visit| visit.guest.left().clone()).unwrap_or_default();
     let is_spare = visit.as_ref().is_some_and(|visit| visit.is_spare);
     let head = if is_spare { config.header_read_timeout.min(SPARE_HEAD) } else { config.header_read_timeout };
+    let upgraded = watch.clone();
+    let router = MapResponse::new(router, move |response: A::Response| {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            upgraded.stop();
+        }
+        response
+    });
     let router = MapRequest::new(router, move |mut request: hyper::Request<Incoming>| {
         if let Some(visit) = &visit {
             request.extensions_mut().insert(visit.clone());

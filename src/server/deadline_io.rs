@@ -57,12 +57,21 @@ impl<T> DeadlineIo<T> {
         Self { _count: Some(count), ..self }
     }
 
+    /// What is written is an answer. A flush is none: nothing may have been said.
+    fn wrote(
+        &mut self,
+        result: Poll<io::Result<usize>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if let (Poll::Ready(Ok(1..)), Some(watch)) = (&result, &self.watch) {
+            watch.answered();
+        }
+        self.watch(result, context)
+    }
+
     fn watch<R>(&mut self, result: Poll<io::Result<R>>, context: &mut Context<'_>) -> Poll<io::Result<R>> {
         if result.is_ready() {
             self.stalled = None;
-            if let Some(watch) = &self.watch {
-                watch.answered();
-            }
             return result;
         }
         let timeout = self.send_timeout;
@@ -122,7 +131,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for DeadlineIo<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write(context, bytes);
-        self.watch(result, context)
+        self.wrote(result, context)
     }
 
     fn poll_write_vectored(
@@ -131,7 +140,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for DeadlineIo<T> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write_vectored(context, slices);
-        self.watch(result, context)
+        self.wrote(result, context)
     }
 
     fn is_write_vectored(&self) -> bool {

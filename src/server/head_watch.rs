@@ -24,7 +24,11 @@ pub(super) struct HeadWatch(Arc<Mutex<Head>>);
 #[derive(Debug)]
 enum Head {
     Coming(Vec<u8>),
-    Came { has_two_lengths: bool },
+    Came {
+        has_two_lengths: bool,
+    },
+    /// No more come: the connection has become something else.
+    Off,
 }
 
 impl Default for Head {
@@ -54,12 +58,18 @@ impl HeadWatch {
         }
     }
 
-    /// Something was answered: what comes now is the next head, or not looked at.
+    /// Something was answered: what comes now is the next head. What was taken for one before, as a body after `100 Continue` is, was
+    /// none.
     pub(super) fn answered(&self) {
         let mut head = self.head();
-        if matches!(*head, Head::Came { .. }) {
+        if !matches!(*head, Head::Off) {
             *head = Head::default();
         }
+    }
+
+    /// No more heads come.
+    pub(super) fn stop(&self) {
+        *self.head() = Head::Off;
     }
 
     /// Whether the last head has both headers.
@@ -99,6 +109,25 @@ mod tests {
                 watch.answered();
             }
         }
+    }
+
+    #[test]
+    fn nothing_is_looked_at_once_it_is_off() {
+        let watch = HeadWatch::default();
+        watch.read(ONE.as_bytes());
+        watch.stop();
+        watch.answered();
+        watch.read(BOTH.as_bytes());
+        assert!(matches!(*watch.head(), Head::Off) && !watch.has_two_lengths());
+    }
+
+    #[test]
+    fn what_came_before_an_answer_is_no_part_of_the_next_head() {
+        let watch = HeadWatch::default();
+        watch.read(b"content-length: 3\r\ntransfer-encoding: chunked\r\n");
+        watch.answered();
+        watch.read(ONE.as_bytes());
+        assert!(!watch.has_two_lengths());
     }
 
     #[test]

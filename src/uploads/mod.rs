@@ -7,6 +7,7 @@ mod native;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -14,6 +15,7 @@ use futures::future::BoxFuture;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::domain::Caller;
 use crate::domain::ModelName;
@@ -36,8 +38,13 @@ use crate::openai::files::Purpose;
 
 /// Bytes that memory is counted in.
 const BLOCK: u64 = 1024;
-/// Turns with as many bytes of files as may be that can wait at the same time; further ones wait for these.
+/// Turns with as many bytes of files as may be that can wait at the same time; further ones wait for these, for [`WAIT`].
 const WAITING: u64 = 8;
+/// As many of turns in the background. They wait as long as it takes, so they have memory of their own.
+const WAITING_BEHIND: u64 = 2;
+/// How long a turn waits for memory, and how long after a refusal to try again.
+const WAIT: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Turns that may name files.
 #[derive(Clone)]
@@ -47,6 +54,8 @@ pub struct Uploads {
     limit: u64,
     /// Blocks of memory that may be taken by turns which are not under way yet.
     memory: Arc<Semaphore>,
+    /// The same of turns in the background.
+    behind: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Uploads {
@@ -58,8 +67,11 @@ impl fmt::Debug for Uploads {
 impl Uploads {
     /// Has `turns` run with what is in `files`, of which one turn may name so many that they have `limit` bytes in base64.
     pub fn new(turns: Arc<dyn Turns>, files: Files, limit: u64) -> Self {
-        let blocks = usize::try_from(limit.saturating_mul(WAITING).div_ceil(BLOCK)).unwrap_or(usize::MAX);
-        Self { turns, files, limit, memory: Arc::new(Semaphore::new(blocks.min(Semaphore::MAX_PERMITS))) }
+        let room_of = |turns| {
+            let blocks = usize::try_from(limit.saturating_mul(turns).div_ceil(BLOCK)).unwrap_or(usize::MAX);
+            Arc::new(Semaphore::new(blocks.min(Semaphore::MAX_PERMITS)))
+        };
+        Self { turns, files, limit, memory: room_of(WAITING), behind: room_of(WAITING_BEHIND) }
     }
 
     /// Puts the files in their places. What comes back is held until the turn is under way: so much of memory is taken until
@@ -69,9 +81,7 @@ impl Uploads {
             return Ok(None);
         }
         let encoded = self.size(caller, turn).await?;
-        let blocks = u32::try_from(encoded.div_ceil(BLOCK)).unwrap_or(u32::MAX);
-        // It is never closed.
-        let memory = Arc::clone(&self.memory).acquire_many_owned(blocks).await.ok();
+        let memory = self.room(caller, encoded).await?;
         for part in parts(turn) {
             if let Part::Native(block) = part {
                 self.fill_native(caller, block).await?;
@@ -81,6 +91,17 @@ impl Uploads {
             }
         }
         Ok(memory)
+    }
+
+    /// Memory for `bytes` of files. Who waits for an answer waits no longer than [`WAIT`] for it.
+    async fn room(&self, caller: &Caller, bytes: u64) -> Result<Option<OwnedSemaphorePermit>, Error> {
+        let blocks = u32::try_from(bytes.div_ceil(BLOCK)).unwrap_or(u32::MAX);
+        // They are never closed.
+        if caller.in_background {
+            return Ok(Arc::clone(&self.behind).acquire_many_owned(blocks).await.ok());
+        }
+        let full = |_| Error::FilesFull { bytes: self.limit.saturating_mul(WAITING), retry_after: RETRY };
+        Ok(timeout(WAIT, Arc::clone(&self.memory).acquire_many_owned(blocks)).await.map_err(full)?.ok())
     }
 
     /// How many bytes the files of a turn have in base64.

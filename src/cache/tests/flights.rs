@@ -9,7 +9,7 @@ async fn an_answer_made_anew_joins_no_other_run() {
     let mut first = fill(miss(ask(&cache, "Hi")), events);
     old.unbounded_send(Ok(text("old"))).unwrap();
     let (new, events) = scripted();
-    let mut second = fill(miss(cache.lookup("p", &turn("Hi"), NO_CACHE)), events);
+    let mut second = fill(miss(cache.lookup("p", &turn("Hi"), NO_CACHE, false)), events);
     new.unbounded_send(Ok(text("new"))).unwrap();
     assert_eq!(first.next().await, Some(Ok(text("old"))));
     assert_eq!(second.next().await, Some(Ok(text("new"))));
@@ -230,4 +230,27 @@ async fn of_two_who_missed_only_one_runs() {
     assert_eq!(second.collect::<Vec<_>>().await, items(greeting()));
     keep(&cache, "Hello").await;
     assert!(fill(third, futures::stream::pending()).is_hit());
+}
+
+#[test]
+fn who_meets_a_long_step_of_a_run_leaves_its_thread_to_others() {
+    let cache = cache();
+    let (begin, begun) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let step = futures::stream::once(async move {
+        begin.send(()).unwrap();
+        // Not for ever, so that this ends where the second reader is held up.
+        released.recv_timeout(Duration::from_secs(5)).map(|()| text("a")).map_err(|_| "held up")
+    });
+    let mut first = fill(miss(ask(&cache, "Hi")), step);
+    let mut second = hit(ask(&cache, "Hi"));
+    let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| runtime().block_on(first.next()));
+        begun.recv().unwrap();
+        assert_eq!(second.next().now_or_never(), None);
+        release.send(()).unwrap();
+        assert_eq!(runtime().block_on(second.next()), Some(Ok(text("a"))));
+        assert_eq!(reading.join().unwrap(), Some(Ok(text("a"))));
+    });
 }

@@ -12,7 +12,7 @@ async fn a_kept_answer_is_replayed_event_by_event() {
         answer.started().await.unwrap();
         assert_eq!(answer.collect::<Vec<_>>().await, items(greeting()));
     }
-    assert!(matches!(cache.lookup("other", &turn("Hi"), ANY), Lookup::Miss(_)));
+    assert!(matches!(cache.lookup("other", &turn("Hi"), ANY, false), Lookup::Miss(_)));
     let stats = cache.stats();
     assert_eq!((stats.hits, stats.misses, stats.bypassed, stats.entries), (2, 1, 0, 1));
     assert_at_rest(&cache);
@@ -50,7 +50,8 @@ async fn the_mode_says_whose_answers_are_kept() {
         [(Mode::Off, [false; 4]), (Mode::Deterministic, [false, false, true, true]), (Mode::All, [true; 4])]
     {
         let cache = cache_of(mode, 1 << 20, Duration::from_secs(3600));
-        let lookups = turns.each_ref().map(|turn| matches!(cache.lookup("p", turn, ANY), Lookup::Miss(_)));
+        let lookups =
+            turns.each_ref().map(|turn| matches!(cache.lookup("p", turn, ANY, false), Lookup::Miss(_)));
         assert_eq!(lookups, expected, "{mode:?}");
         let bypassed = expected.iter().filter(|is_candidate| !**is_candidate).count();
         assert_eq!(cache.stats().bypassed, bypassed as u64);
@@ -60,7 +61,7 @@ async fn the_mode_says_whose_answers_are_kept() {
 #[tokio::test]
 async fn callers_may_have_an_answer_made_anew_or_not_kept() {
     let cache = cache();
-    let look = |control| cache.lookup("p", &turn("Hi"), control);
+    let look = |control| cache.lookup("p", &turn("Hi"), control, false);
     assert!(matches!(look(NO_STORE), Lookup::Bypass));
     keep(&cache, "Hi").await;
     assert!(matches!(look(NO_STORE), Lookup::Hit(_)));
@@ -75,19 +76,19 @@ async fn callers_may_have_an_answer_made_anew_or_not_kept() {
 async fn what_is_cleared_is_gone_and_what_is_under_way_is_not_kept() {
     let cache = cache();
     keep(&cache, "Hi").await;
-    play(miss(cache.lookup("q", &turn("Hi"), ANY)), greeting()).await;
+    play(miss(cache.lookup("q", &turn("Hi"), ANY, false)), greeting()).await;
     let (sender, events) = scripted();
     let mut running = fill(miss(ask(&cache, "Hello")), events);
     cache.clear(Some("p"));
     assert!(matches!(ask(&cache, "Hi"), Lookup::Miss(_)));
     assert!(matches!(ask(&cache, "Hello"), Lookup::Miss(_)));
-    assert!(matches!(cache.lookup("q", &turn("Hi"), ANY), Lookup::Hit(_)));
+    assert!(matches!(cache.lookup("q", &turn("Hi"), ANY, false), Lookup::Hit(_)));
     sender.unbounded_send(Ok(finished(FinishReason::Stop))).unwrap();
     assert_eq!(running.next().await, Some(Ok(finished(FinishReason::Stop))));
     assert!(matches!(ask(&cache, "Hello"), Lookup::Miss(_)));
     drop(running);
     cache.clear(None);
-    assert!(matches!(cache.lookup("q", &turn("Hi"), ANY), Lookup::Miss(_)));
+    assert!(matches!(cache.lookup("q", &turn("Hi"), ANY, false), Lookup::Miss(_)));
     let stats = cache.stats();
     assert_eq!((stats.entries, stats.bytes), (0, 0));
     // What comes after is kept again.

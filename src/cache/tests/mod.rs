@@ -89,7 +89,7 @@ fn miss(lookup: Lookup<Error>) -> Filler<Error> {
 }
 
 fn ask(cache: &Cache<Error>, prompt: &str) -> Lookup<Error> {
-    cache.lookup("p", &turn(prompt), ANY)
+    cache.lookup("p", &turn(prompt), ANY, false)
 }
 
 fn fill<S: Stream<Item = Item> + Send + 'static>(filler: Filler<Error>, events: S) -> Answer<Error> {

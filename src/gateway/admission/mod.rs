@@ -150,7 +150,10 @@ impl Admission {
         loop {
             let made = Arc::new(OnceLock::new());
             let Order { caller, turn, .. } = &order;
-            let lookup = || self.rules.cache.lookup(&caller.project, turn, caller.cache_control);
+            let lookup = || {
+                let Caller { project, cache_control, in_background, .. } = caller;
+                self.rules.cache.lookup(project, turn, *cache_control, *in_background)
+            };
             let mut answer = match in_place(turn.bytes(), lookup) {
                 Lookup::Bypass => {
                     let (told, events) = order.run().await?;

@@ -101,6 +101,8 @@ pub(in crate::http) enum Kind {
     ContextTooLong,
     /// As many turns run on the socket as may.
     TooManyTurns,
+    /// As many sockets of the key are open as may.
+    TooManySockets,
     /// The large bodies of the key take all the memory that one key may have.
     TooManyBodies,
     /// A limit of the caller's own was met.
@@ -223,6 +225,7 @@ impl Kind {
             Self::RateLimited | Self::Limited => (429, Some("rate_limit_exceeded")),
             Self::TooManyTasks => (429, Some("too_many_tasks")),
             Self::TooManyTurns => (429, Some("too_many_turns")),
+            Self::TooManySockets => (429, Some("too_many_sockets")),
             Self::TooManyBodies => (429, Some("too_many_large_requests")),
             Self::OverBudget => (429, Some("insufficient_quota")),
             Self::ServerBusy => (429, Some("server_busy")),

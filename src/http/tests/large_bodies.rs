@@ -56,3 +56,44 @@ async fn a_large_request_is_answered_as_any_other() {
     let broken = request("POST", "/v1/chat/completions", &[], "{".repeat(SIZE));
     assert_eq!(error(send(router, broken).await).await.0, StatusCode::BAD_REQUEST);
 }
+
+/// A body of unknown length that is there at once, in pieces of 64 KiB.
+fn pieces(count: usize) -> Body {
+    let piece = bytes::Bytes::from(vec![b'x'; 1 << 16]);
+    Body::from_stream(stream::iter((0..count).map(move |_| Ok::<_, std::io::Error>(piece.clone()))))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_of_unknown_length_takes_as_much_room_as_it_needs() {
+    let config = Config { body_limit: 32 << 20, ..config() };
+    let state = AppState { config: config.into(), ..state(ScriptedTurns::playing(greeting())) };
+    // Half of it is what a key may have.
+    let bodies = Bodies::new(16 << 20);
+    let read = async |body| {
+        let mut request = request("POST", "/v1/chat/completions", &[], body);
+        request.extensions_mut().insert(bodies.clone());
+        RequestBody::from_request(request, &state).await
+    };
+    let small = [read(pieces(2)).await.unwrap(), read(pieces(2)).await.unwrap()];
+    assert_eq!(read(pieces(100)).await.unwrap_err().status(), 429, "there is no room beside the others");
+    drop(small);
+    drop(read(pieces(128)).await.unwrap());
+    assert_eq!(read(pieces(130)).await.unwrap_err().status(), 429);
+    drop(bodies.room("", 8 << 20).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_body_that_is_there_at_once_leaves_time_for_others() {
+    let config = Config { body_limit: 32 << 20, ..config() };
+    let state = AppState { config: config.into(), ..state(ScriptedTurns::playing(greeting())) };
+    let mut request = request("POST", "/v1/chat/completions", &[], pieces(100));
+    request.extensions_mut().insert(Bodies::new(64 << 20));
+    let mut reading = std::pin::pin!(RequestBody::from_request(request, &state));
+    let mut turns = 0;
+    let read = std::future::poll_fn(|context| {
+        turns += 1;
+        reading.as_mut().poll(context)
+    });
+    read.await.unwrap();
+    assert!(turns > 20, "{turns}");
+}

@@ -268,12 +268,40 @@ async fn turns_that_wait_hold_the_files_of_some_and_no_more() {
             tracker.spawn(async move { server.chat(part).await })
         })
         .collect();
-    sleep(Duration::from_secs(60)).await;
+    sleep(Duration::from_secs(5)).await;
     assert_eq!(*held.borrow_and_update(), 8);
     waiting.drain(..8).for_each(|turn| turn.abort());
     sleep(Duration::from_secs(60)).await;
     assert!(*held.borrow_and_update() >= 1, "those that waited for memory go on");
     waiting.drain(..).for_each(|turn| turn.abort());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_waits_for_memory_for_a_time_and_not_for_those_in_the_background() {
+    let turns = ScriptedTurns::queueing();
+    let mut held = turns.held();
+    let server = Arc::new(Server::of(turns, 1024).await);
+    let id = server.upload("user_data", "a.md", "words").await;
+    let input = from_user(&json!({"type": "input_file", "file_id": id}));
+    for _ in 0..9 {
+        let behind = json!({"model": "sonnet", "input": input, "background": true});
+        assert_eq!(server.ask("/v1/responses", &behind).await.status(), StatusCode::OK);
+    }
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(*held.borrow_and_update(), 2, "the files of two in the background are in memory");
+    let tracker = TaskTracker::new();
+    let ask = || {
+        let (server, part) = (Arc::clone(&server), file(&id));
+        tracker.spawn(async move { server.chat(part).await })
+    };
+    let waiting: Vec<_> = (0..8).map(|_| ask()).collect();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(*held.borrow_and_update(), 10);
+    let begun = tokio::time::Instant::now();
+    let refused = refusal(ask().await.unwrap()).await;
+    assert!(refused.starts_with("503 \"request_memory_full\" "), "{refused}");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    waiting.iter().for_each(|turn| turn.abort());
 }
 
 #[tokio::test]

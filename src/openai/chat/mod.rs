@@ -33,6 +33,7 @@ pub use socket::Said;
 pub use socket::error_message;
 pub use socket::hear;
 pub use socket::id_of;
+pub use socket::id_of_unread;
 pub use socket_events::About;
 pub use socket_events::SocketEncoder;
 pub use stream::StreamEncoder;

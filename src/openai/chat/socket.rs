@@ -20,6 +20,7 @@ use crate::fields::printable;
 use crate::fields::request;
 use crate::openai::Envelope;
 use crate::openai::json;
+use crate::openai::json::Marks;
 use crate::openai::labels::MARK;
 use crate::openai::labels::is_mark;
 
@@ -138,6 +139,11 @@ pub fn id_of(text: &str) -> Option<String> {
     let message = json::read_tolerantly(text)?;
     let id = message.get("id")?.as_str()?;
     is_mark(id).then(|| id.to_owned())
+}
+
+/// As [`id_of`], of a message for which there is no memory to read it.
+pub fn id_of_unread(text: &str) -> Option<String> {
+    Marks::of(text).id.filter(|id| is_mark(id))
 }
 
 /// A failure, as the text of a message. `status` is what it would be over HTTP, `retry_after` in milliseconds.

@@ -129,3 +129,15 @@ fn sources_are_told_in_messages() {
     let messages: Vec<String> = events.iter().flat_map(|event| encoder.event(event)).collect();
     insta::assert_snapshot!(messages[1], @r#"{"type":"annotations","id":"a","annotations":[{"type":"url_citation","url_citation":{"start_index":0,"end_index":2,"title":"A","url":"https://a.example"}}]}"#);
 }
+
+#[test]
+fn the_turn_of_a_message_is_known_though_it_is_not_read() {
+    for (text, id) in [
+        (r#"{"a": {"id": "no"}, "id": "a", "messages": [[1], {"b": 2}]}"#, Some("a")),
+        (r#"{"id": 7}"#, None),
+        (r#"{"id": "a""#, None),
+        ("[]", None),
+    ] {
+        assert_eq!(id_of_unread(text).as_deref(), id, "{text}");
+    }
+}

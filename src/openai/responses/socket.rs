@@ -17,6 +17,7 @@ use crate::fields::mended;
 use crate::fields::printable;
 use crate::openai::Envelope;
 use crate::openai::json;
+use crate::openai::json::Marks;
 use crate::openai::labels::MARK;
 use crate::openai::labels::is_mark;
 
@@ -44,6 +45,11 @@ impl Lane {
                 .filter(|name| is_mark(name))
                 .map(ToOwned::to_owned),
         )
+    }
+
+    /// As [`of`](Self::of), for a message for which there is no memory to read it.
+    pub fn of_unread(message: &str) -> Self {
+        Self(Marks::of(message).stream_id.filter(|name| is_mark(name)))
     }
 
     /// An event as the text of a message.

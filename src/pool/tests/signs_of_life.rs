@@ -51,3 +51,21 @@ async fn whoever_leaves_during_the_check_leaves_the_worker_to_be_reset() {
     assert_eq!(bench.script.resets.load(Ordering::Relaxed), 1);
     bench.end().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn many_idle_workers_that_are_silent_are_found_out_at_once() {
+    let bench = Bench::new(super::Config { max_workers: 8, max_starting: 8, ..config() });
+    let mut leases = Vec::new();
+    for _ in 0..8 {
+        leases.push(bench.lease().await);
+    }
+    drop(leases);
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!(bench.pool.stats().idle, 8);
+    bench.script.silent_before.store(8, Ordering::Relaxed);
+    let before = tokio::time::Instant::now();
+    let lease = bench.lease().await;
+    assert!(before.elapsed() < Duration::from_secs(3), "{:?}", before.elapsed());
+    drop(lease);
+    bench.end().await;
+}

@@ -135,3 +135,25 @@ async fn a_connection_serves_one_request_after_another() {
         read_until(&mut client, if stream { "[DONE]\n\n\r\n0\r\n\r\n" } else { "Hello" }).await;
     }
 }
+
+#[tokio::test]
+async fn a_body_is_no_head_of_the_next_request() {
+    let server = Server::start(ScriptedTurns::playing([http::started(), http::finished()])).await;
+    let body = "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n";
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut client = server.connect().await;
+    client.write_all(head.as_bytes()).await.unwrap();
+    // From here on the head is done with, and the connection was flushed.
+    read_until(&mut client, "100 Continue\r\n\r\n").await;
+    let (first, second) = body.split_at(10);
+    client.write_all(first.as_bytes()).await.unwrap();
+    client.write_all(second.as_bytes()).await.unwrap();
+    let refused = read_until(&mut client, "}}").await;
+    assert!(refused.contains("HTTP/1.1 400"), "{refused}");
+    client.write_all(&chat(false)).await.unwrap();
+    let answer = read_until(&mut client, "HTTP/1.1 ").await;
+    assert!(answer.contains("HTTP/1.1 200"), "{answer}");
+}

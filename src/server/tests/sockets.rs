@@ -234,3 +234,39 @@ async fn a_server_that_stops_closes_idle_sockets_and_ends_the_others_with_an_err
     drop((idle, busy));
     assert_eq!(server.summary().await.aborted, 0);
 }
+
+#[tokio::test]
+async fn requests_that_wait_are_bounded_in_bytes() {
+    let server = Server::start_with(hanging(), config(), |config| config.body_limit = 1000).await;
+    let mut socket = Socket::open(&server).await;
+    socket.ask(json!({})).await;
+    socket.until("response.created").await;
+    for _ in 0..2 {
+        socket.ask(json!({"input": "x".repeat(600)})).await;
+    }
+    let closed = loop {
+        let next = socket.next().await.unwrap();
+        if next.is_u64() {
+            break next;
+        }
+    };
+    assert_eq!(closed, json!(1008));
+}
+
+#[tokio::test]
+async fn the_sockets_of_a_key_are_bounded() {
+    let server = Server::start(hanging()).await;
+    let mut sockets = Vec::new();
+    for _ in 0..32 {
+        sockets.push(Socket::open(&server).await);
+        sockets.push(Socket::open_at(&server, "/v1/stream").await);
+    }
+    for path in ["/v1/responses", "/v1/stream"] {
+        let url = format!("ws://{}{path}", server.address);
+        let refused = client_async(url, server.connect().await).await;
+        let Err(tokio_tungstenite::tungstenite::Error::Http(refused)) = refused else {
+            panic!("let in at {path}")
+        };
+        assert_eq!(refused.status().as_u16(), 429);
+    }
+}

@@ -261,3 +261,36 @@ async fn a_server_that_stops_says_so() {
     drop((idle, busy));
     assert_eq!(server.summary().await.aborted, 0);
 }
+
+#[tokio::test]
+async fn a_large_message_that_waits_for_room_stops_no_turn() {
+    const LARGE: usize = 100_000;
+    let (events, received) = futures::channel::mpsc::unbounded();
+    let received = std::sync::Mutex::new(Some(received));
+    let turns =
+        ScriptedTurns::new(move |_, _| Ok(received.lock().unwrap().take().expect("one turn").boxed()));
+    let mut server = Server::start_with(turns, config(), |config| {
+        config.body_limit = 2 * LARGE;
+        config.body_budget = 3 * LARGE;
+    })
+    .await;
+    let mut socket = open(&server).await;
+    socket.say(chat("a", "hi")).await;
+    socket.until("started").await;
+    server.until_held(1).await;
+    // A body that takes what the key has, and never comes. It has its room when the client is told to go on.
+    let mut slow = server.connect().await;
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: {LARGE}\r\n\r\n"
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    read_until(&mut slow, "100 Continue").await;
+    socket.say(chat("b", &"x".repeat(LARGE))).await;
+    for number in 0..20 {
+        events.unbounded_send(Ok(crate::domain::TurnEvent::Text(number.to_string()))).unwrap();
+        let event = socket.next().await.unwrap();
+        assert_eq!((&event["id"], &event["content"]), (&json!("a"), &json!(number.to_string())));
+    }
+    drop(slow);
+    assert_eq!(socket.until("started").await["id"], "b");
+}

@@ -82,3 +82,31 @@ async fn the_empty_budget_of_one_is_no_answer_to_another() {
     setting.runs.take().answer(3);
     assert_eq!(cost(&read(running.unwrap()).await), Some(3));
 }
+
+#[tokio::test]
+async fn the_full_share_of_one_is_no_answer_to_another() {
+    let setting = Setting::new().await;
+    let (greedy, other) = (capped("greedy", 10_000), Caller::named("other"));
+    let same = || turn("share", Some(0.0));
+    let (refused, running) = tokio::join!(setting.ask(&greedy, same()), setting.ask(&other, same()));
+    assert!(matches!(refused, Err(Error::Busy { .. })), "{refused:?}");
+    setting.runs.take().answer(3);
+    assert_eq!(cost(&read(running.unwrap()).await), Some(3));
+}
+
+#[tokio::test]
+async fn who_waits_for_an_answer_joins_no_run_of_the_background() {
+    let setting = Setting::new().await;
+    let behind = Caller { in_background: true, ..Caller::named("a") };
+    let first = setting.ask(&behind, same()).await.unwrap();
+    let live = setting.ask(&Caller::named("a"), same()).await;
+    assert_eq!((status(&live), setting.runs.count()), (Some(CacheStatus::Miss), 2));
+    setting.runs.take().answer(3);
+    read(live.unwrap()).await;
+    drop(first);
+    assert_eq!(
+        status(&setting.ask(&behind, same()).await),
+        Some(CacheStatus::Hit),
+        "what is kept is for all"
+    );
+}

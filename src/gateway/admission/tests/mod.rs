@@ -7,6 +7,7 @@ mod server_tools;
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::StreamExt as _;
@@ -37,6 +38,7 @@ use crate::ledger;
 use crate::ledger::Figures;
 use crate::ledger::Period;
 use crate::ledger::Query;
+use crate::pool::BusyReason;
 
 /// A run, in the hands of the test.
 struct Run {
@@ -61,10 +63,15 @@ impl Runs {
 }
 
 impl Turns for Runs {
-    fn run(&self, _: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
+    fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
         if turn.model.as_str() == "busy" {
             let failure = Failure::new(FailureKind::Overloaded, "busy");
             return std::future::ready(Err(failure.into())).boxed();
+        }
+        if turn.model.as_str() == "share" && caller.name == "greedy" {
+            let reason = BusyReason::OwnShare { own: 2, taken: 2 };
+            let busy = Error::Busy { workers: 1, reason, retry_after: Duration::from_secs(1) };
+            return std::future::ready(Err(busy)).boxed();
         }
         if turn.model.as_str() == "queue" {
             return std::future::pending().boxed();

@@ -19,6 +19,7 @@ use futures::stream::BoxStream;
 
 use crate::auth::Keys;
 use crate::auth::Permission;
+use crate::compute::elsewhere;
 use crate::domain::Caller;
 use crate::fields::Remarks;
 use crate::http::Config;
@@ -56,11 +57,16 @@ pub(in crate::http) async fn open(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let Ok(upgrade) = upgrade else { return no_socket() };
+    let place = match bodies.socket(&caller.name) {
+        Ok(place) => place,
+        Err(error) => return error.into_response(),
+    };
     let AppState { responses, keys, config, last_words, stopping, .. } = state;
     let (limit, heartbeat) = (config.body_limit, config.heartbeat);
     let (memory, waiting) = (Memory::default(), VecDeque::new());
     let mut session = Session { responses, keys, config, bodies, caller, id, memory, waiting };
     socket::open(upgrade, limit, heartbeat, last_words.clone(), async move |socket| {
+        let _place = place;
         session.converse(socket, &last_words, &stopping).await
     })
 }
@@ -123,9 +129,11 @@ impl Session {
     ) -> Result<(), Ended> {
         let policy = self.config.policy;
         let read = move |text: &str| (Lane::of(text), decode_message(text, policy));
+        let text = Arc::new(text);
+        let unread = Arc::clone(&text);
         let (lane, request) = match self.bodies.read(&self.caller.name, text, read).await {
             Ok((lane, request)) => (lane, request.map_err(ApiError::from)),
-            Err(error) => (Lane::of(""), Err(error)),
+            Err(error) => (elsewhere(move || Lane::of_unread(&unread)).await, Err(error)),
         };
         let line = Line::of_message(&self.id, Some(&self.caller), PATH);
         let mut steps = self.steps(request, last_words);
@@ -139,8 +147,10 @@ impl Session {
                 }
                 happened = socket.next() => if let Happened::Heard(text) = happened? {
                     self.waiting.push_back(text);
-                    if self.waiting.len() > QUEUE {
-                        socket.close(too_many()).await?;
+                    let limit = self.config.body_limit;
+                    let bytes: usize = self.waiting.iter().map(String::len).sum();
+                    if self.waiting.len() > QUEUE || bytes > limit {
+                        socket.close(too_many(limit)).await?;
                         return Err(Ended);
                     }
                 },
@@ -214,7 +224,10 @@ fn add(
     }
 }
 
-fn too_many() -> CloseFrame {
-    let reason = format!("more than {QUEUE} requests are waiting; send the next when one is answered");
+/// A reason has at most 123 bytes.
+fn too_many(limit: usize) -> CloseFrame {
+    let reason = format!(
+        "more than {QUEUE} requests or {limit} bytes are waiting; send the next when one is answered"
+    );
     CloseFrame { code: close_code::POLICY, reason: reason.into() }
 }

@@ -3,6 +3,7 @@
 mod strangers;
 mod turns;
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +11,11 @@ use axum::extract::Extension;
 use axum::extract::State;
 use axum::extract::ws::CloseFrame;
 use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::close_code;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -21,12 +25,14 @@ use self::turns::message_of;
 use crate::auth::Credentials;
 use crate::auth::Keys;
 use crate::auth::Permission;
+use crate::compute::elsewhere;
 use crate::domain::Caller;
 use crate::fields::InvalidRequest;
 use crate::fields::code;
 use crate::gateway::Turns;
 use crate::http::Config;
 use crate::http::bodies::Bodies;
+use crate::http::bodies::SocketPlace;
 use crate::http::connection::Connection;
 use crate::http::crowd::Guest;
 use crate::http::error::ApiError;
@@ -45,6 +51,7 @@ use crate::openai::chat::Said;
 use crate::openai::chat::SocketEncoder;
 use crate::openai::chat::hear;
 use crate::openai::chat::id_of;
+use crate::openai::chat::id_of_unread;
 
 pub(in crate::http) use self::strangers::Strangers;
 
@@ -72,7 +79,10 @@ pub(in crate::http) async fn open(
     let Ok(upgrade) = upgrade else { return Ok(no_socket()) };
     let AppState { turns, keys, config, last_words, stopping, .. } = state;
     let (client, limit) = match caller {
-        Some(Extension(caller)) => (Client::Known(caller), config.body_limit),
+        Some(Extension(caller)) => {
+            let place = bodies.socket(&caller.name)?;
+            (Client::Known(caller, place), config.body_limit)
+        }
         None => (Client::Unknown(strangers.admit(connection.as_deref())), config.body_limit.min(LATE_LIMIT)),
     };
     let heartbeat = config.heartbeat;
@@ -91,9 +101,12 @@ fn no_socket() -> Response {
 
 /// Who has opened a socket.
 enum Client {
-    Known(Caller),
+    Known(Caller, SocketPlace),
     Unknown(Guest),
 }
+
+/// A message that was read, or the turn that it names and why it cannot be read.
+type Read = Result<Said, (Option<String>, ApiError)>;
 
 /// What a socket works with.
 struct Session {
@@ -110,13 +123,22 @@ struct Session {
 impl Session {
     /// Answers until the client leaves or the server stops. Dropping what runs ends its turns.
     async fn converse(&self, mut socket: Socket, client: Client) -> Result<(), Ended> {
-        let mut caller = match client {
-            Client::Known(caller) => caller,
+        let (mut caller, _place) = match client {
+            Client::Known(caller, place) => (caller, place),
             Client::Unknown(stranger) => self.greet(&mut socket, stranger).await?,
         };
         let mut running = All::default();
+        // One message is read at a time, beside the turns that run. The next ones are not heard meanwhile, so that they keep their
+        // order and wait where they take no memory.
+        let mut reading: Option<BoxFuture<'static, Read>> = None;
         loop {
-            let is_clear = socket.is_clear();
+            let (is_clear, is_reading) = (socket.is_clear(), reading.is_some());
+            let read = async {
+                match &mut reading {
+                    Some(reading) => reading.await,
+                    None => pending().await,
+                }
+            };
             tokio::select! {
                 () = self.last_words.0.cancelled() => {
                     for message in running.fail(&ApiError::shutting_down()) {
@@ -124,13 +146,17 @@ impl Session {
                     }
                     return socket.close(socket::farewell()).await;
                 }
-                () = self.stopping.0.cancelled(), if running.count() == 0 => {
+                () = self.stopping.0.cancelled(), if running.count() == 0 && !is_reading => {
                     return socket.close(socket::farewell()).await;
                 }
-                happened = socket.next() => if let Happened::Heard(text) = happened? {
-                    let answer = self.answer(text, &mut caller, &mut running).await;
-                    socket.add(answer);
+                happened = socket.next_unless(is_reading) => if let Happened::Heard(text) = happened? {
+                    reading = Some(self.read(text, &caller));
                 },
+                read = read => {
+                    reading = None;
+                    let answer = self.answer(read, &mut caller, &mut running);
+                    socket.add(answer);
+                }
                 messages = running.next(), if is_clear => {
                     messages.into_iter().for_each(|message| socket.add(message));
                 }
@@ -139,7 +165,7 @@ impl Session {
     }
 
     /// Who the client says it is, in its first message.
-    async fn greet(&self, socket: &mut Socket, stranger: Guest) -> Result<Caller, Ended> {
+    async fn greet(&self, socket: &mut Socket, stranger: Guest) -> Result<(Caller, SocketPlace), Ended> {
         let heard = self.stopping.0.run_until_cancelled(timeout(GREETING, socket.hear()));
         let heard = tokio::select! {
             heard = heard => heard,
@@ -152,7 +178,10 @@ impl Session {
             }
         };
         let caller = match heard {
-            Some(Ok(text)) => self.read_greeting(&text?),
+            Some(Ok(text)) => self.read_greeting(&text?).and_then(|caller| {
+                let place = self.bodies.socket(&caller.name)?;
+                Ok((caller, place))
+            }),
             Some(Err(_)) => Err(no_greeting()),
             None => {
                 socket.close(socket::farewell()).await?;
@@ -160,15 +189,14 @@ impl Session {
             }
         };
         match caller {
-            Ok(caller) => {
+            Ok(known) => {
                 drop(stranger);
-                socket.say(AUTHENTICATED.to_owned()).await.map(|()| caller)
+                socket.say(AUTHENTICATED.to_owned()).await.map(|()| known)
             }
             Err(error) => {
                 Line::of_message(&self.id, None, PATH).fail(&error);
                 socket.say(message_of(None, &error)).await?;
-                let reason = "no good API key".into();
-                socket.close(CloseFrame { code: UNAUTHORIZED, reason }).await?;
+                socket.close(stranger_refused(&error)).await?;
                 Err(Ended)
             }
         }
@@ -186,16 +214,26 @@ impl Session {
         Ok(self.keys.authenticate(&credentials, Some(Permission::Inference))?)
     }
 
-    /// What is said at once to the message `text`.
-    async fn answer(&self, text: String, caller: &mut Caller, running: &mut All) -> String {
-        let policy = self.config.policy;
-        // Whatever is wrong with it, the turn that it names is told.
-        let read = move |text: &str| hear(text, policy).map_err(|error| (id_of(text), error));
-        let heard = self.bodies.read(&caller.name, text, read).await;
-        let (id, said) = match heard {
-            Ok(Ok(said)) => (said.id().map(ToOwned::to_owned), Ok(said)),
-            Ok(Err((id, error))) => (id, Err(error.into())),
-            Err(error) => (None, Err(error)),
+    /// Reads the message `text` when it is its turn. Whatever is wrong with it, the turn that it names is told.
+    fn read(&self, text: String, caller: &Caller) -> BoxFuture<'static, Read> {
+        let (bodies, name, policy) = (self.bodies.clone(), caller.name.clone(), self.config.policy);
+        let text = Arc::new(text);
+        let unread = Arc::clone(&text);
+        let hear = move |text: &str| hear(text, policy).map_err(|error| (id_of(text), error.into()));
+        let read = async move {
+            match bodies.read(&name, text, hear).await {
+                Ok(read) => read,
+                Err(error) => Err((elsewhere(move || id_of_unread(&unread)).await, error)),
+            }
+        };
+        read.boxed()
+    }
+
+    /// What is said at once to the message that was `read`.
+    fn answer(&self, read: Read, caller: &mut Caller, running: &mut All) -> String {
+        let (id, said) = match read {
+            Ok(said) => (said.id().map(ToOwned::to_owned), Ok(said)),
+            Err((id, error)) => (id, Err(error)),
         };
         let answer = said.and_then(|said| match said {
             Said::Ping => Ok(PONG.to_owned()),
@@ -239,6 +277,14 @@ impl Session {
         running.begin(&self.turns, again, request.turn, encoder, line);
         Ok(started)
     }
+}
+
+/// How a socket is closed whose client is not let in for `error`.
+fn stranger_refused(error: &ApiError) -> CloseFrame {
+    if error.kind() == Kind::TooManySockets {
+        return CloseFrame { code: close_code::AGAIN, reason: "the key has too many sockets".into() };
+    }
+    CloseFrame { code: UNAUTHORIZED, reason: "no good API key".into() }
 }
 
 fn no_greeting() -> ApiError {

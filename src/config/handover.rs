@@ -162,10 +162,21 @@ mod tests {
 
     #[test]
     fn secrets_are_handed_over_and_harmless_variables_stay() {
-        for name in ["PATH", "HOME", "LC_ALL", "LD_LIBRARY_PATH", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "RUST_MIN_STACK"] {
+        for name in [
+            "PATH",
+            "HOME",
+            "LC_ALL",
+            "LD_LIBRARY_PATH",
+            "TZ",
+            "SSL_CERT_FILE",
+            "SSL_CERT_DIR",
+            "RUST_MIN_STACK",
+        ] {
             assert!(is_harmless(name), "{name}");
         }
-        for name in ["SWITCHBOARD_ADMIN_KEY", "ANTHROPIC_API_KEY", "HTTPS_PROXY", "PATHS", "REDIS_URL", "SSL_KEY", ""] {
+        for name in
+            ["SWITCHBOARD_ADMIN_KEY", "ANTHROPIC_API_KEY", "HTTPS_PROXY", "PATHS", "REDIS_URL", "SSL_KEY", ""]
+        {
             assert!(!is_harmless(name), "{name}");
         }
     }

@@ -62,7 +62,8 @@ impl Stream for Charging {
                         }
                     }
                     other => {
-                        let is_lost = matches!(&other, Some(Err(Error::Failed(failure))) if failure.is_workers_fault());
+                        let is_lost =
+                            matches!(&other, Some(Err(Error::Failed(failure))) if failure.is_workers_fault());
                         self.cut_short(Outcome::Failed, is_lost);
                         return Poll::Ready(other);
                     }

@@ -222,7 +222,8 @@ impl Order {
         // Without a budget nothing can be in the way, and nothing is on disk of a turn that waits.
         let may_be_over = caller.grant.is_capped() || rules.ledger.is_failing();
         let choice = turn.sampling.choice;
-        let waiting = if may_be_over { holding.wait(choice).await? } else { Waiting::Untaken(holding, choice) };
+        let waiting =
+            if may_be_over { holding.wait(choice).await? } else { Waiting::Untaken(holding, choice) };
         let hold = async move {
             keeper.arrival().await;
             // Nothing goes upstream whose hold is not on disk: who leaves now pays nothing, who leaves later pays by the hold.

@@ -49,7 +49,10 @@ async fn who_is_failed_by_a_worker_whose_call_is_upstream_pays_for_the_prompt() 
         read(running).await;
         setting.rest().await;
         let (requests, tokens, nanos) = setting.charged().await;
-        assert_eq!((requests, tokens, nanos), (u64::from(charged > 0), charged.into(), u128::from(3 * charged)));
+        assert_eq!(
+            (requests, tokens, nanos),
+            (u64::from(charged > 0), charged.into(), u128::from(3 * charged))
+        );
     }
 }
 

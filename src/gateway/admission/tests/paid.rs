@@ -62,7 +62,11 @@ async fn nothing_runs_before_it_is_held() {
     assert_eq!(setting.runs.count(), 0);
     let mut free = Box::pin(setting.ask(&uncapped, turn("m", None)));
     assert!(futures::poll!(&mut free).is_pending());
-    assert_eq!(setting.runs.count(), 0, "no budget can be in the way of this one, but it could not be charged");
+    assert_eq!(
+        setting.runs.count(),
+        0,
+        "no budget can be in the way of this one, but it could not be charged"
+    );
     gate.open();
     assert!(asked.await.is_ok() && free.await.is_ok());
     assert_eq!(setting.runs.count(), 2);

@@ -16,10 +16,7 @@ async fn workers_that_cannot_start_are_an_error_that_says_why() {
     for (fault, why) in [
         ("FAKE_CLAUDE_INIT_FAILS", "did not answer the handshake"),
         ("FAKE_CLAUDE_EXIT_AT_START", "did not answer the handshake"),
-        (
-            "FAKE_CLAUDE_START_MS",
-            "did not answer the handshake within 1 s (claude.start_timeout_seconds).",
-        ),
+        ("FAKE_CLAUDE_START_MS", "did not answer the handshake within 1 s (claude.start_timeout_seconds)."),
         (
             "FAKE_CLAUDE_CHECK_HANGS",
             "start check of the Claude CLI did not end within 1 s (claude.start_timeout_seconds).",

@@ -1,7 +1,9 @@
 //! The children of the server, told apart from strays: processes that its children have started and left behind.
 //!
 //! The server is the subreaper of all it has started, so a process that loses its parent becomes a child of the server, whatever it does
-//! to its environment, session and group. A child that nobody here has started is therefore a stray, and belongs to an agent.
+//! to its environment, session and group. A child that nobody here has started, and that is no older than the first agent, is taken for a
+//! stray of an agent. Older ones are not: a process may have children before its `main` (`helper & exec claude-switchboard serve`), and
+//! the first process of a container is given the orphans of all others in it. Without agents there are no strays.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -43,6 +45,10 @@ struct Known {
 #[derive(Debug)]
 pub(super) struct Children {
     known: HashMap<i32, Known>,
+    /// Children that were there before any was started here: their ids, and when each was started. They are let live.
+    inherited: HashSet<(i32, u64)>,
+    /// When the first agent was started. What is older was left behind by none.
+    first_agent: Option<u64>,
     next_number: u64,
     /// The id of this process, if it is the subreaper of what it has started.
     reaper: Option<i32>,
@@ -62,7 +68,15 @@ impl Children {
     pub(super) fn new() -> Self {
         let is_reaper = matches!(rustix::process::child_subreaper(), Ok(Some(_)));
         let reaper = is_reaper.then(|| std::process::id().cast_signed());
-        Self { known: HashMap::new(), next_number: 0, reaper, next_look: None, quiet_looks: 0 }
+        Self {
+            known: HashMap::new(),
+            inherited: reaper.map(children_of).unwrap_or_default(),
+            first_agent: None,
+            next_number: 0,
+            reaper,
+            next_look: None,
+            quiet_looks: 0,
+        }
     }
 
     /// Enters a child that was just started.
@@ -71,7 +85,9 @@ impl Children {
         let number = self.next_number;
         self.next_number += 1;
         // Where nothing can be told of it, it is taken to have been there always: its strays are spared, not another agent's killed.
-        let since = is_agent.then(|| Stat::of(id).map_or(0, |stat| stat.started));
+        let started = is_agent.then(|| Stat::of(id).map(|stat| stat.started));
+        let since = started.map(Option::unwrap_or_default);
+        self.first_agent = self.first_agent.or(started.flatten());
         self.known.insert(id, Known { number, agent_since: since });
         if is_agent && self.reaper.is_some() {
             self.next_look.get_or_insert_with(|| Instant::now() + LATER);
@@ -103,7 +119,7 @@ impl Children {
             let (ended, alive): (Vec<&Stat>, Vec<&Stat>) = strays.partition(|stat| stat.is_zombie);
             reaped += ended.iter().filter(|stat| reap(stat.id)).count();
             let ownerless: Vec<i32> =
-                alive.into_iter().filter(|stray| self.is_ownerless(stray)).map(|stray| stray.id).collect();
+                alive.into_iter().filter(|stray| self.is_left_behind(stray)).map(|stray| stray.id).collect();
             if ownerless.is_empty() {
                 break;
             }
@@ -121,6 +137,12 @@ impl Children {
         self.plan(!killed.is_empty() || reaped > 0);
     }
 
+    /// Whether a child that was not started here was left behind by an agent that runs no more.
+    fn is_left_behind(&self, child: &Stat) -> bool {
+        let has_agent = self.first_agent.is_some_and(|first| first <= child.started);
+        has_agent && !self.inherited.contains(&(child.id, child.started)) && self.is_ownerless(child)
+    }
+
     /// Whether no agent that runs can have started a stray: each was itself started later.
     fn is_ownerless(&self, stray: &Stat) -> bool {
         let mut agents = self.known.values().filter_map(|known| known.agent_since);
@@ -136,6 +158,12 @@ impl Children {
         };
         self.next_look = pause.map(|pause| Instant::now() + pause);
     }
+}
+
+/// The children that a process has: their ids, and when each was started.
+fn children_of(id: i32) -> HashSet<(i32, u64)> {
+    let all = proc_fs::all().into_iter();
+    all.filter(|stat| stat.parent == id).map(|stat| (stat.id, stat.started)).collect()
 }
 
 /// Kills processes and what they have started, and gives those that could be.
@@ -179,6 +207,32 @@ mod tests {
             children.known = [(id, Known { number: 0, agent_since })].into();
             assert_eq!(children.is_ownerless(&stray), is_ownerless, "{agent_since:?}");
         }
+    }
+
+    #[test]
+    fn what_is_older_than_all_agents_is_no_stray() {
+        let mut children = Children::new();
+        assert!(!children.is_left_behind(&stat(9, 1, 50)), "no agent ever ran");
+        children.first_agent = Some(50);
+        children.inherited = [(7, 60)].into();
+        for (id, started, is_stray) in
+            [(9, 49, false), (9, 50, true), (9, 60, true), (7, 60, false), (7, 61, true)]
+        {
+            assert_eq!(children.is_left_behind(&stat(id, 1, started)), is_stray, "{id} {started}");
+        }
+    }
+
+    #[test]
+    fn the_first_agent_is_the_first_of_all() {
+        let own = std::process::id();
+        let mut children = Children::new();
+        children.add(Some(own), false);
+        assert_eq!(children.first_agent, None, "it is no agent");
+        children.add(Some(own), true);
+        let first = Stat::of(own.cast_signed()).unwrap().started;
+        assert_eq!(children.first_agent, Some(first));
+        children.remove(&Serial { id: own.cast_signed(), number: 1 });
+        assert_eq!(children.first_agent, Some(first), "its strays outlive it");
     }
 
     #[test]

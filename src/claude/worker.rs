@@ -29,7 +29,7 @@ impl ClaudeWorker {
     /// Makes a process that was just started ready for turns.
     ///
     /// # Errors
-    /// When the process must not be used. The message has the reason, how the process ended and its last words.
+    /// When the process must not be used. The message has the reason; how the process ended and its last words are logged.
     pub(super) async fn open(mut process: Process, config: &Config) -> Result<Self, LaunchError> {
         let failed = |error: io::Error| LaunchError { message: error.to_string(), is_permanent: false };
         let (stdout, stdin) = process.take_pipes().map_err(failed)?;
@@ -37,11 +37,10 @@ impl ClaudeWorker {
         match start(&mut session, config).await {
             Ok(models) => Ok(Self { process, talk: Talk::new(session, models, config) }),
             Err(error) => {
-                let words = process.last_words().await;
-                Err(LaunchError {
-                    message: format!("{error}. The process: {words}"),
-                    is_permanent: error.is_permanent(),
-                })
+                // They may name paths of this machine, which are no matter of clients.
+                let (id, words) = (process.id(), process.last_words().await);
+                tracing::warn!(process.id = id, %words, %error, "a process that was started cannot be used");
+                Err(LaunchError { message: error.to_string(), is_permanent: error.is_permanent() })
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::ValueHint;
 
 use crate::app;
@@ -36,7 +37,8 @@ pub(super) struct Serve {
 
 /// Serves until a signal to stop.
 pub(super) fn serve(arguments: Serve, environment: Environment) -> anyhow::Result<()> {
-    let (environment, in_sight) = config::conceal(environment);
+    let (environment, in_sight) = config::conceal(environment)
+        .context("the variables that were handed over on the standard input cannot be read")?;
     let flags = Flags {
         listen: arguments.listen,
         data_dir: arguments.data_dir,

@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io;
-use std::io::Read as _;
 use std::io::Seek as _;
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
@@ -20,7 +19,7 @@ use super::environment::Environment;
 /// The variable that says that the others are on the standard input.
 const MARK: &str = "SWITCHBOARD_ENVIRONMENT_ON_STDIN";
 
-/// Variables that are no secrets and that libraries look for: a trailing `*` stands for any rest. All others are handed over.
+/// Variables that are no secrets and that libraries look for in the environment of the process: a trailing `*` stands for any rest. All others are handed over.
 const HARMLESS: &[&str] = &[
     "PATH",
     "HOME",
@@ -31,7 +30,17 @@ const HARMLESS: &[&str] = &[
     "LANG",
     "LANGUAGE",
     "LC_*",
+    "LOCPATH",
     "TZ",
+    "TZDIR",
+    "HOSTNAME",
+    // Of the C library, when it looks up hosts.
+    "HOSTALIASES",
+    "LOCALDOMAIN",
+    "RES_OPTIONS",
+    // Whose certificates a webhook is trusted by.
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
     "TMPDIR",
     "XDG_*",
     "TERM",
@@ -42,35 +51,46 @@ const HARMLESS: &[&str] = &[
     "LINES",
     "RUST_BACKTRACE",
     "RUST_LIB_BACKTRACE",
+    "RUST_MIN_STACK",
     "TOKIO_WORKER_THREADS",
     "LD_*",
     "MALLOC_*",
     "GLIBC_TUNABLES",
+    "ASAN_OPTIONS",
     "LLVM_PROFILE_FILE",
     "NOTIFY_SOCKET",
     "LISTEN_*",
+    "WATCHDOG_*",
     "INVOCATION_ID",
     "JOURNAL_STREAM",
 ];
 
+/// Variables that were handed over, and what of them may still be in sight.
+#[derive(Debug)]
+struct Received {
+    variables: Vec<(String, String)>,
+    in_sight: Option<io::Error>,
+}
+
 /// The variables of `environment`, once they are out of sight. Starts this program anew where they are not.
 ///
 /// Comes back with an error beside them where that cannot be done; the server can do its work all the same.
-pub fn conceal(environment: Environment) -> (Environment, Option<io::Error>) {
+///
+/// # Errors
+/// When variables were handed over and cannot be read. The server would do its work without its keys.
+pub fn conceal(environment: Environment) -> io::Result<(Environment, Option<io::Error>)> {
     if environment.get(MARK).is_some() {
-        return match receive() {
-            Ok(handed) => (environment.without(MARK).with(handed), None),
-            Err(error) => (environment.without(MARK), Some(error)),
-        };
+        let Received { variables, in_sight } = receive(io::stdin().lock(), empty_stdin)?;
+        return Ok((environment.without(MARK).with(variables), in_sight));
     }
     let secret = environment.variables().filter(|(name, _)| !is_harmless(name));
     let secret: Vec<(String, String)> =
         secret.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     if secret.is_empty() {
-        return (environment, None);
+        return Ok((environment, None));
     }
     let error = start_anew(&secret);
-    (environment, Some(error))
+    Ok((environment, Some(error)))
 }
 
 fn is_harmless(name: &str) -> bool {
@@ -115,14 +135,18 @@ fn sealed(secret: &[(String, String)]) -> io::Result<File> {
     Ok(file)
 }
 
-/// Reads what was handed over, and leaves nothing of it on the standard input.
-fn receive() -> io::Result<Vec<(String, String)>> {
+/// Reads what was handed over, and leaves nothing of it there by `tidy`. What was read counts though that fails.
+fn receive(mut handed: impl io::Read, tidy: impl FnOnce() -> io::Result<()>) -> io::Result<Received> {
     let mut text = String::new();
-    io::stdin().lock().read_to_string(&mut text)?;
-    // Whoever may open descriptors of this process would find it there.
+    handed.read_to_string(&mut text)?;
+    Ok(Received { variables: parse(&text), in_sight: tidy().err() })
+}
+
+/// Whoever may open descriptors of this process would find there what was handed over.
+fn empty_stdin() -> io::Result<()> {
     rustix::fs::ftruncate(io::stdin(), 0)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
-    Ok(parse(&text))
+    Ok(())
 }
 
 fn parse(text: &str) -> Vec<(String, String)> {
@@ -132,14 +156,27 @@ fn parse(text: &str) -> Vec<(String, String)> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
 
     #[test]
     fn secrets_are_handed_over_and_harmless_variables_stay() {
-        for name in ["PATH", "HOME", "LC_ALL", "LD_LIBRARY_PATH", "TZ"] {
+        for name in [
+            "PATH",
+            "HOME",
+            "LC_ALL",
+            "LD_LIBRARY_PATH",
+            "TZ",
+            "SSL_CERT_FILE",
+            "SSL_CERT_DIR",
+            "RUST_MIN_STACK",
+        ] {
             assert!(is_harmless(name), "{name}");
         }
-        for name in ["SWITCHBOARD_ADMIN_KEY", "ANTHROPIC_API_KEY", "HTTPS_PROXY", "PATHS", "REDIS_URL", ""] {
+        for name in
+            ["SWITCHBOARD_ADMIN_KEY", "ANTHROPIC_API_KEY", "HTTPS_PROXY", "PATHS", "REDIS_URL", "SSL_KEY", ""]
+        {
             assert!(!is_harmless(name), "{name}");
         }
     }
@@ -154,9 +191,22 @@ mod tests {
     }
 
     #[test]
+    fn what_was_read_counts_though_it_stays_in_sight() {
+        let received = receive(&b"KEY=1\0"[..], || Err(io::Error::other("full"))).unwrap();
+        assert_eq!(received.variables, [("KEY".to_owned(), "1".to_owned())]);
+        assert!(received.in_sight.is_some());
+        assert!(receive(&b"KEY=1\0"[..], || Ok(())).unwrap().in_sight.is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error() {
+        assert!(receive(&b"KEY=\xff\0"[..], || Ok(())).is_err());
+    }
+
+    #[test]
     fn nothing_is_started_anew_where_nothing_is_secret() {
         let environment: Environment = [("PATH", "/bin")].into_iter().collect();
-        let (same, error) = conceal(environment.clone());
+        let (same, error) = conceal(environment.clone()).unwrap();
         assert!(same == environment && error.is_none());
     }
 }

@@ -66,6 +66,11 @@ impl Bill {
         });
     }
 
+    /// Whether the call of the run is noted to be upstream.
+    pub fn is_under_way(&self) -> bool {
+        self.sheet.borrow()[self.line].is_under_way
+    }
+
     /// Notes the tokens of the prompt, as upstream has counted them, where nothing is noted yet.
     pub fn count_prompt(&self, usage: Usage) {
         self.sheet.send_if_modified(|lines| {

@@ -203,3 +203,17 @@ async fn a_demanded_call_that_does_not_come_is_asked_for_once_more() {
         bench.end().await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_a_worker_takes_with_it_has_a_line_of_its_own() {
+    for (says_calls, lines) in [(true, vec![true, true]), (false, vec![false])] {
+        let bench = Bench::new();
+        bench.script.0.lock().unwrap().says_calls = says_calls;
+        bench.script([Err(Failure::new(FailureKind::Crashed, "dead")), Ok(text("a")), Ok(finished())]);
+        let running = bench.run("haiku").await.unwrap();
+        assert_eq!(running.events.count().await, 2);
+        let noted: Vec<_> = running.bill.runs().iter().map(|run| run.is_under_way).collect();
+        assert_eq!(noted, lines);
+        bench.end().await;
+    }
+}

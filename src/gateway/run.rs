@@ -351,7 +351,12 @@ where
     /// Gives the turn to another worker, if it still may go to one. After a pause, so that what broke the first one may
     /// pass.
     async fn retry(&mut self, failure: Failure) -> Result<(), Error> {
-        let Some(turn) = self.again.take() else { return Err(failure.into()) };
+        let Some(mut turn) = self.again.take() else { return Err(failure.into()) };
+        if self.bill.is_under_way() {
+            // The prompt is upstream, though nobody will tell what it costs.
+            turn.bill = self.bill.next_run();
+            self.bill = turn.bill.clone();
+        }
         tracing::info!(%failure, "the turn goes to another worker");
         // Given back first: it may be the only one there can be.
         self.lease = None;

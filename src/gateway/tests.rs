@@ -41,6 +41,8 @@ struct Script {
     hanging: usize,
     /// Counts never end.
     counts_hang: bool,
+    /// Whether workers say that their calls are upstream.
+    says_calls: bool,
 }
 
 #[derive(Clone, Default)]
@@ -75,6 +77,7 @@ impl TurnWorker for Scripted {
         let mut script = self.0.lock().unwrap();
         script.served.push(turn.turn.model.to_string());
         script.turns.push(turn.turn.clone());
+        turn.bill.mark_under_way(script.says_calls);
         if let Some(cost) = script.costs.pop_front() {
             turn.bill.note(cost);
         }

@@ -32,7 +32,7 @@ pub trait Worker: Send + 'static {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct LaunchError {
-    /// What went wrong and what an operator can do about it.
+    /// What went wrong and what an operator can do about it. Clients are told, so it names nothing of the machine.
     pub message: String,
     /// Whether it will not pass by itself, so that those who wait are told at once.
     pub is_permanent: bool,

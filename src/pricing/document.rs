@@ -20,6 +20,9 @@ const TOKENS_UNSEEN: u64 = 200_000;
 
 /// Bytes of objects that are unpacked of a document. A page is some hundred of them.
 const MOST_UNPACKED: u64 = 8 << 20;
+/// What each stream takes of that beside its content. Real ones hold some hundred objects, so a document of 8,000 streams has more pages
+/// than can be asked about.
+const ROOM_OF_STREAM: u64 = 1024;
 
 static PAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("/Page"));
 /// Marks a stream of packed objects, pages among them.
@@ -76,26 +79,50 @@ impl DocumentSize {
     }
 }
 
+/// The streams of packed objects in a PDF, one after the other. Each byte of the PDF is looked at once, however many marks it has.
+struct PackedStreams<'a> {
+    rest: &'a [u8],
+    /// Bytes that may still be unpacked, with [`ROOM_OF_STREAM`] for each stream.
+    room: u64,
+}
+
 /// The pages of a PDF in base64; none where that is no base64, or some cannot be unpacked.
 fn pages(data: &str) -> Option<u64> {
     let pdf = BASE64.decode(data).ok()?;
-    let (mut pages, mut room) = (pages_in(&pdf), MOST_UNPACKED);
-    for at in PACKED.find_iter(&pdf) {
-        let objects = unpack(pdf.get(at..)?, room)?;
-        room -= objects.len() as u64;
-        pages += pages_in(&objects);
+    let mut pages = pages_in(&pdf);
+    let mut streams = PackedStreams::of(&pdf);
+    while streams.has_next() {
+        pages += pages_in(&streams.unpack()?);
     }
     Some(pages)
 }
 
-/// The content of the stream that follows; none where it cannot be read, or has `room` bytes or more.
-fn unpack(bytes: &[u8], room: u64) -> Option<Vec<u8>> {
-    let packed = bytes.get(STREAM.find(bytes)? + STREAM.needle().len()..)?;
-    let packed = packed.strip_prefix(b"\r").unwrap_or(packed);
-    let packed = packed.strip_prefix(b"\n").unwrap_or(packed);
-    let mut objects = Vec::new();
-    let length = ZlibDecoder::new(packed).take(room).read_to_end(&mut objects).ok()?;
-    ((length as u64) < room).then_some(objects)
+impl<'a> PackedStreams<'a> {
+    fn of(pdf: &'a [u8]) -> Self {
+        Self { rest: pdf, room: MOST_UNPACKED }
+    }
+
+    /// Goes on behind the next mark; false where there is none.
+    fn has_next(&mut self) -> bool {
+        let marked = PACKED.find(self.rest).and_then(|at| self.rest.get(at + PACKED.needle().len()..));
+        self.rest = marked.unwrap_or_default();
+        marked.is_some()
+    }
+
+    /// The content of the stream that follows, behind which it goes on; none where it cannot be read, or where there is no room for it.
+    fn unpack(&mut self) -> Option<Vec<u8>> {
+        // Streams of nothing come to an end as well.
+        self.room = self.room.checked_sub(ROOM_OF_STREAM)?;
+        let packed = self.rest.get(STREAM.find(self.rest)? + STREAM.needle().len()..)?;
+        let packed = packed.strip_prefix(b"\r").unwrap_or(packed);
+        let packed = packed.strip_prefix(b"\n").unwrap_or(packed);
+        let mut decoder = ZlibDecoder::new(packed);
+        let mut objects = Vec::new();
+        let length = decoder.by_ref().take(self.room).read_to_end(&mut objects).ok()? as u64;
+        self.room = self.room.checked_sub(length).filter(|room| *room > 0)?;
+        self.rest = decoder.into_inner();
+        Some(objects)
+    }
 }
 
 fn pages_in(bytes: &[u8]) -> u64 {
@@ -152,6 +179,36 @@ mod tests {
             };
             assert_eq!(size(&pdf), expected, "{pages} {content}");
         }
+    }
+
+    /// How many streams are begun, and how many bytes lie behind the last.
+    fn work(pdf: &[u8]) -> (usize, usize) {
+        let mut streams = PackedStreams::of(pdf);
+        let mut begun = 0;
+        while streams.has_next() {
+            begun += 1;
+            if streams.unpack().is_none() {
+                break;
+            }
+        }
+        (begun, streams.rest.len())
+    }
+
+    #[test]
+    fn marks_without_streams_of_their_own_are_no_work() {
+        let marks = b"/ObjStm".repeat(500_000);
+        assert_eq!(work(&marks).0, 1, "no stream follows");
+        let one = packed(b"/Type/Page");
+        assert_eq!(work(&[marks, one.clone()].concat()), (1, 0));
+        // Each stream is read once, and what comes behind it is seen.
+        assert_eq!(work(&one.repeat(5)), (5, 0));
+    }
+
+    #[test]
+    fn streams_of_nothing_come_to_an_end() {
+        let (begun, left) = work(&packed(b"").repeat(50_000));
+        assert!(begun <= 8192 && left > 0, "{begun} {left}");
+        assert_eq!(pages(&BASE64.encode(packed(b"").repeat(50_000))), None);
     }
 
     #[test]

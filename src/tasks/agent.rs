@@ -16,7 +16,7 @@ use crate::domain::Usage;
 
 /// Starts agents.
 pub trait Runner: fmt::Debug + Send + Sync + 'static {
-    /// Starts an agent on `job`, and returns once it is at work.
+    /// Starts an agent for `job`, and returns once it is ready to be given its prompt.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -29,8 +29,11 @@ pub trait Runner: fmt::Debug + Send + Sync + 'static {
     fn forget_others(&self, sessions: HashSet<Uuid>);
 }
 
-/// An agent at work. Dropped, it is ended with all it has started.
+/// An agent. Dropped, it is ended with all it has started.
 pub trait Agent: Send {
+    /// Gives it the prompt of its job, once. It is told while the next event is awaited.
+    fn begin(&mut self);
+
     /// The next it tells; nothing follows [`AgentEvent::Finished`]. May be dropped while it waits without losing anything.
     ///
     /// # Errors
@@ -112,7 +115,9 @@ pub enum Answer {
 /// What an agent tells.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AgentEvent {
-    /// The model is called.
+    /// The model is called, and has not begun to answer.
+    Calling,
+    /// The model begins to answer.
     Turn {
         /// Its resolved id.
         model: String,

@@ -5,6 +5,7 @@ use futures::future::BoxFuture;
 
 use super::agent::EndReason;
 use super::agent::Ending;
+use super::funds;
 use super::spent::Spent;
 use super::task::Status;
 use super::task::Task;
@@ -44,8 +45,8 @@ pub(super) enum Why {
 pub(super) enum End {
     /// It was called off in the queue.
     NotBegun,
-    /// The agent has told.
-    Told { ending: Ending, why: Option<Why> },
+    /// The agent has told. `left` are the tokens of the prompt of a call that it does not count, or 0.
+    Told { ending: Ending, why: Option<Why>, left: u64 },
     /// The agent broke.
     Lost { failure: Failure, why: Option<Why>, usage: Option<Usage> },
     /// The agent did not stop by itself.
@@ -88,30 +89,42 @@ impl End {
         }
     }
 
-    /// Has the task paid: what the CLI says, or else what its calls cost by `prices`, or, where nobody knows what they took, all
-    /// that was held. What comes of it is over when that is on disk.
+    /// Has the task paid: what the CLI says, or else what its calls cost by `prices`, with the prompt of one that was left, or, where
+    /// nobody knows what they took, all that was held. What comes of it is over when that is on disk.
     pub(super) fn settle(&self, hold: Hold, task: &Task, spent: Spent, prices: &Prices) -> Settled {
-        let (told, usage, outcome) = match self {
+        let (told, usage, left, outcome) = match self {
             Self::NotBegun => return hold.release().boxed(),
-            Self::Told { ending, .. } => {
+            Self::Told { ending, left, .. } => {
                 let outcome = match ending.reason {
                     EndReason::Completed => Outcome::Answered,
                     EndReason::Interrupted => Outcome::Cancelled,
                     _ => Outcome::Failed,
                 };
                 let told = ending.session_cost.and_then(|total| spent.since(total));
-                (told, Some(ending.usage), outcome)
+                (told, Some(ending.usage), *left, outcome)
             }
-            Self::Lost { usage, .. } => (None, *usage, Outcome::Failed),
-            Self::Killed { usage, .. } => (None, *usage, Outcome::Cancelled),
+            Self::Lost { usage, .. } => (None, *usage, 0, Outcome::Failed),
+            Self::Killed { usage, .. } => (None, *usage, 0, Outcome::Cancelled),
         };
-        if task.turns == 0 {
-            // The model was never called.
+        if task.turns == 0 && left == 0 && !self.may_have_called() {
             return hold.release().boxed();
         }
-        let money = told.or_else(|| prices.cost(&task.model, &usage?));
-        let (model, usage) = (task.model.clone(), usage.unwrap_or_default());
+        let price = |usage: &Usage| prices.cost(&task.model, usage);
+        let left_prompt = funds::prompt(left);
+        let left_cost = if left == 0 { Some(Money::ZERO) } else { price(&left_prompt) };
+        let money = told.or_else(|| price(&usage?)).and_then(|money| Some(money + left_cost?));
+        let (model, usage) = (task.model.clone(), usage.unwrap_or_default() + left_prompt);
         hold.settle(Charge { model, usage, money, outcome }).boxed()
+    }
+
+    /// Whether an agent that told no end may have called the model, though nothing of an answer came.
+    fn may_have_called(&self) -> bool {
+        match self {
+            Self::Lost { usage, .. } | Self::Killed { usage, .. } => {
+                usage.is_some_and(|usage| usage.total_tokens() > 0)
+            }
+            Self::NotBegun | Self::Told { .. } => false,
+        }
     }
 
     /// Notes on the task how it ended.
@@ -124,7 +137,7 @@ impl End {
             Self::NotBegun => Status::Cancelled,
             Self::Told { ending: Ending { reason: EndReason::Completed, .. }, .. } => Status::Completed,
             Self::Told { why: Some(Why::Asked), .. }
-            | Self::Told { ending: Ending { reason: EndReason::Interrupted, .. }, why: None }
+            | Self::Told { ending: Ending { reason: EndReason::Interrupted, .. }, why: None, .. }
             | Self::Lost { why: Some(Why::Asked), .. }
             | Self::Killed { why: Why::Asked, .. } => Status::Interrupted,
             _ => Status::Failed,

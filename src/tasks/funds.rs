@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use super::agent::EndReason;
 use super::task::Task;
 use crate::domain::Amount;
+use crate::domain::FailureKind;
 use crate::domain::Grant;
 use crate::domain::Money;
 use crate::domain::Usage;
@@ -17,6 +19,19 @@ const TOKENS_OF_AGENT: u64 = 12_000;
 /// Tokens that a conversation has at most; the CLI summarises one that would have more.
 const LONGEST_CONVERSATION: u64 = 200_000;
 
+/// How far the call of the model has come that is not over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    /// There is none.
+    None,
+    /// It comes next, though the agent has not said so.
+    Due,
+    /// It is upstream.
+    Made,
+    /// It is being answered. Nobody knows yet what it takes.
+    Answered,
+}
+
 /// The funds of a task that runs: enough for the calls that are over and for a whole one beside them.
 #[derive(Debug)]
 pub(super) struct Funds {
@@ -26,8 +41,7 @@ pub(super) struct Funds {
     max_output_tokens: u64,
     /// What the calls of the model took that are over.
     usage: Usage,
-    /// Whether one is under way, of which nobody knows yet what it takes.
-    is_calling: bool,
+    call: Call,
     /// Tokens of the conversation so far, with all that was added since the last call.
     conversation: u64,
     /// Whether the last answer calls tools, so that the model is called again.
@@ -47,9 +61,14 @@ fn first_prompt(prices: &Prices, task: &Task, conversation: u64) -> u64 {
     TOKENS_OF_AGENT + conversation.min(LONGEST_CONVERSATION) + new
 }
 
-/// What a call takes at most: all of its prompt is written to the prompt cache, and its answer is as long as it may be.
+/// What a prompt takes at most: all of it is written to the prompt cache.
+pub(super) fn prompt(tokens: u64) -> Usage {
+    Usage { cache_write_tokens: tokens, ..Usage::default() }
+}
+
+/// What a call takes at most: its answer is as long as it may be.
 fn call(prices: &Prices, model: &str, prompt_tokens: u64, output_tokens: u64) -> Amount {
-    let usage = Usage { cache_write_tokens: prompt_tokens, output_tokens, ..Usage::default() };
+    let usage = Usage { output_tokens, ..prompt(prompt_tokens) };
     prices.amount(model, &usage)
 }
 
@@ -67,7 +86,7 @@ impl Funds {
             prices,
             max_output_tokens,
             usage: Usage::default(),
-            is_calling: false,
+            call: Call::None,
             conversation,
             calls_tools: false,
         }
@@ -77,9 +96,32 @@ impl Funds {
         self.hold
     }
 
-    /// What the calls took, if none is under way.
+    /// From now on a crash charges all that is held.
+    ///
+    /// # Errors
+    /// The store's. It is released then.
+    pub(super) async fn begin_as(self, id: &str) -> Result<Self, ledger::Error> {
+        Ok(Self { hold: self.hold.begin_as(id).await?, ..self })
+    }
+
+    /// What the calls took, with the prompt of one that is not answered yet, since it may be upstream; none while one is answered.
     pub(super) fn known_usage(&self) -> Option<Usage> {
-        (!self.is_calling).then_some(self.usage)
+        match self.call {
+            Call::None => Some(self.usage),
+            Call::Due | Call::Made => Some(self.usage + prompt(self.conversation)),
+            Call::Answered => None,
+        }
+    }
+
+    /// Tokens of the prompt of a call that is upstream and not answered, which an agent that ends for this reason does not count; 0 where
+    /// there is none.
+    pub(super) fn left_prompt(&self, reason: EndReason) -> u64 {
+        let is_left = match reason {
+            EndReason::Interrupted | EndReason::Failed(FailureKind::TimedOut | FailureKind::Crashed) => true,
+            // What upstream refuses is free.
+            _ => false,
+        };
+        if is_left && self.call == Call::Made { self.conversation } else { 0 }
     }
 
     /// What the calls took that are over.
@@ -87,9 +129,19 @@ impl Funds {
         self.usage
     }
 
+    /// The agent has its prompt.
+    pub(super) fn prompt_is_given(&mut self) {
+        self.call = Call::Due;
+    }
+
+    /// The agent says that it calls the model.
+    pub(super) fn call_is_made(&mut self) {
+        self.call = Call::Made;
+    }
+
     /// The model answers.
-    pub(super) fn call_begins(&mut self) {
-        (self.is_calling, self.calls_tools) = (true, false);
+    pub(super) fn answer_begins(&mut self) {
+        (self.call, self.calls_tools) = (Call::Answered, false);
     }
 
     /// A call is over: all of them took `usage`. True where the model will be called again.
@@ -98,7 +150,7 @@ impl Funds {
         let prompt = usage.prompt_tokens().saturating_sub(before.prompt_tokens());
         let answer = usage.output_tokens.saturating_sub(before.output_tokens);
         self.conversation = self.conversation.max(prompt + answer);
-        (self.usage, self.is_calling) = (usage, false);
+        (self.usage, self.call) = (usage, Call::None);
         self.calls_tools
     }
 
@@ -110,7 +162,7 @@ impl Funds {
     /// A tool gave `content`. After the last of them the model is called, though nothing says so before it answers.
     pub(super) fn tool_ends(&mut self, content: &str, is_last: bool) {
         self.conversation += self.prices.tokens_of(content);
-        self.is_calling = is_last;
+        self.call = if is_last { Call::Due } else { Call::None };
     }
 
     /// Holds enough for one more call of `model`, and asks all budgets of `grant` whether they have room for what is held. A task that has

@@ -104,13 +104,7 @@ impl Run {
     /// Runs the task to its end, and has it paid.
     async fn drive(mut self, hold: Hold, tenant: &Tenant) {
         let (end, hold) = match self.turn(tenant).await {
-            Some(_permit) => match hold.begin_as(&self.log.task().id).await {
-                Ok(hold) => {
-                    let mut funds = self.funds(hold);
-                    (self.work(&mut funds).await, Some(funds.into_hold()))
-                }
-                Err(error) => (End::unpaid(&error), None),
-            },
+            Some(_permit) => self.work(self.funds(hold)).await,
             None => (End::NotBegun, Some(hold)),
         };
         let prices = &self.inner.parts.prices;
@@ -150,7 +144,21 @@ impl Run {
         }
     }
 
-    async fn work(&mut self, funds: &mut Funds) -> End {
+    /// Has the task done. Gives what is held for it too, unless that is lost.
+    async fn work(&mut self, mut funds: Funds) -> (End, Option<Hold>) {
+        let agent = match self.prepare(&mut funds).await {
+            Ok(agent) => agent,
+            Err(end) => return (end, Some(funds.into_hold())),
+        };
+        // Nothing has gone upstream so far, and a crash has charged nothing.
+        match funds.begin_as(&self.log.task().id).await {
+            Ok(mut funds) => (self.follow(agent, &mut funds).await, Some(funds.into_hold())),
+            Err(error) => (End::unpaid(&error), None),
+        }
+    }
+
+    /// Starts the agent, if the task may still be done.
+    async fn prepare(&mut self, funds: &mut Funds) -> Result<Box<dyn Agent>, End> {
         self.log.change(|task| {
             task.status = Status::Running;
             task.started_at = Some(unix_now());
@@ -159,22 +167,22 @@ impl Run {
             self.log.save().await?;
             self.log.tell(self.progress()).await
         };
-        if let Err(error) = begun.await {
-            return End::unkept(&error, None);
-        }
-        if let Err(refused) = self.check() {
-            return refused;
-        }
-        if let Err(why) = self.cover_next_call(funds).await {
-            return End::Killed { why, usage: None };
-        }
+        begun.await.map_err(|error| End::unkept(&error, None))?;
+        self.check()?;
+        self.cover_next_call(funds).await.map_err(|why| End::Killed { why, usage: None })?;
         let Parts { stop, config, .. } = &self.inner.parts;
         let starting = self.runner.start(self.log.task().job(self.session, config.max_output_tokens));
-        let agent = match stop.run_until_cancelled(starting).await {
-            Some(Ok(agent)) => agent,
-            Some(Err(failure)) => return End::Lost { failure, why: None, usage: None },
-            None => return End::Killed { why: Why::Asked, usage: None },
-        };
+        match stop.run_until_cancelled(starting).await {
+            Some(Ok(agent)) => Ok(agent),
+            Some(Err(failure)) => Err(End::Lost { failure, why: None, usage: None }),
+            None => Err(End::Killed { why: Why::Asked, usage: None }),
+        }
+    }
+
+    /// Gives the agent its prompt, and follows it to its end.
+    async fn follow(&mut self, mut agent: Box<dyn Agent>, funds: &mut Funds) -> End {
+        agent.begin();
+        funds.prompt_is_given();
         let mut course = Course {
             agent,
             deadline: Instant::now() + self.timeout,
@@ -212,7 +220,8 @@ impl Run {
                 Ok(AgentEvent::Finished(ending)) => {
                     // The CLI leaves out the call that was cut off, and may count some that are not told one by one.
                     let usage = ending.usage.greater(course.funds.usage());
-                    return Ok(Some(End::Told { ending: Ending { usage, ..ending }, why: course.why }));
+                    let left = course.funds.left_prompt(ending.reason);
+                    return Ok(Some(End::Told { ending: Ending { usage, ..ending }, why: course.why, left }));
                 }
                 Ok(event) => self.note(course, event).await?,
                 Err(failure) => {
@@ -294,8 +303,12 @@ impl Run {
     /// Tells what the agent tells.
     async fn note(&self, course: &mut Course<'_>, event: AgentEvent) -> Result<(), store::Error> {
         let told = match event {
+            AgentEvent::Calling => {
+                course.funds.call_is_made();
+                return Ok(());
+            }
             AgentEvent::Turn { model } => {
-                course.funds.call_begins();
+                course.funds.answer_begins();
                 self.log.change(|task| {
                     task.turns += 1;
                     task.model = model;

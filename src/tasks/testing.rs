@@ -32,6 +32,9 @@ use crate::pricing::Prices;
 use crate::store::Limits;
 use crate::store::Store;
 
+/// The prompt of an agent that is never ready for it.
+pub(crate) const NEVER_READY: &str = "never ready";
+
 /// What an agent heard.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Heard {
@@ -63,7 +66,11 @@ impl Runner for Stage {
     fn start(&self, job: Job) -> BoxFuture<'_, Result<Box<dyn Agent>, Failure>> {
         let (says, lines) = mpsc::unbounded_channel();
         let (heard, hears) = mpsc::unbounded_channel();
+        let is_ready = job.prompt != NEVER_READY;
         self.puppets.send(Puppet { job, says, heard: hears }).unwrap();
+        if !is_ready {
+            return std::future::pending().boxed();
+        }
         async { Ok(Box::new(Actor { lines, heard }) as Box<dyn Agent>) }.boxed()
     }
 
@@ -75,6 +82,8 @@ impl Runner for Stage {
 }
 
 impl Agent for Actor {
+    fn begin(&mut self) {}
+
     fn next_event(&mut self) -> BoxFuture<'_, Result<AgentEvent, Failure>> {
         async {
             match self.lines.recv().await {

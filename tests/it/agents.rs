@@ -72,7 +72,9 @@ impl Yard {
     }
 
     async fn start(&self, job: Job) -> Run {
-        Run { agent: self.runner.start(job).await.unwrap() }
+        let mut agent = self.runner.start(job).await.unwrap();
+        agent.begin();
+        Run { agent }
     }
 
     /// An agent whose tool runs `command`, which makes the file `begun` and never ends.
@@ -129,6 +131,7 @@ impl Run {
         loop {
             let event = self.next().await;
             let line = match event {
+                AgentEvent::Calling => continue,
                 AgentEvent::Turn { .. } => "turn".to_owned(),
                 AgentEvent::Spent(_) => continue,
                 AgentEvent::Message(text) => format!("message {text}"),

@@ -15,14 +15,11 @@ async fn a_request_waits_for_a_worker_that_is_slow_to_start() {
 async fn workers_that_cannot_start_are_an_error_that_says_why() {
     for (fault, why) in [
         ("FAKE_CLAUDE_INIT_FAILS", "did not answer the handshake"),
-        ("FAKE_CLAUDE_EXIT_AT_START", "exit status: 1"),
-        (
-            "FAKE_CLAUDE_START_MS",
-            "did not answer the handshake within 1 s (claude.start_timeout_seconds). The process: still running; stderr: (empty)",
-        ),
+        ("FAKE_CLAUDE_EXIT_AT_START", "did not answer the handshake"),
+        ("FAKE_CLAUDE_START_MS", "did not answer the handshake within 1 s (claude.start_timeout_seconds)."),
         (
             "FAKE_CLAUDE_CHECK_HANGS",
-            "start check of the Claude CLI did not end within 1 s (claude.start_timeout_seconds). The process: still running",
+            "start check of the Claude CLI did not end within 1 s (claude.start_timeout_seconds).",
         ),
     ] {
         let value = if fault == "FAKE_CLAUDE_START_MS" { 600_000 } else { 1 };
@@ -35,6 +32,7 @@ async fn workers_that_cannot_start_are_an_error_that_says_why() {
             assert!(answer.headers.contains_key("retry-after"), "{fault}: {:?}", answer.headers);
             let message = answer.body["error"]["message"].as_str().unwrap();
             assert!(message.contains(why), "{fault}: {message}");
+            assert!(!message.contains("stderr"), "what the process said is for the log: {message}");
         }
         server.end().await;
     }
@@ -86,10 +84,7 @@ async fn a_process_that_works_otherwise_hears_no_caller() {
             let server = TestServer::fake().set("ANTHROPIC_API_KEY", "").set(sign_in, "made-up");
             let message = assert_refused(server.set(fault, 1)).await;
             assert!(message.contains(why), "{fault}: {message}");
-            assert!(
-                message.ends_with(". The process: still running; stderr: (empty)."),
-                "{fault}: {message}"
-            );
+            assert!(!message.contains("stderr"), "{fault}: {message}");
         }
     }
 }

@@ -196,7 +196,9 @@ async fn a_task_can_be_interrupted_in_each_phase() {
     // While the model answers.
     let answering = boss.begin("[[tokens=100000 gap_ms=50]]", json!({})).await;
     boss.until(&answering, "the model is called", |task| task["progress"]["turns"] == 1).await;
-    assert_eq!(boss.interrupt(&answering).await["status"], "interrupted");
+    let answering = boss.interrupt(&answering).await;
+    assert_eq!(answering["status"], "interrupted");
+    assert!(answering["cost_usd"].as_f64().unwrap() > 0.0, "the CLI counts it: {answering}");
     // While a question waits for its answer.
     let asking = boss
         .begin(&call("Bash", &json!({"command": "touch never"})), json!({"permission_mode": "default"}))
@@ -205,6 +207,17 @@ async fn a_task_can_be_interrupted_in_each_phase() {
     let asking = boss.interrupt(&asking).await;
     assert_eq!((&asking["status"], &asking["permission_requests"]), (&json!("interrupted"), &json!([])));
     assert!(!Path::new(&boss.work).join("never").exists());
+    // While its call is upstream and not answered: the CLI reports nothing for it.
+    let calls = server.upstream().stats().received;
+    let silent = boss.begin("[[headers_ms=600000]]", json!({})).await;
+    eventually("the model is called", || async {
+        (server.upstream().stats().received > calls).then_some(())
+    })
+    .await;
+    let silent = boss.interrupt(&silent).await;
+    assert_eq!((&silent["status"], &silent["progress"]["turns"]), (&json!("interrupted"), &json!(0)));
+    // 12,000 tokens and more, written to the prompt cache for 0.125 dollars a million.
+    assert!(silent["cost_usd"].as_f64().unwrap() >= 0.0015, "its prompt is paid: {silent}");
     // Before anything was done: it may have been too late for that.
     let early = boss.begin("hi", json!({})).await;
     let (status, _) = boss.ask("POST", &format!("/v1/tasks/{early}/interrupt"), Value::Null).await;

@@ -77,6 +77,8 @@ struct ClaudeAgent {
     process: Process,
     link: Link,
     translator: Translator,
+    /// The line of the prompt, until it is given.
+    prompt: Vec<u8>,
     /// The id of the task, which marks all processes that this one starts.
     task: String,
     tracker: TaskTracker,
@@ -180,10 +182,11 @@ impl ClaudeRunner {
             process,
             link: Link::Open(pipe),
             translator: Translator::default(),
+            prompt: prompt_line(&Uuid::new_v4().to_string(), &job.prompt).to_vec(),
             task: job.task.clone(),
             tracker: self.spawner.tracker().clone(),
         };
-        let ready = tokio::time::timeout(self.config.start_timeout, agent.begin(&job)).await;
+        let ready = tokio::time::timeout(self.config.start_timeout, agent.shake_hands(&job)).await;
         ready.unwrap_or_else(|_| {
             Err(Failure::new(FailureKind::TimedOut, "The agent did not answer the handshake in time."))
         })?;
@@ -224,15 +227,13 @@ impl Runner for ClaudeRunner {
 }
 
 impl ClaudeAgent {
-    /// Opens the protocol and gives the prompt. Each line is answered before the next is sent, so that a process that ends at once,
-    /// because there is no such session, can say so.
-    async fn begin(&mut self, job: &Job) -> Result<(), Failure> {
+    /// Opens the protocol. Each line is answered before the next is sent, so that a process that ends at once, because there is no such
+    /// session, can say so.
+    async fn shake_hands(&mut self, job: &Job) -> Result<(), Failure> {
         let system_prompt = job.system_prompt.as_deref();
         self.ask("initialize", &Control::InitializeAgent { append_system_prompt: system_prompt }).await?;
         let settings = FlagSettings { model: Some(job.model.as_str()), ..FlagSettings::default() };
-        self.ask("model", &Control::ApplyFlagSettings { settings }).await?;
-        self.queue(&prompt_line(&Uuid::new_v4().to_string(), &job.prompt));
-        Ok(())
+        self.ask("model", &Control::ApplyFlagSettings { settings }).await
     }
 
     async fn ask(&mut self, id: &str, control: &Control<'_>) -> Result<(), Failure> {
@@ -341,6 +342,11 @@ fn gone() -> Failure {
 }
 
 impl Agent for ClaudeAgent {
+    fn begin(&mut self) {
+        let prompt = std::mem::take(&mut self.prompt);
+        self.queue(&prompt);
+    }
+
     fn next_event(&mut self) -> BoxFuture<'_, Result<AgentEvent, Failure>> {
         self.next().boxed()
     }

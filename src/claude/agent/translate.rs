@@ -64,6 +64,9 @@ impl Translator {
             AgentLine::Told(Told::ControlResponse { response }) => {
                 return Reaction::Answered(response.request_id, response.error);
             }
+            AgentLine::Told(Told::System { status }) if status == "requesting" => {
+                self.told.push_back(AgentEvent::Calling);
+            }
             AgentLine::Told(Told::Result(result)) => return Reaction::End(Box::new(ending(*result))),
             AgentLine::Told(_) => {}
         }

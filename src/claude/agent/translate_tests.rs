@@ -71,3 +71,13 @@ fn tokens_of_all_calls_add_up() {
         r#"{"type":"stream_event","event":{"type":"message_delta","delta":{},"usage":{"output_tokens":4}}}"#;
     insta::assert_snapshot!(told(&[start, end, start, end]));
 }
+
+#[test]
+fn a_call_is_told_before_it_is_answered() {
+    let lines = [
+        r#"{"type":"system","subtype":"status","status":"requesting","session_id":"s","uuid":"u"}"#,
+        r#"{"type":"system","subtype":"status","status":null,"session_id":"s","uuid":"u"}"#,
+        r#"{"type":"system","subtype":"init","cwd":"/ws","tools":[]}"#,
+    ];
+    assert_eq!(told(&lines), "Calling\n");
+}

@@ -65,6 +65,12 @@ pub enum Told {
         /// It.
         response: AgentResponse,
     },
+    /// The process tells what it is at.
+    System {
+        /// `requesting` where it makes a call; null or anything else in other lines.
+        #[serde(default)]
+        status: Value,
+    },
     /// The end of the run.
     Result(Box<AgentResult>),
     /// Any other line.

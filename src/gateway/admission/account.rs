@@ -64,19 +64,21 @@ impl Account {
 
     /// Charges a run that was cut short, as soon as it is known what it cost.
     ///
-    /// Who leaves while the call is upstream pays for its prompt, though nothing of an answer has come. A call that was refused, or that
-    /// failed before the model began to answer, is free.
-    pub(super) fn cut_short(mut self, outcome: Outcome) {
+    /// Who leaves while the call is upstream pays for its prompt, though nothing of an answer has come, and so does one whose worker falls
+    /// silent or dies with the call (`is_lost`). A call that upstream refused, or that failed there before the model began to answer, is
+    /// free.
+    pub(super) fn cut_short(mut self, outcome: Outcome, is_lost: bool) {
         let (tracker, runtime) = (self.rules.tracker.clone(), self.rules.runtime.clone());
         let settling = async move {
             if tokio::time::timeout(BILL_TIMEOUT, self.bill.wait()).await.is_err() {
                 tracing::warn!("what a run cost is not told, it is charged by the table of prices");
             }
-            if outcome == Outcome::Cancelled {
+            if outcome == Outcome::Cancelled || is_lost {
                 self.left = self.left_prompt();
             }
             let cost = self.cost(false);
-            let is_free = !self.has_begun() && cost.is_none_or(|cost| cost == Money::ZERO);
+            let is_taken = self.has_begun() || self.lost().total_tokens() > 0;
+            let is_free = !is_taken && cost.is_none_or(|cost| cost == Money::ZERO);
             let settled = if is_free {
                 self.hold.release().await
             } else {
@@ -102,6 +104,10 @@ impl Account {
             last.cost = last.cost.filter(|cost| *cost > Money::ZERO);
             last.usage = self.left.unwrap_or(last.usage);
         }
+        let last = runs.len() - 1;
+        for run in runs[..last].iter_mut().filter(|run| is_lost(run)) {
+            run.usage = self.prompt();
+        }
         let price = |run: &Spent| self.rules.prices.cost(self.model(), &run.usage);
         runs.iter().try_fold(Money::ZERO, |sum, run| run.cost.or_else(|| price(run)).map(|cost| sum + cost))
     }
@@ -110,11 +116,22 @@ impl Account {
     fn left_prompt(&self) -> Option<Usage> {
         let last = self.bill.runs().pop().filter(|last| last.is_under_way)?;
         match last.usage.total_tokens() {
-            // What was held: all of it is written to the prompt cache.
-            0 => Some(Usage { cache_write_tokens: self.prompt_tokens, ..Usage::default() }),
+            0 => Some(self.prompt()),
             // Upstream has counted it behind the back of a client that was gone.
             _ => (!self.tally.has_begun()).then_some(last.usage),
         }
+    }
+
+    /// What a prompt takes of which upstream has told nothing, as it was held: all of it is written to the prompt cache.
+    fn prompt(&self) -> Usage {
+        Usage { cache_write_tokens: self.prompt_tokens, ..Usage::default() }
+    }
+
+    /// What the prompts took that were upstream with workers that died, before the last run.
+    fn lost(&self) -> Usage {
+        let mut earlier = self.bill.runs();
+        earlier.pop();
+        earlier.iter().filter(|run| is_lost(run)).fold(Usage::default(), |sum, _| sum + self.prompt())
     }
 
     /// Whether anything was taken upstream.
@@ -129,7 +146,7 @@ impl Account {
 
     /// What all runs took.
     fn usage(&self) -> Usage {
-        let counted = self.tally.usage().greater(self.bill.usage());
+        let counted = self.tally.usage().greater(self.bill.usage()) + self.lost();
         // A prompt that upstream has counted is on the bill already.
         match self.left.filter(|_| self.bill.runs().last().is_some_and(|last| last.usage.total_tokens() == 0))
         {
@@ -141,4 +158,9 @@ impl Account {
     fn charge(&self, money: Option<Money>, outcome: Outcome) -> Charge {
         Charge { model: self.model().to_owned(), usage: self.usage(), money, outcome }
     }
+}
+
+/// Whether a run that was not the last has left its prompt upstream: nothing came of it, and nobody told what it cost.
+fn is_lost(run: &Spent) -> bool {
+    run.is_under_way && run.cost.is_none() && run.usage.total_tokens() == 0
 }

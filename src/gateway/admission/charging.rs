@@ -31,11 +31,11 @@ impl Charging {
     }
 
     /// Charges a run that did not come to its end.
-    fn cut_short(&mut self, outcome: Outcome) {
+    fn cut_short(&mut self, outcome: Outcome, is_lost: bool) {
         if let Stage::Running { events, account } = std::mem::replace(&mut self.0, Stage::Over) {
             // The run ends with its events.
             drop(events);
-            account.cut_short(outcome);
+            account.cut_short(outcome, is_lost);
         }
     }
 
@@ -62,7 +62,9 @@ impl Stream for Charging {
                         }
                     }
                     other => {
-                        self.cut_short(Outcome::Failed);
+                        let is_lost =
+                            matches!(&other, Some(Err(Error::Failed(failure))) if failure.is_workers_fault());
+                        self.cut_short(Outcome::Failed, is_lost);
                         return Poll::Ready(other);
                     }
                 },
@@ -80,6 +82,6 @@ impl Stream for Charging {
 
 impl Drop for Charging {
     fn drop(&mut self) {
-        self.cut_short(Outcome::Cancelled);
+        self.cut_short(Outcome::Cancelled, false);
     }
 }

@@ -16,11 +16,12 @@ pub(super) struct Holding {
     pub(super) estimate: Amount,
 }
 
-/// The hold of a turn that waits for a worker. After a crash it is given back.
-pub(super) struct Waiting {
-    hold: Hold,
-    /// What it is called from the beginning of its run on; none where it keeps its name.
-    begun: Option<String>,
+/// What is held for a turn that waits for a worker.
+pub(super) enum Waiting {
+    /// A hold that a crash gives back, and what it is called from the beginning of its run on; none where it keeps its name.
+    Held(Hold, Option<String>),
+    /// Nothing so far, of the answer with this number.
+    Untaken(Holding, usize),
 }
 
 impl Holding {
@@ -35,14 +36,13 @@ impl Holding {
             }
         };
         let hold = self.ledger.hold(&self.caller, self.estimate, &id).await?;
-        Ok(Waiting { hold, begun })
+        Ok(Waiting::Held(hold, begun))
     }
 
-    /// Holds it for a turn whose run begins. It is asked for at once.
-    pub(super) fn take(self, choice: usize) -> impl Future<Output = Result<Hold, Error>> + Send {
+    /// Holds it for a turn whose run begins.
+    async fn take(self, choice: usize) -> Result<Hold, Error> {
         let id = self.errand(choice).unwrap_or_else(|| Uuid::new_v4().to_string());
-        let hold = self.ledger.hold(&self.caller, self.estimate, &id);
-        async { Ok(hold.await?) }
+        Ok(self.ledger.hold(&self.caller, self.estimate, &id).await?)
     }
 
     fn errand(&self, choice: usize) -> Option<String> {
@@ -53,9 +53,10 @@ impl Holding {
 impl Waiting {
     /// Notes on disk that its run begins: a crash has it charged from now on.
     pub(super) async fn begin(self) -> Result<Hold, Error> {
-        match self.begun {
-            Some(name) => Ok(self.hold.hand_over(&name).await?),
-            None => Ok(self.hold),
+        match self {
+            Self::Held(hold, Some(name)) => Ok(hold.hand_over(&name).await?),
+            Self::Held(hold, None) => Ok(hold),
+            Self::Untaken(holding, choice) => holding.take(choice).await,
         }
     }
 }

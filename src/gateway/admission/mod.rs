@@ -49,6 +49,7 @@ use crate::routing::Router;
 use account::Account;
 use charging::Charging;
 use holding::Holding;
+use holding::Waiting;
 use spending::Meter;
 use spending::Spending;
 
@@ -221,25 +222,17 @@ impl Order {
         let Self { turns, rules, caller, turn, estimate, prompt_tokens, meter } = self;
         let (gate, mut keeper) = Gate::closed();
         let holding = Holding { ledger: rules.ledger.clone(), caller: caller.clone(), estimate };
-        let hold = if caller.grant.is_capped() || rules.ledger.is_failing() {
-            let waiting = holding.wait(turn.sampling.choice).await?;
-            async move {
-                keeper.arrival().await;
-                let hold = waiting.begin().await?;
-                keeper.open();
-                Ok::<_, Error>(hold)
-            }
-            .left_future()
-        } else {
-            // Nothing can be in the way, so nobody waits for the disk, and nothing is on it of a turn that waits.
-            let choice = turn.sampling.choice;
-            async move {
-                keeper.arrival().await;
-                let hold = holding.take(choice);
-                keeper.open();
-                hold.await
-            }
-            .right_future()
+        // Without a budget nothing can be in the way, and nothing is on disk of a turn that waits.
+        let may_be_over = caller.grant.is_capped() || rules.ledger.is_failing();
+        let choice = turn.sampling.choice;
+        let waiting =
+            if may_be_over { holding.wait(choice).await? } else { Waiting::Untaken(holding, choice) };
+        let hold = async move {
+            keeper.arrival().await;
+            // Nothing goes upstream whose hold is not on disk: who leaves now pays nothing, who leaves later pays by the hold.
+            let hold = waiting.begin().await?;
+            keeper.open();
+            Ok::<_, Error>(hold)
         };
         let (hold, running) = futures::try_join!(hold, turns.run_behind(gate, caller, turn))?;
         let RunningTurn { told, events, bill } = running;

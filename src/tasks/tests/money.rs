@@ -1,5 +1,6 @@
 //! What tasks cost, also when something breaks.
 
+use super::super::testing::NEVER_READY;
 use super::super::testing::Puppet;
 use super::*;
 use crate::auth;
@@ -7,6 +8,7 @@ use crate::auth::KeyChange;
 use crate::auth::Keys;
 use crate::auth::Permission;
 use crate::auth::Registry;
+use crate::domain::ModelName;
 use crate::ledger;
 
 #[tokio::test(start_paused = true)]
@@ -251,4 +253,89 @@ async fn a_task_that_waited_begins_only_if_its_budget_still_has_room() {
     assert_eq!(waiting.cost(), Some(Money::ZERO));
     assert!(office.puppets.try_recv().is_err(), "no agent was started");
     assert_eq!(held(&office, &caller).await, dollars("0.25").unwrap());
+}
+
+fn finish(puppet: &Puppet, reason: EndReason, dollars: &str) {
+    puppet.say(AgentEvent::Finished(Ending {
+        reason,
+        result: "words".to_owned(),
+        usage: Usage::default(),
+        session_cost: Money::from_decimal(dollars),
+    }));
+}
+
+/// The prompt of one call of haiku is 12,000 tokens of the agent's own and a few words.
+fn assert_is_prompt(cost: Option<Money>, what: &str) {
+    let (least, most) = (dollars("0.012").unwrap(), dollars("0.0121").unwrap());
+    assert!(cost.is_some_and(|cost| (least..most).contains(&cost)), "{what}: {cost:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_left_before_it_is_answered_costs_its_prompt() {
+    let mut office = Office::open().await;
+    let spec = |office: &Office| Spec { model: ModelName::new("haiku"), ..office.spec() };
+    let gone = || Err(Failure::new(FailureKind::Crashed, "gone"));
+    for (what, is_made, reason, is_charged) in [
+        ("interrupted", true, Some(EndReason::Interrupted), true),
+        ("interrupted before its call", false, Some(EndReason::Interrupted), false),
+        ("silent", true, Some(EndReason::Failed(FailureKind::TimedOut)), true),
+        ("refused", true, Some(EndReason::Failed(FailureKind::RateLimited)), false),
+        ("no session", false, Some(EndReason::NoSession), false),
+        ("crashed", true, None, true),
+    ] {
+        let task = office.tasks.create(&me(), spec(&office)).await.unwrap();
+        let puppet = office.puppets.recv().await.unwrap();
+        if is_made {
+            puppet.say(AgentEvent::Calling);
+        }
+        match reason {
+            Some(reason) => finish(&puppet, reason, "0"),
+            None => puppet.says.send(gone()).unwrap(),
+        }
+        let cost = office.ended(&task.id).await.cost();
+        if is_charged {
+            assert_is_prompt(cost, what);
+        } else {
+            assert_eq!(cost, Some(Money::ZERO), "{what}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_call_that_is_left_is_charged_beside_what_the_session_has_cost() {
+    let mut office = Office::open().await;
+    for is_made in [true, false] {
+        let spec = Spec { model: ModelName::new("haiku"), ..office.spec() };
+        let task = office.tasks.create(&me(), spec).await.unwrap();
+        let puppet = office.puppets.recv().await.unwrap();
+        puppet.say(AgentEvent::Calling);
+        call(&puppet, 1, 1000);
+        if is_made {
+            puppet.say(AgentEvent::Calling);
+        }
+        finish(&puppet, EndReason::Interrupted, "0.5");
+        let cost = office.ended(&task.id).await.cost().unwrap();
+        let told = dollars("0.5").unwrap();
+        if is_made {
+            assert_is_prompt(Some(cost - told), "the second call");
+        } else {
+            assert_eq!(cost, told);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_charges_nothing_before_the_agent_gets_its_prompt() {
+    let mut office = Office::open().await;
+    let spec = Spec { prompt: NEVER_READY.to_owned(), ..office.spec() };
+    let task = office.tasks.create(&me(), spec).await.unwrap();
+    let _starting = office.puppets.recv().await.unwrap();
+    assert_eq!(office.tasks.get(&me(), &task.id).await.unwrap().status, Status::Running);
+    assert_eq!(ledger::testing::begun_holds(&office.ledger).await, 0);
+    let mut office = Office::open().await;
+    office.create().await;
+    let _at_work = office.puppets.recv().await.unwrap();
+    while ledger::testing::begun_holds(&office.ledger).await == 0 {
+        tokio::task::yield_now().await;
+    }
 }

@@ -29,6 +29,60 @@ async fn who_leaves_before_the_answer_begins_pays_for_the_prompt() {
     }
 }
 
+/// A call that upstream refuses is free, one that a worker takes with it is not.
+#[tokio::test(start_paused = true)]
+async fn who_is_failed_by_a_worker_whose_call_is_upstream_pays_for_the_prompt() {
+    let setting = Setting::new().await;
+    let prompt = setting.admission.rules.prices.prompt_tokens(&turn("m", None));
+    for (kind, is_under_way, charged) in [
+        (FailureKind::TimedOut, true, prompt),
+        (FailureKind::Crashed, true, prompt),
+        (FailureKind::Crashed, false, 0),
+        (FailureKind::RateLimited, true, 0),
+    ] {
+        let setting = Setting::new().await;
+        let running = setting.ask(&capped("a", 10_000), turn("m", None)).await.unwrap();
+        let run = setting.runs.take();
+        run.bill.mark_under_way(is_under_way);
+        run.events.unbounded_send(Err(Failure::new(kind, "no").into())).unwrap();
+        drop(run);
+        read(running).await;
+        setting.rest().await;
+        let (requests, tokens, nanos) = setting.charged().await;
+        assert_eq!(
+            (requests, tokens, nanos),
+            (u64::from(charged > 0), charged.into(), u128::from(3 * charged))
+        );
+    }
+}
+
+/// The turn then goes to another worker.
+#[tokio::test(start_paused = true)]
+async fn a_prompt_that_a_worker_took_with_it_is_paid_beside_the_answer_of_another() {
+    for is_refused in [false, true] {
+        let setting = Setting::new().await;
+        let prompt = setting.admission.rules.prices.prompt_tokens(&turn("m", None));
+        let running = setting.ask(&capped("a", 10_000), turn("m", None)).await.unwrap();
+        let mut run = setting.runs.take();
+        run.bill.mark_under_way(true);
+        run.bill = run.bill.next_run();
+        match is_refused {
+            false => run.answer(9),
+            true => {
+                run.bill.note(Money::ZERO);
+                run.events.unbounded_send(Err(Failure::new(FailureKind::Overloaded, "no").into())).unwrap();
+            }
+        }
+        drop(run);
+        read(running).await;
+        setting.rest().await;
+        let answer = if is_refused { (0, 0) } else { (120, 9) };
+        let (requests, tokens, nanos) = setting.charged().await;
+        assert_eq!((requests, tokens), (1, u128::from(prompt) + answer.0));
+        assert_eq!(nanos, u128::from(3 * prompt) + answer.1);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_leaves_before_the_answer_begins_gets_no_tokens_back() {
     let setting = Setting::new().await;

@@ -89,7 +89,8 @@ fn backup(target: &Target, environment: &Environment, folder: Option<&Path>) -> 
             partial.push(".partial");
             copy(&path, Path::new(&partial))
                 .and_then(|()| Ok(fs::rename(&partial, folder)?))
-                .with_context(|| format!("cannot copy it to {}", folder.display()))?;
+                .with_context(|| format!("cannot copy {} to {}", path.display(), folder.display()))?;
+            check(folder)?;
             // Only the copy was asked for.
             fs::remove_dir_all(path)?;
             folder.to_owned()
@@ -98,8 +99,12 @@ fn backup(target: &Target, environment: &Environment, folder: Option<&Path>) -> 
     Ok(format!("{} in {}\n", words(&contents(&made)), place.display()))
 }
 
-/// Copies a backup with its folders.
+/// Copies a backup with its folders, in the place of a copy that was cut off.
 fn copy(source: &Path, target: &Path) -> Result<(), store::Error> {
+    match fs::remove_dir_all(target) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
     for entry in fs::read_dir(source)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {

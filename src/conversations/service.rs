@@ -173,6 +173,8 @@ impl Conversations {
         let (shelf, owner) = (self.0.shelf.clone(), taken.owner.clone());
         let (id, item) = (id.to_owned(), item.to_owned());
         let work = move |transaction: &mut Transaction<'_>| {
+            // Taken until it is written, so that nobody goes on from what is no longer there.
+            transaction.afterwards(move |_| drop(taken));
             let stored = shelf.whole_in(transaction, &owner, &id)?;
             let Some(whole) = stored.and_then(|stored| WholeConversation::read(&stored)) else {
                 return Err(Error::Gone(id));
@@ -182,8 +184,6 @@ impl Conversations {
             let head = Head { changed_at: unix_now(), ..whole.head };
             let record = Record { head, lines: lines(&items) };
             shelf.renew_in(transaction, &owner, &id, &record.to_bytes())?;
-            // Nobody else changes it before.
-            drop(taken);
             Ok(record.head.conversation)
         };
         self.0.shelf.transaction(work).await

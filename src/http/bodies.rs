@@ -181,13 +181,15 @@ impl Room {
         self.all.num_permits() * BLOCK
     }
 
-    /// Takes more, until there is room for `bytes`.
+    /// Takes more, until there is room for `bytes`. It does not wait: two that hold room and wait for more could wait for each other.
     ///
     /// # Errors
-    /// As [`Bodies::room`].
-    pub(super) async fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
+    /// When there is none now.
+    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
         let more = blocks(bytes.saturating_sub(self.bytes()));
-        let (own, all) = self.bodies.take(&self.lane, more).await?;
+        let take = |from: &Arc<Semaphore>| Arc::clone(from).try_acquire_many_owned(more);
+        let own = take(&self.lane.room).map_err(|_| self.bodies.too_many())?;
+        let all = take(&self.bodies.0.all).map_err(|_| self.bodies.full())?;
         self.own.merge(own);
         self.all.merge(all);
         Ok(())

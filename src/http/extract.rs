@@ -132,7 +132,7 @@ async fn read(mut body: Body, config: &Config, bodies: &Bodies, name: &str) -> R
                     let next = next.min(config.body_limit).max(needed);
                     match &mut room {
                         None => room = Some(bodies.room(name, next).await?),
-                        Some(room) => room.grow(next).await?,
+                        Some(room) => room.grow(next).or_else(|_| room.grow(needed))?,
                     }
                     deadline += asked.elapsed();
                 }

@@ -18,7 +18,7 @@ const TOKENS_OF_PAGE: u64 = 3000;
 /// Tokens of a document that is fetched by others: as many as most models read at once.
 const TOKENS_UNSEEN: u64 = 200_000;
 
-/// Bytes of objects that are unpacked of a document. A page is some hundred of them.
+/// Bytes of objects that are unpacked of the documents of a turn. A page is some hundred of them.
 const MOST_UNPACKED: u64 = 8 << 20;
 /// What each stream takes of that beside its content. Real ones hold some hundred objects, so a document of 8,000 streams has more pages
 /// than can be asked about.
@@ -37,8 +37,10 @@ pub(super) enum DocumentSize {
     /// Its bytes are here.
     Here {
         bytes: u64,
-        /// How many pages it has; none where that cannot be seen, since it is encrypted or no PDF.
-        pages: Option<u64>,
+        /// The pages that can be seen.
+        pages: u64,
+        /// Whether there may be no others, since all of it could be read.
+        is_whole: bool,
     },
 }
 
@@ -55,15 +57,16 @@ struct BlockSource<'a> {
 }
 
 impl DocumentSize {
-    /// That of bytes in base64.
-    pub(super) fn of_data(data: &str) -> Self {
-        Self::Here { bytes: data.len() as u64 / 4 * 3, pages: pages(data).filter(|pages| *pages > 0) }
+    /// That of bytes in base64, of which no more is unpacked than there is `room` for.
+    pub(super) fn of_data(data: &str, room: &mut UnpackRoom) -> Self {
+        let (pages, is_whole) = pages(data, room);
+        Self::Here { bytes: data.len() as u64 / 4 * 3, pages, is_whole }
     }
 
     /// That of a block of Anthropic's API.
-    pub(super) fn of_block(json: &str) -> Self {
+    pub(super) fn of_block(json: &str, room: &mut UnpackRoom) -> Self {
         serde_json::from_str::<Block<'_>>(json)
-            .map_or(Self::Unseen, |block| Self::of_data(&block.source.data))
+            .map_or(Self::Unseen, |block| Self::of_data(&block.source.data, room))
     }
 
     /// Tokens at most: by its pages, each a text and a picture, and never less than by its bytes. `packed_tokens` is what one has at least
@@ -71,9 +74,10 @@ impl DocumentSize {
     pub(super) fn tokens(self, image_tokens: u64, packed_tokens: u64) -> u64 {
         match self {
             Self::Unseen => TOKENS_UNSEEN.max(packed_tokens),
-            Self::Here { bytes, pages } => {
-                let by_pages = |pages: u64| pages.saturating_mul(TOKENS_OF_PAGE + image_tokens);
-                pages.map_or(packed_tokens, by_pages).max(text::tokens_of_bytes(bytes))
+            Self::Here { bytes, pages, is_whole } => {
+                let by_pages = pages.saturating_mul(TOKENS_OF_PAGE + image_tokens);
+                let at_least = if is_whole && pages > 0 { 0 } else { packed_tokens };
+                by_pages.max(at_least).max(text::tokens_of_bytes(bytes))
             }
         }
     }
@@ -82,26 +86,32 @@ impl DocumentSize {
 /// The streams of packed objects in a PDF, one after the other. Each byte of the PDF is looked at once, however many marks it has.
 struct PackedStreams<'a> {
     rest: &'a [u8],
-    /// Bytes that may still be unpacked, with [`ROOM_OF_STREAM`] for each stream.
-    room: u64,
+    room: &'a mut UnpackRoom,
 }
 
-/// The pages of a PDF in base64; none where that is no base64, or some cannot be unpacked.
-fn pages(data: &str) -> Option<u64> {
-    let pdf = BASE64.decode(data).ok()?;
+/// The bytes that may still be unpacked of all documents of a turn, with [`ROOM_OF_STREAM`] for each stream.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct UnpackRoom(u64);
+
+impl Default for UnpackRoom {
+    fn default() -> Self {
+        Self(MOST_UNPACKED)
+    }
+}
+
+/// The pages that can be seen of a PDF in base64, and whether all of it could be read.
+fn pages(data: &str, room: &mut UnpackRoom) -> (u64, bool) {
+    let Ok(pdf) = BASE64.decode(data) else { return (0, false) };
     let mut pages = pages_in(&pdf);
-    let mut streams = PackedStreams::of(&pdf);
+    let mut streams = PackedStreams { rest: &pdf, room };
     while streams.has_next() {
-        pages += pages_in(&streams.unpack()?);
+        let Some(objects) = streams.unpack() else { return (pages, false) };
+        pages += pages_in(&objects);
     }
-    Some(pages)
+    (pages, true)
 }
 
-impl<'a> PackedStreams<'a> {
-    fn of(pdf: &'a [u8]) -> Self {
-        Self { rest: pdf, room: MOST_UNPACKED }
-    }
-
+impl PackedStreams<'_> {
     /// Goes on behind the next mark; false where there is none.
     fn has_next(&mut self) -> bool {
         let marked = PACKED.find(self.rest).and_then(|at| self.rest.get(at + PACKED.needle().len()..));
@@ -112,14 +122,18 @@ impl<'a> PackedStreams<'a> {
     /// The content of the stream that follows, behind which it goes on; none where it cannot be read, or where there is no room for it.
     fn unpack(&mut self) -> Option<Vec<u8>> {
         // Streams of nothing come to an end as well.
-        self.room = self.room.checked_sub(ROOM_OF_STREAM)?;
+        self.room.0 = self.room.0.checked_sub(ROOM_OF_STREAM)?;
         let packed = self.rest.get(STREAM.find(self.rest)? + STREAM.needle().len()..)?;
         let packed = packed.strip_prefix(b"\r").unwrap_or(packed);
         let packed = packed.strip_prefix(b"\n").unwrap_or(packed);
         let mut decoder = ZlibDecoder::new(packed);
         let mut objects = Vec::new();
-        let length = decoder.by_ref().take(self.room).read_to_end(&mut objects).ok()? as u64;
-        self.room = self.room.checked_sub(length).filter(|room| *room > 0)?;
+        let read = decoder.by_ref().take(self.room.0).read_to_end(&mut objects);
+        // What was unpacked before something broke was work as well.
+        self.room.0 = self.room.0.saturating_sub(objects.len() as u64);
+        if read.is_err() || self.room.0 == 0 {
+            return None;
+        }
         self.rest = decoder.into_inner();
         Some(objects)
     }
@@ -145,7 +159,7 @@ mod tests {
     use super::*;
 
     fn size(pdf: &[u8]) -> DocumentSize {
-        DocumentSize::of_data(&BASE64.encode(pdf))
+        DocumentSize::of_data(&BASE64.encode(pdf), &mut UnpackRoom::default())
     }
 
     /// A PDF whose pages have so many bytes of content each.
@@ -175,7 +189,8 @@ mod tests {
             let pdf = pdf(pages, content);
             let expected = DocumentSize::Here {
                 bytes: BASE64.encode(&pdf).len() as u64 / 4 * 3,
-                pages: Some(pages as u64),
+                pages: pages as u64,
+                is_whole: true,
             };
             assert_eq!(size(&pdf), expected, "{pages} {content}");
         }
@@ -183,7 +198,8 @@ mod tests {
 
     /// How many streams are begun, and how many bytes lie behind the last.
     fn work(pdf: &[u8]) -> (usize, usize) {
-        let mut streams = PackedStreams::of(pdf);
+        let mut room = UnpackRoom::default();
+        let mut streams = PackedStreams { rest: pdf, room: &mut room };
         let mut begun = 0;
         while streams.has_next() {
             begun += 1;
@@ -208,7 +224,17 @@ mod tests {
     fn streams_of_nothing_come_to_an_end() {
         let (begun, left) = work(&packed(b"").repeat(50_000));
         assert!(begun <= 8192 && left > 0, "{begun} {left}");
-        assert_eq!(pages(&BASE64.encode(packed(b"").repeat(50_000))), None);
+        let data = BASE64.encode(packed(b"").repeat(50_000));
+        assert_eq!(pages(&data, &mut UnpackRoom::default()), (0, false));
+    }
+
+    #[test]
+    fn the_documents_of_a_turn_share_the_room() {
+        let large = BASE64.encode(packed(&vec![0; usize::try_from(MOST_UNPACKED / 2).unwrap()]));
+        let mut room = UnpackRoom::default();
+        let whole = [(); 3].map(|()| pages(&large, &mut room).1);
+        assert_eq!(whole, [true, false, false]);
+        assert_eq!(room, UnpackRoom(0));
     }
 
     #[test]
@@ -218,6 +244,8 @@ mod tests {
         assert!(tokens(size(&pdf(2, 300_000))) >= 200_000, "by its bytes");
         assert_eq!(tokens(size(&packed(&pdf(100, 0)))), 100 * 4600);
         assert_eq!(tokens(size(&[pdf(2, 0), packed(&pdf(7, 9)), packed(&pdf(1, 0))].concat())), 10 * 4600);
+        let broken = [pdf(100, 0), b"%/ObjStm".to_vec()].concat();
+        assert_eq!(tokens(size(&broken)), 100 * 4600, "the pages that can be seen count");
         let mut encrypted = b"9 0 obj <</Type/ObjStm/N 100>> stream\r\n".to_vec();
         assert_eq!(tokens(size(&encrypted)), 15_000);
         encrypted.resize(300_000, b'x');
@@ -225,10 +253,12 @@ mod tests {
         let bomb = packed(&vec![0; usize::try_from(MOST_UNPACKED).unwrap()]);
         assert_eq!(tokens(size(&bomb)), 15_000);
         assert_eq!(tokens(size(b"no PDF")), 15_000);
-        assert_eq!(tokens(DocumentSize::of_data("no base64")), 15_000);
+        assert_eq!(tokens(DocumentSize::of_data("no base64", &mut UnpackRoom::default())), 15_000);
         assert_eq!(tokens(DocumentSize::Unseen), 200_000);
-        let block =
-            |source: &str| DocumentSize::of_block(&format!(r#"{{"type":"document","source":{source}}}"#));
+        let block = |source: &str| {
+            let json = format!(r#"{{"type":"document","source":{source}}}"#);
+            DocumentSize::of_block(&json, &mut UnpackRoom::default())
+        };
         assert_eq!(block(r#"{"type":"url","url":"https://example.com/a.pdf"}"#), DocumentSize::Unseen);
         let data = BASE64.encode(pdf(7, 0)).replace('/', "\\/");
         assert_eq!(tokens(block(&format!(r#"{{"type":"base64","data":"{data}"}}"#))), 7 * 4600);

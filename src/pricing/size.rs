@@ -10,6 +10,7 @@ use crate::domain::Tool;
 use crate::domain::Turn;
 
 use super::document::DocumentSize;
+use super::document::UnpackRoom;
 use super::text::TextSize;
 
 /// Tokens that come with every call: the CLI's own line of instructions, and what marks the messages off.
@@ -22,6 +23,7 @@ pub(super) struct Size {
     text: TextSize,
     pub(super) images: u64,
     pub(super) documents: Vec<DocumentSize>,
+    unpack_room: UnpackRoom,
 }
 
 impl Size {
@@ -48,7 +50,7 @@ impl Size {
             }
             Part::Image(_) => self.images += 1,
             Part::Document { source, .. } => self.documents.push(match source {
-                Source::Base64 { data, .. } => DocumentSize::of_data(data),
+                Source::Base64 { data, .. } => DocumentSize::of_data(data, &mut self.unpack_room),
                 Source::Url(_) | Source::Upload { .. } => DocumentSize::Unseen,
             }),
             Part::ToolUse(call) => {
@@ -65,7 +67,9 @@ impl Size {
         for (medium, json) in block.pieces() {
             match medium {
                 NativeMedium::Image => self.images += 1,
-                NativeMedium::Document => self.documents.push(DocumentSize::of_block(json)),
+                NativeMedium::Document => {
+                    self.documents.push(DocumentSize::of_block(json, &mut self.unpack_room));
+                }
                 NativeMedium::Text => self.text(json),
             }
         }

@@ -111,8 +111,9 @@ impl End {
         }
         let price = |usage: &Usage| prices.cost(&task.model, usage);
         let left_prompt = funds::prompt(left);
-        let left_cost = if left == 0 { Some(Money::ZERO) } else { price(&left_prompt) };
-        let money = told.or_else(|| price(&usage?)).and_then(|money| Some(money + left_cost?));
+        // A model without a price is the dearest for what nobody has told the cost of, as where it is held.
+        let left_cost = prices.amount(&task.model, &left_prompt).money;
+        let money = told.or_else(|| price(&usage?)).map(|money| money + left_cost);
         let (model, usage) = (task.model.clone(), usage.unwrap_or_default() + left_prompt);
         hold.settle(Charge { model, usage, money, outcome }).boxed()
     }

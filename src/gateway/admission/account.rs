@@ -107,6 +107,8 @@ impl Account {
         let last = runs.len() - 1;
         for run in runs[..last].iter_mut().filter(|run| is_lost(run)) {
             run.usage = self.prompt();
+            // A model without a price is the dearest for what nobody tells the cost of, as where it is held.
+            run.cost = Some(self.rules.prices.amount(self.model(), &run.usage).money);
         }
         let price = |run: &Spent| self.rules.prices.cost(self.model(), &run.usage);
         runs.iter().try_fold(Money::ZERO, |sum, run| run.cost.or_else(|| price(run)).map(|cost| sum + cost))

@@ -72,8 +72,8 @@ pub(super) fn make_private(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(PRIVATE).create(folder)
 }
 
-/// Copies the files of `source` that are not in `target` yet, which is made where it is missing. One that is removed meanwhile is
-/// left out. The names are on disk when this returns.
+/// Copies the files of `source` that `target`, which is made where it is missing, does not have with the same size. One that is
+/// removed meanwhile is left out. The names are on disk when this returns.
 ///
 /// # Errors
 /// When a file cannot be read or written.
@@ -81,8 +81,10 @@ pub fn copy_files(source: &Path, target: &Path) -> Result<(), Error> {
     make_private(target)?;
     for entry in fs::read_dir(source)? {
         let entry = entry?;
+        let about = entry.metadata()?;
         let copy = target.join(entry.file_name());
-        if copy.exists() || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+        let present = fs::metadata(&copy).map(|present| present.len()).ok();
+        if !about.is_file() || present == Some(about.len()) {
             continue;
         }
         match link_or_copy(&entry.path(), &copy) {
@@ -93,13 +95,21 @@ pub fn copy_files(source: &Path, target: &Path) -> Result<(), Error> {
     Ok(File::open(target)?.sync_all()?)
 }
 
-/// Makes `copy` a second name of the file `source`, or a copy where it lies on another disk or the disk has no second names.
+/// Makes `copy` a second name of the file `source`, or a copy where it lies on another disk or the disk has no second names. What is
+/// called so already is replaced, by a whole file or not at all.
 pub(in crate::store) fn link_or_copy(source: &Path, copy: &Path) -> Result<(), Error> {
-    match fs::hard_link(source, copy) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            fs::copy(source, copy)?;
-            Ok(File::open(copy)?.sync_all()?)
-        }
-        linked => Ok(linked?),
+    let mut partial = copy.as_os_str().to_owned();
+    partial.push(".partial");
+    match fs::remove_file(&partial) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
     }
+    match fs::hard_link(source, &partial) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            fs::copy(source, &partial)?;
+            File::open(&partial)?.sync_all()?;
+        }
+        linked => linked?,
+    }
+    Ok(fs::rename(&partial, copy)?)
 }

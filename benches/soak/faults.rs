@@ -79,9 +79,9 @@ pub(crate) struct Schedule {
     pub(crate) slot: f64,
     /// How long a fault lasts.
     pub(crate) hold: f64,
-    /// How long the disk is full.
+    /// Seconds for which the disk is full.
     pub(crate) disk_hold: f64,
-    /// After its end the server must be as before within this.
+    /// Seconds that the server has to recover after the end of a fault.
     pub(crate) allowance: f64,
 }
 

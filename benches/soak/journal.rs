@@ -1,4 +1,4 @@
-//! What became of every request, and when faults were under way.
+//! The outcome of every request, and the times of the faults.
 
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -5,7 +5,7 @@ use crate::processes;
 use crate::server::Server;
 use crate::statistics;
 
-/// One look at the server process.
+/// A sample of the server process: memory, descriptors and threads at one time.
 #[derive(Debug, Clone, Copy)]
 struct Look {
     at: f64,

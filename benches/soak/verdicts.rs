@@ -14,7 +14,7 @@ const AVAILABILITY: f64 = 0.999;
 /// Lines of what was not right that the report holds.
 const MOST_LINES: usize = 20;
 
-/// What a run has found.
+/// The measurements of a run, which the bounds are checked against.
 #[derive(Debug)]
 pub(crate) struct Findings {
     pub(crate) events: Vec<Event>,

@@ -58,11 +58,7 @@ pub struct RestoredStore {
 pub fn restore_store(settings: &Settings, backup: &Path) -> anyhow::Result<RestoredStore> {
     let data_dir = &settings.server.data_dir;
     let _held = hold(settings)?;
-    let aside = data_dir.join(format!("replaced-{}", store::time_name()));
-    fs::DirBuilder::new()
-        .mode(0o700)
-        .create(&aside)
-        .with_context(|| format!("cannot make {}", aside.display()))?;
+    let aside = make_aside(data_dir)?;
     let built =
         build(backup, &aside, data_dir).with_context(|| format!("{} was not restored", backup.display()));
     if built.is_err() {
@@ -100,8 +96,7 @@ pub async fn repair_store(settings: &Settings) -> anyhow::Result<RepairedStore> 
         return Err(DeskError::Empty { path: data_dir.clone() }.into());
     }
     let _held = hold(settings)?;
-    let kept = data_dir.join(format!("replaced-{}", store::time_name()));
-    fs::DirBuilder::new().mode(0o700).create(&kept)?;
+    let kept = make_aside(data_dir)?;
     copy_store(&folder, &kept.join(records::STORE))
         .with_context(|| format!("cannot copy the store to {}", kept.display()))?;
     store::remove_snapshots(&folder)?;
@@ -112,6 +107,16 @@ pub async fn repair_store(settings: &Settings) -> anyhow::Result<RepairedStore> 
     tracker.close();
     tracker.wait().await;
     Ok(RepairedStore { contents, problems, kept })
+}
+
+/// Makes the folder in `data_dir` for what is replaced.
+fn make_aside(data_dir: &Path) -> anyhow::Result<PathBuf> {
+    let aside = data_dir.join(format!("replaced-{}", store::time_name()));
+    fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&aside)
+        .with_context(|| format!("cannot make {}", aside.display()))?;
+    Ok(aside)
 }
 
 /// Copies the files of the database, which change, and gives its other files, which do not, a second name.

@@ -81,7 +81,7 @@ pub enum Error {
 /// Why other configured keys are not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReconfigureError {
-    /// One of them could never be sent.
+    /// A configured key has characters that no request can carry.
     #[error(transparent)]
     Invalid(#[from] InvalidKey),
     /// There would be no key at all.

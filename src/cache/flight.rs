@@ -46,7 +46,7 @@ pub(super) struct Flight<E> {
     is_forgotten: AtomicBool,
     /// Those who have read all there is.
     waiting: Arc<Waiting>,
-    /// Those who did not get the lock.
+    /// Wakers of readers that found the lock taken.
     locked_out: Waiting,
     readers: AtomicU64,
 }

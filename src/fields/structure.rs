@@ -1,4 +1,4 @@
-//! How much structure the JSON of a request may have.
+//! Bounds on the number of objects, arrays and values in the JSON of a request.
 //!
 //! A text takes as much memory read as it is written. Structure takes more: an object of 8 bytes takes some 650, because the map
 //! that it becomes has room for more fields. So both are counted before anything is read, which takes a fraction of the time

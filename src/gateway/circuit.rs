@@ -47,7 +47,7 @@ enum State {
 
 #[derive(Debug, Clone)]
 struct Outage {
-    /// What the last turn failed with.
+    /// The failure of the last turn.
     failure: Failure,
     failures: u32,
     wait: Duration,

@@ -53,7 +53,7 @@ const MOST_REFUSALS: usize = 8;
 /// Where a turn gets its workers.
 pub(super) struct Source<L: Launcher> {
     pub(super) pool: Pool<L>,
-    /// For whom.
+    /// The caller's claim on a worker, for a further lease.
     pub(super) claim: Claim,
 }
 

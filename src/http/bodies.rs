@@ -240,7 +240,7 @@ fn too_many_sockets() -> ApiError {
     ApiError::new(Kind::TooManySockets, message)
 }
 
-/// What waits for the key's own bodies waits for nobody else.
+/// The error of a body that was not decoded in time because of other bodies of its key.
 fn too_many_before() -> ApiError {
     let message = "The large requests of this key are decoded one at a time, and this one has waited for the others for too long. Send \
                    fewer of them at a time, or try again.";

@@ -60,6 +60,23 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     }
 }
 
+/// Hands every record of `backend` to `visit`, in the order of their keys.
+///
+/// # Errors
+/// When one cannot be read.
+pub(super) fn for_each_record(
+    backend: &dyn Backend,
+    mut visit: impl FnMut(&[u8], &[u8]),
+) -> Result<(), Error> {
+    let mut last: Option<Vec<u8>> = None;
+    loop {
+        let after = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let Some((key, value)) = backend.next(&[], after)? else { return Ok(()) };
+        visit(&key, &value);
+        last = Some(key);
+    }
+}
+
 /// Records in memory, for tests and for servers that are to leave nothing behind.
 #[derive(Debug, Default)]
 pub struct Memory(RwLock<BTreeMap<Vec<u8>, Vec<u8>>>);

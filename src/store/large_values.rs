@@ -22,12 +22,14 @@ use super::Error;
 use super::backend::Backend;
 use super::backend::Change;
 use super::backend::Record;
+use super::backend::for_each_record;
 use super::backup::ArchiveWriter;
 use super::backup::BackupContents;
 use super::backup::FrozenRecords;
 use super::backup::LARGE_VALUES;
 use super::backup::NextRecord;
 use super::backup::link_or_copy;
+use super::backup::remove_if_there;
 use super::disk_space::FreeSpaceFloor;
 use super::writer::Changes;
 use super::writer::bytes_of;
@@ -93,15 +95,11 @@ impl<B: Backend> LargeValues<B> {
         if files.is_empty() {
             return Ok(0);
         }
-        let mut last: Option<Vec<u8>> = None;
-        while let Some((key, value)) =
-            self.inner.next(&[], last.as_deref().map_or(Bound::Unbounded, Bound::Excluded))?
-        {
-            if let Some(name) = referenced_file(&value) {
+        for_each_record(&self.inner, |_, value| {
+            if let Some(name) = referenced_file(value) {
                 files.remove(&name);
             }
-            last = Some(key);
-        }
+        })?;
         // Between two writes, so that what was replaced since a backup began is known to it, which may still need it.
         let _writing = lock(&self.writing);
         if let Some(frozen) = &*lock(&self.frozen) {
@@ -223,10 +221,7 @@ impl<B: Backend> LargeValues<B> {
     }
 
     fn remove_file(&self, name: &str) -> Result<(), Error> {
-        match fs::remove_file(self.folder.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-            _ => Ok(()),
-        }
+        Ok(remove_if_there(&self.folder.join(name))?)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::Numbers;
 const ALIVE: u64 = 200;
 /// Records that are made and removed side by side.
 const SIDE_BY_SIDE: u64 = 50;
-/// What a store may take beside one and a half of what is alive.
+/// The most bytes of disk that a store may take above 1.5 times its records.
 const MAX_OVERHEAD: u64 = 64 << 20;
 
 /// Makes and removes `count` records in a store, and compares what it takes of the disk with what is alive.

@@ -198,7 +198,7 @@ impl Client {
         self.request(Method::DELETE, path)
     }
 
-    /// Has the journal watch a request.
+    /// Runs a request within the deadline of its door, and notes its outcome in the journal.
     async fn watch<T>(&self, door: Door, request: impl Future<Output = Result<T, Trouble>>) -> Option<T> {
         self.journal.watch((door, self.name), door.deadline(), request).await
     }

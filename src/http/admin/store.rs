@@ -3,38 +3,35 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde_json::Value;
 use serde_json::json as object;
 
 use super::json;
 use crate::http::error::ApiError;
 use crate::http::error::Kind;
 use crate::store::Backup;
+use crate::store::BackupContents;
 use crate::store::Backups;
 use crate::store::Error;
 
 /// Makes a backup in the data directory, and says where.
 pub(super) async fn backup(State(backups): State<Backups>) -> Result<Response, ApiError> {
     let Backup { path, contents } = backups.create().await.map_err(failed)?;
-    let body = object!({
-        "object": "store.backup",
-        "path": path,
-        "records": contents.records,
-        "large_values": contents.large_values,
-        "large_bytes": contents.large_bytes,
-    });
+    let mut body = told("store.backup", &contents);
+    body["path"] = object!(path);
     Ok(json(StatusCode::CREATED, &body))
 }
 
 /// Reads all records.
 pub(super) async fn verify(State(backups): State<Backups>) -> Result<Response, ApiError> {
     let contents = backups.verify_store().await.map_err(failed)?;
-    let body = object!({
-        "object": "store.verification",
-        "records": contents.records,
-        "large_values": contents.large_values,
-        "large_bytes": contents.large_bytes,
-    });
-    Ok(json(StatusCode::OK, &body))
+    Ok(json(StatusCode::OK, &told("store.verification", &contents)))
+}
+
+/// The `contents` of a store or a backup as an object of the type `name`.
+fn told(name: &str, contents: &BackupContents) -> Value {
+    let BackupContents { records, large_values, large_bytes } = contents;
+    object!({"object": name, "records": records, "large_values": large_values, "large_bytes": large_bytes})
 }
 
 fn failed(error: Error) -> ApiError {

@@ -67,6 +67,14 @@ fn files_in(folder: &Path) -> Result<Vec<(String, u64)>, Error> {
     Ok(files)
 }
 
+/// Removes a file that may be gone already.
+pub(in crate::store) fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Makes `folder`, and those above it where they are missing, for its owner alone.
 pub(super) fn make_private(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(PRIVATE).create(folder)
@@ -100,10 +108,8 @@ pub fn copy_files(source: &Path, target: &Path) -> Result<(), Error> {
 pub(in crate::store) fn link_or_copy(source: &Path, copy: &Path) -> Result<(), Error> {
     let mut partial = copy.as_os_str().to_owned();
     partial.push(".partial");
-    match fs::remove_file(&partial) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-        _ => {}
-    }
+    // A name of the source itself may be left there: to write over it would cut the source.
+    remove_if_there(Path::new(&partial))?;
     match fs::hard_link(source, &partial) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             fs::copy(source, &partial)?;

@@ -3,7 +3,6 @@
 use std::fs;
 use std::fs::File;
 use std::io;
-use std::ops::Bound;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,6 +23,7 @@ use crate::domain::unix_now_ms;
 use crate::store::Backend;
 use crate::store::Error;
 use crate::store::Store;
+use crate::store::backend::for_each_record;
 use crate::store::large_values::MAX_INLINE;
 
 /// How often the newest backup's age is looked at.
@@ -113,17 +113,13 @@ impl Backups {
 /// Reads all records of `backend`.
 fn contents_of(backend: &dyn Backend) -> Result<BackupContents, Error> {
     let mut contents = BackupContents::default();
-    let mut last: Option<Vec<u8>> = None;
-    while let Some((key, value)) =
-        backend.next(&[], last.as_deref().map_or(Bound::Unbounded, Bound::Excluded))?
-    {
+    for_each_record(backend, |_, value| {
         contents.records += 1;
         if value.len() > MAX_INLINE {
             contents.large_values += 1;
             contents.large_bytes += value.len() as u64;
         }
-        last = Some(key);
-    }
+    })?;
     Ok(contents)
 }
 

@@ -14,6 +14,7 @@ mod tests;
 pub(super) use archive::ArchiveWriter;
 pub(super) use archive::LARGE_VALUES;
 pub(super) use files::link_or_copy;
+pub(super) use files::remove_if_there;
 pub(super) use frozen::FrozenRecords;
 pub(super) use frozen::NextRecord;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -160,4 +161,12 @@ pub(crate) fn memory(id: u32) -> anyhow::Result<Memory> {
     };
     let (rss, anonymous) = field("VmRSS").zip(field("RssAnon")).context("/proc has no RssAnon")?;
     Ok(Memory { rss, anonymous })
+}
+
+/// The address in the line that a server logs when it listens; none until that line is whole.
+pub(crate) fn address_in(said: &str) -> Option<SocketAddr> {
+    let (_, rest) = said.split_once("listening on http://")?;
+    // A line that is not whole may end within the number of the port.
+    let (line, _) = rest.split_once('\n')?;
+    line.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect::<String>().parse().ok()
 }

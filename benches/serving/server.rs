@@ -16,7 +16,6 @@ use crate::client::Connection;
 use crate::processes::{self, Core};
 
 const DEADLINE: Duration = Duration::from_secs(60);
-const LISTENING: &str = "listening on http://";
 
 /// A server that listens.
 pub(crate) struct Server {
@@ -123,7 +122,7 @@ impl Server {
         // The address is taken from the server's own words, so whoever answers there is the one that was started.
         let address = loop {
             let said = std::fs::read_to_string(&log)?;
-            if let Some(address) = address_in(&said) {
+            if let Some(address) = processes::address_in(&said) {
                 break address;
             }
             if child.try_wait()?.is_some() || begun.elapsed() > DEADLINE {
@@ -194,13 +193,6 @@ impl Server {
         let lines: Vec<&str> = log.lines().rev().take(5).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
-}
-
-fn address_in(said: &str) -> Option<SocketAddr> {
-    let (_, rest) = said.split_once(LISTENING)?;
-    // A line that is not whole may end within the number of the port.
-    let (line, _) = rest.split_once('\n')?;
-    line.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect::<String>().parse().ok()
 }
 
 /// A chat request; `system` may be empty.

@@ -15,7 +15,6 @@ use crate::processes::{self, Core};
 
 /// How long a start or an end may take.
 const DEADLINE: Duration = Duration::from_secs(90);
-const LISTENING: &str = "listening on http://";
 /// The admin key of the run, which opens nothing else.
 pub(crate) const ADMIN: &str = "made-up-admin-key";
 /// Processes of the pool.
@@ -69,7 +68,7 @@ impl Server {
         loop {
             let said = self.log();
             let said = said.get(before..).unwrap_or_default();
-            if let Some(address) = address_in(said) {
+            if let Some(address) = processes::address_in(said) {
                 (self.address, has_address) = (address, true);
             }
             if has_address && self.is_ready().await {
@@ -122,10 +121,12 @@ impl Server {
     pub(crate) fn workers(&self) -> Vec<u32> {
         let below = self.id().and_then(|id| processes::descendants(id).ok()).unwrap_or_default();
         // A process that does not run the CLI yet is none that answers.
-        let is_cli = |id: &u32| {
-            std::fs::read_link(format!("/proc/{id}/exe")).is_ok_and(|exe| is_same(&exe, &self.cli))
-        };
-        below.into_iter().filter(is_cli).collect()
+        below.into_iter().filter(|id| self.runs_cli(*id)).collect()
+    }
+
+    /// Whether the process `id` runs the CLI.
+    fn runs_cli(&self, id: u32) -> bool {
+        std::fs::read_link(format!("/proc/{id}/exe")).is_ok_and(|exe| is_same(&exe, &self.cli))
     }
 
     /// Sends a signal to a worker; false when it is no process of this server's any more.
@@ -147,10 +148,7 @@ impl Server {
         let id = child.id().context("the server is gone")?;
         let below = processes::descendants(id)?;
         processes::end(child).await?;
-        let is_left = |id: &u32| {
-            std::fs::read_link(format!("/proc/{id}/exe")).is_ok_and(|exe| is_same(&exe, &self.cli))
-        };
-        Ok(below.into_iter().filter(is_left).collect())
+        Ok(below.into_iter().filter(|id| self.runs_cli(*id)).collect())
     }
 
     /// What `claude-switchboard ledger verify` says, when no server runs.
@@ -195,11 +193,4 @@ fn variables() -> Vec<(&'static str, String)> {
     ]
     .map(|(name, value)| (name, value.to_owned()))
     .to_vec()
-}
-
-fn address_in(said: &str) -> Option<SocketAddr> {
-    let (_, rest) = said.split_once(LISTENING)?;
-    // A line that is not whole may end within the number of the port.
-    let (line, _) = rest.split_once('\n')?;
-    line.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect::<String>().parse().ok()
 }

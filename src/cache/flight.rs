@@ -70,10 +70,13 @@ struct Waiting(Mutex<HashMap<u64, Waker>>);
 
 /// The lock on the state of a flight. When it is free, those are woken who did not get it.
 struct Held<'a, E> {
-    /// Empty only while it is dropped.
-    state: Option<MutexGuard<'a, State<E>>>,
-    locked_out: &'a Waiting,
+    state: MutexGuard<'a, State<E>>,
+    /// Declared after the guard, so dropped after it: who is woken tries the lock.
+    _wake: WakeOnDrop<'a>,
 }
+
+/// Wakes readers when it is dropped.
+struct WakeOnDrop<'a>(&'a Waiting);
 
 /// One who reads a flight. The last one to go ends it.
 pub(super) struct Reader<E> {
@@ -120,6 +123,15 @@ impl<E> Flight<E> {
         let mut flights = self.cache.flights();
         if flights.get(&self.key).is_some_and(|flight| std::ptr::eq(flight.as_ptr(), self)) {
             flights.remove(&self.key);
+        }
+    }
+
+    /// The state, if nobody else has its lock.
+    fn try_state(&self) -> Option<MutexGuard<'_, State<E>>> {
+        match self.state.try_lock() {
+            Ok(state) => Some(state),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
         }
     }
 
@@ -187,7 +199,7 @@ impl<E: Clone> Reader<E> {
     /// Waits until the run is under way or over.
     pub(super) fn poll_started(&self, context: &mut Context<'_>) -> Poll<Result<(), E>> {
         let mut held = ready!(self.poll_lock(context));
-        let Some(state) = held.state.as_deref_mut() else { return Poll::Pending };
+        let state = &mut *held.state;
         loop {
             match &state.run {
                 Run::Starting(_) => ready!(self.poll_step(state, context)),
@@ -204,7 +216,7 @@ impl<E: Clone> Reader<E> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<TurnEvent, E>>> {
         let mut held = ready!(self.poll_lock(context));
-        let Some(state) = held.state.as_deref_mut() else { return Poll::Pending };
+        let state = &mut *held.state;
         loop {
             if let Some(event) = state.events.get(position) {
                 return Poll::Ready(Some(Ok(event.clone())));
@@ -218,20 +230,14 @@ impl<E: Clone> Reader<E> {
     }
 
     fn poll_lock(&self, context: &Context<'_>) -> Poll<Held<'_, E>> {
-        let Flight { state, locked_out, .. } = &*self.flight;
-        let held = |state| Poll::Ready(Held { state: Some(state), locked_out });
-        match state.try_lock() {
-            Ok(state) => return held(state),
-            Err(TryLockError::Poisoned(poisoned)) => return held(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => {}
+        let locked_out = &self.flight.locked_out;
+        let held = |state| Poll::Ready(Held { state, _wake: WakeOnDrop(locked_out) });
+        if let Some(state) = self.flight.try_state() {
+            return held(state);
         }
         // Put down before the second try: whoever has the lock by then wakes after it is free.
         locked_out.wakers().insert(self.number, context.waker().clone());
-        let state = match state.try_lock() {
-            Ok(state) => state,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return Poll::Pending,
-        };
+        let Some(state) = self.flight.try_state() else { return Poll::Pending };
         locked_out.wakers().remove(&self.number);
         held(state)
     }
@@ -256,11 +262,9 @@ impl<E> Drop for Reader<E> {
     }
 }
 
-impl<E> Drop for Held<'_, E> {
+impl Drop for WakeOnDrop<'_> {
     fn drop(&mut self) {
-        // The lock first: who is woken tries it.
-        drop(self.state.take());
-        self.locked_out.wake_all();
+        self.0.wake_all();
     }
 }
 

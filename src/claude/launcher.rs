@@ -1,6 +1,7 @@
 //! Starts CLI processes for the pool.
 
 use std::io;
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,8 +20,8 @@ use super::worker::ClaudeWorker;
 
 const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Said where the program is gone.
-pub(super) const MISSING: &str =
+/// The error message when the program of the CLI is missing.
+const MISSING: &str =
     "the program of the Claude CLI is missing on this server; its operator must install it again";
 
 /// Makes workers that are processes of the CLI.
@@ -110,15 +111,20 @@ impl ClaudeLauncher {
         ClaudeWorker::open(process, &self.config).await
     }
 
-    /// Why no process can be started, where the program is gone. It may come back at any time, as when the CLI is being updated.
+    /// The error of a start where the program is gone. It may come back at any time, as when the CLI is being updated.
     fn missing(&self) -> Option<LaunchError> {
-        let is_missing = !is_program(&self.program.path);
-        // Where it was is for the log: clients need not know the paths of this machine.
-        is_missing.then(|| {
-            tracing::error!(program = %self.program.path.display(), "the program of the Claude CLI is gone");
-            LaunchError { message: MISSING.to_owned(), is_permanent: false }
-        })
+        let message = missing(&self.program.path)?.to_owned();
+        Some(LaunchError { message, is_permanent: false })
     }
+}
+
+/// Whether the CLI's `program` is gone: then it is logged, and the words for clients are returned.
+pub(super) fn missing(program: &Path) -> Option<&'static str> {
+    // Where it was is for the log: clients need not know the paths of this machine.
+    (!is_program(program)).then(|| {
+        tracing::error!(program = %program.display(), "the program of the Claude CLI is gone");
+        MISSING
+    })
 }
 
 impl Launcher for ClaudeLauncher {

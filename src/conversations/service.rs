@@ -166,23 +166,21 @@ impl Conversations {
         id: &str,
         item: &str,
     ) -> Result<StoredConversation, Error> {
-        let (taken, _) = self.take_whole(caller, id).await?;
-        if !taken.items.iter().any(|one| one["id"] == item) {
+        let (conversation, _) = self.take_whole(caller, id).await?;
+        let TakenConversation { shelf, owner, id, mut items, taken } = conversation;
+        let all = items.len();
+        items.retain(|one| one["id"] != item);
+        if items.len() == all {
             return Err(Error::NoItem(item.to_owned()));
         }
-        let (shelf, owner) = (self.0.shelf.clone(), taken.owner.clone());
-        let (id, item) = (id.to_owned(), item.to_owned());
+        // Nobody adds to a conversation that is taken, so these are all items when it is written.
+        let left = lines(&items);
         let work = move |transaction: &mut Transaction<'_>| {
             // Taken until it is written, so that nobody goes on from what is no longer there.
             transaction.afterwards(move |_| drop(taken));
-            let stored = shelf.whole_in(transaction, &owner, &id)?;
-            let Some(whole) = stored.and_then(|stored| WholeConversation::read(&stored)) else {
-                return Err(Error::Gone(id));
-            };
-            let mut items = whole.items();
-            items.retain(|one| one["id"] != item);
-            let head = Head { changed_at: unix_now(), ..whole.head };
-            let record = Record { head, lines: lines(&items) };
+            let record = shelf.get_in(transaction, &owner, &id)?.and_then(|bytes| Record::read(&bytes));
+            let Some(Record { head, .. }) = record else { return Err(Error::Gone(id)) };
+            let record = Record { head: Head { changed_at: unix_now(), ..head }, lines: left };
             shelf.renew_in(transaction, &owner, &id, &record.to_bytes())?;
             Ok(record.head.conversation)
         };

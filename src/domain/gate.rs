@@ -1,17 +1,15 @@
 //! The gate between a worker that is ready for a turn and its call upstream.
 
-use std::sync::Arc;
-
 use tokio::sync::watch;
 
-/// Holds a turn back until whoever let it in has written down that it is under way. Clones are the same gate; the default one is
-/// open.
+/// Keeps a turn from going upstream until its admission has recorded on disk that it begins. Clones are the same gate; the default
+/// one is open.
 #[derive(Debug, Clone, Default)]
-pub struct Gate(Option<Arc<watch::Sender<Stage>>>);
+pub struct Gate(Option<watch::Sender<Stage>>);
 
 /// Opens a [`Gate`].
 #[derive(Debug)]
-pub struct Gatekeeper(watch::Sender<Stage>, watch::Receiver<Stage>);
+pub struct Gatekeeper(watch::Sender<Stage>);
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
@@ -28,8 +26,7 @@ impl Gate {
     /// A closed gate, and who opens it.
     pub fn closed() -> (Self, Gatekeeper) {
         let sender = watch::Sender::default();
-        let receiver = sender.subscribe();
-        (Self(Some(Arc::new(sender.clone()))), Gatekeeper(sender, receiver))
+        (Self(Some(sender.clone())), Gatekeeper(sender))
     }
 
     /// Tells the gatekeeper that a worker has the turn. It may be told more than once.
@@ -55,8 +52,8 @@ impl Gate {
 
 impl Gatekeeper {
     /// Waits until a worker has the turn.
-    pub async fn arrival(&mut self) {
-        drop(self.1.wait_for(|stage| *stage >= Stage::Arrived).await);
+    pub async fn arrival(&self) {
+        drop(self.0.subscribe().wait_for(|stage| *stage >= Stage::Arrived).await);
     }
 
     /// Lets the turn go upstream.
@@ -72,7 +69,7 @@ mod tests {
     #[tokio::test]
     async fn a_turn_passes_when_its_worker_has_been_noted() {
         Gate::default().pass().await;
-        let (gate, mut keeper) = Gate::closed();
+        let (gate, keeper) = Gate::closed();
         assert!(futures::poll!(std::pin::pin!(keeper.arrival())).is_pending());
         let mut passed = std::pin::pin!(gate.pass());
         assert!(futures::poll!(&mut passed).is_pending());

@@ -129,8 +129,11 @@ impl<T> Rounds<T> {
         lines.flat_map(|line| line.waiting).collect()
     }
 
-    /// Keeps the round free of empty lines. One that has had some of its turns has had them all.
+    /// Removes empty lines from the round. A tenant that has begun its turns moves to the next one, so that it cannot have them twice.
     fn clear_away(&mut self) {
+        if self.current.iter().all(|line| !line.waiting.is_empty()) {
+            return;
+        }
         let lines = std::mem::take(&mut self.current).into_iter();
         let (current, empty): (_, VecDeque<_>) = lines.partition(|line| !line.waiting.is_empty());
         self.current = current;

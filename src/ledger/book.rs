@@ -101,19 +101,7 @@ pub(super) fn take(
     let amount = Amount { money: estimate.money.max(Money::ZERO), ..estimate };
     let wanted = Sum::of(amount);
     let accounts = Account::all(&caller.name, &caller.project, &caller.grant, Day::of(now));
-    let mut over = None;
-    for account in accounts {
-        let place = places::meter(account.span, account.scope, account.name);
-        let mut meter: Meter = load(transaction, &place)?.unwrap_or_default();
-        // Of several, the one that is in the way the longest.
-        over = account.check(&meter, wanted).into_iter().chain(over).max_by_key(|over| over.resets_at);
-        meter.held = meter.held.plus(wanted);
-        transaction.put(place, meter.encode());
-    }
-    if let Some(over) = over {
-        // Nothing of a transaction that fails is kept.
-        return Err(Error::Over(over));
-    }
+    hold_in(transaction, accounts, Sum::default(), wanted)?;
     let (project, key) = (caller.project.clone(), caller.name.clone());
     let held = Held { epoch, taken_at: now, project, key, amount };
     transaction.put(places::hold(&id), held.encode());
@@ -132,22 +120,31 @@ pub(super) fn raise(
     let held = held.ok_or(Error::Unreadable { what: "a hold that is to be raised" })?;
     let (tokens, money) = (held.amount.tokens.max(wanted.tokens), held.amount.money.max(wanted.money));
     let raised = Amount { tokens, money };
-    let mut over = None;
-    for account in Account::all(&held.key, &held.project, grant, Day::of(held.taken_at)) {
-        let place = places::meter(account.span, account.scope, account.name);
-        let mut meter: Meter = load(transaction, &place)?.unwrap_or_default();
-        meter.held = meter.held.minus(Sum::of(held.amount));
-        over =
-            account.check(&meter, Sum::of(raised)).into_iter().chain(over).max_by_key(|over| over.resets_at);
-        meter.held = meter.held.plus(Sum::of(raised));
-        transaction.put(place, meter.encode());
-    }
-    if let Some(over) = over {
-        // Nothing of a transaction that fails is kept.
-        return Err(Error::Over(over));
-    }
+    let accounts = Account::all(&held.key, &held.project, grant, Day::of(held.taken_at));
+    hold_in(transaction, accounts, Sum::of(held.amount), Sum::of(raised))?;
     transaction.put(place, Held { amount: raised, ..held }.encode());
     Ok(raised)
+}
+
+/// Holds `wanted` in place of `before` in all of `accounts`, if each has room for it.
+fn hold_in<'a>(
+    transaction: &mut Transaction<'_>,
+    accounts: impl IntoIterator<Item = Account<'a>>,
+    before: Sum,
+    wanted: Sum,
+) -> Result<(), Error> {
+    let mut over = None;
+    for account in accounts {
+        let place = places::meter(account.span, account.scope, account.name);
+        let mut meter: Meter = load(transaction, &place)?.unwrap_or_default();
+        meter.held = meter.held.minus(before);
+        // Of several, the one that is in the way the longest.
+        over = account.check(&meter, wanted).into_iter().chain(over).max_by_key(|over| over.resets_at);
+        meter.held = meter.held.plus(wanted);
+        transaction.put(place, meter.encode());
+    }
+    // Nothing of a transaction that fails is kept.
+    over.map_or(Ok(()), |over| Err(Error::Over(over)))
 }
 
 /// Has the hold called `id` be called `begun` from now on.

@@ -35,9 +35,10 @@ impl<T> Queue<T> {
         item: T,
     ) -> Result<Option<(T, BusyReason)>, BusyReason> {
         let rounds = self.of(claim.class);
-        let (taken, own, most) = (rounds.len(), rounds.len_of(&claim.tenant), rounds.longest());
+        let taken = rounds.len();
         let mut sent_away = None;
         if taken >= places {
+            let (own, most) = (rounds.len_of(&claim.tenant), rounds.longest());
             if most < own + 2 {
                 // One of its own would have to go, or the only one of another.
                 return Err(match own {

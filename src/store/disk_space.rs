@@ -32,7 +32,7 @@ impl FreeSpaceFloor {
     /// As [`check`](Self::check).
     pub(super) fn check_changes(&self, removes: bool, bytes: u64) -> Result<(), Error> {
         let min_free = if removes && bytes < MAX_REMOVAL { self.min_free / 2 } else { self.min_free };
-        Self { folder: self.folder.clone(), min_free }.check(bytes)
+        self.check_above(min_free, bytes)
     }
 
     /// Checks that `bytes` can be written without going below the floor.
@@ -40,7 +40,11 @@ impl FreeSpaceFloor {
     /// # Errors
     /// [`Error::DiskFull`] when they cannot, [`Error::Files`] when the disk cannot be asked.
     pub fn check(&self, bytes: u64) -> Result<(), Error> {
-        let needed = self.min_free.saturating_add(bytes);
+        self.check_above(self.min_free, bytes)
+    }
+
+    fn check_above(&self, min_free: u64, bytes: u64) -> Result<(), Error> {
+        let needed = min_free.saturating_add(bytes);
         let free = free_bytes(&self.folder)?;
         if free < needed {
             return Err(Error::DiskFull { free_mib: free / MIB, needed_mib: needed.div_ceil(MIB) });

@@ -66,11 +66,11 @@ impl Shape {
     ) -> Result<bool, Error> {
         self.know_owners(transaction)?;
         let Some(old) = transaction.get(&self.place(RECORD, key))? else { return Ok(false) };
-        let StoredRecord { ends, mut parts, .. } = StoredRecord::read(&old);
-        if ends <= now {
+        let entry = self.entry(transaction, key, &old)?;
+        if entry.ends <= now {
             return Ok(false);
         }
-        let entry = self.entry(transaction, key, &old)?;
+        let mut parts = entry.parts;
         self.leave_orders(transaction, &entry)?;
         if !addition.is_empty() {
             let part = parts.add(key);

@@ -154,7 +154,8 @@ fn write(backend: &dyn Backend, jobs: impl Iterator<Item = Job>) {
         let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| job(&mut transaction))) else { continue };
         let Transaction { own, afterwards, .. } = transaction;
         // Asked for each by itself: one that does not fit the disk must not take the others of its group along.
-        let refused = if outcome.is_good { backend.check_space(&own, bytes).err() } else { None };
+        let writes = outcome.is_good && !own.is_empty();
+        let refused = if writes { backend.check_space(&own, bytes).err() } else { None };
         if outcome.is_good && refused.is_none() {
             bytes += bytes_of(&own);
             group.extend(own);

@@ -163,12 +163,12 @@ impl End {
             Self::Killed { why, .. } => Some(*why),
             Self::NotBegun => None,
         };
-        let stopped = match why.filter(|why| *why != Why::Asked) {
+        let stopped = match why {
             Some(Why::Revoked) => Some(("key_revoked", REVOKED)),
             Some(Why::OverBudget) => Some(("insufficient_quota", OVER_BUDGET)),
             Some(Why::Unpaid) => Some(("agent_failed", UNPAID)),
-            Some(Why::Late | Why::Asked) => Some(("timeout", LATE)),
-            None => None,
+            Some(Why::Late) => Some(("timeout", LATE)),
+            Some(Why::Asked) | None => None,
         };
         if let Some((code, message)) = stopped {
             return Trouble { code: code.to_owned(), message: message.to_owned() };

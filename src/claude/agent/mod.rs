@@ -22,14 +22,13 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::config::Config;
-use super::launcher::MISSING;
+use super::launcher::missing;
 use super::leftovers;
 use super::pipe::Pipe;
 use super::process::Process;
 use super::process::Program;
 use super::process::Spawner;
 use super::process::find_setpriv;
-use super::process::is_program;
 use super::protocol::{
     Control, Decision, FlagSettings, decision_line, parse_agent, prompt_line, refusal_line,
 };
@@ -198,11 +197,9 @@ impl Runner for ClaudeRunner {
     fn start(&self, job: Job) -> BoxFuture<'_, Result<Box<dyn Agent>, Failure>> {
         let started = self.open(job).map(|agent| match agent {
             Ok(agent) => Ok(Box::new(agent) as Box<dyn Agent>),
-            Err(_) if !is_program(&self.path) => {
-                tracing::error!(program = %self.path.display(), "the program of the Claude CLI is gone");
-                Err(Failure::new(FailureKind::Crashed, format!("No agent can be started: {MISSING}.")))
-            }
-            Err(failure) => Err(failure),
+            Err(failure) => Err(missing(&self.path).map_or(failure, |reason| {
+                Failure::new(FailureKind::Crashed, format!("No agent can be started: {reason}."))
+            })),
         });
         started.boxed()
     }

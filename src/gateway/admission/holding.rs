@@ -1,4 +1,4 @@
-//! When the hold of a turn is taken, and when it is known on disk that its run has begun.
+//! Holds of turns: taken in the ledger before the turn waits or runs, and marked on disk once the run begins.
 
 use uuid::Uuid;
 
@@ -9,25 +9,27 @@ use crate::ledger;
 use crate::ledger::Hold;
 use crate::ledger::Ledger;
 
-/// What is to be held, and for whom.
+/// A hold that is to be taken.
 pub(super) struct Holding {
     pub(super) ledger: Ledger,
     pub(super) caller: Caller,
     pub(super) estimate: Amount,
+    /// The number of the answer, of several to the same request.
+    pub(super) choice: usize,
 }
 
 /// What is held for a turn that waits for a worker.
 pub(super) enum Waiting {
-    /// A hold that a crash gives back, and what it is called from the beginning of its run on; none where it keeps its name.
+    /// A hold that a crash releases, and the id it gets when the run begins; none for an errand, which keeps its own.
     Held(Hold, Option<String>),
-    /// Nothing so far, of the answer with this number.
-    Untaken(Holding, usize),
+    /// Nothing so far.
+    Untaken(Holding),
 }
 
 impl Holding {
-    /// Holds it for a turn that waits for a worker. `choice` is the number of the answer, of several to the same request.
-    pub(super) async fn wait(self, choice: usize) -> Result<Waiting, Error> {
-        let (id, begun) = match self.errand(choice) {
+    /// Takes the hold for a turn that still waits for a worker.
+    pub(super) async fn wait(self) -> Result<Waiting, Error> {
+        let (id, begun) = match self.errand() {
             // It is run again after a crash, and then charged, whatever came of it.
             Some(errand) => (errand, None),
             None => {
@@ -39,13 +41,14 @@ impl Holding {
         Ok(Waiting::Held(hold, begun))
     }
 
-    /// Holds it for a turn whose run begins.
-    async fn take(self, choice: usize) -> Result<Hold, Error> {
-        let id = self.errand(choice).unwrap_or_else(|| Uuid::new_v4().to_string());
+    /// Takes the hold for a turn whose run begins now.
+    async fn take(self) -> Result<Hold, Error> {
+        let id = self.errand().unwrap_or_else(|| Uuid::new_v4().to_string());
         Ok(self.ledger.hold(&self.caller, self.estimate, &id).await?)
     }
 
-    fn errand(&self, choice: usize) -> Option<String> {
+    fn errand(&self) -> Option<String> {
+        let choice = self.choice;
         self.caller.errand.as_ref().map(|errand| ledger::repeated(&format!("{errand}/{choice}")))
     }
 }
@@ -56,7 +59,7 @@ impl Waiting {
         match self {
             Self::Held(hold, Some(name)) => Ok(hold.hand_over(&name).await?),
             Self::Held(hold, None) => Ok(hold),
-            Self::Untaken(holding, choice) => holding.take(choice).await,
+            Self::Untaken(holding) => holding.take().await,
         }
     }
 }

@@ -220,13 +220,12 @@ impl Order {
     /// Has the turn run, and gives what there is to say of it. What it may cost is held before.
     async fn run(self) -> Result<(Told, TurnStream), Error> {
         let Self { turns, rules, caller, turn, estimate, prompt_tokens, meter } = self;
-        let (gate, mut keeper) = Gate::closed();
-        let holding = Holding { ledger: rules.ledger.clone(), caller: caller.clone(), estimate };
+        let (gate, keeper) = Gate::closed();
+        let (ledger, choice) = (rules.ledger.clone(), turn.sampling.choice);
+        let holding = Holding { ledger, caller: caller.clone(), estimate, choice };
         // Without a budget nothing can be in the way, and nothing is on disk of a turn that waits.
         let may_be_over = caller.grant.is_capped() || rules.ledger.is_failing();
-        let choice = turn.sampling.choice;
-        let waiting =
-            if may_be_over { holding.wait(choice).await? } else { Waiting::Untaken(holding, choice) };
+        let waiting = if may_be_over { holding.wait().await? } else { Waiting::Untaken(holding) };
         let hold = async move {
             keeper.arrival().await;
             // Nothing goes upstream whose hold is not on disk: who leaves now pays nothing, who leaves later pays by the hold.

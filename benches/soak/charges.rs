@@ -1,4 +1,4 @@
-//! What budgeted keys were charged, beside what they were answered and what upstream was asked for them.
+//! Charges of keys with budgets, compared with their answers and with the calls upstream.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,7 +51,7 @@ pub(crate) struct Account {
     pub(crate) key: &'static str,
     pub(crate) answered: u64,
     pub(crate) charged: u64,
-    /// Part of what was charged of which nobody knows whether it was used, since the server was killed meanwhile.
+    /// Charges for requests whose usage is unknown because the server was killed.
     pub(crate) estimated: u64,
     pub(crate) upstream: u64,
     /// What was charged for the answers of the calm at the end.

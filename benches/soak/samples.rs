@@ -12,8 +12,7 @@ struct Look {
     figures: [f64; FIGURES.len()],
 }
 
-/// A figure that is watched, and by how much its median of the last quarter may be above that of the second: a part, and
-/// so much beside it.
+/// A watched figure with its bound: the median of the last quarter may exceed that of the second by the share `part` plus `beside`.
 struct Figure {
     name: &'static str,
     part: f64,

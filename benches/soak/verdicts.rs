@@ -27,7 +27,7 @@ pub(crate) struct Findings {
     pub(crate) remains: Vec<String>,
 }
 
-/// A request of which more is known than how it ended.
+/// A request with its verdict.
 struct Judged<'a> {
     event: &'a Event,
     is_calm: bool,

@@ -78,7 +78,7 @@ pub struct NewWebhook {
     pub secret: Option<Secret>,
 }
 
-/// Which limits of rate are to be different, and the weight; cleared, there is none.
+/// Changes to rate limits and weight; a cleared limit means no limit, a cleared weight the default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RatesChange {
     /// Requests a minute.

@@ -80,7 +80,7 @@ impl Configured {
         position.map(|position| format!("{NAME}{position}"))
     }
 
-    /// The digest of the key that `caller` came with, if it was one of these, though it be good no more.
+    /// The digest of the configured key that `caller` used, even if that key was removed since.
     pub(super) fn digest(&self, caller: &Caller) -> Option<&Digest> {
         Some(&self.place(caller)?.digest)
     }

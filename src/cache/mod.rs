@@ -97,7 +97,7 @@ struct Inner<E> {
 
 type Flights<E> = HashMap<FlightKey, Weak<Flight<E>>>;
 
-/// Who may share a run. One that is for the background waits as long as it takes, so nobody who waits may join it.
+/// The key of a running answer. Background runs have no time limit on their wait, so live callers never join them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct FlightKey {
     turn: Key,

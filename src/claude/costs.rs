@@ -39,7 +39,7 @@ impl Costs {
         }
     }
 
-    /// Notes what `event` tells of the call of the turn that runs, also when nobody reads its answer any more.
+    /// Updates the bill of the running turn by `event`, even after its reader has gone.
     pub(super) fn follow(&self, event: &Event<'_>) {
         let Some(bill) = &self.open else { return };
         match event {

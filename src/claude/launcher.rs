@@ -118,7 +118,7 @@ impl ClaudeLauncher {
     }
 }
 
-/// Whether the CLI's `program` is gone: then it is logged, and the words for clients are returned.
+/// The error message for clients where the CLI's `program` is missing, which is logged.
 pub(super) fn missing(program: &Path) -> Option<&'static str> {
     // Where it was is for the log: clients need not know the paths of this machine.
     (!is_program(program)).then(|| {

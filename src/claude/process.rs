@@ -32,9 +32,9 @@ pub(super) struct Program {
     pub(super) arguments: Vec<String>,
     pub(super) environment: Vec<(String, String)>,
     pub(super) directory: PathBuf,
-    /// Who runs it; `None` is the server's own user.
+    /// The system user of the process; `None` for the server's own user.
     pub(super) user: Option<AgentUser>,
-    /// Whether it starts processes that the server does not know of.
+    /// Whether the process is an agent, which may leave processes of its own behind.
     pub(super) is_agent: bool,
 }
 
@@ -97,7 +97,7 @@ impl Spawner {
         Process::new(child, serial, self.clone())
     }
 
-    /// Tells that a child was reaped, and waits until what it may have left behind is gone.
+    /// Reports a reaped child, and waits until its strays are killed.
     async fn reaped(&self, serial: Serial) {
         let (reply, done) = oneshot::channel();
         if self.requests.send(Request::Reaped(serial, reply)).is_ok() {

@@ -16,7 +16,8 @@ use tokio::time::Instant;
 use crate::proc_fs;
 use crate::proc_fs::Stat;
 
-/// The pauses between two looks: after something was reaped, and while agents run. Ended strays wait so long to be reaped.
+/// The pauses between two searches for strays: `SOON` after a child was reaped, `LATER` while agents run. An ended stray stays a
+/// zombie for at most one pause.
 const SOON: Duration = Duration::from_millis(100);
 const LATER: Duration = Duration::from_secs(5);
 /// The number of looks that find nothing before agents' strays are no longer looked for soon.
@@ -40,14 +41,14 @@ struct Known {
     agent_since: Option<u64>,
 }
 
-/// Those children that were started here. Only the thread that starts them has it, so that no child is taken for a stray between its
-/// start and its entry.
+/// The table of child processes that this server has started. Only the thread that starts them owns it, so a new child is never taken
+/// for a stray.
 #[derive(Debug)]
 pub(super) struct Children {
     known: HashMap<i32, Known>,
     /// Children that were there before any was started here: their ids, and when each was started. They are let live.
     inherited: HashSet<(i32, u64)>,
-    /// When the first agent was started. What is older was left behind by none.
+    /// The start time of the first agent. Older processes are never strays.
     first_agent: Option<u64>,
     next_number: u64,
     /// The id of this process, if it is the subreaper of what it has started.

@@ -21,8 +21,8 @@ pub(super) struct Head {
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) head: Head,
-    /// The lines of items in the record itself, each with its line break. None where there are parts: the first addition takes
-    /// these lines with it.
+    /// Item lines stored in the record itself, each with its line break. Empty once there are parts: the first addition moves them to
+    /// a part.
     pub(super) lines: Vec<u8>,
 }
 

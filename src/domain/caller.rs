@@ -59,7 +59,7 @@ pub struct Grant {
     pub project_budget: Budget,
 }
 
-/// Limits of rate, none where there is no limit, and the weight of whoever has them.
+/// Rate limits (none for no limit), and the weight in fair queues.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rates {
     /// Requests a minute.
@@ -136,7 +136,7 @@ impl Caller {
         }
     }
 
-    /// How many turns it has in each round of those who wait: what its key says, or else its project.
+    /// The caller's turns in each round of a fair queue: the weight of its key, or else of its project, or 1.
     pub fn weight(&self) -> u32 {
         self.grant.rates.weight.or(self.grant.project_rates.weight).unwrap_or(1)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-/// None once it is taken.
+/// The permit; none once it is taken.
 type Held = Option<Box<dyn Any + Send>>;
 
 /// The permit that a request took before its body was read.
@@ -35,7 +35,7 @@ impl Entry {
     }
 }
 
-/// It says nothing of who asks.
+/// Always equal: the permit is no part of a caller's identity.
 impl PartialEq for Entry {
     fn eq(&self, _: &Self) -> bool {
         true

@@ -1,6 +1,6 @@
-//! Turns taken fairly by those who share something scarce.
+//! Fair sharing of something scarce among tenants.
 //!
-//! Deficit round robin over tenants: [`Rounds`] keeps what waits, a line for each tenant, and [`Permits`] is a semaphore
+//! Deficit round robin in which each turn costs the same: [`Rounds`] keeps what waits, a line for each tenant, and [`Permits`] is a semaphore
 //! on it. Knows neither what a tenant is nor what a turn is of; each turn counts the same.
 
 mod permits;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub use permits::{FairPermit, Permits};
 pub use rounds::Rounds;
 
-/// Whoever shares with others.
+/// One of those who share: an id, and the number of its turns in each round.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenant {
     id: Arc<str>,

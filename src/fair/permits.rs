@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::Rounds;
 use super::Tenant;
 
-/// So many permits. Clones share them.
+/// A fair semaphore: a fixed number of permits, given to tenants in turn. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Permits(Arc<Mutex<Inner>>);
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::Tenant;
 
-/// The most tenants of which it is kept in mind that they had a turn without waiting. Beyond, those are forgotten whose turn was first.
+/// The most empty lines in the next round. Beyond, the oldest is dropped, and its tenant's turn without waiting is forgotten.
 const MOST_MARKS: usize = 256;
 
 /// What waits, a line for each tenant.
@@ -64,8 +64,8 @@ impl<T> Rounds<T> {
         item
     }
 
-    /// Counts a turn that `tenant` has had without waiting, as all of its turns of the round. Those of others stay counted: only a
-    /// round that ends takes them back.
+    /// Records that `tenant` was served without queueing, which uses up all its turns of this round. Such records of other tenants
+    /// stay until the round ends.
     pub fn note_turn(&mut self, tenant: &Tenant) {
         let is_theirs = |line: &Line<T>| line.tenant.id == tenant.id;
         let line = match self.current.iter().position(is_theirs) {

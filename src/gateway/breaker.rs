@@ -26,7 +26,7 @@ pub struct Breaker(Arc<Shared>);
 struct Shared {
     most_failures: u32,
     sign_in: Circuit,
-    /// Those of the models of which the last call met a limit.
+    /// Circuits by model, only of models whose last call met a rate limit.
     models: Mutex<HashMap<String, Circuit>>,
 }
 

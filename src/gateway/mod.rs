@@ -195,8 +195,8 @@ pub struct WorkerCounts {
 
 /// What the doors ask of the gateway; a trait, so that they can be tested without workers.
 pub trait Turns: Send + Sync {
-    /// Takes a request's place within the limits of its caller, before its body is read. The first turn that is run for the caller
-    /// that comes back has the place; it is given back where none is.
+    /// Checks the caller's limits before the body is read. The caller that is returned carries the permit: the first turn run for it
+    /// uses the permit, and an unused one is given back.
     ///
     /// # Errors
     /// [`Error::Limited`] when a limit is reached.
@@ -226,7 +226,8 @@ pub trait Turns: Send + Sync {
     /// The id of the model that would answer `turn`, if its caller may have it.
     fn resolve(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>>;
 
-    /// The model of `turn`, and what of the turn it does not take, for a caller who may have to wait until models are known.
+    /// The model that answers `turn`, and the fields of `turn` that the model does not take. While no models are known, waits for a
+    /// worker on behalf of the caller.
     ///
     /// # Errors
     /// [`Error::UnknownModel`], and [`Error::Restricted`] where turns are not adapted to their models.

@@ -40,7 +40,7 @@ pub fn repeated(name: &str) -> String {
     format!("{REPEATED}{name}")
 }
 
-/// The id of a run, `name` by its own name, that waits for a worker: a hold that a crash has left is given back, since nothing went
+/// The hold id of the run `name` while it waits for a worker. After a crash such a hold is released, because nothing was sent
 /// upstream.
 pub fn waiting(name: &str) -> String {
     format!("{WAITING}{name}")
@@ -147,7 +147,7 @@ fn hold_in<'a>(
     over.map_or(Ok(()), |over| Err(Error::Over(over)))
 }
 
-/// Has the hold called `id` be called `begun` from now on.
+/// Renames the hold `id` to `begun`.
 pub(super) fn rename(transaction: &mut Transaction<'_>, id: &str, begun: &str) -> Result<(), Error> {
     if let Some(held) = load::<Held>(transaction, &places::hold(id))? {
         transaction.remove(places::hold(id));

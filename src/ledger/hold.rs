@@ -96,7 +96,7 @@ impl Hold {
         self
     }
 
-    /// As [`begin`](Self::begin), for a run that has waited: see [`hand_over`](Self::hand_over).
+    /// Renames the hold as [`hand_over`](Self::hand_over) does, and begins the run.
     ///
     /// # Errors
     /// When the store fails. It is released then.
@@ -105,9 +105,8 @@ impl Hold {
         async move { handed_over.await.map(Self::begin) }
     }
 
-    /// Calls it `id` from now on, for a run that has waited under an id that says so (see [`waiting`](super::waiting) and
-    /// [`repeated`](super::repeated)): a crash has it charged too. It is on disk when this returns. Dropped before it is used, it is
-    /// still released.
+    /// Renames the hold of a waiting run (see [`waiting`](super::waiting) and [`repeated`](super::repeated)) to `id`, so that a crash
+    /// charges it. The rename is on disk when this returns. A hold that is dropped before [`begin`](Self::begin) is still released.
     ///
     /// # Errors
     /// When the store fails. It is released then.

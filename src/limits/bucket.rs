@@ -110,7 +110,7 @@ impl Bucket {
         self.change(id, amount, true);
     }
 
-    /// Makes it `amount` that was taken as `id`, for now. Where nothing is known of that any more, since the limit was changed, it is
+    /// Changes the amount of the take `id`; a later `settle` may still change it. If a new limit has cleared the takes, the amount is
     /// taken anew.
     pub(super) fn amend(&mut self, id: TakeId, amount: u64, now: u64) {
         if self.takes.iter().any(|take| take.id == id) {

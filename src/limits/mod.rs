@@ -67,8 +67,7 @@ impl Limits {
         Self(Arc::new(Inner { config, begin: Instant::now(), scopes: DashMap::new() }))
     }
 
-    /// Lets `caller` make a request of which it is not known yet what it takes: [`Permit::ask`] takes that. Who has no tokens left
-    /// at all is refused here.
+    /// Admits a request whose tokens are not known yet; [`Permit::ask`] takes them later. Refuses a caller with no tokens left.
     ///
     /// # Errors
     /// As [`admit`](Self::admit).

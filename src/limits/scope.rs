@@ -131,7 +131,7 @@ impl Scope {
         Some(Refusal { whose: self.whose, what: What::Tokens(tokens), limit, shortage })
     }
 
-    /// Makes it about `tokens` that `take` may need.
+    /// Sets the estimated tokens of `take`.
     pub(super) fn amend(&mut self, now: u64, take: TakeId, tokens: u64) {
         if let Some(bucket) = &mut self.tokens {
             bucket.amend(take, tokens, now);
@@ -148,7 +148,7 @@ impl Scope {
         }
     }
 
-    /// As if there had been no request `take`.
+    /// Undoes `take` in both buckets, requests and tokens.
     pub(super) fn give_back(&mut self, take: TakeId) {
         for bucket in [&mut self.requests, &mut self.tokens].into_iter().flatten() {
             bucket.settle(take, Some(0));

@@ -5,7 +5,7 @@ use crate::fair::Tenant;
 /// What a request says of itself when it asks for a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// With whom it shares its turns and its part of the queue.
+    /// The tenant whose turns and whose places in the queue the request uses.
     pub tenant: Tenant,
     /// Whether somebody waits for it.
     pub class: Class,
@@ -14,14 +14,14 @@ pub struct Claim {
 /// Whether somebody waits for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// Somebody does: it goes before what nobody waits for, and waits no longer than the queue allows.
+    /// A client waits: served before background requests, and queued for no longer than the queue timeout.
     Live,
-    /// Nobody does: it waits until a worker is to spare, or it is its turn all the same.
+    /// No client waits: queued without a time limit behind live requests, but served after at most 15 of them in a row.
     Background,
 }
 
 impl Claim {
-    /// Of the server itself.
+    /// A live claim of the server itself, such as for listing the models.
     pub fn own() -> Self {
         Self { tenant: Tenant::new("", 1), class: Class::Live }
     }

@@ -14,7 +14,7 @@ pub struct Config {
     pub assumed_output_tokens: u64,
     /// Tokens of an image.
     pub image_tokens: u64,
-    /// Tokens that a document has at least whose pages cannot be counted.
+    /// The least number of tokens of a document whose pages cannot be counted.
     pub document_tokens: u64,
     /// The price of a search of the web.
     pub web_search: Money,

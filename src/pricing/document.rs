@@ -57,13 +57,13 @@ struct BlockSource<'a> {
 }
 
 impl DocumentSize {
-    /// That of bytes in base64, of which no more is unpacked than there is `room` for.
+    /// The size of a document in base64; unpacks at most `room` bytes of it.
     pub(super) fn of_data(data: &str, room: &mut UnpackRoom) -> Self {
         let (pages, is_whole) = pages(data, room);
         Self::Here { bytes: data.len() as u64 / 4 * 3, pages, is_whole }
     }
 
-    /// That of a block of Anthropic's API.
+    /// The size of a document block of Anthropic's API.
     pub(super) fn of_block(json: &str, room: &mut UnpackRoom) -> Self {
         serde_json::from_str::<Block<'_>>(json)
             .map_or(Self::Unseen, |block| Self::of_data(&block.source.data, room))

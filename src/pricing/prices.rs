@@ -63,7 +63,7 @@ impl Prices {
         self.amount(model, &usage)
     }
 
-    /// What a call of `model` takes that took `usage`; an unknown model is the dearest.
+    /// Tokens and cost of `usage` on `model`; an unknown model costs as much as the dearest one.
     pub fn amount(&self, model: &str, usage: &Usage) -> Amount {
         let dearest = || {
             let prices = self.models.iter().map(|(_, price)| price.cost(usage));

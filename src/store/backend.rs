@@ -43,7 +43,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// With the reason why they cannot.
     fn check_writable(&self) -> Result<(), Error>;
 
-    /// Whether there is space for `changes` beside `pending` bytes that are to be written with them.
+    /// Checks that the disk has space for `changes` on top of `pending` bytes of the same group.
     ///
     /// # Errors
     /// [`Error::DiskFull`] where there is not.

@@ -1,4 +1,4 @@
-//! The places of a record in the orders of its shelf, and what is counted of records.
+//! Index entries of a shelf's records, and their totals.
 
 use super::parts::Parts;
 

@@ -45,7 +45,7 @@ pub(super) enum Why {
 pub(super) enum End {
     /// It was called off in the queue.
     NotBegun,
-    /// The agent has told. `left` are the tokens of the prompt of a call that it does not count, or 0.
+    /// The agent has reported its end. `left`: prompt tokens of an abandoned call that its usage leaves out, or 0.
     Told { ending: Ending, why: Option<Why>, left: u64 },
     /// The agent broke.
     Lost { failure: Failure, why: Option<Why>, usage: Option<Usage> },

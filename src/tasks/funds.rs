@@ -1,4 +1,4 @@
-//! What is held for a task while it runs, and what its calls take of it.
+//! The hold of a running task, and the usage of its calls.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const TOKENS_OF_AGENT: u64 = 12_000;
 /// Tokens that a conversation has at most; the CLI summarises one that would have more.
 const LONGEST_CONVERSATION: u64 = 200_000;
 
-/// How far the call of the model has come that is not over.
+/// The state of the current call of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Call {
     /// There is none.
@@ -104,7 +104,8 @@ impl Funds {
         Ok(Self { hold: self.hold.begin_as(id).await?, ..self })
     }
 
-    /// What the calls took, with the prompt of one that is not answered yet, since it may be upstream; none while one is answered.
+    /// Usage of the finished calls, plus the prompt of a call that is due or upstream. None while an answer streams, since its usage
+    /// is not known.
     pub(super) fn known_usage(&self) -> Option<Usage> {
         match self.call {
             Call::None => Some(self.usage),

@@ -54,9 +54,9 @@ pub(super) struct Run {
     pub(super) place: Place,
     pub(super) timeout: Duration,
     pub(super) session: Session,
-    /// What that has cost before.
+    /// Cost of the session before this task.
     pub(super) spent: Spent,
-    /// Tokens of what was said in it.
+    /// Tokens of the session's conversation.
     pub(super) conversation: u64,
 }
 

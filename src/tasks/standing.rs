@@ -21,7 +21,7 @@ impl Run {
         Funds::new(hold, prices, &self.log.task(), self.conversation, most)
     }
 
-    /// Looks once more, since it may have waited for hours, whether it may be run there.
+    /// Checks again, after the wait in the queue, that key and workspace are still allowed.
     pub(super) fn check(&self) -> Result<(), End> {
         let Parts { config, .. } = &self.inner.parts;
         if !self.may_go_on() {
@@ -37,7 +37,7 @@ impl Run {
         self.caller().is_ok()
     }
 
-    /// Whose it is, with what that key may now.
+    /// The caller of the task, with the key's current permissions.
     fn caller(&self) -> Result<Caller, AuthError> {
         self.inner.parts.keys.caller_of(&self.log.owner, Some(Permission::Tasks))
     }

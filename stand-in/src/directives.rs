@@ -112,7 +112,7 @@ impl Directives {
         Ok((!directives.written.is_empty()).then_some(directives))
     }
 
-    /// Puts the fault and the delays of `imposed` in the place of its own; what is answered stays.
+    /// Replaces the fault by that of `imposed` and adds its delays; the answer stays the same.
     pub fn suffer(&mut self, imposed: &Self) {
         if imposed.fault.is_some() {
             self.fault = imposed.fault;

@@ -66,7 +66,7 @@ pub struct ClaudeRunner {
     path: PathBuf,
     instance: String,
     spawner: Spawner,
-    /// Who runs agents; `None` is the server's own user.
+    /// The system user of agent processes; `None` for the server's own user.
     user: Option<AgentUser>,
 }
 
@@ -97,7 +97,8 @@ impl ClaudeRunner {
         Self { config, path, instance, spawner, user: None }
     }
 
-    /// The same, but agents run as the user called `name`, who reaches neither the server's processes nor its files. No agent may run yet.
+    /// Makes agents run as the system user `name`, who cannot reach the server's processes or files. Call it before the first agent
+    /// starts.
     ///
     /// # Errors
     /// When that cannot be done on this machine, as it is.

@@ -65,7 +65,7 @@ pub enum Told {
         /// It.
         response: AgentResponse,
     },
-    /// The process tells what it is at.
+    /// A status report of the process.
     System {
         /// `requesting` where it makes a call; null or anything else in other lines.
         #[serde(default)]

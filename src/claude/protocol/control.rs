@@ -42,7 +42,7 @@ pub enum Control<'a> {
 }
 
 impl Control<'_> {
-    /// About how many bytes it has.
+    /// The approximate size of the request in bytes.
     pub fn bytes(&self) -> usize {
         match self {
             Self::ApplyFlagSettings { settings } => settings.env.values().flatten().map(String::len).sum(),

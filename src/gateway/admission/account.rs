@@ -29,9 +29,9 @@ pub(super) struct Account {
     pub(super) tally: Tally,
     /// The id of the model that is to answer.
     model: String,
-    /// What its prompt has of tokens, as it is estimated.
+    /// Estimated tokens of the prompt.
     prompt_tokens: u64,
-    /// What the prompt took that was left upstream before its answer began.
+    /// Tokens charged for a prompt that was upstream when the run was cut short, before any answer.
     left: Option<Usage>,
 }
 

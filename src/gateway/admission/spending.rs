@@ -28,7 +28,7 @@ pub(super) struct Spending {
     is_over: bool,
 }
 
-/// Reads what the run of a turn has taken, tries of which nothing was told among it, once there is a run.
+/// Reads the tokens on the bill of a turn's run, failed tries included; zero until a bill is attached.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Meter(Arc<OnceLock<BillReader>>);
 

@@ -28,7 +28,7 @@ const MAGIC: &[u8] = b"claude-switchboard backup 1\n";
 /// before.
 const END: u32 = u32::MAX;
 
-/// The number of things in a backup or a store.
+/// Counts of the records and large values in a backup or a store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BackupContents {
     /// Records, small and large.

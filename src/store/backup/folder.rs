@@ -40,7 +40,7 @@ const UNFINISHED: &str = "partial";
 pub struct Backup {
     /// Its folder.
     pub path: PathBuf,
-    /// What is in it.
+    /// Counts of its records.
     pub contents: BackupContents,
 }
 

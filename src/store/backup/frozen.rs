@@ -1,11 +1,11 @@
-//! What a backup must still see of a store that is written to.
+//! A copy-on-write snapshot: the old values of records that change while a backup runs.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use crate::store::backend::Record;
 
-/// The records of a moment, as far as they were changed since, and the files that must stay for them.
+/// The old values of the records changed since the backup began, and the files that it still needs.
 #[derive(Debug, Default)]
 pub(in crate::store) struct FrozenRecords {
     /// The values that records had at that moment; none for those that were not there.

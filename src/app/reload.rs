@@ -63,7 +63,7 @@ impl Reload {
     /// Takes over what may change; all of it or nothing.
     fn reload(&self, in_force: &mut Settings, keys: &Keys) {
         match (self.load)() {
-            Ok(read) => self.take_over(read, in_force, keys),
+            Ok(read) => self.take_over(&read, in_force, keys),
             Err(error) => {
                 let hint = error.hint();
                 tracing::error!(signal = "SIGHUP", hint, "{error}; nothing is changed");
@@ -71,7 +71,7 @@ impl Reload {
         }
     }
 
-    fn take_over(&self, read: Settings, in_force: &mut Settings, keys: &Keys) {
+    fn take_over(&self, read: &Settings, in_force: &mut Settings, keys: &Keys) {
         // The filter was checked when the settings were read, so what can be refused is refused before anything has changed.
         let changed = keys.reconfigure(read.auth.keys.iter().map(Key::reveal));
         let count = match changed {
@@ -86,8 +86,9 @@ impl Reload {
         }
         in_force.auth = read.auth.clone();
         in_force.log.filter.clone_from(&read.log.filter);
-        let has_more =
-            Settings { notices: Vec::new(), ..read } != Settings { notices: Vec::new(), ..in_force.clone() };
+        // What was said of these settings is no setting.
+        in_force.notices.clone_from(&read.notices);
+        let has_more = *read != *in_force;
         let filter = &in_force.log.filter;
         tracing::info!(
             signal = "SIGHUP",

@@ -1,4 +1,4 @@
-//! Puts a ledger or a whole store in place, or opens a damaged one. An open one would write over it, so no server may run.
+//! Restores a ledger or a whole store, and repairs a damaged store. No server may run, since it would write over the result.
 
 use std::fs;
 use std::io;

@@ -58,7 +58,7 @@ pub(super) enum StoreCommand {
     },
 }
 
-/// Does it, and returns what to say.
+/// Runs the command and returns its output.
 ///
 /// # Errors
 /// When it cannot be done, with what to do next.
@@ -99,7 +99,7 @@ fn backup(target: &Target, environment: &Environment, folder: Option<&Path>) -> 
     Ok(format!("{} in {}\n", words(&contents(&made)), place.display()))
 }
 
-/// Copies a backup with its folders, in the place of a copy that was cut off.
+/// Copies a backup with its folders to `target`, replacing an incomplete copy there.
 fn copy(source: &Path, target: &Path) -> Result<(), store::Error> {
     match fs::remove_dir_all(target) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),

@@ -27,10 +27,13 @@ pub async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'sta
 
 /// Does `work` on a value of `bytes` here, and lets another thread go on with the tasks of this one if it is large.
 pub fn in_place<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    if bytes <= LARGE {
+        return work();
+    }
     // A runtime of one thread, which tests have, cannot hand its tasks over.
     let has_others =
         Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if bytes > LARGE && has_others { block_in_place(work) } else { work() }
+    if has_others { block_in_place(work) } else { work() }
 }
 
 #[cfg(test)]

@@ -46,13 +46,13 @@ impl Environment {
         self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// The same without one of them.
+    /// Removes the variable `name`.
     pub(super) fn without(mut self, name: &str) -> Self {
         self.variables.remove(name);
         self
     }
 
-    /// The same with these.
+    /// Adds `variables`.
     pub(super) fn with(mut self, variables: Vec<(String, String)>) -> Self {
         self.variables.extend(variables);
         self

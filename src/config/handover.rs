@@ -65,14 +65,14 @@ const HARMLESS: &[&str] = &[
     "JOURNAL_STREAM",
 ];
 
-/// Variables that were handed over, and what of them may still be in sight.
+/// Variables read from the standard input, and the error if they could not be removed there.
 #[derive(Debug)]
 struct Received {
     variables: Vec<(String, String)>,
     in_sight: Option<io::Error>,
 }
 
-/// The variables of `environment`, once they are out of sight. Starts this program anew where they are not.
+/// Removes secrets from the environment that `/proc` shows, by starting this program anew without them, and returns all variables.
 ///
 /// Comes back with an error beside them where that cannot be done; the server can do its work all the same.
 ///
@@ -135,14 +135,14 @@ fn sealed(secret: &[(String, String)]) -> io::Result<File> {
     Ok(file)
 }
 
-/// Reads what was handed over, and leaves nothing of it there by `tidy`. What was read counts though that fails.
+/// Reads the variables from `handed`, then removes them by `tidy`, whose failure does not discard them.
 fn receive(mut handed: impl io::Read, tidy: impl FnOnce() -> io::Result<()>) -> io::Result<Received> {
     let mut text = String::new();
     handed.read_to_string(&mut text)?;
     Ok(Received { variables: parse(&text), in_sight: tidy().err() })
 }
 
-/// Whoever may open descriptors of this process would find there what was handed over.
+/// Empties the standard input and replaces it by `/dev/null`, so that nobody reads the variables through `/proc/PID/fd`.
 fn empty_stdin() -> io::Result<()> {
     rustix::fs::ftruncate(io::stdin(), 0)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;

@@ -1,4 +1,4 @@
-//! How much of large bodies is in memory at a time, and whose is decoded next.
+//! Bounds on the memory of large request bodies, and the order in which they are decoded.
 //!
 //! Room is taken before a large body is read, and given back when it is decoded. A key has at most half of all room, and one of its
 //! bodies is decoded at a time: so whoever else sends one waits for little of what one key does.
@@ -23,12 +23,13 @@ use crate::compute::LARGE;
 
 /// The unit of room, in bytes. A semaphore counts up to 2^32.
 const BLOCK: usize = 1024;
-/// How long a body waits for room, and how long after a refusal to try again.
+/// The longest wait of a body for room.
 const WAIT: Duration = Duration::from_secs(10);
+/// The time after which a refused client may try again.
 const RETRY: Duration = Duration::from_secs(5);
 /// The most sockets of a key. Each may have one message in memory that is not counted here yet.
 const SOCKETS: usize = 64;
-/// How long a body that has come waits for its turn to be decoded. All that can be before it takes a few seconds.
+/// The longest wait of a complete body for its decoding. The bodies before it take a few seconds.
 const PREPARATION: Duration = Duration::from_secs(30);
 
 /// The room of all large bodies. Clones share it.
@@ -39,17 +40,17 @@ pub(super) struct Bodies(Arc<Inner>);
 struct Inner {
     budget: usize,
     all: Arc<Semaphore>,
-    /// As many are decoded at a time: half of the processors, so that the other half serves connections.
+    /// A permit for each body that is decoded: half as many as processors, so that the others serve connections.
     decoders: Arc<Semaphore>,
-    /// Only of keys that have a large body under way.
+    /// The lanes of keys with a large body or a socket, by the key's name.
     lanes: Mutex<HashMap<String, Weak<Lane>>>,
 }
 
-/// What one key has of it.
+/// The semaphores of one key.
 #[derive(Debug)]
 struct Lane {
     room: Arc<Semaphore>,
-    /// Its one body that is decoded, or waits for a decoder.
+    /// One permit, for the one body of the key that is decoded or waits for a decoder.
     turn: Arc<Semaphore>,
     sockets: Arc<Semaphore>,
 }
@@ -61,7 +62,13 @@ pub(super) struct SocketPlace {
     _place: OwnedSemaphorePermit,
 }
 
-/// Of the key's room, and of all.
+/// The permits that did not come in time.
+enum Missing {
+    Own,
+    All,
+}
+
+/// Permits of the key, and as many of all keys.
 type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 /// The room of one body.
@@ -96,28 +103,15 @@ impl Bodies {
     /// When there is none in time.
     pub(super) async fn room(&self, name: &str, bytes: usize) -> Result<Room, ApiError> {
         let lane = self.lane(name);
-        let (own, all) = self.take(&lane, blocks(bytes)).await?;
+        let taken = both(&lane.room, &self.0.all, blocks(bytes), WAIT).await;
+        let (own, all) = taken.map_err(|missing| match missing {
+            Missing::Own => self.too_many(),
+            Missing::All => self.full(),
+        })?;
         Ok(Room { bodies: self.clone(), lane, own, all })
     }
 
-    /// So many `blocks` of what the key of `lane` has, and of all.
-    async fn take(&self, lane: &Lane, blocks: u32) -> Result<Permits, ApiError> {
-        let mut has_own = false;
-        let taking = async {
-            // The key's first: what waits for the rest has its place within the key's half.
-            let own = Arc::clone(&lane.room).acquire_many_owned(blocks).await.ok()?;
-            has_own = true;
-            Some((own, Arc::clone(&self.0.all).acquire_many_owned(blocks).await.ok()?))
-        };
-        match timeout(WAIT, taking).await {
-            Ok(Some(permits)) => Ok(permits),
-            _ if has_own => Err(self.full()),
-            _ => Err(self.too_many()),
-        }
-    }
-
-    /// What `read` makes of the message `text` of the key `name`. A large one is read off the threads that serve connections, when it
-    /// is its turn.
+    /// Applies `read` to the message `text` of the key `name`; to a large one in turn, off the threads that serve connections.
     ///
     /// # Errors
     /// As [`room`](Self::room).
@@ -211,19 +205,11 @@ impl Room {
         self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ApiError> {
-        let (own, all) = (Arc::clone(&self.lane.turn), Arc::clone(&self.bodies.0.decoders));
-        // They are never closed.
-        let mut has_own = false;
-        let turn = async {
-            let own = own.acquire_owned().await.ok();
-            has_own = true;
-            (own, all.acquire_owned().await.ok())
-        };
-        let turn = match timeout(PREPARATION, turn).await {
-            Ok(turn) => turn,
-            Err(_) if has_own => return Err(self.bodies.full()),
-            Err(_) => return Err(too_many_before()),
-        };
+        let turn = both(&self.lane.turn, &self.bodies.0.decoders, 1, PREPARATION).await;
+        let turn = turn.map_err(|missing| match missing {
+            Missing::Own => too_many_before(),
+            Missing::All => self.bodies.full(),
+        })?;
         let decoding = compute::elsewhere(move || {
             // Moved in, so that they are held to the end of the work though nobody waits for it any more.
             let _held = (self, turn);
@@ -231,6 +217,26 @@ impl Room {
         });
         Ok(decoding.await)
     }
+}
+
+/// Takes so many `permits` of `own`, those of the key, and then as many of `all`.
+///
+/// # Errors
+/// Which of the two had none within `wait`. The semaphores are never closed.
+async fn both(
+    own: &Arc<Semaphore>,
+    all: &Arc<Semaphore>,
+    permits: u32,
+    wait: Duration,
+) -> Result<Permits, Missing> {
+    let mut missing = Missing::Own;
+    let taking = async {
+        // The key's first: what waits for the rest has its place within the key's half.
+        let own = Arc::clone(own).acquire_many_owned(permits).await.ok()?;
+        missing = Missing::All;
+        Some((own, Arc::clone(all).acquire_many_owned(permits).await.ok()?))
+    };
+    timeout(wait, taking).await.ok().flatten().ok_or(missing)
 }
 
 fn too_many_sockets() -> ApiError {

@@ -1,4 +1,4 @@
-//! What is told of the connection that a request has come by.
+//! The connection of a request, as layers and handlers see it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use super::crowd::Guest;
 pub struct Connection {
     /// Who is at the other end.
     pub address: IpAddr,
-    /// Whether it is one of those that are kept back for [`/health`](super::router), and nothing else may be asked by it.
+    /// Whether the connection is one of those reserved for `/health`, so that any other path is refused.
     pub is_spare: bool,
-    /// Its place among those of which nobody is known yet.
+    /// Its place among the connections that have not authenticated yet.
     pub guest: Arc<Guest>,
 }

@@ -1,4 +1,4 @@
-//! Who is there and has not shown yet that they may be.
+//! Clients that have not authenticated yet: how many there may be, and which one is dismissed for another.
 //!
 //! Such clients cost memory and descriptors, and anybody can send a thousand. So there is a bound for each address and one for
 //! all, and nobody is refused: who has been there longest goes, of the address that has most of them. Whoever means to ask does
@@ -16,7 +16,7 @@ use std::sync::PoisonError;
 
 use tokio_util::sync::CancellationToken;
 
-/// The bits of an IPv6 address that one client has to itself are the lower ones.
+/// The mask of an IPv6 network (/64), all addresses of which belong to one client.
 const NETWORK: u128 = !(u64::MAX as u128);
 
 /// Clients that are not known yet. Clones are the same crowd.
@@ -58,7 +58,7 @@ impl Crowd {
         Self(Arc::new(Inner { most_of_one, most, guests: Mutex::default() }))
     }
 
-    /// One more, of `address`. Who has to go for it is told to.
+    /// Adds a client at `address`. Where a bound is reached, the oldest is dismissed for it.
     pub fn join(&self, address: IpAddr) -> Guest {
         let address = group(address);
         let mut guests = self.guests();
@@ -75,7 +75,7 @@ impl Crowd {
         Guest { crowd: self.clone(), address, number, left }
     }
 
-    /// Has one of them go, if there is any.
+    /// Dismisses one client; false if there is none.
     pub fn make_room(&self) -> bool {
         self.guests().dismiss_of_most()
     }
@@ -112,7 +112,7 @@ impl Guests {
 }
 
 impl Guest {
-    /// It has shown that it may be there: it is none of the crowd any more.
+    /// Takes the client out of the crowd, since it has authenticated.
     pub fn let_in(&self) {
         self.crowd.guests().remove(self.address, self.number);
     }
@@ -129,7 +129,7 @@ impl Drop for Guest {
     }
 }
 
-/// What counts as one address: of IPv6 a network, all of which one client has.
+/// The address by which a client is counted: of IPv6 its network, of IPv4 itself.
 fn group(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & NETWORK)),

@@ -31,25 +31,26 @@ use super::middleware::content_encoding::BrokenEncoding;
 use crate::compute::LARGE;
 use crate::domain::Caller;
 use crate::fields::InvalidRequest;
+use crate::fields::Policy;
 use crate::fields::code;
 use crate::gateway::Turns;
 use crate::openai::Page;
 
 /// The first room for a body of which it is not known how much comes, in bytes; twice as much each time that it is full.
 const FIRST_ROOM: usize = 1 << 20;
-/// After so many bytes of a body others have their turn, though more is there already.
+/// The bytes of a body after which its reading lets other tasks run.
 const STRETCH: usize = 256 * 1024;
 
 /// The whole body, whatever its content type says: clients are known to send JSON under any.
 #[derive(Debug)]
 pub(super) struct RequestBody {
     bytes: Bytes,
-    /// Of a large one.
+    /// The room that a large body takes; none for a small one.
     room: Option<Room>,
 }
 
 impl RequestBody {
-    /// What `decode` makes of it. A large one is decoded off the threads that serve connections, when it is its turn.
+    /// Decodes the body by `decode`; a large one in turn, off the threads that serve connections.
     pub(super) async fn decode<T, E>(
         self,
         decode: impl FnOnce(&[u8]) -> Result<T, E> + Send + 'static,
@@ -67,9 +68,22 @@ impl RequestBody {
         }
         .map_err(E::into)
     }
+
+    /// As [`decode`](Self::decode), by a `decode` that treats unknown fields as `policy` says.
+    pub(super) async fn decode_by<T, E>(
+        self,
+        policy: Policy,
+        decode: impl FnOnce(&[u8], Policy) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        E: Into<ApiError> + Send + 'static,
+    {
+        self.decode(move |body| decode(body, policy)).await
+    }
 }
 
-/// Who asks, once the request has its place within their limits. To be taken before the body.
+/// The caller of a request that the rate limits have admitted. It must stand before the body among a handler's arguments.
 pub(super) struct Admitted(pub(super) Caller);
 
 impl<S> FromRequestParts<S> for Admitted
@@ -156,7 +170,7 @@ async fn read(mut body: Body, config: &Config, bodies: &Bodies, name: &str) -> R
     }
 }
 
-/// The layers around the handlers are not those of [`routes`](super::routes).
+/// The error of a handler that runs without the layers of [`routes`](super::routes).
 fn unguarded() -> ApiError {
     ApiError::new(Kind::Internal, "This server is put together wrongly.")
 }

@@ -145,7 +145,7 @@ impl Socket {
         poll_fn(|context| self.poll_send(context)).await
     }
 
-    /// As [`next`](Self::next), but where nothing is to be heard now it only sends, and waits for ever when that is done.
+    /// As [`next`](Self::next); while `is_deaf`, only sends, and stays pending when nothing is left to send.
     pub(super) async fn next_unless(&mut self, is_deaf: bool) -> Result<Happened, Ended> {
         if !is_deaf {
             return self.next().await;

@@ -16,7 +16,7 @@ pub(super) fn to_string<T: Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).expect("keys are strings and the writer is memory")
 }
 
-/// By what a message says which turn it is about. All else in it is passed over, so that it takes no memory however large it is.
+/// The fields of a socket message that name its turn, read without keeping the rest in memory.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Marks {

@@ -57,7 +57,7 @@ impl<T> DeadlineIo<T> {
         Self { _count: Some(count), ..self }
     }
 
-    /// What is written is an answer. A flush is none: nothing may have been said.
+    /// Tells the watch that an answer has begun once bytes are written; a flush alone proves nothing.
     fn wrote(
         &mut self,
         result: Poll<io::Result<usize>>,

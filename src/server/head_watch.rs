@@ -58,8 +58,8 @@ impl HeadWatch {
         }
     }
 
-    /// Something was answered: what comes now is the next head. What was taken for one before, as a body after `100 Continue` is, was
-    /// none.
+    /// Begins with the next head, since something was answered. Bytes of a body that were taken for a head, as after `100
+    /// Continue`, are dropped.
     pub(super) fn answered(&self) {
         let mut head = self.head();
         if !matches!(*head, Head::Off) {

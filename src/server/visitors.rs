@@ -1,4 +1,4 @@
-//! Which connections are taken, and which have to go for them.
+//! Bounds on open connections, and the choice of those that are closed for new ones.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::http::Crowd;
 /// Connections that are kept back for `/health` when there are as many as may be.
 pub const SPARE_CONNECTIONS: usize = 32;
 
-/// Connections by which nobody has asked yet who may.
+/// Counts the connections that have not authenticated yet, and those reserved for `/health`.
 #[derive(Debug, Clone)]
 pub(super) struct Visitors {
     most: usize,
@@ -24,8 +24,8 @@ impl Visitors {
         Self { most: config.connections, unknown: Crowd::new(config.unknown_per_address, usize::MAX), spare }
     }
 
-    /// One more from `address`, where `open` are there. The oldest that is not known goes for it; where all are known, it is one of
-    /// those that are kept back.
+    /// Registers a connection from `address`, beside `open` others. At the bound, the oldest unauthenticated one is closed for it;
+    /// if there is none, it becomes a reserved one.
     pub(super) fn arrive(&self, address: IpAddr, open: usize) -> Connection {
         let is_spare = open >= self.most && !self.unknown.make_room();
         let crowd = if is_spare { &self.spare } else { &self.unknown };

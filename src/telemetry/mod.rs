@@ -32,7 +32,7 @@ pub enum Format {
     Json,
 }
 
-/// The parts of this program, which log neither keys nor prompts at any level. Libraries do: what they read and write.
+/// Targets of this program, which logs neither keys nor prompts at any level; libraries may log all that they read and write.
 const OWN_TARGETS: [&str; 2] = ["claude_switchboard", "access"];
 /// The most that libraries log, whatever the filter asks for.
 const MOST_OF_LIBRARIES: Level = Level::INFO;

@@ -38,9 +38,10 @@ use crate::openai::files::Purpose;
 
 /// Bytes that memory is counted in.
 const BLOCK: u64 = 1024;
-/// Turns with as many bytes of files as may be that can wait at the same time; further ones wait for these, for [`WAIT`].
+/// The number of turns with the most files that may hold them in memory while they wait for a worker; further ones wait up to
+/// [`WAIT`] for memory.
 const WAITING: u64 = 8;
-/// As many of turns in the background. They wait as long as it takes, so they have memory of their own.
+/// The same for turns in the background, which have memory of their own because they wait without limit.
 const WAITING_BEHIND: u64 = 2;
 /// How long a turn waits for memory, and how long after a refusal to try again.
 const WAIT: Duration = Duration::from_secs(10);
@@ -54,7 +55,7 @@ pub struct Uploads {
     limit: u64,
     /// Blocks of memory that may be taken by turns which are not under way yet.
     memory: Arc<Semaphore>,
-    /// The same of turns in the background.
+    /// Blocks of memory for turns in the background that are not under way yet.
     behind: Arc<Semaphore>,
 }
 

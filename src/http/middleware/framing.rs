@@ -1,4 +1,4 @@
-//! Requests that one reader may take for something else than another: odd hosts, and bodies in more than one coding.
+//! Refuses requests that two HTTP parsers may read differently: by an odd `Host`, two lengths, or an unusual transfer coding.
 
 use axum::extract::Request;
 use axum::http::HeaderMap;
@@ -20,7 +20,7 @@ const CHUNKED: &str = "chunked";
 #[derive(Debug, Clone, Copy)]
 pub struct TwoLengths;
 
-/// Refuses them, and closes the connection where it is not certain where the request ends.
+/// Refuses ambiguous requests and closes their connections.
 pub(in crate::http) async fn layer(request: Request, next: Next) -> Response {
     let refusal = match check(&request) {
         Ok(()) => return next.run(request).await,
@@ -46,7 +46,7 @@ fn check(request: &Request) -> Result<(), ApiError> {
     check_host(request)
 }
 
-/// The codings of the body, if they are others than the one.
+/// The transfer codings of the body, unless they are none or `chunked` alone.
 fn other_coding(headers: &HeaderMap) -> Option<String> {
     let codings: Vec<_> =
         headers.get_all(header::TRANSFER_ENCODING).iter().map(HeaderValue::as_bytes).collect();
@@ -56,7 +56,7 @@ fn other_coding(headers: &HeaderMap) -> Option<String> {
     (!is_read).then(shown)
 }
 
-/// HTTP/1.1 demands one `Host` that is one, though the target of the request may name it as well.
+/// Checks that there is exactly one valid `Host`, which HTTP/1.1 demands even where the target names the host.
 fn check_host(request: &Request) -> Result<(), ApiError> {
     let hosts: Vec<_> = request.headers().get_all(header::HOST).iter().collect();
     let words = match *hosts {

@@ -1,4 +1,4 @@
-//! What is still answered when there are as many connections as may be.
+//! Answers `/health` alone on reserved connections, when all others are taken.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use crate::http::connection::Connection;
 use crate::http::error::ApiError;
 use crate::http::error::Kind;
 
-/// The one path that is.
+/// The only path that is served there.
 const HEALTH: &str = "/health";
-/// When to try again.
+/// The time after which a refused client may try again.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Refuses all but `/health` by a connection that is kept back for that.

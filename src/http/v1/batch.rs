@@ -34,8 +34,7 @@ pub(in crate::http) async fn answer_requests(
     Admitted(caller): Admitted,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let policy = config.policy;
-    let request = body.decode(move |body| together::decode(body, policy)).await?;
+    let request = body.decode_by(config.policy, together::decode).await?;
     if request.project.is_some_and(|project| !caller.is_of(&project)) {
         return Err(AuthError::ForeignProject.into());
     }

@@ -32,9 +32,9 @@ pub(in crate::http) async fn create_batch(
     Extension(caller): Extension<Caller>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let policy = config.policy;
-    let decode = move |body: &[u8]| batches::decode(body, &Endpoint::OF_OPENAI.map(Endpoint::path), policy);
-    let request = body.decode(decode).await?;
+    let decode =
+        |body: &[u8], policy| batches::decode(body, &Endpoint::OF_OPENAI.map(Endpoint::path), policy);
+    let request = body.decode_by(config.policy, decode).await?;
     let remarks = request.remarks.clone();
     let mut response = json(store.create(&caller, request).await?.to_json());
     describe(&mut response, &Told::default(), &remarks);

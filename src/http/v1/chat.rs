@@ -40,8 +40,7 @@ pub(in crate::http) async fn create_chat_completion(
     Extension(notes): Extension<Notes>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let policy = config.policy;
-    let request = body.decode(move |body| chat::decode(body, policy)).await?;
+    let request = body.decode_by(config.policy, chat::decode).await?;
     let answer = answer(&turns, &config, &caller, notes, request, last_words.clone());
     last_words.0.run_until_cancelled(answer).await.unwrap_or_else(|| Err(ApiError::shutting_down()))
 }

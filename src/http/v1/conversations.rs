@@ -32,8 +32,7 @@ pub(in crate::http) async fn create_conversation(
     Extension(caller): Extension<Caller>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let policy = config.policy;
-    let request = body.decode(move |body| conversations::create(body, policy)).await?;
+    let request = body.decode_by(config.policy, conversations::create).await?;
     let remarks = request.new.remarks.clone();
     Ok(answer(store.create(&caller, request).await?.to_json(), &remarks))
 }
@@ -55,8 +54,7 @@ pub(in crate::http) async fn update_conversation(
     Path(id): Path<String>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let policy = config.policy;
-    let (metadata, remarks) = body.decode(move |body| conversations::update(body, policy)).await?;
+    let (metadata, remarks) = body.decode_by(config.policy, conversations::update).await?;
     Ok(answer(store.update(&caller, &id, metadata).await?.to_json(), &remarks))
 }
 
@@ -88,8 +86,7 @@ pub(in crate::http) async fn create_items(
     Path(id): Path<String>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let policy = config.policy;
-    let new = body.decode(move |body| conversations::items(body, policy)).await?;
+    let new = body.decode_by(config.policy, conversations::items).await?;
     let added = store.add(&caller, &id, new.items).await?;
     Ok(answer(kept::list(&added.iter().collect::<Vec<_>>(), false), &new.remarks))
 }

@@ -42,8 +42,7 @@ pub(in crate::http) async fn create_message_batch(
     Extension(caller): Extension<Caller>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let policy = config.policy;
-    let (requests, remarks) = body.decode(move |body| batches::create(body, policy)).await?;
+    let (requests, remarks) = body.decode_by(config.policy, batches::create).await?;
     let requests = requests.into_iter().map(|request| (request.custom_id, request.params));
     let batch = store.create_of_messages(&caller, requests.collect()).await?;
     let mut response = tell(&batch);

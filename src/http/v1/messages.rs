@@ -40,8 +40,7 @@ pub(in crate::http) async fn create_message(
     headers: HeaderMap,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let policy = config.policy;
-    let mut request = body.decode(move |body| anthropic::decode(body, policy)).await?;
+    let mut request = body.decode_by(config.policy, anthropic::decode).await?;
     request.remarks.ignored.extend(betas::missing(&headers, &config.betas));
     let answer = async {
         let reply = Reply::new(request.turn.model.as_str());
@@ -70,8 +69,7 @@ pub(in crate::http) async fn count_tokens(
     Admitted(caller): Admitted,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let policy = config.policy;
-    let request = body.decode(move |body| anthropic::decode_count(body, policy)).await?;
+    let request = body.decode_by(config.policy, anthropic::decode_count).await?;
     let count = turns.count_tokens(caller, request.turn);
     let count = last_words.0.run_until_cancelled(count).await;
     let mut response = json(anthropic::count(count.unwrap_or(Err(Error::ShuttingDown))?));

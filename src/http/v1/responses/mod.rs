@@ -42,7 +42,7 @@ pub(in crate::http) async fn create_response(
     Extension(notes): Extension<Notes>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let request = decode(body, &config).await?;
+    let request = body.decode_by(config.policy, responses::decode).await?;
     let answer = Box::pin(answer(&responses, &config, caller, notes, request));
     last_words.0.run_until_cancelled(answer).await.unwrap_or_else(|| Err(ApiError::shutting_down()))
 }
@@ -125,7 +125,7 @@ pub(in crate::http) async fn count_input_tokens(
     Admitted(caller): Admitted,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let request = decode(body, &config).await?;
+    let request = body.decode_by(config.policy, responses::decode).await?;
     let (count, remarks) = responses.count_tokens(caller, request).await?;
     let mut response = json(kept::input_tokens(count));
     describe(&mut response, &Told::default(), &remarks);
@@ -139,14 +139,9 @@ pub(in crate::http) async fn compact(
     Admitted(caller): Admitted,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let request = decode(body, &config).await?;
+    let request = body.decode_by(config.policy, responses::decode).await?;
     let (items, remarks) = responses.conversation(&caller, request).await?;
     let mut response = json(kept::compacted(items));
     describe(&mut response, &Told::default(), &remarks);
     Ok(response)
-}
-
-async fn decode(body: RequestBody, config: &Config) -> Result<CreateRequest, ApiError> {
-    let policy = config.policy;
-    body.decode(move |body| responses::decode(body, policy)).await
 }

@@ -26,6 +26,7 @@ use crate::auth::Credentials;
 use crate::auth::Keys;
 use crate::auth::Permission;
 use crate::compute::elsewhere;
+use crate::compute::in_place;
 use crate::domain::Caller;
 use crate::fields::InvalidRequest;
 use crate::fields::code;
@@ -105,7 +106,7 @@ enum Client {
     Unknown(Guest),
 }
 
-/// A message that was read, or the turn that it names and why it cannot be read.
+/// A decoded message, or its error with the id of the turn that it names.
 type Read = Result<Said, (Option<String>, ApiError)>;
 
 /// What a socket works with.
@@ -203,7 +204,7 @@ impl Session {
     }
 
     fn read_greeting(&self, text: &str) -> Result<Caller, ApiError> {
-        match hear(text, self.config.policy)? {
+        match in_place(text.len(), || hear(text, self.config.policy))? {
             Said::Auth { api_key } => self.identify(&api_key),
             Said::Chat { .. } | Said::Cancel { .. } | Said::Ping => Err(no_greeting()),
         }
@@ -214,7 +215,7 @@ impl Session {
         Ok(self.keys.authenticate(&credentials, Some(Permission::Inference))?)
     }
 
-    /// Reads the message `text` when it is its turn. Whatever is wrong with it, the turn that it names is told.
+    /// Decodes the message `text` in turn. An error comes with the id of the turn that the message names.
     fn read(&self, text: String, caller: &Caller) -> BoxFuture<'static, Read> {
         let (bodies, name, policy) = (self.bodies.clone(), caller.name.clone(), self.config.policy);
         let text = Arc::new(text);
@@ -279,7 +280,7 @@ impl Session {
     }
 }
 
-/// How a socket is closed whose client is not let in for `error`.
+/// The close frame for a client that was refused with `error`.
 fn stranger_refused(error: &ApiError) -> CloseFrame {
     if error.kind() == Kind::TooManySockets {
         return CloseFrame { code: close_code::AGAIN, reason: "the key has too many sockets".into() };

@@ -16,7 +16,7 @@ use crate::http::error::Kind;
 /// The most there may be. Anybody can open one and send it a message: together these take 256 MiB at the most. A page is a
 /// stranger for the time of its first message.
 const MOST: usize = 64;
-/// The most of one address.
+/// The most strangers of one address.
 const MOST_OF_ONE: usize = 32;
 
 /// Counts them. Clones count together.
@@ -37,7 +37,7 @@ impl Strangers {
     }
 }
 
-/// What one is told that has to go.
+/// The error that a dismissed stranger gets.
 pub(super) fn too_many() -> ApiError {
     let message = format!(
         "More than {MOST_OF_ONE} sockets of this address, or {MOST} in all, are open whose clients have not said yet who they are, \
@@ -47,7 +47,7 @@ pub(super) fn too_many() -> ApiError {
     ApiError::new(Kind::TooManyStrangers, message).retry_after(GREETING)
 }
 
-/// How it is closed.
+/// The close frame of a dismissed stranger.
 pub(super) fn farewell() -> CloseFrame {
     CloseFrame { code: close_code::AGAIN, reason: "too many sockets are silent".into() }
 }

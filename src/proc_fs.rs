@@ -32,7 +32,12 @@ impl Stat {
         let parent = fields.next()?.parse().ok()?;
         // The 22nd field of the line is the 20th after the name, of which two are read.
         let started = fields.nth(17)?.parse().ok()?;
-        Some(Self { id, parent, is_zombie, started })
+        Some(Self {
+            id,
+            parent,
+            is_zombie,
+            started,
+        })
     }
 }
 
@@ -51,7 +56,9 @@ pub fn ids() -> impl Iterator<Item = i32> {
 pub fn is_marked(id: i32, name: &str, value: &str) -> bool {
     let environment = fs::read(folder(id).join("environ")).unwrap_or_default();
     let mark = format!("{name}={value}");
-    environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+    environment
+        .split(|byte| *byte == 0)
+        .any(|variable| variable == mark.as_bytes())
 }
 
 /// Whether `ancestor` is a parent of the process `id`, or of one of its parents; `None` when one of them is gone.
@@ -83,8 +90,14 @@ mod tests {
 
     #[test]
     fn a_name_with_brackets_and_blanks_is_no_trouble() {
-        let line = "7 (a) b) Z 3 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 5551 0 0 18446744073709551615";
-        let stat = Stat { id: 7, parent: 3, is_zombie: true, started: 5551 };
+        let line =
+            "7 (a) b) Z 3 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 5551 0 0 18446744073709551615";
+        let stat = Stat {
+            id: 7,
+            parent: 3,
+            is_zombie: true,
+            started: 5551,
+        };
         assert_eq!(Stat::parse(7, line), Some(stat));
         assert_eq!(Stat::parse(7, "7 (a) S"), None);
     }

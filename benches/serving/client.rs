@@ -37,7 +37,11 @@ pub(crate) struct Clock {
 impl Clock {
     pub(crate) fn start() -> Self {
         let now = Instant::now();
-        Self { begun: now, latest: now, timing: Timing::default() }
+        Self {
+            begun: now,
+            latest: now,
+            timing: Timing::default(),
+        }
     }
 
     pub(crate) fn text(&mut self) {
@@ -77,7 +81,12 @@ impl Connection {
     pub(crate) async fn open(address: SocketAddr) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: BytesMut::new(), rest: Rest::Bytes(0), authorization: String::new() })
+        Ok(Self {
+            stream,
+            buffer: BytesMut::new(),
+            rest: Rest::Bytes(0),
+            authorization: String::new(),
+        })
     }
 
     pub(crate) fn with_key(mut self, key: &str) -> Self {
@@ -92,10 +101,16 @@ impl Connection {
             self.send(body).await?;
             let answer = self.whole().await?;
             let took = begun.elapsed();
-            ensure!(memmem::find(&answer, b"\"finish_reason\":\"stop\"").is_some(), "{}", lossy(&answer));
+            ensure!(
+                memmem::find(&answer, b"\"finish_reason\":\"stop\"").is_some(),
+                "{}",
+                lossy(&answer)
+            );
             Ok(took)
         };
-        tokio::time::timeout(DEADLINE, answered).await.context("no answer in time")?
+        tokio::time::timeout(DEADLINE, answered)
+            .await
+            .context("no answer in time")?
     }
 
     /// Asks for a streamed answer and reads it to `[DONE]`.
@@ -105,7 +120,9 @@ impl Connection {
             self.send(body).await?;
             self.events(clock).await
         };
-        tokio::time::timeout(DEADLINE, streamed).await.context("no answer in time")?
+        tokio::time::timeout(DEADLINE, streamed)
+            .await
+            .context("no answer in time")?
     }
 
     async fn events(&mut self, mut clock: Clock) -> anyhow::Result<Timing> {
@@ -116,7 +133,11 @@ impl Connection {
             pending.extend_from_slice(&piece);
             while let Some(end) = memmem::find(&pending, b"\n\n") {
                 let event = pending.split_to(end + 2);
-                ensure!(memmem::find(&event, b"\"error\"").is_none(), "{}", lossy(&event));
+                ensure!(
+                    memmem::find(&event, b"\"error\"").is_none(),
+                    "{}",
+                    lossy(&event)
+                );
                 is_done |= event.starts_with(b"data: [DONE]");
                 if has_text(&event) {
                     clock.text();
@@ -124,7 +145,11 @@ impl Connection {
             }
         }
         let timing = clock.stop();
-        ensure!(is_done && timing.texts > 0, "the stream ended early, after {} texts", timing.texts);
+        ensure!(
+            is_done && timing.texts > 0,
+            "the stream ended early, after {} texts",
+            timing.texts
+        );
         Ok(timing)
     }
 
@@ -133,9 +158,14 @@ impl Connection {
         let begun = async {
             self.send(body).await?;
             self.head().await?;
-            self.piece().await?.context("the stream ended at once").map(drop)
+            self.piece()
+                .await?
+                .context("the stream ended at once")
+                .map(drop)
         };
-        tokio::time::timeout(DEADLINE, begun).await.context("no answer in time")?
+        tokio::time::timeout(DEADLINE, begun)
+            .await
+            .context("no answer in time")?
     }
 
     /// Sends a chat request without reading what comes back.
@@ -151,7 +181,9 @@ impl Connection {
     pub(crate) async fn get(&mut self, path: &str) -> anyhow::Result<Vec<u8>> {
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
         self.stream.write_all(request.as_bytes()).await?;
-        tokio::time::timeout(DEADLINE, self.whole()).await.context("no answer in time")?
+        tokio::time::timeout(DEADLINE, self.whole())
+            .await
+            .context("no answer in time")?
     }
 
     async fn whole(&mut self) -> anyhow::Result<Vec<u8>> {
@@ -168,14 +200,22 @@ impl Connection {
         let end = self.find(b"\r\n\r\n").await?;
         let head = self.buffer.split_to(end + 4);
         let head = std::str::from_utf8(&head)?.to_ascii_lowercase();
-        let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let field = |name: &str| {
+            head.lines()
+                .find_map(|line| line.strip_prefix(name))
+                .map(str::trim)
+        };
         self.rest = match field("content-length:") {
             Some(length) => Rest::Bytes(length.parse()?),
             None => Rest::Chunks,
         };
         if !head.starts_with("http/1.1 200") {
             let piece = self.piece().await?.unwrap_or_default();
-            bail!("{} {}", head.lines().next().unwrap_or_default(), lossy(&piece));
+            bail!(
+                "{} {}",
+                head.lines().next().unwrap_or_default(),
+                lossy(&piece)
+            );
         }
         Ok(())
     }
@@ -230,7 +270,9 @@ impl Connection {
 fn has_text(event: &[u8]) -> bool {
     const CONTENT: &[u8] = b"\"content\":\"";
     let place = memmem::find(event, CONTENT).map(|place| place + CONTENT.len());
-    place.and_then(|place| event.get(place)).is_some_and(|byte| *byte != b'"')
+    place
+        .and_then(|place| event.get(place))
+        .is_some_and(|byte| *byte != b'"')
 }
 
 fn lossy(bytes: &[u8]) -> String {

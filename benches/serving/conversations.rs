@@ -49,21 +49,38 @@ pub(crate) async fn measure(
     plan: &Plan,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let upstream =
-        StandIn::start_with(StandInSettings { is_lenient: true, ..StandInSettings::default() }).await?;
-    let keys = json!((0..plan.conversations * 64 + CROWD).map(key).collect::<Vec<_>>()).to_string();
+    let upstream = StandIn::start_with(StandInSettings {
+        is_lenient: true,
+        ..StandInSettings::default()
+    })
+    .await?;
+    let keys = json!(
+        (0..plan.conversations * 64 + CROWD)
+            .map(key)
+            .collect::<Vec<_>>()
+    )
+    .to_string();
     let settings = |program: Option<&PathBuf>| {
         let settings = Settings::over(cli).set("ANTHROPIC_BASE_URL", &upstream.base_url());
-        let settings =
-            settings.set("SWITCHBOARD_AUTH__KEYS", &keys).set("SWITCHBOARD_POOL__MAX_TURNS", "100000");
-        program.into_iter().fold(settings, |settings, program| settings.program(program))
+        let settings = settings
+            .set("SWITCHBOARD_AUTH__KEYS", &keys)
+            .set("SWITCHBOARD_POOL__MAX_TURNS", "100000");
+        program
+            .into_iter()
+            .fold(settings, |settings, program| settings.program(program))
     };
     let mut candidates = vec![Candidate::start("this version", &settings, None, usize::MAX).await?];
     if let Some(baseline) = baseline {
-        candidates.push(Candidate::start("the baseline", &settings, Some(baseline), MOST_OF_BASELINE).await?);
+        candidates.push(
+            Candidate::start("the baseline", &settings, Some(baseline), MOST_OF_BASELINE).await?,
+        );
     }
     for round in 0..plan.conversations {
-        progress(&format!("conversations: round {} of {}", round + 1, plan.conversations));
+        progress(&format!(
+            "conversations: round {} of {}",
+            round + 1,
+            plan.conversations
+        ));
         for candidate in &mut candidates {
             candidate.one_by_one(round).await?;
         }
@@ -88,7 +105,10 @@ impl Candidate {
         most_turns: usize,
     ) -> anyhow::Result<Self> {
         let lone = settings(program).workers(1, 1).start_warm(1).await?;
-        let crowd = settings(program).workers(CROWD, CROWD).start_warm(CROWD as u64).await?;
+        let crowd = settings(program)
+            .workers(CROWD, CROWD)
+            .start_warm(CROWD as u64)
+            .await?;
         let mut candidate = Self {
             name,
             lone,
@@ -104,7 +124,12 @@ impl Candidate {
         // A process gets faster over its first turns.
         for _ in 0..10 {
             let key = candidate.next_key();
-            candidate.lone.connect_as(&key).await?.stream(&body(0, 2)).await?;
+            candidate
+                .lone
+                .connect_as(&key)
+                .await?
+                .stream(&body(0, 2))
+                .await?;
         }
         candidate.ask_all(WARM_UP, 0).await?;
         Ok(candidate)
@@ -149,7 +174,9 @@ impl Candidate {
             let mut connection = server.connect_as(key).await?;
             for request in 0..requests {
                 // Another conversation each time.
-                connection.chat(&whole_body(round * requests + request, CROWD_TURNS)).await?;
+                connection
+                    .chat(&whole_body(round * requests + request, CROWD_TURNS))
+                    .await?;
             }
             anyhow::Ok(())
         });
@@ -194,7 +221,12 @@ fn tell(candidates: &[Candidate], report: &mut Report) -> anyhow::Result<()> {
     for (turns, most) in [(100, 1.3), (1000, 3.0)] {
         let ratio = p50(turns) / p50(2);
         let what = format!("TTFT p50 of turn {turns} to turn 2, in any process");
-        report.bar(&what, &format!("≤ {most}"), &format!("{ratio:.2}"), ratio <= most);
+        report.bar(
+            &what,
+            &format!("≤ {most}"),
+            &format!("{ratio:.2}"),
+            ratio <= most,
+        );
     }
     if let [this, baseline] = candidates {
         let ratio = this.rate() / baseline.rate();
@@ -207,7 +239,11 @@ fn tell(candidates: &[Candidate], report: &mut Report) -> anyhow::Result<()> {
     }
     let mut rows = Vec::new();
     for candidate in candidates {
-        for (index, turns) in TURNS.iter().enumerate().filter(|(_, turns)| **turns <= candidate.most_turns) {
+        for (index, turns) in TURNS
+            .iter()
+            .enumerate()
+            .filter(|(_, turns)| **turns <= candidate.most_turns)
+        {
             let (first, cpu) = (&candidate.first_ms[index], &candidate.cpu_ms[index]);
             rows.push(vec![
                 candidate.name.to_owned(),

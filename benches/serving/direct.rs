@@ -72,19 +72,33 @@ impl Cli {
     pub(crate) fn new(program: &Path, core: Core, base_url: Option<&str>) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         std::fs::create_dir(folder.path().join("empty"))?;
-        let mut environment: BTreeMap<String, String> =
-            FIXED.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut environment: BTreeMap<String, String> = FIXED
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         let home = folder.path().join("home").display().to_string();
         environment.insert("CLAUDE_CONFIG_DIR".to_owned(), format!("{home}/config"));
         environment.insert("HOME".to_owned(), home);
         environment.extend(base_url.map(|url| ("ANTHROPIC_BASE_URL".to_owned(), url.to_owned())));
-        Ok(Self { program: program.to_owned(), core, environment, folder })
+        Ok(Self {
+            program: program.to_owned(),
+            core,
+            environment,
+            folder,
+        })
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = processes::command(&self.program, self.core);
-        command.arg("-p").args(arguments).args(COMMON).envs(&self.environment);
-        command.current_dir(self.folder.path().join("empty")).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .arg("-p")
+            .args(arguments)
+            .args(COMMON)
+            .envs(&self.environment);
+        command
+            .current_dir(self.folder.path().join("empty"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         command
     }
 
@@ -104,23 +118,41 @@ impl Cli {
             }
             let status = child.wait().await?;
             let timing = clock.stop();
-            ensure!(status.success() && is_whole && timing.texts > 0, "the CLI failed: {status}");
+            ensure!(
+                status.success() && is_whole && timing.texts > 0,
+                "the CLI failed: {status}"
+            );
             Ok(timing)
         };
-        tokio::time::timeout(DEADLINE, asked).await.context("the CLI did not answer in time")?
+        tokio::time::timeout(DEADLINE, asked)
+            .await
+            .context("the CLI did not answer in time")?
     }
 
     /// A process that stays.
     pub(crate) async fn open(&self) -> anyhow::Result<Direct> {
-        let mut child = self.command(&["--input-format", "stream-json"]).stdin(Stdio::piped()).spawn()?;
+        let mut child = self
+            .command(&["--input-format", "stream-json"])
+            .stdin(Stdio::piped())
+            .spawn()?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (stdin, stdout) = pipes.context("no pipes")?;
         let lines = Lines::new(stdout);
-        let mut direct =
-            Direct { _child: child, stdin, lines, requests: 0, last: String::new(), is_over: true };
-        let initialize = Control::Initialize { system_prompt: &[""] };
+        let mut direct = Direct {
+            _child: child,
+            stdin,
+            lines,
+            requests: 0,
+            last: String::new(),
+            is_over: true,
+        };
+        let initialize = Control::Initialize {
+            system_prompt: &[""],
+        };
         let opened = direct.control(&initialize);
-        tokio::time::timeout(DEADLINE, opened).await.context("the CLI did not start in time")??;
+        tokio::time::timeout(DEADLINE, opened)
+            .await
+            .context("the CLI did not start in time")??;
         Ok(direct)
     }
 }
@@ -158,7 +190,9 @@ impl Direct {
             ensure!(timing.texts > 0, "an answer without text");
             Ok(timing)
         };
-        tokio::time::timeout(DEADLINE, turn).await.context("the CLI did not answer in time")?
+        tokio::time::timeout(DEADLINE, turn)
+            .await
+            .context("the CLI did not answer in time")?
     }
 
     async fn configure(&mut self, prompt: &str, system: &str) -> anyhow::Result<()> {
@@ -166,14 +200,21 @@ impl Direct {
             {"type": "text", "text": IDENTITY},
             {"type": "text", "text": system, "cache_control": {"type": "ephemeral"}},
         ]);
-        let content = json!([{"type": "text", "text": prompt, "cache_control": {"type": "ephemeral"}}]);
+        let content =
+            json!([{"type": "text", "text": prompt, "cache_control": {"type": "ephemeral"}}]);
         let messages = json!([{"role": "user", "content": content}]);
         let body = json!({"system": blocks, "tools": [], "messages": messages}).to_string();
         let env = [("CLAUDE_CODE_EXTRA_BODY", Some(body))].into();
         let model = (self.requests == 1).then_some("haiku");
-        self.control(&Control::ApplyFlagSettings { settings: FlagSettings { model, effort: None, env } })
-            .await
-            .map(drop)
+        self.control(&Control::ApplyFlagSettings {
+            settings: FlagSettings {
+                model,
+                effort: None,
+                env,
+            },
+        })
+        .await
+        .map(drop)
     }
 
     /// Forgets the turn, as the server does between two requests.
@@ -194,7 +235,9 @@ impl Direct {
             ensure!(has(&answer, "\"rewound\":true"), "not rewound");
             Ok(())
         };
-        tokio::time::timeout(DEADLINE, reset).await.context("the CLI was not reset in time")?
+        tokio::time::timeout(DEADLINE, reset)
+            .await
+            .context("the CLI was not reset in time")?
     }
 
     async fn control(&mut self, control: &Control<'_>) -> anyhow::Result<BytesMut> {
@@ -204,7 +247,11 @@ impl Direct {
         loop {
             let line = self.lines.next().await?.context("the CLI ended")?;
             if has(&line, "\"control_response\"") && has(&line, &format!("\"{id}\"")) {
-                ensure!(has(&line, "\"subtype\":\"success\""), "{}", String::from_utf8_lossy(&line));
+                ensure!(
+                    has(&line, "\"subtype\":\"success\""),
+                    "{}",
+                    String::from_utf8_lossy(&line)
+                );
                 return Ok(line);
             }
         }
@@ -218,7 +265,10 @@ struct Lines {
 
 impl Lines {
     fn new(stdout: ChildStdout) -> Self {
-        Self { stdout, decoder: LineDecoder::new(LONGEST_LINE) }
+        Self {
+            stdout,
+            decoder: LineDecoder::new(LONGEST_LINE),
+        }
     }
 
     async fn next(&mut self) -> anyhow::Result<Option<BytesMut>> {

@@ -54,14 +54,18 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<
 /// Answers of a full cache, each asked for in turn.
 async fn hits(plan: &Plan, report: &mut Report, rows: &mut Vec<Vec<String>>) -> anyhow::Result<()> {
     progress(&format!("cache: {} answers", plan.kept));
-    let config =
-        cache::Config { mode: cache::Mode::All, max_bytes: 1 << 30, time_to_live: Duration::from_secs(3600) };
+    let config = cache::Config {
+        mode: cache::Mode::All,
+        max_bytes: 1 << 30,
+        time_to_live: Duration::from_secs(3600),
+    };
     let cache = Cache::<()>::new(config);
     let (mut kept, mut hit) = (Sample::default(), Sample::default());
     for number in 0..plan.kept {
         let turn = turn(number);
         let begin = Instant::now();
-        let Lookup::Miss(filler) = cache.lookup("project", &turn, CacheControl::default(), false) else {
+        let Lookup::Miss(filler) = cache.lookup("project", &turn, CacheControl::default(), false)
+        else {
             continue;
         };
         let answer = filler.fill(async { Ok(futures::stream::iter(answer())) });
@@ -72,7 +76,8 @@ async fn hits(plan: &Plan, report: &mut Report, rows: &mut Vec<Vec<String>>) -> 
     for number in 0..plan.hits {
         let turn = turn(number * 7919 % plan.kept);
         let begin = Instant::now();
-        let Lookup::Hit(answer) = cache.lookup("project", &turn, CacheControl::default(), false) else {
+        let Lookup::Hit(answer) = cache.lookup("project", &turn, CacheControl::default(), false)
+        else {
             anyhow::bail!("an answer is gone")
         };
         let events = answer.count().await;
@@ -80,9 +85,18 @@ async fn hits(plan: &Plan, report: &mut Report, rows: &mut Vec<Vec<String>>) -> 
         ensure!(events == EVENTS, "{events} events");
     }
     let stats = cache.stats();
-    ensure!(stats.entries == plan.kept as u64, "{} entries", stats.entries);
+    ensure!(
+        stats.entries == plan.kept as u64,
+        "{} entries",
+        stats.entries
+    );
     let what = format!("a hit in the cache, {} answers kept, p99", plan.kept);
-    report.bar(&what, "≤ 150 µs", &format!("{:.1} µs", hit.percentile(99.0)), hit.percentile(99.0) <= 150.0);
+    report.bar(
+        &what,
+        "≤ 150 µs",
+        &format!("{:.1} µs", hit.percentile(99.0)),
+        hit.percentile(99.0) <= 150.0,
+    );
     rows.push(row("a hit in the cache", &hit));
     rows.push(row("an answer that is made at once, read and kept", &kept));
     Ok(())
@@ -96,8 +110,15 @@ fn admissions(plan: &Plan, rows: &mut Vec<Vec<String>>) -> anyhow::Result<()> {
         concurrent_requests: Some(9),
         weight: None,
     };
-    let grant = Grant { rates: most, project_rates: most, ..Grant::default() };
-    let caller = Caller { grant: grant.into(), ..Caller::named("key") };
+    let grant = Grant {
+        rates: most,
+        project_rates: most,
+        ..Grant::default()
+    };
+    let caller = Caller {
+        grant: grant.into(),
+        ..Caller::named("key")
+    };
     let limits = Limits::new(limits::Config::default());
     let mut sample = Sample::default();
     for _ in 0..plan.hits {
@@ -115,7 +136,12 @@ fn push(sample: &mut Sample, begin: Instant) {
 
 fn row(what: &str, sample: &Sample) -> Vec<String> {
     let figure = |value: f64| format!("{value:.2}");
-    vec![what.to_owned(), figure(sample.p50()), figure(sample.percentile(99.0)), figure(sample.max())]
+    vec![
+        what.to_owned(),
+        figure(sample.p50()),
+        figure(sample.percentile(99.0)),
+        figure(sample.max()),
+    ]
 }
 
 fn turn(number: usize) -> Turn {
@@ -127,7 +153,10 @@ fn turn(number: usize) -> Turn {
         tools: Tools::default(),
         history: Vec::new(),
         prompt: vec![Part::text(format!("{number:0>PROMPT_BYTES$}"))],
-        sampling: Sampling { temperature: Some(0.0), ..Sampling::default() },
+        sampling: Sampling {
+            temperature: Some(0.0),
+            ..Sampling::default()
+        },
     }
 }
 

@@ -43,7 +43,9 @@ pub(crate) async fn measure(
     let folder = tempfile::tempdir()?;
     let pinned = pinned_program(folder.path(), fake, load)?;
     let workers = CLIENTS + 2;
-    let settings = Settings::over(&pinned).workers(workers, workers).on(servers);
+    let settings = Settings::over(&pinned)
+        .workers(workers, workers)
+        .on(servers);
     let ours = settings.set("SWITCHBOARD_POOL__MAX_TURNS", "1000000");
     let stage = Stage {
         echo: Server::role(roles::ECHO, servers).await?,
@@ -51,19 +53,31 @@ pub(crate) async fn measure(
         cli: Cli::new(fake, load, None)?,
         far_cli: Cli::new(fake, servers, None)?,
     };
-    memory(&stage.ours, "RSS of the server at start, 10 idle workers aside", report)?;
+    memory(
+        &stage.ours,
+        "RSS of the server at start, 10 idle workers aside",
+        report,
+    )?;
     stage.cost(plan, report).await?;
     stage.added(plan, report).await?;
     stage.paced(plan, report).await?;
     stage.bursts(plan, report).await?;
-    memory(&stage.ours, "RSS of the server after this load, children aside", report)?;
+    memory(
+        &stage.ours,
+        "RSS of the server after this load, children aside",
+        report,
+    )?;
     stage.ours.end().await?;
     stage.echo.end().await
 }
 
 fn memory(server: &Server, what: &str, report: &mut Report) -> anyhow::Result<()> {
     let memory = processes::memory(server.id)?;
-    let measured = format!("{:.1} MB ({:.1} MB anonymous)", memory.rss / 1e6, memory.anonymous / 1e6);
+    let measured = format!(
+        "{:.1} MB ({:.1} MB anonymous)",
+        memory.rss / 1e6,
+        memory.anonymous / 1e6
+    );
     report.bar(what, "< 15 MB", &measured, memory.rss < 15e6);
     Ok(())
 }
@@ -86,7 +100,10 @@ async fn crowd(server: &Server, body: &str, requests: usize) -> anyhow::Result<R
     });
     try_join_all(clients).await?;
     let rate = requests as f64 / begun.elapsed().as_secs_f64();
-    Ok(Round { cpu_us: (own_cpu(server.id)? - cpu) * 1e6 / requests as f64, rate })
+    Ok(Round {
+        cpu_us: (own_cpu(server.id)? - cpu) * 1e6 / requests as f64,
+        rate,
+    })
 }
 
 async fn stream_crowd(server: &Server, requests: usize) -> anyhow::Result<f64> {
@@ -110,11 +127,15 @@ impl Stage {
         let body = chat(SHORT, "", false);
         crowd(&self.echo, &body, plan.echoes / 10).await?;
         crowd(&self.ours, &body, plan.chats / 10).await?;
-        let (mut echoes, mut chats, mut streams) = (Sample::default(), Sample::default(), Sample::default());
+        let (mut echoes, mut chats, mut streams) =
+            (Sample::default(), Sample::default(), Sample::default());
         let (mut echo_rates, mut rates, mut ratios) =
             (Sample::default(), Sample::default(), Sample::default());
         for round in 1..=plan.rounds {
-            progress(&format!("fake CLI: CPU per request, round {round} of {}", plan.rounds));
+            progress(&format!(
+                "fake CLI: CPU per request, round {round} of {}",
+                plan.rounds
+            ));
             let echo = crowd(&self.echo, &body, plan.echoes).await?;
             let ours = crowd(&self.ours, &body, plan.chats).await?;
             streams.push(stream_crowd(&self.ours, plan.chats).await?);
@@ -125,7 +146,11 @@ impl Stage {
             rates.push(ours.rate);
         }
         let drift = echoes.max() / echoes.min() - 1.0;
-        let steady = if drift > 0.2 { ", void: the echo drifted by more than 20 %" } else { "" };
+        let steady = if drift > 0.2 {
+            ", void: the echo drifted by more than 20 %"
+        } else {
+            ""
+        };
         let measured = format!("{} ×{steady}", ratios.spread(1));
         report.bar(
             "P1: CPU per request to the echo's",
@@ -171,14 +196,27 @@ impl Stage {
             let echoed = echo.chat(&body).await?;
             if round >= WARM_UP {
                 let took = [directly, far_away, served, echoed];
-                samples.iter_mut().zip(took).for_each(|(sample, took)| sample.push_ms(took));
+                samples
+                    .iter_mut()
+                    .zip(took)
+                    .for_each(|(sample, took)| sample.push_ms(took));
             }
         }
         let [past, far, through, echoes] = &samples;
         let us = |sample: &Sample, percent: f64| sample.percentile(percent) * 1e3;
         let [half, most] = [50.0, 99.0].map(|percent| us(through, percent) - us(past, percent));
-        report.bar("P2: added p50, one client", "≤ 100 µs", &format!("{half:.0} µs"), half <= 100.0);
-        report.bar("P2: added p99, one client", "≤ 300 µs", &format!("{most:.0} µs"), most <= 300.0);
+        report.bar(
+            "P2: added p50, one client",
+            "≤ 100 µs",
+            &format!("{half:.0} µs"),
+            half <= 100.0,
+        );
+        report.bar(
+            "P2: added p99, one client",
+            "≤ 300 µs",
+            &format!("{most:.0} µs"),
+            most <= 300.0,
+        );
         report.add(Table {
             title: "P2: one client",
             note: "Whole answers of 5 texts, in turns. Added is what the server takes more than the first way, in \
@@ -220,7 +258,12 @@ impl Stage {
             took_ms.percentile(99.0),
             took_ms.max()
         );
-        report.bar("P5: bursts of 100 frames that take 35 ms or more", "0", &measured, slow == 0);
+        report.bar(
+            "P5: bursts of 100 frames that take 35 ms or more",
+            "0",
+            &measured,
+            slow == 0,
+        );
         Ok(())
     }
 }

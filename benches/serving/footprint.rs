@@ -28,7 +28,11 @@ pub(crate) async fn measure(fake: &Path, plan: &Plan, report: &mut Report) -> an
     let mut rows = Vec::new();
     for &count in plan.idle {
         if limit < count as u64 + SPARE_FILES {
-            rows.push(vec!["not measured".to_owned(), count.to_string(), format!("file limit {limit}")]);
+            rows.push(vec![
+                "not measured".to_owned(),
+                count.to_string(),
+                format!("file limit {limit}"),
+            ]);
             continue;
         }
         progress(&format!("footprint: {count} idle streams"));
@@ -47,12 +51,27 @@ pub(crate) async fn measure(fake: &Path, plan: &Plan, report: &mut Report) -> an
             bytes,
         ));
     }
-    progress(&format!("footprint: {} idle streams with their workers", plan.stalled));
+    progress(&format!(
+        "footprint: {} idle streams with their workers",
+        plan.stalled
+    ));
     let bytes = stalled(fake, plan.stalled).await?;
-    rows.push(row("answered with 200, each with a stalled `fake-claude`", plan.stalled, bytes));
-    for &count in plan.idle.iter().filter(|count| limit >= **count as u64 + SPARE_FILES) {
+    rows.push(row(
+        "answered with 200, each with a stalled `fake-claude`",
+        plan.stalled,
+        bytes,
+    ));
+    for &count in plan
+        .idle
+        .iter()
+        .filter(|count| limit >= **count as u64 + SPARE_FILES)
+    {
         progress(&format!("footprint: {count} queued requests"));
-        rows.push(row("streaming request that waits for a worker", count, queued(fake, count).await?));
+        rows.push(row(
+            "streaming request that waits for a worker",
+            count,
+            queued(fake, count).await?,
+        ));
     }
     report.add(Table {
         title: "H2: memory of what waits",
@@ -96,7 +115,10 @@ async fn idle(server: &Server, count: usize) -> anyhow::Result<f64> {
 }
 
 async fn stalled(fake: &Path, count: usize) -> anyhow::Result<f64> {
-    let server = Settings::over(fake).workers(count + 1, count).start_warm(count as u64).await?;
+    let server = Settings::over(fake)
+        .workers(count + 1, count)
+        .start_warm(count as u64)
+        .await?;
     let before = processes::memory(server.id)?.anonymous;
     let body = chat(STALL, "", true);
     let mut held: Vec<Connection> = Vec::with_capacity(count);
@@ -113,8 +135,9 @@ async fn stalled(fake: &Path, count: usize) -> anyhow::Result<f64> {
 
 /// Streaming requests behind one worker that never ends.
 async fn queued(fake: &Path, count: usize) -> anyhow::Result<f64> {
-    let settings =
-        Settings::over(fake).workers(1, 1).set("SWITCHBOARD_POOL__QUEUE_LENGTH", &count.to_string());
+    let settings = Settings::over(fake)
+        .workers(1, 1)
+        .set("SWITCHBOARD_POOL__QUEUE_LENGTH", &count.to_string());
     let server = settings.start_warm(1).await?;
     let body = chat(STALL, "", true);
     let mut first = server.connect().await?;
@@ -126,7 +149,9 @@ async fn queued(fake: &Path, count: usize) -> anyhow::Result<f64> {
         connection.send(&body).await?;
         held.push(connection);
     }
-    server.until("all wait", |workers| workers.waiting == count as u64).await?;
+    server
+        .until("all wait", |workers| workers.waiting == count as u64)
+        .await?;
     let bytes = growth(&server, before, count)?;
     drop((first, held));
     server.end().await?;
@@ -151,10 +176,19 @@ async fn starts(fake: &Path, plan: &Plan, report: &mut Report) -> anyhow::Result
     }
     for (what, wanted_ms, sample) in [
         ("P9: start to first 200 of /health, p50", 50.0, &healthy_ms),
-        ("P9: start to first answer of `fake-claude`, p50", 150.0, &answered_ms),
+        (
+            "P9: start to first answer of `fake-claude`, p50",
+            150.0,
+            &answered_ms,
+        ),
     ] {
         let measured = format!("{} ms", sample.spread(1));
-        report.bar(what, &format!("≤ {wanted_ms} ms"), &measured, sample.p50() <= wanted_ms);
+        report.bar(
+            what,
+            &format!("≤ {wanted_ms} ms"),
+            &measured,
+            sample.p50() <= wanted_ms,
+        );
     }
     Ok(())
 }
@@ -167,14 +201,24 @@ fn size(report: &mut Report) -> anyhow::Result<()> {
     let whole = megabytes(binary)?;
     let folder = tempfile::tempdir()?;
     let stripped = folder.path().join("stripped");
-    let strip =
-        processes::command("strip", Core::Any).arg("-o").arg(&stripped).arg(binary).as_std_mut().status();
+    let strip = processes::command("strip", Core::Any)
+        .arg("-o")
+        .arg(&stripped)
+        .arg(binary)
+        .as_std_mut()
+        .status();
     let (size, measured) = match strip {
         Ok(status) if status.success() => {
             let size = megabytes(&stripped)?;
-            (size, format!("{size:.1} MB (with line tables {whole:.1} MB)"))
+            (
+                size,
+                format!("{size:.1} MB (with line tables {whole:.1} MB)"),
+            )
         }
-        _ => (whole, format!("{whole:.1} MB, not stripped: `strip` is not installed")),
+        _ => (
+            whole,
+            format!("{whole:.1} MB, not stripped: `strip` is not installed"),
+        ),
     };
     report.bar("P10: stripped binary", "≤ 15 MB", &measured, size <= 15.0);
     Ok(())

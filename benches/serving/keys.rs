@@ -27,7 +27,12 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<
     let before = resident()?;
     let begin = Instant::now();
     let tracker = TaskTracker::new();
-    let registry = Registry::open(Store::open(folder.path(), store::Config::default(), tracker)?).await?;
+    let registry = Registry::open(Store::open(
+        folder.path(),
+        store::Config::default(),
+        tracker,
+    )?)
+    .await?;
     let opened = begin.elapsed();
     let grown = resident()?.saturating_sub(before) as f64 / 1e6;
     let keys = Keys::new([""; 0])?.with_stored(&registry);
@@ -35,8 +40,15 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<
     let begin = Instant::now();
     for text in &texts {
         let begin = Instant::now();
-        let credentials = Credentials { api_key: Some(text), ..Credentials::default() };
-        ensure!(keys.authenticate(&credentials, Some(Permission::Inference)).is_ok(), "a key is not known");
+        let credentials = Credentials {
+            api_key: Some(text),
+            ..Credentials::default()
+        };
+        ensure!(
+            keys.authenticate(&credentials, Some(Permission::Inference))
+                .is_ok(),
+            "a key is not known"
+        );
         sample.push(begin.elapsed().as_secs_f64() * 1e6);
     }
     let rate = texts.len() as f64 / begin.elapsed().as_secs_f64();
@@ -63,10 +75,18 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<
 /// Makes keys in `folder`, and gives the texts of some, in no order.
 async fn make(count: usize, folder: &std::path::Path) -> anyhow::Result<Vec<String>> {
     let tracker = TaskTracker::new();
-    let registry = Registry::open(Store::open(folder, store::Config::default(), tracker.clone())?).await?;
+    let registry = Registry::open(Store::open(
+        folder,
+        store::Config::default(),
+        tracker.clone(),
+    )?)
+    .await?;
     let mut texts = Vec::new();
     for made in (0..count).step_by(AT_ONCE) {
-        let change = || KeyChange { name: Some("somebody".to_owned()), ..KeyChange::default() };
+        let change = || KeyChange {
+            name: Some("somebody".to_owned()),
+            ..KeyChange::default()
+        };
         let making = (0..AT_ONCE).map(|_| registry.create_key("default".to_owned(), change()));
         for made in futures::future::try_join_all(making).await? {
             texts.push(made.1.reveal().to_owned());
@@ -85,6 +105,9 @@ async fn make(count: usize, folder: &std::path::Path) -> anyhow::Result<Vec<Stri
 /// Memory in use, in bytes.
 fn resident() -> anyhow::Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .context("no VmRSS")?;
     Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
 }

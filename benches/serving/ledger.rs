@@ -33,12 +33,24 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<
     let mut measured: Vec<Measured> = CALLERS.iter().map(|_| Measured::default()).collect();
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let store = Store::open(folder.path(), store::Config::default(), TaskTracker::new())?;
-    let ledger = Ledger::open(store, Clock::system(), Config { keep_charges_days: 92 }).await?.ledger;
+    let ledger = Ledger::open(
+        store,
+        Clock::system(),
+        Config {
+            keep_charges_days: 92,
+        },
+    )
+    .await?
+    .ledger;
     for round in 0..plan.ledger_rounds {
         for (callers, measured) in CALLERS.into_iter().zip(&mut measured) {
             crowd(&ledger, callers, plan.charges, round, measured).await?;
         }
-        progress(&format!("ledger, round {} of {}", round + 1, plan.ledger_rounds));
+        progress(&format!(
+            "ledger, round {} of {}",
+            round + 1,
+            plan.ledger_rounds
+        ));
     }
     let row = |(callers, measured): (usize, &Measured)| {
         let of = |sample: &Sample, percent| format!("{:.2}", sample.percentile(percent));
@@ -54,7 +66,12 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<
     let rows = CALLERS.into_iter().zip(&measured).map(row).collect();
     let settle = measured[2].settle_ms.percentile(99.0);
     let shown = format!("{settle:.2} ms");
-    report.bar("M11: a charge on disk, p99 at 32 callers", "≤ 2 ms", &shown, settle <= MOST_MS);
+    report.bar(
+        "M11: a charge on disk, p99 at 32 callers",
+        "≤ 2 ms",
+        &shown,
+        settle <= MOST_MS,
+    );
     report.add(Table {
         title: "The ledger: a hold and a charge of each request, on disk",
         note: "Four budgets each: by day and by month, of the key and of its project, in tokens and in money. All callers \
@@ -85,7 +102,9 @@ async fn crowd(
         measured.settle_ms.extend(&settle_ms);
     }
     #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
-    measured.rate.push((charges / callers * callers) as f64 / begun.elapsed().as_secs_f64());
+    measured
+        .rate
+        .push((charges / callers * callers) as f64 / begun.elapsed().as_secs_f64());
     Ok(())
 }
 
@@ -97,20 +116,50 @@ async fn spend(
     round: usize,
     callers: usize,
 ) -> anyhow::Result<(Sample, Sample)> {
-    let cap = Cap { tokens: Some(u64::MAX), money: Some(Money::MAX) };
-    let budget = Budget { daily: cap, monthly: cap };
-    let grant = Arc::new(Grant { budget, project_budget: budget, ..Grant::default() });
-    let caller = Caller { grant, ..Caller::named(format!("key_{index}")) };
-    let estimate = Amount { tokens: 2_000, money: Money::from_nanos(9_000_000) };
+    let cap = Cap {
+        tokens: Some(u64::MAX),
+        money: Some(Money::MAX),
+    };
+    let budget = Budget {
+        daily: cap,
+        monthly: cap,
+    };
+    let grant = Arc::new(Grant {
+        budget,
+        project_budget: budget,
+        ..Grant::default()
+    });
+    let caller = Caller {
+        grant,
+        ..Caller::named(format!("key_{index}"))
+    };
+    let estimate = Amount {
+        tokens: 2_000,
+        money: Money::from_nanos(9_000_000),
+    };
     let (mut hold_ms, mut settle_ms) = (Sample::default(), Sample::default());
     for number in 0..charges {
         let begun = Instant::now();
-        let hold = ledger.hold(&caller, estimate, &format!("{round}-{callers}-{index}-{number}")).await?;
+        let hold = ledger
+            .hold(
+                &caller,
+                estimate,
+                &format!("{round}-{callers}-{index}-{number}"),
+            )
+            .await?;
         hold_ms.push_ms(begun.elapsed());
-        let usage = Usage { input_tokens: 900, output_tokens: 300, ..Usage::default() };
+        let usage = Usage {
+            input_tokens: 900,
+            output_tokens: 300,
+            ..Usage::default()
+        };
         let money = Some(Money::from_nanos(7_200_000));
-        let charge =
-            Charge { model: "claude-sonnet-5-5".to_owned(), usage, money, outcome: Outcome::Answered };
+        let charge = Charge {
+            model: "claude-sonnet-5-5".to_owned(),
+            usage,
+            money,
+            outcome: Outcome::Answered,
+        };
         let begun = Instant::now();
         hold.settle(charge).await?;
         settle_ms.push_ms(begun.elapsed());

@@ -75,22 +75,40 @@ fn main() -> anyhow::Result<()> {
     if let Some(role) = options.role {
         return roles::play(&role);
     }
-    let plan = if options.quick { plan::QUICK } else { plan::FULL };
+    let plan = if options.quick {
+        plan::QUICK
+    } else {
+        plan::FULL
+    };
     let is_wanted = |part| options.parts.is_empty() || options.parts.contains(&part);
     let mut report = Report::default();
     let mut conditions = conditions::Conditions::begin("serving");
     if is_wanted(Part::Real) {
         let cli = processes::real_cli()?;
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
         runtime.block_on(real_cli::measure(&cli, &plan, &mut report))?;
     }
     if is_wanted(Part::Conversations) {
         let cli = processes::real_cli()?;
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        runtime.block_on(conversations::measure(&cli, options.baseline.as_ref(), &plan, &mut report))?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
+        runtime.block_on(conversations::measure(
+            &cli,
+            options.baseline.as_ref(),
+            &plan,
+            &mut report,
+        ))?;
     }
     if is_wanted(Part::Ledger) {
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
         runtime.block_on(ledger::measure(&plan, &mut report))?;
     }
     if is_wanted(Part::Engines) {
@@ -98,7 +116,10 @@ fn main() -> anyhow::Result<()> {
         runtime.block_on(engines::measure(&plan, &mut report))?;
     }
     if is_wanted(Part::Keys) {
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
         runtime.block_on(keys::measure(&plan, &mut report))?;
     }
     let fake = Path::new(env!("CARGO_BIN_EXE_fake-claude"));
@@ -132,5 +153,9 @@ fn progress(what: &str) {
 /// The servers' core and that of all else, where there are two.
 async fn cores() -> [Core; 2] {
     let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    if count >= 2 && processes::pin_self(1).await { [Core::Only(0), Core::Only(1)] } else { [Core::Any; 2] }
+    if count >= 2 && processes::pin_self(1).await {
+        [Core::Only(0), Core::Only(1)]
+    } else {
+        [Core::Any; 2]
+    }
 }

@@ -11,16 +11,30 @@ use crate::statistics::Sample;
 
 impl Stage {
     /// The same turn on a reused process, past the server and through it, in turns.
-    pub(crate) async fn own_share(&mut self, pairs: usize, report: &mut Report) -> anyhow::Result<()> {
+    pub(crate) async fn own_share(
+        &mut self,
+        pairs: usize,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
         let mut direct = self.raw.open().await?;
         let mut connection = self.lone.connect().await?;
         let mut rows = Vec::new();
-        for (is_new, name) in [(true, "a new system prompt each"), (false, "the same system prompt")] {
-            let [past, through, added] = self.pairs(pairs, is_new, &mut direct, &mut connection).await?;
+        for (is_new, name) in [
+            (true, "a new system prompt each"),
+            (false, "the same system prompt"),
+        ] {
+            let [past, through, added] = self
+                .pairs(pairs, is_new, &mut direct, &mut connection)
+                .await?;
             let (difference, paired) = (through.p50() - past.p50(), added.p50());
             if is_new {
                 let measured = format!("{difference:.2} ms (median of pairs {paired:.2} ms)");
-                report.bar("own share, TTFT p50", "≤ 2 ms", &measured, difference <= 2.0);
+                report.bar(
+                    "own share, TTFT p50",
+                    "≤ 2 ms",
+                    &measured,
+                    difference <= 2.0,
+                );
             }
             let row = [
                 past.p50(),
@@ -58,9 +72,14 @@ impl Stage {
     ) -> anyhow::Result<[Sample; 3]> {
         // A process gets faster over its first turns.
         const WARM_UP: usize = 30;
-        let [mut past, mut through, mut added] = [Sample::default(), Sample::default(), Sample::default()];
+        let [mut past, mut through, mut added] =
+            [Sample::default(), Sample::default(), Sample::default()];
         for pair in 0..pairs + WARM_UP {
-            let system = if is_new { self.new_system() } else { "Be brief.".to_owned() };
+            let system = if is_new {
+                self.new_system()
+            } else {
+                "Be brief.".to_owned()
+            };
             let body = chat(PROMPT, &system, true);
             let for_direct = if is_new || pair == 0 { &system } else { "" };
             // Who is first changes from pair to pair, so that being first is no advantage.
@@ -80,7 +99,11 @@ impl Stage {
         Ok([past, through, added])
     }
 
-    async fn through_the_server(&self, connection: &mut Connection, body: &str) -> anyhow::Result<Duration> {
+    async fn through_the_server(
+        &self,
+        connection: &mut Connection,
+        body: &str,
+    ) -> anyhow::Result<Duration> {
         let first = connection.stream(body).await?.first;
         self.lone.until_quiet().await?;
         Ok(first)

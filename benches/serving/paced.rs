@@ -26,8 +26,14 @@ impl Stage {
         }
         let (mut past, mut through) = (Streams::default(), Streams::default());
         for round in 0..=plan.paced {
-            progress(&format!("fake CLI: paced streams, round {round} of {}", plan.paced));
-            let timings = [self.paced_directly(&mut directs).await?, self.paced_through().await?];
+            progress(&format!(
+                "fake CLI: paced streams, round {round} of {}",
+                plan.paced
+            ));
+            let timings = [
+                self.paced_directly(&mut directs).await?,
+                self.paced_through().await?,
+            ];
             // The first round warms up.
             if round > 0 {
                 timings[0].iter().for_each(|timing| past.add(timing));
@@ -37,20 +43,41 @@ impl Stage {
         let added = |pick: fn(&Streams) -> &Sample, percent: f64| {
             (pick(&through).percentile(percent) - pick(&past).percentile(percent)) * 1e3
         };
-        let (first, gap) =
-            (added(|streams| &streams.first_ms, 99.0), added(|streams| &streams.gaps_ms, 99.0));
+        let (first, gap) = (
+            added(|streams| &streams.first_ms, 99.0),
+            added(|streams| &streams.gaps_ms, 99.0),
+        );
         report.bar(
             "P4: added time to first frame, p99",
             "≤ 300 µs",
             &format!("{first:.0} µs"),
             first <= 300.0,
         );
-        report.bar("P4: added gap, p99", "≤ 100 µs", &format!("{gap:.0} µs"), gap <= 100.0);
-        report.bar("P4: frames lost", "0", &through.lost.to_string(), through.lost == 0);
+        report.bar(
+            "P4: added gap, p99",
+            "≤ 100 µs",
+            &format!("{gap:.0} µs"),
+            gap <= 100.0,
+        );
+        report.bar(
+            "P4: frames lost",
+            "0",
+            &through.lost.to_string(),
+            through.lost == 0,
+        );
         report.add(Table {
             title: "P4: streams of 64 frames, one every 20 ms",
-            note: "8 at a time, begun 2.5 ms apart; past the server and through it in turns.".to_owned(),
-            header: vec!["way", "streams", "first frame p50 ms", "p99", "gap p50 ms", "p99", "frames lost"],
+            note: "8 at a time, begun 2.5 ms apart; past the server and through it in turns."
+                .to_owned(),
+            header: vec![
+                "way",
+                "streams",
+                "first frame p50 ms",
+                "p99",
+                "gap p50 ms",
+                "p99",
+                "frames lost",
+            ],
             rows: [("`fake-claude` over its pipes", &past), ("ours", &through)]
                 .map(|(name, streams)| streams.row(name))
                 .to_vec(),
@@ -98,14 +125,22 @@ struct Streams {
 impl Streams {
     fn add(&mut self, timing: &Timing) {
         self.first_ms.push_ms(timing.first);
-        timing.gaps.iter().for_each(|gap| self.gaps_ms.push_ms(*gap));
+        timing
+            .gaps
+            .iter()
+            .for_each(|gap| self.gaps_ms.push_ms(*gap));
         self.lost += FRAMES.abs_diff(timing.texts);
     }
 
     fn row(&self, name: &str) -> Vec<String> {
-        let figures = [&self.first_ms, &self.gaps_ms].map(|sample| [sample.p50(), sample.percentile(99.0)]);
+        let figures =
+            [&self.first_ms, &self.gaps_ms].map(|sample| [sample.p50(), sample.percentile(99.0)]);
         let figures = figures.concat().into_iter().map(|ms| format!("{ms:.3}"));
         let count = self.first_ms.len().to_string();
-        [name.to_owned(), count].into_iter().chain(figures).chain([self.lost.to_string()]).collect()
+        [name.to_owned(), count]
+            .into_iter()
+            .chain(figures)
+            .chain([self.lost.to_string()])
+            .collect()
     }
 }

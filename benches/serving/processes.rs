@@ -22,7 +22,10 @@ pub(crate) enum Core {
 }
 
 /// A command with an empty environment. What it starts is killed when its handle is dropped.
-#[expect(clippy::disallowed_methods, reason = "the bench starts what it measures")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the bench starts what it measures"
+)]
 pub(crate) fn command(program: impl AsRef<OsStr>, core: Core) -> Command {
     let mut command = match core {
         Core::Any => Command::new(program),
@@ -32,12 +35,19 @@ pub(crate) fn command(program: impl AsRef<OsStr>, core: Core) -> Command {
             command
         }
     };
-    command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").kill_on_drop(true).stdin(Stdio::null());
+    command
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .kill_on_drop(true)
+        .stdin(Stdio::null());
     command
 }
 
 /// The Claude CLI: that of `CLAUDE_BIN`, or the one that `tools/install-cli` installs.
-#[expect(clippy::disallowed_methods, reason = "a bench has no configuration but this")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a bench has no configuration but this"
+)]
 pub(crate) fn real_cli() -> anyhow::Result<PathBuf> {
     const INSTALLED: &str = ".cache/cli/node_modules/@anthropic-ai/claude-code/bin/claude.exe";
     let installed = || Path::new(env!("CARGO_MANIFEST_DIR")).join(INSTALLED);
@@ -54,24 +64,42 @@ pub(crate) fn real_cli() -> anyhow::Result<PathBuf> {
 pub(crate) async fn pin_self(core: u8) -> bool {
     let id = std::process::id().to_string();
     let mut taskset = command("taskset", Core::Any);
-    taskset.args(["-acp", &core.to_string(), &id]).stdout(Stdio::null()).stderr(Stdio::null());
+    taskset
+        .args(["-acp", &core.to_string(), &id])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     taskset.status().await.is_ok_and(|status| status.success())
 }
 
 /// A program that runs `program` on `core`, for who cannot be told about cores.
 pub(crate) fn pinned_program(folder: &Path, program: &Path, core: Core) -> anyhow::Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt as _;
-    let Core::Only(core) = core else { return Ok(program.to_owned()) };
+    let Core::Only(core) = core else {
+        return Ok(program.to_owned());
+    };
     let script = folder.join("pinned");
-    std::fs::write(&script, format!("#!/bin/sh\nexec taskset -c {core} '{}' \"$@\"\n", program.display()))?;
+    std::fs::write(
+        &script,
+        format!(
+            "#!/bin/sh\nexec taskset -c {core} '{}' \"$@\"\n",
+            program.display()
+        ),
+    )?;
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
     Ok(script)
 }
 
 /// What a short command prints.
 pub(crate) async fn output(program: &str, arguments: &[&str], folder: &Path) -> Option<String> {
-    let run = command(program, Core::Any).args(arguments).current_dir(folder).output().await.ok()?;
-    run.status.success().then(|| String::from_utf8_lossy(&run.stdout).trim().to_owned())
+    let run = command(program, Core::Any)
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .await
+        .ok()?;
+    run.status
+        .success()
+        .then(|| String::from_utf8_lossy(&run.stdout).trim().to_owned())
 }
 
 /// Lets this process, and what it starts, open as many files as the system allows.
@@ -79,13 +107,22 @@ pub(crate) fn raise_file_limit() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     // A refusal leaves the old limit, which is what is then found.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    );
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// Asks a process to end and waits for it.
 pub(crate) async fn end(mut child: Child) -> anyhow::Result<()> {
-    let id = child.id().and_then(|id| Pid::from_raw(id.cast_signed())).context("the process is gone")?;
+    let id = child
+        .id()
+        .and_then(|id| Pid::from_raw(id.cast_signed()))
+        .context("the process is gone")?;
     rustix::process::kill_process(id, Signal::TERM)?;
     let status = tokio::time::timeout(Duration::from_secs(20), child.wait()).await;
     let status = status.context("a process did not end")??;
@@ -108,15 +145,22 @@ pub(crate) fn ended_children_cpu() -> anyhow::Result<f64> {
 /// CPU time of a process and all below it, the ended ones included, in seconds.
 pub(crate) fn tree_cpu(root: u32) -> anyhow::Result<f64> {
     ensure!(Stat::read(root).is_some(), "the process is gone");
-    let stats = std::iter::once(root).chain(descendants(root)?).filter_map(Stat::read);
-    Ok(stats.map(|stat| stat.own_ticks + stat.ended_ticks).sum::<f64>() / TICKS_PER_SECOND)
+    let stats = std::iter::once(root)
+        .chain(descendants(root)?)
+        .filter_map(Stat::read);
+    Ok(stats
+        .map(|stat| stat.own_ticks + stat.ended_ticks)
+        .sum::<f64>()
+        / TICKS_PER_SECOND)
 }
 
 /// The processes that a process has started, and those that these have started, and so on.
 pub(crate) fn descendants(root: u32) -> anyhow::Result<Vec<u32>> {
     let ids = std::fs::read_dir("/proc")?.flatten();
     let ids = ids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let parents: BTreeMap<u32, u32> = ids.filter_map(|id| Some((id, Stat::read(id)?.parent))).collect();
+    let parents: BTreeMap<u32, u32> = ids
+        .filter_map(|id| Some((id, Stat::read(id)?.parent)))
+        .collect();
     let is_below = |id: u32| {
         let up = std::iter::successors(parents.get(&id).copied(), |id| parents.get(id).copied());
         up.take_while(|id| *id > 1).any(|id| id == root)
@@ -157,9 +201,18 @@ pub(crate) fn memory(id: u32) -> anyhow::Result<Memory> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
     let field = |name: &str| -> Option<f64> {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        Some(line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<f64>().ok()? * 1024.0)
+        Some(
+            line.trim_start_matches(':')
+                .trim()
+                .trim_end_matches(" kB")
+                .parse::<f64>()
+                .ok()?
+                * 1024.0,
+        )
     };
-    let (rss, anonymous) = field("VmRSS").zip(field("RssAnon")).context("/proc has no RssAnon")?;
+    let (rss, anonymous) = field("VmRSS")
+        .zip(field("RssAnon"))
+        .context("/proc has no RssAnon")?;
     Ok(Memory { rss, anonymous })
 }
 
@@ -168,5 +221,9 @@ pub(crate) fn address_in(said: &str) -> Option<SocketAddr> {
     let (_, rest) = said.split_once("listening on http://")?;
     // A line that is not whole may end within the number of the port.
     let (line, _) = rest.split_once('\n')?;
-    line.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect::<String>().parse().ok()
+    line.chars()
+        .take_while(|c| c.is_ascii_digit() || ".:".contains(*c))
+        .collect::<String>()
+        .parse()
+        .ok()
 }

@@ -34,7 +34,8 @@ impl Way {
     #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
     fn add(&mut self, first_ms: &Sample, elapsed: Duration, cpu_seconds: f64) {
         self.first_by_round.push(first_ms.p50());
-        self.rate_by_round.push(first_ms.len() as f64 / elapsed.as_secs_f64());
+        self.rate_by_round
+            .push(first_ms.len() as f64 / elapsed.as_secs_f64());
         self.first_ms.extend(first_ms);
         self.elapsed += elapsed;
         self.cpu_seconds += cpu_seconds;
@@ -76,10 +77,18 @@ pub(crate) async fn measure(cli: &Path, plan: &Plan, report: &mut Report) -> any
     for round in 1..=plan.real_rounds {
         progress(&format!("real CLI: round {round} of {}", plan.real_rounds));
         stage.spawned(plan.spawned, &mut ways[0]).await?;
-        stage.new_conversations(plan.spawned, false, &mut ways[1]).await?;
-        stage.new_conversations(plan.spawned, true, &mut ways[2]).await?;
-        stage.one_after_another(plan.reused, true, &mut ways[3]).await?;
-        stage.one_after_another(plan.reused, false, &mut ways[4]).await?;
+        stage
+            .new_conversations(plan.spawned, false, &mut ways[1])
+            .await?;
+        stage
+            .new_conversations(plan.spawned, true, &mut ways[2])
+            .await?;
+        stage
+            .one_after_another(plan.reused, true, &mut ways[3])
+            .await?;
+        stage
+            .one_after_another(plan.reused, false, &mut ways[4])
+            .await?;
         stage.crowd(plan.crowd, &mut ways[5]).await?;
         stage.upstream.clear();
     }
@@ -92,8 +101,11 @@ pub(crate) async fn measure(cli: &Path, plan: &Plan, report: &mut Report) -> any
 
 impl Stage {
     async fn set(cli: &Path) -> anyhow::Result<Self> {
-        let upstream =
-            StandIn::start_with(StandInSettings { is_lenient: true, ..StandInSettings::default() }).await?;
+        let upstream = StandIn::start_with(StandInSettings {
+            is_lenient: true,
+            ..StandInSettings::default()
+        })
+        .await?;
         let url = upstream.base_url();
         let settings = || Settings::over(cli).set("ANTHROPIC_BASE_URL", &url);
         let single = || settings().set("SWITCHBOARD_POOL__MAX_TURNS", "1");
@@ -105,10 +117,21 @@ impl Stage {
         let crowd = lasting().workers(4, 4).start_warm(4).await?;
         let lone = lasting().workers(1, 1).start_warm(1).await?;
         let raw = Cli::new(cli, Core::Any, Some(&url))?;
-        let mut stage = Self { raw, fresh, calm, reused, crowd, lone, upstream, asked: 0 };
+        let mut stage = Self {
+            raw,
+            fresh,
+            calm,
+            reused,
+            crowd,
+            lone,
+            upstream,
+            asked: 0,
+        };
         // The first turns of a process are slower; that is (b), and neither (c) nor (d).
         stage.raw.ask(PROMPT, "warm up").await?;
-        stage.one_after_another(6, true, &mut Way::default()).await?;
+        stage
+            .one_after_another(6, true, &mut Way::default())
+            .await?;
         stage.crowd(3, &mut Way::default()).await?;
         Ok(stage)
     }
@@ -130,8 +153,15 @@ impl Stage {
         Ok(())
     }
 
-    async fn new_conversations(&mut self, count: usize, is_calm: bool, way: &mut Way) -> anyhow::Result<()> {
-        let bodies: Vec<String> = (0..count).map(|_| chat(PROMPT, &self.new_system(), true)).collect();
+    async fn new_conversations(
+        &mut self,
+        count: usize,
+        is_calm: bool,
+        way: &mut Way,
+    ) -> anyhow::Result<()> {
+        let bodies: Vec<String> = (0..count)
+            .map(|_| chat(PROMPT, &self.new_system(), true))
+            .collect();
         let server = if is_calm { &self.calm } else { &self.fresh };
         server.until_quiet().await?;
         let (begun, cpu) = (Instant::now(), tree_cpu(server.id)?);
@@ -145,13 +175,22 @@ impl Stage {
         Ok(())
     }
 
-    async fn one_after_another(&mut self, count: usize, is_new: bool, way: &mut Way) -> anyhow::Result<()> {
+    async fn one_after_another(
+        &mut self,
+        count: usize,
+        is_new: bool,
+        way: &mut Way,
+    ) -> anyhow::Result<()> {
         self.reused.until_quiet().await?;
         let (begun, cpu) = (Instant::now(), tree_cpu(self.reused.id)?);
         let mut first_ms = Sample::default();
         let mut connection = self.reused.connect().await?;
         for _ in 0..count {
-            let system = if is_new { self.new_system() } else { "Be brief.".to_owned() };
+            let system = if is_new {
+                self.new_system()
+            } else {
+                "Be brief.".to_owned()
+            };
             first_ms.push_ms(connection.stream(&chat(PROMPT, &system, true)).await?.first);
         }
         let elapsed = begun.elapsed();
@@ -163,7 +202,11 @@ impl Stage {
     async fn crowd(&mut self, count: usize, way: &mut Way) -> anyhow::Result<()> {
         self.crowd.until_quiet().await?;
         let bodies: Vec<Vec<String>> = (0..CLIENTS)
-            .map(|_| (0..count).map(|_| chat(PROMPT, &self.new_system(), true)).collect())
+            .map(|_| {
+                (0..count)
+                    .map(|_| chat(PROMPT, &self.new_system(), true))
+                    .collect()
+            })
             .collect();
         let (begun, cpu) = (Instant::now(), tree_cpu(self.crowd.id)?);
         let clients = bodies.iter().map(async |bodies| {
@@ -194,17 +237,37 @@ impl Stage {
 
 fn compare(ways: &[Way; 6], report: &mut Report) {
     let [spawned, fresh, calm, reused, same, crowd] = ways;
-    let ratios =
-        |these: &[f64], those: &[f64]| these.iter().zip(those).map(|(a, b)| a / b).collect::<Sample>();
+    let ratios = |these: &[f64], those: &[f64]| {
+        these
+            .iter()
+            .zip(those)
+            .map(|(a, b)| a / b)
+            .collect::<Sample>()
+    };
     let mut bar = |what: &str, wanted: &str, ratios: &Sample, is_met: bool| {
         report.bar(what, wanted, &ratios.spread(3), is_met);
     };
     let ratio = ratios(&fresh.first_by_round, &spawned.first_by_round);
-    bar("TTFT p50, (b) to (a)", "≤ 0.30", &ratio, ratio.p50() <= 0.30);
+    bar(
+        "TTFT p50, (b) to (a)",
+        "≤ 0.30",
+        &ratio,
+        ratio.p50() <= 0.30,
+    );
     let ratio = ratios(&reused.first_by_round, &spawned.first_by_round);
-    bar("TTFT p50, (c) to (a)", "≤ 0.12", &ratio, ratio.p50() <= 0.12);
+    bar(
+        "TTFT p50, (c) to (a)",
+        "≤ 0.12",
+        &ratio,
+        ratio.p50() <= 0.12,
+    );
     let ratio = ratios(&reused.rate_by_round, &spawned.rate_by_round);
-    bar("requests per second, (c) to (a)", "≥ 8", &ratio, ratio.p50() >= 8.0);
+    bar(
+        "requests per second, (c) to (a)",
+        "≥ 8",
+        &ratio,
+        ratio.p50() >= 8.0,
+    );
     report.add(Table {
         title: "Real CLI",
         note: "Time to first token (TTFT) is to the first text, in ms. CPU is of all processes of the way: the CLI's, \
@@ -228,6 +291,11 @@ fn compare(ways: &[Way; 6], report: &mut Report) {
 fn memory(server: &Server, report: &mut Report) -> anyhow::Result<()> {
     let memory = processes::memory(server.id)?;
     let measured = format!("{:.1} MB", memory.rss / 1e6);
-    report.bar("RSS of the server after the runs with the real CLI", "< 15 MB", &measured, memory.rss < 15e6);
+    report.bar(
+        "RSS of the server after the runs with the real CLI",
+        "< 15 MB",
+        &measured,
+        memory.rss < 15e6,
+    );
     Ok(())
 }

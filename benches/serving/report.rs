@@ -28,7 +28,11 @@ impl Report {
     /// Adds a figure that was wanted.
     pub(crate) fn bar(&mut self, what: &str, wanted: &str, measured: &str, is_met: bool) {
         let verdict = if is_met { "met" } else { "**missed**" };
-        self.bars.push([what, wanted, measured, verdict].map(str::to_owned).to_vec());
+        self.bars.push(
+            [what, wanted, measured, verdict]
+                .map(str::to_owned)
+                .to_vec(),
+        );
     }
 
     pub(crate) fn add(&mut self, table: Table) {
@@ -40,25 +44,52 @@ impl Report {
         let mut text = conditions.to_owned();
         let mut wanted = vec!["figure", "wanted", "measured", ""];
         if !self.bars.is_empty() {
-            section(&mut text, "Wanted and measured", "", &mut wanted, &self.bars);
+            section(
+                &mut text,
+                "Wanted and measured",
+                "",
+                &mut wanted,
+                &self.bars,
+            );
         }
         for table in &self.tables {
-            section(&mut text, table.title, &table.note, &mut table.header.clone(), &table.rows);
+            section(
+                &mut text,
+                table.title,
+                &table.note,
+                &mut table.header.clone(),
+                &table.rows,
+            );
         }
         text
     }
 }
 
-fn section(text: &mut String, title: &str, note: &str, header: &mut Vec<&str>, rows: &[Vec<String>]) {
+fn section(
+    text: &mut String,
+    title: &str,
+    note: &str,
+    header: &mut Vec<&str>,
+    rows: &[Vec<String>],
+) {
     let _ = writeln!(text, "\n### {title}\n");
     let widths: Vec<usize> = (0..header.len())
         .map(|column| {
-            let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-            cells.chain([header[column].chars().count(), 3]).max().unwrap_or(3)
+            let cells = rows
+                .iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count());
+            cells
+                .chain([header[column].chars().count(), 3])
+                .max()
+                .unwrap_or(3)
         })
         .collect();
     let mut line = |cells: &[&str]| {
-        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!(" {cell:<width$} |"));
+        let padded = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!(" {cell:<width$} |"));
         let _ = writeln!(text, "|{}", padded.collect::<String>());
     };
     line(header);
@@ -81,10 +112,19 @@ fn section(text: &mut String, title: &str, note: &str, header: &mut Vec<&str>, r
 
 /// Puts `measured` between the markers of the document; what stands around them stays.
 pub(crate) fn write_into(path: &Path, measured: &str) -> anyhow::Result<()> {
-    let old = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let place = old.find(BEGIN).zip(old.find(END)).filter(|(begin, end)| begin < end);
-    let (begin, end) =
-        place.with_context(|| format!("{} has not the markers {BEGIN} and {END}", path.display()))?;
-    let new = format!("{}{BEGIN}\n{}\n{}", &old[..begin], measured.trim(), &old[end..]);
+    let old =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let place = old
+        .find(BEGIN)
+        .zip(old.find(END))
+        .filter(|(begin, end)| begin < end);
+    let (begin, end) = place
+        .with_context(|| format!("{} has not the markers {BEGIN} and {END}", path.display()))?;
+    let new = format!(
+        "{}{BEGIN}\n{}\n{}",
+        &old[..begin],
+        measured.trim(),
+        &old[end..]
+    );
     std::fs::write(path, new).with_context(|| format!("cannot write {}", path.display()))
 }

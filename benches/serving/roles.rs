@@ -19,7 +19,9 @@ use claude_switchboard::conversations::Conversations;
 use claude_switchboard::domain::{self, Caller, ModelName, Turn, TurnEvent};
 use claude_switchboard::fields::Policy;
 use claude_switchboard::files::{self, Files};
-use claude_switchboard::gateway::{AnswerCache, Error, ModelCard, Readiness, RunningTurn, Told, Turns};
+use claude_switchboard::gateway::{
+    AnswerCache, Error, ModelCard, Readiness, RunningTurn, Told, Turns,
+};
 use claude_switchboard::http::{self, AppState, LastWords, Stopping};
 use claude_switchboard::ledger::{Clock, Reader};
 use claude_switchboard::metrics::Metrics;
@@ -41,11 +43,17 @@ pub(crate) const SILENT: &str = "silent";
 
 /// Serves as `role` until it is told to end.
 pub(crate) fn play(role: &str) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        writeln!(std::io::stderr(), "listening on http://{}", listener.local_addr()?)?;
+        writeln!(
+            std::io::stderr(),
+            "listening on http://{}",
+            listener.local_addr()?
+        )?;
         let served = match role {
             ECHO => echo(listener).boxed(),
             SILENT => silent(listener).boxed(),
@@ -96,22 +104,40 @@ struct Usage {
 
 async fn echo(listener: TcpListener) -> anyhow::Result<()> {
     let answer = async |Json(mut asked): Json<Asked>| {
-        let content = asked.messages.pop().map_or_else(String::new, |message| message.content);
-        let message = Message { role: "assistant".to_owned(), content };
+        let content = asked
+            .messages
+            .pop()
+            .map_or_else(String::new, |message| message.content);
+        let message = Message {
+            role: "assistant".to_owned(),
+            content,
+        };
         Json(Answered {
             id: "chatcmpl-1",
             object: "chat.completion",
             created: 1,
             model: asked.model,
-            choices: [Choice { index: 0, message, finish_reason: "stop" }],
-            usage: Usage { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 },
+            choices: [Choice {
+                index: 0,
+                message,
+                finish_reason: "stop",
+            }],
+            usage: Usage {
+                prompt_tokens: 1,
+                completion_tokens: 1,
+                total_tokens: 2,
+            },
         })
     };
     let listener = listener.tap_io(|stream| {
         // Without it the echo would only be slower.
         let _ = stream.set_nodelay(true);
     });
-    axum::serve(listener, Router::new().route("/v1/chat/completions", post(answer))).await?;
+    axum::serve(
+        listener,
+        Router::new().route("/v1/chat/completions", post(answer)),
+    )
+    .await?;
     Ok(())
 }
 
@@ -121,9 +147,15 @@ struct Silence;
 impl Turns for Silence {
     fn run(&self, _caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
         let model = turn.model.as_str().to_owned();
-        let begun = futures::stream::iter([Ok(TurnEvent::started(model.clone(), domain::Usage::default()))]);
+        let begun = futures::stream::iter([Ok(TurnEvent::started(
+            model.clone(),
+            domain::Usage::default(),
+        ))]);
         let events = Box::pin(begun.chain(futures::stream::pending()));
-        Box::pin(std::future::ready(Ok(RunningTurn::new(Told::of(model), events))))
+        Box::pin(std::future::ready(Ok(RunningTurn::new(
+            Told::of(model),
+            events,
+        ))))
     }
 
     fn count_tokens(&self, _caller: Caller, _turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {
@@ -159,19 +191,35 @@ fn http_config() -> http::Config {
 }
 
 fn no_batches() -> batches::Config {
-    batches::Config { parallel: 1, longest_line: 0, time_to_live: Duration::from_secs(60) }
+    batches::Config {
+        parallel: 1,
+        longest_line: 0,
+        time_to_live: Duration::from_secs(60),
+    }
 }
 
 fn no_cache() -> cache::Config {
-    cache::Config { mode: cache::Mode::Off, max_bytes: 0, time_to_live: Duration::from_secs(1) }
+    cache::Config {
+        mode: cache::Mode::Off,
+        max_bytes: 0,
+        time_to_live: Duration::from_secs(1),
+    }
 }
 
 fn one_session() -> sessions::Config {
-    sessions::Config { idle: Duration::from_secs(60), max_sessions: 1, max_bytes: 1 << 20 }
+    sessions::Config {
+        idle: Duration::from_secs(60),
+        max_sessions: 1,
+        max_bytes: 1 << 20,
+    }
 }
 
 fn one_record() -> Limits {
-    Limits { time_to_live: Duration::from_secs(60), max_records: 1, max_bytes: 1 << 20 }
+    Limits {
+        time_to_live: Duration::from_secs(60),
+        max_records: 1,
+        max_bytes: 1 << 20,
+    }
 }
 
 /// Connections are not what is measured.
@@ -216,7 +264,11 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
         stop: shutdown.last_words(),
     };
     let batches = Batches::new(tools, no_batches());
-    let settings = Settings::load(None, &Environment::from_iter([("HOME", "/")]), &Flags::default())?;
+    let settings = Settings::load(
+        None,
+        &Environment::from_iter([("HOME", "/")]),
+        &Flags::default(),
+    )?;
     let sessions = Sessions::new(&store, Arc::clone(&keys), one_session());
     let router = http::router(AppState {
         turns,
@@ -237,6 +289,13 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
         tasks: None,
         router: Arc::new(app::router(&settings, &Arc::new(app::prices(&settings)))),
     });
-    server::serve(listener, router, server_config(), shutdown, TaskTracker::new()).await;
+    server::serve(
+        listener,
+        router,
+        server_config(),
+        shutdown,
+        TaskTracker::new(),
+    )
+    .await;
     Ok(())
 }

@@ -37,8 +37,15 @@ impl Settings {
     /// A server over the CLI at `cli`, signed in with a key that opens nothing.
     pub(crate) fn over(cli: &Path) -> Self {
         let program = PathBuf::from(env!("CARGO_BIN_EXE_claude-switchboard"));
-        let settings = Self { program, cli: cli.to_owned(), core: Core::Any, variables: BTreeMap::new() };
-        settings.set("ANTHROPIC_API_KEY", "made-up").set("SWITCHBOARD_CLAUDE__SIGN_IN", "api_key")
+        let settings = Self {
+            program,
+            cli: cli.to_owned(),
+            core: Core::Any,
+            variables: BTreeMap::new(),
+        };
+        settings
+            .set("ANTHROPIC_API_KEY", "made-up")
+            .set("SWITCHBOARD_CLAUDE__SIGN_IN", "api_key")
     }
 
     pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
@@ -76,7 +83,9 @@ impl Settings {
     pub(crate) async fn start_warm(self, ready: u64) -> anyhow::Result<Server> {
         let server = self.start().await?;
         server
-            .until("the workers are ready", |workers| workers.idle >= ready && workers.starting == 0)
+            .until("the workers are ready", |workers| {
+                workers.idle >= ready && workers.starting == 0
+            })
             .await?;
         Ok(server)
     }
@@ -130,7 +139,12 @@ impl Server {
             }
             sleep(Duration::from_micros(200)).await;
         };
-        Ok(Self { address, id, child, folder })
+        Ok(Self {
+            address,
+            id,
+            child,
+            folder,
+        })
     }
 
     pub(crate) async fn connect(&self) -> anyhow::Result<Connection> {
@@ -156,7 +170,11 @@ impl Server {
     }
 
     /// Waits until the workers are as `condition` wants them.
-    pub(crate) async fn until(&self, what: &str, condition: impl Fn(Workers) -> bool) -> anyhow::Result<()> {
+    pub(crate) async fn until(
+        &self,
+        what: &str,
+        condition: impl Fn(Workers) -> bool,
+    ) -> anyhow::Result<()> {
         let begun = Instant::now();
         loop {
             // Not ready is no 200, and is waited out.
@@ -173,7 +191,10 @@ impl Server {
 
     /// Waits until every worker is back and clean, and one is there.
     pub(crate) async fn until_quiet(&self) -> anyhow::Result<()> {
-        self.until("every worker is back", |workers| workers.idle > 0 && workers.is_quiet()).await
+        self.until("every worker is back", |workers| {
+            workers.idle > 0 && workers.is_quiet()
+        })
+        .await
     }
 
     /// Waits until no worker has anything to do, whether it is clean or not.

@@ -27,7 +27,9 @@ impl Calls {
             if recorded.path != "/v1/messages" || !self.seen.insert(recorded.sequence) {
                 continue;
             }
-            let last = recorded.body["messages"].as_array().and_then(|messages| messages.last());
+            let last = recorded.body["messages"]
+                .as_array()
+                .and_then(|messages| messages.last());
             if let Some(key) = last.and_then(key_in) {
                 *self.by_key.entry(key).or_default() += 1;
             }
@@ -62,7 +64,9 @@ impl Account {
     /// Nothing is given for free, and nothing is charged that upstream was not asked for.
     pub(crate) fn is_right(&self) -> bool {
         let known = self.charged.saturating_sub(self.estimated);
-        self.answered <= known && known <= self.upstream && self.calm == CALM_ANSWERS * TOKENS_PER_CALL
+        self.answered <= known
+            && known <= self.upstream
+            && self.calm == CALM_ANSWERS * TOKENS_PER_CALL
     }
 }
 
@@ -76,8 +80,12 @@ pub(crate) async fn account(
 ) -> anyhow::Result<Account> {
     let before = tokens(server, id).await?;
     calls.count(upstream);
-    let answered = events.iter().filter(|event| event.key == client.name && event.door.is_one_call());
-    let answered = answered.filter(|event| matches!(event.outcome, Outcome::Answered)).count();
+    let answered = events
+        .iter()
+        .filter(|event| event.key == client.name && event.door.is_one_call());
+    let answered = answered
+        .filter(|event| matches!(event.outcome, Outcome::Answered))
+        .count();
     let made = calls.of(client.name);
     for _ in 0..CALM_ANSWERS {
         // One that is not answered is on record, and what it was charged is missing below.
@@ -96,7 +104,13 @@ pub(crate) async fn account(
 
 /// All tokens that a key was charged, and those of them that are estimated.
 async fn tokens(server: &Server, id: &str) -> anyhow::Result<(u64, u64)> {
-    let usage = server.admin(&format!("/admin/usage?period=all&key_id={id}"), None).await?;
-    let of = |name: &str| usage["totals"][name].as_u64().context("/admin/usage has another form");
+    let usage = server
+        .admin(&format!("/admin/usage?period=all&key_id={id}"), None)
+        .await?;
+    let of = |name: &str| {
+        usage["totals"][name]
+            .as_u64()
+            .context("/admin/usage has another form")
+    };
     Ok((of("total_tokens")?, of("estimated_tokens")?))
 }

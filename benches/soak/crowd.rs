@@ -40,8 +40,8 @@ enum Act {
 }
 
 use Act::{
-    Background, Chat, Conversation, CountTokens, FileBatch, Files, Health, Hurry, InlineBatch, Leave,
-    Overspend, ReadSlowly, Ready, Responses, Session, Socket, Stream, Tools, Usage,
+    Background, Chat, Conversation, CountTokens, FileBatch, Files, Health, Hurry, InlineBatch,
+    Leave, Overspend, ReadSlowly, Ready, Responses, Session, Socket, Stream, Tools, Usage,
 };
 
 /// One round. What costs most stands once, and acts of a kind stand apart.
@@ -168,7 +168,8 @@ impl Crowd {
             }
             while tasks.try_join_next().is_some() {}
             if tasks.len() >= MOST_UNDER_WAY {
-                self.journal.say("held back: too many requests are under way");
+                self.journal
+                    .say("held back: too many requests are under way");
                 tasks.join_next().await;
             }
             let client = self.callers[turn % self.callers.len()].clone();
@@ -185,7 +186,8 @@ impl Crowd {
             due = (due + Duration::from_secs_f64(act.cost() / rate))
                 .max(Instant::now() - Duration::from_secs(1));
         }
-        self.journal.say(&format!("no more requests; {} are under way", tasks.len()));
+        self.journal
+            .say(&format!("no more requests; {} are under way", tasks.len()));
         tasks.join_all().await;
     }
 }

@@ -112,18 +112,29 @@ impl Target {
         let mut failed = Vec::new();
         let mut due = self.journal.now() + schedule.slot / 4.0;
         for (turn, fault) in ROUND.into_iter().cycle().enumerate() {
-            let hold = if fault == Fault::DiskFull { schedule.disk_hold } else { schedule.hold };
+            let hold = if fault == Fault::DiskFull {
+                schedule.disk_hold
+            } else {
+                schedule.hold
+            };
             if due + hold + schedule.allowance > end {
                 break;
             }
             let is_again = turn >= ROUND.len();
-            if (fault == Fault::ServerKilled && is_again) || (fault == Fault::DiskFull && !self.disk.is_own())
+            if (fault == Fault::ServerKilled && is_again)
+                || (fault == Fault::DiskFull && !self.disk.is_own())
             {
                 continue;
             }
             sleep(Duration::from_secs_f64((due - self.journal.now()).max(0.0))).await;
-            let window = self.journal.begin(fault.name(), fault == Fault::ServerKilled, schedule.allowance);
-            let note = self.inflict(fault, Duration::from_secs_f64(hold), turn).await;
+            let window = self.journal.begin(
+                fault.name(),
+                fault == Fault::ServerKilled,
+                schedule.allowance,
+            );
+            let note = self
+                .inflict(fault, Duration::from_secs_f64(hold), turn)
+                .await;
             let note = note.unwrap_or_else(|error| {
                 failed.push(format!("{}: {error:#}", fault.name()));
                 format!("FAILED: {error:#}")
@@ -148,7 +159,10 @@ impl Target {
                 server.kill().await?;
                 let killed = self.journal.now();
                 server.run().await?;
-                Ok(format!("ready {:.1} s after the kill", self.journal.now() - killed))
+                Ok(format!(
+                    "ready {:.1} s after the kill",
+                    self.journal.now() - killed
+                ))
             }
             Fault::DiskFull => {
                 let mib = self.disk.fill()?;
@@ -159,7 +173,8 @@ impl Target {
             Fault::WorkersKilled => {
                 let mut killed = 0;
                 for place in 0..3 {
-                    killed += usize::from(self.signal_one(turn + place, Signal::KILL).await.is_some());
+                    killed +=
+                        usize::from(self.signal_one(turn + place, Signal::KILL).await.is_some());
                     sleep(hold / 3).await;
                 }
                 Ok(format!("{killed} killed"))
@@ -169,14 +184,22 @@ impl Target {
     }
 
     async fn stop_one(&self, fault: Fault, hold: Duration, turn: usize) -> anyhow::Result<String> {
-        let worker = self.signal_one(turn, Signal::STOP).await.context("there is no worker to stop")?;
+        let worker = self
+            .signal_one(turn, Signal::STOP)
+            .await
+            .context("there is no worker to stop")?;
         sleep(hold).await;
         let (signal, what) = match fault {
             Fault::WorkerStopped => (Signal::CONT, "goes on"),
             _ => (Signal::KILL, "killed"),
         };
         let is_there = self.server.lock().await.signal(worker, signal);
-        Ok(if is_there { what } else { "the server had ended it" }.to_owned())
+        Ok(if is_there {
+            what
+        } else {
+            "the server had ended it"
+        }
+        .to_owned())
     }
 
     /// Sends a signal to one of the workers, of those that there are now.

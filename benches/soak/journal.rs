@@ -83,7 +83,10 @@ struct Inner {
 
 impl Journal {
     pub(crate) fn new() -> Self {
-        Self { started: Instant::now(), inner: Mutex::default() }
+        Self {
+            started: Instant::now(),
+            inner: Mutex::default(),
+        }
     }
 
     /// Seconds since the begin.
@@ -104,12 +107,21 @@ impl Journal {
     ) -> Option<T> {
         let begun = self.now();
         let result = in_time(deadline, request).await;
-        self.note((door, key), begun, result.as_ref().map(drop).map_err(Trouble::clone));
+        self.note(
+            (door, key),
+            begun,
+            result.as_ref().map(drop).map_err(Trouble::clone),
+        );
         result.ok()
     }
 
     /// Notes what became of a request.
-    pub(crate) fn note(&self, (door, key): (Door, &'static str), begun: f64, result: Result<(), Trouble>) {
+    pub(crate) fn note(
+        &self,
+        (door, key): (Door, &'static str),
+        begun: f64,
+        result: Result<(), Trouble>,
+    ) {
         let outcome = match result {
             Err(trouble) => Outcome::Not(trouble),
             Ok(()) if door == Door::Left => Outcome::Left,
@@ -118,7 +130,13 @@ impl Journal {
         if let Outcome::Not(Trouble::Wrong(what)) = &outcome {
             self.say(&format!("WRONG: {door:?} of {key}: {what}"));
         }
-        self.lock().events.push(Event { door, key, begun, ended: self.now(), outcome });
+        self.lock().events.push(Event {
+            door,
+            key,
+            begun,
+            ended: self.now(),
+            outcome,
+        });
     }
 
     /// Opens the window of a fault and gives its place.
@@ -127,7 +145,14 @@ impl Journal {
         let begun = self.now();
         let mut inner = self.lock();
         let ended = f64::INFINITY;
-        inner.windows.push(Window { fault, is_server_gone, begun, ended, allowance, note: String::new() });
+        inner.windows.push(Window {
+            fault,
+            is_server_gone,
+            begun,
+            ended,
+            allowance,
+            note: String::new(),
+        });
         inner.windows.len() - 1
     }
 
@@ -139,7 +164,10 @@ impl Journal {
             (window.ended, window.note) = (now, note);
             let (fault, note, begun) = (window.fault, window.note.clone(), window.begun);
             drop(inner);
-            self.say(&format!("fault over after {:.1} s: {fault} ({note})", now - begun));
+            self.say(&format!(
+                "fault over after {:.1} s: {fault} ({note})",
+                now - begun
+            ));
         }
     }
 
@@ -154,7 +182,13 @@ impl Journal {
     /// How many requests ended in which way since `since`, for a line of progress.
     pub(crate) fn counts(&self, since: f64) -> String {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for event in self.lock().events.iter().rev().take_while(|event| event.ended >= since) {
+        for event in self
+            .lock()
+            .events
+            .iter()
+            .rev()
+            .take_while(|event| event.ended >= since)
+        {
             let name = match &event.outcome {
                 Outcome::Answered => "answered",
                 Outcome::Left => "left",
@@ -164,7 +198,11 @@ impl Journal {
             };
             *counts.entry(name).or_default() += 1;
         }
-        counts.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
+        counts
+            .iter()
+            .map(|(name, count)| format!("{count} {name}"))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     /// A line on stderr, with the time of the run before it.
@@ -179,6 +217,11 @@ pub(crate) async fn in_time<T>(
     deadline: Duration,
     request: impl Future<Output = Result<T, Trouble>>,
 ) -> Result<T, Trouble> {
-    let hang = |_| Err(Trouble::Wrong(format!("no end within {} s", deadline.as_secs())));
+    let hang = |_| {
+        Err(Trouble::Wrong(format!(
+            "no end within {} s",
+            deadline.as_secs()
+        )))
+    };
     timeout(deadline, request).await.unwrap_or_else(hang)
 }

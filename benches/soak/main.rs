@@ -62,7 +62,10 @@ struct Options {
 fn main() -> anyhow::Result<ExitCode> {
     let options = Options::parse();
     let conditions = conditions::Conditions::begin("soak");
-    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     let mut report = Report::default();
     let (is_kept, about) = runtime.block_on(async {
         let (findings, about) = stage::run(&options).await?;
@@ -74,7 +77,15 @@ fn main() -> anyhow::Result<ExitCode> {
     if let Some(path) = &options.report {
         report::write_into(path, &text)?;
     }
-    let verdict = if is_kept { "all bounds are kept" } else { "a bound is BROKEN" };
+    let verdict = if is_kept {
+        "all bounds are kept"
+    } else {
+        "a bound is BROKEN"
+    };
     writeln!(std::io::stderr(), "soak: {verdict}")?;
-    Ok(if is_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if is_kept {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

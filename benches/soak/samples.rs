@@ -59,16 +59,30 @@ impl Course {
 impl Series {
     /// Looks at the server, while it runs, and says what is seen.
     pub(crate) fn look(&mut self, at: f64, server: &Server, disk: &Disk) -> anyhow::Result<String> {
-        let Some(id) = server.id() else { return Ok("no server".to_owned()) };
+        let Some(id) = server.id() else {
+            return Ok("no server".to_owned());
+        };
         let memory = processes::memory(id)?;
         let count = |folder: &str| -> anyhow::Result<f64> {
-            Ok(as_f64(std::fs::read_dir(format!("/proc/{id}/{folder}"))?.count()))
+            Ok(as_f64(
+                std::fs::read_dir(format!("/proc/{id}/{folder}"))?.count(),
+            ))
         };
         let disk = as_f64(usize::try_from(disk.used_mib()?)?);
         let workers = as_f64(server.workers().len());
-        let figures = [memory.rss / 1e6, memory.anonymous / 1e6, count("fd")?, count("task")?, workers, disk];
+        let figures = [
+            memory.rss / 1e6,
+            memory.anonymous / 1e6,
+            count("fd")?,
+            count("task")?,
+            workers,
+            disk,
+        ];
         self.0.push(Look { at, figures });
-        let said = figures.iter().zip(&FIGURES).map(|(value, figure)| format!("{} {value:.0}", figure.name));
+        let said = figures
+            .iter()
+            .zip(&FIGURES)
+            .map(|(value, figure)| format!("{} {value:.0}", figure.name));
         Ok(said.collect::<Vec<_>>().join(", "))
     }
 
@@ -76,33 +90,54 @@ impl Series {
     pub(crate) fn courses(&self, begun: f64, ended: f64) -> Vec<Course> {
         let course = |(index, figure): (usize, &Figure)| {
             let of = |from: f64, to: f64| -> statistics::Sample {
-                let looks =
-                    self.0.iter().filter(|look| (from..=to).contains(&((look.at - begun) / (ended - begun))));
+                let looks = self
+                    .0
+                    .iter()
+                    .filter(|look| (from..=to).contains(&((look.at - begun) / (ended - begun))));
                 looks.map(|look| look.figures[index]).collect()
             };
-            let (second_quarter, last_quarter, whole) =
-                (of(0.25, 0.5).p50(), of(0.75, 1.0).p50(), of(0.0, f64::INFINITY));
+            let (second_quarter, last_quarter, whole) = (
+                of(0.25, 0.5).p50(),
+                of(0.75, 1.0).p50(),
+                of(0.0, f64::INFINITY),
+            );
             let bound = second_quarter * (1.0 + figure.part) + figure.beside;
             let bound = (!figure.part.is_infinite()).then_some(bound);
             let chart = self.chart(index);
-            Course { name: figure.name, second_quarter, last_quarter, most: whole.max(), bound, chart }
+            Course {
+                name: figure.name,
+                second_quarter,
+                last_quarter,
+                most: whole.max(),
+                bound,
+                chart,
+            }
         };
         FIGURES.iter().enumerate().map(course).collect()
     }
 
     /// A line of at most 60 bars, the highest of each stretch, from nothing to the highest of all.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of seven")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a part of seven"
+    )]
     fn chart(&self, index: usize) -> String {
         const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
         let values: Vec<f64> = self.0.iter().map(|look| look.figures[index]).collect();
         let most = values.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
         let stretches = values.chunks(values.len().div_ceil(60).max(1));
         let highest = stretches.map(|stretch| stretch.iter().copied().fold(0.0, f64::max));
-        highest.map(|value| BARS[((value / most * 7.0).round() as usize).min(7)]).collect()
+        highest
+            .map(|value| BARS[((value / most * 7.0).round() as usize).min(7)])
+            .collect()
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a count of descriptors and the like")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a count of descriptors and the like"
+)]
 fn as_f64(count: usize) -> f64 {
     count as f64
 }

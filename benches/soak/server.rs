@@ -43,10 +43,22 @@ impl Server {
         data_dir: PathBuf,
         folder: &Path,
     ) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?;
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(30))
+            .build()?;
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let folder = folder.to_owned();
-        let mut server = Self { program, cli, upstream, data_dir, folder, address, child: None, http };
+        let mut server = Self {
+            program,
+            cli,
+            upstream,
+            data_dir,
+            folder,
+            address,
+            child: None,
+            http,
+        };
         server.run().await?;
         Ok(server)
     }
@@ -55,13 +67,23 @@ impl Server {
     pub(crate) async fn run(&mut self) -> anyhow::Result<()> {
         let before = self.log().len();
         let mut command = processes::command(&self.program, Core::Any);
-        command.args(["serve", "--listen", &self.address.to_string(), "--claude-bin"]).arg(&self.cli);
+        command
+            .args([
+                "serve",
+                "--listen",
+                &self.address.to_string(),
+                "--claude-bin",
+            ])
+            .arg(&self.cli);
         command
             .arg("--data-dir")
             .arg(&self.data_dir)
             .envs(variables())
             .env("ANTHROPIC_BASE_URL", &self.upstream);
-        command.env("HOME", &self.folder).current_dir(&self.folder).stdout(std::process::Stdio::null());
+        command
+            .env("HOME", &self.folder)
+            .current_dir(&self.folder)
+            .stdout(std::process::Stdio::null());
         self.child = Some(command.stderr(self.open_log()?).spawn()?);
         let begun = Instant::now();
         let mut has_address = false;
@@ -74,11 +96,21 @@ impl Server {
             if has_address && self.is_ready().await {
                 return Ok(());
             }
-            let is_gone = self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
+            let is_gone = self
+                .child
+                .as_mut()
+                .is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
             if is_gone || begun.elapsed() > DEADLINE {
                 // Its own looks at /ready say nothing of the reason.
-                let reasons = said.lines().rev().filter(|line| !line.contains("access:")).take(3);
-                bail!("the server did not get ready: {}", reasons.collect::<Vec<_>>().join("; "));
+                let reasons = said
+                    .lines()
+                    .rev()
+                    .filter(|line| !line.contains("access:"))
+                    .take(3);
+                bail!(
+                    "the server did not get ready: {}",
+                    reasons.collect::<Vec<_>>().join("; ")
+                );
             }
             sleep(Duration::from_millis(20)).await;
         }
@@ -91,7 +123,13 @@ impl Server {
 
     /// What `/ready` says, whether ready or not.
     pub(crate) async fn ready(&self) -> anyhow::Result<Value> {
-        Ok(self.http.get(self.url("/ready")).send().await?.json().await?)
+        Ok(self
+            .http
+            .get(self.url("/ready"))
+            .send()
+            .await?
+            .json()
+            .await?)
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -105,7 +143,10 @@ impl Server {
     /// Asks the admin API.
     pub(crate) async fn admin(&self, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         let url = self.url(path);
-        let request = body.map_or_else(|| self.http.get(&url), |body| self.http.post(&url).json(body));
+        let request = body.map_or_else(
+            || self.http.get(&url),
+            |body| self.http.post(&url).json(body),
+        );
         let response = request.bearer_auth(ADMIN).send().await?;
         let (status, body) = (response.status(), response.json::<Value>().await?);
         ensure!(status.is_success(), "{path}: {status} {body}");
@@ -119,7 +160,10 @@ impl Server {
 
     /// The processes of the CLI that this server has started, without what they have started.
     pub(crate) fn workers(&self) -> Vec<u32> {
-        let below = self.id().and_then(|id| processes::descendants(id).ok()).unwrap_or_default();
+        let below = self
+            .id()
+            .and_then(|id| processes::descendants(id).ok())
+            .unwrap_or_default();
         // A process that does not run the CLI yet is none that answers.
         below.into_iter().filter(|id| self.runs_cli(*id)).collect()
     }
@@ -154,10 +198,17 @@ impl Server {
     /// What `claude-switchboard ledger verify` says, when no server runs.
     pub(crate) async fn verify_offline(&self) -> anyhow::Result<String> {
         let mut command = processes::command(&self.program, Core::Any);
-        command.args(["ledger", "verify", "--data-dir"]).arg(&self.data_dir).env("HOME", &self.folder);
+        command
+            .args(["ledger", "verify", "--data-dir"])
+            .arg(&self.data_dir)
+            .env("HOME", &self.folder);
         let run = command.output().await?;
         let said = String::from_utf8_lossy(&run.stdout).trim().to_owned();
-        ensure!(run.status.success(), "{said} {}", String::from_utf8_lossy(&run.stderr).trim());
+        ensure!(
+            run.status.success(),
+            "{said} {}",
+            String::from_utf8_lossy(&run.stderr).trim()
+        );
         Ok(said)
     }
 
@@ -170,7 +221,10 @@ impl Server {
     }
 
     fn open_log(&self) -> anyhow::Result<File> {
-        Ok(OpenOptions::new().create(true).append(true).open(self.log_path())?)
+        Ok(OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log_path())?)
     }
 }
 

@@ -52,18 +52,30 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<(Findings, String)>
         Some(rate) => rate,
         None => stage.crowd.capacity(MEASURED_SECONDS).await * LOAD,
     };
-    anyhow::ensure!(rate > 0.0, "nothing was answered while the capacity was measured");
+    anyhow::ensure!(
+        rate > 0.0,
+        "nothing was answered while the capacity was measured"
+    );
     let seconds = options.minutes * 60.0;
     let schedule = Schedule::of(seconds);
     let (begun, disk) = (
         journal.now(),
-        if stage.target.disk.is_own() { "of its own, in memory" } else { "shared: no fault of a full disk" },
+        if stage.target.disk.is_own() {
+            "of its own, in memory"
+        } else {
+            "shared: no fault of a full disk"
+        },
     );
     let program = program(options)?;
-    let shown = program.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(&program).display();
+    let shown = program
+        .strip_prefix(env!("CARGO_MANIFEST_DIR"))
+        .unwrap_or(&program)
+        .display();
     let about = format!(
         "- server: {shown}\n- load: {rate:.1} calls a second ({})\n- disk: {disk}\n- faults: one every {:.0} s\n",
-        options.rate.map_or("two thirds of what was measured", |_| "as was asked for"),
+        options
+            .rate
+            .map_or("two thirds of what was measured", |_| "as was asked for"),
         schedule.slot
     );
     journal.say(about.trim());
@@ -77,14 +89,30 @@ impl Stage {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let disk = Disk::make(options.disk_mib, folder.path())?;
         // All that is recorded between two looks, with room to spare.
-        let record = RecordLimits { requests: 4000, ..RecordLimits::default() };
-        let upstream = StandIn::start_with(Settings { record, ..Settings::default() }).await?;
+        let record = RecordLimits {
+            requests: 4000,
+            ..RecordLimits::default()
+        };
+        let upstream = StandIn::start_with(Settings {
+            record,
+            ..Settings::default()
+        })
+        .await?;
         let program = program(options)?;
         let cli: PathBuf = processes::real_cli()?;
-        let server = Server::start(program, cli, upstream.base_url(), disk.data_dir(), folder.path()).await?;
+        let server = Server::start(
+            program,
+            cli,
+            upstream.base_url(),
+            disk.data_dir(),
+            folder.path(),
+        )
+        .await?;
         let journal = Arc::new(Journal::new());
-        let http =
-            reqwest::Client::builder().no_proxy().pool_idle_timeout(Duration::from_secs(20)).build()?;
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .pool_idle_timeout(Duration::from_secs(20))
+            .build()?;
         let base = server.url("");
         let client = async |name: &'static str, limits: Value| {
             let mut body = json!({"name": name});
@@ -92,11 +120,21 @@ impl Stage {
                 .context("an object")?
                 .extend(limits.as_object().cloned().unwrap_or_default());
             let made = server.admin("/admin/keys", Some(&body)).await?;
-            let (key, id) = (made["key"].as_str().context("no key")?, made["id"].as_str().context("no id")?);
-            anyhow::Ok((Client::new(name, key, &base, http.clone(), Arc::clone(&journal)), id.to_owned()))
+            let (key, id) = (
+                made["key"].as_str().context("no key")?,
+                made["id"].as_str().context("no id")?,
+            );
+            anyhow::Ok((
+                Client::new(name, key, &base, http.clone(), Arc::clone(&journal)),
+                id.to_owned(),
+            ))
         };
-        let budget = json!({"budget": {"monthly": {"tokens": 1_000_000_000_u64, "money": "100000"}}});
-        let accounts = vec![client("b1", budget.clone()).await?, client("b2", budget).await?];
+        let budget =
+            json!({"budget": {"monthly": {"tokens": 1_000_000_000_u64, "money": "100000"}}});
+        let accounts = vec![
+            client("b1", budget.clone()).await?,
+            client("b2", budget).await?,
+        ];
         let mut callers = vec![
             client("k1", json!({})).await?.0,
             client("k2", json!({})).await?.0,
@@ -105,8 +143,12 @@ impl Stage {
         callers.extend(accounts.iter().map(|(client, _)| client.clone()));
         let crowd = Crowd {
             callers,
-            poor: client("poor", json!({"budget": {"monthly": {"tokens": 6_000}}})).await?.0,
-            limited: client("limited", json!({"requests_per_minute": 4})).await?.0,
+            poor: client("poor", json!({"budget": {"monthly": {"tokens": 6_000}}}))
+                .await?
+                .0,
+            limited: client("limited", json!({"requests_per_minute": 4}))
+                .await?
+                .0,
             server: server.address(),
             journal: Arc::clone(&journal),
         };
@@ -116,16 +158,31 @@ impl Stage {
             disk: Arc::new(disk),
             journal,
         };
-        Ok(Self { target, crowd, accounts, calls: Calls::default(), series: Series::default(), folder })
+        Ok(Self {
+            target,
+            crowd,
+            accounts,
+            calls: Calls::default(),
+            series: Series::default(),
+            folder,
+        })
     }
 
     /// Has the crowd ask, faults come and the server be looked at, until `end`; gives the faults that could not be made.
-    async fn go_on(&mut self, rate: f64, end: f64, schedule: Schedule) -> anyhow::Result<Vec<String>> {
+    async fn go_on(
+        &mut self,
+        rate: f64,
+        end: f64,
+        schedule: Schedule,
+    ) -> anyhow::Result<Vec<String>> {
         let (stop, stopped) = watch::channel(false);
         let target = self.target.clone();
         let faults = async {
             let suffered = target.suffer(schedule, end).await;
-            sleep(Duration::from_secs_f64((end - target.journal.now()).max(0.0))).await;
+            sleep(Duration::from_secs_f64(
+                (end - target.journal.now()).max(0.0),
+            ))
+            .await;
             stop.send_replace(true);
             suffered
         };
@@ -142,12 +199,16 @@ impl Stage {
                 drop(server);
                 // A server that is gone by itself shows in what its clients meet.
                 let figures = figures.unwrap_or_else(|error| format!("no figures: {error:#}"));
-                target.journal.say(&format!("{}; {figures}", target.journal.counts(since)));
+                target
+                    .journal
+                    .say(&format!("{}; {figures}", target.journal.counts(since)));
                 since = target.journal.now();
             }
         };
-        let [mut interrupt, mut terminate] =
-            [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
+        let [mut interrupt, mut terminate] = [
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        ];
         tokio::select! {
             failed = work => Ok(failed),
             () = looks => Ok(Vec::new()),
@@ -160,14 +221,19 @@ impl Stage {
     /// Asks the books, ends the server and looks at what is left. What cannot be asked is a finding as well.
     async fn add_up(mut self, begun: f64, mut remains: Vec<String>) -> Findings {
         let ended = self.target.journal.now();
-        let (server, journal) = (Arc::clone(&self.target.server), Arc::clone(&self.target.journal));
+        let (server, journal) = (
+            Arc::clone(&self.target.server),
+            Arc::clone(&self.target.journal),
+        );
         let mut server = server.lock().await;
         let (mut accounts, mut ledger) = (Vec::new(), Vec::new());
         if let Err(error) = self.ask_books(&server, &mut accounts, &mut ledger).await {
             remains.push(format!("the books cannot be asked: {error:#}"));
         }
         match server.end().await {
-            Ok(left) => remains.extend((!left.is_empty()).then(|| format!("processes {left:?} are left"))),
+            Ok(left) => {
+                remains.extend((!left.is_empty()).then(|| format!("processes {left:?} are left")));
+            }
             Err(error) => remains.push(format!("the end: {error:#}")),
         }
         match server.verify_offline().await {
@@ -175,10 +241,22 @@ impl Stage {
             Err(error) => ledger.push(format!("{error:#}")),
         }
         let log = server.log();
-        remains.extend(log.lines().filter(|line| line.contains("panicked at")).take(5).map(str::to_owned));
+        remains.extend(
+            log.lines()
+                .filter(|line| line.contains("panicked at"))
+                .take(5)
+                .map(str::to_owned),
+        );
         let courses = self.series.courses(begun, ended);
         keep_log(self.folder, &server.log_path(), &journal);
-        Findings { events: journal.events(), windows: journal.windows(), courses, accounts, ledger, remains }
+        Findings {
+            events: journal.events(),
+            windows: journal.windows(),
+            courses,
+            accounts,
+            ledger,
+            remains,
+        }
     }
 
     async fn ask_books(
@@ -195,8 +273,16 @@ impl Stage {
         }
         until_quiet(server).await?;
         let verified = server.admin("/admin/ledger/verify", None).await?;
-        ledger.extend(verified["problems"].as_array().into_iter().flatten().map(Value::to_string));
-        ledger.extend((verified["holds"] != 0).then(|| format!("{} holds are left", verified["holds"])));
+        ledger.extend(
+            verified["problems"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(Value::to_string),
+        );
+        ledger.extend(
+            (verified["holds"] != 0).then(|| format!("{} holds are left", verified["holds"])),
+        );
         Ok(())
     }
 }
@@ -213,10 +299,21 @@ async fn until_quiet(server: &Server) -> anyhow::Result<()> {
     loop {
         let ready = server.ready().await?;
         let is_zero = |pointer: &str| ready.pointer(pointer).and_then(Value::as_u64) == Some(0);
-        if ["/waiting", "/workers/busy", "/workers/resetting", "/workers/starting"].into_iter().all(is_zero) {
+        if [
+            "/waiting",
+            "/workers/busy",
+            "/workers/resetting",
+            "/workers/starting",
+        ]
+        .into_iter()
+        .all(is_zero)
+        {
             return Ok(());
         }
-        anyhow::ensure!(begun.elapsed() < DEADLINE, "the server does not come to rest: {ready}");
+        anyhow::ensure!(
+            begun.elapsed() < DEADLINE,
+            "the server does not come to rest: {ready}"
+        );
         sleep(Duration::from_millis(50)).await;
     }
 }

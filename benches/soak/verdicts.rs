@@ -48,26 +48,63 @@ impl Findings {
         };
         let broken = judged.iter().filter(|request| request.is_broken).count();
         let measured = format!("{} of {}", judged.len() - broken, judged.len());
-        bar("answered rightly or refused in words", "all", &measured, broken == 0 && !judged.is_empty());
+        bar(
+            "answered rightly or refused in words",
+            "all",
+            &measured,
+            broken == 0 && !judged.is_empty(),
+        );
         let calm: Vec<_> = judged.iter().filter(|request| request.is_calm).collect();
         let good = calm.iter().filter(|request| request.is_good).count();
         let share = part(good, calm.len());
         let measured = format!("{:.3} % ({good} of {})", share * 100.0, calm.len());
-        bar("availability beside faults", "≥ 99.9 %", &measured, share >= AVAILABILITY);
+        bar(
+            "availability beside faults",
+            "≥ 99.9 %",
+            &measured,
+            share >= AVAILABILITY,
+        );
         for course in self.courses.iter().filter(|course| course.bound.is_some()) {
             let wanted = format!("≤ {:.1}", course.bound.unwrap_or_default());
             let measured = format!("{:.1}", course.last_quarter);
-            bar(&format!("{}, last quarter", course.name), &wanted, &measured, course.is_flat());
+            bar(
+                &format!("{}, last quarter", course.name),
+                &wanted,
+                &measured,
+                course.is_flat(),
+            );
         }
         let none = |problems: &[String]| {
-            if problems.is_empty() { "none".to_owned() } else { one_line(&problems.join("; ")) }
+            if problems.is_empty() {
+                "none".to_owned()
+            } else {
+                one_line(&problems.join("; "))
+            }
         };
-        bar("problems of the ledger", "none", &none(&self.ledger), self.ledger.is_empty());
-        let wrong =
-            self.accounts.iter().filter(|account| !account.is_right()).map(|account| account.key.to_owned());
+        bar(
+            "problems of the ledger",
+            "none",
+            &none(&self.ledger),
+            self.ledger.is_empty(),
+        );
+        let wrong = self
+            .accounts
+            .iter()
+            .filter(|account| !account.is_right())
+            .map(|account| account.key.to_owned());
         let wrong: Vec<String> = wrong.collect();
-        bar("keys with wrong charges", "none", &none(&wrong), wrong.is_empty() && !self.accounts.is_empty());
-        bar("panics, processes left, a bad end", "none", &none(&self.remains), self.remains.is_empty());
+        bar(
+            "keys with wrong charges",
+            "none",
+            &none(&wrong),
+            wrong.is_empty() && !self.accounts.is_empty(),
+        );
+        bar(
+            "panics, processes left, a bad end",
+            "none",
+            &none(&self.remains),
+            self.remains.is_empty(),
+        );
         report.add(doors(&judged));
         report.add(self.faults());
         report.add(refusals(&judged));
@@ -89,12 +126,21 @@ impl Findings {
             Outcome::Answered | Outcome::Left => (true, false),
             Outcome::Not(Trouble::Refused(code)) => (event.door.wants(code), false),
             // A server that was killed cannot say a word.
-            Outcome::Not(Trouble::Cut(_)) => {
-                (false, !self.windows.iter().any(|window| window.is_server_gone && window.meets(event)))
-            }
+            Outcome::Not(Trouble::Cut(_)) => (
+                false,
+                !self
+                    .windows
+                    .iter()
+                    .any(|window| window.is_server_gone && window.meets(event)),
+            ),
             Outcome::Not(Trouble::Wrong(_)) => (false, true),
         };
-        Judged { event, is_calm, is_good, is_broken }
+        Judged {
+            event,
+            is_calm,
+            is_good,
+            is_broken,
+        }
     }
 
     fn faults(&self) -> Table {
@@ -105,10 +151,14 @@ impl Findings {
             // What the next fault does is none of this one's.
             let is_late = |event: &&Event| {
                 let is_next = |other: &Window| other.begun > window.begun && other.meets(event);
-                event.begun > window.ended && window.touches(event) && !self.windows.iter().any(is_next)
+                event.begun > window.ended
+                    && window.touches(event)
+                    && !self.windows.iter().any(is_next)
             };
             let after = self.events.iter().filter(is_late).filter(bad);
-            let back = after.map(|event| event.begun - window.ended).fold(0.0, f64::max);
+            let back = after
+                .map(|event| event.begun - window.ended)
+                .fold(0.0, f64::max);
             vec![
                 window.fault.to_owned(),
                 format!("{:.0}", window.begun),
@@ -126,15 +176,26 @@ impl Findings {
                  server has {:.0} s for it, and afterwards each refusal counts.",
                 self.windows.first().map_or(0.0, |window| window.allowance)
             ),
-            header: vec!["fault", "at", "lasted", "requests meanwhile", "not answered", "back after", ""],
+            header: vec![
+                "fault",
+                "at",
+                "lasted",
+                "requests meanwhile",
+                "not answered",
+                "back after",
+                "",
+            ],
             rows: self.windows.iter().map(row).collect(),
         }
     }
 
     fn figures(&self) -> Table {
         let row = |course: &Course| {
-            let bound = course.bound.map_or_else(|| "-".to_owned(), |bound| format!("{bound:.1}"));
-            let figures = [course.second_quarter, course.last_quarter].map(|value| format!("{value:.1}"));
+            let bound = course
+                .bound
+                .map_or_else(|| "-".to_owned(), |bound| format!("{bound:.1}"));
+            let figures =
+                [course.second_quarter, course.last_quarter].map(|value| format!("{value:.1}"));
             let [second, last] = figures;
             vec![
                 course.name.to_owned(),
@@ -157,7 +218,14 @@ impl Findings {
 
     fn books(&self) -> Table {
         let row = |account: &Account| {
-            let Account { key, answered, charged, estimated, upstream, calm } = account;
+            let Account {
+                key,
+                answered,
+                charged,
+                estimated,
+                upstream,
+                calm,
+            } = account;
             let figures = [answered, charged, estimated, upstream, calm].map(u64::to_string);
             [vec![(*key).to_owned()], figures.to_vec()].concat()
         };
@@ -174,21 +242,31 @@ impl Findings {
 
 fn doors(judged: &[Judged<'_>]) -> Table {
     let row = |door: Door| {
-        let all: Vec<_> = judged.iter().filter(|request| request.event.door == door).collect();
-        let count =
-            |is: fn(&Judged<'_>) -> bool| all.iter().filter(|request| is(request)).count().to_string();
-        let is_refused =
-            |request: &Judged<'_>| matches!(request.event.outcome, Outcome::Not(Trouble::Refused(_)));
-        let answered =
-            all.iter().filter(|request| matches!(request.event.outcome, Outcome::Answered | Outcome::Left));
-        let took: Sample =
-            answered.map(|request| (request.event.ended - request.event.begun) * 1e3).collect();
+        let all: Vec<_> = judged
+            .iter()
+            .filter(|request| request.event.door == door)
+            .collect();
+        let count = |is: fn(&Judged<'_>) -> bool| {
+            all.iter().filter(|request| is(request)).count().to_string()
+        };
+        let is_refused = |request: &Judged<'_>| {
+            matches!(request.event.outcome, Outcome::Not(Trouble::Refused(_)))
+        };
+        let answered = all
+            .iter()
+            .filter(|request| matches!(request.event.outcome, Outcome::Answered | Outcome::Left));
+        let took: Sample = answered
+            .map(|request| (request.event.ended - request.event.begun) * 1e3)
+            .collect();
         vec![
             door.name().to_owned(),
             all.len().to_string(),
             took.len().to_string(),
             count(is_refused_as_wanted),
-            (all.iter().filter(|request| is_refused(request) && !request.is_good).count()).to_string(),
+            (all.iter()
+                .filter(|request| is_refused(request) && !request.is_good)
+                .count())
+            .to_string(),
             count(|request| {
                 matches!(request.event.outcome, Outcome::Not(Trouble::Cut(_))) && !request.is_broken
             }),
@@ -215,12 +293,20 @@ fn refusals(judged: &[Judged<'_>]) -> Table {
     let mut counts: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
     for request in judged {
         if let Outcome::Not(Trouble::Refused(code)) = &request.event.outcome {
-            let place = if request.is_good { 0 } else { 1 + usize::from(request.is_calm) };
+            let place = if request.is_good {
+                0
+            } else {
+                1 + usize::from(request.is_calm)
+            };
             counts.entry(code).or_default()[place] += 1;
         }
     }
     let row = |(code, counts): (&str, [usize; 3])| {
-        [vec![format!("`{code}`")], counts.iter().map(usize::to_string).collect()].concat()
+        [
+            vec![format!("`{code}`")],
+            counts.iter().map(usize::to_string).collect(),
+        ]
+        .concat()
     };
     Table {
         title: "Refusals",

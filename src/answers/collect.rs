@@ -18,7 +18,10 @@ use crate::openai::chat::Answer;
 ///
 /// # Errors
 /// When one of them fails.
-pub async fn answers<E>(mut events: Events<(usize, TurnEvent), E>, n: usize) -> Result<Vec<Answer>, E>
+pub async fn answers<E>(
+    mut events: Events<(usize, TurnEvent), E>,
+    n: usize,
+) -> Result<Vec<Answer>, E>
 where
     E: From<Error>,
 {
@@ -28,7 +31,9 @@ where
         answers[index].add(event);
     }
     let is_whole = answers.iter().all(|answer| answer.finish.is_some());
-    is_whole.then_some(answers).ok_or_else(|| ended_early().into())
+    is_whole
+        .then_some(answers)
+        .ok_or_else(|| ended_early().into())
 }
 
 /// The texts that `events` give, each after its echo, and how each ended.
@@ -47,7 +52,10 @@ pub async fn texts(
             _ => {}
         }
     }
-    let whole = texts.into_iter().zip(finishes).map(|(text, finish)| Some((text, finish?)));
+    let whole = texts
+        .into_iter()
+        .zip(finishes)
+        .map(|(text, finish)| Some((text, finish?)));
     whole.collect::<Option<_>>().ok_or_else(ended_early)
 }
 

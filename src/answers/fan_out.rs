@@ -32,7 +32,10 @@ pub struct FanOut<E = Error> {
 
 impl<E> fmt::Debug for FanOut<E> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("FanOut").field("told", &self.told).finish_non_exhaustive()
+        formatter
+            .debug_struct("FanOut")
+            .field("told", &self.told)
+            .finish_non_exhaustive()
     }
 }
 
@@ -41,10 +44,17 @@ impl<E> fmt::Debug for FanOut<E> {
 /// # Errors
 /// When no worker takes the first turn. What befalls the others is told by the events: each waits for a worker of its own
 /// while those that have one go on.
-pub async fn fan_out(turns: &Arc<dyn Turns>, caller: &Caller, list: Vec<Turn>) -> Result<FanOut, Error> {
+pub async fn fan_out(
+    turns: &Arc<dyn Turns>,
+    caller: &Caller,
+    list: Vec<Turn>,
+) -> Result<FanOut, Error> {
     let mut list = list.into_iter();
     let Some(first) = list.next() else {
-        return Ok(FanOut { told: Told::default(), events: stream::empty().boxed() });
+        return Ok(FanOut {
+            told: Told::default(),
+            events: stream::empty().boxed(),
+        });
     };
     let first = turns.run(caller.clone(), first).await?;
     let rest = list.map(|turn| {
@@ -53,7 +63,11 @@ pub async fn fan_out(turns: &Arc<dyn Turns>, caller: &Caller, list: Vec<Turn>) -
         running.into_stream().try_flatten().boxed()
     });
     let runs = std::iter::once(first.events).chain(rest).enumerate();
-    let events: SelectAll<BoxStream<'static, _>> =
-        runs.map(|(index, events)| events.map_ok(move |event| (index, event)).boxed()).collect();
-    Ok(FanOut { told: first.told, events: Box::pin(events) })
+    let events: SelectAll<BoxStream<'static, _>> = runs
+        .map(|(index, events)| events.map_ok(move |event| (index, event)).boxed())
+        .collect();
+    Ok(FanOut {
+        told: first.told,
+        events: Box::pin(events),
+    })
 }

@@ -62,21 +62,33 @@ pub struct Answered {
 
 impl fmt::Debug for Answers {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Answers").field("policy", &self.policy).finish_non_exhaustive()
+        formatter
+            .debug_struct("Answers")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
     }
 }
 
 impl Answers {
     /// Answers by `turns` and `responses`. Fields without effect are treated by `policy`.
     pub fn new(turns: Arc<dyn Turns>, responses: Responses, policy: Policy) -> Self {
-        Self { turns, responses, policy }
+        Self {
+            turns,
+            responses,
+            policy,
+        }
     }
 
     /// Answers the request `body`, as `endpoint` would answer it for `caller`.
     ///
     /// # Errors
     /// When it cannot be served, or its turn fails.
-    pub async fn answer(&self, caller: &Caller, endpoint: Endpoint, body: &[u8]) -> Result<Answered, Error> {
+    pub async fn answer(
+        &self,
+        caller: &Caller,
+        endpoint: Endpoint,
+        body: &[u8],
+    ) -> Result<Answered, Error> {
         match endpoint {
             Endpoint::Chat => Box::pin(self.chat(caller, body)).await,
             Endpoint::Completions => Box::pin(self.completions(caller, body)).await,
@@ -88,23 +100,39 @@ impl Answers {
     async fn chat(&self, caller: &Caller, body: &[u8]) -> Result<Answered, Error> {
         let request = chat::decode(body, self.policy)?;
         whole(request.stream)?;
-        let reply = Reply { dialect: request.dialect, ..Reply::new(request.turn.model.as_str()) };
+        let reply = Reply {
+            dialect: request.dialect,
+            ..Reply::new(request.turn.model.as_str())
+        };
         let running = fan_out(&self.turns, caller, request.turn.times(request.n)).await?;
         let answers = answers(running.events, request.n).await?;
         let finishes = answers.iter().filter_map(|answer| answer.finish.as_ref());
         let usage = finishes.fold(Usage::default(), |sum, finish| sum + finish.usage);
         let remarks = merged(request.remarks, running.told);
-        Ok(Answered { body: reply.response(&answers), usage, remarks })
+        Ok(Answered {
+            body: reply.response(&answers),
+            usage,
+            remarks,
+        })
     }
 
     async fn message(&self, caller: &Caller, body: &[u8]) -> Result<Answered, Error> {
-        let MessagesRequest { turn, stream, shows_thinking, remarks } = anthropic::decode(body, self.policy)?;
+        let MessagesRequest {
+            turn,
+            stream,
+            shows_thinking,
+            remarks,
+        } = anthropic::decode(body, self.policy)?;
         whole(stream)?;
         let reply = anthropic::Reply::new(turn.model.as_str());
         let running = self.turns.run(caller.clone(), turn).await?;
         let (body, usage) = message(running.events, &reply, shows_thinking).await?;
         let remarks = merged(remarks, running.told);
-        Ok(Answered { body: body.into_bytes(), usage, remarks })
+        Ok(Answered {
+            body: body.into_bytes(),
+            usage,
+            remarks,
+        })
     }
 
     async fn completions(&self, caller: &Caller, body: &[u8]) -> Result<Answered, Error> {
@@ -113,16 +141,23 @@ impl Answers {
         let reply = CompletionReply::new(request.model);
         let running = fan_out(&self.turns, caller, request.turns).await?;
         let texts = texts(running.events, request.echoes).await?;
-        let usage = texts.iter().fold(Usage::default(), |sum, (_, finish)| sum + finish.usage);
+        let usage = texts
+            .iter()
+            .fold(Usage::default(), |sum, (_, finish)| sum + finish.usage);
         let remarks = merged(request.remarks, running.told);
-        Ok(Answered { body: reply.response(&texts), usage, remarks })
+        Ok(Answered {
+            body: reply.response(&texts),
+            usage,
+            remarks,
+        })
     }
 
     async fn response(&self, caller: &Caller, body: &[u8]) -> Result<Answered, Error> {
         let request = responses::decode(body, self.policy)?;
         whole(request.stream)?;
         if request.response.background {
-            let message = "`background`: somebody waits for this answer. Remove it, or send `false`.";
+            let message =
+                "`background`: somebody waits for this answer. Remove it, or send `false`.";
             return Err(InvalidRequest::at("background", code::UNSUPPORTED, message).into());
         }
         let created = self.responses.create(caller.clone(), request, None).await?;
@@ -136,7 +171,11 @@ impl Answers {
             Making::There { response, .. } => *response,
         };
         let usage = response.usage.map(Usage::from).unwrap_or_default();
-        Ok(Answered { body: response.to_json().into_bytes(), usage, remarks })
+        Ok(Answered {
+            body: response.to_json().into_bytes(),
+            usage,
+            remarks,
+        })
     }
 }
 

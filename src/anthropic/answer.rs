@@ -44,29 +44,47 @@ impl Answer {
         match event {
             TurnEvent::Started { native, .. } => self.native = native,
             TurnEvent::Thinking(piece) => {
-                let shown = if self.shows_thinking { piece.as_str() } else { "" };
+                let shown = if self.shows_thinking {
+                    piece.as_str()
+                } else {
+                    ""
+                };
                 match self.blocks.last_mut() {
-                    Some(Block::Thinking { thinking, signature }) if signature.is_empty() => {
+                    Some(Block::Thinking {
+                        thinking,
+                        signature,
+                    }) if signature.is_empty() => {
                         thinking.push_str(shown);
                     }
-                    _ => self
-                        .blocks
-                        .push(Block::Thinking { thinking: shown.to_owned(), signature: String::new() }),
+                    _ => self.blocks.push(Block::Thinking {
+                        thinking: shown.to_owned(),
+                        signature: String::new(),
+                    }),
                 }
             }
             TurnEvent::ThinkingSealed(seal) => match self.blocks.last_mut() {
-                Some(Block::Thinking { signature, .. }) if signature.is_empty() => *signature = seal,
-                _ => self.blocks.push(Block::Thinking { thinking: String::new(), signature: seal }),
+                Some(Block::Thinking { signature, .. }) if signature.is_empty() => {
+                    *signature = seal;
+                }
+                _ => self.blocks.push(Block::Thinking {
+                    thinking: String::new(),
+                    signature: seal,
+                }),
             },
             TurnEvent::ThinkingRedacted(data) => self.blocks.push(Block::RedactedThinking { data }),
             TurnEvent::Text(piece) => match self.blocks.last_mut() {
                 Some(Block::Text { text, .. }) if !self.begins_text => text.push_str(&piece),
                 _ => {
                     self.begins_text = false;
-                    self.blocks.push(Block::Text { text: piece, citations: Vec::new() });
+                    self.blocks.push(Block::Text {
+                        text: piece,
+                        citations: Vec::new(),
+                    });
                 }
             },
-            TurnEvent::ToolCall { id, name, caller } => self.blocks.push(Block::call(id, name, caller)),
+            TurnEvent::ToolCall { id, name, caller } => {
+                self.blocks.push(Block::call(id, name, caller));
+            }
             TurnEvent::ToolInput(piece) => {
                 if let Some(Block::ToolUse { input, .. }) = self.blocks.last_mut() {
                     input.push_str(&piece);
@@ -74,9 +92,12 @@ impl Answer {
             }
             TurnEvent::ServerBlock(block) => {
                 self.complete_server_block();
-                self.blocks.extend(RawValue::from_string(block.json).ok().map(Block::Server));
+                self.blocks
+                    .extend(RawValue::from_string(block.json).ok().map(Block::Server));
             }
-            TurnEvent::BlockDelta(BlockDelta { input: Some(piece), .. }) => {
+            TurnEvent::BlockDelta(BlockDelta {
+                input: Some(piece), ..
+            }) => {
                 self.server_input.push_str(&piece);
             }
             TurnEvent::BlockDelta(delta) => self.add_to_server_block(&delta.json),
@@ -92,12 +113,19 @@ impl Answer {
     }
 
     fn cite(&mut self, citation: &Citation) {
-        let Ok(delta) = serde_json::from_str::<CitationDelta>(&citation.json) else { return };
+        let Ok(delta) = serde_json::from_str::<CitationDelta>(&citation.json) else {
+            return;
+        };
         match self.blocks.last_mut() {
-            Some(Block::Text { citations, .. }) if !self.begins_text => citations.push(delta.citation),
+            Some(Block::Text { citations, .. }) if !self.begins_text => {
+                citations.push(delta.citation);
+            }
             _ => {
                 self.begins_text = false;
-                self.blocks.push(Block::Text { text: String::new(), citations: vec![delta.citation] });
+                self.blocks.push(Block::Text {
+                    text: String::new(),
+                    citations: vec![delta.citation],
+                });
             }
         }
     }
@@ -105,7 +133,9 @@ impl Answer {
     /// Puts the input that came in pieces into its server block.
     fn complete_server_block(&mut self) {
         let input = std::mem::take(&mut self.server_input);
-        let Ok(input) = serde_json::from_str::<Value>(&input) else { return };
+        let Ok(input) = serde_json::from_str::<Value>(&input) else {
+            return;
+        };
         self.change_server_block(|fields| {
             fields.insert("input".to_owned(), input);
         });
@@ -113,7 +143,9 @@ impl Answer {
 
     /// Adds the fields of a delta to the server block that came last: texts grow, all else is replaced.
     fn add_to_server_block(&mut self, delta: &str) {
-        let Ok(delta) = serde_json::from_str::<Map<String, Value>>(delta) else { return };
+        let Ok(delta) = serde_json::from_str::<Map<String, Value>>(delta) else {
+            return;
+        };
         // A delta of another block, of which nothing is known.
         if !matches!(self.blocks.last(), Some(Block::Server(_))) {
             return;
@@ -132,8 +164,12 @@ impl Answer {
 
     fn change_server_block(&mut self, change: impl FnOnce(&mut Map<String, Value>)) {
         let is_server = |block: &&mut Block| matches!(block, Block::Server(_));
-        let Some(Block::Server(block)) = self.blocks.iter_mut().rev().find(is_server) else { return };
-        let Ok(mut fields) = serde_json::from_str(block.get()) else { return };
+        let Some(Block::Server(block)) = self.blocks.iter_mut().rev().find(is_server) else {
+            return;
+        };
+        let Ok(mut fields) = serde_json::from_str(block.get()) else {
+            return;
+        };
         change(&mut fields);
         if let Ok(whole) = RawValue::from_string(Value::Object(fields).to_string()) {
             *block = whole;

@@ -17,7 +17,13 @@ fn body(shows_thinking: bool, events: Vec<TurnEvent>, finish: &Finish) -> String
         assert!(answer.event(event).is_none());
     }
     assert!(answer.event(TurnEvent::Finished(finish.clone())).is_some());
-    answer.body(&Reply { id: "msg_1".into(), model: "a \"model\"".into() }, finish)
+    answer.body(
+        &Reply {
+            id: "msg_1".into(),
+            model: "a \"model\"".into(),
+        },
+        finish,
+    )
 }
 
 fn content(shows_thinking: bool, events: Vec<TurnEvent>) -> String {
@@ -29,7 +35,11 @@ fn content(shows_thinking: bool, events: Vec<TurnEvent>) -> String {
 #[test]
 fn a_message() {
     let started = TurnEvent::started("claude-sonnet", Usage::default());
-    let body = body(true, vec![started, text("Hé"), text("llo\n")], &finish(FinishReason::Stop, None));
+    let body = body(
+        true,
+        vec![started, text("Hé"), text("llo\n")],
+        &finish(FinishReason::Stop, None),
+    );
     assert_eq!(
         body,
         concat!(
@@ -44,13 +54,20 @@ fn a_message() {
 #[test]
 fn what_only_upstream_knows_stands_in_the_message() {
     let (begun, ended) = native();
-    let started = TurnEvent::Started { model: "m".to_owned(), usage: Usage::default(), native: begun };
+    let started = TurnEvent::Started {
+        model: "m".to_owned(),
+        usage: Usage::default(),
+        native: begun,
+    };
     let call = TurnEvent::ToolCall {
         id: "a".to_owned(),
         name: "look".to_owned(),
         caller: Some(r#"{"type":"direct"}"#.to_owned()),
     };
-    let finish = Finish { native: ended, ..finish(FinishReason::Stop, None) };
+    let finish = Finish {
+        native: ended,
+        ..finish(FinishReason::Stop, None)
+    };
     insta::assert_snapshot!(body(true, vec![started, call], &finish), @r#"{"id":"msg_1","type":"message","role":"assistant","model":"a \"model\"","content":[{"type":"tool_use","id":"a","name":"look","input":{},"caller":{"type":"direct"}}],"stop_reason":"new_reason","stop_sequence":null,"usage":{"input_tokens":2,"cache_creation_input_tokens":3,"cache_read_input_tokens":4,"output_tokens":5,"output_tokens_details":{"thinking_tokens":1},"service_tier":"standard","cache_creation":{"a":1}},"container":{"id":"c"},"context_management":{}}"#);
 }
 
@@ -61,7 +78,10 @@ fn other_deltas_change_the_block_they_belong_to() {
         let json = format!(r#"{{"type":"compaction_delta","content":"{piece}"}}"#);
         TurnEvent::BlockDelta(BlockDelta { json, input: None })
     };
-    let begun = TurnEvent::ServerBlock(ServerBlock { json: block, tool: ServerTool::Other });
+    let begun = TurnEvent::ServerBlock(ServerBlock {
+        json: block,
+        tool: ServerTool::Other,
+    });
     assert_eq!(
         content(true, vec![begun, delta("so "), delta("far")]),
         r#"[{"content":"so far","type":"compaction"}]"#
@@ -71,13 +91,36 @@ fn other_deltas_change_the_block_they_belong_to() {
 #[test]
 fn reasons_of_the_end() {
     for (reason, stop_text, expected) in [
-        (FinishReason::Stop, None, r#""stop_reason":"end_turn","stop_sequence":null"#),
-        (FinishReason::Stop, Some("END"), r#""stop_reason":"stop_sequence","stop_sequence":"END""#),
-        (FinishReason::Length, None, r#""stop_reason":"max_tokens","stop_sequence":null"#),
-        (FinishReason::ToolCalls, None, r#""stop_reason":"tool_use","stop_sequence":null"#),
-        (FinishReason::ContentFilter, None, r#""stop_reason":"refusal","stop_sequence":null"#),
+        (
+            FinishReason::Stop,
+            None,
+            r#""stop_reason":"end_turn","stop_sequence":null"#,
+        ),
+        (
+            FinishReason::Stop,
+            Some("END"),
+            r#""stop_reason":"stop_sequence","stop_sequence":"END""#,
+        ),
+        (
+            FinishReason::Length,
+            None,
+            r#""stop_reason":"max_tokens","stop_sequence":null"#,
+        ),
+        (
+            FinishReason::ToolCalls,
+            None,
+            r#""stop_reason":"tool_use","stop_sequence":null"#,
+        ),
+        (
+            FinishReason::ContentFilter,
+            None,
+            r#""stop_reason":"refusal","stop_sequence":null"#,
+        ),
     ] {
-        assert!(body(true, vec![], &finish(reason, stop_text)).contains(expected), "{expected}");
+        assert!(
+            body(true, vec![], &finish(reason, stop_text)).contains(expected),
+            "{expected}"
+        );
     }
 }
 
@@ -113,7 +156,10 @@ fn thoughts_words_and_calls_are_blocks_in_their_order() {
 #[test]
 fn an_input_that_was_cut_off_is_empty() {
     let cut = content(true, vec![call("t1", "look"), input(r#"{"a":"#)]);
-    assert_eq!(cut, r#"[{"type":"tool_use","id":"t1","name":"look","input":{}}]"#);
+    assert_eq!(
+        cut,
+        r#"[{"type":"tool_use","id":"t1","name":"look","input":{}}]"#
+    );
 }
 
 #[test]

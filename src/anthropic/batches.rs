@@ -32,8 +32,14 @@ const LONGEST_ID: usize = 64;
 const LIFE_OF_RESULTS: u64 = 2_592_000;
 
 /// The fields of the request that makes a batch.
-pub(super) static CREATE: Table =
-    Table { prefix: "", fields: &[honoured("requests", Shape::Array, "Required. 1 to 100000 requests.")] };
+pub(super) static CREATE: Table = Table {
+    prefix: "",
+    fields: &[honoured(
+        "requests",
+        Shape::Array,
+        "Required. 1 to 100000 requests.",
+    )],
+};
 
 /// The fields of one of its requests.
 pub(super) static REQUEST: Table = Table {
@@ -122,7 +128,10 @@ impl MessageBatch {
     }
 
     fn body(&self, now: u64) -> Body<'_> {
-        let archived = self.ended_at.map(|ended| ended + LIFE_OF_RESULTS).filter(|archived| *archived <= now);
+        let archived = self
+            .ended_at
+            .map(|ended| ended + LIFE_OF_RESULTS)
+            .filter(|archived| *archived <= now);
         let has_results = self.status == ProcessingStatus::Ended && archived.is_none();
         Body {
             id: &self.id,
@@ -147,9 +156,14 @@ pub fn create(body: &[u8], policy: Policy) -> Result<(Vec<NewRequest>, Remarks),
     let mut ignored = Ignored::new(policy);
     let body = &*mended(body, &mut ignored)?;
     let mut whole = request(body, &CREATE, "`requests`")?;
-    let Some(Value::Array(items)) = whole.take("requests")? else { return Err(whole.missing("requests")) };
+    let Some(Value::Array(items)) = whole.take("requests")? else {
+        return Err(whole.missing("requests"));
+    };
     if !(1..=MOST_REQUESTS).contains(&items.len()) {
-        let words = format!("expected 1 to {MOST_REQUESTS} requests, got {}.", items.len());
+        let words = format!(
+            "expected 1 to {MOST_REQUESTS} requests, got {}.",
+            items.len()
+        );
         return Err(whole.refuse("requests", code::VALUE, &words));
     }
     let written = Written::new(body).field("requests").items();
@@ -170,10 +184,16 @@ fn one(
     known: &mut HashSet<String>,
     ignored: &mut Ignored,
 ) -> Result<NewRequest, InvalidRequest> {
-    let custom_id = item.take_text("custom_id")?.ok_or_else(|| item.missing("custom_id"))?;
+    let custom_id = item
+        .take_text("custom_id")?
+        .ok_or_else(|| item.missing("custom_id"))?;
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     if !(1..=LONGEST_ID).contains(&custom_id.len()) || !custom_id.bytes().all(fits) {
-        return Err(item.refuse("custom_id", code::VALUE, "expected 1 to 64 letters, digits, `_` and `-`."));
+        return Err(item.refuse(
+            "custom_id",
+            code::VALUE,
+            "expected 1 to 64 letters, digits, `_` and `-`.",
+        ));
     }
     if !known.insert(custom_id.clone()) {
         let words = "another request before has the same. Each must have one of its own.";
@@ -181,7 +201,10 @@ fn one(
     }
     let params = item.take("params")?.ok_or_else(|| item.missing("params"))?;
     item.finish(ignored)?;
-    Ok(NewRequest { custom_id, params: written.field("params").text(&params) })
+    Ok(NewRequest {
+        custom_id,
+        params: written.field("params").text(&params),
+    })
 }
 
 /// The body of a page of batches, at `now`.
@@ -260,19 +283,33 @@ pub fn result(line: &str) -> Option<String> {
         error: json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": request}),
     };
     let result = match (&stored.response, &stored.error) {
-        (Some(response), _) if response.status_code < 300 => Outcome::Succeeded { message: response.body },
+        (Some(response), _) if response.status_code < 300 => Outcome::Succeeded {
+            message: response.body,
+        },
         (Some(response), _) => {
             let refused = serde_json::from_str::<Refused>(response.body.get()).ok()?;
-            failed(kind_of_status(response.status_code), &refused.error.message, Some(&response.request_id))
+            failed(
+                kind_of_status(response.status_code),
+                &refused.error.message,
+                Some(&response.request_id),
+            )
         }
         (None, Some(Failure { code, .. })) if code == "batch_cancelled" => Outcome::Canceled,
         (None, Some(Failure { code, .. })) if code == "batch_expired" => Outcome::Expired,
         (None, Some(Failure { message, .. })) => failed("invalid_request_error", message, None),
         (None, None) => return None,
     };
-    let remarks = stored.response.as_ref().map(|response| (&*response.ignored, &*response.repaired));
+    let remarks = stored
+        .response
+        .as_ref()
+        .map(|response| (&*response.ignored, &*response.repaired));
     let (ignored, repaired) = remarks.unwrap_or_default();
-    let mut line = json::to_string(&Line { custom_id: &stored.custom_id, result, ignored, repaired });
+    let mut line = json::to_string(&Line {
+        custom_id: &stored.custom_id,
+        result,
+        ignored,
+        repaired,
+    });
     line.push('\n');
     Some(line)
 }

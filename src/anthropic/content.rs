@@ -31,7 +31,10 @@ pub(super) enum Home {
 }
 
 /// How to read one type of block: its fields, and its reader.
-type Kind = (&'static Table, fn(Object, Written<'_>, &mut Ignored) -> Result<Part, InvalidRequest>);
+type Kind = (
+    &'static Table,
+    fn(Object, Written<'_>, &mut Ignored) -> Result<Part, InvalidRequest>,
+);
 
 impl Home {
     /// How to read blocks of the type called `kind`, if there may be any here.
@@ -98,7 +101,9 @@ fn block(
     home: Home,
     ignored: &mut Ignored,
 ) -> Result<Part, InvalidRequest> {
-    let kind = block.take_text("type")?.ok_or_else(|| block.missing("type"))?;
+    let kind = block
+        .take_text("type")?
+        .ok_or_else(|| block.missing("type"))?;
     let Some((table, read)) = home.kind(&kind) else {
         let words = format!("expected {}, got `{}`.", home.expected(), printable(&kind));
         return Err(block.refuse("type", code::VALUE, &words));
@@ -130,7 +135,9 @@ pub(super) fn instructions(
 ) -> Result<Vec<Instruction>, InvalidRequest> {
     let blocks = match value {
         Some(Value::Array(blocks)) => blocks,
-        Some(Value::String(text)) if !text.trim().is_empty() => return Ok(vec![Instruction::plain(text)]),
+        Some(Value::String(text)) if !text.trim().is_empty() => {
+            return Ok(vec![Instruction::plain(text)]);
+        }
         _ => Vec::new(),
     };
     let written = written.items();
@@ -166,8 +173,13 @@ pub(super) fn instruction(part: Part) -> Option<Instruction> {
     match part {
         Part::Text(text) => Some(Instruction::plain(text)),
         Part::Native(block) => {
-            let text = serde_json::from_str::<Value>(&block.json).ok()?["text"].as_str()?.to_owned();
-            Some(Instruction { text, json: Some(block.json) })
+            let text = serde_json::from_str::<Value>(&block.json).ok()?["text"]
+                .as_str()?
+                .to_owned();
+            Some(Instruction {
+                text,
+                json: Some(block.json),
+            })
         }
         Part::Instruction(_)
         | Part::GoOn
@@ -182,11 +194,17 @@ pub(super) fn instruction(part: Part) -> Option<Instruction> {
 
 /// A part of instructions that stands in the conversation, with its mark for the prompt cache.
 pub(super) fn instruction_parts(part: Part) -> Vec<Part> {
-    let Some(Instruction { text, json }) = instruction(part) else { return Vec::new() };
-    let block: Value = json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+    let Some(Instruction { text, json }) = instruction(part) else {
+        return Vec::new();
+    };
+    let block: Value = json
+        .and_then(|json| serde_json::from_str(&json).ok())
+        .unwrap_or_default();
     let mark = &block["cache_control"];
     let mark = mark.is_object().then(|| Part::CacheMark(mark.to_string()));
-    std::iter::once(Part::Instruction(text)).chain(mark).collect()
+    std::iter::once(Part::Instruction(text))
+        .chain(mark)
+        .collect()
 }
 
 /// Takes a text that must be there.
@@ -201,21 +219,33 @@ fn text(mut block: Object, _: Written<'_>, ignored: &mut Ignored) -> Result<Part
 }
 
 fn image(mut block: Object, _: Written<'_>, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
-    let image = block.take("source")?.ok_or_else(|| block.missing("source"))?;
+    let image = block
+        .take("source")?
+        .ok_or_else(|| block.missing("source"))?;
     let image = source::image(image, &block.place, ignored)?;
     block.finish(ignored)?;
     Ok(Part::Image(image))
 }
 
-fn document(mut block: Object, _: Written<'_>, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
-    let source = block.take("source")?.ok_or_else(|| block.missing("source"))?;
+fn document(
+    mut block: Object,
+    _: Written<'_>,
+    ignored: &mut Ignored,
+) -> Result<Part, InvalidRequest> {
+    let source = block
+        .take("source")?
+        .ok_or_else(|| block.missing("source"))?;
     let title = block.take_text("title")?;
     let document = source::document(source, title, &block.place, ignored)?;
     block.finish(ignored)?;
     Ok(document)
 }
 
-fn thought(mut block: Object, _: Written<'_>, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
+fn thought(
+    mut block: Object,
+    _: Written<'_>,
+    ignored: &mut Ignored,
+) -> Result<Part, InvalidRequest> {
     let text = required(&mut block, "thinking")?;
     let signature = required(&mut block, "signature")?;
     if signature.is_empty() {
@@ -226,13 +256,21 @@ fn thought(mut block: Object, _: Written<'_>, ignored: &mut Ignored) -> Result<P
     Ok(Part::Thinking(Thinking::Open { text, signature }))
 }
 
-fn redacted(mut block: Object, _: Written<'_>, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
+fn redacted(
+    mut block: Object,
+    _: Written<'_>,
+    ignored: &mut Ignored,
+) -> Result<Part, InvalidRequest> {
     let data = required(&mut block, "data")?;
     block.finish(ignored)?;
     Ok(Part::Thinking(Thinking::Redacted(data)))
 }
 
-fn tool_use(mut block: Object, written: Written<'_>, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
+fn tool_use(
+    mut block: Object,
+    written: Written<'_>,
+    ignored: &mut Ignored,
+) -> Result<Part, InvalidRequest> {
     let id = id(&mut block, "id")?;
     let name = tools::name(&mut block)?;
     let input = match block.take("input")?.ok_or_else(|| block.missing("input"))? {
@@ -252,12 +290,22 @@ fn tool_result(
     let id = id(&mut block, "tool_use_id")?;
     let is_error = block.take_bool("is_error")?.unwrap_or(false);
     let mut parts = match block.take("content")? {
-        Some(content) => self::parts(content, written.field("content"), Home::Result, &block.place, ignored)?,
+        Some(content) => self::parts(
+            content,
+            written.field("content"),
+            Home::Result,
+            &block.place,
+            ignored,
+        )?,
         None => Vec::new(),
     };
     parts.retain(|part| !is_blank(part));
     block.finish(ignored)?;
-    Ok(Part::ToolResult(ToolResult { id, parts, is_error }))
+    Ok(Part::ToolResult(ToolResult {
+        id,
+        parts,
+        is_error,
+    }))
 }
 
 fn id(block: &mut Object, name: &'static str) -> Result<String, InvalidRequest> {
@@ -265,5 +313,9 @@ fn id(block: &mut Object, name: &'static str) -> Result<String, InvalidRequest> 
     if tools::is_word(&id) {
         return Ok(id);
     }
-    Err(block.refuse(name, code::VALUE, "an id is made of letters, digits, `_` and `-`. Change it."))
+    Err(block.refuse(
+        name,
+        code::VALUE,
+        "an id is made of letters, digits, `_` and `-`. Change it.",
+    ))
 }

@@ -45,7 +45,11 @@ pub struct MessagesRequest {
 pub fn decode(body: &[u8], policy: Policy) -> Result<MessagesRequest, InvalidRequest> {
     let mut ignored = Ignored::new(policy);
     let body = &*mended(body, &mut ignored)?;
-    let mut request = request(body, &fields::REQUEST, "`model`, `max_tokens` and `messages`")?;
+    let mut request = request(
+        body,
+        &fields::REQUEST,
+        "`model`, `max_tokens` and `messages`",
+    )?;
     let limit = parameters::limit(&mut request)?;
     let limit = limit.ok_or_else(|| request.missing("max_tokens"))?;
     read(request, Some(limit), Written::new(body), ignored)
@@ -71,18 +75,26 @@ fn read(
 ) -> Result<MessagesRequest, InvalidRequest> {
     let model = model(&mut request)?;
     let stream = request.take_bool("stream")?.unwrap_or(false);
-    let Offer { tools, written: written_tools } = tools::decode(&mut request, written, &mut ignored)?;
+    let Offer {
+        tools,
+        written: written_tools,
+    } = tools::decode(&mut request, written, &mut ignored)?;
     let mut parameters = parameters::decode(&mut request, limit, &tools, written, &mut ignored)?;
     let project = request.take_text("project_id")?;
     let instructions = request.take("system")?;
-    let messages = request.take("messages")?.ok_or_else(|| request.missing("messages"))?;
+    let messages = request
+        .take("messages")?
+        .ok_or_else(|| request.missing("messages"))?;
     let passed = request.take_passed(&mut ignored)?;
-    let passed = passed.into_iter().map(|(name, value)| (name.clone(), written.field(&name).text(&value)));
+    let passed = passed
+        .into_iter()
+        .map(|(name, value)| (name.clone(), written.field(&name).text(&value)));
     parameters.passed.extend(passed);
     // Before the messages: what is not served as a whole says more than a block that comes of it.
     request.finish(&mut ignored)?;
     let system = content::instructions(instructions, written.field("system"), &mut ignored)?;
-    let mut conversation = messages::decode(system, messages, written.field("messages"), &mut ignored)?;
+    let mut conversation =
+        messages::decode(system, messages, written.field("messages"), &mut ignored)?;
     let system = conversation.system;
     let mut native = Native {
         system: written_system(&system),
@@ -91,12 +103,24 @@ fn read(
         is_marked: false,
         is_cached_long: false,
     };
-    marks::bound(&mut native, &mut conversation.history, &mut conversation.prompt, &mut ignored)?;
-    let parts = conversation.history.iter().flat_map(|message| &message.parts).chain(&conversation.prompt);
+    marks::bound(
+        &mut native,
+        &mut conversation.history,
+        &mut conversation.prompt,
+        &mut ignored,
+    )?;
+    let parts = conversation
+        .history
+        .iter()
+        .flat_map(|message| &message.parts)
+        .chain(&conversation.prompt);
     native.is_marked = is_marked(&native, parts);
     let turn = Turn {
         model,
-        system: system.into_iter().map(|instruction| instruction.text).collect(),
+        system: system
+            .into_iter()
+            .map(|instruction| instruction.text)
+            .collect(),
         tools,
         history: conversation.history,
         prompt: conversation.prompt,
@@ -105,7 +129,12 @@ fn read(
         native,
     };
     let shows_thinking = parameters.shows_thinking;
-    Ok(MessagesRequest { turn, stream, shows_thinking, remarks: ignored.into_remarks() })
+    Ok(MessagesRequest {
+        turn,
+        stream,
+        shows_thinking,
+        remarks: ignored.into_remarks(),
+    })
 }
 
 /// The instructions as they were written, if that says more than their texts.
@@ -131,7 +160,9 @@ fn is_marked<'a>(native: &Native, parts: impl Iterator<Item = &'a Part>) -> bool
 }
 
 fn model(request: &mut Object) -> Result<ModelName, InvalidRequest> {
-    let model = request.take_text("model")?.ok_or_else(|| request.missing("model"))?;
+    let model = request
+        .take_text("model")?
+        .ok_or_else(|| request.missing("model"))?;
     if model.trim().is_empty() {
         return Err(request.refuse("model", code::VALUE, "is blank. Give the name of a model."));
     }

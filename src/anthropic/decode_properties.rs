@@ -41,7 +41,9 @@ fn block() -> impl Strategy<Value = Value> {
     let id = proptest::sample::select(vec!["a", "b"]);
     prop_oneof![
         "[ x]{0,2}".prop_map(|text| json!({"type": "text", "text": text})),
-        id.clone().prop_map(|id| json!({"type": "tool_use", "id": id, "name": "look", "input": {"x": id}})),
+        id.clone().prop_map(
+            |id| json!({"type": "tool_use", "id": id, "name": "look", "input": {"x": id}})
+        ),
         id.prop_map(|id| json!({"type": "tool_result", "tool_use_id": id, "content": "y"})),
         Just(json!({"type": "thinking", "thinking": "", "signature": "s"})),
     ]
@@ -51,8 +53,11 @@ fn block() -> impl Strategy<Value = Value> {
 /// others are.
 fn calls_are_answered(turn: &Turn) -> bool {
     let prompt = (Role::User, turn.prompt.as_slice());
-    let messages =
-        turn.history.iter().map(|message| (message.role, message.parts.as_slice())).chain([prompt]);
+    let messages = turn
+        .history
+        .iter()
+        .map(|message| (message.role, message.parts.as_slice()))
+        .chain([prompt]);
     let mut open: Vec<&str> = Vec::new();
     for (role, parts) in messages {
         let mut results: Vec<&str> = Vec::new();
@@ -75,7 +80,11 @@ fn calls_are_answered(turn: &Turn) -> bool {
 }
 
 fn id_of_call(part: &Part) -> Option<&str> {
-    if let Part::ToolUse(call) = part { Some(&call.id) } else { None }
+    if let Part::ToolUse(call) = part {
+        Some(&call.id)
+    } else {
+        None
+    }
 }
 
 proptest! {

@@ -25,7 +25,11 @@ fn sampling(fields: Value) -> Sampling {
 
 /// The sampling of a request that says nothing of it.
 fn plain() -> Sampling {
-    Sampling { max_output_tokens: Some(4096), effort: Some(Effort::Unasked), ..Sampling::default() }
+    Sampling {
+        max_output_tokens: Some(4096),
+        effort: Some(Effort::Unasked),
+        ..Sampling::default()
+    }
 }
 
 fn tools(fields: Value) -> Tools {
@@ -48,7 +52,12 @@ fn the_smallest_request() {
         prompt: vec![Part::text("Hi")],
         sampling: plain(),
     };
-    let expected = MessagesRequest { turn, stream: false, shows_thinking: true, remarks: Remarks::default() };
+    let expected = MessagesRequest {
+        turn,
+        stream: false,
+        shows_thinking: true,
+        remarks: Remarks::default(),
+    };
     assert_eq!(decoded(&with(json!({}))), expected);
     assert!(decoded(&with(json!({"stream": true}))).stream);
 }
@@ -65,7 +74,8 @@ fn instructions() {
 
 #[test]
 fn parameters_of_the_answer() {
-    let fields = json!({"temperature": 0.5, "top_p": 1, "top_k": 40, "stop_sequences": ["a", "\n"]});
+    let fields =
+        json!({"temperature": 0.5, "top_p": 1, "top_k": 40, "stop_sequences": ["a", "\n"]});
     let expected = Sampling {
         temperature: Some(0.5),
         top_p: Some(1.0),
@@ -74,7 +84,10 @@ fn parameters_of_the_answer() {
         ..plain()
     };
     assert_eq!(sampling(fields), expected);
-    assert_eq!(sampling(json!({"stop_sequences": [], "temperature": null})), plain());
+    assert_eq!(
+        sampling(json!({"stop_sequences": [], "temperature": null})),
+        plain()
+    );
 }
 
 #[test]
@@ -88,26 +101,53 @@ fn thinking_and_effort() {
     let effort = |effort: &str| json!({"effort": effort});
     assert_eq!(told(json!({"thinking": budget})), (None, Some(2048)));
     assert_eq!(told(json!({"thinking": adaptive})), (None, None));
-    assert_eq!(told(json!({"thinking": disabled})), (Some(Effort::None), None));
-    assert_eq!(told(json!({"output_config": effort("low")})), (Some(Effort::Low), None));
+    assert_eq!(
+        told(json!({"thinking": disabled})),
+        (Some(Effort::None), None)
+    );
+    assert_eq!(
+        told(json!({"output_config": effort("low")})),
+        (Some(Effort::Low), None)
+    );
     assert_eq!(
         told(json!({"thinking": budget, "output_config": effort("high")})),
         (Some(Effort::High), Some(2048))
     );
-    assert_eq!(told(json!({"thinking": adaptive, "output_config": effort("max")})).0, Some(Effort::XHigh));
-    assert_eq!(told(json!({"thinking": disabled, "output_config": effort("medium")})).0, Some(Effort::None));
+    assert_eq!(
+        told(json!({"thinking": adaptive, "output_config": effort("max")})).0,
+        Some(Effort::XHigh)
+    );
+    assert_eq!(
+        told(json!({"thinking": disabled, "output_config": effort("medium")})).0,
+        Some(Effort::None)
+    );
 
     let shows = |display: &str| {
-        decoded(&with(json!({"thinking": {"type": "adaptive", "display": display}}))).shows_thinking
+        decoded(&with(
+            json!({"thinking": {"type": "adaptive", "display": display}}),
+        ))
+        .shows_thinking
     };
     assert!(shows("summarized") && shows("updates") && !shows("omitted"));
-    let written = |thinking: Value| decoded(&with(json!({"thinking": thinking}))).turn.native.fields;
+    let written = |thinking: Value| {
+        decoded(&with(json!({"thinking": thinking})))
+            .turn
+            .native
+            .fields
+    };
     let field = |json: &str| vec![("thinking".to_owned(), json.to_owned())];
     let updates = written(json!({"type": "adaptive", "display": "updates"}));
-    assert_eq!(updates, field(r#"{"display":"summarized","type":"adaptive"}"#));
+    assert_eq!(
+        updates,
+        field(r#"{"display":"summarized","type":"adaptive"}"#)
+    );
     for kind in ["disabled", "between_tools"] {
         let fields = written(json!({"type": kind, "display": "updates"}));
-        assert_eq!(fields, field(r#"{"type":"disabled"}"#), "the gateway knows the word of the model");
+        assert_eq!(
+            fields,
+            field(r#"{"type":"disabled"}"#),
+            "the gateway knows the word of the model"
+        );
     }
     let same = sampling(json!({"thinking": adaptive, "temperature": 1, "top_p": 1.0}));
     assert_eq!((same.temperature, same.top_p), (None, None));
@@ -121,12 +161,17 @@ fn schemas_keep_the_order_of_the_client() {
         );
         decode(body.as_bytes(), Policy::Strict).unwrap().turn
     };
-    let schema = r#"{"type":"object","required":["z"],"properties":{"z":{"type":"string"},"a":{}}}"#;
+    let schema =
+        r#"{"type":"object","required":["z"],"properties":{"z":{"type":"string"},"a":{}}}"#;
     for fields in [
         format!(r#""output_config": {{"format": {{"schema": {schema}, "type": "json_schema"}} }}"#),
         format!(r#""output_format": {{"type": "json_schema", "schema": {schema} }}"#),
     ] {
-        let format = Format::Schema(Schema { json: schema.into(), is_strict: false, is_native: true });
+        let format = Format::Schema(Schema {
+            json: schema.into(),
+            is_strict: false,
+            is_native: true,
+        });
         assert_eq!(request(&fields).sampling.format, format);
     }
     let fields = format!(r#""tools": [{{"name": "look", "input_schema": {schema} }}]"#);
@@ -146,18 +191,33 @@ fn tools_and_the_choice_among_them() {
         strict: true,
     };
     let offered = tools(json!({"tools": [described]}));
-    assert_eq!(offered, Tools { list: vec![expected], ..Tools::default() });
+    assert_eq!(
+        offered,
+        Tools {
+            list: vec![expected],
+            ..Tools::default()
+        }
+    );
 
     let choice = |choice: Value| {
         let tools = tools(json!({"tools": [look()], "tool_choice": choice}));
         (tools.choice, tools.parallel)
     };
     assert_eq!(choice(json!({"type": "auto"})), (ToolChoice::Auto, true));
-    assert_eq!(choice(json!({"type": "auto", "disable_parallel_tool_use": true})), (ToolChoice::Auto, false));
+    assert_eq!(
+        choice(json!({"type": "auto", "disable_parallel_tool_use": true})),
+        (ToolChoice::Auto, false)
+    );
     assert_eq!(choice(json!({"type": "any"})), (ToolChoice::Required, true));
     assert_eq!(choice(json!({"type": "none"})), (ToolChoice::None, true));
-    assert_eq!(choice(json!({"type": "tool", "name": "look"})), (ToolChoice::Named("look".into()), true));
-    assert_eq!(tools(json!({"tool_choice": {"type": "none"}})).choice, ToolChoice::None);
+    assert_eq!(
+        choice(json!({"type": "tool", "name": "look"})),
+        (ToolChoice::Named("look".into()), true)
+    );
+    assert_eq!(
+        tools(json!({"tool_choice": {"type": "none"}})).choice,
+        ToolChoice::None
+    );
 }
 
 #[test]
@@ -185,18 +245,44 @@ fn what_no_part_of_a_turn_stands_for_goes_as_it_was_written() {
     }));
     let decoded = decoded(&request);
     assert_eq!(decoded.remarks.ignored, Vec::<String>::new());
-    let Turn { native, prompt, tools, system, .. } = decoded.turn;
-    let names: Vec<_> = native.fields.iter().map(|(name, _)| name.as_str()).collect();
+    let Turn {
+        native,
+        prompt,
+        tools,
+        system,
+        ..
+    } = decoded.turn;
+    let names: Vec<_> = native
+        .fields
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
     assert_eq!(
         names,
-        ["thinking", "output_config", "container", "context_management", "mcp_servers", "seed", "speed"]
+        [
+            "thinking",
+            "output_config",
+            "container",
+            "context_management",
+            "mcp_servers",
+            "seed",
+            "speed"
+        ]
     );
     assert_eq!(native.fields[0].1, request["thinking"].to_string());
     assert_eq!(native.system, Some(vec![request["system"][0].to_string()]));
     assert_eq!(system, ["x"]);
-    let written: Vec<String> = request["tools"].as_array().unwrap().iter().map(Value::to_string).collect();
+    let written: Vec<String> = request["tools"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(Value::to_string)
+        .collect();
     assert_eq!(native.tools, Some(written));
-    assert_eq!((tools.list.len(), tools.web_search.unwrap().max_uses), (1, Some(3)));
+    assert_eq!(
+        (tools.list.len(), tools.web_search.unwrap().max_uses),
+        (1, Some(3))
+    );
     let block = |index: usize| NativeBlock {
         json: request["messages"][0]["content"][index].to_string(),
         role: NativeRole::Other,
@@ -233,11 +319,20 @@ fn what_is_not_known_is_refused_under_the_strict_policy() {
     let refused = |fields| strict(fields).unwrap_err();
     assert_eq!(refused(json!({"seed": 1})).code, Some(code::UNKNOWN));
     let tool = json!({"name": "look", "input_schema": {"type": "object"}, "colour": "red"});
-    assert_eq!(refused(json!({"tools": [tool]})).param.as_deref(), Some("tools[0].colour"));
+    assert_eq!(
+        refused(json!({"tools": [tool]})).param.as_deref(),
+        Some("tools[0].colour")
+    );
     let block = json!([{"role": "user", "content": [{"type": "from_the_future"}]}]);
-    assert_eq!(refused(json!({"messages": block})).param.as_deref(), Some("messages[0].content[0].type"));
+    assert_eq!(
+        refused(json!({"messages": block})).param.as_deref(),
+        Some("messages[0].content[0].type")
+    );
     let thinking = json!({"type": "sometimes"});
-    assert_eq!(refused(json!({"thinking": thinking})).param.as_deref(), Some("thinking.type"));
+    assert_eq!(
+        refused(json!({"thinking": thinking})).param.as_deref(),
+        Some("thinking.type")
+    );
 }
 
 #[test]
@@ -255,18 +350,66 @@ fn refusals_name_the_field_at_fault() {
     assert_refused([
         (json!({"max_tokens": 1, "messages": []}), "model", "missing"),
         (with(json!({"model": " "})), "model", "blank"),
-        (json!({"model": "m", "max_tokens": 1}), "messages", "missing"),
-        (with(json!({"max_tokens": 0})), "max_tokens", "expected an integer from 1"),
-        (with(json!({"temperature": 1.1})), "temperature", "from 0 to 1"),
-        (with(json!({"stop_sequences": "x"})), "stop_sequences", "expected an array, got a string"),
-        (with(json!({"stop_sequences": [1]})), "stop_sequences[0]", "expected a string"),
-        (with(json!({"metadata": {"user_id": 5}})), "metadata.user_id", "expected a string"),
-        (with(json!({"system": [{"type": "image"}]})), "system[0].type", "expected `text`, got `image`"),
-        (with(json!({"system": ["x"]})), "system[0]", "expected an object"),
-        (with(json!({"billing_policy": {"type": "x"}})), "billing_policy", "is billed"),
-        (with(json!({"mcp_servers": "x"})), "mcp_servers", "expected an array"),
-        (with(json!({"thread": {"type": "create"}})), "thread", "Send all messages"),
-        (with(json!({"fallbacks": ["opus"]})), "fallbacks", "kept to some models"),
+        (
+            json!({"model": "m", "max_tokens": 1}),
+            "messages",
+            "missing",
+        ),
+        (
+            with(json!({"max_tokens": 0})),
+            "max_tokens",
+            "expected an integer from 1",
+        ),
+        (
+            with(json!({"temperature": 1.1})),
+            "temperature",
+            "from 0 to 1",
+        ),
+        (
+            with(json!({"stop_sequences": "x"})),
+            "stop_sequences",
+            "expected an array, got a string",
+        ),
+        (
+            with(json!({"stop_sequences": [1]})),
+            "stop_sequences[0]",
+            "expected a string",
+        ),
+        (
+            with(json!({"metadata": {"user_id": 5}})),
+            "metadata.user_id",
+            "expected a string",
+        ),
+        (
+            with(json!({"system": [{"type": "image"}]})),
+            "system[0].type",
+            "expected `text`, got `image`",
+        ),
+        (
+            with(json!({"system": ["x"]})),
+            "system[0]",
+            "expected an object",
+        ),
+        (
+            with(json!({"billing_policy": {"type": "x"}})),
+            "billing_policy",
+            "is billed",
+        ),
+        (
+            with(json!({"mcp_servers": "x"})),
+            "mcp_servers",
+            "expected an array",
+        ),
+        (
+            with(json!({"thread": {"type": "create"}})),
+            "thread",
+            "Send all messages",
+        ),
+        (
+            with(json!({"fallbacks": ["opus"]})),
+            "fallbacks",
+            "kept to some models",
+        ),
     ]);
 }
 
@@ -274,7 +417,11 @@ fn refusals_name_the_field_at_fault() {
 fn refusals_of_thinking_and_forms() {
     let enabled = json!({"type": "enabled", "budget_tokens": 1024});
     assert_refused([
-        (with(json!({"thinking": {"type": "enabled"}})), "thinking.budget_tokens", "missing"),
+        (
+            with(json!({"thinking": {"type": "enabled"}})),
+            "thinking.budget_tokens",
+            "missing",
+        ),
         (
             with(json!({"thinking": {"type": "enabled", "budget_tokens": 100}})),
             "thinking.budget_tokens",
@@ -285,15 +432,31 @@ fn refusals_of_thinking_and_forms() {
             "thinking.budget_tokens",
             "less than `max_tokens`, which is 1024",
         ),
-        (with(json!({"thinking": enabled, "temperature": 0.5})), "temperature", "while it thinks"),
-        (with(json!({"thinking": enabled, "top_k": 5})), "top_k", "while it thinks"),
+        (
+            with(json!({"thinking": enabled, "temperature": 0.5})),
+            "temperature",
+            "while it thinks",
+        ),
+        (
+            with(json!({"thinking": enabled, "top_k": 5})),
+            "top_k",
+            "while it thinks",
+        ),
         (
             with(json!({"thinking": enabled, "tools": [look()], "tool_choice": {"type": "any"}})),
             "tool_choice",
             "while it thinks",
         ),
-        (with(json!({"output_config": {"effort": "most"}})), "output_config.effort", "got `most`"),
-        (with(json!({"output_format": {"type": "json"}})), "output_format.type", "`json_schema`"),
+        (
+            with(json!({"output_config": {"effort": "most"}})),
+            "output_config.effort",
+            "got `most`",
+        ),
+        (
+            with(json!({"output_format": {"type": "json"}})),
+            "output_format.type",
+            "`json_schema`",
+        ),
         (
             with(json!({
                 "output_format": {"type": "json_schema", "schema": {"type": "object"}},
@@ -329,46 +492,89 @@ fn refusals_of_tools() {
     let refusing = |tool: Value| with(json!({"tools": [tool]}));
     let choosing = |choice: Value| with(json!({"tools": [look()], "tool_choice": choice}));
     assert_refused([
-        (refusing(json!({"input_schema": {}})), "tools[0].name", "missing"),
+        (
+            refusing(json!({"input_schema": {}})),
+            "tools[0].name",
+            "missing",
+        ),
         (refusing(named("a b")), "tools[0].name", "letters, digits"),
-        (refusing(named(&"x".repeat(129))), "tools[0].name", "1 to 128"),
-        (refusing(json!({"name": "look"})), "tools[0].input_schema", "missing"),
+        (
+            refusing(named(&"x".repeat(129))),
+            "tools[0].name",
+            "1 to 128",
+        ),
+        (
+            refusing(json!({"name": "look"})),
+            "tools[0].input_schema",
+            "missing",
+        ),
         (
             refusing(json!({"name": "look", "input_schema": {}})),
             "tools[0].input_schema",
             r#"`"type": "object"`"#,
         ),
-        (with(json!({"tools": [look(), look()]})), "tools[1].name", "two tools are called `look`"),
-        (choosing(json!({"type": "most"})), "tool_choice.type", "`any`"),
-        (choosing(json!({"type": "tool"})), "tool_choice.name", "missing"),
-        (choosing(json!({"type": "tool", "name": "wait"})), "tool_choice.name", "no such tool"),
-        (with(json!({"tool_choice": {"type": "any"}})), "tool_choice.type", "no such tool"),
-        (with(json!({"tool_choice": "auto"})), "tool_choice", "expected an object"),
+        (
+            with(json!({"tools": [look(), look()]})),
+            "tools[1].name",
+            "two tools are called `look`",
+        ),
+        (
+            choosing(json!({"type": "most"})),
+            "tool_choice.type",
+            "`any`",
+        ),
+        (
+            choosing(json!({"type": "tool"})),
+            "tool_choice.name",
+            "missing",
+        ),
+        (
+            choosing(json!({"type": "tool", "name": "wait"})),
+            "tool_choice.name",
+            "no such tool",
+        ),
+        (
+            with(json!({"tool_choice": {"type": "any"}})),
+            "tool_choice.type",
+            "no such tool",
+        ),
+        (
+            with(json!({"tool_choice": "auto"})),
+            "tool_choice",
+            "expected an object",
+        ),
     ]);
 }
 
 #[test]
 fn bodies_that_are_no_request() {
     let rows: [(&[u8], &str); 3] = [
-        (b"", "The body is empty. Send a JSON object with `model`, `max_tokens` and `messages`."),
-        (b"{", "The body ends too early to be valid JSON: EOF while parsing an object at line 1 column 1."),
+        (
+            b"",
+            "The body is empty. Send a JSON object with `model`, `max_tokens` and `messages`.",
+        ),
+        (
+            b"{",
+            "The body ends too early to be valid JSON: EOF while parsing an object at line 1 column 1.",
+        ),
         (
             b"[]",
             "The body must be a JSON object with `model`, `max_tokens` and `messages`, but it is an array.",
         ),
     ];
     for (body, message) in rows {
-        assert_eq!(decode(body, Policy::Lenient), Err(InvalidRequest::body(message)));
+        assert_eq!(
+            decode(body, Policy::Lenient),
+            Err(InvalidRequest::body(message))
+        );
     }
 }
 
 #[test]
 fn marks_beyond_four_are_left_out_the_earliest_first() {
     let mark = json!({"type": "ephemeral"});
-    let text =
-        |number: usize| json!({"type": "text", "text": format!("Part {number}."), "cache_control": mark});
-    let result =
-        json!({"type": "tool_result", "tool_use_id": "c", "content": [text(5)], "cache_control": mark});
+    let text = |number: usize| json!({"type": "text", "text": format!("Part {number}."), "cache_control": mark});
+    let result = json!({"type": "tool_result", "tool_use_id": "c", "content": [text(5)], "cache_control": mark});
     let call = json!({"type": "tool_use", "id": "c", "name": "look", "input": {}});
     let content = [text(0), text(1)];
     let request = json!({
@@ -378,9 +584,16 @@ fn marks_beyond_four_are_left_out_the_earliest_first() {
             {"role": "user", "content": [result]}],
     });
     let request = decode(request.to_string().as_bytes(), Policy::Lenient).unwrap();
-    assert_eq!(request.remarks.ignored, ["messages[].content[].cache_control"]);
+    assert_eq!(
+        request.remarks.ignored,
+        ["messages[].content[].cache_control"]
+    );
     let written = format!("{:?}", request.turn);
-    assert_eq!(written.matches(r#"cache_control\":"#).count(), 4, "{written}");
+    assert_eq!(
+        written.matches(r#"cache_control\":"#).count(),
+        4,
+        "{written}"
+    );
     let first = format!("{:?}", request.turn.history[0]);
     assert!(!first.contains("cache_control"), "{first}");
 

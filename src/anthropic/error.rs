@@ -54,14 +54,28 @@ struct Details {
     unsupported: [&'static str; 1],
 }
 
-const NO_THREADS: Details = Details { error_code: "thread_unsupported_request", unsupported: ["thread"] };
+const NO_THREADS: Details = Details {
+    error_code: "thread_unsupported_request",
+    unsupported: ["thread"],
+};
 
 impl Envelope<'_> {
     /// The body as JSON.
     pub fn to_json(&self) -> String {
-        let details = self.param.filter(|param| *param == "thread").map(|_| NO_THREADS);
-        let error = Fields { r#type: self.kind, message: self.message, details };
-        json::to_string(&Body { r#type: "error", error, request_id: self.request_id })
+        let details = self
+            .param
+            .filter(|param| *param == "thread")
+            .map(|_| NO_THREADS);
+        let error = Fields {
+            r#type: self.kind,
+            message: self.message,
+            details,
+        };
+        json::to_string(&Body {
+            r#type: "error",
+            error,
+            request_id: self.request_id,
+        })
     }
 }
 
@@ -71,8 +85,12 @@ mod tests {
 
     #[test]
     fn an_error_names_itself_and_its_request() {
-        let mut envelope =
-            Envelope { kind: "api_error", message: "a \"b\"", param: Some("model"), request_id: "req_1" };
+        let mut envelope = Envelope {
+            kind: "api_error",
+            message: "a \"b\"",
+            param: Some("model"),
+            request_id: "req_1",
+        };
         assert_eq!(
             envelope.to_json(),
             r#"{"type":"error","error":{"type":"api_error","message":"a \"b\""},"request_id":"req_1"}"#

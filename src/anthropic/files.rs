@@ -86,7 +86,10 @@ impl FileMetadata {
             r#type: "file",
             id: &self.id,
             filename: &self.filename,
-            mime_type: self.mime_type.as_deref().unwrap_or_else(|| kind_of(&self.filename)),
+            mime_type: self
+                .mime_type
+                .as_deref()
+                .unwrap_or_else(|| kind_of(&self.filename)),
             size_bytes: self.size_bytes,
             created_at: time::text(self.created_at),
             downloadable: true,
@@ -96,8 +99,12 @@ impl FileMetadata {
 }
 
 fn kind_of(filename: &str) -> &'static str {
-    let end = filename.rsplit_once('.').map(|(_, end)| end.to_ascii_lowercase());
-    let known = KINDS.iter().find(|(known, _)| end.as_deref() == Some(*known));
+    let end = filename
+        .rsplit_once('.')
+        .map(|(_, end)| end.to_ascii_lowercase());
+    let known = KINDS
+        .iter()
+        .find(|(known, _)| end.as_deref() == Some(*known));
     known.map_or(UNKNOWN, |(_, kind)| kind)
 }
 
@@ -110,14 +117,26 @@ pub fn decode(
     policy: Policy,
 ) -> Result<(Option<u64>, Remarks), InvalidRequest> {
     let mut ignored = Ignored::new(policy);
-    let texts = texts.into_iter().map(|(name, text)| (name, Value::String(text))).collect();
+    let texts = texts
+        .into_iter()
+        .map(|(name, text)| (name, Value::String(text)))
+        .collect();
     let mut form = Object::new(Value::Object(texts), Place::root(&UPLOAD))?;
     let expires = match form.take_text("expires_in_seconds")? {
         None => None,
-        Some(text) => Some(text.parse().ok().filter(|seconds| LIVES.contains(seconds)).ok_or_else(|| {
-            let words = format!("expected a number from {} to {}.", LIVES.start(), LIVES.end());
-            form.refuse("expires_in_seconds", code::VALUE, &words)
-        })?),
+        Some(text) => Some(
+            text.parse()
+                .ok()
+                .filter(|seconds| LIVES.contains(seconds))
+                .ok_or_else(|| {
+                    let words = format!(
+                        "expected a number from {} to {}.",
+                        LIVES.start(),
+                        LIVES.end()
+                    );
+                    form.refuse("expires_in_seconds", code::VALUE, &words)
+                })?,
+        ),
     };
     form.finish(&mut ignored)?;
     Ok((expires, ignored.into_remarks()))
@@ -164,10 +183,18 @@ mod tests {
 
     #[test]
     fn an_upload_says_how_long_it_lives() {
-        let form = |text: &str| decode(vec![("expires_in_seconds".into(), text.into())], Policy::Strict);
+        let form = |text: &str| {
+            decode(
+                vec![("expires_in_seconds".into(), text.into())],
+                Policy::Strict,
+            )
+        };
         assert_eq!(form("3600").unwrap().0, Some(3600));
         for odd in ["1", "x", "7776001"] {
-            assert_eq!(form(odd).unwrap_err().param.as_deref(), Some("expires_in_seconds"));
+            assert_eq!(
+                form(odd).unwrap_err().param.as_deref(),
+                Some("expires_in_seconds")
+            );
         }
         let odd = decode(vec![("scope".into(), "x".into())], Policy::Lenient).unwrap();
         assert_eq!(odd.1.ignored, ["scope"]);

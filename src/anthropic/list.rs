@@ -45,24 +45,28 @@ impl Cursor {
     pub fn read<'a>(parameter: impl Fn(&str) -> Option<&'a str>) -> Result<Self, InvalidRequest> {
         let limit = match parameter("limit") {
             None => USUAL,
-            Some(text) => {
-                text.parse().ok().filter(|limit| (1..=LARGEST).contains(limit)).ok_or_else(|| {
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|limit| (1..=LARGEST).contains(limit))
+                .ok_or_else(|| {
                     let message = format!("`limit`: expected a number from 1 to {LARGEST}.");
                     InvalidRequest::at("limit", code::VALUE, message)
-                })?
-            }
+                })?,
         };
         let page = match parameter("page") {
             None => None,
-            Some(page) => Some(page.strip_prefix(PAGE).ok_or_else(|| no_item("page", "next_page"))?),
+            Some(page) => Some(
+                page.strip_prefix(PAGE)
+                    .ok_or_else(|| no_item("page", "next_page"))?,
+            ),
         };
         let from = match (parameter("after_id").or(page), parameter("before_id")) {
             (None, None) => From::Newest,
             (Some(id), None) => From::After(id.to_owned()),
             (None, Some(id)) => From::Before(id.to_owned()),
             (Some(_), Some(_)) => {
-                let message =
-                    "`before_id` and `after_id`: a page is before an item or after one. Send one of them.";
+                let message = "`before_id` and `after_id`: a page is before an item or after one. Send one of them.";
                 return Err(InvalidRequest::at("before_id", code::VALUE, message));
             }
         };
@@ -79,7 +83,10 @@ impl Cursor {
         id: impl Fn(&T) -> &str,
     ) -> Result<(Vec<T>, bool), InvalidRequest> {
         let find = |name, wanted: &str, field| {
-            items.iter().position(|item| id(item) == wanted).ok_or_else(|| no_item(name, field))
+            items
+                .iter()
+                .position(|item| id(item) == wanted)
+                .ok_or_else(|| no_item(name, field))
         };
         match &self.from {
             From::Newest => {}
@@ -110,7 +117,13 @@ fn no_item(name: &str, field: &str) -> InvalidRequest {
 pub(super) fn body<T: Serialize>(items: &[T], id: impl Fn(&T) -> &str, has_more: bool) -> String {
     let (first_id, last_id) = (items.first().map(&id), items.last().map(&id));
     let next_page = last_id.filter(|_| has_more).map(|id| format!("{PAGE}{id}"));
-    json::to_string(&Body { data: items, has_more, first_id, last_id, next_page })
+    json::to_string(&Body {
+        data: items,
+        has_more,
+        first_id,
+        last_id,
+        next_page,
+    })
 }
 
 #[cfg(test)]
@@ -119,17 +132,30 @@ mod tests {
 
     fn page(query: &[(&str, &str)]) -> Result<(Vec<&'static str>, bool), InvalidRequest> {
         let query = query.to_vec();
-        let cursor =
-            Cursor::read(|name| query.iter().find(|(known, _)| *known == name).map(|(_, value)| *value))?;
+        let cursor = Cursor::read(|name| {
+            query
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| *value)
+        })?;
         cursor.of(vec!["e", "d", "c", "b", "a"], |item| item)
     }
 
     #[test]
     fn pages_go_both_ways() {
         assert_eq!(page(&[("limit", "2")]), Ok((vec!["e", "d"], true)));
-        assert_eq!(page(&[("limit", "2"), ("after_id", "d")]), Ok((vec!["c", "b"], true)));
-        assert_eq!(page(&[("limit", "2"), ("page", "page_b")]), Ok((vec!["a"], false)));
-        assert_eq!(page(&[("limit", "2"), ("before_id", "b")]), Ok((vec!["d", "c"], true)));
+        assert_eq!(
+            page(&[("limit", "2"), ("after_id", "d")]),
+            Ok((vec!["c", "b"], true))
+        );
+        assert_eq!(
+            page(&[("limit", "2"), ("page", "page_b")]),
+            Ok((vec!["a"], false))
+        );
+        assert_eq!(
+            page(&[("limit", "2"), ("before_id", "b")]),
+            Ok((vec!["d", "c"], true))
+        );
         assert_eq!(page(&[("before_id", "d")]), Ok((vec!["e"], false)));
         for (query, param) in [
             (vec![("limit", "0")], "limit"),
@@ -148,6 +174,8 @@ mod tests {
             body(&["b", "a"], |item| item, true),
             r#"{"data":["b","a"],"has_more":true,"first_id":"b","last_id":"a","next_page":"page_a"}"#
         );
-        assert!(body::<&str>(&[], |item| item, false).ends_with(r#""last_id":null,"next_page":null}"#));
+        assert!(
+            body::<&str>(&[], |item| item, false).ends_with(r#""last_id":null,"next_page":null}"#)
+        );
     }
 }

@@ -13,7 +13,8 @@ use crate::fields::code;
 const MOST: usize = 4;
 /// The field of a mark.
 const MARK: &str = "cache_control";
-const WORDS: &str = "`cache_control`: Anthropic takes no more than 4 marks in a request. Remove some.";
+const WORDS: &str =
+    "`cache_control`: Anthropic takes no more than 4 marks in a request. Remove some.";
 
 /// Leaves out marks beyond those that Anthropic takes: the earliest of the conversation first, whose later ones reach as far, then those
 /// of the instructions and of the tools.
@@ -27,9 +28,17 @@ pub(super) fn bound(
     ignored: &mut Ignored,
 ) -> Result<(), InvalidRequest> {
     let all = usize::from(native.has_field(MARK));
-    let said = history.iter().flat_map(|message| &message.parts).chain(&*prompt);
-    let count_of_instructions = said.filter(|part| matches!(part, Part::CacheMark(_))).count();
-    let parts = history.iter_mut().flat_map(|message| &mut message.parts).chain(prompt);
+    let said = history
+        .iter()
+        .flat_map(|message| &message.parts)
+        .chain(&*prompt);
+    let count_of_instructions = said
+        .filter(|part| matches!(part, Part::CacheMark(_)))
+        .count();
+    let parts = history
+        .iter_mut()
+        .flat_map(|message| &mut message.parts)
+        .chain(prompt);
     let blocks: Vec<&mut String> = parts
         .filter_map(|part| match part {
             Part::Native(block) => Some(&mut block.json),
@@ -38,10 +47,20 @@ pub(super) fn bound(
         .collect();
     let lists = [
         ("messages[].content[].cache_control", blocks),
-        ("system[].cache_control", native.system.iter_mut().flatten().collect()),
-        ("tools[].cache_control", native.tools.iter_mut().flatten().collect()),
+        (
+            "system[].cache_control",
+            native.system.iter_mut().flatten().collect(),
+        ),
+        (
+            "tools[].cache_control",
+            native.tools.iter_mut().flatten().collect(),
+        ),
     ];
-    let count = lists.iter().flat_map(|(_, list)| list).map(|json| marks_in(json)).sum::<usize>();
+    let count = lists
+        .iter()
+        .flat_map(|(_, list)| list)
+        .map(|json| marks_in(json))
+        .sum::<usize>();
     let mut excess = (all + count_of_instructions + count).saturating_sub(MOST);
     for (name, list) in lists {
         for json in list {
@@ -67,7 +86,10 @@ fn marks_in(json: &str) -> usize {
     }
     let block: Value = serde_json::from_str(json).unwrap_or_default();
     let inner = block["content"].as_array().into_iter().flatten();
-    inner.chain([&block]).filter(|block| block[MARK].is_object()).count()
+    inner
+        .chain([&block])
+        .filter(|block| block[MARK].is_object())
+        .count()
 }
 
 /// Takes up to `most` marks off a block, those inside it first.
@@ -75,10 +97,16 @@ fn take_marks(json: &mut String, most: usize) {
     let mut block: Value = serde_json::from_str(json).unwrap_or_default();
     let mut left = most;
     let mut take = |block: &mut Value| {
-        let fields = block.as_object_mut().filter(|fields| left > 0 && fields.contains_key(MARK));
+        let fields = block
+            .as_object_mut()
+            .filter(|fields| left > 0 && fields.contains_key(MARK));
         left -= usize::from(fields.and_then(|fields| fields.remove(MARK)).is_some());
     };
-    block["content"].as_array_mut().into_iter().flatten().for_each(&mut take);
+    block["content"]
+        .as_array_mut()
+        .into_iter()
+        .flatten()
+        .for_each(&mut take);
     take(&mut block);
     *json = block.to_string();
 }

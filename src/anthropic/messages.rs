@@ -24,7 +24,11 @@ use crate::history::Piece;
 use crate::history::Rules;
 
 /// How messages are understood. Anthropic goes on with what it has interrupted itself (`pause_turn`), and with nothing else.
-const RULES: Rules = Rules { field: "messages", merges: true, is_paused: native::is_server_tool };
+const RULES: Rules = Rules {
+    field: "messages",
+    merges: true,
+    is_paused: native::is_server_tool,
+};
 
 /// The messages, sorted into what a turn is made of.
 #[derive(Debug, Default)]
@@ -42,14 +46,23 @@ pub(super) fn decode(
     written: Written<'_>,
     ignored: &mut Ignored,
 ) -> Result<Conversation, InvalidRequest> {
-    let Value::Array(messages) = value else { return Ok(Conversation::default()) };
+    let Value::Array(messages) = value else {
+        return Ok(Conversation::default());
+    };
     check_length("messages", messages.len())?;
     let written = written.items();
     let mut draft = Draft::new(RULES);
     for (index, message) in messages.into_iter().enumerate() {
-        let message = Object::new(message, Place::at(format!("messages[{index}]"), &fields::MESSAGE))?;
+        let message = Object::new(
+            message,
+            Place::at(format!("messages[{index}]"), &fields::MESSAGE),
+        )?;
         let path = message.place.field("content");
-        let (home, parts) = parts(message, written.get(index).copied().unwrap_or_default(), ignored)?;
+        let (home, parts) = parts(
+            message,
+            written.get(index).copied().unwrap_or_default(),
+            ignored,
+        )?;
         let role = match home {
             Home::User => Role::User,
             Home::Assistant => Role::Assistant,
@@ -62,7 +75,11 @@ pub(super) fn decode(
                     system.extend(said.filter_map(content::instruction));
                 } else {
                     let said = said.flat_map(content::instruction_parts).enumerate();
-                    draft.say(Role::User, path.as_str(), said.map(|said| piece(&path, said)).collect());
+                    draft.say(
+                        Role::User,
+                        path.as_str(),
+                        said.map(|said| piece(&path, said)).collect(),
+                    );
                 }
                 continue;
             }
@@ -70,16 +87,27 @@ pub(super) fn decode(
         draft.say(
             role,
             path.as_str(),
-            parts.into_iter().enumerate().map(|said| piece(&path, said)).collect(),
+            parts
+                .into_iter()
+                .enumerate()
+                .map(|said| piece(&path, said))
+                .collect(),
         );
     }
     let instruction = || system.pop().map(|instruction| instruction.text);
     let history::Conversation { history, prompt } = draft.finish(instruction, ignored)?;
-    Ok(Conversation { system, history, prompt })
+    Ok(Conversation {
+        system,
+        history,
+        prompt,
+    })
 }
 
 fn piece(path: &str, (index, part): (usize, Part)) -> Piece {
-    Piece { part, path: format!("{path}[{index}]") }
+    Piece {
+        part,
+        path: format!("{path}[{index}]"),
+    }
 }
 
 /// Whose message it is, and its parts.
@@ -90,20 +118,27 @@ fn parts(
 ) -> Result<(Home, Vec<Part>), InvalidRequest> {
     let home = home(&mut message)?;
     let place = message.place.clone();
-    let content = message.take("content")?.ok_or_else(|| message.missing("content"))?;
+    let content = message
+        .take("content")?
+        .ok_or_else(|| message.missing("content"))?;
     message.finish(ignored)?;
     let parts = content::parts(content, written.field("content"), home, &place, ignored)?;
     Ok((home, parts))
 }
 
 fn home(message: &mut Object) -> Result<Home, InvalidRequest> {
-    let role = message.take_text("role")?.ok_or_else(|| message.missing("role"))?;
+    let role = message
+        .take_text("role")?
+        .ok_or_else(|| message.missing("role"))?;
     match role.as_str() {
         "user" => Ok(Home::User),
         "assistant" => Ok(Home::Assistant),
         "system" => Ok(Home::Instructions),
         other => {
-            let words = format!("expected `user`, `assistant` or `system`, got `{}`.", printable(other));
+            let words = format!(
+                "expected `user`, `assistant` or `system`, got `{}`.",
+                printable(other)
+            );
             Err(message.refuse("role", code::VALUE, &words))
         }
     }

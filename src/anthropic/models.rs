@@ -27,7 +27,12 @@ struct List<'a> {
 pub fn list(names: &[&str]) -> String {
     let data = names.iter().map(|name| model(name)).collect();
     let (first_id, last_id) = (names.first().copied(), names.last().copied());
-    json::to_string(&List { data, has_more: false, first_id, last_id })
+    json::to_string(&List {
+        data,
+        has_more: false,
+        first_id,
+        last_id,
+    })
 }
 
 /// The body of `GET /v1/models/{model}`.
@@ -36,7 +41,12 @@ pub fn single(name: &str) -> String {
 }
 
 fn model(name: &str) -> Model<'_> {
-    Model { r#type: "model", id: name, display_name: name, created_at: CREATED }
+    Model {
+        r#type: "model",
+        id: name,
+        display_name: name,
+        created_at: CREATED,
+    }
 }
 
 #[cfg(test)]
@@ -53,7 +63,10 @@ mod tests {
                 r#""has_more":false,"first_id":"opus","last_id":"gpt-4o"}"#
             )
         );
-        assert_eq!(list(&[]), r#"{"data":[],"has_more":false,"first_id":null,"last_id":null}"#);
+        assert_eq!(
+            list(&[]),
+            r#"{"data":[],"has_more":false,"first_id":null,"last_id":null}"#
+        );
         assert!(single("opus").starts_with(r#"{"type":"model","id":"opus","#));
     }
 }

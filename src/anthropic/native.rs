@@ -14,9 +14,15 @@ const PLAIN: &[(&str, &[&str])] = &[
     ("text", &["type", "text"]),
     ("image", &["type", "source"]),
     ("document", &["type", "source", "title"]),
-    ("tool_result", &["type", "tool_use_id", "content", "is_error"]),
+    (
+        "tool_result",
+        &["type", "tool_use_id", "content", "is_error"],
+    ),
     // The mark, which Anthropic takes on no thoughts, is left out and told.
-    ("thinking", &["type", "thinking", "signature", "cache_control"]),
+    (
+        "thinking",
+        &["type", "thinking", "signature", "cache_control"],
+    ),
     ("redacted_thinking", &["type", "data", "cache_control"]),
     ("tool_use", &["type", "id", "name", "input"]),
 ];
@@ -30,10 +36,18 @@ const BILLING: &str = "x-anthropic-billing-header:";
 
 /// The block `value` as a part, unless another part stands for it. `is_strict` refuses what is not known, which the other
 /// parts do with their reasons.
-pub(super) fn block(value: &Value, written: Written<'_>, home: Home, is_strict: bool) -> Option<Part> {
+pub(super) fn block(
+    value: &Value,
+    written: Written<'_>,
+    home: Home,
+    is_strict: bool,
+) -> Option<Part> {
     let kind = value["type"].as_str()?;
     // Upstream takes no blank text, whatever else it has: it is skipped where a plain one is.
-    let is_blank = kind == "text" && value["text"].as_str().is_some_and(|text| text.trim().is_empty());
+    let is_blank = kind == "text"
+        && value["text"]
+            .as_str()
+            .is_some_and(|text| text.trim().is_empty());
     if is_blank || is_plain(value, kind) || (is_strict && !home.knows(kind)) {
         return None;
     }
@@ -44,16 +58,23 @@ pub(super) fn block(value: &Value, written: Written<'_>, home: Home, is_strict: 
         _ => None,
     };
     let role = role.unwrap_or(NativeRole::Other);
-    Some(Part::Native(NativeBlock { json: written.text(value), role }))
+    Some(Part::Native(NativeBlock {
+        json: written.text(value),
+        role,
+    }))
 }
 
 /// Whether a part of a turn stands for the whole of a block.
 pub(super) fn is_plain(block: &Value, kind: &str) -> bool {
-    let Some((_, plain)) = PLAIN.iter().find(|(known, _)| *known == kind) else { return false };
+    let Some((_, plain)) = PLAIN.iter().find(|(known, _)| *known == kind) else {
+        return false;
+    };
     has_only(block, plain)
         && has_plain_source(block, kind)
         && block["content"].as_array().is_none_or(|blocks| {
-            blocks.iter().all(|block| is_plain(block, block["type"].as_str().unwrap_or_default()))
+            blocks
+                .iter()
+                .all(|block| is_plain(block, block["type"].as_str().unwrap_or_default()))
         })
 }
 
@@ -69,7 +90,10 @@ fn has_plain_source(block: &Value, kind: &str) -> bool {
 
 /// Whether a source is a file that was uploaded here, and not to Anthropic.
 fn is_upload(source: &Value) -> bool {
-    source["type"] == "file" && source["file_id"].as_str().is_some_and(|id| id.starts_with(UPLOAD))
+    source["type"] == "file"
+        && source["file_id"]
+            .as_str()
+            .is_some_and(|id| id.starts_with(UPLOAD))
 }
 
 /// Whether a tool of the caller's is told by its name, its words and its schema.
@@ -78,8 +102,12 @@ pub(super) fn is_plain_tool(tool: &Value) -> bool {
 }
 
 fn has_only(value: &Value, names: &[&str]) -> bool {
-    let Value::Object(fields) = value else { return true };
-    fields.iter().all(|(name, value)| value.is_null() || names.contains(&name.as_str()))
+    let Value::Object(fields) = value else {
+        return true;
+    };
+    fields
+        .iter()
+        .all(|(name, value)| value.is_null() || names.contains(&name.as_str()))
 }
 
 /// Whether a text of the instructions only tells whom to bill.
@@ -89,7 +117,9 @@ pub(super) fn is_about_billing(text: &str) -> bool {
 
 /// Whether a part is a call of a tool that Anthropic runs, or its result.
 pub(super) fn is_server_tool(part: &Part) -> bool {
-    let Part::Native(block) = part else { return false };
+    let Part::Native(block) = part else {
+        return false;
+    };
     let kind = serde_json::from_str::<Value>(&block.json).map(|block| block["type"].clone());
     kind.is_ok_and(|kind| {
         kind.as_str().is_some_and(|kind| {

@@ -50,8 +50,13 @@ pub(super) fn decode(
 ) -> Result<Parameters, InvalidRequest> {
     check_labels(request, ignored)?;
     let mut passed = Vec::new();
-    let (thinking, shows_thinking) =
-        thinking(request, limit, written.field("thinking"), &mut passed, ignored)?;
+    let (thinking, shows_thinking) = thinking(
+        request,
+        limit,
+        written.field("thinking"),
+        &mut passed,
+        ignored,
+    )?;
     let is_made_to_call = matches!(tools.choice, ToolChoice::Required | ToolChoice::Named(_));
     if is_made_to_call && matches!(thinking, Thinking::Enabled(_)) {
         let words = "Claude cannot be made to call a tool while it thinks. Use `auto`, or remove `thinking`.";
@@ -77,17 +82,25 @@ pub(super) fn decode(
         format,
         ..Sampling::default()
     };
-    Ok(Parameters { sampling, shows_thinking, passed })
+    Ok(Parameters {
+        sampling,
+        shows_thinking,
+        passed,
+    })
 }
 
 /// Takes a number of tokens, which the table keeps within the range of u32.
 fn tokens(object: &mut Object, name: &'static str) -> Result<Option<u32>, InvalidRequest> {
-    Ok(object.take_integer(name)?.and_then(|tokens| u32::try_from(tokens).ok()))
+    Ok(object
+        .take_integer(name)?
+        .and_then(|tokens| u32::try_from(tokens).ok()))
 }
 
 /// The labels are checked and go no further.
 fn check_labels(request: &mut Object, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
-    let Some(labels) = request.take("metadata")? else { return Ok(()) };
+    let Some(labels) = request.take("metadata")? else {
+        return Ok(());
+    };
     let mut labels = Object::new(labels, Place::at("metadata", &fields::METADATA))?;
     labels.take("user_id")?;
     labels.finish(ignored)
@@ -101,10 +114,14 @@ fn thinking(
     passed: &mut Vec<(String, String)>,
     ignored: &mut Ignored,
 ) -> Result<(Thinking, bool), InvalidRequest> {
-    let Some(thinking) = request.take("thinking")? else { return Ok((Thinking::Unsaid, true)) };
+    let Some(thinking) = request.take("thinking")? else {
+        return Ok((Thinking::Unsaid, true));
+    };
     let mut json = written.text(&thinking);
     let mut thinking = Object::new(thinking, Place::at("thinking", &fields::THINKING))?;
-    let kind = thinking.take_text("type")?.ok_or_else(|| thinking.missing("type"))?;
+    let kind = thinking
+        .take_text("type")?
+        .ok_or_else(|| thinking.missing("type"))?;
     let budget = tokens(&mut thinking, "budget_tokens")?;
     let wanted = match kind.as_str() {
         // Not before the answer; between calls the model tells how far it is.
@@ -113,7 +130,9 @@ fn thinking(
         "enabled" => {
             let budget = budget.ok_or_else(|| thinking.missing("budget_tokens"))?;
             if let Some(limit) = limit.filter(|limit| *limit <= budget) {
-                let words = format!("must be less than `max_tokens`, which is {limit}, but it is {budget}.");
+                let words = format!(
+                    "must be less than `max_tokens`, which is {limit}, but it is {budget}."
+                );
                 return Err(thinking.refuse("budget_tokens", code::VALUE, &words));
             }
             Thinking::Enabled(budget)
@@ -139,16 +158,23 @@ fn thinking(
 }
 
 /// Whether the words of thoughts are shown. The field, which is `json`, is put as every model takes it.
-fn shows(thinking: &mut Object, json: &mut String, ignored: &Ignored) -> Result<bool, InvalidRequest> {
+fn shows(
+    thinking: &mut Object,
+    json: &mut String,
+    ignored: &Ignored,
+) -> Result<bool, InvalidRequest> {
     match thinking.take_text("display")?.as_deref() {
         Some("omitted") => Ok(false),
         Some("updates") => {
             *json = summarized(json);
             Ok(true)
         }
-        Some(other) if other != "summarized" && ignored.is_strict() => {
-            Err(unexpected(thinking, "display", other, "`summarized`, `updates` or `omitted`"))
-        }
+        Some(other) if other != "summarized" && ignored.is_strict() => Err(unexpected(
+            thinking,
+            "display",
+            other,
+            "`summarized`, `updates` or `omitted`",
+        )),
         _ => Ok(true),
     }
 }
@@ -170,8 +196,11 @@ fn chances(request: &mut Object, thinking: Thinking) -> Result<Chances, InvalidR
     if matches!(thinking, Thinking::Adaptive | Thinking::Enabled(_)) {
         temperature = temperature.filter(|value| *value != 1.0);
         top_p = top_p.filter(|value| *value != 1.0);
-        let given =
-            [("temperature", temperature.is_some()), ("top_p", top_p.is_some()), ("top_k", top_k.is_some())];
+        let given = [
+            ("temperature", temperature.is_some()),
+            ("top_p", top_p.is_some()),
+            ("top_k", top_k.is_some()),
+        ];
         if let Some((name, _)) = given.iter().find(|(_, is_given)| *is_given) {
             let words = "Claude does not take it while it thinks. Remove it, or `thinking`.";
             return Err(request.refuse(name, code::VALUE, words));
@@ -189,20 +218,29 @@ fn output(
 ) -> Result<(Option<Effort>, Format), InvalidRequest> {
     let mut effort = None;
     let mut format = match request.take("output_format")? {
-        Some(value) => format(value, "output_format", written.field("output_format"), ignored)?,
+        Some(value) => format(
+            value,
+            "output_format",
+            written.field("output_format"),
+            ignored,
+        )?,
         None => Format::Text,
     };
     if let Some(config) = request.take("output_config")? {
-        let is_passed = config
-            .as_object()
-            .is_some_and(|config| config.keys().any(|name| name != "effort" && name != "format"));
+        let is_passed = config.as_object().is_some_and(|config| {
+            config
+                .keys()
+                .any(|name| name != "effort" && name != "format")
+        });
         if is_passed && format != Format::Text {
-            let words =
-                "has no effect beside an `output_config` like this. Send it as `output_config.format`.";
+            let words = "has no effect beside an `output_config` like this. Send it as `output_config.format`.";
             return Err(request.refuse("output_format", code::VALUE, words));
         }
         if is_passed {
-            passed.push(("output_config".to_owned(), written.field("output_config").text(&config)));
+            passed.push((
+                "output_config".to_owned(),
+                written.field("output_config").text(&config),
+            ));
         }
         let mut config = Object::new(config, Place::at("output_config", &fields::OUTPUT_CONFIG))?;
         effort = self::effort(&mut config)?;
@@ -220,13 +258,20 @@ fn output(
 }
 
 fn effort(config: &mut Object) -> Result<Option<Effort>, InvalidRequest> {
-    let Some(effort) = config.take_text("effort")? else { return Ok(None) };
+    let Some(effort) = config.take_text("effort")? else {
+        return Ok(None);
+    };
     match effort.as_str() {
         "low" => Ok(Some(Effort::Low)),
         "medium" => Ok(Some(Effort::Medium)),
         "high" => Ok(Some(Effort::High)),
         "xhigh" | "max" => Ok(Some(Effort::XHigh)),
-        other => Err(unexpected(config, "effort", other, "`low`, `medium`, `high`, `xhigh` or `max`")),
+        other => Err(unexpected(
+            config,
+            "effort",
+            other,
+            "`low`, `medium`, `high`, `xhigh` or `max`",
+        )),
     }
 }
 
@@ -237,16 +282,28 @@ fn format(
     ignored: &mut Ignored,
 ) -> Result<Format, InvalidRequest> {
     let mut format = Object::new(value, Place::at(path, &fields::OUTPUT_FORMAT))?;
-    let kind = format.take_text("type")?.ok_or_else(|| format.missing("type"))?;
+    let kind = format
+        .take_text("type")?
+        .ok_or_else(|| format.missing("type"))?;
     if kind != "json_schema" {
         return Err(unexpected(&format, "type", &kind, "`json_schema`"));
     }
-    let schema = format.take("schema")?.ok_or_else(|| format.missing("schema"))?;
+    let schema = format
+        .take("schema")?
+        .ok_or_else(|| format.missing("schema"))?;
     format.finish(ignored)?;
     let json = written.field("schema").text(&schema);
-    Ok(Format::Schema(Schema { json, is_strict: false, is_native: true }))
+    Ok(Format::Schema(Schema {
+        json,
+        is_strict: false,
+        is_native: true,
+    }))
 }
 
 fn unexpected(object: &Object, field: &str, value: &str, expected: &str) -> InvalidRequest {
-    object.refuse(field, code::VALUE, &format!("expected {expected}, got `{}`.", printable(value)))
+    object.refuse(
+        field,
+        code::VALUE,
+        &format!("expected {expected}, got `{}`.", printable(value)),
+    )
 }

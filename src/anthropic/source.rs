@@ -16,7 +16,11 @@ use crate::fields::media;
 type Check = fn(&str) -> Result<&'static str, String>;
 
 /// Reads the `source` of the image at `block`.
-pub(super) fn image(value: Value, block: &Place, ignored: &mut Ignored) -> Result<Source, InvalidRequest> {
+pub(super) fn image(
+    value: Value,
+    block: &Place,
+    ignored: &mut Ignored,
+) -> Result<Source, InvalidRequest> {
     source(value, block, media::image, ignored)
 }
 
@@ -27,7 +31,10 @@ pub(super) fn document(
     block: &Place,
     ignored: &mut Ignored,
 ) -> Result<Part, InvalidRequest> {
-    Ok(Part::Document { source: source(value, block, media::document, ignored)?, title })
+    Ok(Part::Document {
+        source: source(value, block, media::document, ignored)?,
+        title,
+    })
 }
 
 /// Reads a source of the types `base64` and `url`, and of the type `file` if that was uploaded here. Blocks with other sources go as they were written.
@@ -47,12 +54,19 @@ fn source(
         }
         Source::Url(url)
     } else if kind == "file" {
-        Source::Upload { id: required(&mut source, "file_id")?, place: source.place.field("file_id") }
+        Source::Upload {
+            id: required(&mut source, "file_id")?,
+            place: source.place.field("file_id"),
+        }
     } else {
         let data = required(&mut source, "data")?;
         let data = media::unbroken(&data).into_owned();
-        let media_type = check(&data).map_err(|fault| source.refuse("data", code::VALUE, &fault))?;
-        Source::Base64 { media_type: media_type.to_owned(), data }
+        let media_type =
+            check(&data).map_err(|fault| source.refuse("data", code::VALUE, &fault))?;
+        Source::Base64 {
+            media_type: media_type.to_owned(),
+            data,
+        }
     };
     source.finish(ignored)?;
     Ok(read)

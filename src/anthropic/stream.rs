@@ -79,7 +79,13 @@ impl StreamEncoder {
 
     /// An encoder for one answer; without `shows_thinking` only the seals of thoughts are told.
     pub fn new(reply: Reply, shows_thinking: bool) -> Self {
-        Self { reply, shows_thinking, state: State::Fresh, open: None, index: 0 }
+        Self {
+            reply,
+            shows_thinking,
+            state: State::Fresh,
+            open: None,
+            index: 0,
+        }
     }
 
     /// The events that `event` gives; none for what the stream must not say any more.
@@ -148,7 +154,10 @@ impl StreamEncoder {
     /// The event that tells a client of a failure after the stream has begun; nothing may follow it.
     pub fn failed(&mut self, envelope: &Envelope<'_>) -> Event {
         self.state = State::Over;
-        Event { name: "error", data: envelope.to_json() }
+        Event {
+            name: "error",
+            data: envelope.to_json(),
+        }
     }
 
     /// Whether the last event was told.
@@ -160,8 +169,14 @@ impl StreamEncoder {
         self.state = State::Open;
         let message = json::to_string(&self.reply.begun(usage, native));
         let data = format!(r#"{{"type":"message_start","message":{message}}}"#);
-        events.push(Event { name: "message_start", data });
-        events.push(Event { name: "ping", data: Self::PING.to_owned() });
+        events.push(Event {
+            name: "message_start",
+            data,
+        });
+        events.push(Event {
+            name: "ping",
+            data: Self::PING.to_owned(),
+        });
     }
 
     fn finish(&mut self, finish: &Finish, events: &mut Vec<Event>) {
@@ -169,12 +184,21 @@ impl StreamEncoder {
         self.state = State::Over;
         let data = json::to_string(&MessageDelta {
             r#type: "message_delta",
-            delta: EndDelta { end: Ending::of(Some(finish)), native: &finish.native.message },
+            delta: EndDelta {
+                end: Ending::of(Some(finish)),
+                native: &finish.native.message,
+            },
             usage: MessageUsage::new(&finish.usage, &finish.native),
             beside: &finish.native.beside,
         });
-        events.push(Event { name: "message_delta", data });
-        events.push(Event { name: "message_stop", data: r#"{"type":"message_stop"}"#.to_owned() });
+        events.push(Event {
+            name: "message_delta",
+            data,
+        });
+        events.push(Event {
+            name: "message_stop",
+            data: r#"{"type":"message_stop"}"#.to_owned(),
+        });
     }
 
     /// Sees to it that a block of `kind` is open.
@@ -184,10 +208,14 @@ impl StreamEncoder {
         }
         self.close(events);
         events.push(self.start(&match kind {
-            Kind::Thinking => Block::Thinking { thinking: String::new(), signature: String::new() },
-            Kind::Text | Kind::ToolUse | Kind::Server => {
-                Block::Text { text: String::new(), citations: Vec::new() }
-            }
+            Kind::Thinking => Block::Thinking {
+                thinking: String::new(),
+                signature: String::new(),
+            },
+            Kind::Text | Kind::ToolUse | Kind::Server => Block::Text {
+                text: String::new(),
+                citations: Vec::new(),
+            },
         }));
         self.open = Some(kind);
     }
@@ -205,21 +233,31 @@ impl StreamEncoder {
     /// Begins a block that is JSON already.
     fn start_written(&self, block: &str) -> Event {
         let index = self.index;
-        let data = format!(r#"{{"type":"content_block_start","index":{index},"content_block":{block}}}"#);
-        Event { name: "content_block_start", data }
+        let data =
+            format!(r#"{{"type":"content_block_start","index":{index},"content_block":{block}}}"#);
+        Event {
+            name: "content_block_start",
+            data,
+        }
     }
 
     fn stop(&mut self) -> Event {
         let data = format!(r#"{{"type":"content_block_stop","index":{}}}"#, self.index);
         self.index += 1;
-        Event { name: "content_block_stop", data }
+        Event {
+            name: "content_block_stop",
+            data,
+        }
     }
 
     /// A delta that is JSON already.
     fn written_delta(&self, delta: &str) -> Event {
         let index = self.index;
         let data = format!(r#"{{"type":"content_block_delta","index":{index},"delta":{delta}}}"#);
-        Event { name: "content_block_delta", data }
+        Event {
+            name: "content_block_delta",
+            data,
+        }
     }
 
     /// The hot path: only the piece is escaped, all around it is copied.
@@ -228,7 +266,10 @@ impl StreamEncoder {
         let data = format!(
             r#"{{"type":"content_block_delta","index":{index},"delta":{{"type":"{kind}","{field}":{piece}}}}}"#
         );
-        Event { name: "content_block_delta", data }
+        Event {
+            name: "content_block_delta",
+            data,
+        }
     }
 }
 

@@ -14,13 +14,19 @@ use crate::domain::FinishReason;
 use crate::domain::Usage;
 
 fn encoder(shows_thinking: bool) -> StreamEncoder {
-    let reply = Reply { id: "msg_1".into(), model: "a \"model\"".into() };
+    let reply = Reply {
+        id: "msg_1".into(),
+        model: "a \"model\"".into(),
+    };
     StreamEncoder::new(reply, shows_thinking)
 }
 
 fn encode(shows_thinking: bool, events: Vec<TurnEvent>) -> Vec<Event> {
     let mut encoder = encoder(shows_thinking);
-    events.into_iter().flat_map(|event| encoder.event(event)).collect()
+    events
+        .into_iter()
+        .flat_map(|event| encoder.event(event))
+        .collect()
 }
 
 fn finished() -> TurnEvent {
@@ -30,8 +36,15 @@ fn finished() -> TurnEvent {
 #[test]
 fn what_only_upstream_knows_is_told_where_it_was_told() {
     let (begun, ended) = native();
-    let started = TurnEvent::Started { model: "m".to_owned(), usage: Usage::default(), native: begun };
-    let finish = Finish { native: ended, ..finish(FinishReason::Stop, None) };
+    let started = TurnEvent::Started {
+        model: "m".to_owned(),
+        usage: Usage::default(),
+        native: begun,
+    };
+    let finish = Finish {
+        native: ended,
+        ..finish(FinishReason::Stop, None)
+    };
     let events = encode(true, vec![started, TurnEvent::Finished(finish)]);
     let data: Vec<_> = events.iter().map(|event| event.data.as_str()).collect();
     insta::assert_snapshot!(data.join("\n"), @r#"
@@ -60,7 +73,10 @@ fn thoughts_words_and_calls() {
             finished(),
         ],
     );
-    let lines: Vec<_> = events.iter().map(|event| format!("{}: {}", event.name, event.data)).collect();
+    let lines: Vec<_> = events
+        .iter()
+        .map(|event| format!("{}: {}", event.name, event.data))
+        .collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
 message_start: {"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"a \"model\"","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":0,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":0,"output_tokens_details":{"thinking_tokens":0}}}}
 ping: {"type":"ping"}
@@ -87,9 +103,17 @@ message_stop: {"type":"message_stop"}
 
 #[test]
 fn thoughts_that_are_not_shown_keep_their_seals() {
-    let events =
-        encode(false, vec![TurnEvent::Thinking("hm".into()), TurnEvent::ThinkingSealed("seal".into())]);
-    let data: Vec<_> = events[2..].iter().map(|event| event.data.as_str()).collect();
+    let events = encode(
+        false,
+        vec![
+            TurnEvent::Thinking("hm".into()),
+            TurnEvent::ThinkingSealed("seal".into()),
+        ],
+    );
+    let data: Vec<_> = events[2..]
+        .iter()
+        .map(|event| event.data.as_str())
+        .collect();
     assert_eq!(
         data,
         [
@@ -104,7 +128,12 @@ fn thoughts_that_are_not_shown_keep_their_seals() {
 fn nothing_follows_a_failure() {
     let mut encoder = encoder(true);
     encoder.event(text("a"));
-    let envelope = Envelope { kind: "overloaded_error", message: "gone", param: None, request_id: "req_1" };
+    let envelope = Envelope {
+        kind: "overloaded_error",
+        message: "gone",
+        param: None,
+        request_id: "req_1",
+    };
     let event = encoder.failed(&envelope);
     assert_eq!(
         (event.name, event.data.as_str()),
@@ -157,7 +186,9 @@ fn accumulated(events: &[Event]) -> Option<Value> {
             message = Some(data["message"].clone());
             continue;
         };
-        let index = data["index"].as_u64().map(|index| usize::try_from(index).unwrap());
+        let index = data["index"]
+            .as_u64()
+            .map(|index| usize::try_from(index).unwrap());
         let content = message["content"].as_array_mut().unwrap();
         match event.name {
             "ping" => {}
@@ -189,10 +220,15 @@ fn accumulated(events: &[Event]) -> Option<Value> {
         }
     }
     let mut message = message.filter(|_| is_over)?;
-    for block in
-        message["content"].as_array_mut().unwrap().iter_mut().filter(|block| block["type"] == "tool_use")
+    for block in message["content"]
+        .as_array_mut()
+        .unwrap()
+        .iter_mut()
+        .filter(|block| block["type"] == "tool_use")
     {
-        let input = block["input"].as_str().and_then(|input| serde_json::from_str(input).ok());
+        let input = block["input"]
+            .as_str()
+            .and_then(|input| serde_json::from_str(input).ok());
         block["input"] = input.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
     }
     Some(message)

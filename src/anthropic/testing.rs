@@ -15,16 +15,19 @@ use crate::fields::Policy;
 
 /// A well-formed request with `fields` added or replaced.
 pub(super) fn with(fields: Value) -> Value {
-    let mut request =
-        json!({"model": "sonnet", "max_tokens": 4096, "messages": [{"role": "user", "content": "Hi"}]});
-    let (Value::Object(into), Value::Object(fields)) = (&mut request, fields) else { unreachable!() };
+    let mut request = json!({"model": "sonnet", "max_tokens": 4096, "messages": [{"role": "user", "content": "Hi"}]});
+    let (Value::Object(into), Value::Object(fields)) = (&mut request, fields) else {
+        unreachable!()
+    };
     into.extend(fields);
     request
 }
 
 /// A well-formed request but for its `messages`.
 pub(super) fn messages(messages: Value) -> Value {
-    with(Value::Object([("messages".to_owned(), messages)].into_iter().collect()))
+    with(Value::Object(
+        [("messages".to_owned(), messages)].into_iter().collect(),
+    ))
 }
 
 pub(super) fn decoded(request: &Value) -> MessagesRequest {
@@ -50,7 +53,11 @@ pub(super) fn assert_repaired<const ROWS: usize>(rows: [(Value, &str, &str, &str
         let error = decode(request.to_string().as_bytes(), Policy::Strict).unwrap_err();
         assert_eq!(error.param.as_deref(), Some(param), "{request}\n{error}");
         assert!(error.message.contains(words), "{request}\n{error}");
-        assert_eq!(decoded(&request).remarks.repaired.join(", "), repaired, "{request}");
+        assert_eq!(
+            decoded(&request).remarks.repaired.join(", "),
+            repaired,
+            "{request}"
+        );
     }
 }
 
@@ -75,7 +82,10 @@ pub(super) fn finish(reason: FinishReason, stop_text: Option<&str>) -> Finish {
         thinking_tokens: 1,
         ..Usage::default()
     };
-    Finish { stop_text: stop_text.map(str::to_owned), ..Finish::new(reason, usage) }
+    Finish {
+        stop_text: stop_text.map(str::to_owned),
+        ..Finish::new(reason, usage)
+    }
 }
 
 /// Fields of the beginning of an answer and of its end. One of the end replaces one of the beginning.

@@ -61,15 +61,23 @@ pub(super) fn decode(
         }
     }
     (tools.choice, tools.parallel) = choice(request, &names, ignored)?;
-    Ok(Offer { tools, written: (!is_plain).then_some(as_written) })
+    Ok(Offer {
+        tools,
+        written: (!is_plain).then_some(as_written),
+    })
 }
 
 /// Notes a tool that Anthropic defines, and gives its name, if it has one.
 fn server_tool(mut tool: Object, tools: &mut Tools) -> Result<Option<String>, InvalidRequest> {
     let kind = tool.take_text("type")?.unwrap_or_default();
     if WebSearch::is_named_by(&kind) {
-        let max_uses = tool.take_integer("max_uses")?.and_then(|uses| u32::try_from(uses).ok());
-        tools.web_search = Some(WebSearch { max_uses, ..WebSearch::default() });
+        let max_uses = tool
+            .take_integer("max_uses")?
+            .and_then(|uses| u32::try_from(uses).ok());
+        tools.web_search = Some(WebSearch {
+            max_uses,
+            ..WebSearch::default()
+        });
     }
     if tool.take("model")?.is_some() {
         let words = "a tool cannot bring a model of its own, which the key may not use. Remove it.";
@@ -78,11 +86,17 @@ fn server_tool(mut tool: Object, tools: &mut Tools) -> Result<Option<String>, In
     tool.take_text("name")
 }
 
-fn tool(mut tool: Object, written: Written<'_>, ignored: &mut Ignored) -> Result<Tool, InvalidRequest> {
+fn tool(
+    mut tool: Object,
+    written: Written<'_>,
+    ignored: &mut Ignored,
+) -> Result<Tool, InvalidRequest> {
     tool.take_text("type")?;
     let name = name(&mut tool)?;
     let description = tool.take_text("description")?;
-    let schema = tool.take("input_schema")?.ok_or_else(|| tool.missing("input_schema"))?;
+    let schema = tool
+        .take("input_schema")?
+        .ok_or_else(|| tool.missing("input_schema"))?;
     if schema.get("type").and_then(|kind| kind.as_str()) != Some("object") {
         let words = "the input of a tool is an object. Add `\"type\": \"object\"` to the schema.";
         return Err(tool.refuse("input_schema", code::VALUE, words));
@@ -90,12 +104,19 @@ fn tool(mut tool: Object, written: Written<'_>, ignored: &mut Ignored) -> Result
     let schema = written.field("input_schema").text(&schema);
     let strict = tool.take_bool("strict")?.unwrap_or(false);
     tool.finish_passing(ignored)?;
-    Ok(Tool { name, description, schema, strict })
+    Ok(Tool {
+        name,
+        description,
+        schema,
+        strict,
+    })
 }
 
 /// Takes the name of a tool.
 pub(super) fn name(object: &mut Object) -> Result<String, InvalidRequest> {
-    let name = object.take_text("name")?.ok_or_else(|| object.missing("name"))?;
+    let name = object
+        .take_text("name")?
+        .ok_or_else(|| object.missing("name"))?;
     if name.len() > LONGEST_NAME || !is_word(&name) {
         let words = "the name of a tool is 1 to 128 letters, digits, `_` and `-`. Change it.";
         return Err(object.refuse("name", code::VALUE, words));
@@ -105,7 +126,10 @@ pub(super) fn name(object: &mut Object) -> Result<String, InvalidRequest> {
 
 /// Whether `text` is made of what names and ids are made of upstream.
 pub(super) fn is_word(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 /// Whether the model must call a tool, and whether it may call several at once.
@@ -114,9 +138,13 @@ fn choice(
     tools: &HashSet<String>,
     ignored: &mut Ignored,
 ) -> Result<(ToolChoice, bool), InvalidRequest> {
-    let Some(choice) = request.take("tool_choice")? else { return Ok((ToolChoice::Auto, true)) };
+    let Some(choice) = request.take("tool_choice")? else {
+        return Ok((ToolChoice::Auto, true));
+    };
     let mut choice = Object::new(choice, Place::at("tool_choice", &fields::TOOL_CHOICE))?;
-    let kind = choice.take_text("type")?.ok_or_else(|| choice.missing("type"))?;
+    let kind = choice
+        .take_text("type")?
+        .ok_or_else(|| choice.missing("type"))?;
     let name = choice.take_text("name")?;
     let wanted = match kind.as_str() {
         "auto" => ToolChoice::Auto,
@@ -131,15 +159,24 @@ fn choice(
             ToolChoice::Named(name)
         }
         other => {
-            let words = format!("expected `auto`, `any`, `tool` or `none`, got `{}`.", printable(other));
+            let words = format!(
+                "expected `auto`, `any`, `tool` or `none`, got `{}`.",
+                printable(other)
+            );
             return Err(choice.refuse("type", code::VALUE, &words));
         }
     };
-    let is_single = choice.take_bool("disable_parallel_tool_use")?.unwrap_or(false);
+    let is_single = choice
+        .take_bool("disable_parallel_tool_use")?
+        .unwrap_or(false);
     choice.finish(ignored)?;
     Ok((wanted, !is_single))
 }
 
 fn no_such_tool(choice: &Object, field: &str) -> InvalidRequest {
-    choice.refuse(field, code::VALUE, "there is no such tool in `tools`. Offer it there.")
+    choice.refuse(
+        field,
+        code::VALUE,
+        "there is no such tool in `tools`. Offer it there.",
+    )
 }

@@ -22,7 +22,10 @@ pub struct Reply {
 impl Reply {
     /// A reply with a new id, from the model that the client called `model`.
     pub fn new(model: impl Into<String>) -> Self {
-        Self { id: format!("msg_{}", uuid::Uuid::new_v4().simple()), model: model.into() }
+        Self {
+            id: format!("msg_{}", uuid::Uuid::new_v4().simple()),
+            model: model.into(),
+        }
     }
 
     /// The reply with `content`, and with what upstream says of the whole answer.
@@ -124,7 +127,12 @@ impl Block {
     /// A call whose input is still to come.
     pub(super) fn call(id: String, name: String, caller: Option<String>) -> Self {
         let caller = caller.and_then(|caller| RawValue::from_string(caller).ok());
-        Self::ToolUse { id, name, input: String::new(), caller }
+        Self::ToolUse {
+            id,
+            name,
+            input: String::new(),
+            caller,
+        }
     }
 }
 
@@ -191,15 +199,21 @@ struct OutputDetails {
 
 impl<'a> MessageUsage<'a> {
     pub(super) fn new(usage: &Usage, native: &'a NativeFields) -> Self {
-        let is_told = native.usage.iter().any(|(name, _)| name == "server_tool_use");
+        let is_told = native
+            .usage
+            .iter()
+            .any(|(name, _)| name == "server_tool_use");
         Self {
             input_tokens: usage.input_tokens,
             cache_creation_input_tokens: usage.cache_write_tokens,
             cache_read_input_tokens: usage.cache_read_tokens,
             output_tokens: usage.output_tokens,
-            output_tokens_details: OutputDetails { thinking_tokens: usage.thinking_tokens },
-            server_tool_use: (usage.web_searches > 0 && !is_told)
-                .then_some(ServerToolUse { web_search_requests: usage.web_searches }),
+            output_tokens_details: OutputDetails {
+                thinking_tokens: usage.thinking_tokens,
+            },
+            server_tool_use: (usage.web_searches > 0 && !is_told).then_some(ServerToolUse {
+                web_search_requests: usage.web_searches,
+            }),
             native: &native.usage,
         }
     }

@@ -33,12 +33,19 @@ pub(super) const SOCKET: &str = "admin.sock";
 pub(super) fn keys(settings: &Settings, registry: &Registry) -> anyhow::Result<Keys> {
     let keys = Keys::new(settings.auth.keys.iter().map(Key::reveal))?.with_stored(registry);
     settings.check_reach(keys.exist())?;
-    Ok(if settings.server.listen.ip().is_loopback() { keys } else { keys.never_open() })
+    Ok(if settings.server.listen.ip().is_loopback() {
+        keys
+    } else {
+        keys.never_open()
+    })
 }
 
 /// The key of the admin API: the configured one, else the one that was made here. The first start on a terminal makes it;
 /// elsewhere its text could only be shown in a log, where it would stay.
-pub(super) async fn key(settings: &Settings, registry: &Registry) -> anyhow::Result<Option<AdminKey>> {
+pub(super) async fn key(
+    settings: &Settings,
+    registry: &Registry,
+) -> anyhow::Result<Option<AdminKey>> {
     let configured = settings.admin.key.reveal();
     if !configured.is_empty() {
         return Ok(Some(AdminKey::of(configured)));
@@ -75,18 +82,34 @@ pub(super) async fn serve(
     admin: &Admin,
     keys: &Arc<Keys>,
 ) -> anyhow::Result<Option<SocketAddr>> {
-    let Ground { settings, shutdown, tracker, .. } = ground;
+    let Ground {
+        settings,
+        shutdown,
+        tracker,
+        ..
+    } = ground;
     let path = settings.server.data_dir.join(SOCKET);
     if let Err(error) = serve_locally(&path, settings, admin, shutdown, tracker) {
         tracing::warn!(%error, path = %path.display(), "the commands `keys`, `projects`, `usage` and `ledger` cannot reach this server");
     }
-    let Some(address) = settings.admin.listen else { return Ok(None) };
+    let Some(address) = settings.admin.listen else {
+        return Ok(None);
+    };
     let listener = super::bind(address).await?;
     let address = listener.local_addr()?;
     let config = Arc::new(parts::http_config(settings));
     let router = http::admin_router(admin, &config, Some(Arc::clone(keys)));
-    let (config, shutdown) = (parts::server_config(settings, descriptors::OF_ADMIN), shutdown.aside());
-    tracker.spawn(server::serve(listener, router, config, shutdown, tracker.clone()));
+    let (config, shutdown) = (
+        parts::server_config(settings, descriptors::OF_ADMIN),
+        shutdown.aside(),
+    );
+    tracker.spawn(server::serve(
+        listener,
+        router,
+        config,
+        shutdown,
+        tracker.clone(),
+    ));
     tracing::info!("the admin API listens on http://{address}");
     Ok(Some(address))
 }

@@ -37,7 +37,11 @@ pub(super) async fn tell(
         let event = Event::new("budget.threshold_reached", &alert.to_json());
         if let Err(error) = webhooks.send(&alert.project, event).await {
             let error: &dyn std::error::Error = &error;
-            tracing::warn!(project = alert.project, error, "a webhook was not told of a budget");
+            tracing::warn!(
+                project = alert.project,
+                error,
+                "a webhook was not told of a budget"
+            );
         }
     }
 }

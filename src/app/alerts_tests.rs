@@ -71,45 +71,113 @@ impl Office {
         let settings = Settings::load(None, &environment, &Flags::default()).unwrap();
         let backups = records::backups(&settings, store);
         let records = store.clone();
-        let ground = Ground { settings: &settings, store: records, backups, registry, shutdown, tracker };
+        let ground = Ground {
+            settings: &settings,
+            store: records,
+            backups,
+            registry,
+            shutdown,
+            tracker,
+        };
         let webhooks = start_webhooks(&ground, &sender).await.unwrap();
-        let Ground { registry, shutdown, tracker, .. } = ground;
+        let Ground {
+            registry,
+            shutdown,
+            tracker,
+            ..
+        } = ground;
         // 2026-11-21 in UTC.
         let clock = Clock::new(|| 1_795_219_200);
-        let opened = Ledger::open(store.clone(), clock, Config { keep_charges_days: 1 }).await.unwrap();
-        tracker.spawn(alerts::tell(opened.alerts, webhooks, Metrics::default(), shutdown.last_words()));
-        Self { registry, ledger: opened.ledger, letters, shutdown, tracker }
+        let opened = Ledger::open(
+            store.clone(),
+            clock,
+            Config {
+                keep_charges_days: 1,
+            },
+        )
+        .await
+        .unwrap();
+        tracker.spawn(alerts::tell(
+            opened.alerts,
+            webhooks,
+            Metrics::default(),
+            shutdown.last_words(),
+        ));
+        Self {
+            registry,
+            ledger: opened.ledger,
+            letters,
+            shutdown,
+            tracker,
+        }
     }
 
     async fn project(&self, url: Option<&str>) -> String {
-        let webhook = url.map(|url| NewWebhook { url: url.parse().unwrap(), secret: None });
+        let webhook = url.map(|url| NewWebhook {
+            url: url.parse().unwrap(),
+            secret: None,
+        });
         let webhook = webhook.map_or(Change::Keep, Change::Set);
-        let change = ProjectChange { webhook, ..ProjectChange::default() };
+        let change = ProjectChange {
+            webhook,
+            ..ProjectChange::default()
+        };
         self.registry.create_project(None, change).await.unwrap().id
     }
 
     /// Charges a request of the key `key-1`, which may spend 100 tokens a day, in a project that may spend 2 dollars a month.
     async fn spend(&self, project: &str, id: &str, tokens: u64, nanos: i64) {
-        let daily = Cap { tokens: Some(100), money: None };
-        let monthly = Cap { tokens: None, money: Some(Money::from_nanos(2_000_000_000)) };
+        let daily = Cap {
+            tokens: Some(100),
+            money: None,
+        };
+        let monthly = Cap {
+            tokens: None,
+            money: Some(Money::from_nanos(2_000_000_000)),
+        };
         let grant = Grant {
-            budget: Budget { daily, ..Budget::default() },
-            project_budget: Budget { monthly, ..Budget::default() },
+            budget: Budget {
+                daily,
+                ..Budget::default()
+            },
+            project_budget: Budget {
+                monthly,
+                ..Budget::default()
+            },
             ..Grant::default()
         };
-        let caller = Caller { project: project.to_owned(), grant: Arc::new(grant), ..Caller::named("key-1") };
-        let hold = self.ledger.hold(&caller, Amount::default(), id).await.unwrap();
-        let usage = Usage { output_tokens: tokens, ..Usage::default() };
-        let money = Some(Money::from_nanos(nanos));
-        hold.settle(Charge { model: "haiku".to_owned(), usage, money, outcome: Outcome::Answered })
+        let caller = Caller {
+            project: project.to_owned(),
+            grant: Arc::new(grant),
+            ..Caller::named("key-1")
+        };
+        let hold = self
+            .ledger
+            .hold(&caller, Amount::default(), id)
             .await
             .unwrap();
+        let usage = Usage {
+            output_tokens: tokens,
+            ..Usage::default()
+        };
+        let money = Some(Money::from_nanos(nanos));
+        hold.settle(Charge {
+            model: "haiku".to_owned(),
+            usage,
+            money,
+            outcome: Outcome::Answered,
+        })
+        .await
+        .unwrap();
     }
 
     async fn told(&mut self) -> Value {
         let letter = self.letters.recv().await.unwrap();
         let mut body: Value = serde_json::from_str(&letter.body).unwrap();
-        assert_eq!((&body["id"], &body["type"]), (&json!(letter.id), &json!("budget.threshold_reached")));
+        assert_eq!(
+            (&body["id"], &body["type"]),
+            (&json!(letter.id), &json!("budget.threshold_reached"))
+        );
         body["data"].take()
     }
 
@@ -125,9 +193,16 @@ impl Office {
 async fn a_project_hears_of_its_budgets_and_of_those_of_its_keys() {
     let store = Store::in_memory(TaskTracker::new());
     let mut office = Office::on(&store).await;
-    let (told, silent) = (office.project(Some("https://example.com/hook")).await, office.project(None).await);
+    let (told, silent) = (
+        office.project(Some("https://example.com/hook")).await,
+        office.project(None).await,
+    );
     office.spend(&told, "1", 81, 1_000_000_000).await;
-    let mut events = [office.told().await, office.told().await, office.told().await];
+    let mut events = [
+        office.told().await,
+        office.told().await,
+        office.told().await,
+    ];
     events.sort_by_key(|event| (event["scope"].to_string(), event["percent"].as_u64()));
     let of_key = |percent: u8| {
         json!({
@@ -141,7 +216,10 @@ async fn a_project_hears_of_its_budgets_and_of_those_of_its_keys() {
     });
     assert_eq!(events, [of_key(50), of_key(80), of_project]);
     office.spend(&silent, "2", 1, 2_000_000_000).await;
-    assert!(office.end().await.recv().await.is_none(), "whoever has no webhook is told nothing");
+    assert!(
+        office.end().await.recv().await.is_none(),
+        "whoever has no webhook is told nothing"
+    );
 }
 
 #[tokio::test]

@@ -45,23 +45,58 @@ impl Books {
     /// # Errors
     /// When it cannot be read, with what to do about it.
     pub(super) async fn open(ground: &Ground<'_>) -> Result<Self, BadRecords> {
-        let Ground { settings, store, shutdown, tracker, .. } = ground;
+        let Ground {
+            settings,
+            store,
+            shutdown,
+            tracker,
+            ..
+        } = ground;
         let bad = |error: anyhow::Error| BadRecords::new(settings, error);
         let sender: Arc<dyn Sender> = Arc::new(webhooks::Http::new(tracker.clone()));
-        let webhooks = start_webhooks(ground, &sender).await.map_err(|error| bad(error.into()))?;
-        let config = ledger::Config { keep_charges_days: settings.ledger.keep_charges_days };
+        let webhooks = start_webhooks(ground, &sender)
+            .await
+            .map_err(|error| bad(error.into()))?;
+        let config = ledger::Config {
+            keep_charges_days: settings.ledger.keep_charges_days,
+        };
         let opened = Ledger::open(store.clone(), Clock::system(), config).await;
-        let Opened { ledger, unknown, alerts } = opened.map_err(|error| bad(error.into()))?;
+        let Opened {
+            ledger,
+            unknown,
+            alerts,
+        } = opened.map_err(|error| bad(error.into()))?;
         if unknown > 0 {
-            tracing::warn!(unknown, "requests that an earlier server was running were charged as estimated");
+            tracing::warn!(
+                unknown,
+                "requests that an earlier server was running were charged as estimated"
+            );
         }
         ledger.keep_tidy(tracker, shutdown.begun());
-        let (cache, metrics) = (AnswerCache::new(parts::cache_config(settings)), Metrics::default());
-        tracker.spawn(alerts::tell(alerts, webhooks.clone(), metrics.clone(), shutdown.last_words()));
-        let limits = Limits::new(limits::Config { key_rates: settings.limits.key_rates() });
+        let (cache, metrics) = (
+            AnswerCache::new(parts::cache_config(settings)),
+            Metrics::default(),
+        );
+        tracker.spawn(alerts::tell(
+            alerts,
+            webhooks.clone(),
+            metrics.clone(),
+            shutdown.last_words(),
+        ));
+        let limits = Limits::new(limits::Config {
+            key_rates: settings.limits.key_rates(),
+        });
         limits.keep_tidy(tracker, shutdown.begun());
         let prices = Arc::new(parts::prices(settings));
-        Ok(Self { ledger, cache, metrics, prices, limits, webhooks, sender })
+        Ok(Self {
+            ledger,
+            cache,
+            metrics,
+            prices,
+            limits,
+            webhooks,
+            sender,
+        })
     }
 
     /// Lets turns in to `turns`, and says who chooses their models.
@@ -70,14 +105,19 @@ impl Books {
         ground: &Ground<'_>,
         turns: Arc<dyn Turns>,
     ) -> (Arc<dyn Turns>, Arc<Router>) {
-        let Ground { settings, tracker, .. } = ground;
+        let Ground {
+            settings, tracker, ..
+        } = ground;
         let router = Arc::new(parts::router(settings, &self.prices));
         let rules = Rules {
             router: Arc::clone(&router),
             prices: Arc::clone(&self.prices),
             limits: self.limits.clone(),
             ledger: self.ledger.clone(),
-            web_searches: settings.web_search.enabled.then_some(settings.web_search.max_uses),
+            web_searches: settings
+                .web_search
+                .enabled
+                .then_some(settings.web_search.max_uses),
             server_tools: settings.server_tools.enabled,
             reads_mcp: claude::READS_MCP,
             betas: settings.claude.betas.clone(),

@@ -29,19 +29,29 @@ pub(super) fn connections(workers: usize, tasks: usize) -> usize {
 fn within(limit: usize, workers: usize, tasks: usize) -> usize {
     let kept_back = OWN + OF_WORKER * (workers + tasks) + OF_CONNECTION * SPARE_CONNECTIONS;
     // Where there are few in all, half of them are for connections.
-    let left = limit.saturating_sub(kept_back).max((limit / 2).saturating_sub(SPARE_CONNECTIONS));
+    let left = limit
+        .saturating_sub(kept_back)
+        .max((limit / 2).saturating_sub(SPARE_CONNECTIONS));
     (left / OF_CONNECTION).max(1)
 }
 
 /// Raises the soft limit to the hard one, and gives what is in force.
 fn raise() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let raised = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    );
     if let Err(error) = raised {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
     let in_force = if raised.is_ok() { maximum } else { current };
-    in_force.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
+    in_force
+        .and_then(|limit| usize::try_from(limit).ok())
+        .unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

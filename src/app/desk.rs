@@ -130,7 +130,14 @@ impl Desk {
         };
         admin::serve_locally(&socket, settings, &admin, &shutdown, &tracker)
             .with_context(|| format!("cannot use {}", socket.display()))?;
-        Ok(Self { socket, own: Some(Own { shutdown, tracker, _data_dir: data_dir }) })
+        Ok(Self {
+            socket,
+            own: Some(Own {
+                shutdown,
+                tracker,
+                _data_dir: data_dir,
+            }),
+        })
     }
 
     /// The same, but only where there are records.
@@ -150,15 +157,27 @@ impl Desk {
     ///
     /// # Errors
     /// When it is refused.
-    pub async fn ask(&self, method: &str, target: &str, body: Option<&Value>) -> anyhow::Result<Value> {
-        Ok(serde_json::from_str(&self.read(method, target, body).await?)?)
+    pub async fn ask(
+        &self,
+        method: &str,
+        target: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
+        Ok(serde_json::from_str(
+            &self.read(method, target, body).await?,
+        )?)
     }
 
     /// Sends a request, and gives what it is answered with as it comes.
     ///
     /// # Errors
     /// When it is refused.
-    pub async fn read(&self, method: &str, target: &str, body: Option<&Value>) -> anyhow::Result<String> {
+    pub async fn read(
+        &self,
+        method: &str,
+        target: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<String> {
         let body = body.map(Value::to_string).unwrap_or_default();
         let path = self.socket.clone();
         let answer = server::ask(&self.socket, method, target, body).await;
@@ -167,7 +186,9 @@ impl Desk {
             return Ok(body);
         }
         let body: Value = serde_json::from_str(&body)?;
-        let message = body["error"]["message"].as_str().unwrap_or("The server gave no reason.");
+        let message = body["error"]["message"]
+            .as_str()
+            .unwrap_or("The server gave no reason.");
         Err(DeskError::Refused(message.to_owned()).into())
     }
 

@@ -34,13 +34,23 @@ impl<'a> Ground<'a> {
     ///
     /// # Errors
     /// When they cannot be used.
-    pub(super) async fn open(settings: &'a Settings, tracker: &TaskTracker) -> Result<Self, BadRecords> {
+    pub(super) async fn open(
+        settings: &'a Settings,
+        tracker: &TaskTracker,
+    ) -> Result<Self, BadRecords> {
         let store = records::open_store(settings, tracker)?;
         let registry = records::open_registry(settings, &store).await?;
         let shutdown = Shutdown::new();
         let backups = records::backups(settings, &store);
         backups.keep_daily(shutdown.begun());
-        Ok(Self { settings, store, backups, registry, shutdown, tracker: tracker.clone() })
+        Ok(Self {
+            settings,
+            store,
+            backups,
+            registry,
+            shutdown,
+            tracker: tracker.clone(),
+        })
     }
 
     /// Responses that outlive their request, made by `turns`, some of them in `conversations`.
@@ -61,13 +71,28 @@ impl<'a> Ground<'a> {
         };
         let shelves = Shelves::new(&self.store, limits);
         shelves.keep_tidy(&self.shutdown.begun());
-        let (turns, keys, stop) = (Arc::clone(turns), Arc::clone(keys), self.shutdown.last_words());
+        let (turns, keys, stop) = (
+            Arc::clone(turns),
+            Arc::clone(keys),
+            self.shutdown.last_words(),
+        );
         let (conversations, tracker) = (conversations.clone(), self.tracker.clone());
-        let responses = Responses::new(turns, keys, shelves, conversations, tracker, stop, http::explain);
+        let responses = Responses::new(
+            turns,
+            keys,
+            shelves,
+            conversations,
+            tracker,
+            stop,
+            http::explain,
+        );
         match responses.recover().await? {
             0 => {}
             failed => {
-                tracing::warn!(failed, "responses that an earlier server was making were marked as failed");
+                tracing::warn!(
+                    failed,
+                    "responses that an earlier server was making were marked as failed"
+                );
             }
         }
         Ok(responses)

@@ -95,9 +95,15 @@ pub struct App {
 ///
 /// # Errors
 /// When the server cannot start, with what to do about it.
-pub async fn run(settings: Settings, environment: Environment, reload: Reload) -> anyhow::Result<()> {
+pub async fn run(
+    settings: Settings,
+    environment: Environment,
+    reload: Reload,
+) -> anyhow::Result<()> {
     let app = App::start(&settings, &environment).await?;
-    app.shutdown.listen_for_signals(&app.tracker).context("cannot listen for signals")?;
+    app.shutdown
+        .listen_for_signals(&app.tracker)
+        .context("cannot listen for signals")?;
     let ended = app.shutdown.last_words();
     reload
         .listen_for_signals(settings, Arc::clone(&app.keys), ended, &app.tracker)
@@ -115,11 +121,15 @@ impl App {
     /// When its data directory is taken, its address cannot be bound, or the CLI cannot be used.
     pub async fn start(settings: &Settings, environment: &Environment) -> anyhow::Result<Self> {
         let tracker = TaskTracker::new();
-        let connections = descriptors::connections(settings.pool.max_workers, settings.tasks.max_running);
+        let connections =
+            descriptors::connections(settings.pool.max_workers, settings.tasks.max_running);
         let data_dir = claude::take_data_dir(&settings.server.data_dir)?;
         match claude::sweep(&data_dir.instance) {
             0 => {}
-            killed => tracing::warn!(killed, "processes that an earlier server left behind were ended"),
+            killed => tracing::warn!(
+                killed,
+                "processes that an earlier server left behind were ended"
+            ),
         }
         let ground = Ground::open(settings, &tracker).await?;
         let keys = admin::keys(settings, &ground.registry)?;
@@ -127,7 +137,10 @@ impl App {
         let address = listener.local_addr()?;
         let keys = Arc::new(keys.with_admin(admin::key(settings, &ground.registry).await?));
         let books = Books::open(&ground).await?;
-        let Workers { turns: workers, agents } = workers::start(&ground, environment, &data_dir).await?;
+        let Workers {
+            turns: workers,
+            agents,
+        } = workers::start(&ground, environment, &data_dir).await?;
         let pool = pool_of(&workers);
         let breaker = Breaker::new(settings.claude.breaker_failures);
         let rules = parts::counted_rules(settings, books.metrics.clone());
@@ -157,8 +170,13 @@ impl App {
             router,
         });
         let (config, shutdown) = (parts::server_config(settings, connections), ground.shutdown);
-        let serving =
-            tracker.spawn(server::serve(listener, routes, config, shutdown.clone(), tracker.clone()));
+        let serving = tracker.spawn(server::serve(
+            listener,
+            routes,
+            config,
+            shutdown.clone(),
+            tracker.clone(),
+        ));
         Ok(Self {
             address,
             admin_address,
@@ -178,7 +196,9 @@ impl App {
         // They hold the store, whose last writes are waited for until nobody holds it any more.
         drop(self.keys);
         match self.serving.await {
-            Ok(summary) => tracing::info!(summary.drained, summary.aborted, "connections are closed"),
+            Ok(summary) => {
+                tracing::info!(summary.drained, summary.aborted, "connections are closed");
+            }
             Err(error) => tracing::error!(%error, "the accept loop ended"),
         }
         // Agents were asked to stop when stopping began. They have their grace, but no longer than requests have.
@@ -197,7 +217,10 @@ impl App {
             self.tracker.wait().await;
         };
         if timeout(REAP_TIMEOUT, gone).await.is_err() {
-            tracing::error!(tasks = self.tracker.len(), "stopped without waiting for the last workers");
+            tracing::error!(
+                tasks = self.tracker.len(),
+                "stopped without waiting for the last workers"
+            );
         }
         drop(self.data_dir);
         tracing::info!("stopped");
@@ -219,5 +242,7 @@ async fn agents_gone(tasks: Option<Tasks>) {
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))
 }

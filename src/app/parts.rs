@@ -24,7 +24,11 @@ use crate::server;
 pub fn prices(settings: &Settings) -> Prices {
     let pricing = &settings.pricing;
     Prices::new(pricing::Config {
-        models: pricing.models.iter().map(|(name, listed)| (name.clone(), listed.price.clone())).collect(),
+        models: pricing
+            .models
+            .iter()
+            .map(|(name, listed)| (name.clone(), listed.price.clone()))
+            .collect(),
         assumed_output_tokens: pricing.assumed_output_tokens.into(),
         image_tokens: pricing.image_tokens.into(),
         document_tokens: pricing.document_tokens.into(),
@@ -35,7 +39,10 @@ pub fn prices(settings: &Settings) -> Prices {
 /// The names of models that `settings` add to the catalogue.
 pub(super) fn model_names(settings: &Settings) -> ModelNames {
     let fallback = settings.models.fallback.trim();
-    ModelNames::new(settings.models.aliases.clone(), (!fallback.is_empty()).then(|| fallback.to_owned()))
+    ModelNames::new(
+        settings.models.aliases.clone(),
+        (!fallback.is_empty()).then(|| fallback.to_owned()),
+    )
 }
 
 /// What models do not take, as `settings` say.
@@ -83,7 +90,11 @@ pub(super) fn pool_config(settings: &Settings) -> pool::Config {
 
 /// What becomes of fields without effect.
 pub(super) fn policy(settings: &Settings) -> Policy {
-    if settings.server.strict { Policy::Strict } else { Policy::Lenient }
+    if settings.server.strict {
+        Policy::Strict
+    } else {
+        Policy::Lenient
+    }
 }
 
 /// What HTTP is held to.

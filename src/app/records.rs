@@ -34,7 +34,10 @@ pub struct BadRecords {
 impl BadRecords {
     /// Those of `settings`, which fail with `error`.
     pub(super) fn new(settings: &Settings, error: impl Into<anyhow::Error>) -> Self {
-        Self { folder: folder(&settings.server.data_dir), source: error.into() }
+        Self {
+            folder: folder(&settings.server.data_dir),
+            source: error.into(),
+        }
     }
 
     /// What to do next.
@@ -58,7 +61,12 @@ pub fn backups_folder(data_dir: &Path) -> PathBuf {
 pub(super) fn backups(settings: &Settings, store: &Store) -> Backups {
     let data_dir = &settings.server.data_dir;
     let folder = backups_folder(data_dir);
-    Backups::new(store.clone(), folder, vec![data_dir.join(FILES)], settings.store.backups)
+    Backups::new(
+        store.clone(),
+        folder,
+        vec![data_dir.join(FILES)],
+        settings.store.backups,
+    )
 }
 
 /// Opens them; the data directory must be held.
@@ -67,7 +75,9 @@ pub(super) fn backups(settings: &Settings, store: &Store) -> Backups {
 /// When they cannot be used.
 pub(super) fn open_store(settings: &Settings, tracker: &TaskTracker) -> Result<Store, BadRecords> {
     let folder = folder(&settings.server.data_dir);
-    let config = store::Config { min_free_bytes: settings.store.min_free_bytes() };
+    let config = store::Config {
+        min_free_bytes: settings.store.min_free_bytes(),
+    };
     Store::open(&folder, config, tracker.clone()).map_err(|error| BadRecords::new(settings, error))
 }
 
@@ -75,6 +85,11 @@ pub(super) fn open_store(settings: &Settings, tracker: &TaskTracker) -> Result<S
 ///
 /// # Errors
 /// When they cannot be used.
-pub(super) async fn open_registry(settings: &Settings, store: &Store) -> Result<Registry, BadRecords> {
-    Registry::open(store.clone()).await.map_err(|error| BadRecords::new(settings, error))
+pub(super) async fn open_registry(
+    settings: &Settings,
+    store: &Store,
+) -> Result<Registry, BadRecords> {
+    Registry::open(store.clone())
+        .await
+        .map_err(|error| BadRecords::new(settings, error))
 }

@@ -28,8 +28,14 @@ impl std::fmt::Debug for Reload {
 
 impl Reload {
     /// Reads the settings by `load`, and changes what is logged by `levels`.
-    pub fn new(load: impl Fn() -> Result<Settings, Error> + Send + 'static, levels: Levels) -> Self {
-        Self { load: Box::new(load), levels }
+    pub fn new(
+        load: impl Fn() -> Result<Settings, Error> + Send + 'static,
+        levels: Levels,
+    ) -> Self {
+        Self {
+            load: Box::new(load),
+            levels,
+        }
     }
 
     /// Reads the settings with each SIGHUP, and lets SIGUSR1 and SIGUSR2, which end a process that does not know them, do nothing.
@@ -44,7 +50,10 @@ impl Reload {
         tracker: &TaskTracker,
     ) -> io::Result<()> {
         let mut hang_up = signal(SignalKind::hangup())?;
-        let mut users = [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?];
+        let mut users = [
+            signal(SignalKind::user_defined1())?,
+            signal(SignalKind::user_defined2())?,
+        ];
         tracker.spawn(async move {
             let mut in_force = settings;
             loop {

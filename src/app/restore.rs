@@ -30,7 +30,11 @@ use crate::store::BackupContents;
 ///
 /// # Errors
 /// When a server runs, the records cannot be used, or the ledger does not let itself be restored.
-pub async fn restore_ledger(settings: &Settings, text: &str, may_replace: bool) -> anyhow::Result<Restored> {
+pub async fn restore_ledger(
+    settings: &Settings,
+    text: &str,
+    may_replace: bool,
+) -> anyhow::Result<Restored> {
     let _held = hold(settings)?;
     let tracker = TaskTracker::new();
     let store = records::open_store(settings, &tracker)?;
@@ -59,19 +63,26 @@ pub fn restore_store(settings: &Settings, backup: &Path) -> anyhow::Result<Resto
     let data_dir = &settings.server.data_dir;
     let _held = hold(settings)?;
     let aside = make_aside(data_dir)?;
-    let built =
-        build(backup, &aside, data_dir).with_context(|| format!("{} was not restored", backup.display()));
+    let built = build(backup, &aside, data_dir)
+        .with_context(|| format!("{} was not restored", backup.display()));
     if built.is_err() {
         let _ = fs::remove_dir_all(&aside);
     }
     let contents = built?;
     // The one step: before it all is as it was, but for files that no record names, which go at the next start.
     let (new, old) = (aside.join(records::STORE), records::folder(data_dir));
-    exchange(&new, &old)
-        .with_context(|| format!("the restored store in {} cannot be put in place", new.display()))?;
+    exchange(&new, &old).with_context(|| {
+        format!(
+            "the restored store in {} cannot be put in place",
+            new.display()
+        )
+    })?;
     fs::File::open(data_dir)?.sync_all()?;
     let is_empty = fs::remove_dir(&aside).is_ok();
-    Ok(RestoredStore { contents, kept: (!is_empty).then_some(aside) })
+    Ok(RestoredStore {
+        contents,
+        kept: (!is_empty).then_some(aside),
+    })
 }
 
 /// A store that was opened without its snapshots.
@@ -93,7 +104,10 @@ pub async fn repair_store(settings: &Settings) -> anyhow::Result<RepairedStore> 
     let data_dir = &settings.server.data_dir;
     let folder = records::folder(data_dir);
     if !folder.is_dir() {
-        return Err(DeskError::Empty { path: data_dir.clone() }.into());
+        return Err(DeskError::Empty {
+            path: data_dir.clone(),
+        }
+        .into());
     }
     let _held = hold(settings)?;
     let kept = make_aside(data_dir)?;
@@ -106,7 +120,11 @@ pub async fn repair_store(settings: &Settings) -> anyhow::Result<RepairedStore> 
     let problems = Reader::new(store, Clock::system()).verify().await?.problems;
     tracker.close();
     tracker.wait().await;
-    Ok(RepairedStore { contents, problems, kept })
+    Ok(RepairedStore {
+        contents,
+        problems,
+        kept,
+    })
 }
 
 /// Makes the folder in `data_dir` for what is replaced.

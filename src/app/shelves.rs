@@ -39,13 +39,21 @@ impl Ground<'_> {
     ///
     /// # Errors
     /// When the store or the folder of files cannot be used.
-    pub(super) async fn shelves(&self, turns: Arc<dyn Turns>, keys: &Arc<Keys>) -> anyhow::Result<Shelves> {
+    pub(super) async fn shelves(
+        &self,
+        turns: Arc<dyn Turns>,
+        keys: &Arc<Keys>,
+    ) -> anyhow::Result<Shelves> {
         let files = self.files().await?;
         let limit = self.settings.server.body_limit as u64;
         let turns: Arc<dyn Turns> = Arc::new(Uploads::new(turns, files.clone(), limit));
         let conversations = self.conversations(keys);
         let responses = self.responses(&turns, keys, &conversations).await?;
-        let answers = Answers::new(Arc::clone(&turns), responses.clone(), parts::policy(self.settings));
+        let answers = Answers::new(
+            Arc::clone(&turns),
+            responses.clone(),
+            parts::policy(self.settings),
+        );
         let tools = batches::Tools {
             files: files.clone(),
             keys: Arc::clone(keys),
@@ -57,7 +65,10 @@ impl Ground<'_> {
             stop: self.shutdown.last_words(),
         };
         let config = batches::Config {
-            parallel: self.settings.batches.share_of(self.settings.pool.max_workers),
+            parallel: self
+                .settings
+                .batches
+                .share_of(self.settings.pool.max_workers),
             longest_line: self.settings.server.body_limit,
             time_to_live: self.settings.batches.time_to_live,
         };
@@ -68,7 +79,15 @@ impl Ground<'_> {
             unfinished => tracing::info!(unfinished, "batches of an earlier server go on"),
         }
         let sessions = self.sessions(keys);
-        Ok(Shelves { turns, conversations, responses, answers, files, batches, sessions })
+        Ok(Shelves {
+            turns,
+            conversations,
+            responses,
+            answers,
+            files,
+            batches,
+            sessions,
+        })
     }
 
     /// Conversations that responses are added to, kept tidy.

@@ -57,7 +57,10 @@ impl Ground<'_> {
         tasks.keep_tidy();
         match tasks.recover().await? {
             0 => {}
-            cut_off => tracing::warn!(cut_off, "tasks that an earlier server was running are interrupted"),
+            cut_off => tracing::warn!(
+                cut_off,
+                "tasks that an earlier server was running are interrupted"
+            ),
         }
         Ok(Some(tasks))
     }
@@ -66,7 +69,8 @@ impl Ground<'_> {
     fn bounds(&self) -> tasks::Config {
         let settings = &self.settings.tasks;
         tasks::Config {
-            roots: Roots::new(settings.roots.clone()).without(self.settings.server.data_dir.clone()),
+            roots: Roots::new(settings.roots.clone())
+                .without(self.settings.server.data_dir.clone()),
             max_running: settings.max_running,
             queue_length: settings.queue_length,
             max_per_key: settings.max_per_key,

@@ -33,20 +33,33 @@ pub(super) async fn start(
     environment: &Environment,
     data_dir: &DataDir,
 ) -> anyhow::Result<Workers> {
-    let Ground { settings, tracker, .. } = ground;
+    let Ground {
+        settings, tracker, ..
+    } = ground;
     let variables = environment.for_workers(settings.claude.sign_in);
     let sign_in = match SignIn::choose(settings.claude.sign_in.as_str(), &variables) {
         Ok(sign_in) => sign_in,
         Err(missing) => {
             tracing::warn!("{missing} Until then every request is answered with 401.");
-            return Ok(Workers { turns: SignInState::Missing(missing.0), agents: None });
+            return Ok(Workers {
+                turns: SignInState::Missing(missing.0),
+                agents: None,
+            });
         }
     };
-    let config = cli_config(settings, sign_in, variables, settings.server.data_dir.clone());
+    let config = cli_config(
+        settings,
+        sign_in,
+        variables,
+        settings.server.data_dir.clone(),
+    );
     let launcher = ClaudeLauncher::prepare(config, &data_dir.instance, tracker.clone()).await?;
     let agents = runner(&launcher, settings).await?;
     let pool = Pool::start(launcher, parts::pool_config(settings), tracker.clone());
-    Ok(Workers { turns: SignInState::SignedIn(pool), agents: Some(agents) })
+    Ok(Workers {
+        turns: SignInState::SignedIn(pool),
+        agents: Some(agents),
+    })
 }
 
 /// The runner of agents, as the user that the settings name.

@@ -113,7 +113,9 @@ impl ProjectChange {
         }
         self.rates.apply(&mut project.rates);
         replace(self.budget, &mut project.budget);
-        self.webhook.try_map(NewWebhook::endpoint)?.apply(&mut project.webhook);
+        self.webhook
+            .try_map(NewWebhook::endpoint)?
+            .apply(&mut project.webhook);
         Ok(())
     }
 }
@@ -124,15 +126,20 @@ impl NewWebhook {
     /// # Errors
     /// When the system gives no random bytes for one.
     pub fn endpoint(self) -> Result<Endpoint, getrandom::Error> {
-        Ok(Endpoint { url: self.url, secret: self.secret.map_or_else(Secret::new, Ok)? })
+        Ok(Endpoint {
+            url: self.url,
+            secret: self.secret.map_or_else(Secret::new, Ok)?,
+        })
     }
 }
 
 impl RatesChange {
     fn apply(self, rates: &mut Rates) {
-        self.requests_per_minute.apply(&mut rates.requests_per_minute);
+        self.requests_per_minute
+            .apply(&mut rates.requests_per_minute);
         self.tokens_per_minute.apply(&mut rates.tokens_per_minute);
-        self.concurrent_requests.apply(&mut rates.concurrent_requests);
+        self.concurrent_requests
+            .apply(&mut rates.concurrent_requests);
         self.weight.apply(&mut rates.weight);
     }
 }

@@ -31,14 +31,21 @@ impl Configured {
     ///
     /// # Errors
     /// When a key is empty, as an unset variable makes it, or cannot stand in a header.
-    pub(super) fn new<K: AsRef<str>>(keys: impl IntoIterator<Item = K>) -> Result<Self, InvalidKey> {
+    pub(super) fn new<K: AsRef<str>>(
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Self, InvalidKey> {
         let mut digests = Vec::new();
         for (index, key) in keys.into_iter().enumerate() {
             let key = key.as_ref();
             if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-                return Err(InvalidKey { position: index + 1 });
+                return Err(InvalidKey {
+                    position: index + 1,
+                });
             }
-            digests.push(Place { digest: Digest::of(key), is_good: true });
+            digests.push(Place {
+                digest: Digest::of(key),
+                is_good: true,
+            });
         }
         Ok(Self(digests))
     }
@@ -52,11 +59,20 @@ impl Configured {
         keys: impl IntoIterator<Item = K>,
     ) -> Result<Self, InvalidKey> {
         let wanted = Self::new(keys)?.0;
-        let is_in =
-            |places: &[Place], place: &Place| places.iter().any(|other| other.digest.is(&place.digest));
-        let stay = |place: &Place| Place { is_good: is_in(&wanted, place), ..place.clone() };
+        let is_in = |places: &[Place], place: &Place| {
+            places.iter().any(|other| other.digest.is(&place.digest))
+        };
+        let stay = |place: &Place| Place {
+            is_good: is_in(&wanted, place),
+            ..place.clone()
+        };
         let mut places: Vec<Place> = self.0.iter().map(stay).collect();
-        places.extend(wanted.iter().filter(|place| !is_in(&self.0, place)).cloned());
+        places.extend(
+            wanted
+                .iter()
+                .filter(|place| !is_in(&self.0, place))
+                .cloned(),
+        );
         Ok(Self(places))
     }
 
@@ -103,15 +119,23 @@ mod tests {
     #[test]
     fn keys_keep_their_names_when_others_come_and_go() {
         let names = |configured: &Configured| {
-            ["a", "b", "c", "d"].map(|key| configured.name(&Digest::of(key)).unwrap_or_default()).join(" ")
+            ["a", "b", "c", "d"]
+                .map(|key| configured.name(&Digest::of(key)).unwrap_or_default())
+                .join(" ")
         };
         let first = Configured::new(["a", "b"]).unwrap();
         let second = first.changed(["c", "b"]).unwrap();
-        assert_eq!((names(&second).as_str(), second.len()), (" key-2 key-3 ", 2));
+        assert_eq!(
+            (names(&second).as_str(), second.len()),
+            (" key-2 key-3 ", 2)
+        );
         let gone = Caller::named("key-1");
         assert!(!second.is_good(&gone) && second.digest(&gone).unwrap().is(&Digest::of("a")));
         let third = second.changed(["d", "a"]).unwrap();
         assert_eq!((names(&third).as_str(), third.len()), ("key-1   key-4", 2));
-        assert_eq!(third.changed(["a", ""]).unwrap_err(), InvalidKey { position: 2 });
+        assert_eq!(
+            third.changed(["a", ""]).unwrap_err(),
+            InvalidKey { position: 2 }
+        );
     }
 }

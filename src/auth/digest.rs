@@ -31,10 +31,12 @@ impl Digest {
 
     /// Its first `bytes` bytes in hexadecimal digits.
     pub(super) fn hex(&self, bytes: usize) -> String {
-        self.0[..bytes.min(BYTES)].iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        self.0[..bytes.min(BYTES)]
+            .iter()
+            .fold(String::new(), |mut hex, byte| {
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            })
     }
 
     fn from_hex(hex: &str) -> Option<Self> {
@@ -74,12 +76,22 @@ mod tests {
     fn a_digest_is_written_and_read_and_shown_to_nobody() {
         let digest = Digest::of("key");
         let written = serde_json::to_string(&digest).unwrap();
-        assert!(serde_json::from_str::<Digest>(&written).unwrap().is(&digest));
+        assert!(
+            serde_json::from_str::<Digest>(&written)
+                .unwrap()
+                .is(&digest)
+        );
         assert!(!digest.is(&Digest::of("Key")));
         assert_eq!(format!("{digest:?}"), "***");
-        let (short, other) = (format!("\"{}\"", digest.hex(31)), written.replace(['a', 'b', 'c', 'd'], "g"));
+        let (short, other) = (
+            format!("\"{}\"", digest.hex(31)),
+            written.replace(['a', 'b', 'c', 'd'], "g"),
+        );
         for nonsense in [r#""""#, &short, &other, r#""ä""#] {
-            assert!(serde_json::from_str::<Digest>(nonsense).is_err(), "{nonsense}");
+            assert!(
+                serde_json::from_str::<Digest>(nonsense).is_err(),
+                "{nonsense}"
+            );
         }
     }
 }

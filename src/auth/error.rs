@@ -85,6 +85,8 @@ pub enum ReconfigureError {
     #[error(transparent)]
     Invalid(#[from] InvalidKey),
     /// There would be no key at all.
-    #[error("no key would be left, and everybody would be let in; a restart does so, if that is meant")]
+    #[error(
+        "no key would be left, and everybody would be let in; a restart does so, if that is meant"
+    )]
     WouldOpen,
 }

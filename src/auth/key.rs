@@ -113,8 +113,14 @@ impl Terms {
 
 impl Permission {
     /// All there are.
-    pub const ALL: [Self; 6] =
-        [Self::Inference, Self::Responses, Self::Usage, Self::Tasks, Self::WebSearch, Self::ServerTools];
+    pub const ALL: [Self; 6] = [
+        Self::Inference,
+        Self::Responses,
+        Self::Usage,
+        Self::Tasks,
+        Self::WebSearch,
+        Self::ServerTools,
+    ];
 
     /// Its name.
     pub const fn as_str(self) -> &'static str {

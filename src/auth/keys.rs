@@ -68,7 +68,10 @@ impl Keys {
     /// # Errors
     /// When a key is empty, as an unset variable makes it, or cannot stand in a header.
     pub fn new<K: AsRef<str>>(keys: impl IntoIterator<Item = K>) -> Result<Self, InvalidKey> {
-        Ok(Self { configured: Arc::new(RwLock::new(Configured::new(keys)?)), ..Self::default() })
+        Ok(Self {
+            configured: Arc::new(RwLock::new(Configured::new(keys)?)),
+            ..Self::default()
+        })
     }
 
     /// Puts other configured keys in the place of those there are, for all clones. Those that stay keep their names, and what they own;
@@ -80,7 +83,10 @@ impl Keys {
         &self,
         keys: impl IntoIterator<Item = K>,
     ) -> Result<usize, ReconfigureError> {
-        let mut configured = self.configured.write().unwrap_or_else(PoisonError::into_inner);
+        let mut configured = self
+            .configured
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         let changed = configured.changed(keys)?;
         let count = changed.len();
         // An emptied list must not open a running server to everybody.
@@ -92,7 +98,9 @@ impl Keys {
     }
 
     fn configured(&self) -> RwLockReadGuard<'_, Configured> {
-        self.configured.read().unwrap_or_else(PoisonError::into_inner)
+        self.configured
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// No keys: everyone who reaches the server is let in as `local`.
@@ -103,7 +111,11 @@ impl Keys {
     /// The same, with the stored keys of `registry`, as they are at each moment.
     #[must_use]
     pub fn with_stored(self, registry: &Registry) -> Self {
-        Self { ring: Arc::clone(&registry.ring), store: Some(registry.store.clone()), ..self }
+        Self {
+            ring: Arc::clone(&registry.ring),
+            store: Some(registry.store.clone()),
+            ..self
+        }
     }
 
     /// The same, with the key of the admin API; without one nobody is let in there.
@@ -115,7 +127,10 @@ impl Keys {
     /// The same, but nobody is let in without a key even when there is none: the server can be reached from elsewhere.
     #[must_use]
     pub fn never_open(self) -> Self {
-        Self { is_never_open: true, ..self }
+        Self {
+            is_never_open: true,
+            ..self
+        }
     }
 
     /// Whether there is a configured key, or a stored one that is not revoked.
@@ -154,7 +169,10 @@ impl Keys {
             return Err(AuthError::NotPermitted(permission));
         }
         let caller = self.caller(found);
-        if credentials.project.is_some_and(|project| !caller.is_of(project)) {
+        if credentials
+            .project
+            .is_some_and(|project| !caller.is_of(project))
+        {
             return Err(AuthError::ForeignProject);
         }
         Ok(caller)
@@ -171,11 +189,19 @@ impl Keys {
     ) -> Result<Caller, AuthError> {
         let Some(prefix) = prefix_of(&caller.name) else {
             let is_local = caller.name == LOCAL;
-            let is_welcome = if is_local { self.is_open() } else { self.configured().is_good(caller) };
+            let is_welcome = if is_local {
+                self.is_open()
+            } else {
+                self.configured().is_good(caller)
+            };
             if is_welcome {
                 return Ok(self.caller(Found::plain(&caller.name)));
             }
-            return Err(if is_local { AuthError::Missing } else { AuthError::Wrong });
+            return Err(if is_local {
+                AuthError::Missing
+            } else {
+                AuthError::Wrong
+            });
         };
         let entry = self.ring.find(prefix).ok_or(AuthError::Wrong)?;
         entry.check_life(unix_now())?;
@@ -183,7 +209,11 @@ impl Keys {
             return Err(AuthError::NotPermitted(permission));
         }
         let (project, terms) = (Arc::clone(&entry.project), Arc::clone(&entry.terms));
-        Ok(self.caller(Found { name: caller.name.clone(), project, terms }))
+        Ok(self.caller(Found {
+            name: caller.name.clone(),
+            project,
+            terms,
+        }))
     }
 
     /// Whether whoever asks may use the admin API.
@@ -216,7 +246,9 @@ impl Keys {
     /// # Errors
     /// When its key is no longer good for this.
     pub fn caller_of(&self, owner: &str, needed: Option<Permission>) -> Result<Caller, AuthError> {
-        let name = self.configured().name_of(|digest| digest.hex(OWNER_BYTES) == owner);
+        let name = self
+            .configured()
+            .name_of(|digest| digest.hex(OWNER_BYTES) == owner);
         if let Some(name) = name {
             return Ok(self.caller(Found::plain(&name)));
         }
@@ -251,7 +283,11 @@ impl Keys {
             self.note(prefix, now);
         }
         let (project, terms) = (Arc::clone(&entry.project), Arc::clone(&entry.terms));
-        Ok(Found { name: id_of(prefix), project, terms })
+        Ok(Found {
+            name: id_of(prefix),
+            project,
+            terms,
+        })
     }
 
     /// Has it written that a key is used; nobody waits for it.
@@ -268,35 +304,53 @@ impl Keys {
         let grant = Arc::new(self.ring.grant(&found.terms, &found.project));
         let project_name = self.ring.name_of(&found.project);
         let project = found.project.as_ref().to_owned();
-        Caller { project, project_name, grant, ..Caller::named(found.name) }
+        Caller {
+            project,
+            project_name,
+            grant,
+            ..Caller::named(found.name)
+        }
     }
 }
 
 impl Found {
     /// Somebody of the default project who may do everything.
     fn plain(name: &str) -> Self {
-        Self { name: name.to_owned(), project: DEFAULT_PROJECT.into(), terms: Arc::default() }
+        Self {
+            name: name.to_owned(),
+            project: DEFAULT_PROJECT.into(),
+            terms: Arc::default(),
+        }
     }
 }
 
 impl<'a> Credentials<'a> {
     /// The keys it brings.
     fn texts(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        let texts = [self.authorization.and_then(bearer), self.api_key.map(str::trim)];
+        let texts = [
+            self.authorization.and_then(bearer),
+            self.api_key.map(str::trim),
+        ];
         texts.into_iter().flatten().filter(|text| !text.is_empty())
     }
 }
 
 impl fmt::Debug for Credentials<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Credentials").field("project", &self.project).finish_non_exhaustive()
+        formatter
+            .debug_struct("Credentials")
+            .field("project", &self.project)
+            .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Keys {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.configured().len() + self.ring.count();
-        formatter.debug_struct("Keys").field("count", &count).finish_non_exhaustive()
+        formatter
+            .debug_struct("Keys")
+            .field("count", &count)
+            .finish_non_exhaustive()
     }
 }
 

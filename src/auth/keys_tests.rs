@@ -23,16 +23,25 @@ async fn registry() -> Registry {
 }
 
 fn named(name: &str) -> KeyChange {
-    KeyChange { name: Some(name.to_owned()), ..KeyChange::default() }
+    KeyChange {
+        name: Some(name.to_owned()),
+        ..KeyChange::default()
+    }
 }
 
 /// A key of the default project.
 async fn made(registry: &Registry, change: KeyChange) -> (Key, KeyText) {
-    registry.create_key("default".to_owned(), change).await.unwrap()
+    registry
+        .create_key("default".to_owned(), change)
+        .await
+        .unwrap()
 }
 
 fn with(text: &str) -> Credentials<'_> {
-    Credentials { api_key: Some(text), ..Credentials::default() }
+    Credentials {
+        api_key: Some(text),
+        ..Credentials::default()
+    }
 }
 
 fn ask(keys: &Keys, text: &str) -> Result<Caller, AuthError> {
@@ -42,13 +51,22 @@ fn ask(keys: &Keys, text: &str) -> Result<Caller, AuthError> {
 #[test]
 fn a_configured_key_names_its_caller() {
     let name = |authorization, api_key| {
-        let credentials = Credentials { authorization, api_key, project: None };
-        configured().authenticate(&credentials, None).map(|caller| caller.name)
+        let credentials = Credentials {
+            authorization,
+            api_key,
+            project: None,
+        };
+        configured()
+            .authenticate(&credentials, None)
+            .map(|caller| caller.name)
     };
     assert_eq!(name(Some("Bearer first"), None), Ok("key-1".to_owned()));
     assert_eq!(name(Some("bEARER   second "), None), Ok("key-2".to_owned()));
     assert_eq!(name(None, Some("second")), Ok("key-2".to_owned()));
-    assert_eq!(name(Some("Bearer dummy"), Some("first")), Ok("key-1".to_owned()));
+    assert_eq!(
+        name(Some("Bearer dummy"), Some("first")),
+        Ok("key-1".to_owned())
+    );
     assert_eq!(name(None, None), Err(AuthError::Missing));
     assert_eq!(name(Some("Bearer "), Some("")), Err(AuthError::Missing));
     assert_eq!(name(Some("Basic Zmlyc3Q="), None), Err(AuthError::Missing));
@@ -59,56 +77,102 @@ fn a_configured_key_names_its_caller() {
 
 #[test]
 fn without_keys_everyone_is_local_where_nobody_else_can_come() {
-    assert_eq!(ask(&Keys::none(), "anything").unwrap(), Caller::named("local"));
+    assert_eq!(
+        ask(&Keys::none(), "anything").unwrap(),
+        Caller::named("local")
+    );
     assert!(Keys::none().is_open());
     let reachable = Keys::none().never_open();
     assert!(!reachable.is_open());
     assert_eq!(ask(&reachable, "anything"), Err(AuthError::Wrong));
-    assert_eq!(reachable.authenticate(&Credentials::default(), None), Err(AuthError::Missing));
+    assert_eq!(
+        reachable.authenticate(&Credentials::default(), None),
+        Err(AuthError::Missing)
+    );
 }
 
 #[test]
 fn a_key_that_an_unset_variable_makes_is_refused() {
-    assert_eq!(Keys::new(["first", ""]).unwrap_err(), InvalidKey { position: 2 });
-    assert_eq!(Keys::new(["two words"]).unwrap_err(), InvalidKey { position: 1 });
+    assert_eq!(
+        Keys::new(["first", ""]).unwrap_err(),
+        InvalidKey { position: 2 }
+    );
+    assert_eq!(
+        Keys::new(["two words"]).unwrap_err(),
+        InvalidKey { position: 1 }
+    );
 }
 
 #[test]
 fn debug_tells_nothing_of_the_keys() {
     assert_eq!(format!("{:?}", configured()), "Keys { count: 2, .. }");
-    let credentials = Credentials { authorization: Some("hush"), api_key: Some("hush"), project: Some("p") };
-    assert_eq!(format!("{credentials:?}"), r#"Credentials { project: Some("p"), .. }"#);
+    let credentials = Credentials {
+        authorization: Some("hush"),
+        api_key: Some("hush"),
+        project: Some("p"),
+    };
+    assert_eq!(
+        format!("{credentials:?}"),
+        r#"Credentials { project: Some("p"), .. }"#
+    );
 }
 
 #[tokio::test]
 async fn a_stored_key_is_let_in_with_its_grant() {
     let registry = registry().await;
     let keys = Keys::none().with_stored(&registry);
-    let project = ProjectChange { name: Some("team".to_owned()), ..ProjectChange::default() };
+    let project = ProjectChange {
+        name: Some("team".to_owned()),
+        ..ProjectChange::default()
+    };
     let project = registry.create_project(None, project).await.unwrap().id;
     let change = KeyChange {
         models: Change::Set(vec!["haiku".to_owned()]),
-        rates: RatesChange { requests_per_minute: Change::Set(3), ..RatesChange::default() },
+        rates: RatesChange {
+            requests_per_minute: Change::Set(3),
+            ..RatesChange::default()
+        },
         ..named("ci")
     };
     let (key, text) = registry.create_key(project.clone(), change).await.unwrap();
 
     let caller = ask(&keys, text.reveal()).unwrap();
     assert_eq!((&caller.name, &caller.project), (&key.id(), &project));
-    assert_eq!(caller.grant.rates, Rates { requests_per_minute: Some(3), ..Rates::default() });
+    assert_eq!(
+        caller.grant.rates,
+        Rates {
+            requests_per_minute: Some(3),
+            ..Rates::default()
+        }
+    );
     assert!(caller.grant.allows_model("haiku") && !caller.grant.allows_model("opus"));
     assert_eq!(keys.owner(&caller), key.id());
 
     // What is changed holds for the next request.
-    let cap = Cap { money: Some(Money::from_nanos(5)), tokens: None };
-    let budget = crate::domain::Budget { daily: cap, ..Default::default() };
+    let cap = Cap {
+        money: Some(Money::from_nanos(5)),
+        tokens: None,
+    };
+    let budget = crate::domain::Budget {
+        daily: cap,
+        ..Default::default()
+    };
     registry.set_budget(&project, budget).await.unwrap();
     registry
-        .change_key(&key.id(), KeyChange { models: Change::Clear, ..KeyChange::default() })
+        .change_key(
+            &key.id(),
+            KeyChange {
+                models: Change::Clear,
+                ..KeyChange::default()
+            },
+        )
         .await
         .unwrap();
     let caller = ask(&keys, text.reveal()).unwrap();
-    assert_eq!((caller.grant.project_budget, caller.grant.models.clone()), (budget, None));
+    assert_eq!(
+        (caller.grant.project_budget, caller.grant.models.clone()),
+        (budget, None)
+    );
     assert_eq!(caller.grant.rates.requests_per_minute, Some(3));
     assert_eq!(keys.authenticate_again(&caller, None), Ok(caller));
 }
@@ -118,7 +182,10 @@ async fn a_stored_key_is_let_in_with_its_grant() {
 async fn every_key_that_is_no_longer_good_is_told_why() {
     let registry = registry().await;
     let keys = Keys::new(["other"]).unwrap().with_stored(&registry);
-    let until = |seconds| KeyChange { expires_at: Change::Set(later(seconds)), ..named("short") };
+    let until = |seconds| KeyChange {
+        expires_at: Change::Set(later(seconds)),
+        ..named("short")
+    };
     let (short, short_text) = made(&registry, until(100)).await;
     let (revoked, revoked_text) = made(&registry, named("revoked")).await;
     registry.revoke_key(&revoked.id()).await.unwrap();
@@ -136,11 +203,25 @@ async fn every_key_that_is_no_longer_good_is_told_why() {
         ("revoked and over", &both_text, 101, Err(AuthError::Revoked)),
         ("new secret", &new_text, 0, Ok(&rotated)),
         ("old secret within the grace", &old_text, 0, Ok(&rotated)),
-        ("old secret after the grace", &old_text, 101, Err(AuthError::Expired)),
-        ("old secret without a grace", &lost_text, 0, Err(AuthError::Expired)),
+        (
+            "old secret after the grace",
+            &old_text,
+            101,
+            Err(AuthError::Expired),
+        ),
+        (
+            "old secret without a grace",
+            &lost_text,
+            0,
+            Err(AuthError::Expired),
+        ),
     ] {
         let found = keys.authenticate_at(later(seconds), &with(text.reveal()), None);
-        assert_eq!(found.map(|caller| caller.name), expected.map(Key::id), "{what}");
+        assert_eq!(
+            found.map(|caller| caller.name),
+            expected.map(Key::id),
+            "{what}"
+        );
     }
     registry.revoke_key(&rotated.id()).await.unwrap();
     for text in [&new_text, &old_text] {
@@ -159,9 +240,13 @@ async fn the_wrong_secret_hears_nothing_of_what_became_of_the_key() {
     assert_eq!(ask(&keys, &guess), Err(AuthError::Wrong));
     // Of two keys one right one is enough, and of two wrong ones the more telling counts.
     let two = |authorization, api_key| {
-        let credentials =
-            Credentials { authorization: Some(authorization), api_key: Some(api_key), project: None };
-        keys.authenticate(&credentials, None).map(|caller| caller.name)
+        let credentials = Credentials {
+            authorization: Some(authorization),
+            api_key: Some(api_key),
+            project: None,
+        };
+        keys.authenticate(&credentials, None)
+            .map(|caller| caller.name)
     };
     let bearer = format!("Bearer {}", text.reveal());
     assert_eq!(two(&bearer, "other"), Ok("key-1".to_owned()));
@@ -175,28 +260,54 @@ async fn a_key_is_good_for_what_it_is_permitted() {
     let keys = Keys::new(["configured"]).unwrap().with_stored(&registry);
     let (_, all) = made(&registry, named("all")).await;
     let permissions = Change::Set(vec![Permission::Usage]);
-    let (_, usage) = made(&registry, KeyChange { permissions, ..named("usage") }).await;
+    let (_, usage) = made(
+        &registry,
+        KeyChange {
+            permissions,
+            ..named("usage")
+        },
+    )
+    .await;
     for permission in Permission::ALL {
         let asked = |text: &str| keys.authenticate(&with(text), Some(permission)).map(drop);
         // What agents do, they do to this machine.
-        let unasked =
-            if permission == Permission::Tasks { Err(AuthError::NotPermitted(permission)) } else { Ok(()) };
-        assert_eq!((asked("configured"), asked(all.reveal())), (unasked, unasked));
-        let expected =
-            if permission == Permission::Usage { Ok(()) } else { Err(AuthError::NotPermitted(permission)) };
+        let unasked = if permission == Permission::Tasks {
+            Err(AuthError::NotPermitted(permission))
+        } else {
+            Ok(())
+        };
+        assert_eq!(
+            (asked("configured"), asked(all.reveal())),
+            (unasked, unasked)
+        );
+        let expected = if permission == Permission::Usage {
+            Ok(())
+        } else {
+            Err(AuthError::NotPermitted(permission))
+        };
         assert_eq!(asked(usage.reveal()), expected);
     }
     let caller = ask(&keys, usage.reveal()).unwrap();
     let needed = Some(Permission::Inference);
-    assert_eq!(keys.authenticate_again(&caller, needed), Err(AuthError::NotPermitted(Permission::Inference)));
+    assert_eq!(
+        keys.authenticate_again(&caller, needed),
+        Err(AuthError::NotPermitted(Permission::Inference))
+    );
 }
 
 #[tokio::test]
 async fn a_request_may_name_its_own_project_and_no_other() {
     let registry = registry().await;
     let keys = Keys::new(["configured"]).unwrap().with_stored(&registry);
-    let project = registry.create_project(None, ProjectChange::default()).await.unwrap().id;
-    let (_, text) = registry.create_key(project.clone(), named("team")).await.unwrap();
+    let project = registry
+        .create_project(None, ProjectChange::default())
+        .await
+        .unwrap()
+        .id;
+    let (_, text) = registry
+        .create_key(project.clone(), named("team"))
+        .await
+        .unwrap();
     let foreign = Err(AuthError::ForeignProject);
     for (text, named, expected) in [
         (text.reveal(), &*project, Ok(())),
@@ -206,10 +317,20 @@ async fn a_request_may_name_its_own_project_and_no_other() {
         ("configured", &*project, foreign),
         ("wrong", "default", Err(AuthError::Wrong)),
     ] {
-        let credentials = Credentials { project: Some(named), ..with(text) };
-        assert_eq!(keys.authenticate(&credentials, None).map(drop), expected, "{named}");
+        let credentials = Credentials {
+            project: Some(named),
+            ..with(text)
+        };
+        assert_eq!(
+            keys.authenticate(&credentials, None).map(drop),
+            expected,
+            "{named}"
+        );
     }
-    let open = Credentials { project: Some(&project), ..Credentials::default() };
+    let open = Credentials {
+        project: Some(&project),
+        ..Credentials::default()
+    };
     assert_eq!(Keys::none().authenticate(&open, None).map(drop), foreign);
 }
 
@@ -219,11 +340,23 @@ async fn the_server_is_open_only_while_no_key_is_good_for_anything() {
     let keys = Keys::none().with_stored(&registry);
     assert!(keys.is_open());
     let local = keys.authenticate(&Credentials::default(), None).unwrap();
-    let ended = KeyChange { expires_at: Change::Set(1), ..named("over") };
+    let ended = KeyChange {
+        expires_at: Change::Set(1),
+        ..named("over")
+    };
     let (key, text) = made(&registry, ended).await;
-    assert!(!keys.is_open(), "one that is over may be made to last longer");
-    assert_eq!(keys.authenticate(&Credentials::default(), None), Err(AuthError::Missing));
-    assert_eq!(keys.authenticate_again(&local, None), Err(AuthError::Missing));
+    assert!(
+        !keys.is_open(),
+        "one that is over may be made to last longer"
+    );
+    assert_eq!(
+        keys.authenticate(&Credentials::default(), None),
+        Err(AuthError::Missing)
+    );
+    assert_eq!(
+        keys.authenticate_again(&local, None),
+        Err(AuthError::Missing)
+    );
     registry.revoke_key(&key.id()).await.unwrap();
     assert!(keys.is_open());
     assert_eq!(keys.authenticate(&Credentials::default(), None), Ok(local));
@@ -256,7 +389,10 @@ async fn the_admin_key_opens_nothing_else_and_nothing_else_opens_admin() {
     assert!(registry.admin_key().await.unwrap().is_none());
     let (_, admin) = registry.make_admin_key().await.unwrap();
     let kept = registry.admin_key().await.unwrap();
-    let keys = Keys::new(["configured"]).unwrap().with_stored(&registry).with_admin(kept);
+    let keys = Keys::new(["configured"])
+        .unwrap()
+        .with_stored(&registry)
+        .with_admin(kept);
     let (_, text) = made(&registry, named("ordinary")).await;
     let admitted = |text: &str| keys.authenticate_admin(&with(text));
     assert_eq!(admitted(admin.reveal()), Ok(()));
@@ -266,7 +402,10 @@ async fn the_admin_key_opens_nothing_else_and_nothing_else_opens_admin() {
     assert_eq!(admitted(""), Err(AdminError::Missing));
     assert_eq!(ask(&keys, admin.reveal()), Err(AuthError::Wrong));
     let without = Keys::none().with_stored(&registry);
-    assert_eq!(without.authenticate_admin(&with(admin.reveal())), Err(AdminError::Wrong));
+    assert_eq!(
+        without.authenticate_admin(&with(admin.reveal())),
+        Err(AdminError::Wrong)
+    );
 }
 
 proptest! {
@@ -296,9 +435,17 @@ proptest! {
 #[tokio::test]
 async fn an_owner_is_found_again_as_long_as_its_key_is_good() {
     let registry = Registry::temporary().await.unwrap();
-    let change = KeyChange { name: Some("key".to_owned()), ..KeyChange::default() };
-    let (key, _) = registry.create_key("default".to_owned(), change).await.unwrap();
-    let before = Keys::new(["first", "second"]).unwrap().with_stored(&registry);
+    let change = KeyChange {
+        name: Some("key".to_owned()),
+        ..KeyChange::default()
+    };
+    let (key, _) = registry
+        .create_key("default".to_owned(), change)
+        .await
+        .unwrap();
+    let before = Keys::new(["first", "second"])
+        .unwrap()
+        .with_stored(&registry);
     let second = before.owner(&Caller::named("key-2"));
     let stored = before.owner(&Caller::named(key.id()));
     let name = |keys: &Keys, owner: &str| keys.caller_of(owner, None).map(|caller| caller.name);
@@ -306,9 +453,17 @@ async fn an_owner_is_found_again_as_long_as_its_key_is_good() {
     assert_eq!(name(&before, &stored), Ok(key.id()));
     assert_eq!(name(&before, "local"), Err(AuthError::Missing));
     let moved = Keys::new(["second"]).unwrap().with_stored(&registry);
-    assert_eq!(name(&moved, &second).as_deref(), Ok("key-1"), "wherever in the list it stands");
+    assert_eq!(
+        name(&moved, &second).as_deref(),
+        Ok("key-1"),
+        "wherever in the list it stands"
+    );
     let gone = Keys::new(["first"]).unwrap().with_stored(&registry);
-    assert_eq!(name(&gone, &second), Err(AuthError::Wrong), "another in its place is another");
+    assert_eq!(
+        name(&gone, &second),
+        Err(AuthError::Wrong),
+        "another in its place is another"
+    );
     registry.revoke_key(&key.id()).await.unwrap();
     assert_eq!(name(&before, &stored), Err(AuthError::Revoked));
     assert_eq!(name(&Keys::none(), "local").as_deref(), Ok("local"));
@@ -322,19 +477,32 @@ async fn configured_keys_change_while_the_server_runs() {
     let (first, second) = (caller("first").unwrap(), caller("second").unwrap());
     let owner = clone.owner(&first);
     assert_eq!(keys.reconfigure(["third", "second"]), Ok(2));
-    assert_eq!(caller("first").map(|caller| caller.name), Err(AuthError::Wrong));
+    assert_eq!(
+        caller("first").map(|caller| caller.name),
+        Err(AuthError::Wrong)
+    );
     assert_eq!(caller("second").unwrap().name, second.name);
     assert_eq!(caller("third").unwrap().name, "key-3");
     // A connection that is open, and a batch that runs.
     assert!(clone.authenticate_again(&second, None).is_ok());
-    assert!(matches!(clone.authenticate_again(&first, None), Err(AuthError::Wrong)));
+    assert!(matches!(
+        clone.authenticate_again(&first, None),
+        Err(AuthError::Wrong)
+    ));
     assert!(clone.caller_of(&owner, None).is_err());
-    assert_eq!(clone.owner(&first), owner, "what still runs is stored as its own");
+    assert_eq!(
+        clone.owner(&first),
+        owner,
+        "what still runs is stored as its own"
+    );
     // Nothing changes by a bad list, or by one that lets everybody in.
     assert_eq!(
         keys.reconfigure(["x", ""]).unwrap_err(),
         ReconfigureError::Invalid(InvalidKey { position: 2 })
     );
-    assert_eq!(keys.reconfigure([] as [&str; 0]).unwrap_err(), ReconfigureError::WouldOpen);
+    assert_eq!(
+        keys.reconfigure([] as [&str; 0]).unwrap_err(),
+        ReconfigureError::WouldOpen
+    );
     assert!(caller("third").is_ok() && !clone.is_open());
 }

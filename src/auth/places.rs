@@ -73,7 +73,11 @@ pub(super) fn get_key(transaction: &Transaction<'_>, prefix: Prefix) -> Result<S
 
 /// Writes the key with this prefix.
 pub(super) fn put_key(transaction: &mut Transaction<'_>, prefix: Prefix, stored: &Stored) {
-    let member = [members(&stored.key.project), prefix.to_string().into_bytes()].concat();
+    let member = [
+        members(&stored.key.project),
+        prefix.to_string().into_bytes(),
+    ]
+    .concat();
     if stored.key.revoked_at.is_some() {
         transaction.remove(member);
     } else {
@@ -86,7 +90,10 @@ pub(super) fn put_key(transaction: &mut Transaction<'_>, prefix: Prefix, stored:
 ///
 /// # Errors
 /// When the store cannot be read.
-pub(super) fn member(transaction: &Transaction<'_>, project: &str) -> Result<Option<String>, Error> {
+pub(super) fn member(
+    transaction: &Transaction<'_>,
+    project: &str,
+) -> Result<Option<String>, Error> {
     let prefix = members(project);
     let found = transaction.first(&prefix)?;
     Ok(found.map(|(key, _)| format!("key_{}", String::from_utf8_lossy(&key[prefix.len()..]))))
@@ -123,7 +130,10 @@ pub(super) fn page<T: DeserializeOwned>(
         if items.len() == limit {
             return Ok((items, true));
         }
-        items.push(records::decode(&record, &String::from_utf8_lossy(table.rest(&key)))?);
+        items.push(records::decode(
+            &record,
+            &String::from_utf8_lossy(table.rest(&key)),
+        )?);
         next = transaction.after(&prefix, &key)?;
     }
     Ok((items, false))

@@ -34,7 +34,14 @@ impl Project {
     /// A project without limits.
     pub(super) fn named(id: String, name: impl Into<String>) -> Self {
         let (rates, budget) = (Rates::default(), Budget::default());
-        Self { id, name: name.into(), rates, budget, webhook: None, created_at: unix_now() }
+        Self {
+            id,
+            name: name.into(),
+            rates,
+            budget,
+            webhook: None,
+            created_at: unix_now(),
+        }
     }
 
     /// The one that is always there.

@@ -75,7 +75,9 @@ impl Ring {
     pub(super) fn put(&self, prefix: Prefix, stored: &Stored, used_at: u64) {
         let mut inner = self.write();
         let old = inner.keys.get(&prefix).cloned();
-        let used_at = old.as_ref().map_or(used_at, |old| old.used_at.load(Ordering::Relaxed));
+        let used_at = old
+            .as_ref()
+            .map_or(used_at, |old| old.used_at.load(Ordering::Relaxed));
         let project = match inner.projects.get_key_value(stored.key.project.as_str()) {
             Some((id, _)) => Arc::clone(id),
             None => stored.key.project.as_str().into(),
@@ -106,8 +108,17 @@ impl Ring {
     }
 
     pub(super) fn put_project(&self, project: &Project) {
-        let Project { name, rates, budget, .. } = project;
-        let known = Known { name: name.as_str().into(), rates: *rates, budget: *budget };
+        let Project {
+            name,
+            rates,
+            budget,
+            ..
+        } = project;
+        let known = Known {
+            name: name.as_str().into(),
+            rates: *rates,
+            budget: *budget,
+        };
         let mut inner = self.write();
         inner.projects.insert(project.id.as_str().into(), known);
         match &project.webhook {
@@ -161,7 +172,10 @@ impl Ring {
 
 impl fmt::Debug for Ring {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Ring").field("count", &self.count()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Ring")
+            .field("count", &self.count())
+            .finish_non_exhaustive()
     }
 }
 
@@ -185,12 +199,19 @@ impl Entry {
     /// When it is not, or no longer good.
     pub(super) fn check(&self, given: &Digest, now: u64) -> Result<(), AuthError> {
         let is_present = self.digest.is(given);
-        let previous = self.previous.as_ref().filter(|previous| previous.digest.is(given));
+        let previous = self
+            .previous
+            .as_ref()
+            .filter(|previous| previous.digest.is(given));
         match previous {
             _ if is_present => self.check_life(now),
             Some(previous) => {
                 self.check_life(now)?;
-                if now < previous.until { Ok(()) } else { Err(AuthError::Expired) }
+                if now < previous.until {
+                    Ok(())
+                } else {
+                    Err(AuthError::Expired)
+                }
             }
             None => Err(AuthError::Wrong),
         }
@@ -212,7 +233,11 @@ impl Entry {
     pub(super) fn is_noted(&self, now: u64) -> bool {
         let last = self.used_at.load(Ordering::Relaxed);
         let is_due = now >= last.saturating_add(NOTED_EVERY);
-        is_due && self.used_at.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        is_due
+            && self
+                .used_at
+                .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
     }
 
     /// When it was used last, in seconds of Unix time.

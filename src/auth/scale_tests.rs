@@ -26,7 +26,10 @@ fn text(number: usize) -> String {
 fn stored(number: usize, has_limits: bool) -> (Prefix, Stored) {
     let mut terms = Terms::default();
     if has_limits {
-        terms.rates = Rates { requests_per_minute: Some(60), ..Rates::default() };
+        terms.rates = Rates {
+            requests_per_minute: Some(60),
+            ..Rates::default()
+        };
         terms.models = Some(vec!["haiku".to_owned(), "sonnet".to_owned()]);
     }
     let prefix = format!("{number:012}");
@@ -42,14 +45,28 @@ fn stored(number: usize, has_limits: bool) -> (Prefix, Stored) {
         previous_until: None,
         last_used_at: None,
     };
-    (prefix.parse().unwrap(), Stored { key, digest: Digest::of(&text(number)), previous: None })
+    (
+        prefix.parse().unwrap(),
+        Stored {
+            key,
+            digest: Digest::of(&text(number)),
+            previous: None,
+        },
+    )
 }
 
 /// Memory in use, in bytes.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
+    line.trim()
+        .trim_end_matches(" kB")
+        .parse::<usize>()
+        .unwrap()
+        * 1024
 }
 
 #[test]
@@ -75,16 +92,30 @@ async fn a_hundred_thousand_keys_are_cheap() {
         // Their first use is written, the second is what most are.
         let lookups = || (0..KEYS).step_by(5).map(text);
         let look_up = |text: &String| {
-            let credentials = Credentials { api_key: Some(text), ..Credentials::default() };
-            assert!(keys.authenticate(&credentials, Some(Permission::Inference)).is_ok());
+            let credentials = Credentials {
+                api_key: Some(text),
+                ..Credentials::default()
+            };
+            assert!(
+                keys.authenticate(&credentials, Some(Permission::Inference))
+                    .is_ok()
+            );
         };
         lookups().for_each(|text| look_up(&text));
         let texts: Vec<String> = lookups().collect();
         let begun = Instant::now();
         texts.iter().for_each(look_up);
         let each = begun.elapsed() / u32::try_from(texts.len()).unwrap();
-        let kind = if has_limits { "with limits and models of their own" } else { "without limits" };
-        writeln!(report, "{KEYS} keys {kind}: {bytes} bytes each, {each:?} a lookup").unwrap();
+        let kind = if has_limits {
+            "with limits and models of their own"
+        } else {
+            "without limits"
+        };
+        writeln!(
+            report,
+            "{KEYS} keys {kind}: {bytes} bytes each, {each:?} a lookup"
+        )
+        .unwrap();
     }
     std::io::stderr().write_all(report.as_bytes()).unwrap();
 }

@@ -96,14 +96,19 @@ impl FromStr for Prefix {
             return Err(());
         }
         let value = |digit: u8| DIGITS.iter().position(|known| *known == digit).ok_or(());
-        text.bytes().try_fold(0, |bits, digit| Ok(bits << 5 | value(digit)? as u64)).map(Self)
+        text.bytes()
+            .try_fold(0, |bits, digit| Ok(bits << 5 | value(digit)? as u64))
+            .map(Self)
     }
 }
 
 fn secret() -> Result<String, getrandom::Error> {
     let mut bytes = [0; SECRET];
     getrandom::fill(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| char::from(DIGITS[usize::from(byte & 31)])).collect())
+    Ok(bytes
+        .iter()
+        .map(|byte| char::from(DIGITS[usize::from(byte & 31)]))
+        .collect())
 }
 
 #[cfg(test)]

@@ -26,7 +26,11 @@ pub(super) struct Checked {
 }
 
 /// Reads all of `lines`, which are to be requests for `endpoint`.
-pub(super) async fn check(lines: &mut Lines, endpoint: &str, longest: usize) -> io::Result<Checked> {
+pub(super) async fn check(
+    lines: &mut Lines,
+    endpoint: &str,
+    longest: usize,
+) -> io::Result<Checked> {
     let mut checked = Checked::default();
     let mut known = HashSet::new();
     let mut models = HashSet::new();
@@ -35,20 +39,31 @@ pub(super) async fn check(lines: &mut Lines, endpoint: &str, longest: usize) -> 
         (checked.total, checked.lines) = (checked.total + 1, number);
         if checked.total > MOST_REQUESTS {
             let message = format!("A batch may have {MOST_REQUESTS} requests. Split the file.");
-            checked.faults.push(fault("too_many_requests", None, number, message));
+            checked
+                .faults
+                .push(fault("too_many_requests", None, number, message));
             break;
         }
         let read = match &line.bytes {
             Some(bytes) => Line::decode(bytes, number, endpoint),
-            None => Err(fault("line_too_long", None, number, format!("A line may have {longest} bytes."))),
+            None => Err(fault(
+                "line_too_long",
+                None,
+                number,
+                format!("A line may have {longest} bytes."),
+            )),
         };
         match read {
             Ok(line) => {
                 models.insert(line.model());
                 if !known.insert(line.custom_id) {
-                    let message =
-                        "Another line before has the same `custom_id`. Each must have one of its own.";
-                    let fault = fault("duplicate_custom_id", Some("custom_id"), number, message.to_owned());
+                    let message = "Another line before has the same `custom_id`. Each must have one of its own.";
+                    let fault = fault(
+                        "duplicate_custom_id",
+                        Some("custom_id"),
+                        number,
+                        message.to_owned(),
+                    );
                     checked.faults.push(fault);
                 }
             }
@@ -60,7 +75,10 @@ pub(super) async fn check(lines: &mut Lines, endpoint: &str, longest: usize) -> 
     }
     if checked.total == 0 {
         let message = "The file has no requests. Write one on each line.";
-        let fault = Fault { line: None, ..fault("empty_file", None, 0, message.to_owned()) };
+        let fault = Fault {
+            line: None,
+            ..fault("empty_file", None, 0, message.to_owned())
+        };
         checked.faults.push(fault);
     }
     let mut models = models.into_iter();
@@ -69,5 +87,10 @@ pub(super) async fn check(lines: &mut Lines, endpoint: &str, longest: usize) -> 
 }
 
 fn fault(code: &str, param: Option<&str>, line: u64, message: String) -> Fault {
-    Fault { code: code.to_owned(), line: Some(line), message, param: param.map(ToOwned::to_owned) }
+    Fault {
+        code: code.to_owned(),
+        line: Some(line),
+        message,
+        param: param.map(ToOwned::to_owned),
+    }
 }

@@ -35,19 +35,28 @@ impl Job {
         // What is written after the last line's outcome sees them all.
         let begin = |record: &mut Record, _: &mut Transaction<'_>| {
             if record.batch.status == Status::InProgress {
-                (record.batch.status, record.batch.finalizing_at) = (Status::Finalizing, Some(unix_now()));
+                (record.batch.status, record.batch.finalizing_at) =
+                    (Status::Finalizing, Some(unix_now()));
             }
         };
-        let Some(record) = records.update(&self.project, &self.id, begin).await? else { return Ok(None) };
+        let Some(record) = records.update(&self.project, &self.id, begin).await? else {
+            return Ok(None);
+        };
         let end = ended(&record, end);
-        let mut output = Output { files: &self.inner.files, record: &record, answers: None, errors: None };
+        let mut output = Output {
+            files: &self.inner.files,
+            record: &record,
+            answers: None,
+            errors: None,
+        };
         for number in 1..=record.lines {
             if let Some(outcome) = records.outcome(&self.id, number).await? {
                 output.add(&outcome).await?;
             }
         }
         if let Some((code, message)) = reason(&end) {
-            self.add_unanswered(&record, &mut output, code, message).await?;
+            self.add_unanswered(&record, &mut output, code, message)
+                .await?;
         }
         let (answers, errors) = output.finish().await?;
         let work = move |record: &mut Record, transaction: &mut Transaction<'_>| {
@@ -69,7 +78,11 @@ impl Job {
         code: &str,
         message: &str,
     ) -> Result<(), Error> {
-        let file = self.inner.files.open_content(&self.project, &record.batch.input_file_id).await;
+        let file = self
+            .inner
+            .files
+            .open_content(&self.project, &record.batch.input_file_id)
+            .await;
         let mut lines = match file {
             Ok((_, file)) => Lines::of(file, self.inner.config.longest_line),
             Err(files::Error::NotFound(_)) => return Ok(()),
@@ -79,13 +92,24 @@ impl Job {
             if line.number > record.lines {
                 break;
             }
-            if self.inner.records.outcome(&self.id, line.number).await?.is_some() {
+            if self
+                .inner
+                .records
+                .outcome(&self.id, line.number)
+                .await?
+                .is_some()
+            {
                 continue;
             }
             let bytes = line.bytes.unwrap_or_default();
             if let Ok(request) = Line::decode(&bytes, line.number, &record.batch.endpoint) {
                 let line = batches::failure(&request.custom_id, code, message);
-                output.add(&Outcome { is_answer: false, line }).await?;
+                output
+                    .add(&Outcome {
+                        is_answer: false,
+                        line,
+                    })
+                    .await?;
             }
         }
         Ok(())
@@ -94,7 +118,11 @@ impl Job {
 
 impl Output<'_> {
     async fn add(&mut self, outcome: &Outcome) -> Result<(), Error> {
-        let draft = if outcome.is_answer { &mut self.answers } else { &mut self.errors };
+        let draft = if outcome.is_answer {
+            &mut self.answers
+        } else {
+            &mut self.errors
+        };
         let draft = match draft {
             Some(draft) => draft,
             None => draft.insert(self.files.draft_of_ours(&self.record.project).await?),
@@ -108,10 +136,21 @@ impl Output<'_> {
             let Some(draft) = draft else { return Ok(None) };
             let name = format!("{}_{kind}.jsonl", record.batch.id);
             let is_of_messages = Inner::endpoint(&record.batch) == Endpoint::Messages;
-            let purpose = if is_of_messages { Purpose::MessageBatch } else { Purpose::BatchOutput };
-            Ok(Some(draft.finish(name, purpose, record.output_expires_after).await?))
+            let purpose = if is_of_messages {
+                Purpose::MessageBatch
+            } else {
+                Purpose::BatchOutput
+            };
+            Ok(Some(
+                draft
+                    .finish(name, purpose, record.output_expires_after)
+                    .await?,
+            ))
         };
-        Ok((finish(self.answers, "output").await?, finish(self.errors, "error").await?))
+        Ok((
+            finish(self.answers, "output").await?,
+            finish(self.errors, "error").await?,
+        ))
     }
 }
 
@@ -130,7 +169,10 @@ fn ended(record: &Record, end: End) -> End {
 fn reason(end: &End) -> Option<(&str, &str)> {
     match end {
         End::Done => None,
-        End::Cancelled => Some(("batch_cancelled", "This request was not made: the batch was cancelled.")),
+        End::Cancelled => Some((
+            "batch_cancelled",
+            "This request was not made: the batch was cancelled.",
+        )),
         End::Expired => Some((
             "batch_expired",
             "This request could not be executed before the completion window expired.",

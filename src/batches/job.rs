@@ -88,7 +88,9 @@ impl Job {
 
     async fn go_on(&self) -> Result<(), Error> {
         let Inner { records, .. } = &*self.inner;
-        let Some(mut record) = records.load(&self.project, &self.id).await? else { return Ok(()) };
+        let Some(mut record) = records.load(&self.project, &self.id).await? else {
+            return Ok(());
+        };
         if record.batch.status == Status::Validating {
             record = self.validate(record).await?;
         }
@@ -100,21 +102,32 @@ impl Job {
             record = self.finish(end).await?.unwrap_or(record);
             let counts = record.batch.request_counts;
             let status = record.batch.status.word();
-            tracing::info!(batch.id = self.id, status, counts.completed, counts.failed, "a batch is over");
+            tracing::info!(
+                batch.id = self.id,
+                status,
+                counts.completed,
+                counts.failed,
+                "a batch is over"
+            );
         }
         records.forget(&self.id, record.lines).await?;
-        records.update(&self.project, &self.id, |record, _| record.is_tidy = true).await?;
+        records
+            .update(&self.project, &self.id, |record, _| record.is_tidy = true)
+            .await?;
         Ok(())
     }
 
     /// Reads the file through, and gives what the batch is then.
     async fn validate(&self, record: Record) -> Result<Record, Error> {
-        let Inner { records, config, .. } = &*self.inner;
+        let Inner {
+            records, config, ..
+        } = &*self.inner;
         let checked = match self.lines(&record).await {
             Ok(mut lines) => check(&mut lines, &record.batch.endpoint, config.longest_line).await?,
-            Err(Unanswered::Refused(fault)) => {
-                super::check::Checked { faults: vec![fault], ..Default::default() }
-            }
+            Err(Unanswered::Refused(fault)) => super::check::Checked {
+                faults: vec![fault],
+                ..Default::default()
+            },
             Err(Unanswered::Broken(error)) => return Err(error),
         };
         let work = move |record: &mut Record, _: &mut Transaction<'_>| {
@@ -132,19 +145,26 @@ impl Job {
                 batch.errors = Some(checked.faults.into());
             }
         };
-        Ok(records.update(&self.project, &self.id, work).await?.unwrap_or(record))
+        Ok(records
+            .update(&self.project, &self.id, work)
+            .await?
+            .unwrap_or(record))
     }
 
     /// The lines of the file from its beginning.
     async fn lines(&self, record: &Record) -> Result<Lines, Unanswered> {
         let Inner { files, config, .. } = &*self.inner;
-        match files.open_content(&self.project, &record.batch.input_file_id).await {
+        match files
+            .open_content(&self.project, &record.batch.input_file_id)
+            .await
+        {
             Ok((_, file)) => Ok(Lines::of(file, config.longest_line)),
             Err(files::Error::NotFound(_)) => Err(Unanswered::Refused(Fault {
                 code: "input_file_not_found".to_owned(),
                 line: None,
-                message: "The input file was deleted, or its time was over, before all of it was read."
-                    .to_owned(),
+                message:
+                    "The input file was deleted, or its time was over, before all of it was read."
+                        .to_owned(),
                 param: Some("input_file_id".to_owned()),
             })),
             Err(error) => Err(Unanswered::Broken(error.into())),
@@ -159,11 +179,19 @@ impl Job {
             Err(Unanswered::Broken(error)) => return Err(error),
         };
         let lines = futures::stream::try_unfold(lines, async |mut lines| {
-            Ok(lines.next().await.map_err(Error::from)?.map(|line| (line, lines)))
+            Ok(lines
+                .next()
+                .await
+                .map_err(Error::from)?
+                .map(|line| (line, lines)))
         });
         let outcomes = lines.map(async |line: Result<_, Error>| self.settle(record, line?).await);
         let mut outcomes = pin!(outcomes.buffer_unordered(self.inner.config.parallel));
-        let left = record.batch.expires_at.unwrap_or(u64::MAX).saturating_sub(unix_now());
+        let left = record
+            .batch
+            .expires_at
+            .unwrap_or(u64::MAX)
+            .saturating_sub(unix_now());
         let mut deadline = pin!(sleep(Duration::from_secs(left)));
         loop {
             tokio::select! {
@@ -186,36 +214,77 @@ impl Job {
         if records.outcome(&self.id, line.number).await?.is_some() {
             return Ok(());
         }
-        let read = Line::decode(&line.bytes.unwrap_or_default(), line.number, &record.batch.endpoint);
+        let read = Line::decode(
+            &line.bytes.unwrap_or_default(),
+            line.number,
+            &record.batch.endpoint,
+        );
         let (outcome, usage) = match read {
-            Ok(request) => self.ask(record, &request, line.number).await.map_err(Unanswered::Refused)?,
+            Ok(request) => self
+                .ask(record, &request, line.number)
+                .await
+                .map_err(Unanswered::Refused)?,
             // The file was found good, so this is for somebody who has changed it on the disk.
             Err(fault) => {
                 let line = batches::failure("", &fault.code, &fault.message);
-                (Outcome { is_answer: false, line }, Usage::default())
+                (
+                    Outcome {
+                        is_answer: false,
+                        line,
+                    },
+                    Usage::default(),
+                )
             }
         };
         Ok(records.note(record, line.number, outcome, usage).await?)
     }
 
     /// Asks until there is an answer, or none to be had.
-    async fn ask(&self, record: &Record, request: &Line, number: u64) -> Result<(Outcome, Usage), Fault> {
-        let Inner { share, keys, answers, explain, .. } = &*self.inner;
-        let (endpoint, id, body) = (Inner::endpoint(&record.batch), &request.custom_id, request.body.get());
+    async fn ask(
+        &self,
+        record: &Record,
+        request: &Line,
+        number: u64,
+    ) -> Result<(Outcome, Usage), Fault> {
+        let Inner {
+            share,
+            keys,
+            answers,
+            explain,
+            ..
+        } = &*self.inner;
+        let (endpoint, id, body) = (
+            Inner::endpoint(&record.batch),
+            &request.custom_id,
+            request.body.get(),
+        );
         let mut tries = 0;
         loop {
-            let caller = || keys.caller_of(&record.owner, Some(Permission::Inference)).map_err(key_is_gone);
+            let caller = || {
+                keys.caller_of(&record.owner, Some(Permission::Inference))
+                    .map_err(key_is_gone)
+            };
             let tenant = Tenant::new(&record.owner, caller()?.weight());
             let turn = share.enter(&tenant).await;
             // Again: the key may have gone while the line waited.
             let caller = caller()?;
             // The end of a run and its outcome are not written in one: whatever comes between, it is charged once.
             let errand = Some(format!("{}/{number}/{tries}", self.id).into());
-            let caller = Caller { errand, in_background: true, ..caller };
+            let caller = Caller {
+                errand,
+                in_background: true,
+                ..caller
+            };
             let error = match answers.answer(&caller, endpoint, body.as_bytes()).await {
                 Ok(answered) => {
                     let line = batches::answer(id, 200, &answered.body, &answered.remarks);
-                    return Ok((Outcome { is_answer: true, line }, answered.usage));
+                    return Ok((
+                        Outcome {
+                            is_answer: true,
+                            line,
+                        },
+                        answered.usage,
+                    ));
                 }
                 Err(error) => error,
             };
@@ -228,8 +297,15 @@ impl Job {
                 Again::Perhaps if tries < MOST_TRIES => FIRST_PAUSE * 2_u32.pow(tries - 1),
                 Again::Perhaps | Again::Never => {
                     let body = refusal.envelope.to_json();
-                    let line = batches::answer(id, refusal.status, body.as_bytes(), &Remarks::default());
-                    return Ok((Outcome { is_answer: false, line }, Usage::default()));
+                    let line =
+                        batches::answer(id, refusal.status, body.as_bytes(), &Remarks::default());
+                    return Ok((
+                        Outcome {
+                            is_answer: false,
+                            line,
+                        },
+                        Usage::default(),
+                    ));
                 }
             };
             sleep(pause).await;
@@ -246,5 +322,10 @@ fn key_is_gone(error: AuthError) -> Fault {
         AuthError::Missing | AuthError::Wrong | AuthError::ForeignProject => "invalid_api_key",
     };
     let message = format!("The key that made this batch may no longer run it: {error}.");
-    Fault { code: code.to_owned(), line: None, message, param: None }
+    Fault {
+        code: code.to_owned(),
+        line: None,
+        message,
+        param: None,
+    }
 }

@@ -29,15 +29,25 @@ pub(super) struct Line {
 impl Lines {
     /// The lines of `file`, none of which may have more than `longest` bytes.
     pub(super) fn of(file: File, longest: usize) -> Self {
-        Self { reader: BufReader::new(file), number: 0, longest }
+        Self {
+            reader: BufReader::new(file),
+            number: 0,
+            longest,
+        }
     }
 
     /// The next line that is not blank; none at the end.
     pub(super) async fn next(&mut self) -> io::Result<Option<Line>> {
         while let Some(line) = self.read().await? {
             self.number += 1;
-            if line.as_ref().is_none_or(|bytes| !bytes.trim_ascii().is_empty()) {
-                return Ok(Some(Line { number: self.number, bytes: line }));
+            if line
+                .as_ref()
+                .is_none_or(|bytes| !bytes.trim_ascii().is_empty())
+            {
+                return Ok(Some(Line {
+                    number: self.number,
+                    bytes: line,
+                }));
             }
         }
         Ok(None)

@@ -43,7 +43,10 @@ impl Batches {
             }
             draft.write(line.as_bytes()).await?;
         }
-        let (file, enter) = draft.finish(FILE.to_owned(), Purpose::MessageBatch, None).await?.entry();
+        let (file, enter) = draft
+            .finish(FILE.to_owned(), Purpose::MessageBatch, None)
+            .await?
+            .entry();
         let request = CreateRequest {
             input_file_id: file.id,
             endpoint: path.to_owned(),
@@ -56,7 +59,10 @@ impl Batches {
         // The requests were found good, each on a line of its own.
         (batch.status, batch.in_progress_at) = (Status::InProgress, Some(unix_now()));
         batch.request_counts.total = total;
-        let record = Record { lines: total, ..self.record(caller, batch, None) };
+        let record = Record {
+            lines: total,
+            ..self.record(caller, batch, None)
+        };
         self.begin(record, enter).await
     }
 
@@ -67,12 +73,15 @@ impl Batches {
     pub async fn delete(&self, caller: &Caller, family: Family, id: &str) -> Result<(), Error> {
         let batch = self.get(caller, family, id).await?;
         if !batch.status.is_final() {
-            let message =
-                "The batch is still being processed. Cancel it first, and delete it when it has ended.";
+            let message = "The batch is still being processed. Cancel it first, and delete it when it has ended.";
             return Err(InvalidRequest::body(message).into());
         }
         self.0.records.remove(&caller.project, id).await?;
-        let files = [Some(batch.input_file_id), batch.output_file_id, batch.error_file_id];
+        let files = [
+            Some(batch.input_file_id),
+            batch.output_file_id,
+            batch.error_file_id,
+        ];
         for file in files.into_iter().flatten() {
             match self.0.files.delete(&caller.project, &file).await {
                 Err(files::Error::NotFound(_)) => {}
@@ -86,15 +95,22 @@ impl Batches {
     ///
     /// # Errors
     /// When the caller's project has no batch of this name, it is not over, or its files are gone.
-    pub async fn outcomes(&self, caller: &Caller, family: Family, id: &str) -> Result<Vec<fs::File>, Error> {
+    pub async fn outcomes(
+        &self,
+        caller: &Caller,
+        family: Family,
+        id: &str,
+    ) -> Result<Vec<fs::File>, Error> {
         let batch = self.get(caller, family, id).await?;
         if !batch.status.is_final() {
-            let message =
-                "The batch is still being processed. Ask again when its `processing_status` is `ended`.";
+            let message = "The batch is still being processed. Ask again when its `processing_status` is `ended`.";
             return Err(InvalidRequest::body(message).into());
         }
         let mut outcomes = Vec::new();
-        for file in [batch.output_file_id, batch.error_file_id].into_iter().flatten() {
+        for file in [batch.output_file_id, batch.error_file_id]
+            .into_iter()
+            .flatten()
+        {
             outcomes.push(self.0.files.open_content(&caller.project, &file).await?.1);
         }
         Ok(outcomes)

@@ -50,13 +50,23 @@ pub(super) struct Records(pub(super) Store);
 
 impl Records {
     pub(super) async fn load(&self, project: &str, id: &str) -> Result<Option<Record>, Error> {
-        Ok(self.0.get(key(project, id)).await?.and_then(|record| read(&record)))
+        Ok(self
+            .0
+            .get(key(project, id))
+            .await?
+            .and_then(|record| read(&record)))
     }
 
     /// Those of `project`, or all, the oldest first.
     pub(super) async fn list(&self, project: Option<&str>) -> Result<Vec<Record>, Error> {
         let prefix = project.map_or_else(|| BATCHES.key(""), |project| key(project, ""));
-        Ok(self.0.scan(prefix).await?.iter().filter_map(|(_, record)| read(record)).collect())
+        Ok(self
+            .0
+            .scan(prefix)
+            .await?
+            .iter()
+            .filter_map(|(_, record)| read(record))
+            .collect())
     }
 
     /// Writes a new one, and beside it what `work` likes.
@@ -83,7 +93,12 @@ impl Records {
     }
 
     /// Has `work` change the batch and, beside it, whatever it likes, and gives what it has become; none if there is none.
-    pub(super) async fn update<W>(&self, project: &str, id: &str, work: W) -> Result<Option<Record>, Error>
+    pub(super) async fn update<W>(
+        &self,
+        project: &str,
+        id: &str,
+        work: W,
+    ) -> Result<Option<Record>, Error>
     where
         W: FnOnce(&mut Record, &mut Transaction<'_>) + Send + 'static,
     {
@@ -113,25 +128,39 @@ impl Records {
                 return;
             }
             let counts = &mut record.batch.request_counts;
-            *(if outcome.is_answer { &mut counts.completed } else { &mut counts.failed }) += 1;
+            *(if outcome.is_answer {
+                &mut counts.completed
+            } else {
+                &mut counts.failed
+            }) += 1;
             let before = record.batch.usage.map(Usage::from).unwrap_or_default();
             record.batch.usage = Some(responses::Usage::from(&(before + usage)));
             transaction.put(place, outcome.encode());
         };
-        self.update(&record.project, &record.batch.id, work).await.map(|_| ())
+        self.update(&record.project, &record.batch.id, work)
+            .await
+            .map(|_| ())
     }
 
     /// What came of a line, if that was written.
     pub(super) async fn outcome(&self, id: &str, number: u64) -> Result<Option<Outcome>, Error> {
-        Ok(self.0.get(place(id, number)).await?.and_then(|bytes| Outcome::decode(&bytes)))
+        Ok(self
+            .0
+            .get(place(id, number))
+            .await?
+            .and_then(|bytes| Outcome::decode(&bytes)))
     }
 
     /// Removes what came of the lines up to `last`, from which files were made.
     pub(super) async fn forget(&self, id: &str, last: u64) -> Result<(), Error> {
         for first in (1..=last).step_by(GROUP as usize) {
-            let places: Vec<_> = (first..first + GROUP).map(|number| place(id, number)).collect();
+            let places: Vec<_> = (first..first + GROUP)
+                .map(|number| place(id, number))
+                .collect();
             let work = move |transaction: &mut Transaction<'_>| {
-                places.into_iter().for_each(|place| transaction.remove(place));
+                places
+                    .into_iter()
+                    .for_each(|place| transaction.remove(place));
                 Ok::<_, Error>(())
             };
             self.0.transaction(work).await?;
@@ -147,7 +176,10 @@ impl Outcome {
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (first, rest) = bytes.split_first()?;
-        Some(Self { is_answer: *first == 1, line: String::from_utf8(rest.to_vec()).ok()? })
+        Some(Self {
+            is_answer: *first == 1,
+            line: String::from_utf8(rest.to_vec()).ok()?,
+        })
     }
 }
 

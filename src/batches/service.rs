@@ -100,13 +100,19 @@ pub(super) struct Inner {
 
 impl fmt::Debug for Tools {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Tools").field("files", &self.files).finish_non_exhaustive()
+        formatter
+            .debug_struct("Tools")
+            .field("files", &self.files)
+            .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Batches {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Batches").field("config", &self.0.config).finish_non_exhaustive()
+        formatter
+            .debug_struct("Batches")
+            .field("config", &self.0.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -120,9 +126,21 @@ impl Tools {
         answers: Answers,
         explain: Explain,
     ) -> Self {
-        let (tracker, stopping, stop) =
-            (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
-        Self { files, keys, turns, answers, explain, tracker, stopping, stop }
+        let (tracker, stopping, stop) = (
+            TaskTracker::new(),
+            CancellationToken::new(),
+            CancellationToken::new(),
+        );
+        Self {
+            files,
+            keys,
+            turns,
+            answers,
+            explain,
+            tracker,
+            stopping,
+            stop,
+        }
     }
 }
 
@@ -159,7 +177,11 @@ impl Batches {
     /// # Errors
     /// When its file is not there, or not for batches.
     pub async fn create(&self, caller: &Caller, request: CreateRequest) -> Result<Batch, Error> {
-        let file = self.0.files.get(&caller.project, &request.input_file_id).await;
+        let file = self
+            .0
+            .files
+            .get(&caller.project, &request.input_file_id)
+            .await;
         let file = file.map_err(|error| match error {
             files::Error::NotFound(_) => {
                 let message =
@@ -169,7 +191,8 @@ impl Batches {
             error => Error::from(error),
         })?;
         if file.purpose != Purpose::Batch {
-            let message = "`input_file_id`: the file is not for batches. Upload it with the purpose `batch`.";
+            let message =
+                "`input_file_id`: the file is not for batches. Upload it with the purpose `batch`.";
             return Err(InvalidRequest::at("input_file_id", code::VALUE, message).into());
         }
         let batch = begun(Family::OpenAi, &request);
@@ -189,13 +212,27 @@ impl Batches {
             this.start(&record);
             Ok(record.batch)
         });
-        begun.await.unwrap_or_else(|_| Err(crate::store::Error::Closed.into()))
+        begun
+            .await
+            .unwrap_or_else(|_| Err(crate::store::Error::Closed.into()))
     }
 
     /// A batch of the caller's that begins.
-    pub(super) fn record(&self, caller: &Caller, batch: Batch, output_expires_after: Option<u64>) -> Record {
+    pub(super) fn record(
+        &self,
+        caller: &Caller,
+        batch: Batch,
+        output_expires_after: Option<u64>,
+    ) -> Record {
         let (project, owner) = (caller.project.clone(), self.0.keys.owner(caller));
-        Record { batch, project, owner, lines: 0, output_expires_after, is_tidy: false }
+        Record {
+            batch,
+            project,
+            owner,
+            lines: 0,
+            output_expires_after,
+            is_tidy: false,
+        }
     }
 
     /// A batch as it is now.
@@ -203,8 +240,15 @@ impl Batches {
     /// # Errors
     /// When the caller's project has none of this name.
     pub async fn get(&self, caller: &Caller, family: Family, id: &str) -> Result<Batch, Error> {
-        let batch = self.0.records.load(&caller.project, id).await?.map(|record| record.batch);
-        batch.filter(|batch| family.has(batch)).ok_or_else(|| Error::NotFound(id.to_owned()))
+        let batch = self
+            .0
+            .records
+            .load(&caller.project, id)
+            .await?
+            .map(|record| record.batch);
+        batch
+            .filter(|batch| family.has(batch))
+            .ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
     /// All batches of the caller's project, the oldest first.
@@ -213,7 +257,11 @@ impl Batches {
     /// When the store fails.
     pub async fn all(&self, caller: &Caller, family: Family) -> Result<Vec<Batch>, Error> {
         let records = self.0.records.list(Some(&caller.project)).await?;
-        Ok(records.into_iter().map(|record| record.batch).filter(|batch| family.has(batch)).collect())
+        Ok(records
+            .into_iter()
+            .map(|record| record.batch)
+            .filter(|batch| family.has(batch))
+            .collect())
     }
 
     /// A page of the batches of the caller's project, and whether there are more.
@@ -226,7 +274,9 @@ impl Batches {
         family: Family,
         page: &Page,
     ) -> Result<(Vec<Batch>, bool), Error> {
-        Ok(page.of(self.all(caller, family).await?, |batch: &Batch| Some(&batch.id))?)
+        Ok(page.of(self.all(caller, family).await?, |batch: &Batch| {
+            Some(&batch.id)
+        })?)
     }
 
     /// Ends a batch before its time. What was answered by then is kept.
@@ -244,8 +294,16 @@ impl Batches {
         let record = self.0.records.update(&caller.project, id, work).await?;
         let batch = record.ok_or_else(|| Error::NotFound(id.to_owned()))?.batch;
         if !matches!(batch.status, Status::Cancelling | Status::Cancelled) {
-            let message = format!("A batch whose status is `{}` cannot be cancelled.", batch.status.word());
-            return Err(InvalidRequest { message, param: None, code: None }.into());
+            let message = format!(
+                "A batch whose status is `{}` cannot be cancelled.",
+                batch.status.word()
+            );
+            return Err(InvalidRequest {
+                message,
+                param: None,
+                code: None,
+            }
+            .into());
         }
         if let Some(running) = self.running().get(id) {
             running.cancel();
@@ -256,7 +314,12 @@ impl Batches {
     pub(super) fn start(&self, record: &Record) {
         let (id, cancel) = (record.batch.id.clone(), CancellationToken::new());
         self.running().insert(id.clone(), cancel.clone());
-        let job = Job { inner: Arc::clone(&self.0), project: record.project.clone(), id: id.clone(), cancel };
+        let job = Job {
+            inner: Arc::clone(&self.0),
+            project: record.project.clone(),
+            id: id.clone(),
+            cancel,
+        };
         let this = self.clone();
         self.0.tracker.spawn(async move {
             this.0.stop.run_until_cancelled(job.drive()).await;
@@ -265,7 +328,10 @@ impl Batches {
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<String, CancellationToken>> {
-        self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

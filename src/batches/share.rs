@@ -31,7 +31,11 @@ pub(super) struct Share {
 impl Share {
     /// So many lines at a time.
     pub(super) fn new(parallel: usize, turns: Arc<dyn Turns>, stopping: CancellationToken) -> Self {
-        Self { permits: Permits::new(parallel), turns, stopping }
+        Self {
+            permits: Permits::new(parallel),
+            turns,
+            stopping,
+        }
     }
 
     /// Waits until a line of `tenant` may run: it is its turn, no client waits for a worker, and none would have to wait for this
@@ -45,7 +49,11 @@ impl Share {
         };
         // Either way it may go on.
         let _ = timeout(PATIENCE, standing_back).await;
-        if self.stopping.is_cancelled() { pending().await } else { permit }
+        if self.stopping.is_cancelled() {
+            pending().await
+        } else {
+            permit
+        }
     }
 }
 

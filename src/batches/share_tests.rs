@@ -19,11 +19,23 @@ use crate::gateway::WorkerCounts;
 
 #[test]
 fn clients_who_wait_and_a_pool_without_a_free_worker_stop_lines() {
-    for (waiting, busy, max, expected) in
-        [(0, 0, 0, true), (1, 0, 0, false), (0, 3, 4, true), (0, 4, 4, false), (1, 3, 4, false)]
-    {
-        let workers = WorkerCounts { busy, max, ..WorkerCounts::default() };
-        let readiness = Readiness { waiting, workers, ..Readiness::default() };
+    for (waiting, busy, max, expected) in [
+        (0, 0, 0, true),
+        (1, 0, 0, false),
+        (0, 3, 4, true),
+        (0, 4, 4, false),
+        (1, 3, 4, false),
+    ] {
+        let workers = WorkerCounts {
+            busy,
+            max,
+            ..WorkerCounts::default()
+        };
+        let readiness = Readiness {
+            waiting,
+            workers,
+            ..Readiness::default()
+        };
         assert_eq!(is_quiet(&readiness), expected, "{readiness:?}");
     }
 }
@@ -62,12 +74,17 @@ async fn the_lines_of_one_key_do_not_hold_up_the_first_of_another() {
         let _turn = share.enter(&Tenant::new(key, 1)).await;
         log.lock().unwrap().push(key);
     };
-    let mut lines: Vec<_> =
-        std::iter::repeat_n("many", 1000).chain(["few"]).map(|key| Box::pin(line(key))).collect();
+    let mut lines: Vec<_> = std::iter::repeat_n("many", 1000)
+        .chain(["few"])
+        .map(|key| Box::pin(line(key)))
+        .collect();
     for line in &mut lines {
         assert!(poll!(line).is_pending());
     }
     drop(held);
     join_all(lines).await;
-    assert_eq!(log.lock().unwrap().iter().position(|key| *key == "few"), Some(0));
+    assert_eq!(
+        log.lock().unwrap().iter().position(|key| *key == "few"),
+        Some(0)
+    );
 }

@@ -16,9 +16,16 @@ impl Batches {
     pub fn keep_tidy(&self) {
         let (batches, stop) = (self.clone(), self.0.stop.clone());
         self.0.tracker.spawn(async move {
-            while stop.run_until_cancelled(sleep(SWEEP_INTERVAL)).await.is_some() {
+            while stop
+                .run_until_cancelled(sleep(SWEEP_INTERVAL))
+                .await
+                .is_some()
+            {
                 if let Err(error) = batches.sweep(unix_now()).await {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the batches were not swept");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the batches were not swept"
+                    );
                 }
             }
         });
@@ -31,10 +38,24 @@ impl Batches {
     pub(crate) async fn sweep(&self, now: u64) -> Result<(), Error> {
         let kept = self.0.config.time_to_live.as_secs();
         let is_over = |record: &Record| {
-            record.is_tidy && record.batch.ended_at().is_some_and(|end| end.saturating_add(kept) <= now)
+            record.is_tidy
+                && record
+                    .batch
+                    .ended_at()
+                    .is_some_and(|end| end.saturating_add(kept) <= now)
         };
-        for record in self.0.records.list(None).await?.iter().filter(|record| is_over(record)) {
-            self.0.records.remove(&record.project, &record.batch.id).await?;
+        for record in self
+            .0
+            .records
+            .list(None)
+            .await?
+            .iter()
+            .filter(|record| is_over(record))
+        {
+            self.0
+                .records
+                .remove(&record.project, &record.batch.id)
+                .await?;
         }
         Ok(())
     }

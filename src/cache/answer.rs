@@ -32,21 +32,37 @@ enum Source<E> {
 
 impl<E> std::fmt::Debug for Answer<E> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Answer").field("is_hit", &self.is_hit).finish_non_exhaustive()
+        formatter
+            .debug_struct("Answer")
+            .field("is_hit", &self.is_hit)
+            .finish_non_exhaustive()
     }
 }
 
 impl<E> Answer<E> {
     pub(super) fn kept(kept: Arc<Kept>) -> Self {
-        Self { source: Source::Kept(kept), is_hit: true, position: 0, is_over: false }
+        Self {
+            source: Source::Kept(kept),
+            is_hit: true,
+            position: 0,
+            is_over: false,
+        }
     }
 
     pub(super) fn following(flight: Arc<Flight<E>>) -> Self {
-        Self { source: Source::Flying(Reader::new(flight)), is_hit: true, position: 0, is_over: false }
+        Self {
+            source: Source::Flying(Reader::new(flight)),
+            is_hit: true,
+            position: 0,
+            is_over: false,
+        }
     }
 
     pub(super) fn leading(flight: Arc<Flight<E>>) -> Self {
-        Self { is_hit: false, ..Self::following(flight) }
+        Self {
+            is_hit: false,
+            ..Self::following(flight)
+        }
     }
 
     /// The resolved id of the model that made it; empty before that has begun.
@@ -75,7 +91,9 @@ impl<E: Clone + Send + 'static> Answer<E> {
     pub async fn started(&mut self) -> Result<(), E> {
         match &self.source {
             Source::Kept(_) => Ok(()),
-            Source::Flying(reader) => std::future::poll_fn(|context| reader.poll_started(context)).await,
+            Source::Flying(reader) => {
+                std::future::poll_fn(|context| reader.poll_started(context)).await
+            }
         }
     }
 

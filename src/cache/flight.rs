@@ -94,12 +94,16 @@ impl<E> Flight<E> {
     where
         S: Stream<Item = Result<TurnEvent, E>> + Send + 'static,
     {
-        let start: Start<E> = Box::pin(async { run.await.map(|events| Box::pin(events) as Events<E>) });
+        let start: Start<E> =
+            Box::pin(async { run.await.map(|events| Box::pin(events) as Events<E>) });
         Self {
             cache,
             key,
             project,
-            state: Mutex::new(State { run: Run::Starting(start), events: Vec::new() }),
+            state: Mutex::new(State {
+                run: Run::Starting(start),
+                events: Vec::new(),
+            }),
             first: OnceLock::new(),
             is_forgotten: AtomicBool::new(false),
             waiting: Arc::default(),
@@ -121,7 +125,10 @@ impl<E> Flight<E> {
     /// Takes it from the flights of the cache, unless another one has taken its place.
     fn land(&self) {
         let mut flights = self.cache.flights();
-        if flights.get(&self.key).is_some_and(|flight| std::ptr::eq(flight.as_ptr(), self)) {
+        if flights
+            .get(&self.key)
+            .is_some_and(|flight| std::ptr::eq(flight.as_ptr(), self))
+        {
             flights.remove(&self.key);
         }
     }
@@ -164,7 +171,13 @@ impl<E> Flight<E> {
         let Some(reason) = reason else { return };
         if may_be_kept(reason) && !self.is_forgotten.load(Relaxed) {
             let events = state.events.iter().cloned().collect();
-            self.cache.keep(self.key.turn, Kept { project: self.project.clone(), events });
+            self.cache.keep(
+                self.key.turn,
+                Kept {
+                    project: self.project.clone(),
+                    events,
+                },
+            );
         }
         self.end(state, Run::Over);
     }
@@ -231,20 +244,32 @@ impl<E: Clone> Reader<E> {
 
     fn poll_lock(&self, context: &Context<'_>) -> Poll<Held<'_, E>> {
         let locked_out = &self.flight.locked_out;
-        let held = |state| Poll::Ready(Held { state, _wake: WakeOnDrop(locked_out) });
+        let held = |state| {
+            Poll::Ready(Held {
+                state,
+                _wake: WakeOnDrop(locked_out),
+            })
+        };
         if let Some(state) = self.flight.try_state() {
             return held(state);
         }
         // Put down before the second try: whoever has the lock by then wakes after it is free.
-        locked_out.wakers().insert(self.number, context.waker().clone());
-        let Some(state) = self.flight.try_state() else { return Poll::Pending };
+        locked_out
+            .wakers()
+            .insert(self.number, context.waker().clone());
+        let Some(state) = self.flight.try_state() else {
+            return Poll::Pending;
+        };
         locked_out.wakers().remove(&self.number);
         held(state)
     }
 
     fn poll_step(&self, state: &mut State<E>, context: &Context<'_>) -> Poll<()> {
         // Before the run is polled, which may wake those who wait at once.
-        self.flight.waiting.wakers().insert(self.number, context.waker().clone());
+        self.flight
+            .waiting
+            .wakers()
+            .insert(self.number, context.waker().clone());
         ready!(self.flight.poll_step(state));
         self.flight.waiting.wakers().remove(&self.number);
         // There is something to read for the others.

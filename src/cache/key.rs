@@ -53,7 +53,16 @@ struct Writer(Sha256);
 impl Writer {
     fn turn(&mut self, turn: &Turn) {
         // Answers are kept by the project that the caller belongs to, which is the one that is named if any is.
-        let Turn { model, system, tools, history, prompt, sampling, project: _, native } = turn;
+        let Turn {
+            model,
+            system,
+            tools,
+            history,
+            prompt,
+            sampling,
+            project: _,
+            native,
+        } = turn;
         self.text(model.as_str());
         self.list(system, |this, text| this.text(text));
         self.tools(tools);
@@ -64,9 +73,17 @@ impl Writer {
     }
 
     fn native(&mut self, native: &Native) {
-        let Native { system, tools, fields, is_marked, is_cached_long } = native;
+        let Native {
+            system,
+            tools,
+            fields,
+            is_marked,
+            is_cached_long,
+        } = native;
         for blocks in [system, tools] {
-            self.option(blocks.as_deref(), |this, blocks| this.list(blocks, |this, block| this.text(block)));
+            self.option(blocks.as_deref(), |this, blocks| {
+                this.list(blocks, |this, block| this.text(block));
+            });
         }
         self.list(fields, |this, (name, value)| {
             this.text(name);
@@ -78,9 +95,22 @@ impl Writer {
 
     fn tools(&mut self, tools: &Tools) {
         // Which tools the caller could do without is settled before an answer is looked up.
-        let Tools { list, choice, parallel, web_search, runs_code, mcp_servers, optional: _ } = tools;
+        let Tools {
+            list,
+            choice,
+            parallel,
+            web_search,
+            runs_code,
+            mcp_servers,
+            optional: _,
+        } = tools;
         self.list(list, |this, tool| {
-            let Tool { name, description, schema, strict } = tool;
+            let Tool {
+                name,
+                description,
+                schema,
+                strict,
+            } = tool;
             this.text(name);
             this.option(description.as_deref(), Self::text);
             this.text(schema);
@@ -97,7 +127,12 @@ impl Writer {
         }
         self.flag(*parallel);
         self.option(web_search.as_ref(), |this, search| {
-            let WebSearch { max_uses, allowed_domains, blocked_domains, user_location } = search;
+            let WebSearch {
+                max_uses,
+                allowed_domains,
+                blocked_domains,
+                user_location,
+            } = search;
             this.option(max_uses.as_ref(), |this, uses| this.number((*uses).into()));
             this.list(allowed_domains, |this, domain| this.text(domain));
             this.list(blocked_domains, |this, domain| this.text(domain));
@@ -105,7 +140,12 @@ impl Writer {
         });
         self.flag(*runs_code);
         self.list(mcp_servers, |this, server| {
-            let McpServer { name, url, token, allowed_tools } = server;
+            let McpServer {
+                name,
+                url,
+                token,
+                allowed_tools,
+            } = server;
             this.text(name);
             this.text(url);
             this.option(token.as_deref(), Self::text);
@@ -154,7 +194,11 @@ impl Writer {
                 self.text(name);
                 self.text(input);
             }
-            Part::ToolResult(ToolResult { id, parts, is_error }) => {
+            Part::ToolResult(ToolResult {
+                id,
+                parts,
+                is_error,
+            }) => {
                 self.kind(6);
                 self.text(id);
                 self.list(parts, Self::part);
@@ -208,25 +252,35 @@ impl Writer {
             seed,
             choice,
         } = sampling;
-        self.option(max_output_tokens.as_ref(), |this, tokens| this.number((*tokens).into()));
+        self.option(max_output_tokens.as_ref(), |this, tokens| {
+            this.number((*tokens).into());
+        });
         self.option(temperature.as_ref(), Self::fraction);
         self.option(top_p.as_ref(), Self::fraction);
         self.option(top_k.as_ref(), |this, count| this.number((*count).into()));
         self.list(stop, |this, text| this.text(text));
         self.option(effort.as_ref(), Self::effort);
-        self.option(thinking_budget.as_ref(), |this, tokens| this.number((*tokens).into()));
+        self.option(thinking_budget.as_ref(), |this, tokens| {
+            this.number((*tokens).into());
+        });
         match format {
             Format::Text => self.kind(0),
             Format::JsonObject => self.kind(1),
             Format::Schema(schema) => {
                 self.kind(2);
-                let Schema { json, is_strict, is_native } = schema;
+                let Schema {
+                    json,
+                    is_strict,
+                    is_native,
+                } = schema;
                 self.text(json);
                 self.kind((*is_strict).into());
                 self.kind((*is_native).into());
             }
         }
-        self.option(seed.as_ref(), |this, seed| this.number(seed.cast_unsigned()));
+        self.option(seed.as_ref(), |this, seed| {
+            this.number(seed.cast_unsigned());
+        });
         self.number(*choice as u64);
     }
 

@@ -24,14 +24,21 @@ use super::Key;
 
 /// Few and short, so that equal ones come up, and ones that look the same when they are written one after the other.
 fn text() -> impl Strategy<Value = String> + Clone {
-    prop_oneof![Just(String::new()), Just("a".to_owned()), Just("aa".to_owned()), Just("\0".to_owned())]
+    prop_oneof![
+        Just(String::new()),
+        Just("a".to_owned()),
+        Just("aa".to_owned()),
+        Just("\0".to_owned())
+    ]
 }
 
 fn list<T: std::fmt::Debug>(item: impl Strategy<Value = T>) -> impl Strategy<Value = Vec<T>> {
     prop::collection::vec(item, 0..3)
 }
 
-fn few<T: std::fmt::Debug + Clone + 'static>(values: impl IntoIterator<Item = T>) -> Union<Just<T>> {
+fn few<T: std::fmt::Debug + Clone + 'static>(
+    values: impl IntoIterator<Item = T>,
+) -> Union<Just<T>> {
     Union::new(values.into_iter().map(Just))
 }
 
@@ -46,24 +53,42 @@ fn part() -> impl Strategy<Value = Part> {
     let plain = prop_oneof![
         text().prop_map(Part::Text),
         source().prop_map(Part::Image),
-        (source(), prop::option::of(text())).prop_map(|(source, title)| Part::Document { source, title }),
-        (text(), text()).prop_map(|(text, signature)| Part::Thinking(Thinking::Open { text, signature })),
+        (source(), prop::option::of(text()))
+            .prop_map(|(source, title)| Part::Document { source, title }),
+        (text(), text())
+            .prop_map(|(text, signature)| Part::Thinking(Thinking::Open { text, signature })),
         text().prop_map(|data| Part::Thinking(Thinking::Redacted(data))),
-        (text(), text(), text()).prop_map(|(id, name, input)| Part::ToolUse(ToolUse { id, name, input })),
+        (text(), text(), text()).prop_map(|(id, name, input)| Part::ToolUse(ToolUse {
+            id,
+            name,
+            input
+        })),
     ];
     plain.prop_recursive(1, 4, 2, |part| {
-        (text(), list(part), any::<bool>())
-            .prop_map(|(id, parts, is_error)| Part::ToolResult(ToolResult { id, parts, is_error }))
+        (text(), list(part), any::<bool>()).prop_map(|(id, parts, is_error)| {
+            Part::ToolResult(ToolResult {
+                id,
+                parts,
+                is_error,
+            })
+        })
     })
 }
 
 fn message() -> impl Strategy<Value = Message> {
-    (few([Role::User, Role::Assistant]), list(part())).prop_map(|(role, parts)| Message { role, parts })
+    (few([Role::User, Role::Assistant]), list(part()))
+        .prop_map(|(role, parts)| Message { role, parts })
 }
 
 fn tools() -> impl Strategy<Value = Tools> {
-    let tool = (text(), prop::option::of(text()), text(), any::<bool>())
-        .prop_map(|(name, description, schema, strict)| Tool { name, description, schema, strict });
+    let tool = (text(), prop::option::of(text()), text(), any::<bool>()).prop_map(
+        |(name, description, schema, strict)| Tool {
+            name,
+            description,
+            schema,
+            strict,
+        },
+    );
     (list(tool), choice(), any::<bool>()).prop_map(|(list, choice, parallel)| Tools {
         list,
         choice,
@@ -81,12 +106,25 @@ fn choice() -> impl Strategy<Value = ToolChoice> {
 
 fn format() -> impl Strategy<Value = Format> {
     let schema = (text(), any::<bool>(), any::<bool>());
-    let schema = schema.prop_map(|(json, is_strict, is_native)| Schema { json, is_strict, is_native });
-    prop_oneof![few([Format::Text, Format::JsonObject]), schema.prop_map(Format::Schema)]
+    let schema = schema.prop_map(|(json, is_strict, is_native)| Schema {
+        json,
+        is_strict,
+        is_native,
+    });
+    prop_oneof![
+        few([Format::Text, Format::JsonObject]),
+        schema.prop_map(Format::Schema)
+    ]
 }
 
 fn effort() -> impl Strategy<Value = Effort> {
-    few([Effort::None, Effort::Low, Effort::Medium, Effort::High, Effort::XHigh])
+    few([
+        Effort::None,
+        Effort::Low,
+        Effort::Medium,
+        Effort::High,
+        Effort::XHigh,
+    ])
 }
 
 fn count() -> impl Strategy<Value = Option<u32>> {
@@ -99,8 +137,13 @@ fn fraction() -> impl Strategy<Value = Option<f64>> {
 
 fn sampling() -> impl Strategy<Value = Sampling> {
     let numbers = (count(), fraction(), fraction(), count(), count());
-    let rest =
-        (list(text()), prop::option::of(effort()), format(), few([None, Some(0), Some(-1)]), 0_usize..3);
+    let rest = (
+        list(text()),
+        prop::option::of(effort()),
+        format(),
+        few([None, Some(0), Some(-1)]),
+        0_usize..3,
+    );
     (numbers, rest).prop_map(|(numbers, rest)| {
         let (max_output_tokens, temperature, top_p, top_k, thinking_budget) = numbers;
         let (stop, effort, format, seed, choice) = rest;
@@ -120,8 +163,15 @@ fn sampling() -> impl Strategy<Value = Sampling> {
 }
 
 fn turn() -> impl Strategy<Value = Turn> {
-    (text(), list(text()), tools(), list(message()), list(part()), sampling()).prop_map(
-        |(model, system, tools, history, prompt, sampling)| Turn {
+    (
+        text(),
+        list(text()),
+        tools(),
+        list(message()),
+        list(part()),
+        sampling(),
+    )
+        .prop_map(|(model, system, tools, history, prompt, sampling)| Turn {
             project: None,
             native: Default::default(),
             model: ModelName::new(model),
@@ -130,8 +180,7 @@ fn turn() -> impl Strategy<Value = Turn> {
             history,
             prompt,
             sampling,
-        },
-    )
+        })
 }
 
 /// `turn` with a single field, or several of one kind, as they are in `other`: one of each kind.
@@ -160,7 +209,13 @@ fn mixed(turn: &Turn, other: &Turn) -> Vec<Turn> {
         mix(&|turn, other| turn.sampling.seed = other.sampling.seed),
         mix(&|turn, other| turn.sampling.choice = other.sampling.choice),
         // Moved from one place to the next, as a key without lengths would not see.
-        mix(&|turn, _| turn.prompt.extend(turn.history.pop().map_or(Vec::new(), |message| message.parts))),
+        mix(&|turn, _| {
+            turn.prompt.extend(
+                turn.history
+                    .pop()
+                    .map_or(Vec::new(), |message| message.parts),
+            );
+        }),
         mix(&|turn, _| turn.sampling.stop.extend(turn.system.pop())),
     ]
 }

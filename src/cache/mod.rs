@@ -140,7 +140,10 @@ impl<E> Clone for Cache<E> {
 
 impl<E> std::fmt::Debug for Cache<E> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Cache").field("mode", &self.0.mode).finish_non_exhaustive()
+        formatter
+            .debug_struct("Cache")
+            .field("mode", &self.0.mode)
+            .finish_non_exhaustive()
     }
 }
 
@@ -156,7 +159,10 @@ impl<E> std::fmt::Debug for Lookup<E> {
 
 impl<E> std::fmt::Debug for Filler<E> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Filler").field("key", &self.key).finish_non_exhaustive()
+        formatter
+            .debug_struct("Filler")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }
 
@@ -190,22 +196,37 @@ impl<E: Clone + Send + 'static> Cache<E> {
     ) -> Lookup<E> {
         let is_candidate = match self.0.mode {
             Mode::Off => false,
-            Mode::Deterministic => turn.sampling.temperature == Some(0.0) || turn.sampling.seed.is_some(),
+            Mode::Deterministic => {
+                turn.sampling.temperature == Some(0.0) || turn.sampling.seed.is_some()
+            }
             Mode::All => true,
         };
         // What they do outside is not done by giving an answer again.
-        let calls_servers = !turn.tools.mcp_servers.is_empty() || turn.native.has_field("mcp_servers");
+        let calls_servers =
+            !turn.tools.mcp_servers.is_empty() || turn.native.has_field("mcp_servers");
         if !is_candidate || calls_servers || (control.no_cache && control.no_store) {
             return self.bypass();
         }
-        let key = FlightKey { turn: Key::new(project, turn), in_background };
-        let found = if control.no_cache { None } else { self.find(&self.flights(), key) };
+        let key = FlightKey {
+            turn: Key::new(project, turn),
+            in_background,
+        };
+        let found = if control.no_cache {
+            None
+        } else {
+            self.find(&self.flights(), key)
+        };
         match found {
             Some(answer) => Lookup::Hit(answer),
             None if control.no_store => self.bypass(),
             None => {
                 let (cache, is_fresh) = (self.clone(), control.no_cache);
-                Lookup::Miss(Filler { cache, key, project: project.into(), is_fresh })
+                Lookup::Miss(Filler {
+                    cache,
+                    key,
+                    project: project.into(),
+                    is_fresh,
+                })
             }
         }
     }
@@ -214,7 +235,10 @@ impl<E: Clone + Send + 'static> Cache<E> {
     pub fn clear(&self, project: Option<&str>) {
         // Held until the lock is free: a flight that ends takes it as well.
         let flights: Vec<_> = self.flights().values().filter_map(Weak::upgrade).collect();
-        for flight in flights.iter().filter(|flight| project.is_none_or(|project| flight.is_of(project))) {
+        for flight in flights
+            .iter()
+            .filter(|flight| project.is_none_or(|project| flight.is_of(project)))
+        {
             flight.forget();
         }
         match project {
@@ -259,7 +283,10 @@ impl<E: Clone + Send + 'static> Cache<E> {
 
 impl<E> Cache<E> {
     fn flights(&self) -> MutexGuard<'_, Flights<E>> {
-        self.0.flights.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .flights
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn keep(&self, key: Key, kept: Kept) {
@@ -278,7 +305,11 @@ impl<E: Clone + Send + 'static> Filler<E> {
         S: Stream<Item = Result<TurnEvent, E>> + Send + 'static,
     {
         let mut flights = self.cache.flights();
-        let found = if self.is_fresh { None } else { self.cache.find(&flights, self.key) };
+        let found = if self.is_fresh {
+            None
+        } else {
+            self.cache.find(&flights, self.key)
+        };
         if let Some(answer) = found {
             return answer;
         }

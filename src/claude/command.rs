@@ -85,7 +85,12 @@ const ARGUMENTS: &[&str] = &[
 /// The arguments of a process that chats.
 pub(super) fn arguments(config: &Config) -> Vec<&'static str> {
     let bare = config.sign_in.is_bare().then_some("--bare");
-    PROTOCOL.iter().chain(ARGUMENTS).copied().chain(bare).collect()
+    PROTOCOL
+        .iter()
+        .chain(ARGUMENTS)
+        .copied()
+        .chain(bare)
+        .collect()
 }
 
 /// The whole environment of a process of the server with the id `instance`.
@@ -94,24 +99,37 @@ pub(super) fn environment(config: &Config, instance: &str) -> BTreeMap<String, S
     let mut environment: BTreeMap<String, String> = [
         ("HOME".to_owned(), home.clone()),
         ("CLAUDE_CONFIG_DIR".to_owned(), format!("{home}/config")),
-        ("CLAUDE_CODE_MAX_RETRIES".to_owned(), config.max_retries.to_string()),
+        (
+            "CLAUDE_CODE_MAX_RETRIES".to_owned(),
+            config.max_retries.to_string(),
+        ),
         (INSTANCE_VARIABLE.to_owned(), instance.to_owned()),
     ]
     .into();
     if !config.betas.is_empty() {
         environment.insert("ANTHROPIC_BETAS".to_owned(), config.betas.join(","));
     }
-    environment.extend(FIXED.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    environment.extend(
+        FIXED
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    );
     let stored = config.sign_in == super::SignIn::Stored;
     if stored {
         // The CLI finds its login where it always does; a directory of ours would hide it.
         environment.remove("CLAUDE_CONFIG_DIR");
     }
-    let passed = config.environment.iter().filter(|(name, _)| is_allowed(config, name));
+    let passed = config
+        .environment
+        .iter()
+        .filter(|(name, _)| is_allowed(config, name));
     environment.extend(passed.map(|(name, value)| (name.clone(), value.clone())));
     for name in ["NO_PROXY", "no_proxy"] {
         let listed = environment.get(name).filter(|listed| !listed.is_empty());
-        let listed = listed.map_or_else(|| LOOPBACK.to_owned(), |listed| format!("{listed},{LOOPBACK}"));
+        let listed = listed.map_or_else(
+            || LOOPBACK.to_owned(),
+            |listed| format!("{listed},{LOOPBACK}"),
+        );
         environment.insert(name.to_owned(), listed);
     }
     environment
@@ -127,10 +145,15 @@ pub(super) fn home(config: &Config) -> PathBuf {
 fn is_allowed(config: &Config, name: &str) -> bool {
     let sign_in = config.sign_in.variables().iter().copied();
     let passed = config.pass_environment.iter().map(String::as_str);
-    ALLOWED.iter().copied().chain(sign_in).chain(passed).any(|pattern| match pattern.strip_suffix('*') {
-        Some(prefix) => name.starts_with(prefix),
-        None => name == pattern,
-    })
+    ALLOWED
+        .iter()
+        .copied()
+        .chain(sign_in)
+        .chain(passed)
+        .any(|pattern| match pattern.strip_suffix('*') {
+            Some(prefix) => name.starts_with(prefix),
+            None => name == pattern,
+        })
 }
 
 #[cfg(test)]
@@ -158,7 +181,12 @@ mod tests {
         let names = |config: &crate::claude::Config| {
             let environment = environment(config, "i");
             let fixed = |name: &str| super::FIXED.iter().any(|(fixed, _)| *fixed == name);
-            environment.keys().filter(|name| !fixed(name)).cloned().collect::<Vec<_>>().join(" ")
+            environment
+                .keys()
+                .filter(|name| !fixed(name))
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         insta::assert_snapshot!(names(&config), @"ANTHROPIC_API_KEY ANTHROPIC_BASE_URL CLAUDE_CODE_MAX_RETRIES CLAUDE_CONFIG_DIR EXTRA_ONE HOME NO_PROXY PATH SWITCHBOARD_INSTANCE no_proxy");
         assert_eq!(environment(&config, "i")["HOME"], "/data/home");

@@ -111,7 +111,10 @@ mod tests {
         report(&mut costs, 20);
         let next = begin(&mut costs);
         report(&mut costs, 22);
-        assert_eq!((untold(), shared(), less(), next()), (None, None, None, Some(2)));
+        assert_eq!(
+            (untold(), shared(), less(), next()),
+            (None, None, None, Some(2))
+        );
     }
 
     #[test]
@@ -124,8 +127,15 @@ mod tests {
         assert!(!is_under_way(), "it was another turn's");
         costs.follow(&Event::Call);
         assert!(is_under_way());
-        let failed = || CallFailed { kind: "overloaded".to_owned(), text: String::new() };
-        costs.follow(&Event::ApiRetry(ApiRetry { call: failed(), status: Some(529), delay: None }));
+        let failed = || CallFailed {
+            kind: "overloaded".to_owned(),
+            text: String::new(),
+        };
+        costs.follow(&Event::ApiRetry(ApiRetry {
+            call: failed(),
+            status: Some(529),
+            delay: None,
+        }));
         assert!(is_under_way());
         costs.follow(&Event::CallFailed(failed()));
         assert!(!is_under_way());

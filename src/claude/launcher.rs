@@ -62,18 +62,32 @@ impl ClaudeLauncher {
     ///
     /// # Errors
     /// When the CLI is missing or cannot be run.
-    pub async fn prepare(config: Config, instance: &str, tracker: TaskTracker) -> Result<Self, SetupError> {
+    pub async fn prepare(
+        config: Config,
+        instance: &str,
+        tracker: TaskTracker,
+    ) -> Result<Self, SetupError> {
         let path = find(&config)?;
         let program = Program {
             path,
-            arguments: command::arguments(&config).into_iter().map(str::to_owned).collect(),
-            environment: command::environment(&config, instance).into_iter().collect(),
+            arguments: command::arguments(&config)
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
+            environment: command::environment(&config, instance)
+                .into_iter()
+                .collect(),
             directory: command::home(&config),
             user: None,
             is_agent: false,
         };
         let spawner = Spawner::start(tracker).map_err(SetupError::Run)?;
-        let launcher = Self { config, program, instance: instance.to_owned(), spawner };
+        let launcher = Self {
+            config,
+            program,
+            instance: instance.to_owned(),
+            spawner,
+        };
         let version = launcher.version().await?;
         let path = launcher.program.path.display();
         tracing::info!(%version, tested = %TESTED, program = %path, "the Claude CLI was found");
@@ -87,34 +101,52 @@ impl ClaudeLauncher {
     }
 
     async fn version(&self) -> Result<Version, SetupError> {
-        let program = Program { arguments: vec!["--version".to_owned()], ..self.program.clone() };
+        let program = Program {
+            arguments: vec!["--version".to_owned()],
+            ..self.program.clone()
+        };
         let mut process = self.spawner.spawn(program).await.map_err(SetupError::Run)?;
         let (stdout, _stdin) = process.take_pipes().map_err(SetupError::Run)?;
         let mut output = Vec::new();
         let mut stdout = stdout.take(1024);
         match tokio::time::timeout(VERSION_TIMEOUT, stdout.read_to_end(&mut output)).await {
             Ok(read) => read.map_err(SetupError::Run)?,
-            Err(elapsed) => return Err(SetupError::Run(io::Error::new(io::ErrorKind::TimedOut, elapsed))),
+            Err(elapsed) => {
+                return Err(SetupError::Run(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    elapsed,
+                )));
+            }
         };
         let output = String::from_utf8_lossy(&output).trim().to_owned();
         let Some(version) = Version::parse(&output) else {
-            return Err(SetupError::NoVersion { program: self.program.path.display().to_string(), output });
+            return Err(SetupError::NoVersion {
+                program: self.program.path.display().to_string(),
+                output,
+            });
         };
         Ok(version)
     }
 
     async fn open(&self) -> Result<ClaudeWorker, LaunchError> {
-        let process = self.spawner.spawn(self.program.clone()).await.map_err(|error| LaunchError {
-            message: format!("the Claude CLI could not be started: {error}"),
-            is_permanent: false,
-        })?;
+        let process = self
+            .spawner
+            .spawn(self.program.clone())
+            .await
+            .map_err(|error| LaunchError {
+                message: format!("the Claude CLI could not be started: {error}"),
+                is_permanent: false,
+            })?;
         ClaudeWorker::open(process, &self.config).await
     }
 
     /// The error of a start where the program is gone. It may come back at any time, as when the CLI is being updated.
     fn missing(&self) -> Option<LaunchError> {
         let message = missing(&self.program.path)?.to_owned();
-        Some(LaunchError { message, is_permanent: false })
+        Some(LaunchError {
+            message,
+            is_permanent: false,
+        })
     }
 }
 
@@ -132,8 +164,14 @@ impl Launcher for ClaudeLauncher {
 
     async fn launch(&self) -> Result<ClaudeWorker, LaunchError> {
         let begun = tokio::time::Instant::now();
-        let worker = self.open().await.map_err(|error| self.missing().unwrap_or(error))?;
-        tracing::debug!(duration_ms = begun.elapsed().as_millis(), "a worker was started");
+        let worker = self
+            .open()
+            .await
+            .map_err(|error| self.missing().unwrap_or(error))?;
+        tracing::debug!(
+            duration_ms = begun.elapsed().as_millis(),
+            "a worker was started"
+        );
         Ok(worker)
     }
 }

@@ -40,9 +40,16 @@ pub struct DataDir {
 pub fn take_data_dir(path: &Path) -> io::Result<DataDir> {
     for folder in ["home", "agents"] {
         // For nobody else to read: the CLI keeps its state there.
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path.join(folder))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path.join(folder))?;
     }
-    let lock = fs::OpenOptions::new().create(true).truncate(false).write(true).open(path.join("lock"))?;
+    let lock = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path.join("lock"))?;
     take(&lock).map_err(|error| {
         let message = format!("another server uses the data directory {}", path.display());
         if error == Errno::WOULDBLOCK {
@@ -60,7 +67,10 @@ pub fn take_data_dir(path: &Path) -> io::Result<DataDir> {
             instance
         }
     };
-    Ok(DataDir { instance, _lock: lock })
+    Ok(DataDir {
+        instance,
+        _lock: lock,
+    })
 }
 
 /// Takes the lock, and tries for a moment. A process that a killed server was about to start holds the lock until it runs.
@@ -96,12 +106,16 @@ pub(super) fn end_marked(variable: &str, value: &str) -> usize {
 fn end_those_there_are(variable: &str, value: &str, killed: &mut HashSet<i32>) {
     let own = std::process::id().cast_signed();
     for id in proc_fs::ids().filter(|id| *id != own && proc_fs::is_marked(*id, variable, value)) {
-        let Some(pid) = Pid::from_raw(id) else { continue };
+        let Some(pid) = Pid::from_raw(id) else {
+            continue;
+        };
         match rustix::process::kill_process(pid, Signal::KILL) {
             Ok(()) => {
                 killed.insert(id);
             }
-            Err(error) => tracing::warn!(process.id = id, %error, "a worker left behind could not be ended"),
+            Err(error) => {
+                tracing::warn!(process.id = id, %error, "a worker left behind could not be ended");
+            }
         }
     }
 }

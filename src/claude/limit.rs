@@ -48,7 +48,9 @@ impl Limit {
 /// The time from `now` until `seconds` after 1970. `None` for a time that is past or too far ahead.
 fn wait(seconds: u64, now: SystemTime) -> Option<Duration> {
     let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
-    time.duration_since(now).ok().filter(|wait| !wait.is_zero() && *wait <= LONGEST)
+    time.duration_since(now)
+        .ok()
+        .filter(|wait| !wait.is_zero() && *wait <= LONGEST)
 }
 
 /// Words a time as `16:05 UTC`, rounded up to a minute, with the number of days where it is more than one ahead.
@@ -74,11 +76,20 @@ mod tests {
         limit.note(report);
         let now = UNIX_EPOCH + Duration::from_secs(NOW);
         let failure = limit.explain_at(Failure::new(kind, "It failed."), now);
-        (failure.message, failure.retry_after.map(|wait| wait.as_secs()))
+        (
+            failure.message,
+            failure.retry_after.map(|wait| wait.as_secs()),
+        )
     }
 
     fn reached(resets_at: Option<u64>) -> (String, Option<u64>) {
-        explained(LimitReport { is_reached: true, resets_at }, FailureKind::RateLimited)
+        explained(
+            LimitReport {
+                is_reached: true,
+                resets_at,
+            },
+            FailureKind::RateLimited,
+        )
     }
 
     #[test]
@@ -99,24 +110,44 @@ mod tests {
     #[test]
     fn what_says_nothing_about_the_failure_changes_nothing() {
         let plain = ("It failed.".to_owned(), None);
-        for resets_at in
-            [None, Some(0), Some(NOW), Some(NOW + 33 * DAY_SECONDS), Some(NOW * 1000), Some(u64::MAX)]
-        {
+        for resets_at in [
+            None,
+            Some(0),
+            Some(NOW),
+            Some(NOW + 33 * DAY_SECONDS),
+            Some(NOW * 1000),
+            Some(u64::MAX),
+        ] {
             assert_eq!(reached(resets_at), plain, "{resets_at:?}");
         }
         let soon = Some(NOW + 600);
-        let warning = LimitReport { is_reached: false, resets_at: soon };
+        let warning = LimitReport {
+            is_reached: false,
+            resets_at: soon,
+        };
         assert_eq!(explained(warning, FailureKind::RateLimited), plain);
-        let reached = LimitReport { is_reached: true, resets_at: soon };
+        let reached = LimitReport {
+            is_reached: true,
+            resets_at: soon,
+        };
         assert_eq!(explained(reached, FailureKind::Overloaded), plain);
     }
 
     #[test]
     fn a_limit_that_was_lifted_is_forgotten() {
         let mut limit = Limit::default();
-        limit.note(LimitReport { is_reached: true, resets_at: Some(NOW + 600) });
-        limit.note(LimitReport { is_reached: false, resets_at: Some(NOW + 600) });
+        limit.note(LimitReport {
+            is_reached: true,
+            resets_at: Some(NOW + 600),
+        });
+        limit.note(LimitReport {
+            is_reached: false,
+            resets_at: Some(NOW + 600),
+        });
         let failure = Failure::new(FailureKind::RateLimited, "It failed.");
-        assert_eq!(limit.explain_at(failure.clone(), UNIX_EPOCH + Duration::from_secs(NOW)), failure);
+        assert_eq!(
+            limit.explain_at(failure.clone(), UNIX_EPOCH + Duration::from_secs(NOW)),
+            failure
+        );
     }
 }

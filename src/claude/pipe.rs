@@ -22,7 +22,12 @@ pub(super) struct Pipe<R, W> {
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Pipe<R, W> {
     pub(super) fn new(reader: R, writer: W, max_line_bytes: usize) -> Self {
-        Self { reader, writer, decoder: LineDecoder::new(max_line_bytes), outbox: BytesMut::new() }
+        Self {
+            reader,
+            writer,
+            decoder: LineDecoder::new(max_line_bytes),
+            outbox: BytesMut::new(),
+        }
     }
 
     /// Queues a line; it leaves while [`next_line`](Self::next_line) is awaited.
@@ -85,7 +90,10 @@ mod tests {
         let other = async {
             // Writes more than the pipe holds before it reads at all.
             for _ in 0..100 {
-                their_writer.write_all(b"noise noise noise\n").await.unwrap();
+                their_writer
+                    .write_all(b"noise noise noise\n")
+                    .await
+                    .unwrap();
             }
             let mut received = vec![0; 100_001];
             their_reader.read_exact(&mut received).await.unwrap();
@@ -106,7 +114,10 @@ mod tests {
         let (ours, theirs) = tokio::io::duplex(64);
         let (reader, writer) = tokio::io::split(ours);
         drop(theirs);
-        let error = Pipe::new(reader, writer, 1024).next_line().await.unwrap_err();
+        let error = Pipe::new(reader, writer, 1024)
+            .next_line()
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
     }
 }

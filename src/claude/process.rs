@@ -48,7 +48,8 @@ enum Request {
 
 /// Whether `file` can be run. The error of a start does not tell: `setpriv` starts, and then finds nothing.
 pub(super) fn is_program(file: &Path) -> bool {
-    std::fs::metadata(file).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+    std::fs::metadata(file)
+        .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
 
 /// Starts processes from one thread that lives as long as the server: the signal that ends a child with its parent
@@ -74,10 +75,12 @@ impl Spawner {
                  ended at its next start"
             );
         }
-        std::thread::Builder::new().name("spawner".to_owned()).spawn(move || {
-            let _runtime = runtime.enter();
-            serve(&received, setpriv.as_ref());
-        })?;
+        std::thread::Builder::new()
+            .name("spawner".to_owned())
+            .spawn(move || {
+                let _runtime = runtime.enter();
+                serve(&received, setpriv.as_ref());
+            })?;
         Ok(Self { requests, tracker })
     }
 
@@ -92,7 +95,9 @@ impl Spawner {
     /// What the system says.
     pub(super) async fn spawn(&self, program: Program) -> io::Result<Process> {
         let (reply, child) = oneshot::channel();
-        self.requests.send(Request::Spawn(program, reply)).map_err(io::Error::other)?;
+        self.requests
+            .send(Request::Spawn(program, reply))
+            .map_err(io::Error::other)?;
         let (child, serial) = child.await.map_err(io::Error::other)??;
         Process::new(child, serial, self.clone())
     }
@@ -137,23 +142,38 @@ fn serve(requests: &mpsc::Receiver<Request>, setpriv: Option<&PathBuf>) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that starts processes"
+)]
 fn spawn(program: &Program, setpriv: Option<&PathBuf>) -> io::Result<Child> {
     let mut command = match (setpriv, &program.user) {
         (Some(setpriv), user) => {
             let mut command = Command::new(setpriv);
             command.args(user.iter().flat_map(AgentUser::arguments));
-            command.args(["--pdeathsig", "KILL", "--"]).arg(&program.path);
+            command
+                .args(["--pdeathsig", "KILL", "--"])
+                .arg(&program.path);
             command
         }
         // Never as the server's own user instead.
-        (None, Some(_)) => return Err(io::Error::new(io::ErrorKind::NotFound, "`setpriv` is not installed")),
+        (None, Some(_)) => {
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "`setpriv` is not installed",
+            ));
+        }
         (None, None) => Command::new(&program.path),
     };
     command
         .args(&program.arguments)
         .env_clear()
-        .envs(program.environment.iter().map(|(name, value)| (name, value)))
+        .envs(
+            program
+                .environment
+                .iter()
+                .map(|(name, value)| (name, value)),
+        )
         .current_dir(&program.directory)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -167,7 +187,10 @@ fn spawn(program: &Program, setpriv: Option<&PathBuf>) -> io::Result<Child> {
 
 /// Finds the program that starts others with a parent-death signal, and as other users.
 pub(super) fn find_setpriv() -> Option<PathBuf> {
-    ["/usr/bin/setpriv", "/bin/setpriv"].into_iter().map(PathBuf::from).find(|path| path.exists())
+    ["/usr/bin/setpriv", "/bin/setpriv"]
+        .into_iter()
+        .map(PathBuf::from)
+        .find(|path| path.exists())
 }
 
 /// A running process. Dropping it kills its whole group and reaps it.
@@ -187,7 +210,13 @@ impl Process {
         if let Some(pipe) = child.stderr.take() {
             spawner.tracker.spawn(drain(pipe, Arc::clone(&stderr)));
         }
-        Ok(Self { child: Some(child), group, stderr, serial, spawner })
+        Ok(Self {
+            child: Some(child),
+            group,
+            stderr,
+            serial,
+            spawner,
+        })
     }
 
     /// Takes the standard output and input of the process. They can be taken once.
@@ -204,7 +233,9 @@ impl Process {
 
     /// Whether the process still runs.
     pub(super) fn is_alive(&mut self) -> bool {
-        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+        self.child
+            .as_mut()
+            .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     /// Says how the process ended and what it wrote last on its standard error. Gives it a moment to end.
@@ -220,13 +251,22 @@ impl Process {
         };
         let stderr = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
         let stderr = String::from_utf8_lossy(&stderr);
-        format!("{status}; stderr: {}", if stderr.is_empty() { "(empty)" } else { stderr.trim() })
+        format!(
+            "{status}; stderr: {}",
+            if stderr.is_empty() {
+                "(empty)"
+            } else {
+                stderr.trim()
+            }
+        )
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
         if let Some(group) = self.group {
             // Fails when the whole group is gone already, which is what is wanted.
             let _ = rustix::process::kill_process_group(group, Signal::KILL);

@@ -55,17 +55,26 @@ struct CitedSource {
 /// The block `json`, which begins.
 pub(super) fn block(json: &RawValue) -> ServerBlock {
     let tool = serde_json::from_str(json.get()).map_or(ServerTool::Other, |block| tool(&block));
-    ServerBlock { json: json.get().to_owned(), tool }
+    ServerBlock {
+        json: json.get().to_owned(),
+        tool,
+    }
 }
 
 fn tool(block: &Block) -> ServerTool {
     if let Some(id) = &block.tool_use_id
         && let Some(outcome) = outcome(block)
     {
-        return ServerTool::Result { id: id.clone(), outcome };
+        return ServerTool::Result {
+            id: id.clone(),
+            outcome,
+        };
     }
     match (&block.id, called(block)) {
-        (Some(id), Some(tool)) => ServerTool::Call { id: id.clone(), tool },
+        (Some(id), Some(tool)) => ServerTool::Call {
+            id: id.clone(),
+            tool,
+        },
         _ => ServerTool::Other,
     }
 }
@@ -75,12 +84,14 @@ fn called(block: &Block) -> Option<CalledTool> {
     let name = block.name.as_ref()?;
     match (block.r#type.as_str(), name.as_str()) {
         ("server_tool_use", WebSearch::NAME) => Some(CalledTool::Search),
-        ("server_tool_use", CODE_EXECUTION | "bash_code_execution" | "text_editor_code_execution") => {
-            Some(CalledTool::Code)
-        }
-        ("mcp_tool_use", _) => {
-            Some(CalledTool::Mcp { server: block.server_name.clone()?, tool: name.clone() })
-        }
+        (
+            "server_tool_use",
+            CODE_EXECUTION | "bash_code_execution" | "text_editor_code_execution",
+        ) => Some(CalledTool::Code),
+        ("mcp_tool_use", _) => Some(CalledTool::Mcp {
+            server: block.server_name.clone()?,
+            tool: name.clone(),
+        }),
         _ => None,
     }
 }
@@ -94,7 +105,10 @@ fn outcome(block: &Block) -> Option<Outcome> {
         | "text_editor_code_execution_tool_result" => Some(ran(&block.content)),
         "mcp_tool_result" => {
             let is_failed = block.is_error.unwrap_or(false);
-            Some(Outcome { is_failed, texts: texts(&block.content) })
+            Some(Outcome {
+                is_failed,
+                texts: texts(&block.content),
+            })
         }
         _ => None,
     }
@@ -106,21 +120,37 @@ fn ran(content: &Value) -> Outcome {
         return failure(content);
     }
     let Some(stdout) = content["stdout"].as_str() else {
-        let shown = content["content"].as_str().map_or_else(|| content.to_string(), str::to_owned);
-        return Outcome { is_failed: false, texts: vec![shown] };
+        let shown = content["content"]
+            .as_str()
+            .map_or_else(|| content.to_string(), str::to_owned);
+        return Outcome {
+            is_failed: false,
+            texts: vec![shown],
+        };
     };
     let outputs = [stdout, content["stderr"].as_str().unwrap_or_default()];
-    let mut texts: Vec<_> = outputs.into_iter().filter(|text| !text.is_empty()).map(str::to_owned).collect();
+    let mut texts: Vec<_> = outputs
+        .into_iter()
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
+        .collect();
     let code = content["return_code"].as_i64().filter(|code| *code != 0);
     texts.extend(code.map(|code| format!("exit code {code}")));
     let files = content["content"].as_array().into_iter().flatten();
     texts.extend(files.filter_map(|file| Some(format!("file {}", file["file_id"].as_str()?))));
-    Outcome { is_failed: false, texts }
+    Outcome {
+        is_failed: false,
+        texts,
+    }
 }
 
 /// The texts of a content; blocks of other types as JSON.
 fn texts(content: &Value) -> Vec<String> {
-    let text = |block: &Value| block["text"].as_str().map_or_else(|| block.to_string(), str::to_owned);
+    let text = |block: &Value| {
+        block["text"]
+            .as_str()
+            .map_or_else(|| block.to_string(), str::to_owned)
+    };
     match content {
         Value::Array(blocks) => blocks.iter().map(text).collect(),
         Value::String(text) => vec![text.clone()],
@@ -132,7 +162,10 @@ fn texts(content: &Value) -> Vec<String> {
 fn found(content: &Value) -> Outcome {
     let url = |result: &Value| Some(result["url"].as_str()?.to_owned());
     match content.as_array() {
-        Some(results) => Outcome { is_failed: false, texts: results.iter().filter_map(url).collect() },
+        Some(results) => Outcome {
+            is_failed: false,
+            texts: results.iter().filter_map(url).collect(),
+        },
         None => failure(content),
     }
 }
@@ -140,24 +173,37 @@ fn found(content: &Value) -> Outcome {
 /// The reason that a result gives for its failure.
 fn failure(content: &Value) -> Outcome {
     let code = content["error_code"].as_str().unwrap_or("unavailable");
-    Outcome { is_failed: true, texts: vec![code.to_owned()] }
+    Outcome {
+        is_failed: true,
+        texts: vec![code.to_owned()],
+    }
 }
 
 /// A delta that has no event of its own.
 pub(super) fn delta(json: &RawValue) -> TurnEvent {
     let text = json.get().to_owned();
     match serde_json::from_str::<CitationDelta>(&text) {
-        Ok(CitationDelta { citation: CitedSource { url, title } }) => {
-            TurnEvent::Citation(Citation { json: text, url, title })
-        }
-        Err(_) => TurnEvent::BlockDelta(BlockDelta { json: text, input: None }),
+        Ok(CitationDelta {
+            citation: CitedSource { url, title },
+        }) => TurnEvent::Citation(Citation {
+            json: text,
+            url,
+            title,
+        }),
+        Err(_) => TurnEvent::BlockDelta(BlockDelta {
+            json: text,
+            input: None,
+        }),
     }
 }
 
 /// The delta of a piece of the input of a server block.
 pub(super) fn input_delta(piece: &str) -> TurnEvent {
     let json = json!({"type": "input_json_delta", "partial_json": piece}).to_string();
-    TurnEvent::BlockDelta(BlockDelta { json, input: Some(piece.to_owned()) })
+    TurnEvent::BlockDelta(BlockDelta {
+        json,
+        input: Some(piece.to_owned()),
+    })
 }
 
 #[cfg(test)]
@@ -168,7 +214,12 @@ mod tests {
 
     #[test]
     fn calls_and_results_of_tools_that_anthropic_runs() {
-        let read = |json: &str| format!("{:?}", block(&RawValue::from_string(json.to_owned()).unwrap()).tool);
+        let read = |json: &str| {
+            format!(
+                "{:?}",
+                block(&RawValue::from_string(json.to_owned()).unwrap()).tool
+            )
+        };
         let told = [
             r#"{"type":"server_tool_use","id":"1","name":"web_search","input":{}}"#,
             r#"{"type":"web_search_tool_result","tool_use_id":"1","content":[{"url":"https://a"}]}"#,

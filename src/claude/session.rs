@@ -18,8 +18,8 @@ use super::costs::Costs;
 use super::limit::Limit;
 use super::pipe::Pipe;
 use super::protocol::{
-    CallFailed, Control, ControlAnswer, Event, FlagSettings, Lifecycle, parse_with_session, prompt_line,
-    transcript_line,
+    CallFailed, Control, ControlAnswer, Event, FlagSettings, Lifecycle, parse_with_session,
+    prompt_line, transcript_line,
 };
 
 /// The text of every prompt. The body of the call holds the conversation and replaces it.
@@ -95,7 +95,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     /// # Errors
     /// When the process ends, or answers neither.
     pub(super) async fn handshake(&mut self) -> Result<Vec<Model>, Failure> {
-        let initialize = self.send(&Control::Initialize { system_prompt: &[""] });
+        let initialize = self.send(&Control::Initialize {
+            system_prompt: &[""],
+        });
         let list = self.send(&Control::ListModels);
         self.answer(&initialize).await?;
         let models: ListedModels = read_answer(&self.answer(&list).await?)?;
@@ -160,12 +162,23 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     }
 
     /// Adds a user message of `blocks` to the transcript, without a call.
-    pub(super) async fn add_to_transcript(&mut self, uuid: &str, blocks: &RawValue) -> Result<(), Failure> {
-        in_place(blocks.get().len(), || self.pipe.queue(&transcript_line(uuid, blocks)));
+    pub(super) async fn add_to_transcript(
+        &mut self,
+        uuid: &str,
+        blocks: &RawValue,
+    ) -> Result<(), Failure> {
+        in_place(blocks.get().len(), || {
+            self.pipe.queue(&transcript_line(uuid, blocks));
+        });
         let timeout = self.control_timeout;
         tokio::time::timeout(timeout, self.over(uuid))
             .await
-            .map_err(|_| Failure::new(FailureKind::TimedOut, "The worker did not take a message in time."))?
+            .map_err(|_| {
+                Failure::new(
+                    FailureKind::TimedOut,
+                    "The worker did not take a message in time.",
+                )
+            })?
             .map(drop)
     }
 
@@ -186,13 +199,21 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     /// # Errors
     /// When the CLI refuses.
     pub(super) async fn rewind(&mut self, uuid: &str) -> Result<Option<String>, String> {
-        let control =
-            Control::RewindConversation { target_message_uuid: uuid, last_seen_user_message_uuid: uuid };
+        let control = Control::RewindConversation {
+            target_message_uuid: uuid,
+            last_seen_user_message_uuid: uuid,
+        };
         let request = self.send(&control);
-        let answer = self.control(&request).await.map_err(|failure| failure.message)?;
+        let answer = self
+            .control(&request)
+            .await
+            .map_err(|failure| failure.message)?;
         let rewound: Rewound = read_answer(&answer).map_err(|failure| failure.message)?;
         if !rewound.rewound {
-            return Err(format!("the rewind was refused: {}", rewound.reason.unwrap_or_default()));
+            return Err(format!(
+                "the rewind was refused: {}",
+                rewound.reason.unwrap_or_default()
+            ));
         }
         Ok(rewound.preceding_assistant_uuid)
     }
@@ -206,14 +227,19 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         mut meaning: impl FnMut(Event<'_>) -> Option<T>,
     ) -> Result<T, Failure> {
         loop {
-            let line = self.pipe.next_line().await.map_err(|error| crashed(&error))?;
+            let line = self
+                .pipe
+                .next_line()
+                .await
+                .map_err(|error| crashed(&error))?;
             match parse_with_session(&line) {
                 // It is the sign-in's, whichever session it is told in.
                 Ok((_, Event::Limit(report))) => self.limit.note(report),
                 Ok((session, event)) if self.is_ours(session, &event) => {
                     self.costs.follow(&event);
                     if let Event::Result(result) = &event {
-                        self.costs.report(result.total_cost_usd.and_then(Money::from_dollars));
+                        self.costs
+                            .report(result.total_cost_usd.and_then(Money::from_dollars));
                     }
                     if let Some(found) = meaning(event) {
                         return Ok(found);
@@ -232,7 +258,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         {
             self.prompt_session = session.map(str::to_owned);
         }
-        session.is_none() || self.prompt_session.is_none() || session == self.prompt_session.as_deref()
+        session.is_none()
+            || self.prompt_session.is_none()
+            || session == self.prompt_session.as_deref()
     }
 
     /// The number of lines that were dropped because they were too long or no line of the protocol.
@@ -264,7 +292,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         let timeout = self.control_timeout;
         tokio::time::timeout(timeout, self.answer(request))
             .await
-            .map_err(|_| Failure::new(FailureKind::TimedOut, "The worker did not answer in time."))?
+            .map_err(|_| {
+                Failure::new(FailureKind::TimedOut, "The worker did not answer in time.")
+            })?
     }
 
     async fn answer(&mut self, request: &str) -> Result<Vec<u8>, Failure> {
@@ -285,20 +315,33 @@ fn accepted(answer: ControlAnswer<'_>) -> Result<Vec<u8>, Failure> {
     match answer.error {
         Some(error) => {
             tracing::warn!(%error, "the CLI refused a control request");
-            Err(Failure::new(FailureKind::Crashed, "The worker refused a control request."))
+            Err(Failure::new(
+                FailureKind::Crashed,
+                "The worker refused a control request.",
+            ))
         }
-        None => Ok(answer.response.map_or("null", |response| response.get()).as_bytes().to_vec()),
+        None => Ok(answer
+            .response
+            .map_or("null", |response| response.get())
+            .as_bytes()
+            .to_vec()),
     }
 }
 
 fn crashed(error: &io::Error) -> Failure {
     tracing::debug!(%error, "the pipes of a worker are closed");
-    Failure::new(FailureKind::Crashed, "The worker process ended while it was answering.")
+    Failure::new(
+        FailureKind::Crashed,
+        "The worker process ended while it was answering.",
+    )
 }
 
 fn read_answer<'a, T: Deserialize<'a>>(answer: &'a [u8]) -> Result<T, Failure> {
     serde_json::from_slice(answer).map_err(|error| {
         tracing::warn!(%error, "an answer of the CLI has not the form it should have");
-        Failure::new(FailureKind::Crashed, "The worker gave an answer that cannot be read.")
+        Failure::new(
+            FailureKind::Crashed,
+            "The worker gave an answer that cannot be read.",
+        )
     })
 }

@@ -48,7 +48,10 @@ impl Settings {
         let thinks = may_think(turn) && !is_off;
         let variables = [
             // The body has the limit too. Here it keeps the CLI from giving an older model more to think than to say.
-            (MAX_OUTPUT_TOKENS, sampling.max_output_tokens.map(|tokens| tokens.to_string())),
+            (
+                MAX_OUTPUT_TOKENS,
+                sampling.max_output_tokens.map(|tokens| tokens.to_string()),
+            ),
             (DISABLE_THINKING, (!thinks).then(|| "1".to_owned())),
             (BLOCKING_LIMIT, Some(calls_limit(sign_in).to_owned())),
         ];
@@ -73,10 +76,18 @@ impl Settings {
         let differs = |(name, value): &(&&'static str, &Option<String>)| {
             before.is_none_or(|before| before.variables.get(**name) != Some(*value))
         };
-        let changed = self.variables.iter().filter(differs).map(|(name, value)| (*name, value.clone()));
+        let changed = self
+            .variables
+            .iter()
+            .filter(differs)
+            .map(|(name, value)| (*name, value.clone()));
         FlagSettings {
-            model: before.is_none_or(|before| before.model != self.model).then_some(&*self.model),
-            effort: before.is_none_or(|before| before.effort != self.effort).then_some(self.effort),
+            model: before
+                .is_none_or(|before| before.model != self.model)
+                .then_some(&*self.model),
+            effort: before
+                .is_none_or(|before| before.effort != self.effort)
+                .then_some(self.effort),
             env: changed.chain([(EXTRA_BODY, Some(body))]).collect(),
         }
     }
@@ -106,12 +117,20 @@ fn blocking_limit(tokens: &str) -> FlagSettings<'static> {
 }
 
 fn calls_limit(sign_in: SignIn) -> &'static str {
-    if sign_in.is_bare() { ONE_CALL } else { FIRST_CALL }
+    if sign_in.is_bare() {
+        ONE_CALL
+    } else {
+        FIRST_CALL
+    }
 }
 
 /// Points calls at the upstream API again, after [`checked`].
 pub(super) fn unchecked(base_url: Option<&String>, max_retries: u32) -> FlagSettings<'static> {
-    of([(BASE_URL, base_url.cloned()), (MAX_RETRIES, Some(max_retries.to_string())), (EXTRA_BODY, None)])
+    of([
+        (BASE_URL, base_url.cloned()),
+        (MAX_RETRIES, Some(max_retries.to_string())),
+        (EXTRA_BODY, None),
+    ])
 }
 
 /// Makes the process forget the body of its last call.
@@ -120,7 +139,10 @@ pub(super) fn no_body() -> FlagSettings<'static> {
 }
 
 fn of<const N: usize>(variables: [(&'static str, Option<String>); N]) -> FlagSettings<'static> {
-    FlagSettings { env: variables.into(), ..FlagSettings::default() }
+    FlagSettings {
+        env: variables.into(),
+        ..FlagSettings::default()
+    }
 }
 
 #[cfg(test)]
@@ -155,7 +177,10 @@ mod tests {
         insta::assert_snapshot!(told, @r#"{"env":{"CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE":"1"}}"#);
         assert_eq!(running.forbid_further_calls(), None, "once is enough");
         insta::assert_snapshot!(changes(Some(&running), &plain), @r#"{"env":{"CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE":"1024","CLAUDE_CODE_EXTRA_BODY":"{}"}}"#);
-        assert_eq!(Settings::for_turn(&turn("hi"), SignIn::ApiKey).forbid_further_calls(), None);
+        assert_eq!(
+            Settings::for_turn(&turn("hi"), SignIn::ApiKey).forbid_further_calls(),
+            None
+        );
     }
 
     #[test]
@@ -163,6 +188,9 @@ mod tests {
         let mut turn = turn("hi");
         turn.sampling.effort = Some(Effort::None);
         let text = changes(None, &Settings::for_turn(&turn, SignIn::ApiKey));
-        assert!(text.contains(r#""CLAUDE_CODE_DISABLE_THINKING":"1""#), "{text}");
+        assert!(
+            text.contains(r#""CLAUDE_CODE_DISABLE_THINKING":"1""#),
+            "{text}"
+        );
     }
 }

@@ -30,7 +30,10 @@ impl SignIn {
     ///
     /// # Errors
     /// When the variable that the sign-in needs is not set. The error says what to set.
-    pub fn choose(configured: &str, environment: &BTreeMap<String, String>) -> Result<Self, Missing> {
+    pub fn choose(
+        configured: &str,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Self, Missing> {
         let chosen = match configured {
             "api_key" => Self::ApiKey,
             "oauth_token" => Self::OauthToken,
@@ -41,7 +44,9 @@ impl SignIn {
                 let known = [Self::Bedrock, Self::Vertex, Self::ApiKey, Self::OauthToken];
                 let found = known.into_iter().find(|way| way.is_set_in(environment));
                 return found.ok_or_else(|| {
-                    Missing(format!("The server has no sign-in for Claude: {HOW_TO_SIGN_IN}."))
+                    Missing(format!(
+                        "The server has no sign-in for Claude: {HOW_TO_SIGN_IN}."
+                    ))
                 });
             }
         };
@@ -70,7 +75,11 @@ impl SignIn {
             Self::ApiKey => &["ANTHROPIC_API_KEY"],
             Self::OauthToken => &["CLAUDE_CODE_OAUTH_TOKEN"],
             Self::Stored => &["HOME", "CLAUDE_CONFIG_DIR"],
-            Self::Bedrock => &["CLAUDE_CODE_USE_BEDROCK", "ANTHROPIC_BEDROCK_BASE_URL", "AWS_*"],
+            Self::Bedrock => &[
+                "CLAUDE_CODE_USE_BEDROCK",
+                "ANTHROPIC_BEDROCK_BASE_URL",
+                "AWS_*",
+            ],
             Self::Vertex => &[
                 "CLAUDE_CODE_USE_VERTEX",
                 "ANTHROPIC_VERTEX_*",
@@ -86,7 +95,9 @@ impl SignIn {
     }
 
     fn is_set_in(self, environment: &BTreeMap<String, String>) -> bool {
-        environment.get(self.variable()).is_some_and(|value| !value.is_empty())
+        environment
+            .get(self.variable())
+            .is_some_and(|value| !value.is_empty())
     }
 }
 
@@ -95,16 +106,28 @@ mod tests {
     use super::SignIn;
 
     fn choose(configured: &str, variables: &[&str]) -> Result<SignIn, String> {
-        let environment = variables.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect();
+        let environment = variables
+            .iter()
+            .map(|name| ((*name).to_owned(), "x".to_owned()))
+            .collect();
         SignIn::choose(configured, &environment).map_err(|missing| missing.0)
     }
 
     #[test]
     fn the_variables_decide() {
-        assert_eq!(choose("auto", &["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"]), Ok(SignIn::ApiKey));
-        assert_eq!(choose("auto", &["CLAUDE_CODE_OAUTH_TOKEN"]), Ok(SignIn::OauthToken));
         assert_eq!(
-            choose("oauth_token", &["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"]),
+            choose("auto", &["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"]),
+            Ok(SignIn::ApiKey)
+        );
+        assert_eq!(
+            choose("auto", &["CLAUDE_CODE_OAUTH_TOKEN"]),
+            Ok(SignIn::OauthToken)
+        );
+        assert_eq!(
+            choose(
+                "oauth_token",
+                &["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"]
+            ),
             Ok(SignIn::OauthToken)
         );
         assert_eq!(choose("stored", &[]), Ok(SignIn::Stored));

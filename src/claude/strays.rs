@@ -62,7 +62,9 @@ pub(super) struct Children {
 /// # Errors
 /// What the system says.
 pub fn adopt_orphans() -> io::Result<()> {
-    Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
+    Ok(rustix::process::set_child_subreaper(Some(
+        rustix::process::getpid(),
+    ))?)
 }
 
 impl Children {
@@ -89,7 +91,13 @@ impl Children {
         let started = is_agent.then(|| Stat::of(id).map(|stat| stat.started));
         let since = started.map(Option::unwrap_or_default);
         self.first_agent = self.first_agent.or(started.flatten());
-        self.known.insert(id, Known { number, agent_since: since });
+        self.known.insert(
+            id,
+            Known {
+                number,
+                agent_since: since,
+            },
+        );
         if is_agent && self.reaper.is_some() {
             self.next_look.get_or_insert_with(|| Instant::now() + LATER);
         }
@@ -98,7 +106,11 @@ impl Children {
 
     /// Strikes out a child that was reaped, and has its strays looked for.
     pub(super) fn remove(&mut self, serial: &Serial) {
-        if self.known.get(&serial.id).is_some_and(|known| known.number == serial.number) {
+        if self
+            .known
+            .get(&serial.id)
+            .is_some_and(|known| known.number == serial.number)
+        {
             self.known.remove(&serial.id);
         }
         self.quiet_looks = 0;
@@ -106,7 +118,8 @@ impl Children {
 
     /// The time until strays are to be looked for; `None` while there can be none.
     pub(super) fn until_next_look(&self) -> Option<Duration> {
-        self.next_look.map(|next| next.saturating_duration_since(Instant::now()))
+        self.next_look
+            .map(|next| next.saturating_duration_since(Instant::now()))
     }
 
     /// Kills the strays that no running agent can have started, with all that they have started, and reaps those that have ended.
@@ -115,12 +128,16 @@ impl Children {
         let (mut killed, mut reaped) = (HashSet::new(), 0);
         for _ in 0..MOST_PASSES {
             let all = proc_fs::all();
-            let strays =
-                all.iter().filter(|stat| stat.parent == reaper && !self.known.contains_key(&stat.id));
+            let strays = all
+                .iter()
+                .filter(|stat| stat.parent == reaper && !self.known.contains_key(&stat.id));
             let (ended, alive): (Vec<&Stat>, Vec<&Stat>) = strays.partition(|stat| stat.is_zombie);
             reaped += ended.iter().filter(|stat| reap(stat.id)).count();
-            let ownerless: Vec<i32> =
-                alive.into_iter().filter(|stray| self.is_left_behind(stray)).map(|stray| stray.id).collect();
+            let ownerless: Vec<i32> = alive
+                .into_iter()
+                .filter(|stray| self.is_left_behind(stray))
+                .map(|stray| stray.id)
+                .collect();
             if ownerless.is_empty() {
                 break;
             }
@@ -133,7 +150,10 @@ impl Children {
             std::thread::sleep(PASS_PAUSE);
         }
         if !killed.is_empty() {
-            tracing::info!(killed = killed.len(), "processes that agents had left behind were ended");
+            tracing::info!(
+                killed = killed.len(),
+                "processes that agents had left behind were ended"
+            );
         }
         self.plan(!killed.is_empty() || reaped > 0);
     }
@@ -141,7 +161,9 @@ impl Children {
     /// Whether a child that was not started here was left behind by an agent that runs no more.
     fn is_left_behind(&self, child: &Stat) -> bool {
         let has_agent = self.first_agent.is_some_and(|first| first <= child.started);
-        has_agent && !self.inherited.contains(&(child.id, child.started)) && self.is_ownerless(child)
+        has_agent
+            && !self.inherited.contains(&(child.id, child.started))
+            && self.is_ownerless(child)
     }
 
     /// Whether no agent that runs can have started a stray: each was itself started later.
@@ -151,7 +173,11 @@ impl Children {
     }
 
     fn plan(&mut self, has_found: bool) {
-        self.quiet_looks = if has_found { 0 } else { self.quiet_looks.saturating_add(1) };
+        self.quiet_looks = if has_found {
+            0
+        } else {
+            self.quiet_looks.saturating_add(1)
+        };
         let has_agents = self.known.values().any(|known| known.agent_since.is_some());
         let pause = match self.quiet_looks {
             ..QUIET_LOOKS => Some(SOON),
@@ -164,7 +190,9 @@ impl Children {
 /// The children that a process has: their ids, and when each was started.
 fn children_of(id: i32) -> HashSet<(i32, u64)> {
     let all = proc_fs::all().into_iter();
-    all.filter(|stat| stat.parent == id).map(|stat| (stat.id, stat.started)).collect()
+    all.filter(|stat| stat.parent == id)
+        .map(|stat| (stat.id, stat.started))
+        .collect()
 }
 
 /// Kills processes and what they have started, and gives those that could be.
@@ -172,7 +200,10 @@ fn kill_trees(all: &[Stat], roots: Vec<i32>) -> Vec<i32> {
     let mut doomed = roots;
     let mut next = 0;
     while let Some(parent) = doomed.get(next).copied() {
-        let started = all.iter().filter(|stat| stat.parent == parent).map(|stat| stat.id);
+        let started = all
+            .iter()
+            .filter(|stat| stat.parent == parent)
+            .map(|stat| stat.id);
         let started: Vec<i32> = started.filter(|id| !doomed.contains(id)).collect();
         doomed.extend(started);
         next += 1;
@@ -185,7 +216,8 @@ fn kill_trees(all: &[Stat], roots: Vec<i32>) -> Vec<i32> {
 
 /// Reaps a child that has ended. Never one that tokio waits for.
 fn reap(id: i32) -> bool {
-    let reaped = Pid::from_raw(id).map(|id| rustix::process::waitpid(Some(id), WaitOptions::NOHANG));
+    let reaped =
+        Pid::from_raw(id).map(|id| rustix::process::waitpid(Some(id), WaitOptions::NOHANG));
     matches!(reaped, Some(Ok(Some(_))))
 }
 
@@ -194,7 +226,12 @@ mod tests {
     use super::*;
 
     fn stat(id: i32, parent: i32, started: u64) -> Stat {
-        Stat { id, parent, is_zombie: false, started }
+        Stat {
+            id,
+            parent,
+            is_zombie: false,
+            started,
+        }
     }
 
     #[test]
@@ -202,24 +239,49 @@ mod tests {
         let mut children = Children::new();
         let stray = stat(9, 1, 50);
         assert!(children.is_ownerless(&stray));
-        for (id, agent_since, is_ownerless) in
-            [(1, None, true), (2, Some(51), true), (3, Some(50), false), (4, Some(10), false)]
-        {
-            children.known = [(id, Known { number: 0, agent_since })].into();
-            assert_eq!(children.is_ownerless(&stray), is_ownerless, "{agent_since:?}");
+        for (id, agent_since, is_ownerless) in [
+            (1, None, true),
+            (2, Some(51), true),
+            (3, Some(50), false),
+            (4, Some(10), false),
+        ] {
+            children.known = [(
+                id,
+                Known {
+                    number: 0,
+                    agent_since,
+                },
+            )]
+            .into();
+            assert_eq!(
+                children.is_ownerless(&stray),
+                is_ownerless,
+                "{agent_since:?}"
+            );
         }
     }
 
     #[test]
     fn what_is_older_than_all_agents_is_no_stray() {
         let mut children = Children::new();
-        assert!(!children.is_left_behind(&stat(9, 1, 50)), "no agent ever ran");
+        assert!(
+            !children.is_left_behind(&stat(9, 1, 50)),
+            "no agent ever ran"
+        );
         children.first_agent = Some(50);
         children.inherited = [(7, 60)].into();
-        for (id, started, is_stray) in
-            [(9, 49, false), (9, 50, true), (9, 60, true), (7, 60, false), (7, 61, true)]
-        {
-            assert_eq!(children.is_left_behind(&stat(id, 1, started)), is_stray, "{id} {started}");
+        for (id, started, is_stray) in [
+            (9, 49, false),
+            (9, 50, true),
+            (9, 60, true),
+            (7, 60, false),
+            (7, 61, true),
+        ] {
+            assert_eq!(
+                children.is_left_behind(&stat(id, 1, started)),
+                is_stray,
+                "{id} {started}"
+            );
         }
     }
 
@@ -232,7 +294,10 @@ mod tests {
         children.add(Some(own), true);
         let first = Stat::of(own.cast_signed()).unwrap().started;
         assert_eq!(children.first_agent, Some(first));
-        children.remove(&Serial { id: own.cast_signed(), number: 1 });
+        children.remove(&Serial {
+            id: own.cast_signed(),
+            number: 1,
+        });
         assert_eq!(children.first_agent, Some(first), "its strays outlive it");
     }
 

@@ -87,7 +87,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
     }
 
     async fn prepare(&mut self) -> Result<(), Failure> {
-        self.reset().await.map_err(|error| Failure::new(FailureKind::Crashed, error))?;
+        self.reset()
+            .await
+            .map_err(|error| Failure::new(FailureKind::Crashed, error))?;
         self.phase = Phase::Configuring;
         Ok(())
     }
@@ -95,14 +97,21 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
     /// Sets the body of the next call and the other settings of the turn, and waits until they are in force. A prompt that came
     /// sooner would be answered with the body of the last caller.
     async fn configure(&mut self, turn: &Turn) -> Result<(), Failure> {
-        let unreadable = || Failure::new(FailureKind::InvalidRequest, "A schema of the request is no JSON.");
-        let body =
-            in_place(turn.bytes(), || body::request_body(turn, self.sign_in)).ok_or_else(unreadable)?;
+        let unreadable = || {
+            Failure::new(
+                FailureKind::InvalidRequest,
+                "A schema of the request is no JSON.",
+            )
+        };
+        let body = in_place(turn.bytes(), || body::request_body(turn, self.sign_in))
+            .ok_or_else(unreadable)?;
         let wanted = Settings::for_turn(turn, self.sign_in);
         self.body_bytes = body.len();
         // Gone while it waits: a turn that is left here leaves some of them in force, or all.
         let before = self.settings.take();
-        self.session.configure(wanted.after(before.as_ref(), body)).await?;
+        self.session
+            .configure(wanted.after(before.as_ref(), body))
+            .await?;
         self.settings = Some(wanted);
         Ok(())
     }
@@ -112,7 +121,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
     pub(super) async fn count_tokens(&mut self, worker_turn: &WorkerTurn) -> Result<u64, Failure> {
         self.prepare().await?;
         self.configure(&worker_turn.turn).await?;
-        let unreadable = |_| Failure::new(FailureKind::InvalidRequest, "The request cannot be counted.");
+        let unreadable = |_| {
+            Failure::new(
+                FailureKind::InvalidRequest,
+                "The request cannot be counted.",
+            )
+        };
         let turn = &worker_turn.turn;
         let content = || RawValue::from_string(body::content_to_count(turn));
         let blocks = in_place(turn.bytes(), content).map_err(unreadable)?;
@@ -144,7 +158,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
 
     /// The next step of the turn that runs, [`Step::Nothing`] if there is none.
     async fn next_step(&mut self) -> Result<Step, Failure> {
-        let Phase::Running(translator) = &mut self.phase else { return Ok(Step::Nothing) };
+        let Phase::Running(translator) = &mut self.phase else {
+            return Ok(Step::Nothing);
+        };
         if let Some(source) = translator.source() {
             return Ok(Step::Emit(source));
         }
@@ -152,21 +168,29 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
             let is_retry = matches!(event, Event::ApiRetry(_));
             match translator.accept(event) {
                 // What another call answers could not be joined to what has left already, and would be billed.
-                Step::Nothing if is_retry && translator.has_given_out() => Some(Step::Fail(cut_off())),
+                Step::Nothing if is_retry && translator.has_given_out() => {
+                    Some(Step::Fail(cut_off()))
+                }
                 Step::Nothing => None,
                 step => Some(step),
             }
         });
-        tokio::time::timeout(self.event_timeout, step).await.unwrap_or_else(|_| {
-            let seconds = self.event_timeout.as_secs();
-            let message = format!("Nothing came from the model for {seconds} seconds.");
-            Err(Failure::new(FailureKind::TimedOut, message))
-        })
+        tokio::time::timeout(self.event_timeout, step)
+            .await
+            .unwrap_or_else(|_| {
+                let seconds = self.event_timeout.as_secs();
+                let message = format!("Nothing came from the model for {seconds} seconds.");
+                Err(Failure::new(FailureKind::TimedOut, message))
+            })
     }
 
     /// Keeps the CLI from a further call once the call of the turn is under way.
     fn forbid_further_calls(&mut self) {
-        if let Some(settings) = self.settings.as_mut().and_then(Settings::forbid_further_calls) {
+        if let Some(settings) = self
+            .settings
+            .as_mut()
+            .and_then(Settings::forbid_further_calls)
+        {
             self.session.queue_settings(settings);
         }
     }
@@ -189,7 +213,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
     /// Reads on until the CLI tells the cost of the turn, usually some milliseconds after the end of the answer. After
     /// [`COSTS_TIMEOUT`] the turn ends without its cost.
     async fn wait_for_costs(&mut self) {
-        let Phase::Ended(translator) = &mut self.phase else { return };
+        let Phase::Ended(translator) = &mut self.phase else {
+            return;
+        };
         if self.session.costs.is_reported() {
             return;
         }
@@ -220,10 +246,13 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         let mut translator = match std::mem::replace(&mut self.phase, Phase::Changing) {
             // Settings are taken in their order, so those of the next turn come after what is on its way.
             Phase::Clean | Phase::Configuring => return self.forget_large_body().await,
-            Phase::Changing => return Err("it was left while its transcript was being changed".to_owned()),
+            Phase::Changing => {
+                return Err("it was left while its transcript was being changed".to_owned());
+            }
             Phase::Running(mut translator) => {
                 // Before its run has begun, an interrupt passes a prompt by.
-                self.wait_for(&mut translator, |turn| turn.is_running() || turn.is_over()).await?;
+                self.wait_for(&mut translator, |turn| turn.is_running() || turn.is_over())
+                    .await?;
                 self.session.queue_interrupt();
                 translator
             }
@@ -239,7 +268,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
     /// Leaves the process clean, without the body of its last call where that is large.
     async fn forget_large_body(&mut self) -> Result<(), String> {
         if std::mem::take(&mut self.body_bytes) > LARGE_BODY {
-            self.session.configure(settings::no_body()).await.map_err(|failure| failure.message)?;
+            self.session
+                .configure(settings::no_body())
+                .await
+                .map_err(|failure| failure.message)?;
         }
         self.phase = Phase::Clean;
         Ok(())

@@ -28,9 +28,13 @@ impl Cli {
     /// Answers the control request `line`.
     async fn accept(&mut self, line: &serde_json::Value) {
         let id = &line["request_id"];
-        let answer =
-            format!(r#"{{"type":"control_response","response":{{"subtype":"success","request_id":{id}}}}}"#);
-        self.writer.write_all(format!("{answer}\n").as_bytes()).await.unwrap();
+        let answer = format!(
+            r#"{{"type":"control_response","response":{{"subtype":"success","request_id":{id}}}}}"#
+        );
+        self.writer
+            .write_all(format!("{answer}\n").as_bytes())
+            .await
+            .unwrap();
     }
 }
 
@@ -40,7 +44,13 @@ fn talk() -> (Talk<Read, Write>, Cli) {
     let config = config();
     let talk = Talk::new(Session::new(reader, writer, &config), Vec::new(), &config);
     let (reader, writer) = tokio::io::split(theirs);
-    (talk, Cli { reader: BufReader::new(reader), writer })
+    (
+        talk,
+        Cli {
+            reader: BufReader::new(reader),
+            writer,
+        },
+    )
 }
 
 /// Begins a turn with a prompt of `bytes` and leaves it when the CLI has its settings but has not answered. Gives them.
@@ -53,7 +63,10 @@ async fn leave_while_configuring(
     let mut start = pin!(talk.start(&turn));
     let mut read = pin!(cli.read());
     poll_fn(|context| {
-        assert!(start.as_mut().poll(context).is_pending(), "nothing was answered");
+        assert!(
+            start.as_mut().poll(context).is_pending(),
+            "nothing was answered"
+        );
         read.as_mut().poll(context)
     })
     .await
@@ -72,9 +85,15 @@ async fn a_large_body_of_a_turn_that_was_left_while_configuring_is_forgotten() {
         cli.accept(&line).await;
     };
     let both = async { tokio::join!(talk.reset(), cleaning) };
-    let (reset, ()) = tokio::time::timeout(Duration::from_secs(1), both).await.unwrap();
+    let (reset, ()) = tokio::time::timeout(Duration::from_secs(1), both)
+        .await
+        .unwrap();
     assert_eq!(reset, Ok(()));
-    assert_eq!(talk.reset().await, Ok(()), "once is enough, and nothing is waited for");
+    assert_eq!(
+        talk.reset().await,
+        Ok(()),
+        "once is enough, and nothing is waited for"
+    );
 }
 
 #[tokio::test]

@@ -99,7 +99,10 @@ impl Translator {
 
     /// Follows the message `uuid`, which is in the transcript already and no turn.
     pub(super) fn over(uuid: String) -> Self {
-        Self { is_over: true, ..Self::new(uuid) }
+        Self {
+            is_over: true,
+            ..Self::new(uuid)
+        }
     }
 
     /// The `uuid` of the turn's user line.
@@ -152,7 +155,10 @@ impl Translator {
             Event::Lifecycle(..) => {
                 self.drain(&event);
                 if self.is_over {
-                    Step::Fail(Failure::new(FailureKind::Upstream, "The CLI gave the turn up."))
+                    Step::Fail(Failure::new(
+                        FailureKind::Upstream,
+                        "The CLI gave the turn up.",
+                    ))
                 } else {
                     Step::Nothing
                 }
@@ -184,14 +190,24 @@ impl Translator {
 
     fn stream_event(&mut self, event: StreamEvent<'_>) -> Step {
         match event {
-            StreamEvent::MessageStart { model, usage, native } => {
+            StreamEvent::MessageStart {
+                model,
+                usage,
+                native,
+            } => {
                 usage.count_into(&mut self.usage);
                 self.begin(model.into_owned(), native)
             }
-            StreamEvent::Text(text) | StreamEvent::Thinking(text) if text.is_empty() => Step::Nothing,
+            StreamEvent::Text(text) | StreamEvent::Thinking(text) if text.is_empty() => {
+                Step::Nothing
+            }
             StreamEvent::Thinking(text) => self.thought(TurnEvent::Thinking(text.into_owned())),
-            StreamEvent::Signature(seal) => self.thought(TurnEvent::ThinkingSealed(seal.into_owned())),
-            StreamEvent::Redacted(data) => self.thought(TurnEvent::ThinkingRedacted(data.into_owned())),
+            StreamEvent::Signature(seal) => {
+                self.thought(TurnEvent::ThinkingSealed(seal.into_owned()))
+            }
+            StreamEvent::Redacted(data) => {
+                self.thought(TurnEvent::ThinkingRedacted(data.into_owned()))
+            }
             StreamEvent::Text(text) => self.text(text.into_owned()),
             StreamEvent::ToolUse { id, name, caller } => {
                 let caller = caller.map(|caller| caller.get().to_owned());
@@ -200,7 +216,11 @@ impl Translator {
             StreamEvent::TextStart => {
                 self.open = OpenBlock::Text;
                 let is_next = std::mem::replace(&mut self.is_after_text, true) && self.has_text;
-                if is_next { Step::Emit(TurnEvent::NextText) } else { Step::Nothing }
+                if is_next {
+                    Step::Emit(TurnEvent::NextText)
+                } else {
+                    Step::Nothing
+                }
             }
             StreamEvent::ServerBlock(block) => {
                 self.open = OpenBlock::Server;
@@ -214,10 +234,17 @@ impl Translator {
             StreamEvent::OtherDelta(delta) => self.delta(server::delta(delta)),
             StreamEvent::Input(piece) => self.input(piece.into_owned()),
             StreamEvent::BlockEnd => self.end_block(),
-            StreamEvent::MessageDelta { stop_reason, stop_sequence, usage, native } => {
+            StreamEvent::MessageDelta {
+                stop_reason,
+                stop_sequence,
+                usage,
+                native,
+            } => {
                 usage.count_into(&mut self.usage);
                 self.native.update(native);
-                let Some(reason) = stop_reason else { return Step::Nothing };
+                let Some(reason) = stop_reason else {
+                    return Step::Nothing;
+                };
                 Step::Finish(self.finish(&reason, stop_sequence.map(Cow::into_owned)))
             }
             StreamEvent::Other => Step::Nothing,
@@ -232,7 +259,11 @@ impl Translator {
         if std::mem::replace(&mut self.has_begun, true) {
             return Step::Nothing;
         }
-        Step::Emit(TurnEvent::Started { model, usage: self.usage, native })
+        Step::Emit(TurnEvent::Started {
+            model,
+            usage: self.usage,
+            native,
+        })
     }
 
     fn end_block(&mut self) -> Step {
@@ -242,7 +273,11 @@ impl Translator {
 
     /// The next source of a text that is whole.
     pub(super) fn source(&mut self) -> Option<TurnEvent> {
-        if self.open == OpenBlock::Text { None } else { self.sources.pop_front() }
+        if self.open == OpenBlock::Text {
+            None
+        } else {
+            self.sources.pop_front()
+        }
     }
 
     fn delta(&mut self, delta: TurnEvent) -> Step {
@@ -274,7 +309,11 @@ impl Translator {
         if piece.is_empty() {
             return Step::Nothing;
         }
-        if self.has_called { Step::Emit(TurnEvent::ToolInput(piece)) } else { Step::Nothing }
+        if self.has_called {
+            Step::Emit(TurnEvent::ToolInput(piece))
+        } else {
+            Step::Nothing
+        }
     }
 
     /// The one place where the reason of the end is decided.
@@ -290,7 +329,12 @@ impl Translator {
         };
         let mut native = std::mem::take(&mut self.native);
         native.stop_reason = (!is_whole).then(|| stop_reason.to_owned());
-        Finish { reason, stop_text, usage: self.usage, native }
+        Finish {
+            reason,
+            stop_text,
+            usage: self.usage,
+            native,
+        }
     }
 }
 

@@ -10,8 +10,7 @@ const START: &str = r#"{"type":"stream_event","event":{"type":"message_start","m
 const TEXT: &str = r#"{"type":"stream_event","event":{"type":"content_block_delta","delta":{"type":"text_delta","text":"w"}}}"#;
 const END: &str = r#"{"type":"stream_event","event":{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":5}}}"#;
 const LIMIT: &str = r#"{"type":"stream_event","event":{"type":"message_delta","delta":{"stop_reason":"max_tokens"},"usage":{"output_tokens":5}}}"#;
-const FAILED: &str =
-    r#"{"type":"assistant","error":"rate_limit","message":{"content":[{"type":"text","text":"API Error"}]}}"#;
+const FAILED: &str = r#"{"type":"assistant","error":"rate_limit","message":{"content":[{"type":"text","text":"API Error"}]}}"#;
 const RESULT: &str = r#"{"type":"result","subtype":"success","is_error":false}"#;
 const OVER: &str = r#"{"type":"command_lifecycle","command_uuid":"u","state":"completed"}"#;
 
@@ -58,7 +57,12 @@ fn an_answer_without_words_or_calls_is_silent() {
 
 #[test]
 fn a_second_call_after_text_is_a_failure_and_before_it_is_not() {
-    assert!(steps(&[START, START, TEXT]).1.iter().all(|step| !step.contains("Fail")));
+    assert!(
+        steps(&[START, START, TEXT])
+            .1
+            .iter()
+            .all(|step| !step.contains("Fail"))
+    );
     assert!(steps(&[START, TEXT, START]).1[2].contains("cut off upstream"));
 }
 
@@ -116,15 +120,29 @@ fn the_text_that_stopped_it_is_told() {
 #[test]
 fn sources_come_after_the_text_that_they_are_of() {
     let event = |event: &str| format!(r#"{{"type":"stream_event","event":{event}}}"#);
-    let begin = event(r#"{"type":"content_block_start","content_block":{"type":"text","text":""}}"#);
+    let begin =
+        event(r#"{"type":"content_block_start","content_block":{"type":"text","text":""}}"#);
     let source = |url: &str| {
         let citation = format!(r#"{{"type":"citations_delta","citation":{{"url":"{url}"}}}}"#);
-        event(&format!(r#"{{"type":"content_block_delta","delta":{citation}}}"#))
+        event(&format!(
+            r#"{{"type":"content_block_delta","delta":{citation}}}"#
+        ))
     };
     let end = event(r#"{"type":"content_block_stop"}"#);
     let mut translator = Translator::new("u".to_owned());
     let mut told = Vec::new();
-    for line in [START, &begin, &source("a"), &source("b"), TEXT, &end, &begin, TEXT, &end, END] {
+    for line in [
+        START,
+        &begin,
+        &source("a"),
+        &source("b"),
+        TEXT,
+        &end,
+        &begin,
+        TEXT,
+        &end,
+        END,
+    ] {
         while let Some(event) = translator.source() {
             told.push(event);
         }

@@ -3,7 +3,11 @@
 use std::fmt;
 
 /// The version all tests run against.
-pub const TESTED: Version = Version { major: 2, minor: 1, patch: 329 };
+pub const TESTED: Version = Version {
+    major: 2,
+    minor: 1,
+    patch: 329,
+};
 
 /// A version of the CLI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,12 +23,22 @@ pub struct Version {
 impl Version {
     /// Reads the output of `claude --version`, such as `2.1.329 (Claude Code)`.
     pub fn parse(output: &str) -> Option<Self> {
-        let mut numbers = output.split_whitespace().next()?.splitn(3, '.').map(|number| {
-            let digits =
-                number.split(|character: char| !character.is_ascii_digit()).next().unwrap_or_default();
-            digits.parse().ok()
-        });
-        Some(Self { major: numbers.next()??, minor: numbers.next()??, patch: numbers.next()?? })
+        let mut numbers = output
+            .split_whitespace()
+            .next()?
+            .splitn(3, '.')
+            .map(|number| {
+                let digits = number
+                    .split(|character: char| !character.is_ascii_digit())
+                    .next()
+                    .unwrap_or_default();
+                digits.parse().ok()
+            });
+        Some(Self {
+            major: numbers.next()??,
+            minor: numbers.next()??,
+            patch: numbers.next()??,
+        })
     }
 }
 
@@ -41,7 +55,10 @@ mod tests {
     #[test]
     fn versions_are_read_and_ordered() {
         let version = |text| Version::parse(text);
-        assert_eq!(version("2.1.329 (Claude Code)\n").unwrap().to_string(), "2.1.329");
+        assert_eq!(
+            version("2.1.329 (Claude Code)\n").unwrap().to_string(),
+            "2.1.329"
+        );
         assert_eq!(version("2.2.0-beta.1").unwrap().to_string(), "2.2.0");
         assert!(version("2.1.99").unwrap() < version("2.1.329").unwrap());
         assert_eq!(version("command not found"), None);

@@ -31,16 +31,25 @@ impl ClaudeWorker {
     /// # Errors
     /// When the process must not be used. The message has the reason; how the process ended and its last words are logged.
     pub(super) async fn open(mut process: Process, config: &Config) -> Result<Self, LaunchError> {
-        let failed = |error: io::Error| LaunchError { message: error.to_string(), is_permanent: false };
+        let failed = |error: io::Error| LaunchError {
+            message: error.to_string(),
+            is_permanent: false,
+        };
         let (stdout, stdin) = process.take_pipes().map_err(failed)?;
         let mut session = Session::new(stdout, stdin, config);
         match start(&mut session, config).await {
-            Ok(models) => Ok(Self { process, talk: Talk::new(session, models, config) }),
+            Ok(models) => Ok(Self {
+                process,
+                talk: Talk::new(session, models, config),
+            }),
             Err(error) => {
                 // They may name paths of this machine, which are no matter of clients.
                 let (id, words) = (process.id(), process.last_words().await);
                 tracing::warn!(process.id = id, %words, %error, "a process that was started cannot be used");
-                Err(LaunchError { message: error.to_string(), is_permanent: error.is_permanent() })
+                Err(LaunchError {
+                    message: error.to_string(),
+                    is_permanent: error.is_permanent(),
+                })
             }
         }
     }
@@ -88,6 +97,10 @@ impl Worker for ClaudeWorker {
 impl Drop for ClaudeWorker {
     fn drop(&mut self) {
         let skipped_lines = self.talk.session.skipped_lines();
-        tracing::debug!(process.id = self.process.id(), skipped_lines, "a worker is ended");
+        tracing::debug!(
+            process.id = self.process.id(),
+            skipped_lines,
+            "a worker is ended"
+        );
     }
 }

@@ -95,8 +95,16 @@ impl Output {
     ///
     /// # Errors
     /// Never, since it is JSON already.
-    pub(super) fn show(&self, answer: &Value, words: impl FnOnce() -> String) -> anyhow::Result<String> {
-        Ok(if self.json { format!("{}\n", serde_json::to_string_pretty(answer)?) } else { words() })
+    pub(super) fn show(
+        &self,
+        answer: &Value,
+        words: impl FnOnce() -> String,
+    ) -> anyhow::Result<String> {
+        Ok(if self.json {
+            format!("{}\n", serde_json::to_string_pretty(answer)?)
+        } else {
+            words()
+        })
     }
 }
 
@@ -106,7 +114,10 @@ impl Target {
     /// # Errors
     /// When they are refused.
     pub(super) fn settings(&self, environment: &Environment) -> anyhow::Result<Settings> {
-        let flags = Flags { data_dir: self.data_dir.clone(), ..Flags::default() };
+        let flags = Flags {
+            data_dir: self.data_dir.clone(),
+            ..Flags::default()
+        };
         Ok(Settings::load(self.config.as_deref(), environment, &flags)?)
     }
 }
@@ -122,14 +133,20 @@ pub(super) fn ask(
     path: &str,
     body: Option<&Value>,
 ) -> anyhow::Result<Value> {
-    at(target, environment, async |desk| desk.ask(method, path, body).await)
+    at(target, environment, async |desk| {
+        desk.ask(method, path, body).await
+    })
 }
 
 /// All items of the list at `path`, as an array.
 ///
 /// # Errors
 /// When it is refused.
-pub(super) fn list(target: &Target, environment: &Environment, path: &str) -> anyhow::Result<Value> {
+pub(super) fn list(
+    target: &Target,
+    environment: &Environment,
+    path: &str,
+) -> anyhow::Result<Value> {
     at(target, environment, async |desk| {
         let (mut items, mut next) = (Vec::new(), format!("{path}?limit=100"));
         loop {
@@ -148,7 +165,11 @@ pub(super) fn list(target: &Target, environment: &Environment, path: &str) -> an
 ///
 /// # Errors
 /// When it is refused, or there are no records.
-pub(super) fn read(target: &Target, environment: &Environment, path: &str) -> anyhow::Result<String> {
+pub(super) fn read(
+    target: &Target,
+    environment: &Environment,
+    path: &str,
+) -> anyhow::Result<String> {
     let settings = target.settings(environment)?;
     block_on(async {
         let desk = Desk::find(&settings).await?;
@@ -177,5 +198,8 @@ fn at(
 /// # Errors
 /// Its own, or when threads cannot be had.
 pub(super) fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(command)
 }

@@ -48,7 +48,9 @@ pub(super) struct Doctor {
 /// When a rule does not hold, or could not be checked, or the calls cannot be made.
 pub(super) fn run(arguments: &Doctor, environment: &Environment) -> anyhow::Result<()> {
     let settings = Settings::load(arguments.config.as_deref(), environment, &Flags::default())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let checked = runtime.block_on(async {
         let rules = LiveRules::prepare(&settings, environment, &arguments.model).await?;
         let checked = match ask(arguments, &rules, &settings) {
@@ -75,7 +77,11 @@ fn ask(arguments: &Doctor, rules: &LiveRules, settings: &Settings) -> anyhow::Re
     if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
         return Ok(());
     }
-    Err(Advice::new("no call was made".to_owned(), "answer `y`, or use --yes to make the calls").into())
+    Err(Advice::new(
+        "no call was made".to_owned(),
+        "answer `y`, or use --yes to make the calls",
+    )
+    .into())
 }
 
 /// The table, and the lines of configuration that would mend it.
@@ -88,13 +94,26 @@ fn told(checked: &[Checked]) -> String {
             Finding::Refused(words) => (word(true), format!("{words:.100}")),
             Finding::Unknown(words) => ("not known", format!("{words:.100}")),
         };
-        let found = if one.holds() == Some(false) { format!("{found} (differs)") } else { found.to_owned() };
-        table.row([one.rule.to_string(), one.model.clone(), word(one.is_refused).to_owned(), found, why]);
+        let found = if one.holds() == Some(false) {
+            format!("{found} (differs)")
+        } else {
+            found.to_owned()
+        };
+        table.row([
+            one.rule.to_string(),
+            one.model.clone(),
+            word(one.is_refused).to_owned(),
+            found,
+            why,
+        ]);
     }
     let mut text = table.to_string();
     let lines = mending(checked);
     if !lines.is_empty() {
-        let _ = write!(text, "\nThe configuration that says so:\n\n[models.restrictions]\n{lines}");
+        let _ = write!(
+            text,
+            "\nThe configuration that says so:\n\n[models.restrictions]\n{lines}"
+        );
     }
     text
 }
@@ -103,7 +122,9 @@ fn told(checked: &[Checked]) -> String {
 fn mending(checked: &[Checked]) -> String {
     let mut models: BTreeMap<&str, (bool, Vec<&str>)> = BTreeMap::new();
     for one in checked {
-        let Rule::Model(restriction) = one.rule else { continue };
+        let Rule::Model(restriction) = one.rule else {
+            continue;
+        };
         let (differs, refused) = models.entry(&one.model).or_default();
         *differs |= one.holds() == Some(false);
         let is_refused = match one.found {
@@ -116,18 +137,27 @@ fn mending(checked: &[Checked]) -> String {
         }
     }
     let differing = models.into_iter().filter(|(_, (differs, _))| *differs);
-    differing.map(|(model, (_, refused))| format!("\"{model}\" = \"{}\"\n", refused.join(", "))).collect()
+    differing
+        .map(|(model, (_, refused))| format!("\"{model}\" = \"{}\"\n", refused.join(", ")))
+        .collect()
 }
 
 fn verdict(checked: &[Checked]) -> anyhow::Result<()> {
-    let differing = checked.iter().filter(|one| one.holds() == Some(false)).count();
+    let differing = checked
+        .iter()
+        .filter(|one| one.holds() == Some(false))
+        .count();
     if differing > 0 {
         let hint = if mending(checked).is_empty() {
             "no setting changes what holds for all models: this server has to learn it"
         } else {
             "put the lines above into the configuration file"
         };
-        return Err(Advice::new(format!("{differing} of {} rules differ", checked.len()), hint).into());
+        return Err(Advice::new(
+            format!("{differing} of {} rules differ", checked.len()),
+            hint,
+        )
+        .into());
     }
     // Both parameters at once say nothing of a model that takes neither.
     let is_open = |one: &&Checked| {
@@ -136,9 +166,11 @@ fn verdict(checked: &[Checked]) -> anyhow::Result<()> {
     let open = checked.iter().filter(is_open).count();
     if open > 0 {
         let hint = "the table says why; try again when that is over";
-        return Err(
-            Advice::new(format!("{open} of {} rules could not be checked", checked.len()), hint).into()
-        );
+        return Err(Advice::new(
+            format!("{open} of {} rules could not be checked", checked.len()),
+            hint,
+        )
+        .into());
     }
     print(b"\nAll rules hold.\n")
 }

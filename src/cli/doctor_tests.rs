@@ -3,7 +3,12 @@ use crate::app::General;
 use crate::domain::Restriction;
 
 fn checked(rule: Rule, is_refused: bool, found: Finding) -> Checked {
-    Checked { model: "claude-m".to_owned(), rule, is_refused, found }
+    Checked {
+        model: "claude-m".to_owned(),
+        rule,
+        is_refused,
+        found,
+    }
 }
 
 fn refused() -> Finding {
@@ -19,7 +24,11 @@ fn differences_are_shown_with_the_lines_that_mend_them() {
             true,
             Finding::Unknown("Anthropic is overloaded.".to_owned()),
         ),
-        checked(Rule::Model(Restriction::ThinkingBudget), true, Finding::Taken),
+        checked(
+            Rule::Model(Restriction::ThinkingBudget),
+            true,
+            Finding::Taken,
+        ),
         checked(Rule::General(General::UnknownField), true, refused()),
     ];
     insta::assert_snapshot!(told(&rules), @r#"
@@ -34,7 +43,13 @@ The configuration that says so:
 [models.restrictions]
 "claude-m" = "sampling, forced_tools"
 "#);
-    assert_eq!(verdict(&rules).unwrap_err().to_string(), "2 of 4 rules differ");
-    assert_eq!(verdict(&rules[1..2]).unwrap_err().to_string(), "1 of 1 rules could not be checked");
+    assert_eq!(
+        verdict(&rules).unwrap_err().to_string(),
+        "2 of 4 rules differ"
+    );
+    assert_eq!(
+        verdict(&rules[1..2]).unwrap_err().to_string(),
+        "1 of 1 rules could not be checked"
+    );
     assert!(verdict(&rules[3..]).is_ok());
 }

@@ -30,10 +30,25 @@ mod tests {
 
     #[test]
     fn a_time_has_a_unit() {
-        for (text, seconds) in [("90s", 90), ("30m", 1800), ("12h", 43_200), ("7d", 604_800), ("0d", 0)] {
+        for (text, seconds) in [
+            ("90s", 90),
+            ("30m", 1800),
+            ("12h", 43_200),
+            ("7d", 604_800),
+            ("0d", 0),
+        ] {
             assert_eq!(text.parse(), Ok(Seconds(seconds)));
         }
-        for nonsense in ["", "5", "d", "5 d", "5w", "-1d", "1.5h", "99999999999999999d"] {
+        for nonsense in [
+            "",
+            "5",
+            "d",
+            "5 d",
+            "5w",
+            "-1d",
+            "1.5h",
+            "99999999999999999d",
+        ] {
             assert!(nonsense.parse::<Seconds>().is_err(), "{nonsense}");
         }
     }

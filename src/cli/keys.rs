@@ -99,16 +99,32 @@ impl Keys {
                 let keys = list(&target, environment, "/admin/keys")?;
                 output.show(&keys, || table(&keys))
             }
-            Self::Rotate { key, grace, output, target } => {
+            Self::Rotate {
+                key,
+                grace,
+                output,
+                target,
+            } => {
                 let body = json!({"grace_seconds": grace.map_or(0, |grace| grace.0)});
                 let path = format!("/admin/keys/{}/rotate", id(&key));
                 let rotated = ask(&target, environment, "POST", &path, Some(&body))?;
                 output.show(&rotated, || with_secret("has another secret", &rotated))
             }
-            Self::Revoke { key, output, target } => {
-                let revoked =
-                    ask(&target, environment, "DELETE", &format!("/admin/keys/{}", id(&key)), None)?;
-                output.show(&revoked, || format!("The key {} is revoked.\n", words(&revoked)))
+            Self::Revoke {
+                key,
+                output,
+                target,
+            } => {
+                let revoked = ask(
+                    &target,
+                    environment,
+                    "DELETE",
+                    &format!("/admin/keys/{}", id(&key)),
+                    None,
+                )?;
+                output.show(&revoked, || {
+                    format!("The key {} is revoked.\n", words(&revoked))
+                })
             }
         }
     }
@@ -122,33 +138,64 @@ impl Create {
             ("project_id", self.project.map(Value::from)),
             ("models", self.models.map(Value::from)),
             ("permissions", self.permissions.map(Value::from)),
-            ("expires_at", self.expires_in.map(|time| unix_now().saturating_add(time.0).into())),
+            (
+                "expires_at",
+                self.expires_in
+                    .map(|time| unix_now().saturating_add(time.0).into()),
+            ),
         ] {
             if let Some(value) = value {
                 body[field] = value;
             }
         }
-        let made = ask(&self.target, environment, "POST", "/admin/keys", Some(&body))?;
+        let made = ask(
+            &self.target,
+            environment,
+            "POST",
+            "/admin/keys",
+            Some(&body),
+        )?;
         self.output.show(&made, || with_secret("was made", &made))
     }
 }
 
 /// The id of the key that is given by its id, its prefix, or its whole text.
 fn id(given: &str) -> String {
-    let Some(rest) = given.strip_prefix("sk-sb-") else { return table::segment(given) };
-    format!("key_{}", table::segment(rest.split('-').next().unwrap_or_default()))
+    let Some(rest) = given.strip_prefix("sk-sb-") else {
+        return table::segment(given);
+    };
+    format!(
+        "key_{}",
+        table::segment(rest.split('-').next().unwrap_or_default())
+    )
 }
 
 fn words(key: &Value) -> String {
-    format!("{} ({})", table::text(&key["name"]), table::text(&key["id"]))
+    format!(
+        "{} ({})",
+        table::text(&key["name"]),
+        table::text(&key["id"])
+    )
 }
 
 fn with_secret(what: &str, key: &Value) -> String {
-    format!("The key {} {what}. It is shown this once:\n\n    {}\n", words(key), table::text(&key["key"]))
+    format!(
+        "The key {} {what}. It is shown this once:\n\n    {}\n",
+        words(key),
+        table::text(&key["key"])
+    )
 }
 
 fn table(keys: &Value) -> String {
-    let mut table = Table::new(["ID", "NAME", "PROJECT", "STATE", "LIMITS", "MADE", "LAST USED"]);
+    let mut table = Table::new([
+        "ID",
+        "NAME",
+        "PROJECT",
+        "STATE",
+        "LIMITS",
+        "MADE",
+        "LAST USED",
+    ]);
     for key in keys.as_array().into_iter().flatten() {
         table.row([
             table::text(&key["id"]),
@@ -164,7 +211,9 @@ fn table(keys: &Value) -> String {
 }
 
 fn state(key: &Value) -> String {
-    let is_over = key["expires_at"].as_u64().is_some_and(|end| end <= unix_now());
+    let is_over = key["expires_at"]
+        .as_u64()
+        .is_some_and(|end| end <= unix_now());
     match () {
         () if key["revoked_at"].is_u64() => "revoked".to_owned(),
         () if is_over => "expired".to_owned(),
@@ -179,7 +228,11 @@ mod tests {
 
     #[test]
     fn a_key_is_named_by_its_id_its_prefix_or_its_text() {
-        for given in ["key_0123456789ab", "sk-sb-0123456789ab", "sk-sb-0123456789ab-secret"] {
+        for given in [
+            "key_0123456789ab",
+            "sk-sb-0123456789ab",
+            "sk-sb-0123456789ab-secret",
+        ] {
             assert_eq!(id(given), "key_0123456789ab");
         }
         assert_eq!(id("../projects?x"), "%2E%2E%2Fprojects%3Fx");

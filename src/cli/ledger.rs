@@ -56,7 +56,11 @@ pub(super) enum LedgerCommand {
 pub(super) fn run(command: &LedgerCommand, environment: &Environment) -> anyhow::Result<String> {
     match command {
         LedgerCommand::Backup { file, target } => backup(target, environment, file),
-        LedgerCommand::Restore { file, replace, target } => restore(target, environment, file, *replace),
+        LedgerCommand::Restore {
+            file,
+            replace,
+            target,
+        } => restore(target, environment, file, *replace),
         LedgerCommand::Verify { target } => verify(target, environment),
     }
 }
@@ -75,7 +79,8 @@ fn restore(
     file: &Path,
     may_replace: bool,
 ) -> anyhow::Result<String> {
-    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text =
+        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let settings = target.settings(environment)?;
     let restored = block_on(app::restore_ledger(&settings, &text, may_replace));
     let Restored { records, replaced } = restored.map_err(|error| match error.downcast_ref() {
@@ -90,7 +95,10 @@ fn restore(
 
 fn verify(target: &Target, environment: &Environment) -> anyhow::Result<String> {
     let found: Value = serde_json::from_str(&read(target, environment, "/admin/ledger/verify")?)?;
-    let problems = found["problems"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let problems = found["problems"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     if problems.is_empty() {
         let (charges, holds, counters) = (&found["charges"], &found["holds"], &found["counters"]);
         return Ok(format!(
@@ -98,7 +106,11 @@ fn verify(target: &Target, environment: &Environment) -> anyhow::Result<String> 
         ));
     }
     let lines: Vec<&str> = problems.iter().filter_map(Value::as_str).collect();
-    let message = format!("{} figures do not agree:\n{}", lines.len(), lines.join("\n"));
+    let message = format!(
+        "{} figures do not agree:\n{}",
+        lines.len(),
+        lines.join("\n")
+    );
     let hint = "make a backup of it as it is, then restore the last one that was right with `claude-switchboard ledger \
                 restore FILE --replace`";
     Err(Advice::new(message, hint).into())
@@ -108,11 +120,18 @@ fn verify(target: &Target, environment: &Environment) -> anyhow::Result<String> 
 fn write(file: &Path, text: &str) -> std::io::Result<()> {
     let mut partial = file.as_os_str().to_owned();
     partial.push(".partial");
-    let mut output =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+    let mut output = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&partial)?;
     output.write_all(text.as_bytes())?;
     output.sync_all()?;
     fs::rename(&partial, file)?;
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     fs::File::open(folder)?.sync_all()
 }

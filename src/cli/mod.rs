@@ -59,7 +59,11 @@ Every key of the configuration is also a variable, SWITCHBOARD_SECTION__KEY; doc
 
 /// A drop-in `OpenAI` API in front of the Claude CLI.
 #[derive(Debug, Parser)]
-#[command(name = "claude-switchboard", version, about = "A drop-in OpenAI API in front of the Claude CLI")]
+#[command(
+    name = "claude-switchboard",
+    version,
+    about = "A drop-in OpenAI API in front of the Claude CLI"
+)]
 #[command(after_help = EXAMPLES, arg_required_else_help = true)]
 pub struct Cli {
     #[command(subcommand)]
@@ -129,7 +133,11 @@ pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<()> {
         Command::Serve(arguments) => serve::serve(arguments, environment),
         Command::CheckConfig { config } => {
             let settings = Settings::load(config.as_deref(), &environment, &Flags::default())?;
-            let notices: String = settings.notices.iter().map(|notice| format!("# {notice}\n")).collect();
+            let notices: String = settings
+                .notices
+                .iter()
+                .map(|notice| format!("# {notice}\n"))
+                .collect();
             print(format!("{notices}{}", settings.to_toml()?).as_bytes())
         }
         Command::Doctor(arguments) => doctor::run(&arguments, &environment),
@@ -141,7 +149,12 @@ pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<()> {
         Command::Ledger(command) => print(ledger::run(&command, &environment)?.as_bytes()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "claude-switchboard", &mut script);
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "claude-switchboard",
+                &mut script,
+            );
             print(&script)
         }
     }
@@ -159,9 +172,19 @@ fn print(bytes: &[u8]) -> anyhow::Result<()> {
 /// Shows an error on the terminal, one line for what happened and one for what to do, and says how to exit.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     let refused = error.downcast_ref::<config::Error>();
-    let advice = error.downcast_ref::<Advice>().map(|advice| advice.hint.to_owned());
-    let advice = advice.or_else(|| error.downcast_ref::<DeskError>().map(|error| error.hint().to_owned()));
-    let advice = advice.or_else(|| error.downcast_ref::<BadRecords>().map(|error| error.hint().to_owned()));
+    let advice = error
+        .downcast_ref::<Advice>()
+        .map(|advice| advice.hint.to_owned());
+    let advice = advice.or_else(|| {
+        error
+            .downcast_ref::<DeskError>()
+            .map(|error| error.hint().to_owned())
+    });
+    let advice = advice.or_else(|| {
+        error
+            .downcast_ref::<BadRecords>()
+            .map(|error| error.hint().to_owned())
+    });
     let hint = match (refused, advice) {
         (Some(refused), _) => refused.hint(),
         (None, Some(advice)) => advice,
@@ -171,5 +194,9 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     };
     // Nobody is left to tell when stderr is closed.
     let _ = writeln!(std::io::stderr(), "error: {error:#}\nhint: {hint}");
-    ExitCode::from(if refused.is_some() { BAD_CONFIGURATION } else { 1 })
+    ExitCode::from(if refused.is_some() {
+        BAD_CONFIGURATION
+    } else {
+        1
+    })
 }

@@ -88,27 +88,50 @@ impl Projects {
     /// When it cannot be done, with what to do next.
     pub(super) fn run(self, environment: &Environment) -> anyhow::Result<String> {
         match self {
-            Self::Create { name, id, limits, output, target } => {
+            Self::Create {
+                name,
+                id,
+                limits,
+                output,
+                target,
+            } => {
                 let mut body = limits.body();
                 if let Some(id) = id.or_else(|| is_chosen_id(&name).then(|| name.clone())) {
                     body["id"] = id.into();
                 }
                 body["name"] = name.into();
                 let made = ask(&target, environment, "POST", "/admin/projects", Some(&body))?;
-                output.show(&made, || format!("The project {} was made.\n", words(&made)))
+                output.show(&made, || {
+                    format!("The project {} was made.\n", words(&made))
+                })
             }
             Self::List { output, target } => {
                 let projects = list(&target, environment, "/admin/projects")?;
                 output.show(&projects, || table(&projects))
             }
-            Self::Budget { project, budget, output, target } => {
+            Self::Budget {
+                project,
+                budget,
+                output,
+                target,
+            } => {
                 let path = format!("/admin/projects/{}/budget", table::segment(&project));
                 let held = ask(&target, environment, "PUT", &path, Some(&budget.body()))?;
-                let limits =
-                    || format!("The project {} has the limits: {}.\n", words(&held), table::limits(&held));
+                let limits = || {
+                    format!(
+                        "The project {} has the limits: {}.\n",
+                        words(&held),
+                        table::limits(&held)
+                    )
+                };
                 output.show(&held, limits)
             }
-            Self::Webhook { project, wanted, output, target } => {
+            Self::Webhook {
+                project,
+                wanted,
+                output,
+                target,
+            } => {
                 let path = format!("/admin/projects/{}", table::segment(&project));
                 if wanted.test {
                     let path = format!("{path}/webhook/test");
@@ -124,7 +147,11 @@ impl Projects {
 }
 
 fn words(project: &Value) -> String {
-    format!("{} ({})", table::text(&project["name"]), table::text(&project["id"]))
+    format!(
+        "{} ({})",
+        table::text(&project["name"]),
+        table::text(&project["id"])
+    )
 }
 
 fn webhook(project: &Value) -> String {

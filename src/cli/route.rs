@@ -89,10 +89,17 @@ pub(super) fn explain(arguments: &Route, environment: &Environment) -> anyhow::R
     let file = &arguments.explain;
     let name = file.display();
     let text = std::fs::read_to_string(file).with_context(|| format!("{name} cannot be read"))?;
-    let budget = BudgetState { tokens_left: arguments.tokens_left, percent_used: arguments.percent_used };
-    let rows = text.lines().zip(1..).filter(|(text, _)| !text.trim().is_empty()).map(|(text, line)| {
-        row(text, line, &router, &prices, budget).with_context(|| format!("{name}:{line}"))
-    });
+    let budget = BudgetState {
+        tokens_left: arguments.tokens_left,
+        percent_used: arguments.percent_used,
+    };
+    let rows = text
+        .lines()
+        .zip(1..)
+        .filter(|(text, _)| !text.trim().is_empty())
+        .map(|(text, line)| {
+            row(text, line, &router, &prices, budget).with_context(|| format!("{name}:{line}"))
+        });
     let rows = rows.collect::<anyhow::Result<Vec<Row>>>()?;
     if rows.is_empty() {
         bail!("{name} holds no request");
@@ -118,7 +125,8 @@ fn row(
     let choice = router.choose(&features);
     let chosen = prices.estimate(choice.model.as_str(), turn);
     let always = prices.estimate(router.heavy_model().as_str(), turn);
-    let of_all = |one: Money| std::iter::repeat_n(one, request.n).fold(Money::ZERO, |sum, one| sum + one);
+    let of_all =
+        |one: Money| std::iter::repeat_n(one, request.n).fold(Money::ZERO, |sum, one| sum + one);
     Ok(Row {
         line,
         preview: preview(&features.prompt),
@@ -136,9 +144,15 @@ fn sum_up(requests: Vec<Row>, always: &str) -> Explanation {
     for row in &requests {
         *models.entry(row.model.clone()).or_default() += 1;
     }
-    let sum = |of: fn(&Row) -> Money| requests.iter().map(of).fold(Money::ZERO, |sum, one| sum + one);
+    let sum = |of: fn(&Row) -> Money| {
+        requests
+            .iter()
+            .map(of)
+            .fold(Money::ZERO, |sum, one| sum + one)
+    };
     let (cost, always_cost) = (sum(|row| row.cost), sum(|row| row.always_cost));
-    let saved = i128::from((always_cost - cost).nanos()) * 100 / i128::from(always_cost.nanos().max(1));
+    let saved =
+        i128::from((always_cost - cost).nanos()) * 100 / i128::from(always_cost.nanos().max(1));
     Explanation {
         requests,
         models,
@@ -151,7 +165,11 @@ fn sum_up(requests: Vec<Row>, always: &str) -> Explanation {
 
 /// The beginning of a prompt on one line, without what a terminal would obey.
 fn preview(prompt: &[&str]) -> String {
-    let words: Vec<&str> = prompt.iter().flat_map(|text| text.split_whitespace()).take(PREVIEW).collect();
+    let words: Vec<&str> = prompt
+        .iter()
+        .flat_map(|text| text.split_whitespace())
+        .take(PREVIEW)
+        .collect();
     let mut text = words.join(" ").replace(char::is_control, "?");
     if let Some((end, _)) = text.char_indices().nth(PREVIEW) {
         text.truncate(end);
@@ -166,23 +184,48 @@ fn dollars<S: Serializer>(money: &Money, serializer: S) -> Result<S::Ok, S::Erro
 }
 
 fn table(explanation: &Explanation) -> String {
-    let Explanation { requests, models, cost, always, always_cost, saved_percent } = explanation;
+    let Explanation {
+        requests,
+        models,
+        cost,
+        always,
+        always_cost,
+        saved_percent,
+    } = explanation;
     let short = |money: &Money| format!("${:.4}", money.dollars());
-    let longest = requests.iter().map(|row| row.model.chars().count()).max().unwrap_or_default().max(5);
+    let longest = requests
+        .iter()
+        .map(|row| row.model.chars().count())
+        .max()
+        .unwrap_or_default()
+        .max(5);
     let with = format!("with {always}");
     let width = with.chars().count();
     let mut text = format!(
         "{:>4}  {:<PREVIEW$}  {:>7}  {:<longest$}  {:>8}  {with}  why\n",
         "line", "prompt", "tokens", "model", "cost"
     );
-    for Row { line, preview, model, reason, tokens, cost, always_cost, .. } in requests {
+    for Row {
+        line,
+        preview,
+        model,
+        reason,
+        tokens,
+        cost,
+        always_cost,
+        ..
+    } in requests
+    {
         let (cost, always_cost) = (short(cost), short(always_cost));
         let _ = writeln!(
             text,
             "{line:>4}  {preview:<PREVIEW$}  {tokens:>7}  {model:<longest$}  {cost:>8}  {always_cost:>width$}  {reason}"
         );
     }
-    let models: Vec<String> = models.iter().map(|(model, count)| format!("{count} {model}")).collect();
+    let models: Vec<String> = models
+        .iter()
+        .map(|(model, count)| format!("{count} {model}"))
+        .collect();
     let _ = writeln!(
         text,
         "\n{} requests: {}\nestimated {}, always {always} {}: {saved_percent} % saved",

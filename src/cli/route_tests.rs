@@ -12,10 +12,18 @@ fn run(requests: &str, change: impl FnOnce(&mut Route)) -> anyhow::Result<String
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("requests.jsonl");
     std::fs::write(&file, requests.replace("LONG", &"long ".repeat(7000))).unwrap();
-    let mut arguments =
-        Route { explain: file, json: false, config: None, tokens_left: None, percent_used: None };
+    let mut arguments = Route {
+        explain: file,
+        json: false,
+        config: None,
+        tokens_left: None,
+        percent_used: None,
+    };
     change(&mut arguments);
-    let environment = [("HOME", "/home/me"), ("SWITCHBOARD_PRICING__ASSUMED_OUTPUT_TOKENS", "1000")];
+    let environment = [
+        ("HOME", "/home/me"),
+        ("SWITCHBOARD_PRICING__ASSUMED_OUTPUT_TOKENS", "1000"),
+    ];
     explain(&arguments, &environment.into_iter().collect())
 }
 
@@ -60,6 +68,9 @@ fn what_cannot_be_read_is_named() {
     assert_snapshot!(error(&format!("{REQUESTS}{{\"model\": \"auto\"}}")), @"requests.jsonl:5: `messages` is missing.");
     assert_snapshot!(error("nonsense"), @"requests.jsonl:1: The body is not valid JSON: expected ident at line 1 column 2.");
     assert_snapshot!(error("\n \n"), @"requests.jsonl holds no request");
-    let missing = run("", |arguments| arguments.explain = "/nowhere/requests.jsonl".into()).unwrap_err();
+    let missing = run("", |arguments| {
+        arguments.explain = "/nowhere/requests.jsonl".into();
+    })
+    .unwrap_err();
     assert_snapshot!(format!("{missing:#}"), @"/nowhere/requests.jsonl cannot be read: No such file or directory (os error 2)");
 }

@@ -64,9 +64,8 @@ pub(super) fn serve(arguments: Serve, environment: Environment) -> anyhow::Resul
     for notice in &settings.notices {
         tracing::info!("{notice}");
     }
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(app::run(
-        settings,
-        environment,
-        Reload::new(load, levels),
-    ))
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(app::run(settings, environment, Reload::new(load, levels)))
 }

@@ -68,14 +68,22 @@ pub(super) fn run(command: &StoreCommand, environment: &Environment) -> anyhow::
         StoreCommand::Backups { target } => list(target, environment),
         StoreCommand::Restore { folder, target } => restore(target, environment, folder),
         StoreCommand::Repair { target } => repair(target, environment),
-        StoreCommand::Verify { folder: Some(folder), target: _ } => {
-            Ok(format!("the backup is whole: {}\n", words(&check(folder)?)))
-        }
-        StoreCommand::Verify { folder: None, target } => verify(target, environment),
+        StoreCommand::Verify {
+            folder: Some(folder),
+            target: _,
+        } => Ok(format!("the backup is whole: {}\n", words(&check(folder)?))),
+        StoreCommand::Verify {
+            folder: None,
+            target,
+        } => verify(target, environment),
     }
 }
 
-fn backup(target: &Target, environment: &Environment, folder: Option<&Path>) -> anyhow::Result<String> {
+fn backup(
+    target: &Target,
+    environment: &Environment,
+    folder: Option<&Path>,
+) -> anyhow::Result<String> {
     if let Some(folder) = folder.filter(|folder| folder.exists()) {
         let hint = "name a folder that is not there yet, or remove this one";
         return Err(Advice::new(format!("{} is there already", folder.display()), hint).into());
@@ -89,14 +97,20 @@ fn backup(target: &Target, environment: &Environment, folder: Option<&Path>) -> 
             partial.push(".partial");
             copy(&path, Path::new(&partial))
                 .and_then(|()| Ok(fs::rename(&partial, folder)?))
-                .with_context(|| format!("cannot copy {} to {}", path.display(), folder.display()))?;
+                .with_context(|| {
+                    format!("cannot copy {} to {}", path.display(), folder.display())
+                })?;
             check(folder)?;
             // Only the copy was asked for.
             fs::remove_dir_all(path)?;
             folder.to_owned()
         }
     };
-    Ok(format!("{} in {}\n", words(&contents(&made)), place.display()))
+    Ok(format!(
+        "{} in {}\n",
+        words(&contents(&made)),
+        place.display()
+    ))
 }
 
 /// Copies a backup with its folders to `target`, replacing an incomplete copy there.
@@ -119,7 +133,9 @@ fn list(target: &Target, environment: &Environment) -> anyhow::Result<String> {
     let folder = app::backups_folder(&target.settings(environment)?.server.data_dir);
     let mut paths = match fs::read_dir(&folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        entries => entries?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?,
+        entries => entries?
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<Result<Vec<_>, _>>()?,
     };
     if paths.is_empty() {
         return Ok(format!("there are no backups in {}\n", folder.display()));
@@ -135,13 +151,22 @@ fn list(target: &Target, environment: &Environment) -> anyhow::Result<String> {
 fn restore(target: &Target, environment: &Environment, folder: &Path) -> anyhow::Result<String> {
     check(folder)?;
     let restored = app::restore_store(&target.settings(environment)?, folder)?;
-    let kept = restored.kept.map(|kept| format!("; what was there before is in {}", kept.display()));
-    Ok(format!("{} restored{}\n", words(&restored.contents), kept.unwrap_or_default()))
+    let kept = restored
+        .kept
+        .map(|kept| format!("; what was there before is in {}", kept.display()));
+    Ok(format!(
+        "{} restored{}\n",
+        words(&restored.contents),
+        kept.unwrap_or_default()
+    ))
 }
 
 fn repair(target: &Target, environment: &Environment) -> anyhow::Result<String> {
-    let app::RepairedStore { contents, problems, kept } =
-        block_on(app::repair_store(&target.settings(environment)?))?;
+    let app::RepairedStore {
+        contents,
+        problems,
+        kept,
+    } = block_on(app::repair_store(&target.settings(environment)?))?;
     let (words, kept) = (words(&contents), kept.display());
     if problems.is_empty() {
         return Ok(format!(
@@ -153,13 +178,17 @@ fn repair(target: &Target, environment: &Environment) -> anyhow::Result<String> 
          it as it was is in {kept}",
         problems.join("\n")
     );
-    let hint = "restore the newest backup that is whole: `claude-switchboard store backups` lists them";
+    let hint =
+        "restore the newest backup that is whole: `claude-switchboard store backups` lists them";
     Err(Advice::new(message, hint).into())
 }
 
 fn verify(target: &Target, environment: &Environment) -> anyhow::Result<String> {
     let found: Value = serde_json::from_str(&read(target, environment, "/admin/store/verify")?)?;
-    Ok(format!("all records can be read: {}\n", words(&contents(&found))))
+    Ok(format!(
+        "all records can be read: {}\n",
+        words(&contents(&found))
+    ))
 }
 
 /// Reads a backup through.
@@ -180,6 +209,10 @@ fn contents(answer: &Value) -> BackupContents {
 }
 
 fn words(contents: &BackupContents) -> String {
-    let BackupContents { records, large_values, large_bytes } = contents;
+    let BackupContents {
+        records,
+        large_values,
+        large_bytes,
+    } = contents;
     format!("{records} records, {large_values} of them large values of {large_bytes} bytes")
 }

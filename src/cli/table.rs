@@ -15,7 +15,9 @@ pub(super) struct Table<const COLUMNS: usize> {
 impl<const COLUMNS: usize> Table<COLUMNS> {
     /// A table with these headings.
     pub(super) fn new(headings: [&str; COLUMNS]) -> Self {
-        Self { rows: vec![headings.map(str::to_owned)] }
+        Self {
+            rows: vec![headings.map(str::to_owned)],
+        }
     }
 
     pub(super) fn row(&mut self, row: [String; COLUMNS]) {
@@ -25,8 +27,13 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
 
 impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width =
-            |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let width = |column: usize| {
+            self.rows
+                .iter()
+                .map(|row| row[column].chars().count())
+                .max()
+                .unwrap_or(0)
+        };
         let widths: Vec<usize> = (0..COLUMNS).map(width).collect();
         for row in &self.rows {
             let mut line = String::new();
@@ -84,10 +91,22 @@ pub(super) fn limits(of: &Value) -> String {
     }
     for (time, unit) in [("daily", "day"), ("monthly", "month")] {
         let cap = &of["budget"][time];
-        words.extend(cap["tokens"].as_u64().map(|tokens| format!("{tokens} tokens/{unit}")));
-        words.extend(cap["money"].as_str().map(|money| format!("${money}/{unit}")));
+        words.extend(
+            cap["tokens"]
+                .as_u64()
+                .map(|tokens| format!("{tokens} tokens/{unit}")),
+        );
+        words.extend(
+            cap["money"]
+                .as_str()
+                .map(|money| format!("${money}/{unit}")),
+        );
     }
-    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+    if words.is_empty() {
+        "none".to_owned()
+    } else {
+        words.join(", ")
+    }
 }
 
 /// A text as one segment of a path, whatever it holds.
@@ -108,9 +127,14 @@ mod tests {
 
     #[test]
     fn lengths_are_rounded_down() {
-        for (seconds, words) in
-            [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "119 min"), (7200, "2 h"), (172_800, "2 d")]
-        {
+        for (seconds, words) in [
+            (0, "0 s"),
+            (119, "119 s"),
+            (120, "2 min"),
+            (7199, "119 min"),
+            (7200, "2 h"),
+            (172_800, "2 d"),
+        ] {
             assert_eq!(length(seconds), words);
         }
     }

@@ -59,7 +59,10 @@ pub(super) fn report(arguments: &Usage, environment: &Environment) -> anyhow::Re
         Format::Json => "json",
         Format::Csv => "csv",
     };
-    let mut path = format!("/admin/usage?format={format}&period={}", arguments.period.as_str());
+    let mut path = format!(
+        "/admin/usage?format={format}&period={}",
+        arguments.period.as_str()
+    );
     for (name, value) in [
         ("project_id", arguments.project.as_deref()),
         ("key_id", arguments.key.as_deref()),

@@ -31,9 +31,13 @@ pub fn in_place<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
         return work();
     }
     // A runtime of one thread, which tests have, cannot hand its tasks over.
-    let has_others =
-        Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if has_others { block_in_place(work) } else { work() }
+    let has_others = Handle::try_current()
+        .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if has_others {
+        block_in_place(work)
+    } else {
+        work()
+    }
 }
 
 #[cfg(test)]
@@ -65,10 +69,13 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn what_is_done_in_place_keeps_nobody_waiting() {
         let (release, released) = std::sync::mpsc::channel();
-        let work =
-            TaskTracker::new().spawn(async move { in_place(LARGE + 1, move || released.recv().unwrap()) });
+        let work = TaskTracker::new()
+            .spawn(async move { in_place(LARGE + 1, move || released.recv().unwrap()) });
         // The one thread that runs tasks is in the work, or comes to it after this one.
-        TaskTracker::new().spawn(async move { release.send(7).unwrap() }).await.unwrap();
+        TaskTracker::new()
+            .spawn(async move { release.send(7).unwrap() })
+            .await
+            .unwrap();
         assert_eq!(work.await.unwrap(), 7);
     }
 }

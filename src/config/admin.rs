@@ -26,13 +26,18 @@ impl Admin {
     pub(super) fn check(&self, auth: &Auth, server: &Server) -> Result<(), Refusal> {
         let check = Check::section("admin");
         let key = self.key.reveal();
-        let hint = "make a key with `openssl rand -hex 24`, or leave it out: then the server makes one";
+        let hint =
+            "make a key with `openssl rand -hex 24`, or leave it out: then the server makes one";
         if !key.is_empty() && (key.len() < SHORTEST_KEY || !self.key.is_sendable()) {
             let what = format!("it is no text of {SHORTEST_KEY} or more visible ASCII characters");
             return Err(check.refuse("key", what, hint));
         }
         if auth.keys.contains(&self.key) {
-            return Err(check.refuse("key", "it is one of auth.keys, so every caller would have it", hint));
+            return Err(check.refuse(
+                "key",
+                "it is one of auth.keys, so every caller would have it",
+                hint,
+            ));
         }
         if self.listen == Some(server.listen) && server.listen.port() != 0 {
             let hint = "name another port, or leave it out to have both on one";
@@ -42,12 +47,25 @@ impl Admin {
     }
 }
 
-fn read_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+fn read_address<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SocketAddr>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    if text.is_empty() { Ok(None) } else { parse_address(&text).map(Some) }
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        parse_address(&text).map(Some)
+    }
 }
 
 #[expect(clippy::ref_option, reason = "the shape that serde calls")]
-fn write_address<S: Serializer>(address: &Option<SocketAddr>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&address.map(|address| address.to_string()).unwrap_or_default())
+fn write_address<S: Serializer>(
+    address: &Option<SocketAddr>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(
+        &address
+            .map(|address| address.to_string())
+            .unwrap_or_default(),
+    )
 }

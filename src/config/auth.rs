@@ -50,7 +50,11 @@ impl Auth {
             let number = index + 1;
             let refuse = |what: &str| {
                 let hint = "make a key with `openssl rand -hex 24`; take a key out of the list to revoke it";
-                Err(Refusal::new("auth.keys", format!("key {number} {what}"), hint))
+                Err(Refusal::new(
+                    "auth.keys",
+                    format!("key {number} {what}"),
+                    hint,
+                ))
             };
             if key.0.is_empty() {
                 return refuse("is empty");

@@ -21,7 +21,11 @@ pub struct Batches {
 impl Batches {
     /// Lines that run at a time, of a pool of `workers`.
     pub fn share_of(&self, workers: usize) -> usize {
-        if self.parallel == 0 { (workers / 3).max(1) } else { self.parallel }
+        if self.parallel == 0 {
+            (workers / 3).max(1)
+        } else {
+            self.parallel
+        }
     }
 
     pub(super) fn check(&self) -> Result<(), Refusal> {
@@ -37,7 +41,16 @@ mod tests {
 
     #[test]
     fn the_usual_share_is_a_third_and_one_at_least() {
-        let share = |parallel, workers| Batches { parallel, time_to_live: Duration::ZERO }.share_of(workers);
-        assert_eq!([share(0, 1), share(0, 5), share(0, 9), share(4, 1)], [1, 1, 3, 4]);
+        let share = |parallel, workers| {
+            Batches {
+                parallel,
+                time_to_live: Duration::ZERO,
+            }
+            .share_of(workers)
+        };
+        assert_eq!(
+            [share(0, 1), share(0, 5), share(0, 9), share(4, 1)],
+            [1, 1, 3, 4]
+        );
     }
 }

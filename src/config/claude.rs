@@ -73,7 +73,8 @@ impl SignIn {
 impl Claude {
     pub(super) fn resolve(&mut self, environment: &Environment) {
         // Workers run in a directory of their own, where a relative path would name something else.
-        let is_bare_name = self.binary.parent() == Some(Path::new("")) && !self.binary.starts_with("~");
+        let is_bare_name =
+            self.binary.parent() == Some(Path::new("")) && !self.binary.starts_with("~");
         if !is_bare_name && let Some(path) = environment.absolute(&self.binary) {
             self.binary = path;
         }
@@ -85,13 +86,23 @@ impl Claude {
             let hint = "name the CLI's binary, or leave the key out to look for `claude` in PATH";
             return Err(check.refuse("binary", "it is empty", hint));
         }
-        if self.pass_environment.iter().any(|name| name.trim_end_matches('*').is_empty()) {
+        if self
+            .pass_environment
+            .iter()
+            .any(|name| name.trim_end_matches('*').is_empty())
+        {
             let hint = "name the variables; nothing else of the server's environment may reach the workers";
-            return Err(check.refuse("pass_environment", "an entry is empty or would pass everything", hint));
+            return Err(check.refuse(
+                "pass_environment",
+                "an entry is empty or would pass everything",
+                hint,
+            ));
         }
         let is_name = |beta: &String| {
             !beta.is_empty()
-                && beta.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+                && beta
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
         };
         if !self.betas.iter().all(is_name) {
             let hint = "write each as Anthropic does, such as \"code-execution-2025-08-25\"";

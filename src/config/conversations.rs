@@ -25,6 +25,10 @@ impl Conversations {
         let check = Check::section("conversations");
         check.seconds("ttl_seconds", self.time_to_live, 1)?;
         check.number("max_stored", self.max_stored, 1..=u32::MAX as usize)?;
-        check.number("max_stored_bytes", self.max_stored_bytes, 1 << 20..=u32::MAX as usize)
+        check.number(
+            "max_stored_bytes",
+            self.max_stored_bytes,
+            1 << 20..=u32::MAX as usize,
+        )
     }
 }

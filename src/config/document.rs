@@ -42,7 +42,10 @@ environment or by a flag, goes before all of them; `check-config` and the log of
 ";
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a switch for whoever runs the test")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a switch for whoever runs the test"
+)]
 fn configuration_document_is_up_to_date() {
     let made = render(DEFAULTS);
     if std::env::var_os("UPDATE_DOCS").is_some() {
@@ -60,7 +63,10 @@ fn configuration_document_is_up_to_date() {
 fn every_key_is_explained() {
     let rows = render(DEFAULTS);
     let unexplained: Vec<&str> = rows.lines().filter(|line| line.ends_with("|  |")).collect();
-    assert!(unexplained.is_empty(), "keys of default.toml without a comment: {unexplained:?}");
+    assert!(
+        unexplained.is_empty(),
+        "keys of default.toml without a comment: {unexplained:?}"
+    );
 }
 
 /// A heading for each section, a table row for each key, the comment above it as its meaning.
@@ -82,7 +88,10 @@ fn render(defaults: &str) -> String {
     for line in defaults.lines().skip_while(|line| !line.is_empty()) {
         if let Some(words) = line.strip_prefix('#') {
             comment.push(words.trim());
-        } else if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+        } else if let Some(name) = line
+            .strip_prefix('[')
+            .and_then(|line| line.strip_suffix(']'))
+        {
             section = name.to_owned();
             let meaning = comment.join(" ");
             let _ = if name.contains('.') {
@@ -98,7 +107,12 @@ fn render(defaults: &str) -> String {
         } else if let Some((key, value)) = line.split_once(" = ") {
             let meaning = comment.join(" ").replace('|', "\\|");
             let _ = if section.contains('.') {
-                writeln!(text, "| `{}` | `{}` |", key.trim_matches('"'), value.trim_matches('"'))
+                writeln!(
+                    text,
+                    "| `{}` | `{}` |",
+                    key.trim_matches('"'),
+                    value.trim_matches('"')
+                )
             } else {
                 let head = if text.ends_with("|\n") {
                     ""
@@ -106,7 +120,10 @@ fn render(defaults: &str) -> String {
                     "\n| key, variable | default | meaning |\n|---|---|---|\n"
                 };
                 let variable = variable_of(&format!("{section}.{key}"));
-                writeln!(text, "{head}| `{key}`<br>`{variable}` | `{value}` | {meaning} |")
+                writeln!(
+                    text,
+                    "{head}| `{key}`<br>`{variable}` | `{value}` | {meaning} |"
+                )
             };
             comment.clear();
         }

@@ -19,7 +19,10 @@ pub struct Environment {
 /// The environment of this process. Nothing else reads it.
 ///
 /// A variable that is not UTF-8 is left out: none that matters here can be.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the environment"
+)]
 pub fn environment() -> Environment {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         Some((name.into_string().ok()?, value.into_string().ok()?))
@@ -30,20 +33,33 @@ pub fn environment() -> Environment {
 impl Environment {
     /// The value of a variable; `None` when it is not set or empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.variables
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
     }
 
     /// All variables but our own `SWITCHBOARD_` ones: what an allow-list for the workers that sign in by `sign_in` may pick
     /// from. A key under another name is there under its own.
     pub fn for_workers(&self, sign_in: SignIn) -> BTreeMap<String, String> {
-        let theirs = self.variables.iter().filter(|(name, _)| !name.starts_with(PREFIX));
-        let key = self.other_api_key(sign_in).map(|key| (API_KEY.of.to_owned(), key.to_owned()));
-        theirs.map(|(name, value)| (name.clone(), value.clone())).chain(key).collect()
+        let theirs = self
+            .variables
+            .iter()
+            .filter(|(name, _)| !name.starts_with(PREFIX));
+        let key = self
+            .other_api_key(sign_in)
+            .map(|key| (API_KEY.of.to_owned(), key.to_owned()));
+        theirs
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .chain(key)
+            .collect()
     }
 
     /// All variables.
     pub(super) fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.variables
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Removes the variable `name`.
@@ -59,7 +75,10 @@ impl Environment {
     }
 
     pub(super) fn ours(&self) -> impl Iterator<Item = (&str, &str)> {
-        let ours = self.variables.iter().filter(|(name, _)| name.starts_with(PREFIX));
+        let ours = self
+            .variables
+            .iter()
+            .filter(|(name, _)| name.starts_with(PREFIX));
         ours.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
@@ -78,13 +97,21 @@ impl Environment {
 
 impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(variables: I) -> Self {
-        Self { variables: variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect() }
+        Self {
+            variables: variables
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        }
     }
 }
 
 impl fmt::Debug for Environment {
     /// Names only: the values hold keys and sign-ins.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_set().entries(self.variables.keys()).finish()
+        formatter
+            .debug_set()
+            .entries(self.variables.keys())
+            .finish()
     }
 }

@@ -62,11 +62,17 @@ impl Error {
             Self::Syntax { .. } => {
                 "the file is TOML: [section], then key = value with texts in quotes".to_owned()
             }
-            Self::Unknown { nearest: Some(nearest), .. } => format!("did you mean {nearest}?"),
+            Self::Unknown {
+                nearest: Some(nearest),
+                ..
+            } => format!("did you mean {nearest}?"),
             Self::Unknown { nearest: None, .. } => {
-                "docs/CONFIGURATION.md and `claude-switchboard check-config` list what is known".to_owned()
+                "docs/CONFIGURATION.md and `claude-switchboard check-config` list what is known"
+                    .to_owned()
             }
-            Self::WrongType { .. } => "docs/CONFIGURATION.md shows each key with its default".to_owned(),
+            Self::WrongType { .. } => {
+                "docs/CONFIGURATION.md shows each key with its default".to_owned()
+            }
             Self::Refused { hint, .. } => hint.clone(),
         }
     }

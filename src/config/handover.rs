@@ -80,12 +80,18 @@ struct Received {
 /// When variables were handed over and cannot be read. The server would do its work without its keys.
 pub fn conceal(environment: Environment) -> io::Result<(Environment, Option<io::Error>)> {
     if environment.get(MARK).is_some() {
-        let Received { variables, in_sight } = receive(io::stdin().lock(), empty_stdin)?;
+        let Received {
+            variables,
+            in_sight,
+        } = receive(io::stdin().lock(), empty_stdin)?;
         return Ok((environment.without(MARK).with(variables), in_sight));
     }
-    let secret = environment.variables().filter(|(name, _)| !is_harmless(name));
-    let secret: Vec<(String, String)> =
-        secret.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let secret = environment
+        .variables()
+        .filter(|(name, _)| !is_harmless(name));
+    let secret: Vec<(String, String)> = secret
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
     if secret.is_empty() {
         return Ok((environment, None));
     }
@@ -94,10 +100,12 @@ pub fn conceal(environment: Environment) -> io::Result<(Environment, Option<io::
 }
 
 fn is_harmless(name: &str) -> bool {
-    HARMLESS.iter().any(|pattern| match pattern.strip_suffix('*') {
-        Some(prefix) => name.starts_with(prefix),
-        None => name == *pattern,
-    })
+    HARMLESS
+        .iter()
+        .any(|pattern| match pattern.strip_suffix('*') {
+            Some(prefix) => name.starts_with(prefix),
+            None => name == *pattern,
+        })
 }
 
 /// Replaces this program by itself, without `secret` in its environment. Comes back only when that fails.
@@ -109,7 +117,10 @@ fn start_anew(secret: &[(String, String)]) -> io::Error {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "it starts nothing beside this process, but this process anew")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it starts nothing beside this process, but this process anew"
+)]
 fn anew(secret: &[(String, String)]) -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     let mut arguments = std::env::args_os();
@@ -136,10 +147,16 @@ fn sealed(secret: &[(String, String)]) -> io::Result<File> {
 }
 
 /// Reads the variables from `handed`, then removes them by `tidy`, whose failure does not discard them.
-fn receive(mut handed: impl io::Read, tidy: impl FnOnce() -> io::Result<()>) -> io::Result<Received> {
+fn receive(
+    mut handed: impl io::Read,
+    tidy: impl FnOnce() -> io::Result<()>,
+) -> io::Result<Received> {
     let mut text = String::new();
     handed.read_to_string(&mut text)?;
-    Ok(Received { variables: parse(&text), in_sight: tidy().err() })
+    Ok(Received {
+        variables: parse(&text),
+        in_sight: tidy().err(),
+    })
 }
 
 /// Empties the standard input and replaces it by `/dev/null`, so that nobody reads the variables through `/proc/PID/fd`.
@@ -151,7 +168,9 @@ fn empty_stdin() -> io::Result<()> {
 
 fn parse(text: &str) -> Vec<(String, String)> {
     let pairs = text.split('\0').filter_map(|pair| pair.split_once('='));
-    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    pairs
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -174,9 +193,15 @@ mod tests {
         ] {
             assert!(is_harmless(name), "{name}");
         }
-        for name in
-            ["SWITCHBOARD_ADMIN_KEY", "ANTHROPIC_API_KEY", "HTTPS_PROXY", "PATHS", "REDIS_URL", "SSL_KEY", ""]
-        {
+        for name in [
+            "SWITCHBOARD_ADMIN_KEY",
+            "ANTHROPIC_API_KEY",
+            "HTTPS_PROXY",
+            "PATHS",
+            "REDIS_URL",
+            "SSL_KEY",
+            "",
+        ] {
             assert!(!is_harmless(name), "{name}");
         }
     }
@@ -195,7 +220,12 @@ mod tests {
         let received = receive(&b"KEY=1\0"[..], || Err(io::Error::other("full"))).unwrap();
         assert_eq!(received.variables, [("KEY".to_owned(), "1".to_owned())]);
         assert!(received.in_sight.is_some());
-        assert!(receive(&b"KEY=1\0"[..], || Ok(())).unwrap().in_sight.is_none());
+        assert!(
+            receive(&b"KEY=1\0"[..], || Ok(()))
+                .unwrap()
+                .in_sight
+                .is_none()
+        );
     }
 
     #[test]

@@ -30,12 +30,18 @@ impl Layers {
         let merged = parse("default.toml", DEFAULTS)?;
         let mut known = BTreeMap::new();
         collect(&merged, "", &mut known);
-        Ok(Self { known, merged, origins: BTreeMap::new() })
+        Ok(Self {
+            known,
+            merged,
+            origins: BTreeMap::new(),
+        })
     }
 
     pub(super) fn add_file(&mut self, path: &Path) -> Result<(), Error> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
         let table = parse(&path.display().to_string(), &text)?;
         self.add_table(table, "", &Origin::File(path.to_owned()))
     }
@@ -52,12 +58,19 @@ impl Layers {
             } else if !self.known.keys().any(|known| known.starts_with(&inside)) {
                 let nearest = value::nearest(&key, self.known.keys().map(String::as_str));
                 let nearest = nearest.map(ToOwned::to_owned);
-                return Err(Error::Unknown { name: origin.name(&key), nearest });
+                return Err(Error::Unknown {
+                    name: origin.name(&key),
+                    nearest,
+                });
             } else if let Value::Table(found) = found {
                 self.add_table(found, &inside, origin)?;
             } else {
                 let (name, expected) = (origin.name(&key), format!("a section, [{key}]"));
-                return Err(Error::WrongType { name, expected, found: value::found(&found).to_owned() });
+                return Err(Error::WrongType {
+                    name,
+                    expected,
+                    found: value::found(&found).to_owned(),
+                });
             }
         }
         Ok(())
@@ -66,15 +79,23 @@ impl Layers {
     pub(super) fn add_variables(&mut self, environment: &Environment) -> Result<(), Error> {
         for (name, text) in environment.ours() {
             let is_named = |key: &str| {
-                variable_of(key) == name || ALSO.iter().any(|(also, of)| *also == name && *of == key)
+                variable_of(key) == name
+                    || ALSO.iter().any(|(also, of)| *also == name && *of == key)
             };
             let Some((key, default)) = self.known.iter().find(|(key, _)| is_named(key)) else {
-                let key = name.trim_start_matches(PREFIX).replace("__", ".").to_lowercase();
-                let nearest = value::nearest(&key, self.known.keys().map(String::as_str)).map(variable_of);
-                return Err(Error::Unknown { name: name.to_owned(), nearest });
+                let key = name
+                    .trim_start_matches(PREFIX)
+                    .replace("__", ".")
+                    .to_lowercase();
+                let nearest =
+                    value::nearest(&key, self.known.keys().map(String::as_str)).map(variable_of);
+                return Err(Error::Unknown {
+                    name: name.to_owned(),
+                    nearest,
+                });
             };
-            let value =
-                value::parse(default, text).map_err(|found| wrong_type(name.to_owned(), default, found))?;
+            let value = value::parse(default, text)
+                .map_err(|found| wrong_type(name.to_owned(), default, found))?;
             self.set(&key.clone(), value, Origin::Variable(name.to_owned()));
         }
         Ok(())
@@ -89,7 +110,9 @@ impl Layers {
             (
                 "pool.max_workers",
                 "--max-workers",
-                flags.max_workers.map(|number| Value::Integer(number.into())),
+                flags
+                    .max_workers
+                    .map(|number| Value::Integer(number.into())),
             ),
         ];
         for (key, flag, value) in given {
@@ -120,7 +143,10 @@ impl Layers {
 
     /// What counts for each key that was set more than once, or by a variable of another name.
     pub(super) fn notices(&self) -> Vec<String> {
-        let told = self.origins.iter().filter(|(key, _)| !OPEN.contains(&key.as_str()));
+        let told = self
+            .origins
+            .iter()
+            .filter(|(key, _)| !OPEN.contains(&key.as_str()));
         let notice = |(key, origins): (&String, &Vec<Origin>)| {
             let (winner, others) = origins.split_last()?;
             let mut text = format!("{key}: {} counts", winner.source());
@@ -141,10 +167,14 @@ impl Layers {
     /// How to call the value at `path`, a key or a place inside its value.
     pub(super) fn name_of(&self, path: &str) -> String {
         let is_inside = |key: &str| {
-            path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            path.strip_prefix(key)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         };
-        let origin =
-            self.origins.iter().find(|(key, _)| is_inside(key)).and_then(|(_, origins)| origins.last());
+        let origin = self
+            .origins
+            .iter()
+            .find(|(key, _)| is_inside(key))
+            .and_then(|(_, origins)| origins.last());
         origin.unwrap_or(&Origin::Default).name(path)
     }
 
@@ -157,9 +187,15 @@ impl Layers {
 fn parse(name: &str, text: &str) -> Result<Table, Error> {
     text.parse::<Table>().map_err(|error: toml::de::Error| {
         // The parser's own text shows the offending line, which may hold a key.
-        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let before = error
+            .span()
+            .and_then(|span| text.get(..span.start))
+            .unwrap_or_default();
         let place = format!("{name}:{}", before.matches('\n').count() + 1);
-        Error::Syntax { place, message: error.message().replace('\n', ", ") }
+        Error::Syntax {
+            place,
+            message: error.message().replace('\n', ", "),
+        }
     })
 }
 
@@ -183,7 +219,9 @@ fn collect(table: &Table, prefix: &str, known: &mut BTreeMap<String, Value>) {
     for (name, value) in table {
         let key = format!("{prefix}{name}");
         match value {
-            Value::Table(inner) if !OPEN.contains(&key.as_str()) => collect(inner, &format!("{key}."), known),
+            Value::Table(inner) if !OPEN.contains(&key.as_str()) => {
+                collect(inner, &format!("{key}."), known);
+            }
             _ => {
                 known.insert(key, value.clone());
             }
@@ -192,5 +230,9 @@ fn collect(table: &Table, prefix: &str, known: &mut BTreeMap<String, Value>) {
 }
 
 fn wrong_type(name: String, default: &Value, found: &str) -> Error {
-    Error::WrongType { name, expected: value::expected(default), found: found.to_owned() }
+    Error::WrongType {
+        name,
+        expected: value::expected(default),
+        found: found.to_owned(),
+    }
 }

@@ -17,6 +17,10 @@ pub struct Ledger {
 
 impl Ledger {
     pub(super) fn check(&self) -> Result<(), Refusal> {
-        Check::section("ledger").number("keep_charges_days", self.keep_charges_days as usize, 1..=MOST_DAYS)
+        Check::section("ledger").number(
+            "keep_charges_days",
+            self.keep_charges_days as usize,
+            1..=MOST_DAYS,
+        )
     }
 }

@@ -27,9 +27,13 @@ pub enum LogFormat {
 
 impl Log {
     pub(super) fn check(&self) -> Result<(), Refusal> {
-        EnvFilter::builder().parse(&self.filter).map(|_| ()).map_err(|error| {
-            let hint = "write a level, such as \"info\", or \"info,claude_switchboard::pool=debug\"";
-            Check::section("log").refuse("filter", format!("`{}`: {error}", self.filter), hint)
-        })
+        EnvFilter::builder()
+            .parse(&self.filter)
+            .map(|_| ())
+            .map_err(|error| {
+                let hint =
+                    "write a level, such as \"info\", or \"info,claude_switchboard::pool=debug\"";
+                Check::section("log").refuse("filter", format!("`{}`: {error}", self.filter), hint)
+            })
     }
 }

@@ -23,7 +23,10 @@ impl Models {
     /// Patterns of ids, and what those models do not take.
     pub fn restrictions(&self) -> BTreeMap<String, Vec<Restriction>> {
         let listed = |text: &str| names(text).filter_map(Restriction::named).collect();
-        self.restrictions.iter().map(|(pattern, text)| (pattern.clone(), listed(text))).collect()
+        self.restrictions
+            .iter()
+            .map(|(pattern, text)| (pattern.clone(), listed(text)))
+            .collect()
     }
 
     pub(super) fn check(&self) -> Result<(), Refusal> {
@@ -40,7 +43,8 @@ impl Models {
         for (pattern, text) in &self.restrictions {
             if let Some(unknown) = names(text).find(|name| Restriction::named(name).is_none()) {
                 let known = Restriction::ALL.map(Restriction::name).join(", ");
-                let hint = format!("write some of these: {known}; or \"\" for a model that takes all");
+                let hint =
+                    format!("write some of these: {known}; or \"\" for a model that takes all");
                 return Err(check.refuse(
                     "restrictions",
                     format!("`{pattern}`: `{unknown}` is unknown"),
@@ -54,5 +58,7 @@ impl Models {
 
 /// The names in a list that is separated by commas.
 fn names(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',').map(str::trim).filter(|name| !name.is_empty())
+    text.split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
 }

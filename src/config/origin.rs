@@ -78,8 +78,16 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn new(key: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { key: key.into(), message: message.into(), hint: hint.into() }
+    pub(super) fn new(
+        key: impl Into<String>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self {
+            key: key.into(),
+            message: message.into(),
+            hint: hint.into(),
+        }
     }
 }
 
@@ -93,7 +101,12 @@ impl Check {
         Self { section }
     }
 
-    pub(super) fn refuse(&self, key: &str, message: impl Into<String>, hint: impl Into<String>) -> Refusal {
+    pub(super) fn refuse(
+        &self,
+        key: &str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Refusal {
         Refusal::new(format!("{}.{key}", self.section), message, hint)
     }
 

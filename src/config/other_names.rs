@@ -19,14 +19,26 @@ pub(super) const API_KEY: OtherName = OtherName {
 };
 /// Other names of keys of the configuration; of two for one key the first goes before.
 pub(super) const OF_KEYS: &[OtherName] = &[
-    OtherName { variable: "SERVER_PORT", of: LISTEN, note: "The port alone; the address stays as it is." },
-    OtherName { variable: "PORT", of: LISTEN, note: "The same, after `SERVER_PORT`." },
+    OtherName {
+        variable: "SERVER_PORT",
+        of: LISTEN,
+        note: "The port alone; the address stays as it is.",
+    },
+    OtherName {
+        variable: "PORT",
+        of: LISTEN,
+        note: "The same, after `SERVER_PORT`.",
+    },
     OtherName {
         variable: "API_API_KEY",
         of: "auth.keys",
         note: "One key, or several with commas between them.",
     },
-    OtherName { variable: "SESSION_MAX_CONCURRENT", of: "pool.max_workers", note: "Processes of the CLI." },
+    OtherName {
+        variable: "SESSION_MAX_CONCURRENT",
+        of: "pool.max_workers",
+        note: "Processes of the CLI.",
+    },
     OtherName {
         variable: "SESSION_IDLE_TIMEOUT_SECONDS",
         of: "pool.idle_timeout_seconds",
@@ -51,8 +63,12 @@ const REDIS: &str = "redis";
 /// The prefix of the addresses that Kubernetes sets in variables named `{SERVICE}_PORT`; no port number.
 const OF_A_SERVICE: &str = "tcp://";
 /// Variables of other sign-ins, which take precedence over `CLAUDE_API_KEY`.
-const SIGN_INS: &[&str] =
-    &["CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", ANTHROPIC_API_KEY, "CLAUDE_CODE_OAUTH_TOKEN"];
+const SIGN_INS: &[&str] = &[
+    "CLAUDE_CODE_USE_BEDROCK",
+    "CLAUDE_CODE_USE_VERTEX",
+    ANTHROPIC_API_KEY,
+    "CLAUDE_CODE_OAUTH_TOKEN",
+];
 
 /// A variable with the meaning of something that has another name here.
 pub(super) struct OtherName {
@@ -60,7 +76,10 @@ pub(super) struct OtherName {
     /// The key, or the variable, that it means.
     pub(super) of: &'static str,
     /// What docs/CONFIGURATION.md says beside it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the document, which a test makes"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for the document, which a test makes")
+    )]
     pub(super) note: &'static str,
 }
 
@@ -71,9 +90,13 @@ pub(super) struct OtherName {
 pub(super) fn add(layers: &mut Layers, environment: &Environment) -> Result<Vec<String>, Error> {
     let mut notices = Vec::new();
     for OtherName { variable, of, .. } in OF_KEYS {
-        let Some(text) = environment.get(variable) else { continue };
+        let Some(text) = environment.get(variable) else {
+            continue;
+        };
         if *of == LISTEN && text.starts_with(OF_A_SERVICE) {
-            notices.push(format!("{variable} is the address of a service, not a port, and has no effect"));
+            notices.push(format!(
+                "{variable} is the address of a service, not a port, and has no effect"
+            ));
         } else {
             layers.add_other_name(variable, of, |default| read(variable, of, default, text))?;
         }
@@ -86,14 +109,23 @@ pub(super) fn add(layers: &mut Layers, environment: &Environment) -> Result<Vec<
 fn read(variable: &str, of: &str, value: &Value, text: &str) -> Result<Value, Error> {
     let wrong = |expected: String, found: &str| {
         let (name, found) = (variable.to_owned(), found.to_owned());
-        Error::WrongType { name, expected, found }
+        Error::WrongType {
+            name,
+            expected,
+            found,
+        }
     };
     if of != LISTEN {
         return value::parse(value, text).map_err(|found| wrong(value::expected(value), found));
     }
-    let port: u16 =
-        text.trim().parse().map_err(|_| wrong("a port, such as 8080".to_owned(), "another text"))?;
-    let address = value.as_str().and_then(|address| address.rsplit_once(':')).map_or("", |(host, _)| host);
+    let port: u16 = text
+        .trim()
+        .parse()
+        .map_err(|_| wrong("a port, such as 8080".to_owned(), "another text"))?;
+    let address = value
+        .as_str()
+        .and_then(|address| address.rsplit_once(':'))
+        .map_or("", |(host, _)| host);
     Ok(Value::String(format!("{address}:{port}")))
 }
 
@@ -130,7 +162,8 @@ fn storage(environment: &Environment) -> Result<Vec<String>, Error> {
 impl Environment {
     /// The key to sign in with that stands in the variable of another name, where it counts.
     pub(super) fn other_api_key(&self, sign_in: SignIn) -> Option<&str> {
-        self.get(API_KEY.variable).filter(|_| self.before_other_api_key(sign_in).is_none())
+        self.get(API_KEY.variable)
+            .filter(|_| self.before_other_api_key(sign_in).is_none())
     }
 
     /// What there is to say of the variable of another name for the key to sign in with.

@@ -5,7 +5,11 @@ use insta::assert_snapshot;
 use crate::config::{Environment, Flags, Settings, SignIn};
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
-    [("HOME", "/home/me")].iter().chain(variables).copied().collect()
+    [("HOME", "/home/me")]
+        .iter()
+        .chain(variables)
+        .copied()
+        .collect()
 }
 
 fn load(variables: &[(&str, &str)]) -> Settings {
@@ -28,8 +32,22 @@ fn each_other_name_sets_what_it_means() {
         ("STORAGE_TYPE", "sled"),
     ]);
     assert_eq!(settings.server.listen.to_string(), "127.0.0.1:9000");
-    assert_eq!(settings.auth.keys.iter().map(|key| key.reveal()).collect::<Vec<_>>(), ["hush-hush"]);
-    assert_eq!((settings.pool.max_workers, settings.pool.idle_timeout.as_secs()), (3, 60));
+    assert_eq!(
+        settings
+            .auth
+            .keys
+            .iter()
+            .map(|key| key.reveal())
+            .collect::<Vec<_>>(),
+        ["hush-hush"]
+    );
+    assert_eq!(
+        (
+            settings.pool.max_workers,
+            settings.pool.idle_timeout.as_secs()
+        ),
+        (3, 60)
+    );
     assert_eq!(settings.tasks.timeout.as_secs(), 120);
     assert_snapshot!(settings.notices.join("\n"), @r"
     auth.keys: API_API_KEY counts
@@ -45,11 +63,18 @@ fn each_other_name_sets_what_it_means() {
 fn names_of_our_own_count_first_and_the_others_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("switchboard.toml");
-    std::fs::write(&file, "[tasks]\ntimeout_seconds = 7\n[pool]\nmax_workers = 8\n").unwrap();
+    std::fs::write(
+        &file,
+        "[tasks]\ntimeout_seconds = 7\n[pool]\nmax_workers = 8\n",
+    )
+    .unwrap();
     let variables = [
         ("PORT", "1"),
         ("SERVER_PORT", "2"),
-        ("TASK_DEFAULT_TIMEOUT_SECONDS", "no number, and nobody reads it"),
+        (
+            "TASK_DEFAULT_TIMEOUT_SECONDS",
+            "no number, and nobody reads it",
+        ),
         ("SESSION_MAX_CONCURRENT", "3"),
         ("SWITCHBOARD_POOL__MAX_WORKERS", "4"),
         ("API_API_KEY", "hush-hush"),
@@ -58,11 +83,20 @@ fn names_of_our_own_count_first_and_the_others_are_told() {
         ("STORAGE_REDIS_HOST", "hush.example"),
         ("STORAGE_TYPE", "postgres"),
     ];
-    let flags = Flags { max_workers: Some(5), ..Flags::default() };
+    let flags = Flags {
+        max_workers: Some(5),
+        ..Flags::default()
+    };
     let settings = Settings::load(Some(&file), &environment(&variables), &flags).unwrap();
-    assert_eq!((settings.server.listen.port(), settings.pool.max_workers), (2, 5));
+    assert_eq!(
+        (settings.server.listen.port(), settings.pool.max_workers),
+        (2, 5)
+    );
     assert_eq!(settings.tasks.timeout.as_secs(), 7);
-    let notices = settings.notices.join("\n").replace(&Path::display(&file).to_string(), "switchboard.toml");
+    let notices = settings
+        .notices
+        .join("\n")
+        .replace(&Path::display(&file).to_string(), "switchboard.toml");
     assert!(!notices.contains("hush"), "{notices}");
     assert_snapshot!(notices, @r"
     auth.keys: SWITCHBOARD_AUTH__KEYS counts, not API_API_KEY
@@ -101,9 +135,24 @@ fn what_cannot_be_meant_is_refused_by_its_name() {
 fn the_key_to_sign_in_with_is_found_under_its_other_name() {
     let other = ("CLAUDE_API_KEY", "sk-hush");
     for (variables, sign_in, key, notice) in [
-        (vec![other], SignIn::Auto, Some("sk-hush"), "the sign-in: CLAUDE_API_KEY counts"),
-        (vec![other], SignIn::ApiKey, Some("sk-hush"), "the sign-in: CLAUDE_API_KEY counts"),
-        (vec![other], SignIn::Stored, None, "the sign-in: claude.sign_in counts, not CLAUDE_API_KEY"),
+        (
+            vec![other],
+            SignIn::Auto,
+            Some("sk-hush"),
+            "the sign-in: CLAUDE_API_KEY counts",
+        ),
+        (
+            vec![other],
+            SignIn::ApiKey,
+            Some("sk-hush"),
+            "the sign-in: CLAUDE_API_KEY counts",
+        ),
+        (
+            vec![other],
+            SignIn::Stored,
+            None,
+            "the sign-in: claude.sign_in counts, not CLAUDE_API_KEY",
+        ),
         (
             vec![other, ("ANTHROPIC_API_KEY", "sk-own")],
             SignIn::Auto,
@@ -128,6 +177,10 @@ fn the_key_to_sign_in_with_is_found_under_its_other_name() {
         let settings = Settings::load(None, &environment, &Flags::default()).unwrap();
         assert_eq!(settings.notices, [notice]);
         let workers = environment.for_workers(settings.claude.sign_in);
-        assert_eq!(workers.get("ANTHROPIC_API_KEY").map(String::as_str), key, "{notice}");
+        assert_eq!(
+            workers.get("ANTHROPIC_API_KEY").map(String::as_str),
+            key,
+            "{notice}"
+        );
     }
 }

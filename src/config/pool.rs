@@ -40,7 +40,10 @@ impl Pool {
         if self.prewarm > self.max_workers {
             return Err(check.refuse(
                 "prewarm",
-                format!("{} is above pool.max_workers, which is {}", self.prewarm, self.max_workers),
+                format!(
+                    "{} is above pool.max_workers, which is {}",
+                    self.prewarm, self.max_workers
+                ),
                 "lower pool.prewarm or raise pool.max_workers",
             ));
         }

@@ -51,9 +51,17 @@ impl From<ListedPrice> for String {
 impl Pricing {
     pub(super) fn check(&self) -> Result<(), Refusal> {
         let check = Check::section("pricing");
-        check.number("assumed_output_tokens", self.assumed_output_tokens as usize, 1..=1_000_000)?;
+        check.number(
+            "assumed_output_tokens",
+            self.assumed_output_tokens as usize,
+            1..=1_000_000,
+        )?;
         check.number("image_tokens", self.image_tokens as usize, 0..=1_000_000)?;
-        check.number("document_tokens", self.document_tokens as usize, 0..=1_000_000)?;
+        check.number(
+            "document_tokens",
+            self.document_tokens as usize,
+            0..=1_000_000,
+        )?;
         if self.models.keys().any(|name| name.trim().is_empty()) {
             let hint = "write \"sonnet\" = \"input 2, output 10, cache write 2.5, cache read 0.1\"";
             return Err(check.refuse("models", "a price has no model", hint));

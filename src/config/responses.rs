@@ -25,6 +25,10 @@ impl Responses {
         let check = Check::section("responses");
         check.seconds("ttl_seconds", self.time_to_live, 1)?;
         check.number("max_stored", self.max_stored, 1..=u32::MAX as usize)?;
-        check.number("max_stored_bytes", self.max_stored_bytes, 1 << 20..=u32::MAX as usize)
+        check.number(
+            "max_stored_bytes",
+            self.max_stored_bytes,
+            1 << 20..=u32::MAX as usize,
+        )
     }
 }

@@ -61,7 +61,8 @@ impl Server {
     pub(super) fn resolve(&mut self, environment: &Environment) -> Result<(), Refusal> {
         let default = || {
             let absolute = |name| environment.path(name).filter(|path| path.is_absolute());
-            let base = absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")));
+            let base =
+                absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")));
             base.map(|base| base.join("claude-switchboard"))
         };
         let chosen = if self.data_dir.as_os_str().is_empty() {
@@ -89,11 +90,17 @@ impl Server {
         check.seconds("heartbeat_seconds", self.heartbeat, 1)?;
         check.seconds("first_event_wait_seconds", self.first_event_wait, 0)?;
         check.number("send_buffer_bytes", self.send_buffer, 4096..=1 << 30)?;
-        check.number("unknown_connections_per_address", self.unknown_connections_per_address, 1..=1 << 20)?;
+        check.number(
+            "unknown_connections_per_address",
+            self.unknown_connections_per_address,
+            1..=1 << 20,
+        )?;
         check.number("body_limit_bytes", self.body_limit, 1024..=1 << 30)?;
         check.number("body_budget_mib", self.body_budget, 1..=1 << 20)?;
         self.check_body_budget()?;
-        self.allowed_origins.iter().try_for_each(|origin| check_origin(origin))
+        self.allowed_origins
+            .iter()
+            .try_for_each(|origin| check_origin(origin))
     }
 
     /// A key has half of the room, and the largest body has to find room in that.

@@ -88,7 +88,11 @@ impl Settings {
     ///
     /// # Errors
     /// With the first offender: an unknown key or variable, a value of the wrong type, one that makes no sense.
-    pub fn load(file: Option<&Path>, environment: &Environment, flags: &Flags) -> Result<Self, Error> {
+    pub fn load(
+        file: Option<&Path>,
+        environment: &Environment,
+        flags: &Flags,
+    ) -> Result<Self, Error> {
         let mut layers = Layers::defaults()?;
         if let Some(file) = file {
             layers.add_file(file)?;
@@ -96,16 +100,27 @@ impl Settings {
         layers.add_variables(environment)?;
         layers.add_flags(flags);
         let mut notices = other_names::add(&mut layers, environment)?;
-        let mut settings: Self = serde_path_to_error::deserialize(layers.merged()).map_err(|error| {
-            let name = layers.name_of(&error.path().to_string());
-            let message = error.inner().message().replace("unknown variant", "unknown value");
-            Error::Refused { name, message, hint: SEE_DOCUMENT.to_owned() }
-        })?;
-        settings.resolve(environment).and_then(|()| settings.check()).map_err(|refusal| Error::Refused {
-            name: layers.name_of(&refusal.key),
-            message: refusal.message,
-            hint: refusal.hint,
-        })?;
+        let mut settings: Self =
+            serde_path_to_error::deserialize(layers.merged()).map_err(|error| {
+                let name = layers.name_of(&error.path().to_string());
+                let message = error
+                    .inner()
+                    .message()
+                    .replace("unknown variant", "unknown value");
+                Error::Refused {
+                    name,
+                    message,
+                    hint: SEE_DOCUMENT.to_owned(),
+                }
+            })?;
+        settings
+            .resolve(environment)
+            .and_then(|()| settings.check())
+            .map_err(|refusal| Error::Refused {
+                name: layers.name_of(&refusal.key),
+                message: refusal.message,
+                hint: refusal.hint,
+            })?;
         notices.extend(environment.api_key_notice(settings.claude.sign_in));
         settings.notices = [layers.notices(), notices].concat();
         Ok(settings)
@@ -125,11 +140,13 @@ impl Settings {
     /// # Errors
     /// When others could reach a server without keys.
     pub fn check_reach(&self, has_keys: bool) -> Result<(), Error> {
-        self.server.check_reach(has_keys).map_err(|refusal| Error::Refused {
-            name: refusal.key,
-            message: refusal.message,
-            hint: refusal.hint,
-        })
+        self.server
+            .check_reach(has_keys)
+            .map_err(|refusal| Error::Refused {
+                name: refusal.key,
+                message: refusal.message,
+                hint: refusal.hint,
+            })
     }
 
     fn resolve(&mut self, environment: &Environment) -> Result<(), Refusal> {

@@ -70,13 +70,23 @@ impl Tasks {
             ));
         }
         if self.model.trim().is_empty() {
-            return Err(check.refuse("model", "it is blank".to_owned(), "name a model, such as sonnet"));
+            return Err(check.refuse(
+                "model",
+                "it is blank".to_owned(),
+                "name a model, such as sonnet",
+            ));
         }
-        if let Some(host) =
-            self.webhook_hosts.iter().find(|host| host.is_empty() || host.contains(['/', ':', '@']))
+        if let Some(host) = self
+            .webhook_hosts
+            .iter()
+            .find(|host| host.is_empty() || host.contains(['/', ':', '@']))
         {
             let message = format!("`{host}` is not the name of a host");
-            return Err(check.refuse("webhook_hosts", message, "write it as ci.example.com is written"));
+            return Err(check.refuse(
+                "webhook_hosts",
+                message,
+                "write it as ci.example.com is written",
+            ));
         }
         check.number("max_running", self.max_running, 1..=1000)?;
         check.number("queue_length", self.queue_length, 0..=100_000)?;
@@ -86,11 +96,19 @@ impl Tasks {
             let message = format!("`{}` is not an amount of dollars", self.max_budget_usd);
             return Err(check.refuse("max_budget_usd", message, "write it as \"1.00\" is written"));
         }
-        check.number("max_output_tokens", self.max_output_tokens as usize, 1..=1_000_000)?;
+        check.number(
+            "max_output_tokens",
+            self.max_output_tokens as usize,
+            1..=1_000_000,
+        )?;
         check.seconds("permission_timeout_seconds", self.permission_timeout, 1)?;
         check.seconds("interrupt_grace_seconds", self.grace, 0)?;
         check.seconds("ttl_seconds", self.time_to_live, 1)?;
         check.number("max_stored", self.max_stored, 1..=1_000_000)?;
-        check.number("max_stored_bytes", self.max_stored_bytes, 1 << 20..=u32::MAX as usize)
+        check.number(
+            "max_stored_bytes",
+            self.max_stored_bytes,
+            1 << 20..=u32::MAX as usize,
+        )
     }
 }

@@ -7,7 +7,11 @@ use insta::assert_snapshot;
 use super::{DEFAULTS, Environment, Flags, LogFormat, Settings, SignIn};
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
-    [("HOME", "/home/me")].iter().chain(variables).copied().collect()
+    [("HOME", "/home/me")]
+        .iter()
+        .chain(variables)
+        .copied()
+        .collect()
 }
 
 fn load(file: &str, variables: &[(&str, &str)], flags: &Flags) -> Result<Settings, String> {
@@ -28,7 +32,10 @@ fn refusal(file: &str, variables: &[(&str, &str)]) -> String {
 fn defaults_hold_without_anything() {
     let settings = Settings::load(None, &environment(&[]), &Flags::default()).unwrap();
     assert_eq!(settings.server.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!(settings.server.data_dir, Path::new("/home/me/.local/share/claude-switchboard"));
+    assert_eq!(
+        settings.server.data_dir,
+        Path::new("/home/me/.local/share/claude-switchboard")
+    );
     assert_eq!(settings.claude.sign_in, SignIn::Auto);
     assert_eq!(settings.claude.binary, Path::new("claude"));
     assert_eq!(settings.pool.max_workers, 5);
@@ -47,36 +54,69 @@ fn the_later_layer_goes_before_the_earlier() {
         ("SWITCHBOARD_MODELS__ALIASES", r#"{ "gpt-4o" = "opus" }"#),
         ("SWITCHBOARD_AUTH__KEYS", "one,two"),
     ];
-    let flags = Flags { max_workers: Some(9), listen: Some("0.0.0.0:80".to_owned()), ..Flags::default() };
+    let flags = Flags {
+        max_workers: Some(9),
+        listen: Some("0.0.0.0:80".to_owned()),
+        ..Flags::default()
+    };
     let settings = load(file, &variables, &flags).unwrap();
-    assert_eq!((settings.pool.queue_length, settings.pool.prewarm, settings.pool.max_workers), (7, 3, 9));
+    assert_eq!(
+        (
+            settings.pool.queue_length,
+            settings.pool.prewarm,
+            settings.pool.max_workers
+        ),
+        (7, 3, 9)
+    );
     assert_eq!(settings.log.format, LogFormat::Json);
     assert!(settings.server.strict);
     assert_eq!(settings.server.listen.to_string(), "0.0.0.0:80");
     let keys: Vec<&str> = settings.auth.keys.iter().map(super::Key::reveal).collect();
     assert_eq!(keys, ["one", "two"]);
     let aliases = &settings.models.aliases;
-    assert_eq!((&*aliases["mine"], &*aliases["gpt-4o"], &*aliases["gpt-4"]), ("opus", "opus", "sonnet"));
+    assert_eq!(
+        (&*aliases["mine"], &*aliases["gpt-4o"], &*aliases["gpt-4"]),
+        ("opus", "opus", "sonnet")
+    );
 }
 
 #[test]
 fn paths_are_absolute() {
     let directory = |variables: &[(&str, &str)], flag: Option<&str>| {
-        let flags = Flags { data_dir: flag.map(ToOwned::to_owned), ..Flags::default() };
+        let flags = Flags {
+            data_dir: flag.map(ToOwned::to_owned),
+            ..Flags::default()
+        };
         load("", variables, &flags).unwrap().server.data_dir
     };
-    assert_eq!(directory(&[("XDG_DATA_HOME", "/data")], None), Path::new("/data/claude-switchboard"));
+    assert_eq!(
+        directory(&[("XDG_DATA_HOME", "/data")], None),
+        Path::new("/data/claude-switchboard")
+    );
     assert_eq!(
         directory(&[("XDG_DATA_HOME", "relative")], None),
         Path::new("/home/me/.local/share/claude-switchboard")
     );
     assert_eq!(directory(&[], Some("~/kept")), Path::new("/home/me/kept"));
-    assert_eq!(directory(&[], Some("kept")), std::path::absolute("kept").unwrap());
+    assert_eq!(
+        directory(&[], Some("kept")),
+        std::path::absolute("kept").unwrap()
+    );
     let binary = |name: &str| {
-        load("", &[("SWITCHBOARD_CLAUDE__BINARY", name)], &Flags::default()).unwrap().claude.binary
+        load(
+            "",
+            &[("SWITCHBOARD_CLAUDE__BINARY", name)],
+            &Flags::default(),
+        )
+        .unwrap()
+        .claude
+        .binary
     };
     assert_eq!(binary("claude-2"), PathBuf::from("claude-2"));
-    assert_eq!(binary("bin/claude"), std::path::absolute("bin/claude").unwrap());
+    assert_eq!(
+        binary("bin/claude"),
+        std::path::absolute("bin/claude").unwrap()
+    );
     assert_snapshot!(
         Settings::load(None, &Environment::default(), &Flags::default()).unwrap_err(),
         @"server.data_dir: there is no home directory to lay the data under (HOME is not set)"
@@ -154,13 +194,33 @@ fn a_value_without_sense_is_refused() {
     SWITCHBOARD_SERVER__SEND_TIMEOUT_SECONDS: 0 is not between 1 and 31536000 seconds
     docs/CONFIGURATION.md says what the key means
     ");
-    for page in ["chat.example", "https://chat.example/", "https://*.example", "https://", "null", "**"] {
-        let refused = one("SWITCHBOARD_SERVER__ALLOWED_ORIGINS", &format!("https://a.example, {page}"));
-        assert!(refused.contains(&format!("`{page}` is not the origin of a page")), "{refused}");
+    for page in [
+        "chat.example",
+        "https://chat.example/",
+        "https://*.example",
+        "https://",
+        "null",
+        "**",
+    ] {
+        let refused = one(
+            "SWITCHBOARD_SERVER__ALLOWED_ORIGINS",
+            &format!("https://a.example, {page}"),
+        );
+        assert!(
+            refused.contains(&format!("`{page}` is not the origin of a page")),
+            "{refused}"
+        );
     }
     assert!(
-        load("", &[("SWITCHBOARD_SERVER__ALLOWED_ORIGINS", "*, app://x, http://a:1")], &Flags::default())
-            .is_ok()
+        load(
+            "",
+            &[(
+                "SWITCHBOARD_SERVER__ALLOWED_ORIGINS",
+                "*, app://x, http://a:1"
+            )],
+            &Flags::default()
+        )
+        .is_ok()
     );
     assert_snapshot!(one("SWITCHBOARD_CLAUDE__SIGN_IN", "apikey"), @r"
     SWITCHBOARD_CLAUDE__SIGN_IN: unknown value `apikey`, expected one of `auto`, `api_key`, `oauth_token`, `stored`, `bedrock`, `vertex`
@@ -226,7 +286,10 @@ fn prices_and_rules_without_sense_are_refused() {
 #[test]
 fn a_server_without_keys_binds_loopback_only() {
     let reach = |listen: &str, has_keys: bool| {
-        let flags = Flags { listen: Some(listen.to_owned()), ..Flags::default() };
+        let flags = Flags {
+            listen: Some(listen.to_owned()),
+            ..Flags::default()
+        };
         load("", &[], &flags)
             .unwrap()
             .check_reach(has_keys)
@@ -246,10 +309,21 @@ fn the_admin_key_has_a_variable_of_its_own_and_is_nobody_elses() {
     let key = "0123456789abcdef";
     for name in ["SWITCHBOARD_ADMIN_KEY", "SWITCHBOARD_ADMIN__KEY"] {
         let settings = load("", &[(name, key)], &Flags::default()).unwrap();
-        assert_eq!((settings.admin.key.reveal(), settings.admin.listen), (key, None));
-        assert!(settings.to_toml().unwrap().contains("[admin]\nkey = \"***\"\nlisten = \"\""));
+        assert_eq!(
+            (settings.admin.key.reveal(), settings.admin.listen),
+            (key, None)
+        );
+        assert!(
+            settings
+                .to_toml()
+                .unwrap()
+                .contains("[admin]\nkey = \"***\"\nlisten = \"\"")
+        );
     }
-    let listen = load("[admin]\nlisten = \"127.0.0.1:9\"", &[], &Flags::default()).unwrap().admin.listen;
+    let listen = load("[admin]\nlisten = \"127.0.0.1:9\"", &[], &Flags::default())
+        .unwrap()
+        .admin
+        .listen;
     assert_eq!(listen.unwrap().to_string(), "127.0.0.1:9");
     assert_snapshot!(refusal("", &[("SWITCHBOARD_ADMIN_KEY", "short")]), @r"
     SWITCHBOARD_ADMIN_KEY: it is no text of 16 or more visible ASCII characters
@@ -277,7 +351,11 @@ fn secrets_are_printed_nowhere() {
         ("ANTHROPIC_API_KEY", "sk-hush-hush"),
     ];
     let settings = load("", &variables, &Flags::default()).unwrap();
-    let printed = format!("{settings:?}{}{:?}", settings.to_toml().unwrap(), environment(&variables));
+    let printed = format!(
+        "{settings:?}{}{:?}",
+        settings.to_toml().unwrap(),
+        environment(&variables)
+    );
     assert!(!printed.contains("hush"), "{printed}");
     assert!(settings.to_toml().unwrap().contains("keys = [\"***\"]"));
 }
@@ -285,16 +363,29 @@ fn secrets_are_printed_nowhere() {
 #[test]
 fn what_is_printed_can_be_read_again() {
     let settings = Settings::load(None, &environment(&[]), &Flags::default()).unwrap();
-    assert_eq!(load(&settings.to_toml().unwrap(), &[], &Flags::default()), Ok(settings));
+    assert_eq!(
+        load(&settings.to_toml().unwrap(), &[], &Flags::default()),
+        Ok(settings)
+    );
     assert!(load(DEFAULTS, &[], &Flags::default()).is_ok());
 }
 
 #[test]
 fn workers_see_nothing_of_our_own_variables() {
-    let environment = environment(&[("SWITCHBOARD_AUTH__KEYS", "key"), ("PATH", "/bin"), ("EMPTY", "")]);
+    let environment = environment(&[
+        ("SWITCHBOARD_AUTH__KEYS", "key"),
+        ("PATH", "/bin"),
+        ("EMPTY", ""),
+    ]);
     assert_eq!(
-        environment.for_workers(SignIn::Auto).into_keys().collect::<Vec<_>>(),
+        environment
+            .for_workers(SignIn::Auto)
+            .into_keys()
+            .collect::<Vec<_>>(),
         ["EMPTY", "HOME", "PATH"]
     );
-    assert_eq!((environment.get("PATH"), environment.get("EMPTY")), (Some("/bin"), None));
+    assert_eq!(
+        (environment.get("PATH"), environment.get("EMPTY")),
+        (Some("/bin"), None)
+    );
 }

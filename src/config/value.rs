@@ -52,15 +52,27 @@ pub(super) fn parse(default: &Value, text: &str) -> Result<Value, &'static str> 
     let value = match default {
         Value::String(_) => Value::String(text.to_owned()),
         Value::Array(_) if !trimmed.starts_with('[') => {
-            let items = trimmed.split(',').map(str::trim).filter(|item| !item.is_empty());
+            let items = trimmed
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty());
             Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
         }
         _ => {
-            let mut table: Table = format!("value = {trimmed}").parse().map_err(|_| "another text")?;
-            table.remove("value").filter(|_| table.is_empty()).ok_or("another text")?
+            let mut table: Table = format!("value = {trimmed}")
+                .parse()
+                .map_err(|_| "another text")?;
+            table
+                .remove("value")
+                .filter(|_| table.is_empty())
+                .ok_or("another text")?
         }
     };
-    if fits(default, &value) { Ok(value) } else { Err(found(&value)) }
+    if fits(default, &value) {
+        Ok(value)
+    } else {
+        Err(found(&value))
+    }
 }
 
 /// The known name that looks most like `name`, if one looks like it at all. Both are dotted keys.
@@ -68,7 +80,9 @@ pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
     let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
     let score = |key: &&str| distance(name, key).min(distance(&last(name), &last(key)) + 1);
     // Of two whose last part is as like, the one of the same section.
-    known.min_by_key(|key| (score(key), distance(name, key))).filter(|key| score(key) <= 1 + name.len() / 4)
+    known
+        .min_by_key(|key| (score(key), distance(name, key)))
+        .filter(|key| score(key) <= 1 + name.len() / 4)
 }
 
 /// How many characters must be put in, taken out or replaced to make `left` of `right` (Levenshtein).
@@ -102,22 +116,37 @@ mod tests {
         assert_eq!(read(&number, "three"), None);
         assert_eq!(read(&number, "-3"), None);
         assert_eq!(read(&number, "3\nother = 4"), None);
-        assert_eq!(read(&Value::Boolean(false), "true").as_deref(), Some("true"));
+        assert_eq!(
+            read(&Value::Boolean(false), "true").as_deref(),
+            Some("true")
+        );
         assert_eq!(read(&Value::Boolean(false), "yes"), None);
         assert_eq!(read(&list, "a, b,").as_deref(), Some(r#"["a", "b"]"#));
         assert_eq!(read(&list, r#"["a,b"]"#).as_deref(), Some(r#"["a,b"]"#));
         assert_eq!(read(&list, "[1]"), None);
         assert_eq!(read(&list, "").as_deref(), Some("[]"));
-        assert_eq!(read(&table, r#"{"gpt-4o" = "opus"}"#).as_deref(), Some(r#"{ gpt-4o = "opus" }"#));
+        assert_eq!(
+            read(&table, r#"{"gpt-4o" = "opus"}"#).as_deref(),
+            Some(r#"{ gpt-4o = "opus" }"#)
+        );
         assert_eq!(read(&table, "gpt-4o=opus"), None);
     }
 
     #[test]
     fn the_nearest_is_found_across_sections_and_separators() {
         let known = || ["pool.max_workers", "pool.max_turns", "server.listen"].into_iter();
-        assert_eq!(nearest("pool.max_worker", known()), Some("pool.max_workers"));
-        assert_eq!(nearest("server.max_workers", known()), Some("pool.max_workers"));
-        assert_eq!(nearest("pool_max_workers", known()), Some("pool.max_workers"));
+        assert_eq!(
+            nearest("pool.max_worker", known()),
+            Some("pool.max_workers")
+        );
+        assert_eq!(
+            nearest("server.max_workers", known()),
+            Some("pool.max_workers")
+        );
+        assert_eq!(
+            nearest("pool_max_workers", known()),
+            Some("pool.max_workers")
+        );
         assert_eq!(nearest("entirely.different", known()), None);
     }
 }

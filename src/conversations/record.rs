@@ -39,7 +39,10 @@ impl Record {
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let head = serde_json::from_slice(&bytes[..end]).ok()?;
-        Some(Self { head, lines: bytes[end + 1..].to_vec() })
+        Some(Self {
+            head,
+            lines: bytes[end + 1..].to_vec(),
+        })
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
@@ -59,8 +62,13 @@ impl WholeConversation {
 
     /// The items, the oldest first.
     pub(super) fn items(&self) -> Vec<Value> {
-        let lines = self.lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        lines.filter_map(|line| serde_json::from_slice(line).ok()).collect()
+        let lines = self
+            .lines
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty());
+        lines
+            .filter_map(|line| serde_json::from_slice(line).ok())
+            .collect()
     }
 }
 

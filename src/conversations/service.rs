@@ -46,7 +46,9 @@ struct Inner {
 
 impl fmt::Debug for Conversations {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Conversations").finish_non_exhaustive()
+        formatter
+            .debug_struct("Conversations")
+            .finish_non_exhaustive()
     }
 }
 
@@ -54,13 +56,22 @@ impl Conversations {
     /// The conversations in `store`, each the key's of `keys` that made it.
     pub fn new(store: &Store, keys: Arc<Keys>, limits: Limits) -> Self {
         let shelf = Shelf::new(store.clone(), TABLE, limits);
-        Self(Arc::new(Inner { keys, shelf, busy: Busy::default(), time_to_live: limits.time_to_live }))
+        Self(Arc::new(Inner {
+            keys,
+            shelf,
+            busy: Busy::default(),
+            time_to_live: limits.time_to_live,
+        }))
     }
 
     /// A few conversations in `store`.
     #[cfg(test)]
     pub(crate) fn temporary(store: &Store, keys: &Arc<Keys>) -> Self {
-        let limits = Limits { time_to_live: Duration::from_secs(60), max_records: 100, max_bytes: 1 << 20 };
+        let limits = Limits {
+            time_to_live: Duration::from_secs(60),
+            max_records: 100,
+            max_bytes: 1 << 20,
+        };
         Self::new(store, Arc::clone(keys), limits)
     }
 
@@ -81,9 +92,18 @@ impl Conversations {
         let now = unix_now();
         let conversation = StoredConversation::new(request.metadata, now);
         let items = kept::told_apart([], request.new.items);
-        let head = Head { conversation: conversation.clone(), changed_at: now };
-        let record = Record { head, lines: lines(&items) };
-        self.0.shelf.put(&self.owner(caller), &conversation.id, record.to_bytes()).await?;
+        let head = Head {
+            conversation: conversation.clone(),
+            changed_at: now,
+        };
+        let record = Record {
+            head,
+            lines: lines(&items),
+        };
+        self.0
+            .shelf
+            .put(&self.owner(caller), &conversation.id, record.to_bytes())
+            .await?;
         Ok(conversation)
     }
 
@@ -106,7 +126,9 @@ impl Conversations {
         metadata: Map<String, Value>,
     ) -> Result<StoredConversation, Error> {
         let change = move |head: &mut Head| head.conversation.metadata = metadata;
-        self.change(&self.owner(caller), id, change).await?.ok_or_else(|| Error::NotFound(id.to_owned()))
+        self.change(&self.owner(caller), id, change)
+            .await?
+            .ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
     /// Takes a conversation away with its items. Responses that were made in it stay; one that is being made fails.
@@ -134,7 +156,8 @@ impl Conversations {
     /// When the caller has no conversation of this name, or the page begins after an item that is not there.
     pub async fn page(&self, caller: &Caller, id: &str, page: &Page) -> Result<String, Error> {
         let items = self.items(caller, id).await?;
-        let (items, has_more) = page.of(items.iter().collect(), |item: &&Value| item["id"].as_str())?;
+        let (items, has_more) =
+            page.of(items.iter().collect(), |item: &&Value| item["id"].as_str())?;
         Ok(kept::list(&items, has_more))
     }
 
@@ -152,7 +175,12 @@ impl Conversations {
     ///
     /// # Errors
     /// When the caller has no conversation of this name, or it is taken or full.
-    pub async fn add(&self, caller: &Caller, id: &str, items: Vec<Value>) -> Result<Vec<Value>, Error> {
+    pub async fn add(
+        &self,
+        caller: &Caller,
+        id: &str,
+        items: Vec<Value>,
+    ) -> Result<Vec<Value>, Error> {
         self.take(caller, id).await?.append(items, None).await
     }
 
@@ -167,7 +195,13 @@ impl Conversations {
         item: &str,
     ) -> Result<StoredConversation, Error> {
         let (conversation, _) = self.take_whole(caller, id).await?;
-        let TakenConversation { shelf, owner, id, mut items, taken } = conversation;
+        let TakenConversation {
+            shelf,
+            owner,
+            id,
+            mut items,
+            taken,
+        } = conversation;
         let all = items.len();
         items.retain(|one| one["id"] != item);
         if items.len() == all {
@@ -178,9 +212,19 @@ impl Conversations {
         let work = move |transaction: &mut Transaction<'_>| {
             // Taken until it is written, so that nobody goes on from what is no longer there.
             transaction.afterwards(move |_| drop(taken));
-            let record = shelf.get_in(transaction, &owner, &id)?.and_then(|bytes| Record::read(&bytes));
-            let Some(Record { head, .. }) = record else { return Err(Error::Gone(id)) };
-            let record = Record { head: Head { changed_at: unix_now(), ..head }, lines: left };
+            let record = shelf
+                .get_in(transaction, &owner, &id)?
+                .and_then(|bytes| Record::read(&bytes));
+            let Some(Record { head, .. }) = record else {
+                return Err(Error::Gone(id));
+            };
+            let record = Record {
+                head: Head {
+                    changed_at: unix_now(),
+                    ..head
+                },
+                lines: left,
+            };
             shelf.renew_in(transaction, &owner, &id, &record.to_bytes())?;
             Ok(record.head.conversation)
         };
@@ -200,16 +244,33 @@ impl Conversations {
     }
 
     /// Takes a conversation, full or not, and tells how many bytes its items have.
-    async fn take_whole(&self, caller: &Caller, id: &str) -> Result<(TakenConversation, usize), Error> {
+    async fn take_whole(
+        &self,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<(TakenConversation, usize), Error> {
         let owner = self.owner(caller);
         // Whose it is comes first: nobody learns of another's.
         self.head(&owner, id).await?;
-        let taken = self.0.busy.take(&owner, id).ok_or_else(|| Error::Locked(id.to_owned()))?;
+        let taken = self
+            .0
+            .busy
+            .take(&owner, id)
+            .ok_or_else(|| Error::Locked(id.to_owned()))?;
         // Read after it was taken: something may have been added in between.
         let whole = self.load(&owner, id).await?;
         self.keep(&owner, id, &whole.head).await?;
         let (items, shelf) = (whole.items(), self.0.shelf.clone());
-        Ok((TakenConversation { shelf, owner, id: id.to_owned(), items, taken }, whole.lines.len()))
+        Ok((
+            TakenConversation {
+                shelf,
+                owner,
+                id: id.to_owned(),
+                items,
+                taken,
+            },
+            whole.lines.len(),
+        ))
     }
 
     /// Sees to it that a conversation does not end while something is added: where half of its time is over, it begins anew.
@@ -231,8 +292,12 @@ impl Conversations {
     ) -> Result<Option<StoredConversation>, Error> {
         let (shelf, owner, id) = (self.0.shelf.clone(), owner.to_owned(), id.to_owned());
         let work = move |transaction: &mut Transaction<'_>| {
-            let record = shelf.get_in(transaction, &owner, &id)?.and_then(|bytes| Record::read(&bytes));
-            let Some(mut record) = record else { return Ok(None) };
+            let record = shelf
+                .get_in(transaction, &owner, &id)?
+                .and_then(|bytes| Record::read(&bytes));
+            let Some(mut record) = record else {
+                return Ok(None);
+            };
             change(&mut record.head);
             record.head.changed_at = unix_now();
             shelf.append_in(transaction, &owner, &id, &record.to_bytes(), &[])?;
@@ -245,7 +310,9 @@ impl Conversations {
     async fn head(&self, owner: &str, id: &str) -> Result<Head, Error> {
         let stored = self.0.shelf.get(owner, id).await?;
         let record = stored.and_then(|stored| Record::read(&stored));
-        record.map(|record| record.head).ok_or_else(|| Error::NotFound(id.to_owned()))
+        record
+            .map(|record| record.head)
+            .ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
     async fn load(&self, owner: &str, id: &str) -> Result<WholeConversation, Error> {

@@ -38,7 +38,10 @@ pub struct Beside {
 impl fmt::Debug for TakenConversation {
     /// Leaves out what was said.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("TakenConversation").field("id", &self.id).finish_non_exhaustive()
+        formatter
+            .debug_struct("TakenConversation")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -48,17 +51,33 @@ impl TakenConversation {
     ///
     /// # Errors
     /// When it was deleted meanwhile, or cannot be written: then nothing is.
-    pub async fn append(self, items: Vec<Value>, beside: Option<Beside>) -> Result<Vec<Value>, Error> {
-        let Self { shelf, owner, id, items: known, taken } = self;
-        let known = known.iter().filter_map(|item| item["id"].as_str().map(ToOwned::to_owned));
+    pub async fn append(
+        self,
+        items: Vec<Value>,
+        beside: Option<Beside>,
+    ) -> Result<Vec<Value>, Error> {
+        let Self {
+            shelf,
+            owner,
+            id,
+            items: known,
+            taken,
+        } = self;
+        let known = known
+            .iter()
+            .filter_map(|item| item["id"].as_str().map(ToOwned::to_owned));
         let items = kept::told_apart(known, items);
         let new = lines(&items);
         let within = shelf.clone();
         let work = move |transaction: &mut Transaction<'_>| {
             // Taken until it is written, also when nobody waits for that any more.
             transaction.afterwards(move |_| drop(taken));
-            let record = within.get_in(transaction, &owner, &id)?.and_then(|bytes| Record::read(&bytes));
-            let Some(mut record) = record else { return Err(Failed::Gone(id)) };
+            let record = within
+                .get_in(transaction, &owner, &id)?
+                .and_then(|bytes| Record::read(&bytes));
+            let Some(mut record) = record else {
+                return Err(Failed::Gone(id));
+            };
             record.head.changed_at = unix_now();
             let addition = [std::mem::take(&mut record.lines), new].concat();
             within.append_in(transaction, &owner, &id, &record.to_bytes(), &addition)?;
@@ -67,10 +86,13 @@ impl TakenConversation {
             }
             Ok(())
         };
-        shelf.transaction(work).await.map_err(|failed| match failed {
-            Failed::Gone(id) => Error::Gone(id),
-            Failed::Store(error) => Error::NotKept(error),
-        })?;
+        shelf
+            .transaction(work)
+            .await
+            .map_err(|failed| match failed {
+                Failed::Gone(id) => Error::Gone(id),
+                Failed::Store(error) => Error::NotKept(error),
+            })?;
         Ok(items)
     }
 }

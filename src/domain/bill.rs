@@ -34,7 +34,10 @@ pub struct BillReader(watch::Receiver<Vec<Spent>>);
 
 impl Default for Bill {
     fn default() -> Self {
-        Self { sheet: Arc::new(watch::Sender::new(vec![Spent::default()])), line: 0 }
+        Self {
+            sheet: Arc::new(watch::Sender::new(vec![Spent::default()])),
+            line: 0,
+        }
     }
 }
 
@@ -90,7 +93,10 @@ impl Bill {
             line = lines.len();
             lines.push(Spent::default());
         });
-        Self { sheet: Arc::clone(&self.sheet), line }
+        Self {
+            sheet: Arc::clone(&self.sheet),
+            line,
+        }
     }
 
     /// Reads what is noted.
@@ -107,13 +113,20 @@ impl BillReader {
 
     /// The tokens of all runs, as far as they are noted.
     pub fn usage(&self) -> Usage {
-        self.0.borrow().iter().fold(Usage::default(), |sum, run| sum + run.usage)
+        self.0
+            .borrow()
+            .iter()
+            .fold(Usage::default(), |sum, run| sum + run.usage)
     }
 
     /// Waits until the costs of all runs are noted, or nobody is left to do so.
     pub async fn wait(&mut self) {
         // An error says that nobody is left.
-        drop(self.0.wait_for(|lines| lines.iter().all(|line| line.cost.is_some())).await);
+        drop(
+            self.0
+                .wait_for(|lines| lines.iter().all(|line| line.cost.is_some()))
+                .await,
+        );
     }
 }
 
@@ -122,7 +135,11 @@ mod tests {
     use super::*;
 
     fn costs(reader: &BillReader) -> Vec<Option<i64>> {
-        reader.runs().iter().map(|run| run.cost.map(Money::nanos)).collect()
+        reader
+            .runs()
+            .iter()
+            .map(|run| run.cost.map(Money::nanos))
+            .collect()
     }
 
     #[tokio::test]
@@ -143,10 +160,17 @@ mod tests {
         let first = Bill::default();
         let mut reader = first.reader();
         let second = first.next_run();
-        let usage = Usage { output_tokens: 7, ..Usage::default() };
+        let usage = Usage {
+            output_tokens: 7,
+            ..Usage::default()
+        };
         second.count(usage);
         second.note(Money::from_nanos(4));
-        assert_eq!(costs(&reader), [None, Some(4)], "the first run may still be told");
+        assert_eq!(
+            costs(&reader),
+            [None, Some(4)],
+            "the first run may still be told"
+        );
         first.note(Money::from_nanos(3));
         reader.wait().await;
         assert_eq!(costs(&reader), [Some(3), Some(4)]);

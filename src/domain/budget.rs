@@ -31,7 +31,11 @@ impl BudgetState {
 
     /// A cap of nothing is used up.
     fn note(&mut self, spent: i128, cap: i128) {
-        let percent = if cap > 0 { spent.max(0) * 100 / cap } else { 100 };
+        let percent = if cap > 0 {
+            spent.max(0) * 100 / cap
+        } else {
+            100
+        };
         let percent = u64::try_from(percent).unwrap_or(u64::MAX);
         self.percent_used = self.percent_used.max(Some(percent));
     }
@@ -43,13 +47,25 @@ mod tests {
     use crate::domain::Money;
 
     fn budget(spent: (u64, i64), cap: (Option<u64>, Option<i64>)) -> (Amount, Cap) {
-        let spent = Amount { tokens: spent.0, money: Money::from_nanos(spent.1) };
-        (spent, Cap { tokens: cap.0, money: cap.1.map(Money::from_nanos) })
+        let spent = Amount {
+            tokens: spent.0,
+            money: Money::from_nanos(spent.1),
+        };
+        (
+            spent,
+            Cap {
+                tokens: cap.0,
+                money: cap.1.map(Money::from_nanos),
+            },
+        )
     }
 
     #[test]
     fn the_budget_nearest_to_its_end_counts() {
-        let both = [budget((900, 5), (Some(1000), Some(10))), budget((900, 5), (Some(5000), Some(5)))];
+        let both = [
+            budget((900, 5), (Some(1000), Some(10))),
+            budget((900, 5), (Some(5000), Some(5))),
+        ];
         for (budgets, left, percent) in [
             (&[][..], None, None),
             (&[budget((7, 7), (None, None))], None, None),
@@ -58,11 +74,22 @@ mod tests {
             (&[budget((2000, 0), (Some(1000), None))], Some(0), Some(200)),
             (&[budget((0, 199), (None, Some(200)))], None, Some(99)),
             (&[budget((0, 0), (None, Some(0)))], None, Some(100)),
-            (&[budget((u64::MAX, i64::MAX), (Some(1), Some(1)))], Some(0), Some(u64::MAX)),
+            (
+                &[budget((u64::MAX, i64::MAX), (Some(1), Some(1)))],
+                Some(0),
+                Some(u64::MAX),
+            ),
             (&[budget((0, -5), (None, Some(10)))], None, Some(0)),
         ] {
-            let expected = BudgetState { tokens_left: left, percent_used: percent };
-            assert_eq!(BudgetState::of(budgets.iter().copied()), expected, "{budgets:?}");
+            let expected = BudgetState {
+                tokens_left: left,
+                percent_used: percent,
+            };
+            assert_eq!(
+                BudgetState::of(budgets.iter().copied()),
+                expected,
+                "{budgets:?}"
+            );
         }
     }
 }

@@ -104,20 +104,28 @@ impl Amount {
     #[must_use]
     pub fn times(self, runs: u32) -> Self {
         let nanos = self.money.nanos().saturating_mul(runs.into());
-        Self { tokens: self.tokens.saturating_mul(runs.into()), money: Money::from_nanos(nanos) }
+        Self {
+            tokens: self.tokens.saturating_mul(runs.into()),
+            money: Money::from_nanos(nanos),
+        }
     }
 }
 
 impl Grant {
     /// Whether any budget caps what is spent.
     pub fn is_capped(&self) -> bool {
-        let caps = [&self.budget, &self.project_budget].map(|budget| [budget.daily, budget.monthly]);
-        caps.as_flattened().iter().any(|cap| cap.tokens.is_some() || cap.money.is_some())
+        let caps =
+            [&self.budget, &self.project_budget].map(|budget| [budget.daily, budget.monthly]);
+        caps.as_flattened()
+            .iter()
+            .any(|cap| cap.tokens.is_some() || cap.money.is_some())
     }
 
     /// Whether a caller may name `model`, written as it writes it.
     pub fn allows_model(&self, model: &str) -> bool {
-        self.models.as_ref().is_none_or(|models| models.iter().any(|allowed| allowed == model))
+        self.models
+            .as_ref()
+            .is_none_or(|models| models.iter().any(|allowed| allowed == model))
     }
 }
 
@@ -138,7 +146,11 @@ impl Caller {
 
     /// The caller's turns in each round of a fair queue: the weight of its key, or else of its project, or 1.
     pub fn weight(&self) -> u32 {
-        self.grant.rates.weight.or(self.grant.project_rates.weight).unwrap_or(1)
+        self.grant
+            .rates
+            .weight
+            .or(self.grant.project_rates.weight)
+            .unwrap_or(1)
     }
 
     /// Whether a request that names `project` means the caller's own, by its id or by its name.
@@ -154,7 +166,10 @@ mod tests {
     #[test]
     fn a_list_of_models_lets_no_other_in() {
         assert!(Grant::default().allows_model("opus"));
-        let grant = Grant { models: Some(vec!["haiku".to_owned()]), ..Grant::default() };
+        let grant = Grant {
+            models: Some(vec!["haiku".to_owned()]),
+            ..Grant::default()
+        };
         assert!(grant.allows_model("haiku"));
         assert!(!grant.allows_model("opus") && !grant.allows_model("haiku "));
     }

@@ -20,7 +20,19 @@ mod tests {
         for id in ["my-app", "test-123", "7", "a.b_C", &"x".repeat(64)] {
             assert!(is_chosen_id(id), "{id}");
         }
-        for id in ["", ".", "..", "-a", "_a", "a b", "a/b", "a%2f", "ä", "a\0", &"x".repeat(65)] {
+        for id in [
+            "",
+            ".",
+            "..",
+            "-a",
+            "_a",
+            "a b",
+            "a/b",
+            "a%2f",
+            "ä",
+            "a\0",
+            &"x".repeat(65),
+        ] {
             assert!(!is_chosen_id(id), "{id}");
         }
     }

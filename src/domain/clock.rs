@@ -20,12 +20,16 @@ pub fn unix_now_ms() -> u64 {
 }
 
 fn since_epoch() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
 /// The day of a time in seconds of Unix time, as days since 1 January 1970; no later than the end of the year 9999.
 pub fn day_of(seconds: u64) -> u32 {
-    u32::try_from(seconds / SECONDS_A_DAY).unwrap_or(LAST_DAY).min(LAST_DAY)
+    u32::try_from(seconds / SECONDS_A_DAY)
+        .unwrap_or(LAST_DAY)
+        .min(LAST_DAY)
 }
 
 /// Year, month from 1, and day from 1 of a `day` since 1 January 1970, in UTC; the algorithm is Howard Hinnant's
@@ -34,11 +38,16 @@ pub const fn date_of(day: u32) -> (u32, u32, u32) {
     // Years begin in March, so that the leap day is the last.
     let days = day + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
     let year = era * 400 + year_of_era;
     (if month <= 2 { year + 1 } else { year }, month, day)
 }

@@ -24,7 +24,11 @@ impl Entry {
 
     /// The permit, where it is a `T` and nobody has taken it.
     pub fn take<T: Any>(&self) -> Option<T> {
-        let mut held = self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self
+            .0
+            .as_ref()?
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         match held.take()?.downcast() {
             Ok(permit) => Some(*permit),
             Err(other) => {
@@ -46,7 +50,10 @@ impl Eq for Entry {}
 
 impl fmt::Debug for Entry {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("Entry").field(&self.0.is_some()).finish()
+        formatter
+            .debug_tuple("Entry")
+            .field(&self.0.is_some())
+            .finish()
     }
 }
 

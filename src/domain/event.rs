@@ -51,12 +51,20 @@ pub enum TurnEvent {
 impl TurnEvent {
     /// The beginning of an answer of `model`, of which upstream says no more than the tokens.
     pub fn started(model: impl Into<String>, usage: Usage) -> Self {
-        Self::Started { model: model.into(), usage, native: NativeFields::default() }
+        Self::Started {
+            model: model.into(),
+            usage,
+            native: NativeFields::default(),
+        }
     }
 
     /// A call that the model makes itself.
     pub fn tool_call(id: impl Into<String>, name: impl Into<String>) -> Self {
-        Self::ToolCall { id: id.into(), name: name.into(), caller: None }
+        Self::ToolCall {
+            id: id.into(),
+            name: name.into(),
+            caller: None,
+        }
     }
 }
 
@@ -105,7 +113,12 @@ pub struct Finish {
 impl Finish {
     /// An end that no stop text has made, of which upstream says no more than the tokens.
     pub fn new(reason: FinishReason, usage: Usage) -> Self {
-        Self { reason, stop_text: None, usage, native: NativeFields::default() }
+        Self {
+            reason,
+            stop_text: None,
+            usage,
+            native: NativeFields::default(),
+        }
     }
 }
 
@@ -154,7 +167,9 @@ impl std::ops::Add for Usage {
             output_tokens: self.output_tokens + other.output_tokens,
             thinking_tokens: self.thinking_tokens + other.thinking_tokens,
             web_searches: self.web_searches + other.web_searches,
-            cost: self.cost.map_or(other.cost, |cost| Some(cost + other.cost.unwrap_or_default())),
+            cost: self.cost.map_or(other.cost, |cost| {
+                Some(cost + other.cost.unwrap_or_default())
+            }),
         }
     }
 }

@@ -43,7 +43,11 @@ impl Failure {
 
     /// A failure without a time of the next try.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after: None }
+        Self {
+            kind,
+            message: message.into(),
+            retry_after: None,
+        }
     }
 
     /// Whether the worker itself is broken, so that it must not be used again.

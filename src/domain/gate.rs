@@ -45,7 +45,12 @@ impl Gate {
         self.arrive();
         if let Self(Some(stage)) = self {
             // It has a sender of its own, so it is never closed.
-            drop(stage.subscribe().wait_for(|stage| *stage == Stage::Open).await);
+            drop(
+                stage
+                    .subscribe()
+                    .wait_for(|stage| *stage == Stage::Open)
+                    .await,
+            );
         }
     }
 }
@@ -53,7 +58,12 @@ impl Gate {
 impl Gatekeeper {
     /// Waits until a worker has the turn.
     pub async fn arrival(&self) {
-        drop(self.0.subscribe().wait_for(|stage| *stage >= Stage::Arrived).await);
+        drop(
+            self.0
+                .subscribe()
+                .wait_for(|stage| *stage >= Stage::Arrived)
+                .await,
+        );
     }
 
     /// Lets the turn go upstream.

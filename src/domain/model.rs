@@ -38,8 +38,11 @@ pub struct Model {
 /// The family of the model with this id, which is what people call it: `haiku` of `claude-haiku-4-5-20251001`. An id that is not
 /// Anthropic's is a family of its own.
 pub fn family_of(id: &str) -> &str {
-    let is_word = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphabetic());
-    let family = id.split_once("claude-").and_then(|(_, rest)| rest.split(['-', '[', '@']).find(is_word));
+    let is_word =
+        |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let family = id
+        .split_once("claude-")
+        .and_then(|(_, rest)| rest.split(['-', '[', '@']).find(is_word));
     family.unwrap_or(id)
 }
 
@@ -69,7 +72,14 @@ impl TokenLimits {
     /// Those of the model with this id; none where they are not known.
     pub fn of(id: &str) -> Option<Self> {
         let (_, context, output) = *Self::KNOWN.iter().find(|(part, ..)| id.contains(part))?;
-        Some(Self { context: if id.ends_with("[1m]") { Self::LONG } else { context }, output })
+        Some(Self {
+            context: if id.ends_with("[1m]") {
+                Self::LONG
+            } else {
+                context
+            },
+            output,
+        })
     }
 }
 
@@ -104,7 +114,11 @@ mod tests {
             ("claude-opus-4-8", Some((1_000_000, 128_000))),
             ("auto", None),
         ] {
-            assert_eq!(TokenLimits::of(id).map(|limits| (limits.context, limits.output)), expected, "{id}");
+            assert_eq!(
+                TokenLimits::of(id).map(|limits| (limits.context, limits.output)),
+                expected,
+                "{id}"
+            );
         }
     }
 }

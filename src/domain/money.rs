@@ -31,24 +31,36 @@ impl Money {
         // A hair under the next whole one: such a difference is the error of the fraction, and no amount.
         let nanos = (dollars * NANOS as f64 - 1e-6).ceil();
         let is_amount = dollars.is_finite() && dollars >= 0.0 && nanos < i64::MAX as f64;
-        #[expect(clippy::cast_possible_truncation, reason = "a whole number within the range")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a whole number within the range"
+        )]
         is_amount.then_some(Self(nanos.max(0.0) as i64))
     }
 
     /// The amount that is written `12` or `12.50`, with up to nine digits behind the point. None for anything else.
     pub fn from_decimal(text: &str) -> Option<Self> {
         let (whole, rest) = text.split_once('.').unwrap_or((text, "0"));
-        let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number =
+            |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         if !is_number(whole) || !is_number(rest) || rest.len() > DIGITS {
             return None;
         }
         let rest: i64 = format!("{rest:0<DIGITS$}").parse().ok()?;
-        whole.parse::<i64>().ok()?.checked_mul(NANOS)?.checked_add(rest).map(Self)
+        whole
+            .parse::<i64>()
+            .ok()?
+            .checked_mul(NANOS)?
+            .checked_add(rest)
+            .map(Self)
     }
 
     /// In dollars, as [`from_decimal`](Self::from_decimal) reads it: as many digits as it takes, at least two.
     pub fn to_decimal(self) -> String {
-        let (whole, rest) = (self.0.unsigned_abs() / NANOS as u64, self.0.unsigned_abs() % NANOS as u64);
+        let (whole, rest) = (
+            self.0.unsigned_abs() / NANOS as u64,
+            self.0.unsigned_abs() % NANOS as u64,
+        );
         let digits = format!("{rest:0DIGITS$}");
         let sign = if self.0 < 0 { "-" } else { "" };
         format!("{sign}{whole}.{:0<2}", digits.trim_end_matches('0'))
@@ -105,7 +117,11 @@ mod tests {
             (0.1 + 0.2, 300_000_000),
             (1e9, 1_000_000_000_000_000_000),
         ] {
-            assert_eq!(Money::from_dollars(dollars), Some(Money(nanos)), "{dollars}");
+            assert_eq!(
+                Money::from_dollars(dollars),
+                Some(Money(nanos)),
+                "{dollars}"
+            );
         }
         for nonsense in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.01, 1e12] {
             assert_eq!(Money::from_dollars(nonsense), None, "{nonsense}");
@@ -124,9 +140,20 @@ mod tests {
             assert_eq!(Money::from_decimal(text), Some(Money(nanos)), "{text}");
             assert_eq!(Money(nanos).to_decimal(), written);
         }
-        for nonsense in
-            ["", ".", "1.", ".5", "-1", "+1", "1e3", "$1", "1,5", "1.0000000001", "9223372036.854775808", "١"]
-        {
+        for nonsense in [
+            "",
+            ".",
+            "1.",
+            ".5",
+            "-1",
+            "+1",
+            "1e3",
+            "$1",
+            "1,5",
+            "1.0000000001",
+            "9223372036.854775808",
+            "١",
+        ] {
             assert_eq!(Money::from_decimal(nonsense), None, "{nonsense}");
         }
     }
@@ -135,9 +162,12 @@ mod tests {
     fn sums_stay_within_bounds_and_show_every_digit() {
         assert_eq!(Money::MAX + Money(1), Money::MAX);
         assert_eq!(Money(3) - Money(5), Money(-2));
-        for (nanos, shown) in
-            [(0, "$0.00"), (1, "$0.000000001"), (1_250_000_000, "$1.25"), (-2_500_000, "-$0.0025")]
-        {
+        for (nanos, shown) in [
+            (0, "$0.00"),
+            (1, "$0.000000001"),
+            (1_250_000_000, "$1.25"),
+            (-2_500_000, "-$0.0025"),
+        ] {
             assert_eq!(Money(nanos).to_string(), shown);
         }
     }

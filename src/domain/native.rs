@@ -30,11 +30,14 @@ impl NativeBlock {
     /// What the block consists of, each piece with its JSON: the blocks inside the result of a tool, or else the block itself.
     pub fn pieces(&self) -> Vec<(NativeMedium, &str)> {
         let outline = Outline::of(&self.json);
-        let inner = outline.content.filter(|_| outline.r#type.as_deref() == Some("tool_result"));
+        let inner = outline
+            .content
+            .filter(|_| outline.r#type.as_deref() == Some("tool_result"));
         match inner.and_then(|content| serde_json::from_str::<Vec<&RawValue>>(content.get()).ok()) {
-            Some(blocks) => {
-                blocks.iter().map(|block| (Outline::of(block.get()).medium(), block.get())).collect()
-            }
+            Some(blocks) => blocks
+                .iter()
+                .map(|block| (Outline::of(block.get()).medium(), block.get()))
+                .collect(),
             None => vec![(outline.medium(), self.json.as_str())],
         }
     }
@@ -63,7 +66,9 @@ impl NativeBlock {
 
     /// Puts the sources that `source` gives, as JSON, in the places of those files.
     pub fn fill(&mut self, mut source: impl FnMut(&NativeUpload) -> Option<Value>) {
-        let Ok(mut block) = serde_json::from_str::<Value>(&self.json) else { return };
+        let Ok(mut block) = serde_json::from_str::<Value>(&self.json) else {
+            return;
+        };
         each_upload(&mut block, &mut |upload, place| {
             if let Some(source) = source(&upload) {
                 *place = source;
@@ -78,9 +83,14 @@ fn each_upload(block: &mut Value, see: &mut impl FnMut(NativeUpload, &mut Value)
     let is_image = block["type"] == "image";
     if let Some(source) = block.get_mut("source")
         && source["type"] == "file"
-        && let Some(id) = source["file_id"].as_str().filter(|id| id.starts_with(UPLOAD))
+        && let Some(id) = source["file_id"]
+            .as_str()
+            .filter(|id| id.starts_with(UPLOAD))
     {
-        let upload = NativeUpload { id: id.to_owned(), is_image };
+        let upload = NativeUpload {
+            id: id.to_owned(),
+            is_image,
+        };
         see(upload, source);
     }
     if let Some(Value::Array(blocks)) = block.get_mut("content") {
@@ -106,7 +116,9 @@ impl<'a> Outline<'a> {
     }
 
     fn medium(&self) -> NativeMedium {
-        let source = self.source.and_then(|source| Outline::of(source.get()).r#type);
+        let source = self
+            .source
+            .and_then(|source| Outline::of(source.get()).r#type);
         match (self.r#type.as_deref(), source.as_deref()) {
             (Some("image"), _) => NativeMedium::Image,
             (Some("document"), Some("base64" | "url" | "file")) => NativeMedium::Document,

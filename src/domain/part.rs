@@ -107,7 +107,10 @@ impl Part {
             | Self::Instruction(text)
             | Self::Thinking(Thinking::Open { text, .. } | Thinking::Redacted(text)) => text.len(),
             Self::Image(Source::Base64 { data, .. })
-            | Self::Document { source: Source::Base64 { data, .. }, .. } => data.len(),
+            | Self::Document {
+                source: Source::Base64 { data, .. },
+                ..
+            } => data.len(),
             Self::ToolUse(call) => call.input.len(),
             Self::ToolResult(result) => result.parts.iter().map(Self::bytes).sum(),
             Self::Native(block) => block.json.len(),
@@ -122,7 +125,9 @@ impl Part {
 
     /// An instruction as words of a message of the user, for a model that takes it in no other way.
     pub fn instruction_in_words(instruction: &str) -> Self {
-        Self::Text(format!("<system>\nFrom the application, not from the user:\n{instruction}\n</system>"))
+        Self::Text(format!(
+            "<system>\nFrom the application, not from the user:\n{instruction}\n</system>"
+        ))
     }
 
     /// A part of words.

@@ -41,15 +41,24 @@ pub struct InvalidPrice(String);
 impl Price {
     /// What one call that took `usage` costs: exact, and rounded up once, to the next nano-dollar.
     pub fn cost(&self, usage: &Usage) -> Money {
-        let prompt = [usage.input_tokens, usage.cache_write_tokens, usage.cache_read_tokens].map(u128::from);
+        let prompt = [
+            usage.input_tokens,
+            usage.cache_write_tokens,
+            usage.cache_read_tokens,
+        ]
+        .map(u128::from);
         let tariff = match self.long {
             Some((above, long)) if prompt.iter().sum::<u128>() > u128::from(above) => long,
             _ => self.usual,
         };
         let prices = [tariff.input, tariff.cache_write, tariff.cache_read].map(u128::from);
         let answer = u128::from(usage.output_tokens) * u128::from(tariff.output);
-        let millionths =
-            answer + prompt.iter().zip(prices).map(|(tokens, price)| tokens * price).sum::<u128>();
+        let millionths = answer
+            + prompt
+                .iter()
+                .zip(prices)
+                .map(|(tokens, price)| tokens * price)
+                .sum::<u128>();
         i64::try_from(millionths.div_ceil(MILLION)).map_or(Money::MAX, Money::from_nanos)
     }
 }
@@ -59,51 +68,87 @@ impl FromStr for Price {
 
     fn from_str(text: &str) -> Result<Self, InvalidPrice> {
         let Some((usual, long)) = text.split_once(';') else {
-            return Ok(Self { usual: tariff(text)?, long: None });
+            return Ok(Self {
+                usual: tariff(text)?,
+                long: None,
+            });
         };
-        let parts = long.trim().strip_prefix("above").and_then(|long| long.split_once(':'));
+        let parts = long
+            .trim()
+            .strip_prefix("above")
+            .and_then(|long| long.split_once(':'));
         let Some((above, long)) = parts else {
-            return Err(InvalidPrice(format!("`{}` does not begin with `above 100000:`", long.trim())));
+            return Err(InvalidPrice(format!(
+                "`{}` does not begin with `above 100000:`",
+                long.trim()
+            )));
         };
         let above = above.trim();
         let tokens = above.parse();
-        let tokens =
-            tokens.map_err(|_| InvalidPrice(format!("`{above}` is no number of tokens, such as 100000")))?;
-        Ok(Self { usual: tariff(usual)?, long: Some((tokens, tariff(long)?)) })
+        let tokens = tokens.map_err(|_| {
+            InvalidPrice(format!("`{above}` is no number of tokens, such as 100000"))
+        })?;
+        Ok(Self {
+            usual: tariff(usual)?,
+            long: Some((tokens, tariff(long)?)),
+        })
     }
 }
 
 fn tariff(text: &str) -> Result<Tariff, InvalidPrice> {
-    let mut found = [("input", None), ("output", None), ("cache write", None), ("cache read", None)];
+    let mut found = [
+        ("input", None),
+        ("output", None),
+        ("cache write", None),
+        ("cache read", None),
+    ];
     for item in text.split(',').map(str::trim) {
         let (name, price) = item.rsplit_once(' ').unwrap_or((item, ""));
-        let slot = found.iter_mut().find(|(known, _)| *known == name.trim_end());
+        let slot = found
+            .iter_mut()
+            .find(|(known, _)| *known == name.trim_end());
         let Some((_, slot)) = slot else {
-            let message =
-                format!("`{item}` is none of `input 1`, `output 1`, `cache write 1` and `cache read 1`");
+            let message = format!(
+                "`{item}` is none of `input 1`, `output 1`, `cache write 1` and `cache read 1`"
+            );
             return Err(InvalidPrice(message));
         };
         let price = nanos(price).ok_or_else(|| {
-            InvalidPrice(format!("`{price}` is no price in dollars for a million tokens, such as 0.125"))
+            InvalidPrice(format!(
+                "`{price}` is no price in dollars for a million tokens, such as 0.125"
+            ))
         })?;
         if slot.replace(price).is_some() {
-            return Err(InvalidPrice(format!("`{}` is there twice", name.trim_end())));
+            return Err(InvalidPrice(format!(
+                "`{}` is there twice",
+                name.trim_end()
+            )));
         }
     }
-    let [input, output, cache_write, cache_read] = found
-        .map(|(name, price)| price.ok_or_else(|| InvalidPrice(format!("the price of `{name}` is missing"))));
-    Ok(Tariff { input: input?, output: output?, cache_write: cache_write?, cache_read: cache_read? })
+    let [input, output, cache_write, cache_read] = found.map(|(name, price)| {
+        price.ok_or_else(|| InvalidPrice(format!("the price of `{name}` is missing")))
+    });
+    Ok(Tariff {
+        input: input?,
+        output: output?,
+        cache_write: cache_write?,
+        cache_read: cache_read?,
+    })
 }
 
 /// Dollars as nano-dollars, digit by digit: a fraction of two would not be exact.
 fn nanos(dollars: &str) -> Option<u64> {
     let (whole, rest) = dollars.split_once('.').unwrap_or((dollars, "0"));
-    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number =
+        |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     if !is_number(whole) || !is_number(rest) || rest.len() > 9 {
         return None;
     }
-    let nanos =
-        whole.parse::<u64>().ok()?.checked_mul(NANOS)?.checked_add(format!("{rest:0<9}").parse().ok()?)?;
+    let nanos = whole
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(NANOS)?
+        .checked_add(format!("{rest:0<9}").parse().ok()?)?;
     (nanos <= MOST).then_some(nanos)
 }
 
@@ -145,13 +190,21 @@ mod tests {
     fn a_long_prompt_changes_every_price_of_its_turn() {
         assert_eq!(cost(HAIKU, [40_000, 0, 30_000, 30_000]), 8_050_000);
         assert_eq!(cost(HAIKU, [40_001, 0, 30_000, 30_000]), 40_250_500);
-        assert_eq!(cost(HAIKU, [1, 100_000, 0, 0]), 50_000_100, "the answer does not count");
+        assert_eq!(
+            cost(HAIKU, [1, 100_000, 0, 0]),
+            50_000_100,
+            "the answer does not count"
+        );
     }
 
     #[test]
     fn the_sum_is_rounded_up_once() {
         let tiny = "input 0.0001, output 0.0001, cache write 0, cache read 0.000000001";
-        assert_eq!(cost(tiny, [1, 1, 1, 0]), 1, "two tenths of a nano-dollar are one");
+        assert_eq!(
+            cost(tiny, [1, 1, 1, 0]),
+            1,
+            "two tenths of a nano-dollar are one"
+        );
         assert_eq!(cost(tiny, [10, 10, 0, 0]), 2);
         assert_eq!(cost(tiny, [0, 0, 0, 1]), 1);
     }
@@ -178,23 +231,57 @@ mod tests {
     fn what_is_no_price_is_refused_with_what_is_wrong() {
         let whole = "input 1, output 5, cache write 1.25, cache read 0.1";
         for (text, error) in [
-            ("", "`` is none of `input 1`, `output 1`, `cache write 1` and `cache read 1`"),
-            ("input 1, output 5, cache write 1", "the price of `cache read` is missing"),
+            (
+                "",
+                "`` is none of `input 1`, `output 1`, `cache write 1` and `cache read 1`",
+            ),
+            (
+                "input 1, output 5, cache write 1",
+                "the price of `cache read` is missing",
+            ),
             ("input 1, input 2", "`input` is there twice"),
-            ("in 1", "`in 1` is none of `input 1`, `output 1`, `cache write 1` and `cache read 1`"),
-            ("input -1", "`-1` is no price in dollars for a million tokens, such as 0.125"),
-            ("input 1.", "`1.` is no price in dollars for a million tokens, such as 0.125"),
+            (
+                "in 1",
+                "`in 1` is none of `input 1`, `output 1`, `cache write 1` and `cache read 1`",
+            ),
+            (
+                "input -1",
+                "`-1` is no price in dollars for a million tokens, such as 0.125",
+            ),
+            (
+                "input 1.",
+                "`1.` is no price in dollars for a million tokens, such as 0.125",
+            ),
             (
                 "input 0.1234567890",
                 "`0.1234567890` is no price in dollars for a million tokens, such as 0.125",
             ),
-            ("input 1e3", "`1e3` is no price in dollars for a million tokens, such as 0.125"),
-            ("input 99999999999", "`99999999999` is no price in dollars for a million tokens, such as 0.125"),
-            (&format!("{whole}; over 5"), "`over 5` does not begin with `above 100000:`"),
-            (&format!("{whole}; above x: {whole}"), "`x` is no number of tokens, such as 100000"),
-            (&format!("{whole}; above 5: input 1"), "the price of `output` is missing"),
+            (
+                "input 1e3",
+                "`1e3` is no price in dollars for a million tokens, such as 0.125",
+            ),
+            (
+                "input 99999999999",
+                "`99999999999` is no price in dollars for a million tokens, such as 0.125",
+            ),
+            (
+                &format!("{whole}; over 5"),
+                "`over 5` does not begin with `above 100000:`",
+            ),
+            (
+                &format!("{whole}; above x: {whole}"),
+                "`x` is no number of tokens, such as 100000",
+            ),
+            (
+                &format!("{whole}; above 5: input 1"),
+                "the price of `output` is missing",
+            ),
         ] {
-            assert_eq!(text.parse::<Price>().unwrap_err().to_string(), error, "{text}");
+            assert_eq!(
+                text.parse::<Price>().unwrap_err().to_string(),
+                error,
+                "{text}"
+            );
         }
     }
 }

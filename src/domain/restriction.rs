@@ -52,7 +52,9 @@ impl Restriction {
 
     /// The restriction of this name, if there is one.
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|restriction| restriction.name() == name)
+        Self::ALL
+            .into_iter()
+            .find(|restriction| restriction.name() == name)
     }
 }
 

@@ -38,7 +38,10 @@ pub struct McpServer {
 impl fmt::Debug for McpServer {
     /// Leaves out the URL and the token, which may be secret.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("McpServer").field("name", &self.name).finish_non_exhaustive()
+        formatter
+            .debug_struct("McpServer")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 

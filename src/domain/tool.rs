@@ -82,7 +82,8 @@ impl Tools {
 
     /// Whether `name` is what the model calls one of the tools that Anthropic runs.
     pub fn runs(&self, name: &str) -> bool {
-        (self.web_search.is_some() && name == WebSearch::NAME) || (self.runs_code && name == CODE_EXECUTION)
+        (self.web_search.is_some() && name == WebSearch::NAME)
+            || (self.runs_code && name == CODE_EXECUTION)
     }
 }
 

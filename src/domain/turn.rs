@@ -31,12 +31,25 @@ pub struct Turn {
 impl Turn {
     /// About how many bytes it has: those of its texts, for whoever must know what it takes to go through it.
     pub fn bytes(&self) -> usize {
-        let native = [&self.native.system, &self.native.tools].into_iter().flatten().flatten();
+        let native = [&self.native.system, &self.native.tools]
+            .into_iter()
+            .flatten()
+            .flatten();
         let fields = self.native.fields.iter().map(|(_, value)| value);
         let tools = self.tools.list.iter().map(|tool| &tool.schema);
-        let texts = self.system.iter().chain(native).chain(fields).chain(tools).map(String::len);
-        let parts =
-            self.history.iter().flat_map(|message| &message.parts).chain(&self.prompt).map(Part::bytes);
+        let texts = self
+            .system
+            .iter()
+            .chain(native)
+            .chain(fields)
+            .chain(tools)
+            .map(String::len);
+        let parts = self
+            .history
+            .iter()
+            .flat_map(|message| &message.parts)
+            .chain(&self.prompt)
+            .map(Part::bytes);
         texts.chain(parts).sum()
     }
 

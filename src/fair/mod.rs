@@ -25,6 +25,9 @@ pub struct Tenant {
 impl Tenant {
     /// The tenant `id`, who has `weight` turns in each round, one at least.
     pub fn new(id: &str, weight: u32) -> Self {
-        Self { id: id.into(), weight: weight.max(1) }
+        Self {
+            id: id.into(),
+            weight: weight.max(1),
+        }
     }
 }

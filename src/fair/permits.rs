@@ -29,7 +29,10 @@ pub struct FairPermit(Permits);
 impl Permits {
     /// `count` permits, all free.
     pub fn new(count: usize) -> Self {
-        Self(Arc::new(Mutex::new(Inner { free: count, waiting: Rounds::default() })))
+        Self(Arc::new(Mutex::new(Inner {
+            free: count,
+            waiting: Rounds::default(),
+        })))
     }
 
     /// Waits for a permit.

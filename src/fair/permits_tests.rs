@@ -15,7 +15,9 @@ async fn tenants_get_permits_in_turn() {
         let _permit = permits.acquire(&Tenant::new(tenant, 1)).await;
         log.lock().unwrap().push(tenant);
     };
-    let mut asking: Vec<_> = ["a", "a", "a", "b", "b", "c"].map(|tenant| Box::pin(ask(tenant))).into();
+    let mut asking: Vec<_> = ["a", "a", "a", "b", "b", "c"]
+        .map(|tenant| Box::pin(ask(tenant)))
+        .into();
     for one in &mut asking {
         assert!(poll!(one).is_pending());
     }

@@ -31,7 +31,10 @@ struct Line<T> {
 
 impl<T> Default for Rounds<T> {
     fn default() -> Self {
-        Self { current: VecDeque::new(), next: VecDeque::new() }
+        Self {
+            current: VecDeque::new(),
+            next: VecDeque::new(),
+        }
     }
 }
 
@@ -43,7 +46,11 @@ impl<T> Rounds<T> {
             line.tenant.weight = tenant.weight;
             line.waiting.push_back(item);
         } else {
-            let line = Line { tenant: tenant.clone(), left: tenant.weight, waiting: [item].into() };
+            let line = Line {
+                tenant: tenant.clone(),
+                left: tenant.weight,
+                waiting: [item].into(),
+            };
             self.current.push_back(line);
         }
     }
@@ -70,11 +77,19 @@ impl<T> Rounds<T> {
         let is_theirs = |line: &Line<T>| line.tenant.id == tenant.id;
         let line = match self.current.iter().position(is_theirs) {
             Some(position) => self.current.remove(position),
-            None => self.next.iter().position(is_theirs).and_then(|position| self.next.remove(position)),
+            None => self
+                .next
+                .iter()
+                .position(is_theirs)
+                .and_then(|position| self.next.remove(position)),
         };
         // A tenant has one line, which what waits in it stays in.
         let waiting = line.map(|line| line.waiting).unwrap_or_default();
-        self.next.push_back(Line { tenant: tenant.clone(), left: 0, waiting });
+        self.next.push_back(Line {
+            tenant: tenant.clone(),
+            left: 0,
+            waiting,
+        });
         if self.next.len() > MOST_MARKS
             && let Some(oldest) = self.next.iter().position(|line| line.waiting.is_empty())
         {
@@ -107,25 +122,35 @@ impl<T> Rounds<T> {
 
     /// How much of `tenant` waits.
     pub fn len_of(&self, tenant: &Tenant) -> usize {
-        self.lines().find(|line| line.tenant.id == tenant.id).map_or(0, |line| line.waiting.len())
+        self.lines()
+            .find(|line| line.tenant.id == tenant.id)
+            .map_or(0, |line| line.waiting.len())
     }
 
     /// The length of the longest line.
     pub fn longest(&self) -> usize {
-        self.lines().map(|line| line.waiting.len()).max().unwrap_or(0)
+        self.lines()
+            .map(|line| line.waiting.len())
+            .max()
+            .unwrap_or(0)
     }
 
     /// Takes what came last to the longest line.
     pub fn pop_newest_of_longest(&mut self) -> Option<T> {
         let lines = self.current.iter_mut().chain(&mut self.next);
-        let item = lines.max_by_key(|line| line.waiting.len())?.waiting.pop_back();
+        let item = lines
+            .max_by_key(|line| line.waiting.len())?
+            .waiting
+            .pop_back();
         self.clear_away();
         item
     }
 
     /// Takes all that waits, in no particular order.
     pub fn drain(&mut self) -> Vec<T> {
-        let lines = std::mem::take(&mut self.current).into_iter().chain(std::mem::take(&mut self.next));
+        let lines = std::mem::take(&mut self.current)
+            .into_iter()
+            .chain(std::mem::take(&mut self.next));
         lines.flat_map(|line| line.waiting).collect()
     }
 
@@ -137,12 +162,23 @@ impl<T> Rounds<T> {
         let lines = std::mem::take(&mut self.current).into_iter();
         let (current, empty): (_, VecDeque<_>) = lines.partition(|line| !line.waiting.is_empty());
         self.current = current;
-        self.next.extend(empty.into_iter().filter(|line| line.left < line.tenant.weight));
+        self.next.extend(
+            empty
+                .into_iter()
+                .filter(|line| line.left < line.tenant.weight),
+        );
     }
 
     fn begin_round(&mut self) {
-        let lines = std::mem::take(&mut self.next).into_iter().filter(|line| !line.waiting.is_empty());
-        self.current = lines.map(|line| Line { left: line.tenant.weight, ..line }).collect();
+        let lines = std::mem::take(&mut self.next)
+            .into_iter()
+            .filter(|line| !line.waiting.is_empty());
+        self.current = lines
+            .map(|line| Line {
+                left: line.tenant.weight,
+                ..line
+            })
+            .collect();
     }
 
     fn lines(&self) -> impl Iterator<Item = &Line<T>> {

@@ -28,7 +28,10 @@ fn of(tenants: &[(usize, usize)]) -> Rounds<usize> {
 
 #[test]
 fn tenants_take_turns_by_their_weights() {
-    assert_eq!(turns(&mut of(&[(0, 3), (3, 3), (1, 5)]), 20), [0, 3, 1, 1, 0, 3, 1, 1, 0, 3, 1]);
+    assert_eq!(
+        turns(&mut of(&[(0, 3), (3, 3), (1, 5)]), 20),
+        [0, 3, 1, 1, 0, 3, 1, 1, 0, 3, 1]
+    );
 }
 
 #[test]
@@ -38,7 +41,11 @@ fn whoever_comes_anew_is_before_those_who_have_had_their_turn() {
     rounds.push(&tenant(3), 3);
     assert_eq!(turns(&mut rounds, 1), [3]);
     rounds.push(&tenant(3), 3);
-    assert_eq!(turns(&mut rounds, 3), [0, 3, 0], "and has no second turn in the same round");
+    assert_eq!(
+        turns(&mut rounds, 3),
+        [0, 3, 0],
+        "and has no second turn in the same round"
+    );
 }
 
 #[test]
@@ -53,19 +60,31 @@ fn a_turn_without_waiting_counts() {
 #[test]
 fn a_turn_without_waiting_leaves_those_of_others_counted() {
     let mut rounds = Rounds::default();
-    [0, 1, 0].iter().for_each(|id| rounds.note_turn(&tenant(*id)));
+    [0, 1, 0]
+        .iter()
+        .for_each(|id| rounds.note_turn(&tenant(*id)));
     for id in [0, 1, 3] {
         rounds.push(&tenant(id), id);
     }
-    assert_eq!(turns(&mut rounds, 3), [3, 1, 0], "and who had one last is last");
+    assert_eq!(
+        turns(&mut rounds, 3),
+        [3, 1, 0],
+        "and who had one last is last"
+    );
 }
 
 #[test]
 fn turns_without_waiting_are_bounded_in_memory() {
     let mut rounds = Rounds::<usize>::default();
     (0..1000).for_each(|id| rounds.note_turn(&tenant(id)));
-    [999, 0].iter().for_each(|id| rounds.push(&tenant(*id), *id));
-    assert_eq!(turns(&mut rounds, 2), [0, 999], "that of the first is forgotten");
+    [999, 0]
+        .iter()
+        .for_each(|id| rounds.push(&tenant(*id), *id));
+    assert_eq!(
+        turns(&mut rounds, 2),
+        [0, 999],
+        "that of the first is forgotten"
+    );
 }
 
 #[test]
@@ -74,7 +93,10 @@ fn the_newest_of_the_longest_line_makes_room() {
     for (id, item) in [(0, "a"), (0, "b"), (0, "c"), (1, "d")] {
         rounds.push(&tenant(id), item);
     }
-    assert_eq!((rounds.longest(), rounds.len_of(&tenant(1)), rounds.len()), (3, 1, 4));
+    assert_eq!(
+        (rounds.longest(), rounds.len_of(&tenant(1)), rounds.len()),
+        (3, 1, 4)
+    );
     assert_eq!(rounds.pop_newest_of_longest(), Some("c"));
     rounds.retain(|item| *item != "d");
     assert_eq!(rounds.drain(), ["a", "b"]);

@@ -16,9 +16,13 @@ use super::table::Table;
 /// When the body is no JSON object.
 pub fn request(body: &[u8], table: &'static Table, needs: &str) -> Result<Object, InvalidRequest> {
     structure::check(body)?;
-    let value: Value = serde_json::from_slice(body).map_err(|error| not_json(body, &error, needs))?;
+    let value: Value =
+        serde_json::from_slice(body).map_err(|error| not_json(body, &error, needs))?;
     if !value.is_object() {
-        let message = format!("The body must be a JSON object with {needs}, but it is {}.", got(&value));
+        let message = format!(
+            "The body must be a JSON object with {needs}, but it is {}.",
+            got(&value)
+        );
         return Err(InvalidRequest::body(message));
     }
     Object::new(value, Place::root(table))
@@ -30,6 +34,8 @@ fn not_json(body: &[u8], error: &serde_json::Error, needs: &str) -> InvalidReque
             format!("The body is empty. Send a JSON object with {needs}.")
         }
         Category::Eof => format!("The body ends too early to be valid JSON: {error}."),
-        Category::Syntax | Category::Data | Category::Io => format!("The body is not valid JSON: {error}."),
+        Category::Syntax | Category::Data | Category::Io => {
+            format!("The body is not valid JSON: {error}.")
+        }
     })
 }

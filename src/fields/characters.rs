@@ -18,7 +18,9 @@ const ESCAPE: usize = 6;
 /// # Errors
 /// Under the strict policy, when there are any.
 pub fn mended<'a>(body: &'a [u8], ignored: &mut Ignored) -> Result<Cow<'a, [u8]>, InvalidRequest> {
-    let Some(mended) = mend(body) else { return Ok(Cow::Borrowed(body)) };
+    let Some(mended) = mend(body) else {
+        return Ok(Cow::Borrowed(body));
+    };
     ignored.repair_body(Repair::CHARACTERS)?;
     Ok(Cow::Owned(mended))
 }
@@ -32,7 +34,9 @@ fn mend(body: &[u8]) -> Option<Vec<u8>> {
         let start = read + distance;
         let (length, instead): (_, Option<&[u8]>) = match escaped(body, start) {
             Some(0) => (ESCAPE, Some(b"")),
-            Some(0xd800..=0xdbff) if matches!(escaped(body, start + ESCAPE), Some(0xdc00..=0xdfff)) => {
+            Some(0xd800..=0xdbff)
+                if matches!(escaped(body, start + ESCAPE), Some(0xdc00..=0xdfff)) =>
+            {
                 (2 * ESCAPE, None)
             }
             Some(0xd800..=0xdfff) => (ESCAPE, Some(REPLACEMENT)),
@@ -71,7 +75,9 @@ mod tests {
     use crate::fields::Policy;
 
     fn read(body: &str) -> Value {
-        let mended = mended(body.as_bytes(), &mut Ignored::new(Policy::Lenient)).unwrap().into_owned();
+        let mended = mended(body.as_bytes(), &mut Ignored::new(Policy::Lenient))
+            .unwrap()
+            .into_owned();
         serde_json::from_slice(&mended).unwrap()
     }
 
@@ -91,9 +97,15 @@ mod tests {
 
     #[test]
     fn the_strict_policy_refuses_them() {
-        let strict = |body: &str| mended(body.as_bytes(), &mut Ignored::new(Policy::Strict)).map(drop);
+        let strict =
+            |body: &str| mended(body.as_bytes(), &mut Ignored::new(Policy::Strict)).map(drop);
         assert!(strict(r#""\ud83d\ude00""#).is_ok());
-        assert!(strict(r#""\ud83d""#).unwrap_err().message.contains("surrogate"));
+        assert!(
+            strict(r#""\ud83d""#)
+                .unwrap_err()
+                .message
+                .contains("surrogate")
+        );
     }
 
     proptest! {

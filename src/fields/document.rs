@@ -10,7 +10,10 @@ use super::table::Handling;
 use super::table::Table;
 
 /// The pages that show tables of fields.
-const PAGES: [&str; 2] = [include_str!("../../docs/API.md"), include_str!("../../docs/api/messages.md")];
+const PAGES: [&str; 2] = [
+    include_str!("../../docs/API.md"),
+    include_str!("../../docs/api/messages.md"),
+];
 
 /// Asserts that one of the pages shows `tables` between its comments `NAME: begin` and `NAME: end`.
 pub(crate) fn check(name: &str, tables: &[&Table]) {
@@ -19,8 +22,13 @@ pub(crate) fn check(name: &str, tables: &[&Table]) {
 
 /// Asserts that one of the pages shows `expected` between its comments `NAME: begin` and `NAME: end`.
 pub(crate) fn check_text(name: &str, expected: &str) {
-    let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->"));
-    let shown = PAGES.iter().find_map(|page| Some(page.split_once(&begin)?.1.split_once(&end)?.0));
+    let (begin, end) = (
+        format!("<!-- {name}: begin -->\n"),
+        format!("<!-- {name}: end -->"),
+    );
+    let shown = PAGES
+        .iter()
+        .find_map(|page| Some(page.split_once(&begin)?.1.split_once(&end)?.0));
     assert!(
         shown == Some(expected),
         "the documentation is out of date: put this between its two `{name}` comments:\n{expected}"
@@ -34,13 +42,19 @@ fn markdown(tables: &[&Table]) -> String {
         for field in table.fields {
             let (prefix, name) = (table.prefix, field.name);
             let (words, handling) = (field.shape.words(), handling(field));
-            let row = format!("| `{prefix}{name}` | {words} | {handling} | {} |\n", field.note);
+            let row = format!(
+                "| `{prefix}{name}` | {words} | {handling} | {} |\n",
+                field.note
+            );
             if !rows.contains(&row) {
                 rows.push(row);
             }
         }
     }
-    format!("| Field | Value | Handling | Note |\n| --- | --- | --- | --- |\n{}", rows.concat())
+    format!(
+        "| Field | Value | Handling | Note |\n| --- | --- | --- | --- |\n{}",
+        rows.concat()
+    )
 }
 
 fn handling(field: &Field) -> String {
@@ -60,7 +74,9 @@ fn handling(field: &Field) -> String {
 /// The names of the fields of `T`, which its `Deserialize` tells to whoever asks.
 pub(crate) fn fields_of<T: Deserialize<'static>>() -> &'static [&'static str] {
     let mut fields = None;
-    let _ = T::deserialize(Asking { fields: &mut fields });
+    let _ = T::deserialize(Asking {
+        fields: &mut fields,
+    });
     fields.expect("the type is a plain struct")
 }
 

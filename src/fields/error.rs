@@ -29,11 +29,19 @@ pub mod code {
 impl InvalidRequest {
     /// An error about the body as a whole.
     pub fn body(message: impl Into<String>) -> Self {
-        Self { message: message.into(), param: None, code: None }
+        Self {
+            message: message.into(),
+            param: None,
+            code: None,
+        }
     }
 
     /// An error about the field at `param`.
     pub fn at(param: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
-        Self { message: message.into(), param: Some(param.into()), code: Some(code) }
+        Self {
+            message: message.into(),
+            param: Some(param.into()),
+            code: Some(code),
+        }
     }
 }

@@ -43,7 +43,11 @@ impl Ignored {
 
     /// None yet.
     pub fn new(policy: Policy) -> Self {
-        Self { policy, names: Vec::new(), repaired: BTreeSet::new() }
+        Self {
+            policy,
+            names: Vec::new(),
+            repaired: BTreeSet::new(),
+        }
     }
 
     pub(super) fn known(&mut self, place: &Place, field: &Field) -> Result<(), InvalidRequest> {
@@ -80,7 +84,11 @@ impl Ignored {
     ///
     /// # Errors
     /// When fields without effect are refused.
-    pub fn leave_out(&mut self, name: String, refusal: InvalidRequest) -> Result<(), InvalidRequest> {
+    pub fn leave_out(
+        &mut self,
+        name: String,
+        refusal: InvalidRequest,
+    ) -> Result<(), InvalidRequest> {
         if self.is_strict() {
             return Err(refusal);
         }
@@ -118,7 +126,10 @@ impl Ignored {
     /// Under the strict policy.
     pub(super) fn repair_body(&mut self, repair: Repair) -> Result<(), InvalidRequest> {
         if self.policy == Policy::Strict {
-            return Err(InvalidRequest::body(format!("{} Remove it.", repair.broken)));
+            return Err(InvalidRequest::body(format!(
+                "{} Remove it.",
+                repair.broken
+            )));
         }
         self.repaired.insert(repair.name);
         Ok(())
@@ -133,6 +144,9 @@ impl Ignored {
     /// The names, sorted.
     pub fn into_remarks(mut self) -> Remarks {
         self.names.sort_unstable();
-        Remarks { ignored: self.names, repaired: self.repaired.into_iter().collect() }
+        Remarks {
+            ignored: self.names,
+            repaired: self.repaired.into_iter().collect(),
+        }
     }
 }

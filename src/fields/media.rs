@@ -9,7 +9,8 @@ use base64::prelude::BASE64_STANDARD;
 /// What a PDF begins with.
 const PDF: &[u8] = b"%PDF-";
 /// What is wrong with bytes that should be an image, in words that follow a path.
-pub const NO_IMAGE: &str = "the data is no image that Claude can read. Send PNG, JPEG, GIF or WebP.";
+pub const NO_IMAGE: &str =
+    "the data is no image that Claude can read. Send PNG, JPEG, GIF or WebP.";
 
 /// What Claude can read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +32,10 @@ pub fn of(bytes: &[u8]) -> Option<Media<'_>> {
         return Some(Media::Document("application/pdf"));
     }
     let is_words = |text: &&str| !text.trim().is_empty() && !text.contains('\0');
-    std::str::from_utf8(bytes).ok().filter(is_words).map(Media::Text)
+    std::str::from_utf8(bytes)
+        .ok()
+        .filter(is_words)
+        .map(Media::Text)
 }
 
 /// The media type of the image that `data` is in base64, or what is wrong with it, in words that follow a path.
@@ -68,7 +72,9 @@ pub fn document(data: &str) -> Result<&'static str, String> {
 /// # Errors
 /// When it is no base64.
 pub fn decoded(data: &str) -> Result<Vec<u8>, String> {
-    BASE64_STANDARD.decode(data).map_err(|error| format!("the data is not valid base64: {error}."))
+    BASE64_STANDARD
+        .decode(data)
+        .map_err(|error| format!("the data is not valid base64: {error}."))
 }
 
 fn image_type(bytes: &[u8]) -> Option<&'static str> {
@@ -76,7 +82,21 @@ fn image_type(bytes: &[u8]) -> Option<&'static str> {
         [0x89, b'P', b'N', b'G', ..] => Some("image/png"),
         [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
         [b'G', b'I', b'F', b'8', ..] => Some("image/gif"),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("image/webp"),
+        [
+            b'R',
+            b'I',
+            b'F',
+            b'F',
+            _,
+            _,
+            _,
+            _,
+            b'W',
+            b'E',
+            b'B',
+            b'P',
+            ..,
+        ] => Some("image/webp"),
         _ => None,
     }
 }

@@ -23,22 +23,34 @@ pub struct Place {
 impl Place {
     /// The request itself.
     pub fn root(table: &'static Table) -> Self {
-        Self { path: String::new(), table }
+        Self {
+            path: String::new(),
+            table,
+        }
     }
 
     /// An object at `path`, as in `messages[2]`.
     pub fn at(path: impl Into<String>, table: &'static Table) -> Self {
-        Self { path: path.into(), table }
+        Self {
+            path: path.into(),
+            table,
+        }
     }
 
     /// The object that is the field `name` of this one.
     pub fn inner(&self, name: &str, table: &'static Table) -> Self {
-        Self { path: self.field(name), table }
+        Self {
+            path: self.field(name),
+            table,
+        }
     }
 
     /// The object that is an item of the array `name` of this one.
     pub fn item(&self, name: &str, index: usize, table: &'static Table) -> Self {
-        Self { path: format!("{}[{index}]", self.field(name)), table }
+        Self {
+            path: format!("{}[{index}]", self.field(name)),
+            table,
+        }
     }
 
     /// Where the object stands: `messages[2].content[0]`; empty for the request itself.
@@ -70,7 +82,10 @@ pub struct Object {
 impl std::fmt::Debug for Object {
     /// Leaves the values out: they may be private.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Object").field("place", &self.place).finish_non_exhaustive()
+        formatter
+            .debug_struct("Object")
+            .field("place", &self.place)
+            .finish_non_exhaustive()
     }
 }
 
@@ -93,7 +108,13 @@ impl Object {
     /// What is left of it, to be read by another table.
     #[must_use]
     pub fn under(self, table: &'static Table) -> Self {
-        Self { place: Place { table, ..self.place }, ..self }
+        Self {
+            place: Place {
+                table,
+                ..self.place
+            },
+            ..self
+        }
     }
 
     /// The string that stands in a field, if one does; the field stays.
@@ -146,7 +167,9 @@ impl Object {
     /// # Errors
     /// When it has another shape.
     pub fn take_integer(&mut self, name: &'static str) -> Result<Option<i64>, InvalidRequest> {
-        Ok(self.take(name)?.and_then(|value| value.as_number().and_then(whole)))
+        Ok(self
+            .take(name)?
+            .and_then(|value| value.as_number().and_then(whole)))
     }
 
     /// A string, as [`take`](Self::take).
@@ -181,7 +204,8 @@ impl Object {
     /// When a field asks for what is not served.
     pub fn finish_passing(mut self, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
         if !ignored.is_strict() {
-            self.fields.retain(|name, _| self.place.table.find(name).is_some());
+            self.fields
+                .retain(|name, _| self.place.table.find(name).is_some());
         }
         self.finish(ignored)
     }
@@ -191,15 +215,27 @@ impl Object {
     ///
     /// # Errors
     /// When one has another shape than the table demands, or is not known where such fields are refused.
-    pub fn take_passed(&mut self, ignored: &mut Ignored) -> Result<Vec<(String, Value)>, InvalidRequest> {
+    pub fn take_passed(
+        &mut self,
+        ignored: &mut Ignored,
+    ) -> Result<Vec<(String, Value)>, InvalidRequest> {
         let table = self.place.table;
         let is_passed = |name: &String| {
-            table.find(name).map_or(!ignored.is_strict(), |field| field.handling == Handling::Passed)
+            table.find(name).map_or(!ignored.is_strict(), |field| {
+                field.handling == Handling::Passed
+            })
         };
-        let names: Vec<String> = self.fields.keys().filter(|name| is_passed(name)).cloned().collect();
+        let names: Vec<String> = self
+            .fields
+            .keys()
+            .filter(|name| is_passed(name))
+            .cloned()
+            .collect();
         let mut passed = Vec::new();
         for name in names {
-            let Some(value) = self.fields.remove(&name).filter(|value| !value.is_null()) else { continue };
+            let Some(value) = self.fields.remove(&name).filter(|value| !value.is_null()) else {
+                continue;
+            };
             if let Some(field) = table.find(&name) {
                 field.shape.check(&value, || self.place.field(&name))?;
             }
@@ -214,7 +250,11 @@ impl Object {
     /// When a field asks for what is not served.
     pub fn finish(self, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
         let place = self.place;
-        for (name, value) in self.fields.into_iter().filter(|(_, value)| !value.is_null()) {
+        for (name, value) in self
+            .fields
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+        {
             match place.table.find(&name) {
                 Some(field) => leftover(field, &value, &place, ignored)?,
                 None => ignored.unknown(&place, &name)?,

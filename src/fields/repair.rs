@@ -88,7 +88,12 @@ mod tests {
 
     #[test]
     fn the_document_shows_the_repairs() {
-        let row = |repair: &Repair| format!("| `{}` | {} | {} |\n", repair.name, repair.broken, repair.made);
+        let row = |repair: &Repair| {
+            format!(
+                "| `{}` | {} | {} |\n",
+                repair.name, repair.broken, repair.made
+            )
+        };
         let rows: String = Repair::ALL.iter().map(row).collect();
         document::check_text(
             "repairs",
@@ -98,8 +103,12 @@ mod tests {
 
     #[test]
     fn names_are_fit_for_a_header_that_lists_them() {
-        let is_fit =
-            |repair: &Repair| repair.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        let is_fit = |repair: &Repair| {
+            repair
+                .name
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        };
         assert!(Repair::ALL.iter().all(is_fit));
     }
 }

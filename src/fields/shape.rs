@@ -62,13 +62,21 @@ impl Shape {
             Self::TextOrObject => value.is_string() || value.is_object(),
             Self::TextOrNumber => value.is_string() || value.is_number(),
             Self::Integer(min, max) => {
-                return number(value, |n| whole(n).is_some_and(|n| (min..=max).contains(&n)));
+                return number(value, |n| {
+                    whole(n).is_some_and(|n| (min..=max).contains(&n))
+                });
             }
             Self::Number(min, max) => {
-                return number(value, |n| n.as_f64().is_some_and(|n| (min..=max).contains(&n)));
+                return number(value, |n| {
+                    n.as_f64().is_some_and(|n| (min..=max).contains(&n))
+                });
             }
         };
-        if fits { Verdict::Fits } else { Verdict::WrongType }
+        if fits {
+            Verdict::Fits
+        } else {
+            Verdict::WrongType
+        }
     }
 
     /// The shape in words, with an article: `a number from 0 to 2`.
@@ -111,7 +119,9 @@ pub(super) fn whole(number: &serde_json::Number) -> Option<i64> {
     /// Beyond this a float no longer holds every integer.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     number.as_i64().or_else(|| {
-        let float = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < EXACT)?;
+        let float = number
+            .as_f64()
+            .filter(|float| float.fract() == 0.0 && float.abs() < EXACT)?;
         Some(float as i64)
     })
 }
@@ -130,6 +140,12 @@ pub fn got(value: &Value) -> String {
 /// A text of the client's, made fit to stand in a message or a header: short, and of plain characters.
 pub fn printable(text: &str) -> String {
     const LONGEST: usize = 64;
-    let fit = |c: char| if c.is_ascii_alphanumeric() || "_-.[]".contains(c) { c } else { '?' };
+    let fit = |c: char| {
+        if c.is_ascii_alphanumeric() || "_-.[]".contains(c) {
+            c
+        } else {
+            '?'
+        }
+    };
     text.chars().take(LONGEST).map(fit).collect()
 }

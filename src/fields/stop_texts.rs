@@ -21,7 +21,9 @@ pub fn stop_texts(
         None => Vec::new(),
         Some(Value::Array(texts)) => {
             let numbered = texts.into_iter().enumerate();
-            numbered.map(|(index, text)| (format!("{field}[{index}]"), text)).collect()
+            numbered
+                .map(|(index, text)| (format!("{field}[{index}]"), text))
+                .collect()
         }
         Some(text) => vec![(field.to_owned(), text)],
     };
@@ -31,8 +33,12 @@ pub fn stop_texts(
         match text {
             Value::String(text) if !text.is_empty() => stops.push(text),
             _ => {
-                let message = format!("`{path}` is empty, and no answer can end at that. Remove it.");
-                ignored.leave_out(field.to_owned(), InvalidRequest::at(path, code::VALUE, message))?;
+                let message =
+                    format!("`{path}` is empty, and no answer can end at that. Remove it.");
+                ignored.leave_out(
+                    field.to_owned(),
+                    InvalidRequest::at(path, code::VALUE, message),
+                )?;
             }
         }
     }
@@ -50,13 +56,19 @@ mod tests {
     fn empty_texts_are_left_out_and_told() {
         let mut ignored = Ignored::new(Policy::Lenient);
         let stops = stop_texts("stop", Some(json!(["a", "", "\n"])), &mut ignored).unwrap();
-        assert_eq!((stops, ignored.into_remarks().ignored), (texts(&["a", "\n"]), texts(&["stop"])));
+        assert_eq!(
+            (stops, ignored.into_remarks().ignored),
+            (texts(&["a", "\n"]), texts(&["stop"]))
+        );
         let mut strict = Ignored::new(Policy::Strict);
         for (value, path) in [(json!(["a", ""]), "stop[1]"), (json!(""), "stop")] {
             let refusal = stop_texts("stop", Some(value), &mut strict).unwrap_err();
             assert_eq!(refusal.param.as_deref(), Some(path));
         }
-        assert_eq!(stop_texts("stop", Some(json!("\n")), &mut strict).unwrap(), ["\n"]);
+        assert_eq!(
+            stop_texts("stop", Some(json!("\n")), &mut strict).unwrap(),
+            ["\n"]
+        );
     }
 
     fn texts(texts: &[&str]) -> Vec<String> {

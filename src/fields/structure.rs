@@ -86,15 +86,25 @@ mod tests {
 
     #[test]
     fn a_body_of_little_but_structure_is_refused() {
-        assert!(refusal(&format!("[{}]", "{},".repeat(MOST_CONTAINERS))).contains("500000 objects"));
-        assert!(refusal(&format!("[{}]", "[],".repeat(MOST_CONTAINERS))).contains("500000 objects"));
-        assert!(refusal(&format!("[{}0]", "0,".repeat(MOST_VALUES + 1))).contains("2000000 values"));
+        assert!(
+            refusal(&format!("[{}]", "{},".repeat(MOST_CONTAINERS))).contains("500000 objects")
+        );
+        assert!(
+            refusal(&format!("[{}]", "[],".repeat(MOST_CONTAINERS))).contains("500000 objects")
+        );
+        assert!(
+            refusal(&format!("[{}0]", "0,".repeat(MOST_VALUES + 1))).contains("2000000 values")
+        );
         assert!(refusal(&"[".repeat(2 * MOST_CONTAINERS)).contains("500000 objects"));
     }
 
     #[test]
     fn what_stands_in_texts_is_no_structure() {
-        for text in ["{[,".repeat(MOST_VALUES), r#"\"{,\\"#.repeat(MOST_VALUES), "x".repeat(1 << 20)] {
+        for text in [
+            "{[,".repeat(MOST_VALUES),
+            r#"\"{,\\"#.repeat(MOST_VALUES),
+            "x".repeat(1 << 20),
+        ] {
             check(format!(r#"{{"messages":[{{"content":"{text}"}}]}}"#).as_bytes()).unwrap();
             check(format!(r#"{{"content":"{text}"#).as_bytes()).unwrap();
         }
@@ -102,9 +112,22 @@ mod tests {
 
     #[test]
     fn the_longest_conversation_that_anthropic_takes_is_read() {
-        let message = r#"{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}"#;
-        check(format!(r#"{{"messages":[{}]}}"#, vec![message; MOST_MESSAGES].join(",")).as_bytes()).unwrap();
+        let message =
+            r#"{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}"#;
+        check(
+            format!(
+                r#"{{"messages":[{}]}}"#,
+                vec![message; MOST_MESSAGES].join(",")
+            )
+            .as_bytes(),
+        )
+        .unwrap();
         check_length("messages", MOST_MESSAGES).unwrap();
-        assert!(check_length("messages", MOST_MESSAGES + 1).unwrap_err().message.contains("100001"));
+        assert!(
+            check_length("messages", MOST_MESSAGES + 1)
+                .unwrap_err()
+                .message
+                .contains("100001")
+        );
     }
 }

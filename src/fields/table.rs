@@ -53,13 +53,16 @@ impl Table {
 impl Field {
     /// Whether `value` asks for what happens anyway.
     pub fn is_no_op(&self, value: &Value) -> bool {
-        self.no_op.iter().filter_map(|text| serde_json::from_str::<Value>(text).ok()).any(|no_op| {
-            // JSON does not tell 0 from 0.0, `Value` does.
-            match (no_op.as_f64(), value.as_f64()) {
-                (Some(no_op), Some(value)) => no_op == value,
-                _ => no_op == *value,
-            }
-        })
+        self.no_op
+            .iter()
+            .filter_map(|text| serde_json::from_str::<Value>(text).ok())
+            .any(|no_op| {
+                // JSON does not tell 0 from 0.0, `Value` does.
+                match (no_op.as_f64(), value.as_f64()) {
+                    (Some(no_op), Some(value)) => no_op == value,
+                    _ => no_op == *value,
+                }
+            })
     }
 
     /// What a client can do who may not send the field.
@@ -74,7 +77,11 @@ impl Field {
 
     /// The values without effect in words: `` `"none"` or `"auto"` ``.
     pub fn no_op_words(&self) -> String {
-        self.no_op.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(" or ")
+        self.no_op
+            .iter()
+            .map(|value| format!("`{value}`"))
+            .collect::<Vec<_>>()
+            .join(" or ")
     }
 
     /// The same field, with values that ask for what happens anyway.
@@ -94,25 +101,55 @@ pub const PROJECT: Field = honoured(
 
 /// A field that does what the document says.
 pub const fn honoured(name: &'static str, shape: Shape, note: &'static str) -> Field {
-    Field { name, handling: Handling::Honoured, shape, no_op: &[], note }
+    Field {
+        name,
+        handling: Handling::Honoured,
+        shape,
+        no_op: &[],
+        note,
+    }
 }
 
 /// A field that does so by other means or within limits.
 pub const fn emulated(name: &'static str, shape: Shape, note: &'static str) -> Field {
-    Field { name, handling: Handling::Emulated, shape, no_op: &[], note }
+    Field {
+        name,
+        handling: Handling::Emulated,
+        shape,
+        no_op: &[],
+        note,
+    }
 }
 
 /// A field with which a request gets a 400.
 pub const fn refused(name: &'static str, shape: Shape, note: &'static str) -> Field {
-    Field { name, handling: Handling::Refused, shape, no_op: &[], note }
+    Field {
+        name,
+        handling: Handling::Refused,
+        shape,
+        no_op: &[],
+        note,
+    }
 }
 
 /// A field that goes to Claude as it was written.
 pub const fn passed(name: &'static str, shape: Shape, note: &'static str) -> Field {
-    Field { name, handling: Handling::Passed, shape, no_op: &[], note }
+    Field {
+        name,
+        handling: Handling::Passed,
+        shape,
+        no_op: &[],
+        note,
+    }
 }
 
 /// A field without effect.
 pub const fn ignored(name: &'static str, shape: Shape, note: &'static str) -> Field {
-    Field { name, handling: Handling::Ignored, shape, no_op: &[], note }
+    Field {
+        name,
+        handling: Handling::Ignored,
+        shape,
+        no_op: &[],
+        note,
+    }
 }

@@ -35,7 +35,8 @@ impl<'a> Written<'a> {
 
     /// Its text, without the white space between tokens: one line. `value` is the same, read.
     pub fn text(self, value: &Value) -> String {
-        self.0.map_or_else(|| value.to_string(), |raw| compact(raw.get()))
+        self.0
+            .map_or_else(|| value.to_string(), |raw| compact(raw.get()))
     }
 
     fn read<T: Deserialize<'a>>(self) -> Option<T> {
@@ -67,7 +68,10 @@ mod tests {
         let body = br#"{"a": 1, "tools": [{"x": null}, {"schema": {"z": [1.0, "a \" b\\"], "b" : "\n" }}], "b": {}}"#;
         let tools = Written::new(body).field("tools").items();
         assert_eq!(tools.len(), 2);
-        assert_eq!(tools[1].field("schema").text(&json!(0)), r#"{"z":[1.0,"a \" b\\"],"b":"\n"}"#);
+        assert_eq!(
+            tools[1].field("schema").text(&json!(0)),
+            r#"{"z":[1.0,"a \" b\\"],"b":"\n"}"#
+        );
     }
 
     #[test]
@@ -79,7 +83,12 @@ mod tests {
 
     #[test]
     fn of_a_name_that_stands_twice_the_last_counts() {
-        assert_eq!(Written::new(br#"{"a":1,"\u0061":2}"#).field("a").text(&json!(0)), "2");
+        assert_eq!(
+            Written::new(br#"{"a":1,"\u0061":2}"#)
+                .field("a")
+                .text(&json!(0)),
+            "2"
+        );
     }
 
     proptest! {

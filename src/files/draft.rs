@@ -55,12 +55,19 @@ impl Draft {
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let more = bytes.len() as u64;
         if self.room.bytes() + more > self.file_limit {
-            return Err(Error::TooLarge { limit: self.file_limit });
+            return Err(Error::TooLarge {
+                limit: self.file_limit,
+            });
         }
         if !self.room.take(more, self.project_limit) {
-            return Err(Error::Full { limit: self.project_limit });
+            return Err(Error::Full {
+                limit: self.project_limit,
+            });
         }
-        self.floor.as_ref().map_or(Ok(()), |floor| floor.check(more)).map_err(Error::DiskFull)?;
+        self.floor
+            .as_ref()
+            .map_or(Ok(()), |floor| floor.check(more))
+            .map_err(Error::DiskFull)?;
         Ok(self.file.write_all(bytes).await?)
     }
 
@@ -79,10 +86,20 @@ impl Draft {
         purpose: Purpose,
         expires_after: Option<u64>,
     ) -> Result<Finished, Error> {
-        let Self { id, mut file, mut bytes, room, folder, .. } = self;
+        let Self {
+            id,
+            mut file,
+            mut bytes,
+            room,
+            folder,
+            ..
+        } = self;
         file.flush().await?;
         folder.finish(&id, file, &mut bytes).await?;
-        let is_of_batch = matches!(purpose, Purpose::Batch | Purpose::BatchOutput | Purpose::MessageBatch);
+        let is_of_batch = matches!(
+            purpose,
+            Purpose::Batch | Purpose::BatchOutput | Purpose::MessageBatch
+        );
         let usual = is_of_batch.then_some(LIFE_OF_BATCHES);
         let now = unix_now();
         let file = File {
@@ -90,7 +107,9 @@ impl Draft {
             object: "file".to_owned(),
             bytes: room.bytes(),
             created_at: now,
-            expires_at: expires_after.or(usual).map(|seconds| now.saturating_add(seconds)),
+            expires_at: expires_after
+                .or(usual)
+                .map(|seconds| now.saturating_add(seconds)),
             filename,
             purpose,
             status: "processed".to_owned(),

@@ -25,7 +25,11 @@ pub(super) struct Bytes {
 impl Folder {
     /// The folder at `path`, which is made where it is missing.
     pub(super) async fn open(path: &Path) -> io::Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).await?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .await?;
         Ok(Self(path.to_owned()))
     }
 
@@ -38,8 +42,19 @@ impl Folder {
     /// A new file for the bytes of `id`, under a name of its own until they are whole.
     pub(super) async fn create(&self, id: &str) -> io::Result<(File, Bytes)> {
         let path = self.0.join(id).with_extension(PARTIAL);
-        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).await?;
-        Ok((file, Bytes { path, is_kept: false }))
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .await?;
+        Ok((
+            file,
+            Bytes {
+                path,
+                is_kept: false,
+            },
+        ))
     }
 
     /// Gives the bytes of `id`, which are all in `file`, their own name. They are on disk when this returns.
@@ -68,7 +83,10 @@ impl Folder {
     pub(super) async fn sweep(&self, ids: &HashSet<String>) -> io::Result<usize> {
         let (mut entries, mut removed) = (fs::read_dir(&self.0).await?, 0);
         while let Some(entry) = entries.next_entry().await? {
-            let is_known = entry.file_name().to_str().is_some_and(|name| ids.contains(name));
+            let is_known = entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| ids.contains(name));
             if !is_known && entry.file_type().await?.is_file() {
                 fs::remove_file(entry.path()).await?;
                 removed += 1;

@@ -68,7 +68,14 @@ impl Files {
         let folder = Folder::open(path).await?;
         let floor = FreeSpaceFloor::new(path, config.min_free_bytes);
         let floor_of_ours = FreeSpaceFloor::new(path, config.min_free_bytes_for_ours);
-        let inner = Inner { store, folder, space: Space::default(), config, floor, floor_of_ours };
+        let inner = Inner {
+            store,
+            folder,
+            space: Space::default(),
+            config,
+            floor,
+            floor_of_ours,
+        };
         let files = Self(Arc::new(inner));
         let all = files.all().await?;
         let ids: HashSet<String> = all.iter().map(|(_, file)| file.id.clone()).collect();
@@ -95,7 +102,11 @@ impl Files {
     /// When the folder cannot be used.
     #[cfg(test)]
     pub(crate) async fn temporary(path: &Path) -> Result<Self, Error> {
-        let config = Config { max_file_bytes: 10_000, max_project_bytes: 15_000, ..Config::default() };
+        let config = Config {
+            max_file_bytes: 10_000,
+            max_project_bytes: 15_000,
+            ..Config::default()
+        };
         Self::open(Store::in_memory(TaskTracker::new()), path, config).await
     }
 
@@ -103,9 +114,19 @@ impl Files {
     #[cfg(test)]
     pub(crate) fn nowhere() -> Self {
         let store = Store::in_memory(TaskTracker::new());
-        let (folder, floor) = (Folder::nowhere(), FreeSpaceFloor::new(Path::new("/nonexistent"), 0));
+        let (folder, floor) = (
+            Folder::nowhere(),
+            FreeSpaceFloor::new(Path::new("/nonexistent"), 0),
+        );
         let (config, floor_of_ours) = (Config::default(), floor.clone());
-        Self(Arc::new(Inner { store, folder, space: Space::default(), config, floor, floor_of_ours }))
+        Self(Arc::new(Inner {
+            store,
+            folder,
+            space: Space::default(),
+            config,
+            floor,
+            floor_of_ours,
+        }))
     }
 
     /// The store of their records, for what is to become known together with a file.
@@ -117,9 +138,16 @@ impl Files {
     pub fn keep_tidy(&self, tracker: &TaskTracker, stop: CancellationToken) {
         let files = self.clone();
         tracker.spawn(async move {
-            while stop.run_until_cancelled(tokio::time::sleep(SWEEP_INTERVAL)).await.is_some() {
+            while stop
+                .run_until_cancelled(tokio::time::sleep(SWEEP_INTERVAL))
+                .await
+                .is_some()
+            {
                 if let Err(error) = files.sweep(unix_now()).await {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the files were not swept");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the files were not swept"
+                    );
                 }
             }
         });
@@ -139,10 +167,19 @@ impl Files {
     /// # Errors
     /// When it cannot be made.
     pub async fn draft(&self, project: &str) -> Result<Draft, Error> {
-        let Config { max_file_bytes, max_project_bytes, .. } = self.0.config;
+        let Config {
+            max_file_bytes,
+            max_project_bytes,
+            ..
+        } = self.0.config;
         self.0.floor.check(0).map_err(Error::DiskFull)?;
         let floor = Some(self.0.floor.clone());
-        Ok(Draft { floor, ..self.begin(project, max_file_bytes, max_project_bytes).await? })
+        Ok(Draft {
+            floor,
+            ..self
+                .begin(project, max_file_bytes, max_project_bytes)
+                .await?
+        })
     }
 
     /// A file of `project` to be written by this server, which has to go somewhere whatever its size.
@@ -151,15 +188,32 @@ impl Files {
     /// When it cannot be made.
     pub async fn draft_of_ours(&self, project: &str) -> Result<Draft, Error> {
         let floor = Some(self.0.floor_of_ours.clone());
-        Ok(Draft { floor, ..self.begin(project, u64::MAX, u64::MAX).await? })
+        Ok(Draft {
+            floor,
+            ..self.begin(project, u64::MAX, u64::MAX).await?
+        })
     }
 
-    async fn begin(&self, project: &str, file_limit: u64, project_limit: u64) -> Result<Draft, Error> {
+    async fn begin(
+        &self,
+        project: &str,
+        file_limit: u64,
+        project_limit: u64,
+    ) -> Result<Draft, Error> {
         let Inner { folder, space, .. } = &*self.0;
         let id = Draft::new_id();
         let (file, bytes) = folder.create(&id).await?;
         let (room, folder) = (space.room(project), folder.clone());
-        Ok(Draft { id, file, bytes, room, folder, file_limit, project_limit, floor: None })
+        Ok(Draft {
+            id,
+            file,
+            bytes,
+            room,
+            folder,
+            file_limit,
+            project_limit,
+            floor: None,
+        })
     }
 
     /// Has it known that there is such a file.
@@ -182,7 +236,8 @@ impl Files {
     pub async fn get(&self, project: &str, id: &str) -> Result<File, Error> {
         let record = self.0.store.get(key(project, id)).await?;
         let file = record.and_then(|record| serde_json::from_slice::<File>(&record).ok());
-        file.filter(|file| !is_over(file, unix_now())).ok_or_else(|| Error::NotFound(id.to_owned()))
+        file.filter(|file| !is_over(file, unix_now()))
+            .ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
     /// The file of `project` called `id`, and its bytes.
@@ -192,7 +247,9 @@ impl Files {
     pub async fn open_content(&self, project: &str, id: &str) -> Result<(File, fs::File), Error> {
         let file = self.get(project, id).await?;
         match self.0.folder.read(&file.id).await {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NotFound(id.to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(Error::NotFound(id.to_owned()))
+            }
             bytes => Ok((file, bytes?)),
         }
     }
@@ -219,7 +276,9 @@ impl Files {
     pub async fn of_project(&self, project: &str) -> Result<Vec<File>, Error> {
         let now = unix_now();
         let records = self.0.store.scan(key(project, "")).await?;
-        let files = records.iter().filter_map(|(_, record)| serde_json::from_slice(record).ok());
+        let files = records
+            .iter()
+            .filter_map(|(_, record)| serde_json::from_slice(record).ok());
         let is_seen = |file: &File| !is_over(file, now) && file.purpose != Purpose::MessageBatch;
         Ok(files.filter(is_seen).collect())
     }
@@ -238,7 +297,8 @@ impl Files {
         let (key, space, owner) = (key(project, id), self.0.space.clone(), project.to_owned());
         let work = move |transaction: &mut Transaction<'_>| {
             let record = transaction.get(&key)?;
-            let Some(file) = record.and_then(|record| serde_json::from_slice::<File>(&record).ok()) else {
+            let Some(file) = record.and_then(|record| serde_json::from_slice::<File>(&record).ok())
+            else {
                 return Ok(None);
             };
             transaction.remove(key);

@@ -20,7 +20,11 @@ pub(super) struct Room {
 impl Space {
     /// Nothing yet, for a file of `project`.
     pub(super) fn room(&self, project: &str) -> Room {
-        Room { space: self.clone(), project: project.to_owned(), bytes: 0 }
+        Room {
+            space: self.clone(),
+            project: project.to_owned(),
+            bytes: 0,
+        }
     }
 
     /// `bytes` of `project` are free again.

@@ -44,7 +44,11 @@ impl Breaker {
     /// A breaker that lets all pass until `most_failures` in a row; with 0 for ever.
     pub fn new(most_failures: u32) -> Self {
         let sign_in = Circuit::new(most_failures);
-        Self(Arc::new(Shared { most_failures, sign_in, models: Mutex::default() }))
+        Self(Arc::new(Shared {
+            most_failures,
+            sign_in,
+            models: Mutex::default(),
+        }))
     }
 
     /// What every turn would be refused with now.
@@ -54,7 +58,8 @@ impl Breaker {
 
     /// What a turn of `model` would be refused with now.
     pub(super) fn refusal(&self, model: &str) -> Option<Failure> {
-        self.outage().or_else(|| self.models().get(model)?.refusal())
+        self.outage()
+            .or_else(|| self.models().get(model)?.refusal())
     }
 
     /// Lets a turn of `model` pass, as the probe when it is time for one.
@@ -65,7 +70,12 @@ impl Breaker {
         let circuit = self.models().get(model).cloned();
         let of_model = circuit.map(|circuit| circuit.pass()).transpose()?;
         let of_sign_in = self.0.sign_in.pass()?;
-        Ok(Pass { breaker: self.clone(), model: model.to_owned(), of_sign_in, of_model })
+        Ok(Pass {
+            breaker: self.clone(),
+            model: model.to_owned(),
+            of_sign_in,
+            of_model,
+        })
     }
 
     fn models(&self) -> MutexGuard<'_, HashMap<String, Circuit>> {
@@ -79,7 +89,10 @@ impl Breaker {
             // Each of them is found out again after a few calls.
             models.clear();
         }
-        models.entry(model.to_owned()).or_insert_with(|| Circuit::new(self.0.most_failures)).clone()
+        models
+            .entry(model.to_owned())
+            .or_insert_with(|| Circuit::new(self.0.most_failures))
+            .clone()
     }
 }
 

@@ -29,7 +29,10 @@ async fn a_limit_of_one_model_does_not_stop_another() {
     assert!(breaker.pass("opus").is_err());
     assert_eq!((kind_of(&breaker, "haiku"), breaker.outage()), (None, None));
     breaker.pass("haiku").unwrap().succeeded();
-    assert!(breaker.refusal("opus").is_some(), "and an answer of the other says nothing of it");
+    assert!(
+        breaker.refusal("opus").is_some(),
+        "and an answer of the other says nothing of it"
+    );
     advance(Duration::from_secs(1)).await;
     let probe = breaker.pass("opus").unwrap();
     assert!(breaker.pass("opus").is_err(), "one is enough");
@@ -40,7 +43,11 @@ async fn a_limit_of_one_model_does_not_stop_another() {
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_stops_every_model() {
-    for kind in [FailureKind::SignIn, FailureKind::Overloaded, FailureKind::Upstream] {
+    for kind in [
+        FailureKind::SignIn,
+        FailureKind::Overloaded,
+        FailureKind::Upstream,
+    ] {
         let breaker = Breaker::new(2);
         fail(&breaker, "opus", &[kind]);
         fail(&breaker, "haiku", &[FailureKind::RateLimited, kind]);
@@ -59,14 +66,21 @@ async fn a_limit_that_the_probe_meets_ends_an_outage() {
     // Still within a row that one more failure would make an outage, had it not ended.
     fail(&breaker, "haiku", &[FailureKind::Overloaded]);
     assert_eq!(breaker.outage(), None);
-    let (one, other) = (breaker.pass("haiku").unwrap(), breaker.pass("haiku").unwrap());
+    let (one, other) = (
+        breaker.pass("haiku").unwrap(),
+        breaker.pass("haiku").unwrap(),
+    );
     drop((one, other));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_says_nothing_of_upstream_does_not_count() {
     let breaker = Breaker::new(2);
-    fail(&breaker, "opus", &[FailureKind::Overloaded, FailureKind::RateLimited]);
+    fail(
+        &breaker,
+        "opus",
+        &[FailureKind::Overloaded, FailureKind::RateLimited],
+    );
     fail(
         &breaker,
         "opus",
@@ -96,8 +110,15 @@ async fn a_turn_from_before_a_limit_ends_it() {
 async fn names_that_callers_make_up_take_no_room() {
     let breaker = Breaker::new(1);
     for number in 0..1000 {
-        fail(&breaker, &format!("claude-{number}"), &[FailureKind::RateLimited]);
-        breaker.pass(&format!("claude-fine-{number}")).unwrap().succeeded();
+        fail(
+            &breaker,
+            &format!("claude-{number}"),
+            &[FailureKind::RateLimited],
+        );
+        breaker
+            .pass(&format!("claude-fine-{number}"))
+            .unwrap()
+            .succeeded();
     }
     assert!(breaker.models().len() <= MOST_MODELS);
     assert!(breaker.refusal("claude-999").is_some());

@@ -33,7 +33,11 @@ impl ModelNames {
         let is_pattern = |name: &String| name.contains(['*', '?']);
         let (patterns, aliases): (BTreeMap<_, _>, _) =
             names.into_iter().partition(|(name, _)| is_pattern(name));
-        Self { aliases, patterns: Patterns::new(patterns), fallback }
+        Self {
+            aliases,
+            patterns: Patterns::new(patterns),
+            fallback,
+        }
     }
 
     /// The id that `name` stands for.
@@ -51,10 +55,14 @@ impl ModelNames {
             return Err(Error::UnknownModel(begin + "..."));
         }
         // Routers of many providers put the provider in front: `anthropic/claude-opus-5-5`.
-        let forms = std::iter::successors(Some(name), |form| form.split_once('/').map(|(_, rest)| rest));
+        let forms = std::iter::successors(Some(name), |form| {
+            form.split_once('/').map(|(_, rest)| rest)
+        });
         let found = forms.filter_map(|form| self.find(form, models)).next();
         let fallback = || self.fallback.as_ref().map(|target| id(target, models));
-        found.or_else(fallback).ok_or_else(|| Error::UnknownModel(name.to_owned()))
+        found
+            .or_else(fallback)
+            .ok_or_else(|| Error::UnknownModel(name.to_owned()))
     }
 
     fn find(&self, name: &str, models: &[Model]) -> Option<String> {
@@ -75,7 +83,10 @@ impl ModelNames {
         let mut cards: Vec<ModelCard> = Vec::new();
         let mut add = |name: &str, resolves_to: &str| {
             if !cards.iter().any(|card| card.name.as_str() == name) {
-                cards.push(ModelCard { name: ModelName::new(name), resolves_to: resolves_to.to_owned() });
+                cards.push(ModelCard {
+                    name: ModelName::new(name),
+                    resolves_to: resolves_to.to_owned(),
+                });
             }
         };
         for model in models {
@@ -133,7 +144,9 @@ mod tests {
             ("gpt-*-mini*", "haiku"),
             ("o?-*", "haiku"),
         ];
-        let names = names.map(|(name, target)| (name.to_owned(), target.to_owned())).into();
+        let names = names
+            .map(|(name, target)| (name.to_owned(), target.to_owned()))
+            .into();
         ModelNames::new(names, fallback.map(str::to_owned))
     }
 
@@ -158,8 +171,14 @@ mod tests {
             let resolved = names(None).resolve(&ModelName::new(name), &models()).ok();
             assert_eq!(resolved.as_deref(), expected, "{name}");
         }
-        for name in ["a/".repeat(100_000), format!("opus{}", "[1m]".repeat(100_000)), "é".repeat(1000)] {
-            let error = names(Some("haiku")).resolve(&ModelName::new(name), &models()).unwrap_err();
+        for name in [
+            "a/".repeat(100_000),
+            format!("opus{}", "[1m]".repeat(100_000)),
+            "é".repeat(1000),
+        ] {
+            let error = names(Some("haiku"))
+                .resolve(&ModelName::new(name), &models())
+                .unwrap_err();
             assert!(error.to_string().len() < 300, "{error}");
         }
         let resolved = names(Some("haiku")).resolve(&ModelName::new("gemini-9"), &models());
@@ -172,7 +191,15 @@ mod tests {
         let names: Vec<_> = cards.iter().map(|card| card.name.as_str()).collect();
         assert_eq!(
             names,
-            ["claude-opus-5-5", "claude-haiku-5-5", "default", "opus", "haiku", "gpt-4o-mini", "old"]
+            [
+                "claude-opus-5-5",
+                "claude-haiku-5-5",
+                "default",
+                "opus",
+                "haiku",
+                "gpt-4o-mini",
+                "old"
+            ]
         );
     }
 }

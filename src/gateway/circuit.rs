@@ -69,7 +69,10 @@ pub(super) struct CircuitPass {
 impl Circuit {
     /// A closed circuit that `most_failures` in a row open; with 0 nothing does.
     pub(super) fn new(most_failures: u32) -> Self {
-        Self(Arc::new(Shared { most_failures, state: Mutex::new(State::Closed(0)) }))
+        Self(Arc::new(Shared {
+            most_failures,
+            state: Mutex::new(State::Closed(0)),
+        }))
     }
 
     /// What a turn would be refused with now.
@@ -97,7 +100,10 @@ impl Circuit {
                 true
             }
         };
-        Ok(CircuitPass { circuit: self.clone(), is_probe })
+        Ok(CircuitPass {
+            circuit: self.clone(),
+            is_probe,
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -109,7 +115,9 @@ impl State {
     fn refusal(&self) -> Option<Failure> {
         let now = Instant::now();
         match self {
-            Self::Open(outage) if now < outage.next_try => Some(outage.refusal(outage.next_try - now)),
+            Self::Open(outage) if now < outage.next_try => {
+                Some(outage.refusal(outage.next_try - now))
+            }
             Self::Probing(outage, 0) => Some(outage.refusal(SHORTEST_WAIT)),
             Self::Closed(_) | Self::Open(_) | Self::Probing(..) => None,
         }
@@ -150,7 +158,11 @@ impl CircuitPass {
             }
             State::Probing(outage, _) if is_probe => {
                 let wait = (outage.wait * 2).min(LONGEST_WAIT);
-                *state = State::Open(Outage::new(failure, outage.failures.saturating_add(1), wait));
+                *state = State::Open(Outage::new(
+                    failure,
+                    outage.failures.saturating_add(1),
+                    wait,
+                ));
             }
             // A turn from before, which says nothing new.
             State::Open(_) | State::Probing(..) => {}
@@ -167,7 +179,10 @@ impl Drop for CircuitPass {
         let mut state = self.circuit.state();
         if let State::Probing(outage, _) = &*state {
             let probes = (outage.probes * 2).min(MOST_PROBES);
-            *state = State::Open(Outage { probes, ..outage.clone() });
+            *state = State::Open(Outage {
+                probes,
+                ..outage.clone()
+            });
         }
     }
 }
@@ -177,7 +192,14 @@ impl Outage {
         let (now, asked) = (Instant::now(), failure.retry_after.unwrap_or_default());
         let next_try = now + wait.max(asked.min(LONGEST_ON_REQUEST));
         let named = now.checked_add(asked).unwrap_or(next_try);
-        Self { failure: failure.clone(), failures, wait, next_try, named, probes: 1 }
+        Self {
+            failure: failure.clone(),
+            failures,
+            wait,
+            next_try,
+            named,
+            probes: 1,
+        }
     }
 
     fn refusal(&self, wait: Duration) -> Failure {
@@ -187,7 +209,11 @@ impl Outage {
             self.failure.message, self.failures
         );
         let retry_after = wait.max(self.named.saturating_duration_since(Instant::now()));
-        Failure { message, retry_after: Some(retry_after), ..self.failure.clone() }
+        Failure {
+            message,
+            retry_after: Some(retry_after),
+            ..self.failure.clone()
+        }
     }
 }
 

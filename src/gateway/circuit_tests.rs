@@ -26,7 +26,9 @@ fn opened() -> Circuit {
 
 /// The seconds until the next try.
 fn wait(circuit: &Circuit) -> Option<u64> {
-    circuit.refusal().map(|refusal| refusal.retry_after.unwrap().as_secs())
+    circuit
+        .refusal()
+        .map(|refusal| refusal.retry_after.unwrap().as_secs())
 }
 
 #[tokio::test(start_paused = true)]
@@ -36,7 +38,10 @@ async fn a_row_of_failures_opens_it_and_what_opened_it_is_the_refusal() {
     assert_eq!(circuit.refusal(), None);
     fail(&circuit, &[FailureKind::SignIn]);
     let refusal = circuit.pass().unwrap_err();
-    assert_eq!((refusal.kind, refusal.retry_after), (FailureKind::SignIn, Some(SECOND)));
+    assert_eq!(
+        (refusal.kind, refusal.retry_after),
+        (FailureKind::SignIn, Some(SECOND))
+    );
     insta::assert_snapshot!(refusal.message, @"It failed. After 3 failures in a row this server holds calls back; the next try is in 1 s.");
 }
 
@@ -89,7 +94,10 @@ async fn a_probe_that_tells_nothing_is_followed_by_another() {
     let (probe, other) = (circuit.pass().unwrap(), circuit.pass().unwrap());
     assert!(circuit.pass().is_err(), "two of them now");
     drop(other);
-    circuit.pass().unwrap().failed(&failure(FailureKind::Overloaded));
+    circuit
+        .pass()
+        .unwrap()
+        .failed(&failure(FailureKind::Overloaded));
     assert_eq!(wait(&circuit), Some(2));
     probe.failed(&failure(FailureKind::Overloaded));
     assert_eq!(wait(&circuit), Some(2), "the outage is known already");
@@ -102,7 +110,10 @@ async fn a_request_of_many_turns_gets_through_in_the_end() {
     advance(SECOND).await;
     let mut tries = 1;
     let passes = loop {
-        match (0..16).map(|_| circuit.pass()).collect::<Result<Vec<_>, _>>() {
+        match (0..16)
+            .map(|_| circuit.pass())
+            .collect::<Result<Vec<_>, _>>()
+        {
             Ok(passes) => break passes,
             Err(_) => tries += 1,
         }
@@ -116,14 +127,21 @@ async fn a_request_of_many_turns_gets_through_in_the_end() {
 async fn the_word_of_upstream_is_told_whole_and_lengthens_the_wait_within_bounds() {
     for (asked, told, waited) in [(0, 1, 1), (7, 7, 7), (200, 200, 200), (3600, 3600, 300)] {
         let circuit = Circuit::new(1);
-        let limited = Failure { retry_after: Some(SECOND * asked), ..failure(FailureKind::RateLimited) };
+        let limited = Failure {
+            retry_after: Some(SECOND * asked),
+            ..failure(FailureKind::RateLimited)
+        };
         circuit.pass().unwrap().failed(&limited);
         assert_eq!(wait(&circuit), Some(told));
         advance(SECOND * (waited - 1)).await;
         assert_eq!(wait(&circuit), Some(told - u64::from(waited) + 1));
         advance(SECOND).await;
         let _probe = circuit.pass().expect("it is time for the next try");
-        assert_eq!(wait(&circuit), Some((told - u64::from(waited)).max(1)), "while that is under way");
+        assert_eq!(
+            wait(&circuit),
+            Some((told - u64::from(waited)).max(1)),
+            "while that is under way"
+        );
     }
 }
 

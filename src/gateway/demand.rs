@@ -21,7 +21,10 @@ impl Demand {
     /// Waits for the call that `choice` demands, if it does.
     pub(super) fn of(choice: ToolChoice) -> Self {
         let is_open = matches!(choice, ToolChoice::Required | ToolChoice::Named(_));
-        Self { open: is_open.then_some(choice), held: Vec::new() }
+        Self {
+            open: is_open.then_some(choice),
+            held: Vec::new(),
+        }
     }
 
     /// Whether a call is demanded that was not made.
@@ -42,7 +45,11 @@ impl Demand {
 
     /// Takes the next step of the answer, and gives what may be told by now.
     pub(super) fn take(&mut self, event: TurnEvent) -> Vec<TurnEvent> {
-        if self.open.as_ref().is_some_and(|choice| is_met(choice, &event)) {
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|choice| is_met(choice, &event))
+        {
             self.open = None;
         }
         if self.open.is_some() && !matches!(event, TurnEvent::Started { .. }) {
@@ -102,7 +109,10 @@ mod tests {
         let mut demand = Demand::of(ToolChoice::Named("b".to_owned()));
         assert_eq!(demand.take(call("a")), []);
         assert!(demand.is_missed(&end(FinishReason::ToolCalls)));
-        assert!(!demand.is_missed(&end(FinishReason::Length)), "its end says why");
+        assert!(
+            !demand.is_missed(&end(FinishReason::Length)),
+            "its end says why"
+        );
         demand.forget();
         assert_eq!(demand.take(text()), []);
         assert_eq!(demand.give(), [text()]);

@@ -136,7 +136,14 @@ impl Error {
     /// Whether a run failed for the one caller alone that began it, so that another with the same question need not hear
     /// it: its budget, or its share of the queue. Limits are no matter of a run: they are asked before.
     pub(super) fn is_callers_own(&self) -> bool {
-        matches!(self, Self::OverBudget(_) | Self::Busy { reason: BusyReason::OwnShare { .. }, .. })
+        matches!(
+            self,
+            Self::OverBudget(_)
+                | Self::Busy {
+                    reason: BusyReason::OwnShare { .. },
+                    ..
+                }
+        )
     }
 
     /// Whether its words may quote the request, so that no log may have them: what upstream refuses, it quotes.

@@ -21,7 +21,10 @@ use super::TurnStream;
 
 /// Whether `turn` demands a call.
 pub(super) fn is_demanded(turn: &Turn) -> bool {
-    matches!(turn.tools.choice, ToolChoice::Required | ToolChoice::Named(_))
+    matches!(
+        turn.tools.choice,
+        ToolChoice::Required | ToolChoice::Named(_)
+    )
 }
 
 /// The only tool that `turn` may have called, if the form of its arguments is known. Its call can be had for certain.
@@ -44,7 +47,9 @@ pub(super) fn only_tool(turn: &Turn) -> Option<&Tool> {
 /// A model may answer with an empty object where anything is allowed.
 fn has_properties(schema: &str) -> bool {
     let schema: Value = serde_json::from_str(schema).unwrap_or_default();
-    schema["properties"].as_object().is_some_and(|properties| !properties.is_empty())
+    schema["properties"]
+        .as_object()
+        .is_some_and(|properties| !properties.is_empty())
 }
 
 /// How a call is had that a turn demands.
@@ -59,7 +64,10 @@ pub(super) struct Forced {
 /// Asks for the demanded call in another way than by the tool choice.
 pub(super) fn adapt(turn: &mut Turn) -> Forced {
     let Some(tool) = only_tool(turn).cloned() else {
-        return Forced { tool: None, demanded: ask_for_call(turn) };
+        return Forced {
+            tool: None,
+            demanded: ask_for_call(turn),
+        };
     };
     turn.sampling.format = form_of(&tool);
     let name = tool.name;
@@ -70,12 +78,19 @@ pub(super) fn adapt(turn: &mut Turn) -> Forced {
     turn.instruct(format!(
         "Answer with the arguments of a call of the tool `{name}`, and with nothing else."
     ));
-    Forced { tool: Some(name), demanded: None }
+    Forced {
+        tool: Some(name),
+        demanded: None,
+    }
 }
 
 /// The form of an answer that is the arguments of a call of `tool`.
 pub(super) fn form_of(tool: &Tool) -> Format {
-    Format::Schema(Schema { json: tool.schema.clone(), is_strict: tool.strict, is_native: false })
+    Format::Schema(Schema {
+        json: tool.schema.clone(),
+        is_strict: tool.strict,
+        is_native: false,
+    })
 }
 
 /// Tells the model to call, and leaves the choice to it. Gives what was demanded, if anything was.
@@ -128,14 +143,22 @@ mod tests {
     use crate::gateway::testing::turn;
 
     fn tool(name: &str, schema: &str) -> Tool {
-        Tool { name: name.to_owned(), description: None, schema: schema.to_owned(), strict: false }
+        Tool {
+            name: name.to_owned(),
+            description: None,
+            schema: schema.to_owned(),
+            strict: false,
+        }
     }
 
     const SCHEMA: &str = r#"{"type":"object","properties":{"a":{"type":"string"}}}"#;
 
     fn demanding(choice: ToolChoice, tools: &[(&str, &str)]) -> Turn {
         let mut turn = turn("m");
-        turn.tools.list = tools.iter().map(|(name, schema)| tool(name, schema)).collect();
+        turn.tools.list = tools
+            .iter()
+            .map(|(name, schema)| tool(name, schema))
+            .collect();
         turn.tools.choice = choice;
         turn.sampling.stop = vec![",".to_owned()];
         turn
@@ -144,13 +167,23 @@ mod tests {
     #[test]
     fn the_arguments_of_the_only_tool_are_the_answer() {
         let named = ToolChoice::Named("b".to_owned());
-        for (choice, tools) in
-            [(ToolChoice::Required, &[("b", SCHEMA)][..]), (named, &[("a", SCHEMA), ("b", SCHEMA)])]
-        {
+        for (choice, tools) in [
+            (ToolChoice::Required, &[("b", SCHEMA)][..]),
+            (named, &[("a", SCHEMA), ("b", SCHEMA)]),
+        ] {
             let mut turn = demanding(choice, tools);
-            assert_eq!(adapt(&mut turn), Forced { tool: Some("b".to_owned()), demanded: None });
+            assert_eq!(
+                adapt(&mut turn),
+                Forced {
+                    tool: Some("b".to_owned()),
+                    demanded: None
+                }
+            );
             assert_eq!(turn.tools.choice, ToolChoice::None);
-            assert!(turn.sampling.stop.is_empty(), "they would cut the arguments");
+            assert!(
+                turn.sampling.stop.is_empty(),
+                "they would cut the arguments"
+            );
             assert_eq!(turn.sampling.format, form_of(&tool("b", SCHEMA)));
             assert!(turn.system.last().unwrap().contains("`b`"));
         }
@@ -164,8 +197,17 @@ mod tests {
             (named, &[("a", r#"{"type":"object"}"#)]),
         ] {
             let mut turn = demanding(choice.clone(), tools);
-            assert_eq!(adapt(&mut turn), Forced { tool: None, demanded: Some(choice) });
-            assert_eq!((&turn.tools.choice, &turn.sampling.format), (&ToolChoice::Auto, &Format::Text));
+            assert_eq!(
+                adapt(&mut turn),
+                Forced {
+                    tool: None,
+                    demanded: Some(choice)
+                }
+            );
+            assert_eq!(
+                (&turn.tools.choice, &turn.sampling.format),
+                (&ToolChoice::Auto, &Format::Text)
+            );
             assert!(turn.system.last().unwrap().contains("now"));
         }
         let mut turn = demanding(ToolChoice::Auto, &[("a", SCHEMA)]);
@@ -178,7 +220,9 @@ mod tests {
         let text = |piece: &str| Ok(TurnEvent::Text(piece.to_owned()));
         let end = |reason| Ok(TurnEvent::Finished(Finish::new(reason, Usage::default())));
         let told = async |events: Vec<Result<TurnEvent, Error>>| {
-            let events: Vec<_> = as_call(Box::pin(stream::iter(events)), "b".to_owned()).collect().await;
+            let events: Vec<_> = as_call(Box::pin(stream::iter(events)), "b".to_owned())
+                .collect()
+                .await;
             let told = events.into_iter().map(|event| match event.unwrap() {
                 TurnEvent::ToolCall { name, .. } => name,
                 TurnEvent::ToolInput(piece) => piece,
@@ -188,9 +232,20 @@ mod tests {
             told.collect::<Vec<_>>().join(" ")
         };
         let thought = Ok(TurnEvent::Thinking("hm".to_owned()));
-        let events = vec![thought, text("{\"a\":"), text("1}"), end(FinishReason::Stop)];
+        let events = vec![
+            thought,
+            text("{\"a\":"),
+            text("1}"),
+            end(FinishReason::Stop),
+        ];
         assert_eq!(told(events).await, r#"Thinking("hm") b {"a": 1} ToolCalls"#);
-        assert_eq!(told(vec![text("{"), end(FinishReason::Length)]).await, "b { Length");
-        assert_eq!(told(vec![end(FinishReason::ContentFilter)]).await, "ContentFilter");
+        assert_eq!(
+            told(vec![text("{"), end(FinishReason::Length)]).await,
+            "b { Length"
+        );
+        assert_eq!(
+            told(vec![end(FinishReason::ContentFilter)]).await,
+            "ContentFilter"
+        );
     }
 }

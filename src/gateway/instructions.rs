@@ -15,26 +15,46 @@ pub(super) fn arrange(turn: &mut Turn) {
     if !has_any(turn) {
         return;
     }
-    turn.history.push(Message { role: Role::User, parts: std::mem::take(&mut turn.prompt) });
+    turn.history.push(Message {
+        role: Role::User,
+        parts: std::mem::take(&mut turn.prompt),
+    });
     for said in turn.history.chunk_by_mut(|one, next| one.role == next.role) {
-        if said.first().is_some_and(|message| message.role == Role::User) {
+        if said
+            .first()
+            .is_some_and(|message| message.role == Role::User)
+        {
             arrange_one(said);
         }
     }
-    turn.prompt = turn.history.pop().map(|prompt| prompt.parts).unwrap_or_default();
+    turn.prompt = turn
+        .history
+        .pop()
+        .map(|prompt| prompt.parts)
+        .unwrap_or_default();
     turn.history.retain(|message| !message.parts.is_empty());
 }
 
 /// Tells the instructions of `turn` as words of the user, in their places.
 pub(super) fn tell_in_words(turn: &mut Turn) {
-    let messages = turn.history.iter_mut().map(|message| &mut message.parts).chain([&mut turn.prompt]);
+    let messages = turn
+        .history
+        .iter_mut()
+        .map(|message| &mut message.parts)
+        .chain([&mut turn.prompt]);
     messages.for_each(in_words);
 }
 
 /// Whether instructions stand among the messages of `turn`.
 pub(super) fn has_any(turn: &Turn) -> bool {
-    let parts = turn.history.iter().flat_map(|message| &message.parts).chain(&turn.prompt);
-    parts.into_iter().any(|part| matches!(part, Part::Instruction(_)))
+    let parts = turn
+        .history
+        .iter()
+        .flat_map(|message| &message.parts)
+        .chain(&turn.prompt);
+    parts
+        .into_iter()
+        .any(|part| matches!(part, Part::Instruction(_)))
 }
 
 /// Arranges what the user says at a time, message by message.
@@ -75,7 +95,10 @@ mod tests {
     use crate::gateway::testing::turn;
 
     fn said(role: Role, parts: &[Part]) -> Message {
-        Message { role, parts: parts.to_vec() }
+        Message {
+            role,
+            parts: parts.to_vec(),
+        }
     }
 
     fn instruction(text: &str) -> Part {
@@ -94,9 +117,17 @@ mod tests {
         };
         let message = |message: &Message| {
             let side = if message.role == Role::User { "u" } else { "a" };
-            format!("{side} {}", message.parts.iter().map(part).collect::<Vec<_>>().join(" "))
+            format!(
+                "{side} {}",
+                message.parts.iter().map(part).collect::<Vec<_>>().join(" ")
+            )
         };
-        turn.history.iter().chain([&prompt]).map(message).collect::<Vec<_>>().join(", ")
+        turn.history
+            .iter()
+            .chain([&prompt])
+            .map(message)
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     fn conversation(messages: Vec<Message>) -> Turn {
@@ -112,8 +143,14 @@ mod tests {
         let text = Part::text;
         let mark = Part::CacheMark("{}".to_owned());
         for (messages, arranged) in [
-            (vec![said(user, &[text("a")]), said(user, &[instruction("x")])], "u a, u [x]"),
-            (vec![said(user, &[instruction("x"), mark, text("a")])], "u a [x] !"),
+            (
+                vec![said(user, &[text("a")]), said(user, &[instruction("x")])],
+                "u a, u [x]",
+            ),
+            (
+                vec![said(user, &[instruction("x"), mark, text("a")])],
+                "u a [x] !",
+            ),
             (
                 vec![
                     said(user, &[text("a")]),

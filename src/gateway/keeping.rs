@@ -27,7 +27,9 @@ impl Keeping {
     /// What is not kept to; none where `json` is good.
     pub(super) fn violation(&self, json: &str) -> Option<String> {
         let validator = self.0.as_ref()?;
-        let Ok(value) = serde_json::from_str::<Value>(json) else { return Some("it is no JSON".to_owned()) };
+        let Ok(value) = serde_json::from_str::<Value>(json) else {
+            return Some("it is no JSON".to_owned());
+        };
         match validator.validate(&value) {
             Err(error) if !is_undecided(&error) => Some(unmet(&error)),
             _ => None,
@@ -39,7 +41,8 @@ impl Keeping {
 fn is_undecided(error: &ValidationError<'_>) -> bool {
     matches!(
         error.kind(),
-        ValidationErrorKind::BacktrackLimitExceeded { .. } | ValidationErrorKind::RegexEngineFailure { .. }
+        ValidationErrorKind::BacktrackLimitExceeded { .. }
+            | ValidationErrorKind::RegexEngineFailure { .. }
     )
 }
 

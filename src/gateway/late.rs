@@ -10,12 +10,18 @@ pub struct LateNames(Arc<Mutex<Vec<String>>>);
 
 impl LateNames {
     pub(super) fn add(&self, names: Vec<String>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(names);
     }
 
     /// The names so far. All are known with the first event of the answer.
     pub fn so_far(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 

@@ -65,7 +65,10 @@ impl fmt::Debug for Learnt {
 impl Learnt {
     /// Nothing yet; `hear` is told what is learnt.
     pub(super) fn telling(hear: impl Fn(&str, &str) + Send + Sync + 'static) -> Self {
-        Self { memory: Mutex::default(), hear: Some(Arc::new(hear)) }
+        Self {
+            memory: Mutex::default(),
+            hear: Some(Arc::new(hear)),
+        }
     }
 
     /// Remembers that `model` refuses something.
@@ -85,25 +88,35 @@ impl Learnt {
                 }
             }
             Refusal::Field(field) => {
-                memory.fields.retain(|(other, known, _)| other != model || *known != field);
+                memory
+                    .fields
+                    .retain(|(other, known, _)| other != model || *known != field);
                 if memory.fields.len() >= MOST_FIELDS {
                     memory.fields.pop_front();
                 }
-                memory.fields.push_back((model.to_owned(), field, Instant::now()));
+                memory
+                    .fields
+                    .push_back((model.to_owned(), field, Instant::now()));
             }
         }
     }
 
     /// The parameters that `model` refuses.
     pub(super) fn restrictions(&self, model: &str) -> Vec<Restriction> {
-        self.memory().restrictions.get(model).cloned().unwrap_or_default()
+        self.memory()
+            .restrictions
+            .get(model)
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// The fields that upstream does not know of turns for `model`.
     pub(super) fn fields(&self, model: &str) -> Vec<RefusedField> {
         let mut memory = self.memory();
         let now = Instant::now();
-        memory.fields.retain(|(_, _, since)| now.duration_since(*since) < FIELD_TIME);
+        memory
+            .fields
+            .retain(|(_, _, since)| now.duration_since(*since) < FIELD_TIME);
         let of_model = memory.fields.iter().filter(|(known, ..)| known == model);
         of_model.map(|(_, field, _)| field.clone()).collect()
     }
@@ -119,7 +132,9 @@ mod tests {
     use super::*;
 
     fn field(name: &str) -> Refusal {
-        Refusal::Field(RefusedField::named_in(&format!("{name}: Extra inputs are not permitted")).unwrap())
+        Refusal::Field(
+            RefusedField::named_in(&format!("{name}: Extra inputs are not permitted")).unwrap(),
+        )
     }
 
     #[tokio::test(start_paused = true)]
@@ -127,7 +142,10 @@ mod tests {
         let learnt = Learnt::default();
         learnt.add("m-1", field("first"));
         learnt.add("m-1", Refusal::Parameter(Restriction::Sampling));
-        assert_eq!((learnt.fields("m-1").len(), learnt.fields("m-2").len()), (1, 0));
+        assert_eq!(
+            (learnt.fields("m-1").len(), learnt.fields("m-2").len()),
+            (1, 0)
+        );
         tokio::time::advance(FIELD_TIME).await;
         assert!(learnt.fields("m-1").is_empty());
         assert_eq!(learnt.restrictions("m-1"), [Restriction::Sampling]);
@@ -136,7 +154,10 @@ mod tests {
             learnt.add("m-1", field(&format!("f{name}")));
         }
         let fields = learnt.fields("m-1");
-        assert_eq!((fields.len(), fields[0].to_string().as_str()), (MOST_FIELDS, "f1"));
+        assert_eq!(
+            (fields.len(), fields[0].to_string().as_str()),
+            (MOST_FIELDS, "f1")
+        );
     }
 
     #[test]

@@ -93,7 +93,11 @@ pub struct RunningTurn {
 impl RunningTurn {
     /// One of which nobody says what it costs.
     pub fn new(told: Told, events: TurnStream) -> Self {
-        Self { told, events, bill: Bill::default().reader() }
+        Self {
+            told,
+            events,
+            bill: Bill::default().reader(),
+        }
     }
 }
 
@@ -143,18 +147,28 @@ pub enum CacheStatus {
 impl Told {
     /// What there is to say of any turn that `model` answers.
     pub fn of(model: impl Into<String>) -> Self {
-        Self { model: model.into(), ..Self::default() }
+        Self {
+            model: model.into(),
+            ..Self::default()
+        }
     }
 
     /// The names of all that was left out.
     pub fn all_left_out(&self) -> Vec<String> {
-        self.left_out.iter().cloned().chain(self.refused.so_far()).collect()
+        self.left_out
+            .iter()
+            .cloned()
+            .chain(self.refused.so_far())
+            .collect()
     }
 }
 
 impl std::fmt::Debug for RunningTurn {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("RunningTurn").field("told", &self.told).finish_non_exhaustive()
+        formatter
+            .debug_struct("RunningTurn")
+            .field("told", &self.told)
+            .finish_non_exhaustive()
     }
 }
 
@@ -246,7 +260,11 @@ pub trait Turns: Send + Sync {
     /// [`Error::UnknownModel`] when there is none.
     fn model(&self, name: ModelName) -> BoxFuture<'_, Result<ModelCard, Error>> {
         Box::pin(async move {
-            let card = self.models().await?.into_iter().find(|card| card.name == name);
+            let card = self
+                .models()
+                .await?
+                .into_iter()
+                .find(|card| card.name == name);
             card.ok_or_else(|| Error::UnknownModel(name.to_string()))
         })
     }

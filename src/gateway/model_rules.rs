@@ -32,7 +32,10 @@ const REFUSALS: &[(&str, Restriction)] = &[
     ("role 'system'", Restriction::SystemMessages),
     ("assistant message prefill", Restriction::Prefill),
     // Beside the other word for it.
-    ("\"thinking.type.between_tools\" for", Restriction::ThinkingDisabled),
+    (
+        "\"thinking.type.between_tools\" for",
+        Restriction::ThinkingDisabled,
+    ),
     ("thinking.type.disabled", Restriction::NoThinking),
     ("thinking.type.between_tools", Restriction::NoThinking),
     ("cannot both be specified", Restriction::TemperatureWithTopP),
@@ -59,7 +62,11 @@ impl ModelRules {
     /// Takes patterns of ids, with `*` and `?`, and what the models that fit refuse. The longest pattern decides. Where
     /// `is_strict`, turns are refused and not adapted.
     pub fn new(rules: BTreeMap<String, Vec<Restriction>>, is_strict: bool) -> Self {
-        Self { rules: Patterns::new(rules), learnt: Learnt::default(), is_strict }
+        Self {
+            rules: Patterns::new(rules),
+            learnt: Learnt::default(),
+            is_strict,
+        }
     }
 
     /// Has `hear` told the model and the parameter whenever one is learnt.
@@ -75,24 +82,38 @@ impl ModelRules {
     /// [`Error::Restricted`] where turns are not adapted.
     pub(super) fn left_out(&self, turn: &Turn, model: &str) -> Result<Vec<String>, Error> {
         let restrictions = self.restrictions(model);
-        let left_out: Vec<_> =
-            restrictions.into_iter().flat_map(|restriction| refused(turn, restriction)).collect();
+        let left_out: Vec<_> = restrictions
+            .into_iter()
+            .flat_map(|restriction| refused(turn, restriction))
+            .collect();
         let asked = self.is_asked_to_go_on(turn, model).then_some(&"messages");
         match left_out.first().or(asked) {
-            Some(parameter) if self.is_strict => {
-                Err(Error::Restricted { parameter, model: model.to_owned() })
-            }
+            Some(parameter) if self.is_strict => Err(Error::Restricted {
+                parameter,
+                model: model.to_owned(),
+            }),
             _ => {
-                let fields = self.learnt.fields(model).into_iter().filter(|field| field.is_in(turn));
+                let fields = self
+                    .learnt
+                    .fields(model)
+                    .into_iter()
+                    .filter(|field| field.is_in(turn));
                 let fields = fields.map(|field| field.to_string());
-                Ok(left_out.into_iter().map(str::to_owned).chain(fields).collect())
+                Ok(left_out
+                    .into_iter()
+                    .map(str::to_owned)
+                    .chain(fields)
+                    .collect())
             }
         }
     }
 
     /// The names of what `model` gets in another way, because it does not take it as it stands in `turn`.
     pub(super) fn repaired(&self, turn: &Turn, model: &str) -> Vec<&'static str> {
-        self.is_asked_to_go_on(turn, model).then_some(prefill::NAME).into_iter().collect()
+        self.is_asked_to_go_on(turn, model)
+            .then_some(prefill::NAME)
+            .into_iter()
+            .collect()
     }
 
     /// Whether `model` is asked in words to go on with the answer of `turn` that the caller has begun.
@@ -146,10 +167,15 @@ impl ModelRules {
         if let Some(field) = RefusedField::named_in(&failure.message) {
             return field.is_in(turn).then_some(Refusal::Field(field));
         }
-        if !OF_THE_MODEL.iter().any(|words| failure.message.contains(words)) {
+        if !OF_THE_MODEL
+            .iter()
+            .any(|words| failure.message.contains(words))
+        {
             return None;
         }
-        let (_, restriction) = REFUSALS.iter().find(|(word, _)| failure.message.contains(word))?;
+        let (_, restriction) = REFUSALS
+            .iter()
+            .find(|(word, _)| failure.message.contains(word))?;
         has(turn, *restriction).then_some(Refusal::Parameter(*restriction))
     }
 
@@ -174,9 +200,10 @@ impl Refusal {
     /// The names of what of `turn` is left out for it, as callers are told them.
     pub(super) fn names(&self, turn: &Turn) -> Vec<String> {
         match self {
-            Self::Parameter(restriction) => {
-                refused(turn, *restriction).into_iter().map(str::to_owned).collect()
-            }
+            Self::Parameter(restriction) => refused(turn, *restriction)
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
             Self::Field(field) => vec![field.to_string()],
         }
     }
@@ -205,16 +232,25 @@ fn refused(turn: &Turn, restriction: Restriction) -> Vec<&'static str> {
             ("top_k", sampling.top_k.is_some()),
         ],
         Restriction::TemperatureWithTopP => &[("top_p", has_effect(sampling.top_p))],
-        Restriction::ThinkingBudget => &[("thinking.budget_tokens", sampling.thinking_budget.is_some())],
+        Restriction::ThinkingBudget => {
+            &[("thinking.budget_tokens", sampling.thinking_budget.is_some())]
+        }
         Restriction::NoThinking => return thinking::none_asked_by(turn).into_iter().collect(),
         // Each is said in another way.
         Restriction::SystemMessages | Restriction::Prefill | Restriction::ThinkingDisabled => &[],
         Restriction::ForcedTools => {
             let is_promised = forced_call::only_tool(turn).is_some();
-            &[("tool_choice", forced_call::is_demanded(turn) && !is_promised)]
+            &[(
+                "tool_choice",
+                forced_call::is_demanded(turn) && !is_promised,
+            )]
         }
     };
-    parameters.iter().filter(|(_, is_refused)| *is_refused).map(|(name, _)| *name).collect()
+    parameters
+        .iter()
+        .filter(|(_, is_refused)| *is_refused)
+        .map(|(name, _)| *name)
+        .collect()
 }
 
 /// Whether `turn` has anything that a model with this `restriction` does not take, with an effect or without.

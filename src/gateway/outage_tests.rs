@@ -5,7 +5,10 @@ use super::*;
 async fn fail_once(bench: &Bench) {
     bench.script([Err(Failure::new(FailureKind::Overloaded, "Overloaded."))]);
     let running = bench.run("haiku").await.unwrap();
-    assert!(matches!(running.events.collect::<Vec<_>>().await.as_slice(), [Err(Error::Failed(_))]));
+    assert!(matches!(
+        running.events.collect::<Vec<_>>().await.as_slice(),
+        [Err(Error::Failed(_))]
+    ));
 }
 
 #[tokio::test(start_paused = true)]
@@ -14,11 +17,23 @@ async fn while_calls_keep_failing_turns_are_refused_until_one_is_answered() {
     fail_once(&bench).await;
     assert!(bench.gateway.readiness().problems.is_empty());
     fail_once(&bench).await;
-    let Err(Error::Failed(refusal)) = bench.run("haiku").await else { panic!("not refused") };
+    let Err(Error::Failed(refusal)) = bench.run("haiku").await else {
+        panic!("not refused")
+    };
     assert_eq!(refusal.kind, FailureKind::Overloaded);
     assert_eq!(bench.gateway.readiness().problems, [refusal.message]);
-    assert!(bench.gateway.count_tokens(caller(), turn("haiku")).await.is_err());
-    assert_eq!(bench.script.0.lock().unwrap().served.len(), 2, "no worker is asked");
+    assert!(
+        bench
+            .gateway
+            .count_tokens(caller(), turn("haiku"))
+            .await
+            .is_err()
+    );
+    assert_eq!(
+        bench.script.0.lock().unwrap().served.len(),
+        2,
+        "no worker is asked"
+    );
 
     tokio::time::advance(Duration::from_secs(1)).await;
     assert!(bench.gateway.readiness().problems.is_empty());

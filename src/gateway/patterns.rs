@@ -19,11 +19,19 @@ impl<T> Patterns<T> {
     pub(super) fn new(patterns: BTreeMap<String, T>) -> Self {
         let mut patterns: Vec<_> = patterns.into_iter().collect();
         patterns.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.len()));
-        Self(patterns.into_iter().map(|(pattern, value)| (WildMatch::new(&pattern), value)).collect())
+        Self(
+            patterns
+                .into_iter()
+                .map(|(pattern, value)| (WildMatch::new(&pattern), value))
+                .collect(),
+        )
     }
 
     /// The value of the longest pattern that `name` fits.
     pub(super) fn find(&self, name: &str) -> Option<&T> {
-        self.0.iter().find(|(pattern, _)| pattern.matches(name)).map(|(_, value)| value)
+        self.0
+            .iter()
+            .find(|(pattern, _)| pattern.matches(name))
+            .map(|(_, value)| value)
     }
 }

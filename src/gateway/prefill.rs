@@ -40,8 +40,15 @@ pub(super) fn trim(turn: &mut Turn) {
 
 /// The same for a block that goes upstream as it was written, as one does that has a mark for the prompt cache.
 fn trim_written(json: &mut String) {
-    let Ok(mut block) = serde_json::from_str::<Value>(json) else { return };
-    let Some(text) = block["text"].as_str().map(|text| text.trim_end().to_owned()) else { return };
+    let Ok(mut block) = serde_json::from_str::<Value>(json) else {
+        return;
+    };
+    let Some(text) = block["text"]
+        .as_str()
+        .map(|text| text.trim_end().to_owned())
+    else {
+        return;
+    };
     if block["type"] == "text" && block["text"] != text.as_str() {
         block["text"] = text.into();
         *json = block.to_string();
@@ -64,8 +71,17 @@ mod tests {
 
     fn prefilled() -> Turn {
         let mut turn = turn("m");
-        let begun = Message { role: Role::Assistant, parts: vec![Part::text("Once \n")] };
-        turn.history = vec![Message { role: Role::User, parts: std::mem::take(&mut turn.prompt) }, begun];
+        let begun = Message {
+            role: Role::Assistant,
+            parts: vec![Part::text("Once \n")],
+        };
+        turn.history = vec![
+            Message {
+                role: Role::User,
+                parts: std::mem::take(&mut turn.prompt),
+            },
+            begun,
+        ];
         turn.prompt = vec![Part::GoOn];
         turn
     }
@@ -83,8 +99,13 @@ mod tests {
     #[test]
     fn white_space_is_cut_in_a_block_that_goes_as_it_was_written() {
         let written = |text: &str| {
-            let json = format!(r#"{{"cache_control":{{"type":"ephemeral"}},"text":"{text}","type":"text"}}"#);
-            Part::Native(NativeBlock { json, role: NativeRole::Other })
+            let json = format!(
+                r#"{{"cache_control":{{"type":"ephemeral"}},"text":"{text}","type":"text"}}"#
+            );
+            Part::Native(NativeBlock {
+                json,
+                role: NativeRole::Other,
+            })
         };
         let mut turn = prefilled();
         turn.history[1].parts = vec![written(r"Once \n")];

@@ -30,8 +30,10 @@ impl PropertyNames {
             None => changed.extend(turn.tools.list.iter_mut().filter_map(adapt)),
         }
         changed.retain(|(_, renamed)| !renamed.is_empty());
-        let sent: HashMap<String, Names> =
-            changed.iter().map(|(tool, renamed)| (tool.clone(), renamed.iter().cloned().collect())).collect();
+        let sent: HashMap<String, Names> = changed
+            .iter()
+            .map(|(tool, renamed)| (tool.clone(), renamed.iter().cloned().collect()))
+            .collect();
         if !sent.is_empty() {
             rename_calls(turn, &sent);
         }
@@ -40,7 +42,10 @@ impl PropertyNames {
             .into_iter()
             .map(|(tool, renamed)| (tool, renamed.into_iter().map(turned).collect()))
             .collect();
-        Self { restored, input: None }
+        Self {
+            restored,
+            input: None,
+        }
     }
 
     /// The event, or the events, in which a call has the caller's names.
@@ -49,15 +54,28 @@ impl PropertyNames {
             return vec![event];
         }
         if let TurnEvent::ToolInput(piece) = &event {
-            let Some(input) = &mut self.input else { return vec![event] };
+            let Some(input) = &mut self.input else {
+                return vec![event];
+            };
             let piece = input.push(piece);
-            return if piece.is_empty() { Vec::new() } else { vec![TurnEvent::ToolInput(piece)] };
+            return if piece.is_empty() {
+                Vec::new()
+            } else {
+                vec![TurnEvent::ToolInput(piece)]
+            };
         }
-        let rest = self.input.take().map(KeyRewriter::finish).filter(|rest| !rest.is_empty());
+        let rest = self
+            .input
+            .take()
+            .map(KeyRewriter::finish)
+            .filter(|rest| !rest.is_empty());
         if let TurnEvent::ToolCall { name, .. } = &event {
             self.input = self.restored.get(name).cloned().map(KeyRewriter::new);
         }
-        rest.map(TurnEvent::ToolInput).into_iter().chain([event]).collect()
+        rest.map(TurnEvent::ToolInput)
+            .into_iter()
+            .chain([event])
+            .collect()
     }
 }
 
@@ -81,10 +99,15 @@ fn adapt_written(json: &mut String) -> Option<Changed> {
 }
 
 fn rename_calls(turn: &mut Turn, names: &HashMap<String, Names>) {
-    let parts = turn.history.iter_mut().flat_map(|message| &mut message.parts);
+    let parts = turn
+        .history
+        .iter_mut()
+        .flat_map(|message| &mut message.parts);
     for part in parts.chain(&mut turn.prompt) {
         let Part::ToolUse(call) = part else { continue };
-        let Some(names) = names.get(&call.name) else { continue };
+        let Some(names) = names.get(&call.name) else {
+            continue;
+        };
         let mut rewriter = KeyRewriter::new(names.clone());
         call.input = rewriter.push(&call.input) + &rewriter.finish();
     }
@@ -110,7 +133,12 @@ struct Text {
 
 impl KeyRewriter {
     fn new(names: Names) -> Self {
-        Self { names, depth: 0, is_key_next: false, text: None }
+        Self {
+            names,
+            depth: 0,
+            is_key_next: false,
+            text: None,
+        }
     }
 
     /// What can be told by now of the input that goes on with `piece`.
@@ -147,7 +175,10 @@ impl KeyRewriter {
     fn outside(&mut self, character: char, told: &mut String) {
         if character == '"' {
             let is_key = self.depth == 1 && std::mem::take(&mut self.is_key_next);
-            self.text = Some(Text { key: is_key.then(|| "\"".to_owned()), is_escaped: false });
+            self.text = Some(Text {
+                key: is_key.then(|| "\"".to_owned()),
+                is_escaped: false,
+            });
             if is_key {
                 return;
             }

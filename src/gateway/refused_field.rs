@@ -35,19 +35,29 @@ impl RefusedField {
     /// The field that upstream refuses by the words of `message`.
     pub(super) fn named_in(message: &str) -> Option<Self> {
         let (before, _) = message.split_once(UNKNOWN)?;
-        let path = before.rsplit(char::is_whitespace).next().filter(|path| path.len() <= LONGEST)?;
+        let path = before
+            .rsplit(char::is_whitespace)
+            .next()
+            .filter(|path| path.len() <= LONGEST)?;
         let steps: Vec<&str> = path.split('.').collect();
         let is_number = |step: &str| step.bytes().all(|byte| byte.is_ascii_digit());
         let (home, path) = match &steps[..] {
-            ["messages", message, "content", block, path @ ..] if is_number(message) && is_number(block) => {
+            ["messages", message, "content", block, path @ ..]
+                if is_number(message) && is_number(block) =>
+            {
                 (Home::Block, path)
             }
             ["system", block, path @ ..] if is_number(block) => (Home::Instruction, path),
             ["tools", tool, path @ ..] if is_number(tool) => (Home::Tool, path),
             path => (Home::Request, path),
         };
-        let is_named = path.last().is_some_and(|name| !name.is_empty() && *name != "type");
-        is_named.then(|| Self { home, path: path.iter().map(|step| (*step).to_owned()).collect() })
+        let is_named = path
+            .last()
+            .is_some_and(|name| !name.is_empty() && *name != "type");
+        is_named.then(|| Self {
+            home,
+            path: path.iter().map(|step| (*step).to_owned()).collect(),
+        })
     }
 
     /// Whether `turn` has it.
@@ -58,12 +68,20 @@ impl RefusedField {
     /// Whether the name stands anywhere in what of `turn` goes upstream as it was written. Most turns have none of it, and are
     /// neither read nor copied.
     fn may_be_in(&self, turn: &Turn) -> bool {
-        let Some(name) = self.path.last() else { return false };
+        let Some(name) = self.path.last() else {
+            return false;
+        };
         let native = &turn.native;
-        let is_field =
-            native.fields.iter().any(|(known, json)| known == name || json.contains(name.as_str()));
+        let is_field = native
+            .fields
+            .iter()
+            .any(|(known, json)| known == name || json.contains(name.as_str()));
         let lists = native.system.iter().chain(&native.tools).flatten();
-        let parts = turn.history.iter().flat_map(|message| &message.parts).chain(&turn.prompt);
+        let parts = turn
+            .history
+            .iter()
+            .flat_map(|message| &message.parts)
+            .chain(&turn.prompt);
         let blocks = parts.filter_map(|part| match part {
             Part::Native(block) => Some(&block.json),
             _ => None,
@@ -78,7 +96,10 @@ impl RefusedField {
             Home::Instruction => self.take_out_of_all(turn.native.system.iter_mut().flatten()),
             Home::Tool => self.take_out_of_all(turn.native.tools.iter_mut().flatten()),
             Home::Block => {
-                let parts = turn.history.iter_mut().flat_map(|message| &mut message.parts);
+                let parts = turn
+                    .history
+                    .iter_mut()
+                    .flat_map(|message| &mut message.parts);
                 let blocks = parts.chain(&mut turn.prompt).filter_map(|part| match part {
                     Part::Native(block) => Some(&mut block.json),
                     _ => None,
@@ -90,7 +111,9 @@ impl RefusedField {
 
     fn take_out_of_request(&self, turn: &mut Turn) -> bool {
         let fields = &mut turn.native.fields;
-        let [first, rest @ ..] = &self.path[..] else { return false };
+        let [first, rest @ ..] = &self.path[..] else {
+            return false;
+        };
         if rest.is_empty() {
             let before = fields.len();
             fields.retain(|(name, _)| name != first);
@@ -121,10 +144,14 @@ impl fmt::Display for RefusedField {
 }
 
 fn take_out<'a>(items: impl Iterator<Item = &'a mut String>, path: &[String]) -> bool {
-    let Some(name) = path.last() else { return false };
+    let Some(name) = path.last() else {
+        return false;
+    };
     let mut is_found = false;
     for json in items.filter(|json| json.contains(name.as_str())) {
-        let Ok(mut value) = serde_json::from_str::<Value>(json) else { continue };
+        let Ok(mut value) = serde_json::from_str::<Value>(json) else {
+            continue;
+        };
         if remove(&mut value, path) {
             *json = value.to_string();
             is_found = true;
@@ -136,9 +163,14 @@ fn take_out<'a>(items: impl Iterator<Item = &'a mut String>, path: &[String]) ->
 /// Removes what `path` names. Upstream puts the type of an object into the path, which is no field of it; `custom` is the type of
 /// a tool that names none.
 fn remove(value: &mut Value, path: &[String]) -> bool {
-    let [step, rest @ ..] = path else { return false };
+    let [step, rest @ ..] = path else {
+        return false;
+    };
     if let Value::Array(items) = value {
-        let item = step.parse().ok().and_then(|index: usize| items.get_mut(index));
+        let item = step
+            .parse()
+            .ok()
+            .and_then(|index: usize| items.get_mut(index));
         return item.is_some_and(|item| remove(item, rest));
     }
     let kind = value["type"].as_str().unwrap_or("custom");
@@ -147,7 +179,9 @@ fn remove(value: &mut Value, path: &[String]) -> bool {
     }
     match value.as_object_mut() {
         Some(fields) if rest.is_empty() => fields.remove(step).is_some(),
-        Some(fields) => fields.get_mut(step).is_some_and(|inner| remove(inner, rest)),
+        Some(fields) => fields
+            .get_mut(step)
+            .is_some_and(|inner| remove(inner, rest)),
         None => false,
     }
 }
@@ -163,14 +197,21 @@ mod tests {
         let mut turn = turn("m");
         turn.native.fields = vec![
             ("brand_new".to_owned(), r#"{"a":1}"#.to_owned()),
-            ("output_config".to_owned(), r#"{"effort":"low","odd":2}"#.to_owned()),
+            (
+                "output_config".to_owned(),
+                r#"{"effort":"low","odd":2}"#.to_owned(),
+            ),
         ];
         turn.native.system = Some(vec![r#"{"type":"text","text":"t","odd":1}"#.to_owned()]);
         turn.native.tools = Some(vec![r#"{"name":"n","odd":1}"#.to_owned()]);
         for kind in ["text", "redacted_thinking"] {
-            let json =
-                format!(r#"{{"type":"{kind}","text":"t","cache_control":{{"scope":"g","type":"e"}}}}"#);
-            turn.prompt.push(Part::Native(NativeBlock { json, role: NativeRole::Other }));
+            let json = format!(
+                r#"{{"type":"{kind}","text":"t","cache_control":{{"scope":"g","type":"e"}}}}"#
+            );
+            turn.prompt.push(Part::Native(NativeBlock {
+                json,
+                role: NativeRole::Other,
+            }));
         }
         turn
     }
@@ -188,7 +229,8 @@ mod tests {
                 r#"\"scope\":\"g\","#,
             ),
         ] {
-            let message = format!("Anthropic refused the request: {path}: Extra inputs are not permitted");
+            let message =
+                format!("Anthropic refused the request: {path}: Extra inputs are not permitted");
             let field = RefusedField::named_in(&message).unwrap();
             assert_eq!(field.to_string(), told);
             let mut turn = turn_with_everything();
@@ -197,7 +239,11 @@ mod tests {
             assert!(field.take_out_of(&mut turn), "{path}");
             assert!(!field.is_in(&turn), "{path}");
             // Of the two blocks only the one of the type that is named loses it.
-            assert_eq!(written(&turn).matches(gone).count() + 1, before.matches(gone).count(), "{path}");
+            assert_eq!(
+                written(&turn).matches(gone).count() + 1,
+                before.matches(gone).count(),
+                "{path}"
+            );
         }
     }
 
@@ -205,14 +251,21 @@ mod tests {
     fn written(turn: &Turn) -> String {
         let sorted = |json: &String| serde_json::from_str::<Value>(json).unwrap().to_string();
         let native = &turn.native;
-        let fields: Vec<_> = native.fields.iter().map(|(name, json)| (name, sorted(json))).collect();
+        let fields: Vec<_> = native
+            .fields
+            .iter()
+            .map(|(name, json)| (name, sorted(json)))
+            .collect();
         let system: Vec<_> = native.system.iter().flatten().map(sorted).collect();
         let tools: Vec<_> = native.tools.iter().flatten().map(sorted).collect();
         let blocks = turn.prompt.iter().filter_map(|part| match part {
             Part::Native(block) => Some(sorted(&block.json)),
             _ => None,
         });
-        format!("{fields:?}{system:?}{tools:?}{:?}", blocks.collect::<Vec<_>>())
+        format!(
+            "{fields:?}{system:?}{tools:?}{:?}",
+            blocks.collect::<Vec<_>>()
+        )
     }
 
     #[test]
@@ -223,11 +276,16 @@ mod tests {
             "messages.0.content.0.image.odd: Extra inputs are not permitted",
         ] {
             let field = RefusedField::named_in(message).unwrap();
-            assert!(!field.is_in(&turn) && !field.take_out_of(&mut turn), "{message}");
+            assert!(
+                !field.is_in(&turn) && !field.take_out_of(&mut turn),
+                "{message}"
+            );
         }
-        for message in
-            ["brand_new: Field required", "messages.0.content.0.type: Extra inputs are not permitted", ""]
-        {
+        for message in [
+            "brand_new: Field required",
+            "messages.0.content.0.type: Extra inputs are not permitted",
+            "",
+        ] {
             assert_eq!(RefusedField::named_in(message), None, "{message}");
         }
     }

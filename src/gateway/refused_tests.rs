@@ -9,19 +9,33 @@ fn refusal(path: &str) -> Result<TurnEvent, Failure> {
 
 fn answer() -> [Result<TurnEvent, Failure>; 2] {
     let finish = Finish::new(FinishReason::Stop, Usage::default());
-    [Ok(TurnEvent::started("m-1", Usage::default())), Ok(TurnEvent::Finished(finish))]
+    [
+        Ok(TurnEvent::started("m-1", Usage::default())),
+        Ok(TurnEvent::Finished(finish)),
+    ]
 }
 
 fn with_fields(names: impl IntoIterator<Item = String>) -> Turn {
     let mut turn = turn("haiku");
-    turn.native.fields = names.into_iter().map(|name| (name, "1".to_owned())).collect();
+    turn.native.fields = names
+        .into_iter()
+        .map(|name| (name, "1".to_owned()))
+        .collect();
     turn
 }
 
 /// The names of the fields of the turn that a worker was given last.
 fn sent(bench: &Bench) -> Vec<String> {
     let script = bench.script.0.lock().unwrap();
-    script.turns.last().unwrap().native.fields.iter().map(|(name, _)| name.clone()).collect()
+    script
+        .turns
+        .last()
+        .unwrap()
+        .native
+        .fields
+        .iter()
+        .map(|(name, _)| name.clone())
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -33,14 +47,23 @@ async fn a_field_that_upstream_does_not_know_is_left_out_told_and_remembered() {
     assert!(running.told.all_left_out().is_empty(), "not known yet");
     running.events.next().await.unwrap().unwrap();
     assert_eq!(running.told.all_left_out(), ["odd"]);
-    assert_eq!((sent(&bench), bench.script.0.lock().unwrap().turns.len()), (vec!["known".to_owned()], 2));
+    assert_eq!(
+        (sent(&bench), bench.script.0.lock().unwrap().turns.len()),
+        (vec!["known".to_owned()], 2)
+    );
     drop(running);
 
-    assert_eq!(bench.gateway.fit(&caller(), &turn).await.unwrap().left_out, ["odd"]);
+    assert_eq!(
+        bench.gateway.fit(&caller(), &turn).await.unwrap().left_out,
+        ["odd"]
+    );
     bench.script(answer());
     let mut running = bench.gateway.run(caller(), turn).await.unwrap();
     running.events.next().await.unwrap().unwrap();
-    assert_eq!((sent(&bench), bench.script.0.lock().unwrap().turns.len()), (vec!["known".to_owned()], 3));
+    assert_eq!(
+        (sent(&bench), bench.script.0.lock().unwrap().turns.len()),
+        (vec!["known".to_owned()], 3)
+    );
     drop(running);
     bench.end().await;
 }
@@ -54,7 +77,13 @@ async fn a_turn_is_not_tried_for_ever() {
     let failed = running.events.next().await.unwrap();
     assert!(matches!(failed, Err(Error::Failed(failure)) if failure.message.contains("f8")));
     assert!(
-        bench.gateway.fit(&caller(), &turn).await.unwrap().left_out.is_empty(),
+        bench
+            .gateway
+            .fit(&caller(), &turn)
+            .await
+            .unwrap()
+            .left_out
+            .is_empty(),
         "what was not answered is not remembered"
     );
     drop(running);
@@ -71,7 +100,12 @@ async fn calls_come_back_with_the_names_that_the_caller_gave() {
     bench.script([Ok(call), input(r#"{"_fil"#), input(r#"ter":1}"#), finished]);
     let mut turn = turn("haiku");
     let schema = r#"{"type":"object","properties":{"$filter":{}}}"#.to_owned();
-    turn.tools.list = vec![Tool { name: "query".to_owned(), description: None, schema, strict: false }];
+    turn.tools.list = vec![Tool {
+        name: "query".to_owned(),
+        description: None,
+        schema,
+        strict: false,
+    }];
     let running = bench.gateway.run(caller(), turn).await.unwrap();
     let events: Vec<_> = running.events.map(Result::unwrap).collect().await;
     let inputs: String = events

@@ -4,25 +4,50 @@ use super::*;
 use crate::domain::{Format, Money, Restriction, Schema, ToolChoice};
 
 fn with(format: Format) -> Turn {
-    Turn { sampling: Sampling { format, ..Sampling::default() }, ..turn("haiku") }
+    Turn {
+        sampling: Sampling {
+            format,
+            ..Sampling::default()
+        },
+        ..turn("haiku")
+    }
 }
 
 /// A schema with a limit that Claude is told in words.
 fn limited() -> Format {
-    let json = r#"{"type":"object","properties":{"n":{"type":"integer","minimum":1}},"required":["n"]}"#;
-    Format::Schema(Schema { json: json.to_owned(), is_strict: true, is_native: false })
+    let json =
+        r#"{"type":"object","properties":{"n":{"type":"integer","minimum":1}},"required":["n"]}"#;
+    Format::Schema(Schema {
+        json: json.to_owned(),
+        is_strict: true,
+        is_native: false,
+    })
 }
 
 fn started() -> TurnEvent {
-    TurnEvent::started("m-1", Usage { input_tokens: 5, ..Usage::default() })
+    TurnEvent::started(
+        "m-1",
+        Usage {
+            input_tokens: 5,
+            ..Usage::default()
+        },
+    )
 }
 
 /// An answer of `words` that took so many tokens.
 fn answer(words: &[&str], output_tokens: u64) -> Vec<Result<TurnEvent, Failure>> {
-    let usage = Usage { input_tokens: 5, output_tokens, ..Usage::default() };
+    let usage = Usage {
+        input_tokens: 5,
+        output_tokens,
+        ..Usage::default()
+    };
     let finished = TurnEvent::Finished(Finish::new(FinishReason::Stop, usage));
     let words = words.iter().map(|words| text(words));
-    std::iter::once(started()).chain(words).chain([finished]).map(Ok).collect()
+    std::iter::once(started())
+        .chain(words)
+        .chain([finished])
+        .map(Ok)
+        .collect()
 }
 
 /// What a turn for `format` tells: the text, the tokens of the answer, or the failure.
@@ -54,12 +79,18 @@ async fn an_answer_without_its_form_is_made_once_more() {
         bench.script(answer(&[bad], 3));
         bench.script(answer(&[r#"{"n""#, ":1}"], 4));
         let good = (r#"{"n":1}"#.to_owned(), 7);
-        assert_eq!(told(&bench, format.clone()).await, Ok(good), "the tokens of both are counted");
+        assert_eq!(
+            told(&bench, format.clone()).await,
+            Ok(good),
+            "the tokens of both are counted"
+        );
         assert_eq!(runs(&bench), 2);
 
         bench.script(answer(&[bad], 3));
         bench.script(answer(&[bad], 3));
-        let Err(Error::Failed(failure)) = told(&bench, format).await else { panic!("not failed") };
+        let Err(Error::Failed(failure)) = told(&bench, format).await else {
+            panic!("not failed")
+        };
         assert!(failure.message.contains("asked for"), "{failure}");
         assert_eq!((failure.kind, runs(&bench)), (FailureKind::Upstream, 4));
         assert_eq!(bench.end().await, 4);
@@ -70,7 +101,10 @@ async fn an_answer_without_its_form_is_made_once_more() {
 async fn an_answer_that_was_given_out_is_not_made_anew() {
     let bench = Bench::new();
     bench.script(answer(&[r#"So: {"a": nonsense"#], 3));
-    assert!(matches!(told(&bench, Format::JsonObject).await, Err(Error::Failed(_))));
+    assert!(matches!(
+        told(&bench, Format::JsonObject).await,
+        Err(Error::Failed(_))
+    ));
     assert_eq!(runs(&bench), 1);
     bench.end().await;
 }
@@ -78,10 +112,21 @@ async fn an_answer_that_was_given_out_is_not_made_anew() {
 #[tokio::test(start_paused = true)]
 async fn an_object_streams_as_soon_as_it_begins() {
     let bench = Bench::new();
-    bench.script([Ok(started()), Ok(text("Sure:\n```json\n")), Ok(text(r#"{"a""#))]);
-    let mut running = bench.gateway.run(caller(), with(Format::JsonObject)).await.unwrap();
+    bench.script([
+        Ok(started()),
+        Ok(text("Sure:\n```json\n")),
+        Ok(text(r#"{"a""#)),
+    ]);
+    let mut running = bench
+        .gateway
+        .run(caller(), with(Format::JsonObject))
+        .await
+        .unwrap();
     assert_eq!(running.events.next().await.unwrap().unwrap(), started());
-    assert_eq!(running.events.next().await.unwrap().unwrap(), text(r#"{"a""#));
+    assert_eq!(
+        running.events.next().await.unwrap().unwrap(),
+        text(r#"{"a""#)
+    );
     drop(running);
     bench.end().await;
 }
@@ -92,7 +137,10 @@ async fn a_repeated_run_whose_worker_cannot_be_had_tells_why_it_was_repeated() {
     bench.script(answer(&["no"], 3));
     bench.pool.close();
     let failed = told(&bench, Format::JsonObject).await;
-    assert!(matches!(failed, Err(Error::ShuttingDown | Error::Failed(_))), "{failed:?}");
+    assert!(
+        matches!(failed, Err(Error::ShuttingDown | Error::Failed(_))),
+        "{failed:?}"
+    );
     bench.end().await;
 }
 
@@ -101,11 +149,29 @@ async fn the_bill_is_of_both_runs() {
     let bench = Bench::new();
     bench.script(answer(&["no"], 3));
     bench.script(answer(&["{}"], 4));
-    bench.script.0.lock().unwrap().costs.extend([Money::from_nanos(30), Money::from_nanos(40)]);
-    let running = bench.gateway.run(caller(), with(Format::JsonObject)).await.unwrap();
+    bench
+        .script
+        .0
+        .lock()
+        .unwrap()
+        .costs
+        .extend([Money::from_nanos(30), Money::from_nanos(40)]);
+    let running = bench
+        .gateway
+        .run(caller(), with(Format::JsonObject))
+        .await
+        .unwrap();
     let events: Vec<_> = running.events.collect().await;
-    assert!(matches!(events.last(), Some(Ok(TurnEvent::Finished(_)))), "{events:?}");
-    let costs: Vec<_> = running.bill.runs().iter().map(|run| run.cost.map(Money::nanos)).collect();
+    assert!(
+        matches!(events.last(), Some(Ok(TurnEvent::Finished(_)))),
+        "{events:?}"
+    );
+    let costs: Vec<_> = running
+        .bill
+        .runs()
+        .iter()
+        .map(|run| run.cost.map(Money::nanos))
+        .collect();
     assert_eq!(costs, [Some(30), Some(40)]);
     bench.end().await;
 }
@@ -116,7 +182,10 @@ async fn runs_of(bench: &Bench, format: Format) -> Vec<(u64, Option<i64>)> {
     let bill = running.bill.clone();
     let events: Vec<_> = running.events.collect().await;
     assert!(events.last().unwrap().is_err(), "{events:?}");
-    bill.runs().iter().map(|run| (run.usage.output_tokens, run.cost.map(Money::nanos))).collect()
+    bill.runs()
+        .iter()
+        .map(|run| (run.usage.output_tokens, run.cost.map(Money::nanos)))
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,7 +193,11 @@ async fn what_a_run_took_that_broke_off_before_its_answer_was_given_out_is_noted
     let bench = Bench::new();
     bench.script([Ok(started()), Ok(text("x".repeat(40).as_str()))]);
     bench.script([Err(Failure::new(FailureKind::Upstream, "cut off"))]);
-    assert_eq!(runs_of(&bench, limited()).await, [(10, None)], "four bytes to a token");
+    assert_eq!(
+        runs_of(&bench, limited()).await,
+        [(10, None)],
+        "four bytes to a token"
+    );
     bench.end().await;
 }
 
@@ -132,13 +205,29 @@ async fn what_a_run_took_that_broke_off_before_its_answer_was_given_out_is_noted
 async fn both_runs_are_noted_where_the_second_fails() {
     let bench = Bench::new();
     bench.script(answer(&["no"], 3));
-    bench.script([Ok(started()), Ok(text("12345678")), Err(Failure::new(FailureKind::Crashed, "dead"))]);
-    bench.script.0.lock().unwrap().costs.push_back(Money::from_nanos(30));
-    assert_eq!(runs_of(&bench, Format::JsonObject).await, [(3, Some(30)), (2, None)]);
+    bench.script([
+        Ok(started()),
+        Ok(text("12345678")),
+        Err(Failure::new(FailureKind::Crashed, "dead")),
+    ]);
+    bench
+        .script
+        .0
+        .lock()
+        .unwrap()
+        .costs
+        .push_back(Money::from_nanos(30));
+    assert_eq!(
+        runs_of(&bench, Format::JsonObject).await,
+        [(3, Some(30)), (2, None)]
+    );
 
     bench.script(answer(&["no"], 3));
     bench.script(answer(&["no"], 4));
-    assert_eq!(runs_of(&bench, Format::JsonObject).await, [(3, None), (4, None)]);
+    assert_eq!(
+        runs_of(&bench, Format::JsonObject).await,
+        [(3, None), (4, None)]
+    );
     bench.end().await;
 }
 
@@ -152,25 +241,51 @@ async fn a_stop_text_of_white_space_ends_the_run() {
     let running = bench.gateway.run(caller(), turn).await.unwrap();
     let bill = running.bill.clone();
     let events: Vec<_> = running.events.map(Result::unwrap).collect().await;
-    let [begun, words, TurnEvent::Finished(finish)] = &*events else { panic!("{events:?}") };
+    let [begun, words, TurnEvent::Finished(finish)] = &*events else {
+        panic!("{events:?}")
+    };
     assert_eq!((begun, words), (&started(), &text("one")));
-    assert_eq!((finish.reason, finish.stop_text.as_deref()), (FinishReason::Stop, Some("\n\n")));
-    assert_eq!((finish.usage.input_tokens, finish.usage.output_tokens), (5, 2));
+    assert_eq!(
+        (finish.reason, finish.stop_text.as_deref()),
+        (FinishReason::Stop, Some("\n\n"))
+    );
+    assert_eq!(
+        (finish.usage.input_tokens, finish.usage.output_tokens),
+        (5, 2)
+    );
     assert_eq!(bill.usage(), finish.usage);
     assert_eq!(bench.end().await, 1);
 }
 
 fn calling(names: &[&str]) -> Vec<Result<TurnEvent, Failure>> {
-    let reason = if names.is_empty() { FinishReason::Stop } else { FinishReason::ToolCalls };
+    let reason = if names.is_empty() {
+        FinishReason::Stop
+    } else {
+        FinishReason::ToolCalls
+    };
     let calls = names.iter().map(|name| TurnEvent::tool_call("1", *name));
-    let finished = TurnEvent::Finished(Finish::new(reason, Usage { output_tokens: 3, ..Usage::default() }));
-    [started(), text("Well.")].into_iter().chain(calls).chain([finished]).map(Ok).collect()
+    let finished = TurnEvent::Finished(Finish::new(
+        reason,
+        Usage {
+            output_tokens: 3,
+            ..Usage::default()
+        },
+    ));
+    [started(), text("Well.")]
+        .into_iter()
+        .chain(calls)
+        .chain([finished])
+        .map(Ok)
+        .collect()
 }
 
 /// A model that takes no forced choice is told to call, and asked again where it does not.
 #[tokio::test(start_paused = true)]
 async fn a_demanded_call_that_does_not_come_is_asked_for_once_more() {
-    let rules = [("claude-haiku-5-5".to_owned(), vec![Restriction::ForcedTools])];
+    let rules = [(
+        "claude-haiku-5-5".to_owned(),
+        vec![Restriction::ForcedTools],
+    )];
     for (choice, first, second, called) in [
         (ToolChoice::Required, &[][..], &["a"][..], "a"),
         (ToolChoice::Named("b".to_owned()), &["a"], &["b"], "b"),
@@ -197,9 +312,17 @@ async fn a_demanded_call_that_does_not_come_is_asked_for_once_more() {
             _ => None,
         });
         assert_eq!(names.collect::<String>(), called);
-        let Some(TurnEvent::Finished(finish)) = events.last() else { panic!("{events:?}") };
+        let Some(TurnEvent::Finished(finish)) = events.last() else {
+            panic!("{events:?}")
+        };
         assert_eq!((finish.usage.output_tokens, runs(&bench)), (6, 2));
-        assert_eq!(events.iter().filter(|event| **event == text("Well.")).count(), 1);
+        assert_eq!(
+            events
+                .iter()
+                .filter(|event| **event == text("Well."))
+                .count(),
+            1
+        );
         bench.end().await;
     }
 }
@@ -209,10 +332,19 @@ async fn a_call_that_a_worker_takes_with_it_has_a_line_of_its_own() {
     for (says_calls, lines) in [(true, vec![true, true]), (false, vec![false])] {
         let bench = Bench::new();
         bench.script.0.lock().unwrap().says_calls = says_calls;
-        bench.script([Err(Failure::new(FailureKind::Crashed, "dead")), Ok(text("a")), Ok(finished())]);
+        bench.script([
+            Err(Failure::new(FailureKind::Crashed, "dead")),
+            Ok(text("a")),
+            Ok(finished()),
+        ]);
         let running = bench.run("haiku").await.unwrap();
         assert_eq!(running.events.count().await, 2);
-        let noted: Vec<_> = running.bill.runs().iter().map(|run| run.is_under_way).collect();
+        let noted: Vec<_> = running
+            .bill
+            .runs()
+            .iter()
+            .map(|run| run.is_under_way)
+            .collect();
         assert_eq!(noted, lines);
         bench.end().await;
     }

@@ -172,7 +172,9 @@ where
                 }
                 return Ok(Some(event));
             }
-            let Some(event) = self.next_event().await? else { return Ok(None) };
+            let Some(event) = self.next_event().await? else {
+                return Ok(None);
+            };
             self.tally.note(&event);
             self.bill.count(self.tally.usage());
             for event in self.stops.take(event, &self.tally) {
@@ -208,10 +210,17 @@ where
             Ok(events) => events,
             Err(failure) => {
                 let is_repeated = self.form.may_repeat() && self.repeat(finish.usage).await?;
-                return if is_repeated { Ok(()) } else { Err(failure.into()) };
+                return if is_repeated {
+                    Ok(())
+                } else {
+                    Err(failure.into())
+                };
             }
         };
-        let events: Vec<_> = events.into_iter().flat_map(|event| self.demand.take(event)).collect();
+        let events: Vec<_> = events
+            .into_iter()
+            .flat_map(|event| self.demand.take(event))
+            .collect();
         if self.demand.is_missed(&finish) && self.repeat(finish.usage).await? {
             return Ok(());
         }
@@ -225,9 +234,13 @@ where
     /// Runs the turn once more, after an answer that took `usage` and is not what was asked for. False where it may not be run again,
     /// or no worker can be had.
     async fn repeat(&mut self, usage: Usage) -> Result<bool, Error> {
-        let Some(mut turn) = self.repeat.take() else { return Ok(false) };
+        let Some(mut turn) = self.repeat.take() else {
+            return Ok(false);
+        };
         tokio::time::sleep(pause()).await;
-        let Ok(lease) = self.source.lease().await else { return Ok(false) };
+        let Ok(lease) = self.source.lease().await else {
+            return Ok(false);
+        };
         tracing::info!("the turn is run once more, its answer was not what was asked for");
         self.lease = Some(lease);
         self.before = Some(usage);
@@ -282,13 +295,19 @@ where
 
     /// Takes out of the turn what its model has refused in it, as long as it may be tried again.
     fn is_adapted_to(&mut self, failure: &Failure) -> bool {
-        let Some(turn) = self.again.as_mut().filter(|_| self.refused.len() < MOST_REFUSALS) else {
+        let Some(turn) = self
+            .again
+            .as_mut()
+            .filter(|_| self.refused.len() < MOST_REFUSALS)
+        else {
             return false;
         };
         if schema::draft::is_refused(&failure.message) {
             return self.is_mended();
         }
-        let Some(refusal) = self.rules.refusal(failure, &turn.turn) else { return false };
+        let Some(refusal) = self.rules.refusal(failure, &turn.turn) else {
+            return false;
+        };
         self.late.add(refusal.names(&turn.turn));
         let demanded = refusal.take_out_of(&mut turn.turn);
         // The call that was refused has had its line.
@@ -308,8 +327,9 @@ where
     /// Mends the schemas of the turn's tools, of which one was refused, as long as it may be tried again.
     fn is_mended(&mut self) -> bool {
         let turns = self.again.iter_mut().chain(&mut self.repeat);
-        let changed =
-            turns.map(|turn| schema::draft::mend_all(&mut turn.turn)).fold(false, |any, one| any | one);
+        let changed = turns
+            .map(|turn| schema::draft::mend_all(&mut turn.turn))
+            .fold(false, |any, one| any | one);
         if let Some(turn) = self.again.as_mut().filter(|_| changed) {
             turn.bill = self.bill.next_run();
             self.bill = turn.bill.clone();
@@ -319,7 +339,9 @@ where
 
     /// Gives the turn to the same worker once more. Each time it has less that can be refused.
     async fn give_adapted(&mut self) -> Result<(), Error> {
-        let Some(turn) = self.again.take() else { return Ok(()) };
+        let Some(turn) = self.again.take() else {
+            return Ok(());
+        };
         let given = self.give(&turn).await;
         self.again = Some(turn);
         self.recover(given).await
@@ -340,7 +362,10 @@ where
     async fn give(&mut self, turn: &WorkerTurn) -> Result<(), Failure> {
         let started = match timeout(PREPARATION, self.worker()?.start(turn)).await {
             Ok(started) => started,
-            Err(_) => Err(Failure::new(FailureKind::TimedOut, "The worker did not take the turn in time.")),
+            Err(_) => Err(Failure::new(
+                FailureKind::TimedOut,
+                "The worker did not take the turn in time.",
+            )),
         };
         if let Err(failure) = &started {
             self.note(failure);
@@ -351,7 +376,9 @@ where
     /// Gives the turn to another worker, if it still may go to one. After a pause, so that what broke the first one may
     /// pass.
     async fn retry(&mut self, failure: Failure) -> Result<(), Error> {
-        let Some(mut turn) = self.again.take() else { return Err(failure.into()) };
+        let Some(mut turn) = self.again.take() else {
+            return Err(failure.into());
+        };
         if self.bill.is_under_way() {
             // The prompt is upstream, though nobody will tell what it costs.
             turn.bill = self.bill.next_run();

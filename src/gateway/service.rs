@@ -58,7 +58,10 @@ pub struct Gateway<L: Launcher> {
 
 impl<L: Launcher> std::fmt::Debug for Gateway<L> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Gateway").field("names", &self.names).finish_non_exhaustive()
+        formatter
+            .debug_struct("Gateway")
+            .field("names", &self.names)
+            .finish_non_exhaustive()
     }
 }
 
@@ -68,8 +71,19 @@ where
 {
     /// A gateway that serves the CLI's models by their own and by further `names`, as long as the `breaker` of the workers' sign-in
     /// lets it.
-    pub fn new(workers: SignInState<L>, names: ModelNames, rules: ModelRules, breaker: Breaker) -> Self {
-        Self { workers, names, rules: Arc::new(rules), breaker, models: OnceLock::new() }
+    pub fn new(
+        workers: SignInState<L>,
+        names: ModelNames,
+        rules: ModelRules,
+        breaker: Breaker,
+    ) -> Self {
+        Self {
+            workers,
+            names,
+            rules: Arc::new(rules),
+            breaker,
+            models: OnceLock::new(),
+        }
     }
 
     fn pool(&self) -> Result<&Pool<L>, Error> {
@@ -93,7 +107,9 @@ where
     /// The turn with the id of its model.
     async fn resolved(&self, claim: &Claim, mut turn: Turn) -> Result<Turn, Error> {
         self.pool()?;
-        let model = self.names.resolve(&turn.model, self.catalogue(claim).await?)?;
+        let model = self
+            .names
+            .resolve(&turn.model, self.catalogue(claim).await?)?;
         turn.model = ModelName::new(model);
         Ok(turn)
     }
@@ -102,7 +118,13 @@ where
         let mut turn = self.resolved(&claim, turn).await?;
         let (forced, turn) = in_place(turn.bytes(), || {
             let forced = self.rules.adapt(&mut turn);
-            (forced, WorkerTurn { gate, ..WorkerTurn::new(turn) })
+            (
+                forced,
+                WorkerTurn {
+                    gate,
+                    ..WorkerTurn::new(turn)
+                },
+            )
         });
         let model = turn.turn.model.to_string();
         self.check(&model)?;
@@ -117,7 +139,16 @@ where
         let demand = forced.demanded.map(Demand::of).unwrap_or_default();
         let late = told.refused.clone();
         let source = Source { pool, claim };
-        let run = Run::start(source, lease, turn, pass, Arc::clone(&self.rules), late, demand).await?;
+        let run = Run::start(
+            source,
+            lease,
+            turn,
+            pass,
+            Arc::clone(&self.rules),
+            late,
+            demand,
+        )
+        .await?;
         let events = run.into_events();
         let events = match forced.tool {
             Some(tool) => forced_call::as_call(events, tool),
@@ -128,7 +159,9 @@ where
 
     /// Refuses what would go upstream to `model` while calls keep failing.
     fn check(&self, model: &str) -> Result<(), Error> {
-        self.breaker.refusal(model).map_or(Ok(()), |refusal| Err(refusal.into()))
+        self.breaker
+            .refusal(model)
+            .map_or(Ok(()), |refusal| Err(refusal.into()))
     }
 
     async fn count(&self, claim: Claim, turn: Turn) -> Result<u64, Error> {
@@ -145,17 +178,26 @@ where
     }
 
     async fn fit_of(&self, claim: Claim, turn: &Turn) -> Result<Fit, Error> {
-        let model = self.names.resolve(&turn.model, self.catalogue(&claim).await?)?;
+        let model = self
+            .names
+            .resolve(&turn.model, self.catalogue(&claim).await?)?;
         in_place(turn.bytes(), || {
             let left_out = self.rules.left_out(turn, &model)?;
             let repaired = self.rules.repaired(turn, &model);
             let runs = self.rules.most_runs(turn, &model);
-            Ok(Fit { model, left_out, repaired, runs })
+            Ok(Fit {
+                model,
+                left_out,
+                repaired,
+                runs,
+            })
         })
     }
 
     async fn look_up(&self, name: ModelName) -> Result<ModelCard, Error> {
-        let resolves_to = self.names.resolve(&name, self.catalogue(&Claim::own()).await?)?;
+        let resolves_to = self
+            .names
+            .resolve(&name, self.catalogue(&Claim::own()).await?)?;
         Ok(ModelCard { name, resolves_to })
     }
 
@@ -206,14 +248,20 @@ where
         let pool = match &self.workers {
             SignInState::SignedIn(pool) => pool,
             SignInState::Missing(what) => {
-                return Readiness { problems: vec![what.clone()], ..Readiness::default() };
+                return Readiness {
+                    problems: vec![what.clone()],
+                    ..Readiness::default()
+                };
             }
         };
         let stats = pool.stats();
         let mut problems: Vec<String> = stats.last_failure.into_iter().collect();
         problems.extend(self.breaker.outage().map(|refusal| refusal.message));
         // Where none is started ahead, the first request starts one.
-        if problems.is_empty() && stats.starts_ahead && stats.idle + stats.busy + stats.resetting == 0 {
+        if problems.is_empty()
+            && stats.starts_ahead
+            && stats.idle + stats.busy + stats.resetting == 0
+        {
             problems.push("The first worker is still being started.".to_owned());
         }
         Readiness {
@@ -232,17 +280,32 @@ where
 
 /// What the pool is told of `caller`: to the pool each key is a tenant.
 fn claim_of(caller: &Caller) -> Claim {
-    let class = if caller.in_background { Class::Background } else { Class::Live };
-    Claim { tenant: Tenant::new(&caller.name, caller.weight()), class }
+    let class = if caller.in_background {
+        Class::Background
+    } else {
+        Class::Live
+    };
+    Claim {
+        tenant: Tenant::new(&caller.name, caller.weight()),
+        class,
+    }
 }
 
 impl From<PoolError> for Error {
     fn from(error: PoolError) -> Self {
         match error {
-            PoolError::Busy { workers, reason } => {
-                Self::Busy { workers, reason, retry_after: RETRY_WHEN_BUSY }
-            }
-            PoolError::Unavailable { reason, retry_after } => Self::Unavailable { reason, retry_after },
+            PoolError::Busy { workers, reason } => Self::Busy {
+                workers,
+                reason,
+                retry_after: RETRY_WHEN_BUSY,
+            },
+            PoolError::Unavailable {
+                reason,
+                retry_after,
+            } => Self::Unavailable {
+                reason,
+                retry_after,
+            },
             PoolError::Closed => Self::ShuttingDown,
         }
     }

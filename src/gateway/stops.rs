@@ -23,8 +23,15 @@ pub(super) struct Stops {
 impl Stops {
     /// Takes out of `turn` the stop texts that Anthropic refuses, to watch for them.
     pub(super) fn take_from(turn: &mut Turn) -> Self {
-        let texts = turn.sampling.stop.extract_if(.., |text| is_refused(text)).collect();
-        Self { texts, ..Self::default() }
+        let texts = turn
+            .sampling
+            .stop
+            .extract_if(.., |text| is_refused(text))
+            .collect();
+        Self {
+            texts,
+            ..Self::default()
+        }
     }
 
     /// Whether a stop text has ended the answer, in the middle of its run.
@@ -45,7 +52,10 @@ impl Stops {
             return vec![event];
         }
         let TurnEvent::Text(piece) = event else {
-            return as_text(std::mem::take(&mut self.held)).into_iter().chain([event]).collect();
+            return as_text(std::mem::take(&mut self.held))
+                .into_iter()
+                .chain([event])
+                .collect();
         };
         let mut text = std::mem::take(&mut self.held);
         text.push_str(&piece);
@@ -53,8 +63,14 @@ impl Stops {
             self.has_ended = true;
             let stop_text = Some(stop.to_owned());
             text.truncate(start);
-            let finish = Finish { stop_text, ..Finish::new(FinishReason::Stop, tally.usage()) };
-            return as_text(text).into_iter().chain([TurnEvent::Finished(finish)]).collect();
+            let finish = Finish {
+                stop_text,
+                ..Finish::new(FinishReason::Stop, tally.usage())
+            };
+            return as_text(text)
+                .into_iter()
+                .chain([TurnEvent::Finished(finish)])
+                .collect();
         }
         self.held = text.split_off(beginning(&text, &self.texts));
         as_text(text).into_iter().collect()
@@ -63,7 +79,8 @@ impl Stops {
 
 /// Whether Anthropic refuses `stop`.
 fn is_refused(stop: &str) -> bool {
-    stop.chars().all(|character| character.is_whitespace() || character.is_control())
+    stop.chars()
+        .all(|character| character.is_whitespace() || character.is_control())
 }
 
 fn as_text(text: String) -> Option<TurnEvent> {
@@ -72,7 +89,9 @@ fn as_text(text: String) -> Option<TurnEvent> {
 
 /// The stop text that is whole first, and where it begins: of several that end at one place the longest.
 fn first<'a>(text: &str, stops: &'a [String]) -> Option<(usize, &'a str)> {
-    let found = stops.iter().filter_map(|stop| text.find(stop.as_str()).map(|start| (start, stop.as_str())));
+    let found = stops
+        .iter()
+        .filter_map(|stop| text.find(stop.as_str()).map(|start| (start, stop.as_str())));
     found.min_by_key(|(start, stop)| (start + stop.len(), *start))
 }
 
@@ -80,7 +99,10 @@ fn first<'a>(text: &str, stops: &'a [String]) -> Option<(usize, &'a str)> {
 fn beginning(text: &str, stops: &[String]) -> usize {
     let longest = stops.iter().map(String::len).max().unwrap_or(0);
     let nearest = text.len().saturating_sub(longest.saturating_sub(1));
-    let mut starts = text.char_indices().map(|(start, _)| start).skip_while(|start| *start < nearest);
+    let mut starts = text
+        .char_indices()
+        .map(|(start, _)| start)
+        .skip_while(|start| *start < nearest);
     let is_begun = |start: &usize| stops.iter().any(|stop| stop.starts_with(&text[*start..]));
     starts.find(is_begun).unwrap_or(text.len())
 }

@@ -5,7 +5,10 @@ use crate::domain::Usage;
 use crate::gateway::testing::turn;
 
 fn watching(stops: &[String]) -> Stops {
-    Stops { texts: stops.to_vec(), ..Stops::default() }
+    Stops {
+        texts: stops.to_vec(),
+        ..Stops::default()
+    }
 }
 
 fn texts(stops: &[&str]) -> Vec<String> {
@@ -37,9 +40,13 @@ fn told(stops: &mut Stops, pieces: impl IntoIterator<Item = String>) -> (String,
 
 /// The same by looking at each beginning of the whole text: it ends where the first one ends with a stop text.
 fn split(text: &str, stops: &[String]) -> (String, Option<String>) {
-    let ends = text.char_indices().map(|(start, character)| start + character.len_utf8());
+    let ends = text
+        .char_indices()
+        .map(|(start, character)| start + character.len_utf8());
     for end in ends {
-        let met = stops.iter().filter(|stop| text[..end].ends_with(stop.as_str()));
+        let met = stops
+            .iter()
+            .filter(|stop| text[..end].ends_with(stop.as_str()));
         if let Some(stop) = met.max_by_key(|stop| stop.len()) {
             return (text[..end - stop.len()].to_owned(), Some(stop.clone()));
         }
@@ -77,7 +84,12 @@ proptest! {
 #[test]
 fn an_answer_ends_before_the_stop_text() {
     for (stops, pieces, words, stop) in [
-        (&["\n\n"][..], &["one\ntwo\n", "\nthree"][..], "one\ntwo", Some("\n\n")),
+        (
+            &["\n\n"][..],
+            &["one\ntwo\n", "\nthree"][..],
+            "one\ntwo",
+            Some("\n\n"),
+        ),
         (&["\n\n"], &["\n", "\n"], "", Some("\n\n")),
         (&["\n\n"], &["\n", "a\n"], "\na\n", None),
         (&["\n\n", "\n"], &["a\n\nb"], "a", Some("\n")),
@@ -117,11 +129,26 @@ fn thoughts_and_arguments_pass_and_let_go_what_is_held() {
 #[test]
 fn the_end_tells_what_was_counted_so_far() {
     let mut tally = Tally::default();
-    let usage = Usage { input_tokens: 7, output_tokens: 1, ..Usage::default() };
+    let usage = Usage {
+        input_tokens: 7,
+        output_tokens: 1,
+        ..Usage::default()
+    };
     tally.note(&TurnEvent::started("m", usage));
     tally.note(&text("12345678\n"));
     let given = watching(&texts(&["\n"])).take(text("12345678\n"), &tally);
-    let [TurnEvent::Text(words), TurnEvent::Finished(finish)] = &*given else { panic!("{given:?}") };
-    assert_eq!((words.as_str(), finish.reason), ("12345678", FinishReason::Stop));
-    assert_eq!(finish.usage, Usage { output_tokens: 3, ..usage });
+    let [TurnEvent::Text(words), TurnEvent::Finished(finish)] = &*given else {
+        panic!("{given:?}")
+    };
+    assert_eq!(
+        (words.as_str(), finish.reason),
+        ("12345678", FinishReason::Stop)
+    );
+    assert_eq!(
+        finish.usage,
+        Usage {
+            output_tokens: 3,
+            ..usage
+        }
+    );
 }

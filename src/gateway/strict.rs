@@ -30,8 +30,16 @@ struct Call {
 impl Strict {
     /// Follows a turn that offers `tools`.
     pub(super) fn new(tools: &Tools) -> Self {
-        let tools = tools.list.iter().filter(|tool| tool.strict).cloned().collect();
-        Self { tools, calls: Vec::new() }
+        let tools = tools
+            .list
+            .iter()
+            .filter(|tool| tool.strict)
+            .cloned()
+            .collect();
+        Self {
+            tools,
+            calls: Vec::new(),
+        }
     }
 
     /// Takes note of a step of the answer.
@@ -39,7 +47,10 @@ impl Strict {
         match event {
             TurnEvent::ToolCall { name, .. } => {
                 let tool = self.tools.iter().position(|tool| tool.name == *name);
-                self.calls.push(Call { tool, arguments: String::new() });
+                self.calls.push(Call {
+                    tool,
+                    arguments: String::new(),
+                });
             }
             TurnEvent::ToolInput(piece) => {
                 if let Some(call) = self.calls.last_mut().filter(|call| call.tool.is_some()) {
@@ -60,7 +71,11 @@ impl Strict {
             self.calls.pop();
         }
         for (index, tool) in self.tools.iter().enumerate() {
-            let mut calls = self.calls.iter().filter(|call| call.tool == Some(index)).peekable();
+            let mut calls = self
+                .calls
+                .iter()
+                .filter(|call| call.tool == Some(index))
+                .peekable();
             if calls.peek().is_none() {
                 continue;
             }
@@ -72,8 +87,14 @@ impl Strict {
 }
 
 fn check(schema: &Keeping, tool: &Tool, arguments: &str) -> Result<(), Failure> {
-    let arguments = if arguments.is_empty() { "{}" } else { arguments };
-    schema.violation(arguments).map_or(Ok(()), |what| Err(violation(tool, &what)))
+    let arguments = if arguments.is_empty() {
+        "{}"
+    } else {
+        arguments
+    };
+    schema
+        .violation(arguments)
+        .map_or(Ok(()), |what| Err(violation(tool, &what)))
 }
 
 fn violation(tool: &Tool, what: &str) -> Failure {

@@ -7,7 +7,12 @@ const COUNT: &str = r#"{"type":"object","properties":{"n":{"type":"integer","min
     "required":["n"],"additionalProperties":false}"#;
 
 fn tool(name: &str, schema: &str, strict: bool) -> Tool {
-    Tool { name: name.to_owned(), description: None, schema: schema.to_owned(), strict }
+    Tool {
+        name: name.to_owned(),
+        description: None,
+        schema: schema.to_owned(),
+        strict,
+    }
 }
 
 /// What comes of calls, as (tool, arguments), in an answer that ends for `reason`.
@@ -42,16 +47,25 @@ fn arguments_that_do_not_fit_are_a_failure_that_does_not_quote_them() {
     for (arguments, expected) in [
         (r#"{"n":"secret"}"#, "`/properties/n/type` is not met"),
         (r#"{"n":0}"#, "`/properties/n/minimum` is not met"),
-        (r#"{"n":1,"to":"secret"}"#, "`/properties/to/enum` is not met"),
+        (
+            r#"{"n":1,"to":"secret"}"#,
+            "`/properties/to/enum` is not met",
+        ),
         (r#"{"to":"a"}"#, "`/required` is not met"),
-        (r#"{"n":1,"secret":2}"#, "`/additionalProperties` is not met"),
+        (
+            r#"{"n":1,"secret":2}"#,
+            "`/additionalProperties` is not met",
+        ),
         ("", "`/required` is not met"),
         ("[1]", "`/type` is not met"),
         (r#"{"n":1"#, "it is no JSON"),
     ] {
         let message = told(&tools, &[("count", arguments)]).unwrap_err();
         assert!(message.contains(expected), "{arguments}: {message}");
-        assert!(!message.contains("secret") && message.contains("`count`"), "{message}");
+        assert!(
+            !message.contains("secret") && message.contains("`count`"),
+            "{message}"
+        );
     }
     assert_eq!(told(&tools, &[("count", r#"{"n":1,"to":"b"}"#)]), Ok(()));
 }
@@ -60,7 +74,10 @@ fn arguments_that_do_not_fit_are_a_failure_that_does_not_quote_them() {
 fn every_call_is_checked_and_only_those_of_strict_tools() {
     let tools = [tool("count", COUNT, true), tool("loose", COUNT, false)];
     let (good, bad) = (("count", r#"{"n":1}"#), ("count", "{}"));
-    assert_eq!(told(&tools, &[good, ("loose", "{}"), ("unknown", "x"), good]), Ok(()));
+    assert_eq!(
+        told(&tools, &[good, ("loose", "{}"), ("unknown", "x"), good]),
+        Ok(())
+    );
     assert!(told(&tools, &[bad, good]).is_err());
     assert!(told(&tools, &[good, ("loose", "{}"), bad]).is_err());
     assert_eq!(told(&tools, &[]), Ok(()));
@@ -69,8 +86,18 @@ fn every_call_is_checked_and_only_those_of_strict_tools() {
 #[test]
 fn a_call_that_was_cut_off_is_not_judged() {
     let tools = [tool("count", COUNT, true)];
-    assert_eq!(told_at(FinishReason::Length, &tools, &[("count", r#"{"n":"#)]), Ok(()));
-    assert!(told_at(FinishReason::Length, &tools, &[("count", "{}"), ("count", r#"{"n":"#)]).is_err());
+    assert_eq!(
+        told_at(FinishReason::Length, &tools, &[("count", r#"{"n":"#)]),
+        Ok(())
+    );
+    assert!(
+        told_at(
+            FinishReason::Length,
+            &tools,
+            &[("count", "{}"), ("count", r#"{"n":"#)]
+        )
+        .is_err()
+    );
     assert_eq!(told_at(FinishReason::Stop, &tools, &[]), Ok(()));
 }
 
@@ -84,7 +111,11 @@ fn a_schema_that_cannot_be_compiled_is_left_to_upstream() {
         r##"{"properties":{"n":{"$ref":"#/$defs/gone"}}}"##,
         r#"{"properties":{"n":{"pattern":"("}}}"#,
     ] {
-        assert_eq!(told(&[tool("odd", schema, true)], &[("odd", r#"{"n":"x"}"#)]), Ok(()), "{schema}");
+        assert_eq!(
+            told(&[tool("odd", schema, true)], &[("odd", r#"{"n":"x"}"#)]),
+            Ok(()),
+            "{schema}"
+        );
     }
 }
 

@@ -34,7 +34,11 @@ impl Tally {
                 self.uncounted += piece.len() as u64;
             }
             TurnEvent::ServerBlock(ServerBlock {
-                tool: ServerTool::Call { tool: CalledTool::Search, .. },
+                tool:
+                    ServerTool::Call {
+                        tool: CalledTool::Search,
+                        ..
+                    },
                 ..
             }) => self.searches += 1,
             TurnEvent::Finished(finish) => {
@@ -59,7 +63,14 @@ impl Tally {
 
     /// What was taken, some of it estimated.
     pub(super) fn usage(&self) -> Usage {
-        let output_tokens = self.counted.output_tokens.max(self.uncounted.div_ceil(BYTES_PER_TOKEN));
-        Usage { output_tokens, web_searches: self.counted.web_searches.max(self.searches), ..self.counted }
+        let output_tokens = self
+            .counted
+            .output_tokens
+            .max(self.uncounted.div_ceil(BYTES_PER_TOKEN));
+        Usage {
+            output_tokens,
+            web_searches: self.counted.web_searches.max(self.searches),
+            ..self.counted
+        }
     }
 }

@@ -63,12 +63,18 @@ pub(crate) async fn rules() -> Rules {
 /// Of turns that ask for the same answer each time.
 pub(crate) fn cache() -> AnswerCache {
     let mode = cache::Mode::Deterministic;
-    Cache::new(cache::Config { mode, max_bytes: 1 << 20, time_to_live: Duration::from_secs(3600) })
+    Cache::new(cache::Config {
+        mode,
+        max_bytes: 1 << 20,
+        time_to_live: Duration::from_secs(3600),
+    })
 }
 
 /// Of `m-1`: three nano-dollars for a token of the prompt, fifteen for one of the answer.
 fn prices() -> Prices {
-    let price = "input 0.003, output 0.015, cache write 0.003, cache read 0.003".parse().unwrap();
+    let price = "input 0.003, output 0.015, cache write 0.003, cache read 0.003"
+        .parse()
+        .unwrap();
     Prices::new(pricing::Config {
         models: [("m-1".to_owned(), price)].into(),
         assumed_output_tokens: 10,

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::{
-    Caller, Failure, FailureKind, Finish, FinishReason, Model, ModelName, Money, Sampling, Tool, Tools, Turn,
-    TurnEvent, Usage,
+    Caller, Failure, FailureKind, Finish, FinishReason, Model, ModelName, Money, Sampling, Tool,
+    Tools, Turn, TurnEvent, Usage,
 };
 use crate::pool::{self, LaunchError, Launcher, Pool, Worker};
 use crate::worker::{TurnWorker, WorkerTurn};
@@ -105,7 +105,11 @@ impl TurnWorker for Scripted {
     fn models(&self) -> &[Model] {
         static MODELS: std::sync::OnceLock<Vec<Model>> = std::sync::OnceLock::new();
         MODELS.get_or_init(|| {
-            vec![Model { alias: "haiku".into(), id: "claude-haiku-5-5".into(), display_name: "Haiku".into() }]
+            vec![Model {
+                alias: "haiku".into(),
+                id: "claude-haiku-5-5".into(),
+                display_name: "Haiku".into(),
+            }]
         })
     }
 }
@@ -142,8 +146,18 @@ impl Bench {
         };
         let pool = Pool::start(script.clone(), config, tracker.clone());
         let names = ModelNames::new([("gpt-4o".to_owned(), "haiku".to_owned())].into(), None);
-        let gateway = Gateway::new(SignInState::SignedIn(pool.clone()), names, rules, Breaker::new(2));
-        Self { gateway, pool, script, tracker }
+        let gateway = Gateway::new(
+            SignInState::SignedIn(pool.clone()),
+            names,
+            rules,
+            Breaker::new(2),
+        );
+        Self {
+            gateway,
+            pool,
+            script,
+            tracker,
+        }
     }
 
     fn script(&self, events: impl IntoIterator<Item = Result<TurnEvent, Failure>>) {
@@ -219,10 +233,25 @@ async fn arguments_that_break_a_strict_schema_fail_the_answer_at_its_end() {
     let call = || Ok(TurnEvent::tool_call("1", "look"));
     let finished = || Ok(TurnEvent::Finished(called.clone()));
     let schema = r#"{"required":["a"]}"#.to_owned();
-    let look = Tool { name: "look".to_owned(), description: None, schema, strict: true };
-    let turn = Turn { tools: Tools { list: vec![look], ..Tools::default() }, ..turn("haiku") };
+    let look = Tool {
+        name: "look".to_owned(),
+        description: None,
+        schema,
+        strict: true,
+    };
+    let turn = Turn {
+        tools: Tools {
+            list: vec![look],
+            ..Tools::default()
+        },
+        ..turn("haiku")
+    };
     for (input, is_good) in [(r#"{"b":1}"#, false), (r#"{"a":1}"#, true)] {
-        bench.script([call(), Ok(TurnEvent::ToolInput(input.to_owned())), finished()]);
+        bench.script([
+            call(),
+            Ok(TurnEvent::ToolInput(input.to_owned())),
+            finished(),
+        ]);
         let running = bench.gateway.run(caller(), turn.clone()).await.unwrap();
         let events: Vec<_> = running.events.collect().await;
         assert_eq!(events.len(), 3);
@@ -234,7 +263,10 @@ async fn arguments_that_break_a_strict_schema_fail_the_answer_at_its_end() {
 #[tokio::test(start_paused = true)]
 async fn tokens_are_counted_by_a_clean_worker_that_is_reset_afterwards() {
     let bench = Bench::new();
-    assert_eq!(bench.gateway.count_tokens(caller(), turn("haiku")).await, Ok(7));
+    assert_eq!(
+        bench.gateway.count_tokens(caller(), turn("haiku")).await,
+        Ok(7)
+    );
     let unknown = bench.gateway.count_tokens(caller(), turn("gemini-9")).await;
     assert_eq!(unknown, Err(Error::UnknownModel("gemini-9".to_owned())));
     assert_eq!(bench.end().await, 1);
@@ -252,9 +284,11 @@ async fn a_name_is_resolved_without_a_turn() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_worker_is_ended_and_another_failure_keeps_it() {
-    for (kind, resets) in
-        [(FailureKind::Crashed, 0), (FailureKind::TimedOut, 0), (FailureKind::Overloaded, 1)]
-    {
+    for (kind, resets) in [
+        (FailureKind::Crashed, 0),
+        (FailureKind::TimedOut, 0),
+        (FailureKind::Overloaded, 1),
+    ] {
         let bench = Bench::new();
         bench.script([Ok(text("a")), Err(Failure::new(kind, "failed"))]);
         let mut running = bench.run("haiku").await.unwrap();
@@ -275,7 +309,13 @@ async fn a_worker_that_cannot_take_the_turn_is_replaced_once() {
     bench.script([Ok(finished())]);
     let running = bench.run("haiku").await.unwrap();
     assert_eq!(running.events.count().await, 1);
-    bench.script.0.lock().unwrap().starts.extend([crashed(), crashed()]);
+    bench
+        .script
+        .0
+        .lock()
+        .unwrap()
+        .starts
+        .extend([crashed(), crashed()]);
     assert!(matches!(bench.run("haiku").await, Err(Error::Failed(_))));
     assert_eq!(bench.script.0.lock().unwrap().served.len(), 4);
     bench.end().await;
@@ -293,13 +333,20 @@ async fn a_worker_that_dies_before_the_answer_is_replaced_once_and_a_silent_one_
 
     bench.script([crashed(), crashed()]);
     let running = bench.run("haiku").await.unwrap();
-    assert!(matches!(running.events.collect::<Vec<_>>().await.as_slice(), [Err(Error::Failed(_))]));
+    assert!(matches!(
+        running.events.collect::<Vec<_>>().await.as_slice(),
+        [Err(Error::Failed(_))]
+    ));
     assert_eq!(bench.script.0.lock().unwrap().served.len(), 4);
 
     bench.script([Err(Failure::new(FailureKind::TimedOut, "silent"))]);
     let running = bench.run("haiku").await.unwrap();
     assert_eq!(running.events.count().await, 1);
-    assert_eq!(bench.script.0.lock().unwrap().served.len(), 5, "the model may be at work on it");
+    assert_eq!(
+        bench.script.0.lock().unwrap().served.len(),
+        5,
+        "the model may be at work on it"
+    );
     bench.end().await;
 }
 
@@ -309,9 +356,16 @@ async fn a_worker_that_does_not_take_the_turn_in_time_is_replaced_once() {
     bench.script.0.lock().unwrap().hanging = 2;
     let begun = tokio::time::Instant::now();
     let failed = bench.run("haiku").await.unwrap_err();
-    assert!(matches!(&failed, Error::Failed(failure) if failure.kind == FailureKind::TimedOut), "{failed:?}");
+    assert!(
+        matches!(&failed, Error::Failed(failure) if failure.kind == FailureKind::TimedOut),
+        "{failed:?}"
+    );
     // Twice the limit, and the pause between.
-    assert!((60..62).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert!(
+        (60..62).contains(&begun.elapsed().as_secs()),
+        "{:?}",
+        begun.elapsed()
+    );
     bench.script.0.lock().unwrap().hanging = 1;
     bench.run("haiku").await.unwrap();
     bench.end().await;
@@ -320,9 +374,16 @@ async fn a_worker_that_does_not_take_the_turn_in_time_is_replaced_once() {
 #[tokio::test(start_paused = true)]
 async fn an_unknown_model_takes_no_worker() {
     let bench = Bench::new();
-    assert_eq!(bench.run("gemini-9").await.unwrap_err(), Error::UnknownModel("gemini-9".to_owned()));
+    assert_eq!(
+        bench.run("gemini-9").await.unwrap_err(),
+        Error::UnknownModel("gemini-9".to_owned())
+    );
     assert!(bench.script.0.lock().unwrap().served.is_empty());
-    assert_eq!(bench.end().await, 0, "a worker that was only looked at needs no reset");
+    assert_eq!(
+        bench.end().await,
+        0,
+        "a worker that was only looked at needs no reset"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -332,7 +393,11 @@ async fn a_full_pool_says_when_to_come_back() {
     let error = bench.run("haiku").await.unwrap_err();
     assert_eq!(
         error,
-        Error::Busy { workers: 1, reason: BusyReason::QueueFull, retry_after: Duration::from_secs(1) }
+        Error::Busy {
+            workers: 1,
+            reason: BusyReason::QueueFull,
+            retry_after: Duration::from_secs(1)
+        }
     );
     drop(running);
     bench.end().await;
@@ -357,18 +422,27 @@ async fn a_server_without_a_sign_in_says_so() {
     );
     let error = gateway.run(caller(), turn("haiku")).await.unwrap_err();
     assert_eq!(error, Error::NotSignedIn("Set X.".to_owned()));
-    assert_eq!(gateway.models().await.unwrap_err(), Error::NotSignedIn("Set X.".to_owned()));
+    assert_eq!(
+        gateway.models().await.unwrap_err(),
+        Error::NotSignedIn("Set X.".to_owned())
+    );
     assert_eq!(gateway.readiness().problems, ["Set X."]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_turn_goes_to_another_worker_only_after_a_pause() {
     let bench = Bench::new();
-    bench.script([Err(Failure::new(FailureKind::Crashed, "dead")), Ok(finished())]);
+    bench.script([
+        Err(Failure::new(FailureKind::Crashed, "dead")),
+        Ok(finished()),
+    ]);
     let running = bench.run("haiku").await.unwrap();
     let begun = Instant::now();
     assert_eq!(running.events.count().await, 1);
     let paused = begun.elapsed();
-    assert!(Duration::from_millis(50) <= paused && paused <= Duration::from_millis(205), "{paused:?}");
+    assert!(
+        Duration::from_millis(50) <= paused && paused <= Duration::from_millis(205),
+        "{paused:?}"
+    );
     bench.end().await;
 }

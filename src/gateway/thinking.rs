@@ -28,7 +28,11 @@ pub(super) fn spare_small_limit(turn: &mut Turn) {
 
 /// The parameter by which `turn` asks for no thinking, if it does.
 pub(super) fn none_asked_by(turn: &Turn) -> Option<&'static str> {
-    let field = if turn.native.has_field(FIELD) { FIELD } else { "reasoning_effort" };
+    let field = if turn.native.has_field(FIELD) {
+        FIELD
+    } else {
+        "reasoning_effort"
+    };
     (turn.sampling.effort == Some(Effort::None)).then_some(field)
 }
 
@@ -53,7 +57,10 @@ pub(super) fn as_between_tools(turn: &mut Turn) {
     }
     turn.native.fields.retain(|(name, _)| name != FIELD);
     if is_wanted_off(turn) {
-        turn.native.fields.push((FIELD.to_owned(), json!({"type": "between_tools"}).to_string()));
+        turn.native.fields.push((
+            FIELD.to_owned(),
+            json!({"type": "between_tools"}).to_string(),
+        ));
     } else {
         turn.sampling.effort = None;
     }
@@ -61,8 +68,15 @@ pub(super) fn as_between_tools(turn: &mut Turn) {
 
 /// Takes the budget of thinking for an effort.
 pub(super) fn budget_as_effort(turn: &mut Turn) {
-    let Some(budget) = turn.sampling.thinking_budget.take() else { return };
-    for (_, written) in turn.native.fields.iter_mut().filter(|(name, _)| name == FIELD) {
+    let Some(budget) = turn.sampling.thinking_budget.take() else {
+        return;
+    };
+    for (_, written) in turn
+        .native
+        .fields
+        .iter_mut()
+        .filter(|(name, _)| name == FIELD)
+    {
         let display = serde_json::from_str::<Value>(written).unwrap_or_default()["display"].take();
         // What a budget shows unless it is told otherwise.
         let display = display.as_str().unwrap_or("summarized");
@@ -100,7 +114,11 @@ mod tests {
     }
 
     fn written(turn: &Turn) -> Vec<&str> {
-        turn.native.fields.iter().map(|(_, json)| json.as_str()).collect()
+        turn.native
+            .fields
+            .iter()
+            .map(|(_, json)| json.as_str())
+            .collect()
     }
 
     #[test]
@@ -129,7 +147,9 @@ mod tests {
             assert_eq!(turn.sampling.effort, expected);
         }
         let mut turn = with(Some(Effort::None), None);
-        turn.native.fields.push((FIELD.to_owned(), r#"{"type":"disabled"}"#.to_owned()));
+        turn.native
+            .fields
+            .push((FIELD.to_owned(), r#"{"type":"disabled"}"#.to_owned()));
         assert_eq!(none_asked_by(&turn), Some("thinking"));
         as_low_effort(&mut turn);
         assert_eq!((none_asked_by(&turn), written(&turn)), (None, Vec::new()));
@@ -138,8 +158,16 @@ mod tests {
     #[test]
     fn a_model_may_have_another_word_for_disabled() {
         for (effort, limit, expected) in [
-            (Some(Effort::None), None, &[r#"{"type":"between_tools"}"#][..]),
-            (Some(Effort::Unasked), Some(16), &[r#"{"type":"between_tools"}"#]),
+            (
+                Some(Effort::None),
+                None,
+                &[r#"{"type":"between_tools"}"#][..],
+            ),
+            (
+                Some(Effort::Unasked),
+                Some(16),
+                &[r#"{"type":"between_tools"}"#],
+            ),
             (Some(Effort::Unasked), None, &[]),
             (Some(Effort::Low), Some(16), &[]),
         ] {

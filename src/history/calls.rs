@@ -34,7 +34,10 @@ impl Answers {
 
 /// Takes all results out of `messages` and finds them their calls, whose ids become those that upstream gets. Results without a
 /// call become words in their places, and calls without one get one.
-pub(super) fn pair(messages: &mut [Said], ignored: &mut Ignored) -> Result<Answers, InvalidRequest> {
+pub(super) fn pair(
+    messages: &mut [Said],
+    ignored: &mut Ignored,
+) -> Result<Answers, InvalidRequest> {
     let mut pairing = Pairing::default();
     let mut strays = Vec::new();
     for (number, message) in messages.iter_mut().enumerate() {
@@ -53,7 +56,10 @@ pub(super) fn pair(messages: &mut [Said], ignored: &mut Ignored) -> Result<Answe
         }
     }
     for (id, number, index) in strays {
-        let Some(piece) = messages.get_mut(number).and_then(|message| message.pieces.get_mut(index)) else {
+        let Some(piece) = messages
+            .get_mut(number)
+            .and_then(|message| message.pieces.get_mut(index))
+        else {
             continue;
         };
         match pairing.open.take_first(&id) {
@@ -108,18 +114,28 @@ impl Pairing {
                 repair_arguments(call, &piece.path, ignored)?;
                 call.id.clone()
             }
-            Part::Native(NativeBlock { role: NativeRole::Call(id), .. }) => id.clone(),
+            Part::Native(NativeBlock {
+                role: NativeRole::Call(id),
+                ..
+            }) => id.clone(),
             _ => return Ok(()),
         };
         if self.open.is_in_latest(&id, message) {
-            let words =
-                format!("a call before it has the same id `{}`. Give each call its own.", printable(&id));
+            let words = format!(
+                "a call before it has the same id `{}`. Give each call its own.",
+                printable(&id)
+            );
             ignored.repair(Repair::CALL_IDS, piece.path.as_str(), &words)?;
         }
         let upstream_id = self.upstream_id(&id);
         results::rename(&mut piece.part, &upstream_id);
         self.open.add(id, message, self.calls.len());
-        self.calls.push(Call { upstream_id, message, path: piece.path.clone(), is_answered: false });
+        self.calls.push(Call {
+            upstream_id,
+            message,
+            path: piece.path.clone(),
+            is_answered: false,
+        });
         Ok(())
     }
 
@@ -130,7 +146,9 @@ impl Pairing {
         piece: &mut Piece,
         ignored: &mut Ignored,
     ) -> Result<(), InvalidRequest> {
-        let Some(call) = self.calls.get_mut(call) else { return Ok(()) };
+        let Some(call) = self.calls.get_mut(call) else {
+            return Ok(());
+        };
         if self.answering != Some(call.message) {
             let words = format!(
                 "the result of the call at `{}` must follow its message at once, before anything else is said. Move it there.",
@@ -148,8 +166,7 @@ impl Pairing {
     /// Answers the calls that have no result.
     fn interrupt(&mut self, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
         for call in self.calls.iter().filter(|call| !call.is_answered) {
-            let words =
-                "the call has no result. Each call needs one behind it, before anything else is said.";
+            let words = "the call has no result. Each call needs one behind it, before anything else is said.";
             ignored.repair(Repair::CALLS_WITHOUT_RESULTS, call.path.as_str(), words)?;
             let result = results::interrupted(&call.upstream_id);
             self.answers.0.entry(call.message).or_default().push(result);
@@ -188,7 +205,10 @@ impl Open {
     }
 
     fn is_in_latest(&self, id: &str, message: usize) -> bool {
-        self.0.get(id).and_then(VecDeque::back).is_some_and(|(last, _)| *last == message)
+        self.0
+            .get(id)
+            .and_then(VecDeque::back)
+            .is_some_and(|(last, _)| *last == message)
     }
 
     /// The first call of the last message that has any.
@@ -214,7 +234,11 @@ impl Open {
     }
 }
 
-fn repair_arguments(call: &mut ToolUse, path: &str, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
+fn repair_arguments(
+    call: &mut ToolUse,
+    path: &str,
+    ignored: &mut Ignored,
+) -> Result<(), InvalidRequest> {
     // They are JSON inside a string, into which the repair of the body does not look.
     if let Cow::Owned(mended) = mended(call.input.as_bytes(), ignored)?
         && let Ok(mended) = String::from_utf8(mended)

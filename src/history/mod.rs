@@ -67,7 +67,10 @@ struct Said {
 impl Draft {
     /// A conversation in which nothing was said.
     pub fn new(rules: Rules) -> Self {
-        Self { rules, messages: Vec::new() }
+        Self {
+            rules,
+            messages: Vec::new(),
+        }
     }
 
     /// Adds a message; `path` is that of its content.
@@ -78,9 +81,19 @@ impl Draft {
         };
         let is_said = |piece: &Piece| !is_blank(&piece.part);
         let pieces: Vec<_> = parts.into_iter().filter(is_said).collect();
-        match self.messages.last_mut().filter(|last| self.rules.merges && last.role == role) {
-            Some(last) if !pieces.is_empty() && !last.pieces.is_empty() => last.pieces.extend(pieces),
-            _ => self.messages.push(Said { role, pieces, path: path.into() }),
+        match self
+            .messages
+            .last_mut()
+            .filter(|last| self.rules.merges && last.role == role)
+        {
+            Some(last) if !pieces.is_empty() && !last.pieces.is_empty() => {
+                last.pieces.extend(pieces);
+            }
+            _ => self.messages.push(Said {
+                role,
+                pieces,
+                path: path.into(),
+            }),
         }
     }
 
@@ -91,7 +104,11 @@ impl Draft {
 
     /// Adds to the last message, if it is an answer; otherwise begins one.
     pub fn go_on(&mut self, path: impl Into<String>, parts: Vec<Piece>) {
-        match self.messages.last_mut().filter(|last| last.role == Role::Assistant) {
+        match self
+            .messages
+            .last_mut()
+            .filter(|last| last.role == Role::Assistant)
+        {
             Some(last) => last.pieces.extend(parts),
             None => self.say(Role::Assistant, path, parts),
         }
@@ -111,7 +128,10 @@ impl Draft {
         let answers = calls::pair(&mut self.messages, ignored)?;
         let mut history = arrange(self.messages, answers, rules.merges);
         let prompt = match history.pop() {
-            Some(Message { role: Role::User, parts }) => parts,
+            Some(Message {
+                role: Role::User,
+                parts,
+            }) => parts,
             Some(answer) if answer.parts.iter().any(rules.is_paused) => {
                 history.push(answer);
                 Vec::new()
@@ -120,7 +140,11 @@ impl Draft {
                 history.push(answer);
                 vec![Part::GoOn]
             }
-            None => vec![Part::Text(instead_of_a_message(instruction(), rules.field, ignored)?)],
+            None => vec![Part::Text(instead_of_a_message(
+                instruction(),
+                rules.field,
+                ignored,
+            )?)],
         };
         Ok(Conversation { history, prompt })
     }
@@ -128,7 +152,11 @@ impl Draft {
     /// An answer that says nothing was cut off before its first word: it is as if it had not begun. So is a thought at the end of an
     /// answer, which upstream does not take there.
     fn leave_out_empty(&mut self, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
-        for answer in self.messages.iter_mut().filter(|message| message.role == Role::Assistant) {
+        for answer in self
+            .messages
+            .iter_mut()
+            .filter(|message| message.role == Role::Assistant)
+        {
             let is_thought = |piece: &Piece| matches!(piece.part, Part::Thinking(_));
             while answer.pieces.last().is_some_and(is_thought) {
                 answer.pieces.pop();
@@ -149,21 +177,27 @@ impl Draft {
 /// # Errors
 /// Under the strict policy.
 pub fn note_empty(path: &str, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
-    let words = "is blank, and Claude takes no message without text. Write some, or remove the message.";
+    let words =
+        "is blank, and Claude takes no message without text. Write some, or remove the message.";
     ignored.repair(Repair::EMPTY_MESSAGES, path, words)
 }
 
 /// The messages, each answer with the results of its calls behind it.
 fn arrange(messages: Vec<Said>, mut answers: Answers, merges: bool) -> Vec<Message> {
     let mut arranged: Vec<Message> = Vec::new();
-    let mut add =
-        |role, parts: Vec<Part>| match arranged.last_mut().filter(|last| merges && last.role == role) {
-            Some(last) => last.parts.extend(parts),
-            None if parts.is_empty() => {}
-            None => arranged.push(Message { role, parts }),
-        };
+    let mut add = |role, parts: Vec<Part>| match arranged
+        .last_mut()
+        .filter(|last| merges && last.role == role)
+    {
+        Some(last) => last.parts.extend(parts),
+        None if parts.is_empty() => {}
+        None => arranged.push(Message { role, parts }),
+    };
     for (index, message) in messages.into_iter().enumerate() {
-        add(message.role, message.pieces.into_iter().map(|piece| piece.part).collect());
+        add(
+            message.role,
+            message.pieces.into_iter().map(|piece| piece.part).collect(),
+        );
         add(Role::User, answers.take(index));
     }
     arranged
@@ -176,7 +210,11 @@ fn instead_of_a_message(
 ) -> Result<String, InvalidRequest> {
     let words = "has no message for Claude to answer. Add one with the role `user`.";
     let Some(text) = instruction else {
-        return Err(InvalidRequest::at(field, code::VALUE, format!("`{field}` {words}")));
+        return Err(InvalidRequest::at(
+            field,
+            code::VALUE,
+            format!("`{field}` {words}"),
+        ));
     };
     ignored.repair(Repair::NO_USER_MESSAGE, field, words)?;
     Ok(text)

@@ -14,7 +14,11 @@ fn part() -> impl Strategy<Value = Part> {
     prop_oneof![
         proptest::sample::select(vec!["x", " ", "y"]).prop_map(Part::text),
         Just(Part::Instruction("z".to_owned())),
-        (id(), input).prop_map(|(id, input)| Part::ToolUse(ToolUse { id, name: "look".into(), input })),
+        (id(), input).prop_map(|(id, input)| Part::ToolUse(ToolUse {
+            id,
+            name: "look".into(),
+            input
+        })),
         id().prop_map(|id| Part::ToolResult(ToolResult {
             id,
             parts: vec![Part::text("z")],
@@ -43,10 +47,21 @@ fn finish(
     merges: bool,
     policy: Policy,
 ) -> Result<(Conversation, Vec<&'static str>), InvalidRequest> {
-    let mut draft = Draft::new(Rules { field: "messages", merges, is_paused: |_| false });
+    let mut draft = Draft::new(Rules {
+        field: "messages",
+        merges,
+        is_paused: |_| false,
+    });
     for message in messages {
-        let piece = |part: &Part| Piece { part: part.clone(), path: "part".into() };
-        draft.say(message.role, "content", message.parts.iter().map(piece).collect());
+        let piece = |part: &Part| Piece {
+            part: part.clone(),
+            path: "part".into(),
+        };
+        draft.say(
+            message.role,
+            "content",
+            message.parts.iter().map(piece).collect(),
+        );
     }
     let mut ignored = Ignored::new(policy);
     let made = draft.finish(|| Some("Sing.".to_owned()), &mut ignored)?;
@@ -54,7 +69,10 @@ fn finish(
 }
 
 fn whole(made: &Conversation) -> Vec<Message> {
-    let prompt = Message { role: Role::User, parts: made.prompt.clone() };
+    let prompt = Message {
+        role: Role::User,
+        parts: made.prompt.clone(),
+    };
     made.history.iter().cloned().chain([prompt]).collect()
 }
 

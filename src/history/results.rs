@@ -17,14 +17,21 @@ const INTERRUPTED: &str = "The call was interrupted. It has no result.";
 pub(super) fn id(part: &Part) -> Option<&str> {
     match part {
         Part::ToolResult(ToolResult { id, .. })
-        | Part::Native(NativeBlock { role: NativeRole::Result(id), .. }) => Some(id),
+        | Part::Native(NativeBlock {
+            role: NativeRole::Result(id),
+            ..
+        }) => Some(id),
         _ => None,
     }
 }
 
 /// The result of a call that nobody answered.
 pub(super) fn interrupted(id: &str) -> Part {
-    Part::ToolResult(ToolResult { id: id.to_owned(), parts: vec![Part::text(INTERRUPTED)], is_error: true })
+    Part::ToolResult(ToolResult {
+        id: id.to_owned(),
+        parts: vec![Part::text(INTERRUPTED)],
+        is_error: true,
+    })
 }
 
 /// Names a call, or the call of a result, by `id`.
@@ -49,8 +56,13 @@ pub(super) fn rename(part: &mut Part, id: &str) {
 
 /// The object `json` with the string `text` in `field`; all else as it was written.
 fn with_text(json: &str, field: &str, text: &str) -> String {
-    let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(json).unwrap_or_default();
-    fields.extend(serde_json::value::to_raw_value(text).ok().map(|text| (field.to_owned(), text)));
+    let mut fields: BTreeMap<String, Box<RawValue>> =
+        serde_json::from_str(json).unwrap_or_default();
+    fields.extend(
+        serde_json::value::to_raw_value(text)
+            .ok()
+            .map(|text| (field.to_owned(), text)),
+    );
     serde_json::to_string(&fields).unwrap_or_default()
 }
 
@@ -60,15 +72,28 @@ pub(super) fn in_words(piece: Piece) -> Vec<Piece> {
     let Piece { part, path } = piece;
     let parts = match part {
         Part::Text(text) if text.is_empty() => Vec::new(),
-        Part::ToolResult(ToolResult { id, parts, is_error }) => {
-            std::iter::once(Part::Text(label(&id, is_error))).chain(parts).collect()
-        }
-        Part::Native(NativeBlock { json, role: NativeRole::Result(id) }) => {
-            std::iter::once(Part::Text(label(&id, is_error(&json)))).chain(content(&json)).collect()
-        }
+        Part::ToolResult(ToolResult {
+            id,
+            parts,
+            is_error,
+        }) => std::iter::once(Part::Text(label(&id, is_error)))
+            .chain(parts)
+            .collect(),
+        Part::Native(NativeBlock {
+            json,
+            role: NativeRole::Result(id),
+        }) => std::iter::once(Part::Text(label(&id, is_error(&json))))
+            .chain(content(&json))
+            .collect(),
         part => vec![part],
     };
-    parts.into_iter().map(|part| Piece { part, path: path.clone() }).collect()
+    parts
+        .into_iter()
+        .map(|part| Piece {
+            part,
+            path: path.clone(),
+        })
+        .collect()
 }
 
 fn label(id: &str, is_error: bool) -> String {
@@ -79,19 +104,30 @@ fn label(id: &str, is_error: bool) -> String {
 /// Whether the `tool_result` block `json` says that the tool failed.
 fn is_error(json: &str) -> bool {
     let fields: BTreeMap<String, &RawValue> = serde_json::from_str(json).unwrap_or_default();
-    fields.get("is_error").is_some_and(|value| value.get() == "true")
+    fields
+        .get("is_error")
+        .is_some_and(|value| value.get() == "true")
 }
 
 /// The content of the `tool_result` block `json`: its text, or its blocks as they were written.
 fn content(json: &str) -> Vec<Part> {
     let fields: BTreeMap<String, &RawValue> = serde_json::from_str(json).unwrap_or_default();
-    let Some(content) = fields.get("content") else { return Vec::new() };
+    let Some(content) = fields.get("content") else {
+        return Vec::new();
+    };
     if let Ok(text) = serde_json::from_str::<String>(content.get()) {
-        return if text.trim().is_empty() { Vec::new() } else { vec![Part::Text(text)] };
+        return if text.trim().is_empty() {
+            Vec::new()
+        } else {
+            vec![Part::Text(text)]
+        };
     }
     let blocks: Vec<&RawValue> = serde_json::from_str(content.get()).unwrap_or_default();
     let block = |block: &RawValue| {
-        Part::Native(NativeBlock { json: block.get().to_owned(), role: NativeRole::Other })
+        Part::Native(NativeBlock {
+            json: block.get().to_owned(),
+            role: NativeRole::Other,
+        })
     };
     blocks.into_iter().map(block).collect()
 }

@@ -81,7 +81,10 @@ pub(super) struct Room {
 
 impl fmt::Debug for Room {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Room").field("blocks", &self.all.num_permits()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Room")
+            .field("blocks", &self.all.num_permits())
+            .finish_non_exhaustive()
     }
 }
 
@@ -108,7 +111,12 @@ impl Bodies {
             Missing::Own => self.too_many(),
             Missing::All => self.full(),
         })?;
-        Ok(Room { bodies: self.clone(), lane, own, all })
+        Ok(Room {
+            bodies: self.clone(),
+            lane,
+            own,
+            all,
+        })
     }
 
     /// Applies `read` to the message `text` of the key `name`; to a large one in turn, off the threads that serve connections.
@@ -124,7 +132,10 @@ impl Bodies {
         if text.len() <= LARGE {
             return Ok(read(&text));
         }
-        self.room(name, text.len()).await?.decode(move || read(&text)).await
+        self.room(name, text.len())
+            .await?
+            .decode(move || read(&text))
+            .await
     }
 
     /// A place for a socket of the key `name`.
@@ -134,7 +145,10 @@ impl Bodies {
     pub(super) fn socket(&self, name: &str) -> Result<SocketPlace, ApiError> {
         let lane = self.lane(name);
         match Arc::clone(&lane.sockets).try_acquire_owned() {
-            Ok(place) => Ok(SocketPlace { _lane: lane, _place: place }),
+            Ok(place) => Ok(SocketPlace {
+                _lane: lane,
+                _place: place,
+            }),
             Err(_) => Err(too_many_sockets()),
         }
     }
@@ -146,7 +160,11 @@ impl Bodies {
         }
         lanes.retain(|_, lane| lane.strong_count() > 0);
         let room = semaphore(self.0.budget / BLOCK / 2);
-        let lane = Arc::new(Lane { room, turn: semaphore(1), sockets: semaphore(SOCKETS) });
+        let lane = Arc::new(Lane {
+            room,
+            turn: semaphore(1),
+            sockets: semaphore(SOCKETS),
+        });
         lanes.insert(name.to_owned(), Arc::downgrade(&lane));
         lane
     }

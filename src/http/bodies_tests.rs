@@ -30,16 +30,29 @@ async fn what_is_not_needed_is_given_back_and_nothing_else() {
     drop((room, rest));
     drop(bodies.room("b", 1).await.unwrap());
     assert_eq!(bodies.0.all.available_permits(), 8 * MIB / BLOCK);
-    assert_eq!(bodies.0.lanes.lock().unwrap().len(), 1, "of keys that wait for nothing nothing is kept");
+    assert_eq!(
+        bodies.0.lanes.lock().unwrap().len(),
+        1,
+        "of keys that wait for nothing nothing is kept"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_waits_too_long_for_its_turn_is_refused() {
     let bodies = Bodies::new(8 * MIB);
-    let _all =
-        bodies.0.decoders.acquire_many(u32::try_from(bodies.0.decoders.available_permits()).unwrap()).await;
+    let _all = bodies
+        .0
+        .decoders
+        .acquire_many(u32::try_from(bodies.0.decoders.available_permits()).unwrap())
+        .await;
     let begun = Instant::now();
-    let refused = bodies.room("a", MIB).await.unwrap().decode(|| ()).await.unwrap_err();
+    let refused = bodies
+        .room("a", MIB)
+        .await
+        .unwrap()
+        .decode(|| ())
+        .await
+        .unwrap_err();
     assert_eq!((refused.status(), begun.elapsed()), (503, PREPARATION));
     assert_eq!(bodies.0.all.available_permits(), 8 * MIB / BLOCK);
 }
@@ -61,14 +74,25 @@ async fn another_key_waits_for_one_body_and_not_for_all_of_a_keys() {
     let (release, released) = std::sync::mpsc::channel::<()>();
     // All decoders are busy but for the last, so that what comes now is in line.
     let others = bodies.0.decoders.available_permits() - 1;
-    let _others = bodies.0.decoders.clone().acquire_many_owned(u32::try_from(others).unwrap()).await;
+    let _others = bodies
+        .0
+        .decoders
+        .clone()
+        .acquire_many_owned(u32::try_from(others).unwrap())
+        .await;
     let decode = async |name: &'static str, wait: Option<std::sync::mpsc::Receiver<()>>| {
         let order = Arc::clone(&order);
         let work = move || {
             wait.map(|wait| wait.recv());
             order.lock().unwrap().push(name);
         };
-        bodies.room(name, MIB).await.unwrap().decode(work).await.unwrap();
+        bodies
+            .room(name, MIB)
+            .await
+            .unwrap()
+            .decode(work)
+            .await
+            .unwrap();
     };
     let mut all = Box::pin(async {
         tokio::join!(
@@ -81,5 +105,8 @@ async fn another_key_waits_for_one_body_and_not_for_all_of_a_keys() {
     assert!((&mut all).now_or_never().is_none());
     release.send(()).unwrap();
     all.await;
-    assert_eq!(*order.lock().unwrap(), ["greedy", "other", "greedy", "greedy"]);
+    assert_eq!(
+        *order.lock().unwrap(),
+        ["greedy", "other", "greedy", "greedy"]
+    );
 }

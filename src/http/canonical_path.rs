@@ -15,7 +15,9 @@ const VERSION: &str = "v1";
 /// Gives `request` the canonical form of its path.
 pub(super) fn rewrite<B>(mut request: Request<B>, resources: &[&'static str]) -> Request<B> {
     let uri = request.uri();
-    let Cow::Owned(mut path) = canonical(uri.path(), resources) else { return request };
+    let Cow::Owned(mut path) = canonical(uri.path(), resources) else {
+        return request;
+    };
     if let Some(query) = uri.query() {
         path.push('?');
         path.push_str(query);
@@ -30,8 +32,9 @@ pub(super) fn rewrite<B>(mut request: Request<B>, resources: &[&'static str]) ->
 
 /// The first segments of those of `paths` that lie below the version.
 pub(super) fn resources(paths: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
-    let mut resources: Vec<_> =
-        paths.filter_map(|path| path.strip_prefix("/v1/")?.split('/').next()).collect();
+    let mut resources: Vec<_> = paths
+        .filter_map(|path| path.strip_prefix("/v1/")?.split('/').next())
+        .collect();
     resources.sort_unstable();
     resources.dedup();
     resources
@@ -42,17 +45,30 @@ fn canonical<'path>(path: &'path str, resources: &[&str]) -> Cow<'path, str> {
     if !path.starts_with('/') {
         return Cow::Borrowed(path);
     }
-    let mut segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let mut segments: Vec<&str> = path
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .collect();
     if let ["api", VERSION, ..] = *segments {
         segments.remove(0);
     }
-    let versions = segments.iter().take_while(|segment| **segment == VERSION).count();
+    let versions = segments
+        .iter()
+        .take_while(|segment| **segment == VERSION)
+        .count();
     segments.drain(..versions.saturating_sub(1));
-    if segments.first().is_some_and(|first| resources.contains(first)) {
+    if segments
+        .first()
+        .is_some_and(|first| resources.contains(first))
+    {
         segments.insert(0, VERSION);
     }
     let canonical = format!("/{}", segments.join("/"));
-    if canonical == path { Cow::Borrowed(path) } else { Cow::Owned(canonical) }
+    if canonical == path {
+        Cow::Borrowed(path)
+    } else {
+        Cow::Owned(canonical)
+    }
 }
 
 #[cfg(test)]
@@ -61,7 +77,8 @@ mod tests {
 
     #[test]
     fn paths_have_one_form() {
-        let resources = resources(["/v1/chat/completions", "/v1/models", "/v1/models/{*id}"].into_iter());
+        let resources =
+            resources(["/v1/chat/completions", "/v1/models", "/v1/models/{*id}"].into_iter());
         assert_eq!(resources, ["chat", "models"]);
         for (path, expected) in [
             ("/v1/chat/completions", "/v1/chat/completions"),
@@ -85,7 +102,13 @@ mod tests {
 
     #[test]
     fn the_rest_of_an_address_stays_as_it_is() {
-        let request = Request::builder().uri("http://a:1/models/?limit=2&b=//").body(()).unwrap();
-        assert_eq!(rewrite(request, &["models"]).uri(), "http://a:1/v1/models?limit=2&b=//");
+        let request = Request::builder()
+            .uri("http://a:1/models/?limit=2&b=//")
+            .body(())
+            .unwrap();
+        assert_eq!(
+            rewrite(request, &["models"]).uri(),
+            "http://a:1/v1/models?limit=2&b=//"
+        );
     }
 }

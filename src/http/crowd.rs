@@ -48,21 +48,32 @@ pub struct Guest {
 
 impl fmt::Debug for Crowd {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Crowd").field("most", &self.0.most).finish_non_exhaustive()
+        formatter
+            .debug_struct("Crowd")
+            .field("most", &self.0.most)
+            .finish_non_exhaustive()
     }
 }
 
 impl Crowd {
     /// At most `most_of_one` of an address, and `most` of all.
     pub fn new(most_of_one: usize, most: usize) -> Self {
-        Self(Arc::new(Inner { most_of_one, most, guests: Mutex::default() }))
+        Self(Arc::new(Inner {
+            most_of_one,
+            most,
+            guests: Mutex::default(),
+        }))
     }
 
     /// Adds a client at `address`. Where a bound is reached, the oldest is dismissed for it.
     pub fn join(&self, address: IpAddr) -> Guest {
         let address = group(address);
         let mut guests = self.guests();
-        if guests.by_address.get(&address).is_some_and(|list| list.len() >= self.0.most_of_one) {
+        if guests
+            .by_address
+            .get(&address)
+            .is_some_and(|list| list.len() >= self.0.most_of_one)
+        {
             guests.dismiss(address);
         }
         if guests.count >= self.0.most {
@@ -71,8 +82,17 @@ impl Crowd {
         guests.last += 1;
         guests.count += 1;
         let (number, left) = (guests.last, CancellationToken::new());
-        guests.by_address.entry(address).or_default().insert(number, left.clone());
-        Guest { crowd: self.clone(), address, number, left }
+        guests
+            .by_address
+            .entry(address)
+            .or_default()
+            .insert(number, left.clone());
+        Guest {
+            crowd: self.clone(),
+            address,
+            number,
+            left,
+        }
     }
 
     /// Dismisses one client; false if there is none.
@@ -88,14 +108,21 @@ impl Crowd {
 impl Guests {
     fn dismiss_of_most(&mut self) -> bool {
         let most = self.by_address.iter().max_by_key(|(_, list)| list.len());
-        let Some(address) = most.map(|(address, _)| *address) else { return false };
+        let Some(address) = most.map(|(address, _)| *address) else {
+            return false;
+        };
         self.dismiss(address)
     }
 
     /// Has the oldest of `address` go.
     fn dismiss(&mut self, address: IpAddr) -> bool {
-        let oldest = self.by_address.get(&address).and_then(|list| Some(*list.first_key_value()?.0));
-        let Some(left) = oldest.and_then(|number| self.remove(address, number)) else { return false };
+        let oldest = self
+            .by_address
+            .get(&address)
+            .and_then(|list| Some(*list.first_key_value()?.0));
+        let Some(left) = oldest.and_then(|number| self.remove(address, number)) else {
+            return false;
+        };
         left.cancel();
         true
     }
@@ -146,14 +173,19 @@ mod tests {
     }
 
     fn gone(guests: &[Guest]) -> Vec<bool> {
-        guests.iter().map(|guest| guest.left().is_cancelled()).collect()
+        guests
+            .iter()
+            .map(|guest| guest.left().is_cancelled())
+            .collect()
     }
 
     #[test]
     fn the_oldest_of_an_address_goes_when_that_has_as_many_as_may_be() {
         let crowd = Crowd::new(2, 9);
         let other = crowd.join(address("10.0.0.2"));
-        let mut all: Vec<_> = (0..4).map(|_| crowd.join(address("::ffff:10.0.0.1"))).collect();
+        let mut all: Vec<_> = (0..4)
+            .map(|_| crowd.join(address("::ffff:10.0.0.1")))
+            .collect();
         assert_eq!(gone(&all), [true, true, false, false]);
         all[2].let_in();
         all.push(crowd.join(address("10.0.0.1")));
@@ -164,9 +196,16 @@ mod tests {
     #[test]
     fn who_has_most_makes_room_for_others() {
         let crowd = Crowd::new(9, 4);
-        let many: Vec<_> = (1..4).map(|host| crowd.join(address(&format!("2001:db8::{host}")))).collect();
-        let others: Vec<_> = (1..4).map(|net| crowd.join(address(&format!("2001:db8:0:{net}::1")))).collect();
-        assert_eq!((gone(&many), gone(&others)), (vec![true, true, false], vec![false; 3]));
+        let many: Vec<_> = (1..4)
+            .map(|host| crowd.join(address(&format!("2001:db8::{host}"))))
+            .collect();
+        let others: Vec<_> = (1..4)
+            .map(|net| crowd.join(address(&format!("2001:db8:0:{net}::1"))))
+            .collect();
+        assert_eq!(
+            (gone(&many), gone(&others)),
+            (vec![true, true, false], vec![false; 3])
+        );
         drop(others);
         assert!(crowd.make_room());
         assert_eq!(gone(&many), [true; 3]);

@@ -94,7 +94,11 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let caller = parts.extensions.get::<Caller>().cloned().ok_or_else(unguarded)?;
+        let caller = parts
+            .extensions
+            .get::<Caller>()
+            .cloned()
+            .ok_or_else(unguarded)?;
         Ok(Self(Arc::<dyn Turns>::from_ref(state).enter(caller)?))
     }
 }
@@ -110,14 +114,23 @@ where
         let config = Arc::<Config>::from_ref(state);
         let extensions = request.extensions();
         let bodies = extensions.get::<Bodies>().cloned().ok_or_else(unguarded)?;
-        let name = extensions.get::<Caller>().map_or_else(String::new, |caller| caller.name.clone());
+        let name = extensions
+            .get::<Caller>()
+            .map_or_else(String::new, |caller| caller.name.clone());
         read(request.into_body(), &config, &bodies, &name).await
     }
 }
 
 /// Reads `body`, which is one of the key `name`, with room of `bodies` if it is large.
-async fn read(mut body: Body, config: &Config, bodies: &Bodies, name: &str) -> Result<RequestBody, ApiError> {
-    let size = http_body::Body::size_hint(&body).exact().and_then(|size| usize::try_from(size).ok());
+async fn read(
+    mut body: Body,
+    config: &Config,
+    bodies: &Bodies,
+    name: &str,
+) -> Result<RequestBody, ApiError> {
+    let size = http_body::Body::size_hint(&body)
+        .exact()
+        .and_then(|size| usize::try_from(size).ok());
     let mut room = None;
     if let Some(size) = size.filter(|size| *size > LARGE) {
         room = Some(bodies.room(name, size).await?);
@@ -138,7 +151,9 @@ async fn read(mut body: Body, config: &Config, bodies: &Bodies, name: &str) -> R
         };
         match frame {
             Some(Ok(frame)) => {
-                let Some(data) = frame.data_ref() else { continue };
+                let Some(data) = frame.data_ref() else {
+                    continue;
+                };
                 let needed = whole.len() + data.len();
                 if needed > room.as_ref().map_or(LARGE, Room::bytes) {
                     let asked = Instant::now();
@@ -164,7 +179,10 @@ async fn read(mut body: Body, config: &Config, bodies: &Bodies, name: &str) -> R
                 if let Some(room) = &mut room {
                     room.shrink(whole.len());
                 }
-                return Ok(RequestBody { bytes: whole.freeze(), room });
+                return Ok(RequestBody {
+                    bytes: whole.freeze(),
+                    room,
+                });
             }
         }
     }
@@ -196,7 +214,11 @@ pub(super) fn unreadable(error: impl Error + Send + Sync + 'static, limit: u64) 
         }
         cause = this.source();
     }
-    ApiError::new(Kind::BodyUnreadable, "The request body stopped before its end.").caused_by(error)
+    ApiError::new(
+        Kind::BodyUnreadable,
+        "The request body stopped before its end.",
+    )
+    .caused_by(error)
 }
 
 fn wrongly_encoded(encoding: &str) -> ApiError {
@@ -216,11 +238,17 @@ pub(super) fn number(
     name: &str,
     range: RangeInclusive<usize>,
 ) -> Result<Option<usize>, InvalidRequest> {
-    let Some(text) = query.get(name) else { return Ok(None) };
+    let Some(text) = query.get(name) else {
+        return Ok(None);
+    };
     match text.parse().ok().filter(|number| range.contains(number)) {
         Some(number) => Ok(Some(number)),
         None => {
-            let message = format!("`{name}`: expected a number from {} to {}.", range.start(), range.end());
+            let message = format!(
+                "`{name}`: expected a number from {} to {}.",
+                range.start(),
+                range.end()
+            );
             Err(InvalidRequest::at(name, code::VALUE, message))
         }
     }
@@ -240,8 +268,16 @@ pub(super) fn page(
         None | Some("desc") => false,
         Some("asc") => true,
         Some(_) => {
-            return Err(InvalidRequest::at("order", code::VALUE, "`order`: expected `asc` or `desc`."));
+            return Err(InvalidRequest::at(
+                "order",
+                code::VALUE,
+                "`order`: expected `asc` or `desc`.",
+            ));
         }
     };
-    Ok(Page { limit, after: query.get("after").cloned(), is_ascending })
+    Ok(Page {
+        limit,
+        after: query.get("after").cloned(),
+        is_ascending,
+    })
 }

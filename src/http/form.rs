@@ -69,11 +69,20 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let config = Arc::<Config>::from_ref(state);
-        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let kind = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok());
         let boundary = multer::parse_boundary(kind.unwrap_or_default()).map_err(|_| no_form())?;
         let parts = Multipart::new(request.into_body().into_data_stream(), boundary);
         let (pause_limit, limit) = (config.body_pause_timeout, body_limit::of_uploads(&config));
-        Ok(Self { parts, file: None, texts: 0, pause_limit, limit })
+        Ok(Self {
+            parts,
+            file: None,
+            texts: 0,
+            pause_limit,
+            limit,
+        })
     }
 }
 
@@ -85,7 +94,9 @@ impl Form {
     pub(super) async fn next(&mut self) -> Result<Option<Piece>, ApiError> {
         let (pause_limit, limit) = (self.pause_limit, self.limit);
         let next = async { self.read().await.map_err(|error| broken(error, limit))? };
-        timeout(pause_limit, next).await.unwrap_or_else(|_| Err(paused(pause_limit)))
+        timeout(pause_limit, next)
+            .await
+            .unwrap_or_else(|_| Err(paused(pause_limit)))
     }
 
     async fn read(&mut self) -> Result<Result<Option<Piece>, ApiError>, multer::Error> {
@@ -95,11 +106,17 @@ impl Form {
             }
             self.file = None;
         }
-        let Some(part) = self.parts.next_field().await? else { return Ok(Ok(None)) };
+        let Some(part) = self.parts.next_field().await? else {
+            return Ok(Ok(None));
+        };
         let name = part.name().unwrap_or_default().to_owned();
         if name == FILE {
-            let named = part.file_name().map(|name| name.chars().take(LONGEST_NAME).collect());
-            let kind = part.content_type().map(|kind| kind.essence_str().to_owned());
+            let named = part
+                .file_name()
+                .map(|name| name.chars().take(LONGEST_NAME).collect());
+            let kind = part
+                .content_type()
+                .map(|kind| kind.essence_str().to_owned());
             self.file = Some(part);
             return Ok(Ok(Some(Piece::File { name: named, kind })));
         }
@@ -119,12 +136,18 @@ impl Form {
         while let Some(bytes) = part.chunk().await? {
             text.extend_from_slice(&bytes);
             if text.len() > LONGEST_TEXT {
-                return Ok(Err(odd(&name, "the text is too long. The file belongs into the field `file`.")));
+                return Ok(Err(odd(
+                    &name,
+                    "the text is too long. The file belongs into the field `file`.",
+                )));
             }
         }
         Ok(match String::from_utf8(text) {
             Ok(text) => Ok(Some(Piece::Text { name, text })),
-            Err(_) => Err(odd(&name, "expected a text in UTF-8. The file belongs into the field `file`.")),
+            Err(_) => Err(odd(
+                &name,
+                "expected a text in UTF-8. The file belongs into the field `file`.",
+            )),
         })
     }
 
@@ -136,8 +159,12 @@ impl Form {
 
     /// The form has more than one file.
     pub(super) fn second_file() -> ApiError {
-        InvalidRequest::at(FILE, code::VALUE, "`file`: expected one file, got more. Upload each by itself.")
-            .into()
+        InvalidRequest::at(
+            FILE,
+            code::VALUE,
+            "`file`: expected one file, got more. Upload each by itself.",
+        )
+        .into()
     }
 }
 

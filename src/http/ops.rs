@@ -73,8 +73,9 @@ pub(super) async fn metrics(
         is_ready: readiness.problems.is_empty(),
     };
     let text = metrics.to_text(&levels);
-    let text = text
-        .map_err(|error| ApiError::new(Kind::Internal, "The figures cannot be written.").caused_by(error))?;
+    let text = text.map_err(|error| {
+        ApiError::new(Kind::Internal, "The figures cannot be written.").caused_by(error)
+    })?;
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, content_type)], text))
 }

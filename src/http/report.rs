@@ -56,9 +56,19 @@ impl Format {
 
     /// Of JSON and CSV the one that `Accept` names first.
     fn accepted(headers: &HeaderMap) -> Self {
-        let accept = headers.get_all(header::ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
+        let accept = headers
+            .get_all(header::ACCEPT)
+            .into_iter()
+            .filter_map(|value| value.to_str().ok());
         let ranges = accept.flat_map(|value| value.split(','));
-        let essence = |range: &str| range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let essence = |range: &str| {
+            range
+                .split(';')
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_ascii_lowercase()
+        };
         let mut known = ranges.filter_map(|range| match essence(range).as_str() {
             "application/json" => Some(Self::Json),
             "text/csv" => Some(Self::Csv),
@@ -78,18 +88,32 @@ impl Wanted {
         headers: &HeaderMap,
         known: &[&str],
     ) -> Result<Self, InvalidRequest> {
-        let mut query = Query { project: None, key: None, period: Period::Month, group_by: None };
+        let mut query = Query {
+            project: None,
+            key: None,
+            period: Period::Month,
+            group_by: None,
+        };
         let mut format = Format::accepted(headers);
         for (index, (name, value)) in parameters.iter().enumerate() {
             if !known.contains(&name.as_str()) {
                 return Err(unknown(name, known));
             }
-            if parameters[..index].iter().any(|(earlier, _)| earlier == name) {
-                return Err(InvalidRequest::at(name, code::VALUE, format!("`{name}` is sent twice.")));
+            if parameters[..index]
+                .iter()
+                .any(|(earlier, _)| earlier == name)
+            {
+                return Err(InvalidRequest::at(
+                    name,
+                    code::VALUE,
+                    format!("`{name}` is sent twice."),
+                ));
             }
             match name.as_str() {
                 "period" => query.period = one_of(name, value, &Period::ALL, Period::as_str)?,
-                "group_by" => query.group_by = Some(one_of(name, value, &GroupBy::ALL, GroupBy::as_str)?),
+                "group_by" => {
+                    query.group_by = Some(one_of(name, value, &GroupBy::ALL, GroupBy::as_str)?);
+                }
                 "format" => format = one_of(name, value, &Format::ALL, Format::as_str)?,
                 "key_id" => query.key = Some(value.clone()),
                 _ => query.project = Some(value.clone()),
@@ -107,7 +131,10 @@ pub(super) fn response(format: Format, report: &Report, budgets: Option<&[Standi
         Format::Table => to_table(report),
     };
     // It changes with every request, and is not for everybody.
-    let headers = [(header::CONTENT_TYPE, format.content_type()), (header::CACHE_CONTROL, "no-store")];
+    let headers = [
+        (header::CONTENT_TYPE, format.content_type()),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
     (headers, body).into_response()
 }
 
@@ -121,7 +148,11 @@ fn one_of<T: Copy>(
     let found = all.iter().copied().find(|one| called(*one) == value);
     found.ok_or_else(|| {
         let names: Vec<&str> = all.iter().map(|one| called(*one)).collect();
-        let message = format!("`{name}`: expected {}, got '{}'.", either(&names), printable(value));
+        let message = format!(
+            "`{name}`: expected {}, got '{}'.",
+            either(&names),
+            printable(value)
+        );
         InvalidRequest::at(name, code::VALUE, message)
     })
 }
@@ -133,9 +164,17 @@ fn unknown(name: &str, known: &[&str]) -> InvalidRequest {
 }
 
 fn either(names: &[&str]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
+    names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(" or ")
 }
 
 fn all_of(names: &[&str]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

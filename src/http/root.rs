@@ -27,7 +27,9 @@ impl Root {
 
     /// Answers a request with `headers`.
     pub(super) fn answer(&self, headers: &HeaderMap) -> Response {
-        let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+        let accept = headers
+            .get(header::ACCEPT)
+            .and_then(|value| value.to_str().ok());
         let mut response = if accept.is_some_and(|accept| accept.contains("text/html")) {
             Html(self.page()).into_response()
         } else {
@@ -39,7 +41,9 @@ impl Root {
             }))
             .into_response()
         };
-        response.headers_mut().insert(header::VARY, header::ACCEPT.into());
+        response
+            .headers_mut()
+            .insert(header::VARY, header::ACCEPT.into());
         response
     }
 
@@ -52,14 +56,22 @@ impl Root {
         if path.len() > LONGEST {
             return None;
         }
-        let alike = |other: &&'static str| (strsim::normalized_damerau_levenshtein(path, other), *other);
-        let (likeness, nearest) =
-            self.paths.iter().map(alike).max_by(|(one, _), (other, _)| one.total_cmp(other))?;
+        let alike =
+            |other: &&'static str| (strsim::normalized_damerau_levenshtein(path, other), *other);
+        let (likeness, nearest) = self
+            .paths
+            .iter()
+            .map(alike)
+            .max_by(|(one, _), (other, _)| one.total_cmp(other))?;
         (likeness >= ALIKE).then_some(nearest)
     }
 
     fn page(&self) -> String {
-        let paths: String = self.paths.iter().map(|path| format!("<li><code>{path}</code></li>\n")).collect();
+        let paths: String = self
+            .paths
+            .iter()
+            .map(|path| format!("<li><code>{path}</code></li>\n"))
+            .collect();
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width\">\n<title>{NAME}</title>\n\

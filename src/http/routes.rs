@@ -73,10 +73,17 @@ struct Route {
 pub fn router(state: AppState) -> Router {
     let root = Root::new(without_ids(routes().iter().map(|route| route.path)));
     let described = Arc::clone(&root);
-    let mut router =
-        Router::new().route("/", get(async move |headers: HeaderMap| described.answer(&headers)));
+    let mut router = Router::new().route(
+        "/",
+        get(async move |headers: HeaderMap| described.answer(&headers)),
+    );
     let mut needs = vec![("/", Need::Nothing)];
-    for Route { path, need, methods } in routes().into_iter().chain(unserved()) {
+    for Route {
+        path,
+        need,
+        methods,
+    } in routes().into_iter().chain(unserved())
+    {
         router = router.route(path, methods);
         needs.push((path, need));
     }
@@ -89,16 +96,28 @@ pub fn router(state: AppState) -> Router {
         let hint = hint(root.nearest(request.uri().path()));
         unknown_url(&request, &hint)
     };
-    let router = router.fallback(unknown).method_not_allowed_fallback(method_not_allowed);
+    let router = router
+        .fallback(unknown)
+        .method_not_allowed_fallback(method_not_allowed);
     // From the inside out: the last one is the first a request meets.
     let router = router
-        .layer(from_fn_with_state(Bounds::new(&state.config), body_limit::layer))
+        .layer(from_fn_with_state(
+            Bounds::new(&state.config),
+            body_limit::layer,
+        ))
         .layer(from_fn_with_state(guard, authenticate::layer))
-        .layer(from_fn_with_state(Arc::clone(&state.keys), local_only::layer))
-        .layer(from_fn_with_state(Pages::new(&state.keys, &state.config), pages::layer));
+        .layer(from_fn_with_state(
+            Arc::clone(&state.keys),
+            local_only::layer,
+        ))
+        .layer(from_fn_with_state(
+            Pages::new(&state.keys, &state.config),
+            pages::layer,
+        ));
     let router = noted(router).with_state(state);
     // Before the router looks at the path.
-    let canonical = MapRequestLayer::new(move |request| canonical_path::rewrite(request, &resources));
+    let canonical =
+        MapRequestLayer::new(move |request| canonical_path::rewrite(request, &resources));
     Router::new().fallback_service(canonical.layer(router))
 }
 
@@ -108,7 +127,9 @@ fn hint(nearest: Option<&str>) -> String {
         Some(path) => format!("The nearest path that this server serves is {path}"),
         None => "GET / lists what this server serves".to_owned(),
     };
-    format!("{nearest}; the base URL of OpenAI's clients ends in /v1, that of Anthropic's does not.")
+    format!(
+        "{nearest}; the base URL of OpenAI's clients ends in /v1, that of Anthropic's does not."
+    )
 }
 
 /// The admin API alone. Whoever reaches it needs the admin key of `keys`; without `keys` nothing, so that nobody may reach
@@ -118,7 +139,9 @@ pub fn admin_router(admin: &Admin, config: &Arc<Config>, keys: Option<Arc<Keys>>
     let there_is = format!("Here is the admin API alone: {listed}.");
     let unknown = async move |request: Request| unknown_url(&request, &there_is);
     let router = admin::router(admin, config);
-    let router = router.fallback(unknown).method_not_allowed_fallback(method_not_allowed);
+    let router = router
+        .fallback(unknown)
+        .method_not_allowed_fallback(method_not_allowed);
     let router = router.layer(from_fn_with_state(Bounds::new(config), body_limit::layer));
     noted(match keys {
         Some(keys) => router.layer(from_fn_with_state(Guard::admin(keys), authenticate::layer)),
@@ -138,12 +161,20 @@ fn noted<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
 }
 
 /// The paths of callers and of machinery. What is in no list needs a key.
+#[expect(clippy::too_many_lines, reason = "a table, with a row for each route")]
 fn routes() -> Vec<Route> {
     let mut routes = Vec::new();
     let mut all = |need, list: Vec<(&'static str, MethodRouter<AppState>)>| {
-        routes.extend(list.into_iter().map(|(path, methods)| Route { path, need, methods }));
+        routes.extend(list.into_iter().map(|(path, methods)| Route {
+            path,
+            need,
+            methods,
+        }));
     };
-    all(Need::Nothing, vec![("/health", get(ops::health)), ("/ready", get(ops::ready))]);
+    all(
+        Need::Nothing,
+        vec![("/health", get(ops::health)), ("/ready", get(ops::ready))],
+    );
     all(Need::Admin, vec![("/metrics", get(ops::metrics))]);
     all(
         Need::Permission(Permission::Inference),
@@ -152,37 +183,82 @@ fn routes() -> Vec<Route> {
             ("/v1/completions", post(completions::create_completion)),
             ("/v1/messages", post(messages::create_message)),
             ("/v1/messages/count_tokens", post(messages::count_tokens)),
-            ("/v1/responses", post(responses::create_response).get(responses::socket::open)),
-            ("/v1/responses/input_tokens", post(responses::count_input_tokens)),
+            (
+                "/v1/responses",
+                post(responses::create_response).get(responses::socket::open),
+            ),
+            (
+                "/v1/responses/input_tokens",
+                post(responses::count_input_tokens),
+            ),
             ("/v1/responses/compact", post(responses::compact)),
             ("/v1/batch", post(batch::answer_requests)),
-            ("/v1/batches", get(batches::list_batches).post(batches::create_batch)),
+            (
+                "/v1/batches",
+                get(batches::list_batches).post(batches::create_batch),
+            ),
             ("/v1/batches/{id}", get(batches::retrieve_batch)),
             ("/v1/batches/{id}/cancel", post(batches::cancel_batch)),
-            (body_limit::UPLOADS, get(files::list_files).post(files::create_file)),
-            ("/v1/files/{id}", get(files::retrieve_file).delete(files::delete_file)),
+            (
+                body_limit::UPLOADS,
+                get(files::list_files).post(files::create_file),
+            ),
+            (
+                "/v1/files/{id}",
+                get(files::retrieve_file).delete(files::delete_file),
+            ),
             ("/v1/files/{id}/content", get(files::download_file)),
-            ("/v1/sessions", get(sessions::list_sessions).post(sessions::create_session)),
-            ("/v1/sessions/{id}", get(sessions::retrieve_session).delete(sessions::delete_session)),
-            ("/v1/sessions/{id}/messages", get(sessions::list_messages).post(sessions::create_message)),
+            (
+                "/v1/sessions",
+                get(sessions::list_sessions).post(sessions::create_session),
+            ),
+            (
+                "/v1/sessions/{id}",
+                get(sessions::retrieve_session).delete(sessions::delete_session),
+            ),
+            (
+                "/v1/sessions/{id}/messages",
+                get(sessions::list_messages).post(sessions::create_message),
+            ),
         ],
     );
     all(
         Need::Greeting(Permission::Inference),
-        vec![("/v1/stream", get(stream::open).layer(Extension(Strangers::default())))],
+        vec![(
+            "/v1/stream",
+            get(stream::open).layer(Extension(Strangers::default())),
+        )],
     );
     all(
         Need::Permission(Permission::Responses),
         vec![
-            ("/v1/responses/{id}", get(responses::retrieve_response).delete(responses::delete_response)),
-            ("/v1/responses/{id}/cancel", post(responses::cancel_response)),
-            ("/v1/responses/{id}/input_items", get(responses::list_input_items)),
+            (
+                "/v1/responses/{id}",
+                get(responses::retrieve_response).delete(responses::delete_response),
+            ),
+            (
+                "/v1/responses/{id}/cancel",
+                post(responses::cancel_response),
+            ),
+            (
+                "/v1/responses/{id}/input_items",
+                get(responses::list_input_items),
+            ),
         ],
     );
-    all(Need::Permission(Permission::Responses), conversation_routes());
-    all(Need::Permission(Permission::Inference), message_batch_routes());
+    all(
+        Need::Permission(Permission::Responses),
+        conversation_routes(),
+    );
+    all(
+        Need::Permission(Permission::Inference),
+        message_batch_routes(),
+    );
     all(Need::Permission(Permission::Tasks), task_routes());
-    all(Need::Permission(Permission::Usage), vec![("/v1/usage", get(usage::usage))]);
+    all(
+        Need::Permission(Permission::Usage),
+        vec![("/v1/usage", get(usage::usage))],
+    );
     all(
         Need::Key,
         vec![
@@ -195,22 +271,39 @@ fn routes() -> Vec<Route> {
 }
 
 fn message_batch_routes() -> Vec<(&'static str, MethodRouter<AppState>)> {
-    let all = get(message_batches::list_message_batches).post(message_batches::create_message_batch);
-    let one = get(message_batches::retrieve_message_batch).delete(message_batches::delete_message_batch);
+    let all =
+        get(message_batches::list_message_batches).post(message_batches::create_message_batch);
+    let one =
+        get(message_batches::retrieve_message_batch).delete(message_batches::delete_message_batch);
     vec![
         ("/v1/messages/batches", all),
         ("/v1/messages/batches/{id}", one),
-        ("/v1/messages/batches/{id}/cancel", post(message_batches::cancel_message_batch)),
-        ("/v1/messages/batches/{id}/results", get(message_batches::message_batch_results)),
+        (
+            "/v1/messages/batches/{id}/cancel",
+            post(message_batches::cancel_message_batch),
+        ),
+        (
+            "/v1/messages/batches/{id}/results",
+            get(message_batches::message_batch_results),
+        ),
     ]
 }
 
 fn conversation_routes() -> Vec<(&'static str, MethodRouter<AppState>)> {
     let one = get(conversations::retrieve_conversation).post(conversations::update_conversation);
     vec![
-        ("/v1/conversations", post(conversations::create_conversation)),
-        ("/v1/conversations/{id}", one.delete(conversations::delete_conversation)),
-        ("/v1/conversations/{id}/items", get(conversations::list_items).post(conversations::create_items)),
+        (
+            "/v1/conversations",
+            post(conversations::create_conversation),
+        ),
+        (
+            "/v1/conversations/{id}",
+            one.delete(conversations::delete_conversation),
+        ),
+        (
+            "/v1/conversations/{id}/items",
+            get(conversations::list_items).post(conversations::create_items),
+        ),
         (
             "/v1/conversations/{id}/items/{item}",
             get(conversations::retrieve_item).delete(conversations::delete_item),
@@ -221,11 +314,17 @@ fn conversation_routes() -> Vec<(&'static str, MethodRouter<AppState>)> {
 fn task_routes() -> Vec<(&'static str, MethodRouter<AppState>)> {
     vec![
         ("/v1/tasks", get(tasks::list_tasks).post(tasks::create_task)),
-        ("/v1/tasks/{id}", get(tasks::retrieve_task).delete(tasks::delete_task)),
+        (
+            "/v1/tasks/{id}",
+            get(tasks::retrieve_task).delete(tasks::delete_task),
+        ),
         ("/v1/tasks/{id}/interrupt", post(tasks::interrupt_task)),
         ("/v1/tasks/{id}/events", get(tasks::stream_events)),
         ("/v1/tasks/{id}/ws", get(tasks::open_socket)),
-        ("/v1/tasks/{id}/permissions/{request_id}", post(tasks::answer_permission)),
+        (
+            "/v1/tasks/{id}/permissions/{request_id}",
+            post(tasks::answer_permission),
+        ),
     ]
 }
 
@@ -240,7 +339,11 @@ fn unserved() -> impl Iterator<Item = Route> {
         ("/v1/uploads/{*rest}", any(no_uploads)),
     ]
     .into_iter()
-    .map(|(path, methods)| Route { path, need: Need::Key, methods })
+    .map(|(path, methods)| Route {
+        path,
+        need: Need::Key,
+        methods,
+    })
 }
 
 /// The `paths` that hold no id, which can be asked for as they are.
@@ -266,7 +369,11 @@ async fn no_uploads(request: Request) -> ApiError {
 }
 
 fn unknown_url(request: &Request, there_is: &str) -> ApiError {
-    let message = format!("Unknown request URL: {} {}. {there_is}", request.method(), request.uri().path());
+    let message = format!(
+        "Unknown request URL: {} {}. {there_is}",
+        request.method(),
+        request.uri().path()
+    );
     ApiError::new(Kind::UnknownUrl, message)
 }
 
@@ -286,5 +393,9 @@ async fn method_not_allowed(request: Request) -> Response {
 /// Every path with what it asks for; the wildcards are to be filled in.
 #[cfg(test)]
 pub(super) fn needs() -> Vec<(&'static str, Need)> {
-    routes().into_iter().chain(unserved()).map(|route| (route.path, route.need)).collect()
+    routes()
+        .into_iter()
+        .chain(unserved())
+        .map(|route| (route.path, route.need))
+        .collect()
 }

@@ -105,7 +105,9 @@ impl Socket {
                 return poll_fn(|context| self.poll_next(context)).await;
             }
             let deadline = self.deadline;
-            if let Ok(happened) = timeout_at(deadline, poll_fn(|context| self.poll_next(context))).await {
+            if let Ok(happened) =
+                timeout_at(deadline, poll_fn(|context| self.poll_next(context))).await
+            {
                 return happened;
             }
             // It may have given signs of life and said nothing.
@@ -153,12 +155,18 @@ impl Socket {
         if self.is_clear() {
             return pending().await;
         }
-        poll_fn(|context| self.poll_send(context)).await.map(|()| Happened::Sent)
+        poll_fn(|context| self.poll_send(context))
+            .await
+            .map(|()| Happened::Sent)
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Happened, Ended>> {
         if !self.is_clear() && self.poll_send(context)?.is_ready() {
-            return Poll::Ready(if self.is_refused { Err(Ended) } else { Ok(Happened::Sent) });
+            return Poll::Ready(if self.is_refused {
+                Err(Ended)
+            } else {
+                Ok(Happened::Sent)
+            });
         }
         while self.unsent.len() < MOST_UNSENT && !self.is_refused {
             let message = ready!(self.inner.poll_next_unpin(context)).ok_or(Ended)?;
@@ -170,7 +178,9 @@ impl Socket {
                 Ok(Message::Ping(_) | Message::Pong(_)) => continue,
                 Ok(Message::Close(_)) => return Poll::Ready(Err(Ended)),
                 Err(error) => {
-                    let Some(frame) = refusal(&error, self.limit) else { return Poll::Ready(Err(Ended)) };
+                    let Some(frame) = refusal(&error, self.limit) else {
+                        return Poll::Ready(Err(Ended));
+                    };
                     self.unsent.push_back(Message::Close(Some(frame)));
                     self.is_refused = true;
                     return self.poll_next(context);
@@ -185,7 +195,9 @@ impl Socket {
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Ended>> {
         while !self.unsent.is_empty() {
             ready!(self.inner.poll_ready_unpin(context)).map_err(|_| Ended)?;
-            let Some(message) = self.unsent.pop_front() else { break };
+            let Some(message) = self.unsent.pop_front() else {
+                break;
+            };
             self.is_unflushed = true;
             self.inner.start_send_unpin(message).map_err(|_| Ended)?;
         }
@@ -208,7 +220,10 @@ where
     F: FnOnce(Socket) -> C + Send + 'static,
     C: Future<Output = Result<(), Ended>> + Send + 'static,
 {
-    let upgrade = upgrade.max_message_size(limit).max_frame_size(limit).protocols([PROTOCOL]);
+    let upgrade = upgrade
+        .max_message_size(limit)
+        .max_frame_size(limit)
+        .protocols([PROTOCOL]);
     upgrade.on_upgrade(async move |inner| {
         let conversation = converse(Socket::new(inner, limit, heartbeat));
         let too_late = async {
@@ -227,29 +242,46 @@ where
 fn refusal(error: &axum::Error, limit: usize) -> Option<CloseFrame> {
     let (code, reason) = match error.source()?.downcast_ref()? {
         tungstenite::Error::Capacity(_) => return Some(too_long(limit)),
-        tungstenite::Error::Utf8(_) => {
-            (close_code::INVALID, "a message of text is no valid UTF-8".to_owned())
-        }
+        tungstenite::Error::Utf8(_) => (
+            close_code::INVALID,
+            "a message of text is no valid UTF-8".to_owned(),
+        ),
         tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return None,
         tungstenite::Error::Protocol(fault) => (close_code::PROTOCOL, fault.to_string()),
         _ => return None,
     };
-    Some(CloseFrame { code, reason: reason.into() })
+    Some(CloseFrame {
+        code,
+        reason: reason.into(),
+    })
 }
 
 /// What a client is told whose message is larger than may be. A reason has at most 123 bytes.
 fn too_long(limit: usize) -> CloseFrame {
     let reason = format!("a message may have {limit} bytes at most");
-    CloseFrame { code: close_code::SIZE, reason: reason.into() }
+    CloseFrame {
+        code: close_code::SIZE,
+        reason: reason.into(),
+    }
 }
 
 /// The answer to a request that does not open a socket where nothing else can be done.
 pub(super) fn required(message: &str) -> Response {
     let error = ApiError::new(Kind::NoSocket, message);
-    ([(header::UPGRADE, "websocket"), (header::CONNECTION, "upgrade")], error).into_response()
+    (
+        [
+            (header::UPGRADE, "websocket"),
+            (header::CONNECTION, "upgrade"),
+        ],
+        error,
+    )
+        .into_response()
 }
 
 /// What a client is told when the server stops.
 pub(super) fn farewell() -> CloseFrame {
-    CloseFrame { code: close_code::RESTART, reason: "the server is shutting down".into() }
+    CloseFrame {
+        code: close_code::RESTART,
+        reason: "the server is shutting down".into(),
+    }
 }

@@ -83,7 +83,9 @@ impl<E: Encoder, F: Into<ApiError> + 'static> EventStream<E, F> {
     /// # Errors
     /// When the turn failed before its first event.
     pub(super) async fn wait_for_first(&mut self, limit: Duration) -> Result<(), ApiError> {
-        let Some(events) = &mut self.events else { return Ok(()) };
+        let Some(events) = &mut self.events else {
+            return Ok(());
+        };
         match tokio::time::timeout(limit, futures::StreamExt::next(events)).await {
             Ok(Some(event)) => self.first = Some(event.map_err(F::into)?),
             Ok(None) => return Err(ApiError::ended_early()),
@@ -95,8 +97,14 @@ impl<E: Encoder, F: Into<ApiError> + 'static> EventStream<E, F> {
     pub(super) fn into_response(self) -> Response {
         let mut response = Response::new(Body::new(self));
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/event-stream; charset=utf-8"),
+        );
+        headers.insert(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("no-cache, no-transform"),
+        );
         headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
         response
     }
@@ -179,7 +187,9 @@ impl<E: Encoder, F: Into<ApiError> + 'static> HttpBody for EventStream<E, F> {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.get_mut().poll_bytes(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+        self.get_mut()
+            .poll_bytes(context)
+            .map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -195,7 +195,18 @@ impl FromRef<AppState> for Option<Tasks> {
 
 impl FromRef<AppState> for Answering {
     fn from_ref(state: &AppState) -> Self {
-        let AppState { sessions, turns, config, last_words, .. } = state.clone();
-        Self { sessions, turns, config, last_words }
+        let AppState {
+            sessions,
+            turns,
+            config,
+            last_words,
+            ..
+        } = state.clone();
+        Self {
+            sessions,
+            turns,
+            config,
+            last_words,
+        }
     }
 }

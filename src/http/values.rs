@@ -18,8 +18,13 @@ use crate::webhooks::InvalidSecret;
 ///
 /// # Errors
 /// When it is something else.
-pub(super) fn texts(object: &mut Object, name: &'static str) -> Result<Option<Vec<String>>, InvalidRequest> {
-    let Some(Value::Array(items)) = object.take(name)? else { return Ok(None) };
+pub(super) fn texts(
+    object: &mut Object,
+    name: &'static str,
+) -> Result<Option<Vec<String>>, InvalidRequest> {
+    let Some(Value::Array(items)) = object.take(name)? else {
+        return Ok(None);
+    };
     let text = |item: Value| match item {
         Value::String(text) => Some(text),
         _ => None,
@@ -34,12 +39,18 @@ pub(super) fn texts(object: &mut Object, name: &'static str) -> Result<Option<Ve
 ///
 /// # Errors
 /// When it is something else.
-pub(super) fn chosen_id(object: &mut Object, name: &'static str) -> Result<Option<String>, InvalidRequest> {
-    let Some(id) = object.take_text(name)? else { return Ok(None) };
+pub(super) fn chosen_id(
+    object: &mut Object,
+    name: &'static str,
+) -> Result<Option<String>, InvalidRequest> {
+    let Some(id) = object.take_text(name)? else {
+        return Ok(None);
+    };
     if is_chosen_id(&id) {
         return Ok(Some(id));
     }
-    let words = "expected 1 to 64 letters, digits, `-`, `_` and `.`, the first a letter or a digit.";
+    let words =
+        "expected 1 to 64 letters, digits, `-`, `_` and `.`, the first a letter or a digit.";
     Err(object.refuse(name, code::VALUE, words))
 }
 
@@ -47,16 +58,26 @@ pub(super) fn chosen_id(object: &mut Object, name: &'static str) -> Result<Optio
 ///
 /// # Errors
 /// When it is something else.
-pub(super) fn money(object: &mut Object, name: &'static str) -> Result<Option<Money>, InvalidRequest> {
-    let Some(value) = object.take(name)? else { return Ok(None) };
+pub(super) fn money(
+    object: &mut Object,
+    name: &'static str,
+) -> Result<Option<Money>, InvalidRequest> {
+    let Some(value) = object.take(name)? else {
+        return Ok(None);
+    };
     let amount = match &value {
         Value::String(text) => Money::from_decimal(text),
         // As it is written, so that 0.1 is 0.1; else to the next nano-dollar.
-        number => Money::from_decimal(&number.to_string()).or_else(|| Money::from_dollars(number.as_f64()?)),
+        number => Money::from_decimal(&number.to_string())
+            .or_else(|| Money::from_dollars(number.as_f64()?)),
     };
     match amount {
         Some(amount) => Ok(Some(amount)),
-        None => Err(object.refuse(name, code::VALUE, "expected an amount of US dollars, such as \"12.50\".")),
+        None => Err(object.refuse(
+            name,
+            code::VALUE,
+            "expected an amount of US dollars, such as \"12.50\".",
+        )),
     }
 }
 
@@ -68,14 +89,18 @@ pub(super) fn webhook(
     object: &mut Object,
     table: &'static Table,
 ) -> Result<Option<NewWebhook>, InvalidRequest> {
-    let Some(value) = object.take("webhook")? else { return Ok(None) };
+    let Some(value) = object.take("webhook")? else {
+        return Ok(None);
+    };
     let mut object = Object::new(value, object.place.inner("webhook", table))?;
     let (url, secret) = (object.take_text("url")?, object.take_text("secret")?);
     let url = url.ok_or_else(|| object.missing("url"))?.parse();
-    let url = url.map_err(|error: InvalidAddress| object.refuse("url", code::VALUE, &format!("{error}.")))?;
+    let url = url
+        .map_err(|error: InvalidAddress| object.refuse("url", code::VALUE, &format!("{error}.")))?;
     let secret = secret.map(|secret| secret.parse()).transpose();
-    let secret =
-        secret.map_err(|error: InvalidSecret| object.refuse("secret", code::VALUE, &format!("{error}.")))?;
+    let secret = secret.map_err(|error: InvalidSecret| {
+        object.refuse("secret", code::VALUE, &format!("{error}."))
+    })?;
     finish(object)?;
     Ok(Some(NewWebhook { url, secret }))
 }

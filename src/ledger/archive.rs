@@ -64,7 +64,10 @@ pub async fn restore(store: &Store, text: &str, may_replace: bool) -> Result<Res
             if old > 0 && !may_replace {
                 return Err(Error::Occupied { records: old });
             }
-            let restored = Restored { records: records.len(), replaced: old };
+            let restored = Restored {
+                records: records.len(),
+                replaced: old,
+            };
             for (key, value) in records {
                 transaction.put(key, value);
             }
@@ -87,8 +90,11 @@ fn clear(transaction: &mut Transaction<'_>) -> Result<usize, Error> {
 }
 
 fn read(text: &str) -> Result<Vec<Record>, Error> {
-    let rest = text.strip_prefix(FIRST_LINE).and_then(|rest| rest.strip_prefix('\n'));
-    let rest = rest.ok_or_else(|| Error::Backup("is no backup of a ledger, or of a later version"))?;
+    let rest = text
+        .strip_prefix(FIRST_LINE)
+        .and_then(|rest| rest.strip_prefix('\n'));
+    let rest =
+        rest.ok_or_else(|| Error::Backup("is no backup of a ledger, or of a later version"))?;
     let last = rest.rfind("end ").filter(|_| rest.ends_with('\n'));
     let (body, last) =
         rest.split_at(last.ok_or_else(|| Error::Backup("is cut off: its last line is missing"))?);
@@ -99,7 +105,10 @@ fn read(text: &str) -> Result<Vec<Record>, Error> {
     }
     let record = |line: &str| {
         let (key, value) = line.split_once(' ')?;
-        Some((TABLE.key(BASE64.decode(key).ok()?), BASE64.decode(value).ok()?))
+        Some((
+            TABLE.key(BASE64.decode(key).ok()?),
+            BASE64.decode(value).ok()?,
+        ))
     };
     let records: Option<Vec<Record>> = body.lines().map(record).collect();
     let records = records.ok_or_else(|| Error::Backup("has a line that is no record"))?;
@@ -111,5 +120,8 @@ fn read(text: &str) -> Result<Vec<Record>, Error> {
 }
 
 fn checksum(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

@@ -64,10 +64,16 @@ pub(super) fn open(transaction: &mut Transaction<'_>, now: u64) -> Result<(u64, 
     let (holds, mut unknown) = (places::holds(), 0_usize);
     let mut next = transaction.first(&holds)?;
     while let Some((key, _)) = next {
-        let id = places::id_of(&key).ok_or(Error::Unreadable { what: "the id of a hold" })?;
+        let id = places::id_of(&key).ok_or(Error::Unreadable {
+            what: "the id of a hold",
+        })?;
         // What is gone on with is held, and charged, when it is run again; what waited never went upstream.
         let is_unknown = is_charged_by_a_crash(&id);
-        let closing = if is_unknown { Closing::Unknown } else { Closing::Released };
+        let closing = if is_unknown {
+            Closing::Unknown
+        } else {
+            Closing::Released
+        };
         // Their budgets are not known here. Whoever is charged next hears how much is spent.
         close(transaction, now, &id, closing, &Grant::default())?;
         unknown += usize::from(is_unknown);
@@ -98,12 +104,21 @@ pub(super) fn take(
     if transaction.get(&places::hold(&id))?.is_some() {
         return Err(Error::Duplicate { id });
     }
-    let amount = Amount { money: estimate.money.max(Money::ZERO), ..estimate };
+    let amount = Amount {
+        money: estimate.money.max(Money::ZERO),
+        ..estimate
+    };
     let wanted = Sum::of(amount);
     let accounts = Account::all(&caller.name, &caller.project, &caller.grant, Day::of(now));
     hold_in(transaction, accounts, Sum::default(), wanted)?;
     let (project, key) = (caller.project.clone(), caller.name.clone());
-    let held = Held { epoch, taken_at: now, project, key, amount };
+    let held = Held {
+        epoch,
+        taken_at: now,
+        project,
+        key,
+        amount,
+    };
     transaction.put(places::hold(&id), held.encode());
     Ok((id, amount))
 }
@@ -117,12 +132,24 @@ pub(super) fn raise(
 ) -> Result<Amount, Error> {
     let place = places::hold(id);
     let held: Option<Held> = load(transaction, &place)?;
-    let held = held.ok_or(Error::Unreadable { what: "a hold that is to be raised" })?;
-    let (tokens, money) = (held.amount.tokens.max(wanted.tokens), held.amount.money.max(wanted.money));
+    let held = held.ok_or(Error::Unreadable {
+        what: "a hold that is to be raised",
+    })?;
+    let (tokens, money) = (
+        held.amount.tokens.max(wanted.tokens),
+        held.amount.money.max(wanted.money),
+    );
     let raised = Amount { tokens, money };
     let accounts = Account::all(&held.key, &held.project, grant, Day::of(held.taken_at));
     hold_in(transaction, accounts, Sum::of(held.amount), Sum::of(raised))?;
-    transaction.put(place, Held { amount: raised, ..held }.encode());
+    transaction.put(
+        place,
+        Held {
+            amount: raised,
+            ..held
+        }
+        .encode(),
+    );
     Ok(raised)
 }
 
@@ -139,7 +166,11 @@ fn hold_in<'a>(
         let mut meter: Meter = load(transaction, &place)?.unwrap_or_default();
         meter.held = meter.held.minus(before);
         // Of several, the one that is in the way the longest.
-        over = account.check(&meter, wanted).into_iter().chain(over).max_by_key(|over| over.resets_at);
+        over = account
+            .check(&meter, wanted)
+            .into_iter()
+            .chain(over)
+            .max_by_key(|over| over.resets_at);
         meter.held = meter.held.plus(wanted);
         transaction.put(place, meter.encode());
     }
@@ -148,7 +179,11 @@ fn hold_in<'a>(
 }
 
 /// Renames the hold `id` to `begun`.
-pub(super) fn rename(transaction: &mut Transaction<'_>, id: &str, begun: &str) -> Result<(), Error> {
+pub(super) fn rename(
+    transaction: &mut Transaction<'_>,
+    id: &str,
+    begun: &str,
+) -> Result<(), Error> {
     if let Some(held) = load::<Held>(transaction, &places::hold(id))? {
         transaction.remove(places::hold(id));
         transaction.put(places::hold(begun), held.encode());
@@ -167,7 +202,10 @@ pub(super) fn close(
     let place = places::hold(id);
     let Some(held) = load::<Held>(transaction, &place)? else {
         let earlier: Option<Charged> = load(transaction, &places::charge(id))?;
-        return Ok((earlier.map(|charged| charged.amount()).unwrap_or_default(), Vec::new()));
+        return Ok((
+            earlier.map(|charged| charged.amount()).unwrap_or_default(),
+            Vec::new(),
+        ));
     };
     transaction.remove(place);
     let charged = match closing {
@@ -188,7 +226,10 @@ fn settled(held: &Held, charge: Charge, now: u64) -> Charged {
     Charged {
         model: charge.model,
         outcome: charge.outcome,
-        usage: Usage { cost: None, ..charge.usage },
+        usage: Usage {
+            cost: None,
+            ..charge.usage
+        },
         estimated_tokens: 0,
         money: known.unwrap_or(held.amount.money),
         is_unknown: known.is_none(),
@@ -226,7 +267,10 @@ fn turn_meters(
         meter.spent = meter.spent.plus(Sum::of(debit));
         let (told, new) = account.reached(&meter);
         meter.told = told;
-        alerts.extend(new.into_iter().map(|reached| Alert::new(&account, &held.project, reached)));
+        alerts.extend(
+            new.into_iter()
+                .map(|reached| Alert::new(&account, &held.project, reached)),
+        );
         transaction.put(place, meter.encode());
     }
     Ok(alerts)

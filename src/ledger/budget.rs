@@ -99,7 +99,13 @@ impl<'a> Account<'a> {
                 Window::Day => daily,
                 Window::Month => monthly,
             };
-            Account { scope, window, name, span: Span::around(window, day), cap }
+            Account {
+                scope,
+                window,
+                name,
+                span: Span::around(window, day),
+                cap,
+            }
         };
         [
             account(Scope::Key, Window::Day),
@@ -115,7 +121,9 @@ impl<'a> Account<'a> {
     pub(super) fn check(&self, meter: &Meter, estimate: Sum) -> Option<Over> {
         let over = |what: What, cap: u64| {
             let (spent, held) = (what.of(meter.spent), what.of(meter.held));
-            let wanted = spent.saturating_add(held).saturating_add(what.of(estimate).max(1));
+            let wanted = spent
+                .saturating_add(held)
+                .saturating_add(what.of(estimate).max(1));
             (wanted > u128::from(cap)).then(|| Over {
                 scope: self.scope,
                 window: self.window,
@@ -134,7 +142,13 @@ impl<'a> Account<'a> {
     pub(super) fn used(&self, meter: &Meter) -> (Amount, Cap) {
         let used = meter.spent.plus(meter.held);
         let nanos = i64::try_from(used.money).unwrap_or(i64::MAX);
-        (Amount { tokens: clamp(used.tokens), money: Money::from_nanos(nanos) }, self.cap)
+        (
+            Amount {
+                tokens: clamp(used.tokens),
+                money: Money::from_nanos(nanos),
+            },
+            self.cap,
+        )
     }
 
     /// Whether anything is capped.
@@ -157,7 +171,12 @@ impl<'a> Account<'a> {
                 let bit = 1 << (index + THRESHOLDS.len() * usize::from(what == What::Money));
                 bits |= bit;
                 if meter.told & bit == 0 {
-                    new.push(Reached { what, percent, cap, spent: clamp(spent) });
+                    new.push(Reached {
+                        what,
+                        percent,
+                        cap,
+                        spent: clamp(spent),
+                    });
                 }
             }
         }
@@ -248,7 +267,10 @@ impl std::error::Error for Over {}
 
 impl fmt::Display for Over {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let left = self.cap.saturating_sub(self.spent).saturating_sub(self.held);
+        let left = self
+            .cap
+            .saturating_sub(self.spent)
+            .saturating_sub(self.held);
         let figures = [self.wanted, left, self.cap, self.spent, self.held];
         let [wanted, left, cap, spent, held] = figures.map(|figure| self.what.show(figure));
         let (scope, window, resets) = (self.scope, self.window, Day::of(self.resets_at));

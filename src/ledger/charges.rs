@@ -37,10 +37,21 @@ pub struct ListedCharge {
 pub(super) async fn charges(store: &Store) -> Result<Vec<ListedCharge>, Error> {
     let records = store.scan(places::charges()).await?;
     let listed = records.into_iter().map(|(key, value)| {
-        let id = places::id_of(&key).ok_or(Error::Unreadable { what: "the id of a charge" })?;
+        let id = places::id_of(&key).ok_or(Error::Unreadable {
+            what: "the id of a charge",
+        })?;
         let charged = Charged::decode(&value)?;
         let amount = charged.amount();
-        let Charged { taken_at, project, key, model, outcome, usage, is_unknown, .. } = charged;
+        let Charged {
+            taken_at,
+            project,
+            key,
+            model,
+            outcome,
+            usage,
+            is_unknown,
+            ..
+        } = charged;
         Ok(ListedCharge {
             id,
             taken_at,

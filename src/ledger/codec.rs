@@ -97,9 +97,16 @@ mod tests {
         let bytes = writer.into_bytes();
         assert_eq!(Reader(&bytes[1..]).number::<u8>(), None);
         assert_eq!(Reader(&bytes[1..]).number::<u16>(), Some(300));
-        assert_eq!(Reader(&[0xff; 18]).number::<u128>(), None, "longer than any number");
+        assert_eq!(
+            Reader(&[0xff; 18]).number::<u128>(),
+            None,
+            "longer than any number"
+        );
         assert_eq!(Reader(&[0xff; 40]).number::<u128>(), None, "without an end");
         assert_eq!(Reader(&bytes[1..2]).number::<u128>(), None, "cut off");
-        assert_eq!(Reader(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]).text(), None);
+        assert_eq!(
+            Reader(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]).text(),
+            None
+        );
     }
 }

@@ -87,7 +87,13 @@ impl Outcome {
 
 impl Hold {
     pub(super) fn new(ledger: Ledger, id: String, amount: Amount, grant: Arc<Grant>) -> Self {
-        Self { ledger, id, amount, grant, state: State::Unused }
+        Self {
+            ledger,
+            id,
+            amount,
+            grant,
+            state: State::Unused,
+        }
     }
 
     /// From now on something is run under it, of which it is not known what it takes.
@@ -110,7 +116,10 @@ impl Hold {
     ///
     /// # Errors
     /// When the store fails. It is released then.
-    pub fn hand_over(mut self, id: &str) -> impl Future<Output = Result<Self, Error>> + Send + use<> {
+    pub fn hand_over(
+        mut self,
+        id: &str,
+    ) -> impl Future<Output = Result<Self, Error>> + Send + use<> {
         let renamed = self.ledger.rename(&self.id, id);
         // Transactions keep their order, so whatever is asked of it from now on finds it by its new name.
         id.clone_into(&mut self.id);
@@ -123,7 +132,10 @@ impl Hold {
     /// # Errors
     /// [`Error::Over`] when a budget has no room, not even for what is held already, or the store's. It is held as before then.
     pub async fn raise(&mut self, amount: Amount, grant: Arc<Grant>) -> Result<(), Error> {
-        self.amount = self.ledger.raise(&self.id, amount, Arc::clone(&grant)).await?;
+        self.amount = self
+            .ledger
+            .raise(&self.id, amount, Arc::clone(&grant))
+            .await?;
         self.grant = grant;
         Ok(())
     }
@@ -144,7 +156,10 @@ impl Hold {
     ///
     /// # Errors
     /// When the store fails. It is tried again then, until it is done or the server ends.
-    pub fn settle(self, charge: Charge) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
+    pub fn settle(
+        self,
+        charge: Charge,
+    ) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
         self.end(Closing::Settled(charge))
     }
 
@@ -156,9 +171,13 @@ impl Hold {
         self.end(Closing::Released)
     }
 
-    fn end(mut self, closing: Closing) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
+    fn end(
+        mut self,
+        closing: Closing,
+    ) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
         self.state = State::Closed;
-        self.ledger.close(&self.id, closing, Arc::clone(&self.grant))
+        self.ledger
+            .close(&self.id, closing, Arc::clone(&self.grant))
     }
 
     /// Forgets it as the death of the process would.
@@ -176,6 +195,9 @@ impl Drop for Hold {
             State::Closed => return,
         };
         // The store does what it was asked for though nobody waits.
-        drop(self.ledger.close(&self.id, closing, Arc::clone(&self.grant)));
+        drop(
+            self.ledger
+                .close(&self.id, closing, Arc::clone(&self.grant)),
+        );
     }
 }

@@ -25,10 +25,15 @@ pub(super) fn through(
     steps: &[(u8, Step)],
     last: u8,
 ) -> Result<(), Error> {
-    let Some(head) = transaction.get(&places::head())? else { return Ok(()) };
+    let Some(head) = transaction.get(&places::head())? else {
+        return Ok(());
+    };
     let mut version = *head.first().ok_or(Error::Unreadable { what: Head::WHAT })?;
     if version > last {
-        return Err(Error::Newer { found: version, known: last });
+        return Err(Error::Newer {
+            found: version,
+            known: last,
+        });
     }
     while version < last {
         let step = steps.iter().find(|(begin, _)| *begin == version);

@@ -134,7 +134,10 @@ struct Owed {
 
 impl fmt::Debug for Ledger {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Ledger").field("epoch", &self.0.epoch).finish_non_exhaustive()
+        formatter
+            .debug_struct("Ledger")
+            .field("epoch", &self.0.epoch)
+            .finish_non_exhaustive()
     }
 }
 
@@ -145,8 +148,9 @@ impl Ledger {
     /// When its records are newer than this program or cannot be read, or the store fails.
     pub async fn open(store: Store, clock: Clock, config: Config) -> Result<Opened, Error> {
         let now = clock.clone();
-        let (epoch, unknown) =
-            store.transaction(move |transaction| book::open(transaction, now.now())).await?;
+        let (epoch, unknown) = store
+            .transaction(move |transaction| book::open(transaction, now.now()))
+            .await?;
         let (sender, alerts) = mpsc::unbounded_channel();
         let inner = Inner {
             store,
@@ -157,7 +161,11 @@ impl Ledger {
             owed: Mutex::default(),
             is_failing: AtomicBool::new(false),
         };
-        Ok(Opened { ledger: Self(Arc::new(inner)), unknown, alerts })
+        Ok(Opened {
+            ledger: Self(Arc::new(inner)),
+            unknown,
+            alerts,
+        })
     }
 
     /// Holds `estimate` for `caller`, if every one of its budgets has room for it beside what is spent and held already.
@@ -172,10 +180,12 @@ impl Ledger {
         estimate: Amount,
         id: &str,
     ) -> impl Future<Output = Result<Hold, Error>> + Send + use<> {
-        let (this, ledger, caller, id) = (self.clone(), self.clone(), caller.clone(), id.to_owned());
+        let (this, ledger, caller, id) =
+            (self.clone(), self.clone(), caller.clone(), id.to_owned());
         let held = self.0.store.transaction(move |transaction| {
             let now = ledger.0.clock.now();
-            let (id, amount) = book::take(transaction, now, ledger.0.epoch, &caller, estimate, &id)?;
+            let (id, amount) =
+                book::take(transaction, now, ledger.0.epoch, &caller, estimate, &id)?;
             Ok::<_, Error>(Hold::new(ledger, id, amount, caller.grant))
         });
         async move { this.noted(held.await) }
@@ -188,19 +198,35 @@ impl Ledger {
         grant: Arc<Grant>,
     ) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
         let (this, id) = (self.clone(), id.to_owned());
-        let raised =
-            self.0.store.transaction(move |transaction| book::raise(transaction, &id, amount, &grant));
+        let raised = self
+            .0
+            .store
+            .transaction(move |transaction| book::raise(transaction, &id, amount, &grant));
         async move { this.noted(raised.await) }
     }
 
-    fn rename(&self, id: &str, begun: &str) -> impl Future<Output = Result<(), Error>> + Send + use<> {
-        let (this, ledger, id, begun) = (self.clone(), self.clone(), id.to_owned(), begun.to_owned());
+    fn rename(
+        &self,
+        id: &str,
+        begun: &str,
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        let (this, ledger, id, begun) =
+            (self.clone(), self.clone(), id.to_owned(), begun.to_owned());
         let renamed = self.0.store.transaction(move |transaction| {
-            let owed = Owed { id: id.clone(), closing: Closing::Released, grant: Arc::default() };
+            let owed = Owed {
+                id: id.clone(),
+                closing: Closing::Released,
+                grant: Arc::default(),
+            };
             // Whoever holds it knows it by its new name alone, so it is given back under the old one.
             transaction.afterwards(move |is_made| {
                 if !is_made {
-                    ledger.0.owed.lock().unwrap_or_else(PoisonError::into_inner).push(owed);
+                    ledger
+                        .0
+                        .owed
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(owed);
                 }
             });
             book::rename(transaction, &id, &begun)
@@ -236,19 +262,30 @@ impl Ledger {
         grant: Arc<Grant>,
     ) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
         let (this, ledger) = (self.clone(), self.clone());
-        let owed = Owed { id: id.to_owned(), closing, grant };
+        let owed = Owed {
+            id: id.to_owned(),
+            closing,
+            grant,
+        };
         let closed = self.0.store.transaction(move |transaction| {
             let (now, alerts) = (ledger.0.clock.now(), ledger.0.alerts.clone());
             let Owed { id, closing, grant } = owed.clone();
             transaction.afterwards(move |is_made| {
                 if !is_made {
-                    ledger.0.owed.lock().unwrap_or_else(PoisonError::into_inner).push(owed);
+                    ledger
+                        .0
+                        .owed
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(owed);
                 }
             });
             let (debit, new) = book::close(transaction, now, &id, closing, &grant)?;
             transaction.afterwards(move |is_made| {
                 // Whoever opened the ledger may not want to hear of it.
-                new.into_iter().filter(|_| is_made).for_each(|alert| drop(alerts.send(alert)));
+                new.into_iter()
+                    .filter(|_| is_made)
+                    .for_each(|alert| drop(alerts.send(alert)));
             });
             Ok(debit)
         });

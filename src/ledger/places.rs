@@ -62,12 +62,23 @@ pub(super) fn orders() -> Vec<u8> {
 /// Day and id in a key of the order.
 pub(super) fn day_and_id_of(key: &[u8]) -> Option<(Day, String)> {
     let (number, id) = number(TABLE.rest(key).get(1..)?)?;
-    Some((Day::from_number(number), String::from_utf8(id.to_vec()).ok()?))
+    Some((
+        Day::from_number(number),
+        String::from_utf8(id.to_vec()).ok()?,
+    ))
 }
 
 pub(super) fn meter(span: Span, scope: Scope, name: &str) -> Vec<u8> {
     let (kind, number) = span.to_key();
-    place(METER, &[&[kind], &number.to_be_bytes(), &[scope.letter()], name.as_bytes()])
+    place(
+        METER,
+        &[
+            &[kind],
+            &number.to_be_bytes(),
+            &[scope.letter()],
+            name.as_bytes(),
+        ],
+    )
 }
 
 pub(super) fn meters() -> Vec<u8> {
@@ -85,7 +96,11 @@ pub(super) fn meter_of(key: &[u8]) -> Option<(Span, Scope, String)> {
     let (number, rest) = number(rest)?;
     let (letter, name) = rest.split_first()?;
     let scope = Scope::from_letter(*letter)?;
-    Some((Span::from_key(*kind, number)?, scope, String::from_utf8(name.to_vec()).ok()?))
+    Some((
+        Span::from_key(*kind, number)?,
+        scope,
+        String::from_utf8(name.to_vec()).ok()?,
+    ))
 }
 
 /// The usage of all projects.
@@ -105,7 +120,15 @@ pub(super) fn usage_on(project: &str, day: Day) -> Vec<u8> {
 
 pub(super) fn usage(project: &str, day: Day, key: &str, model: &str) -> Vec<u8> {
     let number = day.number().to_be_bytes();
-    place(USAGE, &[&with_length(project), &number, &with_length(key), model.as_bytes()])
+    place(
+        USAGE,
+        &[
+            &with_length(project),
+            &number,
+            &with_length(key),
+            model.as_bytes(),
+        ],
+    )
 }
 
 /// Project, day, key and model in a key of the usage.
@@ -113,7 +136,12 @@ pub(super) fn usage_parts(key: &[u8]) -> Option<(String, Day, String, String)> {
     let (project, rest) = text(TABLE.rest(key).get(1..)?)?;
     let (day, rest) = number(rest)?;
     let (name, model) = text(rest)?;
-    Some((project, Day::from_number(day), name, String::from_utf8(model.to_vec()).ok()?))
+    Some((
+        project,
+        Day::from_number(day),
+        name,
+        String::from_utf8(model.to_vec()).ok()?,
+    ))
 }
 
 /// A name after its length, so that no name is the beginning of another, whatever it holds.

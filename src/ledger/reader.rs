@@ -55,7 +55,10 @@ impl Reader {
     /// One that finds nothing, and leaves nothing behind.
     #[cfg(test)]
     pub(crate) fn temporary() -> Self {
-        Self::new(Store::in_memory(tokio_util::task::TaskTracker::new()), Clock::system())
+        Self::new(
+            Store::in_memory(tokio_util::task::TaskTracker::new()),
+            Clock::system(),
+        )
     }
 
     /// What was used.
@@ -77,10 +80,20 @@ impl Reader {
         for account in accounts.into_iter().filter(Account::is_capped) {
             let place = places::meter(account.span, account.scope, account.name);
             let bytes = self.store.get(place).await?;
-            let meter = bytes.map(|bytes| Meter::decode(&bytes)).transpose()?.unwrap_or_default();
+            let meter = bytes
+                .map(|bytes| Meter::decode(&bytes))
+                .transpose()?
+                .unwrap_or_default();
             let (used, cap) = account.used(&meter);
-            let (scope, window, resets_at) = (account.scope, account.window, account.span.ends_at());
-            budgets.push(Standing { scope, window, used, cap, resets_at });
+            let (scope, window, resets_at) =
+                (account.scope, account.window, account.span.ends_at());
+            budgets.push(Standing {
+                scope,
+                window,
+                used,
+                cap,
+                resets_at,
+            });
         }
         Ok(budgets)
     }
@@ -91,7 +104,11 @@ impl Reader {
     /// When it cannot be read.
     pub async fn budget_state(&self, caller: &Caller) -> Result<BudgetState, Error> {
         let budgets = self.budgets(caller).await?;
-        Ok(BudgetState::of(budgets.into_iter().map(|standing| (standing.used, standing.cap))))
+        Ok(BudgetState::of(
+            budgets
+                .into_iter()
+                .map(|standing| (standing.used, standing.cap)),
+        ))
     }
 
     /// Charges one by one, those that are kept.

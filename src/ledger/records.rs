@@ -32,7 +32,10 @@ pub(super) trait Record: Sized {
     fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let unreadable = Error::Unreadable { what: Self::WHAT };
         match bytes.split_first() {
-            Some((&version, _)) if version > VERSION => Err(Error::Newer { found: version, known: VERSION }),
+            Some((&version, _)) if version > VERSION => Err(Error::Newer {
+                found: version,
+                known: VERSION,
+            }),
             Some((&VERSION, rest)) => {
                 let mut reader = Reader(rest);
                 let record = Self::read(&mut reader).filter(|_| reader.is_at_end());
@@ -44,8 +47,14 @@ pub(super) trait Record: Sized {
 }
 
 /// The record at `key`.
-pub(super) fn load<R: Record>(transaction: &Transaction<'_>, key: &[u8]) -> Result<Option<R>, Error> {
-    transaction.get(key)?.map(|bytes| R::decode(&bytes)).transpose()
+pub(super) fn load<R: Record>(
+    transaction: &Transaction<'_>,
+    key: &[u8],
+) -> Result<Option<R>, Error> {
+    transaction
+        .get(key)?
+        .map(|bytes| R::decode(&bytes))
+        .transpose()
 }
 
 /// Tokens and nano-dollars, without bounds: a sum of amounts is exact, whatever they are.
@@ -124,7 +133,10 @@ fn nanos(money: Money) -> u128 {
 
 impl Sum {
     pub(super) fn of(amount: Amount) -> Self {
-        Self { tokens: amount.tokens.into(), money: nanos(amount.money) }
+        Self {
+            tokens: amount.tokens.into(),
+            money: nanos(amount.money),
+        }
     }
 
     pub(super) fn plus(self, other: Self) -> Self {
@@ -150,10 +162,19 @@ impl Charged {
     /// What is debited.
     pub(super) fn amount(&self) -> Amount {
         let usage = &self.usage;
-        let parts =
-            [usage.input_tokens, usage.cache_write_tokens, usage.cache_read_tokens, usage.output_tokens];
-        let tokens = parts.iter().fold(self.estimated_tokens, |sum, part| sum.saturating_add(*part));
-        Amount { tokens, money: self.money }
+        let parts = [
+            usage.input_tokens,
+            usage.cache_write_tokens,
+            usage.cache_read_tokens,
+            usage.output_tokens,
+        ];
+        let tokens = parts
+            .iter()
+            .fold(self.estimated_tokens, |sum, part| sum.saturating_add(*part));
+        Amount {
+            tokens,
+            money: self.money,
+        }
     }
 }
 
@@ -187,7 +208,13 @@ impl Counters {
 
     /// All tokens.
     pub(super) fn tokens(&self) -> u128 {
-        let parts = [self.input, self.cache_write, self.cache_read, self.output, self.estimated];
+        let parts = [
+            self.input,
+            self.cache_write,
+            self.cache_read,
+            self.output,
+            self.estimated,
+        ];
         parts.iter().fold(0, |sum, part| sum.saturating_add(*part))
     }
 }
@@ -201,7 +228,10 @@ impl Record for Head {
     }
 
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        Some(Self { epoch: reader.number()?, swept: Day::from_number(reader.number()?) })
+        Some(Self {
+            epoch: reader.number()?,
+            swept: Day::from_number(reader.number()?),
+        })
     }
 }
 
@@ -233,7 +263,9 @@ impl Record for Charged {
     fn write(&self, writer: &mut Writer) {
         writer.number(self.taken_at);
         writer.number(self.settled_at);
-        [&self.project, &self.key, &self.model].into_iter().for_each(|text| writer.text(text));
+        [&self.project, &self.key, &self.model]
+            .into_iter()
+            .for_each(|text| writer.text(text));
         writer.number(self.outcome.code());
         let usage = &self.usage;
         writer.number(usage.input_tokens);
@@ -241,7 +273,13 @@ impl Record for Charged {
         writer.number(usage.cache_read_tokens);
         writer.number(usage.output_tokens);
         writer.number(usage.thinking_tokens);
-        write_amount(writer, Amount { tokens: self.estimated_tokens, money: self.money });
+        write_amount(
+            writer,
+            Amount {
+                tokens: self.estimated_tokens,
+                money: self.money,
+            },
+        );
         writer.number(self.is_unknown);
     }
 
@@ -259,7 +297,10 @@ impl Record for Charged {
             web_searches: 0,
             cost: None,
         };
-        let Amount { tokens: estimated_tokens, money } = read_amount(reader)?;
+        let Amount {
+            tokens: estimated_tokens,
+            money,
+        } = read_amount(reader)?;
         let is_unknown = match reader.number()? {
             0_u8 => false,
             1 => true,
@@ -292,9 +333,18 @@ impl Record for Meter {
     }
 
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let mut sum = || Some(Sum { tokens: reader.number()?, money: reader.number()? });
+        let mut sum = || {
+            Some(Sum {
+                tokens: reader.number()?,
+                money: reader.number()?,
+            })
+        };
         let (spent, held) = (sum()?, sum()?);
-        Some(Self { spent, held, told: reader.number()? })
+        Some(Self {
+            spent,
+            held,
+            told: reader.number()?,
+        })
     }
 }
 
@@ -303,8 +353,14 @@ impl Record for Counters {
 
     fn write(&self, writer: &mut Writer) {
         writer.number(self.requests);
-        for number in [self.input, self.cache_write, self.cache_read, self.output, self.estimated, self.money]
-        {
+        for number in [
+            self.input,
+            self.cache_write,
+            self.cache_read,
+            self.output,
+            self.estimated,
+            self.money,
+        ] {
             writer.number(number);
         }
         writer.number(self.unknown);
@@ -331,5 +387,8 @@ fn write_amount(writer: &mut Writer, amount: Amount) {
 
 fn read_amount(reader: &mut Reader<'_>) -> Option<Amount> {
     let tokens = reader.number()?;
-    Some(Amount { tokens, money: Money::from_nanos(reader.number()?) })
+    Some(Amount {
+        tokens,
+        money: Money::from_nanos(reader.number()?),
+    })
 }

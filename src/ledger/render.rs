@@ -55,7 +55,10 @@ struct Sum {
 
 impl Sum {
     fn of(figures: &Figures) -> Self {
-        Self { tokens: figures.total_tokens, cost: fraction(figures.cost_nanos) }
+        Self {
+            tokens: figures.total_tokens,
+            cost: fraction(figures.cost_nanos),
+        }
     }
 }
 
@@ -112,24 +115,50 @@ struct Used<T> {
 
 impl BudgetRow {
     fn new(standing: &Standing) -> Self {
-        let Standing { scope, window, used, cap, resets_at } = standing;
+        let Standing {
+            scope,
+            window,
+            used,
+            cap,
+            resets_at,
+        } = standing;
         let tokens = cap.tokens.map(|cap| {
             let used = used.tokens;
-            Used { left: cap.saturating_sub(used), used, cap }
+            Used {
+                left: cap.saturating_sub(used),
+                used,
+                cap,
+            }
         });
         let money = cap.money.map(|cap| {
             let left = (cap - used.money).max(Money::ZERO);
-            Used { left: left.to_decimal(), used: used.money.to_decimal(), cap: cap.to_decimal() }
+            Used {
+                left: left.to_decimal(),
+                used: used.money.to_decimal(),
+                cap: cap.to_decimal(),
+            }
         });
         let (scope, window) = (scope.to_string(), window.to_string());
-        Self { scope, window, tokens, money, resets_at: *resets_at }
+        Self {
+            scope,
+            window,
+            tokens,
+            money,
+            resets_at: *resets_at,
+        }
     }
 }
 
 /// As JSON, with how `budgets` stand if that is known. `cost_usd` is as near as a fraction comes, `cost_nano_usd` exact.
 pub fn to_json(report: &Report, budgets: Option<&[Standing]>) -> String {
-    let groups = report.groups.iter().map(|(name, figures)| Row::new(Some(name.as_str()), figures));
-    let families = report.families.iter().map(|(name, figures)| (name.as_str(), Sum::of(figures)));
+    let groups = report
+        .groups
+        .iter()
+        .map(|(name, figures)| Row::new(Some(name.as_str()), figures));
+    let families = report
+        .families
+        .iter()
+        .map(|(name, figures)| (name.as_str(), Sum::of(figures)));
     let total = Sum::of(&report.totals);
     let document = Document {
         object: "usage",
@@ -163,15 +192,32 @@ pub fn to_csv(report: &Report) -> String {
 /// As a table for a terminal, with the totals below.
 pub fn to_table(report: &Report) -> String {
     let lines = lines(report, true);
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        lines
+            .iter()
+            .map(|line| line[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..=COLUMNS.len()).map(width).collect();
     let mut text = String::new();
     for line in &lines {
-        let cells = line.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
-            // A name may come from a client, and a terminal obeys what it is sent.
-            let cell: String = cell.chars().map(|char| if char.is_control() { '?' } else { char }).collect();
-            if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-        });
+        let cells = line
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(column, (cell, &width))| {
+                // A name may come from a client, and a terminal obeys what it is sent.
+                let cell: String = cell
+                    .chars()
+                    .map(|char| if char.is_control() { '?' } else { char })
+                    .collect();
+                if column == 0 {
+                    format!("{cell:<width$}")
+                } else {
+                    format!("{cell:>width$}")
+                }
+            });
         let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  "));
     }
     text
@@ -179,9 +225,15 @@ pub fn to_table(report: &Report) -> String {
 
 fn lines(report: &Report, has_totals: bool) -> Vec<Vec<String>> {
     let group = report.query.group_by.map_or("", GroupBy::as_str);
-    let head = std::iter::once(group).chain(COLUMNS).map(str::to_owned).collect();
+    let head = std::iter::once(group)
+        .chain(COLUMNS)
+        .map(str::to_owned)
+        .collect();
     let totals = has_totals.then(|| line(TOTAL, &report.totals));
-    let groups = report.groups.iter().map(|(name, figures)| line(name, figures));
+    let groups = report
+        .groups
+        .iter()
+        .map(|(name, figures)| line(name, figures));
     std::iter::once(head).chain(groups).chain(totals).collect()
 }
 

@@ -34,13 +34,20 @@ impl Ledger {
         let ledger = self.clone();
         tracker.spawn(async move {
             let mut intervals = 0;
-            while stop.run_until_cancelled(tokio::time::sleep(RETRY_INTERVAL)).await.is_some() {
+            while stop
+                .run_until_cancelled(tokio::time::sleep(RETRY_INTERVAL))
+                .await
+                .is_some()
+            {
                 ledger.try_again().await;
                 ledger.probe().await;
                 if intervals % SWEEP_INTERVALS == 0
                     && let Err(error) = ledger.sweep().await
                 {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the ledger was not swept");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the ledger was not swept"
+                    );
                 }
                 intervals += 1;
             }
@@ -83,7 +90,12 @@ impl Ledger {
     pub(super) async fn sweep(&self) -> Result<(), Error> {
         let keep = self.0.config.keep_charges_days;
         let first = Day::of(self.0.clock.now()).minus(keep);
-        while self.0.store.transaction(move |transaction| sweep(transaction, first)).await? {}
+        while self
+            .0
+            .store
+            .transaction(move |transaction| sweep(transaction, first))
+            .await?
+        {}
         Ok(())
     }
 }
@@ -98,8 +110,9 @@ fn sweep(transaction: &mut Transaction<'_>, first: Day) -> Result<bool, Error> {
     let mut left = SWEEP_GROUP;
     let orders = places::orders();
     drop_while(transaction, &orders, &mut left, |transaction, key| {
-        let (day, id) =
-            places::day_and_id_of(key).ok_or(Error::Unreadable { what: "the day of a charge" })?;
+        let (day, id) = places::day_and_id_of(key).ok_or(Error::Unreadable {
+            what: "the day of a charge",
+        })?;
         if day < first {
             transaction.remove(places::charge(&id));
         }
@@ -107,11 +120,18 @@ fn sweep(transaction: &mut Transaction<'_>, first: Day) -> Result<bool, Error> {
     })?;
     for window in [Window::Day, Window::Month] {
         let limit = Span::around(window, first);
-        drop_while(transaction, &places::meters_like(limit), &mut left, |_, key| {
-            let parts = places::meter_of(key).ok_or(Error::Unreadable { what: "the time of a budget" })?;
-            // Budgets of a day or a month that is over decide nothing any more.
-            Ok(parts.0 < limit)
-        })?;
+        drop_while(
+            transaction,
+            &places::meters_like(limit),
+            &mut left,
+            |_, key| {
+                let parts = places::meter_of(key).ok_or(Error::Unreadable {
+                    what: "the time of a budget",
+                })?;
+                // Budgets of a day or a month that is over decide nothing any more.
+                Ok(parts.0 < limit)
+            },
+        )?;
     }
     Ok(left == 0)
 }

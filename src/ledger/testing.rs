@@ -43,12 +43,20 @@ pub(crate) async fn faulty(now: u64) -> (Ledger, Arc<Faulty>) {
 /// What is spent and held of each budget of `caller`, and its cap.
 pub(crate) async fn budgets(ledger: &Ledger, caller: &Caller) -> Vec<(Amount, Cap)> {
     let budgets = ledger.reader().budgets(caller).await.unwrap();
-    budgets.into_iter().map(|standing| (standing.used, standing.cap)).collect()
+    budgets
+        .into_iter()
+        .map(|standing| (standing.used, standing.cap))
+        .collect()
 }
 
 async fn over(store: Store, now: u64) -> Ledger {
-    let config = Config { keep_charges_days: 92 };
-    Ledger::open(store, Clock::new(move || now), config).await.unwrap().ledger
+    let config = Config {
+        keep_charges_days: 92,
+    };
+    Ledger::open(store, Clock::new(move || now), config)
+        .await
+        .unwrap()
+        .ledger
 }
 
 /// How many holds a crash would have charged now.
@@ -61,7 +69,10 @@ pub(crate) async fn begun_holds(ledger: &Ledger) -> usize {
 /// Charges `money` to `caller`.
 pub(crate) async fn spend(ledger: &Ledger, caller: &Caller, money: Money) -> Amount {
     let amount = Amount { tokens: 0, money };
-    let hold = ledger.hold(caller, amount, &uuid::Uuid::new_v4().to_string()).await.unwrap();
+    let hold = ledger
+        .hold(caller, amount, &uuid::Uuid::new_v4().to_string())
+        .await
+        .unwrap();
     let charge = Charge {
         model: String::new(),
         usage: Usage::default(),

@@ -112,7 +112,11 @@ pub(super) async fn usage(store: &Store, clock: &Clock, query: &Query) -> Result
         }
         let counters = Counters::decode(&value)?;
         totals = totals.plus(counters);
-        let model = if model.is_empty() { NO_MODEL.to_owned() } else { model };
+        let model = if model.is_empty() {
+            NO_MODEL.to_owned()
+        } else {
+            model
+        };
         add(&mut families, family_of(&model), counters);
         let group = match query.group_by {
             None => continue,
@@ -123,10 +127,19 @@ pub(super) async fn usage(store: &Store, clock: &Clock, query: &Query) -> Result
         add(&mut groups, &group, counters);
     }
     let figures = |sums: BTreeMap<String, Counters>| {
-        sums.into_iter().map(|(name, counters)| (name, Figures::of(counters))).collect()
+        sums.into_iter()
+            .map(|(name, counters)| (name, Figures::of(counters)))
+            .collect()
     };
     let (groups, families) = (figures(groups), figures(families));
-    Ok(Report { query: query.clone(), from, to: today, totals: Figures::of(totals), groups, families })
+    Ok(Report {
+        query: query.clone(),
+        from,
+        to: today,
+        totals: Figures::of(totals),
+        groups,
+        families,
+    })
 }
 
 fn add(sums: &mut BTreeMap<String, Counters>, name: &str, counters: Counters) {
@@ -155,7 +168,9 @@ async fn records(
 }
 
 pub(super) fn parts_of(key: &[u8]) -> Result<(String, Day, String, String), Error> {
-    places::usage_parts(key).ok_or(Error::Unreadable { what: "whose usage it is" })
+    places::usage_parts(key).ok_or(Error::Unreadable {
+        what: "whose usage it is",
+    })
 }
 
 impl Figures {
@@ -209,6 +224,8 @@ impl GroupBy {
 
     /// The one with this name.
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|group_by| group_by.as_str() == name)
+        Self::ALL
+            .into_iter()
+            .find(|group_by| group_by.as_str() == name)
     }
 }

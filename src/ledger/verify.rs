@@ -46,7 +46,9 @@ impl Snapshot {
     /// The records whose keys start with `prefix`.
     fn scan(&self, prefix: &[u8]) -> impl Iterator<Item = &store::Record> {
         let first = self.0.partition_point(|(key, _)| key.as_slice() < prefix);
-        self.0[first..].iter().take_while(move |(key, _)| key.starts_with(prefix))
+        self.0[first..]
+            .iter()
+            .take_while(move |(key, _)| key.starts_with(prefix))
     }
 }
 
@@ -57,7 +59,10 @@ impl Snapshot {
 pub(super) async fn verify(store: &Store) -> Result<Verified, Error> {
     let snapshot = Snapshot(store.snapshot(places::TABLE.key("")).await?);
     let head = snapshot.scan(&places::head()).next();
-    let head = head.map(|(_, value)| Head::decode(value)).transpose()?.unwrap_or_default();
+    let head = head
+        .map(|(_, value)| Head::decode(value))
+        .transpose()?
+        .unwrap_or_default();
     let charges: Vec<(String, Charged)> = named(&snapshot, &places::charges())?;
     let holds: Vec<(String, Held)> = named(&snapshot, &places::holds())?;
     let mut kept = Usage::new();
@@ -66,7 +71,9 @@ pub(super) async fn verify(store: &Store) -> Result<Verified, Error> {
     }
     let mut meters = Meters::new();
     for (key, value) in snapshot.scan(&places::meters()) {
-        let place = places::meter_of(key).ok_or(Error::Unreadable { what: "the time of a budget" })?;
+        let place = places::meter_of(key).ok_or(Error::Unreadable {
+            what: "the time of a budget",
+        })?;
         meters.insert(place, Meter::decode(value)?);
     }
     let mut problems = Vec::new();
@@ -74,11 +81,27 @@ pub(super) async fn verify(store: &Store) -> Result<Verified, Error> {
     compare_holds(&head, &holds, &charges, &mut problems);
     let added = add_up(&charges);
     let is_kept = |(_, day, ..): &(String, Day, String, String)| *day >= head.swept;
-    compare("usage", &only(&kept, is_kept), &only(&added, is_kept), &mut problems);
-    let is_kept = |(span, ..): &(Span, Scope, String)| *span >= Span::around(window_of(*span), head.swept);
+    compare(
+        "usage",
+        &only(&kept, is_kept),
+        &only(&added, is_kept),
+        &mut problems,
+    );
+    let is_kept =
+        |(span, ..): &(Span, Scope, String)| *span >= Span::around(window_of(*span), head.swept);
     let expected = expected_meters(&kept, &holds);
-    compare("budget", &only(&sums(&meters), is_kept), &only(&sums(&expected), is_kept), &mut problems);
-    Ok(Verified { charges: charges.len(), holds: holds.len(), counters: kept.len(), problems })
+    compare(
+        "budget",
+        &only(&sums(&meters), is_kept),
+        &only(&sums(&expected), is_kept),
+        &mut problems,
+    );
+    Ok(Verified {
+        charges: charges.len(),
+        holds: holds.len(),
+        counters: kept.len(),
+        problems,
+    })
 }
 
 fn named<R: Record>(snapshot: &Snapshot, prefix: &[u8]) -> Result<Vec<(String, R)>, Error> {
@@ -96,11 +119,15 @@ fn compare_orders(
 ) -> Result<(), Error> {
     let mut found = BTreeMap::new();
     for (key, _) in snapshot.scan(&places::orders()) {
-        let (day, id) =
-            places::day_and_id_of(key).ok_or(Error::Unreadable { what: "the day of a charge" })?;
+        let (day, id) = places::day_and_id_of(key).ok_or(Error::Unreadable {
+            what: "the day of a charge",
+        })?;
         found.insert((id, day), ());
     }
-    let expected = charges.iter().map(|(id, charged)| ((id.clone(), charged.day()), ())).collect();
+    let expected = charges
+        .iter()
+        .map(|(id, charged)| ((id.clone(), charged.day()), ()))
+        .collect();
     compare("day of a charge", &found, &expected, problems);
     Ok(())
 }
@@ -114,9 +141,14 @@ fn compare_holds(
     for (id, held) in holds {
         if held.epoch > head.epoch {
             let (hold, now) = (held.epoch, head.epoch);
-            problems.push(format!("hold {id:?}: taken in start {hold}, and there were {now}"));
+            problems.push(format!(
+                "hold {id:?}: taken in start {hold}, and there were {now}"
+            ));
         }
-        if charges.binary_search_by(|(charged, _)| charged.as_bytes().cmp(id.as_bytes())).is_ok() {
+        if charges
+            .binary_search_by(|(charged, _)| charged.as_bytes().cmp(id.as_bytes()))
+            .is_ok()
+        {
             problems.push(format!("hold {id:?}: charged and still open"));
         }
     }
@@ -125,8 +157,14 @@ fn compare_holds(
 fn add_up(charges: &[(String, Charged)]) -> Usage {
     let mut sums = Usage::new();
     for (_, charged) in charges {
-        let (project, key, model) = (charged.project.clone(), charged.key.clone(), charged.model.clone());
-        let sum = sums.entry((project, charged.day(), key, model)).or_default();
+        let (project, key, model) = (
+            charged.project.clone(),
+            charged.key.clone(),
+            charged.model.clone(),
+        );
+        let sum = sums
+            .entry((project, charged.day(), key, model))
+            .or_default();
         *sum = sum.plus(Counters::of(charged));
     }
     sums
@@ -143,20 +181,32 @@ fn expected_meters(usage: &Usage, holds: &[(String, Held)]) -> Meters {
         }
     };
     for ((project, day, key, _), counters) in usage {
-        let spent = Sum { tokens: counters.tokens(), money: counters.money };
+        let spent = Sum {
+            tokens: counters.tokens(),
+            money: counters.money,
+        };
         add(key, project, *day, spent, Sum::default());
     }
     for (_, held) in holds {
         let day = Day::of(held.taken_at);
-        add(&held.key, &held.project, day, Sum::default(), Sum::of(held.amount));
+        add(
+            &held.key,
+            &held.project,
+            day,
+            Sum::default(),
+            Sum::of(held.amount),
+        );
     }
     meters
 }
 
 /// What is spent and held, where it is not nothing.
 fn sums(meters: &Meters) -> BTreeMap<(Span, Scope, String), (Sum, Sum)> {
-    let sums = meters.iter().map(|(place, meter)| (place.clone(), (meter.spent, meter.held)));
-    sums.filter(|(_, sums)| *sums != <(Sum, Sum)>::default()).collect()
+    let sums = meters
+        .iter()
+        .map(|(place, meter)| (place.clone(), (meter.spent, meter.held)));
+    sums.filter(|(_, sums)| *sums != <(Sum, Sum)>::default())
+        .collect()
 }
 
 fn window_of(span: Span) -> Window {
@@ -166,19 +216,31 @@ fn window_of(span: Span) -> Window {
     }
 }
 
-fn only<K: Ord + Clone, V: Copy>(all: &BTreeMap<K, V>, is_wanted: impl Fn(&K) -> bool) -> BTreeMap<K, V> {
-    all.iter().filter(|(key, _)| is_wanted(key)).map(|(key, value)| (key.clone(), *value)).collect()
+fn only<K: Ord + Clone, V: Copy>(
+    all: &BTreeMap<K, V>,
+    is_wanted: impl Fn(&K) -> bool,
+) -> BTreeMap<K, V> {
+    all.iter()
+        .filter(|(key, _)| is_wanted(key))
+        .map(|(key, value)| (key.clone(), *value))
+        .collect()
 }
 
-fn compare<K, V>(what: &str, found: &BTreeMap<K, V>, expected: &BTreeMap<K, V>, problems: &mut Vec<String>)
-where
+fn compare<K, V>(
+    what: &str,
+    found: &BTreeMap<K, V>,
+    expected: &BTreeMap<K, V>,
+    problems: &mut Vec<String>,
+) where
     K: Ord + fmt::Debug,
     V: PartialEq + fmt::Debug,
 {
     for (key, value) in expected {
         match found.get(key) {
             Some(found) if found == value => {}
-            Some(found) => problems.push(format!("{what} {key:?}: is {found:?}, should be {value:?}")),
+            Some(found) => {
+                problems.push(format!("{what} {key:?}: is {found:?}, should be {value:?}"));
+            }
             None => problems.push(format!("{what} {key:?}: is missing, should be {value:?}")),
         }
     }

@@ -67,7 +67,12 @@ pub(super) enum Shortage {
 impl Bucket {
     /// A full bucket of `limit`.
     pub(super) fn new(limit: NonZeroU32) -> Self {
-        Self { limit, settled: 0, takes: Vec::new(), full_at: 0 }
+        Self {
+            limit,
+            settled: 0,
+            takes: Vec::new(),
+            full_at: 0,
+        }
     }
 
     /// Makes it one of `limit`, from which as much is taken as before. What runs can no longer be corrected.
@@ -84,11 +89,16 @@ impl Bucket {
 
     /// Why `amount` cannot be taken now.
     pub(super) fn shortage(&self, amount: u64, now: u64) -> Option<Shortage> {
-        let Ok(amount) = u32::try_from(amount) else { return Some(Shortage::Forever) };
+        let Ok(amount) = u32::try_from(amount) else {
+            return Some(Shortage::Forever);
+        };
         // Whoever takes nothing must wait as well while others have taken too much.
         let amount = NonZeroU32::new(amount).unwrap_or(NonZeroU32::MIN);
-        let question = Question { backlog: self.backlog(now) };
-        let limiter = RateLimiter::<_, _, _, NoOpMiddleware<Nanos>>::new(self.quota(), question, Stopped);
+        let question = Question {
+            backlog: self.backlog(now),
+        };
+        let limiter =
+            RateLimiter::<_, _, _, NoOpMiddleware<Nanos>>::new(self.quota(), question, Stopped);
         match limiter.check_n(amount) {
             Ok(Ok(())) => None,
             Ok(Err(refusal)) => Some(Shortage::For(refusal.wait_time_from(Stopped.now()))),
@@ -99,7 +109,12 @@ impl Bucket {
     /// Takes `amount`, whether it is there or not.
     pub(super) fn take(&mut self, id: TakeId, amount: u64, now: u64, is_settled: bool) {
         let weight = self.weight(amount);
-        let take = Take { id, weight, least: now.saturating_add(weight), is_settled };
+        let take = Take {
+            id,
+            weight,
+            least: now.saturating_add(weight),
+            is_settled,
+        };
         self.full_at = take.apply(self.full_at);
         self.takes.push(take);
         self.fold();
@@ -122,21 +137,27 @@ impl Bucket {
 
     fn change(&mut self, id: TakeId, amount: Option<u64>, is_settled: bool) {
         // Not in the order of ids: one may have been taken anew.
-        let Some(position) = self.takes.iter().position(|take| take.id == id) else { return };
+        let Some(position) = self.takes.iter().position(|take| take.id == id) else {
+            return;
+        };
         let weight = amount.map_or(self.takes[position].weight, |amount| self.weight(amount));
         let take = &mut self.takes[position];
         take.least = (take.least - take.weight).saturating_add(weight);
         take.weight = weight;
         take.is_settled |= is_settled;
         self.fold();
-        self.full_at = self.takes.iter().fold(self.settled, |full_at, take| take.apply(full_at));
+        self.full_at = self
+            .takes
+            .iter()
+            .fold(self.settled, |full_at, take| take.apply(full_at));
     }
 
     pub(super) fn level(&self, now: u64) -> Level {
         let taken = self.backlog(now).div_ceil(self.weight(1));
         Level {
             limit: self.limit.get(),
-            remaining: u32::try_from(taken).map_or(0, |taken| self.limit.get().saturating_sub(taken)),
+            remaining: u32::try_from(taken)
+                .map_or(0, |taken| self.limit.get().saturating_sub(taken)),
             reset: Duration::from_nanos(self.backlog(now)),
         }
     }

@@ -37,7 +37,9 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// When a bucket of 60 a minute is full again from which was taken so much at such times.
 fn full_at(takes: &[(u64, u64)]) -> u64 {
-    takes.iter().fold(0, |full_at: u64, (at, amount)| full_at.max(*at) + amount * SECOND)
+    takes.iter().fold(0, |full_at: u64, (at, amount)| {
+        full_at.max(*at) + amount * SECOND
+    })
 }
 
 proptest! {
@@ -121,20 +123,30 @@ fn a_bucket_may_owe() {
     bucket.take(FIRST, 10, 0, false);
     bucket.settle(FIRST, Some(100));
     assert_eq!(bucket.level(0).remaining, 0);
-    assert_eq!(bucket.shortage(0, 0), Some(Shortage::For(Duration::from_secs(41))));
+    assert_eq!(
+        bucket.shortage(0, 0),
+        Some(Shortage::For(Duration::from_secs(41)))
+    );
     assert_eq!(bucket.level(70 * SECOND).remaining, 30);
 }
 
 #[test]
 fn what_is_more_than_a_full_bucket_never_fits() {
     for amount in [61, u64::from(u32::MAX), u64::MAX] {
-        assert_eq!(bucket(60).shortage(amount, 0), Some(Shortage::Forever), "{amount}");
+        assert_eq!(
+            bucket(60).shortage(amount, 0),
+            Some(Shortage::Forever),
+            "{amount}"
+        );
     }
     assert_eq!(bucket(60).shortage(60, 0), None);
     let mut bucket = bucket(u32::MAX);
     assert_eq!(bucket.shortage(u64::from(u32::MAX), 0), None);
     bucket.take(FIRST, u64::MAX, 0, true);
-    assert!(matches!(bucket.shortage(u64::from(u32::MAX), 0), Some(Shortage::For(_))));
+    assert!(matches!(
+        bucket.shortage(u64::from(u32::MAX), 0),
+        Some(Shortage::For(_))
+    ));
 }
 
 #[test]

@@ -49,9 +49,15 @@ impl fmt::Display for Limited {
             (What::Requests | What::ConcurrentRequests, None) => {
                 formatter.write_str(": no request can pass. Have the limit raised.")
             }
-            (What::Tokens(0), None) => formatter.write_str(": no request can pass. Have the limit raised."),
+            (What::Tokens(0), None) => {
+                formatter.write_str(": no request can pass. Have the limit raised.")
+            }
             (What::Tokens(0), Some(wait)) => {
-                write!(formatter, ", and they are used up. Try again in {}.", Seconds(wait))
+                write!(
+                    formatter,
+                    ", and they are used up. Try again in {}.",
+                    Seconds(wait)
+                )
             }
             (What::Tokens(asked), None) => write!(
                 formatter,

@@ -64,7 +64,11 @@ struct Inner {
 impl Limits {
     /// Nobody has asked yet.
     pub fn new(config: Config) -> Self {
-        Self(Arc::new(Inner { config, begin: Instant::now(), scopes: DashMap::new() }))
+        Self(Arc::new(Inner {
+            config,
+            begin: Instant::now(),
+            scopes: DashMap::new(),
+        }))
     }
 
     /// Admits a request whose tokens are not known yet; [`Permit::ask`] takes them later. Refuses a caller with no tokens left.
@@ -84,30 +88,52 @@ impl Limits {
         let now = self.now();
         let limited = [
             (Whose::Key, &caller.name, self.key_rates(caller)),
-            (Whose::Project, &caller.project, Rates { weight: None, ..caller.grant.project_rates }),
+            (
+                Whose::Project,
+                &caller.project,
+                Rates {
+                    weight: None,
+                    ..caller.grant.project_rates
+                },
+            ),
         ]
         .into_iter()
         .filter(|(.., rates)| *rates != Rates::default());
-        let (scopes, rates): (Vec<Shared>, Vec<Rates>) =
-            limited.map(|(whose, name, rates)| (self.scope(whose, name), rates)).unzip();
+        let (scopes, rates): (Vec<Shared>, Vec<Rates>) = limited
+            .map(|(whose, name, rates)| (self.scope(whose, name), rates))
+            .unzip();
         let mut locked: Vec<_> = scopes.iter().map(Shared::lock).collect();
         for (scope, rates) in locked.iter_mut().zip(rates) {
             scope.set(rates, now);
         }
-        let refusals = locked.iter().filter_map(|scope| scope.refusal(now, estimated_tokens));
+        let refusals = locked
+            .iter()
+            .filter_map(|scope| scope.refusal(now, estimated_tokens));
         if let Some(refusal) = refusals.max_by_key(scope::Refusal::severity) {
-            return Err(refusal.into_limited(State::tightest(locked.iter().map(|scope| scope.state(now)))));
+            return Err(
+                refusal.into_limited(State::tightest(locked.iter().map(|scope| scope.state(now))))
+            );
         }
-        let takes: Vec<_> = locked.iter_mut().map(|scope| scope.take(now, estimated_tokens)).collect();
+        let takes: Vec<_> = locked
+            .iter_mut()
+            .map(|scope| scope.take(now, estimated_tokens))
+            .collect();
         drop(locked);
-        Ok(Permit::new(self.clone(), scopes.into_iter().zip(takes).collect()))
+        Ok(Permit::new(
+            self.clone(),
+            scopes.into_iter().zip(takes).collect(),
+        ))
     }
 
     /// Forgets those whose buckets are full and of whose requests none is running, from time to time, until `stop`.
     pub fn keep_tidy(&self, tracker: &TaskTracker, stop: CancellationToken) {
         let limits = self.clone();
         tracker.spawn(async move {
-            while stop.run_until_cancelled(tokio::time::sleep(SWEEP_INTERVAL)).await.is_some() {
+            while stop
+                .run_until_cancelled(tokio::time::sleep(SWEEP_INTERVAL))
+                .await
+                .is_some()
+            {
                 limits.sweep();
             }
         });
@@ -132,7 +158,11 @@ impl Limits {
     }
 
     fn scope(&self, whose: Whose, name: &str) -> Shared {
-        self.0.scopes.entry((whose, name.to_owned())).or_insert_with(|| Shared::new(whose)).clone()
+        self.0
+            .scopes
+            .entry((whose, name.to_owned()))
+            .or_insert_with(|| Shared::new(whose))
+            .clone()
     }
 
     fn key_rates(&self, caller: &Caller) -> Rates {

@@ -20,7 +20,11 @@ pub struct Permit {
 
 impl Permit {
     pub(super) fn new(limits: Limits, scopes: Vec<(Shared, TakeId)>) -> Self {
-        Self { limits, scopes, is_settled: false }
+        Self {
+            limits,
+            scopes,
+            is_settled: false,
+        }
     }
 
     /// Takes about `tokens` more for the request, of its prompt and its answer.
@@ -29,16 +33,26 @@ impl Permit {
     /// When the tokens of the key or of its project do not suffice. The limits are then as if there had been no request.
     pub fn ask(&mut self, tokens: u64) -> Result<(), Limited> {
         let now = self.limits.now();
-        let mut locked: Vec<_> = self.scopes.iter().map(|(scope, take)| (scope.lock(), *take)).collect();
-        let refusals = locked.iter().filter_map(|(scope, _)| scope.refusal_of_tokens(now, tokens));
+        let mut locked: Vec<_> = self
+            .scopes
+            .iter()
+            .map(|(scope, take)| (scope.lock(), *take))
+            .collect();
+        let refusals = locked
+            .iter()
+            .filter_map(|(scope, _)| scope.refusal_of_tokens(now, tokens));
         if let Some(refusal) = refusals.max_by_key(scope::Refusal::severity) {
-            locked.iter_mut().for_each(|(scope, take)| scope.give_back(*take));
+            locked
+                .iter_mut()
+                .for_each(|(scope, take)| scope.give_back(*take));
             self.is_settled = true;
-            return Err(
-                refusal.into_limited(State::tightest(locked.iter().map(|(scope, _)| scope.state(now))))
-            );
+            return Err(refusal.into_limited(State::tightest(
+                locked.iter().map(|(scope, _)| scope.state(now)),
+            )));
         }
-        locked.iter_mut().for_each(|(scope, take)| scope.amend(now, *take, tokens));
+        locked
+            .iter_mut()
+            .for_each(|(scope, take)| scope.amend(now, *take, tokens));
         Ok(())
     }
 

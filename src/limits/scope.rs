@@ -87,12 +87,29 @@ impl Scope {
     /// Why a request of about `tokens` cannot pass now: of several reasons the one that lasts longest.
     pub(super) fn refusal(&self, now: u64, tokens: u64) -> Option<Refusal> {
         let shortages = [
-            (What::Requests, self.rates.requests_per_minute, shortage(self.requests.as_ref(), 1, now)),
-            (What::Tokens(tokens), self.rates.tokens_per_minute, shortage(self.tokens.as_ref(), tokens, now)),
-            (What::ConcurrentRequests, self.rates.concurrent_requests, self.crowd()),
+            (
+                What::Requests,
+                self.rates.requests_per_minute,
+                shortage(self.requests.as_ref(), 1, now),
+            ),
+            (
+                What::Tokens(tokens),
+                self.rates.tokens_per_minute,
+                shortage(self.tokens.as_ref(), tokens, now),
+            ),
+            (
+                What::ConcurrentRequests,
+                self.rates.concurrent_requests,
+                self.crowd(),
+            ),
         ];
         let refusals = shortages.into_iter().filter_map(|(what, limit, shortage)| {
-            Some(Refusal { whose: self.whose, what, limit: limit?, shortage: shortage? })
+            Some(Refusal {
+                whose: self.whose,
+                what,
+                limit: limit?,
+                shortage: shortage?,
+            })
         });
         refusals.max_by_key(Refusal::severity)
     }
@@ -107,7 +124,10 @@ impl Scope {
     /// What is left, as far as there are limits.
     pub(super) fn state(&self, now: u64) -> State {
         let level = |bucket: &Bucket| bucket.level(now);
-        State { requests: self.requests.as_ref().map(level), tokens: self.tokens.as_ref().map(level) }
+        State {
+            requests: self.requests.as_ref().map(level),
+            tokens: self.tokens.as_ref().map(level),
+        }
     }
 
     /// Takes a request of about `tokens`. Gives what its tokens can be settled by.
@@ -128,7 +148,12 @@ impl Scope {
     pub(super) fn refusal_of_tokens(&self, now: u64, tokens: u64) -> Option<Refusal> {
         let limit = self.rates.tokens_per_minute?;
         let shortage = shortage(self.tokens.as_ref(), tokens, now)?;
-        Some(Refusal { whose: self.whose, what: What::Tokens(tokens), limit, shortage })
+        Some(Refusal {
+            whose: self.whose,
+            what: What::Tokens(tokens),
+            limit,
+            shortage,
+        })
     }
 
     /// Sets the estimated tokens of `take`.
@@ -181,7 +206,9 @@ fn set(bucket: &mut Option<Bucket>, limit: Option<u32>, now: u64) {
 
 /// There is no bucket for a limit of nothing. Where there is no limit, nobody asks.
 fn shortage(bucket: Option<&Bucket>, amount: u64, now: u64) -> Option<Shortage> {
-    bucket.map_or(Some(Shortage::Forever), |bucket| bucket.shortage(amount, now))
+    bucket.map_or(Some(Shortage::Forever), |bucket| {
+        bucket.shortage(amount, now)
+    })
 }
 
 impl Refusal {
@@ -198,6 +225,12 @@ impl Refusal {
             Shortage::For(wait) => Some(wait),
             Shortage::Forever => None,
         };
-        Limited { what: self.what, whose: self.whose, limit: self.limit, retry_after, state }
+        Limited {
+            what: self.what,
+            whose: self.whose,
+            limit: self.limit,
+            retry_after,
+            state,
+        }
     }
 }

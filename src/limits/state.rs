@@ -36,7 +36,10 @@ impl State {
         let requests = self.requests.into_iter().flat_map(|level| {
             [
                 ("x-ratelimit-limit-requests", level.limit.to_string()),
-                ("x-ratelimit-remaining-requests", level.remaining.to_string()),
+                (
+                    "x-ratelimit-remaining-requests",
+                    level.remaining.to_string(),
+                ),
                 ("x-ratelimit-reset-requests", duration(level.reset)),
             ]
         });
@@ -104,11 +107,20 @@ mod tests {
 
     #[test]
     fn headers_are_those_of_openai() {
-        let level =
-            |limit, remaining, seconds| Level { limit, remaining, reset: Duration::from_secs(seconds) };
-        let state = State { requests: Some(level(60, 59, 1)), tokens: Some(level(150_000, 149_984, 360)) };
-        let headers: Vec<String> =
-            state.headers().into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        let level = |limit, remaining, seconds| Level {
+            limit,
+            remaining,
+            reset: Duration::from_secs(seconds),
+        };
+        let state = State {
+            requests: Some(level(60, 59, 1)),
+            tokens: Some(level(150_000, 149_984, 360)),
+        };
+        let headers: Vec<String> = state
+            .headers()
+            .into_iter()
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect();
         insta::assert_snapshot!(headers.join("\n"), @r"
         x-ratelimit-limit-requests: 60
         x-ratelimit-remaining-requests: 59
@@ -122,10 +134,23 @@ mod tests {
 
     #[test]
     fn the_tightest_of_several_is_told() {
-        let level = |remaining, seconds| Level { limit: 9, remaining, reset: Duration::from_secs(seconds) };
-        let key = State { requests: Some(level(3, 1)), tokens: None };
-        let project = State { requests: Some(level(3, 2)), tokens: Some(level(5, 1)) };
-        let expected = State { requests: Some(level(3, 2)), tokens: Some(level(5, 1)) };
+        let level = |remaining, seconds| Level {
+            limit: 9,
+            remaining,
+            reset: Duration::from_secs(seconds),
+        };
+        let key = State {
+            requests: Some(level(3, 1)),
+            tokens: None,
+        };
+        let project = State {
+            requests: Some(level(3, 2)),
+            tokens: Some(level(5, 1)),
+        };
+        let expected = State {
+            requests: Some(level(3, 2)),
+            tokens: Some(level(5, 1)),
+        };
         assert_eq!(State::tightest([key, project].into_iter()), expected);
         assert_eq!(State::tightest([project, key].into_iter()), expected);
     }

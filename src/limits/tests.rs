@@ -16,25 +16,46 @@ use super::Limits;
 use super::What;
 use super::Whose;
 
-const NONE: Rates =
-    Rates { requests_per_minute: None, tokens_per_minute: None, concurrent_requests: None, weight: None };
+const NONE: Rates = Rates {
+    requests_per_minute: None,
+    tokens_per_minute: None,
+    concurrent_requests: None,
+    weight: None,
+};
 
 fn requests(limit: u32) -> Rates {
-    Rates { requests_per_minute: Some(limit), ..NONE }
+    Rates {
+        requests_per_minute: Some(limit),
+        ..NONE
+    }
 }
 
 fn tokens(limit: u32) -> Rates {
-    Rates { tokens_per_minute: Some(limit), ..NONE }
+    Rates {
+        tokens_per_minute: Some(limit),
+        ..NONE
+    }
 }
 
 fn concurrent(limit: u32) -> Rates {
-    Rates { concurrent_requests: Some(limit), ..NONE }
+    Rates {
+        concurrent_requests: Some(limit),
+        ..NONE
+    }
 }
 
 /// A key of the project `p`.
 fn caller(name: &str, rates: Rates, project_rates: Rates) -> Caller {
-    let grant = Arc::new(Grant { rates, project_rates, ..Grant::default() });
-    Caller { project: "p".to_owned(), grant, ..Caller::named(name) }
+    let grant = Arc::new(Grant {
+        rates,
+        project_rates,
+        ..Grant::default()
+    });
+    Caller {
+        project: "p".to_owned(),
+        grant,
+        ..Caller::named(name)
+    }
 }
 
 fn limits() -> Limits {
@@ -43,7 +64,9 @@ fn limits() -> Limits {
 
 /// How many of 100 requests of `tokens` are let in.
 fn passing(limits: &Limits, caller: &Caller, tokens: u64) -> usize {
-    (0..100).filter_map(|_| limits.admit(caller, tokens).ok()).count()
+    (0..100)
+        .filter_map(|_| limits.admit(caller, tokens).ok())
+        .count()
 }
 
 #[tokio::test(start_paused = true)]
@@ -51,7 +74,10 @@ async fn requests_pass_as_long_as_there_are_some_left() {
     let (limits, caller) = (limits(), caller("k", requests(6), NONE));
     assert_eq!(passing(&limits, &caller, 0), 6);
     let refused = limits.admit(&caller, 0).unwrap_err();
-    assert_eq!((refused.what, refused.whose, refused.limit), (What::Requests, Whose::Key, 6));
+    assert_eq!(
+        (refused.what, refused.whose, refused.limit),
+        (What::Requests, Whose::Key, 6)
+    );
     assert_eq!(refused.retry_after, Some(Duration::from_secs(10)));
     advance(Duration::from_secs(25)).await;
     assert_eq!(passing(&limits, &caller, 0), 2);
@@ -74,17 +100,27 @@ async fn keys_are_apart_and_their_project_is_common() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_request_takes_nothing_of_any_limit() {
     let limits = limits();
-    let rates = Rates { requests_per_minute: Some(5), tokens_per_minute: Some(100), ..NONE };
+    let rates = Rates {
+        requests_per_minute: Some(5),
+        tokens_per_minute: Some(100),
+        ..NONE
+    };
     let caller = caller("k", rates, concurrent(1));
     let running = limits.admit(&caller, 60).unwrap();
     let before = running.state();
     for _ in 0..10 {
         let refused = limits.admit(&caller, 10).unwrap_err();
-        assert_eq!((refused.what, refused.whose), (What::ConcurrentRequests, Whose::Project));
+        assert_eq!(
+            (refused.what, refused.whose),
+            (What::ConcurrentRequests, Whose::Project)
+        );
         assert_eq!(refused.state, before);
         // Tokens, which take longer, are told before the others.
         let refused = limits.admit(&caller, 50).unwrap_err();
-        assert_eq!((refused.what, refused.whose), (What::Tokens(50), Whose::Key));
+        assert_eq!(
+            (refused.what, refused.whose),
+            (What::Tokens(50), Whose::Key)
+        );
         assert_eq!(refused.retry_after, Some(Duration::from_secs(6)));
     }
     assert_eq!(running.state(), before);
@@ -120,7 +156,10 @@ async fn permits_count_until_they_are_dropped() {
     let mut first = limits.admit(&caller, 0).unwrap();
     let second = limits.admit(&caller, 0).unwrap();
     first.settle(0);
-    assert_eq!(limits.admit(&caller, 0).unwrap_err().retry_after, Some(Duration::from_secs(1)));
+    assert_eq!(
+        limits.admit(&caller, 0).unwrap_err().retry_after,
+        Some(Duration::from_secs(1))
+    );
     drop(first);
     let third = limits.admit(&caller, 0).unwrap();
     assert!(limits.admit(&caller, 0).is_err());
@@ -131,7 +170,8 @@ async fn permits_count_until_they_are_dropped() {
 #[tokio::test(start_paused = true)]
 async fn what_can_never_pass_is_told_so() {
     let limits = limits();
-    let refused = |caller: Caller, tokens| -> Limited { limits.admit(&caller, tokens).unwrap_err() };
+    let refused =
+        |caller: Caller, tokens| -> Limited { limits.admit(&caller, tokens).unwrap_err() };
     let too_large = refused(caller("a", tokens(1000), NONE), 1001);
     assert_eq!(too_large.retry_after, None);
     insta::assert_snapshot!(too_large, @"The limit of this key is 1000 tokens a minute, and this request alone may take 1001: it can never pass. Shorten it, ask for fewer tokens in the answer, or have the limit raised.");
@@ -142,14 +182,20 @@ async fn what_can_never_pass_is_told_so() {
     let _running = limits.admit(&busy, 0).unwrap();
     insta::assert_snapshot!(refused(busy, 0), @"The limit of this key is 1 requests at the same time. Try again in 1 s.");
     for rates in [requests(0), tokens(0), concurrent(0)] {
-        assert_eq!(refused(caller("c", rates, NONE), 0).retry_after, None, "{rates:?}");
+        assert_eq!(
+            refused(caller("c", rates, NONE), 0).retry_after,
+            None,
+            "{rates:?}"
+        );
     }
     insta::assert_snapshot!(refused(caller("c", requests(0), NONE), 0), @"The limit of this key is 0 requests a minute: no request can pass. Have the limit raised.");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_key_without_its_own_limits_has_the_general_ones() {
-    let limits = Limits::new(Config { key_rates: requests(3) });
+    let limits = Limits::new(Config {
+        key_rates: requests(3),
+    });
     assert_eq!(passing(&limits, &caller("a", NONE, NONE), 0), 3);
     assert_eq!(passing(&limits, &caller("b", requests(5), NONE), 0), 5);
     assert_eq!(passing(&limits, &caller("c", tokens(20), NONE), 10), 2);
@@ -195,23 +241,41 @@ async fn no_request_too_many_passes_from_many_threads() {
         passing(&limits, &caller, 10)
     };
     let passed: usize = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..8).map(|thread| scope.spawn(move || ask(thread))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        let threads: Vec<_> = (0..8)
+            .map(|thread| scope.spawn(move || ask(thread)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .sum()
     });
     assert_eq!(passed, 130);
-    assert!(limits.0.scopes.iter().all(|scope| !scope.lock().is_running()));
+    assert!(
+        limits
+            .0
+            .scopes
+            .iter()
+            .all(|scope| !scope.lock().is_running())
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_has_not_asked_for_a_while_is_forgotten() {
-    let (tracker, stop) = (tokio_util::task::TaskTracker::new(), tokio_util::sync::CancellationToken::new());
+    let (tracker, stop) = (
+        tokio_util::task::TaskTracker::new(),
+        tokio_util::sync::CancellationToken::new(),
+    );
     let limits = limits();
     limits.keep_tidy(&tracker, stop.clone());
-    let running = limits.admit(&caller("running", concurrent(1), NONE), 0).unwrap();
+    let running = limits
+        .admit(&caller("running", concurrent(1), NONE), 0)
+        .unwrap();
     let owing = caller("owing", tokens(10), NONE);
     limits.admit(&owing, 10).unwrap().settle(40);
     for name in 0..1000 {
-        let _ = limits.admit(&caller(&name.to_string(), requests(60), NONE), 0).unwrap();
+        let _ = limits
+            .admit(&caller(&name.to_string(), requests(60), NONE), 0)
+            .unwrap();
     }
     assert_eq!(limits.len(), 1002);
     tokio::time::sleep(Duration::from_secs(61)).await;
@@ -242,7 +306,11 @@ async fn a_million_keys_do_not_stay_in_memory() {
     advance(Duration::from_secs(61)).await;
     limits.sweep();
     assert_eq!(limits.len(), 0);
-    assert!(limits.0.scopes.capacity() < capacity / 100, "{} of {capacity}", limits.0.scopes.capacity());
+    assert!(
+        limits.0.scopes.capacity() < capacity / 100,
+        "{} of {capacity}",
+        limits.0.scopes.capacity()
+    );
     let again = fill(1_000_000..1_500_000);
     assert!(again * 10 < most * 11, "{again} pages after {most}");
 }
@@ -270,16 +338,27 @@ async fn who_has_entered_asks_for_tokens_later_and_loses_nothing_when_there_are_
 
     let mut entered = limits.enter(&caller).unwrap();
     entered.ask(100).unwrap();
-    assert_eq!(entered.state().requests.unwrap().remaining, 1, "the refused one was given back");
+    assert_eq!(
+        entered.state().requests.unwrap().remaining,
+        1,
+        "the refused one was given back"
+    );
     assert_eq!(entered.state().tokens.unwrap().remaining, 0);
     entered.settle(100);
     drop(entered);
     let refused = limits.enter(&caller).unwrap_err();
     assert_eq!(refused.what, What::Tokens(0));
-    assert!(refused.to_string().contains("and they are used up"), "{refused}");
+    assert!(
+        refused.to_string().contains("and they are used up"),
+        "{refused}"
+    );
     advance(Duration::from_secs(1)).await;
     drop(limits.enter(&caller).unwrap());
-    assert_eq!(limits.enter(&caller).unwrap_err().what, What::Requests, "who asks for nothing counts");
+    assert_eq!(
+        limits.enter(&caller).unwrap_err().what,
+        What::Requests,
+        "who asks for nothing counts"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -289,7 +368,10 @@ async fn a_request_from_before_another_limit_takes_its_tokens_of_that() {
     let changed = caller("k", tokens(50), NONE);
     let late = limits.admit(&changed, 10).unwrap();
     early.ask(30).unwrap();
-    assert_eq!(limits.admit(&changed, 11).unwrap_err().what, What::Tokens(11));
+    assert_eq!(
+        limits.admit(&changed, 11).unwrap_err().what,
+        What::Tokens(11)
+    );
     early.settle(20);
     drop((early, late));
     assert_eq!(passing(&limits, &changed, 10), 2);

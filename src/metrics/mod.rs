@@ -82,7 +82,11 @@ impl fmt::Debug for Metrics {
 impl Metrics {
     /// Counts that `percent` of a budget are spent: of a key or a project (`scope`), of a day or a month (`window`).
     pub fn budget_alert(&self, scope: impl fmt::Display, window: impl fmt::Display, percent: u8) {
-        let labels = AlertLabels { scope: scope.to_string(), window: window.to_string(), percent };
+        let labels = AlertLabels {
+            scope: scope.to_string(),
+            window: window.to_string(),
+            percent,
+        };
         self.alerts.get_or_create(&labels).inc();
     }
 
@@ -96,7 +100,11 @@ impl Metrics {
         let mine = labels(model, parameter);
         let known = self.refusals.get(&mine).is_some();
         let is_new = !known && self.learnt.fetch_add(1, Ordering::Relaxed) >= MOST_REFUSALS;
-        let labels = if is_new { labels("other", "other") } else { mine };
+        let labels = if is_new {
+            labels("other", "other")
+        } else {
+            mine
+        };
         self.refusals.get_or_create(&labels).inc();
     }
 
@@ -107,26 +115,70 @@ impl Metrics {
     pub fn to_text(&self, levels: &Levels) -> Result<String, fmt::Error> {
         let mut registry = Registry::with_prefix(PREFIX);
         let alerts = self.alerts.clone();
-        registry.register("budget_alerts", "Budgets of which a part was spent, in percent", alerts);
+        registry.register(
+            "budget_alerts",
+            "Budgets of which a part was spent, in percent",
+            alerts,
+        );
         let refusals = self.refusals.clone();
         let help = "Parameters that upstream was found to refuse, which are left out from then on";
         registry.register("refusals_learnt", help, refusals);
         let counters = [
-            ("cache_hits", "Turns answered without a run of their own", levels.cache_hits),
-            ("cache_misses", "Turns that were run and may be given again", levels.cache_misses),
-            ("cache_bypassed", "Turns that are none of the cache's business", levels.cache_bypassed),
+            (
+                "cache_hits",
+                "Turns answered without a run of their own",
+                levels.cache_hits,
+            ),
+            (
+                "cache_misses",
+                "Turns that were run and may be given again",
+                levels.cache_misses,
+            ),
+            (
+                "cache_bypassed",
+                "Turns that are none of the cache's business",
+                levels.cache_bypassed,
+            ),
         ];
         for (name, help, count) in counters {
             registry.register(name, help, ConstCounter::new(count));
         }
-        registry.register("workers", "Worker processes by what they are doing", by_state(&levels.workers));
-        registry.register("tasks", "Tasks that are not over, by their status", by_state(&levels.tasks));
+        registry.register(
+            "workers",
+            "Worker processes by what they are doing",
+            by_state(&levels.workers),
+        );
+        registry.register(
+            "tasks",
+            "Tasks that are not over, by their status",
+            by_state(&levels.tasks),
+        );
         let gauges = [
-            ("cache_entries", "Answers that are kept", levels.cache_entries),
-            ("cache_bytes", "Bytes of memory that kept answers take", levels.cache_bytes),
-            ("workers_max", "The most worker processes there may be", levels.most_workers as u64),
-            ("requests_waiting", "Requests that wait for a worker", levels.waiting as u64),
-            ("ready", "Whether requests can be served", levels.is_ready.into()),
+            (
+                "cache_entries",
+                "Answers that are kept",
+                levels.cache_entries,
+            ),
+            (
+                "cache_bytes",
+                "Bytes of memory that kept answers take",
+                levels.cache_bytes,
+            ),
+            (
+                "workers_max",
+                "The most worker processes there may be",
+                levels.most_workers as u64,
+            ),
+            (
+                "requests_waiting",
+                "Requests that wait for a worker",
+                levels.waiting as u64,
+            ),
+            (
+                "ready",
+                "Whether requests can be served",
+                levels.is_ready.into(),
+            ),
         ];
         for (name, help, value) in gauges {
             registry.register(name, help, ConstGauge::new(whole(value)));
@@ -140,7 +192,9 @@ impl Metrics {
 fn by_state(counts: &[(&'static str, usize)]) -> Family<StateLabel, Gauge> {
     let family = Family::<StateLabel, Gauge>::default();
     for (state, count) in counts {
-        family.get_or_create(&StateLabel { state }).set(whole(*count as u64));
+        family
+            .get_or_create(&StateLabel { state })
+            .set(whole(*count as u64));
     }
     family
 }
@@ -164,7 +218,13 @@ mod tests {
         }
         let workers = [("idle", 1), ("busy", 2), ("starting", 0), ("resetting", 0)];
         let tasks = [("queued", 0), ("running", 1)];
-        let levels = Levels { cache_hits: 3, workers, tasks, is_ready: true, ..Levels::default() };
+        let levels = Levels {
+            cache_hits: 3,
+            workers,
+            tasks,
+            is_ready: true,
+            ..Levels::default()
+        };
         let text = metrics.to_text(&levels).unwrap();
         for line in [
             "# TYPE switchboard_budget_alerts counter",
@@ -177,7 +237,10 @@ mod tests {
             "switchboard_ready 1",
             "# EOF",
         ] {
-            assert!(text.lines().any(|written| written == line), "{line} is missing in\n{text}");
+            assert!(
+                text.lines().any(|written| written == line),
+                "{line} is missing in\n{text}"
+            );
         }
     }
 }

@@ -40,7 +40,12 @@ impl CitedText {
     pub(in crate::openai) fn cite(&self, citation: &Citation) -> Option<UrlCitation> {
         let url = citation.url.clone()?;
         let title = citation.title.clone().unwrap_or_else(|| url.clone());
-        Some(UrlCitation { start_index: self.begin, end_index: self.end, title, url })
+        Some(UrlCitation {
+            start_index: self.begin,
+            end_index: self.end,
+            title,
+            url,
+        })
     }
 }
 
@@ -51,8 +56,11 @@ mod tests {
     #[test]
     fn a_source_is_of_the_text_before_it() {
         let mut text = CitedText::default();
-        let citation =
-            |url: Option<&str>| Citation { json: String::new(), url: url.map(str::to_owned), title: None };
+        let citation = |url: Option<&str>| Citation {
+            json: String::new(),
+            url: url.map(str::to_owned),
+            title: None,
+        };
         text.note(&TurnEvent::Text("Ünï ".to_owned()));
         text.note(&TurnEvent::NextText);
         text.note(&TurnEvent::Text("code".to_owned()));

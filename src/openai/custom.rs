@@ -17,7 +17,9 @@ pub(super) struct Grammar {
 
 /// What Claude is told of a custom tool.
 pub(super) fn description(description: Option<String>, grammar: Option<Grammar>) -> Option<String> {
-    let Some(Grammar { syntax, definition }) = grammar else { return description };
+    let Some(Grammar { syntax, definition }) = grammar else {
+        return description;
+    };
     let rule = format!(
         "`input` must match this grammar ({syntax}), exactly and with nothing around it:\n{definition}"
     );
@@ -78,7 +80,9 @@ impl InputText {
             return String::new();
         }
         let value: Value = serde_json::from_str(&self.json).unwrap_or_default();
-        let rest = value["input"].as_str().map_or_else(|| self.json.clone(), str::to_owned);
+        let rest = value["input"]
+            .as_str()
+            .map_or_else(|| self.json.clone(), str::to_owned);
         (self.read, self.is_over) = (Some(self.json.len()), true);
         self.text.push_str(&rest);
         rest
@@ -175,7 +179,10 @@ mod tests {
 
     #[test]
     fn a_grammar_is_described() {
-        let grammar = Grammar { syntax: "lark".to_owned(), definition: "start: A".to_owned() };
+        let grammar = Grammar {
+            syntax: "lark".to_owned(),
+            definition: "start: A".to_owned(),
+        };
         let words = description(Some("Patches.".to_owned()), Some(grammar)).unwrap();
         assert!(
             words.starts_with("Patches.\n\n")

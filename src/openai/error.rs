@@ -52,7 +52,12 @@ impl Serialize for Fields<'_> {
 
 impl From<InvalidRequest> for Envelope {
     fn from(error: InvalidRequest) -> Self {
-        Self { message: error.message, r#type: "invalid_request_error", param: error.param, code: error.code }
+        Self {
+            message: error.message,
+            r#type: "invalid_request_error",
+            param: error.param,
+            code: error.code,
+        }
     }
 }
 
@@ -63,8 +68,12 @@ mod tests {
 
     #[test]
     fn all_four_fields_are_written() {
-        let envelope =
-            Envelope { message: "a \"b\"".into(), r#type: "server_error", param: None, code: None };
+        let envelope = Envelope {
+            message: "a \"b\"".into(),
+            r#type: "server_error",
+            param: None,
+            code: None,
+        };
         assert_eq!(
             envelope.to_json(),
             r#"{"error":{"message":"a \"b\"","type":"server_error","param":null,"code":null}}"#

@@ -52,11 +52,16 @@ const EXPIRES_AFTER_FIELDS: [Field; 2] = [
 ];
 
 /// The fields of `expires_after`, in a form `expires_after[anchor]` and so on.
-pub(super) const EXPIRES_AFTER: Table = Table { prefix: "expires_after.", fields: &EXPIRES_AFTER_FIELDS };
+pub(super) const EXPIRES_AFTER: Table = Table {
+    prefix: "expires_after.",
+    fields: &EXPIRES_AFTER_FIELDS,
+};
 
 /// The fields of `output_expires_after`.
-pub(super) const OUTPUT_EXPIRES_AFTER: Table =
-    Table { prefix: "output_expires_after.", fields: &EXPIRES_AFTER_FIELDS };
+pub(super) const OUTPUT_EXPIRES_AFTER: Table = Table {
+    prefix: "output_expires_after.",
+    fields: &EXPIRES_AFTER_FIELDS,
+};
 
 /// What a file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,10 +140,15 @@ impl File {
 ///
 /// # Errors
 /// When something is missing or asks for what is not served.
-pub fn decode(texts: Vec<(String, String)>, policy: Policy) -> Result<UploadRequest, InvalidRequest> {
+pub fn decode(
+    texts: Vec<(String, String)>,
+    policy: Policy,
+) -> Result<UploadRequest, InvalidRequest> {
     let mut ignored = Ignored::new(policy);
     let mut form = Object::new(Value::Object(nested(texts)), Place::root(&UPLOAD))?;
-    let purpose = form.take_text("purpose")?.ok_or_else(|| form.missing("purpose"))?;
+    let purpose = form
+        .take_text("purpose")?
+        .ok_or_else(|| form.missing("purpose"))?;
     let purpose = Purpose::named(&purpose).filter(|purpose| *purpose != Purpose::BatchOutput);
     let purpose = purpose.ok_or_else(|| {
         let words = "expected `batch`, for the requests of a batch, or `user_data` or `vision`, for what messages name. Claude has \
@@ -147,7 +157,11 @@ pub fn decode(texts: Vec<(String, String)>, policy: Policy) -> Result<UploadRequ
     })?;
     let expires_after = expires_after(&mut form, "expires_after", &EXPIRES_AFTER, &mut ignored)?;
     form.finish(&mut ignored)?;
-    Ok(UploadRequest { purpose, expires_after, remarks: ignored.into_remarks() })
+    Ok(UploadRequest {
+        purpose,
+        expires_after,
+        remarks: ignored.into_remarks(),
+    })
 }
 
 /// Takes the field `name`, which says after how many seconds a file is to go.
@@ -157,12 +171,19 @@ pub(super) fn expires_after(
     table: &'static Table,
     ignored: &mut Ignored,
 ) -> Result<Option<u64>, InvalidRequest> {
-    let Some(value) = request.take(name)? else { return Ok(None) };
+    let Some(value) = request.take(name)? else {
+        return Ok(None);
+    };
     let mut policy = Object::new(value, Place::at(name, table))?;
-    if policy.take_text("anchor")?.is_some_and(|anchor| anchor != "created_at") {
+    if policy
+        .take_text("anchor")?
+        .is_some_and(|anchor| anchor != "created_at")
+    {
         return Err(policy.refuse("anchor", code::VALUE, "expected `created_at`."));
     }
-    let seconds = policy.take_integer("seconds")?.ok_or_else(|| policy.missing("seconds"))?;
+    let seconds = policy
+        .take_integer("seconds")?
+        .ok_or_else(|| policy.missing("seconds"))?;
     policy.finish(ignored)?;
     Ok(Some(seconds.unsigned_abs()))
 }
@@ -177,7 +198,10 @@ fn nested(texts: Vec<(String, String)>) -> Map<String, Value> {
             continue;
         };
         let number = text.trim().parse::<i64>().ok().map(Value::from);
-        if let Value::Object(object) = form.entry(outer).or_insert_with(|| Value::Object(Map::new())) {
+        if let Value::Object(object) = form
+            .entry(outer)
+            .or_insert_with(|| Value::Object(Map::new()))
+        {
             object.insert(inner.to_owned(), number.unwrap_or(Value::String(text)));
         }
     }

@@ -11,7 +11,11 @@ fn a_form_says_what_a_file_is_for_and_when_it_goes() {
     let plain = form(&[("purpose", "batch")]).unwrap();
     assert_eq!(
         plain,
-        UploadRequest { purpose: Purpose::Batch, expires_after: None, remarks: Default::default() }
+        UploadRequest {
+            purpose: Purpose::Batch,
+            expires_after: None,
+            remarks: Default::default()
+        }
     );
     let expiring = form(&[
         ("expires_after[anchor]", "created_at"),
@@ -20,7 +24,10 @@ fn a_form_says_what_a_file_is_for_and_when_it_goes() {
         ("color", "red"),
     ]);
     let expiring = expiring.unwrap();
-    assert_eq!((expiring.purpose, expiring.expires_after), (Purpose::UserData, Some(3600)));
+    assert_eq!(
+        (expiring.purpose, expiring.expires_after),
+        (Purpose::UserData, Some(3600))
+    );
     assert_eq!(expiring.remarks.ignored, ["color"]);
 }
 
@@ -30,21 +37,49 @@ fn what_is_no_such_form_is_refused_by_name() {
         (&[][..], "purpose", code::MISSING),
         (&[("purpose", "fine-tune")], "purpose", code::VALUE),
         (&[("purpose", "batch_output")], "purpose", code::VALUE),
-        (&[("purpose", "batch"), ("expires_after", "3600")], "expires_after", code::TYPE),
-        (&[("purpose", "batch"), ("expires_after[seconds]", "3599")], "expires_after.seconds", code::VALUE),
-        (&[("purpose", "batch"), ("expires_after[seconds]", "soon")], "expires_after.seconds", code::TYPE),
         (
-            &[("purpose", "batch"), ("expires_after[anchor]", "created_at")],
+            &[("purpose", "batch"), ("expires_after", "3600")],
+            "expires_after",
+            code::TYPE,
+        ),
+        (
+            &[("purpose", "batch"), ("expires_after[seconds]", "3599")],
+            "expires_after.seconds",
+            code::VALUE,
+        ),
+        (
+            &[("purpose", "batch"), ("expires_after[seconds]", "soon")],
+            "expires_after.seconds",
+            code::TYPE,
+        ),
+        (
+            &[
+                ("purpose", "batch"),
+                ("expires_after[anchor]", "created_at"),
+            ],
             "expires_after.seconds",
             code::MISSING,
         ),
-        (&[("purpose", "batch"), ("expires_after[anchor]", "now")], "expires_after.anchor", code::VALUE),
+        (
+            &[("purpose", "batch"), ("expires_after[anchor]", "now")],
+            "expires_after.anchor",
+            code::VALUE,
+        ),
     ] {
         let error = form(texts).unwrap_err();
-        assert_eq!((error.param.as_deref(), error.code), (Some(param), Some(code)), "{texts:?}");
+        assert_eq!(
+            (error.param.as_deref(), error.code),
+            (Some(param), Some(code)),
+            "{texts:?}"
+        );
     }
-    let strict =
-        decode(vec![("purpose".into(), "batch".into()), ("color".into(), "red".into())], Policy::Strict);
+    let strict = decode(
+        vec![
+            ("purpose".into(), "batch".into()),
+            ("color".into(), "red".into()),
+        ],
+        Policy::Strict,
+    );
     assert_eq!(strict.unwrap_err().code, Some(code::UNKNOWN));
 }
 

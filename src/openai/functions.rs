@@ -15,7 +15,10 @@ const LONGEST_NAME: usize = 64;
 const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
 
 /// Takes `name`, `description`, `parameters` and `strict` out of `function`, which the client wrote as `written`.
-pub(super) fn function(function: &mut Object, written: Written<'_>) -> Result<Tool, InvalidRequest> {
+pub(super) fn function(
+    function: &mut Object,
+    written: Written<'_>,
+) -> Result<Tool, InvalidRequest> {
     function_with(function, written, &["parameters"])
 }
 
@@ -37,12 +40,19 @@ pub(super) fn function_with(
         Some((field, parameters)) => schema(function, field, parameters, written.field(field))?,
         None => NO_PARAMETERS.to_owned(),
     };
-    Ok(Tool { name, description, schema, strict })
+    Ok(Tool {
+        name,
+        description,
+        schema,
+        strict,
+    })
 }
 
 /// Takes the name of a function.
 pub(super) fn name(function: &mut Object) -> Result<String, InvalidRequest> {
-    let name = function.take_text("name")?.ok_or_else(|| function.missing("name"))?;
+    let name = function
+        .take_text("name")?
+        .ok_or_else(|| function.missing("name"))?;
     let is_fit = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if (1..=LONGEST_NAME).contains(&name.len()) && name.chars().all(is_fit) {
         return Ok(name);
@@ -58,16 +68,23 @@ pub(super) fn name(function: &mut Object) -> Result<String, InvalidRequest> {
 /// Refuses a list that is too long or names a tool twice; `path` names it.
 pub(super) fn check_list(tools: &[Tool], path: &str) -> Result<(), InvalidRequest> {
     if tools.len() > MOST_TOOLS {
-        let message =
-            format!("`{path}`: expected at most {MOST_TOOLS} tools, got {}. Remove some.", tools.len());
+        let message = format!(
+            "`{path}`: expected at most {MOST_TOOLS} tools, got {}. Remove some.",
+            tools.len()
+        );
         return Err(InvalidRequest::at(path, code::VALUE, message));
     }
-    let twice = |(index, tool): &(usize, &Tool)| tools[..*index].iter().any(|other| other.name == tool.name);
+    let twice = |(index, tool): &(usize, &Tool)| {
+        tools[..*index].iter().any(|other| other.name == tool.name)
+    };
     match tools.iter().enumerate().find(twice) {
         None => Ok(()),
         Some((index, tool)) => {
             let path = format!("{path}[{index}]");
-            let message = format!("`{path}`: a tool before it is called `{}` too. Rename one.", tool.name);
+            let message = format!(
+                "`{path}`: a tool before it is called `{}` too. Rename one.",
+                tool.name
+            );
             Err(InvalidRequest::at(path, code::VALUE, message))
         }
     }
@@ -88,8 +105,9 @@ fn schema(
         }
         Some(_) => {
             let path = function.place.field(field);
-            let message =
-                format!("`{path}`: expected a schema of the type `object`. A function takes an object.");
+            let message = format!(
+                "`{path}`: expected a schema of the type `object`. A function takes an object."
+            );
             Err(InvalidRequest::at(path, code::VALUE, message))
         }
     }

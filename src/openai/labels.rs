@@ -28,27 +28,40 @@ pub(super) struct Labels {
 /// Takes the labels `user` and `metadata`.
 pub(super) fn take(request: &mut Object) -> Result<Labels, InvalidRequest> {
     let user = request.take_text("user")?;
-    Ok(Labels { user, metadata: metadata(request)?.unwrap_or_default() })
+    Ok(Labels {
+        user,
+        metadata: metadata(request)?.unwrap_or_default(),
+    })
 }
 
 /// Takes the label `metadata`.
 pub(super) fn metadata(request: &mut Object) -> Result<Option<Map<String, Value>>, InvalidRequest> {
-    let Some(Value::Object(metadata)) = request.take("metadata")? else { return Ok(None) };
+    let Some(Value::Object(metadata)) = request.take("metadata")? else {
+        return Ok(None);
+    };
     if metadata.len() > MOST_METADATA {
-        let words = format!("expected at most {MOST_METADATA} pairs, got {}. Remove some.", metadata.len());
+        let words = format!(
+            "expected at most {MOST_METADATA} pairs, got {}. Remove some.",
+            metadata.len()
+        );
         return Err(request.refuse("metadata", code::VALUE, &words));
     }
     for (key, value) in &metadata {
         if key.chars().count() > LONGEST_METADATA_KEY {
-            let message =
-                format!("`metadata` has a key of more than {LONGEST_METADATA_KEY} characters. Shorten it.");
+            let message = format!(
+                "`metadata` has a key of more than {LONGEST_METADATA_KEY} characters. Shorten it."
+            );
             return Err(InvalidRequest::at("metadata", code::VALUE, message));
         }
         let path = || format!("metadata.{key}");
         Shape::Text.check(value, path)?;
-        if value.as_str().is_some_and(|text| text.chars().count() > LONGEST_METADATA_VALUE) {
+        if value
+            .as_str()
+            .is_some_and(|text| text.chars().count() > LONGEST_METADATA_VALUE)
+        {
             let path = path();
-            let message = format!("`{path}` has more than {LONGEST_METADATA_VALUE} characters. Shorten it.");
+            let message =
+                format!("`{path}` has more than {LONGEST_METADATA_VALUE} characters. Shorten it.");
             return Err(InvalidRequest::at(path, code::VALUE, message));
         }
     }

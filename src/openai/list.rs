@@ -41,7 +41,8 @@ impl Page {
         }
         if let Some(after) = &self.after {
             let Some(position) = items.iter().position(|item| id(item) == Some(after)) else {
-                let message = "`after`: there is no item with this id. Take the `last_id` of a page.";
+                let message =
+                    "`after`: there is no item with this id. Take the `last_id` of a page.";
                 return Err(InvalidRequest::at("after", code::VALUE, message));
             };
             items.drain(..=position);
@@ -70,7 +71,11 @@ mod tests {
     #[test]
     fn pages_follow_each_other_in_both_orders() {
         let page = |limit, after: Option<&str>, is_ascending| {
-            let page = Page { limit, after: after.map(ToOwned::to_owned), is_ascending };
+            let page = Page {
+                limit,
+                after: after.map(ToOwned::to_owned),
+                is_ascending,
+            };
             page.of(vec!["a", "b", "c"], |item| Some(*item))
         };
         assert_eq!(page(2, None, true), Ok((vec!["a", "b"], true)));
@@ -78,6 +83,9 @@ mod tests {
         assert_eq!(page(2, None, false), Ok((vec!["c", "b"], true)));
         assert_eq!(page(3, None, false), Ok((vec!["c", "b", "a"], false)));
         assert_eq!(page(1, Some("a"), false), Ok((vec![], false)));
-        assert_eq!(page(1, Some("d"), false).unwrap_err().param.as_deref(), Some("after"));
+        assert_eq!(
+            page(1, Some("d"), false).unwrap_err().param.as_deref(),
+            Some("after")
+        );
     }
 }

@@ -48,7 +48,11 @@ struct Model<'a> {
 /// of Codex's own; without an entry Codex keeps those.
 pub fn list(models: &[Listed<'_>], for_codex: bool) -> String {
     let data = models.iter().map(Model::from).collect();
-    json::to_string(&List { object: "list", data, models: for_codex.then_some([]) })
+    json::to_string(&List {
+        object: "list",
+        data,
+        models: for_codex.then_some([]),
+    })
 }
 
 /// The body of `GET /v1/models/{model}`.
@@ -75,8 +79,15 @@ mod tests {
 
     #[test]
     fn a_list_and_a_model() {
-        let listed = |name, limits| Listed { name, owned_by: "anthropic", limits };
-        let limits = Some(TokenLimits { context: 9, output: 3 });
+        let listed = |name, limits| Listed {
+            name,
+            owned_by: "anthropic",
+            limits,
+        };
+        let limits = Some(TokenLimits {
+            context: 9,
+            output: 3,
+        });
         assert_eq!(
             list(&[listed("sonnet", limits), listed("auto", None)], false),
             concat!(
@@ -90,6 +101,9 @@ mod tests {
             r#"{"id":"opus","object":"model","created":1735689600,"owned_by":"anthropic"}"#
         );
         assert_eq!(list(&[], false), r#"{"object":"list","data":[]}"#);
-        assert_eq!(list(&[], true), r#"{"object":"list","data":[],"models":[]}"#);
+        assert_eq!(
+            list(&[], true),
+            r#"{"object":"list","data":[],"models":[]}"#
+        );
     }
 }

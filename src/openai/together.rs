@@ -143,8 +143,17 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<TogetherRequest, InvalidReq
     request.finish(&mut ignored)?;
     let written: Written<'_> =
         serde_json::from_slice(body).map_err(|error| InvalidRequest::body(format!("{error}.")))?;
-    let bodies = written.requests.into_iter().enumerate().map(|(index, request)| chat(index, request));
-    Ok(TogetherRequest { bodies: bodies.collect(), parallel, project, remarks: ignored.into_remarks() })
+    let bodies = written
+        .requests
+        .into_iter()
+        .enumerate()
+        .map(|(index, request)| chat(index, request));
+    Ok(TogetherRequest {
+        bodies: bodies.collect(),
+        parallel,
+        project,
+        remarks: ignored.into_remarks(),
+    })
 }
 
 /// How many are to be made at a time; the handler sees to it that there are workers for them.
@@ -153,19 +162,25 @@ fn parallel(request: &mut Object) -> Result<usize, InvalidRequest> {
         Some(Value::Bool(true)) => MOST_REQUESTS,
         Some(Value::Bool(false)) => 1,
         // Its shape is checked.
-        Some(number) => number.as_f64().map_or(USUAL_PARALLEL, |number| number as usize),
+        Some(number) => number
+            .as_f64()
+            .map_or(USUAL_PARALLEL, |number| number as usize),
         None => USUAL_PARALLEL,
     })
 }
 
 /// The body for chat that `request` is. What it holds stays as it was written.
 fn chat(index: usize, request: &RawValue) -> Result<Vec<u8>, InvalidRequest> {
-    let Ok(mut fields) = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(request.get()) else {
+    let Ok(mut fields) = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(request.get())
+    else {
         let path = format!("requests[{index}]");
-        let message = format!("`{path}`: expected an object with `model` and `messages` or `prompt`.");
+        let message =
+            format!("`{path}`: expected an object with `model` and `messages` or `prompt`.");
         return Err(InvalidRequest::at(path, code::TYPE, message));
     };
-    let Some(prompt) = fields.remove("prompt") else { return Ok(request.get().as_bytes().to_vec()) };
+    let Some(prompt) = fields.remove("prompt") else {
+        return Ok(request.get().as_bytes().to_vec());
+    };
     if fields.contains_key("messages") {
         let message = "`prompt` and `messages` cannot stand together. Send one of them.";
         return Err(InvalidRequest::at("prompt", code::VALUE, message));
@@ -173,7 +188,11 @@ fn chat(index: usize, request: &RawValue) -> Result<Vec<u8>, InvalidRequest> {
     let prompt: Value = serde_json::from_str(prompt.get()).unwrap_or_default();
     Shape::Text.check(&prompt, || "prompt".to_owned())?;
     let messages = serde_json::value::to_raw_value(&json!([{"role": "user", "content": prompt}]));
-    fields.extend(messages.ok().map(|messages| ("messages".to_owned(), messages)));
+    fields.extend(
+        messages
+            .ok()
+            .map(|messages| ("messages".to_owned(), messages)),
+    );
     Ok(writing::to_string(&fields).into_bytes())
 }
 
@@ -183,16 +202,31 @@ pub fn answer(outcomes: &[Outcome]) -> String {
     let mut results = Vec::new();
     for (index, outcome) in outcomes.iter().enumerate() {
         results.push(match outcome {
-            Outcome::Answered { body, usage, remarks } => {
+            Outcome::Answered {
+                body,
+                usage,
+                remarks,
+            } => {
                 total_tokens += usage.total_tokens();
-                cost = usage.cost.map_or(cost, |this| Some(this + cost.unwrap_or_default()));
+                cost = usage
+                    .cost
+                    .map_or(cost, |this| Some(this + cost.unwrap_or_default()));
                 let response = serde_json::from_slice(body).unwrap_or(RawValue::NULL);
                 let Remarks { ignored, repaired } = remarks;
-                Told::Completed { index, response, ignored, repaired }
+                Told::Completed {
+                    index,
+                    response,
+                    ignored,
+                    repaired,
+                }
             }
             Outcome::Failed { status, envelope } => {
                 let mut error = serde_json::to_value(envelope).unwrap_or_default();
-                Told::Failed { index, status_code: *status, error: error["error"].take() }
+                Told::Failed {
+                    index,
+                    status_code: *status,
+                    error: error["error"].take(),
+                }
             }
         });
     }

@@ -23,19 +23,33 @@ const TIMEZONE: Field = honoured("timezone", Text, "Told to the search.");
 const LOCATION_TYPE: Field = honoured("type", Text, "`approximate`.");
 
 /// How much of what was found the model reads.
-pub(in crate::openai) const CONTEXT_SIZE: Field =
-    ignored("search_context_size", Text, "Anthropic's search has no such parameter.").unless(&["\"medium\""]);
+pub(in crate::openai) const CONTEXT_SIZE: Field = ignored(
+    "search_context_size",
+    Text,
+    "Anthropic's search has no such parameter.",
+)
+.unless(&["\"medium\""]);
 
 /// The fields of `web_search_options` in chat.
 pub(in crate::openai) static OPTIONS: Table = Table {
     prefix: "web_search_options.",
-    fields: &[honoured("user_location", Shape::Object, "Where the user is, for the search."), CONTEXT_SIZE],
+    fields: &[
+        honoured(
+            "user_location",
+            Shape::Object,
+            "Where the user is, for the search.",
+        ),
+        CONTEXT_SIZE,
+    ],
 };
 
 /// The fields of `user_location` in chat, which has the place one level deeper than Responses.
 static CHAT_LOCATION: Table = Table {
     prefix: "web_search_options.user_location.",
-    fields: &[LOCATION_TYPE, honoured("approximate", Shape::Object, "The place.")],
+    fields: &[
+        LOCATION_TYPE,
+        honoured("approximate", Shape::Object, "The place."),
+    ],
 };
 
 /// The fields of the place in chat.
@@ -45,8 +59,10 @@ static CHAT_PLACE: Table = Table {
 };
 
 /// The fields of `user_location` of a tool in Responses.
-static LOCATION: Table =
-    Table { prefix: "tools[].user_location.", fields: &[LOCATION_TYPE, CITY, REGION, COUNTRY, TIMEZONE] };
+static LOCATION: Table = Table {
+    prefix: "tools[].user_location.",
+    fields: &[LOCATION_TYPE, CITY, REGION, COUNTRY, TIMEZONE],
+};
 
 /// The tables of chat.
 #[cfg(test)]
@@ -64,15 +80,22 @@ pub(in crate::openai) fn of_chat(
     let location = options.take("user_location")?;
     let place = options.place.inner("user_location", &CHAT_LOCATION);
     options.finish(ignored)?;
-    let Some(location) = location else { return Ok(WebSearch::default()) };
+    let Some(location) = location else {
+        return Ok(WebSearch::default());
+    };
     let mut location = Object::new(location, place)?;
     check_type(&mut location)?;
     let approximate = location.take("approximate")?;
     let place = location.place.inner("approximate", &CHAT_PLACE);
     location.finish(ignored)?;
-    let user_location =
-        approximate.map(|value| near(Object::new(value, place)?, ignored)).transpose()?.flatten();
-    Ok(WebSearch { user_location, ..WebSearch::default() })
+    let user_location = approximate
+        .map(|value| near(Object::new(value, place)?, ignored))
+        .transpose()?
+        .flatten();
+    Ok(WebSearch {
+        user_location,
+        ..WebSearch::default()
+    })
 }
 
 /// The place that `user_location` of the search `tool` in Responses names, as Anthropic's API has it.
@@ -80,7 +103,9 @@ pub(in crate::openai) fn location(
     tool: &mut Object,
     ignored: &mut Ignored,
 ) -> Result<Option<String>, InvalidRequest> {
-    let Some(location) = tool.take("user_location")? else { return Ok(None) };
+    let Some(location) = tool.take("user_location")? else {
+        return Ok(None);
+    };
     let mut location = Object::new(location, tool.place.inner("user_location", &LOCATION))?;
     check_type(&mut location)?;
     near(location, ignored)
@@ -136,14 +161,30 @@ mod tests {
         });
         let (found, ignored) = search(&options).unwrap();
         let location = found.unwrap().user_location;
-        assert_eq!(location.as_deref(), Some(r#"{"city":"Bern","country":"CH","type":"approximate"}"#));
-        let names = ["new", "search_context_size", "user_location.approximate.street"];
-        assert_eq!(ignored, names.map(|name| format!("web_search_options.{name}")));
-        for (location, param) in
-            [(json!({"type": "exact"}), "type"), (json!({"approximate": {"city": 1}}), "approximate.city")]
-        {
+        assert_eq!(
+            location.as_deref(),
+            Some(r#"{"city":"Bern","country":"CH","type":"approximate"}"#)
+        );
+        let names = [
+            "new",
+            "search_context_size",
+            "user_location.approximate.street",
+        ];
+        assert_eq!(
+            ignored,
+            names.map(|name| format!("web_search_options.{name}"))
+        );
+        for (location, param) in [
+            (json!({"type": "exact"}), "type"),
+            (json!({"approximate": {"city": 1}}), "approximate.city"),
+        ] {
             let param = format!("web_search_options.user_location.{param}");
-            assert_eq!(search(&json!({"user_location": location})).unwrap_err().param, Some(param));
+            assert_eq!(
+                search(&json!({"user_location": location}))
+                    .unwrap_err()
+                    .param,
+                Some(param)
+            );
         }
     }
 
@@ -151,7 +192,8 @@ mod tests {
     fn no_function_is_called_as_the_search_is() {
         let tools = [json!({"type": "function", "function": {"name": "web_search"}})];
         let messages = [json!({"role": "user", "content": "x"})];
-        let body = json!({"model": "m", "messages": messages, "tools": tools, "web_search_options": {}});
+        let body =
+            json!({"model": "m", "messages": messages, "tools": tools, "web_search_options": {}});
         let error = decode(body.to_string().as_bytes(), Policy::Lenient).unwrap_err();
         assert_eq!(error.param.as_deref(), Some("web_search_options"));
     }

@@ -23,6 +23,9 @@ pub enum Class {
 impl Claim {
     /// A live claim of the server itself, such as for listing the models.
     pub fn own() -> Self {
-        Self { tenant: Tenant::new("", 1), class: Class::Live }
+        Self {
+            tenant: Tenant::new("", 1),
+            class: Class::Live,
+        }
     }
 }

@@ -32,13 +32,21 @@ pub(super) enum Returned {
 
 impl<L: Launcher> std::fmt::Debug for Lease<L> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Lease").field("is_used", &self.is_used).finish_non_exhaustive()
+        formatter
+            .debug_struct("Lease")
+            .field("is_used", &self.is_used)
+            .finish_non_exhaustive()
     }
 }
 
 impl<L: Launcher> Lease<L> {
     pub(super) fn new(slot: Slot<L::Worker>, pool: Pool<L>) -> Self {
-        Self { slot: Some(slot), pool, is_used: false, is_broken: false }
+        Self {
+            slot: Some(slot),
+            pool,
+            is_used: false,
+            is_broken: false,
+        }
     }
 
     /// The worker, to be used: from now on it must be reset before another request gets it.
@@ -56,7 +64,9 @@ impl<L: Launcher> Lease<L> {
     pub(super) async fn is_answering(&mut self) -> bool {
         // Whoever leaves in the middle leaves a worker to be reset.
         self.is_used = true;
-        let Some(slot) = self.slot.as_mut() else { return false };
+        let Some(slot) = self.slot.as_mut() else {
+            return false;
+        };
         let is_answering = gives_sign_of_life(&mut slot.worker).await;
         self.is_used = false;
         self.is_broken = !is_answering;
@@ -76,14 +86,18 @@ impl<L: Launcher> Lease<L> {
 
 /// Whether `worker` answers soon.
 pub(super) async fn gives_sign_of_life<W: Worker>(worker: &mut W) -> bool {
-    tokio::time::timeout(SIGN_OF_LIFE_TIMEOUT, worker.answers()).await.unwrap_or(false)
+    tokio::time::timeout(SIGN_OF_LIFE_TIMEOUT, worker.answers())
+        .await
+        .unwrap_or(false)
 }
 
 impl<L: Launcher> Drop for Lease<L> {
     fn drop(&mut self) {
         let Some(slot) = self.slot.take() else { return };
         let state = match self {
-            Self { is_broken: true, .. } => Returned::Broken,
+            Self {
+                is_broken: true, ..
+            } => Returned::Broken,
             Self { is_used: true, .. } => Returned::Used,
             _ => Returned::Unused,
         };

@@ -115,7 +115,9 @@ impl<L: Launcher> Pool<L> {
         }));
         pool.refill();
         let maintained = pool.clone();
-        pool.0.tracker.spawn(async move { maintained.maintain().await });
+        pool.0
+            .tracker
+            .spawn(async move { maintained.maintain().await });
         pool
     }
 
@@ -212,7 +214,10 @@ impl<L: Launcher> Pool<L> {
     }
 
     fn busy(&self, reason: BusyReason) -> Error {
-        Error::Busy { workers: self.0.config.max_workers, reason }
+        Error::Busy {
+            workers: self.0.config.max_workers,
+            reason,
+        }
     }
 
     /// Has a request wait. Gives the one that had to make room for it.
@@ -229,7 +234,10 @@ impl<L: Launcher> Pool<L> {
         // A request whose worker is already being started does not count as queued.
         let coming = self.0.config.max_workers - state.busy.min(self.0.config.max_workers);
         let places = self.0.config.queue_length + coming;
-        state.waiting.push(claim, places, sender).map_err(|reason| self.busy(reason))
+        state
+            .waiting
+            .push(claim, places, sender)
+            .map_err(|reason| self.busy(reason))
     }
 
     /// Hands a clean worker to whoever waits and has its turn, or keeps it idle.

@@ -19,7 +19,11 @@ pub(super) struct Queue<T> {
 
 impl<T> Queue<T> {
     pub(super) fn new() -> Self {
-        Self { live: Rounds::default(), background: Rounds::default(), passed: 0 }
+        Self {
+            live: Rounds::default(),
+            background: Rounds::default(),
+            passed: 0,
+        }
     }
 
     /// Puts `item` into the queue, in which each class may have so many `places`. Where all are taken, the newest of the tenant who
@@ -47,7 +51,9 @@ impl<T> Queue<T> {
                 });
             }
             let reason = BusyReason::OwnShare { own: most, taken };
-            sent_away = rounds.pop_newest_of_longest().map(|newest| (newest, reason));
+            sent_away = rounds
+                .pop_newest_of_longest()
+                .map(|newest| (newest, reason));
         }
         rounds.push(&claim.tenant, item);
         Ok(sent_away)

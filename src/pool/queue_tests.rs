@@ -10,7 +10,10 @@ use crate::fair::Tenant;
 const PLACES: usize = 8;
 
 fn claim(tenant: usize) -> Claim {
-    Claim { tenant: Tenant::new(&tenant.to_string(), 1), class: Class::Live }
+    Claim {
+        tenant: Tenant::new(&tenant.to_string(), 1),
+        class: Class::Live,
+    }
 }
 
 #[test]
@@ -22,9 +25,16 @@ fn whoever_has_most_places_makes_room() {
     let share = |own| BusyReason::OwnShare { own, taken: 8 };
     assert_eq!(queue.push(&claim(0), PLACES, 8), Err(share(8)));
     for (number, left) in [(9, 7), (10, 6), (11, 5), (12, 4)] {
-        assert_eq!(queue.push(&claim(1), PLACES, number), Ok(Some((left, share(left + 1)))));
+        assert_eq!(
+            queue.push(&claim(1), PLACES, number),
+            Ok(Some((left, share(left + 1))))
+        );
     }
-    assert_eq!(queue.push(&claim(1), PLACES, 13), Err(share(4)), "they have as many");
+    assert_eq!(
+        queue.push(&claim(1), PLACES, 13),
+        Err(share(4)),
+        "they have as many"
+    );
     assert_eq!(queue.len(), 8);
 }
 
@@ -35,9 +45,19 @@ fn a_queue_of_as_many_tenants_as_places_is_full() {
         assert_eq!(queue.push(&claim(tenant), PLACES, tenant), Ok(None));
     }
     assert_eq!(queue.push(&claim(8), PLACES, 8), Err(BusyReason::QueueFull));
-    let background = Claim { class: Class::Background, ..claim(8) };
-    assert_eq!(queue.push(&background, PLACES, 8), Ok(None), "which has places of its own");
-    assert_eq!(queue.push(&claim(0), 0, 9), Err(BusyReason::OwnShare { own: 1, taken: 8 }));
+    let background = Claim {
+        class: Class::Background,
+        ..claim(8)
+    };
+    assert_eq!(
+        queue.push(&background, PLACES, 8),
+        Ok(None),
+        "which has places of its own"
+    );
+    assert_eq!(
+        queue.push(&claim(0), 0, 9),
+        Err(BusyReason::OwnShare { own: 1, taken: 8 })
+    );
 }
 
 proptest! {

@@ -34,7 +34,12 @@ pub(super) struct Slot<W> {
 impl<W: Worker> Slot<W> {
     pub(super) fn new(worker: W) -> Self {
         let now = Instant::now();
-        Self { worker, turns: 0, born: now, idle_since: now }
+        Self {
+            worker,
+            turns: 0,
+            born: now,
+            idle_since: now,
+        }
     }
 
     pub(super) fn now_idle(mut self) -> Self {
@@ -165,8 +170,13 @@ impl<L: Launcher> State<L> {
         if has_workers || !is_lasting || !self.backs_off() {
             return None;
         }
-        let retry_after = self.retry_at.map_or(Duration::ZERO, |at| at.duration_since(Instant::now()));
-        Some(Error::Unavailable { reason: failure.message.clone(), retry_after })
+        let retry_after = self
+            .retry_at
+            .map_or(Duration::ZERO, |at| at.duration_since(Instant::now()));
+        Some(Error::Unavailable {
+            reason: failure.message.clone(),
+            retry_after,
+        })
     }
 
     /// How many workers to start now.
@@ -175,7 +185,10 @@ impl<L: Launcher> State<L> {
         let coming = self.idle.len() + self.starting + self.resetting;
         let room = config.max_workers.saturating_sub(coming + self.busy);
         let may_start = config.max_starting.saturating_sub(self.starting);
-        (self.waiting.len() + config.prewarm).saturating_sub(coming).min(room).min(may_start)
+        (self.waiting.len() + config.prewarm)
+            .saturating_sub(coming)
+            .min(room)
+            .min(may_start)
     }
 
     /// Takes out the idle workers that are dead, worn out, or too many for too long.
@@ -198,14 +211,21 @@ impl<L: Launcher> State<L> {
     pub(super) fn stats(&self, config: &Config) -> Stats {
         let starts_ahead = config.prewarm > 0;
         // Nobody tries a start by itself where none is made ahead: whoever asks next has to.
-        let failure = self.last_failure.as_ref().filter(|_| starts_ahead || self.backs_off());
+        let failure = self
+            .last_failure
+            .as_ref()
+            .filter(|_| starts_ahead || self.backs_off());
         Stats {
             max: config.max_workers,
             starting: self.starting,
             idle: self.idle.len(),
             busy: self.busy,
             resetting: self.resetting,
-            waiting: self.waiting.iter().filter(|waiter| !waiter.is_closed()).count(),
+            waiting: self
+                .waiting
+                .iter()
+                .filter(|waiter| !waiter.is_closed())
+                .count(),
             last_failure: failure.map(|failure| failure.message.clone()),
             starts_ahead,
         }

@@ -63,12 +63,18 @@ impl<L: Launcher> Pool<L> {
         let told = {
             let mut state = self.state();
             let failures = state.launch_failed(error);
-            let delay = FIRST_BACK_OFF.saturating_mul(1 << failures.min(16)).min(LONGEST_BACK_OFF);
+            let delay = FIRST_BACK_OFF
+                .saturating_mul(1 << failures.min(16))
+                .min(LONGEST_BACK_OFF);
             state.retry_at = Some(Instant::now() + delay);
             self.retry_later(delay);
-            state.out_of_service().map(|outage| (outage, state.waiting.drain()))
+            state
+                .out_of_service()
+                .map(|outage| (outage, state.waiting.drain()))
         };
-        let Some((outage, waiting)) = told else { return };
+        let Some((outage, waiting)) = told else {
+            return;
+        };
         for waiter in waiting {
             let _ = waiter.send(Err(outage.clone()));
         }
@@ -78,7 +84,11 @@ impl<L: Launcher> Pool<L> {
         let pool = self.clone();
         self.0.tracker.spawn(async move {
             let closed = pool.0.closed.clone();
-            if closed.run_until_cancelled(tokio::time::sleep(delay)).await.is_some() {
+            if closed
+                .run_until_cancelled(tokio::time::sleep(delay))
+                .await
+                .is_some()
+            {
                 pool.refill();
             }
         });
@@ -87,7 +97,11 @@ impl<L: Launcher> Pool<L> {
     /// Ends what is worn out and starts what is missing, every second until the pool is closed.
     pub(super) async fn maintain(&self) {
         let closed = self.0.closed.clone();
-        while closed.run_until_cancelled(tokio::time::sleep(MAINTENANCE_INTERVAL)).await.is_some() {
+        while closed
+            .run_until_cancelled(tokio::time::sleep(MAINTENANCE_INTERVAL))
+            .await
+            .is_some()
+        {
             let retired = self.state().retire_idle(&self.0.config);
             if !retired.is_empty() {
                 tracing::debug!(workers = retired.len(), "idle workers are retired");

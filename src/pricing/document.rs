@@ -60,13 +60,18 @@ impl DocumentSize {
     /// The size of a document in base64; unpacks at most `room` bytes of it.
     pub(super) fn of_data(data: &str, room: &mut UnpackRoom) -> Self {
         let (pages, is_whole) = pages(data, room);
-        Self::Here { bytes: data.len() as u64 / 4 * 3, pages, is_whole }
+        Self::Here {
+            bytes: data.len() as u64 / 4 * 3,
+            pages,
+            is_whole,
+        }
     }
 
     /// The size of a document block of Anthropic's API.
     pub(super) fn of_block(json: &str, room: &mut UnpackRoom) -> Self {
-        serde_json::from_str::<Block<'_>>(json)
-            .map_or(Self::Unseen, |block| Self::of_data(&block.source.data, room))
+        serde_json::from_str::<Block<'_>>(json).map_or(Self::Unseen, |block| {
+            Self::of_data(&block.source.data, room)
+        })
     }
 
     /// Tokens at most: by its pages, each a text and a picture, and never less than by its bytes. `packed_tokens` is what one has at least
@@ -74,9 +79,17 @@ impl DocumentSize {
     pub(super) fn tokens(self, image_tokens: u64, packed_tokens: u64) -> u64 {
         match self {
             Self::Unseen => TOKENS_UNSEEN.max(packed_tokens),
-            Self::Here { bytes, pages, is_whole } => {
+            Self::Here {
+                bytes,
+                pages,
+                is_whole,
+            } => {
                 let by_pages = pages.saturating_mul(TOKENS_OF_PAGE + image_tokens);
-                let at_least = if is_whole && pages > 0 { 0 } else { packed_tokens };
+                let at_least = if is_whole && pages > 0 {
+                    0
+                } else {
+                    packed_tokens
+                };
                 by_pages.max(at_least).max(text::tokens_of_bytes(bytes))
             }
         }
@@ -101,11 +114,15 @@ impl Default for UnpackRoom {
 
 /// The pages that can be seen of a PDF in base64, and whether all of it could be read.
 fn pages(data: &str, room: &mut UnpackRoom) -> (u64, bool) {
-    let Ok(pdf) = BASE64.decode(data) else { return (0, false) };
+    let Ok(pdf) = BASE64.decode(data) else {
+        return (0, false);
+    };
     let mut pages = pages_in(&pdf);
     let mut streams = PackedStreams { rest: &pdf, room };
     while streams.has_next() {
-        let Some(objects) = streams.unpack() else { return (pages, false) };
+        let Some(objects) = streams.unpack() else {
+            return (pages, false);
+        };
         pages += pages_in(&objects);
     }
     (pages, true)
@@ -114,7 +131,9 @@ fn pages(data: &str, room: &mut UnpackRoom) -> (u64, bool) {
 impl PackedStreams<'_> {
     /// Goes on behind the next mark; false where there is none.
     fn has_next(&mut self) -> bool {
-        let marked = PACKED.find(self.rest).and_then(|at| self.rest.get(at + PACKED.needle().len()..));
+        let marked = PACKED
+            .find(self.rest)
+            .and_then(|at| self.rest.get(at + PACKED.needle().len()..));
         self.rest = marked.unwrap_or_default();
         marked.is_some()
     }
@@ -123,7 +142,9 @@ impl PackedStreams<'_> {
     fn unpack(&mut self) -> Option<Vec<u8>> {
         // Streams of nothing come to an end as well.
         self.room.0 = self.room.0.checked_sub(ROOM_OF_STREAM)?;
-        let packed = self.rest.get(STREAM.find(self.rest)? + STREAM.needle().len()..)?;
+        let packed = self
+            .rest
+            .get(STREAM.find(self.rest)? + STREAM.needle().len()..)?;
         let packed = packed.strip_prefix(b"\r").unwrap_or(packed);
         let packed = packed.strip_prefix(b"\n").unwrap_or(packed);
         let mut decoder = ZlibDecoder::new(packed);
@@ -140,12 +161,16 @@ impl PackedStreams<'_> {
 }
 
 fn pages_in(bytes: &[u8]) -> u64 {
-    PAGE.find_iter(bytes).filter(|at| is_page(bytes, *at)).count() as u64
+    PAGE.find_iter(bytes)
+        .filter(|at| is_page(bytes, *at))
+        .count() as u64
 }
 
 /// Whether the `/Page` at `at` is the value of a `/Type`.
 fn is_page(bytes: &[u8], at: usize) -> bool {
-    let is_whole = bytes.get(at + 5).is_none_or(|next| !next.is_ascii_alphanumeric());
+    let is_whole = bytes
+        .get(at + 5)
+        .is_none_or(|next| !next.is_ascii_alphanumeric());
     is_whole && bytes[..at].trim_ascii_end().ends_with(b"/Type")
 }
 
@@ -164,10 +189,13 @@ mod tests {
 
     /// A PDF whose pages have so many bytes of content each.
     fn pdf(pages: usize, content: usize) -> Vec<u8> {
-        let mut pdf = b"%PDF-1.4\n1 0 obj <</Type /Pages /Count 3>> endobj /PageMode /PageLabels\n".to_vec();
+        let mut pdf =
+            b"%PDF-1.4\n1 0 obj <</Type /Pages /Count 3>> endobj /PageMode /PageLabels\n".to_vec();
         for page in 0..pages {
             let mark = ["/Type/Page", "/Type /Page", "/Type\r\n/Page"][page % 3];
-            pdf.extend_from_slice(format!("{page} 0 obj <<{mark}/Parent 1 0 R>> endobj\n").as_bytes());
+            pdf.extend_from_slice(
+                format!("{page} 0 obj <<{mark}/Parent 1 0 R>> endobj\n").as_bytes(),
+            );
             pdf.resize(pdf.len() + content, b'x');
         }
         pdf
@@ -199,7 +227,10 @@ mod tests {
     /// How many streams are begun, and how many bytes lie behind the last.
     fn work(pdf: &[u8]) -> (usize, usize) {
         let mut room = UnpackRoom::default();
-        let mut streams = PackedStreams { rest: pdf, room: &mut room };
+        let mut streams = PackedStreams {
+            rest: pdf,
+            room: &mut room,
+        };
         let mut begun = 0;
         while streams.has_next() {
             begun += 1;
@@ -230,7 +261,10 @@ mod tests {
 
     #[test]
     fn the_documents_of_a_turn_share_the_room() {
-        let large = BASE64.encode(packed(&vec![0; usize::try_from(MOST_UNPACKED / 2).unwrap()]));
+        let large = BASE64.encode(packed(&vec![
+            0;
+            usize::try_from(MOST_UNPACKED / 2).unwrap()
+        ]));
         let mut room = UnpackRoom::default();
         let whole = [(); 3].map(|()| pages(&large, &mut room).1);
         assert_eq!(whole, [true, false, false]);
@@ -243,9 +277,18 @@ mod tests {
         assert_eq!(tokens(size(&pdf(20, 0))), 20 * 4600);
         assert!(tokens(size(&pdf(2, 300_000))) >= 200_000, "by its bytes");
         assert_eq!(tokens(size(&packed(&pdf(100, 0)))), 100 * 4600);
-        assert_eq!(tokens(size(&[pdf(2, 0), packed(&pdf(7, 9)), packed(&pdf(1, 0))].concat())), 10 * 4600);
+        assert_eq!(
+            tokens(size(
+                &[pdf(2, 0), packed(&pdf(7, 9)), packed(&pdf(1, 0))].concat()
+            )),
+            10 * 4600
+        );
         let broken = [pdf(100, 0), b"%/ObjStm".to_vec()].concat();
-        assert_eq!(tokens(size(&broken)), 100 * 4600, "the pages that can be seen count");
+        assert_eq!(
+            tokens(size(&broken)),
+            100 * 4600,
+            "the pages that can be seen count"
+        );
         let mut encrypted = b"9 0 obj <</Type/ObjStm/N 100>> stream\r\n".to_vec();
         assert_eq!(tokens(size(&encrypted)), 15_000);
         encrypted.resize(300_000, b'x');
@@ -253,14 +296,26 @@ mod tests {
         let bomb = packed(&vec![0; usize::try_from(MOST_UNPACKED).unwrap()]);
         assert_eq!(tokens(size(&bomb)), 15_000);
         assert_eq!(tokens(size(b"no PDF")), 15_000);
-        assert_eq!(tokens(DocumentSize::of_data("no base64", &mut UnpackRoom::default())), 15_000);
+        assert_eq!(
+            tokens(DocumentSize::of_data(
+                "no base64",
+                &mut UnpackRoom::default()
+            )),
+            15_000
+        );
         assert_eq!(tokens(DocumentSize::Unseen), 200_000);
         let block = |source: &str| {
             let json = format!(r#"{{"type":"document","source":{source}}}"#);
             DocumentSize::of_block(&json, &mut UnpackRoom::default())
         };
-        assert_eq!(block(r#"{"type":"url","url":"https://example.com/a.pdf"}"#), DocumentSize::Unseen);
+        assert_eq!(
+            block(r#"{"type":"url","url":"https://example.com/a.pdf"}"#),
+            DocumentSize::Unseen
+        );
         let data = BASE64.encode(pdf(7, 0)).replace('/', "\\/");
-        assert_eq!(tokens(block(&format!(r#"{{"type":"base64","data":"{data}"}}"#))), 7 * 4600);
+        assert_eq!(
+            tokens(block(&format!(r#"{{"type":"base64","data":"{data}"}}"#))),
+            7 * 4600
+        );
     }
 }

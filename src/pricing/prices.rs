@@ -22,8 +22,10 @@ impl Prices {
     /// The prices of `config`.
     pub fn new(mut config: Config) -> Self {
         let models = std::mem::take(&mut config.models);
-        let mut models: Vec<_> =
-            models.into_iter().map(|(name, price)| (name.to_ascii_lowercase(), price)).collect();
+        let mut models: Vec<_> = models
+            .into_iter()
+            .map(|(name, price)| (name.to_ascii_lowercase(), price))
+            .collect();
         models.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
         Self { models, config }
     }
@@ -69,7 +71,10 @@ impl Prices {
             let prices = self.models.iter().map(|(_, price)| price.cost(usage));
             prices.max().unwrap_or_default() + self.searches(usage)
         };
-        Amount { tokens: usage.total_tokens(), money: self.cost(model, usage).unwrap_or_else(dearest) }
+        Amount {
+            tokens: usage.total_tokens(),
+            money: self.cost(model, usage).unwrap_or_else(dearest),
+        }
     }
 
     /// How many tokens `text` has at most, more or less.
@@ -85,10 +90,18 @@ impl Prices {
     /// How many tokens the prompt of `turn` has at most, more or less: instructions, tools and history included.
     pub fn prompt_tokens(&self, turn: &Turn) -> u64 {
         let size = size::of(turn);
-        let Config { image_tokens, document_tokens, .. } = self.config;
-        let documents = size.documents.iter().map(|document| document.tokens(image_tokens, document_tokens));
+        let Config {
+            image_tokens,
+            document_tokens,
+            ..
+        } = self.config;
+        let documents = size
+            .documents
+            .iter()
+            .map(|document| document.tokens(image_tokens, document_tokens));
         documents.fold(
-            size.tokens_of_text().saturating_add(size.images.saturating_mul(image_tokens)),
+            size.tokens_of_text()
+                .saturating_add(size.images.saturating_mul(image_tokens)),
             u64::saturating_add,
         )
     }
@@ -98,7 +111,10 @@ impl Prices {
 fn stands_in(name: &str, model: &str) -> bool {
     let is_word = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     model.match_indices(name).any(|(start, _)| {
-        let (before, after) = (&model.as_bytes()[..start], &model.as_bytes()[start + name.len()..]);
+        let (before, after) = (
+            &model.as_bytes()[..start],
+            &model.as_bytes()[start + name.len()..],
+        );
         !is_word(before.last()) && !is_word(after.first())
     })
 }

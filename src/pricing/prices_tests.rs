@@ -18,7 +18,10 @@ const CHEAP: &str = "input 0.1, output 0.5, cache write 0.125, cache read 0.01";
 const DEAR: &str = "input 4, output 20, cache write 5, cache read 0.2";
 
 fn prices(models: &[(&str, &str)]) -> Prices {
-    let models = models.iter().map(|(name, price)| ((*name).to_owned(), price.parse().unwrap())).collect();
+    let models = models
+        .iter()
+        .map(|(name, price)| ((*name).to_owned(), price.parse().unwrap()))
+        .collect();
     Prices::new(Config {
         models,
         assumed_output_tokens: 1000,
@@ -42,7 +45,10 @@ fn turn(prompt: Vec<Part>) -> Turn {
 }
 
 fn data(media_type: &str, data: &str) -> Source {
-    Source::Base64 { media_type: media_type.to_owned(), data: data.to_owned() }
+    Source::Base64 {
+        media_type: media_type.to_owned(),
+        data: data.to_owned(),
+    }
 }
 
 #[test]
@@ -50,9 +56,15 @@ fn the_longest_name_that_stands_in_a_model_decides() {
     let price = |dollars: u32| format!("input {dollars}, output 0, cache write 0, cache read 0");
     let names = ["opus", "opus-4", "claude-opus-4-8", "Haiku"];
     let table: Vec<(&str, String)> = names.into_iter().zip((1..).map(price)).collect();
-    let table: Vec<(&str, &str)> = table.iter().map(|(name, price)| (*name, price.as_str())).collect();
+    let table: Vec<(&str, &str)> = table
+        .iter()
+        .map(|(name, price)| (*name, price.as_str()))
+        .collect();
     let prices = prices(&table);
-    let million = Usage { input_tokens: 1_000_000, ..Usage::default() };
+    let million = Usage {
+        input_tokens: 1_000_000,
+        ..Usage::default()
+    };
     for (model, dollars) in [
         ("opus", Some(1)),
         ("claude-opus-5-5", Some(1)),
@@ -66,7 +78,9 @@ fn the_longest_name_that_stands_in_a_model_decides() {
         ("", None),
         ("gpt-4o", None),
     ] {
-        let cost = prices.cost(model, &million).map(|cost| cost.nanos() / 1_000_000_000);
+        let cost = prices
+            .cost(model, &million)
+            .map(|cost| cost.nanos() / 1_000_000_000);
         assert_eq!(cost, dollars, "{model}");
     }
 }
@@ -77,27 +91,71 @@ fn everything_that_goes_upstream_is_counted() {
     let tokens = |turn: &Turn| prices.prompt_tokens(turn);
     let none = tokens(&turn(Vec::new()));
     let of_part = |part: Part| tokens(&turn(vec![part])) - none;
-    let result = |parts| Part::ToolResult(ToolResult { id: "1".into(), parts, is_error: false });
-    let native = |json: &str| Part::Native(NativeBlock { json: json.to_owned(), role: NativeRole::Other });
-    let call = ToolUse { id: "1".into(), name: "abc".into(), input: "{\"a\":1}".into() };
+    let result = |parts| {
+        Part::ToolResult(ToolResult {
+            id: "1".into(),
+            parts,
+            is_error: false,
+        })
+    };
+    let native = |json: &str| {
+        Part::Native(NativeBlock {
+            json: json.to_owned(),
+            role: NativeRole::Other,
+        })
+    };
+    let call = ToolUse {
+        id: "1".into(),
+        name: "abc".into(),
+        input: "{\"a\":1}".into(),
+    };
     for (part, expected) in [
         (Part::text("abcdef"), 2),
         (Part::text("abcdefg"), 3),
         (Part::text("日本語"), 3),
-        (Part::Image(Source::Url("https://example.com/a.png".into())), 1600),
-        (Part::Document { source: data("application/pdf", "JVBERi0xLjQK"), title: None }, 20_000),
+        (
+            Part::Image(Source::Url("https://example.com/a.png".into())),
+            1600,
+        ),
+        (
+            Part::Document {
+                source: data("application/pdf", "JVBERi0xLjQK"),
+                title: None,
+            },
+            20_000,
+        ),
         (Part::ToolUse(call), 8),
-        (result(vec![Part::text("abcdef"), Part::Image(data("image/png", "AAAA"))]), 1602),
-        (native(r#"{"type":"image","source":{"type":"base64","data":"AAAA"},"cache_control":{}}"#), 1600),
-        (native(r#"{"type":"document","source":{"type":"base64","data":"AAAA"},"context":""}"#), 20_000),
-        (native(r#"{"type":"tool_result","content":[{"type":"image","source":{}},{"a":1}]}"#), 1607),
+        (
+            result(vec![
+                Part::text("abcdef"),
+                Part::Image(data("image/png", "AAAA")),
+            ]),
+            1602,
+        ),
+        (
+            native(
+                r#"{"type":"image","source":{"type":"base64","data":"AAAA"},"cache_control":{}}"#,
+            ),
+            1600,
+        ),
+        (
+            native(r#"{"type":"document","source":{"type":"base64","data":"AAAA"},"context":""}"#),
+            20_000,
+        ),
+        (
+            native(r#"{"type":"tool_result","content":[{"type":"image","source":{}},{"a":1}]}"#),
+            1607,
+        ),
         (native(r#"{"type":"search_result"}"#), 14),
     ] {
         assert_eq!(of_part(part.clone()), expected, "{part:?}");
     }
     let mut whole = turn(vec![Part::text("abc")]);
     whole.system = vec!["abc".into(), "abc".into()];
-    whole.history = vec![Message { role: Role::User, parts: vec![Part::text("abc")] }];
+    whole.history = vec![Message {
+        role: Role::User,
+        parts: vec![Part::text("abc")],
+    }];
     let tool = |description: Option<&str>| Tool {
         name: "abc".into(),
         description: description.map(Into::into),

@@ -68,7 +68,8 @@ impl Size {
             match medium {
                 NativeMedium::Image => self.images += 1,
                 NativeMedium::Document => {
-                    self.documents.push(DocumentSize::of_block(json, &mut self.unpack_room));
+                    self.documents
+                        .push(DocumentSize::of_block(json, &mut self.unpack_room));
                 }
                 NativeMedium::Text => self.text(json),
             }
@@ -96,7 +97,9 @@ pub(super) fn of(turn: &Turn) -> Size {
     if let Format::Schema(schema) = &turn.sampling.format {
         size.text(&schema.json);
     }
-    turn.history.iter().for_each(|message| size.parts(&message.parts));
+    turn.history
+        .iter()
+        .for_each(|message| size.parts(&message.parts));
     size.parts(&turn.prompt);
     size
 }

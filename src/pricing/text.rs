@@ -66,7 +66,8 @@ mod tests {
     #[test]
     fn no_text_has_more_tokens_than_are_estimated() {
         let prose = "The quick brown fox jumps over the lazy dog, and then it rests. ";
-        let code = "fn main() {\n    let total: u64 = items.iter().map(|item| item.price * 3).sum();\n}\n";
+        let code =
+            "fn main() {\n    let total: u64 = items.iter().map(|item| item.price * 3).sum();\n}\n";
         let base64 = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk";
         for (name, text, real) in [
             ("digits", "31415926535897932384 ".repeat(100), 20 * 100),
@@ -74,19 +75,37 @@ mod tests {
             ("punctuation", "?!;:-- (){}[]<> ".repeat(100), 14 * 100),
             ("a table", "|1|2|3|\n|-|-|-|\n".repeat(100), 14 * 100),
             ("Japanese", "日本語の文章です。".repeat(100), 9 * 100),
-            ("Russian", "Съешь же ещё этих мягких булок ".repeat(100), 14 * 100),
+            (
+                "Russian",
+                "Съешь же ещё этих мягких булок ".repeat(100),
+                14 * 100,
+            ),
             ("base64", base64.repeat(100), 48 * 100),
-            ("hexadecimal", "d41d8cd98f00b204e9800998ecf8427e ".repeat(100), 24 * 100),
-            ("a UUID", "6ba7b810-9dad-11d1-80b4-00c04fd430c8\n".repeat(100), 27 * 100),
+            (
+                "hexadecimal",
+                "d41d8cd98f00b204e9800998ecf8427e ".repeat(100),
+                24 * 100,
+            ),
+            (
+                "a UUID",
+                "6ba7b810-9dad-11d1-80b4-00c04fd430c8\n".repeat(100),
+                27 * 100,
+            ),
             ("code", code.repeat(100), 27 * 100),
             ("JSON", r#"{"a":1,"b":[2,3],"c":"d"}"#.repeat(100), 19 * 100),
             ("English", prose.repeat(100), 16 * 100),
         ] {
             let tokens = tokens_of(&text);
             assert!(tokens >= real, "{name}: {tokens} of {real}");
-            assert!(tokens <= text.len() as u64, "{name}: more tokens than bytes");
+            assert!(
+                tokens <= text.len() as u64,
+                "{name}: more tokens than bytes"
+            );
         }
         let tokens = tokens_of(&prose.repeat(100));
-        assert!(tokens < 100 * 25, "{tokens}: English is not held at more than half above what it takes");
+        assert!(
+            tokens < 100 * 25,
+            "{tokens}: English is not held at more than half above what it takes"
+        );
     }
 }

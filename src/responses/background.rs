@@ -51,14 +51,28 @@ impl Running {
 
     /// Makes room for `response` of `owner`, which is about to run.
     pub(super) fn add(&self, owner: &str, response: &Response) -> Arc<Live> {
-        let log = Log { events: Vec::new(), response: Some(response.clone()), is_over: false };
-        let live = Arc::new(Live { log: watch::Sender::new(log), cancel: CancellationToken::new() });
-        self.lock().insert((owner.to_owned(), response.id.clone()), Arc::clone(&live));
+        let log = Log {
+            events: Vec::new(),
+            response: Some(response.clone()),
+            is_over: false,
+        };
+        let live = Arc::new(Live {
+            log: watch::Sender::new(log),
+            cancel: CancellationToken::new(),
+        });
+        self.lock()
+            .insert((owner.to_owned(), response.id.clone()), Arc::clone(&live));
         live
     }
 
     /// Makes the response of `run` to its end.
-    pub(super) async fn drive(&self, mut run: Run, live: &Live, shelves: &Shelves, keeps_events: bool) {
+    pub(super) async fn drive(
+        &self,
+        mut run: Run,
+        live: &Live,
+        shelves: &Shelves,
+        keeps_events: bool,
+    ) {
         let (owner, id) = (run.keeper.owner.clone(), run.response().id.clone());
         live.add(run.writer.begin(), run.response());
         while let Some(step) = run.next().await {
@@ -67,7 +81,11 @@ impl Running {
                 log(&id, &failure, (run.explain)(&failure).code);
             }
         }
-        let events = if keeps_events { live.log.borrow().events.clone() } else { Vec::new() };
+        let events = if keeps_events {
+            live.log.borrow().events.clone()
+        } else {
+            Vec::new()
+        };
         let tidied = async {
             if keeps_events {
                 record::save_events(&shelves.streams, &owner, &id, &events).await?;
@@ -76,7 +94,10 @@ impl Running {
             Ok::<_, Error>(())
         };
         if let Err(error) = tidied.await {
-            tracing::error!(error = &error as &dyn std::error::Error, "a response could not be stored");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a response could not be stored"
+            );
         }
         self.lock().remove(&(owner, id));
         live.log.send_modify(|log| log.is_over = true);
@@ -90,7 +111,12 @@ impl Running {
 /// Nobody may ever ask for a response that failed, so the log tells of it.
 fn log(id: &str, failure: &Error, code: Option<&str>) {
     let cause = (!failure.may_quote_the_request()).then_some(failure as &dyn std::error::Error);
-    tracing::warn!(response.id = id, error.code = code, error = cause, "a response in the background failed");
+    tracing::warn!(
+        response.id = id,
+        error.code = code,
+        error = cause,
+        "a response in the background failed"
+    );
 }
 
 impl Live {
@@ -100,7 +126,10 @@ impl Live {
     }
 
     pub(super) fn follow(&self, next: usize) -> Follower {
-        Follower { log: self.log.subscribe(), next }
+        Follower {
+            log: self.log.subscribe(),
+            next,
+        }
     }
 
     /// Waits until it is over.
@@ -111,7 +140,11 @@ impl Live {
     fn add(&self, events: Vec<Event>, response: &Response) {
         self.log.send_modify(|log| {
             log.events.extend(events);
-            if log.response.as_ref().is_none_or(|known| known.status != response.status) {
+            if log
+                .response
+                .as_ref()
+                .is_none_or(|known| known.status != response.status)
+            {
                 log.response = Some(response.clone());
             }
         });
@@ -121,7 +154,11 @@ impl Live {
 impl Follower {
     /// Reads events that are all there.
     pub(super) fn stored(events: Vec<Event>, next: usize) -> Self {
-        let (_, log) = watch::channel(Log { events, response: None, is_over: true });
+        let (_, log) = watch::channel(Log {
+            events,
+            response: None,
+            is_over: true,
+        });
         Self { log, next }
     }
 
@@ -131,7 +168,14 @@ impl Follower {
             let mut follower = follower?;
             let events = follower.next().await;
             let is_last = events.is_empty();
-            Some((Step { events, failure: None, is_last }, (!is_last).then_some(follower)))
+            Some((
+                Step {
+                    events,
+                    failure: None,
+                    is_last,
+                },
+                (!is_last).then_some(follower),
+            ))
         })
     }
 

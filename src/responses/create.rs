@@ -103,7 +103,10 @@ impl Responses {
         let making = if run.response().background {
             self.make_there(run, stream, running.told).await?
         } else {
-            Making::Here { run: Box::new(run), told: running.told }
+            Making::Here {
+                run: Box::new(run),
+                told: running.told,
+            }
         };
         Ok(Created { making, remarks })
     }
@@ -147,7 +150,9 @@ impl Responses {
         caller: &Caller,
         request: &CreateRequest,
     ) -> Result<Option<TakenConversation>, Error> {
-        let Some(name) = &request.response.conversation else { return Ok(None) };
+        let Some(name) = &request.response.conversation else {
+            return Ok(None);
+        };
         Ok(Some(self.0.conversations.take(caller, &name.id).await?))
     }
 
@@ -157,7 +162,9 @@ impl Responses {
         caller: &Caller,
         request: &CreateRequest,
     ) -> Result<Option<Vec<Value>>, Error> {
-        let Some(name) = &request.response.conversation else { return Ok(None) };
+        let Some(name) = &request.response.conversation else {
+            return Ok(None);
+        };
         Ok(Some(self.0.conversations.items(caller, &name.id).await?))
     }
 
@@ -170,10 +177,18 @@ impl Responses {
         conversation: Option<Vec<Value>>,
         memory: Option<&Memory>,
     ) -> Result<(CreateRequest, Vec<Value>), Error> {
-        let history = History { records: &self.0.shelves.records, owner, memory };
+        let history = History {
+            records: &self.0.shelves.records,
+            owner,
+            memory,
+        };
         let earlier = match conversation {
             Some(items) => items,
-            None => history.before(request.response.previous_response_id.as_deref()).await?,
+            None => {
+                history
+                    .before(request.response.previous_response_id.as_deref())
+                    .await?
+            }
         };
         let references = request.references();
         history.dereference(&earlier, &mut request.input).await?;
@@ -205,10 +220,19 @@ impl Responses {
 
     /// A turn that asks for a worker only when its first event is asked for, and lets those go first for whom somebody waits.
     async fn later(&self, caller: Caller, turn: Turn) -> RunningTurn {
-        let caller = Caller { in_background: true, ..caller };
+        let caller = Caller {
+            in_background: true,
+            ..caller
+        };
         // A model that is left open has none of its own yet.
         let told = match self.0.turns.fit(&caller, &turn).await {
-            Ok(Fit { left_out, repaired, .. }) => Told { left_out, repaired, ..Told::default() },
+            Ok(Fit {
+                left_out, repaired, ..
+            }) => Told {
+                left_out,
+                repaired,
+                ..Told::default()
+            },
             Err(_) => Told::default(),
         };
         let turns = Arc::clone(&self.0.turns);
@@ -219,17 +243,37 @@ impl Responses {
     async fn make_there(&self, mut run: Run, stream: bool, told: Told) -> Result<Making, Error> {
         let response = run.response().clone();
         let owner = run.keeper.owner.clone();
-        let Inner { shelves, running, tracker, .. } = &*self.0;
-        shelves.unfinished.put(&owner, &response.id, Vec::new()).await?;
-        Record { response: response.clone(), input: run.keeper.input.clone() }
-            .save(&shelves.records, &owner)
+        let Inner {
+            shelves,
+            running,
+            tracker,
+            ..
+        } = &*self.0;
+        shelves
+            .unfinished
+            .put(&owner, &response.id, Vec::new())
             .await?;
+        Record {
+            response: response.clone(),
+            input: run.keeper.input.clone(),
+        }
+        .save(&shelves.records, &owner)
+        .await?;
         let live = running.add(&owner, &response);
         run.cancel = live.cancel.clone();
         let events = live.follow(0);
         let this = self.clone();
-        tracker.spawn(async move { this.0.running.drive(run, &live, &this.0.shelves, stream).await });
-        Ok(Making::There { response: Box::new(response), events, told })
+        tracker.spawn(async move {
+            this.0
+                .running
+                .drive(run, &live, &this.0.shelves, stream)
+                .await;
+        });
+        Ok(Making::There {
+            response: Box::new(response),
+            events,
+            told,
+        })
     }
 }
 

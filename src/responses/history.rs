@@ -42,8 +42,10 @@ impl fmt::Debug for Memory {
 impl Memory {
     /// Remembers the conversation `items`, which ends with the response `id`, instead of what was remembered before.
     pub(super) fn remember(&self, id: &str, items: Vec<Value>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Remembered { id: id.to_owned(), items });
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Remembered {
+            id: id.to_owned(),
+            items,
+        });
     }
 
     fn items(&self, id: &str) -> Option<Vec<Value>> {
@@ -87,7 +89,9 @@ impl History<'_> {
         if let Some(items) = self.memory.and_then(|memory| memory.items(id)) {
             return Ok((items, None));
         }
-        let record = Record::load(self.records, self.owner, id).await?.ok_or_else(|| not_found(id))?;
+        let record = Record::load(self.records, self.owner, id)
+            .await?
+            .ok_or_else(|| not_found(id))?;
         if !record.response.status.is_final() {
             return Err(unfinished(id).into());
         }
@@ -102,17 +106,29 @@ impl History<'_> {
     ///
     /// # Errors
     /// When one refers to nothing, or all together to more than Claude can read.
-    pub(super) async fn dereference(&self, earlier: &[Value], input: &mut [Value]) -> Result<(), Error> {
+    pub(super) async fn dereference(
+        &self,
+        earlier: &[Value],
+        input: &mut [Value],
+    ) -> Result<(), Error> {
         let named = |(index, item)| Some((index, kept::reference(item)?.to_owned()));
         let wanted: Vec<(usize, String)> = input.iter().enumerate().filter_map(named).collect();
         let near = by_id(earlier.iter().chain(&*input));
-        let others = wanted.iter().map(|(_, id)| id.as_str()).filter(|id| !near.contains_key(id));
-        let far = self.items_beside(others.filter_map(response_of).collect()).await?;
+        let others = wanted
+            .iter()
+            .map(|(_, id)| id.as_str())
+            .filter(|id| !near.contains_key(id));
+        let far = self
+            .items_beside(others.filter_map(response_of).collect())
+            .await?;
         let far = by_id(&far);
         let mut room = LARGEST;
         let mut found = Vec::new();
         for (index, id) in wanted {
-            let item = near.get(&*id).or_else(|| far.get(&*id)).ok_or_else(|| no_item(index, &id))?;
+            let item = near
+                .get(&*id)
+                .or_else(|| far.get(&*id))
+                .ok_or_else(|| no_item(index, &id))?;
             take(&mut room, item).ok_or_else(|| too_large("input"))?;
             found.push((index, Value::clone(item)));
         }
@@ -170,13 +186,23 @@ fn not_found(id: &str) -> InvalidRequest {
          as `input` instead.",
         printable(id)
     );
-    InvalidRequest::at("previous_response_id", "previous_response_not_found", message)
+    InvalidRequest::at(
+        "previous_response_id",
+        "previous_response_not_found",
+        message,
+    )
 }
 
 fn unfinished(id: &str) -> InvalidRequest {
-    let message =
-        format!("The previous response '{}' is still being made. Wait until it is whole.", printable(id));
-    InvalidRequest::at("previous_response_id", "previous_response_not_finished", message)
+    let message = format!(
+        "The previous response '{}' is still being made. Wait until it is whole.",
+        printable(id)
+    );
+    InvalidRequest::at(
+        "previous_response_id",
+        "previous_response_not_finished",
+        message,
+    )
 }
 
 /// What came before it stands in the conversation, and may have changed since.
@@ -190,6 +216,9 @@ fn in_conversation(id: &str, conversation: &str) -> InvalidRequest {
 }
 
 fn no_item(index: usize, id: &str) -> InvalidRequest {
-    let message = format!("Item with id '{}' not found. Send the item itself.", printable(id));
+    let message = format!(
+        "Item with id '{}' not found. Send the item itself.",
+        printable(id)
+    );
     InvalidRequest::at(format!("input[{index}].id"), "item_not_found", message)
 }

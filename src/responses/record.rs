@@ -42,13 +42,37 @@ impl Record {
 }
 
 /// The events of a stream, each its name and its JSON.
-pub(super) async fn save_events(shelf: &Shelf, owner: &str, id: &str, events: &[Event]) -> Result<(), Error> {
-    let events: Vec<_> = events.iter().map(|event| (&*event.name, &*event.data)).collect();
-    Ok(shelf.put(owner, id, serde_json::to_vec(&events).unwrap_or_default()).await?)
+pub(super) async fn save_events(
+    shelf: &Shelf,
+    owner: &str,
+    id: &str,
+    events: &[Event],
+) -> Result<(), Error> {
+    let events: Vec<_> = events
+        .iter()
+        .map(|event| (&*event.name, &*event.data))
+        .collect();
+    Ok(shelf
+        .put(owner, id, serde_json::to_vec(&events).unwrap_or_default())
+        .await?)
 }
 
-pub(super) async fn load_events(shelf: &Shelf, owner: &str, id: &str) -> Result<Option<Vec<Event>>, Error> {
-    let Some(bytes) = shelf.get(owner, id).await? else { return Ok(None) };
+pub(super) async fn load_events(
+    shelf: &Shelf,
+    owner: &str,
+    id: &str,
+) -> Result<Option<Vec<Event>>, Error> {
+    let Some(bytes) = shelf.get(owner, id).await? else {
+        return Ok(None);
+    };
     let events: Vec<(String, String)> = serde_json::from_slice(&bytes).unwrap_or_default();
-    Ok(Some(events.into_iter().map(|(name, data)| Event { name: name.into(), data }).collect()))
+    Ok(Some(
+        events
+            .into_iter()
+            .map(|(name, data)| Event {
+                name: name.into(),
+                data,
+            })
+            .collect(),
+    ))
 }

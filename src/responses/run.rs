@@ -52,7 +52,10 @@ pub struct Step {
 
 impl fmt::Debug for Run {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Run").field("id", &self.writer.response().id).finish_non_exhaustive()
+        formatter
+            .debug_struct("Run")
+            .field("id", &self.writer.response().id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -77,7 +80,9 @@ impl Run {
 
     /// The steps to come, after `first`.
     pub fn into_steps(self, first: Step) -> impl Stream<Item = Step> + Send {
-        let rest = futures::stream::unfold(self, async |mut run| run.next().await.map(|step| (step, run)));
+        let rest = futures::stream::unfold(self, async |mut run| {
+            run.next().await.map(|step| (step, run))
+        });
         futures::stream::iter([first]).chain(rest)
     }
 
@@ -111,7 +116,11 @@ impl Run {
     /// When the turn failed.
     pub async fn finish(mut self) -> Result<Response, Error> {
         while !self.writer.is_over() {
-            let event = self.events.next().await.unwrap_or_else(|| Err(ended_early()))?;
+            let event = self
+                .events
+                .next()
+                .await
+                .unwrap_or_else(|| Err(ended_early()))?;
             self.writer.event(&event);
         }
         self.keep_when_over().await?;
@@ -127,11 +136,19 @@ impl Run {
             self.keeper.save(self.writer.response()).await;
             failure = Some(error);
         }
-        Step { events, failure, is_last: self.writer.is_over() }
+        Step {
+            events,
+            failure,
+            is_last: self.writer.is_over(),
+        }
     }
 
     async fn keep_when_over(&mut self) -> Result<(), Error> {
-        if self.writer.is_over() { self.keeper.keep(self.writer.response()).await } else { Ok(()) }
+        if self.writer.is_over() {
+            self.keeper.keep(self.writer.response()).await
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -175,7 +192,10 @@ impl Keeper {
         if let Some(memory) = &self.memory {
             let record = self.record(response);
             let earlier = std::mem::take(&mut self.earlier);
-            memory.remember(&response.id, earlier.into_iter().chain(record.items()).collect());
+            memory.remember(
+                &response.id,
+                earlier.into_iter().chain(record.items()).collect(),
+            );
         }
         Ok(())
     }
@@ -186,11 +206,17 @@ impl Keeper {
             && let Err(error) = self.record(response).save(records, &self.owner).await
         {
             // The answer is there and paid for: better unstored than lost.
-            tracing::error!(error = &error as &dyn std::error::Error, "a response could not be stored");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a response could not be stored"
+            );
         }
     }
 
     fn record(&self, response: &Response) -> Record {
-        Record { response: response.clone(), input: self.input.clone() }
+        Record {
+            response: response.clone(),
+            input: self.input.clone(),
+        }
     }
 }

@@ -44,7 +44,10 @@ pub(super) struct Inner {
 
 impl fmt::Debug for Responses {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Responses").field("shelves", &self.0.shelves).finish_non_exhaustive()
+        formatter
+            .debug_struct("Responses")
+            .field("shelves", &self.0.shelves)
+            .finish_non_exhaustive()
     }
 }
 
@@ -61,7 +64,16 @@ impl Responses {
         explain: Explain,
     ) -> Self {
         let running = Running::default();
-        Self(Arc::new(Inner { turns, keys, shelves, conversations, running, tracker, stop, explain }))
+        Self(Arc::new(Inner {
+            turns,
+            keys,
+            shelves,
+            conversations,
+            running,
+            tracker,
+            stop,
+            explain,
+        }))
     }
 
     /// Marks what an earlier server was still making as failed, and says how much that was.
@@ -69,13 +81,18 @@ impl Responses {
     /// # Errors
     /// When the store fails.
     pub async fn recover(&self) -> Result<usize, Error> {
-        let Inner { shelves, explain, .. } = &*self.0;
+        let Inner {
+            shelves, explain, ..
+        } = &*self.0;
         let names = shelves.unfinished.names().await?;
         for (owner, id) in &names {
             if let Some(record) = Record::load(&shelves.records, owner, id).await? {
                 let mut writer = Writer::new(record.response, ToolNames::default(), false);
                 writer.fail(&explain(&crate::gateway::Error::ShuttingDown.into()));
-                let record = Record { response: writer.response().clone(), input: record.input };
+                let record = Record {
+                    response: writer.response().clone(),
+                    input: record.input,
+                };
                 record.save(&shelves.records, owner).await?;
             }
             shelves.unfinished.remove(owner, id).await?;
@@ -89,7 +106,12 @@ impl Responses {
     /// When the caller has none of this name.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
         let owner = self.0.keys.owner(caller);
-        match self.0.running.get(&owner, id).and_then(|live| live.response()) {
+        match self
+            .0
+            .running
+            .get(&owner, id)
+            .and_then(|live| live.response())
+        {
             Some(response) => Ok(response),
             None => Ok(self.record(&owner, id).await?.response),
         }
@@ -129,7 +151,12 @@ impl Responses {
         if !response.background {
             let message = "Cannot cancel a synchronous response: only one that was created with `\"background\": true` can \
                            be cancelled. To end another, close its connection.";
-            return Err(InvalidRequest { message: message.to_owned(), param: None, code: None }.into());
+            return Err(InvalidRequest {
+                message: message.to_owned(),
+                param: None,
+                code: None,
+            }
+            .into());
         }
         Ok(response)
     }
@@ -155,10 +182,16 @@ impl Responses {
     ///
     /// # Errors
     /// When the caller has none of this name, or the page begins after an item that is not there.
-    pub async fn input_items(&self, caller: &Caller, id: &str, page: &Page) -> Result<String, Error> {
+    pub async fn input_items(
+        &self,
+        caller: &Caller,
+        id: &str,
+        page: &Page,
+    ) -> Result<String, Error> {
         let owner = self.0.keys.owner(caller);
         let input = self.record(&owner, id).await?.input;
-        let (items, has_more) = page.of(input.iter().collect(), |item: &&Value| item["id"].as_str())?;
+        let (items, has_more) =
+            page.of(input.iter().collect(), |item: &&Value| item["id"].as_str())?;
         Ok(kept::list(&items, has_more))
     }
 

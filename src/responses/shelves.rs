@@ -47,8 +47,11 @@ impl Shelves {
     /// Small shelves of `store`.
     #[cfg(test)]
     fn over(store: &Store) -> Self {
-        let limits =
-            Limits { time_to_live: std::time::Duration::from_secs(60), max_records: 100, max_bytes: 1 << 20 };
+        let limits = Limits {
+            time_to_live: std::time::Duration::from_secs(60),
+            max_records: 100,
+            max_bytes: 1 << 20,
+        };
         Self::new(store, limits)
     }
 

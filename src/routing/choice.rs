@@ -52,7 +52,10 @@ impl Choice {
     /// ASCII, whatever the models are called.
     pub fn header_value(&self) -> String {
         let (model, rule) = (printable(self.model.as_str()), self.rule.name());
-        let mut value = format!("{model:.64}; rule={rule}; reason=\"{}", printable(&self.reason));
+        let mut value = format!(
+            "{model:.64}; rule={rule}; reason=\"{}",
+            printable(&self.reason)
+        );
         value.truncate(MOST_HEADER_BYTES - 1);
         value.push('"');
         value
@@ -61,9 +64,12 @@ impl Choice {
 
 /// With `?` for everything that has no place in a header, or would end what is quoted there.
 fn printable(text: &str) -> String {
-    let fits =
-        |character: char| (character.is_ascii_graphic() && !"\"\\;".contains(character)) || character == ' ';
-    text.chars().map(|character| if fits(character) { character } else { '?' }).collect()
+    let fits = |character: char| {
+        (character.is_ascii_graphic() && !"\"\\;".contains(character)) || character == ' '
+    };
+    text.chars()
+        .map(|character| if fits(character) { character } else { '?' })
+        .collect()
 }
 
 #[cfg(test)]
@@ -71,16 +77,29 @@ mod tests {
     use super::*;
 
     fn header(model: &str, reason: &str) -> String {
-        Choice { model: ModelName::new(model), rule: Rule::LongContext, reason: reason.to_owned() }
-            .header_value()
+        Choice {
+            model: ModelName::new(model),
+            rule: Rule::LongContext,
+            reason: reason.to_owned(),
+        }
+        .header_value()
     }
 
     #[test]
     fn a_header_is_printable_and_short() {
-        assert_eq!(header("opus", "it is long"), r#"opus; rule=long_context; reason="it is long""#);
-        assert_eq!(header("ö\n;", "\"a\\"), r#"???; rule=long_context; reason="?a?""#);
+        assert_eq!(
+            header("opus", "it is long"),
+            r#"opus; rule=long_context; reason="it is long""#
+        );
+        assert_eq!(
+            header("ö\n;", "\"a\\"),
+            r#"???; rule=long_context; reason="?a?""#
+        );
         let long = header(&"m".repeat(1000), &"r".repeat(1000));
         assert_eq!(long.len(), MOST_HEADER_BYTES);
-        assert!(long.ends_with("r\"") && long.contains("; rule=long_context; "), "{long}");
+        assert!(
+            long.ends_with("r\"") && long.contains("; rule=long_context; "),
+            "{long}"
+        );
     }
 }

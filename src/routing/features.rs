@@ -22,13 +22,22 @@ impl<'a> Features<'a> {
     /// Results of tools are not what the user asks for: a turn that brings nothing else is looked at by the words of the
     /// user before, so that the same model goes on with a task.
     pub fn of(turn: &'a Turn, context_tokens: u64, budget: BudgetState) -> Self {
-        let earlier = turn.history.iter().rev().filter(|message| message.role == Role::User);
-        let mut messages = std::iter::once(&turn.prompt).chain(earlier.map(|message| &message.parts));
+        let earlier = turn
+            .history
+            .iter()
+            .rev()
+            .filter(|message| message.role == Role::User);
+        let mut messages =
+            std::iter::once(&turn.prompt).chain(earlier.map(|message| &message.parts));
         let prompt = messages.find_map(|parts| {
             let texts = texts(parts);
             (!texts.is_empty()).then_some(texts)
         });
-        Self { prompt: prompt.unwrap_or_default(), context_tokens, budget }
+        Self {
+            prompt: prompt.unwrap_or_default(),
+            context_tokens,
+            budget,
+        }
     }
 }
 

@@ -31,7 +31,11 @@ impl Router {
     /// The model for what has these features.
     pub fn choose(&self, features: &Features<'_>) -> Choice {
         let (model, rule, reason) = self.by_task(features);
-        let choice = Choice { model: model.clone(), rule, reason };
+        let choice = Choice {
+            model: model.clone(),
+            rule,
+            reason,
+        };
         match features.budget.percent_used {
             Some(percent) if percent >= self.config.saving_percent => self.save(choice, percent),
             _ => choice,
@@ -47,18 +51,30 @@ impl Router {
     fn by_task(&self, features: &Features<'_>) -> (&ModelName, Rule, String) {
         let config = &self.config;
         let (prompt, context) = (&features.prompt, features.context_tokens);
-        if let Some(left) = features.budget.tokens_left.filter(|left| *left < config.scarce_tokens) {
-            let reason = format!("{left} tokens of the budget are left, fewer than {}", config.scarce_tokens);
+        if let Some(left) = features
+            .budget
+            .tokens_left
+            .filter(|left| *left < config.scarce_tokens)
+        {
+            let reason = format!(
+                "{left} tokens of the budget are left, fewer than {}",
+                config.scarce_tokens
+            );
             return (&config.light_model, Rule::ScarceBudget, reason);
         }
         if context > config.long_context_tokens {
-            let reason =
-                format!("the context has {context} tokens, more than {}", config.long_context_tokens);
+            let reason = format!(
+                "the context has {context} tokens, more than {}",
+                config.long_context_tokens
+            );
             return (&config.heavy_model, Rule::LongContext, reason);
         }
         let hard = first_hard(prompt, &config.hard_words);
         let short = config.short_prompt_characters;
-        if hard.is_none() && is_short(prompt, short) && are_simple(prompt, config.longest_simple_word) {
+        if hard.is_none()
+            && is_short(prompt, short)
+            && are_simple(prompt, config.longest_simple_word)
+        {
             let reason = format!("the prompt has fewer than {short} characters and simple words");
             return (&config.light_model, Rule::SimplePrompt, reason);
         }
@@ -66,12 +82,21 @@ impl Router {
             let reason = format!("the prompt has a word that begins with {word}");
             return (&config.usual_model, Rule::HardWords, reason);
         }
-        (&config.usual_model, Rule::Otherwise, "the prompt is neither long nor simple".to_owned())
+        (
+            &config.usual_model,
+            Rule::Otherwise,
+            "the prompt is neither long nor simple".to_owned(),
+        )
     }
 
     /// The next cheaper model in place of the chosen one.
     fn save(&self, choice: Choice, percent: u64) -> Choice {
-        let Config { light_model, usual_model, heavy_model, .. } = &self.config;
+        let Config {
+            light_model,
+            usual_model,
+            heavy_model,
+            ..
+        } = &self.config;
         let has_step = choice.model == *heavy_model && usual_model != heavy_model;
         let cheaper = if has_step { usual_model } else { light_model };
         if *cheaper == choice.model {
@@ -81,7 +106,11 @@ impl Router {
             "{percent} % of the budget are used, so not {}, although {}",
             choice.model, choice.reason
         );
-        Choice { model: cheaper.clone(), rule: Rule::SavingBudget, reason }
+        Choice {
+            model: cheaper.clone(),
+            rule: Rule::SavingBudget,
+            reason,
+        }
     }
 }
 

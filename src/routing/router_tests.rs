@@ -11,11 +11,17 @@ use crate::domain::Tools;
 use crate::routing::testing::router;
 
 fn budget(tokens_left: Option<u64>, percent_used: Option<u64>) -> BudgetState {
-    BudgetState { tokens_left, percent_used }
+    BudgetState {
+        tokens_left,
+        percent_used,
+    }
 }
 
 fn turn(history: &[(Role, Vec<Part>)], prompt: Vec<Part>) -> Turn {
-    let message = |(role, parts): &(Role, Vec<Part>)| Message { role: *role, parts: parts.clone() };
+    let message = |(role, parts): &(Role, Vec<Part>)| Message {
+        role: *role,
+        parts: parts.clone(),
+    };
     Turn {
         project: None,
         native: Default::default(),
@@ -37,16 +43,30 @@ fn the_first_rule_that_applies_decides() {
         ("Hello!", 10, None, "light by simple_prompt"),
         (long, 100, None, "usual by otherwise"),
         ("", 10, None, "usual by otherwise"),
-        ("Explain std::collections::BTreeMap", 10, None, "usual by otherwise"),
+        (
+            "Explain std::collections::BTreeMap",
+            10,
+            None,
+            "usual by otherwise",
+        ),
         ("Debug this.", 10, None, "usual by hard_words"),
-        ("How would you architect it?", 10, None, "usual by hard_words"),
+        (
+            "How would you architect it?",
+            10,
+            None,
+            "usual by hard_words",
+        ),
         ("Hello!", 10_000, None, "light by simple_prompt"),
         ("Hello!", 10_001, None, "heavy by long_context"),
         ("Debug this.", 10_001, None, "heavy by long_context"),
         ("Debug this.", 10_001, Some(1000), "heavy by long_context"),
         ("Debug this.", 10_001, Some(999), "light by scarce_budget"),
     ] {
-        let features = Features { prompt: vec![prompt], context_tokens, budget: budget(tokens_left, None) };
+        let features = Features {
+            prompt: vec![prompt],
+            context_tokens,
+            budget: budget(tokens_left, None),
+        };
         let Choice { model, rule, .. } = router.choose(&features);
         assert_eq!(
             format!("{model} by {}", rule.name()),
@@ -65,9 +85,17 @@ fn near_the_end_of_a_budget_the_next_cheaper_answers() {
         (10, "Debug this.", 300, "light by saving_budget"),
         (10, "Hello!", 95, "light by simple_prompt"),
     ] {
-        let features = Features { prompt: vec![prompt], context_tokens, budget: budget(None, Some(percent)) };
+        let features = Features {
+            prompt: vec![prompt],
+            context_tokens,
+            budget: budget(None, Some(percent)),
+        };
         let Choice { model, rule, .. } = router.choose(&features);
-        assert_eq!(format!("{model} by {}", rule.name()), expected, "{prompt} {percent}");
+        assert_eq!(
+            format!("{model} by {}", rule.name()),
+            expected,
+            "{prompt} {percent}"
+        );
     }
 }
 
@@ -75,7 +103,13 @@ fn near_the_end_of_a_budget_the_next_cheaper_answers() {
 fn reasons_are_sentences_without_the_prompt() {
     let router = router();
     let reason = |prompt, context_tokens, budget| {
-        router.choose(&Features { prompt: vec![prompt], context_tokens, budget }).reason
+        router
+            .choose(&Features {
+                prompt: vec![prompt],
+                context_tokens,
+                budget,
+            })
+            .reason
     };
     let none = BudgetState::default();
     insta::assert_snapshot!(
@@ -101,26 +135,48 @@ fn reasons_are_sentences_without_the_prompt() {
 
 #[test]
 fn results_of_tools_are_looked_at_by_the_words_before_them() {
-    let result =
-        Part::ToolResult(ToolResult { id: "1".into(), parts: vec![Part::text("debug")], is_error: false });
+    let result = Part::ToolResult(ToolResult {
+        id: "1".into(),
+        parts: vec![Part::text("debug")],
+        is_error: false,
+    });
     let history = [
         (Role::User, vec![Part::text("Debug this.")]),
         (Role::Assistant, vec![Part::text("Hi")]),
         (Role::User, vec![Part::text("Hello!"), Part::text("You?")]),
-        (Role::Assistant, vec![Part::text("I look into it, architect.")]),
+        (
+            Role::Assistant,
+            vec![Part::text("I look into it, architect.")],
+        ),
         (Role::User, vec![result.clone()]),
     ];
-    let prompt_of = |turn: &Turn| Features::of(turn, 0, BudgetState::default()).prompt.join("|");
-    assert_eq!(prompt_of(&turn(&history, vec![result.clone()])), "Hello!|You?");
-    assert_eq!(prompt_of(&turn(&history, vec![result.clone(), Part::text("Go on.")])), "Go on.");
+    let prompt_of = |turn: &Turn| {
+        Features::of(turn, 0, BudgetState::default())
+            .prompt
+            .join("|")
+    };
+    assert_eq!(
+        prompt_of(&turn(&history, vec![result.clone()])),
+        "Hello!|You?"
+    );
+    assert_eq!(
+        prompt_of(&turn(&history, vec![result.clone(), Part::text("Go on.")])),
+        "Go on."
+    );
     assert_eq!(prompt_of(&turn(&[], vec![result])), "");
 }
 
 #[test]
 fn the_whole_turn_is_the_context() {
     let history = [(Role::User, vec![Part::text("x".repeat(40_000))])];
-    let choice = router().route(&turn(&history, vec![Part::text("Hello!")]), BudgetState::default());
-    assert_eq!((choice.model.as_str(), choice.rule), ("heavy", Rule::LongContext));
+    let choice = router().route(
+        &turn(&history, vec![Part::text("Hello!")]),
+        BudgetState::default(),
+    );
+    assert_eq!(
+        (choice.model.as_str(), choice.rule),
+        ("heavy", Rule::LongContext)
+    );
 }
 
 proptest! {

@@ -2,7 +2,12 @@
 
 /// Whether `texts` together have fewer characters than `limit`, white space around them aside.
 pub(super) fn is_short(texts: &[&str], limit: usize) -> bool {
-    texts.iter().flat_map(|text| text.trim().chars()).take(limit).count() < limit
+    texts
+        .iter()
+        .flat_map(|text| text.trim().chars())
+        .take(limit)
+        .count()
+        < limit
 }
 
 /// Whether there are words, and none has more than `longest` characters, punctuation around it aside.
@@ -19,12 +24,20 @@ pub(super) fn are_simple(texts: &[&str], longest: usize) -> bool {
 
 /// The first of `stems` with which a word begins, in upper or lower case.
 pub(super) fn first_hard<'a>(texts: &[&str], stems: &'a [String]) -> Option<&'a str> {
-    let mut words = texts.iter().flat_map(|text| text.split(|character: char| !character.is_alphanumeric()));
-    words.find_map(|word| stems.iter().find(|stem| begins_with(word, stem)).map(String::as_str))
+    let mut words = texts
+        .iter()
+        .flat_map(|text| text.split(|character: char| !character.is_alphanumeric()));
+    words.find_map(|word| {
+        stems
+            .iter()
+            .find(|stem| begins_with(word, stem))
+            .map(String::as_str)
+    })
 }
 
 fn begins_with(word: &str, stem: &str) -> bool {
-    word.get(..stem.len()).is_some_and(|head| head.eq_ignore_ascii_case(stem))
+    word.get(..stem.len())
+        .is_some_and(|head| head.eq_ignore_ascii_case(stem))
 }
 
 #[cfg(test)]

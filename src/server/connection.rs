@@ -40,10 +40,21 @@ pub(super) async fn run<A: Answers>(
     (count, visit): (TaskTrackerToken, Option<Connection>),
 ) {
     let watch = HeadWatch::default();
-    let io = TokioIo::new(DeadlineIo::new(stream, config.send_timeout).counted(count).watched(watch.clone()));
-    let left = visit.as_ref().map(|visit| visit.guest.left().clone()).unwrap_or_default();
+    let io = TokioIo::new(
+        DeadlineIo::new(stream, config.send_timeout)
+            .counted(count)
+            .watched(watch.clone()),
+    );
+    let left = visit
+        .as_ref()
+        .map(|visit| visit.guest.left().clone())
+        .unwrap_or_default();
     let is_spare = visit.as_ref().is_some_and(|visit| visit.is_spare);
-    let head = if is_spare { config.header_read_timeout.min(SPARE_HEAD) } else { config.header_read_timeout };
+    let head = if is_spare {
+        config.header_read_timeout.min(SPARE_HEAD)
+    } else {
+        config.header_read_timeout
+    };
     let upgraded = watch.clone();
     let router = MapResponse::new(router, move |response: A::Response| {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -88,6 +99,9 @@ pub(super) async fn run<A: Answers>(
         }
     };
     if let Err(error) = result {
-        tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
+        tracing::debug!(
+            error = &error as &dyn std::error::Error,
+            "a connection ended early"
+        );
     }
 }

@@ -44,17 +44,30 @@ struct Linger {
 
 impl<T> DeadlineIo<T> {
     pub(super) fn new(inner: T, send_timeout: Duration) -> Self {
-        Self { inner, send_timeout, stalled: None, linger: None, watch: None, _count: None }
+        Self {
+            inner,
+            send_timeout,
+            stalled: None,
+            linger: None,
+            watch: None,
+            _count: None,
+        }
     }
 
     /// The same, its heads watched by `watch`.
     pub(super) fn watched(self, watch: HeadWatch) -> Self {
-        Self { watch: Some(watch), ..self }
+        Self {
+            watch: Some(watch),
+            ..self
+        }
     }
 
     /// The same, counted by `count`.
     pub(super) fn counted(self, count: TaskTrackerToken) -> Self {
-        Self { _count: Some(count), ..self }
+        Self {
+            _count: Some(count),
+            ..self
+        }
     }
 
     /// Tells the watch that an answer has begun once bytes are written; a flush alone proves nothing.
@@ -69,7 +82,11 @@ impl<T> DeadlineIo<T> {
         self.watch(result, context)
     }
 
-    fn watch<R>(&mut self, result: Poll<io::Result<R>>, context: &mut Context<'_>) -> Poll<io::Result<R>> {
+    fn watch<R>(
+        &mut self,
+        result: Poll<io::Result<R>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<R>> {
         if result.is_ready() {
             self.stalled = None;
             return result;
@@ -89,7 +106,10 @@ impl<T: AsyncRead + Unpin> DeadlineIo<T> {
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let linger = self.linger.get_or_insert_with(|| {
             let now = Instant::now();
-            Box::new(Linger { pause: Box::pin(sleep_until(now + LINGER_PAUSE)), until: now + LINGER_TOTAL })
+            Box::new(Linger {
+                pause: Box::pin(sleep_until(now + LINGER_PAUSE)),
+                until: now + LINGER_TOTAL,
+            })
         });
         let mut storage = [0; 8192];
         loop {
@@ -100,7 +120,10 @@ impl<T: AsyncRead + Unpin> DeadlineIo<T> {
                     if now >= linger.until {
                         return Poll::Ready(());
                     }
-                    linger.pause.as_mut().reset(linger.until.min(now + LINGER_PAUSE));
+                    linger
+                        .pause
+                        .as_mut()
+                        .reset(linger.until.min(now + LINGER_PAUSE));
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => return linger.pause.as_mut().poll(context),

@@ -41,9 +41,15 @@ impl HeadWatch {
     /// `bytes` have come.
     pub(super) fn read(&self, bytes: &[u8]) {
         let mut head = self.head();
-        let Head::Coming(come) = &mut *head else { return };
+        let Head::Coming(come) = &mut *head else {
+            return;
+        };
         // Empty lines may stand before a request.
-        let bytes = if come.is_empty() { bytes.trim_ascii_start() } else { bytes };
+        let bytes = if come.is_empty() {
+            bytes.trim_ascii_start()
+        } else {
+            bytes
+        };
         let seen = come.len().saturating_sub(2);
         come.extend_from_slice(bytes);
         // What becomes of a connection that was upgraded is no request.
@@ -54,7 +60,9 @@ impl HeadWatch {
             let has_two_lengths = has_two_lengths(come.get(..seen + end).unwrap_or_default());
             *head = Head::Came { has_two_lengths };
         } else if !is_text || come.len() > LONGEST {
-            *head = Head::Came { has_two_lengths: false };
+            *head = Head::Came {
+                has_two_lengths: false,
+            };
         }
     }
 
@@ -74,7 +82,12 @@ impl HeadWatch {
 
     /// Whether the last head has both headers.
     pub(super) fn has_two_lengths(&self) -> bool {
-        matches!(*self.head(), Head::Came { has_two_lengths: true })
+        matches!(
+            *self.head(),
+            Head::Came {
+                has_two_lengths: true
+            }
+        )
     }
 
     fn head(&self) -> MutexGuard<'_, Head> {
@@ -86,7 +99,8 @@ fn has_two_lengths(head: &[u8]) -> bool {
     let has = |name: &str| {
         let mut lines = head.split(|byte| *byte == b'\n');
         lines.any(|line| {
-            line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
+            line.get(..name.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
         })
     };
     has("content-length:") && has("transfer-encoding:")
@@ -96,15 +110,19 @@ fn has_two_lengths(head: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    const BOTH: &str = "\r\nPOST / HTTP/1.1\r\nContent-Length: 3\r\ntransfer-encoding: chunked\r\n\r\nbody";
-    const ONE: &str = "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\ncontent-length: 3\r\n\r\n";
+    const BOTH: &str =
+        "\r\nPOST / HTTP/1.1\r\nContent-Length: 3\r\ntransfer-encoding: chunked\r\n\r\nbody";
+    const ONE: &str =
+        "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\ncontent-length: 3\r\n\r\n";
 
     #[test]
     fn both_headers_are_seen_however_they_come() {
         for pieces in [1, 2, 3, 7, 1000] {
             let watch = HeadWatch::default();
             for (text, expected) in [(BOTH, true), (ONE, false), (BOTH, true)] {
-                text.as_bytes().chunks(pieces).for_each(|piece| watch.read(piece));
+                text.as_bytes()
+                    .chunks(pieces)
+                    .for_each(|piece| watch.read(piece));
                 assert_eq!(watch.has_two_lengths(), expected, "{pieces}: {text}");
                 watch.answered();
             }
@@ -135,7 +153,12 @@ mod tests {
         for bytes in [&[0x81_u8, 0x85, b'a'][..], &[b'a'; LONGEST + 1]] {
             let watch = HeadWatch::default();
             watch.read(bytes);
-            assert!(matches!(*watch.head(), Head::Came { has_two_lengths: false }));
+            assert!(matches!(
+                *watch.head(),
+                Head::Came {
+                    has_two_lengths: false
+                }
+            ));
         }
     }
 }

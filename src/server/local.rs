@@ -44,7 +44,10 @@ impl LocalSocket {
         let (_folder, short) = shortened(path)?;
         let listener = UnixListener::bind(short)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-        Ok(Self { listener, path: path.to_owned() })
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+        })
     }
 
     /// Serves `router` to this user's processes until `shutdown` begins. Every connection is a task of `tracker`.
@@ -59,8 +62,15 @@ impl LocalSocket {
         while let Some(accepted) = begun.run_until_cancelled(self.listener.accept()).await {
             match accepted {
                 Ok((stream, _)) if is_let_in(&stream) => {
-                    let (router, shutdown, count) = (router.clone(), shutdown.clone(), tracker.token());
-                    tracker.spawn(connection::run(stream, router, config, shutdown, (count, None)));
+                    let (router, shutdown, count) =
+                        (router.clone(), shutdown.clone(), tracker.token());
+                    tracker.spawn(connection::run(
+                        stream,
+                        router,
+                        config,
+                        shutdown,
+                        (count, None),
+                    ));
                 }
                 Ok(_) => {
                     tracing::warn!(
@@ -87,13 +97,24 @@ impl Drop for LocalSocket {
 ///
 /// # Errors
 /// When nobody listens there, or the answer breaks off.
-pub async fn ask(socket: &Path, method: &str, target: &str, body: String) -> io::Result<(u16, String)> {
+pub async fn ask(
+    socket: &Path,
+    method: &str,
+    target: &str,
+    body: String,
+) -> io::Result<(u16, String)> {
     let (_folder, short) = shortened(socket)?;
     let io = TokioIo::new(UnixStream::connect(short).await?);
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(io).await.map_err(io::Error::other)?;
-    let request = hyper::Request::builder().method(method).uri(target).header("host", "localhost");
-    let request = request.body(Full::new(Bytes::from(body))).map_err(io::Error::other)?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(io)
+        .await
+        .map_err(io::Error::other)?;
+    let request = hyper::Request::builder()
+        .method(method)
+        .uri(target)
+        .header("host", "localhost");
+    let request = request
+        .body(Full::new(Bytes::from(body)))
+        .map_err(io::Error::other)?;
     let answer = async move {
         let response = sender.send_request(request).await?;
         let status = response.status().as_u16();
@@ -111,14 +132,18 @@ fn shortened(path: &Path) -> io::Result<(File, PathBuf)> {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let folder = File::open(folder)?;
-    let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
+    let short = Path::new("/proc/self/fd")
+        .join(folder.as_raw_fd().to_string())
+        .join(name);
     Ok((folder, short))
 }
 
 /// Whether a process of this user, or of the one who may do everything, is at the other end, and no agent.
 fn is_let_in(stream: &UnixStream) -> bool {
     let own = rustix::process::geteuid().as_raw();
-    let Ok(peer) = stream.peer_cred() else { return false };
+    let Ok(peer) = stream.peer_cred() else {
+        return false;
+    };
     match peer.uid() {
         uid if uid == own => !may_be_started_by_us(peer.pid()),
         uid => uid == 0,
@@ -132,6 +157,8 @@ fn may_be_started_by_us(peer: Option<i32>) -> bool {
         None => true,
         // A process of an outer container, which the server cannot have started.
         Some(0) => false,
-        Some(peer) => proc_fs::descends_from(peer, std::process::id().cast_signed()).unwrap_or(true),
+        Some(peer) => {
+            proc_fs::descends_from(peer, std::process::id().cast_signed()).unwrap_or(true)
+        }
     }
 }

@@ -67,8 +67,12 @@ pub trait Answers:
 
 impl<S, B> Answers for S
 where
-    S: Service<hyper::Request<Incoming>, Response = hyper::Response<B>, Error = Infallible, Future: Send>
-        + Clone
+    S: Service<
+            hyper::Request<Incoming>,
+            Response = hyper::Response<B>,
+            Error = Infallible,
+            Future: Send,
+        > + Clone
         + Send
         + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
@@ -149,7 +153,9 @@ fn prepare(stream: &TcpStream, config: &Config) -> io::Result<()> {
 fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
     )
 }
 
@@ -173,5 +179,8 @@ async fn drain(connections: &TaskTracker, config: &Config, shutdown: &Shutdown) 
     let aborted = connections.len();
     ended.cancel();
     connections.wait().await;
-    Summary { drained: open.saturating_sub(aborted), aborted }
+    Summary {
+        drained: open.saturating_sub(aborted),
+        aborted,
+    }
 }

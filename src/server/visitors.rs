@@ -21,7 +21,11 @@ pub(super) struct Visitors {
 impl Visitors {
     pub(super) fn new(config: &Config) -> Self {
         let spare = Crowd::new(SPARE_CONNECTIONS, SPARE_CONNECTIONS);
-        Self { most: config.connections, unknown: Crowd::new(config.unknown_per_address, usize::MAX), spare }
+        Self {
+            most: config.connections,
+            unknown: Crowd::new(config.unknown_per_address, usize::MAX),
+            spare,
+        }
     }
 
     /// Registers a connection from `address`, beside `open` others. At the bound, the oldest unauthenticated one is closed for it;
@@ -29,6 +33,10 @@ impl Visitors {
     pub(super) fn arrive(&self, address: IpAddr, open: usize) -> Connection {
         let is_spare = open >= self.most && !self.unknown.make_room();
         let crowd = if is_spare { &self.spare } else { &self.unknown };
-        Connection { address, is_spare, guest: Arc::new(crowd.join(address)) }
+        Connection {
+            address,
+            is_spare,
+            guest: Arc::new(crowd.join(address)),
+        }
     }
 }

@@ -22,13 +22,20 @@ pub(super) struct Record {
 impl Record {
     /// A session in which nothing was said.
     pub(super) fn new(session: Session) -> Self {
-        Self { session, entries: Vec::new(), inline: 0, size: 0 }
+        Self {
+            session,
+            entries: Vec::new(),
+            inline: 0,
+            size: 0,
+        }
     }
 
     pub(super) async fn load(shelf: &Shelf, owner: &str, id: &str) -> Result<Self, Error> {
         let stored = shelf.whole(owner, id).await?;
         // One that cannot be read was written by another version, and is as good as gone.
-        stored.and_then(|stored| Self::read(&stored)).ok_or_else(|| Error::NotFound(id.to_owned()))
+        stored
+            .and_then(|stored| Self::read(&stored))
+            .ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
     /// A session without what was said in it.
@@ -41,9 +48,12 @@ impl Record {
     /// The sessions of `owner`, the oldest first.
     pub(super) async fn sessions(shelf: &Shelf, owner: &str) -> Result<Vec<Session>, Error> {
         let records = shelf.of(owner).await?;
-        let mut sessions: Vec<Session> =
-            records.iter().filter_map(|bytes| serde_json::from_slice(lines(bytes)?.0).ok()).collect();
-        sessions.sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
+        let mut sessions: Vec<Session> = records
+            .iter()
+            .filter_map(|bytes| serde_json::from_slice(lines(bytes)?.0).ok())
+            .collect();
+        sessions
+            .sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
         Ok(sessions)
     }
 
@@ -57,7 +67,11 @@ impl Record {
 
     /// Adds `new` entries, and returns the part that is to be appended to the record with them; empty where there is nothing to append.
     pub(super) fn add(&mut self, new: impl IntoIterator<Item = Entry>) -> Vec<u8> {
-        let in_parts = if self.inline > 0 { 0 } else { self.entries.len() };
+        let in_parts = if self.inline > 0 {
+            0
+        } else {
+            self.entries.len()
+        };
         self.inline = 0;
         self.entries.extend(new);
         match &self.entries[in_parts..] {
@@ -74,7 +88,12 @@ impl Record {
             entries.extend(serde_json::from_slice::<Vec<Entry>>(part).ok()?);
         }
         let size = stored.record.len() + stored.parts.iter().map(Vec::len).sum::<usize>();
-        Some(Self { session: serde_json::from_slice(session).ok()?, entries, inline, size })
+        Some(Self {
+            session: serde_json::from_slice(session).ok()?,
+            entries,
+            inline,
+            size,
+        })
     }
 }
 

@@ -52,7 +52,10 @@ pub(super) struct Inner {
 
 impl fmt::Debug for Sessions {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Sessions").field("config", &self.0.config).finish_non_exhaustive()
+        formatter
+            .debug_struct("Sessions")
+            .field("config", &self.0.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -65,7 +68,12 @@ impl Sessions {
             max_bytes: config.max_bytes,
         };
         let shelf = Shelf::new(store.clone(), TABLE, limits);
-        Self(Arc::new(Inner { keys, shelf, busy: Busy::default(), config }))
+        Self(Arc::new(Inner {
+            keys,
+            shelf,
+            busy: Busy::default(),
+            config,
+        }))
     }
 
     /// Takes sessions away whose time is over, until `stop`.
@@ -128,7 +136,9 @@ impl Sessions {
         id: &str,
         page: &Page,
     ) -> Result<(Vec<Entry>, bool), Error> {
-        let entries = Record::load(&self.0.shelf, &self.owner(caller), id).await?.entries;
+        let entries = Record::load(&self.0.shelf, &self.owner(caller), id)
+            .await?
+            .entries;
         Ok(page.of(entries, |entry| Some(&entry.id))?)
     }
 
@@ -151,11 +161,20 @@ impl Sessions {
         let owner = self.owner(caller);
         // Whose it is comes first: nobody learns of another's.
         Record::session(&self.0.shelf, &owner, id).await?;
-        let taken = self.0.busy.take(&owner, id).ok_or_else(|| Error::Busy(id.to_owned()))?;
+        let taken = self
+            .0
+            .busy
+            .take(&owner, id)
+            .ok_or_else(|| Error::Busy(id.to_owned()))?;
         // Read after it was taken: it may have been answered in between.
         let mut record = Record::load(&self.0.shelf, &owner, id).await?;
         self.keep(&owner, &mut record).await?;
-        Ok(Talk { inner: Arc::clone(&self.0), owner, record, taken })
+        Ok(Talk {
+            inner: Arc::clone(&self.0),
+            owner,
+            record,
+            taken,
+        })
     }
 
     /// Sees to it that a session does not end while it is answered: where half of its time is over, it begins anew.
@@ -166,7 +185,12 @@ impl Sessions {
         }
         record.session.expires_at = now + idle;
         let id = record.session.id.clone();
-        if self.0.shelf.append(owner, &id, record.to_bytes(), Vec::new()).await? {
+        if self
+            .0
+            .shelf
+            .append(owner, &id, record.to_bytes(), Vec::new())
+            .await?
+        {
             Ok(())
         } else {
             Err(Error::NotFound(id))

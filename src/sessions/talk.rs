@@ -45,7 +45,10 @@ pub struct Talk {
 impl fmt::Debug for Talk {
     /// Leaves out what was said.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Talk").field("id", &self.record.session.id).finish_non_exhaustive()
+        formatter
+            .debug_struct("Talk")
+            .field("id", &self.record.session.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -55,14 +58,26 @@ impl Talk {
     /// # Errors
     /// When the body is none, or no more can be said.
     pub fn read(&self, body: &[u8], policy: Policy) -> Result<MessageRequest, Error> {
-        let Record { session, entries, size, .. } = &self.record;
+        let Record {
+            session,
+            entries,
+            size,
+            ..
+        } = &self.record;
         if size + body.len() > LARGEST {
             return Err(Error::Full(session.id.clone()));
         }
         let messages: Vec<&Value> = entries.iter().map(|entry| &entry.message).collect();
         let (model, instructions) = (session.model.as_deref(), session.instructions.as_deref());
-        let read: Result<_, InvalidRequest> =
-            message(body, &Earlier { model, instructions, messages: &messages }, policy);
+        let read: Result<_, InvalidRequest> = message(
+            body,
+            &Earlier {
+                model,
+                instructions,
+                messages: &messages,
+            },
+            policy,
+        );
         Ok(read?)
     }
 
@@ -88,11 +103,20 @@ impl Talk {
 
     /// What Claude refused to answer is not kept: it would refuse all that follows too.
     async fn append(self, new: Vec<Value>, answer: &Answer, finish: &Finish) -> Result<(), Error> {
-        let Self { inner, owner, mut record, taken } = self;
+        let Self {
+            inner,
+            owner,
+            mut record,
+            taken,
+        } = self;
         let now = unix_now();
-        let said =
-            (finish.reason != FinishReason::ContentFilter).then(|| new.into_iter().chain([answered(answer)]));
-        let entry = |message| Entry { id: message_id(), created_at: now, message };
+        let said = (finish.reason != FinishReason::ContentFilter)
+            .then(|| new.into_iter().chain([answered(answer)]));
+        let entry = |message| Entry {
+            id: message_id(),
+            created_at: now,
+            message,
+        };
         let messages = record.add(said.into_iter().flatten().map(entry));
         let session = &mut record.session;
         session.message_count = record.entries.len();
@@ -107,7 +131,11 @@ impl Talk {
             shelf.append_in(transaction, &owner, &name, &record.to_bytes(), &messages)
         };
         let appended: Result<bool, store::Error> = inner.shelf.transaction(work).await;
-        if appended.map_err(Error::NotKept)? { Ok(()) } else { Err(Error::Gone(id)) }
+        if appended.map_err(Error::NotKept)? {
+            Ok(())
+        } else {
+            Err(Error::Gone(id))
+        }
     }
 }
 

@@ -24,6 +24,10 @@ pub(crate) fn faulty(keys: &Arc<Keys>) -> (Sessions, Arc<Faulty>) {
 }
 
 fn over(store: &Store, keys: &Arc<Keys>) -> Sessions {
-    let config = Config { idle: Duration::from_secs(60), max_sessions: 3, max_bytes: 1 << 20 };
+    let config = Config {
+        idle: Duration::from_secs(60),
+        max_sessions: 3,
+        max_bytes: 1 << 20,
+    };
     Sessions::new(store, Arc::clone(keys), config)
 }

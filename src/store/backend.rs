@@ -71,7 +71,9 @@ pub(super) fn for_each_record(
     let mut last: Option<Vec<u8>> = None;
     loop {
         let after = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let Some((key, value)) = backend.next(&[], after)? else { return Ok(()) };
+        let Some((key, value)) = backend.next(&[], after)? else {
+            return Ok(());
+        };
         visit(&key, &value);
         last = Some(key);
     }
@@ -83,13 +85,20 @@ pub struct Memory(RwLock<BTreeMap<Vec<u8>, Vec<u8>>>);
 
 impl Backend for Memory {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.0.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned())
+        Ok(self
+            .0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .cloned())
     }
 
     fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<Record>, Error> {
         let records = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let found = records.range::<[u8], _>((after, Bound::Unbounded)).next();
-        Ok(found.filter(|(key, _)| key.starts_with(prefix)).map(|(key, value)| (key.clone(), value.clone())))
+        Ok(found
+            .filter(|(key, _)| key.starts_with(prefix))
+            .map(|(key, value)| (key.clone(), value.clone())))
     }
 
     fn write(&self, changes: &[Change]) -> Result<(), Error> {

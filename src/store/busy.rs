@@ -21,12 +21,19 @@ impl Busy {
     pub fn take(&self, owner: &str, id: &str) -> Option<Taken> {
         let name = (owner.to_owned(), id.to_owned());
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(name.clone()).then(|| Taken { busy: self.clone(), name })
+        all.insert(name.clone()).then(|| Taken {
+            busy: self.clone(),
+            name,
+        })
     }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        self.busy.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+        self.busy
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.name);
     }
 }

@@ -24,7 +24,11 @@ async fn put(store: &Store, rest: &'static str, value: &'static str) {
 }
 
 async fn text(store: &Store, rest: &str) -> Option<String> {
-    store.get(key(rest)).await.unwrap().map(|value| String::from_utf8(value).unwrap())
+    store
+        .get(key(rest))
+        .await
+        .unwrap()
+        .map(|value| String::from_utf8(value).unwrap())
 }
 
 /// Both backends, the first also without a thread, and a folder that must outlive the second.
@@ -53,7 +57,10 @@ async fn a_transaction_is_made_whole_or_not_at_all() {
             })
             .await;
         assert!(refused.is_err());
-        assert_eq!((text(&store, "a").await.as_deref(), text(&store, "b").await), (Some("1"), None));
+        assert_eq!(
+            (text(&store, "a").await.as_deref(), text(&store, "b").await),
+            (Some("1"), None)
+        );
     }
 }
 
@@ -69,7 +76,10 @@ async fn a_transaction_that_panics_takes_nobody_along() {
             .await;
         assert!(matches!(broken, Err(Error::Closed)));
         put(&store, "b", "1").await;
-        assert_eq!((text(&store, "a").await, text(&store, "b").await.as_deref()), (None, Some("1")));
+        assert_eq!(
+            (text(&store, "a").await, text(&store, "b").await.as_deref()),
+            (None, Some("1"))
+        );
     }
 }
 
@@ -84,10 +94,17 @@ async fn transactions_follow_one_another() {
                 Ok::<_, Error>(sum)
             })
         };
-        let mut seen: Vec<usize> =
-            join_all((0..300).map(|_| add())).await.into_iter().map(Result::unwrap).collect();
+        let mut seen: Vec<usize> = join_all((0..300).map(|_| add()))
+            .await
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
         seen.sort_unstable();
-        assert_eq!(seen, (0..300).collect::<Vec<_>>(), "no two saw the same sum");
+        assert_eq!(
+            seen,
+            (0..300).collect::<Vec<_>>(),
+            "no two saw the same sum"
+        );
     }
 }
 
@@ -103,7 +120,13 @@ async fn tables_are_listed_in_order_and_apart() {
             Ok::<_, Error>(())
         };
         store.transaction(other).await.unwrap();
-        let names: Vec<_> = store.scan(key("")).await.unwrap().into_iter().map(|(key, _)| key).collect();
+        let names: Vec<_> = store
+            .scan(key(""))
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|(key, _)| key)
+            .collect();
         assert_eq!(names, [key("a"), key("b"), key("c")]);
         let found = store.transaction(|transaction| {
             transaction.remove(key("a"));
@@ -113,7 +136,11 @@ async fn tables_are_listed_in_order_and_apart() {
             let last = transaction.after(&key(""), &key("c"))?;
             Ok::<_, Error>((first, next, last))
         });
-        assert_eq!(found.await.unwrap(), (key("b"), key("b2"), None), "with its own changes");
+        assert_eq!(
+            found.await.unwrap(),
+            (key("b"), key("b2"), None),
+            "with its own changes"
+        );
         assert_eq!(TABLE.rest(&key("b")), b"b");
     }
 }
@@ -187,12 +214,23 @@ async fn a_transaction_too_large_for_the_disk_takes_no_other_along() {
     };
     backend.close();
     let first = add("first", 1);
-    let group = join_all([add("a", 10), add("b", SPACE), add("c", 10), add("d", SPACE / 2)]);
+    let group = join_all([
+        add("a", 10),
+        add("b", SPACE),
+        add("c", 10),
+        add("d", SPACE / 2),
+    ]);
     backend.open();
     first.await.unwrap();
     let made: Vec<bool> = group.await.iter().map(Result::is_ok).collect();
     assert_eq!(made, [true, false, true, true]);
-    assert_eq!((text(&store, "b").await, text(&store, "c").await.map(|value| value.len())), (None, Some(10)));
+    assert_eq!(
+        (
+            text(&store, "b").await,
+            text(&store, "c").await.map(|value| value.len())
+        ),
+        (None, Some(10))
+    );
 }
 
 proptest! {

@@ -22,7 +22,10 @@ pub struct FreeSpaceFloor {
 impl FreeSpaceFloor {
     /// A floor of `min_free` bytes on the disk that `folder` lies on.
     pub fn new(folder: &Path, min_free: u64) -> Self {
-        Self { folder: folder.to_owned(), min_free }
+        Self {
+            folder: folder.to_owned(),
+            min_free,
+        }
     }
 
     /// Checks that changes of `bytes` bytes can be written. Small ones that remove something may go down to half of the floor:
@@ -31,7 +34,11 @@ impl FreeSpaceFloor {
     /// # Errors
     /// As [`check`](Self::check).
     pub(super) fn check_changes(&self, removes: bool, bytes: u64) -> Result<(), Error> {
-        let min_free = if removes && bytes < MAX_REMOVAL { self.min_free / 2 } else { self.min_free };
+        let min_free = if removes && bytes < MAX_REMOVAL {
+            self.min_free / 2
+        } else {
+            self.min_free
+        };
         self.check_above(min_free, bytes)
     }
 
@@ -47,7 +54,10 @@ impl FreeSpaceFloor {
         let needed = min_free.saturating_add(bytes);
         let free = free_bytes(&self.folder)?;
         if free < needed {
-            return Err(Error::DiskFull { free_mib: free / MIB, needed_mib: needed.div_ceil(MIB) });
+            return Err(Error::DiskFull {
+                free_mib: free / MIB,
+                needed_mib: needed.div_ceil(MIB),
+            });
         }
         Ok(())
     }
@@ -67,8 +77,14 @@ mod tests {
     fn a_write_that_leaves_less_than_the_floor_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let free = free_bytes(folder.path()).unwrap();
-        assert!(FreeSpaceFloor::new(folder.path(), free / 2).check(MIB).is_ok());
-        let refused = FreeSpaceFloor::new(folder.path(), free / 2).check(free).unwrap_err();
+        assert!(
+            FreeSpaceFloor::new(folder.path(), free / 2)
+                .check(MIB)
+                .is_ok()
+        );
+        let refused = FreeSpaceFloor::new(folder.path(), free / 2)
+            .check(free)
+            .unwrap_err();
         assert!(
             matches!(refused, Error::DiskFull { free_mib, needed_mib } if free_mib < needed_mib),
             "{refused}"

@@ -103,7 +103,10 @@ impl<B: Backend> LargeValues<B> {
         // Between two writes, so that what was replaced since a backup began is known to it, which may still need it.
         let _writing = lock(&self.writing);
         if let Some(frozen) = &*lock(&self.frozen) {
-            frozen.replaced_files.iter().for_each(|name| _ = files.remove(name));
+            frozen
+                .replaced_files
+                .iter()
+                .for_each(|name| _ = files.remove(name));
         }
         files.iter().try_for_each(|name| self.remove_file(name))?;
         Ok(files.len())
@@ -119,7 +122,9 @@ impl<B: Backend> LargeValues<B> {
 
     /// Follows `value` if it is a reference. None where its file is gone, so the record has changed since it was read.
     fn resolve(&self, value: Vec<u8>) -> Result<Option<Vec<u8>>, Error> {
-        let Some(name) = referenced_file(&value) else { return Ok(Some(value)) };
+        let Some(name) = referenced_file(&value) else {
+            return Ok(Some(value));
+        };
         match fs::read(self.folder.join(name)) {
             Ok(value) => Ok(Some(value)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -131,7 +136,9 @@ impl<B: Backend> LargeValues<B> {
     fn write_files(&self, changes: &mut [Change]) -> Result<(), Error> {
         let mut names = Vec::new();
         for (_, value) in changes {
-            let Some(content) = value.as_mut().filter(|value| is_large(value)) else { continue };
+            let Some(content) = value.as_mut().filter(|value| is_large(value)) else {
+                continue;
+            };
             let name = Uuid::now_v7().simple().to_string();
             let content = std::mem::replace(content, [REFERENCE, name.as_bytes()].concat());
             let written = self.write_file(&name, &content);
@@ -185,11 +192,14 @@ impl<B: Backend> LargeValues<B> {
             self.floor.check(0)?;
             let after = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
             let live = self.inner.next(&[], after)?;
-            let next = lock(&self.frozen).as_ref().map_or(NextRecord::End, |frozen| frozen.next(after, live));
+            let next = lock(&self.frozen)
+                .as_ref()
+                .map_or(NextRecord::End, |frozen| frozen.next(after, live));
             match next {
                 NextRecord::Found((key, value)) => {
-                    let size =
-                        referenced_file(&value).map(|name| self.copy_file(&name, &large)).transpose()?;
+                    let size = referenced_file(&value)
+                        .map(|name| self.copy_file(&name, &large))
+                        .transpose()?;
                     archive.add(&key, &value, size)?;
                     last = Some(key);
                 }
@@ -237,13 +247,17 @@ fn is_large(value: &[u8]) -> bool {
 /// The name of the file that `value` refers to, if it is a reference.
 pub(super) fn referenced_file(value: &[u8]) -> Option<String> {
     let name = value.strip_prefix(REFERENCE)?;
-    Uuid::try_parse_ascii(name).ok().map(|id| id.simple().to_string())
+    Uuid::try_parse_ascii(name)
+        .ok()
+        .map(|id| id.simple().to_string())
 }
 
 impl<B: Backend> Backend for LargeValues<B> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         for _ in 0..MAX_READS {
-            let Some(value) = self.inner.get(key)? else { return Ok(None) };
+            let Some(value) = self.inner.get(key)? else {
+                return Ok(None);
+            };
             if let Some(value) = self.resolve(value)? {
                 return Ok(Some(value));
             }
@@ -253,7 +267,9 @@ impl<B: Backend> Backend for LargeValues<B> {
 
     fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<Record>, Error> {
         for _ in 0..MAX_READS {
-            let Some((key, value)) = self.inner.next(prefix, after)? else { return Ok(None) };
+            let Some((key, value)) = self.inner.next(prefix, after)? else {
+                return Ok(None);
+            };
             if let Some(value) = self.resolve(value)? {
                 return Ok(Some((key, value)));
             }
@@ -278,7 +294,8 @@ impl<B: Backend> Backend for LargeValues<B> {
 
     fn check_space(&self, changes: &Changes, pending: u64) -> Result<(), Error> {
         let removes = changes.values().any(Option::is_none);
-        self.floor.check_changes(removes, pending + bytes_of(changes))
+        self.floor
+            .check_changes(removes, pending + bytes_of(changes))
     }
 
     fn back_up(&self, folder: &Path) -> Result<BackupContents, Error> {

@@ -36,11 +36,20 @@ fn a_large_value_has_a_file_as_long_as_it_is_there() {
     assert_eq!(files(folder.path()), 0);
     put(&values, "b", &large).unwrap();
     assert_eq!(values.get(b"b").unwrap(), Some(large.clone()));
-    assert_eq!(values.next(b"", Bound::Excluded(b"a")).unwrap(), Some((b"b".to_vec(), large.clone())));
+    assert_eq!(
+        values.next(b"", Bound::Excluded(b"a")).unwrap(),
+        Some((b"b".to_vec(), large.clone()))
+    );
     put(&values, "b", &[3; 10_000]).unwrap();
-    assert_eq!((files(folder.path()), values.get(b"b").unwrap()), (1, Some(vec![3; 10_000])));
+    assert_eq!(
+        (files(folder.path()), values.get(b"b").unwrap()),
+        (1, Some(vec![3; 10_000]))
+    );
     put(&values, "b", &small).unwrap();
-    assert_eq!((files(folder.path()), values.get(b"b").unwrap()), (0, Some(small)));
+    assert_eq!(
+        (files(folder.path()), values.get(b"b").unwrap()),
+        (0, Some(small))
+    );
     put(&values, "b", &large).unwrap();
     values.write(&[(b"b".to_vec(), None)]).unwrap();
     assert_eq!((files(folder.path()), values.get(b"b").unwrap()), (0, None));
@@ -51,7 +60,12 @@ fn a_value_that_looks_like_a_reference_comes_back_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let values = open(Memory::default(), folder.path());
     put(&values, "a", &[1; 5000]).unwrap();
-    let name = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().file_name();
+    let name = fs::read_dir(folder.path())
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .file_name();
     let forged = [b"\0large value 1\0", name.as_encoded_bytes()].concat();
     put(&values, "b", &forged).unwrap();
     assert_eq!(values.get(b"b").unwrap(), Some(forged));
@@ -62,7 +76,11 @@ fn files_without_a_reference_are_removed_and_no_others() {
     let folder = tempfile::tempdir().unwrap();
     let values = open(Memory::default(), folder.path());
     put(&values, "a", &[1; 5000]).unwrap();
-    fs::write(folder.path().join("0197a0000000700080000000000000ff"), b"left by a crash").unwrap();
+    fs::write(
+        folder.path().join("0197a0000000700080000000000000ff"),
+        b"left by a crash",
+    )
+    .unwrap();
     let listed = values.files().unwrap();
     put(&values, "b", &[2; 5000]).unwrap();
     assert_eq!(values.remove_unreferenced(listed).unwrap(), 1);
@@ -80,19 +98,27 @@ fn a_write_that_fails_changes_nothing_and_its_files_go_at_the_next_start() {
     let values = open(database, folder.path());
     put(&values, "a", &[2; 5000]).unwrap_err();
     assert_eq!(values.get(b"a").unwrap(), Some(vec![1; 20]));
-    assert_eq!(values.remove_unreferenced(values.files().unwrap()).unwrap(), 1);
+    assert_eq!(
+        values.remove_unreferenced(values.files().unwrap()).unwrap(),
+        1
+    );
     assert_eq!(files(folder.path()), 0);
 }
 
 #[test]
 fn large_values_are_counted_where_space_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
-    let free = rustix::fs::statvfs(folder.path()).map(|disk| disk.f_bavail * disk.f_frsize).unwrap();
+    let free = rustix::fs::statvfs(folder.path())
+        .map(|disk| disk.f_bavail * disk.f_frsize)
+        .unwrap();
     let floor = FreeSpaceFloor::new(folder.path(), free / 2);
     let values = LargeValues::open(Memory::default(), folder.path(), floor).unwrap();
     let changes = [(b"a".to_vec(), Some(vec![1; 5000]))].into();
     assert!(values.check_space(&changes, 0).is_ok());
-    assert!(matches!(values.check_space(&changes, free), Err(Error::DiskFull { .. })));
+    assert!(matches!(
+        values.check_space(&changes, free),
+        Err(Error::DiskFull { .. })
+    ));
 }
 
 #[test]
@@ -100,10 +126,18 @@ fn a_record_whose_file_was_lost_is_an_error_and_not_an_empty_value() {
     let folder = tempfile::tempdir().unwrap();
     let values = open(Memory::default(), folder.path());
     put(&values, "a", &[1; 5000]).unwrap();
-    let lost = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    let lost = fs::read_dir(folder.path())
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
     fs::remove_file(lost).unwrap();
     assert!(matches!(values.get(b"a"), Err(Error::MissingFile)));
-    assert!(matches!(values.next(b"", Bound::Unbounded), Err(Error::MissingFile)));
+    assert!(matches!(
+        values.next(b"", Bound::Unbounded),
+        Err(Error::MissingFile)
+    ));
 }
 
 proptest! {

@@ -151,7 +151,10 @@ enum Writer {
 
 impl fmt::Debug for Store {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Store").field("backend", &self.backend).finish_non_exhaustive()
+        formatter
+            .debug_struct("Store")
+            .field("backend", &self.backend)
+            .finish_non_exhaustive()
     }
 }
 
@@ -163,7 +166,11 @@ impl Store {
     pub fn open(folder: &Path, config: Config, tracker: TaskTracker) -> Result<Self, Error> {
         let floor = FreeSpaceFloor::new(folder, config.min_free_bytes);
         let database = SledDatabase::open(folder, floor.clone())?;
-        let backend = Arc::new(LargeValues::open(database, &folder.join(LARGE_VALUES), floor)?);
+        let backend = Arc::new(LargeValues::open(
+            database,
+            &folder.join(LARGE_VALUES),
+            floor,
+        )?);
         // Listed before anything is written, so no file of this run is among them.
         let files = backend.files()?;
         let store = Self::new(Arc::clone(&backend) as Arc<dyn Backend>, tracker)?;
@@ -173,13 +180,20 @@ impl Store {
 
     /// Removes the files of large values that an earlier run has left behind, while the server runs.
     fn remove_leftovers(&self, backend: Arc<LargeValues<SledDatabase>>, files: HashSet<String>) {
-        self.tracker.spawn_blocking(move || match backend.remove_unreferenced(files) {
-            Ok(0) => {}
-            Ok(removed) => tracing::info!(removed, "files that an earlier run left behind were removed"),
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "leftover files were not removed");
-            }
-        });
+        self.tracker
+            .spawn_blocking(move || match backend.remove_unreferenced(files) {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(
+                    removed,
+                    "files that an earlier run left behind were removed"
+                ),
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "leftover files were not removed"
+                    );
+                }
+            });
     }
 
     /// Whether changes can be written now.
@@ -193,7 +207,11 @@ impl Store {
     /// A store that leaves nothing behind, and in which nobody waits.
     pub fn in_memory(tracker: TaskTracker) -> Self {
         let writer = Writer::AtOnce(Arc::default());
-        Self { backend: Arc::new(Memory::default()), writer, tracker }
+        Self {
+            backend: Arc::new(Memory::default()),
+            writer,
+            tracker,
+        }
     }
 
     /// A store of the records in `backend`.
@@ -205,12 +223,18 @@ impl Store {
         let writing = Arc::clone(&backend);
         // Whoever waits for the tracker waits for what is still to be written.
         let token = tracker.token();
-        thread::Builder::new().name("store".to_owned()).spawn(move || {
-            writer::run(&*writing, &received);
-            drop(writing);
-            drop(token);
-        })?;
-        Ok(Self { backend, writer: Writer::Thread(jobs), tracker })
+        thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || {
+                writer::run(&*writing, &received);
+                drop(writing);
+                drop(token);
+            })?;
+        Ok(Self {
+            backend,
+            writer: Writer::Thread(jobs),
+            tracker,
+        })
     }
 
     /// Runs `work` alone, and returns once what it changed is on disk. It is told nothing twice and forgets nothing: an
@@ -218,7 +242,10 @@ impl Store {
     ///
     /// # Errors
     /// `work`'s own, or the store's.
-    pub fn transaction<T, E, W>(&self, work: W) -> impl Future<Output = Result<T, E>> + Send + use<T, E, W>
+    pub fn transaction<T, E, W>(
+        &self,
+        work: W,
+    ) -> impl Future<Output = Result<T, E>> + Send + use<T, E, W>
     where
         W: FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
@@ -230,7 +257,8 @@ impl Store {
             let is_good = result.is_ok();
             let tell = Box::new(move |written: Result<(), Error>| {
                 // Nobody may be left to hear it.
-                let _ = sender.send(result.and_then(|value| written.map(|()| value).map_err(E::from)));
+                let _ =
+                    sender.send(result.and_then(|value| written.map(|()| value).map_err(E::from)));
             });
             Outcome { is_good, tell }
         });
@@ -264,7 +292,8 @@ impl Store {
     /// # Errors
     /// When they cannot be read.
     pub async fn snapshot(&self, prefix: Vec<u8>) -> Result<Vec<Record>, Error> {
-        self.transaction(move |transaction| transaction.scan(&prefix)).await
+        self.transaction(move |transaction| transaction.scan(&prefix))
+            .await
     }
 
     /// Reads may wait for the disk, so they are done where that stops nobody. Without a disk they are done at once.
@@ -276,15 +305,19 @@ impl Store {
             return work(&*self.backend);
         }
         let backend = Arc::clone(&self.backend);
-        self.tracker.spawn_blocking(move || work(&*backend)).await.map_err(|_| Error::Closed)?
+        self.tracker
+            .spawn_blocking(move || work(&*backend))
+            .await
+            .map_err(|_| Error::Closed)?
     }
 }
 
 fn scan(backend: &dyn Backend, prefix: &[u8]) -> Result<Vec<Record>, Error> {
     let mut records: Vec<Record> = Vec::new();
     loop {
-        let after =
-            records.last().map_or(Bound::Included(prefix), |(key, _)| Bound::Excluded(key.as_slice()));
+        let after = records.last().map_or(Bound::Included(prefix), |(key, _)| {
+            Bound::Excluded(key.as_slice())
+        });
         match backend.next(prefix, after)? {
             Some(record) => records.push(record),
             None => return Ok(records),

@@ -27,13 +27,23 @@ impl Entry {
     pub(super) fn in_order(key: &[u8], place: &[u8]) -> Self {
         let (ends, key) = key.split_at(size_of::<u64>().min(key.len()));
         let (size, parts) = read_place(place);
-        Self { key: key.to_vec(), ends: number(ends), size, parts }
+        Self {
+            key: key.to_vec(),
+            ends: number(ends),
+            size,
+            parts,
+        }
     }
 
     pub(super) fn in_own_order(owner: &[u8], rest: &[u8], place: &[u8]) -> Self {
         let (ends, id) = rest.split_at(size_of::<u64>().min(rest.len()));
         let (size, parts) = read_place(place);
-        Self { key: [owner, id].concat(), ends: number(ends), size, parts }
+        Self {
+            key: [owner, id].concat(),
+            ends: number(ends),
+            size,
+            parts,
+        }
     }
 
     pub(super) fn order(&self) -> Vec<u8> {
@@ -49,7 +59,10 @@ impl Entry {
 impl Totals {
     pub(super) fn read(value: &[u8]) -> Self {
         let (records, bytes) = value.split_at(size_of::<u64>().min(value.len()));
-        Self { records: number(records), bytes: number(bytes) }
+        Self {
+            records: number(records),
+            bytes: number(bytes),
+        }
     }
 
     pub(super) fn to_bytes(self) -> Vec<u8> {

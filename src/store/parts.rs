@@ -27,19 +27,31 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    pub(super) const NONE: Self = Self { generation: 0, count: 0 };
+    pub(super) const NONE: Self = Self {
+        generation: 0,
+        count: 0,
+    };
 
     /// The parts in `bytes`, as [`to_bytes`](Self::to_bytes) writes them.
     pub(super) fn read(bytes: &[u8]) -> Self {
-        let Some((generation, count)) = bytes.split_at_checked(size_of::<u64>()) else { return Self::NONE };
-        Self { generation: number(generation), count: count.try_into().map_or(0, u32::from_be_bytes) }
+        let Some((generation, count)) = bytes.split_at_checked(size_of::<u64>()) else {
+            return Self::NONE;
+        };
+        Self {
+            generation: number(generation),
+            count: count.try_into().map_or(0, u32::from_be_bytes),
+        }
     }
 
     /// Nothing where there are none.
     pub(super) fn to_bytes(self) -> Vec<u8> {
         match self.count {
             0 => Vec::new(),
-            count => [self.generation.to_be_bytes().as_slice(), &count.to_be_bytes()].concat(),
+            count => [
+                self.generation.to_be_bytes().as_slice(),
+                &count.to_be_bytes(),
+            ]
+            .concat(),
         }
     }
 
@@ -58,7 +70,13 @@ impl Parts {
     }
 
     fn key(self, key: &[u8], number: u32) -> Vec<u8> {
-        [key, &[0], &self.generation.to_be_bytes(), &number.to_be_bytes()].concat()
+        [
+            key,
+            &[0],
+            &self.generation.to_be_bytes(),
+            &number.to_be_bytes(),
+        ]
+        .concat()
     }
 }
 
@@ -75,19 +93,43 @@ pub(super) struct StoredRecord<'a> {
 impl<'a> StoredRecord<'a> {
     /// The record in `bytes`. One that another version has written ends at 0.
     pub(super) fn read(bytes: &'a [u8]) -> Self {
-        let nothing = Self { ends: 0, parts: Parts::NONE, record: &[] };
-        let Some((head, rest)) = bytes.split_at_checked(HEAD) else { return nothing };
+        let nothing = Self {
+            ends: 0,
+            parts: Parts::NONE,
+            record: &[],
+        };
+        let Some((head, rest)) = bytes.split_at_checked(HEAD) else {
+            return nothing;
+        };
         let ends = number(&head[1..]);
         match (head[0], rest.split_at_checked(PARTS)) {
-            (WHOLE, _) => Self { ends, parts: Parts::NONE, record: rest },
-            (WITH_PARTS, Some((parts, record))) => Self { ends, parts: Parts::read(parts), record },
+            (WHOLE, _) => Self {
+                ends,
+                parts: Parts::NONE,
+                record: rest,
+            },
+            (WITH_PARTS, Some((parts, record))) => Self {
+                ends,
+                parts: Parts::read(parts),
+                record,
+            },
             _ => nothing,
         }
     }
 
     pub(super) fn to_bytes(self) -> Vec<u8> {
-        let version = if self.parts == Parts::NONE { WHOLE } else { WITH_PARTS };
-        [&[version], self.ends.to_be_bytes().as_slice(), &self.parts.to_bytes(), self.record].concat()
+        let version = if self.parts == Parts::NONE {
+            WHOLE
+        } else {
+            WITH_PARTS
+        };
+        [
+            &[version],
+            self.ends.to_be_bytes().as_slice(),
+            &self.parts.to_bytes(),
+            self.record,
+        ]
+        .concat()
     }
 }
 
@@ -117,15 +159,24 @@ pub(super) fn read_whole(
     part: impl Fn(&[u8]) -> Result<Option<Vec<u8>>, Error>,
 ) -> Result<Option<WholeRecord>, Error> {
     for _ in 0..MAX_READS {
-        let Some(value) = record()? else { return Ok(None) };
+        let Some(value) = record()? else {
+            return Ok(None);
+        };
         let stored = StoredRecord::read(&value);
         if stored.ends <= now {
             return Ok(None);
         }
-        let parts: Option<Vec<_>> = stored.parts.keys(key).map(|key| part(&key)).collect::<Result<_, _>>()?;
+        let parts: Option<Vec<_>> = stored
+            .parts
+            .keys(key)
+            .map(|key| part(&key))
+            .collect::<Result<_, _>>()?;
         // A part that is gone was removed with its record after that was read.
         if let Some(parts) = parts {
-            return Ok(Some(WholeRecord { record: stored.record.to_vec(), parts }));
+            return Ok(Some(WholeRecord {
+                record: stored.record.to_vec(),
+                parts,
+            }));
         }
     }
     Err(Error::MissingFile)

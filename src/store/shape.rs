@@ -50,8 +50,19 @@ impl Shape {
         record: &[u8],
         now: u64,
     ) -> Result<(), Error> {
-        let ends = self.remove(transaction, key)?.unwrap_or_else(|| self.end_of_time(now));
-        self.store(transaction, key, &StoredRecord { ends, parts: Parts::NONE, record }, 0)
+        let ends = self
+            .remove(transaction, key)?
+            .unwrap_or_else(|| self.end_of_time(now));
+        self.store(
+            transaction,
+            key,
+            &StoredRecord {
+                ends,
+                parts: Parts::NONE,
+                record,
+            },
+            0,
+        )
     }
 
     /// Puts `record` in the place of one whose time is not over, which begins anew, and keeps its parts, to which `addition` is
@@ -65,7 +76,9 @@ impl Shape {
         now: u64,
     ) -> Result<bool, Error> {
         self.know_owners(transaction)?;
-        let Some(old) = transaction.get(&self.place(RECORD, key))? else { return Ok(false) };
+        let Some(old) = transaction.get(&self.place(RECORD, key))? else {
+            return Ok(false);
+        };
         let entry = self.entry(transaction, key, &old)?;
         if entry.ends <= now {
             return Ok(false);
@@ -77,7 +90,11 @@ impl Shape {
             transaction.put(self.place(PART, &part), addition.to_vec());
         }
         let size_of_parts = entry.size.saturating_sub(old.len() as u64) + addition.len() as u64;
-        let stored = StoredRecord { ends: self.end_of_time(now), parts, record };
+        let stored = StoredRecord {
+            ends: self.end_of_time(now),
+            parts,
+            record,
+        };
         self.store(transaction, key, &stored, size_of_parts)?;
         Ok(true)
     }
@@ -91,7 +108,12 @@ impl Shape {
     ) -> Result<(), Error> {
         let value = stored.to_bytes();
         let size = value.len() as u64 + size_of_parts;
-        let entry = Entry { key: key.to_vec(), ends: stored.ends, size, parts: stored.parts };
+        let entry = Entry {
+            key: key.to_vec(),
+            ends: stored.ends,
+            size,
+            parts: stored.parts,
+        };
         transaction.put(self.place(RECORD, key), value);
         self.enter(transaction, &entry)?;
         self.make_room(transaction)
@@ -129,7 +151,9 @@ impl Shape {
         key: &[u8],
         now: u64,
     ) -> Result<bool, Error> {
-        Ok(self.remove(transaction, key)?.is_some_and(|ends| ends > now))
+        Ok(self
+            .remove(transaction, key)?
+            .is_some_and(|ends| ends > now))
     }
 
     /// Keeps a record in the place of an older one, if there is one whose time is not over.
@@ -152,7 +176,9 @@ impl Shape {
         self.know_owners(transaction)?;
         let prefix = self.place(ORDER, &[]);
         for _ in 0..SWEEP_GROUP {
-            let Some((place, size)) = transaction.first(&prefix)? else { return Ok(false) };
+            let Some((place, size)) = transaction.first(&prefix)? else {
+                return Ok(false);
+            };
             let entry = Entry::in_order(&place[prefix.len()..], &size);
             if entry.ends > now {
                 return Ok(false);
@@ -174,7 +200,9 @@ impl Shape {
             } else {
                 return Ok(());
             };
-            let Some(entry) = self.first_of_largest(transaction, measure)? else { return Ok(()) };
+            let Some(entry) = self.first_of_largest(transaction, measure)? else {
+                return Ok(());
+            };
             self.leave(transaction, &entry)?;
         }
     }
@@ -187,15 +215,22 @@ impl Shape {
     ) -> Result<Option<Entry>, Error> {
         let prefix = self.place(OWN_TOTALS, &[]);
         let owners = transaction.scan(&prefix)?;
-        let sizes = owners.iter().map(|(_, totals)| measure(Totals::read(totals)));
+        let sizes = owners
+            .iter()
+            .map(|(_, totals)| measure(Totals::read(totals)));
         let most = sizes.clone().max().unwrap_or_default();
         let mut oldest: Option<Entry> = None;
         for ((place, _), _) in owners.iter().zip(sizes).filter(|(_, size)| *size == most) {
             let owner = &place[prefix.len()..];
             let order = self.place(OWN_ORDER, owner);
-            let Some((place, size)) = transaction.first(&order)? else { continue };
+            let Some((place, size)) = transaction.first(&order)? else {
+                continue;
+            };
             let entry = Entry::in_own_order(owner, &place[order.len()..], &size);
-            if oldest.as_ref().is_none_or(|oldest| entry.ends < oldest.ends) {
+            if oldest
+                .as_ref()
+                .is_none_or(|oldest| entry.ends < oldest.ends)
+            {
                 oldest = Some(entry);
             }
         }
@@ -205,16 +240,28 @@ impl Shape {
     /// Takes a record away, if there is one, and gives the end of its time.
     fn remove(&self, transaction: &mut Transaction<'_>, key: &[u8]) -> Result<Option<u64>, Error> {
         self.know_owners(transaction)?;
-        let Some(old) = transaction.get(&self.place(RECORD, key))? else { return Ok(None) };
+        let Some(old) = transaction.get(&self.place(RECORD, key))? else {
+            return Ok(None);
+        };
         let entry = self.entry(transaction, key, &old)?;
         self.leave(transaction, &entry)?;
         Ok(Some(entry.ends))
     }
 
     /// The place of the record `stored` under `key`.
-    fn entry(&self, transaction: &Transaction<'_>, key: &[u8], stored: &[u8]) -> Result<Entry, Error> {
+    fn entry(
+        &self,
+        transaction: &Transaction<'_>,
+        key: &[u8],
+        stored: &[u8],
+    ) -> Result<Entry, Error> {
         let StoredRecord { ends, parts, .. } = StoredRecord::read(stored);
-        let mut entry = Entry { key: key.to_vec(), ends, size: stored.len() as u64, parts };
+        let mut entry = Entry {
+            key: key.to_vec(),
+            ends,
+            size: stored.len() as u64,
+            parts,
+        };
         if let Some(place) = transaction.get(&self.place(ORDER, &entry.order()))? {
             (entry.size, _) = read_place(&place);
         }
@@ -279,7 +326,10 @@ impl Shape {
     }
 
     fn totals_place(&self, owner: Option<&[u8]>) -> Vec<u8> {
-        owner.map_or_else(|| self.place(TOTALS, &[]), |owner| self.place(OWN_TOTALS, owner))
+        owner.map_or_else(
+            || self.place(TOTALS, &[]),
+            |owner| self.place(OWN_TOTALS, owner),
+        )
     }
 
     /// Enters what lies on a shelf of an earlier version, which knew no owners in its orders.

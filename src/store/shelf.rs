@@ -43,7 +43,10 @@ pub struct Shelf {
 impl Shelf {
     /// The shelf of `store` that lies in `table`.
     pub fn new(store: Store, table: Table, limits: Limits) -> Self {
-        Self { store, shape: Shape { table, limits } }
+        Self {
+            store,
+            shape: Shape { table, limits },
+        }
     }
 
     /// Keeps `record` of `owner` as `id`, in the place of an older one, whose time it takes over. Returns once it is on
@@ -53,7 +56,9 @@ impl Shelf {
     /// When it cannot be written.
     pub async fn put(&self, owner: &str, id: &str, record: Vec<u8>) -> Result<(), Error> {
         let (shape, key) = (self.shape, key(owner, id));
-        self.store.transaction(move |transaction| shape.put(transaction, &key, &record, unix_now())).await
+        self.store
+            .transaction(move |transaction| shape.put(transaction, &key, &record, unix_now()))
+            .await
     }
 
     /// Keeps `record` of `owner` in the place of the one called `id`, with a time of its own that begins now. Returns once it
@@ -63,7 +68,9 @@ impl Shelf {
     /// When it cannot be written.
     pub async fn renew(&self, owner: &str, id: &str, record: Vec<u8>) -> Result<bool, Error> {
         let (shape, key) = (self.shape, key(owner, id));
-        self.store.transaction(move |transaction| shape.renew(transaction, &key, &record, unix_now())).await
+        self.store
+            .transaction(move |transaction| shape.renew(transaction, &key, &record, unix_now()))
+            .await
     }
 
     /// Keeps `record` of `owner` as `id`, which is a new one, if the owner has less than `most`, and says so. However many ask
@@ -71,10 +78,17 @@ impl Shelf {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn add(&self, owner: &str, id: &str, record: Vec<u8>, most: usize) -> Result<bool, Error> {
+    pub async fn add(
+        &self,
+        owner: &str,
+        id: &str,
+        record: Vec<u8>,
+        most: usize,
+    ) -> Result<bool, Error> {
         let (shape, key, most) = (self.shape, key(owner, id), most as u64);
-        let add =
-            move |transaction: &mut Transaction<'_>| shape.add(transaction, &key, &record, unix_now(), most);
+        let add = move |transaction: &mut Transaction<'_>| {
+            shape.add(transaction, &key, &record, unix_now(), most)
+        };
         self.store.transaction(add).await
     }
 
@@ -82,7 +96,10 @@ impl Shelf {
     ///
     /// # Errors
     /// `work`'s own, or the store's.
-    pub fn transaction<T, E, W>(&self, work: W) -> impl Future<Output = Result<T, E>> + Send + use<T, E, W>
+    pub fn transaction<T, E, W>(
+        &self,
+        work: W,
+    ) -> impl Future<Output = Result<T, E>> + Send + use<T, E, W>
     where
         W: FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
@@ -116,7 +133,8 @@ impl Shelf {
         id: &str,
         record: &[u8],
     ) -> Result<(), Error> {
-        self.shape.put(transaction, &key(owner, id), record, unix_now())
+        self.shape
+            .put(transaction, &key(owner, id), record, unix_now())
     }
 
     /// As [`renew`](Self::renew), within `transaction`.
@@ -130,7 +148,8 @@ impl Shelf {
         id: &str,
         record: &[u8],
     ) -> Result<bool, Error> {
-        self.shape.renew(transaction, &key(owner, id), record, unix_now())
+        self.shape
+            .renew(transaction, &key(owner, id), record, unix_now())
     }
 
     /// Puts `record` in the place of the one called `id`, whose time begins anew, and appends `addition` to it as a part, within
@@ -147,7 +166,8 @@ impl Shelf {
         record: &[u8],
         addition: &[u8],
     ) -> Result<bool, Error> {
-        self.shape.append(transaction, &key(owner, id), record, addition, unix_now())
+        self.shape
+            .append(transaction, &key(owner, id), record, addition, unix_now())
     }
 
     /// As [`append_in`](Self::append_in), in a transaction of its own. Returns once it is on disk.
@@ -180,7 +200,9 @@ impl Shelf {
     ) -> Result<Option<WholeRecord>, Error> {
         let key = key(owner, id);
         let record = || transaction.get(&self.shape.place(RECORD, &key));
-        read_whole(&key, unix_now(), record, |part| transaction.get(&self.shape.place(PART, part)))
+        read_whole(&key, unix_now(), record, |part| {
+            transaction.get(&self.shape.place(PART, part))
+        })
     }
 
     /// The record of `owner` called `id`, with all that was appended to it.
@@ -191,7 +213,9 @@ impl Shelf {
         let (shape, key) = (self.shape, key(owner, id));
         let read = move |backend: &dyn Backend| {
             let record = || backend.get(&shape.place(RECORD, &key));
-            read_whole(&key, unix_now(), record, |part| backend.get(&shape.place(PART, part)))
+            read_whole(&key, unix_now(), record, |part| {
+                backend.get(&shape.place(PART, part))
+            })
         };
         self.store.read(read).await
     }
@@ -201,8 +225,14 @@ impl Shelf {
     /// # Errors
     /// When they cannot be read.
     pub async fn of(&self, owner: &str) -> Result<Vec<Vec<u8>>, Error> {
-        let records = self.store.scan(self.shape.place(RECORD, &key(owner, ""))).await?;
-        Ok(records.iter().filter_map(|(_, value)| content(value, unix_now())).collect())
+        let records = self
+            .store
+            .scan(self.shape.place(RECORD, &key(owner, "")))
+            .await?;
+        Ok(records
+            .iter()
+            .filter_map(|(_, value)| content(value, unix_now()))
+            .collect())
     }
 
     /// The record of `owner` called `id`, without what was appended to it.
@@ -210,7 +240,10 @@ impl Shelf {
     /// # Errors
     /// When it cannot be read.
     pub async fn get(&self, owner: &str, id: &str) -> Result<Option<Vec<u8>>, Error> {
-        let value = self.store.get(self.shape.place(RECORD, &key(owner, id))).await?;
+        let value = self
+            .store
+            .get(self.shape.place(RECORD, &key(owner, id)))
+            .await?;
         Ok(value.and_then(|value| content(&value, unix_now())))
     }
 
@@ -220,7 +253,9 @@ impl Shelf {
     /// When it cannot be written.
     pub async fn remove(&self, owner: &str, id: &str) -> Result<bool, Error> {
         let (shape, key) = (self.shape, key(owner, id));
-        self.store.transaction(move |transaction| shape.take(transaction, &key, unix_now())).await
+        self.store
+            .transaction(move |transaction| shape.take(transaction, &key, unix_now()))
+            .await
     }
 
     /// Every owner and id.
@@ -232,7 +267,8 @@ impl Shelf {
         let records = self.store.scan(prefix.clone()).await?;
         let name = |key: &[u8]| {
             let name = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
-            name.split_once(BETWEEN).map(|(owner, id)| (owner.to_owned(), id.to_owned()))
+            name.split_once(BETWEEN)
+                .map(|(owner, id)| (owner.to_owned(), id.to_owned()))
         };
         Ok(records.iter().filter_map(|(key, _)| name(key)).collect())
     }
@@ -241,9 +277,16 @@ impl Shelf {
     pub fn keep_tidy(&self, stop: CancellationToken) {
         let shelf = self.clone();
         self.store.tracker.spawn(async move {
-            while stop.run_until_cancelled(tokio::time::sleep(SWEEP_INTERVAL)).await.is_some() {
+            while stop
+                .run_until_cancelled(tokio::time::sleep(SWEEP_INTERVAL))
+                .await
+                .is_some()
+            {
                 if let Err(error) = shelf.sweep(unix_now()).await {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the store was not swept");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the store was not swept"
+                    );
                 }
             }
         });
@@ -251,7 +294,11 @@ impl Shelf {
 
     pub(super) async fn sweep(&self, now: u64) -> Result<(), Error> {
         let shape = self.shape;
-        while self.store.transaction(move |transaction| shape.sweep(transaction, now)).await? {}
+        while self
+            .store
+            .transaction(move |transaction| shape.sweep(transaction, now))
+            .await?
+        {}
         Ok(())
     }
 
@@ -264,34 +311,53 @@ impl Shelf {
     #[cfg(test)]
     pub(super) async fn put_at(&self, now: u64, owner: &str, id: &str, record: &[u8]) {
         let (shape, key, record) = (self.shape, key(owner, id), record.to_vec());
-        self.store.transaction(move |transaction| shape.put(transaction, &key, &record, now)).await.unwrap();
+        self.store
+            .transaction(move |transaction| shape.put(transaction, &key, &record, now))
+            .await
+            .unwrap();
     }
 
     #[cfg(test)]
     pub(super) async fn renew_at(&self, now: u64, owner: &str, id: &str, record: &[u8]) -> bool {
         let (shape, key, record) = (self.shape, key(owner, id), record.to_vec());
-        let renewed = self.store.transaction(move |transaction| shape.renew(transaction, &key, &record, now));
+        let renewed = self
+            .store
+            .transaction(move |transaction| shape.renew(transaction, &key, &record, now));
         renewed.await.unwrap()
     }
 
     #[cfg(test)]
-    pub(super) async fn append_at(&self, now: u64, owner: &str, id: &str, texts: [&[u8]; 2]) -> bool {
-        let (shape, key, [record, addition]) = (self.shape, key(owner, id), texts.map(<[u8]>::to_vec));
-        let append =
-            move |transaction: &mut Transaction<'_>| shape.append(transaction, &key, &record, &addition, now);
+    pub(super) async fn append_at(
+        &self,
+        now: u64,
+        owner: &str,
+        id: &str,
+        texts: [&[u8]; 2],
+    ) -> bool {
+        let (shape, key, [record, addition]) =
+            (self.shape, key(owner, id), texts.map(<[u8]>::to_vec));
+        let append = move |transaction: &mut Transaction<'_>| {
+            shape.append(transaction, &key, &record, &addition, now)
+        };
         self.store.transaction(append).await.unwrap()
     }
 
     #[cfg(test)]
     pub(super) async fn get_at(&self, now: u64, owner: &str, id: &str) -> Option<Vec<u8>> {
-        let value = self.store.get(self.shape.place(RECORD, &key(owner, id))).await.unwrap();
+        let value = self
+            .store
+            .get(self.shape.place(RECORD, &key(owner, id)))
+            .await
+            .unwrap();
         value.and_then(|value| content(&value, now))
     }
 
     #[cfg(test)]
     pub(super) async fn add_at(&self, now: u64, owner: &str, id: &str, most: u64) -> bool {
         let (shape, key) = (self.shape, key(owner, id));
-        let add = self.store.transaction(move |transaction| shape.add(transaction, &key, b"x", now, most));
+        let add = self
+            .store
+            .transaction(move |transaction| shape.add(transaction, &key, b"x", now, most));
         add.await.unwrap()
     }
 
@@ -324,10 +390,15 @@ impl Shelf {
         assert_eq!(of_owners, sums.len().saturating_sub(1));
         for (owner, sum) in sums {
             let (shape, of) = (self.shape, (!owner.is_empty()).then_some(owner));
-            let totals = self.store.transaction(move |transaction| shape.totals(transaction, of.as_deref()));
+            let totals = self
+                .store
+                .transaction(move |transaction| shape.totals(transaction, of.as_deref()));
             assert_eq!(totals.await.unwrap(), sum);
         }
-        assert_eq!((part(ORDER).await.len(), part(OWN_ORDER).await.len()), (records.len(), records.len()));
+        assert_eq!(
+            (part(ORDER).await.len(), part(OWN_ORDER).await.len()),
+            (records.len(), records.len())
+        );
         records.len()
     }
 }

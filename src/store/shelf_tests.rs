@@ -5,7 +5,11 @@ use std::time::Duration;
 use super::*;
 use crate::domain::unix_now;
 
-const MINUTE: Limits = Limits { time_to_live: Duration::from_secs(60), max_records: 3, max_bytes: 100 };
+const MINUTE: Limits = Limits {
+    time_to_live: Duration::from_secs(60),
+    max_records: 3,
+    max_bytes: 100,
+};
 const THINGS: Table = Table::new("things");
 
 fn shelf() -> Shelf {
@@ -16,7 +20,10 @@ fn shelf() -> Shelf {
 async fn a_record_is_its_owners_alone() {
     let shelf = shelf();
     shelf.put_at(0, "a", "1", b"one").await;
-    assert_eq!(shelf.get_at(1, "a", "1").await.as_deref(), Some(&b"one"[..]));
+    assert_eq!(
+        shelf.get_at(1, "a", "1").await.as_deref(),
+        Some(&b"one"[..])
+    );
     assert_eq!(shelf.get_at(1, "b", "1").await, None);
     assert_eq!(shelf.get_at(1, "a", "2").await, None);
 }
@@ -27,8 +34,15 @@ async fn a_record_leaves_when_its_time_is_over() {
     shelf.put_at(0, "a", "1", b"one").await;
     shelf.put_at(30, "a", "2", b"two").await;
     shelf.put_at(50, "a", "1", b"uno").await;
-    assert_eq!(shelf.get_at(59, "a", "1").await.as_deref(), Some(&b"uno"[..]));
-    assert_eq!(shelf.get_at(60, "a", "1").await, None, "a new text has no new time");
+    assert_eq!(
+        shelf.get_at(59, "a", "1").await.as_deref(),
+        Some(&b"uno"[..])
+    );
+    assert_eq!(
+        shelf.get_at(60, "a", "1").await,
+        None,
+        "a new text has no new time"
+    );
     for (now, left) in [(59, 2), (60, 1), (89, 1), (90, 0)] {
         shelf.sweep(now).await.unwrap();
         assert_eq!(shelf.count().await, left, "{now}");
@@ -40,9 +54,15 @@ async fn a_renewed_record_begins_its_time_anew_and_one_that_is_gone_stays_so() {
     let shelf = shelf();
     shelf.put_at(0, "a", "1", b"one").await;
     assert!(shelf.renew_at(50, "a", "1", b"uno").await);
-    assert_eq!(shelf.get_at(109, "a", "1").await.as_deref(), Some(&b"uno"[..]));
+    assert_eq!(
+        shelf.get_at(109, "a", "1").await.as_deref(),
+        Some(&b"uno"[..])
+    );
     assert_eq!(shelf.get_at(110, "a", "1").await, None);
-    assert!(!shelf.renew_at(110, "a", "1", b"late").await, "its time is over");
+    assert!(
+        !shelf.renew_at(110, "a", "1", b"late").await,
+        "its time is over"
+    );
     assert!(!shelf.renew_at(1, "b", "1", b"never").await);
     assert_eq!(shelf.get_at(111, "a", "1").await, None);
     assert_eq!(shelf.get_at(2, "b", "1").await, None);
@@ -54,23 +74,49 @@ async fn what_is_appended_stays_with_its_record_and_goes_with_it() {
     let now = unix_now();
     shelf.put_at(now, "a", "1", b"one").await;
     assert!(shelf.append_at(now + 50, "a", "1", [b"uno", b"x"]).await);
-    assert!(shelf.append_at(now + 51, "a", "1", [b"dos", b""]).await, "an empty addition is none");
+    assert!(
+        shelf.append_at(now + 51, "a", "1", [b"dos", b""]).await,
+        "an empty addition is none"
+    );
     assert!(shelf.append_at(now + 52, "a", "1", [b"tres", b"y"]).await);
-    let whole = WholeRecord { record: b"tres".to_vec(), parts: vec![b"x".to_vec(), b"y".to_vec()] };
+    let whole = WholeRecord {
+        record: b"tres".to_vec(),
+        parts: vec![b"x".to_vec(), b"y".to_vec()],
+    };
     assert_eq!(shelf.whole("a", "1").await.unwrap(), Some(whole.clone()));
     let (reader, within) = (shelf.clone(), shelf.clone());
     let read = reader.transaction(move |transaction| within.whole_in(transaction, "a", "1"));
     assert_eq!(read.await.unwrap(), Some(whole));
-    assert_eq!(shelf.get_at(now + 111, "a", "1").await.as_deref(), Some(&b"tres"[..]), "its time began anew");
-    assert!(!shelf.append_at(now + 112, "a", "1", [b"late", b"z"]).await, "its time is over");
+    assert_eq!(
+        shelf.get_at(now + 111, "a", "1").await.as_deref(),
+        Some(&b"tres"[..]),
+        "its time began anew"
+    );
+    assert!(
+        !shelf.append_at(now + 112, "a", "1", [b"late", b"z"]).await,
+        "its time is over"
+    );
     assert!(!shelf.append_at(now, "b", "1", [b"never", b"z"]).await);
     assert_eq!(shelf.count().await, 1);
     shelf.put_at(now, "a", "1", b"new").await;
-    assert_eq!(shelf.whole("a", "1").await.unwrap().map(|whole| whole.parts), Some(Vec::new()));
+    assert_eq!(
+        shelf
+            .whole("a", "1")
+            .await
+            .unwrap()
+            .map(|whole| whole.parts),
+        Some(Vec::new())
+    );
     assert!(shelf.append_at(now, "a", "1", [b"new", b"w"]).await);
     assert_eq!(shelf.count().await, 1);
     shelf.remove("a", "1").await.unwrap();
-    assert_eq!((shelf.count().await, shelf.store().scan(THINGS.key("")).await.unwrap().len()), (0, 0));
+    assert_eq!(
+        (
+            shelf.count().await,
+            shelf.store().scan(THINGS.key("")).await.unwrap().len()
+        ),
+        (0, 0)
+    );
 }
 
 #[tokio::test]
@@ -80,11 +126,21 @@ async fn parts_count_as_their_records_bytes_and_are_swept_with_them() {
     shelf.put_at(1, "b", "2", b"two").await;
     shelf.append_at(2, "b", "2", [b"two", &[0; 40]]).await;
     shelf.append_at(3, "b", "2", [b"two", &[0; 40]]).await;
-    assert_eq!(shelf.count().await, 1, "the owner who has most has to make room");
+    assert_eq!(
+        shelf.count().await,
+        1,
+        "the owner who has most has to make room"
+    );
     assert!(shelf.get_at(4, "b", "2").await.is_none());
     shelf.append_at(5, "a", "1", [b"one", b"more"]).await;
     shelf.sweep(65).await.unwrap();
-    assert_eq!((shelf.count().await, shelf.store().scan(THINGS.key("")).await.unwrap().len()), (0, 0));
+    assert_eq!(
+        (
+            shelf.count().await,
+            shelf.store().scan(THINGS.key("")).await.unwrap().len()
+        ),
+        (0, 0)
+    );
 }
 
 #[tokio::test]
@@ -93,9 +149,15 @@ async fn the_oldest_leave_when_there_are_too_many_or_they_are_too_large() {
     for (now, id) in [(0, "1"), (1, "2"), (2, "3"), (3, "4")] {
         shelf.put_at(now, "a", id, b"x").await;
     }
-    assert_eq!((shelf.get_at(4, "a", "1").await, shelf.count().await), (None, 3));
+    assert_eq!(
+        (shelf.get_at(4, "a", "1").await, shelf.count().await),
+        (None, 3)
+    );
     shelf.put_at(5, "a", "5", &[0; 80]).await;
-    assert_eq!((shelf.get_at(6, "a", "3").await, shelf.count().await), (None, 2));
+    assert_eq!(
+        (shelf.get_at(6, "a", "3").await, shelf.count().await),
+        (None, 2)
+    );
     assert!(shelf.get_at(6, "a", "4").await.is_some());
 }
 
@@ -104,7 +166,10 @@ async fn the_oldest_of_the_owner_who_has_most_leave() {
     let shelf = shelf();
     let there = async |now, names: [(&str, &str); 3]| {
         for (owner, id) in names {
-            assert!(shelf.get_at(now, owner, id).await.is_some(), "{owner} {id} at {now}");
+            assert!(
+                shelf.get_at(now, owner, id).await.is_some(),
+                "{owner} {id} at {now}"
+            );
         }
         assert_eq!(shelf.count().await, 3, "at {now}");
     };
@@ -122,19 +187,35 @@ async fn the_oldest_of_the_owner_who_has_most_leave() {
     shelf.put_at(7, "c", "3", &[0; 60]).await;
     shelf.put_at(8, "a", "5", &[0; 20]).await;
     assert_eq!(shelf.get_at(8, "c", "3").await, None);
-    assert_eq!((shelf.get_at(8, "b", "1").await.is_some(), shelf.count().await), (true, 2));
+    assert_eq!(
+        (
+            shelf.get_at(8, "b", "1").await.is_some(),
+            shelf.count().await
+        ),
+        (true, 2)
+    );
 }
 
 #[tokio::test]
 async fn an_owner_has_no_more_than_may_be_added() {
     let shelf = shelf();
-    for (now, owner, id, is_added) in
-        [(0, "a", "1", true), (1, "a", "2", true), (2, "a", "3", false), (2, "b", "1", true)]
-    {
-        assert_eq!(shelf.add_at(now, owner, id, 2).await, is_added, "{owner} {id}");
+    for (now, owner, id, is_added) in [
+        (0, "a", "1", true),
+        (1, "a", "2", true),
+        (2, "a", "3", false),
+        (2, "b", "1", true),
+    ] {
+        assert_eq!(
+            shelf.add_at(now, owner, id, 2).await,
+            is_added,
+            "{owner} {id}"
+        );
     }
     assert!(!shelf.add_at(59, "a", "3", 2).await);
-    assert!(shelf.add_at(60, "a", "3", 2).await, "the time of one is over, though nobody has swept it");
+    assert!(
+        shelf.add_at(60, "a", "3", 2).await,
+        "the time of one is over, though nobody has swept it"
+    );
     assert_eq!(shelf.count().await, 3);
 }
 
@@ -165,7 +246,11 @@ async fn a_shelf_without_owners_in_its_orders_learns_of_them() {
 
 #[tokio::test]
 async fn a_sweep_of_many_takes_all() {
-    let limits = Limits { time_to_live: Duration::from_secs(60), max_records: 1000, max_bytes: 1 << 20 };
+    let limits = Limits {
+        time_to_live: Duration::from_secs(60),
+        max_records: 1000,
+        max_bytes: 1 << 20,
+    };
     let shelf = Shelf::new(Store::in_memory(TaskTracker::new()), THINGS, limits);
     for number in 0..600 {
         shelf.put_at(0, "a", &number.to_string(), b"x").await;
@@ -177,7 +262,10 @@ async fn a_sweep_of_many_takes_all() {
 #[tokio::test]
 async fn what_is_kept_is_there_when_the_store_is_opened_again() {
     let folder = tempfile::tempdir().unwrap();
-    let limits = Limits { max_bytes: 12, ..MINUTE };
+    let limits = Limits {
+        max_bytes: 12,
+        ..MINUTE
+    };
     for _ in 0..2 {
         let tracker = TaskTracker::new();
         let shelf = Shelf::new(
@@ -187,7 +275,10 @@ async fn what_is_kept_is_there_when_the_store_is_opened_again() {
         );
         let found = shelf.get("a", "1").await.unwrap();
         shelf.put("a", "1", b"one".to_vec()).await.unwrap();
-        assert_eq!(shelf.names().await.unwrap(), [("a".to_owned(), "1".to_owned())]);
+        assert_eq!(
+            shelf.names().await.unwrap(),
+            [("a".to_owned(), "1".to_owned())]
+        );
         if found.is_some() {
             shelf.put("a", "2", b"x".to_vec()).await.unwrap();
             assert!(

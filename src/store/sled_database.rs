@@ -68,7 +68,11 @@ impl SledDatabase {
     /// When another process has it open, or its files cannot be used.
     pub(super) fn open(folder: &Path, floor: FreeSpaceFloor) -> Result<Self, Error> {
         let open = RwLock::new(Some(OpenDatabase::open(folder)?));
-        Ok(Self(Arc::new(Shared { folder: folder.to_owned(), floor, open })))
+        Ok(Self(Arc::new(Shared {
+            folder: folder.to_owned(),
+            floor,
+            open,
+        })))
     }
 
     fn with<T>(&self, work: impl FnOnce(&OpenDatabase) -> Result<T, Error>) -> Result<T, Error> {
@@ -80,7 +84,12 @@ impl SledDatabase {
     ///
     /// Readers are refused from now on: the pages in memory hold changes of which the callers heard that they were not made.
     pub(super) fn start_recovery(&self) {
-        let failed = self.0.open.write().unwrap_or_else(PoisonError::into_inner).take();
+        let failed = self
+            .0
+            .open
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let Some(failed) = failed else { return };
         let shared = Arc::downgrade(&self.0);
         let thread = thread::Builder::new().name("store-recovery".to_owned());
@@ -97,7 +106,10 @@ fn recover(shared: &Weak<Shared>, failed: OpenDatabase) {
     let _ = catch_unwind(AssertUnwindSafe(move || drop(failed)));
     let mut logged: Option<Instant> = None;
     while let Some(shared) = shared.upgrade() {
-        let opened = shared.floor.check(0).and_then(|()| OpenDatabase::open(&shared.folder));
+        let opened = shared
+            .floor
+            .check(0)
+            .and_then(|()| OpenDatabase::open(&shared.folder));
         match opened {
             Ok(opened) => {
                 *shared.open.write().unwrap_or_else(PoisonError::into_inner) = Some(opened);
@@ -140,7 +152,10 @@ impl OpenDatabase {
 /// of it one after the other, and so does a process that was forked and not yet started.
 fn open_when_unlocked(folder: &Path) -> Result<sled::Db, sled::Error> {
     // A flush of its own would only come between ours.
-    let config = sled::Config::default().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+    let config = sled::Config::default()
+        .path(folder)
+        .cache_capacity(CACHE_BYTES)
+        .flush_every_ms(None);
     for _ in 0..LOCK_TRIES {
         match config.open() {
             // sled wraps the system's error in one of its own, of which only the words are left.
@@ -200,7 +215,11 @@ impl Backend for SledDatabase {
 
     fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<Record>, Error> {
         self.with(|open| {
-            let found = open.database.range::<&[u8], _>((after, Bound::Unbounded)).next().transpose()?;
+            let found = open
+                .database
+                .range::<&[u8], _>((after, Bound::Unbounded))
+                .next()
+                .transpose()?;
             Ok(found
                 .filter(|(key, _)| key.starts_with(prefix))
                 .map(|(key, value)| (key.to_vec(), value.to_vec())))

@@ -21,8 +21,9 @@ fn folder_with_records() -> tempfile::TempDir {
     for part in 0..2 {
         let database = open(folder.path()).unwrap();
         let numbers = (0..RECORDS).filter(|number| number % 2 == part);
-        let changes: Vec<_> =
-            numbers.map(|number| (number.to_be_bytes().to_vec(), Some(vec![7; 300]))).collect();
+        let changes: Vec<_> = numbers
+            .map(|number| (number.to_be_bytes().to_vec(), Some(vec![7; 300])))
+            .collect();
         database.write(&changes).unwrap();
     }
     drop(open(folder.path()).unwrap());
@@ -35,8 +36,17 @@ fn count(database: &SledDatabase) -> u32 {
 }
 
 fn snapshots(folder: &Path) -> Vec<PathBuf> {
-    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    files.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("snap.")).collect()
+    let files = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    files
+        .filter(|path| {
+            path.file_name()
+                .unwrap()
+                .to_string_lossy()
+                .starts_with("snap.")
+        })
+        .collect()
 }
 
 #[test]
@@ -76,16 +86,25 @@ fn a_database_that_failed_opens_again_by_itself() {
         assert!(matches!(error, Error::Recovering), "{error}");
         std::thread::yield_now();
     }
-    database.write(&[(b"new".to_vec(), Some(b"1".to_vec()))]).unwrap();
-    assert_eq!((count(&database), database.get(b"new").unwrap().is_some()), (RECORDS, true));
+    database
+        .write(&[(b"new".to_vec(), Some(b"1".to_vec()))])
+        .unwrap();
+    assert_eq!(
+        (count(&database), database.get(b"new").unwrap().is_some()),
+        (RECORDS, true)
+    );
 }
 
 #[test]
 fn nothing_is_written_below_the_floor_of_free_space_and_what_is_there_can_be_read() {
     let folder = folder_with_records();
-    let database = SledDatabase::open(folder.path(), FreeSpaceFloor::new(folder.path(), u64::MAX)).unwrap();
+    let database =
+        SledDatabase::open(folder.path(), FreeSpaceFloor::new(folder.path(), u64::MAX)).unwrap();
     let refused = database.write(&[(b"new".to_vec(), Some(b"1".to_vec()))]);
     assert!(matches!(refused, Err(Error::DiskFull { .. })));
-    assert!(matches!(database.check_writable(), Err(Error::DiskFull { .. })));
+    assert!(matches!(
+        database.check_writable(),
+        Err(Error::DiskFull { .. })
+    ));
     assert_eq!(count(&database), RECORDS);
 }

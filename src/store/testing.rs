@@ -47,12 +47,22 @@ impl Backend for Faulty {
 
     fn check_writable(&self) -> Result<(), Error> {
         let is_full = self.is_full.load(Ordering::Relaxed);
-        if is_full { Err(Error::DiskFull { free_mib: 0, needed_mib: 1 }) } else { Ok(()) }
+        if is_full {
+            Err(Error::DiskFull {
+                free_mib: 0,
+                needed_mib: 1,
+            })
+        } else {
+            Ok(())
+        }
     }
 
     fn check_space(&self, changes: &Changes, pending: u64) -> Result<(), Error> {
         if pending + bytes_of(changes) > SPACE {
-            Err(Error::DiskFull { free_mib: 1, needed_mib: 2 })
+            Err(Error::DiskFull {
+                free_mib: 1,
+                needed_mib: 2,
+            })
         } else {
             Ok(())
         }
@@ -91,7 +101,11 @@ impl Backend for Gated {
 
     fn write(&self, changes: &[Change]) -> Result<(), Error> {
         let is_closed = self.is_closed.lock().unwrap();
-        drop(self.opened.wait_while(is_closed, |is_closed| *is_closed).unwrap());
+        drop(
+            self.opened
+                .wait_while(is_closed, |is_closed| *is_closed)
+                .unwrap(),
+        );
         self.inner.write(changes)
     }
 

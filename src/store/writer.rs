@@ -40,14 +40,22 @@ pub struct Transaction<'a> {
 
 impl fmt::Debug for Transaction<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Transaction").field("own", &self.own).finish_non_exhaustive()
+        formatter
+            .debug_struct("Transaction")
+            .field("own", &self.own)
+            .finish_non_exhaustive()
     }
 }
 
 impl<'a> Transaction<'a> {
     /// One that sees `backend` with the changes of `group`.
     pub(super) fn over(backend: &'a dyn Backend, group: &'a Changes) -> Self {
-        Self { backend, group, own: BTreeMap::new(), afterwards: Vec::new() }
+        Self {
+            backend,
+            group,
+            own: BTreeMap::new(),
+            afterwards: Vec::new(),
+        }
     }
 
     /// The value of `key`.
@@ -96,11 +104,17 @@ impl<'a> Transaction<'a> {
             let bound = || after.as_ref().map(Vec::as_slice);
             let changed = [&self.own, self.group].map(|changes| {
                 let next = changes.range::<[u8], _>((bound(), Bound::Unbounded)).next();
-                next.map(|(key, _)| key).filter(|key| key.starts_with(prefix))
+                next.map(|(key, _)| key)
+                    .filter(|key| key.starts_with(prefix))
             });
             let written = self.backend.next(prefix, bound())?;
-            let keys = changed.into_iter().flatten().chain(written.as_ref().map(|(key, _)| key));
-            let Some(key) = keys.min().cloned() else { return Ok(None) };
+            let keys = changed
+                .into_iter()
+                .flatten()
+                .chain(written.as_ref().map(|(key, _)| key));
+            let Some(key) = keys.min().cloned() else {
+                return Ok(None);
+            };
             if let Some(value) = self.get(&key)? {
                 return Ok(Some((key, value)));
             }
@@ -139,7 +153,10 @@ pub(super) struct Outcome {
 /// Runs jobs until nobody can send any.
 pub(super) fn run(backend: &dyn Backend, jobs: &mpsc::Receiver<Job>) {
     while let Ok(first) = jobs.recv() {
-        write(backend, std::iter::once(first).chain(jobs.try_iter().take(GROUP - 1)));
+        write(
+            backend,
+            std::iter::once(first).chain(jobs.try_iter().take(GROUP - 1)),
+        );
     }
 }
 
@@ -151,11 +168,19 @@ fn write(backend: &dyn Backend, jobs: impl Iterator<Item = Job>) {
     for job in jobs {
         let mut transaction = Transaction::over(backend, &group);
         // One that panics tells nobody; whoever waits sees that it is gone.
-        let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| job(&mut transaction))) else { continue };
-        let Transaction { own, afterwards, .. } = transaction;
+        let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| job(&mut transaction))) else {
+            continue;
+        };
+        let Transaction {
+            own, afterwards, ..
+        } = transaction;
         // Asked for each by itself: one that does not fit the disk must not take the others of its group along.
         let writes = outcome.is_good && !own.is_empty();
-        let refused = if writes { backend.check_space(&own, bytes).err() } else { None };
+        let refused = if writes {
+            backend.check_space(&own, bytes).err()
+        } else {
+            None
+        };
         if outcome.is_good && refused.is_none() {
             bytes += bytes_of(&own);
             group.extend(own);
@@ -163,9 +188,16 @@ fn write(backend: &dyn Backend, jobs: impl Iterator<Item = Job>) {
         waiting.push((outcome, afterwards, refused));
     }
     let changes: Vec<Change> = group.into_iter().collect();
-    let written = if changes.is_empty() { Ok(()) } else { backend.write(&changes) };
+    let written = if changes.is_empty() {
+        Ok(())
+    } else {
+        backend.write(&changes)
+    };
     if let Err(error) = &written {
-        tracing::error!(error = error as &dyn std::error::Error, "the store cannot be written");
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            "the store cannot be written"
+        );
     }
     for (outcome, afterwards, refused) in waiting {
         let written = refused.map_or_else(|| written.clone(), Err);
@@ -177,7 +209,11 @@ fn write(backend: &dyn Backend, jobs: impl Iterator<Item = Job>) {
 
 /// The bytes of the new values of `changes`.
 pub(super) fn bytes_of(changes: &Changes) -> u64 {
-    changes.values().flatten().map(|value| value.len() as u64).sum()
+    changes
+        .values()
+        .flatten()
+        .map(|value| value.len() as u64)
+        .sum()
 }
 
 /// Jobs that are done at once by whoever brings them: where there is no disk, nobody has to wait.

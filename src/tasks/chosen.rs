@@ -36,7 +36,10 @@ impl ChosenId {
         for byte in Sha256::digest(request.to_string().as_bytes()) {
             let _ = write!(digest, "{byte:02x}");
         }
-        Self { id, request: digest }
+        Self {
+            id,
+            request: digest,
+        }
     }
 
     /// Whether `id` looks like one that tasks are given here, and so cannot be chosen.
@@ -59,7 +62,9 @@ impl Tasks {
     /// # Errors
     /// When it may not be run, or cannot be, or a task that was asked for otherwise has its id.
     pub async fn create_once(&self, caller: &Caller, spec: Spec) -> Result<(Task, bool), Error> {
-        let Some(chosen) = spec.chosen.clone() else { return Ok((self.create(caller, spec).await?, true)) };
+        let Some(chosen) = spec.chosen.clone() else {
+            return Ok((self.create(caller, spec).await?, true));
+        };
         self.admit(caller)?;
         // Held until the task is on disk, though whoever asks leaves, so that two of the same id are never made at once.
         let names = self.0.names.clone().lock_owned().await;
@@ -87,7 +92,11 @@ impl Tasks {
     }
 
     /// The id that was made for the task that `owner` calls `id`; if there is none, `id`.
-    pub(super) async fn made_id<'id>(&self, owner: &str, id: &'id str) -> Result<Cow<'id, str>, Error> {
+    pub(super) async fn made_id<'id>(
+        &self,
+        owner: &str,
+        id: &'id str,
+    ) -> Result<Cow<'id, str>, Error> {
         if ChosenId::is_made_here(id) {
             return Ok(Cow::Borrowed(id));
         }

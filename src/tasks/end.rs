@@ -46,9 +46,17 @@ pub(super) enum End {
     /// It was called off in the queue.
     NotBegun,
     /// The agent has reported its end. `left`: prompt tokens of an abandoned call that its usage leaves out, or 0.
-    Told { ending: Ending, why: Option<Why>, left: u64 },
+    Told {
+        ending: Ending,
+        why: Option<Why>,
+        left: u64,
+    },
     /// The agent broke.
-    Lost { failure: Failure, why: Option<Why>, usage: Option<Usage> },
+    Lost {
+        failure: Failure,
+        why: Option<Why>,
+        usage: Option<Usage>,
+    },
     /// The agent did not stop by itself.
     Killed { why: Why, usage: Option<Usage> },
 }
@@ -59,17 +67,31 @@ impl End {
     /// One of which no record can be kept, and which took so much by then, if that is known.
     pub(super) fn unkept(error: &store::Error, usage: Option<Usage>) -> Self {
         let error: &dyn std::error::Error = error;
-        tracing::error!(error, "a task is ended because what it tells cannot be kept");
+        tracing::error!(
+            error,
+            "a task is ended because what it tells cannot be kept"
+        );
         let failure = Failure::new(FailureKind::Crashed, "What the task tells cannot be kept.");
-        Self::Lost { failure, why: None, usage }
+        Self::Lost {
+            failure,
+            why: None,
+            usage,
+        }
     }
 
     /// One that may not begin, since what it costs cannot be written down.
     pub(super) fn unpaid(error: &ledger::Error) -> Self {
         let error: &dyn std::error::Error = error;
-        tracing::error!(error, "a task is not begun because what it costs cannot be written down");
+        tracing::error!(
+            error,
+            "a task is not begun because what it costs cannot be written down"
+        );
         let failure = Failure::new(FailureKind::Crashed, UNPAID);
-        Self::Lost { failure, why: None, usage: None }
+        Self::Lost {
+            failure,
+            why: None,
+            usage: None,
+        }
     }
 
     /// One whose workspace is another than it was.
@@ -78,7 +100,11 @@ impl End {
             FailureKind::Crashed,
             "The workspace is not where it was, or may not be used any more.",
         );
-        Self::Lost { failure, why: None, usage: None }
+        Self::Lost {
+            failure,
+            why: None,
+            usage: None,
+        }
     }
 
     /// What its session has cost since it began, if the agent has told.
@@ -113,9 +139,17 @@ impl End {
         let left_prompt = funds::prompt(left);
         // A model without a price is the dearest for what nobody has told the cost of, as where it is held.
         let left_cost = prices.amount(&task.model, &left_prompt).money;
-        let money = told.or_else(|| price(&usage?)).map(|money| money + left_cost);
+        let money = told
+            .or_else(|| price(&usage?))
+            .map(|money| money + left_cost);
         let (model, usage) = (task.model.clone(), usage.unwrap_or_default() + left_prompt);
-        hold.settle(Charge { model, usage, money, outcome }).boxed()
+        hold.settle(Charge {
+            model,
+            usage,
+            money,
+            outcome,
+        })
+        .boxed()
     }
 
     /// Whether an agent that told no end may have called the model, though nothing of an answer came.
@@ -136,11 +170,34 @@ impl End {
         }
         task.status = match &self {
             Self::NotBegun => Status::Cancelled,
-            Self::Told { ending: Ending { reason: EndReason::Completed, .. }, .. } => Status::Completed,
-            Self::Told { why: Some(Why::Asked), .. }
-            | Self::Told { ending: Ending { reason: EndReason::Interrupted, .. }, why: None, .. }
-            | Self::Lost { why: Some(Why::Asked), .. }
-            | Self::Killed { why: Why::Asked, .. } => Status::Interrupted,
+            Self::Told {
+                ending:
+                    Ending {
+                        reason: EndReason::Completed,
+                        ..
+                    },
+                ..
+            } => Status::Completed,
+            Self::Told {
+                why: Some(Why::Asked),
+                ..
+            }
+            | Self::Told {
+                ending:
+                    Ending {
+                        reason: EndReason::Interrupted,
+                        ..
+                    },
+                why: None,
+                ..
+            }
+            | Self::Lost {
+                why: Some(Why::Asked),
+                ..
+            }
+            | Self::Killed {
+                why: Why::Asked, ..
+            } => Status::Interrupted,
             _ => Status::Failed,
         };
         if task.status == Status::Failed {
@@ -155,7 +212,8 @@ impl End {
     /// What went wrong.
     fn trouble(self) -> Trouble {
         const LATE: &str = "The task did not end in the time it had.";
-        const REVOKED: &str = "The key of this task was revoked, has expired, or may have no tasks any more.";
+        const REVOKED: &str =
+            "The key of this task was revoked, has expired, or may have no tasks any more.";
         const OVER_BUDGET: &str =
             "A budget of the key or of its project has no room for one more call of the model.";
         let why = match &self {
@@ -171,25 +229,36 @@ impl End {
             Some(Why::Asked) | None => None,
         };
         if let Some((code, message)) = stopped {
-            return Trouble { code: code.to_owned(), message: message.to_owned() };
+            return Trouble {
+                code: code.to_owned(),
+                message: message.to_owned(),
+            };
         }
         let (code, message) = match self {
             Self::Killed { .. } => ("timeout", LATE.to_owned()),
             Self::Told { ending, .. } => match ending.reason {
-                EndReason::MaxTurns => {
-                    ("max_turns", "The agent has had all the turns it may have.".to_owned())
-                }
-                EndReason::MaxBudget => ("max_budget", "The agent has spent what it may spend.".to_owned()),
-                EndReason::NoSession => {
-                    ("session_not_found", "The session of this task was not stored, or is gone.".to_owned())
-                }
+                EndReason::MaxTurns => (
+                    "max_turns",
+                    "The agent has had all the turns it may have.".to_owned(),
+                ),
+                EndReason::MaxBudget => (
+                    "max_budget",
+                    "The agent has spent what it may spend.".to_owned(),
+                ),
+                EndReason::NoSession => (
+                    "session_not_found",
+                    "The session of this task was not stored, or is gone.".to_owned(),
+                ),
                 EndReason::Failed(kind) => (code_of(kind), ending.result),
                 EndReason::Completed | EndReason::Interrupted => ("failed", ending.result),
             },
             Self::Lost { failure, .. } => ("agent_failed", failure.message),
             Self::NotBegun => ("cancelled", "The task was called off.".to_owned()),
         };
-        Trouble { code: code.to_owned(), message }
+        Trouble {
+            code: code.to_owned(),
+            message,
+        }
     }
 }
 

@@ -50,9 +50,22 @@ pub(super) struct Funds {
 
 /// What is held for `task` before its first call: what it names, or the price of one call if that is more. `conversation` are the
 /// tokens of the session that it goes on with.
-pub(super) fn first_hold(prices: &Prices, task: &Task, conversation: u64, max_output_tokens: u64) -> Amount {
-    let call = call(prices, &task.model, first_prompt(prices, task, conversation), max_output_tokens);
-    Amount { money: call.money.max(task.max_budget()), ..call }
+pub(super) fn first_hold(
+    prices: &Prices,
+    task: &Task,
+    conversation: u64,
+    max_output_tokens: u64,
+) -> Amount {
+    let call = call(
+        prices,
+        &task.model,
+        first_prompt(prices, task, conversation),
+        max_output_tokens,
+    );
+    Amount {
+        money: call.money.max(task.max_budget()),
+        ..call
+    }
 }
 
 fn first_prompt(prices: &Prices, task: &Task, conversation: u64) -> u64 {
@@ -63,12 +76,18 @@ fn first_prompt(prices: &Prices, task: &Task, conversation: u64) -> u64 {
 
 /// What a prompt takes at most: all of it is written to the prompt cache.
 pub(super) fn prompt(tokens: u64) -> Usage {
-    Usage { cache_write_tokens: tokens, ..Usage::default() }
+    Usage {
+        cache_write_tokens: tokens,
+        ..Usage::default()
+    }
 }
 
 /// What a call takes at most: its answer is as long as it may be.
 fn call(prices: &Prices, model: &str, prompt_tokens: u64, output_tokens: u64) -> Amount {
-    let usage = Usage { output_tokens, ..prompt(prompt_tokens) };
+    let usage = Usage {
+        output_tokens,
+        ..prompt(prompt_tokens)
+    };
     prices.amount(model, &usage)
 }
 
@@ -101,7 +120,10 @@ impl Funds {
     /// # Errors
     /// The store's. It is released then.
     pub(super) async fn begin_as(self, id: &str) -> Result<Self, ledger::Error> {
-        Ok(Self { hold: self.hold.begin_as(id).await?, ..self })
+        Ok(Self {
+            hold: self.hold.begin_as(id).await?,
+            ..self
+        })
     }
 
     /// Usage of the finished calls, plus the prompt of a call that is due or upstream. None while an answer streams, since its usage
@@ -118,11 +140,16 @@ impl Funds {
     /// there is none.
     pub(super) fn left_prompt(&self, reason: EndReason) -> u64 {
         let is_left = match reason {
-            EndReason::Interrupted | EndReason::Failed(FailureKind::TimedOut | FailureKind::Crashed) => true,
+            EndReason::Interrupted
+            | EndReason::Failed(FailureKind::TimedOut | FailureKind::Crashed) => true,
             // What upstream refuses is free.
             _ => false,
         };
-        if is_left && self.call == Call::Made { self.conversation } else { 0 }
+        if is_left && self.call == Call::Made {
+            self.conversation
+        } else {
+            0
+        }
     }
 
     /// What the calls took that are over.
@@ -179,11 +206,18 @@ impl Funds {
     ) -> Result<(), ledger::Error> {
         let spent = self.prices.amount(model, &self.usage);
         let next = match spent.money < max_budget {
-            true => call(&self.prices, model, self.conversation, self.max_output_tokens),
+            true => call(
+                &self.prices,
+                model,
+                self.conversation,
+                self.max_output_tokens,
+            ),
             false => Amount::default(),
         };
-        let wanted =
-            Amount { tokens: spent.tokens.saturating_add(next.tokens), money: spent.money + next.money };
+        let wanted = Amount {
+            tokens: spent.tokens.saturating_add(next.tokens),
+            money: spent.money + next.money,
+        };
         self.hold.raise(wanted, grant).await
     }
 }

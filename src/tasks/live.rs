@@ -84,7 +84,10 @@ impl Lives {
     /// How many wait for their turn, and how many run.
     pub(super) fn counts(&self) -> (usize, usize) {
         let lives = self.lock();
-        let queued = lives.values().filter(|live| live.task.borrow().status == Status::Queued).count();
+        let queued = lives
+            .values()
+            .filter(|live| live.task.borrow().status == Status::Queued)
+            .count();
         (queued, lives.len() - queued)
     }
 
@@ -110,7 +113,14 @@ impl Lives {
         let key = (owner.to_owned(), task.id.clone());
         let (log, task) = Log::new(owner, task, shelves);
         lives.insert(key.clone(), Live { task, commands });
-        Ok((log, received, Place { lives: self.clone(), key }))
+        Ok((
+            log,
+            received,
+            Place {
+                lives: self.clone(),
+                key,
+            },
+        ))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Live>> {
@@ -146,7 +156,14 @@ impl Log {
     /// The log of a task, and the task as others see it.
     pub(super) fn new(owner: &str, task: Task, shelves: &Shelves) -> (Self, watch::Receiver<Task>) {
         let (sender, task) = watch::channel(task);
-        (Self { owner: owner.to_owned(), task: sender, shelves: shelves.clone() }, task)
+        (
+            Self {
+                owner: owner.to_owned(),
+                task: sender,
+                shelves: shelves.clone(),
+            },
+            task,
+        )
     }
 
     pub(super) fn task(&self) -> Task {
@@ -181,7 +198,11 @@ impl Log {
     /// Tells `told`: it is on disk before anybody hears of it.
     pub(super) async fn tell(&self, told: Told) -> Result<(), Error> {
         let (id, sequence_number) = self.read(|task| (task.id.clone(), task.events));
-        let event = Event { sequence_number, created_at: unix_now(), told };
+        let event = Event {
+            sequence_number,
+            created_at: unix_now(),
+            told,
+        };
         self.shelves.tell(&self.owner, &id, &event).await?;
         self.task.send_modify(|task| task.events += 1);
         Ok(())
@@ -211,9 +232,16 @@ impl Log {
         self.task.send_replace(task);
     }
 
-    async fn write_end(&self, task: &Task, event: &Event, session_cost: Option<Money>) -> Result<(), Error> {
+    async fn write_end(
+        &self,
+        task: &Task,
+        event: &Event,
+        session_cost: Option<Money>,
+    ) -> Result<(), Error> {
         if task.turns > 0 {
-            self.shelves.note_session(&self.owner, &task.session_id, session_cost).await?;
+            self.shelves
+                .note_session(&self.owner, &task.session_id, session_cost)
+                .await?;
         }
         self.shelves.tell(&self.owner, &task.id, event).await?;
         self.shelves.save(&self.owner, task).await

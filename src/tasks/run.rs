@@ -80,10 +80,20 @@ impl Run {
     pub(super) async fn begin(self, caller: Caller, made: oneshot::Sender<Result<(), Error>>) {
         let task = self.log.task();
         let Parts { prices, config, .. } = &self.inner.parts;
-        let amount = funds::first_hold(prices, &task, self.conversation, config.max_output_tokens.into());
+        let amount = funds::first_hold(
+            prices,
+            &task,
+            self.conversation,
+            config.max_output_tokens.into(),
+        );
         // While it waits, a crash costs nothing.
         let hold = async {
-            let hold = self.inner.parts.ledger.hold(&caller, amount, &ledger::repeated(&task.id)).await?;
+            let hold = self
+                .inner
+                .parts
+                .ledger
+                .hold(&caller, amount, &ledger::repeated(&task.id))
+                .await?;
             self.log.add().await?;
             Ok::<_, Error>(hold)
         };
@@ -109,7 +119,10 @@ impl Run {
         };
         let prices = &self.inner.parts.prices;
         let settled = match hold {
-            Some(hold) => end.settle(hold, &self.log.task(), self.spent, prices).await.map(Some),
+            Some(hold) => end
+                .settle(hold, &self.log.task(), self.spent, prices)
+                .await
+                .map(Some),
             None => Ok(None),
         };
         let cost = match settled {
@@ -121,7 +134,13 @@ impl Run {
             }
         };
         let session_cost = end.session_cost();
-        self.log.end(|task| end.mark(task, cost), session_cost, &self.inner.parts.kill).await;
+        self.log
+            .end(
+                |task| end.mark(task, cost),
+                session_cost,
+                &self.inner.parts.kill,
+            )
+            .await;
         drop(self.place);
         let task = self.log.task();
         tracing::info!(task = task.id, status = ?task.status, turns = task.turns, "a task has ended");
@@ -152,7 +171,10 @@ impl Run {
         };
         // Nothing has gone upstream so far, and a crash has charged nothing.
         match funds.begin_as(&self.log.task().id).await {
-            Ok(mut funds) => (self.follow(agent, &mut funds).await, Some(funds.into_hold())),
+            Ok(mut funds) => (
+                self.follow(agent, &mut funds).await,
+                Some(funds.into_hold()),
+            ),
             Err(error) => (End::unpaid(&error), None),
         }
     }
@@ -169,13 +191,24 @@ impl Run {
         };
         begun.await.map_err(|error| End::unkept(&error, None))?;
         self.check()?;
-        self.cover_next_call(funds).await.map_err(|why| End::Killed { why, usage: None })?;
+        self.cover_next_call(funds)
+            .await
+            .map_err(|why| End::Killed { why, usage: None })?;
         let Parts { stop, config, .. } = &self.inner.parts;
-        let starting = self.runner.start(self.log.task().job(self.session, config.max_output_tokens));
+        let starting = self
+            .runner
+            .start(self.log.task().job(self.session, config.max_output_tokens));
         match stop.run_until_cancelled(starting).await {
             Some(Ok(agent)) => Ok(agent),
-            Some(Err(failure)) => Err(End::Lost { failure, why: None, usage: None }),
-            None => Err(End::Killed { why: Why::Asked, usage: None }),
+            Some(Err(failure)) => Err(End::Lost {
+                failure,
+                why: None,
+                usage: None,
+            }),
+            None => Err(End::Killed {
+                why: Why::Asked,
+                usage: None,
+            }),
         }
     }
 
@@ -212,7 +245,10 @@ impl Run {
     /// Waits for what comes next, and does what it calls for.
     async fn step(&mut self, course: &mut Course<'_>) -> Result<Option<End>, store::Error> {
         let next_question = course.questions.values().min().copied();
-        let wake = next_question.into_iter().chain([course.deadline, course.next_look]).min();
+        let wake = next_question
+            .into_iter()
+            .chain([course.deadline, course.next_look])
+            .min();
         let wake = wake.unwrap_or(course.deadline);
         let Parts { stop, kill, .. } = &self.inner.parts;
         tokio::select! {
@@ -276,7 +312,8 @@ impl Run {
         let late: Vec<String> = course.questions.iter().filter_map(is_late).collect();
         for question in late {
             let answer = Answer::Deny(TOO_LATE.to_owned());
-            self.resolve(course, &question, Some(answer), "timeout").await?;
+            self.resolve(course, &question, Some(answer), "timeout")
+                .await?;
         }
         Ok(())
     }
@@ -295,9 +332,15 @@ impl Run {
         if let Some(answer) = answer {
             course.agent.answer(question, answer);
         }
-        self.log.change(|task| task.questions.retain(|asked| asked.id != question));
+        self.log
+            .change(|task| task.questions.retain(|asked| asked.id != question));
         let (request_id, decision) = (question.to_owned(), decision.to_owned());
-        self.log.tell(Told::PermissionResolved { request_id, decision }).await
+        self.log
+            .tell(Told::PermissionResolved {
+                request_id,
+                decision,
+            })
+            .await
     }
 
     /// Tells what the agent tells.
@@ -325,10 +368,20 @@ impl Run {
             AgentEvent::Message(text) => Told::Message { text },
             AgentEvent::ToolUse { id, name, input } => {
                 course.funds.tool_begins();
-                self.log.change(|task| task.running_tools.push((id.clone(), name.clone())));
-                Told::ToolUse { id, name, input: json(&input) }
+                self.log
+                    .change(|task| task.running_tools.push((id.clone(), name.clone())));
+                Told::ToolUse {
+                    id,
+                    name,
+                    input: json(&input),
+                }
             }
-            AgentEvent::ToolResult { id, content, is_error, change } => {
+            AgentEvent::ToolResult {
+                id,
+                content,
+                is_error,
+                change,
+            } => {
                 let has_changed = change.is_some();
                 self.log.change(|task| task.tool_is_done(&id, change));
                 let is_last = self.log.read(|task| task.running_tools.is_empty());
@@ -339,7 +392,11 @@ impl Run {
                 if has_changed {
                     self.log.save().await?;
                 }
-                Told::ToolResult { tool_use_id: id, content, is_error }
+                Told::ToolResult {
+                    tool_use_id: id,
+                    content,
+                    is_error,
+                }
             }
             AgentEvent::Question(question) => return self.ask(course, question).await,
             AgentEvent::Withdrawn(question) => {
@@ -354,7 +411,9 @@ impl Run {
     async fn ask(&self, course: &mut Course<'_>, question: Question) -> Result<(), store::Error> {
         match self.log.read(|task| task.permission_mode).answerer() {
             Answerer::Always => course.agent.answer(&question.id, Answer::Allow),
-            Answerer::Never => course.agent.answer(&question.id, Answer::Deny(NOT_ALLOWED.to_owned())),
+            Answerer::Never => course
+                .agent
+                .answer(&question.id, Answer::Deny(NOT_ALLOWED.to_owned())),
             Answerer::Caller => {
                 let until = Instant::now() + self.inner.parts.config.permission_timeout;
                 course.questions.insert(question.id.clone(), until);
@@ -373,7 +432,11 @@ impl Run {
     }
 
     fn progress(&self) -> Told {
-        self.log.read(|task| Told::Progress { status: task.status, turns: task.turns, tokens: task.tokens })
+        self.log.read(|task| Told::Progress {
+            status: task.status,
+            turns: task.turns,
+            tokens: task.tokens,
+        })
     }
 }
 

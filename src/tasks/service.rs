@@ -83,24 +83,36 @@ pub(super) struct Inner {
 
 impl fmt::Debug for Parts {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Parts").field("config", &self.config).finish_non_exhaustive()
+        formatter
+            .debug_struct("Parts")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Tasks {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Tasks").field("config", &self.0.parts.config).finish_non_exhaustive()
+        formatter
+            .debug_struct("Tasks")
+            .field("config", &self.0.parts.config)
+            .finish_non_exhaustive()
     }
 }
 
 impl Inner {
     /// Has the webhooks of a task told that it has ended.
     pub(super) async fn tell_webhooks(&self, task: &Task) {
-        let Some(webhooks) = &self.parts.webhooks else { return };
+        let Some(webhooks) = &self.parts.webhooks else {
+            return;
+        };
         let event = || Event::new(task.event_name(), &task.summary());
         let of_project = webhooks.send(&task.project, event()).await;
         let of_task = match &task.webhook {
-            Some(endpoint) => webhooks.send_to(&task.project, endpoint.clone(), event()).await,
+            Some(endpoint) => {
+                webhooks
+                    .send_to(&task.project, endpoint.clone(), event())
+                    .await
+            }
             None => Ok(()),
         };
         if let Err(error) = of_project.and(of_task) {
@@ -114,7 +126,12 @@ impl Tasks {
     /// Tasks made of `parts`.
     pub fn new(parts: Parts) -> Self {
         let room = Permits::new(parts.config.max_running);
-        Self(Arc::new(Inner { parts, lives: Lives::default(), room, names: Arc::default() }))
+        Self(Arc::new(Inner {
+            parts,
+            lives: Lives::default(),
+            room,
+            names: Arc::default(),
+        }))
     }
 
     /// Marks what an earlier server was still running as interrupted, and says how much that was.
@@ -129,12 +146,21 @@ impl Tasks {
                 continue;
             }
             // It is written down less often than it tells.
-            while shelves.event(&owner, &task.id, task.events).await?.is_some() {
+            while shelves
+                .event(&owner, &task.id, task.events)
+                .await?
+                .is_some()
+            {
                 task.events += 1;
             }
-            let status = if task.started_at.is_some() { Status::Interrupted } else { Status::Cancelled };
+            let status = if task.started_at.is_some() {
+                Status::Interrupted
+            } else {
+                Status::Cancelled
+            };
             let (log, _) = Log::new(&owner, task, shelves);
-            log.end(|task| task.status = status, None, &self.0.parts.kill).await;
+            log.end(|task| task.status = status, None, &self.0.parts.kill)
+                .await;
             self.0.tell_webhooks(&log.task()).await;
             found += 1;
         }
@@ -145,7 +171,11 @@ impl Tasks {
     pub fn keep_tidy(&self) {
         let (this, stop) = (self.clone(), self.0.parts.stop.clone());
         self.0.parts.tracker.spawn(async move {
-            while stop.run_until_cancelled(sleep(TIDY_INTERVAL)).await.is_some() {
+            while stop
+                .run_until_cancelled(sleep(TIDY_INTERVAL))
+                .await
+                .is_some()
+            {
                 if let Err(error) = this.tidy().await {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
@@ -157,9 +187,21 @@ impl Tasks {
     }
 
     async fn tidy(&self) -> Result<(), Error> {
-        let Parts { runner: Some(runner), shelves, .. } = &self.0.parts else { return Ok(()) };
+        let Parts {
+            runner: Some(runner),
+            shelves,
+            ..
+        } = &self.0.parts
+        else {
+            return Ok(());
+        };
         let tasks = shelves.all().await?;
-        runner.forget_others(tasks.iter().filter_map(|(_, task)| task.session_id.parse().ok()).collect());
+        runner.forget_others(
+            tasks
+                .iter()
+                .filter_map(|(_, task)| task.session_id.parse().ok())
+                .collect(),
+        );
         Ok(())
     }
 
@@ -194,7 +236,12 @@ impl Tasks {
     /// # Errors
     /// When they do not let it in, or no tasks are taken.
     pub(super) fn admit(&self, caller: &Caller) -> Result<(), Error> {
-        let Parts { runner, limits, stop, .. } = &self.0.parts;
+        let Parts {
+            runner,
+            limits,
+            stop,
+            ..
+        } = &self.0.parts;
         match runner {
             None => return Err(Error::Off),
             Some(_) if stop.is_cancelled() => return Err(Error::ShuttingDown),
@@ -207,19 +254,44 @@ impl Tasks {
 
     /// Begins a task that was let in.
     pub(super) async fn begin(&self, caller: &Caller, spec: Spec) -> Result<Task, Error> {
-        let Parts { runner, keys, shelves, config, tracker, .. } = &self.0.parts;
+        let Parts {
+            runner,
+            keys,
+            shelves,
+            config,
+            tracker,
+            ..
+        } = &self.0.parts;
         let runner = runner.as_ref().ok_or(Error::Off)?;
         let owner = keys.owner(caller);
         let (bounds, spent) = self.bounds(&owner, &spec).await?;
-        let Bounds { session, timeout, conversation, .. } = bounds;
+        let Bounds {
+            session,
+            timeout,
+            conversation,
+            ..
+        } = bounds;
         let task = Task::queued(make_id(), &caller.project, spec, bounds);
         let (log, commands, place) = self.0.lives.admit(&owner, task.clone(), shelves, config)?;
         let (inner, runner, caller) = (Arc::clone(&self.0), Arc::clone(runner), caller.clone());
-        let run = Run { inner, runner, log, commands, place, timeout, session, spent, conversation };
+        let run = Run {
+            inner,
+            runner,
+            log,
+            commands,
+            place,
+            timeout,
+            session,
+            spent,
+            conversation,
+        };
         let (made, hears) = oneshot::channel();
         // Whoever leaves meanwhile leaves nothing that is half made.
         tracker.spawn(run.begin(caller, made));
-        hears.await.unwrap_or(Err(Error::ShuttingDown)).map(|()| task)
+        hears
+            .await
+            .unwrap_or(Err(Error::ShuttingDown))
+            .map(|()| task)
     }
 
     /// Within which bounds a task may run, and what its session has cost before.
@@ -230,14 +302,29 @@ impl Tasks {
             return Err(Error::TooLong(config.timeout));
         }
         let host = spec.webhook.as_ref().map(|webhook| webhook.url.host());
-        if host.is_some_and(|host| !config.webhook_hosts.iter().any(|known| known.eq_ignore_ascii_case(host)))
-        {
+        if host.is_some_and(|host| {
+            !config
+                .webhook_hosts
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(host))
+        }) {
             return Err(Error::WebhookHost);
         }
         let (session, spent, conversation) = self.session(owner, spec.session, &workspace).await?;
-        let (budget, timeout) =
-            (spec.max_budget.unwrap_or(config.budget), spec.timeout.unwrap_or(config.timeout));
-        Ok((Bounds { workspace, budget, timeout, session, conversation }, spent))
+        let (budget, timeout) = (
+            spec.max_budget.unwrap_or(config.budget),
+            spec.timeout.unwrap_or(config.timeout),
+        );
+        Ok((
+            Bounds {
+                workspace,
+                budget,
+                timeout,
+                session,
+                conversation,
+            },
+            spent,
+        ))
     }
 
     /// The session that a task is to work in, what that has cost before, and the tokens of what was said in it.
@@ -247,21 +334,36 @@ impl Tasks {
         asked: Option<Uuid>,
         workspace: &Path,
     ) -> Result<(Session, Spent, u64), Error> {
-        let Some(asked) = asked else { return Ok((Session::New(Uuid::new_v4()), Spent::NOTHING, 0)) };
+        let Some(asked) = asked else {
+            return Ok((Session::New(Uuid::new_v4()), Spent::NOTHING, 0));
+        };
         let (name, shelves) = (asked.to_string(), &self.0.parts.shelves);
         // The CLI keeps sessions by their folders.
-        let is_of_it =
-            |task: &Task| task.session_id == name && task.started_at.is_some() && task.workspace == workspace;
-        let earlier: Vec<Task> = shelves.of(owner).await?.into_iter().filter(is_of_it).collect();
+        let is_of_it = |task: &Task| {
+            task.session_id == name && task.started_at.is_some() && task.workspace == workspace
+        };
+        let earlier: Vec<Task> = shelves
+            .of(owner)
+            .await?
+            .into_iter()
+            .filter(is_of_it)
+            .collect();
         if earlier.is_empty() {
             return Err(Error::UnknownSession(name));
         }
         let was_called = earlier.iter().any(|task| task.turns > 0);
-        let spent =
-            if was_called { Spent(shelves.session_cost(owner, &name).await?) } else { Spent::NOTHING };
+        let spent = if was_called {
+            Spent(shelves.session_cost(owner, &name).await?)
+        } else {
+            Spent::NOTHING
+        };
         // Each call adds its new words to it and its answer; what is read from the cache was there before.
         let added = |task: &Task| task.tokens.input + task.tokens.cache_write + task.tokens.output;
-        Ok((Session::Stored(asked), spent, earlier.iter().map(added).sum()))
+        Ok((
+            Session::Stored(asked),
+            spent,
+            earlier.iter().map(added).sum(),
+        ))
     }
 
     /// A task as it is now.
@@ -274,7 +376,12 @@ impl Tasks {
         if let Some(live) = self.0.lives.get(&owner, &made) {
             return Ok(live.task.borrow().clone());
         }
-        self.0.parts.shelves.task(&owner, &made).await?.ok_or_else(|| Error::NotFound(id.to_owned()))
+        self.0
+            .parts
+            .shelves
+            .task(&owner, &made)
+            .await?
+            .ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
     /// The caller's tasks, the oldest first.
@@ -299,7 +406,11 @@ impl Tasks {
     /// When the caller has none of this name, or it is over.
     pub async fn interrupt(&self, caller: &Caller, id: &str) -> Result<Task, Error> {
         let task = self.get(caller, id).await?;
-        let live = self.0.lives.get(&self.0.parts.keys.owner(caller), &task.id).ok_or(Error::Over)?;
+        let live = self
+            .0
+            .lives
+            .get(&self.0.parts.keys.owner(caller), &task.id)
+            .ok_or(Error::Over)?;
         live.tell(Command::Interrupt);
         Ok(task)
     }
@@ -316,13 +427,19 @@ impl Tasks {
             live.over().await;
         }
         let task = self.get(caller, id).await?;
-        let Parts { shelves, runner, .. } = &self.0.parts;
+        let Parts {
+            shelves, runner, ..
+        } = &self.0.parts;
         {
             // A task that is made under the same chosen id at this moment keeps it.
             let _names = self.0.names.lock().await;
             shelves.remove(&owner, &task).await?;
         }
-        let is_left = shelves.of(&owner).await?.iter().any(|other| other.session_id == task.session_id);
+        let is_left = shelves
+            .of(&owner)
+            .await?
+            .iter()
+            .any(|other| other.session_id == task.session_id);
         if let (Some(runner), Ok(session), false) = (runner, task.session_id.parse(), is_left) {
             runner.forget(session);
         }
@@ -342,11 +459,19 @@ impl Tasks {
     ) -> Result<(), Error> {
         let task = self.get(caller, id).await?;
         let unknown = || Error::UnknownQuestion(question.to_owned());
-        let live = self.0.lives.get(&self.0.parts.keys.owner(caller), &task.id).ok_or_else(unknown)?;
+        let live = self
+            .0
+            .lives
+            .get(&self.0.parts.keys.owner(caller), &task.id)
+            .ok_or_else(unknown)?;
         let (heard, is_heard) = oneshot::channel();
         live.tell(Command::Answer(question.to_owned(), answer, heard));
         // One that has ended meanwhile asks nothing.
-        if is_heard.await.unwrap_or(false) { Ok(()) } else { Err(unknown()) }
+        if is_heard.await.unwrap_or(false) {
+            Ok(())
+        } else {
+            Err(unknown())
+        }
     }
 
     /// The events of a task from the one numbered `first` on.
@@ -360,6 +485,11 @@ impl Tasks {
             Some(live) => live.task,
             None => watch::channel(self.get(caller, id).await?).1,
         };
-        Ok(Follower { owner, task, shelves: self.0.parts.shelves.clone(), next: first })
+        Ok(Follower {
+            owner,
+            task,
+            shelves: self.0.parts.shelves.clone(),
+            next: first,
+        })
     }
 }

@@ -34,7 +34,10 @@ const REMOVED_AT_ONCE: usize = 64;
 impl Shelves {
     /// The shelves of `store`; `limits` are those of the tasks, and of the bytes that their events have together.
     pub fn new(store: &Store, limits: Limits) -> Self {
-        let of_events = Limits { max_records: limits.max_records.saturating_mul(EVENTS_OF_A_TASK), ..limits };
+        let of_events = Limits {
+            max_records: limits.max_records.saturating_mul(EVENTS_OF_A_TASK),
+            ..limits
+        };
         Self {
             tasks: Shelf::new(store.clone(), Table::new("tasks"), limits),
             chosen: Shelf::new(store.clone(), Table::new("task-chosen-ids"), limits),
@@ -70,7 +73,13 @@ impl Shelves {
 
     pub(super) async fn save(&self, owner: &str, task: &Task) -> Result<(), Error> {
         // Its keys are texts and it is written to memory: nothing can fail.
-        self.tasks.put(owner, &task.id, serde_json::to_vec(task).unwrap_or_default()).await
+        self.tasks
+            .put(
+                owner,
+                &task.id,
+                serde_json::to_vec(task).unwrap_or_default(),
+            )
+            .await
     }
 
     pub(super) async fn task(&self, owner: &str, id: &str) -> Result<Option<Task>, Error> {
@@ -91,13 +100,21 @@ impl Shelves {
     /// The tasks of `owner`.
     pub(super) async fn of(&self, owner: &str) -> Result<Vec<Task>, Error> {
         let records = self.tasks.of(owner).await?;
-        Ok(records.iter().filter_map(|record| serde_json::from_slice(record).ok()).collect())
+        Ok(records
+            .iter()
+            .filter_map(|record| serde_json::from_slice(record).ok())
+            .collect())
     }
 
     /// What a session has cost, by the CLI's count; none where that is not known.
-    pub(super) async fn session_cost(&self, owner: &str, session: &str) -> Result<Option<Money>, Error> {
+    pub(super) async fn session_cost(
+        &self,
+        owner: &str,
+        session: &str,
+    ) -> Result<Option<Money>, Error> {
         let record = self.sessions.get(owner, session).await?;
-        let nanos = record.and_then(|record| serde_json::from_slice::<Option<i64>>(&record).ok()?);
+        let nanos =
+            record.and_then(|record| serde_json::from_slice::<Option<i64>>(&record).ok()?);
         Ok(nanos.map(Money::from_nanos))
     }
 
@@ -116,10 +133,17 @@ impl Shelves {
 
     pub(super) async fn tell(&self, owner: &str, id: &str, event: &Event) -> Result<(), Error> {
         let record = serde_json::to_vec(event).unwrap_or_default();
-        self.events.put(owner, &place(id, event.sequence_number), record).await
+        self.events
+            .put(owner, &place(id, event.sequence_number), record)
+            .await
     }
 
-    pub(super) async fn event(&self, owner: &str, id: &str, number: u64) -> Result<Option<Event>, Error> {
+    pub(super) async fn event(
+        &self,
+        owner: &str,
+        id: &str,
+        number: u64,
+    ) -> Result<Option<Event>, Error> {
         let bytes = self.events.get(owner, &place(id, number)).await?;
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
@@ -128,10 +152,16 @@ impl Shelves {
     pub(super) async fn remove(&self, owner: &str, task: &Task) -> Result<(), Error> {
         let removals = (0..task.events).map(|number| self.remove_event(owner, &task.id, number));
         // Side by side: what is written together is synced together.
-        stream::iter(removals).buffer_unordered(REMOVED_AT_ONCE).try_collect::<()>().await?;
+        stream::iter(removals)
+            .buffer_unordered(REMOVED_AT_ONCE)
+            .try_collect::<()>()
+            .await?;
         self.tasks.remove(owner, &task.id).await?;
         if let Some(chosen) = &task.chosen
-            && self.chosen(owner, &chosen.id).await?.is_some_and(|made| made == task.id)
+            && self
+                .chosen(owner, &chosen.id)
+                .await?
+                .is_some_and(|made| made == task.id)
         {
             self.chosen.remove(owner, &chosen.id).await?;
         }

@@ -13,6 +13,7 @@ impl Spent {
 
     /// What the run cost after which the session has cost `total`; none where that cannot be said.
     pub(super) fn since(self, total: Money) -> Option<Money> {
-        self.0.and_then(|before| (before <= total).then(|| total - before))
+        self.0
+            .and_then(|before| (before <= total).then(|| total - before))
     }
 }

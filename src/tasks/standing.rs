@@ -25,11 +25,18 @@ impl Run {
     pub(super) fn check(&self) -> Result<(), End> {
         let Parts { config, .. } = &self.inner.parts;
         if !self.may_go_on() {
-            return Err(End::Killed { why: Why::Revoked, usage: None });
+            return Err(End::Killed {
+                why: Why::Revoked,
+                usage: None,
+            });
         }
         let task = self.log.task();
         let found = config.roots.resolve(&task.workspace);
-        if found.as_ref() == Ok(&task.workspace) { Ok(()) } else { Err(End::moved()) }
+        if found.as_ref() == Ok(&task.workspace) {
+            Ok(())
+        } else {
+            Err(End::moved())
+        }
     }
 
     /// Whether its key is still good for it.
@@ -39,13 +46,18 @@ impl Run {
 
     /// The caller of the task, with the key's current permissions.
     fn caller(&self) -> Result<Caller, AuthError> {
-        self.inner.parts.keys.caller_of(&self.log.owner, Some(Permission::Tasks))
+        self.inner
+            .parts
+            .keys
+            .caller_of(&self.log.owner, Some(Permission::Tasks))
     }
 
     /// Holds what one more call may take, by the budgets as they are now.
     pub(super) async fn cover_next_call(&self, funds: &mut Funds) -> Result<(), Why> {
         let grant = self.caller().map_err(|_| Why::Revoked)?.grant;
-        let (model, most) = self.log.read(|task| (task.model.clone(), task.max_budget()));
+        let (model, most) = self
+            .log
+            .read(|task| (task.model.clone(), task.max_budget()));
         match funds.cover_next_call(&model, most, grant).await {
             Ok(()) => Ok(()),
             Err(ledger::Error::Over(over)) => {
@@ -54,7 +66,10 @@ impl Run {
             }
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
-                tracing::error!(error, "a task is stopped because what it costs cannot be written down");
+                tracing::error!(
+                    error,
+                    "a task is stopped because what it costs cannot be written down"
+                );
                 Err(Why::Unpaid)
             }
         }

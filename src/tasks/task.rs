@@ -287,7 +287,11 @@ impl Task {
             workspace: self.workspace.clone(),
             model: ModelName::new(&self.model),
             system_prompt: self.system_prompt.clone(),
-            tools: TOOLS.iter().map(|(tool, _)| *tool).filter(is_chosen).collect(),
+            tools: TOOLS
+                .iter()
+                .map(|(tool, _)| *tool)
+                .filter(is_chosen)
+                .collect(),
             mode: self.permission_mode.mode(),
             max_turns: self.max_turns,
             max_budget: self.max_budget(),
@@ -304,7 +308,9 @@ impl Task {
     /// One of its tools has done its work, and this to a file.
     pub(super) fn tool_is_done(&mut self, call: &str, change: Option<Change>) {
         self.running_tools.retain(|(id, _)| id != call);
-        let Some(Change { path, is_new }) = change else { return };
+        let Some(Change { path, is_new }) = change else {
+            return;
+        };
         // As the agent wrote it, which may be from where it is.
         let path = self.workspace.join(path);
         if is_new {
@@ -339,13 +345,23 @@ impl Task {
     /// Its last event, now that it has ended.
     pub(super) fn last_event(&self) -> Event {
         let created_at = self.ended_at.unwrap_or_else(unix_now);
-        Event { sequence_number: self.events.saturating_sub(1), created_at, told: self.last_word() }
+        Event {
+            sequence_number: self.events.saturating_sub(1),
+            created_at,
+            told: self.last_word(),
+        }
     }
 
     fn last_word(&self) -> Told {
         match &self.error {
-            Some(Trouble { code, message }) => Told::Error { code: code.clone(), message: message.clone() },
-            None => Told::Complete { status: self.status, result: self.result.clone() },
+            Some(Trouble { code, message }) => Told::Error {
+                code: code.clone(),
+                message: message.clone(),
+            },
+            None => Told::Complete {
+                status: self.status,
+                result: self.result.clone(),
+            },
         }
     }
 }

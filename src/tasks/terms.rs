@@ -69,9 +69,18 @@ impl Preset {
     ///
     /// # Errors
     /// With the name of a tool that is not known.
-    pub fn tools(self, allow: Option<&[String]>, deny: &[String]) -> Result<Vec<&'static str>, String> {
+    pub fn tools(
+        self,
+        allow: Option<&[String]>,
+        deny: &[String],
+    ) -> Result<Vec<&'static str>, String> {
         let is_known = |name: &&String| TOOLS.iter().any(|(tool, _)| tool == name);
-        if let Some(unknown) = allow.unwrap_or_default().iter().chain(deny).find(|name| !is_known(name)) {
+        if let Some(unknown) = allow
+            .unwrap_or_default()
+            .iter()
+            .chain(deny)
+            .find(|name| !is_known(name))
+        {
             return Err(unknown.clone());
         }
         let is_chosen = |(tool, preset): &&(&'static str, Self)| {
@@ -81,7 +90,11 @@ impl Preset {
             };
             is_allowed && !deny.iter().any(|name| name == tool)
         };
-        Ok(TOOLS.iter().filter(is_chosen).map(|(tool, _)| *tool).collect())
+        Ok(TOOLS
+            .iter()
+            .filter(is_chosen)
+            .map(|(tool, _)| *tool)
+            .collect())
     }
 }
 
@@ -110,21 +123,37 @@ mod tests {
 
     #[test]
     fn presets_grow_and_lists_have_the_last_word() {
-        let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let names = |list: &[&str]| {
+            list.iter()
+                .map(|name| (*name).to_owned())
+                .collect::<Vec<_>>()
+        };
         let tools = |preset: Preset, allow: Option<&[&str]>, deny: &[&str]| {
             let allow = allow.map(names);
-            preset.tools(allow.as_deref(), &names(deny)).map(|tools| tools.join(" "))
+            preset
+                .tools(allow.as_deref(), &names(deny))
+                .map(|tools| tools.join(" "))
         };
         for (preset, allow, deny, chosen) in [
             (Preset::ReadOnly, None, &[][..], Ok("Read Glob Grep")),
-            (Preset::Edit, None, &[], Ok("Read Glob Grep Edit Write NotebookEdit")),
+            (
+                Preset::Edit,
+                None,
+                &[],
+                Ok("Read Glob Grep Edit Write NotebookEdit"),
+            ),
             (
                 Preset::Full,
                 None,
                 &["WebFetch", "WebSearch", "NotebookEdit"],
                 Ok("Read Glob Grep Edit Write Bash"),
             ),
-            (Preset::ReadOnly, Some(&["Bash", "Read"][..]), &[], Ok("Read Bash")),
+            (
+                Preset::ReadOnly,
+                Some(&["Bash", "Read"][..]),
+                &[],
+                Ok("Read Bash"),
+            ),
             (Preset::Full, Some(&["Bash", "Read"]), &["Bash"], Ok("Read")),
             (Preset::Full, Some(&[]), &[], Ok("")),
             (Preset::Full, Some(&["Read", "--help"]), &[], Err("--help")),

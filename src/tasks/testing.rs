@@ -67,7 +67,13 @@ impl Runner for Stage {
         let (says, lines) = mpsc::unbounded_channel();
         let (heard, hears) = mpsc::unbounded_channel();
         let is_ready = job.prompt != NEVER_READY;
-        self.puppets.send(Puppet { job, says, heard: hears }).unwrap();
+        self.puppets
+            .send(Puppet {
+                job,
+                says,
+                heard: hears,
+            })
+            .unwrap();
         if !is_ready {
             return std::future::pending().boxed();
         }
@@ -126,11 +132,17 @@ impl Puppet {
 
     /// Calls the model, and ends.
     pub(crate) fn end(&self, reason: EndReason, dollars: &str) {
-        self.say(AgentEvent::Turn { model: "haiku".to_owned() });
+        self.say(AgentEvent::Turn {
+            model: "haiku".to_owned(),
+        });
         self.say(AgentEvent::Finished(Ending {
             reason,
             result: "words".to_owned(),
-            usage: Usage { input_tokens: 7, output_tokens: 3, ..Usage::default() },
+            usage: Usage {
+                input_tokens: 7,
+                output_tokens: 3,
+                ..Usage::default()
+            },
             session_cost: Money::from_decimal(dollars),
         }));
     }
@@ -150,7 +162,11 @@ pub(crate) struct Office {
 
 impl Office {
     pub(crate) async fn open() -> Self {
-        Self::on(&Store::in_memory(TaskTracker::new()), tempfile::tempdir().unwrap()).await
+        Self::on(
+            &Store::in_memory(TaskTracker::new()),
+            tempfile::tempdir().unwrap(),
+        )
+        .await
     }
 
     pub(crate) async fn on(store: &Store, folder: TempDir) -> Self {
@@ -159,19 +175,35 @@ impl Office {
 
     /// One for callers with `keys`.
     pub(crate) async fn for_keys(keys: Keys) -> Self {
-        Self::of(keys, &Store::in_memory(TaskTracker::new()), tempfile::tempdir().unwrap()).await
+        Self::of(
+            keys,
+            &Store::in_memory(TaskTracker::new()),
+            tempfile::tempdir().unwrap(),
+        )
+        .await
     }
 
     async fn of(keys: Keys, store: &Store, folder: TempDir) -> Self {
         let (sender, puppets) = mpsc::unbounded_channel();
         let (forgets, forgotten) = mpsc::unbounded_channel();
         // 2026-11-21 in UTC.
-        let config = ledger::Config { keep_charges_days: 1 };
-        let opened = Ledger::open(store.clone(), Clock::new(|| 1_795_219_200), config).await.unwrap();
+        let config = ledger::Config {
+            keep_charges_days: 1,
+        };
+        let opened = Ledger::open(store.clone(), Clock::new(|| 1_795_219_200), config)
+            .await
+            .unwrap();
         let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
-        let limits = Limits { time_to_live: Duration::from_secs(600), max_records: 100, max_bytes: 1 << 20 };
+        let limits = Limits {
+            time_to_live: Duration::from_secs(600),
+            max_records: 100,
+            max_bytes: 1 << 20,
+        };
         let tasks = Tasks::new(Parts {
-            runner: Some(Arc::new(Stage { puppets: sender, forgotten: forgets })),
+            runner: Some(Arc::new(Stage {
+                puppets: sender,
+                forgotten: forgets,
+            })),
             keys: Arc::new(keys),
             shelves: Shelves::new(store, limits),
             ledger: opened.ledger.clone(),
@@ -195,7 +227,15 @@ impl Office {
                 grace: Duration::from_secs(5),
             },
         });
-        Self { tasks, puppets, forgotten, ledger: opened.ledger, stop, kill, folder }
+        Self {
+            tasks,
+            puppets,
+            forgotten,
+            ledger: opened.ledger,
+            stop,
+            kill,
+            folder,
+        }
     }
 
     pub(crate) fn spec(&self) -> Spec {
@@ -241,7 +281,9 @@ impl Office {
 
 /// Of haiku: a dollar for a million tokens of a prompt, and ten for one of answers.
 fn prices() -> Prices {
-    let price = "input 1, output 10, cache write 1, cache read 1".parse().unwrap();
+    let price = "input 1, output 10, cache write 1, cache read 1"
+        .parse()
+        .unwrap();
     Prices::new(pricing::Config {
         models: [("haiku".to_owned(), price)].into(),
         assumed_output_tokens: 0,

@@ -36,13 +36,19 @@ pub enum BadWorkspace {
 impl Roots {
     /// These folders. A relative one starts where the server does.
     pub fn new(roots: impl IntoIterator<Item = PathBuf>) -> Self {
-        Self { roots: roots.into_iter().collect(), private: None }
+        Self {
+            roots: roots.into_iter().collect(),
+            private: None,
+        }
     }
 
     /// The same, but nowhere that holds `private`, or lies in it.
     #[must_use]
     pub fn without(self, private: PathBuf) -> Self {
-        Self { private: Some(private), ..self }
+        Self {
+            private: Some(private),
+            ..self
+        }
     }
 
     /// Whether there are none, so that nobody may work anywhere.
@@ -58,13 +64,22 @@ impl Roots {
         if !asked.is_absolute() {
             return Err(BadWorkspace::Relative);
         }
-        if asked.components().any(|component| component == Component::ParentDir) {
+        if asked
+            .components()
+            .any(|component| component == Component::ParentDir)
+        {
             return Err(BadWorkspace::Climbs);
         }
-        let real = self.roots.iter().filter_map(|root| Some((root, root.canonicalize().ok()?)));
+        let real = self
+            .roots
+            .iter()
+            .filter_map(|root| Some((root, root.canonicalize().ok()?)));
         let roots: Vec<(&PathBuf, PathBuf)> = real.collect();
         // As it is written first: whether something is there is told of what is under a root alone.
-        if !roots.iter().any(|(root, real)| asked.starts_with(root) || asked.starts_with(real)) {
+        if !roots
+            .iter()
+            .any(|(root, real)| asked.starts_with(root) || asked.starts_with(real))
+        {
             return Err(BadWorkspace::Outside);
         }
         let is_within = |path: &Path| roots.iter().any(|(_, real)| path.starts_with(real));
@@ -78,8 +93,12 @@ impl Roots {
             }
             _ => return Err(BadWorkspace::Outside),
         };
-        let private = self.private.as_ref().and_then(|private| private.canonicalize().ok());
-        if private.is_some_and(|private| found.starts_with(&private) || private.starts_with(&found)) {
+        let private = self
+            .private
+            .as_ref()
+            .and_then(|private| private.canonicalize().ok());
+        if private.is_some_and(|private| found.starts_with(&private) || private.starts_with(&found))
+        {
             return Err(BadWorkspace::Private);
         }
         Ok(found)
@@ -87,7 +106,10 @@ impl Roots {
 }
 
 fn is_missing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 /// The nearest thing above what is not there, without links; none where a link leads to nothing.
@@ -158,10 +180,20 @@ mod tests {
         ] {
             assert_eq!(resolve(&roots, path), found.map(at), "{path}");
         }
-        assert_eq!(resolve(&linked, "link_to_root/a"), Ok(at("root/a")), "as the operator writes it");
+        assert_eq!(
+            resolve(&linked, "link_to_root/a"),
+            Ok(at("root/a")),
+            "as the operator writes it"
+        );
         assert_eq!(resolve(&linked, "root/a"), Ok(at("root/a")), "as it is");
-        assert_eq!(roots.resolve(Path::new("root")), Err(BadWorkspace::Relative));
-        assert_eq!(Roots::default().resolve(&at("root")), Err(BadWorkspace::Outside));
+        assert_eq!(
+            roots.resolve(Path::new("root")),
+            Err(BadWorkspace::Relative)
+        );
+        assert_eq!(
+            Roots::default().resolve(&at("root")),
+            Err(BadWorkspace::Outside)
+        );
     }
 
     #[test]
@@ -173,9 +205,17 @@ mod tests {
         }
         symlink(at("root"), at("link")).unwrap();
         let guarded = Roots::new([at("root")]).without(at("link/a"));
-        for (path, is_allowed) in [("root", false), ("root/a", false), ("root/a/b", false), ("root/c", true)]
-        {
-            let expected = if is_allowed { Ok(at(path)) } else { Err(BadWorkspace::Private) };
+        for (path, is_allowed) in [
+            ("root", false),
+            ("root/a", false),
+            ("root/a/b", false),
+            ("root/c", true),
+        ] {
+            let expected = if is_allowed {
+                Ok(at(path))
+            } else {
+                Err(BadWorkspace::Private)
+            };
             assert_eq!(guarded.resolve(&at(path)), expected, "{path}");
         }
     }

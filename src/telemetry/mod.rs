@@ -95,8 +95,12 @@ where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
     let (filter, handle) = reload::Layer::new(parse(&config.filter)?);
-    let registry = tracing_subscriber::registry().with(filter).with(filter_fn(may_be_logged));
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(coloured);
+    let registry = tracing_subscriber::registry()
+        .with(filter)
+        .with(filter_fn(may_be_logged));
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(writer)
+        .with_ansi(coloured);
     let subscriber: Box<dyn tracing::Subscriber + Send + Sync> = match config.format {
         Format::Text => Box::new(registry.with(lines)),
         Format::Json => Box::new(registry.with(lines.json().flatten_event(true))),
@@ -105,12 +109,20 @@ where
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, Error> {
-    EnvFilter::builder().parse(filter).map_err(|source| Error::Filter { filter: filter.to_owned(), source })
+    EnvFilter::builder()
+        .parse(filter)
+        .map_err(|source| Error::Filter {
+            filter: filter.to_owned(),
+            source,
+        })
 }
 
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let is_within = |own: &&str| {
-        metadata.target().strip_prefix(*own).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        metadata
+            .target()
+            .strip_prefix(*own)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
     };
     *metadata.level() <= MOST_OF_LIBRARIES || OWN_TARGETS.iter().any(is_within)
 }
@@ -146,7 +158,10 @@ mod tests {
     fn logged_of(filter: &str, format: Format, work: impl FnOnce(&Levels)) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
-        let config = Config { filter: filter.to_owned(), format };
+        let config = Config {
+            filter: filter.to_owned(),
+            format,
+        };
         let (subscriber, levels) = subscriber(&config, move || writer.clone(), false).unwrap();
         tracing::subscriber::with_default(subscriber, || work(&levels));
         let bytes = lines.0.lock().unwrap().clone();
@@ -155,7 +170,10 @@ mod tests {
 
     #[test]
     fn libraries_say_little_whatever_is_asked_for() {
-        for filter in ["trace", "tungstenite=trace,hyper=debug,claude_switchboard=trace"] {
+        for filter in [
+            "trace",
+            "tungstenite=trace,hyper=debug,claude_switchboard=trace",
+        ] {
             let text = logged_of(filter, Format::Text, |_| {
                 tracing::trace!(target: "tungstenite::protocol", "received a key");
                 tracing::debug!(target: "hyper::proto", "read a prompt");
@@ -164,9 +182,16 @@ mod tests {
                 tracing::trace!(target: "claude_switchboard::pool", "our own detail");
             });
             let is_there = |words: &str| text.contains(words);
-            assert!(!is_there("a key") && !is_there("a prompt") && !is_there("a stranger"), "{text}");
+            assert!(
+                !is_there("a key") && !is_there("a prompt") && !is_there("a stranger"),
+                "{text}"
+            );
             assert!(is_there("our own detail"), "{text}");
-            assert_eq!(is_there("library ready"), filter.contains("hyper") || filter == "trace", "{text}");
+            assert_eq!(
+                is_there("library ready"),
+                filter.contains("hyper") || filter == "trace",
+                "{text}"
+            );
         }
     }
 
@@ -184,7 +209,10 @@ mod tests {
     #[test]
     fn text_is_for_people() {
         let text = logged("info", Format::Text);
-        assert!(text.contains("INFO") && text.contains("turn done turn.id=7"), "{text}");
+        assert!(
+            text.contains("INFO") && text.contains("turn done turn.id=7"),
+            "{text}"
+        );
         assert!(!text.contains("detail"), "{text}");
         assert!(!text.contains('\u{1b}'), "{text}");
     }
@@ -192,8 +220,10 @@ mod tests {
     #[test]
     fn json_is_one_object_a_line() {
         let text = logged("debug", Format::Json);
-        let lines: Vec<serde_json::Value> =
-            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[0]["message"], "turn done");
         assert_eq!(lines[0]["turn.id"], 7);
@@ -201,8 +231,13 @@ mod tests {
 
     #[test]
     fn a_filter_that_is_none_is_refused() {
-        let config = Config { filter: "pool=loud".to_owned(), format: Format::Text };
-        let error = subscriber(&config, std::io::sink, false).map(|_| ()).unwrap_err();
+        let config = Config {
+            filter: "pool=loud".to_owned(),
+            format: Format::Text,
+        };
+        let error = subscriber(&config, std::io::sink, false)
+            .map(|_| ())
+            .unwrap_err();
         assert_eq!(error.to_string(), "the log filter `pool=loud` is not valid");
     }
 }

@@ -61,7 +61,10 @@ pub struct Uploads {
 
 impl fmt::Debug for Uploads {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Uploads").field("limit", &self.limit).finish_non_exhaustive()
+        formatter
+            .debug_struct("Uploads")
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
     }
 }
 
@@ -69,15 +72,26 @@ impl Uploads {
     /// Has `turns` run with what is in `files`, of which one turn may name so many that they have `limit` bytes in base64.
     pub fn new(turns: Arc<dyn Turns>, files: Files, limit: u64) -> Self {
         let room_of = |turns| {
-            let blocks = usize::try_from(limit.saturating_mul(turns).div_ceil(BLOCK)).unwrap_or(usize::MAX);
+            let blocks =
+                usize::try_from(limit.saturating_mul(turns).div_ceil(BLOCK)).unwrap_or(usize::MAX);
             Arc::new(Semaphore::new(blocks.min(Semaphore::MAX_PERMITS)))
         };
-        Self { turns, files, limit, memory: room_of(WAITING), behind: room_of(WAITING_BEHIND) }
+        Self {
+            turns,
+            files,
+            limit,
+            memory: room_of(WAITING),
+            behind: room_of(WAITING_BEHIND),
+        }
     }
 
     /// Puts the files in their places. What comes back is held until the turn is under way: so much of memory is taken until
     /// then, whatever the turn waits for.
-    async fn fill(&self, caller: &Caller, turn: &mut Turn) -> Result<Option<OwnedSemaphorePermit>, Error> {
+    async fn fill(
+        &self,
+        caller: &Caller,
+        turn: &mut Turn,
+    ) -> Result<Option<OwnedSemaphorePermit>, Error> {
         if parts(turn).all(|part| named_by(part).is_empty()) {
             return Ok(None);
         }
@@ -87,7 +101,10 @@ impl Uploads {
             if let Part::Native(block) = part {
                 self.fill_native(caller, block).await?;
             } else if let Some(file) = Named::by(part) {
-                let fault = |fault| Error::File { place: file.place.to_owned(), fault };
+                let fault = |fault| Error::File {
+                    place: file.place.to_owned(),
+                    fault,
+                };
                 *part = self.read(caller, &file).await.map_err(fault)?;
             }
         }
@@ -95,14 +112,29 @@ impl Uploads {
     }
 
     /// Memory for `bytes` of files. Who waits for an answer waits no longer than [`WAIT`] for it.
-    async fn room(&self, caller: &Caller, bytes: u64) -> Result<Option<OwnedSemaphorePermit>, Error> {
+    async fn room(
+        &self,
+        caller: &Caller,
+        bytes: u64,
+    ) -> Result<Option<OwnedSemaphorePermit>, Error> {
         let blocks = u32::try_from(bytes.div_ceil(BLOCK)).unwrap_or(u32::MAX);
         // They are never closed.
         if caller.in_background {
-            return Ok(Arc::clone(&self.behind).acquire_many_owned(blocks).await.ok());
+            return Ok(Arc::clone(&self.behind)
+                .acquire_many_owned(blocks)
+                .await
+                .ok());
         }
-        let full = |_| Error::FilesFull { bytes: self.limit.saturating_mul(WAITING), retry_after: RETRY };
-        Ok(timeout(WAIT, Arc::clone(&self.memory).acquire_many_owned(blocks)).await.map_err(full)?.ok())
+        let full = |_| Error::FilesFull {
+            bytes: self.limit.saturating_mul(WAITING),
+            retry_after: RETRY,
+        };
+        Ok(
+            timeout(WAIT, Arc::clone(&self.memory).acquire_many_owned(blocks))
+                .await
+                .map_err(full)?
+                .ok(),
+        )
     }
 
     /// How many bytes the files of a turn have in base64.
@@ -110,7 +142,10 @@ impl Uploads {
         let mut size = 0;
         for part in parts(turn) {
             for (id, place) in named_by(part) {
-                let fault = |fault| Error::File { place: place.clone(), fault };
+                let fault = |fault| Error::File {
+                    place: place.clone(),
+                    fault,
+                };
                 size += self.size_of(caller, &id).await.map_err(fault)?;
                 if size > self.limit {
                     return Err(fault(FileFault::TooLarge { limit: self.limit }));
@@ -123,7 +158,8 @@ impl Uploads {
     async fn size_of(&self, caller: &Caller, id: &str) -> Result<u64, FileFault> {
         let record = self.files.get(&caller.project, id).await?;
         if !matches!(record.purpose, Purpose::UserData | Purpose::Vision) {
-            let words = "the file was uploaded for batches. Upload it with the purpose `user_data`.";
+            let words =
+                "the file was uploaded for batches. Upload it with the purpose `user_data`.";
             return Err(FileFault::Unfit(words.to_owned()));
         }
         Ok(record.bytes.div_ceil(3).saturating_mul(4))
@@ -139,7 +175,10 @@ impl Uploads {
     async fn content(&self, caller: &Caller, id: &str) -> Result<(String, Vec<u8>), FileFault> {
         let (record, mut content) = self.files.open_content(&caller.project, id).await?;
         let mut bytes = Vec::new();
-        content.read_to_end(&mut bytes).await.map_err(files::Error::from)?;
+        content
+            .read_to_end(&mut bytes)
+            .await
+            .map_err(files::Error::from)?;
         Ok((record.filename, bytes))
     }
 }
@@ -200,12 +239,21 @@ struct Named<'a> {
 impl<'a> Named<'a> {
     fn by(part: &'a Part) -> Option<Self> {
         match part {
-            Part::Image(Source::Upload { id, place }) => {
-                Some(Self { id, place, title: None, is_image: true })
-            }
-            Part::Document { source: Source::Upload { id, place }, title } => {
-                Some(Self { id, place, title: title.as_deref(), is_image: false })
-            }
+            Part::Image(Source::Upload { id, place }) => Some(Self {
+                id,
+                place,
+                title: None,
+                is_image: true,
+            }),
+            Part::Document {
+                source: Source::Upload { id, place },
+                title,
+            } => Some(Self {
+                id,
+                place,
+                title: title.as_deref(),
+                is_image: false,
+            }),
             _ => None,
         }
     }
@@ -218,17 +266,23 @@ fn named_by(part: &Part) -> Vec<(String, String)> {
             let place = |upload: NativeUpload| (upload.id, native::PLACE.to_owned());
             block.uploads().into_iter().map(place).collect()
         }
-        part => Named::by(part).map(|file| (file.id.to_owned(), file.place.to_owned())).into_iter().collect(),
+        part => Named::by(part)
+            .map(|file| (file.id.to_owned(), file.place.to_owned()))
+            .into_iter()
+            .collect(),
     }
 }
 
 /// Every part of the conversation that is no list of parts itself.
 fn parts(turn: &mut Turn) -> impl Iterator<Item = &mut Part> {
     let messages = turn.history.iter_mut().map(|message| &mut message.parts);
-    messages.chain([&mut turn.prompt]).flatten().flat_map(|part| match part {
-        Part::ToolResult(result) => result.parts.as_mut_slice(),
-        part => std::slice::from_mut(part),
-    })
+    messages
+        .chain([&mut turn.prompt])
+        .flatten()
+        .flat_map(|part| match part {
+            Part::ToolResult(result) => result.parts.as_mut_slice(),
+            part => std::slice::from_mut(part),
+        })
 }
 
 /// What `bytes` are to the model: a file of words is told as its title and its words.
@@ -240,13 +294,13 @@ fn part(bytes: &[u8], title: &str, is_image: bool) -> Result<Part, FileFault> {
     match media::of(bytes) {
         Some(Media::Image(media_type)) => Ok(Part::Image(source(media_type))),
         _ if is_image => Err(FileFault::Unfit(media::NO_IMAGE.to_owned())),
-        Some(Media::Document(media_type)) => {
-            Ok(Part::Document { source: source(media_type), title: Some(title.to_owned()) })
-        }
+        Some(Media::Document(media_type)) => Ok(Part::Document {
+            source: source(media_type),
+            title: Some(title.to_owned()),
+        }),
         Some(Media::Text(words)) => Ok(Part::file_of_words(Some(title), words)),
         None => {
-            let words =
-                "Claude can read nothing of the file. It reads PNG, JPEG, GIF, WebP, PDF and text in UTF-8.";
+            let words = "Claude can read nothing of the file. It reads PNG, JPEG, GIF, WebP, PDF and text in UTF-8.";
             Err(FileFault::Unfit(words.to_owned()))
         }
     }

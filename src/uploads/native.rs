@@ -21,10 +21,17 @@ pub(super) const PLACE: &str = "messages";
 
 impl Uploads {
     /// Puts what is in the files that `block` names in their places.
-    pub(super) async fn fill_native(&self, caller: &Caller, block: &mut NativeBlock) -> Result<(), Error> {
+    pub(super) async fn fill_native(
+        &self,
+        caller: &Caller,
+        block: &mut NativeBlock,
+    ) -> Result<(), Error> {
         let mut sources = HashMap::new();
         for upload in block.uploads() {
-            let fault = |fault| Error::File { place: PLACE.to_owned(), fault };
+            let fault = |fault| Error::File {
+                place: PLACE.to_owned(),
+                fault,
+            };
             let (_, bytes) = self.content(caller, &upload.id).await.map_err(fault)?;
             let source = source(&bytes, &upload).map_err(fault)?;
             sources.insert((upload.id, upload.is_image), source);
@@ -51,8 +58,8 @@ fn source(bytes: &[u8], upload: &NativeUpload) -> Result<Value, FileFault> {
             unfit("the file is an image. Name it in a block of the type `image`.")
         }
         (_, true) => unfit(media::NO_IMAGE),
-        (None, false) => {
-            unfit("Claude can read nothing of the file. It reads PDF and text in UTF-8 as documents.")
-        }
+        (None, false) => unfit(
+            "Claude can read nothing of the file. It reads PDF and text in UTF-8 as documents.",
+        ),
     }
 }

@@ -63,14 +63,23 @@ impl FromStr for Address {
         if text.contains('#') {
             return Err(InvalidAddress::Fragment);
         }
-        let uri = Some(text).filter(|text| text.len() <= LONGEST).and_then(|text| text.parse::<Uri>().ok());
+        let uri = Some(text)
+            .filter(|text| text.len() <= LONGEST)
+            .and_then(|text| text.parse::<Uri>().ok());
         let uri = uri.ok_or(InvalidAddress::Url)?;
-        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        if uri
+            .authority()
+            .is_some_and(|authority| authority.as_str().contains('@'))
+        {
             return Err(InvalidAddress::User);
         }
         let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
         let is_good = is_web && uri.host().is_some_and(|host| !host.is_empty());
-        if is_good { Ok(Self(uri)) } else { Err(InvalidAddress::Url) }
+        if is_good {
+            Ok(Self(uri))
+        } else {
+            Err(InvalidAddress::Url)
+        }
     }
 }
 
@@ -101,10 +110,16 @@ mod tests {
     #[test]
     fn an_address_is_a_url_of_the_web() {
         for (text, expected) in [
-            ("https://example.com/hook?token=x", Ok("https://example.com/hook?token=x")),
+            (
+                "https://example.com/hook?token=x",
+                Ok("https://example.com/hook?token=x"),
+            ),
             ("http://10.0.0.1:8080", Ok("http://10.0.0.1:8080/")),
             ("https://[::1]/a", Ok("https://[::1]/a")),
-            ("https://user:secret@example.com/", Err(InvalidAddress::User)),
+            (
+                "https://user:secret@example.com/",
+                Err(InvalidAddress::User),
+            ),
             ("https://example.com/#top", Err(InvalidAddress::Fragment)),
             ("ftp://example.com/", Err(InvalidAddress::Url)),
             ("file:///etc/passwd", Err(InvalidAddress::Url)),
@@ -113,7 +128,10 @@ mod tests {
             ("https://", Err(InvalidAddress::Url)),
             ("https://:80/", Err(InvalidAddress::Url)),
             ("https://exa mple.com/", Err(InvalidAddress::Url)),
-            (&format!("https://example.com/{}", "x".repeat(2000)), Err(InvalidAddress::Url)),
+            (
+                &format!("https://example.com/{}", "x".repeat(2000)),
+                Err(InvalidAddress::Url),
+            ),
         ] {
             let address = text.parse::<Address>().map(|address| address.reveal());
             assert_eq!(address, expected.map(str::to_owned), "{text}");

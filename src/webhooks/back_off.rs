@@ -31,7 +31,10 @@ mod tests {
         for (tries, pause) in (1..).zip(PAUSES) {
             for _ in 0..100 {
                 let given = pause_after(tries).unwrap();
-                assert!(given >= pause && given <= pause.mul_f64(1.2), "{tries}: {given:?}");
+                assert!(
+                    given >= pause && given <= pause.mul_f64(1.2),
+                    "{tries}: {given:?}"
+                );
             }
         }
         assert_eq!(pause_after(7), None);

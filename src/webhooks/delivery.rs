@@ -70,7 +70,10 @@ enum Verdict {
 
 impl fmt::Debug for Parts {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Parts").field("sender", &self.sender).finish_non_exhaustive()
+        formatter
+            .debug_struct("Parts")
+            .field("sender", &self.sender)
+            .finish_non_exhaustive()
     }
 }
 
@@ -87,7 +90,10 @@ impl Webhooks {
                 "webhook events of another version of this server are left where they are"
             );
         }
-        let webhooks = Self { parts: Arc::new(parts), lanes: Arc::default() };
+        let webhooks = Self {
+            parts: Arc::new(parts),
+            lanes: Arc::default(),
+        };
         for pending in pending {
             let lane = webhooks.lanes.of(&pending.way());
             if let Some(place) = lane.place() {
@@ -106,15 +112,32 @@ impl Webhooks {
         if (self.parts.addresses)(owner).is_none() {
             return Ok(());
         }
-        self.take(Pending { owner: owner.to_owned(), event, endpoint: None, tries: 0 }).await
+        self.take(Pending {
+            owner: owner.to_owned(),
+            event,
+            endpoint: None,
+            tries: 0,
+        })
+        .await
     }
 
     /// Has `event` of `owner` delivered to `endpoint`; returns once it is on disk, as [`send`](Self::send).
     ///
     /// # Errors
     /// When too many of the owner's for this host wait already, or it cannot be kept.
-    pub async fn send_to(&self, owner: &str, endpoint: Endpoint, event: Event) -> Result<(), Error> {
-        self.take(Pending { owner: owner.to_owned(), event, endpoint: Some(endpoint), tries: 0 }).await
+    pub async fn send_to(
+        &self,
+        owner: &str,
+        endpoint: Endpoint,
+        event: Event,
+    ) -> Result<(), Error> {
+        self.take(Pending {
+            owner: owner.to_owned(),
+            event,
+            endpoint: Some(endpoint),
+            tries: 0,
+        })
+        .await
     }
 
     async fn take(&self, pending: Pending) -> Result<(), Error> {
@@ -127,10 +150,12 @@ impl Webhooks {
 
     fn start(&self, pending: Pending, lane: Lane, place: OwnedSemaphorePermit) {
         let (webhooks, stop) = (self.clone(), self.parts.stop.clone());
-        self.parts.tracker.spawn(stop.run_until_cancelled_owned(async move {
-            webhooks.deliver(pending, &lane).await;
-            drop(place);
-        }));
+        self.parts
+            .tracker
+            .spawn(stop.run_until_cancelled_owned(async move {
+                webhooks.deliver(pending, &lane).await;
+                drop(place);
+            }));
     }
 
     async fn deliver(&self, mut pending: Pending, lane: &Lane) {
@@ -150,7 +175,10 @@ impl Webhooks {
     }
 
     fn endpoint(&self, pending: &Pending) -> Option<Endpoint> {
-        pending.endpoint.clone().or_else(|| (self.parts.addresses)(&pending.owner))
+        pending
+            .endpoint
+            .clone()
+            .or_else(|| (self.parts.addresses)(&pending.owner))
     }
 
     /// One try, when it is its turn.
@@ -168,12 +196,24 @@ impl Webhooks {
     }
 
     fn note(&self, pending: &Pending, verdict: Verdict, pause: Option<Duration>) {
-        let Pending { owner, event: Event { id, kind, .. }, tries, .. } = pending;
+        let Pending {
+            owner,
+            event: Event { id, kind, .. },
+            tries,
+            ..
+        } = pending;
         let endpoint = self.endpoint(pending);
         let host = endpoint.as_ref().map(|endpoint| endpoint.url.host());
         let reason = match verdict {
             Verdict::Arrived => {
-                tracing::info!(id, kind, owner, host, tries, "a webhook event was delivered");
+                tracing::info!(
+                    id,
+                    kind,
+                    owner,
+                    host,
+                    tries,
+                    "a webhook event was delivered"
+                );
                 return;
             }
             Verdict::Unwanted(reason) => reason.to_owned(),
@@ -193,7 +233,15 @@ impl Webhooks {
                     "a webhook event is sent again later"
                 );
             }
-            None => tracing::warn!(id, kind, owner, host, tries, reason, "a webhook event is given up"),
+            None => tracing::warn!(
+                id,
+                kind,
+                owner,
+                host,
+                tries,
+                reason,
+                "a webhook event is given up"
+            ),
         }
     }
 }
@@ -202,6 +250,10 @@ impl Webhooks {
 fn note_store(pending: &Pending, result: Result<(), store::Error>) {
     if let Err(error) = result {
         let error: &dyn std::error::Error = &error;
-        tracing::warn!(id = pending.event.id, error, "what became of a webhook event was not kept");
+        tracing::warn!(
+            id = pending.event.id,
+            error,
+            "what became of a webhook event was not kept"
+        );
     }
 }

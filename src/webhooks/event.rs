@@ -34,8 +34,18 @@ impl Event {
         let id = format!("evt_{}", Uuid::new_v4().simple());
         let created_at = unix_now();
         // Texts, a number and a JSON value: there is nothing in them that JSON cannot hold.
-        let body = serde_json::to_string(&Body { id: &id, object: "event", kind, created_at, data });
-        Self { kind: kind.to_owned(), body: body.unwrap_or_default(), id }
+        let body = serde_json::to_string(&Body {
+            id: &id,
+            object: "event",
+            kind,
+            created_at,
+            data,
+        });
+        Self {
+            kind: kind.to_owned(),
+            body: body.unwrap_or_default(),
+            id,
+        }
     }
 }
 
@@ -50,7 +60,11 @@ mod tests {
         let event = Event::new("webhook.test", &json!({"project_id": "default"}));
         let mut body: Value = serde_json::from_str(&event.body).unwrap();
         assert!(body["created_at"].take().as_u64().unwrap() > 1_700_000_000);
-        assert!(event.id.starts_with("evt_") && event.id.len() == 36, "{}", event.id);
+        assert!(
+            event.id.starts_with("evt_") && event.id.len() == 36,
+            "{}",
+            event.id
+        );
         let expected = json!({
             "id": event.id, "object": "event", "type": "webhook.test", "created_at": null,
             "data": {"project_id": "default"},

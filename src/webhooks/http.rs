@@ -43,7 +43,9 @@ impl Http {
                 Err(_) => HttpsConnectorBuilder::new().with_webpki_roots(),
             };
             let connector = builder.https_or_http().enable_http1().build();
-            Client::builder(OnTracker(tracker)).pool_max_idle_per_host(0).build(connector)
+            Client::builder(OnTracker(tracker))
+                .pool_max_idle_per_host(0)
+                .build(connector)
         })))
     }
 }
@@ -67,7 +69,9 @@ impl Sender for Http {
             let request = request.map_err(|error| SendError::Unreachable(error.to_string()))?;
             let answer = self.0.request(request).await;
             // Its body is nobody's business; dropped with the answer, it is not read.
-            answer.map(|answer| answer.status().as_u16()).map_err(|error| unreachable(&error))
+            answer
+                .map(|answer| answer.status().as_u16())
+                .map_err(|error| unreachable(&error))
         }
         .boxed()
     }

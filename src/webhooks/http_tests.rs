@@ -23,7 +23,11 @@ async fn receiver(status: u16) -> (SocketAddr, Requests) {
     let (sender, requests) = mpsc::unbounded_channel();
     let handler = async move |uri: Uri, headers: HeaderMap, body: String| {
         sender.send((uri.to_string(), headers, body)).unwrap();
-        (StatusCode::from_u16(status).unwrap(), [("location", "/elsewhere")], "an answer")
+        (
+            StatusCode::from_u16(status).unwrap(),
+            [("location", "/elsewhere")],
+            "an answer",
+        )
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -34,7 +38,10 @@ async fn receiver(status: u16) -> (SocketAddr, Requests) {
 
 async fn send(url: &str) -> (Event, Endpoint, Result<u16, SendError>) {
     let sender: Arc<dyn Sender> = Arc::new(Http::new(TaskTracker::new()));
-    let endpoint = Endpoint { url: url.parse().unwrap(), secret: Secret::new().unwrap() };
+    let endpoint = Endpoint {
+        url: url.parse().unwrap(),
+        secret: Secret::new().unwrap(),
+    };
     let event = Event::new("webhook.test", &json!({"grüße": "\n"}));
     let answer = try_once(&*sender, &endpoint, &event).await;
     (event, endpoint, answer)
@@ -50,10 +57,17 @@ async fn a_letter_arrives_as_it_was_signed() {
     assert_eq!((uri.as_str(), &body), ("/hook?token=x", &event.body));
     assert_eq!(
         (header("webhook-id"), header("content-type"), header("host")),
-        (event.id.as_str(), "application/json", address.to_string().as_str())
+        (
+            event.id.as_str(),
+            "application/json",
+            address.to_string().as_str()
+        )
     );
     let timestamp = header("webhook-timestamp").parse().unwrap();
-    assert_eq!(header("webhook-signature"), endpoint.secret.sign(&event.id, timestamp, &body));
+    assert_eq!(
+        header("webhook-signature"),
+        endpoint.secret.sign(&event.id, timestamp, &body)
+    );
 }
 
 #[tokio::test]
@@ -73,7 +87,10 @@ async fn a_receiver_that_is_not_there_is_named_by_its_cause() {
     drop(listener);
     let (.., answer) = send(&format!("http://{address}/secret-path")).await;
     let said = answer.unwrap_err().to_string();
-    assert!(said.contains("Connection refused") && !said.contains("secret"), "{said}");
+    assert!(
+        said.contains("Connection refused") && !said.contains("secret"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -86,5 +103,8 @@ async fn https_begins_with_a_handshake() {
     };
     let (first, (.., answer)) = tokio::join!(first, send(&url));
     assert_eq!(first, 22, "the type of a handshake record");
-    assert!(matches!(answer, Err(SendError::Unreachable(_))), "{answer:?}");
+    assert!(
+        matches!(answer, Err(SendError::Unreachable(_))),
+        "{answer:?}"
+    );
 }

@@ -28,13 +28,19 @@ impl Lanes {
     /// That of `owner`.
     pub(super) fn of(&self, owner: &str) -> Lane {
         let mut lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes.entry(owner.to_owned()).or_insert_with(Lane::new).clone()
+        lanes
+            .entry(owner.to_owned())
+            .or_insert_with(Lane::new)
+            .clone()
     }
 }
 
 impl Lane {
     fn new() -> Self {
-        Self { room: Arc::new(Semaphore::new(ROOM)), tries: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self {
+            room: Arc::new(Semaphore::new(ROOM)),
+            tries: Arc::new(Semaphore::new(AT_ONCE)),
+        }
     }
 
     /// A place for one event, if there is one.

@@ -67,7 +67,10 @@ impl Pending {
 pub(super) async fn all(store: &Store) -> Result<(Vec<Pending>, usize), Error> {
     let records = store.scan(TABLE.key("")).await?;
     let read = |record: &[u8]| serde_json::from_slice(record.strip_prefix(&[VERSION])?).ok();
-    let pending: Vec<Pending> = records.iter().filter_map(|(_, record)| read(record)).collect();
+    let pending: Vec<Pending> = records
+        .iter()
+        .filter_map(|(_, record)| read(record))
+        .collect();
     let unreadable = records.len() - pending.len();
     Ok((pending, unreadable))
 }

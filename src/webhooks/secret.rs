@@ -48,7 +48,9 @@ impl Secret {
     /// The signature of `body`, sent as `id` at `timestamp` (seconds of Unix time).
     pub(super) fn sign(&self, id: &str, timestamp: u64, body: &str) -> String {
         // A key may have any length, so there is no other case.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return String::new() };
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else {
+            return String::new();
+        };
         mac.update(format!("{id}.{timestamp}.{body}").as_bytes());
         format!("v1,{}", BASE64_STANDARD.encode(mac.finalize().into_bytes()))
     }
@@ -58,8 +60,13 @@ impl FromStr for Secret {
     type Err = InvalidSecret;
 
     fn from_str(text: &str) -> Result<Self, InvalidSecret> {
-        let bytes = text.strip_prefix(PREFIX).and_then(|text| BASE64_STANDARD.decode(text).ok());
-        bytes.filter(|bytes| ALLOWED.contains(&bytes.len())).map(Self).ok_or(InvalidSecret)
+        let bytes = text
+            .strip_prefix(PREFIX)
+            .and_then(|text| BASE64_STANDARD.decode(text).ok());
+        bytes
+            .filter(|bytes| ALLOWED.contains(&bytes.len()))
+            .map(Self)
+            .ok_or(InvalidSecret)
     }
 }
 
@@ -90,7 +97,11 @@ mod tests {
     #[test]
     fn a_signature_is_that_of_the_specification() {
         let secret: Secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();
-        let signature = secret.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, r#"{"test": 2432232314}"#);
+        let signature = secret.sign(
+            "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            1_614_265_330,
+            r#"{"test": 2432232314}"#,
+        );
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 

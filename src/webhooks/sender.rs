@@ -53,7 +53,11 @@ pub enum SendError {
 ///
 /// # Errors
 /// When nobody answers in time.
-pub async fn try_once(sender: &dyn Sender, endpoint: &Endpoint, event: &Event) -> Result<u16, SendError> {
+pub async fn try_once(
+    sender: &dyn Sender,
+    endpoint: &Endpoint,
+    event: &Event,
+) -> Result<u16, SendError> {
     let timestamp = unix_now();
     let letter = Letter {
         url: endpoint.url.clone(),
@@ -62,5 +66,7 @@ pub async fn try_once(sender: &dyn Sender, endpoint: &Endpoint, event: &Event) -
         signature: endpoint.secret.sign(&event.id, timestamp, &event.body),
         body: event.body.clone(),
     };
-    timeout(TRY_TIMEOUT, sender.send(letter)).await.unwrap_or(Err(SendError::Timeout))
+    timeout(TRY_TIMEOUT, sender.send(letter))
+        .await
+        .unwrap_or(Err(SendError::Timeout))
 }

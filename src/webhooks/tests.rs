@@ -39,8 +39,15 @@ struct Receivers {
 impl Sender for Receivers {
     fn send(&self, letter: Letter) -> BoxFuture<'_, Result<u16, SendError>> {
         let mut scripts = self.scripts.lock().unwrap();
-        let (_, script) = scripts.iter_mut().find(|(host, _)| *host == letter.url.host()).unwrap();
-        let answer = if script.len() > 1 { script.remove(0) } else { script[0].clone() };
+        let (_, script) = scripts
+            .iter_mut()
+            .find(|(host, _)| *host == letter.url.host())
+            .unwrap();
+        let answer = if script.len() > 1 {
+            script.remove(0)
+        } else {
+            script[0].clone()
+        };
         self.arrivals.send((Instant::now(), letter)).unwrap();
         async move {
             match answer {
@@ -66,7 +73,10 @@ struct Start {
 
 fn endpoint(owner: &str) -> Endpoint {
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();
-    Endpoint { url: format!("https://{owner}/hook").parse().unwrap(), secret }
+    Endpoint {
+        url: format!("https://{owner}/hook").parse().unwrap(),
+        secret,
+    }
 }
 
 impl Start {
@@ -75,21 +85,35 @@ impl Start {
     }
 
     async fn on(store: Store, scripts: &[(&'static str, &[Answer])]) -> Self {
-        let scripts = scripts.iter().map(|(host, script)| (*host, script.to_vec())).collect();
+        let scripts = scripts
+            .iter()
+            .map(|(host, script)| (*host, script.to_vec()))
+            .collect();
         let (sender, arrivals) = mpsc::unbounded_channel();
-        let (tracker, stop, closed) = (TaskTracker::new(), CancellationToken::new(), Arc::default());
+        let (tracker, stop, closed) =
+            (TaskTracker::new(), CancellationToken::new(), Arc::default());
         let gone: Arc<Mutex<Vec<String>>> = Arc::clone(&closed);
         let parts = Parts {
             store: store.clone(),
             addresses: Box::new(move |owner| {
                 (!gone.lock().unwrap().contains(&owner.to_owned())).then(|| endpoint(owner))
             }),
-            sender: Arc::new(Receivers { scripts: Mutex::new(scripts), arrivals: sender }),
+            sender: Arc::new(Receivers {
+                scripts: Mutex::new(scripts),
+                arrivals: sender,
+            }),
             tracker: tracker.clone(),
             stop: stop.clone(),
         };
         let webhooks = Webhooks::open(parts).await.unwrap();
-        Self { webhooks, arrivals, store, tracker, stop, closed }
+        Self {
+            webhooks,
+            arrivals,
+            store,
+            tracker,
+            stop,
+            closed,
+        }
     }
 
     async fn send(&self, owner: &str) -> Event {
@@ -110,14 +134,24 @@ impl Start {
 
     /// What is on disk when all that was asked for is written.
     async fn pending(&self) -> Vec<Pending> {
-        self.store.transaction(|_| Ok::<_, crate::store::Error>(())).await.unwrap();
+        self.store
+            .transaction(|_| Ok::<_, crate::store::Error>(()))
+            .await
+            .unwrap();
         pending::all(&self.store).await.unwrap().0
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_fails_is_tried_again_until_it_arrives() {
-    let answers = [Status(500), Status(302), Fail, Hang, Status(429), Status(204)];
+    let answers = [
+        Status(500),
+        Status(302),
+        Fail,
+        Hang,
+        Status(429),
+        Status(204),
+    ];
     let mut start = Start::first(&[("a", &answers)]).await;
     let begun = Instant::now();
     let event = start.send("a").await;
@@ -129,7 +163,13 @@ async fn what_fails_is_tried_again_until_it_arrives() {
         let range = f64::from(pause)..=f64::from(pause) * 1.2 + 0.01;
         assert!(range.contains(&passed), "{passed} s, not {range:?}");
         last = at;
-        let Letter { url, id, timestamp, signature, body } = letter;
+        let Letter {
+            url,
+            id,
+            timestamp,
+            signature,
+            body,
+        } = letter;
         assert_eq!((url.host(), &id, &body), ("a", &event.id, &event.body));
         assert_eq!(signature, endpoint("a").secret.sign(&id, timestamp, &body));
     }
@@ -139,12 +179,20 @@ async fn what_fails_is_tried_again_until_it_arrives() {
 
 #[tokio::test(start_paused = true)]
 async fn what_nobody_takes_is_given_up() {
-    for (script, tries) in [(&[Fail][..], 7), (&[Status(503), Status(410)], 2), (&[Status(404)], 7)] {
+    for (script, tries) in [
+        (&[Fail][..], 7),
+        (&[Status(503), Status(410)], 2),
+        (&[Status(404)], 7),
+    ] {
         let mut start = Start::first(&[("a", script)]).await;
         start.send("a").await;
         start.settle().await;
         let arrivals = std::iter::from_fn(|| start.arrivals.try_recv().ok()).count();
-        assert_eq!((arrivals, start.pending().await.len()), (tries, 0), "{script:?}");
+        assert_eq!(
+            (arrivals, start.pending().await.len()),
+            (tries, 0),
+            "{script:?}"
+        );
     }
 }
 
@@ -168,15 +216,27 @@ async fn what_is_pending_outlives_a_restart() {
     }
     start.stop.cancel();
     start.settle().await;
-    let expected = Pending { owner: "a".to_owned(), event: event.clone(), endpoint: None, tries: 3 };
+    let expected = Pending {
+        owner: "a".to_owned(),
+        event: event.clone(),
+        endpoint: None,
+        tries: 3,
+    };
     assert_eq!(start.pending().await, [expected]);
 
-    let mut again = Start::on(start.store.clone(), &[("a", &[Status(500), Status(500), Status(200)])]).await;
+    let mut again = Start::on(
+        start.store.clone(),
+        &[("a", &[Status(500), Status(500), Status(200)])],
+    )
+    .await;
     let mut last = Instant::now();
     for pause in [0, 600, 3600] {
         let (at, letter) = again.arrival().await;
         assert_eq!((&letter.id, &letter.body), (&event.id, &event.body));
-        assert!((at - last).as_secs() >= pause, "a try that failed before counts");
+        assert!(
+            (at - last).as_secs() >= pause,
+            "a try that failed before counts"
+        );
         last = at;
     }
     again.settle().await;
@@ -188,7 +248,11 @@ async fn an_event_may_have_a_receiver_of_its_own() {
     let mut start = Start::first(&[("own", &[Status(500)])]).await;
     start.closed.lock().unwrap().push("a".to_owned());
     let event = Event::new("task.completed", &json!({}));
-    start.webhooks.send_to("a", endpoint("own"), event.clone()).await.unwrap();
+    start
+        .webhooks
+        .send_to("a", endpoint("own"), event.clone())
+        .await
+        .unwrap();
     assert_eq!(start.arrival().await.1.url.host(), "own");
     start.stop.cancel();
     start.settle().await;
@@ -215,7 +279,10 @@ async fn a_dead_receiver_holds_up_nobody_else() {
             break;
         }
     }
-    assert!(hosts.len() <= 5, "four at once for each receiver: {hosts:?}");
+    assert!(
+        hosts.len() <= 5,
+        "four at once for each receiver: {hosts:?}"
+    );
     // And no stop waits for it.
     start.stop.cancel();
     start.settle().await;

@@ -30,18 +30,29 @@ impl WorkerTurn {
     /// Results of tools are sorted by their calls, so that the prompt cache sees the same prefix whatever order they came in.
     pub fn new(mut turn: Turn) -> Self {
         order_results(&mut turn);
-        Self { turn, bill: Bill::default(), gate: Gate::default() }
+        Self {
+            turn,
+            bill: Bill::default(),
+            gate: Gate::default(),
+        }
     }
 }
 
 fn order_results(turn: &mut Turn) {
     let mut calls: HashMap<String, usize> = HashMap::new();
-    let prompt = Message { role: Role::User, parts: std::mem::take(&mut turn.prompt) };
+    let prompt = Message {
+        role: Role::User,
+        parts: std::mem::take(&mut turn.prompt),
+    };
     turn.history.push(prompt);
     for message in &mut turn.history {
         if message.role == Role::User {
             let is_result = |part: &Part| matches!(part, Part::ToolResult(_));
-            let results = message.parts.iter().take_while(|part| is_result(part)).count();
+            let results = message
+                .parts
+                .iter()
+                .take_while(|part| is_result(part))
+                .count();
             message.parts[..results].sort_by_key(|part| match part {
                 Part::ToolResult(result) => calls.get(&result.id).copied(),
                 _ => None,
@@ -54,7 +65,11 @@ fn order_results(turn: &mut Turn) {
         });
         calls = ids.zip(0..).collect();
     }
-    turn.prompt = turn.history.pop().map(|prompt| prompt.parts).unwrap_or_default();
+    turn.prompt = turn
+        .history
+        .pop()
+        .map(|prompt| prompt.parts)
+        .unwrap_or_default();
 }
 
 /// A worker that answers turns, one at a time.
@@ -78,7 +93,10 @@ pub trait TurnWorker: Send {
     ///
     /// # Errors
     /// When they cannot be counted.
-    fn count_tokens(&mut self, turn: &WorkerTurn) -> impl Future<Output = Result<u64, Failure>> + Send;
+    fn count_tokens(
+        &mut self,
+        turn: &WorkerTurn,
+    ) -> impl Future<Output = Result<u64, Failure>> + Send;
 
     /// The models this worker can serve.
     fn models(&self) -> &[Model];
@@ -95,8 +113,13 @@ mod tests {
 
     #[test]
     fn results_stand_in_the_order_of_their_calls() {
-        let call =
-            |id: &str| Part::ToolUse(ToolUse { id: id.into(), name: "look".into(), input: "{}".into() });
+        let call = |id: &str| {
+            Part::ToolUse(ToolUse {
+                id: id.into(),
+                name: "look".into(),
+                input: "{}".into(),
+            })
+        };
         let result = |id: &str| {
             Part::ToolResult(ToolResult {
                 id: id.into(),
@@ -104,7 +127,10 @@ mod tests {
                 is_error: false,
             })
         };
-        let calls = |ids: [&str; 2]| Message { role: Role::Assistant, parts: ids.map(call).into() };
+        let calls = |ids: [&str; 2]| Message {
+            role: Role::Assistant,
+            parts: ids.map(call).into(),
+        };
         let text = Part::Text("and".into());
         let turn = Turn {
             project: None,
@@ -113,16 +139,28 @@ mod tests {
             system: Vec::new(),
             tools: Tools::default(),
             history: vec![
-                Message { role: Role::User, parts: vec![text.clone()] },
+                Message {
+                    role: Role::User,
+                    parts: vec![text.clone()],
+                },
                 calls(["a", "b"]),
-                Message { role: Role::User, parts: vec![result("b"), result("a"), text.clone()] },
+                Message {
+                    role: Role::User,
+                    parts: vec![result("b"), result("a"), text.clone()],
+                },
                 calls(["a", "c"]),
             ],
             prompt: vec![result("c"), result("a"), text.clone()],
             sampling: Sampling::default(),
         };
         let turn = WorkerTurn::new(turn).turn;
-        assert_eq!(turn.history[2].parts, [result("a"), result("b"), text.clone()]);
-        assert_eq!((turn.history.len(), turn.prompt), (4, vec![result("a"), result("c"), text]));
+        assert_eq!(
+            turn.history[2].parts,
+            [result("a"), result("b"), text.clone()]
+        );
+        assert_eq!(
+            (turn.history.len(), turn.prompt),
+            (4, vec![result("a"), result("c"), text])
+        );
     }
 }

@@ -48,7 +48,9 @@ impl Block {
             }
             Kind::Text(_) => json!({"type": "text", "text": ""}),
             Kind::ToolUse { id, name } => tool_use("tool_use", id, name, &json!({})),
-            Kind::ServerCall(block) | Kind::ServerResult(block) | Kind::Other(block) => block.clone(),
+            Kind::ServerCall(block) | Kind::ServerResult(block) | Kind::Other(block) => {
+                block.clone()
+            }
         }
     }
 
@@ -56,7 +58,9 @@ impl Block {
     pub fn whole(&self) -> Value {
         let content = self.pieces.concat();
         match &self.kind {
-            Kind::Thinking => json!({"type": "thinking", "thinking": content, "signature": SIGNATURE}),
+            Kind::Thinking => {
+                json!({"type": "thinking", "thinking": content, "signature": SIGNATURE})
+            }
             Kind::Text(deltas) => {
                 let mut text = json!({"type": "text", "text": content});
                 let citations: Vec<_> = citations(deltas).collect();
@@ -105,7 +109,11 @@ impl Kind {
     }
 
     fn pieces(&self, content: &str) -> Vec<String> {
-        if self.has_input() { input_pieces(content) } else { words(content) }
+        if self.has_input() {
+            input_pieces(content)
+        } else {
+            words(content)
+        }
     }
 
     /// Whether it makes a block without any piece, where there is `room` for more tokens.
@@ -131,7 +139,10 @@ fn input(content: &str) -> Value {
 
 /// What the deltas of a text cite.
 fn citations(deltas: &[Value]) -> impl Iterator<Item = &Value> {
-    deltas.iter().filter(|delta| delta["type"] == "citations_delta").map(|delta| &delta["citation"])
+    deltas
+        .iter()
+        .filter(|delta| delta["type"] == "citations_delta")
+        .map(|delta| &delta["citation"])
 }
 
 /// Cuts the parts at the first stop sequence in a text and at `max_tokens` pieces. An empty text without deltas makes no block.
@@ -144,7 +155,9 @@ pub(crate) fn bounded(
     let mut room = max_tokens;
     let mut stop = ("end_turn", None);
     for (mut kind, mut content) in parts {
-        let cut = matches!(kind, Kind::Text(_)).then(|| stop_match(&content, sequences)).flatten();
+        let cut = matches!(kind, Kind::Text(_))
+            .then(|| stop_match(&content, sequences))
+            .flatten();
         if let Some((at, _)) = cut {
             content.truncate(at);
         }
@@ -174,7 +187,9 @@ pub(crate) fn bounded(
 /// Where the earliest stop sequence begins in `text`; of several at one place, the first listed.
 fn stop_match<'a>(text: &str, sequences: &[&'a str]) -> Option<(usize, &'a str)> {
     let matches = sequences.iter().filter(|sequence| !sequence.is_empty());
-    matches.filter_map(|sequence| Some((text.find(sequence)?, *sequence))).min_by_key(|(at, _)| *at)
+    matches
+        .filter_map(|sequence| Some((text.find(sequence)?, *sequence)))
+        .min_by_key(|(at, _)| *at)
 }
 
 /// Cuts `text` before the space of each word; the spaces at its end stay with the last one.
@@ -203,7 +218,10 @@ fn input_pieces(input: &str) -> Vec<String> {
     }
     let chars: Vec<char> = input.chars().collect();
     let size = chars.len().div_ceil(3).clamp(1, INPUT_PIECE_CHARS);
-    chars.chunks(size).map(|chunk| chunk.iter().collect()).collect()
+    chars
+        .chunks(size)
+        .map(|chunk| chunk.iter().collect())
+        .collect()
 }
 
 #[cfg(test)]
@@ -213,14 +231,28 @@ mod tests {
     use super::*;
 
     fn text(content: &str, sequences: &[&str], max_tokens: usize) -> (String, Stop) {
-        let (blocks, stop) =
-            bounded(iter::once((Kind::Text(Vec::new()), content.to_owned())), sequences, max_tokens);
-        (blocks.into_iter().flat_map(|block| block.pieces).collect(), stop)
+        let (blocks, stop) = bounded(
+            iter::once((Kind::Text(Vec::new()), content.to_owned())),
+            sequences,
+            max_tokens,
+        );
+        (
+            blocks.into_iter().flat_map(|block| block.pieces).collect(),
+            stop,
+        )
     }
 
     #[test]
     fn words_join_to_the_same_text() {
-        for content in ["", " ", "a", " a", "a ", "a  b\n\nc \n", "größer als ö\u{a0}x"] {
+        for content in [
+            "",
+            " ",
+            "a",
+            " a",
+            "a ",
+            "a  b\n\nc \n",
+            "größer als ö\u{a0}x",
+        ] {
             assert_eq!(words(content).concat(), content);
         }
         assert_eq!(words("a  b\n"), ["a", "  b\n"]);
@@ -232,25 +264,47 @@ mod tests {
             text("one two three", &["ee", "o th"], 99),
             ("one tw".into(), ("stop_sequence", Some("o th".into())))
         );
-        assert_eq!(text("END now", &["END"], 99), (String::new(), ("stop_sequence", Some("END".into()))));
-        assert_eq!(text("one two", &["", "three"], 99), ("one two".into(), ("end_turn", None)));
+        assert_eq!(
+            text("END now", &["END"], 99),
+            (String::new(), ("stop_sequence", Some("END".into())))
+        );
+        assert_eq!(
+            text("one two", &["", "three"], 99),
+            ("one two".into(), ("end_turn", None))
+        );
     }
 
     #[test]
     fn max_tokens_cuts_at_words_and_comes_before_a_later_stop() {
         assert_eq!(text("a b c", &[], 2), ("a b".into(), ("max_tokens", None)));
         assert_eq!(text("a b c", &[], 3), ("a b c".into(), ("end_turn", None)));
-        assert_eq!(text("a b c d", &["d"], 2), ("a b".into(), ("max_tokens", None)));
-        assert_eq!(text("a b c d", &["c"], 2), ("a b ".into(), ("stop_sequence", Some("c".into()))));
+        assert_eq!(
+            text("a b c d", &["d"], 2),
+            ("a b".into(), ("max_tokens", None))
+        );
+        assert_eq!(
+            text("a b c d", &["c"], 2),
+            ("a b ".into(), ("stop_sequence", Some("c".into())))
+        );
     }
 
     #[test]
     fn max_tokens_counts_over_all_blocks() {
-        let tool = Kind::ToolUse { id: "t".into(), name: "n".into() };
-        let parts = [(Kind::Thinking, "x y"), (Kind::Text(Vec::new()), "z"), (tool, "{\"a\":1}")];
+        let tool = Kind::ToolUse {
+            id: "t".into(),
+            name: "n".into(),
+        };
+        let parts = [
+            (Kind::Thinking, "x y"),
+            (Kind::Text(Vec::new()), "z"),
+            (tool, "{\"a\":1}"),
+        ];
         let parts = parts.map(|(kind, content)| (kind, content.to_owned()));
         let (blocks, stop) = bounded(parts.clone().into_iter(), &[], 4);
-        assert_eq!((blocks.len(), blocks[2].pieces.len(), stop.0), (3, 1, "max_tokens"));
+        assert_eq!(
+            (blocks.len(), blocks[2].pieces.len(), stop.0),
+            (3, 1, "max_tokens")
+        );
         assert_eq!(bounded(parts.into_iter(), &[], 99).1.0, "tool_use");
     }
 }

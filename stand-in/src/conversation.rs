@@ -27,7 +27,10 @@ impl<'a> Conversation<'a> {
             Some(messages) if messages.is_empty() => {
                 Err("messages: at least one message is required".to_owned())
             }
-            Some(messages) => Ok(Self { body, turn: last_user_content(messages) }),
+            Some(messages) => Ok(Self {
+                body,
+                turn: last_user_content(messages),
+            }),
         }
     }
 
@@ -40,11 +43,19 @@ impl<'a> Conversation<'a> {
     }
 
     pub fn max_tokens(&self) -> usize {
-        self.body["max_tokens"].as_u64().and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX)
+        self.body["max_tokens"]
+            .as_u64()
+            .and_then(|max| usize::try_from(max).ok())
+            .unwrap_or(usize::MAX)
     }
 
     pub fn stop_sequences(&self) -> Vec<&'a str> {
-        self.body["stop_sequences"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+        self.body["stop_sequences"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect()
     }
 
     /// The last text of the last user message.
@@ -67,8 +78,14 @@ impl<'a> Conversation<'a> {
 
     /// The results in the last user message, joined; `None` if it holds no tool result.
     pub fn tool_results(&self) -> Option<String> {
-        let blocks = self.turn.as_array()?.iter().filter(|block| block["type"] == "tool_result");
-        let results: Vec<String> = blocks.map(|block| texts_of(&block["content"]).join(" ")).collect();
+        let blocks = self
+            .turn
+            .as_array()?
+            .iter()
+            .filter(|block| block["type"] == "tool_result");
+        let results: Vec<String> = blocks
+            .map(|block| texts_of(&block["content"]).join(" "))
+            .collect();
         (!results.is_empty()).then(|| results.join("; "))
     }
 
@@ -79,7 +96,9 @@ impl<'a> Conversation<'a> {
             "tool" => choice["name"].as_str(),
             "any" => {
                 let mut names = self.tool_names();
-                names.find(|name| !self.is_server_tool(name)).or_else(|| self.tool_names().next())
+                names
+                    .find(|name| !self.is_server_tool(name))
+                    .or_else(|| self.tool_names().next())
             }
             _ => None,
         }
@@ -102,10 +121,15 @@ impl<'a> Conversation<'a> {
 
     /// The name of the offered tool which `name` means: itself, or with the prefix the client gave it.
     pub fn offered_name(&self, name: &'a str) -> &'a str {
-        let is_prefixed =
-            |offered: &&str| offered.strip_suffix(name).is_some_and(|prefix| prefix.ends_with("__"));
+        let is_prefixed = |offered: &&str| {
+            offered
+                .strip_suffix(name)
+                .is_some_and(|prefix| prefix.ends_with("__"))
+        };
         let exact = self.tool_names().find(|offered| *offered == name);
-        exact.or_else(|| self.tool_names().find(is_prefixed)).unwrap_or(name)
+        exact
+            .or_else(|| self.tool_names().find(is_prefixed))
+            .unwrap_or(name)
     }
 
     /// The JSON schema which the answer must satisfy.
@@ -116,13 +140,18 @@ impl<'a> Conversation<'a> {
 
     /// A quarter of the characters in system, messages and tools; at least 1.
     pub fn estimated_tokens(&self) -> u64 {
-        let characters: usize =
-            ["system", "messages", "tools"].iter().map(|key| characters(&self.body[key])).sum();
+        let characters: usize = ["system", "messages", "tools"]
+            .iter()
+            .map(|key| characters(&self.body[key]))
+            .sum();
         u64::try_from(characters / 4).unwrap_or(u64::MAX).max(1)
     }
 
     fn texts(&self) -> Vec<&'a str> {
-        texts_of(self.turn).into_iter().filter(|text| !is_reminder(text)).collect()
+        texts_of(self.turn)
+            .into_iter()
+            .filter(|text| !is_reminder(text))
+            .collect()
     }
 
     fn tool_names(&self) -> impl Iterator<Item = &'a str> {
@@ -132,14 +161,17 @@ impl<'a> Conversation<'a> {
 
 /// The content of the last user message since the assistant's last, other than one of nothing but reminders.
 fn last_user_content(messages: &[Value]) -> &Value {
-    let since_answer = messages.iter().rev().take_while(|message| message["role"] != "assistant");
+    let since_answer = messages
+        .iter()
+        .rev()
+        .take_while(|message| message["role"] != "assistant");
     since_answer
         .filter(|message| message["role"] == "user")
         .map(|message| &message["content"])
         .find(|content| match content {
-            Value::Array(blocks) => {
-                blocks.iter().any(|block| !block["text"].as_str().is_some_and(is_reminder))
-            }
+            Value::Array(blocks) => blocks
+                .iter()
+                .any(|block| !block["text"].as_str().is_some_and(is_reminder)),
             content => !content.as_str().is_some_and(is_reminder),
         })
         .unwrap_or(&Value::Null)
@@ -168,8 +200,13 @@ fn characters(value: &Value) -> usize {
         Value::String(text) => text.chars().count(),
         Value::Array(items) => items.iter().map(characters).sum(),
         Value::Object(fields) => {
-            let is_text = |key: &str| !matches!(key, "type" | "source" | "cache_control" | "signature");
-            fields.iter().filter(|(key, _)| is_text(key)).map(|(_, field)| characters(field)).sum()
+            let is_text =
+                |key: &str| !matches!(key, "type" | "source" | "cache_control" | "signature");
+            fields
+                .iter()
+                .filter(|(key, _)| is_text(key))
+                .map(|(_, field)| characters(field))
+                .sum()
         }
         _ => 0,
     }
@@ -193,7 +230,10 @@ mod tests {
             {"role": "user", "content": "<system-reminder>date</system-reminder>"}]});
         let conversation = Conversation::new(&body, true).unwrap();
         assert_eq!(conversation.last_text(), "plain");
-        assert_eq!(conversation.directives().unwrap().unwrap().1, "real [[tokens=2]]");
+        assert_eq!(
+            conversation.directives().unwrap().unwrap().1,
+            "real [[tokens=2]]"
+        );
     }
 
     #[test]
@@ -211,6 +251,9 @@ mod tests {
         let body = json!({"model": "m", "system": "12345678", "messages": [{"role": "user", "content": [
             {"type": "image", "source": {"data": "AAAAAAAAAAAAAAAAAAAAAAAA"}}]}]});
         // "user" is four characters, which makes three tokens with the eight of the system text.
-        assert_eq!(Conversation::new(&body, false).unwrap().estimated_tokens(), 3);
+        assert_eq!(
+            Conversation::new(&body, false).unwrap().estimated_tokens(),
+            3
+        );
     }
 }

@@ -105,7 +105,9 @@ impl Directives {
                 continue;
             }
             let after = directives.read_group(body)?;
-            directives.written.push_str(&body[..body.len() - after.len() - 2]);
+            directives
+                .written
+                .push_str(&body[..body.len() - after.len() - 2]);
             directives.written.push('\n');
             rest = after;
         }
@@ -137,7 +139,9 @@ impl Directives {
             let (key, after_key) = split_key(rest);
             if key.is_empty() {
                 let near: String = rest.chars().take(20).collect();
-                return Err(format!("directive group: expected a key or `]]` at `{near}`"));
+                return Err(format!(
+                    "directive group: expected a key or `]]` at `{near}`"
+                ));
             }
             let (value, after) = match after_key.strip_prefix('=') {
                 Some(written) => read_value(key, written)?,
@@ -156,18 +160,27 @@ impl Directives {
             "tokens" => {
                 let count = number(key, &value)?;
                 if count > MAX_TOKENS {
-                    return Err(format!("directive `tokens`: {count} is more than {MAX_TOKENS}"));
+                    return Err(format!(
+                        "directive `tokens`: {count} is more than {MAX_TOKENS}"
+                    ));
                 }
                 self.prefer(Text::Tokens(count));
             }
             "thinking" => self.thinking = Some(value),
-            "tool" => self.tools.push(ToolCall { name: value, input: "{}".to_owned() }),
-            "mcp" => self.mcp.push(ToolCall { name: value, input: "{}".to_owned() }),
+            "tool" => self.tools.push(ToolCall {
+                name: value,
+                input: "{}".to_owned(),
+            }),
+            "mcp" => self.mcp.push(ToolCall {
+                name: value,
+                input: "{}".to_owned(),
+            }),
             "code" => self.code.push(value),
             "input" => {
                 // Calls of MCP servers come first in an answer, so they are written first.
                 let call = self.tools.last_mut().or(self.mcp.last_mut());
-                call.ok_or("directive `input`: no `tool` or `mcp` before it")?.input = value;
+                call.ok_or("directive `input`: no `tool` or `mcp` before it")?
+                    .input = value;
             }
             "search" => self.searches.push(value),
             "block" => self.blocks.push(object(key, &value)?),
@@ -226,7 +239,9 @@ fn limit(value: &str) -> Result<Limit, String> {
         "allowed" => Ok(Limit::Allowed),
         "warning" => Ok(Limit::Warning),
         "rejected" => Ok(Limit::Rejected),
-        other => Err(format!("directive `limit`: expected allowed, warning or rejected, got `{other}`")),
+        other => Err(format!(
+            "directive `limit`: expected allowed, warning or rejected, got `{other}`"
+        )),
     }
 }
 
@@ -256,8 +271,15 @@ mod tests {
     #[test]
     fn inputs_belong_to_the_tool_before_them() {
         let read = parse(r#"[[tool=a input={"m":[[1, 2]]} tool=b tool=c input={}]]"#);
-        let calls: Vec<_> = read.tools.iter().map(|call| (call.name.as_str(), call.input.as_str())).collect();
-        assert_eq!(calls, [("a", r#"{"m":[[1, 2]]}"#), ("b", "{}"), ("c", "{}")]);
+        let calls: Vec<_> = read
+            .tools
+            .iter()
+            .map(|call| (call.name.as_str(), call.input.as_str()))
+            .collect();
+        assert_eq!(
+            calls,
+            [("a", r#"{"m":[[1, 2]]}"#), ("b", "{}"), ("c", "{}")]
+        );
     }
 
     #[test]
@@ -268,7 +290,14 @@ mod tests {
 
     #[test]
     fn other_double_brackets_are_plain_text() {
-        for text in ["[[1,2],[3,4]]", "[[a wiki link]]", "[[tokens]]", "[[", "[[say it]]", "no brackets"] {
+        for text in [
+            "[[1,2],[3,4]]",
+            "[[a wiki link]]",
+            "[[tokens]]",
+            "[[",
+            "[[say it]]",
+            "no brackets",
+        ] {
             assert_eq!(Directives::parse(text), Ok(None), "{text}");
         }
         assert_eq!(parse("[[[tokens=1]]]").text, Text::Tokens(1));

@@ -17,7 +17,11 @@ pub(crate) struct ApiError {
 
 impl ApiError {
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), retry_after_seconds: None }
+        Self {
+            status,
+            message: message.into(),
+            retry_after_seconds: None,
+        }
     }
 
     pub fn bad_request(message: impl Into<String>) -> Self {
@@ -25,10 +29,18 @@ impl ApiError {
     }
 
     /// A scripted error; without a message it says which status was asked for.
-    pub fn scripted(status: u16, message: Option<String>, retry_after_seconds: Option<u64>) -> Self {
+    pub fn scripted(
+        status: u16,
+        message: Option<String>,
+        retry_after_seconds: Option<u64>,
+    ) -> Self {
         let message = message.unwrap_or_else(|| format!("scripted error {status}"));
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { status, message, retry_after_seconds }
+        Self {
+            status,
+            message,
+            retry_after_seconds,
+        }
     }
 }
 
@@ -37,7 +49,9 @@ impl IntoResponse for ApiError {
         let body = Json(body(error_type(self.status.as_u16()), &self.message));
         let mut response = (self.status, body).into_response();
         if let Some(seconds) = self.retry_after_seconds {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -40,7 +40,10 @@ async fn main() -> io::Result<()> {
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let settings = Settings { is_lenient: options.lenient, ..Settings::default() };
+    let settings = Settings {
+        is_lenient: options.lenient,
+        ..Settings::default()
+    };
     let stand_in = StandIn::serve_with(TcpListener::bind(options.listen).await?, settings)?;
     announce(&stand_in.base_url())?;
     tokio::select! {
@@ -52,15 +55,22 @@ async fn main() -> io::Result<()> {
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr =
-        text.parse().map_err(|_| "expected ADDRESS:PORT, such as 127.0.0.1:0".to_owned())?;
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| "expected ADDRESS:PORT, such as 127.0.0.1:0".to_owned())?;
     if !address.ip().is_loopback() {
-        return Err("the stand-in takes any credential, so it listens on loopback addresses only".to_owned());
+        return Err(
+            "the stand-in takes any credential, so it listens on loopback addresses only"
+                .to_owned(),
+        );
     }
     Ok(address)
 }
 
-#[expect(clippy::print_stdout, reason = "the one line which whoever starts the program reads")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the one line which whoever starts the program reads"
+)]
 fn announce(base_url: &str) -> io::Result<()> {
     println!("listening on {base_url}");
     io::stdout().flush()

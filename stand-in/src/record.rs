@@ -77,7 +77,10 @@ pub struct RecordLimits {
 
 impl Default for RecordLimits {
     fn default() -> Self {
-        Self { requests: 10_000, bytes: 256 * 1024 * 1024 }
+        Self {
+            requests: 10_000,
+            bytes: 256 * 1024 * 1024,
+        }
     }
 }
 
@@ -99,7 +102,12 @@ struct Inner {
 
 impl Log {
     pub fn new(limits: RecordLimits) -> Self {
-        Self { limits, started: Instant::now(), inner: Mutex::default(), changed: watch::Sender::new(()) }
+        Self {
+            limits,
+            started: Instant::now(),
+            inner: Mutex::default(),
+            changed: watch::Sender::new(()),
+        }
     }
 
     /// Records a request; its outcome is settled by the returned guard.
@@ -121,11 +129,19 @@ impl Log {
         inner.push(recorded, body_bytes + ENTRY_BYTES, self.limits);
         drop(inner);
         self.changed.send_replace(());
-        Running { log: Arc::clone(self), sequence, is_settled: false }
+        Running {
+            log: Arc::clone(self),
+            sequence,
+            is_settled: false,
+        }
     }
 
     pub fn requests(&self) -> Vec<Recorded> {
-        self.lock().entries.iter().map(|(recorded, _)| recorded.clone()).collect()
+        self.lock()
+            .entries
+            .iter()
+            .map(|(recorded, _)| recorded.clone())
+            .collect()
     }
 
     pub fn stats(&self) -> Stats {
@@ -161,7 +177,9 @@ impl Inner {
         self.bytes += bytes;
         self.entries.push_back((recorded, bytes));
         while self.entries.len() > limits.requests || self.bytes > limits.bytes {
-            let Some((_, bytes)) = self.entries.pop_front() else { break };
+            let Some((_, bytes)) = self.entries.pop_front() else {
+                break;
+            };
             self.bytes -= bytes;
             self.stats.dropped += 1;
         }
@@ -174,8 +192,13 @@ impl Inner {
             Outcome::Running | Outcome::Finished => self.stats.finished += 1,
         }
         // The request may have been dropped or cleared meanwhile.
-        let first = self.entries.front().map_or(u64::MAX, |(recorded, _)| recorded.sequence);
-        let index = sequence.checked_sub(first).and_then(|index| usize::try_from(index).ok());
+        let first = self
+            .entries
+            .front()
+            .map_or(u64::MAX, |(recorded, _)| recorded.sequence);
+        let index = sequence
+            .checked_sub(first)
+            .and_then(|index| usize::try_from(index).ok());
         if let Some((recorded, _)) = index.and_then(|index| self.entries.get_mut(index)) {
             recorded.outcome = outcome;
         }
@@ -214,9 +237,16 @@ impl Drop for Running {
 }
 
 fn kept_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
-    let kept = KEPT_HEADERS.split(' ').filter_map(|name| Some((name, headers.get(name)?)));
-    kept.map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-        .collect()
+    let kept = KEPT_HEADERS
+        .split(' ')
+        .filter_map(|name| Some((name, headers.get(name)?)));
+    kept.map(|(name, value)| {
+        (
+            name.to_owned(),
+            String::from_utf8_lossy(value.as_bytes()).into_owned(),
+        )
+    })
+    .collect()
 }
 
 #[cfg(test)]
@@ -226,32 +256,59 @@ mod tests {
     use super::*;
 
     fn open(log: &Arc<Log>, bytes: usize) -> Running {
-        let (parts, ()) =
-            Request::post("/v1/messages?beta=true").header("x-api-key", "k").body(()).unwrap().into_parts();
+        let (parts, ()) = Request::post("/v1/messages?beta=true")
+            .header("x-api-key", "k")
+            .body(())
+            .unwrap()
+            .into_parts();
         log.open(&parts, Arc::new(Value::Null), bytes)
     }
 
     #[test]
     fn drops_the_oldest_and_settles_the_rest() {
-        let log = Arc::new(Log::new(RecordLimits { requests: 2, bytes: usize::MAX }));
+        let log = Arc::new(Log::new(RecordLimits {
+            requests: 2,
+            bytes: usize::MAX,
+        }));
         let mut running: Vec<_> = (0..3).map(|_| open(&log, 0)).collect();
         running.iter_mut().for_each(Running::finish);
         let kept = log.requests();
-        assert_eq!(kept.iter().map(|recorded| recorded.sequence).collect::<Vec<_>>(), [2, 3]);
-        assert!(
-            kept.iter().all(|recorded| recorded.outcome == Outcome::Finished && recorded.headers.is_empty())
+        assert_eq!(
+            kept.iter()
+                .map(|recorded| recorded.sequence)
+                .collect::<Vec<_>>(),
+            [2, 3]
         );
-        assert_eq!(log.stats(), Stats { received: 3, finished: 3, dropped: 1, ..Stats::default() });
+        assert!(
+            kept.iter().all(
+                |recorded| recorded.outcome == Outcome::Finished && recorded.headers.is_empty()
+            )
+        );
+        assert_eq!(
+            log.stats(),
+            Stats {
+                received: 3,
+                finished: 3,
+                dropped: 1,
+                ..Stats::default()
+            }
+        );
     }
 
     #[test]
     fn bytes_are_bounded_and_clearing_keeps_the_sequence() {
-        let log = Arc::new(Log::new(RecordLimits { requests: 9, bytes: 3 * ENTRY_BYTES }));
+        let log = Arc::new(Log::new(RecordLimits {
+            requests: 9,
+            bytes: 3 * ENTRY_BYTES,
+        }));
         let (_first, _second) = (open(&log, ENTRY_BYTES), open(&log, ENTRY_BYTES));
         assert_eq!(log.requests().len(), 1);
         log.clear();
         drop(open(&log, 0));
         let kept = log.requests();
-        assert_eq!((kept[0].sequence, kept[0].outcome), (3, Outcome::ClientGone));
+        assert_eq!(
+            (kept[0].sequence, kept[0].outcome),
+            (3, Outcome::ClientGone)
+        );
     }
 }

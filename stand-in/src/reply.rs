@@ -47,8 +47,11 @@ impl Reply {
         sequence: u64,
     ) -> Self {
         let parts = parts(conversation, directives, source, sequence);
-        let (blocks, (stop_reason, stop_sequence)) =
-            blocks::bounded(parts.into_iter(), &conversation.stop_sequences(), conversation.max_tokens());
+        let (blocks, (stop_reason, stop_sequence)) = blocks::bounded(
+            parts.into_iter(),
+            &conversation.stop_sequences(),
+            conversation.max_tokens(),
+        );
         let searches = server_tools::charged(&blocks);
         let sent: usize = blocks.iter().map(|block| block.pieces.len()).sum();
         let overrides = &directives.usage;
@@ -56,11 +59,18 @@ impl Reply {
             id: format!("msg_standin{sequence:08}"),
             model: conversation.model().to_owned(),
             blocks,
-            stop_reason: directives.stop_reason.clone().unwrap_or_else(|| stop_reason.to_owned()),
+            stop_reason: directives
+                .stop_reason
+                .clone()
+                .unwrap_or_else(|| stop_reason.to_owned()),
             stop_sequence: stop_sequence.filter(|_| directives.stop_reason.is_none()),
             usage: Usage {
-                input: overrides.input.unwrap_or_else(|| conversation.estimated_tokens()),
-                output: overrides.output.unwrap_or(u64::try_from(sent).unwrap_or(u64::MAX)),
+                input: overrides
+                    .input
+                    .unwrap_or_else(|| conversation.estimated_tokens()),
+                output: overrides
+                    .output
+                    .unwrap_or(u64::try_from(sent).unwrap_or(u64::MAX)),
                 cache_read: overrides.cache_read.unwrap_or(0),
                 cache_write: overrides.cache_write.unwrap_or(0),
                 searches,
@@ -68,21 +78,34 @@ impl Reply {
             first_delta_delay: directives.first_delta_delay,
             gap: directives.gap,
             fault: directives.fault,
-            fault_message: directives.message.clone().unwrap_or_else(|| "Overloaded".to_owned()),
+            fault_message: directives
+                .message
+                .clone()
+                .unwrap_or_else(|| "Overloaded".to_owned()),
         }
     }
 
     /// The message as it stands when a stream begins: without content or an end.
     pub fn opening(&self) -> Value {
         // The real API counts the first token before it has sent any.
-        let usage = Usage { output: 1, searches: None, ..self.usage }.to_json();
+        let usage = Usage {
+            output: 1,
+            searches: None,
+            ..self.usage
+        }
+        .to_json();
         self.message(Vec::new(), Value::Null, Value::Null, usage)
     }
 
     /// The whole message.
     pub fn whole(&self) -> Value {
         let content = self.blocks.iter().map(Block::whole).collect();
-        self.message(content, json!(self.stop_reason), json!(self.stop_sequence), self.usage.to_json())
+        self.message(
+            content,
+            json!(self.stop_reason),
+            json!(self.stop_sequence),
+            self.usage.to_json(),
+        )
     }
 
     /// The data of the `message_delta` event.
@@ -96,7 +119,13 @@ impl Reply {
         json!({"type": "message_delta", "delta": delta, "usage": usage})
     }
 
-    fn message(&self, content: Vec<Value>, stop_reason: Value, stop_sequence: Value, usage: Value) -> Value {
+    fn message(
+        &self,
+        content: Vec<Value>,
+        stop_reason: Value,
+        stop_sequence: Value,
+        usage: Value,
+    ) -> Value {
         json!({
             "id": self.id, "type": "message", "role": "assistant", "model": self.model, "content": content,
             "stop_reason": stop_reason, "stop_sequence": stop_sequence, "usage": usage,
@@ -120,22 +149,53 @@ impl Usage {
 }
 
 /// All that the answer holds, in order, before its bounds.
-fn parts(conversation: &Conversation<'_>, directives: &Directives, source: &str, sequence: u64) -> Vec<Part> {
+fn parts(
+    conversation: &Conversation<'_>,
+    directives: &Directives,
+    source: &str,
+    sequence: u64,
+) -> Vec<Part> {
     let calls = tool_calls(conversation, directives);
     let tools = calls.iter().enumerate().map(|(index, call)| {
         let id = format!("toolu_standin{sequence:08}{index:02}");
-        (Kind::ToolUse { id, name: conversation.offered_name(&call.name).to_owned() }, call.input.clone())
+        (
+            Kind::ToolUse {
+                id,
+                name: conversation.offered_name(&call.name).to_owned(),
+            },
+            call.input.clone(),
+        )
     });
     let text = answer_text(conversation, directives, source, !calls.is_empty());
     let searches = Searches::new(conversation, directives, sequence);
     // Without a text there is nothing which a source could support.
-    let citations = if text.is_empty() { Vec::new() } else { searches.citations };
-    let deltas = citations.into_iter().chain(directives.deltas.iter().cloned()).collect();
-    let mut parts: Vec<_> = directives.thinking.iter().map(|text| (Kind::Thinking, text.clone())).collect();
+    let citations = if text.is_empty() {
+        Vec::new()
+    } else {
+        searches.citations
+    };
+    let deltas = citations
+        .into_iter()
+        .chain(directives.deltas.iter().cloned())
+        .collect();
+    let mut parts: Vec<_> = directives
+        .thinking
+        .iter()
+        .map(|text| (Kind::Thinking, text.clone()))
+        .collect();
     parts.extend(searches.parts);
-    parts.extend(server_tools::other_calls(conversation, directives, sequence));
+    parts.extend(server_tools::other_calls(
+        conversation,
+        directives,
+        sequence,
+    ));
     parts.push((Kind::Text(deltas), text));
-    parts.extend(directives.blocks.iter().map(|block| (Kind::Other(block.clone()), String::new())));
+    parts.extend(
+        directives
+            .blocks
+            .iter()
+            .map(|block| (Kind::Other(block.clone()), String::new())),
+    );
     parts.extend(tools);
     parts
 }
@@ -146,8 +206,16 @@ fn tool_calls(conversation: &Conversation<'_>, directives: &Directives) -> Vec<T
     if !directives.tools.is_empty() || conversation.tool_results().is_some() {
         return directives.tools.clone();
     }
-    let forced = conversation.forced_tool().filter(|name| !conversation.is_server_tool(name));
-    forced.into_iter().map(|name| ToolCall { name: name.to_owned(), input: "{}".to_owned() }).collect()
+    let forced = conversation
+        .forced_tool()
+        .filter(|name| !conversation.is_server_tool(name));
+    forced
+        .into_iter()
+        .map(|name| ToolCall {
+            name: name.to_owned(),
+            input: "{}".to_owned(),
+        })
+        .collect()
 }
 
 fn answer_text(
@@ -160,7 +228,10 @@ fn answer_text(
         Text::Say(text) => text.clone(),
         Text::Echo => source.to_owned(),
         Text::EchoRequest => conversation.body().to_string(),
-        Text::Tokens(count) => (1..=*count).map(|n| format!("w{n}")).collect::<Vec<_>>().join(" "),
+        Text::Tokens(count) => (1..=*count)
+            .map(|n| format!("w{n}"))
+            .collect::<Vec<_>>()
+            .join(" "),
         Text::Unscripted if has_calls => String::new(),
         Text::Unscripted => {
             if let Some(results) = conversation.tool_results() {
@@ -176,7 +247,11 @@ fn answer_text(
 
 fn demo_text(asked: &str) -> String {
     let quoted: String = asked.chars().take(QUOTED_CHARS).collect();
-    let ellipsis = if quoted.len() < asked.len() { "..." } else { "" };
+    let ellipsis = if quoted.len() < asked.len() {
+        "..."
+    } else {
+        ""
+    };
     format!(
         "Hello! I am the offline stand-in for the Messages API, so no model was asked. You wrote: \"{quoted}{ellipsis}\""
     )

@@ -42,7 +42,12 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub fn new(log: Arc<Log>, is_lenient: bool) -> Self {
-        Self { log, is_lenient, calls: Mutex::default(), imposed: Mutex::default() }
+        Self {
+            log,
+            is_lenient,
+            calls: Mutex::default(),
+            imposed: Mutex::default(),
+        }
     }
 
     /// Has all messages from now on meet these faults and delays, or none.
@@ -53,12 +58,17 @@ impl Desk {
     /// Empties the record, and counts `times` from zero again.
     pub fn clear(&self) {
         self.log.clear();
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     /// Counts this call and says whether it is among the first `times` with these directives.
     fn meets_fault(&self, directives: &Directives) -> bool {
-        let Some(times) = directives.times else { return true };
+        let Some(times) = directives.times else {
+            return true;
+        };
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         if calls.len() >= MAX_COUNTED {
             calls.clear();
@@ -71,7 +81,10 @@ impl Desk {
 
 pub(crate) fn router(desk: Arc<Desk>) -> Router {
     Router::new()
-        .route("/_stand_in/requests", get(list_requests).delete(clear_requests))
+        .route(
+            "/_stand_in/requests",
+            get(list_requests).delete(clear_requests),
+        )
         .route("/_stand_in/stats", get(stats))
         .fallback(answer)
         .with_state(desk)
@@ -99,7 +112,13 @@ async fn answer(State(desk): State<Arc<Desk>>, request: Request) -> Response {
     let running = desk.log.open(&parts, Arc::clone(&body), bytes);
     let sequence = running.sequence();
     let mut response = if read.is_err() {
-        settled(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "Request exceeds the maximum size"), running)
+        settled(
+            ApiError::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "Request exceeds the maximum size",
+            ),
+            running,
+        )
     } else {
         route(&desk, &parts, &body, running).await
     };
@@ -120,19 +139,26 @@ fn parsed(bytes: &Bytes) -> Value {
 async fn route(desk: &Desk, parts: &Parts, body: &Value, running: Running) -> Response {
     let is_post = parts.method == Method::POST;
     match parts.uri.path() {
-        "/" if matches!(parts.method, Method::GET | Method::HEAD) => settled(StatusCode::OK, running),
-        "/v1/messages" | "/v1/messages/count_tokens" if !is_post => {
-            settled(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"), running)
+        "/" if matches!(parts.method, Method::GET | Method::HEAD) => {
+            settled(StatusCode::OK, running)
         }
-        "/v1/messages" | "/v1/messages/count_tokens" if !has_credential(&parts.headers) => {
-            settled(ApiError::new(StatusCode::UNAUTHORIZED, "x-api-key header is required"), running)
-        }
+        "/v1/messages" | "/v1/messages/count_tokens" if !is_post => settled(
+            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
+            running,
+        ),
+        "/v1/messages" | "/v1/messages/count_tokens" if !has_credential(&parts.headers) => settled(
+            ApiError::new(StatusCode::UNAUTHORIZED, "x-api-key header is required"),
+            running,
+        ),
         "/v1/messages" => match create_message(desk, &parts.headers, body, running).await {
             Ok(response) => response,
             Err((error, running)) => settled(error, running),
         },
         "/v1/messages/count_tokens" => settled(count_tokens(body), running),
-        path => settled(ApiError::new(StatusCode::NOT_FOUND, format!("Not found: {path}")), running),
+        path => settled(
+            ApiError::new(StatusCode::NOT_FOUND, format!("Not found: {path}")),
+            running,
+        ),
     }
 }
 
@@ -148,7 +174,12 @@ async fn create_message(
         Err(message) => return Err((ApiError::bad_request(message), running)),
     };
     let mut directives = directives;
-    if let Some(imposed) = desk.imposed.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+    if let Some(imposed) = desk
+        .imposed
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .as_ref()
+    {
         directives.suffer(imposed);
     }
     time::sleep(directives.headers_delay).await;
@@ -157,7 +188,10 @@ async fn create_message(
     }
     let mut response = if let Some(Fault::Status(status)) = directives.fault {
         let message = directives.message.clone();
-        settled(ApiError::scripted(status, message, directives.retry_after_seconds), running)
+        settled(
+            ApiError::scripted(status, message, directives.retry_after_seconds),
+            running,
+        )
     } else {
         let reply = Reply::compose(&conversation, &directives, source, running.sequence());
         if body["stream"] == true {
@@ -189,12 +223,15 @@ fn read_request<'a>(
 
 fn count_tokens(body: &Value) -> Result<Json<Value>, ApiError> {
     let conversation = Conversation::new(body, false).map_err(ApiError::bad_request)?;
-    Ok(Json(json!({"input_tokens": conversation.estimated_tokens()})))
+    Ok(Json(
+        json!({"input_tokens": conversation.estimated_tokens()}),
+    ))
 }
 
 fn has_credential(headers: &HeaderMap) -> bool {
     let is_given = |value: &HeaderValue| !value.is_empty();
-    headers.get("x-api-key").is_some_and(is_given) || headers.get(header::AUTHORIZATION).is_some_and(is_given)
+    headers.get("x-api-key").is_some_and(is_given)
+        || headers.get(header::AUTHORIZATION).is_some_and(is_given)
 }
 
 /// A response which ends with what is given here.

@@ -56,11 +56,15 @@ impl StandIn {
     pub fn serve_with(listener: TcpListener, settings: Settings) -> io::Result<Self> {
         let address = listener.local_addr()?;
         if !address.ip().is_loopback() {
-            let message =
-                format!("{address} is not a loopback address; the stand-in serves this machine only");
+            let message = format!(
+                "{address} is not a loopback address; the stand-in serves this machine only"
+            );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        let desk = Arc::new(Desk::new(Arc::new(Log::new(settings.record)), settings.is_lenient));
+        let desk = Arc::new(Desk::new(
+            Arc::new(Log::new(settings.record)),
+            settings.is_lenient,
+        ));
         let service = TowerToHyperService::new(routes::router(Arc::clone(&desk)));
         let task = tokio::spawn(async move {
             // Owned by this task, so that aborting it aborts the connections.
@@ -78,7 +82,11 @@ impl StandIn {
                 }
             }
         });
-        Ok(Self { address, desk, task })
+        Ok(Self {
+            address,
+            desk,
+            task,
+        })
     }
 
     /// `http://127.0.0.1:PORT`, without a slash at its end.
@@ -108,7 +116,8 @@ impl StandIn {
     /// `InvalidInput` if a directive is wrong; nothing changes then.
     pub fn impose(&self, directives: &str) -> io::Result<()> {
         let wrong = |message| io::Error::new(io::ErrorKind::InvalidInput, message);
-        self.desk.impose(Directives::parse(directives).map_err(wrong)?);
+        self.desk
+            .impose(Directives::parse(directives).map_err(wrong)?);
         Ok(())
     }
 
@@ -117,7 +126,8 @@ impl StandIn {
     /// # Errors
     /// `TimedOut` if that has not come true within `deadline`.
     pub async fn wait_for(&self, count: usize, deadline: Duration) -> io::Result<Vec<Recorded>> {
-        self.wait_until(deadline, |requests| requests.len() >= count).await
+        self.wait_until(deadline, |requests| requests.len() >= count)
+            .await
     }
 
     /// Waits until the record satisfies `is_met`, such as an outcome being settled, and returns it.
@@ -163,7 +173,10 @@ async fn serve_connection(stream: TcpStream, service: TowerToHyperService<axum::
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "could not set TCP_NODELAY");
     }
-    if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
+    if let Err(error) = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+    {
         tracing::debug!(%error, "connection ended");
     }
 }

@@ -34,19 +34,33 @@ pub(crate) struct Searches {
 impl Searches {
     /// Makes the scripted searches, or else the one which the request forces.
     pub fn new(conversation: &Conversation<'_>, directives: &Directives, sequence: u64) -> Self {
-        let mut searches = Self { parts: Vec::new(), citations: Vec::new() };
+        let mut searches = Self {
+            parts: Vec::new(),
+            citations: Vec::new(),
+        };
         let max_uses = search_tool(conversation).and_then(|tool| tool["max_uses"].as_u64());
         for (index, query) in (0..).zip(queries(conversation, directives)) {
             let is_refused = max_uses.is_some_and(|max| index >= max);
             let id = format!("srvtoolu_standin{sequence:08}{index:02}");
-            let content = if is_refused { too_many() } else { results(&query) };
+            let content = if is_refused {
+                too_many()
+            } else {
+                results(&query)
+            };
             if !is_refused {
                 searches.citations.push(citation(&query));
             }
-            let result = json!({"type": "web_search_tool_result", "tool_use_id": id, "content": content});
-            let opening = json!({"type": "server_tool_use", "id": id, "name": WEB_SEARCH, "input": {}});
-            searches.parts.push((Kind::ServerCall(opening), json!({"query": query}).to_string()));
-            searches.parts.push((Kind::ServerResult(result), String::new()));
+            let result =
+                json!({"type": "web_search_tool_result", "tool_use_id": id, "content": content});
+            let opening =
+                json!({"type": "server_tool_use", "id": id, "name": WEB_SEARCH, "input": {}});
+            searches.parts.push((
+                Kind::ServerCall(opening),
+                json!({"query": query}).to_string(),
+            ));
+            searches
+                .parts
+                .push((Kind::ServerResult(result), String::new()));
         }
         searches
     }
@@ -86,11 +100,17 @@ pub(crate) fn other_calls(
 }
 
 fn pair(opening: Value, input: String, result: Value) -> [Part; 2] {
-    [(Kind::ServerCall(opening), input), (Kind::ServerResult(result), String::new())]
+    [
+        (Kind::ServerCall(opening), input),
+        (Kind::ServerResult(result), String::new()),
+    ]
 }
 
 /// Refuses scripted calls in a request which offers no such tool; the error is the message of a 400.
-pub(crate) fn check(conversation: &Conversation<'_>, directives: &Directives) -> Result<(), String> {
+pub(crate) fn check(
+    conversation: &Conversation<'_>,
+    directives: &Directives,
+) -> Result<(), String> {
     for (key, is_scripted, prefix) in [
         ("search", !directives.searches.is_empty(), WEB_SEARCH),
         ("code", !directives.code.is_empty(), CODE),
@@ -126,7 +146,9 @@ fn is_search(tool: &Value) -> bool {
 }
 
 fn has_type(tool: &Value, prefix: &str) -> bool {
-    tool["type"].as_str().is_some_and(|kind| kind.starts_with(prefix))
+    tool["type"]
+        .as_str()
+        .is_some_and(|kind| kind.starts_with(prefix))
 }
 
 fn search_tool<'a>(conversation: &Conversation<'a>) -> Option<&'a Value> {
@@ -140,11 +162,18 @@ fn queries(conversation: &Conversation<'_>, directives: &Directives) -> Vec<Stri
     if is_scripted || conversation.tool_results().is_some() {
         return directives.searches.clone();
     }
-    let forced = conversation.forced_tool().and_then(|name| conversation.offered(name));
+    let forced = conversation
+        .forced_tool()
+        .and_then(|name| conversation.offered(name));
     let text = conversation.last_text();
-    let asked = text.strip_prefix(ASKED).filter(|_| search_tool(conversation).is_some());
+    let asked = text
+        .strip_prefix(ASKED)
+        .filter(|_| search_tool(conversation).is_some());
     let query = asked.or_else(|| forced.filter(|tool| is_search(tool)).map(|_| text));
-    query.into_iter().map(|query| query.chars().take(QUERY_CHARS).collect()).collect()
+    query
+        .into_iter()
+        .map(|query| query.chars().take(QUERY_CHARS).collect())
+        .collect()
 }
 
 fn results(query: &str) -> Value {
@@ -155,7 +184,10 @@ fn results(query: &str) -> Value {
             "encrypted_content": ENCRYPTED, "page_age": "January 1, 2026",
         })
     };
-    json!([result(&page, title(query)), result(&format!("{page}?page=2"), format!("More about {query}"))])
+    json!([
+        result(&page, title(query)),
+        result(&format!("{page}?page=2"), format!("More about {query}"))
+    ])
 }
 
 fn too_many() -> Value {
@@ -176,8 +208,13 @@ fn title(query: &str) -> String {
 
 /// The page about `query`: its ASCII letters and digits, with a hyphen between words.
 fn url(query: &str) -> String {
-    let words = query.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    format!("https://example.com/{}", words.collect::<Vec<_>>().join("-").to_ascii_lowercase())
+    let words = query
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty());
+    format!(
+        "https://example.com/{}",
+        words.collect::<Vec<_>>().join("-").to_ascii_lowercase()
+    )
 }
 
 #[cfg(test)]
@@ -186,9 +223,12 @@ mod tests {
 
     #[test]
     fn urls_hold_the_words_of_the_query() {
-        for (query, page) in
-            [("Rust news", "rust-news"), (" a/b? 1 ", "a-b-1"), ("größer", "gr-er"), ("", "")]
-        {
+        for (query, page) in [
+            ("Rust news", "rust-news"),
+            (" a/b? 1 ", "a-b-1"),
+            ("größer", "gr-er"),
+            ("", ""),
+        ] {
             assert_eq!(url(query), format!("https://example.com/{page}"));
         }
     }
@@ -196,8 +236,14 @@ mod tests {
     #[test]
     fn the_type_says_who_runs_a_tool() {
         for (tool, is_servers) in [
-            (json!({"type": "web_search_20250305", "name": "web_search"}), true),
-            (json!({"type": "code_execution_20250825", "name": "code_execution"}), true),
+            (
+                json!({"type": "web_search_20250305", "name": "web_search"}),
+                true,
+            ),
+            (
+                json!({"type": "code_execution_20250825", "name": "code_execution"}),
+                true,
+            ),
             (json!({"type": "mcp_toolset", "mcp_server_name": "m"}), true),
             (json!({"type": "bash_20250124", "name": "bash"}), false),
             (json!({"type": "custom", "name": "web_search"}), false),

@@ -50,16 +50,33 @@ enum Action {
 /// A response whose body is the reply's events, one chunk for each delta.
 pub(crate) fn events(reply: Reply, running: Running) -> Response {
     let steps = steps(&reply).into_iter();
-    let sender = Sender { reply, steps, running, due: time::Instant::now() };
+    let sender = Sender {
+        reply,
+        steps,
+        running,
+        due: time::Instant::now(),
+    };
     let body = Body::from_stream(stream::unfold(sender, Sender::next));
-    ([(header::CONTENT_TYPE, "text/event-stream; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")], body)
+    (
+        [
+            (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
+            (header::CACHE_CONTROL, "no-cache"),
+        ],
+        body,
+    )
         .into_response()
 }
 
 /// The reply as one JSON message, after the time which its deltas would have taken.
 pub(crate) async fn whole(reply: Reply, mut running: Running) -> Response {
     let steps = steps(&reply);
-    time::sleep(steps.iter().map(|step| step.wait).fold(Duration::ZERO, Duration::saturating_add)).await;
+    time::sleep(
+        steps
+            .iter()
+            .map(|step| step.wait)
+            .fold(Duration::ZERO, Duration::saturating_add),
+    )
+    .await;
     let response = match steps.last().map(|step| step.action) {
         Some(Action::Stall) => {
             // The guard lives on in here, until the connection's end drops this future.
@@ -93,7 +110,10 @@ fn steps(reply: &Reply) -> Vec<Step> {
         if action != Action::MessageStart
             && let Some(fault) = fault(sent)
         {
-            steps.push(Step { wait: Duration::ZERO, action: fault });
+            steps.push(Step {
+                wait: Duration::ZERO,
+                action: fault,
+            });
             break;
         }
         let is_delta = matches!(action, Action::Delta(..));
@@ -137,7 +157,10 @@ impl Sender {
         let Step { wait, action } = self.steps.next()?;
         if wait.is_zero() {
             // The server writes to the socket when the body is not ready. So what came before leaves by itself.
-            if matches!(action, Action::Delta(..) | Action::Extra(..) | Action::BlockStop(_) | Action::Cut) {
+            if matches!(
+                action,
+                Action::Delta(..) | Action::Extra(..) | Action::BlockStop(_) | Action::Cut
+            ) {
                 task::yield_now().await;
             }
         } else {
@@ -155,16 +178,20 @@ impl Sender {
             return Some((Err(scripted_cut()), self));
         }
         let (name, data) = self.reply.event(action);
-        Some((Ok(Bytes::from(format!("event: {name}\ndata: {data}\n\n"))), self))
+        Some((
+            Ok(Bytes::from(format!("event: {name}\ndata: {data}\n\n"))),
+            self,
+        ))
     }
 }
 
 impl Reply {
     fn event(&self, action: Action) -> (&'static str, Value) {
         match action {
-            Action::MessageStart => {
-                ("message_start", json!({"type": "message_start", "message": self.opening()}))
-            }
+            Action::MessageStart => (
+                "message_start",
+                json!({"type": "message_start", "message": self.opening()}),
+            ),
             Action::BlockStart(index) => {
                 let block = self.blocks[index].opening();
                 (
@@ -172,20 +199,26 @@ impl Reply {
                     json!({"type": "content_block_start", "index": index, "content_block": block}),
                 )
             }
-            Action::EmptyInput(index) => {
-                block_delta(index, &json!({"type": "input_json_delta", "partial_json": ""}))
-            }
+            Action::EmptyInput(index) => block_delta(
+                index,
+                &json!({"type": "input_json_delta", "partial_json": ""}),
+            ),
             Action::Delta(index, piece) => block_delta(index, &self.blocks[index].delta(piece)),
             Action::Extra(index, extra) => block_delta(index, &self.blocks[index].extras()[extra]),
-            Action::Signature(index) => {
-                block_delta(index, &json!({"type": "signature_delta", "signature": SIGNATURE}))
-            }
-            Action::BlockStop(index) => {
-                ("content_block_stop", json!({"type": "content_block_stop", "index": index}))
-            }
+            Action::Signature(index) => block_delta(
+                index,
+                &json!({"type": "signature_delta", "signature": SIGNATURE}),
+            ),
+            Action::BlockStop(index) => (
+                "content_block_stop",
+                json!({"type": "content_block_stop", "index": index}),
+            ),
             Action::MessageDelta => ("message_delta", self.closing()),
             Action::MessageStop => ("message_stop", json!({"type": "message_stop"})),
-            Action::Error => ("error", envelope::body("overloaded_error", &self.fault_message)),
+            Action::Error => (
+                "error",
+                envelope::body("overloaded_error", &self.fault_message),
+            ),
             // Cut and stall send nothing; a ping is what the real API sends for nothing.
             Action::Ping | Action::Cut | Action::Stall => ("ping", json!({"type": "ping"})),
         }
@@ -193,7 +226,10 @@ impl Reply {
 }
 
 fn block_delta(index: usize, delta: &Value) -> (&'static str, Value) {
-    ("content_block_delta", json!({"type": "content_block_delta", "index": index, "delta": delta}))
+    (
+        "content_block_delta",
+        json!({"type": "content_block_delta", "index": index, "delta": delta}),
+    )
 }
 
 /// A body which fails makes the server close the connection without the chunk that ends it.

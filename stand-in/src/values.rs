@@ -6,7 +6,9 @@ use serde_json::Value;
 
 /// Splits the key off, which is empty where none begins.
 pub(crate) fn split_key(text: &str) -> (&str, &str) {
-    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .unwrap_or(text.len());
     text.split_at(end)
 }
 
@@ -16,7 +18,8 @@ pub(crate) fn read_value<'a>(key: &str, written: &'a str) -> Result<(String, &'a
         return read_object(key, written);
     }
     if let Some(quoted) = written.strip_prefix('"') {
-        return read_quoted(quoted).ok_or_else(|| format!("directive `{key}`: the closing quote is missing"));
+        return read_quoted(quoted)
+            .ok_or_else(|| format!("directive `{key}`: the closing quote is missing"));
     }
     let space = written.find(char::is_whitespace).unwrap_or(written.len());
     let end = written.find("]]").unwrap_or(written.len()).min(space);
@@ -61,5 +64,7 @@ pub(crate) fn object(key: &str, value: &str) -> Result<Value, String> {
 
 /// Reads the number which is the value of `key`.
 pub(crate) fn number<T: FromStr>(key: &str, value: &str) -> Result<T, String> {
-    value.parse().map_err(|_| format!("directive `{key}`: expected a whole number, got `{value}`"))
+    value
+        .parse()
+        .map_err(|_| format!("directive `{key}`: expected a whole number, got `{value}`"))
 }

@@ -16,16 +16,36 @@ async fn streams_the_events_of_the_real_api_in_order() {
     let api = Api::start().await;
     let prompt = "Hi [[tokens=3 usage_in=7 usage_cache_read=5 usage_cache_write=2]]";
     let response = api.send(&request(prompt, json!({"stream": true}))).await;
-    assert_eq!(response.headers()["content-type"], "text/event-stream; charset=utf-8");
+    assert_eq!(
+        response.headers()["content-type"],
+        "text/event-stream; charset=utf-8"
+    );
     let events = events(&response.text().await.unwrap());
     let delta = "content_block_delta";
-    let (open, close) = (["message_start", "content_block_start", "ping"], ["message_delta", "message_stop"]);
-    assert_eq!(kinds(&events), [&open[..], &[delta, delta, delta, "content_block_stop"], &close].concat());
+    let (open, close) = (
+        ["message_start", "content_block_start", "ping"],
+        ["message_delta", "message_stop"],
+    );
+    assert_eq!(
+        kinds(&events),
+        [
+            &open[..],
+            &[delta, delta, delta, "content_block_stop"],
+            &close
+        ]
+        .concat()
+    );
     assert_eq!(deltas(&events, "text"), ["w1", " w2", " w3"]);
     let opening = &events[0]["message"];
-    assert_eq!((&opening["model"], &opening["stop_reason"]), (&json!("claude-test"), &json!(null)));
+    assert_eq!(
+        (&opening["model"], &opening["stop_reason"]),
+        (&json!("claude-test"), &json!(null))
+    );
     assert_eq!(opening["usage"]["input_tokens"], 7);
-    assert_eq!(events[7]["delta"], json!({"stop_reason": "end_turn", "stop_sequence": null}));
+    assert_eq!(
+        events[7]["delta"],
+        json!({"stop_reason": "end_turn", "stop_sequence": null})
+    );
     let usage = json!({"input_tokens": 7, "cache_creation_input_tokens": 2, "cache_read_input_tokens": 5, "output_tokens": 3});
     assert_eq!(events[7]["usage"], usage);
 }
@@ -33,7 +53,9 @@ async fn streams_the_events_of_the_real_api_in_order() {
 #[tokio::test]
 async fn each_token_leaves_as_its_own_chunk() {
     let api = Api::start().await;
-    let mut response = api.send(&request("[[tokens=20]]", json!({"stream": true}))).await;
+    let mut response = api
+        .send(&request("[[tokens=20]]", json!({"stream": true})))
+        .await;
     let mut chunks = 0;
     while let Some(chunk) = response.chunk().await.unwrap() {
         let text = String::from_utf8(chunk.to_vec()).unwrap();
@@ -47,19 +69,28 @@ async fn each_token_leaves_as_its_own_chunk() {
 #[tokio::test]
 async fn thinking_text_and_parallel_tools_make_one_message_both_ways() {
     let api = Api::start().await;
-    let prompt =
-        r#"[[thinking="Let me see." say="Looking  up" tool=search input={"q":"[[x]] and more"} tool=noop]]"#;
+    let prompt = r#"[[thinking="Let me see." say="Looking  up" tool=search input={"q":"[[x]] and more"} tool=noop]]"#;
     let tools = json!([{"name": "mcp__c__search", "input_schema": {}}]);
-    let whole: serde_json::Value =
-        api.send(&request(prompt, json!({"tools": tools}))).await.json().await.unwrap();
+    let whole: serde_json::Value = api
+        .send(&request(prompt, json!({"tools": tools})))
+        .await
+        .json()
+        .await
+        .unwrap();
     assert_eq!(whole["stop_reason"], "tool_use");
     let blocks = whole["content"].as_array().unwrap();
-    assert_eq!((&blocks[0]["thinking"], &blocks[1]["text"]), (&json!("Let me see."), &json!("Looking  up")));
+    assert_eq!(
+        (&blocks[0]["thinking"], &blocks[1]["text"]),
+        (&json!("Let me see."), &json!("Looking  up"))
+    );
     assert_eq!(
         (&blocks[2]["name"], &blocks[2]["input"]),
         (&json!("mcp__c__search"), &json!({"q": "[[x]] and more"}))
     );
-    assert_eq!((&blocks[3]["name"], &blocks[3]["input"]), (&json!("noop"), &json!({})));
+    assert_eq!(
+        (&blocks[3]["name"], &blocks[3]["input"]),
+        (&json!("noop"), &json!({}))
+    );
     assert_ne!(blocks[2]["id"], blocks[3]["id"]);
 
     let events = api.stream(prompt).await;
@@ -68,19 +99,29 @@ async fn thinking_text_and_parallel_tools_make_one_message_both_ways() {
     assert_eq!(deltas(&events, "text"), ["Looking", "  up"]);
     let pieces = deltas(&events, "partial_json");
     assert!(pieces.len() > 4, "{pieces:?}");
-    assert_eq!(pieces.concat(), r#"{"q":"[[x]] and more"}"#, "an empty input has no piece");
+    assert_eq!(
+        pieces.concat(),
+        r#"{"q":"[[x]] and more"}"#,
+        "an empty input has no piece"
+    );
 }
 
 #[tokio::test]
 async fn unscripted_prompts_get_a_demo_text_and_tool_results_an_end() {
     let api = Api::start().await;
-    let text = api.ask(&"é".repeat(300)).await["content"][0]["text"].as_str().unwrap().to_owned();
+    let text = api.ask(&"é".repeat(300)).await["content"][0]["text"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     assert!(
         text.contains("offline stand-in") && text.ends_with(&format!("\"{}...\"", "é".repeat(200))),
         "{text}"
     );
 
-    let mut body = request("[[tool=a]]", json!({"tools": [tool("a")], "tool_choice": {"type": "any"}}));
+    let mut body = request(
+        "[[tool=a]]",
+        json!({"tools": [tool("a")], "tool_choice": {"type": "any"}}),
+    );
     let call = |id: &str| json!({"type": "tool_use", "id": id, "name": "a", "input": {}});
     let results = json!([
         {"type": "tool_result", "tool_use_id": "1", "content": "sunny"},
@@ -102,7 +143,10 @@ async fn unscripted_prompts_get_a_demo_text_and_tool_results_an_end() {
 #[tokio::test]
 async fn echoes_the_text_or_the_request() {
     let api = Api::start().await;
-    assert_eq!(api.ask("a  b\n[[echo]]").await["content"][0]["text"], "a  b\n[[echo]]");
+    assert_eq!(
+        api.ask("a  b\n[[echo]]").await["content"][0]["text"],
+        "a  b\n[[echo]]"
+    );
     let body = request("[[echo_request]]", json!({"temperature": 0.5}));
     let answer: serde_json::Value = api.send(&body).await.json().await.unwrap();
     assert_eq!(answer["content"][0]["text"], body.to_string());
@@ -112,27 +156,50 @@ async fn echoes_the_text_or_the_request() {
 async fn bounds_of_the_request_are_kept() {
     let api = Api::start().await;
     for (more, text, reason, sequence) in [
-        (json!({"max_tokens": 2}), "one two", "max_tokens", json!(null)),
-        (json!({"stop_sequences": ["o th"]}), "one tw", "stop_sequence", json!("o th")),
+        (
+            json!({"max_tokens": 2}),
+            "one two",
+            "max_tokens",
+            json!(null),
+        ),
+        (
+            json!({"stop_sequences": ["o th"]}),
+            "one tw",
+            "stop_sequence",
+            json!("o th"),
+        ),
     ] {
         let body = request("[[say=\"one two three\"]]", more);
         let answer: serde_json::Value = api.send(&body).await.json().await.unwrap();
-        let got = (&answer["content"][0]["text"], &answer["stop_reason"], &answer["stop_sequence"]);
+        let got = (
+            &answer["content"][0]["text"],
+            &answer["stop_reason"],
+            &answer["stop_sequence"],
+        );
         assert_eq!(got, (&json!(text), &json!(reason), &sequence));
         assert_eq!(answer["usage"]["output_tokens"], 2);
     }
-    assert_eq!(api.ask("[[say=\"\" stop_reason=refusal]]").await["stop_reason"], "refusal");
+    assert_eq!(
+        api.ask("[[say=\"\" stop_reason=refusal]]").await["stop_reason"],
+        "refusal"
+    );
 }
 
 #[tokio::test]
 async fn forced_tools_and_schemas_are_served_without_a_script() {
     let api = Api::start().await;
     let tools = json!([tool("a"), tool("b")]);
-    for (choice, name) in [(json!({"type": "any"}), "a"), (json!({"type": "tool", "name": "b"}), "b")] {
+    for (choice, name) in [
+        (json!({"type": "any"}), "a"),
+        (json!({"type": "tool", "name": "b"}), "b"),
+    ] {
         let body = request("Hi", json!({"tools": tools, "tool_choice": choice}));
         let answer: serde_json::Value = api.send(&body).await.json().await.unwrap();
         let calls = answer["content"].as_array().unwrap();
-        assert_eq!((calls.len(), &calls[0]["name"], &calls[0]["input"]), (1, &json!(name), &json!({})));
+        assert_eq!(
+            (calls.len(), &calls[0]["name"], &calls[0]["input"]),
+            (1, &json!(name), &json!({}))
+        );
     }
     let n = json!({"n": {"type": "integer"}});
     let schema = json!({"type": "object", "required": ["n"], "properties": n, "additionalProperties": false});
@@ -145,11 +212,22 @@ async fn forced_tools_and_schemas_are_served_without_a_script() {
 async fn counts_tokens_and_answers_the_root() {
     let api = Api::start().await;
     let body = request("12345678", json!({}));
-    let count: serde_json::Value =
-        api.post("/v1/messages/count_tokens", &body).send().await.unwrap().json().await.unwrap();
+    let count: serde_json::Value = api
+        .post("/v1/messages/count_tokens", &body)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
     assert_eq!(count, json!({"input_tokens": 3}));
     for method in [reqwest::Method::HEAD, reqwest::Method::GET] {
-        let response = api.client.request(method, api.stand_in.base_url()).send().await.unwrap();
+        let response = api
+            .client
+            .request(method, api.stand_in.base_url())
+            .send()
+            .await
+            .unwrap();
         assert_eq!(response.status(), 200);
     }
 }

@@ -27,49 +27,90 @@ async fn each_status_has_its_type_in_the_envelope() {
         assert_eq!(response.status(), status);
         assert_eq!(response.headers()["retry-after"], "3");
         let body: Value = response.json().await.unwrap();
-        assert_eq!(body, json!({"type": "error", "error": {"type": kind, "message": "no \"way\""}}));
+        assert_eq!(
+            body,
+            json!({"type": "error", "error": {"type": kind, "message": "no \"way\""}})
+        );
     }
 }
 
 #[tokio::test]
 async fn what_is_imposed_meets_every_message_until_it_is_over() {
     let api = Api::start().await;
-    api.stand_in.impose("[[status=529 retry_after=2 message=busy]]").unwrap();
+    api.stand_in
+        .impose("[[status=529 retry_after=2 message=busy]]")
+        .unwrap();
     for prompt in ["[[say=one]]", "no directive"] {
         let response = api.send(&request(prompt, json!({}))).await;
         assert_eq!(
-            (response.status().as_u16(), &response.headers()["retry-after"]),
+            (
+                response.status().as_u16(),
+                &response.headers()["retry-after"]
+            ),
             (529, &"2".parse().unwrap())
         );
     }
     api.stand_in.impose("[[cut_after=1 times=1]]").unwrap();
-    let cut = api.send(&request("[[say=\"one two\"]]", json!({"stream": true}))).await;
+    let cut = api
+        .send(&request("[[say=\"one two\"]]", json!({"stream": true})))
+        .await;
     assert!(cut.text().await.is_err());
-    assert_eq!(api.ask("[[say=two]]").await["content"][0]["text"], "two", "counted over all prompts");
+    assert_eq!(
+        api.ask("[[say=two]]").await["content"][0]["text"],
+        "two",
+        "counted over all prompts"
+    );
     assert!(api.stand_in.impose("[[status=200]]").is_err());
     api.stand_in.impose("").unwrap();
-    assert_eq!(api.ask("[[say=three]]").await["content"][0]["text"], "three");
+    assert_eq!(
+        api.ask("[[say=three]]").await["content"][0]["text"],
+        "three"
+    );
 }
 
 #[tokio::test]
 async fn a_limit_is_told_in_the_headers_of_answers_and_errors() {
     let api = Api::start().await;
-    for (limit, told, status) in
-        [("allowed", "allowed", 200), ("warning", "allowed_warning", 200), ("rejected", "rejected", 429)]
-    {
-        let fault = if status == 429 { "status=429" } else { "tokens=1" };
-        let response =
-            api.send(&request(&format!("[[{fault} limit={limit} limit_reset=60]]"), json!({}))).await;
+    for (limit, told, status) in [
+        ("allowed", "allowed", 200),
+        ("warning", "allowed_warning", 200),
+        ("rejected", "rejected", 429),
+    ] {
+        let fault = if status == 429 {
+            "status=429"
+        } else {
+            "tokens=1"
+        };
+        let response = api
+            .send(&request(
+                &format!("[[{fault} limit={limit} limit_reset=60]]"),
+                json!({}),
+            ))
+            .await;
         assert_eq!(response.status(), status);
-        let header =
-            |name: &str| response.headers()[&format!("anthropic-ratelimit-unified-{name}")].to_str().unwrap();
-        assert_eq!((header("status"), header("representative-claim")), (told, "five_hour"));
+        let header = |name: &str| {
+            response.headers()[&format!("anthropic-ratelimit-unified-{name}")]
+                .to_str()
+                .unwrap()
+        };
+        assert_eq!(
+            (header("status"), header("representative-claim")),
+            (told, "five_hour")
+        );
         let reset = UNIX_EPOCH + Duration::from_secs(header("reset").parse().unwrap());
         let wait = reset.duration_since(SystemTime::now()).unwrap();
-        assert!(wait <= Duration::from_secs(60) && wait > Duration::from_secs(30), "{wait:?}");
+        assert!(
+            wait <= Duration::from_secs(60) && wait > Duration::from_secs(30),
+            "{wait:?}"
+        );
     }
     let response = api.send(&request("[[tokens=1]]", json!({}))).await;
-    assert!(!response.headers().keys().any(|name| name.as_str().contains("ratelimit")));
+    assert!(
+        !response
+            .headers()
+            .keys()
+            .any(|name| name.as_str().contains("ratelimit"))
+    );
 }
 
 #[tokio::test]
@@ -86,12 +127,24 @@ async fn bad_requests_are_refused_as_the_real_api_does() {
     }
     let unknown = api.post("/v1/other", &json!({})).send().await.unwrap();
     assert_eq!(unknown.status(), 404);
-    assert_eq!(unknown.json::<Value>().await.unwrap()["error"]["type"], "not_found_error");
+    assert_eq!(
+        unknown.json::<Value>().await.unwrap()["error"]["type"],
+        "not_found_error"
+    );
     let url = format!("{}/v1/messages", api.stand_in.base_url());
     assert_eq!(api.client.get(&url).send().await.unwrap().status(), 405);
-    let anonymous = api.client.post(&url).json(&request("Hi", json!({}))).send().await.unwrap();
+    let anonymous = api
+        .client
+        .post(&url)
+        .json(&request("Hi", json!({})))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(anonymous.status(), 401);
-    assert_eq!(anonymous.json::<Value>().await.unwrap()["error"]["type"], "authentication_error");
+    assert_eq!(
+        anonymous.json::<Value>().await.unwrap()["error"]["type"],
+        "authentication_error"
+    );
 }
 
 #[tokio::test]
@@ -99,17 +152,35 @@ async fn times_limits_the_fault_to_the_first_calls() {
     let api = Api::start().await;
     let statuses = async |prompt: &str| {
         let body = request(prompt, json!({}));
-        [api.send(&body).await.status(), api.send(&body).await.status(), api.send(&body).await.status()]
+        [
+            api.send(&body).await.status(),
+            api.send(&body).await.status(),
+            api.send(&body).await.status(),
+        ]
     };
-    assert_eq!(statuses("[[status=529 times=2 tokens=1]]").await, [529, 529, 200]);
-    assert_eq!(statuses("other words, [[status=529 times=2 tokens=1]]").await, [200, 200, 200]);
-    assert_eq!(statuses("[[status=529 times=2 tokens=1 tag=other]]").await, [529, 529, 200]);
+    assert_eq!(
+        statuses("[[status=529 times=2 tokens=1]]").await,
+        [529, 529, 200]
+    );
+    assert_eq!(
+        statuses("other words, [[status=529 times=2 tokens=1]]").await,
+        [200, 200, 200]
+    );
+    assert_eq!(
+        statuses("[[status=529 times=2 tokens=1 tag=other]]").await,
+        [529, 529, 200]
+    );
 }
 
 #[tokio::test]
 async fn a_cut_ends_the_connection_after_its_deltas() {
     let api = Api::start().await;
-    let mut response = api.send(&request("[[tokens=9 cut_after=3]]", json!({"stream": true}))).await;
+    let mut response = api
+        .send(&request(
+            "[[tokens=9 cut_after=3]]",
+            json!({"stream": true}),
+        ))
+        .await;
     let mut text = String::new();
     let error = loop {
         match response.chunk().await {
@@ -122,7 +193,12 @@ async fn a_cut_ends_the_connection_after_its_deltas() {
     assert_eq!(deltas(&events(&text), "text"), ["w1", " w2", " w3"]);
     assert_eq!(api.stand_in.requests()[0].outcome, Outcome::Finished);
     // Not streaming, there is no answer at all.
-    assert!(api.post("/v1/messages", &request("[[cut_after=3]]", json!({}))).send().await.is_err());
+    assert!(
+        api.post("/v1/messages", &request("[[cut_after=3]]", json!({})))
+            .send()
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]
@@ -132,7 +208,12 @@ async fn an_error_event_follows_its_deltas() {
     assert_eq!(deltas(&events, "text"), ["w1", " w2"]);
     assert_eq!(kinds(&events).last(), Some(&"error"));
     assert_eq!(events.last().unwrap()["error"]["type"], "overloaded_error");
-    assert_eq!(api.send(&request("[[tokens=9 error_after=2]]", json!({}))).await.status(), 529);
+    assert_eq!(
+        api.send(&request("[[tokens=9 error_after=2]]", json!({})))
+            .await
+            .status(),
+        529
+    );
 }
 
 #[tokio::test]
@@ -147,13 +228,16 @@ async fn a_stall_lasts_until_the_client_leaves() {
             let mut response = sent.await.unwrap().unwrap();
             let mut text = String::new();
             while !text.contains("w1") {
-                text.push_str(std::str::from_utf8(&response.chunk().await.unwrap().unwrap()).unwrap());
+                text.push_str(
+                    std::str::from_utf8(&response.chunk().await.unwrap().unwrap()).unwrap(),
+                );
             }
             assert_eq!(api.stand_in.requests()[0].outcome, Outcome::Running);
         } else {
             sent.abort();
         }
-        let is_gone = |requests: &[messages_stand_in::Recorded]| requests[0].outcome == Outcome::ClientGone;
+        let is_gone =
+            |requests: &[messages_stand_in::Recorded]| requests[0].outcome == Outcome::ClientGone;
         api.stand_in.wait_until(DEADLINE, is_gone).await.unwrap();
     }
     assert_eq!(api.stand_in.stats().running, 0);
@@ -162,7 +246,12 @@ async fn a_stall_lasts_until_the_client_leaves() {
 #[tokio::test]
 async fn dropping_the_stand_in_ends_its_connections() {
     let api = Api::start().await;
-    let mut response = api.send(&request("[[tokens=9 stall_after=0]]", json!({"stream": true}))).await;
+    let mut response = api
+        .send(&request(
+            "[[tokens=9 stall_after=0]]",
+            json!({"stream": true}),
+        ))
+        .await;
     drop(api.stand_in);
     while let Ok(chunk) = response.chunk().await {
         assert!(chunk.is_some(), "the stream must not end well");

@@ -17,7 +17,11 @@ use support::{Api, DEADLINE, request};
 async fn requests_are_recorded_in_order_without_credentials() {
     let api = Api::start().await;
     let body = request("one", json!({}));
-    api.post("/v1/messages?beta=true", &body).header("anthropic-version", "2023-06-01").send().await.unwrap();
+    api.post("/v1/messages?beta=true", &body)
+        .header("anthropic-version", "2023-06-01")
+        .send()
+        .await
+        .unwrap();
     api.post("/v1/other", &json!([1])).send().await.unwrap();
     let requests = api.stand_in.wait_for(2, DEADLINE).await.unwrap();
     let first = &requests[0];
@@ -27,9 +31,17 @@ async fn requests_are_recorded_in_order_without_credentials() {
     );
     assert_eq!((&*first.body, first.outcome), (&body, Outcome::Finished));
     assert_eq!(first.headers["anthropic-version"], "2023-06-01");
-    assert!(!serde_json::to_string(&requests).unwrap().contains("sk-test"));
+    assert!(
+        !serde_json::to_string(&requests)
+            .unwrap()
+            .contains("sk-test")
+    );
     assert_eq!((requests[1].sequence, &*requests[1].path), (2, "/v1/other"));
-    let error = api.stand_in.wait_for(3, Duration::from_millis(1)).await.unwrap_err();
+    let error = api
+        .stand_in
+        .wait_for(3, Duration::from_millis(1))
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
 }
 
@@ -39,21 +51,57 @@ async fn the_record_is_read_and_cleared_over_http() {
     api.ask("[[status=500]]").await;
     api.ask("[[tokens=1]]").await;
     let url = format!("{}/_stand_in/requests", api.stand_in.base_url());
-    let read: Vec<Recorded> = api.client.get(&url).send().await.unwrap().json().await.unwrap();
-    assert_eq!(read.iter().map(|recorded| recorded.sequence).collect::<Vec<_>>(), [1, 2]);
+    let read: Vec<Recorded> = api
+        .client
+        .get(&url)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(
+        read.iter()
+            .map(|recorded| recorded.sequence)
+            .collect::<Vec<_>>(),
+        [1, 2]
+    );
     assert_eq!(api.client.delete(&url).send().await.unwrap().status(), 204);
     assert!(api.stand_in.requests().is_empty());
-    let stats: Stats =
-        api.client.get(url.replace("requests", "stats")).send().await.unwrap().json().await.unwrap();
-    assert_eq!(stats, Stats { received: 2, finished: 2, ..Stats::default() });
+    let stats: Stats = api
+        .client
+        .get(url.replace("requests", "stats"))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(
+        stats,
+        Stats {
+            received: 2,
+            finished: 2,
+            ..Stats::default()
+        }
+    );
 }
 
 #[tokio::test]
 async fn a_large_request_is_taken_and_a_larger_one_refused() {
     let api = Api::start().await;
-    assert_eq!(api.send(&request(&"x".repeat(8 << 20), json!({}))).await.status(), 200);
+    assert_eq!(
+        api.send(&request(&"x".repeat(8 << 20), json!({})))
+            .await
+            .status(),
+        200
+    );
     // The server answers before it has read all of it, which the client may see as a broken connection.
-    if let Ok(response) = api.post("/v1/messages", &request(&"x".repeat(33 << 20), json!({}))).send().await {
+    if let Ok(response) = api
+        .post("/v1/messages", &request(&"x".repeat(33 << 20), json!({})))
+        .send()
+        .await
+    {
         assert_eq!(response.status(), 413);
     }
 }
@@ -63,7 +111,12 @@ async fn delays_are_kept() {
     let api = Api::start().await;
     for more in [json!({"stream": true}), json!({})] {
         let start = Instant::now();
-        let response = api.send(&request("[[tokens=3 headers_ms=20 ttft_ms=30 gap_ms=10]]", more)).await;
+        let response = api
+            .send(&request(
+                "[[tokens=3 headers_ms=20 ttft_ms=30 gap_ms=10]]",
+                more,
+            ))
+            .await;
         assert!(start.elapsed() >= Duration::from_millis(20));
         response.bytes().await.unwrap();
         assert!(start.elapsed() >= Duration::from_millis(70));
@@ -73,10 +126,14 @@ async fn delays_are_kept() {
 #[tokio::test]
 async fn other_than_loopback_is_refused() {
     let listener = tokio::net::TcpListener::bind("0.0.0.0:0").await.unwrap();
-    let error = StandIn::serve_with(listener, Settings::default()).err().unwrap();
+    let error = StandIn::serve_with(listener, Settings::default())
+        .err()
+        .unwrap();
     assert!(error.to_string().contains("loopback"));
     let output = program().args(["--listen", "0.0.0.0:0"]).output().unwrap();
-    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("loopback"));
+    assert!(
+        !output.status.success() && String::from_utf8_lossy(&output.stderr).contains("loopback")
+    );
 }
 
 #[tokio::test]

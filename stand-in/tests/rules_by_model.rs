@@ -9,22 +9,63 @@ use support::{Api, request};
 /// Asks `model` with `more` fields and checks the refusal; an empty one means that the request is taken.
 async fn expect(api: &Api, model: &str, mut more: Value, refusal: &str) {
     more["model"] = json!(model);
-    let got = api.refusal(&request("[[tokens=1]]", more.clone())).await.unwrap_or_default();
-    assert!(got.contains(refusal) && got.is_empty() == refusal.is_empty(), "{more}: {got}");
+    let got = api
+        .refusal(&request("[[tokens=1]]", more.clone()))
+        .await
+        .unwrap_or_default();
+    assert!(
+        got.contains(refusal) && got.is_empty() == refusal.is_empty(),
+        "{more}: {got}"
+    );
 }
 
 #[tokio::test]
 async fn sampling_is_refused_by_newer_models() {
     let api = Api::start().await;
-    for model in ["claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-4-7", "claude-fable-5"] {
-        expect(&api, model, json!({"temperature": 0.5}), "`temperature` is deprecated for this model.").await;
-        expect(&api, model, json!({"top_p": 0.9}), "`top_p` is deprecated for this model.").await;
-        expect(&api, model, json!({"top_k": 1}), "`top_k` is deprecated for this model.").await;
+    for model in [
+        "claude-sonnet-5-5",
+        "claude-haiku-5-5",
+        "claude-opus-4-7",
+        "claude-fable-5",
+    ] {
+        expect(
+            &api,
+            model,
+            json!({"temperature": 0.5}),
+            "`temperature` is deprecated for this model.",
+        )
+        .await;
+        expect(
+            &api,
+            model,
+            json!({"top_p": 0.9}),
+            "`top_p` is deprecated for this model.",
+        )
+        .await;
+        expect(
+            &api,
+            model,
+            json!({"top_k": 1}),
+            "`top_k` is deprecated for this model.",
+        )
+        .await;
         expect(&api, model, json!({"temperature": 1, "top_p": 1.0}), "").await;
     }
     let both = json!({"temperature": 0.5, "top_p": 0.9});
-    expect(&api, "claude-haiku-4-5", both.clone(), "cannot both be specified").await;
-    expect(&api, "claude-haiku-4-5", json!({"temperature": 0, "top_k": 5}), "").await;
+    expect(
+        &api,
+        "claude-haiku-4-5",
+        both.clone(),
+        "cannot both be specified",
+    )
+    .await;
+    expect(
+        &api,
+        "claude-haiku-4-5",
+        json!({"temperature": 0, "top_k": 5}),
+        "",
+    )
+    .await;
     expect(&api, "claude-3-haiku-20240307", both, "").await;
 }
 
@@ -38,7 +79,12 @@ async fn forced_tools_are_refused_by_the_newest_models() {
         for model in ["claude-sonnet-5-5", "claude-opus-5-5", "claude-fable-5-1"] {
             expect(&api, model, more.clone(), refusal).await;
         }
-        for model in ["claude-haiku-5-5", "claude-opus-5", "claude-fable-5", "claude-sonnet-4-5"] {
+        for model in [
+            "claude-haiku-5-5",
+            "claude-opus-5",
+            "claude-fable-5",
+            "claude-sonnet-4-5",
+        ] {
             expect(&api, model, more.clone(), "").await;
         }
     }
@@ -49,19 +95,50 @@ async fn forced_tools_are_refused_by_the_newest_models() {
 #[tokio::test]
 async fn kinds_of_thinking_differ_by_model() {
     let api = Api::start().await;
-    let budget = json!({"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 2000});
+    let budget =
+        json!({"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 2000});
     let kind = |kind: &str| json!({"thinking": {"type": kind}});
-    let refused = |kind: &str| format!("\"thinking.type.{kind}\" is not supported for this model. Use ");
-    expect(&api, "claude-haiku-5-5", budget.clone(), &refused("enabled")).await;
+    let refused =
+        |kind: &str| format!("\"thinking.type.{kind}\" is not supported for this model. Use ");
+    expect(
+        &api,
+        "claude-haiku-5-5",
+        budget.clone(),
+        &refused("enabled"),
+    )
+    .await;
     expect(&api, "claude-opus-4-6", budget, "").await;
-    expect(&api, "claude-haiku-4-5", kind("adaptive"), "adaptive thinking is not supported on this model")
-        .await;
+    expect(
+        &api,
+        "claude-haiku-4-5",
+        kind("adaptive"),
+        "adaptive thinking is not supported on this model",
+    )
+    .await;
     expect(&api, "claude-haiku-5-5", kind("adaptive"), "").await;
     expect(&api, "claude-haiku-5-5", kind("disabled"), "").await;
-    expect(&api, "claude-sonnet-5-5", kind("disabled"), "Use \"thinking.type.between_tools\" for").await;
+    expect(
+        &api,
+        "claude-sonnet-5-5",
+        kind("disabled"),
+        "Use \"thinking.type.between_tools\" for",
+    )
+    .await;
     expect(&api, "claude-sonnet-5-5", kind("between_tools"), "").await;
-    expect(&api, "claude-opus-5-5", kind("disabled"), &refused("disabled")).await;
-    expect(&api, "claude-opus-5-5", kind("between_tools"), &refused("between_tools")).await;
+    expect(
+        &api,
+        "claude-opus-5-5",
+        kind("disabled"),
+        &refused("disabled"),
+    )
+    .await;
+    expect(
+        &api,
+        "claude-opus-5-5",
+        kind("between_tools"),
+        &refused("between_tools"),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -74,7 +151,8 @@ async fn a_prefill_is_refused_but_not_a_paused_answer() {
     let refusal = "This model does not support assistant message prefill. The conversation must end with a user message.";
     expect(&api, "claude-sonnet-5-5", ending(json!("{")), refusal).await;
     expect(&api, "claude-sonnet-4-5", ending(json!("{")), "").await;
-    let paused = json!([{"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}]);
+    let paused =
+        json!([{"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}]);
     expect(&api, "claude-sonnet-5-5", ending(paused), "").await;
 }
 
@@ -82,17 +160,40 @@ async fn a_prefill_is_refused_but_not_a_paused_answer() {
 async fn tokens_are_limited_by_model() {
     let api = Api::start().await;
     let refusal = "max_tokens: 64001 > 64000, which is the maximum allowed number of output tokens for claude-haiku-4-5";
-    expect(&api, "claude-haiku-4-5", json!({"max_tokens": 64001}), refusal).await;
+    expect(
+        &api,
+        "claude-haiku-4-5",
+        json!({"max_tokens": 64001}),
+        refusal,
+    )
+    .await;
     expect(&api, "claude-haiku-5-5", json!({"max_tokens": 128_000}), "").await;
-    expect(&api, "claude-opus-4-1", json!({"max_tokens": 32001}), "max_tokens: 32001 > 32000").await;
+    expect(
+        &api,
+        "claude-opus-4-1",
+        json!({"max_tokens": 32001}),
+        "max_tokens: 32001 > 32000",
+    )
+    .await;
     let long = json!({"system": "word".repeat(200_000)});
-    expect(&api, "claude-haiku-4-5", long.clone(), "prompt is too long: 200").await;
+    expect(
+        &api,
+        "claude-haiku-4-5",
+        long.clone(),
+        "prompt is too long: 200",
+    )
+    .await;
     expect(&api, "claude-haiku-5-5", long, "").await;
 }
 
 #[tokio::test]
 async fn a_lenient_request_or_stand_in_takes_what_the_rules_refuse() {
-    let body = |prompt: &str| request(prompt, json!({"model": "claude-sonnet-5-5", "temperature": 0}));
+    let body = |prompt: &str| {
+        request(
+            prompt,
+            json!({"model": "claude-sonnet-5-5", "temperature": 0}),
+        )
+    };
     let (api, lenient) = (Api::start().await, Api::lenient().await);
     assert!(api.refusal(&body("Hi")).await.is_some());
     assert_eq!(api.refusal(&body("[[lenient]] Hi")).await, None);

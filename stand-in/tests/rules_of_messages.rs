@@ -8,8 +8,14 @@ use support::{Api, request};
 
 /// Sends `messages` and checks the refusal; an empty one means that they are taken.
 async fn expect(api: &Api, messages: Value, refusal: &str) {
-    let got = api.refusal(&request("", json!({"messages": messages}))).await.unwrap_or_default();
-    assert!(got.contains(refusal) && got.is_empty() == refusal.is_empty(), "{messages}: {got}");
+    let got = api
+        .refusal(&request("", json!({"messages": messages})))
+        .await
+        .unwrap_or_default();
+    assert!(
+        got.contains(refusal) && got.is_empty() == refusal.is_empty(),
+        "{messages}: {got}"
+    );
 }
 
 fn user(content: Value) -> Value {
@@ -36,14 +42,26 @@ fn result(id: &str) -> Value {
 async fn content_is_not_empty() {
     let api = Api::start().await;
     for (messages, refusal) in [
-        (json!([user(json!("")),]), "messages.0: user messages must have non-empty content"),
-        (json!([user(json!([]))]), "messages.0: user messages must have non-empty content"),
-        (json!([user(json!([text("")]))]), "messages: text content blocks must be non-empty"),
+        (
+            json!([user(json!("")),]),
+            "messages.0: user messages must have non-empty content",
+        ),
+        (
+            json!([user(json!([]))]),
+            "messages.0: user messages must have non-empty content",
+        ),
+        (
+            json!([user(json!([text("")]))]),
+            "messages: text content blocks must be non-empty",
+        ),
         (
             json!([user(json!([text(" \n")]))]),
             "messages: text content blocks must contain non-whitespace text",
         ),
-        (json!([user(json!(" "))]), "messages: text content blocks must contain non-whitespace text"),
+        (
+            json!([user(json!(" "))]),
+            "messages: text content blocks must contain non-whitespace text",
+        ),
         (
             json!([user(json!("a")), assistant(json!("")), user(json!("b"))]),
             "messages.1: all messages must have non-empty content except for the optional final assistant message",
@@ -60,19 +78,29 @@ async fn content_is_not_empty() {
     let refusal = "messages.0.content.0.text: cache_control cannot be set for empty text blocks";
     expect(&api, json!([user(marked)]), refusal).await;
     let system = request("Hi", json!({"system": [text("")]}));
-    assert_eq!(api.refusal(&system).await.unwrap(), "system: text content blocks must be non-empty");
+    assert_eq!(
+        api.refusal(&system).await.unwrap(),
+        "system: text content blocks must be non-empty"
+    );
 }
 
 #[tokio::test]
 async fn calls_and_results_come_in_pairs() {
     let api = Api::start().await;
-    let missing = "messages.1: `tool_use` ids were found without `tool_result` blocks immediately after: ";
+    let missing =
+        "messages.1: `tool_use` ids were found without `tool_result` blocks immediately after: ";
     let (asked, called) = (user(json!("a")), assistant(json!([call("t1"), call("t2")])));
     for (after, refusal) in [
         (json!([result("t1"), result("t2"), text("and")]), ""),
-        (json!([result("t1")]), &*format!("{missing}t2. Each `tool_use` block must have a corresponding")),
+        (
+            json!([result("t1")]),
+            &*format!("{missing}t2. Each `tool_use` block must have a corresponding"),
+        ),
         (json!("other"), &*format!("{missing}t1, t2. ")),
-        (json!([result("t1"), text("and"), result("t2")]), &*format!("{missing}t2. ")),
+        (
+            json!([result("t1"), text("and"), result("t2")]),
+            &*format!("{missing}t2. "),
+        ),
         (
             json!([result("t1"), result("t2"), result("t3")]),
             "messages.2.content.2: unexpected `tool_use_id` found in `tool_result` blocks: t3. ",
@@ -85,15 +113,39 @@ async fn calls_and_results_come_in_pairs() {
         expect(&api, json!([asked, called, user(after)]), refusal).await;
     }
     expect(&api, json!([asked, called]), &format!("{missing}t1, t2. ")).await;
-    expect(&api, json!([asked, called, user(json!([result("t1")])), user(json!([result("t2")]))]), "").await;
-    let orphan = "messages.0.content.0: unexpected `tool_use_id` found in `tool_result` blocks: t1. ";
+    expect(
+        &api,
+        json!([
+            asked,
+            called,
+            user(json!([result("t1")])),
+            user(json!([result("t2")]))
+        ]),
+        "",
+    )
+    .await;
+    let orphan =
+        "messages.0.content.0: unexpected `tool_use_id` found in `tool_result` blocks: t1. ";
     expect(&api, json!([user(json!([result("t1")]))]), orphan).await;
     let answered = user(json!([result("t1"), result("t2")]));
     let again = json!([asked, called, answered, called, answered]);
-    expect(&api, again, "messages.3.content.0: `tool_use` ids must be unique").await;
-    let dotted = json!([asked, assistant(json!([call("a.b")])), user(json!([result("a.b")]))]);
-    expect(&api, dotted, "messages.1.content.0.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'")
-        .await;
+    expect(
+        &api,
+        again,
+        "messages.3.content.0: `tool_use` ids must be unique",
+    )
+    .await;
+    let dotted = json!([
+        asked,
+        assistant(json!([call("a.b")])),
+        user(json!([result("a.b")]))
+    ]);
+    expect(
+        &api,
+        dotted,
+        "messages.1.content.0.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -104,32 +156,58 @@ async fn thinking_is_signed() {
         if signature.is_string() {
             block["signature"] = signature;
         }
-        json!([user(json!("a")), assistant(json!([block, text("b")])), user(json!("c"))])
+        json!([
+            user(json!("a")),
+            assistant(json!([block, text("b")])),
+            user(json!("c"))
+        ])
     };
-    expect(&api, thinking(json!(null)), "messages.1.content.0.thinking.signature: Field required").await;
-    expect(&api, thinking(json!("")), "messages.1.content.0: Invalid `signature` in `thinking` block").await;
+    expect(
+        &api,
+        thinking(json!(null)),
+        "messages.1.content.0.thinking.signature: Field required",
+    )
+    .await;
+    expect(
+        &api,
+        thinking(json!("")),
+        "messages.1.content.0: Invalid `signature` in `thinking` block",
+    )
+    .await;
     expect(&api, thinking(json!("c2lnbmVk")), "").await;
 }
 
 #[tokio::test]
 async fn marks_of_the_cache_are_few_and_well_placed() {
     let api = Api::start().await;
-    let marked =
-        |ttl: &str| json!({"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": ttl}});
+    let marked = |ttl: &str| json!({"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": ttl}});
     expect(&api, json!([user(json!(vec![marked("5m"); 4]))]), "").await;
     let refusal = "A maximum of 4 blocks with cache_control may be provided. Found 5.";
     expect(&api, json!([user(json!(vec![marked("5m"); 5]))]), refusal).await;
-    let refusal =
-        "messages.0.content.1.cache_control.ttl: a ttl='1h' cache_control block must not come after";
-    expect(&api, json!([user(json!([marked("5m"), marked("1h")]))]), refusal).await;
+    let refusal = "messages.0.content.1.cache_control.ttl: a ttl='1h' cache_control block must not come after";
+    expect(
+        &api,
+        json!([user(json!([marked("5m"), marked("1h")]))]),
+        refusal,
+    )
+    .await;
     expect(&api, json!([user(json!([marked("1h"), marked("5m")]))]), "").await;
     let thinking = json!({"type": "thinking", "thinking": "Hm.", "signature": "c2ln", "cache_control": {"type": "ephemeral"}});
-    let messages = json!([user(json!("a")), assistant(json!([thinking, text("b")])), user(json!("c"))]);
+    let messages = json!([
+        user(json!("a")),
+        assistant(json!([thinking, text("b")])),
+        user(json!("c"))
+    ]);
     let refusal = "messages.1.content.0.thinking.cache_control: Extra inputs are not permitted";
     expect(&api, messages, refusal).await;
     let mut message = user(json!("a"));
     message["cache_control"] = json!({"type": "ephemeral"});
-    expect(&api, json!([message]), "messages.0.cache_control: Extra inputs are not permitted").await;
+    expect(
+        &api,
+        json!([message]),
+        "messages.0.cache_control: Extra inputs are not permitted",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -140,9 +218,11 @@ async fn images_have_bounds() {
         json!({"type": "image", "source": source})
     };
     // The first 24 bytes of a PNG of 8001 by 1 pixels, and of one of 1 by 1.
-    let (wide, small) = ("iVBORw0KGgoAAAANSUhEUgAAH0EAAAAB", "iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB");
-    let pixels =
-        ".source.base64.data: At least one of the image dimensions exceed max allowed size: 8000 pixels";
+    let (wide, small) = (
+        "iVBORw0KGgoAAAANSUhEUgAAH0EAAAAB",
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB",
+    );
+    let pixels = ".source.base64.data: At least one of the image dimensions exceed max allowed size: 8000 pixels";
     expect(
         &api,
         json!([user(json!([image("image/png", wide)]))]),
@@ -151,14 +231,28 @@ async fn images_have_bounds() {
     .await;
     expect(&api, json!([user(json!([image("image/png", small)]))]), "").await;
     let large = "A".repeat(5 * 1024 * 1024 + 4);
+    let refusal = "messages.0.content.0.image.source.base64: image exceeds 5 MB maximum: 5242884 bytes > 5242880 bytes";
+    expect(
+        &api,
+        json!([user(json!([image("image/jpeg", &large)]))]),
+        refusal,
+    )
+    .await;
     let refusal =
-        "messages.0.content.0.image.source.base64: image exceeds 5 MB maximum: 5242884 bytes > 5242880 bytes";
-    expect(&api, json!([user(json!([image("image/jpeg", &large)]))]), refusal).await;
-    let refusal = "messages.0.content.0.image.source.base64.media_type: Input should be 'image/jpeg',";
-    expect(&api, json!([user(json!([image("image/tiff", small)]))]), refusal).await;
+        "messages.0.content.0.image.source.base64.media_type: Input should be 'image/jpeg',";
+    expect(
+        &api,
+        json!([user(json!([image("image/tiff", small)]))]),
+        refusal,
+    )
+    .await;
     let mut seen = result("t1");
     seen["content"] = json!([image("image/png", wide)]);
-    let messages = json!([user(json!("a")), assistant(json!([call("t1")])), user(json!([seen]))]);
+    let messages = json!([
+        user(json!("a")),
+        assistant(json!([call("t1")])),
+        user(json!([seen]))
+    ]);
     let refusal = format!("messages.2.content.0.tool_result.content.0.image{pixels}");
     expect(&api, messages, &refusal).await;
 }

@@ -21,8 +21,16 @@ async fn schemas_hold_to_what_a_grammar_can_say() {
         json!({"type": "array", "items": {"type": "string"}, "minItems": 1}),
         json!({"anyOf": [{"type": "string"}, {"type": "null"}], "title": "V"}),
     ] {
-        assert_eq!(api.refusal(&with_format(&object(&property))).await, None, "{property}");
-        assert_eq!(api.refusal(&with_tool(&object(&property))).await, None, "{property}");
+        assert_eq!(
+            api.refusal(&with_format(&object(&property))).await,
+            None,
+            "{property}"
+        );
+        assert_eq!(
+            api.refusal(&with_tool(&object(&property))).await,
+            None,
+            "{property}"
+        );
     }
 }
 
@@ -30,7 +38,10 @@ async fn schemas_hold_to_what_a_grammar_can_say() {
 async fn schemas_beyond_a_grammar_are_refused_in_answers_and_strict_tools() {
     let api = Api::start().await;
     for (property, refusal) in [
-        (json!({"type": "integer", "minimum": 1}), "For 'integer' type, property 'minimum' is not supported"),
+        (
+            json!({"type": "integer", "minimum": 1}),
+            "For 'integer' type, property 'minimum' is not supported",
+        ),
         (
             json!({"type": "number", "minimum": 1, "maximum": 2}),
             "For 'number' type, properties maximum, minimum are not supported",
@@ -51,10 +62,22 @@ async fn schemas_beyond_a_grammar_are_refused_in_answers_and_strict_tools() {
             json!({"type": "array", "items": [{"type": "string"}]}),
             "must be specified with a single object schema",
         ),
-        (json!({"oneOf": [{"type": "string"}, {"type": "null"}]}), "Schema type 'oneOf' is not supported"),
-        (json!({"type": "string", "not": {"const": "a"}}), "Schema keyword 'not' is not supported"),
-        (json!({"type": "string", "anyOf": [{"type": "string"}]}), "For 'anyOf', 'type' is not supported"),
-        (json!({"title": "Any"}), "Empty schema ({}) that accepts any JSON value is not supported."),
+        (
+            json!({"oneOf": [{"type": "string"}, {"type": "null"}]}),
+            "Schema type 'oneOf' is not supported",
+        ),
+        (
+            json!({"type": "string", "not": {"const": "a"}}),
+            "Schema keyword 'not' is not supported",
+        ),
+        (
+            json!({"type": "string", "anyOf": [{"type": "string"}]}),
+            "For 'anyOf', 'type' is not supported",
+        ),
+        (
+            json!({"title": "Any"}),
+            "Empty schema ({}) that accepts any JSON value is not supported.",
+        ),
     ] {
         expect_refusal(&api, &property, refusal).await;
     }
@@ -81,26 +104,38 @@ async fn objects_say_that_they_are_closed() {
 async fn expect_refusal(api: &Api, property: &Value, refusal: &str) {
     let schema = object(property);
     let got = api.refusal(&with_format(&schema)).await.unwrap();
-    assert!(got.starts_with("output_config.format.schema: ") && got.contains(refusal), "{schema}: {got}");
+    assert!(
+        got.starts_with("output_config.format.schema: ") && got.contains(refusal),
+        "{schema}: {got}"
+    );
     let got = api.refusal(&with_tool(&schema)).await.unwrap();
-    assert!(got.starts_with("tools.0.custom: ") && got.contains(refusal), "{schema}: {got}");
+    assert!(
+        got.starts_with("tools.0.custom: ") && got.contains(refusal),
+        "{schema}: {got}"
+    );
 }
 
 fn with_format(schema: &Value) -> Value {
-    request("[[tokens=1]]", json!({"output_config": {"format": {"type": "json_schema", "schema": schema}}}))
+    request(
+        "[[tokens=1]]",
+        json!({"output_config": {"format": {"type": "json_schema", "schema": schema}}}),
+    )
 }
 
 fn with_tool(schema: &Value) -> Value {
-    request("[[tokens=1]]", json!({"tools": [{"name": "a", "strict": true, "input_schema": schema}]}))
+    request(
+        "[[tokens=1]]",
+        json!({"tools": [{"name": "a", "strict": true, "input_schema": schema}]}),
+    )
 }
 
 #[tokio::test]
 async fn schemas_neither_refer_to_themselves_nor_grow_without_bound() {
     let api = Api::start().await;
     let mut tree = object(&json!({"$ref": "#/$defs/Node"}));
-    tree["$defs"] = json!({"Node": object(&json!({"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]}))});
-    let refusal =
-        "output_config.format.schema: Circular reference detected in schema definitions: Node -> Node";
+    tree["$defs"] =
+        json!({"Node": object(&json!({"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]}))});
+    let refusal = "output_config.format.schema: Circular reference detected in schema definitions: Node -> Node";
     assert_eq!(api.refusal(&with_format(&tree)).await.unwrap(), refusal);
     let mut shared = object(&json!({"type": "array", "items": {"$ref": "#/$defs/Leaf"}}));
     shared["properties"]["w"] = json!({"$ref": "#/$defs/Leaf"});
@@ -109,16 +144,40 @@ async fn schemas_neither_refer_to_themselves_nor_grow_without_bound() {
 
     let many = |count: usize, property: &Value, is_required: bool| {
         let names: Vec<_> = (0..count).map(|index| format!("p{index}")).collect();
-        let properties: Value =
-            names.iter().map(|name| (name.clone(), property.clone())).collect::<Map<_, _>>().into();
+        let properties: Value = names
+            .iter()
+            .map(|name| (name.clone(), property.clone()))
+            .collect::<Map<_, _>>()
+            .into();
         let required = if is_required { json!(names) } else { json!([]) };
         json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
     };
-    let (plain, union) = (json!({"type": "string"}), json!({"type": ["string", "null"]}));
-    assert_eq!(api.refusal(&with_format(&many(24, &plain, false))).await, None);
-    let got = api.refusal(&with_format(&many(25, &plain, false))).await.unwrap();
-    assert!(got.starts_with("Schemas contains too many optional parameters (25), "), "{got}");
-    assert_eq!(api.refusal(&with_format(&many(16, &union, true))).await, None);
-    let got = api.refusal(&with_format(&many(17, &union, true))).await.unwrap();
-    assert!(got.starts_with("Schemas contains too many parameters with union types (17 parameters"), "{got}");
+    let (plain, union) = (
+        json!({"type": "string"}),
+        json!({"type": ["string", "null"]}),
+    );
+    assert_eq!(
+        api.refusal(&with_format(&many(24, &plain, false))).await,
+        None
+    );
+    let got = api
+        .refusal(&with_format(&many(25, &plain, false)))
+        .await
+        .unwrap();
+    assert!(
+        got.starts_with("Schemas contains too many optional parameters (25), "),
+        "{got}"
+    );
+    assert_eq!(
+        api.refusal(&with_format(&many(16, &union, true))).await,
+        None
+    );
+    let got = api
+        .refusal(&with_format(&many(17, &union, true)))
+        .await
+        .unwrap();
+    assert!(
+        got.starts_with("Schemas contains too many parameters with union types (17 parameters"),
+        "{got}"
+    );
 }

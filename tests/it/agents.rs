@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use claude_switchboard::claude::{self, ClaudeLauncher, DataDir, SignIn};
 use claude_switchboard::domain::{FailureKind, ModelName, Money};
-use claude_switchboard::tasks::{Agent, AgentEvent, Answer, EndReason, Ending, Job, Mode, Runner, Session};
+use claude_switchboard::tasks::{
+    Agent, AgentEvent, Answer, EndReason, Ending, Job, Mode, Runner, Session,
+};
 use messages_stand_in::StandIn;
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
@@ -25,8 +27,11 @@ struct Yard {
 
 impl Yard {
     async fn open() -> Self {
-        let (upstream, folder, tracker) =
-            (StandIn::start().await.unwrap(), tempfile::tempdir().unwrap(), TaskTracker::new());
+        let (upstream, folder, tracker) = (
+            StandIn::start().await.unwrap(),
+            tempfile::tempdir().unwrap(),
+            TaskTracker::new(),
+        );
         let data_dir = claude::take_data_dir(&folder.path().join("data")).unwrap();
         std::fs::create_dir(folder.path().join("work")).unwrap();
         let environment = [
@@ -37,7 +42,9 @@ impl Yard {
         let config = claude::Config {
             binary: real_cli(),
             sign_in: SignIn::ApiKey,
-            environment: environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            environment: environment
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
             pass_environment: Vec::new(),
             data_dir: folder.path().join("data"),
             max_retries: 0,
@@ -47,8 +54,16 @@ impl Yard {
             start_timeout: Duration::from_secs(30),
             max_line_bytes: 1 << 20,
         };
-        let launcher = ClaudeLauncher::prepare(config, &data_dir.instance, tracker.clone()).await.unwrap();
-        Self { runner: Box::new(launcher.runner()), data_dir, folder, tracker, _upstream: upstream }
+        let launcher = ClaudeLauncher::prepare(config, &data_dir.instance, tracker.clone())
+            .await
+            .unwrap();
+        Self {
+            runner: Box::new(launcher.runner()),
+            data_dir,
+            folder,
+            tracker,
+            _upstream: upstream,
+        }
     }
 
     fn workspace(&self) -> PathBuf {
@@ -81,8 +96,12 @@ impl Yard {
     async fn run_on(&self, command: &str) -> Run {
         let prompt = call("Bash", &serde_json::json!({"command": command}));
         let mut run = self.start(self.job(&prompt)).await;
-        let asked = run.until(|event| matches!(event, AgentEvent::Question(_))).await;
-        let AgentEvent::Question(question) = asked else { unreachable!() };
+        let asked = run
+            .until(|event| matches!(event, AgentEvent::Question(_)))
+            .await;
+        let AgentEvent::Question(question) = asked else {
+            unreachable!()
+        };
         run.agent.answer(&question.id, Answer::Allow);
         let begun = self.workspace().join("begun");
         // Nothing is told while the tool runs, but what is to be sent leaves while it is waited for.
@@ -96,7 +115,10 @@ impl Yard {
     /// Waits until nothing runs any more.
     async fn until_quiet(&self) {
         let data_dir = self.folder.path().join("data");
-        eventually("no process is left", || async { workers_of(&data_dir).is_empty().then_some(()) }).await;
+        eventually("no process is left", || async {
+            workers_of(&data_dir).is_empty().then_some(())
+        })
+        .await;
         self.tracker.close();
         self.tracker.wait().await;
         assert!(!self.data_dir.instance.is_empty());
@@ -136,7 +158,9 @@ impl Run {
                 AgentEvent::Spent(_) => continue,
                 AgentEvent::Message(text) => format!("message {text}"),
                 AgentEvent::ToolUse { name, .. } => format!("use {name}"),
-                AgentEvent::ToolResult { is_error, change, .. } => {
+                AgentEvent::ToolResult {
+                    is_error, change, ..
+                } => {
                     let change = change.map(|change| (change.path.clone(), change.is_new));
                     format!("result error={is_error} {change:?}")
                 }
@@ -165,14 +189,27 @@ async fn an_agent_writes_edits_and_runs_what_it_may() {
     let (work, script) = (yard.workspace(), yard.workspace().join("a.sh"));
     let run = call("Bash", &serde_json::json!({"command": "sh ./a.sh"}));
     std::fs::write(work.join("next"), format!("{run}\n")).unwrap();
-    let first = call("Write", &serde_json::json!({"file_path": script, "content": "touch made"}));
+    let first = call(
+        "Write",
+        &serde_json::json!({"file_path": script, "content": "touch made"}),
+    );
     let both = format!(
         "{}{}{}",
         first,
-        call("Edit", &serde_json::json!({"file_path": script, "old_string": "made", "new_string": "ran"})),
-        call("Bash", &serde_json::json!({"command": "sh ./a.sh; cat ./next"})),
+        call(
+            "Edit",
+            &serde_json::json!({"file_path": script, "old_string": "made", "new_string": "ran"})
+        ),
+        call(
+            "Bash",
+            &serde_json::json!({"command": "sh ./a.sh; cat ./next"})
+        ),
     );
-    let (told, ending) = yard.start(yard.job(&both)).await.finish(Answer::Allow, &work).await;
+    let (told, ending) = yard
+        .start(yard.job(&both))
+        .await
+        .finish(Answer::Allow, &work)
+        .await;
     insta::assert_snapshot!(told, @r#"
     turn
     use Write
@@ -192,7 +229,10 @@ async fn an_agent_writes_edits_and_runs_what_it_may() {
     message Tool results: (Bash completed with no output)
     "#);
     assert_eq!(ending.reason, EndReason::Completed, "{ending:?}");
-    assert!(ending.usage.input_tokens > 0 && ending.session_cost.is_some(), "{ending:?}");
+    assert!(
+        ending.usage.input_tokens > 0 && ending.session_cost.is_some(),
+        "{ending:?}"
+    );
     assert!(work.join("ran").exists());
     yard.until_quiet().await;
 }
@@ -202,7 +242,11 @@ async fn what_is_denied_is_not_done() {
     let yard = Yard::open().await;
     let prompt = call("Bash", &serde_json::json!({"command": "touch made"}));
     let deny = Answer::Deny("not today".to_owned());
-    let (told, ending) = yard.start(yard.job(&prompt)).await.finish(deny, &yard.workspace()).await;
+    let (told, ending) = yard
+        .start(yard.job(&prompt))
+        .await
+        .finish(deny, &yard.workspace())
+        .await;
     insta::assert_snapshot!(told, @r"
     turn
     use Bash
@@ -211,7 +255,10 @@ async fn what_is_denied_is_not_done() {
     turn
     message Tool results: not today
     ");
-    assert_eq!((ending.reason, &*ending.result), (EndReason::Completed, "Tool results: not today"));
+    assert_eq!(
+        (ending.reason, &*ending.result),
+        (EndReason::Completed, "Tool results: not today")
+    );
     assert!(!yard.workspace().join("made").exists());
     yard.until_quiet().await;
 }
@@ -226,7 +273,8 @@ async fn an_interrupt_ends_a_tool_and_an_answer() {
     assert_eq!(ending.reason, EndReason::Interrupted);
 
     let mut run = yard.start(yard.job("[[tokens=100000 gap_ms=50]]")).await;
-    run.until(|event| matches!(event, AgentEvent::Turn { .. })).await;
+    run.until(|event| matches!(event, AgentEvent::Turn { .. }))
+        .await;
     run.agent.interrupt();
     let (_, ending) = run.finish(Answer::Allow, &yard.workspace()).await;
     assert_eq!(ending.reason, EndReason::Interrupted);
@@ -236,22 +284,53 @@ async fn an_interrupt_ends_a_tool_and_an_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_drops_an_agent_ends_what_it_has_started() {
     let yard = Yard::open().await;
-    drop(yard.run_on("setsid tail -f /dev/null & touch begun; tail -f /dev/null").await);
+    drop(
+        yard.run_on("setsid tail -f /dev/null & touch begun; tail -f /dev/null")
+            .await,
+    );
     yard.until_quiet().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn turns_and_money_are_bounded() {
     let yard = Yard::open().await;
-    let prompt = call("Read", &serde_json::json!({"file_path": yard.workspace().join("nothing")}));
+    let prompt = call(
+        "Read",
+        &serde_json::json!({"file_path": yard.workspace().join("nothing")}),
+    );
     let bounded = [
-        (Job { max_turns: Some(1), ..yard.job(&prompt) }, EndReason::MaxTurns),
-        (Job { max_budget: Money::from_nanos(1000), ..yard.job(&prompt) }, EndReason::MaxBudget),
-        (yard.job("[[status=500]]"), EndReason::Failed(FailureKind::Upstream)),
-        (Job { session: Session::Stored(Uuid::new_v4()), ..yard.job("hi") }, EndReason::NoSession),
+        (
+            Job {
+                max_turns: Some(1),
+                ..yard.job(&prompt)
+            },
+            EndReason::MaxTurns,
+        ),
+        (
+            Job {
+                max_budget: Money::from_nanos(1000),
+                ..yard.job(&prompt)
+            },
+            EndReason::MaxBudget,
+        ),
+        (
+            yard.job("[[status=500]]"),
+            EndReason::Failed(FailureKind::Upstream),
+        ),
+        (
+            Job {
+                session: Session::Stored(Uuid::new_v4()),
+                ..yard.job("hi")
+            },
+            EndReason::NoSession,
+        ),
     ];
     for (job, reason) in bounded {
-        let (_, ending) = yard.start(job).await.finish(Answer::Allow, &yard.workspace()).await;
+        let (_, ending) = yard
+            .start(job)
+            .await
+            .finish(Answer::Allow, &yard.workspace())
+            .await;
         assert_eq!(ending.reason, reason, "{ending:?}");
     }
     yard.until_quiet().await;
@@ -261,12 +340,32 @@ async fn turns_and_money_are_bounded() {
 async fn a_session_goes_on_and_its_cost_adds_up() {
     let yard = Yard::open().await;
     let session = Uuid::new_v4();
-    let first = Job { session: Session::New(session), ..yard.job("[[say=one]]") };
-    let (_, first) = yard.start(first).await.finish(Answer::Allow, &yard.workspace()).await;
-    let second = Job { session: Session::Stored(session), ..yard.job("[[echo_request]]") };
-    let (_, second) = yard.start(second).await.finish(Answer::Allow, &yard.workspace()).await;
-    assert!(second.result.contains("one") && second.reason == EndReason::Completed, "{second:?}");
-    assert!(second.session_cost > first.session_cost, "{first:?} {second:?}");
+    let first = Job {
+        session: Session::New(session),
+        ..yard.job("[[say=one]]")
+    };
+    let (_, first) = yard
+        .start(first)
+        .await
+        .finish(Answer::Allow, &yard.workspace())
+        .await;
+    let second = Job {
+        session: Session::Stored(session),
+        ..yard.job("[[echo_request]]")
+    };
+    let (_, second) = yard
+        .start(second)
+        .await
+        .finish(Answer::Allow, &yard.workspace())
+        .await;
+    assert!(
+        second.result.contains("one") && second.reason == EndReason::Completed,
+        "{second:?}"
+    );
+    assert!(
+        second.session_cost > first.session_cost,
+        "{first:?} {second:?}"
+    );
     // The bound on money is that of the run: what the session has cost before does not count.
     let read = call("Read", &serde_json::json!({"file_path": "nothing"}));
     let third = Job {
@@ -274,7 +373,11 @@ async fn a_session_goes_on_and_its_cost_adds_up() {
         max_budget: second.session_cost.unwrap(),
         ..yard.job(&read)
     };
-    let (_, third) = yard.start(third).await.finish(Answer::Allow, &yard.workspace()).await;
+    let (_, third) = yard
+        .start(third)
+        .await
+        .finish(Answer::Allow, &yard.workspace())
+        .await;
     assert_eq!(third.reason, EndReason::Completed, "{third:?}");
     yard.until_quiet().await;
 }

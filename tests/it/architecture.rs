@@ -19,8 +19,24 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fair", &[]),
     ("pool", &["fair", "telemetry"]),
     ("worker", &["domain"]),
-    ("tasks", &["domain", "fair", "auth", "ledger", "limits", "pricing", "store", "webhooks"]),
-    ("claude", &["domain", "compute", "worker", "pool", "tasks", "telemetry", "proc_fs"]),
+    (
+        "tasks",
+        &[
+            "domain", "fair", "auth", "ledger", "limits", "pricing", "store", "webhooks",
+        ],
+    ),
+    (
+        "claude",
+        &[
+            "domain",
+            "compute",
+            "worker",
+            "pool",
+            "tasks",
+            "telemetry",
+            "proc_fs",
+        ],
+    ),
     ("pricing", &["domain"]),
     ("routing", &["domain", "pricing"]),
     ("auth", &["domain", "store", "webhooks"]),
@@ -30,16 +46,54 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("limits", &["domain"]),
     ("webhooks", &["domain", "store"]),
     ("cache", &["domain"]),
-    ("conversations", &["domain", "fields", "openai", "auth", "store"]),
-    ("responses", &["domain", "fields", "openai", "gateway", "auth", "store", "conversations"]),
+    (
+        "conversations",
+        &["domain", "fields", "openai", "auth", "store"],
+    ),
+    (
+        "responses",
+        &[
+            "domain",
+            "fields",
+            "openai",
+            "gateway",
+            "auth",
+            "store",
+            "conversations",
+        ],
+    ),
     ("files", &["domain", "fields", "openai", "store"]),
-    ("uploads", &["domain", "fields", "openai", "gateway", "files"]),
-    ("batches", &["domain", "fair", "fields", "openai", "gateway", "answers", "files", "auth", "store"]),
-    ("sessions", &["domain", "fields", "openai", "gateway", "auth", "store"]),
-    ("answers", &["domain", "fields", "openai", "anthropic", "gateway", "responses"]),
+    (
+        "uploads",
+        &["domain", "fields", "openai", "gateway", "files"],
+    ),
+    (
+        "batches",
+        &[
+            "domain", "fair", "fields", "openai", "gateway", "answers", "files", "auth", "store",
+        ],
+    ),
+    (
+        "sessions",
+        &["domain", "fields", "openai", "gateway", "auth", "store"],
+    ),
+    (
+        "answers",
+        &[
+            "domain",
+            "fields",
+            "openai",
+            "anthropic",
+            "gateway",
+            "responses",
+        ],
+    ),
     (
         "gateway",
-        &["domain", "compute", "fair", "worker", "pool", "routing", "pricing", "limits", "cache", "ledger"],
+        &[
+            "domain", "compute", "fair", "worker", "pool", "routing", "pricing", "limits", "cache",
+            "ledger",
+        ],
     ),
     (
         "http",
@@ -91,8 +145,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("lib", &["*"]),
 ];
 
-/// Lines a file may have, tests included.
-const MOST_LINES: usize = 400;
+/// The maximum length of a file of the product, inline tests included.
+const MAX_LINES: usize = 500;
+
+/// The maximum length of a file of tests.
+const MAX_TEST_LINES: usize = 660;
 
 #[test]
 fn imports_point_one_way() {
@@ -106,14 +163,41 @@ fn imports_point_one_way() {
 
 #[test]
 fn files_are_short_enough_to_read() {
-    let folders = ["src", "tests", "benches", "examples", "stand-in", "fuzz/fuzz_targets"];
-    let files = folders.iter().flat_map(|folder| files(&root().join(folder), "rs"));
+    let folders = [
+        "src",
+        "tests",
+        "benches",
+        "examples",
+        "stand-in",
+        "fuzz/fuzz_targets",
+    ];
+    let files = folders
+        .iter()
+        .flat_map(|folder| files(&root().join(folder), "rs"));
     let lines = |path: &PathBuf| fs::read_to_string(path).unwrap().lines().count();
     let long: Vec<String> = files
-        .filter(|path| lines(path) > MOST_LINES)
-        .map(|path| format!("{}: {} lines", path.strip_prefix(root()).unwrap().display(), lines(&path)))
+        .filter(|path| lines(path) > max_lines(path))
+        .map(|path| {
+            format!(
+                "{}: {} lines",
+                path.strip_prefix(root()).unwrap().display(),
+                lines(&path)
+            )
+        })
         .collect();
-    assert!(long.is_empty(), "files over {MOST_LINES} lines, split them: {long:#?}");
+    assert!(
+        long.is_empty(),
+        "files that are too long, split them: {long:#?}"
+    );
+}
+
+fn max_lines(path: &Path) -> usize {
+    let name = path.to_string_lossy();
+    if name.contains("tests") {
+        MAX_TEST_LINES
+    } else {
+        MAX_LINES
+    }
 }
 
 #[test]
@@ -124,7 +208,10 @@ fn every_folder_has_a_face() {
         .filter(|folder| *folder != root().join("src") && !folder.join("mod.rs").exists())
         .map(Path::to_owned)
         .collect();
-    assert!(faceless.is_empty(), "folders without a mod.rs: {faceless:?}");
+    assert!(
+        faceless.is_empty(),
+        "folders without a mod.rs: {faceless:?}"
+    );
 }
 
 #[test]
@@ -139,7 +226,10 @@ fn the_scanner_sees_what_is_forbidden() {
         ]
     );
     assert_eq!(
-        scan("src/gateway/mod.rs", "let x = pool(crate::claude::Flag, crate::domain::Turn);"),
+        scan(
+            "src/gateway/mod.rs",
+            "let x = pool(crate::claude::Flag, crate::domain::Turn);"
+        ),
         [r#"src/gateway/mod.rs:1: "gateway" may not use "claude""#]
     );
     let grouped = "pub use crate::{\n    domain::Turn,\n};";
@@ -159,15 +249,22 @@ fn the_scanner_sees_a_climb_into_another_module() {
     assert!(climb("src/pool/mod.rs", "use super::http::Sse;"));
     assert!(climb("src/pool/lease.rs", "use super::super::http::Sse;"));
     assert!(!climb("src/pool/lease.rs", "use super::Pool;"));
-    assert!(!climb("src/claude/protocol/line.rs", "use super::super::Config;"));
+    assert!(!climb(
+        "src/claude/protocol/line.rs",
+        "use super::super::Config;"
+    ));
     let in_tests = |path: &str| format!("mod tests {{\n    use {path};\n}}\n");
     assert!(!climb("src/pool/mod.rs", &in_tests("super::Pool")));
-    assert!(climb("src/pool/mod.rs", &in_tests("super::super::http::Sse")));
+    assert!(climb(
+        "src/pool/mod.rs",
+        &in_tests("super::super::http::Sse")
+    ));
 }
 
 #[test]
 fn the_scanner_leaves_comments_alone() {
-    let text = "//! See [`crate::http`].\n/// [`crate::claude`]\nfn x() {} // as crate::http does\n";
+    let text =
+        "//! See [`crate::http`].\n/// [`crate::claude`]\nfn x() {} // as crate::http does\n";
     assert_eq!(scan(Path::new("src/pool/mod.rs"), text), [""; 0]);
 }
 
@@ -204,7 +301,8 @@ fn scan(path: &Path, text: &str) -> Vec<String> {
         }
         let depth = depth_of(path) + usize::from(is_inside_inline_module);
         let problems = problems(&module, depth, code_of(line));
-        violations.extend(problems.map(|problem| format!("{}:{}: {problem}", path.display(), index + 1)));
+        violations
+            .extend(problems.map(|problem| format!("{}:{}: {problem}", path.display(), index + 1)));
     }
     violations
 }
@@ -213,7 +311,10 @@ fn scan(path: &Path, text: &str) -> Vec<String> {
 fn problems(module: &str, depth: usize, code: &str) -> impl Iterator<Item = String> {
     let climbs = depth > 0 && code.contains(&"super::".repeat(depth));
     let climb = climbs.then(|| "climbs to the root by `super::`, write `crate::`".to_owned());
-    code.split("crate::").skip(1).filter_map(|rest| use_problem(module, rest)).chain(climb)
+    code.split("crate::")
+        .skip(1)
+        .filter_map(|rest| use_problem(module, rest))
+        .chain(climb)
 }
 
 fn use_problem(module: &str, rest: &str) -> Option<String> {
@@ -231,18 +332,30 @@ fn use_problem(module: &str, rest: &str) -> Option<String> {
 
 /// `src/pool/lease.rs` and `src/pool/mod.rs` are of `pool`, `src/cli.rs` is `cli`.
 fn module_of(path: &Path) -> String {
-    let first = path.components().nth(1).unwrap().as_os_str().to_str().unwrap();
+    let first = path
+        .components()
+        .nth(1)
+        .unwrap()
+        .as_os_str()
+        .to_str()
+        .unwrap();
     first.trim_end_matches(".rs").to_owned()
 }
 
 /// How many modules down from the root of the crate a file is.
 fn depth_of(path: &Path) -> usize {
-    let is_face = ["mod.rs", "lib.rs", "main.rs"].iter().any(|face| path.ends_with(face));
+    let is_face = ["mod.rs", "lib.rs", "main.rs"]
+        .iter()
+        .any(|face| path.ends_with(face));
     path.components().count() - 1 - usize::from(is_face)
 }
 
 /// The line without its comment.
 fn code_of(line: &str) -> &str {
-    let line = if line.trim_start().starts_with("//") { "" } else { line };
+    let line = if line.trim_start().starts_with("//") {
+        ""
+    } else {
+        line
+    };
     line.split(" // ").next().unwrap_or_default()
 }

@@ -9,7 +9,10 @@ use crate::command_line::{Ran, run};
 use crate::support::{ServerProcess, TestServer};
 
 fn on(folder: &Path, arguments: &[&str]) -> Ran {
-    run(&[arguments, &["--data-dir", folder.to_str().unwrap()]].concat(), &[])
+    run(
+        &[arguments, &["--data-dir", folder.to_str().unwrap()]].concat(),
+        &[],
+    )
 }
 
 #[track_caller]
@@ -21,7 +24,11 @@ fn said(ran: &Ran) -> &str {
 /// Sends `body`, or reads where it is null.
 async fn ask(server: &ServerProcess, path: &str, body: Value) -> (u16, Value) {
     let url = server.url(path);
-    let request = if body.is_null() { server.http.get(url) } else { server.http.post(url).json(&body) };
+    let request = if body.is_null() {
+        server.http.get(url)
+    } else {
+        server.http.post(url).json(&body)
+    };
     let response = request.send().await.unwrap();
     (response.status().as_u16(), response.json().await.unwrap())
 }
@@ -36,16 +43,38 @@ async fn a_backup_of_a_running_server_brings_everything_back_though_the_store_is
     let session = format!("/v1/sessions/{}", session["id"].as_str().unwrap());
     let messages = format!("{session}/messages");
     let long = format!("[[tokens=2]] {}", "x".repeat(20_000));
-    assert_eq!(ask(&server, &messages, json!({"content": long})).await.0, 200);
+    assert_eq!(
+        ask(&server, &messages, json!({"content": long})).await.0,
+        200
+    );
     let made = on(data.path(), &["store", "backup", backup]);
-    assert!(said(&made).contains("1 of them large values"), "{}", made.stdout);
+    assert!(
+        said(&made).contains("1 of them large values"),
+        "{}",
+        made.stdout
+    );
     assert!(said(&on(data.path(), &["store", "verify"])).starts_with("all records can be read"));
-    assert!(said(&on(data.path(), &["store", "verify", backup])).starts_with("the backup is whole"));
+    assert!(
+        said(&on(data.path(), &["store", "verify", backup])).starts_with("the backup is whole")
+    );
     let again = on(data.path(), &["store", "backup", backup]);
-    assert!(again.stderr.contains("is there already\nhint: "), "{}", again.stderr);
+    assert!(
+        again.stderr.contains("is there already\nhint: "),
+        "{}",
+        again.stderr
+    );
     let taken = on(data.path(), &["store", "restore", backup]);
-    assert!(taken.stderr.contains("a server holds the data directory"), "{}", taken.stderr);
-    assert_eq!(ask(&server, &messages, json!({"content": "[[tokens=1]] later"})).await.0, 200);
+    assert!(
+        taken.stderr.contains("a server holds the data directory"),
+        "{}",
+        taken.stderr
+    );
+    assert_eq!(
+        ask(&server, &messages, json!({"content": "[[tokens=1]] later"}))
+            .await
+            .0,
+        200
+    );
     server.end().await;
 
     // One flipped bit in each page of the database.
@@ -54,10 +83,16 @@ async fn a_backup_of_a_running_server_brings_everything_back_though_the_store_is
     bytes.iter_mut().step_by(512).for_each(|byte| *byte ^= 1);
     fs::write(&database, &bytes).unwrap();
     let restored = on(data.path(), &["store", "restore", backup]);
-    let (_, kept) = said(&restored).trim_end().split_once("; what was there before is in ").unwrap();
+    let (_, kept) = said(&restored)
+        .trim_end()
+        .split_once("; what was there before is in ")
+        .unwrap();
     assert_eq!(fs::read(Path::new(kept).join("store/db")).unwrap(), bytes);
     let next = TestServer::fake().workers(1).spawn_in(data.path()).await;
-    assert_eq!(ask(&next, &session, Value::Null).await.1["message_count"], 2);
+    assert_eq!(
+        ask(&next, &session, Value::Null).await.1["message_count"],
+        2
+    );
     let (_, list) = ask(&next, &format!("{messages}?order=asc"), Value::Null).await;
     assert_eq!(list["data"][0]["content"], long);
     next.end().await;
@@ -68,14 +103,28 @@ fn a_damaged_backup_is_refused_and_a_missing_one_is_said() {
     let data = tempfile::tempdir().unwrap();
     let missing = on(data.path(), &["store", "restore", "/nonexistent"]);
     assert_eq!(missing.code, Some(1));
-    assert!(missing.stderr.contains("hint: `claude-switchboard store backups` lists"), "{}", missing.stderr);
+    assert!(
+        missing
+            .stderr
+            .contains("hint: `claude-switchboard store backups` lists"),
+        "{}",
+        missing.stderr
+    );
     let folder = data.path().join("backups/2026-01-01T00-00-00-000Z");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("records"), "nothing").unwrap();
     let listed = on(data.path(), &["store", "backups"]);
-    assert!(said(&listed).contains("the backup is damaged"), "{}", listed.stdout);
+    assert!(
+        said(&listed).contains("the backup is damaged"),
+        "{}",
+        listed.stdout
+    );
     let refused = on(data.path(), &["store", "restore", folder.to_str().unwrap()]);
-    assert!(refused.stderr.contains("the backup is damaged"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("the backup is damaged"),
+        "{}",
+        refused.stderr
+    );
     assert!(!data.path().join("store").exists());
 }
 
@@ -90,18 +139,38 @@ async fn a_store_whose_snapshot_is_damaged_is_opened_without_it_and_nothing_is_l
         session = format!("/v1/sessions/{}", made["id"].as_str().unwrap());
         server.end().await;
     }
-    let entries = fs::read_dir(data.path().join("store")).unwrap().map(|entry| entry.unwrap().path());
-    let is_snapshot =
-        |path: &std::path::PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("snap.");
+    let entries = fs::read_dir(data.path().join("store"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let is_snapshot = |path: &std::path::PathBuf| {
+        path.file_name()
+            .unwrap()
+            .to_string_lossy()
+            .starts_with("snap.")
+    };
     let snapshots: Vec<_> = entries.filter(is_snapshot).collect();
     assert!(!snapshots.is_empty());
-    snapshots.iter().for_each(|path| fs::write(path, b"damaged").unwrap());
+    snapshots
+        .iter()
+        .for_each(|path| fs::write(path, b"damaged").unwrap());
     let refused = on(data.path(), &["store", "verify"]);
-    assert!(refused.stderr.contains("`claude-switchboard store repair`"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("`claude-switchboard store repair`"),
+        "{}",
+        refused.stderr
+    );
     let repaired = on(data.path(), &["store", "repair"]);
-    let (said, kept) = said(&repaired).trim_end().split_once("; a copy of it as it was is in ").unwrap();
+    let (said, kept) = said(&repaired)
+        .trim_end()
+        .split_once("; a copy of it as it was is in ")
+        .unwrap();
     assert!(said.contains("all figures of the ledger agree"), "{said}");
-    assert!(Path::new(kept).join("store").join(snapshots[0].file_name().unwrap()).exists());
+    assert!(
+        Path::new(kept)
+            .join("store")
+            .join(snapshots[0].file_name().unwrap())
+            .exists()
+    );
     let next = TestServer::fake().workers(1).spawn_in(data.path()).await;
     assert_eq!(ask(&next, &session, Value::Null).await.0, 200);
     next.end().await;

@@ -25,36 +25,66 @@ fn bodies() -> Vec<(&'static str, String)> {
     vec![
         ("no body", String::new()),
         ("not JSON", "nonsense".to_owned()),
-        ("JSON cut off", r#"{"model": "haiku", "messages": ["#.to_owned()),
+        (
+            "JSON cut off",
+            r#"{"model": "haiku", "messages": ["#.to_owned(),
+        ),
         ("two documents", "{} {}".to_owned()),
         ("not an object", "[1]".to_owned()),
-        ("deeply nested", format!("{}{}", "[".repeat(1000), "]".repeat(1000))),
-        ("no model", r#"{"messages": [{"role": "user", "content": "hi"}]}"#.to_owned()),
+        (
+            "deeply nested",
+            format!("{}{}", "[".repeat(1000), "]".repeat(1000)),
+        ),
+        (
+            "no model",
+            r#"{"messages": [{"role": "user", "content": "hi"}]}"#.to_owned(),
+        ),
         ("model of a wrong type", chat_with("model", 5)),
         ("unknown model", chat_with("model", "gemini-9")),
         ("messages missing", r#"{"model": "haiku"}"#.to_owned()),
         ("messages of a wrong type", messages(json!("hi"))),
         ("no messages", messages(json!([]))),
         ("message of a wrong type", messages(json!(["hi"]))),
-        ("unknown role", messages(json!([{"role": "king", "content": "hi"}]))),
+        (
+            "unknown role",
+            messages(json!([{"role": "king", "content": "hi"}])),
+        ),
         ("no role", messages(json!([{"content": "hi"}]))),
         ("empty content", content(json!(""))),
         ("blank content", content(json!(" \n"))),
         ("no content", messages(json!([{"role": "user"}]))),
         ("content of a wrong type", content(json!(5))),
-        ("unknown part", content(json!([{"type": "smell", "text": "x"}]))),
+        (
+            "unknown part",
+            content(json!([{"type": "smell", "text": "x"}])),
+        ),
         ("temperature too high", chat_with("temperature", 2.1)),
         ("temperature below zero", chat_with("temperature", -0.1)),
-        ("temperature of a wrong type", chat_with("temperature", "hot")),
+        (
+            "temperature of a wrong type",
+            chat_with("temperature", "hot"),
+        ),
         ("top_p too high", chat_with("top_p", 1.5)),
         ("n = 0", chat_with("n", 0)),
         ("n = 9", chat_with("n", 9)),
         ("max_tokens = 0", chat_with("max_tokens", 0)),
-        ("max_tokens of a wrong type", chat_with("max_tokens", "many")),
+        (
+            "max_tokens of a wrong type",
+            chat_with("max_tokens", "many"),
+        ),
         ("stream of a wrong type", chat_with("stream", "yes")),
-        ("stream_options without stream", chat_with("stream_options", json!({"include_usage": true}))),
+        (
+            "stream_options without stream",
+            chat_with("stream_options", json!({"include_usage": true})),
+        ),
         ("stop of a wrong type", chat_with("stop", 5)),
-        ("tools", chat_with("tools", json!([{"type": "function", "function": {"name": "a b"}}]))),
+        (
+            "tools",
+            chat_with(
+                "tools",
+                json!([{"type": "function", "function": {"name": "a b"}}]),
+            ),
+        ),
         ("too large", content(json!("x".repeat(5000)))),
     ]
 }
@@ -74,7 +104,10 @@ impl Table {
         let mut fields: Vec<_> = error.keys().map(String::as_str).collect();
         fields.sort_unstable();
         assert_eq!(fields, ["code", "message", "param", "type"], "{what}");
-        let (kind, message) = (error["type"].as_str().unwrap(), error["message"].as_str().unwrap());
+        let (kind, message) = (
+            error["type"].as_str().unwrap(),
+            error["message"].as_str().unwrap(),
+        );
         writeln!(
             self.0,
             "{what}\n    {} {kind}, code {}, param {}\n    {message}",
@@ -86,21 +119,41 @@ impl Table {
 
 async fn ask(server: &TestServer, method: Method, path: &str, body: String) -> Answer {
     let request = server.http.request(method, server.url(path)).body(body);
-    Answer::of(request.header("content-type", "application/json").send().await.unwrap()).await
+    Answer::of(
+        request
+            .header("content-type", "application/json")
+            .send()
+            .await
+            .unwrap(),
+    )
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_refusal_has_its_place_in_the_envelope_of_openai() {
-    let server = TestServer::fake().set("SWITCHBOARD_SERVER__BODY_LIMIT_BYTES", 4096).start().await;
+    let server = TestServer::fake()
+        .set("SWITCHBOARD_SERVER__BODY_LIMIT_BYTES", 4096)
+        .start()
+        .await;
     let mut table = Table::default();
     for (what, body) in bodies() {
         table.add(what, &ask(&server, Method::POST, CHAT, body).await);
     }
-    for path in ["/", "/v1", "/v1/chat/completion/", "/v2/chat/completions", "/v1/embeddings"] {
+    for path in [
+        "/",
+        "/v1",
+        "/v1/chat/completion/",
+        "/v2/chat/completions",
+        "/v1/embeddings",
+    ] {
         let answer = ask(&server, Method::POST, path, chat_with("n", 1)).await;
         table.add(&format!("POST {path}"), &answer);
     }
-    for (method, path) in [(Method::GET, CHAT), (Method::DELETE, "/v1/models"), (Method::POST, "/health")] {
+    for (method, path) in [
+        (Method::GET, CHAT),
+        (Method::DELETE, "/v1/models"),
+        (Method::POST, "/health"),
+    ] {
         let answer = ask(&server, method.clone(), path, String::new()).await;
         assert!(answer.headers.contains_key("allow"), "{method} {path}");
         table.add(&format!("{method} {path}"), &answer);
@@ -109,25 +162,53 @@ async fn every_refusal_has_its_place_in_the_envelope_of_openai() {
         "GET /v1/models/gemini-9",
         &ask(&server, Method::GET, "/v1/models/gemini-9", String::new()).await,
     );
-    assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w0 ", "the server is none the worse");
+    assert_eq!(
+        server.chat("[[tokens=1]]").send().await.text(),
+        "w0 ",
+        "the server is none the worse"
+    );
     server.end().await;
 
-    let server = TestServer::fake().set("SWITCHBOARD_AUTH__KEYS", "the-right-key").start().await;
-    table.add("no key", &ask(&server, Method::POST, CHAT, chat_with("n", 1)).await);
-    let request = server.http.post(server.url(CHAT)).bearer_auth("a-wrong-key").body(chat_with("n", 1));
-    table.add("wrong key", &Answer::of(request.send().await.unwrap()).await);
+    let server = TestServer::fake()
+        .set("SWITCHBOARD_AUTH__KEYS", "the-right-key")
+        .start()
+        .await;
+    table.add(
+        "no key",
+        &ask(&server, Method::POST, CHAT, chat_with("n", 1)).await,
+    );
+    let request = server
+        .http
+        .post(server.url(CHAT))
+        .bearer_auth("a-wrong-key")
+        .body(chat_with("n", 1));
+    table.add(
+        "wrong key",
+        &Answer::of(request.send().await.unwrap()).await,
+    );
     server.end().await;
 
-    let server = TestServer::fake().set("SWITCHBOARD_SERVER__STRICT", true).start().await;
-    for (field, value) in
-        [("presence_penalty", json!(1)), ("logit_bias", json!({"1": 1})), ("x_unknown", json!(1))]
-    {
+    let server = TestServer::fake()
+        .set("SWITCHBOARD_SERVER__STRICT", true)
+        .start()
+        .await;
+    for (field, value) in [
+        ("presence_penalty", json!(1)),
+        ("logit_bias", json!({"1": 1})),
+        ("x_unknown", json!(1)),
+    ] {
         let answer = ask(&server, Method::POST, CHAT, chat_with(field, value)).await;
         table.add(&format!("strict: {field}"), &answer);
     }
-    for (what, role) in [("instructions only", "system"), ("assistant last", "assistant")] {
+    for (what, role) in [
+        ("instructions only", "system"),
+        ("assistant last", "assistant"),
+    ] {
         let body = messages(json!([{"role": role, "content": "hi"}]));
-        table.add(&format!("strict: {what}"), &ask(&server, Method::POST, CHAT, body).await);
+        table.add(
+            &format!("strict: {what}"),
+            &ask(&server, Method::POST, CHAT, body).await,
+        );
     }
     server.end().await;
     insta::assert_snapshot!(table.0);
@@ -136,7 +217,13 @@ async fn every_refusal_has_its_place_in_the_envelope_of_openai() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_strictness_fields_without_effect_are_named_and_the_rest_is_served() {
     let server = TestServer::fake().start().await;
-    let answer = ask(&server, Method::POST, CHAT, chat_with("presence_penalty", 1)).await;
+    let answer = ask(
+        &server,
+        Method::POST,
+        CHAT,
+        chat_with("presence_penalty", 1),
+    )
+    .await;
     assert_eq!(
         (answer.status, &answer.headers["x-switchboard-ignored"]),
         (200, &"presence_penalty".parse().unwrap())
@@ -146,7 +233,8 @@ async fn without_strictness_fields_without_effect_are_named_and_the_rest_is_serv
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_broken_in_a_conversation_is_repaired_and_told() {
-    let call = json!({"id": "c", "type": "function", "function": {"name": "look", "arguments": "[1]"}});
+    let call =
+        json!({"id": "c", "type": "function", "function": {"name": "look", "arguments": "[1]"}});
     let chat = json!([
         {"role": "user", "content": "hi"},
         {"role": "assistant", "tool_calls": [call]},
@@ -155,14 +243,29 @@ async fn what_is_broken_in_a_conversation_is_repaired_and_told() {
         {"role": "tool", "tool_call_id": "c", "content": "seen"},
     ]);
     let call = json!({"type": "function_call", "call_id": "c", "name": "look", "arguments": "{}"});
-    let input = json!([{"role": "user", "content": "hi"}, call, {"role": "user", "content": "well?"}]);
-    let prefilled = json!([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "The"}]);
-    let body =
-        |field: &str, value: &Value| json!({"model": "haiku", "max_tokens": 99, field: value}).to_string();
+    let input =
+        json!([{"role": "user", "content": "hi"}, call, {"role": "user", "content": "well?"}]);
+    let prefilled =
+        json!([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "The"}]);
+    let body = |field: &str, value: &Value| {
+        json!({"model": "haiku", "max_tokens": 99, field: value}).to_string()
+    };
     let bodies = [
-        (CHAT, body("messages", &chat), "arguments, empty_messages, results_moved"),
-        ("/v1/responses", json!({"model": "haiku", "input": input}).to_string(), "calls_without_results"),
-        ("/v1/messages", body("messages", &prefilled), "assistant_last"),
+        (
+            CHAT,
+            body("messages", &chat),
+            "arguments, empty_messages, results_moved",
+        ),
+        (
+            "/v1/responses",
+            json!({"model": "haiku", "input": input}).to_string(),
+            "calls_without_results",
+        ),
+        (
+            "/v1/messages",
+            body("messages", &prefilled),
+            "assistant_last",
+        ),
     ];
     let server = TestServer::fake().start().await;
     for (path, body, repaired) in &bodies {
@@ -171,9 +274,16 @@ async fn what_is_broken_in_a_conversation_is_repaired_and_told() {
         assert_eq!(answer.headers["x-switchboard-repaired"], repaired, "{path}");
     }
     server.end().await;
-    let server = TestServer::fake().set("SWITCHBOARD_SERVER__STRICT", true).start().await;
+    let server = TestServer::fake()
+        .set("SWITCHBOARD_SERVER__STRICT", true)
+        .start()
+        .await;
     for (path, body, _) in bodies {
-        assert_eq!(ask(&server, Method::POST, path, body).await.status, 400, "{path}");
+        assert_eq!(
+            ask(&server, Method::POST, path, body).await.status,
+            400,
+            "{path}"
+        );
     }
     server.end().await;
 }

@@ -8,7 +8,10 @@ use crate::support::TestServer;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_sign_in_it_serves_and_says_what_is_missing() {
-    let server = TestServer::fake().without("ANTHROPIC_API_KEY").spawn().await;
+    let server = TestServer::fake()
+        .without("ANTHROPIC_API_KEY")
+        .spawn()
+        .await;
     let names_the_variables =
         |text: &str| text.contains("ANTHROPIC_API_KEY") && text.contains("CLAUDE_CODE_OAUTH_TOKEN");
     assert!(names_the_variables(&server.log()), "{}", server.log());
@@ -21,11 +24,17 @@ async fn without_a_sign_in_it_serves_and_says_what_is_missing() {
         assert!(names_the_variables(message), "{message}");
     }
     let (status, models) = server.get("/v1/models").await;
-    assert_eq!((status, &models["error"]["type"]), (401, &Value::from("authentication_error")));
+    assert_eq!(
+        (status, &models["error"]["type"]),
+        (401, &Value::from("authentication_error"))
+    );
 
     let (status, ready) = server.get("/ready").await;
     assert_eq!((status, &ready["status"]), (503, &Value::from("not_ready")));
-    assert!(names_the_variables(ready["problems"][0].as_str().unwrap()), "{ready}");
+    assert!(
+        names_the_variables(ready["problems"][0].as_str().unwrap()),
+        "{ready}"
+    );
     assert_eq!(server.get("/health").await.0, 200);
     assert_eq!(server.workers(), Vec::<i32>::new());
     server.end().await;
@@ -34,45 +43,75 @@ async fn without_a_sign_in_it_serves_and_says_what_is_missing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cli_that_is_missing_or_is_none_is_named() {
     for missing in ["no-such-claude", "/nowhere/claude"] {
-        let ended = TestServer::fake().set("SWITCHBOARD_CLAUDE__BINARY", missing).fail().await;
+        let ended = TestServer::fake()
+            .set("SWITCHBOARD_CLAUDE__BINARY", missing)
+            .fail()
+            .await;
         assert_eq!(ended.code, Some(1));
         let error = last_error(&ended.log);
-        assert!(error.contains(missing) && error.contains("--claude-bin"), "{error}");
+        assert!(
+            error.contains(missing) && error.contains("--claude-bin"),
+            "{error}"
+        );
     }
-    let ended = TestServer::fake().set("SWITCHBOARD_CLAUDE__BINARY", "/bin/true").fail().await;
+    let ended = TestServer::fake()
+        .set("SWITCHBOARD_CLAUDE__BINARY", "/bin/true")
+        .fail()
+        .await;
     assert_eq!(ended.code, Some(1));
     let error = last_error(&ended.log);
-    assert!(error.contains("no version of the Claude CLI") && error.contains("--claude-bin"), "{error}");
+    assert!(
+        error.contains("no version of the Claude CLI") && error.contains("--claude-bin"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_in_use_is_named() {
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap();
-    let ended = TestServer::fake().set("SWITCHBOARD_SERVER__LISTEN", address).fail().await;
+    let ended = TestServer::fake()
+        .set("SWITCHBOARD_SERVER__LISTEN", address)
+        .fail()
+        .await;
     assert_eq!(ended.code, Some(1));
     let error = last_error(&ended.log);
-    assert!(error.contains(&format!("cannot listen on {address}")) && error.contains("in use"), "{error}");
+    assert!(
+        error.contains(&format!("cannot listen on {address}")) && error.contains("in use"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_data_directory_in_use_is_left_alone() {
     let server = TestServer::fake().spawn().await;
-    server.until("a worker is ready", |ready| ready["workers"]["idle"] == 1).await;
+    server
+        .until("a worker is ready", |ready| ready["workers"]["idle"] == 1)
+        .await;
     let workers = server.workers();
     let data_dir = server.data_dir();
     let ended = TestServer::fake().fail_in(data_dir).await;
     assert_eq!(ended.code, Some(1));
     let error = last_error(&ended.log);
-    assert!(error.contains("another server uses") && error.contains(data_dir.to_str().unwrap()), "{error}");
-    assert_eq!(server.workers(), workers, "the first server's workers are not swept away");
+    assert!(
+        error.contains("another server uses") && error.contains(data_dir.to_str().unwrap()),
+        "{error}"
+    );
+    assert_eq!(
+        server.workers(),
+        workers,
+        "the first server's workers are not swept away"
+    );
     assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w0 ");
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_of_the_environment_admit_their_bearers_alone() {
-    let server = TestServer::fake().set("SWITCHBOARD_AUTH__KEYS", "key-one,key-two").spawn().await;
+    let server = TestServer::fake()
+        .set("SWITCHBOARD_AUTH__KEYS", "key-one,key-two")
+        .spawn()
+        .await;
     let ask = async |key: Option<&str>| {
         let request = server.http.get(server.url("/v1/models"));
         let request = match key {
@@ -93,14 +132,19 @@ async fn keys_of_the_environment_admit_their_bearers_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_cli_keeps_is_for_the_servers_user_alone() {
     let server = TestServer::fake().spawn().await;
-    let mode = std::fs::metadata(server.data_dir().join("home")).unwrap().permissions().mode();
+    let mode = std::fs::metadata(server.data_dir().join("home"))
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o700);
     server.end().await;
 }
 
 /// The last error with its hint.
 fn last_error(log: &str) -> &str {
-    let start = log.rfind("error: ").unwrap_or_else(|| panic!("no error in {log}"));
+    let start = log
+        .rfind("error: ")
+        .unwrap_or_else(|| panic!("no error in {log}"));
     let error = &log[start..];
     assert!(error.contains("\nhint: "), "no hint in {error}");
     error

@@ -7,7 +7,13 @@ use crate::support::TestServer;
 /// The body of the one call that a request to `path` makes.
 async fn body_of(path: &str, request: Value) -> String {
     let server = TestServer::real().await.workers(1).start().await;
-    let response = server.http.post(server.url(path)).json(&request).send().await.unwrap();
+    let response = server
+        .http
+        .post(server.url(path))
+        .json(&request)
+        .send()
+        .await
+        .unwrap();
     let status = response.status();
     assert_eq!(status, 200, "{}", response.text().await.unwrap());
     let requests = server.upstream().requests();

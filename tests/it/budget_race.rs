@@ -23,9 +23,15 @@ const PAGES: u64 = 12;
 
 /// How much is done: a round of few clients, or as many rounds of 200 as `BUDGET_RACE_ROUNDS` says.
 fn extent() -> (u64, usize) {
-    #[expect(clippy::disallowed_methods, reason = "whoever looks for races has it run for longer")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "whoever looks for races has it run for longer"
+    )]
     let rounds = std::env::var("BUDGET_RACE_ROUNDS");
-    rounds.ok().and_then(|rounds| rounds.parse().ok()).map_or((1, 48), |rounds| (rounds, 200))
+    rounds
+        .ok()
+        .and_then(|rounds| rounds.parse().ok())
+        .map_or((1, 48), |rounds| (rounds, 200))
 }
 
 /// One that races.
@@ -38,7 +44,10 @@ struct Racer {
 
 impl Racer {
     async fn post(&self, path: &str, body: Value) -> Option<reqwest::Response> {
-        let request = self.http.post(format!("{}{path}", self.base)).bearer_auth(&self.key);
+        let request = self
+            .http
+            .post(format!("{}{path}", self.base))
+            .bearer_auth(&self.key);
         let response = request.json(&body).send().await.unwrap();
         let (status, body) = match response.status().as_u16() {
             200 | 201 => return Some(response),
@@ -50,9 +59,10 @@ impl Racer {
 
     /// Asks for an answer. True where there was room for it.
     async fn chat(&self, content: Value, more: Value) -> bool {
-        let mut body =
-            json!({"model": MODEL, "max_tokens": 1000, "messages": [{"role": "user", "content": content}]});
-        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let mut body = json!({"model": MODEL, "max_tokens": 1000, "messages": [{"role": "user", "content": content}]});
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         match self.post("/v1/chat/completions", body).await {
             Some(response) => response.bytes().await.is_ok(),
             None => false,
@@ -64,24 +74,36 @@ impl Racer {
         match number % 6 {
             0 => {
                 let digits = "3141592653 ".repeat(1000);
-                self.chat(json!(format!("[[tokens=1 usage_in=11000 usage_out=1000]] {digits}")), json!({}))
-                    .await
+                self.chat(
+                    json!(format!(
+                        "[[tokens=1 usage_in=11000 usage_out=1000]] {digits}"
+                    )),
+                    json!({}),
+                )
+                .await
             }
             1 => {
-                let prompt =
-                    format!("[[tokens=1 usage_in=0 usage_cache_write={} usage_out=1000]]", PAGES * 4600);
+                let prompt = format!(
+                    "[[tokens=1 usage_in=0 usage_cache_write={} usage_out=1000]]",
+                    PAGES * 4600
+                );
                 let data = format!("data:application/pdf;base64,{}", BASE64.encode(pdf()));
-                let file = json!({"type": "file", "file": {"filename": "a.pdf", "file_data": data}});
-                self.chat(json!([{"type": "text", "text": prompt}, file]), json!({})).await
+                let file =
+                    json!({"type": "file", "file": {"filename": "a.pdf", "file_data": data}});
+                self.chat(json!([{"type": "text", "text": prompt}, file]), json!({}))
+                    .await
             }
             2 => {
                 let prompt = "[[tokens=1 usage_in=1600 usage_out=1000]]";
-                let image = json!({"type": "image_url", "image_url": {"url": "https://example.com/a.png"}});
-                self.chat(json!([{"type": "text", "text": prompt}, image]), json!({})).await
+                let image =
+                    json!({"type": "image_url", "image_url": {"url": "https://example.com/a.png"}});
+                self.chat(json!([{"type": "text", "text": prompt}, image]), json!({}))
+                    .await
             }
             3 => {
                 let prompt = "[[search=\"rust\" say=\"It is out.\" usage_in=50 usage_out=1000]]";
-                self.chat(json!(prompt), json!({"web_search_options": {}})).await
+                self.chat(json!(prompt), json!({"web_search_options": {}}))
+                    .await
             }
             4 => {
                 let prompt = format!(
@@ -116,7 +138,10 @@ fn billed(body: &str) -> Money {
     let prices = app::prices(&Settings::load(None, &environment, &Flags::default()).unwrap());
     let said = |name: &str| {
         let (_, rest) = body.split_once(&format!("{name}="))?;
-        rest.split(|other: char| !other.is_ascii_digit()).next()?.parse::<u64>().ok()
+        rest.split(|other: char| !other.is_ascii_digit())
+            .next()?
+            .parse::<u64>()
+            .ok()
     };
     let usage = Usage {
         input_tokens: said("usage_in").unwrap_or(0),
@@ -129,9 +154,15 @@ fn billed(body: &str) -> Money {
 }
 
 async fn server(folder: &TempDir) -> TestServer {
-    let builder = TestServer::real().await.workers(2).set("SWITCHBOARD_ADMIN_KEY", ADMIN);
+    let builder = TestServer::real()
+        .await
+        .workers(2)
+        .set("SWITCHBOARD_ADMIN_KEY", ADMIN);
     let builder = builder.set("SWITCHBOARD_TASKS__ROOTS", json!([folder.path()]));
-    builder.set("SWITCHBOARD_POOL__QUEUE_LENGTH", 200).start().await
+    builder
+        .set("SWITCHBOARD_POOL__QUEUE_LENGTH", 200)
+        .start()
+        .await
 }
 
 /// Somebody with a key of a new project that has the budget.
@@ -143,13 +174,25 @@ async fn racer(server: &TestServer, folder: &TempDir, round: u64) -> Racer {
         answer
     };
     let budget = json!({"monthly": {"money": BUDGET}});
-    let project = admin("/admin/projects", json!({"name": format!("race-{round}"), "budget": budget})).await;
+    let project = admin(
+        "/admin/projects",
+        json!({"name": format!("race-{round}"), "budget": budget}),
+    )
+    .await;
     let permissions = ["inference", "tasks", "usage", "web_search"];
     let key = json!({"name": "racer", "project_id": project["id"], "permissions": permissions});
     let made = admin("/admin/keys", key).await;
-    let key = made["key"].as_str().unwrap_or_else(|| panic!("{made} {project}")).to_owned();
+    let key = made["key"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{made} {project}"))
+        .to_owned();
     let work = folder.path().canonicalize().unwrap().display().to_string();
-    Racer { http: http.clone(), base: server.url(""), key, work }
+    Racer {
+        http: http.clone(),
+        base: server.url(""),
+        key,
+        work,
+    }
 }
 
 /// What is spent of the budget, once nothing is held any more.
@@ -158,7 +201,8 @@ async fn spent(server: &TestServer, racer: &Racer) -> Money {
         let request = racer.http.get(server.url(path)).bearer_auth(key);
         request.send().await.unwrap().json::<Value>().await.unwrap()
     };
-    let is_settled = || async { (get("/admin/ledger/verify", ADMIN).await["holds"] == 0).then_some(()) };
+    let is_settled =
+        || async { (get("/admin/ledger/verify", ADMIN).await["holds"] == 0).then_some(()) };
     eventually("all is charged", is_settled).await;
     let usage = get("/v1/usage?period=month", &racer.key).await;
     let used = &usage["budgets"][0]["money"]["used"];
@@ -174,15 +218,28 @@ async fn no_crowd_spends_more_than_its_budget() {
     for round in 0..rounds {
         server.upstream().clear();
         let racer = &racer(&server, &folder, round).await;
-        let raced = stream::iter(0..clients).map(|number| racer.race(number)).buffer_unordered(clients);
+        let raced = stream::iter(0..clients)
+            .map(|number| racer.race(number))
+            .buffer_unordered(clients);
         let passed: Vec<bool> = raced.collect().await;
         let spent = spent(&server, racer).await;
-        let upstream: Vec<Money> =
-            server.upstream().requests().iter().map(|request| billed(&request.body.to_string())).collect();
+        let upstream: Vec<Money> = server
+            .upstream()
+            .requests()
+            .iter()
+            .map(|request| billed(&request.body.to_string()))
+            .collect();
         let billed = upstream.iter().fold(Money::ZERO, |sum, money| sum + *money);
         assert!(spent <= budget, "round {round}: {spent} are charged");
-        assert!(billed <= budget, "round {round}: upstream bills {billed} for {} calls", upstream.len());
-        assert!(passed.contains(&true) && passed.contains(&false), "the budget is used, and used up");
+        assert!(
+            billed <= budget,
+            "round {round}: upstream bills {billed} for {} calls",
+            upstream.len()
+        );
+        assert!(
+            passed.contains(&true) && passed.contains(&false),
+            "the budget is used, and used up"
+        );
         assert!(spent > Money::ZERO);
     }
     server.end().await;

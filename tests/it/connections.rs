@@ -28,14 +28,21 @@ fn is_served(told: &str) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_connections_stop_nobody() {
     let server = TestServer::fake().workers(1).open_files(OPEN_FILES);
-    let server = server.set("SWITCHBOARD_SERVER__UNKNOWN_CONNECTIONS_PER_ADDRESS", 64).spawn().await;
+    let server = server
+        .set("SWITCHBOARD_SERVER__UNKNOWN_CONNECTIONS_PER_ADDRESS", 64)
+        .spawn()
+        .await;
     let mut all = silent(&server, 64).await;
     for _ in 0..4 {
         assert!(is_served(&ask(&server, "/health", "").await.1));
         all.extend(silent(&server, 100).await);
     }
     assert!(is_served(&ask(&server, "/health", "").await.1));
-    assert_eq!(server.chat("[[tokens=2]]").send().await.text(), "w0 w1 ", "a worker has its pipes");
+    assert_eq!(
+        server.chat("[[tokens=2]]").send().await.text(),
+        "w0 w1 ",
+        "a worker has its pipes"
+    );
     // Whoever was there first had to go.
     all[0].read_to_end().await;
     drop(all);
@@ -46,7 +53,10 @@ async fn silent_connections_stop_nobody() {
 async fn health_is_answered_when_all_connections_are_taken_by_those_who_may() {
     const KEY: &str = "authorization: Bearer key-of-a-test\r\n";
     let server = TestServer::fake().workers(1).open_files(2 * OPEN_FILES);
-    let server = server.set("SWITCHBOARD_AUTH__KEYS", "key-of-a-test").spawn().await;
+    let server = server
+        .set("SWITCHBOARD_AUTH__KEYS", "key-of-a-test")
+        .spawn()
+        .await;
     let mut kept = Vec::new();
     let refused = loop {
         let (client, told) = ask(&server, "/v1/models", KEY).await;
@@ -55,7 +65,10 @@ async fn health_is_answered_when_all_connections_are_taken_by_those_who_may() {
         }
         kept.push(client);
     };
-    assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("too_many_connections"), "{refused}");
+    assert!(
+        refused.starts_with("HTTP/1.1 503 ") && refused.contains("too_many_connections"),
+        "{refused}"
+    );
     assert!(kept.len() > OPEN_FILES / 8, "{}", kept.len());
     let spare = silent(&server, 64).await;
     assert!(is_served(&ask(&server, "/health", "").await.1));

@@ -20,20 +20,37 @@ fn nonce(number: u64) -> String {
 
 /// Whether all nonces in a text are the one of this request.
 fn assert_own(text: &str, number: u64) {
-    let (all, own) = (text.matches("nonce-").count(), text.matches(&nonce(number)).count());
-    assert_eq!(all, own, "the answer to {} carries another's: {text}", nonce(number));
+    let (all, own) = (
+        text.matches("nonce-").count(),
+        text.matches(&nonce(number)).count(),
+    );
+    assert_eq!(
+        all,
+        own,
+        "the answer to {} carries another's: {text}",
+        nonce(number)
+    );
 }
 
 /// One request of a kind that the random numbers choose. Says whether it was answered to its end.
 async fn request(server: &TestServer, number: u64) -> bool {
     let own = nonce(number);
-    let echo = format!("{own} a b c d e f {own} [[echo gap_ms={}]]", random(number) % 3);
+    let echo = format!(
+        "{own} a b c d e f {own} [[echo gap_ms={}]]",
+        random(number) % 3
+    );
     let chat = server.chat(&echo);
     match random(number + 5000) % 8 {
         // Leaves at some time, seen or not.
         0 => {
             let mut client = RawClient::connect(server).await;
-            client.write(&chat.with("stream", random(number).is_multiple_of(2)).bytes()).await;
+            client
+                .write(
+                    &chat
+                        .with("stream", random(number).is_multiple_of(2))
+                        .bytes(),
+                )
+                .await;
             client.reset();
             return false;
         }
@@ -45,7 +62,10 @@ async fn request(server: &TestServer, number: u64) -> bool {
             return false;
         }
         2 => {
-            let crash = server.chat(&format!("{own} [[echo crash_at={}]]", random(number) % 3)).told().await;
+            let crash = server
+                .chat(&format!("{own} [[echo crash_at={}]]", random(number) % 3))
+                .told()
+                .await;
             assert!(crash.ends_with("worker_failed"), "{crash}");
             assert_own(&crash, number);
             return false;
@@ -68,7 +88,10 @@ async fn request(server: &TestServer, number: u64) -> bool {
 async fn a_thousand_requests_get_their_own_answers() {
     let server = TestServer::fake().workers(4).start().await;
     let requests = (0..REQUESTS).map(|number| request(&server, number));
-    let answered: Vec<_> = futures::stream::iter(requests).buffer_unordered(12).collect().await;
+    let answered: Vec<_> = futures::stream::iter(requests)
+        .buffer_unordered(12)
+        .collect()
+        .await;
     let answered = answered.into_iter().filter(|answered| *answered).count();
     assert!(answered > 500, "only {answered} were answered");
     server.until_quiet().await;
@@ -85,7 +108,10 @@ async fn turn_of(server: &TestServer, number: u64) {
     let (prompt, further) = match random(number) % 6 {
         0 => ("[[tokens=3]]", json!({})),
         1 => ("[[tokens=30]]", json!({"max_tokens": 3})),
-        2 => ("[[tool=look input={}]]", json!({"tools": [{"type": "function", "function": tool}]})),
+        2 => (
+            "[[tool=look input={}]]",
+            json!({"tools": [{"type": "function", "function": tool}]}),
+        ),
         3 => ("[[status=400]]", json!({"temperature": 0.5})),
         4 => ("[[tokens=40 gap_ms=5]]", json!({"stream": true})),
         _ => ("[[thinking=\"hm\" say=\"yes\"]]", json!({"stop": ["X"]})),
@@ -96,8 +122,14 @@ async fn turn_of(server: &TestServer, number: u64) {
     }
     messages.push(said("user", prompt));
     let mut body = json!({"model": "haiku", "messages": messages});
-    body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
-    let request = server.http.post(server.url("/v1/chat/completions")).bearer_auth(key).json(&body);
+    body.as_object_mut()
+        .unwrap()
+        .extend(further.as_object().unwrap().clone());
+    let request = server
+        .http
+        .post(server.url("/v1/chat/completions"))
+        .bearer_auth(key)
+        .json(&body);
     let mut response = request.send().await.unwrap();
     if random(number) % 6 == 4 {
         // Leaves in the middle.
@@ -112,16 +144,28 @@ async fn turn_of(server: &TestServer, number: u64) {
 async fn no_body_upstream_holds_a_word_of_another_caller() {
     let server = TestServer::real().await.workers(4);
     let server = server.set("SWITCHBOARD_AUTH__KEYS", r#"["key-0","key-1","key-2"]"#);
-    let server = server.set("SWITCHBOARD_CLAUDE__BREAKER_FAILURES", 0).start().await;
+    let server = server
+        .set("SWITCHBOARD_CLAUDE__BREAKER_FAILURES", 0)
+        .start()
+        .await;
     let turns = (0..REQUESTS).map(|number| turn_of(&server, number));
-    futures::stream::iter(turns).buffer_unordered(8).for_each(|()| async {}).await;
+    futures::stream::iter(turns)
+        .buffer_unordered(8)
+        .for_each(|()| async {})
+        .await;
     server.until_quiet().await;
     let requests = server.upstream().requests();
-    assert!(requests.len() as u64 >= REQUESTS * 9 / 10, "{}", requests.len());
+    assert!(
+        requests.len() as u64 >= REQUESTS * 9 / 10,
+        "{}",
+        requests.len()
+    );
     for request in &requests {
         let body = request.body.to_string();
-        let callers =
-            ["caller-0", "caller-1", "caller-2"].iter().filter(|word| body.contains(**word)).count();
+        let callers = ["caller-0", "caller-1", "caller-2"]
+            .iter()
+            .filter(|word| body.contains(**word))
+            .count();
         assert_eq!(callers, 1, "{body}");
     }
     server.end().await;

@@ -9,11 +9,18 @@ use crate::support::{Builder, TestServer};
 /// Sends each prompt, streamed and not, and tells what came of it: `status type code | Retry-After | message`, and the
 /// stream if it ended otherwise.
 async fn table(server: Builder, prompts: &[&str]) -> String {
-    let server = server.workers(1).set("SWITCHBOARD_CLAUDE__BREAKER_FAILURES", 0).start().await;
+    let server = server
+        .workers(1)
+        .set("SWITCHBOARD_CLAUDE__BREAKER_FAILURES", 0)
+        .start()
+        .await;
     let mut table = String::new();
     for prompt in prompts {
         let answer = server.chat(prompt).send().await;
-        let wait = answer.headers.get("retry-after").map_or("-", |wait| wait.to_str().unwrap());
+        let wait = answer
+            .headers
+            .get("retry-after")
+            .map_or("-", |wait| wait.to_str().unwrap());
         let message = answer.body["error"]["message"].as_str().unwrap();
         writeln!(table, "{prompt} {} | {wait} | {message}", answer.error()).unwrap();
         let told = server.chat(prompt).told().await;
@@ -27,10 +34,14 @@ async fn table(server: Builder, prompts: &[&str]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_calls() {
-    let mut prompts: Vec<String> = [400, 401, 402, 403, 404, 413, 422, 429, 500, 502, 503, 504, 529]
-        .map(|status| format!("[[status={status} message=reason]]"))
-        .into();
-    prompts.push(r#"[[status=400 message="prompt is too long: 200001 tokens > 200000 maximum"]]"#.to_owned());
+    let mut prompts: Vec<String> = [
+        400, 401, 402, 403, 404, 413, 422, 429, 500, 502, 503, 504, 529,
+    ]
+    .map(|status| format!("[[status={status} message=reason]]"))
+    .into();
+    prompts.push(
+        r#"[[status=400 message="prompt is too long: 200001 tokens > 200000 maximum"]]"#.to_owned(),
+    );
     let prompts: Vec<&str> = prompts.iter().map(String::as_str).collect();
     insta::assert_snapshot!(table(TestServer::real().await, &prompts).await, @r#"
 [[status=400 message=reason]] 400 invalid_request_error - | - | Anthropic refused the request: reason
@@ -53,14 +64,27 @@ async fn refused_calls() {
 /// The CLI would wait, and the worker with it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_wait_is_the_clients_and_not_the_workers() {
-    let server = TestServer::real().await.workers(1).set("SWITCHBOARD_CLAUDE__MAX_RETRIES", 1).start().await;
+    let server = TestServer::real()
+        .await
+        .workers(1)
+        .set("SWITCHBOARD_CLAUDE__MAX_RETRIES", 1)
+        .start()
+        .await;
     let worker = server.only_worker().await;
-    for (status, error) in
-        [(429, "429 rate_limit_error rate_limit_exceeded"), (529, "503 server_error overloaded")]
-    {
-        let answer = server.chat(&format!("[[status={status} retry_after=40]]")).send().await;
+    for (status, error) in [
+        (429, "429 rate_limit_error rate_limit_exceeded"),
+        (529, "503 server_error overloaded"),
+    ] {
+        let answer = server
+            .chat(&format!("[[status={status} retry_after=40]]"))
+            .send()
+            .await;
         assert_eq!(answer.error(), error);
-        let wait: u64 = answer.headers["retry-after"].to_str().unwrap().parse().unwrap();
+        let wait: u64 = answer.headers["retry-after"]
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap();
         // The CLI adds up to a quarter. Of more than a minute or so it does not tell: it gives up at once.
         assert!((40..=60).contains(&wait), "{wait}");
         assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w1");
@@ -71,7 +95,10 @@ async fn a_long_wait_is_the_clients_and_not_the_workers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_that_break_off() {
-    let prompts = ["[[tokens=3 error_after=0]]", "[[tokens=3 gap_ms=5 error_after=2]]"];
+    let prompts = [
+        "[[tokens=3 error_after=0]]",
+        "[[tokens=3 gap_ms=5 error_after=2]]",
+    ];
     insta::assert_snapshot!(table(TestServer::real().await, &prompts).await, @r#"
     [[tokens=3 error_after=0]] 503 server_error overloaded | 2 | Anthropic is overloaded. Try again later.
         | server_error overloaded
@@ -84,8 +111,14 @@ async fn calls_that_break_off() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_are_cut() {
     let server = TestServer::real().await.workers(1).start().await;
-    for prompt in ["[[tokens=3 cut_after=0]]", "[[tokens=3 gap_ms=5 cut_after=2]]"] {
-        assert_eq!(server.chat(prompt).send().await.error(), "502 server_error upstream_error");
+    for prompt in [
+        "[[tokens=3 cut_after=0]]",
+        "[[tokens=3 gap_ms=5 cut_after=2]]",
+    ] {
+        assert_eq!(
+            server.chat(prompt).send().await.error(),
+            "502 server_error upstream_error"
+        );
         let told = server.chat(prompt).told().await;
         assert!(told.ends_with("server_error upstream_error"), "{told}");
         assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w1");
@@ -95,7 +128,9 @@ async fn connections_that_are_cut() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_that_do_not_go_on() {
-    let server = TestServer::real().await.set("SWITCHBOARD_CLAUDE__EVENT_TIMEOUT_SECONDS", 3);
+    let server = TestServer::real()
+        .await
+        .set("SWITCHBOARD_CLAUDE__EVENT_TIMEOUT_SECONDS", 3);
     let prompts = ["[[tokens=3 stall_after=2]]", "[[headers_ms=60000]]"];
     insta::assert_snapshot!(table(server, &prompts).await, @r#"
     [[tokens=3 stall_after=2]] 504 server_error timeout | - | Nothing came from the model for 3 seconds.
@@ -107,7 +142,9 @@ async fn calls_that_do_not_go_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_that_find_nobody() {
     // Nobody listens on the discard port.
-    let server = TestServer::real().await.set("ANTHROPIC_BASE_URL", "http://127.0.0.1:9");
+    let server = TestServer::real()
+        .await
+        .set("ANTHROPIC_BASE_URL", "http://127.0.0.1:9");
     insta::assert_snapshot!(table(server, &["hello"]).await, @r#"
 hello 502 server_error upstream_error | - | The call to Anthropic failed.
 "#);
@@ -118,7 +155,12 @@ async fn a_stream_that_fails_late_ends_with_the_error_and_the_worker_serves_on()
     let server = TestServer::real().await.workers(1).start().await;
     let worker = server.only_worker().await;
     for fault in ["cut_after=2", "error_after=2"] {
-        let events = server.chat(&format!("[[tokens=9 gap_ms=100 {fault}]]")).stream().await.rest().await;
+        let events = server
+            .chat(&format!("[[tokens=9 gap_ms=100 {fault}]]"))
+            .stream()
+            .await
+            .rest()
+            .await;
         let last: Value = serde_json::from_str(events.last().unwrap()).unwrap();
         assert!(last["error"]["message"].is_string(), "{fault}: {events:?}");
         assert!(!events.contains(&"[DONE]".to_owned()));
@@ -145,7 +187,10 @@ async fn arguments_that_break_a_strict_schema_never_pass_for_an_answer() {
     assert_eq!(refused.error(), "502 server_error upstream_error");
     let message = refused.body["error"]["message"].as_str().unwrap();
     insta::assert_snapshot!(message, @"Claude called the strict tool `count` with arguments that do not keep to its schema: `/properties/n/type` is not met. Try again.");
-    assert_eq!(ask(r#"{"n":"one"}"#, true).told().await, "| server_error upstream_error");
+    assert_eq!(
+        ask(r#"{"n":"one"}"#, true).told().await,
+        "| server_error upstream_error"
+    );
     assert_eq!(ask(r#"{"n":1}"#, true).told().await, "| tool_calls");
     assert_eq!(ask(r#"{"n":"one"}"#, false).told().await, "| tool_calls");
     server.until_quiet().await;

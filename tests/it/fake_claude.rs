@@ -1,6 +1,9 @@
 //! The CLI that other tests put in place of the real one: its lines, their order and its faults.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, where a panic is the report"
+)]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
@@ -15,7 +18,10 @@ struct Cli {
     said: Vec<Value>,
 }
 
-#[expect(clippy::disallowed_methods, reason = "the process under test, outside the server")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the process under test, outside the server"
+)]
 fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fake-claude"));
     command.env_clear();
@@ -25,14 +31,29 @@ fn command() -> Command {
 impl Cli {
     fn start(env: &[(&str, &str)]) -> Self {
         let mut command = command();
-        command.args(["-p", "--input-format", "stream-json", "--bare"]).envs(env.iter().copied());
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        command
+            .args(["-p", "--input-format", "stream-json", "--bare"])
+            .envs(env.iter().copied());
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        Self { stdin: child.stdin.take(), child, stdout, said: Vec::new() }
+        Self {
+            stdin: child.stdin.take(),
+            child,
+            stdout,
+            said: Vec::new(),
+        }
     }
 
     fn write(&mut self, line: &Value) {
-        self.stdin.as_mut().unwrap().write_all(format!("{line}\n").as_bytes()).unwrap();
+        self.stdin
+            .as_mut()
+            .unwrap()
+            .write_all(format!("{line}\n").as_bytes())
+            .unwrap();
     }
 
     fn ask(&mut self, request: &Value) -> Value {
@@ -41,7 +62,9 @@ impl Cli {
     }
 
     fn prompt(&mut self, uuid: &str, text: &str) {
-        self.write(&json!({"type": "user", "uuid": uuid, "message": {"role": "user", "content": text}}));
+        self.write(
+            &json!({"type": "user", "uuid": uuid, "message": {"role": "user", "content": text}}),
+        );
     }
 
     /// A whole turn; returns the text of its deltas and its result.
@@ -50,14 +73,26 @@ impl Cli {
         self.prompt(uuid, text);
         self.until(|line| line["command_uuid"] == uuid && is_end(&line["state"]));
         let said = &self.said[from..];
-        let deltas = said.iter().filter_map(|line| line.pointer("/event/delta/text")?.as_str());
-        (deltas.collect(), said.iter().find(|line| line["type"] == "result").unwrap().clone())
+        let deltas = said
+            .iter()
+            .filter_map(|line| line.pointer("/event/delta/text")?.as_str());
+        (
+            deltas.collect(),
+            said.iter()
+                .find(|line| line["type"] == "result")
+                .unwrap()
+                .clone(),
+        )
     }
 
     fn until(&mut self, found: impl Fn(&Value) -> bool) -> Value {
         loop {
             let mut line = String::new();
-            assert!(self.stdout.read_line(&mut line).unwrap() > 0, "ended after {:#?}", self.said);
+            assert!(
+                self.stdout.read_line(&mut line).unwrap() > 0,
+                "ended after {:#?}",
+                self.said
+            );
             let line: Value = serde_json::from_str(&line).unwrap();
             self.said.push(line.clone());
             if found(&line) {
@@ -68,7 +103,8 @@ impl Cli {
 
     /// Types of all lines since `from`, the most telling word of each.
     fn words(&self, from: usize) -> Vec<&str> {
-        let word = |line: &'_ Value, path: &str| line.pointer(path).and_then(Value::as_str).map(str::len);
+        let word =
+            |line: &'_ Value, path: &str| line.pointer(path).and_then(Value::as_str).map(str::len);
         let paths = ["/event/type", "/state", "/subtype", "/type"];
         let told = self.said[from..].iter().filter_map(|line| {
             let path = paths.iter().find(|path| word(line, path).is_some())?;
@@ -97,7 +133,11 @@ fn is_end(state: &Value) -> bool {
 fn tells_its_version() {
     let told = command().arg("--version").output().unwrap();
     assert_eq!(told.stdout, b"2.1.329 (Claude Code)\n");
-    let told = command().arg("--version").env("FAKE_CLAUDE_VERSION", "9.9.9").output().unwrap();
+    let told = command()
+        .arg("--version")
+        .env("FAKE_CLAUDE_VERSION", "9.9.9")
+        .output()
+        .unwrap();
     assert_eq!(told.stdout, b"9.9.9 (Claude Code)\n");
 }
 
@@ -105,7 +145,10 @@ fn tells_its_version() {
 fn a_mode_that_does_not_exist_is_refused() {
     let told = command().env("FAKE_CLAUDE_TOKENZ", "1").output().unwrap();
     assert_eq!(told.status.code(), Some(2));
-    assert_eq!(told.stderr, b"fake-claude: no such mode: FAKE_CLAUDE_TOKENZ\n");
+    assert_eq!(
+        told.stderr,
+        b"fake-claude: no such mode: FAKE_CLAUDE_TOKENZ\n"
+    );
 }
 
 #[test]
@@ -142,7 +185,10 @@ fn a_turn_has_the_lines_of_the_real_cli_in_its_order() {
     assert_eq!(result["usage"]["output_tokens"], 2);
     let (_, second) = cli.turn("u2", "hello [[tokens=2]]");
     let (first, second) = (&result["total_cost_usd"], &second["total_cost_usd"]);
-    assert!(second.as_f64().unwrap() > 1.9 * first.as_f64().unwrap(), "{first} {second}");
+    assert!(
+        second.as_f64().unwrap() > 1.9 * first.as_f64().unwrap(),
+        "{first} {second}"
+    );
     assert_eq!(cli.end().code(), Some(0));
 }
 
@@ -154,7 +200,10 @@ fn a_replayed_conversation_is_held_until_the_rewind() {
     let user = |text: &str| json!({"role": "user", "content": text});
     cli.write(&json!({"type": "user", "uuid": "u1", "shouldQuery": false, "message": user("[[no_result]]")}));
     cli.until(|line| line["state"] == "completed");
-    assert_eq!(cli.words(from), ["queued", "started", "init", "success", "completed"]);
+    assert_eq!(
+        cli.words(from),
+        ["queued", "started", "init", "success", "completed"]
+    );
     cli.write(
         &json!({"type": "assistant", "uuid": "a1", "message": {"role": "assistant", "content": "yes"}}),
     );
@@ -203,14 +252,28 @@ fn an_interrupt_ends_a_stalled_turn_and_the_next_one_works() {
 fn settings_limit_the_answer() {
     let mut cli = Cli::start(&[]);
     let set = |env: Value| json!({"subtype": "apply_flag_settings", "settings": {"env": env}});
-    cli.ask(&set(json!({"CLAUDE_CODE_EXTRA_BODY": r#"{"stop_sequences":["w9","2 w"]}"#})));
+    cli.ask(&set(
+        json!({"CLAUDE_CODE_EXTRA_BODY": r#"{"stop_sequences":["w9","2 w"]}"#}),
+    ));
     assert_eq!(cli.turn("u1", "hi").0, "w0 w1 w");
-    assert!(cli.said.iter().any(|line| line.pointer("/event/delta/stop_sequence") == Some(&json!("2 w"))));
-    cli.ask(&set(json!({"CLAUDE_CODE_EXTRA_BODY": null, "CLAUDE_CODE_MAX_OUTPUT_TOKENS": "2"})));
+    assert!(
+        cli.said
+            .iter()
+            .any(|line| line.pointer("/event/delta/stop_sequence") == Some(&json!("2 w")))
+    );
+    cli.ask(&set(
+        json!({"CLAUDE_CODE_EXTRA_BODY": null, "CLAUDE_CODE_MAX_OUTPUT_TOKENS": "2"}),
+    ));
     let (text, result) = cli.turn("u2", "hi");
-    assert_eq!((text.as_str(), &result["num_turns"]), ("w0 w1 w2 w3 w4 ", &json!(3)));
+    assert_eq!(
+        (text.as_str(), &result["num_turns"]),
+        ("w0 w1 w2 w3 w4 ", &json!(3))
+    );
     let (text, result) = cli.turn("u3", "[[tokens=50]]");
-    assert_eq!((text.split_whitespace().count(), &result["is_error"]), (8, &json!(true)));
+    assert_eq!(
+        (text.split_whitespace().count(), &result["is_error"]),
+        (8, &json!(true))
+    );
     cli.prompt("u4", "[[tokens=50]]");
     cli.until(|line| line.pointer("/event/delta/stop_reason") == Some(&json!("max_tokens")));
     cli.ask(&json!({"subtype": "interrupt"}));
@@ -224,23 +287,47 @@ fn settings_limit_the_answer() {
 #[test]
 fn an_api_error_is_told_twice() {
     let mut cli = Cli::start(&[]);
-    let (_, result) = cli.turn("u1", r#"[[api_error=rate_limit api_retry=1 api_error_text="slow down"]]"#);
-    assert_eq!((&result["is_error"], &result["api_error_status"]), (&json!(true), &json!(429)));
-    let line = cli.said.iter().find(|line| line["type"] == "assistant").unwrap();
-    assert_eq!((&line["error"], &line["is_api_error_message"]), (&json!("rate_limit"), &json!(true)));
-    assert_eq!(line.pointer("/message/content/0/text"), Some(&json!("slow down")));
+    let (_, result) = cli.turn(
+        "u1",
+        r#"[[api_error=rate_limit api_retry=1 api_error_text="slow down"]]"#,
+    );
+    assert_eq!(
+        (&result["is_error"], &result["api_error_status"]),
+        (&json!(true), &json!(429))
+    );
+    let line = cli
+        .said
+        .iter()
+        .find(|line| line["type"] == "assistant")
+        .unwrap();
+    assert_eq!(
+        (&line["error"], &line["is_api_error_message"]),
+        (&json!("rate_limit"), &json!(true))
+    );
+    assert_eq!(
+        line.pointer("/message/content/0/text"),
+        Some(&json!("slow down"))
+    );
 }
 
 #[test]
 fn dies_as_it_is_told() {
-    for (how, code, signal) in
-        [("", Some(1), None), ("exit_code=7", Some(7), None), ("signal=KILL", None, Some(9))]
-    {
+    for (how, code, signal) in [
+        ("", Some(1), None),
+        ("exit_code=7", Some(7), None),
+        ("signal=KILL", None, Some(9)),
+    ] {
         let mut cli = Cli::start(&[]);
         cli.prompt("u1", &format!("[[crash_at=2 {how}]]"));
         let (rest, status) = cli.rest();
         assert_eq!((status.code(), status.signal()), (code, signal), "{how}");
-        assert_eq!(String::from_utf8(rest).unwrap().matches("text_delta").count(), 2);
+        assert_eq!(
+            String::from_utf8(rest)
+                .unwrap()
+                .matches("text_delta")
+                .count(),
+            2
+        );
     }
     let mut cli = Cli::start(&[]);
     cli.prompt("u1", "[[truncate_line_at=0]]");
@@ -254,14 +341,32 @@ fn faulty_lines_are_as_faulty_as_asked() {
         cli.prompt("u1", &format!("[[tokens=1 {modes}]] "));
         cli.prompt("u2", "[[exit_at_start]]");
         let rest = cli.rest().0;
-        rest.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect::<Vec<_>>()
+        rest.split(|byte| *byte == b'\n')
+            .map(<[u8]>::to_vec)
+            .collect::<Vec<_>>()
     };
-    assert!(lines("line_bytes=1M").iter().any(|line| line.len() == (1 << 20) - 1));
-    assert!(lines("invalid_utf8").iter().any(|line| std::str::from_utf8(line).is_err()));
+    assert!(
+        lines("line_bytes=1M")
+            .iter()
+            .any(|line| line.len() == (1 << 20) - 1)
+    );
+    assert!(
+        lines("invalid_utf8")
+            .iter()
+            .any(|line| std::str::from_utf8(line).is_err())
+    );
     assert!(lines("nul_bytes").iter().any(|line| line == b"\0\0\0\0"));
-    assert!(lines("deep_nesting=500").iter().any(|line| line.windows(500).any(|part| part == [b'['; 500])));
+    assert!(
+        lines("deep_nesting=500")
+            .iter()
+            .any(|line| line.windows(500).any(|part| part == [b'['; 500]))
+    );
     let is_json = |line: &Vec<u8>| line.is_empty() || serde_json::from_slice::<Value>(line).is_ok();
-    assert!(lines("duplicate_keys interleave_session=result noise_on_stdout=types").iter().all(is_json));
+    assert!(
+        lines("duplicate_keys interleave_session=result noise_on_stdout=types")
+            .iter()
+            .all(is_json)
+    );
     assert!(!lines("bad_json_at=1").iter().all(is_json));
     assert!(!lines("noise_on_stdout").iter().all(is_json));
     assert!(!lines("nan_cost=bare").iter().all(is_json));
@@ -271,7 +376,10 @@ fn faulty_lines_are_as_faulty_as_asked() {
 fn the_journal_holds_names_and_events() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal");
-    let env = [("FAKE_CLAUDE_JOURNAL", path.to_str().unwrap()), ("SECRET", "s3cret")];
+    let env = [
+        ("FAKE_CLAUDE_JOURNAL", path.to_str().unwrap()),
+        ("SECRET", "s3cret"),
+    ];
     let mut cli = Cli::start(&env);
     let pid = cli.child.id();
     cli.ask(&json!({"subtype": "initialize"}));
@@ -279,9 +387,15 @@ fn the_journal_holds_names_and_events() {
     cli.end();
     let journal = std::fs::read_to_string(&path).unwrap();
     assert!(!journal.contains("s3cret"), "{journal}");
-    let events: Vec<Value> = journal.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events: Vec<Value> = journal
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert!(events.iter().all(|event| event["pid"] == pid));
-    let names: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    let names: Vec<&str> = events
+        .iter()
+        .map(|event| event["event"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["start", "line", "line", "turn", "eof", "exit"]);
     assert_eq!(events[0]["env"], json!(["FAKE_CLAUDE_JOURNAL", "SECRET"]));
     assert_eq!(events[3]["unknown_directives"], json!(["unheard_of"]));
@@ -289,7 +403,10 @@ fn the_journal_holds_names_and_events() {
 
 #[test]
 fn outlives_sigterm_and_the_end_of_stdin_when_told_to() {
-    let mut cli = Cli::start(&[("FAKE_CLAUDE_IGNORE_SIGTERM", "1"), ("FAKE_CLAUDE_IGNORE_STDIN_EOF", "1")]);
+    let mut cli = Cli::start(&[
+        ("FAKE_CLAUDE_IGNORE_SIGTERM", "1"),
+        ("FAKE_CLAUDE_IGNORE_STDIN_EOF", "1"),
+    ]);
     cli.ask(&json!({"subtype": "initialize"}));
     let pid = rustix::process::Pid::from_child(&cli.child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
@@ -312,7 +429,11 @@ fn a_hung_process_answers_nothing_and_ends_with_stdin() {
     cli.write(&json!({"type": "control_request", "request_id": "r", "request": rewind}));
     drop(cli.stdin.take());
     let (rest, status) = cli.rest();
-    assert_eq!(String::from_utf8(rest).unwrap(), "", "no answer and no lifecycle");
+    assert_eq!(
+        String::from_utf8(rest).unwrap(),
+        "",
+        "no answer and no lifecycle"
+    );
     assert_eq!(status.code(), Some(0));
 }
 
@@ -322,7 +443,10 @@ fn an_interrupt_before_the_start_does_not_stop_the_turn() {
     cli.prompt("u1", "[[queue_ms=50 finish_on_eof]]");
     let told = cli.ask(&json!({"subtype": "interrupt"}));
     assert_eq!(told["response"]["still_queued"], json!(["u1"]));
-    assert_eq!(cli.until(|line| line["type"] == "result")["result"], "w0 w1 w2 w3 w4 ");
+    assert_eq!(
+        cli.until(|line| line["type"] == "result")["result"],
+        "w0 w1 w2 w3 w4 "
+    );
 }
 
 #[test]
@@ -339,12 +463,20 @@ fn finishes_the_turn_when_stdin_ends_if_told_to() {
 fn a_grandchild_keeps_stdout_open() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal");
-    let env = [("FAKE_CLAUDE_JOURNAL", path.to_str().unwrap()), ("FAKE_CLAUDE_SPAWN_GRANDCHILD", "1")];
+    let env = [
+        ("FAKE_CLAUDE_JOURNAL", path.to_str().unwrap()),
+        ("FAKE_CLAUDE_SPAWN_GRANDCHILD", "1"),
+    ];
     let mut cli = Cli::start(&env);
     cli.ask(&json!({"subtype": "initialize"}));
     let journal = std::fs::read_to_string(&path).unwrap();
-    let events = journal.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let child = events.filter_map(|event| event["child"].as_i64()).next().unwrap();
+    let events = journal
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let child = events
+        .filter_map(|event| event["child"].as_i64())
+        .next()
+        .unwrap();
     drop(cli.stdin.take());
     assert_eq!(cli.child.wait().unwrap().code(), Some(0));
     let child = rustix::process::Pid::from_raw(i32::try_from(child).unwrap()).unwrap();

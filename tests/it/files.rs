@@ -15,15 +15,25 @@ async fn a_large_file_goes_through_a_small_server() {
     let server = TestServer::fake().workers(1).spawn().await;
     let before = server.peak_memory();
     let head = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"large\"\r\n\r\n";
-    let tail = "\r\n--b\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nuser_data\r\n--b--\r\n";
+    let tail =
+        "\r\n--b\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nuser_data\r\n--b--\r\n";
     let pieces = std::iter::repeat_n(vec![b'x'; PIECE], PIECES);
-    let pieces = std::iter::once(head.into()).chain(pieces).chain([tail.into()]);
-    let upload =
-        server.http.post(server.url("/v1/files")).header(CONTENT_TYPE, "multipart/form-data; boundary=b");
-    let upload = upload.body(Body::wrap_stream(stream::iter(pieces.map(Ok::<_, std::io::Error>))));
+    let pieces = std::iter::once(head.into())
+        .chain(pieces)
+        .chain([tail.into()]);
+    let upload = server
+        .http
+        .post(server.url("/v1/files"))
+        .header(CONTENT_TYPE, "multipart/form-data; boundary=b");
+    let upload = upload.body(Body::wrap_stream(stream::iter(
+        pieces.map(Ok::<_, std::io::Error>),
+    )));
     let file: Value = upload.send().await.unwrap().json().await.unwrap();
     assert_eq!(file["bytes"], PIECE * PIECES, "{file}");
-    let url = server.url(&format!("/v1/files/{}/content", file["id"].as_str().unwrap()));
+    let url = server.url(&format!(
+        "/v1/files/{}/content",
+        file["id"].as_str().unwrap()
+    ));
     let mut download = server.http.get(url).send().await.unwrap();
     let mut received = 0;
     while let Some(chunk) = download.chunk().await.unwrap() {

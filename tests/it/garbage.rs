@@ -7,7 +7,9 @@ use crate::support::{ServerProcess, TestServer};
 const LINE_LIMIT: u64 = 4 << 20;
 
 async fn start(folder: &tempfile::TempDir) -> ServerProcess {
-    let server = TestServer::fake().workers(3).set("SWITCHBOARD_CLAUDE__MAX_LINE_BYTES", LINE_LIMIT);
+    let server = TestServer::fake()
+        .workers(3)
+        .set("SWITCHBOARD_CLAUDE__MAX_LINE_BYTES", LINE_LIMIT);
     let server = server.set("SWITCHBOARD_CLAUDE__EVENT_TIMEOUT_SECONDS", 1);
     server.spawn_in(folder.path()).await
 }
@@ -22,8 +24,15 @@ async fn told_beside_others(server: &ServerProcess, prompt: &str) -> String {
     }
     let told = server.chat(prompt).told().await;
     for other in join_all(others.into_iter().map(crate::support::Events::rest)).await {
-        let texts = other.iter().filter(|event| event.contains(r#""content":"w"#)).count();
-        assert_eq!((texts, other.last().unwrap().as_str()), (199, "[DONE]"), "beside {prompt}");
+        let texts = other
+            .iter()
+            .filter(|event| event.contains(r#""content":"w"#))
+            .count();
+        assert_eq!(
+            (texts, other.last().unwrap().as_str()),
+            (199, "[DONE]"),
+            "beside {prompt}"
+        );
     }
     told
 }
@@ -45,7 +54,12 @@ async fn unreadable_lines_cost_no_more_than_themselves() {
         ("[[duplicate_keys]]", "w0 w1 w2 w3 w4 | stop"),
     ] {
         let told = told_beside_others(&server, prompt).await;
-        assert!(told == expected, "{prompt}: {:.80} and so on, {} bytes", told, told.len());
+        assert!(
+            told == expected,
+            "{prompt}: {:.80} and so on, {} bytes",
+            told,
+            told.len()
+        );
         let growth = server.peak_memory().saturating_sub(before);
         assert!(growth <= 2 * LINE_LIMIT, "{prompt}: {growth} bytes more");
     }
@@ -57,7 +71,11 @@ async fn a_long_line_within_the_limit_is_an_answer() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(&folder).await;
     let told = server.chat("[[tokens=2 line_bytes=3M]]").told().await;
-    assert!(told.starts_with("w0 xxx") && told.ends_with("xxxw1 | stop"), "{} bytes", told.len());
+    assert!(
+        told.starts_with("w0 xxx") && told.ends_with("xxxw1 | stop"),
+        "{} bytes",
+        told.len()
+    );
     assert!(told.len() > 3_000_000);
     server.end().await;
 }

@@ -20,9 +20,16 @@ async fn upstream_of(server: &TestServer, prompt: &str) -> Value {
 
 /// A conversation with everything a turn can carry.
 async fn full_turn(server: &TestServer) -> Value {
-    let chat = server.chat("last [[tokens=2]]").after(&[("system", "S"), ("user", "a"), ("assistant", "b")]);
-    let chat =
-        chat.with("temperature", 0.25).with("stop", json!(["X"])).with("max_tokens", 9).with("model", "opus");
+    let chat = server.chat("last [[tokens=2]]").after(&[
+        ("system", "S"),
+        ("user", "a"),
+        ("assistant", "b"),
+    ]);
+    let chat = chat
+        .with("temperature", 0.25)
+        .with("stop", json!(["X"]))
+        .with("max_tokens", 9)
+        .with("model", "opus");
     assert_eq!(chat.send().await.status, 200);
     without_ids(&server.upstream().requests().last().unwrap().body)
 }
@@ -49,8 +56,11 @@ async fn a_reused_worker_sends_the_same_bytes_as_a_fresh_one() {
             "after a replayed and limited turn"
         );
 
-        let mut cut =
-            server.chat("[[tokens=90 gap_ms=5]]").after(&[("user", "u"), ("assistant", "a")]).stream().await;
+        let mut cut = server
+            .chat("[[tokens=90 gap_ms=5]]")
+            .after(&[("user", "u"), ("assistant", "a")])
+            .stream()
+            .await;
         cut.next_text().await;
         drop(cut);
         assert_eq!(
@@ -59,12 +69,32 @@ async fn a_reused_worker_sends_the_same_bytes_as_a_fresh_one() {
             "after an interrupted turn"
         );
 
-        server.chat("[[status=400]]").after(&[("system", "other")]).send().await;
-        assert_eq!(upstream_of(&server, "plain [[tokens=1]]").await, fresh_plain, "after a failed turn");
+        server
+            .chat("[[status=400]]")
+            .after(&[("system", "other")])
+            .send()
+            .await;
+        assert_eq!(
+            upstream_of(&server, "plain [[tokens=1]]").await,
+            fresh_plain,
+            "after a failed turn"
+        );
 
-        server.chat("[[tokens=9 cut_after=2]]").with("max_tokens", 50).send().await;
-        assert_eq!(full_turn(&server).await, fresh_full, "after a turn that was cut off upstream");
-        assert_eq!(server.only_worker().await, only_worker, "one worker has served all of them");
+        server
+            .chat("[[tokens=9 cut_after=2]]")
+            .with("max_tokens", 50)
+            .send()
+            .await;
+        assert_eq!(
+            full_turn(&server).await,
+            fresh_full,
+            "after a turn that was cut off upstream"
+        );
+        assert_eq!(
+            server.only_worker().await,
+            only_worker,
+            "one worker has served all of them"
+        );
         server.end().await;
     }
 }
@@ -72,10 +102,28 @@ async fn a_reused_worker_sends_the_same_bytes_as_a_fresh_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_that_begins_with_an_answer_leaves_nothing_behind() {
     let server = TestServer::real().await.workers(1).start().await;
-    let answer = server.chat("go on [[tokens=1]]").after(&[("assistant", "secret opening")]).send().await;
+    let answer = server
+        .chat("go on [[tokens=1]]")
+        .after(&[("assistant", "secret opening")])
+        .send()
+        .await;
     assert_eq!(answer.text(), "w1");
-    assert!(server.upstream().requests().last().unwrap().body.to_string().contains("secret opening"));
-    assert!(!upstream_of(&server, "[[tokens=1]]").await.to_string().contains("secret opening"));
+    assert!(
+        server
+            .upstream()
+            .requests()
+            .last()
+            .unwrap()
+            .body
+            .to_string()
+            .contains("secret opening")
+    );
+    assert!(
+        !upstream_of(&server, "[[tokens=1]]")
+            .await
+            .to_string()
+            .contains("secret opening")
+    );
     server.end().await;
 }
 
@@ -95,7 +143,11 @@ async fn a_text_is_a_text_whatever_the_cli_would_make_of_it() {
         let turns = body["messages"].as_array().unwrap();
         let users: Vec<_> = turns.iter().filter(|turn| turn["role"] == "user").collect();
         assert_eq!(users.len(), 1, "{text}: {body}");
-        assert_eq!(users[0]["content"].as_array().unwrap().len(), 1, "{text}: {body}");
+        assert_eq!(
+            users[0]["content"].as_array().unwrap().len(),
+            1,
+            "{text}: {body}"
+        );
         assert_eq!(users[0]["content"][0]["text"], text);
         assert!(!body.to_string().contains("root:x:0"), "{text}: {body}");
     }
@@ -106,15 +158,25 @@ async fn a_text_is_a_text_whatever_the_cli_would_make_of_it() {
 async fn nothing_of_the_host_reaches_a_prompt() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    for place in ["CLAUDE.md", "data/CLAUDE.md", "data/home/CLAUDE.md", "data/home/.claude/CLAUDE.md"] {
+    for place in [
+        "CLAUDE.md",
+        "data/CLAUDE.md",
+        "data/home/CLAUDE.md",
+        "data/home/.claude/CLAUDE.md",
+    ] {
         let file = folder.path().join(place);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, "secret instruction").unwrap();
     }
     for (key, token) in [("sk-made-up", ""), ("", "sk-ant-oat01-made-up")] {
         let builder = TestServer::real().await.workers(1);
-        let builder = builder.set("ANTHROPIC_API_KEY", key).set("CLAUDE_CODE_OAUTH_TOKEN", token);
-        let server = builder.set("DATABASE_PASSWORD", "secret variable").start_in(&data).await;
+        let builder = builder
+            .set("ANTHROPIC_API_KEY", key)
+            .set("CLAUDE_CODE_OAUTH_TOKEN", token);
+        let server = builder
+            .set("DATABASE_PASSWORD", "secret variable")
+            .start_in(&data)
+            .await;
         let body = upstream_of(&server, "hi [[tokens=1]]").await.to_string();
         assert!(!body.contains("secret"), "{body}");
         assert!(!body.contains(env!("CARGO_MANIFEST_DIR")), "{body}");
@@ -133,10 +195,19 @@ async fn nothing_of_the_host_reaches_a_prompt() {
 async fn a_turn_starts_no_other_program() {
     let programs = tempfile::tempdir().unwrap();
     let (git, started) = (programs.path().join("git"), programs.path().join("started"));
-    std::fs::write(&git, format!("#!/bin/sh\necho \"$@\" >>{}\nexit 1\n", started.display())).unwrap();
+    std::fs::write(
+        &git,
+        format!("#!/bin/sh\necho \"$@\" >>{}\nexit 1\n", started.display()),
+    )
+    .unwrap();
     std::fs::set_permissions(&git, std::fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:/usr/bin:/bin", programs.path().display());
-    let server = TestServer::real().await.workers(1).set("PATH", path).start().await;
+    let server = TestServer::real()
+        .await
+        .workers(1)
+        .set("PATH", path)
+        .start()
+        .await;
     for prompt in ["one [[tokens=1]]", "two [[tokens=1]]"] {
         assert_eq!(server.chat(prompt).send().await.text(), "w1");
     }
@@ -149,18 +220,44 @@ async fn a_prompt_of_two_megabytes_arrives_whole() {
     let server = TestServer::real().await.workers(1).start().await;
     let long = "x".repeat(2_000_000);
     let length = |value: &Value| value.as_str().unwrap().len();
-    assert_eq!(server.chat(&format!("[[tokens=1]] {long}")).send().await.text(), "w1");
-    let body = server.upstream().requests().last().unwrap().body.clone();
-    assert_eq!(length(&body["messages"][0]["content"][0]["text"]), 2_000_013);
-    assert_eq!(server.chat("[[tokens=1]]").after(&[("system", &long)]).send().await.text(), "w1");
-    let body = server.upstream().requests().last().unwrap().body.clone();
-    assert_eq!(length(&body["system"][1]["text"]), 2_000_000);
     assert_eq!(
-        server.chat("[[tokens=1]]").after(&[("user", &long), ("assistant", "a")]).send().await.text(),
+        server
+            .chat(&format!("[[tokens=1]] {long}"))
+            .send()
+            .await
+            .text(),
         "w1"
     );
     let body = server.upstream().requests().last().unwrap().body.clone();
-    assert_eq!(length(&body["messages"][0]["content"][0]["text"]), 2_000_000);
+    assert_eq!(
+        length(&body["messages"][0]["content"][0]["text"]),
+        2_000_013
+    );
+    assert_eq!(
+        server
+            .chat("[[tokens=1]]")
+            .after(&[("system", &long)])
+            .send()
+            .await
+            .text(),
+        "w1"
+    );
+    let body = server.upstream().requests().last().unwrap().body.clone();
+    assert_eq!(length(&body["system"][1]["text"]), 2_000_000);
+    assert_eq!(
+        server
+            .chat("[[tokens=1]]")
+            .after(&[("user", &long), ("assistant", "a")])
+            .send()
+            .await
+            .text(),
+        "w1"
+    );
+    let body = server.upstream().requests().last().unwrap().body.clone();
+    assert_eq!(
+        length(&body["messages"][0]["content"][0]["text"]),
+        2_000_000
+    );
     server.end().await;
 }
 
@@ -170,12 +267,29 @@ async fn a_conversation_is_never_summarised() {
     let server = TestServer::real().await.workers(1).start().await;
     // Longer than a model may be asked, so that the CLI has every reason.
     let long = "x ".repeat(1_500_000);
-    let earlier = [("user", &*long), ("assistant", "a"), ("user", &*long), ("assistant", "a")];
-    assert_eq!(server.chat("[[lenient tokens=1]]").after(&earlier).send().await.text(), "w1");
+    let earlier = [
+        ("user", &*long),
+        ("assistant", "a"),
+        ("user", &*long),
+        ("assistant", "a"),
+    ];
+    assert_eq!(
+        server
+            .chat("[[lenient tokens=1]]")
+            .after(&earlier)
+            .send()
+            .await
+            .text(),
+        "w1"
+    );
     let requests = server.upstream().requests();
     assert_eq!(requests.len(), 1);
-    let text =
-        |index: usize| requests[0].body["messages"][index]["content"][0]["text"].as_str().unwrap().len();
+    let text = |index: usize| {
+        requests[0].body["messages"][index]["content"][0]["text"]
+            .as_str()
+            .unwrap()
+            .len()
+    };
     assert_eq!((text(0), text(2)), (long.len(), long.len()));
     server.end().await;
 }

@@ -22,10 +22,18 @@ struct Ran {
 }
 
 /// Runs a command on a data directory.
-#[expect(clippy::disallowed_methods, reason = "a test starts the binary as a shell would")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test starts the binary as a shell would"
+)]
 async fn run(data_dir: &Path, arguments: &[&str]) -> Ran {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_claude-switchboard"));
-    command.args(arguments).arg("--data-dir").arg(data_dir).env_clear().stdin(Stdio::null());
+    command
+        .args(arguments)
+        .arg("--data-dir")
+        .arg(data_dir)
+        .env_clear()
+        .stdin(Stdio::null());
     let output = command.kill_on_drop(true).output().await.unwrap();
     Ran {
         code: output.status.code(),
@@ -64,15 +72,37 @@ const LET_IN: &str = "not_signed_in";
 async fn keys_are_managed_while_no_server_runs() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path();
-    let made =
-        json_of(data_dir, &["keys", "create", "laptop", "--monthly-money", "5", "--expires-in", "30d"]).await;
+    let made = json_of(
+        data_dir,
+        &[
+            "keys",
+            "create",
+            "laptop",
+            "--monthly-money",
+            "5",
+            "--expires-in",
+            "30d",
+        ],
+    )
+    .await;
     assert!(text(&made["key"]).starts_with("sk-sb-"));
     assert_eq!(made["budget"]["monthly"]["money"], "5.00");
-    let project = json_of(data_dir, &["projects", "create", "team", "--requests-per-minute", "9"]).await;
+    let project = json_of(
+        data_dir,
+        &["projects", "create", "team", "--requests-per-minute", "9"],
+    )
+    .await;
     let project = text(&project["id"]);
     assert_eq!(project, "team", "the name is an id");
-    let spoken = json_of(data_dir, &["projects", "create", "The team", "--id", "team-2"]).await;
-    assert_eq!((&spoken["id"], &spoken["name"]), (&json!("team-2"), &json!("The team")));
+    let spoken = json_of(
+        data_dir,
+        &["projects", "create", "The team", "--id", "team-2"],
+    )
+    .await;
+    assert_eq!(
+        (&spoken["id"], &spoken["name"]),
+        (&json!("team-2"), &json!("The team"))
+    );
     let unspoken = json_of(data_dir, &["projects", "create", "The team"]).await;
     assert!(text(&unspoken["id"]).starts_with("proj_"));
     let taken = run(data_dir, &["projects", "create", "team"]).await;
@@ -81,23 +111,59 @@ async fn keys_are_managed_while_no_server_runs() {
         "{}",
         taken.stderr
     );
-    let other =
-        json_of(data_dir, &["keys", "create", "ci", "--project", project, "--models", "haiku,sonnet"]).await;
+    let other = json_of(
+        data_dir,
+        &[
+            "keys",
+            "create",
+            "ci",
+            "--project",
+            project,
+            "--models",
+            "haiku,sonnet",
+        ],
+    )
+    .await;
     assert_eq!(other["models"], json!(["haiku", "sonnet"]));
-    let held = json_of(data_dir, &["projects", "budget", project, "--daily-tokens", "7"]).await;
+    let held = json_of(
+        data_dir,
+        &["projects", "budget", project, "--daily-tokens", "7"],
+    )
+    .await;
     assert_eq!(held["budget"]["daily"], json!({"tokens": 7, "money": null}));
 
-    let rotated = json_of(data_dir, &["keys", "rotate", text(&made["id"]), "--grace", "1h"]).await;
+    let rotated = json_of(
+        data_dir,
+        &["keys", "rotate", text(&made["id"]), "--grace", "1h"],
+    )
+    .await;
     assert_ne!(rotated["key"], made["key"]);
     let revoked = run(data_dir, &["keys", "revoke", text(&other["prefix"])]).await;
-    assert_eq!(revoked.stdout, format!("The key ci ({}) is revoked.\n", text(&other["id"])));
+    assert_eq!(
+        revoked.stdout,
+        format!("The key ci ({}) is revoked.\n", text(&other["id"]))
+    );
     let listed = run(data_dir, &["keys", "list"]).await.stdout;
     let lines: Vec<&str> = listed.lines().collect();
     assert_eq!(lines.len(), 3, "{listed}");
-    assert!(lines[1].contains("laptop") && lines[1].contains("$5.00/month"), "{listed}");
-    assert!(lines[2].contains("ci") && lines[2].contains("revoked"), "{listed}");
-    assert!(!listed.contains("sk-sb-"), "no secret is shown again: {listed}");
-    assert!(run(data_dir, &["projects", "list"]).await.stdout.contains("7 tokens/day"));
+    assert!(
+        lines[1].contains("laptop") && lines[1].contains("$5.00/month"),
+        "{listed}"
+    );
+    assert!(
+        lines[2].contains("ci") && lines[2].contains("revoked"),
+        "{listed}"
+    );
+    assert!(
+        !listed.contains("sk-sb-"),
+        "no secret is shown again: {listed}"
+    );
+    assert!(
+        run(data_dir, &["projects", "list"])
+            .await
+            .stdout
+            .contains("7 tokens/day")
+    );
 
     // The server that starts now knows them, and answers nobody else.
     let server = server().spawn_in(data_dir).await;
@@ -113,14 +179,26 @@ async fn keys_are_managed_while_no_server_runs() {
 async fn keys_are_managed_while_the_server_runs() {
     let server = server().spawn().await;
     let data_dir = server.data_dir();
-    assert_eq!(asked(&server, "").await, LET_IN, "without keys it answers its own machine");
+    assert_eq!(
+        asked(&server, "").await,
+        LET_IN,
+        "without keys it answers its own machine"
+    );
     let made = run(data_dir, &["keys", "create", "laptop"]).await;
-    let key = made.stdout.split_whitespace().find(|word| word.starts_with("sk-sb-")).unwrap().to_owned();
+    let key = made
+        .stdout
+        .split_whitespace()
+        .find(|word| word.starts_with("sk-sb-"))
+        .unwrap()
+        .to_owned();
     assert_eq!(
         (asked(&server, "").await, asked(&server, &key).await),
         ("invalid_api_key".into(), LET_IN.into())
     );
-    let mode = std::fs::metadata(data_dir.join("admin.sock")).unwrap().permissions().mode();
+    let mode = std::fs::metadata(data_dir.join("admin.sock"))
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
 
     let rotated = json_of(data_dir, &["keys", "rotate", &key]).await;
@@ -128,11 +206,20 @@ async fn keys_are_managed_while_the_server_runs() {
     assert_eq!(asked(&server, text(&rotated["key"])).await, LET_IN);
     json_of(data_dir, &["keys", "create", "another"]).await;
     json_of(data_dir, &["keys", "revoke", &key]).await;
-    assert_eq!(asked(&server, text(&rotated["key"])).await, "revoked_api_key");
+    assert_eq!(
+        asked(&server, text(&rotated["key"])).await,
+        "revoked_api_key"
+    );
 
     let log = server.log();
-    assert!(log.contains("a key was made") && log.contains("a key was revoked"), "{log}");
-    assert!(!log.contains(&key) && !log.contains(text(&rotated["key"])), "{log}");
+    assert!(
+        log.contains("a key was made") && log.contains("a key was revoked"),
+        "{log}"
+    );
+    assert!(
+        !log.contains(&key) && !log.contains(text(&rotated["key"])),
+        "{log}"
+    );
     // What a killed server leaves behind is in nobody's way.
     let folder = tempfile::tempdir().unwrap();
     let killed = self::server().spawn_in(folder.path()).await;
@@ -148,7 +235,11 @@ async fn a_command_that_cannot_be_done_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let failed = async |arguments: &[&str]| {
         let ran = run(folder.path(), arguments).await;
-        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{arguments:?}");
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (Some(1), ""),
+            "{arguments:?}"
+        );
         assert!(ran.stderr.contains("\nhint: "), "{}", ran.stderr);
         ran.stderr
     };
@@ -159,7 +250,9 @@ async fn a_command_that_cannot_be_done_says_what_to_do() {
     );
     let permissions = failed(&["keys", "create", "x", "--permissions", "all"]).await;
     assert!(
-        permissions.contains("`inference`, `responses`, `usage`, `tasks`, `web_search` and `server_tools`"),
+        permissions.contains(
+            "`inference`, `responses`, `usage`, `tasks`, `web_search` and `server_tools`"
+        ),
         "{permissions}"
     );
     let money = failed(&["projects", "budget", "default", "--daily-money", "lots"]).await;
@@ -171,11 +264,18 @@ async fn a_command_that_cannot_be_done_says_what_to_do() {
     let lock = std::fs::File::open(folder.path().join("lock")).unwrap();
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let silent = failed(&["keys", "list"]).await;
-    assert!(silent.contains("a server holds the data directory") && silent.contains("try again"), "{silent}");
+    assert!(
+        silent.contains("a server holds the data directory") && silent.contains("try again"),
+        "{silent}"
+    );
     drop(lock);
     std::fs::write(folder.path().join("file"), "").unwrap();
     let ran = run(&folder.path().join("file"), &["keys", "list"]).await;
-    assert!(ran.code == Some(1) && ran.stderr.contains("--data-dir DIR"), "{}", ran.stderr);
+    assert!(
+        ran.code == Some(1) && ran.stderr.contains("--data-dir DIR"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,23 +283,52 @@ async fn keys_are_managed_over_http_with_the_admin_key() {
     let server = server().set("SWITCHBOARD_ADMIN_KEY", ADMIN).spawn().await;
     let send = async |method: &str, path: &str, key: &str, body: Value| {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-        let request = server.http.request(method, server.url(path)).bearer_auth(key).json(&body);
+        let request = server
+            .http
+            .request(method, server.url(path))
+            .bearer_auth(key)
+            .json(&body);
         let response = request.send().await.unwrap();
-        (response.status().as_u16(), response.json::<Value>().await.unwrap())
+        (
+            response.status().as_u16(),
+            response.json::<Value>().await.unwrap(),
+        )
     };
-    let (status, made) =
-        send("POST", "/admin/keys", ADMIN, json!({"name": "ci", "project_id": "default"})).await;
+    let (status, made) = send(
+        "POST",
+        "/admin/keys",
+        ADMIN,
+        json!({"name": "ci", "project_id": "default"}),
+    )
+    .await;
     assert_eq!(status, 201);
-    let (key, path) = (text(&made["key"]), format!("/admin/keys/{}", text(&made["id"])));
+    let (key, path) = (
+        text(&made["key"]),
+        format!("/admin/keys/{}", text(&made["id"])),
+    );
     assert_eq!(asked(&server, key).await, LET_IN);
     assert_eq!(asked(&server, ADMIN).await, "invalid_api_key");
     let (status, refused) = send("GET", "/admin/keys", key, Value::Null).await;
-    assert_eq!((status, text(&refused["error"]["code"])), (403, "admin_key_required"));
-    assert_eq!(send("GET", "/admin/keys", "guess", Value::Null).await.0, 401);
-    assert_eq!(send("PATCH", &path, ADMIN, json!({"permissions": ["usage"]})).await.0, 200);
+    assert_eq!(
+        (status, text(&refused["error"]["code"])),
+        (403, "admin_key_required")
+    );
+    assert_eq!(
+        send("GET", "/admin/keys", "guess", Value::Null).await.0,
+        401
+    );
+    assert_eq!(
+        send("PATCH", &path, ADMIN, json!({"permissions": ["usage"]}))
+            .await
+            .0,
+        200
+    );
     let chat = json!({"model": "haiku", "messages": [{"role": "user", "content": "hi"}]});
     let (status, refused) = send("POST", "/v1/chat/completions", key, chat).await;
-    assert_eq!((status, text(&refused["error"]["code"])), (403, "insufficient_permissions"));
+    assert_eq!(
+        (status, text(&refused["error"]["code"])),
+        (403, "insufficient_permissions")
+    );
     assert_eq!(send("DELETE", &path, ADMIN, Value::Null).await.0, 200);
     assert_eq!(asked(&server, key).await, "revoked_api_key");
     server.end().await;
@@ -207,10 +336,18 @@ async fn keys_are_managed_over_http_with_the_admin_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_admin_api_can_have_an_address_of_its_own() {
-    let server = server().set("SWITCHBOARD_ADMIN_KEY", ADMIN).set("SWITCHBOARD_ADMIN__LISTEN", "127.0.0.1:0");
-    let server = server.set("SWITCHBOARD_AUTH__KEYS", "ordinary").start().await;
+    let server = server()
+        .set("SWITCHBOARD_ADMIN_KEY", ADMIN)
+        .set("SWITCHBOARD_ADMIN__LISTEN", "127.0.0.1:0");
+    let server = server
+        .set("SWITCHBOARD_AUTH__KEYS", "ordinary")
+        .start()
+        .await;
     let status = async |address: SocketAddr, path: &str, key: &str| {
-        let request = server.http.get(format!("http://{address}{path}")).bearer_auth(key);
+        let request = server
+            .http
+            .get(format!("http://{address}{path}"))
+            .bearer_auth(key);
         request.send().await.unwrap().status().as_u16()
     };
     let admin = server.app.admin_address.unwrap();
@@ -223,21 +360,39 @@ async fn the_admin_api_can_have_an_address_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::disallowed_methods, reason = "a test starts the binary as a shell would")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test starts the binary as a shell would"
+)]
 async fn the_first_start_on_a_terminal_shows_an_admin_key_once() {
     let folder = tempfile::tempdir().unwrap();
     let mut shown = Vec::new();
     for _ in 0..2 {
         let terminal =
-            rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY).unwrap();
+            rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY)
+                .unwrap();
         rustix::pty::grantpt(&terminal).unwrap();
         rustix::pty::unlockpt(&terminal).unwrap();
-        let name = rustix::pty::ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
-        let screen = std::fs::OpenOptions::new().read(true).write(true).open(name).unwrap();
+        let name = rustix::pty::ptsname(&terminal, Vec::new())
+            .unwrap()
+            .into_string()
+            .unwrap();
+        let screen = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(name)
+            .unwrap();
         let log = tempfile::NamedTempFile::new().unwrap();
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_claude-switchboard"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(folder.path()).env_clear();
-        command.stdin(Stdio::null()).stdout(screen).stderr(log.reopen().unwrap()).kill_on_drop(true);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(folder.path())
+            .env_clear();
+        command
+            .stdin(Stdio::null())
+            .stdout(screen)
+            .stderr(log.reopen().unwrap())
+            .kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         drop(command);
         let read_log = || std::fs::read_to_string(log.path()).unwrap();
@@ -249,16 +404,22 @@ async fn the_first_start_on_a_terminal_shows_an_admin_key_once() {
         let url = url.await;
         let process = rustix::process::Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
         if let Some(key) = shown.first() {
-            let asked = reqwest::Client::new().get(format!("{url}/admin/keys")).bearer_auth(key);
+            let asked = reqwest::Client::new()
+                .get(format!("{url}/admin/keys"))
+                .bearer_auth(key);
             assert_eq!(asked.send().await.unwrap().status().as_u16(), 200);
         }
         rustix::process::kill_process(process, Signal::TERM).unwrap();
         assert!(child.wait().await.unwrap().success());
         // The terminal is read to its end, which is an error once nobody writes to it any more.
         let mut seen = Vec::new();
-        let _ = tokio::fs::File::from_std(terminal.into()).read_to_end(&mut seen).await;
+        let _ = tokio::fs::File::from_std(terminal.into())
+            .read_to_end(&mut seen)
+            .await;
         let seen = String::from_utf8(seen).unwrap();
-        let keys = seen.split_whitespace().filter(|word| word.starts_with("sk-sb-admin-"));
+        let keys = seen
+            .split_whitespace()
+            .filter(|word| word.starts_with("sk-sb-admin-"));
         shown.extend(keys.map(str::to_owned));
         assert!(!read_log().contains("sk-sb-admin"), "no key is logged");
     }
@@ -269,12 +430,18 @@ async fn the_first_start_on_a_terminal_shows_an_admin_key_once() {
 async fn with_a_key_the_server_listens_to_others_and_never_opens_up() {
     let folder = tempfile::tempdir().unwrap();
     let made = json_of(folder.path(), &["keys", "create", "only"]).await;
-    let server = server().set("SWITCHBOARD_SERVER__LISTEN", "0.0.0.0:0").spawn_in(folder.path()).await;
+    let server = server()
+        .set("SWITCHBOARD_SERVER__LISTEN", "0.0.0.0:0")
+        .spawn_in(folder.path())
+        .await;
     assert_eq!(asked(&server, text(&made["key"])).await, LET_IN);
     json_of(folder.path(), &["keys", "revoke", text(&made["id"])]).await;
     assert_eq!(asked(&server, text(&made["key"])).await, "revoked_api_key");
     assert_eq!(asked(&server, "").await, "invalid_api_key");
     server.end().await;
-    let ended = self::server().set("SWITCHBOARD_SERVER__LISTEN", "0.0.0.0:0").fail_in(folder.path()).await;
+    let ended = self::server()
+        .set("SWITCHBOARD_SERVER__LISTEN", "0.0.0.0:0")
+        .fail_in(folder.path())
+        .await;
     assert_eq!(ended.code, Some(64), "{}", ended.log);
 }

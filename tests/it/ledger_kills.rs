@@ -25,13 +25,23 @@ const BUDGET: u64 = 1 << 40;
 async fn server(upstream: &StandIn, data_dir: &Path) -> ServerProcess {
     let builder: Builder = TestServer::real().await.workers(2);
     let builder = builder.set("ANTHROPIC_BASE_URL", upstream.base_url());
-    builder.set("SWITCHBOARD_ADMIN_KEY", "made-up-admin-key").spawn_in(data_dir).await
+    builder
+        .set("SWITCHBOARD_ADMIN_KEY", "made-up-admin-key")
+        .spawn_in(data_dir)
+        .await
 }
 
 async fn set_budget(server: &ServerProcess) {
     let budget = json!({"monthly": {"tokens": BUDGET}});
-    let request = server.http.put(server.url("/admin/projects/default/budget")).json(&budget);
-    let response = request.bearer_auth("made-up-admin-key").send().await.unwrap();
+    let request = server
+        .http
+        .put(server.url("/admin/projects/default/budget"))
+        .json(&budget);
+    let response = request
+        .bearer_auth("made-up-admin-key")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(response.status(), 200);
 }
 
@@ -44,9 +54,14 @@ async fn ask(http: reqwest::Client, url: String, next: Arc<AtomicU64>) -> Vec<u6
         let body = json!({
             "model": "haiku", "messages": [{"role": "user", "content": prompt}], "stream": number.is_multiple_of(2)
         });
-        let Ok(response) = http.post(&url).json(&body).send().await else { return answered };
-        let Ok(text) = response.text().await else { return answered };
-        let is_whole = text.ends_with("data: [DONE]\n\n") || text.contains(r#""object":"chat.completion","#);
+        let Ok(response) = http.post(&url).json(&body).send().await else {
+            return answered;
+        };
+        let Ok(text) = response.text().await else {
+            return answered;
+        };
+        let is_whole =
+            text.ends_with("data: [DONE]\n\n") || text.contains(r#""object":"chat.completion","#);
         if is_whole && !text.contains(r#""error""#) {
             answered.push(number);
         }
@@ -57,10 +72,16 @@ async fn ask(http: reqwest::Client, url: String, next: Arc<AtomicU64>) -> Vec<u6
 fn called(upstream: &StandIn) -> Vec<u64> {
     let number_of = |body: String| {
         let (_, rest) = body.split_once("usage_out=")?;
-        rest.split(|other: char| !other.is_ascii_digit()).next()?.parse().ok()
+        rest.split(|other: char| !other.is_ascii_digit())
+            .next()?
+            .parse()
+            .ok()
     };
-    let mut numbers: Vec<u64> =
-        upstream.requests().iter().filter_map(|request| number_of(request.body.to_string())).collect();
+    let mut numbers: Vec<u64> = upstream
+        .requests()
+        .iter()
+        .filter_map(|request| number_of(request.body.to_string()))
+        .collect();
     numbers.sort_unstable();
     numbers.dedup();
     numbers
@@ -99,7 +120,12 @@ async fn a_server_killed_fifty_times_under_load_has_charged_what_upstream_has_co
 
 async fn check(data_dir: &Path, answered: &[u64], called: &[u64]) {
     let tracker = TaskTracker::new();
-    let store = Store::open(&data_dir.join("store"), store::Config::default(), tracker.clone()).unwrap();
+    let store = Store::open(
+        &data_dir.join("store"),
+        store::Config::default(),
+        tracker.clone(),
+    )
+    .unwrap();
     let ledger = Reader::new(store.clone(), Clock::system());
     let verified = ledger.verify().await.unwrap();
     assert_eq!((verified.problems, verified.holds), (Vec::new(), 0));
@@ -113,13 +139,30 @@ async fn check(data_dir: &Path, answered: &[u64], called: &[u64]) {
         }
     }
     for number in answered {
-        assert_eq!(known.get(number), Some(&1), "the charge of an answer that was seen");
+        assert_eq!(
+            known.get(number),
+            Some(&1),
+            "the charge of an answer that was seen"
+        );
     }
-    assert!(known.values().all(|times| *times == 1), "nothing is charged twice: {known:?}");
-    assert!(known.keys().all(|number| called.contains(number)), "what is charged has run");
+    assert!(
+        known.values().all(|times| *times == 1),
+        "nothing is charged twice: {known:?}"
+    );
+    assert!(
+        known.keys().all(|number| called.contains(number)),
+        "what is charged has run"
+    );
     let charged = known.len() + unknown;
-    assert!(charged >= called.len(), "{charged} charges of {} calls", called.len());
-    assert!(!answered.is_empty() && unknown > 0, "it was killed under load");
+    assert!(
+        charged >= called.len(),
+        "{charged} charges of {} calls",
+        called.len()
+    );
+    assert!(
+        !answered.is_empty() && unknown > 0,
+        "it was killed under load"
+    );
     drop((store, ledger));
     tracker.close();
     tracker.wait().await;
@@ -145,10 +188,21 @@ async fn a_killed_server_charges_what_ran_and_nothing_that_waited() {
     let are_upstream = || async { (called(&upstream).len() == 2).then_some(()) };
     eventually("two calls are upstream", are_upstream).await;
     killed.kill().await;
-    assert!(asking.join_all().await.into_iter().all(|is_answered| !is_answered));
+    assert!(
+        asking
+            .join_all()
+            .await
+            .into_iter()
+            .all(|is_answered| !is_answered)
+    );
     server(&upstream, folder.path()).await.end().await;
     let tracker = TaskTracker::new();
-    let store = Store::open(&folder.path().join("store"), store::Config::default(), tracker.clone()).unwrap();
+    let store = Store::open(
+        &folder.path().join("store"),
+        store::Config::default(),
+        tracker.clone(),
+    )
+    .unwrap();
     let ledger = Reader::new(store.clone(), Clock::system());
     let verified = ledger.verify().await.unwrap();
     assert_eq!((verified.problems, verified.holds), (Vec::new(), 0));

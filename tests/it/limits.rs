@@ -3,12 +3,22 @@
 use crate::support::{Answer, TestServer};
 
 async fn subscribed() -> TestServer {
-    let server = TestServer::real().await.workers(1).set("ANTHROPIC_API_KEY", "");
-    server.set("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-made-up").start().await
+    let server = TestServer::real()
+        .await
+        .workers(1)
+        .set("ANTHROPIC_API_KEY", "");
+    server
+        .set("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-made-up")
+        .start()
+        .await
 }
 
 fn retry_after(answer: &Answer) -> u64 {
-    answer.headers["retry-after"].to_str().unwrap().parse().unwrap()
+    answer.headers["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -16,7 +26,15 @@ async fn a_limit_says_when_it_is_lifted_and_a_warning_is_no_error() {
     let server = subscribed().await;
     for limit in ["allowed", "warning", "rejected"] {
         // The last one is served beyond the limit, at a price of its own.
-        assert_eq!(server.chat(&format!("[[tokens=1 limit={limit}]]")).send().await.text(), "w1", "{limit}");
+        assert_eq!(
+            server
+                .chat(&format!("[[tokens=1 limit={limit}]]"))
+                .send()
+                .await
+                .text(),
+            "w1",
+            "{limit}"
+        );
     }
     // The CLI tells of a limit once: the second time the worker must remember.
     for prompt in [
@@ -25,7 +43,11 @@ async fn a_limit_says_when_it_is_lifted_and_a_warning_is_no_error() {
     ] {
         let answer = server.chat(prompt).send().await;
         assert_eq!(answer.error(), "429 rate_limit_error rate_limit_exceeded");
-        assert!((590..=600).contains(&retry_after(&answer)), "{}", retry_after(&answer));
+        assert!(
+            (590..=600).contains(&retry_after(&answer)),
+            "{}",
+            retry_after(&answer)
+        );
         let message = answer.body["error"]["message"].as_str().unwrap();
         assert!(
             message.contains("is reached until ") && message.contains(" UTC. Try again then."),
@@ -33,7 +55,18 @@ async fn a_limit_says_when_it_is_lifted_and_a_warning_is_no_error() {
         );
     }
     let of_the_moment = server.chat("[[status=429]]").send().await;
-    assert_eq!(retry_after(&of_the_moment), 5, "a limit of the moment has no such time");
-    assert_eq!(server.chat("[[tokens=1 limit=allowed]]").send().await.text(), "w1");
+    assert_eq!(
+        retry_after(&of_the_moment),
+        5,
+        "a limit of the moment has no such time"
+    );
+    assert_eq!(
+        server
+            .chat("[[tokens=1 limit=allowed]]")
+            .send()
+            .await
+            .text(),
+        "w1"
+    );
     server.end().await;
 }

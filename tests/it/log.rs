@@ -15,18 +15,40 @@ const SIGN_IN: &str = "sk-ant-secret-sign-in";
 /// A word of every prompt and of every file.
 const PROMPT: &str = "TANGERINE";
 
-async fn send(server: &ServerProcess, method: Method, path: &str, key: &str, body: &Value) -> (u16, Value) {
-    let request = server.http.request(method, server.url(path)).bearer_auth(key).json(body);
+async fn send(
+    server: &ServerProcess,
+    method: Method,
+    path: &str,
+    key: &str,
+    body: &Value,
+) -> (u16, Value) {
+    let request = server
+        .http
+        .request(method, server.url(path))
+        .bearer_auth(key)
+        .json(body);
     let response = request.send().await.unwrap();
-    (response.status().as_u16(), response.json().await.unwrap_or_default())
+    (
+        response.status().as_u16(),
+        response.json().await.unwrap_or_default(),
+    )
 }
 
 /// Sends a message on a socket, and reads until one of type `last` comes.
 async fn talk(server: &ServerProcess, path: &str, message: &Value, last: &str) {
-    let mut request = server.url(path).replace("http:", "ws:").into_client_request().unwrap();
-    request.headers_mut().insert("authorization", format!("Bearer {KEY}").parse().unwrap());
+    let mut request = server
+        .url(path)
+        .replace("http:", "ws:")
+        .into_client_request()
+        .unwrap();
+    request
+        .headers_mut()
+        .insert("authorization", format!("Bearer {KEY}").parse().unwrap());
     let (mut socket, _) = connect_async(request).await.unwrap();
-    socket.send(Message::text(message.to_string())).await.unwrap();
+    socket
+        .send(Message::text(message.to_string()))
+        .await
+        .unwrap();
     loop {
         if let Message::Text(text) = socket.next().await.unwrap().unwrap() {
             let event: Value = serde_json::from_str(&text).unwrap();
@@ -44,22 +66,36 @@ async fn upload(server: &ServerProcess) -> Value {
     let part = |name: &str, content: &str| {
         format!("--b\r\nContent-Disposition: form-data; name={name}\r\n\r\n{content}\r\n")
     };
-    let form = [part("\"purpose\"", "batch"), part("\"file\"; filename=\"in.jsonl\"", &line.to_string())];
+    let form = [
+        part("\"purpose\"", "batch"),
+        part("\"file\"; filename=\"in.jsonl\"", &line.to_string()),
+    ];
     let request = server.http.post(server.url("/v1/files")).bearer_auth(KEY);
     let request = request.header("content-type", "multipart/form-data; boundary=b");
-    let response = request.body(format!("{}--b--\r\n", form.concat())).send().await.unwrap();
+    let response = request
+        .body(format!("{}--b--\r\n", form.concat()))
+        .send()
+        .await
+        .unwrap();
     response.json().await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_level_logs_a_key_or_a_prompt() {
     for level in ["info", "debug", "trace"] {
-        let server = TestServer::real().await.workers(1).set("ANTHROPIC_API_KEY", SIGN_IN);
-        let server = server.set("SWITCHBOARD_ADMIN_KEY", ADMIN).set("SWITCHBOARD_AUTH__KEYS", KEY);
+        let server = TestServer::real()
+            .await
+            .workers(1)
+            .set("ANTHROPIC_API_KEY", SIGN_IN);
+        let server = server
+            .set("SWITCHBOARD_ADMIN_KEY", ADMIN)
+            .set("SWITCHBOARD_AUTH__KEYS", KEY);
         let server = server.set("SWITCHBOARD_LOG__FILTER", level).spawn().await;
-        let post =
-            async |path: &str, key: &str, body: Value| send(&server, Method::POST, path, key, &body).await;
-        let messages = json!([{"role": "user", "content": format!("{PROMPT} [[say=\"{PROMPT}\"]]")}]);
+        let post = async |path: &str, key: &str, body: Value| {
+            send(&server, Method::POST, path, key, &body).await
+        };
+        let messages =
+            json!([{"role": "user", "content": format!("{PROMPT} [[say=\"{PROMPT}\"]]")}]);
         for stream in [false, true] {
             let chat = json!({"model": "haiku", "messages": messages, "stream": stream});
             assert_eq!(post("/v1/chat/completions", KEY, chat).await.0, 200);
@@ -78,21 +114,45 @@ async fn no_level_logs_a_key_or_a_prompt() {
         let (status, made) = post("/admin/keys", ADMIN, json!({"name": "ci"})).await;
         assert_eq!(status, 201, "{made}");
         let made = made["key"].as_str().unwrap().to_owned();
-        assert_eq!(send(&server, Method::GET, "/v1/models", &made, &Value::Null).await.0, 200);
-        // What is refused: by its key, its words, its fields and its form.
-        assert_eq!(post("/v1/responses", "secret-guess", json!({"input": PROMPT})).await.0, 401);
         assert_eq!(
-            post("/v1/chat/completions", KEY, json!({"model": "haiku", "messages": PROMPT})).await.0,
+            send(&server, Method::GET, "/v1/models", &made, &Value::Null)
+                .await
+                .0,
+            200
+        );
+        // What is refused: by its key, its words, its fields and its form.
+        assert_eq!(
+            post("/v1/responses", "secret-guess", json!({"input": PROMPT}))
+                .await
+                .0,
+            401
+        );
+        assert_eq!(
+            post(
+                "/v1/chat/completions",
+                KEY,
+                json!({"model": "haiku", "messages": PROMPT})
+            )
+            .await
+            .0,
             400
         );
         let wrong = json!({"model": "no-such-model", "messages": messages});
         assert_eq!(post("/v1/chat/completions", KEY, wrong).await.0, 404);
-        let broken = server.http.post(server.url("/v1/messages")).header("x-api-key", KEY).body(PROMPT);
+        let broken = server
+            .http
+            .post(server.url("/v1/messages"))
+            .header("x-api-key", KEY)
+            .body(PROMPT);
         assert!(broken.send().await.unwrap().status().is_client_error());
         server.signal(rustix::process::Signal::TERM);
         let log = server.ended().await.log;
         assert!(log.contains("POST /v1/chat/completions"), "{log}");
-        assert_eq!(log.contains("DEBUG"), level != "info", "our own parts are heard: {log}");
+        assert_eq!(
+            log.contains("DEBUG"),
+            level != "info",
+            "our own parts are heard: {log}"
+        );
         for secret in [ADMIN, KEY, SIGN_IN, PROMPT, "secret-guess", &made] {
             let line = log.lines().find(|line| line.contains(secret));
             assert_eq!(line, None, "{secret} at {level}");

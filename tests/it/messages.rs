@@ -5,14 +5,21 @@ use serde_json::{Value, json};
 
 use crate::support::TestServer;
 
-const SCHEMA: &str = r#"{"type":"object","properties":{"z":{"type":"string"},"a":{"type":"integer"}}}"#;
+const SCHEMA: &str =
+    r#"{"type":"object","properties":{"z":{"type":"string"},"a":{"type":"integer"}}}"#;
 
 fn ask(prompt: &str) -> Value {
     json!({"model": "haiku", "max_tokens": 4096, "messages": [{"role": "user", "content": prompt}]})
 }
 
 async fn post(server: &TestServer, path: &str, body: String) -> (u16, String) {
-    let response = server.http.post(server.url(path)).body(body).send().await.unwrap();
+    let response = server
+        .http
+        .post(server.url(path))
+        .body(body)
+        .send()
+        .await
+        .unwrap();
     (response.status().as_u16(), response.text().await.unwrap())
 }
 
@@ -32,24 +39,42 @@ async fn a_message_comes_whole_or_token_by_token() {
     let server = TestServer::real().await.start().await;
     let mut request = ask("[[tokens=3 usage_in=10 usage_cache_read=4 usage_cache_write=3]]");
     let answer = message(&server, &request).await;
-    assert_eq!(answer["content"], json!([{"type": "text", "text": "w1 w2 w3"}]));
+    assert_eq!(
+        answer["content"],
+        json!([{"type": "text", "text": "w1 w2 w3"}])
+    );
     let usage = json!({
         "input_tokens": 10, "cache_creation_input_tokens": 3, "cache_read_input_tokens": 4, "output_tokens": 3,
         "output_tokens_details": {"thinking_tokens": 0}, "service_tier": "standard",
         "cache_creation": {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 0},
     });
-    assert_eq!((&answer["usage"], &answer["stop_reason"]), (&usage, &json!("end_turn")));
-    assert_eq!(upstream(&server)["thinking"], Value::Null, "nobody asked for thoughts");
+    assert_eq!(
+        (&answer["usage"], &answer["stop_reason"]),
+        (&usage, &json!("end_turn"))
+    );
+    assert_eq!(
+        upstream(&server)["thinking"],
+        Value::Null,
+        "nobody asked for thoughts"
+    );
 
     let mut usage = usage;
     for told_at_the_beginning in ["service_tier", "cache_creation"] {
         usage.as_object_mut().unwrap().remove(told_at_the_beginning);
     }
     request["stream"] = json!(true);
-    let response = server.http.post(server.url("/v1/messages")).json(&request).send().await.unwrap();
+    let response = server
+        .http
+        .post(server.url("/v1/messages"))
+        .json(&request)
+        .send()
+        .await
+        .unwrap();
     let events = eventsource_stream::Eventsource::eventsource(response.bytes_stream());
     let events: Vec<_> = events.map(Result::unwrap).collect().await;
-    let data = events.iter().map(|event| serde_json::from_str::<Value>(&event.data).unwrap());
+    let data = events
+        .iter()
+        .map(|event| serde_json::from_str::<Value>(&event.data).unwrap());
     let (mut names, mut said, mut counted) = (Vec::new(), String::new(), Value::Null);
     for (event, data) in events.iter().zip(data) {
         assert_eq!(data["type"], event.event);
@@ -78,10 +103,21 @@ async fn thinking_and_parameters_go_upstream_as_they_are() {
     request["model"] = json!("claude-haiku-4-5");
     let answer = message(&server, &request).await;
     let thought = &answer["content"][0];
-    assert_eq!((&thought["type"], &thought["thinking"]), (&json!("thinking"), &json!("let me see")));
-    assert!(thought["signature"].as_str().is_some_and(|seal| !seal.is_empty()), "{answer}");
+    assert_eq!(
+        (&thought["type"], &thought["thinking"]),
+        (&json!("thinking"), &json!("let me see"))
+    );
+    assert!(
+        thought["signature"]
+            .as_str()
+            .is_some_and(|seal| !seal.is_empty()),
+        "{answer}"
+    );
     let body = upstream(&server);
-    assert_eq!(body["thinking"], json!({"type": "enabled", "budget_tokens": 1024}));
+    assert_eq!(
+        body["thinking"],
+        json!({"type": "enabled", "budget_tokens": 1024})
+    );
     assert_eq!(body["system"][1]["text"], "be brief");
 
     let messages = json!([
@@ -95,7 +131,10 @@ async fn thinking_and_parameters_go_upstream_as_they_are() {
     });
     let answer = message(&server, &request).await;
     assert_eq!(answer["content"][0]["text"], "w1 w2");
-    assert_eq!((&answer["stop_reason"], &answer["stop_sequence"]), (&json!("stop_sequence"), &json!(" w3")));
+    assert_eq!(
+        (&answer["stop_reason"], &answer["stop_sequence"]),
+        (&json!("stop_sequence"), &json!(" w3"))
+    );
     let body = upstream(&server);
     assert_eq!(
         (&body["max_tokens"], &body["temperature"], &body["top_k"]),
@@ -112,7 +151,9 @@ async fn tools_are_called_and_their_results_come_back() {
         r#"[{{"name": "look", "input_schema": {SCHEMA}}}, {{"name": "Bash", "input_schema": {SCHEMA}}}]"#
     );
     let body = |messages: &Value| {
-        format!(r#"{{"model": "haiku", "max_tokens": 4096, "messages": {messages}, "tools": {tools} }}"#)
+        format!(
+            r#"{{"model": "haiku", "max_tokens": 4096, "messages": {messages}, "tools": {tools} }}"#
+        )
     };
     let question = json!({"role": "user", "content": prompt});
     let (status, text) = post(&server, "/v1/messages", body(&json!([question]))).await;
@@ -120,17 +161,29 @@ async fn tools_are_called_and_their_results_come_back() {
     let answer: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(answer["stop_reason"], "tool_use");
     let content = answer["content"].as_array().unwrap();
-    let called: Vec<_> = content[1..].iter().map(|call| (&call["name"], &call["input"])).collect();
-    assert_eq!(called, [(&json!("look"), &json!({"z": "1"})), (&json!("Bash"), &json!({"a": 2}))]);
+    let called: Vec<_> = content[1..]
+        .iter()
+        .map(|call| (&call["name"], &call["input"]))
+        .collect();
+    assert_eq!(
+        called,
+        [
+            (&json!("look"), &json!({"z": "1"})),
+            (&json!("Bash"), &json!({"a": 2}))
+        ]
+    );
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
     assert_eq!(upstream(&server)["tools"][0]["input_schema"], schema);
 
-    let result = |call: &Value| json!({"type": "tool_result", "tool_use_id": call["id"], "content": "seen"});
+    let result =
+        |call: &Value| json!({"type": "tool_result", "tool_use_id": call["id"], "content": "seen"});
     let results = json!([result(&content[1]), result(&content[2])]);
-    let messages =
-        json!([question, {"role": "assistant", "content": content}, {"role": "user", "content": results}]);
+    let messages = json!([question, {"role": "assistant", "content": content}, {"role": "user", "content": results}]);
     let (status, text) = post(&server, "/v1/messages", body(&messages)).await;
-    assert!(status == 200 && text.contains("Tool results: seen"), "{text}");
+    assert!(
+        status == 200 && text.contains("Tool results: seen"),
+        "{text}"
+    );
     server.end().await;
 }
 
@@ -142,7 +195,9 @@ async fn tokens_are_counted_upstream() {
         request.as_object_mut().unwrap().remove("max_tokens");
         let (status, text) = post(&server, "/v1/messages/count_tokens", request.to_string()).await;
         assert_eq!(status, 200, "{text}");
-        serde_json::from_str::<Value>(&text).unwrap()["input_tokens"].as_u64().unwrap()
+        serde_json::from_str::<Value>(&text).unwrap()["input_tokens"]
+            .as_u64()
+            .unwrap()
     };
     let few = count("one").await;
     assert!(few > 0 && count(&"one two three ".repeat(100)).await > few + 100);

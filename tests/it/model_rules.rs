@@ -17,18 +17,38 @@ fn tool(name: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_model_does_not_take_is_left_out_and_named() {
     let server = TestServer::real().await.workers(1).start().await;
-    let answer = server.chat("[[tokens=1]]").with("temperature", 0.2).with("top_p", 1.0).send().await;
+    let answer = server
+        .chat("[[tokens=1]]")
+        .with("temperature", 0.2)
+        .with("top_p", 1.0)
+        .send()
+        .await;
     assert_eq!(answer.headers["x-switchboard-ignored"], "temperature");
     let body = last_body(&server);
-    assert_eq!((&body["temperature"], &body["top_p"]), (&Value::Null, &Value::Null));
+    assert_eq!(
+        (&body["temperature"], &body["top_p"]),
+        (&Value::Null, &Value::Null)
+    );
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_strict_server_refuses_what_a_model_does_not_take() {
-    let server = TestServer::real().await.workers(1).set("SWITCHBOARD_SERVER__STRICT", "true").start().await;
-    let answer = server.chat("[[tokens=1]]").with("temperature", 0.2).send().await;
-    assert_eq!(answer.error(), "400 invalid_request_error unsupported_parameter");
+    let server = TestServer::real()
+        .await
+        .workers(1)
+        .set("SWITCHBOARD_SERVER__STRICT", "true")
+        .start()
+        .await;
+    let answer = server
+        .chat("[[tokens=1]]")
+        .with("temperature", 0.2)
+        .send()
+        .await;
+    assert_eq!(
+        answer.error(),
+        "400 invalid_request_error unsupported_parameter"
+    );
     assert!(server.upstream().requests().is_empty());
     server.end().await;
 }
@@ -37,18 +57,43 @@ async fn a_strict_server_refuses_what_a_model_does_not_take() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_upstream_refuses_is_learnt() {
     let server = TestServer::real().await.workers(1);
-    let server =
-        server.set("SWITCHBOARD_MODELS__RESTRICTIONS", r#"{"claude-haiku-5-5*" = ""}"#).start().await;
+    let server = server
+        .set(
+            "SWITCHBOARD_MODELS__RESTRICTIONS",
+            r#"{"claude-haiku-5-5*" = ""}"#,
+        )
+        .start()
+        .await;
     let prompt = "[[say=\"ok\"]]";
     let first = server.chat(prompt).with("temperature", 0.2).send().await;
     assert_eq!(first.text(), "ok");
-    assert_eq!(first.headers["x-switchboard-ignored"], "temperature", "known with the first event");
+    assert_eq!(
+        first.headers["x-switchboard-ignored"], "temperature",
+        "known with the first event"
+    );
     // The CLI tries once more by itself, with the same body.
     assert_eq!(server.upstream().requests().len(), 3);
     // The call that was answered is charged, though the one before it cost nothing.
-    let usage = server.http.get(server.url("/v1/usage")).send().await.unwrap().json::<Value>().await.unwrap();
-    assert!(usage["totals"]["cost_usd"].as_f64().is_some_and(|cost| cost > 0.0), "{usage}");
-    let second = server.chat("[[say=\"again\"]]").with("temperature", 0.2).send().await;
+    let usage = server
+        .http
+        .get(server.url("/v1/usage"))
+        .send()
+        .await
+        .unwrap()
+        .json::<Value>()
+        .await
+        .unwrap();
+    assert!(
+        usage["totals"]["cost_usd"]
+            .as_f64()
+            .is_some_and(|cost| cost > 0.0),
+        "{usage}"
+    );
+    let second = server
+        .chat("[[say=\"again\"]]")
+        .with("temperature", 0.2)
+        .send()
+        .await;
     assert_eq!(second.text(), "again");
     assert_eq!(second.headers["x-switchboard-ignored"], "temperature");
     assert_eq!(server.upstream().requests().len(), 4);
@@ -60,22 +105,45 @@ async fn what_upstream_refuses_is_learnt() {
 async fn a_call_that_is_demanded_is_the_form_of_the_answer() {
     let server = TestServer::real().await.workers(1).start().await;
     let choice = json!({"type": "function", "function": {"name": "b"}});
-    let chat = server.chat(r#"[[say="{\"a\": 1}"]]"#).with("model", "sonnet").with("tool_choice", choice);
-    let answer = chat.with("tools", json!([tool("a"), tool("b")])).send().await;
+    let chat = server
+        .chat(r#"[[say="{\"a\": 1}"]]"#)
+        .with("model", "sonnet")
+        .with("tool_choice", choice);
+    let answer = chat
+        .with("tools", json!([tool("a"), tool("b")]))
+        .send()
+        .await;
     let choice = &answer.body["choices"][0];
     let call = &choice["message"]["tool_calls"][0]["function"];
-    assert_eq!((&call["name"], &call["arguments"]), (&json!("b"), &json!("{\"a\": 1}")), "{choice}");
+    assert_eq!(
+        (&call["name"], &call["arguments"]),
+        (&json!("b"), &json!("{\"a\": 1}")),
+        "{choice}"
+    );
     assert_eq!(choice["finish_reason"], "tool_calls");
     let body = last_body(&server);
     assert_eq!(body["tool_choice"], json!({"type": "none"}));
-    assert_eq!(body["output_config"]["format"]["schema"]["required"], json!(["a"]));
+    assert_eq!(
+        body["output_config"]["format"]["schema"]["required"],
+        json!(["a"])
+    );
 
-    let chat = server.chat("[[say=\"no\"]]").with("model", "sonnet").with("tool_choice", "required");
-    let answer = chat.with("tools", json!([tool("a"), tool("b")])).send().await;
+    let chat = server
+        .chat("[[say=\"no\"]]")
+        .with("model", "sonnet")
+        .with("tool_choice", "required");
+    let answer = chat
+        .with("tools", json!([tool("a"), tool("b")]))
+        .send()
+        .await;
     assert_eq!(answer.headers["x-switchboard-ignored"], "tool_choice");
     let body = last_body(&server);
     assert_eq!(body["tool_choice"], Value::Null);
-    assert!(body["system"].to_string().contains("Call at least one"), "{}", body["system"]);
+    assert!(
+        body["system"].to_string().contains("Call at least one"),
+        "{}",
+        body["system"]
+    );
     server.end().await;
 }
 
@@ -84,9 +152,18 @@ fn said(server: &TestServer) -> Vec<String> {
     let body = last_body(server);
     let words = |message: &Value| {
         let text = message["content"][0]["text"].as_str().unwrap();
-        format!("{} {}", message["role"].as_str().unwrap(), text.lines().next().unwrap())
+        format!(
+            "{} {}",
+            message["role"].as_str().unwrap(),
+            text.lines().next().unwrap()
+        )
     };
-    body["messages"].as_array().unwrap().iter().map(words).collect()
+    body["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(words)
+        .collect()
 }
 
 /// The instructions that were there before stay as they are, so that the prompt cache is kept.
@@ -99,15 +176,42 @@ async fn instructions_in_the_middle_stay_in_their_place() {
         {"role": "user", "content": "[[say=\"ok\"]]"},
     ]);
     for (model, expected) in [
-        ("haiku", &["user one", "assistant two", "user [[say=\"ok\"]]", "system in French"][..]),
-        ("claude-haiku-4-5", &["user one", "assistant two", "user <system>", "user [[say=\"ok\"]]"]),
+        (
+            "haiku",
+            &[
+                "user one",
+                "assistant two",
+                "user [[say=\"ok\"]]",
+                "system in French",
+            ][..],
+        ),
+        (
+            "claude-haiku-4-5",
+            &[
+                "user one",
+                "assistant two",
+                "user <system>",
+                "user [[say=\"ok\"]]",
+            ],
+        ),
     ] {
-        let chat = server.chat("").with("model", model).with("messages", messages.clone());
+        let chat = server
+            .chat("")
+            .with("model", model)
+            .with("messages", messages.clone());
         assert_eq!(chat.send().await.text(), "ok", "{model}");
         assert_eq!(said(&server), expected);
         let body = last_body(&server);
-        assert_eq!(body["system"].as_array().unwrap().len(), 2, "{}", body["system"]);
-        assert!(!body["messages"][3]["content"][0]["cache_control"].is_null(), "{body}");
+        assert_eq!(
+            body["system"].as_array().unwrap().len(),
+            2,
+            "{}",
+            body["system"]
+        );
+        assert!(
+            !body["messages"][3]["content"][0]["cache_control"].is_null(),
+            "{body}"
+        );
     }
     server.end().await;
 }
@@ -120,12 +224,28 @@ async fn an_answer_that_has_begun_is_continued_by_models_that_do() {
     ]);
     for (model, last, repaired) in [
         ("claude-haiku-4-5", "assistant Once", None),
-        ("haiku", "user Your last message was cut off.", Some("assistant_last")),
+        (
+            "haiku",
+            "user Your last message was cut off.",
+            Some("assistant_last"),
+        ),
     ] {
-        let answer = server.chat("").with("model", model).with("messages", messages.clone()).send().await;
+        let answer = server
+            .chat("")
+            .with("model", model)
+            .with("messages", messages.clone())
+            .send()
+            .await;
         assert_eq!(answer.status, 200, "{}", answer.body);
-        assert!(said(&server).last().unwrap().starts_with(last), "{:?}", said(&server));
-        let told = answer.headers.get("x-switchboard-repaired").map(|name| name.to_str().unwrap());
+        assert!(
+            said(&server).last().unwrap().starts_with(last),
+            "{:?}",
+            said(&server)
+        );
+        let told = answer
+            .headers
+            .get("x-switchboard-repaired")
+            .map(|name| name.to_str().unwrap());
         assert_eq!(told, repaired, "{model}");
     }
     server.end().await;
@@ -141,16 +261,29 @@ async fn thinking_is_turned_off_in_the_word_of_the_model() {
         ("sonnet", Some("between_tools"), None),
         ("opus", Some("adaptive"), Some("reasoning_effort")),
     ] {
-        let chat = server.chat("[[say=\"ok\"]]").with("model", model).with("reasoning_effort", "none");
+        let chat = server
+            .chat("[[say=\"ok\"]]")
+            .with("model", model)
+            .with("reasoning_effort", "none");
         let answer = chat.send().await;
         assert_eq!(answer.text(), "ok", "{model}");
-        let told = answer.headers.get("x-switchboard-ignored").map(|name| name.to_str().unwrap());
+        let told = answer
+            .headers
+            .get("x-switchboard-ignored")
+            .map(|name| name.to_str().unwrap());
         assert_eq!(told, ignored, "{model}");
         let body = last_body(&server);
-        let kind = body["thinking"]["type"].as_str().filter(|kind| *kind != "disabled");
+        let kind = body["thinking"]["type"]
+            .as_str()
+            .filter(|kind| *kind != "disabled");
         assert_eq!(kind, thinking, "{model}: {body}");
         // Nothing is said of thinking, and there is no room for it.
-        let small = server.chat("[[say=\"ok\"]]").with("model", model).with("max_tokens", 16).send().await;
+        let small = server
+            .chat("[[say=\"ok\"]]")
+            .with("model", model)
+            .with("max_tokens", 16)
+            .send()
+            .await;
         assert_eq!(small.text(), "ok", "{model}");
         assert!(!small.headers.contains_key("x-switchboard-ignored"));
     }
@@ -159,7 +292,13 @@ async fn thinking_is_turned_off_in_the_word_of_the_model() {
     for thinking in [display, between] {
         let request = json!({"model": "sonnet", "max_tokens": 2000, "thinking": thinking,
             "messages": [{"role": "user", "content": "[[say=\"ok\"]]"}]});
-        let answer = server.http.post(server.url("/v1/messages")).json(&request).send().await.unwrap();
+        let answer = server
+            .http
+            .post(server.url("/v1/messages"))
+            .json(&request)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.status(), 200);
     }
     server.end().await;
@@ -168,10 +307,17 @@ async fn thinking_is_turned_off_in_the_word_of_the_model() {
 #[tokio::test(flavor = "multi_thread")]
 async fn schemas_of_earlier_drafts_are_put_into_the_words_of_the_last() {
     let server = TestServer::real().await.workers(1).start().await;
-    let parameters =
-        json!({"type": "object", "properties": {"a": {"type": "array", "items": [{"type": "any"}]}}});
+    let parameters = json!({"type": "object", "properties": {"a": {"type": "array", "items": [{"type": "any"}]}}});
     let tool = json!({"type": "function", "function": {"name": "f", "parameters": parameters}});
-    assert_eq!(server.chat("[[say=\"ok\"]]").with("tools", json!([tool])).send().await.text(), "ok");
+    assert_eq!(
+        server
+            .chat("[[say=\"ok\"]]")
+            .with("tools", json!([tool]))
+            .send()
+            .await
+            .text(),
+        "ok"
+    );
     let a = last_body(&server)["tools"][0]["input_schema"]["properties"]["a"].clone();
     assert_eq!(a, json!({"type": "array", "prefixItems": [{}]}));
     server.end().await;

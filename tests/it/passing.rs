@@ -7,7 +7,13 @@ use crate::support::TestServer;
 
 /// Posts `body` as a request of Anthropic's SDKs.
 async fn post(server: &TestServer, body: &Value) -> (u16, Value) {
-    let response = server.http.post(server.url("/v1/messages")).json(body).send().await.unwrap();
+    let response = server
+        .http
+        .post(server.url("/v1/messages"))
+        .json(body)
+        .send()
+        .await
+        .unwrap();
     (response.status().as_u16(), response.json().await.unwrap())
 }
 
@@ -15,10 +21,19 @@ async fn post(server: &TestServer, body: &Value) -> (u16, Value) {
 async fn events(server: &TestServer, body: &Value) -> Vec<Value> {
     let mut body = body.clone();
     body["stream"] = json!(true);
-    let response = server.http.post(server.url("/v1/messages")).json(&body).send().await.unwrap();
+    let response = server
+        .http
+        .post(server.url("/v1/messages"))
+        .json(&body)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(response.status(), 200);
     let events = eventsource_stream::Eventsource::eventsource(response.bytes_stream());
-    events.map(|event| serde_json::from_str(&event.unwrap().data).unwrap()).collect().await
+    events
+        .map(|event| serde_json::from_str(&event.unwrap().data).unwrap())
+        .collect()
+        .await
 }
 
 /// The content of an answer, as an SDK puts it together from the events of a stream.
@@ -26,30 +41,44 @@ fn gathered(events: &[Value]) -> Vec<Value> {
     let (mut blocks, mut inputs) = (Vec::new(), Vec::new());
     for event in events {
         let delta = &event["delta"];
-        match (event["type"].as_str().unwrap(), delta["type"].as_str().unwrap_or_default()) {
+        match (
+            event["type"].as_str().unwrap(),
+            delta["type"].as_str().unwrap_or_default(),
+        ) {
             ("content_block_start", _) => {
                 blocks.push(event["content_block"].clone());
                 inputs.push(String::new());
             }
             ("content_block_delta", "text_delta") => {
                 let block = blocks.last_mut().unwrap();
-                let text = block["text"].as_str().unwrap().to_owned() + delta["text"].as_str().unwrap();
+                let text =
+                    block["text"].as_str().unwrap().to_owned() + delta["text"].as_str().unwrap();
                 block["text"] = json!(text);
             }
             ("content_block_delta", "input_json_delta") => {
-                inputs.last_mut().unwrap().push_str(delta["partial_json"].as_str().unwrap());
+                inputs
+                    .last_mut()
+                    .unwrap()
+                    .push_str(delta["partial_json"].as_str().unwrap());
             }
             ("content_block_delta", "citations_delta") => {
                 let block = blocks.last_mut().unwrap();
                 if block["citations"].is_null() {
                     block["citations"] = json!([]);
                 }
-                block["citations"].as_array_mut().unwrap().push(delta["citation"].clone());
+                block["citations"]
+                    .as_array_mut()
+                    .unwrap()
+                    .push(delta["citation"].clone());
             }
             _ => {}
         }
     }
-    for (block, input) in blocks.iter_mut().zip(inputs).filter(|(_, input)| !input.is_empty()) {
+    for (block, input) in blocks
+        .iter_mut()
+        .zip(inputs)
+        .filter(|(_, input)| !input.is_empty())
+    {
         block["input"] = serde_json::from_str(&input).unwrap();
     }
     blocks
@@ -109,7 +138,10 @@ async fn a_request_goes_upstream_as_it_was_written() {
     ] {
         assert_eq!(sent[field], request[field], "{field}");
     }
-    assert_eq!(sent["system"].as_array().unwrap()[1..], request["system"].as_array().unwrap()[..]);
+    assert_eq!(
+        sent["system"].as_array().unwrap()[1..],
+        request["system"].as_array().unwrap()[..]
+    );
     assert_eq!(server.upstream().requests().len(), 1);
     server.end().await;
 }
@@ -118,22 +150,46 @@ async fn a_request_goes_upstream_as_it_was_written() {
 async fn an_answer_comes_back_as_it_was_given() {
     let server = TestServer::real().await.workers(1).start().await;
     let future = r#"{"type":"from_the_future","content":[{"z":1}]}"#;
-    let delta = r#"{"type":"citations_delta","citation":{"type":"char_location","cited_text":"d"}}"#;
-    let request =
-        request(&format!("[[search=\"rust news\" say=\"It is out.\" delta={delta} block={future}]]"));
+    let delta =
+        r#"{"type":"citations_delta","citation":{"type":"char_location","cited_text":"d"}}"#;
+    let request = request(&format!(
+        "[[search=\"rust news\" say=\"It is out.\" delta={delta} block={future}]]"
+    ));
     let (status, whole) = post(&server, &request).await;
     assert_eq!(status, 200, "{whole}");
-    let kinds = |blocks: &[Value]| blocks.iter().map(|block| block["type"].clone()).collect::<Vec<_>>();
+    let kinds = |blocks: &[Value]| {
+        blocks
+            .iter()
+            .map(|block| block["type"].clone())
+            .collect::<Vec<_>>()
+    };
     let blocks = whole["content"].as_array().unwrap();
-    assert_eq!(kinds(blocks), ["server_tool_use", "web_search_tool_result", "text", "from_the_future"]);
-    assert_eq!(blocks[0]["input"], json!({"query": "rust news"}));
-    assert_eq!(blocks[1]["content"][0]["url"], "https://example.com/rust-news");
     assert_eq!(
-        (blocks[2]["text"].as_str(), blocks[2]["citations"].as_array().unwrap().len()),
+        kinds(blocks),
+        [
+            "server_tool_use",
+            "web_search_tool_result",
+            "text",
+            "from_the_future"
+        ]
+    );
+    assert_eq!(blocks[0]["input"], json!({"query": "rust news"}));
+    assert_eq!(
+        blocks[1]["content"][0]["url"],
+        "https://example.com/rust-news"
+    );
+    assert_eq!(
+        (
+            blocks[2]["text"].as_str(),
+            blocks[2]["citations"].as_array().unwrap().len()
+        ),
         (Some("It is out."), 2)
     );
     assert_eq!(blocks[3], serde_json::from_str::<Value>(future).unwrap());
-    assert_eq!(whole["usage"]["server_tool_use"], json!({"web_search_requests": 1}));
+    assert_eq!(
+        whole["usage"]["server_tool_use"],
+        json!({"web_search_requests": 1})
+    );
     assert_eq!(whole["usage"]["service_tier"], "standard");
 
     let events = events(&server, &request).await;
@@ -160,9 +216,16 @@ async fn an_answer_that_was_interrupted_goes_on() {
     let so_far = json!({"role": "assistant", "content": paused["content"]});
     request["messages"].as_array_mut().unwrap().push(so_far);
     let (status, answer) = post(&server, &request).await;
-    assert_eq!((status, &answer["stop_reason"]), (200, &json!("end_turn")), "{answer}");
+    assert_eq!(
+        (status, &answer["stop_reason"]),
+        (200, &json!("end_turn")),
+        "{answer}"
+    );
     let requests = server.upstream().requests();
-    assert_eq!(requests.last().unwrap().body["messages"], request["messages"]);
+    assert_eq!(
+        requests.last().unwrap().body["messages"],
+        request["messages"]
+    );
     assert_eq!(requests.len(), 2);
     server.end().await;
 }
@@ -174,13 +237,25 @@ async fn a_search_of_the_web_is_charged() {
     let ask = async |prompt: &str| {
         let (status, answer) = post(&server, &request(prompt)).await;
         assert_eq!(status, 200, "{answer}");
-        let usage =
-            server.http.get(server.url("/v1/usage")).send().await.unwrap().json::<Value>().await.unwrap();
-        usage["totals"]["cost_usd"].as_f64().unwrap_or_else(|| panic!("{usage}"))
+        let usage = server
+            .http
+            .get(server.url("/v1/usage"))
+            .send()
+            .await
+            .unwrap()
+            .json::<Value>()
+            .await
+            .unwrap();
+        usage["totals"]["cost_usd"]
+            .as_f64()
+            .unwrap_or_else(|| panic!("{usage}"))
     };
     let before = ask("[[say=\"ok\"]]").await;
     let searched = ask("[[search=\"a\" search=\"b\" say=\"ok\"]]").await - before;
-    assert!((0.02..0.03).contains(&searched), "two searches of a cent each: {searched}");
+    assert!(
+        (0.02..0.03).contains(&searched),
+        "two searches of a cent each: {searched}"
+    );
     server.end().await;
 }
 
@@ -188,17 +263,29 @@ async fn a_search_of_the_web_is_charged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn betas_reach_upstream_from_the_configuration() {
     let server = TestServer::real().await.workers(1);
-    let server = server.set("SWITCHBOARD_CLAUDE__BETAS", r#"["one-2026-01-01"]"#).start().await;
+    let server = server
+        .set("SWITCHBOARD_CLAUDE__BETAS", r#"["one-2026-01-01"]"#)
+        .start()
+        .await;
     for model in ["haiku", "opus"] {
         let body = json!({
             "model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "[[lenient tokens=1]]"}],
         });
         let request = server.http.post(server.url("/v1/messages")).json(&body);
-        let response =
-            request.header("anthropic-beta", "one-2026-01-01,two-2026-01-01").send().await.unwrap();
-        assert_eq!(response.headers()["x-switchboard-ignored"], "anthropic-beta: two-2026-01-01");
+        let response = request
+            .header("anthropic-beta", "one-2026-01-01,two-2026-01-01")
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(
+            response.headers()["x-switchboard-ignored"],
+            "anthropic-beta: two-2026-01-01"
+        );
         let sent = server.upstream().requests().last().unwrap().headers["anthropic-beta"].clone();
-        assert!(sent.contains("one-2026-01-01") && !sent.contains("two-"), "{sent}");
+        assert!(
+            sent.contains("one-2026-01-01") && !sent.contains("two-"),
+            "{sent}"
+        );
     }
     server.end().await;
 }

@@ -12,23 +12,51 @@ use tokio::process::Command;
 use crate::support::real_cli;
 
 /// What the CLI says of one run with these counts of tokens.
-#[expect(clippy::disallowed_methods, reason = "a test starts the CLI by itself, to see its own report")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test starts the CLI by itself, to see its own report"
+)]
 async fn run(upstream: &StandIn, home: &Path, model: &str, usage: &Usage) -> Value {
-    let Usage { input_tokens, output_tokens, cache_write_tokens, cache_read_tokens, .. } = usage;
+    let Usage {
+        input_tokens,
+        output_tokens,
+        cache_write_tokens,
+        cache_read_tokens,
+        ..
+    } = usage;
     let prompt = format!(
         "[[say=done usage_in={input_tokens} usage_out={output_tokens} usage_cache_write={cache_write_tokens} \
          usage_cache_read={cache_read_tokens}]]"
     );
     let output = Command::new(real_cli())
-        .args(["-p", &prompt, "--model", model, "--output-format", "json", "--bare", "--tools", ""])
+        .args([
+            "-p",
+            &prompt,
+            "--model",
+            model,
+            "--output-format",
+            "json",
+            "--bare",
+            "--tools",
+            "",
+        ])
         .args(["--setting-sources", "", "--no-session-persistence"])
         .current_dir(home)
         .env_clear()
-        .envs([("PATH", "/usr/bin:/bin"), ("ANTHROPIC_API_KEY", "sk-ant-made-up")])
+        .envs([
+            ("PATH", "/usr/bin:/bin"),
+            ("ANTHROPIC_API_KEY", "sk-ant-made-up"),
+        ])
         .envs([("HOME", home), ("CLAUDE_CONFIG_DIR", &home.join("config"))])
         .env("ANTHROPIC_BASE_URL", upstream.base_url())
-        .envs([("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"), ("DISABLE_TELEMETRY", "1")])
-        .envs([("DISABLE_AUTOUPDATER", "1"), ("DISABLE_ERROR_REPORTING", "1")])
+        .envs([
+            ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+            ("DISABLE_TELEMETRY", "1"),
+        ])
+        .envs([
+            ("DISABLE_AUTOUPDATER", "1"),
+            ("DISABLE_ERROR_REPORTING", "1"),
+        ])
         .kill_on_drop(true)
         .output()
         .await
@@ -52,10 +80,18 @@ async fn our_price_of_a_run_is_what_the_cli_charges() {
     };
     for model in ["haiku", "sonnet", "opus"] {
         // The last one is above the bound from which on haiku has other prices.
-        for usage in [usage(1003, 707, 2011, 5013), usage(40_001, 707, 30_000, 30_000)] {
+        for usage in [
+            usage(1003, 707, 2011, 5013),
+            usage(40_001, 707, 30_000, 30_000),
+        ] {
             let report = run(&upstream, home.path(), model, &usage).await;
             let charged = Money::from_dollars(report["total_cost_usd"].as_f64().unwrap());
-            let id = report["modelUsage"].as_object().unwrap().keys().next().unwrap();
+            let id = report["modelUsage"]
+                .as_object()
+                .unwrap()
+                .keys()
+                .next()
+                .unwrap();
             assert_eq!(prices.cost(id, &usage), charged, "{id} {usage:?}");
             assert_eq!(prices.cost(model, &usage), charged, "{model} is {id}");
         }

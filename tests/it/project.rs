@@ -15,9 +15,17 @@ fn read(path: &str) -> String {
 fn the_cli_is_pinned_to_one_version() {
     let pins: Value = serde_json::from_str(&read("tools/cli/package.json")).unwrap();
     let version = pins["dependencies"][PACKAGE].as_str().unwrap();
-    assert!(version.split('.').all(|part| part.parse::<u32>().is_ok()), "{version} is no exact version");
+    assert!(
+        version.split('.').all(|part| part.parse::<u32>().is_ok()),
+        "{version} is no exact version"
+    );
     let lock: Value = serde_json::from_str(&read("tools/cli/package-lock.json")).unwrap();
-    for (name, package) in lock["packages"].as_object().unwrap().iter().filter(|(name, _)| !name.is_empty()) {
+    for (name, package) in lock["packages"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(name, _)| !name.is_empty())
+    {
         assert_eq!(package["version"], version, "{name}");
         assert!(package["integrity"].is_string(), "{name} has no checksum");
     }
@@ -28,8 +36,14 @@ fn lock_files_name_no_registry() {
     // Whoever installs decides where from; a recorded address would go around their registry.
     let folders = ["tools/cli", "compat-tests", "compat-tests/node"];
     let locks = folders.map(|folder| format!("{folder}/package-lock.json"));
-    for path in locks.iter().filter(|path| Path::new(env!("CARGO_MANIFEST_DIR")).join(path).exists()) {
-        assert!(!read(path).contains("\"resolved\""), "{path} records addresses");
+    for path in locks
+        .iter()
+        .filter(|path| Path::new(env!("CARGO_MANIFEST_DIR")).join(path).exists())
+    {
+        assert!(
+            !read(path).contains("\"resolved\""),
+            "{path} records addresses"
+        );
     }
 }
 
@@ -43,10 +57,15 @@ fn the_table_of_clients_is_that_of_the_list() {
     let list: toml::Table = read("compat-tests/clients/clients.toml").parse().unwrap();
     let document = read("docs/CLIENTS.md");
     let (_, table) = document.split_once("<!-- clients: begin -->").unwrap();
-    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).collect();
+    let rows: Vec<&str> = table
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .collect();
     for client in list["client"].as_array().unwrap() {
         let name = client["name"].as_str().unwrap();
-        let pin = client.get("packages").map_or("", |packages| packages[0].as_str().unwrap());
+        let pin = client
+            .get("packages")
+            .map_or("", |packages| packages[0].as_str().unwrap());
         let version = pin.rsplit(['=', '@']).next().unwrap();
         let row = format!("| {name} | {version} |");
         assert!(

@@ -10,10 +10,20 @@ fn last_body(server: &TestServer) -> Value {
 
 /// Sends a message; gives the status, the ignored fields and the body.
 async fn message(server: &TestServer, body: &Value) -> (u16, String, Value) {
-    let response = server.http.post(server.url("/v1/messages")).json(body).send().await.unwrap();
+    let response = server
+        .http
+        .post(server.url("/v1/messages"))
+        .json(body)
+        .send()
+        .await
+        .unwrap();
     let header = response.headers().get("x-switchboard-ignored");
     let ignored = header.map_or_else(String::new, |value| value.to_str().unwrap().to_owned());
-    (response.status().as_u16(), ignored, response.json().await.unwrap())
+    (
+        response.status().as_u16(),
+        ignored,
+        response.json().await.unwrap(),
+    )
 }
 
 fn ask(content: impl Into<Value>) -> Value {
@@ -28,14 +38,23 @@ async fn a_field_that_upstream_does_not_know_is_left_out_and_named() {
     let mut calls = Vec::new();
     for stream in [false, true, false] {
         request["stream"] = json!(stream);
-        let response = server.http.post(server.url("/v1/messages")).json(&request).send().await.unwrap();
+        let response = server
+            .http
+            .post(server.url("/v1/messages"))
+            .json(&request)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["x-switchboard-ignored"], "brand_new");
         let answer = response.text().await.unwrap();
         assert!(answer.contains("w1"), "{answer}");
         calls.push(server.upstream().requests().len());
     }
-    assert!(calls[0] > 1 && calls[2] == calls[0] + 2, "it is learnt: {calls:?}");
+    assert!(
+        calls[0] > 1 && calls[2] == calls[0] + 2,
+        "it is learnt: {calls:?}"
+    );
     assert_eq!(last_body(&server)["brand_new"], Value::Null);
     server.end().await;
 }
@@ -47,14 +66,23 @@ async fn thoughts_go_up_without_a_mark() {
     let thought = json!({"type": "redacted_thinking", "data": "AAAA", "cache_control": mark});
     let mut request = ask("[[tokens=1]]");
     let answer = json!([thought, {"type": "text", "text": "Hello.", "cache_control": mark}]);
-    let earlier =
-        [json!({"role": "user", "content": "Hi."}), json!({"role": "assistant", "content": answer})];
+    let earlier = [
+        json!({"role": "user", "content": "Hi."}),
+        json!({"role": "assistant", "content": answer}),
+    ];
     let messages = request["messages"].as_array_mut().unwrap();
     messages.splice(0..0, earlier);
     let (status, ignored, answer) = message(&server, &request).await;
-    assert_eq!((status, ignored.as_str()), (200, "messages[].content[].cache_control"), "{answer}");
+    assert_eq!(
+        (status, ignored.as_str()),
+        (200, "messages[].content[].cache_control"),
+        "{answer}"
+    );
     let content = &last_body(&server)["messages"][1]["content"];
-    assert_eq!(content[0], json!({"type": "redacted_thinking", "data": "AAAA"}));
+    assert_eq!(
+        content[0],
+        json!({"type": "redacted_thinking", "data": "AAAA"})
+    );
     assert_eq!(content[1]["cache_control"], mark, "other marks stay");
     server.end().await;
 }
@@ -70,15 +98,30 @@ async fn a_prompt_that_is_too_long_is_told_in_the_words_of_the_clients_api() {
         let refusal = format!("[[status=400 message=\"{upstream}\"]]");
         let (status, _, answer) = message(&server, &ask(refusal.as_str())).await;
         let error = &answer["error"];
-        assert_eq!((status, &error["type"]), (400, &json!("invalid_request_error")), "{answer}");
+        assert_eq!(
+            (status, &error["type"]),
+            (400, &json!("invalid_request_error")),
+            "{answer}"
+        );
         assert_eq!(error["message"], "prompt is too long");
         let chat = server.chat(&refusal).send().await;
-        assert_eq!(chat.error(), "400 invalid_request_error context_length_exceeded");
+        assert_eq!(
+            chat.error(),
+            "400 invalid_request_error context_length_exceeded"
+        );
         let words = chat.body["error"]["message"].as_str().unwrap();
-        assert!(words.starts_with("This model's maximum context length is "), "{words}");
+        assert!(
+            words.starts_with("This model's maximum context length is "),
+            "{words}"
+        );
     }
-    let (status, _, answer) = message(&server, &ask(r#"[[status=400 message="odd: is odd"]]"#)).await;
-    assert_eq!((status, &answer["error"]["message"]), (400, &json!("odd: is odd")), "{answer}");
+    let (status, _, answer) =
+        message(&server, &ask(r#"[[status=400 message="odd: is odd"]]"#)).await;
+    assert_eq!(
+        (status, &answer["error"]["message"]),
+        (400, &json!("odd: is odd")),
+        "{answer}"
+    );
     server.end().await;
 }
 
@@ -91,14 +134,19 @@ async fn tools_go_up_in_a_form_that_is_taken_and_their_calls_come_back_in_their_
         "anyOf": [{"required": ["$filter"]}, {"required": ["user name"]}],
     });
     let tool = json!({"type": "function", "function": {"name": "query", "parameters": schema}});
-    let chat =
-        || server.chat(r#"[[tool=query input={"_filter":"a","x":"_filter"}]]"#).with("tools", json!([tool]));
+    let chat = || {
+        server
+            .chat(r#"[[tool=query input={"_filter":"a","x":"_filter"}]]"#)
+            .with("tools", json!([tool]))
+    };
     let answer = chat().send().await;
     let call = &answer.body["choices"][0]["message"]["tool_calls"][0]["function"];
     let whole = call["arguments"].as_str().unwrap().to_owned();
     let mut streamed = String::new();
     for event in chat().stream().await.rest().await {
-        let Ok(event) = serde_json::from_str::<Value>(&event) else { continue };
+        let Ok(event) = serde_json::from_str::<Value>(&event) else {
+            continue;
+        };
         let call = &event["choices"][0]["delta"]["tool_calls"][0]["function"];
         streamed += call["arguments"].as_str().unwrap_or_default();
     }
@@ -110,12 +158,22 @@ async fn tools_go_up_in_a_form_that_is_taken_and_their_calls_come_back_in_their_
     let names: Vec<_> = sent["properties"].as_object().unwrap().keys().collect();
     assert_eq!(names, ["_filter", "user_name"]);
     assert_eq!(sent["anyOf"], Value::Null);
-    assert!(sent["description"].as_str().unwrap().contains("one or more of these"), "{sent}");
+    assert!(
+        sent["description"]
+            .as_str()
+            .unwrap()
+            .contains("one or more of these"),
+        "{sent}"
+    );
 
     let mut request = ask(r#"[[tool=query input={"user_name":"a"}]]"#);
     request["tools"] =
         json!([{"name": "query", "input_schema": schema, "cache_control": {"type": "ephemeral"}}]);
     let (status, _, answer) = message(&server, &request).await;
-    assert_eq!((status, &answer["content"][0]["input"]), (200, &json!({"user name": "a"})), "{answer}");
+    assert_eq!(
+        (status, &answer["content"][0]["input"]),
+        (200, &json!({"user name": "a"})),
+        "{answer}"
+    );
     server.end().await;
 }

@@ -7,7 +7,16 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::support::TestServer;
 
 async fn post(server: &TestServer, path: &str, body: Value) -> Value {
-    read(server.http.post(server.url(path)).json(&body).send().await.unwrap()).await
+    read(
+        server
+            .http
+            .post(server.url(path))
+            .json(&body)
+            .send()
+            .await
+            .unwrap(),
+    )
+    .await
 }
 
 async fn read(response: reqwest::Response) -> Value {
@@ -22,7 +31,9 @@ fn upstream(server: &TestServer) -> Value {
 }
 
 fn text(response: &Value) -> &str {
-    response["output"].as_array().unwrap().last().unwrap()["content"][0]["text"].as_str().unwrap()
+    response["output"].as_array().unwrap().last().unwrap()["content"][0]["text"]
+        .as_str()
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -32,23 +43,34 @@ async fn thoughts_and_calls_go_on_in_the_process_that_made_them() {
     let schema = json!({"type": "object", "properties": {"z": {"type": "string"}}});
     let tools = json!([{"type": "function", "name": "look", "parameters": schema}]);
     let ask = |fields: Value| {
-        let mut body =
-            json!({"model": "haiku", "tools": tools, "reasoning": {"effort": "low", "summary": "auto"}});
-        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let mut body = json!({"model": "haiku", "tools": tools, "reasoning": {"effort": "low", "summary": "auto"}});
+        body.as_object_mut()
+            .unwrap()
+            .extend(fields.as_object().unwrap().clone());
         body
     };
     let prompt = r#"[[thinking="let me see" say="Let me." tool=look input={"z":"1"}]]"#;
-    let first =
-        post(&server, "/v1/responses", ask(json!({"input": prompt, "instructions": "be brief"}))).await;
-    let kinds: Vec<_> = first["output"].as_array().unwrap().iter().map(|item| &item["type"]).collect();
+    let first = post(
+        &server,
+        "/v1/responses",
+        ask(json!({"input": prompt, "instructions": "be brief"})),
+    )
+    .await;
+    let kinds: Vec<_> = first["output"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| &item["type"])
+        .collect();
     assert_eq!(kinds, ["reasoning", "message", "function_call"]);
     assert_eq!(first["output"][0]["summary"][0]["text"], "let me see");
     assert_eq!(first["output"][2]["arguments"], r#"{"z":"1"}"#);
     assert_eq!(upstream(&server)["system"][1]["text"], "be brief");
 
-    let output =
-        json!([{"type": "function_call_output", "call_id": first["output"][2]["call_id"], "output": "seen"}]);
-    let next = ask(json!({"input": output, "previous_response_id": first["id"], "instructions": "be brief"}));
+    let output = json!([{"type": "function_call_output", "call_id": first["output"][2]["call_id"], "output": "seen"}]);
+    let next = ask(
+        json!({"input": output, "previous_response_id": first["id"], "instructions": "be brief"}),
+    );
     let second = post(&server, "/v1/responses", next).await;
     assert_eq!(text(&second), "Tool results: seen");
     let continued = upstream(&server)["messages"].clone();
@@ -60,21 +82,44 @@ async fn thoughts_and_calls_go_on_in_the_process_that_made_them() {
     items.push(output[0].clone());
     let whole = ask(json!({"input": items, "instructions": "be brief", "store": false}));
     post(&server, "/v1/responses", whole).await;
-    assert_eq!(upstream(&server)["messages"], continued, "with the thoughts and the calls as they were");
+    assert_eq!(
+        upstream(&server)["messages"],
+        continued,
+        "with the thoughts and the calls as they were"
+    );
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_of_a_stored_conversation_are_counted_without_a_call_of_the_model() {
     let server = TestServer::real().await.workers(1).start().await;
-    let first = post(&server, "/v1/responses", json!({"model": "haiku", "input": "[[tokens=40]]"})).await;
-    let calls =
-        || server.upstream().requests().iter().filter(|request| request.path == "/v1/messages").count();
+    let first = post(
+        &server,
+        "/v1/responses",
+        json!({"model": "haiku", "input": "[[tokens=40]]"}),
+    )
+    .await;
+    let calls = || {
+        server
+            .upstream()
+            .requests()
+            .iter()
+            .filter(|request| request.path == "/v1/messages")
+            .count()
+    };
     let before = calls();
-    let short = post(&server, "/v1/responses/input_tokens", json!({"model": "haiku", "input": "and?"})).await;
+    let short = post(
+        &server,
+        "/v1/responses/input_tokens",
+        json!({"model": "haiku", "input": "and?"}),
+    )
+    .await;
     let long = json!({"model": "haiku", "input": "and?", "previous_response_id": first["id"]});
     let long = post(&server, "/v1/responses/input_tokens", long).await;
-    assert!(long["input_tokens"].as_u64() > short["input_tokens"].as_u64(), "{long} {short}");
+    assert!(
+        long["input_tokens"].as_u64() > short["input_tokens"].as_u64(),
+        "{long} {short}"
+    );
     assert_eq!(calls(), before);
     server.end().await;
 }
@@ -88,12 +133,20 @@ async fn a_socket_is_a_door_like_the_others() {
         "type": "response.create", "model": "haiku", "input": r#"[[say="{\"a\":1}"]]"#, "store": false,
         "text": {"format": {"type": "json_schema", "name": "n", "schema": {"type": "object", "properties": {"a": {"type": "integer"}}}}},
     });
-    socket.send(Message::text(request.to_string())).await.unwrap();
+    socket
+        .send(Message::text(request.to_string()))
+        .await
+        .unwrap();
     let mut last = Value::Null;
     while last["type"] != "response.completed" {
-        let Message::Text(text) = socket.next().await.unwrap().unwrap() else { continue };
+        let Message::Text(text) = socket.next().await.unwrap().unwrap() else {
+            continue;
+        };
         last = serde_json::from_str(&text).unwrap();
-        assert!(last["type"] != "error" && last["type"] != "response.failed", "{last}");
+        assert!(
+            last["type"] != "error" && last["type"] != "response.failed",
+            "{last}"
+        );
     }
     assert_eq!(text(&last["response"]), r#"{"a":1}"#);
     let format = &upstream(&server)["output_config"]["format"];
@@ -112,7 +165,8 @@ async fn responses_survive_a_killed_server() {
         read(request.send().await.unwrap()).await
     };
     let whole = create(json!({"model": "haiku", "input": "[[tokens=2]]"})).await;
-    let half = create(json!({"model": "haiku", "input": "[[stall_at=2]]", "background": true})).await;
+    let half =
+        create(json!({"model": "haiku", "input": "[[stall_at=2]]", "background": true})).await;
     server.kill().await;
 
     let next = TestServer::fake().workers(1).start_in(folder.path()).await;
@@ -122,8 +176,12 @@ async fn responses_survive_a_killed_server() {
     };
     assert_eq!(get(&whole["id"]).await, whole);
     assert_eq!(get(&half["id"]).await["status"], "failed");
-    let going_on = json!({"model": "haiku", "input": "[[tokens=1]]", "previous_response_id": whole["id"]});
-    assert_eq!(post(&next, "/v1/responses", going_on).await["status"], "completed");
+    let going_on =
+        json!({"model": "haiku", "input": "[[tokens=1]]", "previous_response_id": whole["id"]});
+    assert_eq!(
+        post(&next, "/v1/responses", going_on).await["status"],
+        "completed"
+    );
     next.end().await;
 }
 
@@ -133,7 +191,15 @@ async fn a_server_that_stops_leaves_nothing_half_made() {
     let server = TestServer::fake().workers(1).spawn_in(folder.path()).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let body = json!({"model": "haiku", "input": "[[stall_at=2]]", "background": true});
-    let made = read(client.post(server.url("/v1/responses")).json(&body).send().await.unwrap()).await;
+    let made = read(
+        client
+            .post(server.url("/v1/responses"))
+            .json(&body)
+            .send()
+            .await
+            .unwrap(),
+    )
+    .await;
     let is_busy = |ready: &Value| ready["workers"]["busy"] == 1;
     server.until("the response is being made", is_busy).await;
     server.end().await;
@@ -141,6 +207,9 @@ async fn a_server_that_stops_leaves_nothing_half_made() {
     let next = TestServer::fake().workers(1).start_in(folder.path()).await;
     let url = next.url(&format!("/v1/responses/{}", made["id"].as_str().unwrap()));
     let failed = read(next.http.get(url).send().await.unwrap()).await;
-    assert_eq!((&failed["status"], &failed["background"]), (&json!("failed"), &json!(true)));
+    assert_eq!(
+        (&failed["status"], &failed["background"]),
+        (&json!("failed"), &json!(true))
+    );
     next.end().await;
 }

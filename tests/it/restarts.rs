@@ -7,7 +7,11 @@ use crate::support::{Builder, Journal, ServerProcess, TestServer, eventually, wi
 
 /// A server with four workers: two in the middle of an answer, and at least one idle.
 async fn busy_server(builder: Builder, data_dir: &Path, prompt: &str) -> ServerProcess {
-    let server = builder.workers(4).set("SWITCHBOARD_POOL__PREWARM", 2).spawn_in(data_dir).await;
+    let server = builder
+        .workers(4)
+        .set("SWITCHBOARD_POOL__PREWARM", 2)
+        .spawn_in(data_dir)
+        .await;
     let mut streams = Vec::new();
     for _ in 0..2 {
         let mut stream = server.chat(prompt).stream().await;
@@ -49,20 +53,33 @@ async fn what_survives_a_killed_server_is_ended_by_the_next_one() {
     let folder = tempfile::tempdir().unwrap();
     let other_folder = tempfile::tempdir().unwrap();
     let journal = Journal::new();
-    let builder = || TestServer::fake().workers(1).set("FAKE_CLAUDE_SPAWN_GRANDCHILD", 1);
+    let builder = || {
+        TestServer::fake()
+            .workers(1)
+            .set("FAKE_CLAUDE_SPAWN_GRANDCHILD", 1)
+    };
     let other = builder().start_in(other_folder.path()).await;
     let server = builder().journal(&journal).spawn_in(folder.path()).await;
     let survivor = journal.nth("grandchild", 1).await;
     let survivor = i32::try_from(survivor["child"].as_i64().unwrap()).unwrap();
     server.kill().await;
     let alone = || async { (workers_of(folder.path()) == [survivor]).then_some(()) };
-    within(Duration::from_secs(10), "only the grandchild survives", alone).await;
+    within(
+        Duration::from_secs(10),
+        "only the grandchild survives",
+        alone,
+    )
+    .await;
 
     let next = TestServer::fake().workers(1).start_in(folder.path()).await;
     let is_swept = || async { (!next.workers().contains(&survivor)).then_some(()) };
     within(Duration::from_secs(2), "the survivor is swept", is_swept).await;
     assert_eq!(next.chat("[[tokens=1]]").send().await.text(), "w0 ");
-    assert_eq!(workers_of(other.data_dir()).len(), 2, "a server over other data keeps its processes");
+    assert_eq!(
+        workers_of(other.data_dir()).len(),
+        2,
+        "a server over other data keeps its processes"
+    );
     next.end().await;
     other.end().await;
 }

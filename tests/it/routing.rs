@@ -7,7 +7,10 @@ use crate::support::TestServer;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// What the binary makes of the prompts that ship with it.
-#[expect(clippy::disallowed_methods, reason = "a test starts the binary as a shell would")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test starts the binary as a shell would"
+)]
 fn explain(arguments: &[&str]) -> String {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_claude-switchboard"))
         .args(["route", "--explain", "examples/prompts.jsonl"])
@@ -17,7 +20,11 @@ fn explain(arguments: &[&str]) -> String {
         .env("HOME", "/home/me")
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -26,10 +33,16 @@ fn the_readme_names_the_saving_that_the_command_prints() {
     let table = explain(&[]);
     let (_, sum) = table.split_once("\n\n").unwrap();
     let readme = std::fs::read_to_string(format!("{ROOT}/README.md")).unwrap();
-    assert!(readme.contains(&format!("\n{sum}")), "README.md does not show this:\n{sum}");
+    assert!(
+        readme.contains(&format!("\n{sum}")),
+        "README.md does not show this:\n{sum}"
+    );
     let json: Value = serde_json::from_str(&explain(&["--json"])).unwrap();
     let saved = json["saved_percent"].as_i64().unwrap();
-    assert!(readme.contains(&format!("{saved} % less")), "README.md does not say {saved} % less");
+    assert!(
+        readme.contains(&format!("{saved} % less")),
+        "README.md does not say {saved} % less"
+    );
 }
 
 #[test]
@@ -38,7 +51,10 @@ fn the_prompts_that_ship_meet_every_rule_of_their_own() {
     let rows = json["requests"].as_array().unwrap();
     assert_eq!(rows.len(), 40);
     for rule in ["long_context", "simple_prompt", "hard_words", "otherwise"] {
-        assert!(rows.iter().any(|row| row["rule"] == rule), "no prompt for {rule}");
+        assert!(
+            rows.iter().any(|row| row["rule"] == rule),
+            "no prompt for {rule}"
+        );
     }
 }
 
@@ -46,7 +62,12 @@ fn the_prompts_that_ship_meet_every_rule_of_their_own() {
 async fn a_model_is_recommended_without_a_run() {
     let server = TestServer::real().await.workers(1).start().await;
     let task = json!({"task_description": "Architect a queue.", "context_size": 500});
-    let answer = reqwest::Client::new().post(server.url("/v1/route")).json(&task).send().await.unwrap();
+    let answer = reqwest::Client::new()
+        .post(server.url("/v1/route"))
+        .json(&task)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.status(), 200);
     let answer: Value = answer.json().await.unwrap();
     assert_eq!(

@@ -13,7 +13,13 @@ fn request() -> Value {
 }
 
 async fn post(server: &TestServer, path: &str, body: &Value) -> (u16, String) {
-    let response = server.http.post(server.url(path)).json(body).send().await.unwrap();
+    let response = server
+        .http
+        .post(server.url(path))
+        .json(body)
+        .send()
+        .await
+        .unwrap();
     (response.status().as_u16(), response.text().await.unwrap())
 }
 
@@ -27,21 +33,42 @@ fn error(text: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn code_goes_upstream_and_comes_back_as_an_item() {
-    let server = TestServer::real().await.workers(1).set("SWITCHBOARD_CLAUDE__BETAS", BETAS).start().await;
+    let server = TestServer::real()
+        .await
+        .workers(1)
+        .set("SWITCHBOARD_CLAUDE__BETAS", BETAS)
+        .start()
+        .await;
     let (status, text) = create(&server, &request()).await;
     assert_eq!(status, 200, "{text}");
     let whole: Value = serde_json::from_str(&text).unwrap();
-    let [code, message] = whole["output"].as_array().unwrap().as_slice() else { panic!("{whole}") };
-    assert_eq!((&code["type"], &code["code"]), (&json!("code_interpreter_call"), &json!("ls -l")));
-    assert_eq!(code["outputs"], json!([{"type": "logs", "logs": "What `ls -l` puts out.\n"}]));
+    let [code, message] = whole["output"].as_array().unwrap().as_slice() else {
+        panic!("{whole}")
+    };
+    assert_eq!(
+        (&code["type"], &code["code"]),
+        (&json!("code_interpreter_call"), &json!("ls -l"))
+    );
+    assert_eq!(
+        code["outputs"],
+        json!([{"type": "logs", "logs": "What `ls -l` puts out.\n"}])
+    );
     assert_eq!(message["content"][0]["text"], "Done.");
 
     let sent = server.upstream().requests().last().unwrap().clone();
-    assert!(sent.headers["anthropic-beta"].contains("code-execution-2025-08-25"), "{:?}", sent.headers);
+    assert!(
+        sent.headers["anthropic-beta"].contains("code-execution-2025-08-25"),
+        "{:?}",
+        sent.headers
+    );
     let tool = &sent.body["tools"][0];
-    assert_eq!((&tool["type"], &tool["name"]), (&json!("code_execution_20250825"), &json!("code_execution")));
+    assert_eq!(
+        (&tool["type"], &tool["name"]),
+        (&json!("code_execution_20250825"), &json!("code_execution"))
+    );
 
-    let next = json!({"model": "haiku", "input": "[[say=bye]]", "previous_response_id": whole["id"]});
+    let next =
+        json!({"model": "haiku", "input": "[[say=bye]]", "previous_response_id": whole["id"]});
     assert!(create(&server, &next).await.1.contains("bye"));
     assert_eq!(server.upstream().requests().len(), 2);
     server.end().await;
@@ -49,13 +76,22 @@ async fn code_goes_upstream_and_comes_back_as_an_item() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn code_streams_with_the_events_of_openai() {
-    let server = TestServer::real().await.workers(1).set("SWITCHBOARD_CLAUDE__BETAS", BETAS).start().await;
+    let server = TestServer::real()
+        .await
+        .workers(1)
+        .set("SWITCHBOARD_CLAUDE__BETAS", BETAS)
+        .start()
+        .await;
     let mut body = request();
     body["stream"] = json!(true);
     let (_, text) = create(&server, &body).await;
-    let names = text.lines().filter_map(|line| line.strip_prefix("event: response."));
+    let names = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("event: response."));
     assert_eq!(
-        names.filter(|name| name.contains("_call")).collect::<Vec<_>>(),
+        names
+            .filter(|name| name.contains("_call"))
+            .collect::<Vec<_>>(),
         [
             "code_interpreter_call.in_progress",
             "code_interpreter_call_code.delta",
@@ -72,18 +108,33 @@ async fn without_its_beta_a_tool_is_left_out_or_refused_where_it_must_be_called(
     let server = TestServer::real().await.workers(1).start().await;
     let mut plain = request();
     plain["input"] = json!("[[say=hi]]");
-    let response = server.http.post(server.url("/v1/responses")).json(&plain).send().await.unwrap();
+    let response = server
+        .http
+        .post(server.url("/v1/responses"))
+        .json(&plain)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(response.status(), 200);
-    assert_eq!(response.headers()["x-switchboard-ignored"], "tools[0] (code_interpreter)");
+    assert_eq!(
+        response.headers()["x-switchboard-ignored"],
+        "tools[0] (code_interpreter)"
+    );
     assert_eq!(server.upstream().requests()[0].body["tools"], json!([]));
     server.upstream().clear();
     let mut forced = request();
     forced["tool_choice"] = json!({"type": "code_interpreter"});
     let (status, text) = create(&server, &forced).await;
     let error = error(&text);
-    assert_eq!((status, &error["code"]), (403, &json!("server_tools_not_allowed")));
+    assert_eq!(
+        (status, &error["code"]),
+        (403, &json!("server_tools_not_allowed"))
+    );
     let message = error["message"].as_str().unwrap();
-    assert!(message.contains("add `code-execution-2025-08-25` to `claude.betas`"), "{message}");
+    assert!(
+        message.contains("add `code-execution-2025-08-25` to `claude.betas`"),
+        "{message}"
+    );
     assert_eq!(server.upstream().requests().len(), 0);
     server.end().await;
 }
@@ -91,7 +142,12 @@ async fn without_its_beta_a_tool_is_left_out_or_refused_where_it_must_be_called(
 /// Fails when the CLI reads calls of MCP servers: set `READS_MCP` in src/claude/server.rs, and test here what comes of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cli_reads_no_calls_of_mcp_servers() {
-    let server = TestServer::real().await.workers(1).set("SWITCHBOARD_CLAUDE__BETAS", BETAS).start().await;
+    let server = TestServer::real()
+        .await
+        .workers(1)
+        .set("SWITCHBOARD_CLAUDE__BETAS", BETAS)
+        .start()
+        .await;
     let prompt = "[[mcp=look input={\"a\":1} say=Done]]";
     let native = json!({
         "model": "haiku", "max_tokens": 99, "messages": [{"role": "user", "content": prompt}],
@@ -105,9 +161,14 @@ async fn the_cli_reads_no_calls_of_mcp_servers() {
     let tool = json!({
         "type": "mcp", "server_label": "docs", "server_url": "https://m.example", "require_approval": "never",
     });
-    let body = json!({"model": "haiku", "input": prompt, "tools": [tool], "tool_choice": "required"});
+    let body =
+        json!({"model": "haiku", "input": prompt, "tools": [tool], "tool_choice": "required"});
     let (status, text) = create(&server, &body).await;
-    assert_eq!((status, &error(&text)["code"]), (403, &json!("server_tools_not_allowed")), "{text}");
+    assert_eq!(
+        (status, &error(&text)["code"]),
+        (403, &json!("server_tools_not_allowed")),
+        "{text}"
+    );
     assert_eq!(server.upstream().requests().len(), 0);
     server.end().await;
 }

@@ -5,7 +5,13 @@ use serde_json::{Value, json};
 use crate::support::TestServer;
 
 async fn ask(server: &TestServer, path: &str, body: Value) -> Value {
-    let response = server.http.post(server.url(path)).json(&body).send().await.unwrap();
+    let response = server
+        .http
+        .post(server.url(path))
+        .json(&body)
+        .send()
+        .await
+        .unwrap();
     let status = response.status();
     let text = response.text().await.unwrap();
     assert!(status.is_success(), "{status} {text}");
@@ -19,11 +25,22 @@ fn said(body: &Value) -> &str {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_message_brings_the_whole_conversation() {
     let server = TestServer::real().await.workers(1).start().await;
-    let session = ask(&server, "/v1/sessions", json!({"model": "haiku", "instructions": "be brief"})).await;
+    let session = ask(
+        &server,
+        "/v1/sessions",
+        json!({"model": "haiku", "instructions": "be brief"}),
+    )
+    .await;
     let path = format!("/v1/sessions/{}/messages", session["id"].as_str().unwrap());
-    assert_eq!(said(&ask(&server, &path, json!({"content": "[[say=\"one\"]]"})).await), "one");
+    assert_eq!(
+        said(&ask(&server, &path, json!({"content": "[[say=\"one\"]]"})).await),
+        "one"
+    );
     server.until_quiet().await;
-    assert_eq!(said(&ask(&server, &path, json!({"content": "[[say=\"two\"]]"})).await), "two");
+    assert_eq!(
+        said(&ask(&server, &path, json!({"content": "[[say=\"two\"]]"})).await),
+        "two"
+    );
     let requests = server.upstream().requests();
     assert_eq!(requests.len(), 2, "one call for each message");
     assert_eq!(requests[1].body["system"][1]["text"], "be brief");
@@ -39,7 +56,12 @@ async fn results_of_calls_go_on_where_they_were_asked_for() {
     let session = ask(&server, "/v1/sessions", json!({"model": "haiku"})).await;
     let path = format!("/v1/sessions/{}/messages", session["id"].as_str().unwrap());
     let tools = json!([{"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}]);
-    let called = ask(&server, &path, json!({"content": "[[tool=look input={}]]", "tools": tools})).await;
+    let called = ask(
+        &server,
+        &path,
+        json!({"content": "[[tool=look input={}]]", "tools": tools}),
+    )
+    .await;
     assert_eq!(called["choices"][0]["finish_reason"], "tool_calls");
     let id = &called["choices"][0]["message"]["tool_calls"][0]["id"];
     let result = json!([{"role": "tool", "tool_call_id": id, "content": "seen"}]);
@@ -57,8 +79,19 @@ async fn a_session_survives_a_restart() {
     ask(&server, &path, json!({"content": "[[tokens=1]]"})).await;
     server.end().await;
     let next = TestServer::fake().workers(1).start_in(folder.path()).await;
-    assert_eq!(said(&ask(&next, &path, json!({"content": "[[tokens=2]]"})).await), "w0 w1 ");
-    let kept = next.http.get(next.url(path.as_str())).send().await.unwrap().json::<Value>().await.unwrap();
+    assert_eq!(
+        said(&ask(&next, &path, json!({"content": "[[tokens=2]]"})).await),
+        "w0 w1 "
+    );
+    let kept = next
+        .http
+        .get(next.url(path.as_str()))
+        .send()
+        .await
+        .unwrap()
+        .json::<Value>()
+        .await
+        .unwrap();
     assert_eq!(kept["data"].as_array().unwrap().len(), 4);
     next.end().await;
 }

@@ -27,15 +27,22 @@ async fn read_on(mut events: Events, progress: &Progress) -> (String, String) {
     progress.begun.fetch_add(1, Ordering::Relaxed);
     let events = events.rest().await;
     progress.whole.fetch_add(1, Ordering::Relaxed);
-    for event in events.iter().filter_map(|event| serde_json::from_str::<Value>(event).ok()) {
-        text += event["choices"][0]["delta"]["content"].as_str().unwrap_or_default();
+    for event in events
+        .iter()
+        .filter_map(|event| serde_json::from_str::<Value>(event).ok())
+    {
+        text += event["choices"][0]["delta"]["content"]
+            .as_str()
+            .unwrap_or_default();
     }
     (text, events.last().unwrap().clone())
 }
 
 /// SIGTERM amidst short requests, streams and requests that wait for a worker.
 async fn stop_under_load() {
-    let server = TestServer::fake().workers(3 * EACH).set("SWITCHBOARD_SERVER__DRAIN_TIMEOUT_SECONDS", 4);
+    let server = TestServer::fake()
+        .workers(3 * EACH)
+        .set("SWITCHBOARD_SERVER__DRAIN_TIMEOUT_SECONDS", 4);
     let server = server.spawn().await;
     let progress = &Progress::default();
     let in_flight = async |count: usize| {
@@ -82,14 +89,22 @@ async fn stop_under_load() {
     }
     for (text, last) in endless {
         assert_eq!(text, "w0 w1 ");
-        assert_eq!(serde_json::from_str::<Value>(&last).unwrap()["error"]["code"], "shutting_down", "{last}");
+        assert_eq!(
+            serde_json::from_str::<Value>(&last).unwrap()["error"]["code"],
+            "shutting_down",
+            "{last}"
+        );
     }
     for answer in queued {
         assert_eq!(answer.error(), "503 server_error shutting_down");
     }
     let ended = server.ended().await;
     assert_eq!(ended.code, Some(0), "{}", ended.log);
-    assert!(ended.log.lines().last().unwrap().ends_with("stopped"), "{}", ended.log);
+    assert!(
+        ended.log.lines().last().unwrap().ends_with("stopped"),
+        "{}",
+        ended.log
+    );
 }
 
 /// Five times at once, so that the rounds meet different timings and take no longer than one.
@@ -101,9 +116,19 @@ async fn who_can_end_within_the_grace_does_and_the_rest_are_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_it_at_once() {
     for second in [Signal::TERM, Signal::INT] {
-        let server = TestServer::fake().set("SWITCHBOARD_SERVER__DRAIN_TIMEOUT_SECONDS", 3600).spawn().await;
+        let server = TestServer::fake()
+            .set("SWITCHBOARD_SERVER__DRAIN_TIMEOUT_SECONDS", 3600)
+            .spawn()
+            .await;
         let mut client = server.connect().await;
-        client.write(&server.chat("[[tokens=9 stall_at=2]]").with("stream", true).bytes()).await;
+        client
+            .write(
+                &server
+                    .chat("[[tokens=9 stall_at=2]]")
+                    .with("stream", true)
+                    .bytes(),
+            )
+            .await;
         client.read_until("w1").await;
         assert!(!server.workers().is_empty());
         server.signal(Signal::TERM);
@@ -116,9 +141,13 @@ async fn a_second_signal_ends_it_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_server_ends_though_connections_are_kept_open() {
-    let server = TestServer::fake().set("SWITCHBOARD_SERVER__DRAIN_TIMEOUT_SECONDS", 3600).spawn().await;
+    let server = TestServer::fake()
+        .set("SWITCHBOARD_SERVER__DRAIN_TIMEOUT_SECONDS", 3600)
+        .spawn()
+        .await;
     let mut kept = server.connect().await;
-    kept.write(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    kept.write(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await;
     kept.read_until("ok").await;
     let _silent = server.connect().await;
     server.end().await;

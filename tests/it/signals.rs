@@ -32,11 +32,19 @@ async fn hanging_up_reads_keys_and_log_levels_again() {
     let server = TestServer::fake().config(&file).spawn().await;
     assert!(is_let_in(&server, "first").await && is_let_in(&server, "second").await);
 
-    write(&file, r#"["second", "third"]"#, "claude_switchboard=debug,info");
+    write(
+        &file,
+        r#"["second", "third"]"#,
+        "claude_switchboard=debug,info",
+    );
     hang_up(&server, Signal::HUP, "were read again").await;
     assert!(!is_let_in(&server, "first").await, "it was taken out");
     assert!(is_let_in(&server, "second").await && is_let_in(&server, "third").await);
-    assert!(!server.log().contains("have changed too"), "{}", server.log());
+    assert!(
+        !server.log().contains("have changed too"),
+        "{}",
+        server.log()
+    );
 
     for (keys, filter, said) in [
         (r#"["fourth", ""]"#, "info", "key 2 is empty"),
@@ -47,16 +55,26 @@ async fn hanging_up_reads_keys_and_log_levels_again() {
         write(&file, keys, filter);
         hang_up(&server, Signal::HUP, "nothing is changed").await;
         assert!(server.log().contains(said), "{said}: {}", server.log());
-        assert!(is_let_in(&server, "third").await && !is_let_in(&server, "fourth").await, "{said}");
+        assert!(
+            is_let_in(&server, "third").await && !is_let_in(&server, "fourth").await,
+            "{said}"
+        );
     }
     std::fs::remove_file(&file).unwrap();
     hang_up(&server, Signal::HUP, "nothing is changed").await;
     write(&file, r#"["fifth"]"#, "info");
-    std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + "[tasks]\nmax_running = 3\n").unwrap();
+    std::fs::write(
+        &file,
+        std::fs::read_to_string(&file).unwrap() + "[tasks]\nmax_running = 3\n",
+    )
+    .unwrap();
     hang_up(&server, Signal::HUP, "were read again").await;
     assert!(is_let_in(&server, "fifth").await && !is_let_in(&server, "third").await);
     eventually("it says what it did not take", || async {
-        server.log().contains("other settings have changed too").then_some(())
+        server
+            .log()
+            .contains("other settings have changed too")
+            .then_some(())
     })
     .await;
     assert!(!server.log().contains("third"), "no key is logged");

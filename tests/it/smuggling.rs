@@ -15,7 +15,8 @@ const ANSWER: &str = "GET /marker";
 
 /// A request, with some header lines and a body, to a path that reads it.
 fn request(headers: &str, body: &str) -> Vec<u8> {
-    format!("POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n{body}").into_bytes()
+    format!("POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n{body}")
+        .into_bytes()
 }
 
 fn malformed() -> Vec<(&'static str, Vec<u8>)> {
@@ -77,12 +78,33 @@ fn unusual() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("no body", request("", "")),
         ("length", request("content-length: 3\r\n", "abc")),
-        ("chunks", request("transfer-encoding: chunked\r\n", "3\r\nabc\r\n0\r\n\r\n")),
-        ("chunk extension", request("transfer-encoding: chunked\r\n", "3;a=b\r\nabc\r\n0\r\n\r\n")),
-        ("the same length twice", request("content-length: 3\r\ncontent-length: 3\r\n", "abc")),
-        ("absolute form", b"GET http://localhost/first HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec()),
-        ("LF only", b"GET /first HTTP/1.1\nhost: localhost\n\n".to_vec()),
-        ("empty lines before it", b"\r\n\r\nGET /first HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec()),
+        (
+            "chunks",
+            request("transfer-encoding: chunked\r\n", "3\r\nabc\r\n0\r\n\r\n"),
+        ),
+        (
+            "chunk extension",
+            request(
+                "transfer-encoding: chunked\r\n",
+                "3;a=b\r\nabc\r\n0\r\n\r\n",
+            ),
+        ),
+        (
+            "the same length twice",
+            request("content-length: 3\r\ncontent-length: 3\r\n", "abc"),
+        ),
+        (
+            "absolute form",
+            b"GET http://localhost/first HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec(),
+        ),
+        (
+            "LF only",
+            b"GET /first HTTP/1.1\nhost: localhost\n\n".to_vec(),
+        ),
+        (
+            "empty lines before it",
+            b"\r\n\r\nGET /first HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec(),
+        ),
     ]
 }
 
@@ -91,21 +113,35 @@ async fn told(server: &TestServer, first: &[u8]) -> String {
     let mut client = RawClient::connect(server).await;
     client.write(&[first, MARKER.as_bytes()].concat()).await;
     let mut told = Vec::new();
-    let reading = async { while client.0.read_buf(&mut told).await.is_ok_and(|count| count > 0) {} };
-    tokio::time::timeout(Duration::from_secs(30), reading).await.expect("closed within 30 s");
+    let reading = async {
+        while client
+            .0
+            .read_buf(&mut told)
+            .await
+            .is_ok_and(|count| count > 0)
+        {}
+    };
+    tokio::time::timeout(Duration::from_secs(30), reading)
+        .await
+        .expect("closed within 30 s");
     String::from_utf8_lossy(&told).into_owned()
 }
 
 async fn server() -> TestServer {
     // Connections on which nothing more comes are closed soon.
-    TestServer::fake().set("SWITCHBOARD_SERVER__HEADER_READ_TIMEOUT_SECONDS", 1).start().await
+    TestServer::fake()
+        .set("SWITCHBOARD_SERVER__HEADER_READ_TIMEOUT_SECONDS", 1)
+        .start()
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_follows_a_malformed_request_is_not_answered() {
     let server = server().await;
     let requests = malformed();
-    let asked = requests.iter().map(async |(what, request)| (what, told(&server, request).await));
+    let asked = requests
+        .iter()
+        .map(async |(what, request)| (what, told(&server, request).await));
     let mut smuggled = Vec::new();
     for (what, told) in futures::future::join_all(asked).await {
         assert!(told.starts_with("HTTP/1.1 400 "), "{what}: {told}");
@@ -124,12 +160,20 @@ async fn what_follows_a_malformed_request_is_not_answered() {
 async fn a_transfer_coding_that_is_not_read_is_refused_before_the_body() {
     let server = server().await;
     for coding in ["gzip, chunked", "chunked, chunked", "identity, chunked"] {
-        let told = told(&server, &request(&format!("transfer-encoding: {coding}\r\n"), "0\r\n\r\n")).await;
+        let told = told(
+            &server,
+            &request(&format!("transfer-encoding: {coding}\r\n"), "0\r\n\r\n"),
+        )
+        .await;
         assert!(
             told.starts_with("HTTP/1.1 501 ") && told.contains("unsupported_transfer_encoding"),
             "{told}"
         );
-        assert_eq!((told.contains(ANSWER), told.matches("HTTP/1.1 ").count()), (false, 1), "{told}");
+        assert_eq!(
+            (told.contains(ANSWER), told.matches("HTTP/1.1 ").count()),
+            (false, 1),
+            "{told}"
+        );
     }
     server.end().await;
 }
@@ -138,7 +182,9 @@ async fn a_transfer_coding_that_is_not_read_is_refused_before_the_body() {
 async fn what_follows_an_unusual_request_is_answered_once() {
     let server = server().await;
     let requests = unusual();
-    let asked = requests.iter().map(async |(what, request)| (what, told(&server, request).await));
+    let asked = requests
+        .iter()
+        .map(async |(what, request)| (what, told(&server, request).await));
     for (what, told) in futures::future::join_all(asked).await {
         assert_eq!(told.matches(ANSWER).count(), 1, "{what}: {told}");
         assert_eq!(told.matches("HTTP/1.1 ").count(), 2, "{what}: {told}");

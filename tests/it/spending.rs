@@ -11,9 +11,17 @@ use crate::support::{TestServer, eventually};
 async fn charges_of(server: TestServer) -> Vec<ListedCharge> {
     let (data_dir, folder) = server.end_and_keep().await;
     let tracker = TaskTracker::new();
-    let store = Store::open(&data_dir.join("store"), store::Config::default(), tracker.clone()).unwrap();
+    let store = Store::open(
+        &data_dir.join("store"),
+        store::Config::default(),
+        tracker.clone(),
+    )
+    .unwrap();
     let ledger = Reader::new(store.clone(), Clock::system());
-    assert_eq!(ledger.verify().await.unwrap().problems, Vec::<String>::new());
+    assert_eq!(
+        ledger.verify().await.unwrap().problems,
+        Vec::<String>::new()
+    );
     let charges = ledger.charges().await.unwrap();
     drop((store, ledger));
     tracker.close();
@@ -29,11 +37,19 @@ const NANOS: i64 = 1000 * 100 + 100 * 500 + 200 * 125 + 300 * 10;
 /// A server whose own prices are all wrong, so that only the CLI can have said what is right.
 async fn wrong_about_prices() -> TestServer {
     let prices = r#"{ "haiku" = "input 9000, output 9000, cache write 9000, cache read 9000" }"#;
-    TestServer::real().await.workers(1).set("SWITCHBOARD_PRICING__MODELS", prices).start().await
+    TestServer::real()
+        .await
+        .workers(1)
+        .set("SWITCHBOARD_PRICING__MODELS", prices)
+        .start()
+        .await
 }
 
 fn nanos(charges: &[ListedCharge]) -> Vec<i64> {
-    let mut nanos: Vec<_> = charges.iter().map(|charge| charge.amount.money.nanos()).collect();
+    let mut nanos: Vec<_> = charges
+        .iter()
+        .map(|charge| charge.amount.money.nanos())
+        .collect();
     nanos.sort_unstable();
     nanos
 }
@@ -48,9 +64,18 @@ async fn an_answer_costs_what_the_cli_reports() {
     let charges = charges_of(server).await;
     assert_eq!(nanos(&charges), [NANOS; 3]);
     for charge in charges {
-        assert_eq!((charge.project.as_str(), charge.model.as_str()), ("default", "claude-haiku-5-5"));
-        assert_eq!((charge.usage.total_tokens(), charge.amount.tokens), (1600, 1600));
-        assert_eq!((charge.outcome, charge.is_estimated), (Outcome::Answered, false));
+        assert_eq!(
+            (charge.project.as_str(), charge.model.as_str()),
+            ("default", "claude-haiku-5-5")
+        );
+        assert_eq!(
+            (charge.usage.total_tokens(), charge.amount.tokens),
+            (1600, 1600)
+        );
+        assert_eq!(
+            (charge.outcome, charge.is_estimated),
+            (Outcome::Answered, false)
+        );
     }
 }
 
@@ -58,7 +83,11 @@ async fn an_answer_costs_what_the_cli_reports() {
 async fn an_answer_that_met_its_limit_costs_what_the_cli_reports() {
     let server = wrong_about_prices().await;
     let prompt = format!("[[tokens=50 gap_ms=30 {USAGE}]]");
-    let answer = server.chat(&prompt).with("max_tokens", json!(5)).send().await;
+    let answer = server
+        .chat(&prompt)
+        .with("max_tokens", json!(5))
+        .send()
+        .await;
     assert_eq!(answer.body["choices"][0]["finish_reason"], "length");
     assert_eq!(nanos(&charges_of(server).await), [NANOS]);
 }
@@ -68,7 +97,11 @@ async fn calls_of_tools_and_their_results_are_each_charged() {
     let server = wrong_about_prices().await;
     let tools = json!([{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]);
     let prompt = format!("[[tool=look {USAGE}]]");
-    let first = server.chat(&prompt).with("tools", tools.clone()).send().await;
+    let first = server
+        .chat(&prompt)
+        .with("tools", tools.clone())
+        .send()
+        .await;
     let message = &first.body["choices"][0]["message"];
     let id = &message["tool_calls"][0]["id"];
     assert_eq!(first.body["usage"]["cost_usd"], json!(NANOS as f64 / 1e9));
@@ -76,9 +109,18 @@ async fn calls_of_tools_and_their_results_are_each_charged() {
         {"role": "user", "content": prompt}, message,
         {"role": "tool", "tool_call_id": id, "content": format!("[[say=Done {USAGE}]]")},
     ]);
-    let second = server.chat("").with("messages", messages).with("tools", tools).send().await;
+    let second = server
+        .chat("")
+        .with("messages", messages)
+        .with("tools", tools)
+        .send()
+        .await;
     assert_eq!(second.text(), "Done");
-    assert_eq!(server.upstream().requests().len(), 2, "one for each request");
+    assert_eq!(
+        server.upstream().requests().len(),
+        2,
+        "one for each request"
+    );
     let third = server.chat(&format!("[[say=Hello {USAGE}]]")).send().await;
     assert_eq!(third.body["usage"]["cost_usd"], json!(NANOS as f64 / 1e9));
     assert_eq!(nanos(&charges_of(server).await), [NANOS; 3]);
@@ -88,7 +130,10 @@ async fn calls_of_tools_and_their_results_are_each_charged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_nobody_reads_on_is_charged() {
     let server = wrong_about_prices().await;
-    let mut events = server.chat(&format!("[[tokens=50 stall_after=2 {USAGE}]]")).stream().await;
+    let mut events = server
+        .chat(&format!("[[tokens=50 stall_after=2 {USAGE}]]"))
+        .stream()
+        .await;
     events.next_text().await;
     drop(events);
     server.until_quiet().await;
@@ -96,7 +141,10 @@ async fn an_answer_that_nobody_reads_on_is_charged() {
     assert_eq!(charges.len(), 1);
     assert_eq!(charges[0].outcome, Outcome::Cancelled);
     let prompt = 1000 * 100 + 200 * 125 + 300 * 10;
-    assert!((prompt..NANOS).contains(&charges[0].amount.money.nanos()), "{charges:?}");
+    assert!(
+        (prompt..NANOS).contains(&charges[0].amount.money.nanos()),
+        "{charges:?}"
+    );
 }
 
 /// The CLI counts nothing for a call that is broken off before upstream has begun to answer.
@@ -113,9 +161,15 @@ async fn a_call_that_is_left_before_its_answer_begins_is_charged_for_its_prompt(
     let charges = charges_of(server).await;
     assert_eq!(charges.len(), 1);
     assert_eq!(charges[0].outcome, Outcome::Cancelled);
-    assert!(charges[0].model.contains("opus") && charges[0].amount.tokens >= 10_000, "{charges:?}");
+    assert!(
+        charges[0].model.contains("opus") && charges[0].amount.tokens >= 10_000,
+        "{charges:?}"
+    );
     // Written to the prompt cache, as it was held: 5 dollars for a million tokens.
-    assert_eq!(charges[0].amount.money.nanos(), i64::try_from(charges[0].amount.tokens).unwrap() * 5000);
+    assert_eq!(
+        charges[0].amount.money.nanos(),
+        i64::try_from(charges[0].amount.tokens).unwrap() * 5000
+    );
 }
 
 /// Upstream breaks the answer off, for which the CLI counts nothing: the table of prices says what its beginning costs.
@@ -123,14 +177,21 @@ async fn a_call_that_is_left_before_its_answer_begins_is_charged_for_its_prompt(
 async fn an_answer_that_upstream_breaks_off_is_charged() {
     for fault in ["error_after=3", "cut_after=3"] {
         let server = TestServer::real().await.workers(1).start().await;
-        let events =
-            server.chat(&format!("[[tokens=9 gap_ms=50 {fault} {USAGE}]]")).stream().await.rest().await;
+        let events = server
+            .chat(&format!("[[tokens=9 gap_ms=50 {fault} {USAGE}]]"))
+            .stream()
+            .await
+            .rest()
+            .await;
         assert!(events.last().unwrap().contains("error"), "{events:?}");
         server.until_quiet().await;
         let charges = charges_of(server).await;
         assert_eq!(charges.len(), 1, "{fault}");
         let prompt = 1000 * 100 + 200 * 125 + 300 * 10;
-        assert!(charges[0].amount.money.nanos() >= prompt, "{fault}: {charges:?}");
+        assert!(
+            charges[0].amount.money.nanos() >= prompt,
+            "{fault}: {charges:?}"
+        );
     }
 }
 
@@ -138,7 +199,10 @@ async fn an_answer_that_upstream_breaks_off_is_charged() {
 async fn what_upstream_refuses_costs_nothing() {
     let server = wrong_about_prices().await;
     for status in ["400", "429", "529"] {
-        let answer = server.chat(&format!("[[status={status} {USAGE}]]")).send().await;
+        let answer = server
+            .chat(&format!("[[status={status} {USAGE}]]"))
+            .send()
+            .await;
         assert_ne!(answer.status, 200);
     }
     assert_eq!(charges_of(server).await, []);
@@ -148,13 +212,35 @@ async fn what_upstream_refuses_costs_nothing() {
 async fn the_same_question_is_paid_once() {
     let server = TestServer::real().await.workers(2).start().await;
     let prompt = format!("[[tokens=5 gap_ms=20 {USAGE}]]");
-    let ask = || async { server.chat(&prompt).with("temperature", json!(0)).send().await };
+    let ask = || async {
+        server
+            .chat(&prompt)
+            .with("temperature", json!(0))
+            .send()
+            .await
+    };
     let mut answers: Vec<_> = futures::future::join_all((0..10).map(|_| ask())).await;
     answers.push(ask().await);
     let cost = |answer: &Value| answer["usage"]["cost_usd"].as_f64().unwrap();
-    assert_eq!(answers.iter().filter(|answer| cost(&answer.body) > 0.0).count(), 1);
-    assert_eq!(answers.iter().filter(|answer| answer.headers["x-cache"] == "hit").count(), 10);
-    assert!(answers.iter().all(|answer| answer.text() == "w1 w2 w3 w4 w5"));
+    assert_eq!(
+        answers
+            .iter()
+            .filter(|answer| cost(&answer.body) > 0.0)
+            .count(),
+        1
+    );
+    assert_eq!(
+        answers
+            .iter()
+            .filter(|answer| answer.headers["x-cache"] == "hit")
+            .count(),
+        10
+    );
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.text() == "w1 w2 w3 w4 w5")
+    );
     assert_eq!(server.upstream().requests().len(), 1);
     assert_eq!(nanos(&charges_of(server).await), [NANOS]);
 }
@@ -163,14 +249,25 @@ async fn the_same_question_is_paid_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_call_that_is_made_is_charged() {
     let prices = r#"{ "haiku" = "input 9000, output 9000, cache write 9000, cache read 9000" }"#;
-    let server = TestServer::real().await.workers(1).set("SWITCHBOARD_PRICING__MODELS", prices);
-    let server = server.set("ANTHROPIC_API_KEY", "").set("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-made-up");
+    let server = TestServer::real()
+        .await
+        .workers(1)
+        .set("SWITCHBOARD_PRICING__MODELS", prices);
+    let server = server
+        .set("ANTHROPIC_API_KEY", "")
+        .set("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-made-up");
     let server = server.start().await;
     for _ in 0..10 {
-        let answer = server.chat("[[tokens=2 stop_reason=max_tokens usage_in=10 usage_out=2]]").send().await;
+        let answer = server
+            .chat("[[tokens=2 stop_reason=max_tokens usage_in=10 usage_out=2]]")
+            .send()
+            .await;
         assert_eq!(answer.text(), "w1 w2");
     }
     server.until_quiet().await;
     let calls = i64::try_from(server.upstream().requests().len()).unwrap();
-    assert_eq!(nanos(&charges_of(server).await).iter().sum::<i64>(), calls * (10 * 100 + 2 * 500));
+    assert_eq!(
+        nanos(&charges_of(server).await).iter().sum::<i64>(),
+        calls * (10 * 100 + 2 * 500)
+    );
 }

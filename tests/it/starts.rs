@@ -6,7 +6,11 @@ use crate::support::{Answer, Builder, Journal, TestServer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_waits_for_a_worker_that_is_slow_to_start() {
-    let server = TestServer::fake().workers(1).set("FAKE_CLAUDE_START_MS", 700).start().await;
+    let server = TestServer::fake()
+        .workers(1)
+        .set("FAKE_CLAUDE_START_MS", 700)
+        .start()
+        .await;
     assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w0 ");
     server.end().await;
 }
@@ -16,23 +20,42 @@ async fn workers_that_cannot_start_are_an_error_that_says_why() {
     for (fault, why) in [
         ("FAKE_CLAUDE_INIT_FAILS", "did not answer the handshake"),
         ("FAKE_CLAUDE_EXIT_AT_START", "did not answer the handshake"),
-        ("FAKE_CLAUDE_START_MS", "did not answer the handshake within 1 s (claude.start_timeout_seconds)."),
+        (
+            "FAKE_CLAUDE_START_MS",
+            "did not answer the handshake within 1 s (claude.start_timeout_seconds).",
+        ),
         (
             "FAKE_CLAUDE_CHECK_HANGS",
             "start check of the Claude CLI did not end within 1 s (claude.start_timeout_seconds).",
         ),
     ] {
-        let value = if fault == "FAKE_CLAUDE_START_MS" { 600_000 } else { 1 };
+        let value = if fault == "FAKE_CLAUDE_START_MS" {
+            600_000
+        } else {
+            1
+        };
         let server = TestServer::fake().workers(1).set(fault, value);
-        let server = server.set("SWITCHBOARD_CLAUDE__START_TIMEOUT_SECONDS", 1).start().await;
+        let server = server
+            .set("SWITCHBOARD_CLAUDE__START_TIMEOUT_SECONDS", 1)
+            .start()
+            .await;
         for is_stream in [false, true] {
             let chat = server.chat("hi").with("stream", is_stream).send();
-            let answer = tokio::time::timeout(Duration::from_secs(20), chat).await.expect(fault);
+            let answer = tokio::time::timeout(Duration::from_secs(20), chat)
+                .await
+                .expect(fault);
             assert_eq!(answer.error(), "503 server_error no_worker", "{fault}");
-            assert!(answer.headers.contains_key("retry-after"), "{fault}: {:?}", answer.headers);
+            assert!(
+                answer.headers.contains_key("retry-after"),
+                "{fault}: {:?}",
+                answer.headers
+            );
             let message = answer.body["error"]["message"].as_str().unwrap();
             assert!(message.contains(why), "{fault}: {message}");
-            assert!(!message.contains("stderr"), "what the process said is for the log: {message}");
+            assert!(
+                !message.contains("stderr"),
+                "what the process said is for the log: {message}"
+            );
         }
         server.end().await;
     }
@@ -40,11 +63,18 @@ async fn workers_that_cannot_start_are_an_error_that_says_why() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_workers_start_at_once() {
-    let server = TestServer::fake().workers(50).set("SWITCHBOARD_POOL__PREWARM", 50).start().await;
-    server.until("fifty workers are ready", |stats| stats.idle == 50).await;
+    let server = TestServer::fake()
+        .workers(50)
+        .set("SWITCHBOARD_POOL__PREWARM", 50)
+        .start()
+        .await;
+    server
+        .until("fifty workers are ready", |stats| stats.idle == 50)
+        .await;
     assert_eq!(server.stats().last_failure, None);
     assert_eq!(server.workers().len(), 50);
-    let answers = futures::future::join_all((0..50).map(|_| server.chat("[[tokens=1]]").send())).await;
+    let answers =
+        futures::future::join_all((0..50).map(|_| server.chat("[[tokens=1]]").send())).await;
     assert!(answers.iter().all(|answer| answer.text() == "w0 "));
     server.end().await;
 }
@@ -53,7 +83,10 @@ async fn fifty_workers_start_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn any_version_that_passes_the_start_check_is_used() {
     for version in ["2.1.10", "9.0.0"] {
-        let server = TestServer::fake().set("FAKE_CLAUDE_VERSION", version).start().await;
+        let server = TestServer::fake()
+            .set("FAKE_CLAUDE_VERSION", version)
+            .start()
+            .await;
         assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w0 ");
         server.end().await;
     }
@@ -62,7 +95,12 @@ async fn any_version_that_passes_the_start_check_is_used() {
 /// The calls of the check are the server's own, whatever way the others have to take.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_is_not_asked_for_the_start_check() {
-    let server = TestServer::real().await.workers(1).set("HTTP_PROXY", "http://127.0.0.1:9").start().await;
+    let server = TestServer::real()
+        .await
+        .workers(1)
+        .set("HTTP_PROXY", "http://127.0.0.1:9")
+        .start()
+        .await;
     assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w1");
     server.end().await;
 }
@@ -78,10 +116,15 @@ async fn a_process_that_works_otherwise_hears_no_caller() {
             "FAKE_CLAUDE_BASE_URL_IGNORED",
             "If the managed settings of your organisation set ANTHROPIC_BASE_URL",
         ),
-        ("FAKE_CLAUDE_CALLS_AGAIN", "made 2 calls instead of one for a prompt whose answer met its limit"),
+        (
+            "FAKE_CLAUDE_CALLS_AGAIN",
+            "made 2 calls instead of one for a prompt whose answer met its limit",
+        ),
     ] {
         for sign_in in ["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"] {
-            let server = TestServer::fake().set("ANTHROPIC_API_KEY", "").set(sign_in, "made-up");
+            let server = TestServer::fake()
+                .set("ANTHROPIC_API_KEY", "")
+                .set(sign_in, "made-up");
             let message = assert_refused(server.set(fault, 1)).await;
             assert!(message.contains(why), "{fault}: {message}");
             assert!(!message.contains("stderr"), "{fault}: {message}");
@@ -102,10 +145,20 @@ async fn assert_refused(server: Builder) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_starts_no_process_ahead_is_ready_without_one() {
-    let server = TestServer::fake().set("SWITCHBOARD_POOL__PREWARM", 0).start().await;
+    let server = TestServer::fake()
+        .set("SWITCHBOARD_POOL__PREWARM", 0)
+        .start()
+        .await;
     let ready = Answer::of(server.http.get(server.url("/ready")).send().await.unwrap()).await;
-    assert_eq!((ready.status, &ready.body["workers"]["starting"]), (200, &serde_json::json!(0)));
-    assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w0 ", "the first request starts one");
+    assert_eq!(
+        (ready.status, &ready.body["workers"]["starting"]),
+        (200, &serde_json::json!(0))
+    );
+    assert_eq!(
+        server.chat("[[tokens=1]]").send().await.text(),
+        "w0 ",
+        "the first request starts one"
+    );
     server.end().await;
 }
 
@@ -114,17 +167,33 @@ async fn a_cli_that_is_gone_is_named_without_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let cli = folder.path().join("claude");
     std::fs::copy(env!("CARGO_BIN_EXE_fake-claude"), &cli).unwrap();
-    let server = TestServer::fake().workers(1).set("SWITCHBOARD_CLAUDE__BINARY", cli.display()).spawn().await;
+    let server = TestServer::fake()
+        .workers(1)
+        .set("SWITCHBOARD_CLAUDE__BINARY", cli.display())
+        .spawn()
+        .await;
     assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w0 ");
     std::fs::remove_file(&cli).unwrap();
-    assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w0 ", "a process that runs goes on");
-    assert_eq!(server.chat("[[crash_at=1]]").send().await.error(), "502 server_error worker_failed");
+    assert_eq!(
+        server.chat("[[tokens=1]]").send().await.text(),
+        "w0 ",
+        "a process that runs goes on"
+    );
+    assert_eq!(
+        server.chat("[[crash_at=1]]").send().await.error(),
+        "502 server_error worker_failed"
+    );
     let refused = server.chat("[[tokens=1]]").send().await;
     assert_eq!(refused.error(), "503 server_error no_worker");
     let message = refused.body["error"]["message"].as_str().unwrap();
-    assert!(message.contains("the program of the Claude CLI is missing on this server"), "{message}");
+    assert!(
+        message.contains("the program of the Claude CLI is missing on this server"),
+        "{message}"
+    );
     let place = folder.path().to_str().unwrap();
     assert!(!message.contains(place), "{message}");
-    assert!(server.log().contains(&format!("the program of the Claude CLI is gone program={place}/claude")));
+    assert!(server.log().contains(&format!(
+        "the program of the Claude CLI is gone program={place}/claude"
+    )));
     server.end().await;
 }

@@ -12,15 +12,24 @@ struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
     async fn open(server: &TestServer) -> Self {
-        Self(connect_async(server.url("/v1/stream").replace("http:", "ws:")).await.unwrap().0)
+        Self(
+            connect_async(server.url("/v1/stream").replace("http:", "ws:"))
+                .await
+                .unwrap()
+                .0,
+        )
     }
 
     async fn say(&mut self, message: Value) {
-        self.0.send(Message::text(message.to_string())).await.unwrap();
+        self.0
+            .send(Message::text(message.to_string()))
+            .await
+            .unwrap();
     }
 
     async fn chat(&mut self, id: &str, messages: Value) {
-        self.say(json!({"type": "chat", "id": id, "model": "haiku", "messages": messages})).await;
+        self.say(json!({"type": "chat", "id": id, "model": "haiku", "messages": messages}))
+            .await;
     }
 
     async fn next(&mut self) -> Value {
@@ -58,13 +67,22 @@ async fn a_conversation_goes_on_over_a_socket_in_the_process_that_holds_it() {
     let prompt = "[[say=\"one\"]]";
     socket.chat("1", json!([user(prompt)])).await;
     let (words, done) = socket.answer("1").await;
-    assert_eq!((words.as_str(), &done["finish_reason"]), ("one", &json!("stop")));
+    assert_eq!(
+        (words.as_str(), &done["finish_reason"]),
+        ("one", &json!("stop"))
+    );
     assert!(done["usage"]["total_tokens"].as_u64() > Some(0), "{done}");
     let answer = json!({"role": "assistant", "content": "one"});
-    socket.chat("2", json!([user(prompt), answer, user("[[say=\"two\"]]")])).await;
+    socket
+        .chat("2", json!([user(prompt), answer, user("[[say=\"two\"]]")]))
+        .await;
     assert_eq!(socket.answer("2").await.0, "two");
     assert_eq!(server.workers(), [worker], "the same process");
-    assert_eq!(server.upstream().requests().len(), 2, "one call for each turn");
+    assert_eq!(
+        server.upstream().requests().len(),
+        2,
+        "one call for each turn"
+    );
     server.end().await;
 }
 
@@ -72,9 +90,13 @@ async fn a_conversation_goes_on_over_a_socket_in_the_process_that_holds_it() {
 async fn one_turn_is_cancelled_while_another_is_answered() {
     let server = TestServer::real().await.workers(2).start().await;
     let mut socket = Socket::open(&server).await;
-    socket.chat("long", json!([user("[[tokens=1000 gap_ms=20]]")])).await;
+    socket
+        .chat("long", json!([user("[[tokens=1000 gap_ms=20]]")]))
+        .await;
     while socket.next().await["type"] != "token" {}
-    socket.chat("short", json!([user("[[say=\"done\"]]")])).await;
+    socket
+        .chat("short", json!([user("[[say=\"done\"]]")]))
+        .await;
     assert_eq!(socket.answer("short").await.0, "done");
     socket.say(json!({"type": "cancel", "id": "long"})).await;
     assert_eq!(socket.answer("long").await.1["finish_reason"], "cancelled");
@@ -109,7 +131,10 @@ async fn thoughts_and_calls_have_messages_of_their_own() {
             _ => {}
         }
     };
-    assert_eq!((thoughts.as_str(), arguments.as_str()), ("let me see", r#"{"z":"1"}"#));
+    assert_eq!(
+        (thoughts.as_str(), arguments.as_str()),
+        ("let me see", r#"{"z":"1"}"#)
+    );
     assert_eq!((&call["index"], &call["name"]), (&json!(0), &json!("look")));
     assert_eq!(done["finish_reason"], "tool_calls");
     server.end().await;

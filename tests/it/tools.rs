@@ -23,12 +23,18 @@ use serde_json::{Value, json};
 use crate::support::TestServer;
 
 /// The keys of the schema are in no order that anything would sort them into.
-const SCHEMA: &str = r#"{"type":"object","properties":{"z":{"type":"string"},"a":{"type":"integer"}}}"#;
+const SCHEMA: &str =
+    r#"{"type":"object","properties":{"z":{"type":"string"},"a":{"type":"integer"}}}"#;
 const TWO_CALLS: &str = r#"[[say="Let me." tool=look input={"z":"1"} tool=Bash input={"a":2}]]"#;
 
 fn tool(name: &str) -> Tool {
     let description = Some(format!("What {name} does."));
-    Tool { name: name.to_owned(), description, schema: SCHEMA.to_owned(), strict: false }
+    Tool {
+        name: name.to_owned(),
+        description,
+        schema: SCHEMA.to_owned(),
+        strict: false,
+    }
 }
 
 fn turn(tools: &[&str], prompt: &str) -> Turn {
@@ -37,7 +43,10 @@ fn turn(tools: &[&str], prompt: &str) -> Turn {
         native: Default::default(),
         model: ModelName::new("haiku"),
         system: Vec::new(),
-        tools: Tools { list: tools.iter().map(|name| tool(name)).collect(), ..Tools::default() },
+        tools: Tools {
+            list: tools.iter().map(|name| tool(name)).collect(),
+            ..Tools::default()
+        },
         history: Vec::new(),
         prompt: vec![Part::text(prompt)],
         sampling: Sampling::default(),
@@ -57,7 +66,11 @@ impl Answer {
         match event {
             TurnEvent::Text(text) => self.text += &text,
             TurnEvent::ToolCall { id, name, .. } => {
-                self.calls.push(ToolUse { id, name, input: String::new() });
+                self.calls.push(ToolUse {
+                    id,
+                    name,
+                    input: String::new(),
+                });
             }
             TurnEvent::ToolInput(piece) => self.calls.last_mut().unwrap().input += &piece,
             TurnEvent::Finished(finish) => self.reason = Some(finish.reason),
@@ -73,19 +86,32 @@ impl Answer {
     }
 
     fn inputs(&self) -> Vec<(&str, &str)> {
-        self.calls.iter().map(|call| (call.name.as_str(), call.input.as_str())).collect()
+        self.calls
+            .iter()
+            .map(|call| (call.name.as_str(), call.input.as_str()))
+            .collect()
     }
 
     /// The turn in which the client brings `results`, one for each call.
     fn then(&self, turn: &Turn, results: &[&[&str]]) -> Turn {
         let mut next = turn.clone();
-        next.history.push(Message { role: Role::User, parts: turn.prompt.clone() });
+        next.history.push(Message {
+            role: Role::User,
+            parts: turn.prompt.clone(),
+        });
         let text = (!self.text.is_empty()).then(|| Part::text(&*self.text));
         let calls = self.calls.iter().cloned().map(Part::ToolUse);
-        next.history.push(Message { role: Role::Assistant, parts: text.into_iter().chain(calls).collect() });
+        next.history.push(Message {
+            role: Role::Assistant,
+            parts: text.into_iter().chain(calls).collect(),
+        });
         let result = |(call, texts): (&ToolUse, &&[&str])| {
             let parts = texts.iter().copied().map(Part::text).collect();
-            Part::ToolResult(ToolResult { id: call.id.clone(), parts, is_error: false })
+            Part::ToolResult(ToolResult {
+                id: call.id.clone(),
+                parts,
+                is_error: false,
+            })
         };
         next.prompt = self.calls.iter().zip(results).map(result).collect();
         next
@@ -123,7 +149,12 @@ impl Bench {
     }
 
     fn calls_upstream(&self) -> usize {
-        self.server.upstream().requests().iter().filter(|request| request.path == "/v1/messages").count()
+        self.server
+            .upstream()
+            .requests()
+            .iter()
+            .filter(|request| request.path == "/v1/messages")
+            .count()
     }
 
     /// The body of the last call, without what names the process and without the numbers of the stand-in's answers.
@@ -149,7 +180,10 @@ async fn results_are_answered_in_a_call_of_their_own() {
     let first = turn(&["look", "Bash"], TWO_CALLS);
     let answer = bench.run(&first).await;
     assert_eq!(answer.text, "Let me.");
-    assert_eq!(answer.inputs(), [("look", r#"{"z":"1"}"#), ("Bash", r#"{"a":2}"#)]);
+    assert_eq!(
+        answer.inputs(),
+        [("look", r#"{"z":"1"}"#), ("Bash", r#"{"a":2}"#)]
+    );
     assert_eq!(answer.reason, Some(FinishReason::ToolCalls));
 
     let second = answer.then(&first, &[&["one", "two"], &["<b>\u{1f600}\n \"x\"</b>"]]);
@@ -169,7 +203,11 @@ async fn rounds_follow_one_another_and_then_words() {
         let answer = bench.run(&next).await;
         assert_eq!(answer.calls.len(), 1, "round {round}: {answer:?}");
         // The stand-in takes its directives from results too.
-        let result = if round < 3 { "[[tool=look input={\"a\":2}]]" } else { "done" };
+        let result = if round < 3 {
+            "[[tool=look input={\"a\":2}]]"
+        } else {
+            "done"
+        };
         next = answer.then(&next, &[&[result]]);
     }
     let last = bench.run(&next).await;
@@ -192,7 +230,12 @@ async fn results_reach_the_model_whole() {
         let second = bench.run(&first).await.then(&first, &results);
         assert_eq!(bench.run(&second).await.reason, Some(FinishReason::Stop));
         assert_eq!(bench.calls_upstream(), 2);
-        let message = bench.body()["messages"].as_array().unwrap().last().unwrap().clone();
+        let message = bench.body()["messages"]
+            .as_array()
+            .unwrap()
+            .last()
+            .unwrap()
+            .clone();
         let sent: String = message["content"][0]["content"]
             .as_array()
             .unwrap()
@@ -211,7 +254,10 @@ async fn another_caller_may_come_between_a_call_and_its_result() {
     let answer = bench.run(&first).await;
     let other = bench.run(&turn(&[], "[[say=\"mine\"]]")).await;
     assert_eq!(other.text, "mine");
-    assert!(!bench.body().to_string().contains("Let me."), "nothing of the other turn is left");
+    assert!(
+        !bench.body().to_string().contains("Let me."),
+        "nothing of the other turn is left"
+    );
     let second = answer.then(&first, &[&["one"], &["two"]]);
     assert_eq!(bench.run(&second).await.reason, Some(FinishReason::Stop));
     assert_eq!(bench.calls_upstream(), 3);
@@ -229,7 +275,12 @@ async fn a_process_serves_other_tools_as_a_new_one_would() {
         bench.run(&turn).await;
         let body = bench.body();
         assert_eq!(body, fresh(&turn).await, "{tools:?}");
-        let names: Vec<_> = body["tools"].as_array().unwrap().iter().map(|tool| &tool["name"]).collect();
+        let names: Vec<_> = body["tools"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|tool| &tool["name"])
+            .collect();
         assert_eq!(names, tools);
     }
     assert_eq!(bench.server.only_worker().await, worker);
@@ -252,8 +303,15 @@ async fn names_schemas_and_choices_reach_upstream_as_they_were_given() {
         "name": "mcp__x__y", "description": "long ".repeat(2000), "strict": true, "input_schema": schema,
     });
     assert_eq!(body["tools"][1], expected);
-    assert_eq!(body["tool_choice"], json!({"type": "any", "disable_parallel_tool_use": true}));
-    assert_eq!(body["thinking"], json!(null), "a model that must call does not think");
+    assert_eq!(
+        body["tool_choice"],
+        json!({"type": "any", "disable_parallel_tool_use": true})
+    );
+    assert_eq!(
+        body["thinking"],
+        json!(null),
+        "a model that must call does not think"
+    );
     bench.server.end().await;
 }
 
@@ -280,7 +338,11 @@ async fn a_limit_holds_in_a_turn_with_tools() {
     let answer = bench.run(&called).await;
     assert_eq!(answer.reason, Some(FinishReason::ToolCalls));
     let after = bench.run(&answer.then(&called, &[&["one"]])).await;
-    assert_eq!(after.reason, Some(FinishReason::Stop), "a limit is of its turn alone");
+    assert_eq!(
+        after.reason,
+        Some(FinishReason::Stop),
+        "a limit is of its turn alone"
+    );
     assert_eq!(bench.calls_upstream(), 3);
     bench.server.end().await;
 }
@@ -291,15 +353,32 @@ async fn a_json_object_is_answered_as_text() {
     let mut object = turn(&["look"], r#"[[say="Sure:\n```json\n{\"a\": [1]}\n```"]]"#);
     object.sampling.format = Format::JsonObject;
     let answer = bench.run(&object).await;
-    assert_eq!((answer.text.as_str(), answer.reason), (r#"{"a": [1]}"#, Some(FinishReason::Stop)));
+    assert_eq!(
+        (answer.text.as_str(), answer.reason),
+        (r#"{"a": [1]}"#, Some(FinishReason::Stop))
+    );
     let body = bench.body();
-    assert!(body["system"].to_string().contains("answer with one JSON object"), "{body}");
-    assert_eq!((&body["tool_choice"], body["tools"].as_array().unwrap().len()), (&json!(null), 1));
+    assert!(
+        body["system"]
+            .to_string()
+            .contains("answer with one JSON object"),
+        "{body}"
+    );
+    assert_eq!(
+        (
+            &body["tool_choice"],
+            body["tools"].as_array().unwrap().len()
+        ),
+        (&json!(null), 1)
+    );
     assert!(body["thinking"].is_object(), "it may think");
     let mut call = turn(&["look"], TWO_CALLS);
     call.sampling.format = Format::JsonObject;
     let answer = bench.run(&call).await;
-    assert_eq!((answer.text.as_str(), answer.reason), ("Let me.", Some(FinishReason::ToolCalls)));
+    assert_eq!(
+        (answer.text.as_str(), answer.reason),
+        ("Let me.", Some(FinishReason::ToolCalls))
+    );
     bench.run(&turn(&[], "[[tokens=1]]")).await;
     assert_eq!(bench.calls_upstream(), 3);
     assert!(!bench.body()["system"].to_string().contains("JSON object"));
@@ -309,10 +388,18 @@ async fn a_json_object_is_answered_as_text() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_are_counted_without_a_call_of_the_model() {
     let bench = Bench::start(1).await;
-    let count =
-        async |turn: &Turn| bench.gateway.count_tokens(Caller::named("test"), turn.clone()).await.unwrap();
+    let count = async |turn: &Turn| {
+        bench
+            .gateway
+            .count_tokens(Caller::named("test"), turn.clone())
+            .await
+            .unwrap()
+    };
     let short = turn(&[], "one two three");
-    let mut long = bench.run(&turn(&["look", "Bash"], TWO_CALLS)).await.then(&short, &[&["r"], &["s"]]);
+    let mut long = bench
+        .run(&turn(&["look", "Bash"], TWO_CALLS))
+        .await
+        .then(&short, &[&["r"], &["s"]]);
     long.system = vec!["be brief ".repeat(100)];
     let (few, many) = (count(&short).await, count(&long).await);
     assert!((1..50).contains(&few), "{few}");

@@ -24,7 +24,9 @@ type Requests = mpsc::UnboundedReceiver<(HeaderMap, Value)>;
 async fn receiver() -> (SocketAddr, Requests) {
     let (sender, requests) = mpsc::unbounded_channel();
     let handler = async move |headers: HeaderMap, body: String| {
-        sender.send((headers, serde_json::from_str(&body).unwrap())).unwrap();
+        sender
+            .send((headers, serde_json::from_str(&body).unwrap()))
+            .unwrap();
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -36,7 +38,11 @@ async fn receiver() -> (SocketAddr, Requests) {
 /// Runs `projects COMMAND default` on a data directory.
 fn project(folder: &Path, command: &str, arguments: &[&str]) -> Ran {
     let folder = folder.to_str().unwrap();
-    let arguments = [&["projects", command, "default", "--data-dir", folder], arguments].concat();
+    let arguments = [
+        &["projects", command, "default", "--data-dir", folder],
+        arguments,
+    ]
+    .concat();
     tokio::task::block_in_place(|| run(&arguments, &[]))
 }
 
@@ -50,24 +56,47 @@ async fn a_webhook_is_set_tried_out_and_taken_away_by_commands() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("http://{address}/hook?token=hidden");
     let set = webhook(folder.path(), &[&url]);
-    assert!(set.code == Some(0) && set.stdout.contains(&url) && set.stdout.contains("whsec_"), "{set:?}");
+    assert!(
+        set.code == Some(0) && set.stdout.contains(&url) && set.stdout.contains("whsec_"),
+        "{set:?}"
+    );
     let tried = webhook(folder.path(), &["--test"]);
     assert_eq!(tried.stdout, "The receiver answered with 200.\n");
     let (headers, event) = requests.recv().await.unwrap();
-    assert_eq!((&event["type"], &event["data"]), (&json!("webhook.test"), &json!({"project_id": "default"})));
+    assert_eq!(
+        (&event["type"], &event["data"]),
+        (&json!("webhook.test"), &json!({"project_id": "default"}))
+    );
     assert_eq!(headers["webhook-id"].to_str().unwrap(), event["id"]);
 
-    let server = TestServer::fake().without("ANTHROPIC_API_KEY").spawn_in(folder.path()).await;
+    let server = TestServer::fake()
+        .without("ANTHROPIC_API_KEY")
+        .spawn_in(folder.path())
+        .await;
     let tried = webhook(folder.path(), &["--test", "--json"]);
     let tried: Value = serde_json::from_str(&tried.stdout).unwrap();
-    assert_eq!((&tried["delivered"], &tried["status"]), (&json!(true), &json!(200)));
+    assert_eq!(
+        (&tried["delivered"], &tried["status"]),
+        (&json!(true), &json!(200))
+    );
     assert_eq!(requests.recv().await.unwrap().1["id"], tried["event_id"]);
     let removed = webhook(folder.path(), &["--remove"]);
     assert!(removed.stdout.ends_with("has no webhook.\n"), "{removed:?}");
     let refused = webhook(folder.path(), &["--test"]);
-    assert!(refused.code == Some(1) && refused.stderr.contains("has no webhook"), "{refused:?}");
-    for arguments in [&[][..], &["--test", "--remove"], &["http://a.example", "--test"]] {
-        assert_eq!(webhook(folder.path(), arguments).code, Some(2), "{arguments:?}");
+    assert!(
+        refused.code == Some(1) && refused.stderr.contains("has no webhook"),
+        "{refused:?}"
+    );
+    for arguments in [
+        &[][..],
+        &["--test", "--remove"],
+        &["http://a.example", "--test"],
+    ] {
+        assert_eq!(
+            webhook(folder.path(), arguments).code,
+            Some(2),
+            "{arguments:?}"
+        );
     }
     let log = server.log();
     assert!(!log.contains("hidden") && !log.contains("whsec_"), "{log}");
@@ -79,11 +108,27 @@ async fn what_an_earlier_server_could_not_deliver_is_delivered_by_the_next() {
     let (address, mut requests) = receiver().await;
     let folder = tempfile::tempdir().unwrap();
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-    let store = Store::open(&folder.path().join("store"), store::Config::default(), tracker.clone()).unwrap();
+    let store = Store::open(
+        &folder.path().join("store"),
+        store::Config::default(),
+        tracker.clone(),
+    )
+    .unwrap();
     let registry = Registry::open(store.clone()).await.unwrap();
-    let url = format!("http://{address}/hook?token=hidden").parse().unwrap();
+    let url = format!("http://{address}/hook?token=hidden")
+        .parse()
+        .unwrap();
     let webhook = Change::Set(NewWebhook { url, secret: None });
-    registry.change_project("default", ProjectChange { webhook, ..Default::default() }).await.unwrap();
+    registry
+        .change_project(
+            "default",
+            ProjectChange {
+                webhook,
+                ..Default::default()
+            },
+        )
+        .await
+        .unwrap();
     let parts = Parts {
         store,
         addresses: Box::new(move |project| registry.webhook(project)),
@@ -101,15 +146,24 @@ async fn what_an_earlier_server_could_not_deliver_is_delivered_by_the_next() {
     tracker.wait().await;
     assert!(requests.try_recv().is_err());
 
-    let server = TestServer::fake().without("ANTHROPIC_API_KEY").spawn_in(folder.path()).await;
+    let server = TestServer::fake()
+        .without("ANTHROPIC_API_KEY")
+        .spawn_in(folder.path())
+        .await;
     let (headers, body) = requests.recv().await.unwrap();
     assert_eq!(headers["webhook-id"].to_str().unwrap(), event.id);
-    assert_eq!((&body["id"], &body["data"]), (&json!(event.id), &json!({"percent": 80})));
+    assert_eq!(
+        (&body["id"], &body["data"]),
+        (&json!(event.id), &json!({"percent": 80}))
+    );
     let log = eventually("a line of the log about the delivery", async || {
         Some(server.log()).filter(|log| log.contains("a webhook event was delivered"))
     });
     let log = log.await;
-    assert!(log.contains("host=\"127.0.0.1\"") && !log.contains("hidden"), "{log}");
+    assert!(
+        log.contains("host=\"127.0.0.1\"") && !log.contains("hidden"),
+        "{log}"
+    );
     server.end().await;
 }
 
@@ -119,12 +173,23 @@ async fn a_budget_that_is_used_up_is_told() {
     let server = TestServer::real().await.workers(1).spawn().await;
     let budget = project(server.data_dir(), "budget", &["--daily-tokens", "2000"]);
     let set = webhook(server.data_dir(), &[&format!("http://{address}/hook")]);
-    assert_eq!((budget.code, set.code), (Some(0), Some(0)), "{budget:?} {set:?}");
+    assert_eq!(
+        (budget.code, set.code),
+        (Some(0), Some(0)),
+        "{budget:?} {set:?}"
+    );
     let prompt = "[[say=Hello usage_in=1500 usage_out=100]]";
-    let answer = server.chat(prompt).with("max_tokens", json!(100)).send().await;
+    let answer = server
+        .chat(prompt)
+        .with("max_tokens", json!(100))
+        .send()
+        .await;
     assert_eq!(answer.text(), "Hello");
     // They are sent at the same time.
-    let mut events = [requests.recv().await.unwrap().1, requests.recv().await.unwrap().1];
+    let mut events = [
+        requests.recv().await.unwrap().1,
+        requests.recv().await.unwrap().1,
+    ];
     events.sort_by_key(|event| event["data"]["percent"].as_u64());
     for (mut event, percent) in events.into_iter().zip([50, 80]) {
         assert_eq!(event["type"], "budget.threshold_reached");

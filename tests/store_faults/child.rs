@@ -12,7 +12,9 @@ const TABLE: Table = Table::new("numbers");
 
 /// Opens the store in `folder`, says so, and obeys one line of standard input after the other until there is none.
 pub(crate) fn run(folder: &Path, min_free_bytes: u64) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     let _entered = runtime.enter();
     let store = match Store::open(folder, Config { min_free_bytes }, TaskTracker::new()) {
         Ok(store) => store,

@@ -19,20 +19,33 @@ const MAX_OVERHEAD: u64 = 64 << 20;
 
 /// Makes and removes `count` records in a store, and compares what it takes of the disk with what is alive.
 pub(crate) fn run(count: u64) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let folder = tempfile::tempdir().unwrap();
     let alive = runtime.block_on(churn(folder.path(), count));
     let taken = disk_use(folder.path());
-    println!("{count} makes and removals: {} KiB alive take {} KiB of the disk", alive / 1024, taken / 1024);
-    assert!(taken <= alive * 3 / 2 + MAX_OVERHEAD, "the store takes {taken} bytes for {alive}");
+    println!(
+        "{count} makes and removals: {} KiB alive take {} KiB of the disk",
+        alive / 1024,
+        taken / 1024
+    );
+    assert!(
+        taken <= alive * 3 / 2 + MAX_OVERHEAD,
+        "the store takes {taken} bytes for {alive}"
+    );
 }
 
 /// Returns the bytes of the records that are alive at the end.
 async fn churn(folder: &Path, count: u64) -> u64 {
     let tracker = TaskTracker::new();
     let store = Store::open(folder, Config::default(), tracker.clone()).unwrap();
-    let limits =
-        Limits { time_to_live: Duration::from_secs(86400), max_records: 1 << 30, max_bytes: 1 << 40 };
+    let limits = Limits {
+        time_to_live: Duration::from_secs(86400),
+        max_records: 1 << 30,
+        max_bytes: 1 << 40,
+    };
     let shelf = Shelf::new(store, Table::new("sessions"), limits);
     for first in (0..count).step_by(usize::try_from(SIDE_BY_SIDE).unwrap()) {
         let some = (first..first + SIDE_BY_SIDE).map(|number| make_and_remove(&shelf, number));
@@ -40,8 +53,16 @@ async fn churn(folder: &Path, count: u64) -> u64 {
     }
     let mut kept = 0;
     for number in count.saturating_sub(ALIVE)..count {
-        let whole = shelf.whole("owner", &number.to_string()).await.unwrap().unwrap();
-        assert_eq!(whole.parts[0].len() as u64, size_of(number), "record {number}");
+        let whole = shelf
+            .whole("owner", &number.to_string())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            whole.parts[0].len() as u64,
+            size_of(number),
+            "record {number}"
+        );
         kept += whole.record.len() + whole.parts[0].len();
     }
     drop(shelf);
@@ -52,8 +73,16 @@ async fn churn(folder: &Path, count: u64) -> u64 {
 
 async fn make_and_remove(shelf: &Shelf, number: u64) {
     let text = vec![7; usize::try_from(size_of(number)).unwrap()];
-    shelf.put("owner", &number.to_string(), text.clone()).await.unwrap();
-    assert!(shelf.append("owner", &number.to_string(), vec![7; 10], text).await.unwrap());
+    shelf
+        .put("owner", &number.to_string(), text.clone())
+        .await
+        .unwrap();
+    assert!(
+        shelf
+            .append("owner", &number.to_string(), vec![7; 10], text)
+            .await
+            .unwrap()
+    );
     if let Some(old) = number.checked_sub(ALIVE) {
         assert!(shelf.remove("owner", &old.to_string()).await.unwrap());
     }
@@ -74,7 +103,14 @@ fn size_of(number: u64) -> u64 {
 fn disk_use(folder: &Path) -> u64 {
     let of = |entry: fs::DirEntry| {
         let about = entry.metadata().unwrap();
-        if about.is_dir() { disk_use(&entry.path()) } else { about.blocks() * 512 }
+        if about.is_dir() {
+            disk_use(&entry.path())
+        } else {
+            about.blocks() * 512
+        }
     };
-    fs::read_dir(folder).unwrap().map(|entry| of(entry.unwrap())).sum()
+    fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| of(entry.unwrap()))
+        .sum()
 }

@@ -22,15 +22,25 @@ const MAX_RECOVERY: Duration = Duration::from_secs(5);
 pub(crate) fn run_in_namespace() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new("unshare");
-    command.args(["--map-root-user", "--mount"]).arg(env::current_exe().unwrap());
-    let status = command.arg("full-disk").arg(folder.path()).status().expect("unshare (util-linux) runs");
+    command
+        .args(["--map-root-user", "--mount"])
+        .arg(env::current_exe().unwrap());
+    let status = command
+        .arg("full-disk")
+        .arg(folder.path())
+        .status()
+        .expect("unshare (util-linux) runs");
     assert!(status.success(), "the store with a full disk: {status}");
 }
 
 /// Fills the disk `rounds` times. `folder` is the mount point.
 pub(crate) fn run(folder: &Path, rounds: u64) {
     let mut mount = Command::new("mount");
-    let mounted = mount.args(["-t", "tmpfs", "-o", DISK, "tmpfs"]).arg(folder).status().unwrap();
+    let mounted = mount
+        .args(["-t", "tmpfs", "-o", DISK, "tmpfs"])
+        .arg(folder)
+        .status()
+        .unwrap();
     assert!(mounted.success(), "a tmpfs can be mounted");
     let mut numbers = Numbers(0xd15c);
     for min_free in [FLOOR, 0] {
@@ -44,7 +54,11 @@ pub(crate) fn run(folder: &Path, rounds: u64) {
         for round in 0..rounds / 2 {
             disk.run(round, &mut numbers);
         }
-        println!("full disk, {} MiB stay free: {} rounds", min_free >> 20, rounds / 2);
+        println!(
+            "full disk, {} MiB stay free: {} rounds",
+            min_free >> 20,
+            rounds / 2
+        );
     }
 }
 
@@ -144,7 +158,10 @@ impl Disk {
     fn wait_for_recovery(&mut self, keeper: &mut Keeper) {
         let started = Instant::now();
         while keeper.ask("put 0 10") != "done" {
-            assert!(started.elapsed() < MAX_RECOVERY, "the store is written again");
+            assert!(
+                started.elapsed() < MAX_RECOVERY,
+                "the store is written again"
+            );
         }
         self.expected.confirm(0, 10);
     }

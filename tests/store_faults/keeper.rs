@@ -27,15 +27,26 @@ impl Keeper {
     pub(crate) fn start(folder: &Path, min_free: u64) -> Self {
         let mut command = Command::new(env::current_exe().unwrap());
         command.arg("child").arg(folder).arg(min_free.to_string());
-        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (stdin, stdout) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
+        let mut process = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (stdin, stdout) = (
+            process.stdin.take().unwrap(),
+            process.stdout.take().unwrap(),
+        );
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 let _ = sender.send(line);
             }
         });
-        Self { process, stdin, lines }
+        Self {
+            process,
+            stdin,
+            lines,
+        }
     }
 
     /// A child whose store is open.
@@ -50,7 +61,9 @@ impl Keeper {
     }
 
     pub(crate) fn answer(&self) -> String {
-        self.lines.recv_timeout(MAX_WAIT).expect("the child answers in time")
+        self.lines
+            .recv_timeout(MAX_WAIT)
+            .expect("the child answers in time")
     }
 
     pub(crate) fn ask(&mut self, line: &str) -> String {
@@ -66,7 +79,9 @@ impl Keeper {
 
     /// Lets the child end by itself.
     pub(crate) fn close(self) {
-        let Self { mut process, stdin, .. } = self;
+        let Self {
+            mut process, stdin, ..
+        } = self;
         drop(stdin);
         process.wait().unwrap();
     }
@@ -97,7 +112,11 @@ impl Expected {
     pub(crate) fn check_newest(&self, keeper: &mut Keeper, count: usize) {
         for (number, size) in self.known.iter().rev().take(count) {
             if !self.open.contains(number) {
-                assert_eq!(keeper.ask(&format!("get {number}")), format!("value {size}"), "record {number}");
+                assert_eq!(
+                    keeper.ask(&format!("get {number}")),
+                    format!("value {size}"),
+                    "record {number}"
+                );
             }
         }
     }

@@ -31,10 +31,16 @@ pub(crate) fn run(kills: u64) {
         assert_eq!(keeper.answer(), "open", "start {kill}");
         start_time = started.elapsed();
         expected.check_newest(&mut keeper, 5);
-        let changes: Vec<(u64, i64)> = (0..CHANGES).map(|_| change(&mut numbers, &mut next)).collect();
+        let changes: Vec<(u64, i64)> = (0..CHANGES)
+            .map(|_| change(&mut numbers, &mut next))
+            .collect();
         for (number, size) in &changes {
             expected.begin(*number);
-            let line = if *size < 0 { format!("remove {number}") } else { format!("put {number} {size}") };
+            let line = if *size < 0 {
+                format!("remove {number}")
+            } else {
+                format!("put {number} {size}")
+            };
             keeper.send(&line);
         }
         for (number, size) in &changes[..numbers.below(CHANGES) as usize] {

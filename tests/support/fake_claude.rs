@@ -106,8 +106,13 @@ use session::{Exit, Session};
 
 fn main() -> ExitCode {
     let environment = Environment::read();
-    let arguments: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
-    if arguments.iter().any(|argument| argument == "--version" || argument == "-v") {
+    let arguments: Vec<String> = std::env::args_os()
+        .map(|a| a.to_string_lossy().into_owned())
+        .collect();
+    if arguments
+        .iter()
+        .any(|argument| argument == "--version" || argument == "-v")
+    {
         let line = format!("{} (Claude Code)\n", environment.version);
         return ExitCode::from(u8::from(io::stdout().write_all(line.as_bytes()).is_err()));
     }
@@ -146,7 +151,13 @@ fn run(environment: Environment, modes: Modes, journal: &Journal) -> Exit {
     faults::at_start(&modes, journal);
     let (leave, left) = mpsc::channel();
     let lines = Lines::new(environment.version);
-    let session = Arc::new(Session::new(lines, environment.variables, modes, journal.clone(), leave));
+    let session = Arc::new(Session::new(
+        lines,
+        environment.variables,
+        modes,
+        journal.clone(),
+        leave,
+    ));
     let reader = Arc::clone(&session);
     thread::spawn(move || stdin::read(&reader));
     thread::spawn(move || turn::play_all(&session));

@@ -13,19 +13,30 @@ const LINES: usize = 4;
 impl Client {
     pub(crate) async fn inline_batch(&self) {
         let questions: Vec<Question> = (0..3).map(|_| self.question()).collect();
-        let requests: Vec<Value> =
-            questions.iter().map(|question| json!({"model": "haiku", "prompt": question.prompt})).collect();
+        let requests: Vec<Value> = questions
+            .iter()
+            .map(|question| json!({"model": "haiku", "prompt": question.prompt}))
+            .collect();
         let answered = async {
             let body = json!({"requests": requests, "parallel": true});
             let answer = reading::json(self.post("/v1/batch", &body)).await?;
-            for (result, question) in answer["results"].as_array().into_iter().flatten().zip(&questions) {
+            for (result, question) in answer["results"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .zip(&questions)
+            {
                 if result["status"] != "completed" {
                     return Err(reading::refusal(result));
                 }
                 chat::check(&result["response"], question)?;
             }
             let count = answer["results"].as_array().map_or(0, Vec::len);
-            if count == questions.len() { Ok(()) } else { Err(Trouble::Wrong(format!("{count} results"))) }
+            if count == questions.len() {
+                Ok(())
+            } else {
+                Err(Trouble::Wrong(format!("{count} results")))
+            }
         };
         self.watch(Door::InlineBatch, answered).await;
     }
@@ -36,7 +47,10 @@ impl Client {
             let body = json!({"model": "haiku", "messages": [{"role": "user", "content": question.prompt}]});
             json!({"custom_id": question.marker, "method": "POST", "url": "/v1/chat/completions", "body": body})
         };
-        let lines: String = questions.iter().map(|question| format!("{}\n", line(question))).collect();
+        let lines: String = questions
+            .iter()
+            .map(|question| format!("{}\n", line(question)))
+            .collect();
         let answered = async {
             let file = reading::json(self.upload("batch", &lines)).await?;
             let order = json!({
@@ -45,8 +59,8 @@ impl Client {
             let made = reading::json(self.post("/v1/batches", &order)).await?;
             let batch = self.until_over(&made).await?;
             self.check_lines(&batch, &questions).await?;
-            for file in
-                ["input_file_id", "output_file_id"].map(|name| batch[name].as_str().unwrap_or_default())
+            for file in ["input_file_id", "output_file_id"]
+                .map(|name| batch[name].as_str().unwrap_or_default())
             {
                 reading::json(self.delete(&format!("/v1/files/{file}"))).await?;
             }
@@ -75,11 +89,18 @@ impl Client {
     async fn check_lines(&self, batch: &Value, questions: &[Question]) -> Result<(), Trouble> {
         if !batch["error_file_id"].is_null() {
             let errors = self.content(&batch["error_file_id"]).await?;
-            let first = errors.lines().next().and_then(|line| serde_json::from_str::<Value>(line).ok());
-            return Err(reading::refusal(&first.unwrap_or_default()["response"]["body"]));
+            let first = errors
+                .lines()
+                .next()
+                .and_then(|line| serde_json::from_str::<Value>(line).ok());
+            return Err(reading::refusal(
+                &first.unwrap_or_default()["response"]["body"],
+            ));
         }
         let output = self.content(&batch["output_file_id"]).await?;
-        let mut lines = output.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_default());
+        let mut lines = output
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap_or_default());
         for question in questions {
             let line = lines.next().unwrap_or_default();
             if line["custom_id"] != question.marker {

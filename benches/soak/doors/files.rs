@@ -29,7 +29,11 @@ impl Client {
             let file = reading::json(self.upload("user_data", &content)).await?;
             let found = self.content(&file["id"]).await?;
             if found != content {
-                return Err(Trouble::Wrong(format!("{} bytes came back of {}", found.len(), content.len())));
+                return Err(Trouble::Wrong(format!(
+                    "{} bytes came back of {}",
+                    found.len(),
+                    content.len()
+                )));
             }
             let path = format!("/v1/files/{}", file["id"].as_str().unwrap_or_default());
             reading::json(self.delete(&path)).await

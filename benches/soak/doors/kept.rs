@@ -11,7 +11,10 @@ fn path_of(folder: &str, record: &Value) -> String {
 
 impl Client {
     pub(crate) async fn session(&self) {
-        let Some(session) = self.record(self.post("/v1/sessions", &json!({"model": "haiku"}))).await else {
+        let Some(session) = self
+            .record(self.post("/v1/sessions", &json!({"model": "haiku"})))
+            .await
+        else {
             return;
         };
         let path = path_of("/v1/sessions", &session);
@@ -19,7 +22,10 @@ impl Client {
         let mut answered = 0;
         for is_streamed in [false, true] {
             let question = self.question();
-            let request = self.post(&messages, &json!({"content": question.prompt, "stream": is_streamed}));
+            let request = self.post(
+                &messages,
+                &json!({"content": question.prompt, "stream": is_streamed}),
+            );
             let said = async {
                 if !is_streamed {
                     return chat::check(&reading::json(request).await?, &question);
@@ -39,12 +45,17 @@ impl Client {
 
     pub(crate) async fn conversation(&self) {
         let body = json!({"items": [{"type": "message", "role": "user", "content": "Hello."}]});
-        let Some(made) = self.record(self.post("/v1/conversations", &body)).await else { return };
+        let Some(made) = self.record(self.post("/v1/conversations", &body)).await else {
+            return;
+        };
         let path = path_of("/v1/conversations", &made);
         let question = self.question();
         let body = json!({"model": "haiku", "input": question.prompt, "conversation": made["id"]});
         let answered = self.watch(Door::Conversation, async {
-            responses::check(&reading::json(self.post("/v1/responses", &body)).await?, &question)
+            responses::check(
+                &reading::json(self.post("/v1/responses", &body)).await?,
+                &question,
+            )
         });
         if answered.await.is_some() {
             self.count(&format!("{path}/items"), 3).await;
@@ -60,7 +71,9 @@ impl Client {
             if count == wanted {
                 Ok(())
             } else {
-                Err(Trouble::Wrong(format!("{count} of {wanted} are kept at {path}")))
+                Err(Trouble::Wrong(format!(
+                    "{count} of {wanted} are kept at {path}"
+                )))
             }
         };
         self.watch(Door::Records, listed).await;

@@ -123,8 +123,14 @@ impl Door {
 
     /// Whether an answer is one call upstream, of `TOKENS_PER_CALL`.
     pub(crate) fn is_one_call(self) -> bool {
-        let not =
-            [Self::InlineBatch, Self::FileBatch, Self::CountTokens, Self::Files, Self::Records, Self::Left];
+        let not = [
+            Self::InlineBatch,
+            Self::FileBatch,
+            Self::CountTokens,
+            Self::Files,
+            Self::Records,
+            Self::Left,
+        ];
         self < Self::Usage && !not.contains(&self)
     }
 
@@ -163,11 +169,22 @@ impl Client {
         http: reqwest::Client,
         journal: Arc<Journal>,
     ) -> Self {
-        Self { name, key: key.into(), base: base.into(), http, journal, asked: Arc::default() }
+        Self {
+            name,
+            key: key.into(),
+            base: base.into(),
+            http,
+            journal,
+            asked: Arc::default(),
+        }
     }
 
     fn marker(&self) -> String {
-        format!("mk-{}-{}-", self.name, self.asked.fetch_add(1, Ordering::Relaxed))
+        format!(
+            "mk-{}-{}-",
+            self.name,
+            self.asked.fetch_add(1, Ordering::Relaxed)
+        )
     }
 
     fn question(&self) -> Question {
@@ -176,14 +193,22 @@ impl Client {
 
     fn question_of(&self, words: usize, pace: &str) -> Question {
         let marker = self.marker();
-        let words = (1..words).map(|word| format!(" {marker}{word}")).collect::<String>();
+        let words = (1..words)
+            .map(|word| format!(" {marker}{word}"))
+            .collect::<String>();
         let answer = format!("{marker}{words}");
         let usage = usage();
-        Question { prompt: format!("[[say=\"{answer}\" {pace} {usage}]]"), answer, marker }
+        Question {
+            prompt: format!("[[say=\"{answer}\" {pace} {usage}]]"),
+            answer,
+            marker,
+        }
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.key)
+        self.http
+            .request(method, format!("{}{path}", self.base))
+            .bearer_auth(&self.key)
     }
 
     fn post(&self, path: &str, body: &Value) -> RequestBuilder {
@@ -199,8 +224,14 @@ impl Client {
     }
 
     /// Runs a request within the deadline of its door, and notes its outcome in the journal.
-    async fn watch<T>(&self, door: Door, request: impl Future<Output = Result<T, Trouble>>) -> Option<T> {
-        self.journal.watch((door, self.name), door.deadline(), request).await
+    async fn watch<T>(
+        &self,
+        door: Door,
+        request: impl Future<Output = Result<T, Trouble>>,
+    ) -> Option<T> {
+        self.journal
+            .watch((door, self.name), door.deadline(), request)
+            .await
     }
 
     /// A call that keeps or finds something, which must be answered with JSON.
@@ -215,8 +246,10 @@ impl Question {
         if text == self.answer {
             return Ok(());
         }
-        let (wanted, got): (String, String) =
-            (self.answer.chars().take(60).collect(), text.chars().take(200).collect());
+        let (wanted, got): (String, String) = (
+            self.answer.chars().take(60).collect(),
+            text.chars().take(200).collect(),
+        );
         Err(Trouble::Wrong(format!(
             "asked for {} characters, {wanted:?}; answered {}, {got:?}",
             self.answer.len(),

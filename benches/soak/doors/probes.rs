@@ -32,12 +32,23 @@ impl Client {
 async fn readiness(request: RequestBuilder) -> Result<(), Trouble> {
     let response = request.send().await.map_err(|error| reading::cut(&error))?;
     let is_ready = response.status().is_success();
-    let body: Value = response.json().await.map_err(|error| reading::cut(&error))?;
+    let body: Value = response
+        .json()
+        .await
+        .map_err(|error| reading::cut(&error))?;
     let problems = body["problems"].as_array().map_or(0, Vec::len);
     expect(is_ready || problems > 0, &body)?;
-    if is_ready { Ok(()) } else { Err(Trouble::Refused("not_ready".to_owned())) }
+    if is_ready {
+        Ok(())
+    } else {
+        Err(Trouble::Refused("not_ready".to_owned()))
+    }
 }
 
 fn expect(is_right: bool, body: &Value) -> Result<(), Trouble> {
-    if is_right { Ok(()) } else { Err(Trouble::Wrong(reading::short(body))) }
+    if is_right {
+        Ok(())
+    } else {
+        Err(Trouble::Wrong(reading::short(body)))
+    }
 }

@@ -24,7 +24,12 @@ const CODES: [&str; 13] = [
     "worker_failed",
 ];
 /// The same in the words of Anthropic's API.
-const TYPES: [&str; 4] = ["api_error", "overloaded_error", "rate_limit_error", "timeout_error"];
+const TYPES: [&str; 4] = [
+    "api_error",
+    "overloaded_error",
+    "rate_limit_error",
+    "timeout_error",
+];
 
 /// Sends a request and reads a body that must be JSON.
 pub(super) async fn json(request: RequestBuilder) -> Result<Value, Trouble> {
@@ -56,9 +61,9 @@ pub(super) async fn send(request: RequestBuilder) -> Result<Response, Trouble> {
 pub(super) fn refusal(body: &Value) -> Trouble {
     let error = &body["error"];
     let known = |name: &str, all: &[&str]| {
-        error[name]
-            .as_str()
-            .filter(|code| all.contains(code) && error["message"].as_str().is_some_and(|m| !m.is_empty()))
+        error[name].as_str().filter(|code| {
+            all.contains(code) && error["message"].as_str().is_some_and(|m| !m.is_empty())
+        })
     };
     match known("code", &CODES).or_else(|| known("type", &TYPES)) {
         Some(code) => Trouble::Refused(code.to_owned()),
@@ -87,7 +92,13 @@ pub(super) async fn stream(
         }
         is_whole |= read(&event)?;
     }
-    if is_whole { Ok(()) } else { Err(Trouble::Cut("the stream ended before the answer did".to_owned())) }
+    if is_whole {
+        Ok(())
+    } else {
+        Err(Trouble::Cut(
+            "the stream ended before the answer did".to_owned(),
+        ))
+    }
 }
 
 pub(super) fn cut(error: &reqwest::Error) -> Trouble {

@@ -16,13 +16,18 @@ pub(super) fn check(response: &Value, question: &Question) -> Result<(), Trouble
         return Err(failure(response));
     }
     let messages = response["output"].as_array().into_iter().flatten();
-    let text: String = messages.filter_map(|item| item.pointer("/content/0/text")?.as_str()).collect();
+    let text: String = messages
+        .filter_map(|item| item.pointer("/content/0/text")?.as_str())
+        .collect();
     question.check(&text)
 }
 
 /// A response that failed has an error without an envelope of its own.
 fn failure(response: &Value) -> Trouble {
-    let (code, message) = (response["error"]["code"].as_str(), response["error"]["message"].as_str());
+    let (code, message) = (
+        response["error"]["code"].as_str(),
+        response["error"]["message"].as_str(),
+    );
     match (code, message) {
         (Some(code), Some(message)) if !message.is_empty() => Trouble::Refused(code.to_owned()),
         _ => Trouble::Wrong(reading::short(response)),
@@ -56,8 +61,9 @@ impl Client {
         let Some(second) = second.await else { return };
         // What was told is kept: it is found again, word for word.
         let path = format!("{PATH}/{}", second["id"].as_str().unwrap_or_default());
-        let found =
-            self.watch(Door::Records, async { check(&reading::json(self.get(&path)).await?, &question) });
+        let found = self.watch(Door::Records, async {
+            check(&reading::json(self.get(&path)).await?, &question)
+        });
         if found.await.is_some() {
             self.record(self.delete(&path)).await;
         }

@@ -57,16 +57,25 @@ fn text_in(told: &[u8]) -> Result<String, Trouble> {
     let told = String::from_utf8_lossy(told);
     let torn = || Trouble::Cut(format!("{} bytes came, without an end", told.len()));
     let (head, rest) = told.split_once("\r\n\r\n").ok_or_else(torn)?;
-    let body = if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+    let body = if head
+        .to_ascii_lowercase()
+        .contains("transfer-encoding: chunked")
+    {
         unchunked(rest).ok_or_else(torn)?
     } else {
         rest.to_owned()
     };
     if !head.starts_with("HTTP/1.1 200") {
-        return Err(reading::refusal(&serde_json::from_str(&body).unwrap_or(Value::String(body))));
+        return Err(reading::refusal(
+            &serde_json::from_str(&body).unwrap_or(Value::String(body)),
+        ));
     }
     let (mut text, mut is_whole) = (String::new(), false);
-    for data in body.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|data| *data != "[DONE]") {
+    for data in body
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .filter(|data| *data != "[DONE]")
+    {
         let event: Value = serde_json::from_str(data).map_err(|_| torn())?;
         if event["error"].is_object() {
             return Err(reading::refusal(&event));

@@ -20,7 +20,9 @@ impl Client {
         let told = in_time(DEADLINE, self.converse(&questions, &mut answers)).await;
         // Each turn is a request of its own; one that has no end yet shares the end of the socket.
         for question in &questions {
-            let end = answers.remove(question.marker.as_str()).unwrap_or_else(|| told.clone());
+            let end = answers
+                .remove(question.marker.as_str())
+                .unwrap_or_else(|| told.clone());
             self.journal.note((Door::Socket, self.name), begun, end);
         }
     }
@@ -33,19 +35,27 @@ impl Client {
         let url = format!("{}/v1/stream", self.base.replace("http:", "ws:"));
         let mut request = url.into_client_request().map_err(|error| broken(&error))?;
         let value = format!("Bearer {}", self.key).parse();
-        request
-            .headers_mut()
-            .insert("authorization", value.map_err(|_| Trouble::Wrong("a bad key".to_owned()))?);
-        let (mut socket, _) = connect_async(request).await.map_err(|error| broken(&error))?;
+        request.headers_mut().insert(
+            "authorization",
+            value.map_err(|_| Trouble::Wrong("a bad key".to_owned()))?,
+        );
+        let (mut socket, _) = connect_async(request)
+            .await
+            .map_err(|error| broken(&error))?;
         for question in questions {
             let messages = json!([{"role": "user", "content": question.prompt}]);
-            let message =
-                json!({"type": "chat", "id": question.marker, "model": "haiku", "messages": messages});
-            socket.send(Message::text(message.to_string())).await.map_err(|error| broken(&error))?;
+            let message = json!({"type": "chat", "id": question.marker, "model": "haiku", "messages": messages});
+            socket
+                .send(Message::text(message.to_string()))
+                .await
+                .map_err(|error| broken(&error))?;
         }
         let mut texts: BTreeMap<String, String> = BTreeMap::new();
         while answers.len() < questions.len() {
-            let message = socket.next().await.ok_or_else(|| Trouble::Cut("the socket closed".to_owned()))?;
+            let message = socket
+                .next()
+                .await
+                .ok_or_else(|| Trouble::Cut("the socket closed".to_owned()))?;
             let message = match message.map_err(|error| broken(&error))? {
                 Message::Text(text) => serde_json::from_str::<Value>(&text).unwrap_or_default(),
                 Message::Close(Some(frame)) if frame.code == CloseCode::Restart => {
@@ -59,12 +69,17 @@ impl Client {
             let id = message["id"].as_str().unwrap_or_default().to_owned();
             let text = texts.entry(id.clone()).or_default();
             let Some(question) = questions.iter().find(|question| question.marker == id) else {
-                return Err(Trouble::Wrong(format!("a message of no turn: {}", reading::short(&message))));
+                return Err(Trouble::Wrong(format!(
+                    "a message of no turn: {}",
+                    reading::short(&message)
+                )));
             };
             match message["type"].as_str() {
                 Some("token") => text.push_str(message["content"].as_str().unwrap_or_default()),
                 Some("done") => drop(answers.insert(&question.marker, question.check(text))),
-                Some("error") => drop(answers.insert(&question.marker, Err(reading::refusal(&message)))),
+                Some("error") => {
+                    drop(answers.insert(&question.marker, Err(reading::refusal(&message))));
+                }
                 _ => {}
             }
         }

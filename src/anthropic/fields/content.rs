@@ -21,19 +21,38 @@ const TYPE: Field = honoured(
     "Any that Anthropic's API knows. A block that this server does not know goes to Claude as it is; strict mode refuses it.",
 );
 
-const WORDS: Field = honoured("text", Text, "Every text stays one of its own. Blank ones are skipped.");
+const WORDS: Field = honoured(
+    "text",
+    Text,
+    "Every text stays one of its own. Blank ones are skipped.",
+);
 
-const CITED: Field = passed("citations", Any, "Of a text: the sources of an answer that is sent back.");
+const CITED: Field = passed(
+    "citations",
+    Any,
+    "Of a text: the sources of an answer that is sent back.",
+);
 
 const PLACE: Field = honoured("source", Object, "Of an image or a document. Required.");
 
 const TOOLSET: Field = passed("toolset_name", Text, "Goes to Claude as it is.");
 
-const UNMARKED: Field = ignored("cache_control", Any, "Of thoughts: Anthropic takes no mark on them.");
+const UNMARKED: Field = ignored(
+    "cache_control",
+    Any,
+    "Of thoughts: Anthropic takes no mark on them.",
+);
 
 /// The fields of a block of `system`.
-pub(in crate::anthropic) static SYSTEM: Table =
-    Table { prefix: "system[].", fields: &[honoured("type", Text, "`text`."), WORDS, CACHE_CONTROL, CITED] };
+pub(in crate::anthropic) static SYSTEM: Table = Table {
+    prefix: "system[].",
+    fields: &[
+        honoured("type", Text, "`text`."),
+        WORDS,
+        CACHE_CONTROL,
+        CITED,
+    ],
+};
 
 /// The fields of a message.
 pub(in crate::anthropic) static MESSAGE: Table = Table {
@@ -50,18 +69,29 @@ pub(in crate::anthropic) static MESSAGE: Table = Table {
             "A string or an array of blocks. A message that is blank is left out.",
         ),
         ignored("clear_at", Text, "Instructions stay.").unless(&["\"never\""]),
-        ignored("output_config", Object, "The effort is that of the whole request."),
+        ignored(
+            "output_config",
+            Object,
+            "The effort is that of the whole request.",
+        ),
     ],
 };
 
 /// The fields of a text.
-pub(in crate::anthropic) static TEXT: Table =
-    Table { prefix: BLOCK, fields: &[TYPE, WORDS, CITED, CACHE_CONTROL] };
+pub(in crate::anthropic) static TEXT: Table = Table {
+    prefix: BLOCK,
+    fields: &[TYPE, WORDS, CITED, CACHE_CONTROL],
+};
 
 /// The fields of an image.
 pub(in crate::anthropic) static IMAGE: Table = Table {
     prefix: BLOCK,
-    fields: &[TYPE, PLACE, passed("transformations", Object, "Goes to Claude as it is."), CACHE_CONTROL],
+    fields: &[
+        TYPE,
+        PLACE,
+        passed("transformations", Object, "Goes to Claude as it is."),
+        CACHE_CONTROL,
+    ],
 };
 
 /// The fields of a document.
@@ -72,7 +102,11 @@ pub(in crate::anthropic) static DOCUMENT: Table = Table {
         PLACE,
         honoured("title", Text, "Of a document. Told to Claude."),
         passed("context", Text, "Goes to Claude as it is."),
-        passed("citations", Any, "Of a document: `{\"enabled\": true}` has Claude cite it."),
+        passed(
+            "citations",
+            Any,
+            "Of a document: `{\"enabled\": true}` has Claude cite it.",
+        ),
         CACHE_CONTROL,
     ],
 };
@@ -82,8 +116,16 @@ pub(in crate::anthropic) static TOOL_RESULT: Table = Table {
     prefix: BLOCK,
     fields: &[
         TYPE,
-        honoured("tool_use_id", Text, "Required: the `id` of a call in the message before."),
-        honoured("content", TextOrArray, "Of a result: a string, or texts, images and documents."),
+        honoured(
+            "tool_use_id",
+            Text,
+            "Required: the `id` of a call in the message before.",
+        ),
+        honoured(
+            "content",
+            TextOrArray,
+            "Of a result: a string, or texts, images and documents.",
+        ),
         honoured("is_error", Bool, "The tool failed."),
         CACHE_CONTROL,
         TOOLSET,
@@ -96,7 +138,11 @@ pub(in crate::anthropic) static THOUGHT: Table = Table {
     fields: &[
         TYPE,
         honoured("thinking", Text, "Required. May be empty."),
-        honoured("signature", Text, "Required, as Claude gave it: without it Claude takes no thoughts back."),
+        honoured(
+            "signature",
+            Text,
+            "Required, as Claude gave it: without it Claude takes no thoughts back.",
+        ),
         UNMARKED,
     ],
 };
@@ -104,7 +150,11 @@ pub(in crate::anthropic) static THOUGHT: Table = Table {
 /// The fields of thoughts that only upstream can read.
 pub(in crate::anthropic) static REDACTED: Table = Table {
     prefix: BLOCK,
-    fields: &[TYPE, honoured("data", Text, "Required, as Claude gave it."), UNMARKED],
+    fields: &[
+        TYPE,
+        honoured("data", Text, "Required, as Claude gave it."),
+        UNMARKED,
+    ],
 };
 
 /// The fields of a call of a tool.
@@ -113,8 +163,16 @@ pub(in crate::anthropic) static TOOL_USE: Table = Table {
     fields: &[
         TYPE,
         honoured("id", Text, "Required. Letters, digits, `_` and `-`."),
-        honoured("name", Text, "Required. 1 to 128 letters, digits, `_` and `-`."),
-        honoured("input", Any, "Required. An object; it reaches Claude as it was sent."),
+        honoured(
+            "name",
+            Text,
+            "Required. 1 to 128 letters, digits, `_` and `-`.",
+        ),
+        honoured(
+            "input",
+            Any,
+            "Required. An object; it reaches Claude as it was sent.",
+        ),
         passed("caller", Any, "Goes to Claude as it is."),
         CACHE_CONTROL,
         TOOLSET,
@@ -130,7 +188,11 @@ pub(in crate::anthropic) static SOURCE: Table = Table {
             Text,
             "`base64`, `url`, or `file` for what was uploaded here. Others, such as `text` and `content`, go to Claude as they are.",
         ),
-        honoured("data", Text, "In base64 a PNG, JPEG, GIF or WebP, or a PDF; of a `text` the words."),
+        honoured(
+            "data",
+            Text,
+            "In base64 a PNG, JPEG, GIF or WebP, or a PDF; of a `text` the words.",
+        ),
         emulated("media_type", Text, "What the bytes say counts."),
         honoured("url", Text, "`https://...`, which Anthropic fetches."),
         passed("content", TextOrArray, "Goes to Claude as it is."),

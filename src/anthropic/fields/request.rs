@@ -30,32 +30,68 @@ pub(super) const CACHE_CONTROL: Field = passed(
 pub(in crate::anthropic) static REQUEST: Table = Table {
     prefix: "",
     fields: &[
-        honoured("model", Text, "Required. The answer carries the name as it was sent."),
-        honoured("messages", Array, "Required. The last one should come from the user."),
+        honoured(
+            "model",
+            Text,
+            "Required. The answer carries the name as it was sent.",
+        ),
+        honoured(
+            "messages",
+            Array,
+            "Required. The last one should come from the user.",
+        ),
         honoured(
             "max_tokens",
             Integer(1, MOST),
             "Required, unless tokens are only counted. Thinking counts, as in Anthropic's API.",
         ),
-        honoured("system", TextOrArray, "A string or an array of texts, which stay texts of their own."),
+        honoured(
+            "system",
+            TextOrArray,
+            "A string or an array of texts, which stay texts of their own.",
+        ),
         honoured("stream", Bool, "The answer comes in pieces as it is made."),
-        honoured("temperature", Number(0.0, 1.0), "Not beside `thinking`, unless it is 1."),
-        honoured("top_p", Number(0.0, 1.0), "Not beside `thinking`, unless it is 1."),
+        honoured(
+            "temperature",
+            Number(0.0, 1.0),
+            "Not beside `thinking`, unless it is 1.",
+        ),
+        honoured(
+            "top_p",
+            Number(0.0, 1.0),
+            "Not beside `thinking`, unless it is 1.",
+        ),
         honoured("top_k", Integer(1, MOST), "Not beside `thinking`."),
         emulated(
             "stop_sequences",
             Array,
             "Strings. Anthropic stops at none of white space alone: those [end the answer](../API.md#stop-texts) here.",
         ),
-        honoured("tools", Array, "Names and schemas reach Claude as they were sent."),
-        honoured("tool_choice", Object, "Only together with `tools`, unless it leaves Claude the choice."),
+        honoured(
+            "tools",
+            Array,
+            "Names and schemas reach Claude as they were sent.",
+        ),
+        honoured(
+            "tool_choice",
+            Object,
+            "Only together with `tools`, unless it leaves Claude the choice.",
+        ),
         honoured(
             "thinking",
             Object,
             "Without it Claude is not asked to think, unless there is an `output_config.effort`.",
         ),
-        honoured("output_config", Object, "How hard to think, and the form of the answer."),
-        honoured("output_format", Object, "The old name of `output_config.format`."),
+        honoured(
+            "output_config",
+            Object,
+            "How hard to think, and the form of the answer.",
+        ),
+        honoured(
+            "output_format",
+            Object,
+            "The old name of `output_config.format`.",
+        ),
         honoured("metadata", Object, "Checked, and not sent to Claude."),
         PROJECT,
         CACHE_CONTROL,
@@ -82,14 +118,28 @@ pub(in crate::anthropic) static REQUEST: Table = Table {
             "The model that is named answers, or none: a key may be kept to some models.",
         )
         .unless(&["[]", "\"default\""]),
-        refused("fallback_credit_token", TextOrObject, "No such tokens are given out."),
-        refused("billing_policy", Object, "The owner of the server's sign-in is billed."),
+        refused(
+            "fallback_credit_token",
+            TextOrObject,
+            "No such tokens are given out.",
+        ),
+        refused(
+            "billing_policy",
+            Object,
+            "The owner of the server's sign-in is billed.",
+        ),
     ],
 };
 
 /// The fields of `metadata`.
-pub(in crate::anthropic) static METADATA: Table =
-    Table { prefix: "metadata.", fields: &[honoured("user_id", Text, "Checked, and not sent to Claude.")] };
+pub(in crate::anthropic) static METADATA: Table = Table {
+    prefix: "metadata.",
+    fields: &[honoured(
+        "user_id",
+        Text,
+        "Checked, and not sent to Claude.",
+    )],
+};
 
 /// The fields of `thinking`.
 pub(in crate::anthropic) static THINKING: Table = Table {
@@ -100,7 +150,11 @@ pub(in crate::anthropic) static THINKING: Table = Table {
             Text,
             "`enabled`, `adaptive`, `disabled` or `between_tools`. The last two are one: Claude gets the word that its model takes. Others go to Claude as they are.",
         ),
-        honoured("budget_tokens", Integer(1024, MOST), "Required by `enabled`, and less than `max_tokens`."),
+        honoured(
+            "budget_tokens",
+            Integer(1024, MOST),
+            "Required by `enabled`, and less than `max_tokens`.",
+        ),
         emulated(
             "display",
             Text,
@@ -114,8 +168,16 @@ pub(in crate::anthropic) static THINKING: Table = Table {
 pub(in crate::anthropic) static OUTPUT_CONFIG: Table = Table {
     prefix: "output_config.",
     fields: &[
-        emulated("effort", Text, "`low`, `medium`, `high`, `xhigh`, or `max`, which acts as `xhigh`."),
-        honoured("format", Object, "The answer is JSON that keeps to a schema."),
+        emulated(
+            "effort",
+            Text,
+            "`low`, `medium`, `high`, `xhigh`, or `max`, which acts as `xhigh`.",
+        ),
+        honoured(
+            "format",
+            Object,
+            "The answer is JSON that keeps to a schema.",
+        ),
         passed("task_budget", Object, "Goes to Claude as it is."),
     ],
 };
@@ -125,7 +187,11 @@ pub(in crate::anthropic) static OUTPUT_FORMAT: Table = Table {
     prefix: "output_config.format.",
     fields: &[
         honoured("type", Text, "`json_schema`."),
-        honoured("schema", Object, "Required. It reaches Claude as it was sent."),
+        honoured(
+            "schema",
+            Object,
+            "Required. It reaches Claude as it was sent.",
+        ),
     ],
 };
 
@@ -138,16 +204,28 @@ pub(in crate::anthropic) static TOOL: Table = Table {
             Text,
             "`custom`, or left out. Tools that Anthropic defines or runs (`web_search_...`, `code_execution_...`, `bash_...`, `mcp_toolset` and others) go to Claude as they are.",
         ),
-        honoured("name", Text, "Required. 1 to 128 letters, digits, `_` and `-`; each name once."),
+        honoured(
+            "name",
+            Text,
+            "Required. 1 to 128 letters, digits, `_` and `-`; each name once.",
+        ),
         honoured("description", Text, "Told to Claude."),
-        honoured("input_schema", Object, "Required, with `\"type\": \"object\"`."),
+        honoured(
+            "input_schema",
+            Object,
+            "Required, with `\"type\": \"object\"`.",
+        ),
         honoured("strict", Bool, "Inputs are bound to the schema."),
         honoured(
             "max_uses",
             Integer(1, MOST),
             "Of `web_search_...`: most searches in one answer. What they may cost is held before.",
         ),
-        refused("model", Text, "A tool cannot bring a model of its own, which the key may not use."),
+        refused(
+            "model",
+            Text,
+            "A tool cannot bring a model of its own, which the key may not use.",
+        ),
         CACHE_CONTROL,
         passed("eager_input_streaming", Bool, "Goes to Claude as it is."),
         passed("defer_loading", Bool, "Goes to Claude as it is."),
@@ -166,6 +244,10 @@ pub(in crate::anthropic) static TOOL_CHOICE: Table = Table {
             "`auto`, `any`, `tool` or `none`. Claude cannot be made to call a tool beside `thinking` of the type `enabled`.",
         ),
         honoured("name", Text, "Required by `tool`: one of `tools`."),
-        honoured("disable_parallel_tool_use", Bool, "At most one call in an answer."),
+        honoured(
+            "disable_parallel_tool_use",
+            Bool,
+            "At most one call in an answer.",
+        ),
     ],
 };

@@ -36,8 +36,14 @@ fn rows_are_unique_and_their_values_readable() {
     for table in tables() {
         for (index, field) in table.fields.iter().enumerate() {
             let name = field.name;
-            assert!(table.fields[..index].iter().all(|other| other.name != name), "two rows for {name}");
-            assert!(field.note.ends_with('.'), "the note of {name} is no sentence");
+            assert!(
+                table.fields[..index].iter().all(|other| other.name != name),
+                "two rows for {name}"
+            );
+            assert!(
+                field.note.ends_with('.'),
+                "the note of {name} is no sentence"
+            );
             for value in field.no_op {
                 let value = serde_json::from_str(value).unwrap();
                 assert!(field.is_no_op(&value), "{name}");
@@ -75,16 +81,29 @@ fn every_field_of_the_sdk_has_a_row() {
         (&MESSAGE, "content role clear_at output_config"),
         (&TEXT, "text type cache_control citations"),
         (&IMAGE, "source type cache_control transformations"),
-        (&DOCUMENT, "source type cache_control citations context title"),
+        (
+            &DOCUMENT,
+            "source type cache_control citations context title",
+        ),
         (&SOURCE, "data media_type type url file_id content"),
-        (&TOOL_RESULT, "tool_use_id type cache_control content is_error toolset_name"),
+        (
+            &TOOL_RESULT,
+            "tool_use_id type cache_control content is_error toolset_name",
+        ),
         (&THOUGHT, "signature thinking type"),
         (&REDACTED, "data type"),
-        (&TOOL_USE, "id input name type cache_control caller toolset_name"),
+        (
+            &TOOL_USE,
+            "id input name type cache_control caller toolset_name",
+        ),
     ];
     for (table, names) in sdk {
         for name in names.split_whitespace() {
-            assert!(table.find(name).is_some(), "no row for {}{name}", table.prefix);
+            assert!(
+                table.find(name).is_some(),
+                "no row for {}{name}",
+                table.prefix
+            );
         }
     }
 }

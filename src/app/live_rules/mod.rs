@@ -79,7 +79,10 @@ pub struct LiveRules {
 
 impl std::fmt::Debug for LiveRules {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("LiveRules").field("probes", &self.probes).finish_non_exhaustive()
+        formatter
+            .debug_struct("LiveRules")
+            .field("probes", &self.probes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -99,16 +102,33 @@ impl LiveRules {
         let variables = environment.for_workers(settings.claude.sign_in);
         let chosen = SignIn::choose(settings.claude.sign_in.as_str(), &variables);
         let sign_in = chosen.map_err(|missing| anyhow::anyhow!(missing.0))?;
-        let home = TemporaryHome(std::env::temp_dir().join(format!("claude-switchboard-{}", Uuid::new_v4())));
-        let data_dir = claude::take_data_dir(&home.0).context("a home for the CLI cannot be made")?;
+        let home = TemporaryHome(
+            std::env::temp_dir().join(format!("claude-switchboard-{}", Uuid::new_v4())),
+        );
+        let data_dir =
+            claude::take_data_dir(&home.0).context("a home for the CLI cannot be made")?;
         let config = workers::cli_config(settings, sign_in, variables, home.0.clone());
         let tracker = TaskTracker::new();
         let launcher = ClaudeLauncher::prepare(config, &data_dir.instance, tracker.clone()).await?;
-        let one = pool::Config { max_workers: 1, prewarm: 1, ..parts::pool_config(settings) };
+        let one = pool::Config {
+            max_workers: 1,
+            prewarm: 1,
+            ..parts::pool_config(settings)
+        };
         let pool = Pool::start(launcher, one, tracker.clone());
-        let models = if models.is_empty() { catalogue(&pool).await? } else { models.to_vec() };
+        let models = if models.is_empty() {
+            catalogue(&pool).await?
+        } else {
+            models.to_vec()
+        };
         let probes = probe::all(&models, &parts::model_rules(settings));
-        Ok(Self { pool, probes, tracker, _data_dir: data_dir, _home: home })
+        Ok(Self {
+            pool,
+            probes,
+            tracker,
+            _data_dir: data_dir,
+            _home: home,
+        })
     }
 
     /// How many calls there are.
@@ -120,21 +140,37 @@ impl LiveRules {
     pub fn most_cost(&self, settings: &Settings) -> Money {
         let prices = parts::prices(settings);
         let cost = |probe: &Probe| prices.estimate(&probe.model, &probe.turn).money;
-        self.probes.iter().map(cost).fold(Money::ZERO, |sum, one| sum + one)
+        self.probes
+            .iter()
+            .map(cost)
+            .fold(Money::ZERO, |sum, one| sum + one)
     }
 
     /// Makes the calls, one after the other.
     pub async fn check(&self) -> Vec<Checked> {
         let mut checked: Vec<Checked> = Vec::new();
-        for Probe { model, rule, is_refused, turn } in &self.probes {
+        for Probe {
+            model,
+            rule,
+            is_refused,
+            turn,
+        } in &self.probes
+        {
             let found = if *rule == Rule::Model(Restriction::TemperatureWithTopP)
                 && refuses_sampling(&checked, model)
             {
                 Finding::Unknown(Self::NEITHER.to_owned())
             } else {
-                self.ask(WorkerTurn::new(turn.clone())).await.unwrap_or_else(found)
+                self.ask(WorkerTurn::new(turn.clone()))
+                    .await
+                    .unwrap_or_else(found)
             };
-            checked.push(Checked { model: model.clone(), rule: *rule, is_refused: *is_refused, found });
+            checked.push(Checked {
+                model: model.clone(),
+                rule: *rule,
+                is_refused: *is_refused,
+                found,
+            });
         }
         checked
     }
@@ -157,8 +193,15 @@ impl LiveRules {
         match worker.next_event().await? {
             Some(TurnEvent::Started { .. }) => Ok(Finding::Taken),
             other => {
-                let what = if other.is_some() { "something else first" } else { "nothing" };
-                Err(Failure::new(FailureKind::Crashed, format!("The CLI told {what}.")))
+                let what = if other.is_some() {
+                    "something else first"
+                } else {
+                    "nothing"
+                };
+                Err(Failure::new(
+                    FailureKind::Crashed,
+                    format!("The CLI told {what}."),
+                ))
             }
         }
     }
@@ -166,23 +209,34 @@ impl LiveRules {
 
 fn found(failure: Failure) -> Finding {
     match failure.kind {
-        FailureKind::InvalidRequest => {
-            Finding::Refused(failure.message.trim_start_matches(Failure::REFUSED).to_owned())
-        }
+        FailureKind::InvalidRequest => Finding::Refused(
+            failure
+                .message
+                .trim_start_matches(Failure::REFUSED)
+                .to_owned(),
+        ),
         _ => Finding::Unknown(failure.message),
     }
 }
 
 fn refuses_sampling(checked: &[Checked], model: &str) -> bool {
-    let is_sampling = |one: &&Checked| one.model == model && one.rule == Rule::Model(Restriction::Sampling);
-    checked.iter().find(is_sampling).is_some_and(|one| matches!(one.found, Finding::Refused(_)))
+    let is_sampling =
+        |one: &&Checked| one.model == model && one.rule == Rule::Model(Restriction::Sampling);
+    checked
+        .iter()
+        .find(is_sampling)
+        .is_some_and(|one| matches!(one.found, Finding::Refused(_)))
 }
 
 /// The ids of the models that the CLI lists.
 async fn catalogue(pool: &Pool<ClaudeLauncher>) -> anyhow::Result<Vec<String>> {
     let lease = pool.lease(&Claim::own()).await?;
     let mut ids: Vec<String> = Vec::new();
-    for model in lease.inspect().map(|worker| worker.models()).unwrap_or_default() {
+    for model in lease
+        .inspect()
+        .map(|worker| worker.models())
+        .unwrap_or_default()
+    {
         if !ids.contains(&model.id) {
             ids.push(model.id.clone());
         }

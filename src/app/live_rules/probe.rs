@@ -90,15 +90,24 @@ pub(super) fn all(models: &[String], rules: &ModelRules) -> Vec<Probe> {
     let mut probes = Vec::new();
     for model in models {
         let refused = rules.known(model);
-        let is_probed = |restriction: &Restriction| *restriction != other_word_for_no_thinking(&refused);
-        probes.extend(Restriction::ALL.into_iter().filter(is_probed).map(|restriction| Probe {
-            model: model.clone(),
-            rule: Rule::Model(restriction),
-            is_refused: refused.contains(&restriction),
-            turn: of_model(model, restriction, &refused),
-        }));
+        let is_probed =
+            |restriction: &Restriction| *restriction != other_word_for_no_thinking(&refused);
+        probes.extend(
+            Restriction::ALL
+                .into_iter()
+                .filter(is_probed)
+                .map(|restriction| Probe {
+                    model: model.clone(),
+                    rule: Rule::Model(restriction),
+                    is_refused: refused.contains(&restriction),
+                    turn: of_model(model, restriction, &refused),
+                }),
+        );
     }
-    let cheapest = models.iter().find(|model| model.contains("haiku")).or(models.first());
+    let cheapest = models
+        .iter()
+        .find(|model| model.contains("haiku"))
+        .or(models.first());
     if let Some(model) = cheapest {
         probes.extend(General::ALL.into_iter().map(|general| Probe {
             model: model.clone(),
@@ -139,7 +148,12 @@ fn small(model: &str) -> Turn {
 
 fn with_tool(model: &str, name: &str, schema: &str) -> Turn {
     let mut turn = small(model);
-    let tool = Tool { name: name.to_owned(), description: None, schema: schema.to_owned(), strict: false };
+    let tool = Tool {
+        name: name.to_owned(),
+        description: None,
+        schema: schema.to_owned(),
+        strict: false,
+    };
     turn.tools.list.push(tool);
     turn
 }
@@ -148,7 +162,10 @@ fn with_tool(model: &str, name: &str, schema: &str) -> Turn {
 fn of_model(model: &str, restriction: Restriction, refused: &[Restriction]) -> Turn {
     let mut turn = small(model);
     let always_thinks = [Restriction::NoThinking, Restriction::ThinkingDisabled];
-    if refused.iter().any(|refused| always_thinks.contains(refused)) {
+    if refused
+        .iter()
+        .any(|refused| always_thinks.contains(refused))
+    {
         turn.sampling.effort = Some(Effort::Low);
     }
     match restriction {
@@ -167,16 +184,32 @@ fn of_model(model: &str, restriction: Restriction, refused: &[Restriction]) -> T
         Restriction::SystemMessages => {
             let said = std::mem::replace(&mut turn.prompt, vec![Part::text("Now.")]);
             let told = vec![Part::Instruction("Be brief.".to_owned())];
-            turn.history =
-                [said, told].map(|parts| Message { role: Role::User, parts }).into_iter().collect();
+            turn.history = [said, told]
+                .map(|parts| Message {
+                    role: Role::User,
+                    parts,
+                })
+                .into_iter()
+                .collect();
         }
         Restriction::Prefill => {
             let said = std::mem::replace(&mut turn.prompt, vec![Part::GoOn]);
-            let begun = Message { role: Role::Assistant, parts: vec![Part::text("O")] };
-            turn.history = vec![Message { role: Role::User, parts: said }, begun];
+            let begun = Message {
+                role: Role::Assistant,
+                parts: vec![Part::text("O")],
+            };
+            turn.history = vec![
+                Message {
+                    role: Role::User,
+                    parts: said,
+                },
+                begun,
+            ];
         }
         Restriction::NoThinking | Restriction::ThinkingDisabled => {
-            turn.native.fields.push(("thinking".to_owned(), r#"{"type":"disabled"}"#.to_owned()));
+            turn.native
+                .fields
+                .push(("thinking".to_owned(), r#"{"type":"disabled"}"#.to_owned()));
         }
     }
     turn
@@ -188,8 +221,11 @@ fn of_all(model: &str, general: General) -> Turn {
         General::SchemaLimits => {
             let json = r#"{"type":"object","properties":{"n":{"type":"integer","minimum":1}},"required":["n"],"additionalProperties":false}"#;
             let mut turn = small(model);
-            turn.sampling.format =
-                Format::Schema(Schema { json: json.to_owned(), is_strict: false, is_native: true });
+            turn.sampling.format = Format::Schema(Schema {
+                json: json.to_owned(),
+                is_strict: false,
+                is_native: true,
+            });
             turn
         }
         General::ToolCombination => with_tool(
@@ -197,11 +233,21 @@ fn of_all(model: &str, general: General) -> Turn {
             "note",
             r#"{"type":"object","properties":{"a":{}},"anyOf":[{"required":["a"]}]}"#,
         ),
-        General::PropertyName => with_tool(model, "note", r#"{"type":"object","properties":{"$filter":{}}}"#),
-        General::LongToolName => with_tool(model, &"n".repeat(128), r#"{"type":"object","properties":{}}"#),
+        General::PropertyName => with_tool(
+            model,
+            "note",
+            r#"{"type":"object","properties":{"$filter":{}}}"#,
+        ),
+        General::LongToolName => with_tool(
+            model,
+            &"n".repeat(128),
+            r#"{"type":"object","properties":{}}"#,
+        ),
         General::UnknownField => {
             let mut turn = small(model);
-            turn.native.fields.push(("switchboard_probe".to_owned(), "1".to_owned()));
+            turn.native
+                .fields
+                .push(("switchboard_probe".to_owned(), "1".to_owned()));
             turn
         }
     }

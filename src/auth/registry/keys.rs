@@ -24,7 +24,11 @@ impl Registry {
     ///
     /// # Errors
     /// When there is no such project.
-    pub async fn create_key(&self, project: String, change: KeyChange) -> Result<(Key, KeyText), Error> {
+    pub async fn create_key(
+        &self,
+        project: String,
+        change: KeyChange,
+    ) -> Result<(Key, KeyText), Error> {
         let ring = Arc::clone(&self.ring);
         let work = move |transaction: &mut Transaction<'_>| {
             places::get_project(transaction, &project)?;
@@ -35,7 +39,11 @@ impl Registry {
             let text = KeyText::new(prefix)?;
             let mut key = blank(prefix, project);
             change.apply(&mut key);
-            let stored = Stored { key, digest: Digest::of(text.reveal()), previous: None };
+            let stored = Stored {
+                key,
+                digest: Digest::of(text.reveal()),
+                previous: None,
+            };
             save(transaction, &ring, prefix, &stored);
             Ok::<_, Error>((stored.key, text))
         };
@@ -50,7 +58,10 @@ impl Registry {
     /// When there is none with this id.
     pub async fn key(&self, id: &str) -> Result<Key, Error> {
         let prefix = known(id)?;
-        let stored = self.store.transaction(move |transaction| places::get_key(transaction, prefix)).await?;
+        let stored = self
+            .store
+            .transaction(move |transaction| places::get_key(transaction, prefix))
+            .await?;
         Ok(self.with_use(stored.key))
     }
 
@@ -59,12 +70,22 @@ impl Registry {
     /// # Errors
     /// When the store fails.
     pub async fn keys(&self, page: Page) -> Result<(Vec<Key>, bool), Error> {
-        let after = page.after.as_deref().map(known).transpose()?.map(|prefix| prefix.to_string());
+        let after = page
+            .after
+            .as_deref()
+            .map(known)
+            .transpose()?
+            .map(|prefix| prefix.to_string());
         let work = move |transaction: &mut Transaction<'_>| {
             places::page::<Stored>(transaction, places::KEYS, after.as_deref(), page.limit)
         };
         let (keys, has_more) = self.store.transaction(work).await?;
-        Ok((keys.into_iter().map(|stored| self.with_use(stored.key)).collect(), has_more))
+        Ok((
+            keys.into_iter()
+                .map(|stored| self.with_use(stored.key))
+                .collect(),
+            has_more,
+        ))
     }
 
     /// Changes a key.

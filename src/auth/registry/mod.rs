@@ -33,7 +33,10 @@ impl Registry {
     /// # Errors
     /// When the store fails, or a record cannot be read: a server that forgot a key would not know that it is revoked.
     pub async fn open(store: Store) -> Result<Self, Error> {
-        let registry = Self { store, ring: Arc::default() };
+        let registry = Self {
+            store,
+            ring: Arc::default(),
+        };
         registry.load_projects().await?;
         registry.load_keys().await?;
         Ok(registry)
@@ -54,7 +57,9 @@ impl Registry {
     /// When the store fails.
     pub async fn admin_key(&self) -> Result<Option<AdminKey>, Error> {
         let record = self.store.get(places::admin()).await?;
-        record.map(|record| records::decode(&record, "the admin key")).transpose()
+        record
+            .map(|record| records::decode(&record, "the admin key"))
+            .transpose()
     }
 
     /// Makes a key of the admin API in the place of the one before. Its text is given this once.
@@ -76,7 +81,10 @@ impl Registry {
     async fn load_projects(&self) -> Result<(), Error> {
         let ring = Arc::clone(&self.ring);
         let work = move |transaction: &mut Transaction<'_>| {
-            if transaction.get(&places::project(DEFAULT_PROJECT))?.is_none() {
+            if transaction
+                .get(&places::project(DEFAULT_PROJECT))?
+                .is_none()
+            {
                 projects::save(transaction, &ring, &Project::usual());
             }
             Ok::<_, Error>(())
@@ -92,14 +100,19 @@ impl Registry {
     async fn load_keys(&self) -> Result<(), Error> {
         let uses = self.store.scan(places::USES.key("")).await?;
         let number = |value: &[u8]| value.try_into().map_or(0, u64::from_be_bytes);
-        let uses: HashMap<&[u8], u64> =
-            uses.iter().map(|(key, value)| (places::USES.rest(key), number(value))).collect();
+        let uses: HashMap<&[u8], u64> = uses
+            .iter()
+            .map(|(key, value)| (places::USES.rest(key), number(value)))
+            .collect();
         for (key, record) in self.store.scan(places::KEYS.key("")).await? {
             let rest = places::KEYS.rest(&key);
             let name = String::from_utf8_lossy(rest);
             let stored: Stored = records::decode(&record, &name)?;
-            let prefix = name.parse().map_err(|()| Error::Unreadable(name.into_owned()))?;
-            self.ring.put(prefix, &stored, uses.get(rest).copied().unwrap_or(0));
+            let prefix = name
+                .parse()
+                .map_err(|()| Error::Unreadable(name.into_owned()))?;
+            self.ring
+                .put(prefix, &stored, uses.get(rest).copied().unwrap_or(0));
         }
         Ok(())
     }

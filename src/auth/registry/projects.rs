@@ -46,7 +46,9 @@ impl Registry {
     /// When there is none with this id.
     pub async fn project(&self, id: &str) -> Result<Project, Error> {
         let id = id.to_owned();
-        self.store.transaction(move |transaction| places::get_project(transaction, &id)).await
+        self.store
+            .transaction(move |transaction| places::get_project(transaction, &id))
+            .await
     }
 
     /// Projects in the order of their ids, and whether there are more.
@@ -55,7 +57,12 @@ impl Registry {
     /// When the store fails.
     pub async fn projects(&self, page: Page) -> Result<(Vec<Project>, bool), Error> {
         let work = move |transaction: &mut Transaction<'_>| {
-            places::page(transaction, places::PROJECTS, page.after.as_deref(), page.limit)
+            places::page(
+                transaction,
+                places::PROJECTS,
+                page.after.as_deref(),
+                page.limit,
+            )
         };
         self.store.transaction(work).await
     }
@@ -87,8 +94,14 @@ impl Registry {
     /// # Errors
     /// When there is none with this id.
     pub async fn set_budget(&self, id: &str, budget: Budget) -> Result<Project, Error> {
-        self.change_project(id, ProjectChange { budget: Change::Set(budget), ..ProjectChange::default() })
-            .await
+        self.change_project(
+            id,
+            ProjectChange {
+                budget: Change::Set(budget),
+                ..ProjectChange::default()
+            },
+        )
+        .await
     }
 
     /// Takes a project away whose keys are all revoked.
@@ -126,7 +139,11 @@ fn free_id(transaction: &Transaction<'_>, chosen: Option<String>) -> Result<Stri
         Ok::<_, Error>(known.or(transaction.get(&places::gone(id))?).is_some())
     };
     if let Some(id) = chosen {
-        return if is_known(&id)? { Err(Error::ProjectExists(id)) } else { Ok(id) };
+        return if is_known(&id)? {
+            Err(Error::ProjectExists(id))
+        } else {
+            Ok(id)
+        };
     }
     let mut id = format!("proj_{}", Prefix::new()?);
     while is_known(&id)? {

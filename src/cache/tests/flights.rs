@@ -9,7 +9,10 @@ async fn an_answer_made_anew_joins_no_other_run() {
     let mut first = fill(miss(ask(&cache, "Hi")), events);
     old.unbounded_send(Ok(text("old"))).unwrap();
     let (new, events) = scripted();
-    let mut second = fill(miss(cache.lookup("p", &turn("Hi"), NO_CACHE, false)), events);
+    let mut second = fill(
+        miss(cache.lookup("p", &turn("Hi"), NO_CACHE, false)),
+        events,
+    );
     new.unbounded_send(Ok(text("new"))).unwrap();
     assert_eq!(first.next().await, Some(Ok(text("old"))));
     assert_eq!(second.next().await, Some(Ok(text("new"))));
@@ -41,7 +44,10 @@ async fn a_hundred_at_once_run_once() {
         })
         .collect();
     let tasks = tokio_util::task::TaskTracker::new();
-    let readers: Vec<_> = answers.into_iter().map(|answer| tasks.spawn(answer.collect::<Vec<_>>())).collect();
+    let readers: Vec<_> = answers
+        .into_iter()
+        .map(|answer| tasks.spawn(answer.collect::<Vec<_>>()))
+        .collect();
     for event in greeting() {
         tokio::task::yield_now().await;
         sender.unbounded_send(Ok(event)).unwrap();
@@ -57,7 +63,11 @@ async fn a_hundred_at_once_run_once() {
 
 #[test]
 fn readers_on_many_threads_all_see_the_whole_answer() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_all()
+        .build()
+        .unwrap();
     let tasks = tokio_util::task::TaskTracker::new();
     for round in 0..50 {
         let cache = cache();
@@ -75,15 +85,25 @@ fn readers_on_many_threads_all_see_the_whole_answer() {
                     answer.next().await.unwrap().unwrap();
                     return;
                 }
-                assert_eq!(answer.collect::<Vec<_>>().await, items(greeting()), "round {round}");
+                assert_eq!(
+                    answer.collect::<Vec<_>>().await,
+                    items(greeting()),
+                    "round {round}"
+                );
             }
         };
-        let readers: Vec<_> = (0..100).map(|reader| tasks.spawn_on(read(reader), runtime.handle())).collect();
+        let readers: Vec<_> = (0..100)
+            .map(|reader| tasks.spawn_on(read(reader), runtime.handle()))
+            .collect();
         runtime.block_on(async {
             for reader in join_all(readers).await {
                 reader.unwrap();
             }
-            assert_eq!(first.collect::<Vec<_>>().await, items(greeting()), "round {round}");
+            assert_eq!(
+                first.collect::<Vec<_>>().await,
+                items(greeting()),
+                "round {round}"
+            );
         });
         assert_at_rest(&cache);
     }
@@ -110,7 +130,9 @@ async fn late_joiners_get_what_has_come_and_then_follow() {
     assert_eq!(late.next().await, Some(Ok(text("a"))));
     assert_eq!(late.next().await, Some(Ok(text("b"))));
     assert!(late.next().now_or_never().is_none());
-    sender.unbounded_send(Ok(finished(FinishReason::Stop))).unwrap();
+    sender
+        .unbounded_send(Ok(finished(FinishReason::Stop)))
+        .unwrap();
     assert_eq!(late.next().await, Some(Ok(finished(FinishReason::Stop))));
     assert_eq!(late.next().await, None);
     // The first one reads on where it was.
@@ -226,7 +248,9 @@ async fn of_two_who_missed_only_one_runs() {
     assert!(unused.is_closed());
     assert_eq!((first.is_hit(), second.is_hit()), (false, true));
     let third = miss(ask(&cache, "Hello"));
-    items(greeting()).into_iter().for_each(|item| sender.unbounded_send(item).unwrap());
+    items(greeting())
+        .into_iter()
+        .for_each(|item| sender.unbounded_send(item).unwrap());
     assert_eq!(second.collect::<Vec<_>>().await, items(greeting()));
     keep(&cache, "Hello").await;
     assert!(fill(third, futures::stream::pending()).is_hit());
@@ -240,11 +264,18 @@ fn who_meets_a_long_step_of_a_run_leaves_its_thread_to_others() {
     let step = futures::stream::once(async move {
         begin.send(()).unwrap();
         // Not for ever, so that this ends where the second reader is held up.
-        released.recv_timeout(Duration::from_secs(5)).map(|()| text("a")).map_err(|_| "held up")
+        released
+            .recv_timeout(Duration::from_secs(5))
+            .map(|()| text("a"))
+            .map_err(|_| "held up")
     });
     let mut first = fill(miss(ask(&cache, "Hi")), step);
     let mut second = hit(ask(&cache, "Hi"));
-    let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+    };
     std::thread::scope(|scope| {
         let reading = scope.spawn(|| runtime().block_on(first.next()));
         begun.recv().unwrap();

@@ -5,16 +5,25 @@ use super::*;
 #[tokio::test]
 async fn a_kept_answer_is_replayed_event_by_event() {
     let cache = cache();
-    assert_eq!(play(miss(ask(&cache, "Hi")), greeting()).await, items(greeting()));
+    assert_eq!(
+        play(miss(ask(&cache, "Hi")), greeting()).await,
+        items(greeting())
+    );
     for _ in 0..2 {
         let mut answer = hit(ask(&cache, "Hi"));
         assert!(answer.is_hit());
         answer.started().await.unwrap();
         assert_eq!(answer.collect::<Vec<_>>().await, items(greeting()));
     }
-    assert!(matches!(cache.lookup("other", &turn("Hi"), ANY, false), Lookup::Miss(_)));
+    assert!(matches!(
+        cache.lookup("other", &turn("Hi"), ANY, false),
+        Lookup::Miss(_)
+    ));
     let stats = cache.stats();
-    assert_eq!((stats.hits, stats.misses, stats.bypassed, stats.entries), (2, 1, 0, 1));
+    assert_eq!(
+        (stats.hits, stats.misses, stats.bypassed, stats.entries),
+        (2, 1, 0, 1)
+    );
     assert_at_rest(&cache);
 }
 
@@ -32,9 +41,16 @@ async fn only_finished_answers_are_kept() {
         (stops, false),
     ] {
         let cache = cache();
-        let answer = fill(miss(ask(&cache, "Hi")), futures::stream::iter(events.clone()));
+        let answer = fill(
+            miss(ask(&cache, "Hi")),
+            futures::stream::iter(events.clone()),
+        );
         assert_eq!(answer.collect::<Vec<_>>().await, events);
-        assert_eq!(matches!(ask(&cache, "Hi"), Lookup::Hit(_)), is_kept, "{events:?}");
+        assert_eq!(
+            matches!(ask(&cache, "Hi"), Lookup::Hit(_)),
+            is_kept,
+            "{events:?}"
+        );
         assert_at_rest(&cache);
     }
 }
@@ -42,18 +58,36 @@ async fn only_finished_answers_are_kept() {
 #[tokio::test]
 async fn the_mode_says_whose_answers_are_kept() {
     let asking = |temperature, seed| {
-        let sampling = Sampling { temperature, seed, ..Sampling::default() };
-        Turn { sampling, ..turn("Hi") }
+        let sampling = Sampling {
+            temperature,
+            seed,
+            ..Sampling::default()
+        };
+        Turn {
+            sampling,
+            ..turn("Hi")
+        }
     };
-    let turns = [asking(None, None), asking(Some(0.1), None), asking(Some(0.0), None), asking(None, Some(7))];
-    for (mode, expected) in
-        [(Mode::Off, [false; 4]), (Mode::Deterministic, [false, false, true, true]), (Mode::All, [true; 4])]
-    {
+    let turns = [
+        asking(None, None),
+        asking(Some(0.1), None),
+        asking(Some(0.0), None),
+        asking(None, Some(7)),
+    ];
+    for (mode, expected) in [
+        (Mode::Off, [false; 4]),
+        (Mode::Deterministic, [false, false, true, true]),
+        (Mode::All, [true; 4]),
+    ] {
         let cache = cache_of(mode, 1 << 20, Duration::from_secs(3600));
-        let lookups =
-            turns.each_ref().map(|turn| matches!(cache.lookup("p", turn, ANY, false), Lookup::Miss(_)));
+        let lookups = turns
+            .each_ref()
+            .map(|turn| matches!(cache.lookup("p", turn, ANY, false), Lookup::Miss(_)));
         assert_eq!(lookups, expected, "{mode:?}");
-        let bypassed = expected.iter().filter(|is_candidate| !**is_candidate).count();
+        let bypassed = expected
+            .iter()
+            .filter(|is_candidate| !**is_candidate)
+            .count();
         assert_eq!(cache.stats().bypassed, bypassed as u64);
     }
 }
@@ -65,9 +99,18 @@ async fn callers_may_have_an_answer_made_anew_or_not_kept() {
     assert!(matches!(look(NO_STORE), Lookup::Bypass));
     keep(&cache, "Hi").await;
     assert!(matches!(look(NO_STORE), Lookup::Hit(_)));
-    assert!(matches!(look(CacheControl { no_cache: true, no_store: true }), Lookup::Bypass));
+    assert!(matches!(
+        look(CacheControl {
+            no_cache: true,
+            no_store: true
+        }),
+        Lookup::Bypass
+    ));
     let anew = vec![text("Hey"), finished(FinishReason::Stop)];
-    assert_eq!(play(miss(look(NO_CACHE)), anew.clone()).await, items(anew.clone()));
+    assert_eq!(
+        play(miss(look(NO_CACHE)), anew.clone()).await,
+        items(anew.clone())
+    );
     assert_eq!(hit(look(ANY)).collect::<Vec<_>>().await, items(anew));
 }
 
@@ -82,13 +125,21 @@ async fn what_is_cleared_is_gone_and_what_is_under_way_is_not_kept() {
     cache.clear(Some("p"));
     assert!(matches!(ask(&cache, "Hi"), Lookup::Miss(_)));
     assert!(matches!(ask(&cache, "Hello"), Lookup::Miss(_)));
-    assert!(matches!(cache.lookup("q", &turn("Hi"), ANY, false), Lookup::Hit(_)));
-    sender.unbounded_send(Ok(finished(FinishReason::Stop))).unwrap();
+    assert!(matches!(
+        cache.lookup("q", &turn("Hi"), ANY, false),
+        Lookup::Hit(_)
+    ));
+    sender
+        .unbounded_send(Ok(finished(FinishReason::Stop)))
+        .unwrap();
     assert_eq!(running.next().await, Some(Ok(finished(FinishReason::Stop))));
     assert!(matches!(ask(&cache, "Hello"), Lookup::Miss(_)));
     drop(running);
     cache.clear(None);
-    assert!(matches!(cache.lookup("q", &turn("Hi"), ANY, false), Lookup::Miss(_)));
+    assert!(matches!(
+        cache.lookup("q", &turn("Hi"), ANY, false),
+        Lookup::Miss(_)
+    ));
     let stats = cache.stats();
     assert_eq!((stats.entries, stats.bytes), (0, 0));
     // What comes after is kept again.
@@ -106,7 +157,10 @@ async fn answers_leave_when_they_weigh_too_much_together() {
     }
     let Stats { entries, bytes, .. } = cache.stats();
     assert!((5..=11).contains(&entries), "{entries} entries");
-    assert!((entries * 9_000..=100_000).contains(&bytes), "{bytes} bytes in {entries} entries");
+    assert!(
+        (entries * 9_000..=100_000).contains(&bytes),
+        "{bytes} bytes in {entries} entries"
+    );
 }
 
 /// moka has a clock of its own, so this waits for it.
@@ -119,6 +173,8 @@ async fn answers_leave_after_their_time() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), is_gone).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), is_gone)
+        .await
+        .unwrap();
     assert_eq!(cache.stats().entries, 0);
 }

@@ -36,12 +36,25 @@ use super::Stats;
 type Error = &'static str;
 type Item = Result<TurnEvent, Error>;
 
-const ANY: CacheControl = CacheControl { no_cache: false, no_store: false };
-const NO_CACHE: CacheControl = CacheControl { no_cache: true, no_store: false };
-const NO_STORE: CacheControl = CacheControl { no_cache: false, no_store: true };
+const ANY: CacheControl = CacheControl {
+    no_cache: false,
+    no_store: false,
+};
+const NO_CACHE: CacheControl = CacheControl {
+    no_cache: true,
+    no_store: false,
+};
+const NO_STORE: CacheControl = CacheControl {
+    no_cache: false,
+    no_store: true,
+};
 
 fn cache_of(mode: Mode, max_bytes: u64, time_to_live: Duration) -> Cache<Error> {
-    Cache::new(Config { mode, max_bytes, time_to_live })
+    Cache::new(Config {
+        mode,
+        max_bytes,
+        time_to_live,
+    })
 }
 
 fn cache() -> Cache<Error> {
@@ -71,7 +84,12 @@ fn finished(reason: FinishReason) -> TurnEvent {
 
 fn greeting() -> Vec<TurnEvent> {
     let started = TurnEvent::started("claude-sonnet-5-5", Usage::default());
-    vec![started, text("Hel"), text("lo"), finished(FinishReason::Stop)]
+    vec![
+        started,
+        text("Hel"),
+        text("lo"),
+        finished(FinishReason::Stop),
+    ]
 }
 
 fn hit(lookup: Lookup<Error>) -> Answer<Error> {
@@ -92,13 +110,18 @@ fn ask(cache: &Cache<Error>, prompt: &str) -> Lookup<Error> {
     cache.lookup("p", &turn(prompt), ANY, false)
 }
 
-fn fill<S: Stream<Item = Item> + Send + 'static>(filler: Filler<Error>, events: S) -> Answer<Error> {
+fn fill<S: Stream<Item = Item> + Send + 'static>(
+    filler: Filler<Error>,
+    events: S,
+) -> Answer<Error> {
     filler.fill(async { Ok(events) })
 }
 
 /// Fills with `events` and reads them.
 async fn play(filler: Filler<Error>, events: Vec<TurnEvent>) -> Vec<Item> {
-    fill(filler, futures::stream::iter(events.into_iter().map(Ok))).collect().await
+    fill(filler, futures::stream::iter(events.into_iter().map(Ok)))
+        .collect()
+        .await
 }
 
 async fn keep(cache: &Cache<Error>, prompt: &str) {

@@ -19,8 +19,11 @@ pub(super) const TASK_VARIABLE: &str = "SWITCHBOARD_TASK";
 const ARGUMENTS: &[&str] = &["--permission-prompt-tool", "stdio"];
 
 /// Switches of chatting processes that an agent does not get. Its long runs may be summarised.
-const NOT_FOR_AGENTS: &[&str] =
-    &["DISABLE_AUTO_COMPACT", "DISABLE_COMPACT", "CLAUDE_AGENT_SDK_MCP_NO_PREFIX"];
+const NOT_FOR_AGENTS: &[&str] = &[
+    "DISABLE_AUTO_COMPACT",
+    "DISABLE_COMPACT",
+    "CLAUDE_AGENT_SDK_MCP_NO_PREFIX",
+];
 
 /// The arguments of a process that does `job`. Never `--bare`: it has no tool to write a file with.
 pub(super) fn arguments(job: &Job) -> Vec<String> {
@@ -33,11 +36,26 @@ pub(super) fn arguments(job: &Job) -> Vec<String> {
         Session::New(id) => ["--session-id".to_owned(), id.to_string()],
         Session::Stored(id) => ["--resume".to_owned(), id.to_string()],
     };
-    let turns = job.max_turns.map(|turns| ["--max-turns".to_owned(), turns.to_string()]);
+    let turns = job
+        .max_turns
+        .map(|turns| ["--max-turns".to_owned(), turns.to_string()]);
     let budget = ["--max-budget-usd".to_owned(), job.max_budget.to_decimal()];
-    let fixed = command::PROTOCOL.iter().chain(ARGUMENTS).map(|argument| (*argument).to_owned());
-    let tools = ["--tools".to_owned(), job.tools.join(","), "--permission-mode".to_owned(), mode.to_owned()];
-    fixed.chain(tools).chain(session).chain(turns.into_iter().flatten()).chain(budget).collect()
+    let fixed = command::PROTOCOL
+        .iter()
+        .chain(ARGUMENTS)
+        .map(|argument| (*argument).to_owned());
+    let tools = [
+        "--tools".to_owned(),
+        job.tools.join(","),
+        "--permission-mode".to_owned(),
+        mode.to_owned(),
+    ];
+    fixed
+        .chain(tools)
+        .chain(session)
+        .chain(turns.into_iter().flatten())
+        .chain(budget)
+        .collect()
 }
 
 /// The whole environment of a process that does `job` for the server with the id `instance`.
@@ -50,7 +68,10 @@ pub(super) fn environment(config: &Config, instance: &str, job: &Job) -> BTreeMa
         environment.insert("CLAUDE_CODE_TMPDIR".to_owned(), format!("{home}/tmp"));
         environment.insert("HOME".to_owned(), home);
     }
-    environment.insert(command::MAX_OUTPUT_TOKENS.to_owned(), job.max_output_tokens.to_string());
+    environment.insert(
+        command::MAX_OUTPUT_TOKENS.to_owned(),
+        job.max_output_tokens.to_string(),
+    );
     environment.insert(TASK_VARIABLE.to_owned(), job.task.clone());
     environment
 }
@@ -65,7 +86,11 @@ pub(super) fn home(config: &Config, job: &Job) -> Option<PathBuf> {
 pub(super) fn sessions(config: &Config) -> PathBuf {
     let variables = &config.environment;
     let own = || variables.get("CLAUDE_CONFIG_DIR").map(PathBuf::from);
-    let usual = || variables.get("HOME").map(|home| PathBuf::from(home).join(".claude"));
+    let usual = || {
+        variables
+            .get("HOME")
+            .map(|home| PathBuf::from(home).join(".claude"))
+    };
     match config.sign_in {
         SignIn::Stored => own().or_else(usual).unwrap_or_default(),
         _ => homes(config),
@@ -104,7 +129,11 @@ mod tests {
     fn no_text_of_a_task_stands_on_its_command_line() {
         let line = arguments(&job()).join(" ");
         insta::assert_snapshot!(line, @"-p --input-format stream-json --output-format stream-json --verbose --include-partial-messages --strict-mcp-config --setting-sources  --permission-prompt-tool stdio --tools Read,Write --permission-mode acceptEdits --session-id 00000000-0000-0000-0000-000000000000 --max-turns 3 --max-budget-usd 1.50");
-        let stored = Job { session: Session::Stored(uuid::Uuid::nil()), max_turns: None, ..job() };
+        let stored = Job {
+            session: Session::Stored(uuid::Uuid::nil()),
+            max_turns: None,
+            ..job()
+        };
         assert!(
             arguments(&stored)
                 .join(" ")

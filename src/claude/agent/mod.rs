@@ -53,8 +53,12 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The pauses before each look for processes that an agent has left behind. One look is too few: a process that is just becoming
 /// another program shows no mark for a moment.
-const LOOKS: [Duration; 4] =
-    [Duration::ZERO, Duration::from_millis(20), Duration::from_millis(100), Duration::from_millis(500)];
+const LOOKS: [Duration; 4] = [
+    Duration::ZERO,
+    Duration::from_millis(20),
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+];
 
 /// The age up to which a session without a known task is kept: its task may be about to be written down.
 const YOUNG: Duration = Duration::from_secs(24 * 60 * 60);
@@ -94,7 +98,13 @@ enum Link {
 
 impl ClaudeRunner {
     pub(super) fn new(config: Config, path: PathBuf, instance: String, spawner: Spawner) -> Self {
-        Self { config, path, instance, spawner, user: None }
+        Self {
+            config,
+            path,
+            instance,
+            spawner,
+            user: None,
+        }
     }
 
     /// Makes agents run as the system user `name`, who cannot reach the server's processes or files. Call it before the first agent
@@ -123,33 +133,56 @@ impl ClaudeRunner {
     /// # Errors
     /// When their user cannot, in words for the log.
     pub fn check_workspace(&self, folder: &Path) -> Result<(), String> {
-        self.user.as_ref().map_or(Ok(()), |user| user.check_workspace(folder))
+        self.user
+            .as_ref()
+            .map_or(Ok(()), |user| user.check_workspace(folder))
     }
 
     /// Runs the CLI as the user of agents once, so that what is wrong shows at the start.
     async fn try_cli(&self, user: &str) -> Result<(), AgentUserError> {
-        let failed = |reason: String| AgentUserError::Cli { user: user.to_owned(), reason };
+        let failed = |reason: String| AgentUserError::Cli {
+            user: user.to_owned(),
+            reason,
+        };
         let program = Program {
             path: self.path.clone(),
             arguments: vec!["--version".to_owned()],
-            environment: super::command::environment(&self.config, &self.instance).into_iter().collect(),
+            environment: super::command::environment(&self.config, &self.instance)
+                .into_iter()
+                .collect(),
             directory: PathBuf::from("/"),
             user: self.user.clone(),
             is_agent: false,
         };
-        let mut process = self.spawner.spawn(program).await.map_err(|error| failed(error.to_string()))?;
-        let (stdout, _stdin) = process.take_pipes().map_err(|error| failed(error.to_string()))?;
+        let mut process = self
+            .spawner
+            .spawn(program)
+            .await
+            .map_err(|error| failed(error.to_string()))?;
+        let (stdout, _stdin) = process
+            .take_pipes()
+            .map_err(|error| failed(error.to_string()))?;
         let mut output = String::new();
         let mut stdout = stdout.take(1024);
-        let read = tokio::time::timeout(self.config.start_timeout, stdout.read_to_string(&mut output)).await;
-        if matches!(read, Ok(Ok(1..))) { Ok(()) } else { Err(failed(process.last_words().await)) }
+        let read = tokio::time::timeout(
+            self.config.start_timeout,
+            stdout.read_to_string(&mut output),
+        )
+        .await;
+        if matches!(read, Ok(Ok(1..))) {
+            Ok(())
+        } else {
+            Err(failed(process.last_words().await))
+        }
     }
 
     async fn open(&self, job: Job) -> Result<ClaudeAgent, Failure> {
         let program = Program {
             path: self.path.clone(),
             arguments: command::arguments(&job),
-            environment: command::environment(&self.config, &self.instance, &job).into_iter().collect(),
+            environment: command::environment(&self.config, &self.instance, &job)
+                .into_iter()
+                .collect(),
             directory: job.workspace.clone(),
             user: self.user.clone(),
             is_agent: true,
@@ -188,7 +221,10 @@ impl ClaudeRunner {
         };
         let ready = tokio::time::timeout(self.config.start_timeout, agent.shake_hands(&job)).await;
         ready.unwrap_or_else(|_| {
-            Err(Failure::new(FailureKind::TimedOut, "The agent did not answer the handshake in time."))
+            Err(Failure::new(
+                FailureKind::TimedOut,
+                "The agent did not answer the handshake in time.",
+            ))
         })?;
         Ok(agent)
     }
@@ -199,7 +235,10 @@ impl Runner for ClaudeRunner {
         let started = self.open(job).map(|agent| match agent {
             Ok(agent) => Ok(Box::new(agent) as Box<dyn Agent>),
             Err(failure) => Err(missing(&self.path).map_or(failure, |reason| {
-                Failure::new(FailureKind::Crashed, format!("No agent can be started: {reason}."))
+                Failure::new(
+                    FailureKind::Crashed,
+                    format!("No agent can be started: {reason}."),
+                )
             })),
         });
         started.boxed()
@@ -229,9 +268,19 @@ impl ClaudeAgent {
     /// session, can say so.
     async fn shake_hands(&mut self, job: &Job) -> Result<(), Failure> {
         let system_prompt = job.system_prompt.as_deref();
-        self.ask("initialize", &Control::InitializeAgent { append_system_prompt: system_prompt }).await?;
-        let settings = FlagSettings { model: Some(job.model.as_str()), ..FlagSettings::default() };
-        self.ask("model", &Control::ApplyFlagSettings { settings }).await
+        self.ask(
+            "initialize",
+            &Control::InitializeAgent {
+                append_system_prompt: system_prompt,
+            },
+        )
+        .await?;
+        let settings = FlagSettings {
+            model: Some(job.model.as_str()),
+            ..FlagSettings::default()
+        };
+        self.ask("model", &Control::ApplyFlagSettings { settings })
+            .await
     }
 
     async fn ask(&mut self, id: &str, control: &Control<'_>) -> Result<(), Failure> {
@@ -241,7 +290,10 @@ impl ClaudeAgent {
                 Reaction::Answered(answered, None) if answered == id => return Ok(()),
                 Reaction::Answered(answered, Some(error)) if answered == id => {
                     tracing::warn!(%error, "an agent refused a control request");
-                    return Err(Failure::new(FailureKind::Crashed, "The agent refused a control request."));
+                    return Err(Failure::new(
+                        FailureKind::Crashed,
+                        "The agent refused a control request.",
+                    ));
                 }
                 _ => {}
             }
@@ -257,7 +309,9 @@ impl ClaudeAgent {
 
     /// Reads a line and reacts to it.
     async fn step(&mut self) -> Result<Reaction, Failure> {
-        let Link::Open(pipe) = &mut self.link else { return Err(gone()) };
+        let Link::Open(pipe) = &mut self.link else {
+            return Err(gone());
+        };
         let line = pipe.next_line().await.map_err(|error| {
             tracing::debug!(%error, "the pipes of an agent are closed");
             gone()
@@ -289,7 +343,10 @@ impl ClaudeAgent {
         // Neither the line nor the parser's words about it: both may quote what was said.
         tracing::warn!(process.id = self.process.id(), category = ?error.classify(), "a line of an agent cannot be read");
         if is_vital(line) {
-            return Err(Failure::new(FailureKind::Crashed, "The agent said something that cannot be read."));
+            return Err(Failure::new(
+                FailureKind::Crashed,
+                "The agent said something that cannot be read.",
+            ));
         }
         Ok(Reaction::None)
     }
@@ -332,11 +389,18 @@ fn is_vital(line: &[u8]) -> bool {
     let begin = &line[..line.len().min(200)];
     [r#""type":"control_request""#, r#""type":"result""#]
         .iter()
-        .any(|kind| begin.windows(kind.len()).any(|part| part == kind.as_bytes()))
+        .any(|kind| {
+            begin
+                .windows(kind.len())
+                .any(|part| part == kind.as_bytes())
+        })
 }
 
 fn gone() -> Failure {
-    Failure::new(FailureKind::Crashed, "The agent's process ended before its task did.")
+    Failure::new(
+        FailureKind::Crashed,
+        "The agent's process ended before its task did.",
+    )
 }
 
 impl Agent for ClaudeAgent {
@@ -350,9 +414,16 @@ impl Agent for ClaudeAgent {
     }
 
     fn answer(&mut self, question: &str, answer: Answer) {
-        let Some(input) = self.translator.asked.remove(question) else { return };
+        let Some(input) = self.translator.asked.remove(question) else {
+            return;
+        };
         let line = match &answer {
-            Answer::Allow => decision_line(question, &Decision::Allow { updated_input: &input }),
+            Answer::Allow => decision_line(
+                question,
+                &Decision::Allow {
+                    updated_input: &input,
+                },
+            ),
             Answer::Deny(message) => decision_line(question, &Decision::Deny { message }),
         };
         self.queue(&line);

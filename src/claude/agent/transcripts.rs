@@ -18,16 +18,28 @@ pub(super) fn forget(folder: &Path, idle: Duration, unwanted: &dyn Fn(&Uuid) -> 
 }
 
 fn below(folder: &Path, idle: Duration, unwanted: &dyn Fn(&Uuid) -> bool, depth: u8) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
     for entry in entries.flatten() {
         let Ok(data) = entry.metadata() else { continue };
         let (name, path) = (entry.file_name(), entry.path());
-        let session = name.to_str().and_then(|name| name.get(..ID)).and_then(|id| Uuid::try_parse(id).ok());
+        let session = name
+            .to_str()
+            .and_then(|name| name.get(..ID))
+            .and_then(|id| Uuid::try_parse(id).ok());
         if let Some(session) = session {
-            let is_idle =
-                data.modified().ok().and_then(|then| then.elapsed().ok()).is_some_and(|age| age >= idle);
+            let is_idle = data
+                .modified()
+                .ok()
+                .and_then(|then| then.elapsed().ok())
+                .is_some_and(|age| age >= idle);
             if (is_idle || idle.is_zero()) && unwanted(&session) {
-                let removed = if data.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+                let removed = if data.is_dir() {
+                    fs::remove_dir_all(&path)
+                } else {
+                    fs::remove_file(&path)
+                };
                 if let Err(error) = removed {
                     tracing::warn!(%error, "what was kept of a session could not be removed");
                 }
@@ -50,9 +62,16 @@ mod tests {
         for path in ["projects/-work", "todos", "plugins/store"] {
             fs::create_dir_all(at(path)).unwrap();
         }
-        let of = |id: Uuid| [format!("projects/-work/{id}.jsonl"), format!("todos/{id}-agent.json")];
-        for file in
-            of(gone).into_iter().chain(of(kept)).chain([".claude.json".into(), "plugins/store/a.json".into()])
+        let of = |id: Uuid| {
+            [
+                format!("projects/-work/{id}.jsonl"),
+                format!("todos/{id}-agent.json"),
+            ]
+        };
+        for file in of(gone)
+            .into_iter()
+            .chain(of(kept))
+            .chain([".claude.json".into(), "plugins/store/a.json".into()])
         {
             fs::write(at(&file), "").unwrap();
         }
@@ -61,12 +80,16 @@ mod tests {
         assert!(at(&of(gone)[0]).exists(), "it was touched just now");
         forget(folder.path(), Duration::ZERO, &|session| *session == gone);
         assert!(
-            of(gone).iter().all(|file| !at(file).exists()) && !at(&format!("projects/-work/{gone}")).exists()
+            of(gone).iter().all(|file| !at(file).exists())
+                && !at(&format!("projects/-work/{gone}")).exists()
         );
         assert!(
             of(kept)
                 .iter()
-                .chain([&".claude.json".to_owned(), &"plugins/store/a.json".to_owned()])
+                .chain([
+                    &".claude.json".to_owned(),
+                    &"plugins/store/a.json".to_owned()
+                ])
                 .all(|file| at(file).exists())
         );
     }

@@ -44,13 +44,24 @@ impl Translator {
     pub(super) fn read(&mut self, line: AgentLine<'_>) -> Reaction {
         match line {
             AgentLine::Stream(event) => self.stream(event),
-            AgentLine::Told(Told::Assistant { message, error: None, parent_tool_use_id: None }) => {
+            AgentLine::Told(Told::Assistant {
+                message,
+                error: None,
+                parent_tool_use_id: None,
+            }) => {
                 self.assistant(&message.content);
             }
-            AgentLine::Told(Told::User { message, tool_use_result, parent_tool_use_id: None }) => {
+            AgentLine::Told(Told::User {
+                message,
+                tool_use_result,
+                parent_tool_use_id: None,
+            }) => {
                 self.results(&message.content, &tool_use_result);
             }
-            AgentLine::Told(Told::ControlRequest { request_id, request }) => {
+            AgentLine::Told(Told::ControlRequest {
+                request_id,
+                request,
+            }) => {
                 if request.subtype != "can_use_tool" {
                     return Reaction::Refuse(request_id);
                 }
@@ -67,7 +78,9 @@ impl Translator {
             AgentLine::Told(Told::System { status }) if status == "requesting" => {
                 self.told.push_back(AgentEvent::Calling);
             }
-            AgentLine::Told(Told::Result(result)) => return Reaction::End(Box::new(ending(*result))),
+            AgentLine::Told(Told::Result(result)) => {
+                return Reaction::End(Box::new(ending(*result)));
+            }
             AgentLine::Told(_) => {}
         }
         Reaction::None
@@ -79,11 +92,14 @@ impl Translator {
                 self.spent = self.spent + self.call;
                 self.call = Usage::default();
                 usage.count_into(&mut self.call);
-                self.told.push_back(AgentEvent::Turn { model: model.into_owned() });
+                self.told.push_back(AgentEvent::Turn {
+                    model: model.into_owned(),
+                });
             }
             StreamEvent::MessageDelta { usage, .. } => {
                 usage.count_into(&mut self.call);
-                self.told.push_back(AgentEvent::Spent(self.spent + self.call));
+                self.told
+                    .push_back(AgentEvent::Spent(self.spent + self.call));
             }
             _ => {}
         }
@@ -92,7 +108,9 @@ impl Translator {
     fn assistant(&mut self, content: &Value) {
         for block in content.as_array().into_iter().flatten() {
             match block["type"].as_str() {
-                Some("text") => self.told.push_back(AgentEvent::Message(text(&block["text"]))),
+                Some("text") => self
+                    .told
+                    .push_back(AgentEvent::Message(text(&block["text"]))),
                 Some("tool_use") => self.told.push_back(AgentEvent::ToolUse {
                     id: text(&block["id"]),
                     name: text(&block["name"]),
@@ -104,7 +122,12 @@ impl Translator {
     }
 
     fn results(&mut self, content: &Value, did: &Value) {
-        for block in content.as_array().into_iter().flatten().filter(|block| block["type"] == "tool_result") {
+        for block in content
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|block| block["type"] == "tool_result")
+        {
             self.told.push_back(AgentEvent::ToolResult {
                 id: text(&block["tool_use_id"]),
                 content: words(&block["content"]),
@@ -128,14 +151,19 @@ impl Translator {
 
 /// What a tool did to a file: a Write says whether it made it, the others only ever change one.
 fn change(did: &Value) -> Option<Change> {
-    let path = ["filePath", "notebook_path"].into_iter().find_map(|name| did[name].as_str())?;
+    let path = ["filePath", "notebook_path"]
+        .into_iter()
+        .find_map(|name| did[name].as_str())?;
     let is_new = match did["type"].as_str() {
         Some("create") => true,
         Some("update") => false,
         _ if did.get("structuredPatch").is_some() || did.get("new_source").is_some() => false,
         _ => return None,
     };
-    Some(Change { path: path.into(), is_new })
+    Some(Change {
+        path: path.into(),
+        is_new,
+    })
 }
 
 fn ending(result: AgentResult) -> Ending {
@@ -151,7 +179,12 @@ fn ending(result: AgentResult) -> Ending {
             (EndReason::Failed(failure.kind), failure.message)
         }
     };
-    Ending { reason, result: words, usage, session_cost: result.total_cost_usd.and_then(Money::from_dollars) }
+    Ending {
+        reason,
+        result: words,
+        usage,
+        session_cost: result.total_cost_usd.and_then(Money::from_dollars),
+    }
 }
 
 /// Why it ended; none for a failure of a call.
@@ -161,7 +194,11 @@ fn reason(result: &AgentResult) -> Option<EndReason> {
         (Some("max_turns"), _) | (_, "error_max_turns") => Some(EndReason::MaxTurns),
         (Some("budget_exhausted"), _) | (_, "error_max_budget_usd") => Some(EndReason::MaxBudget),
         _ if !result.is_error => Some(EndReason::Completed),
-        _ if result.errors.iter().any(|error| error.starts_with("No conversation found")) => {
+        _ if result
+            .errors
+            .iter()
+            .any(|error| error.starts_with("No conversation found")) =>
+        {
             Some(EndReason::NoSession)
         }
         _ => None,
@@ -171,7 +208,10 @@ fn reason(result: &AgentResult) -> Option<EndReason> {
 /// The words of a result: a text, or the texts among its blocks.
 fn words(content: &Value) -> String {
     match content {
-        Value::Array(blocks) => blocks.iter().filter_map(|block| block["text"].as_str()).collect(),
+        Value::Array(blocks) => blocks
+            .iter()
+            .filter_map(|block| block["text"].as_str())
+            .collect(),
         content => text(content),
     }
 }

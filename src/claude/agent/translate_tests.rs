@@ -12,7 +12,12 @@ fn told(lines: &[&str]) -> String {
         let reaction = translator.read(parse_agent(line.as_bytes()).unwrap());
         for event in translator.told.drain(..) {
             text += &match event {
-                AgentEvent::ToolResult { id, content, is_error, change } => {
+                AgentEvent::ToolResult {
+                    id,
+                    content,
+                    is_error,
+                    change,
+                } => {
                     format!("ToolResult {id} {content:?} {is_error} {change:?}\n")
                 }
                 event => format!("{event:?}\n"),
@@ -33,7 +38,8 @@ fn calls_of_tools_and_their_results_are_told() {
     let edited = r#"{"type":"user","message":{"role":"user","content":[{"tool_use_id":"toolu_2","type":"tool_result","content":[{"type":"text","text":"ok"}]}]},"tool_use_result":{"filePath":"/ws/b","oldString":"x","structuredPatch":[]}}"#;
     let refused = r#"{"type":"user","message":{"role":"user","content":[{"type":"tool_result","content":"no","is_error":true,"tool_use_id":"toolu_3"}]},"tool_use_result":"Error: no"}"#;
     let read = r#"{"type":"user","message":{"role":"user","content":[{"type":"tool_result","content":"x","tool_use_id":"toolu_4"}]},"tool_use_result":{"type":"text","file":{"filePath":"/ws/a"}}}"#;
-    let note = r#"{"type":"user","message":{"role":"user","content":"[Request interrupted by user]"}}"#;
+    let note =
+        r#"{"type":"user","message":{"role":"user","content":"[Request interrupted by user]"}}"#;
     let within = r#"{"type":"assistant","message":{"content":[{"text":"of a tool","type":"text"}]},"parent_tool_use_id":"toolu_9"}"#;
     insta::assert_snapshot!(told(&[use_, created, edited, refused, read, note, within]));
 }
@@ -42,14 +48,17 @@ fn calls_of_tools_and_their_results_are_told() {
 fn questions_are_asked_and_withdrawn() {
     let question = r#"{"type":"control_request","request_id":"q1","request":{"subtype":"can_use_tool","tool_name":"Bash","input":{"command":"touch b"},"decision_reason":"Path is outside","tool_use_id":"toolu_1"}}"#;
     let cancel = r#"{"type":"control_cancel_request","request_id":"q1"}"#;
-    let other = r#"{"type":"control_request","request_id":"q2","request":{"subtype":"mcp_message"}}"#;
+    let other =
+        r#"{"type":"control_request","request_id":"q2","request":{"subtype":"mcp_message"}}"#;
     insta::assert_snapshot!(told(&[question, cancel, cancel, other]));
 }
 
 #[test]
 fn endings_are_told_apart() {
     let result = |fields: &str| {
-        let line = format!(r#"{{"type":"result","usage":{{"input_tokens":5,"output_tokens":2}},{fields}}}"#);
+        let line = format!(
+            r#"{{"type":"result","usage":{{"input_tokens":5,"output_tokens":2}},{fields}}}"#
+        );
         told(&[&line])
     };
     let endings = [
@@ -67,8 +76,7 @@ fn endings_are_told_apart() {
 #[test]
 fn tokens_of_all_calls_add_up() {
     let start = r#"{"type":"stream_event","event":{"type":"message_start","message":{"model":"m","usage":{"input_tokens":10,"output_tokens":1}}}}"#;
-    let end =
-        r#"{"type":"stream_event","event":{"type":"message_delta","delta":{},"usage":{"output_tokens":4}}}"#;
+    let end = r#"{"type":"stream_event","event":{"type":"message_delta","delta":{},"usage":{"output_tokens":4}}}"#;
     insta::assert_snapshot!(told(&[start, end, start, end]));
 }
 

@@ -34,7 +34,9 @@ pub enum AgentUserError {
     )]
     Unknown(String),
     /// It may do everything.
-    #[error("tasks.user: `{0}` may do everything; make a user for agents alone, or leave the setting empty")]
+    #[error(
+        "tasks.user: `{0}` may do everything; make a user for agents alone, or leave the setting empty"
+    )]
     IsRoot(String),
     /// The server cannot start processes as others.
     #[error(
@@ -89,7 +91,8 @@ impl AgentUser {
     /// When there is none, or agents cannot be run as it.
     pub(in crate::claude) fn find(name: &str) -> Result<Self, AgentUserError> {
         let passwd = fs::read_to_string(PASSWD).unwrap_or_default();
-        let user = Self::parse(&passwd, name).ok_or_else(|| AgentUserError::Unknown(name.to_owned()))?;
+        let user =
+            Self::parse(&passwd, name).ok_or_else(|| AgentUserError::Unknown(name.to_owned()))?;
         if user.uid == 0 {
             return Err(AgentUserError::IsRoot(user.name));
         }
@@ -100,16 +103,29 @@ impl AgentUser {
     }
 
     fn parse(passwd: &str, name: &str) -> Option<Self> {
-        let mut lines = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let mut lines = passwd
+            .lines()
+            .map(|line| line.split(':').collect::<Vec<_>>());
         let line = lines.find(|fields| fields.first() == Some(&name) && fields.len() >= 4)?;
-        Some(Self { name: name.to_owned(), uid: line[2].parse().ok()?, gid: line[3].parse().ok()? })
+        Some(Self {
+            name: name.to_owned(),
+            uid: line[2].parse().ok()?,
+            gid: line[3].parse().ok()?,
+        })
     }
 
     /// The arguments by which `setpriv` starts a program as this user, who cannot become another again.
     pub(in crate::claude) fn arguments(&self) -> Vec<String> {
         let [uid, gid] = [self.uid, self.gid].map(|id| id.to_string());
-        let arguments =
-            ["--reuid", &uid, "--regid", &gid, "--clear-groups", "--no-new-privs", "--inh-caps=-all"];
+        let arguments = [
+            "--reuid",
+            &uid,
+            "--regid",
+            &gid,
+            "--clear-groups",
+            "--no-new-privs",
+            "--inh-caps=-all",
+        ];
         arguments.map(str::to_owned).into()
     }
 
@@ -182,8 +198,13 @@ impl AgentUser {
         for folder in above {
             let is_open = fs::metadata(folder).is_ok_and(|data| self.may(&data, 0o1));
             if !is_open {
-                let (user, needed, closed) = (self.name.clone(), needed.to_owned(), folder.to_owned());
-                return Err(AgentUserError::Closed { user, needed, closed });
+                let (user, needed, closed) =
+                    (self.name.clone(), needed.to_owned(), folder.to_owned());
+                return Err(AgentUserError::Closed {
+                    user,
+                    needed,
+                    closed,
+                });
             }
         }
         Ok(())
@@ -205,7 +226,13 @@ impl AgentUser {
         self.check_way(folder).map_err(|error| error.to_string())?;
         let is_open = fs::metadata(folder).is_ok_and(|data| self.may(&data, 0o7));
         let words = format!("tasks.user: `{name}` cannot work in {}", folder.display());
-        if is_open { Ok(()) } else { Err(format!("{words}; give the folder to it: chown -R {name} FOLDER")) }
+        if is_open {
+            Ok(())
+        } else {
+            Err(format!(
+                "{words}; give the folder to it: chown -R {name} FOLDER"
+            ))
+        }
     }
 }
 
@@ -213,7 +240,8 @@ impl AgentUser {
 mod tests {
     use super::*;
 
-    const USERS: &str = "root:x:0:0:root:/root:/bin/sh\nagent:x:990:991::/home/agent:/bin/sh\nbad:x:a:b\n";
+    const USERS: &str =
+        "root:x:0:0:root:/root:/bin/sh\nagent:x:990:991::/home/agent:/bin/sh\nbad:x:a:b\n";
 
     fn agent() -> AgentUser {
         AgentUser::parse(USERS, "agent").unwrap()
@@ -221,12 +249,22 @@ mod tests {
 
     #[test]
     fn users_are_found_by_their_whole_name() {
-        assert_eq!(agent(), AgentUser { name: "agent".to_owned(), uid: 990, gid: 991 });
+        assert_eq!(
+            agent(),
+            AgentUser {
+                name: "agent".to_owned(),
+                uid: 990,
+                gid: 991
+            }
+        );
         for name in ["age", "bad", "", "990"] {
             assert_eq!(AgentUser::parse(USERS, name), None, "{name}");
         }
         let error = AgentUser::find("nobody-of-this-name").unwrap_err();
-        assert!(error.to_string().contains("is no user of this machine"), "{error}");
+        assert!(
+            error.to_string().contains("is no user of this machine"),
+            "{error}"
+        );
         let error = AgentUser::find("root").unwrap_err();
         assert!(error.to_string().contains("may do everything"), "{error}");
     }
@@ -236,16 +274,28 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().canonicalize().unwrap().join("a/b");
         fs::create_dir_all(&inner).unwrap();
-        let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let set = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
         let closed = inner.parent().unwrap();
         set(closed.parent().unwrap(), 0o711);
         set(closed, 0o700);
         let error = agent().check_way(&inner).unwrap_err();
-        assert!(error.to_string().contains(&format!("because {} is closed", closed.display())), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("because {} is closed", closed.display())),
+            "{error}"
+        );
         set(closed, 0o711);
         agent().check_way(&inner).unwrap();
         set(&inner, 0o755);
-        assert!(agent().check_workspace(&inner).unwrap_err().contains("chown"));
+        assert!(
+            agent()
+                .check_workspace(&inner)
+                .unwrap_err()
+                .contains("chown")
+        );
         set(&inner, 0o777);
         agent().check_workspace(&inner).unwrap();
     }

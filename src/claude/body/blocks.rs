@@ -31,7 +31,11 @@ pub(super) struct MadeBlock<'a> {
 impl<'a> MadeBlock<'a> {
     /// The blocks inside the result of a tool; none of any other block.
     pub(super) fn results(&self) -> &[Block<'a>] {
-        if let Content::ToolResult { content, .. } = &self.content { content } else { &[] }
+        if let Content::ToolResult { content, .. } = &self.content {
+            content
+        } else {
+            &[]
+        }
     }
 }
 
@@ -100,17 +104,31 @@ fn block(part: &Part) -> Option<Block<'_>> {
         // The decoders have checked that it is JSON.
         Part::Native(native) => return serde_json::from_str(&native.json).ok().map(Block::Written),
         Part::Text(text) | Part::Instruction(text) => Content::Text { text },
-        Part::Image(image) => Content::Image { source: source(image) },
-        Part::Document { source: document, title } => {
-            Content::Document { source: source(document), title: title.as_deref() }
-        }
-        Part::Thinking(Thinking::Open { text, signature }) => Content::Thinking { thinking: text, signature },
+        Part::Image(image) => Content::Image {
+            source: source(image),
+        },
+        Part::Document {
+            source: document,
+            title,
+        } => Content::Document {
+            source: source(document),
+            title: title.as_deref(),
+        },
+        Part::Thinking(Thinking::Open { text, signature }) => Content::Thinking {
+            thinking: text,
+            signature,
+        },
         Part::Thinking(Thinking::Redacted(data)) => Content::RedactedThinking { data },
         // The decoders have checked that the input is JSON.
         Part::ToolUse(call) => Content::ToolUse {
             id: &call.id,
             name: &call.name,
-            input: serde_json::from_str(if call.input.is_empty() { "{}" } else { &call.input }).ok(),
+            input: serde_json::from_str(if call.input.is_empty() {
+                "{}"
+            } else {
+                &call.input
+            })
+            .ok(),
         },
         Part::ToolResult(result) => Content::ToolResult {
             tool_use_id: &result.id,
@@ -118,7 +136,10 @@ fn block(part: &Part) -> Option<Block<'_>> {
             is_error: result.is_error,
         },
     };
-    Some(Block::Made(MadeBlock { content, cache_control: None }))
+    Some(Block::Made(MadeBlock {
+        content,
+        cache_control: None,
+    }))
 }
 
 fn source(source: &Source) -> BlockSource<'_> {
@@ -138,10 +159,16 @@ mod tests {
 
     #[test]
     fn parts_are_blocks_of_the_messages_api() {
-        let data = Source::Base64 { media_type: "application/pdf".to_owned(), data: "JVBERi0=".to_owned() };
+        let data = Source::Base64 {
+            media_type: "application/pdf".to_owned(),
+            data: "JVBERi0=".to_owned(),
+        };
         let parts = [
             Part::Image(Source::Url("https://a/b.png".to_owned())),
-            Part::Document { source: data, title: Some("a.pdf".to_owned()) },
+            Part::Document {
+                source: data,
+                title: Some("a.pdf".to_owned()),
+            },
         ];
         insta::assert_snapshot!(serde_json::to_string(&blocks(&parts)).unwrap(), @r#"[{"type":"image","source":{"type":"url","url":"https://a/b.png"}},{"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"JVBERi0="},"title":"a.pdf"}]"#);
     }

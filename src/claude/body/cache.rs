@@ -40,7 +40,11 @@ pub(super) enum Mark<'a> {
 ///
 /// The marks last as long as those of the CLI: an hour under a subscription, otherwise upstream's five minutes, or an hour where the
 /// caller wants that. All have one lifetime, because upstream wants longer ones first.
-pub(super) fn mark(turn: &Turn, messages: &mut [MessageBody<'_>], sign_in: SignIn) -> Option<CacheControl> {
+pub(super) fn mark(
+    turn: &Turn,
+    messages: &mut [MessageBody<'_>],
+    sign_in: SignIn,
+) -> Option<CacheControl> {
     if turn.native.is_marked {
         return None;
     }
@@ -48,7 +52,10 @@ pub(super) fn mark(turn: &Turn, messages: &mut [MessageBody<'_>], sign_in: SignI
     let is_long = !sign_in.is_bare()
         || turn.native.is_cached_long
         || written.iter().any(|mark| mark.get().contains("\"1h\""));
-    let mark = CacheControl { r#type: "ephemeral", ttl: is_long.then_some("1h") };
+    let mark = CacheControl {
+        r#type: "ephemeral",
+        ttl: is_long.then_some("1h"),
+    };
     if written.is_empty() {
         mark_messages(messages, mark);
     }

@@ -156,9 +156,10 @@ fn countable(part: &Part) -> Vec<Part> {
 fn countable_piece((medium, json): (NativeMedium, &str)) -> Part {
     let json = json.to_owned();
     match medium {
-        NativeMedium::Image | NativeMedium::Document => {
-            Part::Native(NativeBlock { json, role: NativeRole::Other })
-        }
+        NativeMedium::Image | NativeMedium::Document => Part::Native(NativeBlock {
+            json,
+            role: NativeRole::Other,
+        }),
         NativeMedium::Text => Part::Text(json),
     }
 }
@@ -170,8 +171,13 @@ fn as_text(turn: &Turn) -> Option<String> {
         format!("{}\n{description}\n{}", tool.name, tool.schema)
     };
     let functions = turn.tools.list.iter().map(tool);
-    let texts: Vec<String> =
-        turn.system.iter().cloned().chain(functions).chain(anthropics_tools(turn)).collect();
+    let texts: Vec<String> = turn
+        .system
+        .iter()
+        .cloned()
+        .chain(functions)
+        .chain(anthropics_tools(turn))
+        .collect();
     (!texts.is_empty()).then(|| texts.join("\n\n"))
 }
 
@@ -182,7 +188,11 @@ fn anthropics_tools(turn: &Turn) -> Vec<String> {
         tool["type"].as_str().is_some_and(|kind| kind != "custom")
     };
     match &turn.native.tools {
-        Some(written) => written.iter().filter(|json| is_anthropics(json)).cloned().collect(),
+        Some(written) => written
+            .iter()
+            .filter(|json| is_anthropics(json))
+            .cloned()
+            .collect(),
         None => server_tools::blocks(&turn.tools)
             .iter()
             .filter_map(|block| serde_json::to_string(block).ok())
@@ -194,8 +204,12 @@ fn anthropics_tools(turn: &Turn) -> Vec<String> {
 /// call that the model is made to do, and behind an answer that has begun.
 pub(super) fn may_think(turn: &Turn) -> bool {
     let sampling = &turn.sampling;
-    let is_sampled = sampling.temperature.is_some() || sampling.top_p.is_some() || sampling.top_k.is_some();
-    let is_made_to_call = matches!(turn.tools.choice, ToolChoice::Required | ToolChoice::Named(_));
+    let is_sampled =
+        sampling.temperature.is_some() || sampling.top_p.is_some() || sampling.top_k.is_some();
+    let is_made_to_call = matches!(
+        turn.tools.choice,
+        ToolChoice::Required | ToolChoice::Named(_)
+    );
     !is_sampled && !is_made_to_call && !turn.goes_on()
 }
 
@@ -211,12 +225,20 @@ pub(super) fn level(effort: Effort) -> Option<&'static str> {
 }
 
 fn system(turn: &Turn, mark: Option<CacheControl>) -> Option<Vec<Item<'_, SystemBlock<'_>>>> {
-    let block = |text| SystemBlock { r#type: "text", text, cache_control: None };
+    let block = |text| SystemBlock {
+        r#type: "text",
+        text,
+        cache_control: None,
+    };
     if let Some(written) = &turn.native.system {
-        return std::iter::once(Some(Item::Made(block(IDENTITY)))).chain(written_items(written)).collect();
+        return std::iter::once(Some(Item::Made(block(IDENTITY))))
+            .chain(written_items(written))
+            .collect();
     }
-    let mut system: Vec<_> =
-        std::iter::once(IDENTITY).chain(turn.system.iter().map(String::as_str)).map(block).collect();
+    let mut system: Vec<_> = std::iter::once(IDENTITY)
+        .chain(turn.system.iter().map(String::as_str))
+        .map(block)
+        .collect();
     if let Some(last) = system.last_mut() {
         last.cache_control = mark;
     }
@@ -233,33 +255,49 @@ fn tools(turn: &Turn, mark: Option<CacheControl>) -> Option<Vec<Item<'_, ToolBlo
 }
 
 fn written_items<T>(items: &[String]) -> impl Iterator<Item = Option<Item<'_, T>>> {
-    items.iter().map(|item| serde_json::from_str(item).ok().map(Item::Written))
+    items
+        .iter()
+        .map(|item| serde_json::from_str(item).ok().map(Item::Written))
 }
 
 fn native(turn: &Turn) -> Option<BTreeMap<&str, &RawValue>> {
     let fields = turn.native.fields.iter();
-    fields.map(|(name, value)| Some((name.as_str(), serde_json::from_str(value).ok()?))).collect()
+    fields
+        .map(|(name, value)| Some((name.as_str(), serde_json::from_str(value).ok()?)))
+        .collect()
 }
 
 /// The conversation and its prompt. A message without content is left out, as the prompt of a turn that goes on with an answer
 /// is: upstream takes none.
 fn messages(turn: &Turn) -> Vec<MessageBody<'_>> {
-    let body = |role, parts| MessageBody { role, content: blocks(parts) };
-    let earlier = turn.history.iter().map(|message| (message.role, message.parts.as_slice()));
-    let messages =
-        earlier.chain([(Role::User, turn.prompt.as_slice())]).flat_map(|(role, parts)| match role {
+    let body = |role, parts| MessageBody {
+        role,
+        content: blocks(parts),
+    };
+    let earlier = turn
+        .history
+        .iter()
+        .map(|message| (message.role, message.parts.as_slice()));
+    let messages = earlier
+        .chain([(Role::User, turn.prompt.as_slice())])
+        .flat_map(|(role, parts)| match role {
             Role::User => {
                 let (said, instructions) = parts.split_at(instructions_at(parts));
                 vec![body("user", said), body("system", instructions)]
             }
             Role::Assistant => vec![body("assistant", parts)],
         });
-    messages.filter(|message| !message.content.is_empty()).collect()
+    messages
+        .filter(|message| !message.content.is_empty())
+        .collect()
 }
 
 /// Where the instructions begin that stand at the end of `parts`.
 fn instructions_at(parts: &[Part]) -> usize {
-    parts.iter().position(|part| matches!(part, Part::Instruction(_))).unwrap_or(parts.len())
+    parts
+        .iter()
+        .position(|part| matches!(part, Part::Instruction(_)))
+        .unwrap_or(parts.len())
 }
 
 fn budget(turn: &Turn) -> Option<Budget> {
@@ -267,16 +305,27 @@ fn budget(turn: &Turn) -> Option<Budget> {
         return None;
     }
     let budget_tokens = turn.sampling.thinking_budget.filter(|_| may_think(turn))?;
-    Some(Budget { r#type: "enabled", budget_tokens })
+    Some(Budget {
+        r#type: "enabled",
+        budget_tokens,
+    })
 }
 
 fn output_config(turn: &Turn) -> Option<OutputConfig> {
     let sampling = &turn.sampling;
-    let Format::Schema(schema) = &sampling.format else { return None };
+    let Format::Schema(schema) = &sampling.format else {
+        return None;
+    };
     if turn.native.has_field("output_config") {
         return None;
     }
     let schema = RawValue::from_string(schema.json.clone()).ok()?;
     let effort = sampling.effort.and_then(level);
-    Some(OutputConfig { effort, format: SchemaFormat { r#type: "json_schema", schema } })
+    Some(OutputConfig {
+        effort,
+        format: SchemaFormat {
+            r#type: "json_schema",
+            schema,
+        },
+    })
 }

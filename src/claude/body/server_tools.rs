@@ -78,8 +78,17 @@ impl ServerToolBlock<'_> {
 
 /// The tools among `tools` that Anthropic runs.
 pub(super) fn blocks(tools: &Tools) -> Vec<ServerToolBlock<'_>> {
-    let code = tools.runs_code.then_some(ServerToolBlock::Code { name: CODE_EXECUTION, cache_control: None });
-    tools.web_search.iter().map(search).chain(code).chain(tools.mcp_servers.iter().map(toolset)).collect()
+    let code = tools.runs_code.then_some(ServerToolBlock::Code {
+        name: CODE_EXECUTION,
+        cache_control: None,
+    });
+    tools
+        .web_search
+        .iter()
+        .map(search)
+        .chain(code)
+        .chain(tools.mcp_servers.iter().map(toolset))
+        .collect()
 }
 
 /// The MCP servers whose tools are among `tools`.
@@ -88,8 +97,15 @@ pub(super) fn servers(tools: &Tools) -> Vec<ServerBlock<'_>> {
 }
 
 fn server(server: &McpServer) -> ServerBlock<'_> {
-    let McpServer { name, url, token, .. } = server;
-    ServerBlock { r#type: "url", url, name, authorization_token: token.as_deref() }
+    let McpServer {
+        name, url, token, ..
+    } = server;
+    ServerBlock {
+        r#type: "url",
+        url,
+        name,
+        authorization_token: token.as_deref(),
+    }
 }
 
 fn search(search: &WebSearch) -> ServerToolBlock<'_> {
@@ -98,7 +114,10 @@ fn search(search: &WebSearch) -> ServerToolBlock<'_> {
         max_uses: search.max_uses,
         allowed_domains: &search.allowed_domains,
         blocked_domains: &search.blocked_domains,
-        user_location: search.user_location.as_deref().and_then(|place| serde_json::from_str(place).ok()),
+        user_location: search
+            .user_location
+            .as_deref()
+            .and_then(|place| serde_json::from_str(place).ok()),
         cache_control: None,
     }
 }

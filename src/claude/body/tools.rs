@@ -55,7 +55,11 @@ pub(super) struct Choice<'a> {
 /// The tools of the caller and those that Anthropic runs. `None` if a schema is no JSON.
 pub(super) fn tools(tools: &Tools, mark: Option<CacheControl>) -> Option<Vec<ToolBlock<'_>>> {
     let mut blocks: Vec<_> = tools.list.iter().map(function).collect::<Option<_>>()?;
-    blocks.extend(server_tools::blocks(tools).into_iter().map(ToolBlock::Server));
+    blocks.extend(
+        server_tools::blocks(tools)
+            .into_iter()
+            .map(ToolBlock::Server),
+    );
     if let Some(last) = blocks.last_mut() {
         last.mark(mark);
     }
@@ -75,7 +79,11 @@ fn function(tool: &Tool) -> Option<ToolBlock<'_>> {
 /// The tool choice of the call; `None` leaves it to the model.
 pub(super) fn choice(turn: &Turn) -> Option<Choice<'_>> {
     let tools = &turn.tools;
-    let has_written = turn.native.tools.as_ref().is_some_and(|written| !written.is_empty());
+    let has_written = turn
+        .native
+        .tools
+        .as_ref()
+        .is_some_and(|written| !written.is_empty());
     let offers_tools = !tools.is_empty() || has_written;
     if !offers_tools {
         return None;
@@ -84,10 +92,18 @@ pub(super) fn choice(turn: &Turn) -> Option<Choice<'_>> {
         ToolChoice::Auto if tools.parallel => return None,
         ToolChoice::Auto => ("auto", None),
         ToolChoice::None => {
-            return Some(Choice { r#type: "none", name: None, disable_parallel_tool_use: false });
+            return Some(Choice {
+                r#type: "none",
+                name: None,
+                disable_parallel_tool_use: false,
+            });
         }
         ToolChoice::Required => ("any", None),
         ToolChoice::Named(name) => ("tool", Some(name.as_str())),
     };
-    Some(Choice { r#type, name, disable_parallel_tool_use: !tools.parallel })
+    Some(Choice {
+        r#type,
+        name,
+        disable_parallel_tool_use: !tools.parallel,
+    })
 }

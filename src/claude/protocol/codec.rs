@@ -21,7 +21,13 @@ pub struct LineDecoder {
 impl LineDecoder {
     /// A decoder for lines of at most `max_line_bytes` bytes.
     pub fn new(max_line_bytes: usize) -> Self {
-        Self { buffer: BytesMut::new(), scanned: 0, max_line_bytes, discarding: false, overlong_lines: 0 }
+        Self {
+            buffer: BytesMut::new(),
+            scanned: 0,
+            max_line_bytes,
+            discarding: false,
+            overlong_lines: 0,
+        }
     }
 
     /// The buffer to read the next bytes into. Call [`next_line`](Self::next_line) until it yields nothing before reading on, or the
@@ -86,7 +92,10 @@ mod tests {
     #[test]
     fn yields_whole_lines_and_keeps_the_rest() {
         let mut decoder = LineDecoder::new(100);
-        assert_eq!(lines_of(&mut decoder, b"one\ntwo\n\nthr"), [b"one".to_vec(), b"two".to_vec()]);
+        assert_eq!(
+            lines_of(&mut decoder, b"one\ntwo\n\nthr"),
+            [b"one".to_vec(), b"two".to_vec()]
+        );
         assert_eq!(lines_of(&mut decoder, b"ee\n"), [b"three".to_vec()]);
     }
 
@@ -95,8 +104,14 @@ mod tests {
         let mut decoder = LineDecoder::new(4);
         assert!(lines_of(&mut decoder, b"12345").is_empty());
         assert!(lines_of(&mut decoder, &[b'x'; 1000]).is_empty());
-        assert!(decoder.buffer().is_empty(), "nothing of the over-long line is kept");
-        assert_eq!(lines_of(&mut decoder, b"67\nok\n123456\nfine\n"), [b"ok".to_vec(), b"fine".to_vec()]);
+        assert!(
+            decoder.buffer().is_empty(),
+            "nothing of the over-long line is kept"
+        );
+        assert_eq!(
+            lines_of(&mut decoder, b"67\nok\n123456\nfine\n"),
+            [b"ok".to_vec(), b"fine".to_vec()]
+        );
         assert_eq!(decoder.overlong_lines(), 2);
     }
 

@@ -45,7 +45,9 @@ impl Control<'_> {
     /// The approximate size of the request in bytes.
     pub fn bytes(&self) -> usize {
         match self {
-            Self::ApplyFlagSettings { settings } => settings.env.values().flatten().map(String::len).sum(),
+            Self::ApplyFlagSettings { settings } => {
+                settings.env.values().flatten().map(String::len).sum()
+            }
             _ => 0,
         }
     }
@@ -75,7 +77,11 @@ struct Envelope<'a> {
 impl Control<'_> {
     /// The line to send, its line feed included.
     pub fn line(&self, request_id: &str) -> Vec<u8> {
-        super::line::to_line(&Envelope { r#type: "control_request", request_id, request: self })
+        super::line::to_line(&Envelope {
+            r#type: "control_request",
+            request_id,
+            request: self,
+        })
     }
 }
 

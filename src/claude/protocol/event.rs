@@ -198,7 +198,9 @@ fn event(line: Line<'_>) -> Result<Event<'_>, serde_json::Error> {
     Ok(match &*line.r#type {
         "stream_event" => match line.event {
             // Events of a tool's own run are no part of the answer.
-            Some(event) if is_null(line.parent_tool_use_id) => Event::Stream(stream_event(event.get())?),
+            Some(event) if is_null(line.parent_tool_use_id) => {
+                Event::Stream(stream_event(event.get())?)
+            }
             _ => Event::Other,
         },
         "control_response" => match line.response {
@@ -210,7 +212,10 @@ fn event(line: Line<'_>) -> Result<Event<'_>, serde_json::Error> {
             None => Event::Other,
         },
         "assistant" => match text_of(line.error) {
-            Some(kind) => Event::CallFailed(CallFailed { kind, text: report_text(line.message) }),
+            Some(kind) => Event::CallFailed(CallFailed {
+                kind,
+                text: report_text(line.message),
+            }),
             None => Event::Other,
         },
         "result" => Event::Result(ResultLine {
@@ -225,8 +230,13 @@ fn event(line: Line<'_>) -> Result<Event<'_>, serde_json::Error> {
             },
         }),
         "system" if line.subtype.as_deref() == Some("api_retry") => Event::ApiRetry(ApiRetry {
-            call: CallFailed { kind: text_of(line.error).unwrap_or_default(), text: String::new() },
-            status: line.error_status.and_then(|status| serde_json::from_str(status.get()).ok()),
+            call: CallFailed {
+                kind: text_of(line.error).unwrap_or_default(),
+                text: String::new(),
+            },
+            status: line
+                .error_status
+                .and_then(|status| serde_json::from_str(status.get()).ok()),
             delay: milliseconds(line.retry_delay_ms),
         }),
         "rate_limit_event" => Event::Limit(limit_report(line.rate_limit_info)),
@@ -266,6 +276,9 @@ fn lifecycle(state: Option<&RawValue>) -> Lifecycle {
 }
 
 fn report_text(message: Option<&RawValue>) -> String {
-    let report: Option<Report> = message.and_then(|message| serde_json::from_str(message.get()).ok());
-    report.map(|report| report.content.into_iter().map(|block| block.text).collect()).unwrap_or_default()
+    let report: Option<Report> =
+        message.and_then(|message| serde_json::from_str(message.get()).ok());
+    report
+        .map(|report| report.content.into_iter().map(|block| block.text).collect())
+        .unwrap_or_default()
 }

@@ -48,7 +48,10 @@ fn user_line(uuid: &str, content: UserContent<'_>, should_query: Option<bool>) -
         session_id: "",
         parent_tool_use_id: None,
         should_query,
-        message: UserMessage { role: "user", content },
+        message: UserMessage {
+            role: "user",
+            content,
+        },
     })
 }
 

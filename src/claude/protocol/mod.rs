@@ -18,7 +18,8 @@ pub use agent::{
 pub use codec::LineDecoder;
 pub use control::{Control, FlagSettings};
 pub use event::{
-    ApiRetry, CallFailed, ControlAnswer, Event, Lifecycle, LimitReport, ResultLine, parse, parse_with_session,
+    ApiRetry, CallFailed, ControlAnswer, Event, Lifecycle, LimitReport, ResultLine, parse,
+    parse_with_session,
 };
 pub use line::{prompt_line, transcript_line};
 pub use stream::{ApiUsage, StreamEvent};

@@ -109,14 +109,22 @@ impl ApiUsage {
     pub fn count_into(&self, usage: &mut Usage) {
         let pairs = [
             (&mut usage.input_tokens, self.input_tokens),
-            (&mut usage.cache_write_tokens, self.cache_creation_input_tokens),
+            (
+                &mut usage.cache_write_tokens,
+                self.cache_creation_input_tokens,
+            ),
             (&mut usage.cache_read_tokens, self.cache_read_input_tokens),
             (&mut usage.output_tokens, self.output_tokens),
             (
                 &mut usage.thinking_tokens,
-                self.output_tokens_details.and_then(|details| details.thinking_tokens),
+                self.output_tokens_details
+                    .and_then(|details| details.thinking_tokens),
             ),
-            (&mut usage.web_searches, self.server_tool_use.and_then(|used| used.web_search_requests)),
+            (
+                &mut usage.web_searches,
+                self.server_tool_use
+                    .and_then(|used| used.web_search_requests),
+            ),
         ];
         for (total, counted) in pairs {
             *total = counted.unwrap_or(*total);
@@ -146,7 +154,16 @@ struct StreamLine<'line> {
 type Fields<'line> = BTreeMap<Cow<'line, str>, &'line RawValue>;
 
 /// The fields of a message, its end among them, that the server writes itself.
-const MESSAGE: &[&str] = &["id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage"];
+const MESSAGE: &[&str] = &[
+    "id",
+    "type",
+    "role",
+    "model",
+    "content",
+    "stop_reason",
+    "stop_sequence",
+    "usage",
+];
 
 /// The fields of its usage that the server writes itself.
 const USAGE: &[&str] = &[
@@ -200,14 +217,21 @@ struct MessageEnd<'line> {
 /// When it has no type, or lacks what the server needs of it.
 pub(super) fn stream_event(line: &str) -> Result<StreamEvent<'_>, serde_json::Error> {
     let event: StreamLine<'_> = serde_json::from_str(line)?;
-    Ok(match (&*event.r#type, event.message, event.delta, event.content_block) {
-        ("message_start", Some(message), ..) => message_start(&message)?,
-        ("content_block_delta", _, Some(delta), _) => content(delta)?,
-        ("content_block_start", .., Some(block)) => begin(block)?,
-        ("content_block_stop", ..) => StreamEvent::BlockEnd,
-        ("message_delta", _, Some(delta), _) => message_delta(line, delta, event.usage)?,
-        _ => StreamEvent::Other,
-    })
+    Ok(
+        match (
+            &*event.r#type,
+            event.message,
+            event.delta,
+            event.content_block,
+        ) {
+            ("message_start", Some(message), ..) => message_start(&message)?,
+            ("content_block_delta", _, Some(delta), _) => content(delta)?,
+            ("content_block_start", .., Some(block)) => begin(block)?,
+            ("content_block_stop", ..) => StreamEvent::BlockEnd,
+            ("message_delta", _, Some(delta), _) => message_delta(line, delta, event.usage)?,
+            _ => StreamEvent::Other,
+        },
+    )
 }
 
 fn message_start<'line>(message: &Fields<'line>) -> Result<StreamEvent<'line>, serde_json::Error> {
@@ -230,29 +254,42 @@ fn message_delta<'line>(
     delta: &'line RawValue,
     usage: Option<&'line RawValue>,
 ) -> Result<StreamEvent<'line>, serde_json::Error> {
-    let MessageEnd { stop_reason, stop_sequence } = serde_json::from_str(delta.get())?;
+    let MessageEnd {
+        stop_reason,
+        stop_sequence,
+    } = serde_json::from_str(delta.get())?;
     let native = NativeFields {
         message: others(&serde_json::from_str(delta.get())?, MESSAGE),
         beside: others(&serde_json::from_str(line)?, &["type", "delta", "usage"]),
         usage: other_usage(usage)?,
         stop_reason: None,
     };
-    Ok(StreamEvent::MessageDelta { stop_reason, stop_sequence, usage: usage_of(usage)?, native })
+    Ok(StreamEvent::MessageDelta {
+        stop_reason,
+        stop_sequence,
+        usage: usage_of(usage)?,
+        native,
+    })
 }
 
 fn usage_of(usage: Option<&RawValue>) -> Result<ApiUsage, serde_json::Error> {
-    usage.map_or(Ok(ApiUsage::default()), |usage| serde_json::from_str(usage.get()))
+    usage.map_or(Ok(ApiUsage::default()), |usage| {
+        serde_json::from_str(usage.get())
+    })
 }
 
 fn other_usage(usage: Option<&RawValue>) -> Result<Vec<(String, String)>, serde_json::Error> {
-    let fields: Fields<'_> = usage.map_or(Ok(Fields::new()), |usage| serde_json::from_str(usage.get()))?;
+    let fields: Fields<'_> =
+        usage.map_or(Ok(Fields::new()), |usage| serde_json::from_str(usage.get()))?;
     Ok(others(&fields, USAGE))
 }
 
 /// Those of `fields` that are not `known`.
 fn others(fields: &Fields<'_>, known: &[&str]) -> Vec<(String, String)> {
     let others = fields.iter().filter(|(name, _)| !known.contains(&&***name));
-    others.map(|(name, value)| (name.to_string(), value.get().to_owned())).collect()
+    others
+        .map(|(name, value)| (name.to_string(), value.get().to_owned()))
+        .collect()
 }
 
 fn content(json: &RawValue) -> Result<StreamEvent<'_>, serde_json::Error> {
@@ -270,7 +307,11 @@ fn content(json: &RawValue) -> Result<StreamEvent<'_>, serde_json::Error> {
 fn begin(json: &RawValue) -> Result<StreamEvent<'_>, serde_json::Error> {
     let block: StartedBlock<'_> = serde_json::from_str(json.get())?;
     Ok(match (&*block.r#type, block.id, block.name, block.data) {
-        ("tool_use", Some(id), Some(name), _) => StreamEvent::ToolUse { id, name, caller: block.caller },
+        ("tool_use", Some(id), Some(name), _) => StreamEvent::ToolUse {
+            id,
+            name,
+            caller: block.caller,
+        },
         ("redacted_thinking", .., Some(data)) => StreamEvent::Redacted(data),
         ("text", ..) => StreamEvent::TextStart,
         ("thinking", ..) => StreamEvent::Other,

@@ -66,7 +66,10 @@ fn answers_and_lifecycles_are_read() {
         matches!(parse(done.as_bytes()).unwrap(), Event::Lifecycle(uuid, Lifecycle::Completed) if uuid == "u")
     );
     let queued = r#"{"type":"command_lifecycle","command_uuid":"u","state":"queued"}"#;
-    assert!(matches!(parse(queued.as_bytes()).unwrap(), Event::Lifecycle(_, Lifecycle::Other)));
+    assert!(matches!(
+        parse(queued.as_bytes()).unwrap(),
+        Event::Lifecycle(_, Lifecycle::Other)
+    ));
 }
 
 #[test]
@@ -78,13 +81,26 @@ fn limits_are_read_and_a_warning_is_none() {
         other => panic!("{other:?}"),
     };
     let five_hours = r#""resetsAt":1795252704,"rateLimitType":"five_hour","isUsingOverage":false"#;
-    assert_eq!(limit(&format!(r#"{{"status":"rejected",{five_hours}}}"#)), (true, Some(1_795_252_704)));
+    assert_eq!(
+        limit(&format!(r#"{{"status":"rejected",{five_hours}}}"#)),
+        (true, Some(1_795_252_704))
+    );
     assert_eq!(
         limit(&format!(r#"{{"status":"allowed_warning",{five_hours}}}"#)),
         (false, Some(1_795_252_704))
     );
-    assert_eq!(limit(r#"{"status":"rejected","isUsingOverage":false}"#), (true, None));
-    for unknown in ["null", "7", "[]", "{}", r#"{"status":7,"resetsAt":"soon"}"#, r#"{"resetsAt":-1.5}"#] {
+    assert_eq!(
+        limit(r#"{"status":"rejected","isUsingOverage":false}"#),
+        (true, None)
+    );
+    for unknown in [
+        "null",
+        "7",
+        "[]",
+        "{}",
+        r#"{"status":7,"resetsAt":"soon"}"#,
+        r#"{"resetsAt":-1.5}"#,
+    ] {
         assert_eq!(limit(unknown), (false, None), "{unknown}");
     }
     assert!(
@@ -94,12 +110,23 @@ fn limits_are_read_and_a_warning_is_none() {
 
 #[test]
 fn unknown_lines_are_no_errors_and_broken_ones_are() {
-    assert!(matches!(parse(br#"{"type":"from_the_future","event":"ui.render"}"#).unwrap(), Event::Other));
+    assert!(matches!(
+        parse(br#"{"type":"from_the_future","event":"ui.render"}"#).unwrap(),
+        Event::Other
+    ));
     assert!(matches!(
         parse(br#"{"type":"system","subtype":"ui_invalidate","event":"ui.render"}"#).unwrap(),
         Event::Other
     ));
-    for broken in ["", "{", "[]", "7", r#"{"type":7}"#, r#"{"no":"type"}"#, "{\"type\":\"a\u{0}\"}"] {
+    for broken in [
+        "",
+        "{",
+        "[]",
+        "7",
+        r#"{"type":7}"#,
+        r#"{"no":"type"}"#,
+        "{\"type\":\"a\u{0}\"}",
+    ] {
         assert!(parse(broken.as_bytes()).is_err(), "{broken}");
     }
     assert!(parse(b"{\"type\":\"\xff\"}").is_err());

@@ -42,7 +42,10 @@ pub(super) struct Calls {
 
 impl Calls {
     fn new() -> Self {
-        Self { bodies: Arc::default(), reply: Arc::new(watch::Sender::new(None)) }
+        Self {
+            bodies: Arc::default(),
+            reply: Arc::new(watch::Sender::new(None)),
+        }
     }
 
     /// Answers the calls that wait and those to come with `reply`.
@@ -62,8 +65,16 @@ impl Calls {
 
     /// Keeps the body of a call, and waits until the call may be answered.
     async fn note(&self, body: Bytes) -> Option<Reply> {
-        self.bodies.lock().unwrap_or_else(PoisonError::into_inner).push(body);
-        *self.reply.subscribe().wait_for(Option::is_some).await.ok()?
+        self.bodies
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(body);
+        *self
+            .reply
+            .subscribe()
+            .wait_for(Option::is_some)
+            .await
+            .ok()?
     }
 }
 
@@ -80,7 +91,11 @@ impl Endpoint {
     pub(super) async fn bind() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
-        Ok(Self { listener, port, secret: Uuid::new_v4().simple().to_string() })
+        Ok(Self {
+            listener,
+            port,
+            secret: Uuid::new_v4().simple().to_string(),
+        })
     }
 
     /// The base URL that the process gets in place of that of the Messages API.
@@ -114,20 +129,29 @@ async fn accept(listener: TcpListener, path: String, calls: Calls) -> io::Error 
 }
 
 async fn answer(stream: TcpStream, path: &str, calls: &Calls) {
-    let service = service_fn(async |request| Ok::<_, Infallible>(respond(request, path, calls).await));
+    let service =
+        service_fn(async |request| Ok::<_, Infallible>(respond(request, path, calls).await));
     // A process that hangs up is noticed where its calls are missed.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 async fn respond(request: Request<Incoming>, path: &str, calls: &Calls) -> Response<Full<Bytes>> {
     if request.uri().path() != path {
         return refusal();
     }
-    let Ok(body) = request.into_body().collect().await else { return refusal() };
-    let Some(reply) = calls.note(body.to_bytes()).await else { return refusal() };
+    let Ok(body) = request.into_body().collect().await else {
+        return refusal();
+    };
+    let Some(reply) = calls.note(body.to_bytes()).await else {
+        return refusal();
+    };
     let mut response = Response::new(Full::from(stream_of(reply)));
     let content_type = hyper::header::HeaderValue::from_static("text/event-stream");
-    response.headers_mut().insert(hyper::header::CONTENT_TYPE, content_type);
+    response
+        .headers_mut()
+        .insert(hyper::header::CONTENT_TYPE, content_type);
     response
 }
 
@@ -160,11 +184,17 @@ fn stream_of(reply: Reply) -> String {
             "content_block_delta",
             r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"ok"}}"#,
         ),
-        ("content_block_stop", r#"{"type":"content_block_stop","index":0}"#),
+        (
+            "content_block_stop",
+            r#"{"type":"content_block_stop","index":0}"#,
+        ),
         ("message_delta", delta.as_str()),
         ("message_stop", r#"{"type":"message_stop"}"#),
     ];
-    events.iter().map(|(name, data)| format!("event: {name}\ndata: {data}\n\n")).collect()
+    events
+        .iter()
+        .map(|(name, data)| format!("event: {name}\ndata: {data}\n\n"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -178,8 +208,9 @@ mod tests {
         let (host, secret) = address.split_once('/').unwrap();
         let mut stream = TcpStream::connect(host).await.unwrap();
         let path = path.replace("SECRET", secret);
-        let request =
-            format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}");
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}"
+        );
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         // The end of an answer that came before the body was read may be a reset.
@@ -194,12 +225,21 @@ mod tests {
         let (calls, served) = endpoint.serve();
         calls.answer_with(Reply::Whole);
         let others = async {
-            for path in ["/v1/messages", "/SECRET", "/SECRETx/v1/messages", "/x/v1/messages"] {
+            for path in [
+                "/v1/messages",
+                "/SECRET",
+                "/SECRETx/v1/messages",
+                "/x/v1/messages",
+            ] {
                 let answer = post(&address, path).await;
                 assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
             }
             assert_eq!(calls.take().len(), 0);
-            assert!(post(&address, "/SECRET/v1/messages?beta=true").await.contains("message_stop"));
+            assert!(
+                post(&address, "/SECRET/v1/messages?beta=true")
+                    .await
+                    .contains("message_stop")
+            );
             assert_eq!(calls.take().len(), 1);
         };
         tokio::select! {

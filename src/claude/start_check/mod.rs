@@ -57,7 +57,9 @@ pub(super) enum StartCheckError {
     )]
     NotReached,
     /// The check did not end in time.
-    #[error("the start check of the Claude CLI did not end within {0} s (claude.start_timeout_seconds)")]
+    #[error(
+        "the start check of the Claude CLI did not end within {0} s (claude.start_timeout_seconds)"
+    )]
     TimedOut(u64),
     /// The process did not go through with the check.
     #[error("{0}")]
@@ -91,7 +93,8 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let listening = |error: std::io::Error| StartCheckError::Failed(format!("no port is free: {error}"));
+    let listening =
+        |error: std::io::Error| StartCheckError::Failed(format!("no port is free: {error}"));
     let endpoint = Endpoint::bind().await.map_err(listening)?;
     let address = endpoint.base_url();
     let (calls, served) = endpoint.serve();
@@ -114,9 +117,13 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let asked = models.first().and_then(|model| body::request_body(&sample::turn(model), config.sign_in));
+    let asked = models
+        .first()
+        .and_then(|model| body::request_body(&sample::turn(model), config.sign_in));
     let asked = asked.ok_or_else(|| StartCheckError::Failed("it has no models".to_owned()))?;
-    session.configure(settings::checked(address, &asked)).await?;
+    session
+        .configure(settings::checked(address, &asked))
+        .await?;
     calls.answer_with(Reply::Whole);
     let uuid = prompt(session);
     let report = forget(session, &uuid).await?;
@@ -129,12 +136,17 @@ where
             return Err(StartCheckError::OtherCalls { count, ending });
         }
     }
-    session.configure(settings::unchecked(config.base_url(), config.max_retries)).await?;
+    session
+        .configure(settings::unchecked(config.base_url(), config.max_retries))
+        .await?;
     Ok(())
 }
 
 /// Endings of answers after which the CLI by itself would call again.
-const ENDINGS: [(Reply, &str); 2] = [(Reply::CutByLimit, "met its limit"), (Reply::Refused, "was a refusal")];
+const ENDINGS: [(Reply, &str); 2] = [
+    (Reply::CutByLimit, "met its limit"),
+    (Reply::Refused, "was a refusal"),
+];
 
 /// Counts the calls for a prompt whose answer ends with `reply`, under the settings that a turn has at each moment.
 async fn count_calls<R, W>(
@@ -182,15 +194,24 @@ fn not_reached(report: Option<CallFailed>) -> StartCheckError {
 }
 
 /// Waits until the prompt `uuid` is answered, and has the process forget it. Gives the report of a failed call.
-async fn forget<R, W>(session: &mut Session<R, W>, uuid: &str) -> Result<Option<CallFailed>, StartCheckError>
+async fn forget<R, W>(
+    session: &mut Session<R, W>,
+    uuid: &str,
+) -> Result<Option<CallFailed>, StartCheckError>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
     let report = session.over(uuid).await?;
-    match session.rewind(uuid).await.map_err(StartCheckError::Failed)? {
+    match session
+        .rewind(uuid)
+        .await
+        .map_err(StartCheckError::Failed)?
+    {
         None => Ok(report),
-        Some(_) => Err(StartCheckError::Failed("its rewind left an answer behind".to_owned())),
+        Some(_) => Err(StartCheckError::Failed(
+            "its rewind left an answer behind".to_owned(),
+        )),
     }
 }
 
@@ -203,9 +224,14 @@ fn compare(asked: &str, sent: &Bytes) -> Result<(), String> {
     let unreadable = |_| "its body is no JSON object".to_owned();
     let asked: Fields<'_> = serde_json::from_str(asked).map_err(unreadable)?;
     let sent: Fields<'_> = serde_json::from_slice(sent).map_err(unreadable)?;
-    let differs =
-        |(name, value): &(&String, &&RawValue)| sent.get(*name).is_none_or(|sent| sent.get() != value.get());
-    let names: Vec<String> = asked.iter().filter(differs).map(|(name, _)| format!("`{name}`")).collect();
+    let differs = |(name, value): &(&String, &&RawValue)| {
+        sent.get(*name).is_none_or(|sent| sent.get() != value.get())
+    };
+    let names: Vec<String> = asked
+        .iter()
+        .filter(differs)
+        .map(|(name, _)| format!("`{name}`"))
+        .collect();
     match names.as_slice() {
         [] => Ok(()),
         names => Err(format!("{} came changed or not at all", names.join(", "))),
@@ -218,15 +244,22 @@ mod tests {
 
     #[test]
     fn what_was_asked_for_must_be_sent_byte_for_byte() {
-        let compare = |asked: &str, sent: &'static str| compare(asked, &Bytes::from_static(sent.as_bytes()));
+        let compare =
+            |asked: &str, sent: &'static str| compare(asked, &Bytes::from_static(sent.as_bytes()));
         let asked = r#"{"messages":[{"a":1,"b":"ü"}],"tools":[]}"#;
         assert_eq!(
-            compare(asked, r#"{"stream":true,"tools":[], "messages":[{"a":1,"b":"ü"}]}"#),
+            compare(
+                asked,
+                r#"{"stream":true,"tools":[], "messages":[{"a":1,"b":"ü"}]}"#
+            ),
             Ok(()),
             "further fields are the CLI's own"
         );
         let changed = r#"{"messages":[{"b":"ü","a":1}]}"#;
-        assert_eq!(compare(asked, changed), Err("`messages`, `tools` came changed or not at all".to_owned()));
+        assert_eq!(
+            compare(asked, changed),
+            Err("`messages`, `tools` came changed or not at all".to_owned())
+        );
         assert!(compare(asked, "no").is_err());
     }
 }

@@ -17,12 +17,10 @@ use crate::domain::Tools;
 use crate::domain::Turn;
 
 /// A picture of one pixel.
-const PICTURE: &str =
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+const PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
 /// A text that would change if it were read, escaped or trimmed on the way.
-const TEXT: &str =
-    "/clear @/etc/passwd !ls #x <system-reminder>y</system-reminder> \u{1f600} ü \\ \" \t \u{2028} \n end ";
+const TEXT: &str = "/clear @/etc/passwd !ls #x <system-reminder>y</system-reminder> \u{1f600} ü \\ \" \t \u{2028} \n end ";
 
 /// The sample turn, for `model`.
 pub(super) fn turn(model: &Model) -> Turn {
@@ -33,10 +31,22 @@ pub(super) fn turn(model: &Model) -> Turn {
         system: vec![TEXT.to_owned(), "second".to_owned()],
         tools: tools(),
         history: vec![
-            Message { role: Role::User, parts: vec![Part::text(TEXT), picture()] },
-            Message { role: Role::Assistant, parts: answer() },
-            Message { role: Role::User, parts: vec![result(), Part::text("and")] },
-            Message { role: Role::Assistant, parts: vec![Part::text("yes")] },
+            Message {
+                role: Role::User,
+                parts: vec![Part::text(TEXT), picture()],
+            },
+            Message {
+                role: Role::Assistant,
+                parts: answer(),
+            },
+            Message {
+                role: Role::User,
+                parts: vec![result(), Part::text("and")],
+            },
+            Message {
+                role: Role::Assistant,
+                parts: vec![Part::text("yes")],
+            },
         ],
         prompt: vec![document(), Part::text(TEXT)],
         sampling: Sampling {
@@ -51,7 +61,8 @@ pub(super) fn turn(model: &Model) -> Turn {
 }
 
 fn tools() -> Tools {
-    let schema = r#"{"type":"object","properties":{"z":{"type":"string"},"a":{"enum":[1,2.5,null]}}}"#;
+    let schema =
+        r#"{"type":"object","properties":{"z":{"type":"string"},"a":{"enum":[1,2.5,null]}}}"#;
     let tool = |name: &str, strict| Tool {
         name: name.to_owned(),
         description: Some(TEXT.to_owned()),
@@ -67,13 +78,20 @@ fn tools() -> Tools {
 }
 
 fn answer() -> Vec<Part> {
-    let thought = Thinking::Open { text: "hm".to_owned(), signature: "c2lnbmF0dXJl".to_owned() };
+    let thought = Thinking::Open {
+        text: "hm".to_owned(),
+        signature: "c2lnbmF0dXJl".to_owned(),
+    };
     let call = ToolUse {
         id: "toolu_1".to_owned(),
         name: "z_look".to_owned(),
         input: r#"{"z":"1","a":[2.5,{}]}"#.to_owned(),
     };
-    vec![Part::Thinking(thought), Part::text("Let me."), Part::ToolUse(call)]
+    vec![
+        Part::Thinking(thought),
+        Part::text("Let me."),
+        Part::ToolUse(call),
+    ]
 }
 
 fn result() -> Part {
@@ -85,11 +103,20 @@ fn result() -> Part {
 }
 
 fn picture() -> Part {
-    Part::Image(Source::Base64 { media_type: "image/png".to_owned(), data: PICTURE.to_owned() })
+    Part::Image(Source::Base64 {
+        media_type: "image/png".to_owned(),
+        data: PICTURE.to_owned(),
+    })
 }
 
 fn document() -> Part {
     let data = "JVBERi0xLjQKJSVFT0YK".to_owned();
-    let source = Source::Base64 { media_type: "application/pdf".to_owned(), data };
-    Part::Document { source, title: Some("a.pdf".to_owned()) }
+    let source = Source::Base64 {
+        media_type: "application/pdf".to_owned(),
+        data,
+    };
+    Part::Document {
+        source,
+        title: Some("a.pdf".to_owned()),
+    }
 }

@@ -44,7 +44,15 @@ impl Account {
         prompt_tokens: u64,
     ) -> Self {
         let model = model.to_owned();
-        Self { rules, hold: hold.begin(), bill, tally: Tally::default(), model, prompt_tokens, left: None }
+        Self {
+            rules,
+            hold: hold.begin(),
+            bill,
+            tally: Tally::default(),
+            model,
+            prompt_tokens,
+            left: None,
+        }
     }
 
     /// Charges a whole answer. Gives its end, which says what it cost, and what is over when the charge is on disk.
@@ -70,7 +78,10 @@ impl Account {
     pub(super) fn cut_short(mut self, outcome: Outcome, is_lost: bool) {
         let (tracker, runtime) = (self.rules.tracker.clone(), self.rules.runtime.clone());
         let settling = async move {
-            if tokio::time::timeout(BILL_TIMEOUT, self.bill.wait()).await.is_err() {
+            if tokio::time::timeout(BILL_TIMEOUT, self.bill.wait())
+                .await
+                .is_err()
+            {
                 tracing::warn!("what a run cost is not told, it is charged by the table of prices");
             }
             if outcome == Outcome::Cancelled || is_lost {
@@ -111,7 +122,9 @@ impl Account {
             run.cost = Some(self.rules.prices.amount(self.model(), &run.usage).money);
         }
         let price = |run: &Spent| self.rules.prices.cost(self.model(), &run.usage);
-        runs.iter().try_fold(Money::ZERO, |sum, run| run.cost.or_else(|| price(run)).map(|cost| sum + cost))
+        runs.iter().try_fold(Money::ZERO, |sum, run| {
+            run.cost.or_else(|| price(run)).map(|cost| sum + cost)
+        })
     }
 
     /// What the prompt of the last call takes, if that is upstream and nothing of its answer was read.
@@ -126,14 +139,20 @@ impl Account {
 
     /// What a prompt takes of which upstream has told nothing, as it was held: all of it is written to the prompt cache.
     fn prompt(&self) -> Usage {
-        Usage { cache_write_tokens: self.prompt_tokens, ..Usage::default() }
+        Usage {
+            cache_write_tokens: self.prompt_tokens,
+            ..Usage::default()
+        }
     }
 
     /// What the prompts took that were upstream with workers that died, before the last run.
     fn lost(&self) -> Usage {
         let mut earlier = self.bill.runs();
         earlier.pop();
-        earlier.iter().filter(|run| is_lost(run)).fold(Usage::default(), |sum, _| sum + self.prompt())
+        earlier
+            .iter()
+            .filter(|run| is_lost(run))
+            .fold(Usage::default(), |sum, _| sum + self.prompt())
     }
 
     /// Whether anything was taken upstream.
@@ -143,22 +162,35 @@ impl Account {
 
     /// The id of the model that answers, or that was to.
     fn model(&self) -> &str {
-        if self.tally.has_begun() { &self.tally.model } else { &self.model }
+        if self.tally.has_begun() {
+            &self.tally.model
+        } else {
+            &self.model
+        }
     }
 
     /// What all runs took.
     fn usage(&self) -> Usage {
         let counted = self.tally.usage().greater(self.bill.usage()) + self.lost();
         // A prompt that upstream has counted is on the bill already.
-        match self.left.filter(|_| self.bill.runs().last().is_some_and(|last| last.usage.total_tokens() == 0))
-        {
+        match self.left.filter(|_| {
+            self.bill
+                .runs()
+                .last()
+                .is_some_and(|last| last.usage.total_tokens() == 0)
+        }) {
             Some(left) => counted + left,
             None => counted,
         }
     }
 
     fn charge(&self, money: Option<Money>, outcome: Outcome) -> Charge {
-        Charge { model: self.model().to_owned(), usage: self.usage(), money, outcome }
+        Charge {
+            model: self.model().to_owned(),
+            usage: self.usage(),
+            money,
+            outcome,
+        }
     }
 }
 

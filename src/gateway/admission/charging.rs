@@ -20,8 +20,14 @@ use crate::ledger::Outcome;
 pub(super) struct Charging(Stage);
 
 enum Stage {
-    Running { events: TurnStream, account: Account },
-    Settling { finish: Finish, settled: BoxFuture<'static, ()> },
+    Running {
+        events: TurnStream,
+        account: Account,
+    },
+    Settling {
+        finish: Finish,
+        settled: BoxFuture<'static, ()>,
+    },
     Over,
 }
 
@@ -53,21 +59,22 @@ impl Stream for Charging {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
             match &mut self.0 {
-                Stage::Running { events, account } => match ready!(events.as_mut().poll_next(context)) {
-                    Some(Ok(event)) => {
-                        account.tally.note(&event);
-                        match event {
-                            TurnEvent::Finished(finish) => self.settle(finish),
-                            event => return Poll::Ready(Some(Ok(event))),
+                Stage::Running { events, account } => {
+                    match ready!(events.as_mut().poll_next(context)) {
+                        Some(Ok(event)) => {
+                            account.tally.note(&event);
+                            match event {
+                                TurnEvent::Finished(finish) => self.settle(finish),
+                                event => return Poll::Ready(Some(Ok(event))),
+                            }
+                        }
+                        other => {
+                            let is_lost = matches!(&other, Some(Err(Error::Failed(failure))) if failure.is_workers_fault());
+                            self.cut_short(Outcome::Failed, is_lost);
+                            return Poll::Ready(other);
                         }
                     }
-                    other => {
-                        let is_lost =
-                            matches!(&other, Some(Err(Error::Failed(failure))) if failure.is_workers_fault());
-                        self.cut_short(Outcome::Failed, is_lost);
-                        return Poll::Ready(other);
-                    }
-                },
+                }
                 Stage::Settling { finish, settled } => {
                     ready!(settled.as_mut().poll(context));
                     let finish = finish.clone();

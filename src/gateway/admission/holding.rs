@@ -49,7 +49,10 @@ impl Holding {
 
     fn errand(&self) -> Option<String> {
         let choice = self.choice;
-        self.caller.errand.as_ref().map(|errand| ledger::repeated(&format!("{errand}/{choice}")))
+        self.caller
+            .errand
+            .as_ref()
+            .map(|errand| ledger::repeated(&format!("{errand}/{choice}")))
     }
 }
 

@@ -108,20 +108,29 @@ struct Order {
 
 impl std::fmt::Debug for Rules {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Rules").field("router", &self.router).finish_non_exhaustive()
+        formatter
+            .debug_struct("Rules")
+            .field("router", &self.router)
+            .finish_non_exhaustive()
     }
 }
 
 impl std::fmt::Debug for Admission {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Admission").field("rules", &self.rules).finish_non_exhaustive()
+        formatter
+            .debug_struct("Admission")
+            .field("rules", &self.rules)
+            .finish_non_exhaustive()
     }
 }
 
 impl Admission {
     /// Lets turns in to `turns` by `rules`.
     pub fn new(turns: Arc<dyn Turns>, rules: Rules) -> Self {
-        Self { turns, rules: Arc::new(rules) }
+        Self {
+            turns,
+            rules: Arc::new(rules),
+        }
     }
 
     async fn admit(&self, caller: Caller, mut turn: Turn) -> Result<RunningTurn, Error> {
@@ -129,11 +138,19 @@ impl Admission {
         check(&caller, &turn)?;
         let mut left_out = server_tools::check(rules, &caller, &mut turn)?;
         let route = self.route(&caller, &mut turn).await?;
-        let Fit { model, left_out: refused, repaired, runs } = self.turns.fit(&caller, &turn).await?;
+        let Fit {
+            model,
+            left_out: refused,
+            repaired,
+            runs,
+        } = self.turns.fit(&caller, &turn).await?;
         left_out.extend(refused);
         let (prompt_tokens, estimate) = in_place(turn.bytes(), || {
             let tokens = rules.prices.prompt_tokens(&turn);
-            (tokens, rules.prices.estimate_of(&model, &turn, tokens).times(runs))
+            (
+                tokens,
+                rules.prices.estimate_of(&model, &turn, tokens).times(runs),
+            )
         });
         let mut permit = self.permit(&caller, estimate.tokens)?;
         let limits = permit.state();
@@ -141,19 +158,38 @@ impl Admission {
         let meter = order.meter.clone();
         let answered = self.answer(order, &mut permit).await;
         let (told, events) = answered.inspect_err(|_| permit.settle(0))?;
-        let told = Told { route, limits, left_out, repaired, ..told };
-        Ok(RunningTurn::new(told, Box::pin(Spending::new(events, permit, meter, prompt_tokens))))
+        let told = Told {
+            route,
+            limits,
+            left_out,
+            repaired,
+            ..told
+        };
+        Ok(RunningTurn::new(
+            told,
+            Box::pin(Spending::new(events, permit, meter, prompt_tokens)),
+        ))
     }
 
     /// The answer that is known, or else one that is made.
     async fn answer(&self, order: Order, permit: &mut Permit) -> Result<(Told, TurnStream), Error> {
-        let with = |status, told| Told { cache: Some(status), ..told };
+        let with = |status, told| Told {
+            cache: Some(status),
+            ..told
+        };
         loop {
             let made = Arc::new(OnceLock::new());
             let Order { caller, turn, .. } = &order;
             let lookup = || {
-                let Caller { project, cache_control, in_background, .. } = caller;
-                self.rules.cache.lookup(project, turn, *cache_control, *in_background)
+                let Caller {
+                    project,
+                    cache_control,
+                    in_background,
+                    ..
+                } = caller;
+                self.rules
+                    .cache
+                    .lookup(project, turn, *cache_control, *in_background)
             };
             let mut answer = match in_place(turn.bytes(), lookup) {
                 Lookup::Bypass => {
@@ -193,7 +229,15 @@ impl Admission {
 
     fn order(&self, caller: Caller, turn: Turn, estimate: Amount, prompt_tokens: u64) -> Order {
         let (turns, rules) = (Arc::clone(&self.turns), Arc::clone(&self.rules));
-        Order { turns, rules, caller, turn, estimate, prompt_tokens, meter: Meter::default() }
+        Order {
+            turns,
+            rules,
+            caller,
+            turn,
+            estimate,
+            prompt_tokens,
+            meter: Meter::default(),
+        }
     }
 
     /// Gives `turn` a model, if its caller has left that open.
@@ -219,13 +263,30 @@ impl Order {
 
     /// Has the turn run, and gives what there is to say of it. What it may cost is held before.
     async fn run(self) -> Result<(Told, TurnStream), Error> {
-        let Self { turns, rules, caller, turn, estimate, prompt_tokens, meter } = self;
+        let Self {
+            turns,
+            rules,
+            caller,
+            turn,
+            estimate,
+            prompt_tokens,
+            meter,
+        } = self;
         let (gate, keeper) = Gate::closed();
         let (ledger, choice) = (rules.ledger.clone(), turn.sampling.choice);
-        let holding = Holding { ledger, caller: caller.clone(), estimate, choice };
+        let holding = Holding {
+            ledger,
+            caller: caller.clone(),
+            estimate,
+            choice,
+        };
         // Without a budget nothing can be in the way, and nothing is on disk of a turn that waits.
         let may_be_over = caller.grant.is_capped() || rules.ledger.is_failing();
-        let waiting = if may_be_over { holding.wait().await? } else { Waiting::Untaken(holding) };
+        let waiting = if may_be_over {
+            holding.wait().await?
+        } else {
+            Waiting::Untaken(holding)
+        };
         let hold = async move {
             keeper.arrival().await;
             // Nothing goes upstream whose hold is not on disk: who leaves now pays nothing, who leaves later pays by the hold.
@@ -244,11 +305,19 @@ impl Order {
 /// Refuses what is not the caller's: another project, and a model that it may not name. The choice among all models has to
 /// be allowed by its name as well.
 fn check(caller: &Caller, turn: &Turn) -> Result<(), Error> {
-    if turn.project.as_ref().is_some_and(|project| !caller.is_of(project)) {
+    if turn
+        .project
+        .as_ref()
+        .is_some_and(|project| !caller.is_of(project))
+    {
         return Err(Error::ForeignProject);
     }
     let model = turn.model.as_str();
-    if caller.grant.allows_model(model) { Ok(()) } else { Err(Error::ForbiddenModel(model.to_owned())) }
+    if caller.grant.allows_model(model) {
+        Ok(())
+    } else {
+        Err(Error::ForbiddenModel(model.to_owned()))
+    }
 }
 
 /// An answer that is given again costs nothing.
@@ -321,5 +390,8 @@ impl Turns for Admission {
 
 /// Stands for the model that the router chooses.
 fn auto() -> ModelCard {
-    ModelCard { name: ModelName::new(AUTO), resolves_to: AUTO.to_owned() }
+    ModelCard {
+        name: ModelName::new(AUTO),
+        resolves_to: AUTO.to_owned(),
+    }
 }

@@ -30,9 +30,15 @@ pub(super) fn check(rules: &Rules, caller: &Caller, turn: &mut Turn) -> Result<V
     let Some(most) = rules.web_searches.filter(|_| !by_key) else {
         let gone = turn.tools.leave_out(&[ServerToolKind::Search]);
         left_out.extend(gone.iter().cloned());
-        return if gone.is_empty() { Err(Error::WebSearchOff { by_key }) } else { Ok(left_out) };
+        return if gone.is_empty() {
+            Err(Error::WebSearchOff { by_key })
+        } else {
+            Ok(left_out)
+        };
     };
-    let Some(search) = &mut turn.tools.web_search else { return Ok(left_out) };
+    let Some(search) = &mut turn.tools.web_search else {
+        return Ok(left_out);
+    };
     let most = *search.max_uses.get_or_insert(most);
     for tool in turn.native.tools.iter_mut().flatten() {
         bound_search(tool, most);
@@ -45,7 +51,9 @@ fn check_others(rules: &Rules, caller: &Caller, turn: &mut Turn) -> Result<Vec<S
     let mut left_out = Vec::new();
     while let Some(off) = others_off(rules, caller, turn) {
         let kinds: &[_] = match off {
-            ServerToolsOff::ByKey | ServerToolsOff::BySetting => &[ServerToolKind::Code, ServerToolKind::Mcp],
+            ServerToolsOff::ByKey | ServerToolsOff::BySetting => {
+                &[ServerToolKind::Code, ServerToolKind::Mcp]
+            }
             ServerToolsOff::WithoutBeta(CODE_EXECUTION_BETA) => &[ServerToolKind::Code],
             ServerToolsOff::WithoutBeta(_) | ServerToolsOff::Unreadable => &[ServerToolKind::Mcp],
         };
@@ -62,7 +70,9 @@ fn check_others(rules: &Rules, caller: &Caller, turn: &mut Turn) -> Result<Vec<S
 fn others_off(rules: &Rules, caller: &Caller, turn: &Turn) -> Option<ServerToolsOff> {
     let (runs_code, calls_servers) = (turn.tools.runs_code, !turn.tools.mcp_servers.is_empty());
     let is_written = turn.native.has_field("mcp_servers")
-        || offers(turn, |kind| kind.starts_with(CODE_EXECUTION) || kind.starts_with(TOOLSET));
+        || offers(turn, |kind| {
+            kind.starts_with(CODE_EXECUTION) || kind.starts_with(TOOLSET)
+        });
     if !(runs_code || calls_servers || is_written) {
         return None;
     }
@@ -84,13 +94,23 @@ fn offers(turn: &Turn, is_such: impl Fn(&str) -> bool) -> bool {
         let tool: Value = serde_json::from_str(tool).ok()?;
         Some(tool.get("type")?.as_str()?.to_owned())
     };
-    turn.native.tools.iter().flatten().filter_map(kind).any(|kind| is_such(&kind))
+    turn.native
+        .tools
+        .iter()
+        .flatten()
+        .filter_map(kind)
+        .any(|kind| is_such(&kind))
 }
 
 /// Bounds the search `tool` as a caller has written it, unless it has a bound.
 fn bound_search(tool: &mut String, most: u32) {
-    let Ok(Value::Object(mut fields)) = serde_json::from_str(tool) else { return };
-    let is_search = fields.get("type").and_then(Value::as_str).is_some_and(WebSearch::is_named_by);
+    let Ok(Value::Object(mut fields)) = serde_json::from_str(tool) else {
+        return;
+    };
+    let is_search = fields
+        .get("type")
+        .and_then(Value::as_str)
+        .is_some_and(WebSearch::is_named_by);
     if is_search && fields.get("max_uses").is_none_or(Value::is_null) {
         fields.insert("max_uses".to_owned(), most.into());
         *tool = Value::Object(fields).to_string();

@@ -45,15 +45,32 @@ impl Meter {
 
 impl Spending {
     /// Settles `permit` by what `events` tell and `meter` reads.
-    pub(super) fn new(events: TurnStream, permit: Permit, meter: Meter, prompt_tokens: u64) -> Self {
-        Self { events, permit, tally: Tally::default(), meter, prompt_tokens, is_over: false }
+    pub(super) fn new(
+        events: TurnStream,
+        permit: Permit,
+        meter: Meter,
+        prompt_tokens: u64,
+    ) -> Self {
+        Self {
+            events,
+            permit,
+            tally: Tally::default(),
+            meter,
+            prompt_tokens,
+            is_over: false,
+        }
     }
 
     fn settle(&mut self) {
-        let tokens = self.tally.usage().greater(self.meter.usage()).total_tokens();
+        let tokens = self
+            .tally
+            .usage()
+            .greater(self.meter.usage())
+            .total_tokens();
         // Who leaves a turn that a worker has keeps what its prompt takes: the call may be upstream.
         let is_left = !self.is_over && tokens == 0;
-        self.permit.settle(if is_left { self.prompt_tokens } else { tokens });
+        self.permit
+            .settle(if is_left { self.prompt_tokens } else { tokens });
     }
 }
 

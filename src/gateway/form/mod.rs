@@ -62,7 +62,14 @@ impl Form {
         };
         let form = Self {
             is_json: plan != Plan::Any,
-            object: matches!(plan, Plan::Told { is_object: true, .. }).then(Object::default),
+            object: matches!(
+                plan,
+                Plan::Told {
+                    is_object: true,
+                    ..
+                }
+            )
+            .then(Object::default),
             hold: hold(&plan, strict.is_some()),
             schema: strict,
             held: Vec::new(),
@@ -136,7 +143,10 @@ impl Form {
         let mut held = std::mem::take(&mut self.held);
         if self.object.is_some() && !self.is_given && !is_whole {
             held.retain(|event| {
-                !matches!(event, TurnEvent::Text(_) | TurnEvent::NextText | TurnEvent::Citation(_))
+                !matches!(
+                    event,
+                    TurnEvent::Text(_) | TurnEvent::NextText | TurnEvent::Citation(_)
+                )
             });
             held.push(TurnEvent::Text(self.json.clone()));
         }
@@ -159,27 +169,44 @@ impl Form {
         }
         let schema = self.schema.as_deref().map(Keeping::new);
         if let Some(what) = schema.and_then(|schema| schema.violation(&self.json)) {
-            return Err(failure(&format!("does not keep to the schema that was asked for: {what}")));
+            return Err(failure(&format!(
+                "does not keep to the schema that was asked for: {what}"
+            )));
         }
-        if self.held.is_empty() { Ok(Vec::new()) } else { Ok(self.give(false)) }
+        if self.held.is_empty() {
+            Ok(Vec::new())
+        } else {
+            Ok(self.give(false))
+        }
     }
 }
 
 /// How often a turn for an answer of this `format` may be run.
 pub(super) fn most_runs(format: &Format) -> u32 {
     let is_strict = matches!(format, Format::Schema(schema) if schema.is_strict);
-    if hold(&Plan::of(format), is_strict) == Hold::No { 1 } else { 2 }
+    if hold(&Plan::of(format), is_strict) == Hold::No {
+        1
+    } else {
+        2
+    }
 }
 
 fn hold(plan: &Plan, is_strict: bool) -> Hold {
     match plan {
-        Plan::Bound { is_weaker: true, .. } if is_strict => Hold::ToEnd,
+        Plan::Bound {
+            is_weaker: true, ..
+        } if is_strict => Hold::ToEnd,
         Plan::Any | Plan::Bound { .. } => Hold::No,
-        Plan::Told { is_object: true, .. } if !is_strict => Hold::ToObject,
+        Plan::Told {
+            is_object: true, ..
+        } if !is_strict => Hold::ToObject,
         Plan::Told { .. } => Hold::ToEnd,
     }
 }
 
 fn failure(what: &str) -> Failure {
-    Failure::new(FailureKind::Upstream, format!("Claude's answer {what}. Try again."))
+    Failure::new(
+        FailureKind::Upstream,
+        format!("Claude's answer {what}. Try again."),
+    )
 }

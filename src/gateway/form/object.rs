@@ -29,7 +29,11 @@ impl Object {
         for character in piece.chars() {
             match &mut self.state {
                 State::Before => self.look(character, &mut cut),
-                State::Inside { depth, is_text, is_escaped } => {
+                State::Inside {
+                    depth,
+                    is_text,
+                    is_escaped,
+                } => {
                     cut.push(character);
                     let was_escaped = std::mem::take(is_escaped);
                     match character {
@@ -56,7 +60,11 @@ impl Object {
                 *cut = std::mem::take(&mut self.pending);
                 cut.push(character);
                 self.state = match character {
-                    '"' => State::Inside { depth: 1, is_text: true, is_escaped: false },
+                    '"' => State::Inside {
+                        depth: 1,
+                        is_text: true,
+                        is_escaped: false,
+                    },
                     _ => State::After,
                 };
             }
@@ -76,7 +84,9 @@ mod tests {
 
     fn cut(text: &str) -> String {
         let mut object = Object::default();
-        text.split_inclusive(|_| true).map(|piece| object.take(piece)).collect()
+        text.split_inclusive(|_| true)
+            .map(|piece| object.take(piece))
+            .collect()
     }
 
     #[test]
@@ -84,8 +94,14 @@ mod tests {
         for (text, expected) in [
             (r#"{"a": 1}"#, r#"{"a": 1}"#),
             ("{}", "{}"),
-            ("Here it is:\n```json\n{\n  \"a\": {}\n}\n```\nBye {}.", "{\n  \"a\": {}\n}"),
-            (r#"{x} {{ {"a":"}\"]{","b":["\\"]} {"c":1}"#, r#"{"a":"}\"]{","b":["\\"]}"#),
+            (
+                "Here it is:\n```json\n{\n  \"a\": {}\n}\n```\nBye {}.",
+                "{\n  \"a\": {}\n}",
+            ),
+            (
+                r#"{x} {{ {"a":"}\"]{","b":["\\"]} {"c":1}"#,
+                r#"{"a":"}\"]{","b":["\\"]}"#,
+            ),
             (r#"I use [1]. {"a":1}"#, r#"{"a":1}"#),
             (r#"[ {"a":1}]"#, ""),
             ("no {object}", ""),

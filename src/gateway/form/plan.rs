@@ -14,9 +14,15 @@ pub(super) enum Plan {
     /// It may have any form.
     Any,
     /// Claude is bound to the schema that the turn has, or to this one.
-    Bound { other: Option<String>, is_weaker: bool },
+    Bound {
+        other: Option<String>,
+        is_weaker: bool,
+    },
     /// Claude is told to answer with an object, of this schema if there is one.
-    Told { schema: Option<String>, is_object: bool },
+    Told {
+        schema: Option<String>,
+        is_object: bool,
+    },
 }
 
 impl Plan {
@@ -24,15 +30,29 @@ impl Plan {
     pub(super) fn of(format: &Format) -> Self {
         let schema = match format {
             Format::Text => return Self::Any,
-            Format::JsonObject => return Self::Told { schema: None, is_object: true },
+            Format::JsonObject => {
+                return Self::Told {
+                    schema: None,
+                    is_object: true,
+                };
+            }
             Format::Schema(schema) if schema.is_native => {
-                return Self::Bound { other: None, is_weaker: false };
+                return Self::Bound {
+                    other: None,
+                    is_weaker: false,
+                };
             }
             Format::Schema(schema) => &schema.json,
         };
         match schema::taken(schema) {
-            Some(taken) => Self::Bound { other: Some(taken.json), is_weaker: taken.is_weaker },
-            None => Self::Told { schema: Some(schema.clone()), is_object: !schema::is_list(schema) },
+            Some(taken) => Self::Bound {
+                other: Some(taken.json),
+                is_weaker: taken.is_weaker,
+            },
+            None => Self::Told {
+                schema: Some(schema.clone()),
+                is_object: !schema::is_list(schema),
+            },
         }
     }
 
@@ -40,11 +60,21 @@ impl Plan {
     pub(super) fn apply(self, turn: &mut Turn) {
         match self {
             Self::Any | Self::Bound { other: None, .. } => {}
-            Self::Bound { other: Some(json), .. } => {
-                turn.sampling.format = Format::Schema(Schema { json, is_strict: false, is_native: true });
+            Self::Bound {
+                other: Some(json), ..
+            } => {
+                turn.sampling.format = Format::Schema(Schema {
+                    json,
+                    is_strict: false,
+                    is_native: true,
+                });
             }
             Self::Told { schema, is_object } => {
-                let begin = if turn.tools.is_empty() { "Answer" } else { "Unless you call a tool, answer" };
+                let begin = if turn.tools.is_empty() {
+                    "Answer"
+                } else {
+                    "Unless you call a tool, answer"
+                };
                 let form = if is_object { OBJECT } else { VALUE };
                 let rest = schema.map_or_else(String::new, |schema| {
                     format!(" It must keep to this JSON Schema:\n{schema}")

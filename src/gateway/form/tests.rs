@@ -13,7 +13,11 @@ const PLAIN: &str = r#"{"type":"object","properties":{"n":{"type":"integer"}},"r
 const OPEN: &str = r#"{"type":"object","additionalProperties":{"type":"integer"}}"#;
 
 fn schema(json: &str, is_strict: bool) -> Format {
-    Format::Schema(Schema { json: json.to_owned(), is_strict, is_native: false })
+    Format::Schema(Schema {
+        json: json.to_owned(),
+        is_strict,
+        is_native: false,
+    })
 }
 
 fn turn(format: Format) -> Turn {
@@ -25,7 +29,10 @@ fn turn(format: Format) -> Turn {
         tools: Tools::default(),
         history: Vec::new(),
         prompt: Vec::new(),
-        sampling: Sampling { format, ..Sampling::default() },
+        sampling: Sampling {
+            format,
+            ..Sampling::default()
+        },
     }
 }
 
@@ -56,8 +63,13 @@ fn told(form: &mut Form, events: &[TurnEvent], reason: FinishReason) -> (Vec<Str
         };
         events.into_iter().map(word).collect::<String>()
     };
-    let steps = events.iter().map(|event| words(form.take(event.clone()))).collect();
-    let end = form.end(&finish(reason)).map_or_else(|failure| failure.message, words);
+    let steps = events
+        .iter()
+        .map(|event| words(form.take(event.clone())))
+        .collect();
+    let end = form
+        .end(&finish(reason))
+        .map_or_else(|failure| failure.message, words);
     (steps, end)
 }
 
@@ -66,12 +78,22 @@ fn a_schema_that_is_taken_binds_and_streams() {
     for is_strict in [true, false] {
         let mut turn = turn(schema(PLAIN, is_strict));
         let mut form = Form::apply(&mut turn);
-        let Format::Schema(bound) = &turn.sampling.format else { panic!("no schema") };
+        let Format::Schema(bound) = &turn.sampling.format else {
+            panic!("no schema")
+        };
         assert_eq!((bound.json.as_str(), turn.system.len()), (PLAIN, 1));
         assert!(!form.may_repeat());
-        let (steps, end) = told(&mut form, &[thinking(), text(r#"{"n":"x"}"#)], FinishReason::Stop);
+        let (steps, end) = told(
+            &mut form,
+            &[thinking(), text(r#"{"n":"x"}"#)],
+            FinishReason::Stop,
+        );
         assert_eq!(steps, ["(t)", r#"{"n":"x"}"#]);
-        assert_eq!(end.contains("`/properties/n/type` is not met"), is_strict, "{end}");
+        assert_eq!(
+            end.contains("`/properties/n/type` is not met"),
+            is_strict,
+            "{end}"
+        );
     }
 }
 
@@ -80,13 +102,26 @@ fn a_strict_schema_with_limits_is_held_to_its_end() {
     let events = [thinking(), text(r#"{"n""#), text(":1}")];
     let mut strict = form(schema(LIMITED, true));
     let (steps, end) = told(&mut strict, &events, FinishReason::Stop);
-    assert_eq!((steps.concat().as_str(), end.as_str()), ("", r#"(t){"n":1}"#));
+    assert_eq!(
+        (steps.concat().as_str(), end.as_str()),
+        ("", r#"(t){"n":1}"#)
+    );
     let mut bad = form(schema(LIMITED, true));
     let (_, end) = told(&mut bad, &[text(r#"{"n":0}"#)], FinishReason::Stop);
-    assert!(end.contains("`/properties/n/minimum` is not met") && bad.may_repeat(), "{end}");
+    assert!(
+        end.contains("`/properties/n/minimum` is not met") && bad.may_repeat(),
+        "{end}"
+    );
     bad.forget();
-    assert_eq!(told(&mut bad, &events, FinishReason::Stop).1, r#"(t){"n":1}"#);
-    let (steps, _) = told(&mut form(schema(LIMITED, false)), &events, FinishReason::Stop);
+    assert_eq!(
+        told(&mut bad, &events, FinishReason::Stop).1,
+        r#"(t){"n":1}"#
+    );
+    let (steps, _) = told(
+        &mut form(schema(LIMITED, false)),
+        &events,
+        FinishReason::Stop,
+    );
     assert_eq!(steps, ["(t)", r#"{"n""#, ":1}"], "it is no promise");
 }
 
@@ -95,39 +130,78 @@ fn a_schema_without_a_form_is_told_in_the_instructions() {
     let mut turn = turn(schema(OPEN, true));
     let mut told_form = Form::apply(&mut turn);
     assert_eq!(turn.sampling.format, Format::Text);
-    assert!(turn.system[1].starts_with("Answer with one JSON object") && turn.system[1].ends_with(OPEN));
-    let (steps, end) = told(&mut told_form, &[text("So: {\"a\":"), text("1} ok?")], FinishReason::Stop);
+    assert!(
+        turn.system[1].starts_with("Answer with one JSON object") && turn.system[1].ends_with(OPEN)
+    );
+    let (steps, end) = told(
+        &mut told_form,
+        &[text("So: {\"a\":"), text("1} ok?")],
+        FinishReason::Stop,
+    );
     assert_eq!((steps.concat().as_str(), end.as_str()), ("", r#"{"a":1}"#));
     let mut bad = Form::apply(&mut self::turn(schema(OPEN, true)));
     let (_, end) = told(&mut bad, &[text(r#"{"a":"x"}"#)], FinishReason::Stop);
     assert!(end.contains("does not keep to the schema"), "{end}");
     let mut list = form(schema(r##"{"type":"array","items":{"$ref":"#"}}"##, false));
-    assert_eq!(told(&mut list, &[text("[[]]\n")], FinishReason::Stop).1, "[[]]\n");
+    assert_eq!(
+        told(&mut list, &[text("[[]]\n")], FinishReason::Stop).1,
+        "[[]]\n"
+    );
 }
 
 #[test]
 fn an_object_is_given_out_from_its_beginning_to_its_end() {
     let mut object = form(Format::JsonObject);
-    let events = [thinking(), text("Here:\n```json\n{"), text("\n \"a\":"), text("1}\n```"), text("Bye.")];
+    let events = [
+        thinking(),
+        text("Here:\n```json\n{"),
+        text("\n \"a\":"),
+        text("1}\n```"),
+        text("Bye."),
+    ];
     let (steps, end) = told(&mut object, &events, FinishReason::Stop);
     assert_eq!(
         (steps, end.as_str()),
-        (vec!["".into(), "".into(), "(t){\n \"a\":".into(), "1}".into(), "".into()], "")
+        (
+            vec![
+                "".into(),
+                "".into(),
+                "(t){\n \"a\":".into(),
+                "1}".into(),
+                "".into()
+            ],
+            ""
+        )
     );
     for words in ["I cannot.", "", "[{}]"] {
         let mut none = form(Format::JsonObject);
         let (steps, end) = told(&mut none, &[thinking(), text(words)], FinishReason::Stop);
-        assert!(steps.concat().is_empty() && end.contains("not the JSON") && none.may_repeat(), "{words}");
+        assert!(
+            steps.concat().is_empty() && end.contains("not the JSON") && none.may_repeat(),
+            "{words}"
+        );
     }
     let mut broken = form(Format::JsonObject);
     let (_, end) = told(&mut broken, &[text(r#"{"a": so}"#)], FinishReason::Stop);
-    assert!(end.contains("not the JSON") && !broken.may_repeat(), "{end}");
+    assert!(
+        end.contains("not the JSON") && !broken.may_repeat(),
+        "{end}"
+    );
 }
 
 #[test]
 fn a_call_is_a_call() {
-    for format in [Format::JsonObject, schema(LIMITED, true), schema(OPEN, true)] {
-        let events = [text("Let me "), text("look."), TurnEvent::tool_call("1", "look"), text("x")];
+    for format in [
+        Format::JsonObject,
+        schema(LIMITED, true),
+        schema(OPEN, true),
+    ] {
+        let events = [
+            text("Let me "),
+            text("look."),
+            TurnEvent::tool_call("1", "look"),
+            text("x"),
+        ];
         let (steps, end) = told(&mut form(format.clone()), &events, FinishReason::ToolCalls);
         assert_eq!(steps, ["", "", "Let me look.(call)", "x"], "{format:?}");
         assert_eq!(end, "");
@@ -140,38 +214,70 @@ fn a_call_is_a_call() {
 
 #[test]
 fn an_answer_that_is_not_whole_is_given_out_as_it_is() {
-    for reason in [FinishReason::Length, FinishReason::ContentFilter, FinishReason::Paused] {
-        for format in [Format::JsonObject, schema(LIMITED, true), schema(OPEN, false)] {
+    for reason in [
+        FinishReason::Length,
+        FinishReason::ContentFilter,
+        FinishReason::Paused,
+    ] {
+        for format in [
+            Format::JsonObject,
+            schema(LIMITED, true),
+            schema(OPEN, false),
+        ] {
             let (_, end) = told(&mut form(format), &[thinking(), text("Sorry")], reason);
             assert_eq!(end, "(t)Sorry");
         }
     }
-    let stopped = Finish { stop_text: Some("]".to_owned()), ..finish(FinishReason::Stop) };
+    let stopped = Finish {
+        stop_text: Some("]".to_owned()),
+        ..finish(FinishReason::Stop)
+    };
     assert!(form(schema(PLAIN, true)).end(&stopped).is_ok());
     assert!(form(Format::Text).end(&finish(FinishReason::Stop)).is_ok());
 }
 
 #[test]
 fn what_a_client_of_anthropics_writes_goes_as_it_is() {
-    let native = Schema { json: LIMITED.to_owned(), is_strict: false, is_native: true };
+    let native = Schema {
+        json: LIMITED.to_owned(),
+        is_strict: false,
+        is_native: true,
+    };
     let mut turn = turn(Format::Schema(native.clone()));
-    let look = Tool { name: "look".to_owned(), description: None, schema: LIMITED.to_owned(), strict: true };
+    let look = Tool {
+        name: "look".to_owned(),
+        description: None,
+        schema: LIMITED.to_owned(),
+        strict: true,
+    };
     turn.tools.list = vec![look];
     turn.native.tools = Some(vec!["{}".to_owned()]);
     let form = Form::apply(&mut turn);
     assert!(!form.may_repeat());
-    assert_eq!((turn.sampling.format, turn.tools.list[0].schema.as_str()), (Format::Schema(native), LIMITED));
+    assert_eq!(
+        (turn.sampling.format, turn.tools.list[0].schema.as_str()),
+        (Format::Schema(native), LIMITED)
+    );
 }
 
 #[test]
 fn strict_tools_get_schemas_that_are_taken() {
-    let tool =
-        |json: &str| Tool { name: "a".to_owned(), description: None, schema: json.to_owned(), strict: true };
+    let tool = |json: &str| Tool {
+        name: "a".to_owned(),
+        description: None,
+        schema: json.to_owned(),
+        strict: true,
+    };
     let mut turn = turn(Format::Text);
     turn.tools.list = vec![tool(LIMITED), tool(OPEN), tool(PLAIN)];
     Form::apply(&mut turn);
-    let [limited, open, plain] = &turn.tools.list[..] else { panic!("not three") };
-    assert!(limited.strict && limited.schema.contains("Limits: at least 1."), "{limited:?}");
+    let [limited, open, plain] = &turn.tools.list[..] else {
+        panic!("not three")
+    };
+    assert!(
+        limited.strict && limited.schema.contains("Limits: at least 1."),
+        "{limited:?}"
+    );
     assert_eq!((open.strict, open.schema.as_str()), (false, OPEN));
     assert_eq!((plain.strict, plain.schema.as_str()), (true, PLAIN));
 }

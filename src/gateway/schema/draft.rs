@@ -34,7 +34,9 @@ pub(in crate::gateway) fn is_refused(message: &str) -> bool {
 
 /// Mends the tools of `turn` whose schemas have a sign of a fault.
 pub(in crate::gateway) fn mend_suspicious(turn: &mut Turn) {
-    mend(turn, |schema| SIGNS.iter().any(|sign| schema.contains(sign)));
+    mend(turn, |schema| {
+        SIGNS.iter().any(|sign| schema.contains(sign))
+    });
 }
 
 /// Mends all tools of `turn`. Whether that has changed any.
@@ -47,8 +49,15 @@ fn mend(turn: &mut Turn, is_suspicious: impl Fn(&str) -> bool) -> bool {
         return false;
     }
     let (mut has_changed, mut left) = (false, MOST_BYTES);
-    for tool in turn.tools.list.iter_mut().filter(|tool| is_suspicious(&tool.schema)) {
-        let Some(rest) = left.checked_sub(tool.schema.len()) else { continue };
+    for tool in turn
+        .tools
+        .list
+        .iter_mut()
+        .filter(|tool| is_suspicious(&tool.schema))
+    {
+        let Some(rest) = left.checked_sub(tool.schema.len()) else {
+            continue;
+        };
         left = rest;
         if let Some(schema) = mended(&tool.schema) {
             tool.schema = schema;
@@ -64,7 +73,9 @@ fn mended(json: &str) -> Option<String> {
     fault(&schema)?;
     renew(&mut schema);
     for _ in 0..MOST_FAULTS {
-        let Some(place) = fault(&schema) else { return Some(schema.to_string()) };
+        let Some(place) = fault(&schema) else {
+            return Some(schema.to_string());
+        };
         leave_out(&mut schema, &place)?;
     }
     None
@@ -87,7 +98,10 @@ fn renew(schema: &mut Value) {
                 fields.extend(first.map(|first| ("prefixItems".to_owned(), first)));
                 fields.extend(rest.map(|rest| ("items".to_owned(), rest)));
             }
-            for (limit, exclusive) in [("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")] {
+            for (limit, exclusive) in [
+                ("minimum", "exclusiveMinimum"),
+                ("maximum", "exclusiveMaximum"),
+            ] {
                 if fields.get(exclusive) == Some(&Value::Bool(true))
                     && let Some(number) = fields.remove(limit)
                 {
@@ -98,7 +112,9 @@ fn renew(schema: &mut Value) {
                 let mut known: Vec<Value> = Vec::new();
                 names.retain(|name| !known.contains(name) && (known.push(name.clone()), true).1);
             }
-            let schemas = fields.iter_mut().filter(|(name, _)| !VALUES.contains(&name.as_str()));
+            let schemas = fields
+                .iter_mut()
+                .filter(|(name, _)| !VALUES.contains(&name.as_str()));
             schemas.for_each(|(_, value)| renew(value));
         }
         _ => {}
@@ -142,17 +158,35 @@ mod tests {
                 json!({"type": "array", "items": [{"type": "string"}], "additionalItems": {"type": "null"}}),
                 json!({"type": "array", "prefixItems": [{"type": "string"}], "items": {"type": "null"}}),
             ),
-            (json!({"minimum": 3, "exclusiveMinimum": true}), json!({"exclusiveMinimum": 3})),
-            (json!({"maximum": 3, "exclusiveMaximum": false}), json!({"maximum": 3})),
-            (json!({"type": "any", "description": "x"}), json!({"description": "x"})),
-            (json!({"type": "string", "required": true}), json!({"type": "string"})),
+            (
+                json!({"minimum": 3, "exclusiveMinimum": true}),
+                json!({"exclusiveMinimum": 3}),
+            ),
+            (
+                json!({"maximum": 3, "exclusiveMaximum": false}),
+                json!({"maximum": 3}),
+            ),
+            (
+                json!({"type": "any", "description": "x"}),
+                json!({"description": "x"}),
+            ),
+            (
+                json!({"type": "string", "required": true}),
+                json!({"type": "string"}),
+            ),
             (json!({"required": ["b", "b"]}), json!({"required": ["b"]})),
             (
                 json!({"anyOf": [{"type": "nothing"}, {"type": "null"}]}),
                 json!({"anyOf": [{}, {"type": "null"}]}),
             ),
-            (json!({"default": {"items": [1]}, "enum": 5}), json!({"default": {"items": [1]}})),
-            (json!({"properties": {"x/y": {"type": 5}}}), json!({"properties": {"x/y": {}}})),
+            (
+                json!({"default": {"items": [1]}, "enum": 5}),
+                json!({"default": {"items": [1]}}),
+            ),
+            (
+                json!({"properties": {"x/y": {"type": 5}}}),
+                json!({"properties": {"x/y": {}}}),
+            ),
         ] {
             assert_eq!(of(&sent), Some(made), "{sent}");
         }
@@ -160,7 +194,10 @@ mod tests {
 
     #[test]
     fn a_good_schema_stays_as_it_is() {
-        assert_eq!(of(&json!({"type": ["string", "null"], "pattern": "^a$", "x-own": 1})), None);
+        assert_eq!(
+            of(&json!({"type": ["string", "null"], "pattern": "^a$", "x-own": 1})),
+            None
+        );
         assert_eq!(mended("5"), None, "nothing of it would be left");
     }
 
@@ -178,9 +215,15 @@ mod tests {
             tool(r#"{"type":"object","required":["a","a"]}"#),
         ];
         mend_suspicious(&mut turn);
-        assert_eq!(turn.tools.list[0].schema, r#"{"properties":{"a":{}},"type":"object"}"#);
+        assert_eq!(
+            turn.tools.list[0].schema,
+            r#"{"properties":{"a":{}},"type":"object"}"#
+        );
         assert!(mend_all(&mut turn));
-        assert_eq!(turn.tools.list[1].schema, r#"{"required":["a"],"type":"object"}"#);
+        assert_eq!(
+            turn.tools.list[1].schema,
+            r#"{"required":["a"],"type":"object"}"#
+        );
         assert!(!mend_all(&mut turn));
         assert!(is_refused(
             "tools.0.custom.input_schema: JSON schema is invalid. It must match JSON Schema draft 2020-12 (x)."

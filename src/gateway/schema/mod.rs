@@ -37,14 +37,50 @@ const MOST_UNIONS: usize = 16;
 
 /// The types that a keyword belongs to, for schemas without a type.
 const TYPES: [(&str, &[&str]); 4] = [
-    ("object", &["properties", "required", "additionalProperties", "patternProperties", "propertyNames"]),
-    ("array", &["items", "prefixItems", "minItems", "maxItems", "uniqueItems", "contains"]),
-    ("number", &["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]),
+    (
+        "object",
+        &[
+            "properties",
+            "required",
+            "additionalProperties",
+            "patternProperties",
+            "propertyNames",
+        ],
+    ),
+    (
+        "array",
+        &[
+            "items",
+            "prefixItems",
+            "minItems",
+            "maxItems",
+            "uniqueItems",
+            "contains",
+        ],
+    ),
+    (
+        "number",
+        &[
+            "minimum",
+            "maximum",
+            "exclusiveMinimum",
+            "exclusiveMaximum",
+            "multipleOf",
+        ],
+    ),
     ("string", &["minLength", "maxLength", "pattern", "format"]),
 ];
 
 /// Keywords that say nothing about the value. Where schemas are merged, the first one counts.
-const NOTES: [&str; 7] = ["title", "description", "default", "examples", "$schema", "$defs", "definitions"];
+const NOTES: [&str; 7] = [
+    "title",
+    "description",
+    "default",
+    "examples",
+    "$schema",
+    "$defs",
+    "definitions",
+];
 
 /// A schema in a form that Anthropic takes.
 #[derive(Debug, PartialEq, Eq)]
@@ -73,8 +109,15 @@ pub(super) fn taken(json: &str) -> Option<Taken> {
     if schema.has("anyOf") || counts.optional > MOST_OPTIONAL || counts.unions > MOST_UNIONS {
         return None;
     }
-    let json = if schema == root { json.to_owned() } else { schema.to_string() };
-    Some(Taken { json, is_weaker: reader.is_weaker })
+    let json = if schema == root {
+        json.to_owned()
+    } else {
+        schema.to_string()
+    };
+    Some(Taken {
+        json,
+        is_weaker: reader.is_weaker,
+    })
 }
 
 /// Whether an answer that keeps to the schema is a list.
@@ -84,7 +127,11 @@ pub(super) fn is_list(json: &str) -> bool {
 
 /// The schema, unless it is too long to be looked into.
 fn parse(json: &str) -> Option<Node> {
-    if json.len() <= LONGEST { Node::parse(json) } else { None }
+    if json.len() <= LONGEST {
+        Node::parse(json)
+    } else {
+        None
+    }
 }
 
 /// Goes through one schema.
@@ -108,7 +155,9 @@ impl Reader<'_> {
         }
         let open = self.open.len();
         self.depth += 1;
-        let schema = self.flat(node.clone()).and_then(|flat| self.flat_schema(flat));
+        let schema = self
+            .flat(node.clone())
+            .and_then(|flat| self.flat_schema(flat));
         self.depth -= 1;
         self.open.truncate(open);
         schema
@@ -118,7 +167,10 @@ impl Reader<'_> {
     fn flat(&mut self, mut node: Node) -> Option<Node> {
         if let Some(reference) = node.get("$ref") {
             let reference = reference.as_text()?;
-            let is_alone = node.fields().iter().all(|(name, _)| name == "$ref" || NOTES.contains(&&**name));
+            let is_alone = node
+                .fields()
+                .iter()
+                .all(|(name, _)| name == "$ref" || NOTES.contains(&&**name));
             if is_alone && is_definition(&reference) {
                 self.follow(&reference)?;
                 return Some(node);
@@ -127,7 +179,9 @@ impl Reader<'_> {
             let target = self.target(&reference)?;
             node = merge(node, self.flat(target)?)?;
         }
-        let Some(all_of) = node.remove("allOf") else { return Some(node) };
+        let Some(all_of) = node.remove("allOf") else {
+            return Some(node);
+        };
         all_of.items().iter().try_fold(node, |node, member| {
             let member = match member.get("$ref").and_then(Node::as_text) {
                 Some(reference) if member.fields().len() == 1 => self.target(&reference)?,
@@ -172,9 +226,15 @@ impl Reader<'_> {
         }
         node = self.list(node)?;
         node = typed(node)?;
-        let is_plain = |list: &Node| list.items().iter().all(|item| matches!(item, Node::Plain(_)));
+        let is_plain = |list: &Node| {
+            list.items()
+                .iter()
+                .all(|item| matches!(item, Node::Plain(_)))
+        };
         if node.get("enum").is_some_and(|list| !is_plain(list))
-            || node.get("const").is_some_and(|value| !matches!(value, Node::Plain(_)))
+            || node
+                .get("const")
+                .is_some_and(|value| !matches!(value, Node::Plain(_)))
         {
             return None;
         }
@@ -183,7 +243,10 @@ impl Reader<'_> {
         }
         if let Some(members) = node.get("anyOf") {
             let members = members.items().to_vec();
-            let members = members.iter().map(|member| self.schema(member)).collect::<Option<_>>()?;
+            let members = members
+                .iter()
+                .map(|member| self.schema(member))
+                .collect::<Option<_>>()?;
             node.set("anyOf", Node::List(members));
         }
         close(&mut node)?;
@@ -192,7 +255,9 @@ impl Reader<'_> {
     }
 
     fn fields(&mut self, node: &mut Node, name: &str) -> Option<()> {
-        let Some(fields) = node.get(name).map(|fields| fields.fields().to_vec()) else { return Some(()) };
+        let Some(fields) = node.get(name).map(|fields| fields.fields().to_vec()) else {
+            return Some(());
+        };
         let mut schemas = Vec::new();
         for (key, schema) in fields {
             if name == "properties" && !is_name(&key) {
@@ -220,7 +285,9 @@ impl Reader<'_> {
             }
         }
         let mut members: Vec<Node> = Vec::new();
-        let prefix = node.get("prefixItems").map(|prefix| prefix.items().to_vec());
+        let prefix = node
+            .get("prefixItems")
+            .map(|prefix| prefix.items().to_vec());
         let further = node.get("items").cloned();
         let is_any = |items: &Node| items.is("true") || (*items == Node::Object(Vec::new()));
         for item in prefix.iter().flatten().chain(&further) {
@@ -237,7 +304,10 @@ impl Reader<'_> {
                 node.remove("items");
             }
             1 => node.set("items", members.remove(0)),
-            _ => node.set("items", Node::Object(vec![("anyOf".to_owned(), Node::List(members))])),
+            _ => node.set(
+                "items",
+                Node::Object(vec![("anyOf".to_owned(), Node::List(members))]),
+            ),
         }
         Some(node)
     }
@@ -245,7 +315,9 @@ impl Reader<'_> {
 
 /// Whether `reference` names a definition of the schema.
 fn is_definition(reference: &str) -> bool {
-    let name = reference.strip_prefix("#/$defs/").or_else(|| reference.strip_prefix("#/definitions/"));
+    let name = reference
+        .strip_prefix("#/$defs/")
+        .or_else(|| reference.strip_prefix("#/definitions/"));
     name.is_some_and(|name| !name.contains('/'))
 }
 
@@ -260,19 +332,27 @@ fn renamed(node: Node, old: &str, new: &str) -> Option<Node> {
     if node.has(new) {
         return None;
     }
-    let Node::Object(fields) = node else { return None };
-    let rename = |(name, value): (String, Node)| (if name == old { new.to_owned() } else { name }, value);
+    let Node::Object(fields) = node else {
+        return None;
+    };
+    let rename =
+        |(name, value): (String, Node)| (if name == old { new.to_owned() } else { name }, value);
     Some(Node::Object(fields.into_iter().map(rename).collect()))
 }
 
 /// The schema with a type, if it has nothing in the place of one. None where any type would do.
 fn typed(node: Node) -> Option<Node> {
-    if ["type", "enum", "const", "anyOf", "$ref"].iter().any(|name| node.has(name)) {
+    if ["type", "enum", "const", "anyOf", "$ref"]
+        .iter()
+        .any(|name| node.has(name))
+    {
         return Some(node);
     }
     let is_of = |keywords: &[&str]| keywords.iter().any(|name| node.has(name));
     let (kind, _) = TYPES.iter().find(|(_, keywords)| is_of(keywords))?;
-    let Node::Object(mut fields) = node else { return None };
+    let Node::Object(mut fields) = node else {
+        return None;
+    };
     fields.insert(0, ("type".to_owned(), Node::text(kind)));
     Some(Node::Object(fields))
 }
@@ -286,12 +366,20 @@ fn close(node: &mut Node) -> Option<()> {
         return Some(());
     }
     let names = node.get("properties").map(Node::fields).unwrap_or_default();
-    let is_open = !node.get("additionalProperties").is_some_and(|more| more.is("false"));
+    let is_open = !node
+        .get("additionalProperties")
+        .is_some_and(|more| more.is("false"));
     if names.is_empty() && is_open {
         return None;
     }
-    let is_named = |name: &Node| name.as_text().is_some_and(|name| names.iter().any(|(key, _)| *key == name));
-    if !node.get("required").is_none_or(|required| required.items().iter().all(is_named)) {
+    let is_named = |name: &Node| {
+        name.as_text()
+            .is_some_and(|name| names.iter().any(|(key, _)| *key == name))
+    };
+    if !node
+        .get("required")
+        .is_none_or(|required| required.items().iter().all(is_named))
+    {
         return None;
     }
     node.set("additionalProperties", Node::no());
@@ -300,7 +388,9 @@ fn close(node: &mut Node) -> Option<()> {
 
 /// A schema that says what `node` and `other` say. None where they contradict each other, or nobody can tell.
 fn merge(mut node: Node, other: Node) -> Option<Node> {
-    let Node::Object(fields) = other else { return None };
+    let Node::Object(fields) = other else {
+        return None;
+    };
     for (name, value) in fields {
         match (name.as_str(), node.get(&name)) {
             (_, None) => node.set(&name, value),
@@ -311,8 +401,12 @@ fn merge(mut node: Node, other: Node) -> Option<Node> {
                 node.set(&name, merged);
             }
             ("required", Some(Node::List(old))) => {
-                let more: Vec<Node> =
-                    value.items().iter().filter(|item| !old.contains(item)).cloned().collect();
+                let more: Vec<Node> = value
+                    .items()
+                    .iter()
+                    .filter(|item| !old.contains(item))
+                    .cloned()
+                    .collect();
                 let all = old.iter().cloned().chain(more).collect();
                 node.set(&name, Node::List(all));
             }
@@ -324,7 +418,9 @@ fn merge(mut node: Node, other: Node) -> Option<Node> {
 }
 
 fn merge_fields(mut node: Node, other: Node) -> Option<Node> {
-    let Node::Object(fields) = other else { return None };
+    let Node::Object(fields) = other else {
+        return None;
+    };
     for (name, value) in fields {
         match node.get(&name) {
             None => node.set(&name, value),
@@ -346,13 +442,29 @@ impl Counts {
     fn add(&mut self, node: &Node) {
         let properties = node.get("properties").map(Node::fields).unwrap_or_default();
         let required = node.get("required").map(Node::items).unwrap_or_default();
-        let is_required = |name: &str| required.iter().any(|item| item.as_text().as_deref() == Some(name));
-        self.optional += properties.iter().filter(|(name, _)| !is_required(name)).count();
-        let is_union =
-            |schema: &Node| schema.has("anyOf") || matches!(schema.get("type"), Some(Node::List(_)));
-        self.unions += properties.iter().filter(|(_, schema)| is_union(schema)).count();
-        let definitions = ["$defs", "definitions"].iter().filter_map(|name| node.get(name));
-        let inner = definitions.flat_map(Node::fields).chain(properties).map(|(_, schema)| schema);
+        let is_required = |name: &str| {
+            required
+                .iter()
+                .any(|item| item.as_text().as_deref() == Some(name))
+        };
+        self.optional += properties
+            .iter()
+            .filter(|(name, _)| !is_required(name))
+            .count();
+        let is_union = |schema: &Node| {
+            schema.has("anyOf") || matches!(schema.get("type"), Some(Node::List(_)))
+        };
+        self.unions += properties
+            .iter()
+            .filter(|(_, schema)| is_union(schema))
+            .count();
+        let definitions = ["$defs", "definitions"]
+            .iter()
+            .filter_map(|name| node.get(name));
+        let inner = definitions
+            .flat_map(Node::fields)
+            .chain(properties)
+            .map(|(_, schema)| schema);
         let members = node.get("anyOf").map(Node::items).unwrap_or_default();
         for schema in inner.chain(members).chain(node.get("items")) {
             self.add(schema);

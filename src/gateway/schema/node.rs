@@ -44,12 +44,18 @@ impl Node {
         Some(match json.as_bytes().first()? {
             b'{' => {
                 let fields: Fields<'_> = serde_json::from_str(json).ok()?;
-                let read = |(name, value): (String, &RawValue)| Some((name, Self::parse(value.get())?));
+                let read =
+                    |(name, value): (String, &RawValue)| Some((name, Self::parse(value.get())?));
                 Self::Object(fields.0.into_iter().map(read).collect::<Option<_>>()?)
             }
             b'[' => {
                 let items: Vec<&RawValue> = serde_json::from_str(json).ok()?;
-                Self::List(items.into_iter().map(|item| Self::parse(item.get())).collect::<Option<_>>()?)
+                Self::List(
+                    items
+                        .into_iter()
+                        .map(|item| Self::parse(item.get()))
+                        .collect::<Option<_>>()?,
+                )
             }
             _ => {
                 let plain: &RawValue = serde_json::from_str(json).ok()?;
@@ -99,7 +105,10 @@ impl Node {
 
     /// The field `name` of this object.
     pub(super) fn get(&self, name: &str) -> Option<&Self> {
-        self.fields().iter().find(|(key, _)| key == name).map(|(_, value)| value)
+        self.fields()
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value)
     }
 
     /// Whether this object has the field `name`.
@@ -118,14 +127,19 @@ impl Node {
 
     /// Takes the field `name` out of this object.
     pub(super) fn remove(&mut self, name: &str) -> Option<Self> {
-        let Self::Object(fields) = self else { return None };
+        let Self::Object(fields) = self else {
+            return None;
+        };
         let place = fields.iter().position(|(key, _)| key == name)?;
         Some(fields.remove(place).1)
     }
 
     /// The value that a pointer such as `/$defs/a` names.
     pub(super) fn at(&self, pointer: &str) -> Option<&Self> {
-        let mut steps = pointer.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~"));
+        let mut steps = pointer
+            .split('/')
+            .skip(1)
+            .map(|step| step.replace("~1", "/").replace("~0", "~"));
         steps.try_fold(self, |node, step| match node {
             Self::List(items) => items.get(step.parse::<usize>().ok()?),
             node => node.get(&step),

@@ -18,8 +18,14 @@ use super::words;
 /// Keywords that Anthropic refuses at the top, and how what they demand is told.
 const COMBINATIONS: [(&str, &str); 3] = [
     ("allOf", "The input must keep to each of these schemas"),
-    ("anyOf", "The input must keep to one or more of these schemas"),
-    ("oneOf", "The input must keep to exactly one of these schemas"),
+    (
+        "anyOf",
+        "The input must keep to one or more of these schemas",
+    ),
+    (
+        "oneOf",
+        "The input must keep to exactly one of these schemas",
+    ),
 ];
 /// The longest name of a property.
 const LONGEST_NAME: usize = 64;
@@ -50,7 +56,10 @@ pub(in crate::gateway) fn plain(json: &str) -> Option<PlainSchema> {
         }
     }
     let renamed = rename(&mut root);
-    Some(PlainSchema { json: root.to_string(), renamed })
+    Some(PlainSchema {
+        json: root.to_string(),
+        renamed,
+    })
 }
 
 /// A tool that its caller has written, with a schema that Anthropic takes; its name, and its properties with their new names. None
@@ -85,24 +94,41 @@ fn is_refused(json: &str) -> bool {
         one_of: Option<IgnoredAny>,
     }
     serde_json::from_str::<Top>(json).is_ok_and(|top| {
-        top.all_of.or(top.any_of).or(top.one_of).is_some() || top.properties.keys().any(|name| !is_name(name))
+        top.all_of.or(top.any_of).or(top.one_of).is_some()
+            || top.properties.keys().any(|name| !is_name(name))
     })
 }
 
 /// Gives `root` the properties of `members`; those that are required only where `all` of the members hold.
 fn combine(root: &mut Node, members: &Node, all: bool) {
-    let members: Vec<Node> = members.items().iter().filter_map(|member| resolved(root, member)).collect();
-    let mut properties = root.get("properties").map(|known| known.fields().to_vec()).unwrap_or_default();
-    let mut required = root.get("required").map(|names| names.items().to_vec()).unwrap_or_default();
+    let members: Vec<Node> = members
+        .items()
+        .iter()
+        .filter_map(|member| resolved(root, member))
+        .collect();
+    let mut properties = root
+        .get("properties")
+        .map(|known| known.fields().to_vec())
+        .unwrap_or_default();
+    let mut required = root
+        .get("required")
+        .map(|names| names.items().to_vec())
+        .unwrap_or_default();
     for member in &members {
-        let more = member.get("properties").map(Node::fields).unwrap_or_default();
+        let more = member
+            .get("properties")
+            .map(Node::fields)
+            .unwrap_or_default();
         for (name, schema) in more {
             if properties.iter().all(|(known, _)| known != name) {
                 properties.push((name.clone(), schema.clone()));
             }
         }
         let names = member.get("required").map(Node::items).unwrap_or_default();
-        let new = names.iter().filter(|name| all && !required.contains(name)).cloned();
+        let new = names
+            .iter()
+            .filter(|name| all && !required.contains(name))
+            .cloned();
         required.extend(new.collect::<Vec<_>>());
     }
     root.set("type", Node::text("object"));
@@ -122,7 +148,10 @@ fn resolved(root: &Node, member: &Node) -> Option<Node> {
 
 /// Gives the properties names that Anthropic takes, and tells the old ones in their descriptions.
 fn rename(root: &mut Node) -> Renamed {
-    let mut properties = root.get("properties").map(|known| known.fields().to_vec()).unwrap_or_default();
+    let mut properties = root
+        .get("properties")
+        .map(|known| known.fields().to_vec())
+        .unwrap_or_default();
     let mut taken: HashSet<String> = properties.iter().map(|(name, _)| name.clone()).collect();
     let mut renamed = Vec::new();
     for (name, schema) in properties.iter_mut().filter(|(name, _)| !is_name(name)) {
@@ -135,13 +164,21 @@ fn rename(root: &mut Node) -> Renamed {
         return renamed;
     }
     root.set("properties", Node::Object(properties));
-    let required = root.get("required").map(|names| names.items().to_vec()).unwrap_or_default();
+    let required = root
+        .get("required")
+        .map(|names| names.items().to_vec())
+        .unwrap_or_default();
     let new_name = |item: Node| {
-        let found = item.as_text().and_then(|name| renamed.iter().find(|(old, _)| *old == name));
+        let found = item
+            .as_text()
+            .and_then(|name| renamed.iter().find(|(old, _)| *old == name));
         found.map_or(item.clone(), |(_, new)| Node::text(new))
     };
     if !required.is_empty() {
-        root.set("required", Node::List(required.into_iter().map(new_name).collect()));
+        root.set(
+            "required",
+            Node::List(required.into_iter().map(new_name).collect()),
+        );
     }
     renamed
 }
@@ -149,11 +186,21 @@ fn rename(root: &mut Node) -> Renamed {
 /// A name like `name` of the characters that Anthropic takes, and none of `taken`.
 fn free_name(name: &str, taken: &HashSet<String>) -> String {
     let is_plain = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
-    let clean: String =
-        name.chars().map(|c| if is_plain(c) { c } else { '_' }).take(LONGEST_NAME - 6).collect();
-    let clean = if clean.is_empty() { "_".to_owned() } else { clean };
+    let clean: String = name
+        .chars()
+        .map(|c| if is_plain(c) { c } else { '_' })
+        .take(LONGEST_NAME - 6)
+        .collect();
+    let clean = if clean.is_empty() {
+        "_".to_owned()
+    } else {
+        clean
+    };
     let numbered = (2..).map(|number: u32| format!("{clean}_{number}"));
-    std::iter::once(clean.clone()).chain(numbered).find(|name| !taken.contains(name)).unwrap_or(clean)
+    std::iter::once(clean.clone())
+        .chain(numbered)
+        .find(|name| !taken.contains(name))
+        .unwrap_or(clean)
 }
 
 #[cfg(test)]

@@ -26,48 +26,87 @@ fn property(property: &Value) -> Option<(String, bool)> {
 
 #[test]
 fn a_schema_that_is_taken_stays_as_it_is() {
-    assert_eq!(taken(TAKEN), Some(Taken { json: TAKEN.to_owned(), is_weaker: false }));
+    assert_eq!(
+        taken(TAKEN),
+        Some(Taken {
+            json: TAKEN.to_owned(),
+            is_weaker: false
+        })
+    );
 }
 
 #[test]
 fn objects_are_closed_and_keys_keep_their_order() {
     let schema = r#"{"type":"object","properties":{"z":{"properties":{"y":{"type":"number"}}},"a":{"type":"integer"}}}"#;
     let expected = r#"{"type":"object","properties":{"z":{"type":"object","properties":{"y":{"type":"number"}},"additionalProperties":false},"a":{"type":"integer"}},"additionalProperties":false}"#;
-    assert_eq!(taken(schema), Some(Taken { json: expected.to_owned(), is_weaker: false }));
+    assert_eq!(
+        taken(schema),
+        Some(Taken {
+            json: expected.to_owned(),
+            is_weaker: false
+        })
+    );
     let open = json!({"additionalProperties": true, "type": "object", "properties": {"a": {"type": "null"}}});
     let taken = taken(&open.to_string()).unwrap();
-    assert!(taken.json.contains(r#""additionalProperties":false"#) && !taken.is_weaker, "{taken:?}");
+    assert!(
+        taken.json.contains(r#""additionalProperties":false"#) && !taken.is_weaker,
+        "{taken:?}"
+    );
 }
 
 #[test]
 fn limits_are_told_in_words() {
     for (schema, expected) in [
-        (json!({"type": "integer", "minimum": 1, "maximum": 10}), "Limits: at most 10; at least 1."),
+        (
+            json!({"type": "integer", "minimum": 1, "maximum": 10}),
+            "Limits: at most 10; at least 1.",
+        ),
         (
             json!({"type": "string", "maxLength": 3, "description": "D."}),
             "D.\\n\\nLimits: at most 3 characters.",
         ),
         (json!({"type": "array", "minItems": 2}), "at least 2 items"),
-        (json!({"type": "array", "uniqueItems": true}), "no item twice"),
-        (json!({"type": "string", "pattern": "^(?!a)"}), r#"matches the regular expression \"^(?!a)\""#),
+        (
+            json!({"type": "array", "uniqueItems": true}),
+            "no item twice",
+        ),
+        (
+            json!({"type": "string", "pattern": "^(?!a)"}),
+            r#"matches the regular expression \"^(?!a)\""#,
+        ),
         (json!({"type": "string", "pattern": "a{1,2000}"}), "matches"),
-        (json!({"type": "string", "format": "credit-card"}), r#"has the format \"credit-card\""#),
-        (json!({"type": "string", "not": {"const": "x"}}), r#"not: {\"const\":\"x\"}"#),
-        (json!({"multipleOf": 5}), r#"a multiple of 5.","type":"number"}"#),
+        (
+            json!({"type": "string", "format": "credit-card"}),
+            r#"has the format \"credit-card\""#,
+        ),
+        (
+            json!({"type": "string", "not": {"const": "x"}}),
+            r#"not: {\"const\":\"x\"}"#,
+        ),
+        (
+            json!({"multipleOf": 5}),
+            r#"a multiple of 5.","type":"number"}"#,
+        ),
     ] {
         let (told, is_weaker) = property(&schema).unwrap();
         assert!(told.contains(expected) && is_weaker, "{told}");
     }
     let plain = json!({"type": "array", "uniqueItems": false});
-    assert_eq!(property(&plain), Some((r#"{"type":"array"}"#.to_owned(), false)));
+    assert_eq!(
+        property(&plain),
+        Some((r#"{"type":"array"}"#.to_owned(), false))
+    );
 }
 
 #[test]
 fn choices_tuples_and_sums_have_a_form() {
-    let one_of =
-        json!({"oneOf": [{"type": "string"}, {"type": "object", "properties": {"a": {"const": 1}}}]});
+    let one_of = json!({"oneOf": [{"type": "string"}, {"type": "object", "properties": {"a": {"const": 1}}}]});
     insta::assert_snapshot!(property(&one_of).unwrap().0, @r#"{"anyOf":[{"type":"string"},{"additionalProperties":false,"properties":{"a":{"const":1}},"type":"object"}]}"#);
-    let members = [json!({"type": "string"}), json!({"type": "integer"}), json!({"type": "string"})];
+    let members = [
+        json!({"type": "string"}),
+        json!({"type": "integer"}),
+        json!({"type": "string"}),
+    ];
     let tuple = json!({"type": "array", "prefixItems": members, "minItems": 3, "maxItems": 3});
     insta::assert_snapshot!(property(&tuple).unwrap().0, @r#"{"description":"Limits: at most 3 items; at least 3 items; the items are, in this order: [{\"type\":\"string\"},{\"type\":\"integer\"},{\"type\":\"string\"}].","items":{"anyOf":[{"type":"string"},{"type":"integer"}]},"type":"array"}"#);
     let old = json!({"type": "array", "items": [{"type": "string"}], "additionalItems": {"type": "null"}});
@@ -118,7 +157,9 @@ fn what_has_no_form_is_told() {
     let tree = json!({"type": "object", "properties": {"list": {"type": "array", "items": {"$ref": "#/$defs/tree"}}}});
     let holding = json!({"$ref": "#/$defs/tree", "$defs": {"tree": tree}});
     let union = json!({"anyOf": [object(&json!({"type": "null"}))]});
-    let optional: Value = (0..25).map(|n| (format!("p{n}"), json!({"type": "null"}))).collect();
+    let optional: Value = (0..25)
+        .map(|n| (format!("p{n}"), json!({"type": "null"})))
+        .collect();
     let wide = json!({"type": "object", "properties": optional});
     for schema in [holding, union, wide] {
         assert_eq!(taken(&schema.to_string()), None, "{schema}");
@@ -130,13 +171,27 @@ fn what_has_no_form_is_told() {
 fn no_schema_takes_forever() {
     let twice = |n: usize| {
         let next = json!({"$ref": format!("#/properties/p{}", n + 1)});
-        (format!("p{n}"), json!({"type": "object", "properties": {"a": next, "b": next}}))
+        (
+            format!("p{n}"),
+            json!({"type": "object", "properties": {"a": next, "b": next}}),
+        )
     };
     let doubling: Value = (0..50).map(twice).collect();
-    let next = |n: usize| (format!("d{n}"), json!({"anyOf": [{"$ref": format!("#/$defs/d{}", n + 1)}]}));
+    let next = |n: usize| {
+        (
+            format!("d{n}"),
+            json!({"anyOf": [{"$ref": format!("#/$defs/d{}", n + 1)}]}),
+        )
+    };
     let chain: Value = (0..5000).map(next).collect();
-    assert_eq!(taken(&json!({"type": "object", "properties": doubling}).to_string()), None);
-    assert_eq!(taken(&json!({"$ref": "#/$defs/d0", "$defs": chain}).to_string()), None);
+    assert_eq!(
+        taken(&json!({"type": "object", "properties": doubling}).to_string()),
+        None
+    );
+    assert_eq!(
+        taken(&json!({"$ref": "#/$defs/d0", "$defs": chain}).to_string()),
+        None
+    );
 }
 
 /// Everything that Anthropic is known to refuse in `schema`.
@@ -161,14 +216,31 @@ fn refused(schema: &Value) -> Vec<String> {
         "allOf",
         "prefixItems",
     ];
-    found.extend(keywords.iter().filter(|name| schema.get(**name).is_some()).map(|name| (*name).to_owned()));
+    found.extend(
+        keywords
+            .iter()
+            .filter(|name| schema.get(**name).is_some())
+            .map(|name| (*name).to_owned()),
+    );
     if schema["minItems"].as_u64().is_some_and(|items| items > 1) || schema["items"].is_array() {
         found.push("items".to_owned());
     }
     for name in ["properties", "$defs", "definitions"] {
-        found.extend(schema[name].as_object().into_iter().flatten().flat_map(|(_, inner)| refused(inner)));
+        found.extend(
+            schema[name]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .flat_map(|(_, inner)| refused(inner)),
+        );
     }
-    found.extend(schema["anyOf"].as_array().into_iter().flatten().flat_map(refused));
+    found.extend(
+        schema["anyOf"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .flat_map(refused),
+    );
     found.extend(schema.get("items").into_iter().flat_map(refused));
     found
 }
@@ -216,7 +288,9 @@ proptest! {
 #[test]
 fn a_schema_that_grows_without_bounds_is_not_looked_into() {
     let values = vec!["1"; 3000].join(",");
-    let fields: Vec<_> = (0..400).map(|n| format!(r##""p{n}":{{"$ref":"#/$defs/a","x":1}}"##)).collect();
+    let fields: Vec<_> = (0..400)
+        .map(|n| format!(r##""p{n}":{{"$ref":"#/$defs/a","x":1}}"##))
+        .collect();
     let copies = format!(
         r#"{{"type":"object","$defs":{{"a":{{"enum":[{values}]}}}},"properties":{{{}}}}}"#,
         fields.join(",")
@@ -224,6 +298,9 @@ fn a_schema_that_grows_without_bounds_is_not_looked_into() {
     assert_eq!(taken(&copies), None);
     let fields: Vec<_> = (0..3000).map(|n| format!(r#""p{n}":1"#)).collect();
     assert_eq!(taken(&format!("{{{}}}", fields.join(","))), None);
-    let long = format!(r#"{{"type":"string","description":"{}"}}"#, "x".repeat(300 * 1024));
+    let long = format!(
+        r#"{{"type":"string","description":"{}"}}"#,
+        "x".repeat(300 * 1024)
+    );
     assert_eq!(taken(&long), None);
 }

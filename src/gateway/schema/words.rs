@@ -3,8 +3,18 @@
 use super::node::Node;
 
 /// The string formats that Anthropic binds an answer to.
-const FORMATS: [&str; 10] =
-    ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
+const FORMATS: [&str; 10] = [
+    "date-time",
+    "time",
+    "date",
+    "duration",
+    "email",
+    "hostname",
+    "uri",
+    "ipv4",
+    "ipv6",
+    "uuid",
+];
 
 /// The most times that a pattern may repeat something; Anthropic takes no large ranges.
 const MOST_REPEATS: u32 = 100;
@@ -42,12 +52,19 @@ const REFUSED: [&str; 27] = [
 
 /// Moves what Anthropic refuses of `node` into its description. Tells whether that leaves an answer freer than before.
 pub(super) fn move_limits(node: &mut Node) -> bool {
-    let refused: Vec<(String, Node)> =
-        node.fields().iter().filter(|(name, value)| is_refused(name, value)).cloned().collect();
+    let refused: Vec<(String, Node)> = node
+        .fields()
+        .iter()
+        .filter(|(name, value)| is_refused(name, value))
+        .cloned()
+        .collect();
     for (name, _) in &refused {
         node.remove(name);
     }
-    let said: Vec<String> = refused.iter().filter_map(|(name, value)| say(name, value)).collect();
+    let said: Vec<String> = refused
+        .iter()
+        .filter_map(|(name, value)| say(name, value))
+        .collect();
     if !said.is_empty() {
         add(node, &format!("Limits: {}.", said.join("; ")));
     }
@@ -56,15 +73,23 @@ pub(super) fn move_limits(node: &mut Node) -> bool {
 
 /// Adds a sentence to the description of `node`.
 pub(super) fn add(node: &mut Node, sentence: &str) {
-    let before = node.get("description").and_then(Node::as_text).unwrap_or_default();
+    let before = node
+        .get("description")
+        .and_then(Node::as_text)
+        .unwrap_or_default();
     let gap = if before.is_empty() { "" } else { "\n\n" };
-    node.set("description", Node::text(&format!("{before}{gap}{sentence}")));
+    node.set(
+        "description",
+        Node::text(&format!("{before}{gap}{sentence}")),
+    );
 }
 
 fn is_refused(name: &str, value: &Node) -> bool {
     match name {
         "minItems" => !value.is("0") && !value.is("1"),
-        "format" => !value.as_text().is_some_and(|format| FORMATS.contains(&&*format)),
+        "format" => !value
+            .as_text()
+            .is_some_and(|format| FORMATS.contains(&&*format)),
         "pattern" => !value.as_text().is_some_and(|pattern| is_simple(&pattern)),
         name => REFUSED.contains(&name),
     }
@@ -108,8 +133,12 @@ fn is_simple(pattern: &str) -> bool {
     }
     let has_few_repeats = |range: &str| {
         let numbers = range.split('}').next().unwrap_or_default().split(',');
-        numbers.flat_map(str::parse::<u32>).all(|number| number <= MOST_REPEATS)
+        numbers
+            .flat_map(str::parse::<u32>)
+            .all(|number| number <= MOST_REPEATS)
     };
-    let mut groups = pattern.match_indices("(?").map(|(place, _)| &pattern[place..]);
+    let mut groups = pattern
+        .match_indices("(?")
+        .map(|(place, _)| &pattern[place..]);
     groups.all(|group| group.starts_with("(?:")) && pattern.split('{').skip(1).all(has_few_repeats)
 }

@@ -18,7 +18,11 @@ use crate::http::report::Parameters;
 pub(super) async fn stats(State(cache): State<AnswerCache>) -> Response {
     let stats = cache.stats();
     let asked = stats.hits + stats.misses;
-    let ratio = if asked == 0 { 0.0 } else { stats.hits as f64 / asked as f64 };
+    let ratio = if asked == 0 {
+        0.0
+    } else {
+        stats.hits as f64 / asked as f64
+    };
     let body = object!({
         "object": "cache",
         "hits": stats.hits,
@@ -40,8 +44,7 @@ pub(super) async fn clear(
         [] => None,
         [(name, project)] if name == "project_id" => Some(project.as_str()),
         [(name, _), ..] => {
-            let message =
-                "There is one parameter here, once: `project_id`. Without it all answers are forgotten.";
+            let message = "There is one parameter here, once: `project_id`. Without it all answers are forgotten.";
             return Err(InvalidRequest::at(printable(name), code::UNKNOWN, message).into());
         }
     };

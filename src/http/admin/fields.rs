@@ -39,7 +39,9 @@ const MOST_MODELS: usize = 100;
 /// When the body is no such thing.
 pub(super) fn new_key(body: &[u8]) -> Result<(String, KeyChange), InvalidRequest> {
     let mut object = fields::request(body, &NEW_KEY, "`name`")?;
-    let project = object.take_text("project_id")?.unwrap_or_else(|| DEFAULT_PROJECT.to_owned());
+    let project = object
+        .take_text("project_id")?
+        .unwrap_or_else(|| DEFAULT_PROJECT.to_owned());
     let change = key(&mut object)?;
     if change.name.is_none() {
         return Err(object.missing("name"));
@@ -105,7 +107,11 @@ pub(super) fn project_change(body: &[u8]) -> Result<ProjectChange, InvalidReques
 /// # Errors
 /// When the body is no such thing.
 pub(super) fn whole_budget(body: &[u8]) -> Result<Budget, InvalidRequest> {
-    caps(fields::request(body, &WHOLE_BUDGET, "`daily` and `monthly`")?)
+    caps(fields::request(
+        body,
+        &WHOLE_BUDGET,
+        "`daily` and `monthly`",
+    )?)
 }
 
 /// A key was to be made for a project that is not there.
@@ -153,20 +159,28 @@ fn change<T>(
 }
 
 fn name(object: &mut Object) -> Result<Option<String>, InvalidRequest> {
-    let Some(name) = object.take_text("name")? else { return Ok(None) };
+    let Some(name) = object.take_text("name")? else {
+        return Ok(None);
+    };
     let is_good = !name.trim().is_empty()
         && name.chars().count() <= LONGEST_NAME
         && !name.chars().any(char::is_control);
     if is_good {
         return Ok(Some(name));
     }
-    Err(object.refuse("name", code::VALUE, "expected 1 to 100 characters on one line."))
+    Err(object.refuse(
+        "name",
+        code::VALUE,
+        "expected 1 to 100 characters on one line.",
+    ))
 }
 
 fn rates(object: &mut Object) -> Result<RatesChange, InvalidRequest> {
     let mut rate = |name: &'static str| {
         change(object, name, |object| {
-            Ok(object.take_integer(name)?.and_then(|number| u32::try_from(number).ok()))
+            Ok(object
+                .take_integer(name)?
+                .and_then(|number| u32::try_from(number).ok()))
         })
     };
     Ok(RatesChange {
@@ -178,9 +192,11 @@ fn rates(object: &mut Object) -> Result<RatesChange, InvalidRequest> {
 }
 
 fn models(object: &mut Object) -> Result<Option<Vec<String>>, InvalidRequest> {
-    let Some(names) = texts(object, "models")? else { return Ok(None) };
-    let is_good =
-        (1..=MOST_MODELS).contains(&names.len()) && names.iter().all(|name| !name.trim().is_empty());
+    let Some(names) = texts(object, "models")? else {
+        return Ok(None);
+    };
+    let is_good = (1..=MOST_MODELS).contains(&names.len())
+        && names.iter().all(|name| !name.trim().is_empty());
     if is_good {
         return Ok(Some(names));
     }
@@ -192,8 +208,14 @@ fn models(object: &mut Object) -> Result<Option<Vec<String>>, InvalidRequest> {
 }
 
 fn permissions(object: &mut Object) -> Result<Option<Vec<Permission>>, InvalidRequest> {
-    let Some(names) = texts(object, "permissions")? else { return Ok(None) };
-    let known = |name: &String| Permission::ALL.into_iter().find(|permission| permission.as_str() == name);
+    let Some(names) = texts(object, "permissions")? else {
+        return Ok(None);
+    };
+    let known = |name: &String| {
+        Permission::ALL
+            .into_iter()
+            .find(|permission| permission.as_str() == name)
+    };
     let found: Option<Vec<Permission>> = names.iter().map(known).collect();
     match found {
         Some(mut permissions) if !permissions.is_empty() => {
@@ -209,26 +231,43 @@ fn permissions(object: &mut Object) -> Result<Option<Vec<Permission>>, InvalidRe
 }
 
 fn expiry(object: &mut Object) -> Result<Option<u64>, InvalidRequest> {
-    let Some(end) = object.take_integer("expires_at")?.map(i64::unsigned_abs) else { return Ok(None) };
+    let Some(end) = object.take_integer("expires_at")?.map(i64::unsigned_abs) else {
+        return Ok(None);
+    };
     if end > unix_now() {
         return Ok(Some(end));
     }
-    Err(object.refuse("expires_at", code::VALUE, "lies in the past. To end a key at once, delete it."))
+    Err(object.refuse(
+        "expires_at",
+        code::VALUE,
+        "lies in the past. To end a key at once, delete it.",
+    ))
 }
 
 fn budget(object: &mut Object) -> Result<Option<Budget>, InvalidRequest> {
-    let Some(value) = object.take("budget")? else { return Ok(None) };
-    caps(Object::new(value, object.place.inner("budget", &BUDGET_FIELDS))?).map(Some)
+    let Some(value) = object.take("budget")? else {
+        return Ok(None);
+    };
+    caps(Object::new(
+        value,
+        object.place.inner("budget", &BUDGET_FIELDS),
+    )?)
+    .map(Some)
 }
 
 fn caps(mut object: Object) -> Result<Budget, InvalidRequest> {
-    let budget = Budget { daily: cap(&mut object, "daily")?, monthly: cap(&mut object, "monthly")? };
+    let budget = Budget {
+        daily: cap(&mut object, "daily")?,
+        monthly: cap(&mut object, "monthly")?,
+    };
     finish(object)?;
     Ok(budget)
 }
 
 fn cap(object: &mut Object, name: &'static str) -> Result<Cap, InvalidRequest> {
-    let Some(value) = object.take(name)? else { return Ok(Cap::default()) };
+    let Some(value) = object.take(name)? else {
+        return Ok(Cap::default());
+    };
     let mut object = Object::new(value, object.place.inner(name, &CAP))?;
     let tokens = object.take_integer("tokens")?.map(i64::unsigned_abs);
     let money = money(&mut object, "money")?;

@@ -23,10 +23,13 @@ pub(super) async fn create_key(
     body: RequestBody,
 ) -> Result<Response, ApiError> {
     let (project, change) = body.decode(fields::new_key).await?;
-    let (key, text) = registry.create_key(project, change).await.map_err(|error| match error {
-        Error::UnknownProject(_) => ApiError::from(fields::unknown_project()),
-        error => error.into(),
-    })?;
+    let (key, text) = registry
+        .create_key(project, change)
+        .await
+        .map_err(|error| match error {
+            Error::UnknownProject(_) => ApiError::from(fields::unknown_project()),
+            error => error.into(),
+        })?;
     Ok(json(StatusCode::CREATED, &write::new_key(&key, &text)))
 }
 
@@ -36,7 +39,10 @@ pub(super) async fn list_keys(
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
     let (keys, has_more) = registry.keys(page(&query)?).await?;
-    Ok(json(StatusCode::OK, &write::list(&keys.iter().map(write::key).collect::<Vec<_>>(), has_more)))
+    Ok(json(
+        StatusCode::OK,
+        &write::list(&keys.iter().map(write::key).collect::<Vec<_>>(), has_more),
+    ))
 }
 
 /// One of them.
@@ -54,7 +60,10 @@ pub(super) async fn change_key(
     body: RequestBody,
 ) -> Result<Response, ApiError> {
     let change = body.decode(fields::key_change).await?;
-    Ok(json(StatusCode::OK, &write::key(&registry.change_key(&id, change).await?)))
+    Ok(json(
+        StatusCode::OK,
+        &write::key(&registry.change_key(&id, change).await?),
+    ))
 }
 
 /// Revokes it. Its record stays, so that whoever still sends it is told.
@@ -62,7 +71,10 @@ pub(super) async fn revoke_key(
     State(registry): State<Registry>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    Ok(json(StatusCode::OK, &write::key(&registry.revoke_key(&id).await?)))
+    Ok(json(
+        StatusCode::OK,
+        &write::key(&registry.revoke_key(&id).await?),
+    ))
 }
 
 /// Gives it another secret and shows that, this once.

@@ -27,12 +27,19 @@ pub(super) async fn usage(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let Wanted { query, format } = Wanted::read(&parameters, &headers, &PARAMETERS)?;
-    Ok(report::response(format, &ledger.usage(&query).await.map_err(told)?, None))
+    Ok(report::response(
+        format,
+        &ledger.usage(&query).await.map_err(told)?,
+        None,
+    ))
 }
 
 /// Everything the ledger knows, as it is at one moment.
 pub(super) async fn backup(State(ledger): State<Reader>) -> Result<Response, ApiError> {
-    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
     Ok((headers, ledger.backup().await.map_err(told)?).into_response())
 }
 

@@ -88,24 +88,43 @@ impl FromRef<State> for Arc<Config> {
 
 /// The admin API.
 pub(super) fn router<S>(admin: &Admin, config: &Arc<Config>) -> Router<S> {
-    let router =
-        routes().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
-    router.with_state(State { admin: admin.clone(), config: Arc::clone(config) })
+    let router = routes()
+        .into_iter()
+        .fold(Router::new(), |router, (path, methods)| {
+            router.route(path, methods)
+        });
+    router.with_state(State {
+        admin: admin.clone(),
+        config: Arc::clone(config),
+    })
 }
 
 /// Its paths.
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<State>)> {
     vec![
         ("/admin/keys", post(keys::create_key).get(keys::list_keys)),
-        ("/admin/keys/{id}", get(keys::retrieve_key).patch(keys::change_key).delete(keys::revoke_key)),
+        (
+            "/admin/keys/{id}",
+            get(keys::retrieve_key)
+                .patch(keys::change_key)
+                .delete(keys::revoke_key),
+        ),
         ("/admin/keys/{id}/rotate", post(keys::rotate_key)),
-        ("/admin/projects", post(projects::create_project).get(projects::list_projects)),
+        (
+            "/admin/projects",
+            post(projects::create_project).get(projects::list_projects),
+        ),
         (
             "/admin/projects/{id}",
-            get(projects::retrieve_project).patch(projects::change_project).delete(projects::delete_project),
+            get(projects::retrieve_project)
+                .patch(projects::change_project)
+                .delete(projects::delete_project),
         ),
         ("/admin/projects/{id}/budget", put(projects::set_budget)),
-        ("/admin/projects/{id}/webhook/test", post(projects::test_webhook)),
+        (
+            "/admin/projects/{id}/webhook/test",
+            post(projects::test_webhook),
+        ),
         ("/admin/usage", get(ledger::usage)),
         ("/admin/ledger/backup", get(ledger::backup)),
         ("/admin/ledger/verify", get(ledger::verify)),
@@ -135,11 +154,17 @@ pub(super) const PATHS: [(&str, &[&str]); 13] = [
 
 fn page(query: &HashMap<String, String>) -> Result<Page, ApiError> {
     let limit = number(query, "limit", 1..=LARGEST_PAGE)?.unwrap_or(USUAL_PAGE);
-    Ok(Page { limit, after: query.get("after").cloned() })
+    Ok(Page {
+        limit,
+        after: query.get("after").cloned(),
+    })
 }
 
 fn json(status: StatusCode, body: &Value) -> Response {
     // A key stands in some of them.
-    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
     (status, headers, body.to_string()).into_response()
 }

@@ -32,7 +32,10 @@ pub(super) async fn create_project(
 ) -> Result<Response, ApiError> {
     let (id, change) = body.decode(fields::new_project).await?;
     let show = shown_after(&change);
-    Ok(json(StatusCode::CREATED, &show(&registry.create_project(id, change).await?)))
+    Ok(json(
+        StatusCode::CREATED,
+        &show(&registry.create_project(id, change).await?),
+    ))
 }
 
 /// Projects in the order of their ids.
@@ -41,7 +44,13 @@ pub(super) async fn list_projects(
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
     let (projects, has_more) = registry.projects(page(&query)?).await?;
-    Ok(json(StatusCode::OK, &write::list(&projects.iter().map(write::project).collect::<Vec<_>>(), has_more)))
+    Ok(json(
+        StatusCode::OK,
+        &write::list(
+            &projects.iter().map(write::project).collect::<Vec<_>>(),
+            has_more,
+        ),
+    ))
 }
 
 /// One of them.
@@ -49,7 +58,10 @@ pub(super) async fn retrieve_project(
     State(registry): State<Registry>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    Ok(json(StatusCode::OK, &write::project(&registry.project(&id).await?)))
+    Ok(json(
+        StatusCode::OK,
+        &write::project(&registry.project(&id).await?),
+    ))
 }
 
 /// Changes its name, its limits, its budget or its webhook.
@@ -60,7 +72,10 @@ pub(super) async fn change_project(
 ) -> Result<Response, ApiError> {
     let change = body.decode(fields::project_change).await?;
     let show = shown_after(&change);
-    Ok(json(StatusCode::OK, &show(&registry.change_project(&id, change).await?)))
+    Ok(json(
+        StatusCode::OK,
+        &show(&registry.change_project(&id, change).await?),
+    ))
 }
 
 /// Puts another budget in the place of the one it has.
@@ -70,7 +85,10 @@ pub(super) async fn set_budget(
     body: RequestBody,
 ) -> Result<Response, ApiError> {
     let budget = body.decode(fields::whole_budget).await?;
-    Ok(json(StatusCode::OK, &write::project(&registry.set_budget(&id, budget).await?)))
+    Ok(json(
+        StatusCode::OK,
+        &write::project(&registry.set_budget(&id, budget).await?),
+    ))
 }
 
 /// Sends an event to its webhook, this once, and says what came of it.
@@ -79,7 +97,11 @@ pub(super) async fn test_webhook(
     State(sender): State<Arc<dyn Sender>>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let endpoint = registry.project(&id).await?.webhook.ok_or_else(fields::no_webhook)?;
+    let endpoint = registry
+        .project(&id)
+        .await?
+        .webhook
+        .ok_or_else(fields::no_webhook)?;
     let event = Event::new("webhook.test", &object!({"project_id": id}));
     let answer = webhooks::try_once(&*sender, &endpoint, &event).await;
     Ok(json(StatusCode::OK, &write::webhook_test(&event, &answer)))
@@ -87,7 +109,11 @@ pub(super) async fn test_webhook(
 
 /// The secret of a webhook is shown by the answer that makes it.
 fn shown_after(change: &ProjectChange) -> fn(&Project) -> Value {
-    if matches!(change.webhook, Change::Set(_)) { write::with_secret } else { write::project }
+    if matches!(change.webhook, Change::Set(_)) {
+        write::with_secret
+    } else {
+        write::project
+    }
 }
 
 /// Takes one away whose keys are all revoked.
@@ -96,5 +122,8 @@ pub(super) async fn delete_project(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     registry.delete_project(&id).await?;
-    Ok(json(StatusCode::OK, &object!({"id": id, "object": "project.deleted", "deleted": true})))
+    Ok(json(
+        StatusCode::OK,
+        &object!({"id": id, "object": "project.deleted", "deleted": true}),
+    ))
 }

@@ -30,7 +30,11 @@ pub(super) async fn verify(State(backups): State<Backups>) -> Result<Response, A
 
 /// The `contents` of a store or a backup as an object of the type `name`.
 fn told(name: &str, contents: &BackupContents) -> Value {
-    let BackupContents { records, large_values, large_bytes } = contents;
+    let BackupContents {
+        records,
+        large_values,
+        large_bytes,
+    } = contents;
     object!({"object": name, "records": records, "large_values": large_values, "large_bytes": large_bytes})
 }
 

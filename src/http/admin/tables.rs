@@ -13,34 +13,59 @@ const LONGEST_GRACE: i64 = 90 * 24 * 60 * 60;
 const LAST_SECOND: i64 = 253_402_300_799;
 
 const RATE: Shape = Shape::Integer(1, u32::MAX as i64);
-const NAME: Field = honoured("name", Shape::Text, "What people call it, up to 100 characters.");
-const MODELS: Field = honoured("models", Shape::Array, "The names it may send as `model`. Left out, all.");
+const NAME: Field = honoured(
+    "name",
+    Shape::Text,
+    "What people call it, up to 100 characters.",
+);
+const MODELS: Field = honoured(
+    "models",
+    Shape::Array,
+    "The names it may send as `model`. Left out, all.",
+);
 const REQUESTS: Field = honoured("requests_per_minute", RATE, "Left out, there is no limit.");
-const TOKENS: Field =
-    honoured("tokens_per_minute", RATE, "Of prompts and answers. Left out, there is no limit.");
+const TOKENS: Field = honoured(
+    "tokens_per_minute",
+    RATE,
+    "Of prompts and answers. Left out, there is no limit.",
+);
 const CONCURRENT: Field = honoured("concurrent_requests", RATE, "Left out, there is no limit.");
 const WEIGHT: Field = honoured(
     "weight",
     Shape::Integer(1, 100),
     "Turns in each round when requests wait for a worker. Left out, a key has that of its project, and a project 1.",
 );
-const BUDGET: Field = honoured("budget", Shape::Object, "What may be spent. Left out, anything.");
-const WEBHOOK_FIELD: Field =
-    honoured("webhook", Shape::Object, "Who hears of what happens in it. `null` takes it away.");
+const BUDGET: Field = honoured(
+    "budget",
+    Shape::Object,
+    "What may be spent. Left out, anything.",
+);
+const WEBHOOK_FIELD: Field = honoured(
+    "webhook",
+    Shape::Object,
+    "Who hears of what happens in it. `null` takes it away.",
+);
 const PERMISSIONS: Field = honoured(
     "permissions",
     Shape::Array,
     "What it is good for: `inference` (having models answer), `responses` (stored ones), `usage`, `tasks` (agents on this machine), `web_search` (searches of the web), `server_tools` (code that Anthropic runs, MCP servers that it calls). Left out, all but `tasks`.",
 );
-const EXPIRES: Field =
-    honoured("expires_at", Shape::Integer(0, LAST_SECOND), "Seconds of Unix time. Left out, it lasts.");
+const EXPIRES: Field = honoured(
+    "expires_at",
+    Shape::Integer(0, LAST_SECOND),
+    "Seconds of Unix time. Left out, it lasts.",
+);
 
 /// `POST /admin/keys`
 pub(super) static NEW_KEY: Table = Table {
     prefix: "",
     fields: &[
         NAME,
-        honoured("project_id", Shape::Text, "The project it belongs to for good. Left out, `default`."),
+        honoured(
+            "project_id",
+            Shape::Text,
+            "The project it belongs to for good. Left out, `default`.",
+        ),
         MODELS,
         REQUESTS,
         TOKENS,
@@ -116,8 +141,16 @@ pub(super) static PROJECT: Table = Table {
 pub(super) static WEBHOOK: Table = Table {
     prefix: "webhook.",
     fields: &[
-        honoured("url", Shape::Text, "Where events go: `https` or `http`, without user and password."),
-        honoured("secret", Shape::Text, "`whsec_` and the base64 of 24 to 64 bytes. Left out, one is made."),
+        honoured(
+            "url",
+            Shape::Text,
+            "Where events go: `https` or `http`, without user and password.",
+        ),
+        honoured(
+            "secret",
+            Shape::Text,
+            "`whsec_` and the base64 of 24 to 64 bytes. Left out, one is made.",
+        ),
     ],
 };
 
@@ -126,9 +159,15 @@ const CAPS: &[Field] = &[
     honoured("monthly", Shape::Object, "Within a calendar month of UTC."),
 ];
 /// `PUT /admin/projects/{id}/budget`
-pub(super) static WHOLE_BUDGET: Table = Table { prefix: "", fields: CAPS };
+pub(super) static WHOLE_BUDGET: Table = Table {
+    prefix: "",
+    fields: CAPS,
+};
 /// A budget among other fields.
-pub(super) static BUDGET_FIELDS: Table = Table { prefix: "budget.", fields: CAPS };
+pub(super) static BUDGET_FIELDS: Table = Table {
+    prefix: "budget.",
+    fields: CAPS,
+};
 /// What may be spent within a time.
 pub(super) static CAP: Table = Table {
     prefix: "budget.daily.",

@@ -13,7 +13,11 @@ pub fn refusal(error: Error) -> Refusal {
         Error::Turn(error) => error.into(),
         Error::Response(error) => error.into(),
     };
-    Refusal { status: error.status(), envelope: error.envelope(), again: again(&error) }
+    Refusal {
+        status: error.status(),
+        envelope: error.envelope(),
+        again: again(&error),
+    }
 }
 
 fn again(error: &ApiError) -> Again {

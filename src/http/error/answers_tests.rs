@@ -16,7 +16,14 @@ const SOON: Duration = Duration::from_secs(3);
 
 fn limited(retry_after: Option<Duration>) -> gateway::Error {
     let (what, whose, state) = (What::Requests, Whose::Key, State::default());
-    Limited { what, whose, limit: 1, retry_after, state }.into()
+    Limited {
+        what,
+        whose,
+        limit: 1,
+        retry_after,
+        state,
+    }
+    .into()
 }
 
 fn failed(kind: FailureKind) -> gateway::Error {
@@ -41,8 +48,16 @@ fn an_error_says_whether_it_helps_to_ask_again() {
         (Error::Turn(limited(Some(SOON))), 429, Again::After(SOON)),
         (Error::Turn(limited(None)), 429, Again::Never),
         (Error::Turn(over.into()), 429, Again::Never),
-        (Error::Turn(gateway::Error::NotSignedIn("Sign in.".into())), 401, Again::Never),
-        (Error::Turn(gateway::Error::UnknownModel("x".into())), 404, Again::Never),
+        (
+            Error::Turn(gateway::Error::NotSignedIn("Sign in.".into())),
+            401,
+            Again::Never,
+        ),
+        (
+            Error::Turn(gateway::Error::UnknownModel("x".into())),
+            404,
+            Again::Never,
+        ),
         (
             Error::Turn(gateway::Error::Busy {
                 workers: 1,
@@ -52,11 +67,31 @@ fn an_error_says_whether_it_helps_to_ask_again() {
             429,
             Again::After(SOON),
         ),
-        (Error::Turn(failed(FailureKind::RateLimited)), 429, Again::Perhaps),
-        (Error::Turn(failed(FailureKind::Crashed)), 502, Again::Perhaps),
-        (Error::Turn(failed(FailureKind::ContextTooLong)), 400, Again::Never),
-        (Error::Response(responses::Error::NotFound("x".into())), 404, Again::Never),
-        (Error::Response(limited(Some(SOON)).into()), 429, Again::After(SOON)),
+        (
+            Error::Turn(failed(FailureKind::RateLimited)),
+            429,
+            Again::Perhaps,
+        ),
+        (
+            Error::Turn(failed(FailureKind::Crashed)),
+            502,
+            Again::Perhaps,
+        ),
+        (
+            Error::Turn(failed(FailureKind::ContextTooLong)),
+            400,
+            Again::Never,
+        ),
+        (
+            Error::Response(responses::Error::NotFound("x".into())),
+            404,
+            Again::Never,
+        ),
+        (
+            Error::Response(limited(Some(SOON)).into()),
+            429,
+            Again::After(SOON),
+        ),
     ] {
         let words = error.to_string();
         let refusal = refusal(error);

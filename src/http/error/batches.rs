@@ -10,7 +10,10 @@ impl From<Error> for ApiError {
         match error {
             Error::Invalid(invalid) => invalid.into(),
             Error::NotFound(id) => {
-                let message = format!("No batch found with id '{}' in this key's project.", printable(&id));
+                let message = format!(
+                    "No batch found with id '{}' in this key's project.",
+                    printable(&id)
+                );
                 Self::new(Kind::UnknownBatch, message).at("id")
             }
             Error::File(error) => error.into(),

@@ -23,9 +23,19 @@ impl Door {
     /// The door by which `request` came in: what its path or its client is made for.
     pub(in crate::http) fn of(request: &Request) -> Self {
         let is_below = |rest: &str| rest.is_empty() || rest.starts_with('/');
-        let is_theirs = request.uri().path().strip_prefix(MESSAGES).is_some_and(is_below)
-            || THEIRS.iter().any(|name| request.headers().contains_key(*name));
-        if is_theirs { Self::Anthropic } else { Self::OpenAi }
+        let is_theirs = request
+            .uri()
+            .path()
+            .strip_prefix(MESSAGES)
+            .is_some_and(is_below)
+            || THEIRS
+                .iter()
+                .any(|name| request.headers().contains_key(*name));
+        if is_theirs {
+            Self::Anthropic
+        } else {
+            Self::OpenAi
+        }
     }
 }
 
@@ -41,6 +51,11 @@ impl ApiError {
     /// The same in Anthropic's words.
     pub(in crate::http) fn message<'a>(&'a self, request_id: &'a str) -> anthropic::Envelope<'a> {
         let (message, param) = (&self.0.message, self.0.param.as_deref());
-        anthropic::Envelope { kind: kind_of_status(self.status()), message, param, request_id }
+        anthropic::Envelope {
+            kind: kind_of_status(self.status()),
+            message,
+            param,
+            request_id,
+        }
     }
 }

@@ -84,7 +84,9 @@ impl ApiError {
             "This server cannot use its {part} now: its disk is full or fails. Try again later; its log tells the \
              operator more."
         );
-        Self::new(Kind::StorageUnavailable, message).retry_after(RESTART).caused_by(cause)
+        Self::new(Kind::StorageUnavailable, message)
+            .retry_after(RESTART)
+            .caused_by(cause)
     }
 
     /// With the field of the request that is at fault.
@@ -188,14 +190,29 @@ impl IntoResponse for ApiError {
         *response.status_mut() =
             StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
         if let Some(milliseconds) = self.wait() {
             headers.insert("retry-after-ms", HeaderValue::from(milliseconds));
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(milliseconds.div_ceil(1000)));
+            headers.insert(
+                header::RETRY_AFTER,
+                HeaderValue::from(milliseconds.div_ceil(1000)),
+            );
         }
-        headers.extend(self.0.limits.headers().into_iter().filter_map(|(name, value)| {
-            Some((HeaderName::from_static(name), HeaderValue::from_str(&value).ok()?))
-        }));
+        headers.extend(
+            self.0
+                .limits
+                .headers()
+                .into_iter()
+                .filter_map(|(name, value)| {
+                    Some((
+                        HeaderName::from_static(name),
+                        HeaderValue::from_str(&value).ok()?,
+                    ))
+                }),
+        );
         // What no limit will ever let in, and no budget before tomorrow, is as hopeless as a request without a sign-in.
         let is_hopeless = match self.0.kind {
             Kind::OverBudget | Kind::TaskExists | Kind::ProjectExists => true,
@@ -203,7 +220,10 @@ impl IntoResponse for ApiError {
             _ => row.lasts,
         };
         if self.0.kind == Kind::UnsupportedEncoding {
-            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(content_encoding::TAKEN));
+            headers.insert(
+                header::ACCEPT_ENCODING,
+                HeaderValue::from_static(content_encoding::TAKEN),
+            );
         }
         if is_hopeless {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));

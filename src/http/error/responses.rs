@@ -18,7 +18,10 @@ impl From<Error> for ApiError {
             Error::Invalid(invalid) => invalid.into(),
             Error::NotFound(id) => {
                 let id = printable(&id);
-                Self::new(Kind::UnknownResponse, format!("Response with id '{id}' not found."))
+                Self::new(
+                    Kind::UnknownResponse,
+                    format!("Response with id '{id}' not found."),
+                )
             }
             Error::Conversation(error) => error.into(),
             Error::Turn(error) => turn(error),
@@ -30,5 +33,9 @@ impl From<Error> for ApiError {
 /// The conversation is called `input` here.
 fn turn(error: gateway::Error) -> ApiError {
     let error = ApiError::from(error);
-    if error.kind() == Kind::ContextTooLong { error.at("input") } else { error }
+    if error.kind() == Kind::ContextTooLong {
+        error.at("input")
+    } else {
+        error
+    }
 }

@@ -169,12 +169,16 @@ impl Kind {
             _ => "invalid_request_error",
         };
         let lasts = matches!(self, Self::NotSignedIn | Self::SignInFailed | Self::NotKept);
-        Row { status, r#type, code, lasts }
+        Row {
+            status,
+            r#type,
+            code,
+            lasts,
+        }
     }
 
     /// Statuses are chosen by what clients do on them: they try again on 408, 409, 429 and 5xx, and name their exceptions after
     /// the rest.
-    #[expect(clippy::too_many_lines, reason = "a table, with a row for each kind")]
     const fn status_and_code(self) -> (u16, Option<&'static str>) {
         match self {
             Self::InvalidRequest => (400, None),

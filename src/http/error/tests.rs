@@ -12,14 +12,24 @@ use crate::gateway;
 const SOON: Duration = Duration::from_millis(1500);
 
 fn failed(kind: FailureKind, retry_after: Option<Duration>) -> ApiError {
-    gateway::Error::Failed(Failure { kind, message: "It failed.".into(), retry_after }).into()
+    gateway::Error::Failed(Failure {
+        kind,
+        message: "It failed.".into(),
+        retry_after,
+    })
+    .into()
 }
 
 /// One line of the table, and the message below it.
 fn row(table: &mut String, error: ApiError) {
     let envelope = error.envelope();
     let response = error.into_response();
-    let header = |name: &str| response.headers().get(name).map_or("-", |value| value.to_str().unwrap());
+    let header = |name: &str| {
+        response
+            .headers()
+            .get(name)
+            .map_or("-", |value| value.to_str().unwrap())
+    };
     writeln!(
         table,
         "{} {} {} {} | {} {} | {}\n    {}",
@@ -40,8 +50,15 @@ fn row(table: &mut String, error: ApiError) {
 fn the_table_of_turns() {
     let mut table = String::new();
     let mut row = |error: gateway::Error| row(&mut table, error.into());
-    row(gateway::Error::Busy { workers: 5, reason: gateway::BusyReason::QueueFull, retry_after: SOON });
-    row(gateway::Error::Unavailable { reason: "claude is not installed".into(), retry_after: SOON });
+    row(gateway::Error::Busy {
+        workers: 5,
+        reason: gateway::BusyReason::QueueFull,
+        retry_after: SOON,
+    });
+    row(gateway::Error::Unavailable {
+        reason: "claude is not installed".into(),
+        retry_after: SOON,
+    });
     row(gateway::Error::NotSignedIn("Sign in.".into()));
     row(gateway::Error::UnknownModel("gemini-9".into()));
     row(gateway::Error::ShuttingDown);
@@ -63,9 +80,15 @@ fn the_table_of_turns() {
 fn the_table_of_failures() {
     let mut table = String::new();
     row(&mut table, failed(FailureKind::SignIn, None));
-    row(&mut table, failed(FailureKind::RateLimited, Some(Duration::from_secs(3600))));
+    row(
+        &mut table,
+        failed(FailureKind::RateLimited, Some(Duration::from_secs(3600))),
+    );
     row(&mut table, failed(FailureKind::RateLimited, None));
-    row(&mut table, failed(FailureKind::Overloaded, Some(Duration::from_micros(1))));
+    row(
+        &mut table,
+        failed(FailureKind::Overloaded, Some(Duration::from_micros(1))),
+    );
     row(&mut table, failed(FailureKind::ContextTooLong, None));
     row(&mut table, failed(FailureKind::UnknownModel, None));
     row(&mut table, failed(FailureKind::InvalidRequest, None));
@@ -99,8 +122,11 @@ fn the_table_of_failures() {
 #[test]
 fn the_table_of_requests() {
     let mut table = String::new();
-    let invalid =
-        InvalidRequest { message: "n".into(), param: Some("n".into()), code: Some("invalid_value") };
+    let invalid = InvalidRequest {
+        message: "n".into(),
+        param: Some("n".into()),
+        code: Some("invalid_value"),
+    };
     row(&mut table, invalid.into());
     row(&mut table, AuthError::Missing.into());
     row(&mut table, AuthError::Wrong.into());
@@ -157,18 +183,37 @@ fn the_table_of_keys() {
     let (id, project) = ("key_1\n".to_owned(), "proj_1".to_owned());
     row(&mut table, AuthError::Expired.into());
     row(&mut table, AuthError::Revoked.into());
-    row(&mut table, AuthError::NotPermitted(Permission::Usage).into());
+    row(
+        &mut table,
+        AuthError::NotPermitted(Permission::Usage).into(),
+    );
     row(&mut table, AuthError::ForeignProject.into());
     row(&mut table, AdminError::Missing.into());
     row(&mut table, AdminError::Wrong.into());
     row(&mut table, AdminError::Ordinary.into());
     row(&mut table, auth::Error::UnknownKey(id).into());
-    row(&mut table, auth::Error::UnknownProject(project.clone()).into());
-    row(&mut table, auth::Error::ProjectExists("my-app".to_owned()).into());
+    row(
+        &mut table,
+        auth::Error::UnknownProject(project.clone()).into(),
+    );
+    row(
+        &mut table,
+        auth::Error::ProjectExists("my-app".to_owned()).into(),
+    );
     row(&mut table, auth::Error::Revoked("key_1".to_owned()).into());
     row(&mut table, auth::Error::DefaultProject.into());
-    row(&mut table, auth::Error::InUse { project, key: "key_1".to_owned() }.into());
-    row(&mut table, auth::Error::Unreadable("key_1".to_owned()).into());
+    row(
+        &mut table,
+        auth::Error::InUse {
+            project,
+            key: "key_1".to_owned(),
+        }
+        .into(),
+    );
+    row(
+        &mut table,
+        auth::Error::Unreadable("key_1".to_owned()).into(),
+    );
     insta::assert_snapshot!(table, @"
 401 invalid_request_error expired_api_key - | - - | -
     This API key has expired, or was replaced by a new one. Ask whoever runs this server for the new one.
@@ -209,9 +254,18 @@ fn the_log_gets_the_causes_and_nothing_of_a_bad_request() {
         retry_after: SOON,
     });
     assert_eq!(error.story(), "all 5 workers are busy: the queue is full");
-    let quoting =
-        InvalidRequest { message: "`secret` is no role".into(), param: Some("messages".into()), code: None };
+    let quoting = InvalidRequest {
+        message: "`secret` is no role".into(),
+        param: Some("messages".into()),
+        code: None,
+    };
     assert_eq!(ApiError::from(quoting).story(), "messages");
-    let refused = Failure::new(FailureKind::InvalidRequest, "Anthropic refused the request: secret");
-    assert_eq!(ApiError::from(gateway::Error::Failed(refused)).story(), "the body");
+    let refused = Failure::new(
+        FailureKind::InvalidRequest,
+        "Anthropic refused the request: secret",
+    );
+    assert_eq!(
+        ApiError::from(gateway::Error::Failed(refused)).story(),
+        "the body"
+    );
 }

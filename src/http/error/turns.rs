@@ -56,7 +56,10 @@ impl ApiError {
                 "ask the operator for a key with the permission `web_search`",
             )
         } else {
-            ("This server does not have the web searched", "ask the operator to set `web_search.enabled`")
+            (
+                "This server does not have the web searched",
+                "ask the operator to set `web_search.enabled`",
+            )
         };
         let message = format!(
             "{whose}. Leave `web_search_options` and tools of the types `web_search` and `web_fetch` out, or {remedy}."
@@ -66,7 +69,8 @@ impl ApiError {
 
     /// Anthropic may not run code or call MCP servers.
     fn server_tools_off(why: ServerToolsOff) -> Self {
-        const OTHERWISE: &str = "Leave tools that run code or call MCP servers out, or ask the operator";
+        const OTHERWISE: &str =
+            "Leave tools that run code or call MCP servers out, or ask the operator";
         let message = match why {
             ServerToolsOff::ByKey => format!(
                 "This API key may not have Anthropic run code or call MCP servers. {OTHERWISE} for a key with the \
@@ -111,13 +115,19 @@ impl ApiError {
 
     /// The server is being stopped.
     pub(in crate::http) fn shutting_down() -> Self {
-        Self::new(Kind::ShuttingDown, "This server is shutting down. Try again in a moment.")
-            .retry_after(RESTART)
+        Self::new(
+            Kind::ShuttingDown,
+            "This server is shutting down. Try again in a moment.",
+        )
+        .retry_after(RESTART)
     }
 
     /// A turn's events ended before the answer did, which no worker may do.
     pub(in crate::http) fn ended_early() -> Self {
-        Self::new(Kind::WorkerFailed, "The worker's answer ended before it was complete. Try again.")
+        Self::new(
+            Kind::WorkerFailed,
+            "The worker's answer ended before it was complete. Try again.",
+        )
     }
 }
 
@@ -151,7 +161,11 @@ impl From<Error> for ApiError {
             .retry_after(RESTART),
             Error::Failed(failure) => failed(failure),
         };
-        if error.may_quote_the_request() { this } else { this.caused_by(error) }
+        if error.may_quote_the_request() {
+            this
+        } else {
+            this.caused_by(error)
+        }
     }
 }
 
@@ -185,9 +199,10 @@ fn no_file(place: &str, fault: &FileFault) -> ApiError {
             );
             ApiError::new(Kind::TooLarge, message)
         }
-        FileFault::Unreadable(_) => {
-            ApiError::new(Kind::Internal, "This server cannot reach its files; its log tells more.")
-        }
+        FileFault::Unreadable(_) => ApiError::new(
+            Kind::Internal,
+            "This server cannot reach its files; its log tells more.",
+        ),
     };
     error.at(place)
 }
@@ -205,7 +220,10 @@ fn failed(failure: &Failure) -> ApiError {
         FailureKind::Upstream => Kind::Upstream,
     };
     // Anthropic's clients know its words.
-    let words = failure.message.strip_prefix(Failure::REFUSED).unwrap_or(&failure.message);
+    let words = failure
+        .message
+        .strip_prefix(Failure::REFUSED)
+        .unwrap_or(&failure.message);
     let error = ApiError::new(kind, words).retry_after(failure.retry_after);
     match failure.kind {
         FailureKind::ContextTooLong => error.for_openais(too_long(&failure.message)).at("messages"),
@@ -234,6 +252,8 @@ fn too_long(words: &str) -> String {
              Please reduce the length of the messages or completion.",
             prompt.saturating_add(answer)
         ),
-        _ => format!("{begin} shorter than the messages. Please reduce the length of the messages."),
+        _ => {
+            format!("{begin} shorter than the messages. Please reduce the length of the messages.")
+        }
     }
 }

@@ -58,7 +58,9 @@ pub(in crate::http) async fn layer(mut request: Request, next: Next) -> Response
     let mut response = next.run(request).instrument(span).await;
     line.answered(&response);
     let milliseconds = u64::try_from(line.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-    response.headers_mut().insert("openai-processing-ms", HeaderValue::from(milliseconds));
+    response
+        .headers_mut()
+        .insert("openai-processing-ms", HeaderValue::from(milliseconds));
     response.map(|body| Body::new(LoggedBody::new(body, line)))
 }
 
@@ -77,7 +79,11 @@ pub(in crate::http) struct Line {
 
 impl Line {
     fn new(request: &Request) -> Self {
-        let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
+        let id = request
+            .extensions()
+            .get::<RequestId>()
+            .cloned()
+            .unwrap_or_default();
         let path = match request.extensions().get::<MatchedPath>() {
             Some(route) => route.as_str().to_owned(),
             None => InLog(request.uri().path()).to_string(),
@@ -165,8 +171,12 @@ impl Drop for Line {
         let noted = &self.notes.0;
         let error = noted.error.get();
         let story = error.map(ApiError::story);
-        let (method, duration) = (InLog(self.method.as_str()).to_string(), self.start.elapsed());
-        let is_fault = error.is_some_and(|error| error.kind().is_fault()) || std::thread::panicking();
+        let (method, duration) = (
+            InLog(self.method.as_str()).to_string(),
+            self.start.elapsed(),
+        );
+        let is_fault =
+            error.is_some_and(|error| error.kind().is_fault()) || std::thread::panicking();
         let _entered = self.span.enter();
         macro_rules! line {
             ($level:ident) => {

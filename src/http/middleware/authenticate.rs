@@ -64,12 +64,22 @@ impl Guard {
         needs: impl IntoIterator<Item = (&'static str, Need)>,
         has_admin: bool,
     ) -> Self {
-        Self { keys, needs: Arc::new(needs.into_iter().collect()), otherwise: Need::Key, has_admin }
+        Self {
+            keys,
+            needs: Arc::new(needs.into_iter().collect()),
+            otherwise: Need::Key,
+            has_admin,
+        }
     }
 
     /// Asks for the admin key everywhere.
     pub(in crate::http) fn admin(keys: Arc<Keys>) -> Self {
-        Self { keys, needs: Arc::default(), otherwise: Need::Admin, has_admin: true }
+        Self {
+            keys,
+            needs: Arc::default(),
+            otherwise: Need::Admin,
+            has_admin: true,
+        }
     }
 
     fn need(&self, request: &Request) -> Need {
@@ -78,7 +88,10 @@ impl Guard {
             return Need::Admin;
         }
         let route = request.extensions().get::<MatchedPath>();
-        route.and_then(|route| self.needs.get(route.as_str())).copied().unwrap_or(self.otherwise)
+        route
+            .and_then(|route| self.needs.get(route.as_str()))
+            .copied()
+            .unwrap_or(self.otherwise)
     }
 
     /// Who asks; nobody in particular where nothing is needed, or not yet.
@@ -95,8 +108,15 @@ impl Guard {
             Need::Permission(permission) | Need::Greeting(permission) => Some(permission),
         };
         match self.keys.authenticate(&credentials, permission) {
-            Err(AuthError::Missing) if matches!(need, Need::Greeting(_)) && wants_socket(request) => Ok(None),
-            caller => Ok(Some(Caller { cache_control: cache_control(request.headers()), ..caller? })),
+            Err(AuthError::Missing)
+                if matches!(need, Need::Greeting(_)) && wants_socket(request) =>
+            {
+                Ok(None)
+            }
+            caller => Ok(Some(Caller {
+                cache_control: cache_control(request.headers()),
+                ..caller?
+            })),
         }
     }
 }
@@ -123,7 +143,9 @@ fn credentials(headers: &HeaderMap) -> Credentials<'_> {
         authorization: text(headers, header::AUTHORIZATION.as_str()),
         api_key: text(headers, "x-api-key").or_else(|| offered(headers)),
         // One that is no text is the name of no project.
-        project: headers.get(PROJECT).map(|project| project.to_str().unwrap_or_default()),
+        project: headers
+            .get(PROJECT)
+            .map(|project| project.to_str().unwrap_or_default()),
     }
 }
 
@@ -131,7 +153,9 @@ fn credentials(headers: &HeaderMap) -> Credentials<'_> {
 /// header.
 fn offered(headers: &HeaderMap) -> Option<&str> {
     let protocols = text(headers, header::SEC_WEBSOCKET_PROTOCOL.as_str())?.split(',');
-    protocols.map(str::trim).find_map(|protocol| protocol.strip_prefix(OFFERED_KEY))
+    protocols
+        .map(str::trim)
+        .find_map(|protocol| protocol.strip_prefix(OFFERED_KEY))
 }
 
 /// Whether the request is to become a WebSocket.
@@ -142,7 +166,10 @@ pub(super) fn wants_socket(request: &Request) -> bool {
 
 /// What all `Cache-Control` headers ask for. Other directives than these have no effect.
 fn cache_control(headers: &HeaderMap) -> CacheControl {
-    let values = headers.get_all(header::CACHE_CONTROL).into_iter().filter_map(|value| value.to_str().ok());
+    let values = headers
+        .get_all(header::CACHE_CONTROL)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok());
     let names = values.flat_map(|value| value.split(',')).map(str::trim);
     names.fold(CacheControl::default(), |control, name| CacheControl {
         no_cache: control.no_cache || name.eq_ignore_ascii_case("no-cache"),
@@ -169,10 +196,16 @@ mod tests {
             (&["no-store", "no-cache"], true, true),
             (&["no-cached", "x-no-store"], false, false),
         ] {
-            let headers = values.iter().map(|value| (header::CACHE_CONTROL, value.parse().unwrap()));
+            let headers = values
+                .iter()
+                .map(|value| (header::CACHE_CONTROL, value.parse().unwrap()));
             let mut map = HeaderMap::new();
             map.extend(headers);
-            assert_eq!(cache_control(&map), CacheControl { no_cache, no_store }, "{values:?}");
+            assert_eq!(
+                cache_control(&map),
+                CacheControl { no_cache, no_store },
+                "{values:?}"
+            );
         }
     }
 }

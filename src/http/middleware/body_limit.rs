@@ -32,7 +32,10 @@ pub(in crate::http) struct Bounds {
 impl Bounds {
     /// By `config`.
     pub(in crate::http) fn new(config: &Arc<Config>) -> Self {
-        Self { config: Arc::clone(config), bodies: Bodies::new(config.body_budget) }
+        Self {
+            config: Arc::clone(config),
+            bodies: Bodies::new(config.body_budget),
+        }
     }
 }
 
@@ -44,9 +47,19 @@ pub(in crate::http) async fn layer(
 ) -> Result<Response, ApiError> {
     let route = request.extensions().get::<MatchedPath>();
     let is_upload = route.is_some_and(|route| route.as_str() == UPLOADS);
-    let limit = if is_upload { of_uploads(&config) } else { config.body_limit as u64 };
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    if length.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length > limit) {
+    let limit = if is_upload {
+        of_uploads(&config)
+    } else {
+        config.body_limit as u64
+    };
+    let length = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok());
+    if length
+        .and_then(|length| length.parse::<u64>().ok())
+        .is_some_and(|length| length > limit)
+    {
         return Err(too_large(limit));
     }
     request.extensions_mut().insert(bodies);

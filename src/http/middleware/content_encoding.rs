@@ -79,13 +79,18 @@ pub(super) fn unpack(request: Request, limit: usize) -> Result<Request, ApiError
 fn encodings(headers: &HeaderMap) -> Result<Vec<ContentEncoding>, ApiError> {
     let mut encodings = Vec::new();
     for value in headers.get_all(header::CONTENT_ENCODING) {
-        let names = value.to_str().map_err(|_| unsupported("an encoding with a name like this"))?;
+        let names = value
+            .to_str()
+            .map_err(|_| unsupported("an encoding with a name like this"))?;
         for name in names.split(',').map(str::trim) {
             encodings.extend(ContentEncoding::of(name)?);
         }
     }
     if encodings.len() > MOST_ENCODINGS {
-        return Err(unsupported(&format!("{} encodings of one body", encodings.len())));
+        return Err(unsupported(&format!(
+            "{} encodings of one body",
+            encodings.len()
+        )));
     }
     Ok(encodings)
 }
@@ -106,7 +111,12 @@ impl ContentEncoding {
             "deflate" => Self::Deflate,
             "br" => Self::Brotli,
             "zstd" => Self::Zstd,
-            _ => return Err(unsupported(&format!("the encoding `{}`", crate::fields::printable(name)))),
+            _ => {
+                return Err(unsupported(&format!(
+                    "the encoding `{}`",
+                    crate::fields::printable(name)
+                )));
+            }
         }))
     }
 
@@ -121,7 +131,9 @@ impl ContentEncoding {
 
     /// What `body` is when it is unpacked; nothing is unpacked before it is read.
     fn decode(self, body: Body) -> Body {
-        let packed = body.into_data_stream().map_err(|error| io::Error::other(Undelivered(error)));
+        let packed = body
+            .into_data_stream()
+            .map_err(|error| io::Error::other(Undelivered(error)));
         let plain = ReaderStream::with_capacity(self.reader(packed), PIECE);
         Body::from_stream(plain.map_err(move |error| self.fault(error)))
     }
@@ -153,7 +165,10 @@ impl ContentEncoding {
     fn fault(self, error: io::Error) -> Box<dyn Error + Send + Sync> {
         match error.downcast::<Undelivered>() {
             Ok(Undelivered(error)) => error.into_inner(),
-            Err(source) => Box::new(BrokenEncoding { encoding: self.name(), source }),
+            Err(source) => Box::new(BrokenEncoding {
+                encoding: self.name(),
+                source,
+            }),
         }
     }
 }

@@ -26,7 +26,11 @@ pub(in crate::http) async fn layer(
     if door == Door::Anthropic {
         response.headers_mut().insert(REQUEST_ID, id.header());
     }
-    match response.extensions().get::<ApiError>().map(|error| error.told(door, id.as_str())) {
+    match response
+        .extensions()
+        .get::<ApiError>()
+        .map(|error| error.told(door, id.as_str()))
+    {
         Some(body) => response.map(|_| Body::from(body)),
         None => response,
     }

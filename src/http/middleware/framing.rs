@@ -27,7 +27,9 @@ pub(in crate::http) async fn layer(request: Request, next: Next) -> Response {
         Err(refusal) => refusal,
     };
     let mut response = refusal.into_response();
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
@@ -48,11 +50,23 @@ fn check(request: &Request) -> Result<(), ApiError> {
 
 /// The transfer codings of the body, unless they are none or `chunked` alone.
 fn other_coding(headers: &HeaderMap) -> Option<String> {
-    let codings: Vec<_> =
-        headers.get_all(header::TRANSFER_ENCODING).iter().map(HeaderValue::as_bytes).collect();
+    let codings: Vec<_> = headers
+        .get_all(header::TRANSFER_ENCODING)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
     let codings = codings.join(&b", "[..]);
-    let is_read = codings.is_empty() || codings.trim_ascii().eq_ignore_ascii_case(CHUNKED.as_bytes());
-    let shown = || String::from_utf8_lossy(&codings).chars().filter(|c| !c.is_control()).take(64).collect();
+    let is_read = codings.is_empty()
+        || codings
+            .trim_ascii()
+            .eq_ignore_ascii_case(CHUNKED.as_bytes());
+    let shown = || {
+        String::from_utf8_lossy(&codings)
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(64)
+            .collect()
+    };
     (!is_read).then(shown)
 }
 
@@ -72,12 +86,18 @@ fn check_host(request: &Request) -> Result<(), ApiError> {
 }
 
 fn is_host(host: &HeaderValue) -> bool {
-    let Some(authority) = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()) else {
+    let Some(authority) = host
+        .to_str()
+        .ok()
+        .and_then(|host| host.parse::<Authority>().ok())
+    else {
         return false;
     };
     let (host, text) = (authority.host(), authority.as_str());
     // A port may be left empty, but is no word.
-    let port = text.strip_prefix(host).and_then(|rest| rest.strip_prefix(':'));
+    let port = text
+        .strip_prefix(host)
+        .and_then(|rest| rest.strip_prefix(':'));
     let has_port = port.is_none_or(|port| port.is_empty() || port.parse::<u16>().is_ok());
     // A comma would be two of them, put together by whoever stands before this server.
     !host.is_empty() && !text.contains(['@', ',']) && has_port && (port.is_some() || text == host)
@@ -89,9 +109,15 @@ mod tests {
 
     #[test]
     fn a_host_is_a_name_or_an_address_with_or_without_a_port() {
-        for host in
-            ["localhost", "localhost:8080", "a_b.example.", "127.0.0.1:1", "[::1]", "[::1]:8080", "a:"]
-        {
+        for host in [
+            "localhost",
+            "localhost:8080",
+            "a_b.example.",
+            "127.0.0.1:1",
+            "[::1]",
+            "[::1]:8080",
+            "a:",
+        ] {
             assert!(is_host(&HeaderValue::from_str(host).unwrap()), "{host}");
         }
         for host in [

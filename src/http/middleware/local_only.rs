@@ -32,7 +32,8 @@ pub(in crate::http) async fn layer(
 
 fn check_host(request: &Request) -> Result<(), ApiError> {
     let names_us = is_single(request.headers(), &header::HOST, |host| {
-        host.parse::<Authority>().is_ok_and(|authority| is_this_host(authority.host()))
+        host.parse::<Authority>()
+            .is_ok_and(|authority| is_this_host(authority.host()))
     });
     let is_asked_of_us = request.uri().host().is_none_or(is_this_host);
     if names_us && is_asked_of_us {
@@ -46,7 +47,11 @@ fn check_host(request: &Request) -> Result<(), ApiError> {
 }
 
 /// Whether the header is there once and `accepts` its value. A second one would be a way around the first.
-pub(super) fn is_single(headers: &HeaderMap, name: &HeaderName, accepts: impl Fn(&str) -> bool) -> bool {
+pub(super) fn is_single(
+    headers: &HeaderMap,
+    name: &HeaderName,
+    accepts: impl Fn(&str) -> bool,
+) -> bool {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => value.to_str().is_ok_and(accepts),
@@ -56,7 +61,10 @@ pub(super) fn is_single(headers: &HeaderMap, name: &HeaderName, accepts: impl Fn
 
 pub(super) fn is_this_host(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&host);
+    let address = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(&host);
     match address.parse::<IpAddr>() {
         Ok(address) => address.to_canonical().is_loopback(),
         Err(_) => host == "localhost" || host.ends_with(".localhost"),

@@ -41,34 +41,49 @@ pub(in crate::http) struct Pages {
 
 impl Pages {
     pub(in crate::http) fn new(keys: &Arc<Keys>, config: &Arc<Config>) -> Self {
-        Self { keys: Arc::clone(keys), config: Arc::clone(config) }
+        Self {
+            keys: Arc::clone(keys),
+            config: Arc::clone(config),
+        }
     }
 
     /// Whether a request with these `headers` comes from a page that may make it.
     fn welcome(&self, headers: &HeaderMap) -> bool {
         is_single(headers, &header::ORIGIN, |origin| {
-            let authority = origin.split_once("://").and_then(|(_, rest)| rest.parse::<Authority>().ok());
-            let is_local = authority.as_ref().is_some_and(|authority| is_this_host(authority.host()));
-            let is_own = |authority: Authority| is_single(headers, &header::HOST, |host| authority == host);
+            let authority = origin
+                .split_once("://")
+                .and_then(|(_, rest)| rest.parse::<Authority>().ok());
+            let is_local = authority
+                .as_ref()
+                .is_some_and(|authority| is_this_host(authority.host()));
+            let is_own =
+                |authority: Authority| is_single(headers, &header::HOST, |host| authority == host);
             is_local || self.names(origin) || authority.is_some_and(is_own)
         })
     }
 
     /// Whether the operator lets this one in. Without keys it takes a name: any page might be open beside it.
     fn names(&self, origin: &str) -> bool {
-        let is_named =
-            |name: &String| name.eq_ignore_ascii_case(origin) || (name == ALL && !self.keys.is_open());
+        let is_named = |name: &String| {
+            name.eq_ignore_ascii_case(origin) || (name == ALL && !self.keys.is_open())
+        };
         self.config.allowed_origins.iter().any(is_named)
     }
 }
 
 /// Answers the questions that browsers ask on behalf of pages, refuses what they would not ask about, and has them show answers
 /// to the pages that may have them. What says of no origin passes.
-pub(in crate::http) async fn layer(State(pages): State<Pages>, request: Request, next: Next) -> Response {
+pub(in crate::http) async fn layer(
+    State(pages): State<Pages>,
+    request: Request,
+    next: Next,
+) -> Response {
     let headers = request.headers();
-    let Some(origin) = headers.get(header::ORIGIN).cloned() else { return varying(next.run(request).await) };
-    let is_question =
-        request.method() == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let Some(origin) = headers.get(header::ORIGIN).cloned() else {
+        return varying(next.run(request).await);
+    };
+    let is_question = request.method() == Method::OPTIONS
+        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = match (pages.welcome(headers), is_question) {
         (true, true) => answer(headers),
         (true, false) => next.run(request).await,
@@ -79,13 +94,18 @@ pub(in crate::http) async fn layer(State(pages): State<Pages>, request: Request,
     };
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
+    headers.insert(
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("*"),
+    );
     varying(response)
 }
 
 /// A response, marked as one that is another for another origin, so that no cache gives it to that.
 fn varying(mut response: Response) -> Response {
-    response.headers_mut().append(header::VARY, HeaderValue::from_name(header::ORIGIN));
+    response
+        .headers_mut()
+        .append(header::VARY, HeaderValue::from_name(header::ORIGIN));
     response
 }
 

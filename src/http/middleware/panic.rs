@@ -10,6 +10,9 @@ use crate::http::error::Kind;
 
 /// The response of a handler that panicked. What it panicked with is left to the panic hook: it may quote a prompt.
 pub(in crate::http) fn response(_panic: Box<dyn Any + Send>) -> Response {
-    ApiError::new(Kind::Internal, "This server failed on the request. That is a bug; its log tells more.")
-        .into_response()
+    ApiError::new(
+        Kind::Internal,
+        "This server failed on the request. That is a bug; its log tells more.",
+    )
+    .into_response()
 }

@@ -27,7 +27,10 @@ impl RequestId {
     fn given(request: &Request) -> Option<Self> {
         let id = request.headers().get(HEADER)?;
         let is_sane = (1..=LONGEST).contains(&id.len())
-            && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte));
+            && id
+                .as_bytes()
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte));
         is_sane.then(|| Self(id.clone()))
     }
 }

@@ -17,7 +17,10 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Refuses all but `/health` by a connection that is kept back for that.
 pub(in crate::http) async fn layer(request: Request, next: Next) -> Result<Response, ApiError> {
-    let is_spare = request.extensions().get::<Connection>().is_some_and(|connection| connection.is_spare);
+    let is_spare = request
+        .extensions()
+        .get::<Connection>()
+        .is_some_and(|connection| connection.is_spare);
     if is_spare && request.uri().path() != HEALTH {
         let message = "This server has as many connections as it can serve. Try again when some are closed, or keep fewer open.";
         return Err(ApiError::new(Kind::TooManyConnections, message).retry_after(RETRY));

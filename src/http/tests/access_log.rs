@@ -16,8 +16,11 @@ impl Log {
     /// Takes the lines of this thread until the guard is dropped.
     pub(crate) fn collect() -> (Self, DefaultGuard) {
         let log = Self::default();
-        let subscriber =
-            tracing_subscriber::fmt().json().flatten_event(true).with_writer(log.clone()).finish();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_writer(log.clone())
+            .finish();
         (log, tracing::subscriber::set_default(subscriber))
     }
 
@@ -28,12 +31,22 @@ impl Log {
     /// The one access line, without what differs from run to run.
     fn line(&self) -> String {
         let lines = self.text();
-        let mut access = lines.lines().filter(|line| line.contains(r#""target":"access""#));
+        let mut access = lines
+            .lines()
+            .filter(|line| line.contains(r#""target":"access""#));
         let mut line: Value = serde_json::from_str(access.next().unwrap()).unwrap();
         assert!(access.next().is_none(), "more than one line");
         assert!(line["duration_ms"].as_f64().is_some());
         assert_eq!(line["request.id"], line["span"]["request.id"]);
-        for field in ["timestamp", "target", "duration_ms", "request.id", "span", "spans", "method"] {
+        for field in [
+            "timestamp",
+            "target",
+            "duration_ms",
+            "request.id",
+            "span",
+            "spans",
+            "method",
+        ] {
             line.as_object_mut().unwrap().remove(field);
         }
         line.to_string()
@@ -62,7 +75,12 @@ impl MakeWriter<'_> for Log {
 async fn a_whole_answer_and_nothing_of_its_words() {
     let (log, _guard) = Log::collect();
     let headers = [("authorization", "Bearer secret-2")];
-    let request = request("POST", "/v1/chat/completions?key=secret-1", &headers, chat(false).to_string());
+    let request = request(
+        "POST",
+        "/v1/chat/completions?key=secret-1",
+        &headers,
+        chat(false).to_string(),
+    );
     body(send(with_keys(ScriptedTurns::playing(greeting())), request).await).await;
     insta::assert_snapshot!(log.line(), @r#"
 {"caller":"key-2","end":"complete","level":"INFO","message":"POST /v1/chat/completions","path":"/v1/chat/completions","status":200}
@@ -86,7 +104,12 @@ async fn a_refusal_with_its_cause() {
 #[tokio::test]
 async fn a_refused_key() {
     let (log, _guard) = Log::collect();
-    let request = request("GET", "/nothing", &[("x-api-key", "a-wrong-one")], Body::empty());
+    let request = request(
+        "GET",
+        "/nothing",
+        &[("x-api-key", "a-wrong-one")],
+        Body::empty(),
+    );
     body(send(with_keys(ScriptedTurns::playing([])), request).await).await;
     insta::assert_snapshot!(log.line(), @r#"
 {"end":"complete","error":"Incorrect API key provided. Ask whoever runs this server for one of its keys; keys of OpenAI or Anthropic do not work here.","error.code":"invalid_api_key","level":"INFO","message":"GET /nothing","path":"/nothing","status":401}
@@ -103,16 +126,34 @@ async fn names_of_any_length_are_cut() {
     for (request, is_field) in [(post(&unknown), true), (strange, false)] {
         let (log, _guard) = Log::collect();
         body(send(router(state(ScriptedTurns::playing(greeting()))), request).await).await;
-        assert!(!log.text().contains(&name[..201]) && log.text().len() < 2000, "{}", log.text());
-        assert!(is_field || log.text().contains(&name[..199]), "{}", log.text());
+        assert!(
+            !log.text().contains(&name[..201]) && log.text().len() < 2000,
+            "{}",
+            log.text()
+        );
+        assert!(
+            is_field || log.text().contains(&name[..199]),
+            "{}",
+            log.text()
+        );
     }
 }
 
 #[tokio::test]
 async fn a_stream_that_fails() {
     let (log, _guard) = Log::collect();
-    let steps = [started(), Step::Fail(Error::Failed(Failure::new(FailureKind::TimedOut, "Nothing came.")))];
-    let response = send(router(state(ScriptedTurns::playing(steps))), post(&chat(true))).await;
+    let steps = [
+        started(),
+        Step::Fail(Error::Failed(Failure::new(
+            FailureKind::TimedOut,
+            "Nothing came.",
+        ))),
+    ];
+    let response = send(
+        router(state(ScriptedTurns::playing(steps))),
+        post(&chat(true)),
+    )
+    .await;
     assert_eq!(log.text(), "", "the line waits for the end of the body");
     body(response).await;
     insta::assert_snapshot!(log.line(), @r#"
@@ -143,16 +184,43 @@ async fn a_response_that_fails_in_the_background() {
     let fail = async |kind| {
         let (log, _guard) = Log::collect();
         let failure = Failure::new(kind, "It failed at secret.");
-        let router = router(state(ScriptedTurns::playing([Step::Fail(Error::Failed(failure))])));
+        let router = router(state(ScriptedTurns::playing([Step::Fail(Error::Failed(
+            failure,
+        ))])));
         let ask = json!({"model": "sonnet", "input": "Hi", "background": true, "stream": true});
-        body(send(router, request("POST", "/v1/responses", &[], ask.to_string())).await).await;
+        body(
+            send(
+                router,
+                request("POST", "/v1/responses", &[], ask.to_string()),
+            )
+            .await,
+        )
+        .await;
         let text = log.text();
-        let line = text.lines().find(|line| line.contains("in the background")).unwrap();
+        let line = text
+            .lines()
+            .find(|line| line.contains("in the background"))
+            .unwrap();
         let line: Value = serde_json::from_str(line).unwrap();
-        (line["level"].clone(), line["error.code"].clone(), line["error"].clone())
+        (
+            line["level"].clone(),
+            line["error.code"].clone(),
+            line["error"].clone(),
+        )
     };
     let failed = fail(FailureKind::Overloaded).await;
-    assert_eq!(failed, (json!("WARN"), json!("overloaded"), json!("It failed at secret.")));
+    assert_eq!(
+        failed,
+        (
+            json!("WARN"),
+            json!("overloaded"),
+            json!("It failed at secret.")
+        )
+    );
     let refused = fail(FailureKind::InvalidRequest).await;
-    assert_eq!(refused, (json!("WARN"), Value::Null, Value::Null), "its words may quote the request");
+    assert_eq!(
+        refused,
+        (json!("WARN"), Value::Null, Value::Null),
+        "its words may quote the request"
+    );
 }

@@ -4,22 +4,39 @@ use super::*;
 
 /// A request with the admin key, and the status and body of its answer.
 pub(super) async fn ask(router: &Router, method: &str, path: &str, body: Value) -> (u16, Value) {
-    let body_text = if body.is_null() { String::new() } else { body.to_string() };
+    let body_text = if body.is_null() {
+        String::new()
+    } else {
+        body.to_string()
+    };
     let headers = [("authorization", "Bearer secret-admin")];
     let response = send(router.clone(), request(method, path, &headers, body_text)).await;
     let status = response.status().as_u16();
-    (status, serde_json::from_str(&super::body(response).await).unwrap())
+    (
+        status,
+        serde_json::from_str(&super::body(response).await).unwrap(),
+    )
 }
 
 async fn models(router: &Router, key: &Value) -> u16 {
     let key = key.as_str().unwrap();
-    send(router.clone(), request("GET", "/v1/models", &[("x-api-key", key)], "")).await.status().as_u16()
+    send(
+        router.clone(),
+        request("GET", "/v1/models", &[("x-api-key", key)], ""),
+    )
+    .await
+    .status()
+    .as_u16()
 }
 
 /// The status, the code and the field of an error.
 pub(super) fn refusal((status, body): (u16, Value)) -> String {
     let error = &body["error"];
-    format!("{status} {} {}", error["code"].as_str().unwrap_or("-"), error["param"].as_str().unwrap_or("-"))
+    format!(
+        "{status} {} {}",
+        error["code"].as_str().unwrap_or("-"),
+        error["param"].as_str().unwrap_or("-")
+    )
 }
 
 #[tokio::test]
@@ -31,8 +48,15 @@ async fn a_key_lives_from_its_making_to_its_end() {
     });
     let (status, made) = ask(&router, "POST", "/admin/keys", wanted).await;
     assert_eq!(status, 201);
-    let (key, path) = (made["key"].clone(), format!("/admin/keys/{}", made["id"].as_str().unwrap()));
-    assert!(key.as_str().unwrap().starts_with(&format!("{}-", made["prefix"].as_str().unwrap())));
+    let (key, path) = (
+        made["key"].clone(),
+        format!("/admin/keys/{}", made["id"].as_str().unwrap()),
+    );
+    assert!(
+        key.as_str()
+            .unwrap()
+            .starts_with(&format!("{}-", made["prefix"].as_str().unwrap()))
+    );
     assert_eq!(models(&router, &key).await, 200);
 
     let (status, mut found) = ask(&router, "GET", &path, Value::Null).await;
@@ -55,25 +79,67 @@ async fn a_key_lives_from_its_making_to_its_end() {
 
     let change = json!({"name": "ci 2", "models": null, "requests_per_minute": null, "tokens_per_minute": 5, "budget": null});
     let (status, changed) = ask(&router, "PATCH", &path, change).await;
-    assert_eq!((status, &changed["name"], &changed["models"]), (200, &json!("ci 2"), &Value::Null));
-    assert_eq!((&changed["requests_per_minute"], &changed["tokens_per_minute"]), (&Value::Null, &json!(5)));
-    assert_eq!(changed["budget"]["monthly"], json!({"tokens": null, "money": null}));
-    assert_eq!(changed["permissions"], json!(["inference", "usage"]), "what is not named stays");
+    assert_eq!(
+        (status, &changed["name"], &changed["models"]),
+        (200, &json!("ci 2"), &Value::Null)
+    );
+    assert_eq!(
+        (
+            &changed["requests_per_minute"],
+            &changed["tokens_per_minute"]
+        ),
+        (&Value::Null, &json!(5))
+    );
+    assert_eq!(
+        changed["budget"]["monthly"],
+        json!({"tokens": null, "money": null})
+    );
+    assert_eq!(
+        changed["permissions"],
+        json!(["inference", "usage"]),
+        "what is not named stays"
+    );
 
-    let (status, rotated) =
-        ask(&router, "POST", &format!("{path}/rotate"), json!({"grace_seconds": 60})).await;
-    assert_eq!((status, &rotated["id"], &rotated["prefix"]), (200, &made["id"], &made["prefix"]));
+    let (status, rotated) = ask(
+        &router,
+        "POST",
+        &format!("{path}/rotate"),
+        json!({"grace_seconds": 60}),
+    )
+    .await;
+    assert_eq!(
+        (status, &rotated["id"], &rotated["prefix"]),
+        (200, &made["id"], &made["prefix"])
+    );
     assert_ne!(rotated["key"], key);
     assert!(rotated["previous_secret_until"].is_u64());
-    assert_eq!((models(&router, &key).await, models(&router, &rotated["key"]).await), (200, 200));
+    assert_eq!(
+        (
+            models(&router, &key).await,
+            models(&router, &rotated["key"]).await
+        ),
+        (200, 200)
+    );
     let (_, again) = ask(&router, "POST", &format!("{path}/rotate"), Value::Null).await;
-    assert_eq!((models(&router, &rotated["key"]).await, models(&router, &again["key"]).await), (401, 200));
+    assert_eq!(
+        (
+            models(&router, &rotated["key"]).await,
+            models(&router, &again["key"]).await
+        ),
+        (401, 200)
+    );
 
     let (status, revoked) = ask(&router, "DELETE", &path, Value::Null).await;
     assert!(status == 200 && revoked["revoked_at"].is_u64() && revoked.get("key").is_none());
     assert_eq!(models(&router, &again["key"]).await, 401);
-    assert_eq!(ask(&router, "DELETE", &path, Value::Null).await, (200, revoked));
-    assert_eq!(refusal(ask(&router, "PATCH", &path, json!({"name": "x"})).await), "400 invalid_value id");
+    assert_eq!(
+        ask(&router, "DELETE", &path, Value::Null).await,
+        (200, revoked)
+    );
+    assert_eq!(
+        refusal(ask(&router, "PATCH", &path, json!({"name": "x"})).await),
+        "400 invalid_value id"
+    );
     assert_eq!(
         refusal(ask(&router, "POST", &format!("{path}/rotate"), Value::Null).await),
         "400 invalid_value id"
@@ -83,35 +149,83 @@ async fn a_key_lives_from_its_making_to_its_end() {
 #[tokio::test]
 async fn a_project_lives_until_its_keys_are_revoked() {
     let (router, _) = with_admin(ScriptedTurns::playing([])).await;
-    let (status, made) =
-        ask(&router, "POST", "/admin/projects", json!({"name": "team", "concurrent_requests": 2})).await;
-    assert_eq!((status, &made["object"], &made["concurrent_requests"]), (201, &json!("project"), &json!(2)));
+    let (status, made) = ask(
+        &router,
+        "POST",
+        "/admin/projects",
+        json!({"name": "team", "concurrent_requests": 2}),
+    )
+    .await;
+    assert_eq!(
+        (status, &made["object"], &made["concurrent_requests"]),
+        (201, &json!("project"), &json!(2))
+    );
     let id = made["id"].as_str().unwrap().to_owned();
     let path = format!("/admin/projects/{id}");
     let budget = json!({"monthly": {"money": "100", "tokens": 5}});
     let (status, held) = ask(&router, "PUT", &format!("{path}/budget"), budget).await;
-    assert_eq!((status, &held["budget"]["monthly"]), (200, &json!({"money": "100.00", "tokens": 5})));
+    assert_eq!(
+        (status, &held["budget"]["monthly"]),
+        (200, &json!({"money": "100.00", "tokens": 5}))
+    );
     let (_, renamed) = ask(&router, "PATCH", &path, json!({"name": "crew"})).await;
-    assert_eq!((&renamed["name"], &renamed["budget"]), (&json!("crew"), &held["budget"]));
+    assert_eq!(
+        (&renamed["name"], &renamed["budget"]),
+        (&json!("crew"), &held["budget"])
+    );
     let (_, open) = ask(&router, "PUT", &format!("{path}/budget"), json!({})).await;
-    assert_eq!(open["budget"]["monthly"], json!({"money": null, "tokens": null}));
+    assert_eq!(
+        open["budget"]["monthly"],
+        json!({"money": null, "tokens": null})
+    );
 
-    let (_, key) = ask(&router, "POST", "/admin/keys", json!({"name": "member", "project_id": id})).await;
+    let (_, key) = ask(
+        &router,
+        "POST",
+        "/admin/keys",
+        json!({"name": "member", "project_id": id}),
+    )
+    .await;
     assert_eq!(key["project_id"], json!(id));
     let (_, list) = ask(&router, "GET", "/admin/projects", Value::Null).await;
-    let ids: Vec<_> =
-        list["data"].as_array().unwrap().iter().map(|project| project["id"].as_str().unwrap()).collect();
-    assert_eq!((ids, &list["has_more"]), (vec!["default", id.as_str()], &json!(false)));
+    let ids: Vec<_> = list["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|project| project["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        (ids, &list["has_more"]),
+        (vec!["default", id.as_str()], &json!(false))
+    );
 
-    assert_eq!(refusal(ask(&router, "DELETE", &path, Value::Null).await), "400 invalid_value id");
+    assert_eq!(
+        refusal(ask(&router, "DELETE", &path, Value::Null).await),
+        "400 invalid_value id"
+    );
     assert_eq!(
         refusal(ask(&router, "DELETE", "/admin/projects/default", Value::Null).await),
         "400 invalid_value id"
     );
-    ask(&router, "DELETE", &format!("/admin/keys/{}", key["id"].as_str().unwrap()), Value::Null).await;
+    ask(
+        &router,
+        "DELETE",
+        &format!("/admin/keys/{}", key["id"].as_str().unwrap()),
+        Value::Null,
+    )
+    .await;
     let (status, deleted) = ask(&router, "DELETE", &path, Value::Null).await;
-    assert_eq!((status, deleted), (200, json!({"id": id, "object": "project.deleted", "deleted": true})));
-    assert_eq!(refusal(ask(&router, "GET", &path, Value::Null).await), "404 project_not_found -");
+    assert_eq!(
+        (status, deleted),
+        (
+            200,
+            json!({"id": id, "object": "project.deleted", "deleted": true})
+        )
+    );
+    assert_eq!(
+        refusal(ask(&router, "GET", &path, Value::Null).await),
+        "404 project_not_found -"
+    );
 }
 
 #[tokio::test]
@@ -131,7 +245,10 @@ async fn keys_are_listed_in_pages() {
         if page["has_more"] == json!(false) {
             break;
         }
-        path = format!("/admin/keys?limit=2&after={}", page["last_id"].as_str().unwrap());
+        path = format!(
+            "/admin/keys?limit=2&after={}",
+            page["last_id"].as_str().unwrap()
+        );
     }
     seen.sort();
     assert_eq!(seen, ["a", "b", "c"]);
@@ -147,36 +264,99 @@ async fn keys_are_listed_in_pages() {
         );
     }
     let (_, projects) = ask(&router, "GET", "/admin/projects?after=default", Value::Null).await;
-    assert_eq!((&projects["data"], &projects["last_id"]), (&json!([]), &Value::Null));
+    assert_eq!(
+        (&projects["data"], &projects["last_id"]),
+        (&json!([]), &Value::Null)
+    );
 }
 
 /// Method and path, the body, and the status, the code and the field of the answer. `KEY` is the path of a key.
 const REFUSED: &[(&str, &str, &str)] = &[
-    ("POST /admin/keys", r#"{}"#, "400 missing_required_parameter name"),
-    ("POST /admin/keys", r#"{"name":null}"#, "400 missing_required_parameter name"),
-    ("POST /admin/keys", r#"{"name":" "}"#, "400 invalid_value name"),
-    ("POST /admin/keys", r#"{"name":"a\nb"}"#, "400 invalid_value name"),
+    (
+        "POST /admin/keys",
+        r#"{}"#,
+        "400 missing_required_parameter name",
+    ),
+    (
+        "POST /admin/keys",
+        r#"{"name":null}"#,
+        "400 missing_required_parameter name",
+    ),
+    (
+        "POST /admin/keys",
+        r#"{"name":" "}"#,
+        "400 invalid_value name",
+    ),
+    (
+        "POST /admin/keys",
+        r#"{"name":"a\nb"}"#,
+        "400 invalid_value name",
+    ),
     (
         "POST /admin/keys",
         r#"{"name":"x","request_per_minute":1}"#,
         "400 unknown_parameter request_per_minute",
     ),
-    ("POST /admin/keys", r#"{"name":"x","project_id":"proj_x"}"#, "400 invalid_value project_id"),
-    ("POST /admin/keys", r#"{"name":"x","project_id":1}"#, "400 invalid_type project_id"),
-    ("POST /admin/keys", r#"{"name":"x","models":[]}"#, "400 invalid_value models"),
-    ("POST /admin/keys", r#"{"name":"x","models":[1]}"#, "400 invalid_type models"),
-    ("POST /admin/keys", r#"{"name":"x","permissions":["admin"]}"#, "400 invalid_value permissions"),
-    ("POST /admin/keys", r#"{"name":"x","permissions":[]}"#, "400 invalid_value permissions"),
-    ("POST /admin/keys", r#"{"name":"x","requests_per_minute":0}"#, "400 invalid_value requests_per_minute"),
-    ("POST /admin/keys", r#"{"name":"x","tokens_per_minute":1.5}"#, "400 invalid_value tokens_per_minute"),
+    (
+        "POST /admin/keys",
+        r#"{"name":"x","project_id":"proj_x"}"#,
+        "400 invalid_value project_id",
+    ),
+    (
+        "POST /admin/keys",
+        r#"{"name":"x","project_id":1}"#,
+        "400 invalid_type project_id",
+    ),
+    (
+        "POST /admin/keys",
+        r#"{"name":"x","models":[]}"#,
+        "400 invalid_value models",
+    ),
+    (
+        "POST /admin/keys",
+        r#"{"name":"x","models":[1]}"#,
+        "400 invalid_type models",
+    ),
+    (
+        "POST /admin/keys",
+        r#"{"name":"x","permissions":["admin"]}"#,
+        "400 invalid_value permissions",
+    ),
+    (
+        "POST /admin/keys",
+        r#"{"name":"x","permissions":[]}"#,
+        "400 invalid_value permissions",
+    ),
+    (
+        "POST /admin/keys",
+        r#"{"name":"x","requests_per_minute":0}"#,
+        "400 invalid_value requests_per_minute",
+    ),
+    (
+        "POST /admin/keys",
+        r#"{"name":"x","tokens_per_minute":1.5}"#,
+        "400 invalid_value tokens_per_minute",
+    ),
     (
         "POST /admin/keys",
         r#"{"name":"x","concurrent_requests":4294967296}"#,
         "400 invalid_value concurrent_requests",
     ),
-    ("POST /admin/keys", r#"{"name":"x","expires_at":1}"#, "400 invalid_value expires_at"),
-    ("POST /admin/keys", r#"{"name":"x","expires_at":4000000000000}"#, "400 invalid_value expires_at"),
-    ("POST /admin/keys", r#"{"name":"x","budget":{"weekly":{}}}"#, "400 unknown_parameter budget.weekly"),
+    (
+        "POST /admin/keys",
+        r#"{"name":"x","expires_at":1}"#,
+        "400 invalid_value expires_at",
+    ),
+    (
+        "POST /admin/keys",
+        r#"{"name":"x","expires_at":4000000000000}"#,
+        "400 invalid_value expires_at",
+    ),
+    (
+        "POST /admin/keys",
+        r#"{"name":"x","budget":{"weekly":{}}}"#,
+        "400 unknown_parameter budget.weekly",
+    ),
     (
         "POST /admin/keys",
         r#"{"name":"x","budget":{"daily":{"usd":1}}}"#,
@@ -198,17 +378,57 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "400 invalid_type budget.daily.money",
     ),
     ("POST /admin/keys", r#"{"name":"x""#, "400 - -"),
-    ("PATCH KEY", r#"{"project_id":"default"}"#, "400 unsupported_parameter project_id"),
-    ("PATCH KEY", r#"{"key":"mine"}"#, "400 unknown_parameter key"),
+    (
+        "PATCH KEY",
+        r#"{"project_id":"default"}"#,
+        "400 unsupported_parameter project_id",
+    ),
+    (
+        "PATCH KEY",
+        r#"{"key":"mine"}"#,
+        "400 unknown_parameter key",
+    ),
     ("PATCH KEY", r#"[]"#, "400 - -"),
-    ("POST KEY/rotate", r#"{"grace_seconds":-1}"#, "400 invalid_value grace_seconds"),
-    ("POST KEY/rotate", r#"{"grace":1}"#, "400 unknown_parameter grace"),
-    ("PUT /admin/projects/default/budget", r#"{"money":1}"#, "400 unknown_parameter money"),
-    ("PUT /admin/projects/default/budget", r#"{"daily":1}"#, "400 invalid_type daily"),
-    ("POST /admin/projects", r#"{"budget":null}"#, "400 missing_required_parameter name"),
-    ("POST /admin/projects", r#"{"name":"x","models":[]}"#, "400 unknown_parameter models"),
-    ("PATCH /admin/projects/x", r#"{}"#, "404 project_not_found -"),
-    ("PUT /admin/projects/x/budget", r#"{}"#, "404 project_not_found -"),
+    (
+        "POST KEY/rotate",
+        r#"{"grace_seconds":-1}"#,
+        "400 invalid_value grace_seconds",
+    ),
+    (
+        "POST KEY/rotate",
+        r#"{"grace":1}"#,
+        "400 unknown_parameter grace",
+    ),
+    (
+        "PUT /admin/projects/default/budget",
+        r#"{"money":1}"#,
+        "400 unknown_parameter money",
+    ),
+    (
+        "PUT /admin/projects/default/budget",
+        r#"{"daily":1}"#,
+        "400 invalid_type daily",
+    ),
+    (
+        "POST /admin/projects",
+        r#"{"budget":null}"#,
+        "400 missing_required_parameter name",
+    ),
+    (
+        "POST /admin/projects",
+        r#"{"name":"x","models":[]}"#,
+        "400 unknown_parameter models",
+    ),
+    (
+        "PATCH /admin/projects/x",
+        r#"{}"#,
+        "404 project_not_found -",
+    ),
+    (
+        "PUT /admin/projects/x/budget",
+        r#"{}"#,
+        "404 project_not_found -",
+    ),
     ("GET /admin/keys/x", "", "404 key_not_found -"),
     ("DELETE /admin/projects/x", "", "404 project_not_found -"),
 ];
@@ -223,13 +443,25 @@ async fn a_bad_body_is_refused_by_the_field() {
     for (asked, body, expected) in REFUSED.iter().copied().chain([long]) {
         let (method, path) = asked.split_once(' ').unwrap();
         let headers = [("authorization", "Bearer secret-admin")];
-        let request = request(method, &path.replace("KEY", &key), &headers, body.to_owned());
+        let request = request(
+            method,
+            &path.replace("KEY", &key),
+            &headers,
+            body.to_owned(),
+        );
         let response = send(router.clone(), request).await;
         let status = response.status().as_u16();
         let answer = serde_json::from_str(&super::body(response).await).unwrap();
         assert_eq!(refusal((status, answer)), expected, "{asked} {body}");
     }
-    let all = crate::auth::Page { limit: 100, after: None };
-    assert_eq!(registry.keys(all.clone()).await.unwrap().0.len(), 1, "nothing was made");
+    let all = crate::auth::Page {
+        limit: 100,
+        after: None,
+    };
+    assert_eq!(
+        registry.keys(all.clone()).await.unwrap().0.len(),
+        1,
+        "nothing was made"
+    );
     assert_eq!(registry.projects(all).await.unwrap().0.len(), 1);
 }

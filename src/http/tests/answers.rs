@@ -2,7 +2,11 @@ use super::*;
 
 #[tokio::test]
 async fn a_whole_answer() {
-    let response = send(router(state(ScriptedTurns::playing(greeting()))), post(&chat(false))).await;
+    let response = send(
+        router(state(ScriptedTurns::playing(greeting()))),
+        post(&chat(false)),
+    )
+    .await;
     assert_eq!(response.status(), StatusCode::OK);
     let headers = response.headers();
     assert_eq!(headers["content-type"], "application/json");
@@ -21,7 +25,10 @@ async fn a_sane_request_id_is_kept() {
     let id = async |given: &str| {
         let request = request("GET", "/health", &[("x-request-id", given)], Body::empty());
         let response = send(router(state(ScriptedTurns::playing([]))), request).await;
-        response.headers()["x-request-id"].to_str().unwrap().to_owned()
+        response.headers()["x-request-id"]
+            .to_str()
+            .unwrap()
+            .to_owned()
     };
     assert_eq!(id("My_id-1.2").await, "My_id-1.2");
     assert!(id("a b").await.starts_with("req_"));
@@ -32,14 +39,26 @@ async fn a_sane_request_id_is_kept() {
 async fn fields_without_effect_are_named() {
     let mut body = chat(false);
     body["presence_penalty"] = json!(1);
-    let response = send(router(state(ScriptedTurns::playing(greeting()))), post(&body)).await;
-    assert_eq!(response.headers()["x-switchboard-ignored"], "presence_penalty");
+    let response = send(
+        router(state(ScriptedTurns::playing(greeting()))),
+        post(&body),
+    )
+    .await;
+    assert_eq!(
+        response.headers()["x-switchboard-ignored"],
+        "presence_penalty"
+    );
 }
 
 #[tokio::test]
 async fn the_content_type_does_not_matter() {
     let body = chat(false).to_string();
-    let request = request("POST", "/v1/chat/completions", &[("content-type", "text/plain")], body);
+    let request = request(
+        "POST",
+        "/v1/chat/completions",
+        &[("content-type", "text/plain")],
+        body,
+    );
     let response = send(router(state(ScriptedTurns::playing(greeting()))), request).await;
     assert_eq!(response.status(), StatusCode::OK);
 }
@@ -47,16 +66,26 @@ async fn the_content_type_does_not_matter() {
 #[tokio::test]
 async fn models_are_listed_and_looked_up() {
     let get = async |path: &str| {
-        send(router(state(ScriptedTurns::playing([]))), request("GET", path, &[], Body::empty())).await
+        send(
+            router(state(ScriptedTurns::playing([]))),
+            request("GET", path, &[], Body::empty()),
+        )
+        .await
     };
     let list: Value = serde_json::from_str(&body(get("/v1/models").await).await).unwrap();
     assert_eq!(list["data"][1]["id"], "team/large model");
-    for path in ["/v1/models/team/large%20model", "/v1/models/team%2Flarge%20model"] {
+    for path in [
+        "/v1/models/team/large%20model",
+        "/v1/models/team%2Flarge%20model",
+    ] {
         let one: Value = serde_json::from_str(&body(get(path).await).await).unwrap();
         assert_eq!(one["id"], "team/large model");
     }
     let (status, error) = error(get("/v1/models/gemini-9").await).await;
-    assert_eq!((status, &error["code"]), (StatusCode::NOT_FOUND, &json!("model_not_found")));
+    assert_eq!(
+        (status, &error["code"]),
+        (StatusCode::NOT_FOUND, &json!("model_not_found"))
+    );
     assert_eq!(error["param"], "model");
 }
 
@@ -64,16 +93,27 @@ async fn models_are_listed_and_looked_up() {
 async fn health_and_readiness_are_open_to_all() {
     let mut turns = ScriptedTurns::playing([]);
     turns.readiness.workers.max = 5;
-    let response = send(with_keys(turns), request("GET", "/ready", &[], Body::empty())).await;
+    let response = send(
+        with_keys(turns),
+        request("GET", "/ready", &[], Body::empty()),
+    )
+    .await;
     assert_eq!(response.status(), StatusCode::OK);
     insta::assert_snapshot!(body(response).await, @r#"{"problems":[],"status":"ready","waiting":0,"workers":{"busy":0,"idle":0,"max":5,"resetting":0,"starting":0}}"#);
 
     let mut turns = ScriptedTurns::playing([]);
     turns.readiness.problems.push("sign in".into());
-    let response = send(with_keys(turns), request("GET", "/ready", &[], Body::empty())).await;
+    let response = send(
+        with_keys(turns),
+        request("GET", "/ready", &[], Body::empty()),
+    )
+    .await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
 
-    let response =
-        send(with_keys(ScriptedTurns::playing([])), request("GET", "/health", &[], Body::empty())).await;
+    let response = send(
+        with_keys(ScriptedTurns::playing([])),
+        request("GET", "/health", &[], Body::empty()),
+    )
+    .await;
     assert_eq!(body(response).await, r#"{"status":"ok"}"#);
 }

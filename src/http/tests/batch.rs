@@ -4,7 +4,11 @@ use super::*;
 use crate::gateway::WorkerCounts;
 
 async fn ask(turns: ScriptedTurns, body: &Value) -> Response {
-    send(router(state(turns)), request("POST", "/v1/batch", &[], body.to_string())).await
+    send(
+        router(state(turns)),
+        request("POST", "/v1/batch", &[], body.to_string()),
+    )
+    .await
 }
 
 #[tokio::test]
@@ -15,27 +19,42 @@ async fn requests_are_answered_in_their_order_and_fail_by_themselves() {
         {"model": "sonnet", "messages": [{"role": "user", "content": "Hi"}], "color": 1},
         {"model": "sonnet", "prompt": "Hi", "stream": true},
     ]);
-    let response =
-        ask(ScriptedTurns::playing(greeting()), &json!({"requests": requests, "project_id": "default"}))
-            .await;
+    let response = ask(
+        ScriptedTurns::playing(greeting()),
+        &json!({"requests": requests, "project_id": "default"}),
+    )
+    .await;
     assert_eq!(response.status(), StatusCode::OK);
     let answer: Value = serde_json::from_str(&body(response).await).unwrap();
-    let result =
-        |index: usize, path: &str| answer["results"][index].pointer(path).cloned().unwrap_or_default();
+    let result = |index: usize, path: &str| {
+        answer["results"][index]
+            .pointer(path)
+            .cloned()
+            .unwrap_or_default()
+    };
     let statuses: Vec<_> = (0..4).map(|index| result(index, "/status")).collect();
     assert_eq!(statuses, ["completed", "failed", "completed", "failed"]);
     assert_eq!(result(0, "/response/choices/0/message/content"), "Hello");
-    assert_eq!((result(1, "/status_code"), result(1, "/error/param")), (json!(400), json!("messages")));
+    assert_eq!(
+        (result(1, "/status_code"), result(1, "/error/param")),
+        (json!(400), json!("messages"))
+    );
     assert_eq!(result(2, "/ignored"), json!(["color"]));
     assert_eq!(result(3, "/error/param"), "stream");
-    assert_eq!((&answer["total_tokens"], &answer["total_cost"]), (&json!(10), &Value::Null));
+    assert_eq!(
+        (&answer["total_tokens"], &answer["total_cost"]),
+        (&json!(10), &Value::Null)
+    );
 }
 
 #[tokio::test]
 async fn another_project_is_not_the_callers_to_name() {
     let asked = json!({"requests": [{"model": "sonnet", "prompt": "Hi"}], "project_id": "proj_1"});
     let (status, error) = error(ask(ScriptedTurns::playing(greeting()), &asked).await).await;
-    assert_eq!((status.as_u16(), &error["code"]), (403, &json!("mismatched_project")));
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (403, &json!("mismatched_project"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -51,9 +70,16 @@ async fn no_more_are_made_at_a_time_than_is_asked_for_and_there_are_workers() {
         (json!(2.0), 5, 2),
     ] {
         let mut turns = ScriptedTurns::playing(
-            [vec![started(), Step::Wait(Duration::from_secs(1))], greeting()].concat(),
+            [
+                vec![started(), Step::Wait(Duration::from_secs(1))],
+                greeting(),
+            ]
+            .concat(),
         );
-        turns.readiness.workers = WorkerCounts { max: workers, ..WorkerCounts::default() };
+        turns.readiness.workers = WorkerCounts {
+            max: workers,
+            ..WorkerCounts::default()
+        };
         let mut held = turns.held();
         let asked = json!({"requests": vec![request.clone(); 6], "parallel": parallel});
         let mut most = 0;

@@ -8,7 +8,10 @@ use super::*;
 async fn with_project() -> (Router, String) {
     let (router, _) = with_admin(ScriptedTurns::playing(greeting())).await;
     let (status, made) = ask(&router, "POST", "/admin/projects", json!({"id": "my-app"})).await;
-    assert_eq!((status, &made["id"], &made["name"]), (201, &json!("my-app"), &json!("my-app")));
+    assert_eq!(
+        (status, &made["id"], &made["name"]),
+        (201, &json!("my-app"), &json!("my-app"))
+    );
     let key = key_of(&router, "my-app").await;
     (router, key)
 }
@@ -22,18 +25,31 @@ async fn key_of(router: &Router, project: &str) -> String {
 
 async fn call(router: &Router, key: &str, method: &str, path: &str, body: Value) -> (u16, Value) {
     let bearer = format!("Bearer {key}");
-    let body = if body.is_null() { String::new() } else { body.to_string() };
-    let response =
-        send(router.clone(), request(method, path, &[("authorization", bearer.as_str())], body)).await;
+    let body = if body.is_null() {
+        String::new()
+    } else {
+        body.to_string()
+    };
+    let response = send(
+        router.clone(),
+        request(method, path, &[("authorization", bearer.as_str())], body),
+    )
+    .await;
     let status = response.status().as_u16();
-    (status, serde_json::from_str(&super::body(response).await).unwrap())
+    (
+        status,
+        serde_json::from_str(&super::body(response).await).unwrap(),
+    )
 }
 
 #[tokio::test]
 async fn a_project_has_the_id_that_was_chosen() {
     let (router, _) = with_project().await;
     for (asked, expected) in [
-        (json!({"id": "my-app", "name": "other"}), "409 project_exists id"),
+        (
+            json!({"id": "my-app", "name": "other"}),
+            "409 project_exists id",
+        ),
         (json!({"id": "default"}), "409 project_exists id"),
         (json!({"id": ""}), "400 invalid_value id"),
         (json!({"id": "my app"}), "400 invalid_value id"),
@@ -41,9 +57,18 @@ async fn a_project_has_the_id_that_was_chosen() {
         (json!({"id": 7}), "400 invalid_type id"),
         (json!({"id": null}), "400 missing_required_parameter name"),
     ] {
-        assert_eq!(refusal(ask(&router, "POST", "/admin/projects", asked).await), expected);
+        assert_eq!(
+            refusal(ask(&router, "POST", "/admin/projects", asked).await),
+            expected
+        );
     }
-    let rename = ask(&router, "PATCH", "/admin/projects/my-app", json!({"id": "other"})).await;
+    let rename = ask(
+        &router,
+        "PATCH",
+        "/admin/projects/my-app",
+        json!({"id": "other"}),
+    )
+    .await;
     assert_eq!(refusal(rename), "400 unsupported_parameter id");
     let (_, found) = ask(&router, "GET", "/admin/projects/my-app", Value::Null).await;
     assert_eq!(found["name"], "my-app");
@@ -52,8 +77,18 @@ async fn a_project_has_the_id_that_was_chosen() {
 #[tokio::test]
 async fn the_id_of_a_deleted_project_is_not_given_again() {
     let (router, _) = with_project().await;
-    assert_eq!(ask(&router, "POST", "/admin/projects", json!({"id": "old"})).await.0, 201);
-    assert_eq!(ask(&router, "DELETE", "/admin/projects/old", Value::Null).await.0, 200);
+    assert_eq!(
+        ask(&router, "POST", "/admin/projects", json!({"id": "old"}))
+            .await
+            .0,
+        201
+    );
+    assert_eq!(
+        ask(&router, "DELETE", "/admin/projects/old", Value::Null)
+            .await
+            .0,
+        200
+    );
     let again = ask(&router, "POST", "/admin/projects", json!({"id": "old"})).await;
     assert_eq!(refusal(again), "409 project_exists id");
 }
@@ -64,16 +99,40 @@ async fn requests_name_their_project_by_its_id() {
     let messages = json!([{"role": "user", "content": "Hi"}]);
     let chat = json!({"model": "sonnet", "messages": messages, "project_id": "my-app"});
     let (status, answer) = call(&router, &key, "POST", "/v1/chat/completions", chat.clone()).await;
-    assert_eq!((status, &answer["choices"][0]["message"]["content"]), (200, &json!("Hello")));
-    let (status, usage) =
-        call(&router, &key, "GET", "/v1/usage?project_id=my-app&period=month", Value::Null).await;
-    assert_eq!((status, &usage["total_tokens"], &usage["total_cost"]), (200, &json!(0), &json!(0.0)));
+    assert_eq!(
+        (status, &answer["choices"][0]["message"]["content"]),
+        (200, &json!("Hello"))
+    );
+    let (status, usage) = call(
+        &router,
+        &key,
+        "GET",
+        "/v1/usage?project_id=my-app&period=month",
+        Value::Null,
+    )
+    .await;
+    assert_eq!(
+        (status, &usage["total_tokens"], &usage["total_cost"]),
+        (200, &json!(0), &json!(0.0))
+    );
     assert_eq!(usage["by_model"], json!({}));
-    let (status, session) =
-        call(&router, &key, "POST", "/api/v1/sessions", json!({"model": "sonnet", "project_id": "my-app"}))
-            .await;
+    let (status, session) = call(
+        &router,
+        &key,
+        "POST",
+        "/api/v1/sessions",
+        json!({"model": "sonnet", "project_id": "my-app"}),
+    )
+    .await;
     assert_eq!((status, &session["project_id"]), (201, &json!("my-app")));
-    let refused = call(&router, "secret-1", "GET", "/v1/usage?project_id=my-app", Value::Null).await;
+    let refused = call(
+        &router,
+        "secret-1",
+        "GET",
+        "/v1/usage?project_id=my-app",
+        Value::Null,
+    )
+    .await;
     assert_eq!(refusal(refused), "403 mismatched_project project_id");
 }
 
@@ -85,8 +144,14 @@ async fn a_batch_is_answered_with_results_and_totals() {
         "parallel": true, "project_id": "my-app",
     });
     let (status, answer) = call(&router, &key, "POST", "/v1/batch", batch).await;
-    assert_eq!((status, answer["results"].as_array().unwrap().len()), (200, 2));
-    assert_eq!((&answer["total_tokens"], &answer["total_cost"]), (&json!(10), &Value::Null));
+    assert_eq!(
+        (status, answer["results"].as_array().unwrap().len()),
+        (200, 2)
+    );
+    assert_eq!(
+        (&answer["total_tokens"], &answer["total_cost"]),
+        (&json!(10), &Value::Null)
+    );
 }
 
 #[tokio::test]
@@ -98,35 +163,83 @@ async fn a_name_stands_for_the_keys_own_project_unless_it_is_the_id_of_another()
     };
     let rename = async |id: &str, name: &str| {
         let path = format!("/admin/projects/{id}");
-        assert_eq!(ask(&router, "PATCH", &path, json!({"name": name})).await.0, 200);
+        assert_eq!(
+            ask(&router, "PATCH", &path, json!({"name": name})).await.0,
+            200
+        );
     };
-    assert_eq!((usage("secret-1", "front").await, usage(&key, "front").await), (403, 403));
+    assert_eq!(
+        (usage("secret-1", "front").await, usage(&key, "front").await),
+        (403, 403)
+    );
     // Two projects of one name: each key means its own.
     rename("default", "front").await;
     rename("my-app", "front").await;
-    assert_eq!((usage("secret-1", "front").await, usage(&key, "front").await), (200, 200));
-    let header = [("authorization", "Bearer secret-1"), ("openai-project", "front")];
-    assert_eq!(send(router.clone(), request("GET", "/v1/usage", &header, "")).await.status(), 200);
+    assert_eq!(
+        (usage("secret-1", "front").await, usage(&key, "front").await),
+        (200, 200)
+    );
+    let header = [
+        ("authorization", "Bearer secret-1"),
+        ("openai-project", "front"),
+    ];
+    assert_eq!(
+        send(router.clone(), request("GET", "/v1/usage", &header, ""))
+            .await
+            .status(),
+        200
+    );
     rename("default", "my-app").await;
-    assert_eq!((usage("secret-1", "my-app").await, usage(&key, "my-app").await), (403, 200));
+    assert_eq!(
+        (
+            usage("secret-1", "my-app").await,
+            usage(&key, "my-app").await
+        ),
+        (403, 200)
+    );
     // Its id is what a project is called, whatever its name is.
-    assert_eq!((usage("secret-1", "default").await, usage("secret-1", "").await), (200, 403));
+    assert_eq!(
+        (
+            usage("secret-1", "default").await,
+            usage("secret-1", "").await
+        ),
+        (200, 403)
+    );
 }
 
 #[tokio::test]
 async fn sessions_are_found_below_api() {
     let (router, key) = with_project().await;
-    let (status, made) = call(&router, &key, "POST", "/api/v1/sessions", json!({"model": "sonnet"})).await;
+    let (status, made) = call(
+        &router,
+        &key,
+        "POST",
+        "/api/v1/sessions",
+        json!({"model": "sonnet"}),
+    )
+    .await;
     let path = format!("/api/v1/sessions/{}", made["id"].as_str().unwrap());
     assert_eq!(status, 201, "{made}");
-    let (status, said) =
-        call(&router, &key, "POST", &format!("{path}/messages"), json!({"content": "Hi"})).await;
-    assert_eq!((status, &said["choices"][0]["message"]["content"]), (200, &json!("Hello")));
+    let (status, said) = call(
+        &router,
+        &key,
+        "POST",
+        &format!("{path}/messages"),
+        json!({"content": "Hi"}),
+    )
+    .await;
+    assert_eq!(
+        (status, &said["choices"][0]["message"]["content"]),
+        (200, &json!("Hello"))
+    );
     let (status, list) = call(&router, &key, "GET", "/api/v1/sessions", Value::Null).await;
     assert_eq!((status, &list["data"][0]["id"]), (200, &made["id"]));
     let (status, found) = call(&router, &key, "GET", &path, Value::Null).await;
     assert_eq!((status, &found["message_count"]), (200, &json!(2)));
-    assert_eq!(call(&router, &key, "DELETE", &path, Value::Null).await.0, 200);
+    assert_eq!(
+        call(&router, &key, "DELETE", &path, Value::Null).await.0,
+        200
+    );
     assert_eq!(call(&router, &key, "GET", &path, Value::Null).await.0, 404);
 }
 
@@ -136,5 +249,10 @@ async fn a_recommendation_has_a_model_and_a_reason() {
     let asked = json!({"task_description": "Say hello.", "context_size": 500});
     let (status, told) = call(&router, &key, "POST", "/v1/route", asked).await;
     assert_eq!((status, &told["recommended_model"]), (200, &json!("light")));
-    assert!(told["reasoning"].as_str().is_some_and(|reason| !reason.is_empty()), "{told}");
+    assert!(
+        told["reasoning"]
+            .as_str()
+            .is_some_and(|reason| !reason.is_empty()),
+        "{told}"
+    );
 }

@@ -12,7 +12,9 @@ fn post(body: &Value) -> Request<Body> {
 /// Answers each prompt with itself, the first one last.
 fn echoing() -> ScriptedTurns {
     ScriptedTurns::new(|_, turn| {
-        let Part::Text(prompt) = &turn.prompt[0] else { panic!("no text") };
+        let Part::Text(prompt) = &turn.prompt[0] else {
+            panic!("no text")
+        };
         let wait = Step::Wait(Duration::from_secs(u64::from(prompt == "a")));
         Ok(play(vec![started(), wait, text(prompt), finished()]))
     })
@@ -23,9 +25,15 @@ async fn prompts_are_answered_side_by_side() {
     let prompts = json!({"model": "m", "prompt": ["a", "b"], "echo": true});
     let response = send(router(state(echoing())), post(&prompts)).await;
     assert_eq!(response.status(), StatusCode::OK);
-    assert_eq!(response.headers()["x-switchboard-model"], "claude-sonnet-5-5");
+    assert_eq!(
+        response.headers()["x-switchboard-model"],
+        "claude-sonnet-5-5"
+    );
     let body: Value = serde_json::from_str(&body(response).await).unwrap();
-    assert_eq!((&body["choices"][0]["text"], &body["choices"][1]["text"]), (&json!("aa"), &json!("bb")));
+    assert_eq!(
+        (&body["choices"][0]["text"], &body["choices"][1]["text"]),
+        (&json!("aa"), &json!("bb"))
+    );
     assert_eq!(body["usage"]["total_tokens"], 10);
 }
 
@@ -46,21 +54,36 @@ async fn a_stream_takes_what_comes_first() {
 #[tokio::test(start_paused = true)]
 async fn one_failure_fails_all_and_ends_the_others() {
     let turns = ScriptedTurns::new(|_, turn| match &turn.prompt[0] {
-        Part::Text(prompt) if prompt == "b" => {
-            Err(Error::Failed(Failure::new(FailureKind::Overloaded, "Anthropic is overloaded.")))
-        }
+        Part::Text(prompt) if prompt == "b" => Err(Error::Failed(Failure::new(
+            FailureKind::Overloaded,
+            "Anthropic is overloaded.",
+        ))),
         _ => Ok(play(vec![started(), Step::Hang])),
     });
     let mut held = turns.held();
-    let response = send(router(state(turns)), post(&json!({"model": "m", "prompt": ["a", "b"]}))).await;
+    let response = send(
+        router(state(turns)),
+        post(&json!({"model": "m", "prompt": ["a", "b"]})),
+    )
+    .await;
     let (status, error) = error(response).await;
-    assert_eq!((status, &error["code"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("overloaded")));
+    assert_eq!(
+        (status, &error["code"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &json!("overloaded"))
+    );
     held.wait_for(|held| *held == 0).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_bad_request_names_its_field() {
-    let response = send(router(state(echoing())), post(&json!({"model": "m", "prompt": [1, 2]}))).await;
+    let response = send(
+        router(state(echoing())),
+        post(&json!({"model": "m", "prompt": [1, 2]})),
+    )
+    .await;
     let (status, error) = error(response).await;
-    assert_eq!((status, &error["param"]), (StatusCode::BAD_REQUEST, &json!("prompt[0]")));
+    assert_eq!(
+        (status, &error["param"]),
+        (StatusCode::BAD_REQUEST, &json!("prompt[0]"))
+    );
 }

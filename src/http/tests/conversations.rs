@@ -10,22 +10,47 @@ const PATH: &str = "/v1/conversations";
 /// Answers with how many messages came before and the prompt; some prompts make it fail, hang, or stop too early.
 fn repeating() -> ScriptedTurns {
     ScriptedTurns::new(|_, turn| {
-        let Some(Part::Text(prompt)) = turn.prompt.first() else { panic!("no text") };
+        let Some(Part::Text(prompt)) = turn.prompt.first() else {
+            panic!("no text")
+        };
         let last = match prompt.as_str() {
             "hang" => Step::Hang,
-            "fail" => Step::Fail(Error::Failed(Failure::new(FailureKind::Overloaded, "It failed."))),
-            "long" => Step::Event(TurnEvent::Finished(Finish::new(FinishReason::Length, Usage::default()))),
+            "fail" => Step::Fail(Error::Failed(Failure::new(
+                FailureKind::Overloaded,
+                "It failed.",
+            ))),
+            "long" => Step::Event(TurnEvent::Finished(Finish::new(
+                FinishReason::Length,
+                Usage::default(),
+            ))),
             _ => finished(),
         };
-        Ok(play(vec![started(), text(&format!("{} {prompt}", turn.history.len())), last]))
+        Ok(play(vec![
+            started(),
+            text(&format!("{} {prompt}", turn.history.len())),
+            last,
+        ]))
     })
 }
 
-async fn ask_as(key: &str, router: &Router, method: &str, path: &str, fields: Value) -> (u16, Value) {
+async fn ask_as(
+    key: &str,
+    router: &Router,
+    method: &str,
+    path: &str,
+    fields: Value,
+) -> (u16, Value) {
     let bearer = format!("Bearer {key}");
-    let body_sent = if fields.is_null() { String::new() } else { fields.to_string() };
-    let response =
-        send(router.clone(), request(method, path, &[("authorization", &bearer)], body_sent)).await;
+    let body_sent = if fields.is_null() {
+        String::new()
+    } else {
+        fields.to_string()
+    };
+    let response = send(
+        router.clone(),
+        request(method, path, &[("authorization", &bearer)], body_sent),
+    )
+    .await;
     let status = response.status().as_u16();
     (status, serde_json::from_str(&body(response).await).unwrap())
 }
@@ -48,7 +73,13 @@ fn respond(conversation: &str, input: &str) -> Value {
 
 /// The texts of the items, the oldest first.
 async fn texts(router: &Router, path: &str) -> Vec<String> {
-    let (status, list) = ask(router, "GET", &format!("{path}/items?order=asc&limit=100"), json!(null)).await;
+    let (status, list) = ask(
+        router,
+        "GET",
+        &format!("{path}/items?order=asc&limit=100"),
+        json!(null),
+    )
+    .await;
     assert_eq!(status, 200);
     let text = |item: &Value| item["content"][0]["text"].as_str().unwrap().to_owned();
     list["data"].as_array().unwrap().iter().map(text).collect()
@@ -58,7 +89,14 @@ async fn texts(router: &Router, path: &str) -> Vec<String> {
 async fn streamed(router: &Router, mut fields: Value) -> String {
     fields["stream"] = json!(true);
     let key = [("authorization", "Bearer secret-1")];
-    body(send(router.clone(), request("POST", "/v1/responses", &key, fields.to_string())).await).await
+    body(
+        send(
+            router.clone(),
+            request("POST", "/v1/responses", &key, fields.to_string()),
+        )
+        .await,
+    )
+    .await
 }
 
 #[tokio::test]
@@ -66,13 +104,25 @@ async fn a_conversation_is_made_changed_and_deleted() {
     let router = with_keys(repeating());
     let (path, id) = made(&router).await;
     let (_, shown) = ask(&router, "GET", &path, json!(null)).await;
-    assert_eq!((&shown["object"], &shown["metadata"]), (&json!("conversation"), &json!({"a": "b"})));
+    assert_eq!(
+        (&shown["object"], &shown["metadata"]),
+        (&json!("conversation"), &json!({"a": "b"}))
+    );
     let (_, changed) = ask(&router, "POST", &path, json!({"metadata": {"c": "d"}})).await;
-    assert_eq!((&changed["created_at"], &changed["metadata"]), (&shown["created_at"], &json!({"c": "d"})));
+    assert_eq!(
+        (&changed["created_at"], &changed["metadata"]),
+        (&shown["created_at"], &json!({"c": "d"}))
+    );
     let (_, deleted) = ask(&router, "DELETE", &path, json!(null)).await;
-    assert_eq!(deleted, json!({"id": id, "object": "conversation.deleted", "deleted": true}));
+    assert_eq!(
+        deleted,
+        json!({"id": id, "object": "conversation.deleted", "deleted": true})
+    );
     let (status, error) = ask(&router, "GET", &path, json!(null)).await;
-    assert_eq!((status, &error["error"]["code"]), (404, &json!("conversation_not_found")));
+    assert_eq!(
+        (status, &error["error"]["code"]),
+        (404, &json!("conversation_not_found"))
+    );
 }
 
 #[tokio::test]
@@ -82,22 +132,55 @@ async fn items_are_listed_read_and_deleted() {
     let (_, conversation) = ask(&router, "POST", PATH, json!({"items": [said("a")]})).await;
     let path = format!("{PATH}/{}", conversation["id"].as_str().unwrap());
     let items = format!("{path}/items");
-    let (_, added) = ask(&router, "POST", &items, json!({"items": [said("b"), said("c")]})).await;
-    assert_eq!((&added["object"], added["data"].as_array().unwrap().len()), (&json!("list"), 2));
-    assert_eq!((&added["last_id"], &added["has_more"]), (&added["data"][1]["id"], &json!(false)));
+    let (_, added) = ask(
+        &router,
+        "POST",
+        &items,
+        json!({"items": [said("b"), said("c")]}),
+    )
+    .await;
+    assert_eq!(
+        (&added["object"], added["data"].as_array().unwrap().len()),
+        (&json!("list"), 2)
+    );
+    assert_eq!(
+        (&added["last_id"], &added["has_more"]),
+        (&added["data"][1]["id"], &json!(false))
+    );
     assert_eq!(texts(&router, &path).await, ["a", "b", "c"]);
     let (_, page) = ask(&router, "GET", &format!("{items}?limit=2"), json!(null)).await;
-    assert_eq!((&page["data"][0], &page["has_more"]), (&added["data"][1], &json!(true)));
+    assert_eq!(
+        (&page["data"][0], &page["has_more"]),
+        (&added["data"][1], &json!(true))
+    );
     let one = format!("{items}/{}", added["data"][0]["id"].as_str().unwrap());
-    assert_eq!(ask(&router, "GET", &one, json!(null)).await.1, added["data"][0]);
-    assert_eq!(ask(&router, "DELETE", &one, json!(null)).await.1, conversation);
+    assert_eq!(
+        ask(&router, "GET", &one, json!(null)).await.1,
+        added["data"][0]
+    );
+    assert_eq!(
+        ask(&router, "DELETE", &one, json!(null)).await.1,
+        conversation
+    );
     assert_eq!(texts(&router, &path).await, ["a", "c"]);
     for method in ["GET", "DELETE"] {
         let (status, error) = ask(&router, method, &one, json!(null)).await;
-        assert_eq!((status, &error["error"]["code"]), (404, &json!("item_not_found")));
+        assert_eq!(
+            (status, &error["error"]["code"]),
+            (404, &json!("item_not_found"))
+        );
     }
-    let (status, error) = ask(&router, "POST", &items, json!({"items": [{"role": "user"}]})).await;
-    assert_eq!((status, &error["error"]["param"]), (400, &json!("items[0].content")));
+    let (status, error) = ask(
+        &router,
+        "POST",
+        &items,
+        json!({"items": [{"role": "user"}]}),
+    )
+    .await;
+    assert_eq!(
+        (status, &error["error"]["param"]),
+        (400, &json!("items[0].content"))
+    );
 }
 
 #[tokio::test]
@@ -106,10 +189,18 @@ async fn another_key_has_no_such_conversation() {
     let (path, id) = made(&router).await;
     let items = format!("{path}/items");
     let new = json!({"items": [], "metadata": {}});
-    for (method, path) in
-        [("GET", &path), ("POST", &path), ("DELETE", &path), ("GET", &items), ("POST", &items)]
-    {
-        let fields = if method == "POST" { new.clone() } else { json!(null) };
+    for (method, path) in [
+        ("GET", &path),
+        ("POST", &path),
+        ("DELETE", &path),
+        ("GET", &items),
+        ("POST", &items),
+    ] {
+        let fields = if method == "POST" {
+            new.clone()
+        } else {
+            json!(null)
+        };
         let (status, error) = ask_as("secret-2", &router, method, path, fields).await;
         assert_eq!(
             (status, &error["error"]["code"]),
@@ -117,8 +208,18 @@ async fn another_key_has_no_such_conversation() {
             "{method} {path}"
         );
     }
-    let (status, error) = ask_as("secret-2", &router, "POST", "/v1/responses", respond(&id, "a")).await;
-    assert_eq!((status, &error["error"]["param"]), (404, &json!("conversation")));
+    let (status, error) = ask_as(
+        "secret-2",
+        &router,
+        "POST",
+        "/v1/responses",
+        respond(&id, "a"),
+    )
+    .await;
+    assert_eq!(
+        (status, &error["error"]["param"]),
+        (404, &json!("conversation"))
+    );
 }
 
 #[tokio::test]
@@ -127,19 +228,51 @@ async fn responses_go_on_from_a_conversation_and_are_added_to_it() {
     let (path, id) = made(&router).await;
     let (status, first) = ask(&router, "POST", "/v1/responses", respond(&id, "a")).await;
     assert_eq!((status, &first["conversation"]), (200, &json!({"id": id})));
-    let body = streamed(&router, json!({"model": "sonnet", "input": "b", "conversation": {"id": id}})).await;
+    let body = streamed(
+        &router,
+        json!({"model": "sonnet", "input": "b", "conversation": {"id": id}}),
+    )
+    .await;
     assert!(body.contains("event: response.completed"), "{body}");
     let by_itself = json!({"model": "sonnet", "input": "c", "conversation": id, "store": false});
-    assert_eq!(ask(&router, "POST", "/v1/responses", by_itself).await.0, 200);
-    assert_eq!(texts(&router, &path).await, ["a", "0 a", "b", "2 b", "c", "4 c"]);
-    let (_, items) = ask(&router, "GET", &format!("{path}/items?order=asc&limit=2"), json!(null)).await;
+    assert_eq!(
+        ask(&router, "POST", "/v1/responses", by_itself).await.0,
+        200
+    );
+    assert_eq!(
+        texts(&router, &path).await,
+        ["a", "0 a", "b", "2 b", "c", "4 c"]
+    );
+    let (_, items) = ask(
+        &router,
+        "GET",
+        &format!("{path}/items?order=asc&limit=2"),
+        json!(null),
+    )
+    .await;
     assert_eq!(items["data"][1], first["output"][0]);
-    let (_, kept) =
-        ask(&router, "GET", &format!("/v1/responses/{}", first["id"].as_str().unwrap()), json!(null)).await;
+    let (_, kept) = ask(
+        &router,
+        "GET",
+        &format!("/v1/responses/{}", first["id"].as_str().unwrap()),
+        json!(null),
+    )
+    .await;
     assert_eq!(kept, first);
-    let count = ask(&router, "POST", "/v1/responses/input_tokens", respond(&id, "d")).await.1;
+    let count = ask(
+        &router,
+        "POST",
+        "/v1/responses/input_tokens",
+        respond(&id, "d"),
+    )
+    .await
+    .1;
     assert_eq!(count["input_tokens"], 7);
-    assert_eq!(texts(&router, &path).await.len(), 6, "nothing but a response is added");
+    assert_eq!(
+        texts(&router, &path).await.len(),
+        6,
+        "nothing but a response is added"
+    );
 }
 
 #[tokio::test]
@@ -148,8 +281,17 @@ async fn what_is_not_whole_is_added_and_what_failed_is_not() {
     let (path, id) = made(&router).await;
     let (_, short) = ask(&router, "POST", "/v1/responses", respond(&id, "long")).await;
     assert_eq!(short["status"], "incomplete");
-    assert_eq!(ask(&router, "POST", "/v1/responses", respond(&id, "fail")).await.0, 503);
-    assert!(streamed(&router, respond(&id, "fail")).await.contains("response.failed"));
+    assert_eq!(
+        ask(&router, "POST", "/v1/responses", respond(&id, "fail"))
+            .await
+            .0,
+        503
+    );
+    assert!(
+        streamed(&router, respond(&id, "fail"))
+            .await
+            .contains("response.failed")
+    );
     assert_eq!(texts(&router, &path).await, ["long", "0 long"]);
 }
 
@@ -157,16 +299,32 @@ async fn what_is_not_whole_is_added_and_what_failed_is_not() {
 async fn a_conversation_is_locked_while_a_response_is_made() {
     let router = with_keys(repeating());
     let (path, id) = made(&router).await;
-    let background = json!({"model": "sonnet", "input": "hang", "conversation": id, "background": true});
+    let background =
+        json!({"model": "sonnet", "input": "hang", "conversation": id, "background": true});
     let (_, queued) = ask(&router, "POST", "/v1/responses", background).await;
     let new = json!({"items": [{"role": "user", "content": "x"}]});
-    for (path, fields) in [("/v1/responses".to_owned(), respond(&id, "a")), (format!("{path}/items"), new)] {
+    for (path, fields) in [
+        ("/v1/responses".to_owned(), respond(&id, "a")),
+        (format!("{path}/items"), new),
+    ] {
         let (status, error) = ask(&router, "POST", &path, fields).await;
-        assert_eq!((status, &error["error"]["code"]), (409, &json!("conversation_locked")), "{path}");
+        assert_eq!(
+            (status, &error["error"]["code"]),
+            (409, &json!("conversation_locked")),
+            "{path}"
+        );
     }
     let cancel = format!("/v1/responses/{}/cancel", queued["id"].as_str().unwrap());
-    assert_eq!(ask(&router, "POST", &cancel, json!(null)).await.1["status"], "cancelled");
-    assert_eq!(ask(&router, "POST", "/v1/responses", respond(&id, "a")).await.0, 200);
+    assert_eq!(
+        ask(&router, "POST", &cancel, json!(null)).await.1["status"],
+        "cancelled"
+    );
+    assert_eq!(
+        ask(&router, "POST", "/v1/responses", respond(&id, "a"))
+            .await
+            .0,
+        200
+    );
     assert_eq!(texts(&router, &path).await, ["a", "0 a"]);
 }
 
@@ -175,30 +333,46 @@ async fn what_cannot_be_gone_on_from_is_told() {
     let router = with_keys(repeating());
     let (_, id) = made(&router).await;
     let (_, first) = ask(&router, "POST", "/v1/responses", respond(&id, "a")).await;
-    let both =
-        json!({"model": "sonnet", "input": "b", "conversation": id, "previous_response_id": first["id"]});
+    let both = json!({"model": "sonnet", "input": "b", "conversation": id, "previous_response_id": first["id"]});
     let (status, error) = ask(&router, "POST", "/v1/responses", both).await;
-    assert_eq!((status, &error["error"]["code"]), (400, &json!("mutually_exclusive_parameters")));
+    assert_eq!(
+        (status, &error["error"]["code"]),
+        (400, &json!("mutually_exclusive_parameters"))
+    );
     let other = json!({"model": "sonnet", "input": "b", "previous_response_id": first["id"]});
     let (status, error) = ask(&router, "POST", "/v1/responses", other).await;
-    assert_eq!((status, &error["error"]["param"]), (400, &json!("previous_response_id")));
+    assert_eq!(
+        (status, &error["error"]["param"]),
+        (400, &json!("previous_response_id"))
+    );
     assert!(error["error"]["message"].as_str().unwrap().contains(&id));
     for (name, param) in [(json!(1), "conversation"), (json!({}), "conversation.id")] {
         let odd = json!({"model": "sonnet", "input": "b", "conversation": name});
-        assert_eq!(ask(&router, "POST", "/v1/responses", odd).await.1["error"]["param"], param);
+        assert_eq!(
+            ask(&router, "POST", "/v1/responses", odd).await.1["error"]["param"],
+            param
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_response_whose_conversation_is_deleted_fails() {
-    let slow = [started(), text("a"), Step::Wait(Duration::from_secs(1)), finished()];
+    let slow = [
+        started(),
+        text("a"),
+        Step::Wait(Duration::from_secs(1)),
+        finished(),
+    ];
     let router = with_keys(ScriptedTurns::playing(slow));
     for stream in [false, true] {
         let (path, id) = made(&router).await;
         let mut fields = respond(&id, "a");
         fields["stream"] = json!(stream);
         let key = [("authorization", "Bearer secret-1")];
-        let making = send(router.clone(), request("POST", "/v1/responses", &key, fields.to_string()));
+        let making = send(
+            router.clone(),
+            request("POST", "/v1/responses", &key, fields.to_string()),
+        );
         let deleting = async {
             sleep(Duration::from_millis(500)).await;
             ask(&router, "DELETE", &path, json!(null)).await.0
@@ -217,20 +391,37 @@ async fn a_response_whose_conversation_is_deleted_fails() {
 async fn a_response_that_cannot_be_added_says_so() {
     let (shelves, disk) = Shelves::faulty();
     let keys = Keys::new(["secret-1"]).unwrap();
-    let router = router(whole_state(&shelves, repeating(), keys, LastWords::default()));
+    let router = router(whole_state(
+        &shelves,
+        repeating(),
+        keys,
+        LastWords::default(),
+    ));
     let (path, id) = made(&router).await;
     disk.fill(true);
     let (status, error) = ask(&router, "POST", "/v1/responses", respond(&id, "a")).await;
-    assert_eq!((status, &error["error"]["code"]), (500, &json!("answer_not_kept")));
+    assert_eq!(
+        (status, &error["error"]["code"]),
+        (500, &json!("answer_not_kept"))
+    );
     let told = streamed(&router, respond(&id, "a")).await;
-    assert!(told.contains("answer_not_kept") && told.ends_with("}\n\n"), "{told}");
+    assert!(
+        told.contains("answer_not_kept") && told.ends_with("}\n\n"),
+        "{told}"
+    );
     assert!(!told.contains("response.completed"), "{told}");
     let numbers: Vec<&str> = told
         .split("\"sequence_number\":")
         .skip(1)
         .map(|rest| rest.split([',', '}']).next().unwrap())
         .collect();
-    assert!(numbers.iter().enumerate().all(|(index, number)| index.to_string() == **number), "{numbers:?}");
+    assert!(
+        numbers
+            .iter()
+            .enumerate()
+            .all(|(index, number)| index.to_string() == **number),
+        "{numbers:?}"
+    );
     disk.fill(false);
     assert!(texts(&router, &path).await.is_empty());
 }

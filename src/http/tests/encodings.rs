@@ -68,15 +68,26 @@ async fn bodies_are_read_in_every_encoding_that_is_taken() {
         assert_eq!(response.status(), 200, "{header}");
         assert!(body(response).await.contains("Hello"), "{header}");
     }
-    let two = [packed(&plain[..9], &["gzip"]).await, packed(&plain[9..], &["gzip"]).await].concat();
-    assert_eq!(answer("gzip", two).await.status(), 200, "two members are one body");
+    let two = [
+        packed(&plain[..9], &["gzip"]).await,
+        packed(&plain[9..], &["gzip"]).await,
+    ]
+    .concat();
+    assert_eq!(
+        answer("gzip", two).await.status(),
+        200,
+        "two members are one body"
+    );
 }
 
 #[tokio::test]
 async fn an_encoding_that_is_not_known_is_refused_with_those_that_are() {
     for encodings in ["x-unknown", "gzip, compress", "gzip, gzip, gzip, gzip"] {
         let response = answer(encodings, "x").await;
-        assert_eq!(response.headers()["accept-encoding"], "gzip, deflate, br, zstd");
+        assert_eq!(
+            response.headers()["accept-encoding"],
+            "gzip, deflate, br, zstd"
+        );
         assert_eq!(error(response).await.0, 415, "{encodings}");
     }
 }
@@ -88,7 +99,11 @@ async fn a_body_that_is_not_what_its_header_says_is_refused() {
         let whole = packed(&plain, &[encoding]).await;
         for broken in [&whole[..whole.len() - 3], b"{\"model\": \"sonnet\"}"] {
             let (status, code, message) = refused(encoding, broken.to_vec()).await;
-            assert_eq!((status, code.as_str()), (400, "body_unreadable"), "{encoding}: {message}");
+            assert_eq!(
+                (status, code.as_str()),
+                (400, "body_unreadable"),
+                "{encoding}: {message}"
+            );
             assert!(message.contains(encoding), "{message}");
         }
     }
@@ -106,14 +121,30 @@ async fn what_comes_out_of_a_body_is_bounded() {
     for (encodings, body) in [
         ("zstd", bomb[..900].to_vec()),
         ("gzip", packed(&[b' '; 1001], &["gzip"]).await),
-        ("gzip, zstd", packed(&packed(&[b' '; 5000], &["gzip"]).await, &["zstd"]).await),
+        (
+            "gzip, zstd",
+            packed(&packed(&[b' '; 5000], &["gzip"]).await, &["zstd"]).await,
+        ),
     ] {
         let (status, code, message) = refused(encodings, body).await;
-        assert_eq!((status, code.as_str()), (413, "request_too_large"), "{encodings}: {message}");
+        assert_eq!(
+            (status, code.as_str()),
+            (413, "request_too_large"),
+            "{encodings}: {message}"
+        );
         assert!(message.contains("1000 bytes"), "{message}");
     }
-    let fitting = format!("{}{}", chat(false), " ".repeat(1000 - chat(false).to_string().len()));
-    assert_eq!(answer("gzip", packed(fitting.as_bytes(), &["gzip"]).await).await.status(), 200);
+    let fitting = format!(
+        "{}{}",
+        chat(false),
+        " ".repeat(1000 - chat(false).to_string().len())
+    );
+    assert_eq!(
+        answer("gzip", packed(fitting.as_bytes(), &["gzip"]).await)
+            .await
+            .status(),
+        200
+    );
 }
 
 #[tokio::test]
@@ -122,14 +153,24 @@ async fn files_are_uploaded_compressed_too() {
     let line = r#"{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {}}"#;
     let (mut parts, form) = upload(line).into_parts();
     let form = form.collect().await.unwrap().to_bytes();
-    parts.headers.insert("content-encoding", "zstd".parse().unwrap());
+    parts
+        .headers
+        .insert("content-encoding", "zstd".parse().unwrap());
     let request = |form| Request::from_parts(parts.clone(), Body::from(form));
     let response = send(router.clone(), request(packed(&form, &["zstd"]).await)).await;
     assert_eq!(response.status(), 200);
     let file: Value = serde_json::from_str(&body(response).await).unwrap();
     assert_eq!(file["bytes"], line.len());
     let (status, broken) = error(send(router.clone(), request(b"--b--".to_vec())).await).await;
-    assert_eq!((status.as_u16(), &broken["code"]), (400, &json!("body_unreadable")), "{broken}");
+    assert_eq!(
+        (status.as_u16(), &broken["code"]),
+        (400, &json!("body_unreadable")),
+        "{broken}"
+    );
     let (status, bomb) = error(send(router, request(zeros(1 << 30))).await).await;
-    assert_eq!((status.as_u16(), &bomb["code"]), (413, &json!("request_too_large")), "{bomb}");
+    assert_eq!(
+        (status.as_u16(), &bomb["code"]),
+        (413, &json!("request_too_large")),
+        "{bomb}"
+    );
 }

@@ -8,7 +8,13 @@ const BOUNDARY: &str = "multipart/form-data; boundary=b";
 pub(super) async fn with_files(turns: ScriptedTurns) -> (Router, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let files = Files::temporary(folder.path()).await.unwrap();
-    (router(AppState { files, ..state(turns) }), folder)
+    (
+        router(AppState {
+            files,
+            ..state(turns)
+        }),
+        folder,
+    )
 }
 
 fn part(head: &str, content: &str) -> String {
@@ -33,7 +39,12 @@ pub(super) fn upload_for(
 ) -> Request<Body> {
     let file = part(&format!("name=\"file\"; filename=\"{name}\""), content);
     let headers = [&[("content-type", BOUNDARY)], headers].concat();
-    request("POST", "/v1/files", &headers, form(&[file, part("name=\"purpose\"", purpose)]))
+    request(
+        "POST",
+        "/v1/files",
+        &headers,
+        form(&[file, part("name=\"purpose\"", purpose)]),
+    )
 }
 
 /// The body of an answer that is there.
@@ -64,19 +75,42 @@ async fn a_file_is_uploaded_listed_read_and_deleted() {
         (&file["object"], &file["bytes"], &file["status"]),
         (&json!("file"), &json!(7000), &json!("processed"))
     );
-    assert_eq!((&file["filename"], &file["purpose"]), (&json!("in.jsonl"), &json!("batch")));
-    assert_eq!(file["expires_at"].as_u64(), file["created_at"].as_u64().map(|made| made + 2_592_000));
+    assert_eq!(
+        (&file["filename"], &file["purpose"]),
+        (&json!("in.jsonl"), &json!("batch"))
+    );
+    assert_eq!(
+        file["expires_at"].as_u64(),
+        file["created_at"].as_u64().map(|made| made + 2_592_000)
+    );
     let path = format!("/v1/files/{}", file["id"].as_str().unwrap());
     assert_eq!(found(&router, at("GET", &path)).await, file);
-    let list = found(&router, at("GET", "/v1/files?limit=1&order=asc&purpose=batch")).await;
-    assert_eq!((&list["data"], &list["has_more"]), (&json!([file]), &json!(false)));
+    let list = found(
+        &router,
+        at("GET", "/v1/files?limit=1&order=asc&purpose=batch"),
+    )
+    .await;
+    assert_eq!(
+        (&list["data"], &list["has_more"]),
+        (&json!([file]), &json!(false))
+    );
     let download = send(router.clone(), at("GET", &format!("{path}/content"))).await;
-    assert_eq!(download.headers()["content-type"], "application/octet-stream");
+    assert_eq!(
+        download.headers()["content-type"],
+        "application/octet-stream"
+    );
     assert_eq!(download.headers()["content-length"], "7000");
     assert_eq!(body(download).await, content);
     let deleted = found(&router, at("DELETE", &path)).await;
-    assert_eq!(deleted, json!({"id": file["id"], "object": "file", "deleted": true}));
-    for (method, path) in [("GET", path.clone()), ("GET", format!("{path}/content")), ("DELETE", path)] {
+    assert_eq!(
+        deleted,
+        json!({"id": file["id"], "object": "file", "deleted": true})
+    );
+    for (method, path) in [
+        ("GET", path.clone()),
+        ("GET", format!("{path}/content")),
+        ("DELETE", path),
+    ] {
         assert_eq!(
             refused(&router, at(method, &path)).await,
             r#"404 "file_not_found" "id""#,
@@ -91,27 +125,62 @@ async fn an_upload_that_cannot_be_served_says_what_to_change() {
     let file = || part("name=\"file\"; filename=\"a\"", "x");
     let purpose = |purpose| part("name=\"purpose\"", purpose);
     for (parts, expected) in [
-        (vec![purpose("batch")], r#"400 "missing_required_parameter" "file""#),
-        (vec![file()], r#"400 "missing_required_parameter" "purpose""#),
-        (vec![file(), purpose("assistants")], r#"400 "invalid_value" "purpose""#),
-        (vec![file(), file(), purpose("batch")], r#"400 "invalid_value" "file""#),
-        (vec![purpose(&"x".repeat(5000)), file()], r#"400 "invalid_value" "purpose""#),
-        (vec![part("name=\"file\"", &"x".repeat(10_001))], r#"413 "request_too_large" "file""#),
+        (
+            vec![purpose("batch")],
+            r#"400 "missing_required_parameter" "file""#,
+        ),
+        (
+            vec![file()],
+            r#"400 "missing_required_parameter" "purpose""#,
+        ),
+        (
+            vec![file(), purpose("assistants")],
+            r#"400 "invalid_value" "purpose""#,
+        ),
+        (
+            vec![file(), file(), purpose("batch")],
+            r#"400 "invalid_value" "file""#,
+        ),
+        (
+            vec![purpose(&"x".repeat(5000)), file()],
+            r#"400 "invalid_value" "purpose""#,
+        ),
+        (
+            vec![part("name=\"file\"", &"x".repeat(10_001))],
+            r#"413 "request_too_large" "file""#,
+        ),
     ] {
-        let upload = request("POST", "/v1/files", &[("content-type", BOUNDARY)], form(&parts));
+        let upload = request(
+            "POST",
+            "/v1/files",
+            &[("content-type", BOUNDARY)],
+            form(&parts),
+        );
         assert_eq!(refused(&router, upload).await, expected);
     }
     let cut = format!("{}{}", file(), "--b");
     let cut = request("POST", "/v1/files", &[("content-type", BOUNDARY)], cut);
     assert_eq!(refused(&router, cut).await, r#"400 "body_unreadable" null"#);
     for kind in ["application/json", "multipart/form-data"] {
-        let upload = request("POST", "/v1/files", &[("content-type", kind)], form(&[file()]));
+        let upload = request(
+            "POST",
+            "/v1/files",
+            &[("content-type", kind)],
+            form(&[file()]),
+        );
         assert_eq!(refused(&router, upload).await, "400 null null");
     }
     let large = [("content-type", BOUNDARY), ("content-length", "1058577")];
     let large = request("POST", "/v1/files", &large, form(&[file()]));
-    assert_eq!(refused(&router, large).await, r#"413 "request_too_large" null"#);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left of them");
+    assert_eq!(
+        refused(&router, large).await,
+        r#"413 "request_too_large" null"#
+    );
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "nothing is left of them"
+    );
 }
 
 #[tokio::test]
@@ -120,7 +189,10 @@ async fn lists_and_paths_that_make_no_sense_are_refused() {
     for (path, expected) in [
         ("/v1/files?limit=0", r#"400 "invalid_value" "limit""#),
         ("/v1/files?order=up", r#"400 "invalid_value" "order""#),
-        ("/v1/files?purpose=assistants", r#"400 "invalid_value" "purpose""#),
+        (
+            "/v1/files?purpose=assistants",
+            r#"400 "invalid_value" "purpose""#,
+        ),
         ("/v1/files?after=file-1", r#"400 "invalid_value" "after""#),
         ("/v1/files/file-1", r#"404 "file_not_found" "id""#),
         ("/v1/uploads", r#"404 "unsupported_endpoint" null"#),
@@ -135,7 +207,12 @@ async fn an_upload_that_pauses_for_too_long_is_given_up() {
     let (router, folder) = with_files(ScriptedTurns::playing([])).await;
     let begun = part("name=\"file\"; filename=\"a\"", "x");
     let body = stream::iter([Ok::<_, std::io::Error>(begun)]).chain(stream::pending());
-    let upload = request("POST", "/v1/files", &[("content-type", BOUNDARY)], Body::from_stream(body));
+    let upload = request(
+        "POST",
+        "/v1/files",
+        &[("content-type", BOUNDARY)],
+        Body::from_stream(body),
+    );
     assert_eq!(refused(&router, upload).await, r#"408 "body_timeout" null"#);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
@@ -170,26 +247,53 @@ async fn anthropics_clients_have_files_in_their_words() {
         (&file["type"], &file["filename"], &file["mime_type"]),
         (&json!("file"), &json!("a.pdf"), &json!("text/x-test"))
     );
-    assert_eq!((&file["size_bytes"], &file["downloadable"]), (&json!(5), &json!(true)));
-    assert!(file["created_at"].as_str().unwrap().ends_with('Z') && file["expires_at"].is_null(), "{file}");
+    assert_eq!(
+        (&file["size_bytes"], &file["downloadable"]),
+        (&json!(5), &json!(true))
+    );
+    assert!(
+        file["created_at"].as_str().unwrap().ends_with('Z') && file["expires_at"].is_null(),
+        "{file}"
+    );
     let path = format!("/v1/files/{}", file["id"].as_str().unwrap());
     assert_eq!(found(&router, theirs("GET", &path)).await, *file);
-    assert_eq!(found(&router, at("GET", &path)).await["purpose"], "user_data");
-    assert_eq!(body(send(router.clone(), theirs("GET", &format!("{path}/content"))).await).await, "words");
+    assert_eq!(
+        found(&router, at("GET", &path)).await["purpose"],
+        "user_data"
+    );
+    assert_eq!(
+        body(send(router.clone(), theirs("GET", &format!("{path}/content"))).await).await,
+        "words"
+    );
 
     let page = found(&router, theirs("GET", "/v1/files?limit=2")).await;
-    assert_eq!((&page["data"], &page["has_more"]), (&json!([made[2], made[1]]), &json!(true)));
+    assert_eq!(
+        (&page["data"], &page["has_more"]),
+        (&json!([made[2], made[1]]), &json!(true))
+    );
     let next = format!("/v1/files?page={}", page["next_page"].as_str().unwrap());
-    assert_eq!(found(&router, theirs("GET", &next)).await["data"], json!([file]));
-    let some = format!("/v1/files?ids[]={}&ids[]=file-0", file["id"].as_str().unwrap());
-    assert_eq!(found(&router, theirs("GET", &some)).await["data"], json!([file]));
+    assert_eq!(
+        found(&router, theirs("GET", &next)).await["data"],
+        json!([file])
+    );
+    let some = format!(
+        "/v1/files?ids[]={}&ids[]=file-0",
+        file["id"].as_str().unwrap()
+    );
+    assert_eq!(
+        found(&router, theirs("GET", &some)).await["data"],
+        json!([file])
+    );
 
     let deleted = found(&router, theirs("DELETE", &path)).await;
     assert_eq!(deleted, json!({"id": file["id"], "type": "file_deleted"}));
     let gone = send(router.clone(), theirs("GET", &path)).await;
     assert_eq!(gone.status(), StatusCode::NOT_FOUND);
     let gone: Value = serde_json::from_str(&body(gone).await).unwrap();
-    assert_eq!((&gone["type"], &gone["error"]["type"]), (&json!("error"), &json!("not_found_error")));
+    assert_eq!(
+        (&gone["type"], &gone["error"]["type"]),
+        (&json!("error"), &json!("not_found_error"))
+    );
     let bad = send(router.clone(), theirs("GET", "/v1/files?limit=x")).await;
     assert!(body(bad).await.contains("invalid_request_error"));
 }

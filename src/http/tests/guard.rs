@@ -24,20 +24,39 @@ fn filled(route: &str) -> String {
 
 async fn status(router: &Router, method: &str, path: &str, key: Option<&str>) -> u16 {
     let bearer = key.map(|key| format!("Bearer {key}"));
-    let headers: Vec<_> = bearer.iter().map(|bearer| ("authorization", bearer.as_str())).collect();
-    send(router.clone(), request(method, path, &headers, Body::empty())).await.status().as_u16()
+    let headers: Vec<_> = bearer
+        .iter()
+        .map(|bearer| ("authorization", bearer.as_str()))
+        .collect();
+    send(
+        router.clone(),
+        request(method, path, &headers, Body::empty()),
+    )
+    .await
+    .status()
+    .as_u16()
 }
 
 async fn made(registry: &Registry, permissions: &[Permission]) -> KeyText {
     let permissions = Change::Set(permissions.to_vec());
-    let change = KeyChange { name: Some("key".to_owned()), permissions, ..KeyChange::default() };
-    registry.create_key("default".to_owned(), change).await.unwrap().1
+    let change = KeyChange {
+        name: Some("key".to_owned()),
+        permissions,
+        ..KeyChange::default()
+    };
+    registry
+        .create_key("default".to_owned(), change)
+        .await
+        .unwrap()
+        .1
 }
 
 #[tokio::test]
 async fn every_path_needs_a_key_but_those_that_are_meant_to_be_open() {
     let (router, _) = with_admin(ScriptedTurns::playing(greeting())).await;
-    let paths = routes::needs().into_iter().chain(admin::PATHS.map(|(path, _)| (path, Need::Admin)));
+    let paths = routes::needs()
+        .into_iter()
+        .chain(admin::PATHS.map(|(path, _)| (path, Need::Admin)));
     let elsewhere = [
         "/",
         "/nothing",
@@ -49,7 +68,9 @@ async fn every_path_needs_a_key_but_those_that_are_meant_to_be_open() {
         "/admin/nothing",
         "/administer",
     ];
-    let paths: Vec<_> = paths.chain(elsewhere.map(|path| (path, Need::Key))).collect();
+    let paths: Vec<_> = paths
+        .chain(elsewhere.map(|path| (path, Need::Key)))
+        .collect();
     let mut open = Vec::new();
     for (route, _) in &paths {
         for method in METHODS {
@@ -75,15 +96,32 @@ async fn the_admin_api_needs_its_own_key_and_that_is_good_for_nothing_else() {
         for method in METHODS {
             let path = filled(route);
             for key in ["secret-1", stored.reveal()] {
-                assert_eq!(status(&router, method, &path, Some(key)).await, 403, "{method} {path}");
+                assert_eq!(
+                    status(&router, method, &path, Some(key)).await,
+                    403,
+                    "{method} {path}"
+                );
             }
             let admitted = status(&router, method, &path, Some("secret-admin")).await;
-            assert!(![401, 403].contains(&admitted), "{method} {path}: {admitted}");
-            assert_eq!(admitted == 405, !methods.contains(&method), "{method} {path}: {admitted}");
+            assert!(
+                ![401, 403].contains(&admitted),
+                "{method} {path}: {admitted}"
+            );
+            assert_eq!(
+                admitted == 405,
+                !methods.contains(&method),
+                "{method} {path}: {admitted}"
+            );
         }
     }
-    assert_eq!(status(&router, "GET", "/admin/nothing", Some("secret-admin")).await, 404);
-    for (route, need) in routes::needs().into_iter().filter(|(_, need)| *need != Need::Nothing) {
+    assert_eq!(
+        status(&router, "GET", "/admin/nothing", Some("secret-admin")).await,
+        404
+    );
+    for (route, need) in routes::needs()
+        .into_iter()
+        .filter(|(_, need)| *need != Need::Nothing)
+    {
         let path = filled(route);
         let is_refused = status(&router, "GET", &path, Some("secret-admin")).await == 401;
         assert_eq!(is_refused, need != Need::Admin, "{path} {need:?}");
@@ -102,7 +140,11 @@ async fn a_key_without_the_permission_of_a_path_is_told_so() {
                 Need::Admin => true,
                 Need::Nothing | Need::Key => false,
             };
-            assert_eq!(answered == 403, is_refused, "{route} with {permission}: {answered}");
+            assert_eq!(
+                answered == 403,
+                is_refused,
+                "{route} with {permission}: {answered}"
+            );
         }
     }
 }
@@ -111,16 +153,24 @@ async fn a_key_without_the_permission_of_a_path_is_told_so() {
 async fn where_admin_is_served_elsewhere_its_paths_are_like_any_other() {
     let router = with_keys(ScriptedTurns::playing([]));
     assert_eq!(status(&router, "GET", "/admin/keys", None).await, 401);
-    assert_eq!(status(&router, "GET", "/admin/keys", Some("secret-1")).await, 404);
+    assert_eq!(
+        status(&router, "GET", "/admin/keys", Some("secret-1")).await,
+        404
+    );
 
     let (_, registry) = with_admin(ScriptedTurns::playing([])).await;
-    let keys = Keys::none().with_stored(&registry).with_admin(Some(AdminKey::of("secret-admin")));
+    let keys = Keys::none()
+        .with_stored(&registry)
+        .with_admin(Some(AdminKey::of("secret-admin")));
     let admin = super::admin_of(&registry);
     let alone = routes::admin_router(&admin, &Arc::new(config()), Some(Arc::new(keys)));
     for path in ["/admin/keys", "/v1/models", "/health"] {
         assert_eq!(status(&alone, "GET", path, None).await, 401, "{path}");
     }
-    assert_eq!(status(&alone, "GET", "/admin/keys", Some("secret-admin")).await, 200);
+    assert_eq!(
+        status(&alone, "GET", "/admin/keys", Some("secret-admin")).await,
+        200
+    );
     let private = routes::admin_router(&admin, &Arc::new(config()), None);
     assert_eq!(status(&private, "GET", "/admin/keys", None).await, 200);
     let (status, error) = error(send(private, request("GET", "/v1/models", &[], "")).await).await;
@@ -144,7 +194,10 @@ async fn a_request_names_its_project_in_a_header() {
         assert_eq!(ask(b"default").await.status(), StatusCode::OK);
         for other in [&b"proj_other"[..], b"", b"\xff"] {
             let (status, error) = error(ask(other).await).await;
-            assert_eq!((status.as_u16(), &error["code"]), (403, &json!("mismatched_project")));
+            assert_eq!(
+                (status.as_u16(), &error["code"]),
+                (403, &json!("mismatched_project"))
+            );
         }
     }
 }
@@ -153,15 +206,28 @@ async fn a_request_names_its_project_in_a_header() {
 async fn the_first_key_closes_an_open_server_and_its_revocation_counts_at_once() {
     let registry = Registry::temporary().await.unwrap();
     let keys = Keys::none().with_stored(&registry);
-    let state =
-        whole_state(&Shelves::temporary(), ScriptedTurns::playing([]), keys.clone(), LastWords::default());
+    let state = whole_state(
+        &Shelves::temporary(),
+        ScriptedTurns::playing([]),
+        keys.clone(),
+        LastWords::default(),
+    );
     let router = router(state);
     assert_eq!(status(&router, "GET", "/v1/models", None).await, 200);
     let text = made(&registry, &Permission::ALL).await;
     assert_eq!(status(&router, "GET", "/v1/models", None).await, 401);
-    assert_eq!(status(&router, "GET", "/v1/models", Some(text.reveal())).await, 200);
-    let credentials = Credentials { api_key: Some(text.reveal()), ..Credentials::default() };
+    assert_eq!(
+        status(&router, "GET", "/v1/models", Some(text.reveal())).await,
+        200
+    );
+    let credentials = Credentials {
+        api_key: Some(text.reveal()),
+        ..Credentials::default()
+    };
     let id = keys.authenticate(&credentials, None).unwrap().name;
     registry.revoke_key(&id).await.unwrap();
-    assert_eq!(status(&router, "GET", "/v1/models", Some(text.reveal())).await, 401);
+    assert_eq!(
+        status(&router, "GET", "/v1/models", Some(text.reveal())).await,
+        401
+    );
 }

@@ -8,7 +8,10 @@ use crate::auth::Permission;
 
 /// The same with the configured key `secret-1`.
 pub(crate) fn keyed(state: AppState) -> AppState {
-    AppState { keys: Keys::new(["secret-1"]).unwrap().into(), ..state }
+    AppState {
+        keys: Keys::new(["secret-1"]).unwrap().into(),
+        ..state
+    }
 }
 
 /// A key that can be revoked.
@@ -23,17 +26,38 @@ impl Revocable {
     pub(crate) async fn new() -> Self {
         let registry = Registry::temporary().await.unwrap();
         let permissions = Change::Set(vec![Permission::Inference]);
-        let change = KeyChange { name: Some("key".to_owned()), permissions, ..KeyChange::default() };
-        let text = registry.create_key("default".to_owned(), change).await.unwrap().1.reveal().to_owned();
+        let change = KeyChange {
+            name: Some("key".to_owned()),
+            permissions,
+            ..KeyChange::default()
+        };
+        let text = registry
+            .create_key("default".to_owned(), change)
+            .await
+            .unwrap()
+            .1
+            .reveal()
+            .to_owned();
         let keys = Keys::none().with_stored(&registry);
-        let credentials = Credentials { api_key: Some(&text), ..Credentials::default() };
+        let credentials = Credentials {
+            api_key: Some(&text),
+            ..Credentials::default()
+        };
         let id = keys.authenticate(&credentials, None).unwrap().name;
-        Self { text, id, keys, registry }
+        Self {
+            text,
+            id,
+            keys,
+            registry,
+        }
     }
 
     /// The same with this key.
     pub(crate) fn state(&self, state: AppState) -> AppState {
-        AppState { keys: self.keys.clone().into(), ..state }
+        AppState {
+            keys: self.keys.clone().into(),
+            ..state
+        }
     }
 
     pub(crate) async fn revoke(&self) {

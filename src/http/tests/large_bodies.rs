@@ -13,8 +13,14 @@ use crate::http::extract::RequestBody;
 const SIZE: usize = 100_000;
 
 fn large_state() -> AppState {
-    let config = Config { body_limit: 2 * SIZE, ..config() };
-    AppState { config: config.into(), ..state(ScriptedTurns::playing(greeting())) }
+    let config = Config {
+        body_limit: 2 * SIZE,
+        ..config()
+    };
+    AppState {
+        config: config.into(),
+        ..state(ScriptedTurns::playing(greeting()))
+    }
 }
 
 /// The body of a request with `headers`, whose size is known or not.
@@ -40,7 +46,10 @@ async fn health_is_answered_while_a_large_body_is_decoded() {
         }));
         begun.await.unwrap();
         let health = request("GET", "/health", &[], Body::empty());
-        assert_eq!(send(router(state.clone()), health).await.status(), StatusCode::OK);
+        assert_eq!(
+            send(router(state.clone()), health).await.status(),
+            StatusCode::OK
+        );
         release.send(()).unwrap();
         assert_eq!(decoding.await.unwrap().unwrap(), SIZE);
     }
@@ -51,22 +60,34 @@ async fn a_large_request_is_answered_as_any_other() {
     let router = router(large_state());
     let mut large = chat(false);
     large["messages"][0]["content"] = json!("x".repeat(SIZE));
-    let answer: Value = serde_json::from_str(&body(send(router.clone(), post(&large)).await).await).unwrap();
+    let answer: Value =
+        serde_json::from_str(&body(send(router.clone(), post(&large)).await).await).unwrap();
     assert_eq!(answer["choices"][0]["message"]["content"], "Hello");
     let broken = request("POST", "/v1/chat/completions", &[], "{".repeat(SIZE));
-    assert_eq!(error(send(router, broken).await).await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        error(send(router, broken).await).await.0,
+        StatusCode::BAD_REQUEST
+    );
 }
 
 /// A body of unknown length that is there at once, in pieces of 64 KiB.
 fn pieces(count: usize) -> Body {
     let piece = bytes::Bytes::from(vec![b'x'; 1 << 16]);
-    Body::from_stream(stream::iter((0..count).map(move |_| Ok::<_, std::io::Error>(piece.clone()))))
+    Body::from_stream(stream::iter(
+        (0..count).map(move |_| Ok::<_, std::io::Error>(piece.clone())),
+    ))
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_of_unknown_length_takes_as_much_room_as_it_needs() {
-    let config = Config { body_limit: 32 << 20, ..config() };
-    let state = AppState { config: config.into(), ..state(ScriptedTurns::playing(greeting())) };
+    let config = Config {
+        body_limit: 32 << 20,
+        ..config()
+    };
+    let state = AppState {
+        config: config.into(),
+        ..state(ScriptedTurns::playing(greeting()))
+    };
     // Half of it is what a key may have.
     let bodies = Bodies::new(16 << 20);
     let read = async |body| {
@@ -74,8 +95,15 @@ async fn a_body_of_unknown_length_takes_as_much_room_as_it_needs() {
         request.extensions_mut().insert(bodies.clone());
         RequestBody::from_request(request, &state).await
     };
-    let small = [read(pieces(2)).await.unwrap(), read(pieces(2)).await.unwrap()];
-    assert_eq!(read(pieces(126)).await.unwrap_err().status(), 429, "there is no room beside the others");
+    let small = [
+        read(pieces(2)).await.unwrap(),
+        read(pieces(2)).await.unwrap(),
+    ];
+    assert_eq!(
+        read(pieces(126)).await.unwrap_err().status(),
+        429,
+        "there is no room beside the others"
+    );
     drop(small);
     drop(read(pieces(128)).await.unwrap());
     assert_eq!(read(pieces(130)).await.unwrap_err().status(), 429);
@@ -84,8 +112,14 @@ async fn a_body_of_unknown_length_takes_as_much_room_as_it_needs() {
 
 #[tokio::test]
 async fn a_body_that_is_there_at_once_leaves_time_for_others() {
-    let config = Config { body_limit: 32 << 20, ..config() };
-    let state = AppState { config: config.into(), ..state(ScriptedTurns::playing(greeting())) };
+    let config = Config {
+        body_limit: 32 << 20,
+        ..config()
+    };
+    let state = AppState {
+        config: config.into(),
+        ..state(ScriptedTurns::playing(greeting()))
+    };
     let mut request = request("POST", "/v1/chat/completions", &[], pieces(100));
     request.extensions_mut().insert(Bodies::new(64 << 20));
     let mut reading = std::pin::pin!(RequestBody::from_request(request, &state));

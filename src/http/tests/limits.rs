@@ -5,7 +5,11 @@ use super::*;
 /// The headers that tell of limits, by the last words of their names.
 fn told(response: &Response) -> String {
     let told = response.headers().iter().filter_map(|(name, value)| {
-        Some(format!("{} {}", name.as_str().strip_prefix("x-ratelimit-")?, value.to_str().unwrap()))
+        Some(format!(
+            "{} {}",
+            name.as_str().strip_prefix("x-ratelimit-")?,
+            value.to_str().unwrap()
+        ))
     });
     let mut told: Vec<_> = told.collect();
     told.sort();
@@ -14,14 +18,20 @@ fn told(response: &Response) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn requests_above_the_limit_are_refused_until_they_can_pass() {
-    let rates = Rates { requests_per_minute: Some(2), ..Rates::default() };
+    let rates = Rates {
+        requests_per_minute: Some(2),
+        ..Rates::default()
+    };
     let router = admitting(ScriptedTurns::playing(greeting()), rates).await;
     for expected in [
         "limit-requests 2, remaining-requests 1, reset-requests 30s",
         "limit-requests 2, remaining-requests 0, reset-requests 1m0s",
     ] {
         let response = send(router.clone(), post(&chat(false))).await;
-        assert_eq!((response.status(), told(&response).as_str()), (StatusCode::OK, expected));
+        assert_eq!(
+            (response.status(), told(&response).as_str()),
+            (StatusCode::OK, expected)
+        );
     }
     for path in ["/v1/chat/completions", "/v1/messages", "/v1/responses"] {
         let mut asked =
@@ -29,51 +39,97 @@ async fn requests_above_the_limit_are_refused_until_they_can_pass() {
         if path == "/v1/responses" {
             asked = json!({"model": "m", "input": "Hi"});
         }
-        let response = send(router.clone(), request("POST", path, &[], asked.to_string())).await;
+        let response = send(
+            router.clone(),
+            request("POST", path, &[], asked.to_string()),
+        )
+        .await;
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS, "{path}");
         assert_eq!(response.headers()["retry-after"], "30");
         assert_eq!(response.headers()["retry-after-ms"], "30000");
-        assert_eq!(told(&response), "limit-requests 2, remaining-requests 0, reset-requests 1m0s");
-        assert!(body(response).await.contains("The limit of this key is 2 requests a minute."));
+        assert_eq!(
+            told(&response),
+            "limit-requests 2, remaining-requests 0, reset-requests 1m0s"
+        );
+        assert!(
+            body(response)
+                .await
+                .contains("The limit of this key is 2 requests a minute.")
+        );
     }
     sleep(Duration::from_secs(30)).await;
-    assert_eq!(send(router, post(&chat(true))).await.status(), StatusCode::OK);
+    assert_eq!(
+        send(router, post(&chat(true))).await.status(),
+        StatusCode::OK
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn tokens_that_were_not_needed_are_given_back() {
-    let rates = Rates { tokens_per_minute: Some(1000), ..Rates::default() };
+    let rates = Rates {
+        tokens_per_minute: Some(1000),
+        ..Rates::default()
+    };
     let router = admitting(ScriptedTurns::playing(greeting()), rates).await;
     let mut asked = chat(false);
     asked["max_tokens"] = json!(900);
     let first = send(router.clone(), post(&asked)).await;
     let remaining = |response: &Response| {
-        let value = response.headers()["x-ratelimit-remaining-tokens"].to_str().unwrap().to_owned();
+        let value = response.headers()["x-ratelimit-remaining-tokens"]
+            .to_str()
+            .unwrap()
+            .to_owned();
         value.parse::<u32>().unwrap()
     };
     assert!(remaining(&first) < 100, "{}", told(&first));
     asked["max_tokens"] = json!(1);
     let second = send(router.clone(), post(&asked)).await;
-    assert!(remaining(&second) > 900, "the greeting had 5 tokens: {}", told(&second));
+    assert!(
+        remaining(&second) > 900,
+        "the greeting had 5 tokens: {}",
+        told(&second)
+    );
 
     asked["max_tokens"] = json!(2000);
     let response = send(router, post(&asked)).await;
     assert_eq!(response.headers()["x-should-retry"], "false");
     let (status, error) = error(response).await;
-    assert_eq!((status.as_u16(), &error["code"]), (429, &json!("rate_limit_exceeded")));
-    assert!(error["message"].as_str().unwrap().contains("it can never pass"), "{error}");
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (429, &json!("rate_limit_exceeded"))
+    );
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .contains("it can never pass"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn a_request_counts_until_its_client_has_left_or_has_all() {
-    let rates = Rates { concurrent_requests: Some(1), ..Rates::default() };
-    let router = admitting(ScriptedTurns::playing(vec![started(), text("a"), Step::Hang]), rates).await;
+    let rates = Rates {
+        concurrent_requests: Some(1),
+        ..Rates::default()
+    };
+    let router = admitting(
+        ScriptedTurns::playing(vec![started(), text("a"), Step::Hang]),
+        rates,
+    )
+    .await;
     let mut running = send(router.clone(), post(&chat(true))).await;
     running.body_mut().frame().await.unwrap().unwrap();
     let (status, error) = error(send(router.clone(), post(&chat(true))).await).await;
-    assert_eq!((status.as_u16(), &error["code"]), (429, &json!("rate_limit_exceeded")));
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (429, &json!("rate_limit_exceeded"))
+    );
     drop(running);
-    assert_eq!(send(router, post(&chat(true))).await.status(), StatusCode::OK);
+    assert_eq!(
+        send(router, post(&chat(true))).await.status(),
+        StatusCode::OK
+    );
 }
 
 /// A body of which nothing ever comes.
@@ -83,9 +139,15 @@ fn silent() -> Body {
 
 #[tokio::test(start_paused = true)]
 async fn who_is_over_a_limit_is_told_so_before_the_body_is_read() {
-    let rates = Rates { requests_per_minute: Some(1), ..Rates::default() };
+    let rates = Rates {
+        requests_per_minute: Some(1),
+        ..Rates::default()
+    };
     let router = admitting(ScriptedTurns::playing(greeting()), rates).await;
-    assert_eq!(send(router.clone(), post(&chat(false))).await.status(), StatusCode::OK);
+    assert_eq!(
+        send(router.clone(), post(&chat(false))).await.status(),
+        StatusCode::OK
+    );
     for path in [
         "/v1/chat/completions",
         "/v1/completions",
@@ -105,23 +167,41 @@ async fn who_is_over_a_limit_is_told_so_before_the_body_is_read() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_with_a_bad_body_counts_and_leaves_its_place() {
-    let rates = Rates { requests_per_minute: Some(2), concurrent_requests: Some(1), ..Rates::default() };
+    let rates = Rates {
+        requests_per_minute: Some(2),
+        concurrent_requests: Some(1),
+        ..Rates::default()
+    };
     let router = admitting(ScriptedTurns::playing(greeting()), rates).await;
     for expected in [400, 400, 429] {
-        let response = send(router.clone(), request("POST", "/v1/chat/completions", &[], "{")).await;
+        let response = send(
+            router.clone(),
+            request("POST", "/v1/chat/completions", &[], "{"),
+        )
+        .await;
         assert_eq!(response.status().as_u16(), expected);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_counts_once_and_each_further_turn_of_it_once_more() {
-    let rates = Rates { requests_per_minute: Some(5), ..Rates::default() };
+    let rates = Rates {
+        requests_per_minute: Some(5),
+        ..Rates::default()
+    };
     let router = admitting(ScriptedTurns::playing(greeting()), rates).await;
     let mut three = chat(false);
     three["n"] = json!(3);
-    assert_eq!(send(router.clone(), post(&three)).await.status(), StatusCode::OK);
+    assert_eq!(
+        send(router.clone(), post(&three)).await.status(),
+        StatusCode::OK
+    );
     let background = json!({"model": "sonnet", "input": "Hi", "background": true});
-    let made = send(router.clone(), request("POST", "/v1/responses", &[], background.to_string())).await;
+    let made = send(
+        router.clone(),
+        request("POST", "/v1/responses", &[], background.to_string()),
+    )
+    .await;
     let made: Value = serde_json::from_str(&body(made).await).unwrap();
     let path = format!("/v1/responses/{}", made["id"].as_str().unwrap());
     loop {
@@ -134,19 +214,35 @@ async fn a_request_counts_once_and_each_further_turn_of_it_once_more() {
         tokio::task::yield_now().await;
     }
     let last = send(router, post(&chat(false))).await;
-    assert!(told(&last).contains("remaining-requests 0"), "{}", told(&last));
+    assert!(
+        told(&last).contains("remaining-requests 0"),
+        "{}",
+        told(&last)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_count_of_tokens_is_a_request() {
     for path in ["/v1/messages/count_tokens", "/v1/responses/input_tokens"] {
-        let rates = Rates { requests_per_minute: Some(1), concurrent_requests: Some(1), ..Rates::default() };
+        let rates = Rates {
+            requests_per_minute: Some(1),
+            concurrent_requests: Some(1),
+            ..Rates::default()
+        };
         let router = admitting(ScriptedTurns::playing(greeting()), rates).await;
         let asked = json!({"model": "sonnet", "messages": [{"role": "user", "content": "Hi"}]});
         let input = json!({"model": "sonnet", "input": "Hi"});
-        let asked = if path.contains("messages") { asked } else { input };
+        let asked = if path.contains("messages") {
+            asked
+        } else {
+            input
+        };
         for expected in [200, 429] {
-            let response = send(router.clone(), request("POST", path, &[], asked.to_string())).await;
+            let response = send(
+                router.clone(),
+                request("POST", path, &[], asked.to_string()),
+            )
+            .await;
             assert_eq!(response.status().as_u16(), expected, "{path}");
         }
     }

@@ -30,7 +30,10 @@ async fn refused(router: Router, request: Request<Body>) -> (u16, String, String
         ["error", "request_id", "type"],
         "{body}"
     );
-    assert_eq!((&body["type"], &body["request_id"]), (&json!("error"), &json!(id.to_str().unwrap())));
+    assert_eq!(
+        (&body["type"], &body["request_id"]),
+        (&json!("error"), &json!(id.to_str().unwrap()))
+    );
     let text = |field: &str| body["error"][field].as_str().unwrap().to_owned();
     (status, text("type"), text("message"))
 }
@@ -49,30 +52,60 @@ async fn a_whole_message() {
     assert_eq!(headers["request-id"], headers["x-request-id"]);
     let body: Value = serde_json::from_str(&body(response).await).unwrap();
     assert_eq!(body["content"], json!([{"type": "text", "text": "Hello"}]));
-    assert_eq!((&body["model"], &body["stop_reason"]), (&json!("sonnet"), &json!("end_turn")));
+    assert_eq!(
+        (&body["model"], &body["stop_reason"]),
+        (&json!("sonnet"), &json!("end_turn"))
+    );
 }
 
 #[tokio::test]
 async fn what_is_left_out_is_named() {
-    let mut body = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]});
+    let mut body =
+        json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]});
     body["system"] = json!([{"type": "text", "text": "x-anthropic-billing-header: cch=1"}]);
-    let response = send(playing(greeting()), request("POST", PATH, &[], body.to_string())).await;
-    assert_eq!(response.headers()["x-switchboard-ignored"], "system[] (billing header)");
+    let response = send(
+        playing(greeting()),
+        request("POST", PATH, &[], body.to_string()),
+    )
+    .await;
+    assert_eq!(
+        response.headers()["x-switchboard-ignored"],
+        "system[] (billing header)"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_of_named_events() {
     let silence = Step::Wait(Duration::from_secs(20));
-    let response =
-        send(playing(vec![started(), silence, text("Hel"), text("lo"), finished()]), ask(true)).await;
-    assert_eq!(response.headers()["content-type"], "text/event-stream; charset=utf-8");
+    let response = send(
+        playing(vec![
+            started(),
+            silence,
+            text("Hel"),
+            text("lo"),
+            finished(),
+        ]),
+        ask(true),
+    )
+    .await;
+    assert_eq!(
+        response.headers()["content-type"],
+        "text/event-stream; charset=utf-8"
+    );
     let body = body(response).await;
     let events: Vec<_> = body.split_terminator("\n\n").collect();
     for event in &events {
-        let (name, data) = event.strip_prefix("event: ").unwrap().split_once("\ndata: ").unwrap();
+        let (name, data) = event
+            .strip_prefix("event: ")
+            .unwrap()
+            .split_once("\ndata: ")
+            .unwrap();
         assert_eq!(serde_json::from_str::<Value>(data).unwrap()["type"], name);
     }
-    let names: Vec<_> = events.iter().map(|event| event[7..].lines().next().unwrap()).collect();
+    let names: Vec<_> = events
+        .iter()
+        .map(|event| event[7..].lines().next().unwrap())
+        .collect();
     assert_eq!(
         names.join(" "),
         "message_start ping ping content_block_start content_block_delta content_block_delta \
@@ -84,7 +117,10 @@ async fn a_stream_of_named_events() {
 async fn a_late_failure_is_an_error_event() {
     let steps = vec![started(), text("Hel"), failure(FailureKind::Overloaded)];
     let response = send(playing(steps), ask(true)).await;
-    let id = response.headers()["request-id"].to_str().unwrap().to_owned();
+    let id = response.headers()["request-id"]
+        .to_str()
+        .unwrap()
+        .to_owned();
     let body = body(response).await;
     let last = body.split_terminator("\n\n").last().unwrap();
     assert_eq!(
@@ -98,9 +134,13 @@ async fn a_late_failure_is_an_error_event() {
 
 #[tokio::test]
 async fn tokens_are_counted() {
-    let body = json!({"model": "sonnet", "messages": [{"role": "user", "content": "Hi"}]}).to_string();
-    let response =
-        send(playing(vec![]), request("POST", "/v1/messages/count_tokens", &[], body.clone())).await;
+    let body =
+        json!({"model": "sonnet", "messages": [{"role": "user", "content": "Hi"}]}).to_string();
+    let response = send(
+        playing(vec![]),
+        request("POST", "/v1/messages/count_tokens", &[], body.clone()),
+    )
+    .await;
     assert_eq!(super::body(response).await, r#"{"input_tokens":7}"#);
     let (status, kind, message) = refused(playing(vec![]), request("POST", PATH, &[], body)).await;
     assert_eq!(
@@ -144,22 +184,32 @@ async fn refusals_on_the_way() {
     assert_eq!(told(answering(), large).await, "413 request_too_large");
     let foreign = request("POST", PATH, &[("origin", "https://evil.example")], "{}");
     assert_eq!(told(answering(), foreign).await, "403 permission_error");
-    assert_eq!(told(playing(vec![Step::Panic]), ask(false)).await, "500 api_error");
+    assert_eq!(
+        told(playing(vec![Step::Panic]), ask(false)).await,
+        "500 api_error"
+    );
     let unknown = request("POST", "/v1/messages/others", &[], "{}");
     assert_eq!(told(answering(), unknown).await, "404 not_found_error");
     let version = [("anthropic-version", "2023-06-01")];
     let doubled = request("POST", "/v1/v2/messages", &version, "{}");
     let (status, kind, message) = refused(answering(), doubled).await;
     assert_eq!((status, kind.as_str()), (404, "not_found_error"));
-    assert!(message.contains("/v1/messages;") && message.contains("base URL"), "{message}");
+    assert!(
+        message.contains("/v1/messages;") && message.contains("base URL"),
+        "{message}"
+    );
 
     let other = request("POST", "/v1/messages_of_others", &[], "{}");
-    assert_eq!(error(send(answering(), other).await).await.1["code"], "unknown_url");
+    assert_eq!(
+        error(send(answering(), other).await).await.1["code"],
+        "unknown_url"
+    );
 }
 
 #[tokio::test]
 async fn a_key_may_come_as_anthropics_clients_send_it() {
-    let body = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]});
+    let body =
+        json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]});
     let request = request("POST", PATH, &[("x-api-key", "secret-1")], body.to_string());
     let response = send(with_keys(ScriptedTurns::playing(greeting())), request).await;
     assert_eq!(response.status(), StatusCode::OK);
@@ -169,15 +219,25 @@ async fn a_key_may_come_as_anthropics_clients_send_it() {
 async fn models_are_listed_as_the_client_reads_them() {
     let version = [("anthropic-version", "2023-06-01")];
     let get = async |path: &str| {
-        let response = send(playing(vec![]), request("GET", path, &version, Body::empty())).await;
+        let response = send(
+            playing(vec![]),
+            request("GET", path, &version, Body::empty()),
+        )
+        .await;
         assert!(response.headers().contains_key("request-id"));
         serde_json::from_str::<Value>(&body(response).await).unwrap()
     };
     let list = get("/v1/models").await;
-    assert_eq!((&list["first_id"], &list["has_more"]), (&json!("sonnet"), &json!(false)));
+    assert_eq!(
+        (&list["first_id"], &list["has_more"]),
+        (&json!("sonnet"), &json!(false))
+    );
     assert_eq!(list["data"][1], get("/v1/models/team/large%20model").await);
     assert_eq!(list["data"][1]["type"], "model");
-    assert_eq!(get("/v1/models/gemini-9").await["error"]["type"], "not_found_error");
+    assert_eq!(
+        get("/v1/models/gemini-9").await["error"]["type"],
+        "not_found_error"
+    );
 }
 
 #[tokio::test]

@@ -131,7 +131,12 @@ impl ScriptedTurns {
         script: impl Fn(&Caller, &Turn) -> Result<TurnStream, Error> + Send + Sync + 'static,
     ) -> Self {
         let held = watch::Sender::new(0);
-        Self { script: Box::new(script), has_queue: false, readiness: Readiness::default(), held }
+        Self {
+            script: Box::new(script),
+            has_queue: false,
+            readiness: Readiness::default(),
+            held,
+        }
     }
 
     /// Every turn takes `steps`.
@@ -147,7 +152,10 @@ impl ScriptedTurns {
 
     /// Every turn waits for a worker for ever.
     pub(crate) fn queueing() -> Self {
-        Self { has_queue: true, ..Self::playing([]) }
+        Self {
+            has_queue: true,
+            ..Self::playing([])
+        }
     }
 
     /// Watches how many turns are held.
@@ -183,7 +191,10 @@ impl Turns for ScriptedTurns {
             let events = events.inspect(move |_| {
                 let _ = &held;
             });
-            Ok(RunningTurn::new(Told::of("claude-sonnet-5-5"), Box::pin(events)))
+            Ok(RunningTurn::new(
+                Told::of("claude-sonnet-5-5"),
+                Box::pin(events),
+            ))
         };
         run.boxed()
     }
@@ -200,8 +211,10 @@ impl Turns for ScriptedTurns {
     }
 
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {
-        let card =
-            |name: &str| ModelCard { name: ModelName::new(name), resolves_to: "claude-sonnet-5-5".into() };
+        let card = |name: &str| ModelCard {
+            name: ModelName::new(name),
+            resolves_to: "claude-sonnet-5-5".into(),
+        };
         let cards = vec![card("sonnet"), card("team/large model")];
         std::future::ready(Ok(cards)).boxed()
     }
@@ -231,8 +244,15 @@ pub(crate) fn state(turns: ScriptedTurns) -> AppState {
 }
 
 /// The state of a server that stops with the two signals.
-pub(crate) fn state_until(turns: ScriptedTurns, stopping: Stopping, last_words: LastWords) -> AppState {
-    AppState { stopping, ..whole_state(&Shelves::temporary(), turns, Keys::none(), last_words) }
+pub(crate) fn state_until(
+    turns: ScriptedTurns,
+    stopping: Stopping,
+    last_words: LastWords,
+) -> AppState {
+    AppState {
+        stopping,
+        ..whole_state(&Shelves::temporary(), turns, Keys::none(), last_words)
+    }
 }
 
 fn whole_state(
@@ -245,7 +265,15 @@ fn whole_state(
     let (shelves, tracker, stop) = (shelves.clone(), TaskTracker::new(), last_words.0.clone());
     let conversations = Conversations::temporary(shelves.store(), &keys);
     let (own, all) = (Arc::clone(&turns), conversations.clone());
-    let responses = Responses::new(own, Arc::clone(&keys), shelves, all, tracker, stop, super::explain);
+    let responses = Responses::new(
+        own,
+        Arc::clone(&keys),
+        shelves,
+        all,
+        tracker,
+        stop,
+        super::explain,
+    );
     let answers = Answers::new(Arc::clone(&turns), responses.clone(), Policy::Lenient);
     let (config, files) = (Arc::new(config()), Files::nowhere());
     let router = Arc::new(routing::testing::router());
@@ -257,7 +285,10 @@ fn whole_state(
         ledger: Reader::temporary(),
         cache: gateway::testing::cache(),
         metrics: Metrics::default(),
-        batches: batches_with(batch_tools(&turns, &keys, answers.clone(), files.clone()), 1),
+        batches: batches_with(
+            batch_tools(&turns, &keys, answers.clone(), files.clone()),
+            1,
+        ),
         files,
         conversations,
         sessions: crate::sessions::testing::temporary(&keys),
@@ -272,14 +303,24 @@ fn whole_state(
 
 /// What answers by `turns` and leaves nothing behind.
 fn batch_tools(turns: &Arc<dyn Turns>, keys: &Arc<Keys>, answers: Answers, files: Files) -> Tools {
-    Tools::temporary(files, Arc::clone(keys), Arc::clone(turns), answers, super::refusal)
+    Tools::temporary(
+        files,
+        Arc::clone(keys),
+        Arc::clone(turns),
+        answers,
+        super::refusal,
+    )
 }
 
 /// Batches of `parallel` lines at a time.
 fn batches_with(tools: Tools, parallel: usize) -> Batches {
     Batches::new(
         tools,
-        crate::batches::Config { parallel, longest_line: 1000, time_to_live: Duration::from_secs(60) },
+        crate::batches::Config {
+            parallel,
+            longest_line: 1000,
+            time_to_live: Duration::from_secs(60),
+        },
     )
 }
 
@@ -289,7 +330,13 @@ async fn with_admin(turns: ScriptedTurns) -> (Router, Registry) {
     let keys = Keys::new(["secret-1"]).unwrap().with_stored(&registry);
     let keys = keys.with_admin(Some(AdminKey::of("secret-admin")));
     let state = whole_state(&Shelves::temporary(), turns, keys, LastWords::default());
-    (router(AppState { admin: Some(admin_of(&registry)), ..state }), registry)
+    (
+        router(AppState {
+            admin: Some(admin_of(&registry)),
+            ..state
+        }),
+        registry,
+    )
 }
 
 fn admin_of(registry: &Registry) -> Admin {
@@ -297,24 +344,46 @@ fn admin_of(registry: &Registry) -> Admin {
     let (ledger, cache) = (Reader::temporary(), gateway::testing::cache());
     let store = Store::in_memory(TaskTracker::new());
     let backups = Backups::new(store, PathBuf::from("/nonexistent"), Vec::new(), 0);
-    Admin { registry: registry.clone(), ledger, cache, backups, webhooks }
+    Admin {
+        registry: registry.clone(),
+        ledger,
+        cache,
+        backups,
+        webhooks,
+    }
 }
 
 fn with_keys(turns: ScriptedTurns) -> Router {
     let keys = Keys::new(["secret-1", "secret-2"]).unwrap();
-    router(whole_state(&Shelves::temporary(), turns, keys, LastWords::default()))
+    router(whole_state(
+        &Shelves::temporary(),
+        turns,
+        keys,
+        LastWords::default(),
+    ))
 }
 
 /// A router that lets a key in as often and as much as `rates` say.
 async fn admitting(turns: ScriptedTurns, rates: Rates) -> Router {
     let limits = Limits::new(crate::limits::Config { key_rates: rates });
-    admitting_by(turns, Rules { limits, ..gateway::testing::rules().await })
+    admitting_by(
+        turns,
+        Rules {
+            limits,
+            ..gateway::testing::rules().await
+        },
+    )
 }
 
 /// A router that lets turns in by `rules`.
 fn admitting_by(turns: ScriptedTurns, rules: Rules) -> Router {
     let turns = Admission::new(Arc::new(turns), rules);
-    super::router(whole_state(&Shelves::temporary(), turns, Keys::none(), LastWords::default()))
+    super::router(whole_state(
+        &Shelves::temporary(),
+        turns,
+        Keys::none(),
+        LastWords::default(),
+    ))
 }
 
 /// A greeting in two pieces.
@@ -331,7 +400,11 @@ pub(crate) fn text(text: &str) -> Step {
 }
 
 pub(crate) fn finished() -> Step {
-    let usage = Usage { input_tokens: 3, output_tokens: 2, ..Usage::default() };
+    let usage = Usage {
+        input_tokens: 3,
+        output_tokens: 2,
+        ..Usage::default()
+    };
     Step::Event(TurnEvent::Finished(Finish::new(FinishReason::Stop, usage)))
 }
 
@@ -340,8 +413,16 @@ pub(crate) fn chat(stream: bool) -> Value {
 }
 
 /// A request as a client on this machine sends it.
-fn request(method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Request<Body> {
-    let mut request = Request::builder().method(method).uri(path).header("host", "localhost:8080");
+fn request(
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Body>,
+) -> Request<Body> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "localhost:8080");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -368,6 +449,9 @@ async fn error(response: Response) -> (StatusCode, Value) {
     assert_eq!(response.headers()["content-type"], "application/json");
     let body: Value = serde_json::from_str(&body(response).await).unwrap();
     let fields = body["error"].as_object().unwrap();
-    assert_eq!(fields.keys().collect::<Vec<_>>(), ["code", "message", "param", "type"]);
+    assert_eq!(
+        fields.keys().collect::<Vec<_>>(),
+        ["code", "message", "param", "type"]
+    );
     (status, body["error"].clone())
 }

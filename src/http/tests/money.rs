@@ -17,13 +17,22 @@ async fn paying() -> Router {
 fn bodies(more: &Value) -> Vec<(&'static str, Value)> {
     let messages = json!([{"role": "user", "content": "Hi"}]);
     let bodies = [
-        ("/v1/chat/completions", json!({"model": "m", "messages": messages})),
+        (
+            "/v1/chat/completions",
+            json!({"model": "m", "messages": messages}),
+        ),
         ("/v1/completions", json!({"model": "m", "prompt": "Hi"})),
-        ("/v1/messages", json!({"model": "m", "max_tokens": 9, "messages": messages})),
+        (
+            "/v1/messages",
+            json!({"model": "m", "max_tokens": 9, "messages": messages}),
+        ),
         ("/v1/responses", json!({"model": "m", "input": "Hi"})),
     ];
     let add = |(path, mut body): (_, Value)| {
-        more.as_object().unwrap().iter().for_each(|(name, value)| body[name] = value.clone());
+        more.as_object()
+            .unwrap()
+            .iter()
+            .for_each(|(name, value)| body[name] = value.clone());
         (path, body)
     };
     bodies.into_iter().map(add).collect()
@@ -32,10 +41,25 @@ fn bodies(more: &Value) -> Vec<(&'static str, Value)> {
 #[tokio::test]
 async fn a_request_over_the_budget_is_told_what_is_left_and_not_to_try_again() {
     let rules = gateway::testing::rules().await;
-    let monthly = Cap { tokens: None, money: Some(Money::from_nanos(5)) };
-    let grant = Grant { budget: Budget { monthly, ..Budget::default() }, ..Grant::default() };
-    let poor = Caller { grant: Arc::new(grant), ..Caller::named("poor") };
-    let estimate = Amount { tokens: 1, money: Money::from_nanos(7) };
+    let monthly = Cap {
+        tokens: None,
+        money: Some(Money::from_nanos(5)),
+    };
+    let grant = Grant {
+        budget: Budget {
+            monthly,
+            ..Budget::default()
+        },
+        ..Grant::default()
+    };
+    let poor = Caller {
+        grant: Arc::new(grant),
+        ..Caller::named("poor")
+    };
+    let estimate = Amount {
+        tokens: 1,
+        money: Money::from_nanos(7),
+    };
     let refused = Error::from(rules.ledger.hold(&poor, estimate, "1").await.unwrap_err());
     for (path, body) in bodies(&json!({})) {
         let router = router(state(ScriptedTurns::refusing(refused.clone())));
@@ -44,10 +68,18 @@ async fn a_request_over_the_budget_is_told_what_is_left_and_not_to_try_again() {
         assert_eq!(response.headers()["x-should-retry"], "false", "{path}");
         assert!(response.headers().get("retry-after").is_none());
         let told = self::body(response).await;
-        assert!(told.contains("Of $0.000000005 $0.000000005 are left"), "{told}");
-        assert!(told.contains("It begins anew on 2026-12-01 at 00:00 UTC."), "{told}");
+        assert!(
+            told.contains("Of $0.000000005 $0.000000005 are left"),
+            "{told}"
+        );
+        assert!(
+            told.contains("It begins anew on 2026-12-01 at 00:00 UTC."),
+            "{told}"
+        );
         if path != "/v1/messages" {
-            assert!(told.contains(r#""type":"insufficient_quota","param":null,"code":"insufficient_quota""#));
+            assert!(told.contains(
+                r#""type":"insufficient_quota","param":null,"code":"insufficient_quota""#
+            ));
         }
     }
 }
@@ -63,11 +95,23 @@ async fn answers_say_whether_they_are_given_again_and_requests_whether_they_may(
             ("no-store", "hit"),
             ("no-cache, no-store", "bypass"),
         ] {
-            let asked = request("POST", path, &[("cache-control", control)], body.to_string());
+            let asked = request(
+                "POST",
+                path,
+                &[("cache-control", control)],
+                body.to_string(),
+            );
             let response = send(router.clone(), asked).await;
             assert_eq!(response.headers()["x-cache"], expected, "{path} {control}");
-            assert_eq!(response.headers()["x-switchboard-model"], "claude-sonnet-5-5", "{path} {control}");
-            assert!(self::body(response).await.contains("Hello"), "{path} {control}");
+            assert_eq!(
+                response.headers()["x-switchboard-model"],
+                "claude-sonnet-5-5",
+                "{path} {control}"
+            );
+            assert!(
+                self::body(response).await.contains("Hello"),
+                "{path} {control}"
+            );
         }
     }
 }
@@ -80,8 +124,9 @@ async fn a_stream_is_given_again_as_a_stream_and_an_answer_as_an_answer() {
     let made = body(send(router.clone(), post(&asked)).await).await;
     let again = send(router.clone(), post(&asked)).await;
     assert_eq!(again.headers()["x-cache"], "hit");
-    let pieces =
-        |text: &str| text.matches(r#""content":"Hel""#).count() + text.matches(r#""content":"lo""#).count();
+    let pieces = |text: &str| {
+        text.matches(r#""content":"Hel""#).count() + text.matches(r#""content":"lo""#).count()
+    };
     assert_eq!((pieces(&made), pieces(&body(again).await)), (2, 2));
     asked["stream"] = json!(false);
     let whole = send(router, post(&asked)).await;
@@ -99,7 +144,10 @@ async fn only_the_keys_own_project_may_be_named() {
         let response = send(paying().await, request("POST", path, &[], body.to_string())).await;
         assert_eq!(response.status(), StatusCode::FORBIDDEN, "{path}");
         if path != "/v1/messages" {
-            assert!(self::body(response).await.contains("mismatched_project"), "{path}");
+            assert!(
+                self::body(response).await.contains("mismatched_project"),
+                "{path}"
+            );
         }
     }
 }
@@ -107,14 +155,27 @@ async fn only_the_keys_own_project_may_be_named() {
 #[tokio::test]
 async fn whoever_runs_the_server_may_have_answers_forgotten() {
     let (router, _) = with_admin(ScriptedTurns::playing(greeting())).await;
-    let admin = |method, path| request(method, path, &[("authorization", "Bearer secret-admin")], "");
+    let admin = |method, path| {
+        request(
+            method,
+            path,
+            &[("authorization", "Bearer secret-admin")],
+            "",
+        )
+    };
     let cleared = send(router.clone(), admin("DELETE", "/admin/cache?project_id=p")).await;
-    assert_eq!(body(cleared).await, r#"{"cleared":true,"object":"cache.cleared","project_id":"p"}"#);
+    assert_eq!(
+        body(cleared).await,
+        r#"{"cleared":true,"object":"cache.cleared","project_id":"p"}"#
+    );
     let stats = body(send(router.clone(), admin("GET", "/admin/cache")).await).await;
     assert!(stats.contains(r#""hit_ratio":0.0,"hits":0"#), "{stats}");
     let refused = send(router, admin("DELETE", "/admin/cache?project=p")).await;
     let (status, error) = error(refused).await;
-    assert_eq!((status, &error["param"]), (StatusCode::BAD_REQUEST, &json!("project")));
+    assert_eq!(
+        (status, &error["param"]),
+        (StatusCode::BAD_REQUEST, &json!("project"))
+    );
 }
 
 #[tokio::test]
@@ -125,7 +186,15 @@ async fn figures_are_for_whoever_runs_the_server() {
         assert_eq!(send(router.clone(), asked(key)).await.status(), status);
     }
     let response = send(router, asked("Bearer secret-admin")).await;
-    assert!(response.headers()["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
+    assert!(
+        response.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .starts_with("application/openmetrics-text")
+    );
     let text = body(response).await;
-    assert!(text.contains("switchboard_cache_hits_total 0\n") && text.ends_with("# EOF\n"), "{text}");
+    assert!(
+        text.contains("switchboard_cache_hits_total 0\n") && text.ends_with("# EOF\n"),
+        "{text}"
+    );
 }

@@ -5,30 +5,61 @@ use axum::http::HeaderMap;
 
 const ASKED: [(&str, &str); 2] = [
     ("access-control-request-method", "POST"),
-    ("access-control-request-headers", "authorization,content-type,x-stainless-os"),
+    (
+        "access-control-request-headers",
+        "authorization,content-type,x-stainless-os",
+    ),
 ];
 
 /// The status and the headers of an answer to a page of `origin`.
-async fn to(router: Router, origin: &str, method: &str, others: &[(&str, &str)]) -> (u16, HeaderMap) {
+async fn to(
+    router: Router,
+    origin: &str,
+    method: &str,
+    others: &[(&str, &str)],
+) -> (u16, HeaderMap) {
     let headers = [&[("origin", origin)], others].concat();
-    let response =
-        send(router, request(method, "/v1/chat/completions", &headers, chat(false).to_string())).await;
+    let response = send(
+        router,
+        request(
+            method,
+            "/v1/chat/completions",
+            &headers,
+            chat(false).to_string(),
+        ),
+    )
+    .await;
     (response.status().as_u16(), response.headers().clone())
 }
 
 fn allowed(headers: &HeaderMap) -> &str {
-    headers.get("access-control-allow-origin").map_or("", |origin| origin.to_str().unwrap())
+    headers
+        .get("access-control-allow-origin")
+        .map_or("", |origin| origin.to_str().unwrap())
 }
 
 fn open_to(origins: &[&str], keys: Keys) -> Router {
     let state = state(ScriptedTurns::playing(greeting()));
-    let config = Config { allowed_origins: origins.iter().map(ToString::to_string).collect(), ..config() };
-    router(AppState { keys: keys.into(), config: config.into(), ..state })
+    let config = Config {
+        allowed_origins: origins.iter().map(ToString::to_string).collect(),
+        ..config()
+    };
+    router(AppState {
+        keys: keys.into(),
+        config: config.into(),
+        ..state
+    })
 }
 
 #[tokio::test]
 async fn a_page_that_may_call_is_shown_its_answer() {
-    let (status, headers) = to(open_to(&[], Keys::none()), "http://localhost:3000", "POST", &[]).await;
+    let (status, headers) = to(
+        open_to(&[], Keys::none()),
+        "http://localhost:3000",
+        "POST",
+        &[],
+    )
+    .await;
     assert_eq!((status, allowed(&headers)), (200, "http://localhost:3000"));
     assert_eq!(
         (&headers["access-control-expose-headers"], &headers["vary"]),
@@ -36,24 +67,50 @@ async fn a_page_that_may_call_is_shown_its_answer() {
     );
     let keys = Keys::new(["secret-1"]).unwrap();
     let (status, headers) = to(open_to(&[], keys), "http://localhost:3000", "POST", &[]).await;
-    assert_eq!((status, allowed(&headers)), (401, "http://localhost:3000"), "errors are shown as well");
+    assert_eq!(
+        (status, allowed(&headers)),
+        (401, "http://localhost:3000"),
+        "errors are shown as well"
+    );
     let response = send(open_to(&[], Keys::none()), post(&chat(false))).await;
-    assert_eq!(allowed(response.headers()), "", "what is no page is told nothing");
+    assert_eq!(
+        allowed(response.headers()),
+        "",
+        "what is no page is told nothing"
+    );
 }
 
 #[tokio::test]
 async fn a_browser_that_asks_needs_no_key() {
     let keys = || Keys::new(["secret-1"]).unwrap();
-    let (status, headers) = to(open_to(&[], keys()), "http://127.0.0.1:5173", "OPTIONS", &ASKED).await;
+    let (status, headers) = to(
+        open_to(&[], keys()),
+        "http://127.0.0.1:5173",
+        "OPTIONS",
+        &ASKED,
+    )
+    .await;
     assert_eq!((status, allowed(&headers)), (204, "http://127.0.0.1:5173"));
     assert_eq!(headers["access-control-allow-headers"], ASKED[1].1);
-    assert_eq!(headers["access-control-allow-methods"], "GET, POST, PATCH, DELETE");
+    assert_eq!(
+        headers["access-control-allow-methods"],
+        "GET, POST, PATCH, DELETE"
+    );
     let vary: Vec<_> = headers.get_all("vary").iter().collect();
     assert_eq!(vary, ["access-control-request-headers", "origin"]);
-    let (status, headers) = to(open_to(&[], keys()), "https://evil.example", "OPTIONS", &ASKED).await;
+    let (status, headers) = to(
+        open_to(&[], keys()),
+        "https://evil.example",
+        "OPTIONS",
+        &ASKED,
+    )
+    .await;
     assert_eq!((status, allowed(&headers)), (403, ""));
     let (status, _) = to(open_to(&[], keys()), "http://localhost", "OPTIONS", &[]).await;
-    assert_eq!(status, 401, "one that asks for nothing is a request as any other");
+    assert_eq!(
+        status, 401,
+        "one that asks for nothing is a request as any other"
+    );
 }
 
 #[tokio::test]
@@ -73,12 +130,23 @@ async fn origins_by_the_setting() {
         (&["*"], "null", false, true),
     ];
     for (setting, page, without, with) in table {
-        for (keys, may) in [(Keys::none(), without), (Keys::new(["secret-1"]).unwrap(), with)] {
+        for (keys, may) in [
+            (Keys::none(), without),
+            (Keys::new(["secret-1"]).unwrap(), with),
+        ] {
             let key = [("authorization", "Bearer secret-1")];
             let (_, headers) = to(open_to(setting, keys.clone()), page, "POST", &key).await;
-            assert_eq!(allowed(&headers), if may { page } else { "" }, "{setting:?} {page} {may}");
+            assert_eq!(
+                allowed(&headers),
+                if may { page } else { "" },
+                "{setting:?} {page} {may}"
+            );
             let (status, _) = to(open_to(setting, keys), page, "OPTIONS", &ASKED).await;
-            assert_eq!(status, if may { 204 } else { 403 }, "{setting:?} {page} {may}");
+            assert_eq!(
+                status,
+                if may { 204 } else { 403 },
+                "{setting:?} {page} {may}"
+            );
         }
     }
 }
@@ -87,7 +155,9 @@ async fn origins_by_the_setting() {
 async fn a_page_of_the_servers_own_address_may_call() {
     let ask = async |origin: &str| {
         let keys = Keys::new(["secret-1"]).unwrap();
-        let request = Request::get("/v1/models").header("host", "llm.example").header("origin", origin);
+        let request = Request::get("/v1/models")
+            .header("host", "llm.example")
+            .header("origin", origin);
         let response = send(open_to(&[], keys), request.body(Body::empty()).unwrap()).await;
         allowed(response.headers()).to_owned()
     };
@@ -100,5 +170,9 @@ async fn what_is_no_browser_may_name_any_origin_where_there_are_keys() {
     let key = [("authorization", "Bearer secret-1")];
     let keys = Keys::new(["secret-1"]).unwrap();
     let (status, headers) = to(open_to(&[], keys), "https://evil.example", "POST", &key).await;
-    assert_eq!((status, allowed(&headers)), (200, ""), "a browser hides it, and asks before");
+    assert_eq!(
+        (status, allowed(&headers)),
+        (200, ""),
+        "a browser hides it, and asks before"
+    );
 }

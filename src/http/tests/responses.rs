@@ -11,7 +11,9 @@ const PATH: &str = "/v1/responses";
 
 fn ask(fields: Value) -> Request<Body> {
     let mut body = json!({"model": "sonnet", "input": "Hi"});
-    let Value::Object(fields) = fields else { panic!("no fields") };
+    let Value::Object(fields) = fields else {
+        panic!("no fields")
+    };
     body.as_object_mut().unwrap().extend(fields);
     request("POST", PATH, &[], body.to_string())
 }
@@ -39,9 +41,15 @@ fn id(response: &Value) -> String {
 
 /// The events of a stream, each with its name, which its type repeats.
 fn events(body: &str) -> Vec<Value> {
-    let frames = body.split_terminator("\n\n").filter(|frame| !frame.starts_with(':'));
+    let frames = body
+        .split_terminator("\n\n")
+        .filter(|frame| !frame.starts_with(':'));
     let read = |frame: &str| {
-        let (name, data) = frame.strip_prefix("event: ").unwrap().split_once("\ndata: ").unwrap();
+        let (name, data) = frame
+            .strip_prefix("event: ")
+            .unwrap()
+            .split_once("\ndata: ")
+            .unwrap();
         let data: Value = serde_json::from_str(data).unwrap();
         assert_eq!(data["type"], name);
         data
@@ -50,7 +58,13 @@ fn events(body: &str) -> Vec<Value> {
 }
 
 fn names(events: &[Value]) -> String {
-    let name = |event: &Value| event["type"].as_str().unwrap().trim_start_matches("response.").to_owned();
+    let name = |event: &Value| {
+        event["type"]
+            .as_str()
+            .unwrap()
+            .trim_start_matches("response.")
+            .to_owned()
+    };
     events.iter().map(name).collect::<Vec<_>>().join(" ")
 }
 
@@ -70,7 +84,11 @@ fn recording() -> (Router, Arc<Mutex<Vec<String>>>) {
         parts.iter().map(text).collect::<Vec<_>>().join("+")
     };
     let script = move |_: &Caller, turn: &Turn| {
-        let mut said: Vec<_> = turn.history.iter().map(|message| texts(&message.parts)).collect();
+        let mut said: Vec<_> = turn
+            .history
+            .iter()
+            .map(|message| texts(&message.parts))
+            .collect();
         said.push(texts(&turn.prompt));
         seen.lock().unwrap().push(said.join(" | "));
         Ok(play(greeting()))
@@ -82,17 +100,33 @@ fn recording() -> (Router, Arc<Mutex<Vec<String>>>) {
 async fn a_response_is_there_until_it_is_deleted() {
     let router = playing(greeting());
     let response = send(router.clone(), ask(json!({"seed": 1}))).await;
-    assert_eq!(response.headers()["x-switchboard-model"], "claude-sonnet-5-5");
+    assert_eq!(
+        response.headers()["x-switchboard-model"],
+        "claude-sonnet-5-5"
+    );
     assert_eq!(response.headers()["x-switchboard-ignored"], "seed");
     let made: Value = serde_json::from_str(&body(response).await).unwrap();
-    assert_eq!((&made["status"], &made["model"]), (&json!("completed"), &json!("sonnet")));
+    assert_eq!(
+        (&made["status"], &made["model"]),
+        (&json!("completed"), &json!("sonnet"))
+    );
     assert_eq!(made["output"][0]["content"][0]["text"], "Hello");
     let id = id(&made);
     assert_eq!(found(&router, at("GET", &id, "")).await, made);
     let deleted = found(&router, at("DELETE", &id, "")).await;
-    assert_eq!(deleted, json!({"id": id, "object": "response", "deleted": true}));
-    for request in [at("GET", &id, ""), at("DELETE", &id, ""), at("POST", &id, "/cancel")] {
-        assert_eq!(refused(&router, request).await, r#"404 "response_not_found" null"#);
+    assert_eq!(
+        deleted,
+        json!({"id": id, "object": "response", "deleted": true})
+    );
+    for request in [
+        at("GET", &id, ""),
+        at("DELETE", &id, ""),
+        at("POST", &id, "/cancel"),
+    ] {
+        assert_eq!(
+            refused(&router, request).await,
+            r#"404 "response_not_found" null"#
+        );
     }
     assert_eq!(
         refused(&router, ask(json!({"previous_response_id": id}))).await,
@@ -104,44 +138,75 @@ async fn a_response_is_there_until_it_is_deleted() {
 async fn a_response_is_its_callers_alone() {
     let router = with_keys(ScriptedTurns::playing(greeting()));
     let with = |key: &str, mut request: Request<Body>| {
-        request.headers_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
+        request
+            .headers_mut()
+            .insert("authorization", format!("Bearer {key}").parse().unwrap());
         request
     };
     let made = found(&router, with("secret-1", ask(json!({})))).await;
     let id = id(&made);
-    assert_eq!(found(&router, with("secret-1", at("GET", &id, ""))).await, made);
-    for request in [at("GET", &id, ""), at("GET", &id, "/input_items"), at("DELETE", &id, "")] {
-        assert_eq!(refused(&router, with("secret-2", request)).await, r#"404 "response_not_found" null"#);
+    assert_eq!(
+        found(&router, with("secret-1", at("GET", &id, ""))).await,
+        made
+    );
+    for request in [
+        at("GET", &id, ""),
+        at("GET", &id, "/input_items"),
+        at("DELETE", &id, ""),
+    ] {
+        assert_eq!(
+            refused(&router, with("secret-2", request)).await,
+            r#"404 "response_not_found" null"#
+        );
     }
     let next = with("secret-2", ask(json!({"previous_response_id": id})));
-    assert!(refused(&router, next).await.starts_with("400 \"previous_response_not_found\""));
+    assert!(
+        refused(&router, next)
+            .await
+            .starts_with("400 \"previous_response_not_found\"")
+    );
 }
 
 #[tokio::test]
 async fn a_conversation_goes_on_from_a_response() {
     let (router, turns) = recording();
     let first = found(&router, ask(json!({"input": "one"}))).await;
-    let second =
-        found(&router, ask(json!({"input": "two", "previous_response_id": first["id"], "store": false})))
-            .await;
-    let reference =
-        json!([{"type": "item_reference", "id": first["output"][0]["id"]}, {"role": "user", "content": "x"}]);
+    let second = found(
+        &router,
+        ask(json!({"input": "two", "previous_response_id": first["id"], "store": false})),
+    )
+    .await;
+    let reference = json!([{"type": "item_reference", "id": first["output"][0]["id"]}, {"role": "user", "content": "x"}]);
     found(&router, ask(json!({"input": reference}))).await;
-    assert_eq!(*turns.lock().unwrap(), ["one", "one | Hello | two", "Hello | x"]);
-    assert_eq!(refused(&router, at("GET", &id(&second), "")).await, r#"404 "response_not_found" null"#);
+    assert_eq!(
+        *turns.lock().unwrap(),
+        ["one", "one | Hello | two", "Hello | x"]
+    );
+    assert_eq!(
+        refused(&router, at("GET", &id(&second), "")).await,
+        r#"404 "response_not_found" null"#
+    );
     let item = found(&router, at("GET", &id(&first), "/input_items")).await["data"][0].clone();
-    let both = json!([{"id": first["output"][0]["id"]}, {"type": "item_reference", "id": item["id"]}]);
+    let both =
+        json!([{"id": first["output"][0]["id"]}, {"type": "item_reference", "id": item["id"]}]);
     found(&router, ask(json!({"input": both}))).await;
     assert_eq!(turns.lock().unwrap().last().unwrap(), "Hello | one");
     let nowhere = json!({"input": [{"type": "item_reference", "id": "msg_1"}]});
-    assert_eq!(refused(&router, ask(nowhere)).await, r#"400 "item_not_found" "input[0].id""#);
+    assert_eq!(
+        refused(&router, ask(nowhere)).await,
+        r#"400 "item_not_found" "input[0].id""#
+    );
 }
 
 #[tokio::test]
 async fn the_input_is_listed_in_pages() {
     let router = playing(greeting());
     let said = |text: &str| json!({"role": "user", "content": text});
-    let made = found(&router, ask(json!({"input": [said("a"), said("b"), said("c")]}))).await;
+    let made = found(
+        &router,
+        ask(json!({"input": [said("a"), said("b"), said("c")]})),
+    )
+    .await;
     let id = id(&made);
     let page = async |query: &str| {
         let list = found(&router, at("GET", &id, &format!("/input_items{query}"))).await;
@@ -154,9 +219,12 @@ async fn the_input_is_listed_in_pages() {
     assert_eq!(first, "c,b true");
     assert_eq!(page(&format!("?after={last}")).await.0, "a false");
     assert_eq!(page("?order=asc").await.0, "a,b,c false");
-    for (query, param) in
-        [("limit=0", "limit"), ("limit=x", "limit"), ("order=up", "order"), ("after=x", "after")]
-    {
+    for (query, param) in [
+        ("limit=0", "limit"),
+        ("limit=x", "limit"),
+        ("order=up", "order"),
+        ("after=x", "after"),
+    ] {
         let refusal = refused(&router, at("GET", &id, &format!("/input_items?{query}"))).await;
         assert_eq!(refusal, format!(r#"400 "invalid_value" "{param}""#));
     }
@@ -164,56 +232,110 @@ async fn the_input_is_listed_in_pages() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_has_named_events_and_is_kept_alive() {
-    let steps = vec![started(), text("Hel"), Step::Wait(Duration::from_secs(20)), text("lo"), finished()];
+    let steps = vec![
+        started(),
+        text("Hel"),
+        Step::Wait(Duration::from_secs(20)),
+        text("lo"),
+        finished(),
+    ];
     let router = playing(steps);
     let response = send(router.clone(), ask(json!({"stream": true}))).await;
-    assert_eq!(response.headers()["content-type"], "text/event-stream; charset=utf-8");
+    assert_eq!(
+        response.headers()["content-type"],
+        "text/event-stream; charset=utf-8"
+    );
     let body = body(response).await;
-    assert!(body.split_terminator("\n\n").any(|frame| frame.starts_with(':')), "{body}");
+    assert!(
+        body.split_terminator("\n\n")
+            .any(|frame| frame.starts_with(':')),
+        "{body}"
+    );
     let events = events(&body);
     assert_eq!(
         names(&events),
         "created in_progress output_item.added content_part.added output_text.delta output_text.delta \
          output_text.done content_part.done output_item.done completed"
     );
-    assert!(events.iter().enumerate().all(|(number, event)| event["sequence_number"] == number));
+    assert!(
+        events
+            .iter()
+            .enumerate()
+            .all(|(number, event)| event["sequence_number"] == number)
+    );
     let made = &events.last().unwrap()["response"];
     assert_eq!(found(&router, at("GET", &id(made), "")).await, *made);
 }
 
 #[tokio::test]
 async fn a_failure_is_an_error_before_and_events_after_the_beginning() {
-    let failure = || Step::Fail(Error::Failed(Failure::new(FailureKind::Overloaded, "It failed.")));
+    let failure = || {
+        Step::Fail(Error::Failed(Failure::new(
+            FailureKind::Overloaded,
+            "It failed.",
+        )))
+    };
     let before = playing(vec![failure()]);
     for stream in [false, true] {
         let refusal = refused(&before, ask(json!({"stream": stream}))).await;
         assert_eq!(refusal, r#"503 "overloaded" null"#);
     }
     let after = playing(vec![started(), text("a"), failure()]);
-    assert_eq!(refused(&after, ask(json!({}))).await, r#"503 "overloaded" null"#);
+    assert_eq!(
+        refused(&after, ask(json!({}))).await,
+        r#"503 "overloaded" null"#
+    );
     let events = events(&body(send(after.clone(), ask(json!({"stream": true}))).await).await);
-    assert!(names(&events).ends_with("output_item.done error failed"), "{}", names(&events));
+    assert!(
+        names(&events).ends_with("output_item.done error failed"),
+        "{}",
+        names(&events)
+    );
     let error = &events[events.len() - 2];
-    assert_eq!((&error["code"], &error["message"]), (&json!("overloaded"), &json!("It failed.")));
+    assert_eq!(
+        (&error["code"], &error["message"]),
+        (&json!("overloaded"), &json!("It failed."))
+    );
     let failed = &events.last().unwrap()["response"];
-    assert_eq!(found(&after, at("GET", &id(failed), "")).await["error"]["message"], "It failed.");
+    assert_eq!(
+        found(&after, at("GET", &id(failed), "")).await["error"]["message"],
+        "It failed."
+    );
 }
 
 #[tokio::test]
 async fn a_response_in_the_background_can_be_followed_and_cancelled() {
     let router = playing(vec![started(), text("a"), Step::Hang]);
     let made = found(&router, ask(json!({"background": true}))).await;
-    assert_eq!((&made["status"], &made["background"]), (&json!("queued"), &json!(true)));
-    let unknown = refused(&router, ask(json!({"background": true, "model": "gemini-9"}))).await;
+    assert_eq!(
+        (&made["status"], &made["background"]),
+        (&json!("queued"), &json!(true))
+    );
+    let unknown = refused(
+        &router,
+        ask(json!({"background": true, "model": "gemini-9"})),
+    )
+    .await;
     assert_eq!(unknown, r#"404 "model_not_found" "model""#, "at once");
     let id = id(&made);
     let next = refused(&router, ask(json!({"previous_response_id": id}))).await;
-    assert_eq!(next, r#"400 "previous_response_not_finished" "previous_response_id""#);
+    assert_eq!(
+        next,
+        r#"400 "previous_response_not_finished" "previous_response_id""#
+    );
 
-    let rest = send(router.clone(), at("GET", &id, "?stream=true&starting_after=1")).await;
+    let rest = send(
+        router.clone(),
+        at("GET", &id, "?stream=true&starting_after=1"),
+    )
+    .await;
     let cancelled = found(&router, at("POST", &id, "/cancel")).await;
     assert_eq!(cancelled["status"], "cancelled");
-    assert_eq!(found(&router, at("POST", &id, "/cancel")).await, cancelled, "again");
+    assert_eq!(
+        found(&router, at("POST", &id, "/cancel")).await,
+        cancelled,
+        "again"
+    );
     assert_eq!(found(&router, at("GET", &id, "")).await, cancelled);
     let rest = events(&body(rest).await);
     assert_eq!(rest[0]["sequence_number"], 2);
@@ -228,16 +350,28 @@ async fn a_response_in_the_background_can_be_followed_and_cancelled() {
 #[tokio::test]
 async fn a_stream_of_the_background_can_be_read_again() {
     let router = playing(greeting());
-    let response = send(router.clone(), ask(json!({"background": true, "stream": true}))).await;
+    let response = send(
+        router.clone(),
+        ask(json!({"background": true, "stream": true})),
+    )
+    .await;
     let first = events(&body(response).await);
-    assert!(names(&first).starts_with("created queued in_progress"), "{}", names(&first));
+    assert!(
+        names(&first).starts_with("created queued in_progress"),
+        "{}",
+        names(&first)
+    );
     let made = &first.last().unwrap()["response"];
     assert_eq!(made["status"], "completed");
     let path = format!("?stream=true&starting_after={}", 3);
     let again = events(&body(send(router.clone(), at("GET", &id(made), &path)).await).await);
     assert_eq!(again, first[4..]);
     assert_eq!(
-        refused(&router, at("GET", &id(made), "?stream=true&starting_after=x")).await,
+        refused(
+            &router,
+            at("GET", &id(made), "?stream=true&starting_after=x")
+        )
+        .await,
         r#"400 "invalid_value" "starting_after""#
     );
 }
@@ -246,7 +380,10 @@ async fn a_stream_of_the_background_can_be_read_again() {
 async fn only_the_background_can_be_cancelled() {
     let router = playing(greeting());
     let made = found(&router, ask(json!({}))).await;
-    assert_eq!(refused(&router, at("POST", &id(&made), "/cancel")).await, "400 null null");
+    assert_eq!(
+        refused(&router, at("POST", &id(&made), "/cancel")).await,
+        "400 null null"
+    );
 }
 
 #[tokio::test]
@@ -258,7 +395,11 @@ async fn deleting_ends_what_is_being_made() {
     held.wait_for(|held| *held == 1).await.unwrap();
     found(&router, at("DELETE", &id(&made), "")).await;
     held.wait_for(|held| *held == 0).await.unwrap();
-    assert!(refused(&router, at("GET", &id(&made), "")).await.starts_with("404"));
+    assert!(
+        refused(&router, at("GET", &id(&made), ""))
+            .await
+            .starts_with("404")
+    );
 }
 
 #[tokio::test]
@@ -270,14 +411,23 @@ async fn a_server_that_stops_fails_what_it_was_making() {
     stop.cancel();
     body(events).await;
     let failed = found(&router, at("GET", &id(&made), "")).await;
-    assert_eq!((&failed["status"], &failed["error"]["code"]), (&json!("failed"), &json!("server_error")));
+    assert_eq!(
+        (&failed["status"], &failed["error"]["code"]),
+        (&json!("failed"), &json!("server_error"))
+    );
 }
 
 #[tokio::test]
 async fn what_an_earlier_server_was_making_has_failed() {
     let shelves = Shelves::temporary();
-    let state =
-        || whole_state(&shelves, ScriptedTurns::playing([Step::Hang]), Keys::none(), LastWords::default());
+    let state = || {
+        whole_state(
+            &shelves,
+            ScriptedTurns::playing([Step::Hang]),
+            Keys::none(),
+            LastWords::default(),
+        )
+    };
     let made = found(&router(state()), ask(json!({"background": true}))).await;
     let next = state();
     assert_eq!(next.responses.recover().await.unwrap(), 1);
@@ -289,11 +439,24 @@ async fn what_an_earlier_server_was_making_has_failed() {
 #[tokio::test]
 async fn tokens_are_counted_and_conversations_packed() {
     let (router, turns) = recording();
-    let ask = |path: &str, fields: Value| request("POST", &format!("{PATH}/{path}"), &[], fields.to_string());
-    let count = found(&router, ask("input_tokens", json!({"model": "m", "input": "Hi"}))).await;
-    assert_eq!(count, json!({"object": "response.input_tokens", "input_tokens": 7}));
+    let ask = |path: &str, fields: Value| {
+        request("POST", &format!("{PATH}/{path}"), &[], fields.to_string())
+    };
+    let count = found(
+        &router,
+        ask("input_tokens", json!({"model": "m", "input": "Hi"})),
+    )
+    .await;
+    assert_eq!(
+        count,
+        json!({"object": "response.input_tokens", "input_tokens": 7})
+    );
     let input = json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]);
-    let packed = found(&router, ask("compact", json!({"model": "m", "input": input}))).await;
+    let packed = found(
+        &router,
+        ask("compact", json!({"model": "m", "input": input})),
+    )
+    .await;
     assert_eq!(
         (&packed["object"], &packed["output"][0]["type"]),
         (&json!("response.compaction"), &json!("compaction"))
@@ -301,11 +464,23 @@ async fn tokens_are_counted_and_conversations_packed() {
     for path in ["input_tokens", "compact"] {
         let asked = ask(path, json!({"model": "m", "input": "Hi", "x_unknown": 1}));
         let response = super::send(router.clone(), asked).await;
-        assert_eq!(response.headers()["x-switchboard-ignored"], "x_unknown", "{path}");
+        assert_eq!(
+            response.headers()["x-switchboard-ignored"],
+            "x_unknown",
+            "{path}"
+        );
     }
     let input = json!([packed["output"][0], {"role": "user", "content": "c"}]);
-    found(&router, super::request("POST", PATH, &[], json!({"model": "m", "input": input}).to_string()))
-        .await;
+    found(
+        &router,
+        super::request(
+            "POST",
+            PATH,
+            &[],
+            json!({"model": "m", "input": input}).to_string(),
+        ),
+    )
+    .await;
     assert_eq!(*turns.lock().unwrap(), ["a | b | c"]);
 }
 
@@ -315,20 +490,28 @@ async fn what_is_no_websocket_is_told_what_to_do() {
     assert_eq!(response.headers()["allow"], "POST");
     let (status, error) = error(response).await;
     assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
-    assert!(error["message"].as_str().unwrap().contains("use POST"), "{error}");
+    assert!(
+        error["message"].as_str().unwrap().contains("use POST"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn references_bring_no_more_than_can_be_read() {
     let state = AppState {
-        config: Arc::new(Config { body_limit: 2 << 20, ..config() }),
+        config: Arc::new(Config {
+            body_limit: 2 << 20,
+            ..config()
+        }),
         ..state(ScriptedTurns::playing(greeting()))
     };
     let router = router(state);
     let made = found(&router, ask(json!({"input": "a".repeat(800_000)}))).await;
     let item = found(&router, at("GET", &id(&made), "/input_items")).await["data"][0]["id"].clone();
-    let naming =
-        |times| json!({"input": vec![json!({"type": "item_reference", "id": item}); times], "store": false});
+    let naming = |times| json!({"input": vec![json!({"type": "item_reference", "id": item}); times], "store": false});
     found(&router, ask(naming(2))).await;
-    assert_eq!(refused(&router, ask(naming(100))).await, r#"400 "invalid_value" "input""#);
+    assert_eq!(
+        refused(&router, ask(naming(100))).await,
+        r#"400 "invalid_value" "input""#
+    );
 }

@@ -19,39 +19,87 @@ async fn a_model_is_recommended_with_the_rule_and_the_reason() {
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "application/json");
         let answer: Value = serde_json::from_str(&body(response).await).unwrap();
-        assert_eq!((&answer["recommended_model"], &answer["rule"]), (&json!(model), &json!(rule)), "{task}");
-        assert!(answer["reasoning"].as_str().is_some_and(|reason| reason.len() > 20), "{answer}");
+        assert_eq!(
+            (&answer["recommended_model"], &answer["rule"]),
+            (&json!(model), &json!(rule)),
+            "{task}"
+        );
+        assert!(
+            answer["reasoning"]
+                .as_str()
+                .is_some_and(|reason| reason.len() > 20),
+            "{answer}"
+        );
     }
 }
 
 #[tokio::test]
 async fn what_cannot_be_meant_is_refused_by_name() {
     for (asked, param, code) in [
-        (json!({"context_size": 1}), "task_description", "missing_required_parameter"),
-        (json!({"task_description": "x"}), "context_size", "missing_required_parameter"),
-        (json!({"task_description": 1, "context_size": 1}), "task_description", "invalid_type"),
-        (json!({"task_description": "x", "context_size": -1}), "context_size", "invalid_value"),
-        (json!({"task_description": "x", "context_size": 1.5}), "context_size", "invalid_value"),
-        (json!({"task_description": "x", "context_size": 1, "model": "auto"}), "model", "unknown_parameter"),
+        (
+            json!({"context_size": 1}),
+            "task_description",
+            "missing_required_parameter",
+        ),
+        (
+            json!({"task_description": "x"}),
+            "context_size",
+            "missing_required_parameter",
+        ),
+        (
+            json!({"task_description": 1, "context_size": 1}),
+            "task_description",
+            "invalid_type",
+        ),
+        (
+            json!({"task_description": "x", "context_size": -1}),
+            "context_size",
+            "invalid_value",
+        ),
+        (
+            json!({"task_description": "x", "context_size": 1.5}),
+            "context_size",
+            "invalid_value",
+        ),
+        (
+            json!({"task_description": "x", "context_size": 1, "model": "auto"}),
+            "model",
+            "unknown_parameter",
+        ),
     ] {
         let (status, error) = error(recommend(&asked).await).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{asked}");
-        assert_eq!((&error["param"], &error["code"]), (&json!(param), &json!(code)), "{asked}");
+        assert_eq!(
+            (&error["param"], &error["code"]),
+            (&json!(param), &json!(code)),
+            "{asked}"
+        );
     }
 }
 
 /// The server of an answer that repeats the name of the model it was asked for.
 async fn repeating() -> Router {
-    let turns =
-        ScriptedTurns::new(|_, turn| Ok(play(vec![started(), text(turn.model.as_str()), finished()])));
+    let turns = ScriptedTurns::new(|_, turn| {
+        Ok(play(vec![started(), text(turn.model.as_str()), finished()]))
+    });
     admitting(turns, Rates::default()).await
 }
 
 #[tokio::test]
 async fn a_model_that_is_left_open_is_chosen_and_told() {
     for (model, prompt, chosen, route) in [
-        ("auto", "Say hello.", "light", Some("light; rule=simple_prompt; reason=")),
-        ("auto", "Debug this.", "usual", Some("usual; rule=hard_words; reason=")),
+        (
+            "auto",
+            "Say hello.",
+            "light",
+            Some("light; rule=simple_prompt; reason="),
+        ),
+        (
+            "auto",
+            "Debug this.",
+            "usual",
+            Some("usual; rule=hard_words; reason="),
+        ),
         ("sonnet", "Debug this.", "sonnet", None),
     ] {
         for path in ["/v1/chat/completions", "/v1/responses", "/v1/messages"] {
@@ -60,12 +108,25 @@ async fn a_model_that_is_left_open_is_chosen_and_told() {
             if path == "/v1/responses" {
                 asked = json!({"model": model, "input": messages});
             }
-            let response = send(repeating().await, request("POST", path, &[], asked.to_string())).await;
-            let told =
-                response.headers().get("x-switchboard-route").map(|value| value.to_str().unwrap().to_owned());
+            let response = send(
+                repeating().await,
+                request("POST", path, &[], asked.to_string()),
+            )
+            .await;
+            let told = response
+                .headers()
+                .get("x-switchboard-route")
+                .map(|value| value.to_str().unwrap().to_owned());
             assert_eq!(told.is_some(), route.is_some(), "{path}");
-            assert!(told.unwrap_or_default().starts_with(route.unwrap_or_default()), "{path}");
-            assert!(body(response).await.contains(&format!("\"{chosen}\"")), "{path}");
+            assert!(
+                told.unwrap_or_default()
+                    .starts_with(route.unwrap_or_default()),
+                "{path}"
+            );
+            assert!(
+                body(response).await.contains(&format!("\"{chosen}\"")),
+                "{path}"
+            );
         }
     }
 }
@@ -79,7 +140,11 @@ async fn the_open_choice_is_listed_as_a_model() {
 #[tokio::test]
 async fn no_other_project_can_be_meant() {
     let response =
-        recommend(&json!({"task_description": "x", "context_size": 1, "project_id": "other"})).await;
+        recommend(&json!({"task_description": "x", "context_size": 1, "project_id": "other"}))
+            .await;
     let (status, error) = error(response).await;
-    assert_eq!((status, &error["code"]), (StatusCode::FORBIDDEN, &json!("mismatched_project")));
+    assert_eq!(
+        (status, &error["code"]),
+        (StatusCode::FORBIDDEN, &json!("mismatched_project"))
+    );
 }

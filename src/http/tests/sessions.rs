@@ -7,26 +7,45 @@ use crate::sessions::testing::faulty;
 /// Answers with how many messages came before, and the prompt.
 fn repeating() -> ScriptedTurns {
     ScriptedTurns::new(|_, turn| {
-        let Some(Part::Text(prompt)) = turn.prompt.first() else { panic!("no text") };
+        let Some(Part::Text(prompt)) = turn.prompt.first() else {
+            panic!("no text")
+        };
         let mut steps = vec![started(), text(&format!("{} {prompt}", turn.history.len()))];
-        steps.push(if prompt == "hang" { Step::Hang } else { finished() });
+        steps.push(if prompt == "hang" {
+            Step::Hang
+        } else {
+            finished()
+        });
         Ok(play(steps))
     })
 }
 
 async fn ask(router: &Router, method: &str, path: &str, key: &str, fields: Value) -> (u16, Value) {
     let bearer = format!("Bearer {key}");
-    let request = request(method, path, &[("authorization", &bearer)], fields.to_string());
+    let request = request(
+        method,
+        path,
+        &[("authorization", &bearer)],
+        fields.to_string(),
+    );
     let response = send(router.clone(), request).await;
     let status = response.status().as_u16();
     (status, serde_json::from_str(&body(response).await).unwrap())
 }
 
 async fn made(router: &Router) -> String {
-    let (status, session) =
-        ask(router, "POST", "/v1/sessions", "secret-1", json!({"model": "sonnet", "metadata": {"a": "b"}}))
-            .await;
-    assert_eq!((status, &session["object"], &session["message_count"]), (201, &json!("session"), &json!(0)));
+    let (status, session) = ask(
+        router,
+        "POST",
+        "/v1/sessions",
+        "secret-1",
+        json!({"model": "sonnet", "metadata": {"a": "b"}}),
+    )
+    .await;
+    assert_eq!(
+        (status, &session["object"], &session["message_count"]),
+        (201, &json!("session"), &json!(0))
+    );
     format!("/v1/sessions/{}", session["id"].as_str().unwrap())
 }
 
@@ -36,15 +55,34 @@ async fn only_the_new_message_is_sent() {
     let path = made(&router).await;
     let messages = format!("{path}/messages");
     for (words, answer) in [("a", "0 a"), ("b", "2 b"), ("c", "4 c")] {
-        let (status, body) = ask(&router, "POST", &messages, "secret-1", json!({"content": words})).await;
+        let (status, body) = ask(
+            &router,
+            "POST",
+            &messages,
+            "secret-1",
+            json!({"content": words}),
+        )
+        .await;
         assert_eq!((status, &body["object"]), (200, &json!("chat.completion")));
         assert_eq!(body["choices"][0]["message"]["content"], answer);
     }
     let (_, session) = ask(&router, "GET", &path, "secret-1", json!(null)).await;
-    assert_eq!((&session["message_count"], &session["usage"]["total_tokens"]), (&json!(6), &json!(15)));
-    let (_, page) =
-        ask(&router, "GET", &format!("{messages}?order=asc&limit=2"), "secret-1", json!(null)).await;
-    assert_eq!((&page["data"][1]["content"], &page["has_more"]), (&json!("0 a"), &json!(true)));
+    assert_eq!(
+        (&session["message_count"], &session["usage"]["total_tokens"]),
+        (&json!(6), &json!(15))
+    );
+    let (_, page) = ask(
+        &router,
+        "GET",
+        &format!("{messages}?order=asc&limit=2"),
+        "secret-1",
+        json!(null),
+    )
+    .await;
+    assert_eq!(
+        (&page["data"][1]["content"], &page["has_more"]),
+        (&json!("0 a"), &json!(true))
+    );
     let (_, list) = ask(&router, "GET", "/v1/sessions", "secret-1", json!(null)).await;
     assert_eq!(list["data"][0], session);
 }
@@ -55,7 +93,11 @@ async fn a_stream_is_kept_when_its_end_is_told() {
     let path = made(&router).await;
     let key = [("authorization", "Bearer secret-1")];
     let message = json!({"content": "a", "stream": true}).to_string();
-    let streamed = send(router.clone(), request("POST", &format!("{path}/messages"), &key, message)).await;
+    let streamed = send(
+        router.clone(),
+        request("POST", &format!("{path}/messages"), &key, message),
+    )
+    .await;
     assert!(body(streamed).await.ends_with("data: [DONE]\n\n"));
     let (_, session) = ask(&router, "GET", &path, "secret-1", json!(null)).await;
     assert_eq!(session["message_count"], 2);
@@ -69,10 +111,27 @@ async fn an_answer_that_is_left_is_not_kept_and_frees_the_session() {
     let key = [("authorization", "Bearer secret-1")];
     let hanging = json!({"content": "hang", "stream": true}).to_string();
     let hanging = send(router.clone(), request("POST", &messages, &key, hanging)).await;
-    let (status, error) = ask(&router, "POST", &messages, "secret-1", json!({"content": "a"})).await;
-    assert_eq!((status, &error["error"]["code"]), (409, &json!("session_busy")));
+    let (status, error) = ask(
+        &router,
+        "POST",
+        &messages,
+        "secret-1",
+        json!({"content": "a"}),
+    )
+    .await;
+    assert_eq!(
+        (status, &error["error"]["code"]),
+        (409, &json!("session_busy"))
+    );
     drop(hanging);
-    let (_, body) = ask(&router, "POST", &messages, "secret-1", json!({"content": "a"})).await;
+    let (_, body) = ask(
+        &router,
+        "POST",
+        &messages,
+        "secret-1",
+        json!({"content": "a"}),
+    )
+    .await;
     assert_eq!(body["choices"][0]["message"]["content"], "0 a");
 }
 
@@ -86,11 +145,24 @@ async fn another_key_has_no_such_session() {
         ("GET", format!("{path}/messages")),
         ("POST", format!("{path}/messages")),
     ] {
-        let (status, error) = ask(&router, method, &path, "secret-2", json!({"content": "a"})).await;
-        assert_eq!((status, &error["error"]["code"]), (404, &json!("session_not_found")), "{method} {path}");
+        let (status, error) =
+            ask(&router, method, &path, "secret-2", json!({"content": "a"})).await;
+        assert_eq!(
+            (status, &error["error"]["code"]),
+            (404, &json!("session_not_found")),
+            "{method} {path}"
+        );
     }
-    assert_eq!(ask(&router, "DELETE", &path, "secret-1", json!(null)).await.1["deleted"], true);
-    assert_eq!(ask(&router, "GET", &path, "secret-1", json!(null)).await.0, 404);
+    assert_eq!(
+        ask(&router, "DELETE", &path, "secret-1", json!(null))
+            .await
+            .1["deleted"],
+        true
+    );
+    assert_eq!(
+        ask(&router, "GET", &path, "secret-1", json!(null)).await.0,
+        404
+    );
 }
 
 #[tokio::test]
@@ -100,10 +172,22 @@ async fn so_many_sessions_are_kept_and_no_more() {
         made(&router).await;
     }
     let (status, error) = ask(&router, "POST", "/v1/sessions", "secret-1", json!({})).await;
-    assert_eq!((status, &error["error"]["code"]), (400, &json!("too_many_sessions")));
-    let (status, error) =
-        ask(&router, "POST", "/v1/sessions", "secret-1", json!({"project_id": "other"})).await;
-    assert_eq!((status, &error["error"]["param"]), (403, &json!("project_id")));
+    assert_eq!(
+        (status, &error["error"]["code"]),
+        (400, &json!("too_many_sessions"))
+    );
+    let (status, error) = ask(
+        &router,
+        "POST",
+        "/v1/sessions",
+        "secret-1",
+        json!({"project_id": "other"}),
+    )
+    .await;
+    assert_eq!(
+        (status, &error["error"]["param"]),
+        (403, &json!("project_id"))
+    );
 }
 
 /// Who has seen an answer end well would go on from it, so one that is not kept does not.
@@ -121,12 +205,25 @@ async fn an_answer_that_cannot_be_kept_says_so() {
         send(router.clone(), request("POST", &messages, &key, message)).await
     };
     let whole = say(false).await;
-    assert_eq!(whole.headers()["x-should-retry"], "false", "it would be paid for once more");
+    assert_eq!(
+        whole.headers()["x-should-retry"],
+        "false",
+        "it would be paid for once more"
+    );
     let (status, failure) = error(whole).await;
-    assert_eq!((status.as_u16(), &failure["code"]), (500, &json!("answer_not_kept")));
+    assert_eq!(
+        (status.as_u16(), &failure["code"]),
+        (500, &json!("answer_not_kept"))
+    );
     let streamed = body(say(true).await).await;
-    assert!(streamed.contains("0 a") && streamed.contains("answer_not_kept"), "{streamed}");
-    assert!(!streamed.contains("[DONE]") && !streamed.contains("\"stop\""), "{streamed}");
+    assert!(
+        streamed.contains("0 a") && streamed.contains("answer_not_kept"),
+        "{streamed}"
+    );
+    assert!(
+        !streamed.contains("[DONE]") && !streamed.contains("\"stop\""),
+        "{streamed}"
+    );
     disk.fill(false);
     let (_, session) = ask(&router, "GET", &path, "secret-1", json!(null)).await;
     assert_eq!(session["message_count"], 0);

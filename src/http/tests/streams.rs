@@ -9,7 +9,10 @@ fn seconds(seconds: u64) -> Step {
 }
 
 fn overloaded() -> Step {
-    Step::Fail(Error::Failed(Failure::new(FailureKind::Overloaded, "Anthropic is overloaded.")))
+    Step::Fail(Error::Failed(Failure::new(
+        FailureKind::Overloaded,
+        "Anthropic is overloaded.",
+    )))
 }
 
 async fn next(response: &mut Response) -> Option<String> {
@@ -26,9 +29,13 @@ fn gist(frame: &str) -> String {
             continue;
         };
         match serde_json::from_str::<Value>(payload) {
-            Ok(chunk) if chunk["error"].is_object() => gist.push(format!("error {}", chunk["error"]["code"])),
-            Ok(chunk) => gist
-                .push(format!("{} {}", chunk["choices"][0]["delta"], chunk["choices"][0]["finish_reason"])),
+            Ok(chunk) if chunk["error"].is_object() => {
+                gist.push(format!("error {}", chunk["error"]["code"]));
+            }
+            Ok(chunk) => gist.push(format!(
+                "{} {}",
+                chunk["choices"][0]["delta"], chunk["choices"][0]["finish_reason"]
+            )),
             Err(_) => gist.push(payload.to_owned()),
         }
     }
@@ -37,7 +44,11 @@ fn gist(frame: &str) -> String {
 
 #[tokio::test]
 async fn each_text_is_a_frame_of_its_own() {
-    let mut response = send(router(state(ScriptedTurns::playing(greeting()))), post(&chat(true))).await;
+    let mut response = send(
+        router(state(ScriptedTurns::playing(greeting()))),
+        post(&chat(true)),
+    )
+    .await;
     let headers = response.headers();
     assert_eq!(headers["content-type"], "text/event-stream; charset=utf-8");
     assert_eq!(headers["cache-control"], "no-cache, no-transform");
@@ -62,8 +73,20 @@ async fn each_text_is_a_frame_of_its_own() {
 
 #[tokio::test(start_paused = true)]
 async fn silence_is_filled_with_comments() {
-    let steps = [started(), seconds(40), text("a"), seconds(14), text("b"), seconds(16), finished()];
-    let mut response = send(router(state(ScriptedTurns::playing(steps))), post(&chat(true))).await;
+    let steps = [
+        started(),
+        seconds(40),
+        text("a"),
+        seconds(14),
+        text("b"),
+        seconds(16),
+        finished(),
+    ];
+    let mut response = send(
+        router(state(ScriptedTurns::playing(steps))),
+        post(&chat(true)),
+    )
+    .await;
     let start = Instant::now();
     let mut log = Vec::new();
     while let Some(frame) = next(&mut response).await {
@@ -84,20 +107,33 @@ async fn silence_is_filled_with_comments() {
 #[tokio::test(start_paused = true)]
 async fn the_status_waits_for_the_first_event_and_not_for_ever() {
     let early = ScriptedTurns::playing([seconds(9), overloaded()]);
-    assert_eq!(send(router(state(early)), post(&chat(true))).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        send(router(state(early)), post(&chat(true))).await.status(),
+        StatusCode::SERVICE_UNAVAILABLE
+    );
 
     let late = ScriptedTurns::playing([seconds(11), overloaded()]);
     let mut response = send(router(state(late)), post(&chat(true))).await;
     assert_eq!(response.status(), StatusCode::OK);
-    assert_eq!(gist(&next(&mut response).await.unwrap()), r#"error "overloaded""#);
+    assert_eq!(
+        gist(&next(&mut response).await.unwrap()),
+        r#"error "overloaded""#
+    );
     assert_eq!(next(&mut response).await, None);
 }
 
 #[tokio::test]
 async fn a_late_failure_ends_the_stream_without_done() {
-    for (last, code) in [(vec![overloaded()], "overloaded"), (vec![], "worker_failed")] {
+    for (last, code) in [
+        (vec![overloaded()], "overloaded"),
+        (vec![], "worker_failed"),
+    ] {
         let steps = [vec![started(), text("Hel")], last].concat();
-        let response = send(router(state(ScriptedTurns::playing(steps))), post(&chat(true))).await;
+        let response = send(
+            router(state(ScriptedTurns::playing(steps))),
+            post(&chat(true)),
+        )
+        .await;
         let body = body(response).await;
         let last = body.split_terminator("\n\n").last().unwrap();
         assert_eq!(gist(last), format!("error \"{code}\""));
@@ -138,6 +174,9 @@ async fn stopping_gives_every_answer_its_last_words() {
     };
     let (whole, ()) = tokio::join!(whole, stop);
     assert_eq!(error(whole).await.1["code"], "shutting_down");
-    assert_eq!(gist(&next(&mut stream).await.unwrap()), r#"error "shutting_down""#);
+    assert_eq!(
+        gist(&next(&mut stream).await.unwrap()),
+        r#"error "shutting_down""#
+    );
     assert_eq!(next(&mut stream).await, None);
 }

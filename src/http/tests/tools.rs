@@ -8,7 +8,10 @@ fn calling() -> ScriptedTurns {
         started(),
         event(TurnEvent::tool_call("toolu_1", "look")),
         event(TurnEvent::ToolInput("{\"a\":1}".into())),
-        event(TurnEvent::Finished(Finish::new(FinishReason::ToolCalls, Usage::default()))),
+        event(TurnEvent::Finished(Finish::new(
+            FinishReason::ToolCalls,
+            Usage::default(),
+        ))),
     ])
 }
 
@@ -24,11 +27,18 @@ async fn a_call_comes_whole_or_in_pieces() {
     let answer: Value = serde_json::from_str(&body(response).await).unwrap();
     let choice = &answer["choices"][0];
     assert_eq!(choice["finish_reason"], "tool_calls");
-    assert_eq!(choice["message"]["tool_calls"][0]["function"]["arguments"], "{\"a\":1}");
+    assert_eq!(
+        choice["message"]["tool_calls"][0]["function"]["arguments"],
+        "{\"a\":1}"
+    );
 
     let response = send(router(state(calling())), post(&with_tools(true))).await;
     let stream = body(response).await;
-    assert!(stream.contains(r#""id":"toolu_1","type":"function","function":{"name":"look","arguments":""}"#));
+    assert!(
+        stream.contains(
+            r#""id":"toolu_1","type":"function","function":{"name":"look","arguments":""}"#
+        )
+    );
     assert!(stream.ends_with("data: [DONE]\n\n"), "{stream}");
 }
 
@@ -45,7 +55,8 @@ async fn several_answers_are_several_turns() {
     let response = send(router(state(turns)), post(&request)).await;
     let stream = body(response).await;
     for index in 0..3 {
-        let finish = format!(r#"{{"index":{index},"delta":{{}},"logprobs":null,"finish_reason":"stop"}}"#);
+        let finish =
+            format!(r#"{{"index":{index},"delta":{{}},"logprobs":null,"finish_reason":"stop"}}"#);
         assert_eq!(stream.matches(&finish).count(), 1, "{stream}");
     }
     assert_eq!(stream.matches("[DONE]").count(), 1);

@@ -26,10 +26,18 @@ fn told(part: &Part) -> String {
     match part {
         Part::Text(text) => text.clone(),
         Part::Image(Source::Base64 { media_type, data }) => format!("{media_type} {data}"),
-        Part::Document { source: Source::Base64 { media_type, data }, title } => {
+        Part::Document {
+            source: Source::Base64 { media_type, data },
+            title,
+        } => {
             format!("{media_type} {data} {}", title.as_deref().unwrap_or("-"))
         }
-        Part::ToolResult(result) => result.parts.iter().map(told).collect::<Vec<_>>().join(" + "),
+        Part::ToolResult(result) => result
+            .parts
+            .iter()
+            .map(told)
+            .collect::<Vec<_>>()
+            .join(" + "),
         other => format!("{other:?}"),
     }
 }
@@ -51,13 +59,29 @@ impl Server {
         let turns = Uploads::new(Arc::new(turns), files.clone(), limit);
         let registry = Registry::temporary().await.unwrap();
         let named = |name: &str| Some(name.to_owned());
-        let project = ProjectChange { name: named("other"), ..ProjectChange::default() };
+        let project = ProjectChange {
+            name: named("other"),
+            ..ProjectChange::default()
+        };
         let project = registry.create_project(None, project).await.unwrap().id;
-        let key = KeyChange { name: named("stranger"), ..KeyChange::default() };
-        let stranger = registry.create_key(project, key).await.unwrap().1.reveal().to_owned();
+        let key = KeyChange {
+            name: named("stranger"),
+            ..KeyChange::default()
+        };
+        let stranger = registry
+            .create_key(project, key)
+            .await
+            .unwrap()
+            .1
+            .reveal()
+            .to_owned();
         let keys = Keys::new(["secret-1"]).unwrap().with_stored(&registry);
         let state = whole_state(&Shelves::temporary(), turns, keys, LastWords::default());
-        Self { router: router(AppState { files, ..state }), stranger, _folder: folder }
+        Self {
+            router: router(AppState { files, ..state }),
+            stranger,
+            _folder: folder,
+        }
     }
 
     async fn upload(&self, purpose: &str, name: &str, content: &str) -> String {
@@ -66,7 +90,11 @@ impl Server {
     }
 
     async fn ask(&self, path: &str, body: &Value) -> Response {
-        send(self.router.clone(), request("POST", path, &KEY, body.to_string())).await
+        send(
+            self.router.clone(),
+            request("POST", path, &KEY, body.to_string()),
+        )
+        .await
     }
 
     async fn chat(&self, part: Value) -> Response {
@@ -79,7 +107,8 @@ impl Server {
     }
 
     async fn respond(&self, input: Value) -> Response {
-        self.ask("/v1/responses", &json!({"model": "m", "input": input})).await
+        self.ask("/v1/responses", &json!({"model": "m", "input": input}))
+            .await
     }
 }
 
@@ -96,13 +125,21 @@ fn from_user(part: &Value) -> Value {
 async fn answer(response: Response) -> String {
     let body: Value = serde_json::from_str(&body(response).await).unwrap();
     let chat = &body["choices"][0]["message"]["content"];
-    let text = chat.as_str().or_else(|| body["output"][0]["content"][0]["text"].as_str());
+    let text = chat
+        .as_str()
+        .or_else(|| body["output"][0]["content"][0]["text"].as_str());
     text.unwrap_or_else(|| panic!("{body}")).to_owned()
 }
 
 async fn refusal(response: Response) -> String {
     let (status, error) = error(response).await;
-    format!("{} {} {} {}", status.as_u16(), error["code"], error["param"], error["message"].as_str().unwrap())
+    format!(
+        "{} {} {} {}",
+        status.as_u16(),
+        error["code"],
+        error["param"],
+        error["message"].as_str().unwrap()
+    )
 }
 
 #[tokio::test]
@@ -115,16 +152,25 @@ async fn a_file_is_what_its_bytes_say() {
         ("a.md", "# Words", "a.md\n\n# Words"),
     ] {
         let id = server.upload("user_data", name, content).await;
-        assert_eq!(answer(server.chat(file(&id)).await).await, format!("Read | {seen}"));
+        assert_eq!(
+            answer(server.chat(file(&id)).await).await,
+            format!("Read | {seen}")
+        );
         let input = from_user(&json!({"type": "input_file", "file_id": id}));
         assert_eq!(answer(server.respond(input).await).await, seen);
     }
     let id = server.upload("vision", "a.gif", "GIF89a").await;
     let input = from_user(&json!({"type": "input_image", "file_id": id, "detail": "auto"}));
-    assert_eq!(answer(server.respond(input).await).await, "image/gif R0lGODlh");
+    assert_eq!(
+        answer(server.respond(input).await).await,
+        "image/gif R0lGODlh"
+    );
     let id = server.upload("user_data", "a.pdf", "%PDF-1").await;
     let named = json!({"type": "file", "file": {"file_id": id, "filename": "Other.pdf"}});
-    assert_eq!(answer(server.chat(named).await).await, "Read | application/pdf JVBERi0x Other.pdf");
+    assert_eq!(
+        answer(server.chat(named).await).await,
+        "Read | application/pdf JVBERi0x Other.pdf"
+    );
 }
 
 #[tokio::test]
@@ -139,27 +185,40 @@ async fn what_cannot_be_used_is_refused_where_it_is_named() {
     let batch = server.upload("batch", "in.jsonl", "{}").await;
     let refused = refusal(server.chat(file(&batch)).await).await;
     assert!(
-        refused.starts_with(&format!("400 \"invalid_value\" {place} ")) && refused.contains("`user_data`"),
+        refused.starts_with(&format!("400 \"invalid_value\" {place} "))
+            && refused.contains("`user_data`"),
         "{refused}"
     );
     for content in ["\0", " \n"] {
         let id = server.upload("user_data", "a.bin", content).await;
         let refused = refusal(server.chat(file(&id)).await).await;
-        assert!(refused.starts_with(&format!("400 \"invalid_value\" {place} ")), "{refused}");
+        assert!(
+            refused.starts_with(&format!("400 \"invalid_value\" {place} ")),
+            "{refused}"
+        );
     }
     let words = server.upload("user_data", "a.png", "no image").await;
     let input = json!([{"role": "user", "content": "x"}, {"role": "user", "content": [{"type": "input_image", "file_id": words}]}]);
     let refused = refusal(server.respond(input).await).await;
-    assert!(refused.starts_with("400 \"invalid_value\" \"input[1].content[0].file_id\" "), "{refused}");
+    assert!(
+        refused.starts_with("400 \"invalid_value\" \"input[1].content[0].file_id\" "),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
 async fn a_file_of_another_project_is_not_there() {
     let server = Server::new().await;
     let id = server.upload("user_data", "a.txt", "Secret words").await;
-    let body = json!({"model": "m", "messages": [{"role": "user", "content": [file(&id)]}]}).to_string();
+    let body =
+        json!({"model": "m", "messages": [{"role": "user", "content": [file(&id)]}]}).to_string();
     let bearer = format!("Bearer {}", server.stranger);
-    let of_stranger = request("POST", "/v1/chat/completions", &[("authorization", &bearer)], body);
+    let of_stranger = request(
+        "POST",
+        "/v1/chat/completions",
+        &[("authorization", &bearer)],
+        body,
+    );
     let refused = refusal(send(server.router.clone(), of_stranger).await).await;
     assert!(
         refused.starts_with("404 \"file_not_found\" \"messages[0].content[0].file.file_id\" "),
@@ -171,10 +230,16 @@ async fn a_file_of_another_project_is_not_there() {
 async fn requests_of_a_batch_name_files_too() {
     let server = Server::new().await;
     let id = server.upload("user_data", "a.txt", "Words").await;
-    let ask = |id: &str| json!({"model": "m", "messages": [{"role": "user", "content": [file(id)]}]});
-    let answers = server.ask("/v1/batch", &json!({"requests": [ask(&id), ask("file-0")]})).await;
+    let ask =
+        |id: &str| json!({"model": "m", "messages": [{"role": "user", "content": [file(id)]}]});
+    let answers = server
+        .ask("/v1/batch", &json!({"requests": [ask(&id), ask("file-0")]}))
+        .await;
     let answers = body(answers).await;
-    assert!(answers.contains("a.txt\\n\\nWords") && answers.contains("file_not_found"), "{answers}");
+    assert!(
+        answers.contains("a.txt\\n\\nWords") && answers.contains("file_not_found"),
+        "{answers}"
+    );
 }
 
 #[tokio::test]
@@ -182,7 +247,13 @@ async fn the_files_of_a_turn_have_a_limit_together() {
     let server = Server::new().await;
     let id = server.upload("user_data", "a.txt", &"x".repeat(150)).await;
     let messages = |count: usize| json!({"model": "m", "messages": [{"role": "user", "content": vec![file(&id); count]}]});
-    assert_eq!(server.ask("/v1/chat/completions", &messages(2)).await.status(), StatusCode::OK);
+    assert_eq!(
+        server
+            .ask("/v1/chat/completions", &messages(2))
+            .await
+            .status(),
+        StatusCode::OK
+    );
     let refused = refusal(server.ask("/v1/chat/completions", &messages(3)).await).await;
     assert!(
         refused.starts_with("413 \"request_too_large\" \"messages[0].content[2].file.file_id\" "),
@@ -206,7 +277,10 @@ async fn one_file_in_one_way() {
         json!({"type": "input_text", "file_id": "file-0", "text": "x"}),
     ] {
         let refused = refusal(server.respond(from_user(&part)).await).await;
-        assert!(refused.starts_with("400 \"invalid_value\" \"input[0].content[0].file_id\" "), "{refused}");
+        assert!(
+            refused.starts_with("400 \"invalid_value\" \"input[0].content[0].file_id\" "),
+            "{refused}"
+        );
     }
 }
 
@@ -214,7 +288,9 @@ async fn one_file_in_one_way() {
 async fn a_conversation_that_is_kept_reads_its_files_anew() {
     let server = Server::new().await;
     let id = server.upload("user_data", "a.txt", "Words").await;
-    let first = server.respond(from_user(&json!({"type": "input_file", "file_id": id}))).await;
+    let first = server
+        .respond(from_user(&json!({"type": "input_file", "file_id": id})))
+        .await;
     let first: Value = serde_json::from_str(&body(first).await).unwrap();
     let next = json!({"model": "m", "previous_response_id": first["id"], "input": "And?"});
     let said = answer(server.ask("/v1/responses", &next).await).await;
@@ -222,9 +298,20 @@ async fn a_conversation_that_is_kept_reads_its_files_anew() {
     let session = server.ask("/v1/sessions", &json!({"model": "m"})).await;
     let session: Value = serde_json::from_str(&body(session).await).unwrap();
     let path = format!("/v1/sessions/{}/messages", session["id"].as_str().unwrap());
-    assert_eq!(answer(server.ask(&path, &json!({"content": [file(&id)]})).await).await, "a.txt\n\nWords");
-    assert!(answer(server.ask(&path, &json!({"content": "And?"})).await).await.ends_with("| And?"));
-    found(&server.router, request("DELETE", &format!("/v1/files/{id}"), &KEY, "")).await;
+    assert_eq!(
+        answer(server.ask(&path, &json!({"content": [file(&id)]})).await).await,
+        "a.txt\n\nWords"
+    );
+    assert!(
+        answer(server.ask(&path, &json!({"content": "And?"})).await)
+            .await
+            .ends_with("| And?")
+    );
+    found(
+        &server.router,
+        request("DELETE", &format!("/v1/files/{id}"), &KEY, ""),
+    )
+    .await;
     let refused = refusal(server.ask("/v1/responses", &next).await).await;
     assert!(
         refused.starts_with("404 \"file_not_found\" \"previous_response_id.content[0].file_id\" "),
@@ -248,8 +335,7 @@ async fn results_of_tools_may_be_files_and_tokens_are_counted_with_them() {
     ]);
     let said = answer(server.respond(input).await).await;
     assert!(said.ends_with("| a.txt\n\nWords"), "{said}");
-    let count =
-        json!({"model": "m", "input": from_user(&json!({"type": "input_file", "file_id": "file-0"}))});
+    let count = json!({"model": "m", "input": from_user(&json!({"type": "input_file", "file_id": "file-0"}))});
     let refused = refusal(server.ask("/v1/responses/input_tokens", &count).await).await;
     assert!(refused.starts_with("404 \"file_not_found\" "), "{refused}");
 }
@@ -272,7 +358,10 @@ async fn turns_that_wait_hold_the_files_of_some_and_no_more() {
     assert_eq!(*held.borrow_and_update(), 8);
     waiting.drain(..8).for_each(|turn| turn.abort());
     sleep(Duration::from_secs(60)).await;
-    assert!(*held.borrow_and_update() >= 1, "those that waited for memory go on");
+    assert!(
+        *held.borrow_and_update() >= 1,
+        "those that waited for memory go on"
+    );
     waiting.drain(..).for_each(|turn| turn.abort());
 }
 
@@ -285,10 +374,17 @@ async fn a_turn_waits_for_memory_for_a_time_and_not_for_those_in_the_background(
     let input = from_user(&json!({"type": "input_file", "file_id": id}));
     for _ in 0..9 {
         let behind = json!({"model": "sonnet", "input": input, "background": true});
-        assert_eq!(server.ask("/v1/responses", &behind).await.status(), StatusCode::OK);
+        assert_eq!(
+            server.ask("/v1/responses", &behind).await.status(),
+            StatusCode::OK
+        );
     }
     sleep(Duration::from_secs(60)).await;
-    assert_eq!(*held.borrow_and_update(), 2, "the files of two in the background are in memory");
+    assert_eq!(
+        *held.borrow_and_update(),
+        2,
+        "the files of two in the background are in memory"
+    );
     let tracker = TaskTracker::new();
     let ask = || {
         let (server, part) = (Arc::clone(&server), file(&id));
@@ -299,8 +395,15 @@ async fn a_turn_waits_for_memory_for_a_time_and_not_for_those_in_the_background(
     assert_eq!(*held.borrow_and_update(), 10);
     let begun = tokio::time::Instant::now();
     let refused = refusal(ask().await.unwrap()).await;
-    assert!(refused.starts_with("503 \"request_memory_full\" "), "{refused}");
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert!(
+        refused.starts_with("503 \"request_memory_full\" "),
+        "{refused}"
+    );
+    assert!(
+        begun.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        begun.elapsed()
+    );
     waiting.iter().for_each(|turn| turn.abort());
 }
 
@@ -316,13 +419,22 @@ async fn messages_name_files_as_sources() {
         let fields = json!({"model": "m", "max_tokens": 9, "messages": messages});
         let body: Value =
             serde_json::from_str(&body(server.ask("/v1/messages", &fields).await).await).unwrap();
-        let text = body["content"][0]["text"].as_str().or_else(|| body["error"]["message"].as_str());
+        let text = body["content"][0]["text"]
+            .as_str()
+            .or_else(|| body["error"]["message"].as_str());
         text.unwrap_or_else(|| panic!("{body}")).to_owned()
     };
-    let (pdf, words, gif) =
-        (upload("a.pdf", "%PDF-1").await, upload("a.md", "# Words").await, upload("a.gif", "GIF89a").await);
-    let block = |kind: &str, id: &str| json!({"type": kind, "source": {"type": "file", "file_id": id}});
-    assert_eq!(ask(block("document", &pdf)).await, "application/pdf JVBERi0x a.pdf");
+    let (pdf, words, gif) = (
+        upload("a.pdf", "%PDF-1").await,
+        upload("a.md", "# Words").await,
+        upload("a.gif", "GIF89a").await,
+    );
+    let block =
+        |kind: &str, id: &str| json!({"type": kind, "source": {"type": "file", "file_id": id}});
+    assert_eq!(
+        ask(block("document", &pdf)).await,
+        "application/pdf JVBERi0x a.pdf"
+    );
     assert_eq!(ask(block("document", &words)).await, "a.md\n\n# Words");
     assert_eq!(ask(block("image", &gif)).await, "image/gif R0lGODlh");
     let missing = ask(block("image", "file-0")).await;
@@ -335,7 +447,10 @@ async fn messages_name_files_as_sources() {
     let mut marked = block("document", &pdf);
     marked["cache_control"] = json!({"type": "ephemeral"});
     let told = ask(marked).await;
-    assert!(told.contains("JVBERi0x") && told.contains("ephemeral") && !told.contains(&pdf), "{told}");
+    assert!(
+        told.contains("JVBERi0x") && told.contains("ephemeral") && !told.contains(&pdf),
+        "{told}"
+    );
     let mut cited = block("document", &words);
     cited["citations"] = json!({"enabled": true});
     let told = ask(json!({"type": "tool_result", "tool_use_id": "t", "content": [cited]})).await;

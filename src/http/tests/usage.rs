@@ -21,27 +21,63 @@ const NOW: u64 = 1_795_255_200;
 /// A server in whose ledger `key-1` of the project `default` and the key `b` of `q` have spent something.
 async fn used() -> (Router, Registry, Ledger) {
     let ledger = ledger::testing::temporary(NOW).await;
-    for (key, project, model, tokens) in
-        [("key-1", "default", "haiku", 10), ("key-1", "default", "opus", 20), ("b", "q", "opus", 40)]
-    {
-        let caller = Caller { project: project.to_owned(), ..Caller::named(key) };
+    for (key, project, model, tokens) in [
+        ("key-1", "default", "haiku", 10),
+        ("key-1", "default", "opus", 20),
+        ("b", "q", "opus", 40),
+    ] {
+        let caller = Caller {
+            project: project.to_owned(),
+            ..Caller::named(key)
+        };
         spend(&ledger, &caller, model, tokens).await;
     }
     let registry = Registry::temporary().await.unwrap();
     let keys = Keys::new(["secret-1"]).unwrap().with_stored(&registry);
     let keys = keys.with_admin(Some(AdminKey::of("secret-admin")));
     let shelves = Shelves::temporary();
-    let state = whole_state(&shelves, ScriptedTurns::playing([]), keys, LastWords::default());
-    let admin = Admin { registry: registry.clone(), ledger: ledger.reader(), ..admin_of(&registry) };
-    (router(AppState { admin: Some(admin), ledger: ledger.reader(), ..state }), registry, ledger)
+    let state = whole_state(
+        &shelves,
+        ScriptedTurns::playing([]),
+        keys,
+        LastWords::default(),
+    );
+    let admin = Admin {
+        registry: registry.clone(),
+        ledger: ledger.reader(),
+        ..admin_of(&registry)
+    };
+    (
+        router(AppState {
+            admin: Some(admin),
+            ledger: ledger.reader(),
+            ..state
+        }),
+        registry,
+        ledger,
+    )
 }
 
 async fn spend(ledger: &Ledger, caller: &Caller, model: &str, tokens: u64) {
-    let held = Amount { tokens: 100, money: Money::from_nanos(1_000) };
-    let hold = ledger.hold(caller, held, &format!("{}{model}", caller.name)).await.unwrap();
-    let usage = Usage { output_tokens: tokens, ..Usage::default() };
+    let held = Amount {
+        tokens: 100,
+        money: Money::from_nanos(1_000),
+    };
+    let hold = ledger
+        .hold(caller, held, &format!("{}{model}", caller.name))
+        .await
+        .unwrap();
+    let usage = Usage {
+        output_tokens: tokens,
+        ..Usage::default()
+    };
     let money = Some(Money::from_nanos(1_500_000_000));
-    let charge = Charge { model: model.to_owned(), usage, money, outcome: Outcome::Answered };
+    let charge = Charge {
+        model: model.to_owned(),
+        usage,
+        money,
+        outcome: Outcome::Answered,
+    };
     hold.settle(charge).await.unwrap();
 }
 
@@ -49,7 +85,11 @@ async fn get(router: &Router, path: &str, key: &str, accept: Option<&str>) -> Re
     let bearer = format!("Bearer {key}");
     let mut headers = vec![("authorization", bearer.as_str())];
     headers.extend(accept.map(|accept| ("accept", accept)));
-    send(router.clone(), request("GET", path, &headers, Body::empty())).await
+    send(
+        router.clone(),
+        request("GET", path, &headers, Body::empty()),
+    )
+    .await
 }
 
 async fn json_of(router: &Router, path: &str, key: &str) -> Value {
@@ -64,7 +104,12 @@ async fn json_of(router: &Router, path: &str, key: &str) -> Value {
 #[tokio::test]
 async fn a_caller_sees_what_its_project_has_used() {
     let (router, ..) = used().await;
-    let report = json_of(&router, "/v1/usage?group_by=model&project_id=default", "secret-1").await;
+    let report = json_of(
+        &router,
+        "/v1/usage?group_by=model&project_id=default",
+        "secret-1",
+    )
+    .await;
     let figures = |requests, tokens, dollars| {
         json!({
             "requests": requests, "input_tokens": 0, "cache_write_tokens": 0, "cache_read_tokens": 0,
@@ -94,10 +139,18 @@ async fn a_caller_sees_what_its_project_has_used() {
         ("/admin/usage?key_id=key-1&project_id=q", 0),
         ("/admin/usage?project_id=proj_none&period=all", 0),
     ] {
-        let key = if path.starts_with("/admin") { "secret-admin" } else { "secret-1" };
+        let key = if path.starts_with("/admin") {
+            "secret-admin"
+        } else {
+            "secret-1"
+        };
         let report = json_of(&router, path, key).await;
         assert_eq!(report["totals"]["requests"], requests, "{path}");
-        assert_eq!(report.get("budgets").is_some(), path.starts_with("/v1"), "{path}");
+        assert_eq!(
+            report.get("budgets").is_some(),
+            path.starts_with("/v1"),
+            "{path}"
+        );
     }
 }
 
@@ -109,18 +162,36 @@ async fn a_report_comes_in_the_form_that_is_asked_for() {
         ("", None, "application/json"),
         ("", Some("*/*"), "application/json"),
         ("", Some("text/csv"), "text/csv; charset=utf-8"),
-        ("", Some("text/html, Text/CSV;q=0.9, application/json"), "text/csv; charset=utf-8"),
+        (
+            "",
+            Some("text/html, Text/CSV;q=0.9, application/json"),
+            "text/csv; charset=utf-8",
+        ),
         ("", Some("application/json, text/csv"), "application/json"),
-        ("&format=csv", Some("application/json"), "text/csv; charset=utf-8"),
+        (
+            "&format=csv",
+            Some("application/json"),
+            "text/csv; charset=utf-8",
+        ),
         ("&format=json", Some("text/csv"), "application/json"),
         ("&format=table", None, "text/plain; charset=utf-8"),
     ] {
         for (path, key) in [("/v1/usage", "secret-1"), ("/admin/usage", "secret-admin")] {
             let response = get(&router, &format!("{path}?period=all{format}"), key, accept).await;
-            assert_eq!(response.headers()["content-type"], expected, "{path} {format} {accept:?}");
+            assert_eq!(
+                response.headers()["content-type"],
+                expected,
+                "{path} {format} {accept:?}"
+            );
         }
     }
-    let response = get(&router, "/v1/usage?group_by=key", "secret-1", Some("text/csv")).await;
+    let response = get(
+        &router,
+        "/v1/usage?group_by=key",
+        "secret-1",
+        Some("text/csv"),
+    )
+    .await;
     assert_snapshot!(body(response).await.replace("\r\n", "|\n"), @r#"
     key,requests,input_tokens,cache_write_tokens,cache_read_tokens,output_tokens,estimated_tokens,total_tokens,cost_usd,unknown_requests|
     key-1,2,0,0,0,30,0,30,3.00,0|
@@ -130,13 +201,41 @@ async fn a_report_comes_in_the_form_that_is_asked_for() {
 #[tokio::test]
 async fn a_caller_sees_how_its_budgets_stand() {
     let (router, registry, ledger) = used().await;
-    let daily = Cap { tokens: Some(100), money: None };
-    let monthly = Cap { tokens: Some(10), money: Money::from_decimal("12.50") };
-    let budget = Change::Set(Budget { daily, monthly: Cap::default() });
-    let change = KeyChange { name: Some("key".to_owned()), budget, ..KeyChange::default() };
-    let (key, text) = registry.create_key("default".to_owned(), change).await.unwrap();
-    let budget = Change::Set(Budget { daily: Cap::default(), monthly });
-    registry.change_project("default", ProjectChange { budget, ..ProjectChange::default() }).await.unwrap();
+    let daily = Cap {
+        tokens: Some(100),
+        money: None,
+    };
+    let monthly = Cap {
+        tokens: Some(10),
+        money: Money::from_decimal("12.50"),
+    };
+    let budget = Change::Set(Budget {
+        daily,
+        monthly: Cap::default(),
+    });
+    let change = KeyChange {
+        name: Some("key".to_owned()),
+        budget,
+        ..KeyChange::default()
+    };
+    let (key, text) = registry
+        .create_key("default".to_owned(), change)
+        .await
+        .unwrap();
+    let budget = Change::Set(Budget {
+        daily: Cap::default(),
+        monthly,
+    });
+    registry
+        .change_project(
+            "default",
+            ProjectChange {
+                budget,
+                ..ProjectChange::default()
+            },
+        )
+        .await
+        .unwrap();
     spend(&ledger, &Caller::named(key.id()), "opus", 30).await;
     let report = json_of(&router, "/v1/usage", text.reveal()).await;
     assert_snapshot!(serde_json::to_string_pretty(&report["budgets"]).unwrap(), @r#"
@@ -169,7 +268,13 @@ async fn a_caller_sees_how_its_budgets_stand() {
       }
     ]
     "#);
-    assert_eq!(json_of(&router, "/v1/usage", "secret-1").await["budgets"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        json_of(&router, "/v1/usage", "secret-1").await["budgets"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 /// Path and query, and the status, the code and the field of the answer.
@@ -201,7 +306,10 @@ async fn what_cannot_be_told_is_refused_by_the_parameter() {
             "/v1/usage?key_id=key-1",
             "400 unknown_parameter key_id: `key_id` is not known here. There are `project_id`, `period`, `group_by`, `format`.",
         ),
-        ("/v1/usage?period=day&period=day", "400 invalid_value period: `period` is sent twice."),
+        (
+            "/v1/usage?period=day&period=day",
+            "400 invalid_value period: `period` is sent twice.",
+        ),
         (
             "/v1/usage?project_id=q",
             "403 mismatched_project project_id: This API key does not belong to the project that the request names. Leave out the header `OpenAI-Project` and the field `project_id`, or name the key's own project, by its id or its name.",
@@ -219,24 +327,38 @@ async fn what_cannot_be_told_is_refused_by_the_parameter() {
             "400 unknown_parameter key: `key` is not known here. There are `project_id`, `key_id`, `period`, `group_by`, `format`.",
         ),
     ] {
-        let key = if path.starts_with("/admin") { "secret-admin" } else { "secret-1" };
+        let key = if path.starts_with("/admin") {
+            "secret-admin"
+        } else {
+            "secret-1"
+        };
         let (status, error) = error(get(&router, path, key, None).await).await;
-        let [code, param, message] = ["code", "param", "message"].map(|field| error[field].as_str().unwrap());
-        assert_eq!(format!("{} {code} {param}: {message}", status.as_u16()), expected, "{path}");
+        let [code, param, message] =
+            ["code", "param", "message"].map(|field| error[field].as_str().unwrap());
+        assert_eq!(
+            format!("{} {code} {param}: {message}", status.as_u16()),
+            expected,
+            "{path}"
+        );
     }
 }
 
 #[tokio::test]
 async fn the_books_are_backed_up_and_verified_while_requests_run() {
     let (router, _, ledger) = used().await;
-    let held = ledger.hold(&Caller::named("a"), Amount::default(), "open").await.unwrap();
+    let held = ledger
+        .hold(&Caller::named("a"), Amount::default(), "open")
+        .await
+        .unwrap();
     let response = get(&router, "/admin/ledger/backup", "secret-admin", None).await;
-    assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
+    assert_eq!(
+        response.headers()["content-type"],
+        "text/plain; charset=utf-8"
+    );
     let text = body(response).await;
     assert!(crate::ledger::records_in(&text).unwrap() > 3, "{text}");
     let found = json_of(&router, "/admin/ledger/verify", "secret-admin").await;
-    let expected =
-        json!({"object": "ledger.verification", "charges": 3, "counters": 3, "holds": 1, "problems": []});
+    let expected = json!({"object": "ledger.verification", "charges": 3, "counters": 3, "holds": 1, "problems": []});
     assert_eq!(found, expected);
     drop(held);
 }

@@ -20,8 +20,13 @@ async fn receiver(status: u16) -> String {
 async fn a_secret_is_shown_by_the_answer_that_makes_it() {
     let (router, _) = with_admin(ScriptedTurns::playing([])).await;
     let webhook = json!({"url": "https://example.com/hook"});
-    let (status, made) =
-        ask(&router, "POST", "/admin/projects", json!({"name": "a", "webhook": webhook})).await;
+    let (status, made) = ask(
+        &router,
+        "POST",
+        "/admin/projects",
+        json!({"name": "a", "webhook": webhook}),
+    )
+    .await;
     let secret = made["webhook"]["secret"].as_str().unwrap();
     assert_eq!((status, &made["webhook"]["url"]), (201, &webhook["url"]));
     assert!(secret.starts_with("whsec_"), "{secret}");
@@ -30,17 +35,30 @@ async fn a_secret_is_shown_by_the_answer_that_makes_it() {
     let (_, renamed) = ask(&router, "PATCH", &path, json!({"name": "b"})).await;
     let (_, shown) = ask(&router, "GET", &path, Value::Null).await;
     let (_, list) = ask(&router, "GET", "/admin/projects", Value::Null).await;
-    assert_eq!((&renamed["webhook"], &shown["webhook"]), (&webhook, &webhook));
-    assert_eq!((&list["data"][0]["webhook"], &list["data"][1]["webhook"]), (&Value::Null, &webhook));
+    assert_eq!(
+        (&renamed["webhook"], &shown["webhook"]),
+        (&webhook, &webhook)
+    );
+    assert_eq!(
+        (&list["data"][0]["webhook"], &list["data"][1]["webhook"]),
+        (&Value::Null, &webhook)
+    );
 
-    let own = json!({"url": "http://10.0.0.1:9000/", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"});
+    let own =
+        json!({"url": "http://10.0.0.1:9000/", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"});
     let (_, changed) = ask(&router, "PATCH", &path, json!({"webhook": own})).await;
     assert_eq!(changed["webhook"], own);
     let (_, again) = ask(&router, "PATCH", &path, json!({"webhook": webhook})).await;
     assert!(again["webhook"]["secret"].is_string() && again["webhook"]["secret"] != secret);
     let (_, cleared) = ask(&router, "PATCH", &path, json!({"webhook": null})).await;
     assert_eq!(cleared["webhook"], Value::Null);
-    let tried = ask(&router, "POST", &format!("{path}/webhook/test"), Value::Null).await;
+    let tried = ask(
+        &router,
+        "POST",
+        &format!("{path}/webhook/test"),
+        Value::Null,
+    )
+    .await;
     assert_eq!(refusal(tried), "400 invalid_value id");
 }
 
@@ -49,15 +67,36 @@ async fn a_webhook_that_cannot_be_used_is_refused() {
     let (router, _) = with_admin(ScriptedTurns::playing([])).await;
     for (webhook, expected) in [
         (json!({}), "400 missing_required_parameter webhook.url"),
-        (json!({"url": null}), "400 missing_required_parameter webhook.url"),
+        (
+            json!({"url": null}),
+            "400 missing_required_parameter webhook.url",
+        ),
         (json!("https://example.com"), "400 invalid_type webhook"),
         (json!({"url": 1}), "400 invalid_type webhook.url"),
-        (json!({"url": "ftp://example.com"}), "400 invalid_value webhook.url"),
-        (json!({"url": "https://user:password@example.com"}), "400 invalid_value webhook.url"),
-        (json!({"url": "https://example.com", "secret": "short"}), "400 invalid_value webhook.secret"),
-        (json!({"url": "https://example.com", "events": []}), "400 unknown_parameter webhook.events"),
+        (
+            json!({"url": "ftp://example.com"}),
+            "400 invalid_value webhook.url",
+        ),
+        (
+            json!({"url": "https://user:password@example.com"}),
+            "400 invalid_value webhook.url",
+        ),
+        (
+            json!({"url": "https://example.com", "secret": "short"}),
+            "400 invalid_value webhook.secret",
+        ),
+        (
+            json!({"url": "https://example.com", "events": []}),
+            "400 unknown_parameter webhook.events",
+        ),
     ] {
-        let answer = ask(&router, "PATCH", "/admin/projects/default", json!({"webhook": webhook})).await;
+        let answer = ask(
+            &router,
+            "PATCH",
+            "/admin/projects/default",
+            json!({"webhook": webhook}),
+        )
+        .await;
         assert!(!answer.1.to_string().contains("password@"), "{answer:?}");
         assert_eq!(refusal(answer), expected, "{webhook}");
     }
@@ -70,8 +109,20 @@ async fn a_webhook_can_be_tried_out() {
     for (status, is_delivered) in [(204, true), (302, false), (500, false)] {
         let webhook = json!({"webhook": {"url": receiver(status).await}});
         ask(&router, "PATCH", path, webhook).await;
-        let (answered, mut tried) = ask(&router, "POST", &format!("{path}/webhook/test"), Value::Null).await;
-        assert!(tried["event_id"].take().as_str().unwrap().starts_with("evt_"));
+        let (answered, mut tried) = ask(
+            &router,
+            "POST",
+            &format!("{path}/webhook/test"),
+            Value::Null,
+        )
+        .await;
+        assert!(
+            tried["event_id"]
+                .take()
+                .as_str()
+                .unwrap()
+                .starts_with("evt_")
+        );
         let expected = json!({
             "object": "webhook.test", "event_id": null, "delivered": is_delivered, "status": status, "error": null,
         });
@@ -82,9 +133,24 @@ async fn a_webhook_can_be_tried_out() {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
     ask(&router, "PATCH", path, json!({"webhook": {"url": url}})).await;
-    let (_, tried) = ask(&router, "POST", &format!("{path}/webhook/test"), Value::Null).await;
+    let (_, tried) = ask(
+        &router,
+        "POST",
+        &format!("{path}/webhook/test"),
+        Value::Null,
+    )
+    .await;
     let error = tried["error"].as_str().unwrap();
-    assert!(error.contains("Connection refused") && tried["status"].is_null(), "{tried}");
-    let unknown = ask(&router, "POST", "/admin/projects/proj_x/webhook/test", Value::Null).await;
+    assert!(
+        error.contains("Connection refused") && tried["status"].is_null(),
+        "{tried}"
+    );
+    let unknown = ask(
+        &router,
+        "POST",
+        "/admin/projects/proj_x/webhook/test",
+        Value::Null,
+    )
+    .await;
     assert_eq!(refusal(unknown), "404 project_not_found -");
 }

@@ -22,17 +22,35 @@ pub(super) fn describe(response: &mut Response, told: &Told, remarks: &Remarks) 
     if let (false, Ok(model)) = (told.model.is_empty(), HeaderValue::from_str(&told.model)) {
         headers.insert("x-switchboard-model", model);
     }
-    headers.extend(told.limits.headers().into_iter().filter_map(|(name, value)| {
-        Some((HeaderName::from_static(name), HeaderValue::from_str(&value).ok()?))
-    }));
-    let cache = told.cache.map(|status| HeaderValue::from_static(cache_word(status)));
+    headers.extend(
+        told.limits
+            .headers()
+            .into_iter()
+            .filter_map(|(name, value)| {
+                Some((
+                    HeaderName::from_static(name),
+                    HeaderValue::from_str(&value).ok()?,
+                ))
+            }),
+    );
+    let cache = told
+        .cache
+        .map(|status| HeaderValue::from_static(cache_word(status)));
     headers.extend(cache.map(|status| (HeaderName::from_static("x-cache"), status)));
-    let route = told.route.as_ref().map(|choice| HeaderValue::from_str(&choice.header_value()));
+    let route = told
+        .route
+        .as_ref()
+        .map(|choice| HeaderValue::from_str(&choice.header_value()));
     if let Some(Ok(route)) = route {
         headers.insert("x-switchboard-route", route);
     }
     let left_out = told.all_left_out();
-    let mut ignored: Vec<&str> = remarks.ignored.iter().chain(&left_out).map(String::as_str).collect();
+    let mut ignored: Vec<&str> = remarks
+        .ignored
+        .iter()
+        .chain(&left_out)
+        .map(String::as_str)
+        .collect();
     ignored.sort_unstable();
     ignored.dedup();
     let ignored = ("x-switchboard-ignored", ignored.join(", "));

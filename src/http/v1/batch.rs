@@ -35,7 +35,10 @@ pub(in crate::http) async fn answer_requests(
     body: RequestBody,
 ) -> Result<Response, ApiError> {
     let request = body.decode_by(config.policy, together::decode).await?;
-    if request.project.is_some_and(|project| !caller.is_of(&project)) {
+    if request
+        .project
+        .is_some_and(|project| !caller.is_of(&project))
+    {
         return Err(AuthError::ForeignProject.into());
     }
     // More than there are workers would only stand in the queue.
@@ -44,13 +47,21 @@ pub(in crate::http) async fn answer_requests(
         .map(|body| outcome(&answers, &caller, body))
         .buffered(request.parallel.min(workers))
         .collect::<Vec<_>>();
-    let outcomes = last_words.0.run_until_cancelled(outcomes).await.ok_or_else(ApiError::shutting_down)?;
+    let outcomes = last_words
+        .0
+        .run_until_cancelled(outcomes)
+        .await
+        .ok_or_else(ApiError::shutting_down)?;
     let mut response = json(together::answer(&outcomes));
     describe(&mut response, &Told::default(), &request.remarks);
     Ok(response)
 }
 
-async fn outcome(answers: &Answers, caller: &Caller, body: Result<Vec<u8>, InvalidRequest>) -> Outcome {
+async fn outcome(
+    answers: &Answers,
+    caller: &Caller,
+    body: Result<Vec<u8>, InvalidRequest>,
+) -> Outcome {
     let answered = match body {
         Ok(body) => answers.answer(caller, Endpoint::Chat, &body).await,
         Err(invalid) => Err(invalid.into()),
@@ -58,11 +69,18 @@ async fn outcome(answers: &Answers, caller: &Caller, body: Result<Vec<u8>, Inval
     match answered {
         Ok(answered) => {
             let (body, usage, remarks) = (answered.body, answered.usage, answered.remarks);
-            Outcome::Answered { body, usage, remarks }
+            Outcome::Answered {
+                body,
+                usage,
+                remarks,
+            }
         }
         Err(error) => {
             let refusal = refusal(error);
-            Outcome::Failed { status: refusal.status, envelope: refusal.envelope }
+            Outcome::Failed {
+                status: refusal.status,
+                envelope: refusal.envelope,
+            }
         }
     }
 }

@@ -32,8 +32,9 @@ pub(in crate::http) async fn create_batch(
     Extension(caller): Extension<Caller>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let decode =
-        |body: &[u8], policy| batches::decode(body, &Endpoint::OF_OPENAI.map(Endpoint::path), policy);
+    let decode = |body: &[u8], policy| {
+        batches::decode(body, &Endpoint::OF_OPENAI.map(Endpoint::path), policy)
+    };
     let request = body.decode_by(config.policy, decode).await?;
     let remarks = request.remarks.clone();
     let mut response = json(store.create(&caller, request).await?.to_json());
@@ -58,7 +59,9 @@ pub(in crate::http) async fn retrieve_batch(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    Ok(json(store.get(&caller, Family::OpenAi, &id).await?.to_json()))
+    Ok(json(
+        store.get(&caller, Family::OpenAi, &id).await?.to_json(),
+    ))
 }
 
 /// Ends a batch before its time.
@@ -67,5 +70,7 @@ pub(in crate::http) async fn cancel_batch(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    Ok(json(store.cancel(&caller, Family::OpenAi, &id).await?.to_json()))
+    Ok(json(
+        store.cancel(&caller, Family::OpenAi, &id).await?.to_json(),
+    ))
 }

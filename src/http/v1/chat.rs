@@ -42,7 +42,11 @@ pub(in crate::http) async fn create_chat_completion(
 ) -> Result<Response, ApiError> {
     let request = body.decode_by(config.policy, chat::decode).await?;
     let answer = answer(&turns, &config, &caller, notes, request, last_words.clone());
-    last_words.0.run_until_cancelled(answer).await.unwrap_or_else(|| Err(ApiError::shutting_down()))
+    last_words
+        .0
+        .run_until_cancelled(answer)
+        .await
+        .unwrap_or_else(|| Err(ApiError::shutting_down()))
 }
 
 async fn answer(
@@ -70,9 +74,28 @@ pub(super) struct Wish {
 impl Wish {
     /// What of `request` is for Claude, and how the answer is to be told.
     pub(super) fn of(request: ChatRequest) -> (Turn, Self) {
-        let ChatRequest { turn, n, dialect, stream, include_usage, remarks } = request;
-        let reply = Reply { dialect, ..Reply::new(turn.model.as_str()) };
-        (turn, Self { reply, n, stream, include_usage, remarks })
+        let ChatRequest {
+            turn,
+            n,
+            dialect,
+            stream,
+            include_usage,
+            remarks,
+        } = request;
+        let reply = Reply {
+            dialect,
+            ..Reply::new(turn.model.as_str())
+        };
+        (
+            turn,
+            Self {
+                reply,
+                n,
+                stream,
+                include_usage,
+                remarks,
+            },
+        )
     }
 }
 
@@ -90,10 +113,17 @@ pub(super) async fn tell<E>(
 where
     E: From<gateway::Error> + Into<ApiError> + 'static,
 {
-    let Wish { reply, n, stream, include_usage, remarks } = wish;
+    let Wish {
+        reply,
+        n,
+        stream,
+        include_usage,
+        remarks,
+    } = wish;
     let mut response = if stream {
         let encoder = StreamEncoder::new(&reply, n, include_usage);
-        let mut stream = EventStream::new(running.events, encoder, config.heartbeat, last_words, notes);
+        let mut stream =
+            EventStream::new(running.events, encoder, config.heartbeat, last_words, notes);
         stream.wait_for_first(config.first_event_wait).await?;
         stream.into_response()
     } else {

@@ -38,7 +38,11 @@ pub(in crate::http) async fn create_completion(
 ) -> Result<Response, ApiError> {
     let request = body.decode_by(config.policy, completions::decode).await?;
     let answer = answer(&turns, &config, &caller, notes, request, last_words.clone());
-    last_words.0.run_until_cancelled(answer).await.unwrap_or_else(|| Err(ApiError::shutting_down()))
+    last_words
+        .0
+        .run_until_cancelled(answer)
+        .await
+        .unwrap_or_else(|| Err(ApiError::shutting_down()))
 }
 
 async fn answer(
@@ -53,7 +57,8 @@ async fn answer(
     let running = fan_out(turns, caller, request.turns).await?;
     let mut response = if request.stream {
         let encoder = CompletionEncoder::new(reply, request.echoes, request.include_usage);
-        let mut stream = EventStream::new(running.events, encoder, config.heartbeat, last_words, notes);
+        let mut stream =
+            EventStream::new(running.events, encoder, config.heartbeat, last_words, notes);
         stream.wait_for_first(config.first_event_wait).await?;
         stream.into_response()
     } else {

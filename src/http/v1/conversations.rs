@@ -34,7 +34,10 @@ pub(in crate::http) async fn create_conversation(
 ) -> Result<Response, ApiError> {
     let request = body.decode_by(config.policy, conversations::create).await?;
     let remarks = request.new.remarks.clone();
-    Ok(answer(store.create(&caller, request).await?.to_json(), &remarks))
+    Ok(answer(
+        store.create(&caller, request).await?.to_json(),
+        &remarks,
+    ))
 }
 
 /// A conversation without its items.
@@ -55,7 +58,10 @@ pub(in crate::http) async fn update_conversation(
     body: RequestBody,
 ) -> Result<Response, ApiError> {
     let (metadata, remarks) = body.decode_by(config.policy, conversations::update).await?;
-    Ok(answer(store.update(&caller, &id, metadata).await?.to_json(), &remarks))
+    Ok(answer(
+        store.update(&caller, &id, metadata).await?.to_json(),
+        &remarks,
+    ))
 }
 
 /// Takes a conversation away.
@@ -75,7 +81,11 @@ pub(in crate::http) async fn list_items(
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
-    Ok(json(store.page(&caller, &id, &page(&query, USUAL_PAGE, LARGEST_PAGE)?).await?))
+    Ok(json(
+        store
+            .page(&caller, &id, &page(&query, USUAL_PAGE, LARGEST_PAGE)?)
+            .await?,
+    ))
 }
 
 /// Adds items to a conversation.
@@ -88,7 +98,10 @@ pub(in crate::http) async fn create_items(
 ) -> Result<Response, ApiError> {
     let new = body.decode_by(config.policy, conversations::items).await?;
     let added = store.add(&caller, &id, new.items).await?;
-    Ok(answer(kept::list(&added.iter().collect::<Vec<_>>(), false), &new.remarks))
+    Ok(answer(
+        kept::list(&added.iter().collect::<Vec<_>>(), false),
+        &new.remarks,
+    ))
 }
 
 /// One item of a conversation.
@@ -106,7 +119,9 @@ pub(in crate::http) async fn delete_item(
     Extension(caller): Extension<Caller>,
     Path((id, item)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    Ok(json(store.delete_item(&caller, &id, &item).await?.to_json()))
+    Ok(json(
+        store.delete_item(&caller, &id, &item).await?.to_json(),
+    ))
 }
 
 fn answer(body: String, remarks: &Remarks) -> Response {

@@ -124,7 +124,10 @@ pub(in crate::http) async fn list_files(
     }
     let query: HashMap<String, String> = pairs.into_iter().collect();
     let page = page(&query, LARGEST_PAGE, LARGEST_PAGE)?;
-    let purpose = query.get("purpose").map(|purpose| files::purpose_of_list(purpose)).transpose()?;
+    let purpose = query
+        .get("purpose")
+        .map(|purpose| files::purpose_of_list(purpose))
+        .transpose()?;
     let (list, has_more) = store.list(&caller.project, purpose, &page).await?;
     Ok(json(files::list(&list, has_more)))
 }
@@ -143,7 +146,12 @@ async fn list_metadata(
     let mut all = store.of_project(&caller.project).await?;
     all.reverse();
     let (files, has_more) = if ids.is_empty() {
-        let parameter = |name: &str| pairs.iter().find(|(known, _)| known == name).map(|(_, value)| &**value);
+        let parameter = |name: &str| {
+            pairs
+                .iter()
+                .find(|(known, _)| known == name)
+                .map(|(_, value)| &**value)
+        };
         Cursor::read(parameter)?.of(all, |file| &file.id)?
     } else {
         all.retain(|file| ids.contains(&&*file.id));

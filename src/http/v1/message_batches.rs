@@ -43,8 +43,12 @@ pub(in crate::http) async fn create_message_batch(
     body: RequestBody,
 ) -> Result<Response, ApiError> {
     let (requests, remarks) = body.decode_by(config.policy, batches::create).await?;
-    let requests = requests.into_iter().map(|request| (request.custom_id, request.params));
-    let batch = store.create_of_messages(&caller, requests.collect()).await?;
+    let requests = requests
+        .into_iter()
+        .map(|request| (request.custom_id, request.params));
+    let batch = store
+        .create_of_messages(&caller, requests.collect())
+        .await?;
     let mut response = tell(&batch);
     describe(&mut response, &Told::default(), &remarks);
     Ok(response)
@@ -103,7 +107,9 @@ pub(in crate::http) async fn message_batch_results(
         let lines = BufReader::new(file).lines();
         futures::stream::try_unfold(lines, async |mut lines| {
             let line = lines.next_line().await?;
-            Ok::<_, std::io::Error>(line.map(|line| (batches::result(&line).unwrap_or_default(), lines)))
+            Ok::<_, std::io::Error>(
+                line.map(|line| (batches::result(&line).unwrap_or_default(), lines)),
+            )
         })
     });
     let body = Body::from_stream(futures::stream::iter(lines).flatten());
@@ -117,14 +123,37 @@ fn tell(batch: &Batch) -> Response {
 /// The batch in Anthropic's words. Until its end all its requests count as being processed, as there.
 fn shown(batch: &Batch) -> MessageBatch {
     let counts = batch.request_counts;
-    let rest = counts.total.saturating_sub(counts.completed + counts.failed);
-    let ended =
-        RequestCounts { succeeded: counts.completed, errored: counts.failed, ..RequestCounts::default() };
+    let rest = counts
+        .total
+        .saturating_sub(counts.completed + counts.failed);
+    let ended = RequestCounts {
+        succeeded: counts.completed,
+        errored: counts.failed,
+        ..RequestCounts::default()
+    };
     let (status, counts) = match batch.status {
         Status::Completed => (ProcessingStatus::Ended, ended),
-        Status::Failed => (ProcessingStatus::Ended, RequestCounts { errored: counts.failed + rest, ..ended }),
-        Status::Expired => (ProcessingStatus::Ended, RequestCounts { expired: rest, ..ended }),
-        Status::Cancelled => (ProcessingStatus::Ended, RequestCounts { canceled: rest, ..ended }),
+        Status::Failed => (
+            ProcessingStatus::Ended,
+            RequestCounts {
+                errored: counts.failed + rest,
+                ..ended
+            },
+        ),
+        Status::Expired => (
+            ProcessingStatus::Ended,
+            RequestCounts {
+                expired: rest,
+                ..ended
+            },
+        ),
+        Status::Cancelled => (
+            ProcessingStatus::Ended,
+            RequestCounts {
+                canceled: rest,
+                ..ended
+            },
+        ),
         Status::Cancelling => (ProcessingStatus::Canceling, processing(counts.total)),
         Status::Validating | Status::InProgress | Status::Finalizing => {
             (ProcessingStatus::InProgress, processing(counts.total))
@@ -142,5 +171,8 @@ fn shown(batch: &Batch) -> MessageBatch {
 }
 
 fn processing(total: u64) -> RequestCounts {
-    RequestCounts { processing: total, ..RequestCounts::default() }
+    RequestCounts {
+        processing: total,
+        ..RequestCounts::default()
+    }
 }

@@ -41,15 +41,27 @@ pub(in crate::http) async fn create_message(
     body: RequestBody,
 ) -> Result<Response, ApiError> {
     let mut request = body.decode_by(config.policy, anthropic::decode).await?;
-    request.remarks.ignored.extend(betas::missing(&headers, &config.betas));
+    request
+        .remarks
+        .ignored
+        .extend(betas::missing(&headers, &config.betas));
     let answer = async {
         let reply = Reply::new(request.turn.model.as_str());
-        let MessagesRequest { turn, stream, shows_thinking, remarks } = request;
+        let MessagesRequest {
+            turn,
+            stream,
+            shows_thinking,
+            remarks,
+        } = request;
         let running = turns.run(caller, turn).await?;
         let mut response = if stream {
-            let encoder = Numbered { encoder: StreamEncoder::new(reply, shows_thinking), id };
+            let encoder = Numbered {
+                encoder: StreamEncoder::new(reply, shows_thinking),
+                id,
+            };
             let last_words = last_words.clone();
-            let mut stream = EventStream::new(running.events, encoder, config.heartbeat, last_words, notes);
+            let mut stream =
+                EventStream::new(running.events, encoder, config.heartbeat, last_words, notes);
             stream.wait_for_first(config.first_event_wait).await?;
             stream.into_response()
         } else {
@@ -58,7 +70,11 @@ pub(in crate::http) async fn create_message(
         describe(&mut response, &running.told, &remarks);
         Ok(response)
     };
-    last_words.0.run_until_cancelled(answer).await.unwrap_or_else(|| Err(ApiError::shutting_down()))
+    last_words
+        .0
+        .run_until_cancelled(answer)
+        .await
+        .unwrap_or_else(|| Err(ApiError::shutting_down()))
 }
 
 /// Counts the tokens of a conversation.
@@ -69,7 +85,9 @@ pub(in crate::http) async fn count_tokens(
     Admitted(caller): Admitted,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let request = body.decode_by(config.policy, anthropic::decode_count).await?;
+    let request = body
+        .decode_by(config.policy, anthropic::decode_count)
+        .await?;
     let count = turns.count_tokens(caller, request.turn);
     let count = last_words.0.run_until_cancelled(count).await;
     let mut response = json(anthropic::count(count.unwrap_or(Err(Error::ShuttingDown))?));

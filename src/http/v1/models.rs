@@ -33,12 +33,17 @@ pub(in crate::http) async fn list_models(
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
     let cards = turns.models().await?;
-    let cards = cards.iter().filter(|card| caller.grant.allows_model(card.name.as_str()));
+    let cards = cards
+        .iter()
+        .filter(|card| caller.grant.allows_model(card.name.as_str()));
     Ok(json(match door {
-        Door::OpenAi => {
-            openai::models::list(&cards.map(listed).collect::<Vec<_>>(), query.contains_key(CODEX))
+        Door::OpenAi => openai::models::list(
+            &cards.map(listed).collect::<Vec<_>>(),
+            query.contains_key(CODEX),
+        ),
+        Door::Anthropic => {
+            anthropic::models::list(&cards.map(|card| card.name.as_str()).collect::<Vec<_>>())
         }
-        Door::Anthropic => anthropic::models::list(&cards.map(|card| card.name.as_str()).collect::<Vec<_>>()),
     }))
 }
 
@@ -60,5 +65,9 @@ pub(in crate::http) async fn retrieve_model(
 }
 
 fn listed(card: &ModelCard) -> Listed<'_> {
-    Listed { name: card.name.as_str(), owned_by: OWNER, limits: TokenLimits::of(&card.resolves_to) }
+    Listed {
+        name: card.name.as_str(),
+        owned_by: OWNER,
+        limits: TokenLimits::of(&card.resolves_to),
+    }
 }

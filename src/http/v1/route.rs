@@ -28,7 +28,11 @@ use crate::routing::Router;
 static REQUEST: Table = Table {
     prefix: "",
     fields: &[
-        honoured("task_description", Text, "Required. What the prompt would be."),
+        honoured(
+            "task_description",
+            Text,
+            "Required. What the prompt would be.",
+        ),
         honoured(
             "context_size",
             Integer(0, u32::MAX as i64),
@@ -59,26 +63,50 @@ pub(in crate::http) async fn recommend_model(
     Extension(caller): Extension<Caller>,
     body: RequestBody,
 ) -> Result<Json<Recommendation>, ApiError> {
-    let RouteRequest { task, context_tokens } = {
+    let RouteRequest {
+        task,
+        context_tokens,
+    } = {
         let caller = caller.clone();
         body.decode(move |body| decode(body, &caller)).await?
     };
     let budget = ledger.budget_state(&caller).await?;
-    let Choice { model, rule, reason } =
-        router.choose(&Features { prompt: vec![&task], context_tokens, budget });
-    Ok(Json(Recommendation { recommended_model: model.to_string(), reasoning: reason, rule: rule.name() }))
+    let Choice {
+        model,
+        rule,
+        reason,
+    } = router.choose(&Features {
+        prompt: vec![&task],
+        context_tokens,
+        budget,
+    });
+    Ok(Json(Recommendation {
+        recommended_model: model.to_string(),
+        reasoning: reason,
+        rule: rule.name(),
+    }))
 }
 
 /// Unknown fields are always refused: no client sends any by default.
 fn decode(body: &[u8], caller: &Caller) -> Result<RouteRequest, ApiError> {
     let mut request = request(body, &REQUEST, "`task_description` and `context_size`")?;
-    let task = request.take_text("task_description")?.ok_or_else(|| request.missing("task_description"))?;
-    let size = request.take_integer("context_size")?.ok_or_else(|| request.missing("context_size"))?;
-    if request.take_text("project_id")?.is_some_and(|project| !caller.is_of(&project)) {
+    let task = request
+        .take_text("task_description")?
+        .ok_or_else(|| request.missing("task_description"))?;
+    let size = request
+        .take_integer("context_size")?
+        .ok_or_else(|| request.missing("context_size"))?;
+    if request
+        .take_text("project_id")?
+        .is_some_and(|project| !caller.is_of(&project))
+    {
         return Err(ApiError::from(AuthError::ForeignProject).at("project_id"));
     }
     request.finish(&mut Ignored::new(Policy::Strict))?;
-    Ok(RouteRequest { task, context_tokens: u64::try_from(size).unwrap_or(0) })
+    Ok(RouteRequest {
+        task,
+        context_tokens: u64::try_from(size).unwrap_or(0),
+    })
 }
 
 #[cfg(test)]

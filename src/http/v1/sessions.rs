@@ -40,7 +40,11 @@ pub(in crate::http) async fn create_session(
     body: RequestBody,
 ) -> Result<Response, ApiError> {
     let request = body.decode(sessions::create).await?;
-    if request.project.as_ref().is_some_and(|project| !caller.is_of(project)) {
+    if request
+        .project
+        .as_ref()
+        .is_some_and(|project| !caller.is_of(project))
+    {
         return Err(ApiError::from(AuthError::ForeignProject).at("project_id"));
     }
     let session = store.create(&caller, request).await?;
@@ -53,7 +57,9 @@ pub(in crate::http) async fn list_sessions(
     Extension(caller): Extension<Caller>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
-    let (list, has_more) = store.list(&caller, &page(&query, USUAL_PAGE, LARGEST_PAGE)?).await?;
+    let (list, has_more) = store
+        .list(&caller, &page(&query, USUAL_PAGE, LARGEST_PAGE)?)
+        .await?;
     Ok(json(sessions::list(&list, has_more)))
 }
 
@@ -107,7 +113,10 @@ pub(in crate::http) async fn create_message(
 ) -> Result<Response, ApiError> {
     let last_words = answering.last_words.0.clone();
     let answer = Box::pin(answering.answer(caller, notes, &id, body));
-    last_words.run_until_cancelled(answer).await.unwrap_or_else(|| Err(ApiError::shutting_down()))
+    last_words
+        .run_until_cancelled(answer)
+        .await
+        .unwrap_or_else(|| Err(ApiError::shutting_down()))
 }
 
 impl Answering {
@@ -125,7 +134,10 @@ impl Answering {
         let (turn, wish) = Wish::of(chat);
         let running = self.turns.run(caller, turn).await?;
         let events = talk.keep(new, running.events).map_ok(|event| (0, event));
-        let running = FanOut { told: running.told, events: Box::pin(events) };
+        let running = FanOut {
+            told: running.told,
+            events: Box::pin(events),
+        };
         tell(running, wish, &self.config, notes, self.last_words.clone()).await
     }
 }

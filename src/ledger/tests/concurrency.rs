@@ -13,19 +13,33 @@ const CALLERS: usize = 200;
 /// Lets `CALLERS` ask at once, where there is room for `room` of them. Returns how many were let in.
 async fn round(books: &Books, number: usize, room: u64) -> u64 {
     let name = format!("key-{number}");
-    let budget = Budget { daily: cap(room * 10), ..Budget::default() };
-    let caller = Caller { project: format!("p{number}"), ..caller(&name, budget, budget) };
+    let budget = Budget {
+        daily: cap(room * 10),
+        ..Budget::default()
+    };
+    let caller = Caller {
+        project: format!("p{number}"),
+        ..caller(&name, budget, budget)
+    };
     let barrier = Arc::new(Barrier::new(CALLERS));
     let mut tasks = JoinSet::new();
     for index in 0..CALLERS {
-        let (barrier, ledger, caller) = (Arc::clone(&barrier), books.ledger.clone(), caller.clone());
+        let (barrier, ledger, caller) =
+            (Arc::clone(&barrier), books.ledger.clone(), caller.clone());
         tasks.spawn(async move {
             barrier.wait().await;
-            ledger.hold(&caller, amount(10, 0), &format!("{number}-{index}")).await
+            ledger
+                .hold(&caller, amount(10, 0), &format!("{number}-{index}"))
+                .await
         });
     }
     let results = tasks.join_all().await;
-    assert!(results.iter().flat_map(Result::as_ref).all(|hold| hold.amount() == amount(10, 0)));
+    assert!(
+        results
+            .iter()
+            .flat_map(Result::as_ref)
+            .all(|hold| hold.amount() == amount(10, 0))
+    );
     assert!(
         results
             .iter()
@@ -43,7 +57,11 @@ async fn round(books: &Books, number: usize, room: u64) -> u64 {
     }
     tasks.join_all().await;
     for (used, _) in budgets(&books.ledger, &caller).await {
-        assert_eq!(used, amount(admitted * 7, 0), "what was not needed is free again");
+        assert_eq!(
+            used,
+            amount(admitted * 7, 0),
+            "what was not needed is free again"
+        );
     }
     admitted
 }
@@ -51,17 +69,26 @@ async fn round(books: &Books, number: usize, room: u64) -> u64 {
 async fn rounds(books: &Books, count: usize) {
     for number in 0..count {
         let room = [1, 7, 100, 199, 200, 300][number % 6];
-        assert_eq!(round(books, number, room).await, room.min(CALLERS as u64), "round {number}");
+        assert_eq!(
+            round(books, number, room).await,
+            room.min(CALLERS as u64),
+            "round {number}"
+        );
     }
     books.assert_sound().await;
 }
 
 fn threads() -> usize {
-    std::thread::available_parallelism().map_or(4, NonZero::get).max(4)
+    std::thread::available_parallelism()
+        .map_or(4, NonZero::get)
+        .max(4)
 }
 
 fn run(work: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads()).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads())
+        .enable_all()
+        .build();
     runtime.unwrap().block_on(work);
 }
 
@@ -82,12 +109,19 @@ fn settlements_of_one_id_at_the_same_time_debit_once() {
         for books in Books::all().await {
             for number in 0..30 {
                 let id = number.to_string();
-                books.ledger.hold(&daily(u64::MAX), amount(10, 0), &id).await.unwrap().lose();
+                books
+                    .ledger
+                    .hold(&daily(u64::MAX), amount(10, 0), &id)
+                    .await
+                    .unwrap()
+                    .lose();
                 let mut tasks = JoinSet::new();
                 for tokens in 1..=32 {
                     let (ledger, id) = (books.ledger.clone(), id.clone());
                     let closing = Closing::Settled(charge(tokens, 0));
-                    tasks.spawn(async move { ledger.close(&id, closing, Arc::default()).await.unwrap() });
+                    tasks.spawn(async move {
+                        ledger.close(&id, closing, Arc::default()).await.unwrap()
+                    });
                 }
                 let debits = tasks.join_all().await;
                 assert!(debits.iter().all(|debit| *debit == debits[0]), "{debits:?}");
@@ -109,16 +143,29 @@ fn the_books_are_right_at_every_moment() {
                 let ledger = books.ledger.clone();
                 tasks.spawn(async move {
                     for number in 0..100 {
-                        let hold = ledger.hold(&daily(u64::MAX), amount(10, 1), &format!("{task}-{number}"));
+                        let hold = ledger.hold(
+                            &daily(u64::MAX),
+                            amount(10, 1),
+                            &format!("{task}-{number}"),
+                        );
                         hold.await.unwrap().settle(charge(7, 1)).await.unwrap();
                     }
                 });
             }
             let mut looks = 0;
             while tasks.try_join_next().transpose().unwrap().is_some() || !tasks.is_empty() {
-                assert_eq!(books.ledger.reader().verify().await.unwrap().problems, [""; 0]);
+                assert_eq!(
+                    books.ledger.reader().verify().await.unwrap().problems,
+                    [""; 0]
+                );
                 let other = Store::in_memory(TaskTracker::new());
-                restore(&other, &books.ledger.reader().backup().await.unwrap(), false).await.unwrap();
+                restore(
+                    &other,
+                    &books.ledger.reader().backup().await.unwrap(),
+                    false,
+                )
+                .await
+                .unwrap();
                 assert_eq!(verify(&other).await.unwrap().problems, [""; 0]);
                 looks += 1;
             }

@@ -34,22 +34,31 @@ struct Seen {
 }
 
 fn key(round: u64) -> Caller {
-    let budget = Budget { daily: cap(CAP), ..Budget::default() };
+    let budget = Budget {
+        daily: cap(CAP),
+        ..Budget::default()
+    };
     caller(&format!("key-{round}"), budget, Budget::default())
 }
 
 async fn open(folder: &Path) -> (Opened, Store, TaskTracker) {
     let tracker = TaskTracker::new();
     let store = open_sled(folder, &tracker);
-    let config = Config { keep_charges_days: 92 };
-    let opened = Ledger::open(store.clone(), Clock::new(|| NOW), config).await.unwrap();
+    let config = Config {
+        keep_charges_days: 92,
+    };
+    let opened = Ledger::open(store.clone(), Clock::new(|| NOW), config)
+        .await
+        .unwrap();
     (opened, store, tracker)
 }
 
 /// Says what is done once it is.
 fn say(what: &str) {
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{what}").and_then(|()| stdout.flush()).unwrap();
+    writeln!(stdout, "{what}")
+        .and_then(|()| stdout.flush())
+        .unwrap();
 }
 
 async fn write(ledger: Ledger, round: u64, writer: u64) {
@@ -68,11 +77,19 @@ async fn write(ledger: Ledger, round: u64, writer: u64) {
 
 /// Does nothing unless it is told to by the test below, and then never ends.
 #[test]
-#[expect(clippy::disallowed_methods, reason = "how the one process tells the other what to do")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how the one process tells the other what to do"
+)]
 fn writes_until_it_is_killed() {
-    let (Ok(round), Ok(folder)) = (std::env::var(ROUND), std::env::var(FOLDER)) else { return };
+    let (Ok(round), Ok(folder)) = (std::env::var(ROUND), std::env::var(FOLDER)) else {
+        return;
+    };
     let round = round.parse().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let (Opened { ledger, .. }, ..) = open(Path::new(&folder)).await;
         // The test binary has begun a line of its own.
@@ -83,12 +100,18 @@ fn writes_until_it_is_killed() {
     });
 }
 
-#[expect(clippy::disallowed_methods, reason = "the process that is to be killed")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the process that is to be killed"
+)]
 fn start(folder: &Path, round: u64) -> Child {
     let name = "ledger::tests::kills::writes_until_it_is_killed";
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([name, "--exact", "--nocapture", "--test-threads=1"]);
-    command.env(ROUND, round.to_string()).env(FOLDER, folder).stdout(Stdio::piped());
+    command
+        .env(ROUND, round.to_string())
+        .env(FOLDER, folder)
+        .stdout(Stdio::piped());
     command.spawn().unwrap()
 }
 
@@ -101,7 +124,9 @@ fn kill_after(folder: &Path, round: u64, lines: u64) -> Seen {
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
             ["held", id] => seen.held.push(id.to_owned()),
-            ["done", id, tokens] => drop(seen.settled.insert(id.to_owned(), tokens.parse().unwrap())),
+            ["done", id, tokens] => {
+                seen.settled.insert(id.to_owned(), tokens.parse().unwrap());
+            }
             ["over", _] => seen.refused += 1,
             // Words of the test binary.
             _ => continue,
@@ -111,13 +136,22 @@ fn kill_after(folder: &Path, round: u64, lines: u64) -> Seen {
             child.kill().unwrap();
         }
     }
-    assert!(!child.wait().unwrap().success() && count >= lines, "it was killed, and did not fail");
+    assert!(
+        !child.wait().unwrap().success() && count >= lines,
+        "it was killed, and did not fail"
+    );
     seen
 }
 
 /// What is in the ledger after the kill.
 async fn check(folder: &Path, round: u64, seen: &Seen) {
-    let (Opened { ledger, unknown, .. }, store, tracker) = open(folder).await;
+    let (
+        Opened {
+            ledger, unknown, ..
+        },
+        store,
+        tracker,
+    ) = open(folder).await;
     let mut charges = BTreeMap::new();
     for (place, value) in store.scan(places::charges()).await.unwrap() {
         let charged = Charged::decode(&value).unwrap();
@@ -127,18 +161,35 @@ async fn check(folder: &Path, round: u64, seen: &Seen) {
     }
     for (id, tokens) in &seen.settled {
         let charged = charges.get(id).unwrap_or_else(|| panic!("{id} is lost"));
-        assert_eq!((charged.amount(), charged.is_unknown), (amount(*tokens, 2), false), "{id}");
+        assert_eq!(
+            (charged.amount(), charged.is_unknown),
+            (amount(*tokens, 2), false),
+            "{id}"
+        );
     }
     assert!(
         seen.held.iter().all(|id| charges.contains_key(id)),
         "what was held is charged, one way or the other"
     );
-    let closed: Vec<&Charged> =
-        charges.values().filter(|charged| charged.outcome == Outcome::Unknown).collect();
+    let closed: Vec<&Charged> = charges
+        .values()
+        .filter(|charged| charged.outcome == Outcome::Unknown)
+        .collect();
     assert_eq!(closed.len(), unknown);
-    assert!(closed.iter().all(|charged| charged.amount() == amount(ESTIMATE, 3)), "in full");
-    let spent: u64 = charges.values().map(|charged| charged.amount().tokens).sum();
-    assert_eq!(budgets(&ledger, &key(round)).await, [(amount(spent, spent_nanos(&charges)), cap(CAP))]);
+    assert!(
+        closed
+            .iter()
+            .all(|charged| charged.amount() == amount(ESTIMATE, 3)),
+        "in full"
+    );
+    let spent: u64 = charges
+        .values()
+        .map(|charged| charged.amount().tokens)
+        .sum();
+    assert_eq!(
+        budgets(&ledger, &key(round)).await,
+        [(amount(spent, spent_nanos(&charges)), cap(CAP))]
+    );
     assert!(spent <= CAP, "{spent}");
     let holds: Vec<Held> = store
         .scan(places::holds())
@@ -155,13 +206,19 @@ async fn check(folder: &Path, round: u64, seen: &Seen) {
 }
 
 fn spent_nanos(charges: &BTreeMap<String, Charged>) -> i64 {
-    charges.values().map(|charged| charged.amount().money.nanos()).sum()
+    charges
+        .values()
+        .map(|charged| charged.amount().money.nanos())
+        .sum()
 }
 
 #[test]
 fn what_was_seen_to_be_charged_outlives_any_kill_and_nothing_is_charged_twice() {
     let mut folder = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let (mut settled, mut refused, mut lost) = (0, 0, 0);
     for round in 0..KILLS {
         // A ledger is killed ten times over; all of it is read each time.

@@ -85,7 +85,11 @@ impl Books {
     }
 
     async fn on_sled() -> Self {
-        Self::open(Under::Sled(tempfile::tempdir().unwrap()), Arc::new(AtomicU64::new(NOW))).await
+        Self::open(
+            Under::Sled(tempfile::tempdir().unwrap()),
+            Arc::new(AtomicU64::new(NOW)),
+        )
+        .await
     }
 
     /// One of each.
@@ -97,14 +101,35 @@ impl Books {
         let tracker = TaskTracker::new();
         let (store, told) = (under.store(tracker.clone()), Arc::clone(&now));
         let clock = Clock::new(move || told.load(Ordering::SeqCst));
-        let config = Config { keep_charges_days: 92 };
-        let Opened { ledger, unknown, alerts } = Ledger::open(store.clone(), clock, config).await.unwrap();
-        Self { ledger, store, unknown, alerts, now, tracker, under }
+        let config = Config {
+            keep_charges_days: 92,
+        };
+        let Opened {
+            ledger,
+            unknown,
+            alerts,
+        } = Ledger::open(store.clone(), clock, config).await.unwrap();
+        Self {
+            ledger,
+            store,
+            unknown,
+            alerts,
+            now,
+            tracker,
+            under,
+        }
     }
 
     /// Ends it without a word, and opens it again. Holds that are to be lost must be so already.
     async fn restart(self) -> Self {
-        let Self { ledger, store, now, tracker, under, .. } = self;
+        let Self {
+            ledger,
+            store,
+            now,
+            tracker,
+            under,
+            ..
+        } = self;
         drop((ledger, store));
         // The thread that writes lets go of the files last.
         tracker.close();
@@ -131,7 +156,9 @@ impl Books {
         let today = Day::of(self.now.load(Ordering::SeqCst));
         let place = places::meter(calendar::Span::around(window, today), scope, name);
         let bytes = self.store.get(place).await.unwrap();
-        bytes.map(|bytes| Meter::decode(&bytes).unwrap()).unwrap_or_default()
+        bytes
+            .map(|bytes| Meter::decode(&bytes).unwrap())
+            .unwrap_or_default()
     }
 
     async fn charge(&self, id: &str) -> Option<Charged> {
@@ -154,28 +181,52 @@ impl Books {
 
 /// A key of the project `p`, with these budgets.
 fn caller(name: &str, budget: Budget, project_budget: Budget) -> Caller {
-    let grant = Grant { budget, project_budget, ..Grant::default() };
-    Caller { project: "p".to_owned(), grant: Arc::new(grant), ..Caller::named(name) }
+    let grant = Grant {
+        budget,
+        project_budget,
+        ..Grant::default()
+    };
+    Caller {
+        project: "p".to_owned(),
+        grant: Arc::new(grant),
+        ..Caller::named(name)
+    }
 }
 
 /// The key `a`, with so many tokens a day.
 fn daily(tokens: u64) -> Caller {
-    caller("a", Budget { daily: cap(tokens), ..Budget::default() }, Budget::default())
+    caller(
+        "a",
+        Budget {
+            daily: cap(tokens),
+            ..Budget::default()
+        },
+        Budget::default(),
+    )
 }
 
 fn cap(tokens: u64) -> Cap {
-    Cap { tokens: Some(tokens), money: None }
+    Cap {
+        tokens: Some(tokens),
+        money: None,
+    }
 }
 
 fn amount(tokens: u64, nanos: i64) -> Amount {
-    Amount { tokens, money: Money::from_nanos(nanos) }
+    Amount {
+        tokens,
+        money: Money::from_nanos(nanos),
+    }
 }
 
 /// An answer of so many tokens.
 fn charge(tokens: u64, nanos: i64) -> Charge {
     Charge {
         model: "m".to_owned(),
-        usage: Usage { output_tokens: tokens, ..Usage::default() },
+        usage: Usage {
+            output_tokens: tokens,
+            ..Usage::default()
+        },
         money: Some(Money::from_nanos(nanos)),
         outcome: Outcome::Answered,
     }

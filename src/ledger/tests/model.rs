@@ -54,14 +54,23 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 /// Three keys in two projects, with caps of every kind.
 fn callers() -> [Caller; 3] {
-    let money = |nanos| Cap { tokens: None, money: Some(Money::from_nanos(nanos)) };
-    let both = Cap { tokens: Some(100), money: Some(Money::from_nanos(120)) };
+    let money = |nanos| Cap {
+        tokens: None,
+        money: Some(Money::from_nanos(nanos)),
+    };
+    let both = Cap {
+        tokens: Some(100),
+        money: Some(Money::from_nanos(120)),
+    };
     let budget = |daily, monthly| Budget { daily, monthly };
     let project = budget(cap(150), money(200));
     [
         caller("a", budget(both, cap(180)), project),
         caller("b", budget(Cap::default(), money(90)), project),
-        Caller { project: "q".to_owned(), ..caller("c", Budget::default(), budget(money(70), cap(90))) },
+        Caller {
+            project: "q".to_owned(),
+            ..caller("c", Budget::default(), budget(money(70), cap(90)))
+        },
     ]
 }
 
@@ -80,31 +89,41 @@ struct Model {
 impl Model {
     fn spans(caller: &Caller, now: u64) -> Vec<((Span, Scope, String), Cap)> {
         let (own, shared) = (&caller.grant.budget, &caller.grant.project_budget);
-        let (day, month) =
-            (Span::around(Window::Day, Day::of(now)), Span::around(Window::Month, Day::of(now)));
+        let (day, month) = (
+            Span::around(Window::Day, Day::of(now)),
+            Span::around(Window::Month, Day::of(now)),
+        );
         vec![
             ((day, Scope::Key, caller.name.clone()), own.daily),
             ((month, Scope::Key, caller.name.clone()), own.monthly),
             ((day, Scope::Project, caller.project.clone()), shared.daily),
-            ((month, Scope::Project, caller.project.clone()), shared.monthly),
+            (
+                (month, Scope::Project, caller.project.clone()),
+                shared.monthly,
+            ),
         ]
     }
 
     fn add(&mut self, caller: &Caller, at: u64, change: [i128; 4]) {
         for (place, _) in Self::spans(caller, at) {
             let meter = self.meters.entry(place).or_default();
-            meter.iter_mut().zip(change).for_each(|(figure, change)| *figure += change);
+            meter
+                .iter_mut()
+                .zip(change)
+                .for_each(|(figure, change)| *figure += change);
         }
     }
 
     fn hold(&mut self, caller: &Caller, now: u64, amount: Amount) -> bool {
         let wanted = [i128::from(amount.tokens), i128::from(amount.money.nanos())];
         let has_room = Self::spans(caller, now).into_iter().all(|(place, cap)| {
-            let [spent, held, spent_nanos, held_nanos] = self.meters.get(&place).copied().unwrap_or_default();
-            cap.tokens.is_none_or(|cap| spent + held + wanted[0].max(1) <= i128::from(cap))
-                && cap
-                    .money
-                    .is_none_or(|cap| spent_nanos + held_nanos + wanted[1].max(1) <= i128::from(cap.nanos()))
+            let [spent, held, spent_nanos, held_nanos] =
+                self.meters.get(&place).copied().unwrap_or_default();
+            cap.tokens
+                .is_none_or(|cap| spent + held + wanted[0].max(1) <= i128::from(cap))
+                && cap.money.is_none_or(|cap| {
+                    spent_nanos + held_nanos + wanted[1].max(1) <= i128::from(cap.nanos())
+                })
         });
         if has_room {
             self.add(caller, now, [0, wanted[0], 0, wanted[1]]);
@@ -119,13 +138,21 @@ impl Model {
         let (tokens, nanos, is_unknown) = debit.unwrap_or_default();
         self.requests += u64::from(debit.is_some());
         self.unknown += u64::from(is_unknown);
-        let change = [tokens, -i128::from(amount.tokens), nanos, -i128::from(amount.money.nanos())];
+        let change = [
+            tokens,
+            -i128::from(amount.tokens),
+            nanos,
+            -i128::from(amount.money.nanos()),
+        ];
         self.add(&caller, at, change);
     }
 
     fn close_unknown(&mut self, index: usize) {
         let amount = self.open[index].2;
-        self.close(index, Some((amount.tokens.into(), amount.money.nanos().into(), true)));
+        self.close(
+            index,
+            Some((amount.tokens.into(), amount.money.nanos().into(), true)),
+        );
     }
 }
 
@@ -140,10 +167,15 @@ struct Pair {
 impl Pair {
     async fn step(mut self, step: Step) -> Self {
         let now = self.books.now.load(Ordering::SeqCst);
-        let open = |index: usize, holds: &Vec<Hold>| (!holds.is_empty()).then(|| index % holds.len());
+        let open =
+            |index: usize, holds: &Vec<Hold>| (!holds.is_empty()).then(|| index % holds.len());
         match step {
             Step::Hold { key, tokens, nanos } => self.hold(&callers()[key], tokens, nanos).await,
-            Step::Settle { index, tokens, nanos } => {
+            Step::Settle {
+                index,
+                tokens,
+                nanos,
+            } => {
                 if let Some(index) = open(index, &self.holds) {
                     self.settle(index, tokens, nanos).await;
                 }
@@ -181,23 +213,35 @@ impl Pair {
     async fn hold(&mut self, caller: &Caller, tokens: u64, nanos: i64) {
         let now = self.books.now.load(Ordering::SeqCst);
         self.ids += 1;
-        let held = self.books.ledger.hold(caller, amount(tokens, nanos), &self.ids.to_string()).await;
+        let held = self
+            .books
+            .ledger
+            .hold(caller, amount(tokens, nanos), &self.ids.to_string())
+            .await;
         let is_expected = self.model.hold(caller, now, amount(tokens, nanos.max(0)));
         match held {
             Ok(hold) => self.holds.push(hold),
             Err(error) => assert!(matches!(error, Error::Over(_)), "{error}"),
         }
-        assert_eq!(self.holds.len(), self.model.open.len(), "the model says {is_expected}");
+        assert_eq!(
+            self.holds.len(),
+            self.model.open.len(),
+            "the model says {is_expected}"
+        );
     }
 
     async fn settle(&mut self, index: usize, tokens: u64, nanos: Option<i64>) {
         let known = nanos.filter(|nanos| *nanos >= 0);
         let held = self.model.open[index].2.money.nanos();
-        let charge = Charge { money: nanos.map(Money::from_nanos), ..charge(tokens, 0) };
+        let charge = Charge {
+            money: nanos.map(Money::from_nanos),
+            ..charge(tokens, 0)
+        };
         let debit = self.holds.remove(index).settle(charge).await.unwrap();
         let nanos = known.unwrap_or(held);
         assert_eq!(debit, amount(tokens, nanos));
-        self.model.close(index, Some((tokens.into(), nanos.into(), known.is_none())));
+        self.model
+            .close(index, Some((tokens.into(), nanos.into(), known.is_none())));
     }
 
     async fn sweep(&mut self, now: u64) {
@@ -223,14 +267,34 @@ impl Pair {
             );
         }
         assert_eq!(found, self.model.meters);
-        let query = Query { project: None, key: None, period: Period::All, group_by: None };
-        let totals = self.books.ledger.reader().usage(&query).await.unwrap().totals;
-        assert_eq!((totals.requests, totals.unknown), (self.model.requests, self.model.unknown));
+        let query = Query {
+            project: None,
+            key: None,
+            period: Period::All,
+            group_by: None,
+        };
+        let totals = self
+            .books
+            .ledger
+            .reader()
+            .usage(&query)
+            .await
+            .unwrap()
+            .totals;
+        assert_eq!(
+            (totals.requests, totals.unknown),
+            (self.model.requests, self.model.unknown)
+        );
     }
 }
 
 async fn compare(books: Books, steps: Vec<Step>) {
-    let mut pair = Pair { books, model: Model::default(), holds: Vec::new(), ids: 0 };
+    let mut pair = Pair {
+        books,
+        model: Model::default(),
+        holds: Vec::new(),
+        ids: 0,
+    };
     for step in steps {
         pair = pair.step(step).await;
         pair.assert_equal().await;
@@ -239,7 +303,11 @@ async fn compare(books: Books, steps: Vec<Step>) {
 }
 
 fn run(work: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work);
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(work);
 }
 
 proptest! {

@@ -6,8 +6,18 @@ use super::*;
 
 async fn use_model(books: &Books, caller: &Caller, model: &str, usage: Usage, nanos: i64) {
     let id = uuid::Uuid::new_v4().to_string();
-    let hold = books.ledger.hold(caller, Amount::default(), &id).await.unwrap();
-    hold.settle(Charge { model: model.to_owned(), usage, ..charge(0, nanos) }).await.unwrap();
+    let hold = books
+        .ledger
+        .hold(caller, Amount::default(), &id)
+        .await
+        .unwrap();
+    hold.settle(Charge {
+        model: model.to_owned(),
+        usage,
+        ..charge(0, nanos)
+    })
+    .await
+    .unwrap();
 }
 
 /// A week of two keys and two models, and a request that was lost.
@@ -30,15 +40,35 @@ async fn books() -> Books {
     books.pass(7 * DAY - 10 * HOUR);
     use_model(&books, &a, "haiku", usage(100, 200), 1).await;
     use_model(&books, &b, "haiku", usage(1000, 2000), 10).await;
-    let other = Caller { project: "q".to_owned(), ..b.clone() };
+    let other = Caller {
+        project: "q".to_owned(),
+        ..b.clone()
+    };
     use_model(&books, &other, "say \"hi\", opus", usage(7, 7), 7).await;
-    drop(books.ledger.hold(&b, amount(50, 600), "lost").await.unwrap().begin());
+    drop(
+        books
+            .ledger
+            .hold(&b, amount(50, 600), "lost")
+            .await
+            .unwrap()
+            .begin(),
+    );
     books.assert_sound().await;
     books
 }
 
-async fn report(books: &Books, project: Option<&str>, period: Period, group_by: Option<GroupBy>) -> Report {
-    let query = Query { project: project.map(str::to_owned), key: None, period, group_by };
+async fn report(
+    books: &Books,
+    project: Option<&str>,
+    period: Period,
+    group_by: Option<GroupBy>,
+) -> Report {
+    let query = Query {
+        project: project.map(str::to_owned),
+        key: None,
+        period,
+        group_by,
+    };
     books.ledger.reader().usage(&query).await.unwrap()
 }
 
@@ -53,15 +83,35 @@ async fn periods_begin_where_the_calendar_says() {
     ] {
         let report = report(&books, Some("p"), period, None).await;
         assert_eq!(report.from.map(|day| day.to_string()).as_deref(), from);
-        assert_eq!((report.totals.requests, report.groups.len()), (requests, 0), "{period:?}");
+        assert_eq!(
+            (report.totals.requests, report.groups.len()),
+            (requests, 0),
+            "{period:?}"
+        );
         let sum: u64 = {
-            let by_day = super::reports::report(&books, Some("p"), period, Some(GroupBy::Day)).await;
-            by_day.groups.iter().map(|(_, figures)| figures.requests).sum()
+            let by_day =
+                super::reports::report(&books, Some("p"), period, Some(GroupBy::Day)).await;
+            by_day
+                .groups
+                .iter()
+                .map(|(_, figures)| figures.requests)
+                .sum()
         };
         assert_eq!(sum, requests);
     }
-    assert_eq!(report(&books, None, Period::All, None).await.totals.requests, 6);
-    assert_eq!(report(&books, Some("nobody"), Period::All, None).await.totals, Figures::default());
+    assert_eq!(
+        report(&books, None, Period::All, None)
+            .await
+            .totals
+            .requests,
+        6
+    );
+    assert_eq!(
+        report(&books, Some("nobody"), Period::All, None)
+            .await
+            .totals,
+        Figures::default()
+    );
     let query = Query {
         project: Some("p".to_owned()),
         key: Some("b".to_owned()),
@@ -69,7 +119,14 @@ async fn periods_begin_where_the_calendar_says() {
         group_by: Some(GroupBy::Key),
     };
     let of_a_key = books.ledger.reader().usage(&query).await.unwrap();
-    assert_eq!(of_a_key.groups.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["b"]);
+    assert_eq!(
+        of_a_key
+            .groups
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect::<Vec<_>>(),
+        ["b"]
+    );
     assert_eq!((of_a_key.totals.requests, of_a_key.totals.unknown), (2, 1));
 }
 
@@ -166,5 +223,9 @@ async fn a_terminal_is_told_nothing_by_a_name() {
     let books = Books::in_memory().await;
     use_model(&books, &daily(9), "\u{1b}[2Jopus", Usage::default(), 0).await;
     let report = report(&books, None, Period::All, Some(GroupBy::Model)).await;
-    assert!(to_table(&report).contains("\n?[2Jopus "), "{}", to_table(&report));
+    assert!(
+        to_table(&report).contains("\n?[2Jopus "),
+        "{}",
+        to_table(&report)
+    );
 }

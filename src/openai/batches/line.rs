@@ -66,7 +66,8 @@ impl Line {
             param: param.map(ToOwned::to_owned),
         };
         let Ok(mut fields) = serde_json::from_slice::<BTreeMap<String, Box<RawValue>>>(line) else {
-            let message = "This line is no JSON object. Each line must be one, on a line of its own.";
+            let message =
+                "This line is no JSON object. Each line must be one, on a line of its own.";
             return Err(fault("invalid_json_line", None, message));
         };
         let mut text = |name: &'static str| {
@@ -80,8 +81,10 @@ impl Line {
             match serde_json::from_str(value.get()) {
                 Ok(Value::String(text)) => Ok(text),
                 value => {
-                    let message =
-                        format!("`{name}`: expected a string, got {}.", got(&value.unwrap_or_default()));
+                    let message = format!(
+                        "`{name}`: expected a string, got {}.",
+                        got(&value.unwrap_or_default())
+                    );
                     Err(fault("invalid_type", Some(name), &message))
                 }
             }
@@ -96,12 +99,16 @@ impl Line {
             return Err(fault("invalid_method", Some("method"), &message));
         }
         if url != endpoint {
-            let message = format!("`url`: expected `{endpoint}`, which is the endpoint of the batch.");
+            let message =
+                format!("`url`: expected `{endpoint}`, which is the endpoint of the batch.");
             return Err(fault("mismatched_endpoint", Some("url"), &message));
         }
-        let body = fields.remove("body").filter(|body| body.get().starts_with('{'));
+        let body = fields
+            .remove("body")
+            .filter(|body| body.get().starts_with('{'));
         let message = "`body` is missing, or no object. It is the body of the request.";
-        let body = body.ok_or_else(|| fault("missing_required_parameter", Some("body"), message))?;
+        let body =
+            body.ok_or_else(|| fault("missing_required_parameter", Some("body"), message))?;
         Ok(Self { custom_id, body })
     }
 
@@ -114,7 +121,9 @@ impl Line {
 /// The line of a request for `endpoint`, whose `body` is JSON on one line.
 pub fn request_line(custom_id: &str, endpoint: &str, body: &str) -> String {
     let (custom_id, endpoint) = (json::to_string(custom_id), json::to_string(endpoint));
-    format!("{{\"custom_id\":{custom_id},\"method\":\"POST\",\"url\":{endpoint},\"body\":{body}}}\n")
+    format!(
+        "{{\"custom_id\":{custom_id},\"method\":\"POST\",\"url\":{endpoint},\"body\":{body}}}\n"
+    )
 }
 
 /// The line that tells what the endpoint says to the request `custom_id`: `body`, with `status`.
@@ -122,7 +131,13 @@ pub fn answer(custom_id: &str, status: u16, body: &[u8], remarks: &Remarks) -> S
     let body = serde_json::from_slice::<&RawValue>(body).unwrap_or(RawValue::NULL);
     let request_id = format!("req_{}", uuid::Uuid::new_v4().simple());
     let Remarks { ignored, repaired } = remarks;
-    let response = Response { status_code: status, request_id, body, ignored, repaired };
+    let response = Response {
+        status_code: status,
+        request_id,
+        body,
+        ignored,
+        repaired,
+    };
     write(custom_id, Some(response), None)
 }
 
@@ -133,7 +148,12 @@ pub fn failure(custom_id: &str, code: &str, message: &str) -> String {
 
 fn write(custom_id: &str, response: Option<Response<'_>>, error: Option<Failure<'_>>) -> String {
     let id = format!("batch_req_{}", uuid::Uuid::new_v4().simple());
-    let mut line = json::to_string(&Outcome { id, custom_id, response, error });
+    let mut line = json::to_string(&Outcome {
+        id,
+        custom_id,
+        response,
+        error,
+    });
     line.push('\n');
     line
 }

@@ -33,7 +33,11 @@ pub(super) static REQUEST: Table = Table {
             Shape::Text,
             "Required. `/v1/chat/completions`, `/v1/completions` or `/v1/responses`: what answers the requests.",
         ),
-        honoured("completion_window", Shape::Text, "Required. `24h`; OpenAI has no other either."),
+        honoured(
+            "completion_window",
+            Shape::Text,
+            "Required. `24h`; OpenAI has no other either.",
+        ),
         honoured(
             "metadata",
             Shape::Object,
@@ -68,20 +72,35 @@ pub struct CreateRequest {
 ///
 /// # Errors
 /// When the body is not such a request, or asks for something that is not served.
-pub fn decode(body: &[u8], endpoints: &[&str], policy: Policy) -> Result<CreateRequest, InvalidRequest> {
+pub fn decode(
+    body: &[u8],
+    endpoints: &[&str],
+    policy: Policy,
+) -> Result<CreateRequest, InvalidRequest> {
     let mut ignored = Ignored::new(policy);
-    let mut request = request(body, &REQUEST, "`input_file_id`, `endpoint` and `completion_window`")?;
-    let input_file_id =
-        request.take_text("input_file_id")?.ok_or_else(|| request.missing("input_file_id"))?;
-    let endpoint = request.take_text("endpoint")?.ok_or_else(|| request.missing("endpoint"))?;
+    let mut request = request(
+        body,
+        &REQUEST,
+        "`input_file_id`, `endpoint` and `completion_window`",
+    )?;
+    let input_file_id = request
+        .take_text("input_file_id")?
+        .ok_or_else(|| request.missing("input_file_id"))?;
+    let endpoint = request
+        .take_text("endpoint")?
+        .ok_or_else(|| request.missing("endpoint"))?;
     if !endpoints.contains(&endpoint.as_str()) {
         let words = format!("expected one of {}.", endpoints.join(", "));
         return Err(request.refuse("endpoint", code::VALUE, &words));
     }
-    let completion_window =
-        request.take_text("completion_window")?.ok_or_else(|| request.missing("completion_window"))?;
+    let completion_window = request
+        .take_text("completion_window")?
+        .ok_or_else(|| request.missing("completion_window"))?;
     if completion_window != WINDOW {
-        let words = format!("expected `{WINDOW}`, got `{}`.", printable(&completion_window));
+        let words = format!(
+            "expected `{WINDOW}`, got `{}`.",
+            printable(&completion_window)
+        );
         return Err(request.refuse("completion_window", code::VALUE, &words));
     }
     let metadata = labels::metadata(&mut request)?;
@@ -89,5 +108,12 @@ pub fn decode(body: &[u8], endpoints: &[&str], policy: Policy) -> Result<CreateR
     let output_expires_after = files::expires_after(&mut request, name, table, &mut ignored)?;
     request.finish(&mut ignored)?;
     let remarks = ignored.into_remarks();
-    Ok(CreateRequest { input_file_id, endpoint, completion_window, metadata, output_expires_after, remarks })
+    Ok(CreateRequest {
+        input_file_id,
+        endpoint,
+        completion_window,
+        metadata,
+        output_expires_after,
+        remarks,
+    })
 }

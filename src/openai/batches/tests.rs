@@ -19,12 +19,18 @@ fn a_request_says_what_a_batch_is() {
         "metadata": {"a": "b"}, "output_expires_after": {"anchor": "created_at", "seconds": 3600},
     });
     let request = decode(body.to_string().as_bytes(), &["/a"], Policy::Lenient).unwrap();
-    assert_eq!((&*request.input_file_id, &*request.endpoint), ("file-1", "/a"));
+    assert_eq!(
+        (&*request.input_file_id, &*request.endpoint),
+        ("file-1", "/a")
+    );
     assert_eq!(
         (request.output_expires_after, &*request.remarks.ignored),
         (Some(3600), &["color".to_owned()][..])
     );
-    assert_eq!(serde_json::to_value(request.metadata).unwrap(), json!({"a": "b"}));
+    assert_eq!(
+        serde_json::to_value(request.metadata).unwrap(),
+        json!({"a": "b"})
+    );
 }
 
 /// Clients tell `null` from a field that is not there.
@@ -49,7 +55,10 @@ fn a_batch_has_every_field_in_the_form_of_openai() {
     ] {
         batch["status"] = json!(status);
         let read: Batch = serde_json::from_value(batch.clone()).unwrap();
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&read.to_json()).unwrap(), batch);
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&read.to_json()).unwrap(),
+            batch
+        );
         assert_eq!(read.status.word(), status);
     }
 }
@@ -59,15 +68,22 @@ fn the_body_of_a_line_stays_as_it_was_written() {
     let line =
         br#" {"custom_id": "a", "method": "POST", "url": "/a", "body": {"z": 1.0, "model": "m", "a": [ ]}} "#;
     let read = Line::decode(line, 1, "/a").unwrap();
-    assert_eq!((&*read.custom_id, read.body.get()), ("a", r#"{"z": 1.0, "model": "m", "a": [ ]}"#));
+    assert_eq!(
+        (&*read.custom_id, read.body.get()),
+        ("a", r#"{"z": 1.0, "model": "m", "a": [ ]}"#)
+    );
     assert_eq!(read.model().as_deref(), Some("m"));
 }
 
 #[test]
 fn lines_of_answers_and_failures() {
     let masked = |line: String| {
-        assert!(line.ends_with("}\n") && line.matches('\n').count() == 1, "{line}");
-        let hexadecimal = |part: &str| part.len() == 32 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+        assert!(
+            line.ends_with("}\n") && line.matches('\n').count() == 1,
+            "{line}"
+        );
+        let hexadecimal =
+            |part: &str| part.len() == 32 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
         line.trim()
             .split(['_', '"'])
             .map(|part| if hexadecimal(part) { "#" } else { part })
@@ -75,7 +91,10 @@ fn lines_of_answers_and_failures() {
             .join("|")
     };
     insta::assert_snapshot!(masked(answer("a", 200, br#"{"b":1}"#, &Remarks::default())), @"{|id|:|batch|req|#|,|custom|id|:|a|,|response|:{|status|code|:200,|request|id|:|req|#|,|body|:{|b|:1}},|error|:null}");
-    let remarks = Remarks { ignored: vec!["n".to_owned()], repaired: vec!["arguments"] };
+    let remarks = Remarks {
+        ignored: vec!["n".to_owned()],
+        repaired: vec!["arguments"],
+    };
     insta::assert_snapshot!(masked(answer("a", 200, b"{}", &remarks)), @"{|id|:|batch|req|#|,|custom|id|:|a|,|response|:{|status|code|:200,|request|id|:|req|#|,|body|:{},|ignored|:[|n|],|repaired|:[|arguments|]},|error|:null}");
     insta::assert_snapshot!(masked(failure("a", "batch_expired", "Over.")), @"{|id|:|batch|req|#|,|custom|id|:|a|,|response|:null,|error|:{|code|:|batch|expired|,|message|:|Over.|}}");
 }

@@ -108,7 +108,10 @@ pub struct Fault {
 impl Batch {
     /// When it was over, however it ended.
     pub fn ended_at(&self) -> Option<u64> {
-        self.completed_at.or(self.failed_at).or(self.expired_at).or(self.cancelled_at)
+        self.completed_at
+            .or(self.failed_at)
+            .or(self.expired_at)
+            .or(self.cancelled_at)
     }
 
     /// The body of an answer with it.
@@ -120,7 +123,10 @@ impl Batch {
 impl Status {
     /// Whether nothing more happens.
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Failed | Self::Completed | Self::Expired | Self::Cancelled)
+        matches!(
+            self,
+            Self::Failed | Self::Completed | Self::Expired | Self::Cancelled
+        )
     }
 
     /// The word for it.
@@ -140,6 +146,9 @@ impl Status {
 
 impl From<Vec<Fault>> for Faults {
     fn from(data: Vec<Fault>) -> Self {
-        Self { object: "list".to_owned(), data }
+        Self {
+            object: "list".to_owned(),
+            data,
+        }
     }
 }

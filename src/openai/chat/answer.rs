@@ -36,7 +36,11 @@ impl Answer {
             TurnEvent::Thinking(piece) => self.thinking.push_str(&piece),
             TurnEvent::Text(piece) => self.text.push_str(&piece),
             TurnEvent::ToolCall { id, name, .. } => {
-                self.calls.push(ToolUse { id, name, input: String::new() });
+                self.calls.push(ToolUse {
+                    id,
+                    name,
+                    input: String::new(),
+                });
             }
             TurnEvent::ToolInput(piece) => {
                 if let Some(call) = self.calls.last_mut() {

@@ -23,10 +23,21 @@ pub(super) fn parts(
     ignored: &mut Ignored,
 ) -> Result<Vec<Part>, InvalidRequest> {
     let read = |(index, part)| {
-        self::part(Object::new(part, message.item("content", index, &fields::PART))?, speaker, ignored)
+        self::part(
+            Object::new(part, message.item("content", index, &fields::PART))?,
+            speaker,
+            ignored,
+        )
     };
-    let parts: Vec<_> = parts.into_iter().enumerate().map(read).collect::<Result<_, _>>()?;
-    Ok(parts.into_iter().flat_map(|(part, mark)| std::iter::once(part).chain(mark)).collect())
+    let parts: Vec<_> = parts
+        .into_iter()
+        .enumerate()
+        .map(read)
+        .collect::<Result<_, _>>()?;
+    Ok(parts
+        .into_iter()
+        .flat_map(|(part, mark)| std::iter::once(part).chain(mark))
+        .collect())
 }
 
 /// A part, and the mark for the prompt cache at its end. Instructions have none: the server marks their end by itself.
@@ -36,15 +47,16 @@ fn part(
     ignored: &mut Ignored,
 ) -> Result<(Part, Option<Part>), InvalidRequest> {
     let mark = cache_mark::take(&mut part)?.filter(|_| speaker != Speaker::Instructions);
-    let kind = part.take_text("type")?.ok_or_else(|| part.missing("type"))?;
+    let kind = part
+        .take_text("type")?
+        .ok_or_else(|| part.missing("type"))?;
     let (field, read): (_, fn(Value, &Place, &mut Ignored) -> _) = match (kind.as_str(), speaker) {
         ("text", _) => ("text", text),
         ("refusal", Speaker::Assistant) => ("refusal", text),
         ("image_url", Speaker::User | Speaker::Tool | Speaker::Function) => ("image_url", image),
         ("file", Speaker::User | Speaker::Tool | Speaker::Function) => ("file", file),
         ("input_audio", _) => {
-            let message =
-                "parts of type `input_audio` are not supported: Claude does not hear. Remove the part.";
+            let message = "parts of type `input_audio` are not supported: Claude does not hear. Remove the part.";
             return Err(refuse(&part, "type", code::UNSUPPORTED, message));
         }
         (other, _) => return Err(unexpected(&part, other, speaker)),
@@ -69,7 +81,12 @@ fn unexpected(part: &Object, kind: &str, speaker: Speaker) -> InvalidRequest {
         Speaker::Instructions => "`text`",
         Speaker::User | Speaker::Tool | Speaker::Function => "`text`, `image_url` or `file`",
     };
-    refuse(part, "type", code::VALUE, &format!("expected {expected}, got `{}`.", printable(kind)))
+    refuse(
+        part,
+        "type",
+        code::VALUE,
+        &format!("expected {expected}, got `{}`.", printable(kind)),
+    )
 }
 
 fn refuse(object: &Object, field: &str, code: &'static str, message: &str) -> InvalidRequest {
@@ -88,7 +105,9 @@ fn text(value: Value, _: &Place, _: &mut Ignored) -> Result<Part, InvalidRequest
 
 fn image(value: Value, place: &Place, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
     let mut image = Object::new(value, place.inner("image_url", &fields::IMAGE))?;
-    let url = image.take_text("url")?.ok_or_else(|| image.missing("url"))?;
+    let url = image
+        .take_text("url")?
+        .ok_or_else(|| image.missing("url"))?;
     let part = inline::image(&url).map_err(|fault| refuse(&image, "url", code::VALUE, &fault))?;
     image.finish(ignored)?;
     Ok(part)
@@ -99,15 +118,19 @@ fn file(value: Value, place: &Place, ignored: &mut Ignored) -> Result<Part, Inva
     let title = file.take_text("filename")?;
     let part = match (file.take_text("file_data")?, file.take_text("file_id")?) {
         (Some(_), Some(_)) => {
-            let message = "names an uploaded file, and `file_data` is a file itself. Send one of them.";
+            let message =
+                "names an uploaded file, and `file_data` is a file itself. Send one of them.";
             return Err(refuse(&file, "file_id", code::VALUE, message));
         }
-        (None, Some(id)) => {
-            Part::Document { source: Source::Upload { id, place: file.place.field("file_id") }, title }
-        }
-        (Some(data), None) => {
-            inline::file(&data, title).map_err(|fault| refuse(&file, "file_data", code::VALUE, &fault))?
-        }
+        (None, Some(id)) => Part::Document {
+            source: Source::Upload {
+                id,
+                place: file.place.field("file_id"),
+            },
+            title,
+        },
+        (Some(data), None) => inline::file(&data, title)
+            .map_err(|fault| refuse(&file, "file_data", code::VALUE, &fault))?,
         (None, None) => return Err(file.missing("file_data")),
     };
     file.finish(ignored)?;

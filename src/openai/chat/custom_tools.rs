@@ -39,12 +39,19 @@ pub(super) fn custom_tool(
         None => None,
     };
     let description = custom::description(description, grammar);
-    Ok(Tool { name, description, schema: custom::SCHEMA.to_owned(), strict: false })
+    Ok(Tool {
+        name,
+        description,
+        schema: custom::SCHEMA.to_owned(),
+        strict: false,
+    })
 }
 
 /// What the text of a custom tool must keep to, written as chat has it or as Responses does.
 fn grammar(mut format: Object, ignored: &mut Ignored) -> Result<Option<Grammar>, InvalidRequest> {
-    let kind = format.take_text("type")?.ok_or_else(|| format.missing("type"))?;
+    let kind = format
+        .take_text("type")?
+        .ok_or_else(|| format.missing("type"))?;
     let inner = format.take("grammar")?;
     if kind == "text" {
         format.finish(ignored)?;
@@ -62,8 +69,12 @@ fn grammar(mut format: Object, ignored: &mut Ignored) -> Result<Option<Grammar>,
         }
         None => format,
     };
-    let syntax = grammar.take_text("syntax")?.ok_or_else(|| grammar.missing("syntax"))?;
-    let definition = grammar.take_text("definition")?.ok_or_else(|| grammar.missing("definition"))?;
+    let syntax = grammar
+        .take_text("syntax")?
+        .ok_or_else(|| grammar.missing("syntax"))?;
+    let definition = grammar
+        .take_text("definition")?
+        .ok_or_else(|| grammar.missing("definition"))?;
     grammar.finish(ignored)?;
     Ok(Some(Grammar { syntax, definition }))
 }

@@ -60,17 +60,28 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest
 fn read_responses(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest> {
     let request = responses::decode(body, policy)?;
     let refused = [
-        ("previous_response_id", request.response.previous_response_id.is_some()),
+        (
+            "previous_response_id",
+            request.response.previous_response_id.is_some(),
+        ),
         ("background", request.response.background),
     ];
     if let Some((field, _)) = refused.iter().find(|(_, is_there)| *is_there) {
-        let message = format!("`{field}` is not supported here. Send the request to /v1/responses.");
+        let message =
+            format!("`{field}` is not supported here. Send the request to /v1/responses.");
         return Err(InvalidRequest::at(*field, code::UNSUPPORTED, message));
     }
     let dialect = Dialect::with_custom(request.tool_names().custom());
     let stream = request.stream;
     let (turn, remarks) = request.turn(&[])?;
-    Ok(ChatRequest { turn, n: 1, dialect, stream, include_usage: stream, remarks })
+    Ok(ChatRequest {
+        turn,
+        n: 1,
+        dialect,
+        stream,
+        include_usage: stream,
+        remarks,
+    })
 }
 
 /// Reads `request`, which is all of `body` that belongs to this API.
@@ -85,11 +96,16 @@ pub(super) fn read(
     let sampling = parameters::sampling(&mut request, body, &mut ignored)?;
     labels::take(&mut request)?;
     let project = request.take_text("project_id")?;
-    let n = request.take_integer("n")?.and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
+    let n = request
+        .take_integer("n")?
+        .and_then(|n| usize::try_from(n).ok())
+        .unwrap_or(1);
     let (mut tools, dialect) = tools::decode(&mut request, body, &mut ignored)?;
     tools.web_search = search(&mut request, &tools, &mut ignored)?;
     let is_cached_long = cache_mark::is_long(&mut request)?;
-    let messages = request.take("messages")?.ok_or_else(|| request.missing("messages"))?;
+    let messages = request
+        .take("messages")?
+        .ok_or_else(|| request.missing("messages"))?;
     request.finish(&mut ignored)?;
     let conversation = messages::decode(messages, &mut ignored)?;
     let turn = Turn {
@@ -100,9 +116,19 @@ pub(super) fn read(
         prompt: conversation.prompt,
         sampling,
         project,
-        native: Native { is_cached_long, ..Native::default() },
+        native: Native {
+            is_cached_long,
+            ..Native::default()
+        },
     };
-    Ok(ChatRequest { turn, n, dialect, stream, include_usage, remarks: ignored.into_remarks() })
+    Ok(ChatRequest {
+        turn,
+        n,
+        dialect,
+        stream,
+        include_usage,
+        remarks: ignored.into_remarks(),
+    })
 }
 
 /// The search of the web that the request asks for.
@@ -111,20 +137,29 @@ fn search(
     tools: &Tools,
     ignored: &mut Ignored,
 ) -> Result<Option<WebSearch>, InvalidRequest> {
-    let Some(options) = request.take("web_search_options")? else { return Ok(None) };
+    let Some(options) = request.take("web_search_options")? else {
+        return Ok(None);
+    };
     if tools.list.iter().any(|tool| tool.name == WebSearch::NAME) {
-        let words =
-            "the search of the web is called `web_search`, and so is a function. Rename the function.";
+        let words = "the search of the web is called `web_search`, and so is a function. Rename the function.";
         return Err(request.refuse("web_search_options", code::VALUE, words));
     }
-    let place = request.place.inner("web_search_options", &web_search::OPTIONS);
+    let place = request
+        .place
+        .inner("web_search_options", &web_search::OPTIONS);
     web_search::of_chat(Object::new(options, place)?, ignored).map(Some)
 }
 
 pub(in crate::openai) fn model(request: &mut Object) -> Result<ModelName, InvalidRequest> {
-    let model = request.take_text("model")?.ok_or_else(|| request.missing("model"))?;
+    let model = request
+        .take_text("model")?
+        .ok_or_else(|| request.missing("model"))?;
     if model.trim().is_empty() {
-        return Err(InvalidRequest::at("model", code::VALUE, "`model` is blank. Give the name of a model."));
+        return Err(InvalidRequest::at(
+            "model",
+            code::VALUE,
+            "`model` is blank. Give the name of a model.",
+        ));
     }
     Ok(ModelName::new(model))
 }
@@ -134,13 +169,17 @@ pub(in crate::openai) fn include_usage(
     stream: bool,
     ignored: &mut Ignored,
 ) -> Result<bool, InvalidRequest> {
-    let Some(options) = request.take("stream_options")? else { return Ok(false) };
+    let Some(options) = request.take("stream_options")? else {
+        return Ok(false);
+    };
     if !stream {
-        let message =
-            "`stream_options` is only allowed together with `\"stream\": true`. Remove it, or stream.";
+        let message = "`stream_options` is only allowed together with `\"stream\": true`. Remove it, or stream.";
         return Err(InvalidRequest::at("stream_options", code::VALUE, message));
     }
-    let mut options = Object::new(options, Place::at("stream_options", &fields::STREAM_OPTIONS))?;
+    let mut options = Object::new(
+        options,
+        Place::at("stream_options", &fields::STREAM_OPTIONS),
+    )?;
     let include_usage = options.take_bool("include_usage")?.unwrap_or(false);
     options.finish(ignored)?;
     Ok(include_usage)

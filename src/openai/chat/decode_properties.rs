@@ -32,7 +32,10 @@ fn texts() -> impl Strategy<Value = Texts> {
 fn content((texts, as_string): &Texts) -> Value {
     match texts.as_slice() {
         [text] if *as_string => json!(text),
-        texts => texts.iter().map(|text| json!({"type": "text", "text": text})).collect(),
+        texts => texts
+            .iter()
+            .map(|text| json!({"type": "text", "text": text}))
+            .collect(),
     }
 }
 
@@ -42,7 +45,12 @@ fn parts(texts: Vec<String>) -> Vec<Part> {
 
 /// The messages before the last one from the user, and that one's texts.
 fn conversation() -> impl Strategy<Value = (Vec<(&'static str, Texts)>, Texts)> {
-    let role = prop_oneof![Just("system"), Just("developer"), Just("user"), Just("assistant")];
+    let role = prop_oneof![
+        Just("system"),
+        Just("developer"),
+        Just("user"),
+        Just("assistant")
+    ];
     (vec((role, texts()), 0..8), texts())
 }
 
@@ -52,15 +60,19 @@ fn share() -> impl Strategy<Value = f64> {
 }
 
 fn sampling() -> impl Strategy<Value = Sampling> {
-    (option::of(1..=u32::MAX), option::of(share()), option::of(share()), vec(text(), 0..=4)).prop_map(
-        |(max_output_tokens, temperature, top_p, stop)| Sampling {
+    (
+        option::of(1..=u32::MAX),
+        option::of(share()),
+        option::of(share()),
+        vec(text(), 0..=4),
+    )
+        .prop_map(|(max_output_tokens, temperature, top_p, stop)| Sampling {
             max_output_tokens,
             temperature,
             top_p,
             stop,
             ..Sampling::default()
-        },
-    )
+        })
 }
 
 fn name() -> impl Strategy<Value = String> {
@@ -69,14 +81,24 @@ fn name() -> impl Strategy<Value = String> {
 
 /// Names, descriptions, and whether they are strict.
 fn tools() -> impl Strategy<Value = Vec<(String, Option<String>, bool)>> {
-    let tools = proptest::collection::btree_map(name(), (option::of(any::<String>()), any::<bool>()), 0..5);
-    tools.prop_map(|tools| tools.into_iter().map(|(name, (words, strict))| (name, words, strict)).collect())
+    let tools =
+        proptest::collection::btree_map(name(), (option::of(any::<String>()), any::<bool>()), 0..5);
+    tools.prop_map(|tools| {
+        tools
+            .into_iter()
+            .map(|(name, (words, strict))| (name, words, strict))
+            .collect()
+    })
 }
 
 /// The name, the input and the result of a call.
 fn call() -> impl Strategy<Value = (String, Value, String)> {
     let input = proptest::collection::btree_map(any::<String>(), json(), 0..4);
-    (name(), input.prop_map(|fields| Value::Object(fields.into_iter().collect())), text())
+    (
+        name(),
+        input.prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        text(),
+    )
 }
 
 fn json() -> impl Strategy<Value = Value> {
@@ -126,7 +148,10 @@ fn word() -> impl Strategy<Value = String> {
         "id",
         "messages[].role",
     ];
-    prop_oneof![proptest::sample::select(words.to_vec()).prop_map(String::from), any::<String>()]
+    prop_oneof![
+        proptest::sample::select(words.to_vec()).prop_map(String::from),
+        any::<String>()
+    ]
 }
 
 proptest! {

@@ -24,25 +24,36 @@ fn refused(request: &Value) -> InvalidRequest {
 /// A well-formed request with `fields` added or replaced.
 fn with(fields: Value) -> Value {
     let mut request = json!({"model": "sonnet", "messages": [{"role": "user", "content": "Hi"}]});
-    let (Value::Object(into), Value::Object(fields)) = (&mut request, fields) else { unreachable!() };
+    let (Value::Object(into), Value::Object(fields)) = (&mut request, fields) else {
+        unreachable!()
+    };
     into.extend(fields);
     request
 }
 
 fn messages(messages: Value) -> Value {
-    with(Value::Object([("messages".to_owned(), messages)].into_iter().collect()))
+    with(Value::Object(
+        [("messages".to_owned(), messages)].into_iter().collect(),
+    ))
 }
 
 /// Each row: a request, the path at fault, the code.
 fn assert_refused<const ROWS: usize>(rows: [(Value, &str, &str); ROWS]) {
     for (request, param, code) in rows {
         let error = refused(&request);
-        assert_eq!((error.param.as_deref(), error.code), (Some(param), Some(code)), "{request}\n{error}");
+        assert_eq!(
+            (error.param.as_deref(), error.code),
+            (Some(param), Some(code)),
+            "{request}\n{error}"
+        );
     }
 }
 
 fn message(role: Role, texts: &[&str]) -> Message {
-    Message { role, parts: texts.iter().map(|&text| Part::text(text)).collect() }
+    Message {
+        role,
+        parts: texts.iter().map(|&text| Part::text(text)).collect(),
+    }
 }
 
 #[test]
@@ -92,7 +103,10 @@ fn a_conversation_is_sorted_into_a_turn() {
         [
             message(Role::User, &["a", "b"]),
             message(Role::Assistant, &["c"]),
-            Message { role: Role::User, parts: instruction("And kind.") },
+            Message {
+                role: Role::User,
+                parts: instruction("And kind.")
+            },
             message(Role::User, &["d"]),
             message(Role::Assistant, &["No."]),
             message(Role::Assistant, &["Never."]),
@@ -104,10 +118,11 @@ fn a_conversation_is_sorted_into_a_turn() {
 
 #[test]
 fn blank_parts_beside_others_are_skipped() {
-    let parts =
-        json!([{"type": "text", "text": ""}, {"type": "text", "text": "x"}, {"type": "text", "text": " \n"}]);
+    let parts = json!([{"type": "text", "text": ""}, {"type": "text", "text": "x"}, {"type": "text", "text": " \n"}]);
     assert_eq!(
-        decoded(&messages(json!([{"role": "user", "content": parts}]))).turn.prompt,
+        decoded(&messages(json!([{"role": "user", "content": parts}])))
+            .turn
+            .prompt,
         [Part::text("x")]
     );
 }
@@ -128,26 +143,44 @@ fn parameters_of_the_answer() {
             ..Sampling::default()
         }
     );
-    assert_eq!(sampling(json!({"max_tokens": 7.0})).max_output_tokens, Some(7));
-    assert_eq!(sampling(json!({"max_tokens": 7, "max_completion_tokens": 7})).max_output_tokens, Some(7));
+    assert_eq!(
+        sampling(json!({"max_tokens": 7.0})).max_output_tokens,
+        Some(7)
+    );
+    assert_eq!(
+        sampling(json!({"max_tokens": 7, "max_completion_tokens": 7})).max_output_tokens,
+        Some(7)
+    );
     assert_eq!(sampling(json!({"temperature": 2})).temperature, Some(1.0));
     assert_eq!(sampling(json!({"stop": "\n"})).stop, ["\n"]);
     let five = with(json!({"stop": ["a", "b", "c", "d", "\n\n"]}));
     assert_eq!(decoded(&five).turn.sampling.stop.len(), 5);
     let strict = decode(five.to_string().as_bytes(), Policy::Strict).unwrap_err();
-    assert_eq!(strict.message, "`stop`: expected at most 4 strings, got 5. Remove some.");
-    assert_eq!(sampling(json!({"stop": [], "temperature": null})), Sampling::default());
+    assert_eq!(
+        strict.message,
+        "`stop`: expected at most 4 strings, got 5. Remove some."
+    );
+    assert_eq!(
+        sampling(json!({"stop": [], "temperature": null})),
+        Sampling::default()
+    );
 }
 
 #[test]
 fn streaming() {
-    let request = decoded(&with(json!({"stream": true, "stream_options": {"include_usage": true}})));
+    let request = decoded(&with(
+        json!({"stream": true, "stream_options": {"include_usage": true}}),
+    ));
     assert!(request.stream && request.include_usage);
     let request = decoded(&with(json!({"stream": true, "stream_options": null})));
     assert!(request.stream && !request.include_usage);
-    let request =
-        decoded(&with(json!({"stream": true, "stream_options": {"include_obfuscation": true, "x": 1}})));
-    assert_eq!(request.remarks.ignored, ["stream_options.include_obfuscation", "stream_options.x"]);
+    let request = decoded(&with(
+        json!({"stream": true, "stream_options": {"include_obfuscation": true, "x": 1}}),
+    ));
+    assert_eq!(
+        request.remarks.ignored,
+        ["stream_options.include_obfuscation", "stream_options.x"]
+    );
     assert!(!decoded(&with(json!({"stream": false}))).stream);
 }
 
@@ -185,8 +218,14 @@ fn fields_without_effect_are_named_or_under_the_strict_policy_refused() {
         (Some("presence_penalty"), Some("unsupported_parameter"))
     );
     let error = strict(json!({"top_k": 1}));
-    assert_eq!((error.param.as_deref(), error.code), (Some("top_k"), Some("unknown_parameter")));
-    assert_eq!(error.message, "`top_k` is no field of this request. Remove it.");
+    assert_eq!(
+        (error.param.as_deref(), error.code),
+        (Some("top_k"), Some("unknown_parameter"))
+    );
+    assert_eq!(
+        error.message,
+        "`top_k` is no field of this request. Remove it."
+    );
     let error = strict(json!({"messages": [{"role": "user", "content": "Hi", "name": "Ann"}]}));
     assert_eq!(
         (error.param.as_deref(), error.code),
@@ -222,11 +261,31 @@ fn refusals_of_messages_name_the_field_at_fault() {
         (messages(json!([{"role": "user"}])), "messages", code::VALUE),
         (messages(json!("Hi")), "messages", code::TYPE),
         (messages(json!(["Hi"])), "messages[0]", code::TYPE),
-        (messages(json!([{"content": "x"}])), "messages[0].role", code::MISSING),
-        (messages(json!([{"role": "bot", "content": "x"}])), "messages[0].role", code::VALUE),
-        (messages(json!([user, {"role": "robot", "content": "x"}])), "messages[1].role", code::VALUE),
-        (messages(json!([{"role": "user", "content": {}}])), "messages[0].content", code::TYPE),
-        (messages(json!([{"role": "user", "content": ["x"]}])), "messages[0].content[0]", code::TYPE),
+        (
+            messages(json!([{"content": "x"}])),
+            "messages[0].role",
+            code::MISSING,
+        ),
+        (
+            messages(json!([{"role": "bot", "content": "x"}])),
+            "messages[0].role",
+            code::VALUE,
+        ),
+        (
+            messages(json!([user, {"role": "robot", "content": "x"}])),
+            "messages[1].role",
+            code::VALUE,
+        ),
+        (
+            messages(json!([{"role": "user", "content": {}}])),
+            "messages[0].content",
+            code::TYPE,
+        ),
+        (
+            messages(json!([{"role": "user", "content": ["x"]}])),
+            "messages[0].content[0]",
+            code::TYPE,
+        ),
         (
             messages(json!([{"role": "user", "content": "x", "refusal": "x"}])),
             "messages[0].refusal",
@@ -241,11 +300,31 @@ fn messages_without_content_and_without_an_end_are_repaired() {
     let said = user(json!("Hi"));
     let system = |text: &str| json!({"role": "system", "content": text});
     for (request, param, repaired) in [
-        (json!([said, {"role": "user"}]), "messages[1].content", "empty_messages"),
-        (json!([user(json!(" \n")), said]), "messages[0].content", "empty_messages"),
-        (json!([said, user(json!([]))]), "messages[1].content", "empty_messages"),
-        (json!([system(" "), said]), "messages[0].content", "empty_messages"),
-        (json!([system("a"), system("b")]), "messages", "no_user_message"),
+        (
+            json!([said, {"role": "user"}]),
+            "messages[1].content",
+            "empty_messages",
+        ),
+        (
+            json!([user(json!(" \n")), said]),
+            "messages[0].content",
+            "empty_messages",
+        ),
+        (
+            json!([said, user(json!([]))]),
+            "messages[1].content",
+            "empty_messages",
+        ),
+        (
+            json!([system(" "), said]),
+            "messages[0].content",
+            "empty_messages",
+        ),
+        (
+            json!([system("a"), system("b")]),
+            "messages",
+            "no_user_message",
+        ),
     ] {
         let request = messages(request);
         assert_eq!(decoded(&request).remarks.repaired, [repaired]);
@@ -253,23 +332,46 @@ fn messages_without_content_and_without_an_end_are_repaired() {
         assert_eq!(error.param.as_deref(), Some(param), "{error}");
     }
     let turn = decoded(&messages(json!([system("a"), system("b")]))).turn;
-    assert_eq!((turn.system, turn.prompt), (vec!["a".to_owned()], vec![Part::text("b")]));
+    assert_eq!(
+        (turn.system, turn.prompt),
+        (vec!["a".to_owned()], vec![Part::text("b")])
+    );
 }
 
 #[test]
 fn refusals_of_parameters_name_the_field_at_fault() {
     assert_refused([
-        (with(json!({"temperature": "hot"})), "temperature", code::TYPE),
-        (with(json!({"temperature": 2.1})), "temperature", code::VALUE),
+        (
+            with(json!({"temperature": "hot"})),
+            "temperature",
+            code::TYPE,
+        ),
+        (
+            with(json!({"temperature": 2.1})),
+            "temperature",
+            code::VALUE,
+        ),
         (with(json!({"top_p": -0.1})), "top_p", code::VALUE),
         (with(json!({"max_tokens": 0})), "max_tokens", code::VALUE),
         (with(json!({"max_tokens": 1.5})), "max_tokens", code::VALUE),
-        (with(json!({"max_tokens": 5_000_000_000_u64})), "max_tokens", code::VALUE),
-        (with(json!({"max_tokens": 1, "max_completion_tokens": 2})), "max_tokens", code::VALUE),
+        (
+            with(json!({"max_tokens": 5_000_000_000_u64})),
+            "max_tokens",
+            code::VALUE,
+        ),
+        (
+            with(json!({"max_tokens": 1, "max_completion_tokens": 2})),
+            "max_tokens",
+            code::VALUE,
+        ),
         (with(json!({"stop": 5})), "stop", code::TYPE),
         (with(json!({"stop": ["a", null]})), "stop[1]", code::TYPE),
         (with(json!({"stream": "yes"})), "stream", code::TYPE),
-        (with(json!({"stream_options": {}})), "stream_options", code::VALUE),
+        (
+            with(json!({"stream_options": {}})),
+            "stream_options",
+            code::VALUE,
+        ),
         (
             with(json!({"stream": true, "stream_options": {"include_usage": 1}})),
             "stream_options.include_usage",
@@ -277,21 +379,55 @@ fn refusals_of_parameters_name_the_field_at_fault() {
         ),
         (with(json!({"n": 0})), "n", code::VALUE),
         (with(json!({"n": 9})), "n", code::VALUE),
-        (with(json!({"response_format": {"type": "xml"}})), "response_format.type", code::VALUE),
         (
-            with(json!({"response_format": {"type": "json_object", "json_schema": {"schema": {}}}})),
+            with(json!({"response_format": {"type": "xml"}})),
+            "response_format.type",
+            code::VALUE,
+        ),
+        (
+            with(
+                json!({"response_format": {"type": "json_object", "json_schema": {"schema": {}}}}),
+            ),
             "response_format.json_schema",
             code::VALUE,
         ),
-        (with(json!({"logprobs": true})), "logprobs", code::UNSUPPORTED),
-        (with(json!({"top_logprobs": 21})), "top_logprobs", code::VALUE),
-        (with(json!({"modalities": ["text", "audio"]})), "modalities", code::UNSUPPORTED),
-        (with(json!({"presence_penalty": -3})), "presence_penalty", code::VALUE),
+        (
+            with(json!({"logprobs": true})),
+            "logprobs",
+            code::UNSUPPORTED,
+        ),
+        (
+            with(json!({"top_logprobs": 21})),
+            "top_logprobs",
+            code::VALUE,
+        ),
+        (
+            with(json!({"modalities": ["text", "audio"]})),
+            "modalities",
+            code::UNSUPPORTED,
+        ),
+        (
+            with(json!({"presence_penalty": -3})),
+            "presence_penalty",
+            code::VALUE,
+        ),
         (with(json!({"seed": "x"})), "seed", code::TYPE),
         (with(json!({"user": 5})), "user", code::TYPE),
-        (with(json!({"metadata": {"a": 5}})), "metadata.a", code::TYPE),
-        (with(json!({"metadata": {"a": "x".repeat(513)}})), "metadata.a", code::VALUE),
-        (with(json!({"metadata": {"k".repeat(65): "x"}})), "metadata", code::VALUE),
+        (
+            with(json!({"metadata": {"a": 5}})),
+            "metadata.a",
+            code::TYPE,
+        ),
+        (
+            with(json!({"metadata": {"a": "x".repeat(513)}})),
+            "metadata.a",
+            code::VALUE,
+        ),
+        (
+            with(json!({"metadata": {"k".repeat(65): "x"}})),
+            "metadata",
+            code::VALUE,
+        ),
     ]);
 }
 
@@ -300,15 +436,55 @@ fn refusals_of_parts_name_the_part() {
     let rows = [
         ("user", json!({"text": "x"}), "type", code::MISSING),
         ("user", json!({"type": "text"}), "text", code::MISSING),
-        ("user", json!({"type": "text", "text": 5}), "text", code::TYPE),
-        ("user", json!({"type": "image_url", "image_url": {"url": "x"}}), "image_url.url", code::VALUE),
-        ("user", json!({"type": "input_audio"}), "type", code::UNSUPPORTED),
+        (
+            "user",
+            json!({"type": "text", "text": 5}),
+            "text",
+            code::TYPE,
+        ),
+        (
+            "user",
+            json!({"type": "image_url", "image_url": {"url": "x"}}),
+            "image_url.url",
+            code::VALUE,
+        ),
+        (
+            "user",
+            json!({"type": "input_audio"}),
+            "type",
+            code::UNSUPPORTED,
+        ),
         ("user", json!({"type": "file"}), "file", code::MISSING),
-        ("user", json!({"type": "input_text", "text": "x"}), "type", code::VALUE),
-        ("user", json!({"type": "refusal", "refusal": "x"}), "type", code::VALUE),
-        ("assistant", json!({"type": "refusal", "text": "x"}), "refusal", code::MISSING),
-        ("assistant", json!({"type": "text", "text": "x", "refusal": "x"}), "refusal", code::VALUE),
-        ("user", json!({"type": "text", "text": "x", "file": {}}), "file", code::VALUE),
+        (
+            "user",
+            json!({"type": "input_text", "text": "x"}),
+            "type",
+            code::VALUE,
+        ),
+        (
+            "user",
+            json!({"type": "refusal", "refusal": "x"}),
+            "type",
+            code::VALUE,
+        ),
+        (
+            "assistant",
+            json!({"type": "refusal", "text": "x"}),
+            "refusal",
+            code::MISSING,
+        ),
+        (
+            "assistant",
+            json!({"type": "text", "text": "x", "refusal": "x"}),
+            "refusal",
+            code::VALUE,
+        ),
+        (
+            "user",
+            json!({"type": "text", "text": "x", "file": {}}),
+            "file",
+            code::VALUE,
+        ),
     ];
     for (role, part, field, code) in rows {
         let request = messages(json!([
@@ -328,9 +504,18 @@ fn refusals_of_parts_name_the_part() {
 #[test]
 fn messages_say_what_to_change() {
     let rows = [
-        (with(json!({"temperature": "hot"})), "`temperature`: expected a number from 0 to 2, got a string."),
-        (with(json!({"max_tokens": 0})), "`max_tokens`: expected an integer from 1 to 4294967295, got 0."),
-        (with(json!({"n": 9})), "`n`: expected an integer from 1 to 8, got 9."),
+        (
+            with(json!({"temperature": "hot"})),
+            "`temperature`: expected a number from 0 to 2, got a string.",
+        ),
+        (
+            with(json!({"max_tokens": 0})),
+            "`max_tokens`: expected an integer from 1 to 4294967295, got 0.",
+        ),
+        (
+            with(json!({"n": 9})),
+            "`n`: expected an integer from 1 to 8, got 9.",
+        ),
         (
             with(json!({"tool_choice": "required"})),
             "`tool_choice` asks for a tool, but `tools` offers none. Add `tools`, or remove it.",
@@ -354,35 +539,77 @@ fn messages_say_what_to_change() {
 fn bodies_that_are_no_request() {
     let deep = "[".repeat(100_000);
     let rows: [(&[u8], &str); 7] = [
-        (b" \n", "The body is empty. Send a JSON object with `model` and `messages`."),
+        (
+            b" \n",
+            "The body is empty. Send a JSON object with `model` and `messages`.",
+        ),
         (
             b"{\"model\": ",
             "The body ends too early to be valid JSON: EOF while parsing a value at line 1 column 10.",
         ),
-        (b"{\n'model'", "The body is not valid JSON: key must be a string at line 2 column 1."),
-        (b"\"\xff\"", "The body is not valid JSON: invalid unicode code point at line 1 column 2."),
-        (b"{} x", "The body is not valid JSON: trailing characters at line 1 column 4."),
-        (b"[1]", "The body must be a JSON object with `model` and `messages`, but it is an array."),
-        (deep.as_bytes(), "The body is not valid JSON: recursion limit exceeded at line 1 column 128."),
+        (
+            b"{\n'model'",
+            "The body is not valid JSON: key must be a string at line 2 column 1.",
+        ),
+        (
+            b"\"\xff\"",
+            "The body is not valid JSON: invalid unicode code point at line 1 column 2.",
+        ),
+        (
+            b"{} x",
+            "The body is not valid JSON: trailing characters at line 1 column 4.",
+        ),
+        (
+            b"[1]",
+            "The body must be a JSON object with `model` and `messages`, but it is an array.",
+        ),
+        (
+            deep.as_bytes(),
+            "The body is not valid JSON: recursion limit exceeded at line 1 column 128.",
+        ),
     ];
     for (body, message) in rows {
-        assert_eq!(decode(body, Policy::Lenient), Err(InvalidRequest::body(message)));
+        assert_eq!(
+            decode(body, Policy::Lenient),
+            Err(InvalidRequest::body(message))
+        );
     }
 }
 
 #[test]
 fn efforts_and_schemas() {
     let sampling = |fields| decoded(&with(fields)).turn.sampling;
-    assert_eq!(sampling(json!({"reasoning_effort": "minimal"})).effort, Some(Effort::Low));
-    assert_eq!(sampling(json!({"reasoning_effort": "none"})).effort, Some(Effort::None));
-    assert_eq!(sampling(json!({"reasoning_effort": "max"})).effort, Some(Effort::XHigh));
+    assert_eq!(
+        sampling(json!({"reasoning_effort": "minimal"})).effort,
+        Some(Effort::Low)
+    );
+    assert_eq!(
+        sampling(json!({"reasoning_effort": "none"})).effort,
+        Some(Effort::None)
+    );
+    assert_eq!(
+        sampling(json!({"reasoning_effort": "max"})).effort,
+        Some(Effort::XHigh)
+    );
     let schema = json!({"type": "object"});
-    let format =
-        json!({"type": "json_schema", "json_schema": {"name": "n", "strict": true, "schema": schema}});
-    let schema = Schema { json: schema.to_string(), is_strict: true, is_native: false };
-    assert_eq!(sampling(json!({"response_format": format})).format, Format::Schema(schema));
-    assert_eq!(sampling(json!({"response_format": {"type": "text"}})).format, Format::Text);
-    assert_eq!(sampling(json!({"response_format": {"type": "json_object"}})).format, Format::JsonObject);
+    let format = json!({"type": "json_schema", "json_schema": {"name": "n", "strict": true, "schema": schema}});
+    let schema = Schema {
+        json: schema.to_string(),
+        is_strict: true,
+        is_native: false,
+    };
+    assert_eq!(
+        sampling(json!({"response_format": format})).format,
+        Format::Schema(schema)
+    );
+    assert_eq!(
+        sampling(json!({"response_format": {"type": "text"}})).format,
+        Format::Text
+    );
+    assert_eq!(
+        sampling(json!({"response_format": {"type": "json_object"}})).format,
+        Format::JsonObject
+    );
 }
 
 #[test]
@@ -391,6 +618,10 @@ fn the_schema_of_an_answer_goes_as_it_was_written() {
         "json_schema":{"name":"n","schema":{"type":"object", "properties":{"z":{"const":1.0},"a":{}}}}}}"#;
     let request = decode(body.as_bytes(), Policy::Strict).unwrap();
     let expected = r#"{"type":"object","properties":{"z":{"const":1.0},"a":{}}}"#;
-    let schema = Schema { json: expected.to_owned(), is_strict: false, is_native: false };
+    let schema = Schema {
+        json: expected.to_owned(),
+        is_strict: false,
+        is_native: false,
+    };
     assert_eq!(request.turn.sampling.format, Format::Schema(schema));
 }

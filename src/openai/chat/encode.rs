@@ -37,7 +37,12 @@ impl Reply {
     pub fn new(model: impl Into<String>) -> Self {
         let created = unix_now();
         let id = format!("chatcmpl-{}", uuid::Uuid::new_v4().simple());
-        Self { id, created, model: model.into(), dialect: Dialect::Tools }
+        Self {
+            id,
+            created,
+            model: model.into(),
+            dialect: Dialect::Tools,
+        }
     }
 
     /// The whole answer, a `chat.completion` with these choices.
@@ -49,14 +54,21 @@ impl Reply {
             object: "chat.completion",
             created: self.created,
             model: &self.model,
-            choices: answers.iter().enumerate().map(|(index, answer)| self.choice(index, answer)).collect(),
+            choices: answers
+                .iter()
+                .enumerate()
+                .map(|(index, answer)| self.choice(index, answer))
+                .collect(),
             usage: CompletionUsage::from(&usage),
         };
         json::to_string(&completion).into_bytes()
     }
 
     fn choice<'a>(&self, index: usize, answer: &'a Answer) -> Choice<'a> {
-        let reason = answer.finish.as_ref().map_or(FinishReason::Stop, |finish| finish.reason);
+        let reason = answer
+            .finish
+            .as_ref()
+            .map_or(FinishReason::Stop, |finish| finish.reason);
         let is_refused = reason == FinishReason::ContentFilter;
         let is_wordless = answer.text.is_empty() && (is_refused || !answer.calls.is_empty());
         let mut message = AssistantMessage {
@@ -70,24 +82,53 @@ impl Reply {
         };
         match &self.dialect {
             Dialect::Tools | Dialect::Custom(_) => {
-                message.tool_calls = answer.calls.iter().map(|call| self.tool_call(call)).collect();
+                message.tool_calls = answer
+                    .calls
+                    .iter()
+                    .map(|call| self.tool_call(call))
+                    .collect();
             }
             Dialect::Functions => message.function_call = answer.calls.first().map(function_call),
         }
-        Choice { index, message, logprobs: (), finish_reason: finish_word(reason, &self.dialect) }
+        Choice {
+            index,
+            message,
+            logprobs: (),
+            finish_reason: finish_word(reason, &self.dialect),
+        }
     }
 
     fn tool_call<'a>(&self, call: &'a ToolUse) -> ToolCall<'a> {
         if self.dialect.is_custom(&call.name) {
-            let custom = CustomCall { name: &call.name, input: custom::text(&call.input) };
-            return ToolCall { id: &call.id, r#type: CUSTOM, function: None, custom: Some(custom) };
+            let custom = CustomCall {
+                name: &call.name,
+                input: custom::text(&call.input),
+            };
+            return ToolCall {
+                id: &call.id,
+                r#type: CUSTOM,
+                function: None,
+                custom: Some(custom),
+            };
         }
-        ToolCall { id: &call.id, r#type: "function", function: Some(function_call(call)), custom: None }
+        ToolCall {
+            id: &call.id,
+            r#type: "function",
+            function: Some(function_call(call)),
+            custom: None,
+        }
     }
 }
 
 fn function_call(call: &ToolUse) -> FunctionCall<'_> {
-    FunctionCall { name: &call.name, arguments: if call.input.is_empty() { "{}" } else { &call.input } }
+    FunctionCall {
+        name: &call.name,
+        arguments: if call.input.is_empty() {
+            "{}"
+        } else {
+            &call.input
+        },
+    }
 }
 
 #[cfg(test)]

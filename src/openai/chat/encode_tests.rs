@@ -23,16 +23,32 @@ fn finish(reason: FinishReason) -> Finish {
 }
 
 fn reply() -> Reply {
-    Reply { id: "chatcmpl-1".into(), created: 7, model: "gpt-4o".into(), dialect: Dialect::Tools }
+    Reply {
+        id: "chatcmpl-1".into(),
+        created: 7,
+        model: "gpt-4o".into(),
+        dialect: Dialect::Tools,
+    }
 }
 
 fn said(text: &str, reason: FinishReason) -> Answer {
-    Answer { text: text.into(), finish: Some(finish(reason)), ..Answer::default() }
+    Answer {
+        text: text.into(),
+        finish: Some(finish(reason)),
+        ..Answer::default()
+    }
 }
 
 fn called() -> Answer {
-    let call = |id: &str, input: &str| ToolUse { id: id.into(), name: "look".into(), input: input.into() };
-    Answer { calls: vec![call("1", "{\"a\":1}"), call("2", "")], ..said("", FinishReason::ToolCalls) }
+    let call = |id: &str, input: &str| ToolUse {
+        id: id.into(),
+        name: "look".into(),
+        input: input.into(),
+    };
+    Answer {
+        calls: vec![call("1", "{\"a\":1}"), call("2", "")],
+        ..said("", FinishReason::ToolCalls)
+    }
 }
 
 fn read(body: &[u8]) -> CreateChatCompletionResponse {
@@ -47,14 +63,26 @@ fn choice(reply: &Reply, answer: Answer) -> serde_json::Value {
 #[test]
 fn calls_come_with_their_ids_and_without_words() {
     insta::assert_snapshot!(choice(&reply(), called()), @r#"{"finish_reason":"tool_calls","index":0,"logprobs":null,"message":{"annotations":[],"content":null,"refusal":null,"role":"assistant","tool_calls":[{"function":{"arguments":"{\"a\":1}","name":"look"},"id":"1","type":"function"},{"function":{"arguments":"{}","name":"look"},"id":"2","type":"function"}]}}"#);
-    assert_eq!(read(&reply().response(&[called()])).choices[0].finish_reason, Some(Reason::ToolCalls));
-    let with_words = choice(&reply(), Answer { text: "Let me.".into(), ..called() });
+    assert_eq!(
+        read(&reply().response(&[called()])).choices[0].finish_reason,
+        Some(Reason::ToolCalls)
+    );
+    let with_words = choice(
+        &reply(),
+        Answer {
+            text: "Let me.".into(),
+            ..called()
+        },
+    );
     assert_eq!(with_words["message"]["content"], "Let me.");
 }
 
 #[test]
 fn the_old_form_has_one_call() {
-    let reply = Reply { dialect: Dialect::Functions, ..reply() };
+    let reply = Reply {
+        dialect: Dialect::Functions,
+        ..reply()
+    };
     insta::assert_snapshot!(choice(&reply, called()), @r#"{"finish_reason":"function_call","index":0,"logprobs":null,"message":{"annotations":[],"content":null,"function_call":{"arguments":"{\"a\":1}","name":"look"},"refusal":null,"role":"assistant"}}"#);
 }
 
@@ -69,16 +97,23 @@ fn a_refusal_says_so() {
 
 #[test]
 fn several_answers_are_numbered_and_summed() {
-    let read = read(&reply().response(&[said("a", FinishReason::Stop), said("b", FinishReason::Length)]));
-    let told: Vec<_> =
-        read.choices.iter().map(|choice| (choice.index, choice.message.content.as_deref())).collect();
+    let read = read(&reply().response(&[
+        said("a", FinishReason::Stop),
+        said("b", FinishReason::Length),
+    ]));
+    let told: Vec<_> = read
+        .choices
+        .iter()
+        .map(|choice| (choice.index, choice.message.content.as_deref()))
+        .collect();
     assert_eq!(told, [(0, Some("a")), (1, Some("b"))]);
     assert_eq!(read.usage.unwrap().total_tokens, 2 * 4321);
 }
 
 #[test]
 fn a_whole_answer() {
-    let body = String::from_utf8(reply().response(&[said("Hi \"you\"\n", FinishReason::Stop)])).unwrap();
+    let body =
+        String::from_utf8(reply().response(&[said("Hi \"you\"\n", FinishReason::Stop)])).unwrap();
     assert_eq!(
         body,
         concat!(
@@ -112,6 +147,10 @@ fn the_schema_reads_what_we_write() {
 fn every_reply_has_its_own_id() {
     let (one, other) = (Reply::new("m"), Reply::new("m"));
     assert_ne!(one.id, other.id);
-    assert!(one.id.starts_with("chatcmpl-") && one.id.len() == 41, "{}", one.id);
+    assert!(
+        one.id.starts_with("chatcmpl-") && one.id.len() == 41,
+        "{}",
+        one.id
+    );
     assert!(one.created > 1_700_000_000);
 }

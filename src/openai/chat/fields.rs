@@ -29,15 +29,27 @@ const MAX_TOKENS: i64 = u32::MAX as i64;
 pub(super) static REQUEST: Table = Table {
     prefix: "",
     fields: &[
-        honoured("model", Text, "Required. The answer carries the name as it was sent."),
+        honoured(
+            "model",
+            Text,
+            "Required. The answer carries the name as it was sent.",
+        ),
         honoured(
             "messages",
             Array,
             "Required. The last one that is no instruction should come from the user.",
         ),
         honoured("stream", Bool, "The answer comes in pieces as it is made."),
-        honoured("stream_options", Object, "Only together with `\"stream\": true`."),
-        honoured("max_completion_tokens", Integer(1, MAX_TOKENS), "Thinking counts, as in OpenAI's API."),
+        honoured(
+            "stream_options",
+            Object,
+            "Only together with `\"stream\": true`.",
+        ),
+        honoured(
+            "max_completion_tokens",
+            Integer(1, MAX_TOKENS),
+            "Thinking counts, as in OpenAI's API.",
+        ),
         honoured(
             "max_tokens",
             Integer(1, MAX_TOKENS),
@@ -66,23 +78,48 @@ pub(super) static REQUEST: Table = Table {
             Integer(1, 8),
             "So many answers, each a run of its own; `usage` is their sum, that of the prompts too.",
         ),
-        honoured("tools", Array, "Up to 128 functions. They reach Claude as they were written."),
+        honoured(
+            "tools",
+            Array,
+            "Up to 128 functions. They reach Claude as they were written.",
+        ),
         honoured(
             "tool_choice",
             TextOrObject,
             "`none`, `auto`, `required`, a function by its name, or `allowed_tools`. Made to call, Claude does not think.",
         ),
-        honoured("functions", Array, "The old name of `tools`. Not beside it; answered in the old words."),
+        honoured(
+            "functions",
+            Array,
+            "The old name of `tools`. Not beside it; answered in the old words.",
+        ),
         honoured(
             "function_call",
             TextOrObject,
             "The old name of `tool_choice`: `none`, `auto` or a function's name.",
         ),
-        honoured("parallel_tool_calls", Bool, "`false` holds Claude to one call in an answer."),
-        honoured("response_format", Object, "The answer is JSON: any object, or one that keeps to a schema."),
-        refused("logprobs", Bool, "Claude does not tell the probabilities of tokens.").unless(&["false"]),
-        refused("top_logprobs", Integer(0, 20), "Claude does not tell the probabilities of tokens.")
-            .unless(&["0"]),
+        honoured(
+            "parallel_tool_calls",
+            Bool,
+            "`false` holds Claude to one call in an answer.",
+        ),
+        honoured(
+            "response_format",
+            Object,
+            "The answer is JSON: any object, or one that keeps to a schema.",
+        ),
+        refused(
+            "logprobs",
+            Bool,
+            "Claude does not tell the probabilities of tokens.",
+        )
+        .unless(&["false"]),
+        refused(
+            "top_logprobs",
+            Integer(0, 20),
+            "Claude does not tell the probabilities of tokens.",
+        )
+        .unless(&["0"]),
         refused("modalities", Array, "Only text can be answered.").unless(&["[\"text\"]"]),
         refused("audio", Object, "Claude does not speak."),
         refused("prediction", Object, "Predicted output is not supported."),
@@ -92,8 +129,18 @@ pub(super) static REQUEST: Table = Table {
             "Claude may search the web, by Anthropic's own tool; the sources come as `annotations`. No function may be called `web_search` beside it.",
         ),
         refused("moderation", Object, "Moderation is not supported."),
-        ignored("frequency_penalty", Number(-2.0, 2.0), "Claude has no such parameter.").unless(&["0"]),
-        ignored("presence_penalty", Number(-2.0, 2.0), "Claude has no such parameter.").unless(&["0"]),
+        ignored(
+            "frequency_penalty",
+            Number(-2.0, 2.0),
+            "Claude has no such parameter.",
+        )
+        .unless(&["0"]),
+        ignored(
+            "presence_penalty",
+            Number(-2.0, 2.0),
+            "Claude has no such parameter.",
+        )
+        .unless(&["0"]),
         ignored("logit_bias", Object, "Claude has no such parameter.").unless(&["{}"]),
         emulated(
             "seed",
@@ -105,12 +152,25 @@ pub(super) static REQUEST: Table = Table {
             Text,
             "`none`, `minimal` and `low` (which are one to Claude), `medium`, `high`, `xhigh` and `max` (which are one too). Not beside `temperature` or `top_p`: with them Claude does not think.",
         ),
-        ignored("verbosity", Text, "Only a hint. Ask for short or long answers in the messages.")
-            .unless(&["\"medium\""]),
+        ignored(
+            "verbosity",
+            Text,
+            "Only a hint. Ask for short or long answers in the messages.",
+        )
+        .unless(&["\"medium\""]),
         ignored("service_tier", Text, "There is one tier.").unless(&["\"auto\"", "\"default\""]),
         ignored("store", Bool, "Answers are not stored.").unless(&["false"]),
-        ignored("prompt_cache_key", Text, "Anthropic finds a prompt by its beginning."),
-        ignored("prompt_cache_options", Object, "Anthropic finds a prompt by its beginning.").unless(&["{}"]),
+        ignored(
+            "prompt_cache_key",
+            Text,
+            "Anthropic finds a prompt by its beginning.",
+        ),
+        ignored(
+            "prompt_cache_options",
+            Object,
+            "Anthropic finds a prompt by its beginning.",
+        )
+        .unless(&["{}"]),
         cache_mark::RETENTION,
         ignored("safety_identifier", Text, "Not sent to Claude."),
     ],
@@ -120,7 +180,11 @@ pub(super) static REQUEST: Table = Table {
 pub(super) static STREAM_OPTIONS: Table = Table {
     prefix: "stream_options.",
     fields: &[
-        honoured("include_usage", Bool, "One more chunk at the end carries the usage."),
+        honoured(
+            "include_usage",
+            Bool,
+            "One more chunk at the end carries the usage.",
+        ),
         ignored("include_obfuscation", Bool, "Chunks are never padded.").unless(&["false"]),
     ],
 };
@@ -139,23 +203,43 @@ pub(super) static MESSAGE: Table = Table {
             TextOrArray,
             "A string or an array of parts. Blank texts are skipped. A message with nothing else is left out; a result may be empty.",
         ),
-        honoured("refusal", Text, "Of an assistant message: taken as text after its content."),
+        honoured(
+            "refusal",
+            Text,
+            "Of an assistant message: taken as text after its content.",
+        ),
         ignored(
             "name",
             Text,
             "Claude knows no names of speakers. Where messages of the user have more than one name, each has its name in front of its text, as in `Ann: Hi`. In a message of the role `function` it says whose result it is.",
         ),
-        ignored("annotations", Array, "Part of an answer that is sent back; not told to Claude again.")
-            .unless(&["[]"]),
+        ignored(
+            "annotations",
+            Array,
+            "Part of an answer that is sent back; not told to Claude again.",
+        )
+        .unless(&["[]"]),
         honoured(
             "reasoning_content",
             Text,
             "Part of an answer that is sent back: taken as it came, and not sent to Claude.",
         ),
         refused("audio", Object, "Claude does not hear."),
-        honoured("tool_calls", Array, "Of an assistant message. Each call should have its result."),
-        honoured("tool_call_id", Text, "Of a message of the role `tool`: the id of the call."),
-        honoured("function_call", Object, "Of an assistant message: a call in its old form."),
+        honoured(
+            "tool_calls",
+            Array,
+            "Of an assistant message. Each call should have its result.",
+        ),
+        honoured(
+            "tool_call_id",
+            Text,
+            "Of a message of the role `tool`: the id of the call.",
+        ),
+        honoured(
+            "function_call",
+            Object,
+            "Of an assistant message: a call in its old form.",
+        ),
     ],
 };
 
@@ -173,7 +257,11 @@ pub(super) static TOOL: Table = Table {
             Object,
             "The function. Its fields may also stand in the tool itself, `parameters` as `input_schema` too.",
         ),
-        honoured("custom", Object, "The custom tool. Its fields may also stand in the tool itself."),
+        honoured(
+            "custom",
+            Object,
+            "The custom tool. Its fields may also stand in the tool itself.",
+        ),
     ],
 };
 
@@ -205,8 +293,16 @@ pub(super) static CUSTOM: Table = Table {
 pub(super) static CUSTOM_FORMAT: Table = Table {
     prefix: "tools[].custom.format.",
     fields: &[
-        emulated("type", Text, "`text` or `grammar`. A grammar is described to Claude, and does not bind."),
-        honoured("grammar", Object, "The grammar. Its fields may also stand beside `type`."),
+        emulated(
+            "type",
+            Text,
+            "`text` or `grammar`. A grammar is described to Claude, and does not bind.",
+        ),
+        honoured(
+            "grammar",
+            Object,
+            "The grammar. Its fields may also stand beside `type`.",
+        ),
         honoured("syntax", Text, "As that of a grammar."),
         honoured("definition", Text, "As that of a grammar."),
     ],
@@ -290,7 +386,11 @@ pub(super) static ALLOWED_TOOL: Table = Table {
 /// The fields of `function_call`.
 pub(super) static OLD_CHOICE: Table = Table {
     prefix: "function_call.",
-    fields: &[honoured("name", Text, "The name of the function that must be called.")],
+    fields: &[honoured(
+        "name",
+        Text,
+        "The name of the function that must be called.",
+    )],
 };
 
 /// The fields of a call.
@@ -298,7 +398,11 @@ pub(super) static TOOL_CALL: Table = Table {
     prefix: "messages[].tool_calls[].",
     fields: &[
         honoured("id", Text, "Required. Its result names it."),
-        honoured("type", Text, "`function`, also when it is left out, or `custom`."),
+        honoured(
+            "type",
+            Text,
+            "`function`, also when it is left out, or `custom`.",
+        ),
         honoured("function", Object, "What was called."),
         honoured("custom", Object, "What was called."),
         ignored("index", Any, "Part of a stream that is sent back."),
@@ -310,14 +414,21 @@ pub(super) static CALLED_FUNCTION: Table = Table {
     prefix: "messages[].tool_calls[].function.",
     fields: &[
         honoured("name", Text, "The function's name."),
-        honoured("arguments", Text, "A JSON object, as a string. An empty string is an empty object."),
+        honoured(
+            "arguments",
+            Text,
+            "A JSON object, as a string. An empty string is an empty object.",
+        ),
     ],
 };
 
 /// The fields of a called custom tool.
 pub(super) static CALLED_CUSTOM: Table = Table {
     prefix: "messages[].tool_calls[].custom.",
-    fields: &[honoured("name", Text, "The tool's name."), honoured("input", Text, "The text it was given.")],
+    fields: &[
+        honoured("name", Text, "The tool's name."),
+        honoured("input", Text, "The text it was given."),
+    ],
 };
 
 /// The fields of `response_format`.
@@ -348,7 +459,11 @@ pub(super) static JSON_SCHEMA: Table = Table {
             Bool,
             "The schema always binds. With `true` the answer is checked against it as well.",
         ),
-        ignored("description", Text, "Not sent to Claude. Describe the answer in the messages."),
+        ignored(
+            "description",
+            Text,
+            "Not sent to Claude. Describe the answer in the messages.",
+        ),
     ],
 };
 

@@ -51,8 +51,14 @@ fn rows_are_unique_and_their_values_readable() {
     for table in tables() {
         for (index, field) in table.fields.iter().enumerate() {
             let name = field.name;
-            assert!(table.fields[..index].iter().all(|other| other.name != name), "two rows for {name}");
-            assert!(field.note.ends_with('.'), "the note of {name} is no sentence");
+            assert!(
+                table.fields[..index].iter().all(|other| other.name != name),
+                "two rows for {name}"
+            );
+            assert!(
+                field.note.ends_with('.'),
+                "the note of {name} is no sentence"
+            );
             for value in field.no_op {
                 let value: Value = serde_json::from_str(value).unwrap();
                 assert!(field.is_no_op(&value), "{name}");
@@ -91,10 +97,22 @@ fn somebody_reads_every_honoured_field() {
         ("prompt_cache_retention", "\"24h\""),
     ];
     let read = |field: &&Field| matches!(field.handling, Handling::Honoured | Handling::Emulated);
-    let named: Vec<_> = REQUEST.fields.iter().filter(read).map(|field| field.name).collect();
-    assert_eq!(named, [&["model", "messages"][..], &rows.map(|(name, _)| name)].concat());
+    let named: Vec<_> = REQUEST
+        .fields
+        .iter()
+        .filter(read)
+        .map(|field| field.name)
+        .collect();
+    assert_eq!(
+        named,
+        [&["model", "messages"][..], &rows.map(|(name, _)| name)].concat()
+    );
     for (name, value) in rows {
-        let stream = if name == "stream_options" { r#""stream":true,"# } else { "" };
+        let stream = if name == "stream_options" {
+            r#""stream":true,"#
+        } else {
+            ""
+        };
         let body = format!(
             r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],{stream}"{name}":{value}}}"#
         );
@@ -106,8 +124,14 @@ fn somebody_reads_every_honoured_field() {
 #[test]
 fn every_field_of_the_schema_has_a_row() {
     let schema = [
-        (&REQUEST, vec![fields_of::<chat::CreateChatCompletionRequest>()]),
-        (&STREAM_OPTIONS, vec![fields_of::<chat::ChatCompletionStreamOptions>()]),
+        (
+            &REQUEST,
+            vec![fields_of::<chat::CreateChatCompletionRequest>()],
+        ),
+        (
+            &STREAM_OPTIONS,
+            vec![fields_of::<chat::ChatCompletionStreamOptions>()],
+        ),
         (
             &MESSAGE,
             vec![
@@ -121,12 +145,27 @@ fn every_field_of_the_schema_has_a_row() {
                 &["role"],
             ],
         ),
-        (&TOOL, vec![fields_of::<chat::ChatCompletionTool>(), &["type"]]),
+        (
+            &TOOL,
+            vec![fields_of::<chat::ChatCompletionTool>(), &["type"]],
+        ),
         (&FUNCTION, vec![fields_of::<chat::FunctionObject>()]),
-        (&OLD_FUNCTION, vec![fields_of::<chat::ChatCompletionFunctions>()]),
-        (&TOOL_CALL, vec![fields_of::<chat::ChatCompletionMessageToolCall>(), &["type"]]),
+        (
+            &OLD_FUNCTION,
+            vec![fields_of::<chat::ChatCompletionFunctions>()],
+        ),
+        (
+            &TOOL_CALL,
+            vec![
+                fields_of::<chat::ChatCompletionMessageToolCall>(),
+                &["type"],
+            ],
+        ),
         (&CALLED_FUNCTION, vec![fields_of::<chat::FunctionCall>()]),
-        (&ALLOWED_TOOLS, vec![fields_of::<chat::ChatCompletionAllowedTools>()]),
+        (
+            &ALLOWED_TOOLS,
+            vec![fields_of::<chat::ChatCompletionAllowedTools>()],
+        ),
         (
             &PART,
             vec![
@@ -141,7 +180,11 @@ fn every_field_of_the_schema_has_a_row() {
     ];
     for (table, structs) in schema {
         for name in structs.concat() {
-            assert!(table.find(name).is_some(), "no row for {}{name}", table.prefix);
+            assert!(
+                table.find(name).is_some(),
+                "no row for {}{name}",
+                table.prefix
+            );
         }
     }
 }

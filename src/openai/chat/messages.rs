@@ -22,7 +22,11 @@ use crate::history::Piece;
 use crate::history::Rules;
 
 /// How messages are understood. No answer in this form is paused: what Anthropic's tools have done is not in it.
-const RULES: Rules = Rules { field: "messages", merges: false, is_paused: |_| false };
+const RULES: Rules = Rules {
+    field: "messages",
+    merges: false,
+    is_paused: |_| false,
+};
 
 /// The messages, sorted into what a turn is made of.
 #[derive(Debug, Default)]
@@ -47,17 +51,26 @@ pub(super) enum Speaker {
 
 /// Reads `value`, the array of messages.
 pub(super) fn decode(value: Value, ignored: &mut Ignored) -> Result<Conversation, InvalidRequest> {
-    let Value::Array(messages) = value else { return Ok(Conversation::default()) };
+    let Value::Array(messages) = value else {
+        return Ok(Conversation::default());
+    };
     check_length("messages", messages.len())?;
     let mut system = Vec::new();
     let mut draft = Draft::new(RULES);
     let has_speakers = speakers::are_several(&messages);
     for (index, message) in messages.into_iter().enumerate() {
-        let message = Object::new(message, Place::at(format!("messages[{index}]"), &fields::MESSAGE))?;
+        let message = Object::new(
+            message,
+            Place::at(format!("messages[{index}]"), &fields::MESSAGE),
+        )?;
         add(&mut system, &mut draft, message, has_speakers, ignored)?;
     }
     let history::Conversation { history, prompt } = draft.finish(|| system.pop(), ignored)?;
-    Ok(Conversation { system, history, prompt })
+    Ok(Conversation {
+        system,
+        history,
+        prompt,
+    })
 }
 
 fn add(
@@ -74,8 +87,15 @@ fn add(
     if has_speakers && speaker == Speaker::User {
         speakers::put_name(&message.take_text("name")?.unwrap_or_default(), &mut parts);
     }
-    let pieces =
-        |parts: Vec<Part>| parts.into_iter().map(|part| Piece { part, path: path.clone() }).collect();
+    let pieces = |parts: Vec<Part>| {
+        parts
+            .into_iter()
+            .map(|part| Piece {
+                part,
+                path: path.clone(),
+            })
+            .collect()
+    };
     let (role, pieces): (_, Vec<Piece>) = match speaker {
         Speaker::Instructions => {
             message.finish(ignored)?;
@@ -85,7 +105,11 @@ fn add(
             if draft.is_empty() {
                 system.extend(parts.into_iter().filter_map(text));
             } else {
-                draft.say(Role::User, path.as_str(), pieces(parts.into_iter().map(as_instruction).collect()));
+                draft.say(
+                    Role::User,
+                    path.as_str(),
+                    pieces(parts.into_iter().map(as_instruction).collect()),
+                );
             }
             return Ok(());
         }
@@ -125,16 +149,21 @@ fn content(
 }
 
 fn speaker(message: &mut Object) -> Result<Speaker, InvalidRequest> {
-    let role = message.take_text("role")?.ok_or_else(|| message.missing("role"))?;
+    let role = message
+        .take_text("role")?
+        .ok_or_else(|| message.missing("role"))?;
     match role.as_str() {
         "system" | "developer" => Ok(Speaker::Instructions),
         "user" => Ok(Speaker::User),
         "assistant" => Ok(Speaker::Assistant),
         "tool" => Ok(Speaker::Tool),
         "function" => Ok(Speaker::Function),
-        other => {
-            Err(unexpected(message, "role", other, "`system`, `developer`, `user`, `assistant` or `tool`"))
-        }
+        other => Err(unexpected(
+            message,
+            "role",
+            other,
+            "`system`, `developer`, `user`, `assistant` or `tool`",
+        )),
     }
 }
 
@@ -155,7 +184,11 @@ fn text(part: Part) -> Option<String> {
 
 /// A part of a message with instructions that stands in the conversation.
 fn as_instruction(part: Part) -> Part {
-    if let Part::Text(text) = part { Part::Instruction(text) } else { part }
+    if let Part::Text(text) = part {
+        Part::Instruction(text)
+    } else {
+        part
+    }
 }
 
 fn unexpected(object: &Object, field: &str, value: &str, expected: &str) -> InvalidRequest {
@@ -174,7 +207,11 @@ fn refuse_misplaced(message: &mut Object, speaker: Speaker) -> Result<(), Invali
         ("tool_call_id", Speaker::Tool, "messages of the role `tool`"),
     ];
     for (field, home, words) in homes {
-        if speaker != home && message.take(field)?.is_some_and(|value| value != Value::Array(Vec::new())) {
+        if speaker != home
+            && message
+                .take(field)?
+                .is_some_and(|value| value != Value::Array(Vec::new()))
+        {
             return Err(misplaced(message, field, words));
         }
     }

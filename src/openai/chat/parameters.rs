@@ -40,11 +40,15 @@ pub(super) fn sampling(
 
 /// The temperature, within the range of Claude.
 pub(in crate::openai) fn temperature(request: &mut Object) -> Result<Option<f64>, InvalidRequest> {
-    Ok(request.take_number("temperature")?.map(|temperature| temperature.min(HOTTEST)))
+    Ok(request
+        .take_number("temperature")?
+        .map(|temperature| temperature.min(HOTTEST)))
 }
 
 fn effort(request: &mut Object) -> Result<Option<Effort>, InvalidRequest> {
-    let Some(effort) = request.take_text("reasoning_effort")? else { return Ok(None) };
+    let Some(effort) = request.take_text("reasoning_effort")? else {
+        return Ok(None);
+    };
     match effort.as_str() {
         "none" => Ok(Some(Effort::None)),
         "minimal" | "low" => Ok(Some(Effort::Low)),
@@ -62,10 +66,21 @@ fn effort(request: &mut Object) -> Result<Option<Effort>, InvalidRequest> {
 }
 
 /// The form of the answer.
-fn format(request: &mut Object, body: &[u8], ignored: &mut Ignored) -> Result<Format, InvalidRequest> {
-    let Some(format) = request.take("response_format")? else { return Ok(Format::Text) };
-    let mut format = Object::new(format, Place::at("response_format", &fields::RESPONSE_FORMAT))?;
-    let kind = format.take_text("type")?.ok_or_else(|| format.missing("type"))?;
+fn format(
+    request: &mut Object,
+    body: &[u8],
+    ignored: &mut Ignored,
+) -> Result<Format, InvalidRequest> {
+    let Some(format) = request.take("response_format")? else {
+        return Ok(Format::Text);
+    };
+    let mut format = Object::new(
+        format,
+        Place::at("response_format", &fields::RESPONSE_FORMAT),
+    )?;
+    let kind = format
+        .take_text("type")?
+        .ok_or_else(|| format.missing("type"))?;
     let schema = format.take("json_schema")?;
     if schema.is_some() && kind != "json_schema" {
         let path = format.place.field("json_schema");
@@ -78,13 +93,16 @@ fn format(request: &mut Object, body: &[u8], ignored: &mut Ignored) -> Result<Fo
         "json_object" => Format::JsonObject,
         "json_schema" => {
             let schema = schema.ok_or_else(|| format.missing("json_schema"))?;
-            let written = Written::new(body).field("response_format").field("json_schema");
+            let written = Written::new(body)
+                .field("response_format")
+                .field("json_schema");
             Format::Schema(json_schema(schema, written, ignored)?)
         }
         other => {
             let other = printable(other);
-            let message =
-                format!("`{path}`: expected `text`, `json_object` or `json_schema`, got `{other}`.");
+            let message = format!(
+                "`{path}`: expected `text`, `json_object` or `json_schema`, got `{other}`."
+            );
             return Err(InvalidRequest::at(path, code::VALUE, message));
         }
     };
@@ -92,13 +110,26 @@ fn format(request: &mut Object, body: &[u8], ignored: &mut Ignored) -> Result<Fo
     Ok(wanted)
 }
 
-fn json_schema(value: Value, written: Written<'_>, ignored: &mut Ignored) -> Result<Schema, InvalidRequest> {
-    let mut object = Object::new(value, Place::at("response_format.json_schema", &fields::JSON_SCHEMA))?;
+fn json_schema(
+    value: Value,
+    written: Written<'_>,
+    ignored: &mut Ignored,
+) -> Result<Schema, InvalidRequest> {
+    let mut object = Object::new(
+        value,
+        Place::at("response_format.json_schema", &fields::JSON_SCHEMA),
+    )?;
     object.take("name")?;
     let is_strict = object.take_bool("strict")?.unwrap_or(false);
-    let schema = object.take("schema")?.ok_or_else(|| object.missing("schema"))?;
+    let schema = object
+        .take("schema")?
+        .ok_or_else(|| object.missing("schema"))?;
     object.finish(ignored)?;
-    Ok(Schema { json: written.field("schema").text(&schema), is_strict, is_native: false })
+    Ok(Schema {
+        json: written.field("schema").text(&schema),
+        is_strict,
+        is_native: false,
+    })
 }
 
 fn max_tokens(request: &mut Object) -> Result<Option<u32>, InvalidRequest> {
@@ -125,7 +156,8 @@ pub(in crate::openai) fn stop(
     let stops = request.take("stop")?;
     let count = stops.as_ref().and_then(Value::as_array).map_or(1, Vec::len);
     if count > MOST_STOPS && ignored.is_strict() {
-        let message = format!("`stop`: expected at most {MOST_STOPS} strings, got {count}. Remove some.");
+        let message =
+            format!("`stop`: expected at most {MOST_STOPS} strings, got {count}. Remove some.");
         return Err(InvalidRequest::at("stop", code::VALUE, message));
     }
     stop_texts("stop", stops, ignored)

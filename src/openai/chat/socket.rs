@@ -28,14 +28,24 @@ use crate::openai::labels::is_mark;
 static MESSAGE: Table = Table {
     prefix: "",
     fields: &[
-        honoured("type", Text, "Required. `chat`, `cancel`, `ping` or `auth`."),
+        honoured(
+            "type",
+            Text,
+            "Required. `chat`, `cancel`, `ping` or `auth`.",
+        ),
         honoured("id", Text, "The client's name for a turn."),
     ],
 };
 
 /// What `auth` has.
-static AUTH: Table =
-    Table { prefix: "", fields: &[honoured("api_key", Text, "Required. One of the server's keys.")] };
+static AUTH: Table = Table {
+    prefix: "",
+    fields: &[honoured(
+        "api_key",
+        Text,
+        "Required. One of the server's keys.",
+    )],
+};
 
 /// A message of a client.
 pub enum Said {
@@ -91,13 +101,18 @@ pub fn hear(text: &str, policy: Policy) -> Result<Said, InvalidRequest> {
     let mut ignored = Ignored::new(policy);
     let body = &*mended(text.as_bytes(), &mut ignored)?;
     let mut message = request(body, &MESSAGE, "a `type`")?;
-    let kind = message.take_text("type")?.ok_or_else(|| message.missing("type"))?;
+    let kind = message
+        .take_text("type")?
+        .ok_or_else(|| message.missing("type"))?;
     let id = message.take_text("id")?;
     if id.as_deref().is_some_and(|id| !is_mark(id)) {
         return Err(message.refuse("id", code::VALUE, MARK));
     }
     match kind.as_str() {
-        "chat" => Ok(Said::Chat { id, request: Box::new(chat(message, body, ignored)?) }),
+        "chat" => Ok(Said::Chat {
+            id,
+            request: Box::new(chat(message, body, ignored)?),
+        }),
         "cancel" => {
             let id = id.ok_or_else(|| message.missing("id"))?;
             nothing_else(message).map(|()| Said::Cancel { id })
@@ -105,11 +120,16 @@ pub fn hear(text: &str, policy: Policy) -> Result<Said, InvalidRequest> {
         "ping" => nothing_else(message).map(|()| Said::Ping),
         "auth" => {
             let mut message = message.under(&AUTH);
-            let api_key = message.take_text("api_key")?.ok_or_else(|| message.missing("api_key"))?;
+            let api_key = message
+                .take_text("api_key")?
+                .ok_or_else(|| message.missing("api_key"))?;
             nothing_else(message).map(|()| Said::Auth { api_key })
         }
         _ => {
-            let words = format!("expected `chat`, `cancel`, `ping` or `auth`, got `{}`.", printable(&kind));
+            let words = format!(
+                "expected `chat`, `cancel`, `ping` or `auth`, got `{}`.",
+                printable(&kind)
+            );
             Err(message.refuse("type", code::VALUE, &words))
         }
     }
@@ -127,8 +147,7 @@ fn chat(message: Object, body: &[u8], ignored: Ignored) -> Result<ChatRequest, I
     request.take("stream_options")?;
     let request = decode::read(request, body, ignored)?;
     if request.n > 1 {
-        let message =
-            "`n`: a turn of this socket has one answer. Ask for several turns, each with an `id` of its own.";
+        let message = "`n`: a turn of this socket has one answer. Ask for several turns, each with an `id` of its own.";
         return Err(InvalidRequest::at("n", code::UNSUPPORTED, message));
     }
     Ok(request)
@@ -147,7 +166,12 @@ pub fn id_of_unread(text: &str) -> Option<String> {
 }
 
 /// A failure, as the text of a message. `status` is what it would be over HTTP, `retry_after` in milliseconds.
-pub fn error_message(id: Option<&str>, envelope: &Envelope, status: u16, retry_after: Option<u64>) -> String {
+pub fn error_message(
+    id: Option<&str>,
+    envelope: &Envelope,
+    status: u16,
+    retry_after: Option<u64>,
+) -> String {
     let error = json!({
         "type": envelope.r#type, "code": envelope.code, "message": envelope.message, "param": envelope.param,
     });

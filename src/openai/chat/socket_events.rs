@@ -95,7 +95,13 @@ enum Told<'a> {
 impl SocketEncoder {
     /// An encoder for the turn `id`.
     pub fn new(id: String) -> Self {
-        Self { id, about: About::default(), calls: 0, has_input: true, cited: CitedText::default() }
+        Self {
+            id,
+            about: About::default(),
+            calls: 0,
+            has_input: true,
+            cited: CitedText::default(),
+        }
     }
 
     /// The name of the turn.
@@ -111,7 +117,12 @@ impl SocketEncoder {
     /// The first message: the turn is taken, `model` as the client wrote it, with `remarks`.
     pub fn started(&self, model: &str, remarks: &Remarks) -> String {
         let Remarks { ignored, repaired } = remarks;
-        json::to_string(&Told::Started { id: &self.id, model, ignored, repaired })
+        json::to_string(&Told::Started {
+            id: &self.id,
+            model,
+            ignored,
+            repaired,
+        })
     }
 
     /// The messages that `event` gives.
@@ -130,10 +141,16 @@ impl SocketEncoder {
             | TurnEvent::NextText => {}
             TurnEvent::Citation(citation) => messages.extend(self.annotations(citation)),
             TurnEvent::Thinking(content) => {
-                messages.push(json::to_string(&Told::Reasoning { id: &self.id, content }));
+                messages.push(json::to_string(&Told::Reasoning {
+                    id: &self.id,
+                    content,
+                }));
             }
             TurnEvent::Text(content) => {
-                messages.push(json::to_string(&Told::Token { id: &self.id, content }));
+                messages.push(json::to_string(&Told::Token {
+                    id: &self.id,
+                    content,
+                }));
             }
             TurnEvent::ToolCall { id, name, .. } => messages.push(self.call(id, name)),
             TurnEvent::ToolInput(piece) => messages.push(self.input(piece)),
@@ -151,7 +168,10 @@ impl SocketEncoder {
     fn annotations(&self, citation: &Citation) -> Option<String> {
         let citation = self.cited.cite(citation)?;
         let annotations = [Annotation::from(&citation)];
-        Some(json::to_string(&Told::Annotations { id: &self.id, annotations }))
+        Some(json::to_string(&Told::Annotations {
+            id: &self.id,
+            annotations,
+        }))
     }
 
     fn call(&mut self, call_id: &str, name: &str) -> String {
@@ -159,18 +179,34 @@ impl SocketEncoder {
         self.calls += 1;
         self.has_input = false;
         let (call_id, name) = (Some(call_id), Some(name));
-        json::to_string(&Told::ToolCall { id: &self.id, index, call_id, name, arguments: "" })
+        json::to_string(&Told::ToolCall {
+            id: &self.id,
+            index,
+            call_id,
+            name,
+            arguments: "",
+        })
     }
 
     fn input(&mut self, arguments: &str) -> String {
         self.has_input = true;
         let index = self.calls.saturating_sub(1);
-        json::to_string(&Told::ToolCall { id: &self.id, index, call_id: None, name: None, arguments })
+        json::to_string(&Told::ToolCall {
+            id: &self.id,
+            index,
+            call_id: None,
+            name: None,
+            arguments,
+        })
     }
 
     fn finish(&self, finish: &Finish) -> String {
         let refusal = (finish.reason == FinishReason::ContentFilter).then_some(REFUSAL);
-        self.done(finish_reason(finish.reason), refusal, Some((&finish.usage).into()))
+        self.done(
+            finish_reason(finish.reason),
+            refusal,
+            Some((&finish.usage).into()),
+        )
     }
 
     fn done(
@@ -179,6 +215,12 @@ impl SocketEncoder {
         refusal: Option<&'static str>,
         usage: Option<CompletionUsage>,
     ) -> String {
-        json::to_string(&Told::Done { id: &self.id, finish_reason, refusal, usage, about: &self.about })
+        json::to_string(&Told::Done {
+            id: &self.id,
+            finish_reason,
+            refusal,
+            usage,
+            about: &self.about,
+        })
     }
 }

@@ -11,18 +11,28 @@ use crate::openai::chat::About;
 use crate::openai::chat::SocketEncoder;
 
 fn chat(fields: &Value) -> Result<Said, InvalidRequest> {
-    let mut message = json!({"type": "chat", "model": "m", "messages": [{"role": "user", "content": "hi"}]});
-    message.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    let mut message =
+        json!({"type": "chat", "model": "m", "messages": [{"role": "user", "content": "hi"}]});
+    message
+        .as_object_mut()
+        .unwrap()
+        .extend(fields.as_object().unwrap().clone());
     hear(&message.to_string(), Policy::Strict)
 }
 
 #[test]
 fn a_chat_is_a_request_with_a_name() {
-    let said = chat(&json!({"id": "a.1", "stream": false, "stream_options": {"x": 1}, "temperature": 0.5}));
-    let Said::Chat { id, request } = said.unwrap() else { panic!("no chat") };
+    let said = chat(
+        &json!({"id": "a.1", "stream": false, "stream_options": {"x": 1}, "temperature": 0.5}),
+    );
+    let Said::Chat { id, request } = said.unwrap() else {
+        panic!("no chat")
+    };
     assert_eq!((id.as_deref(), request.n), (Some("a.1"), 1));
     assert_eq!(request.turn.sampling.temperature, Some(0.5));
-    let Said::Chat { id: None, .. } = chat(&json!({"n": 1})).unwrap() else { panic!("no name was given") };
+    let Said::Chat { id: None, .. } = chat(&json!({"n": 1})).unwrap() else {
+        panic!("no name was given")
+    };
 }
 
 #[test]
@@ -44,14 +54,34 @@ fn what_is_no_message_is_refused_where_it_is_wrong() {
         (r#"{"type":1}"#, Some("type"), Some(code::TYPE)),
         (r#"{"type":"steer"}"#, Some("type"), Some(code::VALUE)),
         (r#"{"type":"cancel"}"#, Some("id"), Some(code::MISSING)),
-        (r#"{"type":"cancel","id":"a b"}"#, Some("id"), Some(code::VALUE)),
-        (r#"{"type":"cancel","id":"a","model":"m"}"#, Some("model"), Some(code::UNKNOWN)),
-        (r#"{"type":"ping","api_key":"k"}"#, Some("api_key"), Some(code::UNKNOWN)),
+        (
+            r#"{"type":"cancel","id":"a b"}"#,
+            Some("id"),
+            Some(code::VALUE),
+        ),
+        (
+            r#"{"type":"cancel","id":"a","model":"m"}"#,
+            Some("model"),
+            Some(code::UNKNOWN),
+        ),
+        (
+            r#"{"type":"ping","api_key":"k"}"#,
+            Some("api_key"),
+            Some(code::UNKNOWN),
+        ),
         (r#"{"type":"auth"}"#, Some("api_key"), Some(code::MISSING)),
-        (r#"{"type":"chat","id":"a"}"#, Some("model"), Some(code::MISSING)),
+        (
+            r#"{"type":"chat","id":"a"}"#,
+            Some("model"),
+            Some(code::MISSING),
+        ),
     ] {
         let error = hear(message, Policy::Lenient).unwrap_err();
-        assert_eq!((error.param.as_deref(), error.code), (param, code), "{message}");
+        assert_eq!(
+            (error.param.as_deref(), error.code),
+            (param, code),
+            "{message}"
+        );
     }
     for (fields, param) in [
         (json!({"n": 2}), "n"),
@@ -67,13 +97,23 @@ fn what_is_no_message_is_refused_where_it_is_wrong() {
 #[test]
 fn an_error_names_the_turn_where_that_is_known() {
     assert_eq!(id_of(r#"{"id":"a","type":7}"#).as_deref(), Some("a"));
-    assert_eq!(id_of(r#"{"id":"a","content":"\ud83d"}"#).as_deref(), Some("a"));
+    assert_eq!(
+        id_of(r#"{"id":"a","content":"\ud83d"}"#).as_deref(),
+        Some("a")
+    );
     for text in ["{", r#"{"id":1}"#, r#"{"id":"a b"}"#, "{}"] {
         assert_eq!(id_of(text), None, "{text}");
     }
-    let envelope = Envelope { message: "m".into(), r#type: "t", param: None, code: None };
-    let messages =
-        [error_message(None, &envelope, 400, None), error_message(Some("a"), &envelope, 429, Some(1500))];
+    let envelope = Envelope {
+        message: "m".into(),
+        r#type: "t",
+        param: None,
+        code: None,
+    };
+    let messages = [
+        error_message(None, &envelope, 400, None),
+        error_message(Some("a"), &envelope, 429, Some(1500)),
+    ];
     insta::assert_snapshot!(messages.join("\n"), @r#"
     {"error":{"code":null,"message":"m","param":null,"type":"t"},"id":null,"status":400,"type":"error"}
     {"error":{"code":null,"message":"m","param":null,"type":"t"},"id":"a","retry_after_ms":1500,"status":429,"type":"error"}
@@ -83,11 +123,24 @@ fn an_error_names_the_turn_where_that_is_known() {
 #[test]
 fn a_turn_in_messages() {
     let mut encoder = SocketEncoder::new("a".into());
-    let remarks = Remarks { ignored: vec!["seed".into()], repaired: vec!["arguments"] };
-    let mut messages =
-        vec![encoder.started("sonnet", &Remarks::default()), encoder.started("sonnet", &remarks)];
-    encoder.about(About { model: "claude-sonnet-5-5".into(), cache: Some("miss"), ..About::default() });
-    let usage = Usage { input_tokens: 3, output_tokens: 2, ..Usage::default() };
+    let remarks = Remarks {
+        ignored: vec!["seed".into()],
+        repaired: vec!["arguments"],
+    };
+    let mut messages = vec![
+        encoder.started("sonnet", &Remarks::default()),
+        encoder.started("sonnet", &remarks),
+    ];
+    encoder.about(About {
+        model: "claude-sonnet-5-5".into(),
+        cache: Some("miss"),
+        ..About::default()
+    });
+    let usage = Usage {
+        input_tokens: 3,
+        output_tokens: 2,
+        ..Usage::default()
+    };
     let call = |id: &str| TurnEvent::tool_call(id, "look");
     for event in [
         TurnEvent::started("m", usage),
@@ -124,16 +177,26 @@ fn a_turn_in_messages() {
 fn sources_are_told_in_messages() {
     let mut encoder = SocketEncoder::new("a".into());
     let url = Some("https://a.example".to_owned());
-    let citation = Citation { json: "{}".into(), url, title: Some("A".into()) };
+    let citation = Citation {
+        json: "{}".into(),
+        url,
+        title: Some("A".into()),
+    };
     let events = [TurnEvent::Text("Hi".into()), TurnEvent::Citation(citation)];
-    let messages: Vec<String> = events.iter().flat_map(|event| encoder.event(event)).collect();
+    let messages: Vec<String> = events
+        .iter()
+        .flat_map(|event| encoder.event(event))
+        .collect();
     insta::assert_snapshot!(messages[1], @r#"{"type":"annotations","id":"a","annotations":[{"type":"url_citation","url_citation":{"start_index":0,"end_index":2,"title":"A","url":"https://a.example"}}]}"#);
 }
 
 #[test]
 fn the_turn_of_a_message_is_known_though_it_is_not_read() {
     for (text, id) in [
-        (r#"{"a": {"id": "no"}, "id": "a", "messages": [[1], {"b": 2}]}"#, Some("a")),
+        (
+            r#"{"a": {"id": "no"}, "id": "a", "messages": [[1], {"b": 2}]}"#,
+            Some("a"),
+        ),
         (r#"{"id": 7}"#, None),
         (r#"{"id": "a""#, None),
         ("[]", None),

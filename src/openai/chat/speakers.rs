@@ -9,7 +9,10 @@ use crate::domain::Part;
 /// Whether several people speak on the side of the user: their messages have more than one name.
 pub(super) fn are_several(messages: &[Value]) -> bool {
     let of_user = messages.iter().filter(|message| message["role"] == "user");
-    let names: HashSet<_> = of_user.filter_map(|message| message["name"].as_str()).map(str::trim).collect();
+    let names: HashSet<_> = of_user
+        .filter_map(|message| message["name"].as_str())
+        .map(str::trim)
+        .collect();
     names.len() > 1
 }
 
@@ -34,7 +37,8 @@ mod tests {
 
     #[test]
     fn in_a_group_each_message_of_the_user_says_who_speaks() {
-        let user = |name: &str, content: Value| json!({"role": "user", "name": name, "content": content});
+        let user =
+            |name: &str, content: Value| json!({"role": "user", "name": name, "content": content});
         let text = |text: &str| json!({"type": "text", "text": text});
         let picture = json!([{"type": "image_url", "image_url": {"url": "https://a/b.png"}}]);
         let messages = json!([
@@ -46,9 +50,20 @@ mod tests {
         ]);
         let body = json!({"model": "m", "messages": messages}).to_string();
         let turn = decode(body.as_bytes(), Policy::Strict).unwrap().turn;
-        let parts = turn.history.into_iter().flat_map(|message| message.parts).chain(turn.prompt);
-        let texts: Vec<_> =
-            parts.filter_map(|part| if let Part::Text(text) = part { Some(text) } else { None }).collect();
+        let parts = turn
+            .history
+            .into_iter()
+            .flat_map(|message| message.parts)
+            .chain(turn.prompt);
+        let texts: Vec<_> = parts
+            .filter_map(|part| {
+                if let Part::Text(text) = part {
+                    Some(text)
+                } else {
+                    None
+                }
+            })
+            .collect();
         assert_eq!(texts, ["Ann: Hi", "Bob:", "c", "d", "Ann: e", "f"]);
     }
 }

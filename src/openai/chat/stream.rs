@@ -80,7 +80,11 @@ impl StreamEncoder {
         };
         Self {
             head,
-            tail: if include_usage { r#"],"usage":null}"# } else { "]}" },
+            tail: if include_usage {
+                r#"],"usage":null}"#
+            } else {
+                "]}"
+            },
             dialect: reply.dialect.clone(),
             include_usage,
             usage: Usage::default(),
@@ -118,7 +122,9 @@ impl StreamEncoder {
             TurnEvent::Thinking(text) => {
                 payloads.extend(self.piece(index, r#"{"reasoning_content":"#, text, "}"));
             }
-            TurnEvent::Text(text) => payloads.extend(self.piece(index, r#"{"content":"#, text, "}")),
+            TurnEvent::Text(text) => {
+                payloads.extend(self.piece(index, r#"{"content":"#, text, "}"));
+            }
             TurnEvent::ToolCall { id, name, .. } => self.call(index, id, name, &mut payloads),
             TurnEvent::ToolInput(piece) => payloads.extend(self.input(index, piece)),
             TurnEvent::Citation(citation) => payloads.extend(self.annotation(index, citation)),
@@ -135,7 +141,10 @@ impl StreamEncoder {
 
     /// The payload `[DONE]`, or none unless every choice is whole: its absence is how a client sees a broken stream.
     pub fn done(&self) -> Option<&'static str> {
-        let is_whole = self.choices.iter().all(|choice| choice.state == State::Finished);
+        let is_whole = self
+            .choices
+            .iter()
+            .all(|choice| choice.state == State::Finished);
         (is_whole && !self.has_failed).then_some("[DONE]")
     }
 
@@ -147,7 +156,9 @@ impl StreamEncoder {
     }
 
     fn call(&mut self, index: usize, id: &str, name: &str, payloads: &mut Vec<String>) {
-        let Some(choice) = self.choices.get_mut(index) else { return };
+        let Some(choice) = self.choices.get_mut(index) else {
+            return;
+        };
         let (custom, number, name) = (name, choice.calls, json::to_string(name));
         choice.calls += 1;
         choice.has_input = false;
@@ -166,7 +177,9 @@ impl StreamEncoder {
             ),
             // A message in the old form has room for one call.
             Dialect::Functions if number > 0 => return,
-            Dialect::Functions => format!(r#"{{"function_call":{{"name":{name},"arguments":""}}}}"#),
+            Dialect::Functions => {
+                format!(r#"{{"function_call":{{"name":{name},"arguments":""}}}}"#)
+            }
         };
         payloads.push(self.chunk(index, &delta));
     }
@@ -181,11 +194,14 @@ impl StreamEncoder {
         }
         match self.dialect {
             Dialect::Tools | Dialect::Custom(_) => {
-                let delta = format!(r#"{{"tool_calls":[{{"index":{number},"function":{{"arguments":"#);
+                let delta =
+                    format!(r#"{{"tool_calls":[{{"index":{number},"function":{{"arguments":"#);
                 self.piece(index, &delta, piece, "}}]}")
             }
             Dialect::Functions if number > 0 => None,
-            Dialect::Functions => self.piece(index, r#"{"function_call":{"arguments":"#, piece, "}}"),
+            Dialect::Functions => {
+                self.piece(index, r#"{"function_call":{"arguments":"#, piece, "}}")
+            }
         }
     }
 
@@ -211,7 +227,9 @@ impl StreamEncoder {
         if finish.reason == FinishReason::ContentFilter {
             payloads.extend(self.piece(index, r#"{"refusal":"#, REFUSAL, "}"));
         }
-        let Some(choice) = self.choices.get_mut(index) else { return };
+        let Some(choice) = self.choices.get_mut(index) else {
+            return;
+        };
         choice.state = State::Finished;
         let reason = finish_word(finish.reason, &self.dialect);
         let end = format!(r#"{{}},"logprobs":null,"finish_reason":"{reason}"}}"#);
@@ -234,7 +252,10 @@ impl StreamEncoder {
     }
 
     fn chunk(&self, index: usize, delta: &str) -> String {
-        let head = self.choices.get(index).map_or("", |choice| choice.head.as_str());
+        let head = self
+            .choices
+            .get(index)
+            .map_or("", |choice| choice.head.as_str());
         [&self.head, head, delta, TAIL, self.tail].concat()
     }
 }

@@ -8,7 +8,12 @@ use crate::domain::FinishReason;
 use crate::domain::Usage;
 
 fn reply() -> Reply {
-    Reply { id: "chatcmpl-1".into(), created: 7, model: "a \"model\"".into(), dialect: Dialect::Tools }
+    Reply {
+        id: "chatcmpl-1".into(),
+        created: 7,
+        model: "a \"model\"".into(),
+        dialect: Dialect::Tools,
+    }
 }
 
 fn started() -> TurnEvent {
@@ -20,19 +25,29 @@ fn text(text: &str) -> TurnEvent {
 }
 
 fn finished(reason: FinishReason) -> TurnEvent {
-    let usage = Usage { input_tokens: 2, output_tokens: 3, ..Usage::default() };
+    let usage = Usage {
+        input_tokens: 2,
+        output_tokens: 3,
+        ..Usage::default()
+    };
     TurnEvent::Finished(Finish::new(reason, usage))
 }
 
 fn encode(include_usage: bool, events: &[TurnEvent]) -> (Vec<String>, Option<&'static str>) {
     let mut encoder = StreamEncoder::new(&reply(), 1, include_usage);
-    let payloads = events.iter().flat_map(|event| encoder.event(0, event)).collect();
+    let payloads = events
+        .iter()
+        .flat_map(|event| encoder.event(0, event))
+        .collect();
     (payloads, encoder.done())
 }
 
 #[test]
 fn a_stream_without_usage() {
-    let (payloads, done) = encode(false, &[started(), text("Hé\n\u{7}"), finished(FinishReason::Length)]);
+    let (payloads, done) = encode(
+        false,
+        &[started(), text("Hé\n\u{7}"), finished(FinishReason::Length)],
+    );
     let head = r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":7,"model":"a \"model\"","choices":[{"index":0,"delta":"#;
     assert_eq!(
         payloads,
@@ -40,7 +55,9 @@ fn a_stream_without_usage() {
             format!(
                 r#"{head}{{"role":"assistant","content":"","refusal":null}},"logprobs":null,"finish_reason":null}}]}}"#
             ),
-            format!(r#"{head}{{"content":"Hé\n\u0007"}},"logprobs":null,"finish_reason":null}}]}}"#),
+            format!(
+                r#"{head}{{"content":"Hé\n\u0007"}},"logprobs":null,"finish_reason":null}}]}}"#
+            ),
             format!(r#"{head}{{}},"logprobs":null,"finish_reason":"length"}}]}}"#),
         ]
     );
@@ -52,18 +69,27 @@ fn usage_comes_last_and_is_null_before() {
     let (payloads, _) = encode(true, &[text("a"), finished(FinishReason::Stop)]);
     let (last, others) = payloads.split_last().unwrap();
     assert_eq!(others.len(), 3);
-    assert!(others.iter().all(|payload| payload.ends_with(r#"],"usage":null}"#)), "{others:?}");
     assert!(
-        last.contains(r#""choices":[],"usage":{"prompt_tokens":2,"completion_tokens":3,"total_tokens":5,"#)
+        others
+            .iter()
+            .all(|payload| payload.ends_with(r#"],"usage":null}"#)),
+        "{others:?}"
     );
+    assert!(last.contains(
+        r#""choices":[],"usage":{"prompt_tokens":2,"completion_tokens":3,"total_tokens":5,"#
+    ));
 }
 
 #[test]
 fn nothing_follows_a_failure() {
     let mut encoder = StreamEncoder::new(&reply(), 1, true);
     encoder.event(0, &text("a"));
-    let envelope =
-        Envelope { message: "gone".into(), r#type: "server_error", param: None, code: Some("crashed") };
+    let envelope = Envelope {
+        message: "gone".into(),
+        r#type: "server_error",
+        param: None,
+        code: Some("crashed"),
+    };
     assert_eq!(
         encoder.failed(&envelope),
         r#"{"error":{"message":"gone","type":"server_error","param":null,"code":"crashed"}}"#
@@ -90,7 +116,10 @@ fn input(piece: &str) -> TurnEvent {
 fn deltas(payloads: &[String]) -> String {
     let delta = |payload: &String| {
         let chunk: serde_json::Value = serde_json::from_str(payload).unwrap();
-        format!("{} {}", chunk["choices"][0]["delta"], chunk["choices"][0]["finish_reason"])
+        format!(
+            "{} {}",
+            chunk["choices"][0]["delta"], chunk["choices"][0]["finish_reason"]
+        )
     };
     payloads.iter().map(delta).collect::<Vec<_>>().join("\n")
 }
@@ -99,7 +128,14 @@ fn deltas(payloads: &[String]) -> String {
 fn calls_stream_in_order_and_never_without_input() {
     let (payloads, _) = encode(
         false,
-        &[text("a"), call("1"), input("{\"x\":"), input("1}"), call("2"), finished(FinishReason::ToolCalls)],
+        &[
+            text("a"),
+            call("1"),
+            input("{\"x\":"),
+            input("1}"),
+            call("2"),
+            finished(FinishReason::ToolCalls),
+        ],
     );
     insta::assert_snapshot!(deltas(&payloads), @r#"
     {"content":"","refusal":null,"role":"assistant"} null
@@ -115,8 +151,16 @@ fn calls_stream_in_order_and_never_without_input() {
 
 #[test]
 fn a_call_has_its_empty_input_before_whatever_follows() {
-    let (payloads, _) =
-        encode(false, &[call("1"), input(""), text("a"), call("2"), finished(FinishReason::ToolCalls)]);
+    let (payloads, _) = encode(
+        false,
+        &[
+            call("1"),
+            input(""),
+            text("a"),
+            call("2"),
+            finished(FinishReason::ToolCalls),
+        ],
+    );
     insta::assert_snapshot!(deltas(&payloads[1..]), @r#"
     {"tool_calls":[{"function":{"arguments":"","name":"look"},"id":"1","index":0,"type":"function"}]} null
     {"tool_calls":[{"function":{"arguments":"{}"},"index":0}]} null
@@ -129,10 +173,22 @@ fn a_call_has_its_empty_input_before_whatever_follows() {
 
 #[test]
 fn the_old_form_streams_one_call() {
-    let reply = Reply { dialect: Dialect::Functions, ..reply() };
+    let reply = Reply {
+        dialect: Dialect::Functions,
+        ..reply()
+    };
     let mut encoder = StreamEncoder::new(&reply, 1, false);
-    let events = [call("1"), input("{}"), call("2"), input("{}"), finished(FinishReason::ToolCalls)];
-    let payloads: Vec<_> = events.iter().flat_map(|event| encoder.event(0, event)).collect();
+    let events = [
+        call("1"),
+        input("{}"),
+        call("2"),
+        input("{}"),
+        finished(FinishReason::ToolCalls),
+    ];
+    let payloads: Vec<_> = events
+        .iter()
+        .flat_map(|event| encoder.event(0, event))
+        .collect();
     insta::assert_snapshot!(deltas(&payloads[1..]), @r#"
     {"function_call":{"arguments":"","name":"look"}} null
     {"function_call":{"arguments":"{}"}} null
@@ -153,13 +209,32 @@ fn a_refusal_comes_before_the_end() {
 fn choices_are_told_apart_and_summed() {
     let mut encoder = StreamEncoder::new(&reply(), 2, true);
     let end = finished(FinishReason::Stop);
-    let events =
-        [(1, text("b")), (0, text("a")), (1, end.clone()), (1, text("late")), (0, end.clone()), (5, end)];
-    let payloads: Vec<_> = events.iter().flat_map(|(index, event)| encoder.event(*index, event)).collect();
-    let chunks: Vec<Chunk> = payloads.iter().map(|payload| serde_json::from_str(payload).unwrap()).collect();
-    let order: Vec<_> = chunks.iter().flat_map(|chunk| &chunk.choices).map(|choice| choice.index).collect();
+    let events = [
+        (1, text("b")),
+        (0, text("a")),
+        (1, end.clone()),
+        (1, text("late")),
+        (0, end.clone()),
+        (5, end),
+    ];
+    let payloads: Vec<_> = events
+        .iter()
+        .flat_map(|(index, event)| encoder.event(*index, event))
+        .collect();
+    let chunks: Vec<Chunk> = payloads
+        .iter()
+        .map(|payload| serde_json::from_str(payload).unwrap())
+        .collect();
+    let order: Vec<_> = chunks
+        .iter()
+        .flat_map(|chunk| &chunk.choices)
+        .map(|choice| choice.index)
+        .collect();
     assert_eq!(order, [1, 1, 0, 0, 1, 0]);
-    assert_eq!(chunks.last().unwrap().usage.as_ref().unwrap().total_tokens, 10);
+    assert_eq!(
+        chunks.last().unwrap().usage.as_ref().unwrap().total_tokens,
+        10
+    );
     assert_eq!(encoder.done(), Some("[DONE]"));
 }
 
@@ -237,7 +312,10 @@ fn a_call_of_a_tool_that_takes_a_text_is_that_text() {
         TurnEvent::tool_call("2", "f"),
         TurnEvent::Finished(Finish::new(FinishReason::ToolCalls, Usage::default())),
     ];
-    let payloads: Vec<_> = events.iter().flat_map(|event| encoder.event(0, event)).collect();
+    let payloads: Vec<_> = events
+        .iter()
+        .flat_map(|event| encoder.event(0, event))
+        .collect();
     let delta = |payload: &String| {
         let payload: serde_json::Value = serde_json::from_str(payload).unwrap();
         payload["choices"][0]["delta"]["tool_calls"].get(0).cloned()
@@ -258,7 +336,10 @@ fn a_call_of_a_tool_that_takes_a_text_is_that_text() {
         name: "c".into(),
         input: r#"{"input":"a\nb"}"#.into(),
     }];
-    let answer = super::super::answer::Answer { calls, ..Default::default() };
+    let answer = super::super::answer::Answer {
+        calls,
+        ..Default::default()
+    };
     let whole: serde_json::Value = serde_json::from_slice(&reply.response(&[answer])).unwrap();
     assert_eq!(
         whole["choices"][0]["message"]["tool_calls"],

@@ -35,7 +35,11 @@ pub enum Dialect {
 impl Dialect {
     /// That of `tools`, of which those of these names take a text.
     pub(super) fn with_custom(names: Vec<String>) -> Self {
-        if names.is_empty() { Self::Tools } else { Self::Custom(names) }
+        if names.is_empty() {
+            Self::Tools
+        } else {
+            Self::Custom(names)
+        }
     }
 
     /// Whether the tool `name` takes a text.
@@ -59,16 +63,35 @@ pub(super) fn decode(
     let is_old = !functions.is_empty() || call.as_ref().is_some_and(asks_for_something);
     let is_order = |choice: &Option<Value>| choice.as_ref().is_some_and(|choice| choice != "auto");
     if (is_new && (is_old || is_order(&call))) || (is_old && is_order(&choice)) {
-        return Err(mixed(if functions.is_empty() { "function_call" } else { "functions" }));
+        return Err(mixed(if functions.is_empty() {
+            "function_call"
+        } else {
+            "functions"
+        }));
     }
     if !is_old {
-        let written = if tools.is_empty() { Written::default() } else { Written::new(body).field("tools") };
+        let written = if tools.is_empty() {
+            Written::default()
+        } else {
+            Written::new(body).field("tools")
+        };
         let (list, custom) = offered(tools, written, ignored)?;
-        return Ok((chosen(list, choice, parallel, ignored)?, Dialect::with_custom(custom)));
+        return Ok((
+            chosen(list, choice, parallel, ignored)?,
+            Dialect::with_custom(custom),
+        ));
     }
     let list = old_functions(functions, Written::new(body).field("functions"), ignored)?;
     let choice = old_choice(call, &list, ignored)?;
-    Ok((Tools { list, choice, parallel: false, ..Tools::default() }, Dialect::Functions))
+    Ok((
+        Tools {
+            list,
+            choice,
+            parallel: false,
+            ..Tools::default()
+        },
+        Dialect::Functions,
+    ))
 }
 
 /// The old words beside the new ones: of two orders one would be dropped.
@@ -100,7 +123,11 @@ fn offered(
     let (mut list, mut custom) = (Vec::new(), Vec::new());
     for (index, tool) in tools.into_iter().enumerate() {
         let is_flat = tool.get("function").is_none() && tool.get("name").is_some();
-        let table = if is_flat { &fields::FLAT_TOOL } else { &fields::TOOL };
+        let table = if is_flat {
+            &fields::FLAT_TOOL
+        } else {
+            &fields::TOOL
+        };
         let mut tool = Object::new(tool, Place::at(format!("tools[{index}]"), table))?;
         let written = written.get(index).copied().unwrap_or_default();
         if tool.peek_text("type") == Some(CUSTOM) {
@@ -111,9 +138,15 @@ fn offered(
             list.push(flat_tool(tool, written, ignored)?);
         } else {
             function_type(&mut tool)?;
-            let function = tool.take("function")?.ok_or_else(|| tool.missing("function"))?;
-            let mut function = Object::new(function, tool.place.inner("function", &fields::FUNCTION))?;
-            list.push(functions::function(&mut function, written.field("function"))?);
+            let function = tool
+                .take("function")?
+                .ok_or_else(|| tool.missing("function"))?;
+            let mut function =
+                Object::new(function, tool.place.inner("function", &fields::FUNCTION))?;
+            list.push(functions::function(
+                &mut function,
+                written.field("function"),
+            )?);
             function.finish(ignored)?;
             tool.finish(ignored)?;
         }
@@ -123,7 +156,11 @@ fn offered(
 }
 
 /// A function without `function` around it, as Responses and Messages have it and some editors send it.
-fn flat_tool(mut tool: Object, written: Written<'_>, ignored: &mut Ignored) -> Result<Tool, InvalidRequest> {
+fn flat_tool(
+    mut tool: Object,
+    written: Written<'_>,
+    ignored: &mut Ignored,
+) -> Result<Tool, InvalidRequest> {
     if tool.peek_text("type").is_some() {
         function_type(&mut tool)?;
     }
@@ -142,7 +179,10 @@ fn old_functions(
     for (index, function) in functions.into_iter().enumerate() {
         let place = Place::at(format!("functions[{index}]"), &fields::OLD_FUNCTION);
         let mut function = Object::new(function, place)?;
-        list.push(functions::function(&mut function, written.get(index).copied().unwrap_or_default())?);
+        list.push(functions::function(
+            &mut function,
+            written.get(index).copied().unwrap_or_default(),
+        )?);
         function.finish(ignored)?;
     }
     functions::check_list(&list, "functions")?;
@@ -151,14 +191,17 @@ fn old_functions(
 
 /// Takes a `type`, which must be `function`.
 fn function_type(object: &mut Object) -> Result<(), InvalidRequest> {
-    let kind = object.take_text("type")?.ok_or_else(|| object.missing("type"))?;
+    let kind = object
+        .take_text("type")?
+        .ok_or_else(|| object.missing("type"))?;
     if kind == "function" {
         return Ok(());
     }
     let path = object.place.field("type");
     let kind = printable(&kind);
-    let message =
-        format!("`{path}`: only tools of the types `function` and `custom` are supported, got `{kind}`.");
+    let message = format!(
+        "`{path}`: only tools of the types `function` and `custom` are supported, got `{kind}`."
+    );
     Err(InvalidRequest::at(path, code::UNSUPPORTED, message))
 }
 
@@ -172,7 +215,12 @@ fn chosen(
     let (list, choice) = match choice {
         None => (list, ToolChoice::Auto),
         Some(Value::String(word)) => {
-            let choice = choice_word(&word, "tool_choice", &["none", "auto", "required"], OR_AN_OBJECT)?;
+            let choice = choice_word(
+                &word,
+                "tool_choice",
+                &["none", "auto", "required"],
+                OR_AN_OBJECT,
+            )?;
             (list, choice)
         }
         Some(choice) => {
@@ -181,21 +229,39 @@ fn chosen(
         }
     };
     if list.is_empty() && !matches!(choice, ToolChoice::Auto | ToolChoice::None) {
-        let message = "`tool_choice` asks for a tool, but `tools` offers none. Add `tools`, or remove it.";
+        let message =
+            "`tool_choice` asks for a tool, but `tools` offers none. Add `tools`, or remove it.";
         return Err(InvalidRequest::at("tool_choice", code::VALUE, message));
     }
-    Ok(Tools { list, choice, parallel, ..Tools::default() })
+    Ok(Tools {
+        list,
+        choice,
+        parallel,
+        ..Tools::default()
+    })
 }
 
 /// Reads `word`, one of `words`; `else_` says what else might stand there.
-fn choice_word(word: &str, path: &str, words: &[&str], else_: &str) -> Result<ToolChoice, InvalidRequest> {
+fn choice_word(
+    word: &str,
+    path: &str,
+    words: &[&str],
+    else_: &str,
+) -> Result<ToolChoice, InvalidRequest> {
     match word {
         "none" if words.contains(&"none") => Ok(ToolChoice::None),
         "auto" => Ok(ToolChoice::Auto),
         "required" if words.contains(&"required") => Ok(ToolChoice::Required),
         other => {
-            let words = words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
-            let message = format!("`{path}`: expected one of {words}{else_}, got `{}`.", printable(other));
+            let words = words
+                .iter()
+                .map(|word| format!("`{word}`"))
+                .collect::<Vec<_>>()
+                .join(", ");
+            let message = format!(
+                "`{path}`: expected one of {words}{else_}, got `{}`.",
+                printable(other)
+            );
             Err(InvalidRequest::at(path, code::VALUE, message))
         }
     }
@@ -207,7 +273,9 @@ fn chosen_object(
     ignored: &mut Ignored,
 ) -> Result<(Vec<Tool>, ToolChoice), InvalidRequest> {
     const KINDS: [&str; 3] = ["function", CUSTOM, "allowed_tools"];
-    let field = KINDS.into_iter().find(|kind| choice.peek_text("type") == Some(kind));
+    let field = KINDS
+        .into_iter()
+        .find(|kind| choice.peek_text("type") == Some(kind));
     let is_allowance = field == Some("allowed_tools");
     match field {
         Some(_) => choice.take("type").map(drop)?,
@@ -218,7 +286,8 @@ fn chosen_object(
     for other in KINDS.into_iter().filter(|kind| *kind != field) {
         if choice.take(other)?.is_some() {
             let path = choice.place.field(other);
-            let message = format!("`{path}` belongs only to a choice of the type `{other}`. Remove it.");
+            let message =
+                format!("`{path}` belongs only to a choice of the type `{other}`. Remove it.");
             return Err(InvalidRequest::at(path, code::VALUE, message));
         }
     }
@@ -238,13 +307,29 @@ fn allowed_tools(
     mut allowed: Object,
     ignored: &mut Ignored,
 ) -> Result<(Vec<Tool>, ToolChoice), InvalidRequest> {
-    let mode = allowed.take_text("mode")?.ok_or_else(|| allowed.missing("mode"))?;
-    let choice = choice_word(&mode, &allowed.place.field("mode"), &["auto", "required"], "")?;
-    let Some(Value::Array(tools)) = allowed.take("tools")? else { return Err(allowed.missing("tools")) };
+    let mode = allowed
+        .take_text("mode")?
+        .ok_or_else(|| allowed.missing("mode"))?;
+    let choice = choice_word(
+        &mode,
+        &allowed.place.field("mode"),
+        &["auto", "required"],
+        "",
+    )?;
+    let Some(Value::Array(tools)) = allowed.take("tools")? else {
+        return Err(allowed.missing("tools"));
+    };
     let mut names = Vec::new();
     for (index, tool) in tools.into_iter().enumerate() {
-        let mut tool = Object::new(tool, allowed.place.item("tools", index, &fields::ALLOWED_TOOL))?;
-        let field = if tool.peek_text("type") == Some(CUSTOM) { CUSTOM } else { "function" };
+        let mut tool = Object::new(
+            tool,
+            allowed.place.item("tools", index, &fields::ALLOWED_TOOL),
+        )?;
+        let field = if tool.peek_text("type") == Some(CUSTOM) {
+            CUSTOM
+        } else {
+            "function"
+        };
         match field {
             CUSTOM => tool.take("type").map(drop)?,
             _ => function_type(&mut tool)?,
@@ -276,7 +361,10 @@ fn known(name: &str, list: &[Tool], path: &str) -> Result<(), InvalidRequest> {
     if list.iter().any(|tool| tool.name == name) {
         return Ok(());
     }
-    let message = format!("`{path}`: no tool of this request is called `{}`.", printable(name));
+    let message = format!(
+        "`{path}`: no tool of this request is called `{}`.",
+        printable(name)
+    );
     Err(InvalidRequest::at(path, code::VALUE, message))
 }
 
@@ -288,7 +376,9 @@ fn old_choice(
 ) -> Result<ToolChoice, InvalidRequest> {
     match call {
         None => Ok(ToolChoice::Auto),
-        Some(Value::String(word)) => choice_word(&word, "function_call", &["none", "auto"], OR_AN_OBJECT),
+        Some(Value::String(word)) => {
+            choice_word(&word, "function_call", &["none", "auto"], OR_AN_OBJECT)
+        }
         Some(call) => {
             let mut call = Object::new(call, Place::at("function_call", &fields::OLD_CHOICE))?;
             let name = functions::name(&mut call)?;

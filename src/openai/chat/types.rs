@@ -53,7 +53,10 @@ pub(super) struct Annotation<'a> {
 
 impl<'a> From<&'a UrlCitation> for Annotation<'a> {
     fn from(url_citation: &'a UrlCitation) -> Self {
-        Self { r#type: "url_citation", url_citation }
+        Self {
+            r#type: "url_citation",
+            url_citation,
+        }
     }
 }
 

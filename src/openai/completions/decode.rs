@@ -54,20 +54,30 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<CompletionRequest, InvalidR
     let stream = request.take_bool("stream")?.unwrap_or(false);
     let include_usage = chat::include_usage(&mut request, stream, &mut ignored)?;
     let sampling = sampling(&mut request, &mut ignored)?;
-    let n = request.take_integer("n")?.and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
+    let n = request
+        .take_integer("n")?
+        .and_then(|n| usize::try_from(n).ok())
+        .unwrap_or(1);
     let echo = request.take_bool("echo")?.unwrap_or(false);
     request.take("user")?;
     let project = request.take_text("project_id")?;
     let prompts = prompts(&mut request, n)?;
     request.finish(&mut ignored)?;
-    let echoes = prompts.iter().map(|prompt| if echo { prompt.clone() } else { String::new() });
+    let echoes = prompts
+        .iter()
+        .map(|prompt| if echo { prompt.clone() } else { String::new() });
     Ok(CompletionRequest {
         turns: prompts
             .iter()
-            .map(|prompt| Turn { project: project.clone(), ..turn(&model, prompt, &sampling) })
+            .map(|prompt| Turn {
+                project: project.clone(),
+                ..turn(&model, prompt, &sampling)
+            })
             .flat_map(|turn| turn.times(n))
             .collect(),
-        echoes: echoes.flat_map(|echo| std::iter::repeat_n(echo, n)).collect(),
+        echoes: echoes
+            .flat_map(|echo| std::iter::repeat_n(echo, n))
+            .collect(),
         model: model.to_string(),
         stream,
         include_usage,
@@ -89,7 +99,9 @@ fn turn(model: &ModelName, prompt: &str, sampling: &Sampling) -> Turn {
 }
 
 fn sampling(request: &mut Object, ignored: &mut Ignored) -> Result<Sampling, InvalidRequest> {
-    let limit = request.take_integer("max_tokens")?.and_then(|tokens| u32::try_from(tokens).ok());
+    let limit = request
+        .take_integer("max_tokens")?
+        .and_then(|tokens| u32::try_from(tokens).ok());
     Ok(Sampling {
         max_output_tokens: Some(limit.unwrap_or(DEFAULT_MAX_TOKENS)),
         temperature: chat::temperature(request)?,
@@ -103,7 +115,10 @@ fn sampling(request: &mut Object, ignored: &mut Ignored) -> Result<Sampling, Inv
 
 /// The prompts, each of which is to be answered `n` times.
 fn prompts(request: &mut Object, n: usize) -> Result<Vec<String>, InvalidRequest> {
-    let prompts = match request.take("prompt")?.ok_or_else(|| request.missing("prompt"))? {
+    let prompts = match request
+        .take("prompt")?
+        .ok_or_else(|| request.missing("prompt"))?
+    {
         Value::Array(prompts) => prompts
             .into_iter()
             .enumerate()
@@ -137,7 +152,8 @@ fn text(prompt: Value, path: impl Fn() -> String) -> Result<String, InvalidReque
         Value::String(text) if !text.trim().is_empty() => Ok(text),
         _ => {
             let path = path();
-            let message = format!("`{path}` is blank, and Claude answers no blank prompt. Write some text.");
+            let message =
+                format!("`{path}` is blank, and Claude answers no blank prompt. Write some text.");
             Err(InvalidRequest::at(path, code::VALUE, message))
         }
     }

@@ -8,7 +8,10 @@ fn decoded(body: &Value) -> CompletionRequest {
 
 fn refused(body: &Value) -> (String, &'static str) {
     let error = decode(body.to_string().as_bytes(), Policy::Lenient).unwrap_err();
-    (error.param.unwrap_or_default(), error.code.unwrap_or_default())
+    (
+        error.param.unwrap_or_default(),
+        error.code.unwrap_or_default(),
+    )
 }
 
 #[test]
@@ -24,10 +27,21 @@ fn the_smallest_request() {
 #[test]
 fn prompts_and_answers_multiply_in_order() {
     let request = decoded(&json!({"model": "m", "prompt": ["a", "b"], "n": 2, "echo": true}));
-    let prompts: Vec<_> = request.turns.iter().map(|turn| turn.prompt.clone()).collect();
-    assert_eq!(prompts, ["a", "a", "b", "b"].map(|text| vec![Part::text(text)]));
+    let prompts: Vec<_> = request
+        .turns
+        .iter()
+        .map(|turn| turn.prompt.clone())
+        .collect();
+    assert_eq!(
+        prompts,
+        ["a", "a", "b", "b"].map(|text| vec![Part::text(text)])
+    );
     assert_eq!(request.echoes, ["a", "a", "b", "b"]);
-    let choices: Vec<_> = request.turns.iter().map(|turn| turn.sampling.choice).collect();
+    let choices: Vec<_> = request
+        .turns
+        .iter()
+        .map(|turn| turn.sampling.choice)
+        .collect();
     assert_eq!(choices, [0, 1, 0, 1]);
 }
 
@@ -54,26 +68,49 @@ fn what_is_not_served_is_refused_by_name() {
         body[field] = value;
         refused(&body)
     };
-    assert_eq!(with("prompt", json!([1, 2])), ("prompt[0]".into(), code::UNSUPPORTED));
-    assert_eq!(with("prompt", json!([[1]])), ("prompt[0]".into(), code::UNSUPPORTED));
+    assert_eq!(
+        with("prompt", json!([1, 2])),
+        ("prompt[0]".into(), code::UNSUPPORTED)
+    );
+    assert_eq!(
+        with("prompt", json!([[1]])),
+        ("prompt[0]".into(), code::UNSUPPORTED)
+    );
     assert_eq!(with("prompt", json!(" ")), ("prompt".into(), code::VALUE));
     assert_eq!(with("prompt", json!([])), ("prompt".into(), code::VALUE));
-    assert_eq!(with("prompt", json!(vec!["a"; 17])), ("prompt".into(), code::VALUE));
-    assert_eq!(with("prompt", json!(null)), ("prompt".into(), code::MISSING));
+    assert_eq!(
+        with("prompt", json!(vec!["a"; 17])),
+        ("prompt".into(), code::VALUE)
+    );
+    assert_eq!(
+        with("prompt", json!(null)),
+        ("prompt".into(), code::MISSING)
+    );
     assert_eq!(with("prompt", json!([])), ("prompt".into(), code::VALUE));
     let error = decode(br#"{"model": "m", "prompt": []}"#, Policy::Lenient).unwrap_err();
     assert!(error.message.contains("at least one"), "{}", error.message);
-    assert_eq!(with("suffix", json!("end")), ("suffix".into(), code::UNSUPPORTED));
-    assert_eq!(with("best_of", json!(2)), ("best_of".into(), code::UNSUPPORTED));
-    assert_eq!(with("logprobs", json!(1)), ("logprobs".into(), code::UNSUPPORTED));
+    assert_eq!(
+        with("suffix", json!("end")),
+        ("suffix".into(), code::UNSUPPORTED)
+    );
+    assert_eq!(
+        with("best_of", json!(2)),
+        ("best_of".into(), code::UNSUPPORTED)
+    );
+    assert_eq!(
+        with("logprobs", json!(1)),
+        ("logprobs".into(), code::UNSUPPORTED)
+    );
     assert_eq!(with("n", json!(9)), ("n".into(), code::VALUE));
-    assert_eq!(with("stream_options", json!({})), ("stream_options".into(), code::VALUE));
+    assert_eq!(
+        with("stream_options", json!({})),
+        ("stream_options".into(), code::VALUE)
+    );
 }
 
 #[test]
 fn fields_without_effect_are_named() {
-    let body =
-        json!({"model": "m", "prompt": "a", "presence_penalty": 1, "logit_bias": {"1": 2}, "suffix": ""});
+    let body = json!({"model": "m", "prompt": "a", "presence_penalty": 1, "logit_bias": {"1": 2}, "suffix": ""});
     let request = decode(body.to_string().as_bytes(), Policy::Lenient).unwrap();
     assert_eq!(request.remarks.ignored, ["logit_bias", "presence_penalty"]);
 }

@@ -25,14 +25,20 @@ impl CompletionReply {
 
     /// The whole answer: the texts of the choices, and how each ended.
     pub fn response(&self, choices: &[(String, Finish)]) -> Vec<u8> {
-        let usage = choices.iter().fold(Usage::default(), |sum, (_, finish)| sum + finish.usage);
-        let choices = choices.iter().enumerate().map(|(index, (text, finish))| Choice {
-            text,
-            index,
-            logprobs: (),
-            finish_reason: Some(finish_reason(finish.reason)),
-        });
-        self.body(choices.collect(), Some(Some(CompletionUsage::from(&usage)))).into_bytes()
+        let usage = choices
+            .iter()
+            .fold(Usage::default(), |sum, (_, finish)| sum + finish.usage);
+        let choices = choices
+            .iter()
+            .enumerate()
+            .map(|(index, (text, finish))| Choice {
+                text,
+                index,
+                logprobs: (),
+                finish_reason: Some(finish_reason(finish.reason)),
+            });
+        self.body(choices.collect(), Some(Some(CompletionUsage::from(&usage))))
+            .into_bytes()
     }
 
     fn body(&self, choices: Vec<Choice<'_>>, usage: Option<Option<CompletionUsage>>) -> String {
@@ -62,13 +68,24 @@ pub struct CompletionEncoder {
 impl CompletionEncoder {
     /// An encoder for one choice after each of `echoes`.
     pub fn new(reply: CompletionReply, echoes: Vec<String>, include_usage: bool) -> Self {
-        Self { reply, include_usage, usage: Usage::default(), open: echoes.len(), echoes }
+        Self {
+            reply,
+            include_usage,
+            usage: Usage::default(),
+            open: echoes.len(),
+            echoes,
+        }
     }
 
     /// The payloads that `event` of the choice `index` gives.
     pub fn event(&mut self, index: usize, event: &TurnEvent) -> Vec<String> {
         let mut payloads = Vec::new();
-        if let Some(echo) = self.echoes.get_mut(index).filter(|echo| !echo.is_empty()).map(std::mem::take) {
+        if let Some(echo) = self
+            .echoes
+            .get_mut(index)
+            .filter(|echo| !echo.is_empty())
+            .map(std::mem::take)
+        {
             payloads.push(self.piece(index, &echo, None));
         }
         match event {
@@ -104,15 +121,24 @@ impl CompletionEncoder {
         payloads.push(self.piece(index, "", Some(finish_reason(finish.reason))));
         if self.is_over() {
             if self.include_usage {
-                payloads.push(self.reply.body(Vec::new(), Some(Some(CompletionUsage::from(&self.usage)))));
+                payloads.push(
+                    self.reply
+                        .body(Vec::new(), Some(Some(CompletionUsage::from(&self.usage)))),
+                );
             }
             payloads.push("[DONE]".to_owned());
         }
     }
 
     fn piece(&self, index: usize, text: &str, finish_reason: Option<&'static str>) -> String {
-        let choice = Choice { text, index, logprobs: (), finish_reason };
-        self.reply.body(vec![choice], self.include_usage.then_some(None))
+        let choice = Choice {
+            text,
+            index,
+            logprobs: (),
+            finish_reason,
+        };
+        self.reply
+            .body(vec![choice], self.include_usage.then_some(None))
     }
 }
 

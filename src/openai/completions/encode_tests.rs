@@ -5,20 +5,31 @@ use crate::domain::FinishReason;
 use crate::openai::chat::Dialect;
 
 fn finish(reason: FinishReason) -> Finish {
-    let usage = Usage { input_tokens: 3, output_tokens: 2, ..Usage::default() };
+    let usage = Usage {
+        input_tokens: 3,
+        output_tokens: 2,
+        ..Usage::default()
+    };
     Finish::new(reason, usage)
 }
 
 fn reply() -> CompletionReply {
     let reply = CompletionReply::new("m");
     assert!(reply.0.id.starts_with("cmpl-"));
-    CompletionReply(Reply { id: "cmpl-1".into(), created: 7, model: "m".into(), dialect: Dialect::Tools })
+    CompletionReply(Reply {
+        id: "cmpl-1".into(),
+        created: 7,
+        model: "m".into(),
+        dialect: Dialect::Tools,
+    })
 }
 
 #[test]
 fn a_whole_answer_sums_its_choices() {
-    let choices =
-        [("a".to_owned(), finish(FinishReason::Stop)), ("b".to_owned(), finish(FinishReason::Length))];
+    let choices = [
+        ("a".to_owned(), finish(FinishReason::Stop)),
+        ("b".to_owned(), finish(FinishReason::Length)),
+    ];
     let body = reply().response(&choices);
     insta::assert_snapshot!(String::from_utf8(body.clone()).unwrap(), @r#"{"id":"cmpl-1","object":"text_completion","created":7,"model":"m","choices":[{"text":"a","index":0,"logprobs":null,"finish_reason":"stop"},{"text":"b","index":1,"logprobs":null,"finish_reason":"length"}],"usage":{"prompt_tokens":6,"completion_tokens":4,"total_tokens":10,"prompt_tokens_details":{"cached_tokens":0,"cache_write_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}}"#);
     let read: CreateCompletionResponse = serde_json::from_slice(&body).unwrap();

@@ -20,22 +20,38 @@ const MAX_TOKENS: i64 = u32::MAX as i64;
 pub(super) static REQUEST: Table = Table {
     prefix: "",
     fields: &[
-        honoured("model", Text, "Required. The answer carries the name as it was sent."),
+        honoured(
+            "model",
+            Text,
+            "Required. The answer carries the name as it was sent.",
+        ),
         honoured(
             "prompt",
             TextOrArray,
             "Required. A string, or up to 16 strings, each of which is answered for itself. Tokens are refused.",
         ),
         honoured("stream", Bool, "The answer comes in pieces as it is made."),
-        honoured("stream_options", Object, "Only together with `\"stream\": true`."),
-        honoured("max_tokens", Integer(1, MAX_TOKENS), "16 unless it is given, as in OpenAI's API."),
+        honoured(
+            "stream_options",
+            Object,
+            "Only together with `\"stream\": true`.",
+        ),
+        honoured(
+            "max_tokens",
+            Integer(1, MAX_TOKENS),
+            "16 unless it is given, as in OpenAI's API.",
+        ),
         emulated(
             "temperature",
             Number(0.0, 2.0),
             "Claude's range ends at 1: higher values act as 1. The newest models take none: see [models](#what-models-do-not-take).",
         ),
         honoured("top_p", Number(0.0, 1.0), "Sent to Claude as it is."),
-        emulated("stop", TextOrArray, "As in [chat](#stop-texts): any number, white space too."),
+        emulated(
+            "stop",
+            TextOrArray,
+            "As in [chat](#stop-texts): any number, white space too.",
+        ),
         honoured(
             "n",
             Integer(1, 8),
@@ -45,10 +61,29 @@ pub(super) static REQUEST: Table = Table {
         honoured("user", Text, "Checked, and not sent to Claude."),
         PROJECT,
         refused("suffix", Text, "Claude does not fill gaps.").unless(&["\"\""]),
-        refused("best_of", Integer(1, 20), "Claude does not rate its answers.").unless(&["1"]),
-        refused("logprobs", Integer(0, 5), "Claude does not tell the probabilities of tokens."),
-        ignored("frequency_penalty", Number(-2.0, 2.0), "Claude has no such parameter.").unless(&["0"]),
-        ignored("presence_penalty", Number(-2.0, 2.0), "Claude has no such parameter.").unless(&["0"]),
+        refused(
+            "best_of",
+            Integer(1, 20),
+            "Claude does not rate its answers.",
+        )
+        .unless(&["1"]),
+        refused(
+            "logprobs",
+            Integer(0, 5),
+            "Claude does not tell the probabilities of tokens.",
+        ),
+        ignored(
+            "frequency_penalty",
+            Number(-2.0, 2.0),
+            "Claude has no such parameter.",
+        )
+        .unless(&["0"]),
+        ignored(
+            "presence_penalty",
+            Number(-2.0, 2.0),
+            "Claude has no such parameter.",
+        )
+        .unless(&["0"]),
         ignored("logit_bias", Object, "Claude has no such parameter.").unless(&["{}"]),
         emulated(
             "seed",

@@ -43,7 +43,11 @@ pub(super) static CREATE: Table = Table {
 /// The fields of a request that changes a conversation.
 pub(super) static UPDATE: Table = Table {
     prefix: "",
-    fields: &[honoured("metadata", Shape::Object, "Required. Takes the place of what was there.")],
+    fields: &[honoured(
+        "metadata",
+        Shape::Object,
+        "Required. Takes the place of what was there.",
+    )],
 };
 
 /// The fields of a request that adds items.
@@ -79,20 +83,30 @@ pub struct NewItems {
 /// # Errors
 /// When the body is not such a request.
 pub fn create(body: &[u8], policy: Policy) -> Result<CreateConversation, InvalidRequest> {
-    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
+    let body = if body.trim_ascii().is_empty() {
+        b"{}"
+    } else {
+        body
+    };
     let mut ignored = Ignored::new(policy);
     let body = mended(body, &mut ignored)?;
     let mut request = request(&body, &CREATE, "`items`, `metadata` or nothing at all")?;
     let metadata = labels::metadata(&mut request)?.unwrap_or_default();
     let items = take_items(&mut request)?.unwrap_or_default();
-    Ok(CreateConversation { metadata, new: read(items, request, ignored)? })
+    Ok(CreateConversation {
+        metadata,
+        new: read(items, request, ignored)?,
+    })
 }
 
 /// Reads the body of `POST /v1/conversations/{id}`: the new metadata.
 ///
 /// # Errors
 /// When the body is not such a request.
-pub fn update(body: &[u8], policy: Policy) -> Result<(Map<String, Value>, Remarks), InvalidRequest> {
+pub fn update(
+    body: &[u8],
+    policy: Policy,
+) -> Result<(Map<String, Value>, Remarks), InvalidRequest> {
     let mut ignored = Ignored::new(policy);
     let mut request = request(body, &UPDATE, "`metadata`")?;
     let metadata = labels::metadata(&mut request)?.ok_or_else(|| request.missing("metadata"))?;
@@ -113,12 +127,20 @@ pub fn items(body: &[u8], policy: Policy) -> Result<NewItems, InvalidRequest> {
 }
 
 fn take_items(request: &mut Object) -> Result<Option<Vec<Value>>, InvalidRequest> {
-    let Some(Value::Array(items)) = request.take(ITEMS)? else { return Ok(None) };
+    let Some(Value::Array(items)) = request.take(ITEMS)? else {
+        return Ok(None);
+    };
     if items.len() > MOST_ITEMS {
-        let words = format!("expected at most {MOST_ITEMS} items, got {}. Send the rest later.", items.len());
+        let words = format!(
+            "expected at most {MOST_ITEMS} items, got {}. Send the rest later.",
+            items.len()
+        );
         return Err(request.refuse(ITEMS, code::VALUE, &words));
     }
-    if let Some(index) = items.iter().position(|item| kept::reference(item).is_some()) {
+    if let Some(index) = items
+        .iter()
+        .position(|item| kept::reference(item).is_some())
+    {
         let path = format!("{ITEMS}[{index}]");
         let message = format!(
             "`{path}`: a conversation holds items and no references to others. Send the item itself."
@@ -129,7 +151,11 @@ fn take_items(request: &mut Object) -> Result<Option<Vec<Value>>, InvalidRequest
 }
 
 /// The `items` as they are kept; of `request` nothing is left but what has no effect.
-fn read(items: Vec<Value>, request: Object, mut ignored: Ignored) -> Result<NewItems, InvalidRequest> {
+fn read(
+    items: Vec<Value>,
+    request: Object,
+    mut ignored: Ignored,
+) -> Result<NewItems, InvalidRequest> {
     responses::check_items(&items, &mut ignored).map_err(in_words_of_items)?;
     request.finish(&mut ignored)?;
     let mut remarks = ignored.into_remarks();
@@ -138,15 +164,28 @@ fn read(items: Vec<Value>, request: Object, mut ignored: Ignored) -> Result<NewI
             *name = format!("{ITEMS}[]{rest}");
         }
     }
-    Ok(NewItems { items: kept::named(items), remarks })
+    Ok(NewItems {
+        items: kept::named(items),
+        remarks,
+    })
 }
 
 /// The error with the path as it is here: what a response calls its input are items of a conversation.
 fn in_words_of_items(error: InvalidRequest) -> InvalidRequest {
-    let Some(rest) = error.param.as_deref().and_then(|param| param.strip_prefix("input")) else {
+    let Some(rest) = error
+        .param
+        .as_deref()
+        .and_then(|param| param.strip_prefix("input"))
+    else {
         return error;
     };
     let param = format!("{ITEMS}{rest}");
-    let message = error.message.replace(&format!("`input{rest}`"), &format!("`{param}`"));
-    InvalidRequest { message, param: Some(param), ..error }
+    let message = error
+        .message
+        .replace(&format!("`input{rest}`"), &format!("`{param}`"));
+    InvalidRequest {
+        message,
+        param: Some(param),
+        ..error
+    }
 }

@@ -31,8 +31,14 @@ fn items_get_a_type_an_id_and_parts() {
     );
     let items = new.unwrap().items;
     assert!(items[0]["id"].as_str().unwrap().starts_with("msg_"));
-    assert_eq!((&items[0]["type"], &items[0]["status"]), (&json!("message"), &json!("completed")));
-    assert_eq!(items[0]["content"], json!([{"type": "input_text", "text": "hi"}]));
+    assert_eq!(
+        (&items[0]["type"], &items[0]["status"]),
+        (&json!("message"), &json!("completed"))
+    );
+    assert_eq!(
+        items[0]["content"],
+        json!([{"type": "input_text", "text": "hi"}])
+    );
     assert_eq!(items[1]["id"], "msg_1");
 }
 
@@ -41,12 +47,18 @@ fn errors_and_remarks_speak_of_items() {
     let said = json!({"role": "user", "content": "x"});
     for (items, param) in [
         (json!([{"role": "user"}]), "items[0].content"),
-        (json!([said, {"role": "judge", "content": "x"}]), "items[1].role"),
+        (
+            json!([said, {"role": "judge", "content": "x"}]),
+            "items[1].role",
+        ),
         (
             json!([{"role": "user", "content": [{"type": "input_text", "text": 1}]}]),
             "items[0].content[0].text",
         ),
-        (json!([{"type": "item_reference", "id": "msg_1"}]), "items[0]"),
+        (
+            json!([{"type": "item_reference", "id": "msg_1"}]),
+            "items[0]",
+        ),
         (json!([1]), "items[0]"),
         (json!(vec![said.clone(); 21]), "items"),
         (json!("x"), "items"),
@@ -55,10 +67,22 @@ fn errors_and_remarks_speak_of_items() {
         assert_eq!(error.param.as_deref(), Some(param));
         assert!(!error.message.contains("input["), "{}", error.message);
     }
-    assert_eq!(items_of(&json!({}), Policy::Lenient).unwrap_err().param.as_deref(), Some("items"));
+    assert_eq!(
+        items_of(&json!({}), Policy::Lenient)
+            .unwrap_err()
+            .param
+            .as_deref(),
+        Some("items")
+    );
     let odd = json!({"items": [{"role": "user", "content": "x", "mood": 1}], "odd": 1});
-    assert_eq!(items_of(&odd, Policy::Lenient).unwrap().remarks.ignored, ["items[].mood", "odd"]);
-    assert_eq!(items_of(&odd, Policy::Strict).unwrap_err().param.as_deref(), Some("items[0].mood"));
+    assert_eq!(
+        items_of(&odd, Policy::Lenient).unwrap().remarks.ignored,
+        ["items[].mood", "odd"]
+    );
+    assert_eq!(
+        items_of(&odd, Policy::Strict).unwrap_err().param.as_deref(),
+        Some("items[0].mood")
+    );
 }
 
 #[test]
@@ -67,9 +91,20 @@ fn what_makes_and_changes_a_conversation() {
     let made = create(br#"{"items":null,"metadata":{"a":"b"}}"#, Policy::Strict).unwrap();
     assert_eq!(made.metadata["a"], "b");
     assert_eq!(
-        create(br#"{"metadata":{"a":1}}"#, Policy::Strict).unwrap_err().param.as_deref(),
+        create(br#"{"metadata":{"a":1}}"#, Policy::Strict)
+            .unwrap_err()
+            .param
+            .as_deref(),
         Some("metadata.a")
     );
-    assert_eq!(update(b"{}", Policy::Strict).unwrap_err().param.as_deref(), Some("metadata"));
-    assert!(update(br#"{"metadata":{}}"#, Policy::Strict).unwrap().0.is_empty());
+    assert_eq!(
+        update(b"{}", Policy::Strict).unwrap_err().param.as_deref(),
+        Some("metadata")
+    );
+    assert!(
+        update(br#"{"metadata":{}}"#, Policy::Strict)
+            .unwrap()
+            .0
+            .is_empty()
+    );
 }

@@ -25,7 +25,12 @@ impl StoredConversation {
     /// A new one, made at `now`.
     pub fn new(metadata: Map<String, Value>, now: u64) -> Self {
         let id = format!("conv_{}", uuid::Uuid::new_v4().simple());
-        Self { id, object: "conversation".to_owned(), created_at: now, metadata }
+        Self {
+            id,
+            object: "conversation".to_owned(),
+            created_at: now,
+            metadata,
+        }
     }
 
     /// The body that tells of it.

@@ -27,7 +27,12 @@ pub(super) struct ClientCall {
 impl ClientCall {
     /// A call that begins.
     pub(super) fn new(call_id: &str, tool: ClientTool) -> Self {
-        Self { call_id: call_id.to_owned(), tool, arguments: String::new(), input: InputText::default() }
+        Self {
+            call_id: call_id.to_owned(),
+            tool,
+            arguments: String::new(),
+            input: InputText::default(),
+        }
     }
 
     /// What the names of items of its type begin with.
@@ -48,7 +53,10 @@ impl ClientCall {
         match self.tool.form {
             Form::Function => {
                 let delta = piece.to_owned();
-                Some(("response.function_call_arguments.delta", Body::Delta { delta }))
+                Some((
+                    "response.function_call_arguments.delta",
+                    Body::Delta { delta },
+                ))
             }
             Form::Custom => input_delta(self.input.push(piece)),
             Form::LocalShell | Form::Shell | Form::ApplyPatch | Form::ToolSearch => None,
@@ -58,16 +66,26 @@ impl ClientCall {
     /// The events that tell its end, in an answer that goes on or ends with `status`.
     pub(super) fn end(&mut self, status: Status) -> Vec<Told> {
         let is_empty = self.arguments.is_empty() && status == Status::Completed;
-        let mut told: Vec<_> = is_empty.then(|| self.push("{}")).flatten().into_iter().collect();
+        let mut told: Vec<_> = is_empty
+            .then(|| self.push("{}"))
+            .flatten()
+            .into_iter()
+            .collect();
         match self.tool.form {
             Form::Function => {
                 let (name, arguments) = (self.tool.name.clone(), self.arguments.clone());
-                told.push(("response.function_call_arguments.done", Body::Call { name, arguments }));
+                told.push((
+                    "response.function_call_arguments.done",
+                    Body::Call { name, arguments },
+                ));
             }
             Form::Custom => {
                 told.extend(input_delta(self.input.end()));
                 let input = self.input.text().to_owned();
-                told.push(("response.custom_tool_call_input.done", Body::Input { input }));
+                told.push((
+                    "response.custom_tool_call_input.done",
+                    Body::Input { input },
+                ));
             }
             Form::LocalShell | Form::Shell | Form::ApplyPatch | Form::ToolSearch => {}
         }
@@ -76,27 +94,65 @@ impl ClientCall {
 
     /// The item called `id`.
     pub(super) fn item(&self, id: String, status: Status) -> Item {
-        let (call_id, ClientTool { form, namespace, name }) = (self.call_id.clone(), self.tool.clone());
+        let (
+            call_id,
+            ClientTool {
+                form,
+                namespace,
+                name,
+            },
+        ) = (self.call_id.clone(), self.tool.clone());
         match form {
             Form::Function => {
                 let arguments = self.arguments.clone();
-                Item::FunctionCall { id, status, call_id, name, namespace, arguments }
+                Item::FunctionCall {
+                    id,
+                    status,
+                    call_id,
+                    name,
+                    namespace,
+                    arguments,
+                }
             }
             Form::Custom => {
                 let input = self.input.text().to_owned();
-                Item::CustomToolCall { id, status, call_id, name, namespace, input }
+                Item::CustomToolCall {
+                    id,
+                    status,
+                    call_id,
+                    name,
+                    namespace,
+                    input,
+                }
             }
-            Form::LocalShell => {
-                Item::LocalShellCall { id, status, call_id, action: local_shell_action(self.fields()) }
-            }
-            Form::Shell => Item::ShellCall { id, status, call_id, action: shell_action(self.fields()) },
+            Form::LocalShell => Item::LocalShellCall {
+                id,
+                status,
+                call_id,
+                action: local_shell_action(self.fields()),
+            },
+            Form::Shell => Item::ShellCall {
+                id,
+                status,
+                call_id,
+                action: shell_action(self.fields()),
+            },
             Form::ToolSearch => {
                 let (execution, arguments) = (BY_CLIENT.to_owned(), Value::Object(self.fields()));
-                Item::ToolSearchCall { id, status, call_id, execution, arguments }
+                Item::ToolSearchCall {
+                    id,
+                    status,
+                    call_id,
+                    execution,
+                    arguments,
+                }
             }
-            Form::ApplyPatch => {
-                Item::ApplyPatchCall { id, status, call_id, operation: operation(self.fields()) }
-            }
+            Form::ApplyPatch => Item::ApplyPatchCall {
+                id,
+                status,
+                call_id,
+                operation: operation(self.fields()),
+            },
         }
     }
 
@@ -107,7 +163,10 @@ impl ClientCall {
 }
 
 fn input_delta(delta: String) -> Option<Told> {
-    (!delta.is_empty()).then_some(("response.custom_tool_call_input.delta", Body::Delta { delta }))
+    (!delta.is_empty()).then_some((
+        "response.custom_tool_call_input.delta",
+        Body::Delta { delta },
+    ))
 }
 
 fn local_shell_action(mut fields: Map<String, Value>) -> Value {
@@ -129,7 +188,10 @@ fn operation(mut fields: Map<String, Value>) -> Value {
     let Some(Value::Object(mut operation)) = fields.remove("operation") else {
         return json!({"type": "update_file", "path": "", "diff": ""});
     };
-    if operation.get("type").is_some_and(|kind| kind != "delete_file") {
+    if operation
+        .get("type")
+        .is_some_and(|kind| kind != "delete_file")
+    {
         operation.entry("diff").or_insert_with(|| json!(""));
     }
     Value::Object(operation)

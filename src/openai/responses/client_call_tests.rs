@@ -17,7 +17,10 @@ const CALLS: [(&str, &[&str]); 6] = [
     ("c", &["{\"inp", "ut\": \"a\\", "nb", "\"}"]),
     ("local_shell", &[r#"{"command":["ls"]}"#]),
     ("shell", &[r#"{"commands":["ls"]}"#]),
-    ("apply_patch", &[r#"{"operation":{"type":"create_file","path":"p","diff":"+x"}}"#]),
+    (
+        "apply_patch",
+        &[r#"{"operation":{"type":"create_file","path":"p","diff":"+x"}}"#],
+    ),
     ("tool_search", &[r#"{"query":"q"}"#]),
 ];
 
@@ -50,8 +53,13 @@ fn called() -> (Writer, Vec<Event>) {
 fn a_text_streams_without_the_json_around_it() {
     let told = |event: &Event| {
         let data: Value = serde_json::from_str(&event.data).unwrap();
-        let said = ["delta", "input", "arguments"].into_iter().find_map(|name| data[name].as_str());
-        event.name.contains("_call_").then(|| format!("{} {}", event.name, said.unwrap_or_default()))
+        let said = ["delta", "input", "arguments"]
+            .into_iter()
+            .find_map(|name| data[name].as_str());
+        event
+            .name
+            .contains("_call_")
+            .then(|| format!("{} {}", event.name, said.unwrap_or_default()))
     };
     assert_eq!(
         called().1.iter().filter_map(told).collect::<Vec<_>>(),
@@ -72,17 +80,34 @@ fn each_tool_has_items_of_its_own() {
         let mut item = output[number].clone();
         let fields = item.as_object_mut().unwrap();
         assert_eq!(fields.remove("call_id"), Some(json!(format!("c{number}"))));
-        assert!(fields.remove("id").is_some() && fields.remove("status") == Some(json!("completed")));
+        assert!(
+            fields.remove("id").is_some() && fields.remove("status") == Some(json!("completed"))
+        );
         assert_eq!(item, rest);
     };
-    item(0, json!({"type": "function_call", "namespace": "n", "name": "f", "arguments": "{}"}));
-    item(1, json!({"type": "custom_tool_call", "name": "c", "input": "a\nb"}));
-    item(2, json!({"type": "local_shell_call", "action": {"type": "exec", "command": ["ls"], "env": {}}}));
+    item(
+        0,
+        json!({"type": "function_call", "namespace": "n", "name": "f", "arguments": "{}"}),
+    );
+    item(
+        1,
+        json!({"type": "custom_tool_call", "name": "c", "input": "a\nb"}),
+    );
+    item(
+        2,
+        json!({"type": "local_shell_call", "action": {"type": "exec", "command": ["ls"], "env": {}}}),
+    );
     let action = json!({"commands": ["ls"], "timeout_ms": null, "max_output_length": null});
     item(3, json!({"type": "shell_call", "action": action}));
     let operation = json!({"type": "create_file", "path": "p", "diff": "+x"});
-    item(4, json!({"type": "apply_patch_call", "operation": operation}));
-    item(5, json!({"type": "tool_search_call", "execution": "client", "arguments": {"query": "q"}}));
+    item(
+        4,
+        json!({"type": "apply_patch_call", "operation": operation}),
+    );
+    item(
+        5,
+        json!({"type": "tool_search_call", "execution": "client", "arguments": {"query": "q"}}),
+    );
 }
 
 #[test]
@@ -91,8 +116,13 @@ fn a_strict_server_takes_its_calls_back() {
     let mut input = vec![json!({"role": "user", "content": "hi"})];
     for call in output.as_array().unwrap() {
         let kind = call["type"].as_str().unwrap();
-        let kind = if kind == "tool_search_call" { "tool_search" } else { kind };
-        let mut said = json!({"type": format!("{kind}_output"), "call_id": call["call_id"], "output": "x"});
+        let kind = if kind == "tool_search_call" {
+            "tool_search"
+        } else {
+            kind
+        };
+        let mut said =
+            json!({"type": format!("{kind}_output"), "call_id": call["call_id"], "output": "x"});
         match kind {
             "shell_call" => said["output"] = json!([]),
             "tool_search" => {
@@ -103,10 +133,30 @@ fn a_strict_server_takes_its_calls_back() {
         input.extend([call.clone(), said]);
     }
     let next = json!({"model": "m", "input": input, "tools": tools()}).to_string();
-    let (turn, ignored) = decode(next.as_bytes(), Policy::Strict).unwrap().turn(&[]).unwrap();
+    let (turn, ignored) = decode(next.as_bytes(), Policy::Strict)
+        .unwrap()
+        .turn(&[])
+        .unwrap();
     assert_eq!(ignored.ignored, Vec::<String>::new());
-    let name = |part: &Part| if let Part::ToolUse(call) = part { Some(call.name.clone()) } else { None };
-    let told: Vec<_> = turn.history.iter().flat_map(|message| &message.parts).filter_map(name).collect();
+    let name = |part: &Part| {
+        if let Part::ToolUse(call) = part {
+            Some(call.name.clone())
+        } else {
+            None
+        }
+    };
+    let told: Vec<_> = turn
+        .history
+        .iter()
+        .flat_map(|message| &message.parts)
+        .filter_map(name)
+        .collect();
     assert_eq!(told, CALLS.map(|(name, _)| name));
-    assert!(turn.tools.list.iter().map(|tool| tool.name.as_str()).eq(CALLS.map(|(name, _)| name)));
+    assert!(
+        turn.tools
+            .list
+            .iter()
+            .map(|tool| tool.name.as_str())
+            .eq(CALLS.map(|(name, _)| name))
+    );
 }

@@ -18,9 +18,16 @@ const OUTPUT: &str = "function_call_output";
 /// The item at `place` as a call of a function or its output, if it is one of another tool that the client runs; any other item
 /// as it is.
 pub(super) fn as_function(item: Value, place: &Place) -> Result<Value, InvalidRequest> {
-    let Value::Object(fields) = item else { return Ok(item) };
+    let Value::Object(fields) = item else {
+        return Ok(item);
+    };
     let mut item = Item { fields, place };
-    match item.fields.get("type").and_then(Value::as_str).unwrap_or_default() {
+    match item
+        .fields
+        .get("type")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+    {
         CALL if item.fields.contains_key("namespace") => item.rename()?,
         "custom_tool_call" => item.custom_call()?,
         "local_shell_call" => item.shell_call("local_shell")?,
@@ -56,32 +63,53 @@ impl Item<'_> {
     ) -> Result<T, InvalidRequest> {
         let path = self.place.field(name);
         let Some(value) = self.fields.remove(name).filter(|value| !value.is_null()) else {
-            return Err(InvalidRequest::at(&path, code::MISSING, format!("`{path}` is missing.")));
+            return Err(InvalidRequest::at(
+                &path,
+                code::MISSING,
+                format!("`{path}` is missing."),
+            ));
         };
-        read(value)
-            .ok_or_else(|| InvalidRequest::at(&path, code::TYPE, format!("`{path}`: expected {expected}.")))
+        read(value).ok_or_else(|| {
+            InvalidRequest::at(&path, code::TYPE, format!("`{path}`: expected {expected}."))
+        })
     }
 
     fn take_object(&mut self, name: &str) -> Result<Map<String, Value>, InvalidRequest> {
-        self.take(
-            name,
-            "an object",
-            |value| if let Value::Object(fields) = value { Some(fields) } else { None },
-        )
+        self.take(name, "an object", |value| {
+            if let Value::Object(fields) = value {
+                Some(fields)
+            } else {
+                None
+            }
+        })
     }
 
     fn take_array(&mut self, name: &str) -> Result<Vec<Value>, InvalidRequest> {
-        self.take(name, "an array", |value| if let Value::Array(items) = value { Some(items) } else { None })
+        self.take(name, "an array", |value| {
+            if let Value::Array(items) = value {
+                Some(items)
+            } else {
+                None
+            }
+        })
     }
 
     /// Gives the call the name under which Claude knows its tool.
     fn rename(&mut self) -> Result<(), InvalidRequest> {
-        let Some(namespace) = self.fields.remove("namespace").filter(|namespace| !namespace.is_null()) else {
+        let Some(namespace) = self
+            .fields
+            .remove("namespace")
+            .filter(|namespace| !namespace.is_null())
+        else {
             return Ok(());
         };
         let Value::String(namespace) = namespace else {
             let path = self.place.field("namespace");
-            return Err(InvalidRequest::at(&path, code::TYPE, format!("`{path}`: expected a string.")));
+            return Err(InvalidRequest::at(
+                &path,
+                code::TYPE,
+                format!("`{path}`: expected a string."),
+            ));
         };
         let name = self.take("name", "a string", text)?;
         self.set("name", known_as(Some(&namespace), &name));
@@ -117,7 +145,9 @@ impl Item<'_> {
 
     /// Whether the client, and not OpenAI, has searched.
     fn is_clients_search(&self) -> bool {
-        self.fields.get("execution").is_some_and(|execution| execution == BY_CLIENT)
+        self.fields
+            .get("execution")
+            .is_some_and(|execution| execution == BY_CLIENT)
     }
 
     fn search_call(&mut self) -> Result<(), InvalidRequest> {
@@ -144,7 +174,10 @@ impl Item<'_> {
     /// Some clients name the call by the id of its output.
     fn local_shell_output(&mut self) {
         self.set("type", OUTPUT);
-        if let (false, Some(id)) = (self.fields.contains_key("call_id"), self.fields.get("id").cloned()) {
+        if let (false, Some(id)) = (
+            self.fields.contains_key("call_id"),
+            self.fields.get("id").cloned(),
+        ) {
             self.set("call_id", id);
         }
     }
@@ -160,20 +193,45 @@ impl Item<'_> {
 
     fn patch_output(&mut self) {
         self.set("type", OUTPUT);
-        let output = self.fields.remove("output").and_then(text).unwrap_or_default();
-        let is_failed = self.fields.get("status").is_some_and(|status| status == "failed");
-        let word = if is_failed { "The patch failed." } else { "The patch is applied." };
-        self.set("output", if output.is_empty() { word.to_owned() } else { format!("{word}\n{output}") });
+        let output = self
+            .fields
+            .remove("output")
+            .and_then(text)
+            .unwrap_or_default();
+        let is_failed = self
+            .fields
+            .get("status")
+            .is_some_and(|status| status == "failed");
+        let word = if is_failed {
+            "The patch failed."
+        } else {
+            "The patch is applied."
+        };
+        self.set(
+            "output",
+            if output.is_empty() {
+                word.to_owned()
+            } else {
+                format!("{word}\n{output}")
+            },
+        );
     }
 }
 
 /// What Claude calls `tool`, or the tools in it.
 fn names(tool: &Value) -> Vec<String> {
-    let name = |tool: &Value| tool["name"].as_str().or(tool["type"].as_str()).unwrap_or_default().to_owned();
+    let name = |tool: &Value| {
+        tool["name"]
+            .as_str()
+            .or(tool["type"].as_str())
+            .unwrap_or_default()
+            .to_owned()
+    };
     match (&tool["tools"], tool["name"].as_str()) {
-        (Value::Array(inner), Some(namespace)) => {
-            inner.iter().map(|tool| known_as(Some(namespace), &name(tool))).collect()
-        }
+        (Value::Array(inner), Some(namespace)) => inner
+            .iter()
+            .map(|tool| known_as(Some(namespace), &name(tool)))
+            .collect(),
         _ => vec![name(tool)],
     }
 }
@@ -186,12 +244,19 @@ fn chunk(chunk: &Value) -> String {
         (_, Value::Number(code)) => format!("[exit code {code}]"),
         _ => String::new(),
     };
-    let parts = said.into_iter().chain([end.as_str()]).filter(|part| !part.is_empty());
+    let parts = said
+        .into_iter()
+        .chain([end.as_str()])
+        .filter(|part| !part.is_empty());
     parts.collect::<Vec<_>>().join("\n")
 }
 
 fn text(value: Value) -> Option<String> {
-    if let Value::String(text) = value { Some(text) } else { None }
+    if let Value::String(text) = value {
+        Some(text)
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]

@@ -42,7 +42,10 @@ fn calls_are_those_of_functions() {
         ),
     ] {
         let call = read(item).unwrap();
-        assert_eq!((&call["type"], &call["name"]), (&json!("function_call"), &json!(name)));
+        assert_eq!(
+            (&call["type"], &call["name"]),
+            (&json!("function_call"), &json!(name))
+        );
         let written: Value = serde_json::from_str(call["arguments"].as_str().unwrap()).unwrap();
         assert_eq!(written, arguments);
         assert_eq!(call.as_object().unwrap().len(), 3, "{call}");
@@ -56,15 +59,24 @@ fn outputs_are_texts() {
         {"stdout": "", "stderr": "", "outcome": {"type": "timeout"}},
     ]);
     for (item, expected) in [
-        (json!({"type": "custom_tool_call_output", "output": "x"}), "x"),
+        (
+            json!({"type": "custom_tool_call_output", "output": "x"}),
+            "x",
+        ),
         (
             json!({"type": "tool_search_output", "execution": "client", "tools": [
                 {"type": "namespace", "name": "n", "tools": [{"name": "f"}]}, {"type": "function", "name": "g"},
             ]}),
             "These tools can be called now: n__f, g.",
         ),
-        (json!({"type": "tool_search_output", "execution": "client", "tools": []}), "No tool was found."),
-        (json!({"type": "local_shell_call_output", "output": "x"}), "x"),
+        (
+            json!({"type": "tool_search_output", "execution": "client", "tools": []}),
+            "No tool was found.",
+        ),
+        (
+            json!({"type": "local_shell_call_output", "output": "x"}),
+            "x",
+        ),
         (
             json!({"type": "shell_call_output", "output": chunks, "max_output_length": 9}),
             "a\nb\n[exit code 1]\n[timed out]",
@@ -73,22 +85,43 @@ fn outputs_are_texts() {
             json!({"type": "apply_patch_call_output", "status": "failed", "output": "no"}),
             "The patch failed.\nno",
         ),
-        (json!({"type": "apply_patch_call_output", "status": "completed"}), "The patch is applied."),
+        (
+            json!({"type": "apply_patch_call_output", "status": "completed"}),
+            "The patch is applied.",
+        ),
     ] {
         let output = read(item).unwrap();
-        assert_eq!((&output["type"], &output["output"]), (&json!("function_call_output"), &json!(expected)));
+        assert_eq!(
+            (&output["type"], &output["output"]),
+            (&json!("function_call_output"), &json!(expected))
+        );
     }
-    assert_eq!(read(json!({"type": "local_shell_call_output", "id": "c"})).unwrap()["call_id"], "c");
+    assert_eq!(
+        read(json!({"type": "local_shell_call_output", "id": "c"})).unwrap()["call_id"],
+        "c"
+    );
 }
 
 #[test]
 fn what_is_missing_is_named() {
     for (item, param) in [
-        (json!({"type": "custom_tool_call", "name": "c"}), "input[0].input"),
-        (json!({"type": "shell_call", "action": []}), "input[0].action"),
-        (json!({"type": "shell_call_output", "output": "x"}), "input[0].output"),
+        (
+            json!({"type": "custom_tool_call", "name": "c"}),
+            "input[0].input",
+        ),
+        (
+            json!({"type": "shell_call", "action": []}),
+            "input[0].action",
+        ),
+        (
+            json!({"type": "shell_call_output", "output": "x"}),
+            "input[0].output",
+        ),
         (json!({"type": "apply_patch_call"}), "input[0].operation"),
-        (json!({"type": "function_call", "name": "f", "namespace": 1}), "input[0].namespace"),
+        (
+            json!({"type": "function_call", "name": "f", "namespace": 1}),
+            "input[0].namespace",
+        ),
     ] {
         assert_eq!(read(item).unwrap_err().param.as_deref(), Some(param));
     }

@@ -40,13 +40,19 @@ impl Offer {
     ) -> Result<(), InvalidRequest> {
         let mut namespace = Object::new(value, Place::at(path, &tool_fields::NAMESPACE))?;
         namespace.take_text("type")?;
-        let name = namespace.take_text("name")?.ok_or_else(|| namespace.missing("name"))?;
+        let name = namespace
+            .take_text("name")?
+            .ok_or_else(|| namespace.missing("name"))?;
         let description = namespace.take_text("description")?;
-        let list = namespace.take("tools")?.ok_or_else(|| namespace.missing("tools"))?;
+        let list = namespace
+            .take("tools")?
+            .ok_or_else(|| namespace.missing("tools"))?;
         namespace.finish(ignored)?;
         let first = self.tools.list.len();
         let written = written.field("tools").items();
-        let Value::Array(list) = list else { return Ok(()) };
+        let Value::Array(list) = list else {
+            return Ok(());
+        };
         for (index, value) in list.into_iter().enumerate() {
             let written = written.get(index).copied().unwrap_or_default();
             let path = format!("{path}.tools[{index}]");
@@ -58,9 +64,13 @@ impl Offer {
         }
         let said = description.filter(|description| !description.trim().is_empty());
         if let (Some(tool), Some(said)) = (self.tools.list.get_mut(first), said) {
-            let about = format!("Of all tools that begin with `{}`: {said}", known_as(Some(&name), ""));
+            let about = format!(
+                "Of all tools that begin with `{}`: {said}",
+                known_as(Some(&name), "")
+            );
             let own = tool.description.take();
-            tool.description = Some(own.map_or_else(|| about.clone(), |own| format!("{own}\n\n{about}")));
+            tool.description =
+                Some(own.map_or_else(|| about.clone(), |own| format!("{own}\n\n{about}")));
         }
         Ok(())
     }
@@ -95,7 +105,9 @@ impl Offer {
 }
 
 fn grammar(mut format: Object, ignored: &mut Ignored) -> Result<Option<Grammar>, InvalidRequest> {
-    let kind = format.take_text("type")?.ok_or_else(|| format.missing("type"))?;
+    let kind = format
+        .take_text("type")?
+        .ok_or_else(|| format.missing("type"))?;
     let (syntax, definition) = (format.take_text("syntax")?, format.take_text("definition")?);
     let grammar = match kind.as_str() {
         "text" => None,
@@ -141,7 +153,15 @@ pub(super) fn built_in(
         }
     }
     let (description, schema) = (Some(description.to_owned()), schema.to_owned());
-    Ok(Some((form, Tool { name: String::new(), description, schema, strict: false })))
+    Ok(Some((
+        form,
+        Tool {
+            name: String::new(),
+            description,
+            schema,
+            strict: false,
+        },
+    )))
 }
 
 /// The function for a search among tools that the client keeps back; none for one that is OpenAI's own.
@@ -151,7 +171,9 @@ fn tool_search(
     ignored: &mut Ignored,
 ) -> Result<Option<(Form, Tool)>, InvalidRequest> {
     let execution = tool.take_text("execution")?;
-    let description = tool.take_text("description")?.unwrap_or_else(|| TOOL_SEARCH.to_owned());
+    let description = tool
+        .take_text("description")?
+        .unwrap_or_else(|| TOOL_SEARCH.to_owned());
     let parameters = tool.take("parameters")?;
     tool.finish(ignored)?;
     if execution.as_deref() != Some(BY_CLIENT) {
@@ -160,5 +182,13 @@ fn tool_search(
     let as_written = |schema| written.field("parameters").text(&schema);
     let schema = parameters.map_or_else(|| TOOL_SEARCH_SCHEMA.to_owned(), as_written);
     let description = Some(description);
-    Ok(Some((Form::ToolSearch, Tool { name: String::new(), description, schema, strict: false })))
+    Ok(Some((
+        Form::ToolSearch,
+        Tool {
+            name: String::new(),
+            description,
+            schema,
+            strict: false,
+        },
+    )))
 }

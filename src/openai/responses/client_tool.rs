@@ -52,28 +52,45 @@ pub struct ToolNames {
 impl ToolNames {
     /// Adds a tool that is more than a function with its own name.
     pub(super) fn add(&mut self, known_as: &str, tool: ClientTool) {
-        self.by_name.entry(tool.name.clone()).or_default().push(known_as.to_owned());
+        self.by_name
+            .entry(tool.name.clone())
+            .or_default()
+            .push(known_as.to_owned());
         if let Some(namespace) = &tool.namespace {
-            self.by_namespace.entry(namespace.clone()).or_default().push(known_as.to_owned());
+            self.by_namespace
+                .entry(namespace.clone())
+                .or_default()
+                .push(known_as.to_owned());
         }
         self.tools.insert(known_as.to_owned(), tool);
     }
 
     /// The tool that Claude knows as `name`.
     pub(super) fn find(&self, name: &str) -> ClientTool {
-        let function = || ClientTool { form: Form::Function, namespace: None, name: name.to_owned() };
+        let function = || ClientTool {
+            form: Form::Function,
+            namespace: None,
+            name: name.to_owned(),
+        };
         self.tools.get(name).cloned().unwrap_or_else(function)
     }
 
     /// What Claude calls the tools that take a text.
     pub(in crate::openai) fn custom(&self) -> Vec<String> {
-        let custom = self.tools.iter().filter(|(_, tool)| tool.form == Form::Custom);
+        let custom = self
+            .tools
+            .iter()
+            .filter(|(_, tool)| tool.form == Form::Custom);
         custom.map(|(name, _)| name.clone()).collect()
     }
 
     /// What Claude calls the tools of `namespace`.
     pub(super) fn within(&self, namespace: &str) -> impl Iterator<Item = &str> {
-        self.by_namespace.get(namespace).into_iter().flatten().map(String::as_str)
+        self.by_namespace
+            .get(namespace)
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
     }
 
     /// What Claude calls the tool `name` of `namespace`. Without a namespace it may be one of any, if there is only one.
@@ -90,11 +107,17 @@ impl ToolNames {
 
 /// What Claude calls the tool `name` of `namespace`: the same in every request, and a name that upstream takes.
 pub(super) fn known_as(namespace: Option<&str>, name: &str) -> String {
-    let Some(namespace) = namespace else { return name.to_owned() };
+    let Some(namespace) = namespace else {
+        return name.to_owned();
+    };
     let fit = |character: char| if is_fit(character) { character } else { '_' };
     let whole = [namespace, SEPARATOR, name].concat();
     let known: String = whole.chars().map(fit).collect();
-    if known.len() > LONGEST_NAME { with_digits(known, &whole) } else { known }
+    if known.len() > LONGEST_NAME {
+        with_digits(known, &whole)
+    } else {
+        known
+    }
 }
 
 /// What Claude calls the tool `name` of `namespace` where another tool is called what [`known_as`] says.
@@ -125,7 +148,10 @@ mod tests {
     #[test]
     fn a_name_in_a_namespace_is_one_that_upstream_takes() {
         assert_eq!(known_as(None, "f"), "f");
-        assert_eq!(known_as(Some("mcp__wx"), "get_weather"), "mcp__wx__get_weather");
+        assert_eq!(
+            known_as(Some("mcp__wx"), "get_weather"),
+            "mcp__wx__get_weather"
+        );
         assert_eq!(known_as(Some("a b"), "c"), "a_b__c");
         let long = known_as(Some(&"n".repeat(100)), &"t".repeat(100));
         let other = known_as(Some(&"n".repeat(100)), &"t".repeat(101));

@@ -26,7 +26,15 @@ pub(super) enum Speaker {
 }
 
 /// The fields that make the content of a part, of which each type has its own.
-const MATTER: [&str; 7] = ["text", "refusal", "image_url", "file_data", "file_url", "file_id", "filename"];
+const MATTER: [&str; 7] = [
+    "text",
+    "refusal",
+    "image_url",
+    "file_data",
+    "file_url",
+    "file_id",
+    "filename",
+];
 
 /// Reads `content`, which is the field `field` of the item at `place`: a string or an array of parts. Blank texts are
 /// left out.
@@ -44,8 +52,15 @@ pub(super) fn parts(
                 let place = place.item(field, index, &item_fields::PART);
                 part(Object::new(value, place)?, speaker, ignored)
             };
-            let parts: Vec<_> = parts.into_iter().enumerate().map(read).collect::<Result<_, _>>()?;
-            parts.into_iter().flat_map(|(part, mark)| std::iter::once(part).chain(mark)).collect()
+            let parts: Vec<_> = parts
+                .into_iter()
+                .enumerate()
+                .map(read)
+                .collect::<Result<_, _>>()?;
+            parts
+                .into_iter()
+                .flat_map(|(part, mark)| std::iter::once(part).chain(mark))
+                .collect()
         }
         // The table lets nothing else through.
         _ => Vec::new(),
@@ -61,7 +76,9 @@ fn part(
     ignored: &mut Ignored,
 ) -> Result<(Part, Option<Part>), InvalidRequest> {
     let mark = cache_mark::take(&mut part)?.filter(|_| speaker != Speaker::Instructions);
-    let kind = part.take_text("type")?.ok_or_else(|| part.missing("type"))?;
+    let kind = part
+        .take_text("type")?
+        .ok_or_else(|| part.missing("type"))?;
     let (field, read): (_, fn(&mut Object) -> _) = match (kind.as_str(), speaker) {
         ("input_text", Speaker::Instructions | Speaker::User | Speaker::Tool)
         | ("output_text", Speaker::Assistant) => ("text", text),
@@ -69,8 +86,7 @@ fn part(
         ("input_image", Speaker::User | Speaker::Tool) => ("image_url", image),
         ("input_file", Speaker::User | Speaker::Tool) => ("file_data", file),
         ("input_audio", _) => {
-            let words =
-                "parts of type `input_audio` are not supported: Claude does not hear. Remove the part.";
+            let words = "parts of type `input_audio` are not supported: Claude does not hear. Remove the part.";
             return Err(part.refuse("type", code::UNSUPPORTED, words));
         }
         (other, _) => {
@@ -92,7 +108,11 @@ fn part(
 }
 
 /// Refuses what is still there of the fields `matter`, which do not belong to objects of type `kind`.
-pub(super) fn only(object: &mut Object, matter: &[&'static str], kind: &str) -> Result<(), InvalidRequest> {
+pub(super) fn only(
+    object: &mut Object,
+    matter: &[&'static str],
+    kind: &str,
+) -> Result<(), InvalidRequest> {
     for field in matter {
         if object.take(field)?.is_some() {
             let words = format!("does not belong to the type `{kind}`. Remove it.");
@@ -117,21 +137,30 @@ fn image(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
         (Some(url), None) => url,
         (None, id) => return Ok(id.map(|id| Part::Image(upload(part, id)))),
     };
-    inline::image(&url).map(Some).map_err(|fault| part.refuse("image_url", code::VALUE, &fault))
+    inline::image(&url)
+        .map(Some)
+        .map_err(|fault| part.refuse("image_url", code::VALUE, &fault))
 }
 
 fn file(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
     let title = part.take_text("filename")?;
-    let (data, url, id) =
-        (part.take_text("file_data")?, part.take_text("file_url")?, part.take_text("file_id")?);
+    let (data, url, id) = (
+        part.take_text("file_data")?,
+        part.take_text("file_url")?,
+        part.take_text("file_id")?,
+    );
     let source = match (data, url, id) {
         (None, None, None) => return Ok(None),
         (Some(data), None, None) => {
             let file = inline::file(&data, title);
-            return file.map(Some).map_err(|fault| part.refuse("file_data", code::VALUE, &fault));
+            return file
+                .map(Some)
+                .map_err(|fault| part.refuse("file_data", code::VALUE, &fault));
         }
         (None, Some(url), None) if url.starts_with("https://") => Source::Url(url),
-        (None, Some(_), None) => return Err(part.refuse("file_url", code::VALUE, "expected `https://...`.")),
+        (None, Some(_), None) => {
+            return Err(part.refuse("file_url", code::VALUE, "expected `https://...`."));
+        }
         (None, None, Some(id)) => upload(part, id),
         (_, _, Some(_)) => return Err(two(part, "file_data` or `file_url")),
         (Some(_), Some(_), None) => {
@@ -143,7 +172,10 @@ fn file(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
 }
 
 fn upload(part: &Object, id: String) -> Source {
-    Source::Upload { id, place: part.place.field("file_id") }
+    Source::Upload {
+        id,
+        place: part.place.field("file_id"),
+    }
 }
 
 fn two(part: &Object, other: &str) -> InvalidRequest {

@@ -71,7 +71,11 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<CreateRequest, InvalidReque
     read(&mended(body, &mut ignored)?, ignored, Way::Http)
 }
 
-pub(super) fn read(body: &[u8], mut ignored: Ignored, way: Way) -> Result<CreateRequest, InvalidRequest> {
+pub(super) fn read(
+    body: &[u8],
+    mut ignored: Ignored,
+    way: Way,
+) -> Result<CreateRequest, InvalidRequest> {
     let mut request = request(body, &fields::REQUEST, "`model` and `input`")?;
     let written = Written::new(body);
     let generates = socket::take(&mut request, way)?;
@@ -93,10 +97,15 @@ pub(super) fn read(body: &[u8], mut ignored: Ignored, way: Way) -> Result<Create
     let instructions = request.take_text("instructions")?;
     // They have no effect, which is told, and are given back.
     let echo = |name: &str| request.peek_text(name).map(ToOwned::to_owned);
-    let (safety_identifier, prompt_cache_key) = (echo("safety_identifier"), echo("prompt_cache_key"));
+    let (safety_identifier, prompt_cache_key) =
+        (echo("safety_identifier"), echo("prompt_cache_key"));
     request.finish(&mut ignored)?;
     let response = Response {
-        status: if background { Status::Queued } else { Status::InProgress },
+        status: if background {
+            Status::Queued
+        } else {
+            Status::InProgress
+        },
         background,
         conversation,
         instructions,
@@ -170,13 +179,23 @@ fn begun(model: String) -> Response {
     }
 }
 
-fn stream_options(request: &mut Object, stream: bool, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
-    let Some(options) = request.take("stream_options")? else { return Ok(()) };
+fn stream_options(
+    request: &mut Object,
+    stream: bool,
+    ignored: &mut Ignored,
+) -> Result<(), InvalidRequest> {
+    let Some(options) = request.take("stream_options")? else {
+        return Ok(());
+    };
     if !stream {
         let words = "is only allowed together with `\"stream\": true`. Remove it, or stream.";
         return Err(request.refuse("stream_options", code::VALUE, words));
     }
-    Object::new(options, Place::at("stream_options", &fields::STREAM_OPTIONS))?.finish(ignored)
+    Object::new(
+        options,
+        Place::at("stream_options", &fields::STREAM_OPTIONS),
+    )?
+    .finish(ignored)
 }
 
 fn background(request: &mut Object, store: bool, way: Way) -> Result<bool, InvalidRequest> {
@@ -186,7 +205,8 @@ fn background(request: &mut Object, store: bool, way: Way) -> Result<bool, Inval
         return Err(request.refuse("background", code::UNSUPPORTED, words));
     }
     if background && !store {
-        let words = "a response that nobody waits for must be stored. Remove `store`, or send `true`.";
+        let words =
+            "a response that nobody waits for must be stored. Remove `store`, or send `true`.";
         return Err(request.refuse("background", code::VALUE, words));
     }
     Ok(background)
@@ -203,7 +223,9 @@ fn conversation(
         Some(object) => {
             let place = request.place.inner("conversation", &fields::CONVERSATION);
             let mut object = Object::new(object, place)?;
-            let id = object.take_text("id")?.ok_or_else(|| object.missing("id"))?;
+            let id = object
+                .take_text("id")?
+                .ok_or_else(|| object.missing("id"))?;
             object.finish(ignored)?;
             id
         }
@@ -211,7 +233,11 @@ fn conversation(
     if has_previous {
         let message = "Mutually exclusive parameters: send `previous_response_id` or `conversation`, not both. A \
                        conversation holds its earlier responses itself.";
-        return Err(InvalidRequest::at("conversation", "mutually_exclusive_parameters", message));
+        return Err(InvalidRequest::at(
+            "conversation",
+            "mutually_exclusive_parameters",
+            message,
+        ));
     }
     Ok(Some(ConversationName { id }))
 }
@@ -229,7 +255,10 @@ impl CreateRequest {
     /// The places of the references among the items of the input.
     pub fn references(&self) -> Vec<usize> {
         let items = self.input.iter().enumerate();
-        items.filter(|(_, item)| kept::reference(item).is_some()).map(|(index, _)| index).collect()
+        items
+            .filter(|(_, item)| kept::reference(item).is_some())
+            .map(|(index, _)| index)
+            .collect()
     }
 
     /// Adds the tools that the items `earlier` of the conversation have brought, and those of the input that stand in the places
@@ -237,7 +266,11 @@ impl CreateRequest {
     ///
     /// # Errors
     /// When two tools have one name, or the choice names none of them.
-    pub fn add_tools(&mut self, earlier: &[Value], referenced: &[usize]) -> Result<(), InvalidRequest> {
+    pub fn add_tools(
+        &mut self,
+        earlier: &[Value],
+        referenced: &[usize],
+    ) -> Result<(), InvalidRequest> {
         let referenced = referenced.iter().filter_map(|index| self.input.get(*index));
         self.offer.add_earlier(earlier.iter().chain(referenced))?;
         self.offer.choose(&mut self.ignored)
@@ -245,7 +278,11 @@ impl CreateRequest {
 
     /// The field that says what comes before the input.
     fn before(&self) -> &'static str {
-        if self.response.conversation.is_some() { "conversation" } else { "previous_response_id" }
+        if self.response.conversation.is_some() {
+            "conversation"
+        } else {
+            "previous_response_id"
+        }
     }
 
     /// The tools as the client knows them.
@@ -262,8 +299,12 @@ impl CreateRequest {
         self.offer.choose(&mut self.ignored)?;
         let instructions = self.response.instructions.take();
         let before = self.before();
-        let conversation =
-            input::conversation(instructions, (before, earlier), &self.input, &mut self.ignored)?;
+        let conversation = input::conversation(
+            instructions,
+            (before, earlier),
+            &self.input,
+            &mut self.ignored,
+        )?;
         let turn = Turn {
             model: crate::domain::ModelName::new(self.response.model),
             system: conversation.system,
@@ -272,7 +313,10 @@ impl CreateRequest {
             prompt: conversation.prompt,
             sampling: self.sampling,
             project: self.project,
-            native: Native { is_cached_long: self.is_cached_long, ..Native::default() },
+            native: Native {
+                is_cached_long: self.is_cached_long,
+                ..Native::default()
+            },
         };
         Ok((turn, self.ignored.into_remarks()))
     }

@@ -17,14 +17,26 @@ fn refusal(field: &str, value: &Value) -> String {
     let mut body = json!({"model": "m", "input": "hi"});
     body[field] = value.clone();
     let error = turn(&body).unwrap_err();
-    format!("{} {}: {}", error.param.unwrap_or_default(), error.code.unwrap_or_default(), error.message)
+    format!(
+        "{} {}: {}",
+        error.param.unwrap_or_default(),
+        error.code.unwrap_or_default(),
+        error.message
+    )
 }
 
 #[test]
 fn a_string_is_a_message() {
-    let (turn, remarks) = turn(&json!({"model": "m", "input": "hi", "instructions": "be brief"})).unwrap();
-    assert_eq!((turn.model.as_str(), &*turn.system), ("m", &["be brief".to_owned()][..]));
-    assert_eq!((turn.prompt, turn.history), (vec![Part::text("hi")], vec![]));
+    let (turn, remarks) =
+        turn(&json!({"model": "m", "input": "hi", "instructions": "be brief"})).unwrap();
+    assert_eq!(
+        (turn.model.as_str(), &*turn.system),
+        ("m", &["be brief".to_owned()][..])
+    );
+    assert_eq!(
+        (turn.prompt, turn.history),
+        (vec![Part::text("hi")], vec![])
+    );
     assert_eq!(remarks, Remarks::default());
 }
 
@@ -38,13 +50,28 @@ fn the_response_begins_as_the_request_wants_it() {
     let request = decode(body.to_string().as_bytes(), Policy::Lenient).unwrap();
     assert!(request.shows_thinking && request.response.store);
     let written = serde_json::to_value(&request.response).unwrap();
-    assert_eq!((&written["temperature"], &written["max_output_tokens"]), (&json!(1.5), &json!(9)));
-    assert_eq!(written["reasoning"], json!({"effort": "max", "summary": "detailed"}));
-    assert_eq!((&written["status"], &written["metadata"]["a"]), (&json!("queued"), &json!("b")));
+    assert_eq!(
+        (&written["temperature"], &written["max_output_tokens"]),
+        (&json!(1.5), &json!(9))
+    );
+    assert_eq!(
+        written["reasoning"],
+        json!({"effort": "max", "summary": "detailed"})
+    );
+    assert_eq!(
+        (&written["status"], &written["metadata"]["a"]),
+        (&json!("queued"), &json!("b"))
+    );
     assert_eq!(written["text"], json!({"format": {"type": "json_object"}}));
     let (turn, _) = request.turn(&[]).unwrap();
-    assert_eq!((turn.sampling.temperature, turn.sampling.max_output_tokens), (Some(1.0), Some(9)));
-    assert_eq!((turn.sampling.effort, turn.sampling.format), (Some(Effort::XHigh), Format::JsonObject));
+    assert_eq!(
+        (turn.sampling.temperature, turn.sampling.max_output_tokens),
+        (Some(1.0), Some(9))
+    );
+    assert_eq!(
+        (turn.sampling.effort, turn.sampling.format),
+        (Some(Effort::XHigh), Format::JsonObject)
+    );
 }
 
 #[test]
@@ -53,7 +80,11 @@ fn schemas_stay_as_they_were_written() {
         "text": {"format": {"type": "json_schema", "name": "n", "strict": true, "schema": {"z": 1, "a": 2}}},
         "tools": [{"type": "function", "name": "f", "parameters": {"y": 1, "b": 2}}]}"#;
     let (turn, _) = decode(body, Policy::Strict).unwrap().turn(&[]).unwrap();
-    let schema = Schema { json: r#"{"z":1,"a":2}"#.into(), is_strict: true, is_native: false };
+    let schema = Schema {
+        json: r#"{"z":1,"a":2}"#.into(),
+        is_strict: true,
+        is_native: false,
+    };
     assert_eq!(turn.sampling.format, Format::Schema(schema));
     assert_eq!(turn.tools.list[0].schema, r#"{"y":1,"b":2}"#);
 }
@@ -62,25 +93,64 @@ fn schemas_stay_as_they_were_written() {
 fn what_cannot_be_served_says_why() {
     for (field, value, expected) in [
         ("model", json!(" "), "model invalid_value"),
-        ("input", json!([]), "input invalid_value: `input` has no message"),
-        ("conversation", json!({}), "conversation.id missing_required_parameter"),
+        (
+            "input",
+            json!([]),
+            "input invalid_value: `input` has no message",
+        ),
+        (
+            "conversation",
+            json!({}),
+            "conversation.id missing_required_parameter",
+        ),
         ("prompt", json!({"id": "p"}), "prompt unsupported_parameter"),
-        ("top_logprobs", json!(2), "top_logprobs unsupported_parameter"),
-        ("include", json!(["message.output_text.logprobs"]), "include[0] unsupported_parameter"),
+        (
+            "top_logprobs",
+            json!(2),
+            "top_logprobs unsupported_parameter",
+        ),
+        (
+            "include",
+            json!(["message.output_text.logprobs"]),
+            "include[0] unsupported_parameter",
+        ),
         ("include", json!(["x"]), "include[0] invalid_value"),
-        ("reasoning", json!({"effort": "hard"}), "reasoning.effort invalid_value"),
-        ("reasoning", json!({"summary": "all"}), "reasoning.summary invalid_value"),
-        ("text", json!({"format": {"type": "xml"}}), "text.format.type invalid_value"),
-        ("text", json!({"format": {"type": "json_schema"}}), "text.format.schema missing_required_parameter"),
+        (
+            "reasoning",
+            json!({"effort": "hard"}),
+            "reasoning.effort invalid_value",
+        ),
+        (
+            "reasoning",
+            json!({"summary": "all"}),
+            "reasoning.summary invalid_value",
+        ),
+        (
+            "text",
+            json!({"format": {"type": "xml"}}),
+            "text.format.type invalid_value",
+        ),
+        (
+            "text",
+            json!({"format": {"type": "json_schema"}}),
+            "text.format.schema missing_required_parameter",
+        ),
         ("stream_options", json!({}), "stream_options invalid_value"),
-        ("max_output_tokens", json!(0), "max_output_tokens invalid_value"),
+        (
+            "max_output_tokens",
+            json!(0),
+            "max_output_tokens invalid_value",
+        ),
         ("metadata", json!({"a": 1}), "metadata.a invalid_type"),
     ] {
         let refusal = refusal(field, &value);
         assert!(refusal.starts_with(expected), "{refusal}");
     }
     let unstored = json!({"model": "m", "input": "x", "background": true, "store": false});
-    assert_eq!(turn(&unstored).unwrap_err().param.as_deref(), Some("background"));
+    assert_eq!(
+        turn(&unstored).unwrap_err().param.as_deref(),
+        Some("background")
+    );
 }
 
 #[test]
@@ -103,7 +173,8 @@ fn what_has_no_effect_is_named() {
 /// What the Open Responses specification demands of a response, and with it all that `OpenAI`'s document does.
 #[test]
 fn a_response_has_every_field_that_the_specification_demands() {
-    let fields = json!({"model": "m", "input": "hi", "safety_identifier": "s", "prompt_cache_key": "k"});
+    let fields =
+        json!({"model": "m", "input": "hi", "safety_identifier": "s", "prompt_cache_key": "k"});
     let request = decode(fields.to_string().as_bytes(), Policy::Lenient).unwrap();
     let response: Value = serde_json::from_str(&request.response.to_json()).unwrap();
     for name in [
@@ -141,7 +212,13 @@ fn a_response_has_every_field_that_the_specification_demands() {
     ] {
         assert!(response.get(name).is_some(), "{name}");
     }
-    assert_eq!((&response["safety_identifier"], &response["prompt_cache_key"]), (&json!("s"), &json!("k")));
+    assert_eq!(
+        (
+            &response["safety_identifier"],
+            &response["prompt_cache_key"]
+        ),
+        (&json!("s"), &json!("k"))
+    );
     let (_, remarks) = request.turn(&[]).unwrap();
     assert_eq!(remarks.ignored, ["prompt_cache_key", "safety_identifier"]);
 }

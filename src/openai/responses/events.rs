@@ -26,9 +26,16 @@ pub(super) struct Sequence(u64);
 
 impl Sequence {
     pub(super) fn event(&mut self, name: &'static str, body: &impl Serialize) -> Event {
-        let event = Numbered { r#type: name, sequence_number: self.0, body };
+        let event = Numbered {
+            r#type: name,
+            sequence_number: self.0,
+            body,
+        };
         self.0 += 1;
-        Event { name: name.into(), data: json::to_string(&event) }
+        Event {
+            name: name.into(),
+            data: json::to_string(&event),
+        }
     }
 
     /// Gives the number of the last event, which is not sent, to the next one.
@@ -82,11 +89,17 @@ pub(super) struct InSummary<B> {
 }
 
 pub(super) fn in_message<B>(body: B) -> InMessage<B> {
-    InMessage { content_index: 0, body }
+    InMessage {
+        content_index: 0,
+        body,
+    }
 }
 
 pub(super) fn in_summary<B>(body: B) -> InSummary<B> {
-    InSummary { summary_index: 0, body }
+    InSummary {
+        summary_index: 0,
+        body,
+    }
 }
 
 #[derive(Serialize)]

@@ -26,16 +26,32 @@ const CACHE: &str = "Anthropic finds a prompt by its beginning.";
 pub(super) static REQUEST: Table = Table {
     prefix: "",
     fields: &[
-        honoured("model", Text, "Required. The answer carries the name as it was sent."),
+        honoured(
+            "model",
+            Text,
+            "Required. The answer carries the name as it was sent.",
+        ),
         honoured(
             "input",
             TextOrArray,
             "Required. A string is a message of the user. The last item that is no instruction must be the user's or the output of a call.",
         ),
-        honoured("instructions", Text, "Read before all else. Not carried over by `previous_response_id`."),
+        honoured(
+            "instructions",
+            Text,
+            "Read before all else. Not carried over by `previous_response_id`.",
+        ),
         honoured("stream", Bool, "The answer comes in events as it is made."),
-        honoured("stream_options", Object, "Only together with `\"stream\": true`."),
-        honoured("store", Bool, "`true` unless sent otherwise. Stored for `responses.ttl_seconds`."),
+        honoured(
+            "stream_options",
+            Object,
+            "Only together with `\"stream\": true`.",
+        ),
+        honoured(
+            "store",
+            Bool,
+            "`true` unless sent otherwise. Stored for `responses.ttl_seconds`.",
+        ),
         honoured(
             "previous_response_id",
             Text,
@@ -62,7 +78,11 @@ pub(super) static REQUEST: Table = Table {
             "`none`, `auto`, `required`, a function, `web_search`, `code_interpreter`, or `allowed_tools`, with which Claude is shown only those. Made to call, Claude does not think.",
         ),
         honoured("parallel_tool_calls", Bool, "`true` unless sent otherwise."),
-        honoured("max_output_tokens", Integer(1, MAX_TOKENS), "Thinking counts, as in OpenAI's API."),
+        honoured(
+            "max_output_tokens",
+            Integer(1, MAX_TOKENS),
+            "Thinking counts, as in OpenAI's API.",
+        ),
         emulated(
             "temperature",
             Number(0.0, 2.0),
@@ -70,7 +90,11 @@ pub(super) static REQUEST: Table = Table {
         ),
         honoured("top_p", Number(0.0, 1.0), "Sent to Claude as it is."),
         honoured("text", Object, "The form of the answer."),
-        honoured("reasoning", Object, "How hard Claude thinks, and whether its thoughts are shown."),
+        honoured(
+            "reasoning",
+            Object,
+            "How hard Claude thinks, and whether its thoughts are shown.",
+        ),
         honoured(
             "include",
             Array,
@@ -83,7 +107,11 @@ pub(super) static REQUEST: Table = Table {
         ),
         honoured("user", Text, "Given back, and not sent to Claude."),
         PROJECT,
-        honoured("type", Text, "Of a message of a WebSocket alone: `response.create`."),
+        honoured(
+            "type",
+            Text,
+            "Of a message of a WebSocket alone: `response.create`.",
+        ),
         honoured(
             "stream_id",
             Text,
@@ -100,24 +128,51 @@ pub(super) static REQUEST: Table = Table {
             "Anthropic bounds the calls of its tools; searches of the web by `web_search.max_uses`.",
         ),
         ignored("truncation", Text, "Conversations are never shortened.").unless(&["\"disabled\""]),
-        ignored("context_management", Array, "Conversations are never shortened.").unless(&["[]"]),
+        ignored(
+            "context_management",
+            Array,
+            "Conversations are never shortened.",
+        )
+        .unless(&["[]"]),
         ignored("service_tier", Text, "There is one tier.").unless(&["\"auto\"", "\"default\""]),
-        ignored("prompt_cache_key", Text, "Given back. Anthropic finds a prompt by its beginning."),
+        ignored(
+            "prompt_cache_key",
+            Text,
+            "Given back. Anthropic finds a prompt by its beginning.",
+        ),
         ignored("prompt_cache_options", Object, CACHE).unless(&["{}"]),
         cache_mark::RETENTION,
-        ignored("safety_identifier", Text, "Given back, and not sent to Claude."),
+        ignored(
+            "safety_identifier",
+            Text,
+            "Given back, and not sent to Claude.",
+        ),
         ignored("access_programs", Object, "There are none.").unless(&["{}"]),
-        ignored("personality", Text, "Ask for a manner of speaking in `instructions`."),
-        refused("top_logprobs", Integer(0, 20), "Claude does not tell the probabilities of tokens.")
-            .unless(&["0"]),
-        refused("prompt", Object, "Prompts are not stored. Send the text as `instructions`."),
+        ignored(
+            "personality",
+            Text,
+            "Ask for a manner of speaking in `instructions`.",
+        ),
+        refused(
+            "top_logprobs",
+            Integer(0, 20),
+            "Claude does not tell the probabilities of tokens.",
+        )
+        .unless(&["0"]),
+        refused(
+            "prompt",
+            Object,
+            "Prompts are not stored. Send the text as `instructions`.",
+        ),
         refused("moderation", Object, "Moderation is not supported."),
     ],
 };
 
 /// The fields of `conversation`.
-pub(super) static CONVERSATION: Table =
-    Table { prefix: "conversation.", fields: &[honoured("id", Text, "Required. The conversation.")] };
+pub(super) static CONVERSATION: Table = Table {
+    prefix: "conversation.",
+    fields: &[honoured("id", Text, "Required. The conversation.")],
+};
 
 /// The fields of `stream_options`.
 pub(super) static STREAM_OPTIONS: Table = Table {
@@ -129,9 +184,17 @@ pub(super) static STREAM_OPTIONS: Table = Table {
 pub(super) static TEXT: Table = Table {
     prefix: "text.",
     fields: &[
-        honoured("format", Object, "Any text, a JSON object, or JSON that keeps to a schema."),
-        ignored("verbosity", Text, "Only a hint. Ask for short or long answers in the input.")
-            .unless(&["\"medium\""]),
+        honoured(
+            "format",
+            Object,
+            "Any text, a JSON object, or JSON that keeps to a schema.",
+        ),
+        ignored(
+            "verbosity",
+            Text,
+            "Only a hint. Ask for short or long answers in the input.",
+        )
+        .unless(&["\"medium\""]),
     ],
 };
 
@@ -149,13 +212,21 @@ pub(super) static FORMAT: Table = Table {
             Object,
             "Claude's answer is bound to it, as far as Anthropic can; see [schemas](#schemas).",
         ),
-        honoured("name", Text, "Required by OpenAI. Given back, and not sent to Claude."),
+        honoured(
+            "name",
+            Text,
+            "Required by OpenAI. Given back, and not sent to Claude.",
+        ),
         honoured(
             "strict",
             Bool,
             "The schema always binds. With `true` the answer is checked against it as well.",
         ),
-        ignored("description", Text, "Not sent to Claude. Describe the answer in the input."),
+        ignored(
+            "description",
+            Text,
+            "Not sent to Claude. Describe the answer in the input.",
+        ),
     ],
 };
 
@@ -175,8 +246,12 @@ pub(super) static REASONING: Table = Table {
         ),
         emulated("generate_summary", Text, "The old name of `summary`."),
         ignored("mode", Text, "There is one mode.").unless(&["\"standard\""]),
-        ignored("context", Text, "Which thoughts Claude reads again is Anthropic's matter.")
-            .unless(&["\"auto\""]),
+        ignored(
+            "context",
+            Text,
+            "Which thoughts Claude reads again is Anthropic's matter.",
+        )
+        .unless(&["\"auto\""]),
     ],
 };
 

@@ -19,7 +19,15 @@ use crate::openai::responses::tool_fields::*;
 use crate::openai::web_search;
 
 fn tables() -> Vec<&'static Table> {
-    let before = [&REQUEST, &CONVERSATION, &STREAM_OPTIONS, &TEXT, &FORMAT, &REASONING, &FUNCTION];
+    let before = [
+        &REQUEST,
+        &CONVERSATION,
+        &STREAM_OPTIONS,
+        &TEXT,
+        &FORMAT,
+        &REASONING,
+        &FUNCTION,
+    ];
     let of_clients: [&Table; 5] = [&NAMESPACE, &CUSTOM, &CUSTOM_FORMAT, &BUILT_IN, &ENVIRONMENT];
     let of_search = web_search::OF_RESPONSES.into_iter().chain([&FILTERS]);
     let others: [&Table; 4] = [&CODE, &CONTAINER, &MCP, &MCP_FILTER];
@@ -43,8 +51,14 @@ fn rows_are_unique_and_their_values_readable() {
     for table in tables() {
         for (index, field) in table.fields.iter().enumerate() {
             let name = field.name;
-            assert!(table.fields[..index].iter().all(|other| other.name != name), "two rows for {name}");
-            assert!(field.note.ends_with('.'), "the note of {name} is no sentence");
+            assert!(
+                table.fields[..index].iter().all(|other| other.name != name),
+                "two rows for {name}"
+            );
+            assert!(
+                field.note.ends_with('.'),
+                "the note of {name} is no sentence"
+            );
             for value in field.no_op {
                 let value: Value = serde_json::from_str(value).unwrap();
                 assert!(
@@ -70,7 +84,10 @@ fn somebody_reads_every_honoured_field() {
         "prompt_cache_retention": "24h",
     });
     let read = |table: &'static Table| {
-        table.fields.iter().filter(|field| matches!(field.handling, Handling::Honoured | Handling::Emulated))
+        table
+            .fields
+            .iter()
+            .filter(|field| matches!(field.handling, Handling::Honoured | Handling::Emulated))
     };
     let of_sockets = ["type", "stream_id", "generate"];
     for field in read(&REQUEST).filter(|field| !of_sockets.contains(&field.name)) {
@@ -89,21 +106,60 @@ fn somebody_reads_every_honoured_field() {
 #[test]
 fn every_field_of_the_schema_has_a_row() {
     let schema = [
-        (&REQUEST, vec![fields_of::<responses::CreateResponse>(), fields_of::<responses::TokenCountsBody>()]),
-        (&STREAM_OPTIONS, vec![fields_of::<responses::ResponseStreamOptions>()]),
+        (
+            &REQUEST,
+            vec![
+                fields_of::<responses::CreateResponse>(),
+                fields_of::<responses::TokenCountsBody>(),
+            ],
+        ),
+        (
+            &STREAM_OPTIONS,
+            vec![fields_of::<responses::ResponseStreamOptions>()],
+        ),
         (&TEXT, vec![fields_of::<responses::ResponseTextParam>()]),
         (&REASONING, vec![fields_of::<responses::Reasoning>()]),
-        (&FUNCTION, vec![fields_of::<responses::FunctionTool>(), &["type"]]),
-        (&NAMESPACE, vec![fields_of::<responses::NamespaceToolParam>(), &["type"]]),
-        (&CUSTOM, vec![fields_of::<responses::CustomToolParam>(), &["type"]]),
-        (&BUILT_IN, vec![fields_of::<responses::FunctionShellToolParam>(), &["type"]]),
-        (&SEARCH, vec![fields_of::<responses::WebSearchTool>(), &["type"]]),
-        (&CODE, vec![fields_of::<responses::CodeInterpreterTool>(), &["type"]]),
+        (
+            &FUNCTION,
+            vec![fields_of::<responses::FunctionTool>(), &["type"]],
+        ),
+        (
+            &NAMESPACE,
+            vec![fields_of::<responses::NamespaceToolParam>(), &["type"]],
+        ),
+        (
+            &CUSTOM,
+            vec![fields_of::<responses::CustomToolParam>(), &["type"]],
+        ),
+        (
+            &BUILT_IN,
+            vec![fields_of::<responses::FunctionShellToolParam>(), &["type"]],
+        ),
+        (
+            &SEARCH,
+            vec![fields_of::<responses::WebSearchTool>(), &["type"]],
+        ),
+        (
+            &CODE,
+            vec![fields_of::<responses::CodeInterpreterTool>(), &["type"]],
+        ),
         (&MCP, vec![fields_of::<MCPTool>(), &["type"]]),
         (&MCP_FILTER, vec![fields_of::<MCPToolFilter>()]),
-        (&FILTERS, vec![fields_of::<responses::WebSearchToolFilters>()]),
-        (web_search::OF_RESPONSES[0], vec![fields_of::<responses::WebSearchApproximateLocation>()]),
-        (&TOOL_CHOICE, vec![fields_of::<responses::ToolChoiceAllowed>(), &["type", "name"]]),
+        (
+            &FILTERS,
+            vec![fields_of::<responses::WebSearchToolFilters>()],
+        ),
+        (
+            web_search::OF_RESPONSES[0],
+            vec![fields_of::<responses::WebSearchApproximateLocation>()],
+        ),
+        (
+            &TOOL_CHOICE,
+            vec![
+                fields_of::<responses::ToolChoiceAllowed>(),
+                &["type", "name"],
+            ],
+        ),
         (
             &ITEM,
             vec![
@@ -133,7 +189,11 @@ fn every_field_of_the_schema_has_a_row() {
     ];
     for (table, structs) in schema {
         for name in structs.concat() {
-            assert!(table.find(name).is_some(), "no row for {}{name}", table.prefix);
+            assert!(
+                table.find(name).is_some(),
+                "no row for {}{name}",
+                table.prefix
+            );
         }
     }
 }

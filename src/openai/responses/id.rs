@@ -25,7 +25,10 @@ pub(super) fn input(prefix: &str, response: &str, number: usize) -> String {
 pub fn response_of(item: &str) -> Option<String> {
     let (_, rest) = item.split_once('_')?;
     let digits = rest.get(..DIGITS)?;
-    digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| format!("{RESPONSE}{digits}"))
+    digits
+        .bytes()
+        .all(|byte| byte.is_ascii_hexdigit())
+        .then(|| format!("{RESPONSE}{digits}"))
 }
 
 fn digits(response: &str) -> &str {
@@ -39,8 +42,14 @@ mod tests {
     #[test]
     fn an_item_tells_its_response() {
         let response = response();
-        assert_eq!(response_of(&output("msg", &response, 3)).as_deref(), Some(&*response));
-        assert_eq!(response_of(&input("fc", &response, 70_000)).as_deref(), Some(&*response));
+        assert_eq!(
+            response_of(&output("msg", &response, 3)).as_deref(),
+            Some(&*response)
+        );
+        assert_eq!(
+            response_of(&input("fc", &response, 70_000)).as_deref(),
+            Some(&*response)
+        );
         assert_eq!(response_of("msg_123"), None);
         assert_eq!(response_of("msg"), None);
     }

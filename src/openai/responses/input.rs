@@ -29,7 +29,11 @@ use crate::history::Piece;
 use crate::history::Rules;
 
 /// How items are understood. No answer in this form is paused: what Anthropic's tools have done is not in it.
-const RULES: Rules = Rules { field: "input", merges: false, is_paused: |_| false };
+const RULES: Rules = Rules {
+    field: "input",
+    merges: false,
+    is_paused: |_| false,
+};
 
 /// Items, sorted into what a turn is made of.
 #[derive(Debug, Default, PartialEq)]
@@ -67,8 +71,20 @@ const MATTER: [&str; 21] = [
 /// answer.
 const SKIPPED: [(&str, &[&str]); 4] = [
     ("web_search_call", &["action"]),
-    ("code_interpreter_call", &["code", "container_id", "outputs"]),
-    ("mcp_call", &["server_label", "arguments", "output", "error", "approval_request_id"]),
+    (
+        "code_interpreter_call",
+        &["code", "container_id", "outputs"],
+    ),
+    (
+        "mcp_call",
+        &[
+            "server_label",
+            "arguments",
+            "output",
+            "error",
+            "approval_request_id",
+        ],
+    ),
     ("mcp_list_tools", &["server_label", "tools", "error"]),
 ];
 /// The types of items of tools that nobody here runs.
@@ -99,9 +115,17 @@ pub(super) fn conversation(
 ) -> Result<Conversation, InvalidRequest> {
     let Reader { system, draft, .. } = read(earlier, input, ignored)?;
     let is_said = |text: &String| !text.trim().is_empty();
-    let mut system: Vec<_> = instructions.into_iter().chain(system).filter(is_said).collect();
+    let mut system: Vec<_> = instructions
+        .into_iter()
+        .chain(system)
+        .filter(is_said)
+        .collect();
     let history::Conversation { history, prompt } = draft.finish(|| system.pop(), ignored)?;
-    Ok(Conversation { system, history, prompt })
+    Ok(Conversation {
+        system,
+        history,
+        prompt,
+    })
 }
 
 /// As [`conversation`], but the items may end anywhere, and are not put in order.
@@ -126,13 +150,25 @@ fn read(
     input: &[Value],
     ignored: &mut Ignored,
 ) -> Result<Reader, InvalidRequest> {
-    let mut reader = Reader { system: Vec::new(), draft: Draft::new(RULES), skipped: HashSet::new() };
+    let mut reader = Reader {
+        system: Vec::new(),
+        draft: Draft::new(RULES),
+        skipped: HashSet::new(),
+    };
     let mut known = Ignored::new(Policy::Lenient);
     for item in earlier {
-        reader.item(item.clone(), Place::at(before, &item_fields::ITEM), &mut known)?;
+        reader.item(
+            item.clone(),
+            Place::at(before, &item_fields::ITEM),
+            &mut known,
+        )?;
     }
     for (index, item) in input.iter().enumerate() {
-        reader.item(item.clone(), Place::at(format!("input[{index}]"), &item_fields::ITEM), ignored)?;
+        reader.item(
+            item.clone(),
+            Place::at(format!("input[{index}]"), &item_fields::ITEM),
+            ignored,
+        )?;
     }
     Ok(reader)
 }
@@ -146,9 +182,16 @@ struct Reader {
 }
 
 impl Reader {
-    fn item(&mut self, item: Value, place: Place, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
+    fn item(
+        &mut self,
+        item: Value,
+        place: Place,
+        ignored: &mut Ignored,
+    ) -> Result<(), InvalidRequest> {
         let mut item = Object::new(client_items::as_function(item, &place)?, place)?;
-        let kind = item.take_text("type")?.unwrap_or_else(|| "message".to_owned());
+        let kind = item
+            .take_text("type")?
+            .unwrap_or_else(|| "message".to_owned());
         item.take("id")?;
         let status = item.take_text("status")?;
         let name = item.take_text("name")?;
@@ -165,14 +208,18 @@ impl Reader {
             // Those with an id have been replaced by what they refer to.
             "item_reference" => return Err(item.missing("id")),
             // Its tools were read with the others.
-            "additional_tools" => ["role", "tools"].iter().try_for_each(|name| item.take(name).map(drop))?,
+            "additional_tools" => ["role", "tools"]
+                .iter()
+                .try_for_each(|name| item.take(name).map(drop))?,
             other if LEFT_OUT.contains(&other) => {
                 return ignored.leave_out(format!("input[] ({other})"), foreign(&item, other));
             }
             other => {
                 let known = SKIPPED.iter().find(|(known, _)| *known == other);
                 let (_, matter) = known.ok_or_else(|| foreign(&item, other))?;
-                matter.iter().try_for_each(|name| item.take(name).map(drop))?;
+                matter
+                    .iter()
+                    .try_for_each(|name| item.take(name).map(drop))?;
                 ignored.note(&format!("input[] ({other})"));
             }
         }
@@ -181,7 +228,9 @@ impl Reader {
     }
 
     fn message(&mut self, item: &mut Object, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
-        let role = item.take_text("role")?.ok_or_else(|| item.missing("role"))?;
+        let role = item
+            .take_text("role")?
+            .ok_or_else(|| item.missing("role"))?;
         let speaker = match role.as_str() {
             "system" | "developer" => Speaker::Instructions,
             "user" => Speaker::User,
@@ -191,7 +240,9 @@ impl Reader {
                 return Err(unexpected(item, "role", expected, other));
             }
         };
-        let content = item.take("content")?.ok_or_else(|| item.missing("content"))?;
+        let content = item
+            .take("content")?
+            .ok_or_else(|| item.missing("content"))?;
         let parts = content::parts(content, speaker, &item.place, "content", ignored)?;
         match speaker {
             Speaker::Instructions if self.draft.is_empty() => {
@@ -200,7 +251,12 @@ impl Reader {
             Speaker::Instructions => {
                 let path = item.place.field("content");
                 let said = parts.into_iter().filter_map(words).map(Part::Instruction);
-                let pieces = said.map(|part| Piece { part, path: path.clone() }).collect();
+                let pieces = said
+                    .map(|part| Piece {
+                        part,
+                        path: path.clone(),
+                    })
+                    .collect();
                 self.draft.say(Role::User, path.as_str(), pieces);
             }
             // Part of an answer that said nothing.
@@ -208,7 +264,13 @@ impl Reader {
             Speaker::Assistant => self.say(&item.place.field("content"), parts),
             Speaker::User | Speaker::Tool => {
                 let path = item.place.field("content");
-                let pieces = parts.into_iter().map(|part| Piece { part, path: path.clone() }).collect();
+                let pieces = parts
+                    .into_iter()
+                    .map(|part| Piece {
+                        part,
+                        path: path.clone(),
+                    })
+                    .collect();
                 self.draft.say(Role::User, path, pieces);
             }
         }
@@ -223,14 +285,23 @@ impl Reader {
     ) -> Result<(), InvalidRequest> {
         let id = call_id(item)?;
         let name = name.ok_or_else(|| item.missing("name"))?;
-        let input = item.take_text("arguments")?.ok_or_else(|| item.missing("arguments"))?;
+        let input = item
+            .take_text("arguments")?
+            .ok_or_else(|| item.missing("arguments"))?;
         if status == Some("incomplete") {
             self.skipped.insert(id);
             return Ok(());
         }
         self.skipped.remove(&id);
-        let input = if input.trim().is_empty() { "{}".to_owned() } else { input };
-        self.say(&item.place.field("arguments"), vec![Part::ToolUse(ToolUse { id, name, input })]);
+        let input = if input.trim().is_empty() {
+            "{}".to_owned()
+        } else {
+            input
+        };
+        self.say(
+            &item.place.field("arguments"),
+            vec![Part::ToolUse(ToolUse { id, name, input })],
+        );
         Ok(())
     }
 
@@ -243,17 +314,31 @@ impl Reader {
         if self.skipped.contains(&id) {
             return Ok(());
         }
-        let part = Part::ToolResult(ToolResult { id, parts, is_error: false });
+        let part = Part::ToolResult(ToolResult {
+            id,
+            parts,
+            is_error: false,
+        });
         let path = item.place.field("call_id");
-        self.draft.say(Role::User, path.clone(), vec![Piece { part, path }]);
+        self.draft
+            .say(Role::User, path.clone(), vec![Piece { part, path }]);
         Ok(())
     }
 
-    fn reasoning(&mut self, item: &mut Object, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
-        let Some(text) = item.take_text("encrypted_content")? else { return Ok(()) };
+    fn reasoning(
+        &mut self,
+        item: &mut Object,
+        ignored: &mut Ignored,
+    ) -> Result<(), InvalidRequest> {
+        let Some(text) = item.take_text("encrypted_content")? else {
+            return Ok(());
+        };
         match Sealed::from_text(&text).and_then(Sealed::into_thinking) {
             Some(thinking) => {
-                self.say(&item.place.field("encrypted_content"), vec![Part::Thinking(thinking)]);
+                self.say(
+                    &item.place.field("encrypted_content"),
+                    vec![Part::Thinking(thinking)],
+                );
                 Ok(())
             }
             // Thoughts of another maker.
@@ -262,27 +347,45 @@ impl Reader {
     }
 
     fn compaction(&mut self, item: &mut Object) -> Result<(), InvalidRequest> {
-        let text = item.take_text("encrypted_content")?.ok_or_else(|| item.missing("encrypted_content"))?;
-        let Some(Sealed::Conversation(items)) = Sealed::from_text(&text) else { return Err(broken(item)) };
+        let text = item
+            .take_text("encrypted_content")?
+            .ok_or_else(|| item.missing("encrypted_content"))?;
+        let Some(Sealed::Conversation(items)) = Sealed::from_text(&text) else {
+            return Err(broken(item));
+        };
         // They were read when the conversation was compacted.
         let mut known = Ignored::new(Policy::Lenient);
-        items.into_iter().try_for_each(|inner| self.item(inner, item.place.clone(), &mut known))
+        items
+            .into_iter()
+            .try_for_each(|inner| self.item(inner, item.place.clone(), &mut known))
     }
 
     /// Adds to the answer that is the last message, or begins one.
     fn say(&mut self, path: &str, parts: Vec<Part>) {
-        let pieces = parts.into_iter().map(|part| Piece { part, path: path.to_owned() }).collect();
+        let pieces = parts
+            .into_iter()
+            .map(|part| Piece {
+                part,
+                path: path.to_owned(),
+            })
+            .collect();
         self.draft.go_on(path, pieces);
     }
 }
 
 fn call_id(item: &mut Object) -> Result<String, InvalidRequest> {
-    let id = item.take_text("call_id")?.ok_or_else(|| item.missing("call_id"))?;
+    let id = item
+        .take_text("call_id")?
+        .ok_or_else(|| item.missing("call_id"))?;
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     if (1..=LONGEST_CALL_ID).contains(&id.len()) && id.bytes().all(fits) {
         return Ok(id);
     }
-    Err(item.refuse("call_id", code::VALUE, "expected 1 to 64 letters, digits, `_` and `-`."))
+    Err(item.refuse(
+        "call_id",
+        code::VALUE,
+        "expected 1 to 64 letters, digits, `_` and `-`.",
+    ))
 }
 
 fn broken(item: &Object) -> InvalidRequest {
@@ -292,12 +395,17 @@ fn broken(item: &Object) -> InvalidRequest {
 
 fn foreign(item: &Object, kind: &str) -> InvalidRequest {
     let kind = printable(kind);
-    let words = format!("nobody here knows what to do with items of type `{kind}`. Remove the item.");
+    let words =
+        format!("nobody here knows what to do with items of type `{kind}`. Remove the item.");
     item.refuse("type", code::UNSUPPORTED, &words)
 }
 
 fn words(part: Part) -> Option<String> {
-    if let Part::Text(text) = part { Some(text) } else { None }
+    if let Part::Text(text) = part {
+        Some(text)
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]

@@ -48,7 +48,11 @@ fn outline(conversation: &Conversation) -> String {
 
 #[test]
 fn a_conversation_goes_on_with_the_outputs_of_its_calls() {
-    let seal = Sealed::Thinking { text: "hm".into(), signature: "s".into() }.to_text();
+    let seal = Sealed::Thinking {
+        text: "hm".into(),
+        signature: "s".into(),
+    }
+    .to_text();
     let earlier = json!([
         user("hi"),
         {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm"}], "encrypted_content": seal},
@@ -64,7 +68,10 @@ fn a_conversation_goes_on_with_the_outputs_of_its_calls() {
     sent.extend([output("c2"), output("c1")]);
     // A strict server takes its answers back.
     assert_eq!(talk(&json!([]), &json!(sent)).as_ref(), Ok(&conversation));
-    let thinking = Thinking::Open { text: "hm".into(), signature: "s".into() };
+    let thinking = Thinking::Open {
+        text: "hm".into(),
+        signature: "s".into(),
+    };
     assert_eq!(conversation.history[1].parts[0], Part::Thinking(thinking));
     let more = talk(&earlier, &json!([output("c1"), output("c2"), user("and?")])).unwrap();
     assert!(outline(&more).ends_with("; User: result c1, result c2; prompt: and?"));
@@ -86,17 +93,27 @@ fn instructions_stand_before_the_conversation_or_in_their_place() {
 #[test]
 fn a_call_cut_short_is_skipped_with_its_output() {
     let cut = json!({"type": "function_call", "call_id": "c", "name": "f", "arguments": "{\"a", "status": "incomplete"});
-    let conversation = talk(&json!([user("hi"), cut]), &json!([output("c"), user("again")])).unwrap();
+    let conversation = talk(
+        &json!([user("hi"), cut]),
+        &json!([output("c"), user("again")]),
+    )
+    .unwrap();
     assert_eq!(outline(&conversation), "User: hi; prompt: again");
 }
 
 #[test]
 fn a_compaction_is_what_it_stands_for() {
-    let sealed =
-        Sealed::Conversation(vec![user("one"), json!({"role": "assistant", "content": "two"}), call("c")]);
+    let sealed = Sealed::Conversation(vec![
+        user("one"),
+        json!({"role": "assistant", "content": "two"}),
+        call("c"),
+    ]);
     let compaction = json!({"type": "compaction", "encrypted_content": sealed.to_text()});
     let conversation = talk(&json!([]), &json!([compaction, output("c")])).unwrap();
-    assert_eq!(outline(&conversation), "User: one; Assistant: two, call c; prompt: result c");
+    assert_eq!(
+        outline(&conversation),
+        "User: one; Assistant: two, call c; prompt: result c"
+    );
 }
 
 #[test]
@@ -109,8 +126,14 @@ fn items_of_tools_that_anthropic_runs_are_skipped() {
             "arguments": "{}", "output": "o", "error": null, "approval_request_id": null}),
         json!({"type": "mcp_list_tools", "id": "mcpl_1", "server_label": "s", "tools": [], "error": "x"}),
     ];
-    let items: Vec<_> = std::iter::once(user("hi")).chain(skipped).chain([user("and?")]).collect();
-    assert_eq!(outline(&talk(&json!([]), &json!(items)).unwrap()), "User: hi; prompt: and?");
+    let items: Vec<_> = std::iter::once(user("hi"))
+        .chain(skipped)
+        .chain([user("and?")])
+        .collect();
+    assert_eq!(
+        outline(&talk(&json!([]), &json!(items)).unwrap()),
+        "User: hi; prompt: and?"
+    );
 }
 
 #[test]
@@ -120,8 +143,13 @@ fn items_that_nobody_here_understands_are_left_out_and_named() {
         {"type": "web_search_call", "action": {}}, {"type": "reasoning", "summary": [], "encrypted_content": "gAAA"}, user("and?"),
     ]);
     let mut ignored = Ignored::new(Policy::Lenient);
-    let conversation =
-        conversation(None, ("previous_response_id", &[]), items.as_array().unwrap(), &mut ignored).unwrap();
+    let conversation = conversation(
+        None,
+        ("previous_response_id", &[]),
+        items.as_array().unwrap(),
+        &mut ignored,
+    )
+    .unwrap();
     assert_eq!(outline(&conversation), "User: hi; prompt: and?");
     assert_eq!(
         ignored.into_remarks().ignored,
@@ -139,18 +167,46 @@ fn what_makes_no_conversation_says_what_is_wrong() {
     for (items, param, expected) in [
         (json!([]), "input", "no message for Claude"),
         (json!([user(" ")]), "input[0].content", "is blank"),
-        (json!([user("hi"), call("c")]), "input[1].arguments", "has no result"),
-        (json!([user("hi"), call("c"), user("x")]), "input[1].arguments", "has no result"),
+        (
+            json!([user("hi"), call("c")]),
+            "input[1].arguments",
+            "has no result",
+        ),
+        (
+            json!([user("hi"), call("c"), user("x")]),
+            "input[1].arguments",
+            "has no result",
+        ),
         (
             json!([user("hi"), call("c"), call("d"), output("c"), call("e")]),
             "input[2].arguments",
             "no result",
         ),
-        (json!([output("c")]), "input[0].call_id", "no call `c` that waits"),
-        (json!([user("hi"), call("c"), output("c"), output("c")]), "input[3].call_id", "each result once"),
-        (json!([user("hi"), call("c"), user("x"), output("c")]), "input[3].call_id", "Move it there"),
-        (json!([user("hi"), call("c"), call("c")]), "input[2].arguments", "the same id `c`"),
-        (json!([{"type": "function_call", "call_id": "a b"}]), "input[0].call_id", "letters, digits"),
+        (
+            json!([output("c")]),
+            "input[0].call_id",
+            "no call `c` that waits",
+        ),
+        (
+            json!([user("hi"), call("c"), output("c"), output("c")]),
+            "input[3].call_id",
+            "each result once",
+        ),
+        (
+            json!([user("hi"), call("c"), user("x"), output("c")]),
+            "input[3].call_id",
+            "Move it there",
+        ),
+        (
+            json!([user("hi"), call("c"), call("c")]),
+            "input[2].arguments",
+            "the same id `c`",
+        ),
+        (
+            json!([{"type": "function_call", "call_id": "a b"}]),
+            "input[0].call_id",
+            "letters, digits",
+        ),
         (
             json!([user("hi"), {"type": "function_call", "call_id": "a", "name": "f", "arguments": "[]"}]),
             "input[1].arguments",
@@ -166,12 +222,36 @@ fn what_makes_no_conversation_says_what_is_wrong() {
             "input[0].encrypted_content",
             "nothing that this",
         ),
-        (json!([{"type": "item_reference"}]), "input[0].id", "is missing"),
-        (json!([{"type": "file_search_call"}]), "input[0].type", "`file_search_call`"),
-        (json!([{"role": "user", "content": "x", "output": "y"}]), "input[0].output", "does not belong"),
-        (json!([{"role": "user", "content": "x", "action": {}}]), "input[0].action", "does not belong"),
-        (json!([{"type": "mcp_call", "code": "x"}]), "input[0].code", "does not belong"),
-        (json!([{"role": "robot", "content": "x"}]), "input[0].role", "expected `user`"),
+        (
+            json!([{"type": "item_reference"}]),
+            "input[0].id",
+            "is missing",
+        ),
+        (
+            json!([{"type": "file_search_call"}]),
+            "input[0].type",
+            "`file_search_call`",
+        ),
+        (
+            json!([{"role": "user", "content": "x", "output": "y"}]),
+            "input[0].output",
+            "does not belong",
+        ),
+        (
+            json!([{"role": "user", "content": "x", "action": {}}]),
+            "input[0].action",
+            "does not belong",
+        ),
+        (
+            json!([{"type": "mcp_call", "code": "x"}]),
+            "input[0].code",
+            "does not belong",
+        ),
+        (
+            json!([{"role": "robot", "content": "x"}]),
+            "input[0].role",
+            "expected `user`",
+        ),
     ] {
         let error = talk(&json!([]), &items).unwrap_err();
         assert_eq!(error.param.as_deref(), Some(param), "{}", error.message);
@@ -190,7 +270,11 @@ fn what_is_broken_is_repaired_and_told() {
             &mut ignored,
         )
         .unwrap();
-        (made.system.join(" "), outline(&made), ignored.into_remarks().repaired)
+        (
+            made.system.join(" "),
+            outline(&made),
+            ignored.into_remarks().repaired,
+        )
     };
     let sing = || "Sing.".to_owned();
     for (items, expected, name) in [
@@ -204,12 +288,27 @@ fn what_is_broken_is_repaired_and_told() {
             "User: hi; Assistant: call c; User: result c; prompt: x",
             "calls_without_results",
         ),
-        (json!([output("c")]), "prompt: Result of the tool call `c`:, out", "results_without_calls"),
-        (json!([user("hi"), user(" ")]), "prompt: hi", "empty_messages"),
+        (
+            json!([output("c")]),
+            "prompt: Result of the tool call `c`:, out",
+            "results_without_calls",
+        ),
+        (
+            json!([user("hi"), user(" ")]),
+            "prompt: hi",
+            "empty_messages",
+        ),
     ] {
         assert_eq!(repaired(items), (sing(), expected.to_owned(), vec![name]));
     }
-    assert_eq!(repaired(json!([])), (String::new(), "prompt: Sing.".into(), vec!["no_user_message"]));
+    assert_eq!(
+        repaired(json!([])),
+        (
+            String::new(),
+            "prompt: Sing.".into(),
+            vec!["no_user_message"]
+        )
+    );
 }
 
 #[test]
@@ -218,6 +317,9 @@ fn many_outputs_find_their_calls_in_any_order() {
     let ids = || (0..CALLS).map(|number| format!("c{number}"));
     let calls = ids().map(|id| call(&id));
     let outputs = ids().rev().map(|id| output(&id));
-    let items: Vec<_> = std::iter::once(user("hi")).chain(calls).chain(outputs).collect();
+    let items: Vec<_> = std::iter::once(user("hi"))
+        .chain(calls)
+        .chain(outputs)
+        .collect();
     assert_eq!(talk(&json!([]), &json!(items)).unwrap().prompt.len(), CALLS);
 }

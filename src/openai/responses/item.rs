@@ -86,8 +86,13 @@ impl Open {
             cited: CitedText::default(),
         };
         let item = open.item(Status::InProgress);
-        events
-            .push(sequence.event("response.output_item.added", &ItemAt { output_index: index, item: &item }));
+        events.push(sequence.event(
+            "response.output_item.added",
+            &ItemAt {
+                output_index: index,
+                item: &item,
+            },
+        ));
         match &open.kind {
             Kind::Message | Kind::Refusal => {
                 let empty = open.content();
@@ -95,13 +100,20 @@ impl Open {
                 events.push(sequence.event("response.content_part.added", &open.within(part)));
             }
             Kind::Thinking { is_shown: true, .. } => {
-                let empty = Summary::Text { text: String::new() };
+                let empty = Summary::Text {
+                    text: String::new(),
+                };
                 let part = in_summary(SummaryPart { part: &empty });
-                events.push(sequence.event("response.reasoning_summary_part.added", &open.within(part)));
+                events.push(
+                    sequence.event("response.reasoning_summary_part.added", &open.within(part)),
+                );
             }
             Kind::Server(_) | Kind::Thinking { .. } | Kind::Call(_) => {}
         }
-        let told = open.server_call().map(ServerCall::begin).unwrap_or_default();
+        let told = open
+            .server_call()
+            .map(ServerCall::begin)
+            .unwrap_or_default();
         open.tell(&told, sequence, events);
         open
     }
@@ -109,12 +121,16 @@ impl Open {
     /// Whether more of what `kind` is belongs into this item.
     pub(super) fn takes(&self, kind: &Kind) -> bool {
         match (&self.kind, kind) {
-            (Kind::Message, Kind::Message) | (Kind::Thinking { seal: None, .. }, Kind::Thinking { .. }) => {
-                true
-            }
-            (Kind::Message | Kind::Refusal | Kind::Thinking { .. } | Kind::Call(_) | Kind::Server(_), _) => {
-                false
-            }
+            (Kind::Message, Kind::Message)
+            | (Kind::Thinking { seal: None, .. }, Kind::Thinking { .. }) => true,
+            (
+                Kind::Message
+                | Kind::Refusal
+                | Kind::Thinking { .. }
+                | Kind::Call(_)
+                | Kind::Server(_),
+                _,
+            ) => false,
         }
     }
 
@@ -124,11 +140,20 @@ impl Open {
 
     /// The call of a tool that Anthropic runs, if this is one.
     pub(super) fn server_call(&mut self) -> Option<&mut ServerCall> {
-        if let Kind::Server(call) = &mut self.kind { Some(call) } else { None }
+        if let Kind::Server(call) = &mut self.kind {
+            Some(call)
+        } else {
+            None
+        }
     }
 
     /// Adds a piece of the input of a call.
-    pub(super) fn push_input(&mut self, piece: &str, sequence: &mut Sequence, events: &mut Vec<Event>) {
+    pub(super) fn push_input(
+        &mut self,
+        piece: &str,
+        sequence: &mut Sequence,
+        events: &mut Vec<Event>,
+    ) {
         let told = match &mut self.kind {
             Kind::Server(call) => call.push(piece),
             Kind::Call(call) => call.push(piece).into_iter().collect(),
@@ -138,7 +163,10 @@ impl Open {
     }
 
     fn tell(&self, told: &[Told], sequence: &mut Sequence, events: &mut Vec<Event>) {
-        events.extend(told.iter().map(|(name, body)| sequence.event(name, &self.within(body))));
+        events.extend(
+            told.iter()
+                .map(|(name, body)| sequence.event(name, &self.within(body))),
+        );
     }
 
     /// Takes note of where texts end, for the sources that come.
@@ -147,19 +175,33 @@ impl Open {
     }
 
     /// Adds a source of a message.
-    pub(super) fn cite(&mut self, citation: &Citation, sequence: &mut Sequence, events: &mut Vec<Event>) {
-        let Some(citation) = self.cited.cite(citation) else { return };
+    pub(super) fn cite(
+        &mut self,
+        citation: &Citation,
+        sequence: &mut Sequence,
+        events: &mut Vec<Event>,
+    ) {
+        let Some(citation) = self.cited.cite(citation) else {
+            return;
+        };
         let annotation = Annotation::UrlCitation(citation);
-        let added =
-            in_message(AnnotationAdded { annotation_index: self.annotations.len(), annotation: &annotation });
+        let added = in_message(AnnotationAdded {
+            annotation_index: self.annotations.len(),
+            annotation: &annotation,
+        });
         events.push(sequence.event("response.output_text.annotation.added", &self.within(added)));
         self.annotations.push(annotation);
     }
 
     /// Puts the seal on thoughts, and says whether this is some.
     pub(super) fn seal(&mut self, signature: &str) -> bool {
-        let Kind::Thinking { seal, .. } = &mut self.kind else { return false };
-        *seal = Some(Sealed::Thinking { text: self.text.clone(), signature: signature.to_owned() });
+        let Kind::Thinking { seal, .. } = &mut self.kind else {
+            return false;
+        };
+        *seal = Some(Sealed::Thinking {
+            text: self.text.clone(),
+            signature: signature.to_owned(),
+        });
         true
     }
 
@@ -168,7 +210,10 @@ impl Open {
         self.text.push_str(piece);
         events.extend(match &self.kind {
             Kind::Message => {
-                let delta = in_message(TextDelta { delta: piece, logprobs: [] });
+                let delta = in_message(TextDelta {
+                    delta: piece,
+                    logprobs: [],
+                });
                 Some(sequence.event("response.output_text.delta", &self.within(delta)))
             }
             Kind::Refusal => {
@@ -184,7 +229,12 @@ impl Open {
     }
 
     /// Closes the item.
-    pub(super) fn close(mut self, status: Status, sequence: &mut Sequence, events: &mut Vec<Event>) -> Item {
+    pub(super) fn close(
+        mut self,
+        status: Status,
+        sequence: &mut Sequence,
+        events: &mut Vec<Event>,
+    ) -> Item {
         let (status, told) = match &mut self.kind {
             Kind::Server(call) => call.end(status),
             Kind::Call(call) => (status, call.end(status)),
@@ -212,32 +262,47 @@ impl Open {
             Item::Reasoning { summary, .. } => {
                 for part in summary {
                     let done = in_summary(Text { text: &self.text });
-                    events.push(sequence.event("response.reasoning_summary_text.done", &self.within(done)));
+                    events.push(
+                        sequence.event("response.reasoning_summary_text.done", &self.within(done)),
+                    );
                     let part = in_summary(SummaryPart { part });
-                    events.push(sequence.event("response.reasoning_summary_part.done", &self.within(part)));
+                    events.push(
+                        sequence.event("response.reasoning_summary_part.done", &self.within(part)),
+                    );
                 }
             }
             // The others are calls, which have told their end.
             _ => {}
         }
-        let whole = ItemAt { output_index: self.index, item: &item };
+        let whole = ItemAt {
+            output_index: self.index,
+            item: &item,
+        };
         events.push(sequence.event("response.output_item.done", &whole));
         item
     }
 
     fn within<B>(&self, body: B) -> Within<'_, B> {
-        Within { item_id: &self.id, output_index: self.index, body }
+        Within {
+            item_id: &self.id,
+            output_index: self.index,
+            body,
+        }
     }
 
     /// The one part of a message as it is now.
     fn content(&self) -> Content {
         match self.kind {
-            Kind::Refusal => Content::Refusal { refusal: self.text.clone() },
-            Kind::Message | Kind::Thinking { .. } | Kind::Call(_) | Kind::Server(_) => Content::OutputText {
-                text: self.text.clone(),
-                annotations: self.annotations.clone(),
-                logprobs: [],
+            Kind::Refusal => Content::Refusal {
+                refusal: self.text.clone(),
             },
+            Kind::Message | Kind::Thinking { .. } | Kind::Call(_) | Kind::Server(_) => {
+                Content::OutputText {
+                    text: self.text.clone(),
+                    annotations: self.annotations.clone(),
+                    logprobs: [],
+                }
+            }
         }
     }
 
@@ -247,14 +312,34 @@ impl Open {
         let id = self.id.clone();
         match &self.kind {
             Kind::Message | Kind::Refusal => {
-                let content = if is_open { Vec::new() } else { vec![self.content()] };
-                Item::Message { id, status, role: "assistant".to_owned(), content }
+                let content = if is_open {
+                    Vec::new()
+                } else {
+                    vec![self.content()]
+                };
+                Item::Message {
+                    id,
+                    status,
+                    role: "assistant".to_owned(),
+                    content,
+                }
             }
             Kind::Thinking { is_shown, seal } => {
-                let text = Summary::Text { text: self.text.clone() };
-                let summary = if *is_shown && !is_open { vec![text] } else { Vec::new() };
+                let text = Summary::Text {
+                    text: self.text.clone(),
+                };
+                let summary = if *is_shown && !is_open {
+                    vec![text]
+                } else {
+                    Vec::new()
+                };
                 let encrypted_content = seal.as_ref().map(Sealed::to_text);
-                Item::Reasoning { id, summary, encrypted_content, status }
+                Item::Reasoning {
+                    id,
+                    summary,
+                    encrypted_content,
+                    status,
+                }
             }
             Kind::Call(call) => call.item(id, status),
             Kind::Server(call) => call.item(id, status),

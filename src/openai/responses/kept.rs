@@ -45,7 +45,9 @@ pub fn input(response: &str, items: Vec<Value>) -> Vec<Value> {
         }
         if let Some(Value::String(text)) = fields.get("content") {
             let part = match fields.get("role").and_then(Value::as_str) {
-                Some("assistant") => json!({"type": "output_text", "text": text, "annotations": []}),
+                Some("assistant") => {
+                    json!({"type": "output_text", "text": text, "annotations": []})
+                }
                 _ => json!({"type": "input_text", "text": text}),
             };
             fields.insert("content".to_owned(), json!([part]));
@@ -64,7 +66,9 @@ pub fn named(items: Vec<Value>) -> Vec<Value> {
 pub fn told_apart(known: impl IntoIterator<Item = String>, mut items: Vec<Value>) -> Vec<Value> {
     let mut known: HashSet<String> = known.into_iter().collect();
     for item in &mut items {
-        let Some(id) = item["id"].as_str() else { continue };
+        let Some(id) = item["id"].as_str() else {
+            continue;
+        };
         if !known.insert(id.to_owned()) {
             let prefix = id.split_once('_').map_or("item", |(prefix, _)| prefix);
             let new = format!("{prefix}_{}", uuid::Uuid::new_v4().simple());
@@ -77,7 +81,11 @@ pub fn told_apart(known: impl IntoIterator<Item = String>, mut items: Vec<Value>
 
 /// The output of `response` as items that a later request may begin with.
 pub fn output(response: &Response) -> Vec<Value> {
-    response.output.iter().filter_map(|item| serde_json::to_value(item).ok()).collect()
+    response
+        .output
+        .iter()
+        .filter_map(|item| serde_json::to_value(item).ok())
+        .collect()
 }
 
 /// What an item is referred to by, if `item` is a reference.

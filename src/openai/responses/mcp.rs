@@ -20,7 +20,9 @@ pub(super) fn server(
     others: &[McpServer],
     ignored: &mut Ignored,
 ) -> Result<McpServer, InvalidRequest> {
-    let name = tool.take_text("server_label")?.ok_or_else(|| tool.missing("server_label"))?;
+    let name = tool
+        .take_text("server_label")?
+        .ok_or_else(|| tool.missing("server_label"))?;
     if name.trim().is_empty() || others.iter().any(|other| other.name == name) {
         let words = "expected a name that no other MCP server of the request has. Change it.";
         return Err(tool.refuse("server_label", code::VALUE, words));
@@ -36,7 +38,12 @@ pub(super) fn server(
     let missing = tool.missing("server_url");
     // Refuses what stands in the place of a URL.
     tool.finish(ignored)?;
-    Ok(McpServer { name, url: url.ok_or(missing)?, token, allowed_tools })
+    Ok(McpServer {
+        name,
+        url: url.ok_or(missing)?,
+        token,
+        allowed_tools,
+    })
 }
 
 fn check_approval(tool: &mut Object) -> Result<(), InvalidRequest> {
@@ -53,7 +60,9 @@ fn check_approval(tool: &mut Object) -> Result<(), InvalidRequest> {
 /// The token for the server, from either of the fields that may bring it.
 fn token(tool: &mut Object) -> Result<Option<String>, InvalidRequest> {
     let mut token = tool.take_text("authorization")?;
-    let Some(Value::Object(headers)) = tool.take("headers")? else { return Ok(token) };
+    let Some(Value::Object(headers)) = tool.take("headers")? else {
+        return Ok(token);
+    };
     for (name, value) in headers {
         let bearer = value.as_str().and_then(|value| value.split_once(' '));
         let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
@@ -74,14 +83,18 @@ fn token(tool: &mut Object) -> Result<Option<String>, InvalidRequest> {
     Ok(token)
 }
 
-fn allowed_tools(tool: &mut Object, ignored: &mut Ignored) -> Result<Option<Vec<String>>, InvalidRequest> {
+fn allowed_tools(
+    tool: &mut Object,
+    ignored: &mut Ignored,
+) -> Result<Option<Vec<String>>, InvalidRequest> {
     match tool.take("allowed_tools")? {
         None => Ok(None),
         Some(filter @ Value::Object(_)) => {
             let place = tool.place.inner("allowed_tools", &tool_fields::MCP_FILTER);
             let mut filter = Object::new(filter, place)?;
-            let names =
-                filter.take("tool_names")?.map(|names| texts(names, &filter.place.field("tool_names")));
+            let names = filter
+                .take("tool_names")?
+                .map(|names| texts(names, &filter.place.field("tool_names")));
             filter.finish(ignored)?;
             names.transpose()
         }
@@ -99,10 +112,15 @@ pub(super) fn hide_secrets(tool: &mut Value) {
     let Value::Object(fields) = tool else { return };
     fields.remove("authorization");
     fields.remove("headers");
-    let Some(Value::String(url)) = fields.get_mut("server_url") else { return };
+    let Some(Value::String(url)) = fields.get_mut("server_url") else {
+        return;
+    };
     let rest = url.strip_prefix(SCHEME).unwrap_or_default();
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     let host = authority.rsplit('@').next().unwrap_or_default();
-    *url = format!("{SCHEME}{host}{}", if path.len() > 1 { "/<redacted>" } else { path });
+    *url = format!(
+        "{SCHEME}{host}{}",
+        if path.len() > 1 { "/<redacted>" } else { path }
+    );
 }

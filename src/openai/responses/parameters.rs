@@ -78,16 +78,30 @@ struct Reasoning {
 fn reasoning(request: &mut Object, ignored: &mut Ignored) -> Result<Reasoning, InvalidRequest> {
     let as_sent = json!({"effort": null, "summary": null});
     let Some(value) = request.take("reasoning")? else {
-        return Ok(Reasoning { effort: None, summary: false, as_sent });
+        return Ok(Reasoning {
+            effort: None,
+            summary: false,
+            as_sent,
+        });
     };
     let mut reasoning = Object::new(value, request.place.inner("reasoning", &fields::REASONING))?;
     let word = reasoning.take_text("effort")?;
-    let effort = word.as_deref().map(|word| effort(&reasoning, word)).transpose()?;
-    let summary = [summary(&mut reasoning, "summary")?, summary(&mut reasoning, "generate_summary")?];
+    let effort = word
+        .as_deref()
+        .map(|word| effort(&reasoning, word))
+        .transpose()?;
+    let summary = [
+        summary(&mut reasoning, "summary")?,
+        summary(&mut reasoning, "generate_summary")?,
+    ];
     let summary = summary.into_iter().flatten().next();
     reasoning.finish(ignored)?;
     let as_sent = json!({"effort": word, "summary": summary});
-    Ok(Reasoning { effort, summary: summary.is_some(), as_sent })
+    Ok(Reasoning {
+        effort,
+        summary: summary.is_some(),
+        as_sent,
+    })
 }
 
 fn effort(reasoning: &Object, word: &str) -> Result<Effort, InvalidRequest> {
@@ -106,9 +120,12 @@ fn effort(reasoning: &Object, word: &str) -> Result<Effort, InvalidRequest> {
 
 fn summary(reasoning: &mut Object, name: &'static str) -> Result<Option<String>, InvalidRequest> {
     match reasoning.take_text(name)? {
-        Some(word) if !["auto", "concise", "detailed"].contains(&&*word) => {
-            Err(unexpected(reasoning, name, "`auto`, `concise` or `detailed`", &word))
-        }
+        Some(word) if !["auto", "concise", "detailed"].contains(&&*word) => Err(unexpected(
+            reasoning,
+            name,
+            "`auto`, `concise` or `detailed`",
+            &word,
+        )),
         word => Ok(word),
     }
 }
@@ -120,14 +137,21 @@ fn text(
     ignored: &mut Ignored,
 ) -> Result<(Format, Value), InvalidRequest> {
     let plain = json!({"format": {"type": "text"}});
-    let Some(value) = request.take("text")? else { return Ok((Format::Text, plain)) };
+    let Some(value) = request.take("text")? else {
+        return Ok((Format::Text, plain));
+    };
     let mut text = Object::new(value, request.place.inner("text", &fields::TEXT))?;
     let format = text.take("format")?;
     let place = text.place.inner("format", &fields::FORMAT);
     text.finish(ignored)?;
-    let Some(format) = format else { return Ok((Format::Text, plain)) };
+    let Some(format) = format else {
+        return Ok((Format::Text, plain));
+    };
     let as_sent = json!({"format": format});
-    Ok((self::format(format, place, written.field("format"), ignored)?, as_sent))
+    Ok((
+        self::format(format, place, written.field("format"), ignored)?,
+        as_sent,
+    ))
 }
 
 fn format(
@@ -137,7 +161,9 @@ fn format(
     ignored: &mut Ignored,
 ) -> Result<Format, InvalidRequest> {
     let mut format = Object::new(value, place)?;
-    let kind = format.take_text("type")?.ok_or_else(|| format.missing("type"))?;
+    let kind = format
+        .take_text("type")?
+        .ok_or_else(|| format.missing("type"))?;
     let schema = format.take("schema")?;
     format.take("name")?;
     let is_strict = format.take_bool("strict")?.unwrap_or(false);
@@ -147,16 +173,29 @@ fn format(
         "json_schema" => {
             let schema = schema.ok_or_else(|| format.missing("schema"))?;
             let json = written.field("schema").text(&schema);
-            Format::Schema(Schema { json, is_strict, is_native: false })
+            Format::Schema(Schema {
+                json,
+                is_strict,
+                is_native: false,
+            })
         }
-        other => return Err(unexpected(&format, "type", "`text`, `json_object` or `json_schema`", other)),
+        other => {
+            return Err(unexpected(
+                &format,
+                "type",
+                "`text`, `json_object` or `json_schema`",
+                other,
+            ));
+        }
     };
     format.finish(ignored)?;
     Ok(wanted)
 }
 
 fn include(request: &mut Object) -> Result<(), InvalidRequest> {
-    let Some(Value::Array(names)) = request.take("include")? else { return Ok(()) };
+    let Some(Value::Array(names)) = request.take("include")? else {
+        return Ok(());
+    };
     for (index, name) in names.iter().enumerate() {
         let path = || format!("include[{index}]");
         Shape::Text.check(name, path)?;
@@ -166,10 +205,14 @@ fn include(request: &mut Object) -> Result<(), InvalidRequest> {
         }
         let path = path();
         let (code, why) = match name {
-            "message.output_text.logprobs" => {
-                (code::UNSUPPORTED, "Claude does not tell the probabilities of tokens. Remove it.".to_owned())
-            }
-            other => (code::VALUE, format!("there is nothing called `{}` to include.", printable(other))),
+            "message.output_text.logprobs" => (
+                code::UNSUPPORTED,
+                "Claude does not tell the probabilities of tokens. Remove it.".to_owned(),
+            ),
+            other => (
+                code::VALUE,
+                format!("there is nothing called `{}` to include.", printable(other)),
+            ),
         };
         return Err(InvalidRequest::at(&path, code, format!("`{path}`: {why}")));
     }
@@ -177,6 +220,15 @@ fn include(request: &mut Object) -> Result<(), InvalidRequest> {
 }
 
 /// The error for a word that is none of the `expected`.
-pub(super) fn unexpected(object: &Object, field: &str, expected: &str, word: &str) -> InvalidRequest {
-    object.refuse(field, code::VALUE, &format!("expected {expected}, got `{}`.", printable(word)))
+pub(super) fn unexpected(
+    object: &Object,
+    field: &str,
+    expected: &str,
+    word: &str,
+) -> InvalidRequest {
+    object.refuse(
+        field,
+        code::VALUE,
+        &format!("expected {expected}, got `{}`.", printable(word)),
+    )
 }

@@ -51,7 +51,10 @@ mod tests {
     #[test]
     fn what_is_sealed_can_be_read_again_and_nothing_else() {
         for sealed in [
-            Sealed::Thinking { text: "hm".into(), signature: "sig".into() },
+            Sealed::Thinking {
+                text: "hm".into(),
+                signature: "sig".into(),
+            },
             Sealed::Redacted("data".into()),
             Sealed::Conversation(vec![serde_json::json!({"role": "user", "content": "hi"})]),
         ] {

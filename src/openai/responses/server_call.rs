@@ -33,7 +33,13 @@ const NOTHING: Body = Body::Nothing {};
 impl ServerCall {
     /// A call that begins.
     pub(super) fn new(id: &str, tool: &CalledTool) -> Self {
-        Self { id: id.to_owned(), tool: tool.clone(), input: String::new(), has_code: false, outcome: None }
+        Self {
+            id: id.to_owned(),
+            tool: tool.clone(),
+            input: String::new(),
+            has_code: false,
+            outcome: None,
+        }
     }
 
     /// What the names of items of its type begin with.
@@ -70,14 +76,29 @@ impl ServerCall {
         self.input.push_str(piece);
         match self.tool {
             CalledTool::Mcp { .. } if !piece.is_empty() => {
-                vec![("response.mcp_call_arguments.delta", Body::Delta { delta: piece.to_owned() })]
+                vec![(
+                    "response.mcp_call_arguments.delta",
+                    Body::Delta {
+                        delta: piece.to_owned(),
+                    },
+                )]
             }
             CalledTool::Code if !self.has_code && piece.trim_end().ends_with('}') => {
-                let Some(code) = self.code() else { return Vec::new() };
+                let Some(code) = self.code() else {
+                    return Vec::new();
+                };
                 self.has_code = true;
                 vec![
-                    ("response.code_interpreter_call_code.delta", Body::Delta { delta: code.clone() }),
-                    ("response.code_interpreter_call_code.done", Body::Code { code }),
+                    (
+                        "response.code_interpreter_call_code.delta",
+                        Body::Delta {
+                            delta: code.clone(),
+                        },
+                    ),
+                    (
+                        "response.code_interpreter_call_code.done",
+                        Body::Code { code },
+                    ),
                     ("response.code_interpreter_call.interpreting", NOTHING),
                 ]
             }
@@ -100,12 +121,16 @@ impl ServerCall {
             }
             told.push((
                 "response.mcp_call_arguments.done",
-                Body::Arguments { arguments: self.input.clone() },
+                Body::Arguments {
+                    arguments: self.input.clone(),
+                },
             ));
         }
         let name = match (&self.tool, status) {
             (CalledTool::Search, Status::Completed) => Some("response.web_search_call.completed"),
-            (CalledTool::Code, Status::Completed) => Some("response.code_interpreter_call.completed"),
+            (CalledTool::Code, Status::Completed) => {
+                Some("response.code_interpreter_call.completed")
+            }
             (CalledTool::Mcp { .. }, Status::Completed) => Some("response.mcp_call.completed"),
             (CalledTool::Mcp { .. }, Status::Failed) => Some("response.mcp_call.failed"),
             // OpenAI has no event for it; the status of the item tells it.
@@ -121,9 +146,21 @@ impl ServerCall {
             CalledTool::Search => {
                 let input = serde_json::from_str::<Value>(&self.input).unwrap_or_default();
                 let query = input["query"].as_str().unwrap_or_default().to_owned();
-                let source = |url: &String| SearchSource { r#type: "url".to_owned(), url: url.clone() };
-                let sources = self.texts(false).into_iter().flatten().map(source).collect();
-                let action = Search { r#type: "search".to_owned(), query, sources };
+                let source = |url: &String| SearchSource {
+                    r#type: "url".to_owned(),
+                    url: url.clone(),
+                };
+                let sources = self
+                    .texts(false)
+                    .into_iter()
+                    .flatten()
+                    .map(source)
+                    .collect();
+                let action = Search {
+                    r#type: "search".to_owned(),
+                    query,
+                    sources,
+                };
                 Item::WebSearchCall { id, status, action }
             }
             CalledTool::Code => {
@@ -139,10 +176,15 @@ impl ServerCall {
                 }
             }
             CalledTool::Mcp { server, tool } => {
-                let text = |text: &String| McpText { r#type: "text".to_owned(), text: text.clone() };
-                let error = self.texts(true).map(|texts| McpError::McpToolExecutionError {
-                    content: texts.iter().map(text).collect(),
-                });
+                let text = |text: &String| McpText {
+                    r#type: "text".to_owned(),
+                    text: text.clone(),
+                };
+                let error = self
+                    .texts(true)
+                    .map(|texts| McpError::McpToolExecutionError {
+                        content: texts.iter().map(text).collect(),
+                    });
                 Item::McpCall {
                     id,
                     status,
@@ -159,7 +201,10 @@ impl ServerCall {
 
     /// What a call gave that has failed or not.
     fn texts(&self, is_failed: bool) -> Option<&[String]> {
-        let outcome = self.outcome.as_ref().filter(|outcome| outcome.is_failed == is_failed)?;
+        let outcome = self
+            .outcome
+            .as_ref()
+            .filter(|outcome| outcome.is_failed == is_failed)?;
         Some(&outcome.texts)
     }
 

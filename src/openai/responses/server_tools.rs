@@ -89,7 +89,9 @@ impl Kind {
                 tools.runs_code = true;
             }
             Self::Mcp => {
-                tools.mcp_servers.push(mcp::server(tool, &tools.mcp_servers, ignored)?);
+                tools
+                    .mcp_servers
+                    .push(mcp::server(tool, &tools.mcp_servers, ignored)?);
                 mcp::hide_secrets(&mut as_sent);
             }
         }
@@ -102,7 +104,10 @@ fn search(mut tool: Object, ignored: &mut Ignored) -> Result<WebSearch, InvalidR
     let filters = tool.take("filters")?;
     let place = tool.place.inner("filters", &tool_fields::FILTERS);
     tool.finish(ignored)?;
-    let mut search = WebSearch { user_location, ..WebSearch::default() };
+    let mut search = WebSearch {
+        user_location,
+        ..WebSearch::default()
+    };
     if let Some(filters) = filters {
         let mut filters = Object::new(filters, place)?;
         let mut domains = |name| {
@@ -129,7 +134,9 @@ fn check_container(mut tool: Object, ignored: &mut Ignored) -> Result<(), Invali
     }
     let place = tool.place.inner("container", &tool_fields::CONTAINER);
     tool.finish(ignored)?;
-    let Some(container) = container else { return Ok(()) };
+    let Some(container) = container else {
+        return Ok(());
+    };
     let mut container = Object::new(container, place)?;
     match container.take_text("type")?.as_deref() {
         Some("auto") => container.finish(ignored),
@@ -140,7 +147,9 @@ fn check_container(mut tool: Object, ignored: &mut Ignored) -> Result<(), Invali
 
 /// The strings of the array `list`, which stands at `path`.
 pub(super) fn texts(list: Value, path: &str) -> Result<Vec<String>, InvalidRequest> {
-    let Value::Array(list) = list else { return Ok(Vec::new()) };
+    let Value::Array(list) = list else {
+        return Ok(Vec::new());
+    };
     let text = |(index, value): (usize, Value)| {
         Shape::Text.check(&value, || format!("{path}[{index}]"))?;
         Ok(value.as_str().unwrap_or_default().to_owned())

@@ -31,7 +31,11 @@ pub struct Lane(Option<String>);
 /// As [`decode`](super::decode()).
 pub fn decode_message(text: &str, policy: Policy) -> Result<CreateRequest, InvalidRequest> {
     let mut ignored = Ignored::new(policy);
-    read(&mended(text.as_bytes(), &mut ignored)?, ignored, Way::Socket)
+    read(
+        &mended(text.as_bytes(), &mut ignored)?,
+        ignored,
+        Way::Socket,
+    )
 }
 
 impl Lane {
@@ -59,10 +63,20 @@ impl Lane {
 
     /// As [`event`](Self::event), of the first event of a response: with what there is to say of its request.
     pub fn first_event(&self, event: &Event, remarks: &Remarks) -> String {
-        let lists = [("ignored", json!(remarks.ignored)), ("repaired", json!(remarks.repaired))];
-        let lists = lists.iter().filter(|(_, list)| list.as_array().is_some_and(|list| !list.is_empty()));
-        let lists: String = lists.map(|(name, list)| format!(r#","{name}":{list}"#)).collect();
-        let data = event.data.strip_suffix('}').map(|open| format!("{open}{lists}}}"));
+        let lists = [
+            ("ignored", json!(remarks.ignored)),
+            ("repaired", json!(remarks.repaired)),
+        ];
+        let lists = lists
+            .iter()
+            .filter(|(_, list)| list.as_array().is_some_and(|list| !list.is_empty()));
+        let lists: String = lists
+            .map(|(name, list)| format!(r#","{name}":{list}"#))
+            .collect();
+        let data = event
+            .data
+            .strip_suffix('}')
+            .map(|open| format!("{open}{lists}}}"));
         self.mark(data.unwrap_or_else(|| event.data.clone()))
     }
 
@@ -71,12 +85,16 @@ impl Lane {
         let error = json!({
             "type": envelope.r#type, "code": envelope.code, "message": envelope.message, "param": envelope.param,
         });
-        self.mark(json::to_string(&json!({"type": "error", "status": status, "error": error})))
+        self.mark(json::to_string(
+            &json!({"type": "error", "status": status, "error": error}),
+        ))
     }
 
     fn mark(&self, event: String) -> String {
         match (&self.0, event.strip_prefix('{')) {
-            (Some(name), Some(rest)) => format!(r#"{{"stream_id":{},{rest}"#, json::to_string(name)),
+            (Some(name), Some(rest)) => {
+                format!(r#"{{"stream_id":{},{rest}"#, json::to_string(name))
+            }
             _ => event,
         }
     }
@@ -89,8 +107,11 @@ pub(super) fn take(request: &mut Object, way: Way) -> Result<bool, InvalidReques
     let generate = request.take_bool("generate")?;
     match way {
         Way::Http => {
-            let sent =
-                [("type", kind.is_some()), ("stream_id", lane.is_some()), ("generate", generate.is_some())];
+            let sent = [
+                ("type", kind.is_some()),
+                ("stream_id", lane.is_some()),
+                ("generate", generate.is_some()),
+            ];
             match sent.into_iter().find(|(_, is_sent)| *is_sent) {
                 Some((name, _)) => Err(request.refuse(
                     name,
@@ -120,7 +141,10 @@ mod tests {
 
     fn message(fields: &Value) -> Result<CreateRequest, InvalidRequest> {
         let mut message = json!({"type": "response.create", "model": "m", "input": "hi"});
-        message.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        message
+            .as_object_mut()
+            .unwrap()
+            .extend(fields.as_object().unwrap().clone());
         decode_message(&message.to_string(), Policy::Strict)
     }
 
@@ -136,23 +160,45 @@ mod tests {
         ] {
             assert_eq!(message(&fields).unwrap_err().param.as_deref(), Some(param));
         }
-        let posted =
-            super::super::decode(br#"{"model":"m","input":"x","type":"response.create"}"#, Policy::Lenient);
+        let posted = super::super::decode(
+            br#"{"model":"m","input":"x","type":"response.create"}"#,
+            Policy::Lenient,
+        );
         assert_eq!(posted.unwrap_err().param.as_deref(), Some("type"));
     }
 
     #[test]
     fn events_are_marked_with_their_lane() {
-        let event = Event { name: "x".into(), data: r#"{"type":"x"}"#.into() };
-        assert_eq!(Lane::of(r#"{"stream_id":"a"}"#).event(&event), r#"{"stream_id":"a","type":"x"}"#);
+        let event = Event {
+            name: "x".into(),
+            data: r#"{"type":"x"}"#.into(),
+        };
+        assert_eq!(
+            Lane::of(r#"{"stream_id":"a"}"#).event(&event),
+            r#"{"stream_id":"a","type":"x"}"#
+        );
         assert_eq!(Lane::of("{").event(&event), event.data);
         let half = Lane::of(r#"{"stream_id":"a","input":"\ud83d"}"#);
         assert_eq!(half, Lane(Some("a".to_owned())));
-        let remarks = Remarks { ignored: vec!["seed".into()], repaired: vec!["arguments"] };
+        let remarks = Remarks {
+            ignored: vec!["seed".into()],
+            repaired: vec!["arguments"],
+        };
         let first = Lane::of(r#"{"stream_id":"a"}"#).first_event(&event, &remarks);
-        assert_eq!(first, r#"{"stream_id":"a","type":"x","ignored":["seed"],"repaired":["arguments"]}"#);
-        assert_eq!(Lane::default().first_event(&event, &Remarks::default()), event.data);
-        let envelope = Envelope { message: "m".into(), r#type: "t", param: None, code: None };
+        assert_eq!(
+            first,
+            r#"{"stream_id":"a","type":"x","ignored":["seed"],"repaired":["arguments"]}"#
+        );
+        assert_eq!(
+            Lane::default().first_event(&event, &Remarks::default()),
+            event.data
+        );
+        let envelope = Envelope {
+            message: "m".into(),
+            r#type: "t",
+            param: None,
+            code: None,
+        };
         insta::assert_snapshot!(Lane::default().error(&envelope, 400), @r#"{"error":{"code":null,"message":"m","param":null,"type":"t"},"status":400,"type":"error"}"#);
     }
 }

@@ -41,7 +41,9 @@ pub(super) fn read(
             }
         },
         object => {
-            let place = request.place.inner("tool_choice", &tool_fields::TOOL_CHOICE);
+            let place = request
+                .place
+                .inner("tool_choice", &tool_fields::TOOL_CHOICE);
             let kind = Kind::of(&object);
             chosen(Object::new(object, place)?, kind, offer, ignored)?
         }
@@ -54,7 +56,8 @@ pub(super) fn read(
         _ => {}
     }
     if tools.is_empty() && !matches!(choice, ToolChoice::Auto | ToolChoice::None) {
-        let words = "asks for a call, but `tools` offers nothing to call. Offer a tool, or remove it.";
+        let words =
+            "asks for a call, but `tools` offers nothing to call. Offer a tool, or remove it.";
         return Err(request.refuse("tool_choice", code::VALUE, words));
     }
     Ok(choice)
@@ -66,7 +69,9 @@ fn chosen(
     offer: &mut Offer,
     ignored: &mut Ignored,
 ) -> Result<ToolChoice, InvalidRequest> {
-    let kind = choice.take_text("type")?.ok_or_else(|| choice.missing("type"))?;
+    let kind = choice
+        .take_text("type")?
+        .ok_or_else(|| choice.missing("type"))?;
     let name = choice.take_text("name")?;
     let namespace = choice.take_text("namespace")?;
     let mode = choice.take_text("mode")?;
@@ -84,12 +89,16 @@ fn chosen(
             match mode.as_deref() {
                 None | Some("auto") => ToolChoice::Auto,
                 Some("required") => ToolChoice::Required,
-                Some(other) => return Err(unexpected(&choice, "mode", "`auto` or `required`", other)),
+                Some(other) => {
+                    return Err(unexpected(&choice, "mode", "`auto` or `required`", other));
+                }
             }
         }
         (None, other) => {
-            let words =
-                format!("`tools` offers nothing of the type `{}` that can be called here.", printable(other));
+            let words = format!(
+                "`tools` offers nothing of the type `{}` that can be called here.",
+                printable(other)
+            );
             return Err(choice.refuse("type", code::UNSUPPORTED, &words));
         }
     };
@@ -97,7 +106,11 @@ fn chosen(
     Ok(chosen)
 }
 
-fn server_tool_choice(choice: &Object, kind: Kind, tools: &Tools) -> Result<ToolChoice, InvalidRequest> {
+fn server_tool_choice(
+    choice: &Object,
+    kind: Kind,
+    tools: &Tools,
+) -> Result<ToolChoice, InvalidRequest> {
     if !kind.is_offered(tools) {
         return Err(not_offered(choice));
     }
@@ -105,8 +118,7 @@ fn server_tool_choice(choice: &Object, kind: Kind, tools: &Tools) -> Result<Tool
         Kind::Search => Ok(ToolChoice::Named(WebSearch::NAME.to_owned())),
         Kind::Code => Ok(ToolChoice::Named(CODE_EXECUTION.to_owned())),
         Kind::Mcp => {
-            let words =
-                "Claude cannot be made to call an MCP server. Send `auto`, and ask for the call in `input`.";
+            let words = "Claude cannot be made to call an MCP server. Send `auto`, and ask for the call in `input`.";
             Err(choice.refuse("type", code::UNSUPPORTED, words))
         }
     }
@@ -120,11 +132,15 @@ fn allow(
     ignored: &mut Ignored,
 ) -> Result<(), InvalidRequest> {
     let (mut names, mut kinds, mut labels) = (HashSet::new(), HashSet::new(), HashSet::new());
-    let Value::Array(list) = allowed else { return Ok(()) };
+    let Value::Array(list) = allowed else {
+        return Ok(());
+    };
     for (index, tool) in list.into_iter().enumerate() {
         let kind = Kind::of(&tool);
         let mut tool = Object::new(tool, place.item("tools", index, &tool_fields::ALLOWED_TOOL))?;
-        let named = tool.take_text("type")?.unwrap_or_else(|| "function".to_owned());
+        let named = tool
+            .take_text("type")?
+            .unwrap_or_else(|| "function".to_owned());
         let is_left_out = offer.left_out.contains(&named);
         let name = tool.take_text("name")?;
         let namespace = tool.take_text("namespace")?;
@@ -132,7 +148,12 @@ fn allow(
         match kind {
             Some(Kind::Mcp) if !is_left_out => {
                 let label = label.ok_or_else(|| tool.missing("server_label"))?;
-                if !offer.tools.mcp_servers.iter().any(|server| server.name == label) {
+                if !offer
+                    .tools
+                    .mcp_servers
+                    .iter()
+                    .any(|server| server.name == label)
+                {
                     let words = "`tools` offers no MCP server of this name. Offer one there.";
                     return Err(tool.refuse("server_label", code::VALUE, words));
                 }
@@ -159,7 +180,9 @@ fn allow(
     }
     let tools = &mut offer.tools;
     tools.list.retain(|tool| names.contains(&tool.name));
-    tools.mcp_servers.retain(|server| labels.contains(&server.name));
+    tools
+        .mcp_servers
+        .retain(|server| labels.contains(&server.name));
     tools.runs_code &= kinds.contains(&Kind::Code);
     tools.web_search.take_if(|_| !kinds.contains(&Kind::Search));
     Ok(())
@@ -176,7 +199,10 @@ fn called(
         return Ok(known);
     }
     let path = place.field("name");
-    let message = format!("`{path}`: `tools` offers nothing called `{}`.", printable(name));
+    let message = format!(
+        "`{path}`: `tools` offers nothing called `{}`.",
+        printable(name)
+    );
     Err(InvalidRequest::at(path, code::VALUE, message))
 }
 

@@ -34,13 +34,18 @@ const PARAMETERS: Field = honoured(
 
 const DESCRIPTION: Field = honoured("description", Text, "Told to Claude.");
 
-const DEFER_LOADING: Field =
-    ignored("defer_loading", Bool, "Claude is told of every tool at once.").unless(&["false"]);
+const DEFER_LOADING: Field = ignored(
+    "defer_loading",
+    Bool,
+    "Claude is told of every tool at once.",
+)
+.unless(&["false"]);
 
 const ALLOWED_CALLERS: Field =
     ignored("allowed_callers", Array, "Claude calls tools directly.").unless(&["[\"direct\"]"]);
 
-const ASYNC: Field = ignored("async", Bool, "Claude waits for the outputs of its calls.").unless(&["false"]);
+const ASYNC: Field =
+    ignored("async", Bool, "Claude waits for the outputs of its calls.").unless(&["false"]);
 
 /// The fields of a tool that is a function.
 pub(super) static FUNCTION: Table = Table {
@@ -69,7 +74,11 @@ pub(super) static NAMESPACE: Table = Table {
         TYPE,
         NAME,
         DESCRIPTION,
-        honoured("tools", Array, "Of `namespace`: its tools, `function` and `custom`."),
+        honoured(
+            "tools",
+            Array,
+            "Of `namespace`: its tools, `function` and `custom`.",
+        ),
         DEFER_LOADING,
         ALLOWED_CALLERS,
         ASYNC,
@@ -83,7 +92,11 @@ pub(super) static CUSTOM: Table = Table {
         TYPE,
         NAME,
         DESCRIPTION,
-        emulated("format", Object, "Of `custom`: what its input must keep to."),
+        emulated(
+            "format",
+            Object,
+            "Of `custom`: what its input must keep to.",
+        ),
         DEFER_LOADING,
         ALLOWED_CALLERS,
         ASYNC,
@@ -94,9 +107,21 @@ pub(super) static CUSTOM: Table = Table {
 pub(super) static CUSTOM_FORMAT: Table = Table {
     prefix: "tools[].format.",
     fields: &[
-        emulated("type", Text, "`text` or `grammar`. A grammar is described to Claude, and does not bind."),
-        honoured("syntax", Text, "Of `grammar`: `lark` or `regex`. Told to Claude."),
-        honoured("definition", Text, "Of `grammar`: the grammar. Told to Claude."),
+        emulated(
+            "type",
+            Text,
+            "`text` or `grammar`. A grammar is described to Claude, and does not bind.",
+        ),
+        honoured(
+            "syntax",
+            Text,
+            "Of `grammar`: `lark` or `regex`. Told to Claude.",
+        ),
+        honoured(
+            "definition",
+            Text,
+            "Of `grammar`: the grammar. Told to Claude.",
+        ),
     ],
 };
 
@@ -127,8 +152,12 @@ pub(super) static ENVIRONMENT: Table = Table {
     prefix: "tools[].environment.",
     fields: &[
         honoured("type", Text, "`local`."),
-        ignored("skills", Array, "Claude is not told of skills. Describe them in `instructions`.")
-            .unless(&["[]"]),
+        ignored(
+            "skills",
+            Array,
+            "Claude is not told of skills. Describe them in `instructions`.",
+        )
+        .unless(&["[]"]),
     ],
 };
 
@@ -137,13 +166,29 @@ pub(super) static SEARCH: Table = Table {
     prefix: "tools[].",
     fields: &[
         TYPE,
-        honoured("user_location", Object, "Of `web_search`: where the user is, for the search."),
-        honoured("filters", Object, "Of `web_search`: the domains that are searched."),
+        honoured(
+            "user_location",
+            Object,
+            "Of `web_search`: where the user is, for the search.",
+        ),
+        honoured(
+            "filters",
+            Object,
+            "Of `web_search`: the domains that are searched.",
+        ),
         web_search::CONTEXT_SIZE,
-        ignored("search_content_types", Array, "Of `web_search`: Anthropic finds texts.")
-            .unless(&["[\"text\"]"]),
-        ignored("external_web_access", Bool, "Of `web_search`: Anthropic always reads the live web.")
-            .unless(&["true"]),
+        ignored(
+            "search_content_types",
+            Array,
+            "Of `web_search`: Anthropic finds texts.",
+        )
+        .unless(&["[\"text\"]"]),
+        ignored(
+            "external_web_access",
+            Bool,
+            "Of `web_search`: Anthropic always reads the live web.",
+        )
+        .unless(&["true"]),
     ],
 };
 
@@ -152,7 +197,11 @@ pub(super) static FILTERS: Table = Table {
     prefix: "tools[].filters.",
     fields: &[
         honoured("allowed_domains", Array, "Only these are searched."),
-        honoured("blocked_domains", Array, "These are not searched. Not beside `allowed_domains`."),
+        honoured(
+            "blocked_domains",
+            Array,
+            "These are not searched. Not beside `allowed_domains`.",
+        ),
     ],
 };
 
@@ -175,10 +224,23 @@ pub(super) static CONTAINER: Table = Table {
     prefix: "tools[].container.",
     fields: &[
         honoured("type", Text, "`auto`."),
-        refused("file_ids", Array, "Files cannot be brought into the container.").unless(&["[]"]),
-        ignored("memory_limit", Text, "Anthropic's containers are of one size."),
-        refused("network_policy", Object, "Anthropic's containers reach no network.")
-            .unless(&["{\"type\":\"disabled\"}"]),
+        refused(
+            "file_ids",
+            Array,
+            "Files cannot be brought into the container.",
+        )
+        .unless(&["[]"]),
+        ignored(
+            "memory_limit",
+            Text,
+            "Anthropic's containers are of one size.",
+        ),
+        refused(
+            "network_policy",
+            Object,
+            "Anthropic's containers reach no network.",
+        )
+        .unless(&["{\"type\":\"disabled\"}"]),
     ],
 };
 
@@ -187,8 +249,16 @@ pub(super) static MCP: Table = Table {
     prefix: "tools[].",
     fields: &[
         TYPE,
-        honoured("server_label", Text, "Of `mcp`: the name of the server; each once."),
-        honoured("server_url", Text, "Of `mcp`: `https://...`, where Anthropic calls it."),
+        honoured(
+            "server_label",
+            Text,
+            "Of `mcp`: the name of the server; each once.",
+        ),
+        honoured(
+            "server_url",
+            Text,
+            "Of `mcp`: `https://...`, where Anthropic calls it.",
+        ),
         honoured(
             "authorization",
             Text,
@@ -214,8 +284,16 @@ pub(super) static MCP: Table = Table {
             Text,
             "Of `mcp`: Claude is not told of it. Describe the server in `instructions`.",
         ),
-        refused("connector_id", Text, "Of `mcp`: connectors are OpenAI's; a server needs a `server_url`."),
-        refused("tunnel_id", Text, "Of `mcp`: tunnels are OpenAI's; a server needs a `server_url`."),
+        refused(
+            "connector_id",
+            Text,
+            "Of `mcp`: connectors are OpenAI's; a server needs a `server_url`.",
+        ),
+        refused(
+            "tunnel_id",
+            Text,
+            "Of `mcp`: tunnels are OpenAI's; a server needs a `server_url`.",
+        ),
         DEFER_LOADING,
         ALLOWED_CALLERS,
     ],
@@ -226,7 +304,11 @@ pub(super) static MCP_FILTER: Table = Table {
     prefix: "tools[].allowed_tools.",
     fields: &[
         honoured("tool_names", Array, "The tools that may be called."),
-        refused("read_only", Bool, "Anthropic does not tell tools apart by what they change. Name them."),
+        refused(
+            "read_only",
+            Bool,
+            "Anthropic does not tell tools apart by what they change. Name them.",
+        ),
     ],
 };
 
@@ -234,11 +316,23 @@ pub(super) static MCP_FILTER: Table = Table {
 pub(super) static TOOL_CHOICE: Table = Table {
     prefix: "tool_choice.",
     fields: &[
-        honoured("type", Text, "`allowed_tools`, or the type of one of `tools`."),
-        honoured("name", Text, "Of a function or custom tool that must be called."),
+        honoured(
+            "type",
+            Text,
+            "`allowed_tools`, or the type of one of `tools`.",
+        ),
+        honoured(
+            "name",
+            Text,
+            "Of a function or custom tool that must be called.",
+        ),
         honoured("namespace", Text, "The namespace of that tool."),
         honoured("mode", Text, "Of `allowed_tools`: `auto` or `required`."),
-        honoured("tools", Array, "Of `allowed_tools`: those of `tools` that Claude is shown."),
+        honoured(
+            "tools",
+            Array,
+            "Of `allowed_tools`: those of `tools` that Claude is shown.",
+        ),
     ],
 };
 
@@ -252,7 +346,11 @@ pub(super) static ALLOWED_TOOL: Table = Table {
             "`function`, or the type of another of `tools`. One that is left out is passed over.",
         ),
         honoured("name", Text, "Of a function, custom tool or namespace."),
-        honoured("namespace", Text, "The namespace of a function or custom tool."),
+        honoured(
+            "namespace",
+            Text,
+            "The namespace of a function or custom tool.",
+        ),
         honoured("server_label", Text, "Of an MCP server."),
     ],
 };

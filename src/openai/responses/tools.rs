@@ -75,7 +75,9 @@ pub(super) fn take(
         }
     }
     offer.tools.parallel = request.take_bool("parallel_tool_calls")?.unwrap_or(true);
-    offer.choice_as_sent = request.take("tool_choice")?.unwrap_or_else(|| json!("auto"));
+    offer.choice_as_sent = request
+        .take("tool_choice")?
+        .unwrap_or_else(|| json!("auto"));
     if is_whole {
         offer.choose(ignored)?;
     }
@@ -83,7 +85,8 @@ pub(super) fn take(
 }
 
 fn is_additional(item: &Value) -> bool {
-    item.get("type").is_some_and(|kind| BRINGING.iter().any(|bringing| kind == bringing))
+    item.get("type")
+        .is_some_and(|kind| BRINGING.iter().any(|bringing| kind == bringing))
 }
 
 /// Whether `item` may bring tools: itself, or with the conversation that it stands for.
@@ -99,7 +102,9 @@ impl Offer {
     ) -> Result<(), InvalidRequest> {
         let mut known = Ignored::new(Policy::Lenient);
         let mut items = earlier.into_iter();
-        items.try_for_each(|item| self.add_item(item, "previous_response_id", Written::default(), &mut known))
+        items.try_for_each(|item| {
+            self.add_item(item, "previous_response_id", Written::default(), &mut known)
+        })
     }
 
     /// Reads the choice among the tools, all of which are there. Only the first time counts.
@@ -118,7 +123,8 @@ impl Offer {
     /// What Claude calls the tool that the client calls `name` of `namespace`.
     pub(super) fn known(&self, namespace: Option<&str>, name: &str) -> Option<String> {
         let is_plain = |known: &String| self.names.find(known).namespace.as_deref() == namespace;
-        let plain = Some(known_as(namespace, name)).filter(|known| self.offers(known) && is_plain(known));
+        let plain =
+            Some(known_as(namespace, name)).filter(|known| self.offers(known) && is_plain(known));
         plain.or_else(|| self.names.known(namespace, name).map(str::to_owned))
     }
 
@@ -131,16 +137,33 @@ impl Offer {
         ignored: &mut Ignored,
     ) -> Result<(), InvalidRequest> {
         if item.get("type").is_some_and(|kind| kind == COMPACTION) {
-            let text = item.get("encrypted_content").and_then(Value::as_str).unwrap_or_default();
-            let Some(Sealed::Conversation(items)) = Sealed::from_text(text) else { return Ok(()) };
+            let text = item
+                .get("encrypted_content")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            let Some(Sealed::Conversation(items)) = Sealed::from_text(text) else {
+                return Ok(());
+            };
             return self.add_earlier(&items);
         }
         let Some(Value::Array(tools)) = item.get("tools").filter(|_| is_additional(item)) else {
             return Ok(());
         };
         let mut further = Self::default();
-        further.add_list(tools.clone(), &format!("{path}.tools"), written.field("tools"), ignored)?;
-        let Tools { list, web_search, runs_code, mcp_servers, optional, .. } = further.tools;
+        further.add_list(
+            tools.clone(),
+            &format!("{path}.tools"),
+            written.field("tools"),
+            ignored,
+        )?;
+        let Tools {
+            list,
+            web_search,
+            runs_code,
+            mcp_servers,
+            optional,
+            ..
+        } = further.tools;
         for tool in list {
             let client_tool = further.names.find(&tool.name);
             if !self.taken.contains(&tool.name) || self.names.find(&tool.name) != client_tool {
@@ -150,7 +173,12 @@ impl Offer {
         self.tools.web_search = self.tools.web_search.take().or(web_search);
         self.tools.runs_code |= runs_code;
         for server in mcp_servers {
-            if self.tools.mcp_servers.iter().all(|other| other.name != server.name) {
+            if self
+                .tools
+                .mcp_servers
+                .iter()
+                .all(|other| other.name != server.name)
+            {
                 self.tools.mcp_servers.push(server);
             }
         }
@@ -185,7 +213,11 @@ impl Offer {
         if let Some(kind) = server_tools::Kind::of(&value) {
             return self.add_server_tool(kind, value, path, ignored);
         }
-        let kind = value.get("type").and_then(Value::as_str).unwrap_or("function").to_owned();
+        let kind = value
+            .get("type")
+            .and_then(Value::as_str)
+            .unwrap_or("function")
+            .to_owned();
         let as_sent = value.clone();
         match kind.as_str() {
             "function" => {
@@ -212,11 +244,19 @@ impl Offer {
         ignored: &mut Ignored,
     ) -> Result<(), InvalidRequest> {
         let word = value["type"].as_str().unwrap_or_default().to_owned();
-        match kind.offer(value, Place::at(path, kind.table()), &mut self.tools, ignored) {
+        match kind.offer(
+            value,
+            Place::at(path, kind.table()),
+            &mut self.tools,
+            ignored,
+        ) {
             Ok(as_sent) => {
                 if !ignored.is_strict() {
                     let told_as = left_out(path, &word);
-                    self.tools.optional.push(OptionalTool { kind: kind.into(), told_as });
+                    self.tools.optional.push(OptionalTool {
+                        kind: kind.into(),
+                        told_as,
+                    });
                 }
                 self.list_as_sent.push(as_sent);
                 Ok(())
@@ -239,7 +279,11 @@ impl Offer {
         ignored: &mut Ignored,
     ) -> Result<Value, InvalidRequest> {
         let place = Place::at(path, &tool_fields::FUNCTION);
-        let (tool, as_sent) = tool(Object::new(value, place)?, written.field("parameters"), ignored)?;
+        let (tool, as_sent) = tool(
+            Object::new(value, place)?,
+            written.field("parameters"),
+            ignored,
+        )?;
         let name = tool.name.clone();
         self.push(tool, path, Form::Function, namespace, &name)?;
         Ok(as_sent)
@@ -255,9 +299,14 @@ impl Offer {
         name: &str,
     ) -> Result<(), InvalidRequest> {
         tool.name = known_as(namespace, name);
-        let client_tool = ClientTool { form, namespace: namespace.map(str::to_owned), name: name.to_owned() };
+        let client_tool = ClientTool {
+            form,
+            namespace: namespace.map(str::to_owned),
+            name: name.to_owned(),
+        };
         let other = self.names.find(&tool.name);
-        let is_twice = (&other.namespace, &other.name) == (&client_tool.namespace, &client_tool.name);
+        let is_twice =
+            (&other.namespace, &other.name) == (&client_tool.namespace, &client_tool.name);
         if (is_twice && self.taken.contains(&tool.name)) || !self.add_named(tool, client_tool) {
             let path = format!("{path}.name");
             let message = format!(
@@ -317,8 +366,13 @@ fn none_here(path: &str, kind: &str) -> InvalidRequest {
 
 /// Refuses a tool of the client that is called like a tool that Anthropic runs; `names` are those of the list, in its order.
 fn check_names(names: &[Option<String>], tools: &Tools) -> Result<(), InvalidRequest> {
-    let named = names.iter().enumerate().filter_map(|(index, name)| Some((index, name.as_deref()?)));
-    let Some((index, name)) = named.into_iter().find(|(_, name)| tools.runs(name)) else { return Ok(()) };
+    let named = names
+        .iter()
+        .enumerate()
+        .filter_map(|(index, name)| Some((index, name.as_deref()?)));
+    let Some((index, name)) = named.into_iter().find(|(_, name)| tools.runs(name)) else {
+        return Ok(());
+    };
     let path = format!("tools[{index}].name");
     let message = format!(
         "`{path}`: `{name}` is what Claude calls a tool of this request that Anthropic runs. Rename this one."
@@ -329,7 +383,10 @@ fn check_names(names: &[Option<String>], tools: &Tools) -> Result<(), InvalidReq
 /// The name of `tool`, if it is one that Claude calls by it.
 fn own_name(tool: &Value) -> Option<String> {
     let is_named = matches!(tool["type"].as_str(), Some("function" | "custom"));
-    tool["name"].as_str().filter(|_| is_named).map(str::to_owned)
+    tool["name"]
+        .as_str()
+        .filter(|_| is_named)
+        .map(str::to_owned)
 }
 
 fn tool(
@@ -337,7 +394,8 @@ fn tool(
     schema: Written<'_>,
     ignored: &mut Ignored,
 ) -> Result<(Tool, Value), InvalidRequest> {
-    tool.take_text("type")?.ok_or_else(|| tool.missing("type"))?;
+    tool.take_text("type")?
+        .ok_or_else(|| tool.missing("type"))?;
     let name = name(&mut tool)?;
     let description = tool.take_text("description")?;
     let parameters = tool.take("parameters")?;
@@ -347,27 +405,48 @@ fn tool(
     let as_sent = json!({
         "type": "function", "name": name, "description": description, "parameters": parameters, "strict": strict,
     });
-    let schema = parameters.map_or_else(|| NO_ARGUMENTS.to_owned(), |parameters| schema.text(&parameters));
-    Ok((Tool { name, description, schema, strict }, as_sent))
+    let schema = parameters.map_or_else(
+        || NO_ARGUMENTS.to_owned(),
+        |parameters| schema.text(&parameters),
+    );
+    Ok((
+        Tool {
+            name,
+            description,
+            schema,
+            strict,
+        },
+        as_sent,
+    ))
 }
 
 /// Takes the name of a tool.
 pub(super) fn name(tool: &mut Object) -> Result<String, InvalidRequest> {
-    let name = tool.take_text("name")?.ok_or_else(|| tool.missing("name"))?;
+    let name = tool
+        .take_text("name")?
+        .ok_or_else(|| tool.missing("name"))?;
     if (1..=LONGEST_NAME).contains(&name.len()) && name.chars().all(is_fit) {
         return Ok(name);
     }
-    Err(tool.refuse("name", code::VALUE, "expected 1 to 128 letters, digits, `_` and `-`. Rename the tool."))
+    Err(tool.refuse(
+        "name",
+        code::VALUE,
+        "expected 1 to 128 letters, digits, `_` and `-`. Rename the tool.",
+    ))
 }
 
 /// Whether every object in the schema requires each of its properties and allows no others: what strictness asks for.
 fn is_closed(schema: &Value) -> bool {
     match schema {
         Value::Object(fields) => {
-            let is_object =
-                fields.get("type").is_some_and(|kind| kind == "object") || fields.contains_key("properties");
+            let is_object = fields.get("type").is_some_and(|kind| kind == "object")
+                || fields.contains_key("properties");
             let properties = fields.get("properties").and_then(Value::as_object);
-            let required = fields.get("required").and_then(Value::as_array).into_iter().flatten();
+            let required = fields
+                .get("required")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten();
             let required: HashSet<&str> = required.filter_map(Value::as_str).collect();
             let is_required = |name: &String| required.contains(name.as_str());
             let is_strict = fields.get("additionalProperties") == Some(&Value::Bool(false))

@@ -148,7 +148,12 @@ pub enum Item {
         status: Status,
     },
     /// What it said.
-    Message { id: String, status: Status, role: String, content: Vec<Content> },
+    Message {
+        id: String,
+        status: Status,
+        role: String,
+        content: Vec<Content>,
+    },
     /// What it wants to be called.
     FunctionCall {
         id: String,
@@ -170,15 +175,40 @@ pub enum Item {
         input: String,
     },
     /// A command that it wants to be run.
-    LocalShellCall { id: String, status: Status, call_id: String, action: Value },
+    LocalShellCall {
+        id: String,
+        status: Status,
+        call_id: String,
+        action: Value,
+    },
     /// Commands that it wants to be run.
-    ShellCall { id: String, status: Status, call_id: String, action: Value },
+    ShellCall {
+        id: String,
+        status: Status,
+        call_id: String,
+        action: Value,
+    },
     /// Tools that it looks for.
-    ToolSearchCall { id: String, status: Status, call_id: String, execution: String, arguments: Value },
+    ToolSearchCall {
+        id: String,
+        status: Status,
+        call_id: String,
+        execution: String,
+        arguments: Value,
+    },
     /// A change of a file that it wants to be made.
-    ApplyPatchCall { id: String, status: Status, call_id: String, operation: Value },
+    ApplyPatchCall {
+        id: String,
+        status: Status,
+        call_id: String,
+        operation: Value,
+    },
     /// What it searched the web for.
-    WebSearchCall { id: String, status: Status, action: Search },
+    WebSearchCall {
+        id: String,
+        status: Status,
+        action: Search,
+    },
     /// Code that it had run.
     CodeInterpreterCall {
         id: String,
@@ -266,7 +296,11 @@ pub enum Content {
 impl Content {
     /// Words.
     pub fn text(text: impl Into<String>) -> Self {
-        Self::OutputText { text: text.into(), annotations: Vec::new(), logprobs: [] }
+        Self::OutputText {
+            text: text.into(),
+            annotations: Vec::new(),
+            logprobs: [],
+        }
     }
 }
 
@@ -300,9 +334,14 @@ pub struct OutputDetails {
 
 impl From<Usage> for domain::Usage {
     fn from(usage: Usage) -> Self {
-        let InputDetails { cached_tokens, cache_write_tokens } = usage.input_tokens_details;
+        let InputDetails {
+            cached_tokens,
+            cache_write_tokens,
+        } = usage.input_tokens_details;
         Self {
-            input_tokens: usage.input_tokens.saturating_sub(cached_tokens + cache_write_tokens),
+            input_tokens: usage
+                .input_tokens
+                .saturating_sub(cached_tokens + cache_write_tokens),
             cache_write_tokens,
             cache_read_tokens: cached_tokens,
             output_tokens: usage.output_tokens,
@@ -323,7 +362,9 @@ impl From<&domain::Usage> for Usage {
                 cache_write_tokens: usage.cache_write_tokens,
             },
             output_tokens: usage.output_tokens,
-            output_tokens_details: OutputDetails { reasoning_tokens: usage.thinking_tokens },
+            output_tokens_details: OutputDetails {
+                reasoning_tokens: usage.thinking_tokens,
+            },
             total_tokens: input_tokens + usage.output_tokens,
         }
     }

@@ -107,12 +107,18 @@ impl Writer {
                 }
             }
             TurnEvent::ThinkingRedacted(data) => {
-                self.open(self.thinking(Some(Sealed::Redacted(data.clone()))), &mut events);
+                self.open(
+                    self.thinking(Some(Sealed::Redacted(data.clone()))),
+                    &mut events,
+                );
                 self.close(Status::Completed, &mut events);
             }
             TurnEvent::Text(piece) => self.piece(Kind::Message, piece, &mut events),
             TurnEvent::ToolCall { id, name, .. } => {
-                self.open(Kind::Call(ClientCall::new(id, self.names.find(name))), &mut events);
+                self.open(
+                    Kind::Call(ClientCall::new(id, self.names.find(name))),
+                    &mut events,
+                );
             }
             TurnEvent::ToolInput(piece) => {
                 if let Some(open) = self.open.as_mut().filter(|open| open.is_call()) {
@@ -131,7 +137,11 @@ impl Writer {
         match tool {
             ServerTool::Call { id, tool } => {
                 let call = ServerCall::new(id, tool);
-                if self.open.as_mut().is_some_and(|open| open.server_call().is_some()) {
+                if self
+                    .open
+                    .as_mut()
+                    .is_some_and(|open| open.server_call().is_some())
+                {
                     self.waiting.push_back(call);
                 } else {
                     self.open(Kind::Server(call), events);
@@ -155,9 +165,16 @@ impl Writer {
     fn server_result(&mut self, id: &str, outcome: &Outcome, events: &mut Vec<Event>) {
         let open = self.open.as_mut().and_then(Open::server_call);
         let mut calls = open.into_iter().chain(&mut self.waiting);
-        let Some(call) = calls.find(|call| call.id == id) else { return };
+        let Some(call) = calls.find(|call| call.id == id) else {
+            return;
+        };
         call.outcome = Some(outcome.clone());
-        while self.open.as_mut().and_then(Open::server_call).is_some_and(|call| call.outcome.is_some()) {
+        while self
+            .open
+            .as_mut()
+            .and_then(Open::server_call)
+            .is_some_and(|call| call.outcome.is_some())
+        {
             self.close_one(Status::Completed, events);
             if let Some(next) = self.waiting.pop_front() {
                 self.begin_item(Kind::Server(next), events);
@@ -174,8 +191,11 @@ impl Writer {
         self.close(Status::Incomplete, &mut events);
         self.response.status = Status::Failed;
         self.response.error = Some(fault(envelope));
-        let failure =
-            Failure { code: envelope.code, message: &envelope.message, param: envelope.param.as_deref() };
+        let failure = Failure {
+            code: envelope.code,
+            message: &envelope.message,
+            param: envelope.param.as_deref(),
+        };
         // Some clients know only the one, some only the other.
         events.push(self.sequence.event("error", &failure));
         events.push(self.whole("response.failed"));
@@ -206,7 +226,10 @@ impl Writer {
 
     fn thinking(&self, seal: Option<Sealed>) -> Kind {
         // What nobody can read is not shown.
-        Kind::Thinking { is_shown: self.shows_thinking && seal.is_none(), seal }
+        Kind::Thinking {
+            is_shown: self.shows_thinking && seal.is_none(),
+            seal,
+        }
     }
 
     fn piece(&mut self, kind: Kind, piece: &str, events: &mut Vec<Event>) {
@@ -225,7 +248,13 @@ impl Writer {
 
     fn begin_item(&mut self, kind: Kind, events: &mut Vec<Event>) {
         let index = self.response.output.len();
-        self.open = Some(Open::new(kind, &self.response.id, index, &mut self.sequence, events));
+        self.open = Some(Open::new(
+            kind,
+            &self.response.id,
+            index,
+            &mut self.sequence,
+            events,
+        ));
     }
 
     /// Closes what is open, and what waits for it.
@@ -238,7 +267,10 @@ impl Writer {
     }
 
     fn close_one(&mut self, status: Status, events: &mut Vec<Event>) {
-        let closed = self.open.take().map(|open| open.close(status, &mut self.sequence, events));
+        let closed = self
+            .open
+            .take()
+            .map(|open| open.close(status, &mut self.sequence, events));
         self.response.output.extend(closed);
     }
 
@@ -249,21 +281,36 @@ impl Writer {
             FinishReason::Length | FinishReason::Paused => Some("max_output_tokens"),
             FinishReason::ContentFilter => Some("content_filter"),
         };
-        let status = if missing.is_none() { Status::Completed } else { Status::Incomplete };
+        let status = if missing.is_none() {
+            Status::Completed
+        } else {
+            Status::Incomplete
+        };
         self.close(status, events);
         if finish.reason == FinishReason::ContentFilter {
             self.piece(Kind::Refusal, REFUSAL, events);
             self.close(Status::Completed, events);
         }
         self.response.status = status;
-        self.response.incomplete_details = missing.map(|reason| Incomplete { reason: reason.to_owned() });
+        self.response.incomplete_details = missing.map(|reason| Incomplete {
+            reason: reason.to_owned(),
+        });
         self.response.usage = Some(Usage::from(&finish.usage));
         self.response.completed_at = missing.is_none().then(unix_now);
-        events.push(self.whole(if missing.is_none() { "response.completed" } else { "response.incomplete" }));
+        events.push(self.whole(if missing.is_none() {
+            "response.completed"
+        } else {
+            "response.incomplete"
+        }));
     }
 
     fn whole(&mut self, name: &'static str) -> Event {
-        self.sequence.event(name, &Whole { response: &self.response })
+        self.sequence.event(
+            name,
+            &Whole {
+                response: &self.response,
+            },
+        )
     }
 }
 
@@ -274,7 +321,10 @@ fn fault(envelope: &Envelope) -> Fault {
         "rate_limit_error" => "rate_limit_exceeded",
         _ => "server_error",
     };
-    Fault { code: code.to_owned(), message: envelope.message.clone() }
+    Fault {
+        code: code.to_owned(),
+        message: envelope.message.clone(),
+    }
 }
 
 #[cfg(test)]

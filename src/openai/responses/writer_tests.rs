@@ -15,7 +15,8 @@ use crate::fields::Policy;
 use crate::openai::responses::decode;
 
 fn writer(shows_thinking: bool) -> Writer {
-    let body = json!({"model": "m", "input": "hi", "tools": [{"type": "function", "name": "f"}]}).to_string();
+    let body = json!({"model": "m", "input": "hi", "tools": [{"type": "function", "name": "f"}]})
+        .to_string();
     of_request(&body, shows_thinking)
 }
 
@@ -29,7 +30,11 @@ fn of_request(body: &str, shows_thinking: bool) -> Writer {
 }
 
 fn finished(reason: FinishReason) -> TurnEvent {
-    let usage = domain::Usage { input_tokens: 2, output_tokens: 3, ..domain::Usage::default() };
+    let usage = domain::Usage {
+        input_tokens: 2,
+        output_tokens: 3,
+        ..domain::Usage::default()
+    };
     TurnEvent::Finished(Finish::new(reason, usage))
 }
 
@@ -38,7 +43,10 @@ fn call(id: &str) -> TurnEvent {
 }
 
 fn read(events: &[Event]) -> Vec<Value> {
-    events.iter().map(|event| serde_json::from_str(&event.data).unwrap()).collect()
+    events
+        .iter()
+        .map(|event| serde_json::from_str(&event.data).unwrap())
+        .collect()
 }
 
 fn outline(events: &[Event]) -> String {
@@ -106,7 +114,10 @@ fn thoughts_words_and_calls_are_items() {
     insta::assert_snapshot!(response["output"][3], @r#"{"arguments":"{\"a\":1}","call_id":"c1","id":"fc_0123456789abcdef0123456789abcdef0003","name":"f","status":"completed","type":"function_call"}"#);
     assert_eq!(response["usage"]["total_tokens"], 5);
     let sealed = response["output"][0]["encrypted_content"].as_str().unwrap();
-    let thinking = Sealed::Thinking { text: "hm".into(), signature: "sig".into() };
+    let thinking = Sealed::Thinking {
+        text: "hm".into(),
+        signature: "sig".into(),
+    };
     assert_eq!(Sealed::from_text(sealed), Some(thinking));
 }
 
@@ -123,9 +134,10 @@ fn thoughts_are_shown_only_on_demand() {
 
 #[test]
 fn a_limit_makes_a_response_incomplete() {
-    for (reason, word) in
-        [(FinishReason::Length, "max_output_tokens"), (FinishReason::ContentFilter, "content_filter")]
-    {
+    for (reason, word) in [
+        (FinishReason::Length, "max_output_tokens"),
+        (FinishReason::ContentFilter, "content_filter"),
+    ] {
         let mut writer = writer(false);
         writer.event(&TurnEvent::Text("a".into()));
         let events = writer.event(&finished(reason));
@@ -152,22 +164,32 @@ fn a_refusal_is_a_message_of_its_own() {
     response.incomplete
     "#);
     let written = serde_json::to_value(writer.response()).unwrap();
-    assert_eq!(written["output"][0]["content"], json!([{"type": "refusal", "refusal": REFUSAL}]));
+    assert_eq!(
+        written["output"][0]["content"],
+        json!([{"type": "refusal", "refusal": REFUSAL}])
+    );
 }
 
 #[test]
 fn a_failure_is_told_in_both_ways() {
     let mut writer = writer(false);
     writer.event(&TurnEvent::Text("a".into()));
-    let envelope =
-        Envelope { message: "gone".into(), r#type: "rate_limit_error", param: None, code: Some("busy") };
+    let envelope = Envelope {
+        message: "gone".into(),
+        r#type: "rate_limit_error",
+        param: None,
+        code: Some("busy"),
+    };
     let events = read(&writer.fail(&envelope));
     let last = &events[events.len() - 2..];
     assert_eq!(
         (&last[0]["type"], &last[0]["code"], &last[0]["message"]),
         (&json!("error"), &json!("busy"), &json!("gone"))
     );
-    assert_eq!(last[1]["response"]["error"], json!({"code": "rate_limit_exceeded", "message": "gone"}));
+    assert_eq!(
+        last[1]["response"]["error"],
+        json!({"code": "rate_limit_exceeded", "message": "gone"})
+    );
     assert!(writer.fail(&envelope).is_empty() && writer.cancel().is_empty());
 }
 
@@ -184,8 +206,14 @@ fn a_response_is_what_the_schema_says() {
     }
     let written = serde_json::to_string(writer.response()).unwrap();
     let read: responses::Response = serde_json::from_str(&written).unwrap();
-    assert_eq!((read.output.len(), read.output_text().as_deref()), (3, Some("a")));
-    assert_eq!(serde_json::from_str::<Response>(&written).unwrap(), *writer.response());
+    assert_eq!(
+        (read.output.len(), read.output_text().as_deref()),
+        (3, Some("a"))
+    );
+    assert_eq!(
+        serde_json::from_str::<Response>(&written).unwrap(),
+        *writer.response()
+    );
 }
 
 fn search(id: &str) -> TurnEvent {
@@ -193,24 +221,45 @@ fn search(id: &str) -> TurnEvent {
 }
 
 fn server_call(id: &str, tool: CalledTool) -> TurnEvent {
-    server_block(ServerTool::Call { id: id.into(), tool })
+    server_block(ServerTool::Call {
+        id: id.into(),
+        tool,
+    })
 }
 
 fn mcp(id: &str) -> TurnEvent {
-    server_call(id, CalledTool::Mcp { server: "s".into(), tool: "look".into() })
+    server_call(
+        id,
+        CalledTool::Mcp {
+            server: "s".into(),
+            tool: "look".into(),
+        },
+    )
 }
 
 fn server_block(tool: ServerTool) -> TurnEvent {
-    TurnEvent::ServerBlock(ServerBlock { json: "{}".into(), tool })
+    TurnEvent::ServerBlock(ServerBlock {
+        json: "{}".into(),
+        tool,
+    })
 }
 
 fn input(piece: &str) -> TurnEvent {
-    TurnEvent::BlockDelta(BlockDelta { json: "{}".into(), input: Some(piece.into()) })
+    TurnEvent::BlockDelta(BlockDelta {
+        json: "{}".into(),
+        input: Some(piece.into()),
+    })
 }
 
 fn result(id: &str, is_failed: bool, text: &str) -> TurnEvent {
-    let outcome = Outcome { is_failed, texts: vec![text.into()] };
-    server_block(ServerTool::Result { id: id.into(), outcome })
+    let outcome = Outcome {
+        is_failed,
+        texts: vec![text.into()],
+    };
+    server_block(ServerTool::Result {
+        id: id.into(),
+        outcome,
+    })
 }
 
 #[test]
@@ -237,8 +286,14 @@ fn searches_side_by_side_keep_their_sources() {
     let output = serde_json::to_value(&writer.response().output).unwrap();
     let of = |index: usize| {
         let item = &output[index];
-        let url = item["action"]["sources"][0]["url"].as_str().unwrap_or_default();
-        (item["status"].clone(), item["action"]["query"].clone(), url.to_owned())
+        let url = item["action"]["sources"][0]["url"]
+            .as_str()
+            .unwrap_or_default();
+        (
+            item["status"].clone(),
+            item["action"]["query"].clone(),
+            url.to_owned(),
+        )
     };
     assert_eq!(of(0), (json!("completed"), json!("a"), "https://a".into()));
     assert_eq!(of(1), (json!("completed"), json!("b"), "https://b".into()));
@@ -294,7 +349,12 @@ fn code_and_calls_of_servers_are_items() {
     response.incomplete
     "#);
     let output = serde_json::to_value(&writer.response().output).unwrap();
-    let items: Vec<_> = output.as_array().unwrap().iter().map(Value::to_string).collect();
+    let items: Vec<_> = output
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(Value::to_string)
+        .collect();
     insta::assert_snapshot!(items.join("\n"), @r#"
     {"code":"ls","container_id":"","id":"ci_0123456789abcdef0123456789abcdef0000","outputs":[{"logs":"a.txt","type":"logs"}],"status":"completed","type":"code_interpreter_call"}
     {"approval_request_id":null,"arguments":"{\"a\":1}","error":null,"id":"mcp_0123456789abcdef0123456789abcdef0001","name":"look","output":"found","server_label":"s","status":"completed","type":"mcp_call"}
@@ -380,7 +440,14 @@ proptest! {
 #[test]
 fn what_is_not_there_is_null() {
     let response = serde_json::to_value(writer(false).response()).unwrap();
-    for field in ["access_programs", "error", "incomplete_details", "instructions", "usage", "user"] {
+    for field in [
+        "access_programs",
+        "error",
+        "incomplete_details",
+        "instructions",
+        "usage",
+        "user",
+    ] {
         assert_eq!(response.get(field), Some(&Value::Null), "{field}");
     }
 }
@@ -389,5 +456,8 @@ fn what_is_not_there_is_null() {
 fn a_response_stored_without_access_programs_is_read() {
     let mut stored = serde_json::to_value(writer(false).response()).unwrap();
     stored.as_object_mut().unwrap().remove("access_programs");
-    assert_eq!(serde_json::from_value::<Response>(stored).unwrap(), *writer(false).response());
+    assert_eq!(
+        serde_json::from_value::<Response>(stored).unwrap(),
+        *writer(false).response()
+    );
 }

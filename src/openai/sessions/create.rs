@@ -18,9 +18,21 @@ use crate::openai::labels;
 pub(super) static CREATE: Table = Table {
     prefix: "",
     fields: &[
-        honoured("model", Shape::Text, "Answers the messages that name no other."),
-        honoured("instructions", Shape::Text, "What Claude is told before the conversation."),
-        honoured("system_prompt", Shape::Text, "The same as `instructions`. Not beside it."),
+        honoured(
+            "model",
+            Shape::Text,
+            "Answers the messages that name no other.",
+        ),
+        honoured(
+            "instructions",
+            Shape::Text,
+            "What Claude is told before the conversation.",
+        ),
+        honoured(
+            "system_prompt",
+            Shape::Text,
+            "The same as `instructions`. Not beside it.",
+        ),
         honoured(
             "metadata",
             Shape::Object,
@@ -48,10 +60,17 @@ pub struct CreateRequest {
 /// # Errors
 /// When the body is not such a request.
 pub fn create(body: &[u8]) -> Result<CreateRequest, InvalidRequest> {
-    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
+    let body = if body.trim_ascii().is_empty() {
+        b"{}"
+    } else {
+        body
+    };
     let mut request = request(body, &CREATE, "`model` or nothing at all")?;
     let model = request.take_text("model")?;
-    if model.as_deref().is_some_and(|model| model.trim().is_empty()) {
+    if model
+        .as_deref()
+        .is_some_and(|model| model.trim().is_empty())
+    {
         return Err(request.refuse(
             "model",
             code::VALUE,
@@ -70,6 +89,13 @@ pub fn create(body: &[u8]) -> Result<CreateRequest, InvalidRequest> {
     let metadata = labels::metadata(&mut request)?.unwrap_or_default();
     let project = request.take_text("project_id")?;
     request.finish(&mut Ignored::new(Policy::Strict))?;
-    let instructions = instructions.or(prompt).filter(|text| !text.trim().is_empty());
-    Ok(CreateRequest { model, instructions, metadata, project })
+    let instructions = instructions
+        .or(prompt)
+        .filter(|text| !text.trim().is_empty());
+    Ok(CreateRequest {
+        model,
+        instructions,
+        metadata,
+        project,
+    })
 }

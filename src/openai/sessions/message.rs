@@ -62,7 +62,11 @@ pub struct MessageRequest {
 ///
 /// # Errors
 /// When the body is not such a request, or asks for something that is not served.
-pub fn message(body: &[u8], earlier: &Earlier<'_>, policy: Policy) -> Result<MessageRequest, InvalidRequest> {
+pub fn message(
+    body: &[u8],
+    earlier: &Earlier<'_>,
+    policy: Policy,
+) -> Result<MessageRequest, InvalidRequest> {
     let mut ignored = Ignored::new(policy);
     let body = &*mended(body, &mut ignored)?;
     let mut request = request(body, &NEW, "`content`")?;
@@ -81,18 +85,25 @@ pub fn message(body: &[u8], earlier: &Earlier<'_>, policy: Policy) -> Result<Mes
         _ => return Err(request.missing("content")),
     };
     check_roles(&new)?;
-    let instructions = earlier.instructions.map(|text| json!({"role": "system", "content": text}));
+    let instructions = earlier
+        .instructions
+        .map(|text| json!({"role": "system", "content": text}));
     let kept = earlier.messages.len() + instructions.iter().len();
-    let messages: Vec<&Value> =
-        instructions.iter().chain(earlier.messages.iter().copied()).chain(&new).collect();
+    let messages: Vec<&Value> = instructions
+        .iter()
+        .chain(earlier.messages.iter().copied())
+        .chain(&new)
+        .collect();
     let whole = whole(body, earlier.model, &messages);
-    let mut chat =
-        chat::decode(whole.as_bytes(), policy).map_err(|error| in_words_of(error, kept, is_content))?;
+    let mut chat = chat::decode(whole.as_bytes(), policy)
+        .map_err(|error| in_words_of(error, kept, is_content))?;
     if chat.n > 1 {
         let message = "`n`: a message to a session has one answer. Remove it, or send 1.";
         return Err(InvalidRequest::at("n", code::UNSUPPORTED, message));
     }
-    chat.remarks.repaired.extend(ignored.into_remarks().repaired);
+    chat.remarks
+        .repaired
+        .extend(ignored.into_remarks().repaired);
     chat.remarks.repaired.sort_unstable();
     Ok(MessageRequest { chat, new })
 }
@@ -100,7 +111,11 @@ pub fn message(body: &[u8], earlier: &Earlier<'_>, policy: Policy) -> Result<Mes
 /// The answer as a message that is kept.
 pub fn answered(answer: &Answer) -> Value {
     let call = |call: &ToolUse| {
-        let arguments = if call.input.is_empty() { "{}" } else { &call.input };
+        let arguments = if call.input.is_empty() {
+            "{}"
+        } else {
+            &call.input
+        };
         json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}})
     };
     let mut message = json!({"role": "assistant", "content": answer.text});
@@ -112,21 +127,31 @@ pub fn answered(answer: &Answer) -> Value {
 
 fn check_roles(messages: &[Value]) -> Result<(), InvalidRequest> {
     let is_new = |message: &Value| {
-        message.get("role").and_then(Value::as_str).is_none_or(|role| ["user", "tool"].contains(&role))
+        message
+            .get("role")
+            .and_then(Value::as_str)
+            .is_none_or(|role| ["user", "tool"].contains(&role))
     };
-    let Some(index) = messages.iter().position(|message| !is_new(message)) else { return Ok(()) };
+    let Some(index) = messages.iter().position(|message| !is_new(message)) else {
+        return Ok(());
+    };
     let path = format!("messages[{index}].role");
-    let message =
-        format!("`{path}`: expected `user` or `tool`: the server keeps all else of the conversation.");
+    let message = format!(
+        "`{path}`: expected `user` or `tool`: the server keeps all else of the conversation."
+    );
     Err(InvalidRequest::at(path, code::VALUE, message))
 }
 
 /// `body` with `messages`. All other fields are left as the client wrote them, since tools are told in its own words.
 fn whole(body: &[u8], model: Option<&str>, messages: &[&Value]) -> String {
     let mut fields: BTreeMap<String, &RawValue> = serde_json::from_slice(body).unwrap_or_default();
-    fields.retain(|name, value| !["content", "messages"].contains(&name.as_str()) && value.get() != "null");
-    let mut parts: Vec<String> =
-        fields.iter().map(|(name, value)| format!("{}:{}", json::to_string(name), value.get())).collect();
+    fields.retain(|name, value| {
+        !["content", "messages"].contains(&name.as_str()) && value.get() != "null"
+    });
+    let mut parts: Vec<String> = fields
+        .iter()
+        .map(|(name, value)| format!("{}:{}", json::to_string(name), value.get()))
+        .collect();
     if let (Some(model), false) = (model, fields.contains_key("model")) {
         parts.push(format!(r#""model":{}"#, json::to_string(model)));
     }
@@ -152,6 +177,12 @@ fn in_words_of(error: InvalidRequest, kept: usize, is_content: bool) -> InvalidR
         None if is_content => "content".to_owned(),
         None => "messages".to_owned(),
     };
-    let message = error.message.replace(&format!("messages[{number}]{rest}"), &path);
-    InvalidRequest { message, param: Some(path), ..error }
+    let message = error
+        .message
+        .replace(&format!("messages[{number}]{rest}"), &path);
+    InvalidRequest {
+        message,
+        param: Some(path),
+        ..error
+    }
 }

@@ -40,12 +40,18 @@ impl Launcher for ScriptedLauncher {
     async fn launch(&self) -> Result<ScriptedWorker, LaunchError> {
         tokio::time::sleep(Duration::from_millis(500)).await;
         if self.0.launch_fails.load(Ordering::Relaxed) {
-            return Err(LaunchError { message: "no such program".to_owned(), is_permanent: false });
+            return Err(LaunchError {
+                message: "no such program".to_owned(),
+                is_permanent: false,
+            });
         }
         let number = self.0.launches.fetch_add(1, Ordering::Relaxed);
         let alive = self.0.alive.fetch_add(1, Ordering::Relaxed) + 1;
         self.0.most_alive.fetch_max(alive, Ordering::Relaxed);
-        Ok(ScriptedWorker { number, script: Arc::clone(&self.0) })
+        Ok(ScriptedWorker {
+            number,
+            script: Arc::clone(&self.0),
+        })
     }
 }
 
@@ -53,7 +59,11 @@ impl Worker for ScriptedWorker {
     async fn reset(&mut self) -> Result<(), String> {
         tokio::time::sleep(Duration::from_millis(3)).await;
         self.script.resets.fetch_add(1, Ordering::Relaxed);
-        if self.script.reset_fails.load(Ordering::Relaxed) { Err("refused".to_owned()) } else { Ok(()) }
+        if self.script.reset_fails.load(Ordering::Relaxed) {
+            Err("refused".to_owned())
+        } else {
+            Ok(())
+        }
     }
 
     fn is_alive(&mut self) -> bool {
@@ -99,8 +109,16 @@ impl Bench {
     fn new(config: Config) -> Self {
         let script = Arc::new(Script::default());
         let tracker = TaskTracker::new();
-        let pool = Pool::start(ScriptedLauncher(Arc::clone(&script)), config, tracker.clone());
-        Self { pool, script, tracker }
+        let pool = Pool::start(
+            ScriptedLauncher(Arc::clone(&script)),
+            config,
+            tracker.clone(),
+        );
+        Self {
+            pool,
+            script,
+            tracker,
+        }
     }
 
     /// A lease that was used, so that its worker is reset when it ends.
@@ -119,16 +137,30 @@ impl Bench {
         self.pool.close();
         self.tracker.close();
         self.tracker.wait().await;
-        assert_eq!(self.script.alive.load(Ordering::Relaxed), 0, "no worker is left");
+        assert_eq!(
+            self.script.alive.load(Ordering::Relaxed),
+            0,
+            "no worker is left"
+        );
         let stats = self.pool.stats();
-        let Stats { busy, idle, starting, resetting, .. } = stats;
+        let Stats {
+            busy,
+            idle,
+            starting,
+            resetting,
+            ..
+        } = stats;
         assert_eq!((busy, idle, starting, resetting), (0, 0, 0, 0));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn so_many_workers_start_at_a_time_and_the_others_after_them() {
-    let bench = Bench::new(Config { max_workers: 5, prewarm: 5, ..config() });
+    let bench = Bench::new(Config {
+        max_workers: 5,
+        prewarm: 5,
+        ..config()
+    });
     for (starting, idle) in [(2, 0), (2, 2), (1, 4), (0, 5)] {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let stats = bench.pool.stats();
@@ -157,7 +189,11 @@ async fn a_spare_worker_is_started_beside_the_one_in_use() {
     let bench = Bench::new(config());
     bench.settle().await;
     let lease = bench.lease().await;
-    assert_eq!(bench.pool.stats().starting, 0, "not while the request may need the core");
+    assert_eq!(
+        bench.pool.stats().starting,
+        0,
+        "not while the request may need the core"
+    );
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(bench.pool.stats().idle, 1);
     drop(lease);
@@ -166,7 +202,10 @@ async fn a_spare_worker_is_started_beside_the_one_in_use() {
 
 #[tokio::test(start_paused = true)]
 async fn there_are_never_more_workers_than_allowed() {
-    let bench = Bench::new(Config { queue_length: 100, ..config() });
+    let bench = Bench::new(Config {
+        queue_length: 100,
+        ..config()
+    });
     let mut requests = tokio::task::JoinSet::new();
     for _ in 0..50 {
         let pool = bench.pool.clone();
@@ -190,12 +229,19 @@ async fn the_queue_is_bounded_in_length() {
     let (first, second) = (bench.lease().await, bench.lease().await);
     let waiting: Vec<_> = (0..2)
         .map(|_| bench.pool.clone())
-        .map(|pool| bench.tracker.spawn(async move { pool.lease(&Claim::own()).await }))
+        .map(|pool| {
+            bench
+                .tracker
+                .spawn(async move { pool.lease(&Claim::own()).await })
+        })
         .collect();
     tokio::task::yield_now().await;
     assert_eq!(
         bench.pool.lease(&Claim::own()).await.unwrap_err(),
-        Error::Busy { workers: 2, reason: BusyReason::OwnShare { own: 2, taken: 2 } }
+        Error::Busy {
+            workers: 2,
+            reason: BusyReason::OwnShare { own: 2, taken: 2 }
+        }
     );
     drop((first, second));
     for waiter in waiting {
@@ -211,7 +257,10 @@ async fn the_wait_in_the_queue_is_bounded_in_time() {
     let before = tokio::time::Instant::now();
     assert_eq!(
         bench.pool.lease(&Claim::own()).await.unwrap_err(),
-        Error::Busy { workers: 2, reason: BusyReason::WaitedTooLong(Duration::from_secs(60)) }
+        Error::Busy {
+            workers: 2,
+            reason: BusyReason::WaitedTooLong(Duration::from_secs(60))
+        }
     );
     assert_eq!(before.elapsed(), Duration::from_secs(60));
     drop(leases);
@@ -222,12 +271,17 @@ async fn the_wait_in_the_queue_is_bounded_in_time() {
 async fn a_request_that_gave_up_waiting_gets_no_worker() {
     let bench = Bench::new(config());
     let leases = (bench.lease().await, bench.lease().await);
-    let gone = tokio::time::timeout(Duration::from_millis(10), bench.pool.lease(&Claim::own())).await;
+    let gone =
+        tokio::time::timeout(Duration::from_millis(10), bench.pool.lease(&Claim::own())).await;
     assert!(gone.is_err());
     drop(leases);
     bench.settle().await;
     assert_eq!(bench.pool.stats().busy, 0);
-    assert_eq!(bench.script.resets.load(Ordering::Relaxed), 2, "only the used workers were reset");
+    assert_eq!(
+        bench.script.resets.load(Ordering::Relaxed),
+        2,
+        "only the used workers were reset"
+    );
     bench.end().await;
 }
 
@@ -257,7 +311,11 @@ async fn a_broken_worker_is_ended_without_a_reset() {
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_is_replaced_after_its_turns_and_at_its_age() {
-    let bench = Bench::new(Config { max_turns: 2, max_workers: 1, ..config() });
+    let bench = Bench::new(Config {
+        max_turns: 2,
+        max_workers: 1,
+        ..config()
+    });
     for _ in 0..4 {
         drop(bench.lease().await);
     }
@@ -288,11 +346,16 @@ async fn a_dead_idle_worker_is_not_lent() {
     let waiting = {
         let pool = bench.pool.clone();
         bench.tracker.spawn(async move {
-            pool.lease(&Claim::own()).await.map(|mut lease| lease.worker().unwrap().number)
+            pool.lease(&Claim::own())
+                .await
+                .map(|mut lease| lease.worker().unwrap().number)
         })
     };
     tokio::task::yield_now().await;
-    bench.script.workers_are_dead.store(false, Ordering::Relaxed);
+    bench
+        .script
+        .workers_are_dead
+        .store(false, Ordering::Relaxed);
     assert_eq!(waiting.await.unwrap().unwrap(), 1);
     bench.end().await;
 }
@@ -302,10 +365,19 @@ async fn failing_starts_back_off_are_told_and_recover() {
     let bench = Bench::new(config());
     bench.script.launch_fails.store(true, Ordering::Relaxed);
     let error = bench.pool.lease(&Claim::own()).await.unwrap_err();
-    assert!(matches!(&error, Error::Unavailable { reason, .. } if reason == "no such program"), "{error:?}");
-    assert_eq!(bench.pool.stats().last_failure.as_deref(), Some("no such program"));
+    assert!(
+        matches!(&error, Error::Unavailable { reason, .. } if reason == "no such program"),
+        "{error:?}"
+    );
+    assert_eq!(
+        bench.pool.stats().last_failure.as_deref(),
+        Some("no such program")
+    );
     let error = bench.pool.lease(&Claim::own()).await.unwrap_err();
-    assert!(matches!(error, Error::Unavailable { .. }), "told at once while backing off: {error:?}");
+    assert!(
+        matches!(error, Error::Unavailable { .. }),
+        "told at once while backing off: {error:?}"
+    );
     bench.script.launch_fails.store(false, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_secs(31)).await;
     drop(bench.lease().await);
@@ -319,12 +391,17 @@ async fn closing_tells_those_who_wait_and_ends_every_worker() {
     let leases = (bench.lease().await, bench.lease().await);
     let waiting = {
         let pool = bench.pool.clone();
-        bench.tracker.spawn(async move { pool.lease(&Claim::own()).await.map(drop) })
+        bench
+            .tracker
+            .spawn(async move { pool.lease(&Claim::own()).await.map(drop) })
     };
     tokio::task::yield_now().await;
     bench.pool.close();
     assert_eq!(waiting.await.unwrap(), Err(Error::Closed));
-    assert_eq!(bench.pool.lease(&Claim::own()).await.map(drop), Err(Error::Closed));
+    assert_eq!(
+        bench.pool.lease(&Claim::own()).await.map(drop),
+        Err(Error::Closed)
+    );
     drop(leases);
     bench.end().await;
 }

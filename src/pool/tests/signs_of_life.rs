@@ -13,12 +13,20 @@ async fn a_worker_that_was_idle_for_long_is_lent_after_a_sign_of_life() {
     drop(bench.lease().await);
     tokio::time::sleep(Duration::from_secs(10)).await;
     drop(bench.lease().await);
-    assert_eq!(bench.script.checks.load(Ordering::Relaxed), 0, "it was idle for a moment only");
+    assert_eq!(
+        bench.script.checks.load(Ordering::Relaxed),
+        0,
+        "it was idle for a moment only"
+    );
     tokio::time::sleep(Duration::from_secs(31)).await;
     let resets = bench.script.resets.load(Ordering::Relaxed);
     drop(bench.pool.lease(&Claim::own()).await.unwrap());
     assert_eq!(bench.script.checks.load(Ordering::Relaxed), 1);
-    assert_eq!(bench.script.resets.load(Ordering::Relaxed), resets, "it is as clean as it was");
+    assert_eq!(
+        bench.script.resets.load(Ordering::Relaxed),
+        resets,
+        "it is as clean as it was"
+    );
     bench.end().await;
 }
 
@@ -32,10 +40,18 @@ async fn an_idle_worker_that_is_silent_is_replaced() {
     let before = tokio::time::Instant::now();
     let mut lease = bench.lease().await;
     assert_eq!(lease.worker().unwrap().number, 2, "both are silent");
-    assert!(before.elapsed() < Duration::from_secs(3), "{:?}", before.elapsed());
+    assert!(
+        before.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        before.elapsed()
+    );
     drop(lease);
     bench.settle().await;
-    assert_eq!(bench.script.resets.load(Ordering::Relaxed), 3, "what is silent is not reset");
+    assert_eq!(
+        bench.script.resets.load(Ordering::Relaxed),
+        3,
+        "what is silent is not reset"
+    );
     bench.end().await;
 }
 
@@ -45,7 +61,8 @@ async fn whoever_leaves_during_the_check_leaves_the_worker_to_be_reset() {
     bench.settle().await;
     tokio::time::sleep(Duration::from_secs(31)).await;
     bench.script.silent_before.store(1, Ordering::Relaxed);
-    let gone = tokio::time::timeout(Duration::from_millis(10), bench.pool.lease(&Claim::own())).await;
+    let gone =
+        tokio::time::timeout(Duration::from_millis(10), bench.pool.lease(&Claim::own())).await;
     assert!(gone.is_err());
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert_eq!(bench.script.resets.load(Ordering::Relaxed), 1);
@@ -54,7 +71,11 @@ async fn whoever_leaves_during_the_check_leaves_the_worker_to_be_reset() {
 
 #[tokio::test(start_paused = true)]
 async fn many_idle_workers_that_are_silent_are_found_out_at_once() {
-    let bench = Bench::new(super::Config { max_workers: 8, max_starting: 8, ..config() });
+    let bench = Bench::new(super::Config {
+        max_workers: 8,
+        max_starting: 8,
+        ..config()
+    });
     let mut leases = Vec::new();
     for _ in 0..8 {
         leases.push(bench.lease().await);
@@ -65,7 +86,11 @@ async fn many_idle_workers_that_are_silent_are_found_out_at_once() {
     bench.script.silent_before.store(8, Ordering::Relaxed);
     let before = tokio::time::Instant::now();
     let lease = bench.lease().await;
-    assert!(before.elapsed() < Duration::from_secs(3), "{:?}", before.elapsed());
+    assert!(
+        before.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        before.elapsed()
+    );
     drop(lease);
     bench.end().await;
 }

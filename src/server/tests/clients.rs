@@ -43,8 +43,13 @@ async fn a_client_that_leaves_ends_its_turn_wherever_it_is() {
     let queued = || ScriptedTurns::queueing();
     let before_text = || ScriptedTurns::playing([Step::Hang]);
     let mid_stream = || ScriptedTurns::playing([http::started(), http::text("a"), Step::Hang]);
-    let stages: [(fn() -> ScriptedTurns, bool); 5] =
-        [(queued, false), (queued, true), (before_text, false), (before_text, true), (mid_stream, true)];
+    let stages: [(fn() -> ScriptedTurns, bool); 5] = [
+        (queued, false),
+        (queued, true),
+        (before_text, false),
+        (before_text, true),
+        (mid_stream, true),
+    ];
     for (index, (turns, stream)) in stages.into_iter().enumerate() {
         let mut server = Server::start(turns()).await;
         for leaving in Leaving::ALL {
@@ -64,23 +69,38 @@ async fn a_client_that_leaves_ends_its_turn_wherever_it_is() {
 #[tokio::test]
 async fn a_client_that_leaves_behind_unread_bytes_is_noticed_by_the_heartbeat() {
     let turns = ScriptedTurns::playing([http::started(), Step::Hang]);
-    let mut server =
-        Server::start_with(turns, config(), |config| config.heartbeat = Duration::from_millis(50)).await;
+    let mut server = Server::start_with(turns, config(), |config| {
+        config.heartbeat = Duration::from_millis(50);
+    })
+    .await;
     let mut client = server.connect().await;
-    client.write_all(&[chat(true), chat(true)].concat()).await.unwrap();
+    client
+        .write_all(&[chat(true), chat(true)].concat())
+        .await
+        .unwrap();
     read_until(&mut client, ": heartbeat").await;
     drop(client);
-    within(Duration::from_secs(1), server.held.wait_for(|held| *held == 0)).await.unwrap();
+    within(
+        Duration::from_secs(1),
+        server.held.wait_for(|held| *held == 0),
+    )
+    .await
+    .unwrap();
 }
 
 #[tokio::test]
 async fn a_half_sent_head_is_closed() {
-    let config = Config { header_read_timeout: Duration::from_millis(100), ..config() };
+    let config = Config {
+        header_read_timeout: Duration::from_millis(100),
+        ..config()
+    };
     let server = Server::start_with(ScriptedTurns::playing([]), config, |_| {}).await;
     for head in ["", "POST /v1/chat/completions HTTP/1.1\r\nhost: local"] {
         let mut client = server.connect().await;
         client.write_all(head.as_bytes()).await.unwrap();
-        within(Duration::from_secs(2), client.read_to_end(&mut Vec::new())).await.unwrap();
+        within(Duration::from_secs(2), client.read_to_end(&mut Vec::new()))
+            .await
+            .unwrap();
     }
 }
 
@@ -96,7 +116,10 @@ async fn a_reader_that_stops_is_cut_and_pins_little() {
         });
         Ok(flood.boxed())
     });
-    let config = Config { send_timeout: Duration::from_millis(300), ..config() };
+    let config = Config {
+        send_timeout: Duration::from_millis(300),
+        ..config()
+    };
     let mut server = Server::start_with(turns, config, |_| {}).await;
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -105,7 +128,10 @@ async fn a_reader_that_stops_is_cut_and_pins_little() {
     server.until_held(1).await;
     server.until_held(0).await;
     let produced = produced.load(Ordering::Relaxed);
-    assert!(produced <= 512 * 1024, "{produced} bytes were made for nobody");
+    assert!(
+        produced <= 512 * 1024,
+        "{produced} bytes were made for nobody"
+    );
 }
 
 #[tokio::test]
@@ -114,11 +140,22 @@ async fn a_body_over_the_limit_gets_its_answer_while_it_is_still_sent() {
     let mut chunk = b"10000\r\n".to_vec();
     chunk.resize(chunk.len() + 0x10000, b'x');
     chunk.extend_from_slice(b"\r\n");
-    let chunked = [b"transfer-encoding: chunked\r\n\r\n".to_vec(), chunk.repeat(32)].concat();
-    let announced = [b"content-length: 2000000\r\n\r\n".to_vec(), vec![b'x'; 2_000_000]].concat();
+    let chunked = [
+        b"transfer-encoding: chunked\r\n\r\n".to_vec(),
+        chunk.repeat(32),
+    ]
+    .concat();
+    let announced = [
+        b"content-length: 2000000\r\n\r\n".to_vec(),
+        vec![b'x'; 2_000_000],
+    ]
+    .concat();
     for rest in [chunked, announced] {
         let mut client = server.connect().await;
-        client.write_all(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n").await.unwrap();
+        client
+            .write_all(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n")
+            .await
+            .unwrap();
         within(DEADLINE, client.write_all(&rest)).await.unwrap();
         let response = read_to_end(&mut client).await;
         assert!(response.starts_with("HTTP/1.1 413 "), "{response}");
@@ -132,7 +169,15 @@ async fn a_connection_serves_one_request_after_another() {
     let mut client = server.connect().await;
     for stream in [true, false, true] {
         client.write_all(&chat(stream)).await.unwrap();
-        read_until(&mut client, if stream { "[DONE]\n\n\r\n0\r\n\r\n" } else { "Hello" }).await;
+        read_until(
+            &mut client,
+            if stream {
+                "[DONE]\n\n\r\n0\r\n\r\n"
+            } else {
+                "Hello"
+            },
+        )
+        .await;
     }
 }
 

@@ -39,17 +39,25 @@ fn endless() -> (ScriptedTurns, watch::Receiver<usize>) {
 
 /// Waits until the server can write no more.
 async fn until_stuck(taken: &mut watch::Receiver<usize>) {
-    within(DEADLINE, taken.wait_for(|taken| *taken > 0)).await.unwrap();
+    within(DEADLINE, taken.wait_for(|taken| *taken > 0))
+        .await
+        .unwrap();
     while timeout(PAUSE, taken.changed()).await.is_ok() {}
 }
 
 fn narrow() -> Config {
-    Config { send_buffer: 4096, ..config() }
+    Config {
+        send_buffer: 4096,
+        ..config()
+    }
 }
 
 #[tokio::test]
 async fn who_does_not_read_holds_up_its_own_turns_alone_and_is_closed() {
-    let config = Config { send_timeout: Duration::from_millis(300), ..narrow() };
+    let config = Config {
+        send_timeout: Duration::from_millis(300),
+        ..narrow()
+    };
     let mut server = Server::start_with(endless().0, config, |_| {}).await;
     let mut deaf = open(&server).await;
     deaf.say(chat("a", "much")).await;
@@ -72,7 +80,10 @@ async fn who_does_not_read_is_heard() {
     server.until_held(0).await;
     deaf.say(chat("b", "hi")).await;
     deaf.until("done").await;
-    assert_eq!(told(&mut deaf, 1).await, ["b started", "b token Hel", "b token lo", "b done stop"]);
+    assert_eq!(
+        told(&mut deaf, 1).await,
+        ["b started", "b token Hel", "b token lo", "b done stop"]
+    );
 }
 
 #[tokio::test]

@@ -26,16 +26,28 @@ use crate::http::tests::keyed::keyed;
 async fn a_key_comes_with_the_first_message() {
     let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
     let mut socket = open(&server).await;
-    socket.say(json!({"type": "auth", "api_key": "secret-1"})).await;
+    socket
+        .say(json!({"type": "auth", "api_key": "secret-1"}))
+        .await;
     assert_eq!(socket.next().await, Some(json!({"type": "authenticated"})));
     socket.say(chat("a", "hi")).await;
     assert_eq!(told(&mut socket, 1).await.last().unwrap(), "a done stop");
-    socket.say(json!({"type": "auth", "api_key": "guess"})).await;
+    socket
+        .say(json!({"type": "auth", "api_key": "guess"}))
+        .await;
     assert_eq!(told(&mut socket, 1).await, ["- error invalid_api_key"]);
     socket.say(chat("a", "hi")).await;
-    assert_eq!(told(&mut socket, 1).await.last().unwrap(), "a done stop", "still the key that was good");
+    assert_eq!(
+        told(&mut socket, 1).await.last().unwrap(),
+        "a done stop",
+        "still the key that was good"
+    );
 
-    for first in [json!({"type": "auth", "api_key": "guess"}), chat("a", "hi"), json!({"type": "ping"})] {
+    for first in [
+        json!({"type": "auth", "api_key": "guess"}),
+        chat("a", "hi"),
+        json!({"type": "ping"}),
+    ] {
         let mut socket = open(&server).await;
         socket.say(first).await;
         assert_eq!(told(&mut socket, 1).await, ["- error invalid_api_key"]);
@@ -65,9 +77,13 @@ async fn signs_of_life_do_not_say_who_it_is() {
 
 async fn expect_farewell(socket: &mut SplitStream<WebSocketStream<TcpStream>>) {
     let mut said = socket.filter(|message| ready(!matches!(message, Ok(Message::Pong(_)))));
-    let Some(Ok(Message::Text(text))) = said.next().await else { panic!("no error") };
+    let Some(Ok(Message::Text(text))) = said.next().await else {
+        panic!("no error")
+    };
     assert!(text.contains("invalid_api_key"), "{text}");
-    let Some(Ok(Message::Close(Some(frame)))) = said.next().await else { panic!("not closed") };
+    let Some(Ok(Message::Close(Some(frame)))) = said.next().await else {
+        panic!("not closed")
+    };
     assert_eq!(u16::from(frame.code), 4401);
 }
 
@@ -78,35 +94,62 @@ async fn the_oldest_strangers_of_an_address_go_for_others() {
     for _ in 0..32 {
         strangers.push(open(&server).await);
     }
-    assert_eq!(handshake(&server, &[("authorization", "Bearer secret-1")]).await.0, 101, "it is none");
+    assert_eq!(
+        handshake(&server, &[("authorization", "Bearer secret-1")])
+            .await
+            .0,
+        101,
+        "it is none"
+    );
     // One that has said who it is is none any more.
     let mut known = strangers.remove(0);
-    known.say(json!({"type": "auth", "api_key": "secret-1"})).await;
+    known
+        .say(json!({"type": "auth", "api_key": "secret-1"}))
+        .await;
     known.until("authenticated").await;
     strangers.push(open(&server).await);
     let mut page = open(&server).await;
-    page.say(json!({"type": "auth", "api_key": "secret-1"})).await;
+    page.say(json!({"type": "auth", "api_key": "secret-1"}))
+        .await;
     page.until("authenticated").await;
-    assert_eq!(told(&mut strangers[0], 1).await, ["- error too_many_sockets"]);
+    assert_eq!(
+        told(&mut strangers[0], 1).await,
+        ["- error too_many_sockets"]
+    );
     assert_eq!(strangers[0].next().await, Some(json!(1013)));
-    strangers[1].say(json!({"type": "auth", "api_key": "secret-1"})).await;
-    assert_eq!(strangers[1].next().await, Some(json!({"type": "authenticated"})), "nobody else had to go");
+    strangers[1]
+        .say(json!({"type": "auth", "api_key": "secret-1"}))
+        .await;
+    assert_eq!(
+        strangers[1].next().await,
+        Some(json!({"type": "authenticated"})),
+        "nobody else had to go"
+    );
     known.say(chat("a", "hi")).await;
     assert_eq!(told(&mut known, 1).await.last().unwrap(), "a done stop");
 }
 
 /// How the server answers a request that opens a socket with these headers: its status and the protocol it agrees on.
 async fn handshake(server: &Server, headers: &[(&'static str, &str)]) -> (u16, Option<String>) {
-    let mut request = format!("ws://{}/v1/stream", server.address).into_client_request().unwrap();
+    let mut request = format!("ws://{}/v1/stream", server.address)
+        .into_client_request()
+        .unwrap();
     for (name, value) in headers {
-        request.headers_mut().insert(*name, HeaderValue::from_str(value).unwrap());
+        request
+            .headers_mut()
+            .insert(*name, HeaderValue::from_str(value).unwrap());
     }
     match client_async(request, server.connect().await).await {
         Ok((_, response)) => {
             let protocol = response.headers().get("sec-websocket-protocol");
-            (101, protocol.map(|protocol| protocol.to_str().unwrap().to_owned()))
+            (
+                101,
+                protocol.map(|protocol| protocol.to_str().unwrap().to_owned()),
+            )
         }
-        Err(tokio_tungstenite::tungstenite::Error::Http(response)) => (response.status().as_u16(), None),
+        Err(tokio_tungstenite::tungstenite::Error::Http(response)) => {
+            (response.status().as_u16(), None)
+        }
         Err(error) => panic!("{error}"),
     }
 }
@@ -114,29 +157,63 @@ async fn handshake(server: &Server, headers: &[(&'static str, &str)]) -> (u16, O
 #[tokio::test]
 async fn a_key_comes_in_a_header_or_among_the_protocols() {
     let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
-    let protocols = |key: &str| format!("realtime, openai-insecure-api-key.{key}, openai-beta.realtime-v1");
-    assert_eq!(handshake(&server, &[("authorization", "Bearer secret-1")]).await, (101, None));
-    assert_eq!(handshake(&server, &[("authorization", "Bearer guess")]).await.0, 401);
+    let protocols =
+        |key: &str| format!("realtime, openai-insecure-api-key.{key}, openai-beta.realtime-v1");
+    assert_eq!(
+        handshake(&server, &[("authorization", "Bearer secret-1")]).await,
+        (101, None)
+    );
+    assert_eq!(
+        handshake(&server, &[("authorization", "Bearer guess")])
+            .await
+            .0,
+        401
+    );
     let right = protocols("secret-1");
     let right = handshake(&server, &[("sec-websocket-protocol", &right)]).await;
     assert_eq!(right, (101, Some("realtime".to_owned())));
-    assert_eq!(handshake(&server, &[("sec-websocket-protocol", &protocols("guess"))]).await.0, 401);
+    assert_eq!(
+        handshake(&server, &[("sec-websocket-protocol", &protocols("guess"))])
+            .await
+            .0,
+        401
+    );
 }
 
 #[tokio::test]
 async fn only_local_pages_open_a_socket() {
     let server = Server::start(obeying()).await;
-    for (origin, status) in [("http://localhost:3000", 101), ("https://evil.example", 403), ("null", 403)] {
-        assert_eq!(handshake(&server, &[("origin", origin)]).await.0, status, "{origin}");
+    for (origin, status) in [
+        ("http://localhost:3000", 101),
+        ("https://evil.example", 403),
+        ("null", 403),
+    ] {
+        assert_eq!(
+            handshake(&server, &[("origin", origin)]).await.0,
+            status,
+            "{origin}"
+        );
     }
     let keyed = Server::start_as(obeying(), config(), |_| {}, keyed).await;
-    for (origin, status) in [("http://localhost:3000", 101), ("https://evil.example", 403), ("null", 403)] {
+    for (origin, status) in [
+        ("http://localhost:3000", 101),
+        ("https://evil.example", 403),
+        ("null", 403),
+    ] {
         let headers = [("origin", origin), ("authorization", "Bearer secret-1")];
-        assert_eq!(handshake(&keyed, &headers).await.0, status, "with a key: {origin}");
+        assert_eq!(
+            handshake(&keyed, &headers).await.0,
+            status,
+            "with a key: {origin}"
+        );
     }
     let mut socket = open(&server).await;
     socket.say(json!({"type": "auth", "api_key": "any"})).await;
-    assert_eq!(socket.next().await, Some(json!({"type": "authenticated"})), "pages always say it");
+    assert_eq!(
+        socket.next().await,
+        Some(json!({"type": "authenticated"})),
+        "pages always say it"
+    );
 }
 
 #[tokio::test]
@@ -144,7 +221,9 @@ async fn a_key_that_is_revoked_counts_for_the_next_turn() {
     let key = Revocable::new().await;
     let server = Server::start_as(obeying(), config(), |_| {}, |state| key.state(state)).await;
     let mut socket = open(&server).await;
-    socket.say(json!({"type": "auth", "api_key": key.text})).await;
+    socket
+        .say(json!({"type": "auth", "api_key": key.text}))
+        .await;
     socket.until("authenticated").await;
     socket.say(chat("a", "hi")).await;
     assert_eq!(told(&mut socket, 1).await.last().unwrap(), "a done stop");

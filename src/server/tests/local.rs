@@ -17,19 +17,34 @@ async fn a_local_socket_is_this_users_alone_whatever_the_length_of_its_path() {
     // What a killed server has left behind.
     std::fs::write(&path, "").unwrap();
     let socket = LocalSocket::bind(&path).unwrap();
-    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     let router = router(http::state(ScriptedTurns::playing([])));
     tracker.spawn(socket.serve(router, config(), shutdown.clone(), tracker.clone()));
 
-    let (status, body) = within(DEADLINE, ask(&path, "GET", "/health", String::new())).await.unwrap();
+    let (status, body) = within(DEADLINE, ask(&path, "GET", "/health", String::new()))
+        .await
+        .unwrap();
     assert_eq!((status, body.as_str()), (200, r#"{"status":"ok"}"#));
-    assert_eq!(within(DEADLINE, ask(&path, "GET", "/nothing", String::new())).await.unwrap().0, 404);
+    assert_eq!(
+        within(DEADLINE, ask(&path, "GET", "/nothing", String::new()))
+            .await
+            .unwrap()
+            .0,
+        404
+    );
 
     shutdown.begin();
     tracker.close();
     within(DEADLINE, tracker.wait()).await;
     assert!(!path.exists(), "the socket goes with its server");
-    assert!(within(DEADLINE, ask(&path, "GET", "/health", String::new())).await.is_err());
+    assert!(
+        within(DEADLINE, ask(&path, "GET", "/health", String::new()))
+            .await
+            .is_err()
+    );
 }
 
 #[test]
@@ -41,6 +56,8 @@ fn the_end_of_a_listener_aside_is_not_the_others() {
     let other = shutdown.aside();
     shutdown.at_once();
     assert!(
-        other.begun().is_cancelled() && other.last_words().is_cancelled() && other.ended().is_cancelled()
+        other.begun().is_cancelled()
+            && other.last_words().is_cancelled()
+            && other.ended().is_cancelled()
     );
 }

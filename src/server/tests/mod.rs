@@ -80,12 +80,26 @@ impl Server {
         set(&mut http_config);
         let (stopping, last_words) = (Stopping(shutdown.begun()), LastWords(shutdown.last_words()));
         let state = http::state_until(turns, stopping, last_words);
-        let state = change(AppState { config: http_config.into(), ..state });
+        let state = change(AppState {
+            config: http_config.into(),
+            ..state
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let tracker = TaskTracker::new();
-        let serving = serve(listener, router(state), config, shutdown.clone(), tracker.clone());
-        Self { address, shutdown, held, done: tracker.spawn(serving) }
+        let serving = serve(
+            listener,
+            router(state),
+            config,
+            shutdown.clone(),
+            tracker.clone(),
+        );
+        Self {
+            address,
+            shutdown,
+            held,
+            done: tracker.spawn(serving),
+        }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -94,7 +108,9 @@ impl Server {
 
     /// Waits until `count` turns are held.
     async fn until_held(&mut self, count: usize) {
-        within(DEADLINE, self.held.wait_for(|held| *held == count)).await.unwrap();
+        within(DEADLINE, self.held.wait_for(|held| *held == count))
+            .await
+            .unwrap();
     }
 
     async fn summary(self) -> Summary {
@@ -119,7 +135,11 @@ async fn read_until(client: &mut TcpStream, text: &str) -> String {
     let mut read = Vec::new();
     let reading = async {
         while !String::from_utf8_lossy(&read).contains(text) {
-            assert_ne!(client.read_buf(&mut read).await.unwrap(), 0, "closed before `{text}`");
+            assert_ne!(
+                client.read_buf(&mut read).await.unwrap(),
+                0,
+                "closed before `{text}`"
+            );
         }
     };
     within(DEADLINE, reading).await;
@@ -129,6 +149,8 @@ async fn read_until(client: &mut TcpStream, text: &str) -> String {
 /// Reads until the server closes.
 async fn read_to_end(client: &mut TcpStream) -> String {
     let mut read = Vec::new();
-    within(DEADLINE, client.read_to_end(&mut read)).await.unwrap();
+    within(DEADLINE, client.read_to_end(&mut read))
+        .await
+        .unwrap();
     String::from_utf8(read).unwrap()
 }

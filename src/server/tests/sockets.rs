@@ -30,12 +30,17 @@ impl Socket {
     }
 
     pub(super) async fn say(&mut self, message: Value) {
-        self.0.send(Message::text(message.to_string())).await.unwrap();
+        self.0
+            .send(Message::text(message.to_string()))
+            .await
+            .unwrap();
     }
 
     async fn ask(&mut self, fields: Value) {
         let mut message = json!({"type": "response.create", "model": "sonnet", "input": "Hi"});
-        let Value::Object(fields) = fields else { panic!("no fields") };
+        let Value::Object(fields) = fields else {
+            panic!("no fields")
+        };
         message.as_object_mut().unwrap().extend(fields);
         self.say(message).await;
     }
@@ -70,9 +75,15 @@ impl Socket {
 /// Answers with how many messages came before, and the prompt.
 fn repeating() -> ScriptedTurns {
     ScriptedTurns::new(|_, turn| {
-        let Some(Part::Text(prompt)) = turn.prompt.first() else { panic!("no text") };
+        let Some(Part::Text(prompt)) = turn.prompt.first() else {
+            panic!("no text")
+        };
         let words = format!("{} {prompt}", turn.history.len());
-        Ok(play(vec![http::started(), http::text(&words), http::finished()]))
+        Ok(play(vec![
+            http::started(),
+            http::text(&words),
+            http::finished(),
+        ]))
     })
 }
 
@@ -81,7 +92,9 @@ pub(super) fn hanging() -> ScriptedTurns {
 }
 
 fn said(response: &Value) -> &str {
-    response["output"][0]["content"][0]["text"].as_str().unwrap()
+    response["output"][0]["content"][0]["text"]
+        .as_str()
+        .unwrap()
 }
 
 #[tokio::test]
@@ -114,10 +127,18 @@ async fn the_last_conversation_is_remembered_though_it_is_not_stored() {
     assert_eq!(said(&socket.made().await), "2 2");
     socket.ask(next).await;
     let error = socket.next().await.unwrap();
-    assert_eq!((&error["type"], &error["status"]), (&json!("error"), &json!(400)));
-    assert_eq!(error["error"]["code"], "previous_response_not_found", "only the last one is remembered");
+    assert_eq!(
+        (&error["type"], &error["status"]),
+        (&json!("error"), &json!(400))
+    );
+    assert_eq!(
+        error["error"]["code"], "previous_response_not_found",
+        "only the last one is remembered"
+    );
 
-    socket.ask(json!({"generate": false, "input": "kept"})).await;
+    socket
+        .ask(json!({"generate": false, "input": "kept"}))
+        .await;
     let kept = socket.made().await;
     assert_eq!(kept["output"], json!([]));
     socket.ask(json!({"previous_response_id": kept["id"], "input": [{"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]})).await;
@@ -131,20 +152,33 @@ async fn what_was_left_out_and_repaired_is_told_in_the_first_event() {
     let input = json!([{"role": "user", "content": " "}, {"role": "user", "content": "hi"}]);
     socket.ask(json!({"input": input, "x_unknown": 1})).await;
     let first = socket.next().await.unwrap();
-    assert_eq!((&first["type"], &first["ignored"]), (&json!("response.created"), &json!(["x_unknown"])));
+    assert_eq!(
+        (&first["type"], &first["ignored"]),
+        (&json!("response.created"), &json!(["x_unknown"]))
+    );
     assert_eq!(first["repaired"], json!(["empty_messages"]));
     let second = socket.next().await.unwrap();
-    assert_eq!((&second["ignored"], &second["repaired"]), (&Value::Null, &Value::Null));
+    assert_eq!(
+        (&second["ignored"], &second["repaired"]),
+        (&Value::Null, &Value::Null)
+    );
 }
 
 #[tokio::test]
 async fn a_conversation_that_is_only_kept_may_be_empty() {
     let server = Server::start(repeating()).await;
     let mut socket = Socket::open(&server).await;
-    socket.ask(json!({"generate": false, "store": false, "input": []})).await;
+    socket
+        .ask(json!({"generate": false, "store": false, "input": []}))
+        .await;
     let kept = socket.made().await;
-    assert_eq!((&kept["status"], &kept["output"]), (&json!("completed"), &json!([])));
-    socket.ask(json!({"store": false, "previous_response_id": kept["id"], "input": "a"})).await;
+    assert_eq!(
+        (&kept["status"], &kept["output"]),
+        (&json!("completed"), &json!([]))
+    );
+    socket
+        .ask(json!({"store": false, "previous_response_id": kept["id"], "input": "a"}))
+        .await;
     assert_eq!(said(&socket.made().await), "0 a");
 }
 
@@ -154,12 +188,22 @@ async fn a_bad_request_is_told_and_the_connection_stays() {
     let mut socket = Socket::open(&server).await;
     for (message, param) in [
         ("{", Value::Null),
-        (r#"{"type":"response.steer","stream_id":"s"}"#, json!("type")),
-        (r#"{"type":"response.create","model":"m","input":"x","background":true}"#, json!("background")),
+        (
+            r#"{"type":"response.steer","stream_id":"s"}"#,
+            json!("type"),
+        ),
+        (
+            r#"{"type":"response.create","model":"m","input":"x","background":true}"#,
+            json!("background"),
+        ),
     ] {
         socket.0.send(Message::text(message)).await.unwrap();
         let error = socket.next().await.unwrap();
-        assert_eq!((&error["type"], &error["status"]), (&json!("error"), &json!(400)), "{error}");
+        assert_eq!(
+            (&error["type"], &error["status"]),
+            (&json!("error"), &json!(400)),
+            "{error}"
+        );
         assert_eq!(error["error"]["param"], param, "{error}");
     }
     socket.ask(json!({})).await;
@@ -175,7 +219,9 @@ async fn each_message_has_its_line_in_the_log() {
     let mut socket = Socket::open(&server).await;
     socket.ask(json!({})).await;
     socket.until("response.failed").await;
-    socket.ask(json!({"n": 1, "temperature": 9, "input": "secret"})).await;
+    socket
+        .ask(json!({"n": 1, "temperature": 9, "input": "secret"}))
+        .await;
     socket.until("error").await;
     // The next answer begins when the line before it is written.
     socket.ask(json!({})).await;
@@ -183,12 +229,22 @@ async fn each_message_has_its_line_in_the_log() {
     let text = log.text();
     let told = |line: &str| {
         let line: Value = serde_json::from_str(line).unwrap();
-        format!("{} {} {} {}", line["status"], line["end"], line["error.code"], line["error"])
+        format!(
+            "{} {} {} {}",
+            line["status"], line["end"], line["error.code"], line["error"]
+        )
     };
-    let lines: Vec<_> = text.lines().filter(|line| line.contains(r#""status":200"#)).map(told).collect();
+    let lines: Vec<_> = text
+        .lines()
+        .filter(|line| line.contains(r#""status":200"#))
+        .map(told)
+        .collect();
     assert_eq!(
         lines[..2],
-        [r#"200 "failed" "overloaded" "It failed.""#, r#"200 "failed" "invalid_value" "temperature""#]
+        [
+            r#"200 "failed" "overloaded" "It failed.""#,
+            r#"200 "failed" "invalid_value" "temperature""#
+        ]
     );
 }
 
@@ -221,7 +277,10 @@ async fn a_client_that_asks_without_end_is_closed() {
 
 #[tokio::test]
 async fn a_server_that_stops_closes_idle_sockets_and_ends_the_others_with_an_error() {
-    let config = Config { drain_timeout: Duration::from_millis(100), ..config() };
+    let config = Config {
+        drain_timeout: Duration::from_millis(100),
+        ..config()
+    };
     let server = Server::start_with(hanging(), config, |_| {}).await;
     let (mut idle, mut busy) = (Socket::open(&server).await, Socket::open(&server).await);
     busy.ask(json!({})).await;

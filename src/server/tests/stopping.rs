@@ -8,17 +8,28 @@ fn hanging() -> ScriptedTurns {
 }
 
 fn draining_for(milliseconds: u64) -> Config {
-    Config { drain_timeout: Duration::from_millis(milliseconds), ..config() }
+    Config {
+        drain_timeout: Duration::from_millis(milliseconds),
+        ..config()
+    }
 }
 
 #[tokio::test]
 async fn idle_connections_are_closed_and_running_answers_finish() {
     let pause = Step::Wait(Duration::from_millis(200));
-    let steps = [http::started(), http::text("a"), pause, http::text("b"), http::finished()];
+    let steps = [
+        http::started(),
+        http::text("a"),
+        pause,
+        http::text("b"),
+        http::finished(),
+    ];
     let server = Server::start(ScriptedTurns::playing(steps)).await;
     let mut fresh = server.connect().await;
     let mut idle = server.connect().await;
-    idle.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    idle.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await
+        .unwrap();
     read_until(&mut idle, "ok").await;
     let mut running = server.connect().await;
     running.write_all(&chat(true)).await.unwrap();
@@ -27,10 +38,20 @@ async fn idle_connections_are_closed_and_running_answers_finish() {
     server.shutdown.begin();
     assert_eq!(read_to_end(&mut idle).await, "");
     assert_eq!(read_to_end(&mut fresh).await, "");
-    assert!(read_to_end(&mut running).await.ends_with("data: [DONE]\n\n\r\n0\r\n\r\n"));
+    assert!(
+        read_to_end(&mut running)
+            .await
+            .ends_with("data: [DONE]\n\n\r\n0\r\n\r\n")
+    );
     drop((idle, fresh, running));
     let address = server.address;
-    assert_eq!(server.summary().await, Summary { drained: 3, aborted: 0 });
+    assert_eq!(
+        server.summary().await,
+        Summary {
+            drained: 3,
+            aborted: 0
+        }
+    );
     assert!(TcpStream::connect(address).await.is_err());
 }
 
@@ -43,16 +64,30 @@ async fn answers_still_running_after_the_drain_timeout_end_with_an_error() {
     let mut held = server.held.clone();
     let mut whole = server.connect().await;
     whole.write_all(&chat(false)).await.unwrap();
-    within(DEADLINE, held.wait_for(|held| *held == 2)).await.unwrap();
+    within(DEADLINE, held.wait_for(|held| *held == 2))
+        .await
+        .unwrap();
 
     server.shutdown.begin();
     let end = read_to_end(&mut stream).await;
-    assert!(end.contains(r#""code":"shutting_down""#) && !end.contains("[DONE]"), "{end}");
+    assert!(
+        end.contains(r#""code":"shutting_down""#) && !end.contains("[DONE]"),
+        "{end}"
+    );
     assert!(end.ends_with("0\r\n\r\n"), "{end}");
     let response = read_to_end(&mut whole).await;
-    assert!(response.starts_with("HTTP/1.1 503 ") && response.contains("shutting_down"), "{response}");
+    assert!(
+        response.starts_with("HTTP/1.1 503 ") && response.contains("shutting_down"),
+        "{response}"
+    );
     drop((stream, whole));
-    assert_eq!(server.summary().await, Summary { drained: 2, aborted: 0 });
+    assert_eq!(
+        server.summary().await,
+        Summary {
+            drained: 2,
+            aborted: 0
+        }
+    );
     assert_eq!(*held.borrow(), 0);
 }
 
@@ -61,16 +96,27 @@ async fn who_does_not_listen_to_last_words_is_dropped() {
     let server = Server::start_with(hanging(), draining_for(100), |_| {}).await;
     let mut client = server.connect().await;
     client
-        .write_all(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n")
+        .write_all(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n",
+        )
         .await
         .unwrap();
     client.write_all(b"{").await.unwrap();
     let mut answered = server.connect().await;
-    answered.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    answered
+        .write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await
+        .unwrap();
     read_until(&mut answered, "ok").await;
 
     server.shutdown.begin();
-    assert_eq!(server.summary().await, Summary { drained: 1, aborted: 1 });
+    assert_eq!(
+        server.summary().await,
+        Summary {
+            drained: 1,
+            aborted: 1
+        }
+    );
 }
 
 #[tokio::test]
@@ -84,7 +130,13 @@ async fn a_second_signal_waits_for_nobody() {
     server.shutdown.begin();
     server.shutdown.at_once();
     let asked = Instant::now();
-    assert_eq!(server.summary().await, Summary { drained: 0, aborted: 1 });
+    assert_eq!(
+        server.summary().await,
+        Summary {
+            drained: 0,
+            aborted: 1
+        }
+    );
     assert!(asked.elapsed() < Duration::from_millis(200));
     assert_eq!(*held.borrow(), 0);
 }

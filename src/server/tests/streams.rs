@@ -27,7 +27,9 @@ pub(super) fn chat(id: &str, prompt: &str) -> Value {
 }
 
 pub(super) fn prompt(turn: &Turn) -> &str {
-    let Some(Part::Text(prompt)) = turn.prompt.first() else { panic!("no text") };
+    let Some(Part::Text(prompt)) = turn.prompt.first() else {
+        panic!("no text")
+    };
     prompt
 }
 
@@ -37,7 +39,9 @@ pub(super) fn obeying() -> ScriptedTurns {
         let mut steps = vec![http::started(), http::text(prompt(turn))];
         steps.extend(match prompt(turn) {
             "hang" => vec![Step::Hang],
-            "fail" => vec![Step::Fail(Failure::new(FailureKind::Overloaded, "It failed.").into())],
+            "fail" => vec![Step::Fail(
+                Failure::new(FailureKind::Overloaded, "It failed.").into(),
+            )],
             _ => vec![http::text("!"), http::finished()],
         });
         Ok(play(steps))
@@ -51,10 +55,18 @@ pub(super) async fn told(socket: &mut Socket, count: usize) -> Vec<String> {
         let event = socket.next().await.unwrap();
         let kind = event["type"].as_str().unwrap();
         ended += usize::from(["done", "error"].contains(&kind));
-        let detail =
-            [&event["content"], &event["finish_reason"], &event["error"]["code"]].map(|value| value.as_str());
+        let detail = [
+            &event["content"],
+            &event["finish_reason"],
+            &event["error"]["code"],
+        ]
+        .map(|value| value.as_str());
         let detail = detail.into_iter().flatten().collect::<String>();
-        told.push(format!("{} {kind} {detail}", event["id"].as_str().unwrap_or("-")).trim().to_owned());
+        told.push(
+            format!("{} {kind} {detail}", event["id"].as_str().unwrap_or("-"))
+                .trim()
+                .to_owned(),
+        );
     }
     told
 }
@@ -64,7 +76,9 @@ async fn a_chat_without_an_id_is_told_in_tokens_and_done_with_its_usage() {
     let server = Server::start(obeying()).await;
     let mut socket = open(&server).await;
     let messages = json!([{"role": "user", "content": "hi"}]);
-    socket.say(json!({"type": "chat", "model": "sonnet", "messages": messages})).await;
+    socket
+        .say(json!({"type": "chat", "model": "sonnet", "messages": messages}))
+        .await;
     let mut said = Vec::new();
     let done = loop {
         let message = socket.next().await.unwrap();
@@ -86,7 +100,8 @@ async fn turns_run_side_by_side_and_one_after_the_other() {
     socket.until("token").await;
     for id in ["b", "a", "b"] {
         socket.say(chat(id, "hi")).await;
-        let expected = ["started", "token hi", "token !", "done stop"].map(|words| format!("{id} {words}"));
+        let expected =
+            ["started", "token hi", "token !", "done stop"].map(|words| format!("{id} {words}"));
         assert_eq!(told(&mut socket, 1).await, expected);
     }
     let mut both = Vec::new();
@@ -95,7 +110,11 @@ async fn turns_run_side_by_side_and_one_after_the_other() {
     }
     both.extend(told(&mut socket, 2).await);
     for id in ["c", "d"] {
-        let of_one: Vec<_> = both.iter().filter(|line| line.starts_with(id)).cloned().collect();
+        let of_one: Vec<_> = both
+            .iter()
+            .filter(|line| line.starts_with(id))
+            .cloned()
+            .collect();
         assert_eq!(
             of_one,
             ["started", "token ho", "token !", "done stop"].map(|words| format!("{id} {words}"))
@@ -112,10 +131,19 @@ async fn the_end_tells_what_the_answer_took() {
     message["verbosity"] = json!("low");
     socket.say(message).await;
     let started = socket.next().await.unwrap();
-    assert!(started["id"].as_str().unwrap().starts_with("turn_"), "{started}");
-    assert_eq!((&started["model"], &started["ignored"]), (&json!("sonnet"), &json!(["verbosity"])));
+    assert!(
+        started["id"].as_str().unwrap().starts_with("turn_"),
+        "{started}"
+    );
+    assert_eq!(
+        (&started["model"], &started["ignored"]),
+        (&json!("sonnet"), &json!(["verbosity"]))
+    );
     let done = socket.until("done").await;
-    assert_eq!((&done["id"], &done["model"]), (&started["id"], &json!("claude-sonnet-5-5")));
+    assert_eq!(
+        (&done["id"], &done["model"]),
+        (&started["id"], &json!("claude-sonnet-5-5"))
+    );
     assert_eq!(done["usage"]["total_tokens"], 5);
 }
 
@@ -134,7 +162,11 @@ async fn a_cancelled_turn_is_ended_and_the_others_go_on() {
     socket.say(json!({"type": "cancel", "id": "a"})).await;
     assert_eq!(told(&mut socket, 1).await, ["a error turn_not_found"]);
     socket.say(chat("b", "hi")).await;
-    assert_eq!(told(&mut socket, 1).await, ["b error invalid_value"], "it is still running");
+    assert_eq!(
+        told(&mut socket, 1).await,
+        ["b error invalid_value"],
+        "it is still running"
+    );
     server.until_held(1).await;
     drop(socket);
     server.until_held(0).await;
@@ -159,19 +191,36 @@ async fn what_goes_wrong_is_told_and_the_socket_stays() {
     for (message, param) in [
         ("{", Value::Null),
         (r#"{"type":"steer"}"#, json!("type")),
-        (r#"{"type":"chat","id":"a","model":"m","messages":[]}"#, json!("messages")),
-        (r#"{"type":"chat","model":"m","n":2,"messages":[{"role":"user","content":"x"}]}"#, json!("n")),
+        (
+            r#"{"type":"chat","id":"a","model":"m","messages":[]}"#,
+            json!("messages"),
+        ),
+        (
+            r#"{"type":"chat","model":"m","n":2,"messages":[{"role":"user","content":"x"}]}"#,
+            json!("n"),
+        ),
     ] {
         socket.0.send(Message::text(message)).await.unwrap();
         let error = socket.next().await.unwrap();
-        assert_eq!((&error["type"], &error["status"]), (&json!("error"), &json!(400)), "{error}");
+        assert_eq!(
+            (&error["type"], &error["status"]),
+            (&json!("error"), &json!(400)),
+            "{error}"
+        );
         assert_eq!(error["error"]["param"], param, "{error}");
     }
     socket.say(chat("a", "fail")).await;
-    assert_eq!(told(&mut socket, 1).await, ["a started", "a token fail", "a error overloaded"]);
+    assert_eq!(
+        told(&mut socket, 1).await,
+        ["a started", "a token fail", "a error overloaded"]
+    );
     socket.say(json!({"type": "ping"})).await;
     assert_eq!(socket.next().await, Some(json!({"type": "pong"})));
-    socket.0.send(Message::Binary(chat("a", "hi").to_string().into())).await.unwrap();
+    socket
+        .0
+        .send(Message::Binary(chat("a", "hi").to_string().into()))
+        .await
+        .unwrap();
     assert_eq!(told(&mut socket, 1).await.last().unwrap(), "a done stop");
 }
 
@@ -183,7 +232,10 @@ async fn so_many_turns_run_and_no_more() {
         socket.say(chat(&format!("t{index}"), "hang")).await;
     }
     let error = socket.until("error").await;
-    assert_eq!((&error["id"], &error["status"]), (&json!("t16"), &json!(429)));
+    assert_eq!(
+        (&error["id"], &error["status"]),
+        (&json!("t16"), &json!(429))
+    );
     assert_eq!(error["error"]["code"], "too_many_turns");
     server.until_held(16).await;
     socket.0.close(None).await.unwrap();
@@ -215,13 +267,17 @@ async fn each_turn_has_its_line_in_the_log() {
     let (log, _guard) = Log::collect();
     let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
     let mut socket = open(&server).await;
-    socket.say(json!({"type": "auth", "api_key": "secret-1"})).await;
+    socket
+        .say(json!({"type": "auth", "api_key": "secret-1"}))
+        .await;
     socket.until("authenticated").await;
     for (prompt, end) in [("hi", "done"), ("fail", "error")] {
         socket.say(chat("a", prompt)).await;
         socket.until(end).await;
     }
-    socket.say(json!({"type": "chat", "n": 9, "messages": "secret-prompt"})).await;
+    socket
+        .say(json!({"type": "chat", "n": 9, "messages": "secret-prompt"}))
+        .await;
     socket.until("error").await;
     socket.say(chat("a", "hang")).await;
     socket.until("token").await;
@@ -231,9 +287,15 @@ async fn each_turn_has_its_line_in_the_log() {
     let told = |line: &str| {
         let line: Value = serde_json::from_str(line).unwrap();
         let fields = ["caller", "path", "end", "error.code"];
-        fields.map(|name| line[name].as_str().unwrap_or("-").to_owned()).join(" ")
+        fields
+            .map(|name| line[name].as_str().unwrap_or("-").to_owned())
+            .join(" ")
     };
-    let lines: Vec<_> = text.lines().filter(|line| line.contains(r#""status":200"#)).map(told).collect();
+    let lines: Vec<_> = text
+        .lines()
+        .filter(|line| line.contains(r#""status":200"#))
+        .map(told)
+        .collect();
     assert_eq!(
         lines,
         [
@@ -248,7 +310,10 @@ async fn each_turn_has_its_line_in_the_log() {
 
 #[tokio::test]
 async fn a_server_that_stops_says_so() {
-    let config = Config { drain_timeout: Duration::from_millis(100), ..config() };
+    let config = Config {
+        drain_timeout: Duration::from_millis(100),
+        ..config()
+    };
     let server = Server::start_with(obeying(), config, |_| {}).await;
     let (mut idle, mut busy) = (open(&server).await, open(&server).await);
     busy.say(chat("a", "hang")).await;
@@ -256,7 +321,10 @@ async fn a_server_that_stops_says_so() {
     server.shutdown.begin();
     assert_eq!(idle.next().await, Some(json!(1012)));
     busy.say(chat("b", "hi")).await;
-    assert_eq!(told(&mut busy, 2).await, ["b error shutting_down", "a error shutting_down"]);
+    assert_eq!(
+        told(&mut busy, 2).await,
+        ["b error shutting_down", "a error shutting_down"]
+    );
     assert_eq!(busy.next().await, Some(json!(1012)));
     drop((idle, busy));
     assert_eq!(server.summary().await.aborted, 0);
@@ -267,8 +335,9 @@ async fn a_large_message_that_waits_for_room_stops_no_turn() {
     const LARGE: usize = 100_000;
     let (events, received) = futures::channel::mpsc::unbounded();
     let received = std::sync::Mutex::new(Some(received));
-    let turns =
-        ScriptedTurns::new(move |_, _| Ok(received.lock().unwrap().take().expect("one turn").boxed()));
+    let turns = ScriptedTurns::new(move |_, _| {
+        Ok(received.lock().unwrap().take().expect("one turn").boxed())
+    });
     let mut server = Server::start_with(turns, config(), |config| {
         config.body_limit = 2 * LARGE;
         config.body_budget = 3 * LARGE;
@@ -287,9 +356,14 @@ async fn a_large_message_that_waits_for_room_stops_no_turn() {
     read_until(&mut slow, "100 Continue").await;
     socket.say(chat("b", &"x".repeat(LARGE))).await;
     for number in 0..20 {
-        events.unbounded_send(Ok(crate::domain::TurnEvent::Text(number.to_string()))).unwrap();
+        events
+            .unbounded_send(Ok(crate::domain::TurnEvent::Text(number.to_string())))
+            .unwrap();
         let event = socket.next().await.unwrap();
-        assert_eq!((&event["id"], &event["content"]), (&json!("a"), &json!(number.to_string())));
+        assert_eq!(
+            (&event["id"], &event["content"]),
+            (&json!("a"), &json!(number.to_string()))
+        );
     }
     drop(slow);
     assert_eq!(socket.until("started").await["id"], "b");

@@ -31,11 +31,19 @@ impl Stage {
         let turns = ScriptedTurns::playing([]);
         let server = Server::start_as(turns, config(), |_| {}, |state| desk.state(state)).await;
         let (task, puppet) = desk.begun(json!({})).await;
-        Self { desk, server, task, puppet }
+        Self {
+            desk,
+            server,
+            task,
+            puppet,
+        }
     }
 
     async fn open_socket(&self, query: &str, key: usize) -> Result<Socket, u16> {
-        let url = format!("ws://{}/v1/tasks/{}/ws{query}", self.server.address, self.task);
+        let url = format!(
+            "ws://{}/v1/tasks/{}/ws{query}",
+            self.server.address, self.task
+        );
         let mut request = url.into_client_request().unwrap();
         let bearer = format!("Bearer {}", self.desk.keys[key]).parse().unwrap();
         request.headers_mut().insert("authorization", bearer);
@@ -48,7 +56,10 @@ impl Stage {
 }
 
 fn numbers(events: &[Value]) -> Vec<u64> {
-    events.iter().filter_map(|event| event["sequence_number"].as_u64()).collect()
+    events
+        .iter()
+        .filter_map(|event| event["sequence_number"].as_u64())
+        .collect()
 }
 
 #[tokio::test]
@@ -59,9 +70,17 @@ async fn a_task_is_watched_and_steered_over_one_socket() {
     assert_eq!(socket.until("message").await["text"], "hm");
     stage.puppet.ask("q1");
     assert_eq!(socket.until("permission_request").await["request_id"], "q1");
-    socket.say(json!({"type": "permission", "request_id": "q1", "decision": "allow"})).await;
-    assert_eq!(stage.puppet.heard.recv().await.unwrap(), Heard::Answer("q1".to_owned(), Answer::Allow));
-    assert_eq!(socket.until("permission_resolved").await["decision"], "allow");
+    socket
+        .say(json!({"type": "permission", "request_id": "q1", "decision": "allow"}))
+        .await;
+    assert_eq!(
+        stage.puppet.heard.recv().await.unwrap(),
+        Heard::Answer("q1".to_owned(), Answer::Allow)
+    );
+    assert_eq!(
+        socket.until("permission_resolved").await["decision"],
+        "allow"
+    );
     socket.say(json!({"type": "ping"})).await;
     socket.until("pong").await;
     for (wrong, status, what) in [
@@ -70,12 +89,19 @@ async fn a_task_is_watched_and_steered_over_one_socket() {
             404,
             "permission_request_not_found",
         ),
-        (json!({"type": "permission", "request_id": "q1"}), 400, "missing_required_parameter"),
+        (
+            json!({"type": "permission", "request_id": "q1"}),
+            400,
+            "missing_required_parameter",
+        ),
         (json!({"type": "stop"}), 400, "invalid_value"),
     ] {
         socket.say(wrong).await;
         let refused = socket.until("request_error").await;
-        assert_eq!((&refused["status"], &refused["error"]["code"]), (&json!(status), &json!(what)));
+        assert_eq!(
+            (&refused["status"], &refused["error"]["code"]),
+            (&json!(status), &json!(what))
+        );
     }
     socket.0.send(Message::text("not JSON")).await.unwrap();
     socket.until("request_error").await;
@@ -100,6 +126,13 @@ async fn a_socket_that_comes_later_begins_where_it_wants() {
     stage.puppet.end(EndReason::Completed, "0.25");
     events.push(socket.until("complete").await);
     assert_eq!(numbers(&events), [3, 4, 5, 6]);
-    assert_eq!(stage.open_socket("", 1).await.err(), Some(404), "another key has no such task");
-    assert_eq!(stage.open_socket("?starting_after=x", 0).await.err(), Some(400));
+    assert_eq!(
+        stage.open_socket("", 1).await.err(),
+        Some(404),
+        "another key has no such task"
+    );
+    assert_eq!(
+        stage.open_socket("?starting_after=x", 0).await.err(),
+        Some(400)
+    );
 }

@@ -25,19 +25,28 @@ async fn end(server: &Server, path: &str, size: usize) -> Option<CloseFrame> {
             }
         }
     };
-    within(DEADLINE, async { tokio::join!(sink.send(message), heard) }).await.1
+    within(DEADLINE, async { tokio::join!(sink.send(message), heard) })
+        .await
+        .1
 }
 
 /// The larger one is still being sent when the server has heard enough.
 #[tokio::test]
 async fn the_socket_is_closed_and_the_client_told_why() {
     let server = Server::start(ScriptedTurns::playing([])).await;
-    for (path, size) in
-        [("/v1/stream", 1001), ("/v1/stream", 32 << 20), ("/v1/responses", 1001), ("/v1/responses", 32 << 20)]
-    {
+    for (path, size) in [
+        ("/v1/stream", 1001),
+        ("/v1/stream", 32 << 20),
+        ("/v1/responses", 1001),
+        ("/v1/responses", 32 << 20),
+    ] {
         let frame = end(&server, path, size).await.unwrap();
         assert_eq!(u16::from(frame.code), 1009, "{path} {size}");
-        assert_eq!(frame.reason.as_str(), "a message may have 1000 bytes at most", "{path} {size}");
+        assert_eq!(
+            frame.reason.as_str(),
+            "a message may have 1000 bytes at most",
+            "{path} {size}"
+        );
     }
 }
 
@@ -65,7 +74,11 @@ async fn a_client_that_does_not_keep_to_the_protocol_is_told_so() {
     for path in ["/v1/stream", "/v1/responses"] {
         for (bytes, code) in frames {
             let frame = end_of_garbage(&server, path, bytes).await.unwrap();
-            assert_eq!((u16::from(frame.code), frame.reason.is_empty()), (code, false), "{path} {bytes:?}");
+            assert_eq!(
+                (u16::from(frame.code), frame.reason.is_empty()),
+                (code, false),
+                "{path} {bytes:?}"
+            );
         }
     }
 }
@@ -73,13 +86,16 @@ async fn a_client_that_does_not_keep_to_the_protocol_is_told_so() {
 #[tokio::test]
 async fn a_large_message_is_read_as_any_other() {
     let large = |config: &mut crate::http::Config| config.body_limit = 1 << 20;
-    let server = Server::start_with(ScriptedTurns::playing(http::greeting()), config(), large).await;
+    let server =
+        Server::start_with(ScriptedTurns::playing(http::greeting()), config(), large).await;
     let text = "x".repeat(100_000);
     let mut socket = Socket::open_at(&server, "/v1/stream").await;
     socket.say(chat("a", &text)).await;
     assert_eq!(told(&mut socket, 1).await.last().unwrap(), "a done stop");
     let mut socket = Socket::open_at(&server, "/v1/responses").await;
-    socket.say(json!({"type": "response.create", "model": "sonnet", "input": text})).await;
+    socket
+        .say(json!({"type": "response.create", "model": "sonnet", "input": text}))
+        .await;
     socket.until("response.completed").await;
 }
 
@@ -88,5 +104,8 @@ async fn a_stranger_may_say_less() {
     let large = |config: &mut crate::http::Config| config.body_limit = 32 << 20;
     let server = Server::start_as(ScriptedTurns::playing([]), config(), large, keyed).await;
     let frame = end(&server, "/v1/stream", (4 << 20) + 1).await.unwrap();
-    assert_eq!(frame.reason.as_str(), "a message may have 4194304 bytes at most");
+    assert_eq!(
+        frame.reason.as_str(),
+        "a message may have 4194304 bytes at most"
+    );
 }

@@ -50,7 +50,11 @@ impl ArchiveWriter {
     /// A new file in `folder`.
     pub(in crate::store) fn create(folder: &Path) -> Result<Self, Error> {
         let output = BufWriter::new(File::create_new(folder.join(RECORDS))?);
-        let mut writer = Self { output, checksum: Sha256::new(), contents: BackupContents::default() };
+        let mut writer = Self {
+            output,
+            checksum: Sha256::new(),
+            contents: BackupContents::default(),
+        };
         writer.write(MAGIC)?;
         Ok(writer)
     }
@@ -81,7 +85,10 @@ impl ArchiveWriter {
         self.write(&self.contents.records.to_be_bytes())?;
         let checksum = self.checksum.finalize();
         self.output.write_all(&checksum)?;
-        self.output.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
+        self.output
+            .into_inner()
+            .map_err(std::io::IntoInnerError::into_error)?
+            .sync_all()?;
         Ok(self.contents)
     }
 
@@ -110,10 +117,17 @@ impl ArchiveReader {
     pub(super) fn open(folder: &Path) -> Result<Self, Error> {
         let input = BufReader::new(File::open(folder.join(RECORDS))?);
         let (folder, contents) = (folder.to_owned(), BackupContents::default());
-        let mut reader = Self { input, checksum: Sha256::new(), folder, contents };
+        let mut reader = Self {
+            input,
+            checksum: Sha256::new(),
+            folder,
+            contents,
+        };
         match reader.read(MAGIC.len()) {
             Ok(magic) if magic == MAGIC => Ok(reader),
-            _ => Err(Error::Damaged("its file of records is not one of this program")),
+            _ => Err(Error::Damaged(
+                "its file of records is not one of this program",
+            )),
         }
     }
 
@@ -129,9 +143,12 @@ impl ArchiveReader {
         self.contents.records += 1;
         if let Some(name) = referenced_file(&value) {
             let size = u64::from_be_bytes(self.array()?);
-            let found = fs::metadata(self.folder.join(LARGE_VALUES).join(name)).map(|file| file.len());
+            let found =
+                fs::metadata(self.folder.join(LARGE_VALUES).join(name)).map(|file| file.len());
             if !found.is_ok_and(|found| found == size) {
-                return Err(Error::Damaged("a file of a large value is missing or has another size"));
+                return Err(Error::Damaged(
+                    "a file of a large value is missing or has another size",
+                ));
             }
             self.contents.large_values += 1;
             self.contents.large_bytes += size;
@@ -149,7 +166,9 @@ impl ArchiveReader {
         let checksum = self.read(expected.len())?;
         let is_last = self.input.read(&mut [0])? == 0;
         if records != self.contents.records || checksum != expected.as_slice() || !is_last {
-            return Err(Error::Damaged("its file of records does not have its checksum"));
+            return Err(Error::Damaged(
+                "its file of records does not have its checksum",
+            ));
         }
         Ok(())
     }
@@ -165,7 +184,10 @@ impl ArchiveReader {
     /// Reads `length` bytes. A length that is damaged takes no more memory than the file has bytes.
     fn read(&mut self, length: usize) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
-        self.input.by_ref().take(length as u64).read_to_end(&mut bytes)?;
+        self.input
+            .by_ref()
+            .take(length as u64)
+            .read_to_end(&mut bytes)?;
         if bytes.len() < length {
             return Err(CUT_SHORT);
         }

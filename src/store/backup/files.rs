@@ -38,7 +38,9 @@ pub(super) fn check_file_list(folder: &Path) -> Result<(), Error> {
         }
         list => list?,
     };
-    let lines = list.strip_suffix(END).ok_or(Error::Damaged("its list of files is cut short"))?;
+    let lines = list
+        .strip_suffix(END)
+        .ok_or(Error::Damaged("its list of files is cut short"))?;
     for line in lines.lines() {
         let (size, path) = line.split_once(' ').ok_or(DAMAGED)?;
         let found = fs::metadata(folder.join(path)).map(|file| file.len());
@@ -77,7 +79,10 @@ pub(in crate::store) fn remove_if_there(path: &Path) -> io::Result<()> {
 
 /// Makes `folder`, and those above it where they are missing, for its owner alone.
 pub(super) fn make_private(folder: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(PRIVATE).create(folder)
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(PRIVATE)
+        .create(folder)
 }
 
 /// Copies the files of `source` that `target`, which is made where it is missing, does not have with the same size. One that is

@@ -64,7 +64,13 @@ pub(super) struct BackupFolder {
 impl Backups {
     /// Backups in `folder` of `store` and the folders `beside` it, of which `daily` are kept.
     pub fn new(store: Store, folder: PathBuf, beside: Vec<PathBuf>, daily: usize) -> Self {
-        Self(Arc::new(BackupFolder { store, folder, beside, daily, running: Mutex::new(()) }))
+        Self(Arc::new(BackupFolder {
+            store,
+            folder,
+            beside,
+            daily,
+            running: Mutex::new(()),
+        }))
     }
 
     /// Makes a backup, while the store is written to. It is on disk when this returns.
@@ -91,10 +97,17 @@ impl Backups {
         let this = self.clone();
         self.0.store.tracker.spawn(async move {
             let mut pause = FIRST_CHECK;
-            while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+            while stop
+                .run_until_cancelled(tokio::time::sleep(pause))
+                .await
+                .is_some()
+            {
                 pause = CHECK_INTERVAL;
                 if let Err(error) = this.blocking(BackupFolder::make_daily).await {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the daily backup was not made");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the daily backup was not made"
+                    );
                 }
             }
         });
@@ -106,7 +119,12 @@ impl Backups {
         work: impl FnOnce(&BackupFolder) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let inner = Arc::clone(&self.0);
-        self.0.store.tracker.spawn_blocking(move || work(&inner)).await.map_err(|_| Error::Closed)?
+        self.0
+            .store
+            .tracker
+            .spawn_blocking(move || work(&inner))
+            .await
+            .map_err(|_| Error::Closed)?
     }
 }
 
@@ -153,7 +171,9 @@ impl BackupFolder {
 
     fn copy_beside(&self, folder: &Path) -> Result<(), Error> {
         for source in self.beside.iter().filter(|source| source.is_dir()) {
-            let Some(name) = source.file_name() else { continue };
+            let Some(name) = source.file_name() else {
+                continue;
+            };
             copy_files(source, &folder.join(name))?;
         }
         Ok(())
@@ -162,7 +182,11 @@ impl BackupFolder {
     /// Makes a backup if the newest daily one is a day old, and removes those that are kept no longer.
     pub(super) fn make_daily(&self) -> Result<(), Error> {
         let a_day_ago = name_at(unix_now_ms().saturating_sub(SECONDS_A_DAY * 1000));
-        if self.daily_names("")?.pop().is_some_and(|newest| newest > format!("{DAILY}{a_day_ago}")) {
+        if self
+            .daily_names("")?
+            .pop()
+            .is_some_and(|newest| newest > format!("{DAILY}{a_day_ago}"))
+        {
             return Ok(());
         }
         let Backup { path, contents } = self.create(DAILY)?;
@@ -177,7 +201,10 @@ impl BackupFolder {
         let _only = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let mut old = self.daily_names("")?;
         old.truncate(old.len().saturating_sub(self.daily));
-        for name in old.into_iter().chain(self.daily_names(&format!(".{UNFINISHED}"))?) {
+        for name in old
+            .into_iter()
+            .chain(self.daily_names(&format!(".{UNFINISHED}"))?)
+        {
             fs::remove_dir_all(self.folder.join(name))?;
         }
         Ok(())
@@ -192,7 +219,9 @@ impl BackupFolder {
         let mut names = Vec::new();
         for entry in entries {
             let name = entry?.file_name().to_string_lossy().into_owned();
-            let time = name.strip_prefix(DAILY).and_then(|name| name.strip_suffix(suffix));
+            let time = name
+                .strip_prefix(DAILY)
+                .and_then(|name| name.strip_suffix(suffix));
             if time.is_some_and(is_time_name) {
                 names.push(name);
             }

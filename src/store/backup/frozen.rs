@@ -27,7 +27,10 @@ impl FrozenRecords {
     ///
     /// `live` must have been read before this is asked: a record that was removed by then is noted here.
     pub(in crate::store) fn next(&self, after: Bound<&[u8]>, live: Option<Record>) -> NextRecord {
-        let noted = self.before.range::<[u8], _>((after, Bound::Unbounded)).next();
+        let noted = self
+            .before
+            .range::<[u8], _>((after, Bound::Unbounded))
+            .next();
         match (noted, live) {
             (Some((noted, _)), Some(live)) if live.0 < *noted => NextRecord::Found(live),
             (Some((key, Some(value))), _) => NextRecord::Found((key.clone(), value.clone())),

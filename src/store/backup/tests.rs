@@ -36,14 +36,20 @@ async fn put(store: &Store, values: &'static [(&'static str, usize)], byte: u8) 
 }
 
 fn backups(store: &Store, folder: &Path, beside: &Path, daily: usize) -> Backups {
-    Backups::new(store.clone(), folder.to_owned(), vec![beside.to_owned()], daily)
+    Backups::new(
+        store.clone(),
+        folder.to_owned(),
+        vec![beside.to_owned()],
+        daily,
+    )
 }
 
 /// The names in `folder`, in order.
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -57,16 +63,29 @@ async fn a_backup_comes_back_as_it_was() {
     let store = open(&data.path().join("store"));
     put(&store, &[("a", 10), ("b", 10_000), ("c", 20_000)], 1).await;
     let Backup { path, contents } = backups(&store, &folder, &files, 3).create().await.unwrap();
-    assert_eq!(contents, BackupContents { records: 3, large_values: 2, large_bytes: 30_000 });
+    assert_eq!(
+        contents,
+        BackupContents {
+            records: 3,
+            large_values: 2,
+            large_bytes: 30_000
+        }
+    );
     assert_eq!(verify_backup(&path).unwrap(), contents);
     put(&store, &[("b", 6000), ("c", 1), ("d", 1)], 2).await;
     let restored = data.path().join("restored");
     assert_eq!(restore_backup(&path, &restored).unwrap(), contents);
     let restored = open(&restored);
     let found = restored.scan(TABLE.key("")).await.unwrap();
-    let found: Vec<_> = found.iter().map(|(_, value)| (value.len(), value[0])).collect();
+    let found: Vec<_> = found
+        .iter()
+        .map(|(_, value)| (value.len(), value[0]))
+        .collect();
     assert_eq!(found, [(10, 1), (10_000, 1), (20_000, 1)]);
-    assert_eq!(std::fs::read(path.join("files/file_1")).unwrap(), b"of a client");
+    assert_eq!(
+        std::fs::read(path.join("files/file_1")).unwrap(),
+        b"of a client"
+    );
     // What the backup shares with the store may go there.
     assert_eq!(verify_backup(&path).unwrap(), contents);
 }
@@ -77,15 +96,24 @@ async fn large_values_in_the_database_become_files_by_a_backup_and_its_restore()
     let data = tempfile::tempdir().unwrap();
     let folder = data.path().join("store");
     let database = SledDatabase::open(&folder, FreeSpaceFloor::new(&folder, 0)).unwrap();
-    database.write(&[(TABLE.key("old"), Some(vec![1; 10_000]))]).unwrap();
+    database
+        .write(&[(TABLE.key("old"), Some(vec![1; 10_000]))])
+        .unwrap();
     drop(database);
     let store = open(&folder);
     let files = data.path().join("files");
-    let path = backups(&store, &data.path().join("backups"), &files, 3).create().await.unwrap().path;
+    let path = backups(&store, &data.path().join("backups"), &files, 3)
+        .create()
+        .await
+        .unwrap()
+        .path;
     let restored = data.path().join("restored");
     restore_backup(&path, &restored).unwrap();
     assert_eq!(names(&restored.join("large")).len(), 1);
-    assert_eq!(open(&restored).get(TABLE.key("old")).await.unwrap(), Some(vec![1; 10_000]));
+    assert_eq!(
+        open(&restored).get(TABLE.key("old")).await.unwrap(),
+        Some(vec![1; 10_000])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,14 +131,22 @@ async fn a_backup_is_of_one_moment_while_the_store_is_written_to() {
             }
         }
     };
-    let backups = backups(&store, &data.path().join("backups"), &data.path().join("files"), 3);
+    let backups = backups(
+        &store,
+        &data.path().join("backups"),
+        &data.path().join("files"),
+        3,
+    );
     let back_up = async {
         for number in 0..8 {
             let path = backups.create().await.unwrap().path;
             let restored = data.path().join(format!("restored-{number}"));
             restore_backup(&path, &restored).unwrap();
             let found = open(&restored).scan(TABLE.key("")).await.unwrap();
-            assert!(found.iter().all(|(_, value)| value[0] == found[0].1[0]), "all of one transaction");
+            assert!(
+                found.iter().all(|(_, value)| value[0] == found[0].1[0]),
+                "all of one transaction"
+            );
             assert_eq!(found.len(), 3);
         }
         is_over.store(true, Ordering::Relaxed);
@@ -128,7 +164,12 @@ async fn a_backup_with_any_byte_changed_or_lost_is_found_damaged() {
     let data = tempfile::tempdir().unwrap();
     let store = open(&data.path().join("store"));
     put(&store, &[("a", 10), ("b", 5000)], 1).await;
-    let backups = backups(&store, &data.path().join("backups"), &data.path().join("files"), 3);
+    let backups = backups(
+        &store,
+        &data.path().join("backups"),
+        &data.path().join("files"),
+        3,
+    );
     let path = backups.create().await.unwrap().path;
     let records = path.join("records");
     let good = std::fs::read(&records).unwrap();
@@ -136,22 +177,40 @@ async fn a_backup_with_any_byte_changed_or_lost_is_found_damaged() {
         let mut bad = good.clone();
         bad[place] ^= 4;
         std::fs::write(&records, &bad).unwrap();
-        assert!(matches!(verify_backup(&path), Err(Error::Damaged(_))), "{place}");
+        assert!(
+            matches!(verify_backup(&path), Err(Error::Damaged(_))),
+            "{place}"
+        );
         std::fs::write(&records, &good[..place]).unwrap();
-        assert!(matches!(verify_backup(&path), Err(Error::Damaged(_))), "{place}");
+        assert!(
+            matches!(verify_backup(&path), Err(Error::Damaged(_))),
+            "{place}"
+        );
     }
     std::fs::write(&records, [&good[..], b"x"].concat()).unwrap();
     assert!(matches!(verify_backup(&path), Err(Error::Damaged(_))));
     assert!(restore_backup(&path, &data.path().join("restored")).is_err());
-    assert!(!data.path().join("restored").exists(), "nothing is made of a damaged backup");
+    assert!(
+        !data.path().join("restored").exists(),
+        "nothing is made of a damaged backup"
+    );
     std::fs::write(&records, &good).unwrap();
-    let (large, list) = (path.join("large").join(&names(&path.join("large"))[0]), path.join("files.list"));
+    let (large, list) = (
+        path.join("large").join(&names(&path.join("large"))[0]),
+        path.join("files.list"),
+    );
     for file in [large, list] {
         let whole = std::fs::read(&file).unwrap();
         std::fs::remove_file(&file).unwrap();
-        assert!(matches!(verify_backup(&path), Err(Error::Damaged(_))), "{file:?}");
+        assert!(
+            matches!(verify_backup(&path), Err(Error::Damaged(_))),
+            "{file:?}"
+        );
         std::fs::write(&file, &whole[..whole.len() - 1]).unwrap();
-        assert!(matches!(verify_backup(&path), Err(Error::Damaged(_))), "{file:?}");
+        assert!(
+            matches!(verify_backup(&path), Err(Error::Damaged(_))),
+            "{file:?}"
+        );
         std::fs::write(&file, whole).unwrap();
     }
     verify_backup(&path).unwrap();
@@ -163,9 +222,17 @@ async fn the_newest_daily_backups_are_kept() {
     let store = open(&data.path().join("store"));
     put(&store, &[("a", 10)], 1).await;
     let folder = data.path().join("backups");
-    let daily = ["daily-2026-01-01T00-00-00-000Z", "daily-2026-01-02T00-00-00-000Z"];
+    let daily = [
+        "daily-2026-01-01T00-00-00-000Z",
+        "daily-2026-01-02T00-00-00-000Z",
+    ];
     let unfinished = "daily-2026-01-03T00-00-00-000Z.partial";
-    let others = ["2026-01-01T00-00-00-000Z", "before-upgrade", "daily-2999", "lost+found"];
+    let others = [
+        "2026-01-01T00-00-00-000Z",
+        "before-upgrade",
+        "daily-2999",
+        "lost+found",
+    ];
     for name in daily.iter().chain(&others).chain([&unfinished]) {
         std::fs::create_dir_all(folder.join(name)).unwrap();
     }
@@ -174,9 +241,15 @@ async fn the_newest_daily_backups_are_kept() {
         backups.blocking(|inner| inner.make_daily()).await.unwrap();
     }
     let kept = names(&folder);
-    let made: Vec<_> =
-        kept.iter().filter(|name| !others.contains(&name.as_str()) && *name != daily[1]).collect();
-    assert_eq!((kept.len(), made.len()), (6, 1), "one was made, once: {kept:?}");
+    let made: Vec<_> = kept
+        .iter()
+        .filter(|name| !others.contains(&name.as_str()) && *name != daily[1])
+        .collect();
+    assert_eq!(
+        (kept.len(), made.len()),
+        (6, 1),
+        "one was made, once: {kept:?}"
+    );
     assert_eq!(verify_backup(&folder.join(made[0])).unwrap().records, 1);
 }
 
@@ -231,6 +304,8 @@ proptest! {
 }
 
 fn next(live: &BTreeMap<u8, u8>, last: Option<&[u8]>) -> Option<(Vec<u8>, Vec<u8>)> {
-    let found = live.iter().find(|(key, _)| last.is_none_or(|last| [**key].as_slice() > last));
+    let found = live
+        .iter()
+        .find(|(key, _)| last.is_none_or(|last| [**key].as_slice() > last));
     found.map(|(key, value)| (vec![*key], vec![*value]))
 }

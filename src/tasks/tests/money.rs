@@ -22,33 +22,97 @@ async fn what_a_killed_server_was_running_is_interrupted_and_can_be_gone_on_with
         tokio::task::yield_now().await;
     }
     // Nothing more comes of the first server.
-    let Office { folder, tasks: _dead, puppets: _silent, .. } = office;
+    let Office {
+        folder,
+        tasks: _dead,
+        puppets: _silent,
+        ..
+    } = office;
     let mut office = Office::on(&store, folder).await;
     assert_eq!(office.tasks.recover().await.unwrap(), 2);
     let running = office.tasks.get(&me(), &running.id).await.unwrap();
     assert_eq!((running.status, running.events), (Status::Interrupted, 3));
     assert_eq!(office.ended(&waiting.id).await.status, Status::Cancelled);
     assert_eq!(office.told(&running.id, 1).await.lines().count(), 2);
-    let query = Query { project: None, key: None, period: Period::All, group_by: None };
+    let query = Query {
+        project: None,
+        key: None,
+        period: Period::All,
+        group_by: None,
+    };
     let usage = office.ledger.reader().usage(&query).await.unwrap();
-    assert_eq!((usage.totals.requests, usage.totals.unknown), (1, 1), "the one that waited costs nothing");
+    assert_eq!(
+        (usage.totals.requests, usage.totals.unknown),
+        (1, 1),
+        "the one that waited costs nothing"
+    );
 
     let of_it = running.session_id.parse().unwrap();
     let session = Some(of_it);
-    let next = office.tasks.create(&me(), Spec { session, ..office.spec() }).await.unwrap();
+    let next = office
+        .tasks
+        .create(
+            &me(),
+            Spec {
+                session,
+                ..office.spec()
+            },
+        )
+        .await
+        .unwrap();
     let puppet = office.puppets.recv().await.unwrap();
     assert_eq!(puppet.job.session, Session::Stored(of_it));
-    let busy = office.tasks.create(&me(), Spec { session, ..office.spec() }).await;
+    let busy = office
+        .tasks
+        .create(
+            &me(),
+            Spec {
+                session,
+                ..office.spec()
+            },
+        )
+        .await;
     assert!(matches!(busy, Err(Error::SessionBusy(task)) if task == next.id));
     puppet.end(EndReason::Completed, "0.25");
     office.ended(&next.id).await;
     // What the session has cost before was paid by the task before.
-    let last = office.tasks.create(&me(), Spec { session, ..office.spec() }).await.unwrap();
-    office.puppets.recv().await.unwrap().end(EndReason::Completed, "0.40");
-    assert_eq!(office.ended(&last.id).await.cost(), Money::from_decimal("0.15"));
+    let last = office
+        .tasks
+        .create(
+            &me(),
+            Spec {
+                session,
+                ..office.spec()
+            },
+        )
+        .await
+        .unwrap();
+    office
+        .puppets
+        .recv()
+        .await
+        .unwrap()
+        .end(EndReason::Completed, "0.40");
+    assert_eq!(
+        office.ended(&last.id).await.cost(),
+        Money::from_decimal("0.15")
+    );
     for caller in [Caller::named("other"), me()] {
-        let session = if caller == me() { Some(uuid::Uuid::nil()) } else { session };
-        let unknown = office.tasks.create(&caller, Spec { session, ..office.spec() }).await;
+        let session = if caller == me() {
+            Some(uuid::Uuid::nil())
+        } else {
+            session
+        };
+        let unknown = office
+            .tasks
+            .create(
+                &caller,
+                Spec {
+                    session,
+                    ..office.spec()
+                },
+            )
+            .await;
         assert!(matches!(unknown, Err(Error::UnknownSession(_))));
     }
 }
@@ -56,9 +120,21 @@ async fn what_a_killed_server_was_running_is_interrupted_and_can_be_gone_on_with
 #[tokio::test(start_paused = true)]
 async fn a_task_is_paid_out_of_what_was_held() {
     let mut office = Office::open().await;
-    let monthly = Cap { tokens: None, money: Money::from_decimal("1.5") };
-    let grant = Grant { budget: Budget { monthly, ..Budget::default() }, ..Grant::default() };
-    let caller = Caller { grant: Arc::new(grant), ..me() };
+    let monthly = Cap {
+        tokens: None,
+        money: Money::from_decimal("1.5"),
+    };
+    let grant = Grant {
+        budget: Budget {
+            monthly,
+            ..Budget::default()
+        },
+        ..Grant::default()
+    };
+    let caller = Caller {
+        grant: Arc::new(grant),
+        ..me()
+    };
     let used = async |office: &Office| {
         let budgets = office.ledger.reader().budgets(&caller).await.unwrap();
         budgets[0].used.money.to_decimal()
@@ -71,28 +147,61 @@ async fn a_task_is_paid_out_of_what_was_held() {
     assert_eq!(Some(puppet.job.max_budget), Money::from_decimal("1"));
     puppet.end(EndReason::MaxTurns, "0.25");
     let task = office.ended(&task.id).await;
-    assert_eq!((task.status, &*task.error.unwrap().code), (Status::Failed, "max_turns"));
+    assert_eq!(
+        (task.status, &*task.error.unwrap().code),
+        (Status::Failed, "max_turns")
+    );
     assert_eq!(used(&office).await, "0.25");
     // Of one that breaks nobody knows what it took.
     let task = office.tasks.create(&caller, office.spec()).await.unwrap();
     let puppet = office.puppets.recv().await.unwrap();
-    puppet.say(AgentEvent::Turn { model: "haiku".to_owned() });
-    puppet.says.send(Err(Failure::new(FailureKind::Crashed, "gone"))).unwrap();
+    puppet.say(AgentEvent::Turn {
+        model: "haiku".to_owned(),
+    });
+    puppet
+        .says
+        .send(Err(Failure::new(FailureKind::Crashed, "gone")))
+        .unwrap();
     let task = office.ended(&task.id).await;
-    assert_eq!((task.cost(), &*task.error.unwrap().code), (Money::from_decimal("1"), "agent_failed"));
+    assert_eq!(
+        (task.cost(), &*task.error.unwrap().code),
+        (Money::from_decimal("1"), "agent_failed")
+    );
     assert_eq!(used(&office).await, "1.25");
     // All its calls were over.
-    let task = office.tasks.create(&with_room(&caller), office.spec()).await.unwrap();
+    let task = office
+        .tasks
+        .create(&with_room(&caller), office.spec())
+        .await
+        .unwrap();
     let puppet = office.puppets.recv().await.unwrap();
-    puppet.say(AgentEvent::Turn { model: "haiku".to_owned() });
-    let usage = Usage { input_tokens: 10_000, output_tokens: 1000, ..Usage::default() };
+    puppet.say(AgentEvent::Turn {
+        model: "haiku".to_owned(),
+    });
+    let usage = Usage {
+        input_tokens: 10_000,
+        output_tokens: 1000,
+        ..Usage::default()
+    };
     puppet.say(AgentEvent::Spent(usage));
-    puppet.says.send(Err(Failure::new(FailureKind::Crashed, "gone"))).unwrap();
-    assert_eq!(office.ended(&task.id).await.cost(), Money::from_decimal("0.02"));
+    puppet
+        .says
+        .send(Err(Failure::new(FailureKind::Crashed, "gone")))
+        .unwrap();
+    assert_eq!(
+        office.ended(&task.id).await.cost(),
+        Money::from_decimal("0.02")
+    );
     // The CLI leaves out the tokens of a call that was cut off.
-    let task = office.tasks.create(&with_room(&caller), office.spec()).await.unwrap();
+    let task = office
+        .tasks
+        .create(&with_room(&caller), office.spec())
+        .await
+        .unwrap();
     let puppet = office.puppets.recv().await.unwrap();
-    puppet.say(AgentEvent::Turn { model: "haiku".to_owned() });
+    puppet.say(AgentEvent::Turn {
+        model: "haiku".to_owned(),
+    });
     puppet.say(AgentEvent::Spent(usage));
     puppet.end(EndReason::Interrupted, "0.02");
     let tokens = office.ended(&task.id).await.tokens;
@@ -101,7 +210,10 @@ async fn a_task_is_paid_out_of_what_was_held() {
 
 /// The same caller, without a budget.
 fn with_room(caller: &Caller) -> Caller {
-    Caller { grant: Arc::default(), ..caller.clone() }
+    Caller {
+        grant: Arc::default(),
+        ..caller.clone()
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -109,15 +221,41 @@ async fn what_a_session_has_cost_outlives_its_tasks() {
     let mut office = Office::open().await;
     let first = office.create().await;
     let session = first.session_id.parse().ok();
-    office.puppets.recv().await.unwrap().end(EndReason::Completed, "0.25");
+    office
+        .puppets
+        .recv()
+        .await
+        .unwrap()
+        .end(EndReason::Completed, "0.25");
     office.ended(&first.id).await;
     for (total, cost) in [("0.40", "0.15"), ("0.45", "0.05")] {
-        let next = office.tasks.create(&me(), Spec { session, ..office.spec() }).await.unwrap();
-        office.puppets.recv().await.unwrap().end(EndReason::Completed, total);
-        assert_eq!(office.ended(&next.id).await.cost(), Money::from_decimal(cost));
+        let next = office
+            .tasks
+            .create(
+                &me(),
+                Spec {
+                    session,
+                    ..office.spec()
+                },
+            )
+            .await
+            .unwrap();
+        office
+            .puppets
+            .recv()
+            .await
+            .unwrap()
+            .end(EndReason::Completed, total);
+        assert_eq!(
+            office.ended(&next.id).await.cost(),
+            Money::from_decimal(cost)
+        );
         office.tasks.delete(&me(), &next.id).await.unwrap();
     }
-    assert!(office.forgotten.try_recv().is_err(), "the first task is still there");
+    assert!(
+        office.forgotten.try_recv().is_err(),
+        "the first task is still there"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,9 +267,16 @@ async fn an_end_is_written_when_the_disk_can_be_written_again() {
     let mut puppet = office.puppets.recv().await.unwrap();
     disk.fill(true);
     puppet.say(AgentEvent::Message("hm".to_owned()));
-    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Dropped, "what cannot be told is not done");
+    assert_eq!(
+        puppet.heard.recv().await.unwrap(),
+        Heard::Dropped,
+        "what cannot be told is not done"
+    );
     tokio::time::sleep(std::time::Duration::from_secs(60)).await;
-    assert_eq!(office.tasks.get(&me(), &task.id).await.unwrap().status, Status::Running);
+    assert_eq!(
+        office.tasks.get(&me(), &task.id).await.unwrap().status,
+        Status::Running
+    );
     disk.fill(false);
     assert_eq!(office.ended(&task.id).await.status, Status::Failed);
     assert!(office.told(&task.id, 0).await.contains(r#""type":"error""#));
@@ -141,7 +286,13 @@ async fn an_end_is_written_when_the_disk_can_be_written_again() {
 const CALL: &str = "0.332";
 
 fn monthly(dollars: &str) -> Budget {
-    Budget { monthly: Cap { tokens: None, money: Money::from_decimal(dollars) }, ..Budget::default() }
+    Budget {
+        monthly: Cap {
+            tokens: None,
+            money: Money::from_decimal(dollars),
+        },
+        ..Budget::default()
+    }
 }
 
 fn dollars(dollars: &str) -> Option<Money> {
@@ -157,28 +308,50 @@ async fn with_key(budget: Budget) -> (Office, Registry, Caller) {
         permissions: auth::Change::Set(vec![Permission::Tasks]),
         ..KeyChange::default()
     };
-    let (key, _) = registry.create_key("default".to_owned(), change).await.unwrap();
+    let (key, _) = registry
+        .create_key("default".to_owned(), change)
+        .await
+        .unwrap();
     let keys = Keys::none().with_stored(&registry);
     let caller = keys.caller_of(&key.id(), None).unwrap();
     (Office::for_keys(keys).await, registry, caller)
 }
 
 async fn held(office: &Office, caller: &Caller) -> Money {
-    ledger::testing::budgets(&office.ledger, caller).await[0].0.money
+    ledger::testing::budgets(&office.ledger, caller).await[0]
+        .0
+        .money
 }
 
 /// Says that a call is over, after which all calls took so many tokens of answers, and that a tool is to run.
 fn call(puppet: &Puppet, number: u32, output_tokens: u64) {
     let id = format!("toolu_{number}");
-    puppet.say(AgentEvent::Turn { model: "haiku".to_owned() });
-    puppet.say(AgentEvent::ToolUse { id: id.clone(), name: "Read".to_owned(), input: "{}".to_owned() });
-    puppet.say(AgentEvent::Spent(Usage { output_tokens, ..Usage::default() }));
-    puppet.say(AgentEvent::ToolResult { id, content: "ok".to_owned(), is_error: false, change: None });
+    puppet.say(AgentEvent::Turn {
+        model: "haiku".to_owned(),
+    });
+    puppet.say(AgentEvent::ToolUse {
+        id: id.clone(),
+        name: "Read".to_owned(),
+        input: "{}".to_owned(),
+    });
+    puppet.say(AgentEvent::Spent(Usage {
+        output_tokens,
+        ..Usage::default()
+    }));
+    puppet.say(AgentEvent::ToolResult {
+        id,
+        content: "ok".to_owned(),
+        is_error: false,
+        change: None,
+    });
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_price_of_one_call_is_held_whatever_a_task_names() {
-    let tiny = |office: &Office| Spec { max_budget: Some(Money::from_nanos(1000)), ..office.spec() };
+    let tiny = |office: &Office| Spec {
+        max_budget: Some(Money::from_nanos(1000)),
+        ..office.spec()
+    };
     for (budget, has_room) in [("0.33", false), ("0.40", true)] {
         let (office, _registry, caller) = with_key(monthly(budget)).await;
         let made = office.tasks.create(&caller, tiny(&office)).await;
@@ -194,7 +367,10 @@ async fn the_price_of_one_call_is_held_whatever_a_task_names() {
 #[tokio::test(start_paused = true)]
 async fn a_task_ends_before_a_call_that_no_budget_has_room_for() {
     let (mut office, _registry, caller) = with_key(monthly("1")).await;
-    let spec = Spec { max_budget: dollars("0.50"), ..office.spec() };
+    let spec = Spec {
+        max_budget: dollars("0.50"),
+        ..office.spec()
+    };
     let task = office.tasks.create(&caller, spec).await.unwrap();
     let mut puppet = office.puppets.recv().await.unwrap();
     assert_eq!(puppet.job.max_output_tokens, 32_000);
@@ -205,11 +381,18 @@ async fn a_task_ends_before_a_call_that_no_budget_has_room_for() {
     };
     call(&puppet, 1, 10_000);
     told(4).await;
-    assert_eq!(held(&office, &caller).await, dollars("0.50").unwrap(), "there is room for a call within it");
+    assert_eq!(
+        held(&office, &caller).await,
+        dollars("0.50").unwrap(),
+        "there is room for a call within it"
+    );
     call(&puppet, 2, 30_000);
     told(7).await;
     let more = held(&office, &caller).await;
-    assert!(more >= dollars("0.632").unwrap(), "0.30 are spent, and a call is held beside: {more}");
+    assert!(
+        more >= dollars("0.632").unwrap(),
+        "0.30 are spent, and a call is held beside: {more}"
+    );
     assert!(puppet.heard.try_recv().is_err());
     // Somebody else takes what is left, so that there is no room for one more.
     ledger::testing::spend(&office.ledger, &caller, dollars("0.30").unwrap()).await;
@@ -221,7 +404,10 @@ async fn a_task_ends_before_a_call_that_no_budget_has_room_for() {
         tokio::task::yield_now().await;
         task = office.tasks.get(&caller, &task.id).await.unwrap();
     }
-    assert_eq!((task.status, &*task.error.clone().unwrap().code), (Status::Failed, "insufficient_quota"));
+    assert_eq!(
+        (task.status, &*task.error.clone().unwrap().code),
+        (Status::Failed, "insufficient_quota")
+    );
     assert_eq!(task.cost(), dollars("0.40"));
     assert!(held(&office, &caller).await <= dollars("1").unwrap());
 }
@@ -232,7 +418,10 @@ async fn a_task_that_waited_begins_only_if_its_budget_still_has_room() {
     let first = office.tasks.create(&caller, office.spec()).await.unwrap();
     let waiting = office.tasks.create(&caller, office.spec()).await.unwrap();
     let puppet = office.puppets.recv().await.unwrap();
-    let change = KeyChange { budget: auth::Change::Set(monthly("0.5")), ..KeyChange::default() };
+    let change = KeyChange {
+        budget: auth::Change::Set(monthly("0.5")),
+        ..KeyChange::default()
+    };
     registry.change_key(&caller.name, change).await.unwrap();
     puppet.end(EndReason::Completed, "0.25");
     let ended = async |id: &str| {
@@ -267,19 +456,40 @@ fn finish(puppet: &Puppet, reason: EndReason, dollars: &str) {
 /// The prompt of one call of haiku is 12,000 tokens of the agent's own and a few words.
 fn assert_is_prompt(cost: Option<Money>, what: &str) {
     let (least, most) = (dollars("0.012").unwrap(), dollars("0.0121").unwrap());
-    assert!(cost.is_some_and(|cost| (least..most).contains(&cost)), "{what}: {cost:?}");
+    assert!(
+        cost.is_some_and(|cost| (least..most).contains(&cost)),
+        "{what}: {cost:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_is_left_before_it_is_answered_costs_its_prompt() {
     let mut office = Office::open().await;
-    let spec = |office: &Office| Spec { model: ModelName::new("haiku"), ..office.spec() };
+    let spec = |office: &Office| Spec {
+        model: ModelName::new("haiku"),
+        ..office.spec()
+    };
     let gone = || Err(Failure::new(FailureKind::Crashed, "gone"));
     for (what, is_made, reason, is_charged) in [
         ("interrupted", true, Some(EndReason::Interrupted), true),
-        ("interrupted before its call", false, Some(EndReason::Interrupted), false),
-        ("silent", true, Some(EndReason::Failed(FailureKind::TimedOut)), true),
-        ("refused", true, Some(EndReason::Failed(FailureKind::RateLimited)), false),
+        (
+            "interrupted before its call",
+            false,
+            Some(EndReason::Interrupted),
+            false,
+        ),
+        (
+            "silent",
+            true,
+            Some(EndReason::Failed(FailureKind::TimedOut)),
+            true,
+        ),
+        (
+            "refused",
+            true,
+            Some(EndReason::Failed(FailureKind::RateLimited)),
+            false,
+        ),
         ("no session", false, Some(EndReason::NoSession), false),
         ("crashed", true, None, true),
     ] {
@@ -305,7 +515,10 @@ async fn a_call_that_is_left_before_it_is_answered_costs_its_prompt() {
 async fn a_later_call_that_is_left_is_charged_beside_what_the_session_has_cost() {
     let mut office = Office::open().await;
     for is_made in [true, false] {
-        let spec = Spec { model: ModelName::new("haiku"), ..office.spec() };
+        let spec = Spec {
+            model: ModelName::new("haiku"),
+            ..office.spec()
+        };
         let task = office.tasks.create(&me(), spec).await.unwrap();
         let puppet = office.puppets.recv().await.unwrap();
         puppet.say(AgentEvent::Calling);
@@ -327,10 +540,16 @@ async fn a_later_call_that_is_left_is_charged_beside_what_the_session_has_cost()
 #[tokio::test(start_paused = true)]
 async fn a_crash_charges_nothing_before_the_agent_gets_its_prompt() {
     let mut office = Office::open().await;
-    let spec = Spec { prompt: NEVER_READY.to_owned(), ..office.spec() };
+    let spec = Spec {
+        prompt: NEVER_READY.to_owned(),
+        ..office.spec()
+    };
     let task = office.tasks.create(&me(), spec).await.unwrap();
     let _starting = office.puppets.recv().await.unwrap();
-    assert_eq!(office.tasks.get(&me(), &task.id).await.unwrap().status, Status::Running);
+    assert_eq!(
+        office.tasks.get(&me(), &task.id).await.unwrap().status,
+        Status::Running
+    );
     assert_eq!(ledger::testing::begun_holds(&office.ledger).await, 0);
     let mut office = Office::open().await;
     office.create().await;

@@ -10,16 +10,29 @@ const MOST_MARKS: usize = 4;
 pub(crate) fn check(body: &Value) -> Result<(), String> {
     for (path, message) in blocks_of(&body["messages"], "messages") {
         if message["cache_control"].is_object() {
-            return Err(format!("{path}.cache_control: Extra inputs are not permitted"));
+            return Err(format!(
+                "{path}.cache_control: Extra inputs are not permitted"
+            ));
         }
     }
     let places = places(body);
-    let marked: Vec<_> = places.iter().filter(|(_, place)| place["cache_control"].is_object()).collect();
-    let kind_of_thinking =
-        |place: &Value| place["type"].as_str().filter(|kind| kind.ends_with("thinking")).map(str::to_owned);
-    if let Some((path, kind)) = marked.iter().find_map(|(path, place)| Some((path, kind_of_thinking(place)?)))
+    let marked: Vec<_> = places
+        .iter()
+        .filter(|(_, place)| place["cache_control"].is_object())
+        .collect();
+    let kind_of_thinking = |place: &Value| {
+        place["type"]
+            .as_str()
+            .filter(|kind| kind.ends_with("thinking"))
+            .map(str::to_owned)
+    };
+    if let Some((path, kind)) = marked
+        .iter()
+        .find_map(|(path, place)| Some((path, kind_of_thinking(place)?)))
     {
-        return Err(format!("{path}.{kind}.cache_control: Extra inputs are not permitted"));
+        return Err(format!(
+            "{path}.{kind}.cache_control: Extra inputs are not permitted"
+        ));
     }
     let count = marked.len() + usize::from(body["cache_control"].is_object());
     if count > MOST_MARKS {
@@ -28,7 +41,10 @@ pub(crate) fn check(body: &Value) -> Result<(), String> {
         ));
     }
     let is_long = |place: &Value| place["cache_control"]["ttl"] == "1h";
-    let after_short = marked.iter().skip_while(|(_, place)| is_long(place)).find(|(_, place)| is_long(place));
+    let after_short = marked
+        .iter()
+        .skip_while(|(_, place)| is_long(place))
+        .find(|(_, place)| is_long(place));
     after_short.map_or(Ok(()), |(path, _)| {
         Err(format!(
             "{path}.cache_control.ttl: a ttl='1h' cache_control block must not come after a ttl='5m' cache_control \

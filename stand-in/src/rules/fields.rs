@@ -10,7 +10,8 @@ use serde_json::Value;
 const LEAST_BUDGET: u64 = 1024;
 
 static NAMES: LazyLock<Names> = LazyLock::new(|| {
-    toml::from_str(include_str!("../../rules/names.toml")).expect("the table of names is well-formed")
+    toml::from_str(include_str!("../../rules/names.toml"))
+        .expect("the table of names is well-formed")
 });
 
 /// What the API knows by name.
@@ -30,7 +31,11 @@ pub(crate) fn check(headers: &HeaderMap, body: &Value) -> Result<(), String> {
             return Err(format!("{name}: Extra inputs are not permitted"));
         }
     }
-    let mut sequences = body["stop_sequences"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let mut sequences = body["stop_sequences"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
     if sequences.any(|sequence| sequence.trim().is_empty()) {
         return Err("stop_sequences: each stop sequence must contain non-whitespace".to_owned());
     }
@@ -38,8 +43,14 @@ pub(crate) fn check(headers: &HeaderMap, body: &Value) -> Result<(), String> {
 }
 
 fn betas(headers: &HeaderMap) -> Result<(), String> {
-    let values = headers.get_all("anthropic-beta").iter().filter_map(|value| value.to_str().ok());
-    let betas = values.flat_map(|value| value.split(',')).map(str::trim).filter(|beta| !beta.is_empty());
+    let values = headers
+        .get_all("anthropic-beta")
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let betas = values
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|beta| !beta.is_empty());
     let unknown: Vec<_> = betas.filter(|beta| !NAMES.has_beta(beta)).collect();
     if unknown.is_empty() {
         return Ok(());
@@ -73,13 +84,19 @@ fn budget(body: &Value) -> Result<(), String> {
         let words = "thinking.enabled.budget_tokens: Input should be greater than or equal to";
         return Err(format!("{words} {LEAST_BUDGET}"));
     }
-    if body["max_tokens"].as_u64().is_some_and(|most| most <= budget) {
+    if body["max_tokens"]
+        .as_u64()
+        .is_some_and(|most| most <= budget)
+    {
         return Err("`max_tokens` must be greater than `thinking.budget_tokens`.".to_owned());
     }
     if super::forces_tool(body) {
         return Err("Thinking may not be enabled when tool_choice forces tool use.".to_owned());
     }
-    if body["temperature"].as_f64().is_some_and(|value| (value - 1.0).abs() > f64::EPSILON) {
+    if body["temperature"]
+        .as_f64()
+        .is_some_and(|value| (value - 1.0).abs() > f64::EPSILON)
+    {
         return Err("`temperature` may only be set to 1 when thinking is enabled.".to_owned());
     }
     Ok(())

@@ -15,7 +15,10 @@ pub(crate) fn check(path: &str, source: &Value) -> Result<(), String> {
     if source["type"] != "base64" {
         return Ok(());
     }
-    if !MEDIA_TYPES.iter().any(|known| source["media_type"] == *known) {
+    if !MEDIA_TYPES
+        .iter()
+        .any(|known| source["media_type"] == *known)
+    {
         return Err(format!(
             "{path}.source.base64.media_type: Input should be 'image/jpeg', 'image/png', 'image/gif' or 'image/webp'"
         ));
@@ -43,7 +46,8 @@ fn size(data: &str) -> Option<(u32, u32)> {
         return Some((number(16)?, number(20)?));
     }
     if head.starts_with(b"GIF8") {
-        let number = |at: usize| Some(u16::from_le_bytes(head.get(at..at + 2)?.try_into().ok()?).into());
+        let number =
+            |at: usize| Some(u16::from_le_bytes(head.get(at..at + 2)?.try_into().ok()?).into());
         return Some((number(6)?, number(8)?));
     }
     None

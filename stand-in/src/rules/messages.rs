@@ -12,7 +12,10 @@ pub(crate) fn check(body: &Value) -> Result<(), String> {
     for (path, block) in blocks_of(&body["system"], "system") {
         text(&path, block, "system")?;
     }
-    let messages = body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let messages = body["messages"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     for (index, message) in messages.iter().enumerate() {
         let is_last_answer = index + 1 == messages.len() && message["role"] == "assistant";
         if !is_last_answer {
@@ -28,22 +31,27 @@ pub(crate) fn check(body: &Value) -> Result<(), String> {
 /// The blocks of a list with their paths; a plain text has none.
 pub(super) fn blocks_of<'a>(content: &'a Value, path: &str) -> Vec<Placed<'a>> {
     let blocks = content.as_array().into_iter().flatten();
-    blocks.enumerate().map(|(index, block)| (format!("{path}.{index}"), block)).collect()
+    blocks
+        .enumerate()
+        .map(|(index, block)| (format!("{path}.{index}"), block))
+        .collect()
 }
 
 fn not_empty(index: usize, message: &Value) -> Result<(), String> {
     let is_empty = match &message["content"] {
         Value::String(text) if !text.is_empty() && text.trim().is_empty() => {
-            return Err("messages: text content blocks must contain non-whitespace text".to_owned());
+            return Err(
+                "messages: text content blocks must contain non-whitespace text".to_owned(),
+            );
         }
         Value::String(text) => text.is_empty(),
         Value::Array(blocks) => blocks.is_empty(),
         _ => return Err(format!("messages.{index}.content: Field required")),
     };
     match message["role"].as_str() {
-        Some("user") if is_empty => {
-            Err(format!("messages.{index}: user messages must have non-empty content"))
-        }
+        Some("user") if is_empty => Err(format!(
+            "messages.{index}: user messages must have non-empty content"
+        )),
         Some("assistant") if is_empty => Err(format!(
             "messages.{index}: all messages must have non-empty content except for the optional final assistant message"
         )),
@@ -60,7 +68,9 @@ fn block(path: &str, block: &Value) -> Result<(), String> {
         Some("tool_result") => {
             let nested = blocks_of(&block["content"], &format!("{path}.tool_result.content"));
             let mut images = nested.iter().filter(|(_, block)| block["type"] == "image");
-            images.try_for_each(|(path, block)| images::check(&format!("{path}.image"), &block["source"]))
+            images.try_for_each(|(path, block)| {
+                images::check(&format!("{path}.image"), &block["source"])
+            })
         }
         _ => Ok(()),
     }
@@ -73,9 +83,15 @@ fn text(path: &str, block: &Value, place: &str) -> Result<(), String> {
         return Ok(());
     }
     if block["cache_control"].is_object() && text.is_empty() {
-        return Err(format!("{path}.text: cache_control cannot be set for empty text blocks"));
+        return Err(format!(
+            "{path}.text: cache_control cannot be set for empty text blocks"
+        ));
     }
-    let wanted = if text.is_empty() { "be non-empty" } else { "contain non-whitespace text" };
+    let wanted = if text.is_empty() {
+        "be non-empty"
+    } else {
+        "contain non-whitespace text"
+    };
     Err(format!("{place}: text content blocks must {wanted}"))
 }
 
@@ -90,23 +106,31 @@ fn signature(path: &str, block: &Value) -> Result<(), String> {
 fn call(path: &str, block: &Value) -> Result<(), String> {
     let id = block["id"].as_str().unwrap_or_default();
     if !is_word(id, usize::MAX, "_-") {
-        return Err(format!("{path}.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'"));
+        return Err(format!(
+            "{path}.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'"
+        ));
     }
     if block["input"].is_object() {
         return Ok(());
     }
-    Err(format!("{path}.tool_use.input: Input should be a valid dictionary"))
+    Err(format!(
+        "{path}.tool_use.input: Input should be a valid dictionary"
+    ))
 }
 
 /// A prefill, where the model takes one, ends with a word.
 fn final_space(messages: &[Value]) -> Result<(), String> {
-    let last = messages.last().filter(|message| message["role"] == "assistant");
+    let last = messages
+        .last()
+        .filter(|message| message["role"] == "assistant");
     let text = last.and_then(|message| match &message["content"] {
         Value::Array(blocks) => blocks.last().and_then(|block| block["text"].as_str()),
         content => content.as_str(),
     });
     if text.is_some_and(|text| text.ends_with(char::is_whitespace)) {
-        return Err("messages: final assistant content cannot end with trailing whitespace".to_owned());
+        return Err(
+            "messages: final assistant content cannot end with trailing whitespace".to_owned(),
+        );
     }
     Ok(())
 }

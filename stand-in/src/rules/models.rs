@@ -8,7 +8,8 @@ use serde_json::Value;
 use crate::conversation::Conversation;
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
-    toml::from_str(include_str!("../../rules/models.toml")).expect("the table of models is well-formed")
+    toml::from_str(include_str!("../../rules/models.toml"))
+        .expect("the table of models is well-formed")
 });
 
 #[derive(Deserialize)]
@@ -53,12 +54,19 @@ enum Subject {
 /// Refuses what the model of the request does not take.
 pub(crate) fn check(conversation: &Conversation<'_>) -> Result<(), String> {
     let (model, body) = (conversation.model(), conversation.body());
-    for refusal in TABLE.refusals.iter().filter(|refusal| length_of_match(&refusal.models, model) > 0) {
+    for refusal in TABLE
+        .refusals
+        .iter()
+        .filter(|refusal| length_of_match(&refusal.models, model) > 0)
+    {
         if let Some(parameter) = refusal.of.parameter_in(body) {
             return Err(refusal.message.replace("{}", parameter));
         }
     }
-    let limits = TABLE.limits.iter().max_by_key(|limit| length_of_match(&limit.models, model));
+    let limits = TABLE
+        .limits
+        .iter()
+        .max_by_key(|limit| length_of_match(&limit.models, model));
     match limits.filter(|limit| length_of_match(&limit.models, model) > 0) {
         Some(limit) => limit.check(conversation),
         None => Ok(()),
@@ -67,7 +75,9 @@ pub(crate) fn check(conversation: &Conversation<'_>) -> Result<(), String> {
 
 /// The length of the longest of `beginnings` with which `model` begins; 0 if there is none.
 fn length_of_match(beginnings: &[String], model: &str) -> usize {
-    let matching = beginnings.iter().filter(|beginning| model.starts_with(beginning.as_str()));
+    let matching = beginnings
+        .iter()
+        .filter(|beginning| model.starts_with(beginning.as_str()));
     matching.map(String::len).max().unwrap_or(0)
 }
 
@@ -82,7 +92,9 @@ impl Limit {
         }
         let (tokens, most) = (conversation.estimated_tokens(), self.context_tokens);
         if tokens > most {
-            return Err(format!("prompt is too long: {tokens} tokens > {most} maximum"));
+            return Err(format!(
+                "prompt is too long: {tokens} tokens > {most} maximum"
+            ));
         }
         Ok(())
     }
@@ -110,7 +122,11 @@ impl Subject {
 
 /// The first sampling parameter which is not as by default.
 fn sampling_parameter(body: &Value) -> Option<&'static str> {
-    let is_other = |name: &&str| body[*name].as_f64().is_some_and(|value| (value - 1.0).abs() > f64::EPSILON);
+    let is_other = |name: &&str| {
+        body[*name]
+            .as_f64()
+            .is_some_and(|value| (value - 1.0).abs() > f64::EPSILON)
+    };
     ["temperature", "top_p"]
         .into_iter()
         .find(is_other)
@@ -119,7 +135,9 @@ fn sampling_parameter(body: &Value) -> Option<&'static str> {
 
 /// Whether the conversation ends with a message of the assistant which is no paused answer.
 fn ends_with_prefill(body: &Value) -> bool {
-    let last = body["messages"].as_array().and_then(|messages| messages.last());
+    let last = body["messages"]
+        .as_array()
+        .and_then(|messages| messages.last());
     last.is_some_and(|message| {
         let mut blocks = message["content"].as_array().into_iter().flatten();
         message["role"] == "assistant" && !blocks.any(super::is_of_server_tool)
@@ -139,7 +157,10 @@ mod tests {
     #[test]
     fn each_entry_names_its_sources() {
         let table: toml::Table = toml::from_str(include_str!("../../rules/models.toml")).unwrap();
-        for entry in table.values().flat_map(|entries| entries.as_array().unwrap()) {
+        for entry in table
+            .values()
+            .flat_map(|entries| entries.as_array().unwrap())
+        {
             assert!(!entry["sources"].as_array().unwrap().is_empty(), "{entry}");
         }
     }

@@ -14,12 +14,28 @@ struct Turn<'a> {
 
 /// Refuses calls without a result, results without a call, and ids given twice.
 pub(crate) fn check(body: &Value) -> Result<(), String> {
-    let turns = turns(body["messages"].as_array().map(Vec::as_slice).unwrap_or_default());
+    let turns = turns(
+        body["messages"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default(),
+    );
     let mut known = HashSet::new();
     for (position, turn) in turns.iter().enumerate() {
-        let calls = turn.is_answer.then(|| turn.calls(&mut known)).transpose()?.unwrap_or_default();
-        let results = turns.get(position + 1).map(Turn::leading_results).unwrap_or_default();
-        let missing: Vec<_> = calls.iter().copied().filter(|id| !results.contains(id)).collect();
+        let calls = turn
+            .is_answer
+            .then(|| turn.calls(&mut known))
+            .transpose()?
+            .unwrap_or_default();
+        let results = turns
+            .get(position + 1)
+            .map(Turn::leading_results)
+            .unwrap_or_default();
+        let missing: Vec<_> = calls
+            .iter()
+            .copied()
+            .filter(|id| !results.contains(id))
+            .collect();
         if !missing.is_empty() {
             return Err(format!(
                 "messages.{}: `tool_use` ids were found without `tool_result` blocks immediately after: {}. Each \
@@ -38,12 +54,21 @@ pub(crate) fn check(body: &Value) -> Result<(), String> {
 
 fn turns(messages: &[Value]) -> Vec<Turn<'_>> {
     let mut turns: Vec<Turn<'_>> = Vec::new();
-    for (index, message) in messages.iter().enumerate().filter(|(_, message)| message["role"] != "system") {
+    for (index, message) in messages
+        .iter()
+        .enumerate()
+        .filter(|(_, message)| message["role"] != "system")
+    {
         let is_answer = message["role"] == "assistant";
-        let blocks = super::messages::blocks_of(&message["content"], &format!("messages.{index}.content"));
+        let blocks =
+            super::messages::blocks_of(&message["content"], &format!("messages.{index}.content"));
         match turns.last_mut() {
             Some(turn) if turn.is_answer == is_answer => turn.blocks.extend(blocks),
-            _ => turns.push(Turn { index, is_answer, blocks }),
+            _ => turns.push(Turn {
+                index,
+                is_answer,
+                blocks,
+            }),
         }
     }
     turns
@@ -53,7 +78,11 @@ impl<'a> Turn<'a> {
     /// The ids of its calls, which must be new in the conversation.
     fn calls(&self, known: &mut HashSet<&'a str>) -> Result<Vec<&'a str>, String> {
         let mut ids = Vec::new();
-        for (path, block) in self.blocks.iter().filter(|(_, block)| block["type"] == "tool_use") {
+        for (path, block) in self
+            .blocks
+            .iter()
+            .filter(|(_, block)| block["type"] == "tool_use")
+        {
             let id = block["id"].as_str().unwrap_or_default();
             if !known.insert(id) {
                 return Err(format!("{path}: `tool_use` ids must be unique"));
@@ -65,14 +94,23 @@ impl<'a> Turn<'a> {
 
     /// The calls which it answers before it says anything else.
     fn leading_results(&self) -> Vec<&'a str> {
-        let leading = self.blocks.iter().take_while(|(_, block)| block["type"] == "tool_result");
-        leading.filter_map(|(_, block)| block["tool_use_id"].as_str()).collect()
+        let leading = self
+            .blocks
+            .iter()
+            .take_while(|(_, block)| block["type"] == "tool_result");
+        leading
+            .filter_map(|(_, block)| block["tool_use_id"].as_str())
+            .collect()
     }
 
     /// Checks that each result answers one of `calls`, and none twice.
     fn answers(&self, calls: &[&str]) -> Result<(), String> {
         let mut answered = HashSet::new();
-        for (path, block) in self.blocks.iter().filter(|(_, block)| block["type"] == "tool_result") {
+        for (path, block) in self
+            .blocks
+            .iter()
+            .filter(|(_, block)| block["type"] == "tool_result")
+        {
             let id = block["tool_use_id"].as_str().unwrap_or_default();
             if !calls.contains(&id) {
                 return Err(format!(

@@ -7,10 +7,22 @@ const MOST_OPTIONAL: usize = 24;
 /// Most properties of several types, over all schemas of a request.
 const MOST_UNIONS: usize = 16;
 /// Keywords which say nothing of the value.
-const ANNOTATIONS: [&str; 6] = ["title", "description", "default", "examples", "$schema", "$comment"];
+const ANNOTATIONS: [&str; 6] = [
+    "title",
+    "description",
+    "default",
+    "examples",
+    "$schema",
+    "$comment",
+];
 /// Keywords which may not stand beside `anyOf` or `allOf`.
-const NOT_BESIDE_UNIONS: [&str; 5] =
-    ["additionalProperties", "discriminator", "properties", "required", "type"];
+const NOT_BESIDE_UNIONS: [&str; 5] = [
+    "additionalProperties",
+    "discriminator",
+    "properties",
+    "required",
+    "type",
+];
 /// Keywords which no grammar is made of, by the type they belong to.
 const UNSUPPORTED: [(&str, &str); 5] = [
     (
@@ -18,10 +30,19 @@ const UNSUPPORTED: [(&str, &str); 5] = [
         "dependentRequired dependentSchemas else if maxProperties minProperties patternProperties propertyNames then \
          unevaluatedProperties",
     ),
-    ("array", "contains maxContains maxItems minContains prefixItems uniqueItems"),
+    (
+        "array",
+        "contains maxContains maxItems minContains prefixItems uniqueItems",
+    ),
     ("string", "maxLength minLength"),
-    ("integer", "exclusiveMaximum exclusiveMinimum maximum minimum multipleOf"),
-    ("number", "exclusiveMaximum exclusiveMinimum maximum minimum multipleOf"),
+    (
+        "integer",
+        "exclusiveMaximum exclusiveMinimum maximum minimum multipleOf",
+    ),
+    (
+        "number",
+        "exclusiveMaximum exclusiveMinimum maximum minimum multipleOf",
+    ),
 ];
 
 /// The schemas of a request, which share the bounds of one grammar.
@@ -61,9 +82,13 @@ impl<'a> Schemas<'a> {
     }
 
     fn node(&mut self, schema: &'a Value) -> Result<(), String> {
-        let Some(node) = schema.as_object() else { return Ok(()) };
+        let Some(node) = schema.as_object() else {
+            return Ok(());
+        };
         if node.keys().all(|key| ANNOTATIONS.contains(&key.as_str())) {
-            return Err("Empty schema ({}) that accepts any JSON value is not supported.".to_owned());
+            return Err(
+                "Empty schema ({}) that accepts any JSON value is not supported.".to_owned(),
+            );
         }
         keywords(node)?;
         for kind in types(schema) {
@@ -75,8 +100,14 @@ impl<'a> Schemas<'a> {
 
     fn count(&mut self, node: &Map<String, Value>) {
         let required = node.get("required").and_then(Value::as_array);
-        let is_required = |key: &str| required.is_some_and(|names| names.iter().any(|name| name == key));
-        for (key, property) in node.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        let is_required =
+            |key: &str| required.is_some_and(|names| names.iter().any(|name| name == key));
+        for (key, property) in node
+            .get("properties")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
             self.optional += usize::from(!is_required(key));
             self.unions += usize::from(property["type"].is_array() || property["anyOf"].is_array());
         }
@@ -84,14 +115,27 @@ impl<'a> Schemas<'a> {
 
     /// Follows all references from `schema` on, which must come to an end.
     fn references(&mut self, schema: &'a Value, root: &'a Value) -> Result<(), String> {
-        let Some(node) = schema.as_object() else { return Ok(()) };
+        let Some(node) = schema.as_object() else {
+            return Ok(());
+        };
         if let Some(reference) = node.get("$ref").and_then(Value::as_str) {
             let name = reference.rsplit('/').next().unwrap_or(reference);
-            if let Some(start) = self.path_of_references.iter().position(|known| *known == name) {
-                let circle = [&self.path_of_references[start..], &[name]].concat().join(" -> ");
-                return Err(format!("Circular reference detected in schema definitions: {circle}"));
+            if let Some(start) = self
+                .path_of_references
+                .iter()
+                .position(|known| *known == name)
+            {
+                let circle = [&self.path_of_references[start..], &[name]]
+                    .concat()
+                    .join(" -> ");
+                return Err(format!(
+                    "Circular reference detected in schema definitions: {circle}"
+                ));
             }
-            if let Some(target) = reference.strip_prefix('#').and_then(|pointer| root.pointer(pointer)) {
+            if let Some(target) = reference
+                .strip_prefix('#')
+                .and_then(|pointer| root.pointer(pointer))
+            {
                 self.path_of_references.push(name);
                 self.references(target, root)?;
                 self.path_of_references.pop();
@@ -99,7 +143,9 @@ impl<'a> Schemas<'a> {
         }
         let is_definition =
             |child: &&Value| !definitions(node).any(|definition| std::ptr::eq(definition, *child));
-        children(node).filter(is_definition).try_for_each(|child| self.references(child, root))
+        children(node)
+            .filter(is_definition)
+            .try_for_each(|child| self.references(child, root))
     }
 }
 
@@ -112,9 +158,15 @@ fn keywords(node: &Map<String, Value>) -> Result<(), String> {
         return Err("Schema keyword 'not' is not supported".to_owned());
     }
     if node.contains_key("anyOf") || node.contains_key("allOf") {
-        let beside: Vec<_> = NOT_BESIDE_UNIONS.into_iter().filter(|key| node.contains_key(*key)).collect();
+        let beside: Vec<_> = NOT_BESIDE_UNIONS
+            .into_iter()
+            .filter(|key| node.contains_key(*key))
+            .collect();
         if !beside.is_empty() {
-            return Err(format!("For 'anyOf', '{}' is not supported", beside.join(", ")));
+            return Err(format!(
+                "For 'anyOf', '{}' is not supported",
+                beside.join(", ")
+            ));
         }
     }
     Ok(())
@@ -133,41 +185,80 @@ fn types(schema: &Value) -> Vec<&str> {
 /// Checks the keywords of a schema which allows values of the type `kind`.
 fn of_type(kind: &str, node: &Map<String, Value>) -> Result<(), String> {
     if node.get("items").is_some_and(Value::is_array) {
-        return Err("Array types must be specified with a single object schema for 'items'.".to_owned());
+        return Err(
+            "Array types must be specified with a single object schema for 'items'.".to_owned(),
+        );
     }
-    let keywords = UNSUPPORTED.iter().find(|(name, _)| *name == kind).map_or("", |(_, keywords)| keywords);
-    let used: Vec<_> = keywords.split_whitespace().filter(|keyword| node.contains_key(*keyword)).collect();
+    let keywords = UNSUPPORTED
+        .iter()
+        .find(|(name, _)| *name == kind)
+        .map_or("", |(_, keywords)| keywords);
+    let used: Vec<_> = keywords
+        .split_whitespace()
+        .filter(|keyword| node.contains_key(*keyword))
+        .collect();
     match used.as_slice() {
         [] => {}
-        [one] => return Err(format!("For '{kind}' type, property '{one}' is not supported")),
-        _ => return Err(format!("For '{kind}' type, properties {} are not supported", used.join(", "))),
+        [one] => {
+            return Err(format!(
+                "For '{kind}' type, property '{one}' is not supported"
+            ));
+        }
+        _ => {
+            return Err(format!(
+                "For '{kind}' type, properties {} are not supported",
+                used.join(", ")
+            ));
+        }
     }
-    if kind == "array" && node.get("minItems").and_then(Value::as_u64).is_some_and(|least| least > 1) {
-        return Err("For 'array' type, 'minItems' values other than 0 or 1 are not supported".to_owned());
+    if kind == "array"
+        && node
+            .get("minItems")
+            .and_then(Value::as_u64)
+            .is_some_and(|least| least > 1)
+    {
+        return Err(
+            "For 'array' type, 'minItems' values other than 0 or 1 are not supported".to_owned(),
+        );
     }
     if kind != "object" {
         return Ok(());
     }
     match node.get("additionalProperties") {
         Some(Value::Bool(false)) => Ok(()),
-        Some(Value::Object(_)) => {
-            Err("For 'object' type, 'additionalProperties: object' is not supported. Please set \
+        Some(Value::Object(_)) => Err(
+            "For 'object' type, 'additionalProperties: object' is not supported. Please set \
                                        'additionalProperties' to false"
-                .to_owned())
-        }
-        _ => Err("For 'object' type, 'additionalProperties' must be explicitly set to false".to_owned()),
+                .to_owned(),
+        ),
+        _ => Err(
+            "For 'object' type, 'additionalProperties' must be explicitly set to false".to_owned(),
+        ),
     }
 }
 
 /// The schemas within a schema.
 fn children(node: &Map<String, Value>) -> impl Iterator<Item = &Value> {
-    let properties = node.get("properties").and_then(Value::as_object).into_iter().flatten();
-    let lists = ["anyOf", "allOf"].into_iter().filter_map(|key| node.get(key)?.as_array()).flatten();
-    properties.map(|(_, child)| child).chain(definitions(node)).chain(lists).chain(node.get("items"))
+    let properties = node
+        .get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten();
+    let lists = ["anyOf", "allOf"]
+        .into_iter()
+        .filter_map(|key| node.get(key)?.as_array())
+        .flatten();
+    properties
+        .map(|(_, child)| child)
+        .chain(definitions(node))
+        .chain(lists)
+        .chain(node.get("items"))
 }
 
 /// The schemas which a schema gives names to.
 fn definitions(node: &Map<String, Value>) -> impl Iterator<Item = &Value> {
-    let maps = ["$defs", "definitions"].into_iter().filter_map(|key| node.get(key)?.as_object());
+    let maps = ["$defs", "definitions"]
+        .into_iter()
+        .filter_map(|key| node.get(key)?.as_object());
     maps.flatten().map(|(_, definition)| definition)
 }

@@ -11,7 +11,10 @@ const MOST_KEY_CHARS: usize = 64;
 
 /// Refuses names and schemas which the API does not take, and a choice without tools.
 pub(crate) fn check<'a>(body: &'a Value, schemas: &mut Schemas<'a>) -> Result<(), String> {
-    let tools = body["tools"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let tools = body["tools"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     if tools.is_empty() && body["tool_choice"].is_object() {
         return Err("tool_choice may only be specified while providing tools.".to_owned());
     }
@@ -21,7 +24,10 @@ pub(crate) fn check<'a>(body: &'a Value, schemas: &mut Schemas<'a>) -> Result<()
         if matches!(tool["type"].as_str(), None | Some("custom")) {
             custom(&path, tool)?;
         }
-        if tool["name"].as_str().is_some_and(|name| !names.insert(name)) {
+        if tool["name"]
+            .as_str()
+            .is_some_and(|name| !names.insert(name))
+        {
             return Err("tools: Tool names must be unique.".to_owned());
         }
         if tool["strict"] == true {
@@ -43,12 +49,19 @@ fn custom(path: &str, tool: &Value) -> Result<(), String> {
     if !schema.is_object() {
         return Err(format!("{path}.input_schema: Field required"));
     }
-    if ["oneOf", "allOf", "anyOf"].iter().any(|keyword| schema.get(keyword).is_some()) {
+    if ["oneOf", "allOf", "anyOf"]
+        .iter()
+        .any(|keyword| schema.get(keyword).is_some())
+    {
         return Err(format!(
             "{path}.input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level"
         ));
     }
-    let mut keys = schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key);
+    let mut keys = schema["properties"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, _)| key);
     if keys.any(|key| !is_word(key, MOST_KEY_CHARS, "_.-")) {
         return Err(format!(
             "{path}.input_schema.properties: Property keys should match pattern '^[a-zA-Z0-9_.-]{{1,{MOST_KEY_CHARS}}}$'"

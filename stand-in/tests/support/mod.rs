@@ -1,5 +1,9 @@
 //! A client of the stand-in, as the tests need it.
-#![allow(clippy::unwrap_used, dead_code, reason = "test code, of which each test file uses a part")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "test code, of which each test file uses a part"
+)]
 
 use std::time::Duration;
 
@@ -17,13 +21,22 @@ pub struct Api {
 
 impl Api {
     pub async fn start() -> Self {
-        Self { stand_in: StandIn::start().await.unwrap(), client: Client::new() }
+        Self {
+            stand_in: StandIn::start().await.unwrap(),
+            client: Client::new(),
+        }
     }
 
     /// Without the rules of the real API.
     pub async fn lenient() -> Self {
-        let settings = Settings { is_lenient: true, ..Settings::default() };
-        Self { stand_in: StandIn::start_with(settings).await.unwrap(), client: Client::new() }
+        let settings = Settings {
+            is_lenient: true,
+            ..Settings::default()
+        };
+        Self {
+            stand_in: StandIn::start_with(settings).await.unwrap(),
+            client: Client::new(),
+        }
     }
 
     /// The message of the 400 which answers `body`; `None` if it is taken.
@@ -46,24 +59,40 @@ impl Api {
     }
 
     pub async fn send(&self, body: &Value) -> Response {
-        self.post("/v1/messages?beta=true", body).send().await.unwrap()
+        self.post("/v1/messages?beta=true", body)
+            .send()
+            .await
+            .unwrap()
     }
 
     /// The whole message which answers `prompt`.
     pub async fn ask(&self, prompt: &str) -> Value {
-        self.send(&request(prompt, json!({}))).await.json().await.unwrap()
+        self.send(&request(prompt, json!({})))
+            .await
+            .json()
+            .await
+            .unwrap()
     }
 
     /// The events which answer `prompt`.
     pub async fn stream(&self, prompt: &str) -> Vec<Value> {
-        events(&self.send(&request(prompt, json!({"stream": true}))).await.text().await.unwrap())
+        events(
+            &self
+                .send(&request(prompt, json!({"stream": true})))
+                .await
+                .text()
+                .await
+                .unwrap(),
+        )
     }
 }
 
 /// A request of one user message, with `more` fields.
 pub fn request(prompt: &str, more: Value) -> Value {
     let mut body = json!({"model": "claude-test", "max_tokens": 1000, "messages": [{"role": "user", "content": prompt}]});
-    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     body
 }
 
@@ -79,10 +108,16 @@ pub fn events(text: &str) -> Vec<Value> {
 }
 
 pub fn kinds(events: &[Value]) -> Vec<&str> {
-    events.iter().map(|event| event["type"].as_str().unwrap()).collect()
+    events
+        .iter()
+        .map(|event| event["type"].as_str().unwrap())
+        .collect()
 }
 
 /// The values of the field `name` in all deltas which have it.
 pub fn deltas<'a>(events: &'a [Value], name: &str) -> Vec<&'a str> {
-    events.iter().filter_map(|event| event["delta"][name].as_str()).collect()
+    events
+        .iter()
+        .filter_map(|event| event["delta"][name].as_str())
+        .collect()
 }

@@ -35,7 +35,11 @@ pub(crate) struct Events {
 impl<'a> Chat<'a> {
     pub(crate) fn new(http: &'a reqwest::Client, url: String, prompt: &str) -> Self {
         let messages = json!([{"role": "user", "content": prompt}]);
-        Self { http, url, body: json!({"model": "haiku", "messages": messages}) }
+        Self {
+            http,
+            url,
+            body: json!({"model": "haiku", "messages": messages}),
+        }
     }
 
     /// Sets a field of the request.
@@ -46,14 +50,21 @@ impl<'a> Chat<'a> {
 
     /// Puts earlier messages, as (role, text), before the prompt.
     pub(crate) fn after(mut self, earlier: &[(&str, &str)]) -> Self {
-        let earlier = earlier.iter().map(|(role, content)| json!({"role": role, "content": content}));
+        let earlier = earlier
+            .iter()
+            .map(|(role, content)| json!({"role": role, "content": content}));
         let prompt = self.body["messages"].as_array().unwrap().clone();
         self.body["messages"] = earlier.chain(prompt).collect();
         self
     }
 
     async fn post(self) -> reqwest::Response {
-        self.http.post(self.url).json(&self.body).send().await.unwrap()
+        self.http
+            .post(self.url)
+            .json(&self.body)
+            .send()
+            .await
+            .unwrap()
     }
 
     /// Sends it and reads the whole response.
@@ -79,7 +90,9 @@ impl<'a> Chat<'a> {
         }
         let (mut text, mut end) = (String::new(), "nothing".to_owned());
         for event in Events::of(response).rest().await {
-            let Ok(event) = serde_json::from_str::<Value>(&event) else { continue };
+            let Ok(event) = serde_json::from_str::<Value>(&event) else {
+                continue;
+            };
             let choice = &event["choices"][0];
             text += choice["delta"]["content"].as_str().unwrap_or_default();
             if let Some(reason) = choice["finish_reason"].as_str() {
@@ -107,7 +120,11 @@ impl Answer {
     /// Reads a whole response, which must be JSON.
     pub(crate) async fn of(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Self { status, headers, body: response.json().await.unwrap() }
+        Self {
+            status,
+            headers,
+            body: response.json().await.unwrap(),
+        }
     }
 
     /// The words of the answer, which must be one.
@@ -132,8 +149,15 @@ impl Events {
     fn of(response: reqwest::Response) -> Self {
         let headers = response.headers().clone();
         let events = response.bytes_stream().eventsource();
-        let stream = events.map(|event| event.map(|event| event.data).map_err(|error| error.to_string()));
-        Self { headers, stream: Box::pin(stream) }
+        let stream = events.map(|event| {
+            event
+                .map(|event| event.data)
+                .map_err(|error| error.to_string())
+        });
+        Self {
+            headers,
+            stream: Box::pin(stream),
+        }
     }
 
     /// The payload of the next event, `None` at the end of the stream.
@@ -145,7 +169,8 @@ impl Events {
     /// Reads on until an event holds text, and yields that.
     pub(crate) async fn next_text(&mut self) -> String {
         loop {
-            let event: Value = serde_json::from_str(&self.next().await.expect("more events")).unwrap();
+            let event: Value =
+                serde_json::from_str(&self.next().await.expect("more events")).unwrap();
             match event["choices"][0]["delta"]["content"].as_str() {
                 Some("") | None => {}
                 Some(text) => return text.to_owned(),
@@ -200,7 +225,9 @@ impl RawClient {
     pub(crate) async fn read_to_end(&mut self) {
         let mut rest = Vec::new();
         let read = tokio::time::timeout(Duration::from_secs(30), self.0.read_to_end(&mut rest));
-        read.await.expect("the connection closes within 30 s").unwrap();
+        read.await
+            .expect("the connection closes within 30 s")
+            .unwrap();
     }
 
     /// Closes with a reset instead of a goodbye.

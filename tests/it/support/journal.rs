@@ -13,7 +13,9 @@ pub(crate) struct Journal {
 
 impl Journal {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -23,7 +25,9 @@ impl Journal {
     /// All events of one kind, in their order.
     pub(crate) fn of(&self, event: &str) -> Vec<Value> {
         let text = std::fs::read_to_string(self.path()).unwrap_or_default();
-        let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let whole = text
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'));
         whole
             .map(|line| serde_json::from_str::<Value>(line).unwrap())
             .filter(|line| line["event"] == event)
@@ -38,12 +42,18 @@ impl Journal {
 
     /// Waits until there are `count` events of one kind, and yields the last.
     pub(crate) async fn nth(&self, event: &str, count: usize) -> Value {
-        eventually(&format!("{count} x {event}"), || async { self.of(event).get(count - 1).cloned() }).await
+        eventually(&format!("{count} x {event}"), || async {
+            self.of(event).get(count - 1).cloned()
+        })
+        .await
     }
 
     /// The processes that were started, dead ones included.
     pub(crate) fn started(&self) -> Vec<i32> {
         let starts = self.of("start");
-        starts.iter().map(|start| i32::try_from(start["pid"].as_i64().unwrap()).unwrap()).collect()
+        starts
+            .iter()
+            .map(|start| i32::try_from(start["pid"].as_i64().unwrap()).unwrap())
+            .collect()
     }
 }

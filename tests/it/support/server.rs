@@ -45,10 +45,13 @@ pub(crate) async fn within<T, F: Future<Output = Option<T>>>(
 
 /// The real CLI, where `tools/install-cli` puts it.
 pub(crate) fn real_cli() -> PathBuf {
-    let folder =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/cli/node_modules/@anthropic-ai/claude-code");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(".cache/cli/node_modules/@anthropic-ai/claude-code");
     let path = folder.join("bin/claude.exe");
-    assert!(path.exists(), "the Claude CLI is not installed; run tools/install-cli");
+    assert!(
+        path.exists(),
+        "the Claude CLI is not installed; run tools/install-cli"
+    );
     path
 }
 
@@ -63,7 +66,10 @@ pub(crate) struct Builder {
 
 impl Builder {
     /// Sets a variable of the server's environment: a `SWITCHBOARD_` key, or one that reaches the workers.
-    #[expect(clippy::needless_pass_by_value, reason = "so that numbers and texts are given alike")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "so that numbers and texts are given alike"
+    )]
     pub(crate) fn set(mut self, name: &str, value: impl ToString) -> Self {
         self.variables.insert(name.to_owned(), value.to_string());
         self
@@ -87,7 +93,10 @@ impl Builder {
 
     /// Files that the server may have open, connections included, where it is a process of its own.
     pub(crate) fn open_files(self, most: usize) -> Self {
-        Self { open_files: Some(most), ..self }
+        Self {
+            open_files: Some(most),
+            ..self
+        }
     }
 
     /// Takes a variable out of the server's environment.
@@ -111,7 +120,12 @@ impl Builder {
 
     /// As [`Self::fail`], over a data directory that outlives it.
     pub(crate) async fn fail_in(self, data_dir: &Path) -> Ended {
-        fail(&self.set("SWITCHBOARD_SERVER__DATA_DIR", data_dir.display()).variables).await
+        fail(
+            &self
+                .set("SWITCHBOARD_SERVER__DATA_DIR", data_dir.display())
+                .variables,
+        )
+        .await
     }
 
     /// Starts the server as a process of its own, over a data directory that outlives it.
@@ -133,7 +147,10 @@ impl Builder {
     /// Starts the server over a data directory that outlives it.
     pub(crate) async fn start_in(mut self, data_dir: &Path) -> TestServer {
         let data_dir = data_dir.to_owned();
-        self.variables.insert("SWITCHBOARD_SERVER__DATA_DIR".to_owned(), data_dir.display().to_string());
+        self.variables.insert(
+            "SWITCHBOARD_SERVER__DATA_DIR".to_owned(),
+            data_dir.display().to_string(),
+        );
         let environment: Environment = self.variables.into_iter().collect();
         let settings = Settings::load(None, &environment, &Flags::default()).unwrap();
         let app = App::start(&settings, &environment).await.unwrap();
@@ -164,30 +181,40 @@ impl TestServer {
     pub(crate) async fn real() -> Builder {
         let upstream = StandIn::start().await.unwrap();
         let url = upstream.base_url();
-        let mut builder =
-            Self::over(&real_cli()).set("ANTHROPIC_BASE_URL", url).set("SWITCHBOARD_CLAUDE__MAX_RETRIES", 0);
+        let mut builder = Self::over(&real_cli())
+            .set("ANTHROPIC_BASE_URL", url)
+            .set("SWITCHBOARD_CLAUDE__MAX_RETRIES", 0);
         builder.upstream = Some(upstream);
         builder
     }
 
     /// A server over the CLI with faults.
     pub(crate) fn fake() -> Builder {
-        Self::over(Path::new(env!("CARGO_BIN_EXE_fake-claude")))
-            .set("SWITCHBOARD_CLAUDE__PASS_ENVIRONMENT", r#"["FAKE_CLAUDE_*"]"#)
+        Self::over(Path::new(env!("CARGO_BIN_EXE_fake-claude"))).set(
+            "SWITCHBOARD_CLAUDE__PASS_ENVIRONMENT",
+            r#"["FAKE_CLAUDE_*"]"#,
+        )
     }
 
     fn over(binary: &Path) -> Builder {
-        Builder { variables: BTreeMap::new(), config: None, upstream: None, open_files: None }
-            .set("PATH", "/usr/bin:/bin")
-            .set("ANTHROPIC_API_KEY", "sk-ant-made-up")
-            .set("SWITCHBOARD_CLAUDE__BINARY", binary.display())
-            .set("SWITCHBOARD_SERVER__LISTEN", "127.0.0.1:0")
-            .workers(2)
+        Builder {
+            variables: BTreeMap::new(),
+            config: None,
+            upstream: None,
+            open_files: None,
+        }
+        .set("PATH", "/usr/bin:/bin")
+        .set("ANTHROPIC_API_KEY", "sk-ant-made-up")
+        .set("SWITCHBOARD_CLAUDE__BINARY", binary.display())
+        .set("SWITCHBOARD_SERVER__LISTEN", "127.0.0.1:0")
+        .workers(2)
     }
 
     /// What the CLI calls.
     pub(crate) fn upstream(&self) -> &StandIn {
-        self.upstream.as_ref().expect("only a server over the real CLI has an upstream")
+        self.upstream
+            .as_ref()
+            .expect("only a server over the real CLI has an upstream")
     }
 
     /// The URL of a path.
@@ -202,7 +229,11 @@ impl TestServer {
 
     /// What the workers are doing.
     pub(crate) fn stats(&self) -> Stats {
-        self.app.workers.as_ref().expect("the server is signed in").stats()
+        self.app
+            .workers
+            .as_ref()
+            .expect("the server is signed in")
+            .stats()
     }
 
     /// Waits until the workers are as `condition` wants them.
@@ -248,13 +279,19 @@ impl TestServer {
     /// Stops the server and asserts that it leaves nothing behind: no lease, no waiting request, no process.
     pub(crate) async fn end(self) {
         if self.app.workers.is_some() {
-            self.until("no lease is left", |stats| stats.busy + stats.resetting + stats.waiting == 0).await;
+            self.until("no lease is left", |stats| {
+                stats.busy + stats.resetting + stats.waiting == 0
+            })
+            .await;
         }
         self.app.shutdown.begin();
         drop(self.http);
         self.app.wait().await;
         let left = workers_of(&self.data_dir);
-        assert!(!left.iter().any(|id| is_child(*id)), "no worker is left: {left:?}");
+        assert!(
+            !left.iter().any(|id| is_child(*id)),
+            "no worker is left: {left:?}"
+        );
         // What a worker had started was killed with it, but nobody has waited for it.
         let none_is_left = || async { workers_of(&self.data_dir).is_empty().then_some(()) };
         eventually("nothing that a worker had started is left", none_is_left).await;

@@ -49,18 +49,36 @@ struct Process {
 
 impl Process {
     #[expect(clippy::disallowed_methods, reason = "the process under test")]
-    fn start(variables: &BTreeMap<String, String>, config: Option<&Path>, open_files: Option<usize>) -> Self {
+    fn start(
+        variables: &BTreeMap<String, String>,
+        config: Option<&Path>,
+        open_files: Option<usize>,
+    ) -> Self {
         let log = NamedTempFile::new().unwrap();
-        let limit = open_files.map(|most| format!("ulimit -n {most} && ")).unwrap_or_default();
+        let limit = open_files
+            .map(|most| format!("ulimit -n {most} && "))
+            .unwrap_or_default();
         let mut command = Command::new("/bin/sh");
         command.args([
             "-c",
             &format!("{limit}exec \"$0\" serve \"$@\""),
             env!("CARGO_BIN_EXE_claude-switchboard"),
         ]);
-        command.env_clear().envs(variables).stdin(Stdio::null()).stdout(Stdio::null());
-        command.args(config.into_iter().flat_map(|file| [Path::new("--config"), file]));
-        let child = command.stderr(log.reopen().unwrap()).kill_on_drop(true).spawn().unwrap();
+        command
+            .env_clear()
+            .envs(variables)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        command.args(
+            config
+                .into_iter()
+                .flat_map(|file| [Path::new("--config"), file]),
+        );
+        let child = command
+            .stderr(log.reopen().unwrap())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
         Self { child, log }
     }
 
@@ -74,8 +92,13 @@ impl Process {
 
     async fn ended(mut self) -> Ended {
         let ended = tokio::time::timeout(DEADLINE, self.child.wait()).await;
-        let status = ended.unwrap_or_else(|_| panic!("runs after {DEADLINE:?}: {}", self.log())).unwrap();
-        Ended { code: status.code(), log: self.log() }
+        let status = ended
+            .unwrap_or_else(|_| panic!("runs after {DEADLINE:?}: {}", self.log()))
+            .unwrap();
+        Ended {
+            code: status.code(),
+            log: self.log(),
+        }
     }
 }
 
@@ -118,7 +141,9 @@ impl ServerProcess {
 
     /// What the CLI calls.
     pub(crate) fn upstream(&self) -> &StandIn {
-        self.upstream.as_ref().expect("only a server over the real CLI has an upstream")
+        self.upstream
+            .as_ref()
+            .expect("only a server over the real CLI has an upstream")
     }
 
     /// The URL of a path.
@@ -144,7 +169,10 @@ impl ServerProcess {
 
     /// Waits until `/ready` is as `condition` wants it.
     pub(crate) async fn until(&self, what: &str, condition: impl Fn(&Value) -> bool) {
-        eventually(what, || async { condition(&self.get("/ready").await.1).then_some(()) }).await;
+        eventually(what, || async {
+            condition(&self.get("/ready").await.1).then_some(())
+        })
+        .await;
     }
 
     /// Keeps streams open, and so their workers busy, as long as the server runs.
@@ -170,8 +198,12 @@ impl ServerProcess {
 
     /// The most memory it has had in use so far, in bytes.
     pub(crate) fn peak_memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
@@ -188,7 +220,12 @@ impl ServerProcess {
 
     /// Waits until nobody can connect any more.
     pub(crate) async fn until_refused(&self) {
-        let is_refused = || async { TcpStream::connect(self.address).await.is_err().then_some(()) };
+        let is_refused = || async {
+            TcpStream::connect(self.address)
+                .await
+                .is_err()
+                .then_some(())
+        };
         eventually("new connections are refused", is_refused).await;
     }
 

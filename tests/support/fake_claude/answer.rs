@@ -29,13 +29,23 @@ impl Answer {
             })
         };
         let mut words: Vec<String> = match text {
-            Some(text) => text.split_inclusive(char::is_whitespace).map(str::to_owned).collect(),
-            None => (0..job.modes.number("tokens").unwrap_or(5)).map(|index| format!("w{index} ")).collect(),
+            Some(text) => text
+                .split_inclusive(char::is_whitespace)
+                .map(str::to_owned)
+                .collect(),
+            None => (0..job.modes.number("tokens").unwrap_or(5))
+                .map(|index| format!("w{index} "))
+                .collect(),
         };
-        let limit = state.env.get("CLAUDE_CODE_MAX_OUTPUT_TOKENS").and_then(|limit| limit.parse().ok());
+        let limit = state
+            .env
+            .get("CLAUDE_CODE_MAX_OUTPUT_TOKENS")
+            .and_then(|limit| limit.parse().ok());
         let body = state.env.get("CLAUDE_CODE_EXTRA_BODY");
         let body = body.and_then(|body| serde_json::from_str::<Value>(body).ok());
-        let stops = body.as_ref().and_then(|body| body.get("stop_sequences")?.as_array());
+        let stops = body
+            .as_ref()
+            .and_then(|body| body.get("stop_sequences")?.as_array());
         let stops = stops.into_iter().flatten().filter_map(Value::as_str);
         Self {
             stop_sequence: cut_at_first(&mut words, stops),
@@ -46,11 +56,16 @@ impl Answer {
 }
 
 /// Ends `words` before the first text of `stops` in them, and tells which that was.
-fn cut_at_first<'s>(words: &mut Vec<String>, stops: impl Iterator<Item = &'s str>) -> Option<String> {
+fn cut_at_first<'s>(
+    words: &mut Vec<String>,
+    stops: impl Iterator<Item = &'s str>,
+) -> Option<String> {
     let mut stops = stops.filter(|stop| !stop.is_empty()).peekable();
     stops.peek()?;
     let text = words.concat();
-    let (at, stop) = stops.filter_map(|stop| Some((text.find(stop)?, stop))).min_by_key(|(at, _)| *at)?;
+    let (at, stop) = stops
+        .filter_map(|stop| Some((text.find(stop)?, stop)))
+        .min_by_key(|(at, _)| *at)?;
     let mut left = at;
     for word in words.iter_mut() {
         let kept = left.min(word.len());

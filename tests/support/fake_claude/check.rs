@@ -13,7 +13,11 @@ pub(crate) const EXTRA_BODY: &str = "CLAUDE_CODE_EXTRA_BODY";
 
 /// The host, port and path to which settings send the calls, if they do.
 pub(crate) fn address(state: &State) -> Option<String> {
-    state.env.get(BASE_URL)?.strip_prefix("http://").map(str::to_owned)
+    state
+        .env
+        .get(BASE_URL)?
+        .strip_prefix("http://")
+        .map(str::to_owned)
 }
 
 /// The body, where settings add messages to it.
@@ -24,12 +28,21 @@ pub(crate) fn body(state: &State) -> Option<Value> {
 
 /// The last message of that body: what the model is to answer.
 pub(crate) fn prompt_of_body(state: &State) -> Option<Value> {
-    body(state)?["messages"].as_array()?.last()?.get("content").cloned()
+    body(state)?["messages"]
+        .as_array()?
+        .last()?
+        .get("content")
+        .cloned()
 }
 
 /// Makes the calls of `job` at `address`: one, and with the mode `calls_again` another one after an answer that was cut off.
 pub(crate) fn call(session: &Session, job: &Job, address: &str) -> io::Result<()> {
-    let body = session.state().env.get(EXTRA_BODY).cloned().unwrap_or_else(|| "{}".to_owned());
+    let body = session
+        .state()
+        .env
+        .get(EXTRA_BODY)
+        .cloned()
+        .unwrap_or_else(|| "{}".to_owned());
     let own = json!({"messages": [{"role": "user", "content": job.content}]}).to_string();
     let ignores_body = session.process_modes.on("body_ignored");
     let body = if ignores_body { own } else { body };

@@ -11,14 +11,24 @@ use crate::session::{Entry, EntryKind, Session, State};
 
 /// Answers one request, in the thread that reads.
 pub(crate) fn answer(session: &Session, line: &Value) -> io::Result<()> {
-    let id = line.get("request_id").and_then(Value::as_str).unwrap_or_default();
+    let id = line
+        .get("request_id")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let request = line.get("request").unwrap_or(&Value::Null);
-    match request.get("subtype").and_then(Value::as_str).unwrap_or_default() {
+    match request
+        .get("subtype")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+    {
         "initialize" => initialize(session, id, request),
         "list_models" => succeed(session, id, Some(&json!({"models": models::catalogue()}))),
         "set_model" => set_model(session, id, request),
         "apply_flag_settings" => {
-            apply_settings(&mut session.state(), request.get("settings").unwrap_or(&Value::Null));
+            apply_settings(
+                &mut session.state(),
+                request.get("settings").unwrap_or(&Value::Null),
+            );
             succeed(session, id, None)
         }
         "interrupt" => interrupt(session, id),
@@ -34,12 +44,20 @@ fn initialize(session: &Session, id: &str, request: &Value) -> io::Result<()> {
     let modes = &session.process_modes;
     std::thread::sleep(Duration::from_millis(modes.count("start_ms")));
     if modes.on("init_fails") {
-        return fail(session, id, "Initialization failed: scripted", "initialize_failed");
+        return fail(
+            session,
+            id,
+            "Initialization failed: scripted",
+            "initialize_failed",
+        );
     }
     // A second one does not change the system prompt.
     let mut state = session.state();
     if state.system.is_null() {
-        state.system = request.get("systemPrompt").cloned().unwrap_or_else(|| json!([]));
+        state.system = request
+            .get("systemPrompt")
+            .cloned()
+            .unwrap_or_else(|| json!([]));
     }
     drop(state);
     session.say(&session.lines.ui_invalidate())?;
@@ -60,7 +78,10 @@ fn initialize(session: &Session, id: &str, request: &Value) -> io::Result<()> {
 
 /// With a conversation under way, the change becomes part of it.
 fn set_model(session: &Session, id: &str, request: &Value) -> io::Result<()> {
-    let name = request.get("model").and_then(Value::as_str).unwrap_or("default");
+    let name = request
+        .get("model")
+        .and_then(Value::as_str)
+        .unwrap_or("default");
     let mut state = session.state();
     let Some(model) = models::resolve(name) else {
         let response = json!({
@@ -76,10 +97,19 @@ fn set_model(session: &Session, id: &str, request: &Value) -> io::Result<()> {
     let changed = state.model != model;
     state.model.clone_from(&model);
     if changed && !state.history.is_empty() {
-        let label = if name == "default" { model.clone() } else { format!("{name} ({model})") };
+        let label = if name == "default" {
+            model.clone()
+        } else {
+            format!("{name} ({model})")
+        };
         let text = format!("<local-command-stdout>Set model to `{label}`</local-command-stdout>");
         let (uuid, line) = session.lines.note(&text, r#","isReplay":true"#);
-        state.history.push(Entry { kind: EntryKind::Note, uuid, content: json!(text), text });
+        state.history.push(Entry {
+            kind: EntryKind::Note,
+            uuid,
+            content: json!(text),
+            text,
+        });
         drop(state);
         session.say(&line)?;
     } else {
@@ -89,7 +119,12 @@ fn set_model(session: &Session, id: &str, request: &Value) -> io::Result<()> {
 }
 
 fn apply_settings(state: &mut State, settings: &Value) {
-    for (name, value) in settings.get("env").and_then(Value::as_object).into_iter().flatten() {
+    for (name, value) in settings
+        .get("env")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
         match value {
             Value::Null => state.env.remove(name),
             Value::String(text) => state.env.insert(name.clone(), text.clone()),
@@ -99,7 +134,11 @@ fn apply_settings(state: &mut State, settings: &Value) {
     if let Some(effort) = settings.get("effortLevel") {
         state.effort = effort.as_str().map(str::to_owned);
     }
-    if let Some(model) = settings.get("model").and_then(Value::as_str).and_then(models::resolve) {
+    if let Some(model) = settings
+        .get("model")
+        .and_then(Value::as_str)
+        .and_then(models::resolve)
+    {
         state.model = model;
     }
 }
@@ -114,7 +153,10 @@ fn interrupt(session: &Session, id: &str) -> io::Result<()> {
         let event = json!({"running": state.running, "still_queued": still_queued});
         session.journal.write("interrupt", event);
     }
-    if ignored.as_deref().is_some_and(|ignored| ignored != "answered") {
+    if ignored
+        .as_deref()
+        .is_some_and(|ignored| ignored != "answered")
+    {
         return Ok(());
     }
     // The lock is held until the answer is out: what the player says on the interrupt comes after it.
@@ -135,11 +177,17 @@ fn rewind(session: &Session, id: &str, request: &Value) -> io::Result<()> {
     let outcome = match modes.text("rewind_fails").filter(|_| !is_checked) {
         Some("1") => Err("target_not_found"),
         Some(reason) => Err(reason),
-        None => rewind_to(&mut session.state(), target, name("last_seen_user_message_uuid")),
+        None => rewind_to(
+            &mut session.state(),
+            target,
+            name("last_seen_user_message_uuid"),
+        ),
     };
     let (rewound, reason) = (outcome.is_ok(), outcome.as_ref().err().copied());
     if !is_checked {
-        session.journal.write("rewind", json!({"rewound": rewound, "reason": reason}));
+        session
+            .journal
+            .write("rewind", json!({"rewound": rewound, "reason": reason}));
     }
     let response = match outcome {
         Ok((prefill, preceding)) => json!({
@@ -169,7 +217,13 @@ fn rewind_to(
     if state.running.is_some() || !state.queue.is_empty() {
         return Err("turn_running");
     }
-    let users = || state.history.iter().enumerate().filter(|(_, entry)| entry.kind == EntryKind::User);
+    let users = || {
+        state
+            .history
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| entry.kind == EntryKind::User)
+    };
     if !users().any(|(_, entry)| entry.uuid == target) {
         return Err("target_not_found");
     }
@@ -182,12 +236,17 @@ fn rewind_to(
     }
     let prefill = entry.text.clone();
     state.history.truncate(first);
-    Ok((prefill, state.history.last().map(|entry| entry.uuid.clone())))
+    Ok((
+        prefill,
+        state.history.last().map(|entry| entry.uuid.clone()),
+    ))
 }
 
 fn succeed(session: &Session, id: &str, response: Option<&Value>) -> io::Result<()> {
     let id = Value::from(id);
-    let body = response.map(|response| format!(r#","response":{response}"#)).unwrap_or_default();
+    let body = response
+        .map(|response| format!(r#","response":{response}"#))
+        .unwrap_or_default();
     let line = format!(
         r#"{{"type":"control_response","response":{{"subtype":"success","request_id":{id}{body}}}}}"#
     );
@@ -195,9 +254,14 @@ fn succeed(session: &Session, id: &str, response: Option<&Value>) -> io::Result<
 }
 
 fn fail(session: &Session, id: &str, error: &str, code: &str) -> io::Result<()> {
-    respond(session, &json!({"subtype": "error", "request_id": id, "error": error, "error_code": code}))
+    respond(
+        session,
+        &json!({"subtype": "error", "request_id": id, "error": error, "error_code": code}),
+    )
 }
 
 fn respond(session: &Session, response: &Value) -> io::Result<()> {
-    session.say(&format!("{{\"type\":\"control_response\",\"response\":{response}}}\n"))
+    session.say(&format!(
+        "{{\"type\":\"control_response\",\"response\":{response}}}\n"
+    ))
 }

@@ -34,7 +34,11 @@ pub(crate) fn in_turn(modes: &Modes, journal: &Journal) {
 }
 
 fn flood_stderr(size: &str) {
-    let size = if size == "1" { 10 << 20 } else { crate::modes::size(size).unwrap_or(10 << 20) };
+    let size = if size == "1" {
+        10 << 20
+    } else {
+        crate::modes::size(size).unwrap_or(10 << 20)
+    };
     let line = [b"fake-claude: noise on stderr ".repeat(4), vec![b'\n']].concat();
     let mut stderr = io::stderr().lock();
     let mut written = 0;
@@ -46,7 +50,10 @@ fn flood_stderr(size: &str) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a process of the process under test, outside the server")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a process of the process under test, outside the server"
+)]
 fn spawn_grandchild(journal: &Journal) {
     let mut command = Command::new("/bin/sleep");
     match command.arg("1000").stdin(Stdio::null()).spawn() {
@@ -57,15 +64,23 @@ fn spawn_grandchild(journal: &Journal) {
 
 /// Replaces the process by one that ignores SIGTERM, under the same pid: what is ignored stays so over `exec`, and
 /// to ignore a signal oneself takes unsafe code. Returns only on failure.
-#[expect(clippy::disallowed_methods, reason = "replaces this process, outside the server")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "replaces this process, outside the server"
+)]
 pub(crate) fn start_again_ignoring_sigterm(arguments: &[String]) -> io::Error {
     let program = match std::env::current_exe() {
         Ok(program) => program,
         Err(error) => return error,
     };
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", r#"trap "" TERM; exec "$0" "$@""#]).arg(program);
-    command.args(arguments.iter().skip(1)).env(SIGTERM_IS_IGNORED, "1").exec()
+    command
+        .args(["-c", r#"trap "" TERM; exec "$0" "$@""#])
+        .arg(program);
+    command
+        .args(arguments.iter().skip(1))
+        .env(SIGTERM_IS_IGNORED, "1")
+        .exec()
 }
 
 /// Dies by a signal, as a crash does.
@@ -93,7 +108,9 @@ pub(crate) fn lines(session: &Session, modes: &Modes) -> Result<(), Stop> {
     let lines = &session.lines;
     let mut stdout = io::stdout().lock();
     if let Some(size) = modes.number("line_bytes") {
-        let room = usize::try_from(size).unwrap_or(0).saturating_sub(lines.delta("").len());
+        let room = usize::try_from(size)
+            .unwrap_or(0)
+            .saturating_sub(lines.delta("").len());
         write_delta_of(&mut stdout, lines, b"x", room)?;
     }
     if modes.on("invalid_utf8") {
@@ -104,15 +121,28 @@ pub(crate) fn lines(session: &Session, modes: &Modes) -> Result<(), Stop> {
         stdout.write_all(b"\0\0\0\0\n")?;
     }
     if let Some(depth) = modes.text("deep_nesting") {
-        let depth = if depth == "1" { "100000" } else { depth }.parse().unwrap_or(0);
+        let depth = if depth == "1" { "100000" } else { depth }
+            .parse()
+            .unwrap_or(0);
         let event = [vec![b'['; depth], vec![b']'; depth]].concat();
-        stdout.write_all(&[br#"{"type":"stream_event","event":"#, event.as_slice(), b"}\n"].concat())?;
+        stdout.write_all(
+            &[
+                br#"{"type":"stream_event","event":"#,
+                event.as_slice(),
+                b"}\n",
+            ]
+            .concat(),
+        )?;
     }
     if modes.on("duplicate_keys") {
         stdout.write_all(lines.delta_with_duplicate_keys().as_bytes())?;
     }
     if let Some(size) = modes.text("no_newline") {
-        let size = if size == "1" { 64 << 20 } else { crate::modes::size(size).unwrap_or(0) };
+        let size = if size == "1" {
+            64 << 20
+        } else {
+            crate::modes::size(size).unwrap_or(0)
+        };
         write_many(&mut stdout, b"x", usize::try_from(size).unwrap_or(0))?;
         stdout.flush()?;
         drop(stdout);
@@ -136,7 +166,12 @@ fn write_delta_of(
 }
 
 fn write_many(stdout: &mut impl io::Write, pattern: &[u8], count: usize) -> io::Result<()> {
-    let block: Vec<u8> = pattern.iter().copied().cycle().take(BLOCK.min(count)).collect();
+    let block: Vec<u8> = pattern
+        .iter()
+        .copied()
+        .cycle()
+        .take(BLOCK.min(count))
+        .collect();
     let mut left = count;
     while left > 0 {
         let now = left.min(block.len());

@@ -27,7 +27,8 @@ pub(crate) struct Journal(Option<Arc<File>>);
 impl Journal {
     /// A path that cannot be opened counts as none: a test that reads it will notice.
     pub(crate) fn open(path: Option<&str>) -> Self {
-        let file = path.and_then(|path| OpenOptions::new().append(true).create(true).open(path).ok());
+        let file =
+            path.and_then(|path| OpenOptions::new().append(true).create(true).open(path).ok());
         Self(file.map(Arc::new))
     }
 
@@ -39,7 +40,10 @@ impl Journal {
     pub(crate) fn start(&self, arguments: &[String], names: &[String]) {
         if self.is_kept() {
             let cwd = std::env::current_dir().unwrap_or_default();
-            self.write("start", json!({"args": arguments.get(1..), "env": names, "cwd": cwd}));
+            self.write(
+                "start",
+                json!({"args": arguments.get(1..), "env": names, "cwd": cwd}),
+            );
         }
     }
 
@@ -47,7 +51,9 @@ impl Journal {
         if !self.is_kept() {
             return;
         }
-        let subtype = line.pointer("/request/subtype").or_else(|| line.pointer("/response/subtype"));
+        let subtype = line
+            .pointer("/request/subtype")
+            .or_else(|| line.pointer("/response/subtype"));
         self.write(
             "line",
             json!({
@@ -75,13 +81,18 @@ impl Journal {
     /// Appends an event; fields that are null in a `line` are left out.
     pub(crate) fn write(&self, event: &str, mut fields: Value) {
         let Some(file) = &self.0 else { return };
-        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let now = std::time::SystemTime::UNIX_EPOCH
+            .elapsed()
+            .unwrap_or_default();
         if let Some(fields) = fields.as_object_mut() {
             if event == "line" {
                 fields.retain(|_, value| !value.is_null());
             }
             fields.insert("pid".to_owned(), json!(std::process::id()));
-            fields.insert("ms".to_owned(), json!(u64::try_from(now.as_millis()).unwrap_or(u64::MAX)));
+            fields.insert(
+                "ms".to_owned(),
+                json!(u64::try_from(now.as_millis()).unwrap_or(u64::MAX)),
+            );
             fields.insert("event".to_owned(), json!(event));
         }
         let line = format!("{fields}\n");

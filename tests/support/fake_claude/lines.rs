@@ -51,8 +51,16 @@ impl Lines {
     pub(crate) fn new(version: String) -> Self {
         let cwd = std::env::current_dir().unwrap_or_default();
         let cwd = Value::from(cwd.to_string_lossy()).to_string();
-        let lines = Self { version, session: String::new(), cwd, ids: AtomicU64::new(0) };
-        Self { session: lines.uuid(), ..lines }
+        let lines = Self {
+            version,
+            session: String::new(),
+            cwd,
+            ids: AtomicU64::new(0),
+        };
+        Self {
+            session: lines.uuid(),
+            ..lines
+        }
     }
 
     pub(crate) fn version(&self) -> &str {
@@ -76,7 +84,9 @@ impl Lines {
 
     pub(crate) fn ui_invalidate(&self) -> String {
         let ids = self.ids();
-        format!("{{\"type\":\"system\",\"subtype\":\"ui_invalidate\",\"event\":\"ui.render\",{ids}}}\n")
+        format!(
+            "{{\"type\":\"system\",\"subtype\":\"ui_invalidate\",\"event\":\"ui.render\",{ids}}}\n"
+        )
     }
 
     pub(crate) fn init(&self, uuid: &str, model: &str) -> String {
@@ -118,7 +128,10 @@ impl Lines {
 
     pub(crate) fn message_start(&self, uuid: &str, model: &str, tokens: Tokens) -> String {
         let (model, uuid) = (Value::from(model), Value::from(uuid));
-        let usage = usage(Tokens { output: 1, ..tokens });
+        let usage = usage(Tokens {
+            output: 1,
+            ..tokens
+        });
         let event = format!(
             "{{\"type\":\"message_start\",\"message\":{{\"id\":\"msg_1\",\"type\":\"message\",\
              \"role\":\"assistant\",\"model\":{model},\"content\":[],\"stop_reason\":null,\
@@ -140,9 +153,18 @@ impl Lines {
         self.event(event, r#","type":"stream_event","parent_tool_use_id":null"#)
     }
 
-    pub(crate) fn assistant(&self, model: &str, text: &str, tokens: Tokens, aborted: bool) -> String {
+    pub(crate) fn assistant(
+        &self,
+        model: &str,
+        text: &str,
+        tokens: Tokens,
+        aborted: bool,
+    ) -> String {
         let (model, text) = (Value::from(model), Value::from(text));
-        let usage = usage(Tokens { output: 1, ..tokens });
+        let usage = usage(Tokens {
+            output: 1,
+            ..tokens
+        });
         let (session, id) = (&self.session, self.uuid());
         let aborted = if aborted { r#","aborted":true"# } else { "" };
         format!(
@@ -187,9 +209,23 @@ impl Lines {
     }
 
     pub(crate) fn result(&self, outcome: &Outcome<'_>) -> String {
-        let Outcome { stop_reason, terminal_reason, is_error, subtype, told, turns, total_cost, .. } =
-            outcome;
-        let Outcome { model_usage, model_usage_since, index, tokens, .. } = outcome;
+        let Outcome {
+            stop_reason,
+            terminal_reason,
+            is_error,
+            subtype,
+            told,
+            turns,
+            total_cost,
+            ..
+        } = outcome;
+        let Outcome {
+            model_usage,
+            model_usage_since,
+            index,
+            tokens,
+            ..
+        } = outcome;
         let (session, id, uuid) = (&self.session, self.uuid(), Value::from(outcome.uuid));
         let usage = usage(*tokens);
         let terminal = match *terminal_reason {
@@ -214,7 +250,10 @@ impl Lines {
         let other_session =
             |line: String| line.replace(&self.session, "ffffffff-0000-4000-8000-000000000000");
         let sub_agent = |line: String| {
-            line.replace(r#""parent_tool_use_id":null"#, r#""parent_tool_use_id":"toolu_foreign""#)
+            line.replace(
+                r#""parent_tool_use_id":null"#,
+                r#""parent_tool_use_id":"toolu_foreign""#,
+            )
         };
         let assistant = || self.assistant("claude-haiku-5-5", text, Tokens::default(), false);
         let mut lines = vec![
@@ -244,12 +283,21 @@ impl Lines {
     }
 
     fn ids(&self) -> String {
-        format!(r#""uuid":"{}","session_id":"{}""#, self.uuid(), self.session)
+        format!(
+            r#""uuid":"{}","session_id":"{}""#,
+            self.uuid(),
+            self.session
+        )
     }
 }
 
 fn usage(tokens: Tokens) -> String {
-    let Tokens { input, cache_write, cache_read, output } = tokens;
+    let Tokens {
+        input,
+        cache_write,
+        cache_read,
+        output,
+    } = tokens;
     format!(
         "\"input_tokens\":{input},\"cache_creation_input_tokens\":{cache_write},\
          \"cache_read_input_tokens\":{cache_read},\"output_tokens\":{output}"
@@ -258,7 +306,12 @@ fn usage(tokens: Tokens) -> String {
 
 /// One entry of `modelUsage`; `cost` is JSON.
 pub(crate) fn model_usage(model: &str, tokens: Tokens, cost: &str) -> String {
-    let Tokens { input, cache_write, cache_read, output } = tokens;
+    let Tokens {
+        input,
+        cache_write,
+        cache_read,
+        output,
+    } = tokens;
     let model = Value::from(model);
     format!(
         "{model}:{{\"inputTokens\":{input},\"outputTokens\":{output},\"cacheReadInputTokens\":{cache_read},\

@@ -81,7 +81,9 @@ pub(crate) fn catalogue() -> Value {
 
 /// The id that a name stands for: an alias, or any id that could be one of Anthropic's.
 pub(crate) fn resolve(name: &str) -> Option<String> {
-    let known = MODELS.iter().find(|model| model.value == name || model.resolved == name);
+    let known = MODELS
+        .iter()
+        .find(|model| model.value == name || model.resolved == name);
     known
         .map(|model| model.resolved.to_owned())
         .or_else(|| name.starts_with("claude-").then(|| name.to_owned()))
@@ -105,12 +107,19 @@ impl Tokens {
     }
 
     /// In dollars, at the list price of the model; of Opus for one that is not in the catalogue.
-    #[expect(clippy::cast_precision_loss, reason = "counts of tokens stay far below 2^52")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts of tokens stay far below 2^52"
+    )]
     pub(crate) fn cost(&self, model: &str) -> f64 {
-        let model = MODELS.iter().find(|known| known.resolved == model).unwrap_or(&MODELS[0]);
+        let model = MODELS
+            .iter()
+            .find(|known| known.resolved == model)
+            .unwrap_or(&MODELS[0]);
         let (read, written) = model.price;
-        let input =
-            self.input as f64 + 1.25 * self.cache_write as f64 + model.cached * self.cache_read as f64;
+        let input = self.input as f64
+            + 1.25 * self.cache_write as f64
+            + model.cached * self.cache_read as f64;
         (input * read + self.output as f64 * written) / 1e6
     }
 }

@@ -80,14 +80,29 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    #[expect(clippy::disallowed_methods, reason = "the process under test, outside the server")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the process under test, outside the server"
+    )]
     pub(crate) fn read() -> Self {
         let variables: BTreeMap<String, String> = std::env::vars_os()
-            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+            .map(|(name, value)| {
+                (
+                    name.to_string_lossy().into_owned(),
+                    value.to_string_lossy().into_owned(),
+                )
+            })
             .collect();
         Self {
-            names: variables.keys().filter(|name| *name != SIGTERM_IS_IGNORED).cloned().collect(),
-            version: variables.get("FAKE_CLAUDE_VERSION").cloned().unwrap_or_else(|| "2.1.329".to_owned()),
+            names: variables
+                .keys()
+                .filter(|name| *name != SIGTERM_IS_IGNORED)
+                .cloned()
+                .collect(),
+            version: variables
+                .get("FAKE_CLAUDE_VERSION")
+                .cloned()
+                .unwrap_or_else(|| "2.1.329".to_owned()),
             journal: variables.get("FAKE_CLAUDE_JOURNAL").cloned(),
             sigterm_is_ignored: variables.contains_key(SIGTERM_IS_IGNORED),
             variables,
@@ -107,7 +122,9 @@ impl Modes {
     pub(crate) fn of_process(environment: &Environment) -> Result<Self, String> {
         let mut process = BTreeMap::new();
         for (name, value) in &environment.variables {
-            let Some(mode) = name.strip_prefix(PREFIX) else { continue };
+            let Some(mode) = name.strip_prefix(PREFIX) else {
+                continue;
+            };
             if matches!(mode, "VERSION" | "JOURNAL" | "SIGTERM_IS_IGNORED") {
                 continue;
             }
@@ -117,7 +134,10 @@ impl Modes {
             }
             process.insert(mode, value.clone());
         }
-        Ok(Self { process: Arc::new(process), directives: Vec::new() })
+        Ok(Self {
+            process: Arc::new(process),
+            directives: Vec::new(),
+        })
     }
 
     /// These modes with the directives of `prompt` over them.
@@ -125,14 +145,23 @@ impl Modes {
         let mut directives = Vec::new();
         let mut rest = prompt;
         while let Some((_, after)) = rest.split_once("[[") {
-            let Some((inside, behind)) = after.split_once("]]") else { break };
-            directives.extend(words(inside).into_iter().map(|word| match word.split_once('=') {
-                Some((name, value)) => (name.to_owned(), value.to_owned()),
-                None => (word, "1".to_owned()),
-            }));
+            let Some((inside, behind)) = after.split_once("]]") else {
+                break;
+            };
+            directives.extend(
+                words(inside)
+                    .into_iter()
+                    .map(|word| match word.split_once('=') {
+                        Some((name, value)) => (name.to_owned(), value.to_owned()),
+                        None => (word, "1".to_owned()),
+                    }),
+            );
             rest = behind;
         }
-        Self { process: Arc::clone(&self.process), directives }
+        Self {
+            process: Arc::clone(&self.process),
+            directives,
+        }
     }
 
     /// Directives that no mode answers to.
@@ -145,7 +174,9 @@ impl Modes {
     pub(crate) fn directive(&self, mode: &str) -> Option<&str> {
         debug_assert!(KNOWN.contains(&mode), "{mode} is not listed");
         let found = self.directives.iter().rev().find(|(name, _)| name == mode);
-        found.map(|(_, value)| value.as_str()).filter(|value| *value != "0")
+        found
+            .map(|(_, value)| value.as_str())
+            .filter(|value| *value != "0")
     }
 
     /// The value of a mode that is on.
@@ -174,15 +205,20 @@ impl Modes {
     pub(crate) fn exit(&self) -> Exit {
         match self.text("signal").and_then(signal) {
             Some(signal) => Exit::Signal(signal),
-            None => {
-                Exit::Code(self.number("exit_code").and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
-            }
+            None => Exit::Code(
+                self.number("exit_code")
+                    .and_then(|code| u8::try_from(code).ok())
+                    .unwrap_or(1),
+            ),
         }
     }
 
     fn given(&self, mode: &str) -> Option<&str> {
         let directive = self.directives.iter().rev().find(|(name, _)| name == mode);
-        directive.map(|(_, value)| value).or_else(|| self.process.get(mode)).map(String::as_str)
+        directive
+            .map(|(_, value)| value)
+            .or_else(|| self.process.get(mode))
+            .map(String::as_str)
     }
 }
 

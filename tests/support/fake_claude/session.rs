@@ -107,7 +107,9 @@ impl State {
     pub(crate) fn context(&self) -> Value {
         let held = || {
             let entries = self.history.iter();
-            entries.map(|entry| json!({"role": entry.kind.role(), "content": entry.content})).collect()
+            entries
+                .map(|entry| json!({"role": entry.kind.role(), "content": entry.content}))
+                .collect()
         };
         let (system, messages) = match check::body(self) {
             Some(body) => (body["system"].clone(), body["messages"].clone()),
@@ -165,7 +167,16 @@ impl Session {
         };
         let noise = AtomicU8::new(noise_level(&modes));
         let (state, changed) = (Mutex::new(state), Condvar::new());
-        Self { lines, variables, process_modes: modes, journal, state, changed, noise, leave }
+        Self {
+            lines,
+            variables,
+            process_modes: modes,
+            journal,
+            state,
+            changed,
+            noise,
+            leave,
+        }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -188,15 +199,23 @@ impl Session {
         let mut state = self.state();
         if milliseconds > 0 && !state.interrupted {
             let time = Duration::from_millis(milliseconds);
-            let waited = self.changed.wait_timeout_while(state, time, |state| !state.interrupted);
+            let waited = self
+                .changed
+                .wait_timeout_while(state, time, |state| !state.interrupted);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        if state.interrupted { Err(Stop::Interrupted) } else { Ok(()) }
+        if state.interrupted {
+            Err(Stop::Interrupted)
+        } else {
+            Ok(())
+        }
     }
 
     /// Waits for an interrupt.
     pub(crate) fn stall(&self) -> Stop {
-        let stalled = self.changed.wait_while(self.state(), |state| !state.interrupted);
+        let stalled = self
+            .changed
+            .wait_while(self.state(), |state| !state.interrupted);
         drop(stalled);
         Stop::Interrupted
     }
@@ -204,7 +223,10 @@ impl Session {
     /// Waits for the next user line and starts it; `None` when there will be no more.
     pub(crate) fn next_job(&self) -> Option<Job> {
         let idle = |state: &mut State| state.queue.is_empty() && !state.leave_when_idle;
-        let state = self.changed.wait_while(self.state(), idle).unwrap_or_else(PoisonError::into_inner);
+        let state = self
+            .changed
+            .wait_while(self.state(), idle)
+            .unwrap_or_else(PoisonError::into_inner);
         let delay = state.queue.front()?.modes.count("queue_ms");
         drop(state);
         std::thread::sleep(Duration::from_millis(delay));

@@ -64,7 +64,8 @@ fn take(session: &Session, line: Value) -> io::Result<()> {
 fn take_user(session: &Session, mut line: Value) -> io::Result<()> {
     let (uuid, content) = message(session, &mut line);
     let known = |state: &crate::session::State| {
-        state.history.iter().any(|entry| entry.uuid == uuid) || state.queue.iter().any(|job| job.uuid == uuid)
+        state.history.iter().any(|entry| entry.uuid == uuid)
+            || state.queue.iter().any(|job| job.uuid == uuid)
     };
     if known(&session.state()) {
         return Ok(());
@@ -75,9 +76,19 @@ fn take_user(session: &Session, mut line: Value) -> io::Result<()> {
     let content = of_body.unwrap_or(content);
     let text = text_of(&content);
     let modes = &session.process_modes;
-    let modes = if query && !is_checked { modes.with_directives(&text) } else { modes.clone() };
+    let modes = if query && !is_checked {
+        modes.with_directives(&text)
+    } else {
+        modes.clone()
+    };
     session.say(&session.lines.lifecycle(&uuid, "queued"))?;
-    session.state().queue.push_back(Job { uuid, content, text, query, modes });
+    session.state().queue.push_back(Job {
+        uuid,
+        content,
+        text,
+        query,
+        modes,
+    });
     session.wake();
     Ok(())
 }
@@ -86,14 +97,22 @@ fn take_user(session: &Session, mut line: Value) -> io::Result<()> {
 fn take_assistant(session: &Session, mut line: Value) -> io::Result<()> {
     let (uuid, content) = message(session, &mut line);
     let line = session.lines.lifecycle(&uuid, "completed");
-    let entry = Entry { kind: EntryKind::Assistant, uuid, text: text_of(&content), content };
+    let entry = Entry {
+        kind: EntryKind::Assistant,
+        uuid,
+        text: text_of(&content),
+        content,
+    };
     session.state().history.push(entry);
     session.say(&line)
 }
 
 fn message(session: &Session, line: &mut Value) -> (String, Value) {
     let uuid = line.get("uuid").and_then(Value::as_str).map(str::to_owned);
-    let content = line.pointer_mut("/message/content").map(Value::take).unwrap_or_default();
+    let content = line
+        .pointer_mut("/message/content")
+        .map(Value::take)
+        .unwrap_or_default();
     (uuid.unwrap_or_else(|| session.lines.uuid()), content)
 }
 
@@ -103,6 +122,8 @@ fn text_of(content: &Value) -> String {
         return text.to_owned();
     }
     let blocks = content.as_array().into_iter().flatten();
-    let texts: Vec<&str> = blocks.filter_map(|block| block.get("text")?.as_str()).collect();
+    let texts: Vec<&str> = blocks
+        .filter_map(|block| block.get("text")?.as_str())
+        .collect();
     texts.join("\n")
 }

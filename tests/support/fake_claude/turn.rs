@@ -75,9 +75,16 @@ impl<'a> Turn<'a> {
 
     fn play(mut self) -> Result<(), Stop> {
         let uuid = &self.job.uuid;
-        self.session.say(&self.session.lines.lifecycle(uuid, "started"))?;
-        self.remember(EntryKind::User, uuid.clone(), self.job.content.clone(), self.job.text.clone());
-        self.session.say(&self.session.lines.init(uuid, &self.model))?;
+        self.session
+            .say(&self.session.lines.lifecycle(uuid, "started"))?;
+        self.remember(
+            EntryKind::User,
+            uuid.clone(),
+            self.job.content.clone(),
+            self.job.text.clone(),
+        );
+        self.session
+            .say(&self.session.lines.init(uuid, &self.model))?;
         let checked_at = crate::check::address(&self.session.state());
         if let Some(address) = checked_at {
             self.session.say(&self.session.lines.requesting(uuid))?;
@@ -88,7 +95,9 @@ impl<'a> Turn<'a> {
                 crate::check::call(self.session, self.job, &address)?;
             }
             self.session.state().running = None;
-            return Ok(self.session.say(&self.session.lines.lifecycle(uuid, "completed"))?);
+            return Ok(self
+                .session
+                .say(&self.session.lines.lifecycle(uuid, "completed"))?);
         }
         if !self.job.query {
             return self.end("", "completed", r#""result":"""#.to_owned(), false);
@@ -96,13 +105,28 @@ impl<'a> Turn<'a> {
         match self.ask() {
             Err(Stop::Interrupted) => self.end_interrupted(),
             Err(stop) => {
-                self.record(if matches!(stop, Stop::Hung) { "hung" } else { "died" }, 0.0);
+                self.record(
+                    if matches!(stop, Stop::Hung) {
+                        "hung"
+                    } else {
+                        "died"
+                    },
+                    0.0,
+                );
                 Err(stop)
             }
             Ok(None) => {
-                let told = format!(r#""api_error_status":null,"result":{}"#, Value::from(self.text.as_str()));
+                let told = format!(
+                    r#""api_error_status":null,"result":{}"#,
+                    Value::from(self.text.as_str())
+                );
                 let is_error = self.modes.on("result_is_error");
-                self.end("completed", if is_error { "error" } else { "completed" }, told, is_error)
+                self.end(
+                    "completed",
+                    if is_error { "error" } else { "completed" },
+                    told,
+                    is_error,
+                )
             }
             Ok(Some(error)) => self.end_failed(&error),
         }
@@ -111,23 +135,30 @@ impl<'a> Turn<'a> {
     /// Calls the model until it is done.
     fn ask(&mut self) -> Result<Option<ApiError>, Stop> {
         faults::in_turn(self.modes, &self.session.journal);
-        self.session.say(&self.session.lines.requesting(&self.job.uuid))?;
+        self.session
+            .say(&self.session.lines.requesting(&self.job.uuid))?;
         if self.modes.directive("exit_at_start").is_some() {
             return Err(Stop::Exit(self.modes.exit()));
         }
         let kind = self.modes.text("api_error").map(str::to_owned);
-        let status =
-            self.modes.number("api_error_status").or_else(|| status_of(kind.as_deref().unwrap_or("")));
+        let status = self
+            .modes
+            .number("api_error_status")
+            .or_else(|| status_of(kind.as_deref().unwrap_or("")));
         let retries = self.modes.count("api_retry");
         for attempt in 1..=retries {
             let error = kind.as_deref().unwrap_or("overloaded");
-            let line = self.session.lines.api_retry(attempt, retries, status.unwrap_or(529), error);
+            let line = self
+                .session
+                .lines
+                .api_retry(attempt, retries, status.unwrap_or(529), error);
             self.session.say(&line)?;
         }
         self.session.pause(self.modes.count("ttft_ms"))?;
         if let Some(kind) = kind {
             let text = self.modes.text("api_error_text").map(str::to_owned);
-            let text = text.unwrap_or_else(|| format!("API Error: {} scripted", status.unwrap_or(0)));
+            let text =
+                text.unwrap_or_else(|| format!("API Error: {} scripted", status.unwrap_or(0)));
             self.stop_reason = Some("stop_sequence");
             return Ok(Some(ApiError { kind, status, text }));
         }
@@ -143,11 +174,17 @@ impl<'a> Turn<'a> {
             if self.session.state().env.contains_key(ONE_CALL) {
                 self.stop_reason = Some("stop_sequence");
                 let text = "Prompt is too long".to_owned();
-                return Ok(Some(ApiError { kind: "invalid_request".to_owned(), status: None, text }));
+                return Ok(Some(ApiError {
+                    kind: "invalid_request".to_owned(),
+                    status: None,
+                    text,
+                }));
             }
             if call < CONTINUATIONS {
-                self.session.say(&self.session.lines.note(GO_ON, r#","isSynthetic":true"#).1)?;
-                self.session.say(&self.session.lines.requesting(&self.job.uuid))?;
+                self.session
+                    .say(&self.session.lines.note(GO_ON, r#","isSynthetic":true"#).1)?;
+                self.session
+                    .say(&self.session.lines.requesting(&self.job.uuid))?;
                 self.session.pause(self.modes.count("ttft_ms").max(5))?;
             }
         }
@@ -156,11 +193,20 @@ impl<'a> Turn<'a> {
             "API Error: Claude's response exceeded the {} output token maximum. To configure this behavior, set the CLAUDE_CODE_MAX_OUTPUT_TOKENS environment variable.",
             answer.limit
         );
-        Ok(Some(ApiError { kind: "max_output_tokens".to_owned(), status: None, text }))
+        Ok(Some(ApiError {
+            kind: "max_output_tokens".to_owned(),
+            status: None,
+            text,
+        }))
     }
 
     /// One call of the model, which says `words`.
-    fn call(&mut self, words: &[String], is_last: bool, stop_sequence: Option<&str>) -> Result<(), Stop> {
+    fn call(
+        &mut self,
+        words: &[String],
+        is_last: bool,
+        stop_sequence: Option<&str>,
+    ) -> Result<(), Stop> {
         let lines = &self.session.lines;
         let number = |mode, default| self.modes.number(mode).unwrap_or(default);
         let prompt = Tokens {
@@ -173,8 +219,10 @@ impl<'a> Turn<'a> {
         self.tokens.add(prompt);
         self.text.clear();
         self.in_call = true;
-        self.session.say(&lines.message_start(&self.job.uuid, &self.model, prompt))?;
-        let block = r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
+        self.session
+            .say(&lines.message_start(&self.job.uuid, &self.model, prompt))?;
+        let block =
+            r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
         self.session.say(&lines.event(block, ""))?;
         let gap = self.modes.count("gap_ms");
         for (index, word) in words.iter().enumerate() {
@@ -187,10 +235,17 @@ impl<'a> Turn<'a> {
         }
         self.checkpoint(is_last)?;
         self.session.pause(0)?;
-        self.session.say(&lines.assistant(&self.model, &self.text, prompt, false))?;
+        self.session
+            .say(&lines.assistant(&self.model, &self.text, prompt, false))?;
         let content = json!([{"type": "text", "text": self.text}]);
-        self.remember(EntryKind::Assistant, lines.uuid(), content, self.text.clone());
-        self.session.say(&lines.event(r#"{"type":"content_block_stop","index":0}"#, ""))?;
+        self.remember(
+            EntryKind::Assistant,
+            lines.uuid(),
+            content,
+            self.text.clone(),
+        );
+        self.session
+            .say(&lines.event(r#"{"type":"content_block_stop","index":0}"#, ""))?;
         let reason = match (is_last, stop_sequence) {
             (false, _) => "max_tokens",
             (true, Some(_)) => "stop_sequence",
@@ -200,8 +255,10 @@ impl<'a> Turn<'a> {
         self.stop_reason = Some(reason);
         self.in_call = false;
         self.counted = self.tokens;
-        self.session.say(&lines.event(&message_delta(reason, &sequence, words.len()), ""))?;
-        self.session.say(&lines.event(r#"{"type":"message_stop"}"#, ""))?;
+        self.session
+            .say(&lines.event(&message_delta(reason, &sequence, words.len()), ""))?;
+        self.session
+            .say(&lines.event(r#"{"type":"message_stop"}"#, ""))?;
         if is_last && self.modes.on("no_result") {
             return Err(self.session.stall());
         }
@@ -219,7 +276,8 @@ impl<'a> Turn<'a> {
             return Err(Stop::Exit(self.modes.exit()));
         }
         if is_due("bad_json_at") {
-            session.say("{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\",\n")?;
+            session
+                .say("{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\",\n")?;
         }
         if is_due("truncate_line_at") {
             let line = session.lines.delta("truncated");
@@ -242,20 +300,33 @@ impl<'a> Turn<'a> {
     fn end_interrupted(mut self) -> Result<(), Stop> {
         let lines = &self.session.lines;
         if self.in_call && !self.text.is_empty() {
-            self.session.say(&lines.assistant(&self.model, &self.text, Tokens::default(), true))?;
+            self.session
+                .say(&lines.assistant(&self.model, &self.text, Tokens::default(), true))?;
             let content = json!([{"type": "text", "text": self.text}]);
-            self.remember(EntryKind::Assistant, lines.uuid(), content, self.text.clone());
+            self.remember(
+                EntryKind::Assistant,
+                lines.uuid(),
+                content,
+                self.text.clone(),
+            );
         }
         let text = "[Request interrupted by user]";
         let (uuid, line) = lines.note(text, "");
         self.session.say(&line)?;
-        self.remember(EntryKind::Note, uuid, json!([{"type": "text", "text": text}]), text.to_owned());
+        self.remember(
+            EntryKind::Note,
+            uuid,
+            json!([{"type": "text", "text": text}]),
+            text.to_owned(),
+        );
         if self.in_call {
             self.stop_reason = None;
-            self.session.say(&lines.event(r#"{"type":"content_block_stop","index":0}"#, ""))?;
+            self.session
+                .say(&lines.event(r#"{"type":"content_block_stop","index":0}"#, ""))?;
             let event = r#"{"type":"message_delta","delta":{"container":null,"stop_details":null,"stop_reason":null,"stop_sequence":null}}"#;
             self.session.say(&lines.event(event, ""))?;
-            self.session.say(&lines.event(r#"{"type":"message_stop"}"#, ""))?;
+            self.session
+                .say(&lines.event(r#"{"type":"message_stop"}"#, ""))?;
         }
         let reason = self.stop_reason.unwrap_or("null");
         let told = format!(
@@ -270,7 +341,12 @@ impl<'a> Turn<'a> {
             Some(_) => format!(r#","api_error_status":{status},"api_error_type":"api_error""#),
             None => format!(r#","api_error":{}"#, Value::from(error.kind.as_str())),
         };
-        self.session.say(&self.session.lines.failed_assistant(&error.text, &error.kind, &more))?;
+        self.session.say(
+            &self
+                .session
+                .lines
+                .failed_assistant(&error.text, &error.kind, &more),
+        )?;
         let text = Value::from(error.text.as_str());
         let more = more.replacen(&format!(r#","api_error_status":{status}"#), "", 1);
         let told = format!(r#""api_error_status":{status}{more},"result":{text}"#);
@@ -280,8 +356,15 @@ impl<'a> Turn<'a> {
     /// The result, and after it the end of the lifecycle.
     fn end(self, terminal: &str, outcome: &str, told: String, is_error: bool) -> Result<(), Stop> {
         let hangs = self.job.query && self.modes.on("hang_after_result");
-        let cost = self.modes.text("cost_usd").and_then(|cost| cost.parse().ok());
-        let cost = if self.calls == 0 { 0.0 } else { cost.unwrap_or_else(|| self.tokens.cost(&self.model)) };
+        let cost = self
+            .modes
+            .text("cost_usd")
+            .and_then(|cost| cost.parse().ok());
+        let cost = if self.calls == 0 {
+            0.0
+        } else {
+            cost.unwrap_or_else(|| self.tokens.cost(&self.model))
+        };
         let line = {
             let mut state = self.session.state();
             state.deaf |= hangs;
@@ -290,7 +373,10 @@ impl<'a> Turn<'a> {
                 spent.0.add(self.tokens);
                 spent.1 += cost;
             }
-            let total = state.spent.values().fold(0.0, |total, (_, cost)| total + cost);
+            let total = state
+                .spent
+                .values()
+                .fold(0.0, |total, (_, cost)| total + cost);
             let usage = state.spent.iter();
             let usage: Vec<String> = usage
                 .map(|(model, spent)| lines::model_usage(model, spent.0, &self.told_cost(spent.1)))
@@ -303,7 +389,11 @@ impl<'a> Turn<'a> {
                 stop_reason: json!(self.stop_reason).to_string(),
                 terminal_reason: terminal,
                 is_error,
-                subtype: if outcome == "interrupted" { "error_during_execution" } else { "success" },
+                subtype: if outcome == "interrupted" {
+                    "error_during_execution"
+                } else {
+                    "success"
+                },
                 told,
                 tokens: self.counted,
                 turns: self.turns(outcome),
@@ -327,8 +417,14 @@ impl<'a> Turn<'a> {
         state.running = None;
         state.interrupted = false;
         drop(state);
-        let state = if outcome == "completed" { "completed" } else { "cancelled" };
-        Ok(self.session.say(&self.session.lines.lifecycle(&self.job.uuid, state))?)
+        let state = if outcome == "completed" {
+            "completed"
+        } else {
+            "cancelled"
+        };
+        Ok(self
+            .session
+            .say(&self.session.lines.lifecycle(&self.job.uuid, state))?)
     }
 
     /// As the CLI counts them: the one that was interrupted and the interrupt itself are turns too.
@@ -352,7 +448,12 @@ impl<'a> Turn<'a> {
     }
 
     fn remember(&self, kind: EntryKind, uuid: String, content: Value, text: String) {
-        self.session.state().history.push(Entry { kind, uuid, content, text });
+        self.session.state().history.push(Entry {
+            kind,
+            uuid,
+            content,
+            text,
+        });
     }
 
     fn record(&self, outcome: &str, cost: f64) {

@@ -25,7 +25,10 @@ async fn an_answer_that_is_given_again_costs_nothing() {
     let again = read(again.unwrap()).await;
     assert_eq!((setting.runs.count(), cost(&again)), (0, Some(0)));
     assert_eq!(again[..2], made[..2]);
-    assert_eq!((setting.charged().await, setting.used(&caller).await), ((1, 120, 777), 120));
+    assert_eq!(
+        (setting.charged().await, setting.used(&caller).await),
+        ((1, 120, 777), 120)
+    );
     let other = setting.ask(&caller, turn("m", None)).await;
     assert_eq!(status(&other), Some(CacheStatus::Bypass));
 }
@@ -38,9 +41,17 @@ async fn an_answer_that_is_given_again_needs_no_room_in_a_budget() {
     read(made).await;
     let again = setting.ask(&capped("poor", 1), same()).await;
     assert_eq!(status(&again), Some(CacheStatus::Hit));
-    let fresh =
-        Caller { cache_control: CacheControl { no_cache: true, no_store: false }, ..capped("poor", 1) };
-    assert!(matches!(setting.ask(&fresh, same()).await, Err(Error::OverBudget(_))));
+    let fresh = Caller {
+        cache_control: CacheControl {
+            no_cache: true,
+            no_store: false,
+        },
+        ..capped("poor", 1)
+    };
+    assert!(matches!(
+        setting.ask(&fresh, same()).await,
+        Err(Error::OverBudget(_))
+    ));
 }
 
 #[tokio::test]
@@ -56,7 +67,10 @@ async fn many_who_ask_the_same_at_once_pay_for_one_run() {
     let mut costs: Vec<_> = answers.iter().map(|events| cost(events)).collect();
     costs.sort();
     assert_eq!(costs[..19], [Some(0); 19]);
-    assert_eq!((costs[19], setting.charged().await), (Some(777), (1, 120, 777)));
+    assert_eq!(
+        (costs[19], setting.charged().await),
+        (Some(777), (1, 120, 777))
+    );
 }
 
 #[tokio::test]
@@ -69,7 +83,10 @@ async fn a_run_goes_on_for_those_who_stay_and_is_paid_by_whom_it_began_for() {
     drop(first);
     run.answer(9);
     assert_eq!(cost(&read(second).await), Some(0));
-    let used = (setting.used(&capped("a", 10_000)).await, setting.used(&capped("b", 10_000)).await);
+    let used = (
+        setting.used(&capped("a", 10_000)).await,
+        setting.used(&capped("b", 10_000)).await,
+    );
     assert_eq!((used, setting.charged().await), ((120, 0), (1, 120, 9)));
 }
 
@@ -88,7 +105,8 @@ async fn the_full_share_of_one_is_no_answer_to_another() {
     let setting = Setting::new().await;
     let (greedy, other) = (capped("greedy", 10_000), Caller::named("other"));
     let same = || turn("share", Some(0.0));
-    let (refused, running) = tokio::join!(setting.ask(&greedy, same()), setting.ask(&other, same()));
+    let (refused, running) =
+        tokio::join!(setting.ask(&greedy, same()), setting.ask(&other, same()));
     assert!(matches!(refused, Err(Error::Busy { .. })), "{refused:?}");
     setting.runs.take().answer(3);
     assert_eq!(cost(&read(running.unwrap()).await), Some(3));
@@ -97,10 +115,16 @@ async fn the_full_share_of_one_is_no_answer_to_another() {
 #[tokio::test]
 async fn who_waits_for_an_answer_joins_no_run_of_the_background() {
     let setting = Setting::new().await;
-    let behind = Caller { in_background: true, ..Caller::named("a") };
+    let behind = Caller {
+        in_background: true,
+        ..Caller::named("a")
+    };
     let first = setting.ask(&behind, same()).await.unwrap();
     let live = setting.ask(&Caller::named("a"), same()).await;
-    assert_eq!((status(&live), setting.runs.count()), (Some(CacheStatus::Miss), 2));
+    assert_eq!(
+        (status(&live), setting.runs.count()),
+        (Some(CacheStatus::Miss), 2)
+    );
     setting.runs.take().answer(3);
     read(live.unwrap()).await;
     drop(first);

@@ -7,11 +7,17 @@ use crate::domain::Rates;
 #[tokio::test(start_paused = true)]
 async fn who_leaves_before_the_answer_begins_pays_for_the_prompt() {
     let setting = Setting::new().await;
-    let prompt = setting.admission.rules.prices.prompt_tokens(&turn("m", None));
+    let prompt = setting
+        .admission
+        .rules
+        .prices
+        .prompt_tokens(&turn("m", None));
     // Not yet upstream, refused there, not counted, counted behind the client's back.
-    for (is_under_way, counted, charged) in
-        [(false, 0, (0, 0)), (true, 0, (prompt, 3 * prompt)), (true, 70, (70, 210))]
-    {
+    for (is_under_way, counted, charged) in [
+        (false, 0, (0, 0)),
+        (true, 0, (prompt, 3 * prompt)),
+        (true, 70, (70, 210)),
+    ] {
         let setting = Setting::new().await;
         let caller = capped("a", 10_000);
         let running = setting.ask(&caller, turn("m", None)).await.unwrap();
@@ -19,12 +25,18 @@ async fn who_leaves_before_the_answer_begins_pays_for_the_prompt() {
         run.bill.mark_under_way(true);
         run.bill.mark_under_way(is_under_way);
         drop(running);
-        run.bill.count_prompt(Usage { input_tokens: counted, ..Usage::default() });
+        run.bill.count_prompt(Usage {
+            input_tokens: counted,
+            ..Usage::default()
+        });
         // The CLI counts nothing for a call that it broke off.
         run.bill.note(Money::ZERO);
         setting.rest().await;
         let (requests, tokens, nanos) = setting.charged().await;
-        assert_eq!((requests, tokens, nanos), (u64::from(is_under_way), charged.0.into(), charged.1.into()));
+        assert_eq!(
+            (requests, tokens, nanos),
+            (u64::from(is_under_way), charged.0.into(), charged.1.into())
+        );
         assert_eq!(setting.used(&caller).await, charged.0);
     }
 }
@@ -33,7 +45,11 @@ async fn who_leaves_before_the_answer_begins_pays_for_the_prompt() {
 #[tokio::test(start_paused = true)]
 async fn who_is_failed_by_a_worker_whose_call_is_upstream_pays_for_the_prompt() {
     let setting = Setting::new().await;
-    let prompt = setting.admission.rules.prices.prompt_tokens(&turn("m", None));
+    let prompt = setting
+        .admission
+        .rules
+        .prices
+        .prompt_tokens(&turn("m", None));
     for (kind, is_under_way, charged) in [
         (FailureKind::TimedOut, true, prompt),
         (FailureKind::Crashed, true, prompt),
@@ -41,17 +57,26 @@ async fn who_is_failed_by_a_worker_whose_call_is_upstream_pays_for_the_prompt() 
         (FailureKind::RateLimited, true, 0),
     ] {
         let setting = Setting::new().await;
-        let running = setting.ask(&capped("a", 10_000), turn("m", None)).await.unwrap();
+        let running = setting
+            .ask(&capped("a", 10_000), turn("m", None))
+            .await
+            .unwrap();
         let run = setting.runs.take();
         run.bill.mark_under_way(is_under_way);
-        run.events.unbounded_send(Err(Failure::new(kind, "no").into())).unwrap();
+        run.events
+            .unbounded_send(Err(Failure::new(kind, "no").into()))
+            .unwrap();
         drop(run);
         read(running).await;
         setting.rest().await;
         let (requests, tokens, nanos) = setting.charged().await;
         assert_eq!(
             (requests, tokens, nanos),
-            (u64::from(charged > 0), charged.into(), u128::from(3 * charged))
+            (
+                u64::from(charged > 0),
+                charged.into(),
+                u128::from(3 * charged)
+            )
         );
     }
 }
@@ -61,8 +86,15 @@ async fn who_is_failed_by_a_worker_whose_call_is_upstream_pays_for_the_prompt() 
 async fn a_prompt_that_a_worker_took_with_it_is_paid_beside_the_answer_of_another() {
     for is_refused in [false, true] {
         let setting = Setting::new().await;
-        let prompt = setting.admission.rules.prices.prompt_tokens(&turn("m", None));
-        let running = setting.ask(&capped("a", 10_000), turn("m", None)).await.unwrap();
+        let prompt = setting
+            .admission
+            .rules
+            .prices
+            .prompt_tokens(&turn("m", None));
+        let running = setting
+            .ask(&capped("a", 10_000), turn("m", None))
+            .await
+            .unwrap();
         let mut run = setting.runs.take();
         run.bill.mark_under_way(true);
         run.bill = run.bill.next_run();
@@ -70,7 +102,9 @@ async fn a_prompt_that_a_worker_took_with_it_is_paid_beside_the_answer_of_anothe
             false => run.answer(9),
             true => {
                 run.bill.note(Money::ZERO);
-                run.events.unbounded_send(Err(Failure::new(FailureKind::Overloaded, "no").into())).unwrap();
+                run.events
+                    .unbounded_send(Err(Failure::new(FailureKind::Overloaded, "no").into()))
+                    .unwrap();
             }
         }
         drop(run);
@@ -86,12 +120,30 @@ async fn a_prompt_that_a_worker_took_with_it_is_paid_beside_the_answer_of_anothe
 #[tokio::test(start_paused = true)]
 async fn who_leaves_before_the_answer_begins_gets_no_tokens_back() {
     let setting = Setting::new().await;
-    let rates = Rates { tokens_per_minute: Some(10_000), ..Rates::default() };
-    let caller = Caller { grant: Arc::new(Grant { rates, ..Grant::default() }), ..Caller::named("a") };
-    let prompt = setting.admission.rules.prices.prompt_tokens(&turn("m", None));
+    let rates = Rates {
+        tokens_per_minute: Some(10_000),
+        ..Rates::default()
+    };
+    let caller = Caller {
+        grant: Arc::new(Grant {
+            rates,
+            ..Grant::default()
+        }),
+        ..Caller::named("a")
+    };
+    let prompt = setting
+        .admission
+        .rules
+        .prices
+        .prompt_tokens(&turn("m", None));
     drop(setting.ask(&caller, turn("m", None)).await.unwrap());
     let next = setting.ask(&caller, turn("m", None)).await.unwrap();
-    let estimate = setting.admission.rules.prices.estimate("m", &turn("m", None)).tokens;
+    let estimate = setting
+        .admission
+        .rules
+        .prices
+        .estimate("m", &turn("m", None))
+        .tokens;
     let left = u64::from(next.told.limits.tokens.unwrap().remaining);
     assert_eq!(left, 10_000 - prompt - estimate);
 }
@@ -142,12 +194,22 @@ impl Turns for Arc<Queue> {
 #[tokio::test]
 async fn a_turn_goes_upstream_when_it_is_on_disk_that_it_does() {
     let (ledger, gate) = ledger::testing::gated(testing::NOW).await;
-    let rules = Rules { ledger: ledger.clone(), ..testing::rules().await };
-    let queue = Arc::new(Queue { runs: Runs::default(), workers: tokio::sync::Semaphore::new(0) });
+    let rules = Rules {
+        ledger: ledger.clone(),
+        ..testing::rules().await
+    };
+    let queue = Arc::new(Queue {
+        runs: Runs::default(),
+        workers: tokio::sync::Semaphore::new(0),
+    });
     let admission = Admission::new(Arc::new(Arc::clone(&queue)), rules);
     let begun = async || ledger::testing::begun_holds(&ledger).await;
     let mut asked = admission.run(capped("a", 10_000), turn("m", None));
-    while ledger::testing::budgets(&ledger, &capped("a", 1)).await[0].0.tokens == 0 {
+    while ledger::testing::budgets(&ledger, &capped("a", 1)).await[0]
+        .0
+        .tokens
+        == 0
+    {
         assert!(futures::poll!(&mut asked).is_pending());
         tokio::task::yield_now().await;
     }

@@ -70,7 +70,11 @@ impl Turns for Runs {
         }
         if turn.model.as_str() == "share" && caller.name == "greedy" {
             let reason = BusyReason::OwnShare { own: 2, taken: 2 };
-            let busy = Error::Busy { workers: 1, reason, retry_after: Duration::from_secs(1) };
+            let busy = Error::Busy {
+                workers: 1,
+                reason,
+                retry_after: Duration::from_secs(1),
+            };
             return std::future::ready(Err(busy)).boxed();
         }
         if turn.model.as_str() == "queue" {
@@ -78,8 +82,10 @@ impl Turns for Runs {
         }
         let (events, received) = mpsc::unbounded();
         let bill = Bill::default();
-        let running =
-            RunningTurn { bill: bill.reader(), ..RunningTurn::new(Told::of("m-1"), Box::pin(received)) };
+        let running = RunningTurn {
+            bill: bill.reader(),
+            ..RunningTurn::new(Told::of("m-1"), Box::pin(received))
+        };
         self.0.lock().unwrap().push(Run { turn, events, bill });
         std::future::ready(Ok(running)).boxed()
     }
@@ -93,7 +99,11 @@ impl Turns for Runs {
     }
 
     fn fit<'a>(&'a self, _: &'a Caller, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
-        let model = if turn.model.as_str() == "alias" { "m-1" } else { turn.model.as_str() };
+        let model = if turn.model.as_str() == "alias" {
+            "m-1"
+        } else {
+            turn.model.as_str()
+        };
         std::future::ready(Ok(Fit {
             model: model.to_owned(),
             left_out: Vec::new(),
@@ -118,7 +128,10 @@ impl Run {
     }
 
     fn begin(&self) {
-        let usage = Usage { input_tokens: 100, ..Usage::default() };
+        let usage = Usage {
+            input_tokens: 100,
+            ..Usage::default()
+        };
         self.say(TurnEvent::started("m-1", usage));
     }
 
@@ -132,7 +145,11 @@ impl Run {
 }
 
 fn finished() -> TurnEvent {
-    let usage = Usage { input_tokens: 100, output_tokens: 20, ..Usage::default() };
+    let usage = Usage {
+        input_tokens: 100,
+        output_tokens: 20,
+        ..Usage::default()
+    };
     TurnEvent::Finished(Finish::new(FinishReason::Stop, usage))
 }
 
@@ -145,15 +162,31 @@ fn turn(model: &str, temperature: Option<f64>) -> Turn {
         tools: Tools::default(),
         history: Vec::new(),
         prompt: vec![Part::text("Say hello.")],
-        sampling: Sampling { temperature, max_output_tokens: Some(50), ..Sampling::default() },
+        sampling: Sampling {
+            temperature,
+            max_output_tokens: Some(50),
+            ..Sampling::default()
+        },
     }
 }
 
 /// A key called `name` whose day has `tokens`.
 fn capped(name: &str, tokens: u64) -> Caller {
-    let daily = Cap { tokens: Some(tokens), money: None };
-    let grant = Grant { budget: Budget { daily, ..Budget::default() }, ..Grant::default() };
-    Caller { grant: Arc::new(grant), ..Caller::named(name) }
+    let daily = Cap {
+        tokens: Some(tokens),
+        money: None,
+    };
+    let grant = Grant {
+        budget: Budget {
+            daily,
+            ..Budget::default()
+        },
+        ..Grant::default()
+    };
+    Caller {
+        grant: Arc::new(grant),
+        ..Caller::named(name)
+    }
 }
 
 struct Setting {
@@ -171,7 +204,12 @@ impl Setting {
     fn with(rules: Rules) -> Self {
         let runs = Runs::default();
         let (ledger, tracker) = (rules.ledger.clone(), rules.tracker.clone());
-        Self { admission: Admission::new(Arc::new(runs.clone()), rules), runs, ledger, tracker }
+        Self {
+            admission: Admission::new(Arc::new(runs.clone()), rules),
+            runs,
+            ledger,
+            tracker,
+        }
     }
 
     async fn ask(&self, caller: &Caller, turn: Turn) -> Result<RunningTurn, Error> {
@@ -180,15 +218,26 @@ impl Setting {
 
     /// What is charged in all: requests, tokens, nano-dollars.
     async fn charged(&self) -> (u64, u128, u128) {
-        let query = Query { project: None, key: None, period: Period::All, group_by: None };
-        let Figures { requests, total_tokens, cost_nanos, .. } =
-            self.ledger.reader().usage(&query).await.unwrap().totals;
+        let query = Query {
+            project: None,
+            key: None,
+            period: Period::All,
+            group_by: None,
+        };
+        let Figures {
+            requests,
+            total_tokens,
+            cost_nanos,
+            ..
+        } = self.ledger.reader().usage(&query).await.unwrap().totals;
         (requests, total_tokens, cost_nanos)
     }
 
     /// What is spent and held of the tokens of `caller`'s budget.
     async fn used(&self, caller: &Caller) -> u64 {
-        ledger::testing::budgets(&self.ledger, caller).await[0].0.tokens
+        ledger::testing::budgets(&self.ledger, caller).await[0]
+            .0
+            .tokens
     }
 
     /// Waits until everything that nobody waits for is done.
@@ -210,6 +259,15 @@ fn cost(events: &[Result<TurnEvent, Error>]) -> Option<i64> {
 }
 
 fn searching(max_uses: Option<u32>) -> Turn {
-    let web_search = Some(WebSearch { max_uses, ..WebSearch::default() });
-    Turn { tools: Tools { web_search, ..Tools::default() }, ..turn("m-1", None) }
+    let web_search = Some(WebSearch {
+        max_uses,
+        ..WebSearch::default()
+    });
+    Turn {
+        tools: Tools {
+            web_search,
+            ..Tools::default()
+        },
+        ..turn("m-1", None)
+    }
 }

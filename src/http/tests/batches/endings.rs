@@ -11,7 +11,11 @@ fn answering(count: usize) -> (ScriptedTurns, Arc<Mutex<Vec<String>>>) {
         let mut left = left.lock().unwrap();
         let is_answered = *left > 0;
         *left = left.saturating_sub(1);
-        Ok(if is_answered { greeting() } else { vec![started(), Step::Hang] })
+        Ok(if is_answered {
+            greeting()
+        } else {
+            vec![started(), Step::Hang]
+        })
     })
 }
 
@@ -22,7 +26,11 @@ fn completed(count: u64) -> impl Fn(&Value) -> bool {
 async fn reasons(bench: &Bench, batch: &Value) -> Vec<String> {
     let errors = bench.lines(&batch["error_file_id"]).await;
     let reason = |line: &Value| {
-        format!("{} {}", line["custom_id"].as_str().unwrap(), line["error"]["code"].as_str().unwrap())
+        format!(
+            "{} {}",
+            line["custom_id"].as_str().unwrap(),
+            line["error"]["code"].as_str().unwrap()
+        )
     };
     errors.iter().map(reason).collect()
 }
@@ -33,13 +41,26 @@ async fn a_cancelled_batch_keeps_what_it_has() {
     let bench = Bench::of(turns).await;
     let id = bench.begin(&lines(5)).await;
     bench.until(&id, completed(3)).await;
-    let batch = bench.ask("POST", &format!("/v1/batches/{id}/cancel"), &Value::Null).await;
+    let batch = bench
+        .ask("POST", &format!("/v1/batches/{id}/cancel"), &Value::Null)
+        .await;
     assert_eq!(batch["status"], "cancelling");
     let batch = bench.until_is(&id, "cancelled").await;
-    assert!(batch["cancelling_at"].is_u64() && batch["cancelled_at"].is_u64(), "{batch}");
-    assert_eq!(ids(&bench.lines(&batch["output_file_id"]).await), ["line 1", "line 2", "line 3"]);
-    assert_eq!(reasons(&bench, &batch).await, ["line 4 batch_cancelled", "line 5 batch_cancelled"]);
-    let again = bench.ask("POST", &format!("/v1/batches/{id}/cancel"), &Value::Null).await;
+    assert!(
+        batch["cancelling_at"].is_u64() && batch["cancelled_at"].is_u64(),
+        "{batch}"
+    );
+    assert_eq!(
+        ids(&bench.lines(&batch["output_file_id"]).await),
+        ["line 1", "line 2", "line 3"]
+    );
+    assert_eq!(
+        reasons(&bench, &batch).await,
+        ["line 4 batch_cancelled", "line 5 batch_cancelled"]
+    );
+    let again = bench
+        .ask("POST", &format!("/v1/batches/{id}/cancel"), &Value::Null)
+        .await;
     assert_eq!(again["status"], "cancelled");
 }
 
@@ -51,7 +72,10 @@ async fn a_batch_that_is_over_cannot_be_cancelled() {
     let request = request("POST", &format!("/v1/batches/{id}/cancel"), &[], "");
     let (status, error) = error(send(bench.router.clone(), request).await).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
-    assert!(error["message"].as_str().unwrap().contains("`completed`"), "{error}");
+    assert!(
+        error["message"].as_str().unwrap().contains("`completed`"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -59,13 +83,23 @@ async fn a_batch_that_is_over_goes_after_its_time() {
     let (turns, _) = answering(1);
     let bench = Bench::of(turns).await;
     let over = bench.begin(&lines(1)).await;
-    let ended = bench.until_is(&over, "completed").await["completed_at"].as_u64().unwrap();
+    let ended = bench.until_is(&over, "completed").await["completed_at"]
+        .as_u64()
+        .unwrap();
     let running = bench.begin(&lines(1)).await;
-    for (later, left) in [(59, vec![&running, &over]), (60, vec![&running]), (1_000_000, vec![&running])] {
+    for (later, left) in [
+        (59, vec![&running, &over]),
+        (60, vec![&running]),
+        (1_000_000, vec![&running]),
+    ] {
         bench.batches.sweep(ended + later).await.unwrap();
         let list = bench.ask("GET", "/v1/batches", &Value::Null).await;
-        let ids: Vec<_> =
-            list["data"].as_array().unwrap().iter().map(|batch| batch["id"].as_str().unwrap()).collect();
+        let ids: Vec<_> = list["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|batch| batch["id"].as_str().unwrap())
+            .collect();
         assert_eq!(ids, left, "{later} s after its end");
     }
 }
@@ -79,39 +113,66 @@ async fn a_batch_ends_when_its_time_is_over() {
     sleep(Duration::from_secs(24 * 3600 + 1)).await;
     let batch = bench.until_is(&id, "expired").await;
     assert!(batch["expired_at"].is_u64(), "{batch}");
-    assert_eq!(ids(&bench.lines(&batch["output_file_id"]).await), ["line 1"]);
+    assert_eq!(
+        ids(&bench.lines(&batch["output_file_id"]).await),
+        ["line 1"]
+    );
     assert_eq!(reasons(&bench, &batch).await, ["line 2 batch_expired"]);
 }
 
 #[tokio::test]
 async fn a_revoked_key_ends_its_batch() {
     let registry = Registry::temporary().await.unwrap();
-    let change =
-        KeyChange { name: Some("key".to_owned()), permissions: Change::Keep, ..KeyChange::default() };
-    let (key, text) = registry.create_key("default".to_owned(), change).await.unwrap();
+    let change = KeyChange {
+        name: Some("key".to_owned()),
+        permissions: Change::Keep,
+        ..KeyChange::default()
+    };
+    let (key, text) = registry
+        .create_key("default".to_owned(), change)
+        .await
+        .unwrap();
     let (gate, opened) = watch::channel(false);
     let turns = ScriptedTurns::new(move |_, _| {
         let mut opened = opened.clone();
         let wait = async move { drop(opened.wait_for(|opened| *opened).await) };
         Ok(Box::pin(stream::once(wait).flat_map(|()| play(greeting()))))
     });
-    let bench = Ground::new(Keys::none().with_stored(&registry)).await.bench(turns, 1);
+    let bench = Ground::new(Keys::none().with_stored(&registry))
+        .await
+        .bench(turns, 1);
     let bearer = format!("Bearer {}", text.reveal());
     let with = |mut request: Request<Body>| {
-        request.headers_mut().insert("authorization", bearer.parse().unwrap());
+        request
+            .headers_mut()
+            .insert("authorization", bearer.parse().unwrap());
         request
     };
     let lines: String = lines(3).iter().map(|line| format!("{line}\n")).collect();
     let file = found(&bench.router, with(upload(&lines))).await["id"].clone();
-    let begin = with(request("POST", "/v1/batches", &[], order(&file).to_string()));
+    let begin = with(request(
+        "POST",
+        "/v1/batches",
+        &[],
+        order(&file).to_string(),
+    ));
     let made = found(&bench.router, begin).await;
     let id = made["id"].as_str().unwrap();
     // Another key of the project, and so the batch's owner too.
-    let other = KeyChange { name: Some("other".to_owned()), ..KeyChange::default() };
-    let (_, other) = registry.create_key("default".to_owned(), other).await.unwrap();
+    let other = KeyChange {
+        name: Some("other".to_owned()),
+        ..KeyChange::default()
+    };
+    let (_, other) = registry
+        .create_key("default".to_owned(), other)
+        .await
+        .unwrap();
     let get = || {
         let mut get = request("GET", &format!("/v1/batches/{id}"), &[], "");
-        get.headers_mut().insert("authorization", format!("Bearer {}", other.reveal()).parse().unwrap());
+        get.headers_mut().insert(
+            "authorization",
+            format!("Bearer {}", other.reveal()).parse().unwrap(),
+        );
         get
     };
     while found(&bench.router, get()).await["status"] != "in_progress" {
@@ -150,19 +211,30 @@ async fn a_batch_goes_on_where_a_killed_server_has_left_it() {
     let last = ground.bench(turns, 2);
     assert_eq!(last.batches.recover().await.unwrap(), 1);
     let batch = last.until_is(&id, "completed").await;
-    assert_eq!(batch["request_counts"], json!({"total": 20, "completed": 20, "failed": 0}));
+    assert_eq!(
+        batch["request_counts"],
+        json!({"total": 20, "completed": 20, "failed": 0})
+    );
     let output = last.lines(&batch["output_file_id"]).await;
     assert_eq!(ids(&output), ids(&lines(20)));
     let runs = [first, second, third].map(|log| log.lock().unwrap().len());
-    assert_eq!(runs[2], 7, "nothing that was written is run again: {runs:?}");
-    assert!(runs.iter().sum::<usize>() <= 20 + 2 * 2, "at most those under way are run again: {runs:?}");
+    assert_eq!(
+        runs[2], 7,
+        "nothing that was written is run again: {runs:?}"
+    );
+    assert!(
+        runs.iter().sum::<usize>() <= 20 + 2 * 2,
+        "at most those under way are run again: {runs:?}"
+    );
     let tidy = ground.bench(ScriptedTurns::playing([]), 2);
     let waiting = async {
         while tidy.batches.recover().await.unwrap() > 0 {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(DEADLINE, waiting).await.expect("nothing is left to do");
+    tokio::time::timeout(DEADLINE, waiting)
+        .await
+        .expect("nothing is left to do");
 }
 
 #[tokio::test]
@@ -174,7 +246,9 @@ async fn a_batch_whose_file_is_gone_fails_with_what_it_has() {
     let batch = bench.until(&id, completed(1)).await;
     bench.stop.cancel();
     let file = batch["input_file_id"].as_str().unwrap();
-    bench.ask("DELETE", &format!("/v1/files/{file}"), &Value::Null).await;
+    bench
+        .ask("DELETE", &format!("/v1/files/{file}"), &Value::Null)
+        .await;
     let next = ground.bench(ScriptedTurns::playing(greeting()), 1);
     next.batches.recover().await.unwrap();
     let batch = next.until_is(&id, "failed").await;

@@ -10,8 +10,13 @@ fn request_called(custom_id: &str) -> Value {
 }
 
 async fn begin(bench: &Bench, requests: &[Value]) -> String {
-    let made = bench.ask("POST", PATH, &json!({"requests": requests})).await;
-    assert_eq!((&made["type"], &made["processing_status"]), (&json!("message_batch"), &json!("in_progress")));
+    let made = bench
+        .ask("POST", PATH, &json!({"requests": requests}))
+        .await;
+    assert_eq!(
+        (&made["type"], &made["processing_status"]),
+        (&json!("message_batch"), &json!("in_progress"))
+    );
     assert_eq!(
         (&made["request_counts"]["processing"], &made["results_url"]),
         (&json!(requests.len()), &Value::Null)
@@ -23,14 +28,18 @@ async fn begin(bench: &Bench, requests: &[Value]) -> String {
 async fn ended(bench: &Bench, id: &str) -> Value {
     let waiting = async {
         loop {
-            let batch = bench.ask("GET", &format!("{PATH}/{id}"), &Value::Null).await;
+            let batch = bench
+                .ask("GET", &format!("{PATH}/{id}"), &Value::Null)
+                .await;
             if batch["processing_status"] == "ended" {
                 return batch;
             }
             sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(DEADLINE, waiting).await.expect("the batch ends")
+    tokio::time::timeout(DEADLINE, waiting)
+        .await
+        .expect("the batch ends")
 }
 
 /// The results in the order of their ids.
@@ -38,19 +47,29 @@ async fn results(bench: &Bench, batch: &Value) -> Vec<Value> {
     let request = request("GET", batch["results_url"].as_str().unwrap(), &[], "");
     let response = send(bench.router.clone(), request).await;
     assert_eq!(response.headers()["content-type"], "application/x-jsonl");
-    let mut lines: Vec<Value> =
-        body(response).await.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut lines: Vec<Value> = body(response)
+        .await
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     lines.sort_by_key(|line| line["custom_id"].as_str().unwrap().to_owned());
     lines
 }
 
 fn kinds(results: &[Value]) -> Vec<&str> {
-    results.iter().map(|line| line["result"]["type"].as_str().unwrap()).collect()
+    results
+        .iter()
+        .map(|line| line["result"]["type"].as_str().unwrap())
+        .collect()
 }
 
 /// The status and the error of a request that is refused, in Anthropic's envelope.
 async fn refused(bench: &Bench, method: &str, path: &str, fields: &Value) -> String {
-    let response = send(bench.router.clone(), request(method, path, &[], fields.to_string())).await;
+    let response = send(
+        bench.router.clone(),
+        request(method, path, &[], fields.to_string()),
+    )
+    .await;
     let status = response.status().as_u16();
     let body: Value = serde_json::from_str(&body(response).await).unwrap();
     assert_eq!(body["type"], "error");
@@ -70,15 +89,28 @@ async fn every_request_has_its_result() {
     requests[3]["params"]["stream"] = json!(true);
     let id = begin(&bench, &requests).await;
     let batch = ended(&bench, &id).await;
-    let counts = json!({"processing": 0, "succeeded": 2, "errored": 2, "canceled": 0, "expired": 0});
+    let counts =
+        json!({"processing": 0, "succeeded": 2, "errored": 2, "canceled": 0, "expired": 0});
     assert_eq!(batch["request_counts"], counts);
-    assert!(batch["ended_at"].as_str().unwrap().ends_with('Z'), "{batch}");
+    assert!(
+        batch["ended_at"].as_str().unwrap().ends_with('Z'),
+        "{batch}"
+    );
     let results = results(&bench, &batch).await;
-    assert_eq!(kinds(&results), ["succeeded", "errored", "succeeded", "errored"]);
+    assert_eq!(
+        kinds(&results),
+        ["succeeded", "errored", "succeeded", "errored"]
+    );
     let message = &results[0]["result"]["message"];
-    assert_eq!((&message["type"], &message["content"][0]["text"]), (&json!("message"), &json!("Hello")));
+    assert_eq!(
+        (&message["type"], &message["content"][0]["text"]),
+        (&json!("message"), &json!("Hello"))
+    );
     let error = &results[1]["result"]["error"];
-    assert_eq!((&error["type"], &error["error"]["type"]), (&json!("error"), &json!("invalid_request_error")));
+    assert_eq!(
+        (&error["type"], &error["error"]["type"]),
+        (&json!("error"), &json!("invalid_request_error"))
+    );
     let files = bench.ask("GET", "/v1/files", &Value::Null).await;
     assert_eq!(files["data"], json!([]), "its files are nobody's");
 }
@@ -91,56 +123,104 @@ async fn batches_are_listed_and_deleted_by_their_own_clients() {
         made.push(begin(&bench, &[request_called("a")]).await);
     }
     let other = bench.begin(&lines(1)).await;
-    let page = bench.ask("GET", &format!("{PATH}?limit=2"), &Value::Null).await;
-    assert_eq!((&page["first_id"], &page["last_id"]), (&json!(made[2]), &json!(made[1])));
+    let page = bench
+        .ask("GET", &format!("{PATH}?limit=2"), &Value::Null)
+        .await;
+    assert_eq!(
+        (&page["first_id"], &page["last_id"]),
+        (&json!(made[2]), &json!(made[1]))
+    );
     assert_eq!(page["has_more"], true);
-    let next = bench.ask("GET", &format!("{PATH}?after_id={}", made[1]), &Value::Null).await;
-    assert_eq!((&next["data"][0]["id"], &next["has_more"]), (&json!(made[0]), &json!(false)));
+    let next = bench
+        .ask("GET", &format!("{PATH}?after_id={}", made[1]), &Value::Null)
+        .await;
+    assert_eq!(
+        (&next["data"][0]["id"], &next["has_more"]),
+        (&json!(made[0]), &json!(false))
+    );
     let list = bench.ask("GET", "/v1/batches", &Value::Null).await;
-    assert_eq!((&list["data"][0]["id"], list["data"].as_array().unwrap().len()), (&json!(other), 1));
+    assert_eq!(
+        (
+            &list["data"][0]["id"],
+            list["data"].as_array().unwrap().len()
+        ),
+        (&json!(other), 1)
+    );
     for path in [format!("{PATH}/{other}"), format!("{PATH}/{other}/results")] {
-        assert!(refused(&bench, "GET", &path, &Value::Null).await.starts_with("404 not_found_error"));
+        assert!(
+            refused(&bench, "GET", &path, &Value::Null)
+                .await
+                .starts_with("404 not_found_error")
+        );
     }
     let batch = ended(&bench, &made[0]).await;
     let path = format!("{PATH}/{}", made[0]);
     let deleted = bench.ask("DELETE", &path, &Value::Null).await;
-    assert_eq!(deleted, json!({"id": made[0], "type": "message_batch_deleted"}));
+    assert_eq!(
+        deleted,
+        json!({"id": made[0], "type": "message_batch_deleted"})
+    );
     let results = batch["results_url"].as_str().unwrap();
     for (method, path) in [("GET", &*path), ("DELETE", &*path), ("GET", results)] {
-        assert!(refused(&bench, method, path, &Value::Null).await.starts_with("404 not_found_error"));
+        assert!(
+            refused(&bench, method, path, &Value::Null)
+                .await
+                .starts_with("404 not_found_error")
+        );
     }
 }
 
 #[tokio::test]
 async fn a_cancelled_batch_tells_what_was_not_done() {
-    let (turns, _) =
-        logging(|prompt| Ok(if prompt == "a" { greeting() } else { vec![started(), Step::Hang] }));
+    let (turns, _) = logging(|prompt| {
+        Ok(if prompt == "a" {
+            greeting()
+        } else {
+            vec![started(), Step::Hang]
+        })
+    });
     let turns_held = turns.held();
     let bench = Bench::of(turns).await;
     let id = begin(&bench, &["a", "b", "c"].map(request_called)).await;
     let path = format!("{PATH}/{id}");
     // Two run at a time, so both hang when the first is answered.
     let mut held = turns_held;
-    tokio::time::timeout(DEADLINE, held.wait_for(|held| *held == 2)).await.unwrap().unwrap();
+    tokio::time::timeout(DEADLINE, held.wait_for(|held| *held == 2))
+        .await
+        .unwrap()
+        .unwrap();
     for (method, path) in [("DELETE", path.clone()), ("GET", format!("{path}/results"))] {
         let told = refused(&bench, method, &path, &Value::Null).await;
-        assert!(told.starts_with("400 invalid_request_error") && told.contains("still being"), "{told}");
+        assert!(
+            told.starts_with("400 invalid_request_error") && told.contains("still being"),
+            "{told}"
+        );
     }
-    let batch = bench.ask("POST", &format!("{path}/cancel"), &Value::Null).await;
+    let batch = bench
+        .ask("POST", &format!("{path}/cancel"), &Value::Null)
+        .await;
     assert!(batch["cancel_initiated_at"].is_string(), "{batch}");
     let batch = ended(&bench, &id).await;
     let results = results(&bench, &batch).await;
     assert_eq!(results.len(), 3);
     assert_eq!(&kinds(&results)[1..], ["canceled", "canceled"]);
     let counts = &batch["request_counts"];
-    assert_eq!(counts["succeeded"].as_u64().unwrap() + counts["canceled"].as_u64().unwrap(), 3);
+    assert_eq!(
+        counts["succeeded"].as_u64().unwrap() + counts["canceled"].as_u64().unwrap(),
+        3
+    );
 }
 
 #[tokio::test]
 async fn a_batch_goes_on_after_a_kill() {
     let ground = Ground::new(Keys::none()).await;
-    let (turns, first) =
-        logging(|prompt| Ok(if prompt == "a" { greeting() } else { vec![started(), Step::Hang] }));
+    let (turns, first) = logging(|prompt| {
+        Ok(if prompt == "a" {
+            greeting()
+        } else {
+            vec![started(), Step::Hang]
+        })
+    });
     let mut held = turns.held();
     let bench = ground.bench(turns, 2);
     let id = begin(&bench, &["a", "b", "c"].map(request_called)).await;
@@ -163,9 +243,15 @@ async fn what_cannot_be_a_batch_is_refused() {
     let bench = Bench::of(ScriptedTurns::playing([])).await;
     let twice = json!({"requests": [request_called("a"), request_called("a")]});
     for (fields, expected) in [
-        (json!({}), "400 invalid_request_error: `requests` is missing."),
+        (
+            json!({}),
+            "400 invalid_request_error: `requests` is missing.",
+        ),
         (twice, "400 invalid_request_error: `requests[1].custom_id`"),
-        (json!({"requests": "x".repeat(2000)}), "413 request_too_large"),
+        (
+            json!({"requests": "x".repeat(2000)}),
+            "413 request_too_large",
+        ),
     ] {
         let told = refused(&bench, "POST", PATH, &fields).await;
         assert!(told.starts_with(expected), "{told}");

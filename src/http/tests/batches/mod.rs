@@ -38,18 +38,36 @@ impl Ground {
         let files = Files::temporary(folder.path()).await.unwrap();
         let state = state(ScriptedTurns::playing([]));
         let tools = batch_tools(&state.turns, &Arc::new(keys), state.answers.clone(), files);
-        Self { _folder: Arc::new(folder), tools }
+        Self {
+            _folder: Arc::new(folder),
+            tools,
+        }
     }
 
     /// A server that stands on it, whose batches run `parallel` lines at a time.
     fn bench(&self, turns: impl Turns + 'static, parallel: usize) -> Bench {
         let Tools { files, keys, .. } = self.tools.clone();
-        let state = whole_state(&Shelves::temporary(), turns, Keys::none(), LastWords::default());
+        let state = whole_state(
+            &Shelves::temporary(),
+            turns,
+            Keys::none(),
+            LastWords::default(),
+        );
         let tools = batch_tools(&state.turns, &keys, state.answers.clone(), files.clone());
         let stop = tools.stop.clone();
         let batches = batches_with(tools, parallel);
-        let state = AppState { files, batches: batches.clone(), keys, ..state };
-        Bench { router: router(state), batches, stop, _ground: self.clone() }
+        let state = AppState {
+            files,
+            batches: batches.clone(),
+            keys,
+            ..state
+        };
+        Bench {
+            router: router(state),
+            batches,
+            stop,
+            _ground: self.clone(),
+        }
     }
 }
 
@@ -66,8 +84,13 @@ impl Bench {
 
     /// Begins a batch of these lines.
     async fn begin(&self, lines: &[Value]) -> String {
-        let made = self.ask("POST", "/v1/batches", &order(&self.file(lines).await)).await;
-        assert_eq!((&made["object"], &made["status"]), (&json!("batch"), &json!("validating")));
+        let made = self
+            .ask("POST", "/v1/batches", &order(&self.file(lines).await))
+            .await;
+        assert_eq!(
+            (&made["object"], &made["status"]),
+            (&json!("batch"), &json!("validating"))
+        );
         made["id"].as_str().unwrap().to_owned()
     }
 
@@ -76,7 +99,8 @@ impl Bench {
     }
 
     async fn get(&self, id: &str) -> Value {
-        self.ask("GET", &format!("/v1/batches/{id}"), &Value::Null).await
+        self.ask("GET", &format!("/v1/batches/{id}"), &Value::Null)
+            .await
     }
 
     /// Waits until the batch is as `condition` wants it.
@@ -103,10 +127,15 @@ impl Bench {
 
     /// The lines of a file that a batch names; none when it names none.
     async fn lines(&self, id: &Value) -> Vec<Value> {
-        let Some(id) = id.as_str() else { return Vec::new() };
+        let Some(id) = id.as_str() else {
+            return Vec::new();
+        };
         let request = request("GET", &format!("/v1/files/{id}/content"), &[], "");
         let content = body(send(self.router.clone(), request).await).await;
-        content.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        content
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 }
 
@@ -122,11 +151,16 @@ fn line(prompt: &str) -> Value {
 }
 
 fn lines(count: usize) -> Vec<Value> {
-    (1..=count).map(|number| line(&format!("line {number}"))).collect()
+    (1..=count)
+        .map(|number| line(&format!("line {number}")))
+        .collect()
 }
 
 fn ids(lines: &[Value]) -> Vec<&str> {
-    lines.iter().map(|line| line["custom_id"].as_str().unwrap()).collect()
+    lines
+        .iter()
+        .map(|line| line["custom_id"].as_str().unwrap())
+        .collect()
 }
 
 /// What a turn was asked.

@@ -12,13 +12,41 @@ async fn a_batch_that_cannot_be_made_says_what_to_change() {
     let bench = Bench::of(ScriptedTurns::playing(greeting())).await;
     let file = bench.file(&lines(1)).await;
     for (field, value, expected) in [
-        ("input_file_id", Value::Null, r#"400 "missing_required_parameter" "input_file_id""#),
-        ("input_file_id", json!("file-1"), r#"400 "invalid_value" "input_file_id""#),
-        ("endpoint", Value::Null, r#"400 "missing_required_parameter" "endpoint""#),
-        ("endpoint", json!("/v1/embeddings"), r#"400 "invalid_value" "endpoint""#),
-        ("completion_window", Value::Null, r#"400 "missing_required_parameter" "completion_window""#),
-        ("completion_window", json!("1h"), r#"400 "invalid_value" "completion_window""#),
-        ("metadata", json!({"a": 1}), r#"400 "invalid_type" "metadata.a""#),
+        (
+            "input_file_id",
+            Value::Null,
+            r#"400 "missing_required_parameter" "input_file_id""#,
+        ),
+        (
+            "input_file_id",
+            json!("file-1"),
+            r#"400 "invalid_value" "input_file_id""#,
+        ),
+        (
+            "endpoint",
+            Value::Null,
+            r#"400 "missing_required_parameter" "endpoint""#,
+        ),
+        (
+            "endpoint",
+            json!("/v1/embeddings"),
+            r#"400 "invalid_value" "endpoint""#,
+        ),
+        (
+            "completion_window",
+            Value::Null,
+            r#"400 "missing_required_parameter" "completion_window""#,
+        ),
+        (
+            "completion_window",
+            json!("1h"),
+            r#"400 "invalid_value" "completion_window""#,
+        ),
+        (
+            "metadata",
+            json!({"a": 1}),
+            r#"400 "invalid_type" "metadata.a""#,
+        ),
         (
             "output_expires_after",
             json!({"seconds": 1}),
@@ -30,9 +58,15 @@ async fn a_batch_that_cannot_be_made_says_what_to_change() {
         let request = request("POST", "/v1/batches", &[], order.to_string());
         assert_eq!(refused(&bench, request).await, expected, "{field}");
     }
-    for (method, path) in [("GET", "/v1/batches/batch_1"), ("POST", "/v1/batches/batch_1/cancel")] {
+    for (method, path) in [
+        ("GET", "/v1/batches/batch_1"),
+        ("POST", "/v1/batches/batch_1/cancel"),
+    ] {
         let request = request(method, path, &[], "");
-        assert_eq!(refused(&bench, request).await, r#"404 "batch_not_found" "id""#);
+        assert_eq!(
+            refused(&bench, request).await,
+            r#"404 "batch_not_found" "id""#
+        );
     }
 }
 
@@ -59,8 +93,10 @@ async fn a_file_with_a_line_that_makes_no_sense_fails_as_a_whole() {
     let id = bench.begin(&file).await;
     let batch = bench.until_is(&id, "failed").await;
     let data = batch["errors"]["data"].as_array().unwrap();
-    let faults: Vec<_> =
-        data.iter().map(|fault| format!("{} {} {}", fault["line"], fault["code"], fault["param"])).collect();
+    let faults: Vec<_> = data
+        .iter()
+        .map(|fault| format!("{} {} {}", fault["line"], fault["code"], fault["param"]))
+        .collect();
     assert_eq!(
         faults.join("\n").replace('"', ""),
         "\
@@ -73,8 +109,17 @@ async fn a_file_with_a_line_that_makes_no_sense_fails_as_a_whole() {
 8 duplicate_custom_id custom_id
 9 line_too_long null"
     );
-    assert_eq!((&batch["errors"]["object"], &batch["request_counts"]["total"]), (&json!("list"), &json!(0)));
-    assert!(batch["failed_at"].is_u64() && batch["output_file_id"].is_null(), "{batch}");
+    assert_eq!(
+        (
+            &batch["errors"]["object"],
+            &batch["request_counts"]["total"]
+        ),
+        (&json!("list"), &json!(0))
+    );
+    assert!(
+        batch["failed_at"].is_u64() && batch["output_file_id"].is_null(),
+        "{batch}"
+    );
     assert_eq!(log.lock().unwrap().len(), 0, "nothing was run");
 
     let empty = found(&bench.router, upload("\n \n")).await["id"].clone();
@@ -91,11 +136,22 @@ async fn batches_are_listed_with_the_last_first() {
         ids.push(bench.begin(&lines(1)).await);
     }
     let list = async |query: &str| {
-        let list = bench.ask("GET", &format!("/v1/batches?{query}"), &Value::Null).await;
-        let ids =
-            list["data"].as_array().unwrap().iter().map(|batch| batch["id"].as_str().unwrap().to_owned());
+        let list = bench
+            .ask("GET", &format!("/v1/batches?{query}"), &Value::Null)
+            .await;
+        let ids = list["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|batch| batch["id"].as_str().unwrap().to_owned());
         (ids.collect::<Vec<_>>(), list["has_more"] == true)
     };
-    assert_eq!(list("limit=2").await, (vec![ids[2].clone(), ids[1].clone()], true));
-    assert_eq!(list(&format!("after={}", ids[1])).await, (vec![ids[0].clone()], false));
+    assert_eq!(
+        list("limit=2").await,
+        (vec![ids[2].clone(), ids[1].clone()], true)
+    );
+    assert_eq!(
+        list(&format!("after={}", ids[1])).await,
+        (vec![ids[0].clone()], false)
+    );
 }

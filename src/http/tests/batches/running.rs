@@ -17,27 +17,54 @@ async fn every_line_is_answered_in_the_order_of_the_file() {
     let mut order = order(&bench.file(&file).await);
     order["metadata"] = json!({"job": "nightly"});
     let made = bench.ask("POST", "/v1/batches", &order).await;
-    let batch = bench.until_is(made["id"].as_str().unwrap(), "completed").await;
-    assert_eq!(batch["request_counts"], json!({"total": 5, "completed": 3, "failed": 2}));
-    assert_eq!((&batch["model"], &batch["metadata"]), (&json!("sonnet"), &json!({"job": "nightly"})));
+    let batch = bench
+        .until_is(made["id"].as_str().unwrap(), "completed")
+        .await;
+    assert_eq!(
+        batch["request_counts"],
+        json!({"total": 5, "completed": 3, "failed": 2})
+    );
+    assert_eq!(
+        (&batch["model"], &batch["metadata"]),
+        (&json!("sonnet"), &json!({"job": "nightly"}))
+    );
     assert_eq!(batch["usage"]["total_tokens"], 15);
-    for time in ["created_at", "in_progress_at", "expires_at", "finalizing_at", "completed_at"] {
+    for time in [
+        "created_at",
+        "in_progress_at",
+        "expires_at",
+        "finalizing_at",
+        "completed_at",
+    ] {
         assert!(batch[time].is_u64(), "{time}: {batch}");
     }
     let output = bench.lines(&batch["output_file_id"]).await;
     assert_eq!(ids(&output), ["line 1", "line 3", "line 5"]);
     let response = &output[0]["response"];
-    assert_eq!((&response["status_code"], &output[0]["error"]), (&json!(200), &Value::Null));
-    assert_eq!(response["body"]["choices"][0]["message"]["content"], "Hello");
+    assert_eq!(
+        (&response["status_code"], &output[0]["error"]),
+        (&json!(200), &Value::Null)
+    );
+    assert_eq!(
+        response["body"]["choices"][0]["message"]["content"],
+        "Hello"
+    );
     assert!(response["request_id"].as_str().unwrap().starts_with("req_"));
     assert_eq!(output[1]["response"]["ignored"], json!(["color"]));
     let errors = bench.lines(&batch["error_file_id"]).await;
     assert_eq!(ids(&errors), ["line 2", "line 4"]);
     assert_eq!(errors[0]["response"]["status_code"], 400);
-    assert_eq!(errors[0]["response"]["body"]["error"]["param"], "temperature");
+    assert_eq!(
+        errors[0]["response"]["body"]["error"]["param"],
+        "temperature"
+    );
     assert_eq!(errors[1]["response"]["body"]["error"]["param"], "stream");
     let file = bench
-        .ask("GET", &format!("/v1/files/{}", batch["error_file_id"].as_str().unwrap()), &Value::Null)
+        .ask(
+            "GET",
+            &format!("/v1/files/{}", batch["error_file_id"].as_str().unwrap()),
+            &Value::Null,
+        )
         .await;
     assert_eq!(file["purpose"], "batch_output");
 }
@@ -46,16 +73,30 @@ async fn every_line_is_answered_in_the_order_of_the_file() {
 async fn every_endpoint_answers_its_lines() {
     let bench = Bench::of(ScriptedTurns::playing(greeting())).await;
     for (endpoint, body, text) in [
-        ("/v1/completions", json!({"model": "sonnet", "prompt": "Hi"}), "/choices/0/text"),
-        ("/v1/responses", json!({"model": "sonnet", "input": "Hi"}), "/output/0/content/0/text"),
+        (
+            "/v1/completions",
+            json!({"model": "sonnet", "prompt": "Hi"}),
+            "/choices/0/text",
+        ),
+        (
+            "/v1/responses",
+            json!({"model": "sonnet", "input": "Hi"}),
+            "/output/0/content/0/text",
+        ),
     ] {
         let line = json!({"custom_id": "a", "method": "POST", "url": endpoint, "body": body});
         let mut order = order(&bench.file(&[line]).await);
         order["endpoint"] = json!(endpoint);
         let made = bench.ask("POST", "/v1/batches", &order).await;
-        let batch = bench.until_is(made["id"].as_str().unwrap(), "completed").await;
+        let batch = bench
+            .until_is(made["id"].as_str().unwrap(), "completed")
+            .await;
         let output = bench.lines(&batch["output_file_id"]).await;
-        assert_eq!(output[0]["response"]["body"].pointer(text), Some(&json!("Hello")), "{output:?}");
+        assert_eq!(
+            output[0]["response"]["body"].pointer(text),
+            Some(&json!("Hello")),
+            "{output:?}"
+        );
         assert_eq!(batch["usage"]["total_tokens"], 5);
     }
 }
@@ -75,7 +116,10 @@ async fn a_line_waits_where_that_helps() {
     let (turns, log) = logging(move |prompt| match prompt {
         "line 1" => refusals.lock().unwrap().pop().map_or(Ok(greeting()), Err),
         "line 2" => Err(Error::NotSignedIn("Sign in.".into())),
-        "line 3" => Err(Error::Failed(Failure::new(FailureKind::Upstream, "It failed."))),
+        "line 3" => Err(Error::Failed(Failure::new(
+            FailureKind::Upstream,
+            "It failed.",
+        ))),
         _ => Ok(greeting()),
     });
     let bench = Bench::of(turns).await;
@@ -88,14 +132,35 @@ async fn a_line_waits_where_that_helps() {
         }
         sleep(Duration::from_secs(60)).await;
     };
-    assert_eq!(batch["request_counts"], json!({"total": 6, "completed": 4, "failed": 2}));
+    assert_eq!(
+        batch["request_counts"],
+        json!({"total": 6, "completed": 4, "failed": 2})
+    );
     let errors = bench.lines(&batch["error_file_id"]).await;
-    let told: Vec<_> = errors.iter().map(|line| line["response"]["status_code"].as_u64().unwrap()).collect();
-    assert_eq!((ids(&errors), told), (vec!["line 2", "line 3"], vec![401, 502]));
+    let told: Vec<_> = errors
+        .iter()
+        .map(|line| line["response"]["status_code"].as_u64().unwrap())
+        .collect();
+    assert_eq!(
+        (ids(&errors), told),
+        (vec!["line 2", "line 3"], vec![401, 502])
+    );
     let log = log.lock().unwrap();
     let times = |prompt: &str| log.iter().filter(|asked| *asked == prompt).count();
-    assert_eq!([times("line 1"), times("line 2"), times("line 3"), times("line 4")], [3, 1, 4, 1]);
-    assert_eq!(log.last().unwrap(), "line 1", "the others did not wait for it");
+    assert_eq!(
+        [
+            times("line 1"),
+            times("line 2"),
+            times("line 3"),
+            times("line 4")
+        ],
+        [3, 1, 4, 1]
+    );
+    assert_eq!(
+        log.last().unwrap(),
+        "line 1",
+        "the others did not wait for it"
+    );
 }
 
 /// Turns of a server where so many clients wait for a worker.
@@ -119,7 +184,10 @@ impl Turns for Crowded {
     }
 
     fn readiness(&self) -> Readiness {
-        Readiness { waiting: self.1.load(Ordering::SeqCst), ..Readiness::default() }
+        Readiness {
+            waiting: self.1.load(Ordering::SeqCst),
+            ..Readiness::default()
+        }
     }
 }
 
@@ -127,8 +195,14 @@ impl Turns for Crowded {
 async fn lines_begin_when_no_client_waits_and_batches_take_turns() {
     let (turns, log) = logging(|_| Ok(greeting()));
     let waiting = Arc::new(AtomicUsize::new(1));
-    let bench = Ground::new(Keys::none()).await.bench(Crowded(turns, Arc::clone(&waiting)), 1);
-    let named = |name: &str| (1..=3).map(|number| line(&format!("{name}{number}"))).collect::<Vec<_>>();
+    let bench = Ground::new(Keys::none())
+        .await
+        .bench(Crowded(turns, Arc::clone(&waiting)), 1);
+    let named = |name: &str| {
+        (1..=3)
+            .map(|number| line(&format!("{name}{number}")))
+            .collect::<Vec<_>>()
+    };
     let first = bench.begin(&named("a")).await;
     bench.until_is(&first, "in_progress").await;
     let second = bench.begin(&named("b")).await;
@@ -144,7 +218,9 @@ async fn lines_begin_when_no_client_waits_and_batches_take_turns() {
 #[tokio::test(start_paused = true)]
 async fn lines_are_not_kept_waiting_for_ever() {
     let (turns, log) = logging(|_| Ok(greeting()));
-    let bench = Ground::new(Keys::none()).await.bench(Crowded(turns, Arc::new(AtomicUsize::new(1))), 1);
+    let bench = Ground::new(Keys::none())
+        .await
+        .bench(Crowded(turns, Arc::new(AtomicUsize::new(1))), 1);
     bench.begin(&lines(2)).await;
     for _ in 0..1000 {
         if log.lock().unwrap().len() == 2 {
@@ -157,8 +233,13 @@ async fn lines_are_not_kept_waiting_for_ever() {
 
 #[tokio::test]
 async fn no_more_lines_run_at_a_time_than_the_share_of_batches() {
-    let turns =
-        ScriptedTurns::playing([vec![started(), Step::Wait(Duration::from_millis(5))], greeting()].concat());
+    let turns = ScriptedTurns::playing(
+        [
+            vec![started(), Step::Wait(Duration::from_millis(5))],
+            greeting(),
+        ]
+        .concat(),
+    );
     let mut held = turns.held();
     let bench = Ground::new(Keys::none()).await.bench(turns, 2);
     let mut most = 0;

@@ -12,26 +12,54 @@ async fn a_task_is_known_by_the_id_that_was_chosen() {
     assert!(made["id"].as_str().unwrap().starts_with("task_"));
     let puppet = desk.office.puppets.recv().await.unwrap();
     let (status, task) = desk.ask("GET", "/api/v1/tasks/test-123", Value::Null).await;
-    assert_eq!((status, &task["id"], &task["status"]), (200, &made["id"], &json!("running")));
+    assert_eq!(
+        (status, &task["id"], &task["status"]),
+        (200, &made["id"], &json!("running"))
+    );
 
     let (status, again) = desk.ask("POST", "/api/v1/tasks", order).await;
-    assert_eq!((status, &again["id"]), (200, &made["id"]), "the same request is the same task");
+    assert_eq!(
+        (status, &again["id"]),
+        (200, &made["id"]),
+        "the same request is the same task"
+    );
     let other = desk.order(json!({"task_id": "test-123", "max_turns": 3}));
-    assert_eq!(refusal(desk.ask("POST", "/v1/tasks", other).await), "409 task_exists task_id");
-    let (_, list) = desk.ask("GET", "/v1/tasks?after=test-123", Value::Null).await;
+    assert_eq!(
+        refusal(desk.ask("POST", "/v1/tasks", other).await),
+        "409 task_exists task_id"
+    );
+    let (_, list) = desk
+        .ask("GET", "/v1/tasks?after=test-123", Value::Null)
+        .await;
     assert_eq!(list["data"], json!([]));
 
-    let (status, _) = desk.ask("POST", "/api/v1/tasks/test-123/interrupt", Value::Null).await;
+    let (status, _) = desk
+        .ask("POST", "/api/v1/tasks/test-123/interrupt", Value::Null)
+        .await;
     assert_eq!(status, 200);
     puppet.end(EndReason::Completed, "0.25");
     let told = body(desk.events("/api/v1/tasks/test-123/events", &[]).await).await;
-    let events: Vec<Value> =
-        told.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok()).collect();
-    assert!(events.len() > 1 && events.iter().all(|event| event["task_id"] == "test-123"), "{told}");
-    let (status, gone) = desk.ask("DELETE", "/api/v1/tasks/test-123", Value::Null).await;
-    assert_eq!((status, &gone["id"], &gone["task_id"]), (200, &made["id"], &json!("test-123")));
+    let events: Vec<Value> = told
+        .lines()
+        .filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok())
+        .collect();
+    assert!(
+        events.len() > 1 && events.iter().all(|event| event["task_id"] == "test-123"),
+        "{told}"
+    );
+    let (status, gone) = desk
+        .ask("DELETE", "/api/v1/tasks/test-123", Value::Null)
+        .await;
+    assert_eq!(
+        (status, &gone["id"], &gone["task_id"]),
+        (200, &made["id"], &json!("test-123"))
+    );
     for path in ["/v1/tasks/test-123", "/v1/tasks/test-123/events"] {
-        assert_eq!(refusal(desk.ask("GET", path, Value::Null).await), "404 task_not_found -", "{path}");
+        assert_eq!(
+            refusal(desk.ask("GET", path, Value::Null).await),
+            "404 task_not_found -",
+            "{path}"
+        );
     }
 }
 
@@ -48,23 +76,49 @@ async fn an_id_is_each_keys_own_and_free_again_when_its_task_is_gone() {
     }
     assert_ne!(made[0], made[1]);
     for (key, id) in [(&first, &made[0]), (&second, &made[1])] {
-        assert_eq!(&desk.ask_as(key, "GET", "/v1/tasks/nightly", Value::Null).await.1["id"], id);
+        assert_eq!(
+            &desk
+                .ask_as(key, "GET", "/v1/tasks/nightly", Value::Null)
+                .await
+                .1["id"],
+            id
+        );
     }
     let puppet = desk.office.puppets.recv().await.unwrap();
     puppet.end(EndReason::Completed, "0.25");
-    desk.until("nightly", |task| task["status"] == "completed").await;
-    assert_eq!(desk.ask("DELETE", "/v1/tasks/nightly", Value::Null).await.0, 200);
-    let (status, next) = desk.ask("POST", "/v1/tasks", desk.order(json!({"task_id": "nightly"}))).await;
+    desk.until("nightly", |task| task["status"] == "completed")
+        .await;
+    assert_eq!(
+        desk.ask("DELETE", "/v1/tasks/nightly", Value::Null).await.0,
+        200
+    );
+    let (status, next) = desk
+        .ask(
+            "POST",
+            "/v1/tasks",
+            desk.order(json!({"task_id": "nightly"})),
+        )
+        .await;
     assert_eq!(status, 201);
-    assert!(!made.contains(&next["id"]), "nothing of the task that is gone is left");
-    assert_eq!(desk.ask_as(&second, "GET", "/v1/tasks/nightly", Value::Null).await.1["id"], made[1]);
+    assert!(
+        !made.contains(&next["id"]),
+        "nothing of the task that is gone is left"
+    );
+    assert_eq!(
+        desk.ask_as(&second, "GET", "/v1/tasks/nightly", Value::Null)
+            .await
+            .1["id"],
+        made[1]
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn however_many_ask_at_once_there_is_one_task() {
     let desk = Desk::open().await;
     let order = desk.order(json!({"task_id": "once"}));
-    let asked = futures::future::join_all((0..5).map(|_| desk.ask("POST", "/v1/tasks", order.clone()))).await;
+    let asked =
+        futures::future::join_all((0..5).map(|_| desk.ask("POST", "/v1/tasks", order.clone())))
+            .await;
     let mut statuses: Vec<u16> = asked.iter().map(|(status, _)| *status).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 200, 200, 200, 201]);
@@ -84,6 +138,10 @@ async fn what_is_no_id_is_refused() {
         (json!(5), "400 invalid_type task_id"),
     ] {
         let order = desk.order(json!({"task_id": id}));
-        assert_eq!(refusal(desk.ask("POST", "/v1/tasks", order).await), expected, "{id}");
+        assert_eq!(
+            refusal(desk.ask("POST", "/v1/tasks", order).await),
+            expected,
+            "{id}"
+        );
     }
 }

@@ -31,31 +31,70 @@ impl Desk {
     pub(crate) async fn open() -> Self {
         let registry = Registry::temporary().await.unwrap();
         let key = async |permissions: Change<Vec<Permission>>| {
-            let change = KeyChange { name: Some("key".to_owned()), permissions, ..KeyChange::default() };
-            registry.create_key("default".to_owned(), change).await.unwrap().1.reveal().to_owned()
+            let change = KeyChange {
+                name: Some("key".to_owned()),
+                permissions,
+                ..KeyChange::default()
+            };
+            registry
+                .create_key("default".to_owned(), change)
+                .await
+                .unwrap()
+                .1
+                .reveal()
+                .to_owned()
         };
         let may = || Change::Set(vec![Permission::Tasks]);
-        let (keys, other) = ([key(may()).await, key(may()).await], key(Change::Keep).await);
+        let (keys, other) = (
+            [key(may()).await, key(may()).await],
+            key(Change::Keep).await,
+        );
         let known = Keys::none().with_stored(&registry);
         let office = Office::for_keys(known.clone()).await;
         let turns = Arc::new(ScriptedTurns::playing(greeting()));
         let turns = Admission::new(turns, gateway::testing::rules().await);
-        let state = whole_state(&Shelves::temporary(), turns, known.clone(), LastWords::default());
-        let router = router(AppState { tasks: Some(office.tasks.clone()), ..state });
-        Self { router, office, keys, other, known, registry }
+        let state = whole_state(
+            &Shelves::temporary(),
+            turns,
+            known.clone(),
+            LastWords::default(),
+        );
+        let router = router(AppState {
+            tasks: Some(office.tasks.clone()),
+            ..state
+        });
+        Self {
+            router,
+            office,
+            keys,
+            other,
+            known,
+            registry,
+        }
     }
 
     /// A server with the same keys and tasks.
     pub(crate) fn state(&self, state: AppState) -> AppState {
-        AppState { tasks: Some(self.office.tasks.clone()), keys: self.known.clone().into(), ..state }
+        AppState {
+            tasks: Some(self.office.tasks.clone()),
+            keys: self.known.clone().into(),
+            ..state
+        }
     }
 
     async fn ask_as(&self, key: &str, method: &str, path: &str, body: Value) -> (u16, Value) {
         let bearer = format!("Bearer {key}");
-        let body_text = if body.is_null() { String::new() } else { body.to_string() };
+        let body_text = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
         let request = request(method, path, &[("authorization", &bearer)], body_text);
         let response = send(self.router.clone(), request).await;
-        (response.status().as_u16(), serde_json::from_str(&super::body(response).await).unwrap())
+        (
+            response.status().as_u16(),
+            serde_json::from_str(&super::body(response).await).unwrap(),
+        )
     }
 
     async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
@@ -64,8 +103,11 @@ impl Desk {
 
     /// A request for a task with these fields beside those that have to be.
     fn order(&self, fields: Value) -> Value {
-        let mut body = json!({"prompt": "do it", "workspace": self.office.folder.path(), "preset": "edit"});
-        let Value::Object(fields) = fields else { panic!("no fields") };
+        let mut body =
+            json!({"prompt": "do it", "workspace": self.office.folder.path(), "preset": "edit"});
+        let Value::Object(fields) = fields else {
+            panic!("no fields")
+        };
         body.as_object_mut().unwrap().extend(fields);
         body
     }
@@ -74,19 +116,32 @@ impl Desk {
     pub(crate) async fn begun(&mut self, fields: Value) -> (String, Puppet) {
         let (status, task) = self.ask("POST", "/v1/tasks", self.order(fields)).await;
         assert_eq!(status, 201, "{task}");
-        (task["id"].as_str().unwrap().to_owned(), self.office.puppets.recv().await.unwrap())
+        (
+            task["id"].as_str().unwrap().to_owned(),
+            self.office.puppets.recv().await.unwrap(),
+        )
     }
 
     async fn events(&self, path: &str, headers: &[(&str, &str)]) -> Response {
         let bearer = format!("Bearer {}", self.keys[0]);
-        let headers: Vec<_> = headers.iter().copied().chain([("authorization", &*bearer)]).collect();
-        send(self.router.clone(), request("GET", path, &headers, Body::empty())).await
+        let headers: Vec<_> = headers
+            .iter()
+            .copied()
+            .chain([("authorization", &*bearer)])
+            .collect();
+        send(
+            self.router.clone(),
+            request("GET", path, &headers, Body::empty()),
+        )
+        .await
     }
 
     /// Waits until a task looks so.
     async fn until(&self, id: &str, condition: impl Fn(&Value) -> bool) -> Value {
         loop {
-            let (_, task) = self.ask("GET", &format!("/v1/tasks/{id}"), json!(null)).await;
+            let (_, task) = self
+                .ask("GET", &format!("/v1/tasks/{id}"), json!(null))
+                .await;
             if condition(&task) {
                 return task;
             }
@@ -105,7 +160,10 @@ fn steady(text: &str) -> String {
         };
         let mut event: Value = serde_json::from_str(json).unwrap();
         assert!(event["created_at"].as_u64().unwrap() > 0 && event["task_id"].as_str().is_some());
-        event.as_object_mut().unwrap().retain(|name, _| !["created_at", "task_id"].contains(&&**name));
+        event
+            .as_object_mut()
+            .unwrap()
+            .retain(|name, _| !["created_at", "task_id"].contains(&&**name));
         writeln!(steady, "data: {event}").unwrap();
     }
     steady
@@ -114,20 +172,32 @@ fn steady(text: &str) -> String {
 #[tokio::test(start_paused = true)]
 async fn a_task_is_made_watched_and_taken_away() {
     let mut desk = Desk::open().await;
-    let (id, puppet) =
-        desk.begun(json!({"max_turns": 9, "max_budget_usd": 0.5, "system_prompt": "Brief."})).await;
-    assert_eq!((puppet.job.model.as_str(), puppet.job.max_turns), ("claude-sonnet-5-5", Some(9)));
+    let (id, puppet) = desk
+        .begun(json!({"max_turns": 9, "max_budget_usd": 0.5, "system_prompt": "Brief."}))
+        .await;
+    assert_eq!(
+        (puppet.job.model.as_str(), puppet.job.max_turns),
+        ("claude-sonnet-5-5", Some(9))
+    );
     puppet.say(AgentEvent::Message("hm".to_owned()));
     puppet.say(AgentEvent::ToolUse {
         id: "toolu_1".to_owned(),
         name: "Bash".to_owned(),
         input: "{}".to_owned(),
     });
-    let task = desk.until(&id, |task| task["progress"]["tools"] == json!(["Bash"])).await;
-    assert_eq!((&task["status"], &task["result"]), (&json!("running"), &Value::Null));
+    let task = desk
+        .until(&id, |task| task["progress"]["tools"] == json!(["Bash"]))
+        .await;
+    assert_eq!(
+        (&task["status"], &task["result"]),
+        (&json!("running"), &Value::Null)
+    );
     puppet.end(EndReason::Completed, "0.25");
     let events = desk.events(&format!("/v1/tasks/{id}/events"), &[]).await;
-    assert_eq!(events.headers()["content-type"], "text/event-stream; charset=utf-8");
+    assert_eq!(
+        events.headers()["content-type"],
+        "text/event-stream; charset=utf-8"
+    );
     insta::assert_snapshot!(steady(&body(events).await), @r#"
     id: 0
     event: progress
@@ -146,23 +216,51 @@ async fn a_task_is_made_watched_and_taken_away() {
     data: {"result":"words","sequence_number":3,"status":"completed","type":"complete"}
     "#);
     let (_, list) = desk.ask("GET", "/v1/tasks?limit=1", json!(null)).await;
-    assert_eq!((&list["data"][0]["id"], &list["has_more"]), (&json!(id), &json!(false)));
-    let (status, gone) = desk.ask("DELETE", &format!("/v1/tasks/{id}"), json!(null)).await;
+    assert_eq!(
+        (&list["data"][0]["id"], &list["has_more"]),
+        (&json!(id), &json!(false))
+    );
+    let (status, gone) = desk
+        .ask("DELETE", &format!("/v1/tasks/{id}"), json!(null))
+        .await;
     assert_eq!(
         (status, gone),
-        (200, json!({"id": id, "task_id": id, "object": "task.deleted", "deleted": true}))
+        (
+            200,
+            json!({"id": id, "task_id": id, "object": "task.deleted", "deleted": true})
+        )
     );
-    assert_eq!(desk.ask("GET", &format!("/v1/tasks/{id}"), json!(null)).await.0, 404);
+    assert_eq!(
+        desk.ask("GET", &format!("/v1/tasks/{id}"), json!(null))
+            .await
+            .0,
+        404
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_task_shows_what_became_of_it() {
     let mut desk = Desk::open().await;
-    let (id, puppet) = desk.begun(json!({"max_turns": 9, "max_budget_usd": 0.5, "system_prompt": "B"})).await;
+    let (id, puppet) = desk
+        .begun(json!({"max_turns": 9, "max_budget_usd": 0.5, "system_prompt": "B"}))
+        .await;
     puppet.end(EndReason::Completed, "0.25");
     let mut task = desk.until(&id, |task| task["status"] == "completed").await;
-    assert_eq!(desk.ask("GET", &format!("/api/v1/tasks/{id}"), json!(null)).await.1, task);
-    for name in ["id", "task_id", "created_at", "started_at", "ended_at", "workspace", "session_id"] {
+    assert_eq!(
+        desk.ask("GET", &format!("/api/v1/tasks/{id}"), json!(null))
+            .await
+            .1,
+        task
+    );
+    for name in [
+        "id",
+        "task_id",
+        "created_at",
+        "started_at",
+        "ended_at",
+        "workspace",
+        "session_id",
+    ] {
         assert!(!task[name].take().is_null(), "{name}");
     }
     insta::assert_snapshot!(serde_json::to_string_pretty(&task).unwrap(), @r#"
@@ -231,28 +329,69 @@ async fn tasks_are_those_of_a_key_that_may_have_some() {
         ("POST", format!("/v1/tasks/{id}/permissions/q")),
     ];
     for (method, path) in &paths {
-        let (status, error) = desk.ask_as(&desk.keys[1], method, path, json!({"decision": "allow"})).await;
-        assert_eq!((status, &error["error"]["code"]), (404, &json!("task_not_found")), "{method} {path}");
-        let (status, error) = desk.ask_as(&desk.other, method, path, json!({"decision": "allow"})).await;
-        assert_eq!((status, &error["error"]["code"]), (403, &json!("insufficient_permissions")));
+        let (status, error) = desk
+            .ask_as(&desk.keys[1], method, path, json!({"decision": "allow"}))
+            .await;
+        assert_eq!(
+            (status, &error["error"]["code"]),
+            (404, &json!("task_not_found")),
+            "{method} {path}"
+        );
+        let (status, error) = desk
+            .ask_as(&desk.other, method, path, json!({"decision": "allow"}))
+            .await;
+        assert_eq!(
+            (status, &error["error"]["code"]),
+            (403, &json!("insufficient_permissions"))
+        );
     }
-    assert_eq!(desk.ask_as(&desk.keys[1], "GET", "/v1/tasks", json!(null)).await.1["data"], json!([]));
-    assert_eq!(desk.ask_as(&desk.other, "POST", "/v1/tasks", desk.order(json!({}))).await.0, 403);
+    assert_eq!(
+        desk.ask_as(&desk.keys[1], "GET", "/v1/tasks", json!(null))
+            .await
+            .1["data"],
+        json!([])
+    );
+    assert_eq!(
+        desk.ask_as(&desk.other, "POST", "/v1/tasks", desk.order(json!({})))
+            .await
+            .0,
+        403
+    );
 }
 
 #[tokio::test]
 async fn where_no_folder_is_configured_there_are_no_tasks() {
     let registry = Registry::temporary().await.unwrap();
     let permissions = Change::Set(vec![Permission::Tasks]);
-    let change = KeyChange { name: Some("key".to_owned()), permissions, ..KeyChange::default() };
-    let key = registry.create_key("default".to_owned(), change).await.unwrap().1;
+    let change = KeyChange {
+        name: Some("key".to_owned()),
+        permissions,
+        ..KeyChange::default()
+    };
+    let key = registry
+        .create_key("default".to_owned(), change)
+        .await
+        .unwrap()
+        .1;
     let keys = Keys::none().with_stored(&registry);
     let turns = ScriptedTurns::playing([]);
-    let router = router(whole_state(&Shelves::temporary(), turns, keys, LastWords::default()));
+    let router = router(whole_state(
+        &Shelves::temporary(),
+        turns,
+        keys,
+        LastWords::default(),
+    ));
     let bearer = format!("Bearer {}", key.reveal());
-    let response = send(router, request("POST", "/v1/tasks", &[("authorization", &bearer)], "{}")).await;
+    let response = send(
+        router,
+        request("POST", "/v1/tasks", &[("authorization", &bearer)], "{}"),
+    )
+    .await;
     let (status, error) = error(response).await;
-    assert_eq!((status.as_u16(), &error["code"]), (404, &json!("tasks_disabled")));
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (404, &json!("tasks_disabled"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -280,41 +419,93 @@ async fn what_cannot_be_done_is_refused_by_its_field() {
         (json!({"max_budget_usd": "a lot"}), 400, "max_budget_usd"),
         (json!({"timeout_seconds": 61}), 400, "timeout_seconds"),
         (json!({"session_id": "x"}), 400, "session_id"),
-        (json!({"session_id": "6a0e3a0e-8f5c-4d1b-9d3c-0a4f4d1f7c11"}), 404, "session_id"),
+        (
+            json!({"session_id": "6a0e3a0e-8f5c-4d1b-9d3c-0a4f4d1f7c11"}),
+            404,
+            "session_id",
+        ),
         (json!({"webhook": {}}), 400, "webhook.url"),
         (json!({"webhook": {"url": "ftp://x"}}), 400, "webhook.url"),
-        (json!({"webhook": {"url": "https://169.254.169.254/"}}), 400, "webhook.url"),
+        (
+            json!({"webhook": {"url": "https://169.254.169.254/"}}),
+            400,
+            "webhook.url",
+        ),
         (json!({"max_turn": 1}), 400, "max_turn"),
     ] {
-        let (found, error) = desk.ask("POST", "/v1/tasks", desk.order(fields.clone())).await;
-        assert_eq!((found, &error["error"]["param"]), (status, &json!(param)), "{fields}: {error}");
+        let (found, error) = desk
+            .ask("POST", "/v1/tasks", desk.order(fields.clone()))
+            .await;
+        assert_eq!(
+            (found, &error["error"]["param"]),
+            (status, &json!(param)),
+            "{fields}: {error}"
+        );
     }
-    let (status, error) = desk.ask("POST", "/v1/tasks", desk.order(json!({"project_id": "other"}))).await;
-    assert_eq!((status, &error["error"]["code"]), (403, &json!("mismatched_project")));
+    let (status, error) = desk
+        .ask(
+            "POST",
+            "/v1/tasks",
+            desk.order(json!({"project_id": "other"})),
+        )
+        .await;
+    assert_eq!(
+        (status, &error["error"]["code"]),
+        (403, &json!("mismatched_project"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn presets_and_lists_say_what_an_agent_may_do() {
     let mut desk = Desk::open().await;
     for (fields, tools, mode) in [
-        (json!({"preset": null}), json!(["Read", "Glob", "Grep"]), "dontAsk"),
+        (
+            json!({"preset": null}),
+            json!(["Read", "Glob", "Grep"]),
+            "dontAsk",
+        ),
         (
             json!({"tools": {"deny": ["NotebookEdit"]}}),
             json!(["Read", "Glob", "Grep", "Edit", "Write"]),
             "acceptEdits",
         ),
-        (json!({"tools": {"allow": ["Bash"]}, "permission_mode": "default"}), json!(["Bash"]), "default"),
+        (
+            json!({"tools": {"allow": ["Bash"]}, "permission_mode": "default"}),
+            json!(["Bash"]),
+            "default",
+        ),
     ] {
         let (id, puppet) = desk.begun(fields).await;
         puppet.end(EndReason::Completed, "0.01");
         let task = desk.until(&id, |task| task["status"] == "completed").await;
-        assert_eq!((&task["tools"], &task["permission_mode"]), (&tools, &json!(mode)));
+        assert_eq!(
+            (&task["tools"], &task["permission_mode"]),
+            (&tools, &json!(mode))
+        );
     }
     let (_, task) = desk
-        .ask("POST", "/v1/tasks", desk.order(json!({"webhook": {"url": "https://hooks.example.com/a"}})))
+        .ask(
+            "POST",
+            "/v1/tasks",
+            desk.order(json!({"webhook": {"url": "https://hooks.example.com/a"}})),
+        )
         .await;
-    assert!(task["webhook"]["secret"].as_str().unwrap().starts_with("whsec_"), "{task}");
-    let (_, again) =
-        desk.ask("GET", &format!("/v1/tasks/{}", task["id"].as_str().unwrap()), json!(null)).await;
-    assert_eq!(again["webhook"], json!({"url": "https://hooks.example.com/a"}));
+    assert!(
+        task["webhook"]["secret"]
+            .as_str()
+            .unwrap()
+            .starts_with("whsec_"),
+        "{task}"
+    );
+    let (_, again) = desk
+        .ask(
+            "GET",
+            &format!("/v1/tasks/{}", task["id"].as_str().unwrap()),
+            json!(null),
+        )
+        .await;
+    assert_eq!(
+        again["webhook"],
+        json!({"url": "https://hooks.example.com/a"})
+    );
 }

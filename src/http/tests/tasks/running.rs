@@ -8,7 +8,9 @@ async fn a_question_is_answered_once() {
     let mut desk = Desk::open().await;
     let (id, mut puppet) = desk.begun(json!({})).await;
     puppet.ask("q1");
-    let task = desk.until(&id, |task| task["permission_requests"] != json!([])).await;
+    let task = desk
+        .until(&id, |task| task["permission_requests"] != json!([]))
+        .await;
     let asked = json!({"request_id": "q1", "tool": "Bash", "tool_use_id": "toolu_1", "input": {"command": "ls"}, "reason": null});
     assert_eq!(task["permission_requests"], json!([asked]));
     let path = format!("/v1/tasks/{id}/permissions/q1");
@@ -21,13 +23,24 @@ async fn a_question_is_answered_once() {
         let (status, error) = desk.ask("POST", &path, body).await;
         assert_eq!((status, &error["error"]["param"]), (400, &json!(param)));
     }
-    let (status, answered) =
-        desk.ask("POST", &path, json!({"decision": "deny", "message": "Not that."})).await;
+    let (status, answered) = desk
+        .ask(
+            "POST",
+            &path,
+            json!({"decision": "deny", "message": "Not that."}),
+        )
+        .await;
     assert_eq!((status, &answered["decision"]), (200, &json!("deny")));
     let heard = puppet.heard.recv().await.unwrap();
-    assert_eq!(heard, Heard::Answer("q1".to_owned(), Answer::Deny("Not that.".to_owned())));
+    assert_eq!(
+        heard,
+        Heard::Answer("q1".to_owned(), Answer::Deny("Not that.".to_owned()))
+    );
     let (status, error) = desk.ask("POST", &path, json!({"decision": "allow"})).await;
-    assert_eq!((status, &error["error"]["code"]), (404, &json!("permission_request_not_found")));
+    assert_eq!(
+        (status, &error["error"]["code"]),
+        (404, &json!("permission_request_not_found"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -39,12 +52,27 @@ async fn a_task_is_interrupted_once() {
     assert_eq!((status, &task["status"]), (200, &json!("running")));
     assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
     puppet.end(EndReason::Interrupted, "0.25");
-    let told = body(desk.events(&format!("/v1/tasks/{id}/events?starting_after=0"), &[]).await).await;
-    assert!(told.contains(r#""status":"interrupted""#) && told.contains("event: complete"), "{told}");
+    let told = body(
+        desk.events(&format!("/v1/tasks/{id}/events?starting_after=0"), &[])
+            .await,
+    )
+    .await;
+    assert!(
+        told.contains(r#""status":"interrupted""#) && told.contains("event: complete"),
+        "{told}"
+    );
     let (status, error) = desk.ask("POST", &path, json!(null)).await;
-    assert_eq!((status, &error["error"]["code"]), (400, &json!("task_over")));
-    let (status, error) = desk.ask("GET", &format!("/v1/tasks/{id}/ws"), json!(null)).await;
-    assert_eq!((status, &error["error"]["code"]), (426, &json!("websocket_required")));
+    assert_eq!(
+        (status, &error["error"]["code"]),
+        (400, &json!("task_over"))
+    );
+    let (status, error) = desk
+        .ask("GET", &format!("/v1/tasks/{id}/ws"), json!(null))
+        .await;
+    assert_eq!(
+        (status, &error["error"]["code"]),
+        (426, &json!("websocket_required"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -62,10 +90,14 @@ async fn a_reader_who_comes_back_misses_nothing_of_a_thousand_events() {
         read.push_str(std::str::from_utf8(&stream.next().await.unwrap().unwrap()).unwrap());
     }
     drop(stream);
-    let last = read.lines().rfind(|line| line.starts_with("id: ")).unwrap()["id: ".len()..].to_owned();
+    let last =
+        read.lines().rfind(|line| line.starts_with("id: ")).unwrap()["id: ".len()..].to_owned();
     puppet.end(EndReason::Completed, "0.25");
     read.push_str(&body(desk.events(&path, &[("last-event-id", &last)]).await).await);
-    let ids: Vec<usize> = read.lines().filter_map(|line| line.strip_prefix("id: ")?.parse().ok()).collect();
+    let ids: Vec<usize> = read
+        .lines()
+        .filter_map(|line| line.strip_prefix("id: ")?.parse().ok())
+        .collect();
     assert_eq!(ids, (0..1000).collect::<Vec<_>>());
     assert!(
         read.ends_with("\n\n")
@@ -73,9 +105,10 @@ async fn a_reader_who_comes_back_misses_nothing_of_a_thousand_events() {
     );
     let nothing = desk.events(&path, &[("last-event-id", "999")]).await;
     assert_eq!(nothing.status(), StatusCode::NO_CONTENT);
-    for (path, headers) in
-        [(path.clone(), [("last-event-id", "x")]), (format!("{path}?starting_after=-1"), [("x-nothing", "")])]
-    {
+    for (path, headers) in [
+        (path.clone(), [("last-event-id", "x")]),
+        (format!("{path}?starting_after=-1"), [("x-nothing", "")]),
+    ] {
         let (status, _) = error(desk.events(&path, &headers).await).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
     }
@@ -85,16 +118,26 @@ async fn a_reader_who_comes_back_misses_nothing_of_a_thousand_events() {
 async fn a_task_whose_key_is_revoked_is_stopped() {
     let mut desk = Desk::open().await;
     let (id, mut puppet) = desk.begun(json!({})).await;
-    puppet.say(AgentEvent::Turn { model: "haiku".to_owned() });
+    puppet.say(AgentEvent::Turn {
+        model: "haiku".to_owned(),
+    });
     desk.until(&id, |task| task["progress"]["turns"] == 1).await;
-    let credentials = Credentials { api_key: Some(&desk.keys[0]), ..Credentials::default() };
+    let credentials = Credentials {
+        api_key: Some(&desk.keys[0]),
+        ..Credentials::default()
+    };
     let caller = desk.known.authenticate(&credentials, None).unwrap();
     desk.registry.revoke_key(&caller.name).await.unwrap();
-    puppet.say(AgentEvent::Turn { model: "haiku".to_owned() });
+    puppet.say(AgentEvent::Turn {
+        model: "haiku".to_owned(),
+    });
     assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
     puppet.end(EndReason::Interrupted, "0.25");
     desk.office.stop.cancel();
     desk.office.tasks.ended().await;
     let task = desk.office.tasks.get(&caller, &id).await.unwrap();
-    assert_eq!(task.error.map(|error| error.code).as_deref(), Some("key_revoked"));
+    assert_eq!(
+        task.error.map(|error| error.code).as_deref(),
+        Some("key_revoked")
+    );
 }

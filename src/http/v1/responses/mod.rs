@@ -44,7 +44,11 @@ pub(in crate::http) async fn create_response(
 ) -> Result<Response, ApiError> {
     let request = body.decode_by(config.policy, responses::decode).await?;
     let answer = Box::pin(answer(&responses, &config, caller, notes, request));
-    last_words.0.run_until_cancelled(answer).await.unwrap_or_else(|| Err(ApiError::shutting_down()))
+    last_words
+        .0
+        .run_until_cancelled(answer)
+        .await
+        .unwrap_or_else(|| Err(ApiError::shutting_down()))
 }
 
 async fn answer(
@@ -59,12 +63,16 @@ async fn answer(
     let (mut response, told) = match created.making {
         Making::Here { mut run, told } if stream => {
             let first = run.begin(config.first_event_wait).await?;
-            (stream::response(run.into_steps(first), config.heartbeat, notes), told)
+            (
+                stream::response(run.into_steps(first), config.heartbeat, notes),
+                told,
+            )
         }
         Making::Here { run, told } => (json(run.finish().await?.to_json()), told),
-        Making::There { events, told, .. } if stream => {
-            (stream::response(events.into_steps(), config.heartbeat, notes), told)
-        }
+        Making::There { events, told, .. } if stream => (
+            stream::response(events.into_steps(), config.heartbeat, notes),
+            told,
+        ),
         Making::There { response, told, .. } => (json(response.to_json()), told),
     };
     describe(&mut response, &told, &created.remarks);
@@ -85,7 +93,11 @@ pub(in crate::http) async fn retrieve_response(
     }
     let first = number(&query, "starting_after", 0..=usize::MAX - 1)?.map_or(0, |after| after + 1);
     let events = responses.follow(&caller, &id, first).await?;
-    Ok(stream::response(events.into_steps(), config.heartbeat, notes))
+    Ok(stream::response(
+        events.into_steps(),
+        config.heartbeat,
+        notes,
+    ))
 }
 
 /// Takes a response away.

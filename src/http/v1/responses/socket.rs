@@ -56,19 +56,43 @@ pub(in crate::http) async fn open(
     (Extension(id), Extension(bodies)): (Extension<RequestId>, Extension<Bodies>),
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    let Ok(upgrade) = upgrade else { return no_socket() };
+    let Ok(upgrade) = upgrade else {
+        return no_socket();
+    };
     let place = match bodies.socket(&caller.name) {
         Ok(place) => place,
         Err(error) => return error.into_response(),
     };
-    let AppState { responses, keys, config, last_words, stopping, .. } = state;
+    let AppState {
+        responses,
+        keys,
+        config,
+        last_words,
+        stopping,
+        ..
+    } = state;
     let (limit, heartbeat) = (config.body_limit, config.heartbeat);
     let (memory, waiting) = (Memory::default(), VecDeque::new());
-    let mut session = Session { responses, keys, config, bodies, caller, id, memory, waiting };
-    socket::open(upgrade, limit, heartbeat, last_words.clone(), async move |socket| {
-        let _place = place;
-        session.converse(socket, &last_words, &stopping).await
-    })
+    let mut session = Session {
+        responses,
+        keys,
+        config,
+        bodies,
+        caller,
+        id,
+        memory,
+        waiting,
+    };
+    socket::open(
+        upgrade,
+        limit,
+        heartbeat,
+        last_words.clone(),
+        async move |socket| {
+            let _place = place;
+            session.converse(socket, &last_words, &stopping).await
+        },
+    )
 }
 
 fn no_socket() -> Response {
@@ -133,7 +157,10 @@ impl Session {
         let unread = Arc::clone(&text);
         let (lane, request) = match self.bodies.read(&self.caller.name, text, read).await {
             Ok((lane, request)) => (lane, request.map_err(ApiError::from)),
-            Err(error) => (elsewhere(move || Lane::of_unread(&unread)).await, Err(error)),
+            Err(error) => (
+                elsewhere(move || Lane::of_unread(&unread)).await,
+                Err(error),
+            ),
         };
         let line = Line::of_message(&self.id, Some(&self.caller), PATH);
         let mut steps = self.steps(request, last_words);
@@ -169,11 +196,16 @@ impl Session {
         last_words: &LastWords,
     ) -> BoxStream<'static, Result<(Option<Remarks>, Step), ApiError>> {
         // The key may have been changed or revoked since the connection was opened.
-        let caller = self.keys.authenticate_again(&self.caller, Some(Permission::Inference));
+        let caller = self
+            .keys
+            .authenticate_again(&self.caller, Some(Permission::Inference));
         let (responses, memory) = (self.responses.clone(), self.memory.clone());
         let limit = self.config.first_event_wait;
         let begun = async move {
-            let Created { making, mut remarks } = responses.create(caller?, request?, Some(memory)).await?;
+            let Created {
+                making,
+                mut remarks,
+            } = responses.create(caller?, request?, Some(memory)).await?;
             let (steps, told) = match making {
                 Making::Here { mut run, told } => {
                     let first = run.begin(limit).await?;
@@ -189,7 +221,10 @@ impl Session {
         .boxed();
         let last_words = last_words.0.clone();
         let begun = async move {
-            last_words.run_until_cancelled(begun).await.unwrap_or_else(|| Err(ApiError::shutting_down()))
+            last_words
+                .run_until_cancelled(begun)
+                .await
+                .unwrap_or_else(|| Err(ApiError::shutting_down()))
         };
         begun.into_stream().try_flatten().boxed()
     }
@@ -203,7 +238,14 @@ fn add(
     step: Result<(Option<Remarks>, Step), ApiError>,
 ) -> bool {
     match step {
-        Ok((remarks, Step { events, failure, is_last })) => {
+        Ok((
+            remarks,
+            Step {
+                events,
+                failure,
+                is_last,
+            },
+        )) => {
             if let Some(failure) = failure {
                 line.failed(&failure.into());
             }
@@ -229,5 +271,8 @@ fn too_many(limit: usize) -> CloseFrame {
     let reason = format!(
         "more than {QUEUE} requests or {limit} bytes are waiting; send the next when one is answered"
     );
-    CloseFrame { code: close_code::POLICY, reason: reason.into() }
+    CloseFrame {
+        code: close_code::POLICY,
+        reason: reason.into(),
+    }
 }

@@ -20,9 +20,17 @@ pub(super) fn response(
     heartbeat: Duration,
     notes: Notes,
 ) -> Response {
-    let encoder = StepEncoder { notes: notes.clone() };
-    EventStream::new(Box::pin(steps.map(Ok::<_, ApiError>)), encoder, heartbeat, LastWords::default(), notes)
-        .into_response()
+    let encoder = StepEncoder {
+        notes: notes.clone(),
+    };
+    EventStream::new(
+        Box::pin(steps.map(Ok::<_, ApiError>)),
+        encoder,
+        heartbeat,
+        LastWords::default(),
+        notes,
+    )
+    .into_response()
 }
 
 struct StepEncoder {

@@ -77,20 +77,44 @@ pub(in crate::http) async fn open(
     (Extension(id), Extension(bodies)): (Extension<RequestId>, Extension<Bodies>),
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let Ok(upgrade) = upgrade else { return Ok(no_socket()) };
-    let AppState { turns, keys, config, last_words, stopping, .. } = state;
+    let Ok(upgrade) = upgrade else {
+        return Ok(no_socket());
+    };
+    let AppState {
+        turns,
+        keys,
+        config,
+        last_words,
+        stopping,
+        ..
+    } = state;
     let (client, limit) = match caller {
         Some(Extension(caller)) => {
             let place = bodies.socket(&caller.name)?;
             (Client::Known(caller, place), config.body_limit)
         }
-        None => (Client::Unknown(strangers.admit(connection.as_deref())), config.body_limit.min(LATE_LIMIT)),
+        None => (
+            Client::Unknown(strangers.admit(connection.as_deref())),
+            config.body_limit.min(LATE_LIMIT),
+        ),
     };
     let heartbeat = config.heartbeat;
-    let session = Session { turns, keys, config, stopping, last_words: last_words.clone(), bodies, id };
-    Ok(socket::open(upgrade, limit, heartbeat, last_words, async move |socket| {
-        session.converse(socket, client).await
-    }))
+    let session = Session {
+        turns,
+        keys,
+        config,
+        stopping,
+        last_words: last_words.clone(),
+        bodies,
+        id,
+    };
+    Ok(socket::open(
+        upgrade,
+        limit,
+        heartbeat,
+        last_words,
+        async move |socket| session.converse(socket, client).await,
+    ))
 }
 
 fn no_socket() -> Response {
@@ -166,8 +190,15 @@ impl Session {
     }
 
     /// Who the client says it is, in its first message.
-    async fn greet(&self, socket: &mut Socket, stranger: Guest) -> Result<(Caller, SocketPlace), Ended> {
-        let heard = self.stopping.0.run_until_cancelled(timeout(GREETING, socket.hear()));
+    async fn greet(
+        &self,
+        socket: &mut Socket,
+        stranger: Guest,
+    ) -> Result<(Caller, SocketPlace), Ended> {
+        let heard = self
+            .stopping
+            .0
+            .run_until_cancelled(timeout(GREETING, socket.hear()));
         let heard = tokio::select! {
             heard = heard => heard,
             () = stranger.left().cancelled() => {
@@ -211,8 +242,13 @@ impl Session {
     }
 
     fn identify(&self, api_key: &str) -> Result<Caller, ApiError> {
-        let credentials = Credentials { api_key: Some(api_key), ..Credentials::default() };
-        Ok(self.keys.authenticate(&credentials, Some(Permission::Inference))?)
+        let credentials = Credentials {
+            api_key: Some(api_key),
+            ..Credentials::default()
+        };
+        Ok(self
+            .keys
+            .authenticate(&credentials, Some(Permission::Inference))?)
     }
 
     /// Decodes the message `text` in turn. An error comes with the id of the turn that the message names.
@@ -220,7 +256,8 @@ impl Session {
         let (bodies, name, policy) = (self.bodies.clone(), caller.name.clone(), self.config.policy);
         let text = Arc::new(text);
         let unread = Arc::clone(&text);
-        let hear = move |text: &str| hear(text, policy).map_err(|error| (id_of(text), error.into()));
+        let hear =
+            move |text: &str| hear(text, policy).map_err(|error| (id_of(text), error.into()));
         let read = async move {
             match bodies.read(&name, text, hear).await {
                 Ok(read) => read,
@@ -263,15 +300,21 @@ impl Session {
         }
         let id = id.unwrap_or_else(|| format!("turn_{}", Uuid::new_v4().simple()));
         if running.has(&id) {
-            let message = format!("`id`: a turn called `{id}` is still running. Choose another name.");
+            let message =
+                format!("`id`: a turn called `{id}` is still running. Choose another name.");
             return Err(InvalidRequest::at("id", code::VALUE, message).into());
         }
         if running.count() == MOST_TURNS {
             return Err(too_many());
         }
         // The key may have been changed or revoked since it was shown.
-        let again = self.keys.authenticate_again(caller, Some(Permission::Inference))?;
-        let again = Caller { cache_control: caller.cache_control, ..again };
+        let again = self
+            .keys
+            .authenticate_again(caller, Some(Permission::Inference))?;
+        let again = Caller {
+            cache_control: caller.cache_control,
+            ..again
+        };
         let encoder = SocketEncoder::new(id);
         let started = encoder.started(request.turn.model.as_str(), &request.remarks);
         let line = Line::of_message(&self.id, Some(&again), PATH);
@@ -283,9 +326,15 @@ impl Session {
 /// The close frame for a client that was refused with `error`.
 fn stranger_refused(error: &ApiError) -> CloseFrame {
     if error.kind() == Kind::TooManySockets {
-        return CloseFrame { code: close_code::AGAIN, reason: "the key has too many sockets".into() };
+        return CloseFrame {
+            code: close_code::AGAIN,
+            reason: "the key has too many sockets".into(),
+        };
     }
-    CloseFrame { code: UNAUTHORIZED, reason: "no good API key".into() }
+    CloseFrame {
+        code: UNAUTHORIZED,
+        reason: "no good API key".into(),
+    }
 }
 
 fn no_greeting() -> ApiError {
@@ -297,7 +346,8 @@ fn no_greeting() -> ApiError {
 }
 
 fn unknown_turn(id: &str) -> ApiError {
-    let message = format!("No turn called `{id}` is running on this socket; it may have just ended.");
+    let message =
+        format!("No turn called `{id}` is running on this socket; it may have just ended.");
     ApiError::new(Kind::UnknownTurn, message).at("id")
 }
 

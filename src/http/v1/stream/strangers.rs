@@ -33,7 +33,8 @@ impl Strangers {
     /// Lets one more in, by `connection`. Where there are as many as may be, the oldest goes for it.
     pub(super) fn admit(&self, connection: Option<&Connection>) -> Guest {
         let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        self.0.join(connection.map_or(nowhere, |connection| connection.address))
+        self.0
+            .join(connection.map_or(nowhere, |connection| connection.address))
     }
 }
 
@@ -49,5 +50,8 @@ pub(super) fn too_many() -> ApiError {
 
 /// The close frame of a dismissed stranger.
 pub(super) fn farewell() -> CloseFrame {
-    CloseFrame { code: close_code::AGAIN, reason: "too many sockets are silent".into() }
+    CloseFrame {
+        code: close_code::AGAIN,
+        reason: "too many sockets are silent".into(),
+    }
 }

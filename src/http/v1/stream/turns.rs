@@ -70,7 +70,11 @@ impl All {
             Ok::<_, ApiError>(stream::iter([Ok(Step::Taken(running.told))]).chain(events))
         };
         let steps = run.boxed().into_stream().try_flatten().boxed();
-        self.0.push_back(Running { encoder, line, steps });
+        self.0.push_back(Running {
+            encoder,
+            line,
+            steps,
+        });
     }
 
     /// Ends the turn `id`, and gives its last message; none where no turn is called so.
@@ -95,7 +99,9 @@ impl All {
     /// They take turns: whoever was asked is asked last the next time.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Vec<String>> {
         for _ in 0..self.0.len() {
-            let Some(mut turn) = self.0.pop_front() else { break };
+            let Some(mut turn) = self.0.pop_front() else {
+                break;
+            };
             match turn.steps.poll_next_unpin(context) {
                 Poll::Pending => self.0.push_back(turn),
                 Poll::Ready(step) => {
@@ -145,7 +151,10 @@ pub(super) fn message_of(id: Option<&str>, error: &ApiError) -> String {
 fn about(told: &Told) -> About {
     About {
         model: told.model.clone(),
-        route: told.route.as_ref().map(crate::routing::Choice::header_value),
+        route: told
+            .route
+            .as_ref()
+            .map(crate::routing::Choice::header_value),
         cache: told.cache.map(cache_word),
         ignored: told.left_out.clone(),
         repaired: told.repaired.clone(),

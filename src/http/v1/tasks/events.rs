@@ -51,7 +51,9 @@ pub(in crate::http) async fn stream_events(
         // By the HTML standard this, and nothing else, keeps an `EventSource` from coming again.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let encoder = TaskEncoder { id: follower.task_id() };
+    let encoder = TaskEncoder {
+        id: follower.task_id(),
+    };
     let events = readable(follower);
     let stream = EventStream::new(
         Box::pin(events.map(Ok::<_, ApiError>)),
@@ -90,7 +92,8 @@ impl<S: Sync> FromRequestParts<S> for First {
                 })?)
             }
             None => {
-                let query = Query::<HashMap<String, String>>::try_from_uri(&parts.uri).unwrap_or_default();
+                let query =
+                    Query::<HashMap<String, String>>::try_from_uri(&parts.uri).unwrap_or_default();
                 number(&query, AFTER, 0..=usize::MAX)?.map(|after| after as u64)
             }
         };
@@ -106,13 +109,21 @@ impl Encoder for TaskEncoder {
     type Event = Event;
 
     fn event(&mut self, event: Event, frames: &mut String) -> bool {
-        let (number, name, data) = (event.sequence_number, event.told.name(), view::event(&self.id, &event));
+        let (number, name, data) = (
+            event.sequence_number,
+            event.told.name(),
+            view::event(&self.id, &event),
+        );
         let _ = write!(frames, "id: {number}\nevent: {name}\ndata: {data}\n\n");
         event.told.is_last()
     }
 
     /// A comment: an `error` event would say that the task has failed. Who reads events comes again by itself.
     fn failed(&mut self, error: &ApiError, frames: &mut String) {
-        let _ = write!(frames, ": {}\n\n", error.envelope().message.replace('\n', " "));
+        let _ = write!(
+            frames,
+            ": {}\n\n",
+            error.envelope().message.replace('\n', " ")
+        );
     }
 }

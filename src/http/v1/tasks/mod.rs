@@ -51,7 +51,11 @@ impl FromRequestParts<AppState> for Offered {
     type Rejection = ApiError;
 
     async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        state.tasks.clone().map(Self).ok_or_else(ApiError::tasks_off)
+        state
+            .tasks
+            .clone()
+            .map(Self)
+            .ok_or_else(ApiError::tasks_off)
     }
 }
 
@@ -62,13 +66,19 @@ pub(in crate::http) async fn create_task(
     Extension(caller): Extension<Caller>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let CreateRequest { mut spec, webhook, project } = body
+    let CreateRequest {
+        mut spec,
+        webhook,
+        project,
+    } = body
         .decode({
             let model = tasks.model().clone();
             move |body| request::create(body, &model)
         })
         .await?;
-    spec.model = turns.resolve(caller.clone(), as_turn(&spec, project)).await?;
+    spec.model = turns
+        .resolve(caller.clone(), as_turn(&spec, project))
+        .await?;
     let endpoint = webhook.map(NewWebhook::endpoint).transpose();
     spec.webhook = endpoint.map_err(auth::Error::from)?;
     let (task, is_new) = tasks.create_once(&caller, spec).await?;
@@ -107,7 +117,11 @@ pub(in crate::http) async fn list_tasks(
     }
     let (list, has_more) = page.of(list, |task| Some(&task.id))?;
     let list: Vec<_> = list.iter().map(view::task).collect();
-    Ok(json(openai::list_body(&list, |task| task["id"].as_str(), has_more)))
+    Ok(json(openai::list_body(
+        &list,
+        |task| task["id"].as_str(),
+        has_more,
+    )))
 }
 
 /// A task as it is now.
@@ -134,7 +148,9 @@ pub(in crate::http) async fn delete_task(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    Ok(json(view::deleted(&tasks.delete(&caller, &id).await?).to_string()))
+    Ok(json(
+        view::deleted(&tasks.delete(&caller, &id).await?).to_string(),
+    ))
 }
 
 /// Answers a question of a task.

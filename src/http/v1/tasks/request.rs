@@ -40,13 +40,21 @@ const LONGEST_PROMPT: usize = 1 << 20;
 const DENIED: &str = "The user does not want this to be done.";
 
 const DECISION: Field = honoured("decision", Shape::Text, "Required. `allow` or `deny`.");
-const DENIAL: Field = honoured("message", Shape::Text, "What the agent is told beside a `deny`.");
+const DENIAL: Field = honoured(
+    "message",
+    Shape::Text,
+    "What the agent is told beside a `deny`.",
+);
 
 /// The fields of `POST /v1/tasks`.
 pub(super) static CREATE: Table = Table {
     prefix: "",
     fields: &[
-        honoured("prompt", Shape::Text, "Required. What the agent is to do, in up to 1 MiB."),
+        honoured(
+            "prompt",
+            Shape::Text,
+            "Required. What the agent is to do, in up to 1 MiB.",
+        ),
         honoured(
             "workspace",
             Shape::Text,
@@ -57,20 +65,32 @@ pub(super) static CREATE: Table = Table {
             Shape::Text,
             "As in a chat, `auto` included. Left out, `tasks.model` of the configuration.",
         ),
-        honoured("system_prompt", Shape::Text, "Instructions, added to those that the CLI gives its agents."),
+        honoured(
+            "system_prompt",
+            Shape::Text,
+            "Instructions, added to those that the CLI gives its agents.",
+        ),
         honoured(
             "preset",
             Shape::Text,
             "`read_only` (unless it says otherwise), `edit` or `full`: tools and permissions that go together.",
         ),
-        honoured("tools", Shape::Object, "Which tools it has, in the place of the preset's."),
+        honoured(
+            "tools",
+            Shape::Object,
+            "Which tools it has, in the place of the preset's.",
+        ),
         honoured(
             "permission_mode",
             Shape::Text,
             "What becomes of what it may not do unasked, in the place of the preset's way: `default` and `acceptEdits` ask you, \
              `dontAsk` and `plan` deny, `bypassPermissions` allows.",
         ),
-        honoured("max_turns", Shape::Integer(1, 10_000), "The most calls of the model."),
+        honoured(
+            "max_turns",
+            Shape::Integer(1, 10_000),
+            "The most calls of the model.",
+        ),
         honoured(
             "max_budget_usd",
             Shape::TextOrNumber,
@@ -104,7 +124,11 @@ pub(super) static CREATE: Table = Table {
 pub(super) static TOOLS: Table = Table {
     prefix: "tools.",
     fields: &[
-        honoured("allow", Shape::Array, "Names of tools: it has these and no others."),
+        honoured(
+            "allow",
+            Shape::Array,
+            "Names of tools: it has these and no others.",
+        ),
         honoured(
             "deny",
             Shape::Array,
@@ -117,7 +141,11 @@ pub(super) static TOOLS: Table = Table {
 pub(super) static WEBHOOK: Table = Table {
     prefix: "webhook.",
     fields: &[
-        honoured("url", Shape::Text, "Required. On one of the hosts of `tasks.webhook_hosts`."),
+        honoured(
+            "url",
+            Shape::Text,
+            "Required. On one of the hosts of `tasks.webhook_hosts`.",
+        ),
         honoured(
             "secret",
             Shape::Text,
@@ -127,18 +155,33 @@ pub(super) static WEBHOOK: Table = Table {
 };
 
 /// The fields of `POST /v1/tasks/{id}/permissions/{request_id}`.
-pub(super) static ANSWER: Table = Table { prefix: "", fields: &[DECISION, DENIAL] };
+pub(super) static ANSWER: Table = Table {
+    prefix: "",
+    fields: &[DECISION, DENIAL],
+};
 
 /// The fields of a message on the WebSocket of a task.
 pub(super) static MESSAGE: Table = Table {
     prefix: "",
-    fields: &[honoured("type", Shape::Text, "Required. `permission`, `interrupt` or `ping`.")],
+    fields: &[honoured(
+        "type",
+        Shape::Text,
+        "Required. `permission`, `interrupt` or `ping`.",
+    )],
 };
 
 /// What `permission` has beside the fields of [`ANSWER`].
 pub(super) static PERMISSION: Table = Table {
     prefix: "",
-    fields: &[honoured("request_id", Shape::Text, "Required. Which question is answered."), DECISION, DENIAL],
+    fields: &[
+        honoured(
+            "request_id",
+            Shape::Text,
+            "Required. Which question is answered.",
+        ),
+        DECISION,
+        DENIAL,
+    ],
 };
 
 /// What a client says on the WebSocket of a task.
@@ -170,16 +213,25 @@ pub(super) struct CreateRequest {
 /// When the body is not such a request.
 pub(super) fn create(body: &[u8], model: &ModelName) -> Result<CreateRequest, InvalidRequest> {
     let mut request = request(body, &CREATE, "`prompt` and `workspace`")?;
-    let prompt = request.take_text("prompt")?.ok_or_else(|| request.missing("prompt"))?;
+    let prompt = request
+        .take_text("prompt")?
+        .ok_or_else(|| request.missing("prompt"))?;
     if prompt.trim().is_empty() {
-        return Err(request.refuse("prompt", code::VALUE, "it is blank. Say what is to be done."));
+        return Err(request.refuse(
+            "prompt",
+            code::VALUE,
+            "it is blank. Say what is to be done.",
+        ));
     }
     if prompt.len() > LONGEST_PROMPT {
         let words = "it has more than 1 MiB. Put what is to be read into a file of the workspace.";
         return Err(request.refuse("prompt", code::VALUE, words));
     }
-    let workspace = request.take_text("workspace")?.ok_or_else(|| request.missing("workspace"))?;
-    let preset = word::<Preset>(&mut request, "preset", "`read_only`, `edit` or `full`")?.unwrap_or_default();
+    let workspace = request
+        .take_text("workspace")?
+        .ok_or_else(|| request.missing("workspace"))?;
+    let preset = word::<Preset>(&mut request, "preset", "`read_only`, `edit` or `full`")?
+        .unwrap_or_default();
     let modes = "`default`, `acceptEdits`, `plan`, `dontAsk` or `bypassPermissions`";
     let permission_mode = word::<PermissionMode>(&mut request, "permission_mode", modes)?;
     let spec = Spec {
@@ -187,10 +239,14 @@ pub(super) fn create(body: &[u8], model: &ModelName) -> Result<CreateRequest, In
         prompt,
         workspace: PathBuf::from(workspace),
         model: name(&mut request)?.unwrap_or_else(|| model.clone()),
-        system_prompt: request.take_text("system_prompt")?.filter(|text| !text.trim().is_empty()),
+        system_prompt: request
+            .take_text("system_prompt")?
+            .filter(|text| !text.trim().is_empty()),
         tools: tools(&mut request, preset)?,
         permission_mode: permission_mode.unwrap_or(preset.mode()),
-        max_turns: request.take_integer("max_turns")?.and_then(|turns| u32::try_from(turns).ok()),
+        max_turns: request
+            .take_integer("max_turns")?
+            .and_then(|turns| u32::try_from(turns).ok()),
         max_budget: budget(&mut request)?,
         timeout: request
             .take_integer("timeout_seconds")?
@@ -201,7 +257,11 @@ pub(super) fn create(body: &[u8], model: &ModelName) -> Result<CreateRequest, In
     let webhook = webhook(&mut request, &WEBHOOK)?;
     let project = request.take_text("project_id")?;
     finish(request)?;
-    Ok(CreateRequest { spec, webhook, project })
+    Ok(CreateRequest {
+        spec,
+        webhook,
+        project,
+    })
 }
 
 /// Reads the answer to a question.
@@ -221,18 +281,25 @@ pub(super) fn answer(body: &[u8]) -> Result<Answer, InvalidRequest> {
 /// When it is none.
 pub(super) fn hear(text: &str) -> Result<Said, InvalidRequest> {
     let mut message = request(text.as_bytes(), &MESSAGE, "a `type`")?;
-    let kind = message.take_text("type")?.ok_or_else(|| message.missing("type"))?;
+    let kind = message
+        .take_text("type")?
+        .ok_or_else(|| message.missing("type"))?;
     match kind.as_str() {
         "permission" => {
             let mut message = message.under(&PERMISSION);
-            let request_id = message.take_text("request_id")?.ok_or_else(|| message.missing("request_id"))?;
+            let request_id = message
+                .take_text("request_id")?
+                .ok_or_else(|| message.missing("request_id"))?;
             let answer = decision(&mut message)?;
             finish(message).map(|()| Said::Permission { request_id, answer })
         }
         "interrupt" => finish(message).map(|()| Said::Interrupt),
         "ping" => finish(message).map(|()| Said::Ping),
         _ => {
-            let words = format!("expected `permission`, `interrupt` or `ping`, got `{}`.", printable(&kind));
+            let words = format!(
+                "expected `permission`, `interrupt` or `ping`, got `{}`.",
+                printable(&kind)
+            );
             Err(message.refuse("type", code::VALUE, &words))
         }
     }
@@ -260,7 +327,9 @@ fn word<T: DeserializeOwned>(
     name: &'static str,
     words: &str,
 ) -> Result<Option<T>, InvalidRequest> {
-    let Some(text) = request.take_text(name)? else { return Ok(None) };
+    let Some(text) = request.take_text(name)? else {
+        return Ok(None);
+    };
     match serde_json::from_value(Value::String(text)) {
         Ok(word) => Ok(Some(word)),
         Err(_) => Err(request.refuse(name, code::VALUE, &format!("expected {words}."))),
@@ -269,7 +338,9 @@ fn word<T: DeserializeOwned>(
 
 /// The id that the request, which is the whole `body`, chooses.
 fn chosen(request: &mut Object, body: &[u8]) -> Result<Option<ChosenId>, InvalidRequest> {
-    let Some(id) = chosen_id(request, "task_id")? else { return Ok(None) };
+    let Some(id) = chosen_id(request, "task_id")? else {
+        return Ok(None);
+    };
     if ChosenId::is_made_here(&id) {
         let words = "`task_` with 32 hexadecimal digits is what this server calls tasks. Choose another id.";
         return Err(request.refuse("task_id", code::VALUE, words));
@@ -291,19 +362,26 @@ fn name(request: &mut Object) -> Result<Option<ModelName>, InvalidRequest> {
 }
 
 fn tools(request: &mut Object, preset: Preset) -> Result<Vec<&'static str>, InvalidRequest> {
-    let Some(value) = request.take("tools")? else { return Ok(preset.tools(None, &[]).unwrap_or_default()) };
+    let Some(value) = request.take("tools")? else {
+        return Ok(preset.tools(None, &[]).unwrap_or_default());
+    };
     let mut object = Object::new(value, request.place.inner("tools", &TOOLS))?;
     let (allow, deny) = (texts(&mut object, "allow")?, texts(&mut object, "deny")?);
     finish(object)?;
-    preset.tools(allow.as_deref(), &deny.unwrap_or_default()).map_err(|unknown| {
-        let known: Vec<_> = tasks::TOOLS.iter().map(|(tool, _)| *tool).collect();
-        let unknown = printable(&unknown);
-        request.refuse(
-            "tools",
-            code::VALUE,
-            &format!("no tool is called `{unknown}`. There are {}.", known.join(", ")),
-        )
-    })
+    preset
+        .tools(allow.as_deref(), &deny.unwrap_or_default())
+        .map_err(|unknown| {
+            let known: Vec<_> = tasks::TOOLS.iter().map(|(tool, _)| *tool).collect();
+            let unknown = printable(&unknown);
+            request.refuse(
+                "tools",
+                code::VALUE,
+                &format!(
+                    "no tool is called `{unknown}`. There are {}.",
+                    known.join(", ")
+                ),
+            )
+        })
 }
 
 fn budget(request: &mut Object) -> Result<Option<Money>, InvalidRequest> {
@@ -319,10 +397,16 @@ fn budget(request: &mut Object) -> Result<Option<Money>, InvalidRequest> {
 }
 
 fn session(request: &mut Object) -> Result<Option<Uuid>, InvalidRequest> {
-    let Some(text) = request.take_text("session_id")? else { return Ok(None) };
+    let Some(text) = request.take_text("session_id")? else {
+        return Ok(None);
+    };
     let session = Uuid::try_parse(&text).ok();
     session.map(Some).ok_or_else(|| {
-        request.refuse("session_id", code::VALUE, "expected the `session_id` of an earlier task.")
+        request.refuse(
+            "session_id",
+            code::VALUE,
+            "expected the `session_id` of an earlier task.",
+        )
     })
 }
 

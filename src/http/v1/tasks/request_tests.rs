@@ -13,15 +13,24 @@ fn the_document_shows_the_tables() {
 
 fn read(fields: Value) -> CreateRequest {
     let mut body = json!({"prompt": "do it", "workspace": "/work"});
-    let Value::Object(fields) = fields else { panic!("no fields") };
+    let Value::Object(fields) = fields else {
+        panic!("no fields")
+    };
     body.as_object_mut().unwrap().extend(fields);
     create(body.to_string().as_bytes(), &ModelName::new("sonnet")).unwrap()
 }
 
 #[test]
 fn what_is_left_out_is_the_least_an_agent_may() {
-    let CreateRequest { spec, webhook, project } = read(json!({}));
-    assert_eq!((spec.model.as_str(), spec.tools), ("sonnet", vec!["Read", "Glob", "Grep"]));
+    let CreateRequest {
+        spec,
+        webhook,
+        project,
+    } = read(json!({}));
+    assert_eq!(
+        (spec.model.as_str(), spec.tools),
+        ("sonnet", vec!["Read", "Glob", "Grep"])
+    );
     assert_eq!(spec.permission_mode, PermissionMode::DontAsk);
     assert!(spec.max_turns.is_none() && spec.max_budget.is_none() && spec.timeout.is_none());
     assert!(spec.session.is_none() && webhook.is_none() && project.is_none());
@@ -29,9 +38,15 @@ fn what_is_left_out_is_the_least_an_agent_may() {
 
 #[test]
 fn amounts_are_read_as_they_are_written() {
-    for (amount, nanos) in [(json!("0.5"), 500_000_000), (json!(0.1), 100_000_000), (json!(2), 2_000_000_000)]
-    {
-        assert_eq!(read(json!({"max_budget_usd": amount})).spec.max_budget, Some(Money::from_nanos(nanos)));
+    for (amount, nanos) in [
+        (json!("0.5"), 500_000_000),
+        (json!(0.1), 100_000_000),
+        (json!(2), 2_000_000_000),
+    ] {
+        assert_eq!(
+            read(json!({"max_budget_usd": amount})).spec.max_budget,
+            Some(Money::from_nanos(nanos))
+        );
     }
 }
 
@@ -42,6 +57,9 @@ fn an_agent_hears_why_it_may_not() {
         Answer::Allow => "allowed".to_owned(),
     };
     assert_eq!(words(json!({"decision": "allow"})), "allowed");
-    assert_eq!(words(json!({"decision": "deny", "message": "Not on a Friday."})), "Not on a Friday.");
+    assert_eq!(
+        words(json!({"decision": "deny", "message": "Not on a Friday."})),
+        "Not on a Friday."
+    );
     assert_eq!(words(json!({"decision": "deny"})), DENIED);
 }

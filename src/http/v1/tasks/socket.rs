@@ -50,17 +50,37 @@ pub(in crate::http) async fn open(
     First(first): First,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let Ok(upgrade) = upgrade else { return Ok(no_socket()) };
+    let Ok(upgrade) = upgrade else {
+        return Ok(no_socket());
+    };
     let follower = tasks.follow(&caller, &id, first).await?;
     // The id that was chosen may be that of another task before the socket closes.
     let (id, task_id, is_whole) = (follower.id(), follower.task_id(), follower.is_done());
     let events = readable(follower);
-    let AppState { keys, config, last_words, .. } = state;
+    let AppState {
+        keys,
+        config,
+        last_words,
+        ..
+    } = state;
     let heartbeat = config.heartbeat;
-    let view = View { tasks, keys, caller, id, task_id, is_whole, request, last_words: last_words.clone() };
-    Ok(socket::open(upgrade, LIMIT, heartbeat, last_words, async move |socket| {
-        view.converse(socket, events).await
-    }))
+    let view = View {
+        tasks,
+        keys,
+        caller,
+        id,
+        task_id,
+        is_whole,
+        request,
+        last_words: last_words.clone(),
+    };
+    Ok(socket::open(
+        upgrade,
+        LIMIT,
+        heartbeat,
+        last_words,
+        async move |socket| view.converse(socket, events).await,
+    ))
 }
 
 fn no_socket() -> Response {
@@ -130,14 +150,18 @@ impl View {
     /// Does what is asked for; what comes of it is told by an event.
     async fn act(&self, said: Said) -> Result<Option<String>, ApiError> {
         // The key may have been changed or revoked since it was shown.
-        let caller = self.keys.authenticate_again(&self.caller, Some(Permission::Tasks))?;
+        let caller = self
+            .keys
+            .authenticate_again(&self.caller, Some(Permission::Tasks))?;
         match said {
             Said::Ping => return Ok(Some(PONG.to_owned())),
             Said::Interrupt => {
                 self.tasks.interrupt(&caller, &self.id).await?;
             }
             Said::Permission { request_id, answer } => {
-                self.tasks.answer(&caller, &self.id, &request_id, answer).await?;
+                self.tasks
+                    .answer(&caller, &self.id, &request_id, answer)
+                    .await?;
             }
         }
         Ok(None)
@@ -147,9 +171,15 @@ impl View {
 /// What a client is told when no more comes.
 fn end(is_whole: bool) -> CloseFrame {
     if is_whole {
-        return CloseFrame { code: close_code::NORMAL, reason: "the task is over".into() };
+        return CloseFrame {
+            code: close_code::NORMAL,
+            reason: "the task is over".into(),
+        };
     }
-    CloseFrame { code: close_code::ERROR, reason: "what follows cannot be read now; come again".into() }
+    CloseFrame {
+        code: close_code::ERROR,
+        reason: "what follows cannot be read now; come again".into(),
+    }
 }
 
 /// A failure as a message. Not of the type `error`: that would say that the task has failed.

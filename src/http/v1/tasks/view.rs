@@ -13,7 +13,10 @@ use crate::tasks::Told;
 
 /// A task.
 pub(super) fn task(task: &Task) -> Value {
-    let error = task.error.as_ref().map(|error| json!({"code": error.code, "message": error.message}));
+    let error = task
+        .error
+        .as_ref()
+        .map(|error| json!({"code": error.code, "message": error.message}));
     json!({
         "id": task.id,
         "task_id": task.task_id(),
@@ -64,7 +67,11 @@ pub(super) fn deleted(gone: &Task) -> Value {
 
 /// Confirms an answer.
 pub(super) fn answered(question: &str, answer: &Answer) -> Value {
-    let decision = if *answer == Answer::Allow { "allow" } else { "deny" };
+    let decision = if *answer == Answer::Allow {
+        "allow"
+    } else {
+        "deny"
+    };
     json!({"object": "task.permission", "request_id": question, "decision": decision})
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use bytes::BytesMut;
-use claude_switchboard::claude::protocol::{Control, FlagSettings, LineDecoder, prompt_line};
+use claude_switchboard::engine::claude::protocol::{
+    Control, FlagSettings, LineDecoder, prompt_line,
+};
 use memchr::memmem;
 use serde_json::json;
 use tempfile::TempDir;

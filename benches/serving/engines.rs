@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use claude_switchboard::cache;
-use claude_switchboard::cache::Cache;
-use claude_switchboard::cache::Lookup;
+use claude_switchboard::accounts::rate_limit;
+use claude_switchboard::accounts::rate_limit::Limits;
 use claude_switchboard::domain::CacheControl;
 use claude_switchboard::domain::Caller;
 use claude_switchboard::domain::Finish;
@@ -19,8 +18,9 @@ use claude_switchboard::domain::Tools;
 use claude_switchboard::domain::Turn;
 use claude_switchboard::domain::TurnEvent;
 use claude_switchboard::domain::Usage;
-use claude_switchboard::limits;
-use claude_switchboard::limits::Limits;
+use claude_switchboard::engine::cache;
+use claude_switchboard::engine::cache::Cache;
+use claude_switchboard::engine::cache::Lookup;
 use futures::StreamExt as _;
 use tokio::time::Instant;
 
@@ -119,7 +119,7 @@ fn admissions(plan: &Plan, rows: &mut Vec<Vec<String>>) -> anyhow::Result<()> {
         grant: grant.into(),
         ..Caller::named("key")
     };
-    let limits = Limits::new(limits::Config::default());
+    let limits = Limits::new(rate_limit::Config::default());
     let mut sample = Sample::default();
     for _ in 0..plan.hits {
         let begin = Instant::now();

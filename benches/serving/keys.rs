@@ -2,13 +2,13 @@
 
 use anyhow::Context as _;
 use anyhow::ensure;
-use claude_switchboard::auth::Credentials;
-use claude_switchboard::auth::KeyChange;
-use claude_switchboard::auth::Keys;
-use claude_switchboard::auth::Permission;
-use claude_switchboard::auth::Registry;
-use claude_switchboard::store;
-use claude_switchboard::store::Store;
+use claude_switchboard::accounts::auth::Credentials;
+use claude_switchboard::accounts::auth::KeyChange;
+use claude_switchboard::accounts::auth::Keys;
+use claude_switchboard::accounts::auth::Permission;
+use claude_switchboard::accounts::auth::Registry;
+use claude_switchboard::storage::store;
+use claude_switchboard::storage::store::Store;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 

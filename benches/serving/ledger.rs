@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use claude_switchboard::accounts::ledger::{Charge, Clock, Config, Ledger, Outcome};
 use claude_switchboard::domain::{Amount, Budget, Caller, Cap, Grant, Money, Usage};
-use claude_switchboard::ledger::{Charge, Clock, Config, Ledger, Outcome};
-use claude_switchboard::store;
-use claude_switchboard::store::Store;
+use claude_switchboard::storage::store;
+use claude_switchboard::storage::store::Store;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;

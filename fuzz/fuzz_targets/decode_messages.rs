@@ -2,8 +2,8 @@
 
 #![no_main]
 
-use claude_switchboard::anthropic::decode_count;
-use claude_switchboard::fields::{Policy, Remarks};
+use claude_switchboard::api::anthropic::decode_count;
+use claude_switchboard::api::request_schema::{Policy, Remarks};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {

@@ -1,7 +1,7 @@
 //! The lines of a CLI process, cut anywhere, with anything in them.
 #![no_main]
 
-use claude_switchboard::claude::protocol::{LineDecoder, parse};
+use claude_switchboard::engine::claude::protocol::{LineDecoder, parse};
 use libfuzzer_sys::fuzz_target;
 
 const MAX_LINE_BYTES: usize = 256;

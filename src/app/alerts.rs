@@ -7,10 +7,10 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::ledger::Alert;
-use crate::metrics::Metrics;
-use crate::webhooks::Event;
-use crate::webhooks::Webhooks;
+use crate::accounts::ledger::Alert;
+use crate::accounts::webhooks::Event;
+use crate::accounts::webhooks::Webhooks;
+use crate::telemetry::metrics::Metrics;
 
 /// How long requests that are cut off have to be charged, and to tell of it.
 const LAST_MOMENT: Duration = Duration::from_secs(1);

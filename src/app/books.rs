@@ -8,25 +8,25 @@ use super::BadRecords;
 use super::Ground;
 use super::alerts;
 use super::parts;
-use crate::claude;
-use crate::gateway::Admission;
-use crate::gateway::AnswerCache;
-use crate::gateway::Rules;
-use crate::gateway::Turns;
+use crate::accounts::ledger;
+use crate::accounts::ledger::Clock;
+use crate::accounts::ledger::Ledger;
+use crate::accounts::ledger::Opened;
+use crate::accounts::pricing::Prices;
+use crate::accounts::rate_limit;
+use crate::accounts::rate_limit::Limits;
+use crate::accounts::webhooks;
+use crate::accounts::webhooks::Sender;
+use crate::accounts::webhooks::Webhooks;
+use crate::engine::claude;
+use crate::engine::gateway::Admission;
+use crate::engine::gateway::AnswerCache;
+use crate::engine::gateway::Rules;
+use crate::engine::gateway::Turns;
+use crate::engine::routing::Router;
 use crate::http::Admin;
-use crate::ledger;
-use crate::ledger::Clock;
-use crate::ledger::Ledger;
-use crate::ledger::Opened;
-use crate::limits;
-use crate::limits::Limits;
-use crate::metrics::Metrics;
-use crate::pricing::Prices;
-use crate::routing::Router;
-use crate::store;
-use crate::webhooks;
-use crate::webhooks::Sender;
-use crate::webhooks::Webhooks;
+use crate::storage::store;
+use crate::telemetry::metrics::Metrics;
 
 /// The ledger, and what goes with it.
 pub(super) struct Books {
@@ -83,7 +83,7 @@ impl Books {
             metrics.clone(),
             shutdown.last_words(),
         ));
-        let limits = Limits::new(limits::Config {
+        let limits = Limits::new(rate_limit::Config {
             key_rates: settings.limits.key_rates(),
         });
         limits.keep_tidy(tracker, shutdown.begun());

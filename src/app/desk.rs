@@ -15,16 +15,16 @@ use tokio_util::task::TaskTracker;
 use super::admin;
 use super::parts;
 use super::records;
-use crate::claude;
-use crate::claude::DataDir;
+use crate::accounts::ledger::Clock;
+use crate::accounts::ledger::Reader;
+use crate::accounts::webhooks::Http;
 use crate::config::Settings;
-use crate::gateway::AnswerCache;
+use crate::engine::claude;
+use crate::engine::claude::DataDir;
+use crate::engine::gateway::AnswerCache;
 use crate::http::Admin;
-use crate::ledger::Clock;
-use crate::ledger::Reader;
 use crate::server;
 use crate::server::Shutdown;
-use crate::webhooks::Http;
 
 /// The admin API of a data directory.
 #[derive(Debug)]

@@ -6,18 +6,18 @@ use tokio_util::task::TaskTracker;
 
 use super::BadRecords;
 use super::records;
-use crate::auth::Keys;
-use crate::auth::Registry;
+use crate::accounts::auth::Keys;
+use crate::accounts::auth::Registry;
 use crate::config::Settings;
-use crate::conversations::Conversations;
-use crate::gateway::Turns;
+use crate::engine::gateway::Turns;
 use crate::http;
-use crate::responses::Responses;
-use crate::responses::Shelves;
 use crate::server::Shutdown;
-use crate::store;
-use crate::store::Backups;
-use crate::store::Store;
+use crate::services::conversations::Conversations;
+use crate::services::responses::Responses;
+use crate::services::responses::Shelves;
+use crate::storage::store;
+use crate::storage::store::Backups;
+use crate::storage::store::Store;
 
 /// The settings, the records, and how the server is stopped.
 pub(super) struct Ground<'a> {

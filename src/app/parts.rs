@@ -4,21 +4,21 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use crate::cache;
+use crate::accounts::pricing;
+use crate::accounts::pricing::Prices;
+use crate::api::request_schema::Policy;
 use crate::config::CacheMode;
 use crate::config::Settings;
 use crate::domain::ModelName;
-use crate::fields::Policy;
-use crate::gateway::ModelNames;
-use crate::gateway::ModelRules;
+use crate::engine::cache;
+use crate::engine::gateway::ModelNames;
+use crate::engine::gateway::ModelRules;
+use crate::engine::pool;
+use crate::engine::routing;
+use crate::engine::routing::Router;
 use crate::http;
-use crate::metrics::Metrics;
-use crate::pool;
-use crate::pricing;
-use crate::pricing::Prices;
-use crate::routing;
-use crate::routing::Router;
 use crate::server;
+use crate::telemetry::metrics::Metrics;
 
 /// The prices that `settings` name.
 pub fn prices(settings: &Settings) -> Prices {

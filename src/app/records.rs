@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use tokio_util::task::TaskTracker;
 
-use crate::auth::Registry;
+use crate::accounts::auth::Registry;
+use crate::accounts::ledger;
 use crate::config::Settings;
-use crate::ledger;
-use crate::store;
-use crate::store::Backups;
-use crate::store::Store;
+use crate::storage::store;
+use crate::storage::store::Backups;
+use crate::storage::store::Store;
 
 const DAMAGED: &str = "if the disk is full, free some space and start again. If the files are damaged, `claude-switchboard store \
                        repair` opens them without the database's snapshot and says whether records are missing; then \

@@ -8,11 +8,11 @@ use tokio::signal::unix::signal;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::Keys;
+use crate::accounts::auth::Keys;
 use crate::config::Error;
 use crate::config::Key;
 use crate::config::Settings;
-use crate::telemetry::Levels;
+use crate::telemetry::logs::Levels;
 
 /// Reads the settings again, from where they were read at the start.
 pub struct Reload {

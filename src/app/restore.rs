@@ -15,15 +15,15 @@ use tokio_util::task::TaskTracker;
 
 use super::DeskError;
 use super::records;
-use crate::claude;
-use crate::claude::DataDir;
+use crate::accounts::ledger;
+use crate::accounts::ledger::Clock;
+use crate::accounts::ledger::Reader;
+use crate::accounts::ledger::Restored;
 use crate::config::Settings;
-use crate::ledger;
-use crate::ledger::Clock;
-use crate::ledger::Reader;
-use crate::ledger::Restored;
-use crate::store;
-use crate::store::BackupContents;
+use crate::engine::claude;
+use crate::engine::claude::DataDir;
+use crate::storage::store;
+use crate::storage::store::BackupContents;
 
 /// Puts the ledger of `text` into the data directory of `settings`, in the place of the one that is there if it
 /// `may_replace` that.

@@ -7,20 +7,20 @@ use anyhow::Context as _;
 use super::ground::Ground;
 use super::parts;
 use super::records;
-use crate::answers::Answers;
-use crate::auth::Keys;
-use crate::batches;
-use crate::batches::Batches;
-use crate::conversations::Conversations;
-use crate::files;
-use crate::files::Files;
-use crate::gateway::Turns;
+use crate::accounts::auth::Keys;
+use crate::engine::gateway::Turns;
 use crate::http;
-use crate::responses::Responses;
-use crate::sessions;
-use crate::sessions::Sessions;
-use crate::store;
-use crate::uploads::Uploads;
+use crate::services::answers::Answers;
+use crate::services::batches;
+use crate::services::batches::Batches;
+use crate::services::conversations::Conversations;
+use crate::services::responses::Responses;
+use crate::services::sessions;
+use crate::services::sessions::Sessions;
+use crate::services::uploads::Uploads;
+use crate::storage::files;
+use crate::storage::files::Files;
+use crate::storage::store;
 
 /// What is kept for clients.
 pub(super) struct Shelves {

@@ -6,15 +6,15 @@ use tokio_util::task::TaskTracker;
 
 use super::Books;
 use super::ground::Ground;
-use crate::auth::Keys;
+use crate::accounts::auth::Keys;
 use crate::domain::ModelName;
-use crate::store::Limits;
-use crate::tasks;
-use crate::tasks::Parts;
-use crate::tasks::Roots;
-use crate::tasks::Runner;
-use crate::tasks::Shelves;
-use crate::tasks::Tasks;
+use crate::engine::agent::Runner;
+use crate::services::tasks;
+use crate::services::tasks::Parts;
+use crate::services::tasks::Roots;
+use crate::services::tasks::Shelves;
+use crate::services::tasks::Tasks;
+use crate::storage::store::Limits;
 
 impl Ground<'_> {
     /// Tasks, done by `agents`, with those that an earlier server has left; none where there is no folder to work in.

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use super::Ground;
 use super::parts;
-use crate::claude;
-use crate::claude::ClaudeLauncher;
-use crate::claude::DataDir;
-use crate::claude::SignIn;
 use crate::config::Environment;
 use crate::config::Settings;
-use crate::gateway::SignInState;
-use crate::pool::Pool;
-use crate::tasks::Runner;
+use crate::engine::agent::Runner;
+use crate::engine::claude;
+use crate::engine::claude::ClaudeLauncher;
+use crate::engine::claude::DataDir;
+use crate::engine::claude::SignIn;
+use crate::engine::gateway::SignInState;
+use crate::engine::pool::Pool;
 
 /// Whoever runs the CLI.
 pub(super) struct Workers {

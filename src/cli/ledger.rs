@@ -15,11 +15,11 @@ use super::Advice;
 use super::admin::Target;
 use super::admin::block_on;
 use super::admin::read;
+use crate::accounts::ledger;
+use crate::accounts::ledger::Error;
+use crate::accounts::ledger::Restored;
 use crate::app;
 use crate::config::Environment;
-use crate::ledger;
-use crate::ledger::Error;
-use crate::ledger::Restored;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum LedgerCommand {

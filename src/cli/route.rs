@@ -11,17 +11,17 @@ use clap::ValueHint;
 use serde::Serialize;
 use serde::Serializer;
 
+use crate::accounts::pricing::Prices;
+use crate::api::openai::chat;
+use crate::api::request_schema::Policy;
 use crate::app;
 use crate::config::Environment;
 use crate::config::Flags;
 use crate::config::Settings;
 use crate::domain::BudgetState;
 use crate::domain::Money;
-use crate::fields::Policy;
-use crate::openai::chat;
-use crate::pricing::Prices;
-use crate::routing::Features;
-use crate::routing::Router;
+use crate::engine::routing::Features;
+use crate::engine::routing::Router;
 
 /// Characters of a prompt that the table shows.
 const PREVIEW: usize = 32;

@@ -7,13 +7,13 @@ use clap::ValueHint;
 
 use crate::app;
 use crate::app::Reload;
-use crate::claude;
 use crate::config;
 use crate::config::Environment;
 use crate::config::Flags;
 use crate::config::LogFormat;
 use crate::config::Settings;
-use crate::telemetry;
+use crate::engine::claude;
+use crate::telemetry::logs;
 
 /// Each flag goes before its variable and its key in the file.
 #[derive(Debug, clap::Args)]
@@ -48,11 +48,11 @@ pub(super) fn serve(arguments: Serve, environment: Environment) -> anyhow::Resul
     let (file, variables) = (arguments.config, environment.clone());
     let load = move || Settings::load(file.as_deref(), &variables, &flags);
     let settings = load()?;
-    let levels = telemetry::init(&telemetry::Config {
+    let levels = logs::init(&logs::Config {
         filter: settings.log.filter.clone(),
         format: match settings.log.format {
-            LogFormat::Text => telemetry::Format::Text,
-            LogFormat::Json => telemetry::Format::Json,
+            LogFormat::Text => logs::Format::Text,
+            LogFormat::Json => logs::Format::Json,
         },
     })?;
     if let Some(error) = in_sight {

@@ -17,8 +17,8 @@ use super::admin::block_on;
 use super::admin::read;
 use crate::app;
 use crate::config::Environment;
-use crate::store;
-use crate::store::BackupContents;
+use crate::storage::store;
+use crate::storage::store::BackupContents;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum StoreCommand {

@@ -7,9 +7,9 @@ use clap::builder::TypedValueParser as _;
 use super::admin::Target;
 use super::admin::read;
 use super::table;
+use crate::accounts::ledger::GroupBy;
+use crate::accounts::ledger::Period;
 use crate::config::Environment;
-use crate::ledger::GroupBy;
-use crate::ledger::Period;
 
 const EXAMPLES: &str = "\
 Examples:

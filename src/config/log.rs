@@ -32,7 +32,7 @@ impl Log {
             .map(|_| ())
             .map_err(|error| {
                 let hint =
-                    "write a level, such as \"info\", or \"info,claude_switchboard::pool=debug\"";
+                    "write a level, such as \"info\", or \"info,claude_switchboard::engine::pool=debug\"";
                 Check::section("log").refuse("filter", format!("`{}`: {error}", self.filter), hint)
             })
     }

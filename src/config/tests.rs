@@ -240,7 +240,7 @@ fn a_value_without_sense_is_refused() {
     ");
     assert_snapshot!(one("SWITCHBOARD_LOG__FILTER", "pool=loud"), @r#"
     SWITCHBOARD_LOG__FILTER: `pool=loud`: error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5
-    write a level, such as "info", or "info,claude_switchboard::pool=debug"
+    write a level, such as "info", or "info,claude_switchboard::engine::pool=debug"
     "#);
     assert_snapshot!(one("SWITCHBOARD_AUTH__KEYS", "fine,not fine"), @r"
     SWITCHBOARD_AUTH__KEYS: key 2 holds a blank or another character that cannot stand in a header

@@ -18,8 +18,8 @@ use tokio::time::timeout;
 
 use super::error::ApiError;
 use super::error::Kind;
-use crate::compute;
-use crate::compute::LARGE;
+use crate::runtime::compute;
+use crate::runtime::compute::LARGE;
 
 /// The unit of room, in bytes. A semaphore counts up to 2^32.
 const BLOCK: usize = 1024;

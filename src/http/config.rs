@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::fields::Policy;
+use crate::api::request_schema::Policy;
 
 /// What can be set about requests and answers. The defaults named here are those of the configuration.
 #[derive(Debug, Clone)]

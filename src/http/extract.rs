@@ -28,13 +28,13 @@ use super::error::ApiError;
 use super::error::Kind;
 use super::middleware::body_limit;
 use super::middleware::content_encoding::BrokenEncoding;
-use crate::compute::LARGE;
+use crate::api::openai::Page;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Policy;
+use crate::api::request_schema::code;
 use crate::domain::Caller;
-use crate::fields::InvalidRequest;
-use crate::fields::Policy;
-use crate::fields::code;
-use crate::gateway::Turns;
-use crate::openai::Page;
+use crate::engine::gateway::Turns;
+use crate::runtime::compute::LARGE;
 
 /// The first room for a body of which it is not known how much comes, in bytes; twice as much each time that it is full.
 const FIRST_ROOM: usize = 1 << 20;

@@ -17,9 +17,9 @@ use super::error::ApiError;
 use super::extract::paused;
 use super::extract::unreadable;
 use super::middleware::body_limit;
-use crate::fields::InvalidRequest;
-use crate::fields::code;
-use crate::fields::printable;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::code;
+use crate::api::request_schema::printable;
 
 /// The longest text of a form, in bytes: what is longer is no field of ours.
 const LONGEST_TEXT: usize = 4096;

@@ -11,11 +11,11 @@ use serde_json::json;
 
 use super::error::ApiError;
 use super::error::Kind;
-use crate::gateway::AnswerCache;
-use crate::gateway::Turns;
-use crate::metrics::Levels;
-use crate::metrics::Metrics;
-use crate::tasks::Tasks;
+use crate::engine::gateway::AnswerCache;
+use crate::engine::gateway::Turns;
+use crate::services::tasks::Tasks;
+use crate::telemetry::metrics::Levels;
+use crate::telemetry::metrics::Metrics;
 
 /// The process serves.
 pub(super) async fn health() -> impl IntoResponse {

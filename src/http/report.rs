@@ -5,17 +5,17 @@ use axum::http::header;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
 
-use crate::fields::InvalidRequest;
-use crate::fields::code;
-use crate::fields::printable;
-use crate::ledger::GroupBy;
-use crate::ledger::Period;
-use crate::ledger::Query;
-use crate::ledger::Report;
-use crate::ledger::Standing;
-use crate::ledger::to_csv;
-use crate::ledger::to_json;
-use crate::ledger::to_table;
+use crate::accounts::ledger::GroupBy;
+use crate::accounts::ledger::Period;
+use crate::accounts::ledger::Query;
+use crate::accounts::ledger::Report;
+use crate::accounts::ledger::Standing;
+use crate::accounts::ledger::to_csv;
+use crate::accounts::ledger::to_json;
+use crate::accounts::ledger::to_table;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::code;
+use crate::api::request_schema::printable;
 
 /// The parameters of a query, in the order in which they were sent.
 pub(super) type Parameters = Vec<(String, String)>;

@@ -59,8 +59,8 @@ use super::v1::stream;
 use super::v1::stream::Strangers;
 use super::v1::tasks;
 use super::v1::usage;
-use crate::auth::Keys;
-use crate::auth::Permission;
+use crate::accounts::auth::Keys;
+use crate::accounts::auth::Permission;
 
 /// A path, and what it asks of whoever wants it.
 struct Route {

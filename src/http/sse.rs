@@ -23,7 +23,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::error::ApiError;
 use super::middleware::access_log::Notes;
 use super::state::LastWords;
-use crate::answers::Events;
+use crate::services::answers::Events;
 
 /// A comment: of all that could be sent in a silence, only this harms no client.
 const COMMENT: &[u8] = b": heartbeat\n\n";

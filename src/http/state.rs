@@ -8,22 +8,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::Config;
 use super::v1::sessions::Answering;
-use crate::answers::Answers;
-use crate::auth::Keys;
-use crate::auth::Registry;
-use crate::batches::Batches;
-use crate::conversations::Conversations;
-use crate::files::Files;
-use crate::gateway::AnswerCache;
-use crate::gateway::Turns;
-use crate::ledger::Reader;
-use crate::metrics::Metrics;
-use crate::responses::Responses;
-use crate::routing::Router;
-use crate::sessions::Sessions;
-use crate::store::Backups;
-use crate::tasks::Tasks;
-use crate::webhooks::Sender;
+use crate::accounts::auth::Keys;
+use crate::accounts::auth::Registry;
+use crate::accounts::ledger::Reader;
+use crate::accounts::webhooks::Sender;
+use crate::engine::gateway::AnswerCache;
+use crate::engine::gateway::Turns;
+use crate::engine::routing::Router;
+use crate::services::answers::Answers;
+use crate::services::batches::Batches;
+use crate::services::conversations::Conversations;
+use crate::services::responses::Responses;
+use crate::services::sessions::Sessions;
+use crate::services::tasks::Tasks;
+use crate::storage::files::Files;
+use crate::storage::store::Backups;
+use crate::telemetry::metrics::Metrics;
 
 /// Everything the handlers share; each takes the one part it needs.
 #[derive(Clone)]

@@ -2,17 +2,17 @@
 
 use serde_json::Value;
 
-use crate::auth::NewWebhook;
+use crate::accounts::auth::NewWebhook;
+use crate::accounts::webhooks::InvalidAddress;
+use crate::accounts::webhooks::InvalidSecret;
+use crate::api::request_schema::Ignored;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Object;
+use crate::api::request_schema::Policy;
+use crate::api::request_schema::Table;
+use crate::api::request_schema::code;
 use crate::domain::Money;
 use crate::domain::is_chosen_id;
-use crate::fields::Ignored;
-use crate::fields::InvalidRequest;
-use crate::fields::Object;
-use crate::fields::Policy;
-use crate::fields::Table;
-use crate::fields::code;
-use crate::webhooks::InvalidAddress;
-use crate::webhooks::InvalidSecret;
 
 /// An array of strings.
 ///

@@ -22,7 +22,7 @@ use super::Answers;
 use super::Config;
 use super::Shutdown;
 use super::connection;
-use crate::proc_fs;
+use crate::runtime::proc_fs;
 
 /// The socket; its file goes when it is dropped.
 #[derive(Debug)]

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use claude_switchboard::claude::{self, ClaudeLauncher, DataDir, SignIn};
 use claude_switchboard::domain::{FailureKind, ModelName, Money};
-use claude_switchboard::tasks::{
+use claude_switchboard::engine::agent::{
     Agent, AgentEvent, Answer, EndReason, Ending, Job, Mode, Runner, Session,
 };
+use claude_switchboard::engine::claude::{self, ClaudeLauncher, DataDir, SignIn};
 use messages_stand_in::StandIn;
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;

@@ -6,139 +6,220 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A module, and what it may use besides itself. `*` is everything.
+/// The folders of `src`, in the order of their imports: each may use those before it.
+const GROUPS: &[&str] = &[
+    "domain",
+    "telemetry",
+    "runtime",
+    "api",
+    "storage",
+    "accounts",
+    "engine",
+    "services",
+    "http",
+    "server",
+    "config",
+    "app",
+    "cli",
+    "main",
+    "lib",
+];
+
+/// A module of a group, or a folder without modules of its own, and what it may use besides itself. `*` is everything.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
-    ("telemetry", &[]),
-    ("compute", &[]),
-    ("proc_fs", &[]),
-    ("fields", &[]),
-    ("history", &["domain", "fields"]),
-    ("openai", &["domain", "fields", "history"]),
-    ("anthropic", &["domain", "fields", "history"]),
-    ("fair", &[]),
-    ("pool", &["fair", "telemetry"]),
-    ("worker", &["domain"]),
+    ("telemetry::logs", &[]),
+    ("telemetry::metrics", &[]),
+    ("runtime::compute", &[]),
+    ("runtime::fair_queue", &[]),
+    ("runtime::proc_fs", &[]),
     (
-        "tasks",
-        &[
-            "domain", "fair", "auth", "ledger", "limits", "pricing", "store", "webhooks",
-        ],
+        "api::anthropic",
+        &["domain", "api::history", "api::request_schema"],
     ),
+    ("api::history", &["domain", "api::request_schema"]),
     (
-        "claude",
-        &[
-            "domain",
-            "compute",
-            "worker",
-            "pool",
-            "tasks",
-            "telemetry",
-            "proc_fs",
-        ],
+        "api::openai",
+        &["domain", "api::history", "api::request_schema"],
     ),
-    ("pricing", &["domain"]),
-    ("routing", &["domain", "pricing"]),
-    ("auth", &["domain", "store", "webhooks"]),
-    ("store", &["domain"]),
-    ("metrics", &[]),
-    ("ledger", &["domain", "store"]),
-    ("limits", &["domain"]),
-    ("webhooks", &["domain", "store"]),
-    ("cache", &["domain"]),
+    ("api::request_schema", &[]),
     (
-        "conversations",
-        &["domain", "fields", "openai", "auth", "store"],
-    ),
-    (
-        "responses",
+        "storage::files",
         &[
             "domain",
-            "fields",
-            "openai",
-            "gateway",
-            "auth",
-            "store",
-            "conversations",
+            "api::openai",
+            "api::request_schema",
+            "storage::store",
         ],
     ),
-    ("files", &["domain", "fields", "openai", "store"]),
+    ("storage::store", &["domain"]),
     (
-        "uploads",
-        &["domain", "fields", "openai", "gateway", "files"],
+        "accounts::auth",
+        &["domain", "storage::store", "accounts::webhooks"],
     ),
+    ("accounts::ledger", &["domain", "storage::store"]),
+    ("accounts::pricing", &["domain"]),
+    ("accounts::rate_limit", &["domain"]),
+    ("accounts::webhooks", &["domain", "storage::store"]),
+    ("engine::agent", &["domain"]),
+    ("engine::cache", &["domain"]),
     (
-        "batches",
-        &[
-            "domain", "fair", "fields", "openai", "gateway", "answers", "files", "auth", "store",
-        ],
-    ),
-    (
-        "sessions",
-        &["domain", "fields", "openai", "gateway", "auth", "store"],
-    ),
-    (
-        "answers",
+        "engine::claude",
         &[
             "domain",
-            "fields",
-            "openai",
-            "anthropic",
-            "gateway",
-            "responses",
+            "telemetry::logs",
+            "runtime::compute",
+            "runtime::proc_fs",
+            "engine::agent",
+            "engine::pool",
+            "engine::worker",
         ],
     ),
     (
-        "gateway",
+        "engine::gateway",
         &[
-            "domain", "compute", "fair", "worker", "pool", "routing", "pricing", "limits", "cache",
-            "ledger",
+            "domain",
+            "runtime::compute",
+            "runtime::fair_queue",
+            "accounts::ledger",
+            "accounts::pricing",
+            "accounts::rate_limit",
+            "engine::cache",
+            "engine::pool",
+            "engine::routing",
+            "engine::worker",
+        ],
+    ),
+    ("engine::pool", &["telemetry::logs", "runtime::fair_queue"]),
+    ("engine::routing", &["domain", "accounts::pricing"]),
+    ("engine::worker", &["domain"]),
+    (
+        "services::answers",
+        &[
+            "domain",
+            "api::anthropic",
+            "api::openai",
+            "api::request_schema",
+            "engine::gateway",
+            "services::responses",
+        ],
+    ),
+    (
+        "services::batches",
+        &[
+            "domain",
+            "runtime::fair_queue",
+            "api::openai",
+            "api::request_schema",
+            "storage::files",
+            "storage::store",
+            "accounts::auth",
+            "engine::gateway",
+            "services::answers",
+        ],
+    ),
+    (
+        "services::conversations",
+        &[
+            "domain",
+            "api::openai",
+            "api::request_schema",
+            "storage::store",
+            "accounts::auth",
+        ],
+    ),
+    (
+        "services::responses",
+        &[
+            "domain",
+            "api::openai",
+            "api::request_schema",
+            "storage::store",
+            "accounts::auth",
+            "engine::gateway",
+            "services::conversations",
+        ],
+    ),
+    (
+        "services::sessions",
+        &[
+            "domain",
+            "api::openai",
+            "api::request_schema",
+            "storage::store",
+            "accounts::auth",
+            "engine::gateway",
+        ],
+    ),
+    (
+        "services::tasks",
+        &[
+            "domain",
+            "runtime::fair_queue",
+            "storage::store",
+            "accounts::auth",
+            "accounts::ledger",
+            "accounts::pricing",
+            "accounts::rate_limit",
+            "accounts::webhooks",
+            "engine::agent",
+        ],
+    ),
+    (
+        "services::uploads",
+        &[
+            "domain",
+            "api::openai",
+            "api::request_schema",
+            "storage::files",
+            "engine::gateway",
         ],
     ),
     (
         "http",
         &[
             "domain",
-            "compute",
-            "fields",
-            "openai",
-            "anthropic",
-            "gateway",
-            "answers",
-            "responses",
-            "conversations",
-            "sessions",
-            "batches",
-            "files",
-            "uploads",
-            "tasks",
-            "auth",
-            "routing",
-            "ledger",
-            "limits",
-            "metrics",
-            "telemetry",
-            "store",
-            "webhooks",
+            "telemetry::logs",
+            "telemetry::metrics",
+            "runtime::compute",
+            "api::anthropic",
+            "api::openai",
+            "api::request_schema",
+            "storage::files",
+            "storage::store",
+            "accounts::auth",
+            "accounts::ledger",
+            "accounts::rate_limit",
+            "accounts::webhooks",
+            "engine::agent",
+            "engine::gateway",
+            "engine::routing",
+            "services::answers",
+            "services::batches",
+            "services::conversations",
+            "services::responses",
+            "services::sessions",
+            "services::tasks",
+            "services::uploads",
         ],
     ),
-    ("server", &["domain", "http", "proc_fs"]),
+    ("server", &["domain", "runtime::proc_fs", "http"]),
     ("config", &["domain"]),
     ("app", &["*"]),
     (
         "cli",
         &[
             "domain",
-            "fields",
-            "openai",
-            "pricing",
-            "routing",
-            "claude",
-            "store",
-            "ledger",
+            "telemetry::logs",
+            "api::openai",
+            "api::request_schema",
+            "storage::store",
+            "accounts::ledger",
+            "accounts::pricing",
+            "engine::claude",
+            "engine::routing",
             "config",
             "app",
-            "telemetry",
         ],
     ),
     ("main", &["*"]),
@@ -159,6 +240,24 @@ fn imports_point_one_way() {
         violations.extend(scan(path.strip_prefix(root()).unwrap(), &text));
     }
     assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
+}
+
+#[test]
+fn groups_use_only_groups_before_them() {
+    let place = |module: &str| {
+        let group = module.split("::").next().unwrap();
+        GROUPS.iter().position(|name| *name == group).unwrap()
+    };
+    let pairs = MAY_USE
+        .iter()
+        .flat_map(|(module, used)| used.iter().map(move |used| (*module, *used)));
+    let climbing: Vec<_> = pairs
+        .filter(|(module, used)| *used != "*" && place(used) > place(module))
+        .collect();
+    assert!(
+        climbing.is_empty(),
+        "imports of a later group: {climbing:?}"
+    );
 }
 
 #[test]
@@ -219,18 +318,18 @@ fn the_scanner_sees_what_is_forbidden() {
     let scan = |path: &str, text: &str| scan(Path::new(path), text);
     let planted = "use crate::domain::Turn;\n\nuse crate::http::Sse;\n";
     assert_eq!(
-        scan("src/pool/lease.rs", planted),
+        scan("src/engine/pool/lease.rs", planted),
         [
-            r#"src/pool/lease.rs:1: "pool" may not use "domain""#,
-            r#"src/pool/lease.rs:3: "pool" may not use "http""#,
+            r#"src/engine/pool/lease.rs:1: "engine::pool" may not use "domain""#,
+            r#"src/engine/pool/lease.rs:3: "engine::pool" may not use "http""#,
         ]
     );
     assert_eq!(
         scan(
-            "src/gateway/mod.rs",
-            "let x = pool(crate::claude::Flag, crate::domain::Turn);"
+            "src/engine/gateway/mod.rs",
+            "let x = pool(crate::engine::claude::Flag, crate::domain::Turn);"
         ),
-        [r#"src/gateway/mod.rs:1: "gateway" may not use "claude""#]
+        [r#"src/engine/gateway/mod.rs:1: "engine::gateway" may not use "engine::claude""#]
     );
     let grouped = "pub use crate::{\n    domain::Turn,\n};";
     assert_eq!(
@@ -246,26 +345,28 @@ fn the_scanner_sees_what_is_forbidden() {
 #[test]
 fn the_scanner_sees_a_climb_into_another_module() {
     let climb = |path: &str, text: &str| !scan(Path::new(path), text).is_empty();
-    assert!(climb("src/pool/mod.rs", "use super::http::Sse;"));
-    assert!(climb("src/pool/lease.rs", "use super::super::http::Sse;"));
-    assert!(!climb("src/pool/lease.rs", "use super::Pool;"));
+    assert!(climb("src/engine/pool/mod.rs", "use super::http::Sse;"));
+    assert!(climb(
+        "src/engine/pool/lease.rs",
+        "use super::super::http::Sse;"
+    ));
+    assert!(!climb("src/engine/pool/lease.rs", "use super::Pool;"));
     assert!(!climb(
-        "src/claude/protocol/line.rs",
+        "src/engine/claude/protocol/line.rs",
         "use super::super::Config;"
     ));
     let in_tests = |path: &str| format!("mod tests {{\n    use {path};\n}}\n");
-    assert!(!climb("src/pool/mod.rs", &in_tests("super::Pool")));
+    assert!(!climb("src/engine/pool/mod.rs", &in_tests("super::Pool")));
     assert!(climb(
-        "src/pool/mod.rs",
+        "src/engine/pool/mod.rs",
         &in_tests("super::super::http::Sse")
     ));
 }
 
 #[test]
 fn the_scanner_leaves_comments_alone() {
-    let text =
-        "//! See [`crate::http`].\n/// [`crate::claude`]\nfn x() {} // as crate::http does\n";
-    assert_eq!(scan(Path::new("src/pool/mod.rs"), text), [""; 0]);
+    let text = "//! See [`crate::http`].\n/// [`crate::engine::claude`]\nfn x() {} // as crate::http does\n";
+    assert_eq!(scan(Path::new("src/engine/pool/mod.rs"), text), [""; 0]);
 }
 
 fn root() -> &'static Path {
@@ -309,8 +410,9 @@ fn scan(path: &Path, text: &str) -> Vec<String> {
 
 /// What is wrong with a line of `module`, which stands `depth` modules below the root of the crate.
 fn problems(module: &str, depth: usize, code: &str) -> impl Iterator<Item = String> {
+    let depth = depth.saturating_sub(usize::from(module.contains("::")));
     let climbs = depth > 0 && code.contains(&"super::".repeat(depth));
-    let climb = climbs.then(|| "climbs to the root by `super::`, write `crate::`".to_owned());
+    let climb = climbs.then(|| "climbs out of its module by `super::`, write `crate::`".to_owned());
     code.split("crate::")
         .skip(1)
         .filter_map(|rest| use_problem(module, rest))
@@ -318,28 +420,45 @@ fn problems(module: &str, depth: usize, code: &str) -> impl Iterator<Item = Stri
 }
 
 fn use_problem(module: &str, rest: &str) -> Option<String> {
-    let end = rest.find(|character: char| !character.is_alphanumeric() && character != '_');
-    let used = &rest[..end.unwrap_or(rest.len())];
-    if used.is_empty() {
+    let Some(used) = module_in(rest) else {
         return Some("name one module after `crate::`, no group and no glob".to_owned());
-    }
+    };
     let Some((_, allowed)) = MAY_USE.iter().find(|(row, _)| *row == module) else {
         return Some(format!("\"{module}\" has no row in the table"));
     };
-    let is_allowed = used == module || allowed.contains(&used) || allowed.contains(&"*");
+    let is_allowed = used == module || allowed.contains(&&*used) || allowed.contains(&"*");
     (!is_allowed).then(|| format!("\"{module}\" may not use \"{used}\""))
 }
 
-/// `src/pool/lease.rs` and `src/pool/mod.rs` are of `pool`, `src/cli.rs` is `cli`.
+/// The module that a path behind `crate::` names; none where it names none, or a whole group.
+fn module_in(path: &str) -> Option<String> {
+    let mut names = path.split(|character: char| !character.is_alphanumeric() && character != '_');
+    let first = names.next().filter(|name| !name.is_empty())?;
+    if !is_group(first) {
+        return Some(first.to_owned());
+    }
+    let inner = names.nth(1).filter(|name| !name.is_empty())?;
+    Some(format!("{first}::{inner}"))
+}
+
+/// Whether a folder of `src` holds modules that have rows of their own.
+fn is_group(name: &str) -> bool {
+    MAY_USE
+        .iter()
+        .any(|(row, _)| row.split_once("::").is_some_and(|(group, _)| group == name))
+}
+
+/// `src/engine/pool/lease.rs` belongs to `engine::pool`, `src/http/sse.rs` to `http`, and `src/engine/mod.rs` to `engine`.
 fn module_of(path: &Path) -> String {
-    let first = path
+    let mut names = path
         .components()
-        .nth(1)
-        .unwrap()
-        .as_os_str()
-        .to_str()
-        .unwrap();
-    first.trim_end_matches(".rs").to_owned()
+        .skip(1)
+        .map(|name| name.as_os_str().to_str().unwrap());
+    let first = names.next().unwrap().trim_end_matches(".rs").to_owned();
+    match names.next().map(|name| name.trim_end_matches(".rs")) {
+        Some(inner) if is_group(&first) && inner != "mod" => format!("{first}::{inner}"),
+        _ => first,
+    }
 }
 
 /// How many modules down from the root of the crate a file is.

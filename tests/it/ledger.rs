@@ -4,10 +4,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use claude_switchboard::claude::take_data_dir;
+use claude_switchboard::accounts::ledger::{Charge, Clock, Config, Ledger, Outcome};
 use claude_switchboard::domain::{Amount, Caller, Grant, Money, Usage};
-use claude_switchboard::ledger::{Charge, Clock, Config, Ledger, Outcome};
-use claude_switchboard::store::{self, Store, Transaction};
+use claude_switchboard::engine::claude::take_data_dir;
+use claude_switchboard::storage::store::{self, Store, Transaction};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
@@ -437,7 +437,7 @@ async fn change(folder: &Path, work: impl FnOnce(&mut Transaction<'_>) + Send + 
     .unwrap();
     let work = |transaction: &mut Transaction<'_>| {
         work(transaction);
-        Ok::<_, claude_switchboard::store::Error>(())
+        Ok::<_, claude_switchboard::storage::store::Error>(())
     };
     store.transaction(work).await.unwrap();
     drop(store);

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use claude_switchboard::ledger::{Clock, Outcome, Reader};
-use claude_switchboard::store::{self, Store};
+use claude_switchboard::accounts::ledger::{Clock, Outcome, Reader};
+use claude_switchboard::storage::store::{self, Store};
 use messages_stand_in::StandIn;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;

@@ -139,7 +139,7 @@ async fn without_its_beta_a_tool_is_left_out_or_refused_where_it_must_be_called(
     server.end().await;
 }
 
-/// Fails when the CLI reads calls of MCP servers: set `READS_MCP` in src/claude/server.rs, and test here what comes of them.
+/// Fails when the CLI reads calls of MCP servers: set `READS_MCP` in src/engine/claude/server.rs, and test here what comes of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cli_reads_no_calls_of_mcp_servers() {
     let server = TestServer::real()

@@ -1,7 +1,7 @@
 //! What runs of the real CLI cost, and whom.
 
-use claude_switchboard::ledger::{Clock, ListedCharge, Outcome, Reader};
-use claude_switchboard::store::{self, Store};
+use claude_switchboard::accounts::ledger::{Clock, ListedCharge, Outcome, Reader};
+use claude_switchboard::storage::store::{self, Store};
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 

@@ -1,6 +1,5 @@
 //! Tools, from the gateway to the real CLI and back: what the model calls, what it waits for, what upstream sees.
 
-use claude_switchboard::claude::ClaudeLauncher;
 use claude_switchboard::domain::Caller;
 use claude_switchboard::domain::FinishReason;
 use claude_switchboard::domain::Format;
@@ -16,7 +15,10 @@ use claude_switchboard::domain::ToolUse;
 use claude_switchboard::domain::Tools;
 use claude_switchboard::domain::Turn;
 use claude_switchboard::domain::TurnEvent;
-use claude_switchboard::gateway::{Breaker, Gateway, ModelNames, ModelRules, SignInState, Turns};
+use claude_switchboard::engine::claude::ClaudeLauncher;
+use claude_switchboard::engine::gateway::{
+    Breaker, Gateway, ModelNames, ModelRules, SignInState, Turns,
+};
 use futures::StreamExt;
 use serde_json::{Value, json};
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::HeaderMap;
-use claude_switchboard::auth::{Change, NewWebhook, ProjectChange, Registry};
-use claude_switchboard::store::{self, Store};
-use claude_switchboard::webhooks::{Event, Http, Parts, Webhooks};
+use claude_switchboard::accounts::auth::{Change, NewWebhook, ProjectChange, Registry};
+use claude_switchboard::accounts::webhooks::{Event, Http, Parts, Webhooks};
+use claude_switchboard::storage::store::{self, Store};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;

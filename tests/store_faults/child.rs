@@ -5,7 +5,7 @@ use std::io::BufRead as _;
 use std::io::Write as _;
 use std::path::Path;
 
-use claude_switchboard::store::{Config, Error, Store, Table, Transaction};
+use claude_switchboard::storage::store::{Config, Error, Store, Table, Transaction};
 use tokio_util::task::TaskTracker;
 
 const TABLE: Table = Table::new("numbers");

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use claude_switchboard::store::{Config, Limits, Shelf, Store, Table};
+use claude_switchboard::storage::store::{Config, Limits, Shelf, Store, Table};
 use tokio_util::task::TaskTracker;
 
 use crate::Numbers;

@@ -11,10 +11,6 @@ use uuid::Uuid;
 
 use super::parts;
 use super::workers;
-use crate::claude;
-use crate::claude::ClaudeLauncher;
-use crate::claude::DataDir;
-use crate::claude::SignIn;
 use crate::config::Environment;
 use crate::config::Settings;
 use crate::domain::Failure;
@@ -22,11 +18,15 @@ use crate::domain::FailureKind;
 use crate::domain::Money;
 use crate::domain::Restriction;
 use crate::domain::TurnEvent;
-use crate::pool;
-use crate::pool::Claim;
-use crate::pool::Pool;
-use crate::worker::TurnWorker as _;
-use crate::worker::WorkerTurn;
+use crate::engine::claude;
+use crate::engine::claude::ClaudeLauncher;
+use crate::engine::claude::DataDir;
+use crate::engine::claude::SignIn;
+use crate::engine::pool;
+use crate::engine::pool::Claim;
+use crate::engine::pool::Pool;
+use crate::engine::worker::TurnWorker as _;
+use crate::engine::worker::WorkerTurn;
 
 use probe::Probe;
 

@@ -16,7 +16,7 @@ use crate::domain::Tool;
 use crate::domain::ToolChoice;
 use crate::domain::Tools;
 use crate::domain::Turn;
-use crate::gateway::ModelRules;
+use crate::engine::gateway::ModelRules;
 
 /// The least budget of thinking that Anthropic takes.
 const LEAST_BUDGET: u32 = 1024;

@@ -7,10 +7,10 @@ use axum::response::Response;
 use serde_json::json as object;
 
 use super::json;
-use crate::fields::InvalidRequest;
-use crate::fields::code;
-use crate::fields::printable;
-use crate::gateway::AnswerCache;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::code;
+use crate::api::request_schema::printable;
+use crate::engine::gateway::AnswerCache;
 use crate::http::error::ApiError;
 use crate::http::report::Parameters;
 

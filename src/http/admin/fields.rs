@@ -9,19 +9,19 @@ use super::tables::PROJECT;
 use super::tables::ROTATION;
 use super::tables::WEBHOOK;
 use super::tables::WHOLE_BUDGET;
-use crate::auth::Change;
-use crate::auth::KeyChange;
-use crate::auth::Permission;
-use crate::auth::ProjectChange;
-use crate::auth::RatesChange;
+use crate::accounts::auth::Change;
+use crate::accounts::auth::KeyChange;
+use crate::accounts::auth::Permission;
+use crate::accounts::auth::ProjectChange;
+use crate::accounts::auth::RatesChange;
+use crate::api::request_schema;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Object;
+use crate::api::request_schema::code;
 use crate::domain::Budget;
 use crate::domain::Cap;
 use crate::domain::DEFAULT_PROJECT;
 use crate::domain::unix_now;
-use crate::fields;
-use crate::fields::InvalidRequest;
-use crate::fields::Object;
-use crate::fields::code;
 use crate::http::values::chosen_id;
 use crate::http::values::finish;
 use crate::http::values::money;
@@ -38,7 +38,7 @@ const MOST_MODELS: usize = 100;
 /// # Errors
 /// When the body is no such thing.
 pub(super) fn new_key(body: &[u8]) -> Result<(String, KeyChange), InvalidRequest> {
-    let mut object = fields::request(body, &NEW_KEY, "`name`")?;
+    let mut object = request_schema::request(body, &NEW_KEY, "`name`")?;
     let project = object
         .take_text("project_id")?
         .unwrap_or_else(|| DEFAULT_PROJECT.to_owned());
@@ -55,7 +55,7 @@ pub(super) fn new_key(body: &[u8]) -> Result<(String, KeyChange), InvalidRequest
 /// # Errors
 /// When the body is no such thing.
 pub(super) fn key_change(body: &[u8]) -> Result<KeyChange, InvalidRequest> {
-    let mut object = fields::request(body, &KEY, "what is to be different")?;
+    let mut object = request_schema::request(body, &KEY, "what is to be different")?;
     let change = key(&mut object)?;
     finish(object)?;
     Ok(change)
@@ -69,7 +69,7 @@ pub(super) fn grace(body: &[u8]) -> Result<u64, InvalidRequest> {
     if body.is_empty() {
         return Ok(0);
     }
-    let mut object = fields::request(body, &ROTATION, "`grace_seconds`")?;
+    let mut object = request_schema::request(body, &ROTATION, "`grace_seconds`")?;
     let seconds = object.take_integer("grace_seconds")?.unwrap_or(0);
     finish(object)?;
     Ok(seconds.unsigned_abs())
@@ -80,7 +80,7 @@ pub(super) fn grace(body: &[u8]) -> Result<u64, InvalidRequest> {
 /// # Errors
 /// When the body is no such thing.
 pub(super) fn new_project(body: &[u8]) -> Result<(Option<String>, ProjectChange), InvalidRequest> {
-    let mut object = fields::request(body, &NEW_PROJECT, "`name` or `id`")?;
+    let mut object = request_schema::request(body, &NEW_PROJECT, "`name` or `id`")?;
     let id = chosen_id(&mut object, "id")?;
     let mut change = project(&mut object)?;
     change.name = change.name.or_else(|| id.clone());
@@ -96,7 +96,7 @@ pub(super) fn new_project(body: &[u8]) -> Result<(Option<String>, ProjectChange)
 /// # Errors
 /// When the body is no such thing.
 pub(super) fn project_change(body: &[u8]) -> Result<ProjectChange, InvalidRequest> {
-    let mut object = fields::request(body, &PROJECT, "what is to be different")?;
+    let mut object = request_schema::request(body, &PROJECT, "what is to be different")?;
     let change = project(&mut object)?;
     finish(object)?;
     Ok(change)
@@ -107,7 +107,7 @@ pub(super) fn project_change(body: &[u8]) -> Result<ProjectChange, InvalidReques
 /// # Errors
 /// When the body is no such thing.
 pub(super) fn whole_budget(body: &[u8]) -> Result<Budget, InvalidRequest> {
-    caps(fields::request(
+    caps(request_schema::request(
         body,
         &WHOLE_BUDGET,
         "`daily` and `monthly`",

@@ -12,8 +12,8 @@ use super::fields;
 use super::json;
 use super::page;
 use super::write;
-use crate::auth::Error;
-use crate::auth::Registry;
+use crate::accounts::auth::Error;
+use crate::accounts::auth::Registry;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
 

@@ -10,13 +10,13 @@ use axum::response::Response;
 use serde_json::json as object;
 
 use super::json;
+use crate::accounts::ledger::Error;
+use crate::accounts::ledger::Reader;
 use crate::http::error::ApiError;
 use crate::http::error::Kind;
 use crate::http::report;
 use crate::http::report::Parameters;
 use crate::http::report::Wanted;
-use crate::ledger::Error;
-use crate::ledger::Reader;
 
 const PARAMETERS: [&str; 5] = ["project_id", "key_id", "period", "group_by", "format"];
 

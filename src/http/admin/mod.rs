@@ -1,7 +1,7 @@
 //! The admin API: keys and projects, and what they have used, for whoever runs the server.
 //!
-//! Knows what its bodies look like; what is done with keys is known by [`auth`](crate::auth), what was used by
-//! [`ledger`](crate::ledger).
+//! Knows what its bodies look like; what is done with keys is known by [`auth`](crate::accounts::auth), what was used by
+//! [`ledger`](crate::accounts::ledger).
 
 mod cache;
 mod fields;
@@ -33,12 +33,12 @@ use super::Admin;
 use super::Config;
 use super::error::ApiError;
 use super::extract::number;
-use crate::auth::Page;
-use crate::auth::Registry;
-use crate::gateway::AnswerCache;
-use crate::ledger::Reader;
-use crate::store::Backups;
-use crate::webhooks::Sender;
+use crate::accounts::auth::Page;
+use crate::accounts::auth::Registry;
+use crate::accounts::ledger::Reader;
+use crate::accounts::webhooks::Sender;
+use crate::engine::gateway::AnswerCache;
+use crate::storage::store::Backups;
 
 const LARGEST_PAGE: usize = 100;
 const USUAL_PAGE: usize = 20;

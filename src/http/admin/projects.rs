@@ -15,15 +15,15 @@ use super::fields;
 use super::json;
 use super::page;
 use super::write;
-use crate::auth::Change;
-use crate::auth::Project;
-use crate::auth::ProjectChange;
-use crate::auth::Registry;
+use crate::accounts::auth::Change;
+use crate::accounts::auth::Project;
+use crate::accounts::auth::ProjectChange;
+use crate::accounts::auth::Registry;
+use crate::accounts::webhooks;
+use crate::accounts::webhooks::Event;
+use crate::accounts::webhooks::Sender;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
-use crate::webhooks;
-use crate::webhooks::Event;
-use crate::webhooks::Sender;
 
 /// Makes a project.
 pub(super) async fn create_project(

@@ -9,10 +9,10 @@ use serde_json::json as object;
 use super::json;
 use crate::http::error::ApiError;
 use crate::http::error::Kind;
-use crate::store::Backup;
-use crate::store::BackupContents;
-use crate::store::Backups;
-use crate::store::Error;
+use crate::storage::store::Backup;
+use crate::storage::store::BackupContents;
+use crate::storage::store::Backups;
+use crate::storage::store::Error;
 
 /// Makes a backup in the data directory, and says where.
 pub(super) async fn backup(State(backups): State<Backups>) -> Result<Response, ApiError> {

@@ -1,10 +1,10 @@
 //! What the bodies of the admin API may hold.
 
-use crate::fields::Field;
-use crate::fields::Shape;
-use crate::fields::Table;
-use crate::fields::honoured;
-use crate::fields::refused;
+use crate::api::request_schema::Field;
+use crate::api::request_schema::Shape;
+use crate::api::request_schema::Table;
+use crate::api::request_schema::honoured;
+use crate::api::request_schema::refused;
 
 /// The longest grace at a rotation: 90 days, in seconds.
 const LONGEST_GRACE: i64 = 90 * 24 * 60 * 60;

@@ -1,5 +1,5 @@
 use super::tables::*;
-use crate::fields::document;
+use crate::api::request_schema::document;
 
 #[test]
 fn the_document_shows_the_tables() {

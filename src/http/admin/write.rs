@@ -3,14 +3,14 @@
 use serde_json::Value;
 use serde_json::json;
 
-use crate::auth::Key;
-use crate::auth::KeyText;
-use crate::auth::Project;
+use crate::accounts::auth::Key;
+use crate::accounts::auth::KeyText;
+use crate::accounts::auth::Project;
+use crate::accounts::webhooks::Event;
+use crate::accounts::webhooks::SendError;
 use crate::domain::Budget;
 use crate::domain::Cap;
 use crate::domain::Money;
-use crate::webhooks::Event;
-use crate::webhooks::SendError;
 
 /// A key without its secret.
 pub(super) fn key(key: &Key) -> Value {

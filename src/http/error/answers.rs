@@ -2,9 +2,9 @@
 
 use super::ApiError;
 use super::Kind;
-use crate::answers::Again;
-use crate::answers::Error;
-use crate::answers::Refusal;
+use crate::services::answers::Again;
+use crate::services::answers::Error;
+use crate::services::answers::Refusal;
 
 /// What a client of the endpoint would be told: the one table of errors has the words.
 pub fn refusal(error: Error) -> Refusal {

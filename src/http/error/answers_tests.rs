@@ -1,16 +1,16 @@
 use std::time::Duration;
 
 use super::*;
+use crate::accounts::ledger;
+use crate::accounts::rate_limit::Limited;
+use crate::accounts::rate_limit::State;
+use crate::accounts::rate_limit::What;
+use crate::accounts::rate_limit::Whose;
+use crate::api::request_schema::InvalidRequest;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
-use crate::fields::InvalidRequest;
-use crate::gateway;
-use crate::ledger;
-use crate::limits::Limited;
-use crate::limits::State;
-use crate::limits::What;
-use crate::limits::Whose;
-use crate::responses;
+use crate::engine::gateway;
+use crate::services::responses;
 
 const SOON: Duration = Duration::from_secs(3);
 

@@ -2,8 +2,8 @@
 
 use super::ApiError;
 use super::Kind;
-use crate::conversations::Error;
-use crate::fields::printable;
+use crate::api::request_schema::printable;
+use crate::services::conversations::Error;
 
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {

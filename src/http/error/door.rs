@@ -3,8 +3,8 @@
 use axum::extract::Request;
 
 use super::ApiError;
-use crate::anthropic;
-use crate::anthropic::error::kind_of_status;
+use crate::api::anthropic;
+use crate::api::anthropic::error::kind_of_status;
 
 /// The paths of Anthropic's API alone.
 const MESSAGES: &str = "/v1/messages";

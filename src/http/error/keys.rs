@@ -2,12 +2,12 @@
 
 use super::ApiError;
 use super::Kind;
-use crate::auth::AdminError;
-use crate::auth::AuthError;
-use crate::auth::Error;
-use crate::fields::InvalidRequest;
-use crate::fields::code;
-use crate::fields::printable;
+use crate::accounts::auth::AdminError;
+use crate::accounts::auth::AuthError;
+use crate::accounts::auth::Error;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::code;
+use crate::api::request_schema::printable;
 
 impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {

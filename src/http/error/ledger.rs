@@ -2,7 +2,7 @@
 
 use super::ApiError;
 use super::Kind;
-use crate::ledger::Error;
+use crate::accounts::ledger::Error;
 
 impl From<Error> for ApiError {
     /// What to do about it is for whoever runs the server, and stands in its log.

@@ -31,11 +31,11 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
 
+use crate::accounts::rate_limit::State;
+use crate::api::openai::Envelope;
+use crate::api::request_schema::InvalidRequest;
 use crate::domain::InLog;
-use crate::fields::InvalidRequest;
 use crate::http::middleware::content_encoding;
-use crate::limits::State;
-use crate::openai::Envelope;
 
 pub use answers::refusal;
 pub(super) use door::Door;

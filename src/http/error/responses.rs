@@ -2,10 +2,10 @@
 
 use super::ApiError;
 use super::Kind;
-use crate::fields::printable;
-use crate::gateway;
-use crate::openai::Envelope;
-use crate::responses::Error;
+use crate::api::openai::Envelope;
+use crate::api::request_schema::printable;
+use crate::engine::gateway;
+use crate::services::responses::Error;
 
 /// How a client is told of a response that failed, wherever that is: the one table of errors has the words.
 pub fn explain(error: &Error) -> Envelope {

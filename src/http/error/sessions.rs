@@ -2,8 +2,8 @@
 
 use super::ApiError;
 use super::Kind;
-use crate::fields::printable;
-use crate::sessions::Error;
+use crate::api::request_schema::printable;
+use crate::services::sessions::Error;
 
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {

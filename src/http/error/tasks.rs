@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::ApiError;
 use super::Kind;
-use crate::fields::InvalidRequest;
-use crate::fields::code;
-use crate::fields::printable;
-use crate::gateway;
-use crate::tasks::Error;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::code;
+use crate::api::request_schema::printable;
+use crate::engine::gateway;
+use crate::services::tasks::Error;
 
 /// When a task may have ended.
 const LATER: Duration = Duration::from_secs(10);

@@ -1,13 +1,13 @@
 use std::fmt::Write as _;
 
 use super::*;
-use crate::auth;
-use crate::auth::AdminError;
-use crate::auth::AuthError;
-use crate::auth::Permission;
+use crate::accounts::auth;
+use crate::accounts::auth::AdminError;
+use crate::accounts::auth::AuthError;
+use crate::accounts::auth::Permission;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
-use crate::gateway;
+use crate::engine::gateway;
 
 const SOON: Duration = Duration::from_millis(1500);
 

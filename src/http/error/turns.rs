@@ -5,16 +5,16 @@ use std::time::Duration;
 use super::ApiError;
 use super::Kind;
 use super::RESTART;
-use crate::auth::AuthError;
+use crate::accounts::auth::AuthError;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::code;
+use crate::api::request_schema::printable;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
-use crate::fields::InvalidRequest;
-use crate::fields::code;
-use crate::fields::printable;
-use crate::gateway::BusyReason;
-use crate::gateway::Error;
-use crate::gateway::FileFault;
-use crate::gateway::ServerToolsOff;
+use crate::engine::gateway::BusyReason;
+use crate::engine::gateway::Error;
+use crate::engine::gateway::FileFault;
+use crate::engine::gateway::ServerToolsOff;
 
 impl ApiError {
     /// No model is called `name`.

@@ -13,10 +13,10 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::access_log::Notes;
-use crate::auth::AuthError;
-use crate::auth::Credentials;
-use crate::auth::Keys;
-use crate::auth::Permission;
+use crate::accounts::auth::AuthError;
+use crate::accounts::auth::Credentials;
+use crate::accounts::auth::Keys;
+use crate::accounts::auth::Permission;
 use crate::domain::CacheControl;
 use crate::domain::Caller;
 use crate::http::connection::Connection;

@@ -114,7 +114,7 @@ impl ContentEncoding {
             _ => {
                 return Err(unsupported(&format!(
                     "the encoding `{}`",
-                    crate::fields::printable(name)
+                    crate::api::request_schema::printable(name)
                 )));
             }
         }))

@@ -14,7 +14,7 @@ use axum::http::uri::Authority;
 use axum::middleware::Next;
 use axum::response::Response;
 
-use crate::auth::Keys;
+use crate::accounts::auth::Keys;
 use crate::http::error::ApiError;
 use crate::http::error::Kind;
 

@@ -20,7 +20,7 @@ use axum::response::Response;
 use super::authenticate::wants_socket;
 use super::local_only::is_single;
 use super::local_only::is_this_host;
-use crate::auth::Keys;
+use crate::accounts::auth::Keys;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::error::Kind;

@@ -454,7 +454,7 @@ async fn a_bad_body_is_refused_by_the_field() {
         let answer = serde_json::from_str(&super::body(response).await).unwrap();
         assert_eq!(refusal((status, answer)), expected, "{asked} {body}");
     }
-    let all = crate::auth::Page {
+    let all = crate::accounts::auth::Page {
         limit: 100,
         after: None,
     };

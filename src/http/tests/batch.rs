@@ -1,7 +1,7 @@
 //! Several requests in one.
 
 use super::*;
-use crate::gateway::WorkerCounts;
+use crate::engine::gateway::WorkerCounts;
 
 async fn ask(turns: ScriptedTurns, body: &Value) -> Response {
     send(

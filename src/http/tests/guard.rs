@@ -1,11 +1,11 @@
 //! What each path asks of whoever wants it.
 
 use super::*;
-use crate::auth::Change;
-use crate::auth::Credentials;
-use crate::auth::KeyChange;
-use crate::auth::KeyText;
-use crate::auth::Permission;
+use crate::accounts::auth::Change;
+use crate::accounts::auth::Credentials;
+use crate::accounts::auth::KeyChange;
+use crate::accounts::auth::KeyText;
+use crate::accounts::auth::Permission;
 use crate::http::admin;
 use crate::http::middleware::authenticate::Need;
 use crate::http::routes;

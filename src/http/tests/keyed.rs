@@ -1,10 +1,10 @@
 //! Servers with keys, for tests that know nothing of keys.
 
 use super::*;
-use crate::auth::Change;
-use crate::auth::Credentials;
-use crate::auth::KeyChange;
-use crate::auth::Permission;
+use crate::accounts::auth::Change;
+use crate::accounts::auth::Credentials;
+use crate::accounts::auth::KeyChange;
+use crate::accounts::auth::Permission;
 
 /// The same with the configured key `secret-1`.
 pub(crate) fn keyed(state: AppState) -> AppState {

@@ -55,13 +55,12 @@ use super::Config;
 use super::LastWords;
 use super::Stopping;
 use super::router;
-use crate::answers::Answers;
-use crate::auth::AdminKey;
-use crate::auth::Keys;
-use crate::auth::Registry;
-use crate::batches::Batches;
-use crate::batches::Tools;
-use crate::conversations::Conversations;
+use crate::accounts::auth::AdminKey;
+use crate::accounts::auth::Keys;
+use crate::accounts::auth::Registry;
+use crate::accounts::ledger::Reader;
+use crate::accounts::rate_limit::Limits;
+use crate::api::request_schema::Policy;
 use crate::domain::Caller;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
@@ -70,26 +69,27 @@ use crate::domain::Rates;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
-use crate::fields::Policy;
-use crate::files::Files;
-use crate::gateway;
-use crate::gateway::Admission;
-use crate::gateway::Error;
-use crate::gateway::ModelCard;
-use crate::gateway::Readiness;
-use crate::gateway::Rules;
-use crate::gateway::RunningTurn;
-use crate::gateway::Told;
-use crate::gateway::TurnStream;
-use crate::gateway::Turns;
-use crate::ledger::Reader;
-use crate::limits::Limits;
-use crate::metrics::Metrics;
-use crate::responses::Responses;
-use crate::responses::Shelves;
-use crate::routing;
-use crate::store::Backups;
-use crate::store::Store;
+use crate::engine::gateway;
+use crate::engine::gateway::Admission;
+use crate::engine::gateway::Error;
+use crate::engine::gateway::ModelCard;
+use crate::engine::gateway::Readiness;
+use crate::engine::gateway::Rules;
+use crate::engine::gateway::RunningTurn;
+use crate::engine::gateway::Told;
+use crate::engine::gateway::TurnStream;
+use crate::engine::gateway::Turns;
+use crate::engine::routing;
+use crate::services::answers::Answers;
+use crate::services::batches::Batches;
+use crate::services::batches::Tools;
+use crate::services::conversations::Conversations;
+use crate::services::responses::Responses;
+use crate::services::responses::Shelves;
+use crate::storage::files::Files;
+use crate::storage::store::Backups;
+use crate::storage::store::Store;
+use crate::telemetry::metrics::Metrics;
 
 /// What a scripted turn does next.
 #[derive(Debug, Clone)]
@@ -291,7 +291,7 @@ fn whole_state(
         ),
         files,
         conversations,
-        sessions: crate::sessions::testing::temporary(&keys),
+        sessions: crate::services::sessions::testing::temporary(&keys),
         turns,
         keys,
         responses,
@@ -316,7 +316,7 @@ fn batch_tools(turns: &Arc<dyn Turns>, keys: &Arc<Keys>, answers: Answers, files
 fn batches_with(tools: Tools, parallel: usize) -> Batches {
     Batches::new(
         tools,
-        crate::batches::Config {
+        crate::services::batches::Config {
             parallel,
             longest_line: 1000,
             time_to_live: Duration::from_secs(60),
@@ -340,7 +340,7 @@ async fn with_admin(turns: ScriptedTurns) -> (Router, Registry) {
 }
 
 fn admin_of(registry: &Registry) -> Admin {
-    let webhooks = Arc::new(crate::webhooks::Http::new(TaskTracker::new()));
+    let webhooks = Arc::new(crate::accounts::webhooks::Http::new(TaskTracker::new()));
     let (ledger, cache) = (Reader::temporary(), gateway::testing::cache());
     let store = Store::in_memory(TaskTracker::new());
     let backups = Backups::new(store, PathBuf::from("/nonexistent"), Vec::new(), 0);
@@ -365,7 +365,7 @@ fn with_keys(turns: ScriptedTurns) -> Router {
 
 /// A router that lets a key in as often and as much as `rates` say.
 async fn admitting(turns: ScriptedTurns, rates: Rates) -> Router {
-    let limits = Limits::new(crate::limits::Config { key_rates: rates });
+    let limits = Limits::new(crate::accounts::rate_limit::Config { key_rates: rates });
     admitting_by(
         turns,
         Rules {

@@ -301,7 +301,7 @@ async fn without_keys_other_sites_are_kept_out() {
 async fn failed_turns() {
     let busy = Error::Busy {
         workers: 5,
-        reason: crate::gateway::BusyReason::QueueFull,
+        reason: crate::engine::gateway::BusyReason::QueueFull,
         retry_after: Duration::from_millis(1500),
     };
     let response = send(

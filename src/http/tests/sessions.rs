@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::Part;
-use crate::sessions::testing::faulty;
+use crate::services::sessions::testing::faulty;
 
 /// Answers with how many messages came before, and the prompt.
 fn repeating() -> ScriptedTurns {

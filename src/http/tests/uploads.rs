@@ -4,12 +4,12 @@ use super::files::found;
 use super::files::upload_for;
 use super::files::upload_of_theirs;
 use super::*;
-use crate::auth::KeyChange;
-use crate::auth::ProjectChange;
+use crate::accounts::auth::KeyChange;
+use crate::accounts::auth::ProjectChange;
 use crate::domain::Message;
 use crate::domain::Part;
 use crate::domain::Source;
-use crate::uploads::Uploads;
+use crate::services::uploads::Uploads;
 
 /// Bytes of base64 that the files of a turn may have.
 const LIMIT: u64 = 400;

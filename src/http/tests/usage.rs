@@ -3,17 +3,17 @@
 use insta::assert_snapshot;
 
 use super::*;
-use crate::auth::Change;
-use crate::auth::KeyChange;
-use crate::auth::ProjectChange;
+use crate::accounts::auth::Change;
+use crate::accounts::auth::KeyChange;
+use crate::accounts::auth::ProjectChange;
+use crate::accounts::ledger;
+use crate::accounts::ledger::Charge;
+use crate::accounts::ledger::Ledger;
+use crate::accounts::ledger::Outcome;
 use crate::domain::Amount;
 use crate::domain::Budget;
 use crate::domain::Cap;
 use crate::domain::Money;
-use crate::ledger;
-use crate::ledger::Charge;
-use crate::ledger::Ledger;
-use crate::ledger::Outcome;
 
 /// 21 November 2026, 10:00 in UTC, a Saturday.
 const NOW: u64 = 1_795_255_200;
@@ -356,7 +356,10 @@ async fn the_books_are_backed_up_and_verified_while_requests_run() {
         "text/plain; charset=utf-8"
     );
     let text = body(response).await;
-    assert!(crate::ledger::records_in(&text).unwrap() > 3, "{text}");
+    assert!(
+        crate::accounts::ledger::records_in(&text).unwrap() > 3,
+        "{text}"
+    );
     let found = json_of(&router, "/admin/ledger/verify", "secret-admin").await;
     let expected = json!({"object": "ledger.verification", "charges": 3, "counters": 3, "holds": 1, "problems": []});
     assert_eq!(found, expected);

@@ -7,9 +7,9 @@ use axum::http::header;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
 
-use crate::fields::Remarks;
-use crate::gateway::CacheStatus;
-use crate::gateway::Told;
+use crate::api::request_schema::Remarks;
+use crate::engine::gateway::CacheStatus;
+use crate::engine::gateway::Told;
 
 /// `body`, which is JSON.
 pub(super) fn json(body: impl Into<Body>) -> Response {

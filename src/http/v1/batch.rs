@@ -9,21 +9,21 @@ use futures::stream;
 
 use super::answer::describe;
 use super::answer::json;
-use crate::answers::Answers;
-use crate::answers::Endpoint;
-use crate::auth::AuthError;
+use crate::accounts::auth::AuthError;
+use crate::api::openai::together;
+use crate::api::openai::together::Outcome;
+use crate::api::request_schema::InvalidRequest;
 use crate::domain::Caller;
-use crate::fields::InvalidRequest;
-use crate::gateway::Told;
-use crate::gateway::Turns;
+use crate::engine::gateway::Told;
+use crate::engine::gateway::Turns;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::error::refusal;
 use crate::http::extract::Admitted;
 use crate::http::extract::RequestBody;
 use crate::http::state::LastWords;
-use crate::openai::together;
-use crate::openai::together::Outcome;
+use crate::services::answers::Answers;
+use crate::services::answers::Endpoint;
 
 /// Answers several requests at once, in their order.
 pub(in crate::http) async fn answer_requests(

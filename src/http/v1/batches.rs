@@ -11,16 +11,16 @@ use axum::response::Response;
 
 use super::answer::describe;
 use super::answer::json;
-use crate::answers::Endpoint;
-use crate::batches::Batches;
-use crate::batches::Family;
+use crate::api::openai::batches;
 use crate::domain::Caller;
-use crate::gateway::Told;
+use crate::engine::gateway::Told;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
 use crate::http::extract::page;
-use crate::openai::batches;
+use crate::services::answers::Endpoint;
+use crate::services::batches::Batches;
+use crate::services::batches::Family;
 
 const LARGEST_PAGE: usize = 100;
 const USUAL_PAGE: usize = 20;

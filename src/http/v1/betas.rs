@@ -2,7 +2,7 @@
 
 use axum::http::HeaderMap;
 
-use crate::fields::printable;
+use crate::api::request_schema::printable;
 
 const HEADER: &str = "anthropic-beta";
 

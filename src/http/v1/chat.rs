@@ -8,15 +8,16 @@ use axum::response::Response;
 
 use super::answer::describe;
 use super::answer::json;
-use crate::answers;
-use crate::answers::FanOut;
-use crate::answers::fan_out;
+use crate::api::openai::chat;
+use crate::api::openai::chat::ChatRequest;
+use crate::api::openai::chat::Reply;
+use crate::api::openai::chat::StreamEncoder;
+use crate::api::request_schema::Remarks;
 use crate::domain::Caller;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
-use crate::fields::Remarks;
-use crate::gateway;
-use crate::gateway::Turns;
+use crate::engine::gateway;
+use crate::engine::gateway::Turns;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::Admitted;
@@ -26,10 +27,9 @@ use crate::http::sse::Encoder;
 use crate::http::sse::EventStream;
 use crate::http::sse::frame;
 use crate::http::state::LastWords;
-use crate::openai::chat;
-use crate::openai::chat::ChatRequest;
-use crate::openai::chat::Reply;
-use crate::openai::chat::StreamEncoder;
+use crate::services::answers;
+use crate::services::answers::FanOut;
+use crate::services::answers::fan_out;
 
 /// Answers a conversation, as one body or as a stream.
 pub(in crate::http) async fn create_chat_completion(

@@ -8,11 +8,13 @@ use axum::response::Response;
 
 use super::answer::describe;
 use super::answer::json;
-use crate::answers;
-use crate::answers::fan_out;
+use crate::api::openai::completions;
+use crate::api::openai::completions::CompletionEncoder;
+use crate::api::openai::completions::CompletionReply;
+use crate::api::openai::completions::CompletionRequest;
 use crate::domain::Caller;
 use crate::domain::TurnEvent;
-use crate::gateway::Turns;
+use crate::engine::gateway::Turns;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::Admitted;
@@ -22,10 +24,8 @@ use crate::http::sse::Encoder;
 use crate::http::sse::EventStream;
 use crate::http::sse::frame;
 use crate::http::state::LastWords;
-use crate::openai::completions;
-use crate::openai::completions::CompletionEncoder;
-use crate::openai::completions::CompletionReply;
-use crate::openai::completions::CompletionRequest;
+use crate::services::answers;
+use crate::services::answers::fan_out;
 
 /// Answers prompts, as one body or as a stream.
 pub(in crate::http) async fn create_completion(

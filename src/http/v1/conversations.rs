@@ -11,16 +11,16 @@ use axum::response::Response;
 
 use super::answer::describe;
 use super::answer::json;
-use crate::conversations::Conversations;
+use crate::api::openai::conversations;
+use crate::api::openai::responses::kept;
+use crate::api::request_schema::Remarks;
 use crate::domain::Caller;
-use crate::fields::Remarks;
-use crate::gateway::Told;
+use crate::engine::gateway::Told;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
 use crate::http::extract::page;
-use crate::openai::conversations;
-use crate::openai::responses::kept;
+use crate::services::conversations::Conversations;
 
 const LARGEST_PAGE: usize = 100;
 const USUAL_PAGE: usize = 20;

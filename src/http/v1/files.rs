@@ -16,24 +16,24 @@ use tokio::io::AsyncReadExt as _;
 
 use super::answer::describe;
 use super::answer::json;
-use crate::anthropic;
-use crate::anthropic::Cursor;
-use crate::anthropic::files::FileMetadata;
+use crate::api::anthropic;
+use crate::api::anthropic::Cursor;
+use crate::api::anthropic::files::FileMetadata;
+use crate::api::openai::files;
+use crate::api::openai::files::File;
+use crate::api::openai::files::Purpose;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Policy;
+use crate::api::request_schema::Remarks;
 use crate::domain::Caller;
-use crate::fields::InvalidRequest;
-use crate::fields::Policy;
-use crate::fields::Remarks;
-use crate::files::Files;
-use crate::gateway::Told;
+use crate::engine::gateway::Told;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::error::Door;
 use crate::http::extract::page;
 use crate::http::form::Form;
 use crate::http::form::Piece;
-use crate::openai::files;
-use crate::openai::files::File;
-use crate::openai::files::Purpose;
+use crate::storage::files::Files;
 
 /// What is sent of a file at a time, in bytes.
 const PIECE: usize = 64 * 1024;

@@ -17,21 +17,21 @@ use tokio::io::BufReader;
 
 use super::answer::describe;
 use super::answer::json;
-use crate::anthropic::Cursor;
-use crate::anthropic::batches;
-use crate::anthropic::batches::MessageBatch;
-use crate::anthropic::batches::ProcessingStatus;
-use crate::anthropic::batches::RequestCounts;
-use crate::batches::Batches;
-use crate::batches::Family;
+use crate::api::anthropic::Cursor;
+use crate::api::anthropic::batches;
+use crate::api::anthropic::batches::MessageBatch;
+use crate::api::anthropic::batches::ProcessingStatus;
+use crate::api::anthropic::batches::RequestCounts;
+use crate::api::openai::batches::Batch;
+use crate::api::openai::batches::Status;
 use crate::domain::Caller;
 use crate::domain::unix_now;
-use crate::gateway::Told;
+use crate::engine::gateway::Told;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
-use crate::openai::batches::Batch;
-use crate::openai::batches::Status;
+use crate::services::batches::Batches;
+use crate::services::batches::Family;
 
 const MESSAGES: Family = Family::Messages;
 

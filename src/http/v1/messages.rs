@@ -10,15 +10,14 @@ use axum::response::Response;
 use super::answer::describe;
 use super::answer::json;
 use super::betas;
-use crate::answers::message;
-use crate::anthropic;
-use crate::anthropic::MessagesRequest;
-use crate::anthropic::Reply;
-use crate::anthropic::StreamEncoder;
+use crate::api::anthropic;
+use crate::api::anthropic::MessagesRequest;
+use crate::api::anthropic::Reply;
+use crate::api::anthropic::StreamEncoder;
 use crate::domain::TurnEvent;
-use crate::gateway::Error;
-use crate::gateway::Told;
-use crate::gateway::Turns;
+use crate::engine::gateway::Error;
+use crate::engine::gateway::Told;
+use crate::engine::gateway::Turns;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::Admitted;
@@ -29,6 +28,7 @@ use crate::http::sse::Encoder;
 use crate::http::sse::EventStream;
 use crate::http::sse::named_frame;
 use crate::http::state::LastWords;
+use crate::services::answers::message;
 
 /// Answers a conversation, as one body or as a stream.
 pub(in crate::http) async fn create_message(

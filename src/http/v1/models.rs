@@ -10,16 +10,16 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::answer::json;
-use crate::anthropic;
+use crate::api::anthropic;
+use crate::api::openai;
+use crate::api::openai::models::Listed;
 use crate::domain::Caller;
 use crate::domain::ModelName;
 use crate::domain::TokenLimits;
-use crate::gateway::ModelCard;
-use crate::gateway::Turns;
+use crate::engine::gateway::ModelCard;
+use crate::engine::gateway::Turns;
 use crate::http::error::ApiError;
 use crate::http::error::Door;
-use crate::openai;
-use crate::openai::models::Listed;
 
 const OWNER: &str = "anthropic";
 /// The parameter with which Codex asks for the list.

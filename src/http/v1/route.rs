@@ -7,22 +7,22 @@ use axum::extract::Extension;
 use axum::extract::State;
 use serde::Serialize;
 
-use crate::auth::AuthError;
+use crate::accounts::auth::AuthError;
+use crate::accounts::ledger::Reader;
+use crate::api::request_schema::Ignored;
+use crate::api::request_schema::PROJECT;
+use crate::api::request_schema::Policy;
+use crate::api::request_schema::Shape::Integer;
+use crate::api::request_schema::Shape::Text;
+use crate::api::request_schema::Table;
+use crate::api::request_schema::honoured;
+use crate::api::request_schema::request;
 use crate::domain::Caller;
-use crate::fields::Ignored;
-use crate::fields::PROJECT;
-use crate::fields::Policy;
-use crate::fields::Shape::Integer;
-use crate::fields::Shape::Text;
-use crate::fields::Table;
-use crate::fields::honoured;
-use crate::fields::request;
+use crate::engine::routing::Choice;
+use crate::engine::routing::Features;
+use crate::engine::routing::Router;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
-use crate::ledger::Reader;
-use crate::routing::Choice;
-use crate::routing::Features;
-use crate::routing::Router;
 
 /// The fields of the request.
 static REQUEST: Table = Table {
@@ -112,7 +112,7 @@ fn decode(body: &[u8], caller: &Caller) -> Result<RouteRequest, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fields::document;
+    use crate::api::request_schema::document;
 
     #[test]
     fn the_document_shows_the_table() {

@@ -6,13 +6,13 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use crate::auth::AuthError;
+use crate::accounts::auth::AuthError;
+use crate::accounts::ledger::Reader;
 use crate::domain::Caller;
 use crate::http::error::ApiError;
 use crate::http::report;
 use crate::http::report::Parameters;
 use crate::http::report::Wanted;
-use crate::ledger::Reader;
 
 const PARAMETERS: [&str; 4] = ["project_id", "period", "group_by", "format"];
 

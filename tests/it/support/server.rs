@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use claude_switchboard::app::App;
 use claude_switchboard::config::{Environment, Flags, Settings};
-use claude_switchboard::pool::Stats;
+use claude_switchboard::engine::pool::Stats;
 use messages_stand_in::StandIn;
 use tokio::time::Instant;
 

@@ -1,8 +1,8 @@
 //! How batches end, and how they go on.
 
 use super::*;
-use crate::auth::Change;
-use crate::auth::KeyChange;
+use crate::accounts::auth::Change;
+use crate::accounts::auth::KeyChange;
 
 /// Turns that answer `count` prompts and hang over all others.
 fn answering(count: usize) -> (ScriptedTurns, Arc<Mutex<Vec<String>>>) {

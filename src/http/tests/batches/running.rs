@@ -108,7 +108,7 @@ async fn a_line_waits_where_that_helps() {
     let refusals = Mutex::new(vec![
         Error::Busy {
             workers: 1,
-            reason: crate::gateway::BusyReason::QueueFull,
+            reason: crate::engine::gateway::BusyReason::QueueFull,
             retry_after: Duration::from_secs(3600),
         },
         Error::Failed(Failure::new(FailureKind::Crashed, "It died.")),

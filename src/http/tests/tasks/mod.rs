@@ -6,16 +6,16 @@ mod running;
 use std::fmt::Write as _;
 
 use super::*;
-use crate::auth::Change;
-use crate::auth::KeyChange;
-use crate::auth::Permission;
-use crate::tasks::testing::Office;
+use crate::accounts::auth::Change;
+use crate::accounts::auth::KeyChange;
+use crate::accounts::auth::Permission;
+use crate::services::tasks::testing::Office;
 
-pub(crate) use crate::tasks::AgentEvent;
-pub(crate) use crate::tasks::Answer;
-pub(crate) use crate::tasks::EndReason;
-pub(crate) use crate::tasks::testing::Heard;
-pub(crate) use crate::tasks::testing::Puppet;
+pub(crate) use crate::engine::agent::AgentEvent;
+pub(crate) use crate::engine::agent::Answer;
+pub(crate) use crate::engine::agent::EndReason;
+pub(crate) use crate::services::tasks::testing::Heard;
+pub(crate) use crate::services::tasks::testing::Puppet;
 
 /// A server whose callers may have tasks: two keys, and one that may not.
 pub(crate) struct Desk {

@@ -1,7 +1,7 @@
 //! What tasks that run are told, and tell.
 
 use super::*;
-use crate::auth::Credentials;
+use crate::accounts::auth::Credentials;
 
 #[tokio::test(start_paused = true)]
 async fn a_question_is_answered_once() {

@@ -14,8 +14,11 @@ use axum::response::Response;
 
 use super::answer::describe;
 use super::answer::json;
+use crate::api::openai::responses;
+use crate::api::openai::responses::CreateRequest;
+use crate::api::openai::responses::kept;
 use crate::domain::Caller;
-use crate::gateway::Told;
+use crate::engine::gateway::Told;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::Admitted;
@@ -24,11 +27,8 @@ use crate::http::extract::number;
 use crate::http::extract::page;
 use crate::http::middleware::access_log::Notes;
 use crate::http::state::LastWords;
-use crate::openai::responses;
-use crate::openai::responses::CreateRequest;
-use crate::openai::responses::kept;
-use crate::responses::Making;
-use crate::responses::Responses;
+use crate::services::responses::Making;
+use crate::services::responses::Responses;
 
 const LARGEST_PAGE: usize = 100;
 const USUAL_PAGE: usize = 20;

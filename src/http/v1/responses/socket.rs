@@ -17,11 +17,13 @@ use futures::StreamExt as _;
 use futures::TryStreamExt as _;
 use futures::stream::BoxStream;
 
-use crate::auth::Keys;
-use crate::auth::Permission;
-use crate::compute::elsewhere;
+use crate::accounts::auth::Keys;
+use crate::accounts::auth::Permission;
+use crate::api::openai::responses::CreateRequest;
+use crate::api::openai::responses::Lane;
+use crate::api::openai::responses::decode_message;
+use crate::api::request_schema::Remarks;
 use crate::domain::Caller;
-use crate::fields::Remarks;
 use crate::http::Config;
 use crate::http::bodies::Bodies;
 use crate::http::error::ApiError;
@@ -35,14 +37,12 @@ use crate::http::socket::Socket;
 use crate::http::state::AppState;
 use crate::http::state::LastWords;
 use crate::http::state::Stopping;
-use crate::openai::responses::CreateRequest;
-use crate::openai::responses::Lane;
-use crate::openai::responses::decode_message;
-use crate::responses::Created;
-use crate::responses::Making;
-use crate::responses::Memory;
-use crate::responses::Responses;
-use crate::responses::Step;
+use crate::runtime::compute::elsewhere;
+use crate::services::responses::Created;
+use crate::services::responses::Making;
+use crate::services::responses::Memory;
+use crate::services::responses::Responses;
+use crate::services::responses::Step;
 
 /// Requests that may wait for the one that is being answered.
 const QUEUE: usize = 8;

@@ -12,7 +12,7 @@ use crate::http::sse::Encoder;
 use crate::http::sse::EventStream;
 use crate::http::sse::named_frame;
 use crate::http::state::LastWords;
-use crate::responses::Step;
+use crate::services::responses::Step;
 
 /// Writes `steps`, which tell of failures and of the server's end themselves.
 pub(super) fn response(

@@ -12,17 +12,17 @@ use futures::TryStreamExt as _;
 use futures::stream;
 use futures::stream::BoxStream;
 
+use crate::api::openai::chat::About;
+use crate::api::openai::chat::SocketEncoder;
+use crate::api::openai::chat::error_message;
 use crate::domain::Caller;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
-use crate::gateway::Told;
-use crate::gateway::Turns;
+use crate::engine::gateway::Told;
+use crate::engine::gateway::Turns;
 use crate::http::error::ApiError;
 use crate::http::middleware::access_log::Line;
 use crate::http::v1::answer::cache_word;
-use crate::openai::chat::About;
-use crate::openai::chat::SocketEncoder;
-use crate::openai::chat::error_message;
 
 /// A turn that runs. When it is dropped, its run is interrupted.
 pub(super) struct Running {
@@ -154,7 +154,7 @@ fn about(told: &Told) -> About {
         route: told
             .route
             .as_ref()
-            .map(crate::routing::Choice::header_value),
+            .map(crate::engine::routing::Choice::header_value),
         cache: told.cache.map(cache_word),
         ignored: told.left_out.clone(),
         repaired: told.repaired.clone(),

@@ -18,9 +18,9 @@ use futures::StreamExt as _;
 
 use super::Offered;
 use super::view;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::code;
 use crate::domain::Caller;
-use crate::fields::InvalidRequest;
-use crate::fields::code;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::number;
@@ -28,8 +28,8 @@ use crate::http::middleware::access_log::Notes;
 use crate::http::sse::Encoder;
 use crate::http::sse::EventStream;
 use crate::http::state::LastWords;
-use crate::tasks::Event;
-use crate::tasks::Follower;
+use crate::services::tasks::Event;
+use crate::services::tasks::Follower;
 
 /// By this a client that has lost its connection says what it has had last, as browsers do by themselves.
 const LAST: &str = "last-event-id";

@@ -2,7 +2,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::*;
-use crate::fields::document;
+use crate::api::request_schema::document;
 
 #[test]
 fn the_document_shows_the_tables() {

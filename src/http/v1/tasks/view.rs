@@ -4,12 +4,12 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::domain::Money;
-use crate::tasks::Answer;
-use crate::tasks::Event;
-use crate::tasks::Question;
-use crate::tasks::Task;
-use crate::tasks::Tokens;
-use crate::tasks::Told;
+use crate::engine::agent::Answer;
+use crate::engine::agent::Question;
+use crate::services::tasks::Event;
+use crate::services::tasks::Task;
+use crate::services::tasks::Tokens;
+use crate::services::tasks::Told;
 
 /// A task.
 pub(super) fn task(task: &Task) -> Value {

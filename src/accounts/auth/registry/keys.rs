@@ -1,0 +1,203 @@
+//! What can be done with keys.
+
+use std::sync::Arc;
+
+use super::Registry;
+use crate::accounts::auth::Error;
+use crate::accounts::auth::change::KeyChange;
+use crate::accounts::auth::digest::Digest;
+use crate::accounts::auth::key::Key;
+use crate::accounts::auth::key::Stored;
+use crate::accounts::auth::key::Terms;
+use crate::accounts::auth::key::id_of;
+use crate::accounts::auth::key::prefix_of;
+use crate::accounts::auth::places;
+use crate::accounts::auth::places::Page;
+use crate::accounts::auth::ring::Ring;
+use crate::accounts::auth::text::KeyText;
+use crate::accounts::auth::text::Prefix;
+use crate::domain::unix_now;
+use crate::storage::store::Transaction;
+
+impl Registry {
+    /// Makes a key of `project` that is as `change` says. Its text is given this once.
+    ///
+    /// # Errors
+    /// When there is no such project.
+    pub async fn create_key(
+        &self,
+        project: String,
+        change: KeyChange,
+    ) -> Result<(Key, KeyText), Error> {
+        let ring = Arc::clone(&self.ring);
+        let work = move |transaction: &mut Transaction<'_>| {
+            places::get_project(transaction, &project)?;
+            let mut prefix = Prefix::new()?;
+            while transaction.get(&places::key(prefix))?.is_some() {
+                prefix = Prefix::new()?;
+            }
+            let text = KeyText::new(prefix)?;
+            let mut key = blank(prefix, project);
+            change.apply(&mut key);
+            let stored = Stored {
+                key,
+                digest: Digest::of(text.reveal()),
+                previous: None,
+            };
+            save(transaction, &ring, prefix, &stored);
+            Ok::<_, Error>((stored.key, text))
+        };
+        let (key, text) = self.store.transaction(work).await?;
+        tracing::info!(key.id = key.id(), project = key.project, "a key was made");
+        Ok((key, text))
+    }
+
+    /// A key.
+    ///
+    /// # Errors
+    /// When there is none with this id.
+    pub async fn key(&self, id: &str) -> Result<Key, Error> {
+        let prefix = known(id)?;
+        let stored = self
+            .store
+            .transaction(move |transaction| places::get_key(transaction, prefix))
+            .await?;
+        Ok(self.with_use(stored.key))
+    }
+
+    /// Keys in the order in which they were made, revoked ones too, and whether there are more.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn keys(&self, page: Page) -> Result<(Vec<Key>, bool), Error> {
+        let after = page
+            .after
+            .as_deref()
+            .map(known)
+            .transpose()?
+            .map(|prefix| prefix.to_string());
+        let work = move |transaction: &mut Transaction<'_>| {
+            places::page::<Stored>(transaction, places::KEYS, after.as_deref(), page.limit)
+        };
+        let (keys, has_more) = self.store.transaction(work).await?;
+        Ok((
+            keys.into_iter()
+                .map(|stored| self.with_use(stored.key))
+                .collect(),
+            has_more,
+        ))
+    }
+
+    /// Changes a key.
+    ///
+    /// # Errors
+    /// When there is none with this id, or it is revoked.
+    pub async fn change_key(&self, id: &str, change: KeyChange) -> Result<Key, Error> {
+        let key = self.edit(id, move |stored| {
+            change.apply(&mut stored.key);
+            Ok(())
+        });
+        let (key, ()) = key.await?;
+        tracing::info!(key.id = key.id(), "a key was changed");
+        Ok(key)
+    }
+
+    /// Gives a key another secret, and keeps the one it has good for `grace_seconds`.
+    ///
+    /// # Errors
+    /// When there is none with this id, or it is revoked.
+    pub async fn rotate_key(&self, id: &str, grace_seconds: u64) -> Result<(Key, KeyText), Error> {
+        let prefix = known(id)?;
+        let rotated = self.edit(id, move |stored| {
+            let text = KeyText::new(prefix)?;
+            let now = unix_now();
+            let old = std::mem::replace(&mut stored.digest, Digest::of(text.reveal()));
+            // Kept without a grace too, so that whoever still sends it hears that it is over.
+            stored.previous = Some(old);
+            stored.key.previous_until = Some(now.saturating_add(grace_seconds));
+            stored.key.rotated_at = Some(now);
+            Ok(text)
+        });
+        let (key, text) = rotated.await?;
+        tracing::info!(key.id = key.id(), grace_seconds, "a key was rotated");
+        Ok((key, text))
+    }
+
+    /// Revokes a key for good. One that is revoked stays as it is.
+    ///
+    /// # Errors
+    /// When there is none with this id.
+    pub async fn revoke_key(&self, id: &str) -> Result<Key, Error> {
+        let revoked = self.edit(id, |stored| {
+            stored.key.revoked_at = Some(unix_now());
+            Ok(())
+        });
+        match revoked.await {
+            Ok((key, ())) => {
+                tracing::info!(key.id = key.id(), "a key was revoked");
+                Ok(key)
+            }
+            Err(Error::Revoked(_)) => self.key(id).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Changes a key that is not revoked.
+    async fn edit<T: Send + 'static>(
+        &self,
+        id: &str,
+        work: impl FnOnce(&mut Stored) -> Result<T, Error> + Send + 'static,
+    ) -> Result<(Key, T), Error> {
+        let (prefix, ring) = (known(id)?, Arc::clone(&self.ring));
+        let work = move |transaction: &mut Transaction<'_>| {
+            let mut stored = places::get_key(transaction, prefix)?;
+            if stored.key.revoked_at.is_some() {
+                // A revocation that was reported as failed may be on disk all the same: memory follows.
+                ring.put(prefix, &stored, 0);
+                return Err(Error::Revoked(id_of(prefix)));
+            }
+            let result = work(&mut stored)?;
+            save(transaction, &ring, prefix, &stored);
+            Ok((stored.key, result))
+        };
+        let (key, result) = self.store.transaction(work).await?;
+        Ok((self.with_use(key), result))
+    }
+
+    fn with_use(&self, mut key: Key) -> Key {
+        let prefix = key.prefix.parse().ok();
+        key.last_used_at = prefix.and_then(|prefix| self.ring.find(prefix)?.used_at());
+        key
+    }
+}
+
+/// The prefix in the id of a key.
+fn known(id: &str) -> Result<Prefix, Error> {
+    prefix_of(id).ok_or_else(|| Error::UnknownKey(id.to_owned()))
+}
+
+fn blank(prefix: Prefix, project: String) -> Key {
+    Key {
+        prefix: prefix.to_string(),
+        name: String::new(),
+        project,
+        terms: Terms::default(),
+        created_at: unix_now(),
+        expires_at: None,
+        revoked_at: None,
+        rotated_at: None,
+        previous_until: None,
+        last_used_at: None,
+    }
+}
+
+/// Writes a key, and has memory follow when it is written.
+fn save(transaction: &mut Transaction<'_>, ring: &Arc<Ring>, prefix: Prefix, stored: &Stored) {
+    places::put_key(transaction, prefix, stored);
+    let (ring, stored) = (Arc::clone(ring), stored.clone());
+    transaction.afterwards(move |is_made| {
+        if is_made {
+            ring.put(prefix, &stored, 0);
+        }
+    });
+}

@@ -1,0 +1,119 @@
+//! Makes, changes and revokes what is stored.
+
+mod keys;
+mod projects;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Error;
+use super::admin::AdminKey;
+use super::key::Stored;
+use super::places;
+use super::project::Project;
+use super::records;
+use super::ring::Ring;
+use super::text::KeyText;
+use crate::domain::DEFAULT_PROJECT;
+use crate::storage::store::Store;
+use crate::storage::store::Transaction;
+
+/// Stored keys and projects. Clones share them.
+///
+/// Every change is one transaction; [`Keys`](super::Keys) follows when it is on disk, before whoever asked for it is told.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    pub(super) store: Store,
+    pub(super) ring: Arc<Ring>,
+}
+
+impl Registry {
+    /// What is stored in `store`, where the default project is made if it is missing.
+    ///
+    /// # Errors
+    /// When the store fails, or a record cannot be read: a server that forgot a key would not know that it is revoked.
+    pub async fn open(store: Store) -> Result<Self, Error> {
+        let registry = Self {
+            store,
+            ring: Arc::default(),
+        };
+        registry.load_projects().await?;
+        registry.load_keys().await?;
+        Ok(registry)
+    }
+
+    /// One that leaves nothing behind.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    #[cfg(test)]
+    pub(crate) async fn temporary() -> Result<Self, Error> {
+        Self::open(Store::in_memory(tokio_util::task::TaskTracker::new())).await
+    }
+
+    /// The key of the admin API that was made here, if one was.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn admin_key(&self) -> Result<Option<AdminKey>, Error> {
+        let record = self.store.get(places::admin()).await?;
+        record
+            .map(|record| records::decode(&record, "the admin key"))
+            .transpose()
+    }
+
+    /// Makes a key of the admin API in the place of the one before. Its text is given this once.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn make_admin_key(&self) -> Result<(AdminKey, KeyText), Error> {
+        let text = KeyText::admin()?;
+        let key = AdminKey::of(text.reveal());
+        let record = records::encode(&key);
+        let work = move |transaction: &mut Transaction<'_>| {
+            transaction.put(places::admin(), record);
+            Ok::<_, Error>(())
+        };
+        self.store.transaction(work).await?;
+        Ok((key, text))
+    }
+
+    async fn load_projects(&self) -> Result<(), Error> {
+        let ring = Arc::clone(&self.ring);
+        let work = move |transaction: &mut Transaction<'_>| {
+            if transaction
+                .get(&places::project(DEFAULT_PROJECT))?
+                .is_none()
+            {
+                projects::save(transaction, &ring, &Project::usual());
+            }
+            Ok::<_, Error>(())
+        };
+        self.store.transaction(work).await?;
+        for (key, record) in self.store.scan(places::PROJECTS.key("")).await? {
+            let id = String::from_utf8_lossy(places::PROJECTS.rest(&key)).into_owned();
+            self.ring.put_project(&records::decode(&record, &id)?);
+        }
+        Ok(())
+    }
+
+    async fn load_keys(&self) -> Result<(), Error> {
+        let uses = self.store.scan(places::USES.key("")).await?;
+        let number = |value: &[u8]| value.try_into().map_or(0, u64::from_be_bytes);
+        let uses: HashMap<&[u8], u64> = uses
+            .iter()
+            .map(|(key, value)| (places::USES.rest(key), number(value)))
+            .collect();
+        for (key, record) in self.store.scan(places::KEYS.key("")).await? {
+            let rest = places::KEYS.rest(&key);
+            let name = String::from_utf8_lossy(rest);
+            let stored: Stored = records::decode(&record, &name)?;
+            let prefix = name
+                .parse()
+                .map_err(|()| Error::Unreadable(name.into_owned()))?;
+            self.ring
+                .put(prefix, &stored, uses.get(rest).copied().unwrap_or(0));
+        }
+        Ok(())
+    }
+}

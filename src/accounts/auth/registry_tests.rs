@@ -1,0 +1,479 @@
+//! What is made, changed and revoked, and that it stays so.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+use tokio_util::task::TaskTracker;
+
+use super::*;
+use crate::accounts::webhooks::Secret;
+use crate::domain::Budget;
+use crate::domain::Cap;
+use crate::domain::Money;
+use crate::domain::unix_now;
+use crate::domain::unix_now_ms;
+use crate::storage::store::Memory;
+use crate::storage::store::Store;
+
+fn store() -> Store {
+    Store::in_memory(TaskTracker::new())
+}
+
+fn named(name: &str) -> KeyChange {
+    KeyChange {
+        name: Some(name.to_owned()),
+        ..KeyChange::default()
+    }
+}
+
+fn with(text: &KeyText) -> Credentials<'_> {
+    Credentials {
+        api_key: Some(text.reveal()),
+        ..Credentials::default()
+    }
+}
+
+async fn made(registry: &Registry, name: &str) -> (Key, KeyText) {
+    registry
+        .create_key("default".to_owned(), named(name))
+        .await
+        .unwrap()
+}
+
+fn page(limit: usize, after: Option<String>) -> Page {
+    Page { limit, after }
+}
+
+#[tokio::test]
+async fn all_of_it_outlives_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = async || {
+        let tracker = TaskTracker::new();
+        let registry = Registry::open(
+            Store::open(
+                folder.path(),
+                crate::storage::store::Config::default(),
+                tracker.clone(),
+            )
+            .unwrap(),
+        )
+        .await
+        .unwrap();
+        (registry, tracker)
+    };
+    let close = async |registry: Registry, tracker: TaskTracker| {
+        drop(registry);
+        tracker.close();
+        tracker.wait().await;
+    };
+    let (registry, tracker) = open().await;
+    let cap = Cap {
+        tokens: Some(7),
+        money: Some(Money::from_nanos(1)),
+    };
+    let budget = Budget {
+        daily: cap,
+        monthly: cap,
+    };
+    let change = ProjectChange {
+        name: Some("team".to_owned()),
+        budget: Change::Set(budget),
+        ..Default::default()
+    };
+    let project = registry.create_project(None, change).await.unwrap();
+    let change = KeyChange {
+        models: Change::Set(vec!["opus".to_owned()]),
+        permissions: Change::Set(vec![Permission::Inference]),
+        expires_at: Change::Set(unix_now() + 1000),
+        budget: Change::Set(budget),
+        ..named("lasting")
+    };
+    let (lasting, text) = registry
+        .create_key(project.id.clone(), change)
+        .await
+        .unwrap();
+    let (rotated, old) = made(&registry, "rotated").await;
+    let (_, new) = registry.rotate_key(&rotated.id(), 1000).await.unwrap();
+    let (revoked, revoked_text) = made(&registry, "revoked").await;
+    registry.revoke_key(&revoked.id()).await.unwrap();
+    let keys = Keys::none().with_stored(&registry);
+    let caller = keys.authenticate(&with(&text), None).unwrap();
+    let before = format!("{:?}", registry.keys(page(9, None)).await.unwrap());
+    drop(keys);
+    close(registry, tracker).await;
+
+    let (registry, tracker) = open().await;
+    assert_eq!(
+        format!("{:?}", registry.keys(page(9, None)).await.unwrap()),
+        before
+    );
+    let keys = Keys::none().with_stored(&registry);
+    assert_eq!(keys.authenticate(&with(&text), None), Ok(caller));
+    for text in [&old, &new] {
+        assert_eq!(
+            keys.authenticate(&with(text), None).unwrap().name,
+            rotated.id()
+        );
+    }
+    assert_eq!(
+        keys.authenticate(&with(&revoked_text), None),
+        Err(AuthError::Revoked)
+    );
+    assert!(
+        registry
+            .key(&lasting.id())
+            .await
+            .unwrap()
+            .last_used_at
+            .is_some()
+    );
+    assert_eq!(registry.project(&project.id).await.unwrap(), project);
+    drop(keys);
+    close(registry, tracker).await;
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_stops_the_start() {
+    for record in [&b"\x02{}"[..], b"\x01{", b""] {
+        let store = store();
+        let (key, record) = (places::KEYS.key("0123456789ab"), record.to_vec());
+        let work = move |transaction: &mut crate::storage::store::Transaction<'_>| {
+            transaction.put(key, record);
+            Ok::<_, Error>(())
+        };
+        store.transaction(work).await.unwrap();
+        let error = Registry::open(store).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the record of `0123456789ab` in the store cannot be read"
+        );
+    }
+}
+
+#[tokio::test]
+async fn keys_are_listed_as_they_were_made_page_by_page() {
+    let registry = Registry::open(store()).await.unwrap();
+    let mut made_ids = Vec::new();
+    for number in 0..5 {
+        made_ids.push(made(&registry, &format!("key {number}")).await.0.id());
+        // Within a millisecond their order is chance.
+        let last = unix_now_ms();
+        while unix_now_ms() == last {
+            tokio::task::yield_now().await;
+        }
+    }
+    let (mut listed, mut after) = (Vec::new(), None);
+    loop {
+        let (keys, has_more) = registry.keys(page(2, after)).await.unwrap();
+        listed.extend(keys.iter().map(Key::id));
+        after = listed.last().cloned();
+        if !has_more {
+            break;
+        }
+    }
+    assert_eq!(listed, made_ids);
+    assert!(matches!(
+        registry.keys(page(2, Some("nonsense".to_owned()))).await,
+        Err(Error::UnknownKey(_))
+    ));
+    let projects = registry.projects(page(10, None)).await.unwrap();
+    assert_eq!(
+        (projects.0.len(), &*projects.0[0].id, projects.1),
+        (1, "default", false)
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_refused() {
+    let registry = Registry::open(store()).await.unwrap();
+    let (key, _) = made(&registry, "key").await;
+    registry.revoke_key(&key.id()).await.unwrap();
+    let revoked_at = registry.key(&key.id()).await.unwrap().revoked_at;
+    assert_eq!(
+        registry.revoke_key(&key.id()).await.unwrap().revoked_at,
+        revoked_at,
+        "once is enough"
+    );
+    let again = KeyChange {
+        expires_at: Change::Set(9),
+        ..KeyChange::default()
+    };
+    assert!(matches!(
+        registry.change_key(&key.id(), again).await,
+        Err(Error::Revoked(_))
+    ));
+    assert!(matches!(
+        registry.rotate_key(&key.id(), 5).await,
+        Err(Error::Revoked(_))
+    ));
+    for id in [
+        "",
+        "key_",
+        "key_0123456789ab",
+        "key_01234567890bé",
+        "proj_0123456789ab",
+        &key.prefix,
+    ] {
+        assert!(
+            matches!(registry.key(id).await, Err(Error::UnknownKey(_))),
+            "{id}"
+        );
+        assert!(
+            matches!(registry.revoke_key(id).await, Err(Error::UnknownKey(_))),
+            "{id}"
+        );
+        assert!(
+            matches!(
+                registry.delete_project(id).await,
+                Err(Error::UnknownProject(_))
+            ),
+            "{id}"
+        );
+    }
+    let nowhere = registry
+        .create_key("proj_none".to_owned(), named("lost"))
+        .await;
+    assert!(matches!(nowhere, Err(Error::UnknownProject(_))));
+    assert!(matches!(
+        registry.delete_project("default").await,
+        Err(Error::DefaultProject)
+    ));
+}
+
+#[tokio::test]
+async fn a_project_goes_when_its_last_key_is_revoked() {
+    let registry = Registry::open(store()).await.unwrap();
+    let (one, other) = (ProjectChange::default(), ProjectChange::default());
+    let project = registry.create_project(None, one).await.unwrap().id;
+    let neighbour = registry.create_project(None, other).await.unwrap().id;
+    registry
+        .create_key(neighbour, named("neighbour"))
+        .await
+        .unwrap();
+    let (key, _) = registry
+        .create_key(project.clone(), named("member"))
+        .await
+        .unwrap();
+    let refused = registry.delete_project(&project).await;
+    assert!(matches!(refused, Err(Error::InUse { key: named, .. }) if named == key.id()));
+    registry.revoke_key(&key.id()).await.unwrap();
+    registry.delete_project(&project).await.unwrap();
+    assert!(matches!(
+        registry.project(&project).await,
+        Err(Error::UnknownProject(_))
+    ));
+    assert!(matches!(
+        registry.create_key(project, named("late")).await,
+        Err(Error::UnknownProject(_))
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_was_told_of_a_revocation_is_not_let_in_any_more() {
+    let registry = Registry::open(store()).await.unwrap();
+    let keys = Arc::new(Keys::new(["other"]).unwrap().with_stored(&registry));
+    for _ in 0..20 {
+        let (key, text) = made(&registry, "busy").await;
+        let (text, is_revoked) = (Arc::new(text), Arc::new(AtomicBool::new(false)));
+        let users: Vec<_> = (0..4)
+            .map(|_| {
+                let (keys, text, is_revoked) = (
+                    Arc::clone(&keys),
+                    Arc::clone(&text),
+                    Arc::clone(&is_revoked),
+                );
+                std::thread::spawn(move || {
+                    let mut let_in = 0;
+                    loop {
+                        let was_revoked = is_revoked.load(Ordering::SeqCst);
+                        match keys.authenticate(&with(&text), None) {
+                            Ok(_) => assert!(!was_revoked, "let in after the revocation was told"),
+                            Err(error) => {
+                                assert_eq!(error, AuthError::Revoked);
+                                return let_in;
+                            }
+                        }
+                        let_in += 1;
+                    }
+                })
+            })
+            .collect();
+        registry.revoke_key(&key.id()).await.unwrap();
+        is_revoked.store(true, Ordering::SeqCst);
+        for user in users {
+            let _: u32 = user.join().unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_change_counts_though_nobody_waits_for_it() {
+    let registry = Registry::open(store()).await.unwrap();
+    let keys = Keys::new(["other"]).unwrap().with_stored(&registry);
+    let (key, text) = made(&registry, "key").await;
+    let id = key.id();
+    {
+        let mut revoking = std::pin::pin!(registry.revoke_key(&id));
+        assert!(
+            futures::poll!(revoking.as_mut()).is_pending()
+                || keys.authenticate(&with(&text), None).is_err()
+        );
+    }
+    // Whatever comes after it in the store has it behind itself.
+    registry.key(&id).await.unwrap();
+    assert_eq!(
+        keys.authenticate(&with(&text), None),
+        Err(AuthError::Revoked)
+    );
+}
+
+#[tokio::test]
+async fn two_changes_at_once_are_both_made() {
+    let registry = Registry::open(store()).await.unwrap();
+    let (key, _) = made(&registry, "key").await;
+    let id = key.id();
+    let rates = RatesChange {
+        requests_per_minute: Change::Set(1),
+        ..RatesChange::default()
+    };
+    let one = registry.change_key(
+        &id,
+        KeyChange {
+            rates,
+            ..KeyChange::default()
+        },
+    );
+    let rates = RatesChange {
+        tokens_per_minute: Change::Set(2),
+        ..RatesChange::default()
+    };
+    let other = registry.change_key(
+        &id,
+        KeyChange {
+            rates,
+            ..KeyChange::default()
+        },
+    );
+    let (one, other) = futures::join!(one, other);
+    drop((one.unwrap(), other.unwrap()));
+    let rates = registry.key(&id).await.unwrap().terms.rates;
+    assert_eq!(
+        (rates.requests_per_minute, rates.tokens_per_minute),
+        (Some(1), Some(2))
+    );
+}
+
+#[tokio::test]
+async fn the_last_use_is_written_once_a_minute() {
+    let backend = Arc::new(Memory::default());
+    let store = Store::new(
+        Arc::clone(&backend) as Arc<dyn crate::storage::store::Backend>,
+        TaskTracker::new(),
+    )
+    .unwrap();
+    let registry = Registry::open(store.clone()).await.unwrap();
+    let keys = Keys::none().with_stored(&registry);
+    let (key, text) = made(&registry, "key").await;
+    assert_eq!(registry.key(&key.id()).await.unwrap().last_used_at, None);
+    let prefix = key.prefix.parse().unwrap();
+    let start = unix_now();
+    for (after, written) in [(0, 0), (59, 0), (60, 60), (61, 60), (200, 200)] {
+        keys.authenticate_at(start + after, &with(&text), None)
+            .unwrap();
+        let kept = store.transaction::<_, Error, _>(move |transaction| {
+            Ok(transaction.get(&places::used(prefix))?)
+        });
+        let kept = kept.await.unwrap().unwrap();
+        assert_eq!(
+            u64::from_be_bytes(kept.try_into().unwrap()),
+            start + written,
+            "{after} s"
+        );
+    }
+    // A change of the key leaves it, and a server that starts knows it.
+    registry
+        .change_key(&key.id(), named("renamed"))
+        .await
+        .unwrap();
+    assert_eq!(
+        registry.key(&key.id()).await.unwrap().last_used_at,
+        Some(start + 200)
+    );
+    let started = Registry::open(store).await.unwrap();
+    assert_eq!(
+        started.key(&key.id()).await.unwrap().last_used_at,
+        Some(start + 200)
+    );
+}
+
+#[tokio::test]
+async fn a_webhook_comes_and_goes_with_its_project() {
+    let store = store();
+    let registry = Registry::open(store.clone()).await.unwrap();
+    let set = |url: &str, secret: Option<Secret>| {
+        let webhook = NewWebhook {
+            url: url.parse().unwrap(),
+            secret,
+        };
+        ProjectChange {
+            webhook: Change::Set(webhook),
+            ..ProjectChange::default()
+        }
+    };
+    let made = registry
+        .create_project(None, set("https://example.com/a", None))
+        .await
+        .unwrap();
+    let webhook = made.webhook.clone().unwrap();
+    assert_eq!(
+        (registry.webhook(&made.id), registry.webhook("default")),
+        (Some(webhook.clone()), None)
+    );
+    let opened = Registry::open(store.clone()).await.unwrap();
+    assert_eq!(
+        (
+            opened.webhook(&made.id),
+            opened.project(&made.id).await.unwrap()
+        ),
+        (Some(webhook.clone()), made.clone())
+    );
+
+    let own = Secret::new().unwrap();
+    let changed = registry
+        .change_project(&made.id, set("http://example.org", Some(own.clone())))
+        .await
+        .unwrap();
+    assert_eq!(changed.webhook.clone().unwrap().secret, own);
+    let renamed = ProjectChange {
+        name: Some("x".to_owned()),
+        ..ProjectChange::default()
+    };
+    registry.change_project(&made.id, renamed).await.unwrap();
+    assert_eq!(registry.webhook(&made.id), changed.webhook);
+    let cleared = ProjectChange {
+        webhook: Change::Clear,
+        ..ProjectChange::default()
+    };
+    registry.change_project(&made.id, cleared).await.unwrap();
+    assert_eq!(registry.webhook(&made.id), None);
+    registry
+        .change_project(&made.id, set("https://example.com/a", None))
+        .await
+        .unwrap();
+    assert_ne!(
+        registry.webhook(&made.id).unwrap().secret,
+        webhook.secret,
+        "each gets a secret of its own"
+    );
+    registry.delete_project(&made.id).await.unwrap();
+    assert_eq!(registry.webhook(&made.id), None);
+}
+
+#[test]
+fn a_project_that_was_kept_before_there_were_webhooks_has_none() {
+    let record = b"\x01{\"id\":\"proj_1\",\"name\":\"team\",\"rates\":{},\"budget\":{\"daily\":{},\"monthly\":{}},\"created_at\":1}";
+    let project: Project = records::decode(record, "proj_1").unwrap();
+    assert_eq!((project.name.as_str(), &project.webhook), ("team", &None));
+    assert_eq!(records::encode(&project), record, "and is kept as before");
+}

@@ -1,0 +1,247 @@
+//! Stored keys in memory: what it takes to know one, and no more.
+//!
+//! A lookup takes the lock for reading as long as it takes to clone a pointer.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::RwLock;
+use std::sync::RwLockReadGuard;
+use std::sync::RwLockWriteGuard;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use super::AuthError;
+use super::digest::Digest;
+use super::key::Permission;
+use super::key::Stored;
+use super::key::Terms;
+use super::project::Project;
+use super::text::Prefix;
+use crate::accounts::webhooks::Endpoint;
+use crate::domain::Budget;
+use crate::domain::Grant;
+use crate::domain::Rates;
+
+/// How often a key's last use is noted, in seconds.
+const NOTED_EVERY: u64 = 60;
+
+/// All stored keys and projects.
+#[derive(Default)]
+pub(super) struct Ring(RwLock<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    keys: HashMap<Prefix, Arc<Entry>>,
+    projects: HashMap<Arc<str>, Known>,
+    /// Of the projects that have one.
+    webhooks: HashMap<String, Endpoint>,
+    /// How many keys are not revoked.
+    unrevoked: usize,
+    /// The terms of keys without limits, which most are: they share one.
+    plain: Arc<Terms>,
+}
+
+/// What every request of a project needs to know of it.
+#[derive(Debug)]
+struct Known {
+    name: Arc<str>,
+    rates: Rates,
+    budget: Budget,
+}
+
+/// A key.
+pub(super) struct Entry {
+    digest: Digest,
+    previous: Option<Box<Previous>>,
+    pub(super) project: Arc<str>,
+    pub(super) terms: Arc<Terms>,
+    /// In seconds of Unix time; `u64::MAX` for never.
+    expires_at: u64,
+    is_revoked: bool,
+    /// When it was used last, in seconds of Unix time; 0 for never.
+    used_at: AtomicU64,
+}
+
+/// The secret before the last rotation.
+struct Previous {
+    digest: Digest,
+    until: u64,
+}
+
+impl Ring {
+    /// Puts a key there, or what has become of it. `used_at` counts when the key is new here.
+    pub(super) fn put(&self, prefix: Prefix, stored: &Stored, used_at: u64) {
+        let mut inner = self.write();
+        let old = inner.keys.get(&prefix).cloned();
+        let used_at = old
+            .as_ref()
+            .map_or(used_at, |old| old.used_at.load(Ordering::Relaxed));
+        let project = match inner.projects.get_key_value(stored.key.project.as_str()) {
+            Some((id, _)) => Arc::clone(id),
+            None => stored.key.project.as_str().into(),
+        };
+        let terms = if stored.key.terms == *inner.plain {
+            Arc::clone(&inner.plain)
+        } else {
+            Arc::new(stored.key.terms.clone())
+        };
+        let entry = Entry::new(stored, project, terms, used_at);
+        inner.unrevoked -= usize::from(old.is_some_and(|old| !old.is_revoked));
+        inner.unrevoked += usize::from(!entry.is_revoked);
+        inner.keys.insert(prefix, Arc::new(entry));
+    }
+
+    /// The key with this prefix.
+    pub(super) fn find(&self, prefix: Prefix) -> Option<Arc<Entry>> {
+        self.read().keys.get(&prefix).cloned()
+    }
+
+    /// Whether there is a key that is not revoked.
+    pub(super) fn has_unrevoked(&self) -> bool {
+        self.read().unrevoked > 0
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.read().keys.len()
+    }
+
+    pub(super) fn put_project(&self, project: &Project) {
+        let Project {
+            name,
+            rates,
+            budget,
+            ..
+        } = project;
+        let known = Known {
+            name: name.as_str().into(),
+            rates: *rates,
+            budget: *budget,
+        };
+        let mut inner = self.write();
+        inner.projects.insert(project.id.as_str().into(), known);
+        match &project.webhook {
+            Some(webhook) => inner.webhooks.insert(project.id.clone(), webhook.clone()),
+            None => inner.webhooks.remove(&project.id),
+        };
+    }
+
+    pub(super) fn remove_project(&self, id: &str) {
+        let mut inner = self.write();
+        inner.projects.remove(id);
+        inner.webhooks.remove(id);
+    }
+
+    /// Who hears of what happens in a project.
+    pub(super) fn webhook(&self, project: &str) -> Option<Endpoint> {
+        self.read().webhooks.get(project).cloned()
+    }
+
+    /// What a key with these terms may do in `project` now.
+    pub(super) fn grant(&self, terms: &Terms, project: &str) -> Grant {
+        let inner = self.read();
+        let known = inner.projects.get(project);
+        Grant {
+            models: terms.models.clone(),
+            no_web_search: !terms.permit(Permission::WebSearch),
+            no_server_tools: !terms.permit(Permission::ServerTools),
+            rates: terms.rates,
+            budget: terms.budget,
+            project_rates: known.map(|known| known.rates).unwrap_or_default(),
+            project_budget: known.map(|known| known.budget).unwrap_or_default(),
+        }
+    }
+
+    /// What people call `project`, unless another project has that as its id.
+    pub(super) fn name_of(&self, project: &str) -> Option<Arc<str>> {
+        let inner = self.read();
+        let name = &inner.projects.get(project)?.name;
+        (!name.is_empty() && !inner.projects.contains_key(name)).then(|| Arc::clone(name))
+    }
+
+    // A panic under the lock leaves nothing half done that matters: every change is one insertion.
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Ring {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Ring")
+            .field("count", &self.count())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Entry {
+    fn new(stored: &Stored, project: Arc<str>, terms: Arc<Terms>, used_at: u64) -> Self {
+        let previous = stored.previous.clone().zip(stored.key.previous_until);
+        Self {
+            digest: stored.digest.clone(),
+            previous: previous.map(|(digest, until)| Box::new(Previous { digest, until })),
+            project,
+            terms,
+            expires_at: stored.key.expires_at.unwrap_or(u64::MAX),
+            is_revoked: stored.key.revoked_at.is_some(),
+            used_at: AtomicU64::new(used_at),
+        }
+    }
+
+    /// Whether a key with the digest `given` is this one. What has become of it is told only to who has its secret.
+    ///
+    /// # Errors
+    /// When it is not, or no longer good.
+    pub(super) fn check(&self, given: &Digest, now: u64) -> Result<(), AuthError> {
+        let is_present = self.digest.is(given);
+        let previous = self
+            .previous
+            .as_ref()
+            .filter(|previous| previous.digest.is(given));
+        match previous {
+            _ if is_present => self.check_life(now),
+            Some(previous) => {
+                self.check_life(now)?;
+                if now < previous.until {
+                    Ok(())
+                } else {
+                    Err(AuthError::Expired)
+                }
+            }
+            None => Err(AuthError::Wrong),
+        }
+    }
+
+    /// Whether the key is still good, whatever its secret.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub(super) fn check_life(&self, now: u64) -> Result<(), AuthError> {
+        match () {
+            () if self.is_revoked => Err(AuthError::Revoked),
+            () if now >= self.expires_at => Err(AuthError::Expired),
+            () => Ok(()),
+        }
+    }
+
+    /// Notes that it is used now, and says whether that is to be written.
+    pub(super) fn is_noted(&self, now: u64) -> bool {
+        let last = self.used_at.load(Ordering::Relaxed);
+        let is_due = now >= last.saturating_add(NOTED_EVERY);
+        is_due
+            && self
+                .used_at
+                .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// When it was used last, in seconds of Unix time.
+    pub(super) fn used_at(&self) -> Option<u64> {
+        Some(self.used_at.load(Ordering::Relaxed)).filter(|used_at| *used_at > 0)
+    }
+}

@@ -1,0 +1,121 @@
+//! What a hundred thousand keys cost. Run alone and with `--nocapture` it shows the figures.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::*;
+use crate::accounts::auth::digest::Digest;
+use crate::accounts::auth::key::Stored;
+use crate::accounts::auth::ring::Entry;
+use crate::accounts::auth::text::Prefix;
+use crate::domain::Rates;
+use crate::storage::store::Store;
+
+const KEYS: usize = 100_000;
+
+/// The text of a key; not random, so that none need be kept.
+fn text(number: usize) -> String {
+    format!("sk-sb-{number:012}-{number:052}")
+}
+
+/// A key with limits of its own or without.
+fn stored(number: usize, has_limits: bool) -> (Prefix, Stored) {
+    let mut terms = Terms::default();
+    if has_limits {
+        terms.rates = Rates {
+            requests_per_minute: Some(60),
+            ..Rates::default()
+        };
+        terms.models = Some(vec!["haiku".to_owned(), "sonnet".to_owned()]);
+    }
+    let prefix = format!("{number:012}");
+    let key = Key {
+        prefix: prefix.clone(),
+        name: "somebody".to_owned(),
+        project: "default".to_owned(),
+        terms,
+        created_at: 0,
+        expires_at: None,
+        revoked_at: None,
+        rotated_at: None,
+        previous_until: None,
+        last_used_at: None,
+    };
+    (
+        prefix.parse().unwrap(),
+        Stored {
+            key,
+            digest: Digest::of(&text(number)),
+            previous: None,
+        },
+    )
+}
+
+/// Memory in use, in bytes.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
+    line.trim()
+        .trim_end_matches(" kB")
+        .parse::<usize>()
+        .unwrap()
+        * 1024
+}
+
+#[test]
+fn a_key_takes_little_memory() {
+    // Beside it the two counts of its `Arc`, and its place in a map that is half full.
+    let bytes = size_of::<Entry>() + 16 + 2 * size_of::<(Prefix, Arc<Entry>)>();
+    assert!(bytes <= 160, "{bytes}");
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_keys_are_cheap() {
+    let mut report = String::new();
+    for has_limits in [false, true] {
+        let store = Store::in_memory(TaskTracker::new());
+        let registry = Registry::open(store).await.unwrap();
+        let before = resident();
+        for number in 0..KEYS {
+            let (prefix, stored) = stored(number, has_limits);
+            registry.ring.put(prefix, &stored, 0);
+        }
+        let bytes = resident().saturating_sub(before) / KEYS;
+        let keys = Keys::new(["configured"]).unwrap().with_stored(&registry);
+        // Their first use is written, the second is what most are.
+        let lookups = || (0..KEYS).step_by(5).map(text);
+        let look_up = |text: &String| {
+            let credentials = Credentials {
+                api_key: Some(text),
+                ..Credentials::default()
+            };
+            assert!(
+                keys.authenticate(&credentials, Some(Permission::Inference))
+                    .is_ok()
+            );
+        };
+        lookups().for_each(|text| look_up(&text));
+        let texts: Vec<String> = lookups().collect();
+        let begun = Instant::now();
+        texts.iter().for_each(look_up);
+        let each = begun.elapsed() / u32::try_from(texts.len()).unwrap();
+        let kind = if has_limits {
+            "with limits and models of their own"
+        } else {
+            "without limits"
+        };
+        writeln!(
+            report,
+            "{KEYS} keys {kind}: {bytes} bytes each, {each:?} a lookup"
+        )
+        .unwrap();
+    }
+    std::io::stderr().write_all(report.as_bytes()).unwrap();
+}

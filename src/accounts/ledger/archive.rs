@@ -1,0 +1,127 @@
+//! Backups: a text file with all records and a checksum over them.
+//!
+//! The first line is `claude-switchboard ledger 1`. Each record follows in a line of its own, key and value in base64. The last
+//! line has their number and the SHA-256 of all lines before it, so a file that was cut off or changed is noticed.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
+use sha2::Digest as _;
+use sha2::Sha256;
+
+use crate::storage::store::Record;
+use crate::storage::store::Store;
+use crate::storage::store::Transaction;
+
+use super::Error;
+use super::migration;
+use super::places;
+use super::places::TABLE;
+
+const FIRST_LINE: &str = "claude-switchboard ledger 1";
+
+/// What a restore has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restored {
+    /// Records that are there now.
+    pub records: usize,
+    /// Records that were there before.
+    pub replaced: usize,
+}
+
+/// The ledger of `store` as a file, as it is at one moment.
+pub(super) async fn backup(store: &Store) -> Result<String, Error> {
+    let records = store.snapshot(TABLE.key("")).await?;
+    let mut text = format!("{FIRST_LINE}\n");
+    for (key, value) in &records {
+        BASE64.encode_string(TABLE.rest(key), &mut text);
+        text.push(' ');
+        BASE64.encode_string(value, &mut text);
+        text.push('\n');
+    }
+    let last = format!("end {} {}\n", records.len(), checksum(&text));
+    Ok(text + &last)
+}
+
+/// How many records a file has.
+///
+/// # Errors
+/// When it is none, or not whole.
+pub fn records_in(text: &str) -> Result<usize, Error> {
+    Ok(read(text)?.len())
+}
+
+/// Puts the ledger of a file in the place of that of `store`, all of it or nothing. A ledger that has records already is
+/// replaced only if `may_replace`.
+///
+/// # Errors
+/// When the file is none, not whole, or newer than this program; when there is a ledger that may not be replaced; or
+/// when the store fails.
+pub async fn restore(store: &Store, text: &str, may_replace: bool) -> Result<Restored, Error> {
+    let records = read(text)?;
+    store
+        .transaction(move |transaction| {
+            let old = clear(transaction)?;
+            if old > 0 && !may_replace {
+                return Err(Error::Occupied { records: old });
+            }
+            let restored = Restored {
+                records: records.len(),
+                replaced: old,
+            };
+            for (key, value) in records {
+                transaction.put(key, value);
+            }
+            // A newer ledger is refused now, and not when the server starts.
+            migration::migrate(transaction)?;
+            Ok(restored)
+        })
+        .await
+}
+
+fn clear(transaction: &mut Transaction<'_>) -> Result<usize, Error> {
+    let (prefix, mut count) = (TABLE.key(""), 0);
+    let mut next = transaction.first(&prefix)?;
+    while let Some((key, _)) = next {
+        next = transaction.after(&prefix, &key)?;
+        transaction.remove(key);
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn read(text: &str) -> Result<Vec<Record>, Error> {
+    let rest = text
+        .strip_prefix(FIRST_LINE)
+        .and_then(|rest| rest.strip_prefix('\n'));
+    let rest =
+        rest.ok_or_else(|| Error::Backup("is no backup of a ledger, or of a later version"))?;
+    let last = rest.rfind("end ").filter(|_| rest.ends_with('\n'));
+    let (body, last) =
+        rest.split_at(last.ok_or_else(|| Error::Backup("is cut off: its last line is missing"))?);
+    let whole = &text[..text.len() - last.len()];
+    let expected = format!("end {} {}\n", body.lines().count(), checksum(whole));
+    if last != expected {
+        return Err(Error::Backup("is damaged: its checksum is another"));
+    }
+    let record = |line: &str| {
+        let (key, value) = line.split_once(' ')?;
+        Some((
+            TABLE.key(BASE64.decode(key).ok()?),
+            BASE64.decode(value).ok()?,
+        ))
+    };
+    let records: Option<Vec<Record>> = body.lines().map(record).collect();
+    let records = records.ok_or_else(|| Error::Backup("has a line that is no record"))?;
+    if records.iter().any(|(key, _)| *key == places::head()) {
+        Ok(records)
+    } else {
+        Err(Error::Backup("holds no ledger"))
+    }
+}
+
+fn checksum(text: &str) -> String {
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

@@ -1,0 +1,394 @@
+//! What is on disk. The first byte of every record is its version.
+
+use crate::domain::Amount;
+use crate::domain::Money;
+use crate::domain::Usage;
+use crate::storage::store::Transaction;
+
+use super::Error;
+use super::Outcome;
+use super::calendar::Day;
+use super::codec::Reader;
+use super::codec::Writer;
+
+/// The version that is written. What older ones need is in `migration`.
+pub(super) const VERSION: u8 = 1;
+
+/// A kind of record.
+pub(super) trait Record: Sized {
+    /// How it is called in an error.
+    const WHAT: &'static str;
+
+    fn write(&self, writer: &mut Writer);
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self>;
+
+    fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::new(VERSION);
+        self.write(&mut writer);
+        writer.into_bytes()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        let unreadable = Error::Unreadable { what: Self::WHAT };
+        match bytes.split_first() {
+            Some((&version, _)) if version > VERSION => Err(Error::Newer {
+                found: version,
+                known: VERSION,
+            }),
+            Some((&VERSION, rest)) => {
+                let mut reader = Reader(rest);
+                let record = Self::read(&mut reader).filter(|_| reader.is_at_end());
+                record.ok_or(unreadable)
+            }
+            _ => Err(unreadable),
+        }
+    }
+}
+
+/// The record at `key`.
+pub(super) fn load<R: Record>(
+    transaction: &Transaction<'_>,
+    key: &[u8],
+) -> Result<Option<R>, Error> {
+    transaction
+        .get(key)?
+        .map(|bytes| R::decode(&bytes))
+        .transpose()
+}
+
+/// Tokens and nano-dollars, without bounds: a sum of amounts is exact, whatever they are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Sum {
+    pub(super) tokens: u128,
+    pub(super) money: u128,
+}
+
+/// What the whole ledger knows of itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Head {
+    /// How often it was opened.
+    pub(super) epoch: u64,
+    /// The first day whose charges are all there.
+    pub(super) swept: Day,
+}
+
+/// An open hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) epoch: u64,
+    /// When it was taken, in seconds of Unix time.
+    pub(super) taken_at: u64,
+    pub(super) project: String,
+    pub(super) key: String,
+    pub(super) amount: Amount,
+}
+
+/// A charge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Charged {
+    /// When its hold was taken, in seconds of Unix time.
+    pub(super) taken_at: u64,
+    pub(super) settled_at: u64,
+    pub(super) project: String,
+    pub(super) key: String,
+    /// Empty when nobody knows.
+    pub(super) model: String,
+    pub(super) outcome: Outcome,
+    /// Its cost is not kept here, but as `money`.
+    pub(super) usage: Usage,
+    /// Tokens that were held, where nobody knows how many there were.
+    pub(super) estimated_tokens: u64,
+    pub(super) money: Money,
+    /// Whether tokens or money are those of the hold.
+    pub(super) is_unknown: bool,
+}
+
+/// What a key or a project has spent within a day or a month, and what is held.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Meter {
+    pub(super) spent: Sum,
+    pub(super) held: Sum,
+    /// Which thresholds have been told of, a bit for each.
+    pub(super) told: u8,
+}
+
+/// What a key has used of a model on a day.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counters {
+    pub(super) requests: u64,
+    pub(super) input: u128,
+    pub(super) cache_write: u128,
+    pub(super) cache_read: u128,
+    pub(super) output: u128,
+    pub(super) estimated: u128,
+    pub(super) money: u128,
+    pub(super) unknown: u64,
+}
+
+/// Nano-dollars of money that is never negative.
+fn nanos(money: Money) -> u128 {
+    u128::try_from(money.nanos()).unwrap_or(0)
+}
+
+impl Sum {
+    pub(super) fn of(amount: Amount) -> Self {
+        Self {
+            tokens: amount.tokens.into(),
+            money: nanos(amount.money),
+        }
+    }
+
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            tokens: self.tokens.saturating_add(other.tokens),
+            money: self.money.saturating_add(other.money),
+        }
+    }
+
+    pub(super) fn minus(self, other: Self) -> Self {
+        Self {
+            tokens: self.tokens.saturating_sub(other.tokens),
+            money: self.money.saturating_sub(other.money),
+        }
+    }
+}
+
+impl Charged {
+    pub(super) fn day(&self) -> Day {
+        Day::of(self.taken_at)
+    }
+
+    /// What is debited.
+    pub(super) fn amount(&self) -> Amount {
+        let usage = &self.usage;
+        let parts = [
+            usage.input_tokens,
+            usage.cache_write_tokens,
+            usage.cache_read_tokens,
+            usage.output_tokens,
+        ];
+        let tokens = parts
+            .iter()
+            .fold(self.estimated_tokens, |sum, part| sum.saturating_add(*part));
+        Amount {
+            tokens,
+            money: self.money,
+        }
+    }
+}
+
+impl Counters {
+    pub(super) fn of(charged: &Charged) -> Self {
+        let usage = charged.usage;
+        Self {
+            requests: 1,
+            input: usage.input_tokens.into(),
+            cache_write: usage.cache_write_tokens.into(),
+            cache_read: usage.cache_read_tokens.into(),
+            output: usage.output_tokens.into(),
+            estimated: charged.estimated_tokens.into(),
+            money: nanos(charged.money),
+            unknown: charged.is_unknown.into(),
+        }
+    }
+
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_add(other.requests),
+            input: self.input.saturating_add(other.input),
+            cache_write: self.cache_write.saturating_add(other.cache_write),
+            cache_read: self.cache_read.saturating_add(other.cache_read),
+            output: self.output.saturating_add(other.output),
+            estimated: self.estimated.saturating_add(other.estimated),
+            money: self.money.saturating_add(other.money),
+            unknown: self.unknown.saturating_add(other.unknown),
+        }
+    }
+
+    /// All tokens.
+    pub(super) fn tokens(&self) -> u128 {
+        let parts = [
+            self.input,
+            self.cache_write,
+            self.cache_read,
+            self.output,
+            self.estimated,
+        ];
+        parts.iter().fold(0, |sum, part| sum.saturating_add(*part))
+    }
+}
+
+impl Record for Head {
+    const WHAT: &'static str = "its head";
+
+    fn write(&self, writer: &mut Writer) {
+        writer.number(self.epoch);
+        writer.number(self.swept.number());
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Self {
+            epoch: reader.number()?,
+            swept: Day::from_number(reader.number()?),
+        })
+    }
+}
+
+impl Record for Held {
+    const WHAT: &'static str = "a hold";
+
+    fn write(&self, writer: &mut Writer) {
+        writer.number(self.epoch);
+        writer.number(self.taken_at);
+        writer.text(&self.project);
+        writer.text(&self.key);
+        write_amount(writer, self.amount);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Self {
+            epoch: reader.number()?,
+            taken_at: reader.number()?,
+            project: reader.text()?,
+            key: reader.text()?,
+            amount: read_amount(reader)?,
+        })
+    }
+}
+
+impl Record for Charged {
+    const WHAT: &'static str = "a charge";
+
+    fn write(&self, writer: &mut Writer) {
+        writer.number(self.taken_at);
+        writer.number(self.settled_at);
+        [&self.project, &self.key, &self.model]
+            .into_iter()
+            .for_each(|text| writer.text(text));
+        writer.number(self.outcome.code());
+        let usage = &self.usage;
+        writer.number(usage.input_tokens);
+        writer.number(usage.cache_write_tokens);
+        writer.number(usage.cache_read_tokens);
+        writer.number(usage.output_tokens);
+        writer.number(usage.thinking_tokens);
+        write_amount(
+            writer,
+            Amount {
+                tokens: self.estimated_tokens,
+                money: self.money,
+            },
+        );
+        writer.number(self.is_unknown);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let (taken_at, settled_at) = (reader.number()?, reader.number()?);
+        let (project, key, model) = (reader.text()?, reader.text()?, reader.text()?);
+        let outcome = Outcome::from_code(reader.number()?)?;
+        let usage = Usage {
+            input_tokens: reader.number()?,
+            cache_write_tokens: reader.number()?,
+            cache_read_tokens: reader.number()?,
+            output_tokens: reader.number()?,
+            thinking_tokens: reader.number()?,
+            // Their price is in the money; records have no count of them.
+            web_searches: 0,
+            cost: None,
+        };
+        let Amount {
+            tokens: estimated_tokens,
+            money,
+        } = read_amount(reader)?;
+        let is_unknown = match reader.number()? {
+            0_u8 => false,
+            1 => true,
+            _ => return None,
+        };
+        Some(Self {
+            taken_at,
+            settled_at,
+            project,
+            key,
+            model,
+            outcome,
+            usage,
+            estimated_tokens,
+            money,
+            is_unknown,
+        })
+    }
+}
+
+impl Record for Meter {
+    const WHAT: &'static str = "what is spent of a budget";
+
+    fn write(&self, writer: &mut Writer) {
+        for sum in [self.spent, self.held] {
+            writer.number(sum.tokens);
+            writer.number(sum.money);
+        }
+        writer.number(self.told);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let mut sum = || {
+            Some(Sum {
+                tokens: reader.number()?,
+                money: reader.number()?,
+            })
+        };
+        let (spent, held) = (sum()?, sum()?);
+        Some(Self {
+            spent,
+            held,
+            told: reader.number()?,
+        })
+    }
+}
+
+impl Record for Counters {
+    const WHAT: &'static str = "the usage of a day";
+
+    fn write(&self, writer: &mut Writer) {
+        writer.number(self.requests);
+        for number in [
+            self.input,
+            self.cache_write,
+            self.cache_read,
+            self.output,
+            self.estimated,
+            self.money,
+        ] {
+            writer.number(number);
+        }
+        writer.number(self.unknown);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Self {
+            requests: reader.number()?,
+            input: reader.number()?,
+            cache_write: reader.number()?,
+            cache_read: reader.number()?,
+            output: reader.number()?,
+            estimated: reader.number()?,
+            money: reader.number()?,
+            unknown: reader.number()?,
+        })
+    }
+}
+
+fn write_amount(writer: &mut Writer, amount: Amount) {
+    writer.number(amount.tokens);
+    writer.number(nanos(amount.money));
+}
+
+fn read_amount(reader: &mut Reader<'_>) -> Option<Amount> {
+    let tokens = reader.number()?;
+    Some(Amount {
+        tokens,
+        money: Money::from_nanos(reader.number()?),
+    })
+}

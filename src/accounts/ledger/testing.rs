@@ -1,0 +1,83 @@
+//! Ledgers for tests of others.
+
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use super::Charge;
+use super::Clock;
+use super::Config;
+use super::Ledger;
+use super::Outcome;
+use super::book;
+use super::places;
+use crate::domain::Amount;
+use crate::domain::Caller;
+use crate::domain::Cap;
+use crate::domain::Money;
+use crate::domain::Usage;
+use crate::storage::store::Store;
+
+pub(crate) use crate::storage::store::testing::Faulty;
+pub(crate) use crate::storage::store::testing::Gated;
+
+/// One that leaves nothing behind.
+pub(crate) async fn temporary(now: u64) -> Ledger {
+    over(Store::in_memory(TaskTracker::new()), now).await
+}
+
+/// One that writes nothing for as long as the gate is closed.
+pub(crate) async fn gated(now: u64) -> (Ledger, Arc<Gated>) {
+    let gate = Arc::new(Gated::default());
+    let store = Store::new(Arc::clone(&gate) as _, TaskTracker::new()).unwrap();
+    (over(store, now).await, gate)
+}
+
+/// One whose disk may be full.
+pub(crate) async fn faulty(now: u64) -> (Ledger, Arc<Faulty>) {
+    let disk = Arc::new(Faulty::default());
+    let store = Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap();
+    (over(store, now).await, disk)
+}
+
+/// What is spent and held of each budget of `caller`, and its cap.
+pub(crate) async fn budgets(ledger: &Ledger, caller: &Caller) -> Vec<(Amount, Cap)> {
+    let budgets = ledger.reader().budgets(caller).await.unwrap();
+    budgets
+        .into_iter()
+        .map(|standing| (standing.used, standing.cap))
+        .collect()
+}
+
+async fn over(store: Store, now: u64) -> Ledger {
+    let config = Config {
+        keep_charges_days: 92,
+    };
+    Ledger::open(store, Clock::new(move || now), config)
+        .await
+        .unwrap()
+        .ledger
+}
+
+/// How many holds a crash would have charged now.
+pub(crate) async fn begun_holds(ledger: &Ledger) -> usize {
+    let holds = ledger.0.store.scan(places::holds()).await.unwrap();
+    let ids = holds.iter().filter_map(|(place, _)| places::id_of(place));
+    ids.filter(|id| book::is_charged_by_a_crash(id)).count()
+}
+
+/// Charges `money` to `caller`.
+pub(crate) async fn spend(ledger: &Ledger, caller: &Caller, money: Money) -> Amount {
+    let amount = Amount { tokens: 0, money };
+    let hold = ledger
+        .hold(caller, amount, &uuid::Uuid::new_v4().to_string())
+        .await
+        .unwrap();
+    let charge = Charge {
+        model: String::new(),
+        usage: Usage::default(),
+        money: Some(money),
+        outcome: Outcome::Answered,
+    };
+    hold.settle(charge).await.unwrap()
+}

@@ -1,0 +1,138 @@
+//! Who is told what, and how often.
+
+use super::*;
+
+fn told(books: &mut Books) -> Vec<(Scope, Window, What, u8, u64)> {
+    let alerts = std::iter::from_fn(|| books.alerts.try_recv().ok());
+    alerts
+        .map(|alert| {
+            (
+                alert.scope,
+                alert.window,
+                alert.what,
+                alert.percent,
+                alert.spent,
+            )
+        })
+        .collect()
+}
+
+async fn spend(books: &Books, caller: &Caller, tokens: u64) {
+    // Nothing but what is spent counts, so nothing is held, and each has an id of its own.
+    let id = uuid::Uuid::new_v4().to_string();
+    let hold = books
+        .ledger
+        .hold(caller, Amount::default(), &id)
+        .await
+        .unwrap();
+    hold.settle(charge(tokens, 0)).await.unwrap();
+}
+
+#[tokio::test]
+async fn each_threshold_is_told_once_for_each_day() {
+    let key = |percent, spent| (Scope::Key, Window::Day, What::Tokens, percent, spent);
+    for mut books in Books::all().await {
+        let caller = daily(1000);
+        for (spent, expected) in [
+            (499, vec![]),
+            (1, vec![key(50, 500)]),
+            (100, vec![]),
+            (200, vec![key(80, 800)]),
+            (199, vec![]),
+            (1, vec![key(100, 1000)]),
+        ] {
+            spend(&books, &caller, spent).await;
+            assert_eq!(told(&mut books), expected);
+        }
+        let mut books = books.restart().await;
+        books.pass(DAY);
+        spend(&books, &caller, 1001).await;
+        assert_eq!(
+            told(&mut books),
+            [key(50, 1001), key(80, 1001), key(100, 1001)]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_restart_does_not_tell_again() {
+    let books = Books::on_sled().await;
+    spend(&books, &daily(1000), 600).await;
+    let mut books = books.restart().await;
+    spend(&books, &daily(1000), 100).await;
+    assert_eq!(told(&mut books), []);
+}
+
+#[tokio::test]
+async fn a_raised_cap_can_be_reached_again() {
+    let mut books = Books::in_memory().await;
+    spend(&books, &daily(100), 90).await;
+    assert_eq!(told(&mut books).len(), 2);
+    spend(&books, &daily(1000), 1).await;
+    spend(&books, &daily(1000), 500).await;
+    assert_eq!(
+        told(&mut books),
+        [(Scope::Key, Window::Day, What::Tokens, 50, 591)]
+    );
+}
+
+#[tokio::test]
+async fn every_budget_tells_for_itself() {
+    let mut books = Books::in_memory().await;
+    let money = Cap {
+        tokens: None,
+        money: Some(Money::from_nanos(10)),
+    };
+    let project_budget = Budget {
+        daily: Cap::default(),
+        monthly: money,
+    };
+    let caller = caller(
+        "a",
+        Budget {
+            daily: cap(100),
+            ..Budget::default()
+        },
+        project_budget,
+    );
+    let hold = books
+        .ledger
+        .hold(&caller, Amount::default(), "1")
+        .await
+        .unwrap();
+    hold.settle(charge(60, 9)).await.unwrap();
+    let first = books.alerts.recv().await.unwrap();
+    assert_eq!(
+        (first.name.as_str(), first.since.as_str(), first.cap),
+        ("a", "2026-11-21", 100)
+    );
+    let second = books.alerts.recv().await.unwrap();
+    assert_eq!(
+        (second.name.as_str(), second.since.as_str(), second.what),
+        ("p", "2026-11-01", What::Money)
+    );
+    assert_eq!(
+        told(&mut books),
+        [(Scope::Project, Window::Month, What::Money, 80, 9)]
+    );
+}
+
+#[tokio::test]
+async fn what_is_told_is_on_disk() {
+    let backend = Arc::new(crate::storage::store::testing::Faulty::default());
+    let mut books = Books::over(Arc::clone(&backend) as Arc<dyn Backend>).await;
+    let hold = books
+        .ledger
+        .hold(&daily(10), amount(10, 0), "1")
+        .await
+        .unwrap();
+    backend.fill(true);
+    // Also when nobody waits for it.
+    drop(hold.begin());
+    books.settle_down().await;
+    books.ledger.try_again().await;
+    assert_eq!(told(&mut books), []);
+    backend.fill(false);
+    books.ledger.try_again().await;
+    assert_eq!(told(&mut books).len(), 3);
+}

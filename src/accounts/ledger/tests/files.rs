@@ -1,0 +1,295 @@
+//! What lies on disk: versions, damage, backups, and what leaves.
+
+use super::*;
+use crate::storage::store::Transaction;
+
+async fn change(store: &Store, work: impl FnOnce(&mut Transaction<'_>) + Send + 'static) {
+    store
+        .transaction(move |transaction| {
+            work(transaction);
+            Ok::<_, Error>(())
+        })
+        .await
+        .unwrap();
+}
+
+async fn reopen(books: &Books) -> Result<Opened, Error> {
+    Ledger::open(
+        books.store.clone(),
+        books.clock(),
+        Config {
+            keep_charges_days: 92,
+        },
+    )
+    .await
+}
+
+/// A charge, and a hold that is open.
+async fn used() -> Books {
+    let books = Books::in_memory().await;
+    books
+        .ledger
+        .hold(&daily(100), amount(10, 5), "1")
+        .await
+        .unwrap()
+        .settle(charge(7, 4))
+        .await
+        .unwrap();
+    books
+        .ledger
+        .hold(&daily(100), amount(20, 5), "2")
+        .await
+        .unwrap()
+        .lose();
+    books
+}
+
+#[tokio::test]
+async fn a_later_ledger_is_refused_with_what_to_do() {
+    let books = used().await;
+    change(&books.store, |transaction| {
+        transaction.put(places::head(), [&[2], b"what comes".as_slice()].concat());
+    })
+    .await;
+    let error = reopen(&books).await.unwrap_err();
+    insta::assert_snapshot!(error, @"the ledger has version 2, and this program knows versions up to 1");
+    assert!(
+        error
+            .hint()
+            .unwrap()
+            .contains("ledger restore FILE --replace")
+    );
+}
+
+#[tokio::test]
+async fn a_damaged_ledger_is_refused_with_what_to_do() {
+    type Place = fn() -> Vec<u8>;
+    let keys: [(Place, &str); 3] = [
+        (places::head, "its head"),
+        (|| places::hold("2"), "a hold"),
+        (
+            || {
+                places::meter(
+                    calendar::Span::around(Window::Day, Day::of(NOW)),
+                    Scope::Key,
+                    "a",
+                )
+            },
+            "what is spent of a budget",
+        ),
+    ];
+    for damage in [
+        &[][..],
+        &[0],
+        &[1],
+        &[1, 0xff],
+        &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    ] {
+        for (key, what) in keys {
+            let books = used().await;
+            change(&books.store, move |transaction| {
+                transaction.put(key(), damage.to_vec());
+            })
+            .await;
+            let error = reopen(&books).await.unwrap_err();
+            assert!(error.to_string().contains(what), "{damage:?}: {error}");
+            assert!(
+                error
+                    .hint()
+                    .unwrap()
+                    .contains("ledger restore FILE --replace")
+            );
+            assert!(verify(&books.store).await.is_err());
+        }
+    }
+}
+
+/// What is refused is left as it was.
+#[tokio::test]
+async fn an_older_ledger_is_migrated_step_by_step_or_not_at_all() {
+    let store = Store::in_memory(TaskTracker::new());
+    let steps: [(u8, migration::Step); 2] = [
+        (1, |transaction| {
+            transaction.put(places::head(), vec![2, 20]);
+            Ok(())
+        }),
+        (2, |transaction| {
+            assert_eq!(transaction.get(&places::head())?, Some(vec![2, 20]));
+            transaction.put(places::head(), vec![3, 30]);
+            Ok(())
+        }),
+    ];
+    let through = async |steps: &'static [(u8, migration::Step)], last| {
+        store
+            .transaction(move |transaction| migration::through(transaction, steps, last))
+            .await
+    };
+    let steps: &'static [(u8, migration::Step)] = Box::leak(Box::new(steps));
+    through(steps, 3).await.unwrap();
+    assert_eq!(
+        store.get(places::head()).await.unwrap(),
+        None,
+        "there is nothing yet"
+    );
+    change(&store, |transaction| {
+        transaction.put(places::head(), vec![1, 10]);
+    })
+    .await;
+    assert!(through(&steps[..1], 3).await.is_err());
+    assert_eq!(store.get(places::head()).await.unwrap(), Some(vec![1, 10]));
+    through(steps, 3).await.unwrap();
+    through(steps, 3).await.unwrap();
+    assert_eq!(store.get(places::head()).await.unwrap(), Some(vec![3, 30]));
+    assert!(matches!(
+        through(steps, 2).await,
+        Err(Error::Newer { found: 3, known: 2 })
+    ));
+}
+
+#[tokio::test]
+async fn a_backup_is_restored_as_it_was() {
+    let books = used().await;
+    let text = backup(&books.store).await.unwrap();
+    let records = records_in(&text).unwrap();
+    let other = Store::in_memory(TaskTracker::new());
+    let restored = restore(&other, &text, false).await.unwrap();
+    assert_eq!(
+        restored,
+        Restored {
+            records,
+            replaced: 0
+        }
+    );
+    assert_eq!(backup(&other).await.unwrap(), text);
+    assert_eq!(verify(&other).await.unwrap().problems, [""; 0]);
+    let error = restore(&other, &text, false).await.unwrap_err();
+    assert!(
+        matches!(error, Error::Occupied { records: old } if old == records),
+        "{error}"
+    );
+    assert_eq!(
+        restore(&other, &text, true).await.unwrap(),
+        Restored {
+            records,
+            replaced: records
+        }
+    );
+    let config = Config {
+        keep_charges_days: 92,
+    };
+    let opened = Ledger::open(other.clone(), books.clock(), config)
+        .await
+        .unwrap();
+    assert_eq!(opened.unknown, 1);
+}
+
+#[tokio::test]
+async fn a_backup_with_any_byte_changed_or_lost_is_refused_and_changes_nothing() {
+    let books = used().await;
+    let text = backup(&books.store).await.unwrap();
+    let store = Store::in_memory(TaskTracker::new());
+    for place in 0..text.len() {
+        let mut changed = text.clone().into_bytes();
+        changed[place] = if changed[place] == b'A' { b'B' } else { b'A' };
+        let changed = String::from_utf8(changed).unwrap();
+        for bad in [changed.as_str(), &text[..place]] {
+            let error = restore(&store, bad, true).await.unwrap_err();
+            assert!(matches!(error, Error::Backup(_)), "{place}: {error}");
+        }
+    }
+    assert_eq!(store.scan(Vec::new()).await.unwrap(), []);
+    let empty = backup(&store).await.unwrap();
+    let error = restore(&store, &empty, true).await.unwrap_err();
+    assert_eq!(error.to_string(), "the file holds no ledger");
+}
+
+#[tokio::test]
+async fn charges_leave_when_their_time_is_over_and_their_sums_stay() {
+    for books in Books::all().await {
+        for number in 0..300 {
+            let hold = books
+                .ledger
+                .hold(&daily(u64::MAX), amount(1, 1), &format!("old-{number}"));
+            hold.await.unwrap().settle(charge(2, 1)).await.unwrap();
+        }
+        books.pass(DAY);
+        books
+            .ledger
+            .hold(&daily(100), amount(1, 1), "new")
+            .await
+            .unwrap()
+            .settle(charge(3, 1))
+            .await
+            .unwrap();
+        books.pass(91 * DAY);
+        books.ledger.sweep().await.unwrap();
+        assert_eq!(
+            verify(&books.store).await.unwrap().charges,
+            301,
+            "92 days ago is still kept"
+        );
+        books.pass(DAY);
+        books.ledger.sweep().await.unwrap();
+        books.assert_sound().await;
+        assert_eq!(verify(&books.store).await.unwrap().charges, 1);
+        assert!(books.charge("old-7").await.is_none());
+        let query = Query {
+            project: None,
+            key: None,
+            period: Period::All,
+            group_by: None,
+        };
+        let totals = books.ledger.reader().usage(&query).await.unwrap().totals;
+        assert_eq!((totals.requests, totals.output_tokens), (301, 603));
+        books.pass(365 * DAY);
+        books.ledger.sweep().await.unwrap();
+        assert_eq!(books.store.scan(places::meters()).await.unwrap().len(), 0);
+        books.assert_sound().await;
+    }
+}
+
+#[tokio::test]
+async fn books_that_are_not_right_are_found_out() {
+    type Change = fn(&mut Transaction<'_>);
+    let changes: [(Change, &str); 6] = [
+        (
+            |transaction| transaction.remove(places::charge("1")),
+            "should not be there",
+        ),
+        (
+            |transaction| transaction.remove(places::order(Day::of(NOW), "1")),
+            "day of a charge",
+        ),
+        (
+            |transaction| transaction.remove(places::usage("p", Day::of(NOW), "a", "m")),
+            "usage",
+        ),
+        (
+            |transaction| transaction.remove(places::hold("2")),
+            "budget",
+        ),
+        (
+            |transaction| {
+                let charged = transaction.get(&places::charge("1")).unwrap().unwrap();
+                transaction.put(places::charge("2"), charged.clone());
+            },
+            "charged and still open",
+        ),
+        (
+            |transaction| {
+                let mut held: records::Held = records::load(transaction, &places::hold("2"))
+                    .unwrap()
+                    .unwrap();
+                held.epoch = 9;
+                transaction.put(places::hold("2"), held.encode());
+            },
+            "taken in start 9, and there were 1",
+        ),
+    ];
+    for (work, expected) in changes {
+        let books = used().await;
+        change(&books.store, work).await;
+        let problems = verify(&books.store).await.unwrap().problems.join("\n");
+        assert!(problems.contains(expected), "{expected}: {problems}");
+    }
+}

@@ -1,0 +1,240 @@
+//! M3: a process that is killed at any moment loses no charge that anybody has seen, and charges nothing twice.
+//!
+//! The process is this test binary once more, with one test. Shows what a kill does; the loss of power is another matter,
+//! see `store`.
+
+use std::collections::BTreeMap;
+use std::io::BufRead as _;
+use std::io::BufReader;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+
+use super::*;
+use crate::accounts::ledger::records::Held;
+
+const KILLS: u64 = 50;
+const WRITERS: u64 = 32;
+/// Each round has a key of its own, with a budget that some rounds use up.
+const CAP: u64 = 1_500;
+const ESTIMATE: u64 = 10;
+
+/// Which round it is, and where the ledger lies; only set for the process that is to be killed.
+const ROUND: &str = "LEDGER_KILL_ROUND";
+const FOLDER: &str = "LEDGER_KILL_FOLDER";
+
+/// What one process said it has done, as far as anybody has heard it.
+#[derive(Default)]
+struct Seen {
+    held: Vec<String>,
+    settled: BTreeMap<String, u64>,
+    refused: usize,
+}
+
+fn key(round: u64) -> Caller {
+    let budget = Budget {
+        daily: cap(CAP),
+        ..Budget::default()
+    };
+    caller(&format!("key-{round}"), budget, Budget::default())
+}
+
+async fn open(folder: &Path) -> (Opened, Store, TaskTracker) {
+    let tracker = TaskTracker::new();
+    let store = open_sled(folder, &tracker);
+    let config = Config {
+        keep_charges_days: 92,
+    };
+    let opened = Ledger::open(store.clone(), Clock::new(|| NOW), config)
+        .await
+        .unwrap();
+    (opened, store, tracker)
+}
+
+/// Says what is done once it is.
+fn say(what: &str) {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{what}")
+        .and_then(|()| stdout.flush())
+        .unwrap();
+}
+
+async fn write(ledger: Ledger, round: u64, writer: u64) {
+    for number in 0.. {
+        let id = format!("{round}-{writer}-{number}");
+        let Ok(hold) = ledger.hold(&key(round), amount(ESTIMATE, 3), &id).await else {
+            say(&format!("over {id}"));
+            continue;
+        };
+        say(&format!("held {id}"));
+        let tokens = 1 + (writer + number) % ESTIMATE;
+        let debit = hold.settle(charge(tokens, 2)).await.unwrap();
+        say(&format!("done {id} {}", debit.tokens));
+    }
+}
+
+/// Does nothing unless it is told to by the test below, and then never ends.
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how the one process tells the other what to do"
+)]
+fn writes_until_it_is_killed() {
+    let (Ok(round), Ok(folder)) = (std::env::var(ROUND), std::env::var(FOLDER)) else {
+        return;
+    };
+    let round = round.parse().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (Opened { ledger, .. }, ..) = open(Path::new(&folder)).await;
+        // The test binary has begun a line of its own.
+        say("");
+        let mut tasks = tokio::task::JoinSet::new();
+        (0..WRITERS).for_each(|writer| drop(tasks.spawn(write(ledger.clone(), round, writer))));
+        tasks.join_all().await;
+    });
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the process that is to be killed"
+)]
+fn start(folder: &Path, round: u64) -> Child {
+    let name = "accounts::ledger::tests::kills::writes_until_it_is_killed";
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([name, "--exact", "--nocapture", "--test-threads=1"]);
+    command
+        .env(ROUND, round.to_string())
+        .env(FOLDER, folder)
+        .stdout(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+/// Lets a process write until it has said so much, kills it, and hears what it had still said.
+fn kill_after(folder: &Path, round: u64, lines: u64) -> Seen {
+    let mut child = start(folder, round);
+    let (mut seen, mut count) = (Seen::default(), 0);
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            ["held", id] => seen.held.push(id.to_owned()),
+            ["done", id, tokens] => {
+                seen.settled.insert(id.to_owned(), tokens.parse().unwrap());
+            }
+            ["over", _] => seen.refused += 1,
+            // Words of the test binary.
+            _ => continue,
+        }
+        count += 1;
+        if count == lines {
+            child.kill().unwrap();
+        }
+    }
+    assert!(
+        !child.wait().unwrap().success() && count >= lines,
+        "it was killed, and did not fail"
+    );
+    seen
+}
+
+/// What is in the ledger after the kill.
+async fn check(folder: &Path, round: u64, seen: &Seen) {
+    let (
+        Opened {
+            ledger, unknown, ..
+        },
+        store,
+        tracker,
+    ) = open(folder).await;
+    let mut charges = BTreeMap::new();
+    for (place, value) in store.scan(places::charges()).await.unwrap() {
+        let charged = Charged::decode(&value).unwrap();
+        if charged.key == key(round).name {
+            charges.insert(places::id_of(&place).unwrap(), charged);
+        }
+    }
+    for (id, tokens) in &seen.settled {
+        let charged = charges.get(id).unwrap_or_else(|| panic!("{id} is lost"));
+        assert_eq!(
+            (charged.amount(), charged.is_unknown),
+            (amount(*tokens, 2), false),
+            "{id}"
+        );
+    }
+    assert!(
+        seen.held.iter().all(|id| charges.contains_key(id)),
+        "what was held is charged, one way or the other"
+    );
+    let closed: Vec<&Charged> = charges
+        .values()
+        .filter(|charged| charged.outcome == Outcome::Unknown)
+        .collect();
+    assert_eq!(closed.len(), unknown);
+    assert!(
+        closed
+            .iter()
+            .all(|charged| charged.amount() == amount(ESTIMATE, 3)),
+        "in full"
+    );
+    let spent: u64 = charges
+        .values()
+        .map(|charged| charged.amount().tokens)
+        .sum();
+    assert_eq!(
+        budgets(&ledger, &key(round)).await,
+        [(amount(spent, spent_nanos(&charges)), cap(CAP))]
+    );
+    assert!(spent <= CAP, "{spent}");
+    let holds: Vec<Held> = store
+        .scan(places::holds())
+        .await
+        .unwrap()
+        .iter()
+        .map(|(_, value)| Held::decode(value).unwrap())
+        .collect();
+    assert_eq!(holds, []);
+    assert_eq!(verify(&store).await.unwrap().problems, [""; 0]);
+    drop((ledger, store));
+    tracker.close();
+    tracker.wait().await;
+}
+
+fn spent_nanos(charges: &BTreeMap<String, Charged>) -> i64 {
+    charges
+        .values()
+        .map(|charged| charged.amount().money.nanos())
+        .sum()
+}
+
+#[test]
+fn what_was_seen_to_be_charged_outlives_any_kill_and_nothing_is_charged_twice() {
+    let mut folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let (mut settled, mut refused, mut lost) = (0, 0, 0);
+    for round in 0..KILLS {
+        // A ledger is killed ten times over; all of it is read each time.
+        if round % 10 == 0 {
+            folder = tempfile::tempdir().unwrap();
+        }
+        // From the very first words to long after the budget is used up.
+        let lines = 1 + round * round * 7919 % 1_200;
+        let seen = kill_after(folder.path(), round, lines);
+        runtime.block_on(check(folder.path(), round, &seen));
+        settled += seen.settled.len();
+        refused += usize::from(seen.refused > 0);
+        lost += seen.held.len() - seen.settled.len();
+    }
+    assert!(
+        settled > 1_000 && refused > 5 && lost > 50,
+        "{settled} {refused} {lost}: too little has happened"
+    );
+}

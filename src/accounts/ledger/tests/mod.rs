@@ -1,0 +1,237 @@
+//! The ledger as a whole, in memory and on sled.
+
+mod alerts;
+mod concurrency;
+mod contract;
+mod files;
+mod kills;
+mod model;
+mod reports;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::archive::backup;
+use super::records::Charged;
+use super::records::Meter;
+use super::records::Record as _;
+use super::testing::budgets;
+use super::verify::verify;
+use super::*;
+use crate::domain::Budget;
+use crate::domain::Cap;
+use crate::domain::Money;
+use crate::domain::Usage;
+use crate::storage::store::Backend;
+use crate::storage::store::Memory;
+
+/// 21 November 2026, 10:00 in UTC, a Saturday.
+const NOW: u64 = 1_795_255_200;
+const HOUR: u64 = 3_600;
+const DAY: u64 = 24 * HOUR;
+
+/// A ledger, the records under it, and its time.
+struct Books {
+    ledger: Ledger,
+    store: Store,
+    unknown: usize,
+    alerts: UnboundedReceiver<Alert>,
+    now: Arc<AtomicU64>,
+    tracker: TaskTracker,
+    /// What is opened again after a crash: the backend in memory, or the folder.
+    under: Under,
+}
+
+enum Under {
+    Memory(Arc<dyn Backend>),
+    Sled(TempDir),
+}
+
+impl Under {
+    fn store(&self, tracker: TaskTracker) -> Store {
+        match self {
+            Self::Memory(backend) => Store::new(Arc::clone(backend), tracker).unwrap(),
+            Self::Sled(folder) => open_sled(folder.path(), &tracker),
+        }
+    }
+}
+
+/// Threads of sled's own hold the lock on its file for a moment after the database is gone.
+fn open_sled(folder: &Path, tracker: &TaskTracker) -> Store {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match Store::open(
+            folder,
+            crate::storage::store::Config::default(),
+            tracker.clone(),
+        ) {
+            Ok(store) => return store,
+            Err(error) => assert!(Instant::now() < deadline, "{error:?}"),
+        }
+        std::thread::yield_now();
+    }
+}
+
+impl Books {
+    async fn in_memory() -> Self {
+        Self::over(Arc::new(Memory::default())).await
+    }
+
+    async fn over(backend: Arc<dyn Backend>) -> Self {
+        Self::open(Under::Memory(backend), Arc::new(AtomicU64::new(NOW))).await
+    }
+
+    async fn on_sled() -> Self {
+        Self::open(
+            Under::Sled(tempfile::tempdir().unwrap()),
+            Arc::new(AtomicU64::new(NOW)),
+        )
+        .await
+    }
+
+    /// One of each.
+    async fn all() -> [Self; 2] {
+        [Self::in_memory().await, Self::on_sled().await]
+    }
+
+    async fn open(under: Under, now: Arc<AtomicU64>) -> Self {
+        let tracker = TaskTracker::new();
+        let (store, told) = (under.store(tracker.clone()), Arc::clone(&now));
+        let clock = Clock::new(move || told.load(Ordering::SeqCst));
+        let config = Config {
+            keep_charges_days: 92,
+        };
+        let Opened {
+            ledger,
+            unknown,
+            alerts,
+        } = Ledger::open(store.clone(), clock, config).await.unwrap();
+        Self {
+            ledger,
+            store,
+            unknown,
+            alerts,
+            now,
+            tracker,
+            under,
+        }
+    }
+
+    /// Ends it without a word, and opens it again. Holds that are to be lost must be so already.
+    async fn restart(self) -> Self {
+        let Self {
+            ledger,
+            store,
+            now,
+            tracker,
+            under,
+            ..
+        } = self;
+        drop((ledger, store));
+        // The thread that writes lets go of the files last.
+        tracker.close();
+        tracker.wait().await;
+        Self::open(under, now).await
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.now.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    fn clock(&self) -> Clock {
+        let now = Arc::clone(&self.now);
+        Clock::new(move || now.load(Ordering::SeqCst))
+    }
+
+    /// Spent and held tokens of the day, of the key `a`.
+    async fn tokens(&self) -> (u128, u128) {
+        let meter = self.meter(Scope::Key, "a", Window::Day).await;
+        (meter.spent.tokens, meter.held.tokens)
+    }
+
+    async fn meter(&self, scope: Scope, name: &str, window: Window) -> Meter {
+        let today = Day::of(self.now.load(Ordering::SeqCst));
+        let place = places::meter(calendar::Span::around(window, today), scope, name);
+        let bytes = self.store.get(place).await.unwrap();
+        bytes
+            .map(|bytes| Meter::decode(&bytes).unwrap())
+            .unwrap_or_default()
+    }
+
+    async fn charge(&self, id: &str) -> Option<Charged> {
+        let bytes = self.store.get(places::charge(id)).await.unwrap();
+        bytes.map(|bytes| Charged::decode(&bytes).unwrap())
+    }
+
+    /// Waits until everything that was asked for is done, or has failed.
+    async fn settle_down(&self) {
+        // It fails with those it is written with.
+        let _ = self.store.transaction(|_| Ok::<_, Error>(())).await;
+    }
+
+    /// Waits until everything is done, and the books must be right.
+    async fn assert_sound(&self) {
+        self.settle_down().await;
+        assert_eq!(verify(&self.store).await.unwrap().problems, [""; 0]);
+    }
+}
+
+/// A key of the project `p`, with these budgets.
+fn caller(name: &str, budget: Budget, project_budget: Budget) -> Caller {
+    let grant = Grant {
+        budget,
+        project_budget,
+        ..Grant::default()
+    };
+    Caller {
+        project: "p".to_owned(),
+        grant: Arc::new(grant),
+        ..Caller::named(name)
+    }
+}
+
+/// The key `a`, with so many tokens a day.
+fn daily(tokens: u64) -> Caller {
+    caller(
+        "a",
+        Budget {
+            daily: cap(tokens),
+            ..Budget::default()
+        },
+        Budget::default(),
+    )
+}
+
+fn cap(tokens: u64) -> Cap {
+    Cap {
+        tokens: Some(tokens),
+        money: None,
+    }
+}
+
+fn amount(tokens: u64, nanos: i64) -> Amount {
+    Amount {
+        tokens,
+        money: Money::from_nanos(nanos),
+    }
+}
+
+/// An answer of so many tokens.
+fn charge(tokens: u64, nanos: i64) -> Charge {
+    Charge {
+        model: "m".to_owned(),
+        usage: Usage {
+            output_tokens: tokens,
+            ..Usage::default()
+        },
+        money: Some(Money::from_nanos(nanos)),
+        outcome: Outcome::Answered,
+    }
+}

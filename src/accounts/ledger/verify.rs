@@ -1,0 +1,250 @@
+//! Whether the books are right: what was added up on the way is added up again.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::domain::Grant;
+use crate::storage::store;
+use crate::storage::store::Store;
+
+use super::Day;
+use super::Error;
+use super::Scope;
+use super::Window;
+use super::budget::Account;
+use super::calendar::Span;
+use super::places;
+use super::records::Charged;
+use super::records::Counters;
+use super::records::Head;
+use super::records::Held;
+use super::records::Meter;
+use super::records::Record;
+use super::records::Sum;
+use super::usage;
+
+/// What was looked at, and what is wrong with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Single charges.
+    pub charges: usize,
+    /// Open holds; the next start charges them in full.
+    pub holds: usize,
+    /// Counters of a key and a model on a day.
+    pub counters: usize,
+    /// What does not agree, in words; empty in a sound ledger.
+    pub problems: Vec<String>,
+}
+
+type Meters = BTreeMap<(Span, Scope, String), Meter>;
+type Usage = BTreeMap<(String, Day, String, String), Counters>;
+
+/// Everything, in the order of keys.
+struct Snapshot(Vec<store::Record>);
+
+impl Snapshot {
+    /// The records whose keys start with `prefix`.
+    fn scan(&self, prefix: &[u8]) -> impl Iterator<Item = &store::Record> {
+        let first = self.0.partition_point(|(key, _)| key.as_slice() < prefix);
+        self.0[first..]
+            .iter()
+            .take_while(move |(key, _)| key.starts_with(prefix))
+    }
+}
+
+/// Adds up again what `store` keeps, as it is at one moment.
+///
+/// For the days whose charges are all kept, the counters must be the sums of the charges, and what is spent of budgets
+/// must be the sums of the counters. What is held must be the sum of the holds.
+pub(super) async fn verify(store: &Store) -> Result<Verified, Error> {
+    let snapshot = Snapshot(store.snapshot(places::TABLE.key("")).await?);
+    let head = snapshot.scan(&places::head()).next();
+    let head = head
+        .map(|(_, value)| Head::decode(value))
+        .transpose()?
+        .unwrap_or_default();
+    let charges: Vec<(String, Charged)> = named(&snapshot, &places::charges())?;
+    let holds: Vec<(String, Held)> = named(&snapshot, &places::holds())?;
+    let mut kept = Usage::new();
+    for (key, value) in snapshot.scan(&places::all_usage()) {
+        kept.insert(usage::parts_of(key)?, Counters::decode(value)?);
+    }
+    let mut meters = Meters::new();
+    for (key, value) in snapshot.scan(&places::meters()) {
+        let place = places::meter_of(key).ok_or(Error::Unreadable {
+            what: "the time of a budget",
+        })?;
+        meters.insert(place, Meter::decode(value)?);
+    }
+    let mut problems = Vec::new();
+    compare_orders(&snapshot, &charges, &mut problems)?;
+    compare_holds(&head, &holds, &charges, &mut problems);
+    let added = add_up(&charges);
+    let is_kept = |(_, day, ..): &(String, Day, String, String)| *day >= head.swept;
+    compare(
+        "usage",
+        &only(&kept, is_kept),
+        &only(&added, is_kept),
+        &mut problems,
+    );
+    let is_kept =
+        |(span, ..): &(Span, Scope, String)| *span >= Span::around(window_of(*span), head.swept);
+    let expected = expected_meters(&kept, &holds);
+    compare(
+        "budget",
+        &only(&sums(&meters), is_kept),
+        &only(&sums(&expected), is_kept),
+        &mut problems,
+    );
+    Ok(Verified {
+        charges: charges.len(),
+        holds: holds.len(),
+        counters: kept.len(),
+        problems,
+    })
+}
+
+fn named<R: Record>(snapshot: &Snapshot, prefix: &[u8]) -> Result<Vec<(String, R)>, Error> {
+    let records = snapshot.scan(prefix).map(|(key, value)| {
+        let id = places::id_of(key).ok_or(Error::Unreadable { what: "an id" })?;
+        Ok((id, R::decode(value)?))
+    });
+    records.collect()
+}
+
+fn compare_orders(
+    snapshot: &Snapshot,
+    charges: &[(String, Charged)],
+    problems: &mut Vec<String>,
+) -> Result<(), Error> {
+    let mut found = BTreeMap::new();
+    for (key, _) in snapshot.scan(&places::orders()) {
+        let (day, id) = places::day_and_id_of(key).ok_or(Error::Unreadable {
+            what: "the day of a charge",
+        })?;
+        found.insert((id, day), ());
+    }
+    let expected = charges
+        .iter()
+        .map(|(id, charged)| ((id.clone(), charged.day()), ()))
+        .collect();
+    compare("day of a charge", &found, &expected, problems);
+    Ok(())
+}
+
+fn compare_holds(
+    head: &Head,
+    holds: &[(String, Held)],
+    charges: &[(String, Charged)],
+    problems: &mut Vec<String>,
+) {
+    for (id, held) in holds {
+        if held.epoch > head.epoch {
+            let (hold, now) = (held.epoch, head.epoch);
+            problems.push(format!(
+                "hold {id:?}: taken in start {hold}, and there were {now}"
+            ));
+        }
+        if charges
+            .binary_search_by(|(charged, _)| charged.as_bytes().cmp(id.as_bytes()))
+            .is_ok()
+        {
+            problems.push(format!("hold {id:?}: charged and still open"));
+        }
+    }
+}
+
+fn add_up(charges: &[(String, Charged)]) -> Usage {
+    let mut sums = Usage::new();
+    for (_, charged) in charges {
+        let (project, key, model) = (
+            charged.project.clone(),
+            charged.key.clone(),
+            charged.model.clone(),
+        );
+        let sum = sums
+            .entry((project, charged.day(), key, model))
+            .or_default();
+        *sum = sum.plus(Counters::of(charged));
+    }
+    sums
+}
+
+fn expected_meters(usage: &Usage, holds: &[(String, Held)]) -> Meters {
+    let mut meters = Meters::new();
+    let mut add = |key: &str, project: &str, day: Day, spent: Sum, held: Sum| {
+        for account in Account::all(key, project, &Grant::default(), day) {
+            let place = (account.span, account.scope, account.name.to_owned());
+            let meter = meters.entry(place).or_default();
+            meter.spent = meter.spent.plus(spent);
+            meter.held = meter.held.plus(held);
+        }
+    };
+    for ((project, day, key, _), counters) in usage {
+        let spent = Sum {
+            tokens: counters.tokens(),
+            money: counters.money,
+        };
+        add(key, project, *day, spent, Sum::default());
+    }
+    for (_, held) in holds {
+        let day = Day::of(held.taken_at);
+        add(
+            &held.key,
+            &held.project,
+            day,
+            Sum::default(),
+            Sum::of(held.amount),
+        );
+    }
+    meters
+}
+
+/// What is spent and held, where it is not nothing.
+fn sums(meters: &Meters) -> BTreeMap<(Span, Scope, String), (Sum, Sum)> {
+    let sums = meters
+        .iter()
+        .map(|(place, meter)| (place.clone(), (meter.spent, meter.held)));
+    sums.filter(|(_, sums)| *sums != <(Sum, Sum)>::default())
+        .collect()
+}
+
+fn window_of(span: Span) -> Window {
+    match span {
+        Span::Day(_) => Window::Day,
+        Span::Month(_) => Window::Month,
+    }
+}
+
+fn only<K: Ord + Clone, V: Copy>(
+    all: &BTreeMap<K, V>,
+    is_wanted: impl Fn(&K) -> bool,
+) -> BTreeMap<K, V> {
+    all.iter()
+        .filter(|(key, _)| is_wanted(key))
+        .map(|(key, value)| (key.clone(), *value))
+        .collect()
+}
+
+fn compare<K, V>(
+    what: &str,
+    found: &BTreeMap<K, V>,
+    expected: &BTreeMap<K, V>,
+    problems: &mut Vec<String>,
+) where
+    K: Ord + fmt::Debug,
+    V: PartialEq + fmt::Debug,
+{
+    for (key, value) in expected {
+        match found.get(key) {
+            Some(found) if found == value => {}
+            Some(found) => {
+                problems.push(format!("{what} {key:?}: is {found:?}, should be {value:?}"));
+            }
+            None => problems.push(format!("{what} {key:?}: is missing, should be {value:?}")),
+        }
+    }
+    for key in found.keys().filter(|key| !expected.contains_key(key)) {
+        problems.push(format!("{what} {key:?}: should not be there"));
+    }
+}

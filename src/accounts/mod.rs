@@ -1,0 +1,12 @@
+//! Callers: who they are, what they may do and what they spend.
+//!
+//! - [`auth`]: keys and projects.
+//! - [`rate_limit`]: limits of requests, tokens and concurrency.
+//! - [`pricing`]: the price of a turn. [`ledger`]: budgets, holds and charges.
+//! - [`webhooks`]: signed events to the receivers of a project.
+
+pub mod auth;
+pub mod ledger;
+pub mod pricing;
+pub mod rate_limit;
+pub mod webhooks;

@@ -1,0 +1,304 @@
+//! Deliveries with a scripted receiver. Where time is paused, nothing but one delivery waits for it.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::lane::ROOM;
+use super::pending::Pending;
+use super::*;
+use crate::storage::store::Store;
+
+/// What a receiver does.
+#[derive(Debug, Clone)]
+enum Answer {
+    Status(u16),
+    Fail,
+    Hang,
+}
+use Answer::Fail;
+use Answer::Hang;
+use Answer::Status;
+
+type Arrivals = mpsc::UnboundedReceiver<(Instant, Letter)>;
+
+/// Receivers by their hosts: each answers as the script of its host says, the last answer again and again.
+#[derive(Debug)]
+struct Receivers {
+    scripts: Mutex<Vec<(&'static str, Vec<Answer>)>>,
+    arrivals: mpsc::UnboundedSender<(Instant, Letter)>,
+}
+
+impl Sender for Receivers {
+    fn send(&self, letter: Letter) -> BoxFuture<'_, Result<u16, SendError>> {
+        let mut scripts = self.scripts.lock().unwrap();
+        let (_, script) = scripts
+            .iter_mut()
+            .find(|(host, _)| *host == letter.url.host())
+            .unwrap();
+        let answer = if script.len() > 1 {
+            script.remove(0)
+        } else {
+            script[0].clone()
+        };
+        self.arrivals.send((Instant::now(), letter)).unwrap();
+        async move {
+            match answer {
+                Status(status) => Ok(status),
+                Fail => Err(SendError::Unreachable("connection refused".to_owned())),
+                Hang => std::future::pending().await,
+            }
+        }
+        .boxed()
+    }
+}
+
+/// A server's webhooks, from its start to its stop.
+struct Start {
+    webhooks: Webhooks,
+    arrivals: Arrivals,
+    store: Store,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+    /// The host of each owner is its name; here are those that have none any more.
+    closed: Arc<Mutex<Vec<String>>>,
+}
+
+fn endpoint(owner: &str) -> Endpoint {
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();
+    Endpoint {
+        url: format!("https://{owner}/hook").parse().unwrap(),
+        secret,
+    }
+}
+
+impl Start {
+    async fn first(scripts: &[(&'static str, &[Answer])]) -> Self {
+        Self::on(Store::in_memory(TaskTracker::new()), scripts).await
+    }
+
+    async fn on(store: Store, scripts: &[(&'static str, &[Answer])]) -> Self {
+        let scripts = scripts
+            .iter()
+            .map(|(host, script)| (*host, script.to_vec()))
+            .collect();
+        let (sender, arrivals) = mpsc::unbounded_channel();
+        let (tracker, stop, closed) =
+            (TaskTracker::new(), CancellationToken::new(), Arc::default());
+        let gone: Arc<Mutex<Vec<String>>> = Arc::clone(&closed);
+        let parts = Parts {
+            store: store.clone(),
+            addresses: Box::new(move |owner| {
+                (!gone.lock().unwrap().contains(&owner.to_owned())).then(|| endpoint(owner))
+            }),
+            sender: Arc::new(Receivers {
+                scripts: Mutex::new(scripts),
+                arrivals: sender,
+            }),
+            tracker: tracker.clone(),
+            stop: stop.clone(),
+        };
+        let webhooks = Webhooks::open(parts).await.unwrap();
+        Self {
+            webhooks,
+            arrivals,
+            store,
+            tracker,
+            stop,
+            closed,
+        }
+    }
+
+    async fn send(&self, owner: &str) -> Event {
+        let event = Event::new("webhook.test", &json!({"for": owner}));
+        self.webhooks.send(owner, event.clone()).await.unwrap();
+        event
+    }
+
+    async fn arrival(&mut self) -> (Instant, Letter) {
+        self.arrivals.recv().await.unwrap()
+    }
+
+    /// Waits until all is delivered or given up.
+    async fn settle(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
+    /// What is on disk when all that was asked for is written.
+    async fn pending(&self) -> Vec<Pending> {
+        self.store
+            .transaction(|_| Ok::<_, crate::storage::store::Error>(()))
+            .await
+            .unwrap();
+        pending::all(&self.store).await.unwrap().0
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_is_tried_again_until_it_arrives() {
+    let answers = [
+        Status(500),
+        Status(302),
+        Fail,
+        Hang,
+        Status(429),
+        Status(204),
+    ];
+    let mut start = Start::first(&[("a", &answers)]).await;
+    let begun = Instant::now();
+    let event = start.send("a").await;
+    let mut last = begun;
+    // The one that hangs takes ten seconds more.
+    for pause in [0, 5, 30, 120, 10 + 600, 3600] {
+        let (at, letter) = start.arrival().await;
+        let passed = (at - last).as_secs_f64();
+        let range = f64::from(pause)..=f64::from(pause) * 1.2 + 0.01;
+        assert!(range.contains(&passed), "{passed} s, not {range:?}");
+        last = at;
+        let Letter {
+            url,
+            id,
+            timestamp,
+            signature,
+            body,
+        } = letter;
+        assert_eq!((url.host(), &id, &body), ("a", &event.id, &event.body));
+        assert_eq!(signature, endpoint("a").secret.sign(&id, timestamp, &body));
+    }
+    start.settle().await;
+    assert!(start.arrivals.try_recv().is_err() && start.pending().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_takes_is_given_up() {
+    for (script, tries) in [
+        (&[Fail][..], 7),
+        (&[Status(503), Status(410)], 2),
+        (&[Status(404)], 7),
+    ] {
+        let mut start = Start::first(&[("a", script)]).await;
+        start.send("a").await;
+        start.settle().await;
+        let arrivals = std::iter::from_fn(|| start.arrivals.try_recv().ok()).count();
+        assert_eq!(
+            (arrivals, start.pending().await.len()),
+            (tries, 0),
+            "{script:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_is_taken_away_is_told_no_more() {
+    let mut start = Start::first(&[("a", &[Status(500)])]).await;
+    start.send("a").await;
+    start.arrival().await;
+    start.closed.lock().unwrap().push("a".to_owned());
+    start.settle().await;
+    start.send("a").await;
+    assert!(start.arrivals.try_recv().is_err() && start.pending().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_pending_outlives_a_restart() {
+    let mut start = Start::first(&[("a", &[Status(500)])]).await;
+    let event = start.send("a").await;
+    for _ in 0..3 {
+        start.arrival().await;
+    }
+    start.stop.cancel();
+    start.settle().await;
+    let expected = Pending {
+        owner: "a".to_owned(),
+        event: event.clone(),
+        endpoint: None,
+        tries: 3,
+    };
+    assert_eq!(start.pending().await, [expected]);
+
+    let mut again = Start::on(
+        start.store.clone(),
+        &[("a", &[Status(500), Status(500), Status(200)])],
+    )
+    .await;
+    let mut last = Instant::now();
+    for pause in [0, 600, 3600] {
+        let (at, letter) = again.arrival().await;
+        assert_eq!((&letter.id, &letter.body), (&event.id, &event.body));
+        assert!(
+            (at - last).as_secs() >= pause,
+            "a try that failed before counts"
+        );
+        last = at;
+    }
+    again.settle().await;
+    assert!(again.pending().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_may_have_a_receiver_of_its_own() {
+    let mut start = Start::first(&[("own", &[Status(500)])]).await;
+    start.closed.lock().unwrap().push("a".to_owned());
+    let event = Event::new("task.completed", &json!({}));
+    start
+        .webhooks
+        .send_to("a", endpoint("own"), event.clone())
+        .await
+        .unwrap();
+    assert_eq!(start.arrival().await.1.url.host(), "own");
+    start.stop.cancel();
+    start.settle().await;
+    let mut again = Start::on(start.store.clone(), &[("own", &[Status(200)])]).await;
+    again.closed.lock().unwrap().push("a".to_owned());
+    let (_, letter) = again.arrival().await;
+    assert_eq!((letter.url.host(), &letter.id), ("own", &event.id));
+    again.settle().await;
+    assert!(again.pending().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_dead_receiver_holds_up_nobody_else() {
+    let mut start = Start::first(&[("dead", &[Hang]), ("alive", &[Status(200)])]).await;
+    for _ in 0..10 {
+        start.send("dead").await;
+    }
+    let event = start.send("alive").await;
+    let mut hosts = Vec::new();
+    loop {
+        let (_, letter) = start.arrival().await;
+        hosts.push(letter.url.host().to_owned());
+        if letter.id == event.id {
+            break;
+        }
+    }
+    assert!(
+        hosts.len() <= 5,
+        "four at once for each receiver: {hosts:?}"
+    );
+    // And no stop waits for it.
+    start.stop.cancel();
+    start.settle().await;
+    assert_eq!(start.pending().await.len(), 10);
+}
+
+#[tokio::test]
+async fn no_receiver_has_more_waiting_than_there_is_room() {
+    let start = Start::first(&[("dead", &[Hang]), ("alive", &[Hang])]).await;
+    for _ in 0..ROOM {
+        start.send("dead").await;
+    }
+    let event = Event::new("webhook.test", &json!({}));
+    let refused = start.webhooks.send("dead", event.clone()).await;
+    assert!(matches!(refused, Err(Error::Full)), "{refused:?}");
+    start.webhooks.send("alive", event).await.unwrap();
+    assert_eq!(start.pending().await.len(), ROOM + 1);
+    start.stop.cancel();
+}

@@ -1,0 +1,168 @@
+//! Whole answers as clients read them.
+
+use super::*;
+use crate::api::anthropic::testing::call;
+use crate::api::anthropic::testing::finish;
+use crate::api::anthropic::testing::input;
+use crate::api::anthropic::testing::native;
+use crate::api::anthropic::testing::text;
+use crate::domain::FinishReason;
+use crate::domain::ServerBlock;
+use crate::domain::ServerTool;
+use crate::domain::Usage;
+
+fn body(shows_thinking: bool, events: Vec<TurnEvent>, finish: &Finish) -> String {
+    let mut answer = Answer::new(shows_thinking);
+    for event in events {
+        assert!(answer.event(event).is_none());
+    }
+    assert!(answer.event(TurnEvent::Finished(finish.clone())).is_some());
+    answer.body(
+        &Reply {
+            id: "msg_1".into(),
+            model: "a \"model\"".into(),
+        },
+        finish,
+    )
+}
+
+fn content(shows_thinking: bool, events: Vec<TurnEvent>) -> String {
+    let body = body(shows_thinking, events, &finish(FinishReason::Stop, None));
+    let (_, rest) = body.split_once(r#""content":"#).unwrap();
+    rest.split_once(r#","stop_reason":"#).unwrap().0.to_owned()
+}
+
+#[test]
+fn a_message() {
+    let started = TurnEvent::started("claude-sonnet", Usage::default());
+    let body = body(
+        true,
+        vec![started, text("Hé"), text("llo\n")],
+        &finish(FinishReason::Stop, None),
+    );
+    assert_eq!(
+        body,
+        concat!(
+            r#"{"id":"msg_1","type":"message","role":"assistant","model":"a \"model\"","#,
+            r#""content":[{"type":"text","text":"Héllo\n"}],"stop_reason":"end_turn","stop_sequence":null,"#,
+            r#""usage":{"input_tokens":2,"cache_creation_input_tokens":3,"cache_read_input_tokens":4,"#,
+            r#""output_tokens":5,"output_tokens_details":{"thinking_tokens":1}}}"#
+        )
+    );
+}
+
+#[test]
+fn what_only_upstream_knows_stands_in_the_message() {
+    let (begun, ended) = native();
+    let started = TurnEvent::Started {
+        model: "m".to_owned(),
+        usage: Usage::default(),
+        native: begun,
+    };
+    let call = TurnEvent::ToolCall {
+        id: "a".to_owned(),
+        name: "look".to_owned(),
+        caller: Some(r#"{"type":"direct"}"#.to_owned()),
+    };
+    let finish = Finish {
+        native: ended,
+        ..finish(FinishReason::Stop, None)
+    };
+    insta::assert_snapshot!(body(true, vec![started, call], &finish), @r#"{"id":"msg_1","type":"message","role":"assistant","model":"a \"model\"","content":[{"type":"tool_use","id":"a","name":"look","input":{},"caller":{"type":"direct"}}],"stop_reason":"new_reason","stop_sequence":null,"usage":{"input_tokens":2,"cache_creation_input_tokens":3,"cache_read_input_tokens":4,"output_tokens":5,"output_tokens_details":{"thinking_tokens":1},"service_tier":"standard","cache_creation":{"a":1}},"container":{"id":"c"},"context_management":{}}"#);
+}
+
+#[test]
+fn other_deltas_change_the_block_they_belong_to() {
+    let block = r#"{"type":"compaction","content":null}"#.to_owned();
+    let delta = |piece: &str| {
+        let json = format!(r#"{{"type":"compaction_delta","content":"{piece}"}}"#);
+        TurnEvent::BlockDelta(BlockDelta { json, input: None })
+    };
+    let begun = TurnEvent::ServerBlock(ServerBlock {
+        json: block,
+        tool: ServerTool::Other,
+    });
+    assert_eq!(
+        content(true, vec![begun, delta("so "), delta("far")]),
+        r#"[{"content":"so far","type":"compaction"}]"#
+    );
+}
+
+#[test]
+fn reasons_of_the_end() {
+    for (reason, stop_text, expected) in [
+        (
+            FinishReason::Stop,
+            None,
+            r#""stop_reason":"end_turn","stop_sequence":null"#,
+        ),
+        (
+            FinishReason::Stop,
+            Some("END"),
+            r#""stop_reason":"stop_sequence","stop_sequence":"END""#,
+        ),
+        (
+            FinishReason::Length,
+            None,
+            r#""stop_reason":"max_tokens","stop_sequence":null"#,
+        ),
+        (
+            FinishReason::ToolCalls,
+            None,
+            r#""stop_reason":"tool_use","stop_sequence":null"#,
+        ),
+        (
+            FinishReason::ContentFilter,
+            None,
+            r#""stop_reason":"refusal","stop_sequence":null"#,
+        ),
+    ] {
+        assert!(
+            body(true, vec![], &finish(reason, stop_text)).contains(expected),
+            "{expected}"
+        );
+    }
+}
+
+#[test]
+fn thoughts_words_and_calls_are_blocks_in_their_order() {
+    let events = || {
+        vec![
+            TurnEvent::Thinking("let ".into()),
+            TurnEvent::Thinking("me".into()),
+            TurnEvent::ThinkingSealed("seal".into()),
+            TurnEvent::ThinkingRedacted("xyz".into()),
+            TurnEvent::ThinkingSealed("seal 2".into()),
+            text("Look."),
+            call("t1", "look"),
+            input(r#"{"z":1.0,"#),
+            input(r#""a":2}"#),
+            call("t2", "wait"),
+        ]
+    };
+    let rest = concat!(
+        r#"{"type":"redacted_thinking","data":"xyz"},"#,
+        r#"{"type":"thinking","thinking":"","signature":"seal 2"},"#,
+        r#"{"type":"text","text":"Look."},"#,
+        r#"{"type":"tool_use","id":"t1","name":"look","input":{"z":1.0,"a":2}},"#,
+        r#"{"type":"tool_use","id":"t2","name":"wait","input":{}}]"#
+    );
+    let shown = r#"[{"type":"thinking","thinking":"let me","signature":"seal"},"#;
+    assert_eq!(content(true, events()), [shown, rest].concat());
+    let omitted = r#"[{"type":"thinking","thinking":"","signature":"seal"},"#;
+    assert_eq!(content(false, events()), [omitted, rest].concat());
+}
+
+#[test]
+fn an_input_that_was_cut_off_is_empty() {
+    let cut = content(true, vec![call("t1", "look"), input(r#"{"a":"#)]);
+    assert_eq!(
+        cut,
+        r#"[{"type":"tool_use","id":"t1","name":"look","input":{}}]"#
+    );
+}
+
+#[test]
+fn a_count() {
+    assert_eq!(count(7), r#"{"input_tokens":7}"#);
+}

@@ -1,0 +1,319 @@
+//! The bodies of `/v1/messages/batches`, and the lines of results.
+
+use std::collections::HashSet;
+
+use serde::Deserialize;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::error::kind_of_status;
+use super::json;
+use super::list;
+use super::time;
+use crate::api::request_schema::Ignored;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Object;
+use crate::api::request_schema::Policy;
+use crate::api::request_schema::Remarks;
+use crate::api::request_schema::Shape;
+use crate::api::request_schema::Table;
+use crate::api::request_schema::Written;
+use crate::api::request_schema::code;
+use crate::api::request_schema::honoured;
+use crate::api::request_schema::mended;
+use crate::api::request_schema::request;
+
+/// The most requests of a batch, as in Anthropic's API.
+const MOST_REQUESTS: usize = 100_000;
+const LONGEST_ID: usize = 64;
+/// Seconds for which results are kept: 30 days.
+const LIFE_OF_RESULTS: u64 = 2_592_000;
+
+/// The fields of the request that makes a batch.
+pub(super) static CREATE: Table = Table {
+    prefix: "",
+    fields: &[honoured(
+        "requests",
+        Shape::Array,
+        "Required. 1 to 100000 requests.",
+    )],
+};
+
+/// The fields of one of its requests.
+pub(super) static REQUEST: Table = Table {
+    prefix: "requests[].",
+    fields: &[
+        honoured(
+            "custom_id",
+            Shape::Text,
+            "Required. 1 to 64 letters, digits, `_` and `-`; each of its own.",
+        ),
+        honoured(
+            "params",
+            Shape::Object,
+            "Required. The body of a `POST /v1/messages`, which is looked at when it is its turn. `stream` is refused then.",
+        ),
+    ],
+};
+
+/// A request of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRequest {
+    /// By what its maker finds the answer.
+    pub custom_id: String,
+    /// The body, as it was written.
+    pub params: String,
+}
+
+/// What Anthropic's clients get to see of a batch. Times are seconds of Unix time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageBatch {
+    /// `msgbatch_` and more.
+    pub id: String,
+    /// How far it is.
+    pub status: ProcessingStatus,
+    /// How many requests it has, by what came of them.
+    pub counts: RequestCounts,
+    /// When it was made.
+    pub created_at: u64,
+    /// When it ends whatever is done.
+    pub expires_at: u64,
+    /// When it was over.
+    pub ended_at: Option<u64>,
+    /// When somebody wanted it to end.
+    pub cancel_initiated_at: Option<u64>,
+}
+
+/// How far a batch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the words of Anthropic")]
+pub enum ProcessingStatus {
+    InProgress,
+    Canceling,
+    Ended,
+}
+
+/// The requests of a batch by what came of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the words of Anthropic")]
+pub struct RequestCounts {
+    pub processing: u64,
+    pub succeeded: u64,
+    pub errored: u64,
+    pub canceled: u64,
+    pub expired: u64,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    id: &'a str,
+    r#type: &'static str,
+    processing_status: ProcessingStatus,
+    request_counts: RequestCounts,
+    ended_at: Option<String>,
+    created_at: String,
+    expires_at: String,
+    archived_at: Option<String>,
+    cancel_initiated_at: Option<String>,
+    results_url: Option<String>,
+}
+
+impl MessageBatch {
+    /// The body of an answer with it, at `now`.
+    pub fn to_json(&self, now: u64) -> String {
+        json::to_string(&self.body(now))
+    }
+
+    fn body(&self, now: u64) -> Body<'_> {
+        let archived = self
+            .ended_at
+            .map(|ended| ended + LIFE_OF_RESULTS)
+            .filter(|archived| *archived <= now);
+        let has_results = self.status == ProcessingStatus::Ended && archived.is_none();
+        Body {
+            id: &self.id,
+            r#type: "message_batch",
+            processing_status: self.status,
+            request_counts: self.counts,
+            ended_at: self.ended_at.map(time::text),
+            created_at: time::text(self.created_at),
+            expires_at: time::text(self.expires_at),
+            archived_at: archived.map(time::text),
+            cancel_initiated_at: self.cancel_initiated_at.map(time::text),
+            results_url: has_results.then(|| format!("/v1/messages/batches/{}/results", self.id)),
+        }
+    }
+}
+
+/// Reads the body of `POST /v1/messages/batches`.
+///
+/// # Errors
+/// When the body is not such a request.
+pub fn create(body: &[u8], policy: Policy) -> Result<(Vec<NewRequest>, Remarks), InvalidRequest> {
+    let mut ignored = Ignored::new(policy);
+    let body = &*mended(body, &mut ignored)?;
+    let mut whole = request(body, &CREATE, "`requests`")?;
+    let Some(Value::Array(items)) = whole.take("requests")? else {
+        return Err(whole.missing("requests"));
+    };
+    if !(1..=MOST_REQUESTS).contains(&items.len()) {
+        let words = format!(
+            "expected 1 to {MOST_REQUESTS} requests, got {}.",
+            items.len()
+        );
+        return Err(whole.refuse("requests", code::VALUE, &words));
+    }
+    let written = Written::new(body).field("requests").items();
+    let (mut known, mut requests) = (HashSet::new(), Vec::with_capacity(items.len()));
+    for (index, item) in items.into_iter().enumerate() {
+        let item = Object::new(item, whole.place.item("requests", index, &REQUEST))?;
+        let written = written.get(index).copied().unwrap_or_default();
+        let new = one(item, written, &mut known, &mut ignored)?;
+        requests.push(new);
+    }
+    whole.finish(&mut ignored)?;
+    Ok((requests, ignored.into_remarks()))
+}
+
+fn one(
+    mut item: Object,
+    written: Written<'_>,
+    known: &mut HashSet<String>,
+    ignored: &mut Ignored,
+) -> Result<NewRequest, InvalidRequest> {
+    let custom_id = item
+        .take_text("custom_id")?
+        .ok_or_else(|| item.missing("custom_id"))?;
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    if !(1..=LONGEST_ID).contains(&custom_id.len()) || !custom_id.bytes().all(fits) {
+        return Err(item.refuse(
+            "custom_id",
+            code::VALUE,
+            "expected 1 to 64 letters, digits, `_` and `-`.",
+        ));
+    }
+    if !known.insert(custom_id.clone()) {
+        let words = "another request before has the same. Each must have one of its own.";
+        return Err(item.refuse("custom_id", code::VALUE, words));
+    }
+    let params = item.take("params")?.ok_or_else(|| item.missing("params"))?;
+    item.finish(ignored)?;
+    Ok(NewRequest {
+        custom_id,
+        params: written.field("params").text(&params),
+    })
+}
+
+/// The body of a page of batches, at `now`.
+pub fn list(batches: &[MessageBatch], has_more: bool, now: u64) -> String {
+    let bodies: Vec<_> = batches.iter().map(|batch| batch.body(now)).collect();
+    list::body(&bodies, |body| body.id, has_more)
+}
+
+/// The body that says that a batch is gone.
+pub fn deleted(id: &str) -> String {
+    json::to_string(&json!({"id": id, "type": "message_batch_deleted"}))
+}
+
+/// A line of a file of outcomes, as it is stored.
+#[derive(Deserialize)]
+struct Stored<'a> {
+    custom_id: String,
+    #[serde(borrow)]
+    response: Option<Response<'a>>,
+    error: Option<Failure>,
+}
+
+#[derive(Deserialize)]
+struct Response<'a> {
+    status_code: u16,
+    request_id: String,
+    #[serde(borrow)]
+    body: &'a RawValue,
+    #[serde(default)]
+    ignored: Vec<String>,
+    #[serde(default)]
+    repaired: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Failure {
+    code: String,
+    message: String,
+}
+
+/// The body of a request that failed, as it is stored.
+#[derive(Deserialize)]
+struct Refused {
+    error: Message,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    message: String,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    custom_id: &'a str,
+    result: Outcome<'a>,
+    /// This and the next are fields of ours: here are no headers in which they could stand.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    ignored: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    repaired: &'a [String],
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Outcome<'a> {
+    Succeeded { message: &'a RawValue },
+    Errored { error: Value },
+    Canceled,
+    Expired,
+}
+
+/// The line of results, with its end, that tells what the stored `line` does; none of what is no such line.
+pub fn result(line: &str) -> Option<String> {
+    let stored: Stored<'_> = serde_json::from_str(line).ok()?;
+    let failed = |kind: &str, message: &str, request: Option<&str>| Outcome::Errored {
+        error: json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": request}),
+    };
+    let result = match (&stored.response, &stored.error) {
+        (Some(response), _) if response.status_code < 300 => Outcome::Succeeded {
+            message: response.body,
+        },
+        (Some(response), _) => {
+            let refused = serde_json::from_str::<Refused>(response.body.get()).ok()?;
+            failed(
+                kind_of_status(response.status_code),
+                &refused.error.message,
+                Some(&response.request_id),
+            )
+        }
+        (None, Some(Failure { code, .. })) if code == "batch_cancelled" => Outcome::Canceled,
+        (None, Some(Failure { code, .. })) if code == "batch_expired" => Outcome::Expired,
+        (None, Some(Failure { message, .. })) => failed("invalid_request_error", message, None),
+        (None, None) => return None,
+    };
+    let remarks = stored
+        .response
+        .as_ref()
+        .map(|response| (&*response.ignored, &*response.repaired));
+    let (ignored, repaired) = remarks.unwrap_or_default();
+    let mut line = json::to_string(&Line {
+        custom_id: &stored.custom_id,
+        result,
+        ignored,
+        repaired,
+    });
+    line.push('\n');
+    Some(line)
+}
+
+#[cfg(test)]
+#[path = "batches_tests.rs"]
+mod tests;

@@ -1,0 +1,205 @@
+//! The fields of messages, and of the blocks they are made of.
+
+use super::request::CACHE_CONTROL;
+use crate::api::request_schema::Field;
+use crate::api::request_schema::Shape::Any;
+use crate::api::request_schema::Shape::Bool;
+use crate::api::request_schema::Shape::Object;
+use crate::api::request_schema::Shape::Text;
+use crate::api::request_schema::Shape::TextOrArray;
+use crate::api::request_schema::Table;
+use crate::api::request_schema::emulated;
+use crate::api::request_schema::honoured;
+use crate::api::request_schema::ignored;
+use crate::api::request_schema::passed;
+
+const BLOCK: &str = "messages[].content[].";
+
+const TYPE: Field = honoured(
+    "type",
+    Text,
+    "Any that Anthropic's API knows. A block that this server does not know goes to Claude as it is; strict mode refuses it.",
+);
+
+const WORDS: Field = honoured(
+    "text",
+    Text,
+    "Every text stays one of its own. Blank ones are skipped.",
+);
+
+const CITED: Field = passed(
+    "citations",
+    Any,
+    "Of a text: the sources of an answer that is sent back.",
+);
+
+const PLACE: Field = honoured("source", Object, "Of an image or a document. Required.");
+
+const TOOLSET: Field = passed("toolset_name", Text, "Goes to Claude as it is.");
+
+const UNMARKED: Field = ignored(
+    "cache_control",
+    Any,
+    "Of thoughts: Anthropic takes no mark on them.",
+);
+
+/// The fields of a block of `system`.
+pub(in crate::api::anthropic) static SYSTEM: Table = Table {
+    prefix: "system[].",
+    fields: &[
+        honoured("type", Text, "`text`."),
+        WORDS,
+        CACHE_CONTROL,
+        CITED,
+    ],
+};
+
+/// The fields of a message.
+pub(in crate::api::anthropic) static MESSAGE: Table = Table {
+    prefix: "messages[].",
+    fields: &[
+        emulated(
+            "role",
+            Text,
+            "`user` and `assistant` are honoured; messages of one role that follow each other are one. `system` before all others is read with the instructions; later it [stays in its place](../API.md#system-messages).",
+        ),
+        honoured(
+            "content",
+            TextOrArray,
+            "A string or an array of blocks. A message that is blank is left out.",
+        ),
+        ignored("clear_at", Text, "Instructions stay.").unless(&["\"never\""]),
+        ignored(
+            "output_config",
+            Object,
+            "The effort is that of the whole request.",
+        ),
+    ],
+};
+
+/// The fields of a text.
+pub(in crate::api::anthropic) static TEXT: Table = Table {
+    prefix: BLOCK,
+    fields: &[TYPE, WORDS, CITED, CACHE_CONTROL],
+};
+
+/// The fields of an image.
+pub(in crate::api::anthropic) static IMAGE: Table = Table {
+    prefix: BLOCK,
+    fields: &[
+        TYPE,
+        PLACE,
+        passed("transformations", Object, "Goes to Claude as it is."),
+        CACHE_CONTROL,
+    ],
+};
+
+/// The fields of a document.
+pub(in crate::api::anthropic) static DOCUMENT: Table = Table {
+    prefix: BLOCK,
+    fields: &[
+        TYPE,
+        PLACE,
+        honoured("title", Text, "Of a document. Told to Claude."),
+        passed("context", Text, "Goes to Claude as it is."),
+        passed(
+            "citations",
+            Any,
+            "Of a document: `{\"enabled\": true}` has Claude cite it.",
+        ),
+        CACHE_CONTROL,
+    ],
+};
+
+/// The fields of the result of a tool.
+pub(in crate::api::anthropic) static TOOL_RESULT: Table = Table {
+    prefix: BLOCK,
+    fields: &[
+        TYPE,
+        honoured(
+            "tool_use_id",
+            Text,
+            "Required: the `id` of a call in the message before.",
+        ),
+        honoured(
+            "content",
+            TextOrArray,
+            "Of a result: a string, or texts, images and documents.",
+        ),
+        honoured("is_error", Bool, "The tool failed."),
+        CACHE_CONTROL,
+        TOOLSET,
+    ],
+};
+
+/// The fields of thoughts.
+pub(in crate::api::anthropic) static THOUGHT: Table = Table {
+    prefix: BLOCK,
+    fields: &[
+        TYPE,
+        honoured("thinking", Text, "Required. May be empty."),
+        honoured(
+            "signature",
+            Text,
+            "Required, as Claude gave it: without it Claude takes no thoughts back.",
+        ),
+        UNMARKED,
+    ],
+};
+
+/// The fields of thoughts that only upstream can read.
+pub(in crate::api::anthropic) static REDACTED: Table = Table {
+    prefix: BLOCK,
+    fields: &[
+        TYPE,
+        honoured("data", Text, "Required, as Claude gave it."),
+        UNMARKED,
+    ],
+};
+
+/// The fields of a call of a tool.
+pub(in crate::api::anthropic) static TOOL_USE: Table = Table {
+    prefix: BLOCK,
+    fields: &[
+        TYPE,
+        honoured("id", Text, "Required. Letters, digits, `_` and `-`."),
+        honoured(
+            "name",
+            Text,
+            "Required. 1 to 128 letters, digits, `_` and `-`.",
+        ),
+        honoured(
+            "input",
+            Any,
+            "Required. An object; it reaches Claude as it was sent.",
+        ),
+        passed("caller", Any, "Goes to Claude as it is."),
+        CACHE_CONTROL,
+        TOOLSET,
+    ],
+};
+
+/// The fields of a `source`.
+pub(in crate::api::anthropic) static SOURCE: Table = Table {
+    prefix: "messages[].content[].source.",
+    fields: &[
+        emulated(
+            "type",
+            Text,
+            "`base64`, `url`, or `file` for what was uploaded here. Others, such as `text` and `content`, go to Claude as they are.",
+        ),
+        honoured(
+            "data",
+            Text,
+            "In base64 a PNG, JPEG, GIF or WebP, or a PDF; of a `text` the words.",
+        ),
+        emulated("media_type", Text, "What the bytes say counts."),
+        honoured("url", Text, "`https://...`, which Anthropic fetches."),
+        passed("content", TextOrArray, "Goes to Claude as it is."),
+        emulated(
+            "file_id",
+            Text,
+            "A [file](#files-of-anthropics-api) that was uploaded here: a PDF, a picture or text in UTF-8, which is read anew for each request. An id of Anthropic's own (`file_...`) goes to Claude as it is.",
+        ),
+    ],
+};

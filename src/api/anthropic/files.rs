@@ -1,0 +1,202 @@
+//! The bodies of `/v1/files` of Anthropic's API, and the form of an upload.
+
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::json;
+
+use super::json;
+use super::list;
+use super::time;
+use crate::api::request_schema::Ignored;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Object;
+use crate::api::request_schema::Place;
+use crate::api::request_schema::Policy;
+use crate::api::request_schema::Remarks;
+use crate::api::request_schema::Shape;
+use crate::api::request_schema::Table;
+use crate::api::request_schema::code;
+use crate::api::request_schema::honoured;
+
+/// The shortest and the longest time after which a file may go, in seconds: an hour and 90 days.
+const LIVES: std::ops::RangeInclusive<u64> = 3_600..=7_776_000;
+/// The media type of a file where neither its name nor its client gives one.
+const UNKNOWN: &str = "application/octet-stream";
+/// Media types by file name extension.
+const KINDS: [(&str, &str); 10] = [
+    ("pdf", "application/pdf"),
+    ("txt", "text/plain"),
+    ("md", "text/markdown"),
+    ("csv", "text/csv"),
+    ("json", "application/json"),
+    ("png", "image/png"),
+    ("jpg", "image/jpeg"),
+    ("jpeg", "image/jpeg"),
+    ("gif", "image/gif"),
+    ("webp", "image/webp"),
+];
+
+/// The form of an upload, but for the file itself.
+pub(super) static UPLOAD: Table = Table {
+    prefix: "",
+    fields: &[honoured(
+        "expires_in_seconds",
+        Shape::Text,
+        "When the file goes by itself: from 3600 to 7776000 seconds after its upload. Without it the file stays.",
+    )],
+};
+
+/// What Anthropic's clients get to see of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileMetadata {
+    /// Its id.
+    pub id: String,
+    /// What its maker calls it.
+    pub filename: String,
+    /// What its maker says it is, where that is known.
+    pub mime_type: Option<String>,
+    /// How large it is.
+    pub size_bytes: u64,
+    /// When it was made, in seconds of Unix time.
+    pub created_at: u64,
+    /// When it expires, in seconds of Unix time; never if none.
+    pub expires_at: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: &'static str,
+    id: &'a str,
+    filename: &'a str,
+    mime_type: &'a str,
+    size_bytes: u64,
+    created_at: String,
+    downloadable: bool,
+    expires_at: Option<String>,
+}
+
+impl FileMetadata {
+    /// The body of an answer with it.
+    pub fn to_json(&self) -> String {
+        json::to_string(&self.body())
+    }
+
+    fn body(&self) -> Body<'_> {
+        Body {
+            r#type: "file",
+            id: &self.id,
+            filename: &self.filename,
+            mime_type: self
+                .mime_type
+                .as_deref()
+                .unwrap_or_else(|| kind_of(&self.filename)),
+            size_bytes: self.size_bytes,
+            created_at: time::text(self.created_at),
+            downloadable: true,
+            expires_at: self.expires_at.map(time::text),
+        }
+    }
+}
+
+fn kind_of(filename: &str) -> &'static str {
+    let end = filename
+        .rsplit_once('.')
+        .map(|(_, end)| end.to_ascii_lowercase());
+    let known = KINDS
+        .iter()
+        .find(|(known, _)| end.as_deref() == Some(*known));
+    known.map_or(UNKNOWN, |(_, kind)| kind)
+}
+
+/// Reads the texts of the form of an upload: after how many seconds the file is to go, and what there is to say of it.
+///
+/// # Errors
+/// When the form asks for what is not served.
+pub fn decode(
+    texts: Vec<(String, String)>,
+    policy: Policy,
+) -> Result<(Option<u64>, Remarks), InvalidRequest> {
+    let mut ignored = Ignored::new(policy);
+    let texts = texts
+        .into_iter()
+        .map(|(name, text)| (name, Value::String(text)))
+        .collect();
+    let mut form = Object::new(Value::Object(texts), Place::root(&UPLOAD))?;
+    let expires = match form.take_text("expires_in_seconds")? {
+        None => None,
+        Some(text) => Some(
+            text.parse()
+                .ok()
+                .filter(|seconds| LIVES.contains(seconds))
+                .ok_or_else(|| {
+                    let words = format!(
+                        "expected a number from {} to {}.",
+                        LIVES.start(),
+                        LIVES.end()
+                    );
+                    form.refuse("expires_in_seconds", code::VALUE, &words)
+                })?,
+        ),
+    };
+    form.finish(&mut ignored)?;
+    Ok((expires, ignored.into_remarks()))
+}
+
+/// The body of a page of files.
+pub fn list(files: &[FileMetadata], has_more: bool) -> String {
+    let bodies: Vec<_> = files.iter().map(FileMetadata::body).collect();
+    list::body(&bodies, |body| body.id, has_more)
+}
+
+/// The body that says that a file is gone.
+pub fn deleted(id: &str) -> String {
+    json::to_string(&json!({"id": id, "type": "file_deleted"}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::request_schema::document;
+
+    #[test]
+    fn the_document_shows_the_table() {
+        document::check("messages file fields", &[&UPLOAD]);
+    }
+
+    #[test]
+    fn a_file_tells_its_kind() {
+        let file = |filename: &str, mime_type: Option<&str>| FileMetadata {
+            id: "file-1".into(),
+            filename: filename.into(),
+            mime_type: mime_type.map(Into::into),
+            size_bytes: 3,
+            created_at: 0,
+            expires_at: None,
+        };
+        assert_eq!(
+            file("a.PDF", None).to_json(),
+            r#"{"type":"file","id":"file-1","filename":"a.PDF","mime_type":"application/pdf","size_bytes":3,"created_at":"1970-01-01T00:00:00Z","downloadable":true,"expires_at":null}"#
+        );
+        assert!(file("a", None).to_json().contains(UNKNOWN));
+        assert!(file("a.pdf", Some("text/x")).to_json().contains("text/x"));
+    }
+
+    #[test]
+    fn an_upload_says_how_long_it_lives() {
+        let form = |text: &str| {
+            decode(
+                vec![("expires_in_seconds".into(), text.into())],
+                Policy::Strict,
+            )
+        };
+        assert_eq!(form("3600").unwrap().0, Some(3600));
+        for odd in ["1", "x", "7776001"] {
+            assert_eq!(
+                form(odd).unwrap_err().param.as_deref(),
+                Some("expires_in_seconds")
+            );
+        }
+        let odd = decode(vec![("scope".into(), "x".into())], Policy::Lenient).unwrap();
+        assert_eq!(odd.1.ignored, ["scope"]);
+    }
+}

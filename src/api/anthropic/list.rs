@@ -1,0 +1,181 @@
+//! Pages of lists, the newest first.
+
+use serde::Serialize;
+
+use super::json;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::code;
+
+/// How the cursor of a next page begins; the id of the last item follows.
+const PAGE: &str = "page_";
+const LARGEST: usize = 1000;
+const USUAL: usize = 20;
+
+/// Which part of a list is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    limit: usize,
+    from: From,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum From {
+    Newest,
+    /// The items behind this one, which are older.
+    After(String),
+    /// The items right before this one, which are newer.
+    Before(String),
+}
+
+#[derive(Serialize)]
+struct Body<'a, T> {
+    data: &'a [T],
+    has_more: bool,
+    first_id: Option<&'a str>,
+    last_id: Option<&'a str>,
+    /// The cursor of the next page, for clients that page by `page` and not by `after_id`.
+    next_page: Option<String>,
+}
+
+impl Cursor {
+    /// What the parameters of a query ask for.
+    ///
+    /// # Errors
+    /// When they make no sense.
+    pub fn read<'a>(parameter: impl Fn(&str) -> Option<&'a str>) -> Result<Self, InvalidRequest> {
+        let limit = match parameter("limit") {
+            None => USUAL,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|limit| (1..=LARGEST).contains(limit))
+                .ok_or_else(|| {
+                    let message = format!("`limit`: expected a number from 1 to {LARGEST}.");
+                    InvalidRequest::at("limit", code::VALUE, message)
+                })?,
+        };
+        let page = match parameter("page") {
+            None => None,
+            Some(page) => Some(
+                page.strip_prefix(PAGE)
+                    .ok_or_else(|| no_item("page", "next_page"))?,
+            ),
+        };
+        let from = match (parameter("after_id").or(page), parameter("before_id")) {
+            (None, None) => From::Newest,
+            (Some(id), None) => From::After(id.to_owned()),
+            (None, Some(id)) => From::Before(id.to_owned()),
+            (Some(_), Some(_)) => {
+                let message = "`before_id` and `after_id`: a page is before an item or after one. Send one of them.";
+                return Err(InvalidRequest::at("before_id", code::VALUE, message));
+            }
+        };
+        Ok(Self { limit, from })
+    }
+
+    /// What of `items`, the newest of which come first, is on this page, and whether there is more in its direction.
+    ///
+    /// # Errors
+    /// When it begins at an item that is not there.
+    pub fn of<T>(
+        &self,
+        mut items: Vec<T>,
+        id: impl Fn(&T) -> &str,
+    ) -> Result<(Vec<T>, bool), InvalidRequest> {
+        let find = |name, wanted: &str, field| {
+            items
+                .iter()
+                .position(|item| id(item) == wanted)
+                .ok_or_else(|| no_item(name, field))
+        };
+        match &self.from {
+            From::Newest => {}
+            From::After(wanted) => {
+                let position = find("after_id", wanted, "last_id")?;
+                items.drain(..=position);
+            }
+            From::Before(wanted) => {
+                let position = find("before_id", wanted, "first_id")?;
+                items.truncate(position);
+                let has_more = items.len() > self.limit;
+                items.drain(..items.len().saturating_sub(self.limit));
+                return Ok((items, has_more));
+            }
+        }
+        let has_more = items.len() > self.limit;
+        items.truncate(self.limit);
+        Ok((items, has_more))
+    }
+}
+
+fn no_item(name: &str, field: &str) -> InvalidRequest {
+    let message = format!("`{name}`: there is no such item. Take the `{field}` of a page.");
+    InvalidRequest::at(name, code::VALUE, message)
+}
+
+/// The body of a page of `items`, which are told apart by `id`.
+pub(super) fn body<T: Serialize>(items: &[T], id: impl Fn(&T) -> &str, has_more: bool) -> String {
+    let (first_id, last_id) = (items.first().map(&id), items.last().map(&id));
+    let next_page = last_id.filter(|_| has_more).map(|id| format!("{PAGE}{id}"));
+    json::to_string(&Body {
+        data: items,
+        has_more,
+        first_id,
+        last_id,
+        next_page,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(query: &[(&str, &str)]) -> Result<(Vec<&'static str>, bool), InvalidRequest> {
+        let query = query.to_vec();
+        let cursor = Cursor::read(|name| {
+            query
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| *value)
+        })?;
+        cursor.of(vec!["e", "d", "c", "b", "a"], |item| item)
+    }
+
+    #[test]
+    fn pages_go_both_ways() {
+        assert_eq!(page(&[("limit", "2")]), Ok((vec!["e", "d"], true)));
+        assert_eq!(
+            page(&[("limit", "2"), ("after_id", "d")]),
+            Ok((vec!["c", "b"], true))
+        );
+        assert_eq!(
+            page(&[("limit", "2"), ("page", "page_b")]),
+            Ok((vec!["a"], false))
+        );
+        assert_eq!(
+            page(&[("limit", "2"), ("before_id", "b")]),
+            Ok((vec!["d", "c"], true))
+        );
+        assert_eq!(page(&[("before_id", "d")]), Ok((vec!["e"], false)));
+        for (query, param) in [
+            (vec![("limit", "0")], "limit"),
+            (vec![("after_id", "x")], "after_id"),
+            (vec![("before_id", "x")], "before_id"),
+            (vec![("page", "x")], "page"),
+            (vec![("before_id", "a"), ("after_id", "b")], "before_id"),
+        ] {
+            assert_eq!(page(&query).unwrap_err().param.as_deref(), Some(param));
+        }
+    }
+
+    #[test]
+    fn a_body_names_its_ends() {
+        assert_eq!(
+            body(&["b", "a"], |item| item, true),
+            r#"{"data":["b","a"],"has_more":true,"first_id":"b","last_id":"a","next_page":"page_a"}"#
+        );
+        assert!(
+            body::<&str>(&[], |item| item, false).ends_with(r#""last_id":null,"next_page":null}"#)
+        );
+    }
+}

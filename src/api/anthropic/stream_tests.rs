@@ -1,0 +1,249 @@
+//! Streams as clients read them.
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::*;
+use crate::api::anthropic::Answer;
+use crate::api::anthropic::testing::call;
+use crate::api::anthropic::testing::finish;
+use crate::api::anthropic::testing::input;
+use crate::api::anthropic::testing::native;
+use crate::api::anthropic::testing::text;
+use crate::domain::FinishReason;
+use crate::domain::Usage;
+
+fn encoder(shows_thinking: bool) -> StreamEncoder {
+    let reply = Reply {
+        id: "msg_1".into(),
+        model: "a \"model\"".into(),
+    };
+    StreamEncoder::new(reply, shows_thinking)
+}
+
+fn encode(shows_thinking: bool, events: Vec<TurnEvent>) -> Vec<Event> {
+    let mut encoder = encoder(shows_thinking);
+    events
+        .into_iter()
+        .flat_map(|event| encoder.event(event))
+        .collect()
+}
+
+fn finished() -> TurnEvent {
+    TurnEvent::Finished(finish(FinishReason::Stop, Some("END")))
+}
+
+#[test]
+fn what_only_upstream_knows_is_told_where_it_was_told() {
+    let (begun, ended) = native();
+    let started = TurnEvent::Started {
+        model: "m".to_owned(),
+        usage: Usage::default(),
+        native: begun,
+    };
+    let finish = Finish {
+        native: ended,
+        ..finish(FinishReason::Stop, None)
+    };
+    let events = encode(true, vec![started, TurnEvent::Finished(finish)]);
+    let data: Vec<_> = events.iter().map(|event| event.data.as_str()).collect();
+    insta::assert_snapshot!(data.join("\n"), @r#"
+    {"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"a \"model\"","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":0,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":0,"output_tokens_details":{"thinking_tokens":0},"service_tier":"standard"},"container":null}}
+    {"type":"ping"}
+    {"type":"message_delta","delta":{"stop_reason":"new_reason","stop_sequence":null,"container":{"id":"c"}},"usage":{"input_tokens":2,"cache_creation_input_tokens":3,"cache_read_input_tokens":4,"output_tokens":5,"output_tokens_details":{"thinking_tokens":1},"cache_creation":{"a":1}},"context_management":{}}
+    {"type":"message_stop"}
+    "#);
+}
+
+#[test]
+fn thoughts_words_and_calls() {
+    let events = encode(
+        true,
+        vec![
+            TurnEvent::started("claude-sonnet", Usage::default()),
+            TurnEvent::Thinking("hm".into()),
+            TurnEvent::ThinkingSealed("seal".into()),
+            TurnEvent::ThinkingRedacted("xyz".into()),
+            text("Hé\n"),
+            text("!"),
+            call("t1", "look"),
+            input(r#"{"a":"#),
+            input("1}"),
+            call("t2", "wait"),
+            finished(),
+        ],
+    );
+    let lines: Vec<_> = events
+        .iter()
+        .map(|event| format!("{}: {}", event.name, event.data))
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+message_start: {"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"a \"model\"","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":0,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":0,"output_tokens_details":{"thinking_tokens":0}}}}
+ping: {"type":"ping"}
+content_block_start: {"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}
+content_block_delta: {"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"hm"}}
+content_block_delta: {"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"seal"}}
+content_block_stop: {"type":"content_block_stop","index":0}
+content_block_start: {"type":"content_block_start","index":1,"content_block":{"type":"redacted_thinking","data":"xyz"}}
+content_block_stop: {"type":"content_block_stop","index":1}
+content_block_start: {"type":"content_block_start","index":2,"content_block":{"type":"text","text":""}}
+content_block_delta: {"type":"content_block_delta","index":2,"delta":{"type":"text_delta","text":"Hé\n"}}
+content_block_delta: {"type":"content_block_delta","index":2,"delta":{"type":"text_delta","text":"!"}}
+content_block_stop: {"type":"content_block_stop","index":2}
+content_block_start: {"type":"content_block_start","index":3,"content_block":{"type":"tool_use","id":"t1","name":"look","input":{}}}
+content_block_delta: {"type":"content_block_delta","index":3,"delta":{"type":"input_json_delta","partial_json":"{\"a\":"}}
+content_block_delta: {"type":"content_block_delta","index":3,"delta":{"type":"input_json_delta","partial_json":"1}"}}
+content_block_stop: {"type":"content_block_stop","index":3}
+content_block_start: {"type":"content_block_start","index":4,"content_block":{"type":"tool_use","id":"t2","name":"wait","input":{}}}
+content_block_stop: {"type":"content_block_stop","index":4}
+message_delta: {"type":"message_delta","delta":{"stop_reason":"stop_sequence","stop_sequence":"END"},"usage":{"input_tokens":2,"cache_creation_input_tokens":3,"cache_read_input_tokens":4,"output_tokens":5,"output_tokens_details":{"thinking_tokens":1}}}
+message_stop: {"type":"message_stop"}
+"#);
+}
+
+#[test]
+fn thoughts_that_are_not_shown_keep_their_seals() {
+    let events = encode(
+        false,
+        vec![
+            TurnEvent::Thinking("hm".into()),
+            TurnEvent::ThinkingSealed("seal".into()),
+        ],
+    );
+    let data: Vec<_> = events[2..]
+        .iter()
+        .map(|event| event.data.as_str())
+        .collect();
+    assert_eq!(
+        data,
+        [
+            r#"{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}"#,
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"seal"}}"#,
+            r#"{"type":"content_block_stop","index":0}"#,
+        ]
+    );
+}
+
+#[test]
+fn nothing_follows_a_failure() {
+    let mut encoder = encoder(true);
+    encoder.event(text("a"));
+    let envelope = Envelope {
+        kind: "overloaded_error",
+        message: "gone",
+        param: None,
+        request_id: "req_1",
+    };
+    let event = encoder.failed(&envelope);
+    assert_eq!(
+        (event.name, event.data.as_str()),
+        (
+            "error",
+            r#"{"type":"error","error":{"type":"overloaded_error","message":"gone"},"request_id":"req_1"}"#
+        )
+    );
+    assert!(encoder.is_over());
+    assert!(encoder.event(text("b")).is_empty() && encoder.event(finished()).is_empty());
+}
+
+fn event() -> impl Strategy<Value = TurnEvent> {
+    prop_oneof![
+        1 => Just(TurnEvent::started("claude-sonnet", Usage::default())),
+        3 => any::<String>().prop_map(TurnEvent::Thinking),
+        2 => "[a-z]{1,3}".prop_map(TurnEvent::ThinkingSealed),
+        1 => any::<String>().prop_map(TurnEvent::ThinkingRedacted),
+        4 => any::<String>().prop_map(TurnEvent::Text),
+        3 => ("[a-z]{1,2}", "[a-z]{1,2}").prop_map(|(id, name)| call(&id, &name)),
+        3 => prop_oneof![Just("{\"a\":"), Just("1}"), Just("{}"), Just("\"\n")].prop_map(input),
+        1 => Just(finished()),
+    ]
+}
+
+/// Adds a delta to a block. The input of a call is a text until its block is closed.
+fn append(block: &mut Value, delta: &Value) {
+    let (field, piece) = match delta["type"].as_str().unwrap() {
+        "text_delta" => ("text", &delta["text"]),
+        "thinking_delta" => ("thinking", &delta["thinking"]),
+        "signature_delta" => ("signature", &delta["signature"]),
+        "input_json_delta" => ("input", &delta["partial_json"]),
+        other => panic!("{other}"),
+    };
+    let before = block[field].as_str().unwrap();
+    block[field] = [before, piece.as_str().unwrap()].concat().into();
+}
+
+/// What an SDK makes of a stream: the message, grown event by event. Asserts that each event may stand where it does.
+fn accumulated(events: &[Event]) -> Option<Value> {
+    let mut message: Option<Value> = None;
+    let mut open = None;
+    let mut is_over = false;
+    for event in events {
+        assert!(!event.data.contains('\n') && !is_over);
+        let data: Value = serde_json::from_str(&event.data).unwrap();
+        assert_eq!(data["type"], event.name);
+        let Some(message) = &mut message else {
+            assert_eq!(event.name, "message_start");
+            message = Some(data["message"].clone());
+            continue;
+        };
+        let index = data["index"]
+            .as_u64()
+            .map(|index| usize::try_from(index).unwrap());
+        let content = message["content"].as_array_mut().unwrap();
+        match event.name {
+            "ping" => {}
+            "content_block_start" => {
+                assert_eq!((open, index), (None, Some(content.len())));
+                open = index;
+                let mut block = data["content_block"].clone();
+                if block["type"] == "tool_use" {
+                    block["input"] = "".into();
+                }
+                content.push(block);
+            }
+            "content_block_delta" => {
+                assert!(open.is_some() && open == index);
+                append(content.last_mut().unwrap(), &data["delta"]);
+            }
+            "content_block_stop" => {
+                assert!(open.take().is_some_and(|open| Some(open) == index));
+            }
+            "message_delta" => {
+                assert_eq!(open, None);
+                for field in ["stop_reason", "stop_sequence"] {
+                    message[field] = data["delta"][field].clone();
+                }
+                message["usage"] = data["usage"].clone();
+            }
+            "message_stop" => is_over = true,
+            other => panic!("{other}"),
+        }
+    }
+    let mut message = message.filter(|_| is_over)?;
+    for block in message["content"]
+        .as_array_mut()
+        .unwrap()
+        .iter_mut()
+        .filter(|block| block["type"] == "tool_use")
+    {
+        let input = block["input"]
+            .as_str()
+            .and_then(|input| serde_json::from_str(input).ok());
+        block["input"] = input.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+    }
+    Some(message)
+}
+
+proptest! {
+    #[test]
+    fn any_events_give_a_well_formed_stream_that_tells_the_whole_answer(
+        events in proptest::collection::vec(event(), 0..16),
+        shows_thinking in any::<bool>(),
+    ) {
+        let mut answer = Answer::new(shows_thinking);
+        let end = events.iter().cloned().find_map(|event| answer.event(event));
+        let reply = Reply { id: "msg_1".into(), model: "a \"model\"".into() };
+        let whole = end.map(|end| serde_json::from_str::<Value>(&answer.body(&reply, &end)).unwrap());
+        prop_assert_eq!(accumulated(&encode(shows_thinking, events)), whole);
+    }
+}

@@ -1,0 +1,263 @@
+//! Calls of tools and their results, matched.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::collections::VecDeque;
+
+use serde_json::json;
+
+use super::Piece;
+use super::Said;
+use super::results;
+use crate::api::request_schema::Ignored;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Repair;
+use crate::api::request_schema::mended;
+use crate::api::request_schema::printable;
+use crate::domain::NativeBlock;
+use crate::domain::NativeRole;
+use crate::domain::Part;
+use crate::domain::Role;
+use crate::domain::ToolUse;
+
+/// The results that belong behind each message, by its number.
+#[derive(Debug, Default)]
+pub(super) struct Answers(HashMap<usize, Vec<Part>>);
+
+impl Answers {
+    /// Those behind the message with this number.
+    pub(super) fn take(&mut self, message: usize) -> Vec<Part> {
+        self.0.remove(&message).unwrap_or_default()
+    }
+}
+
+/// Takes all results out of `messages` and finds them their calls, whose ids become those that upstream gets. Results without a
+/// call become words in their places, and calls without one get one.
+pub(super) fn pair(
+    messages: &mut [Said],
+    ignored: &mut Ignored,
+) -> Result<Answers, InvalidRequest> {
+    let mut pairing = Pairing::default();
+    let mut strays = Vec::new();
+    for (number, message) in messages.iter_mut().enumerate() {
+        for (index, piece) in message.pieces.iter_mut().enumerate() {
+            if let Some(id) = results::id(&piece.part).map(str::to_owned) {
+                match pairing.open.take_latest(&id) {
+                    Some(call) => pairing.answer(call, piece, ignored)?,
+                    None => strays.push((id, number, index)),
+                }
+            } else if message.role == Role::Assistant {
+                pairing.answering = Some(number);
+                pairing.call(piece, number, ignored)?;
+            } else if !matches!(piece.part, Part::Instruction(_)) {
+                pairing.answering = None;
+            }
+        }
+    }
+    for (id, number, index) in strays {
+        let Some(piece) = messages
+            .get_mut(number)
+            .and_then(|message| message.pieces.get_mut(index))
+        else {
+            continue;
+        };
+        match pairing.open.take_first(&id) {
+            Some(call) => {
+                // It stands before its call.
+                pairing.answering = None;
+                pairing.answer(call, piece, ignored)?;
+            }
+            None => note_stray(&id, piece, ignored)?,
+        }
+    }
+    pairing.interrupt(ignored)?;
+    for message in messages {
+        let pieces = std::mem::take(&mut message.pieces);
+        message.pieces = pieces.into_iter().flat_map(results::in_words).collect();
+    }
+    Ok(pairing.answers)
+}
+
+#[derive(Debug, Default)]
+struct Pairing {
+    calls: Vec<Call>,
+    open: Open,
+    /// The answer whose results are expected, as long as nothing else is said after it.
+    answering: Option<usize>,
+    answers: Answers,
+    /// The ids that upstream gets: no two calls may have the same.
+    taken: HashSet<String>,
+    /// How many ids were made up.
+    made: usize,
+}
+
+#[derive(Debug)]
+struct Call {
+    upstream_id: String,
+    /// The number of its message.
+    message: usize,
+    path: String,
+    is_answered: bool,
+}
+
+impl Pairing {
+    /// Follows a part of an answer.
+    fn call(
+        &mut self,
+        piece: &mut Piece,
+        message: usize,
+        ignored: &mut Ignored,
+    ) -> Result<(), InvalidRequest> {
+        let id = match &mut piece.part {
+            Part::ToolUse(call) => {
+                repair_arguments(call, &piece.path, ignored)?;
+                call.id.clone()
+            }
+            Part::Native(NativeBlock {
+                role: NativeRole::Call(id),
+                ..
+            }) => id.clone(),
+            _ => return Ok(()),
+        };
+        if self.open.is_in_latest(&id, message) {
+            let words = format!(
+                "a call before it has the same id `{}`. Give each call its own.",
+                printable(&id)
+            );
+            ignored.repair(Repair::CALL_IDS, piece.path.as_str(), &words)?;
+        }
+        let upstream_id = self.upstream_id(&id);
+        results::rename(&mut piece.part, &upstream_id);
+        self.open.add(id, message, self.calls.len());
+        self.calls.push(Call {
+            upstream_id,
+            message,
+            path: piece.path.clone(),
+            is_answered: false,
+        });
+        Ok(())
+    }
+
+    /// Puts the result that is `piece` behind its call, and nothing in its place.
+    fn answer(
+        &mut self,
+        call: usize,
+        piece: &mut Piece,
+        ignored: &mut Ignored,
+    ) -> Result<(), InvalidRequest> {
+        let Some(call) = self.calls.get_mut(call) else {
+            return Ok(());
+        };
+        if self.answering != Some(call.message) {
+            let words = format!(
+                "the result of the call at `{}` must follow its message at once, before anything else is said. Move it there.",
+                call.path
+            );
+            ignored.repair(Repair::RESULTS_MOVED, piece.path.as_str(), &words)?;
+        }
+        call.is_answered = true;
+        let mut result = std::mem::replace(&mut piece.part, Part::Text(String::new()));
+        results::rename(&mut result, &call.upstream_id);
+        self.answers.0.entry(call.message).or_default().push(result);
+        Ok(())
+    }
+
+    /// Answers the calls that have no result.
+    fn interrupt(&mut self, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
+        for call in self.calls.iter().filter(|call| !call.is_answered) {
+            let words = "the call has no result. Each call needs one behind it, before anything else is said.";
+            ignored.repair(Repair::CALLS_WITHOUT_RESULTS, call.path.as_str(), words)?;
+            let result = results::interrupted(&call.upstream_id);
+            self.answers.0.entry(call.message).or_default().push(result);
+        }
+        Ok(())
+    }
+
+    /// The id under which upstream gets a call: the client's own, unless upstream refuses its characters or an earlier
+    /// call has it, for some clients count anew in every answer.
+    fn upstream_id(&mut self, id: &str) -> String {
+        let is_fit = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if !id.is_empty() && id.chars().all(is_fit) && self.taken.insert(id.to_owned()) {
+            return id.to_owned();
+        }
+        loop {
+            self.made += 1;
+            let made = format!("call-{}", self.made);
+            if self.taken.insert(made.clone()) {
+                return made;
+            }
+        }
+    }
+}
+
+/// The numbers of the calls without a result, by their ids and, for each id, by their messages.
+#[derive(Debug, Default)]
+struct Open(HashMap<String, VecDeque<(usize, VecDeque<usize>)>>);
+
+impl Open {
+    fn add(&mut self, id: String, message: usize, call: usize) {
+        let groups = self.0.entry(id).or_default();
+        match groups.back_mut() {
+            Some((last, calls)) if *last == message => calls.push_back(call),
+            _ => groups.push_back((message, [call].into())),
+        }
+    }
+
+    fn is_in_latest(&self, id: &str, message: usize) -> bool {
+        self.0
+            .get(id)
+            .and_then(VecDeque::back)
+            .is_some_and(|(last, _)| *last == message)
+    }
+
+    /// The first call of the last message that has any.
+    fn take_latest(&mut self, id: &str) -> Option<usize> {
+        let groups = self.0.get_mut(id)?;
+        let (_, calls) = groups.back_mut()?;
+        let call = calls.pop_front();
+        if calls.is_empty() {
+            groups.pop_back();
+        }
+        call
+    }
+
+    /// The first call of all.
+    fn take_first(&mut self, id: &str) -> Option<usize> {
+        let groups = self.0.get_mut(id)?;
+        let (_, calls) = groups.front_mut()?;
+        let call = calls.pop_front();
+        if calls.is_empty() {
+            groups.pop_front();
+        }
+        call
+    }
+}
+
+fn repair_arguments(
+    call: &mut ToolUse,
+    path: &str,
+    ignored: &mut Ignored,
+) -> Result<(), InvalidRequest> {
+    // They are JSON inside a string, into which the repair of the body does not look.
+    if let Cow::Owned(mended) = mended(call.input.as_bytes(), ignored)?
+        && let Ok(mended) = String::from_utf8(mended)
+    {
+        call.input = mended;
+    }
+    if call.is_sound() {
+        return Ok(());
+    }
+    let words = "expected the arguments as a JSON object, such as `{\"city\": \"Paris\"}`.";
+    ignored.repair(Repair::ARGUMENTS, path, words)?;
+    call.input = json!({"arguments": call.input}).to_string();
+    Ok(())
+}
+
+fn note_stray(id: &str, piece: &Piece, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
+    let words = format!(
+        "there is no call `{}` that waits for this result. Send the call before it, and each result once.",
+        printable(id)
+    );
+    ignored.repair(Repair::RESULTS_WITHOUT_CALLS, piece.path.as_str(), &words)
+}

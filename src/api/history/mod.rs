@@ -1,0 +1,221 @@
+//! Conversations as upstream takes them: what is broken in one is repaired and told, or refused under the strict policy.
+//!
+//! Each API reads its messages into a [`Draft`] as they stand. What [`Draft::finish`] makes of it keeps to Anthropic's rules:
+//! each call is answered at the start of the next message of the user, no result is there without its call, and no message is
+//! empty. Whether an answer may stand at the end depends on the model, which is not known here.
+
+mod calls;
+#[cfg(test)]
+mod properties;
+mod results;
+#[cfg(test)]
+mod tests;
+
+use crate::api::request_schema::Ignored;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Repair;
+use crate::api::request_schema::code;
+use crate::domain::Message;
+use crate::domain::Part;
+use crate::domain::Role;
+
+use self::calls::Answers;
+
+/// A conversation without instructions, sorted into what a turn is made of.
+#[derive(Debug, Default, PartialEq)]
+pub struct Conversation {
+    /// The messages before the prompt.
+    pub history: Vec<Message>,
+    /// The last message of the user. Empty if the model is to go on with its last answer.
+    pub prompt: Vec<Part>,
+}
+
+/// A part of a message, and where it stands in the request.
+#[derive(Debug)]
+pub struct Piece {
+    /// The part. The ids of calls and results are the client's own, in any characters.
+    pub part: Part,
+    /// Its path, for whoever is told that it is broken.
+    pub path: String,
+}
+
+/// How an API understands its messages.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// The field in which they stand.
+    pub field: &'static str,
+    /// Whether messages of one side that follow each other are one.
+    pub merges: bool,
+    /// Whether an answer with this part may be the last message: upstream goes on with it.
+    pub is_paused: fn(&Part) -> bool,
+}
+
+/// A conversation as a client has written it.
+#[derive(Debug)]
+pub struct Draft {
+    rules: Rules,
+    messages: Vec<Said>,
+}
+
+#[derive(Debug)]
+struct Said {
+    role: Role,
+    pieces: Vec<Piece>,
+    path: String,
+}
+
+impl Draft {
+    /// A conversation in which nothing was said.
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            messages: Vec::new(),
+        }
+    }
+
+    /// Adds a message; `path` is that of its content.
+    pub fn say(&mut self, role: Role, path: impl Into<String>, parts: Vec<Piece>) {
+        let is_blank = |part: &Part| match part {
+            Part::Text(text) | Part::Instruction(text) => text.trim().is_empty(),
+            _ => false,
+        };
+        let is_said = |piece: &Piece| !is_blank(&piece.part);
+        let pieces: Vec<_> = parts.into_iter().filter(is_said).collect();
+        match self
+            .messages
+            .last_mut()
+            .filter(|last| self.rules.merges && last.role == role)
+        {
+            Some(last) if !pieces.is_empty() && !last.pieces.is_empty() => {
+                last.pieces.extend(pieces);
+            }
+            _ => self.messages.push(Said {
+                role,
+                pieces,
+                path: path.into(),
+            }),
+        }
+    }
+
+    /// Whether nothing was said so far, so that instructions are those of the whole conversation.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Adds to the last message, if it is an answer; otherwise begins one.
+    pub fn go_on(&mut self, path: impl Into<String>, parts: Vec<Piece>) {
+        match self
+            .messages
+            .last_mut()
+            .filter(|last| last.role == Role::Assistant)
+        {
+            Some(last) => last.pieces.extend(parts),
+            None => self.say(Role::Assistant, path, parts),
+        }
+    }
+
+    /// The conversation, repaired. `instruction` takes away the last text of the instructions, if there is one.
+    ///
+    /// # Errors
+    /// When there is nothing to answer, and under the strict policy when anything had to be repaired.
+    pub fn finish(
+        mut self,
+        instruction: impl FnOnce() -> Option<String>,
+        ignored: &mut Ignored,
+    ) -> Result<Conversation, InvalidRequest> {
+        self.leave_out_empty(ignored)?;
+        let rules = self.rules;
+        let answers = calls::pair(&mut self.messages, ignored)?;
+        let mut history = arrange(self.messages, answers, rules.merges);
+        let prompt = match history.pop() {
+            Some(Message {
+                role: Role::User,
+                parts,
+            }) => parts,
+            Some(answer) if answer.parts.iter().any(rules.is_paused) => {
+                history.push(answer);
+                Vec::new()
+            }
+            Some(answer) => {
+                history.push(answer);
+                vec![Part::GoOn]
+            }
+            None => vec![Part::Text(instead_of_a_message(
+                instruction(),
+                rules.field,
+                ignored,
+            )?)],
+        };
+        Ok(Conversation { history, prompt })
+    }
+
+    /// An answer that says nothing was cut off before its first word: it is as if it had not begun. So is a thought at the end of an
+    /// answer, which upstream does not take there.
+    fn leave_out_empty(&mut self, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
+        for answer in self
+            .messages
+            .iter_mut()
+            .filter(|message| message.role == Role::Assistant)
+        {
+            let is_thought = |piece: &Piece| matches!(piece.part, Part::Thinking(_));
+            while answer.pieces.last().is_some_and(is_thought) {
+                answer.pieces.pop();
+            }
+        }
+        for message in &self.messages {
+            if message.pieces.is_empty() && message.role == Role::User {
+                note_empty(&message.path, ignored)?;
+            }
+        }
+        self.messages.retain(|message| !message.pieces.is_empty());
+        Ok(())
+    }
+}
+
+/// Notes that the message whose content is at `path` has nothing in it.
+///
+/// # Errors
+/// Under the strict policy.
+pub fn note_empty(path: &str, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
+    let words =
+        "is blank, and Claude takes no message without text. Write some, or remove the message.";
+    ignored.repair(Repair::EMPTY_MESSAGES, path, words)
+}
+
+/// The messages, each answer with the results of its calls behind it.
+fn arrange(messages: Vec<Said>, mut answers: Answers, merges: bool) -> Vec<Message> {
+    let mut arranged: Vec<Message> = Vec::new();
+    let mut add = |role, parts: Vec<Part>| match arranged
+        .last_mut()
+        .filter(|last| merges && last.role == role)
+    {
+        Some(last) => last.parts.extend(parts),
+        None if parts.is_empty() => {}
+        None => arranged.push(Message { role, parts }),
+    };
+    for (index, message) in messages.into_iter().enumerate() {
+        add(
+            message.role,
+            message.pieces.into_iter().map(|piece| piece.part).collect(),
+        );
+        add(Role::User, answers.take(index));
+    }
+    arranged
+}
+
+fn instead_of_a_message(
+    instruction: Option<String>,
+    field: &str,
+    ignored: &mut Ignored,
+) -> Result<String, InvalidRequest> {
+    let words = "has no message for Claude to answer. Add one with the role `user`.";
+    let Some(text) = instruction else {
+        return Err(InvalidRequest::at(
+            field,
+            code::VALUE,
+            format!("`{field}` {words}"),
+        ));
+    };
+    ignored.repair(Repair::NO_USER_MESSAGE, field, words)?;
+    Ok(text)
+}

@@ -1,0 +1,121 @@
+//! What holds of every conversation.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::api::request_schema::Policy;
+use crate::domain::ToolResult;
+use crate::domain::ToolUse;
+
+fn part() -> impl Strategy<Value = Part> {
+    let id = || proptest::sample::select(vec!["a", "b", "call-1", "c d"]).prop_map(str::to_owned);
+    let input = proptest::sample::select(vec!["{}", "[1]", ""]).prop_map(str::to_owned);
+    prop_oneof![
+        proptest::sample::select(vec!["x", " ", "y"]).prop_map(Part::text),
+        Just(Part::Instruction("z".to_owned())),
+        (id(), input).prop_map(|(id, input)| Part::ToolUse(ToolUse {
+            id,
+            name: "look".into(),
+            input
+        })),
+        id().prop_map(|id| Part::ToolResult(ToolResult {
+            id,
+            parts: vec![Part::text("z")],
+            is_error: false
+        })),
+    ]
+}
+
+/// Messages as clients may send them: each side has only what its APIs let it have.
+fn messages() -> impl Strategy<Value = Vec<Message>> {
+    let message = (any::<bool>(), vec(part(), 0..4)).prop_map(|(is_user, mut parts)| {
+        let role = if is_user { Role::User } else { Role::Assistant };
+        let foreign = |part: &Part| match part {
+            Part::ToolUse(_) => is_user,
+            Part::ToolResult(_) | Part::Instruction(_) => !is_user,
+            _ => false,
+        };
+        parts.retain(|part| !foreign(part));
+        Message { role, parts }
+    });
+    vec(message, 0..7)
+}
+
+fn finish(
+    messages: &[Message],
+    merges: bool,
+    policy: Policy,
+) -> Result<(Conversation, Vec<&'static str>), InvalidRequest> {
+    let mut draft = Draft::new(Rules {
+        field: "messages",
+        merges,
+        is_paused: |_| false,
+    });
+    for message in messages {
+        let piece = |part: &Part| Piece {
+            part: part.clone(),
+            path: "part".into(),
+        };
+        draft.say(
+            message.role,
+            "content",
+            message.parts.iter().map(piece).collect(),
+        );
+    }
+    let mut ignored = Ignored::new(policy);
+    let made = draft.finish(|| Some("Sing.".to_owned()), &mut ignored)?;
+    Ok((made, ignored.into_remarks().repaired))
+}
+
+fn whole(made: &Conversation) -> Vec<Message> {
+    let prompt = Message {
+        role: Role::User,
+        parts: made.prompt.clone(),
+    };
+    made.history.iter().cloned().chain([prompt]).collect()
+}
+
+/// The ids of the calls of a message, or of the results at its start.
+fn ids(parts: &[Part], are_calls: bool) -> Vec<&str> {
+    let mut ids = Vec::new();
+    for part in parts {
+        match part {
+            Part::ToolUse(call) if are_calls => ids.push(call.id.as_str()),
+            Part::ToolResult(result) if !are_calls => ids.push(result.id.as_str()),
+            _ => {}
+        }
+    }
+    ids.sort_unstable();
+    ids
+}
+
+proptest! {
+    #[test]
+    fn what_is_made_keeps_to_the_rules_of_upstream(messages in messages(), merges in any::<bool>()) {
+        let (made, repaired) = finish(&messages, merges, Policy::Lenient).unwrap();
+        prop_assert_eq!(finish(&messages, merges, Policy::Strict).is_ok(), repaired.is_empty());
+        let whole = whole(&made);
+        prop_assert!(whole.iter().all(|message| !message.parts.is_empty()));
+        let mut open = Vec::new();
+        let mut all = Vec::new();
+        for message in &whole {
+            prop_assert_eq!(ids(&message.parts, false), open);
+            let results = message.parts.iter().take_while(|part| results::id(part).is_some()).count();
+            prop_assert_eq!(results, ids(&message.parts, false).len(), "results stand in front");
+            open = ids(&message.parts, true);
+            all.extend(open.clone());
+        }
+        prop_assert!(open.is_empty());
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        prop_assert_eq!(all.len(), count, "no two calls have one id");
+    }
+
+    #[test]
+    fn what_is_made_needs_no_repair(messages in messages(), merges in any::<bool>()) {
+        let (made, _) = finish(&messages, merges, Policy::Lenient).unwrap();
+        prop_assert_eq!(finish(&whole(&made), merges, Policy::Strict), Ok((made, Vec::new())));
+    }
+}

@@ -1,0 +1,382 @@
+//! Broken conversations, and what is made of them.
+
+use super::*;
+use crate::api::request_schema::Policy;
+use crate::domain::NativeBlock;
+use crate::domain::NativeRole;
+use crate::domain::ToolResult;
+use crate::domain::ToolUse;
+
+const RULES: Rules = Rules {
+    field: "messages",
+    merges: false,
+    is_paused: |_| false,
+};
+
+fn call(id: &str) -> Part {
+    Part::ToolUse(ToolUse {
+        id: id.into(),
+        name: "look".into(),
+        input: "{}".into(),
+    })
+}
+
+fn result(id: &str, text: &str) -> Part {
+    Part::ToolResult(ToolResult {
+        id: id.into(),
+        parts: vec![Part::text(text)],
+        is_error: false,
+    })
+}
+
+/// Each message as `u` or `a`, and its parts.
+fn draft(messages: &[(char, &[Part])], rules: Rules) -> Draft {
+    let mut draft = Draft::new(rules);
+    for (number, (role, parts)) in messages.iter().enumerate() {
+        let role = if *role == 'u' {
+            Role::User
+        } else {
+            Role::Assistant
+        };
+        let path = |index| format!("messages[{number}].content[{index}]");
+        let pieces = parts
+            .iter()
+            .cloned()
+            .enumerate()
+            .map(|(index, part)| Piece {
+                part,
+                path: path(index),
+            });
+        draft.say(
+            role,
+            format!("messages[{number}].content"),
+            pieces.collect(),
+        );
+    }
+    draft
+}
+
+fn words(part: &Part) -> String {
+    let inner = |parts: &[Part]| parts.iter().map(words).collect::<Vec<_>>().join(" ");
+    match part {
+        Part::GoOn => "GO ON".into(),
+        Part::Instruction(text) => format!("[{text}]"),
+        Part::Text(text) => text.clone(),
+        Part::ToolUse(call) => format!(
+            "{}?{}",
+            call.id,
+            if call.input == "{}" { "" } else { &call.input }
+        ),
+        Part::ToolResult(result) if result.is_error => format!("{}!error", result.id),
+        Part::ToolResult(result) => format!("{}!{}", result.id, inner(&result.parts)),
+        Part::Native(block) => block.json.clone(),
+        _ => unreachable!(),
+    }
+}
+
+/// What is made of a conversation, and the names of the repairs. The strict policy refuses it if, and only if, there are any.
+fn repaired(messages: &[(char, &[Part])]) -> (String, Vec<&'static str>) {
+    let finish = |policy| {
+        let mut ignored = Ignored::new(policy);
+        let made = draft(messages, RULES).finish(|| None, &mut ignored);
+        (made, ignored.into_remarks().repaired)
+    };
+    let (made, names) = finish(Policy::Lenient);
+    assert_eq!(finish(Policy::Strict).0.is_ok(), names.is_empty());
+    (told(&made.unwrap()), names)
+}
+
+fn told(made: &Conversation) -> String {
+    let line = |role: char, parts: &[Part]| {
+        format!(
+            "{role}: {}",
+            parts.iter().map(words).collect::<Vec<_>>().join(", ")
+        )
+    };
+    let role = |role| if role == Role::User { 'u' } else { 'a' };
+    let history = made
+        .history
+        .iter()
+        .map(|message| line(role(message.role), &message.parts));
+    history
+        .chain([line('u', &made.prompt)])
+        .collect::<Vec<_>>()
+        .join(" | ")
+}
+
+fn text(text: &str) -> Part {
+    Part::text(text)
+}
+
+#[test]
+fn a_sound_conversation_stays_as_it_is() {
+    let results = [result("b", "2"), result("a", "1"), text("well?")];
+    let (made, names) = repaired(&[
+        ('u', &[text("hi")]),
+        ('a', &[call("a"), call("b")]),
+        ('u', &results),
+    ]);
+    assert_eq!(made, "u: hi | a: a?, b? | u: b!2, a!1 | u: well?");
+    assert!(names.is_empty());
+}
+
+#[test]
+fn calls_without_results_are_answered_as_interrupted() {
+    let (made, names) = repaired(&[
+        ('u', &[text("hi")]),
+        ('a', &[call("a"), call("b")]),
+        ('u', &[result("a", "1"), text("x")]),
+    ]);
+    assert_eq!(
+        (made.as_str(), &*names),
+        (
+            "u: hi | a: a?, b? | u: a!1, b!error | u: x",
+            &["calls_without_results"][..]
+        )
+    );
+    let (made, _) = repaired(&[('u', &[text("hi")]), ('a', &[call("a")])]);
+    assert_eq!(made, "u: hi | a: a? | u: a!error");
+}
+
+#[test]
+fn results_without_calls_become_words_of_the_user() {
+    let (made, names) = repaired(&[('u', &[result("a", "1"), text("x")])]);
+    assert_eq!(
+        (made.as_str(), &*names),
+        (
+            "u: Result of the tool call `a`:, 1, x",
+            &["results_without_calls"][..]
+        )
+    );
+    let twice = [result("a", "1"), result("a", "2")];
+    let (made, names) = repaired(&[('u', &[text("hi")]), ('a', &[call("a")]), ('u', &twice)]);
+    assert_eq!(
+        made,
+        "u: hi | a: a? | u: a!1 | u: Result of the tool call `a`:, 2"
+    );
+    assert_eq!(names, ["results_without_calls"]);
+}
+
+#[test]
+fn results_are_put_behind_their_calls() {
+    let (hi, ask) = (('u', &[text("hi")][..]), ('a', &[call("a")][..]));
+    for rest in [
+        &[ask, ('u', &[text("x"), result("a", "1")][..])][..],
+        &[ask, ('u', &[text("x")]), ('u', &[result("a", "1")])],
+        &[('u', &[result("a", "1")]), ask, ('u', &[text("x")])],
+    ] {
+        let (made, names) = repaired(&[&[hi], rest].concat());
+        assert_eq!(
+            (made.as_str(), &*names),
+            ("u: hi | a: a? | u: a!1 | u: x", &["results_moved"][..])
+        );
+    }
+    let (made, names) = repaired(&[
+        hi,
+        ask,
+        ('a', &[call("b")]),
+        ('u', &[result("a", "1"), result("b", "2")]),
+    ]);
+    assert_eq!(
+        (made.as_str(), &*names),
+        (
+            "u: hi | a: a? | u: a!1 | a: b? | u: b!2",
+            &["results_moved"][..]
+        )
+    );
+}
+
+#[test]
+fn calls_with_one_id_get_ids_of_their_own() {
+    let results = [result("a", "1"), result("a", "2")];
+    let (made, names) = repaired(&[
+        ('u', &[text("hi")]),
+        ('a', &[call("a"), call("a")]),
+        ('u', &results),
+    ]);
+    assert_eq!(
+        (made.as_str(), &*names),
+        (
+            "u: hi | a: a?, call-1? | u: a!1, call-1!2",
+            &["call_ids"][..]
+        )
+    );
+    let round = [('a', &[call("a")][..]), ('u', &[result("a", "1")])];
+    let (made, names) = repaired(&[&[('u', &[text("hi")][..])][..], &round, &round].concat());
+    assert_eq!(made, "u: hi | a: a? | u: a!1 | a: call-1? | u: call-1!1");
+    assert!(names.is_empty(), "clients count anew");
+}
+
+#[test]
+fn arguments_that_are_no_object_become_one() {
+    let broken = |input: &str| {
+        Part::ToolUse(ToolUse {
+            id: "a".into(),
+            name: "f".into(),
+            input: input.into(),
+        })
+    };
+    for (input, expected) in [
+        ("[1]", r#"{"arguments":"[1]"}"#),
+        ("{\"x", r#"{"arguments":"{\"x"}"#),
+        ("null", r#"{"arguments":"null"}"#),
+    ] {
+        let (made, names) = repaired(&[
+            ('u', &[text("hi")]),
+            ('a', &[broken(input)]),
+            ('u', &[result("a", "1")]),
+        ]);
+        assert_eq!(
+            (made, &*names),
+            (
+                format!("u: hi | a: a?{expected} | u: a!1"),
+                &["arguments"][..]
+            )
+        );
+    }
+}
+
+#[test]
+fn empty_messages_are_left_out() {
+    let (made, names) = repaired(&[
+        ('u', &[]),
+        ('a', &[]),
+        ('u', &[text(" ")]),
+        ('u', &[text("x")]),
+    ]);
+    assert_eq!((made.as_str(), &*names), ("u: x", &["empty_messages"][..]));
+    let (_, names) = repaired(&[('u', &[text("hi")]), ('a', &[]), ('u', &[text("x")])]);
+    assert!(
+        names.is_empty(),
+        "an answer may be cut off before its first word"
+    );
+}
+
+#[test]
+fn an_answer_at_the_end_is_to_be_continued() {
+    let (made, names) = repaired(&[('u', &[text("hi")]), ('a', &[text("The")])]);
+    assert_eq!(
+        (made.as_str(), &*names),
+        ("u: hi | a: The | u: GO ON", &[][..])
+    );
+    let rules = Rules {
+        is_paused: |part| *part == Part::text("The"),
+        ..RULES
+    };
+    let paused = draft(&[('u', &[text("hi")]), ('a', &[text("The")])], rules);
+    let made = paused
+        .finish(|| None, &mut Ignored::new(Policy::Strict))
+        .unwrap();
+    assert_eq!(told(&made), "u: hi | a: The | u: ");
+}
+
+#[test]
+fn instructions_between_a_call_and_its_result_stand_behind_it() {
+    let instruction = Part::Instruction("Be brief.".to_owned());
+    let (made, names) = repaired(&[
+        ('u', &[text("hi")]),
+        ('a', &[call("a")]),
+        ('u', &[instruction]),
+        ('u', &[result("a", "1")]),
+    ]);
+    assert_eq!(
+        (made.as_str(), &*names),
+        ("u: hi | a: a? | u: a!1 | u: [Be brief.]", &[][..])
+    );
+}
+
+#[test]
+fn instructions_alone_are_what_is_to_be_done() {
+    let nothing = || draft(&[('u', &[])], RULES);
+    let mut ignored = Ignored::new(Policy::Lenient);
+    let made = nothing()
+        .finish(|| Some("Sing.".into()), &mut ignored)
+        .unwrap();
+    assert_eq!(told(&made), "u: Sing.");
+    assert_eq!(
+        ignored.into_remarks().repaired,
+        ["empty_messages", "no_user_message"]
+    );
+    let error = nothing()
+        .finish(|| None, &mut Ignored::new(Policy::Lenient))
+        .unwrap_err();
+    assert_eq!(error.param.as_deref(), Some("messages"));
+}
+
+#[test]
+fn blocks_that_go_as_they_were_written_are_repaired_too() {
+    let native = |json: &str, role| {
+        Part::Native(NativeBlock {
+            json: json.into(),
+            role,
+        })
+    };
+    let call = || {
+        native(
+            r#"{"id":"a","input":{"z":1.0,"b":2}}"#,
+            NativeRole::Call("a".into()),
+        )
+    };
+    let result = |content: &str| {
+        native(
+            &format!(r#"{{"tool_use_id":"a","content":{content}}}"#),
+            NativeRole::Result("a".into()),
+        )
+    };
+    let results = [
+        result("\"1\""),
+        result("\"2\""),
+        result(r#"[{"z":1,"a":2}],"is_error":true"#),
+    ];
+    let (made, names) = repaired(&[
+        ('u', &[text("hi")]),
+        ('a', &[call(), call()]),
+        ('u', &results),
+    ]);
+    let expected = r#"u: hi | a: {"id":"a","input":{"z":1.0,"b":2}}, {"id":"call-1","input":{"z":1.0,"b":2}} | u: {"tool_use_id":"a","content":"1"}, {"content":"2","tool_use_id":"call-1"} | u: Error of the tool call `a`:, {"z":1,"a":2}"#;
+    assert_eq!(made, expected);
+    assert_eq!(names, ["call_ids", "results_without_calls"]);
+}
+
+#[test]
+fn characters_in_arguments_are_mended() {
+    let call = |input: &str| {
+        Part::ToolUse(ToolUse {
+            id: "a".into(),
+            name: "look".into(),
+            input: input.into(),
+        })
+    };
+    let (made, names) = repaired(&[
+        ('u', &[text("hi")]),
+        ('a', &[call(r#"{"b":"x\ud83d\u0000"}"#)]),
+        ('u', &[result("a", "1")]),
+    ]);
+    assert_eq!(
+        (made.as_str(), &*names),
+        (
+            r#"u: hi | a: a?{"b":"x\ufffd"} | u: a!1"#,
+            &["characters"][..]
+        )
+    );
+}
+
+#[test]
+fn many_results_find_their_calls_in_any_order() {
+    const CALLS: usize = 10_000;
+    let calls: Vec<_> = (0..CALLS)
+        .map(|number| call(&format!("c{}", number % 5000)))
+        .collect();
+    let results: Vec<_> = (0..CALLS)
+        .rev()
+        .map(|number| result(&format!("c{}", number % 5000), "x"))
+        .collect();
+    let draft = draft(
+        &[('u', &[text("hi")]), ('a', &calls), ('u', &results)],
+        RULES,
+    );
+    let made = draft
+        .finish(|| None, &mut Ignored::new(Policy::Lenient))
+        .unwrap();
+    assert_eq!(made.prompt.len(), CALLS);
+}

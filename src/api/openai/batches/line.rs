@@ -1,0 +1,159 @@
+//! Lines of the files of a batch.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::Fault;
+use crate::api::openai::json;
+use crate::api::request_schema::Remarks;
+use crate::api::request_schema::got;
+use crate::api::request_schema::printable;
+
+/// A request of a batch.
+#[derive(Debug)]
+pub struct Line {
+    /// By what its maker finds the answer.
+    pub custom_id: String,
+    /// The body, as it was written.
+    pub body: Box<RawValue>,
+}
+
+#[derive(Serialize)]
+struct Outcome<'a> {
+    id: String,
+    custom_id: &'a str,
+    response: Option<Response<'a>>,
+    error: Option<Failure<'a>>,
+}
+
+#[derive(Serialize)]
+struct Response<'a> {
+    status_code: u16,
+    request_id: String,
+    body: &'a RawValue,
+    /// This and the next are fields of ours: here are no headers in which they could stand.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    ignored: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    repaired: &'a [&'static str],
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    code: &'a str,
+    message: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    model: Option<String>,
+}
+
+impl Line {
+    /// Reads the line numbered `number`, whose request is for `endpoint`.
+    ///
+    /// # Errors
+    /// With what is wrong with it.
+    pub fn decode(line: &[u8], number: u64, endpoint: &str) -> Result<Self, Fault> {
+        let fault = |code: &str, param: Option<&str>, message: &str| Fault {
+            code: code.to_owned(),
+            line: Some(number),
+            message: message.to_owned(),
+            param: param.map(ToOwned::to_owned),
+        };
+        let Ok(mut fields) = serde_json::from_slice::<BTreeMap<String, Box<RawValue>>>(line) else {
+            let message =
+                "This line is no JSON object. Each line must be one, on a line of its own.";
+            return Err(fault("invalid_json_line", None, message));
+        };
+        let mut text = |name: &'static str| {
+            let Some(value) = fields.remove(name) else {
+                return Err(fault(
+                    "missing_required_parameter",
+                    Some(name),
+                    &format!("`{name}` is missing."),
+                ));
+            };
+            match serde_json::from_str(value.get()) {
+                Ok(Value::String(text)) => Ok(text),
+                value => {
+                    let message = format!(
+                        "`{name}`: expected a string, got {}.",
+                        got(&value.unwrap_or_default())
+                    );
+                    Err(fault("invalid_type", Some(name), &message))
+                }
+            }
+        };
+        let (custom_id, method, url) = (text("custom_id")?, text("method")?, text("url")?);
+        if custom_id.is_empty() {
+            let message = "`custom_id` is empty. By it you find the answer.";
+            return Err(fault("invalid_value", Some("custom_id"), message));
+        }
+        if method != "POST" {
+            let message = format!("`method`: expected `POST`, got `{}`.", printable(&method));
+            return Err(fault("invalid_method", Some("method"), &message));
+        }
+        if url != endpoint {
+            let message =
+                format!("`url`: expected `{endpoint}`, which is the endpoint of the batch.");
+            return Err(fault("mismatched_endpoint", Some("url"), &message));
+        }
+        let body = fields
+            .remove("body")
+            .filter(|body| body.get().starts_with('{'));
+        let message = "`body` is missing, or no object. It is the body of the request.";
+        let body =
+            body.ok_or_else(|| fault("missing_required_parameter", Some("body"), message))?;
+        Ok(Self { custom_id, body })
+    }
+
+    /// The model that its body names.
+    pub fn model(&self) -> Option<String> {
+        serde_json::from_str::<Model>(self.body.get()).ok()?.model
+    }
+}
+
+/// The line of a request for `endpoint`, whose `body` is JSON on one line.
+pub fn request_line(custom_id: &str, endpoint: &str, body: &str) -> String {
+    let (custom_id, endpoint) = (json::to_string(custom_id), json::to_string(endpoint));
+    format!(
+        "{{\"custom_id\":{custom_id},\"method\":\"POST\",\"url\":{endpoint},\"body\":{body}}}\n"
+    )
+}
+
+/// The line that tells what the endpoint says to the request `custom_id`: `body`, with `status`.
+pub fn answer(custom_id: &str, status: u16, body: &[u8], remarks: &Remarks) -> String {
+    let body = serde_json::from_slice::<&RawValue>(body).unwrap_or(RawValue::NULL);
+    let request_id = format!("req_{}", uuid::Uuid::new_v4().simple());
+    let Remarks { ignored, repaired } = remarks;
+    let response = Response {
+        status_code: status,
+        request_id,
+        body,
+        ignored,
+        repaired,
+    };
+    write(custom_id, Some(response), None)
+}
+
+/// The line that tells why the request `custom_id` was not made.
+pub fn failure(custom_id: &str, code: &str, message: &str) -> String {
+    write(custom_id, None, Some(Failure { code, message }))
+}
+
+fn write(custom_id: &str, response: Option<Response<'_>>, error: Option<Failure<'_>>) -> String {
+    let id = format!("batch_req_{}", uuid::Uuid::new_v4().simple());
+    let mut line = json::to_string(&Outcome {
+        id,
+        custom_id,
+        response,
+        error,
+    });
+    line.push('\n');
+    line
+}

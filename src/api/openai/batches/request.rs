@@ -1,0 +1,119 @@
+//! What makes a batch.
+
+use serde_json::Map;
+use serde_json::Value;
+
+use crate::api::openai::files;
+use crate::api::openai::labels;
+use crate::api::request_schema::Ignored;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Policy;
+use crate::api::request_schema::Remarks;
+use crate::api::request_schema::Shape;
+use crate::api::request_schema::Table;
+use crate::api::request_schema::code;
+use crate::api::request_schema::honoured;
+use crate::api::request_schema::printable;
+use crate::api::request_schema::request;
+
+/// The one time a batch may take.
+const WINDOW: &str = "24h";
+
+/// The fields of the request.
+pub(super) static REQUEST: Table = Table {
+    prefix: "",
+    fields: &[
+        honoured(
+            "input_file_id",
+            Shape::Text,
+            "Required. A file of the purpose `batch`, in the key's project.",
+        ),
+        honoured(
+            "endpoint",
+            Shape::Text,
+            "Required. `/v1/chat/completions`, `/v1/completions` or `/v1/responses`: what answers the requests.",
+        ),
+        honoured(
+            "completion_window",
+            Shape::Text,
+            "Required. `24h`; OpenAI has no other either.",
+        ),
+        honoured(
+            "metadata",
+            Shape::Object,
+            "Up to 16 pairs of strings, keys up to 64 and values up to 512 characters.",
+        ),
+        honoured(
+            "output_expires_after",
+            Shape::Object,
+            "When the files of answers and errors go. 30 days after they are made, unless it says otherwise.",
+        ),
+    ],
+};
+
+/// A request for a batch, understood.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateRequest {
+    /// The file of its requests.
+    pub input_file_id: String,
+    /// The path that is to answer them, one of those asked for.
+    pub endpoint: String,
+    /// The time it may take.
+    pub completion_window: String,
+    /// Labels.
+    pub metadata: Option<Map<String, Value>>,
+    /// After how many seconds the files that come of it are to go.
+    pub output_expires_after: Option<u64>,
+    /// What there is to say of it.
+    pub remarks: Remarks,
+}
+
+/// Reads the body of `POST /v1/batches`; `endpoints` are the paths there are.
+///
+/// # Errors
+/// When the body is not such a request, or asks for something that is not served.
+pub fn decode(
+    body: &[u8],
+    endpoints: &[&str],
+    policy: Policy,
+) -> Result<CreateRequest, InvalidRequest> {
+    let mut ignored = Ignored::new(policy);
+    let mut request = request(
+        body,
+        &REQUEST,
+        "`input_file_id`, `endpoint` and `completion_window`",
+    )?;
+    let input_file_id = request
+        .take_text("input_file_id")?
+        .ok_or_else(|| request.missing("input_file_id"))?;
+    let endpoint = request
+        .take_text("endpoint")?
+        .ok_or_else(|| request.missing("endpoint"))?;
+    if !endpoints.contains(&endpoint.as_str()) {
+        let words = format!("expected one of {}.", endpoints.join(", "));
+        return Err(request.refuse("endpoint", code::VALUE, &words));
+    }
+    let completion_window = request
+        .take_text("completion_window")?
+        .ok_or_else(|| request.missing("completion_window"))?;
+    if completion_window != WINDOW {
+        let words = format!(
+            "expected `{WINDOW}`, got `{}`.",
+            printable(&completion_window)
+        );
+        return Err(request.refuse("completion_window", code::VALUE, &words));
+    }
+    let metadata = labels::metadata(&mut request)?;
+    let (name, table) = ("output_expires_after", &files::OUTPUT_EXPIRES_AFTER);
+    let output_expires_after = files::expires_after(&mut request, name, table, &mut ignored)?;
+    request.finish(&mut ignored)?;
+    let remarks = ignored.into_remarks();
+    Ok(CreateRequest {
+        input_file_id,
+        endpoint,
+        completion_window,
+        metadata,
+        output_expires_after,
+        remarks,
+    })
+}

@@ -1,0 +1,54 @@
+//! Marks for the prompt cache, as `OpenAI`'s clients write them.
+
+use crate::api::request_schema::Field;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Object;
+use crate::api::request_schema::Shape;
+use crate::api::request_schema::emulated;
+use crate::api::request_schema::honoured;
+use crate::domain::Part;
+
+/// `OpenAI`'s mark at the end of a part of a message.
+pub(in crate::api::openai) const BREAKPOINT: Field = honoured(
+    "prompt_cache_breakpoint",
+    Shape::Any,
+    "Marks the prompt for Anthropic's prompt cache up to this part. Without any mark the server sets its own.",
+);
+
+/// Anthropic's mark at the end of a part of a message.
+pub(in crate::api::openai) const CACHE_CONTROL: Field = honoured(
+    "cache_control",
+    Shape::Object,
+    "Anthropic's own mark, which some clients send to every server: the same, with its `ttl`.",
+);
+
+/// How long a request's prompt stays in the prompt cache.
+pub(in crate::api::openai) const RETENTION: Field = emulated(
+    "prompt_cache_retention",
+    Shape::Text,
+    "`24h` has the prompt kept for an hour, which is Anthropic's longest; other values for its five minutes.",
+);
+
+/// Takes the mark at the end of the part of a message: Anthropic's `cache_control`, which some clients send to every server, or
+/// `OpenAI`'s `prompt_cache_breakpoint`.
+pub(in crate::api::openai) fn take(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
+    let breakpoint = part
+        .take("prompt_cache_breakpoint")?
+        .filter(|mark| *mark != false);
+    let written = part.take("cache_control")?;
+    if written.is_none() && breakpoint.is_none() {
+        return Ok(None);
+    }
+    let plain = || r#"{"type":"ephemeral"}"#.to_owned();
+    let mark = written
+        .filter(|mark| mark["type"].is_string())
+        .map_or_else(plain, |mark| mark.to_string());
+    Ok(Some(Part::CacheMark(mark)))
+}
+
+/// Takes how long the prompt is to stay in the prompt cache: whether as long as it can.
+pub(in crate::api::openai) fn is_long(request: &mut Object) -> Result<bool, InvalidRequest> {
+    Ok(request
+        .take_text("prompt_cache_retention")?
+        .is_some_and(|word| word == "24h"))
+}

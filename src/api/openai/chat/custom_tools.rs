@@ -1,0 +1,80 @@
+//! Tools that take a text, as requests offer them.
+
+use super::fields;
+use crate::api::openai::custom;
+use crate::api::openai::custom::Grammar;
+use crate::api::openai::functions;
+use crate::api::request_schema::Ignored;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Object;
+use crate::api::request_schema::code;
+use crate::api::request_schema::printable;
+use crate::domain::Tool;
+
+/// The type of a tool that takes a text, and the field that describes it.
+pub(super) const CUSTOM: &str = "custom";
+
+/// A tool that takes a text.
+pub(super) fn custom_tool(
+    mut tool: Object,
+    is_flat: bool,
+    ignored: &mut Ignored,
+) -> Result<Tool, InvalidRequest> {
+    tool.take_text("type")?;
+    let mut inner = if is_flat {
+        tool
+    } else {
+        let custom = tool.take(CUSTOM)?.ok_or_else(|| tool.missing(CUSTOM))?;
+        let place = tool.place.inner(CUSTOM, &fields::CUSTOM);
+        tool.finish(ignored)?;
+        Object::new(custom, place)?
+    };
+    let name = functions::name(&mut inner)?;
+    let description = inner.take_text("description")?;
+    let format = inner.take("format")?;
+    let place = inner.place.inner("format", &fields::CUSTOM_FORMAT);
+    inner.finish(ignored)?;
+    let grammar = match format {
+        Some(format) => grammar(Object::new(format, place)?, ignored)?,
+        None => None,
+    };
+    let description = custom::description(description, grammar);
+    Ok(Tool {
+        name,
+        description,
+        schema: custom::SCHEMA.to_owned(),
+        strict: false,
+    })
+}
+
+/// What the text of a custom tool must keep to, written as chat has it or as Responses does.
+fn grammar(mut format: Object, ignored: &mut Ignored) -> Result<Option<Grammar>, InvalidRequest> {
+    let kind = format
+        .take_text("type")?
+        .ok_or_else(|| format.missing("type"))?;
+    let inner = format.take("grammar")?;
+    if kind == "text" {
+        format.finish(ignored)?;
+        return Ok(None);
+    }
+    if kind != "grammar" {
+        let words = format!("expected `text` or `grammar`, got `{}`.", printable(&kind));
+        return Err(format.refuse("type", code::VALUE, &words));
+    }
+    let mut grammar = match inner {
+        Some(inner) => {
+            let place = format.place.inner("grammar", &fields::GRAMMAR);
+            format.finish(ignored)?;
+            Object::new(inner, place)?
+        }
+        None => format,
+    };
+    let syntax = grammar
+        .take_text("syntax")?
+        .ok_or_else(|| grammar.missing("syntax"))?;
+    let definition = grammar
+        .take_text("definition")?
+        .ok_or_else(|| grammar.missing("definition"))?;
+    grammar.finish(ignored)?;
+    Ok(Some(Grammar { syntax, definition }))
+}

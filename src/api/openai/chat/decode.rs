@@ -1,0 +1,194 @@
+//! From the bytes of a request to a turn.
+
+use super::fields;
+use super::messages;
+use super::parameters;
+use super::tools;
+use super::tools::Dialect;
+use crate::api::openai::cache_mark;
+use crate::api::openai::labels;
+use crate::api::openai::responses;
+use crate::api::openai::web_search;
+use crate::api::request_schema::Ignored;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Object;
+use crate::api::request_schema::Place;
+use crate::api::request_schema::Policy;
+use crate::api::request_schema::Remarks;
+use crate::api::request_schema::code;
+use crate::api::request_schema::mended;
+use crate::api::request_schema::request;
+use crate::domain::ModelName;
+use crate::domain::Native;
+use crate::domain::Tools;
+use crate::domain::Turn;
+use crate::domain::WebSearch;
+
+/// A request, understood.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChatRequest {
+    /// What to ask of the model.
+    pub turn: Turn,
+    /// How many answers are wanted.
+    pub n: usize,
+    /// In which words calls are to be told.
+    pub dialect: Dialect,
+    /// Whether the answer is to be a stream.
+    pub stream: bool,
+    /// Whether the stream is to end with the usage.
+    pub include_usage: bool,
+    /// What there is to say of it.
+    pub remarks: Remarks,
+}
+
+/// Reads the body of `POST /v1/chat/completions`. One that is written for `/v1/responses` is read as such, and answered as a chat:
+/// some editors send it here.
+///
+/// # Errors
+/// When the body is not such a request, or asks for something that is not served.
+pub fn decode(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest> {
+    let mut ignored = Ignored::new(policy);
+    let mended = &*mended(body, &mut ignored)?;
+    let request = request(mended, &fields::REQUEST, "`model` and `messages`")?;
+    if request.has("input") && !request.has("messages") {
+        return read_responses(body, policy);
+    }
+    read(request, mended, ignored)
+}
+
+/// Reads `body`, which is one of `/v1/responses`.
+fn read_responses(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest> {
+    let request = responses::decode(body, policy)?;
+    let refused = [
+        (
+            "previous_response_id",
+            request.response.previous_response_id.is_some(),
+        ),
+        ("background", request.response.background),
+    ];
+    if let Some((field, _)) = refused.iter().find(|(_, is_there)| *is_there) {
+        let message =
+            format!("`{field}` is not supported here. Send the request to /v1/responses.");
+        return Err(InvalidRequest::at(*field, code::UNSUPPORTED, message));
+    }
+    let dialect = Dialect::with_custom(request.tool_names().custom());
+    let stream = request.stream;
+    let (turn, remarks) = request.turn(&[])?;
+    Ok(ChatRequest {
+        turn,
+        n: 1,
+        dialect,
+        stream,
+        include_usage: stream,
+        remarks,
+    })
+}
+
+/// Reads `request`, which is all of `body` that belongs to this API.
+pub(super) fn read(
+    mut request: Object,
+    body: &[u8],
+    mut ignored: Ignored,
+) -> Result<ChatRequest, InvalidRequest> {
+    let model = model(&mut request)?;
+    let stream = request.take_bool("stream")?.unwrap_or(false);
+    let include_usage = include_usage(&mut request, stream, &mut ignored)?;
+    let sampling = parameters::sampling(&mut request, body, &mut ignored)?;
+    labels::take(&mut request)?;
+    let project = request.take_text("project_id")?;
+    let n = request
+        .take_integer("n")?
+        .and_then(|n| usize::try_from(n).ok())
+        .unwrap_or(1);
+    let (mut tools, dialect) = tools::decode(&mut request, body, &mut ignored)?;
+    tools.web_search = search(&mut request, &tools, &mut ignored)?;
+    let is_cached_long = cache_mark::is_long(&mut request)?;
+    let messages = request
+        .take("messages")?
+        .ok_or_else(|| request.missing("messages"))?;
+    request.finish(&mut ignored)?;
+    let conversation = messages::decode(messages, &mut ignored)?;
+    let turn = Turn {
+        model,
+        system: conversation.system,
+        tools,
+        history: conversation.history,
+        prompt: conversation.prompt,
+        sampling,
+        project,
+        native: Native {
+            is_cached_long,
+            ..Native::default()
+        },
+    };
+    Ok(ChatRequest {
+        turn,
+        n,
+        dialect,
+        stream,
+        include_usage,
+        remarks: ignored.into_remarks(),
+    })
+}
+
+/// The search of the web that the request asks for.
+fn search(
+    request: &mut Object,
+    tools: &Tools,
+    ignored: &mut Ignored,
+) -> Result<Option<WebSearch>, InvalidRequest> {
+    let Some(options) = request.take("web_search_options")? else {
+        return Ok(None);
+    };
+    if tools.list.iter().any(|tool| tool.name == WebSearch::NAME) {
+        let words = "the search of the web is called `web_search`, and so is a function. Rename the function.";
+        return Err(request.refuse("web_search_options", code::VALUE, words));
+    }
+    let place = request
+        .place
+        .inner("web_search_options", &web_search::OPTIONS);
+    web_search::of_chat(Object::new(options, place)?, ignored).map(Some)
+}
+
+pub(in crate::api::openai) fn model(request: &mut Object) -> Result<ModelName, InvalidRequest> {
+    let model = request
+        .take_text("model")?
+        .ok_or_else(|| request.missing("model"))?;
+    if model.trim().is_empty() {
+        return Err(InvalidRequest::at(
+            "model",
+            code::VALUE,
+            "`model` is blank. Give the name of a model.",
+        ));
+    }
+    Ok(ModelName::new(model))
+}
+
+pub(in crate::api::openai) fn include_usage(
+    request: &mut Object,
+    stream: bool,
+    ignored: &mut Ignored,
+) -> Result<bool, InvalidRequest> {
+    let Some(options) = request.take("stream_options")? else {
+        return Ok(false);
+    };
+    if !stream {
+        let message = "`stream_options` is only allowed together with `\"stream\": true`. Remove it, or stream.";
+        return Err(InvalidRequest::at("stream_options", code::VALUE, message));
+    }
+    let mut options = Object::new(
+        options,
+        Place::at("stream_options", &fields::STREAM_OPTIONS),
+    )?;
+    let include_usage = options.take_bool("include_usage")?.unwrap_or(false);
+    options.finish(ignored)?;
+    Ok(include_usage)
+}
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "decode_properties.rs"]
+mod properties;

@@ -1,0 +1,136 @@
+//! An answer as one body.
+
+use super::answer::Answer;
+use super::custom_tools::CUSTOM;
+use super::tools::Dialect;
+use super::types::AssistantMessage;
+use super::types::Choice;
+use super::types::Completion;
+use super::types::CompletionUsage;
+use super::types::CustomCall;
+use super::types::FunctionCall;
+use super::types::ToolCall;
+use super::types::finish_word;
+use crate::api::openai::REFUSAL;
+use crate::api::openai::custom;
+use crate::api::openai::json;
+use crate::domain::FinishReason;
+use crate::domain::ToolUse;
+use crate::domain::Usage;
+use crate::domain::unix_now;
+
+/// What every body and every chunk of one answer has in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// `chatcmpl-` and 32 random hexadecimal digits.
+    pub id: String,
+    /// When the answer was begun, in seconds of Unix time.
+    pub created: u64,
+    /// The model's name as the client wrote it.
+    pub model: String,
+    /// In which words calls are told.
+    pub dialect: Dialect,
+}
+
+impl Reply {
+    /// A reply with a new id, begun now, from the model that the client called `model`.
+    pub fn new(model: impl Into<String>) -> Self {
+        let created = unix_now();
+        let id = format!("chatcmpl-{}", uuid::Uuid::new_v4().simple());
+        Self {
+            id,
+            created,
+            model: model.into(),
+            dialect: Dialect::Tools,
+        }
+    }
+
+    /// The whole answer, a `chat.completion` with these choices.
+    pub fn response(&self, answers: &[Answer]) -> Vec<u8> {
+        let finishes = answers.iter().filter_map(|answer| answer.finish.as_ref());
+        let usage = finishes.fold(Usage::default(), |sum, finish| sum + finish.usage);
+        let completion = Completion {
+            id: &self.id,
+            object: "chat.completion",
+            created: self.created,
+            model: &self.model,
+            choices: answers
+                .iter()
+                .enumerate()
+                .map(|(index, answer)| self.choice(index, answer))
+                .collect(),
+            usage: CompletionUsage::from(&usage),
+        };
+        json::to_string(&completion).into_bytes()
+    }
+
+    fn choice<'a>(&self, index: usize, answer: &'a Answer) -> Choice<'a> {
+        let reason = answer
+            .finish
+            .as_ref()
+            .map_or(FinishReason::Stop, |finish| finish.reason);
+        let is_refused = reason == FinishReason::ContentFilter;
+        let is_wordless = answer.text.is_empty() && (is_refused || !answer.calls.is_empty());
+        let mut message = AssistantMessage {
+            role: "assistant",
+            content: (!is_wordless).then_some(&answer.text),
+            reasoning_content: &answer.thinking,
+            refusal: is_refused.then_some(REFUSAL),
+            annotations: answer.annotations.iter().map(Into::into).collect(),
+            tool_calls: Vec::new(),
+            function_call: None,
+        };
+        match &self.dialect {
+            Dialect::Tools | Dialect::Custom(_) => {
+                message.tool_calls = answer
+                    .calls
+                    .iter()
+                    .map(|call| self.tool_call(call))
+                    .collect();
+            }
+            Dialect::Functions => message.function_call = answer.calls.first().map(function_call),
+        }
+        Choice {
+            index,
+            message,
+            logprobs: (),
+            finish_reason: finish_word(reason, &self.dialect),
+        }
+    }
+
+    fn tool_call<'a>(&self, call: &'a ToolUse) -> ToolCall<'a> {
+        if self.dialect.is_custom(&call.name) {
+            let custom = CustomCall {
+                name: &call.name,
+                input: custom::text(&call.input),
+            };
+            return ToolCall {
+                id: &call.id,
+                r#type: CUSTOM,
+                function: None,
+                custom: Some(custom),
+            };
+        }
+        ToolCall {
+            id: &call.id,
+            r#type: "function",
+            function: Some(function_call(call)),
+            custom: None,
+        }
+    }
+}
+
+fn function_call(call: &ToolUse) -> FunctionCall<'_> {
+    FunctionCall {
+        name: &call.name,
+        arguments: if call.input.is_empty() {
+            "{}"
+        } else {
+            &call.input
+        },
+    }
+}
+
+#[cfg(test)]
+#[path = "encode_tests.rs"]
+mod tests;

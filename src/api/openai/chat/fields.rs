@@ -1,0 +1,472 @@
+//! What each field of a request does: the one place where that is decided.
+//!
+//! Decoding asks these tables; `docs/API.md` shows them, and a test holds the two together.
+
+pub(super) use super::part_fields::FILE;
+pub(super) use super::part_fields::IMAGE;
+pub(super) use super::part_fields::PART;
+use crate::api::openai::cache_mark;
+use crate::api::request_schema::PROJECT;
+use crate::api::request_schema::Shape::Any;
+use crate::api::request_schema::Shape::Array;
+use crate::api::request_schema::Shape::Bool;
+use crate::api::request_schema::Shape::Integer;
+use crate::api::request_schema::Shape::Number;
+use crate::api::request_schema::Shape::Object;
+use crate::api::request_schema::Shape::Text;
+use crate::api::request_schema::Shape::TextOrArray;
+use crate::api::request_schema::Shape::TextOrObject;
+use crate::api::request_schema::Table;
+use crate::api::request_schema::emulated;
+use crate::api::request_schema::honoured;
+use crate::api::request_schema::ignored;
+use crate::api::request_schema::refused;
+
+/// The most a limit of tokens may be.
+const MAX_TOKENS: i64 = u32::MAX as i64;
+
+/// The fields of the request itself.
+pub(super) static REQUEST: Table = Table {
+    prefix: "",
+    fields: &[
+        honoured(
+            "model",
+            Text,
+            "Required. The answer carries the name as it was sent.",
+        ),
+        honoured(
+            "messages",
+            Array,
+            "Required. The last one that is no instruction should come from the user.",
+        ),
+        honoured("stream", Bool, "The answer comes in pieces as it is made."),
+        honoured(
+            "stream_options",
+            Object,
+            "Only together with `\"stream\": true`.",
+        ),
+        honoured(
+            "max_completion_tokens",
+            Integer(1, MAX_TOKENS),
+            "Thinking counts, as in OpenAI's API.",
+        ),
+        honoured(
+            "max_tokens",
+            Integer(1, MAX_TOKENS),
+            "The old name of `max_completion_tokens`. If both are sent, they must be equal.",
+        ),
+        emulated(
+            "temperature",
+            Number(0.0, 2.0),
+            "Claude's range ends at 1: higher values act as 1. The newest models take none: see [models](#what-models-do-not-take).",
+        ),
+        honoured("top_p", Number(0.0, 1.0), "Sent to Claude as it is."),
+        emulated(
+            "stop",
+            TextOrArray,
+            "Strings of any number; strict mode takes 4, as OpenAI does. Anthropic stops at none of white space alone: those [end the answer](#stop-texts) here.",
+        ),
+        honoured("user", Text, "Checked, and not sent to Claude."),
+        PROJECT,
+        honoured(
+            "metadata",
+            Object,
+            "Up to 16 pairs of strings, keys up to 64 and values up to 512 characters. Checked, and not sent to Claude.",
+        ),
+        honoured(
+            "n",
+            Integer(1, 8),
+            "So many answers, each a run of its own; `usage` is their sum, that of the prompts too.",
+        ),
+        honoured(
+            "tools",
+            Array,
+            "Up to 128 functions. They reach Claude as they were written.",
+        ),
+        honoured(
+            "tool_choice",
+            TextOrObject,
+            "`none`, `auto`, `required`, a function by its name, or `allowed_tools`. Made to call, Claude does not think.",
+        ),
+        honoured(
+            "functions",
+            Array,
+            "The old name of `tools`. Not beside it; answered in the old words.",
+        ),
+        honoured(
+            "function_call",
+            TextOrObject,
+            "The old name of `tool_choice`: `none`, `auto` or a function's name.",
+        ),
+        honoured(
+            "parallel_tool_calls",
+            Bool,
+            "`false` holds Claude to one call in an answer.",
+        ),
+        honoured(
+            "response_format",
+            Object,
+            "The answer is JSON: any object, or one that keeps to a schema.",
+        ),
+        refused(
+            "logprobs",
+            Bool,
+            "Claude does not tell the probabilities of tokens.",
+        )
+        .unless(&["false"]),
+        refused(
+            "top_logprobs",
+            Integer(0, 20),
+            "Claude does not tell the probabilities of tokens.",
+        )
+        .unless(&["0"]),
+        refused("modalities", Array, "Only text can be answered.").unless(&["[\"text\"]"]),
+        refused("audio", Object, "Claude does not speak."),
+        refused("prediction", Object, "Predicted output is not supported."),
+        emulated(
+            "web_search_options",
+            Object,
+            "Claude may search the web, by Anthropic's own tool; the sources come as `annotations`. No function may be called `web_search` beside it.",
+        ),
+        refused("moderation", Object, "Moderation is not supported."),
+        ignored(
+            "frequency_penalty",
+            Number(-2.0, 2.0),
+            "Claude has no such parameter.",
+        )
+        .unless(&["0"]),
+        ignored(
+            "presence_penalty",
+            Number(-2.0, 2.0),
+            "Claude has no such parameter.",
+        )
+        .unless(&["0"]),
+        ignored("logit_bias", Object, "Claude has no such parameter.").unless(&["{}"]),
+        emulated(
+            "seed",
+            Integer(i64::MIN, i64::MAX),
+            "Equal requests with a seed get one answer, as long as it is in the cache. Claude itself has no such parameter.",
+        ),
+        honoured(
+            "reasoning_effort",
+            Text,
+            "`none`, `minimal` and `low` (which are one to Claude), `medium`, `high`, `xhigh` and `max` (which are one too). Not beside `temperature` or `top_p`: with them Claude does not think.",
+        ),
+        ignored(
+            "verbosity",
+            Text,
+            "Only a hint. Ask for short or long answers in the messages.",
+        )
+        .unless(&["\"medium\""]),
+        ignored("service_tier", Text, "There is one tier.").unless(&["\"auto\"", "\"default\""]),
+        ignored("store", Bool, "Answers are not stored.").unless(&["false"]),
+        ignored(
+            "prompt_cache_key",
+            Text,
+            "Anthropic finds a prompt by its beginning.",
+        ),
+        ignored(
+            "prompt_cache_options",
+            Object,
+            "Anthropic finds a prompt by its beginning.",
+        )
+        .unless(&["{}"]),
+        cache_mark::RETENTION,
+        ignored("safety_identifier", Text, "Not sent to Claude."),
+    ],
+};
+
+/// The fields of `stream_options`.
+pub(super) static STREAM_OPTIONS: Table = Table {
+    prefix: "stream_options.",
+    fields: &[
+        honoured(
+            "include_usage",
+            Bool,
+            "One more chunk at the end carries the usage.",
+        ),
+        ignored("include_obfuscation", Bool, "Chunks are never padded.").unless(&["false"]),
+    ],
+};
+
+/// The fields of a message, whatever its role.
+pub(super) static MESSAGE: Table = Table {
+    prefix: "messages[].",
+    fields: &[
+        emulated(
+            "role",
+            Text,
+            "`system` and `developer` are the same: before all others they are the instructions, later they [stay in their place](#system-messages). `tool` and the older `function` bring the results of calls and should follow the message that made them.",
+        ),
+        honoured(
+            "content",
+            TextOrArray,
+            "A string or an array of parts. Blank texts are skipped. A message with nothing else is left out; a result may be empty.",
+        ),
+        honoured(
+            "refusal",
+            Text,
+            "Of an assistant message: taken as text after its content.",
+        ),
+        ignored(
+            "name",
+            Text,
+            "Claude knows no names of speakers. Where messages of the user have more than one name, each has its name in front of its text, as in `Ann: Hi`. In a message of the role `function` it says whose result it is.",
+        ),
+        ignored(
+            "annotations",
+            Array,
+            "Part of an answer that is sent back; not told to Claude again.",
+        )
+        .unless(&["[]"]),
+        honoured(
+            "reasoning_content",
+            Text,
+            "Part of an answer that is sent back: taken as it came, and not sent to Claude.",
+        ),
+        refused("audio", Object, "Claude does not hear."),
+        honoured(
+            "tool_calls",
+            Array,
+            "Of an assistant message. Each call should have its result.",
+        ),
+        honoured(
+            "tool_call_id",
+            Text,
+            "Of a message of the role `tool`: the id of the call.",
+        ),
+        honoured(
+            "function_call",
+            Object,
+            "Of an assistant message: a call in its old form.",
+        ),
+    ],
+};
+
+/// The fields of a tool.
+pub(super) static TOOL: Table = Table {
+    prefix: "tools[].",
+    fields: &[
+        honoured(
+            "type",
+            Text,
+            "`function` or `custom`. A custom tool takes a text: Claude knows it as a function with one string.",
+        ),
+        honoured(
+            "function",
+            Object,
+            "The function. Its fields may also stand in the tool itself, `parameters` as `input_schema` too.",
+        ),
+        honoured(
+            "custom",
+            Object,
+            "The custom tool. Its fields may also stand in the tool itself.",
+        ),
+    ],
+};
+
+/// The fields of a tool that has no object around what it is.
+pub(super) static FLAT_TOOL: Table = Table {
+    prefix: "tools[].",
+    fields: &[
+        honoured("type", Text, "As that of a tool; without it a function."),
+        honoured("name", Text, "As that of a function."),
+        honoured("description", Text, "As that of a function."),
+        honoured("parameters", Object, "As those of a function."),
+        honoured("input_schema", Object, "As the parameters of a function."),
+        honoured("strict", Bool, "As that of a function."),
+        honoured("format", Object, "As that of a custom tool."),
+    ],
+};
+
+/// The fields of a custom tool.
+pub(super) static CUSTOM: Table = Table {
+    prefix: "tools[].custom.",
+    fields: &[
+        honoured("name", Text, "1 to 64 letters, digits, `_` and `-`."),
+        honoured("description", Text, "Told to Claude."),
+        honoured("format", Object, "What its input must keep to."),
+    ],
+};
+
+/// The fields of `format` of a custom tool.
+pub(super) static CUSTOM_FORMAT: Table = Table {
+    prefix: "tools[].custom.format.",
+    fields: &[
+        emulated(
+            "type",
+            Text,
+            "`text` or `grammar`. A grammar is described to Claude, and does not bind.",
+        ),
+        honoured(
+            "grammar",
+            Object,
+            "The grammar. Its fields may also stand beside `type`.",
+        ),
+        honoured("syntax", Text, "As that of a grammar."),
+        honoured("definition", Text, "As that of a grammar."),
+    ],
+};
+
+/// The fields of a grammar.
+pub(super) static GRAMMAR: Table = Table {
+    prefix: "tools[].custom.format.grammar.",
+    fields: &[
+        honoured("syntax", Text, "`lark` or `regex`. Told to Claude."),
+        honoured("definition", Text, "Told to Claude."),
+    ],
+};
+
+/// The fields of a tool's function.
+pub(super) static FUNCTION: Table = Table {
+    prefix: "tools[].function.",
+    fields: &[
+        honoured("name", Text, "1 to 64 letters, digits, `_` and `-`."),
+        honoured("description", Text, "Told to Claude."),
+        honoured(
+            "parameters",
+            Object,
+            "A JSON Schema of the type `object`, told to Claude as it was written. Without it there are no parameters.",
+        ),
+        honoured(
+            "strict",
+            Bool,
+            "Claude's arguments are bound to the [schema](#schemas). If they do not fit, the answer ends with an error.",
+        ),
+    ],
+};
+
+/// The fields of a function in its old form.
+pub(super) static OLD_FUNCTION: Table = Table {
+    prefix: "functions[].",
+    fields: &[
+        honoured("name", Text, "As that of a tool."),
+        honoured("description", Text, "As that of a tool."),
+        honoured("parameters", Object, "As those of a tool."),
+        honoured("strict", Bool, "As that of a tool."),
+    ],
+};
+
+/// The fields of `tool_choice`.
+pub(super) static TOOL_CHOICE: Table = Table {
+    prefix: "tool_choice.",
+    fields: &[
+        honoured("type", Text, "`function`, `custom` or `allowed_tools`."),
+        honoured("function", Object, "The function that must be called."),
+        honoured("custom", Object, "The custom tool that must be called."),
+        honoured("allowed_tools", Object, "Only these are offered to Claude."),
+    ],
+};
+
+/// The fields of `tool_choice.function`, and of a function that is allowed.
+pub(super) static CHOSEN_FUNCTION: Table = Table {
+    prefix: "tool_choice.function.",
+    fields: &[honoured("name", Text, "The name of one of the tools.")],
+};
+
+/// The fields of `tool_choice.allowed_tools`.
+pub(super) static ALLOWED_TOOLS: Table = Table {
+    prefix: "tool_choice.allowed_tools.",
+    fields: &[
+        honoured("mode", Text, "`auto` or `required`."),
+        honoured("tools", Array, "The tools, by name."),
+    ],
+};
+
+/// The fields of a tool that is allowed.
+pub(super) static ALLOWED_TOOL: Table = Table {
+    prefix: "tool_choice.allowed_tools.tools[].",
+    fields: &[
+        honoured("type", Text, "`function` or `custom`."),
+        honoured("function", Object, "Its name."),
+        honoured("custom", Object, "Its name."),
+    ],
+};
+
+/// The fields of `function_call`.
+pub(super) static OLD_CHOICE: Table = Table {
+    prefix: "function_call.",
+    fields: &[honoured(
+        "name",
+        Text,
+        "The name of the function that must be called.",
+    )],
+};
+
+/// The fields of a call.
+pub(super) static TOOL_CALL: Table = Table {
+    prefix: "messages[].tool_calls[].",
+    fields: &[
+        honoured("id", Text, "Required. Its result names it."),
+        honoured(
+            "type",
+            Text,
+            "`function`, also when it is left out, or `custom`.",
+        ),
+        honoured("function", Object, "What was called."),
+        honoured("custom", Object, "What was called."),
+        ignored("index", Any, "Part of a stream that is sent back."),
+    ],
+};
+
+/// The fields of a called function.
+pub(super) static CALLED_FUNCTION: Table = Table {
+    prefix: "messages[].tool_calls[].function.",
+    fields: &[
+        honoured("name", Text, "The function's name."),
+        honoured(
+            "arguments",
+            Text,
+            "A JSON object, as a string. An empty string is an empty object.",
+        ),
+    ],
+};
+
+/// The fields of a called custom tool.
+pub(super) static CALLED_CUSTOM: Table = Table {
+    prefix: "messages[].tool_calls[].custom.",
+    fields: &[
+        honoured("name", Text, "The tool's name."),
+        honoured("input", Text, "The text it was given."),
+    ],
+};
+
+/// The fields of `response_format`.
+pub(super) static RESPONSE_FORMAT: Table = Table {
+    prefix: "response_format.",
+    fields: &[
+        emulated(
+            "type",
+            Text,
+            "`text`, `json_schema` or `json_object`. For the last Claude is told to answer with an object; words around it are cut away.",
+        ),
+        honoured("json_schema", Object, "The schema of the answer."),
+    ],
+};
+
+/// The fields of `response_format.json_schema`.
+pub(super) static JSON_SCHEMA: Table = Table {
+    prefix: "response_format.json_schema.",
+    fields: &[
+        honoured(
+            "schema",
+            Object,
+            "Required. Claude's answer is bound to it, as far as Anthropic can; see [schemas](#schemas).",
+        ),
+        honoured("name", Text, "Required by OpenAI. Not sent to Claude."),
+        honoured(
+            "strict",
+            Bool,
+            "The schema always binds. With `true` the answer is checked against it as well.",
+        ),
+        ignored(
+            "description",
+            Text,
+            "Not sent to Claude. Describe the answer in the messages.",
+        ),
+    ],
+};
+
+#[cfg(test)]
+#[path = "fields_tests.rs"]
+mod tests;

@@ -1,0 +1,59 @@
+//! What each field of a part of a message does.
+
+use crate::api::openai::cache_mark;
+use crate::api::request_schema::Shape::Object;
+use crate::api::request_schema::Shape::Text;
+use crate::api::request_schema::Table;
+use crate::api::request_schema::honoured;
+use crate::api::request_schema::ignored;
+use crate::api::request_schema::refused;
+
+/// The fields of a part of a message's content.
+pub(super) static PART: Table = Table {
+    prefix: "messages[].content[].",
+    fields: &[
+        honoured(
+            "type",
+            Text,
+            "`text`; in messages of the user and of tools also `image_url` and `file`, in assistant messages `refusal`. `input_audio` is refused: Claude does not hear.",
+        ),
+        honoured("text", Text, "Every part stays a text of its own."),
+        honoured("refusal", Text, "Taken as text."),
+        honoured("image_url", Object, "A picture for Claude to see."),
+        refused("input_audio", Object, "Claude does not hear."),
+        honoured("file", Object, "A file for Claude to read."),
+        cache_mark::BREAKPOINT,
+        cache_mark::CACHE_CONTROL,
+    ],
+};
+
+/// The fields of an `image_url`.
+pub(super) static IMAGE: Table = Table {
+    prefix: "messages[].content[].image_url.",
+    fields: &[
+        honoured(
+            "url",
+            Text,
+            "`data:image/png;base64,...` with a PNG, JPEG, GIF or WebP, or `https://...`, which Anthropic fetches. It reaches Claude as it was sent.",
+        ),
+        ignored("detail", Text, "Claude sees an image in one way.").unless(&["\"auto\""]),
+    ],
+};
+
+/// The fields of a `file`.
+pub(super) static FILE: Table = Table {
+    prefix: "messages[].content[].file.",
+    fields: &[
+        honoured(
+            "file_data",
+            Text,
+            "A PDF, an image or text in UTF-8 (CSV, JSON, Markdown and the like), in base64, with or without `data:TYPE;base64,` before it. Its bytes say what it is.",
+        ),
+        honoured("filename", Text, "Told to Claude as the title."),
+        honoured(
+            "file_id",
+            Text,
+            "In the place of `file_data`: a [file](#v1files) of the key's project with the purpose `user_data` or `vision`, which is a PDF, an image (PNG, JPEG, GIF or WebP) or text in UTF-8. It is read anew for each request.",
+        ),
+    ],
+};

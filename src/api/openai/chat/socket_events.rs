@@ -1,0 +1,226 @@
+//! A turn as messages of the WebSocket of many turns.
+
+use serde::Serialize;
+
+use super::types::Annotation;
+use super::types::CompletionUsage;
+use super::types::finish_reason;
+use crate::api::openai::REFUSAL;
+use crate::api::openai::citation::CitedText;
+use crate::api::openai::json;
+use crate::api::request_schema::Remarks;
+use crate::domain::Citation;
+use crate::domain::Finish;
+use crate::domain::FinishReason;
+use crate::domain::TurnEvent;
+
+/// What there is to say of a turn beside its answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct About {
+    /// The resolved id of the model that answers.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub model: String,
+    /// Why this model was chosen, where the client left that open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// What the cache had to do with the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<&'static str>,
+    /// What of the request the model does not take, or the caller may not have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<String>,
+    /// What was put in another way for the model.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub repaired: Vec<&'static str>,
+}
+
+/// Turns what happens in one turn into messages, each of which names the turn.
+#[derive(Debug)]
+pub struct SocketEncoder {
+    id: String,
+    about: About,
+    /// How many calls were begun.
+    calls: usize,
+    /// Whether the call begun last has any input yet.
+    has_input: bool,
+    /// The part of the answer that a source is of.
+    cited: CitedText,
+}
+
+/// The messages, with their fields in the order in which they are written.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Told<'a> {
+    Started {
+        id: &'a str,
+        model: &'a str,
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        ignored: &'a [String],
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        repaired: &'a [&'static str],
+    },
+    Token {
+        id: &'a str,
+        content: &'a str,
+    },
+    Reasoning {
+        id: &'a str,
+        content: &'a str,
+    },
+    Annotations {
+        id: &'a str,
+        annotations: [Annotation<'a>; 1],
+    },
+    ToolCall {
+        id: &'a str,
+        index: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        call_id: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+        arguments: &'a str,
+    },
+    Done {
+        id: &'a str,
+        finish_reason: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refusal: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        usage: Option<CompletionUsage>,
+        #[serde(flatten)]
+        about: &'a About,
+    },
+}
+
+impl SocketEncoder {
+    /// An encoder for the turn `id`.
+    pub fn new(id: String) -> Self {
+        Self {
+            id,
+            about: About::default(),
+            calls: 0,
+            has_input: true,
+            cited: CitedText::default(),
+        }
+    }
+
+    /// The name of the turn.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Keeps what its end is to tell.
+    pub fn about(&mut self, about: About) {
+        self.about = about;
+    }
+
+    /// The first message: the turn is taken, `model` as the client wrote it, with `remarks`.
+    pub fn started(&self, model: &str, remarks: &Remarks) -> String {
+        let Remarks { ignored, repaired } = remarks;
+        json::to_string(&Told::Started {
+            id: &self.id,
+            model,
+            ignored,
+            repaired,
+        })
+    }
+
+    /// The messages that `event` gives.
+    pub fn event(&mut self, event: &TurnEvent) -> Vec<String> {
+        let mut messages = Vec::new();
+        if !matches!(event, TurnEvent::ToolInput(_)) && !self.has_input {
+            messages.push(self.input("{}"));
+        }
+        self.cited.note(event);
+        match event {
+            TurnEvent::Started { .. }
+            | TurnEvent::ThinkingSealed(_)
+            | TurnEvent::ThinkingRedacted(_)
+            | TurnEvent::ServerBlock(_)
+            | TurnEvent::BlockDelta(_)
+            | TurnEvent::NextText => {}
+            TurnEvent::Citation(citation) => messages.extend(self.annotations(citation)),
+            TurnEvent::Thinking(content) => {
+                messages.push(json::to_string(&Told::Reasoning {
+                    id: &self.id,
+                    content,
+                }));
+            }
+            TurnEvent::Text(content) => {
+                messages.push(json::to_string(&Told::Token {
+                    id: &self.id,
+                    content,
+                }));
+            }
+            TurnEvent::ToolCall { id, name, .. } => messages.push(self.call(id, name)),
+            TurnEvent::ToolInput(piece) => messages.push(self.input(piece)),
+            TurnEvent::Finished(finish) => messages.push(self.finish(finish)),
+        }
+        messages
+    }
+
+    /// The last message of a turn that the client did not want any more.
+    pub fn cancelled(&self) -> String {
+        self.done("cancelled", None, None)
+    }
+
+    /// A source of the text so far.
+    fn annotations(&self, citation: &Citation) -> Option<String> {
+        let citation = self.cited.cite(citation)?;
+        let annotations = [Annotation::from(&citation)];
+        Some(json::to_string(&Told::Annotations {
+            id: &self.id,
+            annotations,
+        }))
+    }
+
+    fn call(&mut self, call_id: &str, name: &str) -> String {
+        let index = self.calls;
+        self.calls += 1;
+        self.has_input = false;
+        let (call_id, name) = (Some(call_id), Some(name));
+        json::to_string(&Told::ToolCall {
+            id: &self.id,
+            index,
+            call_id,
+            name,
+            arguments: "",
+        })
+    }
+
+    fn input(&mut self, arguments: &str) -> String {
+        self.has_input = true;
+        let index = self.calls.saturating_sub(1);
+        json::to_string(&Told::ToolCall {
+            id: &self.id,
+            index,
+            call_id: None,
+            name: None,
+            arguments,
+        })
+    }
+
+    fn finish(&self, finish: &Finish) -> String {
+        let refusal = (finish.reason == FinishReason::ContentFilter).then_some(REFUSAL);
+        self.done(
+            finish_reason(finish.reason),
+            refusal,
+            Some((&finish.usage).into()),
+        )
+    }
+
+    fn done(
+        &self,
+        finish_reason: &'static str,
+        refusal: Option<&'static str>,
+        usage: Option<CompletionUsage>,
+    ) -> String {
+        json::to_string(&Told::Done {
+            id: &self.id,
+            finish_reason,
+            refusal,
+            usage,
+            about: &self.about,
+        })
+    }
+}

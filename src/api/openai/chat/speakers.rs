@@ -1,0 +1,69 @@
+//! Names of speakers.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use crate::domain::Part;
+
+/// Whether several people speak on the side of the user: their messages have more than one name.
+pub(super) fn are_several(messages: &[Value]) -> bool {
+    let of_user = messages.iter().filter(|message| message["role"] == "user");
+    let names: HashSet<_> = of_user
+        .filter_map(|message| message["name"].as_str())
+        .map(str::trim)
+        .collect();
+    names.len() > 1
+}
+
+/// Puts the name of the speaker in front of the first words of a message, or before all that is no words.
+pub(super) fn put_name(name: &str, parts: &mut Vec<Part>) {
+    let name = name.trim();
+    match parts.first_mut() {
+        _ if name.is_empty() => {}
+        Some(Part::Text(text)) => text.insert_str(0, &format!("{name}: ")),
+        Some(_) => parts.insert(0, Part::Text(format!("{name}:"))),
+        None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::openai::chat::decode;
+    use crate::api::request_schema::Policy;
+
+    #[test]
+    fn in_a_group_each_message_of_the_user_says_who_speaks() {
+        let user =
+            |name: &str, content: Value| json!({"role": "user", "name": name, "content": content});
+        let text = |text: &str| json!({"type": "text", "text": text});
+        let picture = json!([{"type": "image_url", "image_url": {"url": "https://a/b.png"}}]);
+        let messages = json!([
+            user("Ann", json!("Hi")),
+            user("Bob", picture),
+            {"role": "assistant", "content": "c"},
+            {"role": "user", "content": "d"},
+            user("Ann", json!([text("e"), text("f")])),
+        ]);
+        let body = json!({"model": "m", "messages": messages}).to_string();
+        let turn = decode(body.as_bytes(), Policy::Strict).unwrap().turn;
+        let parts = turn
+            .history
+            .into_iter()
+            .flat_map(|message| message.parts)
+            .chain(turn.prompt);
+        let texts: Vec<_> = parts
+            .filter_map(|part| {
+                if let Part::Text(text) = part {
+                    Some(text)
+                } else {
+                    None
+                }
+            })
+            .collect();
+        assert_eq!(texts, ["Ann: Hi", "Bob:", "c", "d", "Ann: e", "f"]);
+    }
+}

@@ -1,0 +1,394 @@
+//! From the tools of a request to those of a turn.
+
+use serde_json::Value;
+
+use super::custom_tools::CUSTOM;
+use super::custom_tools::custom_tool;
+use super::fields;
+use crate::api::openai::functions;
+use crate::api::request_schema::Ignored;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Object;
+use crate::api::request_schema::Place;
+use crate::api::request_schema::Written;
+use crate::api::request_schema::code;
+use crate::api::request_schema::printable;
+use crate::domain::Tool;
+use crate::domain::ToolChoice;
+use crate::domain::Tools;
+
+/// The other form of a choice.
+const OR_AN_OBJECT: &str = ", or an object with the name of a tool";
+
+/// In which words a client speaks of tools, and is answered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// `tools`, `tool_choice`, `tool_calls`.
+    #[default]
+    Tools,
+    /// The same, with tools of these names that take a text.
+    Custom(Vec<String>),
+    /// The older `functions` and `function_call`, of which one is called at a time.
+    Functions,
+}
+
+impl Dialect {
+    /// That of `tools`, of which those of these names take a text.
+    pub(super) fn with_custom(names: Vec<String>) -> Self {
+        if names.is_empty() {
+            Self::Tools
+        } else {
+            Self::Custom(names)
+        }
+    }
+
+    /// Whether the tool `name` takes a text.
+    pub(super) fn is_custom(&self, name: &str) -> bool {
+        matches!(self, Self::Custom(names) if names.iter().any(|custom| custom == name))
+    }
+}
+
+/// Takes the tools out of `request`, whose body is `body`.
+pub(super) fn decode(
+    request: &mut Object,
+    body: &[u8],
+    ignored: &mut Ignored,
+) -> Result<(Tools, Dialect), InvalidRequest> {
+    let tools = list(request, "tools")?;
+    let functions = list(request, "functions")?;
+    let choice = request.take("tool_choice")?;
+    let call = request.take("function_call")?;
+    let parallel = request.take_bool("parallel_tool_calls")?.unwrap_or(true);
+    let is_new = !tools.is_empty() || choice.as_ref().is_some_and(asks_for_something);
+    let is_old = !functions.is_empty() || call.as_ref().is_some_and(asks_for_something);
+    let is_order = |choice: &Option<Value>| choice.as_ref().is_some_and(|choice| choice != "auto");
+    if (is_new && (is_old || is_order(&call))) || (is_old && is_order(&choice)) {
+        return Err(mixed(if functions.is_empty() {
+            "function_call"
+        } else {
+            "functions"
+        }));
+    }
+    if !is_old {
+        let written = if tools.is_empty() {
+            Written::default()
+        } else {
+            Written::new(body).field("tools")
+        };
+        let (list, custom) = offered(tools, written, ignored)?;
+        return Ok((
+            chosen(list, choice, parallel, ignored)?,
+            Dialect::with_custom(custom),
+        ));
+    }
+    let list = old_functions(functions, Written::new(body).field("functions"), ignored)?;
+    let choice = old_choice(call, &list, ignored)?;
+    Ok((
+        Tools {
+            list,
+            choice,
+            parallel: false,
+            ..Tools::default()
+        },
+        Dialect::Functions,
+    ))
+}
+
+/// The old words beside the new ones: of two orders one would be dropped.
+fn mixed(path: &'static str) -> InvalidRequest {
+    let message = "`functions` and `function_call` are the old names of `tools` and `tool_choice`. \
+                   Send only the new ones.";
+    InvalidRequest::at(path, code::VALUE, message)
+}
+
+/// Whether a choice asks for more than what happens without any tools.
+fn asks_for_something(choice: &Value) -> bool {
+    !matches!(choice.as_str(), Some("auto" | "none"))
+}
+
+fn list(request: &mut Object, name: &'static str) -> Result<Vec<Value>, InvalidRequest> {
+    Ok(match request.take(name)? {
+        Some(Value::Array(list)) => list,
+        _ => Vec::new(),
+    })
+}
+
+/// Reads `tools`, and gives the names of those that take a text beside them.
+fn offered(
+    tools: Vec<Value>,
+    written: Written<'_>,
+    ignored: &mut Ignored,
+) -> Result<(Vec<Tool>, Vec<String>), InvalidRequest> {
+    let written = written.items();
+    let (mut list, mut custom) = (Vec::new(), Vec::new());
+    for (index, tool) in tools.into_iter().enumerate() {
+        let is_flat = tool.get("function").is_none() && tool.get("name").is_some();
+        let table = if is_flat {
+            &fields::FLAT_TOOL
+        } else {
+            &fields::TOOL
+        };
+        let mut tool = Object::new(tool, Place::at(format!("tools[{index}]"), table))?;
+        let written = written.get(index).copied().unwrap_or_default();
+        if tool.peek_text("type") == Some(CUSTOM) {
+            let tool = custom_tool(tool, is_flat, ignored)?;
+            custom.push(tool.name.clone());
+            list.push(tool);
+        } else if is_flat {
+            list.push(flat_tool(tool, written, ignored)?);
+        } else {
+            function_type(&mut tool)?;
+            let function = tool
+                .take("function")?
+                .ok_or_else(|| tool.missing("function"))?;
+            let mut function =
+                Object::new(function, tool.place.inner("function", &fields::FUNCTION))?;
+            list.push(functions::function(
+                &mut function,
+                written.field("function"),
+            )?);
+            function.finish(ignored)?;
+            tool.finish(ignored)?;
+        }
+    }
+    functions::check_list(&list, "tools")?;
+    Ok((list, custom))
+}
+
+/// A function without `function` around it, as Responses and Messages have it and some editors send it.
+fn flat_tool(
+    mut tool: Object,
+    written: Written<'_>,
+    ignored: &mut Ignored,
+) -> Result<Tool, InvalidRequest> {
+    if tool.peek_text("type").is_some() {
+        function_type(&mut tool)?;
+    }
+    let function = functions::function_with(&mut tool, written, &["parameters", "input_schema"])?;
+    tool.finish(ignored)?;
+    Ok(function)
+}
+
+fn old_functions(
+    functions: Vec<Value>,
+    written: Written<'_>,
+    ignored: &mut Ignored,
+) -> Result<Vec<Tool>, InvalidRequest> {
+    let written = written.items();
+    let mut list = Vec::new();
+    for (index, function) in functions.into_iter().enumerate() {
+        let place = Place::at(format!("functions[{index}]"), &fields::OLD_FUNCTION);
+        let mut function = Object::new(function, place)?;
+        list.push(functions::function(
+            &mut function,
+            written.get(index).copied().unwrap_or_default(),
+        )?);
+        function.finish(ignored)?;
+    }
+    functions::check_list(&list, "functions")?;
+    Ok(list)
+}
+
+/// Takes a `type`, which must be `function`.
+fn function_type(object: &mut Object) -> Result<(), InvalidRequest> {
+    let kind = object
+        .take_text("type")?
+        .ok_or_else(|| object.missing("type"))?;
+    if kind == "function" {
+        return Ok(());
+    }
+    let path = object.place.field("type");
+    let kind = printable(&kind);
+    let message = format!(
+        "`{path}`: only tools of the types `function` and `custom` are supported, got `{kind}`."
+    );
+    Err(InvalidRequest::at(path, code::UNSUPPORTED, message))
+}
+
+/// The tools as `tool_choice` has them.
+fn chosen(
+    list: Vec<Tool>,
+    choice: Option<Value>,
+    parallel: bool,
+    ignored: &mut Ignored,
+) -> Result<Tools, InvalidRequest> {
+    let (list, choice) = match choice {
+        None => (list, ToolChoice::Auto),
+        Some(Value::String(word)) => {
+            let choice = choice_word(
+                &word,
+                "tool_choice",
+                &["none", "auto", "required"],
+                OR_AN_OBJECT,
+            )?;
+            (list, choice)
+        }
+        Some(choice) => {
+            let choice = Object::new(choice, Place::at("tool_choice", &fields::TOOL_CHOICE))?;
+            chosen_object(list, choice, ignored)?
+        }
+    };
+    if list.is_empty() && !matches!(choice, ToolChoice::Auto | ToolChoice::None) {
+        let message =
+            "`tool_choice` asks for a tool, but `tools` offers none. Add `tools`, or remove it.";
+        return Err(InvalidRequest::at("tool_choice", code::VALUE, message));
+    }
+    Ok(Tools {
+        list,
+        choice,
+        parallel,
+        ..Tools::default()
+    })
+}
+
+/// Reads `word`, one of `words`; `else_` says what else might stand there.
+fn choice_word(
+    word: &str,
+    path: &str,
+    words: &[&str],
+    else_: &str,
+) -> Result<ToolChoice, InvalidRequest> {
+    match word {
+        "none" if words.contains(&"none") => Ok(ToolChoice::None),
+        "auto" => Ok(ToolChoice::Auto),
+        "required" if words.contains(&"required") => Ok(ToolChoice::Required),
+        other => {
+            let words = words
+                .iter()
+                .map(|word| format!("`{word}`"))
+                .collect::<Vec<_>>()
+                .join(", ");
+            let message = format!(
+                "`{path}`: expected one of {words}{else_}, got `{}`.",
+                printable(other)
+            );
+            Err(InvalidRequest::at(path, code::VALUE, message))
+        }
+    }
+}
+
+fn chosen_object(
+    list: Vec<Tool>,
+    mut choice: Object,
+    ignored: &mut Ignored,
+) -> Result<(Vec<Tool>, ToolChoice), InvalidRequest> {
+    const KINDS: [&str; 3] = ["function", CUSTOM, "allowed_tools"];
+    let field = KINDS
+        .into_iter()
+        .find(|kind| choice.peek_text("type") == Some(kind));
+    let is_allowance = field == Some("allowed_tools");
+    match field {
+        Some(_) => choice.take("type").map(drop)?,
+        None => function_type(&mut choice)?,
+    }
+    let field = field.unwrap_or("function");
+    let value = choice.take(field)?.ok_or_else(|| choice.missing(field))?;
+    for other in KINDS.into_iter().filter(|kind| *kind != field) {
+        if choice.take(other)?.is_some() {
+            let path = choice.place.field(other);
+            let message =
+                format!("`{path}` belongs only to a choice of the type `{other}`. Remove it.");
+            return Err(InvalidRequest::at(path, code::VALUE, message));
+        }
+    }
+    let place = choice.place.clone();
+    choice.finish(ignored)?;
+    if is_allowance {
+        let allowed = Object::new(value, place.inner(field, &fields::ALLOWED_TOOLS))?;
+        return allowed_tools(list, allowed, ignored);
+    }
+    let name = chosen_name(value, &place, &list, ignored)?;
+    Ok((list, ToolChoice::Named(name)))
+}
+
+/// Offers only the tools that are allowed.
+fn allowed_tools(
+    mut list: Vec<Tool>,
+    mut allowed: Object,
+    ignored: &mut Ignored,
+) -> Result<(Vec<Tool>, ToolChoice), InvalidRequest> {
+    let mode = allowed
+        .take_text("mode")?
+        .ok_or_else(|| allowed.missing("mode"))?;
+    let choice = choice_word(
+        &mode,
+        &allowed.place.field("mode"),
+        &["auto", "required"],
+        "",
+    )?;
+    let Some(Value::Array(tools)) = allowed.take("tools")? else {
+        return Err(allowed.missing("tools"));
+    };
+    let mut names = Vec::new();
+    for (index, tool) in tools.into_iter().enumerate() {
+        let mut tool = Object::new(
+            tool,
+            allowed.place.item("tools", index, &fields::ALLOWED_TOOL),
+        )?;
+        let field = if tool.peek_text("type") == Some(CUSTOM) {
+            CUSTOM
+        } else {
+            "function"
+        };
+        match field {
+            CUSTOM => tool.take("type").map(drop)?,
+            _ => function_type(&mut tool)?,
+        }
+        let function = tool.take(field)?.ok_or_else(|| tool.missing(field))?;
+        names.push(chosen_name(function, &tool.place, &list, ignored)?);
+        tool.finish(ignored)?;
+    }
+    allowed.finish(ignored)?;
+    list.retain(|tool| names.contains(&tool.name));
+    Ok((list, choice))
+}
+
+/// The name in `{"name": ..}`, which is the field `function` at `place` and must be that of a tool in `list`.
+fn chosen_name(
+    function: Value,
+    place: &Place,
+    list: &[Tool],
+    ignored: &mut Ignored,
+) -> Result<String, InvalidRequest> {
+    let mut function = Object::new(function, place.inner("function", &fields::CHOSEN_FUNCTION))?;
+    let name = functions::name(&mut function)?;
+    known(&name, list, &function.place.field("name"))?;
+    function.finish(ignored)?;
+    Ok(name)
+}
+
+fn known(name: &str, list: &[Tool], path: &str) -> Result<(), InvalidRequest> {
+    if list.iter().any(|tool| tool.name == name) {
+        return Ok(());
+    }
+    let message = format!(
+        "`{path}`: no tool of this request is called `{}`.",
+        printable(name)
+    );
+    Err(InvalidRequest::at(path, code::VALUE, message))
+}
+
+/// What `function_call` asks for.
+fn old_choice(
+    call: Option<Value>,
+    list: &[Tool],
+    ignored: &mut Ignored,
+) -> Result<ToolChoice, InvalidRequest> {
+    match call {
+        None => Ok(ToolChoice::Auto),
+        Some(Value::String(word)) => {
+            choice_word(&word, "function_call", &["none", "auto"], OR_AN_OBJECT)
+        }
+        Some(call) => {
+            let mut call = Object::new(call, Place::at("function_call", &fields::OLD_CHOICE))?;
+            let name = functions::name(&mut call)?;
+            known(&name, list, &call.place.field("name"))?;
+            call.finish(ignored)?;
+            Ok(ToolChoice::Named(name))
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "tools_tests.rs"]
+mod tests;

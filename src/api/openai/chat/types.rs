@@ -1,0 +1,153 @@
+//! The wire form of answers, fields in `OpenAI`'s order.
+//!
+//! Own types and not a crate's, since clients tell an absent field from a `null` one, and texts are borrowed.
+
+use serde::Serialize;
+
+use super::tools::Dialect;
+use crate::api::openai::citation::UrlCitation;
+use crate::domain::FinishReason;
+use crate::domain::Money;
+use crate::domain::Usage;
+
+/// `chat.completion`.
+#[derive(Serialize)]
+pub(super) struct Completion<'a> {
+    pub(super) id: &'a str,
+    pub(super) object: &'static str,
+    pub(super) created: u64,
+    pub(super) model: &'a str,
+    pub(super) choices: Vec<Choice<'a>>,
+    pub(super) usage: CompletionUsage,
+}
+
+#[derive(Serialize)]
+pub(super) struct Choice<'a> {
+    pub(super) index: usize,
+    pub(super) message: AssistantMessage<'a>,
+    pub(super) logprobs: (),
+    pub(super) finish_reason: &'static str,
+}
+
+#[derive(Serialize)]
+pub(super) struct AssistantMessage<'a> {
+    pub(super) role: &'static str,
+    pub(super) content: Option<&'a String>,
+    /// What other servers of thinking models call it; `OpenAI` has no field for it.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(super) reasoning_content: &'a str,
+    pub(super) refusal: Option<&'static str>,
+    pub(super) annotations: Vec<Annotation<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) tool_calls: Vec<ToolCall<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) function_call: Option<FunctionCall<'a>>,
+}
+
+/// A source.
+#[derive(Serialize)]
+pub(super) struct Annotation<'a> {
+    r#type: &'static str,
+    url_citation: &'a UrlCitation,
+}
+
+impl<'a> From<&'a UrlCitation> for Annotation<'a> {
+    fn from(url_citation: &'a UrlCitation) -> Self {
+        Self {
+            r#type: "url_citation",
+            url_citation,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct ToolCall<'a> {
+    pub(super) id: &'a str,
+    pub(super) r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) function: Option<FunctionCall<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) custom: Option<CustomCall<'a>>,
+}
+
+/// A call of a tool that takes a text.
+#[derive(Serialize)]
+pub(super) struct CustomCall<'a> {
+    pub(super) name: &'a str,
+    pub(super) input: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct FunctionCall<'a> {
+    pub(super) name: &'a str,
+    pub(super) arguments: &'a str,
+}
+
+#[derive(Serialize)]
+pub(in crate::api::openai) struct CompletionUsage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+    prompt_tokens_details: PromptDetails,
+    completion_tokens_details: CompletionDetails,
+    /// Dollars; a field of ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_usd: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct PromptDetails {
+    cached_tokens: u64,
+    cache_write_tokens: u64,
+    audio_tokens: u64,
+}
+
+#[derive(Serialize)]
+struct CompletionDetails {
+    reasoning_tokens: u64,
+    audio_tokens: u64,
+    accepted_prediction_tokens: u64,
+    rejected_prediction_tokens: u64,
+}
+
+impl From<&Usage> for CompletionUsage {
+    fn from(usage: &Usage) -> Self {
+        let prompt_tokens = usage.prompt_tokens();
+        Self {
+            prompt_tokens,
+            completion_tokens: usage.output_tokens,
+            total_tokens: prompt_tokens + usage.output_tokens,
+            prompt_tokens_details: PromptDetails {
+                cached_tokens: usage.cache_read_tokens,
+                cache_write_tokens: usage.cache_write_tokens,
+                audio_tokens: 0,
+            },
+            completion_tokens_details: CompletionDetails {
+                reasoning_tokens: usage.thinking_tokens,
+                audio_tokens: 0,
+                accepted_prediction_tokens: 0,
+                rejected_prediction_tokens: 0,
+            },
+            cost_usd: usage.cost.map(Money::dollars),
+        }
+    }
+}
+
+/// The value of `finish_reason`.
+pub(in crate::api::openai) fn finish_reason(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop => "stop",
+        // OpenAI has no word for an answer that Anthropic has interrupted. This one says that it is not whole.
+        FinishReason::Length | FinishReason::Paused => "length",
+        FinishReason::ToolCalls => "tool_calls",
+        FinishReason::ContentFilter => "content_filter",
+    }
+}
+
+/// The value of `finish_reason` in the words of `dialect`.
+pub(super) fn finish_word(reason: FinishReason, dialect: &Dialect) -> &'static str {
+    match (reason, dialect) {
+        (FinishReason::ToolCalls, Dialect::Functions) => "function_call",
+        _ => finish_reason(reason),
+    }
+}

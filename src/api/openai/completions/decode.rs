@@ -1,0 +1,164 @@
+//! From the bytes of a request to turns.
+
+use serde_json::Value;
+
+use super::fields::REQUEST;
+use crate::api::openai::chat;
+use crate::api::request_schema::Ignored;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Object;
+use crate::api::request_schema::Policy;
+use crate::api::request_schema::Remarks;
+use crate::api::request_schema::Shape;
+use crate::api::request_schema::code;
+use crate::api::request_schema::mended;
+use crate::api::request_schema::request;
+use crate::domain::Effort;
+use crate::domain::ModelName;
+use crate::domain::Native;
+use crate::domain::Part;
+use crate::domain::Sampling;
+use crate::domain::Tools;
+use crate::domain::Turn;
+
+/// The most answers one request may ask for.
+const MOST_CHOICES: usize = 16;
+const DEFAULT_MAX_TOKENS: u32 = 16;
+
+/// A request, understood.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CompletionRequest {
+    /// The model as the client named it.
+    pub model: String,
+    /// One turn for each choice, in their order; not empty.
+    pub turns: Vec<Turn>,
+    /// What stands before the text of each choice: its prompt where it is to be echoed, or nothing.
+    pub echoes: Vec<String>,
+    /// Whether the answer is to be a stream.
+    pub stream: bool,
+    /// Whether the stream is to end with the usage.
+    pub include_usage: bool,
+    /// What there is to say of it.
+    pub remarks: Remarks,
+}
+
+/// Reads the body of `POST /v1/completions`.
+///
+/// # Errors
+/// When the body is not such a request, or asks for something that is not served.
+pub fn decode(body: &[u8], policy: Policy) -> Result<CompletionRequest, InvalidRequest> {
+    let mut ignored = Ignored::new(policy);
+    let body = &*mended(body, &mut ignored)?;
+    let mut request = request(body, &REQUEST, "`model` and `prompt`")?;
+    let model = chat::model(&mut request)?;
+    let stream = request.take_bool("stream")?.unwrap_or(false);
+    let include_usage = chat::include_usage(&mut request, stream, &mut ignored)?;
+    let sampling = sampling(&mut request, &mut ignored)?;
+    let n = request
+        .take_integer("n")?
+        .and_then(|n| usize::try_from(n).ok())
+        .unwrap_or(1);
+    let echo = request.take_bool("echo")?.unwrap_or(false);
+    request.take("user")?;
+    let project = request.take_text("project_id")?;
+    let prompts = prompts(&mut request, n)?;
+    request.finish(&mut ignored)?;
+    let echoes = prompts
+        .iter()
+        .map(|prompt| if echo { prompt.clone() } else { String::new() });
+    Ok(CompletionRequest {
+        turns: prompts
+            .iter()
+            .map(|prompt| Turn {
+                project: project.clone(),
+                ..turn(&model, prompt, &sampling)
+            })
+            .flat_map(|turn| turn.times(n))
+            .collect(),
+        echoes: echoes
+            .flat_map(|echo| std::iter::repeat_n(echo, n))
+            .collect(),
+        model: model.to_string(),
+        stream,
+        include_usage,
+        remarks: ignored.into_remarks(),
+    })
+}
+
+fn turn(model: &ModelName, prompt: &str, sampling: &Sampling) -> Turn {
+    Turn {
+        model: model.clone(),
+        system: Vec::new(),
+        tools: Tools::default(),
+        history: Vec::new(),
+        prompt: vec![Part::text(prompt)],
+        sampling: sampling.clone(),
+        project: None,
+        native: Native::default(),
+    }
+}
+
+fn sampling(request: &mut Object, ignored: &mut Ignored) -> Result<Sampling, InvalidRequest> {
+    let limit = request
+        .take_integer("max_tokens")?
+        .and_then(|tokens| u32::try_from(tokens).ok());
+    Ok(Sampling {
+        max_output_tokens: Some(limit.unwrap_or(DEFAULT_MAX_TOKENS)),
+        temperature: chat::temperature(request)?,
+        top_p: request.take_number("top_p")?,
+        stop: chat::stop(request, ignored)?,
+        effort: Some(Effort::Unasked),
+        seed: request.take_integer("seed")?,
+        ..Sampling::default()
+    })
+}
+
+/// The prompts, each of which is to be answered `n` times.
+fn prompts(request: &mut Object, n: usize) -> Result<Vec<String>, InvalidRequest> {
+    let prompts = match request
+        .take("prompt")?
+        .ok_or_else(|| request.missing("prompt"))?
+    {
+        Value::Array(prompts) => prompts
+            .into_iter()
+            .enumerate()
+            .map(|(index, prompt)| text(prompt, || format!("prompt[{index}]")))
+            .collect::<Result<Vec<_>, _>>()?,
+        prompt => vec![text(prompt, || "prompt".to_owned())?],
+    };
+    let count = prompts.len() * n;
+    if (1..=MOST_CHOICES).contains(&count) {
+        return Ok(prompts);
+    }
+    if prompts.is_empty() {
+        let message = "`prompt` is an empty list. Write at least one prompt.";
+        return Err(InvalidRequest::at("prompt", code::VALUE, message));
+    }
+    let message = format!(
+        "`prompt`: expected from 1 to {MOST_CHOICES} answers in all, got {} prompts of {n} each. Send fewer in a request.",
+        prompts.len()
+    );
+    Err(InvalidRequest::at("prompt", code::VALUE, message))
+}
+
+fn text(prompt: Value, path: impl Fn() -> String) -> Result<String, InvalidRequest> {
+    if prompt.is_number() || prompt.is_array() {
+        let path = path();
+        let message = format!("`{path}`: tokens are not supported. Send the prompt as a string.");
+        return Err(InvalidRequest::at(path, code::UNSUPPORTED, message));
+    }
+    Shape::Text.check(&prompt, &path)?;
+    match prompt {
+        Value::String(text) if !text.trim().is_empty() => Ok(text),
+        _ => {
+            let path = path();
+            let message =
+                format!("`{path}` is blank, and Claude answers no blank prompt. Write some text.");
+            Err(InvalidRequest::at(path, code::VALUE, message))
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

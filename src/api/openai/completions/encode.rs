@@ -1,0 +1,147 @@
+//! An answer as one body, and as the payloads of a stream.
+
+use super::types::Choice;
+use super::types::Completion;
+use crate::api::openai::Envelope;
+use crate::api::openai::chat::CompletionUsage;
+use crate::api::openai::chat::Reply;
+use crate::api::openai::chat::finish_reason;
+use crate::api::openai::json;
+use crate::domain::Finish;
+use crate::domain::TurnEvent;
+use crate::domain::Usage;
+
+/// What the body or the pieces of one answer have in common.
+#[derive(Debug, Clone)]
+pub struct CompletionReply(Reply);
+
+impl CompletionReply {
+    /// A reply with a new id, begun now, from the model that the client called `model`.
+    pub fn new(model: impl Into<String>) -> Self {
+        let mut reply = Reply::new(model);
+        reply.id = reply.id.replacen("chatcmpl-", "cmpl-", 1);
+        Self(reply)
+    }
+
+    /// The whole answer: the texts of the choices, and how each ended.
+    pub fn response(&self, choices: &[(String, Finish)]) -> Vec<u8> {
+        let usage = choices
+            .iter()
+            .fold(Usage::default(), |sum, (_, finish)| sum + finish.usage);
+        let choices = choices
+            .iter()
+            .enumerate()
+            .map(|(index, (text, finish))| Choice {
+                text,
+                index,
+                logprobs: (),
+                finish_reason: Some(finish_reason(finish.reason)),
+            });
+        self.body(choices.collect(), Some(Some(CompletionUsage::from(&usage))))
+            .into_bytes()
+    }
+
+    fn body(&self, choices: Vec<Choice<'_>>, usage: Option<Option<CompletionUsage>>) -> String {
+        json::to_string(&Completion {
+            id: &self.0.id,
+            object: "text_completion",
+            created: self.0.created,
+            model: &self.0.model,
+            choices,
+            usage,
+        })
+    }
+}
+
+/// Turns the events of the turns of one request into the payloads of `data:` lines.
+#[derive(Debug)]
+pub struct CompletionEncoder {
+    reply: CompletionReply,
+    include_usage: bool,
+    usage: Usage,
+    /// What is still to be said before each choice.
+    echoes: Vec<String>,
+    /// Choices that have not ended.
+    open: usize,
+}
+
+impl CompletionEncoder {
+    /// An encoder for one choice after each of `echoes`.
+    pub fn new(reply: CompletionReply, echoes: Vec<String>, include_usage: bool) -> Self {
+        Self {
+            reply,
+            include_usage,
+            usage: Usage::default(),
+            open: echoes.len(),
+            echoes,
+        }
+    }
+
+    /// The payloads that `event` of the choice `index` gives.
+    pub fn event(&mut self, index: usize, event: &TurnEvent) -> Vec<String> {
+        let mut payloads = Vec::new();
+        if let Some(echo) = self
+            .echoes
+            .get_mut(index)
+            .filter(|echo| !echo.is_empty())
+            .map(std::mem::take)
+        {
+            payloads.push(self.piece(index, &echo, None));
+        }
+        match event {
+            TurnEvent::Text(text) => payloads.push(self.piece(index, text, None)),
+            TurnEvent::Finished(finish) => self.finish(index, finish, &mut payloads),
+            TurnEvent::Started { .. }
+            | TurnEvent::Thinking(_)
+            | TurnEvent::ThinkingSealed(_)
+            | TurnEvent::ThinkingRedacted(_)
+            | TurnEvent::ToolCall { .. }
+            | TurnEvent::ToolInput(_)
+            | TurnEvent::ServerBlock(_)
+            | TurnEvent::BlockDelta(_)
+            | TurnEvent::Citation(_)
+            | TurnEvent::NextText => {}
+        }
+        payloads
+    }
+
+    /// Whether every choice has ended.
+    pub fn is_over(&self) -> bool {
+        self.open == 0
+    }
+
+    /// The payload that tells a client of a failure; nothing may follow it.
+    pub fn failed(&self, envelope: &Envelope) -> String {
+        envelope.to_json()
+    }
+
+    fn finish(&mut self, index: usize, finish: &Finish, payloads: &mut Vec<String>) {
+        self.usage = self.usage + finish.usage;
+        self.open = self.open.saturating_sub(1);
+        payloads.push(self.piece(index, "", Some(finish_reason(finish.reason))));
+        if self.is_over() {
+            if self.include_usage {
+                payloads.push(
+                    self.reply
+                        .body(Vec::new(), Some(Some(CompletionUsage::from(&self.usage)))),
+                );
+            }
+            payloads.push("[DONE]".to_owned());
+        }
+    }
+
+    fn piece(&self, index: usize, text: &str, finish_reason: Option<&'static str>) -> String {
+        let choice = Choice {
+            text,
+            index,
+            logprobs: (),
+            finish_reason,
+        };
+        self.reply
+            .body(vec![choice], self.include_usage.then_some(None))
+    }
+}
+
+#[cfg(test)]
+#[path = "encode_tests.rs"]
+mod tests;

@@ -1,0 +1,113 @@
+//! What each field of a request does.
+
+use crate::api::request_schema::PROJECT;
+use crate::api::request_schema::Shape::Bool;
+use crate::api::request_schema::Shape::Integer;
+use crate::api::request_schema::Shape::Number;
+use crate::api::request_schema::Shape::Object;
+use crate::api::request_schema::Shape::Text;
+use crate::api::request_schema::Shape::TextOrArray;
+use crate::api::request_schema::Table;
+use crate::api::request_schema::emulated;
+use crate::api::request_schema::honoured;
+use crate::api::request_schema::ignored;
+use crate::api::request_schema::refused;
+
+/// The most a limit of tokens may be.
+const MAX_TOKENS: i64 = u32::MAX as i64;
+
+/// The fields of the request.
+pub(super) static REQUEST: Table = Table {
+    prefix: "",
+    fields: &[
+        honoured(
+            "model",
+            Text,
+            "Required. The answer carries the name as it was sent.",
+        ),
+        honoured(
+            "prompt",
+            TextOrArray,
+            "Required. A string, or up to 16 strings, each of which is answered for itself. Tokens are refused.",
+        ),
+        honoured("stream", Bool, "The answer comes in pieces as it is made."),
+        honoured(
+            "stream_options",
+            Object,
+            "Only together with `\"stream\": true`.",
+        ),
+        honoured(
+            "max_tokens",
+            Integer(1, MAX_TOKENS),
+            "16 unless it is given, as in OpenAI's API.",
+        ),
+        emulated(
+            "temperature",
+            Number(0.0, 2.0),
+            "Claude's range ends at 1: higher values act as 1. The newest models take none: see [models](#what-models-do-not-take).",
+        ),
+        honoured("top_p", Number(0.0, 1.0), "Sent to Claude as it is."),
+        emulated(
+            "stop",
+            TextOrArray,
+            "As in [chat](#stop-texts): any number, white space too.",
+        ),
+        honoured(
+            "n",
+            Integer(1, 8),
+            "So many answers to each prompt; at most 16 in all. Each is a run of its own, and `usage` is their sum.",
+        ),
+        honoured("echo", Bool, "The prompt stands before its answer."),
+        honoured("user", Text, "Checked, and not sent to Claude."),
+        PROJECT,
+        refused("suffix", Text, "Claude does not fill gaps.").unless(&["\"\""]),
+        refused(
+            "best_of",
+            Integer(1, 20),
+            "Claude does not rate its answers.",
+        )
+        .unless(&["1"]),
+        refused(
+            "logprobs",
+            Integer(0, 5),
+            "Claude does not tell the probabilities of tokens.",
+        ),
+        ignored(
+            "frequency_penalty",
+            Number(-2.0, 2.0),
+            "Claude has no such parameter.",
+        )
+        .unless(&["0"]),
+        ignored(
+            "presence_penalty",
+            Number(-2.0, 2.0),
+            "Claude has no such parameter.",
+        )
+        .unless(&["0"]),
+        ignored("logit_bias", Object, "Claude has no such parameter.").unless(&["{}"]),
+        emulated(
+            "seed",
+            Integer(i64::MIN, i64::MAX),
+            "Equal requests with a seed get one answer, as long as it is in the cache. Claude itself has no such parameter.",
+        ),
+    ],
+};
+
+#[cfg(test)]
+mod tests {
+    use super::REQUEST;
+    use crate::api::request_schema::document;
+    use async_openai::types::completions::CreateCompletionRequest;
+
+    #[test]
+    fn the_document_shows_the_table() {
+        document::check("completions", &[&REQUEST]);
+    }
+
+    #[test]
+    fn every_field_of_the_schema_has_a_row() {
+        for name in document::fields_of::<CreateCompletionRequest>() {
+            assert!(REQUEST.find(name).is_some(), "no row for {name}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Requests that create a conversation, change its metadata, and add items to it.
+
+use serde_json::Map;
+use serde_json::Value;
+
+use crate::api::openai::labels;
+use crate::api::openai::responses;
+use crate::api::openai::responses::kept;
+use crate::api::request_schema::Ignored;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Object;
+use crate::api::request_schema::Policy;
+use crate::api::request_schema::Remarks;
+use crate::api::request_schema::Shape;
+use crate::api::request_schema::Table;
+use crate::api::request_schema::code;
+use crate::api::request_schema::honoured;
+use crate::api::request_schema::mended;
+use crate::api::request_schema::request;
+
+/// Items that may be added at a time, as in `OpenAI`'s API.
+const MOST_ITEMS: usize = 20;
+/// The field that holds items.
+const ITEMS: &str = "items";
+
+/// The fields of a request that makes a conversation.
+pub(super) static CREATE: Table = Table {
+    prefix: "",
+    fields: &[
+        honoured(
+            "items",
+            Shape::Array,
+            "Up to 20 items, as in the `input` of a [response](#post-v1responses), by which the conversation begins.",
+        ),
+        honoured(
+            "metadata",
+            Shape::Object,
+            "Up to 16 pairs of strings, keys up to 64 and values up to 512 characters.",
+        ),
+    ],
+};
+
+/// The fields of a request that changes a conversation.
+pub(super) static UPDATE: Table = Table {
+    prefix: "",
+    fields: &[honoured(
+        "metadata",
+        Shape::Object,
+        "Required. Takes the place of what was there.",
+    )],
+};
+
+/// The fields of a request that adds items.
+pub(super) static ADD: Table = Table {
+    prefix: "",
+    fields: &[honoured(
+        "items",
+        Shape::Array,
+        "Required. Up to 20 items, as in the `input` of a [response](#post-v1responses), without references to other items.",
+    )],
+};
+
+/// A request for a conversation, understood.
+#[derive(Debug)]
+pub struct CreateConversation {
+    /// Labels.
+    pub metadata: Map<String, Value>,
+    /// The items by which it begins.
+    pub new: NewItems,
+}
+
+/// Items that are to be added, each with its type and an id.
+#[derive(Debug, Default)]
+pub struct NewItems {
+    /// The items.
+    pub items: Vec<Value>,
+    /// What there is to say of the request.
+    pub remarks: Remarks,
+}
+
+/// Reads the body of `POST /v1/conversations`; one without anything is as good as `{}`.
+///
+/// # Errors
+/// When the body is not such a request.
+pub fn create(body: &[u8], policy: Policy) -> Result<CreateConversation, InvalidRequest> {
+    let body = if body.trim_ascii().is_empty() {
+        b"{}"
+    } else {
+        body
+    };
+    let mut ignored = Ignored::new(policy);
+    let body = mended(body, &mut ignored)?;
+    let mut request = request(&body, &CREATE, "`items`, `metadata` or nothing at all")?;
+    let metadata = labels::metadata(&mut request)?.unwrap_or_default();
+    let items = take_items(&mut request)?.unwrap_or_default();
+    Ok(CreateConversation {
+        metadata,
+        new: read(items, request, ignored)?,
+    })
+}
+
+/// Reads the body of `POST /v1/conversations/{id}`: the new metadata.
+///
+/// # Errors
+/// When the body is not such a request.
+pub fn update(
+    body: &[u8],
+    policy: Policy,
+) -> Result<(Map<String, Value>, Remarks), InvalidRequest> {
+    let mut ignored = Ignored::new(policy);
+    let mut request = request(body, &UPDATE, "`metadata`")?;
+    let metadata = labels::metadata(&mut request)?.ok_or_else(|| request.missing("metadata"))?;
+    request.finish(&mut ignored)?;
+    Ok((metadata, ignored.into_remarks()))
+}
+
+/// Reads the body of `POST /v1/conversations/{id}/items`.
+///
+/// # Errors
+/// When the body is not such a request.
+pub fn items(body: &[u8], policy: Policy) -> Result<NewItems, InvalidRequest> {
+    let mut ignored = Ignored::new(policy);
+    let body = mended(body, &mut ignored)?;
+    let mut request = request(&body, &ADD, "`items`")?;
+    let items = take_items(&mut request)?.ok_or_else(|| request.missing(ITEMS))?;
+    read(items, request, ignored)
+}
+
+fn take_items(request: &mut Object) -> Result<Option<Vec<Value>>, InvalidRequest> {
+    let Some(Value::Array(items)) = request.take(ITEMS)? else {
+        return Ok(None);
+    };
+    if items.len() > MOST_ITEMS {
+        let words = format!(
+            "expected at most {MOST_ITEMS} items, got {}. Send the rest later.",
+            items.len()
+        );
+        return Err(request.refuse(ITEMS, code::VALUE, &words));
+    }
+    if let Some(index) = items
+        .iter()
+        .position(|item| kept::reference(item).is_some())
+    {
+        let path = format!("{ITEMS}[{index}]");
+        let message = format!(
+            "`{path}`: a conversation holds items and no references to others. Send the item itself."
+        );
+        return Err(InvalidRequest::at(path, code::VALUE, message));
+    }
+    Ok(Some(items))
+}
+
+/// The `items` as they are kept; of `request` nothing is left but what has no effect.
+fn read(
+    items: Vec<Value>,
+    request: Object,
+    mut ignored: Ignored,
+) -> Result<NewItems, InvalidRequest> {
+    responses::check_items(&items, &mut ignored).map_err(in_words_of_items)?;
+    request.finish(&mut ignored)?;
+    let mut remarks = ignored.into_remarks();
+    for name in &mut remarks.ignored {
+        if let Some(rest) = name.strip_prefix("input[]") {
+            *name = format!("{ITEMS}[]{rest}");
+        }
+    }
+    Ok(NewItems {
+        items: kept::named(items),
+        remarks,
+    })
+}
+
+/// The error with the path as it is here: what a response calls its input are items of a conversation.
+fn in_words_of_items(error: InvalidRequest) -> InvalidRequest {
+    let Some(rest) = error
+        .param
+        .as_deref()
+        .and_then(|param| param.strip_prefix("input"))
+    else {
+        return error;
+    };
+    let param = format!("{ITEMS}{rest}");
+    let message = error
+        .message
+        .replace(&format!("`input{rest}`"), &format!("`{param}`"));
+    InvalidRequest {
+        message,
+        param: Some(param),
+        ..error
+    }
+}

@@ -1,0 +1,108 @@
+use super::*;
+use crate::api::request_schema::document;
+
+fn form(texts: &[(&str, &str)]) -> Result<UploadRequest, InvalidRequest> {
+    let owned = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
+    decode(texts.iter().map(owned).collect(), Policy::Lenient)
+}
+
+#[test]
+fn a_form_says_what_a_file_is_for_and_when_it_goes() {
+    let plain = form(&[("purpose", "batch")]).unwrap();
+    assert_eq!(
+        plain,
+        UploadRequest {
+            purpose: Purpose::Batch,
+            expires_after: None,
+            remarks: Default::default()
+        }
+    );
+    let expiring = form(&[
+        ("expires_after[anchor]", "created_at"),
+        ("expires_after[seconds]", "3600"),
+        ("purpose", "user_data"),
+        ("color", "red"),
+    ]);
+    let expiring = expiring.unwrap();
+    assert_eq!(
+        (expiring.purpose, expiring.expires_after),
+        (Purpose::UserData, Some(3600))
+    );
+    assert_eq!(expiring.remarks.ignored, ["color"]);
+}
+
+#[test]
+fn what_is_no_such_form_is_refused_by_name() {
+    for (texts, param, code) in [
+        (&[][..], "purpose", code::MISSING),
+        (&[("purpose", "fine-tune")], "purpose", code::VALUE),
+        (&[("purpose", "batch_output")], "purpose", code::VALUE),
+        (
+            &[("purpose", "batch"), ("expires_after", "3600")],
+            "expires_after",
+            code::TYPE,
+        ),
+        (
+            &[("purpose", "batch"), ("expires_after[seconds]", "3599")],
+            "expires_after.seconds",
+            code::VALUE,
+        ),
+        (
+            &[("purpose", "batch"), ("expires_after[seconds]", "soon")],
+            "expires_after.seconds",
+            code::TYPE,
+        ),
+        (
+            &[
+                ("purpose", "batch"),
+                ("expires_after[anchor]", "created_at"),
+            ],
+            "expires_after.seconds",
+            code::MISSING,
+        ),
+        (
+            &[("purpose", "batch"), ("expires_after[anchor]", "now")],
+            "expires_after.anchor",
+            code::VALUE,
+        ),
+    ] {
+        let error = form(texts).unwrap_err();
+        assert_eq!(
+            (error.param.as_deref(), error.code),
+            (Some(param), Some(code)),
+            "{texts:?}"
+        );
+    }
+    let strict = decode(
+        vec![
+            ("purpose".into(), "batch".into()),
+            ("color".into(), "red".into()),
+        ],
+        Policy::Strict,
+    );
+    assert_eq!(strict.unwrap_err().code, Some(code::UNKNOWN));
+}
+
+#[test]
+fn the_document_shows_the_table() {
+    document::check("file fields", &[&UPLOAD, &EXPIRES_AFTER]);
+}
+
+#[test]
+fn a_file_is_written_in_the_form_of_openai() {
+    let file = File {
+        id: "file-1".to_owned(),
+        object: "file".to_owned(),
+        bytes: 3,
+        created_at: 1,
+        expires_at: None,
+        filename: "a.jsonl".to_owned(),
+        purpose: Purpose::BatchOutput,
+        status: "processed".to_owned(),
+        status_details: (),
+        mime_type: None,
+    };
+    insta::assert_snapshot!(list(std::slice::from_ref(&file), false), @r#"{"object":"list","data":[{"id":"file-1","object":"file","bytes":3,"created_at":1,"expires_at":null,"filename":"a.jsonl","purpose":"batch_output","status":"processed","status_details":null}],"first_id":"file-1","last_id":"file-1","has_more":false}"#);
+    assert_eq!(serde_json::from_str::<File>(&file.to_json()).unwrap(), file);
+    insta::assert_snapshot!(deleted("file-1"), @r#"{"deleted":true,"id":"file-1","object":"file"}"#);
+}

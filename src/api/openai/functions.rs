@@ -1,0 +1,114 @@
+//! Functions: the tools of `OpenAI`'s API that the client runs itself.
+
+use serde_json::Value;
+
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Object;
+use crate::api::request_schema::Written;
+use crate::api::request_schema::code;
+use crate::api::request_schema::printable;
+use crate::domain::Tool;
+
+/// The most tools one request may offer.
+pub(super) const MOST_TOOLS: usize = 128;
+const LONGEST_NAME: usize = 64;
+const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
+
+/// Takes `name`, `description`, `parameters` and `strict` out of `function`, which the client wrote as `written`.
+pub(super) fn function(
+    function: &mut Object,
+    written: Written<'_>,
+) -> Result<Tool, InvalidRequest> {
+    function_with(function, written, &["parameters"])
+}
+
+/// As [`function`], but the schema stands in one of the fields `schemas`.
+pub(super) fn function_with(
+    function: &mut Object,
+    written: Written<'_>,
+    schemas: &[&'static str],
+) -> Result<Tool, InvalidRequest> {
+    let name = name(function)?;
+    let description = function.take_text("description")?;
+    let mut parameters = None;
+    for field in schemas {
+        let sent = function.take(field)?.map(|schema| (*field, schema));
+        parameters = parameters.or(sent);
+    }
+    let strict = function.take_bool("strict")?.unwrap_or(false);
+    let schema = match parameters {
+        Some((field, parameters)) => schema(function, field, parameters, written.field(field))?,
+        None => NO_PARAMETERS.to_owned(),
+    };
+    Ok(Tool {
+        name,
+        description,
+        schema,
+        strict,
+    })
+}
+
+/// Takes the name of a function.
+pub(super) fn name(function: &mut Object) -> Result<String, InvalidRequest> {
+    let name = function
+        .take_text("name")?
+        .ok_or_else(|| function.missing("name"))?;
+    let is_fit = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if (1..=LONGEST_NAME).contains(&name.len()) && name.chars().all(is_fit) {
+        return Ok(name);
+    }
+    let path = function.place.field("name");
+    let message = format!(
+        "`{path}`: expected from 1 to {LONGEST_NAME} letters, digits, `_` and `-`, got `{}`.",
+        printable(&name)
+    );
+    Err(InvalidRequest::at(path, code::VALUE, message))
+}
+
+/// Refuses a list that is too long or names a tool twice; `path` names it.
+pub(super) fn check_list(tools: &[Tool], path: &str) -> Result<(), InvalidRequest> {
+    if tools.len() > MOST_TOOLS {
+        let message = format!(
+            "`{path}`: expected at most {MOST_TOOLS} tools, got {}. Remove some.",
+            tools.len()
+        );
+        return Err(InvalidRequest::at(path, code::VALUE, message));
+    }
+    let twice = |(index, tool): &(usize, &Tool)| {
+        tools[..*index].iter().any(|other| other.name == tool.name)
+    };
+    match tools.iter().enumerate().find(twice) {
+        None => Ok(()),
+        Some((index, tool)) => {
+            let path = format!("{path}[{index}]");
+            let message = format!(
+                "`{path}`: a tool before it is called `{}` too. Rename one.",
+                tool.name
+            );
+            Err(InvalidRequest::at(path, code::VALUE, message))
+        }
+    }
+}
+
+/// The schema as the client wrote it. Upstream wants one that says it is of an object; clients leave that out.
+fn schema(
+    function: &Object,
+    field: &str,
+    mut schema: Value,
+    written: Written<'_>,
+) -> Result<String, InvalidRequest> {
+    match schema.get("type") {
+        Some(kind) if kind == "object" => Ok(written.text(&schema)),
+        None => {
+            schema["type"] = "object".into();
+            Ok(schema.to_string())
+        }
+        Some(_) => {
+            let path = function.place.field(field);
+            let message = format!(
+                "`{path}`: expected a schema of the type `object`. A function takes an object."
+            );
+            Err(InvalidRequest::at(path, code::VALUE, message))
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Pictures and files that stand in a request themselves.
+
+use crate::api::request_schema::media;
+use crate::api::request_schema::media::Media;
+use crate::domain::Part;
+use crate::domain::Source;
+
+/// The picture at `url`, or what is wrong with it, in words that follow a path.
+pub(super) fn image(url: &str) -> Result<Part, String> {
+    if url.starts_with("https://") {
+        return Ok(Part::Image(Source::Url(url.to_owned())));
+    }
+    let data = data_of(url).ok_or("expected `https://...` or `data:image/png;base64,...`.")?;
+    let data = media::unbroken(data);
+    let media_type = media::image(&data)?.to_owned();
+    Ok(Part::Image(Source::Base64 {
+        media_type,
+        data: data.into_owned(),
+    }))
+}
+
+/// The file that `data` is, or what is wrong with it, in words that follow a path. What it is, its bytes say; one of words is
+/// told as its title and its words, as one that was uploaded.
+pub(super) fn file(data: &str, title: Option<String>) -> Result<Part, String> {
+    let data = media::unbroken(data_of(data).unwrap_or(data));
+    let bytes = media::decoded(&data)?;
+    let source = |media_type: &str| Source::Base64 {
+        media_type: media_type.to_owned(),
+        data: data.clone().into_owned(),
+    };
+    match media::of(&bytes) {
+        Some(Media::Image(media_type)) => Ok(Part::Image(source(media_type))),
+        Some(Media::Document(media_type)) => Ok(Part::Document {
+            source: source(media_type),
+            title,
+        }),
+        Some(Media::Text(words)) => Ok(Part::file_of_words(title.as_deref(), words)),
+        None => Err(
+            "the data is nothing that Claude can read: no PDF, no image and no text in UTF-8."
+                .to_owned(),
+        ),
+    }
+}
+
+/// The data of `data:TYPE;base64,DATA`.
+fn data_of(url: &str) -> Option<&str> {
+    url.strip_prefix("data:")?
+        .split_once(";base64,")
+        .map(|(_, data)| data)
+}

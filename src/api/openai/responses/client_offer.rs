@@ -1,0 +1,194 @@
+//! Tools that the client runs and which are no plain functions, as requests offer them.
+
+use serde_json::Value;
+
+use super::client_tool::BY_CLIENT;
+use super::client_tool::Form;
+use super::client_tool::known_as;
+use super::parameters::unexpected;
+use super::tool_fields;
+use super::tools;
+use super::tools::Offer;
+use crate::api::openai::custom;
+use crate::api::openai::custom::Grammar;
+use crate::api::request_schema::Ignored;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Object;
+use crate::api::request_schema::Place;
+use crate::api::request_schema::Written;
+use crate::api::request_schema::code;
+use crate::domain::Tool;
+
+const LOCAL_SHELL: &str = "Runs a command on the user's machine and gives what it puts out.";
+const LOCAL_SHELL_SCHEMA: &str = r#"{"type":"object","properties":{"command":{"type":"array","items":{"type":"string"},"description":"The program and its arguments."},"timeout_ms":{"type":"integer"},"working_directory":{"type":"string"},"env":{"type":"object","additionalProperties":{"type":"string"}},"user":{"type":"string"}},"required":["command"]}"#;
+const SHELL: &str = "Runs shell commands on the user's machine and gives what they put out.";
+const SHELL_SCHEMA: &str = r#"{"type":"object","properties":{"commands":{"type":"array","items":{"type":"string"},"description":"Commands for a shell. They may run side by side."},"timeout_ms":{"type":"integer","description":"The time that each may take."},"max_output_length":{"type":"integer","description":"The most characters of output that are given back."}},"required":["commands"]}"#;
+const TOOL_SEARCH: &str = "Searches for further tools; those that are found can be called.";
+const TOOL_SEARCH_SCHEMA: &str =
+    r#"{"type":"object","properties":{"query":{"type":"string"}},"required":["query"]}"#;
+const APPLY_PATCH: &str = "Creates, changes or deletes a file on the user's machine.";
+const APPLY_PATCH_SCHEMA: &str = r#"{"type":"object","properties":{"operation":{"type":"object","properties":{"type":{"type":"string","enum":["create_file","update_file","delete_file"]},"path":{"type":"string"},"diff":{"type":"string","description":"A V4A diff, without file names. Of `create_file`: every line of the file with `+` before it. Of `update_file`: one or more sections, each an `@@` line, behind which may stand the class or function it is in, then lines with a space (context, about three before and after a change), `-` (removed) or `+` (added) before them. No line numbers. Of `delete_file`: none."}},"required":["type","path"]}},"required":["operation"]}"#;
+
+impl Offer {
+    /// Adds the tools of a namespace. The first one tells Claude what the namespace is.
+    pub(super) fn add_namespace(
+        &mut self,
+        value: Value,
+        path: &str,
+        written: Written<'_>,
+        ignored: &mut Ignored,
+    ) -> Result<(), InvalidRequest> {
+        let mut namespace = Object::new(value, Place::at(path, &tool_fields::NAMESPACE))?;
+        namespace.take_text("type")?;
+        let name = namespace
+            .take_text("name")?
+            .ok_or_else(|| namespace.missing("name"))?;
+        let description = namespace.take_text("description")?;
+        let list = namespace
+            .take("tools")?
+            .ok_or_else(|| namespace.missing("tools"))?;
+        namespace.finish(ignored)?;
+        let first = self.tools.list.len();
+        let written = written.field("tools").items();
+        let Value::Array(list) = list else {
+            return Ok(());
+        };
+        for (index, value) in list.into_iter().enumerate() {
+            let written = written.get(index).copied().unwrap_or_default();
+            let path = format!("{path}.tools[{index}]");
+            if value["type"] == "custom" {
+                self.add_custom(value, &path, Some(&name), ignored)?;
+            } else {
+                self.add_function(value, &path, Some(&name), written, ignored)?;
+            }
+        }
+        let said = description.filter(|description| !description.trim().is_empty());
+        if let (Some(tool), Some(said)) = (self.tools.list.get_mut(first), said) {
+            let about = format!(
+                "Of all tools that begin with `{}`: {said}",
+                known_as(Some(&name), "")
+            );
+            let own = tool.description.take();
+            tool.description =
+                Some(own.map_or_else(|| about.clone(), |own| format!("{own}\n\n{about}")));
+        }
+        Ok(())
+    }
+
+    /// Adds a tool that takes a text.
+    pub(super) fn add_custom(
+        &mut self,
+        value: Value,
+        path: &str,
+        namespace: Option<&str>,
+        ignored: &mut Ignored,
+    ) -> Result<(), InvalidRequest> {
+        let mut tool = Object::new(value, Place::at(path, &tool_fields::CUSTOM))?;
+        tool.take_text("type")?;
+        let name = tools::name(&mut tool)?;
+        let description = tool.take_text("description")?;
+        let format = tool.take("format")?;
+        let place = tool.place.inner("format", &tool_fields::CUSTOM_FORMAT);
+        tool.finish(ignored)?;
+        let grammar = match format {
+            Some(format) => grammar(Object::new(format, place)?, ignored)?,
+            None => None,
+        };
+        let tool = Tool {
+            name: String::new(),
+            description: custom::description(description, grammar),
+            schema: custom::SCHEMA.to_owned(),
+            strict: false,
+        };
+        self.push(tool, path, Form::Custom, namespace, &name)
+    }
+}
+
+fn grammar(mut format: Object, ignored: &mut Ignored) -> Result<Option<Grammar>, InvalidRequest> {
+    let kind = format
+        .take_text("type")?
+        .ok_or_else(|| format.missing("type"))?;
+    let (syntax, definition) = (format.take_text("syntax")?, format.take_text("definition")?);
+    let grammar = match kind.as_str() {
+        "text" => None,
+        "grammar" => Some(Grammar {
+            syntax: syntax.ok_or_else(|| format.missing("syntax"))?,
+            definition: definition.ok_or_else(|| format.missing("definition"))?,
+        }),
+        other => return Err(unexpected(&format, "type", "`text` or `grammar`", other)),
+    };
+    format.finish(ignored)?;
+    Ok(grammar)
+}
+
+/// The function for a tool that `OpenAI` has defined and the client runs; none for one that nobody here runs.
+pub(super) fn built_in(
+    value: Value,
+    path: &str,
+    written: Written<'_>,
+    ignored: &mut Ignored,
+) -> Result<Option<(Form, Tool)>, InvalidRequest> {
+    let mut tool = Object::new(value, Place::at(path, &tool_fields::BUILT_IN))?;
+    let kind = tool.take_text("type")?.unwrap_or_default();
+    if kind == "tool_search" {
+        return tool_search(tool, written, ignored);
+    }
+    let (form, description, schema) = match kind.as_str() {
+        "local_shell" => (Form::LocalShell, LOCAL_SHELL, LOCAL_SHELL_SCHEMA),
+        "shell" => (Form::Shell, SHELL, SHELL_SCHEMA),
+        "apply_patch" => (Form::ApplyPatch, APPLY_PATCH, APPLY_PATCH_SCHEMA),
+        _ => return Ok(None),
+    };
+    let environment = tool.take("environment")?.filter(|_| form == Form::Shell);
+    let place = tool.place.inner("environment", &tool_fields::ENVIRONMENT);
+    tool.finish(ignored)?;
+    if let Some(environment) = environment {
+        let mut environment = Object::new(environment, place)?;
+        match environment.take_text("type")?.as_deref() {
+            Some("local") => environment.finish(ignored)?,
+            // A container of OpenAI's.
+            Some("container_auto" | "container_reference") => return Ok(None),
+            None => return Err(environment.missing("type")),
+            Some(_) => return Err(environment.refuse("type", code::VALUE, "expected `local`.")),
+        }
+    }
+    let (description, schema) = (Some(description.to_owned()), schema.to_owned());
+    Ok(Some((
+        form,
+        Tool {
+            name: String::new(),
+            description,
+            schema,
+            strict: false,
+        },
+    )))
+}
+
+/// The function for a search among tools that the client keeps back; none for one that is OpenAI's own.
+fn tool_search(
+    mut tool: Object,
+    written: Written<'_>,
+    ignored: &mut Ignored,
+) -> Result<Option<(Form, Tool)>, InvalidRequest> {
+    let execution = tool.take_text("execution")?;
+    let description = tool
+        .take_text("description")?
+        .unwrap_or_else(|| TOOL_SEARCH.to_owned());
+    let parameters = tool.take("parameters")?;
+    tool.finish(ignored)?;
+    if execution.as_deref() != Some(BY_CLIENT) {
+        return Ok(None);
+    }
+    let as_written = |schema| written.field("parameters").text(&schema);
+    let schema = parameters.map_or_else(|| TOOL_SEARCH_SCHEMA.to_owned(), as_written);
+    let description = Some(description);
+    Ok(Some((
+        Form::ToolSearch,
+        Tool {
+            name: String::new(),
+            description,
+            schema,
+            strict: false,
+        },
+    )))
+}

@@ -1,0 +1,188 @@
+//! From the content of an item to the parts of a turn.
+
+use serde_json::Value;
+
+use super::item_fields;
+use super::parameters::unexpected;
+use crate::api::openai::cache_mark;
+use crate::api::openai::inline;
+use crate::api::request_schema::Ignored;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Object;
+use crate::api::request_schema::Place;
+use crate::api::request_schema::code;
+use crate::domain::Part;
+use crate::domain::Source;
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Speaker {
+    /// `system` or `developer`.
+    Instructions,
+    User,
+    Assistant,
+    /// A tool, by its output.
+    Tool,
+}
+
+/// The fields that make the content of a part, of which each type has its own.
+const MATTER: [&str; 7] = [
+    "text",
+    "refusal",
+    "image_url",
+    "file_data",
+    "file_url",
+    "file_id",
+    "filename",
+];
+
+/// Reads `content`, which is the field `field` of the item at `place`: a string or an array of parts. Blank texts are
+/// left out.
+pub(super) fn parts(
+    content: Value,
+    speaker: Speaker,
+    place: &Place,
+    field: &str,
+    ignored: &mut Ignored,
+) -> Result<Vec<Part>, InvalidRequest> {
+    let mut parts = match content {
+        Value::String(text) => vec![Part::Text(text)],
+        Value::Array(parts) => {
+            let read = |(index, value)| {
+                let place = place.item(field, index, &item_fields::PART);
+                part(Object::new(value, place)?, speaker, ignored)
+            };
+            let parts: Vec<_> = parts
+                .into_iter()
+                .enumerate()
+                .map(read)
+                .collect::<Result<_, _>>()?;
+            parts
+                .into_iter()
+                .flat_map(|(part, mark)| std::iter::once(part).chain(mark))
+                .collect()
+        }
+        // The table lets nothing else through.
+        _ => Vec::new(),
+    };
+    parts.retain(|part| !matches!(part, Part::Text(text) if text.trim().is_empty()));
+    Ok(parts)
+}
+
+/// A part, and the mark for the prompt cache at its end. Instructions have none: the server marks their end by itself.
+fn part(
+    mut part: Object,
+    speaker: Speaker,
+    ignored: &mut Ignored,
+) -> Result<(Part, Option<Part>), InvalidRequest> {
+    let mark = cache_mark::take(&mut part)?.filter(|_| speaker != Speaker::Instructions);
+    let kind = part
+        .take_text("type")?
+        .ok_or_else(|| part.missing("type"))?;
+    let (field, read): (_, fn(&mut Object) -> _) = match (kind.as_str(), speaker) {
+        ("input_text", Speaker::Instructions | Speaker::User | Speaker::Tool)
+        | ("output_text", Speaker::Assistant) => ("text", text),
+        ("refusal", Speaker::Assistant) => ("refusal", refusal),
+        ("input_image", Speaker::User | Speaker::Tool) => ("image_url", image),
+        ("input_file", Speaker::User | Speaker::Tool) => ("file_data", file),
+        ("input_audio", _) => {
+            let words = "parts of type `input_audio` are not supported: Claude does not hear. Remove the part.";
+            return Err(part.refuse("type", code::UNSUPPORTED, words));
+        }
+        (other, _) => {
+            let expected = match speaker {
+                Speaker::Assistant => "`output_text` or `refusal`",
+                Speaker::Instructions => "`input_text`",
+                Speaker::User | Speaker::Tool => "`input_text`, `input_image` or `input_file`",
+            };
+            return Err(unexpected(&part, "type", expected, other));
+        }
+    };
+    let made: Option<Part> = read(&mut part)?;
+    only(&mut part, &MATTER, &kind)?;
+    let missing = part.missing(field);
+    part.finish(ignored)?;
+    let made = made.ok_or(missing)?;
+    let is_blank = matches!(&made, Part::Text(text) if text.trim().is_empty());
+    Ok((made, mark.filter(|_| !is_blank)))
+}
+
+/// Refuses what is still there of the fields `matter`, which do not belong to objects of type `kind`.
+pub(super) fn only(
+    object: &mut Object,
+    matter: &[&'static str],
+    kind: &str,
+) -> Result<(), InvalidRequest> {
+    for field in matter {
+        if object.take(field)?.is_some() {
+            let words = format!("does not belong to the type `{kind}`. Remove it.");
+            return Err(object.refuse(field, code::VALUE, &words));
+        }
+    }
+    Ok(())
+}
+
+fn text(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
+    Ok(part.take_text("text")?.map(Part::Text))
+}
+
+fn refusal(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
+    Ok(part.take_text("refusal")?.map(Part::Text))
+}
+
+fn image(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
+    let (url, id) = (part.take_text("image_url")?, part.take_text("file_id")?);
+    let url = match (url, id) {
+        (Some(_), Some(_)) => return Err(two(part, "image_url")),
+        (Some(url), None) => url,
+        (None, id) => return Ok(id.map(|id| Part::Image(upload(part, id)))),
+    };
+    inline::image(&url)
+        .map(Some)
+        .map_err(|fault| part.refuse("image_url", code::VALUE, &fault))
+}
+
+fn file(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
+    let title = part.take_text("filename")?;
+    let (data, url, id) = (
+        part.take_text("file_data")?,
+        part.take_text("file_url")?,
+        part.take_text("file_id")?,
+    );
+    let source = match (data, url, id) {
+        (None, None, None) => return Ok(None),
+        (Some(data), None, None) => {
+            let file = inline::file(&data, title);
+            return file
+                .map(Some)
+                .map_err(|fault| part.refuse("file_data", code::VALUE, &fault));
+        }
+        (None, Some(url), None) if url.starts_with("https://") => Source::Url(url),
+        (None, Some(_), None) => {
+            return Err(part.refuse("file_url", code::VALUE, "expected `https://...`."));
+        }
+        (None, None, Some(id)) => upload(part, id),
+        (_, _, Some(_)) => return Err(two(part, "file_data` or `file_url")),
+        (Some(_), Some(_), None) => {
+            let words = "is the file's address, and `file_data` the file itself. Send one of them.";
+            return Err(part.refuse("file_url", code::VALUE, words));
+        }
+    };
+    Ok(Some(Part::Document { source, title }))
+}
+
+fn upload(part: &Object, id: String) -> Source {
+    Source::Upload {
+        id,
+        place: part.place.field("file_id"),
+    }
+}
+
+fn two(part: &Object, other: &str) -> InvalidRequest {
+    let words = format!("names an uploaded file, and `{other}` another one. Send one of them.");
+    part.refuse("file_id", code::VALUE, &words)
+}
+
+#[cfg(test)]
+#[path = "content_tests.rs"]
+mod tests;

@@ -1,0 +1,106 @@
+//! Pictures and documents among the words.
+
+use serde_json::Value;
+use serde_json::json;
+
+use crate::api::openai::responses::decode;
+use crate::api::request_schema::Policy;
+use crate::domain::Part;
+use crate::domain::Source;
+
+const PNG: &str = "data:image/jpeg;base64,iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEElEQVR4nGP4z8AARAwQCgAf7gP9i18U1AAAAABJRU5ErkJggg==";
+const PDF: &str = "data:application/pdf;base64,JVBERi0xLjQK";
+
+fn prompt(part: &Value) -> Result<Vec<Part>, String> {
+    let body = json!({"model": "m", "input": [{"role": "user", "content": [part]}]}).to_string();
+    let turn = decode(body.as_bytes(), Policy::Lenient).and_then(|request| request.turn(&[]));
+    turn.map(|(turn, _)| turn.prompt)
+        .map_err(|error| error.message)
+}
+
+#[test]
+fn pictures_and_documents() {
+    let png = prompt(&json!({"type": "input_image", "image_url": PNG, "detail": "auto"})).unwrap();
+    assert!(
+        matches!(&png[0], Part::Image(Source::Base64 { media_type, .. }) if media_type == "image/png")
+    );
+    let there = prompt(&json!({"type": "input_image", "image_url": "https://a/b.png"})).unwrap();
+    assert_eq!(there, [Part::Image(Source::Url("https://a/b.png".into()))]);
+    let pdf =
+        prompt(&json!({"type": "input_file", "file_data": PDF, "filename": "a.pdf"})).unwrap();
+    assert!(matches!(&pdf[0], Part::Document { title: Some(title), .. } if title == "a.pdf"));
+    let words = json!({"type": "input_file", "file_data": "data:text/markdown;base64,IyBI\naQ==", "filename": "a.md"});
+    assert_eq!(prompt(&words).unwrap(), [Part::text("a.md\n\n# Hi")]);
+    let there = prompt(&json!({"type": "input_file", "file_url": "https://a/b.pdf"})).unwrap();
+    assert_eq!(
+        there,
+        [Part::Document {
+            source: Source::Url("https://a/b.pdf".into()),
+            title: None
+        }]
+    );
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_by_its_field() {
+    for (part, expected) in [
+        (
+            json!({"type": "input_image", "file_id": "file-1", "image_url": PNG}),
+            "content[0].file_id`: names an uploaded file, and `image_url` another",
+        ),
+        (
+            json!({"type": "input_image"}),
+            "content[0].image_url` is missing",
+        ),
+        (
+            json!({"type": "input_image", "image_url": "http://a"}),
+            "content[0].image_url`: expected `https://",
+        ),
+        (
+            json!({"type": "input_image", "image_url": "data:image/png;base64,AAAA"}),
+            "no image that Claude can read",
+        ),
+        (
+            json!({"type": "input_file", "file_id": "file-1", "file_data": PDF}),
+            "content[0].file_id`: names an uploaded file, and `file_data` or",
+        ),
+        (
+            json!({"type": "input_text", "text": "x", "file_id": "file-1"}),
+            "file_id`: does not belong",
+        ),
+        (
+            json!({"type": "input_file", "file_data": "AAEC"}),
+            "nothing that Claude can read",
+        ),
+        (
+            json!({"type": "input_file", "file_url": "ftp://a"}),
+            "content[0].file_url`: expected",
+        ),
+        (
+            json!({"type": "input_file", "file_url": "https://a", "file_data": PDF}),
+            "Send one of them",
+        ),
+        (
+            json!({"type": "input_audio", "input_audio": {}}),
+            "Claude does not hear",
+        ),
+        (
+            json!({"type": "text", "text": "x"}),
+            "expected `input_text`",
+        ),
+        (
+            json!({"type": "input_text", "text": "x", "image_url": PNG}),
+            "image_url`: does not belong",
+        ),
+        (
+            json!({"type": "output_text", "text": "x"}),
+            "expected `input_text`",
+        ),
+    ] {
+        let error = prompt(&part).unwrap_err();
+        assert!(
+            error.starts_with("`input[0].content[0].") && error.contains(expected),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,260 @@
+//! What each field of a request does: the one place where that is decided.
+//!
+//! Decoding asks these tables; `docs/API.md` shows them, and a test holds the two together.
+
+use crate::api::openai::cache_mark;
+use crate::api::request_schema::PROJECT;
+use crate::api::request_schema::Shape::Array;
+use crate::api::request_schema::Shape::Bool;
+use crate::api::request_schema::Shape::Integer;
+use crate::api::request_schema::Shape::Number;
+use crate::api::request_schema::Shape::Object;
+use crate::api::request_schema::Shape::Text;
+use crate::api::request_schema::Shape::TextOrArray;
+use crate::api::request_schema::Shape::TextOrObject;
+use crate::api::request_schema::Table;
+use crate::api::request_schema::emulated;
+use crate::api::request_schema::honoured;
+use crate::api::request_schema::ignored;
+use crate::api::request_schema::refused;
+
+/// The most a limit of tokens may be.
+const MAX_TOKENS: i64 = u32::MAX as i64;
+const CACHE: &str = "Anthropic finds a prompt by its beginning.";
+
+/// The fields of the request itself.
+pub(super) static REQUEST: Table = Table {
+    prefix: "",
+    fields: &[
+        honoured(
+            "model",
+            Text,
+            "Required. The answer carries the name as it was sent.",
+        ),
+        honoured(
+            "input",
+            TextOrArray,
+            "Required. A string is a message of the user. The last item that is no instruction must be the user's or the output of a call.",
+        ),
+        honoured(
+            "instructions",
+            Text,
+            "Read before all else. Not carried over by `previous_response_id`.",
+        ),
+        honoured("stream", Bool, "The answer comes in events as it is made."),
+        honoured(
+            "stream_options",
+            Object,
+            "Only together with `\"stream\": true`.",
+        ),
+        honoured(
+            "store",
+            Bool,
+            "`true` unless sent otherwise. Stored for `responses.ttl_seconds`.",
+        ),
+        honoured(
+            "previous_response_id",
+            Text,
+            "A stored response that this one goes on from: its input, its output, and all before them.",
+        ),
+        honoured(
+            "conversation",
+            TextOrObject,
+            "A [conversation](#v1conversations) by its id, or as `{\"id\": ...}`: its items come before the input, and input and output are added to it. Not beside `previous_response_id`.",
+        ),
+        honoured(
+            "background",
+            Bool,
+            "The answer is made whether or not anybody waits. Needs `store`. It ends as `failed` when the server stops.",
+        ),
+        honoured(
+            "tools",
+            Array,
+            "Functions, and searches of the web, code and MCP servers, which are Anthropic's matter. OpenAI's other tools are refused by name.",
+        ),
+        honoured(
+            "tool_choice",
+            TextOrObject,
+            "`none`, `auto`, `required`, a function, `web_search`, `code_interpreter`, or `allowed_tools`, with which Claude is shown only those. Made to call, Claude does not think.",
+        ),
+        honoured("parallel_tool_calls", Bool, "`true` unless sent otherwise."),
+        honoured(
+            "max_output_tokens",
+            Integer(1, MAX_TOKENS),
+            "Thinking counts, as in OpenAI's API.",
+        ),
+        emulated(
+            "temperature",
+            Number(0.0, 2.0),
+            "Claude's range ends at 1: higher values act as 1. The newest models take none: see [models](#what-models-do-not-take).",
+        ),
+        honoured("top_p", Number(0.0, 1.0), "Sent to Claude as it is."),
+        honoured("text", Object, "The form of the answer."),
+        honoured(
+            "reasoning",
+            Object,
+            "How hard Claude thinks, and whether its thoughts are shown.",
+        ),
+        honoured(
+            "include",
+            Array,
+            "`reasoning.encrypted_content`, `web_search_call.action.sources` and `code_interpreter_call.outputs` are always there, what belongs to OpenAI's own tools never. `message.output_text.logprobs` is refused.",
+        ),
+        honoured(
+            "metadata",
+            Object,
+            "Up to 16 pairs of strings, keys up to 64 and values up to 512 characters. Given back, and not sent to Claude.",
+        ),
+        honoured("user", Text, "Given back, and not sent to Claude."),
+        PROJECT,
+        honoured(
+            "type",
+            Text,
+            "Of a message of a WebSocket alone: `response.create`.",
+        ),
+        honoured(
+            "stream_id",
+            Text,
+            "Of a message of a WebSocket alone: the events of its response carry it.",
+        ),
+        honoured(
+            "generate",
+            Bool,
+            "Of a message of a WebSocket alone: with `false` no answer is made, and the input is only kept to go on from.",
+        ),
+        ignored(
+            "max_tool_calls",
+            Integer(0, MAX_TOKENS),
+            "Anthropic bounds the calls of its tools; searches of the web by `web_search.max_uses`.",
+        ),
+        ignored("truncation", Text, "Conversations are never shortened.").unless(&["\"disabled\""]),
+        ignored(
+            "context_management",
+            Array,
+            "Conversations are never shortened.",
+        )
+        .unless(&["[]"]),
+        ignored("service_tier", Text, "There is one tier.").unless(&["\"auto\"", "\"default\""]),
+        ignored(
+            "prompt_cache_key",
+            Text,
+            "Given back. Anthropic finds a prompt by its beginning.",
+        ),
+        ignored("prompt_cache_options", Object, CACHE).unless(&["{}"]),
+        cache_mark::RETENTION,
+        ignored(
+            "safety_identifier",
+            Text,
+            "Given back, and not sent to Claude.",
+        ),
+        ignored("access_programs", Object, "There are none.").unless(&["{}"]),
+        ignored(
+            "personality",
+            Text,
+            "Ask for a manner of speaking in `instructions`.",
+        ),
+        refused(
+            "top_logprobs",
+            Integer(0, 20),
+            "Claude does not tell the probabilities of tokens.",
+        )
+        .unless(&["0"]),
+        refused(
+            "prompt",
+            Object,
+            "Prompts are not stored. Send the text as `instructions`.",
+        ),
+        refused("moderation", Object, "Moderation is not supported."),
+    ],
+};
+
+/// The fields of `conversation`.
+pub(super) static CONVERSATION: Table = Table {
+    prefix: "conversation.",
+    fields: &[honoured("id", Text, "Required. The conversation.")],
+};
+
+/// The fields of `stream_options`.
+pub(super) static STREAM_OPTIONS: Table = Table {
+    prefix: "stream_options.",
+    fields: &[ignored("include_obfuscation", Bool, "Events are never padded.").unless(&["false"])],
+};
+
+/// The fields of `text`.
+pub(super) static TEXT: Table = Table {
+    prefix: "text.",
+    fields: &[
+        honoured(
+            "format",
+            Object,
+            "Any text, a JSON object, or JSON that keeps to a schema.",
+        ),
+        ignored(
+            "verbosity",
+            Text,
+            "Only a hint. Ask for short or long answers in the input.",
+        )
+        .unless(&["\"medium\""]),
+    ],
+};
+
+/// The fields of `text.format`.
+pub(super) static FORMAT: Table = Table {
+    prefix: "text.format.",
+    fields: &[
+        emulated(
+            "type",
+            Text,
+            "`text`, `json_schema` or `json_object`. For the last Claude is told to answer with an object; words around it are cut away.",
+        ),
+        honoured(
+            "schema",
+            Object,
+            "Claude's answer is bound to it, as far as Anthropic can; see [schemas](#schemas).",
+        ),
+        honoured(
+            "name",
+            Text,
+            "Required by OpenAI. Given back, and not sent to Claude.",
+        ),
+        honoured(
+            "strict",
+            Bool,
+            "The schema always binds. With `true` the answer is checked against it as well.",
+        ),
+        ignored(
+            "description",
+            Text,
+            "Not sent to Claude. Describe the answer in the input.",
+        ),
+    ],
+};
+
+/// The fields of `reasoning`.
+pub(super) static REASONING: Table = Table {
+    prefix: "reasoning.",
+    fields: &[
+        emulated(
+            "effort",
+            Text,
+            "`none`, `minimal` and `low` (which are one to Claude), `medium`, `high`, `xhigh` and `max` (which are one too). Not beside `temperature` or `top_p`: with them Claude does not think.",
+        ),
+        emulated(
+            "summary",
+            Text,
+            "`auto`, `concise` and `detailed` are one: the thoughts are shown as Claude tells them. Without it they are not shown.",
+        ),
+        emulated("generate_summary", Text, "The old name of `summary`."),
+        ignored("mode", Text, "There is one mode.").unless(&["\"standard\""]),
+        ignored(
+            "context",
+            Text,
+            "Which thoughts Claude reads again is Anthropic's matter.",
+        )
+        .unless(&["\"auto\""]),
+    ],
+};
+
+#[cfg(test)]
+#[path = "fields_tests.rs"]
+mod tests;

@@ -1,0 +1,180 @@
+//! What each field of an item and of its content does; as [`fields`](super::fields).
+
+use crate::api::openai::cache_mark;
+use crate::api::request_schema::Shape::Any;
+use crate::api::request_schema::Shape::Array;
+use crate::api::request_schema::Shape::Bool;
+use crate::api::request_schema::Shape::Object;
+use crate::api::request_schema::Shape::Text;
+use crate::api::request_schema::Shape::TextOrArray;
+use crate::api::request_schema::Table;
+use crate::api::request_schema::emulated;
+use crate::api::request_schema::honoured;
+use crate::api::request_schema::ignored;
+
+/// The fields of an item, whatever its type.
+pub(super) static ITEM: Table = Table {
+    prefix: "input[].",
+    fields: &[
+        honoured(
+            "type",
+            Text,
+            "`message` (which may be left out), `reasoning`, `compaction`, `item_reference`, `additional_tools`, and calls of tools that the client runs with their outputs: `function_call`, `custom_tool_call`, `local_shell_call`, `shell_call`, `apply_patch_call`, and the same with `_output`; `tool_search_call` and `tool_search_output` where the client searches. Items of other tools, such as `web_search_call` or `file_search_call`, are left out and named in `x-switchboard-ignored`: what came of them stands in the answer.",
+        ),
+        honoured("id", Text, "Names the item in lists and references."),
+        honoured(
+            "status",
+            Text,
+            "A function call that is `incomplete` is skipped.",
+        ),
+        emulated(
+            "role",
+            Text,
+            "Of a message. `user` and `assistant`; `system` and `developer` are the same: before all others they follow the `instructions`, later they [stay in their place](#system-messages).",
+        ),
+        honoured(
+            "content",
+            TextOrArray,
+            "Of a message: a string or an array of parts. Blank texts are skipped, and messages of nothing else.",
+        ),
+        honoured(
+            "call_id",
+            Text,
+            "Of a function call and its output, which belong together by it.",
+        ),
+        honoured(
+            "name",
+            Text,
+            "Of a function call or custom tool call. Of an output it is not needed.",
+        ),
+        honoured(
+            "namespace",
+            Text,
+            "Of a function call or custom tool call: the namespace of the tool.",
+        ),
+        honoured(
+            "arguments",
+            Text,
+            "Of a function call: a JSON object. An empty string stands for `{}`.",
+        ),
+        honoured(
+            "output",
+            TextOrArray,
+            "Of an output: a string, or an array of `input_text`, `input_image` and `input_file`; of a `shell_call_output` an array of what the commands put out.",
+        ),
+        honoured("input", Text, "Of a custom tool call."),
+        honoured("operation", Object, "Of an `apply_patch_call`."),
+        honoured(
+            "execution",
+            Text,
+            "Of a `tool_search_call` and its output: with `client` they are told to Claude, and the tools that were found are offered; otherwise they are left out.",
+        ),
+        honoured("environment", Object, "Of a `shell_call`: taken as it is."),
+        honoured(
+            "max_output_length",
+            Any,
+            "Of a `shell_call_output`: taken as it is.",
+        ),
+        honoured(
+            "encrypted_content",
+            Text,
+            "Of reasoning: thoughts as this server gave them, which Claude reads again; without it, or with thoughts of another maker, the item is skipped. Of a compaction: the conversation it stands for.",
+        ),
+        honoured(
+            "summary",
+            Array,
+            "Of reasoning: taken as this server gave it. Claude reads thoughts again only as `encrypted_content`.",
+        ),
+        honoured(
+            "action",
+            Object,
+            "Of a `local_shell_call` or `shell_call`. Of a `web_search_call`, which is skipped.",
+        ),
+        honoured(
+            "code",
+            Text,
+            "Of a `code_interpreter_call`, which is skipped.",
+        ),
+        honoured(
+            "container_id",
+            Text,
+            "Of a `code_interpreter_call`, which is skipped.",
+        ),
+        honoured(
+            "outputs",
+            Array,
+            "Of a `code_interpreter_call`, which is skipped.",
+        ),
+        honoured(
+            "server_label",
+            Text,
+            "Of an `mcp_call` and `mcp_list_tools`, which are skipped.",
+        ),
+        honoured(
+            "tools",
+            Array,
+            "Of `additional_tools`: as `tools` of the request. Of `mcp_list_tools`, which is skipped.",
+        ),
+        honoured(
+            "error",
+            Any,
+            "Of an `mcp_call` and `mcp_list_tools`, which are skipped.",
+        ),
+        honoured(
+            "approval_request_id",
+            Text,
+            "Of an `mcp_call`, which is skipped.",
+        ),
+        ignored("phase", Text, "Claude knows no phases.")
+            .unless(&["\"final_answer\"", "\"commentary\""]),
+        ignored("caller", Object, "Claude calls tools directly.")
+            .unless(&["{\"type\":\"direct\"}"]),
+        ignored("async", Bool, "Claude waits for the outputs of its calls.").unless(&["false"]),
+        ignored("created_by", Text, "Claude is not told of it."),
+    ],
+};
+
+/// The fields of a part of content, whatever its type.
+pub(super) static PART: Table = Table {
+    prefix: "input[].content[].",
+    fields: &[
+        honoured(
+            "type",
+            Text,
+            "`input_text`, of the user and in outputs of calls also `input_image` and `input_file`; in assistant messages `output_text` and `refusal`. `input_audio` is refused: Claude does not hear.",
+        ),
+        honoured("text", Text, "Every part stays a text of its own."),
+        honoured("refusal", Text, "Taken as text."),
+        honoured(
+            "image_url",
+            Text,
+            "`data:image/png;base64,...` with a PNG, JPEG, GIF or WebP, or `https://...`, which Anthropic fetches. It reaches Claude as it was sent.",
+        ),
+        honoured(
+            "file_data",
+            Text,
+            "A PDF, an image or text in UTF-8 (CSV, JSON, Markdown and the like), in base64, with or without `data:TYPE;base64,` before it. Its bytes say what it is.",
+        ),
+        honoured(
+            "file_url",
+            Text,
+            "`https://...` of a PDF, which Anthropic fetches.",
+        ),
+        honoured("filename", Text, "Told to Claude as the title."),
+        honoured(
+            "file_id",
+            Text,
+            "In the place of `file_data` or `image_url`: a [file](#v1files) of the key's project with the purpose `user_data` or `vision`, which is a PDF, an image (PNG, JPEG, GIF or WebP) or text in UTF-8. It is read anew for each request.",
+        ),
+        ignored("detail", Text, "Claude sees an image or a file in one way.").unless(&["\"auto\""]),
+        ignored(
+            "annotations",
+            Array,
+            "Part of an answer that is sent back; not told to Claude again.",
+        )
+        .unless(&["[]"]),
+        ignored("logprobs", Array, "Part of an answer that is sent back.").unless(&["[]"]),
+        cache_mark::BREAKPOINT,
+        cache_mark::CACHE_CONTROL,
+    ],
+};

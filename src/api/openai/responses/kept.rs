@@ -1,0 +1,154 @@
+//! Items as they are kept, listed and referred to.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+use serde_json::json;
+
+use super::id;
+use super::sealed::Sealed;
+use super::types::Response;
+use super::types::Usage;
+use crate::api::openai::json as writing;
+use crate::api::openai::list as pages;
+use crate::domain::unix_now;
+
+/// The input of `response`, which was read and found good, in the form of a list: each item with its type and an id.
+pub fn input(response: &str, items: Vec<Value>) -> Vec<Value> {
+    let name = |(number, mut item): (usize, Value)| {
+        let fields = item.as_object_mut()?;
+        // `null` stands for a field that is not there.
+        if fields.get("type").is_none_or(Value::is_null) {
+            fields.insert("type".to_owned(), json!("message"));
+        }
+        let prefix = match fields["type"].as_str()? {
+            "message" => "msg",
+            "reasoning" => "rs",
+            "compaction" => "cmp",
+            "web_search_call" => "ws",
+            "code_interpreter_call" => "ci",
+            "mcp_call" => "mcp",
+            "mcp_list_tools" => "mcpl",
+            "custom_tool_call" => "ctc",
+            "local_shell_call" => "lsh",
+            "shell_call" => "sh",
+            "apply_patch_call" => "apc",
+            "additional_tools" => "at",
+            "tool_search_call" => "tsc",
+            _ => "fc",
+        };
+        if !fields.get("id").is_some_and(Value::is_string) {
+            fields.insert("id".to_owned(), json!(id::input(prefix, response, number)));
+        }
+        if prefix != "cmp" {
+            fields.entry("status").or_insert_with(|| json!("completed"));
+        }
+        if let Some(Value::String(text)) = fields.get("content") {
+            let part = match fields.get("role").and_then(Value::as_str) {
+                Some("assistant") => {
+                    json!({"type": "output_text", "text": text, "annotations": []})
+                }
+                _ => json!({"type": "input_text", "text": text}),
+            };
+            fields.insert("content".to_owned(), json!([part]));
+        }
+        Some(item)
+    };
+    items.into_iter().enumerate().filter_map(name).collect()
+}
+
+/// Items that belong to no response, in the form of a list, as [`input`].
+pub fn named(items: Vec<Value>) -> Vec<Value> {
+    input(&id::response(), items)
+}
+
+/// `items` so that no two of them and of those called `known` have one id: of two the later gets a new one.
+pub fn told_apart(known: impl IntoIterator<Item = String>, mut items: Vec<Value>) -> Vec<Value> {
+    let mut known: HashSet<String> = known.into_iter().collect();
+    for item in &mut items {
+        let Some(id) = item["id"].as_str() else {
+            continue;
+        };
+        if !known.insert(id.to_owned()) {
+            let prefix = id.split_once('_').map_or("item", |(prefix, _)| prefix);
+            let new = format!("{prefix}_{}", uuid::Uuid::new_v4().simple());
+            known.insert(new.clone());
+            item["id"] = json!(new);
+        }
+    }
+    items
+}
+
+/// The output of `response` as items that a later request may begin with.
+pub fn output(response: &Response) -> Vec<Value> {
+    response
+        .output
+        .iter()
+        .filter_map(|item| serde_json::to_value(item).ok())
+        .collect()
+}
+
+/// What an item is referred to by, if `item` is a reference.
+pub fn reference(item: &Value) -> Option<&str> {
+    let id = item.get("id")?.as_str()?;
+    match item.get("type") {
+        None => item.get("role").is_none().then_some(id),
+        Some(kind) => (kind == "item_reference").then_some(id),
+    }
+}
+
+/// A page of `items` as a list.
+pub fn list(items: &[&Value], has_more: bool) -> String {
+    pages::body(items, |item| item["id"].as_str(), has_more)
+}
+
+/// The answer to a deletion.
+pub fn deleted(id: &str) -> String {
+    writing::to_string(&json!({"id": id, "object": "response", "deleted": true}))
+}
+
+/// The answer to a question for the number of tokens.
+pub fn input_tokens(count: u64) -> String {
+    writing::to_string(&json!({"object": "response.input_tokens", "input_tokens": count}))
+}
+
+/// A conversation as one item that stands for it. Nothing is lost and no model asked: the item holds the conversation.
+pub fn compacted(items: Vec<Value>) -> String {
+    let response = id::response();
+    let item = json!({
+        "id": id::output("cmp", &response, 0),
+        "type": "compaction",
+        "encrypted_content": Sealed::Conversation(items).to_text(),
+    });
+    writing::to_string(&json!({
+        "id": response,
+        "object": "response.compaction",
+        "created_at": unix_now(),
+        "output": [item],
+        "usage": Usage::default(),
+    }))
+}
+
+impl Response {
+    /// The response as JSON.
+    pub fn to_json(&self) -> String {
+        writing::to_string(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_without_a_type_is_a_message_whether_it_says_so_or_not() {
+        let items = vec![
+            json!({"role": "user", "content": "a"}),
+            json!({"type": null, "role": "user", "content": "b"}),
+            json!({"type": "message", "role": "user", "content": "c"}),
+        ];
+        let kept = input("resp_1", items);
+        let types: Vec<_> = kept.iter().map(|item| &item["type"]).collect();
+        assert_eq!(types, ["message", "message", "message"]);
+    }
+}

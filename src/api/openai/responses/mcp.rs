@@ -1,0 +1,126 @@
+//! MCP servers among the tools of a request.
+
+use serde_json::Value;
+
+use super::server_tools::texts;
+use super::tool_fields;
+use crate::api::request_schema::Ignored;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Object;
+use crate::api::request_schema::Shape;
+use crate::api::request_schema::code;
+use crate::api::request_schema::printable;
+use crate::domain::McpServer;
+
+const SCHEME: &str = "https://";
+
+/// Reads the server that `tool` stands for. No other of the request has its name.
+pub(super) fn server(
+    mut tool: Object,
+    others: &[McpServer],
+    ignored: &mut Ignored,
+) -> Result<McpServer, InvalidRequest> {
+    let name = tool
+        .take_text("server_label")?
+        .ok_or_else(|| tool.missing("server_label"))?;
+    if name.trim().is_empty() || others.iter().any(|other| other.name == name) {
+        let words = "expected a name that no other MCP server of the request has. Change it.";
+        return Err(tool.refuse("server_label", code::VALUE, words));
+    }
+    let url = tool.take_text("server_url")?;
+    if url.as_ref().is_some_and(|url| !url.starts_with(SCHEME)) {
+        let words = "Anthropic calls the server, and only at `https://...`.";
+        return Err(tool.refuse("server_url", code::VALUE, words));
+    }
+    check_approval(&mut tool)?;
+    let token = token(&mut tool)?;
+    let allowed_tools = allowed_tools(&mut tool, ignored)?;
+    let missing = tool.missing("server_url");
+    // Refuses what stands in the place of a URL.
+    tool.finish(ignored)?;
+    Ok(McpServer {
+        name,
+        url: url.ok_or(missing)?,
+        token,
+        allowed_tools,
+    })
+}
+
+fn check_approval(tool: &mut Object) -> Result<(), InvalidRequest> {
+    match tool.take("require_approval")? {
+        Some(Value::String(word)) if word == "never" => Ok(()),
+        _ => {
+            let words = "Anthropic calls the tools of an MCP server without asking, and `always` is what it means to leave \
+                         this out. Set `\"require_approval\": \"never\"`.";
+            Err(tool.refuse("require_approval", code::UNSUPPORTED, words))
+        }
+    }
+}
+
+/// The token for the server, from either of the fields that may bring it.
+fn token(tool: &mut Object) -> Result<Option<String>, InvalidRequest> {
+    let mut token = tool.take_text("authorization")?;
+    let Some(Value::Object(headers)) = tool.take("headers")? else {
+        return Ok(token);
+    };
+    for (name, value) in headers {
+        let bearer = value.as_str().and_then(|value| value.split_once(' '));
+        let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        match bearer {
+            Some((_, bearer)) if name.eq_ignore_ascii_case("authorization") && token.is_none() => {
+                token = Some(bearer.trim().to_owned());
+            }
+            _ => {
+                let words = format!(
+                    "the header `{}` cannot be sent: Anthropic sends MCP servers one `Authorization: Bearer ...` and no \
+                     other. Remove it, or send its token as `authorization`.",
+                    printable(&name)
+                );
+                return Err(tool.refuse("headers", code::UNSUPPORTED, &words));
+            }
+        }
+    }
+    Ok(token)
+}
+
+fn allowed_tools(
+    tool: &mut Object,
+    ignored: &mut Ignored,
+) -> Result<Option<Vec<String>>, InvalidRequest> {
+    match tool.take("allowed_tools")? {
+        None => Ok(None),
+        Some(filter @ Value::Object(_)) => {
+            let place = tool.place.inner("allowed_tools", &tool_fields::MCP_FILTER);
+            let mut filter = Object::new(filter, place)?;
+            let names = filter
+                .take("tool_names")?
+                .map(|names| texts(names, &filter.place.field("tool_names")));
+            filter.finish(ignored)?;
+            names.transpose()
+        }
+        Some(list) => {
+            let path = tool.place.field("allowed_tools");
+            Shape::Array.check(&list, || path.clone())?;
+            texts(list, &path).map(Some)
+        }
+    }
+}
+
+/// Takes out of the tool, as a client has sent it, what must not be kept or shown: the token, and all of the URL but the host,
+/// which may hold one as well.
+pub(super) fn hide_secrets(tool: &mut Value) {
+    let Value::Object(fields) = tool else { return };
+    fields.remove("authorization");
+    fields.remove("headers");
+    let Some(Value::String(url)) = fields.get_mut("server_url") else {
+        return;
+    };
+    let rest = url.strip_prefix(SCHEME).unwrap_or_default();
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    *url = format!(
+        "{SCHEME}{host}{}",
+        if path.len() > 1 { "/<redacted>" } else { path }
+    );
+}

@@ -1,0 +1,234 @@
+//! The parameters of the answer.
+
+use serde_json::Value;
+use serde_json::json;
+
+use super::fields;
+use crate::api::request_schema::Ignored;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Object;
+use crate::api::request_schema::Place;
+use crate::api::request_schema::Shape;
+use crate::api::request_schema::Written;
+use crate::api::request_schema::code;
+use crate::api::request_schema::printable;
+use crate::domain::Effort;
+use crate::domain::Format;
+use crate::domain::Sampling;
+use crate::domain::Schema;
+
+/// The highest temperature Claude takes; `OpenAI`'s range goes on to 2.
+const HOTTEST: f64 = 1.0;
+
+/// What `include` may name: what is there anyway, and what could only come from tools that there are not.
+const INCLUDABLE: [&str; 7] = [
+    "reasoning.encrypted_content",
+    "message.input_image.image_url",
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "computer_call_output.output.image_url",
+    "code_interpreter_call.outputs",
+];
+
+/// The parameters, and what a response says of them.
+pub(super) struct Parameters {
+    pub(super) sampling: Sampling,
+    pub(super) shows_thinking: bool,
+    pub(super) temperature: f64,
+    pub(super) reasoning: Value,
+    pub(super) text: Value,
+}
+
+/// Takes the parameters of the answer.
+pub(super) fn take(
+    request: &mut Object,
+    written: Written<'_>,
+    ignored: &mut Ignored,
+) -> Result<Parameters, InvalidRequest> {
+    let temperature = request.take_number("temperature")?;
+    let limit = request.take_integer("max_output_tokens")?;
+    let reasoning = reasoning(request, ignored)?;
+    let (format, text) = text(request, written.field("text"), ignored)?;
+    include(request)?;
+    let sampling = Sampling {
+        // The table keeps it within the range of u32.
+        max_output_tokens: limit.and_then(|tokens| u32::try_from(tokens).ok()),
+        temperature: temperature.map(|temperature| temperature.min(HOTTEST)),
+        top_p: request.take_number("top_p")?,
+        effort: reasoning.effort,
+        format,
+        ..Sampling::default()
+    };
+    Ok(Parameters {
+        sampling,
+        shows_thinking: reasoning.summary,
+        temperature: temperature.unwrap_or(1.0),
+        reasoning: reasoning.as_sent,
+        text,
+    })
+}
+
+struct Reasoning {
+    effort: Option<Effort>,
+    summary: bool,
+    as_sent: Value,
+}
+
+fn reasoning(request: &mut Object, ignored: &mut Ignored) -> Result<Reasoning, InvalidRequest> {
+    let as_sent = json!({"effort": null, "summary": null});
+    let Some(value) = request.take("reasoning")? else {
+        return Ok(Reasoning {
+            effort: None,
+            summary: false,
+            as_sent,
+        });
+    };
+    let mut reasoning = Object::new(value, request.place.inner("reasoning", &fields::REASONING))?;
+    let word = reasoning.take_text("effort")?;
+    let effort = word
+        .as_deref()
+        .map(|word| effort(&reasoning, word))
+        .transpose()?;
+    let summary = [
+        summary(&mut reasoning, "summary")?,
+        summary(&mut reasoning, "generate_summary")?,
+    ];
+    let summary = summary.into_iter().flatten().next();
+    reasoning.finish(ignored)?;
+    let as_sent = json!({"effort": word, "summary": summary});
+    Ok(Reasoning {
+        effort,
+        summary: summary.is_some(),
+        as_sent,
+    })
+}
+
+fn effort(reasoning: &Object, word: &str) -> Result<Effort, InvalidRequest> {
+    match word {
+        "none" => Ok(Effort::None),
+        "minimal" | "low" => Ok(Effort::Low),
+        "medium" => Ok(Effort::Medium),
+        "high" => Ok(Effort::High),
+        "xhigh" | "max" => Ok(Effort::XHigh),
+        other => {
+            let expected = "`none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`";
+            Err(unexpected(reasoning, "effort", expected, other))
+        }
+    }
+}
+
+fn summary(reasoning: &mut Object, name: &'static str) -> Result<Option<String>, InvalidRequest> {
+    match reasoning.take_text(name)? {
+        Some(word) if !["auto", "concise", "detailed"].contains(&&*word) => Err(unexpected(
+            reasoning,
+            name,
+            "`auto`, `concise` or `detailed`",
+            &word,
+        )),
+        word => Ok(word),
+    }
+}
+
+/// The form of the answer, and what a response says of it.
+fn text(
+    request: &mut Object,
+    written: Written<'_>,
+    ignored: &mut Ignored,
+) -> Result<(Format, Value), InvalidRequest> {
+    let plain = json!({"format": {"type": "text"}});
+    let Some(value) = request.take("text")? else {
+        return Ok((Format::Text, plain));
+    };
+    let mut text = Object::new(value, request.place.inner("text", &fields::TEXT))?;
+    let format = text.take("format")?;
+    let place = text.place.inner("format", &fields::FORMAT);
+    text.finish(ignored)?;
+    let Some(format) = format else {
+        return Ok((Format::Text, plain));
+    };
+    let as_sent = json!({"format": format});
+    Ok((
+        self::format(format, place, written.field("format"), ignored)?,
+        as_sent,
+    ))
+}
+
+fn format(
+    value: Value,
+    place: Place,
+    written: Written<'_>,
+    ignored: &mut Ignored,
+) -> Result<Format, InvalidRequest> {
+    let mut format = Object::new(value, place)?;
+    let kind = format
+        .take_text("type")?
+        .ok_or_else(|| format.missing("type"))?;
+    let schema = format.take("schema")?;
+    format.take("name")?;
+    let is_strict = format.take_bool("strict")?.unwrap_or(false);
+    let wanted = match kind.as_str() {
+        "text" => Format::Text,
+        "json_object" => Format::JsonObject,
+        "json_schema" => {
+            let schema = schema.ok_or_else(|| format.missing("schema"))?;
+            let json = written.field("schema").text(&schema);
+            Format::Schema(Schema {
+                json,
+                is_strict,
+                is_native: false,
+            })
+        }
+        other => {
+            return Err(unexpected(
+                &format,
+                "type",
+                "`text`, `json_object` or `json_schema`",
+                other,
+            ));
+        }
+    };
+    format.finish(ignored)?;
+    Ok(wanted)
+}
+
+fn include(request: &mut Object) -> Result<(), InvalidRequest> {
+    let Some(Value::Array(names)) = request.take("include")? else {
+        return Ok(());
+    };
+    for (index, name) in names.iter().enumerate() {
+        let path = || format!("include[{index}]");
+        Shape::Text.check(name, path)?;
+        let name = name.as_str().unwrap_or_default();
+        if INCLUDABLE.contains(&name) {
+            continue;
+        }
+        let path = path();
+        let (code, why) = match name {
+            "message.output_text.logprobs" => (
+                code::UNSUPPORTED,
+                "Claude does not tell the probabilities of tokens. Remove it.".to_owned(),
+            ),
+            other => (
+                code::VALUE,
+                format!("there is nothing called `{}` to include.", printable(other)),
+            ),
+        };
+        return Err(InvalidRequest::at(&path, code, format!("`{path}`: {why}")));
+    }
+    Ok(())
+}
+
+/// The error for a word that is none of the `expected`.
+pub(super) fn unexpected(
+    object: &Object,
+    field: &str,
+    expected: &str,
+    word: &str,
+) -> InvalidRequest {
+    object.refuse(
+        field,
+        code::VALUE,
+        &format!("expected {expected}, got `{}`.", printable(word)),
+    )
+}

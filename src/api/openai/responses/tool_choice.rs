@@ -1,0 +1,221 @@
+//! Which of the tools the model must or may call.
+
+use std::collections::HashSet;
+
+use serde_json::Map;
+use serde_json::Value;
+
+use super::client_tool::Form;
+use super::fields;
+use super::parameters::unexpected;
+use super::server_tools::Kind;
+use super::tool_fields;
+use super::tools::Offer;
+use crate::api::request_schema::Ignored;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Object;
+use crate::api::request_schema::Place;
+use crate::api::request_schema::code;
+use crate::api::request_schema::printable;
+use crate::domain::CODE_EXECUTION;
+use crate::domain::ToolChoice;
+use crate::domain::Tools;
+use crate::domain::WebSearch;
+
+/// Reads `choice`, which leaves of the `offer` only what it allows.
+pub(super) fn read(
+    choice: Value,
+    offer: &mut Offer,
+    ignored: &mut Ignored,
+) -> Result<ToolChoice, InvalidRequest> {
+    // Stands for the request, in words about its field.
+    let request = &Object::new(Value::Object(Map::new()), Place::at("", &fields::REQUEST))?;
+    let choice = match choice {
+        Value::String(word) => match word.as_str() {
+            "auto" => ToolChoice::Auto,
+            "none" => ToolChoice::None,
+            "required" => ToolChoice::Required,
+            other => {
+                let expected = "`none`, `auto`, `required` or an object";
+                return Err(unexpected(request, "tool_choice", expected, other));
+            }
+        },
+        object => {
+            let place = request
+                .place
+                .inner("tool_choice", &tool_fields::TOOL_CHOICE);
+            let kind = Kind::of(&object);
+            chosen(Object::new(object, place)?, kind, offer, ignored)?
+        }
+    };
+    let tools = &mut offer.tools;
+    // What must be called is not left out.
+    match &choice {
+        ToolChoice::Named(name) if tools.runs(name) => tools.optional.clear(),
+        ToolChoice::Required if tools.list.is_empty() => tools.optional.clear(),
+        _ => {}
+    }
+    if tools.is_empty() && !matches!(choice, ToolChoice::Auto | ToolChoice::None) {
+        let words =
+            "asks for a call, but `tools` offers nothing to call. Offer a tool, or remove it.";
+        return Err(request.refuse("tool_choice", code::VALUE, words));
+    }
+    Ok(choice)
+}
+
+fn chosen(
+    mut choice: Object,
+    server_tool: Option<Kind>,
+    offer: &mut Offer,
+    ignored: &mut Ignored,
+) -> Result<ToolChoice, InvalidRequest> {
+    let kind = choice
+        .take_text("type")?
+        .ok_or_else(|| choice.missing("type"))?;
+    let name = choice.take_text("name")?;
+    let namespace = choice.take_text("namespace")?;
+    let mode = choice.take_text("mode")?;
+    let allowed = choice.take("tools")?;
+    let chosen = match (server_tool, kind.as_str()) {
+        (Some(server_tool), _) => server_tool_choice(&choice, server_tool, &offer.tools)?,
+        (None, "function" | "custom") => {
+            let name = name.ok_or_else(|| choice.missing("name"))?;
+            ToolChoice::Named(called(&choice.place, namespace.as_deref(), &name, offer)?)
+        }
+        (None, _) if is_built_in(offer, &kind) => ToolChoice::Named(kind),
+        (None, "allowed_tools") => {
+            let allowed = allowed.ok_or_else(|| choice.missing("tools"))?;
+            allow(&choice.place, allowed, offer, ignored)?;
+            match mode.as_deref() {
+                None | Some("auto") => ToolChoice::Auto,
+                Some("required") => ToolChoice::Required,
+                Some(other) => {
+                    return Err(unexpected(&choice, "mode", "`auto` or `required`", other));
+                }
+            }
+        }
+        (None, other) => {
+            let words = format!(
+                "`tools` offers nothing of the type `{}` that can be called here.",
+                printable(other)
+            );
+            return Err(choice.refuse("type", code::UNSUPPORTED, &words));
+        }
+    };
+    choice.finish(ignored)?;
+    Ok(chosen)
+}
+
+fn server_tool_choice(
+    choice: &Object,
+    kind: Kind,
+    tools: &Tools,
+) -> Result<ToolChoice, InvalidRequest> {
+    if !kind.is_offered(tools) {
+        return Err(not_offered(choice));
+    }
+    match kind {
+        Kind::Search => Ok(ToolChoice::Named(WebSearch::NAME.to_owned())),
+        Kind::Code => Ok(ToolChoice::Named(CODE_EXECUTION.to_owned())),
+        Kind::Mcp => {
+            let words = "Claude cannot be made to call an MCP server. Send `auto`, and ask for the call in `input`.";
+            Err(choice.refuse("type", code::UNSUPPORTED, words))
+        }
+    }
+}
+
+/// Leaves of the `offer` what is `allowed`.
+fn allow(
+    place: &Place,
+    allowed: Value,
+    offer: &mut Offer,
+    ignored: &mut Ignored,
+) -> Result<(), InvalidRequest> {
+    let (mut names, mut kinds, mut labels) = (HashSet::new(), HashSet::new(), HashSet::new());
+    let Value::Array(list) = allowed else {
+        return Ok(());
+    };
+    for (index, tool) in list.into_iter().enumerate() {
+        let kind = Kind::of(&tool);
+        let mut tool = Object::new(tool, place.item("tools", index, &tool_fields::ALLOWED_TOOL))?;
+        let named = tool
+            .take_text("type")?
+            .unwrap_or_else(|| "function".to_owned());
+        let is_left_out = offer.left_out.contains(&named);
+        let name = tool.take_text("name")?;
+        let namespace = tool.take_text("namespace")?;
+        let label = tool.take_text("server_label")?;
+        match kind {
+            Some(Kind::Mcp) if !is_left_out => {
+                let label = label.ok_or_else(|| tool.missing("server_label"))?;
+                if !offer
+                    .tools
+                    .mcp_servers
+                    .iter()
+                    .any(|server| server.name == label)
+                {
+                    let words = "`tools` offers no MCP server of this name. Offer one there.";
+                    return Err(tool.refuse("server_label", code::VALUE, words));
+                }
+                labels.insert(label);
+            }
+            Some(kind) if kind.is_offered(&offer.tools) => {
+                kinds.insert(kind);
+            }
+            None if named == "function" || named == "custom" => {
+                let name = name.ok_or_else(|| tool.missing("name"))?;
+                names.insert(called(&tool.place, namespace.as_deref(), &name, offer)?);
+            }
+            None if named == "namespace" => {
+                let name = name.ok_or_else(|| tool.missing("name"))?;
+                names.extend(offer.names.within(&name).map(str::to_owned));
+            }
+            None if is_built_in(offer, &named) => {
+                names.insert(named);
+            }
+            Some(_) | None if is_left_out => {}
+            Some(_) | None => return Err(not_offered(&tool)),
+        }
+        tool.finish(ignored)?;
+    }
+    let tools = &mut offer.tools;
+    tools.list.retain(|tool| names.contains(&tool.name));
+    tools
+        .mcp_servers
+        .retain(|server| labels.contains(&server.name));
+    tools.runs_code &= kinds.contains(&Kind::Code);
+    tools.web_search.take_if(|_| !kinds.contains(&Kind::Search));
+    Ok(())
+}
+
+/// What Claude calls the tool `name` of `namespace`, which must be one of the `offer`.
+fn called(
+    place: &Place,
+    namespace: Option<&str>,
+    name: &str,
+    offer: &Offer,
+) -> Result<String, InvalidRequest> {
+    if let Some(known) = offer.known(namespace, name) {
+        return Ok(known);
+    }
+    let path = place.field("name");
+    let message = format!(
+        "`{path}`: `tools` offers nothing called `{}`.",
+        printable(name)
+    );
+    Err(InvalidRequest::at(path, code::VALUE, message))
+}
+
+/// Whether `kind` is the type of a tool without a name, which the client runs and the `offer` holds.
+fn is_built_in(offer: &Offer, kind: &str) -> bool {
+    let is_one = matches!(
+        offer.names.find(kind).form,
+        Form::LocalShell | Form::Shell | Form::ApplyPatch | Form::ToolSearch
+    );
+    is_one && offer.offers(kind)
+}
+
+fn not_offered(choice: &Object) -> InvalidRequest {
+    let words = "`tools` offers no tool of this type. Offer one there.";
+    choice.refuse("type", code::VALUE, words)
+}

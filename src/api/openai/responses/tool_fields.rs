@@ -1,0 +1,356 @@
+//! What each field of a tool and of `tool_choice` does; as [`fields`](super::fields).
+
+use crate::api::openai::web_search;
+use crate::api::request_schema::Field;
+use crate::api::request_schema::Shape::Any;
+use crate::api::request_schema::Shape::Array;
+use crate::api::request_schema::Shape::Bool;
+use crate::api::request_schema::Shape::Object;
+use crate::api::request_schema::Shape::Text;
+use crate::api::request_schema::Shape::TextOrObject;
+use crate::api::request_schema::Table;
+use crate::api::request_schema::emulated;
+use crate::api::request_schema::honoured;
+use crate::api::request_schema::ignored;
+use crate::api::request_schema::refused;
+
+const TYPE: Field = honoured(
+    "type",
+    Text,
+    "Run by the client: `function`, `namespace`, `custom`, `local_shell`, `shell`, `apply_patch`, and `tool_search` where the client searches. Run by Anthropic: `web_search` (also as `web_search_preview` and with a date) and `code_interpreter`; `mcp` is [off for now](#code-and-mcp-servers). What nobody here runs, or the key may not have, is left out and named in `x-switchboard-ignored`; it is refused where `tool_choice` asks for it.",
+);
+
+const NAME: Field = honoured(
+    "name",
+    Text,
+    "1 to 128 letters, digits, `_` and `-`; each name once, those of tools that Anthropic runs among them: `web_search`, and `code_execution` of `code_interpreter`. Of a `namespace` any text: Claude knows its tools as `namespace__tool`.",
+);
+
+const PARAMETERS: Field = honoured(
+    "parameters",
+    Object,
+    "The schema of the arguments, sent to Claude as it was written. None means no arguments.",
+);
+
+const DESCRIPTION: Field = honoured("description", Text, "Told to Claude.");
+
+const DEFER_LOADING: Field = ignored(
+    "defer_loading",
+    Bool,
+    "Claude is told of every tool at once.",
+)
+.unless(&["false"]);
+
+const ALLOWED_CALLERS: Field =
+    ignored("allowed_callers", Array, "Claude calls tools directly.").unless(&["[\"direct\"]"]);
+
+const ASYNC: Field =
+    ignored("async", Bool, "Claude waits for the outputs of its calls.").unless(&["false"]);
+
+/// The fields of a tool that is a function.
+pub(super) static FUNCTION: Table = Table {
+    prefix: "tools[].",
+    fields: &[
+        TYPE,
+        NAME,
+        DESCRIPTION,
+        PARAMETERS,
+        emulated(
+            "strict",
+            Bool,
+            "Binds the arguments to the schema. Where it is left out, a schema binds whose objects all name every property as required and allow no others.",
+        ),
+        ignored("output_schema", Object, "Claude is not told of it."),
+        DEFER_LOADING,
+        ALLOWED_CALLERS,
+        ASYNC,
+    ],
+};
+
+/// The fields of a namespace.
+pub(super) static NAMESPACE: Table = Table {
+    prefix: "tools[].",
+    fields: &[
+        TYPE,
+        NAME,
+        DESCRIPTION,
+        honoured(
+            "tools",
+            Array,
+            "Of `namespace`: its tools, `function` and `custom`.",
+        ),
+        DEFER_LOADING,
+        ALLOWED_CALLERS,
+        ASYNC,
+    ],
+};
+
+/// The fields of a tool that takes a text.
+pub(super) static CUSTOM: Table = Table {
+    prefix: "tools[].",
+    fields: &[
+        TYPE,
+        NAME,
+        DESCRIPTION,
+        emulated(
+            "format",
+            Object,
+            "Of `custom`: what its input must keep to.",
+        ),
+        DEFER_LOADING,
+        ALLOWED_CALLERS,
+        ASYNC,
+    ],
+};
+
+/// The fields of `format` of a tool that takes a text.
+pub(super) static CUSTOM_FORMAT: Table = Table {
+    prefix: "tools[].format.",
+    fields: &[
+        emulated(
+            "type",
+            Text,
+            "`text` or `grammar`. A grammar is described to Claude, and does not bind.",
+        ),
+        honoured(
+            "syntax",
+            Text,
+            "Of `grammar`: `lark` or `regex`. Told to Claude.",
+        ),
+        honoured(
+            "definition",
+            Text,
+            "Of `grammar`: the grammar. Told to Claude.",
+        ),
+    ],
+};
+
+/// The fields of a tool that OpenAI has defined and the client runs.
+pub(super) static BUILT_IN: Table = Table {
+    prefix: "tools[].",
+    fields: &[
+        TYPE,
+        honoured(
+            "environment",
+            Object,
+            "Of `shell`: where the client runs it. With a container of OpenAI's the tool is left out.",
+        ),
+        honoured(
+            "execution",
+            Text,
+            "Of `tool_search`: with `client` Claude may search; otherwise the tool is left out.",
+        ),
+        DESCRIPTION,
+        PARAMETERS,
+        ALLOWED_CALLERS,
+        ASYNC,
+    ],
+};
+
+/// The fields of `environment` of a shell.
+pub(super) static ENVIRONMENT: Table = Table {
+    prefix: "tools[].environment.",
+    fields: &[
+        honoured("type", Text, "`local`."),
+        ignored(
+            "skills",
+            Array,
+            "Claude is not told of skills. Describe them in `instructions`.",
+        )
+        .unless(&["[]"]),
+    ],
+};
+
+/// The fields of a search of the web.
+pub(super) static SEARCH: Table = Table {
+    prefix: "tools[].",
+    fields: &[
+        TYPE,
+        honoured(
+            "user_location",
+            Object,
+            "Of `web_search`: where the user is, for the search.",
+        ),
+        honoured(
+            "filters",
+            Object,
+            "Of `web_search`: the domains that are searched.",
+        ),
+        web_search::CONTEXT_SIZE,
+        ignored(
+            "search_content_types",
+            Array,
+            "Of `web_search`: Anthropic finds texts.",
+        )
+        .unless(&["[\"text\"]"]),
+        ignored(
+            "external_web_access",
+            Bool,
+            "Of `web_search`: Anthropic always reads the live web.",
+        )
+        .unless(&["true"]),
+    ],
+};
+
+/// The fields of `filters` of a search of the web.
+pub(super) static FILTERS: Table = Table {
+    prefix: "tools[].filters.",
+    fields: &[
+        honoured("allowed_domains", Array, "Only these are searched."),
+        honoured(
+            "blocked_domains",
+            Array,
+            "These are not searched. Not beside `allowed_domains`.",
+        ),
+    ],
+};
+
+/// The fields of a tool that runs code.
+pub(super) static CODE: Table = Table {
+    prefix: "tools[].",
+    fields: &[
+        TYPE,
+        honoured(
+            "container",
+            TextOrObject,
+            "Of `code_interpreter`: one that Anthropic makes for the answer.",
+        ),
+        ALLOWED_CALLERS,
+    ],
+};
+
+/// The fields of `container` of a tool that runs code.
+pub(super) static CONTAINER: Table = Table {
+    prefix: "tools[].container.",
+    fields: &[
+        honoured("type", Text, "`auto`."),
+        refused(
+            "file_ids",
+            Array,
+            "Files cannot be brought into the container.",
+        )
+        .unless(&["[]"]),
+        ignored(
+            "memory_limit",
+            Text,
+            "Anthropic's containers are of one size.",
+        ),
+        refused(
+            "network_policy",
+            Object,
+            "Anthropic's containers reach no network.",
+        )
+        .unless(&["{\"type\":\"disabled\"}"]),
+    ],
+};
+
+/// The fields of a tool that stands for an MCP server.
+pub(super) static MCP: Table = Table {
+    prefix: "tools[].",
+    fields: &[
+        TYPE,
+        honoured(
+            "server_label",
+            Text,
+            "Of `mcp`: the name of the server; each once.",
+        ),
+        honoured(
+            "server_url",
+            Text,
+            "Of `mcp`: `https://...`, where Anthropic calls it.",
+        ),
+        honoured(
+            "authorization",
+            Text,
+            "Of `mcp`: the token that Anthropic shows the server. Not given back.",
+        ),
+        honoured(
+            "headers",
+            Object,
+            "Of `mcp`: `Authorization: Bearer ...` in the place of `authorization`. Anthropic sends no others, so they are refused. Not given back.",
+        ),
+        honoured(
+            "allowed_tools",
+            Any,
+            "Of `mcp`: an array of names, or an object that has it as `tool_names`.",
+        ),
+        honoured(
+            "require_approval",
+            TextOrObject,
+            "Of `mcp`: required, and `never`. OpenAI's default is `always`; Anthropic asks nobody.",
+        ),
+        ignored(
+            "server_description",
+            Text,
+            "Of `mcp`: Claude is not told of it. Describe the server in `instructions`.",
+        ),
+        refused(
+            "connector_id",
+            Text,
+            "Of `mcp`: connectors are OpenAI's; a server needs a `server_url`.",
+        ),
+        refused(
+            "tunnel_id",
+            Text,
+            "Of `mcp`: tunnels are OpenAI's; a server needs a `server_url`.",
+        ),
+        DEFER_LOADING,
+        ALLOWED_CALLERS,
+    ],
+};
+
+/// The fields of `allowed_tools` of an MCP server that is an object.
+pub(super) static MCP_FILTER: Table = Table {
+    prefix: "tools[].allowed_tools.",
+    fields: &[
+        honoured("tool_names", Array, "The tools that may be called."),
+        refused(
+            "read_only",
+            Bool,
+            "Anthropic does not tell tools apart by what they change. Name them.",
+        ),
+    ],
+};
+
+/// The fields of `tool_choice` that is no string.
+pub(super) static TOOL_CHOICE: Table = Table {
+    prefix: "tool_choice.",
+    fields: &[
+        honoured(
+            "type",
+            Text,
+            "`allowed_tools`, or the type of one of `tools`.",
+        ),
+        honoured(
+            "name",
+            Text,
+            "Of a function or custom tool that must be called.",
+        ),
+        honoured("namespace", Text, "The namespace of that tool."),
+        honoured("mode", Text, "Of `allowed_tools`: `auto` or `required`."),
+        honoured(
+            "tools",
+            Array,
+            "Of `allowed_tools`: those of `tools` that Claude is shown.",
+        ),
+    ],
+};
+
+/// The fields of a tool of `allowed_tools`.
+pub(super) static ALLOWED_TOOL: Table = Table {
+    prefix: "tool_choice.tools[].",
+    fields: &[
+        honoured(
+            "type",
+            Text,
+            "`function`, or the type of another of `tools`. One that is left out is passed over.",
+        ),
+        honoured("name", Text, "Of a function, custom tool or namespace."),
+        honoured(
+            "namespace",
+            Text,
+            "The namespace of a function or custom tool.",
+        ),
+        honoured("server_label", Text, "Of an MCP server."),
+    ],
+};

@@ -1,0 +1,463 @@
+//! The tools of a request.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+use serde_json::json;
+
+use super::client_offer;
+use super::client_tool::ClientTool;
+use super::client_tool::Form;
+use super::client_tool::LONGEST_NAME;
+use super::client_tool::ToolNames;
+use super::client_tool::is_fit;
+use super::client_tool::known_apart;
+use super::client_tool::known_as;
+use super::sealed::Sealed;
+use super::server_tools;
+use super::tool_choice;
+use super::tool_fields;
+use crate::api::request_schema::Ignored;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Object;
+use crate::api::request_schema::Place;
+use crate::api::request_schema::Policy;
+use crate::api::request_schema::Written;
+use crate::api::request_schema::code;
+use crate::api::request_schema::printable;
+use crate::domain::OptionalTool;
+use crate::domain::Tool;
+use crate::domain::Tools;
+
+const NO_ARGUMENTS: &str = r#"{"type":"object","properties":{}}"#;
+/// The type of an item that stands for a conversation.
+const COMPACTION: &str = "compaction";
+/// The types of items of the input that bring tools.
+const BRINGING: [&str; 2] = ["additional_tools", "tool_search_output"];
+
+/// The tools, and what a response says of them.
+#[derive(Debug, Default)]
+pub(super) struct Offer {
+    pub(super) tools: Tools,
+    pub(super) names: ToolNames,
+    pub(super) list_as_sent: Vec<Value>,
+    pub(super) choice_as_sent: Value,
+    /// The types of the tools that are left out.
+    pub(super) left_out: Vec<String>,
+    /// What Claude calls the tools of the list.
+    taken: HashSet<String>,
+    /// Whether the choice was read, which leaves of the list what it allows.
+    is_chosen: bool,
+}
+
+/// Takes the tools and what belongs to them; some may stand in the `input`. Unless that `is_whole`, earlier items may bring
+/// further ones, and the choice is read when they are there.
+pub(super) fn take(
+    request: &mut Object,
+    written: Written<'_>,
+    input: &[Value],
+    is_whole: bool,
+    ignored: &mut Ignored,
+) -> Result<Offer, InvalidRequest> {
+    let sent = match request.take("tools")? {
+        Some(Value::Array(tools)) => tools,
+        _ => Vec::new(),
+    };
+    let names: Vec<_> = sent.iter().map(own_name).collect();
+    let mut offer = Offer::default();
+    offer.add_list(sent, "tools", written.field("tools"), ignored)?;
+    check_names(&names, &offer.tools)?;
+    if input.iter().any(may_bring) {
+        let items = written.field("input").items();
+        for (index, item) in input.iter().enumerate() {
+            let written = items.get(index).copied().unwrap_or_default();
+            offer.add_item(item, &format!("input[{index}]"), written, ignored)?;
+        }
+    }
+    offer.tools.parallel = request.take_bool("parallel_tool_calls")?.unwrap_or(true);
+    offer.choice_as_sent = request
+        .take("tool_choice")?
+        .unwrap_or_else(|| json!("auto"));
+    if is_whole {
+        offer.choose(ignored)?;
+    }
+    Ok(offer)
+}
+
+fn is_additional(item: &Value) -> bool {
+    item.get("type")
+        .is_some_and(|kind| BRINGING.iter().any(|bringing| kind == bringing))
+}
+
+/// Whether `item` may bring tools: itself, or with the conversation that it stands for.
+fn may_bring(item: &Value) -> bool {
+    is_additional(item) || item.get("type").is_some_and(|kind| kind == COMPACTION)
+}
+
+impl Offer {
+    /// Adds the tools that the items `earlier` of the conversation have brought.
+    pub(super) fn add_earlier<'a>(
+        &mut self,
+        earlier: impl IntoIterator<Item = &'a Value>,
+    ) -> Result<(), InvalidRequest> {
+        let mut known = Ignored::new(Policy::Lenient);
+        let mut items = earlier.into_iter();
+        items.try_for_each(|item| {
+            self.add_item(item, "previous_response_id", Written::default(), &mut known)
+        })
+    }
+
+    /// Reads the choice among the tools, all of which are there. Only the first time counts.
+    pub(super) fn choose(&mut self, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
+        if !std::mem::replace(&mut self.is_chosen, true) {
+            self.tools.choice = tool_choice::read(self.choice_as_sent.clone(), self, ignored)?;
+        }
+        Ok(())
+    }
+
+    /// Whether Claude calls one of the tools `name`.
+    pub(super) fn offers(&self, name: &str) -> bool {
+        self.taken.contains(name)
+    }
+
+    /// What Claude calls the tool that the client calls `name` of `namespace`.
+    pub(super) fn known(&self, namespace: Option<&str>, name: &str) -> Option<String> {
+        let is_plain = |known: &String| self.names.find(known).namespace.as_deref() == namespace;
+        let plain =
+            Some(known_as(namespace, name)).filter(|known| self.offers(known) && is_plain(known));
+        plain.or_else(|| self.names.known(namespace, name).map(str::to_owned))
+    }
+
+    /// Adds the tools of an item that brings some. A tool that is there already stays as it is.
+    fn add_item(
+        &mut self,
+        item: &Value,
+        path: &str,
+        written: Written<'_>,
+        ignored: &mut Ignored,
+    ) -> Result<(), InvalidRequest> {
+        if item.get("type").is_some_and(|kind| kind == COMPACTION) {
+            let text = item
+                .get("encrypted_content")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            let Some(Sealed::Conversation(items)) = Sealed::from_text(text) else {
+                return Ok(());
+            };
+            return self.add_earlier(&items);
+        }
+        let Some(Value::Array(tools)) = item.get("tools").filter(|_| is_additional(item)) else {
+            return Ok(());
+        };
+        let mut further = Self::default();
+        further.add_list(
+            tools.clone(),
+            &format!("{path}.tools"),
+            written.field("tools"),
+            ignored,
+        )?;
+        let Tools {
+            list,
+            web_search,
+            runs_code,
+            mcp_servers,
+            optional,
+            ..
+        } = further.tools;
+        for tool in list {
+            let client_tool = further.names.find(&tool.name);
+            if !self.taken.contains(&tool.name) || self.names.find(&tool.name) != client_tool {
+                self.add_named(tool, client_tool);
+            }
+        }
+        self.tools.web_search = self.tools.web_search.take().or(web_search);
+        self.tools.runs_code |= runs_code;
+        for server in mcp_servers {
+            if self
+                .tools
+                .mcp_servers
+                .iter()
+                .all(|other| other.name != server.name)
+            {
+                self.tools.mcp_servers.push(server);
+            }
+        }
+        self.tools.optional.extend(optional);
+        self.left_out.extend(further.left_out);
+        Ok(())
+    }
+
+    /// Adds the tools of the array at `path`.
+    fn add_list(
+        &mut self,
+        list: Vec<Value>,
+        path: &str,
+        written: Written<'_>,
+        ignored: &mut Ignored,
+    ) -> Result<(), InvalidRequest> {
+        let written = written.items();
+        for (index, value) in list.into_iter().enumerate() {
+            let written = written.get(index).copied().unwrap_or_default();
+            self.add(value, &format!("{path}[{index}]"), written, ignored)?;
+        }
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        value: Value,
+        path: &str,
+        written: Written<'_>,
+        ignored: &mut Ignored,
+    ) -> Result<(), InvalidRequest> {
+        if let Some(kind) = server_tools::Kind::of(&value) {
+            return self.add_server_tool(kind, value, path, ignored);
+        }
+        let kind = value
+            .get("type")
+            .and_then(Value::as_str)
+            .unwrap_or("function")
+            .to_owned();
+        let as_sent = value.clone();
+        match kind.as_str() {
+            "function" => {
+                let as_sent = self.add_function(value, path, None, written, ignored)?;
+                self.list_as_sent.push(as_sent);
+                return Ok(());
+            }
+            "namespace" => self.add_namespace(value, path, written, ignored)?,
+            "custom" => self.add_custom(value, path, None, ignored)?,
+            _ => match client_offer::built_in(value, path, written, ignored)? {
+                Some((form, tool)) => self.push(tool, path, form, None, &kind)?,
+                None => return self.leave_out(&kind, path, ignored, none_here(path, &kind)),
+            },
+        }
+        self.list_as_sent.push(as_sent);
+        Ok(())
+    }
+
+    fn add_server_tool(
+        &mut self,
+        kind: server_tools::Kind,
+        value: Value,
+        path: &str,
+        ignored: &mut Ignored,
+    ) -> Result<(), InvalidRequest> {
+        let word = value["type"].as_str().unwrap_or_default().to_owned();
+        match kind.offer(
+            value,
+            Place::at(path, kind.table()),
+            &mut self.tools,
+            ignored,
+        ) {
+            Ok(as_sent) => {
+                if !ignored.is_strict() {
+                    let told_as = left_out(path, &word);
+                    self.tools.optional.push(OptionalTool {
+                        kind: kind.into(),
+                        told_as,
+                    });
+                }
+                self.list_as_sent.push(as_sent);
+                Ok(())
+            }
+            // It asks for what Anthropic's tool cannot do.
+            Err(refusal) if refusal.code == Some(code::UNSUPPORTED) => {
+                self.leave_out(&word, path, ignored, refusal)
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Adds a function, and gives what a response says of it.
+    pub(super) fn add_function(
+        &mut self,
+        value: Value,
+        path: &str,
+        namespace: Option<&str>,
+        written: Written<'_>,
+        ignored: &mut Ignored,
+    ) -> Result<Value, InvalidRequest> {
+        let place = Place::at(path, &tool_fields::FUNCTION);
+        let (tool, as_sent) = tool(
+            Object::new(value, place)?,
+            written.field("parameters"),
+            ignored,
+        )?;
+        let name = tool.name.clone();
+        self.push(tool, path, Form::Function, namespace, &name)?;
+        Ok(as_sent)
+    }
+
+    /// Adds a tool that the client knows as `name` of `namespace`.
+    pub(super) fn push(
+        &mut self,
+        mut tool: Tool,
+        path: &str,
+        form: Form,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<(), InvalidRequest> {
+        tool.name = known_as(namespace, name);
+        let client_tool = ClientTool {
+            form,
+            namespace: namespace.map(str::to_owned),
+            name: name.to_owned(),
+        };
+        let other = self.names.find(&tool.name);
+        let is_twice =
+            (&other.namespace, &other.name) == (&client_tool.namespace, &client_tool.name);
+        if (is_twice && self.taken.contains(&tool.name)) || !self.add_named(tool, client_tool) {
+            let path = format!("{path}.name");
+            let message = format!(
+                "`{path}`: another tool is called `{}` too. Give each its own name.",
+                known_as(namespace, name)
+            );
+            return Err(InvalidRequest::at(path, code::VALUE, message));
+        }
+        Ok(())
+    }
+
+    /// Adds a tool under a name that no other has. False if there is none.
+    fn add_named(&mut self, mut tool: Tool, client_tool: ClientTool) -> bool {
+        if self.taken.contains(&tool.name) {
+            tool.name = known_apart(client_tool.namespace.as_deref(), &client_tool.name);
+        }
+        if !self.taken.insert(tool.name.clone()) {
+            return false;
+        }
+        if client_tool.form != Form::Function
+            || client_tool.namespace.is_some()
+            || client_tool.name != tool.name
+        {
+            self.names.add(&tool.name, client_tool);
+        }
+        self.tools.list.push(tool);
+        true
+    }
+
+    /// Leaves out a tool of the type `kind`.
+    fn leave_out(
+        &mut self,
+        kind: &str,
+        path: &str,
+        ignored: &mut Ignored,
+        refusal: InvalidRequest,
+    ) -> Result<(), InvalidRequest> {
+        ignored.leave_out(left_out(path, kind), refusal)?;
+        self.left_out.push(kind.to_owned());
+        Ok(())
+    }
+}
+
+/// In which words a client is told that the tool at `path` is left out.
+fn left_out(path: &str, kind: &str) -> String {
+    format!("{path} ({})", printable(kind))
+}
+
+fn none_here(path: &str, kind: &str) -> InvalidRequest {
+    let path = format!("{path}.type");
+    let message = format!(
+        "`{path}`: nobody here runs tools of the type `{}`. Offer a function and run it yourself, or remove it.",
+        printable(kind)
+    );
+    InvalidRequest::at(path, code::UNSUPPORTED, message)
+}
+
+/// Refuses a tool of the client that is called like a tool that Anthropic runs; `names` are those of the list, in its order.
+fn check_names(names: &[Option<String>], tools: &Tools) -> Result<(), InvalidRequest> {
+    let named = names
+        .iter()
+        .enumerate()
+        .filter_map(|(index, name)| Some((index, name.as_deref()?)));
+    let Some((index, name)) = named.into_iter().find(|(_, name)| tools.runs(name)) else {
+        return Ok(());
+    };
+    let path = format!("tools[{index}].name");
+    let message = format!(
+        "`{path}`: `{name}` is what Claude calls a tool of this request that Anthropic runs. Rename this one."
+    );
+    Err(InvalidRequest::at(path, code::VALUE, message))
+}
+
+/// The name of `tool`, if it is one that Claude calls by it.
+fn own_name(tool: &Value) -> Option<String> {
+    let is_named = matches!(tool["type"].as_str(), Some("function" | "custom"));
+    tool["name"]
+        .as_str()
+        .filter(|_| is_named)
+        .map(str::to_owned)
+}
+
+fn tool(
+    mut tool: Object,
+    schema: Written<'_>,
+    ignored: &mut Ignored,
+) -> Result<(Tool, Value), InvalidRequest> {
+    tool.take_text("type")?
+        .ok_or_else(|| tool.missing("type"))?;
+    let name = name(&mut tool)?;
+    let description = tool.take_text("description")?;
+    let parameters = tool.take("parameters")?;
+    let strict = tool.take_bool("strict")?;
+    let strict = strict.unwrap_or_else(|| parameters.as_ref().is_some_and(is_closed));
+    tool.finish(ignored)?;
+    let as_sent = json!({
+        "type": "function", "name": name, "description": description, "parameters": parameters, "strict": strict,
+    });
+    let schema = parameters.map_or_else(
+        || NO_ARGUMENTS.to_owned(),
+        |parameters| schema.text(&parameters),
+    );
+    Ok((
+        Tool {
+            name,
+            description,
+            schema,
+            strict,
+        },
+        as_sent,
+    ))
+}
+
+/// Takes the name of a tool.
+pub(super) fn name(tool: &mut Object) -> Result<String, InvalidRequest> {
+    let name = tool
+        .take_text("name")?
+        .ok_or_else(|| tool.missing("name"))?;
+    if (1..=LONGEST_NAME).contains(&name.len()) && name.chars().all(is_fit) {
+        return Ok(name);
+    }
+    Err(tool.refuse(
+        "name",
+        code::VALUE,
+        "expected 1 to 128 letters, digits, `_` and `-`. Rename the tool.",
+    ))
+}
+
+/// Whether every object in the schema requires each of its properties and allows no others: what strictness asks for.
+fn is_closed(schema: &Value) -> bool {
+    match schema {
+        Value::Object(fields) => {
+            let is_object = fields.get("type").is_some_and(|kind| kind == "object")
+                || fields.contains_key("properties");
+            let properties = fields.get("properties").and_then(Value::as_object);
+            let required = fields
+                .get("required")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten();
+            let required: HashSet<&str> = required.filter_map(Value::as_str).collect();
+            let is_required = |name: &String| required.contains(name.as_str());
+            let is_strict = fields.get("additionalProperties") == Some(&Value::Bool(false))
+                && properties.is_none_or(|properties| properties.keys().all(is_required));
+            (!is_object || is_strict) && fields.values().all(is_closed)
+        }
+        Value::Array(items) => items.iter().all(is_closed),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+#[path = "tools_tests.rs"]
+mod tests;

@@ -1,0 +1,332 @@
+//! From the events of a turn to a response and the events of its stream.
+
+use std::collections::VecDeque;
+
+use super::client_call::ClientCall;
+use super::client_tool::ToolNames;
+use super::events::Event;
+use super::events::Failure;
+use super::events::Sequence;
+use super::events::Whole;
+use super::item::Kind;
+use super::item::Open;
+use super::sealed::Sealed;
+use super::server_call::ServerCall;
+use super::types::Fault;
+use super::types::Incomplete;
+use super::types::Response;
+use super::types::Status;
+use super::types::Usage;
+use crate::api::openai::Envelope;
+use crate::api::openai::REFUSAL;
+use crate::domain::Finish;
+use crate::domain::FinishReason;
+use crate::domain::Outcome;
+use crate::domain::ServerTool;
+use crate::domain::TurnEvent;
+use crate::domain::unix_now;
+
+/// Writes one response.
+///
+/// Whatever comes in, what goes out is well-formed: numbered without gaps, each item opened and closed in its turn, and one
+/// event that ends it all.
+#[derive(Debug)]
+pub struct Writer {
+    response: Response,
+    names: ToolNames,
+    shows_thinking: bool,
+    sequence: Sequence,
+    open: Option<Open>,
+    /// Calls of tools that Anthropic runs beside the one that is open. Clients are shown one item after the other.
+    waiting: VecDeque<ServerCall>,
+    has_begun: bool,
+}
+
+impl Writer {
+    /// Writes `response`, of which nothing is there yet and whose tools the client knows by `names`.
+    pub fn new(response: Response, names: ToolNames, shows_thinking: bool) -> Self {
+        let waiting = VecDeque::new();
+        Self {
+            response,
+            names,
+            shows_thinking,
+            sequence: Sequence::default(),
+            open: None,
+            waiting,
+            has_begun: false,
+        }
+    }
+
+    /// The response so far.
+    pub fn response(&self) -> &Response {
+        &self.response
+    }
+
+    /// Whether the last event was given.
+    pub fn is_over(&self) -> bool {
+        self.response.status.is_final()
+    }
+
+    /// The events before all others; given once.
+    pub fn begin(&mut self) -> Vec<Event> {
+        if std::mem::replace(&mut self.has_begun, true) {
+            return Vec::new();
+        }
+        let mut events = vec![self.whole("response.created")];
+        if self.response.status == Status::Queued {
+            events.push(self.whole("response.queued"));
+            self.response.status = Status::InProgress;
+        }
+        events.push(self.whole("response.in_progress"));
+        events
+    }
+
+    /// The events that `event` gives; none once the response is over.
+    pub fn event(&mut self, event: &TurnEvent) -> Vec<Event> {
+        if self.is_over() {
+            return Vec::new();
+        }
+        let mut events = self.begin();
+        match event {
+            TurnEvent::Started { .. } | TurnEvent::NextText => {}
+            TurnEvent::ServerBlock(block) => self.server_block(&block.tool, &mut events),
+            TurnEvent::BlockDelta(delta) => {
+                if let Some(piece) = &delta.input {
+                    self.server_input(piece, &mut events);
+                }
+            }
+            TurnEvent::Citation(citation) => {
+                if let Some(open) = self.open.as_mut().filter(|open| open.takes(&Kind::Message)) {
+                    open.cite(citation, &mut self.sequence, &mut events);
+                }
+            }
+            TurnEvent::Thinking(piece) => self.piece(self.thinking(None), piece, &mut events),
+            TurnEvent::ThinkingSealed(signature) => {
+                if self.open.as_mut().is_some_and(|open| open.seal(signature)) {
+                    self.close(Status::Completed, &mut events);
+                }
+            }
+            TurnEvent::ThinkingRedacted(data) => {
+                self.open(
+                    self.thinking(Some(Sealed::Redacted(data.clone()))),
+                    &mut events,
+                );
+                self.close(Status::Completed, &mut events);
+            }
+            TurnEvent::Text(piece) => self.piece(Kind::Message, piece, &mut events),
+            TurnEvent::ToolCall { id, name, .. } => {
+                self.open(
+                    Kind::Call(ClientCall::new(id, self.names.find(name))),
+                    &mut events,
+                );
+            }
+            TurnEvent::ToolInput(piece) => {
+                if let Some(open) = self.open.as_mut().filter(|open| open.is_call()) {
+                    open.push_input(piece, &mut self.sequence, &mut events);
+                }
+            }
+            TurnEvent::Finished(finish) => self.finish(finish, &mut events),
+        }
+        if let Some(open) = &mut self.open {
+            open.follow(event);
+        }
+        events
+    }
+
+    fn server_block(&mut self, tool: &ServerTool, events: &mut Vec<Event>) {
+        match tool {
+            ServerTool::Call { id, tool } => {
+                let call = ServerCall::new(id, tool);
+                if self
+                    .open
+                    .as_mut()
+                    .is_some_and(|open| open.server_call().is_some())
+                {
+                    self.waiting.push_back(call);
+                } else {
+                    self.open(Kind::Server(call), events);
+                }
+            }
+            ServerTool::Result { id, outcome } => self.server_result(id, outcome, events),
+            // OpenAI has no form for it.
+            ServerTool::Other => self.close(Status::Completed, events),
+        }
+    }
+
+    /// A piece of the input of the call begun last.
+    fn server_input(&mut self, piece: &str, events: &mut Vec<Event>) {
+        match (self.waiting.back_mut(), &mut self.open) {
+            (Some(call), _) => call.keep(piece),
+            (None, Some(open)) => open.push_input(piece, &mut self.sequence, events),
+            (None, None) => {}
+        }
+    }
+
+    fn server_result(&mut self, id: &str, outcome: &Outcome, events: &mut Vec<Event>) {
+        let open = self.open.as_mut().and_then(Open::server_call);
+        let mut calls = open.into_iter().chain(&mut self.waiting);
+        let Some(call) = calls.find(|call| call.id == id) else {
+            return;
+        };
+        call.outcome = Some(outcome.clone());
+        while self
+            .open
+            .as_mut()
+            .and_then(Open::server_call)
+            .is_some_and(|call| call.outcome.is_some())
+        {
+            self.close_one(Status::Completed, events);
+            if let Some(next) = self.waiting.pop_front() {
+                self.begin_item(Kind::Server(next), events);
+            }
+        }
+    }
+
+    /// The events that tell of a failure; none once the response is over.
+    pub fn fail(&mut self, envelope: &Envelope) -> Vec<Event> {
+        if self.is_over() {
+            return Vec::new();
+        }
+        let mut events = self.begin();
+        self.close(Status::Incomplete, &mut events);
+        self.response.status = Status::Failed;
+        self.response.error = Some(fault(envelope));
+        let failure = Failure {
+            code: envelope.code,
+            message: &envelope.message,
+            param: envelope.param.as_deref(),
+        };
+        // Some clients know only the one, some only the other.
+        events.push(self.sequence.event("error", &failure));
+        events.push(self.whole("response.failed"));
+        events
+    }
+
+    /// The events in the place of the last one, which nobody has heard, of a response that could not be kept.
+    pub fn fail_at_the_end(&mut self, envelope: &Envelope) -> Vec<Event> {
+        self.sequence.take_back();
+        self.response.status = Status::InProgress;
+        self.response.completed_at = None;
+        self.response.incomplete_details = None;
+        self.fail(envelope)
+    }
+
+    /// The events that tell that somebody has cancelled the response; none once it is over.
+    pub fn cancel(&mut self) -> Vec<Event> {
+        if self.is_over() {
+            return Vec::new();
+        }
+        let mut events = self.begin();
+        self.close(Status::Incomplete, &mut events);
+        self.response.status = Status::Cancelled;
+        // OpenAI names no event for it; this one ends a stream in every client.
+        events.push(self.whole("response.incomplete"));
+        events
+    }
+
+    fn thinking(&self, seal: Option<Sealed>) -> Kind {
+        // What nobody can read is not shown.
+        Kind::Thinking {
+            is_shown: self.shows_thinking && seal.is_none(),
+            seal,
+        }
+    }
+
+    fn piece(&mut self, kind: Kind, piece: &str, events: &mut Vec<Event>) {
+        if !self.open.as_ref().is_some_and(|open| open.takes(&kind)) {
+            self.open(kind, events);
+        }
+        if let Some(open) = &mut self.open {
+            open.push(piece, &mut self.sequence, events);
+        }
+    }
+
+    fn open(&mut self, kind: Kind, events: &mut Vec<Event>) {
+        self.close(Status::Completed, events);
+        self.begin_item(kind, events);
+    }
+
+    fn begin_item(&mut self, kind: Kind, events: &mut Vec<Event>) {
+        let index = self.response.output.len();
+        self.open = Some(Open::new(
+            kind,
+            &self.response.id,
+            index,
+            &mut self.sequence,
+            events,
+        ));
+    }
+
+    /// Closes what is open, and what waits for it.
+    fn close(&mut self, status: Status, events: &mut Vec<Event>) {
+        self.close_one(status, events);
+        while let Some(call) = self.waiting.pop_front() {
+            self.begin_item(Kind::Server(call), events);
+            self.close_one(status, events);
+        }
+    }
+
+    fn close_one(&mut self, status: Status, events: &mut Vec<Event>) {
+        let closed = self
+            .open
+            .take()
+            .map(|open| open.close(status, &mut self.sequence, events));
+        self.response.output.extend(closed);
+    }
+
+    fn finish(&mut self, finish: &Finish, events: &mut Vec<Event>) {
+        let missing = match finish.reason {
+            FinishReason::Stop | FinishReason::ToolCalls => None,
+            // OpenAI has no word for an answer that Anthropic has interrupted. This one says that it is not whole.
+            FinishReason::Length | FinishReason::Paused => Some("max_output_tokens"),
+            FinishReason::ContentFilter => Some("content_filter"),
+        };
+        let status = if missing.is_none() {
+            Status::Completed
+        } else {
+            Status::Incomplete
+        };
+        self.close(status, events);
+        if finish.reason == FinishReason::ContentFilter {
+            self.piece(Kind::Refusal, REFUSAL, events);
+            self.close(Status::Completed, events);
+        }
+        self.response.status = status;
+        self.response.incomplete_details = missing.map(|reason| Incomplete {
+            reason: reason.to_owned(),
+        });
+        self.response.usage = Some(Usage::from(&finish.usage));
+        self.response.completed_at = missing.is_none().then(unix_now);
+        events.push(self.whole(if missing.is_none() {
+            "response.completed"
+        } else {
+            "response.incomplete"
+        }));
+    }
+
+    fn whole(&mut self, name: &'static str) -> Event {
+        self.sequence.event(
+            name,
+            &Whole {
+                response: &self.response,
+            },
+        )
+    }
+}
+
+/// `OpenAI` has few codes for a response that failed.
+fn fault(envelope: &Envelope) -> Fault {
+    let code = match envelope.r#type {
+        "invalid_request_error" => "invalid_prompt",
+        "rate_limit_error" => "rate_limit_exceeded",
+        _ => "server_error",
+    };
+    Fault {
+        code: code.to_owned(),
+        message: envelope.message.clone(),
+    }
+}
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;

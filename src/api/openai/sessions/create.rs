@@ -1,0 +1,101 @@
+//! What makes a session.
+
+use serde_json::Map;
+use serde_json::Value;
+
+use crate::api::openai::labels;
+use crate::api::request_schema::Ignored;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::PROJECT;
+use crate::api::request_schema::Policy;
+use crate::api::request_schema::Shape;
+use crate::api::request_schema::Table;
+use crate::api::request_schema::code;
+use crate::api::request_schema::honoured;
+use crate::api::request_schema::request;
+
+/// The fields of the request.
+pub(super) static CREATE: Table = Table {
+    prefix: "",
+    fields: &[
+        honoured(
+            "model",
+            Shape::Text,
+            "Answers the messages that name no other.",
+        ),
+        honoured(
+            "instructions",
+            Shape::Text,
+            "What Claude is told before the conversation.",
+        ),
+        honoured(
+            "system_prompt",
+            Shape::Text,
+            "The same as `instructions`. Not beside it.",
+        ),
+        honoured(
+            "metadata",
+            Shape::Object,
+            "Up to 16 pairs of strings, keys up to 64 and values up to 512 characters.",
+        ),
+        PROJECT,
+    ],
+};
+
+/// A request for a session, understood.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateRequest {
+    /// The model.
+    pub model: Option<String>,
+    /// What precedes the conversation.
+    pub instructions: Option<String>,
+    /// Labels.
+    pub metadata: Map<String, Value>,
+    /// The project that is to pay, as the client names it.
+    pub project: Option<String>,
+}
+
+/// Reads the body of `POST /v1/sessions`; unknown fields are refused, and a body without any is as good as `{}`.
+///
+/// # Errors
+/// When the body is not such a request.
+pub fn create(body: &[u8]) -> Result<CreateRequest, InvalidRequest> {
+    let body = if body.trim_ascii().is_empty() {
+        b"{}"
+    } else {
+        body
+    };
+    let mut request = request(body, &CREATE, "`model` or nothing at all")?;
+    let model = request.take_text("model")?;
+    if model
+        .as_deref()
+        .is_some_and(|model| model.trim().is_empty())
+    {
+        return Err(request.refuse(
+            "model",
+            code::VALUE,
+            "it is blank. Give the name of a model, or leave it out.",
+        ));
+    }
+    let instructions = request.take_text("instructions")?;
+    let prompt = request.take_text("system_prompt")?;
+    if instructions.is_some() && prompt.is_some() {
+        return Err(request.refuse(
+            "system_prompt",
+            code::VALUE,
+            "it is the same as `instructions`. Remove one.",
+        ));
+    }
+    let metadata = labels::metadata(&mut request)?.unwrap_or_default();
+    let project = request.take_text("project_id")?;
+    request.finish(&mut Ignored::new(Policy::Strict))?;
+    let instructions = instructions
+        .or(prompt)
+        .filter(|text| !text.trim().is_empty());
+    Ok(CreateRequest {
+        model,
+        instructions,
+        metadata,
+        project,
+    })
+}

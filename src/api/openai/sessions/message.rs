@@ -1,0 +1,188 @@
+//! A message to a session: a chat request of which the server keeps all but what is new.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use crate::api::openai::chat;
+use crate::api::openai::chat::Answer;
+use crate::api::openai::chat::ChatRequest;
+use crate::api::openai::json;
+use crate::api::request_schema::Ignored;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Policy;
+use crate::api::request_schema::Shape;
+use crate::api::request_schema::Table;
+use crate::api::request_schema::code;
+use crate::api::request_schema::honoured;
+use crate::api::request_schema::mended;
+use crate::api::request_schema::request;
+use crate::domain::ToolUse;
+
+/// What is new; all other fields are those of a chat.
+pub(super) static NEW: Table = Table {
+    prefix: "",
+    fields: &[
+        honoured(
+            "content",
+            Shape::TextOrArray,
+            "Required. What the user says: a string, or an array of parts.",
+        ),
+        honoured(
+            "messages",
+            Shape::Array,
+            "In the place of `content`: messages of the roles `user` and `tool`, for the results of calls.",
+        ),
+    ],
+};
+
+/// What the server keeps of the conversation.
+#[derive(Debug, Clone, Copy)]
+pub struct Earlier<'a> {
+    /// The session's model.
+    pub model: Option<&'a str>,
+    /// What precedes the conversation.
+    pub instructions: Option<&'a str>,
+    /// The messages so far, as they are sent in a chat.
+    pub messages: &'a [&'a Value],
+}
+
+/// A message, understood.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MessageRequest {
+    /// The whole conversation as a request.
+    pub chat: ChatRequest,
+    /// The messages that are new.
+    pub new: Vec<Value>,
+}
+
+/// Reads the body of `POST /v1/sessions/{id}/messages`, which follows `earlier`.
+///
+/// # Errors
+/// When the body is not such a request, or asks for something that is not served.
+pub fn message(
+    body: &[u8],
+    earlier: &Earlier<'_>,
+    policy: Policy,
+) -> Result<MessageRequest, InvalidRequest> {
+    let mut ignored = Ignored::new(policy);
+    let body = &*mended(body, &mut ignored)?;
+    let mut request = request(body, &NEW, "`content`")?;
+    let (content, messages) = (request.take("content")?, request.take("messages")?);
+    let is_content = content.is_some();
+    let new = match (content, messages) {
+        (Some(_), Some(_)) => {
+            return Err(request.refuse(
+                "messages",
+                code::VALUE,
+                "it takes the place of `content`. Remove one.",
+            ));
+        }
+        (Some(content), None) => vec![json!({"role": "user", "content": content})],
+        (None, Some(Value::Array(messages))) if !messages.is_empty() => messages,
+        _ => return Err(request.missing("content")),
+    };
+    check_roles(&new)?;
+    let instructions = earlier
+        .instructions
+        .map(|text| json!({"role": "system", "content": text}));
+    let kept = earlier.messages.len() + instructions.iter().len();
+    let messages: Vec<&Value> = instructions
+        .iter()
+        .chain(earlier.messages.iter().copied())
+        .chain(&new)
+        .collect();
+    let whole = whole(body, earlier.model, &messages);
+    let mut chat = chat::decode(whole.as_bytes(), policy)
+        .map_err(|error| in_words_of(error, kept, is_content))?;
+    if chat.n > 1 {
+        let message = "`n`: a message to a session has one answer. Remove it, or send 1.";
+        return Err(InvalidRequest::at("n", code::UNSUPPORTED, message));
+    }
+    chat.remarks
+        .repaired
+        .extend(ignored.into_remarks().repaired);
+    chat.remarks.repaired.sort_unstable();
+    Ok(MessageRequest { chat, new })
+}
+
+/// The answer as a message that is kept.
+pub fn answered(answer: &Answer) -> Value {
+    let call = |call: &ToolUse| {
+        let arguments = if call.input.is_empty() {
+            "{}"
+        } else {
+            &call.input
+        };
+        json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}})
+    };
+    let mut message = json!({"role": "assistant", "content": answer.text});
+    if !answer.calls.is_empty() {
+        message["tool_calls"] = answer.calls.iter().map(call).collect();
+    }
+    message
+}
+
+fn check_roles(messages: &[Value]) -> Result<(), InvalidRequest> {
+    let is_new = |message: &Value| {
+        message
+            .get("role")
+            .and_then(Value::as_str)
+            .is_none_or(|role| ["user", "tool"].contains(&role))
+    };
+    let Some(index) = messages.iter().position(|message| !is_new(message)) else {
+        return Ok(());
+    };
+    let path = format!("messages[{index}].role");
+    let message = format!(
+        "`{path}`: expected `user` or `tool`: the server keeps all else of the conversation."
+    );
+    Err(InvalidRequest::at(path, code::VALUE, message))
+}
+
+/// `body` with `messages`. All other fields are left as the client wrote them, since tools are told in its own words.
+fn whole(body: &[u8], model: Option<&str>, messages: &[&Value]) -> String {
+    let mut fields: BTreeMap<String, &RawValue> = serde_json::from_slice(body).unwrap_or_default();
+    fields.retain(|name, value| {
+        !["content", "messages"].contains(&name.as_str()) && value.get() != "null"
+    });
+    let mut parts: Vec<String> = fields
+        .iter()
+        .map(|(name, value)| format!("{}:{}", json::to_string(name), value.get()))
+        .collect();
+    if let (Some(model), false) = (model, fields.contains_key("model")) {
+        parts.push(format!(r#""model":{}"#, json::to_string(model)));
+    }
+    parts.push(format!(r#""messages":{}"#, json::to_string(messages)));
+    format!("{{{}}}", parts.join(","))
+}
+
+/// The error with the path as the client knows it, who does not count the `kept` messages before its own.
+fn in_words_of(error: InvalidRequest, kept: usize, is_content: bool) -> InvalidRequest {
+    let Some((number, rest)) = error
+        .param
+        .as_deref()
+        .and_then(|param| param.strip_prefix("messages["))
+        .and_then(|rest| rest.split_once(']'))
+    else {
+        return error;
+    };
+    let number = number.parse().unwrap_or(0_usize);
+    let path = match number.checked_sub(kept) {
+        Some(_) if is_content => rest.trim_start_matches('.').to_owned(),
+        Some(index) => format!("messages[{index}]{rest}"),
+        // It is what was said before that asks for something else.
+        None if is_content => "content".to_owned(),
+        None => "messages".to_owned(),
+    };
+    let message = error
+        .message
+        .replace(&format!("messages[{number}]{rest}"), &path);
+    InvalidRequest {
+        message,
+        param: Some(path),
+        ..error
+    }
+}

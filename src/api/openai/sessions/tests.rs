@@ -1,0 +1,144 @@
+use serde_json::Value;
+use serde_json::json;
+
+use super::create::CREATE;
+use super::message::NEW;
+use super::*;
+use crate::api::openai::chat::Answer;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Policy;
+use crate::api::request_schema::document;
+use crate::domain::Role;
+use crate::domain::ToolUse;
+
+#[test]
+fn the_document_shows_the_tables() {
+    document::check("session fields", &[&CREATE]);
+    document::check("session message fields", &[&NEW]);
+}
+
+fn kept() -> Vec<Value> {
+    vec![
+        json!({"role": "user", "content": "hi"}),
+        json!({"role": "assistant", "content": "ho"}),
+    ]
+}
+
+fn after(kept: &[Value], body: &Value) -> Result<MessageRequest, InvalidRequest> {
+    let messages: Vec<_> = kept.iter().collect();
+    let earlier = Earlier {
+        model: Some("sonnet"),
+        instructions: Some("brief"),
+        messages: &messages,
+    };
+    message(body.to_string().as_bytes(), &earlier, Policy::Strict)
+}
+
+#[test]
+fn a_message_goes_on_with_what_is_kept() {
+    let request = after(
+        &kept(),
+        &json!({"content": "and?", "temperature": 0.5, "stream": true}),
+    )
+    .unwrap();
+    let turn = request.chat.turn;
+    assert_eq!(
+        (turn.model.as_str(), &turn.system),
+        ("sonnet", &vec!["brief".to_owned()])
+    );
+    let roles: Vec<_> = turn.history.iter().map(|message| message.role).collect();
+    assert_eq!(
+        (roles, turn.sampling.temperature),
+        (vec![Role::User, Role::Assistant], Some(0.5))
+    );
+    assert!(request.chat.stream);
+    assert_eq!(request.new, [json!({"role": "user", "content": "and?"})]);
+    let other = after(&kept(), &json!({"content": "and?", "model": "haiku"})).unwrap();
+    assert_eq!(other.chat.turn.model.as_str(), "haiku");
+}
+
+#[test]
+fn results_of_calls_are_messages() {
+    let call = ToolUse {
+        id: "c".into(),
+        name: "look".into(),
+        input: String::new(),
+    };
+    let answer = Answer {
+        calls: vec![call],
+        ..Answer::default()
+    };
+    let kept = [json!({"role": "user", "content": "hi"}), answered(&answer)];
+    let result = json!({"role": "tool", "tool_call_id": "c", "content": "seen"});
+    assert!(after(&kept, &json!({"messages": [result]})).is_ok());
+    let other = after(&kept, &json!({"content": "never mind"})).unwrap_err();
+    assert_eq!(other.param.as_deref(), Some("content"), "{}", other.message);
+}
+
+#[test]
+fn errors_name_what_the_client_has_sent() {
+    for (body, param) in [
+        (json!({}), "content"),
+        (json!({"content": " "}), "content"),
+        (
+            json!({"content": [{"type": "text", "text": 1}]}),
+            "content[0].text",
+        ),
+        (json!({"content": "x", "messages": []}), "messages"),
+        (json!({"messages": []}), "content"),
+        (
+            json!({"messages": [{"role": "user", "content": 1}]}),
+            "messages[0].content",
+        ),
+        (
+            json!({"messages": [{"role": "assistant", "content": "x"}]}),
+            "messages[0].role",
+        ),
+        (json!({"content": "x", "n": 2}), "n"),
+        (json!({"content": "x", "temperature": 9}), "temperature"),
+        (json!({"content": "x", "new": 9}), "new"),
+    ] {
+        let error = after(&kept(), &body).unwrap_err();
+        assert_eq!(error.param.as_deref(), Some(param), "{body}");
+        assert!(!error.message.contains("messages[3]"), "{}", error.message);
+    }
+}
+
+#[test]
+fn tools_stay_as_they_were_written() {
+    let body = br#"{"content":"x","tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"z":{},"a":{}}}}}]}"#;
+    let earlier = Earlier {
+        model: Some("m"),
+        instructions: None,
+        messages: &[],
+    };
+    let request = message(body, &earlier, Policy::Strict).unwrap();
+    let tools = format!("{:?}", request.chat.turn.tools);
+    assert!(tools.contains(r#"{\"z\":{},\"a\":{}}"#), "{tools}");
+}
+
+#[test]
+fn what_makes_a_session() {
+    let made =
+        create(br#"{"model":"haiku","system_prompt":"brief","metadata":{"a":"b"}}"#).unwrap();
+    assert_eq!(
+        (made.model.as_deref(), made.instructions.as_deref()),
+        (Some("haiku"), Some("brief"))
+    );
+    assert!(create(b"").is_ok());
+    for (body, param) in [
+        (r#"{"model":" "}"#, "model"),
+        (
+            r#"{"instructions":"a","system_prompt":"b"}"#,
+            "system_prompt",
+        ),
+        (r#"{"metadata":{"a":1}}"#, "metadata.a"),
+        (r#"{"ttl":1}"#, "ttl"),
+    ] {
+        assert_eq!(
+            create(body.as_bytes()).unwrap_err().param.as_deref(),
+            Some(param),
+            "{body}"
+        );
+    }
+}

@@ -1,0 +1,243 @@
+//! `POST /v1/batch`, this server's own: several requests in one.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::Envelope;
+use super::json as writing;
+use crate::api::request_schema::Ignored;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Object;
+use crate::api::request_schema::Policy;
+use crate::api::request_schema::Remarks;
+use crate::api::request_schema::Shape;
+use crate::api::request_schema::Table;
+use crate::api::request_schema::code;
+use crate::api::request_schema::honoured;
+use crate::api::request_schema::mended;
+use crate::api::request_schema::request;
+use crate::domain::Money;
+use crate::domain::Usage;
+
+/// The most requests in one.
+const MOST_REQUESTS: usize = 100;
+/// The most that are made at a time.
+const MOST_PARALLEL: i64 = 1024;
+/// How many are made at a time, unless the client says so.
+const USUAL_PARALLEL: usize = 3;
+
+/// The fields of the request.
+static REQUEST: Table = Table {
+    prefix: "",
+    fields: &[
+        honoured(
+            "requests",
+            Shape::Array,
+            "Required. 1 to 100 bodies of `/v1/chat/completions`, which may have `prompt`, a string, in the place of `messages`.",
+        ),
+        honoured(
+            "parallel",
+            Shape::BoolOrInteger(1, MOST_PARALLEL),
+            "How many are made at a time, and never more than there are workers: 3 unless it is sent; `true` for as many as there are workers, `false` for one after the other.",
+        ),
+        honoured(
+            "project_id",
+            Shape::Text,
+            "The key's own project, by its id or its name, as in the header `OpenAI-Project`.",
+        ),
+    ],
+};
+
+/// Several requests, understood as far as they are a list.
+#[derive(Debug)]
+pub struct TogetherRequest {
+    /// The body of each for `/v1/chat/completions`, or why it is none.
+    pub bodies: Vec<Result<Vec<u8>, InvalidRequest>>,
+    /// How many are to be made at a time.
+    pub parallel: usize,
+    /// The project they are meant for.
+    pub project: Option<String>,
+    /// What there is to say of it as a whole; of the single requests it is said in their results.
+    pub remarks: Remarks,
+}
+
+/// What became of one of them.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// It was answered.
+    Answered {
+        /// The body of the answer.
+        body: Vec<u8>,
+        /// What it took.
+        usage: Usage,
+        /// What there is to say of the request.
+        remarks: Remarks,
+    },
+    /// It was not.
+    Failed {
+        /// The status that it would have had by itself.
+        status: u16,
+        /// And the body.
+        envelope: Envelope,
+    },
+}
+
+/// The list of requests, each as it was written.
+#[derive(Deserialize)]
+struct Written<'a> {
+    #[serde(borrow)]
+    requests: Vec<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+enum Told<'a> {
+    Completed {
+        index: usize,
+        response: &'a RawValue,
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        ignored: &'a [String],
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        repaired: &'a [&'static str],
+    },
+    Failed {
+        index: usize,
+        status_code: u16,
+        error: Value,
+    },
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    object: &'static str,
+    results: Vec<Told<'a>>,
+    total_tokens: u64,
+    total_cost: Option<f64>,
+}
+
+/// Reads the body of `POST /v1/batch`.
+///
+/// # Errors
+/// When the body is not such a request. What is wrong with one of the requests is told in its place.
+pub fn decode(body: &[u8], policy: Policy) -> Result<TogetherRequest, InvalidRequest> {
+    let mut ignored = Ignored::new(policy);
+    let body = &*mended(body, &mut ignored)?;
+    let mut request = request(body, &REQUEST, "`requests`")?;
+    let count = match request.take("requests")? {
+        Some(Value::Array(requests)) => requests.len(),
+        _ => return Err(request.missing("requests")),
+    };
+    if !(1..=MOST_REQUESTS).contains(&count) {
+        let words = format!(
+            "expected from 1 to {MOST_REQUESTS} requests, got {count}. For more there is /v1/batches."
+        );
+        return Err(request.refuse("requests", code::VALUE, &words));
+    }
+    let parallel = parallel(&mut request)?;
+    let project = request.take_text("project_id")?;
+    request.finish(&mut ignored)?;
+    let written: Written<'_> =
+        serde_json::from_slice(body).map_err(|error| InvalidRequest::body(format!("{error}.")))?;
+    let bodies = written
+        .requests
+        .into_iter()
+        .enumerate()
+        .map(|(index, request)| chat(index, request));
+    Ok(TogetherRequest {
+        bodies: bodies.collect(),
+        parallel,
+        project,
+        remarks: ignored.into_remarks(),
+    })
+}
+
+/// How many are to be made at a time; the handler sees to it that there are workers for them.
+fn parallel(request: &mut Object) -> Result<usize, InvalidRequest> {
+    Ok(match request.take("parallel")? {
+        Some(Value::Bool(true)) => MOST_REQUESTS,
+        Some(Value::Bool(false)) => 1,
+        // Its shape is checked.
+        Some(number) => number
+            .as_f64()
+            .map_or(USUAL_PARALLEL, |number| number as usize),
+        None => USUAL_PARALLEL,
+    })
+}
+
+/// The body for chat that `request` is. What it holds stays as it was written.
+fn chat(index: usize, request: &RawValue) -> Result<Vec<u8>, InvalidRequest> {
+    let Ok(mut fields) = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(request.get())
+    else {
+        let path = format!("requests[{index}]");
+        let message =
+            format!("`{path}`: expected an object with `model` and `messages` or `prompt`.");
+        return Err(InvalidRequest::at(path, code::TYPE, message));
+    };
+    let Some(prompt) = fields.remove("prompt") else {
+        return Ok(request.get().as_bytes().to_vec());
+    };
+    if fields.contains_key("messages") {
+        let message = "`prompt` and `messages` cannot stand together. Send one of them.";
+        return Err(InvalidRequest::at("prompt", code::VALUE, message));
+    }
+    let prompt: Value = serde_json::from_str(prompt.get()).unwrap_or_default();
+    Shape::Text.check(&prompt, || "prompt".to_owned())?;
+    let messages = serde_json::value::to_raw_value(&json!([{"role": "user", "content": prompt}]));
+    fields.extend(
+        messages
+            .ok()
+            .map(|messages| ("messages".to_owned(), messages)),
+    );
+    Ok(writing::to_string(&fields).into_bytes())
+}
+
+/// The body of the answer to all of them.
+pub fn answer(outcomes: &[Outcome]) -> String {
+    let (mut total_tokens, mut cost): (u64, Option<Money>) = (0, None);
+    let mut results = Vec::new();
+    for (index, outcome) in outcomes.iter().enumerate() {
+        results.push(match outcome {
+            Outcome::Answered {
+                body,
+                usage,
+                remarks,
+            } => {
+                total_tokens += usage.total_tokens();
+                cost = usage
+                    .cost
+                    .map_or(cost, |this| Some(this + cost.unwrap_or_default()));
+                let response = serde_json::from_slice(body).unwrap_or(RawValue::NULL);
+                let Remarks { ignored, repaired } = remarks;
+                Told::Completed {
+                    index,
+                    response,
+                    ignored,
+                    repaired,
+                }
+            }
+            Outcome::Failed { status, envelope } => {
+                let mut error = serde_json::to_value(envelope).unwrap_or_default();
+                Told::Failed {
+                    index,
+                    status_code: *status,
+                    error: error["error"].take(),
+                }
+            }
+        });
+    }
+    writing::to_string(&Answer {
+        object: "batch.results",
+        results,
+        total_tokens,
+        total_cost: cost.map(Money::dollars),
+    })
+}
+
+#[cfg(test)]
+#[path = "together_tests.rs"]
+mod tests;

@@ -1,0 +1,200 @@
+//! Searches of the web, as `OpenAI`'s clients ask for them.
+
+use serde_json::Map;
+use serde_json::Value;
+
+use crate::api::request_schema::Field;
+use crate::api::request_schema::Ignored;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Object;
+use crate::api::request_schema::Shape;
+use crate::api::request_schema::Shape::Text;
+use crate::api::request_schema::Table;
+use crate::api::request_schema::code;
+use crate::api::request_schema::honoured;
+use crate::api::request_schema::ignored;
+use crate::api::request_schema::printable;
+use crate::domain::WebSearch;
+
+const CITY: Field = honoured("city", Text, "Told to the search.");
+const REGION: Field = honoured("region", Text, "Told to the search.");
+const COUNTRY: Field = honoured("country", Text, "Told to the search.");
+const TIMEZONE: Field = honoured("timezone", Text, "Told to the search.");
+const LOCATION_TYPE: Field = honoured("type", Text, "`approximate`.");
+
+/// How much of what was found the model reads.
+pub(in crate::api::openai) const CONTEXT_SIZE: Field = ignored(
+    "search_context_size",
+    Text,
+    "Anthropic's search has no such parameter.",
+)
+.unless(&["\"medium\""]);
+
+/// The fields of `web_search_options` in chat.
+pub(in crate::api::openai) static OPTIONS: Table = Table {
+    prefix: "web_search_options.",
+    fields: &[
+        honoured(
+            "user_location",
+            Shape::Object,
+            "Where the user is, for the search.",
+        ),
+        CONTEXT_SIZE,
+    ],
+};
+
+/// The fields of `user_location` in chat, which has the place one level deeper than Responses.
+static CHAT_LOCATION: Table = Table {
+    prefix: "web_search_options.user_location.",
+    fields: &[
+        LOCATION_TYPE,
+        honoured("approximate", Shape::Object, "The place."),
+    ],
+};
+
+/// The fields of the place in chat.
+static CHAT_PLACE: Table = Table {
+    prefix: "web_search_options.user_location.approximate.",
+    fields: &[CITY, REGION, COUNTRY, TIMEZONE],
+};
+
+/// The fields of `user_location` of a tool in Responses.
+static LOCATION: Table = Table {
+    prefix: "tools[].user_location.",
+    fields: &[LOCATION_TYPE, CITY, REGION, COUNTRY, TIMEZONE],
+};
+
+/// The tables of chat.
+#[cfg(test)]
+pub(in crate::api::openai) const OF_CHAT: [&Table; 3] = [&OPTIONS, &CHAT_LOCATION, &CHAT_PLACE];
+
+/// The tables of Responses.
+#[cfg(test)]
+pub(in crate::api::openai) const OF_RESPONSES: [&Table; 1] = [&LOCATION];
+
+/// The search that `web_search_options` in chat asks for.
+pub(in crate::api::openai) fn of_chat(
+    mut options: Object,
+    ignored: &mut Ignored,
+) -> Result<WebSearch, InvalidRequest> {
+    let location = options.take("user_location")?;
+    let place = options.place.inner("user_location", &CHAT_LOCATION);
+    options.finish(ignored)?;
+    let Some(location) = location else {
+        return Ok(WebSearch::default());
+    };
+    let mut location = Object::new(location, place)?;
+    check_type(&mut location)?;
+    let approximate = location.take("approximate")?;
+    let place = location.place.inner("approximate", &CHAT_PLACE);
+    location.finish(ignored)?;
+    let user_location = approximate
+        .map(|value| near(Object::new(value, place)?, ignored))
+        .transpose()?
+        .flatten();
+    Ok(WebSearch {
+        user_location,
+        ..WebSearch::default()
+    })
+}
+
+/// The place that `user_location` of the search `tool` in Responses names, as Anthropic's API has it.
+pub(in crate::api::openai) fn location(
+    tool: &mut Object,
+    ignored: &mut Ignored,
+) -> Result<Option<String>, InvalidRequest> {
+    let Some(location) = tool.take("user_location")? else {
+        return Ok(None);
+    };
+    let mut location = Object::new(location, tool.place.inner("user_location", &LOCATION))?;
+    check_type(&mut location)?;
+    near(location, ignored)
+}
+
+fn check_type(location: &mut Object) -> Result<(), InvalidRequest> {
+    match location.take_text("type")? {
+        Some(other) if other != "approximate" => {
+            let words = format!("expected `approximate`, got `{}`.", printable(&other));
+            Err(location.refuse("type", code::VALUE, &words))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn near(mut place: Object, ignored: &mut Ignored) -> Result<Option<String>, InvalidRequest> {
+    let mut fields = Map::new();
+    for name in ["city", "region", "country", "timezone"] {
+        if let Some(text) = place.take_text(name)? {
+            fields.insert(name.to_owned(), Value::from(text));
+        }
+    }
+    place.finish(ignored)?;
+    Ok((!fields.is_empty()).then(|| {
+        fields.insert("type".to_owned(), Value::from("approximate"));
+        Value::Object(fields).to_string()
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use serde_json::json;
+
+    use crate::api::openai::chat::decode;
+    use crate::api::request_schema::InvalidRequest;
+    use crate::api::request_schema::Policy;
+    use crate::domain::WebSearch;
+
+    fn search(options: &Value) -> Result<(Option<WebSearch>, Vec<String>), InvalidRequest> {
+        let messages = [json!({"role": "user", "content": "x"})];
+        let body = json!({"model": "m", "messages": messages, "web_search_options": options});
+        let request = decode(body.to_string().as_bytes(), Policy::Lenient)?;
+        Ok((request.turn.tools.web_search, request.remarks.ignored))
+    }
+
+    #[test]
+    fn every_field_of_the_options_is_read_refused_or_told() {
+        let place = json!({"city": "Bern", "country": "CH", "region": null, "street": "x"});
+        let options = json!({
+            "search_context_size": "low", "new": 1,
+            "user_location": {"type": "approximate", "approximate": place},
+        });
+        let (found, ignored) = search(&options).unwrap();
+        let location = found.unwrap().user_location;
+        assert_eq!(
+            location.as_deref(),
+            Some(r#"{"city":"Bern","country":"CH","type":"approximate"}"#)
+        );
+        let names = [
+            "new",
+            "search_context_size",
+            "user_location.approximate.street",
+        ];
+        assert_eq!(
+            ignored,
+            names.map(|name| format!("web_search_options.{name}"))
+        );
+        for (location, param) in [
+            (json!({"type": "exact"}), "type"),
+            (json!({"approximate": {"city": 1}}), "approximate.city"),
+        ] {
+            let param = format!("web_search_options.user_location.{param}");
+            assert_eq!(
+                search(&json!({"user_location": location}))
+                    .unwrap_err()
+                    .param,
+                Some(param)
+            );
+        }
+    }
+
+    #[test]
+    fn no_function_is_called_as_the_search_is() {
+        let tools = [json!({"type": "function", "function": {"name": "web_search"}})];
+        let messages = [json!({"role": "user", "content": "x"})];
+        let body =
+            json!({"model": "m", "messages": messages, "tools": tools, "web_search_options": {}});
+        let error = decode(body.to_string().as_bytes(), Policy::Lenient).unwrap_err();
+        assert_eq!(error.param.as_deref(), Some("web_search_options"));
+    }
+}

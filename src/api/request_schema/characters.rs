@@ -1,0 +1,123 @@
+//! Characters of JSON that no text of upstream may have.
+
+use std::borrow::Cow;
+
+use memchr::memchr;
+
+use super::error::InvalidRequest;
+use super::ignored::Ignored;
+use super::repair::Repair;
+
+/// What stands for half a character.
+const REPLACEMENT: &[u8] = b"\\ufffd";
+/// The length of `\u0000`.
+const ESCAPE: usize = 6;
+
+/// The JSON `body` without escapes of NUL, and with U+FFFD in the place of each half of a surrogate pair that stands alone.
+///
+/// # Errors
+/// Under the strict policy, when there are any.
+pub fn mended<'a>(body: &'a [u8], ignored: &mut Ignored) -> Result<Cow<'a, [u8]>, InvalidRequest> {
+    let Some(mended) = mend(body) else {
+        return Ok(Cow::Borrowed(body));
+    };
+    ignored.repair_body(Repair::CHARACTERS)?;
+    Ok(Cow::Owned(mended))
+}
+
+/// What is made of `body`, if anything has to be.
+fn mend(body: &[u8]) -> Option<Vec<u8>> {
+    let mut mended = Vec::new();
+    // Up to where it is told, and up to where it is read.
+    let (mut told, mut read) = (0, 0);
+    while let Some(distance) = memchr(b'\\', body.get(read..)?) {
+        let start = read + distance;
+        let (length, instead): (_, Option<&[u8]>) = match escaped(body, start) {
+            Some(0) => (ESCAPE, Some(b"")),
+            Some(0xd800..=0xdbff)
+                if matches!(escaped(body, start + ESCAPE), Some(0xdc00..=0xdfff)) =>
+            {
+                (2 * ESCAPE, None)
+            }
+            Some(0xd800..=0xdfff) => (ESCAPE, Some(REPLACEMENT)),
+            Some(_) => (ESCAPE, None),
+            None => (2, None),
+        };
+        read = (start + length).min(body.len());
+        if let Some(instead) = instead {
+            mended.extend_from_slice(body.get(told..start)?);
+            mended.extend_from_slice(instead);
+            told = read;
+        }
+    }
+    if told == 0 {
+        return None;
+    }
+    mended.extend_from_slice(body.get(told..)?);
+    Some(mended)
+}
+
+/// The code unit that is written as `\uXXXX` at `start`.
+fn escaped(body: &[u8], start: usize) -> Option<u16> {
+    let digits = body.get(start..start + ESCAPE)?.strip_prefix(b"\\u")?;
+    if !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::api::request_schema::Policy;
+
+    fn read(body: &str) -> Value {
+        let mended = mended(body.as_bytes(), &mut Ignored::new(Policy::Lenient))
+            .unwrap()
+            .into_owned();
+        serde_json::from_slice(&mended).unwrap()
+    }
+
+    #[test]
+    fn half_a_character_becomes_a_replacement_and_nul_goes() {
+        for (body, expected) in [
+            (r#""a\ud83d""#, "a\u{fffd}"),
+            (r#""\ude00b""#, "\u{fffd}b"),
+            (r#""\uD83D\ud83d\uDE00""#, "\u{fffd}\u{1f600}"),
+            (r#""a\u0000b""#, "ab"),
+            (r#""\\u0000 \\ud83d""#, "\\u0000 \\ud83d"),
+            (r#""\n\u00e9\"""#, "\n\u{e9}\""),
+        ] {
+            assert_eq!(read(body), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn the_strict_policy_refuses_them() {
+        let strict =
+            |body: &str| mended(body.as_bytes(), &mut Ignored::new(Policy::Strict)).map(drop);
+        assert!(strict(r#""\ud83d\ude00""#).is_ok());
+        assert!(
+            strict(r#""\ud83d""#)
+                .unwrap_err()
+                .message
+                .contains("surrogate")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_well_formed_stays(text in any::<String>()) {
+            let body = serde_json::to_string(&text).unwrap();
+            prop_assert_eq!(mend(body.as_bytes()), None);
+        }
+
+        #[test]
+        fn nothing_makes_it_panic(body in r#"[\\u0d8cD"]{0,24}"#) {
+            let _ = mend(body.as_bytes());
+        }
+    }
+}

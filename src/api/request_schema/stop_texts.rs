@@ -1,0 +1,77 @@
+//! The texts that end an answer, as a request names them.
+
+use serde_json::Value;
+
+use super::error::InvalidRequest;
+use super::error::code;
+use super::ignored::Ignored;
+use super::shape::Shape;
+
+/// The texts in `value`, which is that of `field`: a text or an array of texts. Empty ones, at which every answer would end, are
+/// left out and told.
+///
+/// # Errors
+/// When one is no text, and under the strict policy when one is empty.
+pub fn stop_texts(
+    field: &str,
+    value: Option<Value>,
+    ignored: &mut Ignored,
+) -> Result<Vec<String>, InvalidRequest> {
+    let texts: Vec<_> = match value {
+        None => Vec::new(),
+        Some(Value::Array(texts)) => {
+            let numbered = texts.into_iter().enumerate();
+            numbered
+                .map(|(index, text)| (format!("{field}[{index}]"), text))
+                .collect()
+        }
+        Some(text) => vec![(field.to_owned(), text)],
+    };
+    let mut stops = Vec::new();
+    for (path, text) in texts {
+        Shape::Text.check(&text, || path.clone())?;
+        match text {
+            Value::String(text) if !text.is_empty() => stops.push(text),
+            _ => {
+                let message =
+                    format!("`{path}` is empty, and no answer can end at that. Remove it.");
+                ignored.leave_out(
+                    field.to_owned(),
+                    InvalidRequest::at(path, code::VALUE, message),
+                )?;
+            }
+        }
+    }
+    Ok(stops)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::request_schema::Policy;
+
+    #[test]
+    fn empty_texts_are_left_out_and_told() {
+        let mut ignored = Ignored::new(Policy::Lenient);
+        let stops = stop_texts("stop", Some(json!(["a", "", "\n"])), &mut ignored).unwrap();
+        assert_eq!(
+            (stops, ignored.into_remarks().ignored),
+            (texts(&["a", "\n"]), texts(&["stop"]))
+        );
+        let mut strict = Ignored::new(Policy::Strict);
+        for (value, path) in [(json!(["a", ""]), "stop[1]"), (json!(""), "stop")] {
+            let refusal = stop_texts("stop", Some(value), &mut strict).unwrap_err();
+            assert_eq!(refusal.param.as_deref(), Some(path));
+        }
+        assert_eq!(
+            stop_texts("stop", Some(json!("\n")), &mut strict).unwrap(),
+            ["\n"]
+        );
+    }
+
+    fn texts(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+}

@@ -1,0 +1,154 @@
+//! Flags and environment of a process that works on a task.
+//!
+//! Only parts of a request with a fixed form stand on the command line: names of tools from a list of ours, numbers, and an id.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::engine::agent::Job;
+use crate::engine::agent::Mode;
+use crate::engine::agent::Session;
+use crate::engine::claude::SignIn;
+use crate::engine::claude::command;
+use crate::engine::claude::config::Config;
+
+/// The variable that holds the id of the task. Processes that the task leaves behind are found by it.
+pub(super) const TASK_VARIABLE: &str = "SWITCHBOARD_TASK";
+
+/// The arguments that send the CLI's questions to the server.
+const ARGUMENTS: &[&str] = &["--permission-prompt-tool", "stdio"];
+
+/// Switches of chatting processes that an agent does not get. Its long runs may be summarised.
+const NOT_FOR_AGENTS: &[&str] = &[
+    "DISABLE_AUTO_COMPACT",
+    "DISABLE_COMPACT",
+    "CLAUDE_AGENT_SDK_MCP_NO_PREFIX",
+];
+
+/// The arguments of a process that does `job`. Never `--bare`: it has no tool to write a file with.
+pub(super) fn arguments(job: &Job) -> Vec<String> {
+    let mode = match job.mode {
+        Mode::Default => "default",
+        Mode::AcceptEdits => "acceptEdits",
+        Mode::Plan => "plan",
+    };
+    let session = match job.session {
+        Session::New(id) => ["--session-id".to_owned(), id.to_string()],
+        Session::Stored(id) => ["--resume".to_owned(), id.to_string()],
+    };
+    let turns = job
+        .max_turns
+        .map(|turns| ["--max-turns".to_owned(), turns.to_string()]);
+    let budget = ["--max-budget-usd".to_owned(), job.max_budget.to_decimal()];
+    let fixed = command::PROTOCOL
+        .iter()
+        .chain(ARGUMENTS)
+        .map(|argument| (*argument).to_owned());
+    let tools = [
+        "--tools".to_owned(),
+        job.tools.join(","),
+        "--permission-mode".to_owned(),
+        mode.to_owned(),
+    ];
+    fixed
+        .chain(tools)
+        .chain(session)
+        .chain(turns.into_iter().flatten())
+        .chain(budget)
+        .collect()
+}
+
+/// The whole environment of a process that does `job` for the server with the id `instance`.
+pub(super) fn environment(config: &Config, instance: &str, job: &Job) -> BTreeMap<String, String> {
+    let mut environment = command::environment(config, instance);
+    environment.retain(|name, _| !NOT_FOR_AGENTS.contains(&name.as_str()));
+    if let Some(home) = home(config, job) {
+        let home = home.display().to_string();
+        environment.insert("CLAUDE_CONFIG_DIR".to_owned(), format!("{home}/config"));
+        environment.insert("CLAUDE_CODE_TMPDIR".to_owned(), format!("{home}/tmp"));
+        environment.insert("HOME".to_owned(), home);
+    }
+    environment.insert(
+        command::MAX_OUTPUT_TOKENS.to_owned(),
+        job.max_output_tokens.to_string(),
+    );
+    environment.insert(TASK_VARIABLE.to_owned(), job.task.clone());
+    environment
+}
+
+/// The home of a process that does `job`. Each session has its own, because the CLI lets an agent read all that it keeps for the same
+/// folder. `None` for a stored sign-in, which lies in the home of a person.
+pub(super) fn home(config: &Config, job: &Job) -> Option<PathBuf> {
+    (config.sign_in != SignIn::Stored).then(|| homes(config).join(job.session.id().to_string()))
+}
+
+/// The folder below which sessions are kept.
+pub(super) fn sessions(config: &Config) -> PathBuf {
+    let variables = &config.environment;
+    let own = || variables.get("CLAUDE_CONFIG_DIR").map(PathBuf::from);
+    let usual = || {
+        variables
+            .get("HOME")
+            .map(|home| PathBuf::from(home).join(".claude"))
+    };
+    match config.sign_in {
+        SignIn::Stored => own().or_else(usual).unwrap_or_default(),
+        _ => homes(config),
+    }
+}
+
+fn homes(config: &Config) -> PathBuf {
+    config.data_dir.join("agents")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{arguments, environment};
+    use crate::domain::ModelName;
+    use crate::domain::Money;
+    use crate::engine::agent::{Job, Mode, Session};
+    use crate::engine::claude::testing::config;
+
+    fn job() -> Job {
+        Job {
+            task: "task_1".to_owned(),
+            prompt: "--help".to_owned(),
+            workspace: "/work".into(),
+            model: ModelName::new("--model"),
+            system_prompt: Some("--system".to_owned()),
+            tools: vec!["Read", "Write"],
+            mode: Mode::AcceptEdits,
+            max_turns: Some(3),
+            max_budget: Money::from_nanos(1_500_000_000),
+            max_output_tokens: 32_000,
+            session: Session::New(uuid::Uuid::nil()),
+        }
+    }
+
+    #[test]
+    fn no_text_of_a_task_stands_on_its_command_line() {
+        let line = arguments(&job()).join(" ");
+        insta::assert_snapshot!(line, @"-p --input-format stream-json --output-format stream-json --verbose --include-partial-messages --strict-mcp-config --setting-sources  --permission-prompt-tool stdio --tools Read,Write --permission-mode acceptEdits --session-id 00000000-0000-0000-0000-000000000000 --max-turns 3 --max-budget-usd 1.50");
+        let stored = Job {
+            session: Session::Stored(uuid::Uuid::nil()),
+            max_turns: None,
+            ..job()
+        };
+        assert!(
+            arguments(&stored)
+                .join(" ")
+                .ends_with("--resume 00000000-0000-0000-0000-000000000000 --max-budget-usd 1.50")
+        );
+    }
+
+    #[test]
+    fn a_task_has_a_home_of_its_own_and_a_mark() {
+        let environment = environment(&config(), "i", &job());
+        let home = format!("/data/agents/{}", uuid::Uuid::nil());
+        assert_eq!(environment["HOME"], home);
+        assert_eq!(environment["CLAUDE_CONFIG_DIR"], format!("{home}/config"));
+        assert_eq!(environment["SWITCHBOARD_TASK"], "task_1");
+        assert_eq!(environment["CLAUDE_CODE_MAX_OUTPUT_TOKENS"], "32000");
+        assert!(!environment.contains_key("DISABLE_COMPACT"));
+    }
+}

@@ -1,0 +1,451 @@
+//! Processes that work on a task with tools of their own. Each works on one task, and none is from the pool.
+
+mod command;
+mod transcripts;
+mod translate;
+mod user;
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::ChildStdin;
+use tokio::process::ChildStdout;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::config::Config;
+use super::launcher::missing;
+use super::leftovers;
+use super::pipe::Pipe;
+use super::process::Process;
+use super::process::Program;
+use super::process::Spawner;
+use super::process::find_setpriv;
+use super::protocol::{
+    Control, Decision, FlagSettings, decision_line, parse_agent, prompt_line, refusal_line,
+};
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+use crate::engine::agent::Agent;
+use crate::engine::agent::AgentEvent;
+use crate::engine::agent::Answer;
+use crate::engine::agent::Ending;
+use crate::engine::agent::Job;
+use crate::engine::agent::Runner;
+
+use command::TASK_VARIABLE;
+use translate::Reaction;
+use translate::Translator;
+
+pub use user::AgentUser;
+pub use user::AgentUserError;
+
+/// The time that a process has to write down its session when it is done.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The pauses before each look for processes that an agent has left behind. One look is too few: a process that is just becoming
+/// another program shows no mark for a moment.
+const LOOKS: [Duration; 4] = [
+    Duration::ZERO,
+    Duration::from_millis(20),
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+];
+
+/// The age up to which a session without a known task is kept: its task may be about to be written down.
+const YOUNG: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Starts a process of the CLI for each task.
+#[derive(Debug)]
+pub struct ClaudeRunner {
+    config: Config,
+    path: PathBuf,
+    instance: String,
+    spawner: Spawner,
+    /// The system user of agent processes; `None` for the server's own user.
+    user: Option<AgentUser>,
+}
+
+/// A process that works on a task.
+#[derive(Debug)]
+struct ClaudeAgent {
+    process: Process,
+    link: Link,
+    translator: Translator,
+    /// The line of the prompt, until it is given.
+    prompt: Vec<u8>,
+    /// The id of the task, which marks all processes that this one starts.
+    task: String,
+    tracker: TaskTracker,
+}
+
+/// The state of the output of the process.
+#[derive(Debug)]
+enum Link {
+    Open(Pipe<ChildStdout, ChildStdin>),
+    /// The process has told how its run ended, and should exit.
+    Ending(ChildStdout, Ending),
+    Closed,
+}
+
+impl ClaudeRunner {
+    pub(super) fn new(config: Config, path: PathBuf, instance: String, spawner: Spawner) -> Self {
+        Self {
+            config,
+            path,
+            instance,
+            spawner,
+            user: None,
+        }
+    }
+
+    /// Makes agents run as the system user `name`, who cannot reach the server's processes or files. Call it before the first agent
+    /// starts.
+    ///
+    /// # Errors
+    /// When that cannot be done on this machine, as it is.
+    pub async fn run_as(mut self, name: &str) -> Result<Self, AgentUserError> {
+        if self.config.sign_in == super::SignIn::Stored {
+            return Err(AgentUserError::StoredSignIn(name.to_owned()));
+        }
+        let user = AgentUser::find(name)?;
+        if find_setpriv().is_none() {
+            return Err(AgentUserError::NoSetpriv);
+        }
+        user.check_way(&self.path)?;
+        let data_dir = std::path::absolute(&self.config.data_dir);
+        user.prepare(data_dir.as_ref().unwrap_or(&self.config.data_dir))?;
+        self.user = Some(user);
+        self.try_cli(name).await?;
+        Ok(self)
+    }
+
+    /// Checks that agents can work in a folder.
+    ///
+    /// # Errors
+    /// When their user cannot, in words for the log.
+    pub fn check_workspace(&self, folder: &Path) -> Result<(), String> {
+        self.user
+            .as_ref()
+            .map_or(Ok(()), |user| user.check_workspace(folder))
+    }
+
+    /// Runs the CLI as the user of agents once, so that what is wrong shows at the start.
+    async fn try_cli(&self, user: &str) -> Result<(), AgentUserError> {
+        let failed = |reason: String| AgentUserError::Cli {
+            user: user.to_owned(),
+            reason,
+        };
+        let program = Program {
+            path: self.path.clone(),
+            arguments: vec!["--version".to_owned()],
+            environment: super::command::environment(&self.config, &self.instance)
+                .into_iter()
+                .collect(),
+            directory: PathBuf::from("/"),
+            user: self.user.clone(),
+            is_agent: false,
+        };
+        let mut process = self
+            .spawner
+            .spawn(program)
+            .await
+            .map_err(|error| failed(error.to_string()))?;
+        let (stdout, _stdin) = process
+            .take_pipes()
+            .map_err(|error| failed(error.to_string()))?;
+        let mut output = String::new();
+        let mut stdout = stdout.take(1024);
+        let read = tokio::time::timeout(
+            self.config.start_timeout,
+            stdout.read_to_string(&mut output),
+        )
+        .await;
+        if matches!(read, Ok(Ok(1..))) {
+            Ok(())
+        } else {
+            Err(failed(process.last_words().await))
+        }
+    }
+
+    async fn open(&self, job: Job) -> Result<ClaudeAgent, Failure> {
+        let program = Program {
+            path: self.path.clone(),
+            arguments: command::arguments(&job),
+            environment: command::environment(&self.config, &self.instance, &job)
+                .into_iter()
+                .collect(),
+            directory: job.workspace.clone(),
+            user: self.user.clone(),
+            is_agent: true,
+        };
+        let not_started = |error: std::io::Error| {
+            tracing::warn!(%error, "an agent could not be started");
+            Failure::new(FailureKind::Crashed, "The agent could not be started.")
+        };
+        if let Some(home) = command::home(&self.config, &job) {
+            match self.user.clone() {
+                None => tokio::fs::create_dir_all(home.join("tmp")).await,
+                Some(user) => {
+                    let made = spawn_blocking(move || user.make_home(&home)).await;
+                    made.map_err(std::io::Error::other).flatten()
+                }
+            }
+            .map_err(not_started)?;
+        }
+        if let Err(words) = self.check_workspace(&job.workspace) {
+            tracing::warn!(task = job.task, "{words}");
+            return Err(Failure::new(
+                FailureKind::Crashed,
+                "Agents run as a user who cannot work in this workspace. Whoever runs the server can give the folder to it.",
+            ));
+        }
+        let mut process = self.spawner.spawn(program).await.map_err(not_started)?;
+        let (stdout, stdin) = process.take_pipes().map_err(not_started)?;
+        let pipe = Pipe::new(stdout, stdin, self.config.max_line_bytes);
+        let mut agent = ClaudeAgent {
+            process,
+            link: Link::Open(pipe),
+            translator: Translator::default(),
+            prompt: prompt_line(&Uuid::new_v4().to_string(), &job.prompt).to_vec(),
+            task: job.task.clone(),
+            tracker: self.spawner.tracker().clone(),
+        };
+        let ready = tokio::time::timeout(self.config.start_timeout, agent.shake_hands(&job)).await;
+        ready.unwrap_or_else(|_| {
+            Err(Failure::new(
+                FailureKind::TimedOut,
+                "The agent did not answer the handshake in time.",
+            ))
+        })?;
+        Ok(agent)
+    }
+}
+
+impl Runner for ClaudeRunner {
+    fn start(&self, job: Job) -> BoxFuture<'_, Result<Box<dyn Agent>, Failure>> {
+        let started = self.open(job).map(|agent| match agent {
+            Ok(agent) => Ok(Box::new(agent) as Box<dyn Agent>),
+            Err(failure) => Err(missing(&self.path).map_or(failure, |reason| {
+                Failure::new(
+                    FailureKind::Crashed,
+                    format!("No agent can be started: {reason}."),
+                )
+            })),
+        });
+        started.boxed()
+    }
+
+    fn forget(&self, session: Uuid) {
+        let folder = command::sessions(&self.config);
+        self.spawner.tracker().spawn_blocking(move || {
+            transcripts::forget(&folder, Duration::ZERO, &|other| *other == session);
+        });
+    }
+
+    fn forget_others(&self, sessions: HashSet<Uuid>) {
+        // Where a person's own sign-in is used, that person's sessions lie beside ours.
+        if self.config.sign_in == super::SignIn::Stored {
+            return;
+        }
+        let folder = command::sessions(&self.config);
+        self.spawner.tracker().spawn_blocking(move || {
+            transcripts::forget(&folder, YOUNG, &|session| !sessions.contains(session));
+        });
+    }
+}
+
+impl ClaudeAgent {
+    /// Opens the protocol. Each line is answered before the next is sent, so that a process that ends at once, because there is no such
+    /// session, can say so.
+    async fn shake_hands(&mut self, job: &Job) -> Result<(), Failure> {
+        let system_prompt = job.system_prompt.as_deref();
+        self.ask(
+            "initialize",
+            &Control::InitializeAgent {
+                append_system_prompt: system_prompt,
+            },
+        )
+        .await?;
+        let settings = FlagSettings {
+            model: Some(job.model.as_str()),
+            ..FlagSettings::default()
+        };
+        self.ask("model", &Control::ApplyFlagSettings { settings })
+            .await
+    }
+
+    async fn ask(&mut self, id: &str, control: &Control<'_>) -> Result<(), Failure> {
+        self.queue(&control.line(id));
+        while let Link::Open(_) = &self.link {
+            match self.step().await? {
+                Reaction::Answered(answered, None) if answered == id => return Ok(()),
+                Reaction::Answered(answered, Some(error)) if answered == id => {
+                    tracing::warn!(%error, "an agent refused a control request");
+                    return Err(Failure::new(
+                        FailureKind::Crashed,
+                        "The agent refused a control request.",
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn queue(&mut self, line: &[u8]) {
+        if let Link::Open(pipe) = &mut self.link {
+            pipe.queue(line);
+        }
+    }
+
+    /// Reads a line and reacts to it.
+    async fn step(&mut self) -> Result<Reaction, Failure> {
+        let Link::Open(pipe) = &mut self.link else {
+            return Err(gone());
+        };
+        let line = pipe.next_line().await.map_err(|error| {
+            tracing::debug!(%error, "the pipes of an agent are closed");
+            gone()
+        })?;
+        self.check_length()?;
+        let line = match parse_agent(&line) {
+            Ok(line) => line,
+            Err(error) => return self.unreadable(&line, &error),
+        };
+        let reaction = self.translator.read(line);
+        match reaction {
+            Reaction::Refuse(id) => {
+                self.queue(&refusal_line(&id));
+                Ok(Reaction::None)
+            }
+            Reaction::End(ending) => {
+                if let Link::Open(pipe) = std::mem::replace(&mut self.link, Link::Closed) {
+                    // Without its input it exits, and writes down its session before.
+                    self.link = Link::Ending(pipe.into_reader(), *ending);
+                }
+                Ok(Reaction::None)
+            }
+            reaction => Ok(reaction),
+        }
+    }
+
+    /// Skips a line that cannot be read. Fails if the run depends on the line.
+    fn unreadable(&self, line: &[u8], error: &serde_json::Error) -> Result<Reaction, Failure> {
+        // Neither the line nor the parser's words about it: both may quote what was said.
+        tracing::warn!(process.id = self.process.id(), category = ?error.classify(), "a line of an agent cannot be read");
+        if is_vital(line) {
+            return Err(Failure::new(
+                FailureKind::Crashed,
+                "The agent said something that cannot be read.",
+            ));
+        }
+        Ok(Reaction::None)
+    }
+
+    /// Fails if a line was too long to be read: it may have been a question.
+    fn check_length(&self) -> Result<(), Failure> {
+        match &self.link {
+            Link::Open(pipe) if pipe.overlong_lines() > 0 => {
+                let message = "The agent said more at once than may be (`claude.max_line_bytes`).";
+                Err(Failure::new(FailureKind::Crashed, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn next(&mut self) -> Result<AgentEvent, Failure> {
+        loop {
+            if let Some(event) = self.translator.told.pop_front() {
+                return Ok(event);
+            }
+            if let Link::Ending(stdout, ending) = &mut self.link {
+                let mut rest = [0; 1024];
+                let exit = async { while let Ok(1..) = stdout.read(&mut rest).await {} };
+                let _ = tokio::time::timeout(EXIT_TIMEOUT, exit).await;
+                let ending = ending.clone();
+                self.link = Link::Closed;
+                return Ok(AgentEvent::Finished(ending));
+            }
+            if let Err(failure) = self.step().await {
+                let (id, words) = (self.process.id(), self.process.last_words().await);
+                tracing::warn!(process.id = id, %words, "an agent failed");
+                return Err(failure);
+            }
+        }
+    }
+}
+
+/// Whether the beginning of a line shows that the run depends on it.
+fn is_vital(line: &[u8]) -> bool {
+    let begin = &line[..line.len().min(200)];
+    [r#""type":"control_request""#, r#""type":"result""#]
+        .iter()
+        .any(|kind| {
+            begin
+                .windows(kind.len())
+                .any(|part| part == kind.as_bytes())
+        })
+}
+
+fn gone() -> Failure {
+    Failure::new(
+        FailureKind::Crashed,
+        "The agent's process ended before its task did.",
+    )
+}
+
+impl Agent for ClaudeAgent {
+    fn begin(&mut self) {
+        let prompt = std::mem::take(&mut self.prompt);
+        self.queue(&prompt);
+    }
+
+    fn next_event(&mut self) -> BoxFuture<'_, Result<AgentEvent, Failure>> {
+        self.next().boxed()
+    }
+
+    fn answer(&mut self, question: &str, answer: Answer) {
+        let Some(input) = self.translator.asked.remove(question) else {
+            return;
+        };
+        let line = match &answer {
+            Answer::Allow => decision_line(
+                question,
+                &Decision::Allow {
+                    updated_input: &input,
+                },
+            ),
+            Answer::Deny(message) => decision_line(question, &Decision::Deny { message }),
+        };
+        self.queue(&line);
+    }
+
+    fn interrupt(&mut self) {
+        self.queue(&Control::Interrupt.line("interrupt"));
+    }
+}
+
+impl Drop for ClaudeAgent {
+    /// Ends the processes that the tools have put into groups of their own, which are found by their mark. The agent's process ends
+    /// with its group.
+    fn drop(&mut self) {
+        let task: Arc<str> = std::mem::take(&mut self.task).into();
+        self.tracker.spawn(async move {
+            for pause in LOOKS {
+                sleep(pause).await;
+                let task = Arc::clone(&task);
+                // Nobody is left to be told.
+                let _ = spawn_blocking(move || leftovers::end_marked(TASK_VARIABLE, &task)).await;
+            }
+        });
+    }
+}

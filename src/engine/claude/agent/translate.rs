@@ -1,0 +1,225 @@
+//! What lines of an agent's process mean.
+
+use std::collections::HashMap;
+use std::collections::VecDeque;
+
+use serde_json::Value;
+
+use crate::domain::Money;
+use crate::domain::Usage;
+use crate::engine::agent::AgentEvent;
+use crate::engine::agent::Change;
+use crate::engine::agent::EndReason;
+use crate::engine::agent::Ending;
+use crate::engine::agent::Question;
+use crate::engine::claude::failure::classify;
+use crate::engine::claude::protocol::{AgentLine, AgentRequest, AgentResult, StreamEvent, Told};
+
+/// What a line calls for.
+#[derive(Debug)]
+pub(super) enum Reaction {
+    /// Nothing beyond what it tells.
+    None,
+    /// What is asked is none of the questions that can be answered.
+    Refuse(String),
+    /// The answer to a control request.
+    Answered(String, Option<String>),
+    /// The run has ended.
+    End(Box<Ending>),
+}
+
+/// Follows one run.
+#[derive(Debug, Default)]
+pub(super) struct Translator {
+    /// What is still to be told.
+    pub(super) told: VecDeque<AgentEvent>,
+    /// Inputs of the questions that wait for an answer.
+    pub(super) asked: HashMap<String, Value>,
+    /// Tokens of the calls that are over, and of the one that runs.
+    spent: Usage,
+    call: Usage,
+}
+
+impl Translator {
+    pub(super) fn read(&mut self, line: AgentLine<'_>) -> Reaction {
+        match line {
+            AgentLine::Stream(event) => self.stream(event),
+            AgentLine::Told(Told::Assistant {
+                message,
+                error: None,
+                parent_tool_use_id: None,
+            }) => {
+                self.assistant(&message.content);
+            }
+            AgentLine::Told(Told::User {
+                message,
+                tool_use_result,
+                parent_tool_use_id: None,
+            }) => {
+                self.results(&message.content, &tool_use_result);
+            }
+            AgentLine::Told(Told::ControlRequest {
+                request_id,
+                request,
+            }) => {
+                if request.subtype != "can_use_tool" {
+                    return Reaction::Refuse(request_id);
+                }
+                self.question(request_id, request);
+            }
+            AgentLine::Told(Told::ControlCancelRequest { request_id }) => {
+                if self.asked.remove(&request_id).is_some() {
+                    self.told.push_back(AgentEvent::Withdrawn(request_id));
+                }
+            }
+            AgentLine::Told(Told::ControlResponse { response }) => {
+                return Reaction::Answered(response.request_id, response.error);
+            }
+            AgentLine::Told(Told::System { status }) if status == "requesting" => {
+                self.told.push_back(AgentEvent::Calling);
+            }
+            AgentLine::Told(Told::Result(result)) => {
+                return Reaction::End(Box::new(ending(*result)));
+            }
+            AgentLine::Told(_) => {}
+        }
+        Reaction::None
+    }
+
+    fn stream(&mut self, event: StreamEvent<'_>) {
+        match event {
+            StreamEvent::MessageStart { model, usage, .. } => {
+                self.spent = self.spent + self.call;
+                self.call = Usage::default();
+                usage.count_into(&mut self.call);
+                self.told.push_back(AgentEvent::Turn {
+                    model: model.into_owned(),
+                });
+            }
+            StreamEvent::MessageDelta { usage, .. } => {
+                usage.count_into(&mut self.call);
+                self.told
+                    .push_back(AgentEvent::Spent(self.spent + self.call));
+            }
+            _ => {}
+        }
+    }
+
+    fn assistant(&mut self, content: &Value) {
+        for block in content.as_array().into_iter().flatten() {
+            match block["type"].as_str() {
+                Some("text") => self
+                    .told
+                    .push_back(AgentEvent::Message(text(&block["text"]))),
+                Some("tool_use") => self.told.push_back(AgentEvent::ToolUse {
+                    id: text(&block["id"]),
+                    name: text(&block["name"]),
+                    input: block["input"].to_string(),
+                }),
+                _ => {}
+            }
+        }
+    }
+
+    fn results(&mut self, content: &Value, did: &Value) {
+        for block in content
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|block| block["type"] == "tool_result")
+        {
+            self.told.push_back(AgentEvent::ToolResult {
+                id: text(&block["tool_use_id"]),
+                content: words(&block["content"]),
+                is_error: block["is_error"] == true,
+                change: change(did),
+            });
+        }
+    }
+
+    fn question(&mut self, id: String, request: AgentRequest) {
+        self.told.push_back(AgentEvent::Question(Question {
+            id: id.clone(),
+            tool: request.tool_name,
+            tool_use_id: request.tool_use_id,
+            input: request.input.to_string(),
+            reason: request.decision_reason,
+        }));
+        self.asked.insert(id, request.input);
+    }
+}
+
+/// What a tool did to a file: a Write says whether it made it, the others only ever change one.
+fn change(did: &Value) -> Option<Change> {
+    let path = ["filePath", "notebook_path"]
+        .into_iter()
+        .find_map(|name| did[name].as_str())?;
+    let is_new = match did["type"].as_str() {
+        Some("create") => true,
+        Some("update") => false,
+        _ if did.get("structuredPatch").is_some() || did.get("new_source").is_some() => false,
+        _ => return None,
+    };
+    Some(Change {
+        path: path.into(),
+        is_new,
+    })
+}
+
+fn ending(result: AgentResult) -> Ending {
+    let mut usage = Usage::default();
+    result.usage.count_into(&mut usage);
+    let reason = reason(&result);
+    let words = result.result.unwrap_or_else(|| result.errors.join("\n"));
+    let (reason, words) = match reason {
+        Some(reason) => (reason, words),
+        None => {
+            // A report of a failed call names the host and more; it is worded as that of a turn would be.
+            let failure = classify(None, result.api_error_status, &words, None);
+            (EndReason::Failed(failure.kind), failure.message)
+        }
+    };
+    Ending {
+        reason,
+        result: words,
+        usage,
+        session_cost: result.total_cost_usd.and_then(Money::from_dollars),
+    }
+}
+
+/// Why it ended; none for a failure of a call.
+fn reason(result: &AgentResult) -> Option<EndReason> {
+    match (result.terminal_reason.as_deref(), result.subtype.as_str()) {
+        (Some("aborted_tools" | "aborted_streaming"), _) => Some(EndReason::Interrupted),
+        (Some("max_turns"), _) | (_, "error_max_turns") => Some(EndReason::MaxTurns),
+        (Some("budget_exhausted"), _) | (_, "error_max_budget_usd") => Some(EndReason::MaxBudget),
+        _ if !result.is_error => Some(EndReason::Completed),
+        _ if result
+            .errors
+            .iter()
+            .any(|error| error.starts_with("No conversation found")) =>
+        {
+            Some(EndReason::NoSession)
+        }
+        _ => None,
+    }
+}
+
+/// The words of a result: a text, or the texts among its blocks.
+fn words(content: &Value) -> String {
+    match content {
+        Value::Array(blocks) => blocks
+            .iter()
+            .filter_map(|block| block["text"].as_str())
+            .collect(),
+        content => text(content),
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+#[path = "translate_tests.rs"]
+mod tests;

@@ -1,0 +1,302 @@
+//! Another user, as whom agents run: what is the server's is out of their reach.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::lchown;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// Where the system keeps its users.
+const PASSWD: &str = "/etc/passwd";
+/// The folder of the data directory that agents have their homes in.
+const HOMES: &str = "agents";
+
+/// The user as whom agents run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentUser {
+    /// The name of the user.
+    pub name: String,
+    /// The id of the user.
+    pub uid: u32,
+    /// The id of the user's own group.
+    pub gid: u32,
+}
+
+/// Why agents cannot run as another user.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentUserError {
+    /// There is no such user.
+    #[error(
+        "tasks.user: `{0}` is no user of this machine ({PASSWD}); make one for agents alone: useradd --system --create-home {0}"
+    )]
+    Unknown(String),
+    /// It may do everything.
+    #[error(
+        "tasks.user: `{0}` may do everything; make a user for agents alone, or leave the setting empty"
+    )]
+    IsRoot(String),
+    /// The server cannot start processes as others.
+    #[error(
+        "tasks.user: only a server that is started as root can run agents as `{0}`; start it as root, or leave the setting empty"
+    )]
+    NotRoot(String),
+    /// The program that does so is not there.
+    #[error("tasks.user: `setpriv` was not found; install util-linux, or leave the setting empty")]
+    NoSetpriv,
+    /// The login of the CLI lies in a home that others cannot read.
+    #[error(
+        "tasks.user: `{0}` cannot read the login that the CLI keeps for the server's user; sign in by ANTHROPIC_API_KEY or \
+         CLAUDE_CODE_OAUTH_TOKEN, or leave the setting empty"
+    )]
+    StoredSignIn(String),
+    /// Something that the user needs lies where it cannot go.
+    #[error(
+        "tasks.user: `{user}` cannot reach {}, because {} is closed to it; move it, or open that folder (chmod o+x)",
+        needed.display(), closed.display()
+    )]
+    Closed {
+        /// The name of the user.
+        user: String,
+        /// What it needs.
+        needed: PathBuf,
+        /// The folder that keeps it out.
+        closed: PathBuf,
+    },
+    /// The data directory cannot be prepared.
+    #[error("tasks.user: {} cannot be prepared for agents", path.display())]
+    Prepare {
+        /// What cannot be changed.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The CLI does not run as that user.
+    #[error("tasks.user: the Claude CLI does not run as `{user}`: {reason}")]
+    Cli {
+        /// The name of the user.
+        user: String,
+        /// What it said.
+        reason: String,
+    },
+}
+
+impl AgentUser {
+    /// The user called `name`.
+    ///
+    /// # Errors
+    /// When there is none, or agents cannot be run as it.
+    pub(in crate::engine::claude) fn find(name: &str) -> Result<Self, AgentUserError> {
+        let passwd = fs::read_to_string(PASSWD).unwrap_or_default();
+        let user =
+            Self::parse(&passwd, name).ok_or_else(|| AgentUserError::Unknown(name.to_owned()))?;
+        if user.uid == 0 {
+            return Err(AgentUserError::IsRoot(user.name));
+        }
+        if !rustix::process::geteuid().is_root() {
+            return Err(AgentUserError::NotRoot(user.name));
+        }
+        Ok(user)
+    }
+
+    fn parse(passwd: &str, name: &str) -> Option<Self> {
+        let mut lines = passwd
+            .lines()
+            .map(|line| line.split(':').collect::<Vec<_>>());
+        let line = lines.find(|fields| fields.first() == Some(&name) && fields.len() >= 4)?;
+        Some(Self {
+            name: name.to_owned(),
+            uid: line[2].parse().ok()?,
+            gid: line[3].parse().ok()?,
+        })
+    }
+
+    /// The arguments by which `setpriv` starts a program as this user, who cannot become another again.
+    pub(in crate::engine::claude) fn arguments(&self) -> Vec<String> {
+        let [uid, gid] = [self.uid, self.gid].map(|id| id.to_string());
+        let arguments = [
+            "--reuid",
+            &uid,
+            "--regid",
+            &gid,
+            "--clear-groups",
+            "--no-new-privs",
+            "--inh-caps=-all",
+        ];
+        arguments.map(str::to_owned).into()
+    }
+
+    /// Opens the way to the homes of agents in `data_dir`, and closes all else that is there. What agents have left in their homes as
+    /// another user becomes this user's. No agent may run meanwhile: it could put links in the place of what is given to it.
+    ///
+    /// # Errors
+    /// When something cannot be changed.
+    pub(super) fn prepare(&self, data_dir: &Path) -> Result<(), AgentUserError> {
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |source| AgentUserError::Prepare { path, source }
+        };
+        for entry in fs::read_dir(data_dir).map_err(at(data_dir))?.flatten() {
+            let (path, kind) = (entry.path(), entry.file_type().map_err(at(&entry.path()))?);
+            let mode = match kind {
+                kind if kind.is_dir() && entry.file_name() == HOMES => 0o711,
+                kind if kind.is_dir() => 0o700,
+                kind if kind.is_symlink() => continue,
+                _ => 0o600,
+            };
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(at(&path))?;
+        }
+        fs::set_permissions(data_dir, fs::Permissions::from_mode(0o711)).map_err(at(data_dir))?;
+        let homes = data_dir.join(HOMES);
+        for home in fs::read_dir(&homes).map_err(at(&homes))?.flatten() {
+            self.give(&home.path()).map_err(at(&home.path()))?;
+        }
+        self.check_way(&homes)
+    }
+
+    /// Makes the home of a session.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(super) fn make_home(&self, home: &Path) -> io::Result<()> {
+        for folder in [home, &home.join("tmp")] {
+            match fs::DirBuilder::new().mode(0o700).create(folder) {
+                Ok(()) => lchown(folder, Some(self.uid), Some(self.gid))?,
+                // The user has it from an earlier task of the session, and may have made anything of it.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a file or a folder with all that is in it to the user; links are not followed.
+    fn give(&self, path: &Path) -> io::Result<()> {
+        let data = path.symlink_metadata()?;
+        // A file with a second name may be anybody's.
+        if data.uid() == self.uid || (data.is_file() && data.nlink() > 1) {
+            return Ok(());
+        }
+        if data.is_dir() {
+            for entry in fs::read_dir(path)?.flatten() {
+                self.give(&entry.path())?;
+            }
+        }
+        lchown(path, Some(self.uid), Some(self.gid))
+    }
+
+    /// Whether the user can reach `needed`, by the permissions of the folders above it.
+    ///
+    /// # Errors
+    /// When one is closed to it.
+    pub(super) fn check_way(&self, needed: &Path) -> Result<(), AgentUserError> {
+        let mut above: Vec<&Path> = needed.ancestors().skip(1).collect();
+        above.reverse();
+        for folder in above {
+            let is_open = fs::metadata(folder).is_ok_and(|data| self.may(&data, 0o1));
+            if !is_open {
+                let (user, needed, closed) =
+                    (self.name.clone(), needed.to_owned(), folder.to_owned());
+                return Err(AgentUserError::Closed {
+                    user,
+                    needed,
+                    closed,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the permissions of a file give this user all of `wanted`, which is of the bits `rwx`.
+    fn may(&self, data: &fs::Metadata, wanted: u32) -> bool {
+        let shift = match () {
+            () if data.uid() == self.uid => 6,
+            () if data.gid() == self.gid => 3,
+            () => 0,
+        };
+        (data.mode() >> shift) & wanted == wanted
+    }
+
+    /// Checks that the user can work in a folder. The error is in words for the log.
+    pub(super) fn check_workspace(&self, folder: &Path) -> Result<(), String> {
+        let name = &self.name;
+        self.check_way(folder).map_err(|error| error.to_string())?;
+        let is_open = fs::metadata(folder).is_ok_and(|data| self.may(&data, 0o7));
+        let words = format!("tasks.user: `{name}` cannot work in {}", folder.display());
+        if is_open {
+            Ok(())
+        } else {
+            Err(format!(
+                "{words}; give the folder to it: chown -R {name} FOLDER"
+            ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USERS: &str =
+        "root:x:0:0:root:/root:/bin/sh\nagent:x:990:991::/home/agent:/bin/sh\nbad:x:a:b\n";
+
+    fn agent() -> AgentUser {
+        AgentUser::parse(USERS, "agent").unwrap()
+    }
+
+    #[test]
+    fn users_are_found_by_their_whole_name() {
+        assert_eq!(
+            agent(),
+            AgentUser {
+                name: "agent".to_owned(),
+                uid: 990,
+                gid: 991
+            }
+        );
+        for name in ["age", "bad", "", "990"] {
+            assert_eq!(AgentUser::parse(USERS, name), None, "{name}");
+        }
+        let error = AgentUser::find("nobody-of-this-name").unwrap_err();
+        assert!(
+            error.to_string().contains("is no user of this machine"),
+            "{error}"
+        );
+        let error = AgentUser::find("root").unwrap_err();
+        assert!(error.to_string().contains("may do everything"), "{error}");
+    }
+
+    #[test]
+    fn a_closed_folder_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().canonicalize().unwrap().join("a/b");
+        fs::create_dir_all(&inner).unwrap();
+        let set = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let closed = inner.parent().unwrap();
+        set(closed.parent().unwrap(), 0o711);
+        set(closed, 0o700);
+        let error = agent().check_way(&inner).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("because {} is closed", closed.display())),
+            "{error}"
+        );
+        set(closed, 0o711);
+        agent().check_way(&inner).unwrap();
+        set(&inner, 0o755);
+        assert!(
+            agent()
+                .check_workspace(&inner)
+                .unwrap_err()
+                .contains("chown")
+        );
+        set(&inner, 0o777);
+        agent().check_workspace(&inner).unwrap();
+    }
+}

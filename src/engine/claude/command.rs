@@ -1,0 +1,206 @@
+//! Flags and environment of a CLI process, nothing else.
+//!
+//! Nothing of a request stands on the command line, and nothing of the server's environment reaches a process but
+//! what the allow-list names.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::config::Config;
+
+/// The variable that bounds answers.
+pub(super) const MAX_OUTPUT_TOKENS: &str = "CLAUDE_CODE_MAX_OUTPUT_TOKENS";
+
+/// Variables any process may have: where programs lie, the language, certificates, the way out, the upstream.
+const ALLOWED: &[&str] = &[
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "ANTHROPIC_BASE_URL",
+    "ANTHROPIC_CUSTOM_HEADERS",
+];
+
+/// Switches that keep the CLI from adding anything of its own to a prompt, and from calling anybody but the model.
+const FIXED: &[(&str, &str)] = &[
+    ("CLAUDE_CODE_ATTRIBUTION_HEADER", "0"),
+    ("CLAUDE_CODE_DISABLE_ATTACHMENTS", "1"),
+    ("CLAUDE_CODE_DISABLE_AUTO_MEMORY", "1"),
+    ("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1"),
+    ("CLAUDE_CODE_DISABLE_BUNDLED_SKILLS", "1"),
+    ("CLAUDE_CODE_DISABLE_CLAUDE_MDS", "1"),
+    ("CLAUDE_CODE_DISABLE_FILE_MENTIONS", "1"),
+    ("CLAUDE_CODE_DISABLE_GIT_INSTRUCTIONS", "1"),
+    ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+    ("CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK", "1"),
+    ("CLAUDE_CODE_TOTAL_TOKENS_REMINDER", "0"),
+    ("DISABLE_AUTO_COMPACT", "1"),
+    ("DISABLE_AUTOUPDATER", "1"),
+    ("DISABLE_COMPACT", "1"),
+    ("DISABLE_ERROR_REPORTING", "1"),
+    ("DISABLE_TELEMETRY", "1"),
+    ("ENABLE_TOOL_SEARCH", "false"),
+];
+
+/// The variable that holds the id of the server's data directory. A later server finds what this one left behind by it.
+pub(super) const INSTANCE_VARIABLE: &str = "SWITCHBOARD_INSTANCE";
+
+/// The address of the start check's listener. Calls to it never go through a proxy.
+const LOOPBACK: &str = "127.0.0.1";
+
+/// The arguments of every process. They choose the protocol and turn off the settings of the operator and of folders, whose hooks
+/// would be run.
+pub(super) const PROTOCOL: &[&str] = &[
+    "-p",
+    "--input-format",
+    "stream-json",
+    "--output-format",
+    "stream-json",
+    "--verbose",
+    "--include-partial-messages",
+    "--strict-mcp-config",
+    "--setting-sources",
+    "",
+];
+
+const ARGUMENTS: &[&str] = &[
+    "--tools",
+    "",
+    "--no-session-persistence",
+    // The callers' tools stand in the body and are unknown to the CLI: it ends the turn instead of telling the model so.
+    "--max-turns",
+    "1",
+];
+
+/// The arguments of a process that chats.
+pub(super) fn arguments(config: &Config) -> Vec<&'static str> {
+    let bare = config.sign_in.is_bare().then_some("--bare");
+    PROTOCOL
+        .iter()
+        .chain(ARGUMENTS)
+        .copied()
+        .chain(bare)
+        .collect()
+}
+
+/// The whole environment of a process of the server with the id `instance`.
+pub(super) fn environment(config: &Config, instance: &str) -> BTreeMap<String, String> {
+    let home = home(config).display().to_string();
+    let mut environment: BTreeMap<String, String> = [
+        ("HOME".to_owned(), home.clone()),
+        ("CLAUDE_CONFIG_DIR".to_owned(), format!("{home}/config")),
+        (
+            "CLAUDE_CODE_MAX_RETRIES".to_owned(),
+            config.max_retries.to_string(),
+        ),
+        (INSTANCE_VARIABLE.to_owned(), instance.to_owned()),
+    ]
+    .into();
+    if !config.betas.is_empty() {
+        environment.insert("ANTHROPIC_BETAS".to_owned(), config.betas.join(","));
+    }
+    environment.extend(
+        FIXED
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    );
+    let stored = config.sign_in == super::SignIn::Stored;
+    if stored {
+        // The CLI finds its login where it always does; a directory of ours would hide it.
+        environment.remove("CLAUDE_CONFIG_DIR");
+    }
+    let passed = config
+        .environment
+        .iter()
+        .filter(|(name, _)| is_allowed(config, name));
+    environment.extend(passed.map(|(name, value)| (name.clone(), value.clone())));
+    for name in ["NO_PROXY", "no_proxy"] {
+        let listed = environment.get(name).filter(|listed| !listed.is_empty());
+        let listed = listed.map_or_else(
+            || LOOPBACK.to_owned(),
+            |listed| format!("{listed},{LOOPBACK}"),
+        );
+        environment.insert(name.to_owned(), listed);
+    }
+    environment
+}
+
+/// The home and working directory of all processes. They share it, so that upstream sees one device, and so that the name of the
+/// directory, which the CLI may tell the model, is the same for all and the prompt cache is read. In any other directory the CLI
+/// starts `git` with each change of its settings, which takes some milliseconds of each turn.
+pub(super) fn home(config: &Config) -> PathBuf {
+    config.data_dir.join("home")
+}
+
+fn is_allowed(config: &Config, name: &str) -> bool {
+    let sign_in = config.sign_in.variables().iter().copied();
+    let passed = config.pass_environment.iter().map(String::as_str);
+    ALLOWED
+        .iter()
+        .copied()
+        .chain(sign_in)
+        .chain(passed)
+        .any(|pattern| match pattern.strip_suffix('*') {
+            Some(prefix) => name.starts_with(prefix),
+            None => name == pattern,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{arguments, environment};
+    use crate::engine::claude::SignIn;
+    use crate::engine::claude::testing::config;
+
+    #[test]
+    fn only_named_variables_reach_a_process() {
+        let mut config = config();
+        config.environment = [
+            ("PATH", "/bin"),
+            ("HOME", "/home/me"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("SWITCHBOARD_AUTH__KEYS", "secret"),
+            ("ANTHROPIC_API_KEY", "sk"),
+            ("CLAUDE_CODE_OAUTH_TOKEN", "token"),
+            ("ANTHROPIC_BASE_URL", "http://up"),
+            ("EXTRA_ONE", "1"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        config.pass_environment = vec!["EXTRA_*".to_owned()];
+        let names = |config: &crate::engine::claude::Config| {
+            let environment = environment(config, "i");
+            let fixed = |name: &str| super::FIXED.iter().any(|(fixed, _)| *fixed == name);
+            environment
+                .keys()
+                .filter(|name| !fixed(name))
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        insta::assert_snapshot!(names(&config), @"ANTHROPIC_API_KEY ANTHROPIC_BASE_URL CLAUDE_CODE_MAX_RETRIES CLAUDE_CONFIG_DIR EXTRA_ONE HOME NO_PROXY PATH SWITCHBOARD_INSTANCE no_proxy");
+        assert_eq!(environment(&config, "i")["HOME"], "/data/home");
+        config.sign_in = SignIn::OauthToken;
+        assert!(names(&config).contains("CLAUDE_CODE_OAUTH_TOKEN"));
+        config.sign_in = SignIn::Stored;
+        assert_eq!(environment(&config, "i")["HOME"], "/home/me");
+    }
+
+    #[test]
+    fn bare_is_for_api_keys_and_clouds() {
+        let mut config = config();
+        assert!(arguments(&config).contains(&"--bare"));
+        config.sign_in = SignIn::OauthToken;
+        assert!(!arguments(&config).contains(&"--bare"));
+    }
+}

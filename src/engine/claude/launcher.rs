@@ -1,0 +1,191 @@
+//! Starts CLI processes for the pool.
+
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio_util::task::TaskTracker;
+
+use crate::engine::pool::LaunchError;
+use crate::engine::pool::Launcher;
+
+use super::agent::ClaudeRunner;
+use super::command;
+use super::config::Config;
+use super::process::{Program, Spawner, is_program};
+use super::version::{TESTED, Version};
+use super::worker::ClaudeWorker;
+
+const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The error message when the program of the CLI is missing.
+const MISSING: &str =
+    "the program of the Claude CLI is missing on this server; its operator must install it again";
+
+/// Makes workers that are processes of the CLI.
+#[derive(Debug)]
+pub struct ClaudeLauncher {
+    config: Config,
+    program: Program,
+    instance: String,
+    spawner: Spawner,
+}
+
+/// The reasons why the CLI cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// There is no such program.
+    #[error(
+        "the Claude CLI `{0}` was not found; install it (npm install -g @anthropic-ai/claude-code) or name it with --claude-bin"
+    )]
+    NotFound(String),
+    /// The program could not be run.
+    #[error("the Claude CLI could not be run")]
+    Run(#[source] io::Error),
+    /// The output of `--version` cannot be read.
+    #[error(
+        "`{program} --version` said {output:?}, which is no version of the Claude CLI; name the CLI with --claude-bin"
+    )]
+    NoVersion {
+        /// The program that was run.
+        program: String,
+        /// The output.
+        output: String,
+    },
+}
+
+impl ClaudeLauncher {
+    /// Finds the CLI, reads its version and prepares to start it for the server whose data directory has the id
+    /// `instance`.
+    ///
+    /// # Errors
+    /// When the CLI is missing or cannot be run.
+    pub async fn prepare(
+        config: Config,
+        instance: &str,
+        tracker: TaskTracker,
+    ) -> Result<Self, SetupError> {
+        let path = find(&config)?;
+        let program = Program {
+            path,
+            arguments: command::arguments(&config)
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
+            environment: command::environment(&config, instance)
+                .into_iter()
+                .collect(),
+            directory: command::home(&config),
+            user: None,
+            is_agent: false,
+        };
+        let spawner = Spawner::start(tracker).map_err(SetupError::Run)?;
+        let launcher = Self {
+            config,
+            program,
+            instance: instance.to_owned(),
+            spawner,
+        };
+        let version = launcher.version().await?;
+        let path = launcher.program.path.display();
+        tracing::info!(%version, tested = %TESTED, program = %path, "the Claude CLI was found");
+        Ok(launcher)
+    }
+
+    /// Starts processes of the same CLI that work on tasks.
+    pub fn runner(&self) -> ClaudeRunner {
+        let (config, path) = (self.config.clone(), self.program.path.clone());
+        ClaudeRunner::new(config, path, self.instance.clone(), self.spawner.clone())
+    }
+
+    async fn version(&self) -> Result<Version, SetupError> {
+        let program = Program {
+            arguments: vec!["--version".to_owned()],
+            ..self.program.clone()
+        };
+        let mut process = self.spawner.spawn(program).await.map_err(SetupError::Run)?;
+        let (stdout, _stdin) = process.take_pipes().map_err(SetupError::Run)?;
+        let mut output = Vec::new();
+        let mut stdout = stdout.take(1024);
+        match tokio::time::timeout(VERSION_TIMEOUT, stdout.read_to_end(&mut output)).await {
+            Ok(read) => read.map_err(SetupError::Run)?,
+            Err(elapsed) => {
+                return Err(SetupError::Run(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    elapsed,
+                )));
+            }
+        };
+        let output = String::from_utf8_lossy(&output).trim().to_owned();
+        let Some(version) = Version::parse(&output) else {
+            return Err(SetupError::NoVersion {
+                program: self.program.path.display().to_string(),
+                output,
+            });
+        };
+        Ok(version)
+    }
+
+    async fn open(&self) -> Result<ClaudeWorker, LaunchError> {
+        let process = self
+            .spawner
+            .spawn(self.program.clone())
+            .await
+            .map_err(|error| LaunchError {
+                message: format!("the Claude CLI could not be started: {error}"),
+                is_permanent: false,
+            })?;
+        ClaudeWorker::open(process, &self.config).await
+    }
+
+    /// The error of a start where the program is gone. It may come back at any time, as when the CLI is being updated.
+    fn missing(&self) -> Option<LaunchError> {
+        let message = missing(&self.program.path)?.to_owned();
+        Some(LaunchError {
+            message,
+            is_permanent: false,
+        })
+    }
+}
+
+/// The error message for clients where the CLI's `program` is missing, which is logged.
+pub(super) fn missing(program: &Path) -> Option<&'static str> {
+    // Where it was is for the log: clients need not know the paths of this machine.
+    (!is_program(program)).then(|| {
+        tracing::error!(program = %program.display(), "the program of the Claude CLI is gone");
+        MISSING
+    })
+}
+
+impl Launcher for ClaudeLauncher {
+    type Worker = ClaudeWorker;
+
+    async fn launch(&self) -> Result<ClaudeWorker, LaunchError> {
+        let begun = tokio::time::Instant::now();
+        let worker = self
+            .open()
+            .await
+            .map_err(|error| self.missing().unwrap_or(error))?;
+        tracing::debug!(
+            duration_ms = begun.elapsed().as_millis(),
+            "a worker was started"
+        );
+        Ok(worker)
+    }
+}
+
+fn find(config: &Config) -> Result<PathBuf, SetupError> {
+    let binary = &config.binary;
+    let not_found = || SetupError::NotFound(binary.display().to_string());
+    if binary.components().count() > 1 {
+        // Made absolute, because processes run in a directory of their own.
+        return std::fs::canonicalize(binary).map_err(|_| not_found());
+    }
+    let path = config.environment.get("PATH").ok_or_else(not_found)?;
+    std::env::split_paths(path)
+        .map(|folder| folder.join(binary))
+        .find(|file| is_program(file))
+        .ok_or_else(not_found)
+}

@@ -1,0 +1,347 @@
+//! The conversation with one process over its pipes.
+
+use std::io;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+use crate::domain::Model;
+use crate::domain::Money;
+use crate::runtime::compute::in_place;
+
+use super::config::Config;
+use super::costs::Costs;
+use super::limit::Limit;
+use super::pipe::Pipe;
+use super::protocol::{
+    CallFailed, Control, ControlAnswer, Event, FlagSettings, Lifecycle, parse_with_session,
+    prompt_line, transcript_line,
+};
+
+/// The text of every prompt. The body of the call holds the conversation and replaces it.
+const PROMPT: &str = ".";
+
+/// Sends lines and control requests, and waits for their answers.
+#[derive(Debug)]
+pub(super) struct Session<R, W> {
+    pipe: Pipe<R, W>,
+    /// The prompt that was sent last.
+    prompt: String,
+    /// The CLI's session in which that prompt is answered, once the CLI has named it.
+    prompt_session: Option<String>,
+    pub(super) limit: Limit,
+    pub(super) costs: Costs,
+    control_timeout: Duration,
+    requests: u64,
+    unreadable_lines: u64,
+}
+
+#[derive(Deserialize)]
+struct ListedModels {
+    models: Vec<ListedModel>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ListedModel {
+    value: String,
+    resolved_model: String,
+    #[serde(default)]
+    display_name: String,
+}
+
+#[derive(Deserialize)]
+struct ContextUsage {
+    categories: Vec<ContextCategory>,
+}
+
+#[derive(Deserialize)]
+struct ContextCategory {
+    id: String,
+    tokens: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Rewound {
+    #[serde(default)]
+    rewound: bool,
+    #[serde(default)]
+    preceding_assistant_uuid: Option<String>,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
+    pub(super) fn new(reader: R, writer: W, config: &Config) -> Self {
+        Self {
+            pipe: Pipe::new(reader, writer, config.max_line_bytes),
+            prompt: String::new(),
+            prompt_session: None,
+            limit: Limit::default(),
+            costs: Costs::default(),
+            control_timeout: config.control_timeout,
+            requests: 0,
+            unreadable_lines: 0,
+        }
+    }
+
+    /// Opens the protocol and asks for the models. The caller bounds the time.
+    ///
+    /// # Errors
+    /// When the process ends, or answers neither.
+    pub(super) async fn handshake(&mut self) -> Result<Vec<Model>, Failure> {
+        let initialize = self.send(&Control::Initialize {
+            system_prompt: &[""],
+        });
+        let list = self.send(&Control::ListModels);
+        self.answer(&initialize).await?;
+        let models: ListedModels = read_answer(&self.answer(&list).await?)?;
+        let to_model = |listed: ListedModel| Model {
+            alias: listed.value,
+            id: listed.resolved_model,
+            display_name: listed.display_name,
+        };
+        Ok(models.models.into_iter().map(to_model).collect())
+    }
+
+    /// Whether the process answers a request that changes nothing, which takes some milliseconds. The caller bounds the time.
+    pub(super) async fn answers(&mut self) -> bool {
+        let request = self.send(&Control::ListModels);
+        self.answer(&request).await.is_ok()
+    }
+
+    /// Changes settings, and waits until they are in force.
+    pub(super) async fn configure(&mut self, settings: FlagSettings<'_>) -> Result<(), Failure> {
+        let request = self.send(&Control::ApplyFlagSettings { settings });
+        self.control(&request).await.map(drop)
+    }
+
+    /// Sends settings without waiting until they are in force.
+    pub(super) fn queue_settings(&mut self, settings: FlagSettings<'_>) {
+        self.send(&Control::ApplyFlagSettings { settings });
+    }
+
+    /// Asks the running turn to stop, without waiting for the answer.
+    pub(super) fn queue_interrupt(&mut self) {
+        self.send(&Control::Interrupt);
+    }
+
+    /// Sends the prompt `uuid`, without waiting. The process makes its call for it.
+    pub(super) fn queue_prompt(&mut self, uuid: &str) {
+        uuid.clone_into(&mut self.prompt);
+        self.prompt_session = None;
+        self.pipe.queue(&prompt_line(uuid, PROMPT));
+    }
+
+    /// Waits until the CLI is done with the prompt `uuid`, however it ended. Gives its report if the call failed.
+    pub(super) async fn over(&mut self, uuid: &str) -> Result<Option<CallFailed>, Failure> {
+        let mut report = None;
+        self.read_until(|event| match event {
+            Event::CallFailed(call) => {
+                report = Some(call);
+                None
+            }
+            event => is_over(&event, uuid).then_some(()),
+        })
+        .await?;
+        Ok(report)
+    }
+
+    /// Waits until the CLI makes the call of the prompt `uuid`; `false` if it is done with the prompt without one.
+    pub(super) async fn is_called(&mut self, uuid: &str) -> Result<bool, Failure> {
+        self.read_until(|event| match event {
+            Event::Call => Some(true),
+            event => is_over(&event, uuid).then_some(false),
+        })
+        .await
+    }
+
+    /// Adds a user message of `blocks` to the transcript, without a call.
+    pub(super) async fn add_to_transcript(
+        &mut self,
+        uuid: &str,
+        blocks: &RawValue,
+    ) -> Result<(), Failure> {
+        in_place(blocks.get().len(), || {
+            self.pipe.queue(&transcript_line(uuid, blocks));
+        });
+        let timeout = self.control_timeout;
+        tokio::time::timeout(timeout, self.over(uuid))
+            .await
+            .map_err(|_| {
+                Failure::new(
+                    FailureKind::TimedOut,
+                    "The worker did not take a message in time.",
+                )
+            })?
+            .map(drop)
+    }
+
+    /// Asks the CLI for the number of tokens of the transcript.
+    pub(super) async fn count_tokens(&mut self) -> Result<u64, Failure> {
+        let request = self.send(&Control::GetContextUsage);
+        let usage: ContextUsage = read_answer(&self.control(&request).await?)?;
+        Ok(usage
+            .categories
+            .iter()
+            .filter(|category| category.id == "messages")
+            .map(|category| category.tokens)
+            .sum())
+    }
+
+    /// Makes the CLI forget the last user message, `uuid`, and all after it. Gives the answer that is then the last, if there is one.
+    ///
+    /// # Errors
+    /// When the CLI refuses.
+    pub(super) async fn rewind(&mut self, uuid: &str) -> Result<Option<String>, String> {
+        let control = Control::RewindConversation {
+            target_message_uuid: uuid,
+            last_seen_user_message_uuid: uuid,
+        };
+        let request = self.send(&control);
+        let answer = self
+            .control(&request)
+            .await
+            .map_err(|failure| failure.message)?;
+        let rewound: Rewound = read_answer(&answer).map_err(|failure| failure.message)?;
+        if !rewound.rewound {
+            return Err(format!(
+                "the rewind was refused: {}",
+                rewound.reason.unwrap_or_default()
+            ));
+        }
+        Ok(rewound.preceding_assistant_uuid)
+    }
+
+    /// Reads lines until `meaning` gives a value for one. No line is lost if it is dropped while it waits.
+    ///
+    /// # Errors
+    /// `Crashed` when the process has closed its output.
+    pub(super) async fn read_until<T>(
+        &mut self,
+        mut meaning: impl FnMut(Event<'_>) -> Option<T>,
+    ) -> Result<T, Failure> {
+        loop {
+            let line = self
+                .pipe
+                .next_line()
+                .await
+                .map_err(|error| crashed(&error))?;
+            match parse_with_session(&line) {
+                // It is the sign-in's, whichever session it is told in.
+                Ok((_, Event::Limit(report))) => self.limit.note(report),
+                Ok((session, event)) if self.is_ours(session, &event) => {
+                    self.costs.follow(&event);
+                    if let Event::Result(result) = &event {
+                        self.costs
+                            .report(result.total_cost_usd.and_then(Money::from_dollars));
+                    }
+                    if let Some(found) = meaning(event) {
+                        return Ok(found);
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => self.skip(&error),
+            }
+        }
+    }
+
+    /// Whether a line belongs to the conversation. Lines of other sessions of the CLI do not.
+    fn is_ours(&mut self, session: Option<&str>, event: &Event<'_>) -> bool {
+        if let Event::Lifecycle(uuid, _) = event
+            && *uuid == self.prompt
+        {
+            self.prompt_session = session.map(str::to_owned);
+        }
+        session.is_none()
+            || self.prompt_session.is_none()
+            || session == self.prompt_session.as_deref()
+    }
+
+    /// The number of lines that were dropped because they were too long or no line of the protocol.
+    pub(super) fn skipped_lines(&self) -> u64 {
+        self.unreadable_lines + self.pipe.overlong_lines()
+    }
+
+    fn skip(&mut self, error: &serde_json::Error) {
+        self.unreadable_lines += 1;
+        if self.unreadable_lines == 1 {
+            // Neither the line nor the parser's words about it: both may quote a prompt.
+            let category = error.classify();
+            tracing::warn!(
+                ?category,
+                "a line of the CLI cannot be read and is skipped; further ones are only counted"
+            );
+        }
+    }
+
+    fn send(&mut self, control: &Control<'_>) -> String {
+        self.requests += 1;
+        let id = self.requests.to_string();
+        // The body of a call is among the settings, and is written once more as a text.
+        in_place(control.bytes(), || self.pipe.queue(&control.line(&id)));
+        id
+    }
+
+    async fn control(&mut self, request: &str) -> Result<Vec<u8>, Failure> {
+        let timeout = self.control_timeout;
+        tokio::time::timeout(timeout, self.answer(request))
+            .await
+            .map_err(|_| {
+                Failure::new(FailureKind::TimedOut, "The worker did not answer in time.")
+            })?
+    }
+
+    async fn answer(&mut self, request: &str) -> Result<Vec<u8>, Failure> {
+        self.read_until(|event| match event {
+            Event::Control(answer) if answer.request_id == request => Some(accepted(answer)),
+            _ => None,
+        })
+        .await?
+    }
+}
+
+fn is_over(event: &Event<'_>, uuid: &str) -> bool {
+    matches!(event, Event::Lifecycle(sent, Lifecycle::Completed | Lifecycle::Cancelled) if sent == uuid)
+}
+
+/// The payload of an answer. A refusal is a failure.
+fn accepted(answer: ControlAnswer<'_>) -> Result<Vec<u8>, Failure> {
+    match answer.error {
+        Some(error) => {
+            tracing::warn!(%error, "the CLI refused a control request");
+            Err(Failure::new(
+                FailureKind::Crashed,
+                "The worker refused a control request.",
+            ))
+        }
+        None => Ok(answer
+            .response
+            .map_or("null", |response| response.get())
+            .as_bytes()
+            .to_vec()),
+    }
+}
+
+fn crashed(error: &io::Error) -> Failure {
+    tracing::debug!(%error, "the pipes of a worker are closed");
+    Failure::new(
+        FailureKind::Crashed,
+        "The worker process ended while it was answering.",
+    )
+}
+
+fn read_answer<'a, T: Deserialize<'a>>(answer: &'a [u8]) -> Result<T, Failure> {
+    serde_json::from_slice(answer).map_err(|error| {
+        tracing::warn!(%error, "an answer of the CLI has not the form it should have");
+        Failure::new(
+            FailureKind::Crashed,
+            "The worker gave an answer that cannot be read.",
+        )
+    })
+}

@@ -1,0 +1,196 @@
+//! The settings of a process that a turn needs.
+
+use std::collections::BTreeMap;
+
+use crate::domain::Effort;
+use crate::domain::Turn;
+
+use super::SignIn;
+use super::body::{level, may_think};
+use super::command::MAX_OUTPUT_TOKENS;
+use super::protocol::FlagSettings;
+
+const EXTRA_BODY: &str = "CLAUDE_CODE_EXTRA_BODY";
+const DISABLE_THINKING: &str = "CLAUDE_CODE_DISABLE_THINKING";
+pub(super) const BASE_URL: &str = "ANTHROPIC_BASE_URL";
+const MAX_RETRIES: &str = "CLAUDE_CODE_MAX_RETRIES";
+const BLOCKING_LIMIT: &str = "CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE";
+
+/// The number of tokens of the CLI's own transcript from which on it makes no call. A prompt of the server has 22. After an answer,
+/// even one without a word, the words with which the CLI would have it continued make them 50 or more. So each prompt leads to one
+/// call.
+const ONE_CALL: &str = "36";
+
+/// The same number without `--bare`, where the CLI puts a text of its own before the prompt, some 350 tokens. It lets a call follow a
+/// short answer, so [`NO_CALL`] takes its place as soon as the first call is under way.
+const FIRST_CALL: &str = "1024";
+
+/// The number with which the CLI makes no call at all.
+const NO_CALL: &str = "1";
+
+/// Variables that the CLI reads anew for each turn, with `None` for those that are unset.
+type Variables = BTreeMap<&'static str, Option<String>>;
+
+/// Settings that are, or should be, in force in a process. The body of the call is not among them, because it is sent with
+/// every turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Settings {
+    model: String,
+    effort: Option<&'static str>,
+    variables: Variables,
+}
+
+impl Settings {
+    /// The settings that `turn` needs under `sign_in`.
+    pub(super) fn for_turn(turn: &Turn, sign_in: SignIn) -> Self {
+        let sampling = &turn.sampling;
+        let is_off = matches!(sampling.effort, Some(Effort::None | Effort::Unasked));
+        let thinks = may_think(turn) && !is_off;
+        let variables = [
+            // The body has the limit too. Here it keeps the CLI from giving an older model more to think than to say.
+            (
+                MAX_OUTPUT_TOKENS,
+                sampling.max_output_tokens.map(|tokens| tokens.to_string()),
+            ),
+            (DISABLE_THINKING, (!thinks).then(|| "1".to_owned())),
+            (BLOCKING_LIMIT, Some(calls_limit(sign_in).to_owned())),
+        ];
+        Self {
+            model: turn.model.to_string(),
+            effort: sampling.effort.and_then(level),
+            variables: variables.into(),
+        }
+    }
+
+    /// The change that keeps the CLI from a further call once the call of the turn is under way; `None` where no call can follow.
+    pub(super) fn forbid_further_calls(&mut self) -> Option<FlagSettings<'static>> {
+        let limit = self.variables.get_mut(BLOCKING_LIMIT)?;
+        (limit.as_deref() == Some(FIRST_CALL)).then(|| {
+            *limit = Some(NO_CALL.to_owned());
+            blocking_limit(NO_CALL)
+        })
+    }
+
+    /// The changes that put these settings in force after `before`, which is `None` if not known, and have `body` sent.
+    pub(super) fn after<'a>(&'a self, before: Option<&Self>, body: String) -> FlagSettings<'a> {
+        let differs = |(name, value): &(&&'static str, &Option<String>)| {
+            before.is_none_or(|before| before.variables.get(**name) != Some(*value))
+        };
+        let changed = self
+            .variables
+            .iter()
+            .filter(differs)
+            .map(|(name, value)| (*name, value.clone()));
+        FlagSettings {
+            model: before
+                .is_none_or(|before| before.model != self.model)
+                .then_some(&*self.model),
+            effort: before
+                .is_none_or(|before| before.effort != self.effort)
+                .then_some(self.effort),
+            env: changed.chain([(EXTRA_BODY, Some(body))]).collect(),
+        }
+    }
+}
+
+/// Points the next calls at `address`, without retries, with `body`.
+pub(super) fn checked(address: &str, body: &str) -> FlagSettings<'static> {
+    of([
+        (BASE_URL, Some(address.to_owned())),
+        (MAX_RETRIES, Some("0".to_owned())),
+        (EXTRA_BODY, Some(body.to_owned())),
+    ])
+}
+
+/// Sets what each turn under `sign_in` has in force when its call is made.
+pub(super) fn one_call(sign_in: SignIn) -> FlagSettings<'static> {
+    blocking_limit(calls_limit(sign_in))
+}
+
+/// Sets what each turn under `sign_in` adds when its call is under way, see [`Settings::forbid_further_calls`].
+pub(super) fn no_further_call(sign_in: SignIn) -> Option<FlagSettings<'static>> {
+    (calls_limit(sign_in) == FIRST_CALL).then(|| blocking_limit(NO_CALL))
+}
+
+fn blocking_limit(tokens: &str) -> FlagSettings<'static> {
+    of([(BLOCKING_LIMIT, Some(tokens.to_owned()))])
+}
+
+fn calls_limit(sign_in: SignIn) -> &'static str {
+    if sign_in.is_bare() {
+        ONE_CALL
+    } else {
+        FIRST_CALL
+    }
+}
+
+/// Points calls at the upstream API again, after [`checked`].
+pub(super) fn unchecked(base_url: Option<&String>, max_retries: u32) -> FlagSettings<'static> {
+    of([
+        (BASE_URL, base_url.cloned()),
+        (MAX_RETRIES, Some(max_retries.to_string())),
+        (EXTRA_BODY, None),
+    ])
+}
+
+/// Makes the process forget the body of its last call.
+pub(super) fn no_body() -> FlagSettings<'static> {
+    of([(EXTRA_BODY, None)])
+}
+
+fn of<const N: usize>(variables: [(&'static str, Option<String>); N]) -> FlagSettings<'static> {
+    FlagSettings {
+        env: variables.into(),
+        ..FlagSettings::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Settings;
+    use crate::domain::Effort;
+    use crate::engine::claude::SignIn;
+    use crate::engine::claude::testing::turn;
+
+    fn changes(before: Option<&Settings>, wanted: &Settings) -> String {
+        serde_json::to_string(&wanted.after(before, "{}".to_owned())).unwrap()
+    }
+
+    #[test]
+    fn only_changes_are_sent_and_the_body_always() {
+        let mut limited = turn("hi");
+        let plain = Settings::for_turn(&limited, SignIn::ApiKey);
+        insta::assert_snapshot!(changes(None, &plain), @r#"{"model":"claude-haiku-5-5","effortLevel":null,"env":{"CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE":"36","CLAUDE_CODE_DISABLE_THINKING":null,"CLAUDE_CODE_EXTRA_BODY":"{}","CLAUDE_CODE_MAX_OUTPUT_TOKENS":null}}"#);
+        insta::assert_snapshot!(changes(Some(&plain), &plain), @r#"{"env":{"CLAUDE_CODE_EXTRA_BODY":"{}"}}"#);
+        limited.sampling.max_output_tokens = Some(1);
+        limited.sampling.effort = Some(Effort::Low);
+        let limited = Settings::for_turn(&limited, SignIn::ApiKey);
+        insta::assert_snapshot!(changes(Some(&plain), &limited), @r#"{"effortLevel":"low","env":{"CLAUDE_CODE_EXTRA_BODY":"{}","CLAUDE_CODE_MAX_OUTPUT_TOKENS":"1"}}"#);
+        insta::assert_snapshot!(changes(Some(&limited), &plain), @r#"{"effortLevel":null,"env":{"CLAUDE_CODE_EXTRA_BODY":"{}","CLAUDE_CODE_MAX_OUTPUT_TOKENS":null}}"#);
+    }
+
+    #[test]
+    fn a_further_call_is_forbidden_until_the_next_turn_and_with_bare_not_possible() {
+        let plain = Settings::for_turn(&turn("hi"), SignIn::OauthToken);
+        let mut running = plain.clone();
+        let told = serde_json::to_string(&running.forbid_further_calls().unwrap()).unwrap();
+        insta::assert_snapshot!(told, @r#"{"env":{"CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE":"1"}}"#);
+        assert_eq!(running.forbid_further_calls(), None, "once is enough");
+        insta::assert_snapshot!(changes(Some(&running), &plain), @r#"{"env":{"CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE":"1024","CLAUDE_CODE_EXTRA_BODY":"{}"}}"#);
+        assert_eq!(
+            Settings::for_turn(&turn("hi"), SignIn::ApiKey).forbid_further_calls(),
+            None
+        );
+    }
+
+    #[test]
+    fn a_model_that_must_not_think_does_not() {
+        let mut turn = turn("hi");
+        turn.sampling.effort = Some(Effort::None);
+        let text = changes(None, &Settings::for_turn(&turn, SignIn::ApiKey));
+        assert!(
+            text.contains(r#""CLAUDE_CODE_DISABLE_THINKING":"1""#),
+            "{text}"
+        );
+    }
+}

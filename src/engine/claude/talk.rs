@@ -1,0 +1,307 @@
+//! What a worker says to its process, in which order.
+
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use tokio::io::{AsyncRead, AsyncWrite};
+use uuid::Uuid;
+
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+use crate::domain::Model;
+use crate::domain::Turn;
+use crate::domain::TurnEvent;
+use crate::engine::worker::WorkerTurn;
+use crate::runtime::compute::in_place;
+
+use super::body;
+use super::config::Config;
+use super::protocol::Event;
+use super::session::Session;
+use super::settings::{self, Settings};
+use super::sign_in::SignIn;
+use super::translate::{Step, Translator};
+
+/// The longest that the end of an answer waits for its cost. Usually the cost comes after 2 to 8 ms; on an overloaded machine it took
+/// more than 250 ms, and a turn without it is charged by the table of prices.
+const COSTS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The size in bytes above which a process forgets the body of a call as soon as its turn is over.
+const LARGE_BODY: usize = 256 * 1024;
+
+/// The state of the process.
+#[derive(Debug)]
+enum Phase {
+    /// Nothing of a turn is left.
+    Clean,
+    /// Settings are on their way. The transcript is as it was.
+    Configuring,
+    /// The transcript is being changed. A worker that is left in this phase cannot be used again: how much has arrived is not known.
+    Changing,
+    /// The model is at work.
+    Running(Translator),
+    /// The answer is whole, has failed or was cut short. The CLI may still be busy with it.
+    Ended(Translator),
+}
+
+/// A worker without its process, so that tests need none.
+///
+/// A worker holds nothing from one turn to the next: each turn brings its whole conversation in the body of its one call.
+#[derive(Debug)]
+pub(super) struct Talk<R, W> {
+    pub(super) session: Session<R, W>,
+    pub(super) models: Vec<Model>,
+    sign_in: SignIn,
+    event_timeout: Duration,
+    control_timeout: Duration,
+    /// The settings in force in the process; `None` if unknown.
+    settings: Option<Settings>,
+    body_bytes: usize,
+    phase: Phase,
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
+    pub(super) fn new(session: Session<R, W>, models: Vec<Model>, config: &Config) -> Self {
+        Self {
+            session,
+            models,
+            sign_in: config.sign_in,
+            settings: None,
+            event_timeout: config.event_timeout,
+            control_timeout: config.control_timeout,
+            body_bytes: 0,
+            phase: Phase::Clean,
+        }
+    }
+
+    pub(super) async fn start(&mut self, worker_turn: &WorkerTurn) -> Result<(), Failure> {
+        self.prepare().await?;
+        self.configure(&worker_turn.turn).await?;
+        // Left here, the worker has settings of the turn and nothing of it in the transcript.
+        worker_turn.gate.pass().await;
+        let uuid = Uuid::new_v4().to_string();
+        self.session.queue_prompt(&uuid);
+        self.session.costs.begin(worker_turn.bill.clone());
+        self.phase = Phase::Running(Translator::new(uuid));
+        Ok(())
+    }
+
+    async fn prepare(&mut self) -> Result<(), Failure> {
+        self.reset()
+            .await
+            .map_err(|error| Failure::new(FailureKind::Crashed, error))?;
+        self.phase = Phase::Configuring;
+        Ok(())
+    }
+
+    /// Sets the body of the next call and the other settings of the turn, and waits until they are in force. A prompt that came
+    /// sooner would be answered with the body of the last caller.
+    async fn configure(&mut self, turn: &Turn) -> Result<(), Failure> {
+        let unreadable = || {
+            Failure::new(
+                FailureKind::InvalidRequest,
+                "A schema of the request is no JSON.",
+            )
+        };
+        let body = in_place(turn.bytes(), || body::request_body(turn, self.sign_in))
+            .ok_or_else(unreadable)?;
+        let wanted = Settings::for_turn(turn, self.sign_in);
+        self.body_bytes = body.len();
+        // Gone while it waits: a turn that is left here leaves some of them in force, or all.
+        let before = self.settings.take();
+        self.session
+            .configure(wanted.after(before.as_ref(), body))
+            .await?;
+        self.settings = Some(wanted);
+        Ok(())
+    }
+
+    /// Counts the tokens of the prompt. The CLI has its transcript counted and no body, so the request joins the transcript as one
+    /// message.
+    pub(super) async fn count_tokens(&mut self, worker_turn: &WorkerTurn) -> Result<u64, Failure> {
+        self.prepare().await?;
+        self.configure(&worker_turn.turn).await?;
+        let unreadable = |_| {
+            Failure::new(
+                FailureKind::InvalidRequest,
+                "The request cannot be counted.",
+            )
+        };
+        let turn = &worker_turn.turn;
+        let content = || RawValue::from_string(body::content_to_count(turn));
+        let blocks = in_place(turn.bytes(), content).map_err(unreadable)?;
+        let uuid = Uuid::new_v4().to_string();
+        self.phase = Phase::Changing;
+        self.session.add_to_transcript(&uuid, &blocks).await?;
+        self.phase = Phase::Ended(Translator::over(uuid));
+        self.session.count_tokens().await
+    }
+
+    pub(super) async fn next_event(&mut self) -> Result<Option<TurnEvent>, Failure> {
+        loop {
+            match self.next_step().await? {
+                Step::Emit(event) => return Ok(Some(event)),
+                Step::Call => self.forbid_further_calls(),
+                Step::Finish(finish) => {
+                    self.finish().await;
+                    return Ok(Some(TurnEvent::Finished(finish)));
+                }
+                Step::Fail(failure) => {
+                    self.interrupt_unless(Translator::is_over);
+                    self.end();
+                    return Err(self.session.limit.explain(failure));
+                }
+                Step::Nothing => return Ok(None),
+            }
+        }
+    }
+
+    /// The next step of the turn that runs, [`Step::Nothing`] if there is none.
+    async fn next_step(&mut self) -> Result<Step, Failure> {
+        let Phase::Running(translator) = &mut self.phase else {
+            return Ok(Step::Nothing);
+        };
+        if let Some(source) = translator.source() {
+            return Ok(Step::Emit(source));
+        }
+        let step = self.session.read_until(|event| {
+            let is_retry = matches!(event, Event::ApiRetry(_));
+            match translator.accept(event) {
+                // What another call answers could not be joined to what has left already, and would be billed.
+                Step::Nothing if is_retry && translator.has_given_out() => {
+                    Some(Step::Fail(cut_off()))
+                }
+                Step::Nothing => None,
+                step => Some(step),
+            }
+        });
+        tokio::time::timeout(self.event_timeout, step)
+            .await
+            .unwrap_or_else(|_| {
+                let seconds = self.event_timeout.as_secs();
+                let message = format!("Nothing came from the model for {seconds} seconds.");
+                Err(Failure::new(FailureKind::TimedOut, message))
+            })
+    }
+
+    /// Keeps the CLI from a further call once the call of the turn is under way.
+    fn forbid_further_calls(&mut self) {
+        if let Some(settings) = self
+            .settings
+            .as_mut()
+            .and_then(Settings::forbid_further_calls)
+        {
+            self.session.queue_settings(settings);
+        }
+    }
+
+    async fn finish(&mut self) {
+        // The CLI asks a model that said nothing to say something.
+        self.interrupt_unless(|turn| !turn.is_silent());
+        self.end();
+        self.wait_for_costs().await;
+    }
+
+    fn interrupt_unless(&mut self, condition: impl Fn(&Translator) -> bool) {
+        if let Phase::Running(translator) = &self.phase
+            && !condition(translator)
+        {
+            self.session.queue_interrupt();
+        }
+    }
+
+    /// Reads on until the CLI tells the cost of the turn, usually some milliseconds after the end of the answer. After
+    /// [`COSTS_TIMEOUT`] the turn ends without its cost.
+    async fn wait_for_costs(&mut self) {
+        let Phase::Ended(translator) = &mut self.phase else {
+            return;
+        };
+        if self.session.costs.is_reported() {
+            return;
+        }
+        let told = self.session.read_until(|event| {
+            translator.drain(&event);
+            matches!(event, Event::Result(_)).then_some(())
+        });
+        match tokio::time::timeout(COSTS_TIMEOUT, told).await {
+            Ok(Ok(())) => {}
+            // The reset, which comes next, sees that the process is gone.
+            Ok(Err(failure)) => tracing::debug!(%failure, "the process ended with its answer"),
+            Err(_) => tracing::debug!("the cost of a turn was not told in time"),
+        }
+    }
+
+    fn end(&mut self) {
+        self.phase = match std::mem::replace(&mut self.phase, Phase::Changing) {
+            Phase::Running(translator) => Phase::Ended(translator),
+            phase => phase,
+        };
+    }
+
+    /// Waits until the last turn is over, and forgets it.
+    ///
+    /// # Errors
+    /// When the CLI cannot confirm that nothing of the turn is left.
+    pub(super) async fn reset(&mut self) -> Result<(), String> {
+        let mut translator = match std::mem::replace(&mut self.phase, Phase::Changing) {
+            // Settings are taken in their order, so those of the next turn come after what is on its way.
+            Phase::Clean | Phase::Configuring => return self.forget_large_body().await,
+            Phase::Changing => {
+                return Err("it was left while its transcript was being changed".to_owned());
+            }
+            Phase::Running(mut translator) => {
+                // Before its run has begun, an interrupt passes a prompt by.
+                self.wait_for(&mut translator, |turn| turn.is_running() || turn.is_over())
+                    .await?;
+                self.session.queue_interrupt();
+                translator
+            }
+            Phase::Ended(translator) => translator,
+        };
+        self.wait_for(&mut translator, Translator::is_over).await?;
+        if self.session.rewind(translator.uuid()).await?.is_some() {
+            return Err("the rewind left an earlier answer behind".to_owned());
+        }
+        self.forget_large_body().await
+    }
+
+    /// Leaves the process clean, without the body of its last call where that is large.
+    async fn forget_large_body(&mut self) -> Result<(), String> {
+        if std::mem::take(&mut self.body_bytes) > LARGE_BODY {
+            self.session
+                .configure(settings::no_body())
+                .await
+                .map_err(|failure| failure.message)?;
+        }
+        self.phase = Phase::Clean;
+        Ok(())
+    }
+
+    /// Reads on until the turn is where it should be.
+    async fn wait_for(
+        &mut self,
+        translator: &mut Translator,
+        is_there: impl Fn(&Translator) -> bool,
+    ) -> Result<(), String> {
+        if is_there(translator) {
+            return Ok(());
+        }
+        let there = self.session.read_until(|event| {
+            translator.drain(&event);
+            is_there(translator).then_some(())
+        });
+        match tokio::time::timeout(self.control_timeout, there).await {
+            Ok(result) => result.map_err(|failure| failure.message),
+            Err(_) => Err("its turn did not end in time".to_owned()),
+        }
+    }
+}
+
+fn cut_off() -> Failure {
+    let message = "The connection to Anthropic was lost in the middle of the answer, and only a part of it has arrived.";
+    Failure::new(FailureKind::Upstream, message)
+}
+
+#[cfg(test)]
+#[path = "talk_tests.rs"]
+mod tests;

@@ -1,0 +1,106 @@
+//! One process as a worker that answers turns.
+
+use std::io;
+
+use tokio::process::{ChildStdin, ChildStdout};
+
+use crate::domain::Failure;
+use crate::domain::Model;
+use crate::domain::TurnEvent;
+use crate::engine::pool::LaunchError;
+use crate::engine::pool::Worker;
+use crate::engine::worker::TurnWorker;
+use crate::engine::worker::WorkerTurn;
+
+use super::config::Config;
+use super::process::Process;
+use super::session::Session;
+use super::start::start;
+use super::talk::Talk;
+
+/// A live CLI process.
+#[derive(Debug)]
+pub struct ClaudeWorker {
+    process: Process,
+    talk: Talk<ChildStdout, ChildStdin>,
+}
+
+impl ClaudeWorker {
+    /// Makes a process that was just started ready for turns.
+    ///
+    /// # Errors
+    /// When the process must not be used. The message has the reason; how the process ended and its last words are logged.
+    pub(super) async fn open(mut process: Process, config: &Config) -> Result<Self, LaunchError> {
+        let failed = |error: io::Error| LaunchError {
+            message: error.to_string(),
+            is_permanent: false,
+        };
+        let (stdout, stdin) = process.take_pipes().map_err(failed)?;
+        let mut session = Session::new(stdout, stdin, config);
+        match start(&mut session, config).await {
+            Ok(models) => Ok(Self {
+                process,
+                talk: Talk::new(session, models, config),
+            }),
+            Err(error) => {
+                // They may name paths of this machine, which are no matter of clients.
+                let (id, words) = (process.id(), process.last_words().await);
+                tracing::warn!(process.id = id, %words, %error, "a process that was started cannot be used");
+                Err(LaunchError {
+                    message: error.to_string(),
+                    is_permanent: error.is_permanent(),
+                })
+            }
+        }
+    }
+}
+
+impl TurnWorker for ClaudeWorker {
+    async fn start(&mut self, turn: &WorkerTurn) -> Result<(), Failure> {
+        self.talk.start(turn).await
+    }
+
+    async fn next_event(&mut self) -> Result<Option<TurnEvent>, Failure> {
+        let event = self.talk.next_event().await;
+        if let Err(failure) = &event
+            && failure.is_workers_fault()
+        {
+            let (id, words) = (self.process.id(), self.process.last_words().await);
+            tracing::warn!(process.id = id, %words, %failure, "a worker failed");
+        }
+        event
+    }
+
+    async fn count_tokens(&mut self, turn: &WorkerTurn) -> Result<u64, Failure> {
+        self.talk.count_tokens(turn).await
+    }
+
+    fn models(&self) -> &[Model] {
+        &self.talk.models
+    }
+}
+
+impl Worker for ClaudeWorker {
+    async fn reset(&mut self) -> Result<(), String> {
+        self.talk.reset().await
+    }
+
+    fn is_alive(&mut self) -> bool {
+        self.process.is_alive()
+    }
+
+    async fn answers(&mut self) -> bool {
+        self.talk.session.answers().await
+    }
+}
+
+impl Drop for ClaudeWorker {
+    fn drop(&mut self) {
+        let skipped_lines = self.talk.session.skipped_lines();
+        tracing::debug!(
+            process.id = self.process.id(),
+            skipped_lines,
+            "a worker is ended"
+        );
+    }
+}

@@ -1,0 +1,118 @@
+//! Which tools that Anthropic runs a turn may have.
+
+use serde_json::Value;
+
+use super::Rules;
+use crate::domain::CODE_EXECUTION;
+use crate::domain::CODE_EXECUTION_BETA;
+use crate::domain::Caller;
+use crate::domain::MCP_BETA;
+use crate::domain::ServerToolKind;
+use crate::domain::Turn;
+use crate::domain::WebSearch;
+use crate::engine::gateway::Error;
+use crate::engine::gateway::ServerToolsOff;
+
+/// How the types of the tools begin that read pages of the web. Who may not have it searched may not have it read.
+const FETCH: &str = "web_fetch";
+
+/// How the types of the tools begin that stand for those of an MCP server.
+const TOOLSET: &str = "mcp_";
+
+/// Refuses tools that Anthropic runs where they may not be, or leaves them out if the caller can do without, and bounds a search
+/// that has no bound. Gives the words in which the caller is told of what is left out.
+pub(super) fn check(rules: &Rules, caller: &Caller, turn: &mut Turn) -> Result<Vec<String>, Error> {
+    let mut left_out = check_others(rules, caller, turn)?;
+    if turn.tools.web_search.is_none() && !offers(turn, |kind| kind.starts_with(FETCH)) {
+        return Ok(left_out);
+    }
+    let by_key = caller.grant.no_web_search;
+    let Some(most) = rules.web_searches.filter(|_| !by_key) else {
+        let gone = turn.tools.leave_out(&[ServerToolKind::Search]);
+        left_out.extend(gone.iter().cloned());
+        return if gone.is_empty() {
+            Err(Error::WebSearchOff { by_key })
+        } else {
+            Ok(left_out)
+        };
+    };
+    let Some(search) = &mut turn.tools.web_search else {
+        return Ok(left_out);
+    };
+    let most = *search.max_uses.get_or_insert(most);
+    for tool in turn.native.tools.iter_mut().flatten() {
+        bound_search(tool, most);
+    }
+    Ok(left_out)
+}
+
+/// Refuses code and MCP servers where they may not be, or leaves them out.
+fn check_others(rules: &Rules, caller: &Caller, turn: &mut Turn) -> Result<Vec<String>, Error> {
+    let mut left_out = Vec::new();
+    while let Some(off) = others_off(rules, caller, turn) {
+        let kinds: &[_] = match off {
+            ServerToolsOff::ByKey | ServerToolsOff::BySetting => {
+                &[ServerToolKind::Code, ServerToolKind::Mcp]
+            }
+            ServerToolsOff::WithoutBeta(CODE_EXECUTION_BETA) => &[ServerToolKind::Code],
+            ServerToolsOff::WithoutBeta(_) | ServerToolsOff::Unreadable => &[ServerToolKind::Mcp],
+        };
+        let gone = turn.tools.leave_out(kinds);
+        if gone.is_empty() {
+            return Err(Error::ServerToolsOff(off));
+        }
+        left_out.extend(gone);
+    }
+    Ok(left_out)
+}
+
+/// Why code or MCP servers of the turn may not be, if so. A client of Messages sees for itself what its tools need.
+fn others_off(rules: &Rules, caller: &Caller, turn: &Turn) -> Option<ServerToolsOff> {
+    let (runs_code, calls_servers) = (turn.tools.runs_code, !turn.tools.mcp_servers.is_empty());
+    let is_written = turn.native.has_field("mcp_servers")
+        || offers(turn, |kind| {
+            kind.starts_with(CODE_EXECUTION) || kind.starts_with(TOOLSET)
+        });
+    if !(runs_code || calls_servers || is_written) {
+        return None;
+    }
+    let missing = [(runs_code, CODE_EXECUTION_BETA), (calls_servers, MCP_BETA)]
+        .into_iter()
+        .find(|(is_needed, beta)| *is_needed && !rules.betas.iter().any(|known| known == beta));
+    match missing {
+        _ if caller.grant.no_server_tools => Some(ServerToolsOff::ByKey),
+        _ if !rules.server_tools => Some(ServerToolsOff::BySetting),
+        _ if calls_servers && !rules.reads_mcp => Some(ServerToolsOff::Unreadable),
+        Some((_, beta)) => Some(ServerToolsOff::WithoutBeta(beta)),
+        None => None,
+    }
+}
+
+/// Whether one of the tools that the caller has written is of such a type.
+fn offers(turn: &Turn, is_such: impl Fn(&str) -> bool) -> bool {
+    let kind = |tool: &String| {
+        let tool: Value = serde_json::from_str(tool).ok()?;
+        Some(tool.get("type")?.as_str()?.to_owned())
+    };
+    turn.native
+        .tools
+        .iter()
+        .flatten()
+        .filter_map(kind)
+        .any(|kind| is_such(&kind))
+}
+
+/// Bounds the search `tool` as a caller has written it, unless it has a bound.
+fn bound_search(tool: &mut String, most: u32) {
+    let Ok(Value::Object(mut fields)) = serde_json::from_str(tool) else {
+        return;
+    };
+    let is_search = fields
+        .get("type")
+        .and_then(Value::as_str)
+        .is_some_and(WebSearch::is_named_by);
+    if is_search && fields.get("max_uses").is_none_or(Value::is_null) {
+        fields.insert("max_uses".to_owned(), most.into());
+        *tool = Value::Object(fields).to_string();
+    }
+}

@@ -1,0 +1,102 @@
+//! What a turn takes of its caller's limits.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::task::Context;
+use std::task::Poll;
+
+use futures::Stream;
+
+use crate::accounts::rate_limit::Permit;
+use crate::domain::BillReader;
+use crate::domain::TurnEvent;
+use crate::domain::Usage;
+use crate::engine::gateway::Error;
+use crate::engine::gateway::TurnStream;
+use crate::engine::gateway::tally::Tally;
+
+/// The events of a turn, with the permit it runs under: held to the last event, or until whoever listens hangs up.
+pub(super) struct Spending {
+    events: TurnStream,
+    permit: Permit,
+    tally: Tally,
+    meter: Meter,
+    /// What the prompt has of tokens, as it is estimated.
+    prompt_tokens: u64,
+    /// Whether it has failed, or has ended.
+    is_over: bool,
+}
+
+/// Reads the tokens on the bill of a turn's run, failed tries included; zero until a bill is attached.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Meter(Arc<OnceLock<BillReader>>);
+
+impl Meter {
+    /// Reads `bill` from now on.
+    pub(super) fn attach(&self, bill: BillReader) {
+        self.0.get_or_init(|| bill);
+    }
+
+    fn usage(&self) -> Usage {
+        self.0.get().map(BillReader::usage).unwrap_or_default()
+    }
+}
+
+impl Spending {
+    /// Settles `permit` by what `events` tell and `meter` reads.
+    pub(super) fn new(
+        events: TurnStream,
+        permit: Permit,
+        meter: Meter,
+        prompt_tokens: u64,
+    ) -> Self {
+        Self {
+            events,
+            permit,
+            tally: Tally::default(),
+            meter,
+            prompt_tokens,
+            is_over: false,
+        }
+    }
+
+    fn settle(&mut self) {
+        let tokens = self
+            .tally
+            .usage()
+            .greater(self.meter.usage())
+            .total_tokens();
+        // Who leaves a turn that a worker has keeps what its prompt takes: the call may be upstream.
+        let is_left = !self.is_over && tokens == 0;
+        self.permit
+            .settle(if is_left { self.prompt_tokens } else { tokens });
+    }
+}
+
+impl Stream for Spending {
+    type Item = Result<TurnEvent, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = self.events.as_mut().poll_next(context);
+        match &next {
+            Poll::Ready(Some(Ok(event))) => {
+                self.tally.note(event);
+                if matches!(event, TurnEvent::Finished(_)) {
+                    self.is_over = true;
+                    self.settle();
+                }
+            }
+            Poll::Ready(_) => self.is_over = true,
+            Poll::Pending => {}
+        }
+        next
+    }
+}
+
+impl Drop for Spending {
+    /// However it ended: only the first word counts.
+    fn drop(&mut self) {
+        self.settle();
+    }
+}

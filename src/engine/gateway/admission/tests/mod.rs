@@ -1,0 +1,273 @@
+//! Turns that are let in, paid for and given again.
+
+mod cached;
+mod left;
+mod paid;
+mod server_tools;
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::StreamExt as _;
+use futures::channel::mpsc;
+use futures::channel::mpsc::UnboundedSender;
+
+use super::*;
+use crate::accounts::ledger;
+use crate::accounts::ledger::Figures;
+use crate::accounts::ledger::Period;
+use crate::accounts::ledger::Query;
+use crate::domain::Bill;
+use crate::domain::Budget;
+use crate::domain::CacheControl;
+use crate::domain::CalledTool;
+use crate::domain::Cap;
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+use crate::domain::Finish;
+use crate::domain::FinishReason;
+use crate::domain::Grant;
+use crate::domain::Part;
+use crate::domain::Sampling;
+use crate::domain::ServerBlock;
+use crate::domain::ServerTool;
+use crate::domain::Tools;
+use crate::domain::Usage;
+use crate::domain::WebSearch;
+use crate::engine::gateway::form;
+use crate::engine::gateway::testing;
+use crate::engine::pool::BusyReason;
+
+/// A run, in the hands of the test.
+struct Run {
+    turn: Turn,
+    events: UnboundedSender<Result<TurnEvent, Error>>,
+    /// Noted on by whoever runs it; dropped when nobody will any more.
+    bill: Bill,
+}
+
+/// Runs whatever it is told, as the test goes on.
+#[derive(Clone, Default)]
+struct Runs(Arc<Mutex<Vec<Run>>>);
+
+impl Runs {
+    fn count(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    fn take(&self) -> Run {
+        self.0.lock().unwrap().pop().expect("something runs")
+    }
+}
+
+impl Turns for Runs {
+    fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
+        if turn.model.as_str() == "busy" {
+            let failure = Failure::new(FailureKind::Overloaded, "busy");
+            return std::future::ready(Err(failure.into())).boxed();
+        }
+        if turn.model.as_str() == "share" && caller.name == "greedy" {
+            let reason = BusyReason::OwnShare { own: 2, taken: 2 };
+            let busy = Error::Busy {
+                workers: 1,
+                reason,
+                retry_after: Duration::from_secs(1),
+            };
+            return std::future::ready(Err(busy)).boxed();
+        }
+        if turn.model.as_str() == "queue" {
+            return std::future::pending().boxed();
+        }
+        let (events, received) = mpsc::unbounded();
+        let bill = Bill::default();
+        let running = RunningTurn {
+            bill: bill.reader(),
+            ..RunningTurn::new(Told::of("m-1"), Box::pin(received))
+        };
+        self.0.lock().unwrap().push(Run { turn, events, bill });
+        std::future::ready(Ok(running)).boxed()
+    }
+
+    fn count_tokens(&self, _: Caller, _: Turn) -> BoxFuture<'_, Result<u64, Error>> {
+        std::future::ready(Ok(7)).boxed()
+    }
+
+    fn resolve(&self, _: Caller, turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {
+        std::future::ready(Ok(turn.model)).boxed()
+    }
+
+    fn fit<'a>(&'a self, _: &'a Caller, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
+        let model = if turn.model.as_str() == "alias" {
+            "m-1"
+        } else {
+            turn.model.as_str()
+        };
+        std::future::ready(Ok(Fit {
+            model: model.to_owned(),
+            left_out: Vec::new(),
+            repaired: Vec::new(),
+            runs: form::most_runs(&turn.sampling.format),
+        }))
+        .boxed()
+    }
+
+    fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {
+        std::future::ready(Ok(Vec::new())).boxed()
+    }
+
+    fn readiness(&self) -> Readiness {
+        Readiness::default()
+    }
+}
+
+impl Run {
+    fn say(&self, event: TurnEvent) {
+        self.events.unbounded_send(Ok(event)).unwrap();
+    }
+
+    fn begin(&self) {
+        let usage = Usage {
+            input_tokens: 100,
+            ..Usage::default()
+        };
+        self.say(TurnEvent::started("m-1", usage));
+    }
+
+    /// A whole answer that costs `nanos`.
+    fn answer(&self, nanos: i64) {
+        self.begin();
+        self.say(TurnEvent::Text("Hello".to_owned()));
+        self.bill.note(Money::from_nanos(nanos));
+        self.say(finished());
+    }
+}
+
+fn finished() -> TurnEvent {
+    let usage = Usage {
+        input_tokens: 100,
+        output_tokens: 20,
+        ..Usage::default()
+    };
+    TurnEvent::Finished(Finish::new(FinishReason::Stop, usage))
+}
+
+fn turn(model: &str, temperature: Option<f64>) -> Turn {
+    Turn {
+        project: None,
+        native: Default::default(),
+        model: ModelName::new(model),
+        system: Vec::new(),
+        tools: Tools::default(),
+        history: Vec::new(),
+        prompt: vec![Part::text("Say hello.")],
+        sampling: Sampling {
+            temperature,
+            max_output_tokens: Some(50),
+            ..Sampling::default()
+        },
+    }
+}
+
+/// A key called `name` whose day has `tokens`.
+fn capped(name: &str, tokens: u64) -> Caller {
+    let daily = Cap {
+        tokens: Some(tokens),
+        money: None,
+    };
+    let grant = Grant {
+        budget: Budget {
+            daily,
+            ..Budget::default()
+        },
+        ..Grant::default()
+    };
+    Caller {
+        grant: Arc::new(grant),
+        ..Caller::named(name)
+    }
+}
+
+struct Setting {
+    admission: Admission,
+    runs: Runs,
+    ledger: Ledger,
+    tracker: TaskTracker,
+}
+
+impl Setting {
+    async fn new() -> Self {
+        Self::with(testing::rules().await)
+    }
+
+    fn with(rules: Rules) -> Self {
+        let runs = Runs::default();
+        let (ledger, tracker) = (rules.ledger.clone(), rules.tracker.clone());
+        Self {
+            admission: Admission::new(Arc::new(runs.clone()), rules),
+            runs,
+            ledger,
+            tracker,
+        }
+    }
+
+    async fn ask(&self, caller: &Caller, turn: Turn) -> Result<RunningTurn, Error> {
+        self.admission.run(caller.clone(), turn).await
+    }
+
+    /// What is charged in all: requests, tokens, nano-dollars.
+    async fn charged(&self) -> (u64, u128, u128) {
+        let query = Query {
+            project: None,
+            key: None,
+            period: Period::All,
+            group_by: None,
+        };
+        let Figures {
+            requests,
+            total_tokens,
+            cost_nanos,
+            ..
+        } = self.ledger.reader().usage(&query).await.unwrap().totals;
+        (requests, total_tokens, cost_nanos)
+    }
+
+    /// What is spent and held of the tokens of `caller`'s budget.
+    async fn used(&self, caller: &Caller) -> u64 {
+        ledger::testing::budgets(&self.ledger, caller).await[0]
+            .0
+            .tokens
+    }
+
+    /// Waits until everything that nobody waits for is done.
+    async fn rest(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}
+
+async fn read(running: RunningTurn) -> Vec<Result<TurnEvent, Error>> {
+    running.events.collect().await
+}
+
+fn cost(events: &[Result<TurnEvent, Error>]) -> Option<i64> {
+    match events.last() {
+        Some(Ok(TurnEvent::Finished(finish))) => finish.usage.cost.map(Money::nanos),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn searching(max_uses: Option<u32>) -> Turn {
+    let web_search = Some(WebSearch {
+        max_uses,
+        ..WebSearch::default()
+    });
+    Turn {
+        tools: Tools {
+            web_search,
+            ..Tools::default()
+        },
+        ..turn("m-1", None)
+    }
+}

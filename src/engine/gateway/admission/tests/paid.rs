@@ -1,0 +1,514 @@
+//! What runs cost.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::accounts::pricing;
+use crate::accounts::pricing::Prices;
+use crate::domain::Format;
+use crate::domain::Rates;
+
+/// The least that is held for `turn(..)`: 50 tokens for the call, some of text, 50 of the answer.
+const ESTIMATE: u64 = 100;
+
+#[tokio::test]
+async fn an_answer_is_charged_what_its_worker_says() {
+    let setting = Setting::new().await;
+    let caller = capped("a", 10_000);
+    let running = setting.ask(&caller, turn("m", None)).await.unwrap();
+    assert!(setting.used(&caller).await >= ESTIMATE, "it is held before");
+    setting.runs.take().answer(777);
+    assert_eq!(cost(&read(running).await), Some(777));
+    assert_eq!(setting.charged().await, (1, 120, 777));
+    assert_eq!(setting.used(&caller).await, 120);
+}
+
+#[tokio::test]
+async fn an_answer_that_may_be_made_twice_is_held_twice() {
+    let setting = Setting::new().await;
+    let caller = capped("a", 10_000);
+    let mut object = turn("m", None);
+    object.sampling.format = Format::JsonObject;
+    let _running = setting.ask(&caller, object).await.unwrap();
+    assert!(setting.used(&caller).await >= 2 * ESTIMATE);
+}
+
+#[tokio::test]
+async fn the_end_of_an_answer_waits_for_its_charge_to_be_on_disk() {
+    let (ledger, gate) = ledger::testing::gated(testing::NOW).await;
+    let setting = Setting::with(Rules {
+        ledger,
+        ..testing::rules().await
+    });
+    let mut running = setting
+        .ask(&Caller::named("a"), turn("m", None))
+        .await
+        .unwrap();
+    gate.close();
+    setting.runs.take().answer(777);
+    assert!(matches!(
+        running.events.next().await,
+        Some(Ok(TurnEvent::Started { .. }))
+    ));
+    assert!(matches!(
+        running.events.next().await,
+        Some(Ok(TurnEvent::Text(_)))
+    ));
+    assert!(futures::poll!(running.events.next()).is_pending());
+    assert_eq!(setting.charged().await, (0, 0, 0));
+    gate.open();
+    assert!(matches!(
+        running.events.next().await,
+        Some(Ok(TurnEvent::Finished(_)))
+    ));
+    assert_eq!(setting.charged().await, (1, 120, 777));
+}
+
+#[tokio::test]
+async fn nothing_runs_before_it_is_held() {
+    let (ledger, gate) = ledger::testing::gated(testing::NOW).await;
+    let setting = Setting::with(Rules {
+        ledger,
+        ..testing::rules().await
+    });
+    let (capped, uncapped) = (capped("a", 10_000), Caller::named("b"));
+    gate.close();
+    let mut asked = Box::pin(setting.ask(&capped, turn("m", None)));
+    assert!(futures::poll!(&mut asked).is_pending());
+    assert_eq!(setting.runs.count(), 0);
+    let mut free = Box::pin(setting.ask(&uncapped, turn("m", None)));
+    assert!(futures::poll!(&mut free).is_pending());
+    assert_eq!(
+        setting.runs.count(),
+        0,
+        "no budget can be in the way of this one, but it could not be charged"
+    );
+    gate.open();
+    assert!(asked.await.is_ok() && free.await.is_ok());
+    assert_eq!(setting.runs.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_runs_while_it_cannot_be_written_down() {
+    let (ledger, disk) = ledger::testing::faulty(testing::NOW).await;
+    ledger.keep_tidy(&TaskTracker::new(), CancellationToken::new());
+    let setting = Setting::with(Rules {
+        ledger,
+        ..testing::rules().await
+    });
+    let running = setting
+        .ask(&capped("a", 10_000), turn("m", None))
+        .await
+        .unwrap();
+    disk.fill(true);
+    for caller in [capped("a", 10_000), Caller::named("b")] {
+        assert!(matches!(
+            setting.ask(&caller, turn("m", None)).await,
+            Err(Error::Ledger(_))
+        ));
+    }
+    assert_eq!(setting.admission.readiness().problems, [UNWRITABLE]);
+    // What has been paid for upstream reaches its client, and is charged when it can be.
+    setting.runs.0.lock().unwrap().remove(0).answer(5);
+    assert_eq!(cost(&read(running).await), Some(5));
+    assert_eq!(setting.charged().await, (0, 0, 0));
+    disk.fill(false);
+    while !setting.admission.readiness().problems.is_empty() || setting.charged().await.0 == 0 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(setting.charged().await, (1, 120, 5));
+    assert!(
+        setting
+            .ask(&Caller::named("b"), turn("m", None))
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_the_queue_takes_nothing_and_who_leaves_at_the_end_has_paid() {
+    let setting = Setting::new().await;
+    let caller = capped("a", 10_000);
+    let mut queueing = Box::pin(setting.ask(&caller, turn("queue", None)));
+    assert!(futures::poll!(&mut queueing).is_pending());
+    assert!(setting.used(&caller).await >= ESTIMATE);
+    drop(queueing);
+    assert_eq!(setting.used(&caller).await, 0);
+    // All of the answer has come, but its end was not read.
+    let mut running = setting.ask(&caller, turn("m", None)).await.unwrap();
+    setting.runs.take().answer(9);
+    running.events.next().await;
+    running.events.next().await;
+    drop(running);
+    setting.rest().await;
+    assert_eq!(
+        (setting.charged().await.0, setting.charged().await.2),
+        (1, 9)
+    );
+}
+
+#[tokio::test]
+async fn the_table_of_prices_stands_in_for_a_worker_that_says_nothing() {
+    let setting = Setting::new().await;
+    let running = setting
+        .ask(&Caller::named("a"), turn("m", None))
+        .await
+        .unwrap();
+    let run = setting.runs.take();
+    run.begin();
+    run.say(finished());
+    // 100 tokens at 3 nano-dollars, 20 at 15.
+    assert_eq!(cost(&read(running).await), Some(600));
+    assert_eq!(setting.charged().await, (1, 120, 600));
+}
+
+#[tokio::test]
+async fn of_many_at_once_just_those_run_that_the_budget_has_room_for() {
+    let setting = Setting::new().await;
+    let estimate = setting
+        .admission
+        .rules
+        .prices
+        .estimate("m", &turn("m", None))
+        .tokens;
+    let caller = capped("a", estimate * 7 + estimate - 1);
+    let asked = (0..200).map(|_| setting.ask(&caller, turn("m", None)));
+    let answered = futures::future::join_all(asked).await;
+    let (running, refused): (Vec<_>, Vec<_>) = answered.into_iter().partition(Result::is_ok);
+    assert_eq!((running.len(), setting.runs.count()), (7, 7));
+    for refused in refused {
+        assert!(matches!(refused, Err(Error::OverBudget(_))));
+    }
+    drop(running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_left_is_charged_what_it_turns_out_to_cost() {
+    let setting = Setting::new().await;
+    let caller = capped("a", 10_000);
+    let mut running = setting.ask(&caller, turn("m", None)).await.unwrap();
+    let run = setting.runs.take();
+    run.begin();
+    running.events.next().await;
+    drop(running);
+    assert_eq!(setting.charged().await, (0, 0, 0));
+    assert!(
+        setting.used(&caller).await >= ESTIMATE,
+        "the hold lasts until it is known"
+    );
+    run.bill.note(Money::from_nanos(42));
+    setting.rest().await;
+    assert_eq!(setting.charged().await, (1, 100, 42));
+    assert_eq!(setting.used(&caller).await, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_of_which_nobody_says_anything_is_charged_for_what_came() {
+    let setting = Setting::new().await;
+    for is_known in [true, false] {
+        let mut running = setting
+            .ask(&Caller::named("a"), turn("m", None))
+            .await
+            .unwrap();
+        let run = setting.runs.take();
+        run.begin();
+        run.say(TurnEvent::Text("x".repeat(41)));
+        running.events.next().await;
+        running.events.next().await;
+        drop(running);
+        // Its worker dies; or the time is over in which it could have said so.
+        let kept = is_known.then_some(run);
+        setting.rest().await;
+        setting.tracker.reopen();
+        drop(kept);
+    }
+    // Twice 100 tokens at 3 nano-dollars and 11 at 15.
+    assert_eq!(setting.charged().await, (2, 222, 930));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_not_begun_costs_nothing() {
+    let setting = Setting::new().await;
+    let caller = capped("a", 10_000);
+    assert!(setting.ask(&caller, turn("busy", None)).await.is_err());
+    let failed = setting.ask(&caller, turn("m", None)).await.unwrap();
+    let run = setting.runs.take();
+    run.events
+        .unbounded_send(Err(Failure::new(FailureKind::Overloaded, "busy").into()))
+        .unwrap();
+    run.bill.note(Money::ZERO);
+    assert!(read(failed).await[0].is_err());
+    drop(setting.ask(&caller, turn("m", None)).await.unwrap());
+    drop(setting.runs.take());
+    setting.rest().await;
+    assert_eq!(
+        (setting.charged().await, setting.used(&caller).await),
+        ((0, 0, 0), 0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_fails_on_the_way_is_charged() {
+    let setting = Setting::new().await;
+    let running = setting
+        .ask(&Caller::named("a"), turn("m", None))
+        .await
+        .unwrap();
+    let run = setting.runs.take();
+    run.begin();
+    run.events
+        .unbounded_send(Err(Failure::new(FailureKind::Upstream, "broken").into()))
+        .unwrap();
+    run.bill.note(Money::from_nanos(5));
+    assert!(read(running).await[1].is_err());
+    setting.rest().await;
+    assert_eq!(setting.charged().await, (1, 100, 5));
+}
+
+#[tokio::test]
+async fn a_key_names_the_models_it_may() {
+    let setting = Setting::new().await;
+    let grant = Grant {
+        models: Some(vec!["haiku".to_owned()]),
+        ..Grant::default()
+    };
+    let caller = Caller {
+        grant: Arc::new(grant),
+        ..Caller::named("a")
+    };
+    for (model, is_allowed) in [("haiku", true), ("opus", false), ("auto", false)] {
+        let asked = setting.ask(&caller, turn(model, None)).await;
+        assert_eq!(
+            !matches!(&asked, Err(Error::ForbiddenModel(name)) if name == model),
+            is_allowed
+        );
+        let counted = setting
+            .admission
+            .count_tokens(caller.clone(), turn(model, None))
+            .await;
+        assert_eq!(counted.is_ok(), is_allowed);
+        let resolved = setting
+            .admission
+            .resolve(caller.clone(), turn(model, None))
+            .await;
+        assert_eq!(resolved.is_ok(), is_allowed);
+    }
+    let chosen = setting
+        .admission
+        .resolve(Caller::named("b"), turn("auto", None))
+        .await;
+    assert_eq!(chosen, Ok(ModelName::new("light")));
+}
+
+/// The count of searches comes with the end of an answer, which a client need not wait for.
+#[tokio::test(start_paused = true)]
+async fn searches_of_an_answer_that_is_broken_off_are_charged() {
+    let mut cents = Vec::new();
+    for searches in [0, 3] {
+        let setting = Setting::new().await;
+        let running = setting
+            .ask(&Caller::named("a"), searching(None))
+            .await
+            .unwrap();
+        let run = setting.runs.take();
+        run.begin();
+        for search in 0..searches {
+            let tool = ServerTool::Call {
+                id: search.to_string(),
+                tool: CalledTool::Search,
+            };
+            run.say(TurnEvent::ServerBlock(ServerBlock {
+                json: "{}".to_owned(),
+                tool,
+            }));
+        }
+        run.events
+            .unbounded_send(Err(Failure::new(FailureKind::Upstream, "broken").into()))
+            .unwrap();
+        drop(run);
+        assert!(read(running).await.last().unwrap().is_err());
+        setting.rest().await;
+        cents.push(setting.charged().await.2 / 10_000_000);
+    }
+    assert_eq!(cents[1] - cents[0], 3);
+}
+
+/// An unknown model is the dearest, and an alias is none.
+#[tokio::test]
+async fn the_price_of_the_model_that_an_alias_stands_for_is_held() {
+    let price = |text: &str| text.parse().unwrap();
+    let models = [
+        (
+            "m-1".to_owned(),
+            price("input 1, output 1, cache write 1, cache read 1"),
+        ),
+        (
+            "m-9".to_owned(),
+            price("input 99, output 99, cache write 99, cache read 99"),
+        ),
+    ];
+    let config = pricing::Config {
+        models: models.into(),
+        assumed_output_tokens: 10,
+        image_tokens: 10,
+        document_tokens: 10,
+        web_search: Money::default(),
+    };
+    let rules = Rules {
+        prices: Arc::new(Prices::new(config)),
+        ..testing::rules().await
+    };
+    let setting = Setting::with(rules);
+    let daily = Cap {
+        tokens: None,
+        money: Some(Money::from_nanos(500_000)),
+    };
+    let grant = Grant {
+        budget: Budget {
+            daily,
+            ..Budget::default()
+        },
+        ..Grant::default()
+    };
+    let caller = Caller {
+        grant: Arc::new(grant),
+        ..Caller::named("a")
+    };
+    let refused = setting.ask(&caller, turn("m-9", None)).await.map(drop);
+    assert!(matches!(refused, Err(Error::OverBudget(_))), "{refused:?}");
+    assert!(setting.ask(&caller, turn("alias", None)).await.is_ok());
+}
+
+/// A search costs a cent: there is room for four of them, and a turn without a limit may make five.
+#[tokio::test]
+async fn the_price_of_searches_is_held_before_they_are_made() {
+    let setting = Setting::new().await;
+    let daily = Cap {
+        tokens: None,
+        money: Some(Money::from_nanos(45_000_000)),
+    };
+    let grant = Grant {
+        budget: Budget {
+            daily,
+            ..Budget::default()
+        },
+        ..Grant::default()
+    };
+    let caller = Caller {
+        grant: Arc::new(grant),
+        ..Caller::named("a")
+    };
+    for max_uses in [None, Some(5)] {
+        let refused = setting.ask(&caller, searching(max_uses)).await.map(drop);
+        assert!(matches!(refused, Err(Error::OverBudget(_))), "{max_uses:?}");
+    }
+    assert!(setting.ask(&caller, searching(Some(4))).await.is_ok());
+}
+
+#[tokio::test]
+async fn near_the_end_of_a_budget_the_cheaper_model_is_chosen() {
+    let setting = Setting::new().await;
+    let hard = || Turn {
+        prompt: vec![Part::text("Debug this, please, and tell me why.")],
+        ..turn("auto", None)
+    };
+    for (tokens, model) in [(100_000, "usual"), (900, "light")] {
+        let running = setting.ask(&capped("a", tokens), hard()).await.unwrap();
+        assert_eq!(
+            running
+                .told
+                .route
+                .map(|choice| choice.model.to_string())
+                .as_deref(),
+            Some(model)
+        );
+    }
+}
+
+fn tokens(output_tokens: u64) -> Usage {
+    Usage {
+        input_tokens: 100,
+        output_tokens,
+        ..Usage::default()
+    }
+}
+
+/// The first of two runs has told its cost, the second dies: nobody tells what it cost.
+#[tokio::test(start_paused = true)]
+async fn a_second_run_that_dies_does_not_hide_what_the_first_cost() {
+    let setting = Setting::new().await;
+    let running = setting
+        .ask(&Caller::named("a"), turn("m", None))
+        .await
+        .unwrap();
+    let run = setting.runs.take();
+    run.begin();
+    run.bill.count(tokens(20));
+    run.bill.note(Money::from_nanos(5000));
+    let second = run.bill.next_run();
+    second.count(tokens(10));
+    run.events
+        .unbounded_send(Err(Failure::new(FailureKind::Crashed, "dead").into()))
+        .unwrap();
+    drop((run, second));
+    assert!(read(running).await.last().unwrap().is_err());
+    setting.rest().await;
+    // The second by the table: 100 tokens at 3 nano-dollars, 10 at 15.
+    assert_eq!(setting.charged().await, (1, 230, 5450));
+}
+
+/// Of an answer that is held until it is whole nothing comes out before it breaks off.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_breaks_off_while_it_is_held_is_charged_for_its_words() {
+    let setting = Setting::new().await;
+    let running = setting
+        .ask(&Caller::named("a"), turn("m", None))
+        .await
+        .unwrap();
+    let run = setting.runs.take();
+    run.begin();
+    run.bill.count(tokens(40));
+    run.bill.note(Money::ZERO);
+    run.events
+        .unbounded_send(Err(Failure::new(FailureKind::Upstream, "cut off").into()))
+        .unwrap();
+    drop(run);
+    assert!(read(running).await.last().unwrap().is_err());
+    setting.rest().await;
+    assert_eq!(setting.charged().await, (1, 140, 900));
+}
+
+/// Of two tries whose answers did not have their form the caller is told nothing but the failure.
+#[tokio::test(start_paused = true)]
+async fn tokens_of_tries_that_failed_count_against_the_limit() {
+    let setting = Setting::new().await;
+    let rates = Rates {
+        tokens_per_minute: Some(10_000),
+        ..Rates::default()
+    };
+    let caller = Caller {
+        grant: Arc::new(Grant {
+            rates,
+            ..Grant::default()
+        }),
+        ..Caller::named("a")
+    };
+    let running = setting.ask(&caller, turn("m", None)).await.unwrap();
+    let before = running.told.limits.tokens.unwrap().remaining;
+    let run = setting.runs.take();
+    run.begin();
+    run.bill.count(tokens(20));
+    run.bill.next_run().count(tokens(30));
+    run.events
+        .unbounded_send(Err(Failure::new(FailureKind::Upstream, "no JSON").into()))
+        .unwrap();
+    assert!(read(running).await.last().unwrap().is_err());
+    let next = setting.ask(&caller, turn("m", None)).await.unwrap();
+    let taken = 10_000 - before;
+    assert_eq!(
+        next.told.limits.tokens.unwrap().remaining,
+        10_000 - 250 - taken
+    );
+}

@@ -1,0 +1,102 @@
+//! What becomes of the form that a turn asks for.
+
+use crate::domain::Format;
+use crate::domain::Schema;
+use crate::domain::Turn;
+use crate::engine::gateway::schema;
+
+const OBJECT: &str = "one JSON object and nothing else: no words before or after it, no Markdown.";
+const VALUE: &str = "JSON and nothing else: no words before or after it, no Markdown.";
+
+/// How the answer comes to have its form.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// It may have any form.
+    Any,
+    /// Claude is bound to the schema that the turn has, or to this one.
+    Bound {
+        other: Option<String>,
+        is_weaker: bool,
+    },
+    /// Claude is told to answer with an object, of this schema if there is one.
+    Told {
+        schema: Option<String>,
+        is_object: bool,
+    },
+}
+
+impl Plan {
+    /// The plan for an answer of this `format`.
+    pub(super) fn of(format: &Format) -> Self {
+        let schema = match format {
+            Format::Text => return Self::Any,
+            Format::JsonObject => {
+                return Self::Told {
+                    schema: None,
+                    is_object: true,
+                };
+            }
+            Format::Schema(schema) if schema.is_native => {
+                return Self::Bound {
+                    other: None,
+                    is_weaker: false,
+                };
+            }
+            Format::Schema(schema) => &schema.json,
+        };
+        match schema::taken(schema) {
+            Some(taken) => Self::Bound {
+                other: Some(taken.json),
+                is_weaker: taken.is_weaker,
+            },
+            None => Self::Told {
+                schema: Some(schema.clone()),
+                is_object: !schema::is_list(schema),
+            },
+        }
+    }
+
+    /// Changes `turn`, so that Claude is bound or told.
+    pub(super) fn apply(self, turn: &mut Turn) {
+        match self {
+            Self::Any | Self::Bound { other: None, .. } => {}
+            Self::Bound {
+                other: Some(json), ..
+            } => {
+                turn.sampling.format = Format::Schema(Schema {
+                    json,
+                    is_strict: false,
+                    is_native: true,
+                });
+            }
+            Self::Told { schema, is_object } => {
+                let begin = if turn.tools.is_empty() {
+                    "Answer"
+                } else {
+                    "Unless you call a tool, answer"
+                };
+                let form = if is_object { OBJECT } else { VALUE };
+                let rest = schema.map_or_else(String::new, |schema| {
+                    format!(" It must keep to this JSON Schema:\n{schema}")
+                });
+                turn.instruct(format!("{begin} with {form}{rest}"));
+                turn.sampling.format = Format::Text;
+            }
+        }
+    }
+}
+
+/// Gives the tools of `turn` schemas that Claude takes: good ones of today's draft, and for strict tools those that bind it. Of a
+/// strict tool whose schema has no such form only the arguments are checked.
+pub(super) fn bind_tools(turn: &mut Turn) {
+    schema::draft::mend_suspicious(turn);
+    if turn.native.tools.is_some() {
+        return;
+    }
+    for tool in turn.tools.list.iter_mut().filter(|tool| tool.strict) {
+        match schema::taken(&tool.schema) {
+            Some(taken) => tool.schema = taken.json,
+            None => tool.strict = false,
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Instructions in the middle of a conversation, where they may stand.
+//!
+//! They stay in their places, so that the instructions at the beginning do not change and the prompt cache keeps its hits. A model
+//! that takes messages with the role `system` wants them at the end of what the user says at a time. Any other gets them as words
+//! of the user.
+
+use crate::domain::Message;
+use crate::domain::Part;
+use crate::domain::Role;
+use crate::domain::Turn;
+
+/// Puts the instructions of `turn` behind all else that the user says before the next answer. Where the user says nothing else they
+/// are told in words.
+pub(super) fn arrange(turn: &mut Turn) {
+    if !has_any(turn) {
+        return;
+    }
+    turn.history.push(Message {
+        role: Role::User,
+        parts: std::mem::take(&mut turn.prompt),
+    });
+    for said in turn.history.chunk_by_mut(|one, next| one.role == next.role) {
+        if said
+            .first()
+            .is_some_and(|message| message.role == Role::User)
+        {
+            arrange_one(said);
+        }
+    }
+    turn.prompt = turn
+        .history
+        .pop()
+        .map(|prompt| prompt.parts)
+        .unwrap_or_default();
+    turn.history.retain(|message| !message.parts.is_empty());
+}
+
+/// Tells the instructions of `turn` as words of the user, in their places.
+pub(super) fn tell_in_words(turn: &mut Turn) {
+    let messages = turn
+        .history
+        .iter_mut()
+        .map(|message| &mut message.parts)
+        .chain([&mut turn.prompt]);
+    messages.for_each(in_words);
+}
+
+/// Whether instructions stand among the messages of `turn`.
+pub(super) fn has_any(turn: &Turn) -> bool {
+    let parts = turn
+        .history
+        .iter()
+        .flat_map(|message| &message.parts)
+        .chain(&turn.prompt);
+    parts
+        .into_iter()
+        .any(|part| matches!(part, Part::Instruction(_)))
+}
+
+/// Arranges what the user says at a time, message by message.
+fn arrange_one(said: &mut [Message]) {
+    let mut instructions = Vec::new();
+    for message in said.iter_mut() {
+        let mut is_instruction = false;
+        let taken = message.parts.extract_if(.., |part| {
+            // A mark belongs to the part before it.
+            is_instruction = match part {
+                Part::Instruction(_) => true,
+                Part::CacheMark(_) => is_instruction,
+                _ => false,
+            };
+            is_instruction
+        });
+        instructions.extend(taken);
+    }
+    if said.iter().all(|message| message.parts.is_empty()) {
+        in_words(&mut instructions);
+    }
+    if let Some(last) = said.last_mut() {
+        last.parts.extend(instructions);
+    }
+}
+
+fn in_words(parts: &mut Vec<Part>) {
+    for part in parts {
+        if let Part::Instruction(text) = part {
+            *part = Part::instruction_in_words(text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::gateway::testing::turn;
+
+    fn said(role: Role, parts: &[Part]) -> Message {
+        Message {
+            role,
+            parts: parts.to_vec(),
+        }
+    }
+
+    fn instruction(text: &str) -> Part {
+        Part::Instruction(text.to_owned())
+    }
+
+    /// Each message in a line: `u` or `a`, and its parts.
+    fn told(turn: &Turn) -> String {
+        let prompt = said(Role::User, &turn.prompt);
+        let part = |part: &Part| match part {
+            Part::Text(text) if text.starts_with("<system>") => "<words>".to_owned(),
+            Part::Text(text) => text.clone(),
+            Part::Instruction(text) => format!("[{text}]"),
+            Part::CacheMark(_) => "!".to_owned(),
+            part => panic!("{part:?}"),
+        };
+        let message = |message: &Message| {
+            let side = if message.role == Role::User { "u" } else { "a" };
+            format!(
+                "{side} {}",
+                message.parts.iter().map(part).collect::<Vec<_>>().join(" ")
+            )
+        };
+        turn.history
+            .iter()
+            .chain([&prompt])
+            .map(message)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    fn conversation(messages: Vec<Message>) -> Turn {
+        let mut turn = turn("m");
+        turn.history = messages;
+        turn.prompt = turn.history.pop().unwrap().parts;
+        turn
+    }
+
+    #[test]
+    fn instructions_stand_behind_what_the_user_says() {
+        let (user, answer) = (Role::User, Role::Assistant);
+        let text = Part::text;
+        let mark = Part::CacheMark("{}".to_owned());
+        for (messages, arranged) in [
+            (
+                vec![said(user, &[text("a")]), said(user, &[instruction("x")])],
+                "u a, u [x]",
+            ),
+            (
+                vec![said(user, &[instruction("x"), mark, text("a")])],
+                "u a [x] !",
+            ),
+            (
+                vec![
+                    said(user, &[text("a")]),
+                    said(answer, &[text("b")]),
+                    said(user, &[instruction("x")]),
+                    said(user, &[text("c")]),
+                    said(user, &[instruction("y")]),
+                ],
+                "u a, a b, u c, u [x] [y]",
+            ),
+            (
+                vec![
+                    said(user, &[text("a")]),
+                    said(user, &[instruction("x")]),
+                    said(answer, &[text("b")]),
+                    said(user, &[instruction("y")]),
+                ],
+                "u a, u [x], a b, u <words>",
+            ),
+        ] {
+            let mut turn = conversation(messages);
+            arrange(&mut turn);
+            assert_eq!(told(&turn), arranged);
+        }
+    }
+
+    #[test]
+    fn words_stand_where_the_instruction_stood() {
+        let mut turn = conversation(vec![said(Role::User, &[instruction("x"), Part::text("a")])]);
+        tell_in_words(&mut turn);
+        assert_eq!(told(&turn), "u <words> a");
+        assert!(!has_any(&turn));
+    }
+}

@@ -1,0 +1,292 @@
+//! Fields of a request that upstream does not know.
+//!
+//! What nobody knows goes to upstream as it was written. Where upstream refuses it by name, the turn runs without it.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::domain::Part;
+use crate::domain::Turn;
+
+/// The words with which upstream refuses a field that it does not know.
+const UNKNOWN: &str = ": Extra inputs are not permitted";
+/// The longest path that is read, in bytes.
+const LONGEST: usize = 200;
+
+/// A field that upstream does not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RefusedField {
+    home: Home,
+    /// The names of the fields that lead to it, with the types of blocks among them.
+    path: Vec<String>,
+}
+
+/// The object in which a path begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Home {
+    Request,
+    Instruction,
+    Tool,
+    Block,
+}
+
+impl RefusedField {
+    /// The field that upstream refuses by the words of `message`.
+    pub(super) fn named_in(message: &str) -> Option<Self> {
+        let (before, _) = message.split_once(UNKNOWN)?;
+        let path = before
+            .rsplit(char::is_whitespace)
+            .next()
+            .filter(|path| path.len() <= LONGEST)?;
+        let steps: Vec<&str> = path.split('.').collect();
+        let is_number = |step: &str| step.bytes().all(|byte| byte.is_ascii_digit());
+        let (home, path) = match &steps[..] {
+            ["messages", message, "content", block, path @ ..]
+                if is_number(message) && is_number(block) =>
+            {
+                (Home::Block, path)
+            }
+            ["system", block, path @ ..] if is_number(block) => (Home::Instruction, path),
+            ["tools", tool, path @ ..] if is_number(tool) => (Home::Tool, path),
+            path => (Home::Request, path),
+        };
+        let is_named = path
+            .last()
+            .is_some_and(|name| !name.is_empty() && *name != "type");
+        is_named.then(|| Self {
+            home,
+            path: path.iter().map(|step| (*step).to_owned()).collect(),
+        })
+    }
+
+    /// Whether `turn` has it.
+    pub(super) fn is_in(&self, turn: &Turn) -> bool {
+        self.may_be_in(turn) && self.take_out_of(&mut turn.clone())
+    }
+
+    /// Whether the name stands anywhere in what of `turn` goes upstream as it was written. Most turns have none of it, and are
+    /// neither read nor copied.
+    fn may_be_in(&self, turn: &Turn) -> bool {
+        let Some(name) = self.path.last() else {
+            return false;
+        };
+        let native = &turn.native;
+        let is_field = native
+            .fields
+            .iter()
+            .any(|(known, json)| known == name || json.contains(name.as_str()));
+        let lists = native.system.iter().chain(&native.tools).flatten();
+        let parts = turn
+            .history
+            .iter()
+            .flat_map(|message| &message.parts)
+            .chain(&turn.prompt);
+        let blocks = parts.filter_map(|part| match part {
+            Part::Native(block) => Some(&block.json),
+            _ => None,
+        });
+        is_field || lists.chain(blocks).any(|json| json.contains(name.as_str()))
+    }
+
+    /// Takes it out of `turn`, wherever it stands, and tells whether it was there.
+    pub(super) fn take_out_of(&self, turn: &mut Turn) -> bool {
+        match self.home {
+            Home::Request => self.take_out_of_request(turn),
+            Home::Instruction => self.take_out_of_all(turn.native.system.iter_mut().flatten()),
+            Home::Tool => self.take_out_of_all(turn.native.tools.iter_mut().flatten()),
+            Home::Block => {
+                let parts = turn
+                    .history
+                    .iter_mut()
+                    .flat_map(|message| &mut message.parts);
+                let blocks = parts.chain(&mut turn.prompt).filter_map(|part| match part {
+                    Part::Native(block) => Some(&mut block.json),
+                    _ => None,
+                });
+                self.take_out_of_all(blocks)
+            }
+        }
+    }
+
+    fn take_out_of_request(&self, turn: &mut Turn) -> bool {
+        let fields = &mut turn.native.fields;
+        let [first, rest @ ..] = &self.path[..] else {
+            return false;
+        };
+        if rest.is_empty() {
+            let before = fields.len();
+            fields.retain(|(name, _)| name != first);
+            return fields.len() < before;
+        }
+        let field = fields.iter_mut().filter(|(name, _)| name == first);
+        take_out(field.map(|(_, json)| json), rest)
+    }
+
+    fn take_out_of_all<'a>(&self, items: impl Iterator<Item = &'a mut String>) -> bool {
+        take_out(items, &self.path)
+    }
+}
+
+impl fmt::Display for RefusedField {
+    /// Writes the path as the header of ignored fields has it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self.home {
+            Home::Request => "",
+            Home::Instruction => "system[].",
+            Home::Tool => "tools[].",
+            Home::Block => "messages[].content[].",
+        })?;
+        // The first name in a block or a tool is its type.
+        let is_typed = self.home != Home::Request && self.path.len() > 1;
+        formatter.write_str(&self.path[usize::from(is_typed)..].join("."))
+    }
+}
+
+fn take_out<'a>(items: impl Iterator<Item = &'a mut String>, path: &[String]) -> bool {
+    let Some(name) = path.last() else {
+        return false;
+    };
+    let mut is_found = false;
+    for json in items.filter(|json| json.contains(name.as_str())) {
+        let Ok(mut value) = serde_json::from_str::<Value>(json) else {
+            continue;
+        };
+        if remove(&mut value, path) {
+            *json = value.to_string();
+            is_found = true;
+        }
+    }
+    is_found
+}
+
+/// Removes what `path` names. Upstream puts the type of an object into the path, which is no field of it; `custom` is the type of
+/// a tool that names none.
+fn remove(value: &mut Value, path: &[String]) -> bool {
+    let [step, rest @ ..] = path else {
+        return false;
+    };
+    if let Value::Array(items) = value {
+        let item = step
+            .parse()
+            .ok()
+            .and_then(|index: usize| items.get_mut(index));
+        return item.is_some_and(|item| remove(item, rest));
+    }
+    let kind = value["type"].as_str().unwrap_or("custom");
+    if kind == step && !rest.is_empty() {
+        return remove(value, rest);
+    }
+    match value.as_object_mut() {
+        Some(fields) if rest.is_empty() => fields.remove(step).is_some(),
+        Some(fields) => fields
+            .get_mut(step)
+            .is_some_and(|inner| remove(inner, rest)),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::NativeBlock;
+    use crate::domain::NativeRole;
+    use crate::engine::gateway::testing::turn;
+
+    fn turn_with_everything() -> Turn {
+        let mut turn = turn("m");
+        turn.native.fields = vec![
+            ("brand_new".to_owned(), r#"{"a":1}"#.to_owned()),
+            (
+                "output_config".to_owned(),
+                r#"{"effort":"low","odd":2}"#.to_owned(),
+            ),
+        ];
+        turn.native.system = Some(vec![r#"{"type":"text","text":"t","odd":1}"#.to_owned()]);
+        turn.native.tools = Some(vec![r#"{"name":"n","odd":1}"#.to_owned()]);
+        for kind in ["text", "redacted_thinking"] {
+            let json = format!(
+                r#"{{"type":"{kind}","text":"t","cache_control":{{"scope":"g","type":"e"}}}}"#
+            );
+            turn.prompt.push(Part::Native(NativeBlock {
+                json,
+                role: NativeRole::Other,
+            }));
+        }
+        turn
+    }
+
+    #[test]
+    fn a_field_is_taken_out_where_upstream_names_it() {
+        for (path, told, gone) in [
+            ("brand_new", "brand_new", r#"("brand_new", "{\"a\":1}"), "#),
+            ("output_config.odd", "output_config.odd", r#",\"odd\":2"#),
+            ("system.0.text.odd", "system[].odd", r#"\"odd\":1,\"text\""#),
+            ("tools.0.custom.odd", "tools[].odd", r#",\"odd\":1"#),
+            (
+                "messages.3.content.1.text.cache_control.scope",
+                "messages[].content[].cache_control.scope",
+                r#"\"scope\":\"g\","#,
+            ),
+        ] {
+            let message =
+                format!("Anthropic refused the request: {path}: Extra inputs are not permitted");
+            let field = RefusedField::named_in(&message).unwrap();
+            assert_eq!(field.to_string(), told);
+            let mut turn = turn_with_everything();
+            assert!(field.is_in(&turn), "{path}");
+            let before = written(&turn);
+            assert!(field.take_out_of(&mut turn), "{path}");
+            assert!(!field.is_in(&turn), "{path}");
+            // Of the two blocks only the one of the type that is named loses it.
+            assert_eq!(
+                written(&turn).matches(gone).count() + 1,
+                before.matches(gone).count(),
+                "{path}"
+            );
+        }
+    }
+
+    /// All that stands in `turn` as it was written, its keys in one order.
+    fn written(turn: &Turn) -> String {
+        let sorted = |json: &String| serde_json::from_str::<Value>(json).unwrap().to_string();
+        let native = &turn.native;
+        let fields: Vec<_> = native
+            .fields
+            .iter()
+            .map(|(name, json)| (name, sorted(json)))
+            .collect();
+        let system: Vec<_> = native.system.iter().flatten().map(sorted).collect();
+        let tools: Vec<_> = native.tools.iter().flatten().map(sorted).collect();
+        let blocks = turn.prompt.iter().filter_map(|part| match part {
+            Part::Native(block) => Some(sorted(&block.json)),
+            _ => None,
+        });
+        format!(
+            "{fields:?}{system:?}{tools:?}{:?}",
+            blocks.collect::<Vec<_>>()
+        )
+    }
+
+    #[test]
+    fn nothing_is_taken_out_that_is_not_there_or_is_not_named() {
+        let mut turn = turn_with_everything();
+        for message in [
+            "other: Extra inputs are not permitted",
+            "messages.0.content.0.image.odd: Extra inputs are not permitted",
+        ] {
+            let field = RefusedField::named_in(message).unwrap();
+            assert!(
+                !field.is_in(&turn) && !field.take_out_of(&mut turn),
+                "{message}"
+            );
+        }
+        for message in [
+            "brand_new: Field required",
+            "messages.0.content.0.type: Extra inputs are not permitted",
+            "",
+        ] {
+            assert_eq!(RefusedField::named_in(message), None, "{message}");
+        }
+    }
+}

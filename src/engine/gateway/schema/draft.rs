@@ -1,0 +1,232 @@
+//! Schemas of tools in the words of an earlier draft of JSON Schema.
+//!
+//! Anthropic takes no tool whose schema is not one of the draft 2020-12, and with it refuses the whole request. What has a form in
+//! that draft is put into it; what is wrong in all drafts is left out. A schema that is good stays as it is, byte for byte.
+
+use serde_json::Value;
+
+use crate::domain::Turn;
+
+/// The most faults that are left out of one schema. Each takes a validation of the whole schema.
+const MOST_FAULTS: usize = 20;
+/// The most bytes of schemas that are looked through in one turn: validation takes the time of a thread that others wait for.
+const MOST_BYTES: usize = 256 * 1024;
+
+/// Signs of the faults that generators of schemas make, as they stand in JSON without white space.
+const SIGNS: [&str; 8] = [
+    r#""items":["#,
+    r#""exclusiveMinimum":true"#,
+    r#""exclusiveMinimum":false"#,
+    r#""exclusiveMaximum":true"#,
+    r#""exclusiveMaximum":false"#,
+    r#""required":true"#,
+    r#""required":false"#,
+    r#""type":"any""#,
+];
+
+/// Keywords that hold values and no schemas.
+const VALUES: [&str; 4] = ["default", "enum", "const", "examples"];
+
+/// Whether the words of a failure say that the schema of a tool is none of the draft.
+pub(in crate::engine::gateway) fn is_refused(message: &str) -> bool {
+    message.contains("JSON Schema draft 2020-12")
+}
+
+/// Mends the tools of `turn` whose schemas have a sign of a fault.
+pub(in crate::engine::gateway) fn mend_suspicious(turn: &mut Turn) {
+    mend(turn, |schema| {
+        SIGNS.iter().any(|sign| schema.contains(sign))
+    });
+}
+
+/// Mends all tools of `turn`. Whether that has changed any.
+pub(in crate::engine::gateway) fn mend_all(turn: &mut Turn) -> bool {
+    mend(turn, |_| true)
+}
+
+fn mend(turn: &mut Turn, is_suspicious: impl Fn(&str) -> bool) -> bool {
+    if turn.native.tools.is_some() {
+        return false;
+    }
+    let (mut has_changed, mut left) = (false, MOST_BYTES);
+    for tool in turn
+        .tools
+        .list
+        .iter_mut()
+        .filter(|tool| is_suspicious(&tool.schema))
+    {
+        let Some(rest) = left.checked_sub(tool.schema.len()) else {
+            continue;
+        };
+        left = rest;
+        if let Some(schema) = mended(&tool.schema) {
+            tool.schema = schema;
+            has_changed = true;
+        }
+    }
+    has_changed
+}
+
+/// The schema `json` as one of the draft. None if it is one, or cannot become one.
+fn mended(json: &str) -> Option<String> {
+    let mut schema: Value = serde_json::from_str(json).ok()?;
+    fault(&schema)?;
+    renew(&mut schema);
+    for _ in 0..MOST_FAULTS {
+        let Some(place) = fault(&schema) else {
+            return Some(schema.to_string());
+        };
+        leave_out(&mut schema, &place)?;
+    }
+    None
+}
+
+/// Where `schema` is none of the draft, as a JSON pointer.
+fn fault(schema: &Value) -> Option<String> {
+    let error = jsonschema::draft202012::meta::validate(schema).err()?;
+    Some(error.instance_path().as_str().to_owned())
+}
+
+/// Says in the words of the draft what has others in earlier ones.
+fn renew(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(renew),
+        Value::Object(fields) => {
+            if fields.get("items").is_some_and(Value::is_array) {
+                let rest = fields.remove("additionalItems");
+                let first = fields.remove("items");
+                fields.extend(first.map(|first| ("prefixItems".to_owned(), first)));
+                fields.extend(rest.map(|rest| ("items".to_owned(), rest)));
+            }
+            for (limit, exclusive) in [
+                ("minimum", "exclusiveMinimum"),
+                ("maximum", "exclusiveMaximum"),
+            ] {
+                if fields.get(exclusive) == Some(&Value::Bool(true))
+                    && let Some(number) = fields.remove(limit)
+                {
+                    fields.insert(exclusive.to_owned(), number);
+                }
+            }
+            if let Some(Value::Array(names)) = fields.get_mut("required") {
+                let mut known: Vec<Value> = Vec::new();
+                names.retain(|name| !known.contains(name) && (known.push(name.clone()), true).1);
+            }
+            let schemas = fields
+                .iter_mut()
+                .filter(|(name, _)| !VALUES.contains(&name.as_str()));
+            schemas.for_each(|(_, value)| renew(value));
+        }
+        _ => {}
+    }
+}
+
+/// Removes what stands at `place`. None if that is the whole schema.
+fn leave_out(schema: &mut Value, place: &str) -> Option<()> {
+    let (parent, name) = place.rsplit_once('/')?;
+    match schema.pointer_mut(parent)? {
+        Value::Object(fields) => {
+            fields.remove(&name.replace("~1", "/").replace("~0", "~"))?;
+        }
+        Value::Array(items) => {
+            let index: usize = name.parse().ok().filter(|index| *index < items.len())?;
+            items.remove(index);
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::Tool;
+    use crate::engine::gateway::testing::turn;
+
+    fn of(property: &Value) -> Option<Value> {
+        let schema = json!({"type": "object", "properties": {"a": property}}).to_string();
+        let made: Value = serde_json::from_str(&mended(&schema)?).unwrap();
+        Some(made["properties"]["a"].clone())
+    }
+
+    #[test]
+    fn what_has_a_form_in_the_draft_is_put_into_it() {
+        for (sent, made) in [
+            (
+                json!({"type": "array", "items": [{"type": "string"}], "additionalItems": {"type": "null"}}),
+                json!({"type": "array", "prefixItems": [{"type": "string"}], "items": {"type": "null"}}),
+            ),
+            (
+                json!({"minimum": 3, "exclusiveMinimum": true}),
+                json!({"exclusiveMinimum": 3}),
+            ),
+            (
+                json!({"maximum": 3, "exclusiveMaximum": false}),
+                json!({"maximum": 3}),
+            ),
+            (
+                json!({"type": "any", "description": "x"}),
+                json!({"description": "x"}),
+            ),
+            (
+                json!({"type": "string", "required": true}),
+                json!({"type": "string"}),
+            ),
+            (json!({"required": ["b", "b"]}), json!({"required": ["b"]})),
+            (
+                json!({"anyOf": [{"type": "nothing"}, {"type": "null"}]}),
+                json!({"anyOf": [{}, {"type": "null"}]}),
+            ),
+            (
+                json!({"default": {"items": [1]}, "enum": 5}),
+                json!({"default": {"items": [1]}}),
+            ),
+            (
+                json!({"properties": {"x/y": {"type": 5}}}),
+                json!({"properties": {"x/y": {}}}),
+            ),
+        ] {
+            assert_eq!(of(&sent), Some(made), "{sent}");
+        }
+    }
+
+    #[test]
+    fn a_good_schema_stays_as_it_is() {
+        assert_eq!(
+            of(&json!({"type": ["string", "null"], "pattern": "^a$", "x-own": 1})),
+            None
+        );
+        assert_eq!(mended("5"), None, "nothing of it would be left");
+    }
+
+    #[test]
+    fn tools_are_mended_by_signs_or_all() {
+        let tool = |schema: &str| Tool {
+            name: "a".to_owned(),
+            description: None,
+            schema: schema.to_owned(),
+            strict: false,
+        };
+        let mut turn = turn("m");
+        turn.tools.list = vec![
+            tool(r#"{"type":"object","properties":{"a":{"type":"any"}}}"#),
+            tool(r#"{"type":"object","required":["a","a"]}"#),
+        ];
+        mend_suspicious(&mut turn);
+        assert_eq!(
+            turn.tools.list[0].schema,
+            r#"{"properties":{"a":{}},"type":"object"}"#
+        );
+        assert!(mend_all(&mut turn));
+        assert_eq!(
+            turn.tools.list[1].schema,
+            r#"{"required":["a"],"type":"object"}"#
+        );
+        assert!(!mend_all(&mut turn));
+        assert!(is_refused(
+            "tools.0.custom.input_schema: JSON schema is invalid. It must match JSON Schema draft 2020-12 (x)."
+        ));
+    }
+}

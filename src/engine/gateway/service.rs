@@ -1,0 +1,312 @@
+//! The gateway over a pool of workers.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use crate::domain::Caller;
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+use crate::domain::Gate;
+use crate::domain::Model;
+use crate::domain::ModelName;
+use crate::domain::Turn;
+use crate::engine::pool::Claim;
+use crate::engine::pool::Class;
+use crate::engine::pool::Error as PoolError;
+use crate::engine::pool::Launcher;
+use crate::engine::pool::Pool;
+use crate::engine::worker::TurnWorker;
+use crate::engine::worker::WorkerTurn;
+use crate::runtime::compute::in_place;
+use crate::runtime::fair_queue::Tenant;
+
+use super::breaker::Breaker;
+use super::catalogue::ModelNames;
+use super::demand::Demand;
+use super::forced_call;
+use super::form::Form;
+use super::model_rules::ModelRules;
+use super::run::Run;
+use super::run::Source;
+use super::{Error, Fit, ModelCard, Readiness, RunningTurn, Told, Turns, WorkerCounts};
+
+/// What a caller is told to wait when all workers are busy: long enough to let a short answer end.
+const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);
+
+/// Whether the server can sign in, and with what.
+#[derive(Debug)]
+pub enum SignInState<L: Launcher> {
+    /// Workers can be started.
+    SignedIn(Pool<L>),
+    /// No sign-in was found; the text says what to set.
+    Missing(String),
+}
+
+/// Runs turns on the workers of a pool.
+pub struct Gateway<L: Launcher> {
+    workers: SignInState<L>,
+    names: ModelNames,
+    rules: Arc<ModelRules>,
+    /// That of the one sign-in there is.
+    breaker: Breaker,
+    /// What the first worker said; the same for all of them.
+    models: OnceLock<Vec<Model>>,
+}
+
+impl<L: Launcher> std::fmt::Debug for Gateway<L> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Gateway")
+            .field("names", &self.names)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<L: Launcher> Gateway<L>
+where
+    L::Worker: TurnWorker,
+{
+    /// A gateway that serves the CLI's models by their own and by further `names`, as long as the `breaker` of the workers' sign-in
+    /// lets it.
+    pub fn new(
+        workers: SignInState<L>,
+        names: ModelNames,
+        rules: ModelRules,
+        breaker: Breaker,
+    ) -> Self {
+        Self {
+            workers,
+            names,
+            rules: Arc::new(rules),
+            breaker,
+            models: OnceLock::new(),
+        }
+    }
+
+    fn pool(&self) -> Result<&Pool<L>, Error> {
+        match &self.workers {
+            SignInState::SignedIn(pool) => Ok(pool),
+            SignInState::Missing(what) => Err(Error::NotSignedIn(what.clone())),
+        }
+    }
+
+    /// The catalogue, for which the first requests wait until there is a worker to ask.
+    async fn catalogue(&self, claim: &Claim) -> Result<&[Model], Error> {
+        if self.models.get().is_none() {
+            let lease = self.pool()?.lease(claim).await?;
+            if let Some(worker) = lease.inspect() {
+                self.models.get_or_init(|| worker.models().to_vec());
+            }
+        }
+        Ok(self.models.get().map_or(&[], Vec::as_slice))
+    }
+
+    /// The turn with the id of its model.
+    async fn resolved(&self, claim: &Claim, mut turn: Turn) -> Result<Turn, Error> {
+        self.pool()?;
+        let model = self
+            .names
+            .resolve(&turn.model, self.catalogue(claim).await?)?;
+        turn.model = ModelName::new(model);
+        Ok(turn)
+    }
+
+    async fn start(&self, claim: Claim, gate: Gate, turn: Turn) -> Result<RunningTurn, Error> {
+        let mut turn = self.resolved(&claim, turn).await?;
+        let (forced, turn) = in_place(turn.bytes(), || {
+            let forced = self.rules.adapt(&mut turn);
+            (
+                forced,
+                WorkerTurn {
+                    gate,
+                    ..WorkerTurn::new(turn)
+                },
+            )
+        });
+        let model = turn.turn.model.to_string();
+        self.check(&model)?;
+        let pool = self.pool()?.clone();
+        let lease = pool.lease(&claim).await?;
+        // Again: calls may have begun to fail while this one waited.
+        let pass = self.breaker.pass(&model)?;
+        // Written down while the worker is prepared for the turn.
+        turn.gate.arrive();
+        let bill = turn.bill.reader();
+        let told = Told::of(model);
+        let demand = forced.demanded.map(Demand::of).unwrap_or_default();
+        let late = told.refused.clone();
+        let source = Source { pool, claim };
+        let run = Run::start(
+            source,
+            lease,
+            turn,
+            pass,
+            Arc::clone(&self.rules),
+            late,
+            demand,
+        )
+        .await?;
+        let events = run.into_events();
+        let events = match forced.tool {
+            Some(tool) => forced_call::as_call(events, tool),
+            None => events,
+        };
+        Ok(RunningTurn { told, events, bill })
+    }
+
+    /// Refuses what would go upstream to `model` while calls keep failing.
+    fn check(&self, model: &str) -> Result<(), Error> {
+        self.breaker
+            .refusal(model)
+            .map_or(Ok(()), |refusal| Err(refusal.into()))
+    }
+
+    async fn count(&self, claim: Claim, turn: Turn) -> Result<u64, Error> {
+        let mut turn = WorkerTurn::new(self.resolved(&claim, turn).await?);
+        Form::apply(&mut turn.turn);
+        self.check(turn.turn.model.as_str())?;
+        let mut lease = self.pool()?.lease(&claim).await?;
+        let gone = || Failure::new(FailureKind::Crashed, "The worker is gone.");
+        let counted = lease.worker().ok_or_else(gone)?.count_tokens(&turn).await;
+        if counted.as_ref().is_err_and(Failure::is_workers_fault) {
+            lease.mark_broken();
+        }
+        Ok(counted?)
+    }
+
+    async fn fit_of(&self, claim: Claim, turn: &Turn) -> Result<Fit, Error> {
+        let model = self
+            .names
+            .resolve(&turn.model, self.catalogue(&claim).await?)?;
+        in_place(turn.bytes(), || {
+            let left_out = self.rules.left_out(turn, &model)?;
+            let repaired = self.rules.repaired(turn, &model);
+            let runs = self.rules.most_runs(turn, &model);
+            Ok(Fit {
+                model,
+                left_out,
+                repaired,
+                runs,
+            })
+        })
+    }
+
+    async fn look_up(&self, name: ModelName) -> Result<ModelCard, Error> {
+        let resolves_to = self
+            .names
+            .resolve(&name, self.catalogue(&Claim::own()).await?)?;
+        Ok(ModelCard { name, resolves_to })
+    }
+
+    async fn list(&self) -> Result<Vec<ModelCard>, Error> {
+        Ok(self.names.cards(self.catalogue(&Claim::own()).await?))
+    }
+}
+
+impl<L: Launcher> Turns for Gateway<L>
+where
+    L::Worker: TurnWorker,
+{
+    fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
+        self.run_behind(Gate::default(), caller, turn)
+    }
+
+    fn run_behind(
+        &self,
+        gate: Gate,
+        caller: Caller,
+        turn: Turn,
+    ) -> BoxFuture<'_, Result<RunningTurn, Error>> {
+        Box::pin(self.start(claim_of(&caller), gate, turn))
+    }
+
+    fn count_tokens(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {
+        // The caller stays to the end: with it goes the permit of its request.
+        Box::pin(async move { self.count(claim_of(&caller), turn).await })
+    }
+
+    fn resolve(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {
+        Box::pin(async move { Ok(self.resolved(&claim_of(&caller), turn).await?.model) })
+    }
+
+    fn fit<'a>(&'a self, caller: &'a Caller, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
+        Box::pin(self.fit_of(claim_of(caller), turn))
+    }
+
+    fn model(&self, name: ModelName) -> BoxFuture<'_, Result<ModelCard, Error>> {
+        Box::pin(self.look_up(name))
+    }
+
+    fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {
+        Box::pin(self.list())
+    }
+
+    fn readiness(&self) -> Readiness {
+        let pool = match &self.workers {
+            SignInState::SignedIn(pool) => pool,
+            SignInState::Missing(what) => {
+                return Readiness {
+                    problems: vec![what.clone()],
+                    ..Readiness::default()
+                };
+            }
+        };
+        let stats = pool.stats();
+        let mut problems: Vec<String> = stats.last_failure.into_iter().collect();
+        problems.extend(self.breaker.outage().map(|refusal| refusal.message));
+        // Where none is started ahead, the first request starts one.
+        if problems.is_empty()
+            && stats.starts_ahead
+            && stats.idle + stats.busy + stats.resetting == 0
+        {
+            problems.push("The first worker is still being started.".to_owned());
+        }
+        Readiness {
+            problems,
+            workers: WorkerCounts {
+                max: stats.max,
+                starting: stats.starting,
+                idle: stats.idle,
+                busy: stats.busy,
+                resetting: stats.resetting,
+            },
+            waiting: stats.waiting,
+        }
+    }
+}
+
+/// What the pool is told of `caller`: to the pool each key is a tenant.
+fn claim_of(caller: &Caller) -> Claim {
+    let class = if caller.in_background {
+        Class::Background
+    } else {
+        Class::Live
+    };
+    Claim {
+        tenant: Tenant::new(&caller.name, caller.weight()),
+        class,
+    }
+}
+
+impl From<PoolError> for Error {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Busy { workers, reason } => Self::Busy {
+                workers,
+                reason,
+                retry_after: RETRY_WHEN_BUSY,
+            },
+            PoolError::Unavailable {
+                reason,
+                retry_after,
+            } => Self::Unavailable {
+                reason,
+                retry_after,
+            },
+            PoolError::Closed => Self::ShuttingDown,
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Whom the gateway serves while limits hold or no worker has started.
+
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+
+use super::*;
+use crate::domain::Grant;
+use crate::domain::Rates;
+use crate::engine::gateway::Admission;
+use crate::engine::gateway::testing::rules;
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_one_model_leaves_the_server_ready_for_others() {
+    let bench = Bench::new();
+    for _ in 0..2 {
+        let wait = Some(Duration::from_secs(3600));
+        let limited = Failure {
+            retry_after: wait,
+            ..Failure::new(FailureKind::RateLimited, "Limited.")
+        };
+        bench.script([Err(limited)]);
+        bench
+            .run("claude-opus-5-5")
+            .await
+            .unwrap()
+            .events
+            .for_each(async |_| {})
+            .await;
+    }
+    let Err(Error::Failed(refusal)) = bench.run("claude-opus-5-5").await else {
+        panic!("not refused")
+    };
+    assert_eq!(
+        (refusal.kind, refusal.retry_after),
+        (FailureKind::RateLimited, Some(Duration::from_secs(3600)))
+    );
+    assert!(
+        bench
+            .gateway
+            .count_tokens(caller(), turn("claude-opus-5-5"))
+            .await
+            .is_err()
+    );
+    assert!(bench.gateway.readiness().problems.is_empty());
+    bench.script([Ok(text("a")), Ok(finished())]);
+    assert_eq!(bench.run("haiku").await.unwrap().events.count().await, 2);
+    assert!(
+        bench.run("claude-opus-5-5").await.is_err(),
+        "which says nothing of the other"
+    );
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_starts_no_worker_ahead_is_ready() {
+    for (prewarm, is_ready) in [(0, true), (1, false)] {
+        let bench = Bench::of(ModelRules::default(), prewarm);
+        assert_eq!(
+            bench.gateway.readiness().problems.is_empty(),
+            is_ready,
+            "{prewarm}"
+        );
+        bench.script([Ok(finished())]);
+        assert_eq!(bench.run("haiku").await.unwrap().events.count().await, 1);
+        assert!(bench.gateway.readiness().problems.is_empty());
+        bench.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_count_is_a_request_until_it_is_over() {
+    let Bench {
+        gateway,
+        pool,
+        script,
+        ..
+    } = Bench::new();
+    script.0.lock().unwrap().counts_hang = true;
+    let admission = Admission::new(Arc::new(gateway), rules().await);
+    let rates = Rates {
+        concurrent_requests: Some(1),
+        ..Rates::default()
+    };
+    let caller = Caller {
+        grant: Arc::new(Grant {
+            rates,
+            ..Grant::default()
+        }),
+        ..caller()
+    };
+    let mut first = admission.count_tokens(admission.enter(caller.clone()).unwrap(), turn("haiku"));
+    while pool.stats().busy == 0 {
+        assert!((&mut first).now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    assert!(matches!(
+        admission.enter(caller.clone()),
+        Err(Error::Limited(_))
+    ));
+    drop(first);
+    assert!(admission.enter(caller).is_ok());
+}

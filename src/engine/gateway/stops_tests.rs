@@ -1,0 +1,154 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::Usage;
+use crate::engine::gateway::testing::turn;
+
+fn watching(stops: &[String]) -> Stops {
+    Stops {
+        texts: stops.to_vec(),
+        ..Stops::default()
+    }
+}
+
+fn texts(stops: &[&str]) -> Vec<String> {
+    stops.iter().map(|stop| (*stop).to_owned()).collect()
+}
+
+fn text(piece: &str) -> TurnEvent {
+    TurnEvent::Text(piece.to_owned())
+}
+
+fn end() -> TurnEvent {
+    TurnEvent::Finished(Finish::new(FinishReason::Stop, Usage::default()))
+}
+
+/// The words that `pieces` come to, and the stop text that ended them.
+fn told(stops: &mut Stops, pieces: impl IntoIterator<Item = String>) -> (String, Option<String>) {
+    let mut words = String::new();
+    for event in pieces.into_iter().map(TurnEvent::Text).chain([end()]) {
+        for event in stops.take(event, &Tally::default()) {
+            match event {
+                TurnEvent::Text(piece) => words += &piece,
+                TurnEvent::Finished(finish) => return (words, finish.stop_text),
+                event => panic!("{event:?}"),
+            }
+        }
+    }
+    panic!("no end")
+}
+
+/// The same by looking at each beginning of the whole text: it ends where the first one ends with a stop text.
+fn split(text: &str, stops: &[String]) -> (String, Option<String>) {
+    let ends = text
+        .char_indices()
+        .map(|(start, character)| start + character.len_utf8());
+    for end in ends {
+        let met = stops
+            .iter()
+            .filter(|stop| text[..end].ends_with(stop.as_str()));
+        if let Some(stop) = met.max_by_key(|stop| stop.len()) {
+            return (text[..end - stop.len()].to_owned(), Some(stop.clone()));
+        }
+    }
+    (text.to_owned(), None)
+}
+
+proptest! {
+    #[test]
+    fn an_answer_ends_at_the_same_place_however_it_is_cut_into_pieces(
+        stops in proptest::collection::vec("[ \n\u{2003}é]{1,4}", 1..4),
+        text in "[ab \n\u{2003}é]{0,40}",
+        sizes in proptest::collection::vec(1_usize..6, 1..6),
+    ) {
+        let mut rest = text.chars();
+        let pieces = sizes.iter().cycle().map(|size| rest.by_ref().take(*size).collect::<String>());
+        let pieces: Vec<_> = pieces.take_while(|piece| !piece.is_empty()).collect();
+        prop_assert_eq!(told(&mut watching(&stops), pieces), split(&text, &stops));
+    }
+
+    #[test]
+    fn no_more_is_held_than_may_be_the_beginning_of_a_stop_text(
+        stops in proptest::collection::vec("[ \n]{1,4}", 1..4), text in "[a \n]{0,20}",
+    ) {
+        let mut watching = watching(&stops);
+        if split(&text, &stops).1.is_none() {
+            watching.take(TurnEvent::Text(text.clone()), &Tally::default());
+            let held = watching.held;
+            prop_assert!(text.ends_with(&held));
+            prop_assert!(held.is_empty() || stops.iter().any(|stop| stop.starts_with(&held)));
+        }
+    }
+}
+
+#[test]
+fn an_answer_ends_before_the_stop_text() {
+    for (stops, pieces, words, stop) in [
+        (
+            &["\n\n"][..],
+            &["one\ntwo\n", "\nthree"][..],
+            "one\ntwo",
+            Some("\n\n"),
+        ),
+        (&["\n\n"], &["\n", "\n"], "", Some("\n\n")),
+        (&["\n\n"], &["\n", "a\n"], "\na\n", None),
+        (&["\n\n", "\n"], &["a\n\nb"], "a", Some("\n")),
+        (&[" \n", "\n"], &["a ", "\nb"], "a", Some(" \n")),
+        (&["\n"], &[], "", None),
+    ] {
+        let pieces = pieces.iter().map(|piece| (*piece).to_owned());
+        let expected = (words.to_owned(), stop.map(str::to_owned));
+        assert_eq!(told(&mut watching(&texts(stops)), pieces), expected);
+    }
+}
+
+#[test]
+fn only_what_anthropic_refuses_is_taken_out_of_a_turn() {
+    let mut turn = turn("m");
+    turn.sampling.stop = texts(&["\n\n", "END", " ", "\u{1f}", "a b", "\t\u{2003}"]);
+    let stops = Stops::take_from(&mut turn);
+    assert_eq!(turn.sampling.stop, ["END", "a b"]);
+    assert_eq!(stops.texts, ["\n\n", " ", "\u{1f}", "\t\u{2003}"]);
+}
+
+#[test]
+fn thoughts_and_arguments_pass_and_let_go_what_is_held() {
+    let mut stops = watching(&texts(&["\n\n"]));
+    let mut take = |event| stops.take(event, &Tally::default());
+    let thought = TurnEvent::Thinking("a\n\nb".to_owned());
+    let input = TurnEvent::ToolInput("{\n\n}".to_owned());
+    let call = TurnEvent::tool_call("1", "look");
+    assert_eq!(take(thought.clone()), [thought]);
+    assert_eq!(take(text("a\n")), [text("a")]);
+    assert_eq!(take(call.clone()), [text("\n"), call]);
+    assert_eq!(take(input.clone()), [input]);
+    assert_eq!(take(text("\n")), []);
+    assert_eq!(take(end()), [text("\n"), end()]);
+}
+
+#[test]
+fn the_end_tells_what_was_counted_so_far() {
+    let mut tally = Tally::default();
+    let usage = Usage {
+        input_tokens: 7,
+        output_tokens: 1,
+        ..Usage::default()
+    };
+    tally.note(&TurnEvent::started("m", usage));
+    tally.note(&text("12345678\n"));
+    let given = watching(&texts(&["\n"])).take(text("12345678\n"), &tally);
+    let [TurnEvent::Text(words), TurnEvent::Finished(finish)] = &*given else {
+        panic!("{given:?}")
+    };
+    assert_eq!(
+        (words.as_str(), finish.reason),
+        ("12345678", FinishReason::Stop)
+    );
+    assert_eq!(
+        finish.usage,
+        Usage {
+            output_tokens: 3,
+            ..usage
+        }
+    );
+}

@@ -1,0 +1,85 @@
+//! Rules for tests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+
+use super::AnswerCache;
+use super::Rules;
+use crate::accounts::ledger;
+use crate::accounts::pricing;
+use crate::accounts::pricing::Prices;
+use crate::accounts::rate_limit;
+use crate::accounts::rate_limit::Limits;
+use crate::domain::ModelName;
+use crate::domain::Money;
+use crate::domain::Native;
+use crate::domain::Part;
+use crate::domain::Sampling;
+use crate::domain::Tools;
+use crate::domain::Turn;
+use crate::engine::cache;
+use crate::engine::cache::Cache;
+use crate::engine::routing;
+
+/// 21 November 2026, 10:00 in UTC.
+pub(crate) const NOW: u64 = 1_795_255_200;
+
+/// A turn of one word for `model`.
+pub(super) fn turn(model: &str) -> Turn {
+    Turn {
+        project: None,
+        native: Native::default(),
+        model: ModelName::new(model),
+        system: Vec::new(),
+        tools: Tools::default(),
+        history: Vec::new(),
+        prompt: vec![Part::text("hi")],
+        sampling: Sampling::default(),
+    }
+}
+
+/// Rules that stand in nobody's way: no limits, an empty ledger in memory, and a cache of turns that ask for the same answer
+/// each time.
+pub(crate) async fn rules() -> Rules {
+    let tracker = TaskTracker::new();
+    Rules {
+        router: Arc::new(routing::testing::router()),
+        prices: Arc::new(prices()),
+        limits: Limits::new(rate_limit::Config::default()),
+        ledger: ledger::testing::temporary(NOW).await,
+        cache: cache(),
+        web_searches: Some(5),
+        server_tools: true,
+        reads_mcp: true,
+        betas: Vec::new(),
+        tracker,
+        runtime: Handle::current(),
+    }
+}
+
+/// Of turns that ask for the same answer each time.
+pub(crate) fn cache() -> AnswerCache {
+    let mode = cache::Mode::Deterministic;
+    Cache::new(cache::Config {
+        mode,
+        max_bytes: 1 << 20,
+        time_to_live: Duration::from_secs(3600),
+    })
+}
+
+/// Of `m-1`: three nano-dollars for a token of the prompt, fifteen for one of the answer.
+fn prices() -> Prices {
+    let price = "input 0.003, output 0.015, cache write 0.003, cache read 0.003"
+        .parse()
+        .unwrap();
+    Prices::new(pricing::Config {
+        models: [("m-1".to_owned(), price)].into(),
+        assumed_output_tokens: 10,
+        image_tokens: 10,
+        document_tokens: 10,
+        web_search: Money::from_nanos(10_000_000),
+    })
+}

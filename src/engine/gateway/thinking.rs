@@ -1,0 +1,179 @@
+//! How much a model thinks, in the words that it takes.
+
+use serde_json::Value;
+use serde_json::json;
+
+use crate::domain::Effort;
+use crate::domain::Turn;
+
+/// Budgets of thinking up to this many tokens become a low effort.
+const LOW_BUDGET: u32 = 4096;
+/// Budgets of thinking up to this many tokens become a medium effort.
+const MEDIUM_BUDGET: u32 = 16384;
+/// Limits of the answer up to this many tokens leave no room for thoughts.
+const SMALL_LIMIT: u32 = 1024;
+
+/// The field of a request of Anthropic's API.
+const FIELD: &str = "thinking";
+
+/// Has the model not think where its answer may be so short that thoughts would take the room for it, and nothing was said of
+/// thinking.
+pub(super) fn spare_small_limit(turn: &mut Turn) {
+    let sampling = &mut turn.sampling;
+    let is_asked = sampling.effort.is_some() || sampling.thinking_budget.is_some();
+    if !is_asked && is_small(sampling.max_output_tokens) && !turn.native.has_field(FIELD) {
+        sampling.effort = Some(Effort::Unasked);
+    }
+}
+
+/// The parameter by which `turn` asks for no thinking, if it does.
+pub(super) fn none_asked_by(turn: &Turn) -> Option<&'static str> {
+    let field = if turn.native.has_field(FIELD) {
+        FIELD
+    } else {
+        "reasoning_effort"
+    };
+    (turn.sampling.effort == Some(Effort::None)).then_some(field)
+}
+
+/// Whether the model is kept from thinking in `turn`, asked or not.
+pub(super) fn is_off(turn: &Turn) -> bool {
+    matches!(turn.sampling.effort, Some(Effort::None | Effort::Unasked))
+}
+
+/// Asks for as little thinking as may be, of a model that always thinks.
+pub(super) fn as_low_effort(turn: &mut Turn) {
+    if !is_off(turn) {
+        return;
+    }
+    turn.native.fields.retain(|(name, _)| name != FIELD);
+    turn.sampling.effort = is_wanted_off(turn).then_some(Effort::Low);
+}
+
+/// Asks for no thinking before the answer, of a model that refuses `disabled` and knows another word for it.
+pub(super) fn as_between_tools(turn: &mut Turn) {
+    if !is_off(turn) {
+        return;
+    }
+    turn.native.fields.retain(|(name, _)| name != FIELD);
+    if is_wanted_off(turn) {
+        turn.native.fields.push((
+            FIELD.to_owned(),
+            json!({"type": "between_tools"}).to_string(),
+        ));
+    } else {
+        turn.sampling.effort = None;
+    }
+}
+
+/// Takes the budget of thinking for an effort.
+pub(super) fn budget_as_effort(turn: &mut Turn) {
+    let Some(budget) = turn.sampling.thinking_budget.take() else {
+        return;
+    };
+    for (_, written) in turn
+        .native
+        .fields
+        .iter_mut()
+        .filter(|(name, _)| name == FIELD)
+    {
+        let display = serde_json::from_str::<Value>(written).unwrap_or_default()["display"].take();
+        // What a budget shows unless it is told otherwise.
+        let display = display.as_str().unwrap_or("summarized");
+        *written = json!({"type": "adaptive", "display": display}).to_string();
+    }
+    let effort = if budget <= LOW_BUDGET {
+        Effort::Low
+    } else if budget <= MEDIUM_BUDGET {
+        Effort::Medium
+    } else {
+        Effort::High
+    };
+    turn.sampling.effort.get_or_insert(effort);
+}
+
+fn is_small(limit: Option<u32>) -> bool {
+    limit.is_some_and(|limit| limit <= SMALL_LIMIT)
+}
+
+/// Whether thinking is to be off although the model would think if it were not told.
+fn is_wanted_off(turn: &Turn) -> bool {
+    turn.sampling.effort == Some(Effort::None) || is_small(turn.sampling.max_output_tokens)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::gateway::testing::turn;
+
+    fn with(effort: Option<Effort>, limit: Option<u32>) -> Turn {
+        let mut turn = turn("m");
+        turn.sampling.effort = effort;
+        turn.sampling.max_output_tokens = limit;
+        turn
+    }
+
+    fn written(turn: &Turn) -> Vec<&str> {
+        turn.native
+            .fields
+            .iter()
+            .map(|(_, json)| json.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn a_small_limit_leaves_no_room_for_thoughts_that_nobody_asked_for() {
+        let spared = |effort, limit| {
+            let mut turn = with(effort, limit);
+            spare_small_limit(&mut turn);
+            turn.sampling.effort
+        };
+        assert_eq!(spared(None, Some(1024)), Some(Effort::Unasked));
+        assert_eq!(spared(None, Some(1025)), None);
+        assert_eq!(spared(None, None), None);
+        assert_eq!(spared(Some(Effort::High), Some(16)), Some(Effort::High));
+    }
+
+    #[test]
+    fn a_model_that_always_thinks_does_so_briefly() {
+        for (effort, limit, expected) in [
+            (Some(Effort::None), None, Some(Effort::Low)),
+            (Some(Effort::Unasked), Some(16), Some(Effort::Low)),
+            (Some(Effort::Unasked), None, None),
+            (Some(Effort::High), Some(16), Some(Effort::High)),
+        ] {
+            let mut turn = with(effort, limit);
+            as_low_effort(&mut turn);
+            assert_eq!(turn.sampling.effort, expected);
+        }
+        let mut turn = with(Some(Effort::None), None);
+        turn.native
+            .fields
+            .push((FIELD.to_owned(), r#"{"type":"disabled"}"#.to_owned()));
+        assert_eq!(none_asked_by(&turn), Some("thinking"));
+        as_low_effort(&mut turn);
+        assert_eq!((none_asked_by(&turn), written(&turn)), (None, Vec::new()));
+    }
+
+    #[test]
+    fn a_model_may_have_another_word_for_disabled() {
+        for (effort, limit, expected) in [
+            (
+                Some(Effort::None),
+                None,
+                &[r#"{"type":"between_tools"}"#][..],
+            ),
+            (
+                Some(Effort::Unasked),
+                Some(16),
+                &[r#"{"type":"between_tools"}"#],
+            ),
+            (Some(Effort::Unasked), None, &[]),
+            (Some(Effort::Low), Some(16), &[]),
+        ] {
+            let mut turn = with(effort, limit);
+            as_between_tools(&mut turn);
+            assert_eq!(written(&turn), expected);
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Turns: from a decoded request to a stream of events.
+//!
+//! - [`gateway`]: the pipeline of a turn. Start here.
+//! - [`cache`]: the response cache. [`routing`]: the choice of a model.
+//! - [`pool`]: a bounded set of warm workers. [`worker`], [`agent`]: what the pool's users ask of a worker and of an agent.
+//! - [`claude`]: the Claude CLI: its flags, protocol and faults.
+
+pub mod agent;
+pub mod cache;
+pub mod claude;
+pub mod gateway;
+pub mod pool;
+pub mod routing;
+pub mod worker;

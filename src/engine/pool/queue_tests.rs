@@ -1,0 +1,90 @@
+//! The queue by itself.
+
+use proptest::prelude::*;
+
+use super::BusyReason;
+use super::claim::{Claim, Class};
+use super::queue::Queue;
+use crate::runtime::fair_queue::Tenant;
+
+const PLACES: usize = 8;
+
+fn claim(tenant: usize) -> Claim {
+    Claim {
+        tenant: Tenant::new(&tenant.to_string(), 1),
+        class: Class::Live,
+    }
+}
+
+#[test]
+fn whoever_has_most_places_makes_room() {
+    let mut queue = Queue::new();
+    for number in 0..8 {
+        assert_eq!(queue.push(&claim(0), PLACES, number), Ok(None));
+    }
+    let share = |own| BusyReason::OwnShare { own, taken: 8 };
+    assert_eq!(queue.push(&claim(0), PLACES, 8), Err(share(8)));
+    for (number, left) in [(9, 7), (10, 6), (11, 5), (12, 4)] {
+        assert_eq!(
+            queue.push(&claim(1), PLACES, number),
+            Ok(Some((left, share(left + 1))))
+        );
+    }
+    assert_eq!(
+        queue.push(&claim(1), PLACES, 13),
+        Err(share(4)),
+        "they have as many"
+    );
+    assert_eq!(queue.len(), 8);
+}
+
+#[test]
+fn a_queue_of_as_many_tenants_as_places_is_full() {
+    let mut queue = Queue::new();
+    for tenant in 0..8 {
+        assert_eq!(queue.push(&claim(tenant), PLACES, tenant), Ok(None));
+    }
+    assert_eq!(queue.push(&claim(8), PLACES, 8), Err(BusyReason::QueueFull));
+    let background = Claim {
+        class: Class::Background,
+        ..claim(8)
+    };
+    assert_eq!(
+        queue.push(&background, PLACES, 8),
+        Ok(None),
+        "which has places of its own"
+    );
+    assert_eq!(
+        queue.push(&claim(0), 0, 9),
+        Err(BusyReason::OwnShare { own: 1, taken: 8 })
+    );
+}
+
+proptest! {
+    /// Whatever came before, a tenant without a place is refused only where every place is another one's.
+    #[test]
+    fn nobody_fills_the_queue_for_others(steps in prop::collection::vec(prop::option::of(0..12_usize), 1..200)) {
+        let mut queue = Queue::new();
+        let mut held = [0_usize; 12];
+        for step in steps {
+            let Some(tenant) = step else {
+                if let Some(served) = queue.pop() {
+                    held[served] -= 1_usize;
+                }
+                continue;
+            };
+            let most = held.iter().copied().max().unwrap_or_default();
+            match queue.push(&claim(tenant), PLACES, tenant) {
+                Ok(None) => held[tenant] += 1,
+                Ok(Some((other, _))) => {
+                    prop_assert_eq!(held[other], most);
+                    held[other] -= 1;
+                    held[tenant] += 1;
+                }
+                Err(_) => prop_assert!(most <= held[tenant] + 1),
+            }
+            prop_assert!(queue.len() <= PLACES);
+            prop_assert_eq!(queue.len(), held.iter().sum::<usize>());
+        }
+    }
+}

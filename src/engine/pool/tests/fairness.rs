@@ -1,0 +1,150 @@
+//! Who gets a worker when many tenants ask.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use super::super::{BusyReason, Claim, Class, Config, Error};
+use super::{Bench, config};
+use crate::runtime::fair_queue::Tenant;
+
+fn live(tenant: &str) -> Claim {
+    Claim {
+        tenant: Tenant::new(tenant, 1),
+        class: Class::Live,
+    }
+}
+
+/// Has so many requests of `claim` ask for a worker that each holds for a second, and notes who gets one and who is refused.
+fn flood(bench: &Bench, claim: &Claim, count: usize, log: &Arc<Mutex<Vec<String>>>) {
+    for _ in 0..count {
+        let (pool, claim, log) = (bench.pool.clone(), claim.clone(), Arc::clone(log));
+        bench.tracker.spawn(async move {
+            let lent = pool.lease(&claim).await;
+            let note = |what: String| log.lock().unwrap().push(what);
+            match lent {
+                Ok(mut lease) => {
+                    note(format!("{:?}", claim.class));
+                    lease.worker().unwrap();
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                Err(Error::Busy {
+                    reason: BusyReason::OwnShare { .. },
+                    ..
+                }) => note("own share".to_owned()),
+                Err(error) => note(error.to_string()),
+            }
+        });
+    }
+}
+
+/// Waits until all that was spawned has asked: time passes only when nothing is left to do.
+async fn asked() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_one_tenant_neither_refuses_nor_holds_up_another() {
+    let bench = Bench::new(Config {
+        queue_length: 20,
+        ..config()
+    });
+    bench.settle().await;
+    let log = Arc::default();
+    for _ in 0..12 {
+        // As soon as some are sent away, as many come anew.
+        flood(&bench, &live("flood"), 150, &log);
+        asked().await;
+        assert!(bench.pool.stats().waiting >= 20, "the queue is full");
+        let before = log
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|what| *what == "Live")
+            .count();
+        let lease = bench
+            .pool
+            .lease(&live("single"))
+            .await
+            .expect("it is not refused");
+        let served = log
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|what| *what == "Live")
+            .count();
+        assert!(
+            served - before <= 1,
+            "{} of the flood went first",
+            served - before
+        );
+        drop(lease);
+    }
+    let log = log.lock().unwrap().clone();
+    assert!(
+        log.iter().any(|what| what == "own share"),
+        "the flood is told that it is its own"
+    );
+    assert!(
+        log.iter().all(|what| what == "own share" || what == "Live"),
+        "{log:?}"
+    );
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_waits_for_comes_last_but_comes() {
+    let bench = Bench::new(Config {
+        max_workers: 1,
+        queue_length: 60,
+        ..config()
+    });
+    bench.settle().await;
+    let (log, held) = (Arc::default(), bench.lease().await);
+    let background = Claim {
+        class: Class::Background,
+        ..live("other")
+    };
+    flood(&bench, &background, 2, &log);
+    asked().await;
+    flood(&bench, &live("flood"), 40, &log);
+    asked().await;
+    drop(held);
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    let log = log.lock().unwrap().clone();
+    let places: Vec<_> = log
+        .iter()
+        .enumerate()
+        .filter(|(_, what)| *what == "Background")
+        .collect();
+    assert_eq!(
+        places.iter().map(|(place, _)| *place).collect::<Vec<_>>(),
+        [15, 31]
+    );
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_waits_for_may_wait_for_long() {
+    let bench = Bench::new(Config {
+        max_workers: 1,
+        ..config()
+    });
+    let held = bench.lease().await;
+    let log = Arc::default();
+    flood(
+        &bench,
+        &Claim {
+            class: Class::Background,
+            ..live("a")
+        },
+        1,
+        &log,
+    );
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(*log.lock().unwrap(), [""; 0]);
+    drop(held);
+    bench.settle().await;
+    assert_eq!(*log.lock().unwrap(), ["Background"]);
+    bench.end().await;
+}

@@ -1,0 +1,119 @@
+//! The rules.
+
+use std::sync::Arc;
+
+use crate::accounts::pricing::Prices;
+use crate::domain::BudgetState;
+use crate::domain::ModelName;
+use crate::domain::Turn;
+
+use super::words::{are_simple, first_hard, is_short};
+use super::{Choice, Config, Features, Rule};
+
+/// Chooses models.
+#[derive(Debug, Clone)]
+pub struct Router {
+    config: Config,
+    prices: Arc<Prices>,
+}
+
+impl Router {
+    /// A router by the rules of `config`, which counts tokens as `prices` does.
+    pub fn new(config: Config, prices: Arc<Prices>) -> Self {
+        Self { config, prices }
+    }
+
+    /// The model for `turn` of a caller whose budgets stand as `budget` says.
+    pub fn route(&self, turn: &Turn, budget: BudgetState) -> Choice {
+        self.choose(&Features::of(turn, self.prices.prompt_tokens(turn), budget))
+    }
+
+    /// The model for what has these features.
+    pub fn choose(&self, features: &Features<'_>) -> Choice {
+        let (model, rule, reason) = self.by_task(features);
+        let choice = Choice {
+            model: model.clone(),
+            rule,
+            reason,
+        };
+        match features.budget.percent_used {
+            Some(percent) if percent >= self.config.saving_percent => self.save(choice, percent),
+            _ => choice,
+        }
+    }
+
+    /// The dearest model there is to choose.
+    pub fn heavy_model(&self) -> &ModelName {
+        &self.config.heavy_model
+    }
+
+    /// The first rule that applies.
+    fn by_task(&self, features: &Features<'_>) -> (&ModelName, Rule, String) {
+        let config = &self.config;
+        let (prompt, context) = (&features.prompt, features.context_tokens);
+        if let Some(left) = features
+            .budget
+            .tokens_left
+            .filter(|left| *left < config.scarce_tokens)
+        {
+            let reason = format!(
+                "{left} tokens of the budget are left, fewer than {}",
+                config.scarce_tokens
+            );
+            return (&config.light_model, Rule::ScarceBudget, reason);
+        }
+        if context > config.long_context_tokens {
+            let reason = format!(
+                "the context has {context} tokens, more than {}",
+                config.long_context_tokens
+            );
+            return (&config.heavy_model, Rule::LongContext, reason);
+        }
+        let hard = first_hard(prompt, &config.hard_words);
+        let short = config.short_prompt_characters;
+        if hard.is_none()
+            && is_short(prompt, short)
+            && are_simple(prompt, config.longest_simple_word)
+        {
+            let reason = format!("the prompt has fewer than {short} characters and simple words");
+            return (&config.light_model, Rule::SimplePrompt, reason);
+        }
+        if let Some(word) = hard {
+            let reason = format!("the prompt has a word that begins with {word}");
+            return (&config.usual_model, Rule::HardWords, reason);
+        }
+        (
+            &config.usual_model,
+            Rule::Otherwise,
+            "the prompt is neither long nor simple".to_owned(),
+        )
+    }
+
+    /// The next cheaper model in place of the chosen one.
+    fn save(&self, choice: Choice, percent: u64) -> Choice {
+        let Config {
+            light_model,
+            usual_model,
+            heavy_model,
+            ..
+        } = &self.config;
+        let has_step = choice.model == *heavy_model && usual_model != heavy_model;
+        let cheaper = if has_step { usual_model } else { light_model };
+        if *cheaper == choice.model {
+            return choice;
+        }
+        let reason = format!(
+            "{percent} % of the budget are used, so not {}, although {}",
+            choice.model, choice.reason
+        );
+        Choice {
+            model: cheaper.clone(),
+            rule: Rule::SavingBudget,
+            reason,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "router_tests.rs"]
+mod tests;

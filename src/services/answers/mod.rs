@@ -1,0 +1,196 @@
+//! Requests of endpoints answered whole, from the bytes of a body to the bytes of a body.
+//!
+//! For whoever has requests and no client: batches, and several requests in one. Knows no HTTP: which status an [`Error`] has,
+//! and whether to try again, is told by whoever knows ([`Explain`]).
+
+mod collect;
+mod endpoint;
+mod error;
+mod fan_out;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::api::anthropic;
+use crate::api::anthropic::MessagesRequest;
+use crate::api::openai::chat;
+use crate::api::openai::chat::Reply;
+use crate::api::openai::completions;
+use crate::api::openai::completions::CompletionReply;
+use crate::api::openai::responses;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::Policy;
+use crate::api::request_schema::Remarks;
+use crate::api::request_schema::code;
+use crate::domain::Caller;
+use crate::domain::Usage;
+use crate::engine::gateway::Told;
+use crate::engine::gateway::Turns;
+use crate::services::responses::Making;
+use crate::services::responses::Responses;
+
+pub use collect::answers;
+pub use collect::message;
+pub use collect::texts;
+pub use endpoint::Endpoint;
+pub use error::Again;
+pub use error::Error;
+pub use error::Explain;
+pub use error::Refusal;
+pub use fan_out::Events;
+pub use fan_out::FanOut;
+pub use fan_out::fan_out;
+
+/// Answers requests. Clones share all.
+#[derive(Clone)]
+pub struct Answers {
+    turns: Arc<dyn Turns>,
+    responses: Responses,
+    policy: Policy,
+}
+
+/// The answer to a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answered {
+    /// Its body, in JSON.
+    pub body: Vec<u8>,
+    /// What it took.
+    pub usage: Usage,
+    /// What there is to say of the request.
+    pub remarks: Remarks,
+}
+
+impl fmt::Debug for Answers {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Answers")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Answers {
+    /// Answers by `turns` and `responses`. Fields without effect are treated by `policy`.
+    pub fn new(turns: Arc<dyn Turns>, responses: Responses, policy: Policy) -> Self {
+        Self {
+            turns,
+            responses,
+            policy,
+        }
+    }
+
+    /// Answers the request `body`, as `endpoint` would answer it for `caller`.
+    ///
+    /// # Errors
+    /// When it cannot be served, or its turn fails.
+    pub async fn answer(
+        &self,
+        caller: &Caller,
+        endpoint: Endpoint,
+        body: &[u8],
+    ) -> Result<Answered, Error> {
+        match endpoint {
+            Endpoint::Chat => Box::pin(self.chat(caller, body)).await,
+            Endpoint::Completions => Box::pin(self.completions(caller, body)).await,
+            Endpoint::Responses => Box::pin(self.response(caller, body)).await,
+            Endpoint::Messages => Box::pin(self.message(caller, body)).await,
+        }
+    }
+
+    async fn chat(&self, caller: &Caller, body: &[u8]) -> Result<Answered, Error> {
+        let request = chat::decode(body, self.policy)?;
+        whole(request.stream)?;
+        let reply = Reply {
+            dialect: request.dialect,
+            ..Reply::new(request.turn.model.as_str())
+        };
+        let running = fan_out(&self.turns, caller, request.turn.times(request.n)).await?;
+        let answers = answers(running.events, request.n).await?;
+        let finishes = answers.iter().filter_map(|answer| answer.finish.as_ref());
+        let usage = finishes.fold(Usage::default(), |sum, finish| sum + finish.usage);
+        let remarks = merged(request.remarks, running.told);
+        Ok(Answered {
+            body: reply.response(&answers),
+            usage,
+            remarks,
+        })
+    }
+
+    async fn message(&self, caller: &Caller, body: &[u8]) -> Result<Answered, Error> {
+        let MessagesRequest {
+            turn,
+            stream,
+            shows_thinking,
+            remarks,
+        } = anthropic::decode(body, self.policy)?;
+        whole(stream)?;
+        let reply = anthropic::Reply::new(turn.model.as_str());
+        let running = self.turns.run(caller.clone(), turn).await?;
+        let (body, usage) = message(running.events, &reply, shows_thinking).await?;
+        let remarks = merged(remarks, running.told);
+        Ok(Answered {
+            body: body.into_bytes(),
+            usage,
+            remarks,
+        })
+    }
+
+    async fn completions(&self, caller: &Caller, body: &[u8]) -> Result<Answered, Error> {
+        let request = completions::decode(body, self.policy)?;
+        whole(request.stream)?;
+        let reply = CompletionReply::new(request.model);
+        let running = fan_out(&self.turns, caller, request.turns).await?;
+        let texts = texts(running.events, request.echoes).await?;
+        let usage = texts
+            .iter()
+            .fold(Usage::default(), |sum, (_, finish)| sum + finish.usage);
+        let remarks = merged(request.remarks, running.told);
+        Ok(Answered {
+            body: reply.response(&texts),
+            usage,
+            remarks,
+        })
+    }
+
+    async fn response(&self, caller: &Caller, body: &[u8]) -> Result<Answered, Error> {
+        let request = responses::decode(body, self.policy)?;
+        whole(request.stream)?;
+        if request.response.background {
+            let message =
+                "`background`: somebody waits for this answer. Remove it, or send `false`.";
+            return Err(InvalidRequest::at("background", code::UNSUPPORTED, message).into());
+        }
+        let created = self.responses.create(caller.clone(), request, None).await?;
+        let mut remarks = created.remarks;
+        let response = match created.making {
+            Making::Here { run, told } => {
+                let response = run.finish().await?;
+                remarks = merged(remarks, told);
+                response
+            }
+            Making::There { response, .. } => *response,
+        };
+        let usage = response.usage.map(Usage::from).unwrap_or_default();
+        Ok(Answered {
+            body: response.to_json().into_bytes(),
+            usage,
+            remarks,
+        })
+    }
+}
+
+/// The `remarks` on a request, with what its turn was `told`, now that the turn has been answered.
+fn merged(mut remarks: Remarks, told: Told) -> Remarks {
+    remarks.ignored.extend(told.all_left_out());
+    remarks.repaired.extend(told.repaired);
+    remarks
+}
+
+/// Refuses what would be a stream.
+fn whole(stream: bool) -> Result<(), InvalidRequest> {
+    if !stream {
+        return Ok(());
+    }
+    let message = "`stream`: this answer cannot be a stream. Remove it, or send `false`.";
+    Err(InvalidRequest::at("stream", code::UNSUPPORTED, message))
+}

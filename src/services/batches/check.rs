@@ -1,0 +1,96 @@
+//! Whether a file holds requests.
+
+use std::collections::HashSet;
+use std::io;
+
+use super::lines::Lines;
+use crate::api::openai::batches::Fault;
+use crate::api::openai::batches::Line;
+
+/// The most requests of a batch, as in `OpenAI`'s API.
+const MOST_REQUESTS: u64 = 50_000;
+/// Of more faults the rest is not told.
+const MOST_FAULTS: usize = 100;
+
+/// What a file holds.
+#[derive(Debug, Default)]
+pub(super) struct Checked {
+    /// How many requests.
+    pub(super) total: u64,
+    /// The number of the last line.
+    pub(super) lines: u64,
+    /// The model, if all requests name the same.
+    pub(super) model: Option<String>,
+    /// What is wrong with it.
+    pub(super) faults: Vec<Fault>,
+}
+
+/// Reads all of `lines`, which are to be requests for `endpoint`.
+pub(super) async fn check(
+    lines: &mut Lines,
+    endpoint: &str,
+    longest: usize,
+) -> io::Result<Checked> {
+    let mut checked = Checked::default();
+    let mut known = HashSet::new();
+    let mut models = HashSet::new();
+    while let Some(line) = lines.next().await? {
+        let number = line.number;
+        (checked.total, checked.lines) = (checked.total + 1, number);
+        if checked.total > MOST_REQUESTS {
+            let message = format!("A batch may have {MOST_REQUESTS} requests. Split the file.");
+            checked
+                .faults
+                .push(fault("too_many_requests", None, number, message));
+            break;
+        }
+        let read = match &line.bytes {
+            Some(bytes) => Line::decode(bytes, number, endpoint),
+            None => Err(fault(
+                "line_too_long",
+                None,
+                number,
+                format!("A line may have {longest} bytes."),
+            )),
+        };
+        match read {
+            Ok(line) => {
+                models.insert(line.model());
+                if !known.insert(line.custom_id) {
+                    let message = "Another line before has the same `custom_id`. Each must have one of its own.";
+                    let fault = fault(
+                        "duplicate_custom_id",
+                        Some("custom_id"),
+                        number,
+                        message.to_owned(),
+                    );
+                    checked.faults.push(fault);
+                }
+            }
+            Err(fault) => checked.faults.push(fault),
+        }
+        if checked.faults.len() >= MOST_FAULTS {
+            break;
+        }
+    }
+    if checked.total == 0 {
+        let message = "The file has no requests. Write one on each line.";
+        let fault = Fault {
+            line: None,
+            ..fault("empty_file", None, 0, message.to_owned())
+        };
+        checked.faults.push(fault);
+    }
+    let mut models = models.into_iter();
+    checked.model = models.next().flatten().filter(|_| models.next().is_none());
+    Ok(checked)
+}
+
+fn fault(code: &str, param: Option<&str>, line: u64, message: String) -> Fault {
+    Fault {
+        code: code.to_owned(),
+        line: Some(line),
+        message,
+        param: param.map(ToOwned::to_owned),
+    }
+}

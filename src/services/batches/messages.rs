@@ -1,0 +1,124 @@
+//! Batches of Anthropic's API: their requests come in one body, and nobody sees their files.
+
+use tokio::fs;
+
+use super::Batches;
+use super::Error;
+use super::records::Record;
+use super::service::Family;
+use super::service::begun;
+use crate::api::openai::batches::Batch;
+use crate::api::openai::batches::CreateRequest;
+use crate::api::openai::batches::Status;
+use crate::api::openai::batches::request_line;
+use crate::api::openai::files::Purpose;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::code;
+use crate::domain::Caller;
+use crate::domain::unix_now;
+use crate::services::answers::Endpoint;
+use crate::storage::files;
+
+/// What the file of the requests is called.
+const FILE: &str = "requests.jsonl";
+
+impl Batches {
+    /// Begins a batch of `requests`, each its id and the body of a `POST /v1/messages`. Its file and the batch become known in
+    /// one transaction.
+    ///
+    /// # Errors
+    /// When there is no room for the requests.
+    pub async fn create_of_messages(
+        &self,
+        caller: &Caller,
+        requests: Vec<(String, String)>,
+    ) -> Result<Batch, Error> {
+        let path = Endpoint::Messages.path();
+        let total = requests.len() as u64;
+        let mut draft = self.0.files.draft(&caller.project).await?;
+        for (index, (custom_id, body)) in requests.into_iter().enumerate() {
+            let line = request_line(&custom_id, path, &body);
+            if line.len() > self.0.config.longest_line {
+                return Err(too_long(index, self.0.config.longest_line).into());
+            }
+            draft.write(line.as_bytes()).await?;
+        }
+        let (file, enter) = draft
+            .finish(FILE.to_owned(), Purpose::MessageBatch, None)
+            .await?
+            .entry();
+        let request = CreateRequest {
+            input_file_id: file.id,
+            endpoint: path.to_owned(),
+            completion_window: "24h".to_owned(),
+            metadata: None,
+            output_expires_after: None,
+            remarks: crate::api::request_schema::Remarks::default(),
+        };
+        let mut batch = begun(Family::Messages, &request);
+        // The requests were found good, each on a line of its own.
+        (batch.status, batch.in_progress_at) = (Status::InProgress, Some(unix_now()));
+        batch.request_counts.total = total;
+        let record = Record {
+            lines: total,
+            ..self.record(caller, batch, None)
+        };
+        self.begin(record, enter).await
+    }
+
+    /// Takes a batch away that is over, with its files.
+    ///
+    /// # Errors
+    /// When the caller's project has none of this name, or it is not over.
+    pub async fn delete(&self, caller: &Caller, family: Family, id: &str) -> Result<(), Error> {
+        let batch = self.get(caller, family, id).await?;
+        if !batch.status.is_final() {
+            let message = "The batch is still being processed. Cancel it first, and delete it when it has ended.";
+            return Err(InvalidRequest::body(message).into());
+        }
+        self.0.records.remove(&caller.project, id).await?;
+        let files = [
+            Some(batch.input_file_id),
+            batch.output_file_id,
+            batch.error_file_id,
+        ];
+        for file in files.into_iter().flatten() {
+            match self.0.files.delete(&caller.project, &file).await {
+                Err(files::Error::NotFound(_)) => {}
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The files of what came of the requests.
+    ///
+    /// # Errors
+    /// When the caller's project has no batch of this name, it is not over, or its files are gone.
+    pub async fn outcomes(
+        &self,
+        caller: &Caller,
+        family: Family,
+        id: &str,
+    ) -> Result<Vec<fs::File>, Error> {
+        let batch = self.get(caller, family, id).await?;
+        if !batch.status.is_final() {
+            let message = "The batch is still being processed. Ask again when its `processing_status` is `ended`.";
+            return Err(InvalidRequest::body(message).into());
+        }
+        let mut outcomes = Vec::new();
+        for file in [batch.output_file_id, batch.error_file_id]
+            .into_iter()
+            .flatten()
+        {
+            outcomes.push(self.0.files.open_content(&caller.project, &file).await?.1);
+        }
+        Ok(outcomes)
+    }
+}
+
+fn too_long(index: usize, longest: usize) -> InvalidRequest {
+    let path = format!("requests[{index}].params");
+    let message = format!("`{path}`: a request may have {longest} bytes. Make it shorter.");
+    InvalidRequest::at(path, code::VALUE, message)
+}

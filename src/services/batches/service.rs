@@ -1,0 +1,385 @@
+//! What can be done with batches.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::Error;
+use super::job::Job;
+use super::records::Record;
+use super::records::Records;
+use super::share::Share;
+use crate::accounts::auth::Keys;
+use crate::api::openai::Page;
+use crate::api::openai::batches::Batch;
+use crate::api::openai::batches::Counts;
+use crate::api::openai::batches::CreateRequest;
+use crate::api::openai::batches::Status;
+use crate::api::openai::files::Purpose;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::code;
+use crate::domain::Caller;
+use crate::domain::unix_now;
+use crate::engine::gateway::Turns;
+use crate::services::answers::Answers;
+use crate::services::answers::Endpoint;
+use crate::services::answers::Explain;
+use crate::storage::files;
+use crate::storage::files::Files;
+use crate::storage::store::Transaction;
+
+/// How long a batch may take, in seconds.
+const WINDOW: u64 = 24 * 3600;
+
+/// What can be set about batches.
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    /// Lines of all batches together that run at a time.
+    pub parallel: usize,
+    /// Bytes a line may have.
+    pub longest_line: usize,
+    /// How long a batch is kept that is over.
+    pub time_to_live: Duration,
+}
+
+/// Whose API a batch is of: clients of the one do not meet those of the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// `OpenAI`'s.
+    OpenAi,
+    /// Anthropic's.
+    Messages,
+}
+
+/// What batches are made with.
+#[derive(Clone)]
+pub struct Tools {
+    /// Where their files are; they themselves are kept in the store of these.
+    pub files: Files,
+    /// Whose keys run them.
+    pub keys: Arc<Keys>,
+    /// Who tells whether clients wait.
+    pub turns: Arc<dyn Turns>,
+    /// Who answers their lines.
+    pub answers: Answers,
+    /// Who has the words for what goes wrong.
+    pub explain: Explain,
+    /// Where their tasks run.
+    pub tracker: TaskTracker,
+    /// Cancelled when no line is to begin any more.
+    pub stopping: CancellationToken,
+    /// Cancelled when lines that still run are to end.
+    pub stop: CancellationToken,
+}
+
+/// Makes batches and runs them. Clones share all.
+#[derive(Clone)]
+pub struct Batches(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) records: Records,
+    pub(super) files: Files,
+    pub(super) keys: Arc<Keys>,
+    pub(super) answers: Answers,
+    pub(super) explain: Explain,
+    pub(super) share: Share,
+    pub(super) config: Config,
+    pub(super) stop: CancellationToken,
+    pub(super) tracker: TaskTracker,
+    /// What ends the batches that run, by id.
+    running: Mutex<HashMap<String, CancellationToken>>,
+}
+
+impl fmt::Debug for Tools {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Tools")
+            .field("files", &self.files)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Batches {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Batches")
+            .field("config", &self.0.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Tools {
+    /// Tools that leave nothing behind but in the folder of `files`.
+    #[cfg(test)]
+    pub(crate) fn temporary(
+        files: Files,
+        keys: Arc<Keys>,
+        turns: Arc<dyn Turns>,
+        answers: Answers,
+        explain: Explain,
+    ) -> Self {
+        let (tracker, stopping, stop) = (
+            TaskTracker::new(),
+            CancellationToken::new(),
+            CancellationToken::new(),
+        );
+        Self {
+            files,
+            keys,
+            turns,
+            answers,
+            explain,
+            tracker,
+            stopping,
+            stop,
+        }
+    }
+}
+
+impl Batches {
+    /// Batches that are made with `tools`.
+    pub fn new(tools: Tools, config: Config) -> Self {
+        Self(Arc::new(Inner {
+            records: Records(tools.files.store().clone()),
+            files: tools.files,
+            keys: tools.keys,
+            answers: tools.answers,
+            explain: tools.explain,
+            share: Share::new(config.parallel, tools.turns, tools.stopping),
+            config,
+            stop: tools.stop,
+            tracker: tools.tracker,
+            running: Mutex::default(),
+        }))
+    }
+
+    /// Goes on with what an earlier server has left unfinished, and says how much that is.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn recover(&self) -> Result<usize, Error> {
+        let mut unfinished = self.0.records.list(None).await?;
+        unfinished.retain(|record| !record.is_tidy);
+        unfinished.iter().for_each(|record| self.start(record));
+        Ok(unfinished.len())
+    }
+
+    /// Begins the batch that `request` asks for.
+    ///
+    /// # Errors
+    /// When its file is not there, or not for batches.
+    pub async fn create(&self, caller: &Caller, request: CreateRequest) -> Result<Batch, Error> {
+        let file = self
+            .0
+            .files
+            .get(&caller.project, &request.input_file_id)
+            .await;
+        let file = file.map_err(|error| match error {
+            files::Error::NotFound(_) => {
+                let message =
+                    "`input_file_id`: this project has no such file. Upload it first: POST /v1/files.";
+                InvalidRequest::at("input_file_id", code::VALUE, message).into()
+            }
+            error => Error::from(error),
+        })?;
+        if file.purpose != Purpose::Batch {
+            let message =
+                "`input_file_id`: the file is not for batches. Upload it with the purpose `batch`.";
+            return Err(InvalidRequest::at("input_file_id", code::VALUE, message).into());
+        }
+        let batch = begun(Family::OpenAi, &request);
+        let record = self.record(caller, batch, request.output_expires_after);
+        self.begin(record, |_| {}).await
+    }
+
+    /// Writes a batch down, with what `enter` changes beside it, and starts it. Both are done though the caller leaves.
+    pub(super) async fn begin(
+        &self,
+        record: Record,
+        enter: impl FnOnce(&mut Transaction<'_>) + Send + 'static,
+    ) -> Result<Batch, Error> {
+        let this = self.clone();
+        let begun = self.0.tracker.spawn(async move {
+            this.0.records.save_with(record.clone(), enter).await?;
+            this.start(&record);
+            Ok(record.batch)
+        });
+        begun
+            .await
+            .unwrap_or_else(|_| Err(crate::storage::store::Error::Closed.into()))
+    }
+
+    /// A batch of the caller's that begins.
+    pub(super) fn record(
+        &self,
+        caller: &Caller,
+        batch: Batch,
+        output_expires_after: Option<u64>,
+    ) -> Record {
+        let (project, owner) = (caller.project.clone(), self.0.keys.owner(caller));
+        Record {
+            batch,
+            project,
+            owner,
+            lines: 0,
+            output_expires_after,
+            is_tidy: false,
+        }
+    }
+
+    /// A batch as it is now.
+    ///
+    /// # Errors
+    /// When the caller's project has none of this name.
+    pub async fn get(&self, caller: &Caller, family: Family, id: &str) -> Result<Batch, Error> {
+        let batch = self
+            .0
+            .records
+            .load(&caller.project, id)
+            .await?
+            .map(|record| record.batch);
+        batch
+            .filter(|batch| family.has(batch))
+            .ok_or_else(|| Error::NotFound(id.to_owned()))
+    }
+
+    /// All batches of the caller's project, the oldest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn all(&self, caller: &Caller, family: Family) -> Result<Vec<Batch>, Error> {
+        let records = self.0.records.list(Some(&caller.project)).await?;
+        Ok(records
+            .into_iter()
+            .map(|record| record.batch)
+            .filter(|batch| family.has(batch))
+            .collect())
+    }
+
+    /// A page of the batches of the caller's project, and whether there are more.
+    ///
+    /// # Errors
+    /// When the page begins after a batch that is not there.
+    pub async fn list(
+        &self,
+        caller: &Caller,
+        family: Family,
+        page: &Page,
+    ) -> Result<(Vec<Batch>, bool), Error> {
+        Ok(page.of(self.all(caller, family).await?, |batch: &Batch| {
+            Some(&batch.id)
+        })?)
+    }
+
+    /// Ends a batch before its time. What was answered by then is kept.
+    ///
+    /// # Errors
+    /// When the caller's project has none of this name, or it is over.
+    pub async fn cancel(&self, caller: &Caller, family: Family, id: &str) -> Result<Batch, Error> {
+        self.get(caller, family, id).await?;
+        let work = |record: &mut Record, _: &mut Transaction<'_>| {
+            if matches!(record.batch.status, Status::Validating | Status::InProgress) {
+                record.batch.status = Status::Cancelling;
+                record.batch.cancelling_at = Some(unix_now());
+            }
+        };
+        let record = self.0.records.update(&caller.project, id, work).await?;
+        let batch = record.ok_or_else(|| Error::NotFound(id.to_owned()))?.batch;
+        if !matches!(batch.status, Status::Cancelling | Status::Cancelled) {
+            let message = format!(
+                "A batch whose status is `{}` cannot be cancelled.",
+                batch.status.word()
+            );
+            return Err(InvalidRequest {
+                message,
+                param: None,
+                code: None,
+            }
+            .into());
+        }
+        if let Some(running) = self.running().get(id) {
+            running.cancel();
+        }
+        Ok(batch)
+    }
+
+    pub(super) fn start(&self, record: &Record) {
+        let (id, cancel) = (record.batch.id.clone(), CancellationToken::new());
+        self.running().insert(id.clone(), cancel.clone());
+        let job = Job {
+            inner: Arc::clone(&self.0),
+            project: record.project.clone(),
+            id: id.clone(),
+            cancel,
+        };
+        let this = self.clone();
+        self.0.tracker.spawn(async move {
+            this.0.stop.run_until_cancelled(job.drive()).await;
+            this.running().remove(&id);
+        });
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<String, CancellationToken>> {
+        self.0
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Family {
+    fn has(self, batch: &Batch) -> bool {
+        (batch.endpoint == Endpoint::Messages.path()) == (self == Self::Messages)
+    }
+
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::OpenAi => "batch_",
+            Self::Messages => "msgbatch_",
+        }
+    }
+}
+
+/// The batch that `request` asks for, as it begins.
+pub(super) fn begun(family: Family, request: &CreateRequest) -> Batch {
+    let now = unix_now();
+    Batch {
+        id: format!("{}{}", family.prefix(), Uuid::now_v7().simple()),
+        object: "batch".to_owned(),
+        endpoint: request.endpoint.clone(),
+        model: None,
+        errors: None,
+        input_file_id: request.input_file_id.clone(),
+        completion_window: request.completion_window.clone(),
+        status: Status::Validating,
+        output_file_id: None,
+        error_file_id: None,
+        created_at: now,
+        in_progress_at: None,
+        expires_at: Some(now + WINDOW),
+        finalizing_at: None,
+        completed_at: None,
+        failed_at: None,
+        expired_at: None,
+        cancelling_at: None,
+        cancelled_at: None,
+        request_counts: Counts::default(),
+        usage: None,
+        metadata: request.metadata.clone(),
+    }
+}
+
+impl Inner {
+    /// The endpoint of `batch`; the request was checked, so it is there.
+    pub(super) fn endpoint(batch: &Batch) -> Endpoint {
+        Endpoint::at(&batch.endpoint).unwrap_or(Endpoint::Chat)
+    }
+}

@@ -1,0 +1,180 @@
+use std::sync::Arc;
+
+use serde_json::Value;
+use serde_json::json;
+use tokio_util::task::TaskTracker;
+
+use super::*;
+use crate::accounts::auth::Keys;
+use crate::api::openai::conversations::create;
+use crate::api::request_schema::Policy;
+use crate::domain::Caller;
+use crate::storage::store::Limits;
+use crate::storage::store::Shelf;
+use crate::storage::store::Store;
+use crate::storage::store::Table;
+
+fn said(id: &str) -> Value {
+    json!({"type": "message", "id": id, "role": "user", "content": [{"type": "input_text", "text": "a\nb"}]})
+}
+
+fn some() -> (Store, Conversations) {
+    let store = Store::in_memory(TaskTracker::new());
+    let conversations = Conversations::temporary(&store, &Arc::new(Keys::none()));
+    (store, conversations)
+}
+
+async fn made(conversations: &Conversations) -> String {
+    let request = create(br#"{"metadata":{"a":"b"}}"#, Policy::Strict).unwrap();
+    conversations.create(&caller(), request).await.unwrap().id
+}
+
+fn caller() -> Caller {
+    Caller::named("somebody")
+}
+
+async fn ids(conversations: &Conversations, id: &str) -> Vec<String> {
+    let items = conversations.items(&caller(), id).await.unwrap();
+    items
+        .iter()
+        .map(|item| item["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn items_are_added_and_told_apart() {
+    let (_, conversations) = some();
+    let id = made(&conversations).await;
+    conversations
+        .add(&caller(), &id, vec![said("msg_1"), said("msg_2")])
+        .await
+        .unwrap();
+    let added = conversations
+        .add(&caller(), &id, vec![said("msg_2"), said("msg_3")])
+        .await
+        .unwrap();
+    assert_ne!(added[0]["id"], "msg_2");
+    assert!(added[0]["id"].as_str().unwrap().starts_with("msg_"));
+    let now = ids(&conversations, &id).await;
+    assert_eq!(
+        (&*now[0], &*now[1], &*now[3], now.len()),
+        ("msg_1", "msg_2", "msg_3", 4)
+    );
+    assert_eq!(
+        conversations.item(&caller(), &id, "msg_1").await.unwrap(),
+        said("msg_1")
+    );
+    conversations
+        .delete_item(&caller(), &id, "msg_2")
+        .await
+        .unwrap();
+    assert_eq!(ids(&conversations, &id).await.len(), 3);
+    let missing = conversations.delete_item(&caller(), &id, "msg_2").await;
+    assert!(matches!(missing, Err(Error::NoItem(_))));
+}
+
+#[tokio::test]
+async fn nobody_changes_the_items_of_one_that_is_taken() {
+    let (_, conversations) = some();
+    let id = made(&conversations).await;
+    let taken = conversations.take(&caller(), &id).await.unwrap();
+    let refused = conversations.add(&caller(), &id, vec![said("msg_1")]).await;
+    assert!(matches!(refused, Err(Error::Locked(_))));
+    let labels = json!({"c": "d"}).as_object().unwrap().clone();
+    conversations.update(&caller(), &id, labels).await.unwrap();
+    taken.append(vec![said("msg_2")], None).await.unwrap();
+    assert_eq!(ids(&conversations, &id).await, ["msg_2"]);
+    assert_eq!(
+        conversations.get(&caller(), &id).await.unwrap().metadata["c"],
+        "d"
+    );
+    conversations
+        .add(&caller(), &id, vec![said("msg_1")])
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn what_stands_beside_is_written_with_the_items_or_not_at_all() {
+    let (store, conversations) = some();
+    let limits = Limits {
+        time_to_live: std::time::Duration::from_secs(60),
+        max_records: 9,
+        max_bytes: 1 << 20,
+    };
+    let shelf = Shelf::new(store, Table::new("beside"), limits);
+    let id = made(&conversations).await;
+    let beside = || {
+        Some(Beside {
+            shelf: shelf.clone(),
+            id: "x".to_owned(),
+            record: b"y".to_vec(),
+        })
+    };
+    let owner = Keys::none().owner(&caller());
+
+    let taken = conversations.take(&caller(), &id).await.unwrap();
+    conversations.delete(&caller(), &id).await.unwrap();
+    let gone = taken.append(vec![said("msg_1")], beside()).await;
+    assert!(matches!(gone, Err(Error::Gone(_))));
+    assert_eq!(shelf.get(&owner, "x").await.unwrap(), None);
+    assert!(matches!(
+        conversations.get(&caller(), &id).await,
+        Err(Error::NotFound(_))
+    ));
+
+    let id = made(&conversations).await;
+    let taken = conversations.take(&caller(), &id).await.unwrap();
+    taken.append(vec![said("msg_1")], beside()).await.unwrap();
+    assert_eq!(shelf.get(&owner, "x").await.unwrap(), Some(b"y".to_vec()));
+}
+
+#[tokio::test]
+async fn items_are_appended_and_those_that_stand_in_the_record_move_to_a_part() {
+    let (store, conversations) = some();
+    let items = json!({"items": [{"role": "user", "content": "first"}]}).to_string();
+    let request = create(items.as_bytes(), Policy::Strict).unwrap();
+    let id = conversations.create(&caller(), request).await.unwrap().id;
+    let limits = Limits {
+        time_to_live: std::time::Duration::from_secs(60),
+        max_records: 9,
+        max_bytes: 1 << 20,
+    };
+    let shelf = Shelf::new(store, Table::new("conversations"), limits);
+    let owner = Keys::none().owner(&caller());
+    let lines_and_parts = async || {
+        let whole = shelf.whole(&owner, &id).await.unwrap().unwrap();
+        let breaks = |bytes: &Vec<u8>| bytes.iter().filter(|byte| **byte == b'\n').count();
+        (
+            breaks(&whole.record),
+            whole.parts.iter().map(breaks).collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(
+        lines_and_parts().await,
+        (2, vec![]),
+        "as an earlier version writes it"
+    );
+    conversations
+        .add(&caller(), &id, vec![said("msg_2")])
+        .await
+        .unwrap();
+    conversations
+        .add(&caller(), &id, vec![said("msg_3"), said("msg_4")])
+        .await
+        .unwrap();
+    assert_eq!(lines_and_parts().await, (1, vec![2, 2]));
+    conversations
+        .delete_item(&caller(), &id, "msg_3")
+        .await
+        .unwrap();
+    assert_eq!(ids(&conversations, &id).await[1..], ["msg_2", "msg_4"]);
+    conversations
+        .add(&caller(), &id, vec![said("msg_5")])
+        .await
+        .unwrap();
+    assert_eq!(
+        ids(&conversations, &id).await[1..],
+        ["msg_2", "msg_4", "msg_5"]
+    );
+}

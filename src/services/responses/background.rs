@@ -1,0 +1,199 @@
+//! Responses that are made while nobody waits.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use futures::Stream;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Error;
+use super::Run;
+use super::Step;
+use super::record;
+use super::shelves::Shelves;
+use crate::api::openai::responses::Event;
+use crate::api::openai::responses::Response;
+
+/// What a response in the background has given so far.
+#[derive(Debug)]
+struct Log {
+    events: Vec<Event>,
+    response: Option<Response>,
+    is_over: bool,
+}
+
+/// A response that is being made in the background.
+#[derive(Debug)]
+pub(super) struct Live {
+    log: watch::Sender<Log>,
+    pub(super) cancel: CancellationToken,
+}
+
+/// Reads the events of a response, from any of them on, as they come.
+#[derive(Debug)]
+pub struct Follower {
+    log: watch::Receiver<Log>,
+    next: usize,
+}
+
+/// The responses that are being made in the background, by owner and id.
+#[derive(Debug, Default)]
+pub(super) struct Running(Mutex<HashMap<(String, String), Arc<Live>>>);
+
+impl Running {
+    pub(super) fn get(&self, owner: &str, id: &str) -> Option<Arc<Live>> {
+        self.lock().get(&(owner.to_owned(), id.to_owned())).cloned()
+    }
+
+    /// Makes room for `response` of `owner`, which is about to run.
+    pub(super) fn add(&self, owner: &str, response: &Response) -> Arc<Live> {
+        let log = Log {
+            events: Vec::new(),
+            response: Some(response.clone()),
+            is_over: false,
+        };
+        let live = Arc::new(Live {
+            log: watch::Sender::new(log),
+            cancel: CancellationToken::new(),
+        });
+        self.lock()
+            .insert((owner.to_owned(), response.id.clone()), Arc::clone(&live));
+        live
+    }
+
+    /// Makes the response of `run` to its end.
+    pub(super) async fn drive(
+        &self,
+        mut run: Run,
+        live: &Live,
+        shelves: &Shelves,
+        keeps_events: bool,
+    ) {
+        let (owner, id) = (run.keeper.owner.clone(), run.response().id.clone());
+        live.add(run.writer.begin(), run.response());
+        while let Some(step) = run.next().await {
+            live.add(step.events, run.response());
+            if let Some(failure) = step.failure {
+                log(&id, &failure, (run.explain)(&failure).code);
+            }
+        }
+        let events = if keeps_events {
+            live.log.borrow().events.clone()
+        } else {
+            Vec::new()
+        };
+        let tidied = async {
+            if keeps_events {
+                record::save_events(&shelves.streams, &owner, &id, &events).await?;
+            }
+            shelves.unfinished.remove(&owner, &id).await?;
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = tidied.await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a response could not be stored"
+            );
+        }
+        self.lock().remove(&(owner, id));
+        live.log.send_modify(|log| log.is_over = true);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Arc<Live>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Nobody may ever ask for a response that failed, so the log tells of it.
+fn log(id: &str, failure: &Error, code: Option<&str>) {
+    let cause = (!failure.may_quote_the_request()).then_some(failure as &dyn std::error::Error);
+    tracing::warn!(
+        response.id = id,
+        error.code = code,
+        error = cause,
+        "a response in the background failed"
+    );
+}
+
+impl Live {
+    /// The response, without what is not whole yet.
+    pub(super) fn response(&self) -> Option<Response> {
+        self.log.borrow().response.clone()
+    }
+
+    pub(super) fn follow(&self, next: usize) -> Follower {
+        Follower {
+            log: self.log.subscribe(),
+            next,
+        }
+    }
+
+    /// Waits until it is over.
+    pub(super) async fn over(&self) {
+        let _ = self.log.subscribe().wait_for(|log| log.is_over).await;
+    }
+
+    fn add(&self, events: Vec<Event>, response: &Response) {
+        self.log.send_modify(|log| {
+            log.events.extend(events);
+            if log
+                .response
+                .as_ref()
+                .is_none_or(|known| known.status != response.status)
+            {
+                log.response = Some(response.clone());
+            }
+        });
+    }
+}
+
+impl Follower {
+    /// Reads events that are all there.
+    pub(super) fn stored(events: Vec<Event>, next: usize) -> Self {
+        let (_, log) = watch::channel(Log {
+            events,
+            response: None,
+            is_over: true,
+        });
+        Self { log, next }
+    }
+
+    /// The events, as they come.
+    pub fn into_steps(self) -> impl Stream<Item = Step> + Send {
+        futures::stream::unfold(Some(self), async |follower| {
+            let mut follower = follower?;
+            let events = follower.next().await;
+            let is_last = events.is_empty();
+            Some((
+                Step {
+                    events,
+                    failure: None,
+                    is_last,
+                },
+                (!is_last).then_some(follower),
+            ))
+        })
+    }
+
+    /// The next events; none after the last.
+    async fn next(&mut self) -> Vec<Event> {
+        loop {
+            let is_over = {
+                let log = self.log.borrow_and_update();
+                let events = log.events.get(self.next..).unwrap_or_default().to_vec();
+                if !events.is_empty() {
+                    self.next += events.len();
+                    return events;
+                }
+                log.is_over
+            };
+            if is_over || self.log.changed().await.is_err() {
+                return Vec::new();
+            }
+        }
+    }
+}

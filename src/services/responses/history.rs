@@ -1,0 +1,224 @@
+//! What comes before a request's own input.
+
+use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use serde_json::Value;
+
+use super::Error;
+use super::record::Record;
+use crate::api::openai::responses::kept;
+use crate::api::openai::responses::response_of;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::code;
+use crate::api::request_schema::printable;
+use crate::storage::store::Shelf;
+
+/// How much earlier items a request may bring with it, in bytes of JSON: twice what Anthropic takes in a request, which
+/// is packed more tightly. A reference is short, and without a bound a small body could name more than there is memory.
+const LARGEST: usize = 64 << 20;
+
+/// The last conversation of a client that stays, so that it can be gone on from though it is not stored. Clones share it.
+#[derive(Clone, Default)]
+pub struct Memory(Arc<Mutex<Option<Remembered>>>);
+
+struct Remembered {
+    /// The response that the conversation ends with.
+    id: String,
+    items: Vec<Value>,
+}
+
+impl fmt::Debug for Memory {
+    /// Leaves the conversation out.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Memory").finish_non_exhaustive()
+    }
+}
+
+impl Memory {
+    /// Remembers the conversation `items`, which ends with the response `id`, instead of what was remembered before.
+    pub(super) fn remember(&self, id: &str, items: Vec<Value>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Remembered {
+            id: id.to_owned(),
+            items,
+        });
+    }
+
+    fn items(&self, id: &str) -> Option<Vec<Value>> {
+        let remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        remembered
+            .as_ref()
+            .filter(|remembered| remembered.id == id)
+            .map(|remembered| remembered.items.clone())
+    }
+}
+
+/// Looks up what a caller refers to.
+pub(super) struct History<'a> {
+    pub(super) records: &'a Shelf,
+    pub(super) owner: &'a str,
+    pub(super) memory: Option<&'a Memory>,
+}
+
+impl History<'_> {
+    /// The items of the conversation that ends with the response `previous`.
+    ///
+    /// # Errors
+    /// When it, or one before it, is not there or not whole, or when they are more than Claude can read.
+    pub(super) async fn before(&self, previous: Option<&str>) -> Result<Vec<Value>, Error> {
+        let mut room = LARGEST;
+        let mut links = Vec::new();
+        let mut next = previous.map(ToOwned::to_owned);
+        while let Some(id) = next {
+            let (items, before) = self.link(&id).await?;
+            for item in &items {
+                take(&mut room, item).ok_or_else(|| too_large("previous_response_id"))?;
+            }
+            links.push(items);
+            next = before;
+        }
+        Ok(links.into_iter().rev().flatten().collect())
+    }
+
+    /// The items that end with the response `id`, and the response they follow.
+    async fn link(&self, id: &str) -> Result<(Vec<Value>, Option<String>), Error> {
+        if let Some(items) = self.memory.and_then(|memory| memory.items(id)) {
+            return Ok((items, None));
+        }
+        let record = Record::load(self.records, self.owner, id)
+            .await?
+            .ok_or_else(|| not_found(id))?;
+        if !record.response.status.is_final() {
+            return Err(unfinished(id).into());
+        }
+        if let Some(conversation) = &record.response.conversation {
+            return Err(in_conversation(id, &conversation.id).into());
+        }
+        let before = record.response.previous_response_id.clone();
+        Ok((record.items(), before))
+    }
+
+    /// Puts what they refer to in the place of the references of `input`, which follows `earlier`.
+    ///
+    /// # Errors
+    /// When one refers to nothing, or all together to more than Claude can read.
+    pub(super) async fn dereference(
+        &self,
+        earlier: &[Value],
+        input: &mut [Value],
+    ) -> Result<(), Error> {
+        let named = |(index, item)| Some((index, kept::reference(item)?.to_owned()));
+        let wanted: Vec<(usize, String)> = input.iter().enumerate().filter_map(named).collect();
+        let near = by_id(earlier.iter().chain(&*input));
+        let others = wanted
+            .iter()
+            .map(|(_, id)| id.as_str())
+            .filter(|id| !near.contains_key(id));
+        let far = self
+            .items_beside(others.filter_map(response_of).collect())
+            .await?;
+        let far = by_id(&far);
+        let mut room = LARGEST;
+        let mut found = Vec::new();
+        for (index, id) in wanted {
+            let item = near
+                .get(&*id)
+                .or_else(|| far.get(&*id))
+                .ok_or_else(|| no_item(index, &id))?;
+            take(&mut room, item).ok_or_else(|| too_large("input"))?;
+            found.push((index, Value::clone(item)));
+        }
+        for (index, item) in found {
+            input[index] = item;
+        }
+        Ok(())
+    }
+
+    /// All items of `responses`.
+    async fn items_beside(&self, responses: BTreeSet<String>) -> Result<Vec<Value>, Error> {
+        let mut room = LARGEST;
+        let mut all = Vec::new();
+        for response in responses {
+            let record = Record::load(self.records, self.owner, &response).await?;
+            for item in record.map(Record::items).unwrap_or_default() {
+                take(&mut room, &item).ok_or_else(|| too_large("input"))?;
+                all.push(item);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Those of `items` that can be referred to; of several with one id the first.
+fn by_id<'a>(items: impl IntoIterator<Item = &'a Value>) -> HashMap<&'a str, &'a Value> {
+    let mut known = HashMap::new();
+    for item in items {
+        if let (None, Some(id)) = (kept::reference(item), item["id"].as_str()) {
+            known.entry(id).or_insert(item);
+        }
+    }
+    known
+}
+
+/// Takes the bytes of `item` from the `room`, if there are as many.
+fn take(room: &mut usize, item: &Value) -> Option<()> {
+    let size = serde_json::to_vec(item).map_or(0, |bytes| bytes.len());
+    *room = room.checked_sub(size)?;
+    Some(())
+}
+
+fn too_large(param: &'static str) -> InvalidRequest {
+    let message = format!(
+        "`{param}` refers to more than {} MiB of earlier items, which is more than Claude can read. Begin a new \
+         conversation, or refer to less.",
+        LARGEST >> 20
+    );
+    InvalidRequest::at(param, code::VALUE, message)
+}
+
+fn not_found(id: &str) -> InvalidRequest {
+    let message = format!(
+        "Previous response with id '{}' not found. It was never stored, or deleted, or its time is over. Send its items \
+         as `input` instead.",
+        printable(id)
+    );
+    InvalidRequest::at(
+        "previous_response_id",
+        "previous_response_not_found",
+        message,
+    )
+}
+
+fn unfinished(id: &str) -> InvalidRequest {
+    let message = format!(
+        "The previous response '{}' is still being made. Wait until it is whole.",
+        printable(id)
+    );
+    InvalidRequest::at(
+        "previous_response_id",
+        "previous_response_not_finished",
+        message,
+    )
+}
+
+/// What came before it stands in the conversation, and may have changed since.
+fn in_conversation(id: &str, conversation: &str) -> InvalidRequest {
+    let (id, conversation) = (printable(id), printable(conversation));
+    let message = format!(
+        "The previous response '{id}' belongs to a conversation. Go on in that: remove `previous_response_id`, and send \
+         \"conversation\": \"{conversation}\"."
+    );
+    InvalidRequest::at("previous_response_id", code::VALUE, message)
+}
+
+fn no_item(index: usize, id: &str) -> InvalidRequest {
+    let message = format!(
+        "Item with id '{}' not found. Send the item itself.",
+        printable(id)
+    );
+    InvalidRequest::at(format!("input[{index}].id"), "item_not_found", message)
+}

@@ -1,0 +1,204 @@
+//! What can be done with responses.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Error;
+use super::background::Follower;
+use super::background::Running;
+use super::record;
+use super::record::Record;
+use super::run::Explain;
+use super::shelves::Shelves;
+
+use crate::accounts::auth::Keys;
+use crate::api::openai::Page;
+use crate::api::openai::responses::Response;
+use crate::api::openai::responses::ToolNames;
+use crate::api::openai::responses::Writer;
+use crate::api::openai::responses::kept;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::code;
+use crate::domain::Caller;
+use crate::engine::gateway::Turns;
+use crate::services::conversations::Conversations;
+
+/// Makes, keeps and gives back responses. Clones share all.
+#[derive(Clone)]
+pub struct Responses(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) turns: Arc<dyn Turns>,
+    pub(super) keys: Arc<Keys>,
+    pub(super) shelves: Shelves,
+    pub(super) conversations: Conversations,
+    pub(super) running: Running,
+    pub(super) tracker: TaskTracker,
+    pub(super) stop: CancellationToken,
+    pub(super) explain: Explain,
+}
+
+impl fmt::Debug for Responses {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Responses")
+            .field("shelves", &self.0.shelves)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Responses {
+    /// Responses made by `turns` and kept on `shelves`, and in `conversations` where a request says so. What is made in the background is a task of `tracker`; all that is
+    /// being made fails with `stop`. `explain` has the words for failures.
+    pub fn new(
+        turns: Arc<dyn Turns>,
+        keys: Arc<Keys>,
+        shelves: Shelves,
+        conversations: Conversations,
+        tracker: TaskTracker,
+        stop: CancellationToken,
+        explain: Explain,
+    ) -> Self {
+        let running = Running::default();
+        Self(Arc::new(Inner {
+            turns,
+            keys,
+            shelves,
+            conversations,
+            running,
+            tracker,
+            stop,
+            explain,
+        }))
+    }
+
+    /// Marks what an earlier server was still making as failed, and says how much that was.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn recover(&self) -> Result<usize, Error> {
+        let Inner {
+            shelves, explain, ..
+        } = &*self.0;
+        let names = shelves.unfinished.names().await?;
+        for (owner, id) in &names {
+            if let Some(record) = Record::load(&shelves.records, owner, id).await? {
+                let mut writer = Writer::new(record.response, ToolNames::default(), false);
+                writer.fail(&explain(
+                    &crate::engine::gateway::Error::ShuttingDown.into(),
+                ));
+                let record = Record {
+                    response: writer.response().clone(),
+                    input: record.input,
+                };
+                record.save(&shelves.records, owner).await?;
+            }
+            shelves.unfinished.remove(owner, id).await?;
+        }
+        Ok(names.len())
+    }
+
+    /// A response as it is now.
+    ///
+    /// # Errors
+    /// When the caller has none of this name.
+    pub async fn get(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
+        let owner = self.0.keys.owner(caller);
+        match self
+            .0
+            .running
+            .get(&owner, id)
+            .and_then(|live| live.response())
+        {
+            Some(response) => Ok(response),
+            None => Ok(self.record(&owner, id).await?.response),
+        }
+    }
+
+    /// The events of a response from the one numbered `first` on.
+    ///
+    /// # Errors
+    /// When the caller has no such response, or its events are not kept.
+    pub async fn follow(&self, caller: &Caller, id: &str, first: usize) -> Result<Follower, Error> {
+        let owner = self.0.keys.owner(caller);
+        if let Some(live) = self.0.running.get(&owner, id) {
+            return Ok(live.follow(first));
+        }
+        self.record(&owner, id).await?;
+        match record::load_events(&self.0.shelves.streams, &owner, id).await? {
+            Some(events) => Ok(Follower::stored(events, first)),
+            None => {
+                let message = "The events of this response are not kept: only those of responses that were created with \
+                               `\"background\": true` and `\"stream\": true` are. Leave `stream` out.";
+                Err(InvalidRequest::at("stream", code::VALUE, message).into())
+            }
+        }
+    }
+
+    /// Ends the making of a response in the background. One that is over stays as it is.
+    ///
+    /// # Errors
+    /// When the caller has none of this name, or it was not made in the background.
+    pub async fn cancel(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
+        let owner = self.0.keys.owner(caller);
+        if let Some(live) = self.0.running.get(&owner, id) {
+            live.cancel.cancel();
+            live.over().await;
+        }
+        let response = self.record(&owner, id).await?.response;
+        if !response.background {
+            let message = "Cannot cancel a synchronous response: only one that was created with `\"background\": true` can \
+                           be cancelled. To end another, close its connection.";
+            return Err(InvalidRequest {
+                message: message.to_owned(),
+                param: None,
+                code: None,
+            }
+            .into());
+        }
+        Ok(response)
+    }
+
+    /// Takes a response away.
+    ///
+    /// # Errors
+    /// When the caller has none of this name.
+    pub async fn delete(&self, caller: &Caller, id: &str) -> Result<(), Error> {
+        let owner = self.0.keys.owner(caller);
+        if let Some(live) = self.0.running.get(&owner, id) {
+            live.cancel.cancel();
+            live.over().await;
+        }
+        self.0.shelves.streams.remove(&owner, id).await?;
+        if self.0.shelves.records.remove(&owner, id).await? {
+            return Ok(());
+        }
+        Err(Error::NotFound(id.to_owned()))
+    }
+
+    /// A page of the input of a response, as the body of a list.
+    ///
+    /// # Errors
+    /// When the caller has none of this name, or the page begins after an item that is not there.
+    pub async fn input_items(
+        &self,
+        caller: &Caller,
+        id: &str,
+        page: &Page,
+    ) -> Result<String, Error> {
+        let owner = self.0.keys.owner(caller);
+        let input = self.record(&owner, id).await?.input;
+        let (items, has_more) =
+            page.of(input.iter().collect(), |item: &&Value| item["id"].as_str())?;
+        Ok(kept::list(&items, has_more))
+    }
+
+    async fn record(&self, owner: &str, id: &str) -> Result<Record, Error> {
+        let record = Record::load(&self.0.shelves.records, owner, id).await?;
+        record.ok_or_else(|| Error::NotFound(id.to_owned()))
+    }
+}

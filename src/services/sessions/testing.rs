@@ -1,0 +1,33 @@
+//! Sessions for tests of others: three of each key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
+
+use super::Config;
+use super::Sessions;
+use crate::accounts::auth::Keys;
+use crate::storage::store::Store;
+use crate::storage::store::testing::Faulty;
+
+/// Those that leave nothing behind.
+pub(crate) fn temporary(keys: &Arc<Keys>) -> Sessions {
+    over(&Store::in_memory(TaskTracker::new()), keys)
+}
+
+/// Those whose disk may be full.
+pub(crate) fn faulty(keys: &Arc<Keys>) -> (Sessions, Arc<Faulty>) {
+    let disk = Arc::new(Faulty::default());
+    let store = Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap();
+    (over(&store, keys), disk)
+}
+
+fn over(store: &Store, keys: &Arc<Keys>) -> Sessions {
+    let config = Config {
+        idle: Duration::from_secs(60),
+        max_sessions: 3,
+        max_bytes: 1 << 20,
+    };
+    Sessions::new(store, Arc::clone(keys), config)
+}

@@ -1,0 +1,323 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::StreamExt as _;
+use futures::future::join_all;
+use futures::stream;
+use serde_json::Map;
+use serde_json::json;
+use tokio_util::task::TaskTracker;
+
+use super::*;
+use crate::accounts::auth::Keys;
+use crate::api::openai::Page;
+use crate::api::openai::sessions::CreateRequest;
+use crate::api::openai::sessions::Session;
+use crate::api::request_schema::Policy;
+use crate::domain::Caller;
+use crate::domain::Finish;
+use crate::domain::FinishReason;
+use crate::domain::TurnEvent;
+use crate::domain::Usage;
+use crate::storage::store::Memory;
+use crate::storage::store::Store;
+use crate::storage::store::testing::Faulty;
+use crate::storage::store::testing::Gated;
+
+fn sessions(store: &Store) -> Sessions {
+    sessions_for(store, 60)
+}
+
+/// Sessions that are kept for so many seconds.
+fn sessions_for(store: &Store, idle: u64) -> Sessions {
+    let config = Config {
+        idle: Duration::from_secs(idle),
+        max_sessions: 2,
+        max_bytes: 1 << 20,
+    };
+    Sessions::new(store, Arc::new(Keys::none()), config)
+}
+
+fn new() -> CreateRequest {
+    CreateRequest {
+        model: Some("haiku".into()),
+        instructions: None,
+        metadata: Map::new(),
+        project: None,
+    }
+}
+
+fn caller() -> Caller {
+    Caller::named("key_a")
+}
+
+/// Says `words`, and is answered, unless the answer is left before its `end`.
+async fn say(sessions: &Sessions, session: &Session, words: &str, reason: Option<FinishReason>) {
+    let talk = sessions.talk(&caller(), &session.id).await.unwrap();
+    let request = talk
+        .read(
+            json!({"content": words}).to_string().as_bytes(),
+            Policy::Strict,
+        )
+        .unwrap();
+    let usage = Usage {
+        input_tokens: 3,
+        output_tokens: 2,
+        ..Usage::default()
+    };
+    let end = reason.map(|reason| TurnEvent::Finished(Finish::new(reason, usage)));
+    let events = [TurnEvent::Text("Hel".into()), TurnEvent::Text("lo".into())]
+        .into_iter()
+        .chain(end)
+        .map(Ok);
+    let mut answer = talk.keep(request.new, stream::iter(events).boxed());
+    while answer.next().await.is_some() {}
+}
+
+#[tokio::test]
+async fn a_whole_answer_is_kept_and_no_other() {
+    let store = Store::in_memory(TaskTracker::new());
+    let sessions = sessions(&store);
+    let session = sessions.create(&caller(), new()).await.unwrap();
+    say(&sessions, &session, "lost", None).await;
+    say(
+        &sessions,
+        &session,
+        "refused",
+        Some(FinishReason::ContentFilter),
+    )
+    .await;
+    assert_eq!(
+        sessions
+            .get(&caller(), &session.id)
+            .await
+            .unwrap()
+            .message_count,
+        0
+    );
+    say(&sessions, &session, "hi", Some(FinishReason::Stop)).await;
+    // The same records, as a next server finds them.
+    let next = self::sessions(&store);
+    let now = next.get(&caller(), &session.id).await.unwrap();
+    assert_eq!((now.message_count, now.usage.total_tokens), (2, 10));
+    let page = Page {
+        limit: 9,
+        after: None,
+        is_ascending: true,
+    };
+    let (entries, _) = next.messages(&caller(), &session.id, &page).await.unwrap();
+    let said: Vec<_> = entries
+        .iter()
+        .map(|entry| entry.message["content"].as_str().unwrap())
+        .collect();
+    assert_eq!(said, ["hi", "Hello"]);
+}
+
+#[tokio::test]
+async fn a_session_is_its_keys_and_one_message_at_a_time() {
+    let sessions = sessions(&Store::in_memory(TaskTracker::new()));
+    let session = sessions.create(&caller(), new()).await.unwrap();
+    let stranger = Caller::named("key_b");
+    let talk = sessions.talk(&caller(), &session.id).await.unwrap();
+    assert!(matches!(
+        sessions.talk(&caller(), &session.id).await,
+        Err(Error::Busy(_))
+    ));
+    assert!(matches!(
+        sessions.talk(&stranger, &session.id).await,
+        Err(Error::NotFound(_))
+    ));
+    drop(talk);
+    sessions.talk(&caller(), &session.id).await.unwrap();
+    assert!(matches!(
+        sessions.delete(&stranger, &session.id).await,
+        Err(Error::NotFound(_))
+    ));
+    sessions.create(&caller(), new()).await.unwrap();
+    assert!(matches!(
+        sessions.create(&caller(), new()).await,
+        Err(Error::TooMany(2))
+    ));
+    sessions.create(&stranger, new()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_that_is_deleted_while_it_is_answered_stays_deleted() {
+    let sessions = sessions(&Store::in_memory(TaskTracker::new()));
+    let session = sessions.create(&caller(), new()).await.unwrap();
+    let talk = sessions.talk(&caller(), &session.id).await.unwrap();
+    sessions.delete(&caller(), &session.id).await.unwrap();
+    let finish = Finish::new(FinishReason::Stop, Usage::default());
+    let mut answer = talk.keep(
+        Vec::new(),
+        stream::iter([Ok(TurnEvent::Finished(finish))]).boxed(),
+    );
+    assert!(matches!(answer.next().await, Some(Err(Error::Gone(_)))));
+    assert!(matches!(
+        sessions.get(&caller(), &session.id).await,
+        Err(Error::NotFound(_))
+    ));
+}
+
+#[tokio::test]
+async fn there_are_no_more_sessions_however_many_ask_at_once() {
+    let store = Store::new(Arc::new(Memory::default()), TaskTracker::new()).unwrap();
+    let sessions = sessions(&store);
+    let caller = caller();
+    let made = join_all((0..20).map(|_| sessions.create(&caller, new()))).await;
+    assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 2);
+    let page = Page {
+        limit: 9,
+        after: None,
+        is_ascending: true,
+    };
+    assert_eq!(sessions.list(&caller, &page).await.unwrap().0.len(), 2);
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_kept_fails_and_leaves_the_session_as_it_was() {
+    let disk = Arc::new(Faulty::default());
+    let sessions = sessions(&Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap());
+    let session = sessions.create(&caller(), new()).await.unwrap();
+    say(&sessions, &session, "hi", Some(FinishReason::Stop)).await;
+    let before = sessions.get(&caller(), &session.id).await.unwrap();
+    disk.fill(true);
+    let talk = sessions.talk(&caller(), &session.id).await.unwrap();
+    let finish = Finish::new(FinishReason::Stop, Usage::default());
+    let mut answer = talk.keep(
+        Vec::new(),
+        stream::iter([Ok(TurnEvent::Finished(finish))]).boxed(),
+    );
+    assert!(matches!(answer.next().await, Some(Err(Error::NotKept(_)))));
+    disk.fill(false);
+    assert_eq!(sessions.get(&caller(), &session.id).await.unwrap(), before);
+    say(&sessions, &session, "again", Some(FinishReason::Stop)).await;
+    assert_eq!(
+        sessions
+            .get(&caller(), &session.id)
+            .await
+            .unwrap()
+            .message_count,
+        4
+    );
+}
+
+#[tokio::test]
+async fn a_session_that_is_spoken_in_late_has_time_for_the_answer() {
+    let store = Store::in_memory(TaskTracker::new());
+    let session = sessions_for(&store, 1000)
+        .create(&caller(), new())
+        .await
+        .unwrap();
+    for (idle, is_renewed) in [(1500, false), (3000, true)] {
+        let sessions = sessions_for(&store, idle);
+        drop(sessions.talk(&caller(), &session.id).await.unwrap());
+        let now = sessions.get(&caller(), &session.id).await.unwrap();
+        assert_eq!(
+            now.expires_at >= session.created_at + idle,
+            is_renewed,
+            "{idle}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_turn_writes_what_it_brings_and_a_record_of_an_earlier_version_is_read() {
+    let store = Store::in_memory(TaskTracker::new());
+    let sessions = sessions(&store);
+    let session = sessions.create(&caller(), new()).await.unwrap();
+    // A record of an earlier version has all messages in its second line.
+    let entry =
+        json!([{"id": "msg_1", "created_at": 1, "role": "user", "content": "x".repeat(5000)}]);
+    let old = [
+        serde_json::to_vec(&session).unwrap(),
+        entry.to_string().into_bytes(),
+    ]
+    .join(&b'\n');
+    let owner = Keys::none().owner(&caller());
+    assert!(
+        sessions
+            .0
+            .shelf
+            .renew(&owner, &session.id, old)
+            .await
+            .unwrap()
+    );
+    say(&sessions, &session, "second", Some(FinishReason::Stop)).await;
+    say(&sessions, &session, "third", Some(FinishReason::Stop)).await;
+    let whole = sessions
+        .0
+        .shelf
+        .whole(&owner, &session.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(whole.record.ends_with(b"\n[]"), "the messages are in parts");
+    assert_eq!(
+        whole
+            .parts
+            .iter()
+            .map(|part| part.len() > 5000)
+            .collect::<Vec<_>>(),
+        [true, false]
+    );
+    let page = Page {
+        limit: 9,
+        after: None,
+        is_ascending: true,
+    };
+    let (entries, _) = sessions
+        .messages(&caller(), &session.id, &page)
+        .await
+        .unwrap();
+    let said: Vec<_> = entries
+        .iter()
+        .map(|entry| entry.message["content"].as_str().unwrap().len())
+        .collect();
+    assert_eq!(said, [5000, 6, 5, 5, 5]);
+    assert_eq!(
+        sessions
+            .get(&caller(), &session.id)
+            .await
+            .unwrap()
+            .message_count,
+        5
+    );
+}
+
+#[tokio::test]
+async fn a_session_stays_taken_until_its_answer_is_written_though_the_client_has_left() {
+    let disk = Arc::new(Gated::default());
+    let sessions = sessions(&Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap());
+    let session = sessions.create(&caller(), new()).await.unwrap();
+    let talk = sessions.talk(&caller(), &session.id).await.unwrap();
+    disk.close();
+    let finish = Finish::new(FinishReason::Stop, Usage::default());
+    let message = json!({"role": "user", "content": "hi"});
+    let mut answer = talk.keep(
+        vec![message],
+        stream::iter([Ok(TurnEvent::Finished(finish))]).boxed(),
+    );
+    assert!(
+        answer.next().now_or_never().is_none(),
+        "the disk is waited for"
+    );
+    drop(answer);
+    assert!(matches!(
+        sessions.talk(&caller(), &session.id).await,
+        Err(Error::Busy(_))
+    ));
+    disk.open();
+    let next = loop {
+        match sessions.talk(&caller(), &session.id).await {
+            Err(Error::Busy(_)) => tokio::task::yield_now().await,
+            talk => break talk.unwrap(),
+        }
+    };
+    assert_eq!(
+        next.record.entries.len(),
+        2,
+        "it goes on from what was said"
+    );
+}

@@ -1,0 +1,306 @@
+//! Agents that do what a test says, and a service that runs them.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::*;
+use crate::accounts::auth::Keys;
+use crate::accounts::ledger;
+use crate::accounts::ledger::Clock;
+use crate::accounts::ledger::Ledger;
+use crate::accounts::pricing;
+use crate::accounts::pricing::Prices;
+use crate::accounts::rate_limit;
+use crate::domain::Caller;
+use crate::domain::Failure;
+use crate::domain::ModelName;
+use crate::domain::Money;
+use crate::domain::Usage;
+use crate::engine::agent::Agent;
+use crate::engine::agent::AgentEvent;
+use crate::engine::agent::Answer;
+use crate::engine::agent::EndReason;
+use crate::engine::agent::Ending;
+use crate::engine::agent::Job;
+use crate::engine::agent::Question;
+use crate::engine::agent::Runner;
+use crate::storage::store::Limits;
+use crate::storage::store::Store;
+
+/// The prompt of an agent that is never ready for it.
+pub(crate) const NEVER_READY: &str = "never ready";
+
+/// What an agent heard.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Heard {
+    Answer(String, Answer),
+    Interrupt,
+    /// Nobody holds it any more.
+    Dropped,
+}
+
+/// The strings of an agent.
+pub(crate) struct Puppet {
+    pub(crate) job: Job,
+    pub(crate) says: UnboundedSender<Result<AgentEvent, Failure>>,
+    pub(crate) heard: UnboundedReceiver<Heard>,
+}
+
+#[derive(Debug)]
+struct Stage {
+    puppets: UnboundedSender<Puppet>,
+    forgotten: UnboundedSender<Uuid>,
+}
+
+struct Actor {
+    lines: UnboundedReceiver<Result<AgentEvent, Failure>>,
+    heard: UnboundedSender<Heard>,
+}
+
+impl Runner for Stage {
+    fn start(&self, job: Job) -> BoxFuture<'_, Result<Box<dyn Agent>, Failure>> {
+        let (says, lines) = mpsc::unbounded_channel();
+        let (heard, hears) = mpsc::unbounded_channel();
+        let is_ready = job.prompt != NEVER_READY;
+        self.puppets
+            .send(Puppet {
+                job,
+                says,
+                heard: hears,
+            })
+            .unwrap();
+        if !is_ready {
+            return std::future::pending().boxed();
+        }
+        async { Ok(Box::new(Actor { lines, heard }) as Box<dyn Agent>) }.boxed()
+    }
+
+    fn forget(&self, session: Uuid) {
+        let _ = self.forgotten.send(session);
+    }
+
+    fn forget_others(&self, _sessions: HashSet<Uuid>) {}
+}
+
+impl Agent for Actor {
+    fn begin(&mut self) {}
+
+    fn next_event(&mut self) -> BoxFuture<'_, Result<AgentEvent, Failure>> {
+        async {
+            match self.lines.recv().await {
+                Some(line) => line,
+                None => std::future::pending().await,
+            }
+        }
+        .boxed()
+    }
+
+    fn answer(&mut self, question: &str, answer: Answer) {
+        let _ = self.heard.send(Heard::Answer(question.to_owned(), answer));
+    }
+
+    fn interrupt(&mut self) {
+        let _ = self.heard.send(Heard::Interrupt);
+    }
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        let _ = self.heard.send(Heard::Dropped);
+    }
+}
+
+impl Puppet {
+    pub(crate) fn say(&self, event: AgentEvent) {
+        self.says.send(Ok(event)).unwrap();
+    }
+
+    pub(crate) fn ask(&self, id: &str) {
+        self.say(AgentEvent::Question(Question {
+            id: id.to_owned(),
+            tool: "Bash".to_owned(),
+            tool_use_id: "toolu_1".to_owned(),
+            input: r#"{"command":"ls"}"#.to_owned(),
+            reason: None,
+        }));
+    }
+
+    /// Calls the model, and ends.
+    pub(crate) fn end(&self, reason: EndReason, dollars: &str) {
+        self.say(AgentEvent::Turn {
+            model: "haiku".to_owned(),
+        });
+        self.say(AgentEvent::Finished(Ending {
+            reason,
+            result: "words".to_owned(),
+            usage: Usage {
+                input_tokens: 7,
+                output_tokens: 3,
+                ..Usage::default()
+            },
+            session_cost: Money::from_decimal(dollars),
+        }));
+    }
+}
+
+/// A server's tasks.
+pub(crate) struct Office {
+    pub(crate) tasks: Tasks,
+    pub(crate) puppets: UnboundedReceiver<Puppet>,
+    /// Sessions that the runner was told to forget.
+    pub(crate) forgotten: UnboundedReceiver<Uuid>,
+    pub(crate) ledger: Ledger,
+    pub(crate) stop: CancellationToken,
+    pub(crate) kill: CancellationToken,
+    pub(crate) folder: TempDir,
+}
+
+impl Office {
+    pub(crate) async fn open() -> Self {
+        Self::on(
+            &Store::in_memory(TaskTracker::new()),
+            tempfile::tempdir().unwrap(),
+        )
+        .await
+    }
+
+    pub(crate) async fn on(store: &Store, folder: TempDir) -> Self {
+        Self::of(Keys::none(), store, folder).await
+    }
+
+    /// One for callers with `keys`.
+    pub(crate) async fn for_keys(keys: Keys) -> Self {
+        Self::of(
+            keys,
+            &Store::in_memory(TaskTracker::new()),
+            tempfile::tempdir().unwrap(),
+        )
+        .await
+    }
+
+    async fn of(keys: Keys, store: &Store, folder: TempDir) -> Self {
+        let (sender, puppets) = mpsc::unbounded_channel();
+        let (forgets, forgotten) = mpsc::unbounded_channel();
+        // 2026-11-21 in UTC.
+        let config = ledger::Config {
+            keep_charges_days: 1,
+        };
+        let opened = Ledger::open(store.clone(), Clock::new(|| 1_795_219_200), config)
+            .await
+            .unwrap();
+        let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
+        let limits = Limits {
+            time_to_live: Duration::from_secs(600),
+            max_records: 100,
+            max_bytes: 1 << 20,
+        };
+        let tasks = Tasks::new(Parts {
+            runner: Some(Arc::new(Stage {
+                puppets: sender,
+                forgotten: forgets,
+            })),
+            keys: Arc::new(keys),
+            shelves: Shelves::new(store, limits),
+            ledger: opened.ledger.clone(),
+            prices: Arc::new(prices()),
+            limits: rate_limit::Limits::new(rate_limit::Config::default()),
+            webhooks: None,
+            tracker: TaskTracker::new(),
+            stop: stop.clone(),
+            kill: kill.clone(),
+            config: Config {
+                roots: Roots::new([folder.path().to_owned()]),
+                model: ModelName::new("sonnet"),
+                webhook_hosts: vec!["hooks.example.com".to_owned()],
+                max_running: 1,
+                queue_length: 2,
+                max_per_key: 2,
+                timeout: Duration::from_secs(60),
+                budget: Money::from_decimal("1").unwrap(),
+                max_output_tokens: 32_000,
+                permission_timeout: Duration::from_secs(20),
+                grace: Duration::from_secs(5),
+            },
+        });
+        Self {
+            tasks,
+            puppets,
+            forgotten,
+            ledger: opened.ledger,
+            stop,
+            kill,
+            folder,
+        }
+    }
+
+    pub(crate) fn spec(&self) -> Spec {
+        Spec {
+            chosen: None,
+            prompt: "do it".to_owned(),
+            workspace: self.folder.path().to_owned(),
+            model: ModelName::new("sonnet"),
+            system_prompt: None,
+            tools: Preset::Edit.tools(None, &[]).unwrap(),
+            permission_mode: Preset::Edit.mode(),
+            max_turns: None,
+            max_budget: None,
+            timeout: None,
+            session: None,
+            webhook: None,
+        }
+    }
+
+    pub(crate) async fn create(&self) -> Task {
+        self.tasks.create(&me(), self.spec()).await.unwrap()
+    }
+
+    /// All that a task tells from one of its events on, a line for each.
+    pub(crate) async fn told(&self, id: &str, first: u64) -> String {
+        let follower = self.tasks.follow(&me(), id, first).await.unwrap();
+        let mut events = std::pin::pin!(follower.into_events());
+        let mut text = String::new();
+        while let Some(event) = events.next().await {
+            let event = event.unwrap();
+            let told = serde_json::to_value(&event.told).unwrap();
+            writeln!(text, "{} {told}", event.sequence_number).unwrap();
+        }
+        text
+    }
+
+    /// Waits for a task to end.
+    pub(crate) async fn ended(&self, id: &str) -> Task {
+        self.told(id, 0).await;
+        self.tasks.get(&me(), id).await.unwrap()
+    }
+}
+
+/// Of haiku: a dollar for a million tokens of a prompt, and ten for one of answers.
+fn prices() -> Prices {
+    let price = "input 1, output 10, cache write 1, cache read 1"
+        .parse()
+        .unwrap();
+    Prices::new(pricing::Config {
+        models: [("haiku".to_owned(), price)].into(),
+        assumed_output_tokens: 0,
+        image_tokens: 0,
+        document_tokens: 0,
+        web_search: crate::domain::Money::ZERO,
+    })
+}
+
+pub(crate) fn me() -> Caller {
+    Caller::named("local")
+}

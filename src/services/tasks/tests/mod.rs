@@ -1,0 +1,519 @@
+//! Tasks whose agents are puppets, at a time that passes as the test says.
+
+mod money;
+
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::testing::Heard;
+use super::testing::Office;
+use super::testing::me;
+use super::*;
+use crate::accounts::auth::Keys;
+use crate::accounts::ledger::Period;
+use crate::accounts::ledger::Query;
+use crate::accounts::webhooks::Endpoint;
+use crate::accounts::webhooks::Secret;
+use crate::domain::Budget;
+use crate::domain::Caller;
+use crate::domain::Cap;
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+use crate::domain::Grant;
+use crate::domain::Money;
+use crate::domain::Usage;
+use crate::engine::agent::AgentEvent;
+use crate::engine::agent::Answer;
+use crate::engine::agent::Change;
+use crate::engine::agent::EndReason;
+use crate::storage::store::Store;
+use crate::storage::store::testing::Faulty;
+use crate::storage::store::testing::Gated;
+
+#[tokio::test(start_paused = true)]
+async fn what_a_task_tells_is_there_for_whoever_comes_late() {
+    let mut office = Office::open().await;
+    let task = office.create().await;
+    assert_eq!(task.status, Status::Queued);
+    let puppet = office.puppets.recv().await.unwrap();
+    assert_eq!(
+        puppet.job.workspace,
+        office.folder.path().canonicalize().unwrap()
+    );
+    puppet.say(AgentEvent::Message("hm".to_owned()));
+    let input = r#"{"file_path":"a"}"#.to_owned();
+    puppet.say(AgentEvent::ToolUse {
+        id: "toolu_1".to_owned(),
+        name: "Write".to_owned(),
+        input,
+    });
+    for (path, is_new) in [("a", true), ("a", false), ("b", false)] {
+        puppet.say(AgentEvent::ToolResult {
+            id: "toolu_1".to_owned(),
+            content: "ok".to_owned(),
+            is_error: false,
+            change: Some(Change {
+                path: path.into(),
+                is_new,
+            }),
+        });
+    }
+    puppet.end(EndReason::Completed, "0.25");
+    let early = office.told(&task.id, 0).await;
+    insta::assert_snapshot!(early, @r#"
+    0 {"status":"running","tokens":{"cache_read":0,"cache_write":0,"input":0,"output":0},"turns":0,"type":"progress"}
+    1 {"text":"hm","type":"message"}
+    2 {"id":"toolu_1","input":{"file_path":"a"},"name":"Write","type":"tool_use"}
+    3 {"content":"ok","is_error":false,"tool_use_id":"toolu_1","type":"tool_result"}
+    4 {"content":"ok","is_error":false,"tool_use_id":"toolu_1","type":"tool_result"}
+    5 {"content":"ok","is_error":false,"tool_use_id":"toolu_1","type":"tool_result"}
+    6 {"result":"words","status":"completed","type":"complete"}
+    "#);
+    assert_eq!(
+        office.told(&task.id, 0).await,
+        early,
+        "whoever comes later reads the same"
+    );
+    let rest: String = early
+        .lines()
+        .skip(3)
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert_eq!(office.told(&task.id, 3).await, rest);
+    let task = office.tasks.get(&me(), &task.id).await.unwrap();
+    assert_eq!(
+        (task.status, task.turns, task.tokens.input),
+        (Status::Completed, 1, 7)
+    );
+    assert_eq!(
+        (task.cost(), task.result.as_deref()),
+        (Money::from_decimal("0.25"), Some("words"))
+    );
+    let at = |path: &str| puppet.job.workspace.join(path);
+    assert!(task.files_created.iter().eq([&at("a")]) && task.files_modified.iter().eq([&at("b")]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_are_answered_by_the_caller_or_denied_in_time() {
+    let mut office = Office::open().await;
+    let task = office.create().await;
+    let mut puppet = office.puppets.recv().await.unwrap();
+    let asked = async |office: &Office, id: &str| loop {
+        let task = office.tasks.get(&me(), &task.id).await.unwrap();
+        if task.questions.iter().any(|question| question.id == id) {
+            break;
+        }
+        tokio::task::yield_now().await;
+    };
+    puppet.ask("q1");
+    asked(&office, "q1").await;
+    let nobody = office
+        .tasks
+        .answer(&me(), &task.id, "q9", Answer::Allow)
+        .await
+        .unwrap_err();
+    assert!(matches!(nobody, Error::UnknownQuestion(_)));
+    office
+        .tasks
+        .answer(&me(), &task.id, "q1", Answer::Allow)
+        .await
+        .unwrap();
+    assert_eq!(
+        puppet.heard.recv().await.unwrap(),
+        Heard::Answer("q1".to_owned(), Answer::Allow)
+    );
+    let again = office
+        .tasks
+        .answer(&me(), &task.id, "q1", Answer::Allow)
+        .await;
+    assert!(
+        matches!(again, Err(Error::UnknownQuestion(_))),
+        "a question is answered once"
+    );
+    puppet.ask("q2");
+    let begun = Instant::now();
+    let denied = puppet.heard.recv().await.unwrap();
+    assert!(matches!(denied, Heard::Answer(id, Answer::Deny(_)) if id == "q2"));
+    assert_eq!(begun.elapsed().as_secs(), 20);
+    puppet.ask("q3");
+    asked(&office, "q3").await;
+    puppet.say(AgentEvent::Withdrawn("q3".to_owned()));
+    puppet.end(EndReason::Completed, "0.25");
+    let told = office.told(&task.id, 0).await;
+    let decisions: Vec<&str> = told
+        .lines()
+        .filter(|line| line.contains("resolved"))
+        .collect();
+    insta::assert_snapshot!(decisions.join("\n"), @r#"
+    2 {"decision":"allow","request_id":"q1","type":"permission_resolved"}
+    4 {"decision":"timeout","request_id":"q2","type":"permission_resolved"}
+    6 {"decision":"withdrawn","request_id":"q3","type":"permission_resolved"}
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_policy_answers_where_the_caller_is_not_asked() {
+    let mut office = Office::open().await;
+    for (permission_mode, is_allowed) in [
+        (PermissionMode::BypassPermissions, true),
+        (PermissionMode::DontAsk, false),
+        (PermissionMode::Plan, false),
+    ] {
+        let spec = Spec {
+            permission_mode,
+            ..office.spec()
+        };
+        let task = office.tasks.create(&me(), spec).await.unwrap();
+        let mut puppet = office.puppets.recv().await.unwrap();
+        puppet.ask("q1");
+        let Heard::Answer(_, answer) = puppet.heard.recv().await.unwrap() else {
+            panic!("no answer")
+        };
+        assert_eq!(answer == Answer::Allow, is_allowed, "{permission_mode:?}");
+        puppet.end(EndReason::Completed, "0.25");
+        assert_eq!(office.ended(&task.id).await.status, Status::Completed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_is_asked_to_stop_and_then_made_to() {
+    let mut office = Office::open().await;
+    let task = office.create().await;
+    let mut puppet = office.puppets.recv().await.unwrap();
+    office.tasks.interrupt(&me(), &task.id).await.unwrap();
+    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
+    puppet.end(EndReason::Interrupted, "0.25");
+    let task = office.ended(&task.id).await;
+    assert_eq!(
+        (task.status, task.cost()),
+        (Status::Interrupted, Money::from_decimal("0.25"))
+    );
+    assert!(matches!(
+        office.tasks.interrupt(&me(), &task.id).await,
+        Err(Error::Over)
+    ));
+
+    let task = office.create().await;
+    let mut puppet = office.puppets.recv().await.unwrap();
+    puppet.say(AgentEvent::Turn {
+        model: "haiku".to_owned(),
+    });
+    let begun = Instant::now();
+    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
+    assert_eq!(begun.elapsed().as_secs(), 60, "the time of a task ends");
+    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Dropped);
+    assert_eq!(
+        begun.elapsed().as_secs(),
+        65,
+        "and it is killed a while later"
+    );
+    let task = office.ended(&task.id).await;
+    assert_eq!(
+        (task.status, &*task.error.unwrap().code),
+        (Status::Failed, "timeout")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_wait_for_their_turn_and_can_be_called_off() {
+    let mut office = Office::open().await;
+    let first = office.create().await;
+    let puppet = office.puppets.recv().await.unwrap();
+    let second = office.create().await;
+    assert!(matches!(
+        office.tasks.create(&me(), office.spec()).await,
+        Err(Error::TooMany(2))
+    ));
+    let others = office
+        .tasks
+        .create(&Caller::named("other"), office.spec())
+        .await
+        .unwrap();
+    assert!(matches!(
+        office
+            .tasks
+            .create(&Caller::named("third"), office.spec())
+            .await,
+        Err(Error::Full)
+    ));
+    office
+        .tasks
+        .interrupt(&Caller::named("other"), &others.id)
+        .await
+        .unwrap();
+    office
+        .tasks
+        .delete(&Caller::named("other"), &others.id)
+        .await
+        .unwrap();
+    assert_eq!(office.tasks.counts(), [("queued", 1), ("running", 1)]);
+    office.tasks.interrupt(&me(), &second.id).await.unwrap();
+    let second = office.ended(&second.id).await;
+    assert_eq!(
+        (second.status, second.cost()),
+        (Status::Cancelled, Some(Money::ZERO))
+    );
+    let third = office.create().await;
+    puppet.end(EndReason::Completed, "0.25");
+    office.ended(&first.id).await;
+    let mut puppet = office.puppets.recv().await.unwrap();
+    assert_eq!(puppet.job.task, third.id);
+    let listed: Vec<String> = office
+        .tasks
+        .list(&me())
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|task| task.id)
+        .collect();
+    assert!(listed.len() == 3 && listed.contains(&third.id));
+    assert!(
+        office
+            .tasks
+            .list(&Caller::named("other"))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let foreign = office.tasks.get(&Caller::named("other"), &third.id).await;
+    assert!(matches!(foreign, Err(Error::NotFound(_))));
+    office.stop.cancel();
+    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
+    puppet.end(EndReason::Interrupted, "0.25");
+    assert_eq!(office.ended(&third.id).await.status, Status::Interrupted);
+}
+
+#[tokio::test]
+async fn the_tasks_of_one_key_do_not_hold_up_the_first_of_another() {
+    let mut office = Office::for_keys(Keys::new(["many", "few"]).unwrap()).await;
+    let [many, few] = ["key-1", "key-2"].map(Caller::named);
+    let first = office.tasks.create(&many, office.spec()).await.unwrap();
+    let second = office.tasks.create(&many, office.spec()).await.unwrap();
+    let others = office.tasks.create(&few, office.spec()).await.unwrap();
+    for task in [first, others, second] {
+        let puppet = office.puppets.recv().await.unwrap();
+        assert_eq!(puppet.job.task, task.id);
+        puppet.end(EndReason::Completed, "0.25");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_deleted_leaves_nothing() {
+    let mut office = Office::open().await;
+    let task = office.create().await;
+    let mut puppet = office.puppets.recv().await.unwrap();
+    let me = me();
+    let (deleted, ()) = tokio::join!(office.tasks.delete(&me, &task.id), async {
+        assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
+        puppet.end(EndReason::Interrupted, "0.25");
+    });
+    deleted.unwrap();
+    assert_eq!(office.forgotten.recv().await, task.session_id.parse().ok());
+    assert!(matches!(
+        office.tasks.get(&me, &task.id).await,
+        Err(Error::NotFound(_))
+    ));
+    assert!(matches!(
+        office.tasks.follow(&me, &task.id, 0).await,
+        Err(Error::NotFound(_))
+    ));
+    assert!(matches!(
+        office.tasks.delete(&me, &task.id).await,
+        Err(Error::NotFound(_))
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_at_once_does_not_wait_for_its_agents() {
+    let mut office = Office::open().await;
+    let task = office.create().await;
+    let mut puppet = office.puppets.recv().await.unwrap();
+    puppet.say(AgentEvent::Message("hm".to_owned()));
+    let begun = Instant::now();
+    office.stop.cancel();
+    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
+    let late = office.tasks.create(&me(), office.spec()).await;
+    assert!(matches!(late, Err(Error::ShuttingDown)));
+    office.kill.cancel();
+    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Dropped);
+    office.tasks.ended().await;
+    assert_eq!(begun.elapsed().as_secs(), 0);
+    assert_eq!(
+        office.tasks.get(&me(), &task.id).await.unwrap().status,
+        Status::Interrupted
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_for_stays_within_the_servers_bounds() {
+    let office = Office::open().await;
+    let timeout = Some(std::time::Duration::from_secs(61));
+    let long = office
+        .tasks
+        .create(
+            &me(),
+            Spec {
+                timeout,
+                ..office.spec()
+            },
+        )
+        .await;
+    assert!(matches!(long, Err(Error::TooLong(most)) if most.as_secs() == 60));
+    for (url, is_allowed) in [
+        ("https://hooks.example.com/a", true),
+        ("https://example.com/a", false),
+    ] {
+        let webhook = Some(Endpoint {
+            url: url.parse().unwrap(),
+            secret: Secret::new().unwrap(),
+        });
+        let asked = office
+            .tasks
+            .create(
+                &me(),
+                Spec {
+                    webhook,
+                    ..office.spec()
+                },
+            )
+            .await;
+        assert_eq!(
+            !matches!(asked, Err(Error::WebhookHost)),
+            is_allowed,
+            "{url}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_tasks_for_one_session_one_is_taken() {
+    let mut office = Office::open().await;
+    let first = office.create().await;
+    office
+        .puppets
+        .recv()
+        .await
+        .unwrap()
+        .end(EndReason::Completed, "0.25");
+    office.ended(&first.id).await;
+    let session = first.session_id.parse().ok();
+    let me = me();
+    let ask = || {
+        office.tasks.create(
+            &me,
+            Spec {
+                session,
+                ..office.spec()
+            },
+        )
+    };
+    let (one, other) = tokio::join!(ask(), ask());
+    assert!(one.is_ok(), "{one:?}");
+    assert!(matches!(other, Err(Error::SessionBusy(task)) if task == one.unwrap().id));
+}
+
+#[tokio::test]
+async fn whoever_leaves_while_a_task_is_made_leaves_a_whole_one() {
+    let gate = Arc::new(Gated::default());
+    let store = Store::new(Arc::clone(&gate) as _, TaskTracker::new()).unwrap();
+    let mut office = Office::on(&store, tempfile::tempdir().unwrap()).await;
+    gate.close();
+    assert!(
+        office
+            .tasks
+            .create(&me(), office.spec())
+            .now_or_never()
+            .is_none(),
+        "the disk is waited for"
+    );
+    gate.open();
+    let puppet = office.puppets.recv().await.unwrap();
+    puppet.end(EndReason::Completed, "0.25");
+    assert_eq!(
+        office.ended(&puppet.job.task).await.status,
+        Status::Completed
+    );
+    assert_eq!(office.tasks.counts(), [("queued", 0), ("running", 0)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_works_elsewhere() {
+    let office = Office::open().await;
+    let workspace = office.folder.path().join("missing");
+    let refused = office
+        .tasks
+        .create(
+            &me(),
+            Spec {
+                workspace,
+                ..office.spec()
+            },
+        )
+        .await;
+    assert!(matches!(
+        refused,
+        Err(Error::Workspace(BadWorkspace::Missing))
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_answers_one_is_heard() {
+    let mut office = Office::open().await;
+    let task = office.create().await;
+    let mut puppet = office.puppets.recv().await.unwrap();
+    puppet.ask("q1");
+    while office
+        .tasks
+        .get(&me(), &task.id)
+        .await
+        .unwrap()
+        .questions
+        .is_empty()
+    {
+        tokio::task::yield_now().await;
+    }
+    let me = me();
+    let answer = |answer| office.tasks.answer(&me, &task.id, "q1", answer);
+    let (one, other) = tokio::join!(answer(Answer::Allow), answer(Answer::Deny("no".to_owned())));
+    assert!(
+        one.is_ok() && matches!(other, Err(Error::UnknownQuestion(_))),
+        "{one:?} {other:?}"
+    );
+    assert_eq!(
+        puppet.heard.recv().await.unwrap(),
+        Heard::Answer("q1".to_owned(), Answer::Allow)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workspace_that_has_moved_is_not_worked_in() {
+    let mut office = Office::open().await;
+    let first = office.create().await;
+    let puppet = office.puppets.recv().await.unwrap();
+    let workspace = office.folder.path().join("a");
+    std::fs::create_dir(&workspace).unwrap();
+    let waiting = office
+        .tasks
+        .create(
+            &me(),
+            Spec {
+                workspace: workspace.clone(),
+                ..office.spec()
+            },
+        )
+        .await
+        .unwrap();
+    std::fs::remove_dir(&workspace).unwrap();
+    std::os::unix::fs::symlink("/", &workspace).unwrap();
+    puppet.end(EndReason::Completed, "0.25");
+    office.ended(&first.id).await;
+    let waiting = office.ended(&waiting.id).await;
+    assert_eq!(
+        (waiting.status, waiting.cost()),
+        (Status::Failed, Some(Money::ZERO))
+    );
+    assert!(office.puppets.try_recv().is_err());
+}

@@ -1,0 +1,564 @@
+//! What tasks cost, also when something breaks.
+
+use super::super::testing::NEVER_READY;
+use super::super::testing::Puppet;
+use super::*;
+use crate::accounts::auth;
+use crate::accounts::auth::KeyChange;
+use crate::accounts::auth::Keys;
+use crate::accounts::auth::Permission;
+use crate::accounts::auth::Registry;
+use crate::accounts::ledger;
+use crate::domain::ModelName;
+use crate::engine::agent::AgentEvent;
+use crate::engine::agent::EndReason;
+use crate::engine::agent::Ending;
+use crate::engine::agent::Session;
+
+#[tokio::test(start_paused = true)]
+async fn what_a_killed_server_was_running_is_interrupted_and_can_be_gone_on_with() {
+    let store = Store::in_memory(TaskTracker::new());
+    let mut office = Office::on(&store, tempfile::tempdir().unwrap()).await;
+    let (running, waiting) = (office.create().await, office.create().await);
+    let puppet = office.puppets.recv().await.unwrap();
+    puppet.say(AgentEvent::Message("hm".to_owned()));
+    while office.tasks.get(&me(), &running.id).await.unwrap().events < 2 {
+        tokio::task::yield_now().await;
+    }
+    // Nothing more comes of the first server.
+    let Office {
+        folder,
+        tasks: _dead,
+        puppets: _silent,
+        ..
+    } = office;
+    let mut office = Office::on(&store, folder).await;
+    assert_eq!(office.tasks.recover().await.unwrap(), 2);
+    let running = office.tasks.get(&me(), &running.id).await.unwrap();
+    assert_eq!((running.status, running.events), (Status::Interrupted, 3));
+    assert_eq!(office.ended(&waiting.id).await.status, Status::Cancelled);
+    assert_eq!(office.told(&running.id, 1).await.lines().count(), 2);
+    let query = Query {
+        project: None,
+        key: None,
+        period: Period::All,
+        group_by: None,
+    };
+    let usage = office.ledger.reader().usage(&query).await.unwrap();
+    assert_eq!(
+        (usage.totals.requests, usage.totals.unknown),
+        (1, 1),
+        "the one that waited costs nothing"
+    );
+
+    let of_it = running.session_id.parse().unwrap();
+    let session = Some(of_it);
+    let next = office
+        .tasks
+        .create(
+            &me(),
+            Spec {
+                session,
+                ..office.spec()
+            },
+        )
+        .await
+        .unwrap();
+    let puppet = office.puppets.recv().await.unwrap();
+    assert_eq!(puppet.job.session, Session::Stored(of_it));
+    let busy = office
+        .tasks
+        .create(
+            &me(),
+            Spec {
+                session,
+                ..office.spec()
+            },
+        )
+        .await;
+    assert!(matches!(busy, Err(Error::SessionBusy(task)) if task == next.id));
+    puppet.end(EndReason::Completed, "0.25");
+    office.ended(&next.id).await;
+    // What the session has cost before was paid by the task before.
+    let last = office
+        .tasks
+        .create(
+            &me(),
+            Spec {
+                session,
+                ..office.spec()
+            },
+        )
+        .await
+        .unwrap();
+    office
+        .puppets
+        .recv()
+        .await
+        .unwrap()
+        .end(EndReason::Completed, "0.40");
+    assert_eq!(
+        office.ended(&last.id).await.cost(),
+        Money::from_decimal("0.15")
+    );
+    for caller in [Caller::named("other"), me()] {
+        let session = if caller == me() {
+            Some(uuid::Uuid::nil())
+        } else {
+            session
+        };
+        let unknown = office
+            .tasks
+            .create(
+                &caller,
+                Spec {
+                    session,
+                    ..office.spec()
+                },
+            )
+            .await;
+        assert!(matches!(unknown, Err(Error::UnknownSession(_))));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_is_paid_out_of_what_was_held() {
+    let mut office = Office::open().await;
+    let monthly = Cap {
+        tokens: None,
+        money: Money::from_decimal("1.5"),
+    };
+    let grant = Grant {
+        budget: Budget {
+            monthly,
+            ..Budget::default()
+        },
+        ..Grant::default()
+    };
+    let caller = Caller {
+        grant: Arc::new(grant),
+        ..me()
+    };
+    let used = async |office: &Office| {
+        let budgets = office.ledger.reader().budgets(&caller).await.unwrap();
+        budgets[0].used.money.to_decimal()
+    };
+    let task = office.tasks.create(&caller, office.spec()).await.unwrap();
+    assert_eq!(used(&office).await, "1.00");
+    let over = office.tasks.create(&caller, office.spec()).await;
+    assert!(matches!(over, Err(Error::Ledger(_))), "{over:?}");
+    let puppet = office.puppets.recv().await.unwrap();
+    assert_eq!(Some(puppet.job.max_budget), Money::from_decimal("1"));
+    puppet.end(EndReason::MaxTurns, "0.25");
+    let task = office.ended(&task.id).await;
+    assert_eq!(
+        (task.status, &*task.error.unwrap().code),
+        (Status::Failed, "max_turns")
+    );
+    assert_eq!(used(&office).await, "0.25");
+    // Of one that breaks nobody knows what it took.
+    let task = office.tasks.create(&caller, office.spec()).await.unwrap();
+    let puppet = office.puppets.recv().await.unwrap();
+    puppet.say(AgentEvent::Turn {
+        model: "haiku".to_owned(),
+    });
+    puppet
+        .says
+        .send(Err(Failure::new(FailureKind::Crashed, "gone")))
+        .unwrap();
+    let task = office.ended(&task.id).await;
+    assert_eq!(
+        (task.cost(), &*task.error.unwrap().code),
+        (Money::from_decimal("1"), "agent_failed")
+    );
+    assert_eq!(used(&office).await, "1.25");
+    // All its calls were over.
+    let task = office
+        .tasks
+        .create(&with_room(&caller), office.spec())
+        .await
+        .unwrap();
+    let puppet = office.puppets.recv().await.unwrap();
+    puppet.say(AgentEvent::Turn {
+        model: "haiku".to_owned(),
+    });
+    let usage = Usage {
+        input_tokens: 10_000,
+        output_tokens: 1000,
+        ..Usage::default()
+    };
+    puppet.say(AgentEvent::Spent(usage));
+    puppet
+        .says
+        .send(Err(Failure::new(FailureKind::Crashed, "gone")))
+        .unwrap();
+    assert_eq!(
+        office.ended(&task.id).await.cost(),
+        Money::from_decimal("0.02")
+    );
+    // The CLI leaves out the tokens of a call that was cut off.
+    let task = office
+        .tasks
+        .create(&with_room(&caller), office.spec())
+        .await
+        .unwrap();
+    let puppet = office.puppets.recv().await.unwrap();
+    puppet.say(AgentEvent::Turn {
+        model: "haiku".to_owned(),
+    });
+    puppet.say(AgentEvent::Spent(usage));
+    puppet.end(EndReason::Interrupted, "0.02");
+    let tokens = office.ended(&task.id).await.tokens;
+    assert_eq!((tokens.input, tokens.output), (10_000, 1000));
+}
+
+/// The same caller, without a budget.
+fn with_room(caller: &Caller) -> Caller {
+    Caller {
+        grant: Arc::default(),
+        ..caller.clone()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_session_has_cost_outlives_its_tasks() {
+    let mut office = Office::open().await;
+    let first = office.create().await;
+    let session = first.session_id.parse().ok();
+    office
+        .puppets
+        .recv()
+        .await
+        .unwrap()
+        .end(EndReason::Completed, "0.25");
+    office.ended(&first.id).await;
+    for (total, cost) in [("0.40", "0.15"), ("0.45", "0.05")] {
+        let next = office
+            .tasks
+            .create(
+                &me(),
+                Spec {
+                    session,
+                    ..office.spec()
+                },
+            )
+            .await
+            .unwrap();
+        office
+            .puppets
+            .recv()
+            .await
+            .unwrap()
+            .end(EndReason::Completed, total);
+        assert_eq!(
+            office.ended(&next.id).await.cost(),
+            Money::from_decimal(cost)
+        );
+        office.tasks.delete(&me(), &next.id).await.unwrap();
+    }
+    assert!(
+        office.forgotten.try_recv().is_err(),
+        "the first task is still there"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_is_written_when_the_disk_can_be_written_again() {
+    let disk = Arc::new(Faulty::default());
+    let store = Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap();
+    let mut office = Office::on(&store, tempfile::tempdir().unwrap()).await;
+    let task = office.create().await;
+    let mut puppet = office.puppets.recv().await.unwrap();
+    disk.fill(true);
+    puppet.say(AgentEvent::Message("hm".to_owned()));
+    assert_eq!(
+        puppet.heard.recv().await.unwrap(),
+        Heard::Dropped,
+        "what cannot be told is not done"
+    );
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    assert_eq!(
+        office.tasks.get(&me(), &task.id).await.unwrap().status,
+        Status::Running
+    );
+    disk.fill(false);
+    assert_eq!(office.ended(&task.id).await.status, Status::Failed);
+    assert!(office.told(&task.id, 0).await.contains(r#""type":"error""#));
+}
+
+/// One call of haiku at most: 12,000 tokens of the agent's own, and 32,000 of an answer.
+const CALL: &str = "0.332";
+
+fn monthly(dollars: &str) -> Budget {
+    Budget {
+        monthly: Cap {
+            tokens: None,
+            money: Money::from_decimal(dollars),
+        },
+        ..Budget::default()
+    }
+}
+
+fn dollars(dollars: &str) -> Option<Money> {
+    Money::from_decimal(dollars)
+}
+
+/// A server with a key that has a budget.
+async fn with_key(budget: Budget) -> (Office, Registry, Caller) {
+    let registry = Registry::temporary().await.unwrap();
+    let change = KeyChange {
+        name: Some("key".to_owned()),
+        budget: auth::Change::Set(budget),
+        permissions: auth::Change::Set(vec![Permission::Tasks]),
+        ..KeyChange::default()
+    };
+    let (key, _) = registry
+        .create_key("default".to_owned(), change)
+        .await
+        .unwrap();
+    let keys = Keys::none().with_stored(&registry);
+    let caller = keys.caller_of(&key.id(), None).unwrap();
+    (Office::for_keys(keys).await, registry, caller)
+}
+
+async fn held(office: &Office, caller: &Caller) -> Money {
+    ledger::testing::budgets(&office.ledger, caller).await[0]
+        .0
+        .money
+}
+
+/// Says that a call is over, after which all calls took so many tokens of answers, and that a tool is to run.
+fn call(puppet: &Puppet, number: u32, output_tokens: u64) {
+    let id = format!("toolu_{number}");
+    puppet.say(AgentEvent::Turn {
+        model: "haiku".to_owned(),
+    });
+    puppet.say(AgentEvent::ToolUse {
+        id: id.clone(),
+        name: "Read".to_owned(),
+        input: "{}".to_owned(),
+    });
+    puppet.say(AgentEvent::Spent(Usage {
+        output_tokens,
+        ..Usage::default()
+    }));
+    puppet.say(AgentEvent::ToolResult {
+        id,
+        content: "ok".to_owned(),
+        is_error: false,
+        change: None,
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_price_of_one_call_is_held_whatever_a_task_names() {
+    let tiny = |office: &Office| Spec {
+        max_budget: Some(Money::from_nanos(1000)),
+        ..office.spec()
+    };
+    for (budget, has_room) in [("0.33", false), ("0.40", true)] {
+        let (office, _registry, caller) = with_key(monthly(budget)).await;
+        let made = office.tasks.create(&caller, tiny(&office)).await;
+        assert_eq!(made.is_ok(), has_room, "{budget}: {made:?}");
+        if has_room {
+            assert!(held(&office, &caller).await >= dollars(CALL).unwrap());
+        } else {
+            assert!(matches!(made, Err(Error::Ledger(ledger::Error::Over(_)))));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_ends_before_a_call_that_no_budget_has_room_for() {
+    let (mut office, _registry, caller) = with_key(monthly("1")).await;
+    let spec = Spec {
+        max_budget: dollars("0.50"),
+        ..office.spec()
+    };
+    let task = office.tasks.create(&caller, spec).await.unwrap();
+    let mut puppet = office.puppets.recv().await.unwrap();
+    assert_eq!(puppet.job.max_output_tokens, 32_000);
+    let told = async |events| {
+        while office.tasks.get(&caller, &task.id).await.unwrap().events < events {
+            tokio::task::yield_now().await;
+        }
+    };
+    call(&puppet, 1, 10_000);
+    told(4).await;
+    assert_eq!(
+        held(&office, &caller).await,
+        dollars("0.50").unwrap(),
+        "there is room for a call within it"
+    );
+    call(&puppet, 2, 30_000);
+    told(7).await;
+    let more = held(&office, &caller).await;
+    assert!(
+        more >= dollars("0.632").unwrap(),
+        "0.30 are spent, and a call is held beside: {more}"
+    );
+    assert!(puppet.heard.try_recv().is_err());
+    // Somebody else takes what is left, so that there is no room for one more.
+    ledger::testing::spend(&office.ledger, &caller, dollars("0.30").unwrap()).await;
+    call(&puppet, 3, 40_000);
+    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
+    puppet.end(EndReason::Interrupted, "0.40");
+    let mut task = office.tasks.get(&caller, &task.id).await.unwrap();
+    while !task.status.is_over() {
+        tokio::task::yield_now().await;
+        task = office.tasks.get(&caller, &task.id).await.unwrap();
+    }
+    assert_eq!(
+        (task.status, &*task.error.clone().unwrap().code),
+        (Status::Failed, "insufficient_quota")
+    );
+    assert_eq!(task.cost(), dollars("0.40"));
+    assert!(held(&office, &caller).await <= dollars("1").unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_waited_begins_only_if_its_budget_still_has_room() {
+    let (mut office, registry, caller) = with_key(monthly("3")).await;
+    let first = office.tasks.create(&caller, office.spec()).await.unwrap();
+    let waiting = office.tasks.create(&caller, office.spec()).await.unwrap();
+    let puppet = office.puppets.recv().await.unwrap();
+    let change = KeyChange {
+        budget: auth::Change::Set(monthly("0.5")),
+        ..KeyChange::default()
+    };
+    registry.change_key(&caller.name, change).await.unwrap();
+    puppet.end(EndReason::Completed, "0.25");
+    let ended = async |id: &str| {
+        loop {
+            let task = office.tasks.get(&caller, id).await.unwrap();
+            if task.status.is_over() {
+                return task;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    assert_eq!(ended(&first.id).await.status, Status::Completed);
+    let waiting = ended(&waiting.id).await;
+    assert_eq!(
+        (waiting.status, &*waiting.error.clone().unwrap().code),
+        (Status::Failed, "insufficient_quota")
+    );
+    assert_eq!(waiting.cost(), Some(Money::ZERO));
+    assert!(office.puppets.try_recv().is_err(), "no agent was started");
+    assert_eq!(held(&office, &caller).await, dollars("0.25").unwrap());
+}
+
+fn finish(puppet: &Puppet, reason: EndReason, dollars: &str) {
+    puppet.say(AgentEvent::Finished(Ending {
+        reason,
+        result: "words".to_owned(),
+        usage: Usage::default(),
+        session_cost: Money::from_decimal(dollars),
+    }));
+}
+
+/// The prompt of one call of haiku is 12,000 tokens of the agent's own and a few words.
+fn assert_is_prompt(cost: Option<Money>, what: &str) {
+    let (least, most) = (dollars("0.012").unwrap(), dollars("0.0121").unwrap());
+    assert!(
+        cost.is_some_and(|cost| (least..most).contains(&cost)),
+        "{what}: {cost:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_left_before_it_is_answered_costs_its_prompt() {
+    let mut office = Office::open().await;
+    let spec = |office: &Office| Spec {
+        model: ModelName::new("haiku"),
+        ..office.spec()
+    };
+    let gone = || Err(Failure::new(FailureKind::Crashed, "gone"));
+    for (what, is_made, reason, is_charged) in [
+        ("interrupted", true, Some(EndReason::Interrupted), true),
+        (
+            "interrupted before its call",
+            false,
+            Some(EndReason::Interrupted),
+            false,
+        ),
+        (
+            "silent",
+            true,
+            Some(EndReason::Failed(FailureKind::TimedOut)),
+            true,
+        ),
+        (
+            "refused",
+            true,
+            Some(EndReason::Failed(FailureKind::RateLimited)),
+            false,
+        ),
+        ("no session", false, Some(EndReason::NoSession), false),
+        ("crashed", true, None, true),
+    ] {
+        let task = office.tasks.create(&me(), spec(&office)).await.unwrap();
+        let puppet = office.puppets.recv().await.unwrap();
+        if is_made {
+            puppet.say(AgentEvent::Calling);
+        }
+        match reason {
+            Some(reason) => finish(&puppet, reason, "0"),
+            None => puppet.says.send(gone()).unwrap(),
+        }
+        let cost = office.ended(&task.id).await.cost();
+        if is_charged {
+            assert_is_prompt(cost, what);
+        } else {
+            assert_eq!(cost, Some(Money::ZERO), "{what}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_call_that_is_left_is_charged_beside_what_the_session_has_cost() {
+    let mut office = Office::open().await;
+    for is_made in [true, false] {
+        let spec = Spec {
+            model: ModelName::new("haiku"),
+            ..office.spec()
+        };
+        let task = office.tasks.create(&me(), spec).await.unwrap();
+        let puppet = office.puppets.recv().await.unwrap();
+        puppet.say(AgentEvent::Calling);
+        call(&puppet, 1, 1000);
+        if is_made {
+            puppet.say(AgentEvent::Calling);
+        }
+        finish(&puppet, EndReason::Interrupted, "0.5");
+        let cost = office.ended(&task.id).await.cost().unwrap();
+        let told = dollars("0.5").unwrap();
+        if is_made {
+            assert_is_prompt(Some(cost - told), "the second call");
+        } else {
+            assert_eq!(cost, told);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_charges_nothing_before_the_agent_gets_its_prompt() {
+    let mut office = Office::open().await;
+    let spec = Spec {
+        prompt: NEVER_READY.to_owned(),
+        ..office.spec()
+    };
+    let task = office.tasks.create(&me(), spec).await.unwrap();
+    let _starting = office.puppets.recv().await.unwrap();
+    assert_eq!(
+        office.tasks.get(&me(), &task.id).await.unwrap().status,
+        Status::Running
+    );
+    assert_eq!(ledger::testing::begun_holds(&office.ledger).await, 0);
+    let mut office = Office::open().await;
+    office.create().await;
+    let _at_work = office.puppets.recv().await.unwrap();
+    while ledger::testing::begun_holds(&office.ledger).await == 0 {
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,65 @@
+//! Files in blocks that go to Claude as they were written.
+
+use std::collections::HashMap;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::Value;
+use serde_json::json;
+
+use super::Uploads;
+use crate::api::request_schema::media;
+use crate::api::request_schema::media::Media;
+use crate::domain::Caller;
+use crate::domain::NativeBlock;
+use crate::domain::NativeUpload;
+use crate::engine::gateway::Error;
+use crate::engine::gateway::FileFault;
+
+/// Where such a file is named, for whoever must be told that it cannot be used.
+pub(super) const PLACE: &str = "messages";
+
+impl Uploads {
+    /// Puts what is in the files that `block` names in their places.
+    pub(super) async fn fill_native(
+        &self,
+        caller: &Caller,
+        block: &mut NativeBlock,
+    ) -> Result<(), Error> {
+        let mut sources = HashMap::new();
+        for upload in block.uploads() {
+            let fault = |fault| Error::File {
+                place: PLACE.to_owned(),
+                fault,
+            };
+            let (_, bytes) = self.content(caller, &upload.id).await.map_err(fault)?;
+            let source = source(&bytes, &upload).map_err(fault)?;
+            sources.insert((upload.id, upload.is_image), source);
+        }
+        if !sources.is_empty() {
+            block.fill(|upload| sources.get(&(upload.id.clone(), upload.is_image)).cloned());
+        }
+        Ok(())
+    }
+}
+
+/// What `bytes` are as the source of a block.
+fn source(bytes: &[u8], upload: &NativeUpload) -> Result<Value, FileFault> {
+    let unfit = |words: &str| Err(FileFault::Unfit(words.to_owned()));
+    match (media::of(bytes), upload.is_image) {
+        (Some(Media::Image(kind)), true) | (Some(Media::Document(kind)), false) => {
+            let data = BASE64_STANDARD.encode(bytes);
+            Ok(json!({"type": "base64", "media_type": kind, "data": data}))
+        }
+        (Some(Media::Text(words)), false) => {
+            Ok(json!({"type": "text", "media_type": "text/plain", "data": words}))
+        }
+        (Some(Media::Image(_)), false) => {
+            unfit("the file is an image. Name it in a block of the type `image`.")
+        }
+        (_, true) => unfit(media::NO_IMAGE),
+        (None, false) => unfit(
+            "Claude can read nothing of the file. It reads PDF and text in UTF-8 as documents.",
+        ),
+    }
+}

@@ -1,0 +1,262 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use tokio::io::AsyncReadExt as _;
+use tokio_util::task::TaskTracker;
+
+use super::*;
+use crate::api::openai::Page;
+use crate::api::openai::files::File;
+use crate::api::openai::files::Purpose;
+use crate::storage::store::Store;
+
+async fn make(
+    files: &Files,
+    project: &str,
+    bytes: &[u8],
+    expires_after: Option<u64>,
+) -> Result<File, Error> {
+    let mut draft = files.draft(project).await?;
+    for piece in bytes.chunks(7) {
+        draft.write(piece).await?;
+    }
+    let finished = draft
+        .finish("a.jsonl".to_owned(), Purpose::UserData, expires_after)
+        .await?;
+    files.keep(finished).await
+}
+
+async fn content(files: &Files, project: &str, id: &str) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    files
+        .open_content(project, id)
+        .await?
+        .1
+        .read_to_end(&mut bytes)
+        .await?;
+    Ok(bytes)
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let name = |entry: Result<fs::DirEntry, _>| entry.unwrap().file_name().into_string().unwrap();
+    let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(name).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn a_file_is_its_projects_until_it_is_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = Files::temporary(&folder.path().join("files"))
+        .await
+        .unwrap();
+    let file = make(&files, "a", b"some bytes of a file", None)
+        .await
+        .unwrap();
+    assert_eq!((file.bytes, file.expires_at), (20, None));
+    assert_eq!(files.get("a", &file.id).await.unwrap(), file);
+    assert_eq!(
+        content(&files, "a", &file.id).await.unwrap(),
+        b"some bytes of a file"
+    );
+    for (project, id) in [
+        ("b", file.id.as_str()),
+        ("a", "file-0"),
+        ("a", ""),
+        ("a", "../store/db"),
+    ] {
+        assert!(
+            matches!(files.get(project, id).await, Err(Error::NotFound(_))),
+            "{project} {id}"
+        );
+        assert!(
+            matches!(content(&files, project, id).await, Err(Error::NotFound(_))),
+            "{project} {id}"
+        );
+        assert!(
+            matches!(files.delete(project, id).await, Err(Error::NotFound(_))),
+            "{project} {id}"
+        );
+    }
+    files.delete("a", &file.id).await.unwrap();
+    assert!(matches!(
+        files.get("a", &file.id).await,
+        Err(Error::NotFound(_))
+    ));
+    assert_eq!(names(&folder.path().join("files")), [""; 0]);
+}
+
+#[tokio::test]
+async fn nobody_else_on_the_machine_can_read_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("files");
+    let files = Files::temporary(&folder).await.unwrap();
+    let file = make(&files, "a", b"x", None).await.unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(
+        (mode(&folder), mode(&folder.join(&file.id))),
+        (0o700, 0o600)
+    );
+}
+
+#[tokio::test]
+async fn a_file_and_a_project_have_only_so_much_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = Files::temporary(folder.path()).await.unwrap();
+    assert!(matches!(
+        make(&files, "a", &[0; 10_001], None).await,
+        Err(Error::TooLarge { limit: 10_000 })
+    ));
+    let first = make(&files, "a", &[0; 10_000], None).await.unwrap();
+    assert!(matches!(
+        make(&files, "a", &[0; 5_001], None).await,
+        Err(Error::Full { limit: 15_000 })
+    ));
+    make(&files, "b", &[0; 5_001], None).await.unwrap();
+    make(&files, "a", &[0; 5_000], None).await.unwrap();
+    files.delete("a", &first.id).await.unwrap();
+    make(&files, "a", &[0; 10_000], None).await.unwrap();
+    assert_eq!(
+        names(folder.path()).len(),
+        3,
+        "and what was refused leaves nothing behind"
+    );
+}
+
+#[tokio::test]
+async fn files_are_listed_by_purpose_in_the_order_they_were_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = Files::temporary(folder.path()).await.unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(make(&files, "a", b"x", None).await.unwrap().id);
+    }
+    make(&files, "b", b"x", None).await.unwrap();
+    let list = async |purpose, is_ascending| {
+        let page = Page {
+            limit: 3,
+            after: None,
+            is_ascending,
+        };
+        let (list, has_more) = files.list("a", purpose, &page).await.unwrap();
+        (
+            list.into_iter().map(|file| file.id).collect::<Vec<_>>(),
+            has_more,
+        )
+    };
+    assert_eq!(list(None, true).await, (ids[..3].to_vec(), true));
+    ids.reverse();
+    assert_eq!(
+        list(Some(Purpose::UserData), false).await,
+        (ids[..3].to_vec(), true)
+    );
+    assert_eq!(list(Some(Purpose::Batch), false).await, (vec![], false));
+}
+
+#[tokio::test]
+async fn a_file_goes_when_its_time_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = Files::temporary(folder.path()).await.unwrap();
+    let file = make(&files, "a", b"x", Some(3600)).await.unwrap();
+    let over = make(&files, "a", b"x", Some(0)).await.unwrap();
+    assert_eq!(file.expires_at, Some(file.created_at + 3600));
+    assert!(matches!(
+        files.get("a", &over.id).await,
+        Err(Error::NotFound(_))
+    ));
+    files.sweep(file.created_at + 3599).await.unwrap();
+    assert_eq!(names(folder.path()), [file.id.as_str()]);
+    files.sweep(file.created_at + 3600).await.unwrap();
+    assert_eq!(names(folder.path()), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_a_crash_leaves_behind_is_removed_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::in_memory(TaskTracker::new());
+    let config = Config {
+        max_file_bytes: 10,
+        max_project_bytes: 10,
+        ..Config::default()
+    };
+    let open = || Files::open(store.clone(), folder.path(), config);
+    let file = make(&open().await.unwrap(), "a", b"12345", None)
+        .await
+        .unwrap();
+    for leftover in ["file-1.partial", "file-2"] {
+        fs::write(folder.path().join(leftover), "x").unwrap();
+    }
+    let files = open().await.unwrap();
+    assert_eq!(names(folder.path()), [file.id.as_str()]);
+    assert!(
+        matches!(
+            make(&files, "a", b"123456", None).await,
+            Err(Error::Full { .. })
+        ),
+        "the room is still taken"
+    );
+    assert_eq!(content(&files, "a", &file.id).await.unwrap(), b"12345");
+}
+
+#[tokio::test]
+async fn an_upload_whose_client_leaves_at_the_last_moment_is_there_or_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(
+        &folder.path().join("store"),
+        crate::storage::store::Config::default(),
+        TaskTracker::new(),
+    )
+    .unwrap();
+    let config = Config {
+        max_file_bytes: 10,
+        max_project_bytes: 10,
+        ..Config::default()
+    };
+    let files = Files::open(store, &folder.path().join("files"), config)
+        .await
+        .unwrap();
+    let mut draft = files.draft("a").await.unwrap();
+    draft.write(b"12345").await.unwrap();
+    let finished = draft
+        .finish("a".to_owned(), Purpose::UserData, None)
+        .await
+        .unwrap();
+    let keeping = files.keep(finished);
+    // Asked for once, and then nobody waits any more.
+    let is_kept = futures::FutureExt::now_or_never(keeping).is_some();
+    let page = Page {
+        limit: 1,
+        after: None,
+        is_ascending: true,
+    };
+    // Whatever is written after it is written when it is.
+    make(&files, "b", b"1", None).await.unwrap();
+    let (list, _) = files.list("a", None, &page).await.unwrap();
+    assert!(
+        is_kept || list.len() == 1,
+        "work that was asked for is done"
+    );
+    assert_eq!(content(&files, "a", &list[0].id).await.unwrap(), b"12345");
+    assert!(matches!(
+        make(&files, "a", b"123456", None).await,
+        Err(Error::Full { .. })
+    ));
+}
+
+#[tokio::test]
+async fn no_upload_leaves_less_free_space_than_is_to_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config {
+        max_file_bytes: 10,
+        max_project_bytes: 10,
+        min_free_bytes: u64::MAX,
+        ..Config::default()
+    };
+    let files = Files::open(Store::in_memory(TaskTracker::new()), folder.path(), config)
+        .await
+        .unwrap();
+    assert!(matches!(files.draft("p").await, Err(Error::DiskFull(_))));
+    let mut ours = files.draft_of_ours("p").await.unwrap();
+    ours.write(b"what a batch has cost").await.unwrap();
+}

@@ -1,0 +1,210 @@
+//! The records of a backup in one file, and whether a backup is whole.
+
+use std::fs;
+use std::fs::File;
+use std::io::BufReader;
+use std::io::BufWriter;
+use std::io::Read;
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
+
+use sha2::Digest as _;
+use sha2::Sha256;
+
+use super::files::check_file_list;
+use crate::storage::store::Error;
+use crate::storage::store::backend::Record;
+use crate::storage::store::large_values::referenced_file;
+
+/// The file of the records, in the folder of a backup.
+const RECORDS: &str = "records";
+/// The folder of large values, in that of a backup.
+pub(in crate::storage::store) const LARGE_VALUES: &str = "large";
+/// The first bytes of the file. Then come the records, each the lengths of its key and its value in four bytes, the key and the
+/// value, and where the value refers to a file its size in eight.
+const MAGIC: &[u8] = b"claude-switchboard backup 1\n";
+/// In the place of a key's length after the last record. Then come the number of records in eight bytes, and the SHA-256 of all
+/// before.
+const END: u32 = u32::MAX;
+
+/// Counts of the records and large values in a backup or a store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BackupContents {
+    /// Records, small and large.
+    pub records: u64,
+    /// Values in files of their own.
+    pub large_values: u64,
+    /// Bytes of those files.
+    pub large_bytes: u64,
+}
+
+/// Writes the file of the records.
+pub(in crate::storage::store) struct ArchiveWriter {
+    output: BufWriter<File>,
+    checksum: Sha256,
+    contents: BackupContents,
+}
+
+impl ArchiveWriter {
+    /// A new file in `folder`.
+    pub(in crate::storage::store) fn create(folder: &Path) -> Result<Self, Error> {
+        let output = BufWriter::new(File::create_new(folder.join(RECORDS))?);
+        let mut writer = Self {
+            output,
+            checksum: Sha256::new(),
+            contents: BackupContents::default(),
+        };
+        writer.write(MAGIC)?;
+        Ok(writer)
+    }
+
+    /// Adds a record as it stands in the database; `file_size` is that of the file it refers to.
+    pub(in crate::storage::store) fn add(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        file_size: Option<u64>,
+    ) -> Result<(), Error> {
+        self.write(&length(key)?.to_be_bytes())?;
+        self.write(&length(value)?.to_be_bytes())?;
+        self.write(key)?;
+        self.write(value)?;
+        self.contents.records += 1;
+        if let Some(size) = file_size {
+            self.write(&size.to_be_bytes())?;
+            self.contents.large_values += 1;
+            self.contents.large_bytes += size;
+        }
+        Ok(())
+    }
+
+    /// Writes the end. The file is on disk when this returns.
+    pub(in crate::storage::store) fn finish(mut self) -> Result<BackupContents, Error> {
+        self.write(&END.to_be_bytes())?;
+        self.write(&self.contents.records.to_be_bytes())?;
+        let checksum = self.checksum.finalize();
+        self.output.write_all(&checksum)?;
+        self.output
+            .into_inner()
+            .map_err(std::io::IntoInnerError::into_error)?
+            .sync_all()?;
+        Ok(self.contents)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.checksum.update(bytes);
+        Ok(self.output.write_all(bytes)?)
+    }
+}
+
+fn length(bytes: &[u8]) -> Result<u32, Error> {
+    u32::try_from(bytes.len())
+        .ok()
+        .filter(|length| *length < END)
+        .ok_or(Error::Damaged("a record is too long"))
+}
+
+/// Reads the file of the records.
+pub(super) struct ArchiveReader {
+    input: BufReader<File>,
+    checksum: Sha256,
+    folder: PathBuf,
+    contents: BackupContents,
+}
+
+impl ArchiveReader {
+    pub(super) fn open(folder: &Path) -> Result<Self, Error> {
+        let input = BufReader::new(File::open(folder.join(RECORDS))?);
+        let (folder, contents) = (folder.to_owned(), BackupContents::default());
+        let mut reader = Self {
+            input,
+            checksum: Sha256::new(),
+            folder,
+            contents,
+        };
+        match reader.read(MAGIC.len()) {
+            Ok(magic) if magic == MAGIC => Ok(reader),
+            _ => Err(Error::Damaged(
+                "its file of records is not one of this program",
+            )),
+        }
+    }
+
+    /// The next record, whose large value has a file of the right size. None after the last one, if the checksum is right.
+    pub(super) fn next(&mut self) -> Result<Option<Record>, Error> {
+        let key_length = self.number()?;
+        if key_length == END {
+            return self.end().map(|()| None);
+        }
+        let value_length = self.number()?;
+        let key = self.read(key_length as usize)?;
+        let value = self.read(value_length as usize)?;
+        self.contents.records += 1;
+        if let Some(name) = referenced_file(&value) {
+            let size = u64::from_be_bytes(self.array()?);
+            let found =
+                fs::metadata(self.folder.join(LARGE_VALUES).join(name)).map(|file| file.len());
+            if !found.is_ok_and(|found| found == size) {
+                return Err(Error::Damaged(
+                    "a file of a large value is missing or has another size",
+                ));
+            }
+            self.contents.large_values += 1;
+            self.contents.large_bytes += size;
+        }
+        Ok(Some((key, value)))
+    }
+
+    pub(super) fn contents(&self) -> BackupContents {
+        self.contents
+    }
+
+    fn end(&mut self) -> Result<(), Error> {
+        let records = u64::from_be_bytes(self.array()?);
+        let expected = self.checksum.clone().finalize();
+        let checksum = self.read(expected.len())?;
+        let is_last = self.input.read(&mut [0])? == 0;
+        if records != self.contents.records || checksum != expected.as_slice() || !is_last {
+            return Err(Error::Damaged(
+                "its file of records does not have its checksum",
+            ));
+        }
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<u32, Error> {
+        Ok(u32::from_be_bytes(self.array()?))
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+        self.read(N)?.try_into().map_err(|_| CUT_SHORT)
+    }
+
+    /// Reads `length` bytes. A length that is damaged takes no more memory than the file has bytes.
+    fn read(&mut self, length: usize) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        self.input
+            .by_ref()
+            .take(length as u64)
+            .read_to_end(&mut bytes)?;
+        if bytes.len() < length {
+            return Err(CUT_SHORT);
+        }
+        self.checksum.update(&bytes);
+        Ok(bytes)
+    }
+}
+
+const CUT_SHORT: Error = Error::Damaged("its file of records is cut short");
+
+/// Reads a backup through, and returns what is in it. Of files their sizes are compared.
+///
+/// # Errors
+/// [`Error::Damaged`] when it is not as it was written, [`Error::Files`] when it cannot be read.
+pub fn verify_backup(folder: &Path) -> Result<BackupContents, Error> {
+    let mut reader = ArchiveReader::open(folder)?;
+    while reader.next()?.is_some() {}
+    check_file_list(folder)?;
+    Ok(reader.contents())
+}

@@ -1,0 +1,126 @@
+//! The files in a backup: how they are copied, and the list that says whether they are whole.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+
+use crate::storage::store::Error;
+
+/// The list of the files in a backup, each a line with its size and its path. It is written last, so without it a backup is not whole.
+const LIST: &str = "files.list";
+/// The last line of the list.
+const END: &str = "end\n";
+/// The mode of folders that nobody else may read.
+const PRIVATE: u32 = 0o700;
+
+/// Writes the list of the files in the folders of the backup `folder`. It is on disk when this returns.
+pub(super) fn write_file_list(folder: &Path) -> Result<(), Error> {
+    let mut lines = String::new();
+    for (path, size) in files_in(folder)? {
+        // Writing to memory cannot fail.
+        let _ = writeln!(lines, "{size} {path}");
+    }
+    let mut list = File::create_new(folder.join(LIST))?;
+    list.write_all((lines + END).as_bytes())?;
+    Ok(list.sync_all()?)
+}
+
+/// Checks that all files of the list of the backup `folder` are there with their sizes.
+pub(super) fn check_file_list(folder: &Path) -> Result<(), Error> {
+    const DAMAGED: Error = Error::Damaged("a file is missing or has another size");
+    let list = match fs::read_to_string(folder.join(LIST)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Error::Damaged("it was not finished"));
+        }
+        list => list?,
+    };
+    let lines = list
+        .strip_suffix(END)
+        .ok_or(Error::Damaged("its list of files is cut short"))?;
+    for line in lines.lines() {
+        let (size, path) = line.split_once(' ').ok_or(DAMAGED)?;
+        let found = fs::metadata(folder.join(path)).map(|file| file.len());
+        if found.ok() != size.parse().ok() {
+            return Err(DAMAGED);
+        }
+    }
+    Ok(())
+}
+
+/// The paths and sizes of the files in the folders of `folder`.
+fn files_in(folder: &Path) -> Result<Vec<(String, u64)>, Error> {
+    let mut files = Vec::new();
+    for inner in fs::read_dir(folder)? {
+        let inner = inner?;
+        if !inner.file_type()?.is_dir() {
+            continue;
+        }
+        for file in fs::read_dir(inner.path())? {
+            let file = file?;
+            let path = Path::new(&inner.file_name()).join(file.file_name());
+            files.push((path.to_string_lossy().into_owned(), file.metadata()?.len()));
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+/// Removes a file that may be gone already.
+pub(in crate::storage::store) fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Makes `folder`, and those above it where they are missing, for its owner alone.
+pub(super) fn make_private(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(PRIVATE)
+        .create(folder)
+}
+
+/// Copies the files of `source` that `target`, which is made where it is missing, does not have with the same size. One that is
+/// removed meanwhile is left out. The names are on disk when this returns.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn copy_files(source: &Path, target: &Path) -> Result<(), Error> {
+    make_private(target)?;
+    for entry in fs::read_dir(source)? {
+        let entry = entry?;
+        let about = entry.metadata()?;
+        let copy = target.join(entry.file_name());
+        let present = fs::metadata(&copy).map(|present| present.len()).ok();
+        if !about.is_file() || present == Some(about.len()) {
+            continue;
+        }
+        match link_or_copy(&entry.path(), &copy) {
+            Err(Error::Files(error)) if error.kind() == io::ErrorKind::NotFound => {}
+            copied => copied?,
+        }
+    }
+    Ok(File::open(target)?.sync_all()?)
+}
+
+/// Makes `copy` a second name of the file `source`, or a copy where it lies on another disk or the disk has no second names. What is
+/// called so already is replaced, by a whole file or not at all.
+pub(in crate::storage::store) fn link_or_copy(source: &Path, copy: &Path) -> Result<(), Error> {
+    let mut partial = copy.as_os_str().to_owned();
+    partial.push(".partial");
+    // A name of the source itself may be left there: to write over it would cut the source.
+    remove_if_there(Path::new(&partial))?;
+    match fs::hard_link(source, &partial) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            fs::copy(source, &partial)?;
+            File::open(&partial)?.sync_all()?;
+        }
+        linked => linked?,
+    }
+    Ok(fs::rename(&partial, copy)?)
+}

@@ -1,0 +1,57 @@
+//! Makes a store of a backup.
+
+use std::fs;
+use std::fs::File;
+use std::path::Path;
+
+use super::archive::ArchiveReader;
+use super::archive::BackupContents;
+use super::archive::LARGE_VALUES;
+use super::archive::verify_backup;
+use super::files::link_or_copy;
+use crate::storage::store::Error;
+use crate::storage::store::FreeSpaceFloor;
+use crate::storage::store::backend::Backend as _;
+use crate::storage::store::backend::Change;
+use crate::storage::store::large_values::LargeValues;
+use crate::storage::store::large_values::referenced_file;
+use crate::storage::store::sled_database::SledDatabase;
+
+/// Records that are written at once.
+const GROUP: usize = 1000;
+
+/// Makes a store of `backup` in `folder`, which must not be there yet. Nothing is made unless the backup is whole. The store is on
+/// disk when this returns.
+///
+/// # Errors
+/// When the backup is damaged, or something cannot be read or written.
+pub fn restore_backup(backup: &Path, folder: &Path) -> Result<BackupContents, Error> {
+    let expected = verify_backup(backup)?;
+    fs::create_dir_all(folder.parent().unwrap_or(Path::new(".")))?;
+    fs::create_dir(folder)?;
+    let large = folder.join(LARGE_VALUES);
+    fs::create_dir(&large)?;
+    let floor = FreeSpaceFloor::new(folder, 0);
+    let values = LargeValues::open(SledDatabase::open(folder, floor.clone())?, &large, floor)?;
+    let mut reader = ArchiveReader::open(backup)?;
+    let (mut group, mut references): (Vec<Change>, Vec<Change>) = Default::default();
+    while let Some((key, value)) = reader.next()? {
+        match referenced_file(&value) {
+            Some(name) => {
+                link_or_copy(&backup.join(LARGE_VALUES).join(&name), &large.join(&name))?;
+                references.push((key, Some(value)));
+            }
+            // A large value of an earlier version, which kept it in the database, gets a file here.
+            None => group.push((key, Some(value))),
+        }
+        if group.len() + references.len() == GROUP {
+            values.write(&std::mem::take(&mut group))?;
+            values.write_references(&std::mem::take(&mut references))?;
+        }
+    }
+    values.write(&group)?;
+    File::open(&large)?.sync_all()?;
+    values.write_references(&references)?;
+    debug_assert_eq!(reader.contents(), expected);
+    Ok(reader.contents())
+}

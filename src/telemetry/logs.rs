@@ -1,0 +1,243 @@
+//! Sets up the log: lines on stderr, as text for people or as JSON for machines.
+//!
+//! Knows neither the settings file nor any other part; what is logged is decided where it happens.
+
+use std::io::IsTerminal;
+
+use tracing::Level;
+use tracing::Metadata;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Registry;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Levels, by part where they differ: `info,claude_switchboard::engine::pool=debug`.
+    pub filter: String,
+    /// For whom the lines are written.
+    pub format: Format,
+}
+
+/// For whom the lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For people; coloured on a terminal.
+    Text,
+    /// For machines: one object on each line.
+    Json,
+}
+
+/// Targets of this program, which logs neither keys nor prompts at any level; libraries may log all that they read and write.
+const OWN_TARGETS: [&str; 2] = ["claude_switchboard", "access"];
+/// The most that libraries log, whatever the filter asks for.
+const MOST_OF_LIBRARIES: Level = Level::INFO;
+
+/// Changes what is logged while the process runs.
+#[derive(Debug, Clone)]
+pub struct Levels(reload::Handle<EnvFilter, Registry>);
+
+/// The log cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The filter is not one.
+    #[error("the log filter `{filter}` is not valid")]
+    Filter {
+        /// The filter.
+        filter: String,
+        /// Why.
+        #[source]
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// The process has a log already.
+    #[error("the log is set up already")]
+    AlreadySet(#[from] tracing_subscriber::util::TryInitError),
+    /// The log is gone.
+    #[error("the log cannot be changed")]
+    Gone(#[from] reload::Error),
+}
+
+impl Levels {
+    /// Logs by `filter` from now on.
+    ///
+    /// # Errors
+    /// When the filter is not valid.
+    pub fn set(&self, filter: &str) -> Result<(), Error> {
+        Ok(self.0.reload(parse(filter)?)?)
+    }
+}
+
+/// Sets up the log of the process, on stderr. Once in a process.
+///
+/// # Errors
+/// When the filter is not valid or a log is set up already.
+pub fn init(config: &Config) -> Result<Levels, Error> {
+    let is_terminal = std::io::stderr().is_terminal();
+    let (subscriber, levels) = subscriber(config, std::io::stderr, is_terminal)?;
+    subscriber.try_init()?;
+    Ok(levels)
+}
+
+/// The log on any writer, such as a test's.
+///
+/// # Errors
+/// When the filter is not valid.
+fn subscriber<W>(
+    config: &Config,
+    writer: W,
+    coloured: bool,
+) -> Result<(Box<dyn tracing::Subscriber + Send + Sync>, Levels), Error>
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let (filter, handle) = reload::Layer::new(parse(&config.filter)?);
+    let registry = tracing_subscriber::registry()
+        .with(filter)
+        .with(filter_fn(may_be_logged));
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(writer)
+        .with_ansi(coloured);
+    let subscriber: Box<dyn tracing::Subscriber + Send + Sync> = match config.format {
+        Format::Text => Box::new(registry.with(lines)),
+        Format::Json => Box::new(registry.with(lines.json().flatten_event(true))),
+    };
+    Ok((subscriber, Levels(handle)))
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, Error> {
+    EnvFilter::builder()
+        .parse(filter)
+        .map_err(|source| Error::Filter {
+            filter: filter.to_owned(),
+            source,
+        })
+}
+
+fn may_be_logged(metadata: &Metadata<'_>) -> bool {
+    let is_within = |own: &&str| {
+        metadata
+            .target()
+            .strip_prefix(*own)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    };
+    *metadata.level() <= MOST_OF_LIBRARIES || OWN_TARGETS.iter().any(is_within)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Arc;
+    use std::sync::Mutex;
+
+    use super::{Config, Format, Levels, subscriber};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(filter: &str, format: Format) -> String {
+        logged_of(filter, format, |_| {
+            tracing::info!(turn.id = 7, "turn done");
+            tracing::debug!("detail");
+        })
+    }
+
+    fn logged_of(filter: &str, format: Format, work: impl FnOnce(&Levels)) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let config = Config {
+            filter: filter.to_owned(),
+            format,
+        };
+        let (subscriber, levels) = subscriber(&config, move || writer.clone(), false).unwrap();
+        tracing::subscriber::with_default(subscriber, || work(&levels));
+        let bytes = lines.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn libraries_say_little_whatever_is_asked_for() {
+        for filter in [
+            "trace",
+            "tungstenite=trace,hyper=debug,claude_switchboard=trace",
+        ] {
+            let text = logged_of(filter, Format::Text, |_| {
+                tracing::trace!(target: "tungstenite::protocol", "received a key");
+                tracing::debug!(target: "hyper::proto", "read a prompt");
+                tracing::debug!(target: "claude_switchboardlike", "a stranger of a like name");
+                tracing::info!(target: "hyper", "library ready");
+                tracing::trace!(target: "claude_switchboard::engine::pool", "our own detail");
+            });
+            let is_there = |words: &str| text.contains(words);
+            assert!(
+                !is_there("a key") && !is_there("a prompt") && !is_there("a stranger"),
+                "{text}"
+            );
+            assert!(is_there("our own detail"), "{text}");
+            assert_eq!(
+                is_there("library ready"),
+                filter.contains("hyper") || filter == "trace",
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn levels_change_while_the_process_runs_and_a_bad_filter_changes_nothing() {
+        let text = logged_of("info", Format::Text, |levels| {
+            tracing::debug!("before");
+            levels.set("debug").unwrap();
+            levels.set("pool=loud").unwrap_err();
+            tracing::debug!("after");
+        });
+        assert!(text.contains("after") && !text.contains("before"), "{text}");
+    }
+
+    #[test]
+    fn text_is_for_people() {
+        let text = logged("info", Format::Text);
+        assert!(
+            text.contains("INFO") && text.contains("turn done turn.id=7"),
+            "{text}"
+        );
+        assert!(!text.contains("detail"), "{text}");
+        assert!(!text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn json_is_one_object_a_line() {
+        let text = logged("debug", Format::Json);
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0]["message"], "turn done");
+        assert_eq!(lines[0]["turn.id"], 7);
+    }
+
+    #[test]
+    fn a_filter_that_is_none_is_refused() {
+        let config = Config {
+            filter: "pool=loud".to_owned(),
+            format: Format::Text,
+        };
+        let error = subscriber(&config, std::io::sink, false)
+            .map(|_| ())
+            .unwrap_err();
+        assert_eq!(error.to_string(), "the log filter `pool=loud` is not valid");
+    }
+}

@@ -91,6 +91,7 @@ pub struct File {
     /// When it was made, in seconds of Unix time.
     pub created_at: u64,
     /// When it expires, in seconds of Unix time; never if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
     /// What its maker calls it.
     pub filename: String,
@@ -98,8 +99,6 @@ pub struct File {
     pub purpose: Purpose,
     /// `processed`: there is nothing to be done with it.
     pub status: String,
-    /// Nothing.
-    pub status_details: (),
     /// What its maker says it is; only of those that were uploaded in Anthropic's form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mime_type: Option<String>,

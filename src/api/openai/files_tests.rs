@@ -99,10 +99,9 @@ fn a_file_is_written_in_the_form_of_openai() {
         filename: "a.jsonl".to_owned(),
         purpose: Purpose::BatchOutput,
         status: "processed".to_owned(),
-        status_details: (),
         mime_type: None,
     };
-    insta::assert_snapshot!(list(std::slice::from_ref(&file), false), @r#"{"object":"list","data":[{"id":"file-1","object":"file","bytes":3,"created_at":1,"expires_at":null,"filename":"a.jsonl","purpose":"batch_output","status":"processed","status_details":null}],"first_id":"file-1","last_id":"file-1","has_more":false}"#);
+    insta::assert_snapshot!(list(std::slice::from_ref(&file), false), @r#"{"object":"list","data":[{"id":"file-1","object":"file","bytes":3,"created_at":1,"filename":"a.jsonl","purpose":"batch_output","status":"processed"}],"first_id":"file-1","last_id":"file-1","has_more":false}"#);
     assert_eq!(serde_json::from_str::<File>(&file.to_json()).unwrap(), file);
     insta::assert_snapshot!(deleted("file-1"), @r#"{"deleted":true,"id":"file-1","object":"file"}"#);
 }

@@ -18,7 +18,7 @@ impl From<Error> for ApiError {
             }
             Error::File(error) => error.into(),
             Error::Read(_) => Self::unreachable("files", error),
-            Error::Store(_) => Self::unreachable("store", error),
+            Error::Store(error) => Self::of_store(error),
         }
     }
 }

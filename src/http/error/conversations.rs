@@ -43,7 +43,7 @@ impl From<Error> for ApiError {
                 "This server could not add to the conversation, which is as it was before; its log tells more.",
             )
             .caused_by(error),
-            Error::Store(error) => Self::unreachable("store", error),
+            Error::Store(error) => Self::of_store(error),
         }
     }
 }

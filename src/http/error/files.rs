@@ -31,7 +31,7 @@ impl From<Error> for ApiError {
             .at("file"),
             Error::Folder(error) => Self::unreachable("files", error),
             Error::DiskFull(error) => Self::unreachable("files", error),
-            Error::Store(error) => Self::unreachable("store", error),
+            Error::Store(error) => Self::of_store(error),
         }
     }
 }

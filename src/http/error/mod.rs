@@ -36,6 +36,7 @@ use crate::api::openai::Envelope;
 use crate::api::request_schema::InvalidRequest;
 use crate::domain::InLog;
 use crate::http::middleware::content_encoding;
+use crate::storage::store;
 
 pub use answers::refusal;
 pub(super) use door::Door;
@@ -87,6 +88,20 @@ impl ApiError {
         Self::new(Kind::StorageUnavailable, message)
             .retry_after(RESTART)
             .caused_by(cause)
+    }
+
+    /// A failure of the store: 500 for a record that cannot be read, which a retry does not mend, otherwise 503.
+    fn of_store(error: store::Error) -> Self {
+        match error {
+            store::Error::Unreadable { kind, ref name, .. } => {
+                let message = format!(
+                    "The stored {kind} '{name}' cannot be read by this version of the server, which has left it as it is. \
+                     The log tells the operator why."
+                );
+                Self::new(Kind::Internal, message).caused_by(error)
+            }
+            error => Self::unreachable("store", error),
+        }
     }
 
     /// With the field of the request that is at fault.

@@ -25,7 +25,7 @@ impl From<Error> for ApiError {
             }
             Error::Conversation(error) => error.into(),
             Error::Turn(error) => turn(error),
-            Error::Store(error) => Self::unreachable("store", error),
+            Error::Store(error) => Self::of_store(error),
         }
     }
 }

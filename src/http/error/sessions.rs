@@ -42,7 +42,7 @@ impl From<Error> for ApiError {
             )
             .caused_by(error),
             Error::Turn(error) => error.into(),
-            Error::Store(error) => Self::unreachable("store", error),
+            Error::Store(error) => Self::of_store(error),
         }
     }
 }

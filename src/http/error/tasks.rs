@@ -84,7 +84,7 @@ impl From<Error> for ApiError {
             Error::Over => Self::new(Kind::TaskOver, "The task has ended already."),
             Error::Limited(limited) => gateway::Error::from(limited).into(),
             Error::Ledger(error) => gateway::Error::from(error).into(),
-            Error::Store(error) => Self::unreachable("store", error),
+            Error::Store(error) => Self::of_store(error),
         }
     }
 }

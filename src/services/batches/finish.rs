@@ -59,9 +59,13 @@ impl Job {
                 .await?;
         }
         let (answers, errors) = output.finish().await?;
+        let entries = [
+            answers.map(Finished::entry).transpose()?,
+            errors.map(Finished::entry).transpose()?,
+        ];
         let work = move |record: &mut Record, transaction: &mut Transaction<'_>| {
-            let ids = [answers, errors].map(|made| {
-                let (file, enter) = made?.entry();
+            let ids = entries.map(|made| {
+                let (file, enter) = made?;
                 enter(transaction);
                 Some(file.id)
             });

@@ -46,7 +46,7 @@ impl Batches {
         let (file, enter) = draft
             .finish(FILE.to_owned(), Purpose::MessageBatch, None)
             .await?
-            .entry();
+            .entry()?;
         let request = CreateRequest {
             input_file_id: file.id,
             endpoint: path.to_owned(),

@@ -7,9 +7,13 @@ use super::Error;
 use crate::api::openai::batches::Batch;
 use crate::api::openai::responses;
 use crate::domain::Usage;
+use crate::storage::store;
 use crate::storage::store::Store;
+use crate::storage::store::Stored;
 use crate::storage::store::Table;
 use crate::storage::store::Transaction;
+use crate::storage::store::decode_record;
+use crate::storage::store::encode_record;
 
 /// Project and id to a [`Record`].
 const BATCHES: Table = Table::new("batches");
@@ -50,23 +54,31 @@ pub(super) struct Records(pub(super) Store);
 
 impl Records {
     pub(super) async fn load(&self, project: &str, id: &str) -> Result<Option<Record>, Error> {
-        Ok(self
-            .0
-            .get(key(project, id))
-            .await?
-            .and_then(|record| read(&record)))
+        let bytes = self.0.get(key(project, id)).await?;
+        Ok(bytes.map(|bytes| decode_record(id, &bytes)).transpose()?)
     }
 
-    /// Those of `project`, or all, the oldest first.
-    pub(super) async fn list(&self, project: Option<&str>) -> Result<Vec<Record>, Error> {
-        let prefix = project.map_or_else(|| BATCHES.key(""), |project| key(project, ""));
-        Ok(self
-            .0
-            .scan(prefix)
-            .await?
-            .iter()
-            .filter_map(|(_, record)| read(record))
-            .collect())
+    /// Those of `project`, the oldest first.
+    pub(super) async fn list(&self, project: &str) -> Result<Vec<Record>, Error> {
+        let records = self.0.scan(key(project, "")).await?;
+        let read = |(key, record): &(Vec<u8>, Vec<u8>)| decode_record(&id_in(key), record);
+        Ok(records.iter().map(read).collect::<Result<_, _>>()?)
+    }
+
+    /// All that can be read, the oldest first; the others are logged.
+    pub(super) async fn readable(&self) -> Result<Vec<Record>, Error> {
+        let records = self.0.scan(BATCHES.key("")).await?;
+        let read = |(key, record): &(Vec<u8>, Vec<u8>)| {
+            decode_record(&id_in(key), record)
+                .inspect_err(|error| {
+                    tracing::error!(
+                        error = error as &dyn std::error::Error,
+                        "stored batch unreadable"
+                    );
+                })
+                .ok()
+        };
+        Ok(records.iter().filter_map(read).collect())
     }
 
     /// Writes a new one, and beside it what `work` likes.
@@ -76,8 +88,7 @@ impl Records {
     {
         let work = move |transaction: &mut Transaction<'_>| {
             work(transaction);
-            put(transaction, &record);
-            Ok(())
+            put(transaction, &record)
         };
         self.0.transaction(work).await
     }
@@ -102,13 +113,14 @@ impl Records {
     where
         W: FnOnce(&mut Record, &mut Transaction<'_>) + Send + 'static,
     {
-        let key = key(project, id);
+        let (key, id) = (key(project, id), id.to_owned());
         let work = move |transaction: &mut Transaction<'_>| {
-            let Some(mut record) = transaction.get(&key)?.and_then(|record| read(&record)) else {
+            let Some(bytes) = transaction.get(&key)? else {
                 return Ok(None);
             };
+            let mut record = decode_record(&id, &bytes)?;
             work(&mut record, transaction);
-            put(transaction, &record);
+            put(transaction, &record)?;
             Ok(Some(record))
         };
         self.0.transaction(work).await
@@ -144,11 +156,15 @@ impl Records {
 
     /// What came of a line, if that was written.
     pub(super) async fn outcome(&self, id: &str, number: u64) -> Result<Option<Outcome>, Error> {
-        Ok(self
-            .0
-            .get(place(id, number))
-            .await?
-            .and_then(|bytes| Outcome::decode(&bytes)))
+        let bytes = self.0.get(place(id, number)).await?;
+        let read = |bytes: Vec<u8>| {
+            Outcome::decode(&bytes).ok_or_else(|| store::Error::Unreadable {
+                kind: "result of batch",
+                name: format!("{id}, line {number}"),
+                reason: "its tag is unknown or its text is not UTF-8".to_owned(),
+            })
+        };
+        Ok(bytes.map(read).transpose()?)
     }
 
     /// Removes what came of the lines up to `last`, from which files were made.
@@ -174,24 +190,32 @@ impl Outcome {
         [&[u8::from(self.is_answer)], self.line.as_bytes()].concat()
     }
 
+    /// Decodes a tag, 0 for an error and 1 for an answer, and the line. A later version takes other tags.
     fn decode(bytes: &[u8]) -> Option<Self> {
-        let (first, rest) = bytes.split_first()?;
+        let (tag @ (0 | 1), rest) = bytes.split_first()? else {
+            return None;
+        };
         Some(Self {
-            is_answer: *first == 1,
+            is_answer: *tag == 1,
             line: String::from_utf8(rest.to_vec()).ok()?,
         })
     }
 }
 
-fn put(transaction: &mut Transaction<'_>, record: &Record) {
-    // Its keys are strings and it is written to memory: nothing can fail.
-    let bytes = serde_json::to_vec(record).unwrap_or_default();
+fn put(transaction: &mut Transaction<'_>, record: &Record) -> Result<(), Error> {
+    let bytes = encode_record(record)?;
     transaction.put(key(&record.project, &record.batch.id), bytes);
+    Ok(())
 }
 
-/// One that cannot be read was written by another version, and is as good as gone.
-fn read(record: &[u8]) -> Option<Record> {
-    serde_json::from_slice(record).ok()
+impl Stored for Record {
+    const KIND: &'static str = "batch";
+}
+
+/// The id of a batch in the key of its record.
+fn id_in(key: &[u8]) -> String {
+    let name = String::from_utf8_lossy(BATCHES.rest(key));
+    name.rsplit(BETWEEN).next().unwrap_or_default().to_owned()
 }
 
 fn key(project: &str, id: &str) -> Vec<u8> {

@@ -166,7 +166,7 @@ impl Batches {
     /// # Errors
     /// When the store fails.
     pub async fn recover(&self) -> Result<usize, Error> {
-        let mut unfinished = self.0.records.list(None).await?;
+        let mut unfinished = self.0.records.readable().await?;
         unfinished.retain(|record| !record.is_tidy);
         unfinished.iter().for_each(|record| self.start(record));
         Ok(unfinished.len())
@@ -256,7 +256,7 @@ impl Batches {
     /// # Errors
     /// When the store fails.
     pub async fn all(&self, caller: &Caller, family: Family) -> Result<Vec<Batch>, Error> {
-        let records = self.0.records.list(Some(&caller.project)).await?;
+        let records = self.0.records.list(&caller.project).await?;
         Ok(records
             .into_iter()
             .map(|record| record.batch)

@@ -47,7 +47,7 @@ impl Batches {
         for record in self
             .0
             .records
-            .list(None)
+            .readable()
             .await?
             .iter()
             .filter(|record| is_over(record))

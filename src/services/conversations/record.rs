@@ -7,7 +7,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::api::openai::conversations::StoredConversation;
+use crate::storage::store;
+use crate::storage::store::Stored;
 use crate::storage::store::WholeRecord;
+use crate::storage::store::decode_record;
+use crate::storage::store::encode_record;
 
 /// What is kept of a conversation beside its items.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,41 +39,56 @@ pub(super) struct WholeConversation {
 }
 
 impl Record {
-    /// The record in `bytes`; none where another version has written it.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
-        let end = bytes.iter().position(|byte| *byte == b'\n')?;
-        let head = serde_json::from_slice(&bytes[..end]).ok()?;
-        Some(Self {
-            head,
-            lines: bytes[end + 1..].to_vec(),
+    pub(super) fn read(id: &str, bytes: &[u8]) -> Result<Self, store::Error> {
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let (head, lines) = bytes.split_at(end.map_or(bytes.len(), |end| end + 1));
+        Ok(Self {
+            head: decode_record(id, head)?,
+            lines: lines.to_vec(),
         })
     }
 
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = line(&self.head);
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, store::Error> {
+        let mut bytes = encode_record(&self.head)?;
+        bytes.push(b'\n');
         bytes.extend_from_slice(&self.lines);
-        bytes
+        Ok(bytes)
     }
 }
 
 impl WholeConversation {
-    /// The conversation in `stored`; none where another version has written it.
-    pub(super) fn read(stored: &WholeRecord) -> Option<Self> {
-        let Record { head, mut lines } = Record::read(&stored.record)?;
+    pub(super) fn read(id: &str, stored: &WholeRecord) -> Result<Self, store::Error> {
+        let Record { head, mut lines } = Record::read(id, &stored.record)?;
         lines.extend(stored.parts.iter().flatten());
-        Some(Self { head, lines })
+        Ok(Self { head, lines })
     }
 
     /// The items, the oldest first.
-    pub(super) fn items(&self) -> Vec<Value> {
+    ///
+    /// # Errors
+    /// Fails when a line is damaged.
+    pub(super) fn items(&self) -> Result<Vec<Value>, store::Error> {
         let lines = self
             .lines
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.is_empty());
+        let id = &self.head.conversation.id;
         lines
-            .filter_map(|line| serde_json::from_slice(line).ok())
+            .map(|line| decode_record::<StoredItem>(id, line).map(|StoredItem(item)| item))
             .collect()
     }
+}
+
+impl Stored for Head {
+    const KIND: &'static str = "conversation";
+}
+
+/// An item as it came: its line has no version, since no struct decides how it is read.
+#[derive(Serialize, Deserialize)]
+struct StoredItem(Value);
+
+impl Stored for StoredItem {
+    const KIND: &'static str = "item of conversation";
 }
 
 /// The lines of `items`.
@@ -77,10 +96,7 @@ pub(super) fn lines(items: &[Value]) -> Vec<u8> {
     items.iter().flat_map(line).collect()
 }
 
-/// JSON has no line break but where one is escaped.
-fn line(value: &impl Serialize) -> Vec<u8> {
-    // Its keys are strings and it is written to memory: nothing can fail.
-    let mut line = serde_json::to_vec(value).unwrap_or_default();
-    line.push(b'\n');
-    line
+/// JSON has line breaks only in escaped form.
+fn line(item: &Value) -> Vec<u8> {
+    format!("{item}\n").into_bytes()
 }

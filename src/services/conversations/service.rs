@@ -102,7 +102,7 @@ impl Conversations {
         };
         self.0
             .shelf
-            .put(&self.owner(caller), &conversation.id, record.to_bytes())
+            .put(&self.owner(caller), &conversation.id, record.to_bytes()?)
             .await?;
         Ok(conversation)
     }
@@ -147,7 +147,7 @@ impl Conversations {
     /// # Errors
     /// When the caller has no conversation of this name.
     pub async fn items(&self, caller: &Caller, id: &str) -> Result<Vec<Value>, Error> {
-        Ok(self.load(&self.owner(caller), id).await?.items())
+        Ok(self.load(&self.owner(caller), id).await?.items()?)
     }
 
     /// A page of the items, as the body of a list.
@@ -212,12 +212,10 @@ impl Conversations {
         let work = move |transaction: &mut Transaction<'_>| {
             // Taken until it is written, so that nobody goes on from what is no longer there.
             transaction.afterwards(move |_| drop(taken));
-            let record = shelf
-                .get_in(transaction, &owner, &id)?
-                .and_then(|bytes| Record::read(&bytes));
-            let Some(Record { head, .. }) = record else {
+            let Some(bytes) = shelf.get_in(transaction, &owner, &id)? else {
                 return Err(Error::Gone(id));
             };
+            let Record { head, .. } = Record::read(&id, &bytes)?;
             let record = Record {
                 head: Head {
                     changed_at: unix_now(),
@@ -225,7 +223,7 @@ impl Conversations {
                 },
                 lines: left,
             };
-            shelf.renew_in(transaction, &owner, &id, &record.to_bytes())?;
+            shelf.renew_in(transaction, &owner, &id, &record.to_bytes()?)?;
             Ok(record.head.conversation)
         };
         self.0.shelf.transaction(work).await
@@ -260,7 +258,7 @@ impl Conversations {
         // Read after it was taken: something may have been added in between.
         let whole = self.load(&owner, id).await?;
         self.keep(&owner, id, &whole.head).await?;
-        let (items, shelf) = (whole.items(), self.0.shelf.clone());
+        let (items, shelf) = (whole.items()?, self.0.shelf.clone());
         Ok((
             TakenConversation {
                 shelf,
@@ -292,15 +290,13 @@ impl Conversations {
     ) -> Result<Option<StoredConversation>, Error> {
         let (shelf, owner, id) = (self.0.shelf.clone(), owner.to_owned(), id.to_owned());
         let work = move |transaction: &mut Transaction<'_>| {
-            let record = shelf
-                .get_in(transaction, &owner, &id)?
-                .and_then(|bytes| Record::read(&bytes));
-            let Some(mut record) = record else {
+            let Some(bytes) = shelf.get_in(transaction, &owner, &id)? else {
                 return Ok(None);
             };
+            let mut record = Record::read(&id, &bytes)?;
             change(&mut record.head);
             record.head.changed_at = unix_now();
-            shelf.append_in(transaction, &owner, &id, &record.to_bytes(), &[])?;
+            shelf.append_in(transaction, &owner, &id, &record.to_bytes()?, &[])?;
             Ok(Some(record.head.conversation))
         };
         self.0.shelf.transaction(work).await
@@ -309,18 +305,14 @@ impl Conversations {
     /// A conversation without the items that were added to it.
     async fn head(&self, owner: &str, id: &str) -> Result<Head, Error> {
         let stored = self.0.shelf.get(owner, id).await?;
-        let record = stored.and_then(|stored| Record::read(&stored));
-        record
-            .map(|record| record.head)
-            .ok_or_else(|| Error::NotFound(id.to_owned()))
+        let stored = stored.ok_or_else(|| Error::NotFound(id.to_owned()))?;
+        Ok(Record::read(id, &stored)?.head)
     }
 
     async fn load(&self, owner: &str, id: &str) -> Result<WholeConversation, Error> {
         let stored = self.0.shelf.whole(owner, id).await?;
-        // One that cannot be read was written by another version, and is as good as gone.
-        stored
-            .and_then(|stored| WholeConversation::read(&stored))
-            .ok_or_else(|| Error::NotFound(id.to_owned()))
+        let stored = stored.ok_or_else(|| Error::NotFound(id.to_owned()))?;
+        Ok(WholeConversation::read(id, &stored)?)
     }
 
     fn owner(&self, caller: &Caller) -> String {

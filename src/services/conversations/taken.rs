@@ -72,15 +72,13 @@ impl TakenConversation {
         let work = move |transaction: &mut Transaction<'_>| {
             // Taken until it is written, also when nobody waits for that any more.
             transaction.afterwards(move |_| drop(taken));
-            let record = within
-                .get_in(transaction, &owner, &id)?
-                .and_then(|bytes| Record::read(&bytes));
-            let Some(mut record) = record else {
+            let Some(bytes) = within.get_in(transaction, &owner, &id)? else {
                 return Err(Failed::Gone(id));
             };
+            let mut record = Record::read(&id, &bytes)?;
             record.head.changed_at = unix_now();
             let addition = [std::mem::take(&mut record.lines), new].concat();
-            within.append_in(transaction, &owner, &id, &record.to_bytes(), &addition)?;
+            within.append_in(transaction, &owner, &id, &record.to_bytes()?, &addition)?;
             if let Some(Beside { shelf, id, record }) = beside {
                 shelf.put_in(transaction, &owner, &id, &record)?;
             }

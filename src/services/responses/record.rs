@@ -9,6 +9,9 @@ use crate::api::openai::responses::Event;
 use crate::api::openai::responses::Response;
 use crate::api::openai::responses::kept;
 use crate::storage::store::Shelf;
+use crate::storage::store::Stored;
+use crate::storage::store::decode_record;
+use crate::storage::store::encode_record;
 
 /// A response with what it was made of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,34 +30,43 @@ impl Record {
 
     pub(super) async fn load(shelf: &Shelf, owner: &str, id: &str) -> Result<Option<Self>, Error> {
         let bytes = shelf.get(owner, id).await?;
-        // One that cannot be read was written by another version, and is as good as gone.
-        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+        Ok(bytes.map(|bytes| decode_record(id, &bytes)).transpose()?)
     }
 
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
-        // Its keys are strings and it is written to memory: nothing can fail.
-        serde_json::to_vec(self).unwrap_or_default()
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+        Ok(encode_record(self)?)
     }
 
     pub(super) async fn save(&self, shelf: &Shelf, owner: &str) -> Result<(), Error> {
-        Ok(shelf.put(owner, &self.response.id, self.to_bytes()).await?)
+        Ok(shelf
+            .put(owner, &self.response.id, self.to_bytes()?)
+            .await?)
     }
 }
 
+impl Stored for Record {
+    const KIND: &'static str = "response";
+}
+
 /// The events of a stream, each its name and its JSON.
+#[derive(Serialize, Deserialize)]
+struct StoredEvents(Vec<(String, String)>);
+
+impl Stored for StoredEvents {
+    const KIND: &'static str = "events of a response";
+}
+
 pub(super) async fn save_events(
     shelf: &Shelf,
     owner: &str,
     id: &str,
     events: &[Event],
 ) -> Result<(), Error> {
-    let events: Vec<_> = events
+    let events = events
         .iter()
-        .map(|event| (&*event.name, &*event.data))
-        .collect();
-    Ok(shelf
-        .put(owner, id, serde_json::to_vec(&events).unwrap_or_default())
-        .await?)
+        .map(|event| (event.name.to_string(), event.data.clone()));
+    let record = encode_record(&StoredEvents(events.collect()))?;
+    Ok(shelf.put(owner, id, record).await?)
 }
 
 pub(super) async fn load_events(
@@ -65,7 +77,7 @@ pub(super) async fn load_events(
     let Some(bytes) = shelf.get(owner, id).await? else {
         return Ok(None);
     };
-    let events: Vec<(String, String)> = serde_json::from_slice(&bytes).unwrap_or_default();
+    let StoredEvents(events) = decode_record(id, &bytes)?;
     Ok(Some(
         events
             .into_iter()

@@ -180,10 +180,11 @@ impl Keeper {
         match taken.filter(|_| matches!(response.status, Status::Completed | Status::Incomplete)) {
             Some(taken) => {
                 let record = self.record(response);
+                let bytes = record.to_bytes()?;
                 let beside = self.records.clone().map(|shelf| Beside {
                     shelf,
                     id: response.id.clone(),
-                    record: record.to_bytes(),
+                    record: bytes,
                 });
                 taken.append(record.items(), beside).await?;
             }

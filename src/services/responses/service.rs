@@ -26,6 +26,7 @@ use crate::api::request_schema::code;
 use crate::domain::Caller;
 use crate::engine::gateway::Turns;
 use crate::services::conversations::Conversations;
+use crate::storage::store;
 
 /// Makes, keeps and gives back responses. Clones share all.
 #[derive(Clone)]
@@ -86,7 +87,18 @@ impl Responses {
         } = &*self.0;
         let names = shelves.unfinished.names().await?;
         for (owner, id) in &names {
-            if let Some(record) = Record::load(&shelves.records, owner, id).await? {
+            let record = match Record::load(&shelves.records, owner, id).await {
+                // Its mark stays, so that a version that can read the record ends it.
+                Err(Error::Store(error @ store::Error::Unreadable { .. })) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "unfinished response unreadable"
+                    );
+                    continue;
+                }
+                record => record?,
+            };
+            if let Some(record) = record {
                 let mut writer = Writer::new(record.response, ToolNames::default(), false);
                 writer.fail(&explain(
                     &crate::engine::gateway::Error::ShuttingDown.into(),

@@ -1,11 +1,18 @@
 //! Sessions as they are stored: a record of two texts in JSON, one a line, the session and messages of it, and a part for each
 //! turn, with the messages that it brought. So a turn writes what is new, and a list does not read what was said.
 
+use serde::Deserialize;
+use serde::Serialize;
+
 use super::Error;
 use crate::api::openai::sessions::Entry;
 use crate::api::openai::sessions::Session;
+use crate::storage::store;
 use crate::storage::store::Shelf;
+use crate::storage::store::Stored;
 use crate::storage::store::WholeRecord;
+use crate::storage::store::decode_record;
+use crate::storage::store::encode_record;
 
 /// A session and what was said in it.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,41 +39,40 @@ impl Record {
 
     pub(super) async fn load(shelf: &Shelf, owner: &str, id: &str) -> Result<Self, Error> {
         let stored = shelf.whole(owner, id).await?;
-        // One that cannot be read was written by another version, and is as good as gone.
-        stored
-            .and_then(|stored| Self::read(&stored))
-            .ok_or_else(|| Error::NotFound(id.to_owned()))
+        let stored = stored.ok_or_else(|| Error::NotFound(id.to_owned()))?;
+        Self::read(id, &stored)
     }
 
     /// A session without what was said in it.
     pub(super) async fn session(shelf: &Shelf, owner: &str, id: &str) -> Result<Session, Error> {
         let stored = shelf.get(owner, id).await?;
-        let session = stored.and_then(|stored| serde_json::from_slice(lines(&stored)?.0).ok());
-        session.ok_or_else(|| Error::NotFound(id.to_owned()))
+        let stored = stored.ok_or_else(|| Error::NotFound(id.to_owned()))?;
+        Ok(decode_record(id, lines(&stored).0)?)
     }
 
     /// The sessions of `owner`, the oldest first.
     pub(super) async fn sessions(shelf: &Shelf, owner: &str) -> Result<Vec<Session>, Error> {
         let records = shelf.of(owner).await?;
-        let mut sessions: Vec<Session> = records
-            .iter()
-            .filter_map(|bytes| serde_json::from_slice(lines(bytes)?.0).ok())
-            .collect();
+        // The id is part of what cannot be read, so the error names the owner.
+        let session = |bytes: &Vec<u8>| decode_record(&format!("of {owner}"), lines(bytes).0);
+        let mut sessions: Vec<Session> = records.iter().map(session).collect::<Result<_, _>>()?;
         sessions
             .sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
         Ok(sessions)
     }
 
     /// The record of the session, without the messages that are in parts.
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
-        // Their keys are strings and they are written to memory: nothing can fail.
-        let session = serde_json::to_vec(&self.session).unwrap_or_default();
-        let inline = serde_json::to_vec(&self.entries[..self.inline]).unwrap_or_default();
-        [session, inline].join(&b'\n')
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, store::Error> {
+        let session = encode_record(&self.session)?;
+        let inline = encode_record(&StoredEntries(self.entries[..self.inline].to_vec()))?;
+        Ok([session, inline].join(&b'\n'))
     }
 
     /// Adds `new` entries, and returns the part that is to be appended to the record with them; empty where there is nothing to append.
-    pub(super) fn add(&mut self, new: impl IntoIterator<Item = Entry>) -> Vec<u8> {
+    pub(super) fn add(
+        &mut self,
+        new: impl IntoIterator<Item = Entry>,
+    ) -> Result<Vec<u8>, store::Error> {
         let in_parts = if self.inline > 0 {
             0
         } else {
@@ -75,21 +81,21 @@ impl Record {
         self.inline = 0;
         self.entries.extend(new);
         match &self.entries[in_parts..] {
-            [] => Vec::new(),
-            entries => serde_json::to_vec(entries).unwrap_or_default(),
+            [] => Ok(Vec::new()),
+            entries => encode_record(&StoredEntries(entries.to_vec())),
         }
     }
 
-    fn read(stored: &WholeRecord) -> Option<Self> {
-        let (session, inline) = lines(&stored.record)?;
-        let mut entries: Vec<Entry> = serde_json::from_slice(inline).ok()?;
+    fn read(id: &str, stored: &WholeRecord) -> Result<Self, Error> {
+        let (session, inline) = lines(&stored.record);
+        let StoredEntries(mut entries) = decode_record(id, inline)?;
         let inline = entries.len();
         for part in &stored.parts {
-            entries.extend(serde_json::from_slice::<Vec<Entry>>(part).ok()?);
+            entries.extend(decode_record::<StoredEntries>(id, part)?.0);
         }
         let size = stored.record.len() + stored.parts.iter().map(Vec::len).sum::<usize>();
-        Some(Self {
-            session: serde_json::from_slice(session).ok()?,
+        Ok(Self {
+            session: decode_record(id, session)?,
             entries,
             inline,
             size,
@@ -97,8 +103,22 @@ impl Record {
     }
 }
 
-/// JSON has no line break but where one is escaped.
-fn lines(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = bytes.iter().position(|byte| *byte == b'\n')?;
-    Some((&bytes[..end], &bytes[end + 1..]))
+impl Stored for Session {
+    const KIND: &'static str = "session";
+}
+
+/// Messages of a session.
+#[derive(Serialize, Deserialize)]
+struct StoredEntries(Vec<Entry>);
+
+impl Stored for StoredEntries {
+    const KIND: &'static str = "messages of session";
+}
+
+/// Splits a record at its line break, which JSON has only in escaped form. Without one, the second line is empty.
+fn lines(bytes: &[u8]) -> (&[u8], &[u8]) {
+    match bytes.iter().position(|byte| *byte == b'\n') {
+        Some(end) => (&bytes[..end], &bytes[end + 1..]),
+        None => (bytes, &[]),
+    }
 }

@@ -102,7 +102,7 @@ impl Sessions {
             usage: Totals::default(),
         };
         let record = Record::new(session);
-        let (owner, id, bytes) = (self.owner(caller), &record.session.id, record.to_bytes());
+        let (owner, id, bytes) = (self.owner(caller), &record.session.id, record.to_bytes()?);
         if shelf.add(&owner, id, bytes, config.max_sessions).await? {
             return Ok(record.session);
         }
@@ -188,7 +188,7 @@ impl Sessions {
         if self
             .0
             .shelf
-            .append(owner, &id, record.to_bytes(), Vec::new())
+            .append(owner, &id, record.to_bytes()?, Vec::new())
             .await?
         {
             Ok(())

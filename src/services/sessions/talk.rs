@@ -117,7 +117,7 @@ impl Talk {
             created_at: now,
             message,
         };
-        let messages = record.add(said.into_iter().flatten().map(entry));
+        let messages = record.add(said.into_iter().flatten().map(entry))?;
         let session = &mut record.session;
         session.message_count = record.entries.len();
         session.usage.add(&finish.usage);
@@ -125,10 +125,11 @@ impl Talk {
         session.expires_at = now + inner.config.idle.as_secs();
         let id = record.session.id.clone();
         let (shelf, name) = (inner.shelf.clone(), id.clone());
+        let bytes = record.to_bytes()?;
         let work = move |transaction: &mut Transaction<'_>| {
             // Taken until it is written, also when nobody waits for that any more: the next message goes on from it.
             transaction.afterwards(move |_| drop(taken));
-            shelf.append_in(transaction, &owner, &name, &record.to_bytes(), &messages)
+            shelf.append_in(transaction, &owner, &name, &bytes, &messages)
         };
         let appended: Result<bool, store::Error> = inner.shelf.transaction(work).await;
         if appended.map_err(Error::NotKept)? {

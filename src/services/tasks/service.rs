@@ -141,7 +141,7 @@ impl Tasks {
     pub async fn recover(&self) -> Result<usize, Error> {
         let shelves = &self.0.parts.shelves;
         let mut found = 0;
-        for (owner, mut task) in shelves.all().await? {
+        for (owner, mut task) in shelves.all().await?.0 {
             if task.status.is_over() {
                 continue;
             }
@@ -195,7 +195,11 @@ impl Tasks {
         else {
             return Ok(());
         };
-        let tasks = shelves.all().await?;
+        let (tasks, unreadable) = shelves.all().await?;
+        if unreadable > 0 {
+            // Which sessions belong to tasks that cannot be read is unknown, so none is forgotten.
+            return Ok(());
+        }
         runner.forget_others(
             tasks
                 .iter()

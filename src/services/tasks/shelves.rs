@@ -3,6 +3,8 @@
 use futures::StreamExt as _;
 use futures::TryStreamExt as _;
 use futures::stream;
+use serde::Deserialize;
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::task::Event;
@@ -12,7 +14,10 @@ use crate::storage::store::Error;
 use crate::storage::store::Limits;
 use crate::storage::store::Shelf;
 use crate::storage::store::Store;
+use crate::storage::store::Stored;
 use crate::storage::store::Table;
+use crate::storage::store::decode_record;
+use crate::storage::store::encode_record;
 
 /// What is stored of tasks.
 #[derive(Debug, Clone)]
@@ -72,38 +77,38 @@ impl Shelves {
     }
 
     pub(super) async fn save(&self, owner: &str, task: &Task) -> Result<(), Error> {
-        // Its keys are texts and it is written to memory: nothing can fail.
-        self.tasks
-            .put(
-                owner,
-                &task.id,
-                serde_json::to_vec(task).unwrap_or_default(),
-            )
-            .await
+        self.tasks.put(owner, &task.id, encode_record(task)?).await
     }
 
     pub(super) async fn task(&self, owner: &str, id: &str) -> Result<Option<Task>, Error> {
         let bytes = self.tasks.get(owner, id).await?;
-        // One that cannot be read was written by another version, and is as good as gone.
-        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+        bytes.map(|bytes| decode_record(id, &bytes)).transpose()
     }
 
-    /// All tasks, with their owners.
-    pub(super) async fn all(&self) -> Result<Vec<(String, Task)>, Error> {
+    /// All tasks with their owners, and the number of those that cannot be read, which are logged.
+    pub(super) async fn all(&self) -> Result<(Vec<(String, Task)>, usize), Error> {
         let mut tasks = Vec::new();
+        let mut unreadable = 0;
         for (owner, id) in self.tasks.names().await? {
-            tasks.extend(self.task(&owner, &id).await?.map(|task| (owner, task)));
+            match self.task(&owner, &id).await {
+                Err(error @ Error::Unreadable { .. }) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "stored task unreadable"
+                    );
+                    unreadable += 1;
+                }
+                task => tasks.extend(task?.map(|task| (owner, task))),
+            }
         }
-        Ok(tasks)
+        Ok((tasks, unreadable))
     }
 
     /// The tasks of `owner`.
     pub(super) async fn of(&self, owner: &str) -> Result<Vec<Task>, Error> {
         let records = self.tasks.of(owner).await?;
-        Ok(records
-            .iter()
-            .filter_map(|record| serde_json::from_slice(record).ok())
-            .collect())
+        let read = |record: &Vec<u8>| decode_record(&format!("of {owner}"), record);
+        records.iter().map(read).collect()
     }
 
     /// What a session has cost, by the CLI's count; none where that is not known.
@@ -113,9 +118,12 @@ impl Shelves {
         session: &str,
     ) -> Result<Option<Money>, Error> {
         let record = self.sessions.get(owner, session).await?;
-        let nanos =
-            record.and_then(|record| serde_json::from_slice::<Option<i64>>(&record).ok()?);
-        Ok(nanos.map(Money::from_nanos))
+        let cost = record
+            .map(|record| decode_record(session, &record))
+            .transpose()?;
+        Ok(cost
+            .and_then(|SessionCost(nanos)| nanos)
+            .map(Money::from_nanos))
     }
 
     pub(super) async fn note_session(
@@ -124,7 +132,7 @@ impl Shelves {
         session: &str,
         cost: Option<Money>,
     ) -> Result<(), Error> {
-        let record = serde_json::to_vec(&cost.map(Money::nanos)).unwrap_or_default();
+        let record = encode_record(&SessionCost(cost.map(Money::nanos)))?;
         if self.sessions.renew(owner, session, record.clone()).await? {
             return Ok(());
         }
@@ -132,7 +140,7 @@ impl Shelves {
     }
 
     pub(super) async fn tell(&self, owner: &str, id: &str, event: &Event) -> Result<(), Error> {
-        let record = serde_json::to_vec(event).unwrap_or_default();
+        let record = encode_record(event)?;
         self.events
             .put(owner, &place(id, event.sequence_number), record)
             .await
@@ -144,8 +152,9 @@ impl Shelves {
         id: &str,
         number: u64,
     ) -> Result<Option<Event>, Error> {
-        let bytes = self.events.get(owner, &place(id, number)).await?;
-        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+        let place = place(id, number);
+        let bytes = self.events.get(owner, &place).await?;
+        bytes.map(|bytes| decode_record(&place, &bytes)).transpose()
     }
 
     /// Takes a task away with all it has told.
@@ -172,6 +181,22 @@ impl Shelves {
         self.events.remove(owner, &place(id, number)).await?;
         Ok(())
     }
+}
+
+impl Stored for Task {
+    const KIND: &'static str = "task";
+}
+
+impl Stored for Event {
+    const KIND: &'static str = "event of task";
+}
+
+/// The cost of a session in nano-dollars, where the CLI has told one.
+#[derive(Serialize, Deserialize)]
+struct SessionCost(Option<i64>);
+
+impl Stored for SessionCost {
+    const KIND: &'static str = "cost of session";
 }
 
 fn place(id: &str, number: u64) -> String {

@@ -15,6 +15,7 @@ use crate::domain::UPLOAD;
 use crate::domain::unix_now;
 use crate::storage::store::FreeSpaceFloor;
 use crate::storage::store::Transaction;
+use crate::storage::store::encode_record;
 
 /// Files of this purpose and of outputs go by themselves after so many seconds: 30 days.
 const LIFE_OF_BATCHES: u64 = 2_592_000;
@@ -113,7 +114,6 @@ impl Draft {
             filename,
             purpose,
             status: "processed".to_owned(),
-            status_details: (),
             mime_type: None,
         };
         Ok(Finished { file, bytes, room })
@@ -130,11 +130,19 @@ impl Finished {
 
     /// The file, and what makes it known in a transaction. With that it stays; and if that is not made it goes, whether or not
     /// anybody waits for it any more.
-    pub fn entry(self) -> (File, impl FnOnce(&mut Transaction<'_>) + Send + 'static) {
+    ///
+    /// # Errors
+    /// Fails when the record cannot be encoded.
+    pub fn entry(
+        self,
+    ) -> Result<(File, impl FnOnce(&mut Transaction<'_>) + Send + 'static), Error> {
         let Self { file, bytes, room } = self;
-        let (key, value) = (service::key(room.project(), &file.id), file.to_json());
+        let (key, value) = (
+            service::key(room.project(), &file.id),
+            encode_record(&file)?,
+        );
         let enter = move |transaction: &mut Transaction<'_>| {
-            transaction.put(key, value.into_bytes());
+            transaction.put(key, value);
             transaction.afterwards(move |is_made| {
                 // Where that was reported as failed it may be on disk all the same; the next start removes bytes without a record.
                 bytes.keep();
@@ -143,6 +151,6 @@ impl Finished {
                 }
             });
         };
-        (file, enter)
+        Ok((file, enter))
     }
 }

@@ -21,8 +21,10 @@ use crate::api::openai::files::Purpose;
 use crate::domain::unix_now;
 use crate::storage::store::FreeSpaceFloor;
 use crate::storage::store::Store;
+use crate::storage::store::Stored;
 use crate::storage::store::Table;
 use crate::storage::store::Transaction;
+use crate::storage::store::decode_record;
 
 /// Project and id to the file as its client sees it.
 const TABLE: Table = Table::new("files");
@@ -77,8 +79,13 @@ impl Files {
             floor_of_ours,
         };
         let files = Self(Arc::new(inner));
-        let all = files.all().await?;
-        let ids: HashSet<String> = all.iter().map(|(_, file)| file.id.clone()).collect();
+        let records = files.0.store.scan(TABLE.key("")).await?;
+        // By the keys: the bytes of a record that cannot be read stay as well.
+        let ids: HashSet<String> = records
+            .iter()
+            .filter_map(|(key, _)| owner_and_id(key))
+            .map(|(_, id)| id)
+            .collect();
         match files.0.folder.sweep(&ids).await? {
             0 => {}
             removed => {
@@ -88,10 +95,21 @@ impl Files {
                 );
             }
         }
-        for (project, file) in &all {
-            let mut room = files.0.space.room(project);
-            room.take(file.bytes, u64::MAX);
-            room.keep();
+        for (key, record) in &records {
+            let Some((project, id)) = owner_and_id(key) else {
+                continue;
+            };
+            match decode_record::<File>(&id, record) {
+                Ok(file) => {
+                    let mut room = files.0.space.room(&project);
+                    room.take(file.bytes, u64::MAX);
+                    room.keep();
+                }
+                Err(error) => tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "stored file unreadable"
+                ),
+            }
         }
         Ok(files)
     }
@@ -154,9 +172,13 @@ impl Files {
     }
 
     pub(super) async fn sweep(&self, now: u64) -> Result<(), Error> {
-        for (project, file) in self.all().await? {
-            if is_over(&file, now) {
-                self.remove(&project, &file.id).await?;
+        for (key, record) in self.0.store.scan(TABLE.key("")).await? {
+            let Some((project, id)) = owner_and_id(&key) else {
+                continue;
+            };
+            // A record that cannot be read was logged at the start, and stays.
+            if decode_record::<File>(&id, &record).is_ok_and(|file| is_over(&file, now)) {
+                self.remove(&project, &id).await?;
             }
         }
         Ok(())
@@ -221,7 +243,7 @@ impl Files {
     /// # Errors
     /// When it cannot be written.
     pub async fn keep(&self, finished: Finished) -> Result<File, Error> {
-        let (file, enter) = finished.entry();
+        let (file, enter) = finished.entry()?;
         let work = move |transaction: &mut Transaction<'_>| {
             enter(transaction);
             Ok::<_, Error>(file)
@@ -235,7 +257,9 @@ impl Files {
     /// When there is none.
     pub async fn get(&self, project: &str, id: &str) -> Result<File, Error> {
         let record = self.0.store.get(key(project, id)).await?;
-        let file = record.and_then(|record| serde_json::from_slice::<File>(&record).ok());
+        let file = record
+            .map(|record| decode_record::<File>(id, &record))
+            .transpose()?;
         file.filter(|file| !is_over(file, unix_now()))
             .ok_or_else(|| Error::NotFound(id.to_owned()))
     }
@@ -276,11 +300,9 @@ impl Files {
     pub async fn of_project(&self, project: &str) -> Result<Vec<File>, Error> {
         let now = unix_now();
         let records = self.0.store.scan(key(project, "")).await?;
-        let files = records
-            .iter()
-            .filter_map(|(_, record)| serde_json::from_slice(record).ok());
-        let is_seen = |file: &File| !is_over(file, now) && file.purpose != Purpose::MessageBatch;
-        Ok(files.filter(is_seen).collect())
+        let mut files = records.iter().map(read).collect::<Result<Vec<File>, _>>()?;
+        files.retain(|file| !is_over(file, now) && file.purpose != Purpose::MessageBatch);
+        Ok(files)
     }
 
     /// Takes the file of `project` called `id` away.
@@ -295,12 +317,12 @@ impl Files {
     /// First the record, so that none is ever without its bytes.
     async fn remove(&self, project: &str, id: &str) -> Result<(), Error> {
         let (key, space, owner) = (key(project, id), self.0.space.clone(), project.to_owned());
+        let name = id.to_owned();
         let work = move |transaction: &mut Transaction<'_>| {
-            let record = transaction.get(&key)?;
-            let Some(file) = record.and_then(|record| serde_json::from_slice::<File>(&record).ok())
-            else {
+            let Some(record) = transaction.get(&key)? else {
                 return Ok(None);
             };
+            let file: File = decode_record(&name, &record)?;
             transaction.remove(key);
             let bytes = file.bytes;
             transaction.afterwards(move |is_made| {
@@ -315,17 +337,22 @@ impl Files {
             None => Ok(()),
         }
     }
+}
 
-    /// Every file with its project.
-    async fn all(&self) -> Result<Vec<(String, File)>, Error> {
-        let records = self.0.store.scan(TABLE.key("")).await?;
-        let read = |(key, record): &(Vec<u8>, Vec<u8>)| {
-            let name = String::from_utf8_lossy(TABLE.rest(key)).into_owned();
-            let (project, _) = name.split_once(BETWEEN)?;
-            Some((project.to_owned(), serde_json::from_slice(record).ok()?))
-        };
-        Ok(records.iter().filter_map(read).collect())
-    }
+impl Stored for File {
+    const KIND: &'static str = "file";
+}
+
+/// The project and the id in the key of a record.
+fn owner_and_id(key: &[u8]) -> Option<(String, String)> {
+    let name = String::from_utf8_lossy(TABLE.rest(key)).into_owned();
+    let (project, id) = name.split_once(BETWEEN)?;
+    Some((project.to_owned(), id.to_owned()))
+}
+
+fn read((key, record): &(Vec<u8>, Vec<u8>)) -> Result<File, Error> {
+    let id = owner_and_id(key).map(|(_, id)| id).unwrap_or_default();
+    Ok(decode_record(&id, record)?)
 }
 
 pub(super) fn key(project: &str, id: &str) -> Vec<u8> {

@@ -14,6 +14,7 @@ mod large_values;
 mod large_values_tests;
 mod order;
 mod parts;
+mod record;
 mod shape;
 mod shelf;
 #[cfg(test)]
@@ -59,6 +60,9 @@ pub use busy::Busy;
 pub use busy::Taken;
 pub use disk_space::FreeSpaceFloor;
 pub use parts::WholeRecord;
+pub use record::Stored;
+pub use record::decode_record;
+pub use record::encode_record;
 pub use shelf::Limits;
 pub use shelf::Shelf;
 pub use sled_database::remove_snapshots;
@@ -91,6 +95,24 @@ pub enum Error {
     /// The file of a large value is missing.
     #[error("a file of the store is missing")]
     MissingFile,
+    /// A stored value cannot be read: a later version wrote it, or it is damaged.
+    #[error("the stored {kind} {name} cannot be read: {reason}")]
+    Unreadable {
+        /// The kind of value.
+        kind: &'static str,
+        /// The id of the value.
+        name: String,
+        /// The cause, without what the value holds.
+        reason: String,
+    },
+    /// A value cannot be encoded for the store.
+    #[error("the {kind} cannot be stored: {reason}")]
+    Unwritable {
+        /// The kind of value.
+        kind: &'static str,
+        /// The cause.
+        reason: String,
+    },
     /// A backup is not as it was written.
     #[error("the backup is damaged: {0}")]
     Damaged(&'static str),

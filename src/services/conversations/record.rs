@@ -1,6 +1,6 @@
-//! Conversations as they are stored: texts in JSON, one a line. The first line of the record is the conversation, the others are
-//! the items that it was made with; those that were added later are lines of a part each. So items are added without reading or
-//! writing those that are there.
+//! Storage format of conversations: lines of JSON. The first line of the record is the
+//! conversation, the others are its initial items. Items added later are the lines of one part
+//! each, so adding does not read or rewrite existing items.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -9,33 +9,33 @@ use serde_json::Value;
 use crate::api::openai::conversations::StoredConversation;
 use crate::storage::store::WholeRecord;
 
-/// What is kept of a conversation beside its items.
+/// Stored data of a conversation, without its items.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Head {
     pub(super) conversation: StoredConversation,
-    /// When its time began, in seconds of Unix time.
+    /// Time of the last change (Unix seconds). The time to live counts from it.
     pub(super) changed_at: u64,
 }
 
-/// A stored conversation, its lines not yet read.
+/// A stored conversation with its lines still encoded.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) head: Head,
-    /// Item lines stored in the record itself, each with its line break. Empty once there are parts: the first addition moves them to
-    /// a part.
+    /// Item lines stored in the record itself, each with its line break. Empty once there are
+    /// parts: the first addition moves them to a part.
     pub(super) lines: Vec<u8>,
 }
 
-/// A stored conversation with all its lines.
+/// A stored conversation with all of its lines, those in parts included.
 #[derive(Debug, Clone)]
 pub(super) struct WholeConversation {
     pub(super) head: Head,
-    /// The lines of all items, each with its line break.
+    /// Lines of all items, each with its line break.
     pub(super) lines: Vec<u8>,
 }
 
 impl Record {
-    /// The record in `bytes`; none where another version has written it.
+    /// Decodes a record. Returns `None` if another version has written it.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let head = serde_json::from_slice(&bytes[..end]).ok()?;
@@ -53,14 +53,14 @@ impl Record {
 }
 
 impl WholeConversation {
-    /// The conversation in `stored`; none where another version has written it.
+    /// Decodes a record with its parts. Returns `None` if another version has written it.
     pub(super) fn read(stored: &WholeRecord) -> Option<Self> {
         let Record { head, mut lines } = Record::read(&stored.record)?;
         lines.extend(stored.parts.iter().flatten());
         Some(Self { head, lines })
     }
 
-    /// The items, the oldest first.
+    /// Decodes the items, oldest first.
     pub(super) fn items(&self) -> Vec<Value> {
         let lines = self
             .lines
@@ -72,14 +72,14 @@ impl WholeConversation {
     }
 }
 
-/// The lines of `items`.
+/// Encodes `items`, one per line.
 pub(super) fn lines(items: &[Value]) -> Vec<u8> {
     items.iter().flat_map(line).collect()
 }
 
-/// JSON has no line break but where one is escaped.
+/// Encodes a line. JSON contains no unescaped line breaks.
 fn line(value: &impl Serialize) -> Vec<u8> {
-    // Its keys are strings and it is written to memory: nothing can fail.
+    // Cannot fail: the keys are strings, and the target is memory.
     let mut line = serde_json::to_vec(value).unwrap_or_default();
     line.push(b'\n');
     line

@@ -1,4 +1,4 @@
-//! Responses as they are stored.
+//! Storage format of responses.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -10,16 +10,16 @@ use crate::api::openai::responses::Response;
 use crate::api::openai::responses::kept;
 use crate::storage::store::Shelf;
 
-/// A response with what it was made of.
+/// A response with its own input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) response: Response,
-    /// The items of its own input, as they are listed.
+    /// Input items of the request itself, without earlier ones.
     pub(super) input: Vec<Value>,
 }
 
 impl Record {
-    /// What it adds to a conversation.
+    /// Returns the items that the response adds to a conversation: input and output.
     pub(super) fn items(self) -> Vec<Value> {
         let output = kept::output(&self.response);
         self.input.into_iter().chain(output).collect()
@@ -27,12 +27,12 @@ impl Record {
 
     pub(super) async fn load(shelf: &Shelf, owner: &str, id: &str) -> Result<Option<Self>, Error> {
         let bytes = shelf.get(owner, id).await?;
-        // One that cannot be read was written by another version, and is as good as gone.
+        // A record that cannot be read was written by another version, and counts as absent.
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        // Its keys are strings and it is written to memory: nothing can fail.
+        // Cannot fail: the keys are strings, and the target is memory.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
@@ -41,7 +41,7 @@ impl Record {
     }
 }
 
-/// The events of a stream, each its name and its JSON.
+/// Stores the events of a stream, as pairs of name and JSON.
 pub(super) async fn save_events(
     shelf: &Shelf,
     owner: &str,

@@ -1,5 +1,6 @@
-//! Sessions as they are stored: a record of two texts in JSON, one a line, the session and messages of it, and a part for each
-//! turn, with the messages that it brought. So a turn writes what is new, and a list does not read what was said.
+//! Storage format of sessions. A record has two lines of JSON: the session, and messages of it.
+//! Each turn adds a part with its new messages. A turn thus writes only what is new, and a list of
+//! sessions does not read messages.
 
 use super::Error;
 use crate::api::openai::sessions::Entry;
@@ -7,20 +8,19 @@ use crate::api::openai::sessions::Session;
 use crate::storage::store::Shelf;
 use crate::storage::store::WholeRecord;
 
-/// A session and what was said in it.
+/// A session with its messages.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Record {
     pub(super) session: Session,
     pub(super) entries: Vec<Entry>,
-    /// How many of the entries, the first ones, stand in the record itself, where an earlier version has written them. The next
-    /// change moves them to a part.
+    /// Number of leading entries stored in the record itself, as written by an earlier version. The
+    /// next change moves them to a part.
     inline: usize,
-    /// Bytes of all of it on disk.
+    /// Size on disk, in bytes.
     pub(super) size: usize,
 }
 
 impl Record {
-    /// A session in which nothing was said.
     pub(super) fn new(session: Session) -> Self {
         Self {
             session,
@@ -32,20 +32,20 @@ impl Record {
 
     pub(super) async fn load(shelf: &Shelf, owner: &str, id: &str) -> Result<Self, Error> {
         let stored = shelf.whole(owner, id).await?;
-        // One that cannot be read was written by another version, and is as good as gone.
+        // A record that cannot be read was written by another version, and counts as not found.
         stored
             .and_then(|stored| Self::read(&stored))
             .ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
-    /// A session without what was said in it.
+    /// Loads a session without its messages.
     pub(super) async fn session(shelf: &Shelf, owner: &str, id: &str) -> Result<Session, Error> {
         let stored = shelf.get(owner, id).await?;
         let session = stored.and_then(|stored| serde_json::from_slice(lines(&stored)?.0).ok());
         session.ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
-    /// The sessions of `owner`, the oldest first.
+    /// Loads the sessions of `owner`, oldest first.
     pub(super) async fn sessions(shelf: &Shelf, owner: &str) -> Result<Vec<Session>, Error> {
         let records = shelf.of(owner).await?;
         let mut sessions: Vec<Session> = records
@@ -57,15 +57,16 @@ impl Record {
         Ok(sessions)
     }
 
-    /// The record of the session, without the messages that are in parts.
+    /// Encodes the record, without the messages that are in parts.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        // Their keys are strings and they are written to memory: nothing can fail.
+        // Cannot fail: the keys are strings, and the target is memory.
         let session = serde_json::to_vec(&self.session).unwrap_or_default();
         let inline = serde_json::to_vec(&self.entries[..self.inline]).unwrap_or_default();
         [session, inline].join(&b'\n')
     }
 
-    /// Adds `new` entries, and returns the part that is to be appended to the record with them; empty where there is nothing to append.
+    /// Adds `new` entries and returns the part to append to the record; empty if there is nothing
+    /// to append.
     pub(super) fn add(&mut self, new: impl IntoIterator<Item = Entry>) -> Vec<u8> {
         let in_parts = if self.inline > 0 {
             0
@@ -97,7 +98,7 @@ impl Record {
     }
 }
 
-/// JSON has no line break but where one is escaped.
+/// Splits a record at its line break. JSON contains no unescaped line breaks.
 fn lines(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = bytes.iter().position(|byte| *byte == b'\n')?;
     Some((&bytes[..end], &bytes[end + 1..]))

@@ -1,4 +1,4 @@
-//! Where tasks are kept, and what they have told.
+//! Storage of tasks, their events and the costs of their sessions.
 
 use futures::StreamExt as _;
 use futures::TryStreamExt as _;
@@ -14,25 +14,26 @@ use crate::storage::store::Shelf;
 use crate::storage::store::Store;
 use crate::storage::store::Table;
 
-/// What is stored of tasks.
+/// Stored tasks with their events, chosen ids and session costs.
 #[derive(Debug, Clone)]
 pub struct Shelves {
     tasks: Shelf,
-    /// The ids that were made, by those that owners have chosen.
+    /// Generated task ids, by owner and chosen id.
     chosen: Shelf,
-    /// Each event by the id of its task and its number.
+    /// Events, by task id and sequence number.
     events: Shelf,
-    /// What the CLI has counted for each session, in nano-dollars; none where it could not tell.
+    /// Total cost of each session in nano-dollars, as reported by the CLI; `None` if it is unknown.
     sessions: Shelf,
 }
 
-/// Events that there may be for each task that is kept, on the average.
+/// Average number of events per stored task, for the limit on stored events.
 const EVENTS_OF_A_TASK: u64 = 1000;
-/// Events that are taken away side by side.
+/// Maximum number of concurrent removals of events.
 const REMOVED_AT_ONCE: usize = 64;
 
 impl Shelves {
-    /// The shelves of `store`; `limits` are those of the tasks, and of the bytes that their events have together.
+    /// Opens the tables in `store`. `limits` applies to the tasks; its size limit also to their
+    /// events.
     pub fn new(store: &Store, limits: Limits) -> Self {
         let of_events = Limits {
             max_records: limits.max_records.saturating_mul(EVENTS_OF_A_TASK),
@@ -46,18 +47,19 @@ impl Shelves {
         }
     }
 
-    /// Takes away what is there beyond its time, until `stop`.
+    /// Starts the cleanup of expired records, until `stop` is cancelled.
     pub fn keep_tidy(&self, stop: &CancellationToken) {
         for shelf in [&self.tasks, &self.chosen, &self.events, &self.sessions] {
             shelf.keep_tidy(stop.clone());
         }
     }
 
-    /// Writes a new task down, with the id that its owner has chosen.
+    /// Stores a new task, and its chosen id.
     pub(super) async fn add(&self, owner: &str, task: &Task) -> Result<(), Error> {
         if let Some(chosen) = &task.chosen {
             let record = task.id.clone().into_bytes();
-            // One that is left of an earlier task would leave before this one.
+            // A record left by an earlier task would expire before this one, so its time is
+            // extended.
             if !self.chosen.renew(owner, &chosen.id, record.clone()).await? {
                 self.chosen.put(owner, &chosen.id, record).await?;
             }
@@ -65,14 +67,14 @@ impl Shelves {
         self.save(owner, task).await
     }
 
-    /// The id that was made for the task for which `owner` has chosen `id`.
+    /// Returns the generated id of the task for which `owner` chose `id`.
     pub(super) async fn chosen(&self, owner: &str, id: &str) -> Result<Option<String>, Error> {
         let record = self.chosen.get(owner, id).await?;
         Ok(record.and_then(|record| String::from_utf8(record).ok()))
     }
 
     pub(super) async fn save(&self, owner: &str, task: &Task) -> Result<(), Error> {
-        // Its keys are texts and it is written to memory: nothing can fail.
+        // Serializing to memory fails only for a workspace path that is not UTF-8.
         self.tasks
             .put(
                 owner,
@@ -84,11 +86,11 @@ impl Shelves {
 
     pub(super) async fn task(&self, owner: &str, id: &str) -> Result<Option<Task>, Error> {
         let bytes = self.tasks.get(owner, id).await?;
-        // One that cannot be read was written by another version, and is as good as gone.
+        // A record that cannot be parsed was written by another version and counts as missing.
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
-    /// All tasks, with their owners.
+    /// Returns all tasks, each with its owner.
     pub(super) async fn all(&self) -> Result<Vec<(String, Task)>, Error> {
         let mut tasks = Vec::new();
         for (owner, id) in self.tasks.names().await? {
@@ -97,7 +99,7 @@ impl Shelves {
         Ok(tasks)
     }
 
-    /// The tasks of `owner`.
+    /// Returns the tasks of `owner`.
     pub(super) async fn of(&self, owner: &str) -> Result<Vec<Task>, Error> {
         let records = self.tasks.of(owner).await?;
         Ok(records
@@ -106,7 +108,7 @@ impl Shelves {
             .collect())
     }
 
-    /// What a session has cost, by the CLI's count; none where that is not known.
+    /// Returns the total cost of a session as reported by the CLI, or `None` if it is unknown.
     pub(super) async fn session_cost(
         &self,
         owner: &str,
@@ -148,10 +150,10 @@ impl Shelves {
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
-    /// Takes a task away with all it has told.
+    /// Deletes a task with all its events.
     pub(super) async fn remove(&self, owner: &str, task: &Task) -> Result<(), Error> {
         let removals = (0..task.events).map(|number| self.remove_event(owner, &task.id, number));
-        // Side by side: what is written together is synced together.
+        // Concurrent, so that the removals share group commits.
         stream::iter(removals)
             .buffer_unordered(REMOVED_AT_ONCE)
             .try_collect::<()>()
